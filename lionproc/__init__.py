@@ -1,0 +1,1 @@
+"""Put an LLM to work on the columns of a DataFrame."""

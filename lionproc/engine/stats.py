@@ -1,0 +1,94 @@
+"""What a run looks like from outside: one frozen snapshot, read by progress, panel and report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+State = Literal["running", "paused", "stopping", "stopped", "done", "failed"]
+NOTHING: Mapping[str, int] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStats:
+    """A run at one moment.
+
+    A *row* is one cell to fill; a *request* is one HTTP call. Equal rows share a request,
+    and a request that is retried or asked again is counted each time it is sent.
+
+    Attributes:
+        state: Where the run is in its life.
+        rows: Rows of the whole run.
+        answered: Rows with an answer, cached ones included.
+        cached: Rows answered from the journal without a request.
+        skipped: Rows not sent because a cell was missing.
+        failed: Rows that ended in an error.
+        sent: Requests sent, retries included.
+        retried: Requests sent again after a failure or a wrong shape.
+        throttled: Replies with status 429.
+        in_flight: Requests on their way now.
+        queued: Requests made and waiting to be sent.
+        prompt_tokens: Tokens read by the model in this run, as the server counted them.
+        completion_tokens: Tokens written by the model in this run.
+        estimate_error: Mean relative error of the token estimates, 0.1 for 10 %.
+        usd: What this run cost, or None where the price is not known.
+        elapsed_s: Seconds since the run started, pauses included.
+        requests_per_minute: Rate of requests over the last minute (less at the start).
+        tokens_per_minute: Rate of tokens over the last minute.
+        requests_limit: The requests per minute that are allowed now, None for no limit.
+        tokens_limit: The tokens per minute that are allowed now, None for no limit.
+        concurrency: How many requests may be in flight now.
+        holding_s: Seconds for which everybody waits because the server asked for it.
+        note: One line about anything a person should know ("server asked to wait 12 s").
+        errors: How many rows failed of each kind.
+    """
+
+    state: State = "running"
+    rows: int = 0
+    answered: int = 0
+    cached: int = 0
+    skipped: int = 0
+    failed: int = 0
+    sent: int = 0
+    retried: int = 0
+    throttled: int = 0
+    in_flight: int = 0
+    queued: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    estimate_error: float = 0.0
+    usd: float | None = None
+    elapsed_s: float = 0.0
+    requests_per_minute: float = 0.0
+    tokens_per_minute: float = 0.0
+    requests_limit: float | None = None
+    tokens_limit: float | None = None
+    concurrency: int = 0
+    holding_s: float = 0.0
+    note: str = ""
+    errors: Mapping[str, int] = field(default=NOTHING)
+
+    @property
+    def finished(self) -> int:
+        """Rows that need nothing more: answered, skipped or failed."""
+        return self.answered + self.skipped + self.failed
+
+    @property
+    def left(self) -> int:
+        """Rows still to come."""
+        return max(self.rows - self.finished, 0)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens read and written."""
+        return self.prompt_tokens + self.completion_tokens
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds until the end at the pace so far, None while that is not known."""
+        bought = self.finished - self.cached - self.skipped
+        if self.left == 0:
+            return 0.0
+        return self.left * self.elapsed_s / bought if bought > 0 and self.elapsed_s > 0 else None

@@ -1,0 +1,199 @@
+"""Everything lionproc raises or warns of.
+
+LionprocError
+├── ConfigurationError (also ValueError)   wrong arguments, found before anything is sent
+│   ├── PromptError                        a template or a callable that cannot work
+│   ├── SchemaError                        an answer type that cannot be asked for
+│   ├── LimitsError                        a limit that is no limit
+│   ├── ColumnError                        columns that are missing or in the way
+│   ├── ModelError                         no model, an unknown provider, a missing key
+│   └── MissingDependencyError             an extra that is not installed
+├── CallError                              one call failed; says how, in `kind`
+├── RunError                               the whole run had to stop; what was paid for is kept
+│   ├── AccessError                        the server refuses the key or does not know the model
+│   ├── JournalError                       replies cannot be kept, so none are bought
+│   └── ServiceDownError                   the server fails faster than retrying is worth
+└── RowsFailedError                        `errors="raise"` and at least one row failed
+
+LionprocWarning (UserWarning)
+├── RowsFailedWarning                      some rows came back as NA
+└── BudgetWarning                          a budget was reached, the frame is partial
+
+Errors carry ids, positions and kinds, never the text of a cell and never a key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from enum import StrEnum
+
+__all__ = [
+    "AccessError",
+    "BudgetWarning",
+    "CallError",
+    "ColumnError",
+    "ConfigurationError",
+    "Kind",
+    "LimitsError",
+    "LionprocError",
+    "LionprocWarning",
+    "MissingDependencyError",
+    "ModelError",
+    "JournalError",
+    "PromptError",
+    "RowsFailedError",
+    "RowsFailedWarning",
+    "RunError",
+    "SchemaError",
+    "ServiceDownError",
+    "did_you_mean",
+]
+
+
+class Kind(StrEnum):
+    """How a call failed. The words appear in reports, logs and `errors()` tables."""
+
+    RATE_LIMITED = "rate_limited"  # 429
+    OVERLOADED = "overloaded"  # 503, 529
+    SERVER_ERROR = "server_error"  # any other 5xx, and 408/409
+    TIMEOUT = "timeout"  # no whole reply within the timeout
+    CONNECTION = "connection"  # refused, reset, closed half way
+    BAD_REPLY = "bad_reply"  # HTML, broken JSON, or an error object with status 200
+    ACCESS = "access"  # 401, 403
+    NOT_FOUND = "not_found"  # 404: the model or the path
+    BAD_REQUEST = "bad_request"  # 400, 422 and the other 4xx
+    CONTEXT_LENGTH = "context_length"  # the prompt is longer than the model reads
+    REDIRECT = "redirect"  # 3xx: never followed
+    TOO_LARGE = "too_large"  # more tokens than the limit can ever admit
+    TRUNCATED = "truncated"  # finish_reason "length"
+    FILTERED = "filtered"  # finish_reason "content_filter"
+    REFUSED = "refused"  # the model declined
+    EMPTY = "empty"  # no choice, or no text in it
+    TOOL_CALL = "tool_call"  # a tool call where text was expected
+    WRONG_SHAPE = "wrong_shape"  # text that is not what the schema asks for
+    PROMPT = "prompt"  # the prompt could not be made for this row
+    NOT_SENT = "not_sent"  # the run stopped before this one was sent
+    CANCELLED = "cancelled"  # given up while waiting or in flight
+    DEADLINE = "deadline"  # waited in the queue for longer than allowed
+    UNEXPECTED = "unexpected"  # a fault of ours or of a custom call
+
+
+class LionprocError(Exception):
+    """The root of every error that lionproc raises."""
+
+
+class ConfigurationError(LionprocError, ValueError):
+    """An argument cannot work. Raised before anything is sent."""
+
+
+class PromptError(ConfigurationError):
+    """A prompt template or callable that cannot make messages."""
+
+
+class SchemaError(ConfigurationError):
+    """An answer type that cannot be asked for, checked or put into a column."""
+
+
+class LimitsError(ConfigurationError):
+    """A limit that is zero, negative, not a number or contradicts another."""
+
+
+class ColumnError(ConfigurationError):
+    """A column that is missing, ambiguous or already there."""
+
+
+class ModelError(ConfigurationError):
+    """No model configured, an unknown provider, or no key for it."""
+
+
+class MissingDependencyError(ConfigurationError, ImportError):
+    """A part of lionproc needs a package that is not installed; the message has the command."""
+
+
+class CallError(LionprocError):
+    """One call failed.
+
+    Args:
+        kind: How it failed.
+        message: What happened, without keys or the text of a cell.
+        status: The HTTP status, if there was one.
+        retry_after_s: Seconds the server asked everybody to wait, if it did.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        message: str,
+        *,
+        status: int | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.status = status
+        self.retry_after_s = retry_after_s
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_call_error, (self.kind, self.message, self.status, self.retry_after_s))
+
+
+def _call_error(
+    kind: Kind, message: str, status: int | None, retry_after_s: float | None
+) -> CallError:
+    return CallError(kind, message, status=status, retry_after_s=retry_after_s)
+
+
+class RunError(LionprocError):
+    """The run had to stop. What was answered is journaled and in `lp.last_job().frame()`."""
+
+
+class AccessError(RunError):
+    """The server refuses the key (401, 403) or does not know the model or path (404)."""
+
+
+class JournalError(RunError):
+    """The journal cannot be read or written, so nothing more is bought."""
+
+
+class ServiceDownError(RunError):
+    """The server kept failing until the retry budget was spent."""
+
+
+class RowsFailedError(LionprocError):
+    """Some rows failed and `errors="raise"` was asked for. Everything else is journaled."""
+
+
+class LionprocWarning(UserWarning):
+    """The root of lionproc's warnings."""
+
+
+class RowsFailedWarning(LionprocWarning):
+    """Some rows have no answer; the message says how many and where to look."""
+
+
+class BudgetWarning(LionprocWarning):
+    """A budget was reached and the frame is partial."""
+
+
+def did_you_mean(word: object, known: Iterable[object]) -> str:
+    """A sentence naming what is near to a misspelt word, for the end of a message.
+
+    Args:
+        word: What was written.
+        known: What would have been right.
+
+    Returns:
+        `" Did you mean 'review'?"`, or the known words if none is near.
+
+    Example:
+        >>> did_you_mean("revew", ["review", "rating"])
+        " Did you mean 'review'?"
+    """
+    words = [str(k) for k in known]
+    near = get_close_matches(str(word), words, n=3, cutoff=0.6)
+    if near:
+        return f" Did you mean {' or '.join(map(repr, near))}?"
+    shown = ", ".join(map(repr, words[:20])) + (", ..." if len(words) > 20 else "")
+    return f" There are: {shown}." if words else ""

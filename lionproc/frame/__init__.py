@@ -1,0 +1,1 @@
+"""The DataFrame face: `df.llm` and `series.llm`."""

@@ -1,0 +1,1 @@
+"""The service layer: branches, requests, batches and pipelines on the one engine."""
