@@ -1,0 +1,245 @@
+"""What the server teaches: its headers, its 429s and its latency. Pure: time is handed in.
+
+Three teachers, each with its own class:
+
+* `Headers`: limits and what is left of them, as rate-limit headers say it.
+* `Storms`: a pace found from 429s. Between two storms a server admits exactly what its limit
+  refills, whatever kind of window it keeps, so that count over that time is its true rate.
+* `Saturation`: how many requests in flight a server without a limit takes well. Latency above
+  the unloaded one raises the suspicion, throughput judges: fewer in flight are kept only if as
+  much comes back as before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+REQUESTS, TOKENS, INPUT, OUTPUT = "requests", "tokens", "input", "output"
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """One limited amount as a reply's headers describe it; None where they do not say."""
+
+    limit: float | None = None
+    remaining: float | None = None
+    reset_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What a reply says about limits: quotas by lane, and seconds everybody is asked to wait."""
+
+    quotas: Mapping[str, Quota] = field(default_factory=dict)
+    retry_after_s: float | None = None
+
+
+class Headers:
+    """Remembers the provider's limits, and never plans beyond what it says is left."""
+
+    def __init__(self) -> None:
+        self.limits: dict[str, float] = {}
+        self._left: dict[str, tuple[float, float]] = {}
+        self._departed: dict[str, float] = dict.fromkeys((REQUESTS, TOKENS, INPUT, OUTPUT), 0.0)
+
+    def departed(self, amounts: Sequence[float]) -> None:
+        """Note what leaves now, lane by lane."""
+        departed = self._departed
+        for lane, amount in zip(departed, amounts, strict=True):
+            departed[lane] += amount
+
+    def mark(self) -> tuple[float, ...]:
+        """How much has left so far, to tell later what left after a request."""
+        return tuple(self._departed.values())
+
+    def learn(self, quotas: Mapping[str, Quota], mark: tuple[float, ...], now: float) -> bool:
+        """Take in a reply's quotas; `mark` is from when its request left. True for a new limit."""
+        news = False
+        for position, lane in enumerate(self._departed):
+            quota = quotas.get(lane)
+            if quota is None:
+                continue
+            if quota.limit is not None and quota.limit > 0 and self.limits.get(lane) != quota.limit:
+                self.limits[lane] = quota.limit
+                news = True
+            if quota.remaining is not None and quota.reset_s is not None:
+                # What left after this request is not yet in the server's count.
+                ceiling = quota.remaining + mark[position]
+                self._left[lane] = (ceiling, now + min(quota.reset_s, 120.0))
+        return news
+
+    def wait_s(self, lane: str, amount: float, now: float) -> float:
+        """Seconds until the server has this amount left, by its own words."""
+        if lane not in self._left:
+            return 0.0
+        ceiling, until = self._left[lane]
+        if now >= until:
+            del self._left[lane]
+            return 0.0
+        return until - now if self._departed[lane] + amount > ceiling + 1e-9 else 0.0
+
+
+class Storms:
+    """Finds the pace from 429s.
+
+    A storm is one 429 of a request that left after the last cut; the other requests that were
+    already under way do not cut again. A storm after many successes only slows down for some
+    seconds. A storm soon after another means that the pace is above the server's, and what it
+    admitted between them is measured and kept to, three per cent below, growing slowly.
+    """
+
+    FEW = 20  # successes between two storms that make a real limit unlikely
+    BELOW = 0.97
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.hold_until = 0.0
+        self.count = 0
+        self.limit_known = False
+        self._ok_since_storm = 0
+        self._ok_in_series = 0
+        self._series_from: float | None = None
+        self._storm_at = -math.inf
+        self._barren = 0
+        self._cap: float | None = None
+        self._cap_at = 0.0
+        self._measured = False
+
+    def succeeded(self) -> None:
+        """A reply came that was not a 429."""
+        self._ok_since_storm += 1
+        self._ok_in_series += 1
+
+    def throttled(
+        self, now: float, epoch: int, retry_after_s: float | None, rate: float, jitter: float
+    ) -> bool:
+        """A 429 came; returns True if it cut the pace.
+
+        Args:
+            now: Seconds of the loop's clock.
+            epoch: `epoch` when its request left.
+            retry_after_s: Seconds the server asks for.
+            rate: Requests per second that left lately, or are allowed to.
+            jitter: A random number from 0 to 1, so that many clients do not wake together.
+        """
+        if retry_after_s is not None:
+            asked = min(retry_after_s, 600.0)
+            self.hold_until = max(self.hold_until, now + asked + 0.02 + 0.05 * jitter * asked)
+        if epoch != self.epoch:
+            return False
+        self.epoch += 1
+        self.count += 1
+        self._barren = self._barren + 1 if self._ok_since_storm == 0 else 0
+        if retry_after_s is None:
+            wait = min(0.5 * 2**self._barren, 30.0)
+            self.hold_until = max(self.hold_until, now + wait * (0.5 + 0.5 * jitter))
+        many = self._ok_since_storm >= self.FEW
+        if many and not self._measured:
+            self._slow_down(now, 0.75 * rate)
+        else:
+            if many or self._series_from is None or now - self._series_from > 60:
+                self._series_from = self._storm_at if math.isfinite(self._storm_at) else None
+                self._ok_in_series = self._ok_since_storm
+            self._measure(now, rate)
+        self._storm_at = now
+        self._ok_since_storm = 0
+        if self._series_from is None:
+            self._series_from, self._ok_in_series = now, 0
+        return True
+
+    def _slow_down(self, now: float, cap: float) -> None:
+        self._cap, self._cap_at, self._measured = max(cap, 0.1), now, False
+        self._series_from, self._ok_in_series = now, 0
+
+    def _measure(self, now: float, rate: float) -> None:
+        if self._series_from is None:
+            self._slow_down(now, 0.5 * rate)
+            return
+        admitted = self._ok_in_series / max(now - self._series_from, 0.05)
+        self._cap = max(self.BELOW * min(admitted, rate), 0.05)
+        self._cap_at, self._measured = now, self._ok_in_series > 0
+
+    def pace(self, now: float) -> float | None:
+        """Requests per second that the server has shown to take, None if it never refused."""
+        if self._cap is None:
+            return None
+        since = max(now - max(self._cap_at, self.hold_until), 0.0)
+        if self._measured:
+            grown = 1 + 0.001 * since + (since / 120) ** 3
+        elif self.limit_known:
+            grown = 1 + since / 30
+        else:
+            grown = 1.5**since
+        if grown > 8:
+            self._cap = None
+            return None
+        return self._cap * grown
+
+
+class Saturation:
+    """Finds how many requests in flight a server takes well that has no limit."""
+
+    BASELINE = 8  # first requests, whose latency counts as unloaded
+    SUSPECT = 2.0
+    EPOCH_S = 2.0
+
+    def __init__(self) -> None:
+        self.cap: int | None = None
+        self._first: list[float] = []
+        self._unloaded_s: float | None = None
+        self._epoch_from: float | None = None
+        self._latencies: list[float] = []
+        self._before: tuple[int | None, float, float] | None = None
+        self._quiet_until = -math.inf
+
+    def replied(
+        self, number: int, latency_s: float, left_at: float, now: float, full: int | None
+    ) -> None:
+        """A good reply came.
+
+        Args:
+            number: Which request of this limiter it answers, from 0.
+            latency_s: Seconds it took.
+            left_at: When it left.
+            now: Seconds of the loop's clock.
+            full: The concurrency, if all slots were taken when it left, else None.
+        """
+        if self._unloaded_s is None:
+            if number < self.BASELINE:
+                self._first.append(latency_s)
+                if len(self._first) == self.BASELINE:
+                    self._unloaded_s = median(self._first)
+            return
+        if full is None:
+            self._epoch_from = None
+            return
+        if self._epoch_from is None:
+            self._epoch_from, self._latencies = now, []
+        if left_at < self._epoch_from:
+            return
+        self._latencies.append(latency_s)
+        seconds = now - self._epoch_from
+        if seconds >= self.EPOCH_S and len(self._latencies) >= 2 * full:
+            self._judge(median(self._latencies), len(self._latencies) / seconds, full, now)
+            self._epoch_from = None
+
+    def _judge(self, latency_s: float, per_s: float, full: int, now: float) -> None:
+        unloaded_s = self._unloaded_s or latency_s
+        if self._before is not None:
+            cap, before_per_s, before_s = self._before
+            self._before = None
+            if per_s < 0.95 * before_per_s:
+                # Fewer in flight cost throughput, so the longer latency is not a queue.
+                self.cap, self._unloaded_s = cap, before_s
+                self._quiet_until = now + 60
+                return
+        if now < self._quiet_until:
+            return
+        if latency_s > self.SUSPECT * unloaded_s and full > 1:
+            self._before = (self.cap, per_s, latency_s)
+            self.cap = max(1, math.ceil(full * max(1.25 * unloaded_s / latency_s, 0.5)))
+        elif self.cap is not None and latency_s < 1.3 * unloaded_s:
+            self.cap = math.ceil(1.25 * self.cap)

@@ -1,0 +1,638 @@
+"""The engine: a bounded queue, a gate, workers, and a journal before anything counts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import random
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from lionproc.engine import loop as engine_loop
+from lionproc.engine.adapt import Signals
+from lionproc.engine.journal import Entry, Failure, Journal
+from lionproc.engine.limiter import Limiter, Reservation
+from lionproc.engine.limits import Limits
+from lionproc.engine.request import Call, Event, Reply
+from lionproc.engine.retry import Breaker, Fail, Retry, RetryBudget, Stop, decide
+from lionproc.errors import (
+    AccessError,
+    CallError,
+    ConfigurationError,
+    JournalError,
+    Kind,
+    RunError,
+    ServiceDownError,
+)
+
+log = logging.getLogger("lionproc.engine")
+BREAKING = frozenset(
+    {Kind.CONNECTION, Kind.TIMEOUT, Kind.SERVER_ERROR, Kind.OVERLOADED, Kind.BAD_REPLY}
+)
+
+
+class Tally:
+    """What an executor has done so far. Written on the engine's loop, copied by readers."""
+
+    __slots__ = ("completion_tokens", "errors", "estimate_off", "estimated", "prompt_tokens", "retried", "sent", "throttled")  # fmt: skip
+
+    def __init__(self) -> None:
+        self.sent = self.retried = self.throttled = 0
+        self.prompt_tokens = self.completion_tokens = 0
+        self.estimated = 0
+        self.estimate_off = 0.0
+        self.errors: Counter[str] = Counter()
+
+
+class RateLimitedAPIExecutor:
+    """Sends calls in the order they came, as fast as the limits allow, and loses none.
+
+    Requests that fail in passing are sent again; equal ones share one request; a reply counts
+    once the journal has it. Everything runs on the engine's own loop, so the same executor
+    serves scripts, notebooks and any event loop; the async methods may be awaited anywhere.
+
+    Args:
+        queue_capacity: Events that may wait; a full queue makes the producer wait.
+        capacity_refresh_time: Seconds that `limit_*` are counted over, if `interval` is None.
+        interval: Seconds that `limit_requests` and `limit_tokens` are counted over.
+        limit_requests: Requests per `interval`. None for no limit.
+        limit_tokens: Tokens per `interval`. None for no limit.
+        concurrency_limit: Requests in flight at once, default 32.
+        limiter: The gate to share with others, instead of the four numbers above.
+        journal: Where replies are kept. None keeps none, and shares only requests in flight.
+        retry: How patient to be.
+        history: Finished events to remember for `completed_events` and `failed_events`.
+        on_done: Called with every event when it is finished, on the engine's loop.
+        may_send: Asked before each request; False stops everything (a budget is reached).
+
+    Raises:
+        ConfigurationError: A number is out of range.
+
+    Example:
+        ```python
+        async with RateLimitedAPIExecutor(limit_requests=600) as executor:
+            answer = await executor.submit(call)
+        ```
+    """
+
+    def __init__(  # noqa: PLR0917  (the order is the contract's)
+        self,
+        queue_capacity: int = 1000,
+        capacity_refresh_time: float = 60,
+        interval: float | None = None,
+        limit_requests: float | None = None,
+        limit_tokens: float | None = None,
+        concurrency_limit: int | None = None,
+        *,
+        limiter: Limiter | None = None,
+        journal: Journal | None = None,
+        retry: Retry | None = None,
+        history: int = 10_000,
+        on_done: Callable[[Event], None] | None = None,
+        may_send: Callable[[], bool] | None = None,
+    ) -> None:
+        if isinstance(queue_capacity, bool) or not queue_capacity >= 1:
+            raise ConfigurationError(f"queue_capacity is at least 1, not {queue_capacity!r}.")
+        self.queue_capacity = int(queue_capacity)
+        self.interval = float(capacity_refresh_time if interval is None else interval)
+        if not 0 < self.interval < math.inf:
+            raise ConfigurationError(f"interval is a time in seconds above 0, not {interval!r}.")
+        if limiter is None:
+            limiter = Limiter(Limits())
+            self._limiter = limiter
+            self.update_limits(limit_requests, limit_tokens, concurrency_limit)
+        self._limiter = limiter
+        limiter.on_change(self._staff)
+        self.journal = journal
+        self.retry = retry or Retry()
+        self.tally = Tally()
+        self.fatal: RunError | None = None
+        self._on_done = on_done
+        self._may_send = may_send
+        self._budget = RetryBudget(self.retry.budget)
+        self._breaker = Breaker()
+        self._prober: Event | None = None
+        self._breaker_news = asyncio.Event()
+        self._queue: deque[Event] = deque()
+        self._again: deque[Event] = deque()
+        self._delayed: dict[Event, asyncio.TimerHandle] = {}
+        self._live: dict[bytes, Event] = {}
+        self._doomed: dict[bytes, CallError] = {}
+        self._open = 0
+        self._workers: set[asyncio.Task[None]] = set()
+        self._sending: set[asyncio.Task[None]] = set()
+        self._idle = 0
+        self._stopping = False
+        self._history: deque[Event] = deque(maxlen=history)
+        self._items = asyncio.Semaphore(0)
+        self._room = asyncio.Event()
+        self._resumed = asyncio.Event()
+        self._resumed.set()
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+
+    # -- life -------------------------------------------------------------------------------
+
+    @engine_loop.on_engine
+    async def start(self) -> None:
+        """Let requests leave. Submitting does it too."""
+        self._resumed.set()
+
+    @engine_loop.on_engine
+    async def stop(self, grace_s: float = 10.0) -> None:
+        """Stop sending; events that were waiting end as cancelled.
+
+        Args:
+            grace_s: Seconds in which what is in flight may still come back.
+        """
+        await self.halt(grace_s)
+
+    async def halt(self, grace_s: float) -> None:
+        """`stop`, on the engine's loop."""
+        self._stopping = True
+        self._room.set()
+        for task in self._workers - self._sending:
+            task.cancel()
+        for timer in self._delayed.values():
+            timer.cancel()
+        waiting = [*self._again, *self._delayed, *self._queue]
+        for store in (self._again, self._delayed, self._queue):
+            store.clear()
+        for event in waiting:
+            self._finish(event, CallError(Kind.NOT_SENT, "The run stopped before this was sent."))
+        sending = [task for task in self._sending if task is not asyncio.current_task()]
+        if sending:
+            _, late = await asyncio.wait(sending, timeout=max(grace_s, 0.001))
+            for task in late:
+                task.cancel()
+        others = [task for task in self._workers if task is not asyncio.current_task()]
+        if others:
+            await asyncio.wait(others)
+        for event in list(self._live.values()):
+            self._finish(event, CallError(Kind.CANCELLED, "Stopped while it was in flight."))
+
+    def pause(self) -> None:
+        """Let nothing more leave until `resume`. What is in flight comes back."""
+        self._resumed.clear()
+
+    def resume(self) -> None:
+        """Let requests leave again."""
+        self._resumed.set()
+
+    @property
+    def paused(self) -> bool:
+        """True between `pause` and `resume`."""
+        return not self._resumed.is_set()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            await self.forward()
+        await self.stop()
+
+    # -- in ---------------------------------------------------------------------------------
+
+    async def submit(self, call: Call, *, deadline_s: float | None = None) -> Any:
+        """Send a call and wait for its answer.
+
+        Args:
+            call: What to ask.
+            deadline_s: Seconds it may wait in the queue; after that it is not sent any more.
+
+        Returns:
+            The answer.
+
+        Raises:
+            CallError: There is none; `kind` says why.
+        """
+        return await (await self.append(call, deadline_s=deadline_s))
+
+    @engine_loop.on_engine
+    async def append(self, call: Call, *, deadline_s: float | None = None) -> Event:
+        """Queue a call, waiting while the queue is full.
+
+        Args:
+            call: What to ask.
+            deadline_s: Seconds it may wait in the queue; after that it is not sent any more.
+
+        Returns:
+            Its event, which may be that of an equal call under way.
+        """
+        event = self.live(call.key)
+        if event is None:
+            event = Event(call, deadline_s=deadline_s)
+            await self.put((event,))
+        return event
+
+    @engine_loop.on_engine
+    async def forward(self) -> None:
+        """Wait until everything that was appended is finished."""
+        await self._quiet.wait()
+
+    def live(self, key: bytes | None) -> Event | None:
+        """The unfinished event with this key, if any. On the engine's loop."""
+        return None if key is None else self._live.get(key)
+
+    def doomed(self, key: bytes | None) -> CallError | None:
+        """How an equal call failed in this run, if it did. On the engine's loop."""
+        return None if key is None else self._doomed.get(key)
+
+    async def put(self, events: Sequence[Event]) -> None:
+        """Queue events in order, on the engine's loop; waits while the queue is full."""
+        for event in events:
+            while not self._stopping and self._waiting >= self.queue_capacity:
+                self._room.clear()
+                await self._room.wait()
+            if self._stopping:
+                self._finish(
+                    event, CallError(Kind.NOT_SENT, "The run stopped before this was sent.")
+                )
+                continue
+            self._open += 1
+            self._quiet.clear()
+            key = event.first.key
+            if key is not None:
+                self._live[key] = event
+            self._queue.append(event)
+            if event.deadline_s is not None:
+                asyncio.get_running_loop().call_later(event.deadline_s, self._expire, event)
+            self._items.release()
+            self._staff()
+
+    @property
+    def _waiting(self) -> int:
+        return len(self._queue) + len(self._delayed)
+
+    def _expire(self, event: Event) -> None:
+        if event.state == "pending" and not event.done:
+            with contextlib.suppress(ValueError):
+                self._queue.remove(event)
+            self._finish(
+                event,
+                CallError(Kind.DEADLINE, f"It waited for {event.deadline_s} s and was not sent."),
+            )
+
+    # -- the workers ------------------------------------------------------------------------
+
+    def _staff(self) -> None:
+        """Hire a worker if there is work for one more; it does the same when it has begun."""
+        if self._idle or self._stopping or not (self._queue or self._again):
+            return
+        if len(self._workers) >= self._limiter.limits.concurrency:
+            return
+        task = asyncio.get_running_loop().create_task(self._work())
+        self._workers.add(task)
+        self._idle += 1
+        task.add_done_callback(self._retire)
+
+    def _retire(self, task: asyncio.Task[None]) -> None:
+        self._workers.discard(task)
+        self._sending.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a worker ended", exc_info=task.exception())
+            self._stop_all(RunError(f"A fault inside lionproc: {task.exception()!r}"))
+
+    async def _work(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  (a coroutine always runs in a task)
+        try:
+            while len(self._workers) <= self._limiter.limits.concurrency:
+                await self._items.acquire()
+                self._idle -= 1
+                try:
+                    event = self._again.popleft() if self._again else self._queue.popleft()
+                except IndexError:  # it expired while it waited
+                    self._idle += 1
+                    continue
+                self._room.set()
+                self._staff()
+                try:
+                    await self._ask(event, task)
+                except asyncio.CancelledError:
+                    if not event.done:
+                        self._finish(event, CallError(Kind.CANCELLED, "Stopped while in flight."))
+                    raise
+                finally:
+                    self._sending.discard(task)
+                    self._idle += 1
+        finally:
+            self._idle -= 1
+
+    async def _ask(self, event: Event, task: asyncio.Task[None]) -> None:
+        """Send one event until it is settled or has to wait."""
+        while True:
+            leave = await self._leave(event)
+            if leave is None:
+                return
+            event.state = "processing"
+            event.attempts += 1
+            self.tally.sent += 1
+            if event.attempts > 1:
+                self.tally.retried += 1
+            self._sending.add(task)
+            started = time.perf_counter()
+            try:
+                reply = await event.call.send()
+            except BaseException as fault:
+                self._limiter.failed(leave)
+                if not isinstance(fault, Exception):
+                    raise
+                log.exception("a call raised instead of replying")
+                self._finish(event, CallError(Kind.UNEXPECTED, f"{type(fault).__name__}: {fault}"))
+                return
+            seconds = time.perf_counter() - started
+            event.seconds += seconds
+            if self._prober is event:
+                self._prober = None
+                self._breaker_news.set()
+            if reply.error is not None:
+                self._went_wrong(event, leave, reply.error, reply)
+                return
+            try:
+                await self._keep(event, reply, seconds)
+            finally:
+                self._limiter.settle(leave, reply.charged or reply.used, reply.signals, seconds)
+            if event.done or event.advance(reply.data, self.retry.max_corrections):
+                self._finish(event)
+                return
+            if self._recall(event):
+                self._finish(event)
+                return
+            self._sending.discard(task)
+
+    async def _leave(self, event: Event) -> Reservation | None:
+        """Wait until this event may be sent. None if it may not be any more."""
+        while True:
+            await self._resumed.wait()
+            if event.done:
+                return None
+            if self._breaker.is_open and not await self._probe(event):
+                continue
+            if self._may_send is not None and not self._may_send():
+                self._stop_all(None)
+                self._finish(event, CallError(Kind.NOT_SENT, "The budget was reached."))
+                return None
+            try:
+                leave = await self._limiter.reserve(event.call.estimate)
+            except CallError as error:
+                self._finish(event, error)
+                return None
+            if self._resumed.is_set() and not event.done and not self._stopping:
+                return leave
+            self._limiter.cancel(leave)
+            if self._stopping:
+                self._finish(
+                    event, CallError(Kind.NOT_SENT, "The run stopped before this was sent.")
+                )
+                return None
+
+    async def _probe(self, event: Event) -> bool:
+        """While the breaker is open: True when this event may go and see."""
+        if self._prober is not None and self._prober is not event and not self._prober.done:
+            self._breaker_news.clear()
+            await self._breaker_news.wait()
+            return False
+        self._prober = event
+        until = self._breaker.opened_until
+        if until is not None:
+            await asyncio.sleep(max(until - asyncio.get_running_loop().time(), 0.0))
+        return True
+
+    # -- out --------------------------------------------------------------------------------
+
+    async def _keep(self, event: Event, reply: Reply, seconds: float) -> None:
+        """Count a paid reply, and make it durable before anything else is done with it."""
+        tally, used = self.tally, reply.used
+        self._breaker.succeeded()
+        self._budget.refund()
+        if used is not None:
+            expected = event.call.estimate
+            tally.estimated += 1
+            tally.estimate_off += abs(expected.total - used.total) / max(used.total, 1)
+            tally.prompt_tokens += used.input
+            tally.completion_tokens += used.output
+            event.prompt_tokens += used.input
+            event.completion_tokens += used.output
+        key = event.call.key
+        if self.journal is None or key is None:
+            return
+        counted = used or event.call.estimate
+        entry = Entry(
+            key=key,
+            reply=reply.raw,
+            model=reply.model,
+            prompt_tokens=counted.input,
+            completion_tokens=counted.output,
+            attempts=event.attempts,
+            seconds=seconds,
+            at=time.time(),
+        )
+        try:
+            await self.journal.append(entry)
+        except JournalError as error:
+            # This one is in hand and goes into the frame, but nothing more is bought.
+            self._stop_all(error)
+
+    def _recall(self, event: Event) -> bool:
+        """Answer a corrected question from the journal, as far as it goes. True if settled."""
+        while self.journal is not None and (key := event.call.key) is not None:
+            entry = self.journal.find([key]).get(key)
+            if entry is None:
+                return False
+            if event.advance(event.call.parse(entry.reply), self.retry.max_corrections):
+                return True
+        return False
+
+    def _went_wrong(self, event: Event, leave: Reservation, error: CallError, reply: Reply) -> None:
+        if error.kind is Kind.RATE_LIMITED:
+            self.tally.throttled += 1
+            signals = reply.signals or Signals(retry_after_s=error.retry_after_s)
+            self._limiter.throttled(leave, signals)
+        else:
+            self._limiter.failed(leave, error.retry_after_s)
+        probe = self._breaker.is_open
+        now = asyncio.get_running_loop().time()
+        if error.kind in BREAKING:
+            self._breaker.failed(now, probe=probe)
+        elif error.kind is not Kind.RATE_LIMITED:
+            self._breaker.succeeded()  # it answers, though not what we hoped
+        decision = decide(error, event.attempts, self.retry, random.uniform)
+        if isinstance(decision, Stop):
+            self._finish(event, error)
+            self._stop_all(AccessError(f"{error.message} Everything answered so far is kept."))
+        elif isinstance(decision, Fail):
+            if error.kind in BREAKING:
+                self._budget.spend(error)
+            self._finish(event, error)
+        elif not self._budget.spend(error) or self._breaker.is_down:
+            self._finish(event, error)
+            self._stop_all(
+                ServiceDownError(
+                    f"The server keeps failing (last: {error.message}), so the run stopped. "
+                    "Everything answered so far is kept; run the same cell again to go on."
+                )
+            )
+        else:
+            event.state = "pending"
+            handle = asyncio.get_running_loop().call_later(decision.seconds, self._return, event)
+            self._delayed[event] = handle
+
+    def _return(self, event: Event) -> None:
+        """A retry is due: it goes before what never left."""
+        if self._delayed.pop(event, None) is not None:
+            self._again.append(event)
+            self._items.release()
+            self._staff()
+
+    def _finish(self, event: Event, error: CallError | None = None) -> None:
+        if event.done:
+            return
+        event.finish(error)
+        key = event.first.key
+        if key is not None and self._live.get(key) is event:
+            del self._live[key]
+        if event.error is not None:
+            self.tally.errors[event.error.kind] += 1
+            if event.state == "failed":
+                log.warning("a request failed: %s", event.error.kind)
+                self._note_failure(event, event.error)
+        if self._history.maxlen:
+            self._history.append(event)
+        if self._on_done is not None:
+            self._on_done(event)
+        self._open -= 1
+        if self._open == 0:
+            self._quiet.set()
+
+    def _note_failure(self, event: Event, error: CallError) -> None:
+        """Failures are kept as failures, so that the next run tries them again."""
+        for key in event.keys:
+            self._doomed[key] = error
+            if self.journal is not None:
+                failure = Failure(key, error.kind, error.message, event.attempts, time.time())
+                with contextlib.suppress(JournalError):
+                    self.journal.append_failure(failure).add_done_callback(_looked_at)
+
+    def _stop_all(self, error: RunError | None) -> None:
+        """Something no row can get past: stop sending, keep what there is."""
+        if error is not None and self.fatal is None:
+            self.fatal = error
+        if not self._stopping:
+            self._stopping = True
+            task = asyncio.get_running_loop().create_task(self.halt(10.0))
+            self._workers.add(task)  # held, so that it is not collected
+            task.add_done_callback(self._workers.discard)
+
+    # -- what a person sees -----------------------------------------------------------------
+
+    @property
+    def limits(self) -> Limits:
+        """The live limits."""
+        return self._limiter.limits
+
+    @property
+    def limiter(self) -> Limiter:
+        """The gate, to share with other executors."""
+        return self._limiter
+
+    def update_limits(
+        self,
+        limit_requests: float | None = None,
+        limit_tokens: float | None = None,
+        concurrency_limit: int | None = None,
+    ) -> None:
+        """Change limits while requests leave, from any thread. None leaves one as it is.
+
+        Args:
+            limit_requests: Requests per `interval`.
+            limit_tokens: Tokens per `interval`.
+            concurrency_limit: Requests in flight at once.
+
+        Raises:
+            LimitsError: A number is out of range.
+        """
+        per_minute = 60.0 / self.interval
+        fields: dict[str, Any] = {}
+        if limit_requests is not None:
+            fields["requests_per_minute"] = _scaled(limit_requests, per_minute)
+        if limit_tokens is not None:
+            fields["tokens_per_minute"] = _scaled(limit_tokens, per_minute)
+        if concurrency_limit is not None:
+            fields["concurrency"] = concurrency_limit
+        self._limiter.limits.update(**fields)
+
+    @property
+    def queued(self) -> int:
+        """Events that wait to be sent, first or again."""
+        return len(self._queue) + len(self._again) + len(self._delayed)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests of this executor on their way."""
+        return len(self._sending)
+
+    @property
+    def pending_events(self) -> list[Event]:
+        """Events that are not finished, in order of arrival."""
+        return engine_loop.call(lambda: list(self._live_events()))
+
+    @property
+    def completed_events(self) -> list[Event]:
+        """The latest finished events with an answer."""
+        return engine_loop.call(lambda: [e for e in self._history if e.state == "completed"])
+
+    @property
+    def failed_events(self) -> list[Event]:
+        """The latest finished events without an answer."""
+        return engine_loop.call(
+            lambda: [e for e in self._history if e.state in {"failed", "cancelled"}]
+        )
+
+    def _live_events(self) -> Iterable[Event]:
+        yield from self._again
+        yield from self._delayed
+        yield from self._queue
+
+    def status_counts(self) -> dict[str, int]:
+        """How many events are in each state (finished ones as far as they are remembered)."""
+
+        def count() -> dict[str, int]:
+            states = Counter(e.state for e in self._history)
+            states["processing"] = len(self._sending)
+            states["pending"] = max(self._open - len(self._sending), 0)
+            return {
+                state: states[state]
+                for state in ("pending", "processing", "completed", "failed", "cancelled")
+            }
+
+        return engine_loop.call(count)
+
+    def __repr__(self) -> str:
+        return (
+            f"<RateLimitedAPIExecutor {self.queued} queued, {self.in_flight} in flight, "
+            f"{self.tally.sent} sent, {self._limiter.limits!r}>"
+        )
+
+
+def _scaled(limit: Any, factor: float) -> Any:
+    return (
+        limit * factor if isinstance(limit, (int, float)) and not isinstance(limit, bool) else limit
+    )
+
+
+def _looked_at(future: asyncio.Future[None]) -> None:
+    if not future.cancelled():
+        future.exception()

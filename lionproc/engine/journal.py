@@ -1,0 +1,491 @@
+"""The journal: every reply that was paid for, found again by what was asked.
+
+Records are keyed by a hash of everything that shapes an answer, so resuming a run, caching
+across runs and not asking twice are one lookup. Replies are kept raw, so another schema can
+be read from them without paying again.
+
+One thread writes. What is appended within a few milliseconds is committed together, and one
+future per group tells everybody who waits. A reply counts only once its group is on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import os
+import threading
+import time
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from lionproc.engine.home import home
+from lionproc.engine.journal_file import BUSY_S, MEMORY, JournalFile
+from lionproc.engine.journal_record import Entry, Failure, Row, from_row, prefix, to_row
+from lionproc.errors import JournalError
+
+__all__ = ["Entry", "Failure", "Journal", "JournalStats"]
+
+GATHER_S = 0.008
+"""Seconds for which a group collects records before it is committed."""
+RETRY_S = 1.0
+"""Seconds between attempts to write again after the journal failed."""
+_BATCH: Final = 512  # keys in one query
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalStats:
+    """The journal at one moment.
+
+    Attributes:
+        path: Its file, or `":memory:"`.
+        mode: `"wal"`, `"rollback"` where the file system cannot do WAL, or `"memory"`.
+        bytes: Size on disk.
+        pending: Records appended and not yet on disk.
+        written: Records that this process has put on disk.
+        commits: Groups in which it did so.
+        largest_group: Records in the largest of them.
+        damaged: Records whose checksum is wrong; they are never returned.
+        trouble: Why nothing can be written just now, or None.
+    """
+
+    path: str
+    mode: str
+    bytes: int
+    pending: int
+    written: int
+    commits: int
+    largest_group: int
+    damaged: int
+    trouble: str | None
+
+
+class _Durable(asyncio.Future[None]):
+    """A future that many tasks await.
+
+    Cancelling a task cancels the future it waits for, and with it everybody else's wait. This
+    one declines; the task is cancelled all the same, as soon as the group is settled.
+    """
+
+    def cancel(self, msg: Any | None = None) -> bool:  # noqa: ARG002  (the signature of Future)
+        return False
+
+
+class _Group:
+    """Records that are committed together, and those who wait for it."""
+
+    __slots__ = ("born", "error", "futures", "rows", "settled")
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.futures: dict[asyncio.AbstractEventLoop, _Durable] = {}
+        self.born = time.monotonic()
+        self.settled = threading.Event()
+        self.error: JournalError | None = None
+
+    def settle(self, error: JournalError | None) -> None:
+        self.error = error
+        for loop, future in self.futures.items():
+            with contextlib.suppress(RuntimeError):  # that loop is closed, nobody waits there
+                loop.call_soon_threadsafe(_resolve, future, error)
+        self.settled.set()
+
+
+def _resolve(future: _Durable, error: JournalError | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)
+        future.exception()  # those who did not wait need no complaint when it is collected
+
+
+class Journal:
+    """Replies on disk. Make one with `Journal.open`, which shares it within the process.
+
+    All methods may be called from any thread. The journal stays usable after `fork`: the child
+    opens connections of its own, and what the parent had not yet written stays the parent's.
+
+    Example:
+        >>> import asyncio
+        >>> async def main(journal):
+        ...     key = bytes(16)
+        ...     await journal.append(Entry(key, b"{}", "some-model", 10, 2, 1, 0.3, 1.8e9))
+        ...     return journal.find([key])[key].reply
+        >>> with Journal.open(":memory:") as journal:
+        ...     asyncio.run(main(journal))
+        b'{}'
+    """
+
+    def __init__(self, file: JournalFile) -> None:
+        self._file = file
+        self._users = 1
+        self._thread: threading.Thread | None = None
+        self._group: _Group | None = None  # collecting
+        self._writing: _Group | None = None  # on its way to disk
+        self._closing = False
+        self._trouble: JournalError | None = None
+        self._retry_at = 0.0
+        self._written = self._commits = self._largest = 0
+        self._damaged: set[int] = set()
+        self._make_locks()
+        _everyone.add(self)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str] | None = None) -> Journal:
+        """Open a journal, or share the one that this process has open already.
+
+        Args:
+            path: A file, made if it is not there (its folder must be). None is
+                `journal.sqlite` in the home folder (`.lionproc/`, or `LIONPROC_HOME`).
+                `":memory:"` keeps nothing and shares nothing.
+
+        Returns:
+            The journal. Each `open` wants one `close`.
+
+        Raises:
+            JournalError: The file cannot be used; the message says why and what to do.
+        """
+        if path is not None and os.fspath(path) == MEMORY:
+            return cls(JournalFile(MEMORY))
+        where = _real(path)
+        with _registry_lock:
+            journal = _open.get(where)
+            if journal is None:
+                journal = _open[where] = cls(JournalFile(where))
+            else:
+                journal._users += 1
+        return journal
+
+    # Writing
+
+    def append(self, entry: Entry) -> asyncio.Future[None]:
+        """Keep a reply.
+
+        Must be called on a running event loop. The future belongs to every record of the same
+        group; any number of tasks may await it, and cancelling one of them does not disturb
+        the others (it is cancelled when the group is settled, usually within 15 ms).
+
+        Args:
+            entry: The reply.
+
+        Returns:
+            A future that is done when the reply is on disk. It raises `JournalError` when the
+            reply could not be kept.
+
+        Raises:
+            ValueError: The key is not 16 bytes, or a number is none.
+        """
+        return self._append(to_row(entry))
+
+    def append_failure(self, failure: Failure) -> asyncio.Future[None]:
+        """Keep the fact that a request was given up. As `append`; it makes `find` miss the key.
+
+        Args:
+            failure: What happened.
+
+        Returns:
+            As `append`.
+
+        Raises:
+            ValueError: As `append`, or the kind is empty.
+        """
+        return self._append(to_row(failure))
+
+    def flush(self) -> None:
+        """Block until everything appended so far is on disk.
+
+        Raises:
+            JournalError: Some of it could not be kept.
+        """
+        with self._lock:
+            groups = [group for group in (self._writing, self._group) if group is not None]
+            self._hurry.set()
+        for group in groups:
+            group.settled.wait()
+        for group in groups:
+            if group.error is not None:
+                raise group.error
+
+    # Reading
+
+    def find(self, keys: Sequence[bytes], since: int = 0) -> dict[bytes, Entry]:
+        """Look up replies.
+
+        Args:
+            keys: Keys of 16 bytes each, any number, repeats allowed.
+            since: Only records that came after this `mark()` count.
+
+        Returns:
+            The newest reply of each key that has one. A key whose newest record is a failure
+            is absent, and so is a record that is damaged.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        found = self._newest(keys, since)
+        return {key: record for key, record in found.items() if type(record) is Entry}
+
+    def failures(self, keys: Sequence[bytes], since: int = 0) -> dict[bytes, Failure]:
+        """Look up failures: those of the keys whose newest record is one. As `find`."""
+        found = self._newest(keys, since)
+        return {key: record for key, record in found.items() if type(record) is Failure}
+
+    def mark(self) -> int:
+        """A point in the journal, for `since`: what is on disk now comes before it."""
+        return self._file.last_id()
+
+    def __len__(self) -> int:
+        """How many records there are, those that were superseded included."""
+        return self._file.count()
+
+    def __bool__(self) -> bool:
+        return True  # an empty journal is a journal
+
+    # Its life
+
+    @property
+    def path(self) -> str:
+        """The file, or `":memory:"`."""
+        return self._file.path
+
+    def stats(self) -> JournalStats:
+        """The journal at this moment."""
+        with self._lock:
+            groups = (self._writing, self._group)
+            return JournalStats(
+                path=self.path,
+                mode=self._file.mode,
+                bytes=self._file.size(),
+                pending=sum(len(group.rows) for group in groups if group is not None),
+                written=self._written,
+                commits=self._commits,
+                largest_group=self._largest,
+                damaged=len(self._damaged),
+                trouble=None if self._trouble is None else str(self._trouble),
+            )
+
+    def close(self) -> None:
+        """Give back one `open`. The last one writes what is pending and closes the file."""
+        with _registry_lock:
+            self._users -= 1
+            if self._users > 0:
+                return
+            if _open.get(self.path) is self:
+                del _open[self.path]
+        self._shut()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        stats = self.stats()
+        state = "closed" if self._closing else "in trouble" if stats.trouble else "open"
+        return (
+            f"<Journal {stats.path!r} {state}, {stats.mode}, {stats.written} written, "
+            f"{stats.pending} pending>"
+        )
+
+    # Inside
+
+    def _make_locks(self) -> None:
+        self._lock = threading.Lock()
+        self._work = threading.Condition(self._lock)
+        self._hurry = threading.Event()
+
+    def _append(self, row: Row) -> asyncio.Future[None]:
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            group = self._group
+            if group is None:
+                refusal = self._refusal()
+                if refusal is not None:
+                    refused = _Durable(loop=loop)
+                    _resolve(refused, refusal)
+                    return refused
+                group = self._group = _Group()
+                self._wake()
+            group.rows.append(row)
+            future = group.futures.get(loop)
+            if future is None:
+                future = group.futures[loop] = _Durable(loop=loop)
+            return future
+
+    def _refusal(self) -> JournalError | None:
+        if self._closing:
+            return JournalError(f"The journal {self.path!r} is closed. Open it again.")
+        if self._trouble is not None and time.monotonic() < self._retry_at:
+            return self._trouble
+        return None
+
+    def _wake(self) -> None:
+        if self._thread is None:  # started by the first append, so that readers need none
+            self._thread = threading.Thread(
+                target=self._write_groups, name="lionproc journal", daemon=True
+            )
+            self._thread.start()
+        else:
+            self._work.notify()
+
+    def _write_groups(self) -> None:
+        while True:
+            with self._lock:
+                while self._group is None:
+                    if self._closing:
+                        return
+                    self._work.wait()
+                # The wait of the group counts from its first record, not from our last commit.
+                wait_s = self._group.born + GATHER_S - time.monotonic()
+            if wait_s > 0:
+                self._hurry.wait(wait_s)
+            with self._lock:
+                group, self._group, self._writing = self._group, None, self._group
+                if not self._closing:
+                    self._hurry.clear()
+            error = self._keep(group)
+            with self._lock:
+                self._writing = None
+                self._trouble, self._retry_at = error, time.monotonic() + RETRY_S
+                if error is None:
+                    self._commits += 1
+                    self._written += len(group.rows)
+                    self._largest = max(self._largest, len(group.rows))
+            group.settle(error)
+
+    def _keep(self, group: _Group) -> JournalError | None:
+        try:
+            self._file.write(group.rows)
+        except JournalError as error:
+            return error
+        except Exception as error:  # noqa: BLE001  (whoever waits must hear of it, whatever it is)
+            trouble = JournalError(
+                f"The journal {self.path!r} cannot be written: {type(error).__name__}. "
+                "This is a fault of lionproc; please report it."
+            )
+            trouble.__cause__ = error
+            return trouble
+        return None
+
+    def _newest(self, keys: Sequence[bytes], since: int) -> dict[bytes, Entry | Failure]:
+        found: dict[bytes, Entry | Failure] = {}
+        wanted = list(dict.fromkeys(keys))
+        for start in range(0, len(wanted), _BATCH):
+            by_prefix: dict[int, list[bytes]] = {}
+            for key in wanted[start : start + _BATCH]:
+                by_prefix.setdefault(prefix(key), []).append(key)
+            for row in self._file.newest(list(by_prefix), since):
+                record = self._read(row)
+                for key in by_prefix.get(row[1], ()):
+                    if record is None or record.key != key:
+                        # Damaged, or of a key that begins alike: look further back.
+                        older = self._older(key, since)
+                        if older is not None:
+                            found[key] = older
+                    else:
+                        found[key] = record
+        return found
+
+    def _older(self, key: bytes, since: int) -> Entry | Failure | None:
+        for row in self._file.history(prefix(key), since):
+            record = self._read(row)
+            if record is not None and record.key == key:
+                return record
+        return None
+
+    def _read(self, row: Row) -> Entry | Failure | None:
+        record = from_row(row[1:])
+        if record is None:
+            self._damaged.add(row[0])
+        return record
+
+    def _shut(self) -> None:
+        with self._lock:
+            self._closing = True
+            self._hurry.set()
+            self._work.notify()
+            thread = self._thread
+        if thread is not None:
+            thread.join(BUSY_S * 2 + 5)
+        self._file.close()
+
+    def _before_fork(self) -> None:
+        self._lock.acquire()
+        self._file.before_fork()
+
+    def _after_fork_in_parent(self) -> None:
+        self._file.after_fork_in_parent()
+        self._lock.release()
+
+    def _after_fork_in_child(self) -> None:
+        self._file.after_fork_in_child()
+        self._make_locks()
+        self._thread = self._group = self._writing = None
+
+
+def _real(path: str | os.PathLike[str] | None) -> str:
+    if path is None:
+        return os.path.realpath(home() / "journal.sqlite")
+    name = os.fspath(path)
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise JournalError(f"{name!r} cannot be the path of a journal. Give a file with journal=.")
+    # A whole path is never taken for a URI, whatever characters it has.
+    return os.path.realpath(Path(name).expanduser())
+
+
+# One journal per file in a process; those in memory are only in `_everyone`.
+_open: dict[str, Journal] = {}
+_everyone: weakref.WeakSet[Journal] = weakref.WeakSet()
+_registry_lock = threading.Lock()
+_forking: list[Journal] = []
+
+
+def _before_fork() -> None:
+    _registry_lock.acquire()
+    _forking[:] = list(_everyone)
+    for journal in _forking:
+        journal._before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for journal in _forking:
+        journal._after_fork_in_parent()
+    _forking.clear()
+    _registry_lock.release()
+
+
+def _after_fork_in_child() -> None:
+    for journal in _forking:
+        journal._after_fork_in_child()
+    _forking.clear()
+    _registry_lock.release()
+
+
+@atexit.register
+def _close_all() -> None:
+    with _registry_lock:
+        journals = list(_open.values())
+        _open.clear()
+    for journal in journals:
+        with contextlib.suppress(JournalError):
+            journal._shut()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )

@@ -1,0 +1,138 @@
+"""What the journal keeps, and how it becomes a row of numbers, text and a checksum.
+
+A row is believed only when its checksum is right, so a damaged file yields fewer answers and
+never a wrong one.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, Final
+from zlib import crc32
+
+__all__ = ["Entry", "Failure", "Row", "from_row", "prefix", "to_row"]
+
+Row = tuple[Any, ...]
+"""(prefix, key, kind, reply, model, prompt_tokens, completion_tokens, attempts, seconds, at,
+checksum). `kind` is empty for a reply; a failure has its message in place of the reply."""
+
+_NUMBERS: Final = struct.Struct(">qqqddII")
+_PREFIX: Final = struct.Struct(">q8x")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One reply that was paid for.
+
+    Attributes:
+        key: 16 bytes, a hash of everything that shapes the answer.
+        reply: The raw body as it was received, without secrets.
+        model: The model that answered.
+        prompt_tokens: Tokens read, as the server counted them.
+        completion_tokens: Tokens written, as the server counted them.
+        attempts: Requests that were sent for it, at least 1.
+        seconds: Seconds from sending the last of them to its whole reply.
+        at: When it arrived, in Unix seconds.
+    """
+
+    key: bytes
+    reply: bytes
+    model: str
+    prompt_tokens: int
+    completion_tokens: int
+    attempts: int
+    seconds: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One request that was given up.
+
+    Attributes:
+        key: 16 bytes, as in `Entry`.
+        kind: How it failed, a word of `lionproc.errors.Kind`.
+        message: What happened, without secrets.
+        attempts: Requests that were sent for it.
+        at: When it was given up, in Unix seconds.
+    """
+
+    key: bytes
+    kind: str
+    message: str
+    attempts: int
+    at: float
+
+
+def prefix(key: bytes) -> int:
+    """The first half of a key as a signed integer, which makes the smallest and fastest index.
+
+    Args:
+        key: 16 bytes.
+
+    Raises:
+        ValueError: It has another length.
+    """
+    try:
+        return int(_PREFIX.unpack(key)[0])
+    except struct.error:
+        raise ValueError(f"a key has 16 bytes, this one {len(key)}") from None
+
+
+def to_row(record: Entry | Failure) -> Row:
+    """The row that keeps a record.
+
+    Raises:
+        ValueError: The key is not 16 bytes, a number does not fit 64 bits or is not finite, or
+            a failure has no kind.
+    """
+    start = prefix(record.key)
+    # SQLite knows no -0.0: adding 0.0 keeps the checksum true to what will be read.
+    at = record.at + 0.0
+    if isinstance(record, Entry):
+        reply, kind, model = record.reply, "", _sound(record.model)
+        prompt, completion = record.prompt_tokens, record.completion_tokens
+        seconds = record.seconds + 0.0
+    else:
+        reply, kind, model = record.message.encode("utf-8", "replace"), _sound(record.kind), ""
+        prompt = completion = 0
+        seconds = 0.0
+        if not kind:
+            raise ValueError("a failure needs a kind")
+    if not (isfinite(at) and isfinite(seconds)):
+        raise ValueError("the times of a record must be finite")
+    numbers = (prompt, completion, record.attempts, seconds, at)
+    try:
+        total = _checksum(record.key, kind.encode(), reply, model.encode(), numbers)
+    except struct.error as error:
+        raise ValueError(f"a number of this record cannot be kept: {error}") from None
+    return (start, record.key, kind, reply, model, *numbers, total)
+
+
+def from_row(row: Row) -> Entry | Failure | None:
+    """The record that a row keeps, or None if anything about the row is wrong.
+
+    Args:
+        row: As `to_row` made it, with its text as bytes.
+    """
+    start, key, kind, reply, model, *numbers, total = row
+    try:
+        if prefix(key) != start or total != _checksum(key, kind, reply, model, numbers):
+            return None
+        prompt, completion, attempts, seconds, at = numbers
+        if kind:
+            return Failure(key, kind.decode(), reply.decode(), attempts, at)
+        return Entry(key, reply, model.decode(), prompt, completion, attempts, seconds, at)
+    except (TypeError, ValueError, struct.error):
+        return None  # not even of the right types
+
+
+def _sound(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()  # a lone surrogate cannot be stored
+
+
+def _checksum(key: bytes, kind: bytes, reply: bytes, model: bytes, numbers: Any) -> int:
+    head = _NUMBERS.pack(*numbers, len(kind), len(model))
+    return crc32(reply, crc32(b"".join((head, key, kind, model))))

@@ -1,0 +1,425 @@
+"""One first-come-first-served gate to one endpoint: rate, tokens, slots and the server's wishes.
+
+Everything here runs on the engine's loop thread, but for changes of `Limits`, which may come
+from anywhere and are handed over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import random
+import weakref
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from lionproc.engine.adapt import (
+    INPUT,
+    OUTPUT,
+    REQUESTS,
+    TOKENS,
+    Headers,
+    Saturation,
+    Signals,
+    Storms,
+)
+from lionproc.engine.lane import Lane
+from lionproc.engine.limits import Limits
+from lionproc.errors import CallError, Kind
+
+# With no limit known a run starts at this many requests a second and doubles every half second,
+# so that the first 429 meets a handful of requests and not a full house.
+RAMP_PER_S = 32.0
+RAMP_S = 4.0
+CHECK_S = 0.25  # how often a moving pace is looked at
+SLOT_CHECK_S = 5.0  # a freed slot wakes the gate; this only bounds what a fault could cost
+LANES = (REQUESTS, TOKENS, INPUT, OUTPUT)
+Amounts: TypeAlias = tuple[float, float, float, float]  # one for each of LANES
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Tokens read and written by the model."""
+
+    input: int = 0
+    output: int = 0
+
+    @property
+    def total(self) -> int:
+        """Both together."""
+        return self.input + self.output
+
+
+def _amounts(tokens: Tokens) -> Amounts:
+    return 1.0, float(tokens.input + tokens.output), float(tokens.input), float(tokens.output)
+
+
+@dataclass(slots=True)
+class Reservation:
+    """Leave to send one request now; give it back with `Limiter.settle` or `cancel`."""
+
+    number: int
+    at: float
+    epoch: int
+    tokens: Tokens
+    buckets: tuple[int, ...]
+    mark: tuple[float, ...]
+    full: int | None
+    open: bool = True
+
+
+class Limiter:
+    """Lets requests leave at the pace of the limits, in the order they came.
+
+    Args:
+        limits: The live limits; their changes act at once.
+    """
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._turn = asyncio.Lock()
+        self._news: asyncio.Future[None] | None = None
+        self._lanes = {name: Lane(by_second=name == REQUESTS) for name in LANES}
+        self._all = tuple(self._lanes.values())
+        self._wants_slot = False
+        self._listeners: list[weakref.WeakMethod[Callable[[], None]]] = []
+        self._stale = True
+        self._checked_at = -math.inf
+        self._paced: float | None = None
+        self._started_at: float | None = None
+        self.in_flight = 0
+        self.peak_in_flight = 0
+        self.departures = 0
+        self.waiting_for = ""
+        self.headers = Headers()
+        self.storms = Storms()
+        self.saturation = Saturation()
+        self._limits = limits or Limits()
+        self._limits.on_change(self._changed)
+
+    # -- limits -----------------------------------------------------------------------------
+
+    @property
+    def limits(self) -> Limits:
+        """The live limits. Assigning others makes those the live ones."""
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        if limits is not self._limits:
+            self._limits = limits
+            limits.on_change(self._changed)
+            self._changed()
+
+    def _changed(self) -> None:
+        """Any thread: the limits are others now."""
+        self._stale = True
+        loop = self._loop
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended, so nobody waits
+                loop.call_soon_threadsafe(self._spread)
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call a bound method on the engine's loop after every change of the limits.
+
+        Its object is held weakly.
+        """
+        self._listeners[:] = [ref for ref in self._listeners if ref()]
+        self._listeners.append(weakref.WeakMethod(listener))
+
+    def _spread(self) -> None:
+        self._wake()
+        for ref in self._listeners:
+            listener = ref()
+            if listener is not None:
+                listener()
+
+    def _wake(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    @property
+    def concurrency(self) -> int:
+        """How many requests may be in flight now."""
+        cap = self.saturation.cap
+        if cap is None or not self._limits.adapt:
+            return self._limits.concurrency
+        return min(cap, self._limits.concurrency)
+
+    def effective(self, lane: str) -> float | None:
+        """The limit per minute that a lane keeps now: the person's or, lower, the provider's."""
+        limits = self._limits
+        own: float | None = {
+            REQUESTS: limits.requests_per_minute,
+            TOKENS: limits.tokens_per_minute,
+            INPUT: limits.input_tokens_per_minute,
+            OUTPUT: limits.output_tokens_per_minute,
+        }[lane]
+        theirs = self.headers.limits.get(lane) if limits.adapt else None
+        known = [limit for limit in (own, theirs) if limit is not None]
+        return min(known) if known else None
+
+    def _refresh(self, now: float) -> None:
+        """Bring the lanes up to date with the limits and with what the server taught."""
+        self._checked_at = now
+        adapt = self._limits.adapt
+        if self._stale:
+            self._stale = False
+            self._paced = None
+            burst_s = self._limits.burst_seconds
+            for name, lane in self._lanes.items():
+                lane.set(self.effective(name), burst_s, now)
+            self.storms.limit_known = self._lanes[REQUESTS].limit is not None
+        if not adapt:
+            return
+        pace = self.storms.pace(now)
+        if pace is None and not any(lane.limit for lane in self._lanes.values()):
+            pace = self._ramp(now)
+        before = self._paced
+        if pace is None or before is None:
+            moved = pace is not before
+        else:
+            moved = abs(pace - before) > 0.01 * before
+        if moved:
+            self._paced = pace
+            self._lanes[REQUESTS].slow_to(pace, self._limits.burst_seconds)
+
+    def _ramp(self, now: float) -> float | None:
+        if self._started_at is None:
+            self._started_at = now
+        since = now - self._started_at
+        return RAMP_PER_S * 4**since if since < RAMP_S else None
+
+    # -- the gate ---------------------------------------------------------------------------
+
+    def refuse(self, tokens: Tokens) -> None:
+        """Raise if a request could never leave.
+
+        Args:
+            tokens: What it is expected to read and write.
+
+        Raises:
+            CallError: Of kind `too_large`; it names the limit.
+        """
+        for name, amount in zip(LANES, _amounts(tokens), strict=True):
+            limit = self.effective(name)
+            if limit is not None and amount > max(limit, 1.0):
+                what = "tokens" if name == TOKENS else f"{name} tokens"
+                raise CallError(
+                    Kind.TOO_LARGE,
+                    f"This request needs about {amount:,.0f} {what}, more than the limit of "
+                    f"{limit:,.0f} a minute can ever admit. Raise the limit, shorten the prompt "
+                    "or set max_tokens.",
+                )
+
+    async def reserve(self, tokens: Tokens) -> Reservation:
+        """Wait for leave to send one request.
+
+        Args:
+            tokens: What it is expected to read and write.
+
+        Returns:
+            The leave; `settle` or `cancel` it exactly once.
+
+        Raises:
+            CallError: Of kind `too_large`, if no waiting would help.
+        """
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
+        amounts = _amounts(tokens)
+        async with self._turn:
+            paced = False
+            while True:
+                now = loop.time()
+                if self._stale or now - self._checked_at > CHECK_S:
+                    self._refresh(now)
+                wait = self._wait_s(amounts, now)
+                if wait > 0:
+                    if wait == math.inf:
+                        self.refuse(tokens)
+                    await self._pause(wait)
+                elif not paced and not self._ready(amounts):
+                    paced = await self._unless_news(self._pace(amounts))
+                else:
+                    if not paced:
+                        await self._pace(amounts)
+                    self.waiting_for = ""
+                    return self._leave(tokens, amounts, now)
+
+    def _ready(self, amounts: Amounts) -> bool:
+        return all(lane.ready(amount) for lane, amount in zip(self._all, amounts, strict=True))
+
+    async def _pace(self, amounts: Amounts) -> None:
+        for lane, amount in zip(self._all, amounts, strict=True):
+            await lane.pace(amount)
+
+    def _wait_s(self, amounts: Amounts, now: float) -> float:
+        """Seconds to wait before looking again; 0.0 to go."""
+        self._wants_slot = self.in_flight >= self.concurrency
+        if self._wants_slot:
+            self.waiting_for = "a free slot"
+            return SLOT_CHECK_S
+        hold = self.storms.hold_until - now
+        if hold > 0:
+            self.waiting_for = "the server, which asked to wait"
+            return hold
+        wait = 0.0
+        for lane, amount in zip(self._all, amounts, strict=True):
+            if lane.limit is not None:
+                wait = max(wait, lane.wait_s(now, amount))
+        if wait > 0:
+            self.waiting_for = "room under the limit of the last minute"
+            return wait
+        if self._limits.adapt:
+            for name, amount in zip(LANES, amounts, strict=True):
+                wait = max(wait, self.headers.wait_s(name, amount, now))
+            if wait > 0:
+                self.waiting_for = "the server, which has no more left for now"
+        return wait
+
+    async def _pause(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        news = self._news = loop.create_future()
+        timer = loop.call_later(seconds, self._wake) if math.isfinite(seconds) else None
+        try:
+            await news
+        finally:
+            self._news = None
+            if timer is not None:
+                timer.cancel()
+
+    async def _unless_news(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Wait for `work`, but no longer than until something changes. True if it was done."""
+        task = asyncio.ensure_future(work)
+        news = self._news = asyncio.get_running_loop().create_future()
+        try:
+            await asyncio.wait((task, news), return_when=asyncio.FIRST_COMPLETED)
+            return task.done() and not task.cancelled()
+        finally:
+            self._news = None
+            if not task.done():
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+    def _leave(self, tokens: Tokens, amounts: Amounts, now: float) -> Reservation:
+        buckets = tuple(
+            [lane.take(now, amount) for lane, amount in zip(self._all, amounts, strict=True)]
+        )
+        self.headers.departed(amounts)
+        full = self.concurrency if self.in_flight + 1 >= self.concurrency else None
+        self.in_flight += 1
+        self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
+        number = self.departures
+        self.departures += 1
+        return Reservation(
+            number, now, self.storms.epoch, tokens, buckets, self.headers.mark(), full
+        )
+
+    # -- what came of it --------------------------------------------------------------------
+
+    def settle(
+        self,
+        leave: Reservation,
+        used: Tokens | None = None,
+        signals: Signals | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        """The reply is here: free the slot, correct the tokens, learn from the headers.
+
+        Args:
+            leave: What `reserve` gave.
+            used: The true tokens, None where the server did not say.
+            signals: What its headers say about limits.
+            seconds: How long the server took, None for the time since it left.
+        """
+        self._free(leave)
+        if used is not None:
+            self._correct(leave, used)
+        self.storms.succeeded()
+        if self._loop is not None:
+            now = self._loop.time()
+            latency_s = now - leave.at if seconds is None else seconds
+            self.saturation.replied(leave.number, latency_s, leave.at, now, leave.full)
+            if signals is not None:
+                self._learn(signals, leave, now)
+
+    def throttled(self, leave: Reservation, signals: Signals) -> None:
+        """A 429 came back: everybody waits, and the pace is cut once per storm."""
+        self._free(leave)
+        loop = self._loop or asyncio.get_running_loop()
+        now = loop.time()
+        self._learn(signals, leave, now)
+        cut = self.storms.throttled(
+            now, leave.epoch, signals.retry_after_s, self._rate(now), random.random()
+        )
+        if cut and self._limits.adapt:
+            self._checked_at = -math.inf
+        self._wake()
+
+    def failed(self, leave: Reservation, retry_after_s: float | None = None) -> None:
+        """It failed in another way. A failed request counts against the limit all the same."""
+        self._free(leave)
+        if retry_after_s:
+            loop = self._loop or asyncio.get_running_loop()
+            until = loop.time() + min(retry_after_s, 600.0)
+            self.storms.hold_until = max(self.storms.hold_until, until)
+            self._wake()
+
+    def cancel(self, leave: Reservation) -> None:
+        """It was never sent: everything is given back."""
+        self._free(leave)
+        amounts = _amounts(leave.tokens)
+        for lane, bucket, amount in zip(self._all, leave.buckets, amounts, strict=True):
+            lane.correct(bucket, -amount)
+
+    def _free(self, leave: Reservation) -> None:
+        if not leave.open:
+            raise RuntimeError("This reservation was already given back.")
+        leave.open = False
+        self.in_flight -= 1
+        if self._wants_slot:
+            self._wake()
+
+    def _correct(self, leave: Reservation, used: Tokens) -> None:
+        if used != leave.tokens:
+            deltas = zip(_amounts(used), _amounts(leave.tokens), strict=True)
+            for lane, bucket, (after, before) in zip(self._all, leave.buckets, deltas, strict=True):
+                lane.correct(bucket, after - before)
+
+    def _learn(self, signals: Signals, leave: Reservation, now: float) -> None:
+        if (
+            signals.quotas
+            and self._limits.adapt
+            and self.headers.learn(signals.quotas, leave.mark, now)
+        ):
+            self._stale = True
+            self._wake()
+
+    def _rate(self, now: float) -> float:
+        """Requests per second, as allowed or as they left lately."""
+        known = self.effective(REQUESTS)
+        paced = self.storms.pace(now) or self._paced
+        rates = [r for r in (known / 60 if known else None, paced) if r is not None]
+        return min(rates) if rates else max(self._lanes[REQUESTS].recent_per_s(now), 1.0)
+
+    # -- for readers ------------------------------------------------------------------------
+
+    def left_in_last_minute(self, lane: str) -> float:
+        """How much left in the last minute."""
+        ledger = self._lanes[lane].minute
+        if self._loop is not None:
+            ledger.forget(self._loop.time())
+        return ledger.used
+
+    def holding_s(self) -> float:
+        """Seconds for which everybody still waits because the server asked for it."""
+        if self._loop is None:
+            return 0.0
+        return max(self.storms.hold_until - self._loop.time(), 0.0)
+
+    def __repr__(self) -> str:
+        return f"<Limiter {self._limits!r}, {self.in_flight} in flight, {self.departures} sent>"

@@ -1,0 +1,120 @@
+"""One event loop of our own on one background thread, and bridges to it.
+
+Notebooks and scripts block on it or await it; it never runs in their loop. So an interrupted
+cell leaves nothing running that nobody holds, and widget events reach a kernel that waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import functools
+import os
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any, ParamSpec, TypeVar
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+_lock = threading.Lock()
+_loop: asyncio.AbstractEventLoop | None = None
+_thread: threading.Thread | None = None
+
+
+def get() -> asyncio.AbstractEventLoop:
+    """The engine's loop, started on first use."""
+    global _loop, _thread  # noqa: PLW0603  (the one loop of the process)
+    with _lock:
+        if _loop is None or _loop.is_closed() or _thread is None or not _thread.is_alive():
+            ready = threading.Event()
+            loop = asyncio.new_event_loop()
+
+            def run() -> None:
+                asyncio.set_event_loop(loop)
+                loop.call_soon(ready.set)
+                loop.run_forever()
+
+            _loop = loop
+            _thread = threading.Thread(target=run, name="lionproc", daemon=True)
+            _thread.start()
+            ready.wait()
+        return _loop
+
+
+def here() -> bool:
+    """True on the engine's thread."""
+    return threading.current_thread() is _thread
+
+
+def submit(work: Coroutine[Any, Any, T]) -> Future[T]:
+    """Run a coroutine on the engine's loop from any other thread."""
+    return asyncio.run_coroutine_threadsafe(work, get())
+
+
+def call(function: Callable[[], T]) -> T:
+    """Run a plain function on the engine's loop and wait for what it returns."""
+    if here():
+        return function()
+
+    async def work() -> T:
+        return function()
+
+    return submit(work()).result()
+
+
+async def bridge(work: Coroutine[Any, Any, T]) -> T:
+    """Await a coroutine that runs on the engine's loop, from whatever loop this is.
+
+    Cancelling the await cancels the work.
+    """
+    if here():
+        return await work
+    return await asyncio.wrap_future(submit(work))
+
+
+def on_engine(
+    method: Callable[P, Coroutine[Any, Any, T]],
+) -> Callable[P, Awaitable[T]]:
+    """Make a coroutine method run on the engine's loop wherever it is awaited."""
+
+    @functools.wraps(method)
+    async def bridged(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await bridge(method(*args, **kwargs))
+
+    return bridged
+
+
+def _stop() -> None:
+    """At exit: let the loop end its tasks, then stop."""
+    loop, thread = _loop, _thread
+    if loop is None or thread is None or not thread.is_alive():
+        return
+
+    async def end() -> None:
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=2.0)
+
+    with contextlib.suppress(Exception):
+        asyncio.run_coroutine_threadsafe(end(), loop).result(3.0)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(2.0)
+    if not thread.is_alive():
+        loop.close()
+
+
+def _forget() -> None:
+    """In a forked child: the thread did not come along, so neither does the loop."""
+    global _loop, _thread, _lock  # noqa: PLW0603
+    _loop = _thread = None
+    _lock = threading.Lock()
+
+
+atexit.register(_stop)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

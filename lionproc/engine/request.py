@@ -1,0 +1,198 @@
+"""What goes through the engine: a call to make, what came back, and the event that holds both."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeAlias
+
+from lionproc.engine.adapt import Signals
+from lionproc.engine.limiter import Tokens
+from lionproc.errors import CallError, Kind
+
+EventState: TypeAlias = Literal["pending", "processing", "completed", "failed", "cancelled"]
+CORRECTABLE = frozenset({Kind.WRONG_SHAPE, Kind.EMPTY})
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back from one attempt.
+
+    Attributes:
+        error: Why it is not an answer and was not paid for; None for a reply that was paid.
+        raw: The body as it came, kept in the journal.
+        data: The parsed body, handed to `Call.read`.
+        model: Which model answered, in the server's words.
+        used: Tokens as the server counted them, None where it did not say.
+        charged: Tokens that count against the limit, where that is more than was used.
+        signals: What the headers say about limits.
+    """
+
+    error: CallError | None = None
+    raw: bytes = b""
+    data: Any = None
+    model: str = ""
+    used: Tokens | None = None
+    charged: Tokens | None = None
+    signals: Signals | None = None
+
+
+class Call(Protocol):
+    """One thing to ask. The engine runs anything of this shape."""
+
+    @property
+    def key(self) -> bytes | None:
+        """A hash of all that shapes the answer; equal keys share one request. None: never."""
+
+    @property
+    def estimate(self) -> Tokens:
+        """The tokens it will probably read and write, as far as is known now."""
+
+    async def send(self) -> Reply:
+        """Make one attempt. Failures come back as `Reply.error`."""
+
+    def parse(self, raw: bytes) -> Any:
+        """A kept body, parsed as `send` does it."""
+
+    def read(self, data: Any) -> Any:
+        """The answer in a paid reply; raises `CallError` if it is none."""
+
+    def correction(self, data: Any, error: CallError) -> Call | None:
+        """The call that asks again with the reason, or None."""
+
+
+class Event:
+    """A call on its way through the engine. Awaiting it gives the answer or raises its error.
+
+    Attributes:
+        state: pending, processing, completed, failed or cancelled.
+        value: The answer, once completed.
+        error: Why there is none, once failed or cancelled.
+        attempts: Requests sent for it so far.
+        usage: Tokens all its attempts used.
+        seconds: Seconds from the first attempt to the last reply.
+        cached: True if the answer came from the journal.
+        tags: Whatever its makers want to find again, such as row positions.
+    """
+
+    __slots__ = (
+        "_future",
+        "attempts",
+        "cached",
+        "call",
+        "completion_tokens",
+        "corrections",
+        "created",
+        "deadline_s",
+        "error",
+        "first",
+        "keys",
+        "prompt_tokens",
+        "seconds",
+        "state",
+        "tags",
+        "value",
+    )
+
+    def __init__(self, call: Call, *, deadline_s: float | None = None, tags: Any = None) -> None:
+        self.first = call
+        self.call = call
+        self.keys: list[bytes] = []
+        self.tags = tags
+        self.deadline_s = deadline_s
+        self.created = time.time()
+        self._future: asyncio.Future[Any] | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to the first question, as if nothing had been asked."""
+        self.call = self.first
+        self.keys = [self.first.key] if self.first.key is not None else []
+        self.state: EventState = "pending"
+        self.value: Any = None
+        self.error: CallError | None = None
+        self.attempts = 0
+        self.corrections = 0
+        self.prompt_tokens = 0
+        self.completion_tokens = 0
+        self.seconds = 0.0
+        self.cached = False
+
+    @property
+    def usage(self) -> Tokens:
+        """Tokens that all attempts used."""
+        return Tokens(self.prompt_tokens, self.completion_tokens)
+
+    @property
+    def done(self) -> bool:
+        """True once nothing more will happen to it."""
+        return self.state in {"completed", "failed", "cancelled"}
+
+    def advance(self, data: Any, max_corrections: int) -> bool:
+        """Read a paid reply.
+
+        Returns:
+            True if that settles it, with an answer or an error; False if `call` is now the
+            question again, with the reason.
+        """
+        try:
+            self.value = self.call.read(data)
+        except CallError as error:
+            if error.kind in CORRECTABLE and self.corrections < max_corrections:
+                again = self.call.correction(data, error)
+                if again is not None:
+                    self.call = again
+                    self.corrections += 1
+                    if again.key is not None:
+                        self.keys.append(again.key)
+                    return False
+            self.error = error
+        return True
+
+    def finish(self, error: CallError | None = None) -> None:
+        """Settle it and wake whoever awaits it."""
+        if error is not None:
+            self.error = error
+        if self.error is None:
+            self.state = "completed"
+        elif self.error.kind in {Kind.CANCELLED, Kind.NOT_SENT, Kind.DEADLINE}:
+            self.state = "cancelled"
+        else:
+            self.state = "failed"
+        future = self._future
+        if future is not None and not future.done():
+            if self.error is None:
+                future.set_result(self.value)
+            else:
+                future.set_exception(self.error)
+                future.exception()  # looked at: nobody need await an event
+
+    def on_done(self, callback: Callable[[], None]) -> None:
+        """Call back on the engine's loop when it is done, at once if it is."""
+        if self.done:
+            callback()
+        else:
+            self._waiter().add_done_callback(lambda _: callback())
+
+    def _waiter(self) -> asyncio.Future[Any]:
+        if self._future is None:
+            from lionproc.engine import loop
+
+            self._future = loop.get().create_future()
+            if self.done:
+                self.finish()
+        return self._future
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        from lionproc.engine import loop
+
+        async def wait() -> Any:
+            return await asyncio.shield(self._waiter())
+
+        return loop.bridge(wait()).__await__()
+
+    def __repr__(self) -> str:
+        kind = f", {self.error.kind}" if self.error else ""
+        return f"<Event {self.state}{kind}, {self.attempts} attempts>"
