@@ -66,6 +66,7 @@ class RateLimitedAPIExecutor:
         limiter: The gate to share with others, instead of the four numbers above.
         journal: Where replies are kept. None keeps none, and shares only requests in flight.
         retry: How patient to be.
+        since: Only journal records after this mark answer anything.
         history: Finished events to remember for `completed_events` and `failed_events`.
         on_done: Called with every event when it is finished, on the engine's loop.
         may_send: Asked before each request; False stops everything (a budget is reached).
@@ -92,6 +93,7 @@ class RateLimitedAPIExecutor:
         limiter: Limiter | None = None,
         journal: Journal | None = None,
         retry: Retry | None = None,
+        since: int = 0,
         history: int = 10_000,
         on_done: Callable[[Event], None] | None = None,
         may_send: Callable[[], bool] | None = None,
@@ -109,6 +111,7 @@ class RateLimitedAPIExecutor:
         self._limiter = limiter
         limiter.on_change(self._staff)
         self.journal = journal
+        self._since = since
         self.retry = retry or Retry()
         self.tally = Tally()
         self.fatal: RunError | None = None
@@ -368,7 +371,7 @@ class RateLimitedAPIExecutor:
             if event.done or event.advance(reply.data, self.retry.max_corrections):
                 self._finish(event)
                 return
-            if self._recall(event):
+            if self.recall(event, self._kept(event.call.key)):
                 self._finish(event)
                 return
             self._sending.discard(task)
@@ -446,15 +449,29 @@ class RateLimitedAPIExecutor:
             # This one is in hand and goes into the frame, but nothing more is bought.
             self._stop_all(error)
 
-    def _recall(self, event: Event) -> bool:
-        """Answer a corrected question from the journal, as far as it goes. True if settled."""
-        while self.journal is not None and (key := event.call.key) is not None:
-            entry = self.journal.find([key]).get(key)
-            if entry is None:
-                return False
+    def recall(self, event: Event, entry: Entry | None) -> bool:
+        """Answer an event from the journal, corrections included, as far as it goes.
+
+        Any thread, as long as nobody else holds the event.
+
+        Args:
+            event: Not yet sent.
+            entry: What the journal has for its call, if that was looked up already.
+
+        Returns:
+            True if that settles it (it may have an error); False if `event.call` is to be sent.
+        """
+        while entry is not None:
+            event.attempts += 1
             if event.advance(event.call.parse(entry.reply), self.retry.max_corrections):
                 return True
+            entry = self._kept(event.call.key)
         return False
+
+    def _kept(self, key: bytes | None) -> Entry | None:
+        if key is None or self.journal is None:
+            return None
+        return self.journal.find([key], self._since).get(key)
 
     def _went_wrong(self, event: Event, leave: Reservation, error: CallError, reply: Reply) -> None:
         if error.kind is Kind.RATE_LIMITED:
@@ -507,7 +524,7 @@ class RateLimitedAPIExecutor:
         if event.error is not None:
             self.tally.errors[event.error.kind] += 1
             if event.state == "failed":
-                log.warning("a request failed: %s", event.error.kind)
+                log.info("a request failed: %s", event.error.kind)
                 self._note_failure(event, event.error)
         if self._history.maxlen:
             self._history.append(event)
@@ -573,6 +590,11 @@ class RateLimitedAPIExecutor:
         if concurrency_limit is not None:
             fields["concurrency"] = concurrency_limit
         self._limiter.limits.update(**fields)
+
+    @property
+    def failing(self) -> bool:
+        """True while the server only fails and is probed."""
+        return self._breaker.is_open
 
     @property
     def queued(self) -> int:

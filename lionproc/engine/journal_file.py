@@ -84,7 +84,12 @@ _REASONS: Final = {
     ),
 }
 # What SQLite answers where shared memory or its locks do not work (network file systems).
-_NO_WAL: Final = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL}
+_NO_WAL: Final = {
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_READONLY,
+}
 
 
 _Inode = tuple[int, int] | None
@@ -120,7 +125,7 @@ class JournalFile:
         self._reader: _Link | None = None
         self._make_locks()
         with self._write_lock:
-            self._writer = self._guard("opened", lambda: self._current(None))
+            self._writer = self._guard("opened", lambda: self._current(None, write=True))
 
     # Writing and reading
 
@@ -210,7 +215,7 @@ class JournalFile:
         self._reader = self._writer = None
 
     def _commit(self, rows: Sequence[Row]) -> None:
-        self._writer = self._current(self._writer)
+        self._writer = self._current(self._writer, write=True)
         connection = self._writer.connection
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -233,9 +238,10 @@ class JournalFile:
         if found is None or found != link.wal:
             # Somebody removed the WAL, and with it the only copy of the newest records. It is
             # still open here: fold it into the file, and begin another.
-            link.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            with self._read_lock:
-                self._drop()
+            busy, *_ = link.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if not busy:  # else somebody reads just now; the next commit tries again
+                with self._read_lock:
+                    self._drop()
 
     def _read(self, query: str, values: tuple[object, ...]) -> list[Row]:
         with self._read_lock:
@@ -243,7 +249,7 @@ class JournalFile:
 
     def _fetch(self, query: str, values: tuple[object, ...]) -> list[Row]:
         if self.path == MEMORY:
-            self._writer = link = self._current(self._writer)
+            self._writer = link = self._current(self._writer, write=True)
         else:
             self._reader = link = self._current(self._reader)
         try:
@@ -254,7 +260,7 @@ class JournalFile:
                 self._reader = None
             raise
 
-    def _current(self, link: _Link | None) -> _Link:
+    def _current(self, link: _Link | None, *, write: bool = False) -> _Link:
         """The link itself while the file is still where it was, else a new one."""
         if not self._usable:
             raise JournalError(f"The journal {self.path!r} is closed. Open it again.")
@@ -264,31 +270,31 @@ class JournalFile:
             # Somebody removed or replaced the file: what goes into the old one is lost. Closing
             # it would remove the WAL of the new one, which has the same name.
             _abandoned.append(link)
-        return self._connect()
+        return self._connect(write=write)
 
-    def _connect(self) -> _Link:
+    def _connect(self, *, write: bool) -> _Link:
         deadline = time.monotonic() + BUSY_S
         while True:
             try:
                 if self.path != MEMORY:
                     _make_file(self.path)
                 inode = _inode(self.path)
-                return _Link(self._prepared(), inode)
+                return _Link(self._prepared(write=write), inode)
             except sqlite3.OperationalError as error:
                 # Changing the mode of a file does not wait for others by itself.
                 if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                     raise
                 time.sleep(0.02)
 
-    def _prepared(self) -> sqlite3.Connection:
+    def _prepared(self, *, write: bool) -> sqlite3.Connection:
         try:
-            return self._prepare("WAL")
+            return self._prepare("WAL", write=write)
         except sqlite3.OperationalError as error:
             if self.path == MEMORY or _code(error) not in _NO_WAL:
                 raise
-            return self._prepare("TRUNCATE")
+            return self._prepare("TRUNCATE", write=write)
 
-    def _prepare(self, mode: str) -> sqlite3.Connection:
+    def _prepare(self, mode: str, *, write: bool) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
         )
@@ -298,18 +304,23 @@ class JournalFile:
             execute("PRAGMA trusted_schema = OFF")
             execute("PRAGMA cell_size_check = ON")
             if mode == "WAL":
+                _checked(connection, self.path)  # before anything in a stranger's file changes
                 (kept,) = execute("PRAGMA journal_mode = WAL").fetchone()
                 execute("PRAGMA wal_autocheckpoint = 4000")
             else:
                 # A file left in WAL mode opens without shared memory only in exclusive mode.
                 execute("PRAGMA locking_mode = EXCLUSIVE")
+                _checked(connection, self.path)
                 (kept,) = execute("PRAGMA journal_mode = TRUNCATE").fetchone()
                 execute("PRAGMA locking_mode = NORMAL")
                 execute("SELECT count(*) FROM sqlite_master").fetchone()  # lets go of the lock
             execute("PRAGMA synchronous = FULL")
-            execute("BEGIN IMMEDIATE")
-            _check(connection, self.path)
-            execute("COMMIT")
+            if write or not _checked(connection, self.path):
+                execute("BEGIN IMMEDIATE")
+                if not _checked(connection, self.path):
+                    _make_tables(connection)
+                execute("DELETE FROM record WHERE id < 0")  # shows that the file can be written
+                execute("COMMIT")
         except BaseException:
             connection.close()
             raise
@@ -369,18 +380,21 @@ def _make_file(path: str) -> None:
         ) from None
 
 
-def _check(connection: sqlite3.Connection, path: str) -> None:
-    """Make the tables in an empty file; refuse one that is not a journal of this version."""
+def _make_tables(connection: sqlite3.Connection) -> None:
+    for statement in _SCHEMA.values():
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+    connection.execute(f"PRAGMA user_version = {_VERSION}")
+
+
+def _checked(connection: sqlite3.Connection, path: str) -> bool:
+    """False if the file is empty; refuses one that is not a journal of this version."""
     execute = connection.execute
     (application,) = execute("PRAGMA application_id").fetchone()
     (version,) = execute("PRAGMA user_version").fetchone()
     tables = execute("SELECT type, name, sql FROM sqlite_master").fetchall()
     if not tables and application == version == 0:
-        for statement in _SCHEMA.values():
-            execute(statement)
-        execute(f"PRAGMA application_id = {_APPLICATION}")
-        execute(f"PRAGMA user_version = {_VERSION}")
-        return
+        return False
     if application != _APPLICATION:
         raise JournalError(
             f"{path!r} is a database of another program, not a journal. "
@@ -397,6 +411,7 @@ def _check(connection: sqlite3.Connection, path: str) -> None:
         found.get(name) != sql.encode() for name, sql in _SCHEMA.items()
     ):
         raise sqlite3.DatabaseError("its tables are not those of a journal")
+    return True
 
 
 def _trouble(path: str, verb: str, error: sqlite3.Error) -> JournalError:

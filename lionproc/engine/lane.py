@@ -69,6 +69,11 @@ class Ledger:
                 return max((bucket + 2) * self.grain_s + self.window_s - now, 1e-4)
         return math.inf
 
+    def left_since(self, moment: float) -> float:
+        """How much left since then. From any thread."""
+        first = math.floor(moment / self.grain_s)
+        return sum(amount for bucket, amount in list(self._buckets.items()) if bucket >= first)
+
     def replayed(self, window_s: float, now: float) -> Ledger:
         """The same history seen through a shorter window."""
         other = Ledger(window_s)
@@ -139,10 +144,6 @@ class Lane:
         capacity = max(1.0, per_second * min(burst_s, 1.0) / 4)
         fresh = AsyncLimiter(capacity, capacity / per_second)
         self._pacer = fresh
-
-    def recent_per_s(self, now: float) -> float:
-        """How much left per second, over the last second."""
-        return self.minute.replayed(1.0, now).used
 
     def wait_s(self, now: float, amount: float) -> float:
         """Seconds for which the ledgers hold this amount back."""

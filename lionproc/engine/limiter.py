@@ -404,16 +404,20 @@ class Limiter:
         known = self.effective(REQUESTS)
         paced = self.storms.pace(now) or self._paced
         rates = [r for r in (known / 60 if known else None, paced) if r is not None]
-        return min(rates) if rates else max(self._lanes[REQUESTS].recent_per_s(now), 1.0)
+        return min(rates) if rates else max(self._lanes[REQUESTS].minute.left_since(now - 1.0), 1.0)
 
     # -- for readers ------------------------------------------------------------------------
 
-    def left_in_last_minute(self, lane: str) -> float:
-        """How much left in the last minute."""
-        ledger = self._lanes[lane].minute
-        if self._loop is not None:
-            ledger.forget(self._loop.time())
-        return ledger.used
+    def per_minute(self, lane: str, window_s: float) -> float:
+        """How much left per minute, over the last `window_s` seconds. From any thread."""
+        if self._loop is None:
+            return 0.0
+        return self._lanes[lane].minute.left_since(self._loop.time() - window_s) * 60 / window_s
+
+    @property
+    def pace_per_minute(self) -> float | None:
+        """Requests per minute that are allowed now, where the server taught less than is set."""
+        return None if self._paced is None else self._paced * 60
 
     def holding_s(self) -> float:
         """Seconds for which everybody still waits because the server asked for it."""

@@ -39,6 +39,8 @@ class RunStats:
         tokens_per_minute: Rate of tokens over the last minute.
         requests_limit: The requests per minute that are allowed now, None for no limit.
         tokens_limit: The tokens per minute that are allowed now, None for no limit.
+        pace: Requests per minute that the server has shown to take, where that is less than
+            the limits; None otherwise.
         concurrency: How many requests may be in flight now.
         holding_s: Seconds for which everybody waits because the server asked for it.
         note: One line about anything a person should know ("server asked to wait 12 s").
@@ -65,10 +67,11 @@ class RunStats:
     tokens_per_minute: float = 0.0
     requests_limit: float | None = None
     tokens_limit: float | None = None
+    pace: float | None = None
     concurrency: int = 0
     holding_s: float = 0.0
     note: str = ""
-    errors: Mapping[str, int] = field(default=NOTHING)
+    errors: Mapping[str, int] = field(default_factory=lambda: NOTHING)
 
     @property
     def finished(self) -> int:

@@ -1,0 +1,1 @@
+"""Sample data: 60 short product reviews, written for lionproc."""

@@ -1,0 +1,369 @@
+"""A run from start to end: fed, watched and steered from any thread."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import logging
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Protocol
+
+from lionproc.engine import loop as engine_loop
+from lionproc.engine.adapt import REQUESTS, TOKENS
+from lionproc.engine.budget import Budget
+from lionproc.engine.executor import RateLimitedAPIExecutor
+from lionproc.engine.journal import Journal
+from lionproc.engine.limiter import Limiter, Tokens
+from lionproc.engine.limits import Limits
+from lionproc.engine.request import Event
+from lionproc.engine.retry import Retry
+from lionproc.engine.stats import RunStats, State
+from lionproc.errors import ConfigurationError, Kind, RunError
+
+log = logging.getLogger("lionproc.engine")
+TICK_S = 0.2  # how often watchers look
+GRACE_S = 0.8  # what is in flight gets when a person interrupts
+
+
+class Price(Protocol):
+    """What tokens cost."""
+
+    def usd(self, tokens: Tokens) -> float:
+        """Dollars for these tokens."""
+
+
+class Watcher(Protocol):
+    """Something a person looks at. It is told, and never asks."""
+
+    def update(self, stats: RunStats) -> None:
+        """The run at this moment; called a few times a second from the engine's thread."""
+
+    def close(self, stats: RunStats) -> None:
+        """The run has ended like this."""
+
+
+class Run(ABC):
+    """Rows on their way through an executor. A subclass feeds events and takes them back.
+
+    Args:
+        rows: How many rows there are.
+        limiter: The gate.
+        journal: Where replies are kept. Closed when the run ends.
+        retry: How patient to be.
+        budget: What it may spend.
+        price: What tokens cost, None where that is not known.
+        since: Only journal records after this mark answer rows.
+    """
+
+    def __init__(
+        self,
+        *,
+        rows: int,
+        limiter: Limiter,
+        journal: Journal,
+        retry: Retry,
+        budget: Budget | None,
+        price: Price | None,
+        since: int,
+    ) -> None:
+        if budget is not None and budget.usd is not None and price is None:
+            raise ConfigurationError(
+                "The price of this model is not known, so a budget in dollars cannot be kept. "
+                "Use Budget(tokens=...) or Budget(requests=...)."
+            )
+        self._rows = rows
+        self._limiter = limiter
+        self._journal = journal
+        self._retry = retry
+        self._budget = budget
+        self._price = price
+        self._since = since
+        self._cached = self._skipped = self._answered = self._failed = 0
+        self._errors: Counter[str] = Counter()
+        self._state: State = "running"
+        self._budget_reached = ""
+        self._started_at = time.monotonic()
+        self._ended_at: float | None = None
+        self._executor: RateLimitedAPIExecutor | None = None
+        self._stop_grace_s: float | None = None
+        self._feeding: asyncio.Task[None] | None = None
+        self._watchers: list[Watcher] = []
+        self._future: concurrent.futures.Future[None] | None = None
+        self._lock = threading.Lock()
+        self._late_pause = False
+        self._halting: asyncio.Future[None] | None = None
+
+    # -- what a subclass does ---------------------------------------------------------------
+
+    @abstractmethod
+    async def _feed(self, executor: RateLimitedAPIExecutor) -> None:
+        """Put every event, on the engine's loop."""
+
+    @abstractmethod
+    def _took(self, event: Event) -> None:
+        """An event is finished, on the engine's loop."""
+
+    @abstractmethod
+    async def _open(self) -> None:
+        """Open what the run needs, on the engine's loop."""
+
+    @abstractmethod
+    async def _close(self) -> None:
+        """The last event is finished: write what is open, close what `_open` opened."""
+
+    # -- life -------------------------------------------------------------------------------
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell a watcher how the run goes."""
+        self._watchers.append(watcher)
+
+    def begin(self) -> None:
+        """Start, and return at once."""
+        with self._lock:
+            if self._future is None:
+                self._started_at = time.monotonic()
+                self._future = engine_loop.submit(self._main())
+
+    async def _main(self) -> None:
+        ticker = asyncio.create_task(self._tick())
+        executor = RateLimitedAPIExecutor(
+            limiter=self._limiter,
+            journal=self._journal,
+            retry=self._retry,
+            history=0,
+            since=self._since,
+            on_done=self._took,
+            may_send=self._may_send if self._budget is not None else None,
+        )
+        self._executor = executor
+        if self._late_pause:
+            executor.pause()
+        fault: BaseException | None = None
+        try:
+            await self._open()
+            if self._stop_grace_s is None:
+                self._feeding = asyncio.create_task(self._feed(executor))
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self._feeding
+                if self._stop_grace_s is None:
+                    await executor.forward()
+        except asyncio.CancelledError:
+            self._stop_grace_s = 0.0
+            raise
+        except BaseException as error:
+            fault = error
+            raise
+        finally:
+            await executor.halt(self._stop_grace_s or 0.0)
+            await self._end(executor, fault)
+            ticker.cancel()
+            self._tell_the_end()
+
+    async def _end(self, executor: RateLimitedAPIExecutor, fault: BaseException | None) -> None:
+        if fault is not None or executor.fatal is not None:
+            self._state = "failed"
+        elif self._stop_grace_s is not None or self._budget_reached:
+            self._state = "stopped"
+        else:
+            self._state = "done"
+        try:
+            await self._close()
+        finally:
+            await asyncio.to_thread(self._journal.close)
+            self._ended_at = time.monotonic()
+
+    def _may_send(self) -> bool:
+        executor, budget = self._executor, self._budget
+        if executor is None or budget is None:
+            return True
+        tally = executor.tally
+        under_way = executor.in_flight
+        mean_in = tally.prompt_tokens / tally.estimated if tally.estimated else 0.0
+        mean_out = tally.completion_tokens / tally.estimated if tally.estimated else 0.0
+        tokens = Tokens(
+            tally.prompt_tokens + int(mean_in * under_way),
+            tally.completion_tokens + int(mean_out * under_way),
+        )
+        usd = None if self._price is None else self._price.usd(tokens)
+        self._budget_reached = budget.reached(usd=usd, tokens=tokens.total, requests=tally.sent)
+        return not self._budget_reached
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            stats = self.stats
+            for watcher in self._watchers:
+                _safely(watcher.update, stats)
+
+    def _tell_the_end(self) -> None:
+        stats = self.stats
+        for watcher in self._watchers:
+            _safely(watcher.close, stats)
+
+    # -- the wheel --------------------------------------------------------------------------
+
+    @property
+    def limits(self) -> Limits:
+        """The live limits, shared by all runs to the same endpoint, key and model."""
+        return self._limiter.limits
+
+    def pause(self) -> None:
+        """Let nothing more leave until `resume`. What is in flight comes back and is kept."""
+        self._steer(paused=True)
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        self._steer(paused=False)
+
+    def _steer(self, *, paused: bool) -> None:
+        def act() -> None:
+            self._late_pause = paused
+            if self._executor is not None:
+                if paused:
+                    self._executor.pause()
+                else:
+                    self._executor.resume()
+            if self._state in {"running", "paused"}:
+                self._state = "paused" if paused else "running"
+
+        engine_loop.get().call_soon_threadsafe(act)
+
+    def stop(self, grace_s: float = 10.0) -> None:
+        """Send nothing more, and let what is in flight come back.
+
+        Args:
+            grace_s: Seconds for that; what is later is cancelled (and may be billed all the
+                same). Nothing that came back is lost.
+        """
+
+        def act() -> None:
+            if self._ended_at is not None:
+                return
+            self._stop_grace_s = grace_s
+            self._state = "stopping"
+            if self._feeding is not None:
+                self._feeding.cancel()
+            if self._executor is not None:
+                self._halting = asyncio.ensure_future(self._executor.halt(grace_s))
+
+        engine_loop.get().call_soon_threadsafe(act)
+
+    @property
+    def done(self) -> bool:
+        """True once the run has ended, in whatever way."""
+        return self._future is not None and self._future.done()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until the run has ended.
+
+        Args:
+            timeout: Seconds to wait at most, None for no bound.
+
+        Returns:
+            True if it has ended.
+        """
+        if self._future is None:
+            return False
+        end = None if timeout is None else time.monotonic() + timeout
+        while not self._future.done():
+            # In slices, so that Ctrl-C gets through on every platform.
+            left = 0.25 if end is None else min(0.25, end - time.monotonic())
+            if left <= 0:
+                return False
+            concurrent.futures.wait((self._future,), timeout=left)
+        return True
+
+    def _raise_faults(self) -> None:
+        """Raise what ended the run before its time."""
+        if self._future is not None and self._future.done():
+            self._future.result()
+        if self._executor is not None and self._executor.fatal is not None:
+            raise self._executor.fatal
+
+    # -- what a person sees -----------------------------------------------------------------
+
+    @property
+    def stats(self) -> RunStats:
+        """The run at this moment."""
+        executor, limiter = self._executor, self._limiter
+        if executor is None:
+            return RunStats(state=self._state, rows=self._rows)
+        tally = executor.tally
+        ended = self._ended_at
+        elapsed = (ended or time.monotonic()) - self._started_at
+        window_s = min(max(elapsed, 1.0), 60.0)
+        used = Tokens(tally.prompt_tokens, tally.completion_tokens)
+        pace = limiter.pace_per_minute
+        return RunStats(
+            state=self._state,
+            rows=self._rows,
+            answered=self._answered + self._cached,
+            cached=self._cached,
+            skipped=self._skipped,
+            failed=self._failed,
+            sent=tally.sent,
+            retried=tally.retried,
+            throttled=tally.throttled,
+            in_flight=executor.in_flight,
+            queued=executor.queued,
+            prompt_tokens=used.input,
+            completion_tokens=used.output,
+            estimate_error=tally.estimate_off / tally.estimated if tally.estimated else 0.0,
+            usd=None if self._price is None else self._price.usd(used),
+            elapsed_s=elapsed,
+            requests_per_minute=limiter.per_minute(REQUESTS, window_s),
+            tokens_per_minute=limiter.per_minute(TOKENS, window_s),
+            requests_limit=limiter.effective(REQUESTS),
+            tokens_limit=limiter.effective(TOKENS),
+            pace=pace,
+            concurrency=limiter.concurrency,
+            holding_s=limiter.holding_s(),
+            note=self._note(executor),
+            errors=self._error_counts(),
+        )
+
+    def _note(self, executor: RateLimitedAPIExecutor) -> str:
+        if self._state == "failed" and executor.fatal is not None:
+            return str(executor.fatal)
+        if self._budget_reached:
+            return f"The budget of {self._budget_reached} is reached."
+        if self._state != "running":
+            return ""
+        if executor.failing:
+            return "The server fails; probing whether it is back."
+        hold = self._limiter.holding_s()
+        if hold > 0.5:
+            return f"The server asked everybody to wait, {hold:.0f} s more."
+        waiting = self._limiter.waiting_for
+        return f"Waiting for {waiting}." if waiting and waiting != "a free slot" else ""
+
+    def _error_counts(self) -> Mapping[str, int]:
+        return MappingProxyType(dict(self._errors))
+
+    def _count_error(self, kind: Kind, rows: int = 1) -> None:
+        self._failed += rows
+        self._errors[kind] += rows
+
+    @property
+    def fatal(self) -> RunError | None:
+        """What no row could get past, if the run stopped for that."""
+        return None if self._executor is None else self._executor.fatal
+
+    @property
+    def budget_reached(self) -> str:
+        """Which budget stopped the run, in words."""
+        return self._budget_reached
+
+
+def _safely(tell: Callable[[RunStats], None], stats: RunStats) -> None:
+    """A display that breaks must not break the run."""
+    try:
+        tell(stats)
+    except Exception:
+        log.debug("a watcher failed", exc_info=True)

@@ -1,0 +1,300 @@
+"""`df.llm` and `series.llm`."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Literal
+
+import pandas as pd
+from pandas.api.extensions import register_dataframe_accessor, register_series_accessor
+
+from lionproc.engine.budget import Budget
+from lionproc.engine.limits import Limits
+from lionproc.engine.retry import Retry
+from lionproc.errors import LionprocWarning
+from lionproc.frame import results
+from lionproc.frame.job import Job, launch, wait_for
+from lionproc.frame.plan import FROM_SCHEMA, Plan, PromptLike, plan
+from lionproc.model.model import Model
+
+VALUE = "value"
+
+
+class FrameAccessor:
+    """An LLM for the columns of a frame, as `df.llm`."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._frame = frame
+
+    def process(
+        self,
+        prompt: PromptLike,
+        into: Any = FROM_SCHEMA,
+        schema: Any = str,
+        *,
+        system: Any = None,
+        model: Model | str | None = None,
+        limits: Limits | Mapping[str, Any] | None = None,
+        budget: Budget | None = None,
+        retry: Retry | None = None,
+        columns: Sequence[Hashable] | None = None,
+        chunk_size: int | None = None,
+        save: Any = None,
+        journal: Any = None,
+        resume: bool = True,
+        deduplicate: bool = True,
+        on_missing: Literal["skip", "send"] = "skip",
+        errors: Literal["coerce", "raise"] = "coerce",
+        overwrite: bool = False,
+        details: bool = False,
+        progress: bool | None = None,
+        panel: bool | None = None,
+    ) -> pd.DataFrame:
+        r"""Ask the model about every row and get the frame back with the answers.
+
+        Blocks until it is done; interrupting keeps everything that was answered. What is in
+        the journal is not asked again, so running a cell twice costs nothing.
+
+        Args:
+            prompt: A template with `{column}` placeholders (`{{` is a brace), or a function
+                that takes a row (a dict) and returns a text, a list of messages, or None to
+                skip it.
+            into: The new column. For a pydantic model or an object the prefix of its columns,
+                None for the bare field names. With `columns=`, a name with `{column}` in it.
+            schema: The answer's type: str, int, float, bool, Literal, Enum, list[...], a
+                pydantic model, or a JSON Schema as a dict.
+            system: A system prompt: a text, or a function of the row.
+            model: An `lp.Model`, or "provider/model". None for the session's.
+            limits: `lp.Limits`, which become the live limits of everything that goes to this
+                endpoint, key and model. None leaves them as they are.
+            budget: `lp.Budget`; reaching it stops the run and returns what there is.
+            retry: `lp.Retry`.
+            columns: Ask the same about each of these columns; the prompt shows the cell as
+                `{value}`.
+            chunk_size: Rows per saved part and checkpoint, 1000 if not set.
+            save: "out.parquet" for a file, "folder/" for a part per chunk as they are whole.
+            journal: Where replies are kept: a path, None for `.lionproc/journal.sqlite`,
+                False for nowhere on disk.
+            resume: False asks again even what the journal has.
+            deduplicate: False asks equal rows one by one.
+            on_missing: "skip" leaves rows with a missing cell in the prompt NA without asking,
+                "send" asks with an empty text there.
+            errors: "coerce" makes failed rows NA and warns once; "raise" raises after all
+                others are done and kept.
+            overwrite: Replace columns that are there.
+            details: Add columns with each row's status, error, attempts, tokens and seconds.
+            progress: False shows nothing.
+            panel: True shows the live panel, False never; None where the frontend can drive it.
+
+        Returns:
+            A new frame: the input's rows, order and index, the new columns at the end with
+            real dtypes (string, Int64, Float64, boolean, category, Arrow lists and structs).
+
+        Raises:
+            ConfigurationError: An argument cannot work; nothing was sent.
+            RunError: The server refuses the key, is down, or the journal cannot be written.
+            RowsFailedError: Rows failed and `errors="raise"`.
+            KeyboardInterrupt: You stopped it; `lp.last_job().frame()` has what there is.
+
+        Example:
+            ```python
+            out = df.llm.process(
+                "Is this review positive or negative?\nReview: {review}",
+                into="sentiment",
+                schema=Literal["positive", "negative"],
+                model="openai/gpt-4o-mini",
+                limits=lp.Limits(requests_per_minute=500),
+                save="reviews.parquet",
+            )
+            ```
+        """
+        return wait_for(launch(self._plan(**_arguments(locals()))))
+
+    def start(
+        self, prompt: PromptLike, into: Any = FROM_SCHEMA, schema: Any = str, **more: Any
+    ) -> Job:
+        """Start what `process` does, and return at once.
+
+        Args:
+            prompt: As for `process`.
+            into: As for `process`.
+            schema: As for `process`.
+            **more: All other arguments of `process`.
+
+        Returns:
+            The running job.
+
+        Raises:
+            ConfigurationError: An argument cannot work; nothing was sent.
+        """
+        return launch(self._plan(prompt=prompt, into=into, schema=schema, **more))
+
+    async def aprocess(
+        self, prompt: PromptLike, into: Any = FROM_SCHEMA, schema: Any = str, **more: Any
+    ) -> pd.DataFrame:
+        """`process`, awaited in a running event loop. Cancelling it stops the run.
+
+        Args:
+            prompt: As for `process`.
+            into: As for `process`.
+            schema: As for `process`.
+            **more: All other arguments of `process`.
+
+        Returns:
+            The frame, as `process` does.
+
+        Raises:
+            LionprocError: As `process`.
+        """
+        return await self.start(prompt, into, schema, **more)
+
+    def errors(self) -> pd.DataFrame:
+        """The rows of the run that made this frame which have no answer.
+
+        Returns:
+            Position, index label, column, kind, message and attempts of each.
+
+        Raises:
+            ConfigurationError: This frame was not made by a run of this session.
+        """
+        return results.job_of(self._frame).errors()
+
+    def report(self) -> results.Report:
+        """What the run that made this frame did: rows, requests, tokens, dollars, time.
+
+        Raises:
+            ConfigurationError: This frame was not made by a run of this session.
+        """
+        return results.job_of(self._frame).report()
+
+    def _plan(self, **arguments: Any) -> Plan:
+        return plan(self._frame, **{**_DEFAULTS, **_known(arguments)})
+
+
+class SeriesAccessor:
+    """An LLM for the cells of a series, as `series.llm`."""
+
+    def __init__(self, series: pd.Series[Any]) -> None:
+        self._series = series
+
+    def process(
+        self, prompt: PromptLike, into: Hashable | None = None, schema: Any = str, **more: Any
+    ) -> pd.Series[Any] | pd.DataFrame:
+        """Ask the model about every cell, shown as `{value}`.
+
+        Args:
+            prompt: A template with `{value}`, or a function of the cell.
+            into: The name of the result; the series' own by default.
+            schema: As for `df.llm.process`.
+            **more: The other arguments of `df.llm.process`, but for `columns`.
+
+        Returns:
+            A series with the same index; a frame of the fields for a pydantic model or object.
+
+        Raises:
+            LionprocError: As `df.llm.process`.
+
+        Example:
+            ```python
+            df["review"].llm.process("Summarise in five words: {value}")
+            ```
+        """
+        job = self._start(prompt, into, schema, **more)
+        out = wait_for(job)
+        return self._unwrapped(out, into, job)
+
+    async def aprocess(
+        self, prompt: PromptLike, into: Hashable | None = None, schema: Any = str, **more: Any
+    ) -> pd.Series[Any] | pd.DataFrame:
+        """`process`, awaited in a running event loop."""
+        job = self._start(prompt, into, schema, **more)
+        return self._unwrapped(await job, into, job)
+
+    def _start(self, prompt: PromptLike, into: Hashable | None, schema: Any, **more: Any) -> Job:
+        if "columns" in more:
+            from lionproc.errors import ConfigurationError
+
+            raise ConfigurationError("A series is one column; columns= is for df.llm.process.")
+        frame = self._series.to_frame(name=VALUE)
+        known = _known({"prompt": prompt, "schema": schema, **more})
+        given = {**_DEFAULTS, **known, "into": self._name(into), "each": True}
+        return launch(plan(frame, **given))
+
+    def _name(self, into: Hashable | None) -> Any:
+        return FROM_SCHEMA if into is None else into
+
+    def _unwrapped(
+        self, out: pd.DataFrame, into: Hashable | None, job: Job
+    ) -> pd.Series[Any] | pd.DataFrame:
+        made: pd.Series[Any] | pd.DataFrame = out.drop(columns=VALUE)
+        if isinstance(made, pd.DataFrame) and made.shape[1] == 1 and not job.has_fields:
+            made = made.iloc[:, 0]
+            made.name = self._series.name if into is None else into
+        results.remember(made, job)
+        return made
+
+    def errors(self) -> pd.DataFrame:
+        """As `df.llm.errors`."""
+        return results.job_of(self._series).errors()
+
+    def report(self) -> results.Report:
+        """As `df.llm.report`."""
+        return results.job_of(self._series).report()
+
+
+_DEFAULTS: dict[str, Any] = {
+    "into": FROM_SCHEMA,
+    "schema": str,
+    "system": None,
+    "model": None,
+    "limits": None,
+    "budget": None,
+    "retry": None,
+    "columns": None,
+    "chunk_size": None,
+    "save": None,
+    "journal": None,
+    "resume": True,
+    "deduplicate": True,
+    "on_missing": "skip",
+    "errors": "coerce",
+    "overwrite": False,
+    "details": False,
+    "progress": None,
+    "panel": None,
+}
+
+
+def _known(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments, none of which is unknown."""
+    for name in arguments:
+        if name not in _DEFAULTS and name != "prompt":
+            from lionproc.errors import did_you_mean
+
+            raise TypeError(f"There is no argument {name!r}.{did_you_mean(name, _DEFAULTS)}")
+    return arguments
+
+
+def _arguments(local: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in local.items() if name != "self"}
+
+
+def register() -> None:
+    """Put `.llm` on frames and series; says who had it before."""
+    for kind, add, accessor in (
+        (pd.DataFrame, register_dataframe_accessor, FrameAccessor),
+        (pd.Series, register_series_accessor, SeriesAccessor),
+    ):
+        other = kind.__dict__.get("llm")
+        if other is not None and getattr(other, "_accessor", None) is not accessor:
+            owner = getattr(getattr(other, "_accessor", other), "__module__", "another package")
+            warnings.warn(
+                f"{kind.__name__}.llm belonged to {owner}; now it is lionproc's. "
+                f"Import {owner.partition('.')[0]} after lionproc to have it the other way.",
+                LionprocWarning,
+                stacklevel=2,
+            )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # pandas says the same, without names
+            add("llm")(accessor)

@@ -1,0 +1,192 @@
+"""Answers by position become columns with real dtypes, and columns join the frame.
+
+Nothing here looks at the index: answer i belongs to row i, whatever its label, so duplicate
+labels, a MultiIndex and an empty frame are no special cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from enum import Enum
+from operator import attrgetter
+from typing import Any, Final, Literal
+
+import pandas as pd
+from pandas.api.extensions import ExtensionArray
+
+from lionproc.errors import ColumnError
+from lionproc.frame.dtypes import array_of
+from lionproc.model.answer import Answer
+from lionproc.model.cells import cell_maker
+
+__all__ = ["MISSING", "Missing", "assemble", "check_names", "column_names", "columns"]
+
+
+class Missing(Enum):
+    """The type of `MISSING`."""
+
+    MISSING = "no answer"
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final[Literal[Missing.MISSING]] = Missing.MISSING
+"""Stands where a row has no answer: skipped, failed, or not reached."""
+
+
+def column_names(answer: Answer, into: Hashable | None) -> list[Hashable]:
+    """What the output columns will be called. Known before anything is sent.
+
+    Args:
+        answer: The answer type.
+        into: The column; for models and objects the prefix of the columns, or None for the
+            bare field names.
+
+    Returns:
+        One name per column, in order.
+
+    Raises:
+        ColumnError: One column and no name for it, or a prefix that is no text.
+    """
+    if answer.fields is None:
+        if into is None:
+            raise ColumnError(
+                f"The answer ({answer.label}) needs a column to go into: add into='...'. "
+                "into=None is for models, whose fields name the columns."
+            )
+        return [into]
+    if into is None:
+        return [field.name for field in answer.fields]
+    if not isinstance(into, str):
+        raise ColumnError(
+            f"into={into!r} is the start of the names of {len(answer.fields)} columns "
+            f"({answer.label}), so it has to be a text, or None for the field names alone."
+        )
+    return [f"{into}_{field.name}" for field in answer.fields]
+
+
+def columns(
+    answer: Answer, values: Sequence[Any], into: Hashable | None
+) -> dict[Hashable, ExtensionArray]:
+    """Turn answers into the arrays of their columns.
+
+    Args:
+        answer: The answer type.
+        values: One per row, in the order of the rows: what `answer.read` returned, or `MISSING`.
+        into: As for `column_names`.
+
+    Returns:
+        The arrays by column name, each as long as `values`. A row without an answer, and an
+        answer of None, is NA in all of them. See `lionproc.frame.dtypes` for the dtypes.
+
+    Raises:
+        ColumnError: As `column_names`.
+
+    Example:
+        >>> mood = Answer.of(Literal["good", "bad"])
+        >>> list(columns(mood, ["bad", MISSING], "mood")["mood"])
+        ['bad', nan]
+    """
+    names = column_names(answer, into)
+    present = [None if value is MISSING else value for value in values]
+    if answer.fields is None:
+        make = cell_maker(answer.shape)
+        return {names[0]: array_of(answer.shape, [make(value) for value in present])}
+    made: dict[Hashable, ExtensionArray] = {}
+    for name, field in zip(names, answer.fields, strict=True):
+        make = cell_maker(field.shape)
+        take = _taker(field.name, present)
+        cells = [None if value is None else make(take(value)) for value in present]
+        made[name] = array_of(field.shape, cells)
+    return made
+
+
+def _taker(name: str, values: Sequence[Any]) -> Callable[[Any], Any]:
+    """How to take a field out of these answers: objects with attributes, or dicts."""
+    first = next((value for value in values if value is not None), None)
+    if not isinstance(first, Mapping):
+        return attrgetter(name)
+    return lambda value: value.get(name)
+
+
+def check_names(frame: pd.DataFrame, names: Sequence[Hashable], *, overwrite: bool) -> None:
+    """Refuse, before anything is sent, names that are taken or given twice.
+
+    Args:
+        frame: The input.
+        names: The output columns, of all outputs together.
+        overwrite: Whether columns that are there may be replaced.
+
+    Raises:
+        ColumnError: A name occurs twice among the new ones, is taken, or is the name of
+            several columns, so that it is not clear which to replace.
+    """
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise ColumnError(
+                f"Two output columns would be called {name!r}. Give them different names with into="
+            )
+    taken = [name for name in names if name in frame.columns]
+    if taken and not overwrite:
+        raise ColumnError(
+            f"The frame has {_listed(taken)} already. Choose another name with into=, or say "
+            "overwrite=True to replace the values."
+        )
+    for name in taken:
+        if not isinstance(frame.columns.get_loc(name), int):
+            raise ColumnError(
+                f"The frame has several columns called {name!r}, so it is not clear which one "
+                "to overwrite. Choose another name with into=."
+            )
+
+
+def assemble(
+    frame: pd.DataFrame, new: Mapping[Hashable, ExtensionArray], *, overwrite: bool = False
+) -> pd.DataFrame:
+    """The input with the new columns.
+
+    Args:
+        frame: The input, which is not touched.
+        new: The arrays by column name, each with one element per row of the frame.
+        overwrite: Whether columns that are there are replaced. A replaced column keeps its
+            place; new ones follow at the end, in order.
+
+    Returns:
+        A frame with the input's index, order, columns and attrs. The input's data is shared,
+        not copied, wherever pandas can (copy-on-write in pandas 3).
+
+    Raises:
+        ColumnError: As `check_names`.
+    """
+    check_names(frame, list(new), overwrite=overwrite)
+    made = frame.copy(deep=False)
+    added = {}
+    for name, values in new.items():
+        place = frame.columns.get_loc(name) if name in frame.columns else None
+        if isinstance(place, int):
+            made.isetitem(place, values)  # never writes in place
+        else:
+            added[name] = values
+    if added:
+        extra = pd.DataFrame(added, index=frame.index, copy=False)
+        levels = frame.columns.nlevels
+        if levels > 1:
+            padded = [_padded(name, levels) for name in added]
+            extra.columns = pd.MultiIndex.from_tuples(padded, names=frame.columns.names)
+        # One concat for all of them: insert() in a loop fragments the frame and warns of it.
+        made = pd.concat([made, extra], axis=1)
+        made.columns.names = frame.columns.names
+        made.attrs = dict(frame.attrs)
+    return made
+
+
+def _listed(names: Sequence[Hashable]) -> str:
+    quoted = ", ".join(map(repr, names))
+    return f"a column {quoted}" if len(names) == 1 else f"columns {quoted}"
+
+
+def _padded(name: Hashable, levels: int) -> tuple[Hashable, ...]:
+    """The name of a column in a frame whose columns have several levels."""
+    start = name if isinstance(name, tuple) else (name,)
+    return (*start, *[""] * (levels - len(start)))

@@ -1,0 +1,135 @@
+"""One cell as text for a prompt."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Final
+
+import numpy as np
+import orjson
+import pandas as pd
+
+from lionproc.errors import PromptError
+
+__all__ = ["cell_text", "is_missing", "sound"]
+
+
+_PRINTED: Final = frozenset({int, float, bool, complex, Decimal})
+_CONTAINERS: Final = (list, dict, tuple, set, frozenset, np.ndarray, Mapping)
+_JSON: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+
+
+def is_missing(value: object) -> bool:
+    """Whether a cell holds nothing: None, NaN, NA or NaT. A container never does.
+
+    Args:
+        value: A cell of any type.
+
+    Example:
+        >>> is_missing(None), is_missing(float("nan")), is_missing(""), is_missing([None])
+        (True, True, False, False)
+    """
+    if type(value) is str:
+        return False
+    if value is None or value is pd.NA or value is pd.NaT:
+        return True
+    if isinstance(value, float):
+        return value != value  # noqa: PLR0124  (what NaN is)
+    if isinstance(value, (int, *_CONTAINERS)) or not pd.api.types.is_scalar(value):
+        return False
+    return bool(pd.isna(value))  # type: ignore[call-overload]  # a scalar by now
+
+
+def cell_text(value: object) -> str:
+    """What a prompt shows of a cell.
+
+    Texts are kept, numbers are as Python prints them (`1.0`, `3`, `True`), dates and times in
+    ISO format, bytes are read as UTF-8, an enum is its value, and lists, dicts and arrays are
+    JSON. Lone surrogates, which no request can carry, become U+FFFD.
+
+    Args:
+        value: A cell that is not missing.
+
+    Returns:
+        Its text.
+
+    Raises:
+        PromptError: It has no sensible text; the message does not show it.
+
+    Example:
+        >>> cell_text(1.0), cell_text([1, "a"]), cell_text(pd.Timestamp("2026-01-02"))
+        ('1.0', '[1,"a"]', '2026-01-02T00:00:00')
+    """
+    if isinstance(value, Enum):
+        value = value.value
+    if isinstance(value, str):
+        return sound(str.__str__(value))
+    if type(value) in _PRINTED:
+        return str(value)
+    if isinstance(value, (dt.date, dt.time)):  # datetime and Timestamp are dates
+        return value.isoformat()
+    if isinstance(value, np.datetime64):
+        return str(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return _decoded(bytes(value))
+    if isinstance(value, _CONTAINERS):
+        return _as_json(value)
+    if _has_no_text(value):
+        raise PromptError(f"a {type(value).__name__} has no text; convert the column first")
+    return sound(str(value))
+
+
+def sound(text: str) -> str:
+    """The text itself, or with U+FFFD for lone surrogates. NUL is kept.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        A text that can be encoded.
+    """
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # By way of UTF-16 two halves that belong together become the character they mean.
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise PromptError("bytes that are not UTF-8; decode the column first") from None
+
+
+def _has_no_text(value: object) -> bool:
+    kind = type(value)  # the address that object prints is no text, and different in every run
+    return kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__
+
+
+def _as_json(value: object) -> str:
+    try:
+        return orjson.dumps(value, default=_part, option=_JSON).decode()
+    except TypeError:
+        # orjson refuses lone surrogates and integers beyond 64 bits; json takes both.
+        plain = value if isinstance(value, (list, dict, tuple)) else _part(value)
+        return sound(json.dumps(plain, default=_part, ensure_ascii=False, separators=(",", ":")))
+
+
+def _part(value: object) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, (set, frozenset)):
+        return sorted(value, key=repr)
+    if isinstance(value, np.generic):
+        return value.item()
+    return None if is_missing(value) else cell_text(value)

@@ -1,0 +1,177 @@
+"""Shapes become pandas arrays: one dtype for each shape, the same for 0 rows and for a million."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pandas.api.extensions import ExtensionArray, ExtensionDtype
+
+from lionproc.model.cells import DECIMAL_DIGITS, DECIMAL_PLACES
+from lionproc.model.shape import (
+    Amount,
+    Choice,
+    Clock,
+    Day,
+    Flag,
+    Instant,
+    Integer,
+    Many,
+    Pairs,
+    Real,
+    Record,
+    Shape,
+    Span,
+    walk,
+)
+
+__all__ = ["Dtype", "array_of", "arrow_type", "dtype_of"]
+
+Dtype: TypeAlias = ExtensionDtype | np.dtype[Any]
+
+_ARROW: Mapping[type, pa.DataType] = {
+    Integer: pa.int64(),
+    Real: pa.float64(),
+    Flag: pa.bool_(),
+    Day: pa.date32(),
+    Clock: pa.time64("us"),
+    Span: pa.duration("us"),
+    Amount: pa.decimal128(DECIMAL_DIGITS, DECIMAL_PLACES),
+}
+
+
+def dtype_of(shape: Shape) -> Dtype:
+    """The dtype of a column of answers.
+
+    Args:
+        shape: What the answers are.
+
+    Returns:
+        string for text and for free-form JSON (as JSON text); Int64, Float64 and boolean;
+        category for a choice, all its members being categories in declared order;
+        datetime64[us, UTC] (or without zone for NaiveDatetime) and timedelta64[us]; and Arrow
+        dtypes for dates, times of day, decimals (38 digits, 9 of them after the point), lists,
+        records (struct) and `dict[str, ...]` (map).
+    """
+    match shape:
+        case Integer():
+            return pd.Int64Dtype()
+        case Real():
+            return pd.Float64Dtype()
+        case Flag():
+            return pd.BooleanDtype()
+        case Choice(members=members):
+            return pd.CategoricalDtype(_categories(members))
+        case Instant(zoned=zoned):
+            return pd.DatetimeTZDtype("us", "UTC") if zoned else np.dtype("datetime64[us]")
+        case Span():
+            return np.dtype("timedelta64[us]")
+        case Day() | Clock() | Amount() | Many() | Pairs():
+            return pd.ArrowDtype(arrow_type(shape))
+        case Record(fields=fields) if fields:
+            return pd.ArrowDtype(arrow_type(shape))
+        case _:
+            return pd.StringDtype()
+
+
+def arrow_type(shape: Shape) -> pa.DataType:
+    """The Arrow type of a value inside a list, a record or a map."""
+    match shape:
+        case Instant(zoned=zoned):
+            return pa.timestamp("us", "UTC" if zoned else None)
+        case Many(item=item):
+            return pa.list_(arrow_type(item))
+        case Pairs(value=value):
+            return pa.map_(pa.string(), arrow_type(value))
+        case Record(fields=fields) if fields:
+            return pa.struct([pa.field(name, arrow_type(inner)) for name, inner in fields])
+        case Choice(members=members):
+            kinds = {type(member) for member in members}
+            if kinds == {bool}:
+                return pa.bool_()
+            if kinds == {int}:
+                return pa.int64()
+            return pa.float64() if kinds <= {int, float} else pa.string()
+        case _:
+            return _ARROW.get(type(shape), pa.string())
+
+
+def array_of(shape: Shape, cells: Sequence[Any]) -> ExtensionArray:
+    """A column of answers.
+
+    Args:
+        shape: What the answers are.
+        cells: One per row, as `cell_maker(shape)` makes them; None where there is no answer.
+
+    Returns:
+        An array of `dtype_of(shape)` with as many elements, NA for None.
+    """
+    dtype = dtype_of(shape)
+    match shape:
+        case Integer():
+            return pd.arrays.IntegerArray(*_masked(cells, np.int64))
+        case Real():
+            return pd.arrays.FloatingArray(*_masked(cells, np.float64))
+        case Flag():
+            return pd.arrays.BooleanArray(*_masked(cells, np.bool_))
+        case Choice(members=members):
+            code: dict[Any, int] = {member: place for place, member in enumerate(members)}
+            code[None] = -1
+            codes = np.fromiter((code[cell] for cell in cells), np.int64, len(cells))
+            return pd.Categorical.from_codes(codes, categories=_categories(members))
+        case Instant(zoned=zoned):
+            naive = [cell if cell is None else cell.replace(tzinfo=None) for cell in cells]
+            instants = pd.DatetimeIndex(np.array(naive, dtype="datetime64[us]"))
+            return (instants.tz_localize("UTC") if zoned else instants).array
+        case Span():
+            return pd.TimedeltaIndex(np.array(cells, dtype="timedelta64[us]")).array
+        case _ if isinstance(dtype, pd.ArrowDtype):
+            if any(_becomes_text(inner) for inner in walk(shape)):
+                cells = [_with_text(shape, cell) for cell in cells]
+            return pd.arrays.ArrowExtensionArray(pa.array(cells, type=arrow_type(shape)))
+        case _:
+            return pd.array(list(cells), dtype="string")
+
+
+def _categories(members: Sequence[Any]) -> pd.Index[Any]:
+    made: pd.Index[Any] = pd.Index(list(members), tupleize_cols=False)
+    return made
+
+
+def _masked(
+    cells: Sequence[Any], dtype: type[np.generic]
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """The values with a zero in every gap, and where the gaps are. Never by way of floats."""
+    mask = np.fromiter((cell is None for cell in cells), np.bool_, len(cells))
+    values = np.fromiter((0 if cell is None else cell for cell in cells), dtype, len(cells))
+    return values, mask
+
+
+def _becomes_text(shape: Shape) -> bool:
+    """Whether this is a choice of text and numbers, for which Arrow has text only."""
+    return (
+        isinstance(shape, Choice)
+        and pa.types.is_string(arrow_type(shape))
+        and not all(isinstance(member, str) for member in shape.members)
+    )
+
+
+def _with_text(shape: Shape, cell: Any) -> Any:
+    """The same cell with 1 as "1" where a choice inside it mixes text and numbers."""
+    if cell is None:
+        return None
+    match shape:
+        case Choice() if _becomes_text(shape):
+            return cell if isinstance(cell, str) else json.dumps(cell)
+        case Many(item=item):
+            return [_with_text(item, inner) for inner in cell]
+        case Pairs(value=value):
+            return [(key, _with_text(value, inner)) for key, inner in cell]
+        case Record(fields=fields):
+            return {name: _with_text(inner, cell[name]) for name, inner in fields}
+        case _:
+            return cell

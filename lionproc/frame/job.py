@@ -1,0 +1,479 @@
+"""`Job`: a frame being filled, in hand while it runs and after."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from array import array
+from collections.abc import Generator, Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lionproc.engine.executor import RateLimitedAPIExecutor
+from lionproc.engine.job import GRACE_S, Run
+from lionproc.engine.journal import Journal
+from lionproc.engine.request import Event
+from lionproc.errors import (
+    BudgetWarning,
+    CallError,
+    ConfigurationError,
+    Kind,
+    LionprocError,
+    RowsFailedError,
+    RowsFailedWarning,
+)
+from lionproc.frame import results
+from lionproc.frame.assemble import MISSING, Missing, assemble, columns
+from lionproc.frame.export import is_folder_target, write_parquet, write_part
+from lionproc.frame.plan import Plan, check_save, detail_names, warn
+from lionproc.model.call import ModelCall, Recipe
+
+log = logging.getLogger("lionproc.frame")
+
+WAITING, ANSWERED, CACHED, SKIPPED, FAILED = range(5)
+STATUS = ("not_sent", "answered", "cached", "skipped", "failed")
+_last: Job | None = None
+
+
+class Job(Run):
+    """A run over a frame. Made by `df.llm.start(...)`; awaiting it gives the frame.
+
+    Attributes:
+        limits: The live limits; assign a field and it acts within 100 ms.
+        stats: The run at this moment.
+        done: True once it has ended.
+
+    Example:
+        ```python
+        job = df.llm.start("Is {review} positive?", into="ok", schema=bool)
+        job.limits.requests_per_minute = 300
+        job.frame()          # what is there so far
+        out = job.result()   # waits for the rest
+        ```
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        options = plan.options
+        connection = plan.model.connect()
+        self._connection = connection
+        self._recipe = Recipe(connection, plan.model.body_params, plan.answer)
+        self._fingerprint = plan.fingerprint(self._recipe)
+        check_save(plan, self._fingerprint)
+        limiter = connection.limiter
+        if plan.model.executor is not None:
+            limiter = plan.model.executor.limiter
+        if options.limits is not None:
+            limiter.limits = options.limits
+        journal = Journal.open(":memory:" if options.journal is False else options.journal)
+        super().__init__(
+            rows=plan.total,
+            limiter=limiter,
+            journal=journal,
+            retry=options.retry,
+            budget=options.budget,
+            price=connection.price,
+            since=0 if options.resume else journal.mark(),
+        )
+        size = plan.total
+        self._values: list[Any] = [MISSING] * size
+        self._status = bytearray(size)
+        self._failures: dict[int, tuple[CallError, int]] = {}
+        self._attempts = array("H", bytes(2 * size)) if options.details else None
+        self._tokens = array("L", bytes(array("L").itemsize * size)) if options.details else None
+        self._seconds = array("f", bytes(4 * size)) if options.details else None
+        self._chunk_left = self._chunks()
+        self._writing: set[asyncio.Task[None]] = set()
+        self._save_error: LionprocError | None = None
+        self._warned = False
+        self._saved = threading.Event()
+        self.saved_to: str | None = None
+
+    def _chunks(self) -> list[int]:
+        """Answers that each chunk still waits for, where chunks are saved."""
+        save = self._plan.options.save
+        if save is None or not is_folder_target(save):
+            return []
+        size, outputs = self._plan.options.chunk_size, len(self._plan.outputs)
+        return [
+            min(size, self._plan.rows - start) * outputs
+            for start in range(0, self._plan.rows, size)
+        ]
+
+    # -- the run ----------------------------------------------------------------------------
+
+    async def _open(self) -> None:
+        """The connection opens with the first request."""
+
+    async def _feed(self, executor: RateLimitedAPIExecutor) -> None:
+        plan, recipe = self._plan, self._recipe
+        for start, stop in plan.batches():
+            made = await asyncio.to_thread(plan.calls, recipe, start, stop)
+            fresh: list[tuple[int, ModelCall]] = []
+            for position, call in made:
+                if isinstance(call, Missing):
+                    self._skip(position)
+                elif isinstance(call, CallError):
+                    self._fail(position, call, 0)
+                elif not self._join(executor, position, call):
+                    fresh.append((position, call))
+            # Whoever was under way a moment ago and is not any more has been journaled since.
+            events = await asyncio.to_thread(self._recall, executor, fresh)
+            for event in events:
+                if event.done:
+                    self._took(event)
+                elif not self._join(executor, event.tags[0], event.first):
+                    await executor.put((event,))
+
+    def _join(self, executor: RateLimitedAPIExecutor, position: int, call: Any) -> bool:
+        """Let a row share the answer, or the failure, of an equal one in this run."""
+        event = executor.live(call.key)
+        if event is not None:
+            event.tags.append(position)
+            return True
+        error = executor.doomed(call.key)
+        if error is not None:
+            self._fail(position, error, 0)
+            return True
+        return False
+
+    def _recall(
+        self, executor: RateLimitedAPIExecutor, fresh: list[tuple[int, ModelCall]]
+    ) -> list[Event]:
+        """Events for calls, those that the journal can answer already settled."""
+        if not fresh:
+            return []
+        kept = self._journal.find(
+            [call.key for _, call in fresh if call.key is not None], self._since
+        )
+        events = []
+        for position, call in fresh:
+            event = Event(call, tags=[position])
+            entry = None if call.key is None else kept.get(call.key)
+            if entry is not None:
+                settled = executor.recall(event, entry)
+                if settled and event.error is None:
+                    event.cached = True
+                    event.prompt_tokens = entry.prompt_tokens
+                    event.completion_tokens = entry.completion_tokens
+                    event.seconds = entry.seconds
+                    event.finish()
+                elif settled:
+                    event.reset()  # it failed with what was kept, so it is asked anew
+            events.append(event)
+        return events
+
+    def _took(self, event: Event) -> None:
+        if event.error is None:
+            status = CACHED if event.cached else ANSWERED
+            for position in event.tags:
+                self._values[position] = event.value
+                self._status[position] = status
+            if event.cached:
+                self._cached += len(event.tags)
+            else:
+                self._answered += len(event.tags)
+        else:
+            for position in event.tags:
+                self._fail(position, event.error, event.attempts)
+        for position in event.tags:
+            if (
+                self._attempts is not None
+                and self._tokens is not None
+                and self._seconds is not None
+            ):
+                self._attempts[position] = min(event.attempts, 65535)
+                self._tokens[position] = event.prompt_tokens + event.completion_tokens
+                self._seconds[position] = event.seconds
+            if event.error is None:
+                self._settled(position)
+
+    def _skip(self, position: int) -> None:
+        self._status[position] = SKIPPED
+        self._skipped += 1
+        self._settled(position)
+
+    def _fail(self, position: int, error: CallError, attempts: int) -> None:
+        self._failures[position] = (error, attempts)
+        if error.kind in {Kind.NOT_SENT, Kind.CANCELLED}:
+            return  # still to be asked, so its chunk is not whole
+        self._status[position] = FAILED
+        self._count_error(error.kind)
+        self._settled(position)
+
+    def _settled(self, position: int) -> None:
+        if not self._chunk_left:
+            return
+        chunk = position % self._plan.rows // self._plan.options.chunk_size
+        self._chunk_left[chunk] -= 1
+        if self._chunk_left[chunk] == 0:
+            task = asyncio.create_task(self._write_part(chunk))
+            self._writing.add(task)
+            task.add_done_callback(self._writing.discard)
+
+    async def _write_part(self, chunk: int) -> None:
+        try:
+            await asyncio.to_thread(self._part, chunk)
+        except (LionprocError, OSError) as error:
+            self._save_error = self._save_error or _save_error(error)
+
+    def _part(self, chunk: int) -> None:
+        save = self._plan.options.save
+        if save is None or self._save_error is not None:
+            return
+        start = chunk * self._plan.options.chunk_size
+        stop = min(start + self._plan.options.chunk_size, self._plan.rows)
+        part = self._frame(start, stop)
+        write_part(save, chunk, part, self._facts(), run=self._fingerprint)
+        self.saved_to = save
+
+    async def _close(self) -> None:
+        if self._writing:
+            await asyncio.wait(set(self._writing))
+        save = self._plan.options.save
+        try:
+            if save is not None and not is_folder_target(save) and self._state == "done":
+                await asyncio.to_thread(self.save, save)
+            elif save is not None and self._plan.rows == 0 and is_folder_target(save):
+                await asyncio.to_thread(self._part, 0)
+        except (LionprocError, OSError) as error:
+            self._save_error = _save_error(error)
+        finally:
+            await self._connection.wire.close()
+
+    @property
+    def has_fields(self) -> bool:
+        """True where the answers fill a column for each field of a model."""
+        return self._plan.answer.fields is not None
+
+    # -- results ----------------------------------------------------------------------------
+
+    def frame(self) -> pd.DataFrame:
+        """The frame as it is now: rows that are not answered yet are NA.
+
+        Returns:
+            The input's rows, index and columns, with the new columns at the end.
+        """
+        out = self._frame(0, self._plan.rows)
+        results.remember(out, self)
+        return out
+
+    def _frame(self, start: int, stop: int) -> pd.DataFrame:
+        plan = self._plan
+        new: dict[Hashable, Any] = {}
+        for number, output in enumerate(plan.outputs):
+            base = number * plan.rows
+            cells = self._values[base + start : base + stop]
+            new.update(columns(plan.answer, cells, output.into))
+        if plan.options.details:
+            for number, output in enumerate(plan.outputs):
+                new.update(self._details(output.into, number * plan.rows + start, stop - start))
+        frame = plan.frame.iloc[start:stop] if (start, stop) != (0, plan.rows) else plan.frame
+        return assemble(frame, new, overwrite=plan.options.overwrite)
+
+    def _details(self, into: Hashable | None, first: int, count: int) -> dict[Hashable, Any]:
+        places = range(first, first + count)
+        failures = [self._failures.get(place) for place in places]
+        status = [
+            failure[0].kind.value
+            if failure is not None and self._status[place] == WAITING
+            else STATUS[self._status[place]]
+            for place, failure in zip(places, failures, strict=True)
+        ]
+        texts = [f"{f[0].kind}: {f[0].message}" if f else None for f in failures]
+        end = first + count
+        made = (
+            pd.array(status, dtype="string"),
+            pd.array(texts, dtype="string"),
+            pd.array(np.array(self._attempts or [], dtype="int64")[first:end], dtype="Int64"),
+            pd.array(np.array(self._tokens or [], dtype="int64")[first:end], dtype="Int64"),
+            pd.array(np.array(self._seconds or [], dtype="float64")[first:end], dtype="Float64"),
+        )
+        return dict(zip(detail_names(into), made, strict=True))
+
+    def result(self, timeout: float | None = None) -> pd.DataFrame:
+        """Wait for the end.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Returns:
+            The frame with the new columns.
+
+        Raises:
+            TimeoutError: It still runs; the job goes on.
+            RunError: Something stopped the run; `frame()` has what was answered.
+            RowsFailedError: Rows failed and `errors="raise"` was asked for.
+            SaveError: The frame could not be saved; `frame()` has it.
+        """
+        if not self.wait(timeout):
+            raise TimeoutError(
+                f"The run is not finished after {timeout} s and goes on; "
+                "job.frame() has what is there, job.stop() ends it."
+            )
+        self._raise_faults()
+        if self._save_error is not None:
+            raise self._save_error
+        out = self.frame()
+        self._tell(out)
+        return out
+
+    def _tell(self, out: pd.DataFrame) -> None:
+        """Raise or warn about rows without an answer, once."""
+        left = self._plan.total - self._answered - self._cached - self._skipped - self._failed
+        if self._failed and self._plan.options.errors == "raise":
+            raise RowsFailedError(
+                f"{self._failed:,} of {self._plan.total:,} rows failed ({self._error_words()}). "
+                "The answers are journaled: lp.last_job().frame() has them, "
+                "lp.last_job().errors() says what failed, running again asks only for the rest."
+            )
+        if self._warned:
+            return
+        self._warned = True
+        if self._failed:
+            warn(
+                f"{self._failed:,} of {self._plan.total:,} rows have no answer and are NA "
+                f"({self._error_words()}). out.llm.errors() lists them.",
+                RowsFailedWarning,
+            )
+        if self._budget_reached:
+            warn(
+                f"The budget of {self._budget_reached} was reached, so {left:,} rows were not "
+                "sent. Running again with a larger budget= goes on from here.",
+                BudgetWarning,
+            )
+
+    def _error_words(self) -> str:
+        return ", ".join(f"{count:,} {kind}" for kind, count in self._errors.most_common())
+
+    def errors(self) -> pd.DataFrame:
+        """The rows without an answer.
+
+        Returns:
+            One row for each: position, index label, output column, kind, message, attempts.
+            Rows that were skipped for a missing cell are not among them.
+        """
+        return results.errors_table(self._plan, dict(self._failures))
+
+    def report(self) -> results.Report:
+        """What the run did, as one table and a readable summary."""
+        return results.Report.of(self.stats, self._facts())
+
+    def retry_failed(self) -> Job:
+        """Run again what has no answer; the rest comes from the journal.
+
+        Returns:
+            A new job, started.
+        """
+        if not self.done:
+            raise ConfigurationError("The run is not finished; stop() it or wait for it first.")
+        return launch(self._plan)
+
+    def save(self, path: Any) -> str:
+        """Write the frame as it is now to a parquet file, whole or not at all.
+
+        Args:
+            path: The file; replaced if it is there.
+
+        Returns:
+            The path.
+
+        Raises:
+            SaveError: It could not be written.
+            ColumnError: Parquet cannot hold this frame.
+        """
+        self.saved_to = str(write_parquet(self._frame(0, self._plan.rows), path, self._facts()))
+        return self.saved_to
+
+    def _facts(self) -> Mapping[str, Any]:
+        plan, stats = self._plan, self.stats
+        return {
+            "model": self._connection.model,
+            "provider": self._connection.provider.name,
+            "schema": plan.answer.label,
+            "columns": [str(name) for name in plan.names],
+            "run": self._fingerprint,
+            "rows": stats.rows,
+            "answered": stats.answered,
+            "cached": stats.cached,
+            "skipped": stats.skipped,
+            "failed": stats.failed,
+            "requests": stats.sent,
+            "prompt_tokens": stats.prompt_tokens,
+            "completion_tokens": stats.completion_tokens,
+            "usd": stats.usd,
+            **plan.about,
+        }
+
+    def __await__(self) -> Generator[Any, None, pd.DataFrame]:
+        return self._finished().__await__()
+
+    async def _finished(self) -> pd.DataFrame:
+        future = self._future
+        if future is not None:
+            waiter = asyncio.wrap_future(future)
+            try:
+                await asyncio.shield(waiter)
+            except asyncio.CancelledError:
+                self.stop(GRACE_S)
+                raise
+            except Exception:  # noqa: BLE001, S110  (result() raises it)
+                pass
+        return self.result()
+
+    def __repr__(self) -> str:
+        stats = self.stats
+        return (
+            f"<Job {stats.state}: {stats.finished:,} of {stats.rows:,} rows, "
+            f"{stats.failed:,} failed, {stats.sent:,} requests>"
+        )
+
+
+def _save_error(error: Exception) -> LionprocError:
+    return error if isinstance(error, LionprocError) else LionprocError(str(error))
+
+
+def launch(plan: Plan) -> Job:
+    """Start a run, and remember it as the last one."""
+    global _last  # noqa: PLW0603  (the last job of the session)
+    job = Job(plan)
+    _last = job
+    results.show(job, progress=plan.options.progress, panel=plan.options.panel)
+    job.begin()
+    return job
+
+
+def last_job() -> Job:
+    """The run that was started last in this session.
+
+    Raises:
+        ConfigurationError: There was none.
+    """
+    if _last is None:
+        raise ConfigurationError("Nothing has been run yet in this session.")
+    return _last
+
+
+def wait_for(job: Job) -> pd.DataFrame:
+    """Block until a job is done; Ctrl-C once ends it gracefully, twice at once.
+
+    Raises:
+        KeyboardInterrupt: A person interrupted; what was paid for is kept.
+    """
+    try:
+        return job.result()
+    except KeyboardInterrupt:
+        pass
+    job.stop(GRACE_S)
+    try:
+        job.wait(GRACE_S + 5.0)
+    except KeyboardInterrupt:
+        job.stop(0.0)
+    stats = job.stats
+    raise KeyboardInterrupt(
+        f"Stopped after {stats.finished:,} of {stats.rows:,} rows. What was answered is kept: "
+        "lp.last_job().frame() has it, and running the cell again goes on from here."
+    ) from None

@@ -1,0 +1,332 @@
+"""What a run will do, worked out and checked before anything is sent."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Literal, TypeAlias
+
+import pandas as pd
+
+from lionproc.engine.budget import Budget
+from lionproc.engine.limits import Limits
+from lionproc.engine.retry import Retry
+from lionproc.errors import CallError, ColumnError, ConfigurationError, did_you_mean
+from lionproc.frame.assemble import MISSING, Missing, check_names, column_names
+from lionproc.frame.export import check_frame_can_be_saved, check_target
+from lionproc.frame.prompt import Prompt
+from lionproc.model.answer import Answer
+from lionproc.model.call import ModelCall, Recipe
+from lionproc.model.defaults import default, default_model
+from lionproc.model.model import Model
+
+PromptLike: TypeAlias = "str | Callable[[Any], Any]"
+BATCH_ROWS = 256  # rows that are rendered and looked up at once
+DETAILS = ("status", "error", "attempts", "tokens", "seconds")
+
+
+class _FromSchema:
+    """Where no name was given: "answer", or the field names of a model."""
+
+    def __repr__(self) -> str:
+        return "<the fields of a model, else 'answer'>"
+
+
+FROM_SCHEMA = _FromSchema()
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One answer per row.
+
+    Attributes:
+        prompt: Makes the messages.
+        into: The column, or prefix of columns; None for bare field names.
+        source: The column whose cell is `{value}`, if there is one.
+        place: Its position among the frame's columns.
+    """
+
+    prompt: Prompt
+    into: Hashable | None
+    source: Hashable | None = None
+    place: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The arguments of a run that do not shape its answers, checked."""
+
+    limits: Limits | None
+    budget: Budget | None
+    retry: Retry
+    journal: Any
+    chunk_size: int
+    save: str | None
+    resume: bool
+    deduplicate: bool
+    errors: Literal["coerce", "raise"]
+    overwrite: bool
+    details: bool
+    progress: bool
+    panel: bool | None
+
+
+Rendered: TypeAlias = "ModelCall | Missing | CallError"
+
+
+class Plan:
+    """Rows and outputs, and the calls that they become.
+
+    Positions number the answers: `output * rows + row`.
+
+    Args:
+        frame: The input, never changed.
+        outputs: What is asked of each row.
+        answer: The shape of the answers.
+        model: Who answers.
+        options: Everything else.
+    """
+
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        outputs: Sequence[Output],
+        answer: Answer,
+        model: Model,
+        options: Options,
+    ) -> None:
+        self.frame = frame
+        self.outputs = tuple(outputs)
+        self.answer = answer
+        self.model = model
+        self.options = options
+        self.rows = len(frame)
+        self.total = self.rows * len(self.outputs)
+        self.about: dict[str, str] = {}  # what the files say of the prompt
+        self._occurrences: dict[bytes, int] = {}
+        names = [n for output in self.outputs for n in column_names(answer, output.into)]
+        if options.details:
+            names += [n for output in self.outputs for n in detail_names(output.into)]
+        check_names(frame, names, overwrite=options.overwrite)
+        self.names = names
+        if options.save is not None:
+            check_frame_can_be_saved(frame)
+        self._series = {
+            label: frame[label] for output in self.outputs for label in output.prompt.columns
+        }
+        self._try_first_row()
+
+    def _try_first_row(self) -> None:
+        """A function that cannot work is found out before the run, not at its end."""
+        for output in self.outputs:
+            if self.rows:
+                cells, value = self._cells(output, 0, 1)
+                output.prompt.check(cells, value=value)
+
+    def batches(self) -> Iterator[tuple[int, int]]:
+        """Row ranges, small enough to be made at once, none across the end of a chunk."""
+        for chunk in range(0, self.rows, self.options.chunk_size):
+            end = min(chunk + self.options.chunk_size, self.rows)
+            for start in range(chunk, end, BATCH_ROWS):
+                yield start, min(start + BATCH_ROWS, end)
+
+    def calls(self, recipe: Recipe, start: int, stop: int) -> list[tuple[int, Rendered]]:
+        """What rows `start` to `stop` become: (position, call or why there is none)."""
+        made: list[tuple[int, Rendered]] = []
+        for number, output in enumerate(self.outputs):
+            cells, value = self._cells(output, start, stop)
+            base = number * self.rows + start
+            rendered = output.prompt.render_slice(cells, 0, stop - start, value=value)
+            for offset, messages in enumerate(rendered):
+                if isinstance(messages, list):
+                    made.append((base + offset, self._call(recipe, messages)))
+                else:
+                    made.append((base + offset, messages))
+        return made
+
+    def _call(self, recipe: Recipe, messages: list[dict[str, Any]]) -> Rendered:
+        try:
+            call = recipe.ask(messages)
+        except (TypeError, ValueError) as error:
+            from lionproc.errors import Kind
+
+            return CallError(
+                Kind.PROMPT, f"The messages cannot be written as JSON ({type(error).__name__})."
+            )
+        if self.options.deduplicate or call.key is None:
+            return call
+        seen = self._occurrences.get(call.key, 0)
+        self._occurrences[call.key] = seen + 1
+        return recipe.ask(messages, occurrence=seen) if seen else call
+
+    def _cells(
+        self, output: Output, start: int, stop: int
+    ) -> tuple[dict[Hashable, list[Any]], list[Any] | None]:
+        cells = {
+            label: self._series[label].iloc[start:stop].tolist() for label in output.prompt.columns
+        }
+        if output.place is None:
+            return cells, None
+        return cells, self.frame.iloc[start:stop, output.place].tolist()
+
+    def fingerprint(self, recipe: Recipe) -> str:
+        """Equal for the same run started again, different for any other."""
+        digest = blake2b(recipe.digest, digest_size=16)
+        digest.update(f"{self.rows} {self.options.chunk_size} {self.names}".encode())
+        for start in {0, self.rows // 2, self.rows - 1}:
+            if 0 <= start < self.rows:
+                for _, call in self.calls(recipe, start, start + 1):
+                    digest.update(getattr(call, "key", None) or b"-")
+        self._occurrences.clear()
+        return digest.hexdigest()
+
+
+def detail_names(into: Hashable | None) -> list[str]:
+    """What the columns of `details=True` are called."""
+    prefix = into if isinstance(into, str) else "llm" if into is None else str(into)
+    return [f"{prefix}_{name}" for name in DETAILS]
+
+
+def plan(
+    frame: pd.DataFrame,
+    prompt: PromptLike,
+    *,
+    into: Any,
+    schema: Any,
+    system: Any,
+    model: Model | str | None,
+    columns: Sequence[Hashable] | None,
+    on_missing: Literal["skip", "send"],
+    each: bool = False,
+    **options: Any,
+) -> Plan:
+    """Understand and check the arguments of a run.
+
+    Raises:
+        ConfigurationError: One of them cannot work; nothing was sent.
+    """
+    if columns is not None:
+        outputs, name = _outputs_by_column(frame, prompt, into, system, columns, on_missing)
+    else:
+        answer = Answer.of(schema)
+        if isinstance(into, _FromSchema):
+            into = "answer" if answer.fields is None else None
+        made = Prompt.of(
+            prompt, list(frame.columns), system=system, each=each, on_missing=on_missing
+        )
+        outputs, name = [Output(made, into, place=0 if each else None)], into
+    answer = Answer.of(schema, name=name)
+    made_plan = Plan(frame, outputs, answer, default_model(model), _options(**options))
+    for key, text in (("prompt", prompt), ("system", system)):
+        if text is not None:
+            made_plan.about[key] = (
+                text if isinstance(text, str) else getattr(text, "__qualname__", "a function")
+            )
+    return made_plan
+
+
+def _outputs_by_column(
+    frame: pd.DataFrame,
+    prompt: PromptLike,
+    into: Any,
+    system: Any,
+    columns: Sequence[Hashable],
+    on_missing: Literal["skip", "send"],
+) -> tuple[list[Output], str]:
+    if isinstance(columns, (str, bytes)) or not isinstance(columns, Sequence) or not columns:
+        raise ColumnError(f'columns= is a list of column names, like ["title"], not {columns!r}.')
+    if isinstance(into, _FromSchema):
+        into = "{column}_answer"
+    if not isinstance(into, str) or "{column}" not in into:
+        raise ColumnError(
+            f'With columns=, into= names one column for each: into="{{column}}_fr", not {into!r}.'
+        )
+    if isinstance(prompt, str) and "{value}" not in prompt.replace(" ", ""):
+        raise ColumnError("With columns=, the prompt shows the cell as {value}; it has none.")
+    outputs = []
+    for column in columns:
+        if column not in frame.columns:
+            raise ColumnError(
+                f"There is no column {column!r}.{did_you_mean(column, frame.columns)}"
+            )
+        place = frame.columns.get_loc(column)
+        if not isinstance(place, int):
+            raise ColumnError(f"There is more than one column {column!r}; rename them first.")
+        made = Prompt.of(
+            prompt, list(frame.columns), system=system, each=True, on_missing=on_missing
+        )
+        outputs.append(Output(made, into.replace("{column}", str(column)), column, place))
+    return outputs, into.replace("{column}", "").strip("_- ") or "answer"
+
+
+def _options(**given: Any) -> Options:
+    if given["errors"] not in {"coerce", "raise"}:
+        raise ConfigurationError(f"errors is 'coerce' or 'raise', not {given['errors']!r}.")
+    for name in ("resume", "deduplicate", "overwrite", "details"):
+        if not isinstance(given[name], bool):
+            raise ConfigurationError(f"{name} is True or False, not {given[name]!r}.")
+    chunk_size = default("chunk_size", given["chunk_size"], 1000)
+    if isinstance(chunk_size, bool) or not isinstance(chunk_size, int) or chunk_size < 1:
+        raise ConfigurationError(f"chunk_size is a whole number from 1 on, not {chunk_size!r}.")
+    retry = default("retry", given["retry"], Retry())
+    if not isinstance(retry, Retry):
+        raise ConfigurationError(f"retry= takes lp.Retry(...), not {type(retry).__name__}.")
+    budget = default("budget", given["budget"])
+    if isinstance(budget, Mapping):
+        budget = Budget(**budget)
+    if budget is not None and not isinstance(budget, Budget):
+        raise ConfigurationError(
+            "budget= takes lp.Budget(usd=..., tokens=..., requests=...), "
+            f"not {type(budget).__name__}."
+        )
+    limits = default("limits", given["limits"])
+    save = given["save"]
+    if save is not None:
+        import os
+
+        try:
+            save = os.fspath(save)
+        except TypeError:
+            raise ConfigurationError(f"save= is a path, not {type(save).__name__}.") from None
+        if not isinstance(save, str) or not save:
+            raise ConfigurationError(f"save= is a path such as 'out.parquet', not {save!r}.")
+    return Options(
+        limits=None if limits is None else Limits.of(limits),
+        budget=budget,
+        retry=retry,
+        journal=default("journal", given["journal"]),
+        chunk_size=chunk_size,
+        save=save,
+        resume=given["resume"],
+        deduplicate=given["deduplicate"],
+        errors=given["errors"],
+        overwrite=given["overwrite"],
+        details=given["details"],
+        progress=bool(default("progress", given["progress"], True)),
+        panel=default("panel", given["panel"]),
+    )
+
+
+def check_save(plan: Plan, fingerprint: str) -> None:
+    """Refuse a target of `save=` that cannot be written.
+
+    Raises:
+        ConfigurationError: It cannot; nothing was sent.
+    """
+    if plan.options.save is not None:
+        check_target(plan.options.save, run=fingerprint)
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn at the line of the user's own code."""
+    import sys
+
+    frame, depth = sys._getframe(1), 1
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("lionproc"):
+        frame, depth = frame.f_back, depth + 1  # type: ignore[assignment]
+    warnings.warn(message, category, stacklevel=depth)
+
+
+__all__ = ["DETAILS", "MISSING", "Options", "Output", "Plan", "check_save", "detail_names", "plan"]

@@ -1,0 +1,387 @@
+"""From the cells of rows to the messages for them. How a template is written: `template.py`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from lionproc.errors import CallError, Kind, PromptError
+from lionproc.frame.assemble import MISSING, Missing
+from lionproc.frame.cell import cell_text, is_missing, sound
+from lionproc.frame.template import VALUE, Names, parse, placeholder
+
+__all__ = ["MISSING", "Message", "Missing", "Prompt", "cell_text", "is_missing", "placeholder"]
+
+Message: TypeAlias = dict[str, Any]
+"""One message as the chat API takes it: `{"role": ..., "content": ...}`."""
+Rendered: TypeAlias = list[Message] | Missing | CallError
+"""What a row becomes: its messages, or why it has none."""
+Writer: TypeAlias = Callable[[Any], Any]
+"""A function of a row (a dict of label -> cell), or of a cell where `each` is set."""
+
+
+_Text: TypeAlias = str | Missing | CallError
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A prompt that has been checked against the columns and can be made for any row.
+
+    Make one with `Prompt.of`.
+
+    Attributes:
+        columns: Labels of the columns that are read, in order, each once.
+        each: Whether it is made for one cell at a time (`{value}`).
+        on_missing: What becomes of a row that lacks a cell the template reads.
+    """
+
+    columns: tuple[Hashable, ...]
+    each: bool
+    on_missing: Literal["skip", "send"]
+    _system: Message | Writer | None
+    _writer: Writer | None
+    _format: str  # the template for the % operator: it makes one pass, and cells are only text
+    _fields: tuple[Hashable, ...]  # what fills it: labels, or VALUE
+    _may_be_empty: bool
+
+    @classmethod
+    def of(
+        cls,
+        template: str | Writer,
+        columns: Sequence[Hashable],
+        *,
+        system: str | Writer | None = None,
+        each: bool = False,
+        on_missing: Literal["skip", "send"] = "skip",
+    ) -> Prompt:
+        """Check a prompt against the columns of a frame.
+
+        Args:
+            template: A template (see the module), or a function. The function gets a dict of
+                label -> cell, with `each` the cell alone, and returns a text, a list of
+                messages, or None to skip the row.
+            columns: The labels of the frame, in order; they may repeat and need not be strings.
+            system: A system message. A text is sent as it is; a function gets what a function
+                as template gets, and returns a text, or None for no system message. It is left
+                out where a function's own messages have one.
+            each: The prompt is made for single cells: `{value}` is the cell, even where there
+                is a column of that name.
+            on_missing: `"skip"` makes no prompt where a cell it reads is missing, `"send"`
+                puts an empty text there. A function over rows sees the missing cell itself.
+
+        Returns:
+            The prompt.
+
+        Raises:
+            PromptError: It cannot work for any row; the message shows where and why.
+
+        Example:
+            >>> prompt = Prompt.of("Review: {review}", ["id", "review"])
+            >>> prompt.columns, prompt.render("Fine.")
+            (('review',), [{'role': 'user', 'content': 'Review: Fine.'}])
+        """
+        if on_missing not in {"skip", "send"}:
+            raise PromptError(f"on_missing={on_missing!r} is not known: it is 'skip' or 'send'.")
+        names = Names(columns, each=each)
+        writer: Writer | None = None
+        literals: list[str] = [""]
+        fields: list[Hashable] = []
+        if isinstance(template, str):
+            literals, fields = parse(template, names)
+        elif callable(template):
+            writer = _one_argument(template, "prompt")
+        else:
+            raise PromptError(
+                f"A prompt is a text or a function of a row, not {type(template).__name__}."
+            )
+        by_row = not each and (writer is not None or callable(system))
+        if by_row:
+            names.must_differ()
+        read = list(columns) if by_row else [field for field in fields if field is not VALUE]
+        return cls(
+            columns=tuple(dict.fromkeys(read)),
+            each=each,
+            on_missing=on_missing,
+            _system=_system(system, names),
+            _writer=writer,
+            _format="%s".join(literal.replace("%", "%%") for literal in literals),
+            _fields=tuple(fields),
+            _may_be_empty=not "".join(literals).strip(),
+        )
+
+    def render(self, *cells: Any, value: Any = None) -> list[Message] | Missing:
+        """The messages for one row.
+
+        Args:
+            *cells: One cell for each of `columns`.
+            value: The cell for `{value}`, with `each`.
+
+        Returns:
+            The messages, or `MISSING` if the row is to be skipped.
+
+        Raises:
+            CallError: They cannot be made for this row (kind "prompt").
+        """
+        if len(cells) != len(self.columns):
+            raise TypeError(f"this prompt reads {len(self.columns)} cells, {len(cells)} were given")
+        row = {label: [cell] for label, cell in zip(self.columns, cells, strict=True)}
+        (made,) = self.render_slice(row, 0, 1, value=[value])
+        if isinstance(made, CallError):
+            raise made
+        return made
+
+    def render_slice(
+        self,
+        cells: Mapping[Hashable, Sequence[Any]],
+        start: int,
+        stop: int,
+        *,
+        value: Sequence[Any] | None = None,
+    ) -> list[Rendered]:
+        """The messages for rows `start` to `stop`, fast.
+
+        The dict of a fixed system message is the same object in every row: do not change it.
+
+        Args:
+            cells: For each of `columns`, its cells as a list over all rows.
+            start: The first row.
+            stop: The row after the last.
+            value: The cells for `{value}` over all rows, with `each`.
+
+        Returns:
+            For each row its messages, `MISSING` to skip it, or a `CallError` of kind "prompt".
+        """
+        if self.each and value is None:
+            raise TypeError("a prompt for each cell needs value=, the cells")
+        stop = max(start, stop)
+        cut = {label: cells[label][start:stop] for label in self.columns}
+        values = None if value is None else value[start:stop]
+        odd: dict[int, _Text] = {}
+        made: list[Any]  # texts, or lists of messages
+        subjects: list[Any] = []
+        if self._writer is not None or callable(self._system):
+            subjects = self._subjects(cut, values, stop - start)
+        if self._writer is None:
+            made = self._fill(cut, values, odd)
+        else:
+            made = self._write(self._writer, subjects, odd)
+        systems = self._systems(subjects, odd, len(made))
+        rows: list[Rendered] = []
+        for text, system in zip(made, systems, strict=True):
+            if type(text) is str:
+                user = {"role": "user", "content": text}
+                rows.append([user] if system is None else [system, user])
+            else:
+                rows.append(text if system is None or _has_system(text) else [system, *text])
+        for position, why in odd.items():
+            rows[position] = why  # type: ignore[assignment]  # never a str
+        return rows
+
+    def check(
+        self,
+        cells: Mapping[Hashable, Sequence[Any]],
+        *,
+        value: Sequence[Any] | None = None,
+        at: int = 0,
+    ) -> None:
+        """Try the prompt on one row, so that a mistake in a function shows before the run.
+
+        Args:
+            cells: As for `render_slice`.
+            value: As for `render_slice`.
+            at: The row to try.
+
+        Raises:
+            PromptError: It fails there.
+        """
+        (made,) = self.render_slice(cells, at, at + 1, value=value)
+        if isinstance(made, CallError):
+            raise PromptError(
+                f"Tried on row {at}, the prompt fails: {made.message}. "
+                "Correct it before the run, or give the row what it needs."
+            ) from made.__cause__
+
+    # Inside
+
+    def _fill(
+        self,
+        cut: Mapping[Hashable, Sequence[Any]],
+        values: Sequence[Any] | None,
+        odd: dict[int, _Text],
+    ) -> list[str]:
+        columns = [
+            self._texts(field, cut[field] if field is not VALUE else values or (), odd)
+            for field in self._fields
+        ]
+        pattern = self._format
+        made = [pattern % row for row in zip(*columns, strict=True)]
+        for position, text in enumerate(made):
+            if not text.isascii():
+                made[position] = sound(text)
+        if self._may_be_empty:
+            for position, text in enumerate(made):
+                if not text or text.isspace():
+                    odd.setdefault(position, _failed("the prompt is empty for this row"))
+        return made
+
+    def _texts(
+        self, field: Hashable, column: Sequence[Any], odd: dict[int, _Text]
+    ) -> Sequence[str]:
+        texts: list[str] = []
+        add = texts.append
+        for position, cell in enumerate(column):
+            if type(cell) is str:
+                add(cell)
+                continue
+            text = ""
+            if is_missing(cell):
+                if self.on_missing == "skip":
+                    odd.setdefault(position, MISSING)
+            else:
+                try:
+                    text = cell_text(cell)
+                except Exception as error:  # noqa: BLE001  (a cell may be of any type)
+                    odd[position] = _failed(
+                        f"the cell of {field!r} cannot be written as text ({error})"
+                        if isinstance(error, PromptError)
+                        else f"the cell of {field!r} ({type(cell).__name__}) cannot be written as "
+                        f"text: {type(error).__name__}"
+                    )
+            add(text)
+        return texts
+
+    def _subjects(
+        self,
+        cut: Mapping[Hashable, Sequence[Any]],
+        values: Sequence[Any] | None,
+        count: int,
+    ) -> list[Any]:
+        """What a function is called with, row by row."""
+        if self.each:
+            return list(values or ())
+        labels = self.columns
+        if not labels:
+            return [{} for _ in range(count)]
+        return [
+            dict(zip(labels, row, strict=True))
+            for row in zip(*(cut[label] for label in labels), strict=True)
+        ]
+
+    def _write(self, writer: Writer, subjects: Sequence[Any], odd: dict[int, _Text]) -> list[Any]:
+        made: list[Any] = []
+        for position, subject in enumerate(subjects):
+            result: Any = None
+            if not (self.each and self.on_missing == "skip" and is_missing(subject)):
+                try:
+                    result = writer(subject)
+                except Exception as error:  # noqa: BLE001  (the user's own code)
+                    odd[position] = _failed(
+                        f"the prompt function raised {type(error).__name__}", error
+                    )
+            try:
+                result = _messages(result)
+            except PromptError as error:
+                odd[position] = _failed(str(error))
+                result = None
+            if result is None:
+                odd.setdefault(position, MISSING)
+            made.append("" if result is None else result)
+        return made
+
+    def _systems(
+        self, subjects: Sequence[Any], odd: dict[int, _Text], count: int
+    ) -> list[Message | None]:
+        system = self._system
+        if not callable(system):
+            return [system] * count
+        systems: list[Message | None] = []
+        for position, subject in enumerate(subjects):
+            text: Any = None
+            if position not in odd:
+                try:
+                    text = system(subject)
+                except Exception as error:  # noqa: BLE001  (the user's own code)
+                    odd[position] = _failed(
+                        f"the system function raised {type(error).__name__}", error
+                    )
+                if text is not None and not isinstance(text, str):
+                    odd[position] = _failed(
+                        f"the system function returned {type(text).__name__}, not a text"
+                    )
+                    text = None
+            systems.append({"role": "system", "content": sound(text)} if text else None)
+        return systems
+
+
+# Functions
+
+
+def _one_argument(function: Writer, role: str) -> Writer:
+    if inspect.iscoroutinefunction(function):
+        raise PromptError(f"The {role} function is async; give an ordinary one.")
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        raise PromptError(
+            f"The {role} function must take one argument, the row: lambda row: ..."
+        ) from None
+    except ValueError:
+        pass  # a builtin that does not tell
+    return function
+
+
+def _system(system: object, names: Names) -> Message | Writer | None:
+    if system is None or system == "":
+        return None
+    if callable(system):
+        return _one_argument(system, "system")
+    if not isinstance(system, str):
+        raise PromptError(f"system= is a text or a function of a row, not {type(system).__name__}.")
+    for name in names.known():
+        if f"{{{name}}}" in system:
+            raise PromptError(
+                f"system= is sent as it is, so {{{name}}} would not be filled in. "
+                "Name the column in the prompt, or give system= a function of the row."
+            )
+    return {"role": "system", "content": sound(system)}
+
+
+def _messages(result: object) -> str | list[Message] | None:
+    """What a function returned, checked; None to skip the row."""
+    if result is None:
+        return None
+    if isinstance(result, str):
+        if not result.strip():
+            raise PromptError("the prompt is empty for this row")
+        return sound(str.__str__(result))
+    if not isinstance(result, (list, tuple)):
+        raise PromptError(
+            f"the prompt function returned {type(result).__name__}, not a text or messages"
+        )
+    if not result:
+        raise PromptError("the prompt function returned no messages")
+    messages = []
+    for message in result:
+        if not (
+            isinstance(message, Mapping)
+            and isinstance(message.get("role"), str)
+            and "content" in message
+        ):
+            raise PromptError("a message that the prompt function returned lacks role or content")
+        content = message["content"]
+        messages.append(
+            {**message, "content": sound(content)} if isinstance(content, str) else dict(message)
+        )
+    return messages
+
+
+def _has_system(messages: list[Message]) -> bool:
+    return any(message["role"] in {"system", "developer"} for message in messages)
+
+
+def _failed(message: str, cause: BaseException | None = None) -> CallError:
+    error = CallError(Kind.PROMPT, message)
+    error.__cause__ = cause
+    return error

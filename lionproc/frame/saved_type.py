@@ -1,0 +1,203 @@
+"""Dtypes that parquet alone forgets, kept in the file as an Arrow extension type.
+
+`pd.read_parquet` fails on columns of lists and structs that pandas itself wrote (the dtype's
+name cannot be parsed), turns decimals into objects and categories that are no text into floats.
+Such columns are written with the extension type "lionproc.column". Whoever has imported
+lionproc gets the same dtypes back from plain `pd.read_parquet`; pandas alone, duckdb and Spark
+see the storage underneath (lists, structs, numbers), polars a column whose
+`.ext.storage()` is that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Hashable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+__all__ = ["SavedType", "register", "to_table"]
+
+_NAME = "lionproc.column"
+Arrow: TypeAlias = Any  # an Arrow array or chunked array: stubs for these differ too much
+_untyped: Any = pa
+
+
+class SavedType(pa.ExtensionType):
+    """A column whose pandas dtype is more than its parquet type.
+
+    Args:
+        storage: What is in the file.
+        dtype: How to make the pandas dtype again: {"kind": "arrow"}, or {"kind": "category"}
+            with the categories, the dtype of their index, and whether they are ordered.
+    """
+
+    def __init__(self, storage: pa.DataType, dtype: Mapping[str, Any]) -> None:
+        self.dtype = dict(dtype)
+        super().__init__(storage, _NAME)
+
+    def __arrow_ext_serialize__(self) -> bytes:
+        return json.dumps(self.dtype, sort_keys=True).encode()
+
+    @classmethod
+    def __arrow_ext_deserialize__(cls, storage: pa.DataType, serialized: bytes) -> SavedType:
+        return cls(storage, json.loads(serialized))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return SavedType, (self.storage_type, self.dtype)
+
+    def to_pandas_dtype(self) -> Any:
+        """What pyarrow asks for a dtype with `__from_arrow__`."""
+        if self.dtype["kind"] == "arrow":
+            return _Arrow(self.storage_type)
+        return _Category(self.dtype)
+
+
+class _Arrow:
+    """Makes Arrow-backed pandas columns."""
+
+    def __init__(self, storage: pa.DataType) -> None:
+        self._storage = storage
+
+    def __from_arrow__(self, array: Arrow) -> pd.arrays.ArrowExtensionArray:
+        return pd.arrays.ArrowExtensionArray(_storage(array))
+
+
+class _Category:
+    """Makes categories from stored values."""
+
+    def __init__(self, dtype: Mapping[str, Any]) -> None:
+        self._dtype = dtype
+
+    def __from_arrow__(self, array: Arrow) -> pd.Categorical[Any]:
+        members = self._dtype["categories"]
+        code = {_stored(member, self._dtype): place for place, member in enumerate(members)}
+        codes = [code.get(value, -1) for value in _storage(array).to_pylist()]
+        categories: pd.Index[Any] = pd.Index(
+            members, dtype=self._dtype["index"], tupleize_cols=False
+        )
+        return pd.Categorical.from_codes(
+            codes, categories=categories, ordered=self._dtype["ordered"]
+        )
+
+
+def register() -> None:
+    """Make the type known to pyarrow, once for a process."""
+    with contextlib.suppress(pa.ArrowKeyError):  # it is already
+        _untyped.register_extension_type(SavedType(pa.null(), {"kind": "arrow"}))
+
+
+def to_table(frame: pd.DataFrame) -> pa.Table:
+    """A frame as an Arrow table that plain `pd.read_parquet` can read back.
+
+    Args:
+        frame: With unique column names that are all text, or a MultiIndex of columns.
+
+    Returns:
+        The table, with pandas' metadata and without the frame's attrs.
+
+    Raises:
+        pyarrow.ArrowException: A column cannot be converted.
+    """
+    bare = pd.DataFrame(frame, copy=False)  # shares the data; attrs may hold anything, so not them
+    bare.attrs = {}
+    kept = {}
+    for place in range(frame.shape[1]):
+        category = _kept_category(bare.iloc[:, place])
+        if category is not None:
+            kept[place] = category
+            # Arrow cannot even convert categories that mix text and numbers: stand in for them
+            bare.isetitem(place, np.zeros(len(bare), dtype="int8"))
+    table = pa.Table.from_pandas(bare)
+    for place in range(frame.shape[1]):
+        nested = _kept_arrow(bare.dtypes.iloc[place], table.column(place))
+        if nested is not None:
+            kept[place] = nested
+    metadata = json.loads(table.schema.metadata[b"pandas"])
+    for place, (column, described) in kept.items():
+        table = table.set_column(place, table.schema.field(place).name, column)
+        metadata["columns"][place].update(described)
+    for column in metadata["columns"]:
+        if not _readable(column["numpy_type"]):
+            column["numpy_type"] = "object"
+    return table.replace_schema_metadata({b"pandas": json.dumps(metadata).encode()})
+
+
+def _kept_arrow(dtype: Any, arrow: Arrow) -> tuple[Arrow, dict[str, Any]] | None:
+    """The column as `SavedType`, and what pandas without lionproc is told about it."""
+    if not isinstance(dtype, pd.ArrowDtype) or pa.types.is_dictionary(dtype.pyarrow_dtype):
+        return None
+    if _readable(str(dtype)):
+        return None
+    saved = SavedType(arrow.type, {"kind": "arrow"})
+    return _as_saved(saved, arrow), {"pandas_type": "object", "numpy_type": "object"}
+
+
+_PLAIN: Mapping[str, tuple[Any, str, str]] = {
+    "i": (pa.int64(), "int64", "Int64"),
+    "f": (pa.float64(), "float64", "Float64"),
+    "b": (pa.bool_(), "bool", "boolean"),
+    "O": (pa.string(), "unicode", "string"),
+}
+
+
+def _kept_category(column: pd.Series[Any]) -> tuple[Arrow, dict[str, Any]] | None:
+    dtype = column.dtype
+    if not isinstance(dtype, pd.CategoricalDtype):
+        return None
+    categories = dtype.categories
+    members = categories.tolist()
+    text = all(isinstance(member, str) for member in members)
+    if text and len(column) and members:
+        return None  # a dictionary of text is what parquet keeps by itself, if there is a row
+    if not all(isinstance(member, str | int | float) for member in members):
+        return None
+    index = categories.dtype if isinstance(categories.dtype, np.dtype) else "str"
+    kind = index.kind if isinstance(index, np.dtype) else "O"
+    if kind not in _PLAIN:
+        return None
+    how = {
+        "kind": "category",
+        "categories": members,
+        "index": str(index),
+        "ordered": bool(dtype.ordered),
+    }
+    storage, pandas_type, numpy_type = _PLAIN[kind]
+    stored: list[Any] = [_stored(member, how) for member in members]
+    stored.append(None)  # code -1
+    values = _untyped.array([stored[code] for code in column.cat.codes], type=storage)
+    saved = SavedType(storage, how)
+    described = {"pandas_type": pandas_type, "numpy_type": numpy_type, "metadata": None}
+    return _as_saved(saved, _untyped.chunked_array([values])), described
+
+
+def _stored(member: Hashable, how: Mapping[str, Any]) -> Any:
+    """A category as it is in the file: itself, or as text where numbers and text are mixed."""
+    if how["index"] not in {"object", "str"} or isinstance(member, str):
+        return member
+    return json.dumps(member)
+
+
+def _as_saved(saved: SavedType, arrow: Arrow) -> Arrow:
+    chunks = [pa.ExtensionArray.from_storage(saved, chunk) for chunk in arrow.chunks]
+    return _untyped.chunked_array(chunks, type=saved)
+
+
+def _storage(array: Arrow) -> Arrow:
+    if hasattr(array, "chunks"):
+        return _untyped.chunked_array(
+            [chunk.storage for chunk in array.chunks], type=array.type.storage_type
+        )
+    return array.storage
+
+
+def _readable(dtype: str) -> bool:
+    """Whether pandas can make the dtype from its name, as reading a file has to."""
+    try:
+        pd.api.types.pandas_dtype(dtype)
+    except (TypeError, NotImplementedError, ValueError):
+        return False
+    return True

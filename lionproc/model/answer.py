@@ -1,0 +1,274 @@
+"""What an answer looks like, how it is asked for, and how a reply becomes one."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from operator import attrgetter
+from typing import Any
+
+from pydantic import Field as PydanticField
+from pydantic import TypeAdapter, create_model
+
+from lionproc.errors import SchemaError
+from lionproc.model import schema as wire
+from lionproc.model.annotation import (
+    ASK_FOR,
+    field_types,
+    label_of,
+    refuse,
+    shapes_of_type,
+    type_adapter,
+)
+from lionproc.model.reply import Form, Read, SchemaCheck, TypeCheck, read_either, read_text
+from lionproc.model.shape import Record, Shape, Text, shape_of
+
+__all__ = ["Answer", "Field"]
+
+_SAYING = frozenset(
+    ("type", "properties", "items", "enum", "const", "anyOf", "oneOf", "allOf", "$ref")
+)  # the keywords of JSON Schema that say what a value is; the others only narrow it
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Field:
+    """One top-level field of an answer, which becomes one column.
+
+    Attributes:
+        name: As it is called in Python, or in the user's JSON Schema.
+        annotation: The field's type; for a JSON Schema, its part of the schema.
+        shape: What the column has to hold.
+    """
+
+    name: str
+    annotation: Any
+    shape: Shape
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What is asked of the model for every row. Made with `Answer.of`.
+
+    Attributes:
+        label: A short name for people: "'positive' | 'negative'", "Review", "list[str]".
+        name: What the schema is called on the wire, and the property a bare value is under.
+        shape: What the columns have to hold.
+        fields: One per column for models and objects; None where the answer is one column.
+        read: From the text of a reply to the value. Raises `CallError` of kind empty or
+            wrong_shape, with a message fit to be sent back to the model so that it corrects
+            itself: the place and what was expected, not the text of the reply.
+
+    Example:
+        >>> mood = Answer.of(Literal["positive", "negative"], name="mood")
+        >>> mood.read('{"mood": "positive"}')
+        'positive'
+        >>> mood.label
+        "'positive' | 'negative'"
+    """
+
+    label: str
+    name: str
+    shape: Shape
+    fields: tuple[Field, ...] | None
+    read: Read = dataclasses.field(repr=False)
+    _schema: Mapping[str, Any] | None = dataclasses.field(repr=False)
+    _own: bool = dataclasses.field(repr=False)
+    _source: tuple[Any, object | None] = dataclasses.field(
+        default=(str, None), repr=False, init=False
+    )
+
+    @classmethod
+    def of(cls, schema: Any = str, *, name: object | None = None) -> Answer:
+        """Understand an answer type.
+
+        Bare values (int, Literal, list, ...) are asked for inside an object with one property:
+        small models answer far better so, and OpenAI's strict mode takes nothing else.
+
+        Args:
+            schema: str, int, float, bool, Literal, Enum, list[...], Optional, a pydantic
+                model, a dataclass, a TypedDict, any other type pydantic reads from JSON, or a
+                JSON Schema as a dict.
+            name: What a bare value is called on the wire, the name of its column for example.
+                Characters outside [A-Za-z0-9_-] are replaced. "answer" if not given.
+
+        Returns:
+            The answer.
+
+        Raises:
+            SchemaError: This cannot be asked for; the message says why, and what can.
+        """
+        answer = cls._understood(schema, name)
+        object.__setattr__(answer, "_source", (schema, name))
+        return answer
+
+    @classmethod
+    def _understood(cls, schema: Any, name: object | None) -> Answer:
+        if schema is str:
+            return cls("str", wire.property_name(name), Text(), None, read_text, None, _own=False)
+        if isinstance(schema, Mapping):
+            return _of_json_schema(cls, dict(schema), name)
+        refuse(schema)
+        return _of_type(cls, schema, name)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _again, self._source  # the reader is made of closures; make it anew
+
+    @property
+    def plain(self) -> bool:
+        """Whether the text of the reply is the answer, and no structure is asked for."""
+        return self._schema is None
+
+    @property
+    def json_schema(self) -> Mapping[str, Any] | None:
+        """The JSON Schema a reply has to match, None for plain text."""
+        return self._schema
+
+    @cached_property
+    def _strict_schema(self) -> dict[str, Any] | None:
+        if self._schema is None:
+            return None
+        if self._own:  # a user's own schema goes out as it is, or not as strict
+            return dict(self._schema) if wire.is_strict(self._schema) else None
+        return wire.strict(self._schema)
+
+    @cached_property
+    def _formats(self) -> dict[bool, dict[str, Any]]:
+        made = {}
+        for wanted in (True, False):
+            strict = self._strict_schema if wanted else None
+            made[wanted] = {
+                "type": "json_schema",
+                "json_schema": {
+                    "name": self.name,
+                    "schema": strict or dict(self._schema or {}),
+                    "strict": strict is not None,
+                },
+            }
+        return made
+
+    def response_format(self, strict: bool = True) -> dict[str, Any] | None:
+        """The `response_format` of a chat request.
+
+        Args:
+            strict: Ask for strict adherence. Where the schema cannot be expressed in OpenAI's
+                strict subset (free-form objects, `dict[str, ...]`, tuples) the result says
+                `"strict": False` all the same.
+
+        Returns:
+            One shared dict, not to be changed; None for plain text.
+        """
+        return None if self.plain else self._formats[strict]
+
+    @cached_property
+    def instruction(self) -> str:
+        """What to add to the system prompt where a provider has no structured output."""
+        if self.plain:
+            return ""
+        text = json.dumps(self._schema, ensure_ascii=False, separators=(",", ":"))
+        return (
+            "Answer with one JSON object and nothing else: no explanation, no code fence. "
+            f"It must match this JSON Schema:\n{text}"
+        )
+
+
+def _again(schema: Any, name: object | None) -> Answer:
+    return Answer.of(schema, name=name)
+
+
+def _of_type(cls: type[Answer], schema: Any, name: object | None) -> Answer:
+    label = label_of(schema)
+    adapter = type_adapter(schema, label)
+    shape, on_wire = shapes_of_type(adapter, label)
+    whole = wire.compact(adapter.json_schema())
+    fields = None
+    if isinstance(shape, Record):
+        hints = field_types(schema)
+        fields = tuple(Field(n, hints.get(n, Any), inner) for n, inner in shape.fields)
+    is_object = isinstance(shape, Record) and "anyOf" not in whole  # no Optional[Model]
+    own_name = getattr(schema, "__name__", None) if is_object else None
+    called = wire.property_name(own_name or name)
+    if is_object:
+        read = read_either(Form(TypeCheck(adapter), on_wire), None, shape)
+        return cls(label, called, shape, fields, read, whole, _own=False)
+    wrapper = TypeAdapter(create_model("Answer", value=(schema, PydanticField(alias=called))))
+    form = Form(TypeCheck(wrapper), Record(((called, on_wire),)), unwrap=attrgetter("value"))
+    read = read_either(form, Form(TypeCheck(adapter), on_wire), shape)
+    asked = wire.compact(wrapper.json_schema())
+    return cls(label, called, shape, fields, read, asked, _own=False)
+
+
+def _of_json_schema(cls: type[Answer], schema: dict[str, Any], name: object | None) -> Answer:
+    import jsonschema_rs
+
+    if not _SAYING & schema.keys():
+        raise SchemaError(
+            "A dict as schema has to be a JSON Schema, and this one does not say what the answer "
+            f"is (no 'type', 'properties', 'enum', ...). {ASK_FOR}"
+        )
+    try:
+        schema = copy.deepcopy(schema)
+        json.dumps(schema, allow_nan=False)
+        jsonschema_rs.meta.validate(schema)
+        shape = shape_of(schema, formats=False)  # first, for its message on outside references
+        check = SchemaCheck(schema)
+    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
+        where = "/".join(map(str, getattr(error, "instance_path", ())))
+        raise SchemaError(
+            f"This is no valid JSON Schema{f', at {where!r}' if where else ''}: "
+            f"{getattr(error, 'message', error)}. {ASK_FOR}"
+        ) from None
+    except (TypeError, ValueError) as error:
+        if isinstance(error, SchemaError):
+            raise
+        raise SchemaError(
+            f"A dict as schema has to be a JSON Schema, and this is no JSON: {error}. {ASK_FOR}"
+        ) from None
+    label = str(schema.get("title") or "JSON Schema")
+    if schema.get("type") == "object" or isinstance(shape, Record):
+        called = wire.property_name(schema.get("title") or name)
+        fields = None
+        if isinstance(shape, Record):
+            parts = schema.get("properties", {})
+            fields = tuple(Field(n, parts.get(n, {}), inner) for n, inner in shape.fields)
+        read = read_either(Form(check, shape), None, shape)
+        return cls(label, called, shape, fields, read, schema, _own=True)
+    called = wire.property_name(name)
+    asked = _wrapped(schema, called)
+    form = Form(SchemaCheck(asked), Record(((called, shape),)), unwrap=lambda value: value[called])
+    read = read_either(form, Form(check, shape), shape)
+    return cls(label, called, shape, None, read, asked, _own=True)
+
+
+def _wrapped(schema: Mapping[str, Any], called: str) -> dict[str, Any]:
+    """An object schema with `schema` as its one property, and the shared parts at the top."""
+    inner = dict(schema)
+    shared: dict[str, Any] = {
+        keyword: inner.pop(keyword)
+        for keyword in ("$schema", "$defs", "definitions")
+        if keyword in inner
+    }
+    for ref in _references(schema):
+        if not ref.startswith(("#/$defs/", "#/definitions/")):
+            raise SchemaError(
+                f"The JSON Schema refers to {ref!r}, and a schema that is no object is asked for "
+                "inside one. Put the part under '$defs' and refer to it there."
+            )
+    return {
+        **shared,
+        "type": "object",
+        "properties": {called: inner},
+        "required": [called],
+        "additionalProperties": False,
+    }
+
+
+def _references(node: Any) -> list[str]:
+    if isinstance(node, Mapping):
+        own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
+        return own + [ref for inner in node.values() for ref in _references(inner)]
+    if isinstance(node, list):
+        return [ref for inner in node for ref in _references(inner)]
+    return []

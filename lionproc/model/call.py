@@ -1,0 +1,141 @@
+"""A question to a model as the engine sends it, and the recipe that all of a run share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from lionproc.engine.limiter import Tokens
+from lionproc.engine.request import Reply
+from lionproc.errors import CallError
+from lionproc.model.answer import Answer
+from lionproc.model.connection import Connection
+from lionproc.model.envelope import classify, text_of
+
+KEY_BYTES = 16
+Message = Mapping[str, Any]
+
+
+class Recipe:
+    """Everything the requests of a run have in common, worked out once.
+
+    Args:
+        connection: The way to the model.
+        params: Fields of the body besides model, messages and response_format.
+        answer: The shape of the answers.
+    """
+
+    def __init__(self, connection: Connection, params: Mapping[str, Any], answer: Answer) -> None:
+        self.connection = connection
+        self.answer = answer
+        provider = connection.provider
+        fields: dict[str, Any] = dict(params)
+        self.max_tokens: int | None = fields.pop("max_tokens", None)
+        if self.max_tokens is not None:
+            fields[connection.max_tokens_name] = self.max_tokens
+        self._instruction = ""
+        if not answer.plain and "response_format" not in fields:
+            if connection.structured == "json_schema":
+                fields["response_format"] = answer.response_format()
+            else:
+                self._instruction = answer.instruction
+                if connection.structured == "json_object":
+                    fields["response_format"] = {"type": "json_object"}
+        self._head = b'{"model":' + orjson.dumps(connection.model) + b',"messages":'
+        self._tail = b"," + orjson.dumps(fields)[1:] if fields else b"}"
+        self._hash = blake2b(connection.identity.encode() + b"\0", digest_size=KEY_BYTES)
+        self.digest = blake2b(
+            connection.identity.encode() + self._head + self._tail + self._instruction.encode(),
+            digest_size=KEY_BYTES,
+        ).digest()
+        self.charges_max = provider.charges_max_tokens
+
+    def ask(self, messages: Sequence[Message], occurrence: int = 0) -> ModelCall:
+        """The call that sends these messages.
+
+        Args:
+            messages: Chat messages.
+            occurrence: Tells equal questions apart that shall not share an answer.
+        """
+        if self._instruction:
+            messages = _instructed(messages, self._instruction)
+        return self.call(orjson.dumps(messages), occurrence)
+
+    def call(self, messages: bytes, occurrence: int = 0) -> ModelCall:
+        """The call that sends these messages, already JSON."""
+        body = self._head + messages + self._tail
+        digest = self._hash.copy()
+        digest.update(body)
+        if occurrence:
+            digest.update(b"\0%d" % occurrence)
+        return ModelCall(self, body, digest.digest(), occurrence)
+
+
+def _instructed(messages: Sequence[Message], instruction: str) -> list[Message]:
+    """The messages with an instruction at the end of the system prompt."""
+    first = messages[0] if messages else {}
+    if first.get("role") == "system" and isinstance(first.get("content"), str):
+        return [{**first, "content": f"{first['content']}\n\n{instruction}"}, *messages[1:]]
+    return [{"role": "system", "content": instruction}, *messages]
+
+
+class ModelCall:
+    """One question. A `Call` of the engine."""
+
+    __slots__ = ("_occurrence", "_recipe", "body", "key")
+
+    def __init__(self, recipe: Recipe, body: bytes, key: bytes, occurrence: int) -> None:
+        self._recipe = recipe
+        self._occurrence = occurrence
+        self.body = body
+        self.key: bytes | None = key
+
+    @property
+    def estimate(self) -> Tokens:
+        """The tokens it will probably take, as far as is known now."""
+        recipe = self._recipe
+        return recipe.connection.estimator.tokens(
+            len(self.body), recipe.max_tokens, charges_max=recipe.charges_max
+        )
+
+    async def send(self) -> Reply:
+        """Make one attempt."""
+        recipe = self._recipe
+        connection = recipe.connection
+        try:
+            response = await connection.wire.post(self.body)
+        except CallError as error:
+            return Reply(error)
+        reply = classify(response.status, response.headers, connection.redacted(response.body))
+        if reply.used is None:
+            return reply
+        connection.estimator.learn(len(self.body), reply.used)
+        if recipe.charges_max and recipe.max_tokens and reply.used.output < recipe.max_tokens:
+            charged = Tokens(reply.used.input, recipe.max_tokens)
+            return Reply(
+                reply.error, reply.raw, reply.data, reply.model, reply.used, charged, reply.signals
+            )
+        return reply
+
+    def parse(self, raw: bytes) -> Any:
+        """A kept body, parsed."""
+        return orjson.loads(raw)
+
+    def read(self, data: Any) -> Any:
+        """The typed answer in a paid reply."""
+        return self._recipe.answer.read(text_of(data))
+
+    def correction(self, data: Any, error: CallError) -> ModelCall | None:
+        """The question again, with the answer that will not do and the reason why."""
+        messages = orjson.loads(self.body)["messages"]
+        try:
+            said = text_of(data)
+        except CallError:
+            said = ""
+        if said:
+            messages.append({"role": "assistant", "content": said})
+        messages.append({"role": "user", "content": f"{error.message} Answer again, correctly."})
+        return self._recipe.call(orjson.dumps(messages), self._occurrence)

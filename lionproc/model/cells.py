@@ -1,0 +1,329 @@
+"""An answer becomes a cell: plain values that a column of the answer's shape can hold exactly.
+
+Models, enums and sets turn into dicts, their values and lists. What would not fit its column
+(an integer beyond 64 bits, a NaN, a decimal with too many places, the surprise of a validator
+that returns another type) is a `MisfitError`, found while the reply is read and not when a whole
+frame is put together.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from enum import Enum
+from math import isfinite
+from typing import Any, TypeAlias
+
+from pydantic import BaseModel, RootModel
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+from lionproc.model.shape import (
+    Amount,
+    Choice,
+    Clock,
+    Day,
+    Flag,
+    Instant,
+    Integer,
+    Many,
+    Pairs,
+    Real,
+    Record,
+    Shape,
+    Span,
+    Text,
+)
+
+__all__ = ["DECIMAL_DIGITS", "DECIMAL_PLACES", "Cell", "MisfitError", "cell_maker"]
+
+Cell: TypeAlias = Callable[[Any], Any]
+
+DECIMAL_DIGITS = 38  # what Arrow's decimal128 holds
+DECIMAL_PLACES = 9  # as in SQL's widest money types; leaves 29 digits before the point
+_INT64 = range(-(2**63), 2**63)
+_MICROSECOND = dt.timedelta(microseconds=1)
+
+
+class MisfitError(ValueError):
+    """A value that its column cannot hold.
+
+    Args:
+        wanted: What was expected there; never the value itself.
+        path: Where, from the outside in.
+    """
+
+    def __init__(self, wanted: str, path: tuple[str, ...] = ()) -> None:
+        super().__init__(wanted)
+        self.wanted = wanted
+        self.path = path
+
+    def under(self, name: object) -> MisfitError:
+        """The same, seen from one level further out."""
+        return MisfitError(self.wanted, (str(name), *self.path))
+
+
+def cell_maker(shape: Shape) -> Cell:
+    """A function that turns one answer of `shape` into what its column holds.
+
+    Args:
+        shape: The shape of the answer, or of one field.
+
+    Returns:
+        A function from the value (a model, an enum member, a plain value, None) to str, int,
+        float, bool, date, datetime, time, timedelta, Decimal, list, dict, list of pairs, or
+        None. It raises `MisfitError` for a value that does not fit.
+    """
+    make = _maker(shape)
+
+    def cell(value: Any) -> Any:
+        try:
+            return make(value)
+        except MisfitError:
+            if not isinstance(value, RootModel):
+                raise
+        return cell(value.root)
+
+    return cell
+
+
+def _maker(shape: Shape) -> Cell:
+    match shape:
+        case Choice(members=members):
+            return _choice(members)
+        case Instant(zoned=zoned):
+            return _utc if zoned else _naive
+        case Many(item=item):
+            return _many(_maker(item))
+        case Record(fields=fields):
+            return _record({name: _maker(inner) for name, inner in fields})
+        case Pairs(value=value):
+            return _pairs(_maker(value))
+        case _:
+            return _SIMPLE.get(type(shape), _json)
+
+
+def _text(value: Any) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, Enum):
+        value = value.value
+    if not isinstance(value, str):
+        value = _jsonable(value)  # a UUID, a URL, a path
+        if not isinstance(value, str):
+            raise MisfitError("a text")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise MisfitError("a text of whole characters (half a surrogate pair found)") from None
+    return str(value)
+
+
+def _integer(value: Any) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise MisfitError("a whole number")
+    if value not in _INT64:
+        raise MisfitError("a whole number that fits 64 bits")
+    return int(value)
+
+
+def _real(value: Any) -> float | None:
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise MisfitError("a number")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = float("inf")
+    if not isfinite(number):
+        raise MisfitError("a finite number")
+    return number
+
+
+def _flag(value: Any) -> bool | None:
+    if value is None or isinstance(value, bool):
+        return value
+    raise MisfitError("true or false")
+
+
+def _day(value: Any) -> dt.date | None:
+    if value is None or (isinstance(value, dt.date) and not isinstance(value, dt.datetime)):
+        return value
+    raise MisfitError("a date")
+
+
+def _utc(value: Any) -> dt.datetime | None:
+    if value is None:
+        return None
+    if not isinstance(value, dt.datetime):
+        raise MisfitError("a date and time")
+    if value.tzinfo is None:
+        return value.replace(tzinfo=dt.UTC)
+    try:
+        return value.astimezone(dt.UTC)
+    except OverflowError:
+        raise MisfitError("a date and time that exists in UTC") from None
+
+
+def _naive(value: Any) -> dt.datetime | None:
+    if value is None or (isinstance(value, dt.datetime) and value.tzinfo is None):
+        return value
+    raise MisfitError("a date and time without an offset")
+
+
+def _clock(value: Any) -> dt.time | None:
+    if value is None or (isinstance(value, dt.time) and value.tzinfo is None):
+        return value
+    raise MisfitError("a time of day without an offset")
+
+
+def _span(value: Any) -> dt.timedelta | None:
+    if value is None:
+        return None
+    if not isinstance(value, dt.timedelta) or value // _MICROSECOND not in _INT64:
+        raise MisfitError("a duration of less than 292,000 years")
+    return value
+
+
+def _amount(value: Any) -> Decimal | None:
+    if value is None:
+        return None
+    if not isinstance(value, Decimal) or not value.is_finite():
+        raise MisfitError("a decimal number")
+    _, digits, exponent = value.normalize().as_tuple() if value else Decimal(0).as_tuple()
+    places = -int(exponent)
+    if places > DECIMAL_PLACES or len(digits) - places > DECIMAL_DIGITS - DECIMAL_PLACES:
+        raise MisfitError(
+            f"a decimal number with at most {DECIMAL_DIGITS - DECIMAL_PLACES} digits before "
+            f"and {DECIMAL_PLACES} after the point"
+        )
+    return value
+
+
+def _json(value: Any) -> str | None:
+    if value is None:
+        return None
+    try:
+        text = json.dumps(
+            _jsonable(value), allow_nan=False, ensure_ascii=False, separators=(",", ":")
+        )
+    except (TypeError, ValueError):
+        raise MisfitError("a value that JSON can hold") from None
+    return _text(text)
+
+
+def _jsonable(value: Any) -> Any:
+    try:
+        return to_jsonable_python(value, inf_nan_mode="constants")
+    except (PydanticSerializationError, ValueError, RecursionError):
+        raise MisfitError("a value that JSON can hold") from None
+
+
+_SIMPLE: Mapping[type, Cell] = {
+    Text: _text,
+    Integer: _integer,
+    Real: _real,
+    Flag: _flag,
+    Day: _day,
+    Clock: _clock,
+    Span: _span,
+    Amount: _amount,
+}
+
+
+def _choice(members: tuple[Any, ...]) -> Cell:
+    known = {member: member for member in members}
+
+    def choose(value: Any) -> Any:
+        if value is None:
+            return None
+        if isinstance(value, Enum):
+            value = value.value
+        try:
+            member = known[value]
+        except (KeyError, TypeError):
+            member = known.get(str(_jsonable(value)))  # an Enum of dates, say
+            if member is None:
+                raise MisfitError("one of the choices") from None
+        else:
+            if isinstance(value, bool) is not isinstance(member, bool):
+                raise MisfitError("one of the choices")
+        return member
+
+    return choose
+
+
+def _many(item: Cell) -> Cell:
+    def each(values: Any) -> list[Any] | None:
+        if values is None:
+            return None
+        if isinstance(values, str | Mapping | BaseModel) or not hasattr(values, "__iter__"):
+            raise MisfitError("a list")
+        made = []
+        for place, value in enumerate(values):
+            try:
+                made.append(item(value))
+            except MisfitError as misfit:
+                made.append(_opened(item, value, misfit, place))
+        if isinstance(values, set | frozenset):
+            made.sort(key=repr)  # text hashes differ from run to run, a saved column must not
+        return made
+
+    return each
+
+
+def _record(makers: Mapping[str, Cell]) -> Cell:
+    items = tuple(makers.items())
+
+    def fields(value: Any) -> dict[str, Any] | None:
+        if value is None:
+            return None
+        made = {}
+        is_mapping = isinstance(value, Mapping)
+        for name, make in items:
+            try:
+                inner = value.get(name) if is_mapping else getattr(value, name)
+            except AttributeError:
+                raise MisfitError("an object with the declared fields", (name,)) from None
+            try:
+                made[name] = make(inner)
+            except MisfitError as misfit:
+                made[name] = _opened(make, inner, misfit, name)
+        return made
+
+    return fields
+
+
+def _pairs(item: Cell) -> Cell:
+    def pairs(value: Any) -> list[tuple[str, Any]] | None:
+        if value is None:
+            return None
+        if not isinstance(value, Mapping):
+            raise MisfitError("an object")
+        made = []
+        for key, inner in value.items():
+            name = key if isinstance(key, str) else str(_jsonable(key))
+            try:
+                made.append((name, item(inner)))
+            except MisfitError as misfit:
+                made.append((name, _opened(item, inner, misfit, name)))
+        return made
+
+    return pairs
+
+
+def _opened(make: Cell, value: Any, misfit: MisfitError, name: object) -> Any:
+    """What a RootModel wraps, tried after the wrapping did not fit."""
+    try:
+        if isinstance(value, RootModel):
+            return make(value.root)
+    except MisfitError as inner:
+        misfit = inner
+    raise misfit.under(name) from None

@@ -1,0 +1,86 @@
+"""The way to one model, shared by every run that goes there: wire, limiter, estimates, price."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass, field
+
+from lionproc.engine.limiter import Limiter
+from lionproc.model.estimate import Estimator
+from lionproc.model.prices import Price
+from lionproc.model.providers import Provider, Structured
+from lionproc.model.wire import Wire
+
+
+@dataclass(slots=True)
+class Gate:
+    """What runs with the same endpoint, key and model share as long as the process lives."""
+
+    limiter: Limiter = field(default_factory=Limiter)
+    estimator: Estimator = field(default_factory=Estimator)
+
+
+_gates: dict[tuple[str, ...], Gate] = {}
+_lock = threading.Lock()
+
+
+def gate(*identity: str) -> Gate:
+    """The gate of an endpoint, key and model; made on first use."""
+    with _lock:
+        return _gates.setdefault(identity, Gate())
+
+
+def _forget() -> None:
+    """In a forked child: the limiters belong to a loop that did not come along."""
+    global _lock  # noqa: PLW0603
+    _lock = threading.Lock()
+    _gates.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
+@dataclass(slots=True, kw_only=True)
+class Connection:
+    """An open way to one model.
+
+    Attributes:
+        identity: The endpoint as far as it shapes answers; no key, no passing port.
+        model: The model's name on the wire.
+        provider: What is special about its provider.
+        structured: How typed answers are asked for.
+        max_tokens_name: What the bound on the answer is called.
+        wire: Sends and receives.
+        gate: The limiter and the estimates that are shared.
+        price: Dollars per token, None where it is not known.
+        secrets: What must never be kept, should a server echo it.
+    """
+
+    identity: str
+    model: str
+    provider: Provider
+    structured: Structured
+    max_tokens_name: str
+    wire: Wire
+    gate: Gate
+    price: Price | None = None
+    secrets: tuple[bytes, ...] = field(default=(), repr=False)
+
+    @property
+    def limiter(self) -> Limiter:
+        """The gate that all runs to this model go through."""
+        return self.gate.limiter
+
+    @property
+    def estimator(self) -> Estimator:
+        """What is known of its tokens."""
+        return self.gate.estimator
+
+    def redacted(self, body: bytes) -> bytes:
+        """The body without any key that a server may have echoed."""
+        for secret in self.secrets:
+            if secret in body:
+                body = body.replace(secret, b"[key]")
+        return body

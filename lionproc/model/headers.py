@@ -1,0 +1,127 @@
+"""Rate-limit headers in all their spellings, read into `Signals`. Pure."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from lionproc.engine.adapt import INPUT, OUTPUT, REQUESTS, TOKENS, Quota, Signals
+
+_PREFIXES = ("", "llm_provider-")  # LiteLLM's proxy hands the provider's headers on like this
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|s|m|h|d)")
+_UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_ANTHROPIC = {
+    REQUESTS: "requests",
+    TOKENS: "tokens",
+    INPUT: "input-tokens",
+    OUTPUT: "output-tokens",
+}
+# A reset further away belongs to a limit by the day, which is not planned with by the minute.
+_MINUTE_RESET_S = 75.0
+
+
+def signals(headers: Mapping[str, str], clock: Callable[[], float] = time.time) -> Signals:
+    """What headers say about limits. What cannot be understood is as if it were not there.
+
+    Args:
+        headers: A reply's headers, looked up without regard to case.
+        clock: Unix seconds now, for headers that give a date.
+
+    Returns:
+        Quotas of OpenAI's and Anthropic's kinds and the seconds to wait.
+
+    Example:
+        >>> signals({"x-ratelimit-limit-requests": "60", "retry-after-ms": "1500"})
+        Signals(quotas={'requests': Quota(limit=60.0, remaining=None, reset_s=None)}, retry_after_s=1.5)
+    """
+    quotas: dict[str, Quota] = {}
+    for prefix in _PREFIXES:
+        for lane in (REQUESTS, TOKENS):
+            quota = _quota(
+                headers.get(f"{prefix}x-ratelimit-limit-{lane}"),
+                headers.get(f"{prefix}x-ratelimit-remaining-{lane}"),
+                headers.get(f"{prefix}x-ratelimit-reset-{lane}"),
+                clock,
+            )
+            if quota is not None:
+                quotas.setdefault(lane, quota)
+        if f"{prefix}anthropic-ratelimit-requests-limit" in headers:
+            for lane, name in _ANTHROPIC.items():
+                stem = f"{prefix}anthropic-ratelimit-{name}-"
+                quota = _quota(
+                    headers.get(stem + "limit"),
+                    headers.get(stem + "remaining"),
+                    headers.get(stem + "reset"),
+                    clock,
+                )
+                if quota is not None:
+                    quotas.setdefault(lane, quota)
+    return Signals(quotas, retry_after_s(headers, clock))
+
+
+def retry_after_s(
+    headers: Mapping[str, str], clock: Callable[[], float] = time.time
+) -> float | None:
+    """Seconds the server asks everybody to wait, None if it does not say or says nonsense.
+
+    Example:
+        >>> retry_after_s({"retry-after": "2"}), retry_after_s({"retry-after": "banana"})
+        (2.0, None)
+    """
+    for prefix in _PREFIXES:
+        ms = _number(headers.get(prefix + "retry-after-ms"))
+        if ms is not None:
+            return ms / 1000
+        text = headers.get(prefix + "retry-after")
+        if text is not None:
+            seconds = _seconds(text, clock)
+            if seconds is not None:
+                return seconds
+    return None
+
+
+def _quota(
+    limit: str | None, remaining: str | None, reset: str | None, clock: Callable[[], float]
+) -> Quota | None:
+    if limit is None and remaining is None:
+        return None
+    reset_s = None if reset is None else _seconds(reset, clock)
+    if reset_s is not None and reset_s > _MINUTE_RESET_S:
+        return None
+    quota = Quota(_number(limit), _number(remaining), reset_s)
+    return quota if quota != Quota() else None
+
+
+def _number(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and number >= 0 else None
+
+
+def _seconds(text: str, clock: Callable[[], float]) -> float | None:
+    """Seconds from `2`, `1.5s`, `6m0s`, `20ms`, an RFC 3339 time or an HTTP date."""
+    text = text.strip()
+    number = _number(text)
+    if number is not None:
+        # A Unix time, where seconds were to be expected.
+        return max(number - clock(), 0.0) if number > 1e9 else number
+    parts = _DURATION.findall(text)
+    if parts and "".join(a + b for a, b in parts) == text:
+        return sum(float(amount) * _UNIT_S[unit] for amount, unit in parts)
+    for parse in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            moment = parse(text)
+        except (ValueError, TypeError):
+            continue
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return max(moment.timestamp() - clock(), 0.0)
+    return None

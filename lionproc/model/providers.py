@@ -1,0 +1,90 @@
+"""Where models live: a small table. Any other OpenAI-compatible server goes by `base_url`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from lionproc.errors import ModelError, did_you_mean
+
+Structured: TypeAlias = Literal["json_schema", "json_object", "prompt"]
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """What is special about a provider.
+
+    Attributes:
+        name: Its name in `Model(...)`, also genai-prices' name unless `prices` says otherwise.
+        base_url: Its OpenAI-compatible address.
+        key_variable: The environment variable with its key; empty where it wants none.
+        structured: How it is asked for typed answers. "json_schema" and "json_object" are its
+            `response_format`, "prompt" an instruction; answers are checked in any case.
+        max_tokens_name: What it calls the bound on the answer.
+        charges_max_tokens: True where `max_tokens` counts against the limit, used or not.
+        prices: Its name in genai-prices; empty where nothing is charged.
+    """
+
+    name: str
+    base_url: str
+    key_variable: str
+    structured: Structured = "json_schema"
+    max_tokens_name: str = "max_tokens"
+    charges_max_tokens: bool = False
+    prices: str = ""
+
+
+PROVIDERS = {
+    provider.name: provider
+    for provider in (
+        Provider(
+            "openai",
+            "https://api.openai.com/v1",
+            "OPENAI_API_KEY",
+            max_tokens_name="max_completion_tokens",
+            charges_max_tokens=True,
+            prices="openai",
+        ),
+        Provider("azure", "", "AZURE_OPENAI_API_KEY", charges_max_tokens=True, prices="azure"),
+        Provider(
+            "openrouter",
+            "https://openrouter.ai/api/v1",
+            "OPENROUTER_API_KEY",
+            prices="openrouter",
+        ),
+        Provider(
+            "groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY", "json_object", prices="groq"
+        ),
+        Provider(
+            "gemini",
+            "https://generativelanguage.googleapis.com/v1beta/openai",
+            "GEMINI_API_KEY",
+            prices="google",
+        ),
+        Provider(
+            "anthropic",
+            "https://api.anthropic.com/v1",
+            "ANTHROPIC_API_KEY",
+            "prompt",
+            prices="anthropic",
+        ),
+        Provider("ollama", "http://localhost:11434/v1", ""),
+        Provider("vllm", "http://localhost:8000/v1", ""),
+        Provider("local", "", ""),
+    )
+}
+
+
+def provider_named(name: str) -> Provider:
+    """The provider with this name.
+
+    Raises:
+        ModelError: There is none; the message names those there are.
+    """
+    try:
+        return PROVIDERS[name]
+    except KeyError:
+        raise ModelError(
+            f"There is no provider {name!r}.{did_you_mean(name, PROVIDERS)} Any other "
+            'OpenAI-compatible server works with Model("openai", model=..., base_url=...).'
+        ) from None

@@ -1,0 +1,397 @@
+"""The text of a reply becomes a value, or a short reason why it is none.
+
+The rule is that nothing wrong looks right. pydantic reads in its strict JSON mode, so "7" and
+true are no integers and 1 is no boolean. On top of it are refused, because a parser would pick
+one reading in silence: keys that occur twice, NaN and Infinity, true for the choice 1, and
+digits where a date belongs. Forgiven is what has one reading only: a code fence around the
+whole reply, 3.0 for an integer, and a choice that differs in case or outer whitespace.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeAlias
+
+from pydantic import TypeAdapter, ValidationError
+
+from lionproc.errors import CallError, Kind
+from lionproc.model.cells import Cell, MisfitError, cell_maker
+from lionproc.model.shape import (
+    Amount,
+    Choice,
+    Clock,
+    Day,
+    Flag,
+    Free,
+    Instant,
+    Integer,
+    Many,
+    Pairs,
+    Record,
+    Shape,
+    Span,
+    walk,
+)
+
+__all__ = ["Form", "Read", "SchemaCheck", "TypeCheck", "read_either", "read_text", "wrong_shape"]
+
+Path: TypeAlias = tuple[str | int, ...]
+Read: TypeAlias = Callable[[str], Any]
+
+_FENCE = re.compile(r"```(?:json)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL | re.IGNORECASE)
+_DIGITS = re.compile(r"\s*[+-]?[0-9.]+\s*")
+_QUOTED_DIGITS = re.compile(r'"\s*[+-]?[0-9.]+\s*"')
+_TEMPORAL = Day | Instant | Clock | Span
+_CLOSED = (["additionalProperties"], ["unevaluatedProperties"])
+_HALF = "the text holds half a character (a lone surrogate)"
+_REASONS = 3  # as many as a model can act on at once
+_REASON_LENGTH = 200  # characters of each
+
+
+class _Check(Protocol):
+    """Validates JSON text and says where it is wrong."""
+
+    def __call__(self, text: str) -> Any:
+        """The value, or `_WrongError`."""
+
+
+class _WrongError(Exception):
+    def __init__(self, faults: Sequence[tuple[Path, str]]) -> None:
+        super().__init__()
+        self.faults = faults
+
+
+def wrong_shape(reason: str) -> CallError:
+    """The error for a reply that is not what was asked for."""
+    return CallError(Kind.WRONG_SHAPE, reason)
+
+
+def _present(text: str) -> str:
+    body = text.strip()
+    if not body:
+        raise CallError(Kind.EMPTY, "the reply has no text")
+    if not _is_whole(body):
+        raise wrong_shape(_HALF)
+    return body
+
+
+def _is_whole(text: str) -> bool:
+    """Whether the text is valid Unicode, which columns, files and other libraries insist on."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def read_text(text: str) -> str:
+    """The reply itself, without outer whitespace.
+
+    Raises:
+        CallError: Nothing is left, or it is no valid Unicode.
+    """
+    return _present(text)
+
+
+class TypeCheck:
+    """Validation by pydantic, user's validators included.
+
+    Args:
+        adapter: For the type that is read.
+    """
+
+    def __init__(self, adapter: TypeAdapter[Any]) -> None:
+        self._validate = adapter.validator.validate_json
+
+    def __call__(self, text: str) -> Any:
+        """The value, or what pydantic says."""
+        try:
+            return self._validate(text, strict=True)
+        except ValidationError as error:
+            faults = [
+                (fault["loc"], _message(fault))
+                for fault in error.errors(include_url=False, include_input=False)
+            ]
+            raise _WrongError(faults) from None
+        except Exception as error:  # noqa: BLE001 - a user's validator may raise anything
+            raise _WrongError(
+                [((), f"the answer type's own check failed with {type(error).__name__}")]
+            ) from None
+
+
+def _message(fault: Any) -> str:
+    if fault["type"] == "union_tag_invalid":  # pydantic's sentence quotes the reply
+        return f"the tag should be one of {fault['ctx']['expected_tags']}"
+    if fault["type"] == "json_invalid":
+        return f"not valid JSON ({fault['ctx']['error']})"
+    return str(fault["msg"])
+
+
+class SchemaCheck:
+    """Validation against a user's JSON Schema, compiled once. Nothing is fetched for it.
+
+    Args:
+        schema: A valid JSON Schema.
+    """
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        import jsonschema_rs
+
+        self._validator = jsonschema_rs.validator_for(
+            schema, mask="the value", retriever=_fetch_nothing, validate_formats=True
+        )
+
+    def __call__(self, text: str) -> Any:
+        """The value, or where it breaks the schema."""
+        try:
+            value = _parse(text)
+        except ValueError as error:
+            where = f" ({error.msg})" if isinstance(error, json.JSONDecodeError) else ""
+            raise _WrongError([((), f"not valid JSON{where}")]) from None
+        if "\\u" in text and not _is_whole(json.dumps(value, ensure_ascii=False)):
+            raise _WrongError([((), _HALF)])
+        if self._validator.is_valid(value):
+            return value
+        faults = self._validator.iter_errors(value)
+        raise _WrongError(
+            [(tuple(fault.instance_path), _schema_message(fault)) for fault in faults]
+        )
+
+
+def _schema_message(fault: Any) -> str:
+    path = list(fault.schema_path)
+    if path[-1:] in _CLOSED or "propertyNames" in path:  # these sentences quote the reply's keys
+        return "has a key that the schema does not allow"
+    return str(fault.message)
+
+
+def _fetch_nothing(uri: str) -> Any:
+    raise LookupError(f"nothing is fetched for a schema, and it refers to {uri}")
+
+
+class Form:
+    """One form a reply may have: how it is validated, and what needs a second look.
+
+    Args:
+        check: Validates JSON text.
+        shape: The shape of the JSON, with the names used in it.
+        cell: Turns the value into a cell, to find now what would not fit its column.
+        unwrap: Takes the value out of what was validated.
+    """
+
+    def __init__(
+        self, check: _Check, shape: Shape, *, unwrap: Callable[[Any], Any] | None = None
+    ) -> None:
+        parts = list(walk(shape))
+        names = [n for part in parts if isinstance(part, Record) for n, _ in part.fields]
+        self._check = check
+        self._shape = shape
+        self._unwrap = unwrap
+        self._names = frozenset(names)
+        self._keys = tuple(json.dumps(name) for name in names)
+        # Where a key may rightly occur more than once, counting keys in the text proves nothing.
+        self._repeats = len(set(names)) < len(names) or any(
+            isinstance(part, Pairs | Free)
+            or (isinstance(part, Many) and any(isinstance(p, Record) for p in walk(part)))
+            for part in parts
+        )
+        self._numbers_chosen = any(
+            isinstance(part, Choice) and not all(isinstance(m, str) for m in part.members)
+            for part in parts
+        )
+        self._temporal = any(isinstance(part, _TEMPORAL) for part in parts)
+
+    def read(self, body: str) -> Any:
+        """The value of JSON text, or a `CallError` of kind wrong_shape."""
+        if self._doubtful(body):
+            self._look_closely(body)
+        try:
+            value = self._check(body)
+        except _WrongError as wrong:
+            value = self._forgive(body, wrong)
+        return value if self._unwrap is None else self._unwrap(value)
+
+    def _doubtful(self, body: str) -> bool:
+        """Whether pydantic alone might read something into this text. Errs on the safe side."""
+        return (
+            self._repeats
+            or any(body.count(key) > 1 for key in self._keys)
+            or "\\u" in body  # a key may be spelt with escapes
+            or "NaN" in body
+            or "Infinity" in body
+            or (self._numbers_chosen and ("true" in body or "false" in body))
+            or (self._temporal and _QUOTED_DIGITS.search(body) is not None)
+        )
+
+    def _look_closely(self, body: str) -> None:
+        try:
+            raw = _parse(body)
+        except ValueError:
+            return  # no JSON: the check will say so
+        for path, reason in _disguised(self._shape, raw, ()):
+            raise wrong_shape(self._reason([(path, reason)]))
+
+    def _forgive(self, body: str, wrong: _WrongError) -> Any:
+        """Mend what has one reading only and validate again, or raise with the reasons."""
+        try:
+            raw = _parse(body)
+        except ValueError:
+            raise wrong_shape(self._reason(wrong.faults)) from None
+        holder = [raw]
+        for path, _ in wrong.faults:
+            if not self._mend(holder, path):
+                raise wrong_shape(self._reason(wrong.faults)) from None
+        try:
+            return self._check(json.dumps(holder[0]))
+        except _WrongError as still_wrong:
+            raise wrong_shape(self._reason(still_wrong.faults)) from None
+
+    def _mend(self, holder: Any, path: Path) -> bool:
+        """Replace the value at `path` below `holder[0]` if there is one reading of it."""
+        shape: Shape | None = self._shape
+        key: str | int = 0
+        for step in path:
+            try:
+                holder, key = holder[key], step
+            except (LookupError, TypeError):
+                return False
+            shape = _inside(shape, step)
+        try:
+            value = holder[key]
+        except (LookupError, TypeError):
+            return False
+        if isinstance(value, float) and value.is_integer():
+            holder[key] = int(value)
+            return isinstance(shape, Integer) or (
+                isinstance(shape, Choice) and int(value) in shape.members
+            )
+        if isinstance(shape, Choice) and isinstance(value, str):
+            same = [m for m in shape.members if _alike(m, value)]
+            if len(same) == 1 and same[0] != value:
+                holder[key] = same[0]
+                return True
+        return False
+
+    def _reason(self, faults: Sequence[tuple[Path, str]]) -> str:
+        """Where and what was expected, without the text of the reply."""
+        lines = []
+        for path, message in faults[:_REASONS]:
+            steps = [
+                str(step) if isinstance(step, int) or step in self._names else "(a key)"
+                for step in path
+            ]
+            where = ".".join(steps)
+            lines.append((f"{where}: " if where else "") + message[:_REASON_LENGTH])
+        more = len(faults) - _REASONS
+        return "; ".join(lines) + (f"; and {more} more" if more > 0 else "")
+
+
+def read_either(wrapped: Form, bare: Form | None, shape: Shape) -> Read:
+    """The reader of JSON replies.
+
+    Args:
+        wrapped: The form that was asked for, an object.
+        bare: The form of the value alone, for answers that were asked for inside an object.
+        shape: The shape of the value, which decides what the value alone may look like and
+            whether it fits a column.
+
+    Returns:
+        A function from the text of a reply to the value. It raises `CallError` of kind empty or
+        wrong_shape; the message is fit to be sent back to the model.
+    """
+    cell = cell_maker(shape)
+    words = isinstance(shape, _TEMPORAL | Amount) or (
+        isinstance(shape, Choice) and any(isinstance(m, str) for m in shape.members)
+    )
+
+    def read(text: str) -> Any:
+        body = _present(text)
+        if body.startswith("```"):
+            fenced = _FENCE.fullmatch(body)
+            body = _present(fenced[1]) if fenced else body
+        if bare is None or body.startswith("{"):
+            value = wrapped.read(body)
+        else:
+            value = _read_bare(bare, body)
+        _fit(cell, value)
+        return value
+
+    def _read_bare(form: Form, body: str) -> Any:
+        if isinstance(shape, Flag):
+            body = {"true": "true", "false": "false"}.get(body.lower(), body)
+        try:
+            return form.read(body)
+        except CallError:
+            if not words or body.startswith(('"', "[")):
+                raise
+        return form.read(json.dumps(body))
+
+    return read
+
+
+def _fit(cell: Cell, value: Any) -> None:
+    try:
+        cell(value)
+    except MisfitError as misfit:
+        where = ".".join(misfit.path)
+        raise wrong_shape((f"{where}: " if where else "") + f"expected {misfit.wanted}") from None
+    except Exception as error:  # noqa: BLE001 - a property of the user's model may raise anything
+        raise wrong_shape(f"the answer cannot be kept ({type(error).__name__})") from None
+
+
+def _parse(text: str) -> Any:
+    """JSON without two readings: no key twice, no NaN. ValueError if it is no JSON at all."""
+    try:
+        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+    except RecursionError:
+        raise wrong_shape("the JSON is nested too deeply") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise wrong_shape("a key occurs twice in the same object; give each key once")
+    return made
+
+
+def _no_constant(name: str) -> Any:
+    raise wrong_shape(f"{name} is not JSON; give a finite number or null")
+
+
+def _disguised(shape: Shape | None, raw: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    """Where pydantic's strict mode takes one thing for another."""
+    match shape:
+        case Choice(members=members) if isinstance(raw, bool):
+            if not any(raw is member for member in members):
+                yield path, f"should be one of {', '.join(map(repr, members))}, not true or false"
+        case Day() | Instant() | Clock() | Span() if isinstance(raw, str):
+            if _DIGITS.fullmatch(raw):  # "12" would be read as twelve seconds after 1970
+                yield path, "should be written as in ISO 8601, not as a number"
+        case Many() if isinstance(raw, list):
+            for place, inner in enumerate(raw):
+                yield from _disguised(shape.item, inner, (*path, place))
+        case Record() | Pairs() if isinstance(raw, dict):
+            for key, inner in raw.items():
+                yield from _disguised(_inside(shape, key), inner, (*path, key))
+        case _:
+            pass
+
+
+def _inside(shape: Shape | None, step: str | int) -> Shape | None:
+    match shape:
+        case Record(fields=fields):
+            return dict(fields).get(str(step))
+        case Many(item=item) if isinstance(step, int):
+            return item
+        case Pairs(value=value):
+            return value
+        case _:
+            return None
+
+
+def _alike(member: object, text: str) -> bool:
+    return isinstance(member, str) and member.strip().casefold() == text.strip().casefold()

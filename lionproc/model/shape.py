@@ -1,0 +1,295 @@
+"""What an answer is made of, told apart just far enough to check it and to give it a column.
+
+A shape is read from a JSON Schema: from the user's own, or from the one pydantic writes for a
+type. None never appears in a shape, because every column can hold a missing value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, TypeAlias
+
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from lionproc.errors import SchemaError
+
+__all__ = [
+    "Amount",
+    "Choice",
+    "Clock",
+    "Day",
+    "Flag",
+    "Free",
+    "Instant",
+    "Integer",
+    "Many",
+    "Pairs",
+    "Real",
+    "Record",
+    "Scalar",
+    "Shape",
+    "ShapeSchema",
+    "Span",
+    "Text",
+    "shape_of",
+    "walk",
+]
+
+Scalar: TypeAlias = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Any text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Integer:
+    """A whole number that fits 64 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Real:
+    """A finite number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """True or false."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of `members`, in the order they were declared."""
+
+    members: tuple[Scalar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A date."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """A date and time: in UTC, or without any zone where the type says so (NaiveDatetime)."""
+
+    zoned: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """A time of day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A duration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """A decimal number, kept exactly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """A list of `item`."""
+
+    item: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Named fields: a model, a dataclass, a TypedDict or a JSON object with properties."""
+
+    fields: tuple[tuple[str, Shape], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Keys the model makes up, with values of one shape: `dict[str, value]`."""
+
+    value: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """Anything else that is JSON. Kept as JSON text, because no column type holds it."""
+
+
+Shape: TypeAlias = (
+    Text
+    | Integer
+    | Real
+    | Flag
+    | Choice
+    | Day
+    | Instant
+    | Clock
+    | Span
+    | Amount
+    | Many
+    | Record
+    | Pairs
+    | Free
+)
+
+_FORMATS: Mapping[str, Shape] = {
+    "date": Day(),
+    "date-time": Instant(),
+    "x-naive-date-time": Instant(zoned=False),
+    "time": Clock(),
+    "duration": Span(),
+    "x-decimal": Amount(),
+}
+
+
+class ShapeSchema(GenerateJsonSchema):
+    """pydantic's JSON Schema with the two types marked that plain JSON Schema cannot tell apart."""
+
+    def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:  # noqa: ARG002 - pydantic's signature
+        """A Decimal is otherwise "a number or a string"."""
+        return {"type": "string", "format": "x-decimal"}
+
+    def datetime_schema(self, schema: core_schema.DatetimeSchema) -> JsonSchemaValue:
+        """A NaiveDatetime otherwise looks like any other datetime."""
+        naive = schema.get("tz_constraint") == "naive"
+        return {"type": "string", "format": "x-naive-date-time" if naive else "date-time"}
+
+
+def shape_of(schema: Mapping[str, Any], *, formats: bool) -> Shape:
+    """Read a JSON Schema as a shape.
+
+    Args:
+        schema: The whole schema, with its `$defs`.
+        formats: Whether "format" makes a Python value (pydantic) or stays text (a user's
+            own JSON Schema, whose values are taken as they are).
+
+    Returns:
+        The shape; what has no counterpart (unions of different kinds, tuples, a model
+        inside itself) is `Free`.
+
+    Raises:
+        SchemaError: A choice that cannot be a category, or a reference to nothing.
+    """
+    return _Walk(schema, formats=formats).shape(schema, ())
+
+
+class _Walk:
+    def __init__(self, root: Mapping[str, Any], *, formats: bool) -> None:
+        self._root = root
+        self._formats = formats
+
+    def shape(self, node: Any, inside: tuple[str, ...]) -> Shape:
+        """The shape of one part; `inside` are the references that led to it."""
+        if not isinstance(node, Mapping):
+            return Free()
+        if "$ref" in node:
+            ref = str(node["$ref"])
+            if ref in inside:
+                return Free()
+            return self.shape(self._target(ref), (*inside, ref))
+        if "enum" in node or "const" in node:
+            return _choice(node["enum"] if "enum" in node else [node["const"]])
+        for keyword in ("anyOf", "oneOf", "allOf"):
+            if keyword in node:
+                branches = [b for b in node[keyword] if b != {"type": "null"}]
+                if keyword == "allOf" and len(branches) > 1:
+                    return Free()
+                return self._one_of(branches, inside)
+        if isinstance(node.get("type"), list):
+            kinds = [{**node, "type": kind} for kind in node["type"] if kind != "null"]
+            return self._one_of(kinds, inside)
+        return self._typed(node, inside)
+
+    def _one_of(self, branches: Sequence[Any], inside: tuple[str, ...]) -> Shape:
+        shapes = [self.shape(branch, inside) for branch in branches]
+        return reduce(_either, shapes) if shapes else Free()
+
+    def _typed(self, node: Mapping[str, Any], inside: tuple[str, ...]) -> Shape:
+        match node.get("type"):
+            case "string":
+                return _FORMATS.get(node.get("format", ""), Text()) if self._formats else Text()
+            case "integer":
+                return Integer()
+            case "number":
+                return Real()
+            case "boolean":
+                return Flag()
+            case "array":
+                return self._array(node, inside)
+            case "object":
+                return self._object(node, inside)
+            case _:
+                return self._object(node, inside) if "properties" in node else Free()
+
+    def _array(self, node: Mapping[str, Any], inside: tuple[str, ...]) -> Shape:
+        if "prefixItems" in node or not isinstance(node.get("items"), Mapping):
+            return Free()
+        return Many(self.shape(node["items"], inside))
+
+    def _object(self, node: Mapping[str, Any], inside: tuple[str, ...]) -> Shape:
+        extra = node.get("additionalProperties")
+        if node.get("properties"):
+            return Record(tuple((k, self.shape(v, inside)) for k, v in node["properties"].items()))
+        if isinstance(extra, Mapping) and extra and "patternProperties" not in node:
+            return Pairs(self.shape(extra, inside))
+        return Free()
+
+    def _target(self, ref: str) -> Any:
+        if not ref.startswith("#"):
+            raise SchemaError(
+                f"The JSON Schema points to {ref!r}, outside itself. "
+                "Nothing is fetched: put that schema under '$defs' and refer to it from there."
+            )
+        node: Any = self._root
+        for part in filter(None, ref[1:].split("/")):
+            key = part.replace("~1", "/").replace("~0", "~")
+            try:
+                node = node[int(key)] if isinstance(node, list) else node[key]
+            except (LookupError, TypeError, ValueError):
+                raise SchemaError(
+                    f"The JSON Schema refers to {ref!r}, which is not in it."
+                ) from None
+        return node
+
+
+def _either(a: Shape, b: Shape) -> Shape:
+    """One shape for "a or b"."""
+    if a == b:
+        return a
+    if isinstance(a, Choice) and isinstance(b, Choice):
+        return _choice([*a.members, *b.members])
+    if {type(a), type(b)} == {Integer, Real}:
+        return Real()
+    return Free()
+
+
+def _choice(members: Sequence[Any]) -> Shape:
+    known = [m for m in members if m is not None]
+    if not known or not all(isinstance(m, str | int | float) for m in known):
+        return Free()
+    for place, member in enumerate(known):
+        if member in known[:place]:  # True == 1 here, as it is in a category
+            raise SchemaError(
+                f"Two of the choices are equal: {member!r} is there twice "
+                "(True is 1 and False is 0 to Python). Give every choice its own value."
+            )
+    return Choice(tuple(known))
+
+
+def walk(shape: Shape) -> Iterator[Shape]:
+    """The shape and everything inside it."""
+    yield shape
+    match shape:
+        case Many(item=inner) | Pairs(value=inner):
+            yield from walk(inner)
+        case Record(fields=fields):
+            for _, field in fields:
+                yield from walk(field)
+        case _:
+            pass

@@ -1,0 +1,149 @@
+"""What can be set about a test server, while it runs too."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, get_args
+
+from lionproc.errors import ConfigurationError, did_you_mean
+from lionproc.testing.answers import Answer, default_tokens
+from lionproc.testing.draws import unit
+from lionproc.testing.faults import FaultPlan, Faults
+from lionproc.testing.headers import HEADERS, RETRIES, HeaderStyle, RetryStyle
+from lionproc.testing.limits import Limit, from_json
+
+__all__ = ["ChargeRule", "Latency", "Settings"]
+
+Latency = float | tuple[float, float] | Callable[[dict[str, Any]], float]
+ChargeRule = Literal["max_tokens", "actual"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every knob; `Server` explains them.
+
+    Raises:
+        ConfigurationError: A value that cannot work.
+    """
+
+    latency_s: Latency = 0.0
+    slow_when_busy: int | None = None
+    limits: Sequence[Limit] = ()
+    faults: Faults | FaultPlan = None
+    seed: int = 0
+    answer: Answer | None = None
+    usage: bool = True
+    count_tokens: Callable[[str], int] = default_tokens
+    charge: ChargeRule = "max_tokens"
+    count_refused: bool = False
+    retry: RetryStyle = "retry-after"
+    headers: HeaderStyle | None = None
+    models: Sequence[str] = ("test-model",)
+    plan: FaultPlan = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        faults = self.faults
+        plan = faults if isinstance(faults, FaultPlan) else FaultPlan(faults)
+        object.__setattr__(self, "plan", plan)
+        limits = (self.limits,) if isinstance(self.limits, Limit) else tuple(self.limits)
+        object.__setattr__(self, "limits", limits)
+        for limit in limits:
+            if not isinstance(limit, Limit):
+                raise ConfigurationError(
+                    f"limits= takes TokenBucket, RollingWindow or FixedWindow, not {limit!r}."
+                )
+        if not callable(self.latency_s):
+            low, high = _range(self.latency_s)
+            if not 0 <= low <= high < math.inf:
+                raise ConfigurationError(
+                    "latency_s= is seconds, (low, high) seconds, or a function of the body."
+                )
+        if self.slow_when_busy is not None and self.slow_when_busy < 1:
+            raise ConfigurationError("slow_when_busy= is a number of slots, at least 1.")
+        _one_of("retry", self.retry, RETRIES)
+        _one_of("headers", self.headers, HEADERS)
+        _one_of("charge", self.charge, get_args(ChargeRule))
+
+    def changed(self, changes: Mapping[str, Any]) -> Settings:
+        """These settings with some of them changed.
+
+        Args:
+            changes: New values by name.
+
+        Returns:
+            New settings.
+
+        Raises:
+            ConfigurationError: An unknown name or a value that cannot work.
+        """
+        known = [f.name for f in fields(self) if f.init]
+        for name in changes:
+            if name not in known:
+                raise ConfigurationError(
+                    f"The server has no setting {name!r}.{did_you_mean(name, known)}"
+                )
+        return replace(self, **changes)
+
+    def latency_of(self, body: dict[str, Any], n: int) -> float:
+        """Seconds that one request takes.
+
+        Args:
+            body: The request, parsed.
+            n: Its number, which with the seed decides within a range.
+        """
+        latency = self.latency_s
+        if callable(latency):
+            return latency(body)
+        if isinstance(latency, tuple | list):
+            low, high = latency
+            return float(low + (high - low) * unit(self.seed, n, stream=2))
+        return latency
+
+
+def _range(latency: float | tuple[float, float]) -> tuple[float, float]:
+    if isinstance(latency, tuple | list):
+        if len(latency) != 2:
+            raise ConfigurationError("latency_s= as a range has two ends, (low, high).")
+        return latency[0], latency[1]
+    return latency, latency
+
+
+def _one_of(name: str, value: object, known: Sequence[object]) -> None:
+    if value not in known:
+        raise ConfigurationError(f"{name}= cannot be {value!r}.{did_you_mean(value, known)}")
+
+
+def changes_to_json(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as plain JSON, for a server in another process.
+
+    Raises:
+        ConfigurationError: A function, which another process cannot be handed.
+    """
+    plain: dict[str, Any] = {}
+    for name, value in changes.items():
+        if name == "limits":
+            limits = [value] if isinstance(value, Limit) else value
+            plain[name] = [limit.to_json() for limit in limits]
+        elif name == "faults":
+            plan = value if isinstance(value, FaultPlan) else FaultPlan(value)
+            plain[name] = plan.to_json()
+        elif callable(value):
+            raise ConfigurationError(
+                f"{name}= is a function, which a child process cannot be handed: "
+                f"give a plain value, or use Server(process=False)."
+            )
+        else:
+            plain[name] = value
+    return plain
+
+
+def changes_from_json(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that `changes_to_json` wrote."""
+    changes = dict(plain)
+    if "limits" in changes:
+        changes["limits"] = tuple(from_json(limit) for limit in changes["limits"])
+    if "faults" in changes:
+        changes["faults"] = FaultPlan.from_json(changes["faults"])
+    return changes

@@ -1,0 +1,754 @@
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import resource
+import shutil
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+import time
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from lionproc.engine import journal as journal_module
+from lionproc.engine import journal_file
+from lionproc.engine.journal import Entry, Failure, Journal
+from lionproc.engine.journal_record import from_row, prefix, to_row
+from lionproc.errors import JournalError
+
+BODY = b'{"choices": [{"message": {"content": "fine"}}]}'
+
+
+def key_of(number: int) -> bytes:
+    return number.to_bytes(16, "big")
+
+
+def an_entry(key: bytes = bytes(16), reply: bytes = BODY, **changes) -> Entry:
+    return replace(Entry(key, reply, "some-model", 10, 2, 1, 0.25, 1.8e9), **changes)
+
+
+def keep(journal: Journal, *records: Entry | Failure) -> None:
+    async def main() -> None:
+        for record in records:
+            if isinstance(record, Entry):
+                waiting = journal.append(record)
+            else:
+                waiting = journal.append_failure(record)
+        await waiting
+
+    asyncio.run(main())
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.sqlite"
+
+
+# What is kept is found
+
+
+def test_a_reply_is_found_again_byte_for_byte(path):
+    entry = an_entry(reply=bytes(range(256)) * 40, model="modèle", seconds=-0.0, at=0.1)
+    with Journal.open(path) as journal:
+        keep(journal, entry)
+        assert journal.find([entry.key, key_of(7)]) == {entry.key: entry}
+    with Journal.open(path) as journal:
+        assert journal.find([entry.key]) == {entry.key: entry}
+
+
+def test_the_newest_reply_of_a_key_counts(path):
+    with Journal.open(path) as journal:
+        keep(journal, an_entry(reply=b"old"), an_entry(reply=b"new"))
+        assert journal.find([bytes(16)])[bytes(16)].reply == b"new"
+        assert len(journal) == 2
+
+
+def test_a_failure_hides_the_reply_before_it_and_a_reply_the_failure(path):
+    failure = Failure(bytes(16), "timeout", "no reply in 60 s", 3, 1.8e9)
+    with Journal.open(path) as journal:
+        keep(journal, an_entry(), failure)
+        assert journal.find([bytes(16)]) == {}
+        assert journal.failures([bytes(16)]) == {bytes(16): failure}
+        keep(journal, an_entry(reply=b"later"))
+        assert journal.find([bytes(16)])[bytes(16)].reply == b"later"
+        assert journal.failures([bytes(16)]) == {}
+
+
+def test_a_run_that_does_not_resume_sees_only_what_came_after_its_mark(path):
+    with Journal.open(path) as journal:
+        keep(journal, an_entry(key_of(1)), an_entry(key_of(2)))
+        mark = journal.mark()
+        assert journal.find([key_of(1)], since=mark) == {}
+        keep(journal, an_entry(key_of(2), b"mine"))
+        found = journal.find([key_of(1), key_of(2)], since=mark)
+        assert {key: entry.reply for key, entry in found.items()} == {key_of(2): b"mine"}
+
+
+def test_keys_that_begin_alike_are_told_apart(path):
+    alike = [bytes(8) + number.to_bytes(8, "big") for number in range(5)]
+    with Journal.open(path) as journal:
+        keep(journal, *(an_entry(key, key) for key in alike[:4]))
+        found = journal.find(alike)
+        assert {key: entry.reply for key, entry in found.items()} == {k: k for k in alike[:4]}
+        assert journal.stats().damaged == 0
+
+
+def test_thousands_of_keys_are_found_at_once_whatever_their_sign(path):
+    random = Random(1)
+    keys = [random.randbytes(16) for _ in range(3000)] + [b"\xff" * 16, b"\x80" + bytes(15)]
+    with Journal.open(path) as journal:
+        keep(journal, *(an_entry(key, key) for key in keys))
+        found = journal.find([*keys, *keys, random.randbytes(16)])
+        assert {key: entry.reply for key, entry in found.items()} == {k: k for k in keys}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        an_entry(b"short"),
+        an_entry(prompt_tokens=2**63),
+        an_entry(seconds=float("nan")),
+        an_entry(at=float("inf")),
+        Failure(bytes(16), "", "no kind", 1, 1.0),
+    ],
+)
+async def test_a_record_that_cannot_be_kept_is_refused_at_once_and_harms_no_other(record):
+    with Journal.open(":memory:") as journal:
+        good = journal.append(an_entry(key_of(1)))
+        with pytest.raises(ValueError, match=r"key|number|times|kind"):
+            journal.append(record) if isinstance(record, Entry) else journal.append_failure(record)
+        await good
+        assert len(journal) == 1
+
+
+def test_text_that_utf8_cannot_carry_is_kept_with_a_question_mark():
+    with Journal.open(":memory:") as journal:
+        keep(journal, an_entry(model="a\ud800\0b"), Failure(key_of(1), "k", "\ud800", 1, 1.0))
+        assert journal.find([bytes(16)])[bytes(16)].model == "a?\0b"
+        assert journal.failures([key_of(1)])[key_of(1)].message == "?"
+
+
+keys = st.integers(0, 5).map(lambda n: bytes(8) + n.to_bytes(8, "big")) | st.binary(
+    min_size=16, max_size=16
+)
+counts = st.integers(-(2**63), 2**63 - 1)
+times = st.floats(allow_nan=False, allow_infinity=False)
+entries = st.builds(
+    Entry, keys, st.binary(max_size=200), st.text(max_size=9), counts, counts, counts, times, times
+)
+failures = st.builds(Failure, keys, st.text(min_size=1, max_size=9), st.text(), counts, times)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(entries | failures, max_size=30), st.integers(0, 30), keys)
+def test_find_agrees_with_a_dict_of_the_newest_records(records, since, another):
+    expected = {record.key: record for record in records}
+    recent = {record.key: record for record in records[since:]}
+    asked = [record.key for record in records] + [another]
+    with Journal.open(":memory:") as journal:
+        if records:
+            keep(journal, *records)
+        found = {**journal.find(asked), **journal.failures(asked)}
+        assert found == expected
+        assert {**journal.find(asked, since), **journal.failures(asked, since)} == recent
+        assert len(journal) == journal.mark() == len(records)
+
+
+@given(entries | failures, st.data())
+def test_no_changed_row_is_ever_believed(record, data):
+    row = [item.encode() if isinstance(item, str) else item for item in to_row(record)]
+    assert from_row(tuple(row)) == record
+    at = data.draw(st.integers(0, len(row) - 1))
+    other = data.draw(st.none() | st.binary(max_size=20) | counts | times)
+    if other != row[at] or type(other) is not type(row[at]):
+        row[at] = other
+        assert from_row(tuple(row)) in {None, record}
+
+
+# Waiting for the disk
+
+
+async def test_all_records_of_a_group_share_one_future_and_one_commit(path):
+    with Journal.open(path) as journal:
+        waiting = {id(journal.append(an_entry(key_of(n)))): None for n in range(50)}
+        assert len(waiting) == 1
+        await journal.append(an_entry(key_of(50)))
+        assert journal.stats().commits == 1
+        assert journal.stats().largest_group == 51
+
+
+async def test_a_reply_that_was_awaited_is_seen_by_another_connection(path):
+    with Journal.open(path) as journal:
+        await journal.append(an_entry())
+        with contextlib.closing(sqlite3.connect(path)) as other:
+            assert other.execute("SELECT reply FROM record").fetchall() == [(BODY,)]
+
+
+async def test_a_lone_reply_is_on_disk_soon():
+    with Journal.open(":memory:") as journal:
+        await journal.append(an_entry())
+        began = time.perf_counter()
+        for _ in range(10):
+            await journal.append(an_entry())
+        assert (time.perf_counter() - began) / 10 < 0.05
+
+
+async def test_cancelling_one_who_waits_does_not_disturb_the_others(path):
+    with Journal.open(path) as journal:
+
+        async def wait() -> None:
+            await journal.append(an_entry())
+
+        tasks = [asyncio.create_task(wait()) for _ in range(5)]
+        await asyncio.sleep(0)
+        tasks[2].cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(result) for result in results] == [
+            asyncio.CancelledError if n == 2 else type(None) for n in range(5)
+        ]
+        assert len(journal) == 5
+
+
+def test_appends_from_several_loops_and_finds_from_several_threads_work_together(path):
+    with Journal.open(path) as journal:
+
+        def work(start: int) -> None:
+            for n in range(start, start + 40):
+                keep(journal, an_entry(key_of(n)))
+                assert journal.find([key_of(n)])
+
+        threads = [threading.Thread(target=work, args=(n * 100,)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(journal) == 160
+        assert journal.stats().commits < 160
+
+
+def test_a_loop_that_ended_before_its_reply_was_written_holds_nothing_up(path):
+    async def leave() -> None:
+        journal.append(an_entry())
+
+    with Journal.open(path) as journal:
+        asyncio.run(leave())
+        journal.flush()
+        assert len(journal) == 1
+        keep(journal, an_entry())
+
+
+def test_flush_returns_when_everything_is_on_disk_and_before_the_group_is_due(path, monkeypatch):
+    monkeypatch.setattr(journal_module, "GATHER_S", 30.0)
+    with Journal.open(path) as journal:
+
+        async def leave() -> None:
+            journal.append(an_entry())
+
+        asyncio.run(leave())
+        assert journal.stats().pending == 1
+        journal.flush()
+        assert journal.stats().pending == 0
+        assert len(journal) == 1
+
+
+# One journal for a process, many processes for a file
+
+
+def test_a_file_is_opened_once_in_a_process_under_all_its_names(path, monkeypatch):
+    monkeypatch.chdir(path.parent)
+    link = path.parent / "link.sqlite"
+    link.symlink_to(path)
+    with Journal.open(path) as journal, Journal.open("journal.sqlite") as same:
+        assert same is journal
+        with Journal.open(str(link)) as linked:
+            assert linked is journal
+    with Journal.open(path) as again:
+        assert again is not journal
+
+
+def test_the_last_close_writes_what_is_pending_and_folds_the_wal_in(path):
+    async def leave(journal: Journal) -> None:
+        journal.append(an_entry())
+
+    with Journal.open(path) as outer:
+        with Journal.open(path) as inner:
+            asyncio.run(leave(inner))
+        keep(outer, an_entry(key_of(1)))
+        assert "open, wal, 2 written, 0 pending" in repr(outer)
+    assert "closed" in repr(outer)
+    assert sorted(p.name for p in path.parent.iterdir()) == ["journal.sqlite"]
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        assert other.execute("SELECT count(*) FROM record").fetchone() == (2,)
+
+
+async def test_a_closed_journal_says_so(path):
+    journal = Journal.open(path)
+    journal.close()
+    with pytest.raises(JournalError, match=r"closed\. Open it again"):
+        await journal.append(an_entry())
+    with pytest.raises(JournalError, match=r"closed\. Open it again"):
+        journal.find([bytes(16)])
+
+
+def test_what_was_appended_is_written_at_exit_without_a_close(path):
+    run_python(
+        """
+        import asyncio, sys
+        from lionproc.engine.journal import Entry, Journal
+        journal = Journal.open(sys.argv[1])
+        async def main():
+            journal.append(Entry(bytes(16), b"kept", "m", 1, 1, 1, 0.1, 1.0))
+        asyncio.run(main())
+        """,
+        path,
+    )
+    with Journal.open(path) as journal:
+        assert journal.find([bytes(16)])[bytes(16)].reply == b"kept"
+
+
+def test_two_processes_write_the_same_file_at_once(path):
+    script = """
+        import asyncio, sys
+        from lionproc.engine.journal import Entry, Journal
+        journal, start = Journal.open(sys.argv[1]), int(sys.argv[2])
+        async def main():
+            for n in range(80):
+                for key in (n, start + n):
+                    entry = Entry(key.to_bytes(16, "big"), b"x" * 500, "m", 1, 1, 1, 0.1, 1.0)
+                    waiting = journal.append(entry)
+                await waiting
+                assert len(journal.find([entry.key])) == 1
+        asyncio.run(main())
+        """
+    both = [start_python(script, path, str(start)) for start in (1000, 2000)]
+    for process in both:
+        _, err = process.communicate(timeout=50)
+        assert process.returncode == 0, err
+    with Journal.open(path) as journal:
+        assert len(journal) == 320
+        wanted = [key_of(start + n) for start in (0, 1000, 2000) for n in range(80)]
+        assert len(journal.find(wanted)) == 240
+    assert_sound(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_and_its_parent_both_go_on(path):
+    with Journal.open(path) as journal:
+        keep(journal, an_entry(key_of(1)))
+
+        def child() -> None:
+            keep(journal, an_entry(key_of(2), b"child"))
+            os._exit(0 if set(journal.find([key_of(1), key_of(2)])) == expected else 1)
+
+        expected = {key_of(1), key_of(2)}
+        process = fork(child)
+        keep(journal, an_entry(key_of(3)))
+        process.join(20)
+        process.kill()  # if it hangs
+        process.join()
+        assert process.exitcode == 0
+        assert set(journal.find([key_of(n) for n in range(5)])) == {key_of(n) for n in (1, 2, 3)}
+    assert_sound(path)
+
+
+# Kills, faults and damage
+
+
+KILLED = """
+    import asyncio, os, sys
+    from lionproc.engine.journal import Entry, Journal
+    journal = Journal.open(sys.argv[1])
+    async def main():
+        async def work(number):
+            while True:
+                key = os.urandom(16)
+                await journal.append(Entry(key, key * 60, "m", 1, 1, 1, 0.1, 1.0))
+                os.write(1, key.hex().encode() + b"\\n")
+        await asyncio.gather(*map(work, range(20)))
+    asyncio.run(main())
+    """
+
+
+def test_no_acknowledged_reply_is_lost_when_the_process_is_killed(path):
+    random = Random()
+    acknowledged: list[bytes] = []
+    for _ in range(12):
+        process = start_python(KILLED, path, text=False)
+        first = process.stdout.readline()
+        time.sleep(random.uniform(0, 0.06))  # the moment of the kill is the point of this test
+        process.send_signal(signal.SIGKILL)
+        lines = (first + process.stdout.read()).split(b"\n")
+        process.communicate()
+        acknowledged += [bytes.fromhex(line.decode()) for line in lines[:-1] if line]
+        with Journal.open(path) as journal:
+            found = journal.find(acknowledged)
+            assert {key: entry.reply for key, entry in found.items()} == {
+                key: key * 60 for key in acknowledged
+            }
+        assert_sound(path)
+    assert len(acknowledged) > 200
+
+
+def test_a_full_disk_is_told_to_all_who_wait_and_writing_goes_on_when_there_is_room(
+    path, monkeypatch
+):
+    monkeypatch.setattr(journal_module, "RETRY_S", 0.2)
+    with Journal.open(path) as journal:
+        keep(journal, an_entry(key_of(1)))
+
+        async def main() -> None:
+            soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+            try:
+                waiting = [journal.append(an_entry(key_of(n), bytes(200_000))) for n in (2, 3)]
+                for one in waiting:
+                    with pytest.raises(JournalError, match=r"journal\.sqlite.*disk.*journal="):
+                        await one
+                began = time.perf_counter()
+                with pytest.raises(JournalError):
+                    await journal.append(an_entry(key_of(4)))
+                assert time.perf_counter() - began < 0.1
+                assert "in trouble" in repr(journal)
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+            while True:
+                try:
+                    await journal.append(an_entry(key_of(5)))
+                except JournalError:
+                    await asyncio.sleep(0.05)
+                else:
+                    break
+
+        asyncio.run(asyncio.wait_for(main(), 20))
+        assert journal.stats().trouble is None
+        assert set(journal.find([key_of(n) for n in range(6)])) == {key_of(1), key_of(5)}
+    assert_sound(path)
+
+
+def test_a_database_that_is_really_full_says_so(path):
+    with Journal.open(path) as journal:
+        journal._file._writer.connection.execute("PRAGMA max_page_count = 10")
+        with pytest.raises(JournalError, match=r"the disk is full .* Free some space"):
+            keep(journal, an_entry(reply=bytes(100_000)))
+
+
+def test_a_file_that_another_process_keeps_locked_is_an_error_in_time(path, monkeypatch):
+    monkeypatch.setattr(journal_file, "BUSY_S", 0.3)
+    with Journal.open(path) as journal:
+        holder = start_python(
+            """
+            import sqlite3, sys
+            connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+            connection.execute("BEGIN IMMEDIATE")
+            print("held", flush=True)
+            sys.stdin.read()
+            """,
+            path,
+            stdin=subprocess.PIPE,
+        )
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(JournalError, match="another process keeps it locked"):
+            keep(journal, an_entry())
+        assert journal.find([bytes(16)]) == {}  # reading does not wait for a writer
+        holder.communicate("")
+
+
+def test_an_unexpected_fault_reaches_those_who_wait(path, monkeypatch):
+    with Journal.open(path) as journal:
+        monkeypatch.setattr(journal._file, "write", lambda rows: 1 / 0)
+        with pytest.raises(JournalError, match="ZeroDivisionError"):
+            keep(journal, an_entry())
+
+
+def test_a_file_that_was_removed_while_open_is_begun_anew(path):
+    with Journal.open(path) as journal:
+        keep(journal, an_entry(key_of(1)))
+        assert len(journal) == 1
+        for file in path.parent.iterdir():
+            file.unlink()
+        keep(journal, an_entry(key_of(2)))
+        assert set(journal.find([key_of(1), key_of(2)])) == {key_of(2)}
+        keep(journal, an_entry(key_of(3)))
+    with Journal.open(path) as journal:
+        assert set(journal.find([key_of(n) for n in range(5)])) == {key_of(2), key_of(3)}
+
+
+def test_a_wal_that_was_removed_while_open_loses_nothing(path):
+    with Journal.open(path) as journal:
+        keep(journal, an_entry(key_of(1)))
+        for end in ("-wal", "-shm"):
+            Path(f"{path}{end}").unlink()
+        keep(journal, an_entry(key_of(2)))
+        copy = path.with_name("copy.sqlite")
+        for end in ("", "-wal"):
+            shutil.copy(f"{path}{end}", f"{copy}{end}") if Path(f"{path}{end}").exists() else None
+        with Journal.open(copy) as kept:
+            assert set(kept.find([key_of(1), key_of(2)])) == {key_of(1), key_of(2)}
+        keep(journal, an_entry(key_of(3)))
+    with Journal.open(path) as journal:
+        assert len(journal.find([key_of(n) for n in (1, 2, 3)])) == 3
+
+
+@pytest.mark.parametrize("kind", ["flip", "cut"])
+@pytest.mark.parametrize("end", ["", "-wal"])
+def test_damage_never_makes_a_wrong_reply(path, kind, end):
+    entries = {key_of(n): an_entry(key_of(n), bytes([n]) * (900 + 300 * n)) for n in range(25)}
+    with Journal.open(path) as journal:
+        keep(journal, *entries.values())
+        if not end:
+            journal._file.close()
+        whole = {e: Path(f"{path}{e}").read_bytes() for e in ("", "-wal")[: 1 + bool(end)]}
+        shutil.rmtree(path.parent)
+    path.parent.mkdir()
+    random = Random(7)
+    refused = complete = 0
+    messages: list[str] = []
+    for number in range(70):
+        damaged = bytearray(whole[end])
+        at = random.randrange(len(damaged)) if number % 2 else random.randrange(4200)
+        if kind == "cut":
+            del damaged[at:]
+        else:
+            for offset in range(at, min(at + random.choice([1, 1, 8, 300]), len(damaged))):
+                damaged[offset] ^= 1 << random.randrange(8)
+        copy = path.with_name(f"{number}.sqlite")
+        for e, content in whole.items():
+            Path(f"{copy}{e}").write_bytes(damaged if e == end else content)
+        try:
+            with Journal.open(copy) as journal:
+                found = journal.find(list(entries))
+                keep(journal, an_entry(key_of(99)))
+        except JournalError as error:
+            refused += 1
+            messages.append(str(error))
+        else:
+            complete += found == entries
+            assert all(entries[key] == entry for key, entry in found.items())
+    assert all(str(path.parent) in text and "journal=" in text for text in messages)
+    assert refused < 70
+    assert complete < 70
+
+
+def test_a_damaged_record_is_absent_and_counted_and_an_older_one_takes_its_place(path):
+    with Journal.open(path) as journal:
+        keep(journal, an_entry(key_of(1), b"older"), an_entry(key_of(1), b"newest"))
+        keep(journal, an_entry(key_of(2), b"only"))
+    with contextlib.closing(sqlite3.connect(path)) as other, other:
+        other.execute(
+            "UPDATE record SET reply = 'forged' WHERE reply IN (?, ?)", (b"newest", b"only")
+        )
+    with Journal.open(path) as journal:
+        found = journal.find([key_of(1), key_of(2)])
+        assert {key: entry.reply for key, entry in found.items()} == {key_of(1): b"older"}
+        assert journal.stats().damaged == 2
+
+
+# Files and folders
+
+
+def test_a_journal_is_for_its_owner_alone_even_under_a_careless_umask(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LIONPROC_HOME", raising=False)
+    before = os.umask(0o022)
+    try:
+        with Journal.open() as journal:
+            keep(journal, an_entry())
+            folder = tmp_path / ".lionproc"
+            assert Path(journal.path) == folder.resolve() / "journal.sqlite"
+            assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+            modes = {p.name: stat.S_IMODE(p.stat().st_mode) for p in folder.glob("journal*")}
+            assert modes == dict.fromkeys(
+                ["journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm"], 0o600
+            )
+            assert (folder / ".gitignore").read_text() == "*\n"
+    finally:
+        os.umask(before)
+
+
+def test_the_home_folder_is_made_where_the_variable_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "a" / "b"))
+    with Journal.open() as journal:
+        assert Path(journal.path).parent == (tmp_path / "a" / "b").resolve()
+    assert (tmp_path / "a" / "b" / ".gitignore").exists()
+
+
+def test_a_folder_of_the_users_own_is_left_as_it_is(tmp_path, monkeypatch):
+    tmp_path.chmod(0o755)
+    monkeypatch.setenv("LIONPROC_HOME", str(tmp_path))
+    Journal.open().close()
+    assert [p.name for p in tmp_path.iterdir()] == ["journal.sqlite"]
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+
+
+def test_a_home_that_cannot_be_made_is_named_with_the_way_on(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "file" / "below"))
+    with pytest.raises(JournalError, match=r"below.*Set LIONPROC_HOME"):
+        Journal.open()
+
+
+@pytest.mark.parametrize(
+    "name", ["a?mode=ro", "b#c.db", "100%25.db", "file:x", "with space", "q'uo\"te", "ünï.db", "-x"]
+)
+def test_a_path_means_itself_whatever_its_characters(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with Journal.open(name) as journal:
+        keep(journal, an_entry())
+        assert (tmp_path / name).is_file()
+
+
+def test_paths_that_cannot_be_journals_are_refused_with_the_way_on(tmp_path):
+    with pytest.raises(JournalError, match=r"is a folder\. Name a file in it: .*journal\.sqlite"):
+        Journal.open(tmp_path)
+    with pytest.raises(JournalError, match=r"no folder .*absent.*Make the folder"):
+        Journal.open(tmp_path / "absent" / "j.sqlite")
+    (tmp_path / "file").touch()
+    with pytest.raises(JournalError, match=r"file/j\.sqlite.* cannot be opened: Not a directory"):
+        Journal.open(tmp_path / "file" / "j.sqlite")
+    with pytest.raises(JournalError, match="not a regular file"):
+        Journal.open("/dev/full")
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(JournalError, match="not a regular file"):
+        Journal.open(tmp_path / "fifo")
+    for name in ("", "a\0b"):
+        with pytest.raises(JournalError, match="cannot be the path"):
+            Journal.open(name)
+
+
+@pytest.mark.parametrize(
+    ("folder_mode", "file_mode"), [(0o777, 0o444), (0o755, 0o666), (0o700, 0o600)]
+)
+def test_a_journal_without_the_rights_to_write_is_refused(folder_mode, file_mode):
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own is closed to other users
+        path = Path(folder).resolve() / "journal.sqlite"
+        Journal.open(path).close()
+        Path(folder).chmod(folder_mode)
+        path.chmod(file_mode)
+        reader, writer = os.pipe()
+
+        def child() -> None:
+            if os.getuid() == 0:  # root may write everything
+                os.setgroups([])
+                os.setuid(65534)
+            try:
+                Journal.open(path)
+            except JournalError as error:
+                os.write(writer, str(error).encode())
+            os._exit(0)
+
+        if os.getuid() and folder_mode != 0o777:
+            pytest.skip("the owner has these rights")
+        fork(child).join(30)
+        os.close(writer)
+        message = os.read(reader, 10_000).decode()
+        os.close(reader)
+    assert str(path) in message
+    assert "journal=" in message
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(path):
+    path.write_bytes(b"review,rating\n" * 1000)
+    with pytest.raises(JournalError, match=r"journal\.sqlite.*is not a database.*aside.*journal="):
+        Journal.open(path)
+    assert path.read_bytes() == b"review,rating\n" * 1000
+
+
+def test_a_database_of_somebody_else_is_refused_and_left_alone(path):
+    with contextlib.closing(sqlite3.connect(path)) as other, other:
+        other.execute("CREATE TABLE mine (x)")
+    before = path.read_bytes()
+    with pytest.raises(JournalError, match="another program"):
+        Journal.open(path)
+    assert path.read_bytes() == before
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("mine",)]
+
+
+def test_a_journal_of_a_newer_version_is_refused(path):
+    Journal.open(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as other, other:
+        other.execute("PRAGMA user_version = 2")
+    with pytest.raises(JournalError, match=r"newer lionproc.*Upgrade"):
+        Journal.open(path)
+
+
+def test_a_journal_with_a_trigger_is_not_trusted(path):
+    Journal.open(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as other, other:
+        other.execute("CREATE TRIGGER evil AFTER INSERT ON record BEGIN DELETE FROM record; END")
+    with pytest.raises(JournalError, match="damaged"):
+        Journal.open(path)
+
+
+@pytest.mark.parametrize("obstacle", ["folder", "link"])
+def test_where_shared_memory_does_not_work_a_rollback_journal_does(path, obstacle):
+    shared = Path(f"{path}-shm")  # SQLite cannot make its shared memory where something else is
+    shared.mkdir() if obstacle == "folder" else shared.symlink_to(shared)
+    with Journal.open(path) as journal:
+        keep(journal, an_entry())
+        assert journal.stats().mode == "rollback"
+        assert journal.find([bytes(16)])
+        with contextlib.closing(sqlite3.connect(path)) as other:  # and nobody is locked out
+            assert other.execute("SELECT count(*) FROM record").fetchone() == (1,)
+
+
+def test_an_empty_journal_is_true_and_a_journal_in_memory_leaves_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with Journal.open(":memory:") as journal, Journal.open(":memory:") as other:
+        keep(journal, an_entry())
+        assert other
+        assert (len(journal), len(other)) == (1, 0)
+        assert journal.stats().mode == "memory"
+        assert journal.path == ":memory:"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_prefixes_are_signed_so_that_sqlite_keeps_them_whole():
+    assert prefix(b"\xff" * 16) == -1
+    with pytest.raises(ValueError, match="16 bytes, this one 3"):
+        prefix(b"abc")
+
+
+# Helpers
+
+
+def start_python(script: str, *arguments: object, text: bool = True, stdin=None):
+    root = Path(journal_module.__file__).parents[2]
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)],
+        cwd=root,
+        text=text,
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def run_python(script: str, *arguments: object) -> None:
+    process = start_python(script, *arguments)
+    _, err = process.communicate(timeout=50)
+    assert process.returncode == 0, err
+
+
+def fork(child):
+    process = multiprocessing.get_context("fork").Process(target=child)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12: forking with threads
+        process.start()
+    return process
+
+
+def assert_sound(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]

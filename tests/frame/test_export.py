@@ -1,0 +1,507 @@
+import datetime as dt
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lionproc.errors import ColumnError, ConfigurationError
+from lionproc.frame.assemble import MISSING, assemble, columns
+from lionproc.frame.export import (
+    SaveError,
+    _temporary_name,
+    check_frame_can_be_saved,
+    check_target,
+    is_folder_target,
+    read_facts,
+    read_parquet,
+    write_parquet,
+    write_part,
+)
+from lionproc.model.answer import Answer
+from pydantic import BaseModel
+
+
+class Item(BaseModel):
+    sku: str
+    quantity: int | None = None
+    when: dt.datetime | None = None
+    tags: list[str] = []
+
+
+class Everything(BaseModel):
+    text: str
+    whole: int
+    real: float
+    flag: bool
+    mood: Literal["b", "a", "unused"]
+    stars: Literal[5, 3, 1]
+    mixed: Literal["b", 1]
+    yes: Literal[True, False]
+    day: dt.date
+    instant: dt.datetime
+    clock: dt.time
+    span: dt.timedelta
+    price: Decimal
+    items: list[Item]
+    item: Item
+    scores: dict[str, float]
+    free: Any
+
+
+FULL = Everything(
+    text="ünï\0",
+    whole=2**63 - 1,
+    real=-0.5,
+    flag=True,
+    mood="a",
+    stars=3,
+    mixed=1,
+    yes=False,
+    day=dt.date(1, 1, 1),
+    instant=dt.datetime(2024, 1, 1, 1, 2, 3, 4, tzinfo=dt.UTC),
+    clock=dt.time(1, 2, 3, 4),
+    span=dt.timedelta(days=-1, microseconds=1),
+    price=Decimal("12.50"),
+    items=[Item(sku="a", when=dt.datetime(2024, 1, 1, tzinfo=dt.UTC), tags=["x"]), Item(sku="b")],
+    item=Item(sku="c"),
+    scores={"a": 0.5},
+    free={"any": ["thing"]},
+)
+EVERYTHING = Answer.of(Everything)
+VALUES = {
+    "full": [FULL, MISSING, FULL],
+    "all missing": [MISSING, MISSING, MISSING],
+    "no rows": [],
+}
+INDEXES = {
+    "range": pd.RangeIndex,
+    "range from 7": lambda n: pd.RangeIndex(7, 7 + n),
+    "duplicates": lambda n: pd.Index([4] * n),
+    "named": lambda n: pd.Index([f"r{i}" for i in range(n)], name="key"),
+    "same name as a column": lambda n: pd.Index(range(1, n + 1), name="review"),
+    "multi": lambda n: pd.MultiIndex.from_arrays([["k"] * n, [0] * n], names=["a", None]),
+    "dates": lambda n: pd.DatetimeIndex(pd.date_range("2024", periods=n), freq=None),
+}
+
+
+def result(values, index=pd.RangeIndex):
+    n = len(values)
+    frame = pd.DataFrame({"review": ["fine"] * n, "n": range(n)}, index=index(n))
+    frame["review"] = frame["review"].astype(pd.Series(["x"]).dtype)
+    return assemble(frame, columns(EVERYTHING, values, "out"))
+
+
+def assert_identical(read, written):
+    pd.testing.assert_frame_equal(read, written, check_exact=True)
+    assert list(read.dtypes) == list(written.dtypes)
+    assert read.index.equals(written.index)
+    assert list(read.index.names) == list(written.index.names)
+
+
+@pytest.mark.parametrize("values", VALUES)
+@pytest.mark.parametrize("index", INDEXES)
+def test_what_is_saved_is_read_back_identical(tmp_path, values, index):
+    out = result(VALUES[values], INDEXES[index])
+    path = write_parquet(out, tmp_path / "out.parquet", {"rows": len(out)})
+    assert_identical(read_parquet(path), out)
+    assert_identical(pd.read_parquet(path), out)
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+COLUMNS = {
+    str: TEXT,
+    float: st.floats(allow_nan=False, allow_infinity=False),
+    Literal[3, 1]: st.sampled_from([3, 1]),
+    Literal["b", 1]: st.sampled_from(["b", 1]),
+    list[list[int]]: st.lists(st.lists(st.integers(-(2**63), 2**63 - 1))),
+    dict[str, str]: st.dictionaries(TEXT, TEXT),
+    dt.datetime: st.datetimes(timezones=st.just(dt.UTC)),
+}
+ANSWERS = {schema: Answer.of(schema) for schema in COLUMNS}
+
+
+@settings(deadline=None)
+@given(st.data(), st.sampled_from(list(COLUMNS)))
+def test_any_answers_survive_the_file(tmp_path_factory, data, schema):
+    values = data.draw(st.lists(COLUMNS[schema] | st.just(MISSING), max_size=5))
+    out = assemble(pd.DataFrame(index=range(len(values))), columns(ANSWERS[schema], values, "out"))
+    path = tmp_path_factory.getbasetemp() / "any.parquet"
+    write_parquet(out, path, {})
+    assert_identical(pd.read_parquet(path), out)
+
+
+def test_a_long_column_keeps_its_categories_over_many_row_groups(tmp_path):
+    out = assemble(
+        pd.DataFrame(index=range(300_000)),
+        columns(Answer.of(Literal["b", "a", "unused"]), ["a"] * 150_000 + ["b"] * 150_000, "mood"),
+    )
+    pq_path = write_parquet(out, tmp_path / "out.parquet", {})
+    assert_identical(pd.read_parquet(pq_path), out)
+
+
+def run_python(code, *arguments):
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd="/",
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_pandas_without_lionproc_reads_the_file_with_plain_types(tmp_path):
+    for values in VALUES.values():
+        path = write_parquet(result(values), tmp_path / "out.parquet", {})
+        code = """
+import json, sys
+import pandas as pd
+frame = pd.read_parquet(sys.argv[1])
+assert "lionproc" not in sys.modules
+print(json.dumps({name: str(dtype) for name, dtype in frame.dtypes.items()}))
+print(len(frame))
+"""
+        dtypes, rows = run_python(code, path).splitlines()
+        dtypes = json.loads(dtypes)
+        assert int(rows) == len(values)
+        assert dtypes["out_stars"] == "Int64"
+        assert dtypes["out_yes"] == "boolean"
+        assert dtypes["out_items"] == "object"
+        assert dtypes["out_price"] == "object"
+
+
+def test_pandas_without_lionproc_sees_the_values(tmp_path):
+    path = write_parquet(result([FULL, MISSING]), tmp_path / "out.parquet", {})
+    code = """
+import sys
+import pandas as pd
+row, gap = pd.read_parquet(sys.argv[1]).filter(like="out_").to_dict("records")
+assert row["out_items"][0]["sku"] == "a"
+assert list(row["out_items"][0]["tags"]) == ["x"]
+assert row["out_item"]["sku"] == "c"
+assert row["out_mixed"] == "1"
+assert row["out_stars"] == 3
+assert str(row["out_price"]) == "12.500000000"
+assert pd.isna(gap["out_stars"]) and gap["out_items"] is None
+"""
+    run_python(code, path)
+
+
+def test_arrow_sees_the_storage_types(tmp_path):
+    path = write_parquet(result([FULL]), tmp_path / "out.parquet", {})
+    code = """
+import sys
+import pyarrow.parquet as pq
+schema = pq.read_schema(sys.argv[1])
+print(schema.field("out_items").type)
+print(schema.field("out_price").type)
+"""
+    items, price = run_python(code, path).splitlines()
+    assert items.startswith("list<")
+    assert price == "decimal128(38, 9)"
+
+
+def test_the_facts_of_the_run_are_in_the_file_and_attrs_are_not(tmp_path):
+    out = result([FULL])
+    out.attrs = {"secret": "SECRET", "job": object()}
+    path = write_parquet(out, tmp_path / "out.parquet", {"model": "m", "when": dt.date(2024, 1, 1)})
+    assert read_facts(path) == {"model": "m", "when": "2024-01-01"}
+    assert json.loads(pq.read_schema(path).metadata[b"lionproc"])["model"] == "m"
+    assert b"SECRET" not in path.read_bytes()
+    assert read_parquet(path).attrs == {}
+    assert out.attrs["secret"] == "SECRET"  # noqa: S105
+
+
+def test_a_file_of_somebody_else_has_no_facts_but_can_be_read(tmp_path):
+    path = tmp_path / "theirs.parquet"
+    pd.DataFrame({"a": [1]}).to_parquet(path)
+    assert read_parquet(path)["a"].tolist() == [1]
+    with pytest.raises(ConfigurationError, match="not saved by lionproc"):
+        read_facts(path)
+    path.write_text("no parquet")
+    with pytest.raises(ConfigurationError, match="not saved by lionproc"):
+        read_facts(path)
+    with pytest.raises(ConfigurationError, match="There is no file"):
+        read_parquet(tmp_path / "none.parquet")
+
+
+def test_saving_leaves_the_frame_as_it_is(tmp_path):
+    out = result([FULL, MISSING])
+    before = out.copy()
+    write_parquet(out, tmp_path / "out.parquet", {})
+    assert_identical(out, before)
+
+
+def test_columns_named_by_numbers_come_back(tmp_path):
+    frame = pd.DataFrame([[1, "x"]])
+    out = assemble(frame, columns(Answer.of(int), [3], "n"))
+    path = write_parquet(out, tmp_path / "out.parquet", {})
+    assert list(read_parquet(path).columns) == [0, 1, "n"]
+    assert list(pd.read_parquet(path).columns) == ["0", "1", "n"]
+    alone = write_parquet(frame, tmp_path / "alone.parquet", {})
+    assert list(pd.read_parquet(alone).columns) == [0, 1]
+
+
+def test_dtypes_that_pandas_cannot_name_never_make_the_file_unreadable(tmp_path):
+    words = pd.Series(["a", None], dtype=pd.ArrowDtype(pa.dictionary(pa.int32(), pa.string())))
+    days = pd.Index([Decimal(1), Decimal(2)], dtype=pd.ArrowDtype(pa.decimal128(5, 2)))
+    out = pd.DataFrame({"words": words.array, "n": [1, 2]}, index=days)
+    path = write_parquet(out, tmp_path / "out.parquet", {})
+    code = "import sys, pandas; print(list(pandas.read_parquet(sys.argv[1])['n']))"
+    assert run_python(code, path) == "[1, 2]\n"
+    assert pd.read_parquet(path)["words"].tolist()[0] == "a"
+
+
+def test_columns_of_two_levels_come_back(tmp_path):
+    names = pd.MultiIndex.from_tuples([("a", "x"), ("b", "")])
+    out = pd.DataFrame([[1, 2]], columns=names)
+    assert_identical(read_parquet(write_parquet(out, tmp_path / "out.parquet", {})), out)
+
+
+# ---------------------------------------------------------------- refusing an input
+
+
+def test_an_input_that_can_be_saved_is_let_pass():
+    check_frame_can_be_saved(result([FULL, MISSING], INDEXES["multi"]))
+    check_frame_can_be_saved(pd.DataFrame())
+    check_frame_can_be_saved(pd.DataFrame([[1, 2]]))
+
+
+def test_column_names_that_occur_twice_are_named():
+    with pytest.raises(ColumnError, match="more than one column called 'a'"):
+        check_frame_can_be_saved(pd.DataFrame([[1, 2]], columns=["a", "a"]))
+    with pytest.raises(ColumnError, match="more than one column called '1'"):
+        check_frame_can_be_saved(pd.DataFrame([[1, 2]], columns=["1", 1]))
+
+
+@pytest.mark.parametrize(
+    ("values", "kinds"),
+    [
+        ([1, "SECRET"], "int and str"),
+        ([{"a": 1}, ["SECRET"]], "dict and list"),
+        ([complex(1, 2), None], "complex"),
+        ([{}, {}], "dict"),
+        (["SECRET\ud800", "x"], "str"),
+        ([object(), None], "object"),
+    ],
+)
+def test_a_column_that_parquet_cannot_hold_is_named_without_its_cells(tmp_path, values, kinds):
+    frame = pd.DataFrame({"good": [1, 2], "odd": pd.Series(values, dtype=object)})
+    frame.attrs["x"] = object()
+    for refuse in (
+        check_frame_can_be_saved,
+        lambda f: write_parquet(f, tmp_path / "o.parquet", {}),
+    ):
+        with pytest.raises(ColumnError, match="Column 'odd'") as caught:
+            refuse(frame)
+        assert f"it holds {kinds}" in str(caught.value)
+        assert "SECRET" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_index_that_parquet_cannot_hold_is_named():
+    frame = pd.DataFrame({"a": [1, 2]}, index=pd.Index([1, "x"], dtype=object))
+    with pytest.raises(ColumnError, match="index"):
+        check_frame_can_be_saved(frame)
+
+
+# ---------------------------------------------------------------- whole or not at all
+
+
+def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path):
+    path = tmp_path / "deep" / "er" / "out.parquet"
+    write_parquet(result([FULL]), path, {"run": 1})
+    write_parquet(result([FULL, FULL]), path, {"run": 2})
+    assert read_facts(path) == {"run": 2}
+    assert len(read_parquet(path)) == 2
+    assert [p.name for p in path.parent.iterdir()] == ["out.parquet"]
+
+
+def test_whoever_reads_the_old_file_while_it_is_replaced_reads_all_of_it(tmp_path):
+    path = write_parquet(pd.DataFrame({"a": [1]}), tmp_path / "out.parquet", {})
+    old = path.read_bytes()
+    with path.open("rb") as reader:
+        write_parquet(pd.DataFrame({"a": range(1000)}), path, {})
+        assert reader.read() == old
+    assert path.read_bytes() != old
+
+
+def test_a_symbolic_link_stays_one_and_its_target_is_written(tmp_path):
+    (tmp_path / "data").mkdir()
+    link = tmp_path / "latest.parquet"
+    link.symlink_to(tmp_path / "data" / "real.parquet")
+    write_parquet(result([FULL]), link, {})
+    assert link.is_symlink()
+    assert len(read_parquet(tmp_path / "data" / "real.parquet")) == 1
+
+
+def test_the_file_has_the_rights_any_new_file_would_have(tmp_path):
+    path = write_parquet(result([FULL]), tmp_path / "out.parquet", {})
+    other = tmp_path / "other"
+    other.write_text("")
+    assert path.stat().st_mode == other.stat().st_mode
+
+
+@pytest.fixture
+def small_disk():
+    """Files may grow to 50 kB, as on a disk that fills up."""
+    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    signal.signal(signal.SIGXFSZ, old)
+
+
+def test_a_full_disk_leaves_the_old_file_and_says_that_nothing_is_lost(tmp_path, small_disk):
+    path = write_parquet(pd.DataFrame({"a": [1]}), tmp_path / "out.parquet", {})
+    big = pd.DataFrame({"a": np.random.default_rng(0).random(100_000)})
+    with pytest.raises(SaveError, match="still in memory") as caught:
+        write_parquet(big, path, {})
+    assert isinstance(caught.value, OSError)
+    assert read_parquet(path)["a"].tolist() == [1]
+    assert [p.name for p in tmp_path.iterdir()] == ["out.parquet"]
+
+
+def test_a_folder_in_the_place_of_the_file_is_an_error_and_stays(tmp_path):
+    (tmp_path / "out.parquet").mkdir()
+    with pytest.raises(SaveError):
+        write_parquet(pd.DataFrame({"a": [1]}), tmp_path / "out.parquet", {})
+    assert [p.name for p in tmp_path.iterdir()] == ["out.parquet"]
+
+
+def test_killed_at_any_moment_the_file_is_whole(tmp_path):
+    path = tmp_path / "out.parquet"
+    code = """
+import sys
+import pandas as pd
+from lionproc.frame.export import write_parquet
+for n in range(10**6):
+    write_parquet(pd.DataFrame({"n": [n] * 20_000}), sys.argv[1], {"n": n})
+    print(n, flush=True)
+"""
+    root = Path(__file__).parents[2]
+    for after in (1, 3, 8):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", code, str(path)],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(root)},
+        )
+        for _ in range(after):
+            writer.stdout.readline()
+        writer.kill()
+        writer.wait()
+        writer.stdout.close()
+        frame = pd.read_parquet(path)
+        assert frame["n"].tolist() == [read_facts(path)["n"]] * 20_000
+
+
+# ---------------------------------------------------------------- targets and parts
+
+
+def test_a_folder_is_meant_by_a_slash_or_no_suffix(tmp_path):
+    assert is_folder_target("results/")
+    assert is_folder_target("results")
+    assert is_folder_target(tmp_path)
+    assert not is_folder_target("results.parquet")
+    assert not is_folder_target("a.b/results.parquet")
+
+
+def test_folders_that_are_missing_are_made_and_nothing_is_left_in_them(tmp_path):
+    check_target(tmp_path / "a" / "b" / "out.parquet")
+    check_target(f"{tmp_path}/c/d/")
+    assert (tmp_path / "a" / "b").is_dir()
+    assert (tmp_path / "c" / "d").is_dir()
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+    assert list((tmp_path / "c" / "d").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.xlsx", "out.json"])
+def test_other_formats_are_refused_with_the_way_on(tmp_path, name):
+    with pytest.raises(ConfigurationError, match=r"out\.parquet"):
+        check_target(tmp_path / name)
+
+
+def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="Choose another path"):
+        check_target(tmp_path / "file" / "out.parquet")
+    with pytest.raises(ConfigurationError, match="Choose another path"):
+        check_target(f"{tmp_path}/file/")
+
+
+def test_a_place_without_rights_is_refused():
+    with pytest.raises(ConfigurationError, match="Nothing can be saved"):
+        check_target("/proc/lionproc/out.parquet")
+
+
+def test_parts_make_the_whole_in_order_with_its_index(tmp_path):
+    values = [FULL, MISSING, FULL, FULL, MISSING]
+    out = result(values)
+    for number in (2, 0, 1):
+        part = out.iloc[2 * number : 2 * number + 2]
+        write_part(tmp_path, number, part, {"part": number}, run="my run")
+    names = sorted(p.name for p in tmp_path.iterdir())
+    assert [name[:11] for name in names] == ["part-00000-", "part-00001-", "part-00002-"]
+    assert len({name[11:] for name in names}) == 1
+    assert_identical(read_parquet(tmp_path), out)
+    assert read_facts(tmp_path) == {"part": 0}
+    assert len(pd.read_parquet(tmp_path)) == 5
+
+
+def test_a_resumed_run_writes_its_parts_again(tmp_path):
+    first = write_part(tmp_path, 0, result([MISSING]), {"try": 1}, run="a")
+    check_target(f"{tmp_path}/", run="a")
+    assert write_part(tmp_path, 0, result([FULL]), {"try": 2}, run="a") == first
+    assert read_facts(tmp_path) == {"try": 2}
+
+
+def test_parts_of_another_run_are_neither_mixed_nor_overwritten(tmp_path):
+    write_part(tmp_path, 0, result([FULL]), {}, run="a")
+    for refused in (
+        lambda: write_part(tmp_path, 0, result([FULL]), {}, run="b"),
+        lambda: check_target(tmp_path, run="b"),
+        lambda: check_target(tmp_path),
+    ):
+        with pytest.raises(ConfigurationError, match="another run"):
+            refused()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_other_parquet_files_in_the_folder_are_refused_and_other_files_are_not(tmp_path):
+    (tmp_path / "README.md").write_text("mine")
+    check_target(tmp_path, run="a")
+    (tmp_path / "other.parquet").write_text("mine")
+    with pytest.raises(ConfigurationError, match=r"other\.parquet"):
+        check_target(tmp_path, run="a")
+
+
+def test_a_folder_of_parts_of_two_runs_is_not_read_as_one(tmp_path):
+    for run in ("a", "b"):
+        home = tmp_path / run
+        part = write_part(home, 0, result([FULL]), {}, run=run)
+        part.rename(tmp_path / part.name)
+    with pytest.raises(ConfigurationError, match="parts of 2 runs"):
+        read_parquet(tmp_path)
+    with pytest.raises(ConfigurationError, match="no parts"):
+        read_parquet(tmp_path / "a")
+
+
+def test_an_unfinished_temporary_file_does_not_disturb_readers(tmp_path):
+    write_part(tmp_path, 0, result([FULL]), {}, run="a")
+    (tmp_path / _temporary_name("part-00001-x.parquet")).write_bytes(b"PAR1 torn")
+    assert len(read_parquet(tmp_path)) == 1
+    assert len(pd.read_parquet(tmp_path)) == 1

@@ -1,0 +1,616 @@
+import dataclasses
+import datetime as dt
+import enum
+import json
+import pickle
+import socket
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lionproc.errors import CallError, Kind, SchemaError
+from lionproc.model.answer import Answer
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NaiveDatetime,
+    RootModel,
+    create_model,
+    field_validator,
+)
+
+
+class Mood(enum.Enum):
+    GOOD = "good"
+    BAD = "bad"
+
+
+class Stars(enum.IntEnum):
+    ONE = 1
+    TWO = 2
+
+
+class Item(BaseModel):
+    sku: str
+    quantity: int = 1
+
+
+class Review(BaseModel):
+    """A review, read closely."""
+
+    title: str = Field(description="in three words", min_length=2)
+    label: Literal["good", "bad"]
+    stars: Stars = Field(description="as given")
+    when: dt.date | None = None
+    items: list[Item] = []
+
+
+class Node(BaseModel):
+    name: str
+    children: list["Node"] = []
+
+
+@dataclasses.dataclass
+class Point:
+    x: float
+    y: float
+
+
+REVIEW = Answer.of(Review)
+
+
+def refusal(answer, text):
+    with pytest.raises(CallError) as caught:
+        answer.read(text)
+    assert caught.value.kind is Kind.WRONG_SHAPE
+    return caught.value.message
+
+
+def outcome(answer, text):
+    try:
+        return answer.read(text)
+    except CallError as error:
+        return error.kind
+
+
+def wire(answer):
+    return answer.response_format()["json_schema"]
+
+
+# ---------------------------------------------------------------- plain text
+
+
+def test_plain_text_is_the_answer_without_its_outer_whitespace():
+    answer = Answer.of()
+    assert answer.plain
+    assert answer.response_format() is None
+    assert answer.instruction == ""
+    assert answer.fields is None
+    assert answer.read("  two\nlines \n") == "two\nlines"
+    assert answer.read('{"answer": 1}') == '{"answer": 1}'
+
+
+@pytest.mark.parametrize("schema", [str, int, Review, {"type": "object"}])
+@pytest.mark.parametrize("text", ["", "  \n\t "])
+def test_a_reply_without_text_is_empty_and_never_a_value(schema, text):
+    with pytest.raises(CallError) as caught:
+        Answer.of(schema).read(text)
+    assert caught.value.kind is Kind.EMPTY
+
+
+def test_a_fence_around_nothing_is_empty():
+    with pytest.raises(CallError) as caught:
+        Answer.of(int).read("```json\n\n```")
+    assert caught.value.kind is Kind.EMPTY
+
+
+def test_half_a_surrogate_pair_is_refused_because_no_column_can_hold_it():
+    assert "surrogate" in refusal(Answer.of(str), "a\ud83d")
+    assert refusal(Answer.of(list[str]), r'["\ud83d"]')
+    assert "surrogate" in refusal(Answer.of({"type": "string"}), r'"\ud83d"')
+
+
+# ---------------------------------------------------------------- reading
+
+
+@pytest.mark.parametrize(
+    ("schema", "text", "value"),
+    [
+        (int, '{"answer": 7}', 7),
+        (int, "7", 7),
+        (int, "-3.0", -3),
+        (int, '{"answer": 3.0}', 3),
+        (float, '{"answer": 3}', 3.0),
+        (float, "1e3", 1000.0),
+        (bool, '{"answer": false}', False),
+        (bool, "True", True),
+        (Literal["good", "bad"], '{"answer": "bad"}', "bad"),
+        (Literal["good", "bad"], "bad", "bad"),
+        (Literal["good", "bad"], '"bad"', "bad"),
+        (Literal["good", "bad"], '{"answer": " Bad "}', "bad"),
+        (Literal["good", "bad"], "GOOD", "good"),
+        (Literal["a", "A"], "A", "A"),
+        (Literal["1", "2"], "1", "1"),
+        (Literal[1, 2], "2", 2),
+        (Literal["yes", 1], "1", 1),
+        (Mood, '{"answer": "good"}', Mood.GOOD),
+        (Mood, "Bad", Mood.BAD),
+        (Stars, "2", Stars.TWO),
+        (list[str], '{"answer": ["a", "b"]}', ["a", "b"]),
+        (list[str], "[]", []),
+        (list[Mood], '["GOOD"]', [Mood.GOOD]),
+        (int | None, '{"answer": null}', None),
+        (int | None, "null", None),
+        (int | None, "4", 4),
+        (Annotated[str, Field(max_length=3)], '{"answer": "abc"}', "abc"),
+        (dt.date, "2024-02-29", dt.date(2024, 2, 29)),
+        (dt.datetime, '"2024-02-29T10:00:00"', dt.datetime(2024, 2, 29, 10)),  # noqa: DTZ001
+        (Decimal, '{"answer": "1.10"}', Decimal("1.10")),
+        (Decimal, "1.1", Decimal("1.1")),
+        (dict[str, int], '{"answer": {"a": 1}}', {"a": 1}),
+        (Point, '{"x": 1, "y": 2.5}', Point(1.0, 2.5)),
+        (Review | None, '{"answer": null}', None),
+        (RootModel[list[int]], "[1]", RootModel[list[int]]([1])),
+        ({"enum": ["x", "y"]}, "Y", "y"),
+        ({"type": "array", "items": {"type": "integer"}}, "[1, 2]", [1, 2]),
+        ({"type": "object"}, '{"any": ["thing"]}', {"any": ["thing"]}),
+    ],
+)
+def test_a_reply_becomes_the_value(schema, text, value):
+    read = Answer.of(schema).read(text)
+    assert read == value
+    assert type(read) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        (int, "true"),
+        (int, '{"answer": true}'),
+        (int, '{"answer": "7"}'),
+        (int, "3.5"),
+        (int, "seven"),
+        (int, "9223372036854775808"),
+        (int, "1" + "0" * 5000),
+        (int, "1e30"),
+        (float, "NaN"),
+        (float, '{"answer": Infinity}'),
+        (float, '{"answer": "NaN"}'),
+        (float, "1e999"),
+        (float, "true"),
+        (bool, "1"),
+        (bool, '{"answer": "true"}'),
+        (bool, "yes"),
+        (Literal["good", "bad"], "good."),
+        (Literal["good", "bad"], "The answer is good"),
+        (Literal["a", "A"], '{"answer": "a "}'),
+        (Literal[1, 2], "true"),
+        (Literal[0, 1], '{"answer": false}'),
+        (Stars, '{"answer": true}'),
+        (list[Literal[1, 2]], "[1, true]"),
+        (list[int], "[1, true]"),
+        (list[int], "[1, 2"),
+        (list[str], "[" * 100_000),
+        (str | None, "some prose"),
+        (dt.date, "12"),
+        (dt.date, '{"answer": "20240229"}'),
+        (dt.datetime, '{"answer": "1700000000"}'),
+        (dt.datetime, "0001-01-01T00:00:00+10:00"),
+        (NaiveDatetime, "2024-01-01T00:00:00Z"),
+        (AwareDatetime, "2024-01-01T00:00:00"),
+        (Decimal, "0.0000000001"),
+        (Decimal, "1" + "0" * 30),
+        (Decimal, "NaN"),
+        (dict[str, int], '{"a": 1}'),
+        (dict[str, float], '{"answer": {"a": NaN}}'),
+        (list[Any], "[1e999]"),
+        (Point, '{"x": 1}'),
+        ({"type": "integer"}, "1.5"),
+        ({"type": "integer"}, "true"),
+        ({"type": "number"}, "NaN"),
+        ({"type": "string", "format": "date"}, '"2024-02-30"'),
+        ({"type": "object", "required": ["a"]}, "{}"),
+        ({"type": "object"}, "[]"),
+        ({"type": "object"}, '{"a": 1'),
+    ],
+)
+def test_nothing_wrong_looks_right(schema, text):
+    assert refusal(Answer.of(schema), text)
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        (Literal["good", "bad"], '{"answer": "good", "answer": "bad"}'),
+        (Literal["good", "bad"], r'{"answer": "good", "\u0061nswer": "bad"}'),
+        (list[Item], '{"answer": [{"sku": "a", "sku": "b"}]}'),
+        (dict[str, int], '{"answer": {"a": 1, "a": 2}}'),
+        ({"type": "object"}, '{"a": 1, "a": 2}'),
+    ],
+)
+def test_a_key_given_twice_is_refused_rather_than_one_of_them_chosen(schema, text):
+    assert "twice" in refusal(Answer.of(schema), text)
+
+
+def test_a_key_that_is_also_a_value_is_no_duplicate():
+    model = create_model("M", label=(str, ...), other=(str, ...))
+    assert Answer.of(model).read('{"label": "label", "other": "label"}').other == "label"
+
+
+@pytest.mark.parametrize("fence", ["```json\n{}\n```", "```\n{}\n```", "  ```JSON\n{}\n  ```\n"])
+def test_a_code_fence_around_the_whole_reply_is_taken_off(fence):
+    assert Answer.of(int).read(fence.replace("{}", '{"answer": 5}')) == 5
+
+
+@pytest.mark.parametrize("text", ['Sure!\n{"answer": 5}', '{"answer": 5}\nI hope this helps.'])
+def test_prose_around_the_json_is_not_accepted(text):
+    assert refusal(Answer.of(int), text)
+
+
+def test_a_model_is_read_with_its_nested_parts():
+    text = json.dumps(
+        {
+            "title": "Fine thing",
+            "label": "Good",
+            "stars": 2.0,
+            "when": "2024-05-01",
+            "items": [{"sku": "a", "quantity": 3.0}],
+        }
+    )
+    review = Answer.of(Review).read(text)
+    assert review.label == "good"
+    assert review.stars is Stars.TWO
+    assert review.when == dt.date(2024, 5, 1)
+    assert review.items == [Item(sku="a", quantity=3)]
+
+
+def test_a_reason_names_the_place_and_what_was_expected_but_not_the_reply():
+    text = json.dumps(
+        {"title": 5, "label": "SECRET", "stars": 1, "items": [{"SECRET": 1, "quantity": "SECRET"}]}
+    )
+    reason = refusal(Answer.of(Review), text)
+    assert "title: Input should be a valid string" in reason
+    assert "label: Input should be 'good' or 'bad'" in reason
+    assert "items.0.sku: Field required" in reason
+    assert "and 1 more" in reason
+    assert "SECRET" not in reason
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]},
+        {"type": "object", "properties": {"a": {"enum": ["x"]}}},
+        {"type": "object", "properties": {"a": {"pattern": "^x$"}}},
+        {"type": "object", "properties": {"a": {}}, "additionalProperties": False},
+        {"type": "object", "propertyNames": {"maxLength": 2}},
+    ],
+)
+def test_a_reason_from_a_json_schema_hides_the_reply_too(schema):
+    reason = refusal(Answer.of(schema), '{"a": "SECRET", "SECRET2": {"x": "SECRET"}, "b": 1}')
+    assert reason
+    assert "SECRET" not in reason
+
+
+def test_tagged_unions_do_not_quote_the_tag_they_got():
+    cat = create_model("Cat", kind=(Literal["cat"], ...))
+    dog = create_model("Dog", kind=(Literal["dog"], ...))
+    answer = Answer.of(list[Annotated[cat | dog, Field(discriminator="kind")]])
+    reason = refusal(answer, '[{"kind": "SECRET"}]')
+    assert "SECRET" not in reason
+    assert "'cat'" in reason
+
+
+def test_the_users_own_validators_apply_and_their_reasons_are_passed_on():
+    class Even(BaseModel):
+        n: int
+
+        @field_validator("n")
+        @classmethod
+        def even(cls, n):
+            if n % 2:
+                raise ValueError("n must be even")
+            return n
+
+    answer = Answer.of(Even)
+    assert answer.read('{"n": 4}').n == 4
+    assert "n must be even" in refusal(answer, '{"n": 3}')
+
+
+def test_any_other_exception_in_a_validator_is_a_wrong_shape_and_not_a_crash():
+    def broken(_):
+        raise KeyError("SECRET")
+
+    reason = refusal(Answer.of(Annotated[int, BeforeValidator(broken)]), "3")
+    assert "KeyError" in reason
+    assert "SECRET" not in reason
+
+
+def test_a_validator_that_returns_another_type_is_noticed_while_reading():
+    answer = Answer.of(create_model("M", words=(Annotated[str, BeforeValidator(str)], ...)))
+    assert answer.read('{"words": 5}').words == "5"
+
+    class Split(BaseModel):
+        n: int
+
+        @field_validator("n")
+        @classmethod
+        def split(cls, n):
+            return [n]
+
+    assert "n: expected a whole number" in refusal(Answer.of(Split), '{"n": 3}')
+
+
+def test_aliases_are_the_names_in_the_json_and_field_names_those_of_the_columns():
+    class Aliased(BaseModel):
+        model_config = ConfigDict(populate_by_name=False)
+        mood: Literal["good", "bad"] = Field(alias="the-mood")
+
+    answer = Answer.of(Aliased)
+    assert answer.read('{"the-mood": "GOOD"}').mood == "good"
+    assert [field.name for field in answer.fields] == ["mood"]
+    assert list(wire(answer)["schema"]["properties"]) == ["the-mood"]
+
+
+def test_an_unexpected_extra_key_beside_the_answer_does_no_harm():
+    assert Answer.of(int).read('{"answer": 3, "why": "because"}') == 3
+
+
+@given(st.text())
+def test_whatever_the_text_it_is_a_member_or_a_typed_error(text):
+    answer = Answer.of(Literal["good", "bad"])
+    assert outcome(answer, text) in {"good", "bad", Kind.WRONG_SHAPE, Kind.EMPTY}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=6,
+)
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={"title": JSON, "label": JSON, "stars": JSON, "when": JSON, "items": JSON},
+    )
+)
+def test_whatever_the_json_a_model_is_read_or_a_typed_error(value):
+    read = outcome(REVIEW, json.dumps(value))
+    assert read is Kind.WRONG_SHAPE or isinstance(read, Review)
+
+
+@given(st.integers(-(2**63), 2**63 - 1))
+def test_every_64_bit_integer_is_read_exactly(n):
+    assert Answer.of(int).read(json.dumps({"answer": n})) == n
+    assert Answer.of({"type": "integer"}).read(str(n)) == n
+
+
+# ---------------------------------------------------------------- asking
+
+
+def test_bare_answers_are_asked_for_inside_an_object_named_after_the_column():
+    answer = Answer.of(Literal["good", "bad"], name="the mood (1-5)")
+    assert answer.name == "the_mood_1-5"
+    assert answer.response_format() == {
+        "type": "json_schema",
+        "json_schema": {
+            "name": "the_mood_1-5",
+            "strict": True,
+            "schema": {
+                "type": "object",
+                "properties": {"the_mood_1-5": {"type": "string", "enum": ["good", "bad"]}},
+                "required": ["the_mood_1-5"],
+                "additionalProperties": False,
+            },
+        },
+    }
+    assert answer.read('{"the_mood_1-5": "bad"}') == "bad"
+    assert refusal(answer, '{"answer": "bad"}') == "the_mood_1-5: Field required"
+
+
+@pytest.mark.parametrize("name", ["schema", "model_config", "_x", "class", "ünï", "", 5, "a" * 99])
+def test_any_column_name_can_name_the_answer(name):
+    answer = Answer.of(int, name=name)
+    assert set(answer.name) <= set(map(chr, range(128)))
+    assert 1 <= len(answer.name) <= 64
+    assert answer.read(json.dumps({answer.name: 3})) == 3
+
+
+def objects(node):
+    if isinstance(node, dict):
+        if node.get("type") == "object":
+            yield node
+        for inner in node.values():
+            yield from objects(inner)
+    elif isinstance(node, list):
+        for inner in node:
+            yield from objects(inner)
+
+
+@pytest.mark.parametrize("schema", [Review, list[Review], Review | None, Node, Point, Decimal])
+def test_a_strict_schema_closes_every_object_and_requires_every_property(schema):
+    asked = wire(Answer.of(schema))
+    assert asked["strict"] is True
+    assert asked["schema"]["type"] == "object"
+    found = list(objects(asked["schema"]))
+    assert found
+    for node in found:
+        assert node["additionalProperties"] is False
+        assert node["required"] == list(node["properties"])
+    text = json.dumps(asked)
+    assert '"default"' not in text
+    assert "minLength" not in text
+
+
+def test_descriptions_reach_the_model_also_beside_a_reference():
+    asked = wire(Answer.of(Review))["schema"]
+    assert asked["description"] == "A review, read closely."
+    assert asked["properties"]["title"]["description"] == "in three words"
+    stars = asked["properties"]["stars"]
+    assert stars["description"] == "as given"
+    assert "$ref" not in stars
+    assert stars["anyOf"] == [{"$ref": "#/$defs/Stars"}]
+
+
+def test_a_field_called_title_survives_the_removal_of_titles():
+    assert "title" in wire(Answer.of(Review))["schema"]["properties"]
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        dict[str, int],
+        tuple[int, str],
+        list[Any],
+        list[dict[str, Any]],
+        create_model("Loose", __config__=ConfigDict(extra="allow"), a=(int, ...)),
+        {"type": "object"},
+        {"type": "object", "properties": {"a": {"type": "string"}}},
+    ],
+)
+def test_what_strict_mode_cannot_say_is_asked_for_without_it(schema):
+    asked = wire(Answer.of(schema))
+    assert asked["strict"] is False
+    assert asked["schema"]
+
+
+def test_a_json_schema_goes_out_as_it_is_and_strict_only_if_it_is():
+    own = {
+        "title": "Thing",
+        "type": "object",
+        "properties": {"b": {"type": "string"}, "a": {"type": "integer"}},
+        "required": ["a", "b"],
+        "additionalProperties": False,
+    }
+    asked = wire(Answer.of(own))
+    assert asked["strict"] is True
+    assert {**asked["schema"], "title": "Thing"} == own
+    loose = {**own, "required": ["a"]}
+    assert wire(Answer.of(loose)) == {"name": "Thing", "schema": loose, "strict": False}
+
+
+def test_the_users_schema_is_copied_so_that_changing_it_later_changes_nothing():
+    own = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    answer = Answer.of(own)
+    own["properties"]["a"]["type"] = "string"
+    assert answer.read('{"a": 3}') == {"a": 3}
+    assert wire(answer)["schema"]["properties"]["a"]["type"] == "integer"
+
+
+def test_definitions_of_a_wrapped_json_schema_stay_reachable():
+    answer = Answer.of(
+        {"type": "array", "items": {"$ref": "#/$defs/n"}, "$defs": {"n": {"type": "integer"}}}
+    )
+    assert answer.read('{"answer": [1]}') == [1]
+    assert answer.read("[1]") == [1]
+    assert refusal(answer, '{"answer": ["x"]}')
+
+
+def test_the_format_is_made_once_and_strictness_can_be_left_out():
+    answer = Answer.of(Review)
+    assert answer.response_format() is answer.response_format()
+    assert answer.response_format(strict=False)["json_schema"]["strict"] is False
+    assert json.dumps(answer.response_format())
+
+
+def test_the_instruction_carries_the_schema_for_providers_without_structured_output():
+    answer = Answer.of(Literal["good", "bad"], name="mood")
+    assert '"enum":["good","bad"]' in answer.instruction
+    assert "JSON" in answer.instruction
+
+
+@pytest.mark.parametrize(
+    ("schema", "label"),
+    [
+        (str, "str"),
+        (Literal["positive", "negative"], "'positive' | 'negative'"),
+        (Review, "Review"),
+        (list[str], "list[str]"),
+        (int | None, "int | None"),
+        (dict[str, list[int]], "dict[str, list[int]]"),
+        ({"type": "integer", "title": "Age"}, "Age"),
+    ],
+)
+def test_labels_are_short_and_human(schema, label):
+    assert Answer.of(schema).label == label
+    assert label in repr(Answer.of(schema))
+
+
+def test_fields_carry_name_and_annotation():
+    assert [(f.name, f.annotation) for f in Answer.of(Item).fields] == [
+        ("sku", str),
+        ("quantity", int),
+    ]
+    assert [f.name for f in Answer.of(Point).fields] == ["x", "y"]
+    assert [f.name for f in Answer.of(Review | None).fields][:2] == ["title", "label"]
+    assert Answer.of(list[Item]).fields is None
+    own = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    assert [(f.name, f.annotation) for f in Answer.of(own).fields] == [("a", {"type": "integer"})]
+
+
+def test_an_answer_can_be_sent_to_another_process():
+    answer = pickle.loads(pickle.dumps(Answer.of(Review, name="x")))  # noqa: S301 - made here
+    assert answer.label == "Review"
+    assert pickle.loads(pickle.dumps(Answer.of(int, name="x"))).read('{"x": 1}') == 1  # noqa: S301
+
+
+# ---------------------------------------------------------------- refusing
+
+
+@pytest.mark.parametrize(
+    ("schema", "says"),
+    [
+        (None, "None is no answer"),
+        (Any, "'Any'"),
+        (object, "'Any'"),
+        (list, "write list[str]"),
+        (dict, "write dict[str, int]"),
+        (["good", "bad"], "Literal['good', 'bad']"),
+        ("str", "give the type itself"),
+        (Mood.GOOD, "give the class itself, Mood"),
+        (Item(sku="a"), "give the class itself, Item"),
+        (enum.Enum("Empty", []), "has no members"),
+        (Literal[None], "has no members"),  # noqa: PYI061
+        (Literal[1, True], "equal"),
+        (create_model("Nothing"), "has no fields"),
+        (socket.socket, "socket cannot be asked for"),
+        (lambda row: row, "is no type"),
+        (7, "7 cannot be asked for"),
+        ({}, "JSON Schema"),
+        ({"name": "str"}, "does not say what the answer is"),
+        ({"type": "strin"}, "no valid JSON Schema, at 'type'"),
+        ({"type": "object", "properties": []}, "'properties'"),
+        ({"type": "string", "default": {1, 2}}, "no JSON"),
+        ({"$ref": "#/$defs/nowhere"}, "which is not in it"),
+        ({"type": "array", "items": {"$ref": "#"}}, "inside one"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused_with_the_way_on(schema, says):
+    with pytest.raises(SchemaError) as caught:
+        Answer.of(schema)
+    assert says in str(caught.value)
+
+
+def test_a_reference_to_a_server_is_refused_and_never_fetched():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.2)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/schema.json"
+        for schema in (
+            {"$ref": url},
+            {"type": "object", "patternProperties": {"a": {"$ref": url}}},
+        ):
+            with pytest.raises(SchemaError):
+                Answer.of(schema)
+        with pytest.raises(TimeoutError):
+            server.accept()
+
+
+def test_a_model_inside_itself_can_be_asked_for():
+    node = Answer.of(Node).read('{"name": "a", "children": [{"name": "b"}]}')
+    assert node.children == [Node(name="b")]

@@ -1,0 +1,119 @@
+import enum
+import re
+from typing import Annotated, Literal
+
+import jsonschema_rs
+import pytest
+from lionproc.errors import SchemaError
+from lionproc.testing import instance
+from lionproc.testing.draws import Draws, unit
+from pydantic import BaseModel, Field
+
+
+class Mood(enum.Enum):
+    GOOD = "good"
+    BAD = "bad"
+
+
+class Node(BaseModel):
+    name: str
+    children: list["Node"]
+    parent: "Node | None"
+
+
+class Review(BaseModel):
+    mood: Mood
+    label: Literal["a", "b", 3]
+    score: Annotated[int, Field(ge=1, le=5)]
+    share: Annotated[float, Field(gt=0, lt=1)]
+    words: Annotated[list[str], Field(min_length=1, max_length=3)]
+    pair: tuple[int, str]
+    note: str | None
+    counts: dict[str, int]
+    sure: bool = True
+
+
+SCHEMAS = {
+    "pydantic": Review.model_json_schema(),
+    "recursive": Node.model_json_schema(),
+    "constant": {"const": {"a": [1]}},
+    "exclusive": {"type": "integer", "exclusiveMinimum": 3, "exclusiveMaximum": 5},
+    "multiples": {"type": "integer", "minimum": -10, "maximum": 20, "multipleOf": 7},
+    "steps": {"type": "number", "minimum": 0, "maximum": 1, "multipleOf": 0.25},
+    "one number": {"type": "number", "minimum": 2.5, "maximum": 2.5},
+    "below zero": {"type": "integer", "maximum": -5},
+    "several types": {"type": ["integer", "null", "string"]},
+    "lengths": {"type": "string", "minLength": 30, "maxLength": 31},
+    "short": {"type": "string", "maxLength": 1},
+    "unique": {"type": "array", "items": {"enum": [1, 2, 3]}, "minItems": 3, "uniqueItems": True},
+    "tuple": {"type": "array", "prefixItems": [{"type": "integer"}], "items": False, "minItems": 1},
+    "all of": {
+        "allOf": [
+            {"properties": {"a": {"type": "integer"}}, "required": ["a"]},
+            {"properties": {"b": {"type": "null"}}, "required": ["b"]},
+        ]
+    },
+    "one of": {"oneOf": [{"type": "integer"}, {"type": "boolean"}]},
+    "no properties": {"type": "object", "additionalProperties": {"type": "integer"}},
+    "some properties": {"type": "object", "minProperties": 3},
+    "anything": {},
+    "true": True,
+    "escaped": {"$defs": {"a/b": {"type": "boolean"}}, "$ref": "#/$defs/a~1b"},
+}
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_every_instance_is_valid(name):
+    schema = SCHEMAS[name]
+    for seed in range(200):
+        jsonschema_rs.validate(schema, instance(schema, seed), validate_formats=True)
+
+
+@pytest.mark.parametrize(
+    "form", ["date", "date-time", "time", "email", "uri", "uuid", "ipv4", "ipv6"]
+)
+def test_formats_are_kept(form):
+    schema = {"type": "string", "format": form}
+    for seed in range(200):
+        jsonschema_rs.validate(schema, instance(schema, seed), validate_formats=True)
+
+
+def test_pydantic_reads_the_instances():
+    for seed in range(50):
+        Review.model_validate(instance(Review.model_json_schema(), seed))
+        Node.model_validate(instance(Node.model_json_schema(), seed))
+
+
+def test_equal_seeds_give_equal_instances_and_others_differ():
+    schema = Review.model_json_schema()
+    assert instance(schema, 5) == instance(schema, 5)
+    assert len({repr(instance(schema, seed)) for seed in range(50)}) > 40
+
+
+def test_enums_are_spread_evenly():
+    seen = [instance({"enum": ["a", "b", "c", "d"]}, seed) for seed in range(4000)]
+    assert all(900 <= seen.count(word) <= 1100 for word in "abcd")
+
+
+@pytest.mark.parametrize(
+    ("schema", "says"),
+    [
+        ({"$ref": "#"}, "finite"),
+        ({"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}, "finite"),
+        ({"type": "array", "items": {"enum": [1]}, "minItems": 2, "uniqueItems": True}, "too few"),
+        ({"$ref": "https://example.com/x"}, "outside itself"),
+        ({"$ref": "#/$defs/none"}, re.escape("'#/$defs/none'")),
+    ],
+)
+def test_a_schema_that_has_no_instance_is_an_error(schema, says):
+    with pytest.raises(SchemaError, match=says):
+        instance(schema, 1)
+
+
+def test_draws_are_even_and_independent_of_each_other():
+    numbers = [unit(7, n) for n in range(10_000)]
+    assert all(0 <= number < 1 for number in numbers)
+    for tenth in range(10):
+        assert 850 <= sum(tenth <= number * 10 < tenth + 1 for number in numbers) <= 1150
+    assert sum(a < 0.5 for n, a in enumerate(numbers) if unit(7, n, stream=1) < 0.5) < 2700
+    assert {Draws(1).below(1), Draws(2).below(1)} == {0}
