@@ -185,12 +185,14 @@ def _demo(args: argparse.Namespace) -> None:
     print()
     if sample and question.labels == LABELS:
         agree = int((answered[question.into] == answered["label"]).sum())
-        print(f"{agree} of {len(answered)} agree with the labels that a person gave.")
-    print(f"First run:   {_facts(first, first_s)}")
+        print(f"{agree} of {len(answered)} agree with the labels in the file.")
+    print(f"First run:       {_facts(first, first_s)}")
     print(f"The same again:  {_facts(second, second_s)}")
-    print(f"Saved to {saved}. Read it with pandas.read_parquet({str(saved)!r}).")
+    print(f"Saved to {saved}; read it with pandas.read_parquet({str(saved)!r}).")
     if sample:
-        print("Now yours:   lionproc demo --file my.csv --column text --labels bug,praise,question")
+        print(
+            "Now yours:       lionproc demo --file my.csv --column text --labels bug,praise,question"
+        )
 
 
 def _question(args: argparse.Namespace, column: str, *, sample: bool) -> Question:

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-REQUESTS, TOKENS, INPUT, OUTPUT = "requests", "tokens", "input", "output"
+LANES = REQUESTS, TOKENS, INPUT, OUTPUT = ("requests", "tokens", "input", "output")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +43,22 @@ class Headers:
     def __init__(self) -> None:
         self.limits: dict[str, float] = {}
         self._left: dict[str, tuple[float, float]] = {}
-        self._departed: dict[str, float] = dict.fromkeys((REQUESTS, TOKENS, INPUT, OUTPUT), 0.0)
+        self._departed = [0.0] * len(LANES)
 
     def departed(self, amounts: Sequence[float]) -> None:
         """Note what leaves now, lane by lane."""
         departed = self._departed
-        for lane, amount in zip(departed, amounts, strict=True):
-            departed[lane] += amount
+        for place, amount in enumerate(amounts):
+            departed[place] += amount
 
     def mark(self) -> tuple[float, ...]:
         """How much has left so far, to tell later what left after a request."""
-        return tuple(self._departed.values())
+        return tuple(self._departed)
 
     def learn(self, quotas: Mapping[str, Quota], mark: tuple[float, ...], now: float) -> bool:
         """Take in a reply's quotas; `mark` is from when its request left. True for a new limit."""
         news = False
-        for position, lane in enumerate(self._departed):
+        for place, lane in enumerate(LANES):
             quota = quotas.get(lane)
             if quota is None:
                 continue
@@ -67,19 +67,20 @@ class Headers:
                 news = True
             if quota.remaining is not None and quota.reset_s is not None:
                 # What left after this request is not yet in the server's count.
-                ceiling = quota.remaining + mark[position]
+                ceiling = quota.remaining + mark[place]
                 self._left[lane] = (ceiling, now + min(quota.reset_s, 120.0))
         return news
 
-    def wait_s(self, lane: str, amount: float, now: float) -> float:
-        """Seconds until the server has this amount left, by its own words."""
-        if lane not in self._left:
-            return 0.0
-        ceiling, until = self._left[lane]
-        if now >= until:
-            del self._left[lane]
-            return 0.0
-        return until - now if self._departed[lane] + amount > ceiling + 1e-9 else 0.0
+    def wait_s(self, amounts: Sequence[float], now: float) -> float:
+        """Seconds until the server has these amounts left, by its own words."""
+        wait = 0.0
+        for lane, (ceiling, until) in list(self._left.items()) if self._left else ():
+            place = LANES.index(lane)
+            if now >= until:
+                del self._left[lane]
+            elif self._departed[place] + amounts[place] > ceiling + 1e-9:
+                wait = max(wait, until - now)
+        return wait
 
 
 class Storms:

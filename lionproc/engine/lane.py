@@ -8,6 +8,7 @@ minute's worth leave in a second. Together they are smooth and never over.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,69 +19,80 @@ MINUTE_S = 60.0
 # than the server's: 1.2 % up to 0.3 s, which leaves 98.8 % of a limit judged by the second.
 MARGIN = 0.012
 MARGIN_CAP_S = 0.3
+DUST = 1e-9  # what adding many floats may be off by
 
 
 class Ledger:
     """How much left during the last `window_s` seconds, in buckets of a thousandth of that.
 
+    Several amounts are kept side by side, so that a departure is one entry.
+
     Args:
         window_s: Seconds that are looked back on.
+        width: How many amounts there are.
     """
 
     __slots__ = ("_buckets", "grain_s", "used", "window_s")
 
-    def __init__(self, window_s: float) -> None:
+    def __init__(self, window_s: float, width: int) -> None:
         self.window_s = window_s
         self.grain_s = window_s / 1000
-        self.used = 0.0
-        self._buckets: dict[int, float] = {}
+        self.used = [0.0] * width
+        self._buckets: dict[int, list[float]] = {}
 
     def forget(self, now: float) -> None:
         """Drop what left before the window. A bucket goes when its last moment is outside."""
-        gone = math.floor((now - self.window_s) / self.grain_s) - 1
-        buckets = self._buckets
+        gone = (now - self.window_s) // self.grain_s - 1
+        buckets, used = self._buckets, self.used
         while buckets and (oldest := next(iter(buckets))) <= gone:
-            self.used -= buckets.pop(oldest)
+            for lane, amount in enumerate(buckets.pop(oldest)):
+                used[lane] -= amount
         if not buckets:
-            self.used = 0.0
+            self.used = [0.0] * len(used)
 
-    def add(self, at: float, amount: float) -> int:
-        """Note that `amount` left at `at`; returns the bucket, for `correct`."""
-        bucket = math.floor(at / self.grain_s)
-        self._buckets[bucket] = self._buckets.get(bucket, 0.0) + amount
-        self.used += amount
+    def add(self, at: float, amounts: Sequence[float]) -> int:
+        """Note that these amounts left at `at`; returns the bucket, for `correct`."""
+        bucket = int(at // self.grain_s)
+        held = self._buckets.get(bucket)
+        if held is None:
+            held = self._buckets[bucket] = [0.0] * len(self.used)
+        used = self.used
+        for lane, amount in enumerate(amounts):
+            held[lane] += amount
+            used[lane] += amount
         return bucket
 
-    def correct(self, bucket: int, delta: float) -> None:
+    def correct(self, bucket: int, lane: int, delta: float) -> None:
         """Change what left in a bucket, if it is still in the window."""
-        if bucket in self._buckets:
-            self._buckets[bucket] += delta
-            self.used += delta
+        held = self._buckets.get(bucket)
+        if held is not None:
+            held[lane] += delta
+            self.used[lane] += delta
 
-    def wait_s(self, now: float, amount: float, limit: float) -> float:
+    def wait_s(self, now: float, lane: int, amount: float, limit: float) -> float:
         """Seconds until `amount` more fits under `limit`: 0.0 now, inf never."""
         self.forget(now)
-        excess = self.used + amount - limit
-        if excess <= 1e-9:
+        excess = self.used[lane] + amount - limit
+        if excess <= DUST:
             return 0.0
         for bucket, held in self._buckets.items():
-            excess -= held
-            if excess <= 1e-9:
+            excess -= held[lane]
+            if excess <= DUST:
                 return max((bucket + 2) * self.grain_s + self.window_s - now, 1e-4)
         return math.inf
 
-    def left_since(self, moment: float) -> float:
+    def left_since(self, moment: float, lane: int) -> float:
         """How much left since then. From any thread."""
-        first = math.floor(moment / self.grain_s)
-        return sum(amount for bucket, amount in list(self._buckets.items()) if bucket >= first)
+        first = moment // self.grain_s
+        return sum(held[lane] for bucket, held in list(self._buckets.items()) if bucket >= first)
 
-    def replayed(self, window_s: float, now: float) -> Ledger:
-        """The same history seen through a shorter window."""
-        other = Ledger(window_s)
-        for bucket, amount in self._buckets.items():
+    def narrowed(self, window_s: float, lane: int, now: float) -> Ledger:
+        """The history of one amount, seen through a shorter window."""
+        other = Ledger(window_s, 1)
+        for bucket, held in self._buckets.items():
             at = min((bucket + 1) * self.grain_s, now)
             if at > now - window_s:
-                other.add(at, amount)
+                other.add(at, (held[lane],))
         return other
 
 
@@ -88,45 +100,49 @@ class Lane:
     """One limited amount (requests, tokens, input tokens or output tokens).
 
     Args:
+        place: Its place among the amounts of the minute's ledger.
+        minute: What left in the last minute, of all amounts.
         by_second: Keep the share of every `burst_s` seconds as strictly as the minute's.
             For amounts that come in ones; tokens come in lumps that a second may not hold.
     """
 
-    def __init__(self, *, by_second: bool) -> None:
+    def __init__(self, place: int, minute: Ledger, *, by_second: bool) -> None:
+        self.place = place
         self.by_second = by_second
         self.limit: float | None = None
-        self.minute = Ledger(MINUTE_S + MARGIN_CAP_S)
+        self._minute = minute
         self._allowed = math.inf
         self._short: Ledger | None = None
         self._short_allowed = math.inf
         self._pacer: AsyncLimiter | None = None
         self._owed = 0.0
 
+    @property
+    def free(self) -> bool:
+        """True while nothing holds this amount back."""
+        return self._pacer is None
+
     def set(self, per_minute: float | None, burst_s: float, now: float) -> None:
         """Take a new limit, with everything that already left counted against it."""
         self.limit = per_minute
         self._short = self._pacer = None
         self._owed = 0.0
+        self._allowed = math.inf
         if per_minute is None:
-            self._allowed = math.inf
             return
         from aiolimiter import AsyncLimiter
 
         per_second = per_minute / MINUTE_S
         self._allowed = max(per_minute, 1.0)
-        # Below one a minute the window grows until it holds one.
-        minute = MINUTE_S * max(1.0, 1.0 / per_minute) + MARGIN_CAP_S
-        if not math.isclose(minute, self.minute.window_s):
-            self.minute = self.minute.replayed(minute, now)
         burst = per_second * burst_s
         if self.by_second:
             # A quarter of the burst at once keeps the pace even; the ledger allows the rest
             # only as far as it makes up for timers that came late.
             capacity = max(1.0, burst / 4)
-            self._short_allowed = math.ceil(burst - 1e-9)
+            self._short_allowed = max(math.ceil(burst - DUST), 1)
             window_s = self._short_allowed / per_second
             window_s += min(MARGIN * window_s, MARGIN_CAP_S)
-            self._short = self.minute.replayed(window_s, now)
+            self._short = self._minute.narrowed(window_s, self.place, now)
         else:
             capacity = max(1.0, burst)
         self._pacer = AsyncLimiter(capacity, capacity / per_second)
@@ -149,9 +165,9 @@ class Lane:
         """Seconds for which the ledgers hold this amount back."""
         if self.limit is None:
             return 0.0
-        wait = self.minute.wait_s(now, amount, self._allowed)
+        wait = self._minute.wait_s(now, self.place, amount, self._allowed)
         if self._short is not None:
-            wait = max(wait, self._short.wait_s(now, amount, self._short_allowed))
+            wait = max(wait, self._short.wait_s(now, 0, amount, self._short_allowed))
         return wait
 
     def ready(self, amount: float) -> bool:
@@ -172,16 +188,13 @@ class Lane:
             due -= self._pacer.max_rate
         await self._pacer.acquire(due)
 
-    def take(self, now: float, amount: float) -> int:
-        """Note that this amount leaves now."""
-        self.minute.forget(now)
+    def take(self, now: float, amount: float) -> None:
+        """Note that this amount leaves now (the minute's ledger is told by the limiter)."""
         if self._short is not None:
-            self._short.add(now, amount)
-        return self.minute.add(now, amount)
+            self._short.add(now, (amount,))
 
     def correct(self, bucket: int, delta: float) -> None:
         """The amount turned out to be `delta` more (or less) than was taken."""
-        if delta:
-            self.minute.correct(bucket, delta)
-            if self._pacer is not None:
-                self._owed += delta
+        self._minute.correct(bucket, self.place, delta)
+        if self._pacer is not None:
+            self._owed += delta

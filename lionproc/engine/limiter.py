@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 from lionproc.engine.adapt import (
     INPUT,
+    LANES,
     OUTPUT,
     REQUESTS,
     TOKENS,
@@ -25,7 +26,7 @@ from lionproc.engine.adapt import (
     Signals,
     Storms,
 )
-from lionproc.engine.lane import Lane
+from lionproc.engine.lane import MARGIN_CAP_S, MINUTE_S, Lane, Ledger
 from lionproc.engine.limits import Limits
 from lionproc.errors import CallError, Kind
 
@@ -35,7 +36,6 @@ RAMP_PER_S = 32.0
 RAMP_S = 4.0
 CHECK_S = 0.25  # how often a moving pace is looked at
 SLOT_CHECK_S = 5.0  # a freed slot wakes the gate; this only bounds what a fault could cost
-LANES = (REQUESTS, TOKENS, INPUT, OUTPUT)
 Amounts: TypeAlias = tuple[float, float, float, float]  # one for each of LANES
 
 
@@ -64,7 +64,7 @@ class Reservation:
     at: float
     epoch: int
     tokens: Tokens
-    buckets: tuple[int, ...]
+    bucket: int
     mark: tuple[float, ...]
     full: int | None
     open: bool = True
@@ -81,8 +81,12 @@ class Limiter:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turn = asyncio.Lock()
         self._news: asyncio.Future[None] | None = None
-        self._lanes = {name: Lane(by_second=name == REQUESTS) for name in LANES}
-        self._all = tuple(self._lanes.values())
+        self._minute = Ledger(MINUTE_S + MARGIN_CAP_S, len(LANES))
+        self._lanes = {
+            name: Lane(place, self._minute, by_second=name == REQUESTS)
+            for place, name in enumerate(LANES)
+        }
+        self._active: tuple[Lane, ...] = ()
         self._wants_slot = False
         self._listeners: list[weakref.WeakMethod[Callable[[], None]]] = []
         self._stale = True
@@ -171,6 +175,7 @@ class Limiter:
             burst_s = self._limits.burst_seconds
             for name, lane in self._lanes.items():
                 lane.set(self.effective(name), burst_s, now)
+            self._list_active()
             self.storms.limit_known = self._lanes[REQUESTS].limit is not None
         if not adapt:
             return
@@ -185,6 +190,10 @@ class Limiter:
         if moved:
             self._paced = pace
             self._lanes[REQUESTS].slow_to(pace, self._limits.burst_seconds)
+            self._list_active()
+
+    def _list_active(self) -> None:
+        self._active = tuple(lane for lane in self._lanes.values() if not lane.free)
 
     def _ramp(self, now: float) -> float | None:
         if self._started_at is None:
@@ -250,11 +259,11 @@ class Limiter:
                     return self._leave(tokens, amounts, now)
 
     def _ready(self, amounts: Amounts) -> bool:
-        return all(lane.ready(amount) for lane, amount in zip(self._all, amounts, strict=True))
+        return all(lane.ready(amounts[lane.place]) for lane in self._active)
 
     async def _pace(self, amounts: Amounts) -> None:
-        for lane, amount in zip(self._all, amounts, strict=True):
-            await lane.pace(amount)
+        for lane in self._active:
+            await lane.pace(amounts[lane.place])
 
     def _wait_s(self, amounts: Amounts, now: float) -> float:
         """Seconds to wait before looking again; 0.0 to go."""
@@ -267,15 +276,13 @@ class Limiter:
             self.waiting_for = "the server, which asked to wait"
             return hold
         wait = 0.0
-        for lane, amount in zip(self._all, amounts, strict=True):
-            if lane.limit is not None:
-                wait = max(wait, lane.wait_s(now, amount))
+        for lane in self._active:
+            wait = max(wait, lane.wait_s(now, amounts[lane.place]))
         if wait > 0:
             self.waiting_for = "room under the limit of the last minute"
             return wait
         if self._limits.adapt:
-            for name, amount in zip(LANES, amounts, strict=True):
-                wait = max(wait, self.headers.wait_s(name, amount, now))
+            wait = self.headers.wait_s(amounts, now)
             if wait > 0:
                 self.waiting_for = "the server, which has no more left for now"
         return wait
@@ -306,17 +313,19 @@ class Limiter:
                     await task
 
     def _leave(self, tokens: Tokens, amounts: Amounts, now: float) -> Reservation:
-        buckets = tuple(
-            [lane.take(now, amount) for lane, amount in zip(self._all, amounts, strict=True)]
-        )
+        self._minute.forget(now)
+        bucket = self._minute.add(now, amounts)
+        for lane in self._active:
+            lane.take(now, amounts[lane.place])
         self.headers.departed(amounts)
-        full = self.concurrency if self.in_flight + 1 >= self.concurrency else None
         self.in_flight += 1
+        slots = self.concurrency
+        full = slots if self.in_flight >= slots else None
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
         number = self.departures
         self.departures += 1
         return Reservation(
-            number, now, self.storms.epoch, tokens, buckets, self.headers.mark(), full
+            number, now, self.storms.epoch, tokens, bucket, self.headers.mark(), full
         )
 
     # -- what came of it --------------------------------------------------------------------
@@ -372,9 +381,8 @@ class Limiter:
     def cancel(self, leave: Reservation) -> None:
         """It was never sent: everything is given back."""
         self._free(leave)
-        amounts = _amounts(leave.tokens)
-        for lane, bucket, amount in zip(self._all, leave.buckets, amounts, strict=True):
-            lane.correct(bucket, -amount)
+        for lane, amount in zip(self._lanes.values(), _amounts(leave.tokens), strict=True):
+            lane.correct(leave.bucket, -amount)
 
     def _free(self, leave: Reservation) -> None:
         if not leave.open:
@@ -386,9 +394,11 @@ class Limiter:
 
     def _correct(self, leave: Reservation, used: Tokens) -> None:
         if used != leave.tokens:
-            deltas = zip(_amounts(used), _amounts(leave.tokens), strict=True)
-            for lane, bucket, (after, before) in zip(self._all, leave.buckets, deltas, strict=True):
-                lane.correct(bucket, after - before)
+            before, after = _amounts(leave.tokens), _amounts(used)
+            for lane in self._lanes.values():
+                delta = after[lane.place] - before[lane.place]
+                if delta:
+                    lane.correct(leave.bucket, delta)
 
     def _learn(self, signals: Signals, leave: Reservation, now: float) -> None:
         if (
@@ -404,7 +414,7 @@ class Limiter:
         known = self.effective(REQUESTS)
         paced = self.storms.pace(now) or self._paced
         rates = [r for r in (known / 60 if known else None, paced) if r is not None]
-        return min(rates) if rates else max(self._lanes[REQUESTS].minute.left_since(now - 1.0), 1.0)
+        return min(rates) if rates else max(self._minute.left_since(now - 1.0, 0), 1.0)
 
     # -- for readers ------------------------------------------------------------------------
 
@@ -412,7 +422,8 @@ class Limiter:
         """How much left per minute, over the last `window_s` seconds. From any thread."""
         if self._loop is None:
             return 0.0
-        return self._lanes[lane].minute.left_since(self._loop.time() - window_s) * 60 / window_s
+        since = self._loop.time() - window_s
+        return self._minute.left_since(since, LANES.index(lane)) * 60 / window_s
 
     @property
     def pace_per_minute(self) -> float | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import re
@@ -22,7 +23,7 @@ import pyarrow.parquet as pq
 from pydantic_core import to_jsonable_python
 
 from lionproc.errors import ColumnError, ConfigurationError, LionprocError
-from lionproc.frame.saved_type import register, to_table
+from lionproc.frame.saved_type import is_readable, register, repaired, to_table
 
 __all__ = [
     "SaveError",
@@ -264,7 +265,8 @@ def read_parquet(path: str | os.PathLike[str]) -> pd.DataFrame:
     Plain `pd.read_parquet` does so too for a single file, as long as lionproc is imported.
 
     Args:
-        path: A parquet file (of anybody's), or a folder of parts.
+        path: A parquet file (of anybody's, also one of `out.to_parquet(...)` that pandas wrote
+            and cannot read itself because of lists in it), or a folder of parts.
 
     Returns:
         The frame; the parts of a folder one after the other.
@@ -279,8 +281,14 @@ def read_parquet(path: str | os.PathLike[str]) -> pd.DataFrame:
 
 def _read_file(file: Path) -> pd.DataFrame:
     # partitioning=None: a folder called "a=1" in the path must not become a column
-    frame = pd.read_parquet(file, engine="pyarrow", partitioning=None)
-    labels = (pq.read_schema(file).metadata or {}).get(_LABELS)
+    schema = pq.read_schema(file)
+    source: Path | io.BytesIO = file
+    if not is_readable(schema):
+        source = io.BytesIO()
+        pq.write_table(repaired(pq.read_table(file, partitioning=None)), source)
+        source.seek(0)
+    frame = pd.read_parquet(source, engine="pyarrow", partitioning=None)
+    labels = (schema.metadata or {}).get(_LABELS)
     if labels is not None:
         frame.columns = pd.Index(json.loads(labels), dtype=object, name=frame.columns.name)
     return frame

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-__all__ = ["SavedType", "register", "to_table"]
+__all__ = ["SavedType", "is_readable", "register", "repaired", "to_table"]
 
 _NAME = "lionproc.column"
 Arrow: TypeAlias = Any  # an Arrow array or chunked array: stubs for these differ too much
@@ -124,6 +124,33 @@ def to_table(frame: pd.DataFrame) -> pa.Table:
         if not _readable(column["numpy_type"]):
             column["numpy_type"] = "object"
     return table.replace_schema_metadata({b"pandas": json.dumps(metadata).encode()})
+
+
+def is_readable(schema: pa.Schema) -> bool:
+    """Whether `pd.read_parquet` can read a file of this schema; not so for `frame.to_parquet`."""
+    return all(_readable(column["numpy_type"]) for column in _described(schema))
+
+
+def repaired(table: pa.Table) -> pa.Table:
+    """A table that pandas wrote and cannot read, as one it can."""
+    metadata = json.loads(table.schema.metadata[b"pandas"])
+    for described in metadata["columns"]:
+        place = table.schema.get_field_index(described.get("field_name") or described["name"])
+        if _readable(described["numpy_type"]):
+            continue
+        described["numpy_type"] = "object"
+        if not pa.types.is_dictionary(table.schema.field(place).type):
+            arrow = table.column(place)
+            saved = _as_saved(SavedType(arrow.type, {"kind": "arrow"}), arrow)
+            table = table.set_column(place, table.schema.field(place).name, saved)
+    kept = {**table.schema.metadata, b"pandas": json.dumps(metadata).encode()}
+    return table.replace_schema_metadata(kept)
+
+
+def _described(schema: pa.Schema) -> list[dict[str, Any]]:
+    metadata = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
+    columns: list[dict[str, Any]] = metadata.get("columns", [])
+    return columns
 
 
 def _kept_arrow(dtype: Any, arrow: Arrow) -> tuple[Arrow, dict[str, Any]] | None:

@@ -23,7 +23,8 @@ from lionproc.model.annotation import (
     shapes_of_type,
     type_adapter,
 )
-from lionproc.model.reply import Form, Read, SchemaCheck, TypeCheck, read_either, read_text
+from lionproc.model.check import SchemaCheck, TypeCheck
+from lionproc.model.reply import Form, Read, read_either, read_text
 from lionproc.model.shape import Record, Shape, Text, shape_of
 
 __all__ = ["Answer", "Field"]

@@ -313,7 +313,7 @@ def _pairs(item: Cell) -> Cell:
             try:
                 made.append((name, item(inner)))
             except MisfitError as misfit:
-                made.append((name, _opened(item, inner, misfit, name)))
+                made.append((name, _opened(item, inner, misfit, "(a key)")))
         return made
 
     return pairs

@@ -12,12 +12,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, TypeAlias
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Any, TypeAlias
 
 from lionproc.errors import CallError, Kind
 from lionproc.model.cells import Cell, MisfitError, cell_maker
+from lionproc.model.check import (
+    HALF,
+    Check,
+    Path,
+    WrongError,
+    is_whole,
+    parse,
+    wrong_shape,
+)
 from lionproc.model.shape import (
     Amount,
     Choice,
@@ -35,57 +42,25 @@ from lionproc.model.shape import (
     walk,
 )
 
-__all__ = ["Form", "Read", "SchemaCheck", "TypeCheck", "read_either", "read_text", "wrong_shape"]
+__all__ = ["Form", "Read", "read_either", "read_text"]
 
-Path: TypeAlias = tuple[str | int, ...]
 Read: TypeAlias = Callable[[str], Any]
 
 _FENCE = re.compile(r"```(?:json)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL | re.IGNORECASE)
 _DIGITS = re.compile(r"\s*[+-]?[0-9.]+\s*")
 _QUOTED_DIGITS = re.compile(r'"\s*[+-]?[0-9.]+\s*"')
 _TEMPORAL = Day | Instant | Clock | Span
-_CLOSED = (["additionalProperties"], ["unevaluatedProperties"])
-_HALF = "the text holds half a character (a lone surrogate)"
 _REASONS = 3  # as many as a model can act on at once
 _REASON_LENGTH = 200  # characters of each
-
-
-class _Check(Protocol):
-    """Validates JSON text and says where it is wrong."""
-
-    def __call__(self, text: str) -> Any:
-        """The value, or `_WrongError`."""
-
-
-class _WrongError(Exception):
-    def __init__(self, faults: Sequence[tuple[Path, str]]) -> None:
-        super().__init__()
-        self.faults = faults
-
-
-def wrong_shape(reason: str) -> CallError:
-    """The error for a reply that is not what was asked for."""
-    return CallError(Kind.WRONG_SHAPE, reason)
 
 
 def _present(text: str) -> str:
     body = text.strip()
     if not body:
         raise CallError(Kind.EMPTY, "the reply has no text")
-    if not _is_whole(body):
-        raise wrong_shape(_HALF)
+    if not is_whole(body):
+        raise wrong_shape(HALF)
     return body
-
-
-def _is_whole(text: str) -> bool:
-    """Whether the text is valid Unicode, which columns, files and other libraries insist on."""
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def read_text(text: str) -> str:
@@ -97,94 +72,17 @@ def read_text(text: str) -> str:
     return _present(text)
 
 
-class TypeCheck:
-    """Validation by pydantic, user's validators included.
-
-    Args:
-        adapter: For the type that is read.
-    """
-
-    def __init__(self, adapter: TypeAdapter[Any]) -> None:
-        self._validate = adapter.validator.validate_json
-
-    def __call__(self, text: str) -> Any:
-        """The value, or what pydantic says."""
-        try:
-            return self._validate(text, strict=True)
-        except ValidationError as error:
-            faults = [
-                (fault["loc"], _message(fault))
-                for fault in error.errors(include_url=False, include_input=False)
-            ]
-            raise _WrongError(faults) from None
-        except Exception as error:  # noqa: BLE001 - a user's validator may raise anything
-            raise _WrongError(
-                [((), f"the answer type's own check failed with {type(error).__name__}")]
-            ) from None
-
-
-def _message(fault: Any) -> str:
-    if fault["type"] == "union_tag_invalid":  # pydantic's sentence quotes the reply
-        return f"the tag should be one of {fault['ctx']['expected_tags']}"
-    if fault["type"] == "json_invalid":
-        return f"not valid JSON ({fault['ctx']['error']})"
-    return str(fault["msg"])
-
-
-class SchemaCheck:
-    """Validation against a user's JSON Schema, compiled once. Nothing is fetched for it.
-
-    Args:
-        schema: A valid JSON Schema.
-    """
-
-    def __init__(self, schema: dict[str, Any]) -> None:
-        import jsonschema_rs
-
-        self._validator = jsonschema_rs.validator_for(
-            schema, mask="the value", retriever=_fetch_nothing, validate_formats=True
-        )
-
-    def __call__(self, text: str) -> Any:
-        """The value, or where it breaks the schema."""
-        try:
-            value = _parse(text)
-        except ValueError as error:
-            where = f" ({error.msg})" if isinstance(error, json.JSONDecodeError) else ""
-            raise _WrongError([((), f"not valid JSON{where}")]) from None
-        if "\\u" in text and not _is_whole(json.dumps(value, ensure_ascii=False)):
-            raise _WrongError([((), _HALF)])
-        if self._validator.is_valid(value):
-            return value
-        faults = self._validator.iter_errors(value)
-        raise _WrongError(
-            [(tuple(fault.instance_path), _schema_message(fault)) for fault in faults]
-        )
-
-
-def _schema_message(fault: Any) -> str:
-    path = list(fault.schema_path)
-    if path[-1:] in _CLOSED or "propertyNames" in path:  # these sentences quote the reply's keys
-        return "has a key that the schema does not allow"
-    return str(fault.message)
-
-
-def _fetch_nothing(uri: str) -> Any:
-    raise LookupError(f"nothing is fetched for a schema, and it refers to {uri}")
-
-
 class Form:
     """One form a reply may have: how it is validated, and what needs a second look.
 
     Args:
         check: Validates JSON text.
         shape: The shape of the JSON, with the names used in it.
-        cell: Turns the value into a cell, to find now what would not fit its column.
         unwrap: Takes the value out of what was validated.
     """
 
     def __init__(
-        self, check: _Check, shape: Shape, *, unwrap: Callable[[Any], Any] | None = None
+        self, check: Check, shape: Shape, *, unwrap: Callable[[Any], Any] | None = None
     ) -> None:
         parts = list(walk(shape))
         names = [n for part in parts if isinstance(part, Record) for n, _ in part.fields]
@@ -192,13 +90,9 @@ class Form:
         self._shape = shape
         self._unwrap = unwrap
         self._names = frozenset(names)
-        self._keys = tuple(json.dumps(name) for name in names)
-        # Where a key may rightly occur more than once, counting keys in the text proves nothing.
-        self._repeats = len(set(names)) < len(names) or any(
-            isinstance(part, Pairs | Free)
-            or (isinstance(part, Many) and any(isinstance(p, Record) for p in walk(part)))
-            for part in parts
-        )
+        self._keys = tuple(json.dumps(name, ensure_ascii=False) for name in names)
+        # Keys that the model makes up cannot be counted in the text.
+        self._open_keys = any(isinstance(part, Pairs | Free) for part in parts)
         self._numbers_chosen = any(
             isinstance(part, Choice) and not all(isinstance(m, str) for m in part.members)
             for part in parts
@@ -211,34 +105,32 @@ class Form:
             self._look_closely(body)
         try:
             value = self._check(body)
-        except _WrongError as wrong:
+        except WrongError as wrong:
             value = self._forgive(body, wrong)
         return value if self._unwrap is None else self._unwrap(value)
 
     def _doubtful(self, body: str) -> bool:
         """Whether pydantic alone might read something into this text. Errs on the safe side."""
         return (
-            self._repeats
+            self._open_keys
             or any(body.count(key) > 1 for key in self._keys)
             or "\\u" in body  # a key may be spelt with escapes
-            or "NaN" in body
-            or "Infinity" in body
             or (self._numbers_chosen and ("true" in body or "false" in body))
             or (self._temporal and _QUOTED_DIGITS.search(body) is not None)
         )
 
     def _look_closely(self, body: str) -> None:
         try:
-            raw = _parse(body)
+            raw = parse(body)
         except ValueError:
             return  # no JSON: the check will say so
         for path, reason in _disguised(self._shape, raw, ()):
             raise wrong_shape(self._reason([(path, reason)]))
 
-    def _forgive(self, body: str, wrong: _WrongError) -> Any:
+    def _forgive(self, body: str, wrong: WrongError) -> Any:
         """Mend what has one reading only and validate again, or raise with the reasons."""
         try:
-            raw = _parse(body)
+            raw = parse(body)
         except ValueError:
             raise wrong_shape(self._reason(wrong.faults)) from None
         holder = [raw]
@@ -247,7 +139,7 @@ class Form:
                 raise wrong_shape(self._reason(wrong.faults)) from None
         try:
             return self._check(json.dumps(holder[0]))
-        except _WrongError as still_wrong:
+        except WrongError as still_wrong:
             raise wrong_shape(self._reason(still_wrong.faults)) from None
 
     def _mend(self, holder: Any, path: Path) -> bool:
@@ -341,25 +233,6 @@ def _fit(cell: Cell, value: Any) -> None:
         raise wrong_shape((f"{where}: " if where else "") + f"expected {misfit.wanted}") from None
     except Exception as error:  # noqa: BLE001 - a property of the user's model may raise anything
         raise wrong_shape(f"the answer cannot be kept ({type(error).__name__})") from None
-
-
-def _parse(text: str) -> Any:
-    """JSON without two readings: no key twice, no NaN. ValueError if it is no JSON at all."""
-    try:
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
-    except RecursionError:
-        raise wrong_shape("the JSON is nested too deeply") from None
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        raise wrong_shape("a key occurs twice in the same object; give each key once")
-    return made
-
-
-def _no_constant(name: str) -> Any:
-    raise wrong_shape(f"{name} is not JSON; give a finite number or null")
 
 
 def _disguised(shape: Shape | None, raw: Any, path: Path) -> Iterator[tuple[Path, str]]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     import aiohttp
     import openai
+    import yarl
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 CONNECT_TIMEOUT_S = 10.0
@@ -66,10 +67,13 @@ class DirectWire:
         self._headers = dict(headers)
         self._proxy = proxy_for(url)
         self._session: aiohttp.ClientSession | None = None
+        self._address: yarl.URL | str = url
 
     def _open(self) -> aiohttp.ClientSession:
         import aiohttp
+        import yarl
 
+        self._address = yarl.URL(self.url)
         connector = aiohttp.TCPConnector(limit=0, ssl=_certificates(self.url))
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -88,7 +92,7 @@ class DirectWire:
             async with (
                 asyncio.timeout(self.timeout_s),
                 session.post(
-                    self.url, data=body, allow_redirects=False, proxy=self._proxy
+                    self._address, data=body, allow_redirects=False, proxy=self._proxy
                 ) as reply,
             ):
                 return Response(reply.status, reply.headers, await _bounded(reply))

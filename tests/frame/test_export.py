@@ -238,6 +238,15 @@ def test_a_file_of_somebody_else_has_no_facts_but_can_be_read(tmp_path):
         read_parquet(tmp_path / "none.parquet")
 
 
+def test_what_pandas_wrote_and_cannot_read_is_read(tmp_path):
+    out = assemble(
+        pd.DataFrame({"review": [1, 2]}, index=pd.Index([7, 7], name="id")),
+        columns(Answer.of(list[Item]), [[Item(sku="a", tags=["x"])], MISSING], "items"),
+    )
+    out.to_parquet(tmp_path / "theirs.parquet")
+    assert_identical(read_parquet(tmp_path / "theirs.parquet"), out)
+
+
 def test_saving_leaves_the_frame_as_it_is(tmp_path):
     out = result([FULL, MISSING])
     before = out.copy()

@@ -228,6 +228,8 @@ def test_nothing_wrong_looks_right(schema, text):
     [
         (Literal["good", "bad"], '{"answer": "good", "answer": "bad"}'),
         (Literal["good", "bad"], r'{"answer": "good", "\u0061nswer": "bad"}'),
+        ({"type": "object", "properties": {"größe": {}}}, '{"größe": 1, "größe": 2}'),
+        (create_model("M", größe=(int, ...)), '{"größe": 1, "größe": 2}'),
         (list[Item], '{"answer": [{"sku": "a", "sku": "b"}]}'),
         (dict[str, int], '{"answer": {"a": 1, "a": 2}}'),
         ({"type": "object"}, '{"a": 1, "a": 2}'),
@@ -247,7 +249,15 @@ def test_a_code_fence_around_the_whole_reply_is_taken_off(fence):
     assert Answer.of(int).read(fence.replace("{}", '{"answer": 5}')) == 5
 
 
-@pytest.mark.parametrize("text", ['Sure!\n{"answer": 5}', '{"answer": 5}\nI hope this helps.'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Sure!\n{"answer": 5}',
+        '{"answer": 5}\nI hope this helps.',
+        '```json\n{"answer": 5}\n```\nI hope this helps.',
+        'Sure!\n```json\n{"answer": 5}\n```',
+    ],
+)
 def test_prose_around_the_json_is_not_accepted(text):
     assert refusal(Answer.of(int), text)
 
@@ -294,6 +304,13 @@ def test_a_reason_names_the_place_and_what_was_expected_but_not_the_reply():
 def test_a_reason_from_a_json_schema_hides_the_reply_too(schema):
     reason = refusal(Answer.of(schema), '{"a": "SECRET", "SECRET2": {"x": "SECRET"}, "b": 1}')
     assert reason
+    assert "SECRET" not in reason
+
+
+@pytest.mark.parametrize("value", ['"x"', "1e999"])
+def test_keys_that_the_reply_made_up_are_not_quoted(value):
+    reason = refusal(Answer.of(dict[str, float]), f'{{"answer": {{"SECRET": {value}}}}}')
+    assert "(a key): " in reason
     assert "SECRET" not in reason
 
 
@@ -614,3 +631,7 @@ def test_a_reference_to_a_server_is_refused_and_never_fetched():
 def test_a_model_inside_itself_can_be_asked_for():
     node = Answer.of(Node).read('{"name": "a", "children": [{"name": "b"}]}')
     assert node.children == [Node(name="b")]
+
+
+def test_nan_in_the_reply_is_called_what_it_is():
+    assert "NaN is not JSON" in refusal(Answer.of({"type": "number"}), "NaN")

@@ -1,0 +1,159 @@
+"""JSON text held against a type or a schema: the value, or where it is wrong and why.
+
+Reasons name what was expected. They never quote the reply, because they appear in reports.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias
+
+from pydantic import TypeAdapter, ValidationError
+
+from lionproc.errors import CallError, Kind
+
+__all__ = [
+    "HALF",
+    "Check",
+    "Path",
+    "SchemaCheck",
+    "TypeCheck",
+    "WrongError",
+    "is_whole",
+    "parse",
+    "wrong_shape",
+]
+
+Path: TypeAlias = tuple[str | int, ...]
+
+HALF = "the text holds half a character (a lone surrogate)"
+_CLOSED = (["additionalProperties"], ["unevaluatedProperties"])
+
+
+class Check(Protocol):
+    """Validates JSON text and says where it is wrong."""
+
+    def __call__(self, text: str) -> Any:
+        """The value, or `WrongError`."""
+
+
+class WrongError(Exception):
+    """The text is not what was asked for.
+
+    Args:
+        faults: Where, from the outside in, and what was expected there.
+    """
+
+    def __init__(self, faults: Sequence[tuple[Path, str]]) -> None:
+        super().__init__()
+        self.faults = faults
+
+
+def wrong_shape(reason: str) -> CallError:
+    """The error for a reply that is not what was asked for."""
+    return CallError(Kind.WRONG_SHAPE, reason)
+
+
+def is_whole(text: str) -> bool:
+    """Whether the text is valid Unicode, which columns, files and other libraries insist on."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def parse(text: str) -> Any:
+    """JSON without two readings: no key twice, no NaN. ValueError if it is no JSON at all."""
+    try:
+        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+    except RecursionError:
+        raise wrong_shape("the JSON is nested too deeply") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise wrong_shape("a key occurs twice in the same object; give each key once")
+    return made
+
+
+def _no_constant(name: str) -> Any:
+    raise wrong_shape(f"{name} is not JSON; give a finite number or null")
+
+
+class TypeCheck:
+    """Validation by pydantic, user's validators included.
+
+    Args:
+        adapter: For the type that is read.
+    """
+
+    def __init__(self, adapter: TypeAdapter[Any]) -> None:
+        self._validate = adapter.validator.validate_json
+
+    def __call__(self, text: str) -> Any:
+        """The value, or what pydantic says."""
+        try:
+            return self._validate(text, strict=True)
+        except ValidationError as error:
+            faults = [
+                (fault["loc"], _message(fault))
+                for fault in error.errors(include_url=False, include_input=False)
+            ]
+            raise WrongError(faults) from None
+        except Exception as error:  # noqa: BLE001 - a user's validator may raise anything
+            raise WrongError(
+                [((), f"the answer type's own check failed with {type(error).__name__}")]
+            ) from None
+
+
+def _message(fault: Any) -> str:
+    if fault["type"] == "union_tag_invalid":  # pydantic's sentence quotes the reply
+        return f"the tag should be one of {fault['ctx']['expected_tags']}"
+    if fault["type"] == "json_invalid":
+        return f"not valid JSON ({fault['ctx']['error']})"
+    return str(fault["msg"])
+
+
+class SchemaCheck:
+    """Validation against a user's JSON Schema, compiled once. Nothing is fetched for it.
+
+    Args:
+        schema: A valid JSON Schema.
+    """
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        import jsonschema_rs
+
+        self._validator = jsonschema_rs.validator_for(
+            schema, mask="the value", retriever=_fetch_nothing, validate_formats=True
+        )
+
+    def __call__(self, text: str) -> Any:
+        """The value, or where it breaks the schema."""
+        try:
+            value = parse(text)
+        except ValueError as error:
+            where = f" ({error.msg})" if isinstance(error, json.JSONDecodeError) else ""
+            raise WrongError([((), f"not valid JSON{where}")]) from None
+        if "\\u" in text and not is_whole(json.dumps(value, ensure_ascii=False)):
+            raise WrongError([((), HALF)])
+        if self._validator.is_valid(value):
+            return value
+        faults = self._validator.iter_errors(value)
+        raise WrongError([(tuple(fault.instance_path), _schema_message(fault)) for fault in faults])
+
+
+def _schema_message(fault: Any) -> str:
+    path = list(fault.schema_path)
+    if path[-1:] in _CLOSED or "propertyNames" in path:  # these sentences quote the reply's keys
+        return "has a key that the schema does not allow"
+    return str(fault.message)
+
+
+def _fetch_nothing(uri: str) -> Any:
+    raise LookupError(f"nothing is fetched for a schema, and it refers to {uri}")
