@@ -216,11 +216,10 @@ def test_a_table_of_ones_own_keeps_its_journal_for_the_next_time(capsys, tmp_pat
     out = tmp_path / "out"
     argv = ["demo", "--file", str(table), "--labels", "bug,praise", "--out", str(out)]
     assert main(argv) == 0
-    assert "4 requests" not in capsys.readouterr().out
+    bought, *_ = [x for x in capsys.readouterr().out.splitlines() if "rows answered" in x]
+    assert "nothing sent" not in bought
     assert main(argv) == 0
-    first, again = [
-        line for line in capsys.readouterr().out.splitlines() if "rows answered" in line
-    ]
+    first, again = [x for x in capsys.readouterr().out.splitlines() if "rows answered" in x]
     assert "nothing sent" in first
     assert "nothing sent" in again
     assert pd.read_parquet(out / "tickets-answered.parquet")["answer"].isin(["bug", "praise"]).all()

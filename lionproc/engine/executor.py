@@ -31,6 +31,7 @@ from lionproc.errors import (
 )
 
 log = logging.getLogger("lionproc.engine")
+IDLE_S = 1.0  # workers without work stay for this long
 BREAKING = frozenset(
     {Kind.CONNECTION, Kind.TIMEOUT, Kind.SERVER_ERROR, Kind.OVERLOADED, Kind.BAD_REPLY}
 )
@@ -107,6 +108,8 @@ class RateLimitedAPIExecutor:
         if limiter is None:
             limiter = Limiter(Limits())
             self._limiter = limiter
+            # A share of an interval shorter than a minute is kept as strictly as the minute's.
+            limiter.limits.burst_seconds = self.interval if self.interval < 60 else 1.0
             self.update_limits(limit_requests, limit_tokens, concurrency_limit)
         self._limiter = limiter
         limiter.on_change(self._staff)
@@ -126,7 +129,12 @@ class RateLimitedAPIExecutor:
         self._delayed: dict[Event, asyncio.TimerHandle] = {}
         self._live: dict[bytes, Event] = {}
         self._doomed: dict[bytes, CallError] = {}
+        self._expiry: dict[Event, asyncio.TimerHandle] = {}
         self._open = 0
+        self._turn = asyncio.Lock()
+        self._at_gate: Event | None = None
+        self._helpers: set[asyncio.Task[None]] = set()
+        self._leisure: asyncio.TimerHandle | None = None
         self._workers: set[asyncio.Task[None]] = set()
         self._sending: set[asyncio.Task[None]] = set()
         self._idle = 0
@@ -138,12 +146,22 @@ class RateLimitedAPIExecutor:
         self._resumed.set()
         self._quiet = asyncio.Event()
         self._quiet.set()
+        self._halted = asyncio.Event()
+        self._halted.set()
 
     # -- life -------------------------------------------------------------------------------
 
     @engine_loop.on_engine
     async def start(self) -> None:
-        """Let requests leave. Submitting does it too."""
+        """Let requests leave; also again, after `stop` or after an error that stopped all."""
+        if self._stopping:
+            await self._halted.wait()
+            self._stopping = False
+            self.fatal = None
+            self._budget = RetryBudget(self.retry.budget)
+            self._breaker = Breaker()
+            self._prober = None
+            self._doomed.clear()
         self._resumed.set()
 
     @engine_loop.on_engine
@@ -158,6 +176,13 @@ class RateLimitedAPIExecutor:
     async def halt(self, grace_s: float) -> None:
         """`stop`, on the engine's loop."""
         self._stopping = True
+        self._halted.clear()
+        try:
+            await self._halt(grace_s)
+        finally:
+            self._halted.set()
+
+    async def _halt(self, grace_s: float) -> None:
         self._room.set()
         for task in self._workers - self._sending:
             task.cancel()
@@ -178,6 +203,7 @@ class RateLimitedAPIExecutor:
             await asyncio.wait(others)
         for event in list(self._live.values()):
             self._finish(event, CallError(Kind.CANCELLED, "Stopped while it was in flight."))
+        self._items = asyncio.Semaphore(0)
 
     def pause(self) -> None:
         """Let nothing more leave until `resume`. What is in flight comes back."""
@@ -208,12 +234,19 @@ class RateLimitedAPIExecutor:
 
     # -- in ---------------------------------------------------------------------------------
 
-    async def submit(self, call: Call, *, deadline_s: float | None = None) -> Any:
+    @engine_loop.on_engine
+    async def submit(
+        self, call: Call, *, deadline_s: float | None = None, priority: float = 0
+    ) -> Any:
         """Send a call and wait for its answer.
+
+        Giving up the wait takes the call out of the queue again, unless somebody else waits
+        for an equal one: nothing is sent that nobody wants any more.
 
         Args:
             call: What to ask.
             deadline_s: Seconds it may wait in the queue; after that it is not sent any more.
+            priority: Higher goes first; equal ones in the order they came.
 
         Returns:
             The answer.
@@ -221,24 +254,97 @@ class RateLimitedAPIExecutor:
         Raises:
             CallError: There is none; `kind` says why.
         """
-        return await (await self.append(call, deadline_s=deadline_s))
+        return await self.settled(await self._append(call, deadline_s, priority))
+
+    async def settled(self, event: Event) -> Any:
+        """Wait for an event on the engine's loop; it is withdrawn when nobody waits any more."""
+        event.claims += 1
+        try:
+            await asyncio.wait((event._waiter(),))
+        finally:
+            event.claims -= 1
+            if not event.claims:
+                self._withdraw(event, CallError(Kind.CANCELLED, "Given up before it was sent."))
+        if event.error is not None:
+            raise event.error
+        return event.value
 
     @engine_loop.on_engine
-    async def append(self, call: Call, *, deadline_s: float | None = None) -> Event:
+    async def append(
+        self, call: Call, *, deadline_s: float | None = None, priority: float = 0
+    ) -> Event:
         """Queue a call, waiting while the queue is full.
+
+        What the journal has an answer to is not sent.
 
         Args:
             call: What to ask.
             deadline_s: Seconds it may wait in the queue; after that it is not sent any more.
+            priority: Higher goes first; equal ones in the order they came.
 
         Returns:
             Its event, which may be that of an equal call under way.
         """
-        event = self.live(call.key)
-        if event is None:
-            event = Event(call, deadline_s=deadline_s)
-            await self.put((event,))
+        event = await self._append(call, deadline_s, priority)
+        event.claims += 1  # held by somebody who may await it at any time
         return event
+
+    def cancel(self, event: Event) -> bool:
+        """Take an event out of the queue, from any thread.
+
+        Args:
+            event: What `append` returned.
+
+        Returns:
+            True if it was not sent and will not be; False if it is too late for that.
+        """
+        error = CallError(Kind.CANCELLED, "Cancelled before it was sent.")
+        return engine_loop.call(lambda: self._withdraw(event, error))
+
+    async def _append(self, call: Call, deadline_s: float | None, priority: float) -> Event:
+        event = self.live(call.key)
+        if event is not None:
+            self._prolong(event, deadline_s)
+            return event
+        event = Event(call, deadline_s=deadline_s, priority=priority)
+        if self.journal is None or call.key is None:
+            await self.put((event,))
+            return event
+        # A task of its own: equal calls may join the event while it is looked up, and they
+        # must not suffer when the one who came first gives up.
+        self._register(event)
+        task = asyncio.get_running_loop().create_task(self._look_up(event))
+        self._helpers.add(task)
+        task.add_done_callback(self._helpers.discard)
+        await asyncio.shield(task)
+        return event
+
+    async def _look_up(self, event: Event) -> None:
+        try:
+            entry = await asyncio.to_thread(self._kept, event.first.key)
+            if event.done:
+                return
+            if entry is not None and self.answered(event, entry):
+                self._finish(event)
+                return
+        except Exception as error:  # noqa: BLE001  (whatever it is, somebody waits to hear)
+            if isinstance(error, JournalError):
+                self._stop_all(error)
+            self._finish(event, CallError(Kind.NOT_SENT, f"The journal cannot be read: {error}"))
+            return
+        await self._queue_up(event)
+
+    def answered(self, event: Event, entry: Entry) -> bool:
+        """Answer an event from the journal, if what is kept is an answer. Any thread."""
+        if self.recall(event, entry) and event.error is None:
+            event.cached = True
+            event.prompt_tokens = entry.prompt_tokens
+            event.completion_tokens = entry.completion_tokens
+            event.seconds = entry.seconds
+            return True
+        if event.error is not None:
+            event.reset()  # it failed with what was kept, so it is asked anew
+        return False
 
     @engine_loop.on_engine
     async def forward(self) -> None:
@@ -256,42 +362,83 @@ class RateLimitedAPIExecutor:
     async def put(self, events: Sequence[Event]) -> None:
         """Queue events in order, on the engine's loop; waits while the queue is full."""
         for event in events:
-            while not self._stopping and self._waiting >= self.queue_capacity:
+            self._register(event)
+            await self._queue_up(event)
+
+    def _register(self, event: Event) -> None:
+        """From here on it counts as open, equal ones join it and its deadline runs."""
+        self._open += 1
+        self._quiet.clear()
+        key = event.first.key
+        if key is not None:
+            self._live[key] = event
+        if event.deadline_s is not None:
+            self._expire_in(event, event.deadline_s)
+
+    async def _queue_up(self, event: Event) -> None:
+        try:
+            while self._waiting >= self.queue_capacity and not (self._stopping or event.done):
                 self._room.clear()
                 await self._room.wait()
-            if self._stopping:
-                self._finish(
-                    event, CallError(Kind.NOT_SENT, "The run stopped before this was sent.")
-                )
-                continue
-            self._open += 1
-            self._quiet.clear()
-            key = event.first.key
-            if key is not None:
-                self._live[key] = event
-            self._queue.append(event)
-            if event.deadline_s is not None:
-                asyncio.get_running_loop().call_later(event.deadline_s, self._expire, event)
-            self._items.release()
-            self._staff()
+        except asyncio.CancelledError:
+            self._finish(event, CallError(Kind.NOT_SENT, "Given up before it was queued."))
+            raise
+        if event.done:
+            return
+        if self._stopping:
+            self._finish(event, CallError(Kind.NOT_SENT, "The run stopped before this was sent."))
+            return
+        queue = self._queue
+        if not queue or queue[-1].priority >= event.priority:
+            queue.append(event)
+        else:
+            place = next(i for i, other in enumerate(queue) if other.priority < event.priority)
+            queue.insert(place, event)
+        self._items.release()
+        self._staff()
 
     @property
     def _waiting(self) -> int:
         return len(self._queue) + len(self._delayed)
 
-    def _expire(self, event: Event) -> None:
-        if event.state == "pending" and not event.done:
+    def _prolong(self, event: Event, deadline_s: float | None) -> None:
+        """Somebody joins an event: the later deadline counts."""
+        timer = self._expiry.get(event)
+        if timer is None:
+            return
+        if deadline_s is None:
+            self._expiry.pop(event).cancel()
+        elif asyncio.get_running_loop().time() + deadline_s > timer.when():
+            timer.cancel()
+            event.deadline_s = deadline_s
+            self._expire_in(event, deadline_s)
+
+    def _expire_in(self, event: Event, seconds: float) -> None:
+        error = CallError(Kind.DEADLINE, f"It waited for {event.deadline_s} s and was not sent.")
+        loop = asyncio.get_running_loop()
+        self._expiry[event] = loop.call_later(seconds, self._withdraw, event, error)
+
+    def _withdraw(self, event: Event, error: CallError) -> bool:
+        """Take back what was not sent, or waits to be sent again."""
+        if event.state != "pending":
+            return False
+        for queue in (self._queue, self._again):
             with contextlib.suppress(ValueError):
-                self._queue.remove(event)
-            self._finish(
-                event,
-                CallError(Kind.DEADLINE, f"It waited for {event.deadline_s} s and was not sent."),
-            )
+                queue.remove(event)
+        timer = self._delayed.pop(event, None)
+        if timer is not None:
+            timer.cancel()
+        self._finish(event, error)
+        self._room.set()
+        return True
 
     # -- the workers ------------------------------------------------------------------------
 
     def _staff(self) -> None:
         """Hire a worker if there is work for one more; it does the same when it has begun."""
+        if self._leisure is not None:
+            self._leisure.cancel()
+            self._leisure = None
         if self._idle or self._stopping or not (self._queue or self._again):
             return
         if len(self._workers) >= self._limiter.limits.concurrency:
@@ -315,18 +462,27 @@ class RateLimitedAPIExecutor:
             while len(self._workers) <= self._limiter.limits.concurrency:
                 await self._items.acquire()
                 self._idle -= 1
+                event: Event | None = None
                 try:
-                    event = self._again.popleft() if self._again else self._queue.popleft()
-                except IndexError:  # it expired while it waited
-                    self._idle += 1
-                    continue
-                self._room.set()
-                self._staff()
-                try:
-                    await self._ask(event, task)
+                    # One at a time at the gate: until the last moment the queue decides who
+                    # is next, so that priorities and deadlines hold.
+                    async with self._turn:
+                        if not (self._again or self._queue):  # it expired while it waited
+                            continue
+                        event = self._again.popleft() if self._again else self._queue.popleft()
+                        self._at_gate = event
+                        self._room.set()
+                        self._staff()
+                        try:
+                            leave = await self._leave(event)
+                        finally:
+                            self._at_gate = None
+                    if leave is not None:
+                        await self._ask(event, leave, task)
                 except asyncio.CancelledError:
-                    if not event.done:
-                        self._finish(event, CallError(Kind.CANCELLED, "Stopped while in flight."))
+                    if event is not None and not event.done:
+                        kind = Kind.NOT_SENT if event.state == "pending" else Kind.CANCELLED
+                        self._finish(event, CallError(kind, "Stopped while it was under way."))
                     raise
                 finally:
                     self._sending.discard(task)
@@ -334,12 +490,9 @@ class RateLimitedAPIExecutor:
         finally:
             self._idle -= 1
 
-    async def _ask(self, event: Event, task: asyncio.Task[None]) -> None:
+    async def _ask(self, event: Event, leave: Reservation, task: asyncio.Task[None]) -> None:
         """Send one event until it is settled or has to wait."""
         while True:
-            leave = await self._leave(event)
-            if leave is None:
-                return
             event.state = "processing"
             event.attempts += 1
             self.tally.sent += 1
@@ -375,6 +528,10 @@ class RateLimitedAPIExecutor:
                 self._finish(event)
                 return
             self._sending.discard(task)
+            again = await self._leave(event)
+            if again is None:
+                return
+            leave = again
 
     async def _leave(self, event: Event) -> Reservation | None:
         """Wait until this event may be sent. None if it may not be any more."""
@@ -518,6 +675,8 @@ class RateLimitedAPIExecutor:
         if event.done:
             return
         event.finish(error)
+        if self._expiry and (timer := self._expiry.pop(event, None)) is not None:
+            timer.cancel()
         key = event.first.key
         if key is not None and self._live.get(key) is event:
             del self._live[key]
@@ -533,6 +692,19 @@ class RateLimitedAPIExecutor:
         self._open -= 1
         if self._open == 0:
             self._quiet.set()
+            self._at_leisure()
+
+    def _at_leisure(self) -> None:
+        """Nothing is open: let the workers go soon, so that nobody need stop an executor."""
+
+        def dismiss() -> None:
+            self._leisure = None
+            if self._open == 0:
+                for task in self._workers - self._sending:
+                    task.cancel()
+
+        if self._leisure is None:
+            self._leisure = asyncio.get_running_loop().call_later(IDLE_S, dismiss)
 
     def _note_failure(self, event: Event, error: CallError) -> None:
         """Failures are kept as failures, so that the next run tries them again."""
@@ -549,6 +721,7 @@ class RateLimitedAPIExecutor:
             self.fatal = error
         if not self._stopping:
             self._stopping = True
+            self._halted.clear()
             task = asyncio.get_running_loop().create_task(self.halt(10.0))
             self._workers.add(task)  # held, so that it is not collected
             task.add_done_callback(self._workers.discard)
@@ -599,7 +772,9 @@ class RateLimitedAPIExecutor:
     @property
     def queued(self) -> int:
         """Events that wait to be sent, first or again."""
-        return len(self._queue) + len(self._again) + len(self._delayed)
+        return sum(map(len, (self._queue, self._again, self._delayed))) + (
+            self._at_gate is not None
+        )
 
     @property
     def in_flight(self) -> int:
@@ -624,6 +799,8 @@ class RateLimitedAPIExecutor:
         )
 
     def _live_events(self) -> Iterable[Event]:
+        if self._at_gate is not None:
+            yield self._at_gate
         yield from self._again
         yield from self._delayed
         yield from self._queue

@@ -384,6 +384,16 @@ class Limiter:
         for lane, amount in zip(self._lanes.values(), _amounts(leave.tokens), strict=True):
             lane.correct(leave.bucket, -amount)
 
+    def redate(self, leave: Reservation) -> None:
+        """It leaves only now, for it had to wait behind another gate: count it from here."""
+        now = asyncio.get_running_loop().time()
+        buckets = []
+        amounts = _amounts(leave.tokens)
+        for lane, bucket, amount in zip(self._all, leave.buckets, amounts, strict=True):
+            lane.minute.correct(bucket, -amount)
+            buckets.append(lane.take(now, amount))
+        leave.at, leave.buckets = now, tuple(buckets)
+
     def _free(self, leave: Reservation) -> None:
         if not leave.open:
             raise RuntimeError("This reservation was already given back.")

@@ -75,6 +75,8 @@ class Event:
         seconds: Seconds from the first attempt to the last reply.
         cached: True if the answer came from the journal.
         tags: Whatever its makers want to find again, such as row positions.
+        priority: Higher goes first; equal ones in the order they came.
+        claims: How many wait for it; see `RateLimitedAPIExecutor.submit`.
     """
 
     __slots__ = (
@@ -82,6 +84,7 @@ class Event:
         "attempts",
         "cached",
         "call",
+        "claims",
         "completion_tokens",
         "corrections",
         "created",
@@ -89,6 +92,7 @@ class Event:
         "error",
         "first",
         "keys",
+        "priority",
         "prompt_tokens",
         "seconds",
         "state",
@@ -96,12 +100,21 @@ class Event:
         "value",
     )
 
-    def __init__(self, call: Call, *, deadline_s: float | None = None, tags: Any = None) -> None:
+    def __init__(
+        self,
+        call: Call,
+        *,
+        deadline_s: float | None = None,
+        tags: Any = None,
+        priority: float = 0,
+    ) -> None:
         self.first = call
         self.call = call
         self.keys: list[bytes] = []
         self.tags = tags
         self.deadline_s = deadline_s
+        self.priority = priority
+        self.claims = 0
         self.created = time.time()
         self._future: asyncio.Future[Any] | None = None
         self.reset()
