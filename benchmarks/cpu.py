@@ -100,7 +100,9 @@ def whole(url: str, key: str, rows: int, in_flight: int, *, warm: bool = False) 
             system=SYSTEM,
             model=model,
             journal=journal,
-            limits=lp.Limits(concurrency=in_flight, adapt=os.environ.get("BENCH_ADAPT", "1") == "1"),
+            limits=lp.Limits(
+                concurrency=in_flight, adapt=os.environ.get("BENCH_ADAPT", "1") == "1"
+            ),
         )
 
     warmup = pd.DataFrame({"message": [f"warm up {i}" for i in range(200)]})
@@ -156,7 +158,9 @@ def main() -> None:
                         sys.exit(done.stderr[-3000:])
                     made[kind] = json.loads(done.stdout.split("RESULT ")[1])
                 rounds.append(made)
-    print(f"{args.rows:,} rows, {args.in_flight} in flight, server latency {args.latency * 1000:g} ms")
+    print(
+        f"{args.rows:,} rows, {args.in_flight} in flight, server latency {args.latency * 1000:g} ms"
+    )
     print(f"{'':22}{'CPU ms/row':>12}{'x floor':>9}{'wall s':>9}{'peak MB':>9}")
     for kind in ("floor", "whole", "warm"):
         rows = [r[kind] for r in rounds]

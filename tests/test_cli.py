@@ -7,9 +7,10 @@ import sys
 import warnings
 from pathlib import Path
 
-import lionproc
 import pandas as pd
 import pytest
+
+import lionproc
 from lionproc.cli import main
 from lionproc.data.table import read_table, show, text_column
 from lionproc.errors import ConfigurationError, RowsFailedWarning

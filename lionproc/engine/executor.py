@@ -723,8 +723,8 @@ class RateLimitedAPIExecutor:
             self._stopping = True
             self._halted.clear()
             task = asyncio.get_running_loop().create_task(self.halt(10.0))
-            self._workers.add(task)  # held, so that it is not collected
-            task.add_done_callback(self._workers.discard)
+            self._helpers.add(task)  # held, so that it is not collected
+            task.add_done_callback(self._helpers.discard)
 
     # -- what a person sees -----------------------------------------------------------------
 

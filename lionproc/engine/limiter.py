@@ -387,12 +387,12 @@ class Limiter:
     def redate(self, leave: Reservation) -> None:
         """It leaves only now, for it had to wait behind another gate: count it from here."""
         now = asyncio.get_running_loop().time()
-        buckets = []
         amounts = _amounts(leave.tokens)
-        for lane, bucket, amount in zip(self._all, leave.buckets, amounts, strict=True):
-            lane.minute.correct(bucket, -amount)
-            buckets.append(lane.take(now, amount))
-        leave.at, leave.buckets = now, tuple(buckets)
+        for place, amount in enumerate(amounts):
+            self._minute.correct(leave.bucket, place, -amount)
+        leave.at, leave.bucket = now, self._minute.add(now, amounts)
+        for lane in self._active:
+            lane.take(now, amounts[lane.place])
 
     def _free(self, leave: Reservation) -> None:
         if not leave.open:

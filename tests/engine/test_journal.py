@@ -21,6 +21,7 @@ from random import Random
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from lionproc.engine import journal as journal_module
 from lionproc.engine import journal_file
 from lionproc.engine.journal import Entry, Failure, Journal

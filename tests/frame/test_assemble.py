@@ -12,10 +12,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, Field, NaiveDatetime, RootModel
+
 from lionproc.errors import ColumnError
 from lionproc.frame.assemble import MISSING, assemble, check_names, column_names, columns
 from lionproc.model.answer import Answer
-from pydantic import BaseModel, Field, NaiveDatetime, RootModel
 
 
 class Mood(enum.Enum):

@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
+
 from lionproc.errors import ColumnError, ConfigurationError
 from lionproc.frame.assemble import MISSING, assemble, columns
 from lionproc.frame.export import (
@@ -30,7 +32,6 @@ from lionproc.frame.export import (
     write_part,
 )
 from lionproc.model.answer import Answer
-from pydantic import BaseModel
 
 
 class Item(BaseModel):

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
+
 from lionproc.errors import CallError, Kind, PromptError
 from lionproc.frame.prompt import MISSING, Prompt, cell_text, is_missing, placeholder
 

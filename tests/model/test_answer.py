@@ -10,8 +10,6 @@ from typing import Annotated, Any, Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lionproc.errors import CallError, Kind, SchemaError
-from lionproc.model.answer import Answer
 from pydantic import (
     AwareDatetime,
     BaseModel,
@@ -23,6 +21,9 @@ from pydantic import (
     create_model,
     field_validator,
 )
+
+from lionproc.errors import CallError, Kind, SchemaError
+from lionproc.model.answer import Answer
 
 
 class Mood(enum.Enum):

@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+
 from lionproc.errors import ConfigurationError, MissingDependencyError, ModelError
 from lionproc.model import local
 

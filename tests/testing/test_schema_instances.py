@@ -4,10 +4,11 @@ from typing import Annotated, Literal
 
 import jsonschema_rs
 import pytest
+from pydantic import BaseModel, Field
+
 from lionproc.errors import SchemaError
 from lionproc.testing import instance
 from lionproc.testing.draws import Draws, unit
-from pydantic import BaseModel, Field
 
 
 class Mood(enum.Enum):

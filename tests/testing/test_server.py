@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 
 import jsonschema_rs
 import pytest
+from openai import OpenAI
+
 from lionproc.errors import ConfigurationError, LionprocError
 from lionproc.testing import FAULTS, Fault, Server
-from openai import OpenAI
 
 COLOURS = {"enum": ["red", "green", "blue"]}
 FORMAT = {"type": "json_schema", "json_schema": {"name": "c", "schema": COLOURS}}

@@ -5,6 +5,7 @@ from email.utils import parsedate_to_datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lionproc.errors import LimitsError
 from lionproc.testing import FixedWindow, RollingWindow, Server, TokenBucket
 from lionproc.testing.headers import duration

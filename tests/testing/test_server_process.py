@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
+
 from lionproc.errors import ConfigurationError
 from lionproc.testing import Fault, RollingWindow, Server
 

@@ -5,6 +5,7 @@ import time
 
 import pytest
 from aiolimiter import AsyncLimiter
+
 from lionproc.testing import DeadlockError, VirtualTimeLoop, run_virtual
 
 

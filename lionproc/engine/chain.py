@@ -1,0 +1,104 @@
+"""Gates in a row: a stage's own limits in front of those it shares with others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from lionproc.engine.adapt import Signals
+from lionproc.engine.limiter import Limiter, Reservation, Tokens
+from lionproc.engine.limits import Limits
+
+LATE_S = 0.005  # a wait at a further gate that is worth correcting the first one's ledger
+
+
+class Chain(Limiter):
+    """A gate with others behind it; what leaves has passed them all.
+
+    Any number of chains may share the gates behind, which are then kept by all of them
+    together. Only the last gate learns from the server: it stands for the endpoint, the ones
+    before it for what a person wants.
+
+    Args:
+        limits: The live limits of this gate alone.
+        behind: The gates to pass after it, in this order.
+
+    Example:
+        >>> key = Limiter(Limits(requests_per_minute=600))
+        >>> stages = [Chain(Limits(requests_per_minute=400), [key]) for _ in range(2)]
+    """
+
+    def __init__(self, limits: Limits, behind: Sequence[Limiter] = ()) -> None:
+        super().__init__(limits)
+        self.behind = tuple(behind)
+        # Held from the first gate to the last: only one request is ever between two gates, so
+        # what the first gate counted has left, and nothing overtakes.
+        self._passing = asyncio.Lock()
+        self._passed: dict[int, tuple[Reservation, ...]] = {}
+
+    async def reserve(self, tokens: Tokens) -> Reservation:
+        """See `Limiter.reserve`; waits for every gate in turn."""
+        async with self._passing:
+            leave = await super().reserve(tokens)
+            passed: list[tuple[Limiter, Reservation]] = []
+            try:
+                for gate in self.behind:
+                    passed.append((gate, await gate.reserve(tokens)))
+            except BaseException:
+                super().cancel(leave)
+                for gate, further in passed:
+                    gate.cancel(further)
+                raise
+            now = asyncio.get_running_loop().time()
+            if now - leave.at > LATE_S:
+                self.redate(leave)
+            for gate, further in passed:
+                if now - further.at > LATE_S:
+                    gate.redate(further)
+            if passed:
+                self._passed[leave.number] = tuple(further for _, further in passed)
+            return leave
+
+    def settle(
+        self,
+        leave: Reservation,
+        used: Tokens | None = None,
+        signals: Signals | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        """See `Limiter.settle`."""
+        super().settle(leave, used, None if self.behind else signals, seconds)
+        for gate, further, last in self._further(leave):
+            gate.settle(further, used, signals if last else None, seconds)
+
+    def throttled(self, leave: Reservation, signals: Signals) -> None:
+        """See `Limiter.throttled`; the last gate slows down, and with it all before it."""
+        if not self.behind:
+            super().throttled(leave, signals)
+            return
+        super().failed(leave)
+        for gate, further, last in self._further(leave):
+            if last:
+                gate.throttled(further, signals)
+            else:
+                gate.failed(further)
+
+    def failed(self, leave: Reservation, retry_after_s: float | None = None) -> None:
+        """See `Limiter.failed`."""
+        super().failed(leave, None if self.behind else retry_after_s)
+        for gate, further, last in self._further(leave):
+            gate.failed(further, retry_after_s if last else None)
+
+    def cancel(self, leave: Reservation) -> None:
+        """See `Limiter.cancel`."""
+        super().cancel(leave)
+        for gate, further, _ in self._further(leave):
+            gate.cancel(further)
+
+    def _further(self, leave: Reservation) -> list[tuple[Limiter, Reservation, bool]]:
+        passed = self._passed.pop(leave.number, ())
+        last = len(passed) - 1
+        return [
+            (gate, further, place == last)
+            for place, (gate, further) in enumerate(zip(self.behind, passed, strict=False))
+        ]
