@@ -13,7 +13,7 @@ import random
 import weakref
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from lionproc.engine.adapt import (
     INPUT,
@@ -39,8 +39,7 @@ SLOT_CHECK_S = 5.0  # a freed slot wakes the gate; this only bounds what a fault
 Amounts: TypeAlias = tuple[float, float, float, float]  # one for each of LANES
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(NamedTuple):
     """Tokens read and written by the model."""
 
     input: int = 0

@@ -16,7 +16,7 @@ EventState: TypeAlias = Literal["pending", "processing", "completed", "failed", 
 CORRECTABLE = frozenset({Kind.WRONG_SHAPE, Kind.EMPTY})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reply:
     """What came back from one attempt.
 

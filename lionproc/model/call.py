@@ -110,14 +110,11 @@ class ModelCall:
         except CallError as error:
             return Reply(error)
         reply = classify(response.status, response.headers, connection.redacted(response.body))
-        if reply.used is None:
-            return reply
-        connection.estimator.learn(len(self.body), reply.used)
-        if recipe.charges_max and recipe.max_tokens and reply.used.output < recipe.max_tokens:
-            charged = Tokens(reply.used.input, recipe.max_tokens)
-            return Reply(
-                reply.error, reply.raw, reply.data, reply.model, reply.used, charged, reply.signals
-            )
+        used = reply.used
+        if used is not None:
+            connection.estimator.learn(len(self.body), used)
+            if recipe.charges_max and recipe.max_tokens:
+                reply.charged = Tokens(used.input, max(used.output, recipe.max_tokens))
         return reply
 
     def parse(self, raw: bytes) -> Any:

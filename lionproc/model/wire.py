@@ -11,8 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from lionproc.errors import CallError, Kind
@@ -27,10 +26,10 @@ if TYPE_CHECKING:
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 CONNECT_TIMEOUT_S = 10.0
 PATH = "/chat/completions"
+CONTENT_ENCODING = "Content-Encoding"
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """A whole HTTP reply; its headers are looked up without regard to case."""
 
     status: int
@@ -79,7 +78,8 @@ class DirectWire:
             connector=connector,
             headers=self._headers,
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
+            # The total covers the last byte too, so a trickle does not outlive it.
+            timeout=aiohttp.ClientTimeout(total=self.timeout_s, sock_connect=CONNECT_TIMEOUT_S),
         )
         return self._session
 
@@ -89,13 +89,14 @@ class DirectWire:
 
         session = self._session or self._open()
         try:
-            async with (
-                asyncio.timeout(self.timeout_s),
-                session.post(
-                    self._address, data=body, allow_redirects=False, proxy=self._proxy
-                ) as reply,
-            ):
-                return Response(reply.status, reply.headers, await _bounded(reply))
+            async with session.post(
+                self._address, data=body, allow_redirects=False, proxy=self._proxy
+            ) as reply:
+                headers = reply.headers
+                length = reply.content_length
+                if length is None or length > MAX_REPLY_BYTES or CONTENT_ENCODING in headers:
+                    return Response(reply.status, headers, await _bounded(reply))
+                return Response(reply.status, headers, await reply.read())
         except TimeoutError:
             raise _timed_out(self.timeout_s) from None
         except (aiohttp.ClientPayloadError, aiohttp.ContentTypeError, ValueError):
@@ -113,8 +114,6 @@ class DirectWire:
 async def _bounded(reply: aiohttp.ClientResponse) -> bytes:
     """The body, as long as it is no longer than a reply can sensibly be."""
     length = reply.content_length
-    if length is not None and length <= MAX_REPLY_BYTES and "Content-Encoding" not in reply.headers:
-        return await reply.read()
     chunks: list[bytes] = []
     size = 0
     if length is None or length <= MAX_REPLY_BYTES:
