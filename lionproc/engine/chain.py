@@ -28,35 +28,42 @@ class Chain(Limiter):
         >>> stages = [Chain(Limits(requests_per_minute=400), [key]) for _ in range(2)]
     """
 
-    def __init__(self, limits: Limits, behind: Sequence[Limiter] = ()) -> None:
+    def __init__(self, limits: Limits | None = None, behind: Sequence[Limiter] = ()) -> None:
         super().__init__(limits)
         self.behind = tuple(behind)
         # Held from the first gate to the last: only one request is ever between two gates, so
         # what the first gate counted has left, and nothing overtakes.
         self._passing = asyncio.Lock()
-        self._passed: dict[int, tuple[Reservation, ...]] = {}
+        self._passed: dict[int, list[tuple[Limiter, Reservation]]] = {}
 
-    async def reserve(self, tokens: Tokens) -> Reservation:
-        """See `Limiter.reserve`; waits for every gate in turn."""
+    async def reserve(self, tokens: Tokens, last: Limiter | None = None) -> Reservation:
+        """See `Limiter.reserve`; waits for every gate in turn.
+
+        Args:
+            tokens: What the request is expected to read and write.
+            last: The gate of the endpoint that this request goes to, passed after all others.
+        """
+        gates = self.behind
+        if last is not None and last is not self and last not in gates:
+            gates = (*gates, last)
+        if not gates:
+            return await super().reserve(tokens)
         async with self._passing:
             leave = await super().reserve(tokens)
             passed: list[tuple[Limiter, Reservation]] = []
             try:
-                for gate in self.behind:
-                    passed.append((gate, await gate.reserve(tokens)))
+                for gate in gates:
+                    passed.append((gate, await gate.reserve(tokens)))  # noqa: PERF401  (kept if one fails)
             except BaseException:
                 super().cancel(leave)
                 for gate, further in passed:
                     gate.cancel(further)
                 raise
             now = asyncio.get_running_loop().time()
-            if now - leave.at > LATE_S:
-                self.redate(leave)
-            for gate, further in passed:
-                if now - further.at > LATE_S:
-                    gate.redate(further)
-            if passed:
-                self._passed[leave.number] = tuple(further for _, further in passed)
+            for gate, earlier in ((self, leave), *passed):
+                if now - earlier.at > LATE_S:
+                    gate.redate(earlier)
+            self._passed[leave.number] = passed
             return leave
 
     def settle(
@@ -67,38 +74,38 @@ class Chain(Limiter):
         seconds: float | None = None,
     ) -> None:
         """See `Limiter.settle`."""
-        super().settle(leave, used, None if self.behind else signals, seconds)
-        for gate, further, last in self._further(leave):
-            gate.settle(further, used, signals if last else None, seconds)
+        further = self._further(leave)
+        super().settle(leave, used, None if further else signals, seconds)
+        for gate, passed, last in further:
+            gate.settle(passed, used, signals if last else None, seconds)
 
     def throttled(self, leave: Reservation, signals: Signals) -> None:
         """See `Limiter.throttled`; the last gate slows down, and with it all before it."""
-        if not self.behind:
+        further = self._further(leave)
+        if not further:
             super().throttled(leave, signals)
             return
         super().failed(leave)
-        for gate, further, last in self._further(leave):
+        for gate, passed, last in further:
             if last:
-                gate.throttled(further, signals)
+                gate.throttled(passed, signals)
             else:
-                gate.failed(further)
+                gate.failed(passed)
 
     def failed(self, leave: Reservation, retry_after_s: float | None = None) -> None:
         """See `Limiter.failed`."""
-        super().failed(leave, None if self.behind else retry_after_s)
-        for gate, further, last in self._further(leave):
-            gate.failed(further, retry_after_s if last else None)
+        further = self._further(leave)
+        super().failed(leave, None if further else retry_after_s)
+        for gate, passed, last in further:
+            gate.failed(passed, retry_after_s if last else None)
 
     def cancel(self, leave: Reservation) -> None:
         """See `Limiter.cancel`."""
         super().cancel(leave)
-        for gate, further, _ in self._further(leave):
-            gate.cancel(further)
+        for gate, passed, _ in self._further(leave):
+            gate.cancel(passed)
 
     def _further(self, leave: Reservation) -> list[tuple[Limiter, Reservation, bool]]:
-        passed = self._passed.pop(leave.number, ())
-        last = len(passed) - 1
-        return [
-            (gate, further, place == last)
-            for place, (gate, further) in enumerate(zip(self.behind, passed, strict=False))
-        ]
+        passed = self._passed.pop(leave.number, [])
+        end = len(passed) - 1
+        return [(gate, held, place == end) for place, (gate, held) in enumerate(passed)]

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.adapt import Signals
+from lionproc.engine.chain import Chain
 from lionproc.engine.journal import Entry, Failure, Journal
 from lionproc.engine.limiter import Limiter, Reservation
 from lionproc.engine.limits import Limits
@@ -106,12 +107,13 @@ class RateLimitedAPIExecutor:
         if not 0 < self.interval < math.inf:
             raise ConfigurationError(f"interval is a time in seconds above 0, not {interval!r}.")
         if limiter is None:
-            limiter = Limiter(Limits())
-            self._limiter = limiter
+            limiter = Chain(Limits())
+            self._limiter: Limiter = limiter
             # A share of an interval shorter than a minute is kept as strictly as the minute's.
             limiter.limits.burst_seconds = self.interval if self.interval < 60 else 1.0
             self.update_limits(limit_requests, limit_tokens, concurrency_limit)
         self._limiter = limiter
+        self._chain = limiter if isinstance(limiter, Chain) else None
         limiter.on_change(self._staff)
         self.journal = journal
         self._since = since
@@ -546,7 +548,11 @@ class RateLimitedAPIExecutor:
                 self._finish(event, CallError(Kind.NOT_SENT, "The budget was reached."))
                 return None
             try:
-                leave = await self._limiter.reserve(event.call.estimate)
+                if self._chain is None:
+                    leave = await self._limiter.reserve(event.call.estimate)
+                else:
+                    gate = getattr(event.call, "gate", None)
+                    leave = await self._chain.reserve(event.call.estimate, gate)
             except CallError as error:
                 self._finish(event, error)
                 return None

@@ -40,7 +40,11 @@ class Reply:
 
 
 class Call(Protocol):
-    """One thing to ask. The engine runs anything of this shape."""
+    """One thing to ask. The engine runs anything of this shape.
+
+    A call may have a `gate`, the `Limiter` of where it goes. An executor with limits of its own
+    lets it pass that one too.
+    """
 
     @property
     def key(self) -> bytes | None:

@@ -57,7 +57,7 @@ def errors_table(plan: Plan, failures: Mapping[int, tuple[CallError, int]]) -> p
             "index": pd.Series([index[row] for row in rows], dtype=object),
             "into": pd.Series(
                 [str(plan.outputs[place // plan.rows].into or "") for place in places],
-                dtype="str" if pd.options.future.infer_string else object,
+                dtype=object,
             ),
             "kind": pd.array([str(error.kind) for error, _ in found], dtype="string"),
             "message": pd.array([error.message for error, _ in found], dtype="string"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from lionproc.engine.limiter import Tokens
+from lionproc.engine.limiter import Limiter, Tokens
 from lionproc.engine.request import Reply
 from lionproc.errors import CallError
 from lionproc.model.answer import Answer
@@ -100,6 +100,11 @@ class ModelCall:
         return recipe.connection.estimator.tokens(
             len(self.body), recipe.max_tokens, charges_max=recipe.charges_max
         )
+
+    @property
+    def gate(self) -> Limiter:
+        """The limiter of the endpoint and key it goes to."""
+        return self._recipe.connection.limiter
 
     async def send(self) -> Reply:
         """Make one attempt."""

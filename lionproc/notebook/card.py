@@ -1,4 +1,8 @@
-"""What is left of a run when it has ended: a summary that reads well anywhere."""
+"""What is left of a run when it has ended: a summary that reads well anywhere.
+
+The HTML is a plain table with inline styles only, and without any style it is still a table:
+code hosts and exports take everything else away.
+"""
 
 from __future__ import annotations
 
@@ -7,49 +11,192 @@ from collections.abc import Mapping
 from typing import Any
 
 from lionproc.engine.stats import RunStats
+from lionproc.notebook import words
+
+HEADLINES = {
+    "running": "running",
+    "paused": "paused",
+    "stopping": "stopping",
+    "stopped": "stopped",
+    "done": "done",
+    "failed": "could not go on",
+}
+_QUIET = "opacity:.65"
+_CELL = "text-align:left;vertical-align:top;padding:2px 16px 2px 0;border:0;background:none"
+
+
+def headline(stats: RunStats) -> str:
+    """The run in one line."""
+    if stats.state == "done" and stats.failed:
+        what = f"done, {words.plural(stats.failed, 'row')} without an answer"
+    else:
+        what = HEADLINES[stats.state]
+    return f"lionproc: {what}"
 
 
 def lines(stats: RunStats, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The summary as pairs of a name and a text."""
-    rows = [f"{stats.answered:,} of {stats.rows:,} answered"]
-    for count, word in (
-        (stats.cached, "from the journal"),
-        (stats.skipped, "skipped"),
-        (stats.failed, "failed"),
-    ):
-        if count:
-            rows.append(f"{count:,} {word}")
-    made = [("model", f"{facts.get('provider', '')}/{facts.get('model', '')}".strip("/"))]
-    made.append(("rows", ", ".join(rows)))
-    requests = f"{stats.sent:,}"
+    """The summary as pairs of a name and a text.
+
+    Args:
+        stats: The run.
+        facts: What else is known: `model`, `provider`, `saved_to`, `save_error`, `journal`.
+    """
+    made = [
+        ("model", words.plain(words.model_name(facts))),
+        ("rows", _rows(stats)),
+        ("requests", _requests(stats)),
+        ("tokens", _tokens(stats)),
+        ("cost", _cost(stats)),
+        ("time", _time(stats)),
+        ("limit", _limit(stats)),
+        ("errors", _errors(stats)),
+        ("note", words.plain(stats.note, 400)),
+        ("saved", _saved(facts)),
+        ("more", _more(stats)),
+    ]
+    return [(name, text) for name, text in made if text]
+
+
+def _rows(stats: RunStats) -> str:
+    parts = [f"{stats.answered:,} of {stats.rows:,} answered"]
+    if stats.cached:
+        parts.append(f"{stats.cached:,} of them from the journal")
+    if stats.skipped:
+        parts.append(f"{stats.skipped:,} skipped (empty cells)")
+    if stats.failed:
+        parts.append(f"{stats.failed:,} failed")
+    if stats.left:
+        parts.append(f"{stats.left:,} not sent" if _over(stats) else f"{stats.left:,} to come")
+    return ", ".join(parts)
+
+
+def _requests(stats: RunStats) -> str:
+    if not stats.sent:
+        return "none"
+    parts = [f"{stats.sent:,} sent"]
     if stats.retried:
-        requests += f", {stats.retried:,} of them again"
+        parts.append(f"{stats.retried:,} of them again")
     if stats.throttled:
-        requests += f", {stats.throttled:,} refused with 429"
-    made.append(("requests", requests))
-    made.append(("tokens", f"{stats.prompt_tokens:,} read, {stats.completion_tokens:,} written"))
-    if stats.usd is not None:
-        made.append(("cost", f"${stats.usd:,.4f}"))
-    made.append(("time", f"{stats.elapsed_s:,.1f} s"))
-    if stats.errors:
-        made.append(("errors", ", ".join(f"{n:,} {kind}" for kind, n in stats.errors.items())))
-    if stats.note:
-        made.append(("note", stats.note))
-    return made
+        parts.append(f"{stats.throttled:,} refused with 429")
+    return ", ".join(parts)
+
+
+def _tokens(stats: RunStats) -> str:
+    if not stats.tokens:
+        return ""
+    return f"{stats.tokens:,} ({stats.prompt_tokens:,} read, {stats.completion_tokens:,} written)"
+
+
+def _cost(stats: RunStats) -> str:
+    if stats.usd is None:
+        return ""
+    return words.dollars(stats.usd) + (" for what was sent now" if stats.cached else "")
+
+
+def _time(stats: RunStats) -> str:
+    text = words.duration(stats.elapsed_s)
+    if stats.sent >= 10 and stats.elapsed_s >= 2:
+        text += f", {words.count(60 * stats.sent / stats.elapsed_s)} requests a minute"
+    return text
+
+
+def _limit(stats: RunStats) -> str:
+    if stats.limit_used is None:
+        return ""
+    limits = [
+        f"{words.exact(limit)} {unit} a minute"
+        for limit, unit in ((stats.requests_limit, "requests"), (stats.tokens_limit, "tokens"))
+        if limit is not None
+    ]
+    of = f" of {' and '.join(limits)}" if limits else ""
+    return f"{words.share(stats.limit_used)} used{of}"
+
+
+def _errors(stats: RunStats) -> str:
+    return ", ".join(
+        f"{number:,} {words.kind(kind)}"
+        for kind, number in sorted(stats.errors.items(), key=lambda item: -item[1])
+    )
+
+
+def _saved(facts: Mapping[str, Any]) -> str:
+    parts = [words.plain(facts["saved_to"])] if facts.get("saved_to") else []
+    if facts.get("save_error"):
+        parts.append(f"not saved: {words.plain(facts['save_error'], 400)}")
+    if facts.get("journal") and facts["journal"] != ":memory:":
+        parts.append(f"replies in {words.plain(facts['journal'])}")
+    return "; ".join(parts)
+
+
+def _more(stats: RunStats) -> str:
+    if not _over(stats):
+        return ""
+    parts = []
+    if stats.state == "failed":
+        parts.append("lp.last_job().frame() has what was answered")
+    if stats.failed:
+        parts.append("out.llm.errors() lists the errors")
+    if stats.left:
+        parts.append("running the cell again goes on from here, and pays nothing twice")
+    elif stats.failed:
+        parts.append("running the cell again asks only for those")
+    return "; ".join(parts)
+
+
+def _over(stats: RunStats) -> bool:
+    return stats.state in {"done", "stopped", "failed"}
 
 
 def as_text(stats: RunStats, facts: Mapping[str, Any]) -> str:
-    """The summary for a terminal."""
+    """The summary for a terminal.
+
+    Args:
+        stats: The run.
+        facts: As for `lines`.
+    """
     pairs = lines(stats, facts)
     width = max(len(name) for name, _ in pairs)
-    return "\n".join([f"lionproc: {stats.state}"] + [f"  {n:<{width}}  {t}" for n, t in pairs])
+    return "\n".join([headline(stats), *(f"  {name:<{width}}  {text}" for name, text in pairs)])
 
 
 def as_html(stats: RunStats, facts: Mapping[str, Any]) -> str:
-    """The summary for a notebook; everything in it is escaped."""
-    cells = "".join(
-        f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
-        f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
+    """The summary for a notebook; everything in it is escaped.
+
+    Args:
+        stats: The run.
+        facts: As for `lines`.
+    """
+    rows = "".join(
+        f"<tr style='background:none'>"
+        f"<th scope='row' style='{_CELL};font-weight:normal;{_QUIET}'>{html.escape(name)}</th>"
+        f"<td style='{_CELL}'>{html.escape(text)}</td></tr>"
         for name, text in lines(stats, facts)
     )
-    return f"<table><caption>lionproc: {html.escape(stats.state)}</caption>{cells}</table>"
+    return (
+        "<div style='max-width:760px;margin:4px 0'>"
+        f"<strong>{html.escape(headline(stats))}</strong>{_bar(stats)}"
+        f"<table style='border:0;margin:0;font-variant-numeric:tabular-nums'>{rows}</table></div>"
+    )
+
+
+def _bar(stats: RunStats) -> str:
+    """Answered, failed and not sent as one line; nothing where styles are taken away."""
+    if not stats.rows:
+        return ""
+    parts = (
+        (stats.answered + stats.skipped, "#2e9e5b"),
+        (stats.failed, "#d64545"),
+        (stats.left, "rgba(128,128,128,.3)"),
+    )
+    pieces = "".join(
+        f"<div style='flex:{number};background:{color}'></div>" for number, color in parts if number
+    )
+    return (
+        "<div style='display:flex;gap:2px;height:4px;max-width:420px;margin:6px 0;"
+        f"border-radius:2px;overflow:hidden'>{pieces}</div>"
+    )
+
+
+def as_bundle(stats: RunStats, facts: Mapping[str, Any]) -> dict[str, str]:
+    """The summary as content of a cell's output."""
+    return {"text/html": as_html(stats, facts), "text/plain": as_text(stats, facts)}

@@ -1,0 +1,111 @@
+"""Numbers and durations as a person reads them, and text as HTML may hold it."""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+from collections.abc import Mapping
+
+# Control characters say nothing, and those that turn the direction of text can make a row of an
+# error table read as something else.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
+
+
+def count(number: float) -> str:
+    """A number in full where that is short, else with a letter: 9,876 or 41.2k or 1.25M.
+
+    Example:
+        >>> count(9876), count(41_234), count(120_000), count(1_250_000)
+        ('9,876', '41.2k', '120k', '1.25M')
+    """
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if number >= size:
+            return f"{number / (1e3 if letter == 'k' else size):.3g}{letter}"
+    return f"{number:,.0f}" if number >= 10 or number == int(number) else f"{number:.1f}"
+
+
+def exact(number: float) -> str:
+    """A limit in full: 1,200 or 0.5."""
+    return f"{number:,.0f}" if number == int(number) else f"{number:,g}"
+
+
+def dollars(usd: float) -> str:
+    """Money with as many decimals as say something.
+
+    Example:
+        >>> dollars(0), dollars(0.00123), dollars(0.25), dollars(1234.5)
+        ('$0', '$0.0012', '$0.250', '$1,234.50')
+    """
+    if usd == 0:
+        return "$0"
+    if usd < 0.1:
+        return f"${usd:.4f}"
+    return f"${usd:.3f}" if usd < 1 else f"${usd:,.2f}"
+
+
+def duration(seconds: float) -> str:
+    """A time as it is said.
+
+    Example:
+        >>> duration(0.42), duration(9.94), duration(59.7), duration(185), duration(7800)
+        ('0.4 s', '9.9 s', '1 min', '3 min 05 s', '2 h 10 min')
+    """
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = math.floor(seconds + 0.5)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        minutes, rest = divmod(whole, 60)
+        return f"{minutes} min {rest:02} s" if rest else f"{minutes} min"
+    hours, rest = divmod(whole // 60, 60)
+    return f"{hours:,} h {rest:02} min" if rest else f"{hours:,} h"
+
+
+def left(seconds: float) -> str:
+    """About how long it still takes, no more exact than it is known.
+
+    Example:
+        >>> left(7), left(41), left(130), left(5000)
+        ('a few seconds', '40 s', '2 min', '1 h 23 min')
+    """
+    if seconds < 10:
+        return "a few seconds"
+    if seconds < 90:
+        return f"{round(seconds, -1):.0f} s"
+    return duration(60 * round(seconds / 60))
+
+
+def plural(number: int, noun: str) -> str:
+    """A count and its noun: 1 row, 2 rows."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def share(part: float) -> str:
+    """A part of 1 in percent; never 100 % before it is whole, never 0 % once it is something."""
+    percent = math.floor(part * 100 + 0.5)
+    if part < 1 and percent >= 100:
+        percent = 99
+    return f"{percent} %" if percent or part <= 0 else "<1 %"
+
+
+def kind(name: str) -> str:
+    """A kind of error without underscores."""
+    return name.replace("_", " ")
+
+
+def plain(text: object, most: int = 200) -> str:
+    """A text on one line, without characters that move others, cut where it is long."""
+    flat = _UNPRINTABLE.sub(" ", str(text)[: 4 * most]).strip()
+    return flat if len(flat) <= most else flat[: most - 1] + "…"
+
+
+def safe(text: object, most: int = 200) -> str:
+    """`plain`, escaped for HTML, quotes too."""
+    return html.escape(plain(text, most), quote=True)
+
+
+def model_name(facts: Mapping[str, object]) -> str:
+    """Provider and model, or whatever of the two is known."""
+    return "/".join(str(facts[key]) for key in ("provider", "model") if facts.get(key))

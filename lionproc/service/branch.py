@@ -1,0 +1,192 @@
+"""`Branch`: a conversation with a model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import orjson
+
+from lionproc.engine import loop as engine_loop
+from lionproc.errors import ConfigurationError
+from lionproc.model.model import Model
+from lionproc.service.line import line_of, session_model
+from lionproc.service.records import RecordError, to_json, write_whole
+
+ROLES = ("system", "user", "assistant")
+
+
+class Branch:
+    """A system prompt, a model and what was said so far.
+
+    Turns that run at the same time each go on from what had been said when they began. Several
+    branches may use one model at once; they share its limits.
+
+    Args:
+        name: What it is called, for people.
+        system: The system prompt, None for none.
+        model: The model; `add_model` sets it too. None for the session's.
+        max_turns: How many of the last turns are sent along; None for all of them.
+
+    Example:
+        ```python
+        branch = Branch(name="Editor", system="You edit texts.")
+        branch.add_model(Model("openai/gpt-4o-mini"))
+        title = await branch.chat("A title for a story about rain, please.")
+        other = await branch.chat("Shorter.")
+        ```
+    """
+
+    def __init__(
+        self,
+        name: str = "Branch",
+        system: str | None = None,
+        *,
+        model: Model | str | None = None,
+        max_turns: int | None = None,
+    ) -> None:
+        if system is not None and not isinstance(system, str):
+            raise ConfigurationError(f"system= is a text, not {type(system).__name__}.")
+        if max_turns is not None and (isinstance(max_turns, bool) or max_turns < 0):
+            raise ConfigurationError(f"max_turns is a count from 0 up, not {max_turns!r}.")
+        self.name = name
+        self.system = system
+        self.max_turns = max_turns
+        self.model: Model | None = None if model is None else Model.of(model)
+        self._said: list[dict[str, str]] = []
+
+    def add_model(self, model: Model | str) -> Self:
+        """Set who answers from now on. Returns the branch."""
+        self.model = Model.of(model)
+        return self
+
+    async def chat(self, text: str, *, schema: Any = str, deadline_s: float | None = None) -> Any:
+        """Say something and get the answer; both become part of the conversation.
+
+        Args:
+            text: What to say.
+            schema: The answer's type, as for `df.llm.process`.
+            deadline_s: Seconds it may wait to be sent.
+
+        Returns:
+            The answer: a text, or what `schema` asks for.
+
+        Raises:
+            CallError: There is no answer; the conversation is as it was.
+            ConfigurationError: There is no model, or the arguments cannot be.
+        """
+        keep = len(self._said) if self.max_turns is None else 2 * self.max_turns
+        history = self._said[-keep:] if keep else []
+        answer = await self._ask(text, history, schema, deadline_s)
+        said = answer if isinstance(answer, str) else to_json(answer).decode()
+        self._said += [{"role": "user", "content": text}, {"role": "assistant", "content": said}]
+        return answer
+
+    async def ask(self, text: str, *, schema: Any = str, deadline_s: float | None = None) -> Any:
+        """Ask by itself: nothing that was said is sent along, and nothing is remembered.
+
+        Args:
+            text: What to ask.
+            schema: The answer's type, as for `df.llm.process`.
+            deadline_s: Seconds it may wait to be sent.
+
+        Returns:
+            The answer: a text, or what `schema` asks for.
+
+        Raises:
+            CallError: There is no answer.
+            ConfigurationError: There is no model, or the arguments cannot be.
+        """
+        return await self._ask(text, [], schema, deadline_s)
+
+    async def _ask(
+        self, text: str, history: list[dict[str, str]], schema: Any, deadline_s: float | None
+    ) -> Any:
+        if not isinstance(text, str) or not text.strip():
+            raise ConfigurationError("What is said to a model is a text, and not an empty one.")
+        system = [{"role": "system", "content": self.system}] if self.system else []
+        messages = [*system, *history, {"role": "user", "content": text}]
+        line = line_of(session_model(self.model))
+
+        async def answer() -> Any:
+            call = await line.call(messages, schema)
+            await line.revive()
+            event = await line.ask(call, deadline_s=deadline_s)
+            if event.error is not None:
+                raise event.error
+            return event.value
+
+        return await engine_loop.bridge(answer())
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        """What was said, the system prompt first. A copy; assign a list to restore one.
+
+        Raises:
+            ConfigurationError: On assignment: these are no chat messages.
+        """
+        system = [{"role": "system", "content": self.system}] if self.system else []
+        return system + [dict(message) for message in self._said]
+
+    @messages.setter
+    def messages(self, messages: Iterable[Mapping[str, str]]) -> None:
+        checked = []
+        for message in messages:
+            if not isinstance(message, Mapping) or message.get("role") not in ROLES:
+                raise ConfigurationError(
+                    f"A message is a dict with a role ({', '.join(ROLES)}) and a content."
+                )
+            if not isinstance(message.get("content"), str):
+                raise ConfigurationError("The content of a message is a text.")
+            checked.append({"role": message["role"], "content": message["content"]})
+        systems = [message for message in checked if message["role"] == "system"]
+        self.system = systems[0]["content"] if systems else None
+        self._said = [message for message in checked if message["role"] != "system"]
+
+    def clear(self) -> None:
+        """Forget what was said; the system prompt stays."""
+        self._said = []
+
+    def copy(self) -> Branch:
+        """A branch that goes on from here on its own."""
+        other = Branch(self.name, self.system, model=self.model, max_turns=self.max_turns)
+        other._said = [dict(message) for message in self._said]
+        return other
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the conversation to a JSON file, whole or not at all.
+
+        Raises:
+            RecordError: It cannot be written.
+        """
+        content = {"name": self.name, "max_turns": self.max_turns, "messages": self.messages}
+        write_whole(Path(path), to_json(content, indent=True) + b"\n")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, model: Model | str | None = None) -> Branch:
+        """Restore a conversation.
+
+        Args:
+            path: What `save` wrote.
+            model: Who answers from now on; models are not saved, for they have keys.
+
+        Raises:
+            RecordError: The file cannot be read.
+            ConfigurationError: It holds no conversation.
+        """
+        try:
+            content = orjson.loads(Path(path).read_bytes())
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "it is not JSON"
+            raise RecordError(f"{Path(path).name} cannot be read: {reason}.") from None
+        if not isinstance(content, dict) or not isinstance(content.get("messages"), list):
+            raise ConfigurationError(f"{Path(path).name} holds no conversation.")
+        name = str(content.get("name", "Branch"))
+        branch = cls(name, model=model, max_turns=content.get("max_turns"))
+        branch.messages = content["messages"]
+        return branch
+
+    def __repr__(self) -> str:
+        return f"<Branch {self.name!r}, {len(self._said)} messages, {self.model!r}>"

@@ -1,0 +1,39 @@
+"""`Form` and `Field`: validated settings."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic import Field as Field
+
+__all__ = ["Field", "Form", "what_is_wrong"]
+
+
+class _Quiet(type(BaseModel)):  # type: ignore[misc]  # pydantic's metaclass has no public name
+    """Lets a form have fields like `schema`, a name that pydantic once used for itself."""
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], space: dict[str, Any], **more: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*shadows an attribute in parent", UserWarning)
+            return super().__new__(mcs, name, bases, space, **more)
+
+
+class Form(BaseModel, metaclass=_Quiet):
+    """A pydantic model whose fields may be called anything.
+
+    Example:
+        >>> class Shelf(Form):
+        ...     schema: dict[str, str] = Field(description="What is in it")
+        >>> Shelf(schema={"a": "b"}).model_dump()
+        {'schema': {'a': 'b'}}
+    """
+
+
+def what_is_wrong(error: ValidationError) -> str:
+    """A validation error in one line: each field and what is wrong with it."""
+    return "; ".join(
+        f"{'.'.join(map(str, fault['loc'])) or 'it'}: {fault['msg']}"
+        for fault in error.errors(include_url=False, include_input=False, include_context=False)
+    )

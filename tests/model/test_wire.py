@@ -1,0 +1,829 @@
+"""One matrix of everything that can go wrong on the wire, over both wires and real sockets."""
+
+import asyncio
+import contextlib
+import gzip
+import json
+import os
+import socket
+import ssl
+import threading
+import time
+import tracemalloc
+import warnings
+from typing import Literal
+from urllib.parse import urlsplit
+
+import httpx2
+import openai
+import pandas as pd
+import pytest
+import trustme
+
+import lionproc as lp
+from lionproc.engine import loop as engine_loop
+from lionproc.errors import (
+    AccessError,
+    CallError,
+    Kind,
+    ModelError,
+    RowsFailedWarning,
+    ServiceDownError,
+)
+from lionproc.model.wire import MAX_REPLY_BYTES, ClientWire, DirectWire, proxy_for
+from lionproc.testing import Fault, Server
+
+WIRES = ("direct", "plain_client", "http_client", "azure")
+PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+KEY = "sk-test-of-the-wire-0123456789"
+
+
+@pytest.fixture(autouse=True)
+def quiet_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "home"))
+    for name in list(os.environ):
+        if name.upper() in PROXY_VARIABLES or name.startswith(("OPENAI_", "AZURE_", "SSL_CERT")):
+            monkeypatch.delenv(name)
+
+
+@contextlib.contextmanager
+def model_at(wire, base_url, key, **more):
+    """A model that is reached over one kind of wire."""
+    if wire == "direct":
+        yield lp.Model("openai", "m", base_url=base_url, api_key=key, **more)
+    elif wire == "plain_client":
+        client = openai.AsyncOpenAI(base_url=base_url, api_key=key)
+        yield lp.Model("openai", "m", client=client, **more)
+    else:
+        with warnings.catch_warnings():
+            http = httpx2.AsyncClient()
+            if wire == "http_client":
+                client = openai.AsyncOpenAI(base_url=base_url, api_key=key, http_client=http)
+            else:
+                client = openai.AsyncAzureOpenAI(
+                    azure_endpoint=base_url.removesuffix("/v1"),
+                    api_key=key,
+                    api_version="2024-10-21",
+                    http_client=http,
+                )
+        try:
+            yield lp.Model("openai", "m", client=client, **more)
+        finally:
+
+            async def close():
+                await http.aclose()
+
+            engine_loop.submit(close()).result(10)
+
+
+@pytest.fixture(params=WIRES)
+def wire(request):
+    return request.param
+
+
+def ask(model, rows=1, **more):
+    """A small frame through the whole path; its rows are unequal, so none shares an answer."""
+    arguments = {"schema": str, "retry": lp.Retry(base_s=0.01, max_attempts=2), **more}
+    df = pd.DataFrame({"text": [f"row {n}" for n in range(rows)]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RowsFailedWarning)
+        return df.llm.process(
+            "Say {text}", "a", model=model, journal=False, details=True, progress=False, **arguments
+        )
+
+
+def asked(wire, faults, rows=1, timeout=5.0, server=None, **more):
+    with (
+        Server(faults=faults, answer="fine", **(server or {})) as at,
+        model_at(wire, at.base_url, at.key, timeout=timeout) as model,
+    ):
+        return ask(model, rows, **more), at.counters
+
+
+def kind_of(out):
+    message = out["a_error"].iloc[0]
+    return None if message is pd.NA else message.partition(":")[0]
+
+
+class Raw:
+    """A server that says exactly these bytes, to every request, on a connection each.
+
+    Args:
+        reply: Everything after the request, head included.
+        tls: A context, to speak TLS.
+        keep: Leave the connection open after the reply.
+    """
+
+    def __init__(self, reply, tls=None, keep=False):
+        self._reply, self._tls, self._keep = reply, tls, keep
+        self.requests = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    @property
+    def base_url(self):
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}/v1"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._listener.close()
+
+    def _accept(self):
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection):
+        with contextlib.suppress(OSError), connection:
+            if self._tls:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+            with contextlib.suppress(OSError), connection:
+                while (request := read_request(connection)) is not None:
+                    self.requests.append(request)
+                    connection.sendall(self._reply)
+                    if not self._keep:
+                        return
+
+
+def read_request(connection):
+    """One HTTP request off a socket: head and body, None at the end of the stream."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        piece = connection.recv(65536)
+        if not piece:
+            return None
+        data += piece
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = next(
+        (int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-le")),
+        0,
+    )
+    while len(body) < length:
+        body += connection.recv(65536)
+    return head, body
+
+
+def http(body, status=200, more=""):
+    if not isinstance(body, bytes):
+        body = json.dumps(body).encode()
+    return (
+        f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n{more}"
+        f"content-length: {len(body)}\r\n\r\n"
+    ).encode() + body
+
+
+def completion(content="fine", finish="stop", **message):
+    return {
+        "model": "m",
+        "choices": [{"message": {"content": content, **message}, "finish_reason": finish}],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 2},
+    }
+
+
+def asked_raw(wire, reply, **more):
+    with Raw(reply) as server, model_at(wire, server.base_url, KEY) as model:
+        return ask(model, retry=lp.Retry(base_s=0.01, max_attempts=1), **more), server
+
+
+# --- what passes: a retry that succeeds ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("429", retry_after_s=0.05),
+        "429_no_header",
+        Fault("429_absurd", retry_after="banana"),
+        Fault("429_absurd", retry_after="-5"),
+        Fault("429_absurd", retry_after="1e9"),
+        "408",
+        "409",
+        "500",
+        "502_html",
+        Fault("503", retry_after_s=0.05),
+        "529",
+        "reset",
+        "close",
+        "half",
+        "html200",
+        "error200",
+        "bad_json",
+        "wrong_encoding",
+        "no_choices",
+        "empty",
+        "null",
+    ],
+    ids=lambda fault: f"{fault.name}-{fault.retry_after}" if isinstance(fault, Fault) else fault,
+)
+def test_what_may_pass_is_tried_again_and_succeeds(wire, fault):
+    out, counters = asked(wire, [fault])
+    assert out["a"].tolist() == ["fine"]
+    assert out["a_status"].tolist() == ["answered"]
+    assert out["a_attempts"].tolist() == [2]
+    assert counters.total == 2
+
+
+@pytest.mark.parametrize("fault", ["slow", "gzip", "chunked", Fault("trickle", interval_s=0.001)])
+def test_a_reply_that_is_only_unusual_is_an_answer(wire, fault):
+    out, counters = asked(wire, [fault], server={"latency_s": 0.01})
+    assert out["a"].tolist() == ["fine"]
+    assert counters.total == 1
+
+
+# --- what does not pass -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (Fault("429", retry_after_s=0.01), Kind.RATE_LIMITED),
+        (Fault("503", retry_after_s=0.01), Kind.OVERLOADED),
+        ("529", Kind.OVERLOADED),
+        ("500", Kind.SERVER_ERROR),
+        ("502_html", Kind.SERVER_ERROR),
+        ("reset", Kind.CONNECTION),
+        ("close", Kind.CONNECTION),
+        ("half", Kind.CONNECTION),
+        ("html200", Kind.BAD_REPLY),
+        ("error200", Kind.BAD_REPLY),
+        ("bad_json", Kind.BAD_REPLY),
+        ("wrong_encoding", Kind.BAD_REPLY),
+    ],
+    ids=str,
+)
+def test_what_does_not_pass_ends_typed_after_the_last_attempt(wire, fault, kind):
+    out, counters = asked(wire, [fault] * 2)
+    assert kind_of(out) == kind
+    assert out["a"].isna().all()
+    assert out["a_attempts"].tolist() == [2]
+    assert counters.total == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ("400", Kind.BAD_REQUEST),
+        ("422", Kind.BAD_REQUEST),
+        ("context_length", Kind.CONTEXT_LENGTH),
+        ("redirect", Kind.REDIRECT),
+        ("length", Kind.TRUNCATED),
+        ("content_filter", Kind.FILTERED),
+        ("tool_calls", Kind.TOOL_CALL),
+        ("refusal", Kind.REFUSED),
+        ("huge", Kind.BAD_REPLY),
+    ],
+)
+def test_what_would_fail_again_fails_its_row_alone(wire, fault, kind):
+    if fault == "huge":
+        fault = Fault("huge", size_bytes=MAX_REPLY_BYTES + 1)
+    retry = lp.Retry(base_s=0.01, max_attempts=1)
+    out, counters = asked(wire, [fault], rows=2, limits={"concurrency": 1}, retry=retry)
+    assert kind_of(out) == kind
+    assert out["a"].isna().tolist() == [True, False]
+    assert out["a_status"].tolist() == ["failed", "answered"]
+    assert counters.total == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"), [("401", "api_key"), ("403", "api_key"), ("404", "model=")]
+)
+def test_a_refused_key_or_model_stops_the_run_and_says_what_to_do(wire, fault, words):
+    with pytest.raises(AccessError, match=words):
+        asked(wire, {fault: 1.0}, rows=50, limits={"concurrency": 2})
+    stats = lp.last_job().stats
+    assert stats.sent <= 2
+    assert lp.last_job().frame()["a"].isna().all()
+
+
+def test_an_account_without_credit_stops_the_run_instead_of_waiting_for_it(wire):
+    error = {"error": {"message": "You exceeded your quota.", "code": "insufficient_quota"}}
+    for status in (429, 402):
+        with pytest.raises(AccessError, match="no credit"):
+            asked_raw(wire, http(error, status), rows=20, limits={"concurrency": 1})
+        assert lp.last_job().stats.sent == 1
+
+
+@pytest.mark.parametrize("fault", ["503", "reset", "html200"])
+def test_a_server_that_stays_down_is_not_hammered(wire, fault):
+    retry = lp.Retry(base_s=0.001, cap_s=0.002, budget=10)
+    with pytest.raises(ServiceDownError, match="run the same cell again"):
+        asked(wire, {fault: 1.0}, rows=200, retry=retry, limits={"concurrency": 4})
+    assert lp.last_job().stats.sent <= 20
+
+
+@pytest.mark.parametrize("fault", ["empty", "null", "no_choices"])
+def test_an_answer_without_text_is_asked_for_twice_more_and_never_a_value(wire, fault):
+    out, counters = asked(wire, {fault: 1.0}, retry=lp.Retry())
+    assert kind_of(out) == Kind.EMPTY
+    assert out["a_attempts"].tolist() == [3]
+    assert counters.total == 3
+
+
+# --- shape --------------------------------------------------------------------------------------
+
+Colour = Literal["red", "green"]
+
+
+@pytest.mark.parametrize("fault", ["wrong_shape", "not_json"])
+def test_a_wrong_shape_is_asked_again_with_the_reason_and_every_attempt_counts(wire, fault):
+    with (
+        Server(faults=[fault, fault], answer='{"a":"red"}') as server,
+        model_at(wire, server.base_url, server.key) as model,
+    ):
+        out = ask(model, schema=Colour, retry=lp.Retry())
+        assert out["a"].tolist() == ["red"]
+        assert out["a_attempts"].tolist() == [3]
+        second, third = server.requests[1].body["messages"], server.requests[2].body["messages"]
+        assert [m["role"] for m in second] == ["user", "assistant", "user"]
+        assert "Answer again" in second[-1]["content"]
+        assert len(third) == 5
+        tokens = sum(sum(map(len, map(str, r.body["messages"]))) for r in server.requests)
+        assert tokens > 0
+        assert lp.last_job().stats.sent == 3
+
+
+@pytest.mark.parametrize("fault", ["wrong_shape", "not_json"])
+def test_a_wrong_shape_is_given_up_after_two_corrections(wire, fault):
+    out, counters = asked(wire, {fault: 1.0}, schema=Colour, retry=lp.Retry())
+    assert kind_of(out) == Kind.WRONG_SHAPE
+    assert out["a"].isna().all()
+    assert out["a_attempts"].tolist() == [3]
+    assert counters.total == 3
+
+
+def test_a_fenced_answer_is_read(wire):
+    with (
+        Server(faults=["fenced"], answer='{"a":"red"}') as server,
+        model_at(wire, server.base_url, server.key) as model,
+    ):
+        out = ask(model, schema=Colour)
+    assert out["a"].tolist() == ["red"]
+    assert out["a_attempts"].tolist() == [1]
+
+
+# --- endings that look right --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("finish", "kind"),
+    [
+        ("max_tokens", Kind.TRUNCATED),
+        ("MAX_TOKENS", Kind.TRUNCATED),
+        ("model_context_window_exceeded", Kind.TRUNCATED),
+        ("SAFETY", Kind.FILTERED),
+        ("recitation", Kind.FILTERED),
+        ("refusal", Kind.REFUSED),
+        ("function_call", Kind.TOOL_CALL),
+        ("error", Kind.BAD_REPLY),
+    ],
+)
+def test_other_words_for_a_bad_ending_are_known(wire, finish, kind):
+    out, _ = asked_raw(wire, http(completion("Looks fin", finish)))
+    assert kind_of(out) == kind
+    assert out["a"].isna().all()
+
+
+@pytest.mark.parametrize("finish", ["stop", None, "", "eos", "end_turn", "COMPLETE"])
+def test_a_good_ending_in_any_words_is_an_answer(wire, finish):
+    out, _ = asked_raw(wire, http(completion("fine", finish)))
+    assert out["a"].tolist() == ["fine"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b'"fine"',
+        b"{}",
+        b'{"choices":null}',
+        b'{"choices":{}}',
+        b'{"choices":[]}',
+        b'{"detail":"Not Found"}',
+        b'{"choices":[{"message":{"content":"\\ud800"},"finish_reason":"stop"}]}',
+        b"data: {}\n\n",
+        b"\xff\xfe{\x00}\x00",
+        b"[" * 5000,
+    ],
+)
+def test_a_200_that_is_no_completion_is_never_a_value(wire, body):
+    out, _ = asked_raw(wire, http(body))
+    assert kind_of(out) == Kind.BAD_REPLY
+    assert out["a"].isna().all()
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        None,
+        "fine",
+        {},
+        {"message": None},
+        {"message": "fine"},
+        {"message": {"content": 7}},
+        {"message": {"content": {"text": "fine"}}},
+        {"message": {"content": [{"text": {"value": "fine"}}]}},
+        {"message": {"content": ["fine"]}},
+        {"message": {"content": " \n"}},
+        {"text": "fine"},
+        {"delta": {"content": "fine"}},
+    ],
+)
+def test_a_choice_of_another_form_is_empty(wire, choice):
+    body = {"choices": [choice], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}
+    out, _ = asked_raw(wire, http(body))
+    assert kind_of(out) == Kind.EMPTY
+    assert out["a"].isna().all()
+
+
+def test_text_in_parts_is_put_together(wire):
+    parts = [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "fi"}, {"text": "ne"}]
+    out, _ = asked_raw(wire, http(completion(parts)))
+    assert out["a"].tolist() == ["fine"]
+
+
+# --- time ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", [Fault("trickle", interval_s=0.05), Fault("hang")])
+def test_one_attempt_never_takes_longer_than_the_timeout(wire, fault):
+    started = time.monotonic()
+    out, counters = asked(
+        wire, {fault: 1.0}, timeout=0.3, retry=lp.Retry(base_s=0.01, max_attempts=2)
+    )
+    elapsed_s = time.monotonic() - started
+    assert kind_of(out) == Kind.TIMEOUT
+    assert "0.3 s" in out["a_error"].iloc[0]
+    assert out["a_attempts"].tolist() == [2]
+    assert counters.total == 2
+    assert 0.6 <= elapsed_s < 3
+
+
+def test_a_timeout_ends_one_attempt_and_the_next_one_answers(wire):
+    out, _ = asked(wire, ["hang"], timeout=0.3)
+    assert out["a"].tolist() == ["fine"]
+
+
+# --- size ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("framing", ["by length", "in chunks", "compressed"])
+def test_a_huge_reply_is_refused_without_being_held(framing):
+    filling = b" " * 2**16
+    pieces = 4 * MAX_REPLY_BYTES // len(filling)
+    if framing == "by length":
+        head, body = f"content-length: {4 * MAX_REPLY_BYTES}\r\n\r\n", [filling] * pieces
+    elif framing == "in chunks":
+        head = "transfer-encoding: chunked\r\n\r\n"
+        body = [b"10000\r\n" + filling + b"\r\n"] * pieces
+    else:
+        packed = gzip.compress(b" " * (4 * MAX_REPLY_BYTES), 1)
+        head = f"content-encoding: gzip\r\ncontent-length: {len(packed)}\r\n\r\n"
+        body = [packed]
+    reply = b"HTTP/1.1 200 OK\r\n" + head.encode()
+
+    class Pouring(Raw):
+        def _serve(self, connection):
+            with contextlib.suppress(OSError), connection:
+                read_request(connection)
+                connection.sendall(reply)
+                for piece in body:
+                    connection.sendall(piece)
+
+    with Pouring(b"") as server, model_at("direct", server.base_url, KEY) as model:
+        tracemalloc.start()
+        try:
+            out = ask(model, retry=lp.Retry(max_attempts=1))
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert kind_of(out) == Kind.BAD_REPLY
+    assert "longer than 16 MiB" in out["a_error"].iloc[0]
+    assert peak < 2.5 * MAX_REPLY_BYTES
+
+
+def test_an_endless_head_is_no_reply(wire):
+    head = b"HTTP/1.1 200 OK\r\n" + b"x-filling: " + b"y" * 200_000 + b"\r\n\r\n"
+    out, _ = asked_raw(wire, head)
+    assert kind_of(out) == Kind.CONNECTION
+
+
+# --- where a row may go -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_reaches_no_other_origin(wire, status):
+    with Raw(http(completion())) as other:
+        to = f"location: http://localhost:{other.port}/v1/chat/completions\r\n"
+        out, server = asked_raw(wire, http(b"", status, to))
+        assert kind_of(out) == Kind.REDIRECT
+        assert len(server.requests) == 1
+        assert other.requests == []
+
+
+def test_a_redirect_within_the_origin_is_not_followed_either(wire):
+    out, counters = asked(wire, ["redirect"])
+    assert kind_of(out) == Kind.REDIRECT
+    assert counters.redirects_followed == 0
+
+
+def test_connections_are_reused(wire):
+    out, counters = asked(wire, None, rows=60, limits={"concurrency": 4})
+    assert out["a"].notna().all()
+    assert counters.connections <= 4
+
+
+def test_what_is_sent_is_the_same_over_every_wire():
+    bodies, keys = [], []
+    for wire in WIRES:
+        with (
+            Server(answer="fine") as server,
+            model_at(wire, server.base_url, server.key, temperature=0.5, max_tokens=9) as model,
+        ):
+            ask(model, system="Be brief.")
+            (sent,) = server.requests
+        bodies.append(sent.raw_body)
+        given = sent.headers.get("authorization") or f"Bearer {sent.headers['api-key']}"
+        keys.append(given == f"Bearer {server.key}")
+        assert sent.headers["content-type"] == "application/json"
+    assert [json.loads(body) for body in bodies] == [json.loads(bodies[0])] * 4
+    assert keys == [True] * 4
+
+
+def test_which_wire_is_taken(monkeypatch):
+    def taken(model):
+        return type(model.connect().wire)
+
+    kinds = {}
+    for wire in WIRES:
+        with model_at(wire, "http://127.0.0.1:9/v1", KEY) as model:
+            kinds[wire] = taken(model)
+    assert kinds == {
+        "direct": DirectWire,
+        "plain_client": DirectWire,
+        "http_client": ClientWire,
+        "azure": ClientWire,
+    }
+
+    async def renewed():
+        return KEY
+
+    client = openai.AsyncOpenAI(base_url="https://example.org/v1", api_key=renewed)
+    assert taken(lp.Model("openai/m", client=client)) is ClientWire
+
+    class Own(openai.AsyncOpenAI):
+        pass
+
+    assert taken(lp.Model("openai/m", client=Own(api_key=KEY))) is ClientWire
+
+
+def test_the_headers_and_query_of_a_plain_client_are_sent():
+    with Server(answer="fine") as server:
+        client = openai.AsyncOpenAI(
+            base_url=server.base_url,
+            api_key=server.key,
+            organization="org-1",
+            project="proj-1",
+            default_headers={"X-Team": "lions"},
+            default_query={"tenant": "a b"},
+        )
+        ask(lp.Model("openai/m", client=client))
+        (sent,) = server.requests
+    assert sent.headers["x-team"] == "lions"
+    assert sent.headers["openai-organization"] == "org-1"
+    assert sent.headers["openai-project"] == "proj-1"
+    assert sent.path == "/v1/chat/completions?tenant=a+b"
+
+
+def test_a_refused_connection_says_why(wire):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with model_at(wire, f"http://127.0.0.1:{port}/v1", KEY) as model:
+        out = ask(model)
+    assert kind_of(out) == Kind.CONNECTION
+    assert "refused" in out["a_error"].iloc[0]
+
+
+# --- proxies and certificates from the environment ----------------------------------------------
+
+
+class Proxy:
+    """A small HTTP proxy: plain requests are answered by `upstream`, CONNECT opens a tunnel to it."""
+
+    def __init__(self, upstream):
+        self._upstream = upstream
+        self.seen = []
+        self.heads = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._listener.close()
+
+    def _accept(self):
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, client):
+        with contextlib.suppress(OSError), client:
+            head, body = read_request(client)
+            method, target, _ = head.split(b"\r\n")[0].decode().split(" ")
+            self.seen.append((method, target))
+            self.heads.append(head)
+            with socket.create_connection(("127.0.0.1", self._upstream)) as up:
+                if method == "CONNECT":
+                    client.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
+                else:
+                    path = target.split("/", 3)[3]
+                    line = f"{method} /{path} HTTP/1.1".encode()
+                    rest = head.partition(b"\r\n")[2]
+                    up.sendall(line + b"\r\n" + rest + b"\r\n\r\n" + body)
+                back = threading.Thread(target=pump, args=(up, client), daemon=True)
+                back.start()
+                pump(client, up)
+                back.join(5)
+
+
+def pump(source, sink):
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+    with contextlib.suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
+def test_a_proxy_from_the_environment_is_used(monkeypatch, wire, variable):
+    with Server(answer="fine") as server, Proxy(urlsplit(server.base_url).port) as proxy:
+        monkeypatch.setenv(variable, proxy.url.replace("http://", "http://user:pass%20word@"))
+        base_url = "http://model.example/v1"  # nobody but the proxy knows this name
+        with model_at(wire, base_url, server.key, allow_http=True) as model:
+            out = ask(model)
+        assert out["a"].tolist() == ["fine"]
+        ((method, target),) = proxy.seen
+        assert (method, urlsplit(target).hostname) == ("POST", "model.example")
+        assert b"proxy-authorization: Basic dXNlcjpwYXNzIHdvcmQ=" in proxy.heads[0].replace(
+            b"Proxy-A", b"proxy-a"
+        )
+
+
+@pytest.mark.parametrize("no_proxy", ["127.0.0.1", "*", "127.0.0.0/8", "other.example, 127.0.0.1"])
+def test_no_proxy_goes_around_it(monkeypatch, wire, no_proxy):
+    with Server(answer="fine") as server, Proxy(urlsplit(server.base_url).port) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.setenv("NO_PROXY", no_proxy)
+        with model_at(wire, server.base_url, server.key) as model:
+            assert ask(model)["a"].tolist() == ["fine"]
+        assert proxy.seen == []
+
+
+def test_proxies_are_chosen_as_the_openai_client_chooses_them(monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "proxy.example:3128")
+    monkeypatch.setenv("ALL_PROXY", "http://all.example:1")
+    hosts = ("a.example", "x.a.example", "xa.example", "b.example", "127.0.0.1", "[::1]:8")
+    for no_proxy in (
+        "",
+        "a.example",
+        ".a.example",
+        "*.a.example",
+        "A.EXAMPLE",
+        "a.example:443",
+        "b.example:8443, 127.0.0.0/8",
+        "::1",
+        "[::1]",
+        "localhost",
+        "http://a.example",
+        "https://a.example",
+        "*",
+        "not/a/network, ,b.example",
+    ):
+        monkeypatch.setenv("NO_PROXY", no_proxy)
+        client = httpx2.AsyncClient()
+        for scheme in ("http", "https"):
+            for host in hosts:
+                url = f"{scheme}://{host}/v1"
+                transport = client._transport_for_url(httpx2.URL(url))
+                pool = getattr(transport, "_pool", None)
+                theirs = getattr(pool, "_proxy_url", None)
+                expected = None if theirs is None else bytes(theirs.host).decode()
+                ours = proxy_for(url)
+                chosen = None if ours is None else urlsplit(ours).hostname
+                assert chosen == expected, (no_proxy, url)
+
+
+def tls_contexts(tmp_path, monkeypatch):
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", "model.example").configure_cert(context)
+    path = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return context, str(path)
+
+
+def test_an_authority_of_the_environment_is_trusted(monkeypatch, wire, tmp_path):
+    context, authority = tls_contexts(tmp_path, monkeypatch)
+    monkeypatch.setenv("SSL_CERT_FILE", authority)
+    with (
+        Raw(http(completion()), tls=context) as server,
+        model_at(wire, server.base_url, KEY) as model,
+    ):
+        assert ask(model)["a"].tolist() == ["fine"]
+
+
+def test_a_certificate_of_nobody_is_refused_before_anything_is_sent(monkeypatch, wire, tmp_path):
+    context, _ = tls_contexts(tmp_path, monkeypatch)
+    with (
+        Raw(http(completion()), tls=context) as server,
+        model_at(wire, server.base_url, KEY) as model,
+    ):
+        out = ask(model)
+        assert server.requests == []
+    assert kind_of(out) == Kind.CONNECTION
+    assert "SSL_CERT_FILE" in out["a_error"].iloc[0]
+
+
+def test_tls_goes_through_a_proxy_in_a_tunnel(monkeypatch, wire, tmp_path):
+    context, authority = tls_contexts(tmp_path, monkeypatch)
+    monkeypatch.setenv("SSL_CERT_FILE", authority)
+    with Raw(http(completion()), tls=context) as server, Proxy(server.port) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        with model_at(wire, "https://model.example/v1", KEY) as model:
+            assert ask(model)["a"].tolist() == ["fine"]
+        assert proxy.seen == [("CONNECT", "model.example:443")]
+        assert KEY.encode() not in b"".join(proxy.heads)
+
+
+def test_the_embedded_model_is_never_asked_through_a_proxy(monkeypatch):
+    from lionproc.model import local
+
+    with Server(answer="fine") as server, Proxy(urlsplit(server.base_url).port) as proxy:
+        endpoint = local.Endpoint(server.base_url, server.key, "m", "weights-1", 1, 4)
+        monkeypatch.setattr(local, "start", lambda model: endpoint)
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        assert ask("local")["a"].tolist() == ["fine"]
+        assert proxy.seen == []
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "gopher://user:hunter2@127.0.0.1:9"])
+def test_a_proxy_that_cannot_be_used_is_an_error_that_names_it(monkeypatch, proxy):
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(ModelError, match="proxy") as caught:
+        lp.Model("openai/m", base_url="https://model.example/v1", api_key=KEY).connect()
+    assert "hunter2" not in str(caught.value)
+
+
+# --- the wire by itself -------------------------------------------------------------------------
+
+
+async def test_a_wire_that_was_closed_opens_again():
+    with Server(answer="fine") as server:
+        url = f"{server.base_url}/chat/completions"
+        headers = {"Authorization": f"Bearer {server.key}", "Content-Type": "application/json"}
+        direct = DirectWire(url, headers, 5.0)
+        body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "x"}]}).encode()
+        for _ in range(2):
+            reply = await direct.post(body)
+            assert reply.status == 200
+            assert reply.headers["Content-Type"] == reply.headers["content-type"]
+            await direct.close()
+        await asyncio.to_thread(server.wait_for, lambda counters: counters.open_connections == 0)
+
+
+async def test_cancelling_an_attempt_leaves_no_connection_behind():
+    with Server() as server:
+        server.hold()
+        direct = DirectWire(
+            f"{server.base_url}/chat/completions", {"Authorization": f"Bearer {server.key}"}, 5.0
+        )
+        task = asyncio.create_task(direct.post(b"{}"))
+        await asyncio.to_thread(server.wait_for, lambda counters: counters.in_flight == 1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.to_thread(server.wait_for, lambda counters: counters.open_connections == 0)
+        await direct.close()
+
+
+async def test_a_broken_connection_names_its_reason_and_no_address():
+    direct = DirectWire("http://no-such-host.invalid/v1", {}, 5.0)
+    with pytest.raises(CallError) as caught:
+        await direct.post(b"{}")
+    await direct.close()
+    assert caught.value.kind is Kind.CONNECTION
+    assert "no-such-host" not in str(caught.value)
