@@ -11,32 +11,90 @@ df.llm.process("Is this positive? {review}", into="positive", schema=bool, model
 ```
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
 from lionproc.engine.budget import Budget
 from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.limits import Limits
 from lionproc.engine.retry import Retry
 from lionproc.engine.stats import RunStats
+from lionproc.frame.accessor import limits_panel
 from lionproc.frame.accessor import register as _register
 from lionproc.frame.export import read_facts, read_parquet
 from lionproc.frame.job import Job, last_job
 from lionproc.model.defaults import configure
 from lionproc.model.model import Model
 
+if _TYPE_CHECKING:
+    from lionproc.service import types
+    from lionproc.service.batch import BatchProcessor
+    from lionproc.service.branch import Branch
+    from lionproc.service.form import Field, Form
+    from lionproc.service.pipeline import Pipeline
+    from lionproc.service.processing import ProcessingService
+    from lionproc.service.stage import ProcessingStage
+
 __version__ = "0.1.0"
 
 __all__ = [
+    "BatchProcessor",
+    "Branch",
     "Budget",
+    "Field",
+    "Form",
     "Job",
     "Limits",
     "Model",
+    "Pipeline",
+    "ProcessingService",
+    "ProcessingStage",
     "RateLimitedAPIExecutor",
     "Retry",
     "RunStats",
     "__version__",
     "configure",
     "last_job",
+    "limits_panel",
+    "load_ipython_extension",
     "read_facts",
     "read_parquet",
+    "types",
 ]
+
+_SERVICE = {
+    "BatchProcessor": "batch",
+    "Branch": "branch",
+    "Field": "form",
+    "Form": "form",
+    "Pipeline": "pipeline",
+    "ProcessingService": "processing",
+    "ProcessingStage": "stage",
+    "types": "types",
+}
+
+
+def __getattr__(name: str) -> _Any:
+    """The service layer is imported when it is first used."""
+    if name not in _SERVICE:
+        raise AttributeError(f"module 'lionproc' has no attribute {name!r}")
+    from importlib import import_module
+
+    module = import_module(f"lionproc.service.{_SERVICE[name]}")
+    found = module if name == "types" else getattr(module, name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def load_ipython_extension(ipython: _Any) -> None:
+    """`%load_ext lionproc`; see `lionproc.notebook.extension.load`."""
+    from lionproc.notebook.extension import load
+
+    load(ipython)
+
 
 _register()

@@ -3,8 +3,7 @@
 Three teachers, each with its own class:
 
 * `Headers`: limits and what is left of them, as rate-limit headers say it.
-* `Storms`: a pace found from 429s. Between two storms a server admits exactly what its limit
-  refills, whatever kind of window it keeps, so that count over that time is its true rate.
+* `Storms`: a pace found from 429s.
 * `Saturation`: how many requests in flight a server without a limit takes well. Latency above
   the unloaded one raises the suspicion, throughput judges: fewer in flight are kept only if as
   much comes back as before.
@@ -13,11 +12,16 @@ Three teachers, each with its own class:
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
 LANES = REQUESTS, TOKENS, INPUT, OUTPUT = ("requests", "tokens", "input", "output")
+
+
+MAX_HOLD_S = 600.0  # longer than any limit by the minute can mean
+FORGOTTEN = 4.0  # a pace grown to so many times the old one is no bound any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,98 +90,158 @@ class Headers:
 class Storms:
     """Finds the pace from 429s.
 
-    A storm is one 429 of a request that left after the last cut; the other requests that were
-    already under way do not cut again. A storm after many successes only slows down for some
-    seconds. A storm soon after another means that the pace is above the server's, and what it
-    admitted between them is measured and kept to, three per cent below, growing slowly.
+    A storm is one 429 of a request that left after the last cut; those already under way do not
+    cut again. What a storm means shows in the replies around it:
+
+    * Many of the last replies are 429s: the pace is far above the server's limit. Between two
+      storms the server admits no more than its limit, so the limit lies between that rate and
+      the pace, and the next pace is their geometric mean.
+    * Few are: the pace has just passed the limit. It is cut by a tenth and comes back along a
+      cubic curve that is flat where the storm was, as TCP CUBIC does (RFC 9438), so most of the
+      time is spent just below the limit.
+    * Few are, again and again although the pace was cut: these 429s have nothing to do with
+      the pace, and cutting it further would only cost time.
+    * Nothing came through since the last storm: nothing can be learned, one request at a time
+      asks whether the server is open again.
     """
 
-    FEW = 20  # successes between two storms that make a real limit unlikely
-    BELOW = 0.97
+    WINDOW = 10  # replies that are looked at
+    MANY = 4  # 429s among them
+    CUT = 0.9
+    ENOUGH = 5  # successes that make a count over their time a rate
+    PLATEAU_S = 12.0  # from a cut back to where it was made
+    SEARCH = 1.08  # growth a second, while the limit is only known to lie above
+    FUTILE = 5  # cuts in a row that changed nothing
+    SOON_S = 5.0  # a storm this long after the last one is another story
+    IMMUNE_S = 30.0
 
     def __init__(self) -> None:
         self.epoch = 0
-        self.hold_until = 0.0
         self.count = 0
-        self.limit_known = False
-        self._ok_since_storm = 0
-        self._ok_in_series = 0
-        self._series_from: float | None = None
-        self._storm_at = -math.inf
+        self.hold_until = 0.0
+        self.probing = False
+        self._replies: deque[bool] = deque(maxlen=self.WINDOW)
+        self._ok = 0  # since the last storm
+        self._late_ok = self._late_bad = 0  # replies to requests from before it
         self._barren = 0
-        self._cap: float | None = None
-        self._cap_at = 0.0
-        self._measured = False
+        self._storm_at: float | None = None
+        self._held_s = 0.0
+        self._sent_per_s = self._admitted_per_s = 0.0  # between the last two storms
+        self._halved = False
+        self._top: float | None = None
+        self._floor = 0.0
+        self._cut_at = 0.0
+        self._searching = False
+        self._futile = 0
+        self._patience = self.FUTILE
+        self._immune_until = -math.inf
 
-    def succeeded(self) -> None:
-        """A reply came that was not a 429."""
-        self._ok_since_storm += 1
-        self._ok_in_series += 1
+    def succeeded(self, epoch: int) -> None:
+        """A reply came that was not a 429; `epoch` is from when its request left."""
+        self._replies.append(True)
+        if epoch != self.epoch:
+            self._late_ok += 1
+        self._ok += 1
+        self._barren = 0
+        self.probing = False
 
     def throttled(
         self, now: float, epoch: int, retry_after_s: float | None, rate: float, jitter: float
     ) -> bool:
-        """A 429 came; returns True if it cut the pace.
+        """A 429 came; returns True if it began a storm.
 
         Args:
             now: Seconds of the loop's clock.
             epoch: `epoch` when its request left.
             retry_after_s: Seconds the server asks for.
-            rate: Requests per second that left lately, or are allowed to.
+            rate: Requests per second that are allowed now, or left lately.
             jitter: A random number from 0 to 1, so that many clients do not wake together.
         """
+        self._replies.append(False)
         if retry_after_s is not None:
-            asked = min(retry_after_s, 600.0)
-            self.hold_until = max(self.hold_until, now + asked + 0.02 + 0.05 * jitter * asked)
+            asked = min(retry_after_s, MAX_HOLD_S)
+            self.hold_until = max(self.hold_until, now + asked * (1 + 0.05 * jitter) + 0.02)
         if epoch != self.epoch:
+            self._late_bad += 1
+            if self._late_bad >= self.MANY and self._late_bad > self._late_ok:
+                self._halve(now)
             return False
         self.epoch += 1
         self.count += 1
-        self._barren = self._barren + 1 if self._ok_since_storm == 0 else 0
+        self._begin(now, rate)
         if retry_after_s is None:
-            wait = min(0.5 * 2**self._barren, 30.0)
+            wait = min((0.5 if self._halved else 0.25) * 2**self._barren, 30.0)
             self.hold_until = max(self.hold_until, now + wait * (0.5 + 0.5 * jitter))
-        many = self._ok_since_storm >= self.FEW
-        if many and not self._measured:
-            self._slow_down(now, 0.75 * rate)
-        else:
-            if many or self._series_from is None or now - self._series_from > 60:
-                self._series_from = self._storm_at if math.isfinite(self._storm_at) else None
-                self._ok_in_series = self._ok_since_storm
-            self._measure(now, rate)
-        self._storm_at = now
-        self._ok_since_storm = 0
-        if self._series_from is None:
-            self._series_from, self._ok_in_series = now, 0
+        self._held_s = max(self.hold_until - now, 0.0)
         return True
 
-    def _slow_down(self, now: float, cap: float) -> None:
-        self._cap, self._cap_at, self._measured = max(cap, 0.1), now, False
-        self._series_from, self._ok_in_series = now, 0
-
-    def _measure(self, now: float, rate: float) -> None:
-        if self._series_from is None:
-            self._slow_down(now, 0.5 * rate)
+    def _begin(self, now: float, rate: float) -> None:
+        first = self._storm_at is None
+        elapsed = max(now - (self._storm_at or 0.0), 0.05)
+        active = max(elapsed - self._held_s, 0.05)
+        ok, self._ok = self._ok, 0
+        self._storm_at = now
+        self._late_ok = self._late_bad = 0
+        self._halved = False
+        if ok == 0 and not first:
+            self._barren += 1
+            self.probing = True
             return
-        admitted = self._ok_in_series / max(now - self._series_from, 0.05)
-        self._cap = max(self.BELOW * min(admitted, rate), 0.05)
-        self._cap_at, self._measured = now, self._ok_in_series > 0
+        self._sent_per_s = rate if first else min(rate, (ok + 1) / active)
+        self._admitted_per_s = 0.25 * rate if first else min(ok / elapsed, self._sent_per_s)
+        if self._replies.count(False) >= self.MANY:
+            self._halve(now)
+        elif now >= self._immune_until:
+            self._trim(now, ok, active, elapsed)
+
+    def _halve(self, now: float) -> None:
+        """The limit lies far below, somewhere between what was admitted and what was sent."""
+        if self._halved:
+            return
+        self._halved = True
+        low = max(self._admitted_per_s, 0.02 * self._sent_per_s, 0.02)
+        self._top, self._cut_at = math.sqrt(self._sent_per_s * low), now
+        self._searching = True
+        self._futile = 0
+        if now < self._immune_until:  # it was the pace after all
+            self._immune_until = -math.inf
+            self._patience *= 2
+
+    def _trim(self, now: float, ok: int, active: float, elapsed: float) -> None:
+        """The limit has just been passed, or this has nothing to do with the pace."""
+        rate = self._sent_per_s
+        regrown = self._top is None or rate >= 0.97 * self._top
+        if regrown or active > self.SOON_S:
+            self._futile = 0
+        elif ok >= 2 * self.ENOUGH:
+            self._futile += 1
+        if self._futile >= self._patience:
+            self._top = None
+            self._futile = 0
+            self._immune_until = now + self.IMMUNE_S
+            return
+        if not regrown and ok >= self.ENOUGH and active > 0.7 * elapsed:
+            rate = min(rate, ok / elapsed / self.CUT)
+        self._top, self._floor, self._cut_at = rate, self.CUT * rate, now
+        self._searching = False
 
     def pace(self, now: float) -> float | None:
         """Requests per second that the server has shown to take, None if it never refused."""
-        if self._cap is None:
+        if self._top is None:
             return None
-        since = max(now - max(self._cap_at, self.hold_until), 0.0)
-        if self._measured:
-            grown = 1 + 0.001 * since + (since / 120) ** 3
-        elif self.limit_known:
-            grown = 1 + since / 30
+        # Time that everybody waited is no sign of health.
+        healthy_s = max(now - max(self._cut_at, self.hold_until), 0.0)
+        since = healthy_s / self.PLATEAU_S - 1.0
+        if self._searching:
+            pace = self._top * math.pow(self.SEARCH, healthy_s)
         else:
-            grown = 1.5**since
-        if grown > 8:
-            self._cap = None
+            pace = self._top + (self._top - self._floor) * since**3
+        if since > 0 and not self._searching:
+            pace += 0.02 * self._top * since
+        if pace > FORGOTTEN * self._top:
+            self._top = None
             return None
-        return self._cap * grown
+        return pace
 
 
 class Saturation:

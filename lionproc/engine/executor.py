@@ -41,10 +41,10 @@ BREAKING = frozenset(
 class Tally:
     """What an executor has done so far. Written on the engine's loop, copied by readers."""
 
-    __slots__ = ("completion_tokens", "errors", "estimate_off", "estimated", "prompt_tokens", "retried", "sent", "throttled")  # fmt: skip
+    __slots__ = ("back", "completion_tokens", "errors", "estimate_off", "estimated", "prompt_tokens", "retried", "sent", "throttled")  # fmt: skip
 
     def __init__(self) -> None:
-        self.sent = self.retried = self.throttled = 0
+        self.sent = self.back = self.retried = self.throttled = 0
         self.prompt_tokens = self.completion_tokens = 0
         self.estimated = 0
         self.estimate_off = 0.0
@@ -503,7 +503,10 @@ class RateLimitedAPIExecutor:
             self._sending.add(task)
             started = time.perf_counter()
             try:
-                reply = await event.call.send()
+                try:
+                    reply = await event.call.send()
+                finally:
+                    self.tally.back += 1
             except BaseException as fault:
                 self._limiter.failed(leave)
                 if not isinstance(fault, Exception):
@@ -556,7 +559,13 @@ class RateLimitedAPIExecutor:
             except CallError as error:
                 self._finish(event, error)
                 return None
-            if self._resumed.is_set() and not event.done and not self._stopping:
+            if (
+                self._resumed.is_set()
+                and not event.done
+                and not self._stopping
+                # Others may have left while this one waited.
+                and (self._may_send is None or self._may_send())
+            ):
                 return leave
             self._limiter.cancel(leave)
             if self._stopping:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import concurrent.futures
-import contextlib
 import logging
+import os
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -23,12 +24,14 @@ from lionproc.engine.limiter import Limiter, Tokens
 from lionproc.engine.limits import Limits
 from lionproc.engine.request import Event
 from lionproc.engine.retry import Retry
-from lionproc.engine.stats import RunStats, State
+from lionproc.engine.stats import LimitUse, RunStats, State
 from lionproc.errors import ConfigurationError, Kind, RunError
 
 log = logging.getLogger("lionproc.engine")
 TICK_S = 0.2  # how often watchers look
 GRACE_S = 0.8  # what is in flight gets when a person interrupts
+FAULT_GRACE_S = 10.0  # and when the run fails
+_running: set[Run] = set()
 
 
 class Price(Protocol):
@@ -98,6 +101,7 @@ class Run(ABC):
         self._lock = threading.Lock()
         self._late_pause = False
         self._halting: asyncio.Future[None] | None = None
+        self._use = LimitUse()
 
     # -- what a subclass does ---------------------------------------------------------------
 
@@ -128,7 +132,10 @@ class Run(ABC):
         with self._lock:
             if self._future is None:
                 self._started_at = time.monotonic()
+                _running.add(self)
                 self._future = engine_loop.submit(self._main())
+                atexit.unregister(_end_all)  # last registered is first called: before the loop ends
+                atexit.register(_end_all)
 
     async def _main(self) -> None:
         ticker = asyncio.create_task(self._tick())
@@ -148,9 +155,11 @@ class Run(ABC):
         try:
             await self._open()
             if self._stop_grace_s is None:
-                self._feeding = asyncio.create_task(self._feed(executor))
-                with contextlib.suppress(asyncio.CancelledError):
-                    await self._feeding
+                feeding = self._feeding = asyncio.create_task(self._feed(executor))
+                # Unlike awaiting it, this tells a run that stops feeding from one that is killed.
+                await asyncio.wait((feeding,))
+                if not feeding.cancelled():
+                    feeding.result()
                 if self._stop_grace_s is None:
                     await executor.forward()
         except asyncio.CancelledError:
@@ -160,10 +169,16 @@ class Run(ABC):
             fault = error
             raise
         finally:
-            await executor.halt(self._stop_grace_s or 0.0)
+            if self._feeding is not None:
+                self._feeding.cancel()
+            grace_s = self._stop_grace_s
+            if grace_s is None:  # all is back, unless a fault ended it half way
+                grace_s = 0.0 if fault is None else FAULT_GRACE_S
+            await executor.halt(grace_s)
             await self._end(executor, fault)
             ticker.cancel()
             self._tell_the_end()
+            _running.discard(self)
 
     async def _end(self, executor: RateLimitedAPIExecutor, fault: BaseException | None) -> None:
         if fault is not None or executor.fatal is not None:
@@ -175,15 +190,17 @@ class Run(ABC):
         try:
             await self._close()
         finally:
-            await asyncio.to_thread(self._journal.close)
+            await _in_thread(self._journal.close)
             self._ended_at = time.monotonic()
 
     def _may_send(self) -> bool:
         executor, budget = self._executor, self._budget
         if executor is None or budget is None:
             return True
+        if self._budget_reached:
+            return False
         tally = executor.tally
-        under_way = executor.in_flight
+        under_way = tally.sent - tally.back
         mean_in = tally.prompt_tokens / tally.estimated if tally.estimated else 0.0
         mean_out = tally.completion_tokens / tally.estimated if tally.estimated else 0.0
         tokens = Tokens(
@@ -195,9 +212,12 @@ class Run(ABC):
         return not self._budget_reached
 
     async def _tick(self) -> None:
+        before = self.stats
         while True:
             await asyncio.sleep(TICK_S)
             stats = self.stats
+            self._use.add(before, stats)
+            before = stats
             for watcher in self._watchers:
                 _safely(watcher.update, stats)
 
@@ -322,6 +342,7 @@ class Run(ABC):
             requests_limit=limiter.effective(REQUESTS),
             tokens_limit=limiter.effective(TOKENS),
             pace=pace,
+            limit_used=self._use.share,
             concurrency=limiter.concurrency,
             holding_s=limiter.holding_s(),
             note=self._note(executor),
@@ -359,6 +380,33 @@ class Run(ABC):
     def budget_reached(self) -> str:
         """Which budget stopped the run, in words."""
         return self._budget_reached
+
+
+async def _in_thread(work: Callable[[], None]) -> None:
+    try:
+        done = asyncio.get_running_loop().run_in_executor(None, work)
+    except RuntimeError:  # the interpreter ends and starts no more threads
+        work()
+    else:
+        await done
+
+
+def _end_all() -> None:
+    """At exit: what is in flight may still come back and is kept."""
+    runs = list(_running)
+    for run in runs:
+        run.stop(GRACE_S)
+    for run in runs:
+        run.wait(GRACE_S + 1.0)
+
+
+def _forget() -> None:
+    """In a forked child: the runs stayed with the parent."""
+    _running.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 def _safely(tell: Callable[[RunStats], None], stats: RunStats) -> None:

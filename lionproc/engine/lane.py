@@ -147,20 +147,6 @@ class Lane:
             capacity = max(1.0, burst)
         self._pacer = AsyncLimiter(capacity, capacity / per_second)
 
-    def slow_to(self, per_second: float | None, burst_s: float) -> None:
-        """Pace below the limit, without a word about what already left. None: as the limit is."""
-        from aiolimiter import AsyncLimiter
-
-        limit = None if self.limit is None else self.limit / MINUTE_S
-        if per_second is None or (limit is not None and limit <= per_second):
-            per_second = limit
-        if per_second is None:
-            self._pacer = None
-            return
-        capacity = max(1.0, per_second * min(burst_s, 1.0) / 4)
-        fresh = AsyncLimiter(capacity, capacity / per_second)
-        self._pacer = fresh
-
     def wait_s(self, now: float, amount: float) -> float:
         """Seconds for which the ledgers hold this amount back."""
         if self.limit is None:

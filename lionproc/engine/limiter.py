@@ -32,9 +32,10 @@ from lionproc.errors import CallError, Kind
 
 # With no limit known a run starts at this many requests a second and doubles every half second,
 # so that the first 429 meets a handful of requests and not a full house.
-RAMP_PER_S = 32.0
+RAMP_PER_S = 20.0
 RAMP_S = 4.0
 CHECK_S = 0.25  # how often a moving pace is looked at
+LATE_S = 0.02  # what an even pace makes up for timers that come late
 SLOT_CHECK_S = 5.0  # a freed slot wakes the gate; this only bounds what a fault could cost
 Amounts: TypeAlias = tuple[float, float, float, float]  # one for each of LANES
 
@@ -91,6 +92,7 @@ class Limiter:
         self._stale = True
         self._checked_at = -math.inf
         self._paced: float | None = None
+        self._due_at = -math.inf
         self._started_at: float | None = None
         self.in_flight = 0
         self.peak_in_flight = 0
@@ -146,10 +148,13 @@ class Limiter:
     @property
     def concurrency(self) -> int:
         """How many requests may be in flight now."""
+        limits = self._limits
+        if not limits.adapt:
+            return limits.concurrency
+        if self.storms.probing:
+            return 1
         cap = self.saturation.cap
-        if cap is None or not self._limits.adapt:
-            return self._limits.concurrency
-        return min(cap, self._limits.concurrency)
+        return limits.concurrency if cap is None else min(cap, limits.concurrency)
 
     def effective(self, lane: str) -> float | None:
         """The limit per minute that a lane keeps now: the person's or, lower, the provider's."""
@@ -175,21 +180,12 @@ class Limiter:
             for name, lane in self._lanes.items():
                 lane.set(self.effective(name), burst_s, now)
             self._list_active()
-            self.storms.limit_known = self._lanes[REQUESTS].limit is not None
         if not adapt:
             return
         pace = self.storms.pace(now)
         if pace is None and not any(lane.limit for lane in self._lanes.values()):
             pace = self._ramp(now)
-        before = self._paced
-        if pace is None or before is None:
-            moved = pace is not before
-        else:
-            moved = abs(pace - before) > 0.01 * before
-        if moved:
-            self._paced = pace
-            self._lanes[REQUESTS].slow_to(pace, self._limits.burst_seconds)
-            self._list_active()
+        self._paced = pace
 
     def _list_active(self) -> None:
         self._active = tuple(lane for lane in self._lanes.values() if not lane.free)
@@ -274,6 +270,11 @@ class Limiter:
         if hold > 0:
             self.waiting_for = "the server, which asked to wait"
             return hold
+        if self._paced is not None:
+            early = self._due_at - LATE_S - now
+            if early > 0:
+                self.waiting_for = "its turn at the pace that the server takes"
+                return early
         wait = 0.0
         for lane in self._active:
             wait = max(wait, lane.wait_s(now, amounts[lane.place]))
@@ -317,6 +318,9 @@ class Limiter:
         for lane in self._active:
             lane.take(now, amounts[lane.place])
         self.headers.departed(amounts)
+        if self._paced is not None:
+            # Evenly spaced: after a 429 the server has nothing in store for a burst.
+            self._due_at = max(self._due_at, now) + 1.0 / self._paced
         self.in_flight += 1
         slots = self.concurrency
         full = slots if self.in_flight >= slots else None
@@ -347,7 +351,7 @@ class Limiter:
         self._free(leave)
         if used is not None:
             self._correct(leave, used)
-        self.storms.succeeded()
+        self.storms.succeeded(leave.epoch)
         if self._loop is not None:
             now = self._loop.time()
             latency_s = now - leave.at if seconds is None else seconds

@@ -41,6 +41,9 @@ def get() -> asyncio.AbstractEventLoop:
             _thread = threading.Thread(target=run, name="lionproc", daemon=True)
             _thread.start()
             ready.wait()
+            # Called before what was registered earlier: the loop ends before the journals close.
+            atexit.unregister(_stop)
+            atexit.register(_stop)
         return _loop
 
 
@@ -115,6 +118,5 @@ def _forget() -> None:
     _lock = threading.Lock()
 
 
-atexit.register(_stop)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)

@@ -41,6 +41,9 @@ class RunStats:
         tokens_limit: The tokens per minute that are allowed now, None for no limit.
         pace: Requests per minute that the server has shown to take, where that is less than
             the limits; None otherwise.
+        limit_used: The share of what the limits allowed that left while there was work, 0.98
+            for 98 %; of the limit that bound most. None where there was no limit, or no time
+            to judge it.
         concurrency: How many requests may be in flight now.
         holding_s: Seconds for which everybody waits because the server asked for it.
         note: One line about anything a person should know ("server asked to wait 12 s").
@@ -68,6 +71,7 @@ class RunStats:
     requests_limit: float | None = None
     tokens_limit: float | None = None
     pace: float | None = None
+    limit_used: float | None = None
     concurrency: int = 0
     holding_s: float = 0.0
     note: str = ""
@@ -95,3 +99,37 @@ class RunStats:
         if self.left == 0:
             return 0.0
         return self.left * self.elapsed_s / bought if bought > 0 and self.elapsed_s > 0 else None
+
+
+class LimitUse:
+    """How much of what the limits allowed a run has used, while it had work for them."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._allowed = [0.0, 0.0]  # requests, tokens
+        self._used = [0.0, 0.0]
+
+    def add(self, before: RunStats, now: RunStats) -> None:
+        """Count the time between two snapshots, if requests were waiting all along."""
+        if not (before.state == now.state == "running" and before.queued and now.queued):
+            return
+        seconds = now.elapsed_s - before.elapsed_s
+        self._seconds += seconds
+        rates = (
+            (before.requests_limit, now.sent - before.sent),
+            (before.tokens_limit, now.tokens - before.tokens),
+        )
+        for lane, (limit, used) in enumerate(rates):
+            if limit is not None:
+                self._allowed[lane] += limit * seconds / 60
+                self._used[lane] += used
+
+    @property
+    def share(self) -> float | None:
+        """The share used of the limit that bound most, at most 1.0; None before a second."""
+        if self._seconds < 1.0:
+            return None
+        shares = [
+            used / allowed for used, allowed in zip(self._used, self._allowed, strict=True) if allowed
+        ]
+        return min(max(shares), 1.0) if shares else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 from pandas.api.extensions import register_dataframe_accessor, register_series_accessor
@@ -14,9 +14,13 @@ from lionproc.engine.limits import Limits
 from lionproc.engine.retry import Retry
 from lionproc.errors import LionprocWarning
 from lionproc.frame import results
-from lionproc.frame.job import Job, launch, wait_for
+from lionproc.frame.job import Job, launch, prepare, wait_for
 from lionproc.frame.plan import FROM_SCHEMA, Plan, PromptLike, plan
+from lionproc.model.defaults import default_model
 from lionproc.model.model import Model
+
+if TYPE_CHECKING:
+    from lionproc.notebook.limits_panel import LimitsPanel
 
 VALUE = "value"
 
@@ -109,7 +113,7 @@ class FrameAccessor:
             )
             ```
         """
-        return wait_for(launch(self._plan(**_arguments(locals()))))
+        return wait_for(prepare(self._plan(**_arguments(locals()))))
 
     def start(
         self, prompt: PromptLike, into: Any = FROM_SCHEMA, schema: Any = str, **more: Any
@@ -149,6 +153,67 @@ class FrameAccessor:
         """
         return await self.start(prompt, into, schema, **more)
 
+    def pipeline(
+        self,
+        stages: Sequence[Any],
+        *,
+        model: Model | str | None = None,
+        limits: Limits | Mapping[str, Any] | None = None,
+        journal: Any = None,
+        errors: Literal["coerce", "raise"] = "coerce",
+        overwrite: bool = False,
+        details: bool = False,
+        progress: bool | None = None,
+    ) -> pd.DataFrame:
+        """Send every row through stages that work at the same time, and add all their columns.
+
+        A stage's prompt may show columns of the frame and answers of the stages before it. Rows
+        stream; one that fails at a stage stops there and is NA from then on. What is in the
+        journal is not asked again.
+
+        Args:
+            stages: `lp.ProcessingStage`s, or dicts of their fields. The name of a stage is that
+                of its column, or the prefix of its columns where its schema has fields.
+            model: Who answers where a stage names no model; None for the session's.
+            limits: As for `process`: for everything that goes to that endpoint and key.
+                A stage's own is its `rate_limit`.
+            journal: As for `process`.
+            errors: As for `process`.
+            overwrite: As for `process`.
+            details: Add a column `pipeline_error` that says which stage stopped a row, and why.
+            progress: False shows nothing.
+
+        Returns:
+            A new frame: the input's rows, order and index, the new columns at the end.
+
+        Raises:
+            ConfigurationError: An argument cannot work; nothing was sent.
+            RunError: The server refuses the key, is down, or the journal cannot be written.
+            RowsFailedError: Rows failed and `errors="raise"`.
+
+        Example:
+            ```python
+            df.llm.pipeline([
+                {"name": "topic", "prompt": "What is this about? {review}"},
+                {"name": "mood", "prompt": "How does it feel about {topic}? {review}",
+                 "schema": Literal["good", "bad"], "rate_limit": 300},
+            ])
+            ```
+        """
+        from lionproc.frame.staged import run
+
+        return run(
+            self._frame,
+            stages,
+            model=model,
+            limits=limits,
+            journal=journal,
+            errors=errors,
+            overwrite=overwrite,
+            details=details,
+            progress=progress,
+        )
+
     def errors(self) -> pd.DataFrame:
         """The rows of the run that made this frame which have no answer.
 
@@ -167,6 +232,20 @@ class FrameAccessor:
             ConfigurationError: This frame was not made by a run of this session.
         """
         return results.job_of(self._frame).report()
+
+    def limits(self, model: Model | str | None = None) -> LimitsPanel:
+        """The live limits that all runs to a model share; in a notebook, sliders for them.
+
+        Args:
+            model: As for `process`.
+
+        Returns:
+            What shows the panel as the last line of a cell; its `limits` can be assigned to.
+
+        Raises:
+            ModelError: There is no such model, or no key for it.
+        """
+        return limits_panel(model)
 
     def _plan(self, **arguments: Any) -> Plan:
         return plan(self._frame, **{**_DEFAULTS, **_known(arguments)})
@@ -200,18 +279,17 @@ class SeriesAccessor:
             df["review"].llm.process("Summarise in five words: {value}")
             ```
         """
-        job = self._start(prompt, into, schema, **more)
-        out = wait_for(job)
-        return self._unwrapped(out, into, job)
+        job = self._prepare(prompt, into, schema, **more)
+        return self._unwrapped(wait_for(job), into, job)
 
     async def aprocess(
         self, prompt: PromptLike, into: Hashable | None = None, schema: Any = str, **more: Any
     ) -> pd.Series[Any] | pd.DataFrame:
         """`process`, awaited in a running event loop."""
-        job = self._start(prompt, into, schema, **more)
+        job = self._prepare(prompt, into, schema, **more)
         return self._unwrapped(await job, into, job)
 
-    def _start(self, prompt: PromptLike, into: Hashable | None, schema: Any, **more: Any) -> Job:
+    def _prepare(self, prompt: PromptLike, into: Hashable | None, schema: Any, **more: Any) -> Job:
         if "columns" in more:
             from lionproc.errors import ConfigurationError
 
@@ -219,7 +297,7 @@ class SeriesAccessor:
         frame = self._series.to_frame(name=VALUE)
         known = _known({"prompt": prompt, "schema": schema, **more})
         given = {**_DEFAULTS, **known, "into": self._name(into), "each": True}
-        return launch(plan(frame, **given))
+        return prepare(plan(frame, **given))
 
     def _name(self, into: Hashable | None) -> Any:
         return FROM_SCHEMA if into is None else into
@@ -241,6 +319,32 @@ class SeriesAccessor:
     def report(self) -> results.Report:
         """As `df.llm.report`."""
         return results.job_of(self._series).report()
+
+
+def limits_panel(model: Model | str | None = None) -> LimitsPanel:
+    """The live limits that all runs to a model share; in a notebook, sliders for them.
+
+    Args:
+        model: An `lp.Model`, or "provider/model". None for the session's.
+
+    Returns:
+        What shows the panel as the last line of a cell; its `limits` can be assigned to.
+
+    Raises:
+        ModelError: There is no such model, or no key for it.
+
+    Example:
+        ```python
+        panel = lp.limits_panel("openai/gpt-4o-mini")
+        panel.limits.requests_per_minute = 300
+        ```
+    """
+    from lionproc.notebook.limits_panel import LimitsPanel
+
+    chosen = default_model(model)
+    connection = chosen.connect()
+    limiter = connection.limiter if chosen.executor is None else chosen.executor.limiter
+    return LimitsPanel(limiter, f"{connection.provider.name}/{connection.model}")
 
 
 _DEFAULTS: dict[str, Any] = {

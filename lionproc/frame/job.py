@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import threading
 from array import array
@@ -55,7 +56,7 @@ class Job(Run):
         ```
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, before: Job | None = None) -> None:
         self._plan = plan
         options = plan.options
         connection = plan.model.connect()
@@ -66,18 +67,22 @@ class Job(Run):
         limiter = connection.limiter
         if plan.model.executor is not None:
             limiter = plan.model.executor.limiter
+        journal = Journal.open(":memory:" if options.journal is False else options.journal)
+        try:
+            super().__init__(
+                rows=plan.total,
+                limiter=limiter,
+                journal=journal,
+                retry=options.retry,
+                budget=options.budget,
+                price=connection.price,
+                since=0 if options.resume else journal.mark(),
+            )
+        except BaseException:
+            journal.close()
+            raise
         if options.limits is not None:
             limiter.limits = options.limits
-        journal = Journal.open(":memory:" if options.journal is False else options.journal)
-        super().__init__(
-            rows=plan.total,
-            limiter=limiter,
-            journal=journal,
-            retry=options.retry,
-            budget=options.budget,
-            price=connection.price,
-            since=0 if options.resume else journal.mark(),
-        )
         size = plan.total
         self._values: list[Any] = [MISSING] * size
         self._status = bytearray(size)
@@ -86,6 +91,8 @@ class Job(Run):
         self._tokens = array("L", bytes(array("L").itemsize * size)) if options.details else None
         self._seconds = array("f", bytes(4 * size)) if options.details else None
         self._chunk_left = self._chunks()
+        if before is not None:
+            self._take_over(before)
         self._writing: set[asyncio.Task[None]] = set()
         self._save_error: LionprocError | None = None
         self._warned = False
@@ -103,6 +110,31 @@ class Job(Run):
             for start in range(0, self._plan.rows, size)
         ]
 
+    def _take_over(self, before: Job) -> None:
+        """Begin with what another job of this plan has; only the rest is asked."""
+        for position, status in enumerate(before._status):
+            if status in {ANSWERED, CACHED}:
+                self._values[position] = before._values[position]
+                self._status[position] = CACHED
+                self._cached += 1
+            elif status == SKIPPED:
+                self._status[position] = SKIPPED
+                self._skipped += 1
+            else:
+                continue
+            if self._chunk_left:
+                self._chunk_left[self._chunk_of(position)] -= 1
+        for mine, theirs in (
+            (self._attempts, before._attempts),
+            (self._tokens, before._tokens),
+            (self._seconds, before._seconds),
+        ):
+            if mine is not None and theirs is not None:
+                mine[:] = theirs
+
+    def _chunk_of(self, position: int) -> int:
+        return position % self._plan.rows // self._plan.options.chunk_size
+
     # -- the run ----------------------------------------------------------------------------
 
     async def _open(self) -> None:
@@ -111,9 +143,13 @@ class Job(Run):
     async def _feed(self, executor: RateLimitedAPIExecutor) -> None:
         plan, recipe = self._plan, self._recipe
         for start, stop in plan.batches():
+            if executor.fatal is not None:
+                return
             made = await asyncio.to_thread(plan.calls, recipe, start, stop)
             fresh: list[tuple[int, ModelCall]] = []
             for position, call in made:
+                if self._status[position] != WAITING:
+                    continue
                 if isinstance(call, Missing):
                     self._skip(position)
                 elif isinstance(call, CallError):
@@ -207,7 +243,7 @@ class Job(Run):
     def _settled(self, position: int) -> None:
         if not self._chunk_left:
             return
-        chunk = position % self._plan.rows // self._plan.options.chunk_size
+        chunk = self._chunk_of(position)
         self._chunk_left[chunk] -= 1
         if self._chunk_left[chunk] == 0:
             task = asyncio.create_task(self._write_part(chunk))
@@ -340,9 +376,12 @@ class Job(Run):
                 RowsFailedWarning,
             )
         if self._budget_reached:
+            unsaved = ""
+            if self._plan.options.save is not None and not self._chunk_left:
+                unsaved = " Nothing was saved: lp.last_job().save(path) writes what there is."
             warn(
                 f"The budget of {self._budget_reached} was reached, so {left:,} rows were not "
-                "sent. Running again with a larger budget= goes on from here.",
+                f"sent. Running again with a larger budget= goes on from here.{unsaved}",
                 BudgetWarning,
             )
 
@@ -354,23 +393,59 @@ class Job(Run):
 
         Returns:
             One row for each: position, index label, output column, kind, message, attempts.
-            Rows that were skipped for a missing cell are not among them.
+            Rows that were skipped for a missing cell are not among them; while the run goes
+            on, neither are those that are still to come.
         """
-        return results.errors_table(self._plan, dict(self._failures))
+        failures = dict(self._failures)
+        if self.done:
+            error = CallError(Kind.NOT_SENT, "The run ended before this was sent.")
+            for position, status in enumerate(self._status):
+                if status == WAITING and position not in failures:
+                    failures[position] = (error, 0)
+        return results.errors_table(self._plan, failures)
 
     def report(self) -> results.Report:
         """What the run did, as one table and a readable summary."""
-        return results.Report.of(self.stats, self._facts())
+        facts = {
+            **self._facts(),
+            "saved_to": self.saved_to,
+            "save_error": None if self._save_error is None else str(self._save_error),
+            "journal": self._journal.path,
+        }
+        return results.Report.of(self.stats, facts)
+
+    @property
+    def title(self) -> str:
+        """What is made with which model, in a few words."""
+        made = [str(output.into) for output in self._plan.outputs if output.into is not None]
+        columns = ", ".join(made[:3]) + ", ..." * (len(made) > 3)
+        model = f"{self._connection.provider.name}/{self._connection.model}"
+        return f"{columns} with {model}" if columns else model
+
+    def latest_errors(self, most: int) -> list[tuple[str, str, str]]:
+        """Row, kind and message of the latest failures, the newest first.
+
+        Called on the engine's thread, where nothing is added meanwhile.
+        """
+        index, rows = self._plan.frame.index, self._plan.rows
+        latest = itertools.islice(reversed(self._failures.items()), most)
+        return [
+            (str(index[place % rows]), str(error.kind), error.message)
+            for place, (error, _) in latest
+        ]
 
     def retry_failed(self) -> Job:
-        """Run again what has no answer; the rest comes from the journal.
+        """Ask again for the rows without an answer; the others keep theirs.
 
         Returns:
-            A new job, started.
+            A new job, started. Its frame has the answers of both.
+
+        Raises:
+            ConfigurationError: This run is not finished.
         """
         if not self.done:
             raise ConfigurationError("The run is not finished; stop() it or wait for it first.")
-        return launch(self._plan)
+        return launch(self._plan, before=self)
 
     def save(self, path: Any) -> str:
         """Write the frame as it is now to a parquet file, whole or not at all.
@@ -412,6 +487,7 @@ class Job(Run):
         return self._finished().__await__()
 
     async def _finished(self) -> pd.DataFrame:
+        self.begin()
         future = self._future
         if future is not None:
             waiter = asyncio.wrap_future(future)
@@ -436,12 +512,17 @@ def _save_error(error: Exception) -> LionprocError:
     return error if isinstance(error, LionprocError) else LionprocError(str(error))
 
 
-def launch(plan: Plan) -> Job:
-    """Start a run, and remember it as the last one."""
+def prepare(plan: Plan, before: Job | None = None) -> Job:
+    """A run that has not begun, remembered as the last one."""
     global _last  # noqa: PLW0603  (the last job of the session)
-    job = Job(plan)
-    _last = job
+    job = _last = Job(plan, before)
     results.show(job, progress=plan.options.progress, panel=plan.options.panel)
+    return job
+
+
+def launch(plan: Plan, before: Job | None = None) -> Job:
+    """Start a run, and remember it as the last one."""
+    job = prepare(plan, before)
     job.begin()
     return job
 
@@ -458,12 +539,15 @@ def last_job() -> Job:
 
 
 def wait_for(job: Job) -> pd.DataFrame:
-    """Block until a job is done; Ctrl-C once ends it gracefully, twice at once.
+    """Start a job if it is not, and block until it is done.
+
+    Ctrl-C once ends it gracefully, twice at once.
 
     Raises:
         KeyboardInterrupt: A person interrupted; what was paid for is kept.
     """
     try:
+        job.begin()
         return job.result()
     except KeyboardInterrupt:
         pass

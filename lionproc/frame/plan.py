@@ -323,7 +323,7 @@ def warn(message: str, category: type[Warning]) -> None:
     """Warn at the line of the user's own code."""
     import sys
 
-    frame, depth = sys._getframe(1), 1
+    frame, depth = sys._getframe(1), 2
     while frame is not None and frame.f_globals.get("__name__", "").startswith("lionproc"):
         frame, depth = frame.f_back, depth + 1  # type: ignore[assignment]
     warnings.warn(message, category, stacklevel=depth)

@@ -93,5 +93,13 @@ def show(job: Job, *, progress: bool, panel: bool | None) -> None:
     """Let a person see the job, in the way that suits where they sit."""
     from lionproc.notebook.progress import watchers
 
-    for watcher in watchers(job, progress=progress, panel=panel):
+    shown = watchers(
+        job,
+        progress=progress,
+        panel=panel,
+        title=job.title,
+        facts=lambda: job.report().facts,
+        latest=job.latest_errors,
+    )
+    for watcher in shown:
         job.watch(watcher)

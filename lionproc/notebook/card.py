@@ -120,11 +120,11 @@ def _errors(stats: RunStats) -> str:
 
 
 def _saved(facts: Mapping[str, Any]) -> str:
-    parts = [words.plain(facts["saved_to"])] if facts.get("saved_to") else []
+    parts = [words.place(facts["saved_to"])] if facts.get("saved_to") else []
     if facts.get("save_error"):
         parts.append(f"not saved: {words.plain(facts['save_error'], 400)}")
     if facts.get("journal") and facts["journal"] != ":memory:":
-        parts.append(f"replies in {words.plain(facts['journal'])}")
+        parts.append(f"replies in {words.place(facts['journal'])}")
     return "; ".join(parts)
 
 

@@ -115,15 +115,16 @@ class Output:
 
     def show(self, bundle: Bundle) -> None:
         """See `Screen.show`."""
-        from IPython.display import display
-
-        display(dict(bundle), raw=True, display_id=self._id)
+        self._publish(bundle, update=False)
 
     def replace(self, bundle: Bundle) -> None:
         """See `Screen.replace`."""
-        from IPython.display import display
+        self._publish(bundle, update=True)
 
-        display(dict(bundle), raw=True, display_id=self._id, update=True)
+    def _publish(self, bundle: Bundle, *, update: bool) -> None:
+        publisher = getattr(shell(), "display_pub", None)
+        if publisher is not None:
+            publisher.publish(data=dict(bundle), transient={"display_id": self._id}, update=update)
 
 
 def bundle_of(widget: Any, text: str) -> Bundle:

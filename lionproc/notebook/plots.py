@@ -77,9 +77,7 @@ class History:
         """What to draw: requests, or tokens where only they are limited."""
         seconds = list(self._seconds)
         by_tokens = bool(
-            seconds
-            and seconds[-1].requests_limit is None
-            and seconds[-1].tokens_limit is not None
+            seconds and seconds[-1].requests_limit is None and seconds[-1].tokens_limit is not None
         )
         amounts = [s.tokens if by_tokens else s.sent for s in seconds]
         return Line(
@@ -133,10 +131,8 @@ def sparkline(line: Line) -> str:
         f"{line.unit.capitalize()} per minute over the last two minutes: "
         f"now {count(now)}, highest {count(highest)}, {said}"
     )
-    parts = [
-        f"<svg viewBox='0 0 {WIDTH:.0f} {HEIGHT:.0f}' preserveAspectRatio='none' role='img' "
-        f"aria-label='{label}'>"
-    ]
+    box = f"viewBox='0 0 {WIDTH:.0f} {HEIGHT:.0f}' preserveAspectRatio='none'"
+    parts = [f"<svg {box} role='img' aria-label='{label}'>"]
     if line.rates:
         points = _points(line.rates, top)
         first, last = points.split(" ", 1)[0].split(",")[0], f"{WIDTH:.0f}"

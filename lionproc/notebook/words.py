@@ -6,6 +6,7 @@ import html
 import math
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 # Control characters say nothing, and those that turn the direction of text can make a row of an
 # error table read as something else.
@@ -104,6 +105,17 @@ def plain(text: object, most: int = 200) -> str:
 def safe(text: object, most: int = 200) -> str:
     """`plain`, escaped for HTML, quotes too."""
     return html.escape(plain(text, most), quote=True)
+
+
+def place(path: object) -> str:
+    """A path as it is said from the working directory, where it lies under it.
+
+    A saved notebook need not tell where its author's home is.
+    """
+    try:
+        return plain(Path(str(path)).absolute().relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return plain(path)
 
 
 def model_name(facts: Mapping[str, object]) -> str:

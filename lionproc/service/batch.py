@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from lionproc.engine import loop as engine_loop
-from lionproc.errors import ConfigurationError, LionprocError
+from lionproc.errors import ConfigurationError, Kind, LionprocError
 from lionproc.model.answer import Answer
 from lionproc.service.health import Health
 from lionproc.service.processing import ProcessingService, _as_json, _told
@@ -109,7 +109,9 @@ class BatchProcessor:
             return {"status": "error", "error": message}
         return await self._run(record, schema, on_result)
 
-    async def _run(self, record: Record, schema: Any, on_result: OnResult) -> dict[str, Any]:
+    async def _run(
+        self, record: Record, schema: Any, on_result: OnResult, *, again: bool = False
+    ) -> dict[str, Any]:
         batch_id, items, service = record["id"], record["items"], self.service
         results: list[dict[str, Any] | None] = [None] * len(items)
         self._active[batch_id] = record
@@ -118,30 +120,43 @@ class BatchProcessor:
         async def one(position: int) -> None:
             request_id = _request_id(batch_id, position)
             item = items[position]
-            result = await service._process(item, schema, request_id, {}, batch=batch_id)
+            result = await service._process(item, schema, request_id, again=again, batch=batch_id)
             results[position] = result
             on_result(position, result)
 
         try:
             await service.line.revive()
             await windowed(range(len(items)), self.batch_size, one, lambda: not service.stopped)
-            return await self._finish(record, results)
+            return await self._finish(record, self._whole(batch_id, results))
         except LionprocError as error:
             log.warning("%s stopped: %s", batch_id, type(error).__name__)
             return {
                 "status": "error",
                 "error": str(error),
                 "batch_id": batch_id,
-                "results": [result for result in results if result is not None],
+                "results": self._whole(batch_id, results),
             }
         finally:
             self._active.pop(batch_id, None)
 
-    async def _finish(self, record: Record, results: list[dict[str, Any] | None]) -> dict[str, Any]:
+    def _whole(self, batch_id: str, results: list[dict[str, Any] | None]) -> list[dict[str, Any]]:
+        """One result for each item; those that were not reached say so."""
+        return [
+            result
+            or {
+                "status": "error",
+                "error": "It was not sent yet; resume() goes on.",
+                "kind": str(Kind.NOT_SENT),
+                "request_id": _request_id(batch_id, position),
+            }
+            for position, result in enumerate(results)
+        ]
+
+    async def _finish(self, record: Record, results: list[dict[str, Any]]) -> dict[str, Any]:
         stopped = self.service.stopped
-        there = [result for result in results if result is not None]
-        failed = sum(result["status"] != "success" for result in there)
-        answer: dict[str, Any] = {"status": "success", "batch_id": record["id"], "results": there}
+        failed = sum(result["status"] != "success" for result in results)
+        answer: dict[str, Any] = {"status": "success", "batch_id": record["id"]}
+        answer["results"] = results
         if stopped:
             answer.update(status="error", error=stopped)
             record.update(status="stopped", error=stopped)
@@ -196,7 +211,7 @@ class BatchProcessor:
         record = await asyncio.to_thread(self._read, batch_id)
         if record is None or batch_id in self._active:
             return {"status": "error", "error": f"Unknown or running batch: {batch_id}"}
-        return await self._run(record, record.get("schema"), _nothing)
+        return await self._run(record, record.get("schema"), _nothing, again=True)
 
     def get_batch(self, batch_id: str) -> dict[str, Any]:
         """A batch as it is now, also one of an earlier run.

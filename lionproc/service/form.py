@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError
-from pydantic import Field as Field
+from pydantic import BaseModel, Field, ValidationError
+
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)  # it has no public name
 
 __all__ = ["Field", "Form", "what_is_wrong"]
 
 
-class _Quiet(type(BaseModel)):  # type: ignore[misc]  # pydantic's metaclass has no public name
+class _Quiet(ModelMetaclass):
     """Lets a form have fields like `schema`, a name that pydantic once used for itself."""
 
     def __new__(mcs, name: str, bases: tuple[type, ...], space: dict[str, Any], **more: Any) -> Any:
@@ -34,6 +38,6 @@ class Form(BaseModel, metaclass=_Quiet):
 def what_is_wrong(error: ValidationError) -> str:
     """A validation error in one line: each field and what is wrong with it."""
     return "; ".join(
-        f"{'.'.join(map(str, fault['loc'])) or 'it'}: {fault['msg']}"
+        f"{'.'.join(map(str, fault['loc'])) or 'it'}: {fault['msg'].removeprefix('Value error, ').rstrip('.')}"
         for fault in error.errors(include_url=False, include_input=False, include_context=False)
     )

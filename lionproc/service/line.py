@@ -36,6 +36,7 @@ class Line:
         model: Who answers.
         limits: Limits of this line alone, in front of those it shares: the model's executor's
             if it has one, else those of its endpoint and key.
+        shared: Limits to set for the endpoint and key, for all who use them.
         executor: Send through this engine instead; `limits` and `journal` are then its own.
         journal: Where replies are kept; None keeps none.
         retry: How patient to be.
@@ -47,17 +48,19 @@ class Line:
         model: Model,
         *,
         limits: Limits | None = None,
+        shared: Limits | None = None,
         executor: RateLimitedAPIExecutor | None = None,
         journal: str | os.PathLike[str] | None = None,
         retry: Retry | None = None,
         queue_capacity: int = 1000,
     ) -> None:
         self.model = model
-        shared = () if model.executor is None else (model.executor.limiter,)
+        behind = () if model.executor is None else (model.executor.limiter,)
         self.executor = executor or RateLimitedAPIExecutor(
-            queue_capacity, limiter=Chain(limits or _no_limits(), shared), retry=retry
+            queue_capacity, limiter=Chain(limits or _no_limits(), behind), retry=retry
         )
         self._own = executor is None
+        self._shared = shared
         self._journal_path = journal
         self._opening = asyncio.Lock()
         self._connection: Connection | None = None
@@ -77,7 +80,7 @@ class Line:
             if self._connection is None:
                 connection = await asyncio.to_thread(self.model.connect)
                 self._holds["wire"] = connection.wire
-                limits = default("limits", None)
+                limits = default("limits", self._shared)
                 if limits is not None:
                     connection.limiter.limits = limits
                 if self._journal_path is not None and self.executor.journal is None:

@@ -144,6 +144,7 @@ class ProcessingService:
         self._active: dict[str, Record] = {}
         self._tasks: dict[str, asyncio.Task[dict[str, Any]]] = {}
         self._room = asyncio.Event()
+        self._last_schema: Any = None
         self._completed = 0
         self._errors: Counter[str] = Counter()
 
@@ -390,8 +391,7 @@ class ProcessingService:
         Raises:
             LionprocError: The data or the schema cannot be, or nothing can be written.
         """
-        if schema is not None and not isinstance(schema, Mapping):
-            Answer.of(schema)
+        self._check(schema)
         try:
             record: Record = {
                 "id": request_id or new_id("req"),
@@ -411,6 +411,12 @@ class ProcessingService:
         await asyncio.to_thread(self._records.write, record)
         self._active[record["id"]] = record
         return record
+
+    def _check(self, schema: Any) -> None:
+        """Refuse a schema that cannot be asked for. The last good one is not checked again."""
+        if schema is not None and schema is not self._last_schema:
+            Answer.of(schema)
+            self._last_schema = schema
 
     def _task(
         self, record: Record, schema: Any, how: How = NO_HASTE
@@ -446,6 +452,11 @@ class ProcessingService:
         except LionprocError as error:
             kind = error.kind if isinstance(error, CallError) else Kind.NOT_SENT
             return await self._failed(record, kind, str(error))
+        except Exception as fault:
+            # Its text may hold what is in the data, so the log has the trace and it has the name.
+            log.exception("%s met a fault", record["id"], extra={"request_id": record["id"]})
+            what = f"A fault inside lionproc ({type(fault).__name__}); the log has more."
+            return await self._failed(record, Kind.UNEXPECTED, what)
         _count(record, event)
         if event.error is None:
             return await self._answered(record, event)
@@ -491,15 +502,22 @@ class ProcessingService:
         return {"status": "error", "error": str(error), "kind": kind}
 
     async def _process(
-        self, data: Any, schema: Any, request_id: str, context: Mapping[str, Any], **more: Any
+        self,
+        data: Any,
+        schema: Any,
+        request_id: str,
+        context: Mapping[str, Any] | None = None,
+        *,
+        again: bool = False,
+        **more: Any,
     ) -> dict[str, Any]:
-        """Process under a known id: what has its answer is not asked again."""
+        """Process under a known id: what is finished is not asked again, failures on demand."""
         running = self._tasks.get(request_id)
         if running is not None:
             return await asyncio.shield(running)
         try:
             record = await asyncio.to_thread(self._records.read, request_id)
-            if record is not None and record.get("status") == "completed":
+            if record is not None and _is_settled(record, again=again):
                 return _told(record)
             if record is None:
                 record = await self._receive(data, schema, request_id, **more)
@@ -544,6 +562,14 @@ def _told(record: Record) -> dict[str, Any]:
     if record.get("kind"):
         told["kind"] = record["kind"]
     return told if request_id is None else {**told, "request_id": request_id}
+
+
+def _is_settled(record: Record, *, again: bool) -> bool:
+    """Whether a request is not to be asked any more, failures counting unless `again`."""
+    if record.get("status") == "failed":
+        # A refused key or an unknown model says nothing about the request.
+        return not again and record.get("kind") not in {Kind.ACCESS, Kind.NOT_FOUND}
+    return record.get("status") == "completed"
 
 
 def _as_json(schema: Any) -> Any:

@@ -55,6 +55,13 @@ class Prompt:
                     "A brace that is meant as one is written twice."
                 )
 
+    @property
+    def fields(self) -> list[str]:
+        """The names that a template shows; none where it is a function or there is none."""
+        if not isinstance(self.writer, str):
+            return []
+        return [match[1] for match in _PLACE.finditer(self.writer) if match[1]]
+
     def messages(self, data: Any, context: Mapping[str, Any] | None = None) -> list[Message]:
         """The messages for some data.
 

@@ -31,7 +31,7 @@ class ProcessingStage(Form):
     options: dict[str, Any] = Field(
         default_factory=dict, description="What to do with it; told to the model"
     )
-    schema: Any = Field(  # type: ignore[assignment]  # pydantic's old method of this name
+    schema: Any = Field(
         None, description="The answer's type: a JSON Schema or any type of df.llm.process"
     )
     rate_limit: float | None = Field(

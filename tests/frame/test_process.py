@@ -131,7 +131,8 @@ def test_frames_of_no_rows_and_one_row_have_all_columns_and_dtypes(server, model
     out = texts(rows, 50).llm.process("Rate {text}", into="out", schema=schema, model=model, **QUIET)
 
     assert len(out) == rows
-    assert out.dtypes.to_dict() == many.dtypes.to_dict()
+    assert out.dtypes.to_dict().items() >= many.dtypes.drop("text").to_dict().items()
+    assert list(out.columns) == list(many.columns)
     assert server.counters.total == sent + rows
 
 
@@ -527,7 +528,7 @@ def test_a_refused_key_or_model_stops_the_run_at_once(server, model, status, wor
 
 def test_a_server_that_is_down_stops_the_run_and_what_was_answered_stays(server, model):
     server.configure(faults=[None] * 40 + ["500"] * 3000)
-    retry = lp.Retry(base_s=0.001, cap_s=0.01, budget=20)
+    retry = lp.Retry(base_s=0.001, cap_s=0.01, budget=12)
 
     with pytest.raises(ServiceDownError, match="run the same cell again"):
         texts(500).llm.process("Say {text}", into="a", model=model, retry=retry, **QUIET)

@@ -1,0 +1,204 @@
+"""`df.llm.pipeline`: the rows of a frame stream through the stages of a pipeline.
+
+This is the one place where a frame uses the service layer; the service layer knows no frames.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import pandas as pd
+
+from lionproc.engine import loop as engine_loop
+from lionproc.engine.home import home
+from lionproc.engine.limits import Limits
+from lionproc.errors import ConfigurationError, RowsFailedError, RowsFailedWarning, RunError
+from lionproc.frame.assemble import MISSING, assemble, check_names, column_names, columns
+from lionproc.frame.cell import cell_text, is_missing
+from lionproc.frame.plan import warn
+from lionproc.model.answer import Answer
+from lionproc.model.defaults import default
+from lionproc.model.model import Model
+from lionproc.service.flow import LineStep, Passage, flow
+from lionproc.service.line import Line, session_model
+from lionproc.service.stage import ProcessingStage
+
+SLICE = 256  # rows that are turned into items at once
+MISSING_CELL = "missing"
+ERROR = "pipeline_error"
+_PLAIN = (str, bool, int, float)
+
+
+class _RowStep(LineStep):
+    """A stage that skips rows whose cell, shown in the prompt, is missing."""
+
+    async def ask(self, position: int, data: Any, context: Mapping[str, Any]) -> dict[str, Any]:
+        empty = [name for name in self.prompt.fields if context.get(name, data) is None]
+        if empty:
+            return {"status": "skipped", "kind": MISSING_CELL, "error": f"{empty[0]!r} is missing"}
+        return await super().ask(position, data, context)
+
+
+def run(
+    frame: pd.DataFrame,
+    stages: Sequence[Any],
+    *,
+    model: Model | str | None,
+    limits: Limits | Mapping[str, Any] | None,
+    journal: Any,
+    errors: Literal["coerce", "raise"],
+    overwrite: bool,
+    details: bool,
+    progress: bool | None,
+) -> pd.DataFrame:
+    """See `df.llm.pipeline`."""
+    if errors not in {"coerce", "raise"}:
+        raise ConfigurationError(f"errors is 'coerce' or 'raise', not {errors!r}.")
+    made = _stages(stages)
+    answers = [Answer.of(str if s.schema is None else s.schema, name=s.name) for s in made]
+    names: list[Hashable] = [
+        name
+        for stage, answer in zip(made, answers, strict=True)
+        for name in column_names(answer, stage.name)
+    ]
+    check_names(frame, [*names, *([ERROR] if details else [])], overwrite=overwrite)
+    chosen = session_model(model) if any(stage.model is None for stage in made) else None
+    shared = None if limits is None else Limits.of(limits)
+    kept = default("journal", journal)
+    kept = ":memory:" if kept is False else (kept or home() / "journal.sqlite")
+    steps = [_RowStep(stage, _line(stage, stage.model or chosen, shared, kept)) for stage in made]
+    passages: dict[int, Passage] = {}
+    bar = _bar(len(frame), shown=bool(default("progress", progress, True)))
+
+    def finished(passage: Passage) -> None:
+        passage.item = None  # the frame has it
+        passages[passage.position] = passage
+        bar.update(1)
+
+    try:
+        _wait(frame, steps, finished)
+    finally:
+        bar.close()
+    out = _assembled(frame, made, answers, passages, overwrite=overwrite, details=details)
+    _tell(passages, steps, len(frame), errors)
+    return out
+
+
+def _stages(stages: Sequence[Any]) -> list[ProcessingStage]:
+    if isinstance(stages, (str, Mapping)) or not isinstance(stages, Sequence) or not stages:
+        raise ConfigurationError("stages= is a list of stages: dicts or lp.ProcessingStage.")
+    made = [ProcessingStage.of(stage) for stage in stages]
+    for stage, count in Counter(stage.name for stage in made).items():
+        if count > 1:
+            raise ConfigurationError(f"{count} stages are called {stage!r}; their columns clash.")
+    # Without a template a stage sees the row and the answers so far, unless it says otherwise.
+    return [
+        stage if "input" in stage.model_fields_set else stage.model_copy(update={"input": "all"})
+        for stage in made
+    ]
+
+
+def _line(stage: ProcessingStage, model: Model | None, shared: Limits | None, kept: Any) -> Line:
+    own = Limits(requests_per_minute=stage.rate_limit, concurrency=stage.concurrency, adapt=False)
+    assert model is not None  # noqa: S101  (a stage without one took the session's)
+    return Line(model, limits=own, shared=shared, journal=kept, retry=default("retry", None))
+
+
+def _items(frame: pd.DataFrame) -> Iterator[tuple[int, dict[str, Any]]]:
+    labels = [str(label) for label in frame.columns]
+    for start in range(0, len(frame), SLICE):
+        part = frame.iloc[start : start + SLICE]
+        cells = [part.iloc[:, place].tolist() for place in range(len(labels))]
+        for offset, row in enumerate(zip(*cells, strict=True)):
+            yield start + offset, dict(zip(labels, map(_cell, row), strict=True))
+
+
+def _cell(value: Any) -> Any:
+    if is_missing(value):
+        return None
+    return value if type(value) in _PLAIN else cell_text(value)
+
+
+def _wait(frame: pd.DataFrame, steps: list[_RowStep], finished: Any) -> None:
+    """Run on the engine's loop until it is done; Ctrl-C gives up what was not sent yet."""
+
+    async def work() -> None:
+        try:
+            for step in steps:
+                await step.line.revive()
+            await flow(_items(frame), steps, finished)
+        finally:
+            for step in steps:
+                await step.line.close()
+
+    future = engine_loop.submit(work())
+    try:
+        while not future.done():
+            concurrent.futures.wait((future,), timeout=0.25)  # in slices, for Ctrl-C
+    except KeyboardInterrupt:
+        future.cancel()
+        raise KeyboardInterrupt(
+            "Stopped. What was answered is in the journal: running the cell again goes on there."
+        ) from None
+    future.result()
+
+
+def _assembled(
+    frame: pd.DataFrame,
+    stages: list[ProcessingStage],
+    answers: list[Answer],
+    passages: Mapping[int, Passage],
+    *,
+    overwrite: bool,
+    details: bool,
+) -> pd.DataFrame:
+    new: dict[Hashable, Any] = {}
+    places = range(len(frame))
+    for number, (stage, answer) in enumerate(zip(stages, answers, strict=True)):
+        values = [
+            passages[place].answers[number]
+            if place in passages and number < len(passages[place].answers)
+            else MISSING
+            for place in places
+        ]
+        new.update(columns(answer, values, stage.name))
+    if details:
+        texts = [_why(passages.get(place)) for place in places]
+        new[ERROR] = pd.array(texts, dtype="string")
+    return assemble(frame, new, overwrite=overwrite)
+
+
+def _why(passage: Passage | None) -> str | None:
+    if passage is None:
+        return "not sent"
+    error = passage.error
+    return None if error is None else f"{error['stage']}: {error['kind']}: {error['error']}"
+
+
+def _tell(
+    passages: Mapping[int, Passage], steps: Sequence[LineStep], rows: int, errors: str
+) -> None:
+    stopped = next((step.stopped for step in steps if step.stopped), "")
+    if stopped:
+        raise RunError(f"{stopped} Everything answered so far is journaled.")
+    failed = Counter(
+        (passage.error["stage"], passage.error["kind"])
+        for passage in passages.values()
+        if passage.error is not None and passage.error["kind"] != MISSING_CELL
+    )
+    if not failed:
+        return
+    words = ", ".join(f"{n:,} {kind} at {stage!r}" for (stage, kind), n in failed.most_common())
+    message = f"{failed.total():,} of {rows:,} rows did not come through ({words})."
+    if errors == "raise":
+        raise RowsFailedError(f"{message} The answers are journaled; running again asks the rest.")
+    warn(f"{message} details=True says why, row by row.", RowsFailedWarning)
+
+
+def _bar(rows: int, *, shown: bool) -> Any:
+    from tqdm.auto import tqdm
+
+    return tqdm(total=rows, unit="row", dynamic_ncols=True, disable=not shown)

@@ -1,0 +1,115 @@
+"""How the panel looks. Colours come from JupyterLab's theme; elsewhere from the text's own."""
+
+CSS = """<style>
+.lp-panel{
+  --lp-text:var(--jp-ui-font-color1,var(--vscode-foreground,currentColor));
+  --lp-quiet:color-mix(in srgb,var(--lp-text) 64%,transparent);
+  --lp-faint:color-mix(in srgb,var(--lp-text) 14%,transparent);
+  --lp-accent:var(--jp-brand-color1,#1976d2);
+  --lp-good:var(--jp-success-color1,#388e3c);
+  --lp-warn:var(--jp-warn-color0,var(--jp-warn-color1,#e65100));
+  --lp-bad:var(--jp-error-color1,#d32f2f);
+  box-sizing:border-box;max-width:780px;margin:2px 0 6px;padding:12px 16px 10px;overflow:visible;
+  border:1px solid var(--lp-faint);border-radius:8px;
+  background:var(--jp-layout-color1,transparent);color:var(--lp-text);
+  font-family:var(--jp-ui-font-family,system-ui,sans-serif);font-size:13px;line-height:1.4}
+.lp-panel .widget-html,.lp-panel .widget-html-content{margin:0;height:auto;overflow:visible;
+  line-height:inherit;font-size:inherit;color:inherit}
+.lp-panel .widget-html{width:auto;flex:none}
+.lp-panel .widget-html-content{flex:1 1 auto;min-width:0}
+.lp-panel .widget-box{overflow:visible;margin:0}
+
+.lp-top{display:flex;align-items:baseline;gap:8px;flex-wrap:wrap}
+.lp-top b{font-size:14px;font-weight:600}
+.lp-dot{width:9px;height:9px;border-radius:50%;background:var(--lp-accent);align-self:center;flex:none}
+.lp-paused .lp-dot,.lp-stopping .lp-dot{background:var(--lp-warn)}
+.lp-failed .lp-dot{background:var(--lp-bad)}
+.lp-done .lp-dot{background:var(--lp-good)}
+.lp-what{color:var(--lp-quiet);overflow:hidden;text-overflow:ellipsis;white-space:nowrap;
+  flex:1 1 120px;min-width:0}
+.lp-when{color:var(--lp-quiet);font-variant-numeric:tabular-nums;white-space:nowrap}
+.lp-when strong{color:var(--lp-text);font-weight:600}
+
+.lp-bar{display:flex;height:8px;border-radius:4px;overflow:hidden;background:var(--lp-faint);
+  margin:9px 0 5px}
+.lp-bar i{display:block;height:100%}
+.lp-bar .lp-answered{background:var(--lp-accent)}
+.lp-bar .lp-cached{background:color-mix(in srgb,var(--lp-accent) 50%,transparent)}
+.lp-bar .lp-skipped{background:color-mix(in srgb,var(--lp-text) 30%,transparent)}
+.lp-bar .lp-failed{background:var(--lp-bad)}
+.lp-rows{display:flex;gap:4px 14px;flex-wrap:wrap;color:var(--lp-quiet);
+  font-variant-numeric:tabular-nums}
+.lp-rows b{color:var(--lp-text);font-weight:600}
+.lp-rows .lp-errors{color:var(--lp-bad);font-weight:600}
+.lp-rows .lp-refusals{color:var(--lp-warn)}
+.lp-rows .lp-push{margin-left:auto}
+
+.lp-tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(128px,1fr));gap:10px 18px;
+  margin:12px 0 2px}
+.lp-tile>span{display:block;color:var(--lp-quiet);font-size:11.5px;white-space:nowrap;
+  overflow:hidden;text-overflow:ellipsis}
+.lp-tile b{font-size:20px;font-weight:600;line-height:1.25;font-variant-numeric:tabular-nums;
+  white-space:nowrap}
+.lp-tile small{font-size:12px;color:var(--lp-quiet);font-weight:400;margin-left:5px;
+  white-space:nowrap}
+.lp-gauge{height:3px;border-radius:2px;background:var(--lp-faint);margin-top:3px;overflow:hidden}
+.lp-gauge i{display:block;height:100%;background:var(--lp-accent);border-radius:2px}
+
+.lp-panel .lp-middle{display:grid;grid-template-columns:minmax(290px,1fr) minmax(220px,1fr);
+  gap:10px 24px;margin-top:12px;align-items:stretch}
+@media (max-width:640px){.lp-panel .lp-middle{grid-template-columns:1fr}}
+.lp-chart{position:relative;height:100%;min-height:104px;border-bottom:1px solid var(--lp-faint)}
+.lp-panel .lp-plot{display:flex;width:auto}
+.lp-panel .lp-plot .widget-html-content{height:100%}
+.lp-chart svg{position:absolute;inset:0;width:100%;height:100%;display:block}
+.lp-chart *{vector-effect:non-scaling-stroke}
+.lp-area{fill:var(--lp-accent);opacity:.15}
+.lp-curve{fill:none;stroke:var(--lp-accent);stroke-width:2;stroke-linejoin:round}
+.lp-line{fill:none;stroke:var(--lp-text);stroke-width:1.25;stroke-dasharray:5 4;opacity:.7}
+.lp-refused{stroke:var(--lp-warn);stroke-width:2}
+.lp-chart span{position:absolute;font-size:11px;line-height:1.2;color:var(--lp-quiet);
+  font-variant-numeric:tabular-nums;padding:0 3px;border-radius:3px;
+  background:color-mix(in srgb,var(--jp-layout-color1,Canvas) 78%,transparent)}
+.lp-limit{left:0;transform:translateY(-115%)}
+.lp-chart .lp-above{top:0;transform:none}
+.lp-axis{left:0;bottom:2px}
+.lp-chart .lp-now{right:0;bottom:2px;color:var(--lp-text);font-weight:600}
+
+.lp-panel .lp-row{display:flex;align-items:center;gap:4px;height:30px}
+.lp-panel .lp-row .widget-text{margin:0;width:184px;flex:none}
+.lp-panel .lp-row .widget-text>.widget-label{width:94px;text-align:left;color:var(--lp-quiet);
+  font-size:12.5px;margin:0}
+.lp-panel .lp-row input[type=text]{font-variant-numeric:tabular-nums;text-align:right;
+  border-radius:4px;min-width:0}
+.lp-panel .lp-row .widget-slider{margin:0 8px 0 4px;flex:1 1 auto;width:auto;min-width:90px;
+  position:relative}
+.lp-panel .lp-row .widget-slider>.widget-label{display:none}
+.lp-panel .lp-row .slider-container{flex:1 1 auto}
+.lp-panel .lp-row .widget-readout{position:absolute;left:50%;top:-17px;transform:translateX(-50%);
+  width:auto;min-width:0;height:auto;line-height:1.5;padding:0 8px;border-radius:4px;border:0;
+  background:var(--lp-text);color:var(--jp-layout-color1,#fff);font-size:12px;pointer-events:none;
+  visibility:hidden;z-index:3}
+.lp-panel .lp-row .widget-slider:has(.noUi-active)>.widget-readout,
+.lp-panel .lp-row .widget-slider:has(.noUi-handle:focus-visible)>.widget-readout{visibility:visible}
+.lp-panel .noUi-connect{background:var(--lp-accent)}
+.lp-panel .noUi-handle{cursor:grab}
+.lp-panel .noUi-handle:focus-visible,.lp-panel button:focus-visible,
+.lp-panel input:focus-visible{outline:2px solid var(--lp-accent);outline-offset:2px}
+.lp-panel .noUi-handle:focus-visible{box-shadow:0 0 0 3px color-mix(in srgb,var(--lp-accent) 45%,transparent)}
+
+.lp-panel .lp-buttons{display:flex;align-items:center;gap:6px;margin-top:10px;flex-wrap:wrap}
+.lp-panel .lp-buttons .jupyter-button{width:auto;min-width:92px;padding:0 12px;margin:0;
+  border-radius:4px;height:28px;line-height:28px}
+.lp-panel .lp-note{flex:1 1 200px;min-width:0}
+.lp-note p{margin:0;padding-left:6px;color:var(--lp-quiet)}
+.lp-note p.lp-alert{color:var(--lp-warn)}
+.lp-note code{font-family:var(--jp-code-font-family,monospace);font-size:.95em;color:var(--lp-text);
+  background:none;padding:0}
+.lp-list{margin:10px 0 2px;max-height:190px;overflow:auto}
+.lp-panel .lp-list table{border-collapse:collapse;width:100%;font-size:12.5px;margin:0}
+.lp-panel .lp-list :is(th,td){text-align:left;vertical-align:top;padding:3px 14px 3px 0;
+  border-top:1px solid var(--lp-faint);font-weight:400;background:none}
+.lp-list th{color:var(--lp-quiet)}
+.lp-list td:nth-child(-n+2){white-space:nowrap;font-variant-numeric:tabular-nums}
+.lp-list td:last-child{overflow-wrap:anywhere}
+</style>"""
