@@ -257,6 +257,7 @@ class Saturation:
         self._unloaded_s: float | None = None
         self._epoch_from: float | None = None
         self._latencies: list[float] = []
+        self._counted_from = 0.0
         self._before: tuple[int | None, float, float] | None = None
         self._quiet_until = -math.inf
 
@@ -285,10 +286,13 @@ class Saturation:
             self._epoch_from, self._latencies = now, []
         if left_at < self._epoch_from:
             return
+        if not self._latencies:
+            self._counted_from = now
         self._latencies.append(latency_s)
-        seconds = now - self._epoch_from
-        if seconds >= self.EPOCH_S and len(self._latencies) >= 2 * full:
-            self._judge(median(self._latencies), len(self._latencies) / seconds, full, now)
+        count = len(self._latencies)
+        seconds = now - self._counted_from
+        if seconds >= self.EPOCH_S and count > 2 * full:
+            self._judge(median(self._latencies), (count - 1) / seconds, full, now)
             self._epoch_from = None
 
     def _judge(self, latency_s: float, per_s: float, full: int, now: float) -> None:

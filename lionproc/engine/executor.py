@@ -206,6 +206,7 @@ class RateLimitedAPIExecutor:
         for event in list(self._live.values()):
             self._finish(event, CallError(Kind.CANCELLED, "Stopped while it was in flight."))
         self._items = asyncio.Semaphore(0)
+        self._idle = 0  # a worker that was cancelled before it began did not sign off
 
     def pause(self) -> None:
         """Let nothing more leave until `resume`. What is in flight comes back."""

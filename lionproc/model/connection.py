@@ -7,6 +7,7 @@ import threading
 from dataclasses import dataclass, field
 
 from lionproc.engine.limiter import Limiter
+from lionproc.engine.limits import Limits
 from lionproc.model.estimate import Estimator
 from lionproc.model.prices import Price
 from lionproc.model.providers import Provider, Structured
@@ -25,10 +26,20 @@ _gates: dict[tuple[str, ...], Gate] = {}
 _lock = threading.Lock()
 
 
-def gate(*identity: str) -> Gate:
-    """The gate of an endpoint, key and model; made on first use."""
+def gate(*identity: str, concurrency: int | None = None) -> Gate:
+    """The gate of an endpoint, key and model; made on first use.
+
+    Args:
+        *identity: What tells it from others.
+        concurrency: How many requests at once suit this endpoint, if that is known. Limits
+            that a person sets later go before it.
+    """
     with _lock:
-        return _gates.setdefault(identity, Gate())
+        found = _gates.get(identity)
+        if found is None:
+            limits = Limits() if concurrency is None else Limits(concurrency=concurrency)
+            found = _gates[identity] = Gate(Limiter(limits))
+        return found
 
 
 def _forget() -> None:

@@ -219,9 +219,19 @@ class Model:
         headers = {"Authorization": f"Bearer {endpoint.key}", "Content-Type": "application/json"}
         wire = DirectWire(endpoint.base_url + PATH, headers, self.timeout)
         identity = f"local {endpoint.identity}"
-        return self._connection(wire, identity, identity, endpoint.model, endpoint.key)
+        return self._connection(
+            wire, identity, identity, endpoint.model, endpoint.key, endpoint.slots
+        )
 
-    def _connection(self, wire: Wire, base: str, identity: str, model: str, key: str) -> Connection:
+    def _connection(  # noqa: PLR0917  (private, and called with all of them)
+        self,
+        wire: Wire,
+        base: str,
+        identity: str,
+        model: str,
+        key: str,
+        concurrency: int | None = None,
+    ) -> Connection:
         settings = self.settings
         official = self.base_url is None and self.client is None
         digest = hashlib.sha256(key.encode()).hexdigest()
@@ -232,7 +242,7 @@ class Model:
             structured=self.structured or settings.structured,
             max_tokens_name=settings.max_tokens_name if official else "max_tokens",
             wire=wire,
-            gate=gate(base, digest, model),
+            gate=gate(base, digest, model, concurrency=concurrency),
             price=price_of(model, settings.prices),
             secrets=(key.encode(),) if len(key) >= 8 else (),
         )

@@ -167,7 +167,8 @@ class Panel:
         elif not self._delivery.works:
             text, alert = TOO_LATE, True
         elif stats.note:
-            text, alert = stats.note.replace("`", "'"), True
+            # To wait under one's own limit is what a limit is for.
+            text, alert = stats.note.replace("`", "'"), not stats.note.startswith("Waiting")
         elif stats.state == "paused":
             text, alert = "Nothing is sent. What is in flight still comes in and is kept.", False
         else:

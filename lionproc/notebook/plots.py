@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lionproc.engine.stats import RunStats
+from lionproc.notebook import words
 from lionproc.notebook.words import count
 
-SECONDS = 120  # what the picture shows
+SECONDS = 120  # what the picture shows at the most
+FIRST_S = 30  # and at the least, so that a young run does not sit in a corner
 SMOOTH_S = 3  # a point is the mean of so many seconds, or single requests would be needles
 RECENT_S = 15  # what the time left is judged by
 WIDTH, HEIGHT = 400.0, 100.0
@@ -114,11 +116,12 @@ def sparkline(line: Line) -> str:
     """The picture as HTML: an SVG that stretches, and its few words beside it.
 
     Args:
-        line: At most `SECONDS` points; they stand at the right, so time walks to the left.
+        line: At most `SECONDS` points, one a second.
 
     Returns:
         HTML of numbers and words of ours only, styled by `style.CSS`.
     """
+    span = max(len(line.rates), FIRST_S)
     known = [limit for limit in line.limits if limit is not None]
     highest = max(line.rates, default=0.0)
     # A limit far above what happens would press the curve to the ground.
@@ -128,17 +131,17 @@ def sparkline(line: Line) -> str:
     now = line.rates[-1] if line.rates else 0.0
     said = "no limit" if limit is None else f"limit {count(limit)}"
     label = (
-        f"{line.unit.capitalize()} per minute over the last two minutes: "
+        f"{line.unit.capitalize()} per minute, the last {span} seconds: "
         f"now {count(now)}, highest {count(highest)}, {said}"
     )
     box = f"viewBox='0 0 {WIDTH:.0f} {HEIGHT:.0f}' preserveAspectRatio='none'"
     parts = [f"<svg {box} role='img' aria-label='{label}'>"]
     if line.rates:
         points = _points(line.rates, top)
-        first, last = points.split(" ", 1)[0].split(",")[0], f"{WIDTH:.0f}"
+        last = _x(len(line.rates) - 1, len(line.rates))
         parts.append(
-            f"<polygon class='lp-area' points='{first},{HEIGHT:.0f} {points} "
-            f"{last},{HEIGHT:.0f}'/><polyline class='lp-curve' points='{points}'/>"
+            f"<polygon class='lp-area' points='0,{HEIGHT:.0f} {points} {last:.1f},{HEIGHT:.0f}'/>"
+            f"<polyline class='lp-curve' points='{points}'/>"
         )
     parts.append(_limit_steps(line.limits, top))
     parts.extend(
@@ -153,14 +156,14 @@ def sparkline(line: Line) -> str:
     elif limit is not None:
         parts.append(f"<span class='lp-limit lp-above'>{said} ↑</span>")
     parts.append(
-        f"<span class='lp-axis'>{line.unit} / min, last 2 min</span>"
+        f"<span class='lp-axis'>{line.unit} / min, last {words.duration(span)}</span>"
         f"<span class='lp-now'>{count(now)}</span>"
     )
     return "".join(parts)
 
 
 def _x(place: int, points: int) -> float:
-    return WIDTH - (points - 1 - place) * WIDTH / (SECONDS - 1)
+    return place * WIDTH / (max(points, FIRST_S) - 1)
 
 
 def _y(rate: float, top: float) -> float:
@@ -186,5 +189,5 @@ def _limit_steps(limits: Sequence[float | None], top: float) -> str:
                 path.append(f"{step}{_y(shown, top):.1f}")
         before = shown
     if before is not None:
-        path.append(f"H{WIDTH:.0f}")
+        path.append(f"H{WIDTH:.0f}")  # to the edge: it holds for what comes, too
     return f"<path class='lp-line' d='{''.join(path)}'/>" if path else ""

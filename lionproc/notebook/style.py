@@ -44,8 +44,9 @@ CSS = """<style>
 .lp-rows .lp-refusals{color:var(--lp-warn)}
 .lp-rows .lp-push{margin-left:auto}
 
-.lp-tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(128px,1fr));gap:10px 18px;
+.lp-tiles{display:flex;flex-wrap:wrap;gap:10px 24px;
   margin:12px 0 2px}
+.lp-tile{flex:1 1 auto;min-width:120px}
 .lp-tile>span{display:block;color:var(--lp-quiet);font-size:11.5px;white-space:nowrap;
   overflow:hidden;text-overflow:ellipsis}
 .lp-tile b{font-size:20px;font-weight:600;line-height:1.25;font-variant-numeric:tabular-nums;
@@ -70,14 +71,14 @@ CSS = """<style>
 .lp-chart span{position:absolute;font-size:11px;line-height:1.2;color:var(--lp-quiet);
   font-variant-numeric:tabular-nums;padding:0 3px;border-radius:3px;
   background:color-mix(in srgb,var(--jp-layout-color1,Canvas) 78%,transparent)}
-.lp-limit{left:0;transform:translateY(-115%)}
+.lp-chart .lp-limit{right:0;transform:translateY(-112%)}
 .lp-chart .lp-above{top:0;transform:none}
-.lp-axis{left:0;bottom:2px}
+.lp-chart .lp-axis{left:0;bottom:2px;background:none}
 .lp-chart .lp-now{right:0;bottom:2px;color:var(--lp-text);font-weight:600}
 
 .lp-panel .lp-row{display:flex;align-items:center;gap:4px;height:30px}
-.lp-panel .lp-row .widget-text{margin:0;width:184px;flex:none}
-.lp-panel .lp-row .widget-text>.widget-label{width:94px;text-align:left;color:var(--lp-quiet);
+.lp-panel .lp-row .widget-text{margin:0;width:192px;flex:none}
+.lp-panel .lp-row .widget-text>.widget-label{width:104px;text-align:left;color:var(--lp-quiet);
   font-size:12.5px;margin:0}
 .lp-panel .lp-row input[type=text]{font-variant-numeric:tabular-nums;text-align:right;
   border-radius:4px;min-width:0}
@@ -110,6 +111,6 @@ CSS = """<style>
 .lp-panel .lp-list :is(th,td){text-align:left;vertical-align:top;padding:3px 14px 3px 0;
   border-top:1px solid var(--lp-faint);font-weight:400;background:none}
 .lp-list th{color:var(--lp-quiet)}
-.lp-list td:nth-child(-n+2){white-space:nowrap;font-variant-numeric:tabular-nums}
+.lp-list td:nth-child(-n+2){width:1%;white-space:nowrap;font-variant-numeric:tabular-nums}
 .lp-list td:last-child{overflow-wrap:anywhere}
 </style>"""

@@ -73,8 +73,8 @@ def left(seconds: float) -> str:
     """
     if seconds < 10:
         return "a few seconds"
-    if seconds < 90:
-        return f"{round(seconds, -1):.0f} s"
+    if seconds < 120:
+        return duration(10 * round(seconds / 10))
     return duration(60 * round(seconds / 60))
 
 

@@ -24,6 +24,7 @@ from lionproc.model.call import ModelCall, Recipe
 from lionproc.model.connection import Connection
 from lionproc.model.defaults import MODEL_VARIABLE, default, default_model
 from lionproc.model.model import Model
+from lionproc.model.wire import Wire
 from lionproc.service.records import to_json
 
 RECIPES = 256  # answer types that are remembered
@@ -247,7 +248,8 @@ async def _shut(held: dict[str, Any]) -> None:
         if held.get("wire") is not None:
             await held["wire"].close()
         if held.get("journal") is not None:
-            await asyncio.to_thread(held["journal"].close)
+            with contextlib.suppress(RuntimeError):  # at exit there are no threads to be had,
+                await asyncio.to_thread(held["journal"].close)  # and journals close themselves
     finally:
         if task is not None:
             _closing.discard(task)
@@ -256,10 +258,16 @@ async def _shut(held: dict[str, Any]) -> None:
 def _at_exit() -> None:
     """Scripts need not close what they opened."""
     for line in list(_lines):
-        held = dict(line._holds)
-        if held.get("wire") is not None:
+        wire, line._holds["wire"] = line._holds.get("wire"), None
+        line._holds["journal"] = None  # journals close themselves
+        if wire is not None:
             with contextlib.suppress(Exception):
-                engine_loop.submit(_shut(held)).result(2.0)
+                engine_loop.submit(_closed(wire)).result(2.0)
+
+
+async def _closed(wire: Wire) -> None:
+    await wire.close()
+    await asyncio.sleep(0.01)  # connections are closed by callbacks, which want their turn
 
 
 atexit.register(_at_exit)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import traceback
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -426,7 +427,9 @@ class ProcessingService:
         task = asyncio.get_running_loop().create_task(self._run(record, schema, how))
         self._tasks[request_id] = task
 
-        def done(_: object) -> None:
+        def done(task: asyncio.Task[dict[str, Any]]) -> None:
+            if not task.cancelled():
+                task.exception()  # looked at: at exit there is nobody left to tell
             self._tasks.pop(request_id, None)
             self._active.pop(request_id, None)
             self._room.set()
@@ -452,10 +455,12 @@ class ProcessingService:
         except LionprocError as error:
             kind = error.kind if isinstance(error, CallError) else Kind.NOT_SENT
             return await self._failed(record, kind, str(error))
-        except Exception as fault:
-            # Its text may hold what is in the data, so the log has the trace and it has the name.
-            log.exception("%s met a fault", record["id"], extra={"request_id": record["id"]})
-            what = f"A fault inside lionproc ({type(fault).__name__}); the log has more."
+        except Exception as fault:  # noqa: BLE001  (nothing is raised at the caller)
+            # Its text may hold what is in the data, so only its name and place are told.
+            where = "".join(traceback.format_tb(fault.__traceback__)[-3:])
+            extra = {"request_id": record["id"], "kind": str(Kind.UNEXPECTED)}
+            log.error("%s met a %s\n%s", record["id"], type(fault).__name__, where, extra=extra)  # noqa: TRY400
+            what = f"A fault inside lionproc ({type(fault).__name__}); the log has its place."
             return await self._failed(record, Kind.UNEXPECTED, what)
         _count(record, event)
         if event.error is None:

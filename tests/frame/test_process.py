@@ -54,13 +54,14 @@ class Review(BaseModel):
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
+    lp.configure(limits={"adapt": False})  # else every run begins slowly, to feel its way
     yield tmp_path / "home"
     lp.configure(**dict.fromkeys(("model", "limits", "budget", "retry", "journal", "chunk_size")))
 
 
 @pytest.fixture
 def server():
-    with Server() as made:
+    with Server(retry="retry-after-ms") as made:
         yield made
 
 
@@ -341,7 +342,7 @@ def test_equal_rows_far_apart_make_one_request(server, model, journal):
     frame = pd.DataFrame({"text": [f"text {n % 300}" for n in range(1500)]})
 
     out = frame.llm.process(
-        "Say {text}", into="a", model=model, journal=journal, limits={"concurrency": 4}, **QUIET
+        "Say {text}", into="a", model=model, journal=journal, limits={"concurrency": 4, "adapt": False}, **QUIET
     )
 
     assert server.counters.total == 300
@@ -544,16 +545,18 @@ def test_a_server_that_is_down_stops_the_run_and_what_was_answered_stays(server,
 def test_thousands_of_rows_with_mixed_faults_all_come_back_in_order(server, model):
     server.configure(
         latency_s=(0.0, 0.004),
+        retry="retry-after-ms",
         faults={
             Fault("429", retry_after_s=0.02): 0.01,
-            "429_no_header": 0.005,
-            "500": 0.01,
+            "429_no_header": 0.001,
+            "500": 0.02,
             "reset": 0.01,
-            "half": 0.005,
-            Fault("hang"): 0.002,
+            "half": 0.008,
+            "hang": 0.001,
         },
     )
     patient = model_at(server, timeout=0.5)
+    lp.configure(limits=None)
 
     out = texts(3708).llm.process(
         "Say {text}", into="a", model=patient, retry=IMPATIENT, save="parts/", **QUIET
@@ -807,7 +810,7 @@ def test_runs_in_several_threads_at_once_keep_to_their_own_rows(server, model):
 
     def work(name):
         outs[name] = texts(80, 80 * name).llm.process(
-            "Say {text}", into="a", model=model, limits={"concurrency": 8}, **QUIET
+            "Say {text}", into="a", model=model, limits={"concurrency": 8, "adapt": False}, **QUIET
         )
 
     workers = [threading.Thread(target=work, args=(name,)) for name in range(4)]

@@ -81,6 +81,12 @@ def wire(request):
     return request.param
 
 
+@pytest.fixture(params=["direct", "http_client"])
+def kind_of_wire(request):
+    """One of each implementation, where there are many cases."""
+    return request.param
+
+
 def ask(model, rows=1, **more):
     """A small frame through the whole path; its rows are unequal, so none shares an answer."""
     arguments = {"schema": str, "retry": lp.Retry(base_s=0.01, max_attempts=2), **more}
@@ -223,7 +229,7 @@ def asked_raw(wire, reply, **more):
     ids=lambda fault: f"{fault.name}-{fault.retry_after}" if isinstance(fault, Fault) else fault,
 )
 def test_what_may_pass_is_tried_again_and_succeeds(wire, fault):
-    out, counters = asked(wire, [fault])
+    out, counters = asked(wire, [fault], server={"retry": "retry-after-ms"})
     assert out["a"].tolist() == ["fine"]
     assert out["a_status"].tolist() == ["answered"]
     assert out["a_attempts"].tolist() == [2]
@@ -259,7 +265,7 @@ def test_a_reply_that_is_only_unusual_is_an_answer(wire, fault):
     ids=str,
 )
 def test_what_does_not_pass_ends_typed_after_the_last_attempt(wire, fault, kind):
-    out, counters = asked(wire, [fault] * 2)
+    out, counters = asked(wire, [fault] * 2, server={"retry": "retry-after-ms"})
     assert kind_of(out) == kind
     assert out["a"].isna().all()
     assert out["a_attempts"].tolist() == [2]
@@ -384,15 +390,15 @@ def test_a_fenced_answer_is_read(wire):
         ("error", Kind.BAD_REPLY),
     ],
 )
-def test_other_words_for_a_bad_ending_are_known(wire, finish, kind):
-    out, _ = asked_raw(wire, http(completion("Looks fin", finish)))
+def test_other_words_for_a_bad_ending_are_known(kind_of_wire, finish, kind):
+    out, _ = asked_raw(kind_of_wire, http(completion("Looks fin", finish)))
     assert kind_of(out) == kind
     assert out["a"].isna().all()
 
 
 @pytest.mark.parametrize("finish", ["stop", None, "", "eos", "end_turn", "COMPLETE"])
-def test_a_good_ending_in_any_words_is_an_answer(wire, finish):
-    out, _ = asked_raw(wire, http(completion("fine", finish)))
+def test_a_good_ending_in_any_words_is_an_answer(kind_of_wire, finish):
+    out, _ = asked_raw(kind_of_wire, http(completion("fine", finish)))
     assert out["a"].tolist() == ["fine"]
 
 
@@ -414,8 +420,8 @@ def test_a_good_ending_in_any_words_is_an_answer(wire, finish):
         b"[" * 5000,
     ],
 )
-def test_a_200_that_is_no_completion_is_never_a_value(wire, body):
-    out, _ = asked_raw(wire, http(body))
+def test_a_200_that_is_no_completion_is_never_a_value(kind_of_wire, body):
+    out, _ = asked_raw(kind_of_wire, http(body))
     assert kind_of(out) == Kind.BAD_REPLY
     assert out["a"].isna().all()
 
@@ -437,9 +443,9 @@ def test_a_200_that_is_no_completion_is_never_a_value(wire, body):
         {"delta": {"content": "fine"}},
     ],
 )
-def test_a_choice_of_another_form_is_empty(wire, choice):
+def test_a_choice_of_another_form_is_empty(kind_of_wire, choice):
     body = {"choices": [choice], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}
-    out, _ = asked_raw(wire, http(body))
+    out, _ = asked_raw(kind_of_wire, http(body))
     assert kind_of(out) == Kind.EMPTY
     assert out["a"].isna().all()
 
@@ -520,10 +526,10 @@ def test_an_endless_head_is_no_reply(wire):
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_reaches_no_other_origin(wire, status):
+def test_a_redirect_reaches_no_other_origin(kind_of_wire, status):
     with Raw(http(completion())) as other:
         to = f"location: http://localhost:{other.port}/v1/chat/completions\r\n"
-        out, server = asked_raw(wire, http(b"", status, to))
+        out, server = asked_raw(kind_of_wire, http(b"", status, to))
         assert kind_of(out) == Kind.REDIRECT
         assert len(server.requests) == 1
         assert other.requests == []
@@ -669,11 +675,11 @@ def pump(source, sink):
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
-def test_a_proxy_from_the_environment_is_used(monkeypatch, wire, variable):
+def test_a_proxy_from_the_environment_is_used(monkeypatch, kind_of_wire, variable):
     with Server(answer="fine") as server, Proxy(urlsplit(server.base_url).port) as proxy:
         monkeypatch.setenv(variable, proxy.url.replace("http://", "http://user:pass%20word@"))
         base_url = "http://model.example/v1"  # nobody but the proxy knows this name
-        with model_at(wire, base_url, server.key, allow_http=True) as model:
+        with model_at(kind_of_wire, base_url, server.key, allow_http=True) as model:
             out = ask(model)
         assert out["a"].tolist() == ["fine"]
         ((method, target),) = proxy.seen
@@ -684,11 +690,11 @@ def test_a_proxy_from_the_environment_is_used(monkeypatch, wire, variable):
 
 
 @pytest.mark.parametrize("no_proxy", ["127.0.0.1", "*", "127.0.0.0/8", "other.example, 127.0.0.1"])
-def test_no_proxy_goes_around_it(monkeypatch, wire, no_proxy):
+def test_no_proxy_goes_around_it(monkeypatch, kind_of_wire, no_proxy):
     with Server(answer="fine") as server, Proxy(urlsplit(server.base_url).port) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         monkeypatch.setenv("NO_PROXY", no_proxy)
-        with model_at(wire, server.base_url, server.key) as model:
+        with model_at(kind_of_wire, server.base_url, server.key) as model:
             assert ask(model)["a"].tolist() == ["fine"]
         assert proxy.seen == []
 

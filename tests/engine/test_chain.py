@@ -1,0 +1,125 @@
+import asyncio
+
+import pytest
+
+from lionproc.engine.adapt import Signals
+from lionproc.engine.chain import Chain
+from lionproc.engine.limiter import Limiter, Tokens
+from lionproc.engine.limits import Limits
+from lionproc.errors import CallError, Kind
+from lionproc.testing import run_virtual
+
+ONE = Tokens(1, 0)
+
+
+def gate(per_minute=None, concurrency=1000):
+    return Limiter(Limits(requests_per_minute=per_minute, concurrency=concurrency, adapt=False))
+
+
+def stage(per_minute, *behind):
+    return Chain(Limits(requests_per_minute=per_minute, concurrency=1000, adapt=False), behind)
+
+
+async def pour(limiter, count, times, last=None):
+    loop = asyncio.get_running_loop()
+    for _ in range(count):
+        leave = await (limiter.reserve(ONE, last) if last else limiter.reserve(ONE))
+        times.append(loop.time())
+        limiter.settle(leave, ONE)
+
+
+def worst(times, window_s=60.0):
+    return max(sum(start <= at < start + window_s for at in times) for start in times)
+
+
+@pytest.mark.parametrize(("key_limit", "stages"), [(60, (50, 50)), (120, (100, 60, 60))])
+def test_stages_on_one_key_never_exceed_its_limit_together(key_limit, stages):
+    async def main():
+        key = gate(key_limit)
+        everything, own = [], [[] for _ in stages]
+
+        async def work(number, per_minute):
+            chain = stage(per_minute, key)
+            for _ in range(per_minute * 3):
+                await pour(chain, 1, own[number])
+                everything.append(own[number][-1])
+
+        await asyncio.gather(*(work(*each) for each in enumerate(stages)))
+        assert worst(everything) <= key_limit
+        for times, per_minute in zip(own, stages, strict=True):
+            assert worst(times) <= per_minute
+        return len(everything) / (max(everything) - min(everything)) * 60
+
+    assert run_virtual(main()) >= 0.95 * key_limit
+
+
+def test_a_wait_at_the_key_does_not_let_a_stage_catch_up_beyond_its_own_limit():
+    async def main():
+        key, times = gate(), []
+        chain = stage(60, key)
+        await pour(chain, 5, times)
+        loop = asyncio.get_running_loop()
+        leave = await key.reserve(ONE)
+        key.throttled(leave, Signals(retry_after_s=90))
+        held_from = loop.time()
+        await pour(chain, 60, times)
+        after = [at for at in times if at >= held_from + 89]
+        assert len(after) == 60
+        assert worst(after, 10) <= 11
+        assert worst(times) <= 60
+
+    run_virtual(main())
+
+
+def test_the_gate_of_a_call_is_passed_last_and_only_once():
+    async def main():
+        key, times = gate(60), []
+        chain = stage(600, key)
+        await pour(chain, 30, times, last=key)
+        assert key.departures == 30
+        other = gate(30)
+        await pour(chain, 30, times, last=other)
+        assert (key.departures, other.departures) == (60, 30)
+        assert worst(times[30:]) <= 30
+
+    run_virtual(main())
+
+
+def test_only_the_last_gate_learns_from_a_429():
+    async def main():
+        key = Limiter(Limits())
+        chain = stage(6000, key)
+        leave = await chain.reserve(ONE)
+        chain.throttled(leave, Signals(retry_after_s=7))
+        assert chain.holding_s() == 0
+        assert key.holding_s() >= 7
+        assert (chain.in_flight, key.in_flight) == (0, 0)
+
+    run_virtual(main())
+
+
+def test_what_no_gate_can_ever_admit_leaves_no_trace_in_the_others():
+    async def main():
+        key = Limiter(Limits(tokens_per_minute=10))
+        chain = Chain(Limits(requests_per_minute=60, adapt=False), [key])
+        with pytest.raises(CallError) as raised:
+            await chain.reserve(Tokens(100, 0))
+        assert raised.value.kind is Kind.TOO_LARGE
+        assert (chain.in_flight, key.in_flight) == (0, 0)
+
+    run_virtual(main())
+
+
+def test_a_reservation_is_given_back_at_every_gate():
+    async def main():
+        key = gate(6000)
+        chain = stage(6000, key)
+        for give_back in (
+            chain.cancel,
+            chain.failed,
+            lambda leave: chain.settle(leave, ONE),
+        ):
+            give_back(await chain.reserve(ONE))
+            assert (chain.in_flight, key.in_flight) == (0, 0)
+
+    run_virtual(main())

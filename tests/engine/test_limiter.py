@@ -1,0 +1,408 @@
+"""The limiter on a virtual clock: never over, hardly under, and live."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lionproc.engine.adapt import Quota, Signals
+from lionproc.engine.limiter import Limiter, Tokens
+from lionproc.engine.limits import Limits
+from lionproc.errors import CallError, Kind
+from lionproc.testing import run_virtual
+
+Departures = list[tuple[float, float]]
+SMALL = Tokens(8, 2)
+
+
+def fullest(departures: Departures, window_s: float) -> float:
+    """The largest amount that left within any window of this length."""
+    most = held = 0.0
+    first = 0
+    for at, amount in departures:
+        held += amount
+        while departures[first][0] <= at - window_s:
+            held -= departures[first][1]
+            first += 1
+        most = max(most, held)
+    return most
+
+
+async def crowd(
+    limiter: Limiter,
+    seconds: float,
+    *,
+    tokens: Callable[[], Tokens] = lambda: SMALL,
+    weigh: Callable[[Tokens], float] = lambda _: 1.0,
+    workers: int = 64,
+    latency_s: float = 0.05,
+    meanwhile: Callable[[Limiter], object] | None = None,
+) -> Departures:
+    """Many workers that always have something to send, for so long."""
+    loop = asyncio.get_running_loop()
+    left: Departures = []
+
+    async def work() -> None:
+        while True:
+            asked = tokens()
+            leave = await limiter.reserve(asked)
+            left.append((loop.time(), weigh(asked)))
+            await asyncio.sleep(latency_s)
+            limiter.settle(leave, asked)
+
+    tasks = [asyncio.ensure_future(work()) for _ in range(workers)]
+    if meanwhile is not None:
+        tasks.append(asyncio.ensure_future(meanwhile(limiter)))
+    await asyncio.sleep(seconds)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return left
+
+
+def on_time() -> float:
+    return 0.0
+
+
+def busy_machine() -> Callable[[], float]:
+    rng = random.Random(4)
+    return lambda: 0.03 if rng.random() < 0.05 else rng.expovariate(1 / 0.003)
+
+
+@pytest.mark.parametrize("lateness", [on_time, busy_machine()], ids=["on time", "busy machine"])
+@pytest.mark.parametrize("rpm", [60, 90, 600, 6000])
+def test_uses_98_percent_of_a_request_limit_and_never_more(rpm, lateness):
+    limiter = Limiter(Limits(requests_per_minute=rpm, concurrency=64, adapt=False))
+    left = run_virtual(crowd(limiter, 180), lateness=lateness)
+    assert fullest(left, 60.0) <= rpm
+    assert len(left) >= 0.98 * rpm * 3
+    assert sum(1 for at, _ in left if at - left[0][0] < 60) >= 0.98 * rpm
+
+
+@pytest.mark.parametrize("window_s", [1.0, 10.0])
+def test_keeps_the_share_of_every_second_as_azure_judges_it(window_s):
+    limiter = Limiter(Limits(requests_per_minute=600, concurrency=64, adapt=False))
+    left = run_virtual(crowd(limiter, 60), lateness=busy_machine())
+    assert fullest(left, window_s) <= 10 * window_s
+
+
+@pytest.mark.parametrize("field", ["tokens", "input_tokens", "output_tokens"])
+def test_uses_98_percent_of_a_token_limit_with_prompts_of_very_different_lengths(field):
+    rng = random.Random(1)
+    weigh = {
+        "tokens": lambda t: t.total,
+        "input_tokens": lambda t: t.input,
+        "output_tokens": lambda t: t.output,
+    }[field]
+    limits = Limits(concurrency=64, adapt=False)
+    setattr(limits, f"{field}_per_minute", 120_000)
+    left = run_virtual(
+        crowd(
+            Limiter(limits),
+            120,
+            tokens=lambda: Tokens(rng.choice([30, 300, 1200]), rng.choice([10, 100, 800])),
+            weigh=weigh,
+        ),
+        lateness=busy_machine(),
+    )
+    assert fullest(left, 60.0) <= 120_000
+    assert sum(amount for _, amount in left) >= 0.98 * 240_000
+
+
+def test_a_limit_below_one_a_minute_still_lets_one_through():
+    limiter = Limiter(Limits(requests_per_minute=0.5, adapt=False))
+    left = run_virtual(crowd(limiter, 600, workers=3))
+    assert 4 <= len(left) <= 6
+    assert fullest(left, 119.0) == 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    changes=st.lists(
+        st.tuples(st.floats(0.1, 40), st.integers(20, 3000)), min_size=1, max_size=5
+    ),
+    first=st.integers(20, 3000),
+)
+def test_no_window_exceeds_the_limit_in_force_when_its_last_request_left(first, changes):
+    in_force: list[tuple[float, float]] = [(0.0, first)]
+
+    async def change(limiter):
+        for wait_s, rpm in changes:
+            await asyncio.sleep(wait_s)
+            limiter.limits.requests_per_minute = rpm
+            in_force.append((asyncio.get_running_loop().time(), rpm))
+
+    limiter = Limiter(Limits(requests_per_minute=first, concurrency=64, adapt=False))
+    left = run_virtual(crowd(limiter, 150, meanwhile=change))
+    first_in_window = 0
+    for number, (at, _) in enumerate(left):
+        while left[first_in_window][0] <= at - 60:
+            first_in_window += 1
+        limit = next(rpm for since, rpm in reversed(in_force) if since <= at)
+        assert number - first_in_window + 1 <= limit
+
+
+def test_a_raised_limit_reaches_those_who_already_wait_within_100_ms():
+    async def main():
+        limiter = Limiter(Limits(requests_per_minute=1, adapt=False))
+        await limiter.reserve(SMALL)
+        waiting = asyncio.ensure_future(limiter.reserve(SMALL))
+        await asyncio.sleep(1)
+        limiter.limits.requests_per_minute = 60_000
+        await asyncio.wait_for(waiting, 0.1)
+
+    run_virtual(main())
+
+
+def test_a_lowered_limit_acts_within_100_ms():
+    async def lower(limiter):
+        await asyncio.sleep(5)
+        limiter.limits.requests_per_minute = 120
+
+    limiter = Limiter(Limits(requests_per_minute=600, adapt=False, concurrency=64))
+    left = run_virtual(crowd(limiter, 15, meanwhile=lower))
+    after = [at for at, _ in left if at > 5.1]
+    assert after
+    assert len(after) <= 2 * 10 + 1
+
+
+def test_more_concurrency_acts_at_once_and_less_lets_nothing_new_leave():
+    async def main():
+        limiter = Limiter(Limits(concurrency=2, adapt=False))
+        first = [await limiter.reserve(SMALL) for _ in range(2)]
+        third = asyncio.ensure_future(limiter.reserve(SMALL))
+        await asyncio.sleep(0.1)
+        assert not third.done()
+        limiter.limits.concurrency = 3
+        await asyncio.wait_for(third, 0.1)
+        limiter.limits.concurrency = 1
+        fourth = asyncio.ensure_future(limiter.reserve(SMALL))
+        for leave in first:
+            limiter.settle(leave)
+        await asyncio.sleep(0.1)
+        assert not fourth.done()
+        limiter.settle(third.result())
+        await asyncio.wait_for(fourth, 0.1)
+        assert limiter.peak_in_flight == 3
+
+    run_virtual(main())
+
+
+def test_a_big_request_is_not_overtaken_by_small_ones():
+    async def main():
+        limiter = Limiter(Limits(tokens_per_minute=60_000, adapt=False))
+        order: list[str] = []
+
+        async def send(name, tokens):
+            leave = await limiter.reserve(Tokens(tokens, 0))
+            order.append(name)
+            limiter.settle(leave, Tokens(tokens, 0))
+
+        await send("first", 1000)
+        tasks = [asyncio.ensure_future(send("big", 30_000))]
+        await asyncio.sleep(0.01)
+        tasks += [asyncio.ensure_future(send(f"small {i}", 10)) for i in range(50)]
+        await asyncio.gather(*tasks)
+        assert order[1] == "big"
+
+    run_virtual(main())
+
+
+def test_a_request_larger_than_the_limit_can_ever_admit_is_refused_at_once():
+    async def main():
+        limiter = Limiter(Limits(tokens_per_minute=1000))
+        with pytest.raises(CallError, match="1,000 a minute") as refused:
+            await asyncio.wait_for(limiter.reserve(Tokens(900, 200)), 1)
+        assert refused.value.kind is Kind.TOO_LARGE
+        await asyncio.wait_for(limiter.reserve(SMALL), 1)
+
+    run_virtual(main())
+
+
+def test_true_usage_corrects_the_estimate():
+    """Estimates of ten times too much must not leave nine tenths of the limit unused."""
+
+    async def main():
+        limiter = Limiter(Limits(tokens_per_minute=60_000, concurrency=8, adapt=False))
+        loop = asyncio.get_running_loop()
+        used = 0
+
+        async def work():
+            nonlocal used
+            while loop.time() < 120:
+                leave = await limiter.reserve(Tokens(500, 500))
+                await asyncio.sleep(0.05)
+                limiter.settle(leave, Tokens(60, 40))
+                used += 100
+
+        await asyncio.gather(*(work() for _ in range(8)))
+        return used
+
+    assert 0.95 * 120_000 <= run_virtual(main()) <= 1.02 * 120_000
+
+
+def test_a_cancelled_reservation_gives_everything_back():
+    async def main():
+        limiter = Limiter(Limits(requests_per_minute=1, tokens_per_minute=10, adapt=False))
+        limiter.cancel(await limiter.reserve(SMALL))
+        assert limiter.in_flight == 0
+        assert limiter.per_minute("requests", 60.0) == 0
+        assert limiter.per_minute("tokens", 60.0) == 0
+
+    run_virtual(main())
+
+
+def test_everybody_waits_when_the_server_asks_for_it_even_without_adapting():
+    async def main():
+        limiter = Limiter(Limits(adapt=False))
+        leave = await limiter.reserve(SMALL)
+        limiter.throttled(leave, Signals(retry_after_s=7.0))
+        start = asyncio.get_running_loop().time()
+        await limiter.reserve(SMALL)
+        assert asyncio.get_running_loop().time() - start >= 7.0
+
+    run_virtual(main())
+
+
+def test_takes_the_limit_of_the_headers_where_none_is_set_and_the_lower_one_otherwise():
+    async def main():
+        told = Signals({"requests": Quota(limit=600.0)})
+        for own, expected in ((None, 600), (300, 300), (5000, 600)):
+            limiter = Limiter(Limits(requests_per_minute=own))
+            limiter.settle(await limiter.reserve(SMALL), SMALL, told)
+            assert limiter.effective("requests") == expected
+        deaf = Limiter(Limits(adapt=False))
+        deaf.settle(await deaf.reserve(SMALL), SMALL, told)
+        assert deaf.effective("requests") is None
+
+    run_virtual(main())
+
+
+def test_never_plans_beyond_what_the_headers_say_is_left():
+    async def main():
+        limiter = Limiter(Limits())
+        loop = asyncio.get_running_loop()
+        leave = await limiter.reserve(SMALL)
+        limiter.settle(
+            leave, SMALL, Signals({"requests": Quota(limit=6000, remaining=5, reset_s=30.0)})
+        )
+        start = loop.time()
+        times = []
+        for _ in range(6):
+            limiter.settle(await limiter.reserve(SMALL), SMALL)
+            times.append(loop.time() - start)
+        assert times[4] < 1
+        assert times[5] >= 29.9
+
+    run_virtual(main())
+
+
+class Bucket:
+    """A server's token bucket."""
+
+    def __init__(self, per_s: float, size: float) -> None:
+        self.per_s, self.size, self.level, self.at = per_s, size, size, 0.0
+
+    def admits(self, now: float) -> bool:
+        self.level = min(self.size, self.level + (now - self.at) * self.per_s)
+        self.at = now
+        if self.level < 1:
+            return False
+        self.level -= 1
+        return True
+
+
+async def unlimited_run(bucket: Bucket, seconds: float, retry_after_s: float | None, noise=0.0):
+    """A run with no limits set against a server that says nothing but 429."""
+    limiter = Limiter(Limits())
+    loop = asyncio.get_running_loop()
+    rng = random.Random(2)
+    admitted: list[float] = []
+    refused: list[float] = []
+
+    async def work() -> None:
+        while True:
+            leave = await limiter.reserve(SMALL)
+            good = bucket.admits(loop.time()) and rng.random() >= noise
+            await asyncio.sleep(rng.uniform(0.02, 0.08))
+            (admitted if good else refused).append(loop.time())
+            if good:
+                limiter.settle(leave, SMALL)
+            else:
+                limiter.throttled(leave, Signals(retry_after_s=retry_after_s))
+
+    tasks = [asyncio.ensure_future(work()) for _ in range(32)]
+    await asyncio.sleep(seconds)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return admitted, refused
+
+
+@pytest.mark.parametrize("retry_after_s", [None, 0.1, 1.0])
+def test_finds_the_limit_of_a_server_that_only_says_429(retry_after_s):
+    admitted, refused = run_virtual(unlimited_run(Bucket(10, 100), 120, retry_after_s))
+    settled = [at for at in admitted if at > 30]
+    assert len(settled) >= 0.95 * 10 * 90
+    assert len(refused) <= 80
+    assert sum(1 for at in refused if at > 60) <= 30
+
+
+def test_429s_that_have_nothing_to_do_with_the_pace_do_not_strangle_a_run():
+    admitted, _ = run_virtual(unlimited_run(Bucket(1e9, 1e9), 30, None, noise=0.02))
+    assert len(admitted) / 30 > 50
+
+
+def test_saturated_servers_get_fewer_requests_at_once_and_lose_no_throughput():
+    """Eight slots at 0.4 s each, 64 asked for: 20 a second is all there is."""
+
+    async def main():
+        limiter = Limiter(Limits(concurrency=64))
+        loop = asyncio.get_running_loop()
+        slots = asyncio.Semaphore(8)
+        answered: list[tuple[float, float]] = []
+
+        async def work():
+            while True:
+                leave = await limiter.reserve(SMALL)
+                start = loop.time()
+                async with slots:
+                    await asyncio.sleep(0.4)
+                limiter.settle(leave, SMALL)
+                answered.append((loop.time(), loop.time() - start))
+
+        tasks = [asyncio.ensure_future(work()) for _ in range(64)]
+        await asyncio.sleep(120)
+        for task in tasks:
+            task.cancel()
+        late = [latency for at, latency in answered if at > 60]
+        assert len(late) >= 0.95 * 20 * 60
+        assert sorted(late)[len(late) // 2] < 1.0
+        assert limiter.concurrency < 24
+
+    run_virtual(main())
+
+
+def test_latency_that_is_no_queue_costs_no_concurrency():
+    async def main():
+        limiter = Limiter(Limits(concurrency=16))
+        rng = random.Random(5)
+
+        async def work():
+            while True:
+                leave = await limiter.reserve(SMALL)
+                await asyncio.sleep(rng.uniform(0.1, 3.0))
+                limiter.settle(leave, SMALL)
+
+        tasks = [asyncio.ensure_future(work()) for _ in range(16)]
+        await asyncio.sleep(120)
+        for task in tasks:
+            task.cancel()
+        assert limiter.concurrency == 16
+
+    run_virtual(main())
