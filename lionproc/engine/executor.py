@@ -142,6 +142,8 @@ class RateLimitedAPIExecutor:
         self._idle = 0
         self._stopping = False
         self._history: deque[Event] = deque(maxlen=history)
+        # A producer is woken for a quarter of the queue at once, not for every single place.
+        self._refill_at = self.queue_capacity - max(1, self.queue_capacity // 4)
         self._items = asyncio.Semaphore(0)
         self._room = asyncio.Event()
         self._resumed = asyncio.Event()
@@ -205,6 +207,8 @@ class RateLimitedAPIExecutor:
             await asyncio.wait(others)
         for event in list(self._live.values()):
             self._finish(event, CallError(Kind.CANCELLED, "Stopped while it was in flight."))
+        # A producer is woken for a quarter of the queue at once, not for every single place.
+        self._refill_at = self.queue_capacity - max(1, self.queue_capacity // 4)
         self._items = asyncio.Semaphore(0)
         self._idle = 0  # a worker that was cancelled before it began did not sign off
 
@@ -474,7 +478,8 @@ class RateLimitedAPIExecutor:
                             continue
                         event = self._again.popleft() if self._again else self._queue.popleft()
                         self._at_gate = event
-                        self._room.set()
+                        if self._waiting <= self._refill_at:
+                            self._room.set()
                         self._staff()
                         try:
                             leave = await self._leave(event)

@@ -7,6 +7,7 @@ file or the new one. A folder holds one part per chunk, all of one run.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import json
@@ -83,13 +84,21 @@ def check_target(path: str | os.PathLike[str], *, run: str | None = None) -> Non
         if folder:
             _refuse_other_parts(home, run)
         _probe(home)
-        if not folder and target.exists() and not os.access(target, os.W_OK):
-            raise PermissionError(13, "the file is write-protected")
+        if not folder:
+            _refuse_odd_file(target)
+            if target.exists() and not os.access(target, os.W_OK):
+                raise PermissionError(13, "the file is write-protected")
     except OSError as error:
         raise ConfigurationError(
             f"Nothing can be saved at {os.fspath(path)!r}: {error.strerror or error}. "
             "Choose another path with save=."
         ) from None
+
+
+def _refuse_odd_file(target: Path) -> None:
+    """Nothing that is no file must be replaced by one: a rename would do it, even to a device."""
+    if target.exists() and not target.is_file() and not target.is_dir():
+        raise OSError(errno.EINVAL, "it is a device, pipe or socket and no file")
 
 
 def _probe(folder: Path) -> None:
@@ -209,6 +218,7 @@ def write_parquet(
     table = table.replace_schema_metadata({**table.schema.metadata, **extra})
     temporary = target.parent / _temporary_name(target.name)
     try:
+        _refuse_odd_file(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         _write_down(table, temporary)
         temporary.replace(target)

@@ -175,7 +175,8 @@ class Plan:
         """Equal for the same run started again, different for any other."""
         digest = blake2b(recipe.digest, digest_size=16)
         digest.update(f"{self.rows} {self.options.chunk_size} {self.names}".encode())
-        for start in {0, self.rows // 2, self.rows - 1}:
+        self._occurrences.clear()
+        for start in sorted({0, self.rows // 2, self.rows - 1}):
             if 0 <= start < self.rows:
                 for _, call in self.calls(recipe, start, start + 1):
                     digest.update(getattr(call, "key", None) or b"-")
@@ -218,7 +219,9 @@ def plan(
         )
         outputs, name = [Output(made, into, place=0 if each else None)], into
     answer = Answer.of(schema, name=name)
-    made_plan = Plan(frame, outputs, answer, default_model(model), _options(**options))
+    chosen = default_model(model)
+    own_gate = chosen.executor is not None
+    made_plan = Plan(frame, outputs, answer, chosen, _options(own_gate=own_gate, **options))
     for key, text in (("prompt", prompt), ("system", system)):
         if text is not None:
             made_plan.about[key] = (
@@ -261,7 +264,7 @@ def _outputs_by_column(
     return outputs, into.replace("{column}", "").strip("_- ") or "answer"
 
 
-def _options(**given: Any) -> Options:
+def _options(*, own_gate: bool, **given: Any) -> Options:
     if given["errors"] not in {"coerce", "raise"}:
         raise ConfigurationError(f"errors is 'coerce' or 'raise', not {given['errors']!r}.")
     for name in ("resume", "deduplicate", "overwrite", "details"):
@@ -281,7 +284,8 @@ def _options(**given: Any) -> Options:
             "budget= takes lp.Budget(usd=..., tokens=..., requests=...), "
             f"not {type(budget).__name__}."
         )
-    limits = default("limits", given["limits"])
+    # An executor that was given has limits of its own; the session's are for those without.
+    limits = given["limits"] if own_gate else default("limits", given["limits"])
     save = given["save"]
     if save is not None:
         import os

@@ -11,7 +11,7 @@ from lionproc.engine.limits import Limits
 from lionproc.model.estimate import Estimator
 from lionproc.model.prices import Price
 from lionproc.model.providers import Provider, Structured
-from lionproc.model.wire import Wire
+from lionproc.model.wire import REDACTED, Wire
 
 
 @dataclass(slots=True)
@@ -93,5 +93,5 @@ class Connection:
         """The body without any key that a server may have echoed."""
         for secret in self.secrets:
             if secret in body:
-                body = body.replace(secret, b"[key]")
+                body = body.replace(secret, REDACTED)
         return body

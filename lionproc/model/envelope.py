@@ -16,6 +16,7 @@ from lionproc.model.headers import signals as read_signals
 
 _KINDS = {
     401: Kind.ACCESS,
+    402: Kind.ACCESS,
     403: Kind.ACCESS,
     404: Kind.NOT_FOUND,
     408: Kind.SERVER_ERROR,
@@ -29,10 +30,51 @@ _WAYS_ON = {
     Kind.NOT_FOUND: "The server does not know this model or path: check model= and base_url=.",
     Kind.CONTEXT_LENGTH: "The prompt is longer than the model reads: shorten it.",
 }
+_NO_CREDIT = {
+    "insufficient_quota",
+    "billing_hard_limit_reached",
+    "billing_not_active",
+    "insufficient_balance",
+}
 _CONTEXT = re.compile(
     r"context.{0,20}length|maximum context|too many tokens|prompt is too long", re.IGNORECASE
 )
-_SECRET = re.compile(r"\b(?:sk|pk|rk|gsk|key|xai)[-_][\w-]{8,}|\bBearer\s+\S+", re.IGNORECASE)
+# Why an answer ended, in the words of servers that are not OpenAI's own.
+_ENDINGS = {
+    "length": Kind.TRUNCATED,
+    "max_tokens": Kind.TRUNCATED,
+    "max_output_tokens": Kind.TRUNCATED,
+    "max_length": Kind.TRUNCATED,
+    "model_length": Kind.TRUNCATED,
+    "model_context_window_exceeded": Kind.TRUNCATED,
+    "content_filter": Kind.FILTERED,
+    "content_filtered": Kind.FILTERED,
+    "guardrail_intervened": Kind.FILTERED,
+    "safety": Kind.FILTERED,
+    "recitation": Kind.FILTERED,
+    "blocklist": Kind.FILTERED,
+    "prohibited_content": Kind.FILTERED,
+    "spii": Kind.FILTERED,
+    "refusal": Kind.REFUSED,
+    "tool_calls": Kind.TOOL_CALL,
+    "tool_use": Kind.TOOL_CALL,
+    "function_call": Kind.TOOL_CALL,
+    "malformed_function_call": Kind.TOOL_CALL,
+    "error": Kind.BAD_REPLY,
+    "abort": Kind.BAD_REPLY,
+    "cancelled": Kind.BAD_REPLY,
+}
+_WHY_NOT = {
+    Kind.TRUNCATED: "The answer was cut off at the token limit: raise max_tokens.",
+    Kind.FILTERED: "The provider's content filter held the answer back.",
+    Kind.REFUSED: "The model declined to answer.",
+    Kind.TOOL_CALL: "The model called a tool instead of answering.",
+    Kind.BAD_REPLY: "The server broke the answer off with an error.",
+}
+_MOST_TOKENS = 10**9  # a server that counts more in one reply counts wrongly
+_SECRET = re.compile(
+    r"\b(?:sk|pk|rk|gsk|key|xai)[-_][\w-]{8,}|\bAIza[\w-]{10,}|\bBearer\s+\S+", re.IGNORECASE
+)
 
 
 def classify(status: int, headers: Mapping[str, str], body: bytes) -> Reply:
@@ -68,11 +110,14 @@ def classify(status: int, headers: Mapping[str, str], body: bytes) -> Reply:
     used = _usage(data.get("usage"))
     if not choices and used is None:
         return _unreadable("The server answered 200 with no choice in it.", learned)
+    if choices and isinstance(choices[0], dict) and choices[0].get("error"):
+        # A proxy's upstream failed half way (OpenRouter says it like this).
+        return Reply(_error_in_200(choices[0]["error"], learned), raw=body, signals=learned)
     model = data.get("model")
     return Reply(
         raw=body,
         data=data,
-        model=model if isinstance(model, str) else "",
+        model=model[:200] if isinstance(model, str) else "",
         used=used,
         signals=learned,
     )
@@ -98,19 +143,18 @@ def text_of(data: Any) -> str:
     if not isinstance(message, dict):
         raise CallError(Kind.EMPTY, "The reply has no message in it.")
     finish = choice.get("finish_reason")
-    if finish == "length":
-        raise CallError(
-            Kind.TRUNCATED, "The answer was cut off at the token limit: raise max_tokens."
-        )
-    if finish == "content_filter":
-        raise CallError(Kind.FILTERED, "The provider's content filter held the answer back.")
+    if finish != "stop":
+        kind = _ENDINGS.get(finish.lower()) if isinstance(finish, str) else None
+        if kind is not None:
+            raise CallError(kind, _WHY_NOT[kind])
     if message.get("refusal"):
-        raise CallError(Kind.REFUSED, "The model declined to answer.")
+        raise CallError(Kind.REFUSED, _WHY_NOT[Kind.REFUSED])
     content = message.get("content")
     if isinstance(content, list):  # some servers answer in parts
-        content = "".join(part.get("text") or "" for part in content if isinstance(part, dict))
-    if finish in {"tool_calls", "function_call"} or (not content and message.get("tool_calls")):
-        raise CallError(Kind.TOOL_CALL, "The model called a tool instead of answering.")
+        texts = [part.get("text") for part in content if isinstance(part, dict)]
+        content = "".join(text for text in texts if isinstance(text, str))
+    if not content and message.get("tool_calls"):
+        raise CallError(Kind.TOOL_CALL, _WHY_NOT[Kind.TOOL_CALL])
     if not isinstance(content, str) or not content.strip():
         raise CallError(Kind.EMPTY, "The answer is empty.")
     return content
@@ -127,14 +171,15 @@ def _refusal(status: int, body: bytes, learned: Signals) -> CallError:
             message = "Redirects are not followed, they would hand the row to another address."
         else:
             kind = Kind.BAD_REQUEST
-    if status == 429 and code in {"insufficient_quota", "billing_hard_limit_reached"}:
-        kind = Kind.ACCESS  # waiting does not bring money
-        message = f"{message} The account has no credit left."
     if kind is Kind.BAD_REQUEST and (code == "context_length_exceeded" or _CONTEXT.search(message)):
         kind = Kind.CONTEXT_LENGTH
+    way_on = _WAYS_ON.get(kind)
+    if status == 402 or (status == 429 and code in _NO_CREDIT):
+        kind = Kind.ACCESS  # waiting does not bring money
+        way_on = "The account has no credit left: add some, then run the same cell again."
     text = f"HTTP {status}: {message}" if message else f"HTTP {status}."
-    if kind in _WAYS_ON:
-        text = f"{text} {_WAYS_ON[kind]}"
+    if way_on is not None:
+        text = f"{text} {way_on}"
     return CallError(kind, text, status=status, retry_after_s=learned.retry_after_s)
 
 
@@ -168,8 +213,13 @@ def _told_in(error: Any) -> tuple[str, str]:
     if isinstance(error, dict):
         code = str(error.get("code") or error.get("type") or "")
         error = error.get("message") or code
-    message = _SECRET.sub("[key]", str(error)) if error else ""
-    message = " ".join(message.split())
+    if isinstance(error, list):  # a list of faults may quote the request: take their words alone
+        faults = (fault.get("msg") for fault in error[:3] if isinstance(fault, dict))
+        error = "; ".join(fault for fault in faults if isinstance(fault, str))
+    if not isinstance(error, str):
+        return "", code
+    message = " ".join(_SECRET.sub("[key]", error).split())
+    message = "".join(letter for letter in message if letter.isprintable())
     return (message[:197] + "..." if len(message) > 200 else message), code
 
 
@@ -178,6 +228,6 @@ def _usage(usage: Any) -> Tokens | None:
         return None
     read = usage.get("prompt_tokens", usage.get("input_tokens"))
     written = usage.get("completion_tokens", usage.get("output_tokens"))
-    if not (type(read) is int and read >= 0):
+    if not (type(read) is int and 0 <= read <= _MOST_TOKENS):
         return None
-    return Tokens(read, written if type(written) is int and written >= 0 else 0)
+    return Tokens(read, written if type(written) is int and 0 <= written <= _MOST_TOKENS else 0)

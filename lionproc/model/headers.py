@@ -22,6 +22,10 @@ _ANTHROPIC = {
 }
 # A reset further away belongs to a limit by the day, which is not planned with by the minute.
 _MINUTE_RESET_S = 75.0
+# Who asks for a longer wait is asked again after this time; beyond a day it is no answer at all.
+LONGEST_WAIT_S = 600.0
+_DAY_S = 86_400.0
+_LONGEST_TEXT = 64
 
 
 def signals(headers: Mapping[str, str], clock: Callable[[], float] = time.time) -> Signals:
@@ -68,19 +72,22 @@ def retry_after_s(
 ) -> float | None:
     """Seconds the server asks everybody to wait, None if it does not say or says nonsense.
 
+    More than 600 s are cut to that, so that a night run asks now and then; more than a day (or
+    less than nothing) is nonsense.
+
     Example:
         >>> retry_after_s({"retry-after": "2"}), retry_after_s({"retry-after": "banana"})
         (2.0, None)
     """
     for prefix in _PREFIXES:
         ms = _number(headers.get(prefix + "retry-after-ms"))
-        if ms is not None:
-            return ms / 1000
+        if ms is not None and ms / 1000 <= _DAY_S:
+            return min(ms / 1000, LONGEST_WAIT_S)
         text = headers.get(prefix + "retry-after")
         if text is not None:
             seconds = _seconds(text, clock)
-            if seconds is not None:
-                return seconds
+            if seconds is not None and seconds <= _DAY_S:
+                return min(seconds, LONGEST_WAIT_S)
     return None
 
 
@@ -109,6 +116,8 @@ def _number(text: str | None) -> float | None:
 def _seconds(text: str, clock: Callable[[], float]) -> float | None:
     """Seconds from `2`, `1.5s`, `6m0s`, `20ms`, an RFC 3339 time or an HTTP date."""
     text = text.strip()
+    if len(text) > _LONGEST_TEXT:
+        return None
     number = _number(text)
     if number is not None:
         # A Unix time, where seconds were to be expected.
@@ -119,9 +128,9 @@ def _seconds(text: str, clock: Callable[[], float]) -> float | None:
     for parse in (datetime.fromisoformat, parsedate_to_datetime):
         try:
             moment = parse(text)
-        except (ValueError, TypeError):
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=UTC)
+            return max(moment.timestamp() - clock(), 0.0)
+        except (ValueError, TypeError, OverflowError, LookupError):
             continue
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return max(moment.timestamp() - clock(), 0.0)
     return None

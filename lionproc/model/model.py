@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import ipaddress
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from lionproc.errors import ConfigurationError, ModelError
+from lionproc.errors import ConfigurationError, MissingDependencyError, ModelError
 from lionproc.model.connection import Connection, gate
 from lionproc.model.prices import price_of
 from lionproc.model.providers import PROVIDERS, Provider, Structured, provider_named
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
     from lionproc.model.wire import Wire
 
 _RESERVED = {"messages", "stream", "n", "stream_options"}
+_OF_THE_CLIENT = {
+    "extra_headers": "default_headers",
+    "extra_query": "default_query",
+    "http_client": "http_client",
+    "organization": "organization",
+    "project": "project",
+}
+_DAY_S = 86_400.0
 _STRUCTURED = ("json_schema", "json_object", "prompt")
 
 
@@ -34,7 +43,8 @@ class Model:
             vllm, local), or the short form `"provider/model"`. "local" is the embedded model.
         model: The model's name there; for "local" the path of a GGUF file, None for the
             small one that is installed with it.
-        base_url: Another OpenAI-compatible address. Then no key is taken from the environment.
+        base_url: Another OpenAI-compatible address. Then no key, organization or header is
+            taken from the environment.
         api_key: The key; None takes it from the provider's variable in the environment.
         client: Your own `openai.AsyncOpenAI` or `openai.AsyncAzureOpenAI`, used as it is.
         executor: Send through this executor, and so share its limits with others.
@@ -88,13 +98,26 @@ class Model:
         if not model and provider != "local":
             raise ModelError(f'Which model of {provider}? For example Model("{provider}/NAME").')
         _in_range("temperature", temperature, 0, 2)
-        _in_range("timeout", timeout, 1e-3, math.inf)
-        _in_range("max_tokens", max_tokens, 1, math.inf)
+        _in_range("timeout", timeout, 1e-3, _DAY_S)
+        _in_range("max_tokens", max_tokens, 1, math.inf, whole=True)
         if structured is not None and structured not in _STRUCTURED:
             raise ModelError(f"structured is one of {', '.join(_STRUCTURED)}, not {structured!r}.")
         reserved = sorted(_RESERVED & params.keys())
         if reserved:
             raise ModelError(f"lionproc sets {', '.join(reserved)} itself; leave it out.")
+        _check_params(params)
+        given = [
+            name
+            for name, value in (("base_url", base_url), ("api_key", api_key), ("client", client))
+            if value is not None
+        ]
+        if client is not None and len(given) > 1:
+            raise ModelError(f"client= has its own address and key; leave {given[0]}= out.")
+        if provider == "local" and given:
+            raise ModelError(
+                f"The embedded model takes no {given[0]}=. A server of your own is "
+                'Model("openai", model=..., base_url=...).'
+            )
         self.provider = provider
         self.model = str(model) if model else None
         self.base_url = _checked_url(base_url, allow_http=allow_http) if base_url else None
@@ -106,7 +129,7 @@ class Model:
         self.structured = structured
         self.allow_http = allow_http
         self.params = params
-        self._api_key = api_key
+        self._api_key = None if api_key is None else _checked_key(api_key, "api_key")
 
     @classmethod
     def of(cls, model: Model | str) -> Model:
@@ -155,72 +178,81 @@ class Model:
         if self.provider == "local":
             return self._connect_local()
         if self.provider == "azure" and self.client is None:
-            return self._connect_through(_azure_client(self._api_key, self.base_url))
+            return self._connect_through(_azure_client(self._api_key, self.base_url), owned=True)
         if self.client is not None:
             return self._connect_through(self.client)
-        return self._connect_through(self._own_client())
+        return self._connect_through(self._own_client(), owned=True)
 
     def _own_client(self) -> openai.AsyncOpenAI:
         import openai
 
         settings = self.settings
+        url: str | None = self.base_url or settings.base_url
+        if self.provider == "openai" and self.base_url is None:
+            url = os.environ.get("OPENAI_BASE_URL", "").strip() or url
+            url = _checked_url(str(url), allow_http=self.allow_http)
         key = self._api_key
         if key is None and self.base_url is None and settings.key_variable:
-            key = os.environ.get(settings.key_variable, "").strip() or None
-            if key is None:
+            key = _checked_key(os.environ.get(settings.key_variable, ""), settings.key_variable)
+            if not key:
                 raise ModelError(
                     f"There is no key for {self.provider}: set the environment variable "
                     f"{settings.key_variable}, or give Model(..., api_key=...). "
                     'Without any key, model="local" runs a small model on this machine.'
                 )
-        url: str | None = self.base_url or settings.base_url
-        if self.provider == "openai" and self.base_url is None:
-            url = os.environ.get("OPENAI_BASE_URL", "").strip() or url
-            url = _checked_url(str(url), allow_http=self.allow_http)
-        return openai.AsyncOpenAI(base_url=url, api_key=key or "none", max_retries=0)
+        with _proxies_named():
+            if self.provider == "openai" and self.base_url is None:
+                return openai.AsyncOpenAI(base_url=url, api_key=key or "none", max_retries=0)
+            client = openai.AsyncOpenAI(
+                base_url=url, api_key=key or "none", max_retries=0, default_headers=_not_openai()
+            )
+        # What the environment says of an account at OpenAI is for OpenAI alone.
+        client.organization = client.project = None
+        return client
 
-    def _connect_through(self, client: openai.AsyncOpenAI) -> Connection:
-        from lionproc.model.wire import PATH, ClientWire, DirectWire, proxy_for
+    def _connect_through(self, client: openai.AsyncOpenAI, *, owned: bool = False) -> Connection:
+        import openai
 
-        for need in ("post", "with_options", "base_url"):
-            if not hasattr(client, need):
-                raise ModelError(
-                    "client= takes an openai.AsyncOpenAI or openai.AsyncAzureOpenAI, "
-                    f"not {type(client).__name__}."
-                )
-        if not hasattr(client, "auth_headers") or "Async" not in type(client).__name__:
+        from lionproc.model.wire import PATH, ClientWire, DirectWire, proxy_for, secrets_in
+
+        if not isinstance(client, openai.AsyncOpenAI):
             raise ModelError(
-                f"client= takes the async client (openai.AsyncOpenAI), not {type(client).__name__}."
+                "client= takes the async client (openai.AsyncOpenAI or openai.AsyncAzureOpenAI), "
+                f"not {type(client).__name__}."
             )
         base = _checked_url(str(client.base_url), allow_http=self.allow_http)
         key = client.api_key if isinstance(client.api_key, str) else ""
         url = base + PATH
         wire: Wire
+        headers = {
+            name: value
+            for name, value in client.default_headers.items()
+            if isinstance(value, str) and not name.startswith("X-Stainless")
+        }
+        headers.update(client.auth_headers)
         if _is_plain(client) and not (proxy_for(url) or "").startswith("socks"):
-            headers = {
-                name: value
-                for name, value in client.default_headers.items()
-                if isinstance(value, str) and not name.startswith("X-Stainless")
-            }
-            headers.update(client.auth_headers)
             headers["User-Agent"] = "lionproc"
             wire = DirectWire(_with_query(url, client.default_query), headers, self.timeout)
         else:
-            wire = ClientWire(client, self.timeout)
+            wire = ClientWire(client, self.timeout, owned=owned)
         # What is asked for another tenant or project is answered for another one.
-        scope = f"{base} {getattr(client, 'organization', None) or ''} {getattr(client, 'project', None) or ''}"
-        return self._connection(wire, base, scope.strip(), str(self.model), key)
+        query = {n: v for n, v in client.default_query.items() if n != "api-version"}
+        scope = f"{_with_query(base, query)} {client.organization or ''} {client.project or ''}"
+        secrets = secrets_in({**headers, "key": key})
+        return self._connection(wire, base, scope.strip(), str(self.model), key, secrets)
 
     def _connect_local(self) -> Connection:
         from lionproc.model import local
-        from lionproc.model.wire import PATH, DirectWire
+        from lionproc.model.wire import PATH, DirectWire, secrets_in
 
         endpoint = local.start(self.model)
         headers = {"Authorization": f"Bearer {endpoint.key}", "Content-Type": "application/json"}
-        wire = DirectWire(endpoint.base_url + PATH, headers, self.timeout)
+        # It is a child of this process: no proxy has any business between the two.
+        wire = DirectWire(endpoint.base_url + PATH, headers, self.timeout, proxies=False)
         identity = f"local {endpoint.identity}"
+        secrets = secrets_in(headers)
         return self._connection(
-            wire, identity, identity, endpoint.model, endpoint.key, endpoint.slots
+            wire, identity, identity, endpoint.model, endpoint.key, secrets, endpoint.slots
         )
 
     def _connection(  # noqa: PLR0917  (private, and called with all of them)
@@ -230,10 +262,11 @@ class Model:
         identity: str,
         model: str,
         key: str,
+        secrets: tuple[bytes, ...],
         concurrency: int | None = None,
     ) -> Connection:
         settings = self.settings
-        official = self.base_url is None and self.client is None
+        official = base == settings.base_url
         digest = hashlib.sha256(key.encode()).hexdigest()
         return Connection(
             identity=identity,
@@ -244,7 +277,7 @@ class Model:
             wire=wire,
             gate=gate(base, digest, model, concurrency=concurrency),
             price=price_of(model, settings.prices),
-            secrets=(key.encode(),) if len(key) >= 8 else (),
+            secrets=tuple(dict.fromkeys(secrets)),
         )
 
     def _arguments(self) -> dict[str, Any]:
@@ -262,8 +295,24 @@ class Model:
         kept = {"api_key": self._api_key, "client": self.client, "executor": self.executor}
         return Model(self.provider, self.model, **{**self._arguments(), **kept, **changes})
 
+    def __copy__(self) -> Model:
+        return self._changed()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Model:
+        return self._changed()  # in this process, so with its key
+
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles carry no key and no client: they are taken anew where the pickle is opened."""
+        """Pickles carry no key: it is taken from the environment where the pickle is opened.
+
+        Raises:
+            TypeError: It has a client, which cannot travel, and without which the rows would
+                go somewhere else.
+        """
+        if self.client is not None:
+            raise TypeError(
+                "A Model with client= cannot be pickled: the client holds a key and open "
+                "connections. Make the Model where it is used, or give base_url= instead."
+            )
         return (_restored, (self.provider, self.model, self._arguments()))
 
     def __repr__(self) -> str:
@@ -281,12 +330,77 @@ def _restored(provider: str, model: str | None, arguments: dict[str, Any]) -> Mo
     return Model(provider, model, **arguments)
 
 
-def _in_range(name: str, value: Any, low: float, high: float) -> None:
+def _in_range(name: str, value: Any, low: float, high: float, *, whole: bool = False) -> None:
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+    kind = int if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
         bounds = f"from {low:g}" + (f" to {high:g}" if math.isfinite(high) else " up")
-        raise ConfigurationError(f"{name} is a number {bounds}, not {value!r}.")
+        number = "a whole number" if whole else "a number"
+        raise ConfigurationError(f"{name} is {number} {bounds}, not {value!r}.")
+
+
+def _check_params(params: Mapping[str, Any]) -> None:
+    """Refuse what is no field of a body; the message never has a value, it may be a secret."""
+    import json
+
+    for name, value in params.items():
+        if name in _OF_THE_CLIENT:
+            raise ModelError(
+                f"{name} is no field of a request's body. Give it to a client: Model(..., "
+                f"client=openai.AsyncOpenAI({_OF_THE_CLIENT[name]}=...))."
+            )
+        if name == "extra_body":
+            raise ModelError(
+                "Give the fields of extra_body to Model(...) directly, by their names."
+            )
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError):
+            raise ModelError(
+                f"Model({name}=...) goes into the request's body, and this "
+                f"{type(value).__name__} cannot be written as JSON."
+            ) from None
+
+
+def _checked_key(key: Any, name: str) -> str:
+    """A key that can stand in a header, without the line break of the file it came from."""
+    if not isinstance(key, str):
+        raise ModelError(f"{name} is a text, not {type(key).__name__}.")
+    text = key.strip()
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        raise ModelError(
+            f"{name} has a character in it that no key has (a line break, a blank, or something "
+            "beyond ASCII). Copy the key again, whole."
+        )
+    return text
+
+
+def _not_openai() -> dict[str, Any]:
+    """Takes back the headers that OPENAI_CUSTOM_HEADERS would add, for other servers."""
+    import openai
+
+    lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").splitlines()
+    return {line.partition(":")[0].strip(): openai.Omit() for line in lines if ":" in line}
+
+
+@contextlib.contextmanager
+def _proxies_named() -> Iterator[None]:
+    """The client reads the environment's proxies; one that cannot be used is named."""
+    try:
+        yield
+    except ImportError as error:
+        if "socks" not in str(error).lower():
+            raise
+        raise MissingDependencyError(
+            "The environment names a SOCKS proxy (ALL_PROXY or the like), which needs one more "
+            'package. Run: pip install "httpx2[socks]"'
+        ) from None
+    except ValueError:
+        raise ModelError(
+            "The environment names a proxy (HTTP_PROXY, HTTPS_PROXY or ALL_PROXY) with an address "
+            "that cannot be. It is such as http://proxy.example:3128."
+        ) from None
 
 
 def _checked_url(url: str, *, allow_http: bool) -> str:
@@ -296,10 +410,15 @@ def _checked_url(url: str, *, allow_http: bool) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError:
         host = None
-    if host is None or parts.scheme not in {"http", "https"}:
-        raise ModelError(f"base_url is an address such as https://host/v1, not {url!r}.")
-    if parts.username or parts.password:
+    if "@" in str(url):  # and never show it
         raise ModelError("base_url must not hold a user name or password; use api_key=.")
+    if not host or parts.scheme not in {"http", "https"}:
+        raise ModelError(f"base_url is an address such as https://host/v1, not {url!r}.")
+    if parts.query or parts.fragment:
+        raise ModelError(
+            "base_url ends before any ? or #. Parameters of the address belong to a client: "
+            "Model(..., client=openai.AsyncOpenAI(base_url=..., default_query={...}))."
+        )
     if parts.scheme == "http" and not allow_http and not _is_loopback(host):
         raise ModelError(
             f"base_url would send the key and the rows to {host} unencrypted. Use https, or say "
@@ -330,6 +449,7 @@ def _is_plain(client: Any) -> bool:
     return (
         type(client) is openai.AsyncOpenAI
         and isinstance(client.api_key, str)
+        and bool(client.api_key)  # empty where a function renews it
         and getattr(client, "workload_identity", None) is None
         and client.custom_auth is None
         and type(getattr(client, "_client", None)).__name__ == "AsyncHttpxClientWrapper"
@@ -339,14 +459,24 @@ def _is_plain(client: Any) -> bool:
 def _azure_client(api_key: str | None, base_url: str | None) -> openai.AsyncOpenAI:
     import openai
 
-    endpoint = base_url or os.environ.get("AZURE_OPENAI_ENDPOINT", "")
-    key = api_key or os.environ.get("AZURE_OPENAI_API_KEY", "")
+    named = os.environ.get("AZURE_OPENAI_ENDPOINT", "").strip()
+    endpoint = base_url or named
+    key = api_key or ""
+    if not key and endpoint.rstrip("/") == named.rstrip("/"):  # the key of no other address
+        key = _checked_key(os.environ.get("AZURE_OPENAI_API_KEY", ""), "AZURE_OPENAI_API_KEY")
     version = os.environ.get("OPENAI_API_VERSION", "2024-10-21")
     if not endpoint or not key:
         raise ModelError(
             "Azure needs its endpoint and key: set AZURE_OPENAI_ENDPOINT and "
             "AZURE_OPENAI_API_KEY, or give Model('azure', ..., client=AsyncAzureOpenAI(...))."
         )
-    return openai.AsyncAzureOpenAI(
-        azure_endpoint=endpoint, api_key=key, api_version=version, max_retries=0
-    )
+    with _proxies_named():
+        client = openai.AsyncAzureOpenAI(
+            azure_endpoint=endpoint,
+            api_key=key,
+            api_version=version,
+            max_retries=0,
+            default_headers=_not_openai(),
+        )
+    client.organization = client.project = None
+    return client

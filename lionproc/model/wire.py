@@ -9,10 +9,13 @@ are renewed. Both behave alike, and neither retries or follows redirects.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from lionproc.errors import CallError, Kind
 
@@ -27,6 +30,9 @@ MAX_REPLY_BYTES = 16 * 1024 * 1024
 CONNECT_TIMEOUT_S = 10.0
 PATH = "/chat/completions"
 CONTENT_ENCODING = "Content-Encoding"
+REDACTED = b"[key]"
+SHORTEST_SECRET = 8
+_SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|credential", re.IGNORECASE)
 
 
 class Response(NamedTuple):
@@ -58,13 +64,18 @@ class DirectWire:
         url: Where to post to.
         headers: Sent with every request.
         timeout_s: Seconds for one attempt, from its start to the last byte of the reply.
+        proxies: Whether proxies of the environment are used.
     """
 
-    def __init__(self, url: str, headers: Mapping[str, str], timeout_s: float) -> None:
+    def __init__(
+        self, url: str, headers: Mapping[str, str], timeout_s: float, *, proxies: bool = True
+    ) -> None:
         self.url = url
         self.timeout_s = timeout_s
-        self._headers = dict(headers)
-        self._proxy = proxy_for(url)
+        self._proxy = proxy_for(url) if proxies else None
+        # aiohttp sends a session's headers to a proxy too, and the key is not for the proxy.
+        self._headers = {} if self._proxy else dict(headers)
+        self._each = dict(headers) if self._proxy else None
         self._session: aiohttp.ClientSession | None = None
         self._address: yarl.URL | str = url
 
@@ -90,7 +101,11 @@ class DirectWire:
         session = self._session or self._open()
         try:
             async with session.post(
-                self._address, data=body, allow_redirects=False, proxy=self._proxy
+                self._address,
+                data=body,
+                headers=self._each,
+                allow_redirects=False,
+                proxy=self._proxy,
             ) as reply:
                 headers = reply.headers
                 length = reply.content_length
@@ -99,9 +114,9 @@ class DirectWire:
                 return Response(reply.status, headers, await reply.read())
         except TimeoutError:
             raise _timed_out(self.timeout_s) from None
-        except (aiohttp.ClientPayloadError, aiohttp.ContentTypeError, ValueError):
+        except aiohttp.ClientPayloadError:
             raise CallError(Kind.CONNECTION, "The reply broke off or cannot be decoded.") from None
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _broken(error) from None
 
     async def close(self) -> None:
@@ -134,12 +149,16 @@ class ClientWire:
     Args:
         client: An `openai.AsyncOpenAI` or `openai.AsyncAzureOpenAI`.
         timeout_s: Seconds for one attempt, from its start to the last byte of the reply.
+        owned: Whether the client is closed with the wire; a user's own stays open.
     """
 
-    def __init__(self, client: openai.AsyncOpenAI, timeout_s: float) -> None:
+    def __init__(
+        self, client: openai.AsyncOpenAI, timeout_s: float, *, owned: bool = False
+    ) -> None:
         import openai
 
         self.timeout_s = timeout_s
+        self._owned = owned
         self._client = client.with_options(max_retries=0, timeout=timeout_s)
         # Azure's client builds the path from the model in the body, so it wants the parsed one.
         self._parsed = isinstance(client, openai.AsyncAzureOpenAI)
@@ -165,6 +184,9 @@ class ClientWire:
             content = b""
         if len(content) > MAX_REPLY_BYTES:
             raise _too_long()
+        # Keys that are renewed are known only here.
+        for secret in secrets_in(reply.request.headers):
+            content = content.replace(secret, REDACTED)
         return Response(reply.status_code, reply.headers, content)
 
     async def _send(self, body: bytes) -> Any:
@@ -180,19 +202,78 @@ class ClientWire:
         return await self._client.post(PATH, cast_to=httpx2.Response, content=body, options=options)
 
     async def close(self) -> None:
-        """See `Wire.close`. The client is the user's, so it stays open."""
+        """See `Wire.close`."""
+        if self._owned:
+            await self._client.close()
+
+
+def secrets_in(headers: Mapping[str, Any]) -> tuple[bytes, ...]:
+    """Credentials among the headers of a request, as a careless server may send them back.
+
+    Args:
+        headers: Names and values as they are sent.
+
+    Returns:
+        Each credential without its scheme, and as JSON may spell it. Very short ones are left
+        out: replacing them would tear up answers.
+    """
+    found: list[bytes] = []
+    for name, value in headers.items():
+        if isinstance(value, str) and _SECRET_HEADER.search(name):
+            secret = value.rpartition(" ")[2]
+            if len(secret) >= SHORTEST_SECRET:
+                found.append(secret.encode())
+                if "/" in secret:
+                    found.append(secret.replace("/", "\\/").encode())
+    return tuple(found)
 
 
 def proxy_for(url: str) -> str | None:
-    """The proxy that the environment names for an address (HTTPS_PROXY, ALL_PROXY, NO_PROXY)."""
-    from urllib.request import getproxies, proxy_bypass
+    """The proxy that the environment names for an address, as the openai client reads it.
+
+    Args:
+        url: The address to reach.
+
+    Returns:
+        The address of HTTP_PROXY, HTTPS_PROXY or ALL_PROXY; None where there is none, or
+        NO_PROXY names the host. Systems that keep such settings elsewhere are asked too.
+    """
+    from urllib.request import getproxies
 
     parts = urlsplit(url)
     proxies = getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy or proxy_bypass(parts.netloc.rpartition("@")[2]):
+    if not proxy or any(_is_named(parts, entry) for entry in proxies.get("no", "").split(",")):
         return None
     return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _is_named(url: SplitResult, entry: str) -> bool:
+    """Whether an entry of NO_PROXY (a name, an address, a network, `*`) means this address."""
+    entry = entry.strip().lower()
+    scheme, _, entry = entry.rpartition("://")
+    if entry == "*" and not scheme:
+        return True
+    if not entry or (scheme and scheme not in {url.scheme, "all"}):
+        return False
+    host = url.hostname or ""
+    with contextlib.suppress(ValueError):
+        network = ipaddress.ip_network(entry.strip("[]"), strict=False)
+        try:
+            return ipaddress.ip_address(host) in network
+        except ValueError:
+            return False
+    try:
+        named = urlsplit(f"//{entry}")
+        name, port = named.hostname or "", named.port
+    except ValueError:
+        return False
+    if named.path or (port is not None and port != url.port):
+        return False
+    if host == name:
+        return True
+    inside = "." + name.removeprefix("*").removeprefix(".")
+    return not scheme and name != "localhost" and host.endswith(inside)
 
 
 def _certificates(url: str) -> ssl.SSLContext | bool:
@@ -214,6 +295,22 @@ def _too_long() -> CallError:
 
 
 def _broken(error: BaseException) -> CallError:
-    number = getattr(error, "errno", None) or getattr(getattr(error, "os_error", None), "errno", 0)
-    reason = f": {os.strerror(number)}" if isinstance(number, int) and number > 0 else ""
+    """What a failed connection means, from the error and those that it came from."""
+    reason, cause = "", error
+    for _ in range(8):
+        distrust = getattr(cause, "verify_message", None)  # of an SSLCertVerificationError
+        if distrust:
+            return CallError(
+                Kind.CONNECTION,
+                f"The server's certificate is not trusted ({distrust}). If it is "
+                "signed by an authority of your own, name its file in SSL_CERT_FILE.",
+            )
+        number = getattr(cause, "errno", None)
+        if not reason and isinstance(number, int) and number > 0:
+            reason = f": {os.strerror(number)}"
+        inner = getattr(cause, "certificate_error", None) or getattr(cause, "os_error", None)
+        deeper = inner or cause.__cause__ or cause.__context__
+        if deeper is None:
+            break
+        cause = deeper
     return CallError(Kind.CONNECTION, f"The connection failed ({type(error).__name__}{reason}).")

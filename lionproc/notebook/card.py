@@ -21,6 +21,7 @@ HEADLINES = {
     "done": "done",
     "failed": "could not go on",
 }
+IN_MEMORY = ":memory:"  # a journal that is gone with the run
 _QUIET = "opacity:.65"
 _CELL = "text-align:left;vertical-align:top;padding:2px 16px 2px 0;border:0;background:none"
 
@@ -52,7 +53,7 @@ def lines(stats: RunStats, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("errors", _errors(stats)),
         ("note", words.plain(stats.note, 400)),
         ("saved", _saved(facts)),
-        ("more", _more(stats)),
+        ("more", _more(stats, kept=facts.get("journal") != IN_MEMORY)),
     ]
     return [(name, text) for name, text in made if text]
 
@@ -108,8 +109,8 @@ def _limit(stats: RunStats) -> str:
         for limit, unit in ((stats.requests_limit, "requests"), (stats.tokens_limit, "tokens"))
         if limit is not None
     ]
-    of = f" of {' and '.join(limits)}" if limits else ""
-    return f"{words.share(stats.limit_used)} used{of}"
+    at = f" (at the end {' and '.join(limits)})" if limits else ""
+    return f"{words.share(stats.limit_used)} of what was allowed was used{at}"
 
 
 def _errors(stats: RunStats) -> str:
@@ -123,12 +124,12 @@ def _saved(facts: Mapping[str, Any]) -> str:
     parts = [words.place(facts["saved_to"])] if facts.get("saved_to") else []
     if facts.get("save_error"):
         parts.append(f"not saved: {words.plain(facts['save_error'], 400)}")
-    if facts.get("journal") and facts["journal"] != ":memory:":
+    if facts.get("journal") and facts["journal"] != IN_MEMORY:
         parts.append(f"replies in {words.place(facts['journal'])}")
     return "; ".join(parts)
 
 
-def _more(stats: RunStats) -> str:
+def _more(stats: RunStats, *, kept: bool) -> str:
     if not _over(stats):
         return ""
     parts = []
@@ -136,7 +137,9 @@ def _more(stats: RunStats) -> str:
         parts.append("lp.last_job().frame() has what was answered")
     if stats.failed:
         parts.append("out.llm.errors() lists the errors")
-    if stats.left:
+    if not kept and (stats.left or stats.failed):
+        parts.append("without a journal, running the cell again starts over")
+    elif stats.left:
         parts.append("running the cell again goes on from here, and pays nothing twice")
     elif stats.failed:
         parts.append("running the cell again asks only for those")

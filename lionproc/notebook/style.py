@@ -44,9 +44,9 @@ CSS = """<style>
 .lp-rows .lp-refusals{color:var(--lp-warn)}
 .lp-rows .lp-push{margin-left:auto}
 
-.lp-tiles{display:flex;flex-wrap:wrap;gap:10px 24px;
+.lp-tiles{display:grid;grid-template-columns:1fr 1fr .85fr 1.15fr;gap:10px 22px;
   margin:12px 0 2px}
-.lp-tile{flex:1 1 auto;min-width:120px}
+.lp-tile{min-width:0}
 .lp-tile>span{display:block;color:var(--lp-quiet);font-size:11.5px;white-space:nowrap;
   overflow:hidden;text-overflow:ellipsis}
 .lp-tile b{font-size:20px;font-weight:600;line-height:1.25;font-variant-numeric:tabular-nums;
@@ -58,7 +58,8 @@ CSS = """<style>
 
 .lp-panel .lp-middle{display:grid;grid-template-columns:minmax(290px,1fr) minmax(220px,1fr);
   gap:10px 24px;margin-top:12px;align-items:stretch}
-@media (max-width:640px){.lp-panel .lp-middle{grid-template-columns:1fr}}
+@media (max-width:640px){.lp-panel .lp-middle{grid-template-columns:1fr}
+  .lp-tiles{grid-template-columns:1fr 1fr}}
 .lp-chart{position:relative;height:100%;min-height:104px;border-bottom:1px solid var(--lp-faint)}
 .lp-panel .lp-plot{display:flex;width:auto}
 .lp-panel .lp-plot .widget-html-content{height:100%}

@@ -28,7 +28,7 @@ def count(number: float) -> str:
 
 def exact(number: float) -> str:
     """A limit in full: 1,200 or 0.5."""
-    return f"{number:,.0f}" if number == int(number) else f"{number:,g}"
+    return f"{number:,.4f}".rstrip("0").rstrip(".")
 
 
 def dollars(usd: float) -> str:

@@ -438,8 +438,8 @@ class ProcessingService:
         return task
 
     async def _run(self, record: Record, schema: Any, how: How) -> dict[str, Any]:
-        line = self.line
         try:
+            line = self.line
             messages = self._prompt.messages(record["data"], how.context)
             occurrence = 0 if self._deduplicate else _number(record["id"])
             call = await line.call(messages, str if schema is None else schema, occurrence)
@@ -465,10 +465,9 @@ class ProcessingService:
         _count(record, event)
         if event.error is None:
             return await self._answered(record, event)
-        fatal = line.executor.fatal
         message = event.error.message
-        if fatal is not None and event.error.kind in LATER:
-            message = f"{message} {fatal}"
+        if self.stopped and event.error.kind in LATER:
+            message = f"{message} {self.stopped}"
         return await self._failed(record, event.error.kind, message)
 
     async def _answered(self, record: Record, event: Event) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -130,14 +131,15 @@ class Notebook:
 
     def __init__(self, lab: JupyterLab, page: Any, name: str, *, classic: bool = False) -> None:
         self.page = page
-        self.name = name
+        self._lab = lab
+        self._name = name
         page.set_default_timeout(60_000)
         place = "notebooks" if classic else "lab/tree"
         page.goto(f"{lab.url}/{place}/{name}?token={lab.token}")
         self._until(f"{WIDGET}.sessionContext.session.kernel.status === 'idle'")
         page.locator(".jp-CodeCell").first.wait_for()
         if not classic:
-            page.evaluate(f"() => window.jupyterapp.shell.collapseLeft && window.jupyterapp.shell.collapseLeft()")
+            page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
 
     def _until(self, condition: str) -> None:
         self.page.wait_for_function(
@@ -162,14 +164,28 @@ class Notebook:
             ".innerText.match(/\\d/)"
         )
 
-    def text(self, cell: int) -> str:
-        """What a cell has put out, as text."""
-        return str(self.page.locator(".jp-CodeCell").nth(cell).locator(".jp-OutputArea").inner_text())
+    def says(self, cell: int, text: str) -> None:
+        """Wait until the output of a cell holds a text."""
+        outputs = self.page.locator(".jp-CodeCell").nth(cell).locator(".jp-Cell-outputWrapper")
+        outputs.filter(has_text=text).wait_for()
+
+    def has_value(self, field: Any, value: str) -> None:
+        """Wait until a field holds a value, or one of several parted by a bar."""
+        from playwright.sync_api import expect
+
+        expect(field).to_have_value(re.compile(f"^({value})$"), timeout=30_000)
 
     def save(self) -> None:
         """Write the notebook to its file, and wait for it."""
         self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+        self._until(f"!{WIDGET}.context.model.dirty")
 
-    def __getitem__(self, selector: str) -> Any:
-        """What is found in the panel's output."""
+    def saved(self) -> Any:
+        """The notebook as it is in its file."""
+        return self._lab.read(self._name)
+
+    def __getitem__(self, selector: str | tuple[str, str]) -> Any:
+        """What is found on the page, with a text in it if one is given."""
+        if isinstance(selector, tuple):
+            return self.page.locator(selector[0]).filter(has_text=selector[1])
         return self.page.locator(selector)

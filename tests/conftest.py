@@ -1,0 +1,128 @@
+"""Processes that are killed, interrupted and starved by tests, started in milliseconds."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+# Everything heavy is imported once; a child is a fork of that, so 50 kills cost seconds.
+ZYGOTE = """
+import atexit, json, os, sys, traceback
+import aiohttp, aiolimiter, jsonschema_rs, openai, orjson, pandas, pyarrow.parquet, pydantic, tqdm
+import genai_prices, lionproc, lionproc.frame.job, lionproc.model.wire
+
+openai.AsyncOpenAI(api_key="none")  # what it imports when it is first made
+for line in sys.stdin:
+    task = json.loads(line)
+    pid = os.fork()
+    if pid == 0:
+        output = os.open(task["output"], os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        status = 0
+        try:
+            os.chdir(task["folder"])
+            exec(compile(task["code"], "child", "exec"), {"__name__": "__main__", **task["names"]})
+        except KeyboardInterrupt as error:
+            print("KeyboardInterrupt:", error)
+            status = 130
+        except BaseException:
+            traceback.print_exc(file=sys.stdout)
+            status = 1
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        os._exit(status)
+    print(pid, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+
+
+class Child:
+    """A process that runs some code."""
+
+    def __init__(self, pid, output, ended):
+        self.pid = pid
+        self._output = output
+        self._ended = ended
+        self._thread = threading.Thread(target=self._wait, daemon=True)
+        self.status = None
+        self._thread.start()
+
+    def _wait(self):
+        self.status = int(self._ended())
+
+    @property
+    def running(self):
+        return self._thread.is_alive()
+
+    @property
+    def output(self):
+        return self._output.read_text()
+
+    def signal(self, number):
+        if self.running:
+            try:
+                os.kill(self.pid, number)
+            except ProcessLookupError:
+                pass
+
+    def kill(self):
+        self.signal(signal.SIGKILL)
+        return self.wait()
+
+    def wait(self, timeout_s=30):
+        self._thread.join(timeout_s)
+        assert not self.running, f"The child still runs after {timeout_s} s: {self.output[-2000:]}"
+        return self.status
+
+
+class Zygote:
+    """Starts children, one at a time."""
+
+    def __init__(self, folder):
+        self._folder = folder
+        self._count = 0
+        self._process = subprocess.Popen(
+            [sys.executable, "-u", "-c", ZYGOTE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "LIONPROC_HOME": str(folder / "home")},
+        )
+
+    def start(self, code, folder=None, **names):
+        self._count += 1
+        output = self._folder / f"output-{self._count}"
+        task = {
+            "code": code,
+            "folder": str(folder or self._folder),
+            "names": names,
+            "output": str(output),
+        }
+        print(json.dumps(task), file=self._process.stdin, flush=True)
+        return Child(int(self._process.stdout.readline()), output, self._process.stdout.readline)
+
+    def run(self, code, folder=None, **names):
+        child = self.start(code, folder, **names)
+        child.wait()
+        return child
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.wait(30)
+        self._process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def zygotes(tmp_path_factory):
+    """Two that start children at once."""
+    made = [Zygote(Path(tmp_path_factory.mktemp("zygote"))) for _ in range(2)]
+    yield made
+    for zygote in made:
+        zygote.close()

@@ -1,0 +1,103 @@
+"""Tokens before they are known, and what they cost."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lionproc.engine.limiter import Tokens
+from lionproc.model.estimate import Estimator
+from lionproc.model.prices import Price, price_of
+from lionproc.model.providers import PROVIDERS
+
+
+def test_the_first_estimate_errs_on_the_side_of_sending_less():
+    estimate = Estimator().tokens(3000, None, charges_max=False)
+    assert estimate.input >= 3000 / 4  # English takes about four bytes a token
+    assert estimate.output >= 100
+
+
+def test_the_bound_on_the_answer_is_the_most_that_is_expected():
+    estimator = Estimator()
+    assert estimator.tokens(300, 50, charges_max=False).output == 50
+    assert estimator.tokens(300, 5000, charges_max=False).output < 5000
+    assert estimator.tokens(300, 5000, charges_max=True).output == 5000
+
+
+def test_it_learns_the_tokens_a_byte_and_what_every_request_carries():
+    estimator, dice = Estimator(), random.Random(7)
+    for _ in range(200):
+        size = dice.randrange(500, 5000)
+        estimator.learn(size, Tokens(120 + size // 4, 40))
+    for size in (500, 2000, 5000):
+        estimate = estimator.tokens(size, None, charges_max=False)
+        assert estimate.input == pytest.approx(120 + size / 4, rel=0.02)
+        assert estimate.output in {40, 41}
+
+
+def test_requests_of_one_size_are_learned_too():
+    estimator = Estimator()
+    for _ in range(50):
+        estimator.learn(400, Tokens(100, 10))
+    assert estimator.tokens(400, None, charges_max=False) == Tokens(100, 10)
+    assert estimator.tokens(800, None, charges_max=False).input == pytest.approx(200, abs=2)
+
+
+def test_it_follows_a_change():
+    estimator = Estimator()
+    for _ in range(500):
+        estimator.learn(400, Tokens(100, 10))
+    for _ in range(1500):
+        estimator.learn(400, Tokens(200, 300))
+    estimate = estimator.tokens(400, None, charges_max=False)
+    assert estimate.input == pytest.approx(200, rel=0.05)
+    assert estimate.output == pytest.approx(300, rel=0.05)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(1, 10**7), st.integers(0, 10**9), st.integers(0, 10**9), st.integers(1, 10**7)
+        ),
+        max_size=30,
+    )
+)
+def test_whatever_replies_say_an_estimate_stays_a_possible_number(replies):
+    estimator = Estimator()
+    for sent, read, written, asked in replies:
+        estimator.learn(sent, Tokens(read, written))
+        estimate = estimator.tokens(asked, None, charges_max=False)
+        assert 1 <= estimate.input < 10**17
+        assert 0 <= estimate.output <= 10**9 + 1
+
+
+def test_a_known_model_has_its_price():
+    price = price_of("gpt-4o-mini", "openai")
+    assert price == Price(0.15e-6, 0.60e-6)
+    assert price.usd(Tokens(1_000_000, 1_000_000)) == pytest.approx(0.75)
+
+
+def test_a_price_that_is_not_known_is_not_zero():
+    assert price_of("no-such-model-anywhere", "openai") is None
+
+
+def test_what_runs_here_costs_nothing():
+    for name in ("local", "ollama", "vllm"):
+        assert price_of("m", PROVIDERS[name].prices) == Price(0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [
+        ("azure", "gpt-4o-mini"),
+        ("openrouter", "openai/gpt-4o-mini"),
+        ("groq", "llama-3.3-70b-versatile"),
+        ("gemini", "gemini-2.0-flash"),
+        ("anthropic", "claude-3-5-haiku-latest"),
+    ],
+)
+def test_every_provider_is_found_in_the_table_of_prices(provider, model):
+    price = price_of(model, PROVIDERS[provider].prices)
+    assert price is not None
+    assert 0 < price.input_usd <= price.output_usd < 1e-3

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+from lionproc.engine.stats import RunStats
+from lionproc.notebook import card
+
+STATS = RunStats(
+    state="done",
+    rows=1000,
+    answered=990,
+    cached=200,
+    skipped=4,
+    failed=6,
+    sent=850,
+    retried=54,
+    throttled=12,
+    prompt_tokens=40_000,
+    completion_tokens=2000,
+    usd=0.0123,
+    elapsed_s=84.6,
+    requests_limit=600,
+    limit_used=0.984,
+    errors={"bad_request": 2, "timeout": 4},
+)
+FACTS = {
+    "provider": "openai",
+    "model": "gpt-4o-mini",
+    "saved_to": "out.parquet",
+    "journal": ".lionproc/journal.sqlite",
+}
+
+
+class Text(HTMLParser):
+    """What is left when a host takes all tags and styles away."""
+
+    def __init__(self):
+        super().__init__()
+        self.words = []
+        self.tags = set()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def read(stats=STATS, facts=FACTS):
+    text = Text()
+    text.feed(card.as_html(stats, facts))
+    return text
+
+
+def test_the_card_says_all_that_a_person_asks_afterwards():
+    text = card.as_text(STATS, FACTS)
+    for said in (
+        "openai/gpt-4o-mini",
+        "990 of 1,000 answered, 200 of them from the journal, 4 skipped (empty cells), 6 failed",
+        "850 sent, 54 of them again, 12 refused with 429",
+        "42,000 (40,000 read, 2,000 written)",
+        "$0.0123",
+        "1 min 25 s, 603 requests a minute",
+        "98 % of what was allowed was used (at the end 600 requests a minute)",
+        "4 timeout, 2 bad request",
+        "out.parquet; replies in .lionproc/journal.sqlite",
+        "out.llm.errors() lists the errors; running the cell again asks only for those",
+    ):
+        assert said in text
+
+
+def test_the_html_says_the_same_as_the_text():
+    words = " ".join(read().words)
+    for name, text in card.lines(STATS, FACTS):
+        assert name in words
+        assert text in words
+
+
+def test_the_html_is_a_plain_table_that_any_host_keeps():
+    assert read().tags <= {"div", "strong", "table", "tr", "th", "td"}
+
+
+def test_what_is_not_known_is_left_out():
+    names = [name for name, _ in card.lines(RunStats(rows=3, answered=3, state="done"), {})]
+    assert names == ["rows", "requests", "time"]
+
+
+def test_a_stopped_run_says_how_to_go_on():
+    stats = RunStats(state="stopped", rows=10, answered=4, sent=4)
+    text = card.as_text(stats, FACTS)
+    assert "lionproc: stopped" in text
+    assert "6 not sent" in text
+    assert "running the cell again goes on from here, and pays nothing twice" in text
+
+
+def test_without_a_journal_nothing_is_promised():
+    stats = RunStats(state="stopped", rows=10, answered=4, sent=4)
+    text = card.as_text(stats, {**FACTS, "journal": ":memory:"})
+    assert "starts over" in text
+    assert "pays nothing twice" not in text
+    assert "memory" not in text
+
+
+def test_a_failed_run_names_the_frame():
+    stats = RunStats(state="failed", rows=10, answered=4, note="The server refuses the key.")
+    text = card.as_text(stats, FACTS)
+    assert "could not go on" in text
+    assert "The server refuses the key." in text
+    assert "lp.last_job().frame()" in text
+
+
+def test_what_could_not_be_saved_is_said():
+    facts = {**FACTS, "saved_to": None, "save_error": "The disk is full."}
+    assert "not saved: The disk is full." in card.as_text(STATS, facts)
+
+
+def test_all_is_escaped():
+    hostile = "<script>alert(1)</script>"
+    text = card.as_html(RunStats(note=hostile, state="failed"), dict.fromkeys(FACTS, hostile))
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text

@@ -1,0 +1,42 @@
+"""Notebooks that a program runs: saved clean, without the frame of a dead widget."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+CELL = """
+import pandas as pd, lionproc as lp
+model = lp.Model("openai", model="m", base_url={url!r}, api_key={key!r})
+df = pd.DataFrame({{"text": [f"line {{i}}" for i in range(30)]}})
+out = df.llm.process("Say {{text}}", into="out", model=model, journal=False, save="out.parquet")
+"""
+TOOLS = {
+    "nbconvert": ["nbconvert", "--to", "notebook", "--execute", "in.ipynb", "--output", "out.ipynb"],
+    "papermill": ["papermill", "in.ipynb", "out.ipynb", "--no-progress-bar"],
+}
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_notebook_run_by_a_program_holds_the_card_and_nothing_else(tool, tmp_path, server):
+    code = CELL.format(url=server.base_url, key=server.key)
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(code)],
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+    )
+    nbformat.write(notebook, tmp_path / "in.ipynb")
+    done = subprocess.run(
+        [sys.executable, "-m", *TOOLS[tool]], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    saved = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    assert "widgets" not in saved.metadata
+    (output,) = saved.cells[-1].outputs
+    assert output.output_type == "display_data"
+    assert set(output.data) == {"text/html", "text/plain"}
+    assert "30 of 30 answered" in output.data["text/plain"]
+    assert "out.parquet" in output.data["text/html"]
+    assert server.key not in str(saved.cells[-1].outputs)

@@ -1,0 +1,188 @@
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import lionproc as lp
+from lionproc.errors import ConfigurationError
+
+SCHEMA = {"type": "object", "properties": {"mood": {"type": "string"}}, "required": ["mood"]}
+
+
+@pytest.fixture
+async def processor(model):
+    made = lp.BatchProcessor("B", "batches", 8, 60_000, max_tokens=None, model=model)
+    yield made
+    await made.close()
+
+
+def items(count):
+    return [{"n": number} for number in range(count)]
+
+
+async def test_a_batch_comes_back_in_order_with_the_chapters_keys(processor):
+    batch = await processor.process_batch(items(30), schema=SCHEMA)
+    assert batch["status"] == "success"
+    assert batch["failed"] == 0
+    assert len(batch["results"]) == 30
+    for number, result in enumerate(batch["results"]):
+        assert result["status"] == "success"
+        assert processor.service.get_request(result["request_id"])["data"] == {"n": number}
+    kept = processor.get_batch(batch["batch_id"])
+    assert (kept["status"], kept["results"]) == ("completed", batch["results"])
+    assert kept["items"] == items(30)
+    assert processor.get_batch("batch_0") == {"error": "Unknown batch: batch_0"}
+
+
+async def test_one_bad_item_harms_none(server, processor):
+    server.configure(answer=lambda body: "" if '{"n":7}' in str(body) else {"mood": "good"})
+    batch = await processor.process_batch(items(20), SCHEMA)
+    assert (batch["status"], batch["failed"]) == ("success", 1)
+    assert [result["status"] for result in batch["results"]].count("error") == 1
+    assert batch["results"][7]["kind"] == "empty"
+    server.configure(answer={"mood": "good"})
+    before = server.counters.total
+    again = await processor.retry_failed(batch["batch_id"])
+    assert (again["failed"], again["results"][7]["status"]) == (0, "success")
+    assert server.counters.total == before + 1
+
+
+async def test_items_stream_and_do_not_wait_for_the_slowest(server, processor):
+    server.configure(latency_s=lambda body: 2.0 if '{"n":0}' in str(body) else 0.01)
+    finished = []
+    await processor.process_batch(
+        items(24), SCHEMA, on_result=lambda position, _: finished.append(position)
+    )
+    assert finished[-1] == 0
+    assert server.counters.peak_in_flight <= 8
+
+
+async def test_results_can_be_read_while_the_batch_runs(server, processor):
+    finished = []
+    task = asyncio.create_task(
+        processor.process_batch(items(20), on_result=lambda *each: finished.append(each))
+    )
+    while len(finished) < 5:  # noqa: ASYNC110  (told on another thread)
+        await asyncio.sleep(0.01)
+    server.hold()
+    batch_id = processor.list_batches()[0]
+    partial = processor.get_batch(batch_id)
+    assert len(partial["results"]) == 20
+    assert sum(result["status"] == "success" for result in partial["results"]) >= 5
+    server.release()
+    assert (await task)["batch_id"] == batch_id
+
+
+async def test_a_listener_that_breaks_does_not_break_the_batch(processor, caplog):
+    def broken(position, result):
+        raise ZeroDivisionError
+
+    assert (await processor.process_batch(items(3), on_result=broken))["failed"] == 0
+    assert "on_result failed" in caplog.text
+
+
+async def test_a_refused_key_stops_the_batch_and_resume_goes_on(server, processor):
+    server.configure(faults=lambda body, n: "401" if n >= 5 else None)
+    batch = await processor.process_batch(items(200), SCHEMA)
+    assert batch["status"] == "error"
+    assert "401" in batch["error"]
+    assert len(batch["results"]) == 200
+    assert server.counters.total < 40
+    server.configure(faults=None)
+    (resumed,) = await processor.resume()
+    assert (resumed["status"], resumed["failed"]) == ("success", 0)
+    assert processor.list_batches(status="completed") == [batch["batch_id"]]
+    assert await processor.resume() == []
+    assert server.duplicates() == 0
+
+
+async def test_nothing_is_a_batch_too(processor):
+    batch = await processor.process_batch([])
+    assert (batch["status"], batch["results"]) == ("success", [])
+
+
+@pytest.mark.parametrize(("given", "schema"), [([object()], None), ([1], {"type": "nonsense"})])
+async def test_what_cannot_be_a_batch_is_refused_with_a_dict(server, processor, given, schema):
+    told = await processor.process_batch(given, schema)
+    assert told["status"] == "error"
+    assert server.counters.total == 0
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.5, True, "10"])
+def test_a_window_counts_items(size):
+    with pytest.raises(ConfigurationError, match="batch_size"):
+        lp.BatchProcessor(batch_size=size)
+
+
+async def test_progress_is_a_bar_that_ends_full(processor, capsys):
+    await processor.process_batch(items(5), progress=True)
+    assert "5/5" in capsys.readouterr().err
+
+
+async def test_closing_ends_quickly_and_what_is_left_is_resumed_by_the_next(server, model):
+    server.configure(latency_s=0.02)
+    first = lp.BatchProcessor("B", "batches", 4, None, model=model, max_tokens=None)
+    task = asyncio.create_task(first.process_batch(items(100), SCHEMA))
+    await asyncio.to_thread(server.wait_for, lambda counters: counters.total >= 20)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await first.close()
+    second = lp.BatchProcessor("B", "batches", 16, None, model=model, max_tokens=None)
+    (resumed,) = await second.resume()
+    assert (resumed["status"], resumed["failed"], len(resumed["results"])) == ("success", 0, 100)
+    assert server.duplicates() == 0
+    await second.close()
+
+
+PROGRAM = textwrap.dedent(
+    """
+    import asyncio, sys
+    import lionproc as lp
+
+    async def main():
+        model = lp.Model("openai", model="m", base_url=sys.argv[1], api_key=sys.argv[2])
+        processor = lp.BatchProcessor(
+            "Killed", "batches", batch_size=20, requests_per_minute=None, max_tokens=None, model=model
+        )
+        schema = {"type": "object", "properties": {"mood": {"type": "string"}}}
+        if sys.argv[3] == "start":
+            await processor.process_batch([{"n": n} for n in range(500)], schema)
+        else:
+            (batch,) = await processor.resume()
+            done = [result for result in batch["results"] if result["status"] == "success"]
+            print(batch["status"], len(done))
+
+    asyncio.run(main())
+    """
+)
+
+
+def test_a_killed_batch_of_500_resumes_to_500_and_pays_no_item_twice_but_those_in_flight(
+    server, tmp_path
+):
+    server.configure(latency_s=0.03)
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    command = [sys.executable, str(program), server.base_url, server.key]
+    environment = {**os.environ, "PYTHONWARNINGS": "error"}
+    process = subprocess.Popen([*command, "start"], env=environment)
+    server.wait_for(lambda counters: counters.total >= 150, timeout_s=30)
+    in_flight = server.counters.in_flight
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    sent = server.counters.total
+    assert sent < 450
+    for path in Path("batches").glob("*.json"):
+        json.loads(path.read_text())  # nothing is torn
+    again = subprocess.run(
+        [*command, "resume"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert again.stdout.split() == ["success", "500"], again.stderr
+    assert server.counters.total - 500 <= max(in_flight, 20)

@@ -1,0 +1,138 @@
+import asyncio
+import json
+from typing import Literal
+
+import pytest
+
+import lionproc as lp
+from lionproc.errors import CallError, ConfigurationError, Kind, ModelError
+from lionproc.service.records import RecordError
+
+
+def sent(server):
+    return [json.loads(request.raw_body)["messages"] for request in server.requests]
+
+
+async def test_chat_sends_the_system_prompt_and_what_was_said_before(server, model):
+    branch = lp.Branch(name="Editor", system="You edit.")
+    branch.add_model(model)
+    assert await branch.chat("one") == "echo: one"
+    assert await branch.chat("two") == "echo: two"
+    assert [message["content"] for message in sent(server)[1]] == [
+        "You edit.",
+        "one",
+        "echo: one",
+        "two",
+    ]
+    assert branch.messages[-1] == {"role": "assistant", "content": "echo: two"}
+
+
+async def test_ask_sends_no_history_and_leaves_none(server, model):
+    branch = lp.Branch(system="You edit.", model=model)
+    await branch.chat("one")
+    before = branch.messages
+    await branch.ask("by the way")
+    assert branch.messages == before
+    assert [message["role"] for message in sent(server)[1]] == ["system", "user"]
+
+
+async def test_a_failed_turn_leaves_the_history_as_it_was(server, model):
+    branch = lp.Branch(model=model)
+    await branch.chat("one")
+    before = branch.messages
+    server.configure(faults=["content_filter"])
+    with pytest.raises(CallError):
+        await branch.chat("two")
+    assert branch.messages == before
+
+
+async def test_chat_can_ask_for_a_type(server, model):
+    server.configure(answer={"answer": "good"})
+    branch = lp.Branch(model=model)
+    assert await branch.chat("How is it?", schema=Literal["good", "bad"]) == "good"
+    assert branch.messages[-1]["content"] == "good"
+
+
+async def test_several_turns_at_once_each_go_on_from_what_was_said(server, model):
+    branch = lp.Branch(model=model)
+    await branch.chat("first")
+    server.hold()
+    turns = [asyncio.create_task(branch.chat(f"turn {number}")) for number in range(8)]
+    await asyncio.to_thread(server.wait_for, lambda counters: counters.in_flight == 8)
+    server.release()
+    await asyncio.gather(*turns)
+    assert all(len(messages) == 3 for messages in sent(server)[1:])
+    said = branch.messages
+    assert len(said) == 18
+    for question, answer in zip(said[::2], said[1::2], strict=True):
+        assert answer["content"] == f"echo: {question['content']}"
+
+
+async def test_several_branches_share_one_model_and_its_executors_limit(server):
+    executor = lp.RateLimitedAPIExecutor(limit_requests=10, interval=1)
+    model = lp.Model(
+        "openai", model="m", base_url=server.base_url, api_key=server.key, executor=executor
+    )
+    branches = [lp.Branch(str(number), model=model) for number in range(15)]
+    await asyncio.gather(*(branch.chat(branch.name) for branch in branches))
+    assert server.worst_window(0.95) <= 10
+    assert executor.status_counts()["completed"] == 15
+
+
+async def test_max_turns_bounds_what_is_sent_along(server, model):
+    branch = lp.Branch(model=model, max_turns=1)
+    for number in range(4):
+        await branch.chat(str(number))
+    assert [message["content"] for message in sent(server)[-1]] == ["2", "echo: 2", "3"]
+    assert len(branch.messages) == 8
+
+
+async def test_a_conversation_is_saved_restored_copied_and_cleared(server, model, tmp_path):
+    branch = lp.Branch("Editor", "You edit.", model=model, max_turns=3)
+    await branch.chat("one")
+    branch.save(tmp_path / "talk.json")
+    assert (tmp_path / "talk.json").stat().st_mode & 0o777 == 0o600
+    assert server.key not in (tmp_path / "talk.json").read_text()
+    again = lp.Branch.load(tmp_path / "talk.json", model=model)
+    assert (again.name, again.max_turns, again.messages) == ("Editor", 3, branch.messages)
+    other = again.copy()
+    await other.chat("two")
+    assert len(again.messages) == 3
+    assert len(other.messages) == 5
+    other.clear()
+    assert other.messages == [{"role": "system", "content": "You edit."}]
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"messages": [{"role": "king", "content": "x"}]}'])
+def test_a_file_that_holds_no_conversation_is_refused(tmp_path, content):
+    (tmp_path / "talk.json").write_text(content)
+    with pytest.raises((RecordError, ConfigurationError), match=r"talk\.json|role"):
+        lp.Branch.load(tmp_path / "talk.json")
+
+
+async def test_without_a_model_the_error_names_the_ways_to_set_one():
+    with pytest.raises(ModelError, match="configure"):
+        await lp.Branch().chat("hello")
+
+
+async def test_the_sessions_model_is_used_where_none_was_added(server, model):
+    lp.configure(model=model)
+    try:
+        assert await lp.Branch().ask("hello") == "echo: hello"
+    finally:
+        lp.configure(model=None)
+
+
+async def test_a_mended_key_works_again_after_a_refused_one(server, model):
+    branch = lp.Branch(model=model)
+    server.configure(faults=["401"])
+    with pytest.raises(CallError) as raised:
+        await branch.chat("one")
+    assert raised.value.kind is Kind.ACCESS
+    assert await branch.chat("one") == "echo: one"
+
+
+@pytest.mark.parametrize("text", ["", "  ", None, 3])
+async def test_what_is_said_is_a_text(model, text):
+    with pytest.raises(ConfigurationError):
+        await lp.Branch(model=model).chat(text)

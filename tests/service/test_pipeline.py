@@ -1,0 +1,258 @@
+import asyncio
+import json
+import re
+from typing import Literal
+
+import pytest
+from pydantic import BaseModel
+
+import lionproc as lp
+
+
+def schema(*names):
+    return {
+        "type": "object",
+        "properties": {name: {"type": "string"} for name in names},
+        "required": list(names),
+    }
+
+
+def stage(name, *fields, **more):
+    config = {"name": name, "type": "text", "options": {}, "schema": schema(*fields)}
+    return {**config, "rate_limit": 60_000, **more}
+
+
+@pytest.fixture
+async def pipeline(model):
+    made = lp.Pipeline("Reviews", "pipeline", model=model)
+    yield made
+    await made.close()
+
+
+async def filled(pipeline, *stages):
+    for each in stages:
+        assert (await pipeline.add_stage(each))["status"] == "success"
+    return pipeline
+
+
+def words(body):
+    return " ".join(message["content"] for message in body["messages"])
+
+
+def number_in(body):
+    return re.search(r'"(?:n|a)":"?(\d+)', words(body))[1]
+
+
+def prompts(server):
+    return [json.loads(request.raw_body)["messages"][-1]["content"] for request in server.requests]
+
+
+async def test_a_job_comes_back_with_the_chapters_keys(pipeline):
+    assert await pipeline.add_stage(stage("Mood", "mood")) == {
+        "status": "success",
+        "stage_id": "stage_0",
+    }
+    assert (await pipeline.add_stage(stage("Topic", "topic")))["stage_id"] == "stage_1"
+    told = await pipeline.process_data([{"n": 0}, {"n": 1}, {"n": 2}])
+    assert set(told) == {"status", "job_id", "results"}
+    job = told["results"]
+    assert (job["status"], job["failed"]) == ("completed", 0)
+    assert [each["stage_id"] for each in job["stages"]] == ["stage_0", "stage_1"]
+    assert [set(value) for value in job["stages"][0]["result"]["result"]] == [{"mood"}] * 3
+    assert [set(each["result"]) for each in job["results"]] == [{"topic"}] * 3
+    assert pipeline.get_results(told["job_id"]) == job
+    assert pipeline.get_results("job_0") == {"error": "Unknown job: job_0"}
+    assert pipeline.stages["stage_0"]["name"] == "Mood"
+
+
+async def test_every_item_is_a_request_of_its_own_with_the_options_and_the_answer_before(
+    server, pipeline
+):
+    server.configure(answer=lambda body: {"mood": "good", "topic": "rain"})
+    await filled(pipeline, stage("Mood", "mood", "topic", options={"extract": ["entities"]}))
+    await filled(pipeline, stage("Topic", "topic", type="mixed", options={"enrich": "labels"}))
+    await pipeline.process_data([{"text": "wet"}])
+    first, second = prompts(server)
+    assert '{"extract":["entities"]}' in first
+    assert '{"text":"wet"}' in first
+    assert "Kind of data: text" in first
+    assert '{"enrich":"labels"}' in second
+    assert '{"mood":"good","topic":"rain"}' in second
+    assert "wet" not in second
+
+
+async def test_templates_show_fields_of_the_item_and_of_earlier_answers(server, pipeline):
+    server.configure(answer=lambda body: {"mood": "good"})
+    await filled(
+        pipeline,
+        stage("Mood", "mood", prompt="Mood of {text}?"),
+        stage("Reply", schema=None, prompt="Answer a {mood} review: {text} {Mood}"),
+    )
+    await pipeline.process_data([{"text": "wet"}])
+    assert prompts(server) == ["Mood of wet?", 'Answer a good review: wet {"mood":"good"}']
+
+
+async def test_items_stream_from_stage_to_stage(server, pipeline):
+    server.configure(latency_s=lambda body: 0.5 if '{"n":0}' in str(body) else 0.0)
+    await filled(pipeline, stage("A", "a", concurrency=2), stage("B", "b"))
+    await pipeline.process_data([{"n": number} for number in range(10)])
+    stages = ["b" if '"a":' in text else "a" for text in prompts(server)]
+    last_of_the_first_stage = len(stages) - stages[::-1].index("a")
+    assert "b" in stages[: last_of_the_first_stage - 1]
+
+
+async def test_an_items_failure_stops_that_item_only(server, pipeline):
+    def answer(body):
+        if '{"n":3}' in words(body) or '"a":"7"' in words(body):
+            return ""
+        return {"a": number_in(body), "b": "fine"}
+
+    server.configure(answer=answer)
+    await filled(pipeline, stage("A", "a"), stage("B", "b"))
+    told = await pipeline.process_data([{"n": number} for number in range(9)])
+    results = told["results"]["results"]
+    assert [each["status"] == "error" for each in results] == [n in {3, 7} for n in range(9)]
+    assert (results[3]["stage"], results[7]["stage"]) == ("A", "B")
+    assert (results[3]["kind"], told["results"]["failed"]) == ("empty", 2)
+    server.configure(answer=lambda body: {"a": number_in(body), "b": "fine"})
+    before = server.counters.total
+    again = await pipeline.retry_failed(told["job_id"])
+    assert again["results"]["failed"] == 0
+    assert server.counters.total - before == 3  # both stages of one item, the second of the other
+
+
+async def test_a_job_of_which_nothing_came_through_is_an_error_with_its_stage(server, pipeline):
+    server.configure(answer="")
+    await filled(pipeline, stage("A", "a"))
+    told = await pipeline.process_data([{"n": 1}])
+    assert (told["status"], told["stage"]) == ("error", "A")
+    assert told["error"]
+    assert told["job_id"]
+
+
+class Mood(BaseModel):
+    mood: Literal["good", "bad"]
+
+
+async def test_input_and_output_are_typed(server, pipeline):
+    wanted = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
+    await filled(pipeline, stage("A", schema=Mood, input_schema=wanted))
+    told = await pipeline.process_data([{"text": "fine"}, {"text": 7}, {}])
+    results = told["results"]["results"]
+    assert isinstance(results[0]["result"], Mood)
+    assert [each.get("kind") for each in results[1:]] == ["wrong_shape"] * 2
+    assert server.counters.total == 1
+
+
+async def test_stages_may_have_models_of_their_own(server, pipeline):
+    other = lp.Model("openai", model="other", base_url=server.base_url, api_key=server.key)
+    await filled(pipeline, stage("A", "a"), stage("B", "b", model=other))
+    await pipeline.process_data([{"n": 1}])
+    assert [json.loads(each.raw_body)["model"] for each in server.requests] == ["m", "other"]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"name": "../up"}, "name"),
+        ({"name": ""}, "name"),
+        ({"type": "poetry"}, "type"),
+        ({"rate_limit": 0}, "rate_limit"),
+        ({"schema": {"type": "nonsense"}}, "schema"),
+        ({"shcema": {}}, "shcema"),
+        ({"prompt": "{"}, "brace"),
+        ({"model": "nobody"}, "nobody"),
+    ],
+)
+async def test_a_config_that_cannot_be_is_refused_with_the_field(pipeline, change, says):
+    told = await pipeline.add_stage({**stage("A", "a"), **change})
+    assert told["status"] == "error"
+    assert says in told["error"]
+    assert pipeline.stages == {}
+
+
+async def test_two_stages_cannot_have_one_name_and_a_pipeline_needs_a_stage(pipeline):
+    assert "no stages" in (await pipeline.process_data([1]))["error"]
+    await filled(pipeline, stage("A", "a"))
+    assert "'a'" in (await pipeline.add_stage(stage("a", "a")))["error"]
+
+
+async def test_stages_on_one_key_keep_its_limit_together(server, pipeline, model):
+    server.configure(answer=lambda body: {"a": number_in(body), "b": "fine"})
+    model.limiter.limits.requests_per_minute = 1200
+    await filled(pipeline, stage("A", "a", rate_limit=900), stage("B", "b", rate_limit=900))
+    told = await pipeline.process_data([{"n": number} for number in range(30)])
+    assert told["results"]["failed"] == 0
+    assert server.counters.total == 60
+    assert server.worst_window(0.95) <= 20
+
+
+async def test_a_stage_keeps_its_own_limit(server, pipeline):
+    await filled(pipeline, stage("A", "a", rate_limit=600))
+    await pipeline.process_data([{"n": number} for number in range(20)])
+    assert server.worst_window(0.95) <= 10
+
+
+async def test_a_stopped_job_resumes_at_the_item_and_the_stage(server, model, pipeline):
+    server.configure(
+        faults=lambda body, n: "401" if n >= 20 else None,
+        answer=lambda body: {"a": number_in(body), "b": "fine"},
+        latency_s=0.01,
+    )
+    stages = [stage("A", "a", concurrency=4), stage("B", "b", concurrency=4)]
+    await filled(pipeline, *stages)
+    told = await pipeline.process_data([{"n": number} for number in range(30)])
+    assert (told["status"], told["results"]["status"]) == ("error", "stopped")
+    assert "401" in told["error"]
+    await pipeline.close()
+    server.configure(faults=None)
+    paid = sum(request.status == 200 for request in server.requests)
+    fresh = lp.Pipeline("Reviews", "pipeline", model=model)
+    assert "add the same" in (await fresh.resume())[0]["error"]
+    await filled(fresh, *stages)
+    (resumed,) = await fresh.resume()
+    assert (resumed["status"], resumed["results"]["failed"]) == ("success", 0)
+    assert paid == 20
+    assert sum(request.status == 200 for request in server.requests) == 60
+    assert await fresh.resume() == []
+    assert fresh.list_jobs("completed") == [told["job_id"]]
+    await fresh.close()
+
+
+async def test_results_can_be_read_and_drawn_while_the_job_runs(server, pipeline):
+    await filled(pipeline, stage("A<b>", "a") | {"name": "A"}, stage("B", "b"))
+    server.hold()
+    task = asyncio.create_task(pipeline.process_data([{"n": 1}, {"n": 2}]))
+    await asyncio.to_thread(server.wait_for, lambda counters: counters.in_flight == 2)
+    job = pipeline.get_results(pipeline.list_jobs()[0])
+    assert [each["status"] for each in job["results"]] == ["waiting", "waiting"]
+    assert pipeline.boxes()[0].in_flight == 2
+    assert "2 in flight" in pipeline._repr_html_()
+    server.release()
+    await task
+    assert [(box.done, box.failed) for box in pipeline.boxes()] == [(2, 0), (2, 0)]
+    assert pipeline.health()["stage_1"].completed == 2
+
+
+def test_the_drawing_escapes_everything(model):
+    drawn = lp.Pipeline("<script>alert(1)</script>", model=model)._repr_html_()
+    assert "<script>" not in drawn
+    assert "&lt;script&gt;" in drawn
+
+
+async def test_a_dict_or_a_text_is_one_item(server, pipeline):
+    await filled(pipeline, stage("A", schema=None))
+    assert len((await pipeline.process_data({"n": 1}))["results"]["results"]) == 1
+    assert len((await pipeline.process_data("words"))["results"]["results"]) == 1
+    assert (await pipeline.process_data([]))["status"] == "success"
+
+
+def test_a_form_takes_any_field_name_without_a_warning():
+    class Stage(lp.Form):
+        name: str = lp.Field(description="Name")
+        schema: dict = lp.Field(description="Shape")
+        copy: int = lp.Field(1, ge=1)
+
+    made = Stage(name="A", schema={"a": 1})
+    assert made.model_dump() == {"name": "A", "schema": {"a": 1}, "copy": 1}
+    assert made.schema == {"a": 1}

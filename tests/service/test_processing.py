@@ -1,0 +1,347 @@
+import asyncio
+import json
+import logging
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from pydantic import BaseModel
+
+import lionproc as lp
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"mood": {"type": "string", "enum": ["good", "bad"]}},
+    "required": ["mood"],
+}
+
+
+@pytest.fixture
+async def service(model):
+    async with lp.ProcessingService("Reviews", "requests", 60_000, None, model=model) as made:
+        yield made
+
+
+def on_disk(request_id, folder="requests"):
+    return json.loads(Path(folder, f"{request_id}.json").read_text())
+
+
+async def test_a_request_comes_back_with_the_chapters_keys(service):
+    told = await service.process_data({"text": "fine"}, schema=SCHEMA)
+    assert set(told) == {"status", "request_id", "result"}
+    assert told["status"] == "success"
+    assert told["result"]["mood"] in {"good", "bad"}
+    record = service.get_request(told["request_id"])
+    assert record["status"] == "completed"
+    assert record["result"] == told["result"]
+    assert record["data"] == {"text": "fine"}
+    assert record["schema"] == SCHEMA
+    assert record["attempts"] == 1
+    assert record["usage"]["prompt_tokens"] > 0
+    for name in ("timestamp", "started", "completed"):
+        assert datetime.fromisoformat(record[name]) <= datetime.now(UTC)
+    assert record == on_disk(told["request_id"])
+
+
+async def test_unknown_requests_are_told_as_the_chapter_does(service):
+    assert service.get_request("req_0") == {"error": "Unknown request: req_0"}
+    assert "Unknown request" in service.get_request("../../etc/passwd")["error"]
+
+
+async def test_a_request_is_on_disk_from_the_moment_it_is_received(server, service):
+    server.hold()
+    request_id = await service.submit({"text": "wait"})
+    assert on_disk(request_id)["status"] in {"received", "processing"}
+    await asyncio.to_thread(server.wait_for, lambda counters: counters.in_flight == 1)
+    assert on_disk(request_id)["status"] == "processing"
+    assert service.get_request(request_id)["status"] == "processing"
+    server.release()
+    assert (await service.wait(request_id))["status"] == "success"
+    assert on_disk(request_id)["status"] == "completed"
+    assert stat.S_IMODE((service.save_dir / f"{request_id}.json").stat().st_mode) == 0o600
+
+
+async def test_an_answer_of_the_wrong_shape_is_asked_again_and_never_returned(server, service):
+    answers = iter(['{"mood": "purple"}', '{"mood": "good"}'])
+    server.configure(answer=lambda body: next(answers))
+    told = await service.process_data({"text": "fine"}, SCHEMA)
+    assert told["result"] == {"mood": "good"}
+    assert service.get_request(told["request_id"])["attempts"] == 2
+    server.configure(answer='{"mood": "purple"}')
+    told = await service.process_data({"text": "another"}, SCHEMA)
+    assert (told["status"], told["kind"]) == ("error", "wrong_shape")
+    assert on_disk(told["request_id"])["status"] == "failed"
+
+
+class Review(BaseModel):
+    mood: Literal["good", "bad"]
+
+
+async def test_types_give_typed_results_and_records_that_can_be_resumed(service):
+    told = await service.process_data({"text": "fine"}, Review)
+    assert isinstance(told["result"], Review)
+    record = on_disk(told["request_id"])
+    assert record["result"] == told["result"].model_dump()
+    assert record["schema"]["properties"]["mood"]["enum"] == ["good", "bad"]
+
+
+async def test_failures_come_back_as_dicts_and_are_kept_and_logged_without_the_data(
+    server, service, caplog
+):
+    caplog.set_level(logging.INFO)
+    server.configure(faults=["content_filter"])
+    told = await service.process_data({"text": "secret words"}, SCHEMA)
+    assert set(told) == {"status", "error", "kind", "request_id"}
+    assert (told["status"], told["kind"]) == ("error", "filtered")
+    record = on_disk(told["request_id"])
+    assert (record["status"], record["kind"], record["error"]) == (
+        "failed",
+        "filtered",
+        told["error"],
+    )
+    entry = next(entry for entry in caplog.records if entry.levelname == "WARNING")
+    assert (entry.request_id, entry.kind) == (told["request_id"], "filtered")
+    assert "secret" not in caplog.text
+    assert server.key not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("data", "schema"),
+    [
+        (object(), None),
+        ({"a": {1, object()}}, None),
+        ("\ud800", None),
+        ({}, {"type": "nonsense"}),
+        ({}, {}),
+    ],
+)
+async def test_what_cannot_be_processed_is_refused_with_a_dict_and_nothing_is_sent(
+    server, service, data, schema
+):
+    told = await service.process_data(data, schema)
+    assert told["status"] == "error"
+    assert told["error"]
+    assert server.counters.total == 0
+    assert service.list_requests() == []
+
+
+async def test_requests_are_listed_by_status(server, service):
+    done = await service.process_data({"n": 1})
+    server.configure(faults=["content_filter"])
+    failed = await service.process_data({"n": 2})
+    assert [record["id"] for record in service.list_requests()] == [
+        done["request_id"],
+        failed["request_id"],
+    ]
+    assert [record["id"] for record in service.list_requests(status="failed")] == [
+        failed["request_id"]
+    ]
+    assert service.status_counts() == {"completed": 1, "failed": 1}
+
+
+async def test_retry_failed_asks_again_and_adds_up_what_it_took(server, service):
+    server.configure(faults=["content_filter", "content_filter"])
+    told = [await service.process_data({"n": number}) for number in range(3)]
+    assert [each["status"] for each in told] == ["error", "error", "success"]
+    again = await service.retry_failed()
+    assert [each["status"] for each in again] == ["success", "success"]
+    assert [each["request_id"] for each in again] == [each["request_id"] for each in told[:2]]
+    record = on_disk(told[0]["request_id"])
+    assert record["attempts"] == 2
+    assert "error" not in record
+    assert await service.retry_failed() == []
+
+
+async def test_equal_data_is_paid_once_unless_told_otherwise(server, model, service):
+    results = [await service.process_data({"n": 1}) for _ in range(3)]
+    assert len({each["request_id"] for each in results}) == 3
+    assert server.counters.total == 1
+    async with lp.ProcessingService(
+        "Other", "other", 60_000, model=model, deduplicate=False
+    ) as own:
+        for _ in range(3):
+            await own.process_data({"n": 1})
+    assert server.counters.total == 4
+
+
+async def test_a_new_service_finds_what_the_old_one_did(server, model):
+    async with lp.ProcessingService("A", "requests", 60_000, model=model) as first:
+        told = await first.process_data({"n": 1})
+    async with lp.ProcessingService("A", "requests", 60_000, model=model) as second:
+        assert second.get_request(told["request_id"])["result"] == told["result"]
+        assert await second.wait(told["request_id"]) == told
+        other = await second.process_data({"n": 2})
+        assert other["request_id"] > told["request_id"]
+        assert await second.resume() == []
+
+
+async def test_what_was_not_sent_before_closing_is_resumed(server, model):
+    server.configure(latency_s=0.05)
+    first = lp.ProcessingService("A", "requests", 600, None, model=model)
+    ids = [await first.submit({"n": number}, SCHEMA) for number in range(10)]
+    await asyncio.to_thread(server.wait_for, lambda counters: counters.total >= 2)
+    await first.close()
+    left = [request_id for request_id in ids if on_disk(request_id)["status"] != "completed"]
+    assert left
+    async with lp.ProcessingService("A", "requests", 60_000, None, model=model) as second:
+        assert [told["request_id"] for told in await second.resume()] == left
+        assert second.status_counts() == {"completed": 10}
+    assert server.duplicates() == 0
+
+
+async def test_what_a_living_service_works_on_is_left_to_it(server, model, service):
+    server.hold()
+    request_id = await service.submit({"n": 1})
+    await asyncio.to_thread(server.wait_for, lambda counters: counters.in_flight == 1)
+    async with lp.ProcessingService("Other", "requests", 60_000, model=model) as other:
+        assert await other.resume() == []
+    assert await service.resume() == []
+    server.release()
+    assert (await service.wait(request_id))["status"] == "success"
+
+
+async def test_a_deadline_fails_what_waits_too_long_unsent(server, model):
+    async with lp.ProcessingService("Slow", "requests", 60, model=model) as slow:
+        await slow.process_data({"n": 0})
+        told = await slow.process_data({"n": 1}, deadline_s=0.1)
+    assert (told["status"], told["kind"]) == ("error", "deadline")
+    assert server.counters.total == 1
+
+
+async def test_cancelling_the_wait_takes_the_request_out_of_the_queue(server, model):
+    async with lp.ProcessingService("Slow", "requests", 60, model=model) as slow:
+        await slow.process_data({"n": 0})
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(slow.process_data({"n": 1}), 0.2)
+    assert server.counters.total == 1
+
+
+async def test_submit_waits_for_room_when_the_queue_is_full(server, model):
+    server.hold()
+    service = lp.ProcessingService("Full", "requests", None, None, model=model, queue_capacity=5)
+    submitted = []
+
+    async def produce():
+        for number in range(12):
+            request_id = await service.submit({"n": number})
+            submitted.append(request_id)
+
+    task = asyncio.create_task(produce())
+    await asyncio.to_thread(server.wait_for, lambda counters: counters.in_flight == 5)
+    await asyncio.sleep(0.1)
+    assert len(submitted) == 5
+    server.release()
+    await task
+    await service.drain()
+    assert service.status_counts() == {"completed": 12}
+    await service.close()
+
+
+async def test_the_limit_of_requests_is_kept_and_can_be_changed_live(server, model):
+    async with lp.ProcessingService("Paced", "requests", 1200, None, model=model) as paced:
+        for number in range(50):
+            await paced.submit({"n": number})
+        await paced.drain()
+        assert server.worst_window(0.95) <= 20
+        paced.executor.update_limits(limit_requests=60_000)
+        assert paced.limits.requests_per_minute == 60_000
+
+
+async def test_a_shared_executor_is_a_shared_limit(server, model):
+    executor = lp.RateLimitedAPIExecutor(limit_requests=20, interval=1)
+    services = [
+        lp.ProcessingService(name, name, executor=executor, model=model) for name in ("a", "b")
+    ]
+    works = [each.process_data({each.name: n}) for each in services for n in range(20)]
+    assert all(told["status"] == "success" for told in await asyncio.gather(*works))
+    assert server.worst_window(0.95) <= 20
+    assert executor.status_counts()["completed"] == 40
+    for each in services:
+        await each.close()
+
+
+async def test_health_says_how_it_does_as_data_and_as_a_card(server, model):
+    server.hold()
+    service = lp.ProcessingService("<b>Health</b>", "requests", 60, 50_000, model=model)
+    assert service.health().state == "idle"
+    ids = [await service.submit({"n": number}) for number in range(4)]
+    await asyncio.to_thread(server.wait_for, lambda counters: counters.in_flight >= 1)
+    health = service.health()
+    assert (health.state, health.requests_limit, health.tokens_limit) == ("working", 60, 50_000)
+    assert health.in_flight >= 1
+    assert health.in_flight + health.queued == 4
+    assert health.oldest_wait_s > 0
+    server.configure(faults=["content_filter"])
+    server.release()
+    for request_id in ids:
+        await service.wait(request_id)
+    health = service.health()
+    assert health.completed + health.failed == 4
+    assert health.as_dict()["error_rate"] == health.failed / 4
+    assert health.requests_per_minute == 4
+    card = health._repr_html_()
+    assert "&lt;b&gt;Health" in card
+    assert "<b>Health" not in card
+    assert "filtered" in str(health)
+    await service.close()
+
+
+async def test_health_counts_damaged_files_and_tells_what_stopped_it(server, model):
+    async with lp.ProcessingService("A", "requests", 60_000, model=model) as service:
+        (service.save_dir / "req_torn.json").write_text('{"id": "req_to')
+        server.configure(faults=["401"])
+        told = await service.process_data({"n": 1})
+        assert told["kind"] == "access"
+        assert service.list_requests("completed") == []
+        health = service.health()
+        assert (health.ok, health.state, health.damaged) == (False, "stopped", 1)
+        assert "401" in health.note
+        assert (await service.process_data({"n": 1}))["status"] == "success"
+        assert service.health().ok
+
+
+async def test_without_any_model_the_error_says_how_to_set_one():
+    service = lp.ProcessingService()
+    told = await service.process_data({"n": 1})
+    assert "configure" in told["error"]
+    assert service.health().note
+    assert [record["status"] for record in service.list_requests()] == ["received"]
+
+
+async def test_the_openai_variables_are_enough(server, monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+    monkeypatch.setenv("OPENAI_API_KEY", server.key)
+    async with lp.ProcessingService(name="Env", save_dir="env", requests_per_minute=600) as service:
+        told = await service.process_data({"n": 1})
+        assert told["status"] == "success"
+        assert await service.processor.chat("hello") == "echo: hello"
+
+
+async def test_a_hundred_thousand_requests_are_loaded_only_when_asked_for(tmp_path, model):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(2000):
+        (folder / f"req_{number}.json").write_text(f'{{"id": "req_{number}", "status": "x"}}')
+    service = lp.ProcessingService("Many", folder, model=model)
+    assert service._records._seen == {}
+    assert service.get_request("req_77")["status"] == "x"
+    assert service._records._seen == {}
+    assert service.status_counts() == {"x": 2000}
+    await service.close()
+
+
+async def test_a_prompt_template_shows_fields_and_nothing_else_of_them(server, model):
+    service = lp.ProcessingService(
+        "T", "t", 60_000, model=model, system=None, prompt="{{x}} {text}: {data} {n.__class__}"
+    )
+    told = await service.process_data({"text": "{n}", "n": 1})
+    assert (told["status"], told["kind"]) == ("error", "prompt")
+    await service.close()
+    service = lp.ProcessingService(
+        "T", "t", 60_000, model=model, system=None, prompt="{{x}} {text} {n}"
+    )
+    told = await service.process_data({"text": "{n}", "n": 1})
+    assert told["result"] == "echo: {x} {n} 1"
+    await service.close()

@@ -1,0 +1,428 @@
+"""What people do to a run: interrupt it, start it twice, close the lid, leave."""
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import lionproc as lp
+from lionproc.engine import loop as engine_loop
+from lionproc.engine.executor import RateLimitedAPIExecutor
+from lionproc.engine.limiter import Limiter, Tokens
+from lionproc.engine.limits import Limits
+from lionproc.engine.request import Reply
+from lionproc.testing import RollingWindow, Server, run_virtual
+
+FAST = {"progress": False, "limits": {"adapt": False}}
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    yield
+    lp.configure(limits=None)
+
+
+@pytest.fixture
+def server():
+    with Server() as made:
+        yield made
+
+
+@pytest.fixture
+def model(server):
+    return lp.Model("openai", "test-model", base_url=server.base_url, api_key=server.key)
+
+
+def texts(count):
+    return pd.DataFrame({"text": [f"text {n}" for n in range(count)]})
+
+
+def wait_until(condition, timeout_s=10.0):
+    tick = threading.Event()
+    for _ in range(int(timeout_s / 0.005)):
+        if condition():
+            return True
+        tick.wait(0.005)
+    return False
+
+
+# Ctrl-C
+
+INTERRUPTED = """
+import asyncio, os, sys, threading, time
+import pandas as pd
+import lionproc as lp
+from lionproc.engine import loop
+
+frame = pd.DataFrame({"text": [f"text {n}" for n in range(rows)]})
+model = lp.Model("openai", "m", base_url=base_url, api_key=key)
+names = dict(into="a", model=model, journal="j.sqlite", progress=False, save=save,
+             limits={"adapt": False})
+try:
+    if how == "sync":
+        frame.llm.process("Say {text}", **names)
+    elif how == "series":
+        frame["text"].llm.process("Say text {value}", model=model, journal="j.sqlite",
+                                  progress=False, limits={"adapt": False})
+    else:
+        asyncio.run(frame.llm.aprocess("Say {text}", **names))
+except KeyboardInterrupt as error:
+    print("message:", error)
+    job = lp.last_job()
+    job.wait(5)
+    print("state:", job.stats.state)
+    print("answered:", job.frame().iloc[:, -1].notna().sum())
+    left = loop.submit(asyncio.sleep(0.1)).result()
+    tasks = loop.call(lambda: [t for t in asyncio.all_tasks(loop.get()) if not t.done()])
+    print("tasks:", len([t for t in tasks if "work()" not in repr(t)]))
+    sockets = [f for f in os.listdir("/proc/self/fd")
+               if os.path.exists(f"/proc/self/fd/{f}")
+               and "socket:" in os.readlink(f"/proc/self/fd/{f}")]
+    files = [os.readlink(f"/proc/self/fd/{f}") for f in os.listdir("/proc/self/fd")
+             if os.path.lexists(f"/proc/self/fd/{f}")]
+    print("journals:", len([f for f in files if "sqlite" in f]))
+    print("sockets:", len(sockets))
+    print("threads:", sorted({t.name.split("_")[0] for t in threading.enumerate()}))
+else:
+    print("finished")
+"""
+
+
+def facts(output):
+    return dict(line.split(": ", 1) for line in output.splitlines() if ": " in line)
+
+
+def interrupted(zygote, folder, server, **more):
+    names = {"how": "sync", "rows": 3000, "save": None, **more}
+    return zygote.start(INTERRUPTED, folder, base_url=server.base_url, key=server.key, **names)
+
+
+@pytest.mark.parametrize("how", ["sync", "series", "async"])
+def test_one_interrupt_ends_it_within_a_second_and_keeps_what_was_paid(
+    tmp_path, zygotes, server, how
+):
+    server.configure(latency_s=0.05)
+    child = interrupted(zygotes[0], tmp_path, server, how=how)
+    server.wait_for(lambda c: c.ok >= 100, 20)
+
+    began = time.monotonic()
+    child.signal(signal.SIGINT)
+    assert child.wait() == 0, child.output
+    assert time.monotonic() - began < 2.0
+
+    told = facts(child.output)
+    assert told["state"] == "stopped"
+    replied = server.counters.ok
+    assert int(told["answered"]) == replied < 3000  # what was in flight came back
+    if how != "async":
+        assert "lp.last_job().frame()" in told["message"]
+        assert "running the cell again" in told["message"]
+    assert told["tasks"] == "0"
+    assert told["sockets"] == "0" if how != "async" else int(told["sockets"]) >= 0
+    assert told["journals"] == "0"
+    assert "lionproc journal" not in told["threads"]
+    sent = server.counters.total
+    assert sent == replied
+
+    again = interrupted(zygotes[0], tmp_path, server, how="sync", rows=200)
+    assert again.wait() == 0, again.output
+    assert "finished" in again.output
+    assert server.counters.total == sent + max(200 - replied, 0)
+
+
+def test_one_interrupt_waits_no_longer_than_a_second_for_what_hangs(tmp_path, zygotes, server):
+    server.hold()
+    child = interrupted(zygotes[0], tmp_path, server)
+    server.wait_for(lambda c: c.in_flight == 32, 20)
+
+    began = time.monotonic()
+    child.signal(signal.SIGINT)
+    assert child.wait() == 0, child.output
+    took = time.monotonic() - began
+
+    assert 0.5 < took < 2.5
+    assert facts(child.output)["answered"] == "0"
+    assert server.counters.total == 32
+    server.wait_for(lambda c: c.abandoned == 32)
+    server.release()
+
+
+def test_a_second_interrupt_ends_it_now(tmp_path, zygotes, server):
+    server.hold()
+    child = interrupted(zygotes[0], tmp_path, server)
+    server.wait_for(lambda c: c.in_flight == 32, 20)
+
+    child.signal(signal.SIGINT)
+    threading.Event().wait(0.15)
+    began = time.monotonic()
+    child.signal(signal.SIGINT)
+    assert child.wait() == 0, child.output
+
+    assert time.monotonic() - began < 0.75
+    assert facts(child.output)["state"] == "stopped"
+    server.release()
+
+
+def test_an_interrupt_at_any_moment_is_a_keyboard_interrupt_and_loses_nothing(
+    tmp_path, zygotes, server
+):
+    """Also while arguments are read, the journal is opened or the frame is assembled."""
+    server.configure(latency_s=0.001)
+    for n, delay in enumerate([0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4]):
+        folder = tmp_path / str(n)
+        folder.mkdir()
+        child = interrupted(zygotes[n % 2], folder, server, rows=300 + n, save="parts/")
+        threading.Event().wait(delay)
+        child.signal(signal.SIGINT)
+        assert child.wait() in {0, 130}, child.output
+        assert "Traceback" not in child.output
+    # Every reply that came is in one of the journals: running again asks for the rest alone.
+    sent = server.counters.total
+    for n in range(8):
+        child = interrupted(zygotes[n % 2], tmp_path / str(n), server, rows=300 + n, save="parts/")
+        child.wait()
+        assert "finished" in child.output
+    assert server.duplicates() <= 8 * 32 - 0 * sent
+    lost = server.counters.total - sum(300 + n for n in range(8))
+    assert lost <= server.counters.abandoned + 8
+
+
+def test_after_a_cancelled_cell_nothing_is_left_running(server, model):
+    """In one process, as a kernel has it: threads, tasks, sockets and files are given back."""
+    texts(3).llm.process("Warm {text}", into="a", model=model, **FAST)
+    settle()
+    before = left_open()
+
+    async def cell():
+        task = asyncio.ensure_future(
+            texts(3000).llm.aprocess("Say {text}", into="a", model=model, **FAST)
+        )
+        await asyncio.to_thread(server.wait_for, lambda c: c.ok >= 100)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    for _ in range(3):
+        server.configure(latency_s=0.01)
+        asyncio.run(cell())
+        assert lp.last_job().wait(5)
+    sent = server.counters.total
+    settle()
+    assert left_open() == before
+    assert server.counters.total == sent  # nobody goes on spending
+
+
+def settle():
+    """Idle workers of the engine leave within two seconds."""
+    assert wait_until(lambda: left_open()[1] == 0, 5)
+
+
+def left_open():
+    loop = engine_loop.get()
+    tasks = engine_loop.call(lambda: [t for t in asyncio.all_tasks(loop) if not t.done()])
+    tasks = [t for t in tasks if ".call.<locals>.work" not in repr(t)]
+    files = []
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            files.append(os.readlink(f"/proc/self/fd/{fd}"))
+        except OSError:
+            continue
+    sockets = sum("socket:" in f for f in files)
+    journals = sum("sqlite" in f for f in files)
+    names = {t.name for t in threading.enumerate() if not t.name.startswith("asyncio_")}
+    return sockets, len(tasks), journals, frozenset(names)
+
+
+# Twice at once
+
+RUN = """
+import pandas as pd, lionproc as lp
+frame = pd.DataFrame({"text": [f"text {n}" for n in range(first, last)]})
+model = lp.Model("openai", "m", base_url=base_url, api_key=key)
+out = frame.llm.process("Say {text}", into="a", model=model, journal="j.sqlite", progress=False,
+                        limits=limits)
+assert out["a"].tolist() == [f"echo: Say text {n}" for n in range(first, last)]
+print("sent:", lp.last_job().stats.sent)
+"""
+
+
+def in_two_processes(zygotes, folder, server, ranges, limits):
+    children = [
+        zygote.start(
+            RUN, folder, first=first, last=last, base_url=server.base_url, key=server.key,
+            limits=limits,
+        )
+        for zygote, (first, last) in zip(zygotes, ranges, strict=True)
+    ]  # fmt: skip
+    for child in children:
+        assert child.wait() == 0, child.output
+    return [int(facts(child.output)["sent"]) for child in children]
+
+
+def test_two_processes_share_a_journal_on_different_rows(tmp_path, zygotes, server):
+    server.configure(latency_s=(0.0, 0.01))
+    limits = {"adapt": False}
+
+    assert in_two_processes(zygotes, tmp_path, server, [(0, 300), (300, 600)], limits) == [300, 300]
+    assert server.counters.total == 600
+    assert in_two_processes(zygotes, tmp_path, server, [(0, 600), (0, 600)], limits) == [0, 0]
+
+
+def test_two_processes_on_the_same_rows_both_get_them_all(tmp_path, zygotes, server):
+    server.configure(latency_s=(0.0, 0.01))
+    in_two_processes(zygotes, tmp_path, server, [(0, 400), (0, 400)], {"adapt": False})
+    assert 400 <= server.counters.total <= 800  # asking at the same moment, both may pay
+    again = in_two_processes(zygotes, tmp_path, server, [(0, 400), (0, 400)], {"adapt": False})
+    assert again == [0, 0]
+
+
+def test_the_same_run_twice_at_once_in_one_process_pays_once(server, model):
+    server.configure(latency_s=(0.0, 0.01))
+    outs = []
+
+    def run():
+        outs.append(texts(300).llm.process("Say {text}", into="a", model=model, **FAST))
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+
+    assert [out["a"].tolist() for out in outs] == [[f"echo: Say text {n}" for n in range(300)]] * 2
+    assert server.counters.total == 300
+
+
+# A laptop asleep
+
+
+def test_a_wall_clock_that_jumps_both_ways_changes_nothing(server, model, monkeypatch):
+    """Only `time.time` may jump; everything that waits goes by monotonic clocks."""
+    real = time.time
+    jumps = iter(range(10**9))
+
+    def jumping():
+        return real() + (3600 if next(jumps) % 2 else -7200)
+
+    monkeypatch.setattr(time, "time", jumping)
+    server.configure(
+        limits=RollingWindow(requests=20, window_s=1), faults={"500": 0.1}, latency_s=0.002
+    )
+    limits = lp.Limits(requests_per_minute=1200, adapt=False)
+    retry = lp.Retry(base_s=0.01, cap_s=0.05)
+
+    began = time.monotonic()
+    out = texts(60).llm.process(
+        "Say {text}", into="a", model=model, limits=limits, retry=retry, progress=False
+    )
+    took = time.monotonic() - began
+
+    assert out["a"].notna().all()
+    assert server.counters.refused == 0  # no burst
+    assert took < 10  # no hang
+    assert 0 <= lp.last_job().stats.elapsed_s < 10
+
+
+def test_an_hour_of_sleep_makes_no_burst():
+    """The loop's own clock jumps an hour: what was not used is not made up for."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        limiter = Limiter(Limits(requests_per_minute=600, concurrency=1000, adapt=False))
+        left = []
+
+        async def send(count):
+            for _ in range(count):
+                leave = await limiter.reserve(Tokens(1, 1))
+                left.append(loop.time())
+                limiter.settle(leave, Tokens(1, 1))
+
+        await send(100)
+        await asyncio.sleep(3600)
+        await send(300)
+        return left
+
+    left = run_virtual(main())
+    after = [moment for moment in left if moment >= left[99] + 3600]
+    assert len(after) == 300
+    for moment in after:
+        window = [other for other in after if moment <= other < moment + 1.0]
+        assert len(window) <= 11
+    assert 28 <= after[-1] - after[0] <= 32
+
+
+def test_an_hour_of_sleep_while_requests_wait_hangs_nothing():
+    async def main():
+        sent = []
+
+        class Call:
+            key = None
+            estimate = Tokens(1, 1)
+
+            async def send(self):
+                sent.append(asyncio.get_running_loop().time())
+                await asyncio.sleep(3600 if len(sent) == 3 else 0.1)
+                return Reply(raw=b"x", data="x", used=Tokens(1, 1))
+
+            def read(self, data):
+                return data
+
+        engine_loop_of_test(asyncio.get_running_loop())
+        executor = RateLimitedAPIExecutor(limit_requests=60, concurrency_limit=2)
+        events = [await executor.append(Call()) for _ in range(10)]
+        await executor.forward()
+        await executor.stop()
+        return [event.state for event in events], sent
+
+    states, sent = run_virtual(main())
+    assert states == ["completed"] * 10
+    assert len(sent) == 10
+
+
+def engine_loop_of_test(loop):
+    """Let the engine run on the virtual loop of this test."""
+    engine_loop._loop, engine_loop._thread = loop, threading.current_thread()
+
+
+@pytest.fixture(autouse=True)
+def own_engine_loop():
+    before = engine_loop._loop, engine_loop._thread
+    yield
+    engine_loop._loop, engine_loop._thread = before
+
+
+# A fork
+
+
+def test_a_forked_child_runs_on_its_own(tmp_path, zygotes, server):
+    code = """
+import os, pandas as pd, lionproc as lp
+model = lp.Model("openai", "m", base_url=base_url, api_key=key)
+frame = pd.DataFrame({"text": [f"text {n}" for n in range(40)]})
+names = dict(into="a", model=model, journal="j.sqlite", progress=False, limits={"adapt": False})
+frame.llm.process("Say {text}", **names)
+pid = os.fork()
+if pid == 0:
+    status = 1
+    try:
+        out = frame.llm.process("Tell {text}", **names)
+        status = 0 if out["a"].notna().all() else 2
+    finally:
+        os._exit(status)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+out = frame.llm.process("Tell {text}", **names)
+assert lp.last_job().stats.sent == 0
+print("fine:", len(out))
+"""
+    child = zygotes[0].run(code, tmp_path, base_url=server.base_url, key=server.key)
+    assert child.status == 0, child.output
+    assert "fine: 40" in child.output
+    assert server.counters.total == 80
+    assert Path(tmp_path / "j.sqlite").exists()
