@@ -32,6 +32,8 @@ for line in sys.stdin:
         except KeyboardInterrupt as error:
             print("KeyboardInterrupt:", error)
             status = 130
+        except SystemExit as error:
+            status = error.code
         except BaseException:
             traceback.print_exc(file=sys.stdout)
             status = 1

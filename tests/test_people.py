@@ -69,19 +69,21 @@ try:
     if how == "sync":
         frame.llm.process("Say {text}", **names)
     elif how == "series":
-        frame["text"].llm.process("Say text {value}", model=model, journal="j.sqlite",
+        frame["text"].llm.process("Say {value}", model=model, journal="j.sqlite",
                                   progress=False, limits={"adapt": False})
     else:
         asyncio.run(frame.llm.aprocess("Say {text}", **names))
 except KeyboardInterrupt as error:
     print("message:", error)
-    job = lp.last_job()
+    try:
+        job = lp.last_job()
+    except lp.errors.ConfigurationError:  # it had not begun
+        raise SystemExit(0)
     job.wait(5)
     print("state:", job.stats.state)
     print("answered:", job.frame().iloc[:, -1].notna().sum())
-    left = loop.submit(asyncio.sleep(0.1)).result()
-    tasks = loop.call(lambda: [t for t in asyncio.all_tasks(loop.get()) if not t.done()])
-    print("tasks:", len([t for t in tasks if "work()" not in repr(t)]))
+    loop.submit(asyncio.sleep(0.1)).result()
+    print("tasks:", loop.call(lambda: len(asyncio.all_tasks() - {asyncio.current_task()})))
     sockets = [f for f in os.listdir("/proc/self/fd")
                if os.path.exists(f"/proc/self/fd/{f}")
                and "socket:" in os.readlink(f"/proc/self/fd/{f}")]
@@ -125,7 +127,7 @@ def test_one_interrupt_ends_it_within_a_second_and_keeps_what_was_paid(
         assert "lp.last_job().frame()" in told["message"]
         assert "running the cell again" in told["message"]
     assert told["tasks"] == "0"
-    assert told["sockets"] == "0" if how != "async" else int(told["sockets"]) >= 0
+    assert told["sockets"] == {"sync": "2", "series": "2", "async": "2"}[how]  # the loop's own pair
     assert told["journals"] == "0"
     assert "lionproc journal" not in told["threads"]
     sent = server.counters.total
@@ -225,9 +227,7 @@ def settle():
 
 
 def left_open():
-    loop = engine_loop.get()
-    tasks = engine_loop.call(lambda: [t for t in asyncio.all_tasks(loop) if not t.done()])
-    tasks = [t for t in tasks if ".call.<locals>.work" not in repr(t)]
+    tasks = engine_loop.call(lambda: len(asyncio.all_tasks() - {asyncio.current_task()}))
     files = []
     for fd in os.listdir("/proc/self/fd"):
         try:
@@ -237,7 +237,7 @@ def left_open():
     sockets = sum("socket:" in f for f in files)
     journals = sum("sqlite" in f for f in files)
     names = {t.name for t in threading.enumerate() if not t.name.startswith("asyncio_")}
-    return sockets, len(tasks), journals, frozenset(names)
+    return sockets, tasks, journals, frozenset(names)
 
 
 # Twice at once
@@ -313,7 +313,7 @@ def test_a_wall_clock_that_jumps_both_ways_changes_nothing(server, model, monkey
 
     monkeypatch.setattr(time, "time", jumping)
     server.configure(
-        limits=RollingWindow(requests=20, window_s=1), faults={"500": 0.1}, latency_s=0.002
+        limits=RollingWindow(requests=1200, window_s=1), faults={"500": 0.1}, latency_s=0.002
     )
     limits = lp.Limits(requests_per_minute=1200, adapt=False)
     retry = lp.Retry(base_s=0.01, cap_s=0.05)

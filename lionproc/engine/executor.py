@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import logging
 import math
+import os
 import random
 import time
+import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
@@ -33,9 +35,31 @@ from lionproc.errors import (
 
 log = logging.getLogger("lionproc.engine")
 IDLE_S = 1.0  # workers without work stay for this long
+STALE_S = 2.0  # the journal is asked again for what was looked up longer ago, just before it leaves
+PATIENCE_S = 60.0  # the most that a run waits for another one, which may be paused
 BREAKING = frozenset(
     {Kind.CONNECTION, Kind.TIMEOUT, Kind.SERVER_ERROR, Kind.OVERLOADED, Kind.BAD_REPLY}
 )
+
+
+class Sharing:
+    """What the executors of one journal know of each other; on the engine's loop only.
+
+    Attributes:
+        asking: Events by their first key that are about to be sent or under way.
+        active: Executors with open events.
+    """
+
+    __slots__ = ("active", "asking")
+
+    def __init__(self) -> None:
+        self.asking: dict[bytes, Event] = {}
+        self.active: set[RateLimitedAPIExecutor] = set()
+
+
+_sharing: weakref.WeakKeyDictionary[Journal, Sharing] = weakref.WeakKeyDictionary()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_sharing.clear)  # who asks there stays with the parent
 
 
 class Tally:
@@ -116,6 +140,7 @@ class RateLimitedAPIExecutor:
         self._chain = limiter if isinstance(limiter, Chain) else None
         limiter.on_change(self._staff)
         self.journal = journal
+        self._sharing = Sharing() if journal is None else _sharing.setdefault(journal, Sharing())
         self._since = since
         self.retry = retry or Retry()
         self.tally = Tally()
@@ -374,6 +399,8 @@ class RateLimitedAPIExecutor:
 
     def _register(self, event: Event) -> None:
         """From here on it counts as open, equal ones join it and its deadline runs."""
+        if not self._open:
+            self._sharing.active.add(self)
         self._open += 1
         self._quiet.clear()
         key = event.first.key
@@ -477,6 +504,8 @@ class RateLimitedAPIExecutor:
                         if not (self._again or self._queue):  # it expired while it waited
                             continue
                         event = self._again.popleft() if self._again else self._queue.popleft()
+                        if self._asked_elsewhere(event):
+                            continue
                         self._at_gate = event
                         if self._waiting <= self._refill_at:
                             self._room.set()
@@ -497,6 +526,42 @@ class RateLimitedAPIExecutor:
                     self._idle += 1
         finally:
             self._idle -= 1
+
+    def _asked_elsewhere(self, event: Event) -> bool:
+        """True if another run has answered it since it was queued, or is asking it just now."""
+        key, sharing = event.first.key, self._sharing
+        if key is None or self.journal is None:
+            return False
+        other = sharing.asking.get(key)
+        if other is not None and other is not event and not other.done:
+            loop = asyncio.get_running_loop()
+            self._delayed[event] = loop.call_later(PATIENCE_S, self._look_again, event)
+            other.on_done(lambda: self._look_again(event))
+            return True
+        if event.attempts == 0 and (
+            len(sharing.active) > 1 or time.time() - event.created > STALE_S
+        ):
+            try:
+                entry = self._kept(key)
+            except JournalError as error:
+                self._finish(event, CallError(Kind.NOT_SENT, str(error)))
+                self._stop_all(error)
+                return True
+            if entry is not None and self.answered(event, entry):
+                self._finish(event)
+                return True
+        sharing.asking[key] = event
+        return False
+
+    def _look_again(self, event: Event) -> None:
+        """Another run is done with it, or takes too long."""
+        timer = self._delayed.pop(event, None)
+        if timer is not None:
+            timer.cancel()
+            self._sharing.asking.pop(event.first.key or b"", None)
+            self._again.append(event)
+            self._items.release()
+            self._staff()
 
     async def _ask(self, event: Event, leave: Reservation, task: asyncio.Task[None]) -> None:
         """Send one event until it is settled or has to wait."""
@@ -699,8 +764,11 @@ class RateLimitedAPIExecutor:
         if self._expiry and (timer := self._expiry.pop(event, None)) is not None:
             timer.cancel()
         key = event.first.key
-        if key is not None and self._live.get(key) is event:
-            del self._live[key]
+        if key is not None:
+            if self._live.get(key) is event:
+                del self._live[key]
+            if self._sharing.asking.get(key) is event:
+                del self._sharing.asking[key]
         if event.error is not None:
             self.tally.errors[event.error.kind] += 1
             if event.state == "failed":
@@ -712,6 +780,7 @@ class RateLimitedAPIExecutor:
             self._on_done(event)
         self._open -= 1
         if self._open == 0:
+            self._sharing.active.discard(self)
             self._quiet.set()
             self._at_leisure()
 

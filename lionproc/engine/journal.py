@@ -30,7 +30,7 @@ from lionproc.errors import JournalError
 
 __all__ = ["Entry", "Failure", "Journal", "JournalStats"]
 
-GATHER_S = 0.02
+GATHER_S = 0.01
 """Seconds for which a group collects records before it is committed."""
 RETRY_S = 1.0
 """Seconds between attempts to write again after the journal failed."""

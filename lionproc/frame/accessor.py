@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
@@ -246,6 +248,45 @@ class FrameAccessor:
             ModelError: There is no such model, or no key for it.
         """
         return limits_panel(model)
+
+    def to_csv(self, path: str | os.PathLike[str], **options: Any) -> Path:
+        """Write this frame as CSV that is safe to open in a spreadsheet program.
+
+        Text that a spreadsheet would run as a formula gets an apostrophe in front, in cells,
+        labels and column names. `df.to_csv` and parquet leave it as it is.
+
+        Args:
+            path: The file; replaced, whole or not at all.
+            **options: Those of `DataFrame.to_csv`.
+
+        Returns:
+            The path.
+
+        Raises:
+            SaveError: It could not be written; an older file is untouched.
+        """
+        from lionproc.frame.spreadsheet import to_csv
+
+        return to_csv(self._frame, path, **options)
+
+    def to_excel(self, path: str | os.PathLike[str], **options: Any) -> Path:
+        """Write this frame as an Excel file in which no text is a formula, as `to_csv` does.
+
+        Args:
+            path: The file, ending in .xlsx; replaced, whole or not at all.
+            **options: Those of `DataFrame.to_excel`.
+
+        Returns:
+            The path.
+
+        Raises:
+            MissingDependencyError: openpyxl is not installed.
+            ColumnError: A text is longer than a cell of Excel holds.
+            SaveError: It could not be written; an older file is untouched.
+        """
+        from lionproc.frame.spreadsheet import to_excel
+
+        return to_excel(self._frame, path, **options)
 
     def _plan(self, **arguments: Any) -> Plan:
         return plan(self._frame, **{**_DEFAULTS, **_known(arguments)})

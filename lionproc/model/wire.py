@@ -32,6 +32,15 @@ PATH = "/chat/completions"
 CONTENT_ENCODING = "Content-Encoding"
 REDACTED = b"[key]"
 SHORTEST_SECRET = 8
+# What people give to servers that want no key; in an answer these are words.
+_NO_SECRETS = {
+    "none",
+    "lm-studio",
+    "not-needed",
+    "not-required",
+    "no-key-required",
+    "sk-no-key-required",
+}
 _SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|credential", re.IGNORECASE)
 
 
@@ -160,6 +169,8 @@ class ClientWire:
         self.timeout_s = timeout_s
         self._owned = owned
         self._client = client.with_options(max_retries=0, timeout=timeout_s)
+        # The copy asks the environment again for what the client itself was made without.
+        self._client.organization, self._client.project = client.organization, client.project
         # Azure's client builds the path from the model in the body, so it wants the parsed one.
         self._parsed = isinstance(client, openai.AsyncAzureOpenAI)
 
@@ -221,7 +232,7 @@ def secrets_in(headers: Mapping[str, Any]) -> tuple[bytes, ...]:
     for name, value in headers.items():
         if isinstance(value, str) and _SECRET_HEADER.search(name):
             secret = value.rpartition(" ")[2]
-            if len(secret) >= SHORTEST_SECRET:
+            if len(secret) >= SHORTEST_SECRET and secret.lower() not in _NO_SECRETS:
                 found.append(secret.encode())
                 if "/" in secret:
                     found.append(secret.replace("/", "\\/").encode())

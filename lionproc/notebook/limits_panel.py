@@ -128,7 +128,7 @@ class LimitsPanel:
         )
         self._head.value = (
             f"<div class='lp-top'><b>Limits</b><span class='lp-what'>{safe(self._title)}</span>"
-            "<span class='lp-when'>shared by all its runs; used in the last minute:</span></div>"
+            "<span class='lp-when'>shared by all its runs; below, the last minute</span></div>"
         )
         self._tiles.value = view.rates(stats, self.limits)
         self.wheel.sync()

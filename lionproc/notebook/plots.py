@@ -135,7 +135,7 @@ def sparkline(line: Line) -> str:
         f"now {count(now)}, highest {count(highest)}, {said}"
     )
     box = f"viewBox='0 0 {WIDTH:.0f} {HEIGHT:.0f}' preserveAspectRatio='none'"
-    parts = [f"<svg {box} role='img' aria-label='{label}'>"]
+    parts = [f"<div class='lp-canvas'><svg {box} role='img' aria-label='{label}'>"]
     if line.rates:
         points = _points(line.rates, top)
         last = _x(len(line.rates) - 1, len(line.rates))
@@ -156,8 +156,8 @@ def sparkline(line: Line) -> str:
     elif limit is not None:
         parts.append(f"<span class='lp-limit lp-above'>{said} ↑</span>")
     parts.append(
-        f"<span class='lp-axis'>{line.unit} / min, last {words.duration(span)}</span>"
-        f"<span class='lp-now'>{count(now)}</span>"
+        f"</div><div class='lp-axis'><span>{line.unit} / min, last {words.duration(span)}</span>"
+        f"<b>{count(now)}</b></div>"
     )
     return "".join(parts)
 

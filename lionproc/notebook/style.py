@@ -60,7 +60,11 @@ CSS = """<style>
   gap:10px 24px;margin-top:12px;align-items:stretch}
 @media (max-width:640px){.lp-panel .lp-middle{grid-template-columns:1fr}
   .lp-tiles{grid-template-columns:1fr 1fr}}
-.lp-chart{position:relative;height:100%;min-height:104px;border-bottom:1px solid var(--lp-faint)}
+.lp-chart{display:flex;flex-direction:column;height:100%}
+.lp-canvas{position:relative;flex:1 1 auto;min-height:80px;border-bottom:1px solid var(--lp-faint)}
+.lp-axis{display:flex;justify-content:space-between;font-size:11.5px;line-height:1.5;
+  color:var(--lp-quiet);font-variant-numeric:tabular-nums}
+.lp-axis b{color:var(--lp-text);font-weight:600}
 .lp-panel .lp-plot{display:flex;width:auto}
 .lp-panel .lp-plot .widget-html-content{height:100%}
 .lp-chart svg{position:absolute;inset:0;width:100%;height:100%;display:block}
@@ -69,13 +73,9 @@ CSS = """<style>
 .lp-curve{fill:none;stroke:var(--lp-accent);stroke-width:2;stroke-linejoin:round}
 .lp-line{fill:none;stroke:var(--lp-text);stroke-width:1.25;stroke-dasharray:5 4;opacity:.7}
 .lp-refused{stroke:var(--lp-warn);stroke-width:2}
-.lp-chart span{position:absolute;font-size:11px;line-height:1.2;color:var(--lp-quiet);
-  font-variant-numeric:tabular-nums;padding:0 3px;border-radius:3px;
-  background:color-mix(in srgb,var(--jp-layout-color1,Canvas) 78%,transparent)}
-.lp-chart .lp-limit{right:0;transform:translateY(-112%)}
-.lp-chart .lp-above{top:0;transform:none}
-.lp-chart .lp-axis{left:0;bottom:2px;background:none}
-.lp-chart .lp-now{right:0;bottom:2px;color:var(--lp-text);font-weight:600}
+.lp-limit{position:absolute;right:0;transform:translateY(-112%);font-size:11.5px;line-height:1.2;
+  color:var(--lp-quiet);font-variant-numeric:tabular-nums}
+.lp-limit.lp-above{top:0;transform:none}
 
 .lp-panel .lp-row{display:flex;align-items:center;gap:4px;height:30px}
 .lp-panel .lp-row .widget-text{margin:0;width:192px;flex:none}
@@ -102,7 +102,8 @@ CSS = """<style>
 .lp-panel .lp-buttons{display:flex;align-items:center;gap:6px;margin-top:10px;flex-wrap:wrap}
 .lp-panel .lp-buttons .jupyter-button{width:auto;min-width:92px;padding:0 12px;margin:0;
   border-radius:4px;height:28px;line-height:28px}
-.lp-panel .lp-note{flex:1 1 200px;min-width:0}
+.lp-panel .lp-buttons .lp-note{flex:1 1 200px;min-width:0}
+.lp-panel>.lp-wheel{margin-top:12px}
 .lp-note p{margin:0;padding-left:6px;color:var(--lp-quiet)}
 .lp-note p.lp-alert{color:var(--lp-warn)}
 .lp-note code{font-family:var(--jp-code-font-family,monospace);font-size:.95em;color:var(--lp-text);

@@ -90,7 +90,7 @@ def tiles(stats: RunStats, limits: Limits) -> str:
     if stats.usd is None:
         spent = _tile("Tokens", count(stats.tokens), "price not known")
     else:
-        spent = _tile("Cost", words.dollars(stats.usd), f"{count(stats.tokens)} tokens")
+        spent = _tile("Cost", safe(words.dollars(stats.usd)), f"{count(stats.tokens)} tokens")
     return f"<div class='lp-tiles'>{_rates(stats, limits)}{spent}</div>"
 
 

@@ -35,11 +35,11 @@ def dollars(usd: float) -> str:
     """Money with as many decimals as say something.
 
     Example:
-        >>> dollars(0), dollars(0.00123), dollars(0.25), dollars(1234.5)
-        ('$0', '$0.0012', '$0.250', '$1,234.50')
+        >>> dollars(0), dollars(1e-6), dollars(0.00123), dollars(0.25), dollars(1234.5)
+        ('$0', '<$0.0001', '$0.0012', '$0.250', '$1,234.50')
     """
-    if usd == 0:
-        return "$0"
+    if usd < 0.0001:
+        return "<$0.0001" if usd else "$0"
     if usd < 0.1:
         return f"${usd:.4f}"
     return f"${usd:.3f}" if usd < 1 else f"${usd:,.2f}"

@@ -128,6 +128,7 @@ def health_of(
     executor: RateLimitedAPIExecutor,
     gate: Limiter | None,
     *,
+    opened: int,
     completed: int,
     errors: Mapping[str, int],
     damaged: int,
@@ -138,6 +139,7 @@ def health_of(
         name: Whose it is.
         executor: The engine.
         gate: The limiter of the endpoint, if it is known yet.
+        opened: Requests taken and not finished.
         completed: Requests that ended with an answer.
         errors: Requests that ended without one, by kind.
         damaged: Files that cannot be read.
@@ -145,6 +147,7 @@ def health_of(
 
     def look() -> Health:
         own = executor.limiter
+        queued = max(executor.queued, opened - executor.in_flight)
         gates = [own] if gate is None or gate is own else [own, gate]
         waiting = executor._live_events()
         oldest = min((event.created for event in waiting), default=None)
@@ -159,11 +162,11 @@ def health_of(
         elif holding_s > 0.5:
             state = "waiting"
         else:
-            state = "working" if executor.in_flight or executor.queued else "idle"
+            state = "working" if executor.in_flight or queued else "idle"
         return Health(
             name=name,
             state=state,
-            queued=executor.queued,
+            queued=queued,
             in_flight=executor.in_flight,
             oldest_wait_s=0.0 if oldest is None else max(time.time() - oldest, 0.0),
             requests_per_minute=own.per_minute(REQUESTS, WINDOW_S),

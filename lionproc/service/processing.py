@@ -326,6 +326,7 @@ class ProcessingService:
             self.name,
             self.executor,
             None if connection is None else connection.limiter,
+            opened=len(self._tasks),
             completed=self._completed,
             errors=self._errors,
             damaged=len(self._records.damaged),

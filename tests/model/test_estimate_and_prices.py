@@ -58,7 +58,10 @@ def test_it_follows_a_change():
 @given(
     st.lists(
         st.tuples(
-            st.integers(1, 10**7), st.integers(0, 10**9), st.integers(0, 10**9), st.integers(1, 10**7)
+            st.integers(1, 10**7),
+            st.integers(0, 10**9),
+            st.integers(0, 10**9),
+            st.integers(1, 10**7),
         ),
         max_size=30,
     )

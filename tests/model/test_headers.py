@@ -43,7 +43,21 @@ def test_a_wait_is_read_in_every_spelling(text, seconds):
 @pytest.mark.parametrize(
     "text",
     [
-        *("banana", "-5", "", "nan", "inf", "-inf", "1e9", "1e400", "0x10", "1s2", "s", "1 s", "--"),
+        *(
+            "banana",
+            "-5",
+            "",
+            "nan",
+            "inf",
+            "-inf",
+            "1e9",
+            "1e400",
+            "0x10",
+            "1s2",
+            "s",
+            "1 s",
+            "--",
+        ),
         *("Mon, 02 Nov 9999 00:00:00 GMT", "99999-01-01", "0000-00-00", "Mon, 99 Foo", "9" * 5000),
         "٣ days",
     ],
@@ -57,7 +71,9 @@ def test_nonsense_is_as_if_it_were_not_there(text):
 def test_no_header_makes_it_raise_or_wait_for_ever(text):
     seconds = wait(text)
     assert seconds is None or 0 <= seconds <= 600
-    found = signals({f"x-ratelimit-{part}-requests": text for part in ("limit", "remaining", "reset")})
+    found = signals(
+        {f"x-ratelimit-{part}-requests": text for part in ("limit", "remaining", "reset")}
+    )
     for quota in found.quotas.values():
         for number in (quota.limit, quota.remaining, quota.reset_s):
             assert number is None or (math.isfinite(number) and number >= 0)

@@ -23,7 +23,9 @@ AT = "https://model.example/v1"
 def clean_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "home"))
     for name in list(os.environ):
-        if name.startswith(("OPENAI_", "AZURE_")) or name.endswith(("_API_KEY", "_PROXY", "_proxy")):
+        if name.startswith(("OPENAI_", "AZURE_")) or name.endswith(
+            ("_API_KEY", "_PROXY", "_proxy")
+        ):
             monkeypatch.delenv(name)
     monkeypatch.delenv("LIONPROC_MODEL", raising=False)
     yield
@@ -115,7 +117,9 @@ def test_configure_refuses_what_cannot_be_and_changes_nothing(defaults, error, w
 # --- keys ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [n for n, p in PROVIDERS.items() if p.key_variable and n != "azure"])
+@pytest.mark.parametrize(
+    "name", [n for n, p in PROVIDERS.items() if p.key_variable and n != "azure"]
+)
 def test_each_provider_takes_the_key_of_its_own_variable(monkeypatch, name):
     provider = PROVIDERS[name]
     with pytest.raises(ModelError, match=provider.key_variable):
@@ -261,7 +265,8 @@ def test_plain_http_on_this_machine_is_fine(url):
 
 
 @pytest.mark.parametrize(
-    "url", ["model.example/v1", "ftp://model.example", "https://", "https://[::1", "file:///etc", "x" * 9]
+    "url",
+    ["model.example/v1", "ftp://model.example", "https://", "https://[::1", "file:///etc", "x" * 9],
 )
 def test_what_is_no_address_is_refused(url):
     with pytest.raises(ModelError, match="https://host/v1"):
@@ -270,7 +275,11 @@ def test_what_is_no_address_is_refused(url):
 
 @pytest.mark.parametrize(
     "url",
-    ["https://me:hunter2@model.example/v1", "https://hunter2@model.example", "me:hunter2@model.example"],
+    [
+        "https://me:hunter2@model.example/v1",
+        "https://hunter2@model.example",
+        "me:hunter2@model.example",
+    ],
 )
 def test_an_address_with_a_password_is_refused_without_being_shown(url):
     with pytest.raises(ModelError, match="user name or password") as caught:
@@ -345,7 +354,7 @@ def test_a_copy_in_this_process_has_the_key_and_one_that_travels_has_not():
         assert repr(twin) == repr(model)
     pickled = pickle.dumps(model)
     assert KEY.encode() not in pickled
-    travelled = pickle.loads(pickled)
+    travelled = pickle.loads(pickled)  # noqa: S301  (made a line above)
     assert repr(travelled) == repr(model)
     assert travelled.connect().wire._headers["Authorization"] == "Bearer none"
 

@@ -15,7 +15,15 @@ df = pd.DataFrame({{"text": [f"line {{i}}" for i in range(30)]}})
 out = df.llm.process("Say {{text}}", into="out", model=model, journal=False, save="out.parquet")
 """
 TOOLS = {
-    "nbconvert": ["nbconvert", "--to", "notebook", "--execute", "in.ipynb", "--output", "out.ipynb"],
+    "nbconvert": [
+        "nbconvert",
+        "--to",
+        "notebook",
+        "--execute",
+        "in.ipynb",
+        "--output",
+        "out.ipynb",
+    ],
     "papermill": ["papermill", "in.ipynb", "out.ipynb", "--no-progress-bar"],
 }
 
@@ -25,11 +33,17 @@ def test_a_notebook_run_by_a_program_holds_the_card_and_nothing_else(tool, tmp_p
     code = CELL.format(url=server.base_url, key=server.key)
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(code)],
-        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+        metadata={
+            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
+        },
     )
     nbformat.write(notebook, tmp_path / "in.ipynb")
     done = subprocess.run(
-        [sys.executable, "-m", *TOOLS[tool]], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-m", *TOOLS[tool]],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     saved = nbformat.read(tmp_path / "out.ipynb", as_version=4)

@@ -33,7 +33,7 @@ def told(snapshots):
 
 
 def svg(history):
-    return ET.fromstring(re.match(r"<svg.*</svg>", sparkline(history.line()))[0])  # noqa: S314
+    return ET.fromstring(re.search(r"<svg.*</svg>", sparkline(history.line()))[0])  # noqa: S314
 
 
 def test_a_steady_run_is_drawn_at_its_rate():
@@ -75,8 +75,7 @@ def test_where_only_tokens_are_limited_tokens_are_drawn():
 def test_a_limit_far_above_does_not_press_the_curve_to_the_ground():
     history = told(run(20, limit=100_000.0))
     heights = [
-        float(point.split(",")[1])
-        for point in svg(history).find("polyline").get("points").split()
+        float(point.split(",")[1]) for point in svg(history).find("polyline").get("points").split()
     ]
     assert max(heights) < 50
     assert "limit 100k ↑" in sparkline(history.line())

@@ -131,5 +131,7 @@ def test_importing_lionproc_loads_nothing_of_a_notebook():
         "heavy = {'ipywidgets', 'IPython', 'tqdm', 'nest_asyncio2'} & set(sys.modules); "
         "sys.exit(str(heavy) if heavy else 0)"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
     assert found.returncode == 0, found.stderr

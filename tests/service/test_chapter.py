@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -181,3 +182,16 @@ async def test_the_quick_reference_runs(server, monkeypatch):
     processor.add_model(model)
     assert await asyncio.wait_for(processor.chat("Process data"), 10) == "echo: Process data"
     assert json.loads(server.requests[0].raw_body)["model"] == "gpt-3.5-turbo"
+
+
+def test_every_test_that_the_chapters_page_names_is_there():
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "chapter.md").read_text()
+    named = set(re.findall(r"`(test_\w+)`", page))
+    there = {
+        name
+        for path in (root / "tests").rglob("test_*.py")
+        for name in re.findall(r"def (test_\w+)\(", path.read_text())
+    }
+    assert len(named) > 15
+    assert named <= there

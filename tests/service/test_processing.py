@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 import lionproc as lp
+from lionproc.testing import RollingWindow
 
 SCHEMA = {
     "type": "object",
@@ -345,3 +346,27 @@ async def test_a_prompt_template_shows_fields_and_nothing_else_of_them(server, m
     told = await service.process_data({"text": "{n}", "n": 1})
     assert told["result"] == "echo: {x} {n} 1"
     await service.close()
+
+
+async def test_what_fails_in_passing_is_sent_again_until_it_is_answered(server, service):
+    server.configure(faults=["500", "reset", "429"], retry="none")
+    told = await service.process_data({"n": 1})
+    assert told["status"] == "success"
+    assert service.get_request(told["request_id"])["attempts"] == 4
+    assert (service.health().retried, service.health().throttled) == (3, 1)
+
+
+async def test_a_reply_that_takes_too_long_is_a_timeout(server):
+    server.configure(latency_s=30)
+    slow = lp.Model("openai", model="m", base_url=server.base_url, api_key=server.key, timeout=0.1)
+    retry = lp.Retry(max_attempts=2, base_s=0)
+    async with lp.ProcessingService("T", "t", 60_000, model=slow, retry=retry) as service:
+        told = await service.process_data({"n": 1})
+    assert (told["status"], told["kind"]) == ("error", "timeout")
+    assert server.counters.total == 2
+
+
+async def test_limits_follow_what_the_server_says(server, service, model):
+    server.configure(limits=[RollingWindow(requests=50, window_s=60)], headers="openai")
+    await service.process_data({"n": 1})
+    assert service.health().requests_limit == 50

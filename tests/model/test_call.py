@@ -1,0 +1,270 @@
+"""The content key: everything that shapes an answer is in it, and nothing else."""
+
+import asyncio
+import json
+from typing import Literal
+
+import openai
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lionproc as lp
+from lionproc.errors import CallError, ConfigurationError, Kind
+from lionproc.model.answer import Answer
+from lionproc.model.call import Recipe
+from lionproc.testing import Server
+
+KEY = "sk-test-of-the-call-0123456789"
+SHAPING = {
+    "prompt": ["Say {text}", "Say {text}.", "Say {text}\n"],
+    "text": ["one", "One", "one "],
+    "system": [None, "Be brief.", "Be funny."],
+    "schema": [str, int, bool, Literal["a", "b"], Literal["a", "c"], list[int], {"type": "string"}],
+    "model": ["m", "m2"],
+    "base_url": ["https://one.example/v1", "https://one.example/v2", "https://two.example/v1"],
+    "organization": [None, "org-1", "org-2"],
+    "project": [None, "org-1"],
+    "query": [{}, {"tenant": "a"}],
+    "temperature": [None, 0, 0.5],
+    "max_tokens": [None, 10, 20],
+    "structured": [None, "json_object", "prompt"],
+    "params": [{}, {"seed": 1}, {"seed": 2}, {"top_p": 0.5}],
+}
+TUNING = {
+    "api_key": [KEY, KEY + "2"],
+    "timeout": [5.0, 60.0],
+    "limits": [None, {"requests_per_minute": 60, "concurrency": 2}],
+    "retry": [None, lp.Retry(max_attempts=2)],
+    "chunk_size": [None, 7],
+    "into": ["a", "b"],
+    "details": [False, True],
+    "resume": [True, False],
+    "progress": [None, False],
+    "errors": ["coerce", "raise"],
+    "budget": [None, lp.Budget(requests=5)],
+}
+
+
+def key_of(case):
+    client = openai.AsyncOpenAI(
+        base_url=case["base_url"],
+        api_key=case["api_key"],
+        organization=case["organization"],
+        project=case["project"],
+        default_query=case["query"],
+    )
+    model = lp.Model(
+        "openai",
+        case["model"],
+        client=client,
+        temperature=case["temperature"],
+        max_tokens=case["max_tokens"],
+        structured=case["structured"],
+        timeout=case["timeout"],
+        **case["params"],
+    )
+    names = ("into", "limits", "retry", "chunk_size", "details", "resume", "progress", "errors")
+    df = pd.DataFrame({"text": [case["text"]]})
+    plan = df.llm._plan(
+        prompt=case["prompt"],
+        schema=case["schema"],
+        system=case["system"],
+        model=model,
+        budget=case["budget"],
+        **{name: case[name] for name in names},
+    )
+    recipe = Recipe(plan.model.connect(), plan.model.body_params, plan.answer)
+    ((_, call),) = plan.calls(recipe, 0, 1)
+    return call.key
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch, tmp_path, quick_certificates):
+    monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "home"))
+    for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_CUSTOM_HEADERS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def quick_certificates(tmp_path_factory):
+    """Each client reads the trusted authorities; one of our own is read in no time."""
+    import trustme
+
+    path = tmp_path_factory.mktemp("authority") / "authority.pem"
+    trustme.CA().cert_pem.write_to_path(str(path))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(path))
+        yield
+
+
+BASE = {name: values[0] for name, values in (SHAPING | TUNING).items()}
+
+
+def differing(case, other):
+    names = [name for name in SHAPING if case[name] != other[name]]
+    if case["schema"] is other["schema"] is str and "structured" in names:
+        names.remove("structured")  # a plain text is asked for in one way
+    return names
+
+
+@pytest.mark.parametrize("name", SHAPING)
+def test_each_thing_that_shapes_the_answer_makes_another_key(name):
+    case = BASE | {"schema": int} if name == "structured" else BASE
+    keys = [key_of(case | {name: value}) for value in SHAPING[name]]
+    assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize("name", [name for name in TUNING if name != "into"])
+def test_no_tuning_knob_is_in_the_key(name):
+    assert len({key_of(BASE | {name: value}) for value in TUNING[name]}) == 1
+
+
+CASES = st.fixed_dictionaries({n: st.sampled_from(v) for n, v in (SHAPING | TUNING).items()})
+CHANGES = st.lists(st.sampled_from(list(SHAPING | TUNING)), max_size=3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(CASES, CASES, CHANGES)
+def test_two_questions_share_a_key_if_and_only_if_all_that_shapes_them_is_equal(case, other, names):
+    # With into= the name of the answer inside the asked object changes, so it is kept equal here.
+    changed = case | {name: other[name] for name in names if name != "into"}
+    assert (key_of(case) == key_of(changed)) == (not differing(case, changed))
+
+
+def test_the_name_of_a_text_column_is_not_in_the_key():
+    assert key_of(BASE | {"into": "a"}) == key_of(BASE | {"into": "b"})
+
+
+@given(st.lists(st.text(max_size=6), min_size=2, max_size=2, unique=True))
+def test_no_two_texts_share_a_key(texts):
+    with_text = [recipe().ask([{"role": "user", "content": text}]).key for text in texts]
+    assert with_text[0] != with_text[1]
+
+
+def test_the_border_between_messages_is_in_the_key():
+    def message(*texts):
+        return [{"role": "user", "content": text} for text in texts]
+
+    asked = [message("ab", "c"), message("a", "bc"), message("abc"), message("abc", "")]
+    assert len({recipe().ask(messages).key for messages in asked}) == 4
+
+
+_recipes = {}
+
+
+def recipe(schema=str, **more):
+    name = (repr(schema), repr(more))
+    if name not in _recipes:
+        model = lp.Model("openai/m", base_url="https://one.example/v1", api_key=KEY, **more)
+        _recipes[name] = Recipe(model.connect(), model.body_params, Answer.of(schema, name="a"))
+    return _recipes[name]
+
+
+# --- the body -----------------------------------------------------------------------------------
+
+
+def body(messages, schema=str, **more):
+    return json.loads(recipe(schema, **more).ask(messages).body)
+
+
+ASK = [{"role": "user", "content": "How many?"}]
+
+
+def test_a_plain_question_holds_nothing_that_was_not_given():
+    assert body(ASK) == {"model": "m", "messages": ASK}
+
+
+def test_parameters_are_fields_of_the_body():
+    made = body(ASK, temperature=0, max_tokens=9, seed=3, logit_bias={"50256": -100})
+    assert made == {
+        "model": "m",
+        "messages": ASK,
+        "temperature": 0,
+        "max_tokens": 9,
+        "seed": 3,
+        "logit_bias": {"50256": -100},
+    }
+
+
+def test_a_type_is_asked_for_in_the_way_of_the_model():
+    strict = body(ASK, int)["response_format"]
+    assert strict["type"] == "json_schema"
+    assert strict["json_schema"]["schema"]["type"] == "object"
+    loose = body(ASK, int, structured="json_object")
+    assert loose["response_format"] == {"type": "json_object"}
+    assert "JSON Schema" in loose["messages"][0]["content"]
+    told = body(ASK, int, structured="prompt")
+    assert "response_format" not in told
+    assert [m["role"] for m in told["messages"]] == ["system", "user"]
+
+
+def test_an_instruction_joins_the_system_prompt_that_is_there():
+    messages = [{"role": "system", "content": "Be brief."}, *ASK]
+    made = body(messages, int, structured="prompt")["messages"]
+    assert len(made) == 2
+    assert made[0]["content"].startswith("Be brief.\n\n")
+    assert messages[0]["content"] == "Be brief."
+
+
+def test_a_response_format_of_the_users_own_goes_before_ours():
+    own = {"type": "json_object"}
+    assert body(ASK, int, response_format=own)["response_format"] == own
+
+
+def test_images_pass_through_as_they_are():
+    parts = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]
+    messages = [{"role": "user", "content": parts}]
+    assert body(messages)["messages"] == messages
+
+
+def test_a_correction_holds_what_was_said_and_why_it_will_not_do():
+    call = recipe(int).ask(ASK)
+    said = {"choices": [{"message": {"content": '{"a":"many"}'}, "finish_reason": "stop"}]}
+    with pytest.raises(CallError) as caught:
+        call.read(said)
+    assert caught.value.kind is Kind.WRONG_SHAPE
+    again = call.correction(said, caught.value)
+    messages = json.loads(again.body)["messages"]
+    assert messages[0] == ASK[0]
+    assert messages[1] == {"role": "assistant", "content": '{"a":"many"}'}
+    assert caught.value.message in messages[2]["content"]
+    assert again.key != call.key
+    assert again.correction(said, caught.value).key not in {again.key, call.key}
+
+
+def test_questions_told_apart_by_occurrence_have_keys_of_their_own_and_equal_bodies():
+    calls = [recipe().ask(ASK, occurrence=n) for n in range(3)]
+    assert len({call.key for call in calls}) == 3
+    assert len({call.body for call in calls}) == 1
+
+
+async def test_a_reply_teaches_the_estimate_and_says_what_was_charged():
+    with Server(answer="four word answer here") as server:
+        model = lp.Model("openai/m", base_url=server.base_url, api_key=server.key, max_tokens=50)
+        made = Recipe(model.connect(), model.body_params, Answer.of(str))
+        call = made.ask(ASK)
+        before = call.estimate
+        reply = await call.send()
+        assert reply.error is None
+        assert reply.used.output == 6
+        assert reply.charged.output == 50  # OpenAI counts the bound, used or not
+        assert call.estimate.input == reply.used.input != before.input
+        assert call.read(reply.data) == call.read(call.parse(reply.raw)) == "four word answer here"
+        await made.connection.wire.close()
+
+
+async def test_a_failed_attempt_is_a_reply_with_its_error_and_never_raises():
+    with Server(faults=["500", "reset"]) as server:
+        model = lp.Model("openai/m", base_url=server.base_url, api_key=server.key)
+        made = Recipe(model.connect(), model.body_params, Answer.of(str))
+        kinds = [(await made.ask(ASK).send()).error.kind for _ in range(2)]
+        await made.connection.wire.close()
+    assert kinds == [Kind.SERVER_ERROR, Kind.CONNECTION]
+    await asyncio.sleep(0)
+
+
+def test_a_parameter_that_cannot_be_sent_is_refused_before_anything_is():
+    with pytest.raises(ConfigurationError, match="metadata"):
+        lp.Model("openai/m", metadata={1, 2})
