@@ -1,3 +1,4 @@
+# ruff: noqa: INP001  (a script, no package)
 """Make docs/panel.png: the panel, half way through a run, in JupyterLab's two themes.
 
 Needs Chromium and the packages of the dev group: `python docs/panel.py`.
@@ -86,7 +87,7 @@ def main() -> None:
         whole.paste(panel, (0, top))
         top += panel.height + gap
     target = HERE / "panel.png"
-    whole.quantize(96).save(target, optimize=True)
+    whole.quantize(256, Image.Quantize.MAXCOVERAGE).save(target, optimize=True)
     if target.stat().st_size > MOST_BYTES:
         raise RuntimeError(f"{target} has {target.stat().st_size:,} bytes.")
 

@@ -14,8 +14,9 @@ from pandas.api.extensions import register_dataframe_accessor, register_series_a
 from lionproc.engine.budget import Budget
 from lionproc.engine.limits import Limits
 from lionproc.engine.retry import Retry
-from lionproc.errors import LionprocWarning
+from lionproc.errors import ConfigurationError, LionprocWarning
 from lionproc.frame import results
+from lionproc.frame.forecast import Estimate, estimate
 from lionproc.frame.job import Job, launch, prepare, wait_for
 from lionproc.frame.plan import FROM_SCHEMA, Plan, PromptLike, plan
 from lionproc.model.defaults import default_model
@@ -216,6 +217,60 @@ class FrameAccessor:
             progress=progress,
         )
 
+    def estimate(
+        self, prompt: PromptLike, into: Any = FROM_SCHEMA, schema: Any = str, **more: Any
+    ) -> Estimate:
+        """What `process` would send, cost and take. Nothing is sent.
+
+        Args:
+            prompt: As for `process`.
+            into: As for `process`.
+            schema: As for `process`.
+            **more: All other arguments of `process`.
+
+        Returns:
+            Requests, rows already answered, tokens, dollars and minutes.
+
+        Raises:
+            ConfigurationError: An argument cannot work.
+        """
+        return estimate(self._plan(prompt=prompt, into=into, schema=schema, **more))
+
+    def preview(
+        self,
+        prompt: PromptLike,
+        into: Any = FROM_SCHEMA,
+        schema: Any = str,
+        *,
+        n: int = 3,
+        **more: Any,
+    ) -> pd.DataFrame:
+        """Run the first rows for real, and print what the whole run would cost and take.
+
+        What they answer is journaled, so `process` does not pay for them again.
+
+        Args:
+            prompt: As for `process`.
+            into: As for `process`.
+            schema: As for `process`.
+            n: How many rows to run.
+            **more: All other arguments of `process`; nothing is saved.
+
+        Returns:
+            The first `n` rows with their answers.
+
+        Raises:
+            ConfigurationError: An argument cannot work; nothing was sent.
+        """
+        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+            raise ConfigurationError(f"n is how many rows to run, at least 1, not {n!r}.")
+        whole = self._plan(prompt=prompt, into=into, schema=schema, **more)
+        few = {**more, "save": None, "progress": False}
+        head = FrameAccessor(self._frame.iloc[:n])
+        out = wait_for(launch(head._plan(prompt=prompt, into=into, schema=schema, **few)))
+        print(f"The whole run: {estimate(whole)}")  # noqa: T201  (what it is for)
+        return out
+
     def errors(self) -> pd.DataFrame:
         """The rows of the run that made this frame which have no answer.
 
@@ -332,8 +387,6 @@ class SeriesAccessor:
 
     def _prepare(self, prompt: PromptLike, into: Hashable | None, schema: Any, **more: Any) -> Job:
         if "columns" in more:
-            from lionproc.errors import ConfigurationError
-
             raise ConfigurationError("A series is one column; columns= is for df.llm.process.")
         frame = self._series.to_frame(name=VALUE)
         known = _known({"prompt": prompt, "schema": schema, **more})

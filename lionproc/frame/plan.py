@@ -146,6 +146,10 @@ class Plan:
                     made.append((base + offset, messages))
         return made
 
+    def forget_occurrences(self) -> None:
+        """Count equal rows from the start again, for the next pass over them."""
+        self._occurrences.clear()
+
     def _call(self, recipe: Recipe, messages: list[dict[str, Any]]) -> Rendered:
         try:
             call = recipe.ask(messages)
@@ -180,7 +184,7 @@ class Plan:
             if 0 <= start < self.rows:
                 for _, call in self.calls(recipe, start, start + 1):
                     digest.update(getattr(call, "key", None) or b"-")
-        self._occurrences.clear()
+        self.forget_occurrences()
         return digest.hexdigest()
 
 

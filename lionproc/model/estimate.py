@@ -26,6 +26,11 @@ class Estimator:
         self.intercept = 0.0
         self.output = ANSWER_TOKENS
 
+    @property
+    def learned(self) -> bool:
+        """True once a reply has shown something."""
+        return self._n > 0
+
     def tokens(self, sent_bytes: int, max_tokens: int | None, *, charges_max: bool) -> Tokens:
         """What a request will probably take.
 

@@ -17,8 +17,24 @@ ANYTHING = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                "choices message content text finish_reason refusal error x tool_calls usage "
-                "prompt_tokens model code type detail msg".split()
+                [
+                    "choices",
+                    "message",
+                    "content",
+                    "text",
+                    "finish_reason",
+                    "refusal",
+                    "error",
+                    "x",
+                    "tool_calls",
+                    "usage",
+                    "prompt_tokens",
+                    "model",
+                    "code",
+                    "type",
+                    "detail",
+                    "msg",
+                ]
             ),
             inner,
             max_size=4,

@@ -32,7 +32,7 @@ def test_the_end_of_a_slider_is_no_limit(watch, server, move, until):
 
 
 @pytest.mark.parametrize(
-    ("field", "typed", "limit"),
+    "case",
     [
         ("requests_per_minute", "437", 437),
         ("requests_per_minute", "no limit", None),
@@ -42,7 +42,8 @@ def test_the_end_of_a_slider_is_no_limit(watch, server, move, until):
         ("concurrency", "7", 7),
     ],
 )
-def test_a_typed_number_sets_the_live_limit(watch, server, move, until, field, typed, limit):
+def test_a_typed_number_sets_the_live_limit(watch, server, move, until, case):
+    field, typed, limit = case
     server.hold()
     watched = watch(limits={"requests_per_minute": 600, "tokens_per_minute": 9000})
     row = watched.row(field)
@@ -52,7 +53,7 @@ def test_a_typed_number_sets_the_live_limit(watch, server, move, until, field, t
 
 
 @pytest.mark.parametrize(
-    ("field", "typed"),
+    "case",
     [
         ("requests_per_minute", "many"),
         ("requests_per_minute", "0"),
@@ -60,7 +61,8 @@ def test_a_typed_number_sets_the_live_limit(watch, server, move, until, field, t
         ("concurrency", "no limit"),
     ],
 )
-def test_what_is_no_limit_changes_nothing_and_is_said(watch, server, move, until, field, typed):
+def test_what_is_no_limit_changes_nothing_and_is_said(watch, server, move, until, case):
+    field, typed = case
     server.hold()
     watched = watch(limits={"requests_per_minute": 600, "concurrency": 5})
     row = watched.row(field)

@@ -17,8 +17,6 @@ class Shell:
 
     def __init__(self, *, allow_stdin):
         class Events:
-            callbacks: dict[str, list] = {}
-
             def register(self, *_):
                 pass
 

@@ -1,0 +1,77 @@
+"""What a run would cost, before it does."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+import lionproc as lp
+from lionproc.testing import Server
+
+
+@pytest.fixture
+def server():
+    with Server() as running:
+        yield running
+
+
+@pytest.fixture
+def model(server):
+    return lp.Model("openai", model="gpt-4o-mini", base_url=server.base_url, api_key=server.key)
+
+
+FRAME = pd.DataFrame({"text": ["one", "two", "two", None, "five"]})
+
+
+def test_an_estimate_sends_nothing_and_counts_equal_rows_once(server, model, tmp_path):
+    journal = str(tmp_path / "j.sqlite")
+    foreseen = FRAME.llm.estimate("Say {text}", into="a", model=model, journal=journal)
+    assert server.counters.total == 0
+    assert (foreseen.rows, foreseen.requests, foreseen.skipped) == (5, 3, 1)
+    assert foreseen.usd is not None
+    assert "guesses" in repr(foreseen)
+
+
+def test_what_the_journal_has_costs_nothing(server, model, tmp_path):
+    journal = str(tmp_path / "j.sqlite")
+    with pytest.warns(lp.errors.BudgetWarning):
+        FRAME.llm.process(
+            "Say {text}",
+            into="a",
+            model=model,
+            journal=journal,
+            progress=False,
+            budget=lp.Budget(requests=1),
+            limits=lp.Limits(concurrency=1),
+        )
+    foreseen = FRAME.llm.estimate("Say {text}", into="a", model=model, journal=journal)
+    assert (foreseen.answered, foreseen.requests) == (1, 2)
+    assert foreseen.learned
+
+
+def test_limits_say_how_long_it_takes_at_least(model, tmp_path):
+    foreseen = FRAME.llm.estimate(
+        "Say {text}", into="a", model=model, journal=False, limits={"requests_per_minute": 2}
+    )
+    assert foreseen.minutes == pytest.approx(1.5)
+    assert "1.5 minutes" in repr(foreseen)
+
+
+def test_a_preview_runs_a_few_rows_for_real_and_says_what_the_rest_costs(
+    server, model, tmp_path, capsys
+):
+    journal = str(tmp_path / "j.sqlite")
+    out = FRAME.llm.preview("Say {text}", into="a", model=model, journal=journal, n=2)
+    assert server.counters.total == 2
+    assert out["a"].notna().all()
+    assert len(out) == 2
+    said = capsys.readouterr().out
+    assert "1 requests to send" in said
+    assert "guesses" not in said
+    FRAME.llm.process("Say {text}", into="a", model=model, journal=journal, progress=False)
+    assert server.counters.total == 3
+
+
+def test_a_preview_of_no_rows_is_refused(model):
+    with pytest.raises(lp.errors.ConfigurationError, match="at least 1"):
+        FRAME.llm.preview("Say {text}", into="a", model=model, n=0)

@@ -1,0 +1,392 @@
+"""A key goes to its server and nowhere else, also when the server sends it back."""
+
+import ast
+import contextlib
+import logging
+import os
+import pickle
+import sqlite3
+import stat
+import traceback
+import warnings
+from pathlib import Path
+
+import httpx2
+import openai
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+import lionproc as lp
+from lionproc.engine import loop as engine_loop
+from lionproc.engine.journal import Journal
+from lionproc.errors import AccessError, CallError, Kind, RowsFailedError, RowsFailedWarning
+from lionproc.frame.plan import Plan
+from lionproc.model import local
+from lionproc.model.wire import secrets_in
+from lionproc.testing import Server
+
+CANARY = "sk-canary/DO+NOT/leak-4f9a81c27be0"
+SPELLINGS = (CANARY, CANARY.replace("/", "\\/"))
+PACKAGE = Path(lp.__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def private_home(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LIONPROC_HOME", raising=False)
+    for name in list(os.environ):
+        if name.startswith("OPENAI_") or name.upper().endswith("_PROXY"):
+            monkeypatch.delenv(name)
+    return tmp_path
+
+
+@pytest.fixture
+def server():
+    """Knows the canary, and says it in every answer."""
+    said = f"Your key is {CANARY}, or Bearer {CANARY}."
+    with Server(answer=said, key=CANARY) as made:
+        yield made
+
+
+WIRES = ("direct", "plain_client", "http_client", "renewed", "azure", "header")
+
+
+@pytest.fixture(params=WIRES)
+def model(request, server):
+    """A model that sends the canary, in each way there is to have it."""
+    http = httpx2.AsyncClient()
+    kept = {"base_url": server.base_url}
+
+    async def renewed():
+        return CANARY
+
+    match request.param:
+        case "direct":
+            made = lp.Model("openai/m", api_key=CANARY, **kept)
+        case "plain_client":
+            made = lp.Model("openai/m", client=openai.AsyncOpenAI(api_key=CANARY, **kept))
+        case "http_client":
+            client = openai.AsyncOpenAI(api_key=CANARY, http_client=http, **kept)
+            made = lp.Model("openai/m", client=client)
+        case "renewed":
+            client = openai.AsyncOpenAI(api_key=renewed, http_client=http, **kept)
+            made = lp.Model("openai/m", client=client)
+        case "azure":
+            client = openai.AsyncAzureOpenAI(
+                azure_endpoint=server.base_url.removesuffix("/v1"),
+                azure_ad_token=CANARY,
+                api_version="1",
+                http_client=http,
+            )
+            made = lp.Model("openai/m", client=client)
+        case _:
+            headers = {"Authorization": f"Bearer {CANARY}", "X-Gateway-Token": CANARY}
+            client = openai.AsyncOpenAI(api_key="unused-key", default_headers=headers, **kept)
+            made = lp.Model("openai/m", client=client)
+    yield made
+
+    async def close():
+        await http.aclose()
+
+    engine_loop.submit(close()).result(10)
+
+
+def spelt(data):
+    """Whether the canary is in this, in any spelling."""
+    if isinstance(data, bytes):
+        return any(word.encode() in data for word in SPELLINGS)
+    return any(word in str(data) for word in SPELLINGS)
+
+
+def files(folder):
+    return {path: path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
+
+
+def ask(model, rows=4, **more):
+    df = pd.DataFrame({"text": [f"row {n}" for n in range(rows)]})
+    arguments = {"into": "a", "progress": False, "retry": lp.Retry(base_s=0.01), **more}
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        out = df.llm.process("Say {text}", model=model, **arguments)
+    return out, [str(warning.message) for warning in said]
+
+
+# --- what a run leaves behind -------------------------------------------------------------------
+
+
+def test_an_echoed_key_is_in_no_file_log_warning_or_cell(model, server, tmp_path, caplog, capfd):
+    caplog.set_level(logging.DEBUG)
+    for name in ("openai", "aiohttp", "httpx2", "httpcore2", "lionproc", "asyncio"):
+        caplog.set_level(logging.DEBUG, logger=name)
+    server.configure(faults=[None, "echo_key", None, "echo_key"])
+    out, said = ask(model, details=True, save=tmp_path / "out.parquet", limits={"concurrency": 1})
+    assert out["a_status"].tolist() == ["answered", "failed", "answered", "failed"]
+    assert "[key]" in out["a"].iloc[0]
+    assert "[key]" in out["a_error"].iloc[1]
+    assert len(said) == 1
+    saved = pq.read_table(tmp_path / "out.parquet")
+    shown = [
+        *(out.to_string(), out.to_csv(), out._repr_html_(), out.llm.errors().to_string()),
+        *(repr(out.llm.report()), out.llm.report()._repr_html_(), str(out.attrs)),
+        *(str(saved.to_pydict()), str(saved.schema.metadata), str(lp.read_facts("out.parquet"))),
+        *said,
+    ]
+    for text in shown:
+        assert not spelt(text)
+    assert not spelt(caplog.text)
+    assert not any(spelt(str(record.__dict__)) for record in caplog.records)
+    assert not any(map(spelt, capfd.readouterr()))
+    found = files(tmp_path)
+    assert any(path.name.endswith(".sqlite") for path in found)
+    assert not any(spelt(data) or spelt(str(path)) for path, data in found.items())
+
+
+def test_an_echoed_key_is_not_in_the_journal_while_it_is_open_either(server, tmp_path):
+    """The write-ahead log too, before anything is checkpointed away."""
+    made = lp.Model("openai/m", base_url=server.base_url, api_key=CANARY)
+    server.configure(faults=[None] * 5 + ["echo_key"] * 2)
+    df = pd.DataFrame({"text": [f"row {n}" for n in range(8)]})
+    limits = {"concurrency": 1}
+    job = df.llm.start("{text}", "a", model=made, progress=False, limits=limits, retry=lp.Retry())
+    server.wait_for(lambda counters: counters.total >= 7)
+    server.hold()
+    try:
+        found = files(tmp_path)
+        assert any(path.name.endswith("-wal") for path in found)
+        assert not any(map(spelt, found.values()))
+    finally:
+        server.release()
+    with pytest.warns(RowsFailedWarning):
+        job.result(20)
+    with contextlib.closing(Journal.open(None)):
+        path = next(path for path in files(tmp_path) if path.name.endswith(".sqlite"))
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            rows = connection.execute("SELECT * FROM record").fetchall()
+    assert len(rows) >= 8
+    assert b"[key]" in b"".join(value for row in rows for value in row if isinstance(value, bytes))
+    assert not spelt(str(rows))
+
+
+def test_a_key_in_the_spelling_of_json_is_found_too(tmp_path):
+    with Server(key=CANARY, answer="It is " + SPELLINGS[1]) as server:
+        made = lp.Model("openai/m", base_url=server.base_url, api_key=CANARY)
+        out, _ = ask(made, rows=1)
+    assert not spelt(out["a"].iloc[0])
+
+
+# --- what a program shows -----------------------------------------------------------------------
+
+
+def test_no_repr_shows_the_key(model, server):
+    out, _ = ask(model, rows=1)
+    job = lp.last_job()
+    connection = model.connect()
+    shown = [
+        *(model, job, job.stats, job.limits, job._plan, job._connection, connection),
+        *(connection.wire, connection.gate, connection.limiter, job._executor, job.report()),
+        *(
+            out.llm.report().facts,
+            job._recipe,
+            lp.RateLimitedAPIExecutor(),
+            vars(job.stats.__class__),
+        ),
+    ]
+    for thing in shown:
+        assert not spelt(repr(thing)), type(thing)
+        assert not spelt(str(thing)), type(thing)
+    assert isinstance(job._plan, Plan)
+
+
+def test_the_embedded_models_key_is_not_shown_and_does_not_travel():
+    endpoint = local.Endpoint("http://127.0.0.1:9/v1", CANARY, "m", "weights", 1, 4)
+    assert not spelt(repr(endpoint))
+    with pytest.raises(TypeError):
+        pickle.dumps(endpoint)
+
+
+def raised(model, error, **more):
+    with pytest.raises(error) as caught:
+        ask(model, **more)
+    return caught.value
+
+
+@pytest.mark.parametrize("way", ["refused", "rows failed"])
+def test_errors_and_their_tracebacks_and_pickles_have_no_key(model, server, way):
+    if way == "refused":
+        server.configure(faults=lambda body, n: "401")
+        error = raised(model, AccessError)
+    else:
+        server.configure(faults=lambda body, n: "echo_key")
+        error = raised(model, RowsFailedError, errors="raise")
+    assert not spelt("".join(traceback.format_exception(error)))
+    assert not spelt(pickle.dumps(error))
+    assert type(pickle.loads(pickle.dumps(error))) is type(error)  # noqa: S301  (made just here)
+    for failed, _ in lp.last_job()._failures.values():
+        assert not spelt(pickle.dumps(failed))
+    with pytest.raises(TypeError):
+        pickle.dumps(lp.last_job())
+
+
+def test_the_locals_of_a_run_that_failed_have_no_key(server):
+    """What a notebook in verbose mode, or a crash reporter, would show."""
+    made = lp.Model("openai/m", base_url=server.base_url, api_key=CANARY)
+    server.configure(faults=lambda body, n: "401")
+    error = raised(made, AccessError)
+    shown = traceback.TracebackException.from_exception(error, capture_locals=True)
+    assert not spelt("".join(shown.format()))
+
+
+def test_an_error_of_a_call_survives_a_pickle():
+    error = CallError(Kind.TIMEOUT, "No reply.", status=504, retry_after_s=2.0)
+    twin = pickle.loads(pickle.dumps(error))  # noqa: S301  (made just here)
+    assert (twin.kind, twin.message, twin.status, twin.retry_after_s) == (
+        *(Kind.TIMEOUT, "No reply.", 504),
+        2.0,
+    )
+
+
+def test_an_executed_notebook_has_no_key(server, tmp_path, monkeypatch):
+    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
+    monkeypatch.setenv("CANARY_KEY", CANARY)
+    monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    server.configure(faults=lambda body, n: "echo_key" if "row 1" in str(body) else None)
+    cells = [
+        "%xmode Verbose\nimport os, pandas as pd, lionproc as lp\n"
+        f"model = lp.Model('openai/m', base_url={server.base_url!r}, api_key=os.environ['CANARY_KEY'])\n"
+        "df = pd.DataFrame({'text': ['row 0', 'row 1']})\nmodel",
+        "out = df.llm.process('Say {text}', 'a', model=model, details=True)\nout",
+        "out.llm.errors()",
+        "out.llm.report()",
+        "lp.last_job()",
+        "df.llm.process('Ask {text}', 'a', model=model, errors='raise')",
+        "lp.Model('openai/m', temperature=9)",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        nbclient.NotebookClient(
+            notebook, timeout=50, allow_errors=True, kernel_name="python3"
+        ).execute()
+    written = nbformat.writes(notebook)
+    assert written.count("[key]") >= 2
+    assert '"ename": "RowsFailedError"' in written
+    assert not spelt(written)
+    assert not any(map(spelt, files(tmp_path).values()))
+
+
+# --- where files lie ----------------------------------------------------------------------------
+
+
+def test_files_are_for_their_owner_alone(server, tmp_path):
+    before = os.umask(0)
+    try:
+        made = lp.Model("openai/m", base_url=server.base_url, api_key=CANARY)
+        df = pd.DataFrame({"text": [f"row {n}" for n in range(3)]})
+        job = df.llm.start("{text}", "a", model=made, progress=False)
+        server.wait_for(lambda counters: counters.ok >= 1)
+        modes = {
+            path: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / ".lionproc").rglob("*")
+        }
+        job.result(20)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / ".lionproc").stat().st_mode) == 0o700
+    journals = {path: mode for path, mode in modes.items() if ".sqlite" in path.name}
+    assert {path.name.rpartition("sqlite")[2] for path in journals} >= {"", "-wal", "-shm"}
+    assert set(journals.values()) == {0o600}
+    assert (tmp_path / ".lionproc" / ".gitignore").read_text() == "*\n"
+
+
+# --- what the package never does ----------------------------------------------------------------
+
+FORBIDDEN_MODULES = {
+    "pickle",
+    "cPickle",
+    "dill",
+    "cloudpickle",
+    "joblib",
+    "marshal",
+    "shelve",
+    "yaml",
+}
+FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "read_pickle", "to_pickle", "system"}
+
+
+def forbidden(source):
+    """What a module does that it never should: names of modules and calls."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names} & FORBIDDEN_MODULES
+        elif isinstance(node, ast.ImportFrom):
+            found |= {(node.module or "").partition(".")[0]} & FORBIDDEN_MODULES
+        elif isinstance(node, ast.Call):
+            called = node.func
+            if isinstance(called, ast.Name):
+                found |= {called.id} & FORBIDDEN_CALLS
+            elif isinstance(called, ast.Attribute) and called.attr in FORBIDDEN_CALLS:
+                owner = called.value
+                if not (isinstance(owner, ast.Name) and owner.id == "re"):
+                    found.add(called.attr)
+            for keyword in node.keywords:
+                if keyword.arg == "shell" and not (
+                    isinstance(keyword.value, ast.Constant) and keyword.value.value is False
+                ):
+                    found.add("shell")
+                if keyword.arg == "allow_pickle":
+                    found.add("allow_pickle")
+    return found
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_no_module_unpickles_or_evaluates_anything(path):
+    assert forbidden(path.read_text()) == set()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle",
+        "from cloudpickle import loads",
+        "eval('1')",
+        "builtins.exec('1')",
+        "frame.to_pickle(p)",
+        "pd.read_pickle(p)",
+        "os.system('ls')",
+        "subprocess.run('ls', shell=True)",
+        "np.load(p, allow_pickle=True)",
+    ],
+)
+def test_the_check_itself_finds_them(source):
+    assert forbidden(source)
+
+
+# --- which headers are secrets ------------------------------------------------------------------
+
+
+def test_credentials_are_told_from_other_headers():
+    found = secrets_in(
+        {
+            "Authorization": "Bearer sk-12345678",
+            "api-key": "azure-12345678",
+            "X-Gateway-Token": "a/b/c/d/e",
+            "Cookie": "session=12345678",
+            "Content-Type": "application/json",
+            "User-Agent": "lionproc-12345678",
+            "x-api-key": "short",
+        }
+    )
+    assert set(found) == {
+        *(b"sk-12345678", b"azure-12345678", b"session=12345678"),
+        *(b"a/b/c/d/e", b"a\\/b\\/c\\/d\\/e"),
+    }
+
+
+def test_words_that_stand_for_no_key_are_left_in_answers():
+    for word in ("none", "lm-studio", "not-needed"):
+        with Server(answer=f"I like {word} best.", key=None) as server:
+            out, _ = ask(lp.Model("openai/m", base_url=server.base_url, api_key=word), rows=1)
+        assert out["a"].tolist() == [f"I like {word} best."]
