@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 FILL = (
     "I ordered a blue kettle on Monday and my card was charged twice for the same order; I wrote "
@@ -110,7 +111,8 @@ def whole(url: str, key: str, rows: int, in_flight: int, *, warm: bool = False) 
     start, began = cpu_s(), time.perf_counter()
     out = run(frame)
     used, wall = cpu_s() - start, time.perf_counter() - began
-    assert out["label"].notna().all() and len(out) == rows
+    assert len(out) == rows
+    assert out["label"].notna().all()
     assert (lp.last_job().stats.sent == 0) == warm, lp.last_job().stats
     return {"cpu_ms": used / rows * 1000, "wall_s": wall}
 
@@ -147,13 +149,15 @@ def main() -> None:
                     **os.environ,
                     "BENCH_URL": server.base_url,
                     "BENCH_KEY": server.key,
-                    "BENCH_JOURNAL": os.path.join(folder, "journal.sqlite"),
+                    "BENCH_JOURNAL": str(Path(folder) / "journal.sqlite"),
                 }
                 made = {}
                 for kind in ("floor", "whole", "warm"):
                     command = [sys.executable, __file__, "--one", kind, "--rows", str(args.rows)]
                     command += ["--in-flight", str(args.in_flight)]
-                    done = subprocess.run(command, env=env, capture_output=True, text=True)
+                    done = subprocess.run(
+                        command, check=False, env=env, capture_output=True, text=True
+                    )
                     if "RESULT " not in done.stdout:
                         sys.exit(done.stderr[-3000:])
                     made[kind] = json.loads(done.stdout.split("RESULT ")[1])

@@ -2,7 +2,7 @@
 
     python benchmarks/pipeline.py [--items 300] [--rpm 600]
 
-The promise is a ratio of at most 1.1. 
+The promise is a ratio of at most 1.1.
 """
 
 import argparse

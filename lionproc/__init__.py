@@ -14,19 +14,20 @@ df.llm.process("Is this positive? {review}", into="positive", schema=bool, model
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
+from lionproc import errors
 from lionproc.engine.budget import Budget
-from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.limits import Limits
 from lionproc.engine.retry import Retry
 from lionproc.engine.stats import RunStats
-from lionproc.frame.accessor import limits_panel
-from lionproc.frame.accessor import register as _register
-from lionproc.frame.export import read_facts, read_parquet
-from lionproc.frame.job import Job, last_job
-from lionproc.model.defaults import configure
-from lionproc.model.model import Model
+from lionproc.frame.register import register as _register
 
 if _TYPE_CHECKING:
+    from lionproc.engine.executor import RateLimitedAPIExecutor
+    from lionproc.frame.accessor import limits_panel
+    from lionproc.frame.export import read_facts, read_parquet
+    from lionproc.frame.job import Job, last_job
+    from lionproc.model.defaults import configure
+    from lionproc.model.model import Model
     from lionproc.service import types
     from lionproc.service.batch import BatchProcessor
     from lionproc.service.branch import Branch
@@ -54,6 +55,7 @@ __all__ = [
     "RunStats",
     "__version__",
     "configure",
+    "errors",
     "last_job",
     "limits_panel",
     "load_ipython_extension",
@@ -62,25 +64,33 @@ __all__ = [
     "types",
 ]
 
-_SERVICE = {
-    "BatchProcessor": "batch",
-    "Branch": "branch",
-    "Field": "form",
-    "Form": "form",
-    "Pipeline": "pipeline",
-    "ProcessingService": "processing",
-    "ProcessingStage": "stage",
-    "types": "types",
+# Imported when first used, so that `import lionproc` costs little.
+_LATER = {
+    "BatchProcessor": "service.batch",
+    "Branch": "service.branch",
+    "Field": "service.form",
+    "Form": "service.form",
+    "Job": "frame.job",
+    "Model": "model.model",
+    "Pipeline": "service.pipeline",
+    "ProcessingService": "service.processing",
+    "ProcessingStage": "service.stage",
+    "RateLimitedAPIExecutor": "engine.executor",
+    "configure": "model.defaults",
+    "last_job": "frame.job",
+    "limits_panel": "frame.accessor",
+    "read_facts": "frame.export",
+    "read_parquet": "frame.export",
+    "types": "service.types",
 }
 
 
 def __getattr__(name: str) -> _Any:
-    """The service layer is imported when it is first used."""
-    if name not in _SERVICE:
+    if name not in _LATER:
         raise AttributeError(f"module 'lionproc' has no attribute {name!r}")
     from importlib import import_module
 
-    module = import_module(f"lionproc.service.{_SERVICE[name]}")
+    module = import_module(f"lionproc.{_LATER[name]}")
     found = module if name == "types" else getattr(module, name)
     globals()[name] = found
     return found

@@ -168,11 +168,11 @@ def test_an_echoed_key_is_not_in_the_journal_while_it_is_open_either(server, tmp
     assert not spelt(str(rows))
 
 
-def test_a_key_in_the_spelling_of_json_is_found_too(tmp_path):
-    with Server(key=CANARY, answer="It is " + SPELLINGS[1]) as server:
-        made = lp.Model("openai/m", base_url=server.base_url, api_key=CANARY)
-        out, _ = ask(made, rows=1)
-    assert not spelt(out["a"].iloc[0])
+def test_a_key_in_the_spelling_of_json_is_found_too():
+    connection = lp.Model("openai/m", base_url="https://a.example/v1", api_key=CANARY).connect()
+    for word in SPELLINGS:
+        body = b'{"content":"It is ' + word.encode() + b'."}'
+        assert connection.redacted(body) == b'{"content":"It is [key]."}'
 
 
 # --- what a program shows -----------------------------------------------------------------------
@@ -252,9 +252,11 @@ def test_an_executed_notebook_has_no_key(server, tmp_path, monkeypatch):
     monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     server.configure(faults=lambda body, n: "echo_key" if "row 1" in str(body) else None)
     cells = [
-        "%xmode Verbose\nimport os, pandas as pd, lionproc as lp\n"
-        f"model = lp.Model('openai/m', base_url={server.base_url!r}, api_key=os.environ['CANARY_KEY'])\n"
-        "df = pd.DataFrame({'text': ['row 0', 'row 1']})\nmodel",
+        (
+            "%xmode Verbose\nimport os, pandas as pd, lionproc as lp\n"
+            f"model = lp.Model('openai/m', base_url={server.base_url!r}, api_key=os.environ['CANARY_KEY'])\n"
+            "df = pd.DataFrame({'text': ['row 0', 'row 1']})\nmodel"
+        ),
         "out = df.llm.process('Say {text}', 'a', model=model, details=True)\nout",
         "out.llm.errors()",
         "out.llm.report()",
@@ -324,10 +326,10 @@ def forbidden(source):
         elif isinstance(node, ast.Call):
             called = node.func
             if isinstance(called, ast.Name):
-                found |= {called.id} & FORBIDDEN_CALLS
+                found |= {called.id} & (FORBIDDEN_CALLS - {"system"})
             elif isinstance(called, ast.Attribute) and called.attr in FORBIDDEN_CALLS:
-                owner = called.value
-                if not (isinstance(owner, ast.Name) and owner.id == "re"):
+                owner = called.value.id if isinstance(called.value, ast.Name) else ""
+                if owner != "re" and (called.attr != "system" or owner == "os"):
                     found.add(called.attr)
             for keyword in node.keywords:
                 if keyword.arg == "shell" and not (

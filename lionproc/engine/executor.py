@@ -8,6 +8,7 @@ import logging
 import math
 import os
 import random
+import threading
 import time
 import weakref
 from collections import Counter, deque
@@ -43,18 +44,30 @@ BREAKING = frozenset(
 
 
 class Sharing:
-    """What the executors of one journal know of each other; on the engine's loop only.
+    """What the executors of one journal know of each other.
 
     Attributes:
         asking: Events by their first key that are about to be sent or under way.
-        active: Executors with open events.
     """
 
-    __slots__ = ("active", "asking")
+    __slots__ = ("_lock", "_members", "asking")
 
     def __init__(self) -> None:
         self.asking: dict[bytes, Event] = {}
-        self.active: set[RateLimitedAPIExecutor] = set()
+        self._members: weakref.WeakSet[RateLimitedAPIExecutor] = weakref.WeakSet()
+        self._lock = threading.Lock()
+
+    def join(self, executor: RateLimitedAPIExecutor) -> None:
+        """From now on it and all others here may answer each other's questions."""
+        with self._lock:
+            for other in self._members:
+                other._shares = executor._shares = True
+            self._members.add(executor)
+
+    def leave(self, executor: RateLimitedAPIExecutor) -> None:
+        """It asks nothing more."""
+        with self._lock:
+            self._members.discard(executor)
 
 
 _sharing: weakref.WeakKeyDictionary[Journal, Sharing] = weakref.WeakKeyDictionary()
@@ -140,7 +153,9 @@ class RateLimitedAPIExecutor:
         self._chain = limiter if isinstance(limiter, Chain) else None
         limiter.on_change(self._staff)
         self.journal = journal
+        self._shares = False
         self._sharing = Sharing() if journal is None else _sharing.setdefault(journal, Sharing())
+        self._sharing.join(self)
         self._since = since
         self.retry = retry or Retry()
         self.tally = Tally()
@@ -191,6 +206,7 @@ class RateLimitedAPIExecutor:
             self._breaker = Breaker()
             self._prober = None
             self._doomed.clear()
+            self._sharing.join(self)
         self._resumed.set()
 
     @engine_loop.on_engine
@@ -236,6 +252,7 @@ class RateLimitedAPIExecutor:
         self._refill_at = self.queue_capacity - max(1, self.queue_capacity // 4)
         self._items = asyncio.Semaphore(0)
         self._idle = 0  # a worker that was cancelled before it began did not sign off
+        self._sharing.leave(self)
 
     def pause(self) -> None:
         """Let nothing more leave until `resume`. What is in flight comes back."""
@@ -399,8 +416,6 @@ class RateLimitedAPIExecutor:
 
     def _register(self, event: Event) -> None:
         """From here on it counts as open, equal ones join it and its deadline runs."""
-        if not self._open:
-            self._sharing.active.add(self)
         self._open += 1
         self._quiet.clear()
         key = event.first.key
@@ -538,9 +553,7 @@ class RateLimitedAPIExecutor:
             self._delayed[event] = loop.call_later(PATIENCE_S, self._look_again, event)
             other.on_done(lambda: self._look_again(event))
             return True
-        if event.attempts == 0 and (
-            len(sharing.active) > 1 or time.time() - event.created > STALE_S
-        ):
+        if event.attempts == 0 and (self._shares or time.time() - event.created > STALE_S):
             try:
                 entry = self._kept(key)
             except JournalError as error:
@@ -780,7 +793,6 @@ class RateLimitedAPIExecutor:
             self._on_done(event)
         self._open -= 1
         if self._open == 0:
-            self._sharing.active.discard(self)
             self._quiet.set()
             self._at_leisure()
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
-from pandas.api.extensions import register_dataframe_accessor, register_series_accessor
 
 from lionproc.engine.budget import Budget
 from lionproc.engine.limits import Limits
 from lionproc.engine.retry import Retry
-from lionproc.errors import ConfigurationError, LionprocWarning
+from lionproc.errors import ConfigurationError
 from lionproc.frame import results
 from lionproc.frame.forecast import Estimate, estimate
 from lionproc.frame.job import Job, launch, prepare, wait_for
@@ -476,23 +474,3 @@ def _known(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def _arguments(local: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in local.items() if name != "self"}
-
-
-def register() -> None:
-    """Put `.llm` on frames and series; says who had it before."""
-    for kind, add, accessor in (
-        (pd.DataFrame, register_dataframe_accessor, FrameAccessor),
-        (pd.Series, register_series_accessor, SeriesAccessor),
-    ):
-        other = kind.__dict__.get("llm")
-        if other is not None and getattr(other, "_accessor", None) is not accessor:
-            owner = getattr(getattr(other, "_accessor", other), "__module__", "another package")
-            warnings.warn(
-                f"{kind.__name__}.llm belonged to {owner}; now it is lionproc's. "
-                f"Import {owner.partition('.')[0]} after lionproc to have it the other way.",
-                LionprocWarning,
-                stacklevel=2,
-            )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # pandas says the same, without names
-            add("llm")(accessor)

@@ -8,7 +8,7 @@ import logging
 import threading
 from array import array
 from collections.abc import Generator, Hashable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -499,6 +499,10 @@ class Job(Run):
             except Exception:  # noqa: BLE001, S110  (result() raises it)
                 pass
         return self.result()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: a run belongs to its process, and holds the way to the model."""
+        raise TypeError("A Job cannot be pickled. Take its frame along: job.frame().")
 
     def __repr__(self) -> str:
         stats = self.stats

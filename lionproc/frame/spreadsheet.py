@@ -65,7 +65,7 @@ def to_csv(frame: pd.DataFrame, path: str | os.PathLike[str], **options: Any) ->
 
     Args:
         frame: Any frame.
-        path: The file; replaced, whole or not at all.
+        path: The file; replaced, whole or not at all. Missing folders are made.
         **options: Those of `DataFrame.to_csv`.
 
     Returns:
@@ -87,7 +87,7 @@ def to_excel(frame: pd.DataFrame, path: str | os.PathLike[str], **options: Any) 
 
     Args:
         frame: Any frame.
-        path: The file, ending in .xlsx; replaced, whole or not at all.
+        path: The file, ending in .xlsx; replaced, whole or not at all. Missing folders are made.
         **options: Those of `DataFrame.to_excel`.
 
     Returns:
@@ -161,6 +161,7 @@ def _beside(path: str | os.PathLike[str]) -> Iterator[Path]:
     # The ending stays: pandas reads from it what to write.
     temporary = target.with_name(f".{secrets.token_hex(4)}-{target.name}")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         temporary.replace(target)
     except OSError as error:

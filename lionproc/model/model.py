@@ -204,7 +204,10 @@ class Model:
             if self.provider == "openai" and self.base_url is None:
                 return openai.AsyncOpenAI(base_url=url, api_key=key or "none", max_retries=0)
             client = openai.AsyncOpenAI(
-                base_url=url, api_key=key or "none", max_retries=0, default_headers=_not_openai()
+                base_url=url,
+                api_key=key or "none",
+                max_retries=0,
+                default_headers=_not_openai(authorization=f"Bearer {key or 'none'}"),
             )
         # What the environment says of an account at OpenAI is for OpenAI alone.
         client.organization = client.project = None
@@ -224,12 +227,12 @@ class Model:
         key = client.api_key if isinstance(client.api_key, str) else ""
         url = base + PATH
         wire: Wire
+        # The client's own headers go before its key, as the client itself has it.
         headers = {
             name: value
-            for name, value in client.default_headers.items()
+            for name, value in {**client.auth_headers, **client.default_headers}.items()
             if isinstance(value, str) and not name.startswith("X-Stainless")
         }
-        headers.update(client.auth_headers)
         if _is_plain(client) and not (proxy_for(url) or "").startswith("socks"):
             headers["User-Agent"] = "lionproc"
             wire = DirectWire(_with_query(url, client.default_query), headers, self.timeout)
@@ -376,12 +379,17 @@ def _checked_key(key: Any, name: str) -> str:
     return text
 
 
-def _not_openai() -> dict[str, Any]:
-    """Takes back the headers that OPENAI_CUSTOM_HEADERS would add, for other servers."""
+def _not_openai(**own: str) -> dict[str, Any]:
+    """Takes back the headers that OPENAI_CUSTOM_HEADERS would add, for other servers.
+
+    Args:
+        **own: Headers that are the server's own, in lower case and with `_` for `-`.
+    """
     import openai
 
     lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").splitlines()
-    return {line.partition(":")[0].strip(): openai.Omit() for line in lines if ":" in line}
+    names = [line.partition(":")[0].strip() for line in lines if ":" in line]
+    return {name: own.get(name.lower().replace("-", "_"), openai.Omit()) for name in names}
 
 
 @contextlib.contextmanager
@@ -476,7 +484,7 @@ def _azure_client(api_key: str | None, base_url: str | None) -> openai.AsyncOpen
             api_key=key,
             api_version=version,
             max_retries=0,
-            default_headers=_not_openai(),
+            default_headers=_not_openai(api_key=key),
         )
     client.organization = client.project = None
     return client

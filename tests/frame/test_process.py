@@ -26,7 +26,8 @@ from lionproc.errors import (
     RowsFailedWarning,
     ServiceDownError,
 )
-from lionproc.frame.accessor import FrameAccessor, register
+from lionproc.frame.accessor import FrameAccessor
+from lionproc.frame.register import register
 from lionproc.testing import Fault, Server
 
 QUIET = {"progress": False}

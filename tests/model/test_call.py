@@ -137,6 +137,7 @@ def test_the_name_of_a_text_column_is_not_in_the_key():
     assert key_of(BASE | {"into": "a"}) == key_of(BASE | {"into": "b"})
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=6), min_size=2, max_size=2, unique=True))
 def test_no_two_texts_share_a_key(texts):
     with_text = [recipe().ask([{"role": "user", "content": text}]).key for text in texts]

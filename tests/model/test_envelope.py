@@ -4,7 +4,7 @@ import contextlib
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lionproc.engine.limiter import Tokens
@@ -54,6 +54,7 @@ def completion(content="fine", finish="stop", **more):
     return {"choices": [{"message": {"content": content}, "finish_reason": finish}], **more}
 
 
+@settings(deadline=None)
 @given(ANYTHING, st.sampled_from([200, 200, 200, 204, 302, 400, 401, 404, 422, 429, 500, 503, 599]))
 def test_no_reply_makes_it_raise_and_only_a_200_can_be_paid_for(body, status):
     made = reply(status, body)
@@ -64,6 +65,7 @@ def test_no_reply_makes_it_raise_and_only_a_200_can_be_paid_for(body, status):
             assert text_of(made.data).strip()
 
 
+@settings(deadline=None)
 @given(
     st.fixed_dictionaries(
         {"choices": st.lists(st.fixed_dictionaries({}, optional={
@@ -87,6 +89,7 @@ def test_an_answer_comes_only_from_a_message_with_text(body):
     assert not choice["message"].get("refusal")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60), st.sampled_from([200, 400, 500]))
 def test_bytes_of_any_kind_are_never_paid_for(body, status):
     made = reply(status, body)

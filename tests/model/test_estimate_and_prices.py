@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lionproc.engine.limiter import Tokens
@@ -55,6 +55,7 @@ def test_it_follows_a_change():
     assert estimate.output == pytest.approx(300, rel=0.05)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

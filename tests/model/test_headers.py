@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lionproc.engine.adapt import Quota
@@ -67,6 +67,7 @@ def test_nonsense_is_as_if_it_were_not_there(text):
     assert wait(text, "retry-after-ms") is None
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80) | st.from_regex(r"[0-9.:TZ+ -]{1,30}") | st.floats().map(str))
 def test_no_header_makes_it_raise_or_wait_for_ever(text):
     seconds = wait(text)

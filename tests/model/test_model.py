@@ -142,7 +142,9 @@ ENVIRONMENT = {
     "OPENAI_ADMIN_KEY": "canary-admin-key",
     "OPENAI_ORG_ID": "canary-org",
     "OPENAI_PROJECT_ID": "canary-project",
-    "OPENAI_CUSTOM_HEADERS": "X-Gateway: canary-gateway\nAuthorization: Bearer canary-custom",
+    "OPENAI_CUSTOM_HEADERS": (
+        "X-Gateway: canary-gateway\nAuthorization: Bearer canary-custom\napi-key: canary-api-key"
+    ),
     "AZURE_OPENAI_API_KEY": "canary-azure-key",
     "AZURE_OPENAI_AD_TOKEN": "canary-azure-token",
     "AZURE_OPENAI_ENDPOINT": "https://mine.example",

@@ -197,8 +197,8 @@ async def test_what_a_living_service_works_on_is_left_to_it(server, model, servi
     request_id = await service.submit({"n": 1})
     await asyncio.to_thread(server.wait_for, lambda counters: counters.in_flight == 1)
     async with lp.ProcessingService("Other", "requests", 60_000, model=model) as other:
-        assert await other.resume() == []
-    assert await service.resume() == []
+        assert await asyncio.wait_for(other.resume(), 5) == []
+    assert await asyncio.wait_for(service.resume(), 5) == []
     server.release()
     assert (await service.wait(request_id))["status"] == "success"
 

@@ -1,0 +1,55 @@
+"""`.llm` on frames and series, and the dtypes of saved columns: all that an import has to do.
+
+The rest is imported when `.llm` is first used, so that `import lionproc` stays light.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from pandas.api.extensions import register_dataframe_accessor, register_series_accessor
+
+from lionproc.errors import LionprocWarning
+from lionproc.frame.saved_type import register as register_saved_type
+
+if TYPE_CHECKING:
+    from lionproc.frame.accessor import FrameAccessor, SeriesAccessor
+
+
+def llm(frame: pd.DataFrame) -> FrameAccessor:
+    """An LLM for the columns of a frame: `df.llm.process(...)` and more."""
+    from lionproc.frame.accessor import FrameAccessor
+
+    return FrameAccessor(frame)
+
+
+def series_llm(series: pd.Series[Any]) -> SeriesAccessor:
+    """An LLM for the cells of a series: `series.llm.process(...)` and more."""
+    from lionproc.frame.accessor import SeriesAccessor
+
+    return SeriesAccessor(series)
+
+
+def register() -> None:
+    """Put `.llm` on frames and series; warns, and says whose it was, if somebody had it."""
+    register_saved_type()
+    # pandas wants a class, and calls it with the frame: a function does as well.
+    kinds: tuple[tuple[type, Any, Any], ...] = (
+        (pd.DataFrame, register_dataframe_accessor, llm),
+        (pd.Series, register_series_accessor, series_llm),
+    )
+    for kind, add, accessor in kinds:
+        other = kind.__dict__.get("llm")
+        if other is not None and getattr(other, "_accessor", None) is not accessor:
+            owner = getattr(getattr(other, "_accessor", other), "__module__", "another package")
+            warnings.warn(
+                f"{kind.__name__}.llm belonged to {owner}; now it is lionproc's. "
+                f"Import {owner.partition('.')[0]} after lionproc to have it the other way.",
+                LionprocWarning,
+                stacklevel=2,
+            )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # pandas says the same, without names
+            add("llm")(accessor)
