@@ -124,7 +124,7 @@ def test_an_echoed_key_is_in_no_file_log_warning_or_cell(model, server, tmp_path
     assert out["a_status"].tolist() == ["answered", "failed", "answered", "failed"]
     assert "[key]" in out["a"].iloc[0]
     assert "[key]" in out["a_error"].iloc[1]
-    assert len(said) == 1
+    assert any("no answer" in text for text in said)
     saved = pq.read_table(tmp_path / "out.parquet")
     shown = [
         *(out.to_string(), out.to_csv(), out._repr_html_(), out.llm.errors().to_string()),

@@ -70,7 +70,21 @@ def check_target(path: str | os.PathLike[str], *, run: str | None = None) -> Non
         ConfigurationError: The suffix is not parquet's, the path is in the way of itself, the
             folder holds parts of another run or other parquet files, or it cannot be written.
     """
+    try:
+        _check_target(path, run)
+    except (OSError, ValueError) as error:
+        if isinstance(error, ConfigurationError):
+            raise
+        raise ConfigurationError(
+            f"Nothing can be saved at {os.fspath(path)!r}: "
+            f"{getattr(error, 'strerror', None) or error}. Choose another path with save=."
+        ) from None
+
+
+def _check_target(path: str | os.PathLike[str], run: str | None) -> None:
     target = Path(path)
+    if "\0" in str(target):
+        raise ValueError("the path has a NUL character in it")
     folder = is_folder_target(path)
     if not folder and target.suffix.lower() not in _SUFFIXES:
         raise ConfigurationError(
@@ -79,20 +93,14 @@ def check_target(path: str | os.PathLike[str], *, run: str | None = None) -> Non
             "For other formats, use the frame that comes back: out.to_csv(...)."
         )
     home = target if folder else target.parent
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        if folder:
-            _refuse_other_parts(home, run)
-        _probe(home)
-        if not folder:
-            _refuse_odd_file(target)
-            if target.exists() and not os.access(target, os.W_OK):
-                raise PermissionError(13, "the file is write-protected")
-    except OSError as error:
-        raise ConfigurationError(
-            f"Nothing can be saved at {os.fspath(path)!r}: {error.strerror or error}. "
-            "Choose another path with save=."
-        ) from None
+    home.mkdir(parents=True, exist_ok=True)
+    if folder:
+        _refuse_other_parts(home, run)
+    _probe(home)
+    if not folder:
+        _refuse_odd_file(target)
+        if target.exists() and not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, "the file is write-protected")
 
 
 def _refuse_odd_file(target: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -282,6 +283,10 @@ def _options(*, own_gate: bool, **given: Any) -> Options:
         raise ConfigurationError(f"retry= takes lp.Retry(...), not {type(retry).__name__}.")
     budget = default("budget", given["budget"])
     if isinstance(budget, Mapping):
+        names = Budget.__dataclass_fields__
+        for name in budget:
+            if name not in names:
+                raise ConfigurationError(f"budget= has no {name!r}.{did_you_mean(name, names)}")
         budget = Budget(**budget)
     if budget is not None and not isinstance(budget, Budget):
         raise ConfigurationError(
@@ -290,10 +295,16 @@ def _options(*, own_gate: bool, **given: Any) -> Options:
         )
     # An executor that was given has limits of its own; the session's are for those without.
     limits = given["limits"] if own_gate else default("limits", given["limits"])
+    journal = default("journal", given["journal"])
+    if journal is not None and journal is not False:
+        try:
+            journal = os.fspath(journal)
+        except TypeError:
+            raise ConfigurationError(
+                f"journal= is the path of a file, None for the usual one, or False, not {journal!r}."
+            ) from None
     save = given["save"]
     if save is not None:
-        import os
-
         try:
             save = os.fspath(save)
         except TypeError:
@@ -304,7 +315,7 @@ def _options(*, own_gate: bool, **given: Any) -> Options:
         limits=None if limits is None else Limits.of(limits),
         budget=budget,
         retry=retry,
-        journal=default("journal", given["journal"]),
+        journal=journal,
         chunk_size=chunk_size,
         save=save,
         resume=given["resume"],

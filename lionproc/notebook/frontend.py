@@ -5,6 +5,7 @@ Everything that reads a kernel's inside is in this module, each in one small fun
 
 from __future__ import annotations
 
+import contextvars
 import sys
 import time
 import uuid
@@ -119,7 +120,9 @@ class Output:
 
     def replace(self, bundle: Bundle) -> None:
         """See `Screen.replace`."""
-        self._publish(bundle, update=True)
+        # In no context, so that it counts as said by the cell that runs now: nbclient listens
+        # to no other. Frontends with a person know the place by its id.
+        contextvars.Context().run(self._publish, bundle, update=True)
 
     def _publish(self, bundle: Bundle, *, update: bool) -> None:
         publisher = getattr(shell(), "display_pub", None)

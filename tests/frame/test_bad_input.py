@@ -5,7 +5,9 @@ import decimal
 import enum
 import math
 import os
+import tempfile
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -186,17 +188,17 @@ def test_any_frame_gives_a_result_or_an_error_before_anything_is_paid(
         assert answer is pd.NA or answer == "fine"
         assert not (position in failed and answer is not pd.NA)
     if save:
-        assert lp.read_parquet(path)["the answer"].equals(out["the answer"].reset_index(drop=True)) or True
         assert lp.read_parquet(path)["the answer"].tolist() == out["the answer"].tolist()
 
 
 def test_a_million_characters_and_characters_that_are_none_are_sent_or_fail_alone(server, model):
     cells = ["x" * 10**6, "a\0b", "\ud83d", "\U0001f600", b"\xff\xfe", "last"]
-    out = pd.DataFrame({"text": pd.Series(cells, dtype=object)}).llm.process(
-        "Say {text}", into="a", model=model, **FAST
-    )
-    assert out["a"].iloc[[0, 1, 3, 5]].tolist() == ["fine"] * 4
-    assert len(out) == 6
+    with pytest.warns(RowsFailedWarning, match=r"1 of 6 .*1 prompt"):
+        out = pd.DataFrame({"text": pd.Series(cells, dtype=object)}).llm.process(
+            "Say {text}", into="a", model=model, **FAST
+        )
+    assert out["a"].tolist() == ["fine"] * 4 + [pd.NA, "fine"]
+    assert out.llm.errors()["message"].str.contains("bytes").all()
 
 
 def test_column_names_that_occur_twice_are_refused_by_name_only_where_they_matter(server, model):
@@ -223,7 +225,7 @@ def test_column_names_that_occur_twice_are_refused_by_name_only_where_they_matte
 @pytest.mark.parametrize(
     ("prompt", "words"),
     [
-        ("Say {txet}", r"txet.*'text'"),
+        ("Say {txet}", r"(?s)txet.*'text'"),
         ("Say {text", "brace|closed|}"),
         ("Say text}", "brace|}}"),
         ("Say {}", "name|empty|column"),
@@ -370,7 +372,7 @@ def test_a_limit_that_is_no_number_above_zero_is_refused_by_name(model, frame, n
 
 @settings(max_examples=200)
 @given(
-    value=st.one_of(st.floats(), st.integers(), st.text(max_size=5), st.none(), st.booleans()),
+    value=st.one_of(st.floats(), st.integers(-(2**50), 2**50), st.text(max_size=5), st.none(), st.booleans()),
     name=st.sampled_from([*FIELDS, "adapt"]),
 )
 def test_a_limit_is_taken_as_it_is_or_refused(value, name):
@@ -430,7 +432,7 @@ def test_a_path_in_the_way_is_refused(server, model, frame, tmp_path):
     (tmp_path / "full").mkdir()
     pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "full" / "other.parquet")
     sent = server.counters.total
-    for target in ("file/", "file/out.parquet", "full/", "bad\0name.parquet"):
+    for target in ("file/", "file/out.parquet", "full/", "bad\0name.parquet", "n" * 300 + ".parquet"):
         with pytest.raises(ConfigurationError, match="save=|empty folder"):
             frame.llm.process(
                 "Say {text}", into="a", model=model, save=f"{tmp_path}/{target}", **FAST
@@ -439,7 +441,22 @@ def test_a_path_in_the_way_is_refused(server, model, frame, tmp_path):
     assert (tmp_path / "file").read_text() == "x"
 
 
-def test_a_path_without_rights_is_refused_before_anything_is_sent(tmp_path, zygotes, server):
+@pytest.fixture
+def locked():
+    """A folder that nobody may write, within folders that everybody may see."""
+    with tempfile.TemporaryDirectory() as open_folder:
+        os.chmod(open_folder, 0o755)
+        folder = Path(open_folder) / "locked"
+        folder.mkdir()
+        (folder / "old.parquet").write_bytes(b"old")
+        os.chmod(folder, 0o555)
+        yield folder
+        os.chmod(folder, 0o755)
+
+
+def test_a_path_without_rights_is_refused_before_anything_is_sent(
+    tmp_path, zygotes, server, locked
+):
     code = """
 import os
 import pandas as pd, lionproc as lp
@@ -456,11 +473,6 @@ for arguments in ({"save": locked + "/out.parquet"}, {"save": locked + "/parts/"
     except (ConfigurationError, JournalError) as error:
         print(type(error).__name__, error)
 """
-    locked = tmp_path / "locked"
-    locked.mkdir()
-    (locked / "old.parquet").write_bytes(b"old")
-    for folder in (locked, *list(tmp_path.parents)[:3]):
-        os.chmod(folder, 0o555 if folder == locked else 0o755)
     sent = server.counters.total
     child = zygotes[0].run(
         code, tmp_path, locked=str(locked), base_url=server.base_url, key=server.key
@@ -477,14 +489,14 @@ for arguments in ({"save": locked + "/out.parquet"}, {"save": locked + "/parts/"
 
 def test_every_error_is_one_of_ours_and_says_no_cell(server, model):
     secret = "CELL-4711"
-    frame = pd.DataFrame({"text": [secret], "odd": [{secret}]})
+    frame = pd.DataFrame({"text": [secret], "odd": [Odd()]})
     seen = []
     for arguments in (
         {"prompt": "Say {txt}"},
         {"prompt": lambda row: {row["text"]}},
         {"prompt": "Say {text}", "save": "out.parquet"},
         {"prompt": "Say {text}", "into": "odd"},
-        {"prompt": "Say {text}", "schema": object},
+        {"prompt": "Say {text}", "schema": "str"},
     ):
         with pytest.raises(LionprocError) as caught:
             frame.llm.process(**{"into": "a", "model": model, **FAST, **arguments})

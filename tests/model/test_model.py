@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import lionproc as lp
+from lionproc.engine import loop as engine_loop
 from lionproc.errors import ConfigurationError, LimitsError, ModelError
 from lionproc.model.defaults import default_model
 from lionproc.model.providers import PROVIDERS
@@ -208,6 +209,7 @@ def test_a_key_of_a_function_is_renewed_for_every_request():
 
         client = openai.AsyncOpenAI(base_url=server.base_url, api_key=renewed)
         assert ask(lp.Model("openai/m", client=client))["a"].tolist() == ["fine"]
+        engine_loop.submit(client.close()).result(10)
 
 
 @pytest.mark.parametrize("key", ["sk-\n2", "sk 2", "sk-abc…xyz", "sk-\x00", "schlüssel"])

@@ -14,6 +14,7 @@ model = lp.Model("openai", model="m", base_url={url!r}, api_key={key!r})
 df = pd.DataFrame({{"text": [f"line {{i}}" for i in range(30)]}})
 out = df.llm.process("Say {{text}}", into="out", model=model, journal=False, save="out.parquet")
 """
+START = CELL.replace("llm.process", "llm.start")
 TOOLS = {
     "nbconvert": [
         "nbconvert",
@@ -54,3 +55,21 @@ def test_a_notebook_run_by_a_program_holds_the_card_and_nothing_else(tool, tmp_p
     assert "30 of 30 answered" in output.data["text/plain"]
     assert "out.parquet" in output.data["text/html"]
     assert server.key not in str(saved.cells[-1].outputs)
+
+
+def test_a_started_job_leaves_its_card_where_it_began(tmp_path, server):
+    cells = (START.format(url=server.base_url, key=server.key), "out = out.result()")
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+    )
+    nbformat.write(notebook, tmp_path / "in.ipynb")
+    server.hold()
+    with subprocess.Popen([sys.executable, "-m", *TOOLS["nbconvert"]], cwd=tmp_path) as running:
+        server.wait_for(lambda counters: counters.in_flight == 30, timeout_s=40)
+        server.release()
+        assert running.wait(40) == 0
+    saved = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    (output,) = saved.cells[0].outputs
+    assert "30 of 30 answered" in output.data["text/plain"]
+    assert saved.cells[1].outputs == []

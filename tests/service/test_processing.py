@@ -21,8 +21,9 @@ SCHEMA = {
 
 @pytest.fixture
 async def service(model):
-    async with lp.ProcessingService("Reviews", "requests", 60_000, None, model=model) as made:
-        yield made
+    made = lp.ProcessingService("Reviews", "requests", 60_000, None, model=model)
+    yield made
+    await made.close()
 
 
 def on_disk(request_id, folder="requests"):

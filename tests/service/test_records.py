@@ -126,7 +126,7 @@ def live_and_wait(folder, pipe):
 def test_an_owner_lives_as_long_as_its_process(tmp_path):
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=live_and_wait, args=(tmp_path, theirs))
+    process = context.Process(target=live_and_wait, args=(tmp_path, theirs), daemon=True)
     process.start()
     other = ours.recv()
     me = Owner(tmp_path)

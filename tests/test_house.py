@@ -1,0 +1,179 @@
+"""The order of the house: which room may import which, what is public, and what stays unread."""
+
+import ast
+import importlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lionproc
+
+PACKAGE = Path(lionproc.__file__).parent
+ROOT = PACKAGE.parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+# What each room may import from the package, besides itself. See the design: one direction.
+MAY_IMPORT = {
+    "errors": set(),
+    "engine": {"errors"},
+    "model": {"errors", "engine"},
+    "notebook": {"errors", "engine"},
+    "frame": {"errors", "engine", "model", "notebook", "service"},
+    "service": {"errors", "engine", "model"},
+    "data": {"errors"},
+    "testing": {"errors"},
+    "dask": {"errors", "engine", "model", "frame"},
+}
+# A frame shows itself through the notebook's rooms, and its pipeline is the service's: those two
+# are imported where they are used, so that neither is needed to import the other.
+ONLY_WHERE_USED = {("frame", "notebook"), ("frame", "service")}
+HEAVY = (
+    "openai", "aiohttp", "ipywidgets", "IPython", "jsonschema_rs", "genai_prices", "dask",
+    "distributed", "httpx2", "matplotlib", "nest_asyncio2", "xllamacpp", "tqdm",
+)  # fmt: skip
+
+
+def room_of(module):
+    return module.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(module):
+    """(name, whether it is at the top, whether for types only) of each import of lionproc."""
+    found = []
+
+    def walk(node, top, types):
+        for child in ast.iter_child_nodes(node):
+            inside = top and not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
+            typing = types or (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test))
+            if isinstance(child, ast.Import):
+                found.extend((alias.name, top, types) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level == 0, f"{module}: imports are written in full"
+                found.append((child.module, top, types))
+                found.extend((f"{child.module}.{alias.name}", top, types) for alias in child.names)
+            walk(child, inside, typing)
+
+    walk(ast.parse(module.read_text()), top=True, types=False)
+    return [entry for entry in found if entry[0].split(".")[0] == "lionproc"]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda m: str(m.relative_to(PACKAGE)))
+def test_imports_run_one_way(module):
+    room = room_of(module)
+    if room not in MAY_IMPORT:
+        assert module.parent == PACKAGE, f"{room} has no place in the house yet"
+        return  # the door, the command line
+    for name, top, types in imports(module):
+        other = (name.split(".") + [""])[1]
+        if other in {"", room} or other not in MAY_IMPORT or types:
+            continue
+        assert other in MAY_IMPORT[room], f"{room} must not import {other} ({module.name})"
+        if top and (room, other) in ONLY_WHERE_USED:
+            pytest.fail(f"{module.name} imports {other} at its top")
+
+
+def test_every_room_is_known():
+    rooms = {room_of(module) for module in MODULES if module.parent != PACKAGE}
+    assert rooms <= set(MAY_IMPORT)
+
+
+def test_what_is_exported_is_listed_and_what_is_listed_is_exported():
+    for name in lionproc.__all__:
+        assert getattr(lionproc, name) is not None
+    assert list(lionproc.__all__) == sorted(lionproc.__all__)
+    public = {
+        name
+        for name, value in vars(lionproc).items()
+        if not name.startswith("_") and not isinstance(value, type(sys))
+    }
+    assert public <= set(lionproc.__all__)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda m: str(m.relative_to(PACKAGE)))
+def test_every_list_of_names_is_true(module):
+    if module.name == "__main__.py":
+        return
+    dotted = ".".join(module.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    if room_of(module) == "dask":
+        pytest.importorskip("distributed")
+    loaded = importlib.import_module(dotted)
+    for name in getattr(loaded, "__all__", ()):
+        assert hasattr(loaded, name), f"{dotted}.__all__ lists {name}, which is not there"
+
+
+def run(code):
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout
+
+
+def test_importing_it_reads_nothing_heavy_and_registers_the_accessors():
+    code = (
+        "import json, sys, pandas\nbefore = set(sys.modules)\nimport lionproc\n"
+        "print(json.dumps([sorted(set(sys.modules) - before), hasattr(pandas.DataFrame, 'llm'),"
+        " hasattr(pandas.Series, 'llm')]))"
+    )
+    loaded, frames, series = json.loads(run(code))
+    tops = {name.split(".")[0] for name in loaded}
+    assert frames
+    assert series
+    assert not tops & set(HEAVY)
+
+
+def test_importing_it_starts_no_thread_and_writes_no_file(tmp_path):
+    code = (
+        f"import os, sys; os.chdir({str(tmp_path)!r}); sys.path.insert(0, {str(ROOT)!r})\n"
+        "import threading, lionproc\nprint(threading.active_count(), os.listdir('.'))"
+    )
+    assert run(code).strip() == "1 []"
+
+
+def test_nothing_is_pickled_evaluated_or_run_by_a_shell():
+    """Files and replies are data: nothing in the package may turn them into code."""
+    calls = {"eval", "exec", "compile", "__import__"}
+    modules = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
+    for module in MODULES:
+        for node in ast.walk(ast.parse(module.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in calls, f"{module.name}:{node.lineno}"
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [alias.name for alias in node.names]
+                tops = {(getattr(node, "module", None) or names[0]).split(".")[0]}
+                assert not tops & modules, f"{module.name}:{node.lineno}"
+            if isinstance(node, ast.keyword) and node.arg == "shell":
+                pytest.fail(f"{module.name}: a shell")
+
+
+# The page of promises
+
+
+LINK = re.compile(r"\[`?([^`\]]+)`?\]\((tests/[^)#]+\.py)\)")
+
+
+def promises():
+    page = ROOT / "RELIABILITY.md"
+    return LINK.findall(page.read_text())
+
+
+def test_every_test_that_reliability_names_exists():
+    named = promises()
+    assert len(named) > 40
+    for test, file in named:
+        path = ROOT / file
+        assert path.exists(), f"RELIABILITY.md links to {file}, which is not there"
+        source = path.read_text()
+        assert re.search(rf"def {re.escape(test)}\(", source), f"{file} has no {test}"
+
+
+def test_every_promise_has_a_test():
+    lines = (ROOT / "RELIABILITY.md").read_text().splitlines()
+    rows = [line for line in lines if line.startswith("| ") and not line.startswith("| ---")]
+    heads = {lines[n - 1] for n, line in enumerate(lines) if line.startswith("| ---")}
+    promised = [row for row in rows if row not in heads]
+    assert promised
+    for row in promised:
+        assert LINK.search(row), f"without a test: {row}"
