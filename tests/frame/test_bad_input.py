@@ -136,7 +136,9 @@ def frames(draw):
     frame = pd.concat(made, axis=1) if made else pd.DataFrame()
     frame.columns = pd.Index([draw(NAMES) for _ in made], dtype=object)
     if draw(st.booleans()):
-        frame.index = pd.Index(draw(st.lists(CELLS.filter(hashable), min_size=rows, max_size=rows)), dtype=object)
+        frame.index = pd.Index(
+            draw(st.lists(CELLS.filter(hashable), min_size=rows, max_size=rows)), dtype=object
+        )
     return frame
 
 
@@ -247,9 +249,7 @@ def test_column_names_that_occur_twice_are_refused_by_name_only_where_they_matte
     ],
     ids=str,
 )
-def test_a_prompt_that_cannot_work_is_refused_with_the_reason(
-    server, model, frame, prompt, words
-):
+def test_a_prompt_that_cannot_work_is_refused_with_the_reason(server, model, frame, prompt, words):
     sent = server.counters.total
     with pytest.raises(PromptError, match=words):
         frame.llm.process(prompt, into="a", model=model, **FAST)
@@ -372,7 +372,9 @@ def test_a_limit_that_is_no_number_above_zero_is_refused_by_name(model, frame, n
 
 @settings(max_examples=200)
 @given(
-    value=st.one_of(st.floats(), st.integers(-(2**50), 2**50), st.text(max_size=5), st.none(), st.booleans()),
+    value=st.one_of(
+        st.floats(), st.integers(-(2**50), 2**50), st.text(max_size=5), st.none(), st.booleans()
+    ),
     name=st.sampled_from([*FIELDS, "adapt"]),
 )
 def test_a_limit_is_taken_as_it_is_or_refused(value, name):
@@ -432,7 +434,13 @@ def test_a_path_in_the_way_is_refused(server, model, frame, tmp_path):
     (tmp_path / "full").mkdir()
     pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "full" / "other.parquet")
     sent = server.counters.total
-    for target in ("file/", "file/out.parquet", "full/", "bad\0name.parquet", "n" * 300 + ".parquet"):
+    for target in (
+        "file/",
+        "file/out.parquet",
+        "full/",
+        "bad\0name.parquet",
+        "n" * 300 + ".parquet",
+    ):
         with pytest.raises(ConfigurationError, match="save=|empty folder"):
             frame.llm.process(
                 "Say {text}", into="a", model=model, save=f"{tmp_path}/{target}", **FAST

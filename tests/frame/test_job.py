@@ -204,7 +204,9 @@ def test_errors_name_the_row_the_column_and_the_reason_in_order(server, model):
     assert errors["index"].tolist() == [("x", 3), ("y", 2)] * 2
     assert errors["into"].tolist() == ["t_a", "t_a", "u_a", "u_a"]
     assert errors["kind"].tolist() == ["bad_request", "truncated"] * 2
-    assert out["t_a"].isna().tolist() == out["u_a"].isna().tolist() == [n in {2, 4} for n in range(6)]
+    assert (
+        out["t_a"].isna().tolist() == out["u_a"].isna().tolist() == [n in {2, 4} for n in range(6)]
+    )
 
 
 def test_the_report_has_the_numbers_as_text_and_html(server, model):

@@ -130,7 +130,9 @@ def test_frames_of_no_rows_and_one_row_have_all_columns_and_dtypes(server, model
     many = texts(3).llm.process("Rate {text}", into="out", schema=schema, model=model, **QUIET)
     sent = server.counters.total
 
-    out = texts(rows, 50).llm.process("Rate {text}", into="out", schema=schema, model=model, **QUIET)
+    out = texts(rows, 50).llm.process(
+        "Rate {text}", into="out", schema=schema, model=model, **QUIET
+    )
 
     assert len(out) == rows
     assert out.dtypes.to_dict().items() >= many.dtypes.drop("text").to_dict().items()
@@ -343,7 +345,12 @@ def test_equal_rows_far_apart_make_one_request(server, model, journal):
     frame = pd.DataFrame({"text": [f"text {n % 300}" for n in range(1500)]})
 
     out = frame.llm.process(
-        "Say {text}", into="a", model=model, journal=journal, limits={"concurrency": 4, "adapt": False}, **QUIET
+        "Say {text}",
+        into="a",
+        model=model,
+        journal=journal,
+        limits={"concurrency": 4, "adapt": False},
+        **QUIET,
     )
 
     assert server.counters.total == 300
@@ -484,7 +491,9 @@ def test_a_shape_that_is_right_at_the_second_time_is_an_answer_and_kept(server, 
     assert server.counters.total == 6
 
 
-@pytest.mark.parametrize("fault", ["500", "503", "408", "409", "reset", "close", "half", "502_html"])
+@pytest.mark.parametrize(
+    "fault", ["500", "503", "408", "409", "reset", "close", "half", "502_html"]
+)
 def test_what_passes_is_tried_again_and_no_row_is_lost(server, model, fault):
     server.configure(faults={fault: 0.3})
 

