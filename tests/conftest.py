@@ -1,5 +1,6 @@
 """Processes that are killed, interrupted and starved by tests, started in milliseconds."""
 
+import contextlib
 import json
 import os
 import signal
@@ -69,10 +70,8 @@ class Child:
 
     def signal(self, number):
         if self.running:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
-            except ProcessLookupError:
-                pass
 
     def kill(self):
         self.signal(signal.SIGKILL)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -260,7 +261,7 @@ def test_killed_in_the_middle_of_writing_nothing_is_torn(tmp_path, zygotes):
         for moment, code in MOMENTS.items():
             name = f"run-{moment}"
             nths = random.sample(range(1, 4), 2)
-            killings = [lambda nth=nth: shop.start(name, code, nth=nth) for nth in nths]
+            killings = [partial(shop.start, name, code, nth=nth) for nth in nths]
             kills += killed_and_finished(shop, name, killings)
         return kills
 

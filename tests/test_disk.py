@@ -162,7 +162,7 @@ def test_an_error_of_fsync_is_an_error_of_saving_and_leaves_the_old_file(
 
     assert (tmp_path / "out.parquet").read_bytes() == b"old"
     assert lp.last_job().frame()["a"].notna().all()
-    assert not [f for f in os.listdir(tmp_path) if f.endswith(".tmp")]
+    assert not list(tmp_path.glob(".*.tmp"))
 
 
 def test_a_pipe_or_device_is_never_replaced_by_a_file(server, model, tmp_path):

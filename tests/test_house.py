@@ -71,7 +71,7 @@ def test_imports_run_one_way(module):
         assert module.parent == PACKAGE, f"{room} has no place in the house yet"
         return  # the door, the command line
     for name, top, types in imports(module):
-        other = (name.split(".") + [""])[1]
+        other = [*name.split("."), ""][1]
         if other in {"", room} or other not in MAY_IMPORT or types:
             continue
         assert other in MAY_IMPORT[room], f"{room} must not import {other} ({module.name})"

@@ -1,7 +1,7 @@
 """What people do to a run: interrupt it, start it twice, close the lid, leave."""
 
 import asyncio
-import os
+import contextlib
 import signal
 import threading
 import time
@@ -229,11 +229,9 @@ def settle():
 def left_open():
     tasks = engine_loop.call(lambda: len(asyncio.all_tasks() - {asyncio.current_task()}))
     files = []
-    for fd in os.listdir("/proc/self/fd"):
-        try:
-            files.append(os.readlink(f"/proc/self/fd/{fd}"))
-        except OSError:
-            continue
+    for handle in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            files.append(str(handle.readlink()))
     sockets = sum("socket:" in f for f in files)
     journals = sum("sqlite" in f for f in files)
     names = {t.name for t in threading.enumerate() if not t.name.startswith("asyncio_")}

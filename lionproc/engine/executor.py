@@ -120,7 +120,7 @@ class RateLimitedAPIExecutor:
         ```
     """
 
-    def __init__(  # noqa: PLR0917  (the order is the contract's)
+    def __init__(  # noqa: PLR0915, PLR0917  (its state, and the order is the contract's)
         self,
         queue_capacity: int = 1000,
         capacity_refresh_time: float = 60,
@@ -153,7 +153,7 @@ class RateLimitedAPIExecutor:
         self._chain = limiter if isinstance(limiter, Chain) else None
         limiter.on_change(self._staff)
         self.journal = journal
-        self._shares = False
+        self._shares = False  # another run may answer what this one asks
         self._sharing = Sharing() if journal is None else _sharing.setdefault(journal, Sharing())
         self._sharing.join(self)
         self._since = since
@@ -776,12 +776,7 @@ class RateLimitedAPIExecutor:
         event.finish(error)
         if self._expiry and (timer := self._expiry.pop(event, None)) is not None:
             timer.cancel()
-        key = event.first.key
-        if key is not None:
-            if self._live.get(key) is event:
-                del self._live[key]
-            if self._sharing.asking.get(key) is event:
-                del self._sharing.asking[key]
+        self._unlist(event)
         if event.error is not None:
             self.tally.errors[event.error.kind] += 1
             if event.state == "failed":
@@ -795,6 +790,14 @@ class RateLimitedAPIExecutor:
         if self._open == 0:
             self._quiet.set()
             self._at_leisure()
+
+    def _unlist(self, event: Event) -> None:
+        """Equal calls do not join it any more."""
+        key = event.first.key
+        if key is not None:
+            for events in (self._live, self._sharing.asking):
+                if events.get(key) is event:
+                    del events[key]
 
     def _at_leisure(self) -> None:
         """Nothing is open: let the workers go soon, so that nobody need stop an executor."""

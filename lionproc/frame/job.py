@@ -8,6 +8,7 @@ import logging
 import threading
 from array import array
 from collections.abc import Generator, Hashable, Mapping
+from copy import copy
 from typing import Any, NoReturn
 
 import numpy as np
@@ -124,13 +125,10 @@ class Job(Run):
                 continue
             if self._chunk_left:
                 self._chunk_left[self._chunk_of(position)] -= 1
-        for mine, theirs in (
-            (self._attempts, before._attempts),
-            (self._tokens, before._tokens),
-            (self._seconds, before._seconds),
-        ):
-            if mine is not None and theirs is not None:
-                mine[:] = theirs
+        if self._plan.options.details:
+            self._attempts = copy(before._attempts)
+            self._tokens = copy(before._tokens)
+            self._seconds = copy(before._seconds)
 
     def _chunk_of(self, position: int) -> int:
         return position % self._plan.rows // self._plan.options.chunk_size
@@ -149,13 +147,12 @@ class Job(Run):
             fresh: list[tuple[int, ModelCall]] = []
             for position, call in made:
                 if self._status[position] != WAITING:
-                    continue
-                if isinstance(call, Missing):
-                    self._skip(position)
-                elif isinstance(call, CallError):
-                    self._fail(position, call, 0)
-                elif not self._join(executor, position, call):
-                    fresh.append((position, call))
+                    continue  # an earlier job has it
+                if isinstance(call, ModelCall):
+                    if not self._join(executor, position, call):
+                        fresh.append((position, call))
+                else:
+                    self._without_call(position, call)
             # Whoever was under way a moment ago and is not any more has been journaled since.
             events = await asyncio.to_thread(self._recall, executor, fresh)
             for event in events:
@@ -163,6 +160,12 @@ class Job(Run):
                     self._took(event)
                 elif not self._join(executor, event.tags[0], event.first):
                     await executor.put((event,))
+
+    def _without_call(self, position: int, reason: Missing | CallError) -> None:
+        if isinstance(reason, CallError):
+            self._fail(position, reason, 0)
+        else:
+            self._skip(position)
 
     def _join(self, executor: RateLimitedAPIExecutor, position: int, call: Any) -> bool:
         """Let a row share the answer, or the failure, of an equal one in this run."""
@@ -354,10 +357,10 @@ class Job(Run):
         if self._save_error is not None:
             raise self._save_error
         out = self.frame()
-        self._tell(out)
+        self._tell()
         return out
 
-    def _tell(self, out: pd.DataFrame) -> None:
+    def _tell(self) -> None:
         """Raise or warn about rows without an answer, once."""
         left = self._plan.total - self._answered - self._cached - self._skipped - self._failed
         if self._failed and self._plan.options.errors == "raise":

@@ -214,7 +214,9 @@ def plan(
         ConfigurationError: One of them cannot work; nothing was sent.
     """
     if columns is not None:
-        outputs, name = _outputs_by_column(frame, prompt, into, system, columns, on_missing)
+        outputs, name = _outputs_by_column(
+            frame, prompt, into, system, columns, on_missing=on_missing
+        )
     else:
         answer = Answer.of(schema)
         if isinstance(into, _FromSchema):
@@ -241,6 +243,7 @@ def _outputs_by_column(
     into: Any,
     system: Any,
     columns: Sequence[Hashable],
+    *,
     on_missing: Literal["skip", "send"],
 ) -> tuple[list[Output], str]:
     if isinstance(columns, (str, bytes)) or not isinstance(columns, Sequence) or not columns:
@@ -281,43 +284,15 @@ def _options(*, own_gate: bool, **given: Any) -> Options:
     retry = default("retry", given["retry"], Retry())
     if not isinstance(retry, Retry):
         raise ConfigurationError(f"retry= takes lp.Retry(...), not {type(retry).__name__}.")
-    budget = default("budget", given["budget"])
-    if isinstance(budget, Mapping):
-        names = Budget.__dataclass_fields__
-        for name in budget:
-            if name not in names:
-                raise ConfigurationError(f"budget= has no {name!r}.{did_you_mean(name, names)}")
-        budget = Budget(**budget)
-    if budget is not None and not isinstance(budget, Budget):
-        raise ConfigurationError(
-            "budget= takes lp.Budget(usd=..., tokens=..., requests=...), "
-            f"not {type(budget).__name__}."
-        )
     # An executor that was given has limits of its own; the session's are for those without.
     limits = given["limits"] if own_gate else default("limits", given["limits"])
-    journal = default("journal", given["journal"])
-    if journal is not None and journal is not False:
-        try:
-            journal = os.fspath(journal)
-        except TypeError:
-            raise ConfigurationError(
-                f"journal= is the path of a file, None for the usual one, or False, not {journal!r}."
-            ) from None
-    save = given["save"]
-    if save is not None:
-        try:
-            save = os.fspath(save)
-        except TypeError:
-            raise ConfigurationError(f"save= is a path, not {type(save).__name__}.") from None
-        if not isinstance(save, str) or not save:
-            raise ConfigurationError(f"save= is a path such as 'out.parquet', not {save!r}.")
     return Options(
         limits=None if limits is None else Limits.of(limits),
-        budget=budget,
+        budget=_budget(default("budget", given["budget"])),
         retry=retry,
-        journal=journal,
+        journal=_journal(default("journal", given["journal"])),
         chunk_size=chunk_size,
-        save=save,
+        save=_save(given["save"]),
         resume=given["resume"],
         deduplicate=given["deduplicate"],
         errors=given["errors"],
@@ -326,6 +301,44 @@ def _options(*, own_gate: bool, **given: Any) -> Options:
         progress=bool(default("progress", given["progress"], True)),
         panel=default("panel", given["panel"]),
     )
+
+
+def _budget(given: Any) -> Budget | None:
+    if isinstance(given, Mapping):
+        names = Budget.__dataclass_fields__
+        for name in given:
+            if name not in names:
+                raise ConfigurationError(f"budget= has no {name!r}.{did_you_mean(name, names)}")
+        given = Budget(**given)
+    if given is not None and not isinstance(given, Budget):
+        raise ConfigurationError(
+            "budget= takes lp.Budget(usd=..., tokens=..., requests=...), "
+            f"not {type(given).__name__}."
+        )
+    return given
+
+
+def _journal(given: Any) -> Any:
+    if given is None or given is False:
+        return given
+    try:
+        return os.fspath(given)
+    except TypeError:
+        raise ConfigurationError(
+            f"journal= is the path of a file, None for the usual one, or False, not {given!r}."
+        ) from None
+
+
+def _save(given: Any) -> str | None:
+    if given is None:
+        return None
+    try:
+        path = os.fspath(given)
+    except TypeError:
+        raise ConfigurationError(f"save= is a path, not {type(given).__name__}.") from None
+    if not isinstance(path, str) or not path:
+        raise ConfigurationError(f"save= is a path such as 'out.parquet', not {path!r}.")
+    return path
 
 
 def check_save(plan: Plan, fingerprint: str) -> None:

@@ -1,10 +1,9 @@
 """Whatever a frame holds and an argument says: a result, or an error before anything is paid."""
 
-import datetime
+import datetime as dt
 import decimal
 import enum
 import math
-import os
 import tempfile
 import warnings
 from pathlib import Path
@@ -65,7 +64,7 @@ class Odd:
         raise RuntimeError("no text")
 
 
-TIMES = st.datetimes(datetime.datetime(1700, 1, 1), datetime.datetime(2200, 1, 1))
+TIMES = st.datetimes(dt.datetime(1700, 1, 1), dt.datetime(2200, 1, 1))  # noqa: DTZ001
 CELLS = st.one_of(
     st.text(max_size=8),
     st.text(st.characters(categories=["Cs", "Cc", "Lu"]), max_size=4),
@@ -122,7 +121,7 @@ KINDS = (
 NAMES = st.one_of(
     st.sampled_from(["text", "a b", "{", "}", "{text}", "", " ", "value", "x" * 500, "é", "a.b"]),
     st.integers(-2, 2),
-    st.sampled_from([None, math.nan, ("a", "b"), 1.5, b"b", datetime.date(2024, 1, 1)]),
+    st.sampled_from([None, math.nan, ("a", "b"), 1.5, b"b", dt.date(2024, 1, 1)]),
 )
 
 
@@ -157,10 +156,10 @@ def hashable(cell):
 )
 @given(frame=frames(), save=st.booleans(), by_function=st.booleans(), data=st.data())
 def test_any_frame_gives_a_result_or_an_error_before_anything_is_paid(
-    server, model, frame, save, by_function, data, tmp_path
+    server, model, tmp_path, *, frame, save, by_function, data
 ):
     name = data.draw(st.sampled_from(list(frame.columns)))
-    prompt = (lambda row: f"Say {list(row.values())[0]!s:.20}") if by_function else None
+    prompt = (lambda row: f"Say {next(iter(row.values()))!s:.20}") if by_function else None
     before = frame.copy(deep=True)
     sent = server.counters.total
     path = tmp_path / "out.parquet"
@@ -177,7 +176,7 @@ def test_any_frame_gives_a_result_or_an_error_before_anything_is_paid(
             )
     except ConfigurationError as error:
         assert server.counters.total == sent
-        assert str(error)
+        assert str(error)  # noqa: PT017
         return
     pd.testing.assert_frame_equal(frame, before)
     assert len(out) == len(frame)
@@ -291,7 +290,7 @@ def test_a_schema_that_cannot_work_is_refused_or_works(server, model, frame, sch
             out = frame.llm.process("Say {text}", into="a", schema=schema, model=model, **FAST)
     except SchemaError as error:
         assert server.counters.total == sent
-        assert str(error).strip()
+        assert str(error).strip()  # noqa: PT017
     else:
         assert len(out) == 2
         assert len(out.llm.errors()) == out.iloc[:, -1].isna().sum()
@@ -382,7 +381,7 @@ def test_a_limit_is_taken_as_it_is_or_refused(value, name):
     try:
         setattr(limits, name, value)
     except LimitsError as error:
-        assert name in str(error)
+        assert name in str(error)  # noqa: PT017
     else:
         assert getattr(limits, name) == value
 
@@ -441,7 +440,7 @@ def test_a_path_in_the_way_is_refused(server, model, frame, tmp_path):
         "bad\0name.parquet",
         "n" * 300 + ".parquet",
     ):
-        with pytest.raises(ConfigurationError, match="save=|empty folder"):
+        with pytest.raises(ConfigurationError, match=r"save=|empty folder"):
             frame.llm.process(
                 "Say {text}", into="a", model=model, save=f"{tmp_path}/{target}", **FAST
             )
@@ -453,13 +452,13 @@ def test_a_path_in_the_way_is_refused(server, model, frame, tmp_path):
 def locked():
     """A folder that nobody may write, within folders that everybody may see."""
     with tempfile.TemporaryDirectory() as open_folder:
-        os.chmod(open_folder, 0o755)
+        Path(open_folder).chmod(0o755)
         folder = Path(open_folder) / "locked"
         folder.mkdir()
         (folder / "old.parquet").write_bytes(b"old")
-        os.chmod(folder, 0o555)
+        folder.chmod(0o555)
         yield folder
-        os.chmod(folder, 0o755)
+        folder.chmod(0o755)
 
 
 def test_a_path_without_rights_is_refused_before_anything_is_sent(
@@ -496,8 +495,8 @@ for arguments in ({"save": locked + "/out.parquet"}, {"save": locked + "/parts/"
 
 
 def test_every_error_is_one_of_ours_and_says_no_cell(server, model):
-    secret = "CELL-4711"
-    frame = pd.DataFrame({"text": [secret], "odd": [Odd()]})
+    cell = "CELL-4711"
+    frame = pd.DataFrame({"text": [cell], "odd": [Odd()]})
     seen = []
     for arguments in (
         {"prompt": "Say {txt}"},
@@ -510,7 +509,7 @@ def test_every_error_is_one_of_ours_and_says_no_cell(server, model):
             frame.llm.process(**{"into": "a", "model": model, **FAST, **arguments})
         seen.append(str(caught.value))
     assert len(seen) == 5
-    assert secret not in "".join(seen)
+    assert cell not in "".join(seen)
 
 
 def test_no_model_and_no_key_say_what_to_do(frame, monkeypatch):

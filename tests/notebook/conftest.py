@@ -152,7 +152,7 @@ def lab(tmp_path_factory):
     lab.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # playwright keeps a loop in this thread as long as it is open
 def chromium():
     """A real browser."""
     rig = _load("jupyterlab")
