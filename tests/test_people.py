@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import lionproc as lp
+from lionproc.engine import executor as executor_module
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.limiter import Limiter, Tokens
@@ -296,6 +297,31 @@ def test_the_same_run_twice_at_once_in_one_process_pays_once(server, model):
 
     assert [out["a"].tolist() for out in outs] == [[f"echo: Say text {n}" for n in range(300)]] * 2
     assert server.counters.total == 300
+
+
+def test_what_another_process_answered_meanwhile_is_not_asked_again(
+    tmp_path, zygotes, server, monkeypatch
+):
+    monkeypatch.setattr(executor_module, "STALE_S", 0.2)
+    model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+    limits = lp.Limits(requests_per_minute=60, adapt=False)  # the others wait, already looked up
+    job = texts(100).llm.start(
+        "Say {text}", into="a", model=model, journal="j.sqlite", limits=limits, progress=False
+    )
+    server.wait_for(lambda c: c.ok == 1)
+    assert wait_until(lambda: job.stats.queued > 50)
+
+    names = {"first": 0, "last": 100, "limits": {"adapt": False}}
+    other = zygotes[0].run(RUN, tmp_path, base_url=server.base_url, key=server.key, **names)
+    assert other.status == 0, other.output
+    sent = server.counters.total
+    assert sent <= 102
+    threading.Event().wait(0.2)
+    job.limits.requests_per_minute = None
+
+    assert job.result(10)["a"].notna().all()
+    assert server.counters.total <= sent + 1
+    assert job.stats.cached >= 97
 
 
 # A laptop asleep

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import ipaddress
 import math
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
 
-from lionproc.errors import ConfigurationError, MissingDependencyError, ModelError
+from lionproc.errors import ConfigurationError, ModelError
+from lionproc.model.address import checked_key, checked_url, with_query
+from lionproc.model.clients import azure_client, is_plain, own_client
 from lionproc.model.connection import Connection, gate
 from lionproc.model.prices import price_of
 from lionproc.model.providers import PROVIDERS, Provider, Structured, provider_named
@@ -120,7 +118,7 @@ class Model:
             )
         self.provider = provider
         self.model = str(model) if model else None
-        self.base_url = _checked_url(base_url, allow_http=allow_http) if base_url else None
+        self.base_url = checked_url(base_url, allow_http=allow_http) if base_url else None
         self.client = client
         self.executor = executor
         self.temperature = temperature
@@ -129,7 +127,7 @@ class Model:
         self.structured = structured
         self.allow_http = allow_http
         self.params = params
-        self._api_key = None if api_key is None else _checked_key(api_key, "api_key")
+        self._api_key = None if api_key is None else checked_key(api_key, "api_key")
 
     @classmethod
     def of(cls, model: Model | str) -> Model:
@@ -178,40 +176,11 @@ class Model:
         if self.provider == "local":
             return self._connect_local()
         if self.provider == "azure" and self.client is None:
-            return self._connect_through(_azure_client(self._api_key, self.base_url), owned=True)
+            return self._connect_through(azure_client(self._api_key, self.base_url), owned=True)
         if self.client is not None:
             return self._connect_through(self.client)
-        return self._connect_through(self._own_client(), owned=True)
-
-    def _own_client(self) -> openai.AsyncOpenAI:
-        import openai
-
-        settings = self.settings
-        url: str | None = self.base_url or settings.base_url
-        if self.provider == "openai" and self.base_url is None:
-            url = os.environ.get("OPENAI_BASE_URL", "").strip() or url
-            url = _checked_url(str(url), allow_http=self.allow_http)
-        key = self._api_key
-        if key is None and self.base_url is None and settings.key_variable:
-            key = _checked_key(os.environ.get(settings.key_variable, ""), settings.key_variable)
-            if not key:
-                raise ModelError(
-                    f"There is no key for {self.provider}: set the environment variable "
-                    f"{settings.key_variable}, or give Model(..., api_key=...). "
-                    'Without any key, model="local" runs a small model on this machine.'
-                )
-        with _proxies_named():
-            if self.provider == "openai" and self.base_url is None:
-                return openai.AsyncOpenAI(base_url=url, api_key=key or "none", max_retries=0)
-            client = openai.AsyncOpenAI(
-                base_url=url,
-                api_key=key or "none",
-                max_retries=0,
-                default_headers=_not_openai(authorization=f"Bearer {key or 'none'}"),
-            )
-        # What the environment says of an account at OpenAI is for OpenAI alone.
-        client.organization = client.project = None
-        return client
+        own = own_client(self.settings, self.base_url, self._api_key, allow_http=self.allow_http)
+        return self._connect_through(own, owned=True)
 
     def _connect_through(self, client: openai.AsyncOpenAI, *, owned: bool = False) -> Connection:
         import openai
@@ -223,7 +192,7 @@ class Model:
                 "client= takes the async client (openai.AsyncOpenAI or openai.AsyncAzureOpenAI), "
                 f"not {type(client).__name__}."
             )
-        base = _checked_url(str(client.base_url), allow_http=self.allow_http)
+        base = checked_url(str(client.base_url), allow_http=self.allow_http)
         key = client.api_key if isinstance(client.api_key, str) else ""
         url = base + PATH
         wire: Wire
@@ -233,14 +202,14 @@ class Model:
             for name, value in {**client.auth_headers, **client.default_headers}.items()
             if isinstance(value, str) and not name.startswith("X-Stainless")
         }
-        if _is_plain(client) and not (proxy_for(url) or "").startswith("socks"):
+        if is_plain(client) and not (proxy_for(url) or "").startswith("socks"):
             headers["User-Agent"] = "lionproc"
-            wire = DirectWire(_with_query(url, client.default_query), headers, self.timeout)
+            wire = DirectWire(with_query(url, client.default_query), headers, self.timeout)
         else:
             wire = ClientWire(client, self.timeout, owned=owned)
         # What is asked for another tenant or project is answered for another one.
         query = {n: v for n, v in client.default_query.items() if n != "api-version"}
-        scope = f"{_with_query(base, query)} {client.organization or ''} {client.project or ''}"
+        scope = f"{with_query(base, query)} {client.organization or ''} {client.project or ''}"
         secrets = secrets_in({**headers, "key": key})
         return self._connection(wire, base, scope.strip(), str(self.model), key, secrets)
 
@@ -364,127 +333,3 @@ def _check_params(params: Mapping[str, Any]) -> None:
                 f"Model({name}=...) goes into the request's body, and this "
                 f"{type(value).__name__} cannot be written as JSON."
             ) from None
-
-
-def _checked_key(key: Any, name: str) -> str:
-    """A key that can stand in a header, without the line break of the file it came from."""
-    if not isinstance(key, str):
-        raise ModelError(f"{name} is a text, not {type(key).__name__}.")
-    text = key.strip()
-    if not (text.isascii() and text.isprintable()) or " " in text:
-        raise ModelError(
-            f"{name} has a character in it that no key has (a line break, a blank, or something "
-            "beyond ASCII). Copy the key again, whole."
-        )
-    return text
-
-
-def _not_openai(**own: str) -> dict[str, Any]:
-    """Takes back the headers that OPENAI_CUSTOM_HEADERS would add, for other servers.
-
-    Args:
-        **own: Headers that are the server's own, in lower case and with `_` for `-`.
-    """
-    import openai
-
-    lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").splitlines()
-    names = [line.partition(":")[0].strip() for line in lines if ":" in line]
-    return {name: own.get(name.lower().replace("-", "_"), openai.Omit()) for name in names}
-
-
-@contextlib.contextmanager
-def _proxies_named() -> Iterator[None]:
-    """The client reads the environment's proxies; one that cannot be used is named."""
-    try:
-        yield
-    except ImportError as error:
-        if "socks" not in str(error).lower():
-            raise
-        raise MissingDependencyError(
-            "The environment names a SOCKS proxy (ALL_PROXY or the like), which needs one more "
-            'package. Run: pip install "httpx2[socks]"'
-        ) from None
-    except ValueError:
-        raise ModelError(
-            "The environment names a proxy (HTTP_PROXY, HTTPS_PROXY or ALL_PROXY) with an address "
-            "that cannot be. It is such as http://proxy.example:3128."
-        ) from None
-
-
-def _checked_url(url: str, *, allow_http: bool) -> str:
-    """An address that a key may be sent to."""
-    try:
-        parts = urlsplit(str(url))
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if "@" in str(url):  # and never show it
-        raise ModelError("base_url must not hold a user name or password; use api_key=.")
-    if not host or parts.scheme not in {"http", "https"}:
-        raise ModelError(f"base_url is an address such as https://host/v1, not {url!r}.")
-    if parts.query or parts.fragment:
-        raise ModelError(
-            "base_url ends before any ? or #. Parameters of the address belong to a client: "
-            "Model(..., client=openai.AsyncOpenAI(base_url=..., default_query={...}))."
-        )
-    if parts.scheme == "http" and not allow_http and not _is_loopback(host):
-        raise ModelError(
-            f"base_url would send the key and the rows to {host} unencrypted. Use https, or say "
-            "Model(..., allow_http=True) if that network is yours."
-        )
-    return urlunsplit(parts._replace(path=parts.path.rstrip("/"), fragment=""))
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _with_query(url: str, query: Mapping[str, object]) -> str:
-    from urllib.parse import urlencode
-
-    return f"{url}?{urlencode(dict(query))}" if query else url
-
-
-def _is_plain(client: Any) -> bool:
-    """True for a client that only carries an address, headers and a key."""
-    import openai
-
-    return (
-        type(client) is openai.AsyncOpenAI
-        and isinstance(client.api_key, str)
-        and bool(client.api_key)  # empty where a function renews it
-        and getattr(client, "workload_identity", None) is None
-        and client.custom_auth is None
-        and type(getattr(client, "_client", None)).__name__ == "AsyncHttpxClientWrapper"
-    )
-
-
-def _azure_client(api_key: str | None, base_url: str | None) -> openai.AsyncOpenAI:
-    import openai
-
-    named = os.environ.get("AZURE_OPENAI_ENDPOINT", "").strip()
-    endpoint = base_url or named
-    key = api_key or ""
-    if not key and endpoint.rstrip("/") == named.rstrip("/"):  # the key of no other address
-        key = _checked_key(os.environ.get("AZURE_OPENAI_API_KEY", ""), "AZURE_OPENAI_API_KEY")
-    version = os.environ.get("OPENAI_API_VERSION", "2024-10-21")
-    if not endpoint or not key:
-        raise ModelError(
-            "Azure needs its endpoint and key: set AZURE_OPENAI_ENDPOINT and "
-            "AZURE_OPENAI_API_KEY, or give Model('azure', ..., client=AsyncAzureOpenAI(...))."
-        )
-    with _proxies_named():
-        client = openai.AsyncAzureOpenAI(
-            azure_endpoint=endpoint,
-            api_key=key,
-            api_version=version,
-            max_retries=0,
-            default_headers=_not_openai(api_key=key),
-        )
-    client.organization = client.project = None
-    return client

@@ -151,7 +151,7 @@ def test_stopping_lets_what_is_in_flight_come_back_and_keeps_it(server, model):
 
 def test_stopping_now_gives_up_what_is_in_flight(server, model):
     server.hold()
-    job = texts(100).llm.start("Say {text}", into="a", model=model, **QUIET)
+    job = texts(3000).llm.start("Say {text}", into="a", model=model, **QUIET)
     server.wait_for(lambda c: c.in_flight == 32)
 
     job.stop(0)
@@ -159,7 +159,7 @@ def test_stopping_now_gives_up_what_is_in_flight(server, model):
     assert job.wait(2)
     assert sorted(job.errors()["kind"].value_counts().to_dict().items()) == [
         ("cancelled", 32),
-        ("not_sent", 68),
+        ("not_sent", 2968),  # what was never made into requests included
     ]
     server.wait_for(lambda c: c.abandoned == 32)
 
@@ -356,6 +356,22 @@ def test_a_fault_while_rows_are_made_lets_what_is_in_flight_come_back(server, mo
     with pytest.raises(RuntimeError, match="a fault"):
         job.result(10)
     assert job.frame()["a"].notna().sum() == 32 == server.counters.total
+
+
+def test_a_run_whose_task_is_cancelled_ends_and_gives_everything_back(server, model, tmp_path):
+    from lionproc.engine import journal
+
+    server.hold()
+    path = tmp_path / "j.sqlite"
+    job = texts(3000).llm.start("Say {text}", into="a", model=model, journal=path, **QUIET)
+    server.wait_for(lambda c: c.in_flight == 32)
+
+    job._future.cancel()
+
+    assert wait_until(lambda: str(path) not in journal._open, 5)
+    server.wait_for(lambda c: c.abandoned == 32)
+    assert job.stats.state == "stopped"
+    assert server.counters.total == 32
 
 
 def test_a_broken_display_does_not_break_the_run(server, model):

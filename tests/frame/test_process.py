@@ -15,6 +15,7 @@ import pytest
 from pydantic import BaseModel
 
 import lionproc as lp
+from lionproc.engine import journal
 from lionproc.errors import (
     AccessError,
     BudgetWarning,
@@ -340,15 +341,15 @@ def test_a_hundred_equal_rows_make_one_request(server, model):
     assert out["a"].tolist() == ["echo: Say the same"] * 100
 
 
-@pytest.mark.parametrize("journal", [None, False], ids=["journal", "memory"])
-def test_equal_rows_far_apart_make_one_request(server, model, journal):
+@pytest.mark.parametrize("kept", [None, False], ids=["journal", "memory"])
+def test_equal_rows_far_apart_make_one_request(server, model, kept):
     frame = pd.DataFrame({"text": [f"text {n % 300}" for n in range(1500)]})
 
     out = frame.llm.process(
         "Say {text}",
         into="a",
         model=model,
-        journal=journal,
+        journal=kept,
         limits={"concurrency": 4, "adapt": False},
         **QUIET,
     )
@@ -655,8 +656,10 @@ def test_a_budget_of_requests_is_exact_when_shapes_are_asked_again(server, model
     assert server.counters.total == 100
 
 
-def test_a_budget_of_tokens_is_passed_by_no_more_than_what_is_in_flight(server, model):
-    server.configure(latency_s=0.002)
+def test_a_budget_of_tokens_is_passed_by_no_more_than_what_is_in_flight(server, model, monkeypatch):
+    # A slow disk: what has come back and is not yet written must not be counted twice.
+    monkeypatch.setattr(journal, "GATHER_S", 0.05)
+    server.configure(latency_s=0.002, answer="four tokens fit in")
 
     with pytest.warns(BudgetWarning, match="500 tokens"):
         texts(400).llm.process(
@@ -664,7 +667,7 @@ def test_a_budget_of_tokens_is_passed_by_no_more_than_what_is_in_flight(server, 
         )
 
     used = server.counters.prompt_tokens + server.counters.completion_tokens
-    assert 450 <= used <= 500 + 32 * 8
+    assert 485 <= used <= 500 + 32 * 8
 
 
 def test_a_budget_in_dollars_needs_a_known_price(server, model):
@@ -839,9 +842,10 @@ def test_runs_in_several_threads_at_once_keep_to_their_own_rows(server, model):
 
 
 def test_a_model_can_send_through_an_executor_and_share_its_limits(server):
-    executor = lp.RateLimitedAPIExecutor(limit_requests=6000, concurrency_limit=2)
+    executor = lp.RateLimitedAPIExecutor(limit_requests=60_000, concurrency_limit=2)
+    executor.limits.adapt = False
     model = model_at(server, executor=executor)
-    server.configure(latency_s=0.01, faults={"500": 0.2})
+    server.configure(latency_s=0.05, faults={"500": 0.2})
 
     out = texts(40).llm.process("Say {text}", into="a", model=model, retry=IMPATIENT, **QUIET)
 

@@ -87,7 +87,7 @@ def clean_environment(monkeypatch, tmp_path, quick_certificates):
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def quick_certificates(tmp_path_factory):
     """Each client reads the trusted authorities; one of our own is read in no time."""
     import trustme

@@ -191,6 +191,29 @@ def test_the_wait_that_a_refusal_asks_for_is_in_its_error():
     assert reply(429, b"", {"retry-after-ms": "250"}).error.retry_after_s == 0.25
 
 
+def test_an_error_beside_an_answer_is_an_error():
+    body = completion("fine", error={"message": "Half of it failed."})
+    assert reply(200, body).error.kind is Kind.BAD_REPLY
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ({"content": "  \n"}, Kind.EMPTY),
+        ({"content": ""}, Kind.EMPTY),
+        ({"content": None}, Kind.EMPTY),
+        ({"content": [{"type": "text", "text": " "}]}, Kind.EMPTY),
+        ({"content": None, "reasoning_content": "Hm."}, Kind.EMPTY),
+        ({"content": None, "tool_calls": [{"id": "1"}]}, Kind.TOOL_CALL),
+        ({"content": "fine", "refusal": "No."}, Kind.REFUSED),
+    ],
+)
+def test_a_message_that_ended_well_may_still_be_no_answer(message, kind):
+    with pytest.raises(CallError) as caught:
+        text_of({"choices": [{"message": message, "finish_reason": "stop"}]})
+    assert caught.value.kind is kind
+
+
 def test_an_error_inside_a_choice_is_an_error_to_try_again():
     body = completion("half an ans", "error", usage={"prompt_tokens": 1, "completion_tokens": 1})
     body["choices"][0]["error"] = {"code": 502, "message": "Upstream went away."}

@@ -291,6 +291,11 @@ def test_an_address_with_a_password_is_refused_without_being_shown(url):
     assert "hunter2" not in str(caught.value)
 
 
+def test_an_at_sign_in_the_path_is_no_password():
+    url = "https://model.example/models/one@001"
+    assert lp.Model("openai/m", base_url=url).base_url == url
+
+
 @pytest.mark.parametrize("url", ["https://model.example/v1?key=1", "https://model.example/v1#x"])
 def test_an_address_ends_before_its_query(url):
     with pytest.raises(ModelError, match="default_query"):

@@ -772,14 +772,17 @@ def test_a_certificate_of_nobody_is_refused_before_anything_is_sent(monkeypatch,
     assert "SSL_CERT_FILE" in out["a_error"].iloc[0]
 
 
-def test_tls_goes_through_a_proxy_in_a_tunnel_and_the_key_stays_inside(monkeypatch, wire, tls):
+@pytest.mark.parametrize("user", ["", "user:word@"])
+def test_tls_goes_through_a_proxy_in_a_tunnel_and_the_key_stays_inside(
+    monkeypatch, wire, tls, user
+):
     with Raw(http(completion()), tls=tls) as server, Proxy(server.port) as proxy:
-        monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("http://", "http://user:word@"))
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("http://", f"http://{user}"))
         with model_at(wire, "https://model.example/v1", KEY) as model:
             assert ask(model)["a"].tolist() == ["fine"]
         ((method, target),) = proxy.seen
         assert (method, target) == ("CONNECT", "model.example:443")
-        assert b"Basic dXNlcjp3b3Jk" in proxy.heads[0]
+        assert (b"Basic dXNlcjp3b3Jk" in proxy.heads[0]) == bool(user)
         assert KEY.encode() not in proxy.heads[0]
         ((head, _),) = server.requests
         assert KEY.encode() in head
@@ -803,6 +806,16 @@ def test_a_proxy_that_cannot_be_used_is_an_error_that_names_it(monkeypatch, prox
     with pytest.raises(ConfigurationError, match="proxy") as caught:
         lp.Model("openai/m", base_url="https://model.example/v1", api_key=KEY).connect()
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_certificates_that_cannot_be_read_are_named(monkeypatch, tmp_path, content):
+    path = tmp_path / "authority.pem"
+    if content is not None:
+        path.write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    with pytest.raises(ConfigurationError, match="SSL_CERT_FILE"):
+        lp.Model("openai/m", base_url="https://model.example/v1", api_key=KEY).connect()
 
 
 # --- the wire by itself -------------------------------------------------------------------------

@@ -1,0 +1,82 @@
+"""Addresses and keys as people write them: understood, or refused without being shown."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+from lionproc.errors import ModelError
+
+__all__ = ["checked_key", "checked_url", "with_query"]
+
+
+def checked_url(url: str, *, allow_http: bool) -> str:
+    """An address that a key may be sent to.
+
+    Args:
+        url: As it was written.
+        allow_http: Whether it may be unencrypted beyond this machine.
+
+    Returns:
+        The address without a slash at its end.
+
+    Raises:
+        ModelError: It is no address, holds a password or a query, or is unencrypted.
+    """
+    try:
+        parts = urlsplit(str(url))
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if "@" in str(url) and (not host or "@" in parts.netloc):  # and never show it
+        raise ModelError("base_url must not hold a user name or password; use api_key=.")
+    if not host or parts.scheme not in {"http", "https"}:
+        raise ModelError(f"base_url is an address such as https://host/v1, not {url!r}.")
+    if parts.query or parts.fragment:
+        raise ModelError(
+            "base_url ends before any ? or #. Parameters of the address belong to a client: "
+            "Model(..., client=openai.AsyncOpenAI(base_url=..., default_query={...}))."
+        )
+    if parts.scheme == "http" and not allow_http and not _is_loopback(host):
+        raise ModelError(
+            f"base_url would send the key and the rows to {host} unencrypted. Use https, or say "
+            "Model(..., allow_http=True) if that network is yours."
+        )
+    return urlunsplit(parts._replace(path=parts.path.rstrip("/"), fragment=""))
+
+
+def checked_key(key: Any, name: str) -> str:
+    """A key that can stand in a header, without the line break of the file it came from.
+
+    Args:
+        key: As it was given.
+        name: What to call it in an error.
+
+    Raises:
+        ModelError: It is no text, or has a character that no key has.
+    """
+    if not isinstance(key, str):
+        raise ModelError(f"{name} is a text, not {type(key).__name__}.")
+    text = key.strip()
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        raise ModelError(
+            f"{name} has a character in it that no key has (a line break, a blank, or something "
+            "beyond ASCII). Copy the key again, whole."
+        )
+    return text
+
+
+def with_query(url: str, query: Mapping[str, object]) -> str:
+    """An address with parameters behind it, if there are any."""
+    return f"{url}?{urlencode(dict(query))}" if query else url
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
