@@ -130,6 +130,8 @@ class LimitUse:
         if self._seconds < 1.0:
             return None
         shares = [
-            used / allowed for used, allowed in zip(self._used, self._allowed, strict=True) if allowed
+            used / allowed
+            for used, allowed in zip(self._used, self._allowed, strict=True)
+            if allowed
         ]
         return min(max(shares), 1.0) if shares else None

@@ -123,9 +123,7 @@ def test_a_limit_below_one_a_minute_still_lets_one_through():
 
 @settings(max_examples=25, deadline=None)
 @given(
-    changes=st.lists(
-        st.tuples(st.floats(0.1, 40), st.integers(20, 3000)), min_size=1, max_size=5
-    ),
+    changes=st.lists(st.tuples(st.floats(0.1, 40), st.integers(20, 3000)), min_size=1, max_size=5),
     first=st.integers(20, 3000),
 )
 def test_no_window_exceeds_the_limit_in_force_when_its_last_request_left(first, changes):
