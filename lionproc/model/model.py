@@ -39,8 +39,8 @@ class Model:
     Args:
         provider: A provider's name (openai, azure, openrouter, groq, gemini, anthropic, ollama,
             vllm, local), or the short form `"provider/model"`. "local" is the embedded model.
-        model: The model's name there; for "local" the path of a GGUF file, None for the
-            small one that is installed with it.
+        model: The model's name there, for openai gpt-4o-mini if none is given; for "local"
+            the path of a GGUF file, None for the small one that is installed with it.
         base_url: Another OpenAI-compatible address. Then no key, organization or header is
             taken from the environment.
         api_key: The key; None takes it from the provider's variable in the environment.
@@ -93,6 +93,8 @@ class Model:
                 f'for example "openai/{provider}"; providers are {", ".join(PROVIDERS)}.'
             )
         self.settings: Provider = provider_named(provider)
+        if model is None:
+            model = self.settings.usual_model or None
         if not model and provider != "local":
             raise ModelError(f'Which model of {provider}? For example Model("{provider}/NAME").')
         _in_range("temperature", temperature, 0, 2)

@@ -23,6 +23,7 @@ class Provider:
         max_tokens_name: What it calls the bound on the answer.
         charges_max_tokens: True where `max_tokens` counts against the limit, used or not.
         prices: Its name in genai-prices; empty where nothing is charged.
+        usual_model: The model meant where none is named; empty where one must be.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Provider:
     max_tokens_name: str = "max_tokens"
     charges_max_tokens: bool = False
     prices: str = ""
+    usual_model: str = ""
 
 
 PROVIDERS = {
@@ -44,6 +46,7 @@ PROVIDERS = {
             max_tokens_name="max_completion_tokens",
             charges_max_tokens=True,
             prices="openai",
+            usual_model="gpt-4o-mini",
         ),
         Provider("azure", "", "AZURE_OPENAI_API_KEY", charges_max_tokens=True, prices="azure"),
         Provider(

@@ -40,7 +40,6 @@ log = logging.getLogger("lionproc.service")
 UNFINISHED = frozenset({"received", "processing"})
 LATER = frozenset({Kind.NOT_SENT, Kind.CANCELLED})  # not asked, so neither answered nor failed
 WINDOW = 64  # requests that are taken up again at once
-USUAL_MODEL = "gpt-4o-mini"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +163,7 @@ class ProcessingService:
             except ModelError:
                 if not os.environ.get("OPENAI_API_KEY", "").strip():
                     raise
-                self._given = Model("openai", USUAL_MODEL, temperature=0.3)
+                self._given = Model("openai", temperature=0.3)
         return self._given
 
     @property

@@ -58,6 +58,10 @@ def test_the_short_form_is_a_provider_and_whatever_follows(short, provider, mode
     assert lp.Model.of(made) is made
 
 
+def test_openai_alone_means_its_small_model():
+    assert lp.Model("openai").model == lp.Model(provider="openai").model == "gpt-4o-mini"
+
+
 def test_a_model_given_apart_may_have_slashes_in_its_name():
     assert lp.Model("openai", "Qwen/Qwen2.5-7B", base_url=AT).model == "Qwen/Qwen2.5-7B"
 
@@ -68,7 +72,7 @@ def test_a_model_given_apart_may_have_slashes_in_its_name():
         (("gpt-4o-mini",), '"openai/gpt-4o-mini"'),
         (("opnai/gpt-4o",), "Did you mean 'openai'"),
         (("acme", "m"), "base_url"),
-        (("openai",), 'Model\\("openai/NAME"\\)'),
+        (("groq",), 'Model\\("groq/NAME"\\)'),
         (("openai/",), "Which model"),
         (("",), "provider"),
         ((7,), "int"),

@@ -177,11 +177,11 @@ async def test_the_quick_reference_runs(server, monkeypatch):
     executor = lionproc.RateLimitedAPIExecutor(
         queue_capacity=1000, capacity_refresh_time=60, limit_requests=60, limit_tokens=100000
     )
-    model = lionproc.Model("openai", model="gpt-3.5-turbo", executor=executor)
+    model = lionproc.Model(provider="openai", executor=executor)
     processor = lionproc.Branch(name="Processor")
     processor.add_model(model)
     assert await asyncio.wait_for(processor.chat("Process data"), 10) == "echo: Process data"
-    assert json.loads(server.requests[0].raw_body)["model"] == "gpt-3.5-turbo"
+    assert json.loads(server.requests[0].raw_body)["model"] == "gpt-4o-mini"
 
 
 def test_every_test_that_the_chapters_page_names_is_there():
