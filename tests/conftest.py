@@ -127,3 +127,9 @@ def zygotes(tmp_path_factory):
     yield made
     for zygote in made:
         zygote.close()
+
+
+def pytest_make_parametrize_id(config, val, argname):
+    """Names that are the same in every process, also for functions and objects."""
+    text = repr(val)
+    return argname if " at 0x" in text else None
