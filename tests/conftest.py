@@ -130,6 +130,6 @@ def zygotes(tmp_path_factory):
 
 
 def pytest_make_parametrize_id(config, val, argname):
-    """Names that are the same in every process, also for functions and objects."""
+    """Names that are the same in every process, so that tests can be shared among several."""
     text = repr(val)
     return argname if " at 0x" in text else None
