@@ -15,7 +15,7 @@ import pytest
 ZYGOTE = """
 import atexit, json, os, sys, traceback
 import aiohttp, aiolimiter, jsonschema_rs, openai, orjson, pandas, pyarrow.parquet, pydantic, tqdm
-import genai_prices, lionproc, lionproc.frame.job, lionproc.model.wire
+import genai_prices, lionproc, lionproc.frame.job, lionproc.model.direct_wire
 
 openai.AsyncOpenAI(api_key="none")  # what it imports when it is first made
 for line in sys.stdin:

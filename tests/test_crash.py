@@ -34,7 +34,7 @@ took = Job._took
 def counted(self, event):
     took(self, event)
     if event.error is None and not event.cached:
-        os.write(written, b"".join(b"%05d\\n" % position for position in event.tags))
+        os.write(written, b"%05d\\n" % event.tag)
 
 Job._took = counted
 exec(before)

@@ -23,7 +23,7 @@ from lionproc.engine.journal import Journal
 from lionproc.errors import AccessError, CallError, Kind, RowsFailedError, RowsFailedWarning
 from lionproc.frame.plan import Plan
 from lionproc.model import local
-from lionproc.model.wire import secrets_in
+from lionproc.model.credentials import secrets_in
 from lionproc.testing import Server
 
 CANARY = "sk-canary/DO+NOT/leak-4f9a81c27be0"

@@ -36,6 +36,12 @@ class Chain(Limiter):
         self._passing = asyncio.Lock()
         self._passed: dict[int, list[tuple[Limiter, Reservation]]] = {}
 
+    def reserve_at_once(self, tokens: Tokens, last: Limiter | None = None) -> Reservation | None:
+        """See `Limiter.reserve_at_once`."""
+        if self.behind or (last is not None and last is not self):
+            return None
+        return super().reserve_at_once(tokens)
+
     async def reserve(self, tokens: Tokens, last: Limiter | None = None) -> Reservation:
         """See `Limiter.reserve`; waits for every gate in turn.
 

@@ -173,18 +173,17 @@ class RateLimitedAPIExecutor:
         self._doomed: dict[bytes, CallError] = {}
         self._expiry: dict[Event, asyncio.TimerHandle] = {}
         self._open = 0
-        self._turn = asyncio.Lock()
         self._at_gate: Event | None = None
         self._helpers: set[asyncio.Task[None]] = set()
         self._leisure: asyncio.TimerHandle | None = None
         self._workers: set[asyncio.Task[None]] = set()
         self._sending: set[asyncio.Task[None]] = set()
-        self._idle = 0
+        self._idle: dict[asyncio.Task[None], asyncio.Future[None]] = {}
+        self._called: asyncio.Task[None] | None = None  # on its way to the gate
         self._stopping = False
         self._history: deque[Event] = deque(maxlen=history)
         # A producer is woken for a quarter of the queue at once, not for every single place.
         self._refill_at = self.queue_capacity - max(1, self.queue_capacity // 4)
-        self._items = asyncio.Semaphore(0)
         self._room = asyncio.Event()
         self._resumed = asyncio.Event()
         self._resumed.set()
@@ -248,10 +247,8 @@ class RateLimitedAPIExecutor:
             await asyncio.wait(others)
         for event in list(self._live.values()):
             self._finish(event, CallError(Kind.CANCELLED, "Stopped while it was in flight."))
-        # A producer is woken for a quarter of the queue at once, not for every single place.
-        self._refill_at = self.queue_capacity - max(1, self.queue_capacity // 4)
-        self._items = asyncio.Semaphore(0)
-        self._idle = 0  # a worker that was cancelled before it began did not sign off
+        self._idle.clear()
+        self._called = None
         self._sharing.leave(self)
 
     def pause(self) -> None:
@@ -424,6 +421,14 @@ class RateLimitedAPIExecutor:
         if event.deadline_s is not None:
             self._expire_in(event, event.deadline_s)
 
+    def offer(self, event: Event) -> bool:
+        """Queue an event on the engine's loop, if there is room for it; else `put` it."""
+        if self._stopping or self._waiting >= self.queue_capacity:
+            return False
+        self._register(event)
+        self._line_up(event)
+        return True
+
     async def _queue_up(self, event: Event) -> None:
         try:
             while self._waiting >= self.queue_capacity and not (self._stopping or event.done):
@@ -437,13 +442,15 @@ class RateLimitedAPIExecutor:
         if self._stopping:
             self._finish(event, CallError(Kind.NOT_SENT, "The run stopped before this was sent."))
             return
+        self._line_up(event)
+
+    def _line_up(self, event: Event) -> None:
         queue = self._queue
         if not queue or queue[-1].priority >= event.priority:
             queue.append(event)
         else:
             place = next(i for i, other in enumerate(queue) if other.priority < event.priority)
             queue.insert(place, event)
-        self._items.release()
         self._staff()
 
     @property
@@ -484,63 +491,71 @@ class RateLimitedAPIExecutor:
     # -- the workers ------------------------------------------------------------------------
 
     def _staff(self) -> None:
-        """Hire a worker if there is work for one more; it does the same when it has begun."""
+        """Call a worker to the gate, if it is free and something waits; the next calls the next."""
         if self._leisure is not None:
             self._leisure.cancel()
             self._leisure = None
-        if self._idle or self._stopping or not (self._queue or self._again):
+        if self._called is not None or self._at_gate is not None or self._stopping:
             return
-        if len(self._workers) >= self._limiter.limits.concurrency:
+        if not (self._queue or self._again):
             return
-        task = asyncio.get_running_loop().create_task(self._work())
-        self._workers.add(task)
-        self._idle += 1
-        task.add_done_callback(self._retire)
+        while self._idle:
+            task, call = self._idle.popitem()
+            if not call.done():  # else it was dismissed just now
+                call.set_result(None)
+                self._called = task
+                return
+        if len(self._workers) < self._limiter.limits.concurrency:
+            task = self._called = asyncio.get_running_loop().create_task(self._work())
+            self._workers.add(task)
+            task.add_done_callback(self._retire)
 
     def _retire(self, task: asyncio.Task[None]) -> None:
         self._workers.discard(task)
+        self._idle.pop(task, None)
         self._sending.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("a worker ended", exc_info=task.exception())
             self._stop_all(RunError(f"A fault inside lionproc: {task.exception()!r}"))
+        if self._called is task:
+            self._called = None
+        self._staff()
 
     async def _work(self) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  (a coroutine always runs in a task)
-        try:
-            while len(self._workers) <= self._limiter.limits.concurrency:
-                await self._items.acquire()
-                self._idle -= 1
-                event: Event | None = None
-                try:
-                    # One at a time at the gate: until the last moment the queue decides who
-                    # is next, so that priorities and deadlines hold.
-                    async with self._turn:
-                        if not (self._again or self._queue):  # it expired while it waited
-                            continue
-                        event = self._again.popleft() if self._again else self._queue.popleft()
-                        if self._asked_elsewhere(event):
-                            continue
-                        self._at_gate = event
-                        if self._waiting <= self._refill_at:
-                            self._room.set()
-                        self._staff()
-                        try:
-                            leave = await self._leave(event)
-                        finally:
-                            self._at_gate = None
-                    if leave is not None:
-                        await self._ask(event, leave, task)
-                except asyncio.CancelledError:
-                    if event is not None and not event.done:
-                        kind = Kind.NOT_SENT if event.state == "pending" else Kind.CANCELLED
-                        self._finish(event, CallError(kind, "Stopped while it was under way."))
-                    raise
-                finally:
-                    self._sending.discard(task)
-                    self._idle += 1
-        finally:
-            self._idle -= 1
+        while len(self._workers) <= self._limiter.limits.concurrency:
+            if self._called is task:
+                self._called = None
+            # One at a time at the gate: until the last moment the queue decides who is next,
+            # so that priorities and deadlines hold.
+            if self._at_gate is not None or not (self._queue or self._again):
+                call = self._idle[task] = asyncio.get_running_loop().create_future()
+                await call
+                continue
+            event = self._again.popleft() if self._again else self._queue.popleft()
+            try:
+                if self._asked_elsewhere(event):
+                    continue
+                if self._waiting <= self._refill_at:
+                    self._room.set()
+                leave = self._leave_at_once(event)
+                if leave is None:
+                    self._at_gate = event
+                    try:
+                        leave = await self._leave(event)
+                    finally:
+                        self._at_gate = None
+                self._staff()
+                if leave is not None:
+                    await self._ask(event, leave, task)
+            except asyncio.CancelledError:
+                if not event.done:
+                    kind = Kind.NOT_SENT if event.state == "pending" else Kind.CANCELLED
+                    self._finish(event, CallError(kind, "Stopped while it was under way."))
+                raise
+            finally:
+                self._sending.discard(task)
 
     def _asked_elsewhere(self, event: Event) -> bool:
         """True if another run has answered it since it was queued, or is asking it just now."""
@@ -573,7 +588,6 @@ class RateLimitedAPIExecutor:
             timer.cancel()
             self._sharing.asking.pop(event.first.key or b"", None)
             self._again.append(event)
-            self._items.release()
             self._staff()
 
     async def _ask(self, event: Event, leave: Reservation, task: asyncio.Task[None]) -> None:
@@ -587,10 +601,7 @@ class RateLimitedAPIExecutor:
             self._sending.add(task)
             started = time.perf_counter()
             try:
-                try:
-                    reply = await event.call.send()
-                finally:
-                    self.tally.back += 1
+                reply = await event.call.send()
             except BaseException as fault:
                 self._limiter.failed(leave)
                 if not isinstance(fault, Exception):
@@ -598,22 +609,26 @@ class RateLimitedAPIExecutor:
                 log.exception("a call raised instead of replying")
                 self._finish(event, CallError(Kind.UNEXPECTED, f"{type(fault).__name__}: {fault}"))
                 return
+            finally:
+                self.tally.back += 1
             seconds = time.perf_counter() - started
             event.seconds += seconds
-            if self._prober is event:
-                self._prober = None
-                self._breaker_news.set()
+            self._probed(event)
             if reply.error is not None:
                 self._went_wrong(event, leave, reply.error, reply)
                 return
             try:
-                await self._keep(event, reply, seconds)
+                # Durable before anything else is done with it.
+                kept = self._keep(event, leave, reply, seconds)
+                if kept is not None:
+                    await kept
+            except JournalError as error:
+                # This one is in hand and goes into the frame, but nothing more is bought.
+                self._stop_all(error)
             finally:
-                self._limiter.settle(leave, reply.charged or reply.used, reply.signals, seconds)
-            if event.done or event.advance(reply.data, self.retry.max_corrections):
-                self._finish(event)
-                return
-            if self.recall(event, self._kept(event.call.key)):
+                charged = reply.charged or reply.used
+                self._limiter.settle(leave, charged, reply.signals, seconds)
+            if self._is_settled(event, reply):
                 self._finish(event)
                 return
             self._sending.discard(task)
@@ -621,6 +636,50 @@ class RateLimitedAPIExecutor:
             if again is None:
                 return
             leave = again
+
+    def _keep(
+        self, event: Event, leave: Reservation, reply: Reply, seconds: float
+    ) -> asyncio.Future[None] | None:
+        """Count a paid reply and hand it to the journal, if there is one to wait for."""
+        self._breaker.succeeded()
+        self._budget.refund()
+        used, expected = reply.used, leave.tokens
+        if used is not None:
+            tally = self.tally
+            tally.estimated += 1
+            tally.estimate_off += abs(expected.total - used.total) / max(used.total, 1)
+            tally.prompt_tokens += used.input
+            tally.completion_tokens += used.output
+            event.prompt_tokens += used.input
+            event.completion_tokens += used.output
+        key = event.call.key
+        if self.journal is None or key is None:
+            return None
+        read, written = used or expected
+        attempts, now = event.attempts, time.time()
+        return self.journal.append(
+            Entry(key, reply.raw, reply.model, read, written, attempts, seconds, now)
+        )
+
+    def _is_settled(self, event: Event, reply: Reply) -> bool:
+        if event.done or event.advance(reply.data, self.retry.max_corrections):
+            return True
+        return self.recall(event, self._kept(event.call.key))
+
+    def _leave_at_once(self, event: Event) -> Reservation | None:
+        """Leave to send this event, where nothing makes it wait."""
+        if (
+            event.done
+            or self._stopping
+            or not self._resumed.is_set()
+            or self._breaker.is_open
+            or (self._may_send is not None and not self._may_send())
+        ):
+            return None
+        return self._limiter.reserve_at_once(event.call.estimate, self._gate_of(event))
+
+    def _gate_of(self, event: Event) -> Limiter | None:
+        return None if self._chain is None else getattr(event.call, "gate", None)
 
     async def _leave(self, event: Event) -> Reservation | None:
         """Wait until this event may be sent. None if it may not be any more."""
@@ -635,11 +694,7 @@ class RateLimitedAPIExecutor:
                 self._finish(event, CallError(Kind.NOT_SENT, "The budget was reached."))
                 return None
             try:
-                if self._chain is None:
-                    leave = await self._limiter.reserve(event.call.estimate)
-                else:
-                    gate = getattr(event.call, "gate", None)
-                    leave = await self._chain.reserve(event.call.estimate, gate)
+                leave = await self._limiter.reserve(event.call.estimate, self._gate_of(event))
             except CallError as error:
                 self._finish(event, error)
                 return None
@@ -670,40 +725,13 @@ class RateLimitedAPIExecutor:
             await asyncio.sleep(max(until - asyncio.get_running_loop().time(), 0.0))
         return True
 
-    # -- out --------------------------------------------------------------------------------
+    def _probed(self, event: Event) -> None:
+        """Something came back; if it was the probe's, others may hear of it."""
+        if self._prober is event:
+            self._prober = None
+            self._breaker_news.set()
 
-    async def _keep(self, event: Event, reply: Reply, seconds: float) -> None:
-        """Count a paid reply, and make it durable before anything else is done with it."""
-        tally, used = self.tally, reply.used
-        self._breaker.succeeded()
-        self._budget.refund()
-        if used is not None:
-            expected = event.call.estimate
-            tally.estimated += 1
-            tally.estimate_off += abs(expected.total - used.total) / max(used.total, 1)
-            tally.prompt_tokens += used.input
-            tally.completion_tokens += used.output
-            event.prompt_tokens += used.input
-            event.completion_tokens += used.output
-        key = event.call.key
-        if self.journal is None or key is None:
-            return
-        counted = used or event.call.estimate
-        entry = Entry(
-            key=key,
-            reply=reply.raw,
-            model=reply.model,
-            prompt_tokens=counted.input,
-            completion_tokens=counted.output,
-            attempts=event.attempts,
-            seconds=seconds,
-            at=time.time(),
-        )
-        try:
-            await self.journal.append(entry)
-        except JournalError as error:
-            # This one is in hand and goes into the frame, but nothing more is bought.
-            self._stop_all(error)
+    # -- out --------------------------------------------------------------------------------
 
     def recall(self, event: Event, entry: Entry | None) -> bool:
         """Answer an event from the journal, corrections included, as far as it goes.
@@ -767,7 +795,6 @@ class RateLimitedAPIExecutor:
         """A retry is due: it goes before what never left."""
         if self._delayed.pop(event, None) is not None:
             self._again.append(event)
-            self._items.release()
             self._staff()
 
     def _finish(self, event: Event, error: CallError | None = None) -> None:
@@ -785,7 +812,11 @@ class RateLimitedAPIExecutor:
         if self._history.maxlen:
             self._history.append(event)
         if self._on_done is not None:
-            self._on_done(event)
+            try:
+                self._on_done(event)
+            except Exception as fault:
+                log.exception("an answer could not be taken")
+                self._stop_all(RunError(f"A fault inside lionproc: {fault!r}"))
         self._open -= 1
         if self._open == 0:
             self._quiet.set()

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Protocol
 
+from lionproc.engine import collector
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.adapt import REQUESTS, TOKENS
 from lionproc.engine.budget import Budget
@@ -133,9 +134,13 @@ class Run(ABC):
             if self._future is None:
                 self._started_at = time.monotonic()
                 _running.add(self)
-                self._future = engine_loop.submit(self._main())
+                self._future = engine_loop.submit(self._run())
                 atexit.unregister(_end_all)  # last registered is first called: before the loop ends
                 atexit.register(_end_all)
+
+    async def _run(self) -> None:
+        with collector.relaxed():
+            await self._main()
 
     async def _main(self) -> None:
         ticker = asyncio.create_task(self._tick())

@@ -7,9 +7,8 @@ never a wrong one.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from math import isfinite
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 __all__ = ["Entry", "Failure", "Row", "from_row", "prefix", "to_row"]
@@ -22,8 +21,7 @@ _NUMBERS: Final = struct.Struct(">qqqddII")
 _PREFIX: Final = struct.Struct(">q8x")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One reply that was paid for.
 
     Attributes:
@@ -47,8 +45,7 @@ class Entry:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """One request that was given up.
 
     Attributes:
@@ -130,6 +127,8 @@ def from_row(row: Row) -> Entry | Failure | None:
 
 
 def _sound(text: str) -> str:
+    if text.isascii():
+        return text
     return text.encode("utf-8", "replace").decode()  # a lone surrogate cannot be stored
 
 

@@ -218,11 +218,35 @@ class Limiter:
                     "or set max_tokens.",
                 )
 
-    async def reserve(self, tokens: Tokens) -> Reservation:
+    def reserve_at_once(self, tokens: Tokens, last: Limiter | None = None) -> Reservation | None:  # noqa: ARG002  (of chains)
+        """Leave to send one request, where nobody waits and no rate is to be kept.
+
+        Args:
+            tokens: What it is expected to read and write.
+            last: See `reserve`.
+
+        Returns:
+            The leave, or None: then `reserve` waits for it.
+        """
+        if self._turn.locked() or self._loop is None:
+            return None
+        now = self._loop.time()
+        if self._stale or now - self._checked_at > CHECK_S:
+            self._refresh(now)
+        if self._active:
+            return None
+        amounts = _amounts(tokens)
+        if self._wait_s(amounts, now) > 0:
+            return None
+        self.waiting_for = ""
+        return self._leave(tokens, amounts, now)
+
+    async def reserve(self, tokens: Tokens, last: Limiter | None = None) -> Reservation:  # noqa: ARG002  (of chains)
         """Wait for leave to send one request.
 
         Args:
             tokens: What it is expected to read and write.
+            last: A further gate to pass; only a `Chain` has any.
 
         Returns:
             The leave; `settle` or `cancel` it exactly once.

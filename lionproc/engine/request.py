@@ -78,12 +78,13 @@ class Event:
         usage: Tokens all its attempts used.
         seconds: Seconds from the first attempt to the last reply.
         cached: True if the answer came from the journal.
-        tags: Whatever its makers want to find again, such as row positions.
+        tag: Whatever its makers want to find again, such as a row's position.
         priority: Higher goes first; equal ones in the order they came.
         claims: How many wait for it; see `RateLimitedAPIExecutor.submit`.
     """
 
     __slots__ = (
+        "_corrected",
         "_future",
         "attempts",
         "cached",
@@ -95,12 +96,11 @@ class Event:
         "deadline_s",
         "error",
         "first",
-        "keys",
         "priority",
         "prompt_tokens",
         "seconds",
         "state",
-        "tags",
+        "tag",
         "value",
     )
 
@@ -109,13 +109,12 @@ class Event:
         call: Call,
         *,
         deadline_s: float | None = None,
-        tags: Any = None,
+        tag: Any = None,
         priority: float = 0,
     ) -> None:
         self.first = call
         self.call = call
-        self.keys: list[bytes] = []
-        self.tags = tags
+        self.tag = tag
         self.deadline_s = deadline_s
         self.priority = priority
         self.claims = 0
@@ -126,7 +125,7 @@ class Event:
     def reset(self) -> None:
         """Back to the first question, as if nothing had been asked."""
         self.call = self.first
-        self.keys = [self.first.key] if self.first.key is not None else []
+        self._corrected: tuple[bytes, ...] = ()
         self.state: EventState = "pending"
         self.value: Any = None
         self.error: CallError | None = None
@@ -136,6 +135,12 @@ class Event:
         self.completion_tokens = 0
         self.seconds = 0.0
         self.cached = False
+
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        """The key of the question and those of its corrections."""
+        key = self.first.key
+        return self._corrected if key is None else (key, *self._corrected)
 
     @property
     def usage(self) -> Tokens:
@@ -163,7 +168,7 @@ class Event:
                     self.call = again
                     self.corrections += 1
                     if again.key is not None:
-                        self.keys.append(again.key)
+                        self._corrected += (again.key,)
                     return False
             self.error = error
         return True

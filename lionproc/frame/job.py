@@ -91,6 +91,7 @@ class Job(Run):
         self._attempts = array("H", bytes(2 * size)) if options.details else None
         self._tokens = array("L", bytes(array("L").itemsize * size)) if options.details else None
         self._seconds = array("f", bytes(4 * size)) if options.details else None
+        self._followers: dict[int, list[int]] = {}  # rows that share the answer of an earlier one
         self._chunk_left = self._chunks()
         if before is not None:
             self._take_over(before)
@@ -158,7 +159,7 @@ class Job(Run):
             for event in events:
                 if event.done:
                     self._took(event)
-                elif not self._join(executor, event.tags[0], event.first):
+                elif not self._join(executor, event.tag, event.first) and not executor.offer(event):
                     await executor.put((event,))
 
     def _without_call(self, position: int, reason: Missing | CallError) -> None:
@@ -171,7 +172,7 @@ class Job(Run):
         """Let a row share the answer, or the failure, of an equal one in this run."""
         event = executor.live(call.key)
         if event is not None:
-            event.tags.append(position)
+            self._followers.setdefault(event.tag, []).append(position)
             return True
         error = executor.doomed(call.key)
         if error is not None:
@@ -190,7 +191,7 @@ class Job(Run):
         )
         events = []
         for position, call in fresh:
-            event = Event(call, tags=[position])
+            event = Event(call, tag=position)
             entry = None if call.key is None else kept.get(call.key)
             if entry is not None:
                 settled = executor.recall(event, entry)
@@ -206,29 +207,29 @@ class Job(Run):
         return events
 
     def _took(self, event: Event) -> None:
-        if event.error is None:
-            status = CACHED if event.cached else ANSWERED
-            for position in event.tags:
-                self._values[position] = event.value
-                self._status[position] = status
-            if event.cached:
-                self._cached += len(event.tags)
-            else:
-                self._answered += len(event.tags)
+        self._fill(event.tag, event)
+        for position in self._followers.pop(event.tag, ()):
+            self._fill(position, event)
+
+    def _fill(self, position: int, event: Event) -> None:
+        if (
+            self._attempts is not None and self._tokens is not None and self._seconds is not None
+        ):  # details were asked for
+            self._attempts[position] = min(event.attempts, 65535)
+            self._tokens[position] = event.prompt_tokens + event.completion_tokens
+            self._seconds[position] = event.seconds
+        if event.error is not None:
+            self._fail(position, event.error, event.attempts)
+            return
+        self._values[position] = event.value
+        if event.cached:
+            self._status[position] = CACHED
+            self._cached += 1
         else:
-            for position in event.tags:
-                self._fail(position, event.error, event.attempts)
-        for position in event.tags:
-            if (
-                self._attempts is not None
-                and self._tokens is not None
-                and self._seconds is not None
-            ):
-                self._attempts[position] = min(event.attempts, 65535)
-                self._tokens[position] = event.prompt_tokens + event.completion_tokens
-                self._seconds[position] = event.seconds
-            if event.error is None:
-                self._settled(position)
+            self._status[position] = ANSWERED
+            self._answered += 1
+        if self._chunk_left:
+            self._settled(position)
 
     def _skip(self, position: int) -> None:
         self._status[position] = SKIPPED

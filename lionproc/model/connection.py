@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.limits import Limits
+from lionproc.model.credentials import REDACTED
 from lionproc.model.estimate import Estimator
 from lionproc.model.prices import Price
 from lionproc.model.providers import Provider, Structured
-from lionproc.model.wire import REDACTED, Wire
+from lionproc.model.wire import Wire
 
 
 @dataclass(slots=True)

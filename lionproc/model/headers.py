@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 from lionproc.engine.adapt import INPUT, OUTPUT, REQUESTS, TOKENS, Quota, Signals
 
@@ -26,6 +27,7 @@ _MINUTE_RESET_S = 75.0
 LONGEST_WAIT_S = 600.0
 _DAY_S = 86_400.0
 _LONGEST_TEXT = 64
+SILENCE = Signals()
 
 
 def signals(headers: Mapping[str, str], clock: Callable[[], float] = time.time) -> Signals:
@@ -42,6 +44,8 @@ def signals(headers: Mapping[str, str], clock: Callable[[], float] = time.time) 
         >>> signals({"x-ratelimit-limit-requests": "60", "retry-after-ms": "1500"})
         Signals(quotas={'requests': Quota(limit=60.0, remaining=None, reset_s=None)}, retry_after_s=1.5)
     """
+    if not _speak(tuple(headers)):
+        return SILENCE
     quotas: dict[str, Quota] = {}
     for prefix in _PREFIXES:
         for lane in (REQUESTS, TOKENS):
@@ -65,6 +69,12 @@ def signals(headers: Mapping[str, str], clock: Callable[[], float] = time.time) 
                 if quota is not None:
                     quotas.setdefault(lane, quota)
     return Signals(quotas, retry_after_s(headers, clock))
+
+
+@lru_cache(maxsize=64)
+def _speak(names: tuple[str, ...]) -> bool:
+    """Whether any header is about limits. A server sends the same names again and again."""
+    return any("ratelimit" in name or "retry-after" in name for name in map(str.lower, names))
 
 
 def retry_after_s(

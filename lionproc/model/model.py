@@ -187,7 +187,11 @@ class Model:
     def _connect_through(self, client: openai.AsyncOpenAI, *, owned: bool = False) -> Connection:
         import openai
 
-        from lionproc.model.wire import PATH, ClientWire, DirectWire, proxy_for, secrets_in
+        from lionproc.model.client_wire import ClientWire
+        from lionproc.model.credentials import secrets_in
+        from lionproc.model.direct_wire import DirectWire
+        from lionproc.model.environment import proxy_for
+        from lionproc.model.wire import PATH
 
         if not isinstance(client, openai.AsyncOpenAI):
             raise ModelError(
@@ -217,7 +221,9 @@ class Model:
 
     def _connect_local(self) -> Connection:
         from lionproc.model import local
-        from lionproc.model.wire import PATH, DirectWire, secrets_in
+        from lionproc.model.credentials import secrets_in
+        from lionproc.model.direct_wire import DirectWire
+        from lionproc.model.wire import PATH
 
         endpoint = local.start(self.model)
         headers = {"Authorization": f"Bearer {endpoint.key}", "Content-Type": "application/json"}

@@ -14,7 +14,6 @@ import textwrap
 import threading
 import time
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -36,7 +35,7 @@ def key_of(number: int) -> bytes:
 
 
 def an_entry(key: bytes = bytes(16), reply: bytes = BODY, **changes) -> Entry:
-    return replace(Entry(key, reply, "some-model", 10, 2, 1, 0.25, 1.8e9), **changes)
+    return Entry(key, reply, "some-model", 10, 2, 1, 0.25, 1.8e9)._replace(**changes)
 
 
 def keep(journal: Journal, *records: Entry | Failure) -> None:

@@ -25,9 +25,11 @@ from lionproc.errors import (
     ModelError,
     RowsFailedError,
     RowsFailedWarning,
+    RunError,
     ServiceDownError,
 )
 from lionproc.frame.accessor import FrameAccessor
+from lionproc.frame.job import Job
 from lionproc.frame.register import register
 from lionproc.testing import Fault, Server
 
@@ -941,3 +943,13 @@ def test_registration_says_who_had_the_name(monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         register()  # our own is no stranger
+
+
+def test_a_fault_of_our_own_ends_the_run_with_a_word_instead_of_hanging_it(model, monkeypatch):
+    def boom(job, event):
+        raise ZeroDivisionError("for a test")
+
+    monkeypatch.setattr(Job, "_took", boom)
+    job = texts(50).llm.start("Say {text}", into="y", model=model, progress=False)
+    with pytest.raises(RunError, match="fault inside lionproc: ZeroDivisionError"):
+        job.result(20)

@@ -30,7 +30,10 @@ from lionproc.errors import (
     RowsFailedWarning,
     ServiceDownError,
 )
-from lionproc.model.wire import MAX_REPLY_BYTES, ClientWire, DirectWire, proxy_for
+from lionproc.model.client_wire import ClientWire
+from lionproc.model.direct_wire import DirectWire
+from lionproc.model.environment import proxy_for
+from lionproc.model.wire import MAX_REPLY_BYTES
 from lionproc.testing import Fault, Server
 
 WIRES = ("direct", "plain_client", "http_client", "azure")
