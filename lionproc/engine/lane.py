@@ -19,6 +19,10 @@ MINUTE_S = 60.0
 # than the server's: 1.2 % up to 0.15 s, which leaves 98.8 % of a limit judged by the second.
 MARGIN = 0.012
 MARGIN_CAP_S = 0.15
+# Connections are made first, so what leaves then arrives later than what follows on them. That is
+# counted as leaving a little later, for who judges by the second would see too much in the next.
+COLD_S = 0.05
+IDLE_S = 10.0  # after so long without departures servers have closed their connections
 DUST = 1e-9  # what adding many floats may be off by
 
 
@@ -116,6 +120,7 @@ class Lane:
         self._short_allowed = math.inf
         self._pacer: AsyncLimiter | None = None
         self._owed = 0.0
+        self._left_at = self._warm_at = -math.inf
 
     @property
     def free(self) -> bool:
@@ -179,7 +184,10 @@ class Lane:
     def take(self, now: float, amount: float) -> None:
         """Note that this amount leaves now (the minute's ledger is told by the limiter)."""
         if self._short is not None:
-            self._short.add(now, (amount,))
+            if now - self._left_at > IDLE_S:
+                self._warm_at = now + COLD_S
+            self._left_at = now
+            self._short.add(max(now, self._warm_at), (amount,))
 
     def correct(self, bucket: int, delta: float) -> None:
         """The amount turned out to be `delta` more (or less) than was taken."""

@@ -404,3 +404,14 @@ def test_latency_that_is_no_queue_costs_no_concurrency():
         assert limiter.concurrency == 16
 
     run_virtual(main())
+
+
+def test_no_second_is_over_where_the_first_requests_wait_for_their_connections():
+    async def run() -> Departures:
+        limits = Limits(requests_per_minute=6000, concurrency=64)
+        left = await crowd(Limiter(limits), 5.0)
+        return [(at + (0.04 if n < 64 else 0.001), 1.0) for n, (at, _) in enumerate(left)]
+
+    arrived = sorted(run_virtual(run()))
+    assert fullest(arrived, 1.0) <= 100
+    assert len(arrived) >= 0.97 * 500
