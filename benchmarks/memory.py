@@ -67,7 +67,7 @@ def main() -> None:
         return
     from lionproc.testing import Server
 
-    with Server(process=True, record=0) as server:
+    with Server(process=True, latency_s=0.02, record=0) as server:
         env = {"BENCH_URL": server.base_url, "BENCH_KEY": str(server.key)}
         found = measured("memory.py", "--one", "--rows", args.rows, **env)
         peak = server.counters.peak_in_flight

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,36 +32,59 @@ class FailedError(RuntimeError):
     """A process ended without its figures."""
 
 
-def measured(
+def begin(
     script: str, *arguments: object, python: str = sys.executable, **environment: str
-) -> dict[str, Any]:
-    """What a script tells (`work.tell`) when it runs alone.
+) -> subprocess.Popen[str]:
+    """Start a script of this folder, with what it prints going to pipes."""
+    local = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    return subprocess.Popen(
+        [python, str(HERE / script), *map(str, arguments)],
+        env={**os.environ, **local, **environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
-    Args:
-        script: Its name in this folder.
-        *arguments: Of its command line.
-        python: The interpreter to run it on.
-        **environment: Variables to set for it.
 
-    Returns:
-        Its figures, and as "exit" the code it ended with.
+def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """What it tells (`work.tell`), and as "exit" the code it ended with.
 
     Raises:
         FailedError: It told nothing; the message is the end of what it wrote.
     """
-    command = [python, str(HERE / script), *map(str, arguments)]
-    local = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
-    done = subprocess.run(
-        command,
-        check=False,
-        env={**os.environ, **local, **environment},
-        capture_output=True,
-        text=True,
-    )
-    if MARK not in done.stdout:
-        raise FailedError(done.stderr[-2000:].strip() or f"exit {done.returncode}, no output")
-    result: dict[str, Any] = json.loads(done.stdout.split(MARK)[1].splitlines()[0])
-    return result | {"exit": done.returncode}
+    printed, wrote = process.communicate()
+    if MARK not in printed:
+        raise FailedError(wrote[-2000:].strip() or f"exit {process.returncode}, no output")
+    result: dict[str, Any] = json.loads(printed.split(MARK)[1].splitlines()[0])
+    return result | {"exit": process.returncode}
+
+
+def measured(
+    script: str, *arguments: object, python: str = sys.executable, **environment: str
+) -> dict[str, Any]:
+    """What a script tells when it runs alone; see `finish`."""
+    return finish(begin(script, *arguments, python=python, **environment))
+
+
+def together(*commands: Sequence[object]) -> list[dict[str, Any] | FailedError]:
+    """What several scripts tell that begin at once, when the last one is ready (`work.ready`)."""
+    processes = [begin(*map(str, command)) for command in commands]
+    for process in processes:
+        assert process.stdout is not None
+        process.stdout.readline()
+    for process in processes:  # not with `finish`, which waits for the end
+        with contextlib.suppress(BrokenPipeError):
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+    told: list[dict[str, Any] | FailedError] = []
+    for process in processes:
+        try:
+            told.append(finish(process))
+        except FailedError as error:
+            told.append(error)
+    return told
 
 
 @functools.cache

@@ -13,9 +13,8 @@ from pathlib import Path
 FILE = Path(__file__).resolve().parent / "RESULTS.md"
 HEAD = """# Results
 
-Written by `make bench` and `make soak`, everything on one machine: servers are
-`lionproc.testing.Server` in a process of their own on loopback, without TLS. The machine is shared
-and noisy: trust ratios and medians, not single times."""
+Written by `make bench` and `make soak`. Servers are `lionproc.testing.Server` on loopback of the
+same machine, without TLS. A shared, noisy machine: trust ratios and medians, not single times."""
 ORDER = (
     "Limits: how much is used, how often they are broken",
     "A limit dropped and raised mid-run",

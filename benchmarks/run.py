@@ -3,7 +3,7 @@
     python benchmarks/run.py [--quick] [--only TITLE] [--peers PYTHON ...]
 
 What measures CPU or memory runs alone. What only keeps a pace leaves the cores mostly idle and
-runs side by side. Nothing is written unless every section went well.
+runs beside the section on limits, one after the other. Nothing is written unless all went well.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import argparse
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,14 +29,14 @@ class Section(NamedTuple):
         title: One of `results.ORDER`.
         script: Its name in this folder.
         quick: Its arguments for a short look.
-        alone: Whether others on the cores would disturb its figures.
+        beside: Whether it runs beside the section on limits; it has the cores to itself otherwise.
         peers: Whether it takes `--peers`.
     """
 
     title: str
     script: str
     quick: tuple[str, ...] = ()
-    alone: bool = True
+    beside: bool = False
     peers: bool = False
 
 
@@ -44,27 +46,26 @@ SECTIONS = (
     Section(WIRES, "wires.py", ("--rows", "2000", "--rounds", "1"), peers=True),
     Section(STARTUP, "startup.py"),
     Section(MEMORY, "memory.py", ("--rows", "10000")),
-    Section(LIMITS, "adherence.py", ("--seconds", "10"), alone=False),
-    Section(LIVE, "live.py", ("--short",), alone=False),
-    Section(SLOTS, "slots.py", ("--rows", "200"), alone=False),
-    Section(PIPELINE, "pipeline.py", ("--items", "50"), alone=False),
+    Section(LIMITS, "adherence.py", ("--seconds", "10")),
+    Section(SLOTS, "slots.py", ("--rows", "200"), beside=True),
+    Section(LIVE, "live.py", ("--short",), beside=True),
+    Section(PIPELINE, "pipeline.py", ("--items", "50"), beside=True),
 )
 
 
-def start(section: Section, arguments: list[str]) -> subprocess.Popen[str]:
+def output(section: Section, arguments: Sequence[str], *, show: bool = True) -> str:
+    """What a section prints; shown as it comes, or not."""
+    if show:
+        print(f"\n== {section.title}", flush=True)
     command = [sys.executable, str(HERE / section.script), *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-
-def output(process: subprocess.Popen[str], title: str) -> str:
-    """Pass on what it prints as it comes."""
-    print(f"\n== {title}", flush=True)
     lines = []
-    for line in process.stdout or ():
-        print(line, end="", flush=True)
-        lines.append(line)
-    if process.wait():
-        sys.exit(f"{title}: failed, nothing is written")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout or ():
+            lines.append(line)
+            if show:
+                print(line, end="", flush=True)
+    if process.returncode:
+        raise SystemExit(f"{section.title}: failed, so nothing is written.")
     return "".join(lines)
 
 
@@ -74,34 +75,33 @@ def main() -> None:
     parser.add_argument("--only", default="", help="sections with this in their title")
     parser.add_argument("--peers", nargs="+", default=[], metavar="PYTHON")
     args = parser.parse_args()
+
+    def run(section: Section, *, show: bool = True) -> str:
+        arguments = section.quick if args.quick else ()
+        if section.peers and args.peers:
+            arguments = (*arguments, "--peers", *args.peers)
+        return output(section, arguments, show=show)
+
     began = time.monotonic()
     asked = [section for section in SECTIONS if args.only.lower() in section.title.lower()]
-    arguments = {
-        section.title: [
-            *(section.quick if args.quick else ()),
-            *(("--peers", *args.peers) if section.peers and args.peers else ()),
-        ]
-        for section in asked
-    }
+    beside = [section for section in asked if section.beside]
     made: dict[str, str] = {}
-    for section in asked:
-        if section.alone:
-            made[section.title] = output(start(section, arguments[section.title]), section.title)
-    together = [section for section in asked if not section.alone]
-    running = [start(section, arguments[section.title]) for section in together]
-    try:
-        for section, process in zip(together, running, strict=True):
-            made[section.title] = output(process, section.title)
-    finally:
-        for process in running:
-            process.terminate()
+    with ThreadPoolExecutor(1) as lane:
+        waiting: list[Future[str]] = []
+        for section in asked:
+            if section.title == LIMITS:
+                waiting = [lane.submit(run, other, show=False) for other in beside]
+            if not section.beside:
+                made[section.title] = run(section)
+        waiting = waiting or [lane.submit(run, other, show=False) for other in beside]
+        for section, future in zip(beside, waiting, strict=True):
+            made[section.title] = future.result()
+            print(f"\n== {section.title}\n{made[section.title]}", end="", flush=True)
     print(f"\n{time.monotonic() - began:.0f} s")
     if args.quick:
         return
-    results.write(
-        "make bench",
-        {section.title: (section.script, made[section.title]) for section in asked},
-    )
+    outputs = {section.title: (section.script, made[section.title]) for section in asked}
+    results.write("make bench", outputs)
     print(f"Written to benchmarks/{results.FILE.name}")
 
 

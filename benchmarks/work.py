@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import resource
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Self
@@ -107,6 +108,12 @@ class Meter:
 def tell(result: dict[str, Any]) -> None:
     """Hand the figures to the process that asked for them."""
     print(MARK + json.dumps(result), flush=True)
+
+
+def ready() -> None:
+    """Wait until all who are to begin at once are ready."""
+    print("ready", flush=True)
+    sys.stdin.readline()
 
 
 def compete(contestants: dict[str, Contestant]) -> None:
