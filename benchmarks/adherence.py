@@ -112,7 +112,7 @@ def one(name: str, seconds: float) -> dict[str, Any]:
         )
         server.wait_for(lambda counters: counters.total, timeout_s=30)
         unit = scenario["what"]
-        ending_s = min(60.0, seconds / 2)
+        ending_s = min(60.0, 0.8 * seconds)
 
         def admitted() -> int:
             counters = server.counters
@@ -152,7 +152,7 @@ def main() -> None:
         return
 
     names = [name for name in scenarios() if args.only in name]
-    ending = f"last {min(60.0, args.seconds / 2):g} s"
+    ending = f"last {min(60.0, 0.8 * args.seconds):g} s"
     failed = False
     print(f"{args.seconds:g} s each, latency {LATENCY[0] * 1000:g} to {LATENCY[1] * 1000:g} ms")
     print(
