@@ -64,7 +64,7 @@ test-lowest: $(DEV) ## the tests on the lowest dependencies that pyproject.toml 
 	@$(RUN) -m uv pip install --quiet --python .venv-lowest/bin/python --group dev
 	@.venv-lowest/bin/python -m pytest $(ARGS)
 
-bench: $(DEV) ## the benchmarks
+bench: $(DEV) ## the benchmarks, 12 minutes (ARGS="--quick", ARGS="--only cpu --peers PYTHON")
 	@$(RUN) benchmarks/run.py $(ARGS)
 
 soak: $(DEV) ## the long run

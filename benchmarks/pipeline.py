@@ -7,7 +7,6 @@ The promise is a ratio of at most 1.1.
 
 import argparse
 import asyncio
-import json
 import re
 import tempfile
 import time
@@ -50,16 +49,12 @@ def main():
         alone = asyncio.run(timed(model, ["Only"], asked.items, asked.rpm))
         three = asyncio.run(timed(model, ["One", "Two", "Three"], asked.items, asked.rpm))
         counters = server.counters
-    result = {
-        "items": asked.items,
-        "rpm": asked.rpm,
-        "slowest_stage_alone_s": round(alone, 2),
-        "three_stages_s": round(three, 2),
-        "ratio": round(three / alone, 3),
-        "requests": counters.total,
-        "paid_twice": counters.duplicates,
-    }
-    print(json.dumps(result, indent=2))
+    print(
+        f"{asked.items} items, {asked.rpm:g} requests a minute for each stage, each item asked anew"
+    )
+    print(f"slowest stage alone {alone:6.1f} s")
+    print(f"three stages        {three:6.1f} s, {three / alone:.3f} times as long")
+    print(f"{counters.total:,} requests, {counters.duplicates} of them paid twice")
 
 
 if __name__ == "__main__":

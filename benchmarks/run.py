@@ -1,68 +1,108 @@
-"""All benchmarks, printed and written to benchmarks/RESULTS.md (`make bench`).
+"""All benchmarks, printed and written to benchmarks/RESULTS.md (`make bench`, 12 minutes).
 
-python benchmarks/run.py [--quick]
+    python benchmarks/run.py [--quick] [--only TITLE] [--peers PYTHON ...]
+
+What measures CPU or memory runs alone. What only keeps a pace leaves the cores mostly idle and
+runs beside the section on limits, one after the other. Nothing is written unless all went well.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
-import os
-import platform
-import re
 import subprocess
 import sys
-from datetime import UTC, datetime
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
+
+import results
 
 HERE = Path(__file__).parent
-RESULTS = HERE / "RESULTS.md"
-PACKAGES = ("aiohttp", "aiolimiter", "openai", "orjson", "pandas", "pyarrow", "pydantic")
-SECTIONS = {
-    "Limits: how much is used, how often they are broken": (
-        "adherence.py",
-        [],
-        ["--seconds", "20"],
-    ),
-    "CPU per row": ("cpu.py", [], ["--rows", "3000", "--rounds", "1"]),
-    "Start-up": ("startup.py", [], []),
-    "Slots and memory": ("occupancy.py", [], ["--rows", "200", "--memory-rows", "10000"]),
-}
 
 
-def machine() -> str:
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
-    return (
-        f"{datetime.now(UTC):%Y-%m-%d}, {platform.system()} {platform.machine()}, "
-        f"{os.cpu_count()} cores, Python {platform.python_version()}, {versions}"
-    )
+class Section(NamedTuple):
+    """A script and what it takes.
+
+    Attributes:
+        title: One of `results.ORDER`.
+        script: Its name in this folder.
+        quick: Its arguments for a short look.
+        beside: Whether it runs beside the section on limits; it has the cores to itself otherwise.
+        peers: Whether it takes `--peers`.
+    """
+
+    title: str
+    script: str
+    quick: tuple[str, ...] = ()
+    beside: bool = False
+    peers: bool = False
+
+
+LIMITS, LIVE, CPU, WIRES, STARTUP, SLOTS, MEMORY, PIPELINE, _ = results.ORDER
+SECTIONS = (
+    Section(CPU, "cpu.py", ("--rows", "2000", "--rounds", "1"), peers=True),
+    Section(WIRES, "wires.py", ("--rows", "2000", "--rounds", "1"), peers=True),
+    Section(STARTUP, "startup.py"),
+    Section(MEMORY, "memory.py", ("--rows", "10000")),
+    Section(LIMITS, "adherence.py", ("--seconds", "10")),
+    Section(SLOTS, "slots.py", ("--rows", "200"), beside=True),
+    Section(LIVE, "live.py", ("--short",), beside=True),
+    Section(PIPELINE, "pipeline.py", ("--items", "50"), beside=True),
+)
+
+
+def output(section: Section, arguments: Sequence[str], *, show: bool = True) -> str:
+    """What a section prints; shown as it comes, or not."""
+    if show:
+        print(f"\n== {section.title}", flush=True)
+    command = [sys.executable, str(HERE / section.script), *arguments]
+    lines = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout or ():
+            lines.append(line)
+            if show:
+                print(line, end="", flush=True)
+    if process.returncode:
+        raise SystemExit(f"{section.title}: failed, so nothing is written.")
+    return "".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a short look, not written down")
+    parser.add_argument("--only", default="", help="sections with this in their title")
+    parser.add_argument("--peers", nargs="+", default=[], metavar="PYTHON")
     args = parser.parse_args()
-    parts = [
-        "# Results",
-        f"\nMade by `make bench` on {machine()}.",
-        "\nA shared, noisy machine: trust ratios and medians, not single times.",
-    ]
-    for title, (script, usual, quick) in SECTIONS.items():
-        print(f"\n== {title}", flush=True)
-        command = [sys.executable, str(HERE / script), *(quick if args.quick else usual)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            lines = []
-            for line in process.stdout or ():
-                print(line, end="", flush=True)
-                lines.append(line)
-        parts.append(f"\n## {title}\n\n`python benchmarks/{script}`\n\n```\n{''.join(lines)}```")
+
+    def run(section: Section, *, show: bool = True) -> str:
+        arguments = section.quick if args.quick else ()
+        if section.peers and args.peers:
+            arguments = (*arguments, "--peers", *args.peers)
+        return output(section, arguments, show=show)
+
+    began = time.monotonic()
+    asked = [section for section in SECTIONS if args.only.lower() in section.title.lower()]
+    beside = [section for section in asked if section.beside]
+    made: dict[str, str] = {}
+    with ThreadPoolExecutor(1) as lane:
+        waiting: list[Future[str]] = []
+        for section in asked:
+            if section.title == LIMITS:
+                waiting = [lane.submit(run, other, show=False) for other in beside]
+            if not section.beside:
+                made[section.title] = run(section)
+        waiting = waiting or [lane.submit(run, other, show=False) for other in beside]
+        for section, future in zip(beside, waiting, strict=True):
+            made[section.title] = future.result()
+            print(f"\n== {section.title}\n{made[section.title]}", end="", flush=True)
+    print(f"\n{time.monotonic() - began:.0f} s")
     if args.quick:
         return
-    # Sections that other commands wrote (the soak, the pipeline, notes by hand) stay.
-    old = re.split(r"(?m)^(?=## )", RESULTS.read_text())[1:] if RESULTS.exists() else []
-    kept = ["\n" + part.rstrip() for part in old if part.splitlines()[0][3:] not in SECTIONS]
-    RESULTS.write_text("\n".join(parts + kept) + "\n")
-    print(f"\nWritten to {RESULTS.relative_to(HERE.parent)}")
+    outputs = {section.title: (section.script, made[section.title]) for section in asked}
+    results.write("make bench", outputs)
+    print(f"Written to benchmarks/{results.FILE.name}")
 
 
 if __name__ == "__main__":

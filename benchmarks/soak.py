@@ -13,24 +13,21 @@ import argparse
 import asyncio
 import gc
 import os
-import re
 import tempfile
 import threading
 import time
 import warnings
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+import results
 
 import lionproc as lp
 from lionproc.engine import loop as engine_loop
 from lionproc.testing import Fault, Server
 
-RESULTS = Path(__file__).parent / "RESULTS.md"
-TITLE = "## Soak"
 # Shares of all that goes wrong. What asks everybody to wait is rare, as it is in life: a server
 # that has just said "20 ms" is obeyed by all slots at once. What hangs costs a whole timeout.
 MIX: dict[str | Fault, float] = {
@@ -206,18 +203,6 @@ def home() -> str:
     return str(Path(os.environ["LIONPROC_HOME"]) / "journal.sqlite")
 
 
-def write_down(lines: list[str]) -> None:
-    """Replace this section of the results and leave the others."""
-    parts = re.split(r"(?m)^(?=## )", RESULTS.read_text()) if RESULTS.exists() else ["# Results\n"]
-    kept = [part.rstrip() for part in parts if not part.startswith(TITLE)]
-    table = "\n".join(lines)
-    section = (
-        f"{TITLE}\n\n`python benchmarks/soak.py` (`make soak`), {datetime.now(UTC):%Y-%m-%d}, "
-        f"{os.cpu_count()} cores shared with others.\n\n```\n{table}\n```"
-    )
-    RESULTS.write_text("\n\n".join([*kept, section]) + "\n")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=200_000)
@@ -230,8 +215,8 @@ def main() -> None:
         os.chdir(folder)
         lines = soak(args.rows, args.faults, args.in_flight)
     if not args.no_record:
-        write_down(lines)
-        print(f"\nWritten to {RESULTS.name}")
+        results.write("make soak", {"Soak": ("soak.py", "\n".join(lines))})
+        print(f"\nWritten to benchmarks/{results.FILE.name}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,134 @@
+"""The same work for everybody: the rows, the prompt, the shape of the answer, and the meter.
+
+Runs in the process that is measured, whoever is measured there, so it needs nothing installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Self
+
+MARK = "RESULT "
+MODEL = "m"
+SYSTEM = "You label customer messages."
+TEMPLATE = "Which label fits this message?\n{message}"
+LABELS = ("billing", "delivery", "product", "other")
+ANSWER = json.dumps({"label": LABELS[0]})  # what the server says, every time
+SHAPE = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "label",
+        "schema": {
+            "properties": {"label": {"enum": list(LABELS), "type": "string"}},
+            "required": ["label"],
+            "type": "object",
+            "additionalProperties": False,
+        },
+        "strict": True,
+    },
+}
+TEXT = (
+    "I ordered a blue kettle on Monday and my card was charged twice for the same order; I wrote "
+    "to support but nobody answered, and the parcel has not moved since then. "
+) * 6
+WARM_UP = 200  # rows that are not measured: imports, connections, caches
+
+# What a contestant is: made once with address, key and requests in flight; then asked twice.
+Contestant = Callable[[str, str, int], Callable[[Sequence[str]], Sequence[Any]]]
+
+
+def messages(rows: int, name: str = "Message") -> list[str]:
+    """The column: about a thousand characters each, all different."""
+    return [f"{name} {i}: {TEXT[:1000]}" for i in range(rows)]
+
+
+def chat(message: str) -> list[dict[str, str]]:
+    """What is asked about one row."""
+    return [
+        {"role": "system", "content": SYSTEM},
+        {"role": "user", "content": TEMPLATE.replace("{message}", message)},
+    ]
+
+
+def body(message: str) -> dict[str, Any]:
+    """The whole request of one row."""
+    return {"model": MODEL, "messages": chat(message), "response_format": SHAPE}
+
+
+def same(sent: dict[str, Any]) -> bool:
+    """Whether a request asks what it should, whoever made it."""
+    message = sent["messages"][-1]["content"].removeprefix(TEMPLATE.format(message=""))
+    shape = sent["response_format"]["json_schema"]["schema"]["properties"]["label"]["enum"]
+    return sent["messages"] == chat(message) and shape == list(LABELS)
+
+
+class Needs(NamedTuple):
+    """What a contestant is called in a table, and the packages it needs.
+
+    Attributes:
+        label: With a place for the version of the first package.
+        packages: All it imports.
+    """
+
+    label: str
+    packages: tuple[str, ...]
+
+
+class Meter:
+    """User and system time of this process, all its threads, and the time on the wall."""
+
+    def __enter__(self) -> Self:
+        self._began, self._cpu = time.perf_counter(), self._used()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cpu_s, self.wall_s = self._used() - self._cpu, time.perf_counter() - self._began
+
+    @staticmethod
+    def _used() -> float:
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        return used.ru_utime + used.ru_stime
+
+    def result(self, rows: int) -> dict[str, float]:
+        """Figures of so many rows."""
+        return {
+            "cpu_ms": self.cpu_s / rows * 1000,
+            "wall_s": self.wall_s,
+            "rows": rows,
+            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        }
+
+
+def tell(result: dict[str, Any]) -> None:
+    """Hand the figures to the process that asked for them."""
+    print(MARK + json.dumps(result), flush=True)
+
+
+def ready() -> None:
+    """Wait until all who are to begin at once are ready."""
+    print("ready", flush=True)
+    sys.stdin.readline()
+
+
+def compete(contestants: dict[str, Contestant]) -> None:
+    """Be one of them: warm up, work, tell the figures. Every row must have its answer."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("name", choices=contestants)
+    parser.add_argument("--rows", type=int, required=True)
+    parser.add_argument("--in-flight", type=int, required=True)
+    args = parser.parse_args()
+    url, key = os.environ["BENCH_URL"], os.environ["BENCH_KEY"]
+    answers = contestants[args.name](url, key, args.in_flight)
+    answers(messages(WARM_UP, "Warm up"))
+    texts = messages(args.rows)
+    with Meter() as meter:
+        found = answers(texts)
+    assert len(found) == args.rows
+    assert all(LABELS[0] in str(answer) for answer in found)
+    tell(meter.result(args.rows))
