@@ -6,11 +6,8 @@ import asyncio
 import contextlib
 import logging
 import math
-import os
 import random
-import threading
 import time
-import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
@@ -19,11 +16,13 @@ from typing import Any, Self
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.adapt import Signals
 from lionproc.engine.chain import Chain
+from lionproc.engine.crew import Crew, Worker
 from lionproc.engine.journal import Entry, Failure, Journal
 from lionproc.engine.limiter import Limiter, Reservation
 from lionproc.engine.limits import Limits
 from lionproc.engine.request import Call, Event, Reply
 from lionproc.engine.retry import Breaker, Fail, Retry, RetryBudget, Stop, decide
+from lionproc.engine.sharing import Sharing
 from lionproc.errors import (
     AccessError,
     CallError,
@@ -41,38 +40,6 @@ PATIENCE_S = 60.0  # the most that a run waits for another one, which may be pau
 BREAKING = frozenset(
     {Kind.CONNECTION, Kind.TIMEOUT, Kind.SERVER_ERROR, Kind.OVERLOADED, Kind.BAD_REPLY}
 )
-
-
-class Sharing:
-    """What the executors of one journal know of each other.
-
-    Attributes:
-        asking: Events by their first key that are about to be sent or under way.
-    """
-
-    __slots__ = ("_lock", "_members", "asking")
-
-    def __init__(self) -> None:
-        self.asking: dict[bytes, Event] = {}
-        self._members: weakref.WeakSet[RateLimitedAPIExecutor] = weakref.WeakSet()
-        self._lock = threading.Lock()
-
-    def join(self, executor: RateLimitedAPIExecutor) -> None:
-        """From now on it and all others here may answer each other's questions."""
-        with self._lock:
-            for other in self._members:
-                other._shares = executor._shares = True
-            self._members.add(executor)
-
-    def leave(self, executor: RateLimitedAPIExecutor) -> None:
-        """It asks nothing more."""
-        with self._lock:
-            self._members.discard(executor)
-
-
-_sharing: weakref.WeakKeyDictionary[Journal, Sharing] = weakref.WeakKeyDictionary()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_sharing.clear)  # who asks there stays with the parent
 
 
 class Tally:
@@ -120,7 +87,7 @@ class RateLimitedAPIExecutor:
         ```
     """
 
-    def __init__(  # noqa: PLR0915, PLR0917  (its state, and the order is the contract's)
+    def __init__(  # noqa: PLR0917  (its state, and the order is the contract's)
         self,
         queue_capacity: int = 1000,
         capacity_refresh_time: float = 60,
@@ -153,8 +120,8 @@ class RateLimitedAPIExecutor:
         self._chain = limiter if isinstance(limiter, Chain) else None
         limiter.on_change(self._staff)
         self.journal = journal
-        self._shares = False  # another run may answer what this one asks
-        self._sharing = Sharing() if journal is None else _sharing.setdefault(journal, Sharing())
+        self.shares = False  # see `Member`
+        self._sharing = Sharing.over(journal)
         self._sharing.join(self)
         self._since = since
         self.retry = retry or Retry()
@@ -176,10 +143,12 @@ class RateLimitedAPIExecutor:
         self._at_gate: Event | None = None
         self._helpers: set[asyncio.Task[None]] = set()
         self._leisure: asyncio.TimerHandle | None = None
-        self._workers: set[asyncio.Task[None]] = set()
-        self._sending: set[asyncio.Task[None]] = set()
-        self._idle: dict[asyncio.Task[None], asyncio.Future[None]] = {}
-        self._called: asyncio.Task[None] | None = None  # on its way to the gate
+        self._crew = Crew(
+            self._work,
+            lambda: limiter.limits.concurrency,
+            lambda fault: self._stop_all(RunError(f"A fault inside lionproc: {fault!r}")),
+            self._staff,
+        )
         self._stopping = False
         self._history: deque[Event] = deque(maxlen=history)
         # A producer is woken for a quarter of the queue at once, not for every single place.
@@ -228,8 +197,6 @@ class RateLimitedAPIExecutor:
 
     async def _halt(self, grace_s: float) -> None:
         self._room.set()
-        for task in self._workers - self._sending:
-            task.cancel()
         for timer in self._delayed.values():
             timer.cancel()
         waiting = [*self._again, *self._delayed, *self._queue]
@@ -237,18 +204,9 @@ class RateLimitedAPIExecutor:
             store.clear()
         for event in waiting:
             self._finish(event, CallError(Kind.NOT_SENT, "The run stopped before this was sent."))
-        sending = [task for task in self._sending if task is not asyncio.current_task()]
-        if sending:
-            _, late = await asyncio.wait(sending, timeout=max(grace_s, 0.001))
-            for task in late:
-                task.cancel()
-        others = [task for task in self._workers if task is not asyncio.current_task()]
-        if others:
-            await asyncio.wait(others)
+        await self._crew.disband(grace_s)
         for event in list(self._live.values()):
             self._finish(event, CallError(Kind.CANCELLED, "Stopped while it was in flight."))
-        self._idle.clear()
-        self._called = None
         self._sharing.leave(self)
 
     def pause(self) -> None:
@@ -491,47 +449,21 @@ class RateLimitedAPIExecutor:
     # -- the workers ------------------------------------------------------------------------
 
     def _staff(self) -> None:
-        """Call a worker to the gate, if it is free and something waits; the next calls the next."""
+        """Something may have come to be sent: see that somebody does it."""
         if self._leisure is not None:
             self._leisure.cancel()
             self._leisure = None
-        if self._called is not None or self._at_gate is not None or self._stopping:
-            return
-        if not (self._queue or self._again):
-            return
-        while self._idle:
-            task, call = self._idle.popitem()
-            if not call.done():  # else it was dismissed just now
-                call.set_result(None)
-                self._called = task
-                return
-        if len(self._workers) < self._limiter.limits.concurrency:
-            task = self._called = asyncio.get_running_loop().create_task(self._work())
-            self._workers.add(task)
-            task.add_done_callback(self._retire)
+        if (self._queue or self._again) and self._at_gate is None and not self._stopping:
+            self._crew.call()
 
-    def _retire(self, task: asyncio.Task[None]) -> None:
-        self._workers.discard(task)
-        self._idle.pop(task, None)
-        self._sending.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("a worker ended", exc_info=task.exception())
-            self._stop_all(RunError(f"A fault inside lionproc: {task.exception()!r}"))
-        if self._called is task:
-            self._called = None
-        self._staff()
-
-    async def _work(self) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101  (a coroutine always runs in a task)
-        while len(self._workers) <= self._limiter.limits.concurrency:
-            if self._called is task:
-                self._called = None
+    async def _work(self, worker: Worker) -> None:
+        """What a worker does."""
+        crew = self._crew
+        while crew.needs(worker):
             # One at a time at the gate: until the last moment the queue decides who is next,
             # so that priorities and deadlines hold.
             if self._at_gate is not None or not (self._queue or self._again):
-                call = self._idle[task] = asyncio.get_running_loop().create_future()
-                await call
+                await crew.sleep(worker)
                 continue
             event = self._again.popleft() if self._again else self._queue.popleft()
             try:
@@ -548,14 +480,14 @@ class RateLimitedAPIExecutor:
                         self._at_gate = None
                 self._staff()
                 if leave is not None:
-                    await self._ask(event, leave, task)
+                    await self._ask(event, leave, worker)
             except asyncio.CancelledError:
                 if not event.done:
                     kind = Kind.NOT_SENT if event.state == "pending" else Kind.CANCELLED
                     self._finish(event, CallError(kind, "Stopped while it was under way."))
                 raise
             finally:
-                self._sending.discard(task)
+                crew.sending.discard(worker)
 
     def _asked_elsewhere(self, event: Event) -> bool:
         """True if another run has answered it since it was queued, or is asking it just now."""
@@ -568,7 +500,7 @@ class RateLimitedAPIExecutor:
             self._delayed[event] = loop.call_later(PATIENCE_S, self._look_again, event)
             other.on_done(lambda: self._look_again(event))
             return True
-        if event.attempts == 0 and (self._shares or time.time() - event.created > STALE_S):
+        if event.attempts == 0 and (self.shares or time.time() - event.created > STALE_S):
             try:
                 entry = self._kept(key)
             except JournalError as error:
@@ -590,7 +522,7 @@ class RateLimitedAPIExecutor:
             self._again.append(event)
             self._staff()
 
-    async def _ask(self, event: Event, leave: Reservation, task: asyncio.Task[None]) -> None:
+    async def _ask(self, event: Event, leave: Reservation, worker: Worker) -> None:
         """Send one event until it is settled or has to wait."""
         while True:
             event.state = "processing"
@@ -598,7 +530,7 @@ class RateLimitedAPIExecutor:
             self.tally.sent += 1
             if event.attempts > 1:
                 self.tally.retried += 1
-            self._sending.add(task)
+            self._crew.sending.add(worker)
             started = time.perf_counter()
             try:
                 reply = await event.call.send()
@@ -631,7 +563,7 @@ class RateLimitedAPIExecutor:
             if self._is_settled(event, reply):
                 self._finish(event)
                 return
-            self._sending.discard(task)
+            self._crew.sending.discard(worker)
             again = await self._leave(event)
             if again is None:
                 return
@@ -836,8 +768,7 @@ class RateLimitedAPIExecutor:
         def dismiss() -> None:
             self._leisure = None
             if self._open == 0:
-                for task in self._workers - self._sending:
-                    task.cancel()
+                self._crew.dismiss()
 
         if self._leisure is None:
             self._leisure = asyncio.get_running_loop().call_later(IDLE_S, dismiss)
@@ -915,7 +846,7 @@ class RateLimitedAPIExecutor:
     @property
     def in_flight(self) -> int:
         """Requests of this executor on their way."""
-        return len(self._sending)
+        return len(self._crew.sending)
 
     @property
     def pending_events(self) -> list[Event]:
@@ -946,8 +877,8 @@ class RateLimitedAPIExecutor:
 
         def count() -> dict[str, int]:
             states = Counter(e.state for e in self._history)
-            states["processing"] = len(self._sending)
-            states["pending"] = max(self._open - len(self._sending), 0)
+            states["processing"] = self.in_flight
+            states["pending"] = max(self._open - self.in_flight, 0)
             return {
                 state: states[state]
                 for state in ("pending", "processing", "completed", "failed", "cancelled")
