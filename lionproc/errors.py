@@ -17,7 +17,8 @@ LionprocError
 
 LionprocWarning (UserWarning)
 ├── RowsFailedWarning                      some rows came back as NA
-└── BudgetWarning                          a budget was reached, the frame is partial
+├── BudgetWarning                          a budget was reached, the frame is partial
+└── StoppedWarning                         somebody stopped the run that a cell waited for
 
 Errors carry ids, positions and kinds, never the text of a cell and never a key.
 """
@@ -47,6 +48,7 @@ __all__ = [
     "RunError",
     "SchemaError",
     "ServiceDownError",
+    "StoppedWarning",
     "did_you_mean",
 ]
 
@@ -175,6 +177,10 @@ class RowsFailedWarning(LionprocWarning):
 
 class BudgetWarning(LionprocWarning):
     """A budget was reached and the frame is partial."""
+
+
+class StoppedWarning(LionprocWarning):
+    """Somebody stopped the run while a cell waited for it, and the frame is partial."""
 
 
 def did_you_mean(word: object, known: Iterable[object]) -> str:

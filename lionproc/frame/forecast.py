@@ -48,7 +48,9 @@ class Estimate:
             f"; about {self.prompt_tokens:,} tokens to read and {self.completion_tokens:,} to write"
         )
         if self.usd is not None:
-            text += f", ${self.usd:,.2f}"
+            from lionproc.notebook.words import dollars
+
+            text += f", {dollars(self.usd)}"
         if self.minutes is not None:
             text += f", at least {self.minutes:,.1f} minutes within the limits"
         if not self.learned and self.requests:

@@ -26,6 +26,7 @@ from lionproc.errors import (
     LionprocError,
     RowsFailedError,
     RowsFailedWarning,
+    StoppedWarning,
 )
 from lionproc.frame import results
 from lionproc.frame.assemble import MISSING, Missing, assemble, columns
@@ -389,6 +390,17 @@ class Job(Run):
                 BudgetWarning,
             )
 
+    def tell_if_stopped(self) -> None:
+        """Warn whoever only waited for the frame that somebody stopped the run."""
+        stats = self.stats
+        left = stats.rows - stats.finished
+        if stats.state == "stopped" and left and not self._budget_reached:
+            warn(
+                f"The run was stopped, so {left:,} of {stats.rows:,} rows have no answer and are "
+                "NA. What was answered is kept: running the cell again asks only for the rest.",
+                StoppedWarning,
+            )
+
     def _error_words(self) -> str:
         return ", ".join(f"{count:,} {kind}" for kind, count in self._errors.most_common())
 
@@ -556,9 +568,12 @@ def wait_for(job: Job) -> pd.DataFrame:
     """
     try:
         job.begin()
-        return job.result()
+        out = job.result()
     except KeyboardInterrupt:
         pass
+    else:
+        job.tell_if_stopped()
+        return out
     job.stop(GRACE_S)
     try:
         job.wait(GRACE_S + 5.0)

@@ -15,7 +15,7 @@ from lionproc.engine.budget import Budget
 from lionproc.engine.limits import Limits
 from lionproc.engine.retry import Retry
 from lionproc.errors import CallError, ColumnError, ConfigurationError, did_you_mean
-from lionproc.frame.assemble import MISSING, Missing, check_names, column_names
+from lionproc.frame.assemble import Missing, check_names, column_names
 from lionproc.frame.export import check_frame_can_be_saved, check_target
 from lionproc.frame.prompt import Prompt
 from lionproc.model.answer import Answer
@@ -361,4 +361,4 @@ def warn(message: str, category: type[Warning]) -> None:
     warnings.warn(message, category, stacklevel=depth)
 
 
-__all__ = ["DETAILS", "MISSING", "Options", "Output", "Plan", "check_save", "detail_names", "plan"]
+__all__ = ["DETAILS", "Options", "Output", "Plan", "check_save", "detail_names", "plan"]

@@ -27,6 +27,7 @@ from lionproc.errors import (
     RowsFailedWarning,
     RunError,
     ServiceDownError,
+    StoppedWarning,
 )
 from lionproc.frame.accessor import FrameAccessor
 from lionproc.frame.job import Job
@@ -953,3 +954,20 @@ def test_a_fault_of_our_own_ends_the_run_with_a_word_instead_of_hanging_it(model
     job = texts(50).llm.start("Say {text}", into="y", model=model, progress=False)
     with pytest.raises(RunError, match="fault inside lionproc: ZeroDivisionError"):
         job.result(20)
+
+
+def test_who_only_waits_for_a_frame_is_told_that_somebody_stopped_the_run(server, model):
+    def stop(counters):
+        if counters.total >= 5:
+            lp.last_job().stop()
+        return counters.total >= 5
+
+    server.configure(latency_s=0.05)
+    watcher = threading.Thread(target=server.wait_for, args=(stop,))
+    watcher.start()
+    with pytest.warns(
+        StoppedWarning, match=r"stopped, so \d+ of 400 rows .* asks only for the rest"
+    ):
+        out = texts(400).llm.process("Say {text}", into="y", model=model, limits={"concurrency": 4})
+    watcher.join()
+    assert 5 <= out["y"].notna().sum() < 400
