@@ -22,6 +22,7 @@ from lionproc.engine.adapt import (
     REQUESTS,
     TOKENS,
     Headers,
+    Refusal,
     Saturation,
     Signals,
     Storms,
@@ -30,10 +31,10 @@ from lionproc.engine.lane import MARGIN_CAP_S, MINUTE_S, Lane, Ledger
 from lionproc.engine.limits import Limits
 from lionproc.errors import CallError, Kind
 
-# With no limit known a run starts at this many requests a second and doubles every half second,
+# With no limit known a run starts at this many requests a second and doubles every two seconds,
 # so that the first 429 meets a handful of requests and not a full house.
 RAMP_PER_S = 20.0
-RAMP_S = 4.0
+RAMP_S = 16.0
 CHECK_S = 0.25  # how often a moving pace is looked at
 LATE_S = 0.02  # what an even pace makes up for timers that come late
 SLOT_CHECK_S = 5.0  # a freed slot wakes the gate; this only bounds what a fault could cost
@@ -151,8 +152,6 @@ class Limiter:
         limits = self._limits
         if not limits.adapt:
             return limits.concurrency
-        if self.storms.probing:
-            return 1
         cap = self.saturation.cap
         return limits.concurrency if cap is None else min(cap, limits.concurrency)
 
@@ -194,7 +193,7 @@ class Limiter:
         if self._started_at is None:
             self._started_at = now
         since = now - self._started_at
-        return RAMP_PER_S * 4**since if since < RAMP_S else None
+        return RAMP_PER_S * math.pow(2.0, since / 2) if since < RAMP_S else None
 
     # -- the gate ---------------------------------------------------------------------------
 
@@ -342,9 +341,15 @@ class Limiter:
         for lane in self._active:
             lane.take(now, amounts[lane.place])
         self.headers.departed(amounts)
+        opens = self.departures == self.storms.first
+        if opens:
+            self.storms.opened(now)
         if self._paced is not None:
             # Evenly spaced: after a 429 the server has nothing in store for a burst.
-            self._due_at = max(self._due_at, now) + 1.0 / self._paced
+            gap_s = 1.0 / self._paced
+            self._due_at = max(self._due_at, now) + (
+                max(gap_s, self.storms.gap_s) if opens else gap_s
+            )
         self.in_flight += 1
         slots = self.concurrency
         full = slots if self.in_flight >= slots else None
@@ -375,7 +380,6 @@ class Limiter:
         self._free(leave)
         if used is not None:
             self._correct(leave, used)
-        self.storms.succeeded(leave.epoch)
         if self._loop is not None:
             now = self._loop.time()
             latency_s = now - leave.at if seconds is None else seconds
@@ -390,7 +394,17 @@ class Limiter:
         now = loop.time()
         self._learn(signals, leave, now)
         cut = self.storms.throttled(
-            now, leave.epoch, signals.retry_after_s, self._rate(now), random.random()
+            Refusal(
+                now,
+                leave.epoch,
+                leave.number,
+                leave.at,
+                self.departures,
+                self.in_flight,
+                self._rate(now),
+                signals.retry_after_s,
+                random.random(),
+            )
         )
         if cut and self._limits.adapt:
             self._checked_at = -math.inf
