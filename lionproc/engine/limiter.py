@@ -22,19 +22,19 @@ from lionproc.engine.adapt import (
     REQUESTS,
     TOKENS,
     Headers,
-    Refusal,
     Saturation,
     Signals,
-    Storms,
 )
 from lionproc.engine.lane import MARGIN_CAP_S, MINUTE_S, Lane, Ledger
 from lionproc.engine.limits import Limits
+from lionproc.engine.storms import Refusal, Storms
 from lionproc.errors import CallError, Kind
 
-# With no limit known a run starts at this many requests a second and doubles every two seconds,
-# so that the first 429 meets a handful of requests and not a full house.
+# With no limit known a run starts at this many requests a second and doubles every so many
+# seconds, so that the first 429 meets a handful of requests and not a full house.
 RAMP_PER_S = 20.0
-RAMP_S = 16.0
+RAMP_DOUBLING_S = 1.5
+RAMP_S = 12.0
 CHECK_S = 0.25  # how often a moving pace is looked at
 LATE_S = 0.02  # what an even pace makes up for timers that come late
 SLOT_CHECK_S = 5.0  # a freed slot wakes the gate; this only bounds what a fault could cost
@@ -193,7 +193,7 @@ class Limiter:
         if self._started_at is None:
             self._started_at = now
         since = now - self._started_at
-        return RAMP_PER_S * math.pow(2.0, since / 2) if since < RAMP_S else None
+        return RAMP_PER_S * math.pow(2.0, since / RAMP_DOUBLING_S) if since < RAMP_S else None
 
     # -- the gate ---------------------------------------------------------------------------
 
