@@ -12,7 +12,7 @@ from lionproc.engine import loop as engine_loop
 from lionproc.errors import ConfigurationError, Kind, LionprocError
 from lionproc.model.answer import Answer
 from lionproc.service.health import Health
-from lionproc.service.processing import ProcessingService, _as_json, _told
+from lionproc.service.processing import ProcessingService, _as_json, _told, meant
 from lionproc.service.records import Record, RecordError, Records, new_id, now, plain
 from lionproc.service.window import windowed
 
@@ -169,14 +169,18 @@ class BatchProcessor:
         return answer
 
     @engine_loop.on_engine
-    async def resume(self) -> list[dict[str, Any]]:
+    async def resume(self, *schemas: Any) -> list[dict[str, Any]]:
         """Finish the batches that a crash or a stop left half done.
+
+        Args:
+            *schemas: As for `ProcessingService.resume`.
 
         Returns:
             What `process_batch` would have returned for each, oldest first.
         """
+        type_of = meant(schemas)
         return [
-            await self._run(record, record.get("schema"), _nothing)
+            await self._run(record, type_of(record.get("schema")), _nothing)
             for record in await asyncio.to_thread(self._unfinished)
         ]
 
@@ -199,11 +203,12 @@ class BatchProcessor:
         return record if record is not None and isinstance(record.get("items"), list) else None
 
     @engine_loop.on_engine
-    async def retry_failed(self, batch_id: str) -> dict[str, Any]:
+    async def retry_failed(self, batch_id: str, *schemas: Any) -> dict[str, Any]:
         """Ask again about the items of a batch that failed.
 
         Args:
             batch_id: Its id.
+            *schemas: As for `ProcessingService.resume`.
 
         Returns:
             What `process_batch` returns, with all items.
@@ -211,7 +216,7 @@ class BatchProcessor:
         record = await asyncio.to_thread(self._read, batch_id)
         if record is None or batch_id in self._active:
             return {"status": "error", "error": f"Unknown or running batch: {batch_id}"}
-        return await self._run(record, record.get("schema"), _nothing, again=True)
+        return await self._run(record, meant(schemas)(record.get("schema")), _nothing, again=True)
 
     def get_batch(self, batch_id: str) -> dict[str, Any]:
         """A batch as it is now, also one of an earlier run.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import traceback
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -33,6 +34,7 @@ from lionproc.service.records import (
     now,
     plain,
     private_folder,
+    to_json,
 )
 from lionproc.service.window import windowed
 
@@ -259,12 +261,21 @@ class ProcessingService:
         return str(record["id"])
 
     @engine_loop.on_engine
-    async def wait(self, request_id: str) -> dict[str, Any]:
-        """Wait for a request. Returns what `process_data` does."""
+    async def wait(self, request_id: str, schema: Any = None) -> dict[str, Any]:
+        """Wait for a request.
+
+        Args:
+            request_id: Its id.
+            schema: The type it was made with, as for `get_request`. Not needed for what this
+                very service is still working on.
+
+        Returns:
+            What `process_data` does.
+        """
         task = self._tasks.get(request_id)
         if task is not None:
             return await asyncio.shield(task)
-        return _told(await asyncio.to_thread(self.get_request, request_id))
+        return _told(await asyncio.to_thread(self.get_request, request_id), schema)
 
     @engine_loop.on_engine
     async def drain(self) -> None:
@@ -274,11 +285,13 @@ class ProcessingService:
 
     # -- what there is ----------------------------------------------------------------------
 
-    def get_request(self, request_id: str) -> dict[str, Any]:
+    def get_request(self, request_id: str, schema: Any = None) -> dict[str, Any]:
         """A request as it is now.
 
         Args:
             request_id: Its id.
+            schema: The type it was made with, a pydantic model for example: then `result` is
+                one, where it fits. A record is JSON, so without it `result` is plain.
 
         Returns:
             The record: `id`, `status` (received, processing, completed or failed), `data`,
@@ -292,7 +305,11 @@ class ProcessingService:
             record = self._records.read(request_id)
         except RecordError as error:
             return {"error": str(error)}
-        return {"error": f"Unknown request: {request_id}"} if record is None else record
+        if record is None:
+            return {"error": f"Unknown request: {request_id}"}
+        if record.get("status") == "completed":
+            record["result"] = typed(record.get("result"), schema)
+        return record
 
     def list_requests(self, status: str | None = None) -> list[dict[str, Any]]:
         """The requests in the folder, oldest first.
@@ -334,38 +351,61 @@ class ProcessingService:
     # -- again ------------------------------------------------------------------------------
 
     @engine_loop.on_engine
-    async def resume(self) -> list[dict[str, Any]]:
+    async def resume(self, *schemas: Any) -> list[dict[str, Any]]:
         """Finish what a crash or a stop left half done.
 
         Requests that a living process works on, this one included, are left to it. What was
         already paid for comes from the journal.
 
+        Args:
+            *schemas: The types that the requests were made with, where the results are to be
+                instances of them. A record holds the JSON Schema of its type alone, so without
+                the type the results are dicts.
+
         Returns:
             What `process_data` would have returned for each, oldest first.
+
+        Example:
+            ```python
+            for told in await service.resume(Review):
+                told["result"].mood
+            ```
         """
-        return await self._again(UNFINISHED)
+        return await self._again(UNFINISHED, schemas)
 
     @engine_loop.on_engine
-    async def retry_failed(self) -> list[dict[str, Any]]:
-        """Ask again about every request that failed. Returns what `resume` does."""
-        return await self._again(frozenset({"failed"}))
+    async def retry_failed(self, *schemas: Any) -> list[dict[str, Any]]:
+        """Ask again about every request that failed.
 
-    async def _again(self, statuses: frozenset[str]) -> list[dict[str, Any]]:
+        Args:
+            *schemas: As for `resume`.
+
+        Returns:
+            What `resume` does.
+        """
+        return await self._again(frozenset({"failed"}), schemas)
+
+    async def _again(
+        self, statuses: frozenset[str], schemas: Sequence[Any]
+    ) -> list[dict[str, Any]]:
         known = await asyncio.to_thread(self._records.statuses)
         ids = [request_id for request_id, status in known.items() if status in statuses]
         made: dict[str, dict[str, Any]] = {}
+        type_of = meant(schemas)
         if ids:
             await self.line.revive()
 
         async def one(request_id: str) -> None:
-            result = await self._take_up(request_id, statuses)
+            result = await self._take_up(request_id, statuses, type_of)
             if result is not None:
                 made[request_id] = result
 
         await windowed(ids, WINDOW, one, lambda: not self.stopped)
         return [made[request_id] for request_id in ids if request_id in made]
 
-    async def _take_up(self, request_id: str, statuses: frozenset[str]) -> dict[str, Any] | None:
+    async def _take_up(
+        self, request_id: str, statuses: frozenset[str], type_of: Callable[[Any], Any]
+    ) -> dict[str, Any] | None:
         if request_id in self._tasks:
             return None
         try:
@@ -376,7 +416,7 @@ class ProcessingService:
             return None
         if record["status"] in UNFINISHED and self._elsewhere(record):
             return None
-        return await self._task(record, record.get("schema"))
+        return await self._task(record, type_of(record.get("schema")))
 
     def _elsewhere(self, record: Record) -> bool:
         owner = record.get("owner")
@@ -522,7 +562,7 @@ class ProcessingService:
         try:
             record = await asyncio.to_thread(self._records.read, request_id)
             if record is not None and _is_settled(record, again=again):
-                return _told(record)
+                return _told(record, schema)
             if record is None:
                 record = await self._receive(data, schema, request_id, **more)
         except LionprocError as error:
@@ -557,11 +597,12 @@ class ProcessingService:
         return f"<ProcessingService {self.name!r} in {str(self.save_dir)!r}, {self.limits!r}>"
 
 
-def _told(record: Record) -> dict[str, Any]:
+def _told(record: Record, schema: Any = None) -> dict[str, Any]:
     """What `process_data` returns for a record."""
     request_id, status = record.get("id"), record.get("status")
     if status == "completed":
-        return {"status": "success", "request_id": request_id, "result": record.get("result")}
+        result = typed(record.get("result"), schema)
+        return {"status": "success", "request_id": request_id, "result": result}
     told = {"status": "error", "error": record.get("error") or f"It is {status}, not completed."}
     if record.get("kind"):
         told["kind"] = record["kind"]
@@ -585,6 +626,29 @@ def _as_json(schema: Any) -> Any:
     from pydantic import TypeAdapter
 
     return plain(TypeAdapter(schema).json_schema())
+
+
+def meant(schemas: Sequence[Any]) -> Callable[[Any], Any]:
+    """What finds the type, among some, that a kept schema was written for; else that schema.
+
+    Raises:
+        SchemaError: One of them is no answer type.
+    """
+    known = []
+    for schema in schemas:
+        Answer.of(schema)
+        known.append((_as_json(schema), schema))
+    return lambda kept: next((schema for wanted, schema in known if wanted == kept), kept)
+
+
+def typed(result: Any, schema: Any) -> Any:
+    """A result from a record as the type it was made with, where it fits that type."""
+    if schema is None or schema is str or isinstance(schema, Mapping):
+        return result
+    answer = Answer.of(schema)
+    with contextlib.suppress(CallError):
+        return answer.read(to_json(result).decode())
+    return result
 
 
 def _number(request_id: str) -> int:
