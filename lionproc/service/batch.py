@@ -13,8 +13,9 @@ from lionproc.errors import ConfigurationError, Kind, LionprocError
 from lionproc.model.answer import Answer
 from lionproc.service.health import Health
 from lionproc.service.processing import ProcessingService, _as_json, _told, meant
-from lionproc.service.records import Record, RecordError, Records, new_id, now, plain
+from lionproc.service.records import Record, now
 from lionproc.service.window import windowed
+from lionproc.service.works import Works
 
 log = logging.getLogger("lionproc.service")
 OnResult = Callable[[int, dict[str, Any]], None]
@@ -57,8 +58,9 @@ class BatchProcessor:
         self.name = name
         self.batch_size = batch_size
         self.service = ProcessingService(name, save_dir, requests_per_minute, **service)
-        self._records = Records(self.service.save_dir, "batch")
-        self._active: dict[str, Record] = {}
+        self._works: Works[Record] = Works(
+            self.service.save_dir, "batch", "items", self.service._owner
+        )
 
     async def process_batch(
         self,
@@ -92,21 +94,10 @@ class BatchProcessor:
         try:
             if schema is not None:
                 Answer.of(schema)
-            record = {
-                "id": new_id("batch"),
-                "status": "processing",
-                "timestamp": now(),
-                "schema": _as_json(schema),
-                "items": plain(list(items)),
-                "owner": self.service._owner.claim(),
-            }
-            await asyncio.to_thread(self._records.write, record)
-        except (LionprocError, TypeError, ValueError) as error:
-            message = str(error)
-            if not isinstance(error, LionprocError):  # a foreign text may hold an item
-                message = f"The items cannot be written as JSON ({type(error).__name__})."
+            record = await self._works.begin(items, schema=_as_json(schema))
+        except LionprocError as error:
             log.warning("a batch was not taken: %s", type(error).__name__)
-            return {"status": "error", "error": message}
+            return {"status": "error", "error": str(error)}
         return await self._run(record, schema, on_result)
 
     async def _run(
@@ -114,7 +105,7 @@ class BatchProcessor:
     ) -> dict[str, Any]:
         batch_id, items, service = record["id"], record["items"], self.service
         results: list[dict[str, Any] | None] = [None] * len(items)
-        self._active[batch_id] = record
+        self._works.running[batch_id] = record
         on_result(-1, {"items": len(items)})
 
         async def one(position: int) -> None:
@@ -137,7 +128,7 @@ class BatchProcessor:
                 "results": self._whole(batch_id, results),
             }
         finally:
-            self._active.pop(batch_id, None)
+            self._works.running.pop(batch_id, None)
 
     def _whole(self, batch_id: str, results: list[dict[str, Any] | None]) -> list[dict[str, Any]]:
         """One result for each item; those that were not reached say so."""
@@ -165,7 +156,7 @@ class BatchProcessor:
         answer["failed"] = record["failed"] = failed
         extra = {"batch_id": record["id"], "failed": failed}
         log.info("%s %s, %d failed", record["id"], record["status"], failed, extra=extra)
-        await asyncio.to_thread(self._records.write, record)
+        await self._works.keep(record)
         return answer
 
     @engine_loop.on_engine
@@ -181,26 +172,8 @@ class BatchProcessor:
         type_of = meant(schemas)
         return [
             await self._run(record, type_of(record.get("schema")), _nothing)
-            for record in await asyncio.to_thread(self._unfinished)
+            for record in await asyncio.to_thread(self._works.unfinished)
         ]
-
-    def _unfinished(self) -> list[Record]:
-        found = []
-        for batch_id, status in self._records.statuses().items():
-            record = None
-            if status != "completed" and batch_id not in self._active:
-                record = self._read(batch_id)
-            if record is not None and not self.service._elsewhere(record):
-                record["owner"] = self.service._owner.claim()
-                found.append(record)
-        return found
-
-    def _read(self, batch_id: str) -> Record | None:
-        try:
-            record = self._records.read(batch_id)
-        except RecordError:
-            return None
-        return record if record is not None and isinstance(record.get("items"), list) else None
 
     @engine_loop.on_engine
     async def retry_failed(self, batch_id: str, *schemas: Any) -> dict[str, Any]:
@@ -213,8 +186,8 @@ class BatchProcessor:
         Returns:
             What `process_batch` returns, with all items.
         """
-        record = await asyncio.to_thread(self._read, batch_id)
-        if record is None or batch_id in self._active:
+        record = await asyncio.to_thread(self._works.idle, batch_id)
+        if record is None:
             return {"status": "error", "error": f"Unknown or running batch: {batch_id}"}
         return await self._run(record, meant(schemas)(record.get("schema")), _nothing, again=True)
 
@@ -229,9 +202,9 @@ class BatchProcessor:
             so far in the order of the items; one that is not finished says what it is doing.
             For an unknown id a dict with `error` alone.
         """
-        record = self._active.get(batch_id) or self._read(batch_id)
-        if record is None:
-            return {"error": f"Unknown batch: {batch_id}"}
+        record = self._works.running.get(batch_id) or self._works.look(batch_id)
+        if not isinstance(record.get("items"), list):
+            return record
         batch = dict(record)
         batch["results"] = [
             self._result(_request_id(batch_id, position))
@@ -251,8 +224,7 @@ class BatchProcessor:
         Args:
             status: "processing", "stopped" or "completed"; None for all.
         """
-        known = self._records.statuses().items()
-        return [batch_id for batch_id, is_ in known if status is None or is_ == status]
+        return self._works.ids(status)
 
     def health(self) -> Health:
         """How it does; see `ProcessingService.health`."""

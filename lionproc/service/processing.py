@@ -414,13 +414,9 @@ class ProcessingService:
             return None
         if record is None or record.get("status") not in statuses or "data" not in record:
             return None
-        if record["status"] in UNFINISHED and self._elsewhere(record):
+        if record["status"] in UNFINISHED and self._owner.is_another(record.get("owner")):
             return None
         return await self._task(record, type_of(record.get("schema")))
-
-    def _elsewhere(self, record: Record) -> bool:
-        owner = record.get("owner")
-        return owner != self._owner.id and self._owner.lives(owner)
 
     # -- one request ------------------------------------------------------------------------
 

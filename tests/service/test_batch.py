@@ -41,6 +41,15 @@ async def test_a_batch_comes_back_in_order_with_the_chapters_keys(processor):
     assert processor.get_batch("batch_0") == {"error": "Unknown batch: batch_0"}
 
 
+async def test_a_damaged_batch_is_told_and_harms_no_other(processor):
+    batch = await processor.process_batch(items(2), SCHEMA)
+    (processor.service.save_dir / "batch_torn.json").write_text('{"id": "batch_to')
+    assert "batch_torn.json cannot be used" in processor.get_batch("batch_torn")["error"]
+    assert (await processor.retry_failed("batch_torn"))["status"] == "error"
+    assert processor.list_batches() == [batch["batch_id"]]
+    assert await processor.resume() == []
+
+
 async def test_one_bad_item_harms_none(server, processor):
     server.configure(answer=lambda body: "" if '{"n":7}' in str(body) else {"mood": "good"})
     batch = await processor.process_batch(items(20), SCHEMA)
