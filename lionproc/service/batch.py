@@ -12,7 +12,8 @@ from lionproc.engine import loop as engine_loop
 from lionproc.errors import ConfigurationError, Kind, LionprocError
 from lionproc.model.answer import Answer
 from lionproc.service.health import Health
-from lionproc.service.processing import ProcessingService, _as_json, _told, meant
+from lionproc.service.kept import as_json, meant, told_of
+from lionproc.service.processing import ProcessingService
 from lionproc.service.records import Record, now
 from lionproc.service.window import windowed
 from lionproc.service.works import Works
@@ -94,7 +95,7 @@ class BatchProcessor:
         try:
             if schema is not None:
                 Answer.of(schema)
-            record = await self._works.begin(items, schema=_as_json(schema))
+            record = await self._works.begin(items, schema=as_json(schema))
         except LionprocError as error:
             log.warning("a batch was not taken: %s", type(error).__name__)
             return {"status": "error", "error": str(error)}
@@ -215,7 +216,7 @@ class BatchProcessor:
     def _result(self, request_id: str) -> dict[str, Any]:
         request = self.service.get_request(request_id)
         if request.get("status") in {"completed", "failed"}:
-            return _told(request)
+            return told_of(request)
         return {"status": request.get("status", "waiting"), "request_id": request_id}
 
     def list_batches(self, status: str | None = None) -> list[str]:

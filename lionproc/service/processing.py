@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import traceback
@@ -23,6 +22,15 @@ from lionproc.model.answer import Answer
 from lionproc.model.model import Model
 from lionproc.service.branch import Branch
 from lionproc.service.health import Health, health_of
+from lionproc.service.kept import (
+    as_json,
+    count_in,
+    is_settled,
+    meant,
+    number_of,
+    told_of,
+    typed,
+)
 from lionproc.service.line import Line, session_model
 from lionproc.service.owner import Owner
 from lionproc.service.prompt import SYSTEM, Prompt, Writer
@@ -34,7 +42,6 @@ from lionproc.service.records import (
     now,
     plain,
     private_folder,
-    to_json,
 )
 from lionproc.service.window import windowed
 
@@ -275,7 +282,7 @@ class ProcessingService:
         task = self._tasks.get(request_id)
         if task is not None:
             return await asyncio.shield(task)
-        return _told(await asyncio.to_thread(self.get_request, request_id), schema)
+        return told_of(await asyncio.to_thread(self.get_request, request_id), schema)
 
     @engine_loop.on_engine
     async def drain(self) -> None:
@@ -435,7 +442,7 @@ class ProcessingService:
                 "status": "received",
                 "timestamp": now(),
                 "data": plain(data),
-                "schema": _as_json(schema),
+                "schema": as_json(schema),
                 "owner": self._owner.claim(),
                 "attempts": 0,
                 **more,
@@ -477,7 +484,7 @@ class ProcessingService:
         try:
             line = self.line
             messages = self._prompt.messages(record["data"], how.context)
-            occurrence = 0 if self._deduplicate else _number(record["id"])
+            occurrence = 0 if self._deduplicate else number_of(record["id"])
             call = await line.call(messages, str if schema is None else schema, occurrence)
             kept_as = bytes.fromhex(record.get("key") or "") or None
             key = (call.key or b"").hex()
@@ -498,7 +505,7 @@ class ProcessingService:
             log.error("%s met a %s\n%s", record["id"], type(fault).__name__, where, extra=extra)  # noqa: TRY400
             what = f"A fault inside lionproc ({type(fault).__name__}); the log has its place."
             return await self._failed(record, Kind.UNEXPECTED, what)
-        _count(record, event)
+        count_in(record, event)
         if event.error is None:
             return await self._answered(record, event)
         message = event.error.message
@@ -557,8 +564,8 @@ class ProcessingService:
             return await asyncio.shield(running)
         try:
             record = await asyncio.to_thread(self._records.read, request_id)
-            if record is not None and _is_settled(record, again=again):
-                return _told(record, schema)
+            if record is not None and is_settled(record, again=again):
+                return told_of(record, schema)
             if record is None:
                 record = await self._receive(data, schema, request_id, **more)
         except LionprocError as error:
@@ -591,73 +598,3 @@ class ProcessingService:
 
     def __repr__(self) -> str:
         return f"<ProcessingService {self.name!r} in {str(self.save_dir)!r}, {self.limits!r}>"
-
-
-def _told(record: Record, schema: Any = None) -> dict[str, Any]:
-    """What `process_data` returns for a record."""
-    request_id, status = record.get("id"), record.get("status")
-    if status == "completed":
-        result = typed(record.get("result"), schema)
-        return {"status": "success", "request_id": request_id, "result": result}
-    told = {"status": "error", "error": record.get("error") or f"It is {status}, not completed."}
-    if record.get("kind"):
-        told["kind"] = record["kind"]
-    return told if request_id is None else {**told, "request_id": request_id}
-
-
-def _is_settled(record: Record, *, again: bool) -> bool:
-    """Whether a request is not to be asked any more, failures counting unless `again`."""
-    if record.get("status") == "failed":
-        # A refused key or an unknown model says nothing about the request.
-        return not again and record.get("kind") not in {Kind.ACCESS, Kind.NOT_FOUND}
-    return record.get("status") == "completed"
-
-
-def _as_json(schema: Any) -> Any:
-    """A schema as it is kept: itself if it is JSON, or the JSON Schema of a type."""
-    if schema is None or schema is str:
-        return None
-    if isinstance(schema, Mapping):
-        return plain(schema)
-    from pydantic import TypeAdapter
-
-    return plain(TypeAdapter(schema).json_schema())
-
-
-def meant(schemas: Sequence[Any]) -> Callable[[Any], Any]:
-    """What finds the type, among some, that a kept schema was written for; else that schema.
-
-    Raises:
-        SchemaError: One of them is no answer type.
-    """
-    known = []
-    for schema in schemas:
-        Answer.of(schema)
-        known.append((_as_json(schema), schema))
-    return lambda kept: next((schema for wanted, schema in known if wanted == kept), kept)
-
-
-def typed(result: Any, schema: Any) -> Any:
-    """A result from a record as the type it was made with, where it fits that type."""
-    if schema is None or schema is str or isinstance(schema, Mapping):
-        return result
-    answer = Answer.of(schema)
-    with contextlib.suppress(CallError):
-        return answer.read(to_json(result).decode())
-    return result
-
-
-def _number(request_id: str) -> int:
-    return int.from_bytes(request_id.encode(), "big")
-
-
-def _count(record: Record, event: Event) -> None:
-    """Add what this run of a request took to what earlier ones did."""
-    used = record.get("usage") or {}
-    record["attempts"] = int(record.get("attempts") or 0) + (0 if event.cached else event.attempts)
-    record["cached"] = event.cached
-    record["seconds"] = round(event.seconds, 4)
-    record["usage"] = {
-        "prompt_tokens": used.get("prompt_tokens", 0) + event.prompt_tokens,
-        "completion_tokens": used.get("completion_tokens", 0) + event.completion_tokens,
-    }
