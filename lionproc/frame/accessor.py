@@ -273,12 +273,13 @@ class FrameAccessor:
         """The rows of the run that made this frame which have no answer.
 
         Returns:
-            Position, index label, column, kind, message and attempts of each.
+            Position, index label, column (after `pipeline` the stage that stopped it), kind,
+            message and attempts of each.
 
         Raises:
             ConfigurationError: This frame was not made by a run of this session.
         """
-        return results.job_of(self._frame).errors()
+        return results.run_of(self._frame).errors()
 
     def report(self) -> results.Report:
         """What the run that made this frame did: rows, requests, tokens, dollars, time.
@@ -286,7 +287,7 @@ class FrameAccessor:
         Raises:
             ConfigurationError: This frame was not made by a run of this session.
         """
-        return results.job_of(self._frame).report()
+        return results.run_of(self._frame).report()
 
     def limits(self, model: Model | str | None = None) -> LimitsPanel:
         """The live limits that all runs to a model share; in a notebook, sliders for them.
@@ -406,11 +407,11 @@ class SeriesAccessor:
 
     def errors(self) -> pd.DataFrame:
         """As `df.llm.errors`."""
-        return results.job_of(self._series).errors()
+        return results.run_of(self._series).errors()
 
     def report(self) -> results.Report:
         """As `df.llm.report`."""
-        return results.job_of(self._series).report()
+        return results.run_of(self._series).report()
 
 
 def limits_panel(model: Model | str | None = None) -> LimitsPanel:

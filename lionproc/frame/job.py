@@ -9,6 +9,7 @@ import threading
 from array import array
 from collections.abc import Generator, Hashable, Mapping
 from copy import copy
+from operator import itemgetter
 from typing import Any, NoReturn
 
 import numpy as np
@@ -418,7 +419,21 @@ class Job(Run):
             for position, status in enumerate(self._status):
                 if status == WAITING and position not in failures:
                     failures[position] = (error, 0)
-        return results.errors_table(self._plan, failures)
+        rows, outputs = self._plan.rows, self._plan.outputs
+        return results.errors_table(
+            self._plan.frame.index,
+            "into",
+            (
+                results.Failure(
+                    place % rows,
+                    str(outputs[place // rows].into or ""),
+                    str(error.kind),
+                    error.message,
+                    attempts,
+                )
+                for place, (error, attempts) in sorted(failures.items(), key=itemgetter(0))
+            ),
+        )
 
     def report(self) -> results.Report:
         """What the run did, as one table and a readable summary."""

@@ -16,9 +16,11 @@ from lionproc.engine import loop as engine_loop
 from lionproc.engine.home import home
 from lionproc.engine.limits import Limits
 from lionproc.errors import ConfigurationError, RowsFailedError, RowsFailedWarning, RunError
+from lionproc.frame import results
 from lionproc.frame.assemble import MISSING, assemble, check_names, column_names, columns
 from lionproc.frame.cell import cell_text, is_missing
 from lionproc.frame.plan import warn
+from lionproc.frame.staged_run import MISSING_CELL, RowStep, StagedRun
 from lionproc.model.answer import Answer
 from lionproc.model.defaults import default
 from lionproc.model.model import Model
@@ -27,19 +29,8 @@ from lionproc.service.line import Line, session_model
 from lionproc.service.stage import ProcessingStage
 
 SLICE = 256  # rows that are turned into items at once
-MISSING_CELL = "missing"
 ERROR = "pipeline_error"
 _PLAIN = (str, bool, int, float)
-
-
-class _RowStep(LineStep):
-    """A stage that skips rows whose cell, shown in the prompt, is missing."""
-
-    async def ask(self, position: int, data: Any, context: Mapping[str, Any]) -> dict[str, Any]:
-        empty = [name for name in self.prompt.fields if context.get(name, data) is None]
-        if empty:
-            return {"status": "skipped", "kind": MISSING_CELL, "error": f"{empty[0]!r} is missing"}
-        return await super().ask(position, data, context)
 
 
 def run(
@@ -69,8 +60,9 @@ def run(
     shared = None if limits is None else Limits.of(limits)
     kept = default("journal", journal)
     kept = ":memory:" if kept is False else (kept or home() / "journal.sqlite")
-    steps = [_RowStep(stage, _line(stage, stage.model or chosen, shared, kept)) for stage in made]
+    steps = [RowStep(stage, _line(stage, stage.model or chosen, shared, kept)) for stage in made]
     passages: dict[int, Passage] = {}
+    known = StagedRun(frame.index, names, steps, kept)
     bar = _bar(len(frame), shown=bool(default("progress", progress, True)))
 
     def finished(passage: Passage) -> None:
@@ -83,6 +75,8 @@ def run(
     finally:
         bar.close()
     out = _assembled(frame, made, answers, passages, overwrite=overwrite, details=details)
+    known.end(passages)
+    results.remember(out, known)
     _tell(passages, steps, len(frame), errors)
     return out
 
@@ -122,7 +116,7 @@ def _cell(value: Any) -> Any:
     return value if type(value) in _PLAIN else cell_text(value)
 
 
-def _wait(frame: pd.DataFrame, steps: list[_RowStep], finished: Any) -> None:
+def _wait(frame: pd.DataFrame, steps: list[RowStep], finished: Any) -> None:
     """Run on the engine's loop until it is done; Ctrl-C gives up what was not sent yet."""
 
     async def work() -> None:
@@ -194,8 +188,11 @@ def _tell(
     words = ", ".join(f"{n:,} {kind} at {stage!r}" for (stage, kind), n in failed.most_common())
     message = f"{failed.total():,} of {rows:,} rows did not come through ({words})."
     if errors == "raise":
-        raise RowsFailedError(f"{message} The answers are journaled; running again asks the rest.")
-    warn(f"{message} details=True says why, row by row.", RowsFailedWarning)
+        raise RowsFailedError(
+            f"{message} The answers are journaled; running again asks the rest, and with "
+            "errors='coerce' the frame's .llm.errors() lists them."
+        )
+    warn(f"{message} out.llm.errors() lists them.", RowsFailedWarning)
 
 
 def _bar(rows: int, *, shown: bool) -> Any:

@@ -14,6 +14,7 @@ from lionproc.errors import CallError
 from lionproc.model.answer import Answer
 from lionproc.model.connection import Connection
 from lionproc.model.envelope import classify, text_of
+from lionproc.model.schema import shallow
 
 KEY_BYTES = 16
 Message = Mapping[str, Any]
@@ -32,14 +33,14 @@ class Recipe:
         self.connection = connection
         self.answer = answer
         provider = connection.provider
-        fields: dict[str, Any] = dict(params)
+        fields: dict[str, Any] = {**connection.usual, **params}
         self.max_tokens: int | None = fields.pop("max_tokens", None)
         if self.max_tokens is not None:
             fields[connection.max_tokens_name] = self.max_tokens
         self._instruction = ""
         if not answer.plain and "response_format" not in fields:
             if connection.structured == "json_schema":
-                fields["response_format"] = answer.response_format()
+                fields["response_format"] = _format(answer, connection.free_levels)
             else:
                 self._instruction = answer.instruction
                 if connection.structured == "json_object":
@@ -72,6 +73,15 @@ class Recipe:
         if occurrence:
             digest.update(b"\0%d" % occurrence)
         return ModelCall(self, body, digest.digest(), occurrence)
+
+
+def _format(answer: Answer, free_levels: int | None) -> dict[str, Any] | None:
+    """How a typed answer is asked for: as the answer says, with an end to what is open."""
+    asked = answer.response_format()
+    if asked is None or free_levels is None:
+        return asked
+    inner = asked["json_schema"]
+    return {**asked, "json_schema": {**inner, "schema": shallow(inner["schema"], free_levels)}}
 
 
 def _instructed(messages: Sequence[Message], instruction: str) -> list[Message]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.limits import Limits
@@ -66,6 +68,9 @@ class Connection:
         max_tokens_name: What the bound on the answer is called.
         wire: Sends and receives.
         gate: The limiter and the estimates that are shared.
+        usual: Fields of a request's body that this model wants where the user sets none.
+        free_levels: How deep an answer may nest where its schema leaves that open, None for any
+            depth; see `schema.shallow`.
         price: Dollars per token, None where it is not known.
         secrets: What must never be kept, should a server echo it.
     """
@@ -77,6 +82,8 @@ class Connection:
     max_tokens_name: str
     wire: Wire
     gate: Gate
+    usual: Mapping[str, Any] = field(default_factory=dict)
+    free_levels: int | None = None
     price: Price | None = None
     secrets: tuple[bytes, ...] = field(default=(), repr=False)
 

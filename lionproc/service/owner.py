@@ -64,6 +64,10 @@ class Owner:
         finally:
             os.close(handle)
 
+    def is_another(self, other: object) -> bool:
+        """Whether somebody else, who lives, has claimed it."""
+        return other != self.id and self.lives(other)
+
     def close(self) -> None:
         """Work no more."""
         handle, self._handle = self._handle, None

@@ -17,16 +17,9 @@ from lionproc.service.flow import WINDOW, Counts, Passage, Step, flow
 from lionproc.service.health import Health
 from lionproc.service.owner import Owner
 from lionproc.service.processing import ProcessingService
-from lionproc.service.records import (
-    Record,
-    RecordError,
-    Records,
-    new_id,
-    now,
-    plain,
-    private_folder,
-)
+from lionproc.service.records import Record, RecordError, now, private_folder
 from lionproc.service.stage import ProcessingStage
+from lionproc.service.works import Works
 
 log = logging.getLogger("lionproc.service")
 T = TypeVar("T")
@@ -101,9 +94,10 @@ class Pipeline:
         self.processors: dict[str, ProcessingService] = {}
         self._steps: list[_Stage] = []
         self._model = None if model is None else Model.of(model)
-        self._records = Records(self.save_dir, "job")
         self._owner = Owner(self.save_dir)
-        self._running: dict[str, tuple[Record, dict[int, Passage]]] = {}
+        self._works: Works[tuple[Record, dict[int, Passage]]] = Works(
+            self.save_dir, "job", "data", self._owner
+        )
 
     async def add_stage(self, config: ProcessingStage | Mapping[str, Any]) -> dict[str, Any]:
         """Add a stage after those there are.
@@ -162,21 +156,10 @@ class Pipeline:
         try:
             if not self._steps:
                 raise RecordError("The pipeline has no stages yet: await pipeline.add_stage(...).")
-            record: Record = {
-                "id": new_id("job"),
-                "status": "processing",
-                "timestamp": now(),
-                "data": plain(items),
-                "stages": self._outline(),
-                "owner": self._owner.claim(),
-            }
-            await asyncio.to_thread(self._records.write, record)
-        except (LionprocError, TypeError, ValueError) as error:
-            message = str(error)
-            if not isinstance(error, LionprocError):  # a foreign text may hold an item
-                message = f"The items cannot be written as JSON ({type(error).__name__})."
+            record = await self._works.begin(items, stages=self._outline())
+        except LionprocError as error:
             log.warning("a job was not taken: %s", type(error).__name__)
-            return {"status": "error", "error": message}
+            return {"status": "error", "error": str(error)}
         return await self._run(record)
 
     def _outline(self) -> list[dict[str, Any]]:
@@ -188,7 +171,7 @@ class Pipeline:
     async def _run(self, record: Record, *, again: bool = False) -> dict[str, Any]:
         job_id = record["id"]
         passages: dict[int, Passage] = {}
-        self._running[job_id] = (record, passages)
+        self._works.running[job_id] = (record, passages)
         steps = [_JobStep(stage, job_id, again=again) for stage in self._steps]
 
         def finished(passage: Passage) -> None:
@@ -203,7 +186,7 @@ class Pipeline:
             log.warning("%s stopped: %s", job_id, type(error).__name__)
             return {"status": "error", "error": str(error), "job_id": job_id}
         finally:
-            self._running.pop(job_id, None)
+            self._works.running.pop(job_id, None)
 
     async def _finish(self, record: Record, passages: dict[int, Passage]) -> dict[str, Any]:
         stopped = next((stage for stage in self._steps if stage.service.stopped), None)
@@ -221,7 +204,7 @@ class Pipeline:
                 told.update(status="error", stage=first["stage"], error=first["error"])
         extra = {"job_id": job["id"], "failed": failed}
         log.info("%s %s, %d failed", job["id"], job["status"], failed, extra=extra)
-        await asyncio.to_thread(self._records.write, job)
+        await self._works.keep(job)
         return told
 
     def _job(self, record: Record, passages: Mapping[int, Passage]) -> Record:
@@ -251,20 +234,15 @@ class Pipeline:
             answer, or the stage that stopped it, the error and its kind; and how many `failed`.
             For an unknown id a dict with `error` alone.
         """
-        running = self._running.get(job_id)
+        running = self._works.running.get(job_id)
         if running is not None:
             record, passages = running
             return self._job(record, dict(passages))
-        try:
-            record_found = self._records.read(job_id)
-        except RecordError as error:
-            return {"error": str(error)}
-        return {"error": f"Unknown job: {job_id}"} if record_found is None else record_found
+        return self._works.look(job_id)
 
     def list_jobs(self, status: str | None = None) -> list[str]:
         """The ids of the jobs in the folder, oldest first, all or those with a status."""
-        known = self._records.statuses().items()
-        return [job_id for job_id, is_ in known if status is None or is_ == status]
+        return self._works.ids(status)
 
     @engine_loop.on_engine
     async def resume(self) -> list[dict[str, Any]]:
@@ -275,13 +253,10 @@ class Pipeline:
         Returns:
             What `process_data` would have returned for each, oldest first.
         """
-        told = []
-        for job_id in await asyncio.to_thread(self.list_jobs):
-            record = None if job_id in self._running else self._read(job_id)
-            if record is None or record.get("status") == "completed" or self._elsewhere(record):
-                continue
-            told.append(await self._take_up(record, again=False))
-        return told
+        return [
+            await self._take_up(record, again=False)
+            for record in await asyncio.to_thread(self._works.unfinished)
+        ]
 
     @engine_loop.on_engine
     async def retry_failed(self, job_id: str) -> dict[str, Any]:
@@ -293,7 +268,7 @@ class Pipeline:
         Returns:
             What `process_data` returns, with all items.
         """
-        record = None if job_id in self._running else self._read(job_id)
+        record = await asyncio.to_thread(self._works.idle, job_id)
         if record is None:
             return {"status": "error", "error": f"Unknown or running job: {job_id}"}
         return await self._take_up(record, again=True)
@@ -310,17 +285,6 @@ class Pipeline:
             }
         record["owner"] = self._owner.claim()
         return await self._run(record, again=again)
-
-    def _read(self, job_id: str) -> Record | None:
-        try:
-            record = self._records.read(job_id)
-        except RecordError:
-            return None
-        return record if record is not None and isinstance(record.get("data"), list) else None
-
-    def _elsewhere(self, record: Record) -> bool:
-        owner = record.get("owner")
-        return owner != self._owner.id and self._owner.lives(owner)
 
     # -- what a person sees -----------------------------------------------------------------
 

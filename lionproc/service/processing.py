@@ -7,7 +7,7 @@ import logging
 import os
 import traceback
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -22,6 +22,15 @@ from lionproc.model.answer import Answer
 from lionproc.model.model import Model
 from lionproc.service.branch import Branch
 from lionproc.service.health import Health, health_of
+from lionproc.service.kept import (
+    as_json,
+    count_in,
+    is_settled,
+    meant,
+    number_of,
+    told_of,
+    typed,
+)
 from lionproc.service.line import Line, session_model
 from lionproc.service.owner import Owner
 from lionproc.service.prompt import SYSTEM, Prompt, Writer
@@ -259,12 +268,21 @@ class ProcessingService:
         return str(record["id"])
 
     @engine_loop.on_engine
-    async def wait(self, request_id: str) -> dict[str, Any]:
-        """Wait for a request. Returns what `process_data` does."""
+    async def wait(self, request_id: str, schema: Any = None) -> dict[str, Any]:
+        """Wait for a request.
+
+        Args:
+            request_id: Its id.
+            schema: The type it was made with, as for `get_request`. Not needed for what this
+                very service is still working on.
+
+        Returns:
+            What `process_data` does.
+        """
         task = self._tasks.get(request_id)
         if task is not None:
             return await asyncio.shield(task)
-        return _told(await asyncio.to_thread(self.get_request, request_id))
+        return told_of(await asyncio.to_thread(self.get_request, request_id), schema)
 
     @engine_loop.on_engine
     async def drain(self) -> None:
@@ -274,11 +292,13 @@ class ProcessingService:
 
     # -- what there is ----------------------------------------------------------------------
 
-    def get_request(self, request_id: str) -> dict[str, Any]:
+    def get_request(self, request_id: str, schema: Any = None) -> dict[str, Any]:
         """A request as it is now.
 
         Args:
             request_id: Its id.
+            schema: The type it was made with, a pydantic model for example: then `result` is
+                one, where it fits. A record is JSON, so without it `result` is plain.
 
         Returns:
             The record: `id`, `status` (received, processing, completed or failed), `data`,
@@ -292,7 +312,11 @@ class ProcessingService:
             record = self._records.read(request_id)
         except RecordError as error:
             return {"error": str(error)}
-        return {"error": f"Unknown request: {request_id}"} if record is None else record
+        if record is None:
+            return {"error": f"Unknown request: {request_id}"}
+        if record.get("status") == "completed":
+            record["result"] = typed(record.get("result"), schema)
+        return record
 
     def list_requests(self, status: str | None = None) -> list[dict[str, Any]]:
         """The requests in the folder, oldest first.
@@ -334,38 +358,61 @@ class ProcessingService:
     # -- again ------------------------------------------------------------------------------
 
     @engine_loop.on_engine
-    async def resume(self) -> list[dict[str, Any]]:
+    async def resume(self, *schemas: Any) -> list[dict[str, Any]]:
         """Finish what a crash or a stop left half done.
 
         Requests that a living process works on, this one included, are left to it. What was
         already paid for comes from the journal.
 
+        Args:
+            *schemas: The types that the requests were made with, where the results are to be
+                instances of them. A record holds the JSON Schema of its type alone, so without
+                the type the results are dicts.
+
         Returns:
             What `process_data` would have returned for each, oldest first.
+
+        Example:
+            ```python
+            for told in await service.resume(Review):
+                told["result"].mood
+            ```
         """
-        return await self._again(UNFINISHED)
+        return await self._again(UNFINISHED, schemas)
 
     @engine_loop.on_engine
-    async def retry_failed(self) -> list[dict[str, Any]]:
-        """Ask again about every request that failed. Returns what `resume` does."""
-        return await self._again(frozenset({"failed"}))
+    async def retry_failed(self, *schemas: Any) -> list[dict[str, Any]]:
+        """Ask again about every request that failed.
 
-    async def _again(self, statuses: frozenset[str]) -> list[dict[str, Any]]:
+        Args:
+            *schemas: As for `resume`.
+
+        Returns:
+            What `resume` does.
+        """
+        return await self._again(frozenset({"failed"}), schemas)
+
+    async def _again(
+        self, statuses: frozenset[str], schemas: Sequence[Any]
+    ) -> list[dict[str, Any]]:
         known = await asyncio.to_thread(self._records.statuses)
         ids = [request_id for request_id, status in known.items() if status in statuses]
         made: dict[str, dict[str, Any]] = {}
+        type_of = meant(schemas)
         if ids:
             await self.line.revive()
 
         async def one(request_id: str) -> None:
-            result = await self._take_up(request_id, statuses)
+            result = await self._take_up(request_id, statuses, type_of)
             if result is not None:
                 made[request_id] = result
 
         await windowed(ids, WINDOW, one, lambda: not self.stopped)
         return [made[request_id] for request_id in ids if request_id in made]
 
-    async def _take_up(self, request_id: str, statuses: frozenset[str]) -> dict[str, Any] | None:
+    async def _take_up(
+        self, request_id: str, statuses: frozenset[str], type_of: Callable[[Any], Any]
+    ) -> dict[str, Any] | None:
         if request_id in self._tasks:
             return None
         try:
@@ -374,13 +421,9 @@ class ProcessingService:
             return None
         if record is None or record.get("status") not in statuses or "data" not in record:
             return None
-        if record["status"] in UNFINISHED and self._elsewhere(record):
+        if record["status"] in UNFINISHED and self._owner.is_another(record.get("owner")):
             return None
-        return await self._task(record, record.get("schema"))
-
-    def _elsewhere(self, record: Record) -> bool:
-        owner = record.get("owner")
-        return owner != self._owner.id and self._owner.lives(owner)
+        return await self._task(record, type_of(record.get("schema")))
 
     # -- one request ------------------------------------------------------------------------
 
@@ -399,7 +442,7 @@ class ProcessingService:
                 "status": "received",
                 "timestamp": now(),
                 "data": plain(data),
-                "schema": _as_json(schema),
+                "schema": as_json(schema),
                 "owner": self._owner.claim(),
                 "attempts": 0,
                 **more,
@@ -441,7 +484,7 @@ class ProcessingService:
         try:
             line = self.line
             messages = self._prompt.messages(record["data"], how.context)
-            occurrence = 0 if self._deduplicate else _number(record["id"])
+            occurrence = 0 if self._deduplicate else number_of(record["id"])
             call = await line.call(messages, str if schema is None else schema, occurrence)
             kept_as = bytes.fromhex(record.get("key") or "") or None
             key = (call.key or b"").hex()
@@ -462,7 +505,7 @@ class ProcessingService:
             log.error("%s met a %s\n%s", record["id"], type(fault).__name__, where, extra=extra)  # noqa: TRY400
             what = f"A fault inside lionproc ({type(fault).__name__}); the log has its place."
             return await self._failed(record, Kind.UNEXPECTED, what)
-        _count(record, event)
+        count_in(record, event)
         if event.error is None:
             return await self._answered(record, event)
         message = event.error.message
@@ -521,8 +564,8 @@ class ProcessingService:
             return await asyncio.shield(running)
         try:
             record = await asyncio.to_thread(self._records.read, request_id)
-            if record is not None and _is_settled(record, again=again):
-                return _told(record)
+            if record is not None and is_settled(record, again=again):
+                return told_of(record, schema)
             if record is None:
                 record = await self._receive(data, schema, request_id, **more)
         except LionprocError as error:
@@ -555,49 +598,3 @@ class ProcessingService:
 
     def __repr__(self) -> str:
         return f"<ProcessingService {self.name!r} in {str(self.save_dir)!r}, {self.limits!r}>"
-
-
-def _told(record: Record) -> dict[str, Any]:
-    """What `process_data` returns for a record."""
-    request_id, status = record.get("id"), record.get("status")
-    if status == "completed":
-        return {"status": "success", "request_id": request_id, "result": record.get("result")}
-    told = {"status": "error", "error": record.get("error") or f"It is {status}, not completed."}
-    if record.get("kind"):
-        told["kind"] = record["kind"]
-    return told if request_id is None else {**told, "request_id": request_id}
-
-
-def _is_settled(record: Record, *, again: bool) -> bool:
-    """Whether a request is not to be asked any more, failures counting unless `again`."""
-    if record.get("status") == "failed":
-        # A refused key or an unknown model says nothing about the request.
-        return not again and record.get("kind") not in {Kind.ACCESS, Kind.NOT_FOUND}
-    return record.get("status") == "completed"
-
-
-def _as_json(schema: Any) -> Any:
-    """A schema as it is kept: itself if it is JSON, or the JSON Schema of a type."""
-    if schema is None or schema is str:
-        return None
-    if isinstance(schema, Mapping):
-        return plain(schema)
-    from pydantic import TypeAdapter
-
-    return plain(TypeAdapter(schema).json_schema())
-
-
-def _number(request_id: str) -> int:
-    return int.from_bytes(request_id.encode(), "big")
-
-
-def _count(record: Record, event: Event) -> None:
-    """Add what this run of a request took to what earlier ones did."""
-    used = record.get("usage") or {}
-    record["attempts"] = int(record.get("attempts") or 0) + (0 if event.cached else event.attempts)
-    record["cached"] = event.cached
-    record["seconds"] = round(event.seconds, 4)
-    record["usage"] = {
-        "prompt_tokens": used.get("prompt_tokens", 0) + event.prompt_tokens,
-        "completion_tokens": used.get("completion_tokens", 0) + event.completion_tokens,
-    }

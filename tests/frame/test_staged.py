@@ -104,6 +104,54 @@ def test_a_row_with_a_missing_cell_is_skipped_and_a_failed_one_stops_there(serve
         run(df, stages, errors="raise")
 
 
+def test_errors_and_report_are_there_as_after_process_stage_by_stage(server, run):
+    def answer(body):
+        text = body["messages"][1]["content"]  # after the system prompt
+        return "" if text in {"A bad", "B echo: A poor"} else f"echo: {text}"
+
+    server.configure(answer=answer, faults=lambda body, n: "500" if n == 0 else None)
+    df = pd.DataFrame({"review": ["fine", None, "bad", "poor"]}, index=["w", "x", "y", "z"])
+    stages = [{"name": "a", "prompt": "A {review}"}, {"name": "b", "prompt": "B {a}"}]
+    with pytest.warns(RowsFailedWarning, match=r"llm\.errors"):
+        out = run(df, stages)
+
+    errors = out.llm.errors()
+    assert list(errors) == ["position", "index", "stage", "kind", "message", "attempts"]
+    assert errors["position"].tolist() == [2, 3]
+    assert errors["index"].tolist() == ["y", "z"]
+    assert errors["stage"].tolist() == ["a", "b"]
+    assert errors["kind"].tolist() == ["empty", "empty"]
+    assert (errors["attempts"] >= 1).all()
+    assert errors["message"].str.len().gt(5).all()
+
+    report = out.llm.report()
+    stats, facts = report.stats, report.facts
+    assert (stats.rows, stats.answered, stats.skipped, stats.failed) == (4, 1, 1, 2)
+    assert (stats.sent, stats.retried) == (server.counters.total, server.counters.total - 5)
+    assert dict(stats.errors) == {"empty": 2}
+    assert (facts["model"], facts["columns"]) == ("openai/m", ["a", "b"])
+    first, second = facts["stages"]
+    assert (first["answered"], first["skipped"], first["failed"]) == (2, 1, 1)
+    assert (second["stage"], second["answered"], second["failed"]) == ("b", 1, 1)
+    assert first["prompt_tokens"] + second["prompt_tokens"] == stats.prompt_tokens > 0
+    assert "1 of 4 answered" in repr(report)
+    assert "b: 1 answered, 1 failed" in repr(report)
+    assert "<table" in report._repr_html_()
+    assert server.key not in repr(report) + str(facts)
+
+    server.configure(answer=lambda body: "said", faults=None)
+    again = run(df, stages).llm.report()
+    assert [stage["cached"] for stage in again.facts["stages"]] == [2, 1]
+    assert again.stats.sent == 3
+
+
+def test_a_run_without_errors_has_an_empty_table_and_a_copy_has_none(run):
+    out = run(pd.DataFrame({"n": [1]}), [{"name": "a", "prompt": "A {n}"}])
+    assert out.llm.errors().empty
+    with pytest.raises(ConfigurationError, match="pipeline"):
+        out.copy().llm.report()
+
+
 def test_a_refused_key_stops_the_run_and_what_was_answered_is_kept(server, run):
     server.configure(faults=lambda body, n: "401" if n >= 5 else None)
     df = pd.DataFrame({"n": range(100)})

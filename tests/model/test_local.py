@@ -17,10 +17,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pandas as pd
 import pytest
 
+import lionproc as lp
 from lionproc.errors import ConfigurationError, MissingDependencyError, ModelError
 from lionproc.model import local
+from lionproc.model.answer import Answer
+from lionproc.model.call import Recipe
 
 SENTIMENT = {
     "type": "object",
@@ -138,6 +142,41 @@ def test_a_strict_schema_is_kept_whatever_the_prompt_says(endpoint):
     answer = json.loads(reply["choices"][0]["message"]["content"])
     assert set(answer) == {"sentiment"}
     assert answer["sentiment"] in {"positive", "negative"}
+
+
+OPEN = {
+    "type": "object",
+    "properties": {"processed": {"type": "string"}, "metadata": {"type": "object"}},
+}
+
+
+@with_model
+@pytest.mark.filterwarnings("ignore::lionproc.errors.RowsFailedWarning")
+def test_most_answers_to_an_open_schema_end_instead_of_nesting_and_repeating_themselves():
+    frame = pd.DataFrame({"text": [f"Process text {number}" for number in range(8)]})
+    out = frame.llm.process(
+        'Process the data below.\n\nData:\n{{"text":"{text}","type":"text"}}',
+        into="done",
+        schema=OPEN,
+        system="You process data for a program. Do what is asked, and add nothing else.",
+        model=lp.Model("local", seed=1),
+        journal=False,
+        progress=False,
+    )
+    assert len(out.llm.errors()) <= 2
+
+
+@with_model
+def test_what_steadies_the_small_model_gives_way_to_the_user_and_is_not_for_other_files():
+    small = Recipe(lp.Model("local").connect(), {"max_tokens": 7}, Answer.of(OPEN))
+    body = json.loads(small.call(b"[]").body)
+    assert (body["dry_multiplier"], body["max_tokens"]) == (0.8, 7)
+    sent = body["response_format"]["json_schema"]["schema"]
+    assert "additionalProperties" in sent["properties"]["metadata"]
+    own = lp.Model("local", str(local.find_weights().path)).connect()
+    body = json.loads(Recipe(own, {}, Answer.of(OPEN)).call(b"[]").body)
+    assert "dry_multiplier" not in body
+    assert body["response_format"]["json_schema"]["schema"] == OPEN
 
 
 @with_model

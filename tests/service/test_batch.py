@@ -8,6 +8,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 import lionproc as lp
 from lionproc.errors import ConfigurationError
@@ -38,6 +39,15 @@ async def test_a_batch_comes_back_in_order_with_the_chapters_keys(processor):
     assert (kept["status"], kept["results"]) == ("completed", batch["results"])
     assert kept["items"] == items(30)
     assert processor.get_batch("batch_0") == {"error": "Unknown batch: batch_0"}
+
+
+async def test_a_damaged_batch_is_told_and_harms_no_other(processor):
+    batch = await processor.process_batch(items(2), SCHEMA)
+    (processor.service.save_dir / "batch_torn.json").write_text('{"id": "batch_to')
+    assert "batch_torn.json cannot be used" in processor.get_batch("batch_torn")["error"]
+    assert (await processor.retry_failed("batch_torn"))["status"] == "error"
+    assert processor.list_batches() == [batch["batch_id"]]
+    assert await processor.resume() == []
 
 
 async def test_one_bad_item_harms_none(server, processor):
@@ -101,6 +111,32 @@ async def test_a_refused_key_stops_the_batch_and_resume_goes_on(server, processo
     assert processor.list_batches(status="completed") == [batch["batch_id"]]
     assert await processor.resume() == []
     assert server.duplicates() == 0
+
+
+class Mood(BaseModel):
+    mood: str
+
+
+async def test_resuming_a_batch_asks_nothing_about_finished_items_and_gives_the_type(server, model):
+    async def in_a_run_of_its_own(name, work):
+        processor = lp.BatchProcessor(
+            "B", "batches", 8, None, max_tokens=None, model=model, journal=name
+        )
+        try:
+            return await work(processor)
+        finally:
+            await processor.close()
+
+    server.configure(faults=lambda body, n: "401" if n >= 12 else None)
+    batch = await in_a_run_of_its_own("1", lambda each: each.process_batch(items(30), Mood))
+    done = sum(result["status"] == "success" for result in batch["results"])
+    assert 0 < done < 30
+    server.configure(faults=None)
+    asked = server.counters.total
+    # Another journal, so that nothing but the records can tell what is finished.
+    (resumed,) = await in_a_run_of_its_own("2", lambda each: each.resume(Mood))
+    assert server.counters.total - asked == 30 - done
+    assert [type(result["result"]) for result in resumed["results"]] == [Mood] * 30
 
 
 async def test_nothing_is_a_batch_too(processor):

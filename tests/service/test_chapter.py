@@ -116,6 +116,20 @@ asyncio.run(main())
 """
 
 
+KEPT_TO_THE_END = """
+import atexit, gc
+atexit.register(lambda: (globals().pop("service"), gc.collect()))  # called last
+from lionproc import ProcessingService
+import asyncio
+
+async def main():
+    print((await service.process_data({"n": 1}))["status"])
+
+service = ProcessingService(name="S", save_dir="s")
+asyncio.run(main())
+"""
+
+
 @pytest.mark.parametrize(
     ("program", "says"),
     [
@@ -123,8 +137,9 @@ asyncio.run(main())
         (IN_CHUNKS, " ".join(["success"] * 20)),
         (STAGES, "success success refused"),
         (READY, "success completed success 20 completed stage_0 stage_1 success completed"),
+        (KEPT_TO_THE_END, "success"),
     ],
-    ids=["one_by_one", "in_chunks", "stages", "ready"],
+    ids=["one_by_one", "in_chunks", "stages", "ready", "kept_to_the_end"],
 )
 def test_a_script_runs_with_nothing_but_the_openai_variables(server, tmp_path, program, says):
     (tmp_path / "program.py").write_text(program)

@@ -219,6 +219,29 @@ async def test_a_stopped_job_resumes_at_the_item_and_the_stage(server, model, pi
     await fresh.close()
 
 
+async def test_a_resumed_job_asks_nothing_about_finished_stages_and_gives_their_types(
+    server, model
+):
+    server.configure(faults=lambda body, n: "401" if n >= 8 else None)
+
+    async def made():
+        pipeline = lp.Pipeline("Typed", "typed", model=model)
+        return await filled(pipeline, stage("A", schema=Mood), stage("B", "b", input="all"))
+
+    first = await made()
+    told = await first.process_data([{"n": number} for number in range(10)])
+    assert told["status"] == "error"
+    await first.close()
+    (first.save_dir / "journal.sqlite").unlink()  # so that the records alone can tell
+    server.configure(faults=None)
+    second = await made()
+    (resumed,) = await second.resume()
+    answers = resumed["results"]["stages"][0]["result"]["result"]
+    assert [type(answer) for answer in answers] == [Mood] * 10
+    assert sum(request.status == 200 for request in server.requests) == 20
+    await second.close()
+
+
 async def test_results_can_be_read_and_drawn_while_the_job_runs(server, pipeline):
     await filled(pipeline, stage("A<b>", "a") | {"name": "A"}, stage("B", "b"))
     server.hold()

@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 import lionproc as lp
+from lionproc.errors import SchemaError
 from lionproc.testing import RollingWindow
 
 SCHEMA = {
@@ -28,6 +29,12 @@ async def service(model):
 
 def on_disk(request_id, folder="requests"):
     return json.loads(Path(folder, f"{request_id}.json").read_text())
+
+
+def leave_half_done(request_id, folder="requests"):
+    """Make a record what a crash would have left."""
+    path = Path(folder, f"{request_id}.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "status": "processing"}))
 
 
 async def test_a_request_comes_back_with_the_chapters_keys(service):
@@ -87,6 +94,48 @@ async def test_types_give_typed_results_and_records_that_can_be_resumed(service)
     record = on_disk(told["request_id"])
     assert record["result"] == told["result"].model_dump()
     assert record["schema"]["properties"]["mood"]["enum"] == ["good", "bad"]
+
+
+async def test_where_the_type_is_given_again_a_later_run_gives_instances(server, model):
+    server.configure(faults=["content_filter", "content_filter"])
+    async with lp.ProcessingService("A", "requests", 60_000, model=model) as first:
+        failed = [await first.process_data({"n": n}, Review) for n in range(2)]
+        plain = await first.process_data({"n": 2}, SCHEMA)
+        done = await first.process_data({"n": 3}, Review)
+    leave_half_done(plain["request_id"])
+    async with lp.ProcessingService("A", "requests", 60_000, model=model) as later:
+        assert isinstance(later.get_request(done["request_id"])["result"], dict)
+        assert isinstance(later.get_request(done["request_id"], Review)["result"], Review)
+        assert (await later.wait(done["request_id"], Review))["result"] == done["result"]
+        (resumed,) = await later.resume(Review)  # made with another type, so it is left alone
+        assert resumed["result"] == plain["result"]
+        again = await later.retry_failed(Review)
+        assert [told["request_id"] for told in again] == [told["request_id"] for told in failed]
+        assert [type(told["result"]) for told in again] == [Review, Review]
+        assert later.get_request(failed[0]["request_id"], Literal["x"])["result"] == {
+            "mood": again[0]["result"].mood
+        }
+        with pytest.raises(SchemaError):
+            await later.resume(object())
+
+
+async def test_resuming_asks_nothing_about_what_is_finished(server, model):
+    first = lp.ProcessingService("A", "requests", 60_000, None, model=model, journal="first.sqlite")
+    for number in range(6):
+        await first.process_data({"n": number}, Review)
+    await first.close()
+    asked = server.counters.total
+    last = first.list_requests()[-1]["id"]
+    leave_half_done(last)
+    # Another journal, so that nothing but the records can tell what is finished.
+    async with lp.ProcessingService(
+        "A", "requests", 60_000, None, model=model, journal="second.sqlite"
+    ) as second:
+        (resumed,) = await second.resume(Review)
+        assert resumed["request_id"] == last
+        assert isinstance(resumed["result"], Review)
+        assert await second.resume() == []
+    assert server.counters.total == asked + 1
 
 
 async def test_failures_come_back_as_dicts_and_are_kept_and_logged_without_the_data(

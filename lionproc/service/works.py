@@ -1,0 +1,97 @@
+"""Batches and jobs: lists of items that are worked on for a while, and outlive a crash."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from lionproc.errors import ConfigurationError
+from lionproc.service.owner import Owner
+from lionproc.service.records import Record, RecordError, Records, new_id, now, plain
+
+T = TypeVar("T")
+
+
+class Works(Generic[T]):
+    """The works of one kind in a folder, on disk from their start to their end.
+
+    Args:
+        folder: Where their records are.
+        prefix: What their ids start with.
+        items: What the list of items is called in a record.
+        owner: Who works here.
+
+    Attributes:
+        running: What is worked on here, by id.
+    """
+
+    def __init__(self, folder: Path, prefix: str, items: str, owner: Owner) -> None:
+        self.running: dict[str, T] = {}
+        self._records = Records(folder, prefix)
+        self._prefix = prefix
+        self._items = items
+        self._owner = owner
+
+    async def begin(self, items: Iterable[Any], **fields: Any) -> Record:
+        """Put a new work on disk.
+
+        Raises:
+            ConfigurationError: The items cannot be written as JSON.
+            RecordError: The disk does not take it.
+        """
+        try:
+            listed = plain(list(items))
+        except (TypeError, ValueError) as error:  # its text may hold an item
+            raise ConfigurationError(
+                f"The items cannot be written as JSON ({type(error).__name__})."
+            ) from None
+        record: Record = {
+            "id": new_id(self._prefix),
+            "status": "processing",
+            "timestamp": now(),
+            **fields,
+            self._items: listed,
+            "owner": self._owner.claim(),
+        }
+        await self.keep(record)
+        return record
+
+    async def keep(self, record: Record) -> None:
+        """Write a record.
+
+        Raises:
+            RecordError: The disk does not take it.
+        """
+        await asyncio.to_thread(self._records.write, record)
+
+    def look(self, work_id: str) -> Record:
+        """A record from the disk; where there is none, or a damaged one, a dict with `error`."""
+        try:
+            record = self._records.read(work_id)
+        except RecordError as error:
+            return {"error": str(error)}
+        return {"error": f"Unknown {self._prefix}: {work_id}"} if record is None else record
+
+    def ids(self, status: str | None = None) -> list[str]:
+        """The ids of the works in the folder, oldest first, all or those with a status."""
+        known = self._records.statuses().items()
+        return [work_id for work_id, is_ in known if status is None or is_ == status]
+
+    def unfinished(self) -> list[Record]:
+        """Works that nobody who lives is at, oldest first; they are this owner's now."""
+        found = []
+        for work_id, status in self._records.statuses().items():
+            record = None if status == "completed" else self.idle(work_id)
+            if record is not None and not self._owner.is_another(record.get("owner")):
+                record["owner"] = self._owner.claim()
+                found.append(record)
+        return found
+
+    def idle(self, work_id: str) -> Record | None:
+        """A record from the disk, None where it is worked on here or cannot be used."""
+        if work_id in self.running:
+            return None
+        record = self.look(work_id)
+        return record if isinstance(record.get(self._items), list) else None
