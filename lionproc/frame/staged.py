@@ -14,14 +14,16 @@ import pandas as pd
 
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.home import home
+from lionproc.engine.limiter import Tokens
 from lionproc.engine.limits import Limits
 from lionproc.errors import ConfigurationError, RowsFailedError, RowsFailedWarning, RunError
 from lionproc.frame import results
 from lionproc.frame.assemble import MISSING, assemble, check_names, column_names, columns
 from lionproc.frame.cell import cell_text, is_missing
 from lionproc.frame.plan import warn
-from lionproc.frame.staged_run import MISSING_CELL, RowStep, StagedRun
+from lionproc.frame.staged_run import MISSING_CELL, StagedRun
 from lionproc.model.answer import Answer
+from lionproc.model.connection import Connection
 from lionproc.model.defaults import default
 from lionproc.model.model import Model
 from lionproc.service.flow import LineStep, Passage, flow
@@ -31,6 +33,67 @@ from lionproc.service.stage import ProcessingStage
 SLICE = 256  # rows that are turned into items at once
 ERROR = "pipeline_error"
 _PLAIN = (str, bool, int, float)
+
+
+class RowStep(LineStep):
+    """A stage that skips rows whose cell, shown in the prompt, is missing, and counts.
+
+    Attributes:
+        cached: Rows that were answered from the journal.
+        skipped: Rows that were skipped.
+        connection: The way to its model, once it is open.
+    """
+
+    cached = skipped = 0
+    connection: Connection | None = None
+
+    async def ask(self, position: int, data: Any, context: Mapping[str, Any]) -> dict[str, Any]:
+        """See `Step.ask`."""
+        empty = [name for name in self.prompt.fields if context.get(name, data) is None]
+        if empty:
+            self.skipped += 1
+            return {"status": "skipped", "kind": MISSING_CELL, "error": f"{empty[0]!r} is missing"}
+        self.connection = await self.line.open()
+        told = await super().ask(position, data, context)
+        self.cached += told.get("cached", False)
+        return told
+
+    @property
+    def model(self) -> str:
+        """Who answered, or was to."""
+        if self.connection is None:
+            return f"{self.line.model.provider}/{self.line.model.model or ''}".rstrip("/")
+        return f"{self.connection.provider.name}/{self.connection.model}"
+
+    @property
+    def used(self) -> Tokens:
+        """The tokens it took in this run."""
+        tally = self.line.executor.tally
+        return Tokens(tally.prompt_tokens, tally.completion_tokens)
+
+    @property
+    def usd(self) -> float | None:
+        """What it cost, None where the price is not known."""
+        if self.connection is None:
+            return 0.0  # nothing was sent
+        price = self.connection.price
+        return None if price is None else price.usd(self.used)
+
+    def facts(self) -> dict[str, Any]:
+        """What it did, by name."""
+        tally = self.line.executor.tally
+        return {
+            "stage": self.stage.name,
+            "model": self.model,
+            "answered": self.counts.done,
+            "cached": self.cached,
+            "skipped": self.skipped,
+            "failed": self.counts.failed - self.skipped,
+            "requests": tally.sent,
+            "prompt_tokens": tally.prompt_tokens,
+            "completion_tokens": tally.completion_tokens,
+            "usd": self.usd,
+        }
 
 
 def run(

@@ -79,7 +79,7 @@ def _stage(facts: Mapping[str, Any]) -> str:
     if facts["cached"]:
         parts.append(f"{facts['cached']:,} of them from the journal")
     parts += [f"{facts[name]:,} {name}" for name in ("skipped", "failed") if facts[name]]
-    parts.append(f"{facts['requests']:,} requests")
+    parts.append(words.plural(facts["requests"], "request"))
     return f"{facts['stage']}: {', '.join(parts)}"
 
 

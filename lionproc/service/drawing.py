@@ -1,14 +1,21 @@
-"""A pipeline as a picture: boxes, arrows, and what is going on in each."""
+"""What a person sees of the service layer: a pipeline as boxes and arrows, and cards.
+
+Inline styles only, and colours that can be read on a light and on a dark page; a page that
+takes the styles away still shows every word.
+"""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+GOOD, BAD, REST = "#2e9e5b", "#d64545", "rgba(128,128,128,.3)"
+_QUIET = "opacity:.65"
+_CELL = "text-align:left;vertical-align:top;padding:2px 16px 2px 0;border:0;background:none"
 _BOX = (
-    "border:1px solid currentColor;border-radius:6px;padding:6px 12px;min-width:9em;"
-    "display:inline-block;vertical-align:top;text-align:left;opacity:.9"
+    "border:1px solid rgba(128,128,128,.5);border-radius:6px;padding:8px 12px;min-width:10em;"
+    "text-align:left;font-variant-numeric:tabular-nums"
 )
 
 
@@ -23,6 +30,7 @@ class Box:
         in_flight: Requests on their way.
         done: Items that passed.
         failed: Items that it stopped.
+        left: Items that are still to come to it.
     """
 
     name: str
@@ -31,24 +39,43 @@ class Box:
     in_flight: int = 0
     done: int = 0
     failed: int = 0
+    left: int = 0
 
 
 def as_html(name: str, boxes: Sequence[Box]) -> str:
     """The drawing for a notebook; everything in it is escaped."""
-    drawn = "<span style='padding:0 .6em'>&rarr;</span>".join(_box(box) for box in boxes)
+    arrow = f"<div style='padding:0 10px;align-self:center;{_QUIET}'>&rarr;</div>"
+    drawn = arrow.join(_box(box) for box in boxes)
     return (
-        f"<div><b>{html.escape(name)}</b></div>"
-        f"<div style='white-space:nowrap;overflow-x:auto'>{drawn or 'no stages yet'}</div>"
+        f"<div style='margin:4px 0'><strong>{html.escape(name)}</strong>"
+        "<div style='display:flex;flex-wrap:wrap;row-gap:8px;margin-top:6px'>"
+        f"{drawn or 'no stages yet'}</div></div>"
     )
 
 
 def _box(box: Box) -> str:
-    failed = f"<span style='color:firebrick'>{box.failed:,} failed</span>"
+    done = f"{box.done:,} done" if box.done or box.failed or box.left else "nothing yet"
+    failed = f", <span style='color:{BAD}'>{box.failed:,} failed</span>" if box.failed else ""
+    # A line of its own, empty too, so that boxes do not jump while the counts change.
+    now = f"{box.waiting:,} waiting, {box.in_flight:,} in flight"
+    shown = now if box.waiting or box.in_flight else "&nbsp;"
     return (
         f"<div style='{_BOX}'><b>{html.escape(box.name)}</b>"
-        f"<div style='font-size:85%'>{html.escape(box.about)}</div>"
-        f"<div>{box.waiting:,} waiting, {box.in_flight:,} in flight</div>"
-        f"<div>{box.done:,} done{', ' + failed if box.failed else ''}</div></div>"
+        f"<div style='font-size:85%;{_QUIET}'>{html.escape(box.about)}</div>"
+        f"{bar((box.done, GOOD), (box.failed, BAD), (box.waiting + box.in_flight + box.left, REST))}"
+        f"<div>{done}{failed}</div><div style='{_QUIET}'>{shown}</div></div>"
+    )
+
+
+def bar(*parts: tuple[int, str]) -> str:
+    """Numbers and their colours as one line; nothing to see where styles are taken away."""
+    shown = [part for part in parts if part[0]] or [(1, REST)]
+    pieces = "".join(
+        f"<div style='flex:{number};background:{colour}'></div>" for number, colour in shown
+    )
+    return (
+        "<div style='display:flex;gap:2px;height:4px;margin:6px 0;"
+        f"border-radius:2px;overflow:hidden'>{pieces}</div>"
     )
 
 
@@ -59,3 +86,19 @@ def as_text(name: str, boxes: Sequence[Box]) -> str:
         for box in boxes
     )
     return f"{name}: {drawn or 'no stages yet'}"
+
+
+def card(name: str, state: str, lines: Iterable[tuple[str, str]], *, good: bool) -> str:
+    """A name, a state and some lines for a notebook; everything in it is escaped."""
+    rows = "".join(
+        f"<tr style='background:none'>"
+        f"<th scope='row' style='{_CELL};font-weight:normal;{_QUIET}'>{html.escape(label)}</th>"
+        f"<td style='{_CELL}'>{html.escape(text)}</td></tr>"
+        for label, text in lines
+    )
+    return (
+        f"<div style='max-width:760px;margin:4px 0'><strong>{html.escape(name)}: "
+        f"<span style='color:{GOOD if good else BAD}'>{html.escape(state)}</span></strong>"
+        "<table style='border:0;margin:4px 0 0;font-variant-numeric:tabular-nums'>"
+        f"{rows}</table></div>"
+    )

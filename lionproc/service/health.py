@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import html
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from lionproc.engine import loop as engine_loop
 from lionproc.engine.adapt import REQUESTS, TOKENS
 from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.limiter import Limiter
+from lionproc.service.drawing import card
 
 WINDOW_S = 60.0
 
@@ -86,17 +86,19 @@ class Health:
         """The card's lines: a name and a text."""
         made = [
             ("queue", f"{self.queued:,} waiting, {self.in_flight:,} in flight"),
-            ("oldest wait", f"{self.oldest_wait_s:,.1f} s"),
             ("requests", _rate(self.requests_per_minute, self.requests_limit)),
             ("tokens", _rate(self.tokens_per_minute, self.tokens_limit)),
             ("finished", f"{self.completed:,} answered, {self.failed:,} failed"),
         ]
+        if self.oldest_wait_s:
+            made.insert(1, ("oldest wait", f"{self.oldest_wait_s:,.1f} s"))
         if self.retried or self.throttled:
             made.append(("again", f"{self.retried:,} retried, {self.throttled:,} refused (429)"))
         if self.errors:
             made.append(("errors", ", ".join(f"{n:,} {kind}" for kind, n in self.errors.items())))
         if self.damaged:
-            made.append(("damaged", f"{self.damaged:,} files cannot be read"))
+            files = "file" if self.damaged == 1 else "files"
+            made.append(("damaged", f"{self.damaged:,} {files} in the folder cannot be read"))
         if self.note:
             made.append(("note", self.note))
         return made
@@ -107,16 +109,7 @@ class Health:
         return "\n".join([head, *(f"  {name:<{width}}  {text}" for name, text in self.lines())])
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
-            f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
-            for name, text in self.lines()
-        )
-        colour = "seagreen" if self.ok else "firebrick"
-        return (
-            f"<table><caption>{html.escape(self.name)}: "
-            f"<b style='color:{colour}'>{html.escape(self.state)}</b></caption>{rows}</table>"
-        )
+        return card(self.name, self.state, self.lines(), good=self.ok)
 
 
 def _rate(rate: float, limit: float | None) -> str:

@@ -94,6 +94,7 @@ class Pipeline:
         self.processors: dict[str, ProcessingService] = {}
         self._steps: list[_Stage] = []
         self._model = None if model is None else Model.of(model)
+        self._taken = 0  # items so far, for the drawing
         self._owner = Owner(self.save_dir)
         self._works: Works[tuple[Record, dict[int, Passage]]] = Works(
             self.save_dir, "job", "data", self._owner
@@ -172,6 +173,7 @@ class Pipeline:
         job_id = record["id"]
         passages: dict[int, Passage] = {}
         self._works.running[job_id] = (record, passages)
+        self._taken += len(record["data"])
         steps = [_JobStep(stage, job_id, again=again) for stage in self._steps]
 
         def finished(passage: Passage) -> None:
@@ -294,7 +296,11 @@ class Pipeline:
 
     def boxes(self) -> list[Box]:
         """The stages as they are at this moment."""
-        return [_box(step) for step in self._steps]
+        made, coming = [], self._taken
+        for step in self._steps:
+            made.append(_box(step, coming))
+            coming -= step.counts.failed
+        return made
 
     def _repr_html_(self) -> str:
         return as_html(self.name, self.boxes())
@@ -337,13 +343,13 @@ def _value(passage: Passage | None, stage: int) -> Any:
     return passage.answers[stage]
 
 
-def _box(step: _Stage) -> Box:
+def _box(step: _Stage, coming: int) -> Box:
     stage, counts = step.stage, step.counts
     try:
         in_flight = step.service.executor.in_flight
     except LionprocError:  # there is no model yet
         in_flight = 0
-    limit = "no limit of its own" if stage.rate_limit is None else f"{stage.rate_limit:g} a minute"
+    limit = "no limit of its own" if stage.rate_limit is None else f"{stage.rate_limit:,g} a minute"
     return Box(
         name=stage.name,
         about=f"{stage.type}, {limit}",
@@ -351,6 +357,7 @@ def _box(step: _Stage) -> Box:
         in_flight=in_flight,
         done=counts.done,
         failed=counts.failed,
+        left=max(coming - counts.here - counts.done - counts.failed, 0),
     )
 
 

@@ -251,10 +251,22 @@ async def test_results_can_be_read_and_drawn_while_the_job_runs(server, pipeline
     assert [each["status"] for each in job["results"]] == ["waiting", "waiting"]
     assert pipeline.boxes()[0].in_flight == 2
     assert "2 in flight" in pipeline._repr_html_()
+    assert [box.left for box in pipeline.boxes()] == [0, 2]
     server.release()
     await task
+    assert [box.left for box in pipeline.boxes()] == [0, 0]
     assert [(box.done, box.failed) for box in pipeline.boxes()] == [(2, 0), (2, 0)]
     assert pipeline.health()["stage_1"].completed == 2
+
+
+async def test_what_a_stage_stopped_does_not_come_to_the_next(server, pipeline):
+    server.configure(answer="")
+    await filled(pipeline, stage("A", "a"), stage("B", "b"))
+    assert "nothing yet" in pipeline._repr_html_()
+    await pipeline.process_data([{"n": 1}, {"n": 2}])
+    first, second = pipeline.boxes()
+    assert (first.failed, first.left, second.left) == (2, 0, 0)
+    assert "2 failed" in pipeline._repr_html_()
 
 
 def test_the_drawing_escapes_everything(model):
