@@ -370,7 +370,15 @@ def test_the_embedded_model_is_told_to_listen_on_loopback_and_to_demand_a_key():
             self.__dict__[name] = made
             return made
 
-    told = {"path": "x", "name": "m", "key": "k" * 32, "slots": 1, "context": 9, "threads": 1}
+    told = {
+        "path": "x",
+        "name": "m",
+        "key": "k" * 32,
+        "slots": 1,
+        "context": 9,
+        "threads": 1,
+        "small": True,
+    }
     params = parameters(Anything(), told)
     assert params.hostnames == ["127.0.0.1"]
     assert params.api_keys == ["k" * 32]
