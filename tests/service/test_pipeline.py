@@ -159,7 +159,7 @@ async def test_stages_may_have_models_of_their_own(server, pipeline):
         ({"type": "poetry"}, "type"),
         ({"rate_limit": 0}, "rate_limit"),
         ({"schema": {"type": "nonsense"}}, "schema"),
-        ({"shcema": {}}, "shcema"),
+        ({"shcema": {}}, "'shcema'. Did you mean 'schema'"),
         ({"prompt": "{"}, "brace"),
         ({"model": "nobody"}, "nobody"),
     ],
