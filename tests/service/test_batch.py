@@ -197,6 +197,9 @@ async def test_closing_ends_quickly_and_what_is_left_is_resumed_by_the_next(serv
     assert (resumed["status"], resumed["failed"], len(resumed["results"])) == ("success", 0, 100)
     assert server.duplicates() == 0
     await second.close()
+    third = lp.BatchProcessor("B", "batches", model=model)
+    kept = third.get_batch(resumed["batch_id"])
+    assert (kept["status"], kept["results"]) == ("completed", resumed["results"])
 
 
 PROGRAM = textwrap.dedent(
