@@ -185,7 +185,9 @@ class FrameAccessor:
             progress: False shows nothing.
 
         Returns:
-            A new frame: the input's rows, order and index, the new columns at the end.
+            A new frame: the input's rows, order and index, the new columns at the end. Its
+            `.llm.errors()` says which stage stopped which row and why, `.llm.report()` what
+            the run and each stage did.
 
         Raises:
             ConfigurationError: An argument cannot work; nothing was sent.

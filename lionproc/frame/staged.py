@@ -16,7 +16,14 @@ from lionproc.engine import loop as engine_loop
 from lionproc.engine.home import home
 from lionproc.engine.limiter import Tokens
 from lionproc.engine.limits import Limits
-from lionproc.errors import ConfigurationError, RowsFailedError, RowsFailedWarning, RunError
+from lionproc.errors import (
+    ConfigurationError,
+    PromptError,
+    RowsFailedError,
+    RowsFailedWarning,
+    RunError,
+    did_you_mean,
+)
 from lionproc.frame import results
 from lionproc.frame.assemble import MISSING, assemble, check_names, column_names, columns
 from lionproc.frame.cell import cell_text, is_missing
@@ -26,6 +33,7 @@ from lionproc.model.answer import Answer
 from lionproc.model.connection import Connection
 from lionproc.model.defaults import default
 from lionproc.model.model import Model
+from lionproc.model.shape import Free, Pairs
 from lionproc.service.flow import LineStep, Passage, flow
 from lionproc.service.line import Line, session_model
 from lionproc.service.stage import ProcessingStage
@@ -33,6 +41,7 @@ from lionproc.service.stage import ProcessingStage
 SLICE = 256  # rows that are turned into items at once
 ERROR = "pipeline_error"
 _PLAIN = (str, bool, int, float)
+_WITH_ANY_FIELDS = (Free, Pairs)
 
 
 class RowStep(LineStep):
@@ -118,6 +127,7 @@ def run(
         for stage, answer in zip(made, answers, strict=True)
         for name in column_names(answer, stage.name)
     ]
+    _check_prompts(frame, made, answers)
     check_names(frame, [*names, *([ERROR] if details else [])], overwrite=overwrite)
     chosen = session_model(model) if any(stage.model is None for stage in made) else None
     shared = None if limits is None else Limits.of(limits)
@@ -156,6 +166,29 @@ def _stages(stages: Sequence[Any]) -> list[ProcessingStage]:
         stage if "input" in stage.model_fields_set else stage.model_copy(update={"input": "all"})
         for stage in made
     ]
+
+
+def _check_prompts(
+    frame: pd.DataFrame, stages: Sequence[ProcessingStage], answers: Sequence[Answer]
+) -> None:
+    """Refuse a template that shows what no row has, before the stages in front of it are paid for.
+
+    Raises:
+        PromptError: The message names the stage and what it could show.
+    """
+    known = [*map(str, frame.columns), "data", "options"]
+    for stage, answer in zip(stages, answers, strict=True):
+        for name in stage.prompt_maker().fields:
+            if name not in known:
+                raise PromptError(
+                    f"The prompt of stage {stage.name!r} shows {{{name}}}, which is neither a "
+                    f"column nor from a stage before.{did_you_mean(name, known)}"
+                )
+        known.append(stage.name)
+        if answer.fields is not None:
+            known += [field.name for field in answer.fields]
+        elif isinstance(answer.shape, _WITH_ANY_FIELDS):
+            return  # its keys are not known yet, so nothing after it can be judged
 
 
 def _line(stage: ProcessingStage, model: Model | None, shared: Limits | None, kept: Any) -> Line:
@@ -240,7 +273,7 @@ def _tell(
 ) -> None:
     stopped = next((step.stopped for step in steps if step.stopped), "")
     if stopped:
-        raise RunError(f"{stopped} Everything answered so far is journaled.")
+        raise RunError(stopped)
     failed = Counter(
         (passage.error["stage"], passage.error["kind"])
         for passage in passages.values()

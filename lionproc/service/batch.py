@@ -74,7 +74,7 @@ class BatchProcessor:
         """Process every item.
 
         Args:
-            items: Anything that JSON can hold, each.
+            items: Anything that JSON can hold, each; a dict or a text is one item.
             schema: What each result looks like, as for `ProcessingService.process_data`.
             progress: Show a bar.
             on_result: Told the position and the result of each item as soon as it is there,

@@ -115,7 +115,9 @@ class Pipeline:
             stage = ProcessingStage.of(config)
             taken = {step.stage.name.casefold() for step in self._steps}
             if stage.name.casefold() in taken:
-                raise RecordError(f"There is a stage called {stage.name!r} already.")
+                raise RecordError(
+                    f"There is a stage called {stage.name!r} already; give this one another name."
+                )
             service = ProcessingService(
                 stage.name,
                 self.save_dir / stage.name,
@@ -142,7 +144,7 @@ class Pipeline:
         """Send items through all stages.
 
         Args:
-            data: The items, each anything that JSON can hold; a dict is one item.
+            data: The items, each anything that JSON can hold; a dict or a text is one item.
             progress: In a notebook, show the drawing and keep it up to date.
 
         Returns:
@@ -150,10 +152,9 @@ class Pipeline:
             it; some of its items may have failed. Where none came through, or everything had
             to stop, `{"status": "error", "stage", "error", "job_id", "results"}`.
         """
-        items = [data] if isinstance(data, (Mapping, str)) else list(data)
-        return await self._watched(engine_loop.bridge(self._process(items)), show=progress)
+        return await self._watched(engine_loop.bridge(self._process(data)), show=progress)
 
-    async def _process(self, items: list[Any]) -> dict[str, Any]:
+    async def _process(self, items: Any) -> dict[str, Any]:
         try:
             if not self._steps:
                 raise RecordError("The pipeline has no stages yet: await pipeline.add_stage(...).")

@@ -38,6 +38,7 @@ from lionproc.service.records import (
     Record,
     RecordError,
     Records,
+    checked_status,
     new_id,
     now,
     plain,
@@ -46,6 +47,7 @@ from lionproc.service.records import (
 from lionproc.service.window import windowed
 
 log = logging.getLogger("lionproc.service")
+STATUSES = ("received", "processing", "completed", "failed")
 UNFINISHED = frozenset({"received", "processing"})
 LATER = frozenset({Kind.NOT_SENT, Kind.CANCELLED})  # not asked, so neither answered nor failed
 WINDOW = 64  # requests that are taken up again at once
@@ -326,7 +328,11 @@ class ProcessingService:
 
         Returns:
             Their records. Damaged files are left out; `health().damaged` counts them.
+
+        Raises:
+            ConfigurationError: There is no such status.
         """
+        checked_status(status, STATUSES)
         found = []
         for request_id, known in self._records.statuses().items():
             if status is None or known == status:

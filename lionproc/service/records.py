@@ -9,14 +9,14 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import orjson
 
-from lionproc.errors import LionprocError
+from lionproc.errors import ConfigurationError, LionprocError, did_you_mean
 
 log = logging.getLogger("lionproc.service")
 Record: TypeAlias = dict[str, Any]
@@ -100,6 +100,19 @@ def checked_name(name: str) -> str:
             f"starts with a letter or digit; {name!r} does not."
         )
     return name
+
+
+def checked_status(status: str | None, known: Sequence[str]) -> None:
+    """Refuse a status that nothing can have, which would look like an empty list.
+
+    Raises:
+        ConfigurationError: It is none of those that are known.
+    """
+    if status is not None and status not in known:
+        raise ConfigurationError(
+            f"There is no status {status!r}.{did_you_mean(status, known)} "
+            f"There are {', '.join(known)}."
+        )
 
 
 def private_folder(path: str | os.PathLike[str]) -> Path:

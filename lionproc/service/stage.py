@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, ValidationError, field_validator
 
-from lionproc.errors import ConfigurationError, LionprocError
+from lionproc.errors import ConfigurationError, LionprocError, did_you_mean
 from lionproc.model.answer import Answer
 from lionproc.model.model import Model
 from lionproc.service.form import Field, Form, what_is_wrong
@@ -83,6 +83,11 @@ class ProcessingStage(Form):
             raise ConfigurationError(
                 f"A stage is a dict or a ProcessingStage, not {_kind(config)}."
             )
+        for field in config:
+            if field not in cls.model_fields:
+                raise ConfigurationError(
+                    f"A stage has no {field!r}.{did_you_mean(field, cls.model_fields)}"
+                )
         try:
             return cls(**config)
         except ValidationError as error:

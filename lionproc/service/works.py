@@ -3,15 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from lionproc.errors import ConfigurationError
 from lionproc.service.owner import Owner
-from lionproc.service.records import Record, RecordError, Records, new_id, now, plain
+from lionproc.service.records import (
+    Record,
+    RecordError,
+    Records,
+    checked_status,
+    new_id,
+    now,
+    plain,
+)
 
 T = TypeVar("T")
+STATUSES = ("processing", "stopped", "completed")
+
+
+def items_of(given: Any) -> list[Any]:
+    """The items that are meant: a dict or a text is one, anything else is gone through.
+
+    Raises:
+        ConfigurationError: It is a DataFrame, whose items would be the names of its columns, or
+            nothing that can be gone through.
+    """
+    if isinstance(given, (Mapping, str, bytes)):
+        return [given]
+    if hasattr(given, "columns") and hasattr(given, "to_dict"):
+        raise ConfigurationError(
+            "The items are a list of dicts, and this is a DataFrame. Use df.llm.process(...) or "
+            'df.llm.pipeline([...]), or give df.to_dict("records").'
+        )
+    try:
+        return list(given)
+    except TypeError:
+        raise ConfigurationError(
+            f"The items are a list, and a {type(given).__name__} is none."
+        ) from None
 
 
 class Works(Generic[T]):
@@ -34,15 +65,16 @@ class Works(Generic[T]):
         self._items = items
         self._owner = owner
 
-    async def begin(self, items: Iterable[Any], **fields: Any) -> Record:
+    async def begin(self, items: Any, **fields: Any) -> Record:
         """Put a new work on disk.
 
         Raises:
-            ConfigurationError: The items cannot be written as JSON.
+            ConfigurationError: These are no items, or they cannot be written as JSON.
             RecordError: The disk does not take it.
         """
+        listed = items_of(items)
         try:
-            listed = plain(list(items))
+            listed = plain(listed)
         except (TypeError, ValueError) as error:  # its text may hold an item
             raise ConfigurationError(
                 f"The items cannot be written as JSON ({type(error).__name__})."
@@ -75,7 +107,12 @@ class Works(Generic[T]):
         return {"error": f"Unknown {self._prefix}: {work_id}"} if record is None else record
 
     def ids(self, status: str | None = None) -> list[str]:
-        """The ids of the works in the folder, oldest first, all or those with a status."""
+        """The ids of the works in the folder, oldest first, all or those with a status.
+
+        Raises:
+            ConfigurationError: There is no such status.
+        """
+        checked_status(status, STATUSES)
         known = self._records.statuses().items()
         return [work_id for work_id, is_ in known if status is None or is_ == status]
 

@@ -10,6 +10,7 @@ import lionproc as lp
 from lionproc.errors import (
     ColumnError,
     ConfigurationError,
+    PromptError,
     RowsFailedError,
     RowsFailedWarning,
     RunError,
@@ -177,12 +178,26 @@ def test_a_stages_rate_limit_is_kept(server, run):
         ([{"name": "a"}, {"name": "a"}], ConfigurationError),
         ([{"name": "review"}], ColumnError),
         ([{"name": "a", "typo": 1}], ConfigurationError),
+        ([{"name": "a", "prompt": "A"}, {"name": "b", "prompt": "{reviev}"}], PromptError),
+        ([{"name": "a", "prompt": "{b}"}, {"name": "b", "prompt": "B"}], PromptError),
+        ([{"name": "a", "schema": Facts}, {"name": "b", "prompt": "{loudness}"}], PromptError),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_sent(server, run, stages, error):
     with pytest.raises(error):
         run(pd.DataFrame({"review": ["fine"]}), stages)
     assert server.counters.total == 0
+
+
+def test_a_template_shows_columns_answers_and_fields_of_answers(server, run):
+    stages = [
+        {"name": "facts", "prompt": "F {review}", "schema": Facts},
+        {"name": "b", "prompt": "{review} {facts} {length} {data} {options}"},
+        {"name": "open", "prompt": "O", "schema": {"type": "object"}},
+        {"name": "c", "prompt": "C {b}"},
+    ]
+    run(pd.DataFrame({"review": ["fine"]}), stages)
+    assert server.counters.total == 4
 
 
 def test_an_empty_frame_gets_its_columns(run):

@@ -7,6 +7,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from pydantic import BaseModel
 
@@ -113,6 +114,26 @@ async def test_a_refused_key_stops_the_batch_and_resume_goes_on(server, processo
     assert server.duplicates() == 0
 
 
+async def test_a_dict_or_a_text_is_one_item_and_never_one_for_each_letter(server, processor):
+    assert len((await processor.process_batch({"text": "one"}))["results"]) == 1
+    assert len((await processor.process_batch("words"))["results"]) == 1
+    assert server.counters.total == 2
+
+
+@pytest.mark.parametrize(("given", "says"), [(pd.DataFrame({"a": [1]}), "df.llm"), (7, "list")])
+async def test_what_is_no_list_of_items_is_refused_with_the_way_on(server, processor, given, says):
+    told = await processor.process_batch(given)
+    assert told["status"] == "error"
+    assert says in told["error"]
+    assert server.counters.total == 0
+
+
+def test_a_status_that_does_not_exist_is_not_an_empty_list(processor):
+    for ask in (processor.list_batches, processor.service.list_requests):
+        with pytest.raises(ConfigurationError, match="Did you mean 'completed'"):
+            ask("complete")
+
+
 class Mood(BaseModel):
     mood: str
 
@@ -176,6 +197,9 @@ async def test_closing_ends_quickly_and_what_is_left_is_resumed_by_the_next(serv
     assert (resumed["status"], resumed["failed"], len(resumed["results"])) == ("success", 0, 100)
     assert server.duplicates() == 0
     await second.close()
+    third = lp.BatchProcessor("B", "batches", model=model)
+    kept = third.get_batch(resumed["batch_id"])
+    assert (kept["status"], kept["results"]) == ("completed", resumed["results"])
 
 
 PROGRAM = textwrap.dedent(

@@ -162,6 +162,40 @@ def test_a_script_runs_with_nothing_but_the_openai_variables(server, tmp_path, p
     assert server.key not in kept
 
 
+PAGE = os.environ.get("LIONPROC_CHAPTER", "")
+IMPORTED = "from lionagi import Branch, Model, RateLimitedAPIExecutor, types"
+OWN = "from lionproc import Branch, Model, RateLimitedAPIExecutor, types, Form, Field"
+READY_MADE = "import asyncio\nfrom lionproc import ProcessingService, BatchProcessor, Pipeline\n"
+
+
+def programs_of(page):
+    """The page's programs, with its own classes and with ours; only import lines are changed."""
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[:3]
+    blocks = [block.replace(IMPORTED, OWN) for block in blocks]
+    classes, usages = zip(*(block.split("# Usage\n") for block in blocks), strict=True)
+    own = [(classes[0] + (classes[n] if n else "") + usages[n]) for n in range(3)]
+    return own + [READY_MADE + usage for usage in usages]
+
+
+@pytest.mark.skipif(not PAGE, reason="LIONPROC_CHAPTER is not the path of the chapter's page")
+@pytest.mark.parametrize("number", range(6))
+def test_the_chapters_own_programs_run_with_only_their_imports_changed(server, tmp_path, number):
+    program = programs_of(Path(PAGE).read_text(encoding="utf-8"))[number]
+    (tmp_path / "program.py").write_text(program)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "program.py"],
+        env={**os.environ, "OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": server.key},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "'status': 'success'" in done.stdout
+    assert "'error'" not in done.stdout
+    assert server.counters.total >= (2, 20, 2, 2, 20, 4)[number]
+
+
 def test_importing_lionproc_does_not_import_the_service_layer():
     code = textwrap.dedent("""
         import sys, lionproc

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import re
+import time
 from typing import Literal
 
 import pytest
@@ -159,7 +160,7 @@ async def test_stages_may_have_models_of_their_own(server, pipeline):
         ({"type": "poetry"}, "type"),
         ({"rate_limit": 0}, "rate_limit"),
         ({"schema": {"type": "nonsense"}}, "schema"),
-        ({"shcema": {}}, "shcema"),
+        ({"shcema": {}}, "'shcema'. Did you mean 'schema'"),
         ({"prompt": "{"}, "brace"),
         ({"model": "nobody"}, "nobody"),
     ],
@@ -185,6 +186,32 @@ async def test_stages_on_one_key_keep_its_limit_together(server, pipeline, model
     assert told["results"]["failed"] == 0
     assert server.counters.total == 60
     assert server.worst_window(0.95) <= 20
+
+
+async def test_stages_whose_models_share_an_executor_share_its_limit(server, pipeline):
+    server.configure(answer=lambda body: {"a": number_in(body), "b": "fine"})
+    executor = lp.RateLimitedAPIExecutor(limit_requests=20, interval=1)
+    one, other = (
+        lp.Model("openai", m, base_url=server.base_url, api_key=server.key, executor=executor)
+        for m in ("one", "other")
+    )
+    await filled(pipeline, stage("A", "a", model=one), stage("B", "b", model=other))
+    told = await pipeline.process_data([{"n": number} for number in range(25)])
+    assert told["results"]["failed"] == 0
+    assert server.counters.total == 50
+    assert server.worst_window(0.95) <= 20
+
+
+async def test_three_stages_take_hardly_longer_than_one(server, pipeline):
+    server.configure(latency_s=0.05, answer=lambda body: {"a": number_in(body)})
+    slow = {"rate_limit": 1200, "input": "all"}
+    await filled(pipeline, *(stage(name, "a", options={name: 1}, **slow) for name in "ABC"))
+    began = time.perf_counter()
+    told = await pipeline.process_data([{"n": 100 + number} for number in range(60)])
+    seconds = time.perf_counter() - began
+    assert told["results"]["failed"] == 0
+    assert server.counters.total == 180
+    assert seconds < 1.5 * 60 / 20  # one stage alone takes 60 / 20 s, one after the other 3 times
 
 
 async def test_a_stage_keeps_its_own_limit(server, pipeline):
