@@ -37,7 +37,8 @@ _NO_CREDIT = {
     "insufficient_balance",
 }
 _CONTEXT = re.compile(
-    r"context.{0,20}length|maximum context|too many tokens|prompt is too long", re.IGNORECASE
+    r"context.{0,20}(?:length|size)|maximum context|too many tokens|prompt is too long",
+    re.IGNORECASE,
 )
 # Why an answer ended, in the words of servers that are not OpenAI's own.
 _ENDINGS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,16 +11,20 @@ from typing import Any, Self
 import orjson
 
 from lionproc.engine import loop as engine_loop
-from lionproc.errors import ConfigurationError
+from lionproc.errors import CallError, ConfigurationError, Kind
 from lionproc.model.model import Model
 from lionproc.service.line import line_of, session_model
 from lionproc.service.records import RecordError, to_json, write_whole
 
+log = logging.getLogger("lionproc.service")
 ROLES = ("system", "user", "assistant")
 
 
 class Branch:
     """A system prompt, a model and what was said so far.
+
+    A conversation that has grown longer than the model reads goes on with its latest half; what
+    was said stays in `messages`.
 
     Turns that run at the same time each go on from what had been said when they began. Several
     branches may use one model at once; they share its limits.
@@ -56,6 +61,7 @@ class Branch:
         self.max_turns = max_turns
         self.model: Model | None = None if model is None else Model.of(model)
         self._said: list[dict[str, str]] = []
+        self._from = 0  # where what is sent along begins
 
     def add_model(self, model: Model | str) -> Self:
         """Set who answers from now on. Returns the branch."""
@@ -77,9 +83,23 @@ class Branch:
             CallError: There is no answer; the conversation is as it was.
             ConfigurationError: There is no model, or the arguments cannot be.
         """
-        keep = len(self._said) if self.max_turns is None else 2 * self.max_turns
-        history = self._said[-keep:] if keep else []
-        answer = await self._ask(text, history, schema, deadline_s)
+        said_before = len(self._said)
+        start = self._from
+        if self.max_turns is not None:
+            start = max(start, said_before - 2 * self.max_turns)
+        while True:
+            history = self._said[start:said_before]
+            try:
+                answer = await self._ask(text, history, schema, deadline_s)
+                break
+            except CallError as error:
+                if error.kind is not Kind.CONTEXT_LENGTH or not history:
+                    raise
+                start += _older_half(history)
+                self._from = max(self._from, start)
+                log.warning(
+                    "a conversation is longer than the model reads; its latest part is sent"
+                )
         said = answer if isinstance(answer, str) else to_json(answer).decode()
         self._said += [{"role": "user", "content": text}, {"role": "assistant", "content": said}]
         return answer
@@ -144,15 +164,18 @@ class Branch:
         systems = [message for message in checked if message["role"] == "system"]
         self.system = systems[0]["content"] if systems else None
         self._said = [message for message in checked if message["role"] != "system"]
+        self._from = 0
 
     def clear(self) -> None:
         """Forget what was said; the system prompt stays."""
         self._said = []
+        self._from = 0
 
     def copy(self) -> Branch:
         """A branch that goes on from here on its own."""
         other = Branch(self.name, self.system, model=self.model, max_turns=self.max_turns)
         other._said = [dict(message) for message in self._said]
+        other._from = self._from
         return other
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -190,3 +213,11 @@ class Branch:
 
     def __repr__(self) -> str:
         return f"<Branch {self.name!r}, {len(self._said)} messages, {self.model!r}>"
+
+
+def _older_half(history: list[dict[str, str]]) -> int:
+    """How many messages are left out next: half of them, and up to where a user speaks."""
+    count = (len(history) + 1) // 2
+    while count < len(history) and history[count]["role"] != "user":
+        count += 1
+    return count

@@ -134,6 +134,7 @@ def test_every_status_has_its_kind(status, kind):
         {"message": "This model's maximum context length is 8192 tokens."},
         {"message": "prompt is too long: 200001 tokens > 200000 maximum"},
         {"message": "The input exceeds the context window length of this model"},
+        {"message": "the request exceeds the available context size, try increasing it"},
     ],
 )
 def test_a_prompt_that_is_too_long_is_told_from_other_bad_requests(error):

@@ -87,6 +87,33 @@ async def test_max_turns_bounds_what_is_sent_along(server, model):
     assert len(branch.messages) == 8
 
 
+async def test_a_conversation_longer_than_the_model_reads_goes_on_with_its_latest_part(
+    server, model, caplog
+):
+    server.configure(faults=lambda body, _: "context_length" if len(body["messages"]) > 8 else None)
+    branch = lp.Branch("Editor", "You edit.", model=model)
+    for number in range(12):
+        assert await branch.chat(f"turn {number}") == f"echo: turn {number}"
+    assert len(branch.messages) == 1 + 24
+    last = [message["content"] for message in sent(server)[-1]]
+    assert last[0] == "You edit."
+    assert last[-3:] == ["turn 10", "echo: turn 10", "turn 11"]
+    assert all(messages[1]["role"] == "user" for messages in sent(server))
+    # Halves are left out, so few requests are refused.
+    assert len(server.requests) <= 12 + 4
+    assert "longer than the model reads" in caplog.text
+
+
+async def test_a_text_that_is_too_long_by_itself_is_an_error(server, model):
+    branch = lp.Branch(model=model)
+    await branch.chat("one")
+    server.configure(faults=lambda *_: "context_length")
+    with pytest.raises(CallError) as caught:
+        await branch.chat("two")
+    assert caught.value.kind is Kind.CONTEXT_LENGTH
+    assert len(branch.messages) == 2
+
+
 async def test_a_conversation_is_saved_restored_copied_and_cleared(server, model, tmp_path):
     branch = lp.Branch("Editor", "You edit.", model=model, max_turns=3)
     await branch.chat("one")
