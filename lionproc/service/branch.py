@@ -23,8 +23,9 @@ ROLES = ("system", "user", "assistant")
 class Branch:
     """A system prompt, a model and what was said so far.
 
-    A conversation that has grown longer than the model reads goes on with its latest half; what
-    was said stays in `messages`.
+    A conversation that has grown longer than the model reads, or leaves it no room to answer
+    (where `max_tokens` is not set), goes on with its latest half; what was said stays in
+    `messages`.
 
     Turns that run at the same time each go on from what had been said when they began. Several
     branches may use one model at once; they share its limits.
@@ -87,14 +88,18 @@ class Branch:
         start = self._from
         if self.max_turns is not None:
             start = max(start, said_before - 2 * self.max_turns)
+        outgrown = {Kind.CONTEXT_LENGTH}
+        if session_model(self.model).max_tokens is None:
+            outgrown.add(Kind.TRUNCATED)  # what is read left no room for the answer, most likely
         while True:
             history = self._said[start:said_before]
             try:
                 answer = await self._ask(text, history, schema, deadline_s)
                 break
             except CallError as error:
-                if error.kind is not Kind.CONTEXT_LENGTH or not history:
+                if error.kind not in outgrown or not history:
                     raise
+                outgrown.discard(Kind.TRUNCATED)  # once; another time it is the answer's fault
                 start += _older_half(history)
                 self._from = max(self._from, start)
                 log.warning(

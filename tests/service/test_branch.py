@@ -104,6 +104,26 @@ async def test_a_conversation_longer_than_the_model_reads_goes_on_with_its_lates
     assert "longer than the model reads" in caplog.text
 
 
+@pytest.mark.parametrize(("max_tokens", "asked"), [(None, 2), (50, 1)])
+async def test_an_answer_cut_off_after_a_long_history_is_asked_again_once_with_half_of_it(
+    server, model, max_tokens, asked
+):
+    branch = lp.Branch(model=model)
+    for number in range(4):
+        await branch.chat(f"turn {number}")
+    branch.add_model(
+        lp.Model("openai", "m", base_url=server.base_url, api_key=server.key, max_tokens=max_tokens)
+    )
+    before = len(server.requests)
+    server.configure(faults=lambda body, _: "length" if len(body["messages"]) > 3 else None)
+    with pytest.raises(CallError) as caught:
+        await branch.chat("last")
+    assert caught.value.kind is Kind.TRUNCATED
+    assert len(server.requests) - before == asked
+    if max_tokens is None:
+        assert await branch.chat("last") == "echo: last"
+
+
 async def test_a_text_that_is_too_long_by_itself_is_an_error(server, model):
     branch = lp.Branch(model=model)
     await branch.chat("one")
