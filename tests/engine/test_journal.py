@@ -325,7 +325,7 @@ def test_two_processes_write_the_same_file_at_once(path):
         from lionproc.engine.journal import Entry, Journal
         journal, start = Journal.open(sys.argv[1]), int(sys.argv[2])
         async def main():
-            for n in range(80):
+            for n in range(30):
                 for key in (n, start + n):
                     entry = Entry(key.to_bytes(16, "big"), b"x" * 500, "m", 1, 1, 1, 0.1, 1.0)
                     waiting = journal.append(entry)
@@ -338,9 +338,9 @@ def test_two_processes_write_the_same_file_at_once(path):
         _, err = process.communicate(timeout=50)
         assert process.returncode == 0, err
     with Journal.open(path) as journal:
-        assert len(journal) == 320
-        wanted = [key_of(start + n) for start in (0, 1000, 2000) for n in range(80)]
-        assert len(journal.find(wanted)) == 240
+        assert len(journal) == 120
+        wanted = [key_of(start + n) for start in (0, 1000, 2000) for n in range(30)]
+        assert len(journal.find(wanted)) == 90
     assert_sound(path)
 
 
