@@ -10,6 +10,7 @@ import random
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
+from numbers import Real
 from types import TracebackType
 from typing import Any, Self
 
@@ -29,6 +30,7 @@ from lionproc.errors import (
     ConfigurationError,
     JournalError,
     Kind,
+    LimitsError,
     RunError,
     ServiceDownError,
 )
@@ -37,6 +39,7 @@ log = logging.getLogger("lionproc.engine")
 IDLE_S = 1.0  # workers without work stay for this long
 STALE_S = 2.0  # the journal is asked again for what was looked up longer ago, just before it leaves
 PATIENCE_S = 60.0  # the most that a run waits for another one, which may be paused
+PER_MINUTE = {"limit_requests": "requests_per_minute", "limit_tokens": "tokens_per_minute"}
 BREAKING = frozenset(
     {Kind.CONNECTION, Kind.TIMEOUT, Kind.SERVER_ERROR, Kind.OVERLOADED, Kind.BAD_REPLY}
 )
@@ -821,12 +824,16 @@ class RateLimitedAPIExecutor:
         Raises:
             LimitsError: A number is out of range.
         """
-        per_minute = 60.0 / self.interval
+        given = {"limit_requests": limit_requests, "limit_tokens": limit_tokens}
         fields: dict[str, Any] = {}
-        if limit_requests is not None:
-            fields["requests_per_minute"] = _scaled(limit_requests, per_minute)
-        if limit_tokens is not None:
-            fields["tokens_per_minute"] = _scaled(limit_tokens, per_minute)
+        for name, limit in given.items():
+            if limit is None:
+                continue
+            if isinstance(limit, bool) or not isinstance(limit, Real) or not limit > 0:
+                raise LimitsError(
+                    f"{name} must be a number above 0 (None for no limit), not {limit!r}."
+                )
+            fields[PER_MINUTE[name]] = float(limit) * 60.0 / self.interval
         if concurrency_limit is not None:
             fields["concurrency"] = concurrency_limit
         self._limiter.limits.update(**fields)
@@ -891,12 +898,6 @@ class RateLimitedAPIExecutor:
             f"<RateLimitedAPIExecutor {self.queued} queued, {self.in_flight} in flight, "
             f"{self.tally.sent} sent, {self._limiter.limits!r}>"
         )
-
-
-def _scaled(limit: Any, factor: float) -> Any:
-    return (
-        limit * factor if isinstance(limit, (int, float)) and not isinstance(limit, bool) else limit
-    )
 
 
 def _looked_at(future: asyncio.Future[None]) -> None:

@@ -2,6 +2,7 @@ import asyncio
 import gc
 import itertools
 
+import numpy as np
 import pytest
 
 from lionproc.engine import loop as engine_loop
@@ -9,7 +10,7 @@ from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.journal import Journal
 from lionproc.engine.limiter import Tokens
 from lionproc.engine.request import Reply
-from lionproc.errors import CallError, ConfigurationError, Kind
+from lionproc.errors import CallError, ConfigurationError, Kind, LimitsError
 from lionproc.testing import run_virtual
 
 # `virtual` runs a test on a clock that jumps, with its loop in the place of the engine's.
@@ -444,3 +445,15 @@ async def test_giving_up_during_the_lookup_harms_nobody_else(tmp_path):
         assert await second == "answer a"
         await executor.forward()
     assert desk.sent == ["a"]
+
+
+@pytest.mark.parametrize("limit", ["600", 0, -1, True, float("nan")])
+@pytest.mark.parametrize("name", ["limit_requests", "limit_tokens"])
+def test_a_limit_that_cannot_be_is_refused_by_the_name_it_was_given(name, limit):
+    with pytest.raises(LimitsError, match=rf"^{name} must be a number above 0"):
+        RateLimitedAPIExecutor(**{name: limit})
+
+
+def test_numbers_of_numpy_count_per_interval_like_any_other():
+    executor = RateLimitedAPIExecutor(interval=1, limit_requests=np.int64(10))
+    assert executor.limits.requests_per_minute == 600
