@@ -462,7 +462,7 @@ class RateLimitedAPIExecutor:
     async def _work(self, worker: Worker) -> None:
         """What a worker does."""
         crew = self._crew
-        while crew.needs(worker):
+        while crew.needs(worker) and not self._stopping:
             # One at a time at the gate: until the last moment the queue decides who is next,
             # so that priorities and deadlines hold.
             if self._at_gate is not None or not (self._queue or self._again):

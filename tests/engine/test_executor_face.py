@@ -457,3 +457,20 @@ def test_a_limit_that_cannot_be_is_refused_by_the_name_it_was_given(name, limit)
 def test_numbers_of_numpy_count_per_interval_like_any_other():
     executor = RateLimitedAPIExecutor(interval=1, limit_requests=np.int64(10))
     assert executor.limits.requests_per_minute == 600
+
+
+def test_halting_takes_no_longer_than_what_is_in_flight(virtual):
+    async def main():
+        desk = Desk(seconds=0.5)
+        executor = RateLimitedAPIExecutor(concurrency_limit=4)
+        await executor.start()
+        for number in range(12):
+            await executor.append(desk.call(number))
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(0.1)
+        begun = loop.time()
+        await executor.stop(grace_s=10.0)
+        assert loop.time() - begun <= 0.5
+        assert executor.status_counts()["processing"] == 0
+
+    virtual(main())
