@@ -63,6 +63,7 @@ class Run(ABC):
         budget: What it may spend.
         price: What tokens cost, None where that is not known.
         since: Only journal records after this mark answer rows.
+        limits: Limits this run was given, which become the gate's; None leaves those it has.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Run(ABC):
         budget: Budget | None,
         price: Price | None,
         since: int,
+        limits: Limits | None = None,
     ) -> None:
         if budget is not None and budget.usd is not None and price is None:
             raise ConfigurationError(
@@ -82,6 +84,9 @@ class Run(ABC):
                 "Use Budget(tokens=...) or Budget(requests=...)."
             )
         self._rows = rows
+        if limits is not None:
+            limiter.limits = limiter.limits_of_run = limits
+        self._inherits_limits = limits is None and limiter.limits_of_run is limiter.limits
         self._limiter = limiter
         self._journal = journal
         self._retry = retry
@@ -347,6 +352,9 @@ class Run(ABC):
             requests_limit=limiter.effective(REQUESTS),
             tokens_limit=limiter.effective(TOKENS),
             pace=pace,
+            learned_requests_per_minute=limiter.learned.per_minute,
+            learned_from=limiter.learned.source,
+            limits_inherited=self._inherits_limits,
             limit_used=self._use.share,
             concurrency=limiter.concurrency,
             holding_s=limiter.holding_s(),

@@ -27,6 +27,7 @@ from lionproc.engine.adapt import (
 )
 from lionproc.engine.lane import MARGIN_CAP_S, MINUTE_S, Lane, Ledger
 from lionproc.engine.limits import Limits
+from lionproc.engine.stats import LearnedFrom
 from lionproc.engine.storms import Refusal, Storms
 from lionproc.errors import CallError, Kind
 
@@ -51,6 +52,13 @@ class Tokens(NamedTuple):
     def total(self) -> int:
         """Both together."""
         return self.input + self.output
+
+
+class Learned(NamedTuple):
+    """What is known of the server's limit, and from where; see `RunStats`."""
+
+    per_minute: float | None = None
+    source: LearnedFrom = ""
 
 
 def _amounts(tokens: Tokens) -> Amounts:
@@ -103,6 +111,7 @@ class Limiter:
         self.storms = Storms()
         self.saturation = Saturation()
         self._limits = limits or Limits()
+        self.limits_of_run: Limits | None = None  # the last that a run was given
         self._limits.on_change(self._changed)
 
     # -- limits -----------------------------------------------------------------------------
@@ -480,6 +489,16 @@ class Limiter:
     def pace_per_minute(self) -> float | None:
         """Requests per minute that are allowed now, where the server taught less than is set."""
         return None if self._paced is None else self._paced * 60
+
+    @property
+    def learned(self) -> Learned:
+        """The rate of requests that the server takes, as far as it is known."""
+        said = self.headers.limits.get(REQUESTS) if self._limits.adapt else None
+        if said is not None:
+            return Learned(said, "headers")
+        pace = self.pace_per_minute
+        refused = self.storms.count > 0 and pace is not None
+        return Learned(pace, "refusals") if refused else Learned()
 
     def holding_s(self) -> float:
         """Seconds for which everybody still waits because the server asked for it."""

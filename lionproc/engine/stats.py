@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Literal
 
 State = Literal["running", "paused", "stopping", "stopped", "done", "failed"]
+LearnedFrom = Literal["", "headers", "refusals", "earlier run"]
 NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
@@ -41,6 +42,12 @@ class RunStats:
         tokens_limit: The tokens per minute that are allowed now, None for no limit.
         pace: Requests per minute that the server has shown to take, where that is less than
             the limits; None otherwise.
+        learned_requests_per_minute: Requests per minute that the server takes, by what it said or
+            by what was measured; None where nothing was learned.
+        learned_from: How that is known: "headers", "refusals" or "earlier run"; empty where
+            nothing was learned.
+        limits_inherited: True where the limits are those that an earlier run was given, and this
+            one was given none.
         limit_used: The share of what the limits allowed that left while there was work, 0.98
             for 98 %; of the limit that bound most. None where there was no limit, or no time
             to judge it.
@@ -71,6 +78,9 @@ class RunStats:
     requests_limit: float | None = None
     tokens_limit: float | None = None
     pace: float | None = None
+    learned_requests_per_minute: float | None = None
+    learned_from: LearnedFrom = ""
+    limits_inherited: bool = False
     limit_used: float | None = None
     concurrency: int = 0
     holding_s: float = 0.0

@@ -80,12 +80,11 @@ class Job(Run):
                 budget=options.budget,
                 price=connection.price,
                 since=0 if options.resume else journal.mark(),
+                limits=options.limits,
             )
         except BaseException:
             journal.close()
             raise
-        if options.limits is not None:
-            limiter.limits = options.limits
         size = plan.total
         self._values: list[Any] = [MISSING] * size
         self._status = bytearray(size)
