@@ -46,6 +46,6 @@ def test_a_limit_that_an_earlier_run_left_is_known_as_such(model):
 
 def test_what_the_headers_say_of_the_limit_is_shown_as_learned(server, model):
     assert stats_of(model, 1).learned_requests_per_minute is None
-    server.configure(limits=[RollingWindow(requests=600)])
+    server.configure(limits=[RollingWindow(requests=600)], headers="openai")
     stats = stats_of(model, 2)
     assert (stats.learned_requests_per_minute, stats.learned_from) == (600, "headers")
