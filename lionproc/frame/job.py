@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Generator, Hashable, Mapping
 from copy import copy
 from operator import itemgetter
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -34,6 +34,9 @@ from lionproc.frame.assemble import MISSING, Missing, assemble, columns
 from lionproc.frame.export import is_folder_target, write_parquet, write_part
 from lionproc.frame.plan import Plan, check_save, detail_names, warn
 from lionproc.model.call import ModelCall, Recipe
+
+if TYPE_CHECKING:
+    from lionproc.notebook.view import Failure
 
 log = logging.getLogger("lionproc.frame")
 
@@ -452,15 +455,17 @@ class Job(Run):
         model = f"{self._connection.provider.name}/{self._connection.model}"
         return f"{columns} with {model}" if columns else model
 
-    def latest_errors(self, most: int) -> list[tuple[str, str, str]]:
-        """Row, kind and message of the latest failures, the newest first.
+    def latest_errors(self, most: int) -> list[Failure]:
+        """The latest failures, the newest first.
 
         Called on the engine's thread, where nothing is added meanwhile.
         """
+        from lionproc.notebook.view import Failure
+
         index, rows = self._plan.frame.index, self._plan.rows
         latest = itertools.islice(reversed(self._failures.items()), most)
         return [
-            (str(index[place % rows]), str(error.kind), error.message)
+            Failure(str(index[place % rows]), str(error.kind), error.message)
             for place, (error, _) in latest
         ]
 

@@ -7,11 +7,14 @@ code hosts and exports take everything else away.
 from __future__ import annotations
 
 import html
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
+from lionproc.engine.job import Run
 from lionproc.engine.stats import RunStats
 from lionproc.notebook import words
+from lionproc.notebook.frontend import Bundle, Screen
 
 HEADLINES = {
     "running": "running",
@@ -23,6 +26,7 @@ HEADLINES = {
 }
 IN_MEMORY = ":memory:"  # a journal that is gone with the run
 _QUIET = "opacity:.65"
+_put: weakref.WeakSet[Run] = weakref.WeakSet()
 _CELL = "text-align:left;vertical-align:top;padding:2px 16px 2px 0;border:0;background:none"
 
 
@@ -215,3 +219,28 @@ def _bar(stats: RunStats) -> str:
 def as_bundle(stats: RunStats, facts: Mapping[str, Any]) -> dict[str, str]:
     """The summary as content of a cell's output."""
     return {"text/html": as_html(stats, facts), "text/plain": as_text(stats, facts)}
+
+
+def put(screen: Screen, run: Run, bundle: Bundle) -> None:
+    """Leave a run's card in the output of its cell."""
+    screen.replace(bundle)
+    _put.add(run)
+
+
+def shown_for(run: Run) -> bool:
+    """Whether the card of a run that has ended stands in the output of a notebook's cell.
+
+    It says what failed, what was not sent and how to go on, so a warning would only say it once
+    more, in red. False in a terminal, with `progress=False`, and where the card could not be
+    shown; there the warning is all that a person sees.
+
+    Args:
+        run: The run.
+
+    Example:
+        ```python
+        if not card.shown_for(job):
+            warn("12 of 300 rows have no answer ...", RowsFailedWarning)
+        ```
+    """
+    return run in _put

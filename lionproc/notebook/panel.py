@@ -122,7 +122,7 @@ class Panel:
         before = self._widgets()
         self.box.remove_class("lp-panel")
         self.box.children = (ipywidgets.HTML(bundle["text/html"]),)
-        self._screen.replace(bundle)
+        card.put(self._screen, self._run, bundle)
         close_all(before)
 
     def _widgets(self) -> list[Any]:

@@ -47,8 +47,8 @@ def watchers(
 
         return [Panel(run, title=title, facts=facts, latest=latest)]
     if where == "notebook":
-        return [NotebookBar(run.stats.rows, facts)]
-    return [Line(run.stats, facts)]
+        return [NotebookBar(run, facts)]
+    return [Line(run, facts)]
 
 
 class Bar:
@@ -82,15 +82,16 @@ class NotebookBar:
 
     def __init__(
         self,
-        rows: int,
+        run: Run,
         facts: Callable[[], Mapping[str, Any]],
         screen: Screen | None = None,
     ) -> None:
         from tqdm.notebook import tqdm
 
+        self._run = run
         self._facts = facts
         self._screen = Output() if screen is None else screen
-        self._bar: Any = tqdm(total=rows, unit="row", display=False, dynamic_ncols=True)
+        self._bar: Any = tqdm(total=run.stats.rows, unit="row", display=False, dynamic_ncols=True)
         self._screen.show(bundle_of(self._bar.container, "lionproc: a run"))
 
     def update(self, stats: RunStats) -> None:
@@ -100,7 +101,7 @@ class NotebookBar:
     def close(self, stats: RunStats) -> None:
         """See `Watcher.close`."""
         _advance(self._bar, stats)
-        self._screen.replace(card.as_bundle(stats, self._facts()))
+        card.put(self._screen, self._run, card.as_bundle(stats, self._facts()))
         self._bar.close()
 
 
@@ -113,16 +114,17 @@ class Line:
 
     def __init__(
         self,
-        stats: RunStats,
+        run: Run,
         facts: Callable[[], Mapping[str, Any]],
         screen: Screen | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._run = run
         self._facts = facts
         self._screen = Output() if screen is None else screen
         self._clock = clock
         self._told_at = clock()
-        self._screen.show(_line(stats))
+        self._screen.show(_line(run.stats))
 
     def update(self, stats: RunStats) -> None:
         """See `Watcher.update`."""
@@ -132,7 +134,7 @@ class Line:
 
     def close(self, stats: RunStats) -> None:
         """See `Watcher.close`."""
-        self._screen.replace(card.as_bundle(stats, self._facts()))
+        card.put(self._screen, self._run, card.as_bundle(stats, self._facts()))
 
 
 def _line(stats: RunStats) -> Mapping[str, str]:

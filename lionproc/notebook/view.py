@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import NamedTuple
 
 from lionproc.engine.limits import Limits
 from lionproc.engine.stats import RunStats
 from lionproc.notebook import words
 from lionproc.notebook.words import count, safe
 
-Failure: TypeAlias = "tuple[str, str, str]"  # row, kind, message
+
+class Failure(NamedTuple):
+    """A row that failed, as the panel lists it. All of it is plain text and untrusted.
+
+    Attributes:
+        row: Its label in the frame.
+        kind: How it failed, a word of `Kind`.
+        message: What happened.
+        hint: What to do about it, where there is advice.
+        reply: What the model said, where it said anything.
+        text: What the row shows the model: its cells.
+    """
+
+    row: str
+    kind: str
+    message: str
+    hint: str = ""
+    reply: str = ""
+    text: str = ""
+
 
 _STATES = {
     "running": "Running",
@@ -145,20 +164,30 @@ def note(text: str, *, alert: bool = False) -> str:
 
 
 def failures(latest: Sequence[Failure]) -> str:
-    """The latest errors as a table; messages are a server's, so they are escaped.
+    """The latest errors as a table. All in it is a server's or a row's, so it is cut and escaped.
 
     Args:
-        latest: Row, kind and message of each, the newest first.
+        latest: The newest first.
     """
     if not latest:
         return "<div class='lp-list'>No errors so far.</div>"
     rows = "".join(
-        f"<tr><td>{safe(row, 40)}</td><td>{safe(words.kind(kind))}</td>"
-        f"<td>{safe(message, 300)}</td></tr>"
-        for row, kind, message in latest
+        f"<tr><td>{safe(failure.row, 40)}</td><td>{safe(words.kind(failure.kind))}</td>"
+        f"<td>{safe(failure.message, 300)}{_details(failure)}</td></tr>"
+        for failure in latest
     )
     return (
         "<div class='lp-list' tabindex='0' role='region' aria-label='Latest errors'><table><thead>"
         "<tr><th scope='col'>row</th><th scope='col'>kind</th><th scope='col'>message</th></tr>"
         f"</thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _details(failure: Failure) -> str:
+    """What helps to judge a failure: each on a line of its own, if it is known."""
+    lines = (("hint", failure.hint), ("reply", failure.reply), ("row", failure.text))
+    return "".join(
+        f"<div class='lp-detail'><span>{name}</span> {safe(text, 240)}</div>"
+        for name, text in lines
+        if text
     )

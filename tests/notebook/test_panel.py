@@ -9,6 +9,7 @@ import pytest
 from lionproc.engine.stats import RunStats
 from lionproc.notebook import frontend
 from lionproc.notebook.panel import Panel
+from lionproc.notebook.view import Failure
 
 
 def test_a_slider_moved_by_a_person_sets_the_live_limit(watch, server, move, until):
@@ -149,7 +150,7 @@ def test_nothing_untrusted_becomes_html(watch, server, until):
     server.hold()
     hostile = "<img src=x onerror=alert(1)>'\""
     watched = watch(into=hostile)
-    watched.panel._latest = lambda most: [(hostile, "bad_request", hostile)] * most
+    watched.panel._latest = lambda most: [Failure(hostile, "bad_request", *[hostile] * 4)] * most
     watched.panel.errors.value = True
     until(lambda: "bad request" in watched.panel._list.value)
     watched.panel._say(hostile)
@@ -159,6 +160,23 @@ def test_nothing_untrusted_becomes_html(watch, server, until):
     watched.job.stop(0.0)
     watched.job.wait(10)
     assert "<img" not in watched.screen.shown[-1]["text/html"]
+
+
+def test_an_error_is_listed_with_what_the_model_said_and_what_the_row_says(watch, server, until):
+    server.hold()
+    watched = watch()
+    failure = Failure(
+        "7", "wrong_shape", "Not a mood.", "Ask for one word.", "Well, " * 99, "so so"
+    )
+    watched.panel._latest = lambda _: [failure, Failure("8", "timeout", "Too slow.")]
+    watched.panel.errors.value = True
+    until(lambda: "Not a mood." in watched.panel._list.value)
+    text = watched.panel._list.value
+    assert "<span>hint</span> Ask for one word." in text
+    assert "<span>row</span> so so" in text
+    assert "Well, Well" in text
+    assert text.count("Well") < 60, "a long reply is cut"
+    assert text.count("<span>reply</span>") == 1, "what is not known is left out"
 
 
 class StillRun:

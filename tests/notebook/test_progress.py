@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from lionproc.engine.stats import RunStats
-from lionproc.notebook import frontend, progress
+from lionproc.notebook import card, frontend, progress
 from lionproc.notebook.panel import Panel
 from lionproc.notebook.progress import Bar, Line, NotebookBar, watchers
 
@@ -92,7 +92,7 @@ def test_a_line_is_replaced_now_and_then_and_at_last_by_the_card():
         show = replace = list.append
 
     now, screen = [0.0], Screen()
-    line = Line(RunStats(rows=10), dict, screen, lambda: now[0])
+    line = Line(Run(), dict, screen, lambda: now[0])
     for tick in range(1, 51):
         now[0] = tick / 5
         line.update(RunStats(rows=10, answered=tick // 5))
@@ -110,11 +110,14 @@ def test_a_notebooks_bar_gives_way_to_the_card():
         show = replace = list.append
 
     screen = Screen()
-    bar = NotebookBar(10, dict, screen)
+    run = Run()
+    bar = NotebookBar(run, dict, screen)
     bar.update(RunStats(rows=10, answered=5))
     bar.close(RunStats(rows=10, answered=10, state="done"))
     assert "application/vnd.jupyter.widget-view+json" in screen[0]
     assert "10 of 10 answered" in screen[-1]["text/plain"]
+    assert card.shown_for(run), "a warning would only repeat it"
+    assert not card.shown_for(Run())
 
 
 def test_numbers_behind_the_bar_only_say_something():
