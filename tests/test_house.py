@@ -168,3 +168,14 @@ def test_every_promise_has_a_test():
     assert len(promised) > 50
     for line in promised:
         assert LINK.search(line), f"without a test: {line}"
+
+
+# The tests
+
+
+def test_no_test_compares_in_the_message_of_an_assertion():
+    """`assert a, b == c` looks like a comparison and holds whatever b is."""
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Assert) and isinstance(node.msg, ast.Compare | ast.BoolOp):
+                pytest.fail(f"{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node)}")

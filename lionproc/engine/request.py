@@ -76,7 +76,7 @@ class Event:
         error: Why there is none, once failed or cancelled.
         attempts: Requests sent for it so far.
         usage: Tokens all its attempts used.
-        seconds: Seconds from the first attempt to the last reply.
+        seconds: Seconds that all its attempts took together; waits between them do not count.
         cached: True if the answer came from the journal.
         tag: Whatever its makers want to find again, such as a row's position.
         priority: Higher goes first; equal ones in the order they came.

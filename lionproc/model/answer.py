@@ -63,6 +63,7 @@ class Answer:
             itself: the place and what was expected, not the text of the reply.
 
     Example:
+        >>> from typing import Literal
         >>> mood = Answer.of(Literal["positive", "negative"], name="mood")
         >>> mood.read('{"mood": "positive"}')
         'positive'

@@ -41,7 +41,7 @@ class BatchProcessor:
     Example:
         ```python
         processor = BatchProcessor(batch_size=20, requests_per_minute=600)
-        batch = await processor.process_batch([{"text": "..."}, ...], schema={...})
+        batch = await processor.process_batch([{"text": "A joy."}, {"text": "Broke."}], schema=bool)
         [item["status"] for item in batch["results"]]
         ```
     """

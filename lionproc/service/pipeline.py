@@ -73,8 +73,8 @@ class Pipeline:
         ```python
         pipeline = Pipeline(name="Reviews", save_dir="reviews")
         await pipeline.add_stage({"name": "Mood", "type": "text", "options": {},
-                                  "schema": {...}, "rate_limit": 600})
-        job = await pipeline.process_data([{"text": "..."}, ...])
+                                  "schema": bool, "rate_limit": 600})
+        job = await pipeline.process_data([{"text": "A joy."}, {"text": "Broke."}])
         job["results"]["results"]
         ```
     """

@@ -107,7 +107,7 @@ class ProcessingService:
     Example:
         ```python
         service = ProcessingService(name="Reviews", requests_per_minute=600)
-        done = await service.process_data({"text": "A joy."}, schema={"type": "object", ...})
+        done = await service.process_data({"text": "A joy."}, schema=bool)
         done["status"], done["request_id"], done["result"]
         ```
     """

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import lionproc as lp
+from lionproc.engine import loop as engine_loop
 from lionproc.errors import (
     BudgetWarning,
     ConfigurationError,
@@ -106,12 +107,17 @@ def test_a_paused_job_sends_nothing_and_goes_on_when_told(server, model):
 
 
 def test_a_job_can_be_paused_before_its_first_request_and_stopped_while_paused(server, model):
+    held = threading.Event()
+    engine_loop.get().call_soon_threadsafe(held.wait)  # nothing begins before it is released
     job = texts(10).llm.start("Say {text}", into="a", model=model, **QUIET)
     job.pause()
-    assert wait_until(lambda: job.stats.state in {"paused", "done"})
+    held.set()
+    assert wait_until(lambda: job.stats.state == "paused" and job.stats.queued == 10)
     job.stop()
     assert job.wait(5)
-    assert job.stats.state in {"stopped", "done"}
+    assert job.stats.state == "stopped"
+    assert server.counters.total == 0
+    assert job.errors()["kind"].tolist() == ["not_sent"] * 10
 
 
 def test_limits_change_while_it_runs_from_any_thread(server, model):

@@ -181,7 +181,7 @@ def test_a_model_of_fields_fills_a_column_for_each(server, model):
     assert list(bare.columns) == ["text", "positive", "stars", "words", "author"]
     assert list(named.columns) == ["text", "r_positive", "r_stars", "r_words", "r_author"]
     pd.testing.assert_frame_equal(none, bare)
-    assert str(bare["positive"].dtype), str(bare["stars"].dtype) == ("boolean", "Int64")
+    assert [str(bare[name].dtype) for name in ("positive", "stars")] == ["boolean", "Int64"]
     assert isinstance(bare["words"].iloc[0], list)
     assert set(bare["author"].iloc[0]) == {"name", "age"}
     assert server.counters.total == 4  # one answer, whatever its columns are called

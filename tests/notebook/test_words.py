@@ -1,15 +1,6 @@
 from __future__ import annotations
 
-import doctest
-
-from lionproc.notebook import scale, words
-
-
-def test_the_examples_in_the_docstrings_are_true():
-    for module in (words, scale):
-        found = doctest.testmod(module)
-        assert found.attempted
-        assert not found.failed
+from lionproc.notebook import words
 
 
 def test_a_share_is_whole_only_when_it_is():
