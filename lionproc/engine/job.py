@@ -98,6 +98,7 @@ class Run(ABC):
         self._state: State = "running"
         self._budget_reached = ""
         self._started_at = time.monotonic()
+        self._began_at: float | None = None  # by the clock on the wall
         self._ended_at: float | None = None
         self._executor: RateLimitedAPIExecutor | None = None
         self._stop_grace_s: float | None = None
@@ -138,6 +139,7 @@ class Run(ABC):
         with self._lock:
             if self._future is None:
                 self._started_at = time.monotonic()
+                self._began_at = time.time()
                 _running.add(self)
                 self._future = engine_loop.submit(self._run())
                 atexit.unregister(_end_all)  # last registered is first called: before the loop ends
@@ -346,6 +348,7 @@ class Run(ABC):
             completion_tokens=used.output,
             estimate_error=tally.estimate_off / tally.estimated if tally.estimated else 0.0,
             usd=None if self._price is None else self._price.usd(used),
+            began_at=self._began_at,
             elapsed_s=elapsed,
             requests_per_minute=limiter.per_minute(REQUESTS, window_s),
             tokens_per_minute=limiter.per_minute(TOKENS, window_s),

@@ -479,11 +479,23 @@ class Limiter:
     # -- for readers ------------------------------------------------------------------------
 
     def per_minute(self, lane: str, window_s: float) -> float:
-        """How much left per minute, over the last `window_s` seconds. From any thread."""
+        """How much left per minute, over the last `window_s` seconds. From any thread.
+
+        A window of less than a minute says only what a minute would come to, and a start in a
+        burst would make that more than may leave. So such a guess is at most the limit, and at
+        least what the last 60 s had, which is what the limit is kept over.
+        """
         if self._loop is None:
             return 0.0
-        since = self._loop.time() - window_s
-        return self._minute.left_since(since, LANES.index(lane)) * 60 / window_s
+        amount = LANES.index(lane)
+        # Buckets that lie whole in the window: the one across its edge would make 602 of 600.
+        now = self._loop.time() + self._minute.grain_s
+        last_minute = self._minute.left_since(now - MINUTE_S, amount)
+        if window_s >= MINUTE_S:
+            return last_minute
+        rate = self._minute.left_since(now - window_s, amount) * MINUTE_S / window_s
+        limit = self.effective(lane)
+        return max(rate if limit is None else min(rate, limit), last_minute)
 
     @property
     def pace_per_minute(self) -> float | None:

@@ -35,9 +35,11 @@ class RunStats:
         completion_tokens: Tokens written by the model in this run.
         estimate_error: Mean relative error of the token estimates, 0.1 for 10 %.
         usd: What this run cost, or None where the price is not known.
+        began_at: When the run started, in seconds since 1970 (UTC); None before that.
         elapsed_s: Seconds since the run started, pauses included.
-        requests_per_minute: Rate of requests over the last minute (less at the start).
-        tokens_per_minute: Rate of tokens over the last minute.
+        requests_per_minute: Requests sent in the last 60 s; in a run's first minute, what a
+            minute at its rate would come to, at most what the limit allows.
+        tokens_per_minute: The same of tokens.
         requests_limit: The requests per minute that are allowed now, None for no limit.
         tokens_limit: The tokens per minute that are allowed now, None for no limit.
         pace: Requests per minute that the server has shown to take, where that is less than
@@ -72,6 +74,7 @@ class RunStats:
     completion_tokens: int = 0
     estimate_error: float = 0.0
     usd: float | None = None
+    began_at: float | None = None
     elapsed_s: float = 0.0
     requests_per_minute: float = 0.0
     tokens_per_minute: float = 0.0

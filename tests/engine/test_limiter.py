@@ -257,6 +257,40 @@ def test_a_cancelled_reservation_gives_everything_back():
     run_virtual(main())
 
 
+@pytest.mark.parametrize("limit", [60, 600, 1500])
+def test_what_is_shown_of_a_minute_is_never_above_the_limit_that_is_kept(limit):
+    shown: list[float] = []
+
+    async def main():
+        limiter = Limiter(Limits(requests_per_minute=limit))
+        loop = asyncio.get_running_loop()
+
+        async def look() -> None:
+            while loop.time() < 150:
+                await asyncio.sleep(0.203)
+                shown.append(limiter.per_minute("requests", min(loop.time(), 60.0)))
+
+        looking = asyncio.ensure_future(look())
+        await crowd(limiter, 150)
+        await looking
+
+    run_virtual(main())
+    assert max(shown) <= limit, "not 602 of 600"
+    assert min(shown[25:]) >= 0.75 * limit, "a guess, from 5 s on"
+    assert min(shown[300:]) >= 0.97 * limit, "counted"
+
+
+def test_after_a_limit_was_lowered_the_last_minute_is_shown_as_it_was():
+    async def main():
+        limiter = Limiter(Limits(requests_per_minute=600))
+        await crowd(limiter, 70)
+        limiter.limits.requests_per_minute = 60
+        return limiter.per_minute("requests", 60.0), limiter.per_minute("requests", 5.0)
+
+    whole, short = run_virtual(main())
+    assert whole == short == pytest.approx(595, abs=10)
+
+
 def test_everybody_waits_when_the_server_asks_for_it_even_without_adapting():
     async def main():
         limiter = Limiter(Limits(adapt=False))
