@@ -10,7 +10,7 @@ LionprocError
 │   └── MissingDependencyError             an extra that is not installed
 ├── CallError                              one call failed; says how, in `kind`
 ├── RunError                               the whole run had to stop; what was paid for is kept
-│   ├── AccessError                        the server refuses the key or does not know the model
+│   ├── AccessError                        the server refuses the key, the model or an empty account
 │   ├── JournalError                       replies cannot be kept, so none are bought
 │   └── ServiceDownError                   the server fails faster than retrying is worth
 └── RowsFailedError                        `errors="raise"` and at least one row failed
@@ -63,6 +63,8 @@ class Kind(StrEnum):
     CONNECTION = "connection"  # refused, reset, closed half way
     BAD_REPLY = "bad_reply"  # HTML, broken JSON, or an error object with status 200
     ACCESS = "access"  # 401, 403
+    QUOTA = "quota"  # 402, no credit, or the quota of the day is used up: waiting does not help
+    FORBIDDEN = "forbidden"  # 403 or 404 for this row, where the same key and model have answered
     NOT_FOUND = "not_found"  # 404: the model or the path
     BAD_REQUEST = "bad_request"  # 400, 422 and the other 4xx
     CONTEXT_LENGTH = "context_length"  # the prompt is longer than the model reads
@@ -152,7 +154,7 @@ class RunError(LionprocError):
 
 
 class AccessError(RunError):
-    """The server refuses the key (401, 403) or does not know the model or path (404)."""
+    """The server refuses the key, does not know the model or path, or the account is used up."""
 
 
 class JournalError(RunError):

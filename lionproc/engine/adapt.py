@@ -29,10 +29,17 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """What a reply says about limits: quotas by lane, and seconds everybody is asked to wait."""
+    """What a reply says about limits.
+
+    Attributes:
+        quotas: Limits by lane.
+        retry_after_s: Seconds that everybody is asked to wait.
+        ignored: A header that cannot be meant, with its value, which is not heeded.
+    """
 
     quotas: Mapping[str, Quota] = field(default_factory=dict)
     retry_after_s: float | None = None
+    ignored: str = field(default="", repr=False)
 
 
 class Headers:
@@ -42,6 +49,14 @@ class Headers:
         self.limits: dict[str, float] = {}
         self._left: dict[str, tuple[float, float]] = {}
         self._departed = [0.0] * len(LANES)
+        self._doubted: set[tuple[str, float]] = set()
+
+    def disbelieve(self, lane: str) -> None:
+        """Forget a limit that cannot be, and what was said with it; also when it is said again."""
+        limit = self.limits.pop(lane, None)
+        self._left.pop(lane, None)
+        if limit is not None:
+            self._doubted.add((lane, limit))
 
     def departed(self, amounts: Sequence[float]) -> None:
         """Note what leaves now, lane by lane."""
@@ -58,7 +73,7 @@ class Headers:
         news = False
         for place, lane in enumerate(LANES):
             quota = quotas.get(lane)
-            if quota is None:
+            if quota is None or (lane, quota.limit) in self._doubted:
                 continue
             if quota.limit is not None and quota.limit > 0 and self.limits.get(lane) != quota.limit:
                 self.limits[lane] = quota.limit

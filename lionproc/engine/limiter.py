@@ -166,16 +166,19 @@ class Limiter:
 
     def effective(self, lane: str) -> float | None:
         """The limit per minute that a lane keeps now: the person's or, lower, the provider's."""
+        theirs = self.headers.limits.get(lane) if self._limits.adapt else None
+        known = [limit for limit in (self._own(lane), theirs) if limit is not None]
+        return min(known) if known else None
+
+    def _own(self, lane: str) -> float | None:
+        """The limit per minute that a person set."""
         limits = self._limits
-        own: float | None = {
+        return {
             REQUESTS: limits.requests_per_minute,
             TOKENS: limits.tokens_per_minute,
             INPUT: limits.input_tokens_per_minute,
             OUTPUT: limits.output_tokens_per_minute,
         }[lane]
-        theirs = self.headers.limits.get(lane) if limits.adapt else None
-        known = [limit for limit in (own, theirs) if limit is not None]
-        return min(known) if known else None
 
     def _refresh(self, now: float) -> None:
         """Bring the lanes up to date with the limits and with what the server taught."""
@@ -207,7 +210,10 @@ class Limiter:
     # -- the gate ---------------------------------------------------------------------------
 
     def refuse(self, tokens: Tokens) -> None:
-        """Raise if a request could never leave.
+        """Raise if a request could never leave by the limits that a person set.
+
+        What a header says is a hint: a limit that this request could never pass is forgotten,
+        for the server itself refuses what it does not take.
 
         Args:
             tokens: What it is expected to read and write.
@@ -216,8 +222,13 @@ class Limiter:
             CallError: Of kind `too_large`; it names the limit.
         """
         for name, amount in zip(LANES, _amounts(tokens), strict=True):
-            limit = self.effective(name)
-            if limit is not None and amount > max(limit, 1.0):
+            limit = self._own(name)
+            if limit is None or amount <= max(limit, 1.0):
+                hint = self.effective(name)
+                if hint is not None and amount > max(hint, 1.0):
+                    self.headers.disbelieve(name)
+                    self._stale = True
+            else:
                 what = "tokens" if name == TOKENS else f"{name} tokens"
                 raise CallError(
                     Kind.TOO_LARGE,
@@ -276,6 +287,8 @@ class Limiter:
                 if wait > 0:
                     if wait == math.inf:
                         self.refuse(tokens)
+                        if self._stale:
+                            continue
                     await self._pause(wait)
                 elif not paced and not self._ready(amounts):
                     paced = await self._unless_news(self._pace(amounts))

@@ -18,7 +18,7 @@ TRANSIENT = frozenset(
         Kind.BAD_REPLY,
     }
 )
-FATAL = frozenset({Kind.ACCESS, Kind.NOT_FOUND})
+FATAL = frozenset({Kind.ACCESS, Kind.NOT_FOUND, Kind.QUOTA})
 
 
 @dataclass(frozen=True, slots=True)

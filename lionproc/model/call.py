@@ -124,7 +124,11 @@ class ModelCall:
             response = await connection.wire.post(self.body)
         except CallError as error:
             return Reply(error)
-        reply = classify(response.status, response.headers, connection.redacted(response.body))
+        gate = connection.gate
+        body = connection.redacted(response.body)
+        reply = classify(response.status, response.headers, body, proven=gate.proven)
+        if reply.error is None:
+            gate.proven = True
         used = reply.used
         if used is not None:
             connection.estimator.learn(len(self.body), used)

@@ -19,10 +19,17 @@ from lionproc.model.wire import Wire
 
 @dataclass(slots=True)
 class Gate:
-    """What runs with the same endpoint, key and model share as long as the process lives."""
+    """What runs with the same endpoint, key and model share as long as the process lives.
+
+    Attributes:
+        limiter: The gate that all requests go through.
+        estimator: What is known of its tokens.
+        proven: Whether an answer ever came, so that the key and the model's name are right.
+    """
 
     limiter: Limiter = field(default_factory=Limiter)
     estimator: Estimator = field(default_factory=Estimator)
+    proven: bool = False
 
 
 _gates: dict[tuple[str, ...], Gate] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,33 +12,8 @@ from lionproc.engine.limiter import Tokens
 from lionproc.engine.request import Reply
 from lionproc.errors import CallError, Kind
 from lionproc.model.headers import signals as read_signals
+from lionproc.model.refusal import error_in_200, refusal
 
-_KINDS = {
-    401: Kind.ACCESS,
-    402: Kind.ACCESS,
-    403: Kind.ACCESS,
-    404: Kind.NOT_FOUND,
-    408: Kind.SERVER_ERROR,
-    409: Kind.SERVER_ERROR,
-    429: Kind.RATE_LIMITED,
-    503: Kind.OVERLOADED,
-    529: Kind.OVERLOADED,
-}
-_WAYS_ON = {
-    Kind.ACCESS: "The server refuses the key: check api_key= or the provider's key variable.",
-    Kind.NOT_FOUND: "The server does not know this model or path: check model= and base_url=.",
-    Kind.CONTEXT_LENGTH: "The prompt is longer than the model reads: shorten it.",
-}
-_NO_CREDIT = {
-    "insufficient_quota",
-    "billing_hard_limit_reached",
-    "billing_not_active",
-    "insufficient_balance",
-}
-_CONTEXT = re.compile(
-    r"context.{0,20}(?:length|size)|maximum context|too many tokens|prompt is too long",
-    re.IGNORECASE,
-)
 # Why an answer ended, in the words of servers that are not OpenAI's own.
 _ENDINGS = {
     "length": Kind.TRUNCATED,
@@ -73,18 +47,18 @@ _WHY_NOT = {
     Kind.BAD_REPLY: "The server broke the answer off with an error.",
 }
 _MOST_TOKENS = 10**9  # a server that counts more in one reply counts wrongly
-_SECRET = re.compile(
-    r"\b(?:sk|pk|rk|gsk|key|xai)[-_][\w-]{8,}|\bAIza[\w-]{10,}|\bBearer\s+\S+", re.IGNORECASE
-)
 
 
-def classify(status: int, headers: Mapping[str, str], body: bytes) -> Reply:
+def classify(
+    status: int, headers: Mapping[str, str], body: bytes, *, proven: bool = False
+) -> Reply:
     """Tell an answer that was paid for from everything else.
 
     Args:
         status: The HTTP status.
         headers: The headers, looked up without regard to case.
         body: The whole body.
+        proven: Whether this key and model have had a good reply; see `refusal`.
 
     Returns:
         A paid reply (parsed, with its usage), or one with its `error`.
@@ -95,7 +69,9 @@ def classify(status: int, headers: Mapping[str, str], body: bytes) -> Reply:
     """
     learned = read_signals(headers)
     if status != 200:
-        return Reply(_refusal(status, body, learned), raw=body, signals=learned)
+        return Reply(
+            refusal(status, headers, body, learned, proven=proven), raw=body, signals=learned
+        )
     try:
         data = orjson.loads(body)
     except ValueError:
@@ -104,7 +80,7 @@ def classify(status: int, headers: Mapping[str, str], body: bytes) -> Reply:
     if not isinstance(data, dict):
         return _unreadable("The server answered 200 with JSON that is no object.", learned)
     if data.get("error"):
-        return Reply(_error_in_200(data["error"], learned), raw=body, signals=learned)
+        return Reply(error_in_200(data["error"], learned), raw=body, signals=learned)
     choices = data.get("choices")
     if not isinstance(choices, list):
         return _unreadable("The server answered 200 without any choices.", learned)
@@ -113,7 +89,7 @@ def classify(status: int, headers: Mapping[str, str], body: bytes) -> Reply:
         return _unreadable("The server answered 200 with no choice in it.", learned)
     if choices and isinstance(choices[0], dict) and choices[0].get("error"):
         # A proxy's upstream failed half way (OpenRouter says it like this).
-        return Reply(_error_in_200(choices[0]["error"], learned), raw=body, signals=learned)
+        return Reply(error_in_200(choices[0]["error"], learned), raw=body, signals=learned)
     model = data.get("model")
     return Reply(
         raw=body,
@@ -161,67 +137,8 @@ def text_of(data: Any) -> str:
     return content
 
 
-def _refusal(status: int, body: bytes, learned: Signals) -> CallError:
-    message, code = _told(body)
-    kind = _KINDS.get(status)
-    if kind is None:
-        if status >= 500:
-            kind = Kind.SERVER_ERROR
-        elif 300 <= status < 400:
-            kind = Kind.REDIRECT
-            message = "Redirects are not followed, they would hand the row to another address."
-        else:
-            kind = Kind.BAD_REQUEST
-    if kind is Kind.BAD_REQUEST and (code == "context_length_exceeded" or _CONTEXT.search(message)):
-        kind = Kind.CONTEXT_LENGTH
-    way_on = _WAYS_ON.get(kind)
-    if status == 402 or (status == 429 and code in _NO_CREDIT):
-        kind = Kind.ACCESS  # waiting does not bring money
-        way_on = "The account has no credit left: add some, then run the same cell again."
-    text = f"HTTP {status}: {message}" if message else f"HTTP {status}."
-    if way_on is not None:
-        text = f"{text} {way_on}"
-    return CallError(kind, text, status=status, retry_after_s=learned.retry_after_s)
-
-
-def _error_in_200(error: Any, learned: Signals) -> CallError:
-    message, _ = _told_in(error)
-    return CallError(
-        Kind.BAD_REPLY,
-        f"The server answered 200 with an error: {message or 'no reason given'}",
-        status=200,
-        retry_after_s=learned.retry_after_s,
-    )
-
-
 def _unreadable(message: str, learned: Signals) -> Reply:
     return Reply(CallError(Kind.BAD_REPLY, message, status=200), signals=learned)
-
-
-def _told(body: bytes) -> tuple[str, str]:
-    """The server's own words about an error, made short and safe, and its code."""
-    try:
-        data = orjson.loads(body)
-    except ValueError:
-        return "", ""
-    if isinstance(data, dict):
-        return _told_in(data.get("error", data.get("detail", data.get("message", ""))))
-    return "", ""
-
-
-def _told_in(error: Any) -> tuple[str, str]:
-    code = ""
-    if isinstance(error, dict):
-        code = str(error.get("code") or error.get("type") or "")
-        error = error.get("message") or code
-    if isinstance(error, list):  # a list of faults may quote the request: take their words alone
-        faults = (fault.get("msg") for fault in error[:3] if isinstance(fault, dict))
-        error = "; ".join(fault for fault in faults if isinstance(fault, str))
-    if not isinstance(error, str):
-        return "", code
-    message = " ".join(_SECRET.sub("[key]", error).split())
-    message = "".join(letter for letter in message if letter.isprintable())
-    return (message[:197] + "..." if len(message) > 200 else message), code
 
 
 def _usage(usage: Any) -> Tokens | None:

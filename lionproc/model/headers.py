@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -15,18 +15,35 @@ from lionproc.engine.adapt import INPUT, OUTPUT, REQUESTS, TOKENS, Quota, Signal
 _PREFIXES = ("", "llm_provider-")  # LiteLLM's proxy hands the provider's headers on like this
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|s|m|h|d)")
 _UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_PARTS = ("limit", "remaining", "reset")
 _ANTHROPIC = {
     REQUESTS: "requests",
     TOKENS: "tokens",
     INPUT: "input-tokens",
     OUTPUT: "output-tokens",
 }
+_NAMES = tuple(
+    (
+        tuple(
+            (lane, tuple(f"{prefix}x-ratelimit-{part}-{lane}" for part in _PARTS))
+            for lane in (REQUESTS, TOKENS)
+        ),
+        tuple(
+            (lane, tuple(f"{prefix}anthropic-ratelimit-{name}-{part}" for part in _PARTS))
+            for lane, name in _ANTHROPIC.items()
+        ),
+    )
+    for prefix in _PREFIXES
+)
 # A reset further away belongs to a limit by the day, which is not planned with by the minute.
 _MINUTE_RESET_S = 75.0
 # Who asks for a longer wait is asked again after this time; beyond a day it is no answer at all.
 LONGEST_WAIT_S = 600.0
 _DAY_S = 86_400.0
 _LONGEST_TEXT = 64
+# Less than this a minute, or more, is no limit that a provider has: such a header is ignored.
+_LEAST = {REQUESTS: 1.0, TOKENS: 100.0, INPUT: 100.0, OUTPUT: 10.0}
+_MOST = 1e10
 SILENCE = Signals()
 
 
@@ -47,28 +64,40 @@ def signals(headers: Mapping[str, str], clock: Callable[[], float] = time.time) 
     if not _speak(tuple(headers)):
         return SILENCE
     quotas: dict[str, Quota] = {}
-    for prefix in _PREFIXES:
-        for lane in (REQUESTS, TOKENS):
-            quota = _quota(
-                headers.get(f"{prefix}x-ratelimit-limit-{lane}"),
-                headers.get(f"{prefix}x-ratelimit-remaining-{lane}"),
-                headers.get(f"{prefix}x-ratelimit-reset-{lane}"),
-                clock,
-            )
-            if quota is not None:
-                quotas.setdefault(lane, quota)
-        if f"{prefix}anthropic-ratelimit-requests-limit" in headers:
-            for lane, name in _ANTHROPIC.items():
-                stem = f"{prefix}anthropic-ratelimit-{name}-"
-                quota = _quota(
-                    headers.get(stem + "limit"),
-                    headers.get(stem + "remaining"),
-                    headers.get(stem + "reset"),
-                    clock,
-                )
-                if quota is not None:
-                    quotas.setdefault(lane, quota)
-    return Signals(quotas, retry_after_s(headers, clock))
+    ignored = ""
+    for lane, names in _names(headers):
+        limit, remaining, reset = map(headers.get, names)
+        quota = _quota(limit, remaining, reset, clock)
+        if quota is None:
+            continue
+        if quota.limit is not None and not _LEAST[lane] <= quota.limit <= _MOST:
+            ignored = ignored or f"{names[0]}: {str(limit)[:20]}"
+        else:
+            quotas.setdefault(lane, quota)
+    return Signals(quotas, retry_after_s(headers, clock), ignored)
+
+
+def _names(headers: Mapping[str, str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The names of limit, remaining and reset for each amount, as this server may spell them."""
+    for openai, anthropic in _NAMES:
+        yield from openai
+        if anthropic[0][1][0] in headers:
+            yield from anthropic
+
+
+def day_is_used_up(headers: Mapping[str, str], clock: Callable[[], float] = time.time) -> bool:
+    """Whether headers say that nothing is left, and that it comes back in hours.
+
+    Example:
+        >>> day_is_used_up({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "7h"})
+        True
+    """
+    for _, (_, remaining, reset) in _names(headers):
+        if remaining in headers and reset in headers and _number(headers[remaining]) == 0:
+            seconds = _seconds(headers[reset], clock)
+            if seconds is not None and seconds > LONGEST_WAIT_S:
+                return True
+    return False
 
 
 @lru_cache(maxsize=64)
@@ -110,7 +139,21 @@ def _quota(
     if reset_s is not None and reset_s > _MINUTE_RESET_S:
         return None
     quota = Quota(_number(limit), _number(remaining), reset_s)
-    return quota if quota != Quota() else None
+    return None if quota == Quota() or _is_by_day(quota) else quota
+
+
+def _is_by_day(quota: Quota) -> bool:
+    """Whether a bucket that fills up at this rate is a day's.
+
+    OpenAI's small tiers and Groq give the requests of the day under the name of the minute's:
+    10,000 with 9,999 left and a reset of 8.64 s, which is a ten-thousandth of a day. What is
+    used is a count rounded up, so the time comes out as a day, or as little as half of one.
+    """
+    limit, remaining, reset_s = quota.limit, quota.remaining, quota.reset_s
+    if limit is None or remaining is None or reset_s is None or remaining >= limit:
+        return False
+    period_s = reset_s * (limit / (limit - remaining))
+    return 0.5 * _DAY_S <= period_s <= 1.02 * _DAY_S
 
 
 def _number(text: str | None) -> float | None:

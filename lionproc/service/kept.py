@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lionproc.engine.request import Event
-from lionproc.errors import CallError, Kind
+from lionproc.engine.retry import FATAL
+from lionproc.errors import CallError
 from lionproc.model.answer import Answer
 from lionproc.service.records import Record, plain, to_json
 
@@ -27,8 +28,8 @@ def told_of(record: Record, schema: Any = None) -> dict[str, Any]:
 def is_settled(record: Record, *, again: bool) -> bool:
     """Whether a request is not to be asked any more, failures counting unless `again`."""
     if record.get("status") == "failed":
-        # A refused key or an unknown model says nothing about the request.
-        return not again and record.get("kind") not in {Kind.ACCESS, Kind.NOT_FOUND}
+        # A refused key, an unknown model or an empty account says nothing about the request.
+        return not again and record.get("kind") not in FATAL
     return record.get("status") == "completed"
 
 

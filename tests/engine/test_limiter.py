@@ -317,6 +317,23 @@ def test_takes_the_limit_of_the_headers_where_none_is_set_and_the_lower_one_othe
     run_virtual(main())
 
 
+def test_a_header_that_admits_no_request_is_a_hint_and_forgotten():
+    """A limit in a header refuses nobody and stalls nobody: the server does that itself."""
+
+    async def main():
+        limiter = Limiter(Limits())
+        loop = asyncio.get_running_loop()
+        told = Signals({"tokens": Quota(limit=500.0, remaining=0.0, reset_s=60.0)})
+        start = loop.time()
+        for _ in range(10):
+            leave = await asyncio.wait_for(limiter.reserve(Tokens(900, 200)), 70)
+            limiter.settle(leave, Tokens(900, 200), told)
+        assert limiter.effective("tokens") is None
+        assert loop.time() - start < 1
+
+    run_virtual(main())
+
+
 def test_never_plans_beyond_what_the_headers_say_is_left():
     async def main():
         limiter = Limiter(Limits())

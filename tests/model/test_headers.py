@@ -120,6 +120,42 @@ def test_a_limit_by_the_day_is_not_taken_for_one_by_the_minute():
     assert signals(headers).quotas == {}
 
 
+@pytest.mark.parametrize(
+    ("limit", "remaining", "reset"),
+    [
+        ("10000", "9999", "8.64s"),  # OpenAI, small tiers
+        ("200", "199", "7m12s"),
+        ("14400", "14370", "2m59.56s"),  # Groq
+        ("14400", "14398", "8.1s"),  # one and a bit, counted as two
+        ("1000", "0", "23h59m"),
+    ],
+)
+def test_a_limit_that_fills_up_in_a_day_is_one_of_the_day(limit, remaining, reset):
+    said = {"limit": limit, "remaining": remaining, "reset": reset}
+    assert signals({f"x-ratelimit-{k}-requests": v for k, v in said.items()}).quotas == {}
+
+
+@pytest.mark.parametrize(
+    ("limit", "remaining", "reset"),
+    [("60", "59", "1s"), ("600", "599", "100ms"), ("600", "599", "59.9s"), ("500", "500", "0s")],
+)
+def test_a_limit_of_the_minute_is_kept_in_a_bucket_and_in_a_window(limit, remaining, reset):
+    said = {"limit": limit, "remaining": remaining, "reset": reset}
+    made = signals({f"x-ratelimit-{k}-requests": v for k, v in said.items()})
+    assert made.quotas["requests"].limit == float(limit)
+
+
+@pytest.mark.parametrize(
+    ("lane", "limit"),
+    [("requests", "5e-324"), ("requests", "0.001"), ("tokens", "1"), ("tokens", "1e300")],
+)
+def test_a_limit_that_no_provider_has_is_ignored_and_named(lane, limit):
+    name = f"x-ratelimit-limit-{lane}"
+    made = signals({name: limit, f"x-ratelimit-remaining-{lane}": "0"})
+    assert made.quotas == {}
+    assert made.ignored == f"{name}: {limit}"
+
+
 def test_headers_of_a_reply_are_found_in_any_case():
     from multidict import CIMultiDict
 

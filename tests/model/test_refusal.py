@@ -1,0 +1,188 @@
+"""Refusals in the words of the providers: what would help, told from what would not."""
+
+import json
+
+import pytest
+
+from lionproc.errors import Kind
+from lionproc.model.envelope import classify
+
+GOOGLE_QUOTA = (
+    "You exceeded your current quota, please check your plan and billing details. For more "
+    "information on this error, head to: https://ai.google.dev/gemini-api/docs/rate-limits."
+)
+
+
+def refused(status, body, headers=None, **more):
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return classify(status, headers or {}, data, **more).error
+
+
+def google(status, message, word, *details):
+    """An error as Gemini's OpenAI-compatible address sends it: in a list."""
+    error = {"code": status, "message": message, "status": word, "details": list(details)}
+    return [{"error": error}]
+
+
+def violation(quota):
+    kind = "type.googleapis.com/google.rpc.QuotaFailure"
+    return {"@type": kind, "violations": [{"quotaId": quota}]}
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (429, {"code": "insufficient_quota", "message": "Pay."}),
+        (429, {"code": None, "type": "insufficient_quota", "message": "Pay."}),
+        (429, {"code": 429, "type": "insufficient_quota", "message": "Pay."}),
+        (429, {"message": "You exceeded your current quota, please check your plan and billing."}),
+        (429, {"type": "billing_hard_limit_reached", "message": "Pay."}),
+        (429, {"code": "billing_not_active", "message": "Pay."}),
+        (400, {"type": "invalid_request_error", "message": (
+            "Your credit balance is too low to access the Anthropic API.")}),
+        (400, {"type": "invalid_request_error", "message": (
+            "You have reached your specified API usage limits. You will regain access on ...")}),
+        (402, {"code": 402, "message": "This request requires more credits, or fewer max_tokens."}),
+        (403, {"code": 403, "message": "Key limit exceeded (total limit)."}),
+        (403, {"code": "403", "message": "Out of call volume quota. Quota will be replenished in "
+            "6 days."}),
+        (400, {"code": "blocked_api_access", "message": "Your organization has hit its limit."}),
+        (400, {"type": "budget_exceeded", "message": "Over it."}),
+        (429, {"code": 429, "message": "Quota exceeded for metric: free_tier_requests, limit: 0"}),
+        (429, {"code": "InsufficientQuota", "message": "No."}),
+    ],
+)  # fmt: skip
+def test_an_account_without_credit_is_no_rate_limit_and_no_bad_row(status, error):
+    for proven in (False, True):
+        found = refused(status, {"error": error}, proven=proven)
+        assert found.kind is Kind.QUOTA
+        assert "no credit" in found.message
+        assert "api_key" not in found.message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"code": 429, "message": (
+            "Rate limit exceeded: free-models-per-day. Add 10 credits to unlock more.")}},
+        {"error": {"code": "rate_limit_exceeded", "type": "tokens", "message": (
+            "Rate limit reached for model x on tokens per day (TPD): Limit 100000, Used 97050.")}},
+        {"error": {"code": "rate_limit_exceeded", "type": "requests", "message": (
+            "Rate limit reached for x on requests per day (RPD): Limit 200, Used 200.")}},
+        google(429, GOOGLE_QUOTA, "RESOURCE_EXHAUSTED",
+            violation("GenerateRequestsPerDayPerProjectPerModel-FreeTier"),
+            {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "45s"}),
+    ],
+)  # fmt: skip
+def test_a_quota_of_the_day_stops_unless_the_server_names_a_time_that_can_be_waited_for(body):
+    found = refused(429, body)
+    assert found.kind is Kind.QUOTA
+    assert "quota of the day" in found.message
+    assert refused(429, body, {"retry-after": "25000"}).kind is Kind.QUOTA
+    soon = refused(429, body, {"retry-after": "40"})
+    assert (soon.kind, soon.retry_after_s) == (Kind.RATE_LIMITED, 40)
+
+
+def test_headers_that_have_nothing_left_for_hours_say_that_the_day_is_over():
+    headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "7h12m0s"}
+    assert refused(429, {"error": {"message": "No."}}, headers).kind is Kind.QUOTA
+    headers["x-ratelimit-reset-requests"] = "8s"
+    assert refused(429, {"error": {"message": "No."}}, headers).kind is Kind.RATE_LIMITED
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"code": "rate_limit_exceeded", "message": (
+            "Rate limit reached for x on tokens per min (TPM): Limit 30000, Used 29000.")}},
+        {"error": {"type": "rate_limit_error", "message": "This request would exceed your limit."}},
+        {"error": {"code": 429, "message": "Rate limit exceeded: free-models-per-min."}},
+        {"error": {"code": "too_many_requests", "message": "You sent too many tokens a minute."}},
+        google(429, "Resource has been exhausted (e.g. check quota).", "RESOURCE_EXHAUSTED"),
+        google(429, GOOGLE_QUOTA, "RESOURCE_EXHAUSTED"),
+        google(429, GOOGLE_QUOTA, "RESOURCE_EXHAUSTED", violation("RequestsPerMinutePerProject")),
+        b"<html>Too many requests</html>",
+        b"",
+    ],
+)  # fmt: skip
+def test_a_limit_by_the_minute_is_waited_for(body):
+    assert refused(429, body).kind is Kind.RATE_LIMITED
+
+
+def test_the_wait_that_google_writes_into_the_body_is_kept():
+    retry = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "45.5s"}
+    body = google(429, GOOGLE_QUOTA, "RESOURCE_EXHAUSTED", violation("PerMinute"), retry)
+    assert refused(429, body).retry_after_s == 45.5
+    assert refused(429, body, {"retry-after": "3"}).retry_after_s == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (google(400, "Bad schema.", "INVALID_ARGUMENT"), "HTTP 400: Bad schema."),
+        ({"error": {"message": json.dumps(google(400, "Bad schema.", "X")[0])}},
+            "HTTP 400: Bad schema."),
+        ({"error": {"message": "Provider returned error", "code": 400, "metadata": {
+            "raw": json.dumps({"error": {"message": "Bad schema."}})}}}, "HTTP 400: Bad schema."),
+        ({"error": {"message": "Provider returned error", "metadata": {"raw": "Bad schema."}}},
+            "HTTP 400: Provider returned error: Bad schema."),
+    ],
+)  # fmt: skip
+def test_the_words_of_a_server_are_found_in_lists_and_texts_too(body, words):
+    assert refused(400, body).message == words
+
+
+def test_a_bad_key_is_one_whatever_the_status():
+    reason = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
+    body = google(400, "API key not valid.", "INVALID_ARGUMENT", reason)
+    found = refused(400, body)
+    assert found.kind is Kind.ACCESS
+    assert "api_key=" in found.message
+
+
+def test_a_403_or_404_is_the_rows_own_once_the_key_has_had_an_answer():
+    for status, first in ((403, Kind.ACCESS), (404, Kind.NOT_FOUND)):
+        body = {"error": {"message": "Not this one."}}
+        assert refused(status, body).kind is first
+        found = refused(status, body, proven=True)
+        assert found.kind is Kind.FORBIDDEN
+        assert "Not this one." in found.message
+        assert "api_key" not in found.message
+    assert refused(401, {"error": {"message": "No."}}, proven=True).kind is Kind.ACCESS
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "kind"),
+    [
+        (403, {"code": 403, "message": "x requires moderation on y. Your input was flagged."},
+            Kind.FILTERED),
+        (400, {"code": "content_filter", "message": "No.", "status": 400}, Kind.FILTERED),
+        (404, {"code": 404, "message": "No endpoints found that support image input"},
+            Kind.BAD_REQUEST),
+        (429, {"type": "rate_limit_error", "message": (
+            "Extra usage is required for long context requests.")}, Kind.CONTEXT_LENGTH),
+        (429, {"type": "tokens", "message": (
+            "Request too large for x on tokens per min (TPM): Limit 30000, Requested 41000.")},
+            Kind.TOO_LARGE),
+    ],
+)  # fmt: skip
+def test_what_one_row_alone_did_wrong_fails_that_row_alone(status, error, kind):
+    assert refused(status, {"error": error}).kind is kind
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
+def test_a_page_of_html_is_a_firewall_and_not_a_bad_key(status):
+    message = refused(status, b"\n<!DOCTYPE html><title>Blocked</title>").message
+    assert "firewall" in message
+    assert "api_key" not in message
+
+
+def test_a_200_that_says_there_is_no_credit_is_not_asked_again():
+    body = {"error": {"code": 402, "message": "Insufficient credits."}}
+    assert refused(200, body).kind is Kind.QUOTA
+    assert refused(200, {"error": {"message": "Upstream failed."}}).kind is Kind.BAD_REPLY
+
+
+def test_a_huge_error_is_not_looked_through_to_its_end():
+    said = {"error": {"message": "No. " * 1_000_000, "details": [[]] * 100_000}}
+    assert len(refused(400, said).message) < 250
