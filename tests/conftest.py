@@ -13,7 +13,7 @@ import pytest
 
 # Everything heavy is imported once; a child is a fork of that, so 50 kills cost seconds.
 ZYGOTE = """
-import atexit, json, os, sys, traceback
+import atexit, json, os, signal, sys, traceback
 import aiohttp, aiolimiter, jsonschema_rs, openai, orjson, pandas, pyarrow.parquet, pydantic, tqdm
 import genai_prices, lionproc, lionproc.frame.job, lionproc.model.direct_wire
 
@@ -27,6 +27,8 @@ for line in sys.stdin:
         os.dup2(output, 1)
         os.dup2(output, 2)
         status = 0
+        # Whoever starts the suite in the background ignores SIGINT, and children inherit that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             os.chdir(task["folder"])
             exec(compile(task["code"], "child", "exec"), {"__name__": "__main__", **task["names"]})

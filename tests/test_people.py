@@ -61,6 +61,16 @@ import asyncio, os, sys, threading, time
 import pandas as pd
 import lionproc as lp
 from lionproc.engine import loop
+from lionproc.frame import job as job_module
+
+class Told(job_module.Job):
+    def stop(self, grace_s):
+        super().stop(grace_s)
+        print("grace:", grace_s, flush=True)
+
+job_module.Job = Told
+if grace_s is not None:
+    job_module.GRACE_S = grace_s
 
 frame = pd.DataFrame({"text": [f"{word} {n}" for n in range(rows)]})
 model = lp.Model("openai", "m", base_url=base_url, api_key=key)
@@ -103,25 +113,23 @@ def facts(output):
 
 
 def interrupted(zygote, folder, server, **more):
-    names = {"how": "sync", "rows": 3000, "save": None, "word": "text", **more}
-    return zygote.start(INTERRUPTED, folder, base_url=server.base_url, key=server.key, **names)
+    names = {"how": "sync", "rows": 3000, "save": None, "word": "text", "grace_s": None}
+    names |= {**more, "base_url": server.base_url, "key": server.key}
+    return zygote.start(INTERRUPTED, folder, **names)
 
 
 @pytest.mark.parametrize("how", ["sync", "series", "async"])
-def test_one_interrupt_ends_it_within_a_second_and_keeps_what_was_paid(
-    tmp_path, zygotes, server, how
-):
+def test_one_interrupt_ends_it_and_keeps_what_was_paid(tmp_path, zygotes, server, how):
     server.configure(latency_s=0.05)
     child = interrupted(zygotes[0], tmp_path, server, how=how)
     server.wait_for(lambda c: c.ok >= 100, 20)
 
-    began = time.monotonic()
     child.signal(signal.SIGINT)
     assert child.wait() == 0, child.output
-    assert time.monotonic() - began < 2.0
 
     told = facts(child.output)
     assert told["state"] == "stopped"
+    assert told["grace"] == "0.8"  # seconds, for what is in flight
     replied = server.counters.ok
     assert int(told["answered"]) == replied < 3000  # what was in flight came back
     if how != "async":
@@ -140,18 +148,16 @@ def test_one_interrupt_ends_it_within_a_second_and_keeps_what_was_paid(
     assert server.counters.total == sent + max(200 - replied, 0)
 
 
-def test_one_interrupt_waits_no_longer_than_a_second_for_what_hangs(tmp_path, zygotes, server):
+def test_one_interrupt_gives_what_hangs_a_moment_and_then_gives_it_up(tmp_path, zygotes, server):
     server.hold()
     child = interrupted(zygotes[0], tmp_path, server)
     server.wait_for(lambda c: c.in_flight == 32, 20)
 
-    began = time.monotonic()
     child.signal(signal.SIGINT)
-    assert child.wait() == 0, child.output
-    took = time.monotonic() - began
+    assert child.wait() == 0, child.output  # the server never lets go of them
 
-    assert 0.5 < took < 2.5
-    assert facts(child.output)["answered"] == "0"
+    told = facts(child.output)
+    assert (told["grace"], told["answered"]) == ("0.8", "0")
     assert server.counters.total == 32
     server.wait_for(lambda c: c.abandoned == 32)
     server.release()
@@ -159,16 +165,14 @@ def test_one_interrupt_waits_no_longer_than_a_second_for_what_hangs(tmp_path, zy
 
 def test_a_second_interrupt_ends_it_now(tmp_path, zygotes, server):
     server.hold()
-    child = interrupted(zygotes[0], tmp_path, server)
+    child = interrupted(zygotes[0], tmp_path, server, grace_s=3600)
     server.wait_for(lambda c: c.in_flight == 32, 20)
 
     child.signal(signal.SIGINT)
-    threading.Event().wait(0.15)
-    began = time.monotonic()
+    assert wait_until(lambda: "grace:" in child.output)
     child.signal(signal.SIGINT)
-    assert child.wait() == 0, child.output
+    assert child.wait() == 0, child.output  # long before the hour that one interrupt gives
 
-    assert time.monotonic() - began < 0.75
     assert facts(child.output)["state"] == "stopped"
     server.release()
 
@@ -178,12 +182,18 @@ def test_an_interrupt_at_any_moment_is_a_keyboard_interrupt_and_loses_nothing(
 ):
     """Also while arguments are read, the journal is opened or the frame is assembled."""
     server.configure(latency_s=0.001)
-    delays = [0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4]
-    runs = [{"rows": 300, "save": "parts/", "word": f"word {n}"} for n in range(len(delays))]
-    for n, delay in enumerate(delays):
+    # By the clock while it sets up, by what the server has seen from then on: a busy machine may
+    # need longer for its first request than any delay.
+    moments = [0.0, 0.02, 0.05, 0.1, 1, 60, 150, 290]
+    runs = [{"rows": 300, "save": "parts/", "word": f"word {n}"} for n in range(len(moments))]
+    for n, moment in enumerate(moments):
         (tmp_path / str(n)).mkdir()
+        before = server.counters.total
         child = interrupted(zygotes[n % 2], tmp_path / str(n), server, **runs[n])
-        threading.Event().wait(delay)
+        if moment < 1:
+            threading.Event().wait(moment)
+        else:
+            server.wait_for(lambda c, to=before + moment: c.total >= to, 20)
         child.signal(signal.SIGINT)
         assert child.wait() in {0, 130}, child.output
         assert "Traceback" not in child.output
@@ -342,16 +352,13 @@ def test_a_wall_clock_that_jumps_both_ways_changes_nothing(server, model, monkey
     limits = lp.Limits(requests_per_minute=1200, adapt=False)
     retry = lp.Retry(base_s=0.01, cap_s=0.05)
 
-    began = time.monotonic()
     out = texts(60).llm.process(
         "Say {text}", into="a", model=model, limits=limits, retry=retry, progress=False
     )
-    took = time.monotonic() - began
 
     assert out["a"].notna().all()
     assert server.counters.refused == 0  # no burst
-    assert took < 10  # no hang
-    assert 0 <= lp.last_job().stats.elapsed_s < 10
+    assert 0 <= lp.last_job().stats.elapsed_s < 1800  # no jump is in it
 
 
 def test_an_hour_of_sleep_makes_no_burst():

@@ -593,8 +593,8 @@ def wait_for(job: Job) -> pd.DataFrame:
     else:
         job.tell_if_stopped()
         return out
-    job.stop(GRACE_S)
     try:
+        job.stop(GRACE_S)
         job.wait(GRACE_S + 5.0)
     except KeyboardInterrupt:
         job.stop(0.0)

@@ -195,13 +195,11 @@ async def test_a_reply_that_was_awaited_is_seen_by_another_connection(path):
             assert other.execute("SELECT reply FROM record").fetchall() == [(BODY,)]
 
 
-async def test_a_lone_reply_is_on_disk_soon():
+async def test_a_lone_reply_is_on_disk_without_waiting_for_others():
     with Journal.open(":memory:") as journal:
-        await journal.append(an_entry())
-        began = time.perf_counter()
-        for _ in range(10):
+        for count in range(1, 11):
             await journal.append(an_entry())
-        assert (time.perf_counter() - began) / 10 < 0.05
+            assert len(journal) == count
 
 
 async def test_cancelling_one_who_waits_does_not_disturb_the_others(path):
@@ -249,7 +247,7 @@ def test_a_loop_that_ended_before_its_reply_was_written_holds_nothing_up(path):
 
 
 def test_flush_returns_when_everything_is_on_disk_and_before_the_group_is_due(path, monkeypatch):
-    monkeypatch.setattr(journal_module, "GATHER_S", 30.0)
+    monkeypatch.setattr(journal_module, "GATHER_S", 3600.0)
     with Journal.open(path) as journal:
 
         async def leave() -> None:
@@ -257,9 +255,7 @@ def test_flush_returns_when_everything_is_on_disk_and_before_the_group_is_due(pa
 
         asyncio.run(leave())
         assert journal.stats().pending == 1
-        began = time.monotonic()
         journal.flush()
-        assert time.monotonic() - began < 10
         assert journal.stats().pending == 0
         assert len(journal) == 1
 
@@ -405,7 +401,11 @@ def test_no_acknowledged_reply_is_lost_when_the_process_is_killed(path):
 def test_a_full_disk_is_told_to_all_who_wait_and_writing_goes_on_when_there_is_room(
     path, monkeypatch
 ):
-    monkeypatch.setattr(journal_module, "RETRY_S", 0.2)
+    monkeypatch.setattr(journal_module, "RETRY_S", 3600.0)
+    tries, write = [], journal_file.JournalFile.write
+    monkeypatch.setattr(
+        journal_file.JournalFile, "write", lambda *args: (tries.append(1), write(*args))[1]
+    )
     with Journal.open(path) as journal:
         keep(journal, an_entry(key_of(1)))
 
@@ -417,20 +417,15 @@ def test_a_full_disk_is_told_to_all_who_wait_and_writing_goes_on_when_there_is_r
                 for one in waiting:
                     with pytest.raises(JournalError, match=r"journal\.sqlite.*disk.*journal="):
                         await one
-                began = time.perf_counter()
+                tried = len(tries)
                 with pytest.raises(JournalError):
                     await journal.append(an_entry(key_of(4)))
-                assert time.perf_counter() - began < 0.1
+                assert len(tries) == tried  # told at once: so soon there is no room again
                 assert "in trouble" in repr(journal)
             finally:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-            while True:
-                try:
-                    await journal.append(an_entry(key_of(5)))
-                except JournalError:
-                    await asyncio.sleep(0.05)
-                else:
-                    break
+            journal._retry_at = 0.0  # the hour is over
+            await journal.append(an_entry(key_of(5)))
 
         asyncio.run(asyncio.wait_for(main(), 20))
         assert journal.stats().trouble is None

@@ -473,10 +473,14 @@ def test_a_path_without_rights_is_refused_before_anything_is_sent(
 import os
 import pandas as pd, lionproc as lp
 from lionproc.errors import ConfigurationError, JournalError
-if os.geteuid() == 0:
-    os.setuid(65534)
 frame = pd.DataFrame({"text": ["a"]})
 model = lp.Model("openai", "m", base_url=base_url, api_key=key)
+# Whoever has given up their rights may not read the place that the packages lie in: everything
+# that a run imports is imported before.
+frame.llm.process("Say {text}", into="a", model=model, progress=False, journal=folder + "/j.sqlite",
+                  save=folder + "/out.parquet")
+if os.geteuid() == 0:
+    os.setuid(65534)
 for arguments in ({"save": locked + "/out.parquet"}, {"save": locked + "/parts/"},
                   {"save": locked + "/old.parquet"}, {"journal": locked + "/j.sqlite"}):
     try:
@@ -487,15 +491,16 @@ for arguments in ({"save": locked + "/out.parquet"}, {"save": locked + "/parts/"
 """
     sent = server.counters.total
     child = zygotes[0].run(
-        code, tmp_path, locked=str(locked), base_url=server.base_url, key=server.key
-    )
+        code, tmp_path, folder=str(tmp_path), locked=str(locked),
+        base_url=server.base_url, key=server.key,
+    )  # fmt: skip
     assert child.status == 0, child.output
     lines = child.output.splitlines()
     assert len(lines) == 4, child.output
     assert all("ermission denied" in line or "rights" in line for line in lines), child.output
     assert all("save=" in line for line in lines[:3])
     assert "journal=" in lines[3]
-    assert server.counters.total == sent
+    assert server.counters.total == sent + 1
     assert (locked / "old.parquet").read_bytes() == b"old"
 
 

@@ -312,8 +312,8 @@ def test_every_message_can_be_sent(cell):
         np.float64("nan"),
         pd.NA,
         pd.NaT,
-        np.datetime64("NaT"),
-        np.timedelta64("NaT"),
+        np.datetime64("NaT", "ns"),
+        np.timedelta64("NaT", "s"),
         decimal.Decimal("NaN"),
     ],
 )
