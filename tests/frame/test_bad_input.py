@@ -477,8 +477,8 @@ frame = pd.DataFrame({"text": ["a"]})
 model = lp.Model("openai", "m", base_url=base_url, api_key=key)
 # Whoever has given up their rights may not read the place that the packages lie in: everything
 # that a run imports is imported before.
-frame.llm.process("Say {text}", into="a", model=model, progress=False, journal=folder + "/j.sqlite",
-                  save=folder + "/out.parquet")
+frame.llm.process("Say {text}", into="a", model=model, progress=False, journal=mine + "/j.sqlite",
+                  save=mine + "/out.parquet")
 if os.geteuid() == 0:
     os.setuid(65534)
 for arguments in ({"save": locked + "/out.parquet"}, {"save": locked + "/parts/"},
@@ -491,7 +491,7 @@ for arguments in ({"save": locked + "/out.parquet"}, {"save": locked + "/parts/"
 """
     sent = server.counters.total
     child = zygotes[0].run(
-        code, tmp_path, folder=str(tmp_path), locked=str(locked),
+        code, tmp_path, mine=str(tmp_path), locked=str(locked),
         base_url=server.base_url, key=server.key,
     )  # fmt: skip
     assert child.status == 0, child.output
