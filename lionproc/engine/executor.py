@@ -548,9 +548,10 @@ class RateLimitedAPIExecutor:
                 self.tally.back += 1
             seconds = time.perf_counter() - started
             event.seconds += seconds
-            self._probed(event)
+            # What was under way when the breaker opened is no probe.
+            probe = self._probed(event) and self._breaker.is_open
             if reply.error is not None:
-                self._went_wrong(event, leave, reply.error, reply)
+                self._went_wrong(event, leave, reply.error, reply, probe=probe)
                 return
             try:
                 # Durable before anything else is done with it.
@@ -637,7 +638,8 @@ class RateLimitedAPIExecutor:
                 self._resumed.is_set()
                 and not event.done
                 and not self._stopping
-                # Others may have left while this one waited.
+                # While this one waited the breaker may have opened, and others may have left.
+                and (self._prober is event or not self._breaker.is_open)
                 and (self._may_send is None or self._may_send())
             ):
                 return leave
@@ -660,11 +662,13 @@ class RateLimitedAPIExecutor:
             await asyncio.sleep(max(until - asyncio.get_running_loop().time(), 0.0))
         return True
 
-    def _probed(self, event: Event) -> None:
+    def _probed(self, event: Event) -> bool:
         """Something came back; if it was the probe's, others may hear of it."""
-        if self._prober is event:
-            self._prober = None
-            self._breaker_news.set()
+        if self._prober is not event:
+            return False
+        self._prober = None
+        self._breaker_news.set()
+        return True
 
     # -- out --------------------------------------------------------------------------------
 
@@ -692,17 +696,17 @@ class RateLimitedAPIExecutor:
             return None
         return self.journal.find([key], self._since).get(key)
 
-    def _went_wrong(self, event: Event, leave: Reservation, error: CallError, reply: Reply) -> None:
+    def _went_wrong(
+        self, event: Event, leave: Reservation, error: CallError, reply: Reply, *, probe: bool
+    ) -> None:
         if error.kind is Kind.RATE_LIMITED:
             self.tally.throttled += 1
             signals = reply.signals or Signals(retry_after_s=error.retry_after_s)
             self._limiter.throttled(leave, signals)
         else:
             self._limiter.failed(leave, error.retry_after_s)
-        probe = self._breaker.is_open
-        now = asyncio.get_running_loop().time()
         if error.kind in BREAKING:
-            self._breaker.failed(now, probe=probe)
+            self._breaker.failed(asyncio.get_running_loop().time(), probe=probe)
         elif error.kind is not Kind.RATE_LIMITED:
             self._breaker.succeeded()  # it answers, though not what we hoped
         decision = decide(error, event.attempts, self.retry, random.uniform)

@@ -11,16 +11,6 @@ from lionproc.engine.journal import Journal
 from lionproc.engine.limiter import Tokens
 from lionproc.engine.request import Reply
 from lionproc.errors import CallError, ConfigurationError, Kind, LimitsError
-from lionproc.testing import run_virtual
-
-# `virtual` runs a test on a clock that jumps, with its loop in the place of the engine's.
-
-
-@pytest.fixture
-def virtual(monkeypatch):
-    monkeypatch.setattr(engine_loop, "here", lambda: True)
-    monkeypatch.setattr(engine_loop, "get", asyncio.get_running_loop)
-    return run_virtual
 
 
 class Desk:

@@ -1,0 +1,116 @@
+"""Failures on the way through an executor: waits, the breaker's probes and the retry budget."""
+
+import asyncio
+
+import pytest
+
+from lionproc.engine.executor import RateLimitedAPIExecutor
+from lionproc.engine.retry import Retry
+from lionproc.errors import CallError, Kind, ServiceDownError
+
+PATIENT = Retry(max_attempts=1000, budget=1000, base_s=0.001)
+
+
+def failed(kind, retry_after_s=None):
+    return CallError(kind, "no", retry_after_s=retry_after_s)
+
+
+def test_a_call_is_sent_again_when_the_server_says_and_not_before(virtual, desk):
+    async def main():
+        desk.errors = [failed(Kind.RATE_LIMITED, 20.0), failed(Kind.OVERLOADED, 40.0)]
+        executor = RateLimitedAPIExecutor()
+        event = await executor.append(desk.call("a"))
+        assert await event == "answer a"
+        assert desk.times[1] - desk.times[0] >= 20
+        assert desk.times[2] - desk.times[1] >= 40
+        assert event.attempts == 3
+        assert executor.tally.retried == 2
+        assert executor.tally.throttled == 1
+
+    virtual(main())
+
+
+def test_the_seconds_of_an_event_are_those_of_its_attempts_without_the_waits(
+    virtual, desk, monkeypatch
+):
+    async def main():
+        monkeypatch.setattr("time.perf_counter", asyncio.get_running_loop().time)
+        desk.seconds = 3.0
+        desk.errors = [failed(Kind.RATE_LIMITED, 20.0)]
+        event = await RateLimitedAPIExecutor().append(desk.call("a"))
+        await event
+        assert event.seconds == pytest.approx(6.0)
+
+    virtual(main())
+
+
+def test_a_server_that_only_fails_is_probed_by_one_call_at_a_time_ever_more_seldom(virtual, desk):
+    async def main():
+        desk.errors = [failed(Kind.CONNECTION) for _ in range(1000)]
+        executor = RateLimitedAPIExecutor(concurrency_limit=4, retry=PATIENT)
+        for number in range(30):
+            await executor.append(desk.call(f"{number}"))
+        await executor.forward()
+        probes = desk.times[-6:]
+        gaps = [after - before for before, after in zip(desk.times[-7:], probes, strict=False)]
+        assert gaps == pytest.approx([1, 2, 4, 8, 16, 30], abs=0.1)
+        assert 16 <= len(desk.times) - 6 <= 16 + 3  # and what was under way when it opened
+        assert isinstance(executor.fatal, ServiceDownError)
+
+    virtual(main())
+
+
+def test_a_probe_that_succeeds_lets_all_go_on(virtual, desk):
+    async def main():
+        desk.errors = [failed(Kind.CONNECTION) for _ in range(20)]
+        executor = RateLimitedAPIExecutor(concurrency_limit=4, retry=PATIENT)
+        events = [await executor.append(desk.call(number)) for number in range(30)]
+        await executor.forward()
+        assert {event.state for event in events} == {"completed"}
+        assert not executor.failing
+
+    virtual(main())
+
+
+def test_what_was_in_flight_when_the_breaker_opened_is_no_probe(virtual, desk):
+    """A server that drops all connections at once, as at a restart, is not taken for dead."""
+
+    async def main():
+        desk.hold()
+        desk.errors = [failed(Kind.CONNECTION) for _ in range(60)]
+        executor = RateLimitedAPIExecutor(concurrency_limit=60, retry=PATIENT)
+        events = [await executor.append(desk.call(number)) for number in range(80)]
+        await desk.has_sent(60)
+        desk.release()
+        await executor.forward()
+        assert {event.state for event in events} == {"completed"}
+        assert len(desk.sent) == 80 + 60
+
+    virtual(main())
+
+
+@pytest.mark.parametrize(("kind", "affords"), [(Kind.SERVER_ERROR, 5), (Kind.RATE_LIMITED, 20)])
+def test_a_run_stops_when_its_retry_budget_is_spent(virtual, desk, kind, affords):
+    async def main():
+        desk.errors = [failed(kind) for _ in range(1000)]
+        executor = RateLimitedAPIExecutor(
+            concurrency_limit=1, retry=Retry(max_attempts=1000, budget=5)
+        )
+        event = await executor.append(desk.call("a"))
+        await executor.forward()
+        assert len(desk.sent) == affords
+        assert event.error.kind is kind
+        assert isinstance(executor.fatal, ServiceDownError)
+
+    virtual(main())
+
+
+def test_a_success_refills_the_budget_of_retries(virtual, desk):
+    async def main():
+        executor = RateLimitedAPIExecutor(retry=Retry(budget=2))
+        for number in range(10):
+            desk.errors = [failed(Kind.SERVER_ERROR)]
+            assert await executor.submit(desk.call(f"{number}")) == f"answer {number}"
+        assert executor.fatal is None
+
+    virtual(main())

@@ -1,0 +1,218 @@
+"""What replies teach about a server: its quotas, and how many requests at once it takes well."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lionproc.engine.adapt import INPUT, LANES, REQUESTS, TOKENS, Headers, Quota, Saturation
+from lionproc.engine.limiter import Tokens
+
+ONE = (1.0, 10.0, 8.0, 2.0)  # a request of ten tokens, by lane
+
+
+def taught(quotas, mark=(0.0,) * 4, now=0.0):
+    headers = Headers()
+    headers.learn(quotas, mark, now)
+    return headers
+
+
+# Tokens
+
+
+def test_tokens_read_and_written_are_counted_together_and_apart():
+    assert Tokens(3, 4).total == 7
+    assert Tokens() == (0, 0)
+
+
+# Limits in headers
+
+
+def test_a_limit_is_news_once_and_again_when_it_changes():
+    headers = Headers()
+    news = [
+        headers.learn({REQUESTS: Quota(limit=limit)}, (0.0,) * 4, 0.0)
+        for limit in (600, 600, 300, None, 300)
+    ]
+    assert news == [True, False, True, False, False]
+    assert headers.limits == {REQUESTS: 300}
+
+
+def test_limits_of_several_amounts_are_kept_apart():
+    headers = taught({REQUESTS: Quota(limit=600), TOKENS: Quota(limit=9000)})
+    assert headers.limits == {REQUESTS: 600, TOKENS: 9000}
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_limit_that_lets_nothing_through_is_no_limit(limit):
+    headers = Headers()
+    assert not headers.learn({REQUESTS: Quota(limit=limit)}, (0.0,) * 4, 0.0)
+    assert headers.limits == {}
+
+
+def test_an_amount_that_is_not_known_teaches_nothing():
+    assert taught({"images": Quota(5, 0, 60)}).wait_s(ONE, 0.0) == 0.0
+
+
+# What is left
+
+
+def test_nothing_is_planned_beyond_what_is_left_until_the_reset():
+    headers = taught({REQUESTS: Quota(remaining=2, reset_s=30)}, now=100.0)
+    for _ in range(2):
+        assert headers.wait_s(ONE, 101.0) == 0.0
+        headers.departed(ONE)
+    assert headers.wait_s(ONE, 101.0) == 29.0
+    assert headers.wait_s(ONE, 129.5) == 0.5
+    assert headers.wait_s(ONE, 130.0) == 0.0
+
+
+def test_what_left_after_the_request_of_a_reply_is_not_yet_in_the_servers_count():
+    headers = Headers()
+    headers.departed(ONE)
+    mark = headers.mark()
+    for _ in range(3):
+        headers.departed(ONE)
+    # The server had counted one when it said that three are left: all three are gone by now.
+    headers.learn({REQUESTS: Quota(remaining=3, reset_s=10)}, mark, 0.0)
+    assert headers.wait_s(ONE, 0.0) == 10.0
+    headers.learn({REQUESTS: Quota(remaining=4, reset_s=10)}, mark, 0.0)
+    assert headers.wait_s(ONE, 0.0) == 0.0
+
+
+def test_a_mark_stays_what_it_was():
+    headers = Headers()
+    mark = headers.mark()
+    headers.departed(ONE)
+    assert mark == (0.0, 0.0, 0.0, 0.0)
+    assert headers.mark() == ONE
+
+
+def test_each_amount_waits_for_its_own_reset_and_the_longest_counts():
+    headers = taught(
+        {
+            REQUESTS: Quota(remaining=0, reset_s=5),
+            TOKENS: Quota(remaining=9, reset_s=20),
+            INPUT: Quota(remaining=8, reset_s=60),
+        }
+    )
+    assert headers.wait_s(ONE, 0.0) == 20.0
+    assert headers.wait_s((0.0, 9.0, 8.0, 0.0), 0.0) == 0.0
+
+
+def test_a_reset_that_is_far_away_is_believed_for_two_minutes():
+    headers = taught({REQUESTS: Quota(remaining=0, reset_s=86_400)})
+    assert headers.wait_s(ONE, 0.0) == 120.0
+
+
+@pytest.mark.parametrize("quota", [Quota(remaining=0), Quota(reset_s=60), Quota(limit=600)])
+def test_half_of_the_words_make_nobody_wait(quota):
+    assert taught({REQUESTS: quota}).wait_s(ONE, 0.0) == 0.0
+
+
+def test_the_latest_reply_is_the_one_that_is_believed():
+    headers = taught({REQUESTS: Quota(remaining=0, reset_s=60)})
+    headers.learn({REQUESTS: Quota(remaining=5, reset_s=60)}, headers.mark(), 1.0)
+    assert headers.wait_s(ONE, 1.0) == 0.0
+
+
+@given(
+    st.lists(st.integers(0, 50), max_size=60),
+    st.integers(0, 500),
+    st.sampled_from(range(len(LANES))),
+)
+def test_never_more_leaves_before_the_reset_than_was_left(sizes, remaining, place):
+    headers = taught({LANES[place]: Quota(remaining=remaining, reset_s=60)})
+    left = 0
+    for size in sizes:
+        amounts = tuple(float(size) if lane == place else 0.0 for lane in range(4))
+        wait = headers.wait_s(amounts, 1.0)
+        assert wait in {0.0, 59.0}
+        if wait == 0.0:
+            headers.departed(amounts)
+            left += size
+        else:
+            assert left + size > remaining
+    assert left <= remaining
+
+
+# How many at once
+
+
+class Server:
+    """Replies in a steady stream: so many in flight, each taking as long, from second to second."""
+
+    def __init__(self):
+        self.saturation = Saturation()
+        self.now = 0.0
+        self.number = 0
+
+    def reply(self, latency_s, full=None):
+        self.saturation.replied(self.number, latency_s, self.now - latency_s, self.now, full)
+        self.number += 1
+
+    def unloaded(self, *latencies):
+        for latency_s in latencies:
+            self.reply(latency_s)
+
+    def busy(self, seconds, *, full, latency_s):
+        """All slots taken for so long; as much comes back as full slots can carry."""
+        end = self.now + seconds
+        while self.now < end:
+            self.now += latency_s / full
+            self.reply(latency_s, full)
+            full = self.saturation.cap or full
+        return self.saturation.cap
+
+
+def test_twice_the_unloaded_latency_is_suspected_and_less_is_not():
+    server = Server()
+    server.unloaded(*[0.1] * 8)
+    assert server.busy(20, full=16, latency_s=0.19) is None
+    assert server.busy(4, full=16, latency_s=0.21) == 10  # ceil(16 * 1.25 * 0.1 / 0.21)
+
+
+def test_the_latency_without_load_is_the_median_of_the_first_eight():
+    server = Server()
+    server.unloaded(9.0, *[0.1] * 6, 0.01)
+    assert server.busy(4, full=16, latency_s=0.21) == 10
+
+
+def test_no_more_than_half_are_given_up_at_once_and_one_is_left():
+    server = Server()
+    server.unloaded(*[0.01] * 8)
+    assert server.busy(3, full=16, latency_s=1.0) is None  # too few replies to judge by
+    server = Server()
+    server.unloaded(*[0.001] * 8)
+    assert server.busy(2.3, full=16, latency_s=0.1) == 8
+    server = Server()
+    server.unloaded(*[0.001] * 8)
+    assert server.busy(60, full=1, latency_s=0.1) is None
+
+
+def test_fewer_at_once_are_taken_back_where_they_cost_throughput_and_not_tried_for_a_minute():
+    server = Server()
+    server.unloaded(*[0.1] * 8)
+    assert server.busy(3, full=16, latency_s=0.25) == 8
+    # Latency stays: with half as many in flight half as much comes back, so it was no queue.
+    assert server.busy(4, full=8, latency_s=0.25) is None
+    taken_back = server.now
+    while server.busy(0.5, full=16, latency_s=0.6) is None:
+        assert server.now < taken_back + 70
+    assert server.now > taken_back + 55
+
+
+def test_slots_come_back_when_the_latency_is_that_of_a_server_without_load():
+    server = Server()
+    server.unloaded(*[0.1] * 8)
+    assert server.busy(3, full=16, latency_s=0.2001) == 10
+    server.busy(3, full=10, latency_s=0.1)
+    assert server.saturation.cap > 10
+
+
+def test_times_when_slots_are_free_say_nothing():
+    server = Server()
+    server.unloaded(*[0.1] * 8)
+    for _ in range(2000):
+        server.now += 0.01
+        server.reply(5.0)
+    assert server.saturation.cap is None
