@@ -70,6 +70,8 @@ class Kind(StrEnum):
     CONTEXT_LENGTH = "context_length"  # the prompt is longer than the model reads
     REDIRECT = "redirect"  # 3xx: never followed
     TOO_LARGE = "too_large"  # more tokens than the limit can ever admit
+    UNREADABLE = "unreadable"  # a reply that was paid for and that nobody can read
+    UNKNOWN_ENDING = "unknown_ending"  # a finish_reason that is not known to be good
     TRUNCATED = "truncated"  # finish_reason "length"
     FILTERED = "filtered"  # finish_reason "content_filter"
     REFUSED = "refused"  # the model declined

@@ -19,7 +19,7 @@ from lionproc.engine.adapt import Signals
 from lionproc.engine.chain import Chain
 from lionproc.engine.crew import Crew, Worker
 from lionproc.engine.journal import Entry, Failure, Journal
-from lionproc.engine.limiter import Limiter, Reservation
+from lionproc.engine.limiter import Limiter, Reservation, Tokens
 from lionproc.engine.limits import Limits
 from lionproc.engine.request import Call, Event, Reply
 from lionproc.engine.retry import Breaker, Fail, Retry, RetryBudget, Stop, decide
@@ -584,10 +584,7 @@ class RateLimitedAPIExecutor:
             tally = self.tally
             tally.estimated += 1
             tally.estimate_off += abs(expected.total - used.total) / max(used.total, 1)
-            tally.prompt_tokens += used.input
-            tally.completion_tokens += used.output
-            event.prompt_tokens += used.input
-            event.completion_tokens += used.output
+            self._count(event, used)
         key = event.call.key
         if self.journal is None or key is None:
             return None
@@ -596,6 +593,13 @@ class RateLimitedAPIExecutor:
         return self.journal.append(
             Entry(key, reply.raw, reply.model, read, written, attempts, seconds, now)
         )
+
+    def _count(self, event: Event, used: Tokens) -> None:
+        """Tokens that were billed, for an answer or for none."""
+        self.tally.prompt_tokens += used.input
+        self.tally.completion_tokens += used.output
+        event.prompt_tokens += used.input
+        event.completion_tokens += used.output
 
     def _is_settled(self, event: Event, reply: Reply) -> bool:
         if event.done or event.advance(reply.data, self.retry.max_corrections):
@@ -686,7 +690,7 @@ class RateLimitedAPIExecutor:
         """
         while entry is not None:
             event.attempts += 1
-            if event.advance(event.call.parse(entry.reply), self.retry.max_corrections):
+            if event.advance_kept(entry.reply, self.retry.max_corrections):
                 return True
             entry = self._kept(event.call.key)
         return False
@@ -699,6 +703,8 @@ class RateLimitedAPIExecutor:
     def _went_wrong(
         self, event: Event, leave: Reservation, error: CallError, reply: Reply, *, probe: bool
     ) -> None:
+        if reply.used is not None:
+            self._count(event, reply.used)
         if error.kind is Kind.RATE_LIMITED:
             self.tally.throttled += 1
             signals = reply.signals or Signals(retry_after_s=error.retry_after_s)
@@ -784,7 +790,8 @@ class RateLimitedAPIExecutor:
         """Failures are kept as failures, so that the next run tries them again."""
         for key in event.keys:
             self._doomed[key] = error
-            if self.journal is not None:
+            # Whoever knows what the ending means may take the reply that is kept.
+            if self.journal is not None and error.kind is not Kind.UNKNOWN_ENDING:
                 failure = Failure(key, error.kind, error.message, event.attempts, time.time())
                 with contextlib.suppress(JournalError):
                     self.journal.append_failure(failure).add_done_callback(_looked_at)

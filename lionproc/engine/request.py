@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from lionproc.engine.adapt import Signals
 from lionproc.engine.limiter import Tokens
 from lionproc.errors import CallError, Kind
 
+log = logging.getLogger("lionproc.engine")
 EventState: TypeAlias = Literal["pending", "processing", "completed", "failed", "cancelled"]
 CORRECTABLE = frozenset({Kind.WRONG_SHAPE, Kind.EMPTY})
 
@@ -162,16 +165,30 @@ class Event:
         try:
             self.value = self.call.read(data)
         except CallError as error:
-            if error.kind in CORRECTABLE and self.corrections < max_corrections:
-                again = self.call.correction(data, error)
-                if again is not None:
-                    self.call = again
-                    self.corrections += 1
-                    if again.key is not None:
-                        self._corrected += (again.key,)
-                    return False
             self.error = error
+            again = None
+            if error.kind in CORRECTABLE and self.corrections < max_corrections:
+                with contextlib.suppress(Exception):  # what was said may not fit into a request
+                    again = self.call.correction(data, error)
+            if again is not None:
+                self.error = None
+                self.call = again
+                self.corrections += 1
+                if again.key is not None:
+                    self._corrected += (again.key,)
+                return False
+        except BaseException as fault:  # noqa: BLE001  (a reply may hold anything)
+            self.error = _unreadable(fault)
         return True
+
+    def advance_kept(self, raw: bytes, max_corrections: int) -> bool:
+        """`advance` with a body that was kept, which may be damaged or from another version."""
+        try:
+            data = self.call.parse(raw)
+        except BaseException as fault:  # noqa: BLE001  (as above)
+            self.error = _unreadable(fault)
+            return True
+        return self.advance(data, max_corrections)
 
     def finish(self, error: CallError | None = None) -> None:
         """Settle it and wake whoever awaits it."""
@@ -218,3 +235,14 @@ class Event:
     def __repr__(self) -> str:
         kind = f", {self.error.kind}" if self.error else ""
         return f"<Event {self.state}{kind}, {self.attempts} attempts>"
+
+
+def _unreadable(fault: BaseException) -> CallError:
+    """The failure of the one row whose reply something stumbled over. Never the run's.
+
+    A panic of a library written in Rust is no `Exception`, and is a fault like any other.
+    """
+    if not isinstance(fault, Exception) and type(fault).__name__ != "PanicException":
+        raise fault
+    log.warning("a reply could not be read: %s", type(fault).__name__)
+    return CallError(Kind.UNREADABLE, f"The reply could not be read ({type(fault).__name__}).")

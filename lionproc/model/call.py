@@ -10,8 +10,10 @@ import orjson
 
 from lionproc.engine.limiter import Limiter, Tokens
 from lionproc.engine.request import Reply
-from lionproc.errors import CallError
+from lionproc.errors import CallError, Kind
 from lionproc.model.answer import Answer
+from lionproc.model.body import parsed
+from lionproc.model.check import whole_characters
 from lionproc.model.connection import Connection
 from lionproc.model.envelope import classify, text_of
 from lionproc.model.schema import shallow
@@ -130,7 +132,7 @@ class ModelCall:
         if reply.error is None:
             gate.proven = True
         used = reply.used
-        if used is not None:
+        if used is not None and reply.error is None:
             connection.estimator.learn(len(self.body), used)
             if recipe.charges_max and recipe.max_tokens:
                 reply.charged = Tokens(used.input, max(used.output, recipe.max_tokens))
@@ -138,20 +140,37 @@ class ModelCall:
 
     def parse(self, raw: bytes) -> Any:
         """A kept body, parsed."""
-        return orjson.loads(raw)
+        return parsed(raw)
 
     def read(self, data: Any) -> Any:
         """The typed answer in a paid reply."""
-        return self._recipe.answer.read(text_of(data))
+        recipe = self._recipe
+        return recipe.answer.read(text_of(data, recipe.connection.endings))
 
     def correction(self, data: Any, error: CallError) -> ModelCall | None:
-        """The question again, with the answer that will not do and the reason why."""
+        """The question again, with the answer that will not do and the reason why.
+
+        The turns go on alternating between user and assistant: many servers demand that.
+        """
         messages = orjson.loads(self.body)["messages"]
         try:
-            said = text_of(data)
+            said = whole_characters(text_of(data, self._recipe.connection.endings))
         except CallError:
             said = ""
         if said:
-            messages.append({"role": "assistant", "content": said})
-        messages.append({"role": "user", "content": f"{error.message} Answer again, correctly."})
+            _add(messages, "assistant", said, between="")
+        reason = "There was no answer." if error.kind is Kind.EMPTY else error.message
+        _add(messages, "user", f"{reason} Answer again, correctly.", between="\n\n")
         return self._recipe.call(orjson.dumps(messages), self._occurrence)
+
+
+def _add(messages: list[dict[str, Any]], role: str, text: str, *, between: str) -> None:
+    """Say something in a role; in the last message, where that is in this role already."""
+    last = messages[-1] if messages else {}
+    content = last.get("content")
+    if last.get("role") != role:
+        messages.append({"role": role, "content": text})
+    elif isinstance(content, list):
+        last["content"] = [*content, {"type": "text", "text": text}]
+    else:
+        last["content"] = f"{content}{between}{text}" if content else text

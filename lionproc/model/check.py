@@ -22,11 +22,14 @@ __all__ = [
     "WrongError",
     "is_whole",
     "parse",
+    "whole_characters",
     "wrong_shape",
 ]
 
 Path: TypeAlias = tuple[str | int, ...]
 
+DEEPEST = 128  # lists and objects, one in the other; the checks behind end at 255
+TOO_DEEP = f"the JSON is nested deeper than {DEEPEST} levels"
 HALF = "the text holds half a character (a lone surrogate)"
 _CLOSED = (["additionalProperties"], ["unevaluatedProperties"])
 
@@ -66,12 +69,38 @@ def is_whole(text: str) -> bool:
     return True
 
 
+def whole_characters(text: str) -> str:
+    """The text with a replacement character for each half of one."""
+    if is_whole(text):
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def parse(text: str) -> Any:
     """JSON without two readings: no key twice, no NaN. ValueError if it is no JSON at all."""
     try:
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+        value = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
     except RecursionError:
-        raise wrong_shape("the JSON is nested too deeply") from None
+        raise wrong_shape(TOO_DEEP) from None
+    if text.count("[") + text.count("{") > DEEPEST and _deeper_than(value, DEEPEST):
+        raise wrong_shape(TOO_DEEP)
+    return value
+
+
+def _deeper_than(value: Any, levels: int) -> bool:
+    """Whether lists and objects are nested deeper than this. A loop, for it may be very deep."""
+    layer = [value]
+    for _ in range(levels):
+        layer = [
+            inner
+            for outer in layer
+            if isinstance(outer, list | dict)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, list | dict)
+        ]
+        if not layer:
+            return False
+    return True
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -80,6 +80,8 @@ class Connection:
             depth; see `schema.shallow`.
         price: Dollars per token, None where it is not known.
         secrets: What must never be kept, should a server echo it.
+        endings: Further words of `finish_reason` that mean a whole answer at this server, None
+            for one that says none; see `endings.GOOD`.
     """
 
     identity: str
@@ -93,6 +95,7 @@ class Connection:
     free_levels: int | None = None
     price: Price | None = None
     secrets: tuple[bytes, ...] = field(default=(), repr=False)
+    endings: frozenset[str | None] = frozenset()
 
     @property
     def limiter(self) -> Limiter:

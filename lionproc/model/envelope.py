@@ -2,50 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
-
-import orjson
 
 from lionproc.engine.adapt import Signals
 from lionproc.engine.limiter import Tokens
 from lionproc.engine.request import Reply
 from lionproc.errors import CallError, Kind
+from lionproc.model.body import is_event_stream, parsed
+from lionproc.model.endings import WHY_NOT, broken_off, check_ending
 from lionproc.model.headers import signals as read_signals
 from lionproc.model.refusal import error_in_200, refusal
+from lionproc.model.thoughts import without_thoughts
 
-# Why an answer ended, in the words of servers that are not OpenAI's own.
-_ENDINGS = {
-    "length": Kind.TRUNCATED,
-    "max_tokens": Kind.TRUNCATED,
-    "max_output_tokens": Kind.TRUNCATED,
-    "max_length": Kind.TRUNCATED,
-    "model_length": Kind.TRUNCATED,
-    "model_context_window_exceeded": Kind.TRUNCATED,
-    "content_filter": Kind.FILTERED,
-    "content_filtered": Kind.FILTERED,
-    "guardrail_intervened": Kind.FILTERED,
-    "safety": Kind.FILTERED,
-    "recitation": Kind.FILTERED,
-    "blocklist": Kind.FILTERED,
-    "prohibited_content": Kind.FILTERED,
-    "spii": Kind.FILTERED,
-    "refusal": Kind.REFUSED,
-    "tool_calls": Kind.TOOL_CALL,
-    "tool_use": Kind.TOOL_CALL,
-    "function_call": Kind.TOOL_CALL,
-    "malformed_function_call": Kind.TOOL_CALL,
-    "error": Kind.BAD_REPLY,
-    "abort": Kind.BAD_REPLY,
-    "cancelled": Kind.BAD_REPLY,
-}
-_WHY_NOT = {
-    Kind.TRUNCATED: "The answer was cut off at the token limit: raise max_tokens.",
-    Kind.FILTERED: "The provider's content filter held the answer back.",
-    Kind.REFUSED: "The model declined to answer.",
-    Kind.TOOL_CALL: "The model called a tool instead of answering.",
-    Kind.BAD_REPLY: "The server broke the answer off with an error.",
-}
+_REASONING = ("reasoning_content", "reasoning", "reasoning_details")
+_RAISE = "Raise max_tokens, or let the model reason less (reasoning_effort)."
 _MOST_TOKENS = 10**9  # a server that counts more in one reply counts wrongly
 
 
@@ -68,49 +39,83 @@ def classify(
         <Kind.BAD_REPLY: 'bad_reply'>
     """
     learned = read_signals(headers)
+    refused = None
     if status != 200:
-        return Reply(
-            refusal(status, headers, body, learned, proven=proven), raw=body, signals=learned
-        )
+        refused = refusal(status, headers, body, learned, proven=proven)
+        if not (status == 400 and b'"failed_generation"' in body):
+            return Reply(refused, raw=body, signals=learned)
     try:
-        data = orjson.loads(body)
+        data = parsed(body)
     except ValueError:
-        kind = "HTML" if body.lstrip()[:1] == b"<" else "something that is not JSON"
-        return _unreadable(f"The server answered 200 with {kind}.", learned)
+        data = None
+        problem = _unreadable(body)
+    else:
+        problem = _no_completion(data, learned)
+    if refused is not None and problem is not None:
+        return Reply(refused, raw=body, signals=learned)
     if not isinstance(data, dict):
-        return _unreadable("The server answered 200 with JSON that is no object.", learned)
-    if data.get("error"):
-        return Reply(error_in_200(data["error"], learned), raw=body, signals=learned)
-    choices = data.get("choices")
-    if not isinstance(choices, list):
-        return _unreadable("The server answered 200 without any choices.", learned)
-    used = _usage(data.get("usage"))
-    if not choices and used is None:
-        return _unreadable("The server answered 200 with no choice in it.", learned)
-    if choices and isinstance(choices[0], dict) and choices[0].get("error"):
-        # A proxy's upstream failed half way (OpenRouter says it like this).
-        return Reply(error_in_200(choices[0]["error"], learned), raw=body, signals=learned)
-    model = data.get("model")
+        return Reply(problem, raw=body, signals=learned)
+    model, used = data.get("model"), _usage(data.get("usage"))
     return Reply(
+        problem,
         raw=body,
-        data=data,
+        data=None if problem is not None else data,
         model=model[:200] if isinstance(model, str) else "",
         used=used,
         signals=learned,
     )
 
 
-def text_of(data: Any) -> str:
-    """The text of a paid reply.
+def _unreadable(body: bytes) -> CallError:
+    """Why a 200 cannot be read, and with it whether another attempt may help."""
+    if is_event_stream(body):
+        message = (
+            "The server answered with a stream of events that cannot be read as one answer; "
+            "nobody asked it to stream."
+        )
+        return CallError(Kind.UNREADABLE, message, status=200)
+    kind = "HTML" if body[:64].lstrip()[:1] == b"<" else "something that is not JSON"
+    return CallError(Kind.BAD_REPLY, f"The server answered 200 with {kind}.", status=200)
+
+
+def _no_completion(data: Any, learned: Signals) -> CallError | None:
+    """Why JSON is no chat completion, or one that the server did not finish."""
+    if not isinstance(data, dict):
+        return _bad_reply("The server answered 200 with JSON that is no object.")
+    if data.get("error"):
+        return error_in_200(data["error"], learned)
+    choices = data.get("choices")
+    if not isinstance(choices, list):
+        return _bad_reply("The server answered 200 without any choices.")
+    if not choices and _usage(data.get("usage")) is None:
+        return _bad_reply("The server answered 200 with no choice in it.")
+    if choices and isinstance(choices[0], dict) and choices[0].get("error"):
+        # A proxy's upstream failed half way (OpenRouter says it like this).
+        return error_in_200(choices[0]["error"], learned)
+    word = broken_off(data)
+    if word is not None:
+        return _bad_reply(f"The server broke the answer off ({word!r}).")
+    return None
+
+
+def _bad_reply(message: str) -> CallError:
+    return CallError(Kind.BAD_REPLY, message, status=200)
+
+
+def text_of(data: Any, also_good: Collection[str | None] = ()) -> str:
+    """The text of a paid reply, without the thoughts before it.
 
     Args:
         data: The parsed body.
+        also_good: Endings that are good at this server, besides those that are known; see
+            `endings.check_ending`.
 
     Returns:
         The message's text, not empty.
 
     Raises:
-        CallError: It is cut off, filtered, refused, a tool call or empty.
+        CallError: It is cut off, filtered, refused, a tool call or empty, or nobody knows what
+            its ending means.
     """
     choices = data.get("choices") if isinstance(data, dict) else None
     choice = choices[0] if isinstance(choices, list) and choices else None
@@ -119,26 +124,50 @@ def text_of(data: Any) -> str:
     message = choice.get("message")
     if not isinstance(message, dict):
         raise CallError(Kind.EMPTY, "The reply has no message in it.")
-    finish = choice.get("finish_reason")
-    if finish != "stop":
-        kind = _ENDINGS.get(finish.lower()) if isinstance(finish, str) else None
-        if kind is not None:
-            raise CallError(kind, _WHY_NOT[kind])
+    content = _content(message)
+    answer = without_thoughts(content) if isinstance(content, str) else ""
+    only_thoughts = not answer.strip() and (
+        _reasoning(message) or (isinstance(content, str) and bool(content.strip()))
+    )
+    try:
+        check_ending(choice, also_good)
+    except CallError as error:
+        if only_thoughts and error.kind is Kind.TRUNCATED:
+            reason = f"The token limit was reached while it still reasoned. {_RAISE}"
+            raise CallError(Kind.TRUNCATED, reason) from None
+        if answer.strip() or error.kind is not Kind.UNKNOWN_ENDING:
+            raise
     if message.get("refusal"):
-        raise CallError(Kind.REFUSED, _WHY_NOT[Kind.REFUSED])
+        raise CallError(Kind.REFUSED, WHY_NOT[Kind.REFUSED])
+    if answer.strip():
+        return answer
+    if message.get("tool_calls"):
+        raise CallError(Kind.TOOL_CALL, WHY_NOT[Kind.TOOL_CALL])
+    if only_thoughts:
+        raise CallError(Kind.EMPTY, f"The reply is all reasoning and has no answer. {_RAISE}")
+    raise CallError(Kind.EMPTY, "The answer is empty.")
+
+
+def _content(message: Mapping[str, Any]) -> Any:
     content = message.get("content")
-    if isinstance(content, list):  # some servers answer in parts
-        texts = [part.get("text") for part in content if isinstance(part, dict)]
-        content = "".join(text for text in texts if isinstance(text, str))
-    if not content and message.get("tool_calls"):
-        raise CallError(Kind.TOOL_CALL, _WHY_NOT[Kind.TOOL_CALL])
-    if not isinstance(content, str) or not content.strip():
-        raise CallError(Kind.EMPTY, "The answer is empty.")
-    return content
+    if not isinstance(content, list):
+        return content
+    # Some servers answer in parts, thoughts among them.
+    texts = [
+        part.get("text")
+        for part in content
+        if isinstance(part, dict) and part.get("type", "text") in {"text", "output_text"}
+    ]
+    return "".join(text for text in texts if isinstance(text, str))
 
 
-def _unreadable(message: str, learned: Signals) -> Reply:
-    return Reply(CallError(Kind.BAD_REPLY, message, status=200), signals=learned)
+def _reasoning(message: Mapping[str, Any]) -> bool:
+    """Whether the server sent thoughts apart from the answer."""
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    return any(message.get(name) for name in _REASONING) or any(
+        isinstance(part, dict) and part.get("type") in {"thinking", "reasoning"} for part in parts
+    )
 
 
 def _usage(usage: Any) -> Tokens | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lionproc.errors import ConfigurationError, ModelError
@@ -51,6 +51,8 @@ class Model:
         timeout: Seconds for one attempt.
         structured: How typed answers are asked for, "json_schema", "json_object" or "prompt",
             where the provider's usual way does not suit this model.
+        endings: Further words of `finish_reason` that mean a whole answer at this server, None for
+            a reply that has no such word. An answer that ends in an unknown way is an error.
         allow_http: True sends key and rows unencrypted to a host that is not this machine.
         **params: Anything else for the request's body (`top_p`, `seed`, `reasoning_effort`).
 
@@ -78,6 +80,7 @@ class Model:
         max_tokens: int | None = None,
         timeout: float = 60.0,
         structured: Structured | None = None,
+        endings: Sequence[str | None] = (),
         allow_http: bool = False,
         **params: Any,
     ) -> None:
@@ -127,6 +130,7 @@ class Model:
         self.max_tokens = None if max_tokens is None else int(max_tokens)
         self.timeout = float(timeout)
         self.structured = structured
+        self.endings = _checked_endings(endings)
         self.allow_http = allow_http
         self.params = params
         self._api_key = None if api_key is None else checked_key(api_key, "api_key")
@@ -261,6 +265,7 @@ class Model:
             gate=gate(base, digest, model, concurrency=concurrency),
             price=price_of(model, settings.prices),
             secrets=tuple(dict.fromkeys(secrets)),
+            endings=frozenset((*settings.endings, *self.endings)),
         )
 
     def _arguments(self) -> dict[str, Any]:
@@ -270,6 +275,7 @@ class Model:
             "max_tokens": self.max_tokens,
             "timeout": self.timeout,
             "structured": self.structured,
+            "endings": self.endings,
             "allow_http": self.allow_http,
             **self.params,
         }
@@ -299,7 +305,7 @@ class Model:
         return (_restored, (self.provider, self.model, self._arguments()))
 
     def __repr__(self) -> str:
-        usual = {"timeout": 60.0, "allow_http": False}
+        usual = {"timeout": 60.0, "endings": (), "allow_http": False}
         shown = [repr(self.provider)] + ([repr(self.model)] if self.model else [])
         shown += [
             f"{name}={value!r}"
@@ -311,6 +317,12 @@ class Model:
 
 def _restored(provider: str, model: str | None, arguments: dict[str, Any]) -> Model:
     return Model(provider, model, **arguments)
+
+
+def _checked_endings(endings: Any) -> tuple[str | None, ...]:
+    if isinstance(endings, str) or not all(isinstance(e, str | None) for e in endings):
+        raise ModelError(f'endings is a list of words, like ["done"], not {endings!r}.')
+    return tuple(endings)
 
 
 def _in_range(name: str, value: Any, low: float, high: float, *, whole: bool = False) -> None:

@@ -24,6 +24,8 @@ class Provider:
         charges_max_tokens: True where `max_tokens` counts against the limit, used or not.
         prices: Its name in genai-prices; empty where nothing is charged.
         usual_model: The model meant where none is named; empty where one must be.
+        endings: Words of `finish_reason` that mean a whole answer there, besides those known
+            everywhere; None where it is known to leave the word out.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Provider:
     charges_max_tokens: bool = False
     prices: str = ""
     usual_model: str = ""
+    endings: tuple[str | None, ...] = ()
 
 
 PROVIDERS = {
@@ -71,7 +74,8 @@ PROVIDERS = {
             "prompt",
             prices="anthropic",
         ),
-        Provider("ollama", "http://localhost:11434/v1", ""),
+        # Versions of it leave the word out where a model simply ended.
+        Provider("ollama", "http://localhost:11434/v1", "", endings=(None,)),
         Provider("vllm", "http://localhost:8000/v1", ""),
         Provider("local", "", ""),
     )

@@ -3,8 +3,8 @@
 The rule is that nothing wrong looks right. pydantic reads in its strict JSON mode, so "7" and
 true are no integers and 1 is no boolean. On top of it are refused, because a parser would pick
 one reading in silence: keys that occur twice, NaN and Infinity, true for the choice 1, and
-digits where a date belongs. Forgiven is what has one reading only: a code fence around the
-whole reply, 3.0 for an integer, and a choice that differs in case or outer whitespace.
+digits where a date belongs. Forgiven is what has one reading only: a single code fence,
+3.0 for an integer, and a choice that differs in case or outer whitespace.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from lionproc.model.check import (
     parse,
     wrong_shape,
 )
+from lionproc.model.fences import unfenced
 from lionproc.model.shape import (
     Amount,
     Choice,
@@ -46,7 +47,6 @@ __all__ = ["Form", "Read", "read_either", "read_text"]
 
 Read: TypeAlias = Callable[[str], Any]
 
-_FENCE = re.compile(r"```(?:json)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL | re.IGNORECASE)
 _DIGITS = re.compile(r"\s*[+-]?[0-9.]+\s*")
 _QUOTED_DIGITS = re.compile(r'"\s*[+-]?[0-9.]+\s*"')
 _TEMPORAL = Day | Instant | Clock | Span
@@ -201,10 +201,7 @@ def read_either(wrapped: Form, bare: Form | None, shape: Shape) -> Read:
     )
 
     def read(text: str) -> Any:
-        body = _present(text)
-        if body.startswith("```"):
-            fenced = _FENCE.fullmatch(body)
-            body = _present(fenced[1]) if fenced else body
+        body = _present(unfenced(_present(text)))
         if bare is None or body.startswith("{"):
             value = wrapped.read(body)
         else:

@@ -26,13 +26,13 @@ class Completion:
 
     Attributes:
         message: The assistant's message: role, content, refusal.
-        finish_reason: "stop", "length", "content_filter" or "tool_calls".
+        finish_reason: "stop", "length", "content_filter" or "tool_calls"; None says nothing.
         prompt_tokens: Tokens of the request.
         completion_tokens: Tokens of the answer.
     """
 
     message: dict[str, Any]
-    finish_reason: str
+    finish_reason: str | None
     prompt_tokens: int
     completion_tokens: int
 

@@ -13,6 +13,7 @@ from lionproc.errors import ConfigurationError, did_you_mean
 from lionproc.testing.answers import Completion, error_object
 from lionproc.testing.connection import Reply
 from lionproc.testing.draws import unit
+from lionproc.testing.forms import FORMS, reshaped
 
 __all__ = ["FAULTS", "Fault", "FaultPlan", "Faults"]
 
@@ -48,6 +49,12 @@ SPOILT = (
     "wrong_shape",
     "not_json",
     "fenced",
+    "thoughts",
+    "closing_tag",
+    "unclosed_thoughts",
+    "all_reasoning",
+    "ending",
+    "no_ending",
 )
 DELIVERIES = ("reset", "close", "half", "trickle", "hang", "huge", "gzip", "chunked")
 OTHERS = (
@@ -59,9 +66,25 @@ OTHERS = (
     "wrong_encoding",
     "echo_key",
     "slow",
+    "other_model",
+    "json_validate_failed",
 )
-FAULTS: frozenset[str] = frozenset({*REFUSALS, *SPOILT, *DELIVERIES, *OTHERS})
-HARMLESS: frozenset[str | None] = frozenset({None, "slow", "trickle", "gzip", "chunked"})
+FAULTS: frozenset[str] = frozenset({*REFUSALS, *SPOILT, *DELIVERIES, *FORMS, *OTHERS})
+# What stands around the content, or in its place.
+AROUND = {
+    "wrong_shape": '{{"unexpected":["shape",{{"of":42}}]}}',
+    "not_json": "Sure! Here is what I think of it, in my own words.",
+    "fenced": "```json\n{}\n```",
+    "thoughts": "<think>\nIs it {{this}}?\n</think>\n\n{}",
+    "closing_tag": "Is it {{this}}?\n</think>\n\n{}",
+    "unclosed_thoughts": "<think>\nIs it {{this}}? Or rather",
+}
+HARMLESS: frozenset[str | None] = frozenset(
+    (
+        *(None, "slow", "trickle", "gzip", "chunked", "other_model", "thoughts", "closing_tag"),
+        *("comments", "end_mark", "event", "stream"),
+    )
+)
 ABSURD = ("banana", "-5", "1e9")
 HTML = b"<html><head><title>502</title></head><body><h1>Bad gateway</h1></body></html>"
 PLAIN_TEXT = (("content-type", "text/html; charset=utf-8"),)
@@ -80,6 +103,8 @@ class Fault:
             which is another origin and is counted as `redirects_followed`.
         interval_s: Seconds between the bytes of "trickle".
         size_bytes: Size of "huge", 64 MiB.
+        text: The word of "ending" ("insufficient_system_resource"), the name that "other_model"
+            gives itself, what the model wrote that "json_validate_failed" refuses.
 
     Raises:
         ConfigurationError: There is no fault of that name.
@@ -97,6 +122,7 @@ class Fault:
     location: str | None = None
     interval_s: float = 0.2
     size_bytes: int = 64 * 2**20
+    text: str | None = None
 
     def __post_init__(self) -> None:
         if self.name not in FAULTS:
@@ -239,6 +265,11 @@ def spoil(fault: Fault, completion: Completion) -> None:
     """
     message = completion.message
     content = message["content"]
+    if fault.name in AROUND:
+        message["content"] = AROUND[fault.name].format(content)
+    if fault.name in {"ending", "no_ending"}:
+        told = fault.text or "insufficient_system_resource"
+        completion.finish_reason = told if fault.name == "ending" else None
     match fault.name:
         case "empty":
             message["content"] = ""
@@ -250,12 +281,8 @@ def spoil(fault: Fault, completion: Completion) -> None:
             message["content"], completion.finish_reason = "", "content_filter"
         case "refusal":
             message["content"], message["refusal"] = None, "I'm sorry, I can't assist with that."
-        case "wrong_shape":
-            message["content"] = '{"unexpected":["shape",{"of":42}]}'
-        case "not_json":
-            message["content"] = "Sure! Here is what I think of it, in my own words."
-        case "fenced":
-            message["content"] = f"```json\n{content}\n```"
+        case "all_reasoning":
+            message["content"], message["reasoning_content"] = "", "Is it this? Or rather"
         case "tool_calls":
             call = {"name": "look_up", "arguments": '{"query":"x"}'}
             message["content"], completion.finish_reason = None, "tool_calls"
@@ -273,7 +300,16 @@ def deliver(fault: Fault, body: bytes, location: str) -> Reply:
     Returns:
         The reply.
     """
+    if fault.name in FORMS:
+        shaped, kind = reshaped(fault.name, body)
+        return Reply(200, shaped, (("content-type", kind),))
+    if fault.name in DELIVERIES:
+        return _travelling(fault, body)
     match fault.name:
+        case "other_model":
+            return Reply(200, _renamed(body, fault.text or "another-model"))
+        case "json_validate_failed":
+            return Reply(400, _refused_by_shape(body, fault.text))
         case "redirect":
             return Reply(307, b"", (("location", fault.location or location),))
         case "html200":
@@ -284,6 +320,13 @@ def deliver(fault: Fault, body: bytes, location: str) -> Reply:
             return Reply(200, body[:-3])
         case "wrong_encoding":
             return Reply(200, body.replace(b'"content":"', b'"content":"\xff\xfe\xc3', 1))
+        case _:
+            return Reply(200, body)
+
+
+def _travelling(fault: Fault, body: bytes) -> Reply:
+    """The reply of a fault that lies in how the bytes travel."""
+    match fault.name:
         case "gzip":
             return Reply(200, gzip.compress(body, 1), (("content-encoding", "gzip"),))
         case "huge":
@@ -291,7 +334,22 @@ def deliver(fault: Fault, body: bytes, location: str) -> Reply:
             return Reply(200, head, delivery="huge", size=fault.size_bytes, tail=tail)
         case "trickle":
             return Reply(200, body, delivery="trickle", interval_s=fault.interval_s)
-        case name if name in DELIVERIES:
+        case name:
             return Reply(200, body, delivery=name)
-        case _:
-            return Reply(200, body)
+
+
+def _renamed(body: bytes, model: str) -> bytes:
+    return orjson.dumps({**orjson.loads(body), "model": model})
+
+
+def _refused_by_shape(body: bytes, text: str | None) -> bytes:
+    """As Groq refuses what the model wrote: with the text in the error."""
+    if text is None:
+        text = orjson.loads(body)["choices"][0]["message"]["content"][:-1]
+    error = {
+        "message": "Failed to generate JSON. See 'failed_generation' for more details.",
+        "type": "invalid_request_error",
+        "code": "json_validate_failed",
+        "failed_generation": text,
+    }
+    return orjson.dumps({"error": error})

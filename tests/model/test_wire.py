@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gzip
+import itertools
 import json
 import os
 import socket
@@ -414,33 +415,221 @@ def test_other_words_for_a_bad_ending_are_known(kind_of_wire, finish, kind):
     assert out["a"].isna().all()
 
 
-@pytest.mark.parametrize("finish", ["stop", None, "", "eos", "end_turn", "COMPLETE"])
+@pytest.mark.parametrize("finish", ["stop", "STOP", "eos", "end_turn", "stop-sequence", "COMPLETE"])
 def test_a_good_ending_in_any_words_is_an_answer(kind_of_wire, finish):
     out, _ = asked_raw(kind_of_wire, http(completion("fine", finish)))
     assert out["a"].tolist() == ["fine"]
 
 
 @pytest.mark.parametrize(
-    "body",
+    "finish",
+    ["OTHER", "LANGUAGE", "time_limit", "incomplete", "a_word_of_tomorrow", "stop\x1b[2J", 7],
+)
+def test_an_ending_that_nobody_knows_is_an_error_that_names_the_word(kind_of_wire, finish):
+    out, server = asked_raw(kind_of_wire, http(completion("Dear Sir, we are writing to", finish)))
+    assert kind_of(out) == Kind.UNKNOWN_ENDING
+    assert str(finish)[:4] in out["a_error"].iloc[0]
+    assert out["a_error"].iloc[0].isprintable()
+    assert out["a"].isna().all()
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("finish", [None, ""])
+def test_an_ending_that_is_not_said_is_an_error_that_says_the_way_on(kind_of_wire, finish):
+    out, _ = asked_raw(kind_of_wire, http(completion("Dear Sir, we are writing to", finish)))
+    assert kind_of(out) == Kind.UNKNOWN_ENDING
+    assert "endings=[None]" in out["a_error"].iloc[0]
+
+
+def test_a_router_that_leaves_only_the_models_own_word_is_understood(kind_of_wire):
+    body = completion("fine", None)
+    body["choices"][0]["native_finish_reason"] = "STOP"
+    out, _ = asked_raw(kind_of_wire, http(body))
+    assert out["a"].tolist() == ["fine"]
+
+
+@pytest.mark.parametrize(("fault", "more"), [
+    ("no_ending", {"endings": [None]}),
+    (Fault("ending", text="done"), {"endings": ["done"]}),
+])  # fmt: skip
+def test_a_server_may_be_known_for_its_endings_and_what_was_paid_counts_then(tmp_path, fault, more):
+    df = pd.DataFrame({"text": ["row"]})
+    arguments = {"journal": tmp_path / "j.sqlite", "progress": False}
+    with Server(faults={fault: 1.0}, answer="fine") as server:
+        first = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+        with pytest.warns(RowsFailedWarning, match="unknown_ending"):
+            df.llm.process("Say {text}", "a", model=first, **arguments)
+        knowing = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key, **more)
+        out = df.llm.process("Say {text}", "a", model=knowing, **arguments)
+        assert out["a"].tolist() == ["fine"]
+        assert server.counters.total == 1  # the reply was in the journal
+
+
+def test_where_a_provider_leaves_the_ending_out_its_answers_are_taken(wire):
+    if wire != "direct":
+        pytest.skip("the provider is what matters")
+    with Server(faults=["no_ending"], answer="fine") as server:
+        model = lp.Model("ollama", "m", base_url=server.base_url, api_key=server.key)
+        assert ask(model)["a"].tolist() == ["fine"]
+
+
+@pytest.mark.parametrize("word", ["insufficient_system_resource", "network_error", "error"])
+def test_an_answer_that_the_server_broke_off_is_asked_again_and_its_tokens_count(wire, word):
+    out, counters = asked(wire, [Fault("ending", text=word)])
+    assert out["a"].tolist() == ["fine"]
+    assert counters.total == 2
+    stats = lp.last_job().stats
+    assert stats.prompt_tokens == 2 * counters.prompt_tokens > 0
+    assert stats.completion_tokens == 2 * counters.completion_tokens > 0
+
+
+# --- forms of a 200 -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["comments", "end_mark", "event", "stream"])
+def test_a_200_in_another_form_is_read_where_it_can_be_read_truthfully(wire, form):
+    out, counters = asked(wire, [form])
+    assert out["a"].tolist() == ["fine"]
+    assert counters.total == 1
+    assert lp.last_job().stats.prompt_tokens == counters.prompt_tokens > 0
+    assert lp.last_job().stats.completion_tokens == counters.completion_tokens > 0
+
+
+@pytest.mark.parametrize(
+    ("form", "kind", "requests"),
     [
-        b"",
-        b"null",
-        b"[]",
-        b'"fine"',
-        b"{}",
-        b'{"choices":null}',
-        b'{"choices":{}}',
-        b'{"choices":[]}',
-        b'{"detail":"Not Found"}',
-        b'{"choices":[{"message":{"content":"\\ud800"},"finish_reason":"stop"}]}',
-        b"data: {}\n\n",
-        b"\xff\xfe{\x00}\x00",
-        b"[" * 5000,
+        ("stream_cut", Kind.UNKNOWN_ENDING, 1),
+        ("stream_garbage", Kind.UNREADABLE, 1),
+        ("stream_error", Kind.BAD_REPLY, 2),
+        ("surrogate", Kind.WRONG_SHAPE, 3),
     ],
 )
-def test_a_200_that_is_no_completion_is_never_a_value(kind_of_wire, body):
+def test_a_200_that_cannot_be_read_truthfully_is_no_value(kind_of_wire, form, kind, requests):
+    out, counters = asked(kind_of_wire, {form: 1.0})
+    assert kind_of(out) == kind
+    assert out["a"].isna().all()
+    assert counters.total == requests
+    assert (lp.last_job().stats.prompt_tokens > 0) is (form == "surrogate")
+
+
+def test_a_kept_reply_of_another_form_is_read_again_as_it_was(tmp_path):
+    df = pd.DataFrame({"text": ["row"]})
+    with Server(faults={"stream": 1.0}, answer="fine") as server:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+        for _ in range(2):
+            out = df.llm.process(
+                "Say {text}", "a", model=model, journal=tmp_path / "j", progress=False
+            )
+            assert out["a"].tolist() == ["fine"]
+        assert server.counters.total == 1
+
+
+# --- thoughts -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", ["thoughts", "closing_tag"])
+@pytest.mark.parametrize(("schema", "said", "value"), [
+    (str, "fine", "fine"),
+    (Colour, '{"a":"red"}', "red"),
+    (Colour, '```json\n{"a":"red"}\n```', "red"),
+    (int, "7", 7),
+])  # fmt: skip
+def test_thoughts_before_an_answer_are_taken_off_and_cost_nothing(fault, schema, said, value):
+    with Server(faults={fault: 1.0}, answer=said) as server:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+        out = ask(model, schema=schema)
+        assert out["a"].tolist() == [value]
+        assert server.counters.total == 1
+
+
+@pytest.mark.parametrize("fault", ["unclosed_thoughts", "all_reasoning"])
+def test_a_reply_that_is_all_reasoning_says_so_and_what_to_raise(kind_of_wire, fault):
+    out, _ = asked(kind_of_wire, {fault: 1.0}, retry=lp.Retry(max_corrections=0))
+    assert kind_of(out) == Kind.EMPTY
+    assert "all reasoning" in out["a_error"].iloc[0]
+    assert "max_tokens" in out["a_error"].iloc[0]
+
+
+def test_a_token_limit_that_was_spent_on_reasoning_says_so(kind_of_wire):
+    body = completion(None, "length", reasoning_content="Is it this? Or rather")
     out, _ = asked_raw(kind_of_wire, http(body))
-    assert kind_of(out) == Kind.BAD_REPLY
+    assert kind_of(out) == Kind.TRUNCATED
+    assert "reason" in out["a_error"].iloc[0]
+
+
+# --- corrections --------------------------------------------------------------------------------
+
+
+def turns(messages):
+    return [message["role"] for message in messages if message["role"] != "system"]
+
+
+@pytest.mark.parametrize("fault", ["empty", "null", "wrong_shape", "all_reasoning"])
+def test_the_turns_of_a_correction_alternate_for_servers_that_demand_it(fault):
+    def strictly(body, n):
+        roles = turns(body["messages"])
+        if any(one == other for one, other in itertools.pairwise(roles)):
+            return "400"
+        return fault if n < 2 else None
+
+    with Server(faults=strictly, answer='{"a":"red"}', process=False) as server:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+        out = ask(model, schema=Colour, retry=lp.Retry())
+        assert out["a"].tolist() == ["red"]
+        assert turns(server.requests[0].body["messages"]) == ["user"]
+        assert "Answer again" in server.requests[1].body["messages"][-1]["content"]
+
+
+@pytest.mark.parametrize("said", ['{"a":"mauve"}', '{"a":"re', ""])
+def test_a_shape_that_the_server_itself_refused_is_asked_again_with_the_reason(wire, said):
+    with (
+        Server(faults=[Fault("json_validate_failed", text=said)], answer='{"a":"red"}') as server,
+        model_at(wire, server.base_url, server.key) as model,
+    ):
+        out = ask(model, schema=Colour, retry=lp.Retry())
+        assert out["a"].tolist() == ["red"]
+        assert out["a_attempts"].tolist() == [2]
+        second = server.requests[1].body["messages"]
+        assert turns(second) == (["user", "assistant", "user"] if said else ["user"])
+
+
+def test_what_a_server_refused_and_is_right_all_the_same_is_an_answer(kind_of_wire):
+    with (
+        Server(faults=[Fault("json_validate_failed", text='{"a":"red"}')]) as server,
+        model_at(kind_of_wire, server.base_url, server.key) as model,
+    ):
+        assert ask(model, schema=Colour)["a"].tolist() == ["red"]
+        assert server.counters.total == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"", Kind.BAD_REPLY),
+        (b"null", Kind.BAD_REPLY),
+        (b"[]", Kind.BAD_REPLY),
+        (b'"fine"', Kind.BAD_REPLY),
+        (b"{}", Kind.BAD_REPLY),
+        (b'{"choices":null}', Kind.BAD_REPLY),
+        (b'{"choices":{}}', Kind.BAD_REPLY),
+        (b'{"choices":[]}', Kind.BAD_REPLY),
+        (b'{"detail":"Not Found"}', Kind.BAD_REPLY),
+        (b"\xff\xfe{\x00}\x00", Kind.BAD_REPLY),
+        (b"[" * 5000, Kind.BAD_REPLY),
+        (b"[" * 500_000, Kind.BAD_REPLY),
+        (b": working\n\n" * 9, Kind.UNREADABLE),
+        (b"data: {}\n\n", Kind.UNREADABLE),
+        (b"data: [1]\n\n", Kind.UNREADABLE),
+        (b'data: {"choices":[]}\n\nfine', Kind.UNREADABLE),
+        (
+            b'{"choices":[{"message":{"content":"fine"},"finish_reason":"stop"}]} and',
+            Kind.BAD_REPLY,
+        ),
+    ],
+)
+def test_a_200_that_is_no_completion_is_never_a_value(kind_of_wire, body, kind):
+    out, _ = asked_raw(kind_of_wire, http(body))
+    assert kind_of(out) == kind
     assert out["a"].isna().all()
 
 

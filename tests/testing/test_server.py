@@ -459,6 +459,28 @@ SEEN = {
     "wrong_shape": lambda r: json.loads(r.text) not in COLOURS["enum"],
     "not_json": lambda r: r.text.startswith("Sure"),
     "fenced": lambda r: json.loads(r.text.split("\n")[1]) in COLOURS["enum"],
+    "thoughts": lambda r: json.loads(r.text.split("</think>")[1]) in COLOURS["enum"],
+    "closing_tag": lambda r: "<think>" not in r.text and "</think>" in r.text,
+    "unclosed_thoughts": lambda r: "</think>" not in r.text and "<think>" in r.text,
+    "all_reasoning": lambda r: r.text == "" and r.choice["message"]["reasoning_content"],
+    "ending": lambda r: r.choice["finish_reason"] == "insufficient_system_resource",
+    "no_ending": lambda r: r.choice["finish_reason"] is None,
+    "other_model": lambda r: r.json["model"] == "another-model",
+    "json_validate_failed": lambda r: (
+        r.status == 400 and '"red"' not in r.json["error"]["failed_generation"]
+    ),
+    "comments": lambda r: r.raw.startswith(b": ") and json.loads(r.raw.split(b"\n\n")[-1]),
+    "end_mark": lambda r: r.raw.startswith(b"{") and r.raw.endswith(b"data: [DONE]\n\n"),
+    "event": lambda r: json.loads(r.raw[6:].split(b"\n")[0])["object"] == "chat.completion",
+    "stream": lambda r: (
+        r.headers["content-type"] == "text/event-stream"
+        and r.raw.count(b"chat.completion.chunk") >= 4
+        and r.raw.endswith(b"data: [DONE]\n\n")
+    ),
+    "stream_cut": lambda r: b"[DONE]" not in r.raw and b'"stop"' not in r.raw,
+    "stream_error": lambda r: b'data: {"error"' in r.raw and r.status == 200,
+    "stream_garbage": lambda r: b"data: " in r.raw and not r.raw.endswith(b"}\n\n"),
+    "surrogate": lambda r: b'\\ud83d"' in r.raw,
     "wrong_encoding": lambda r: r.status == 200 and b"\xff\xfe" in r.raw and is_not_json(r),
     "huge": lambda r: len(r.raw) > 2**20 and len(r.text) == 2**20,
     "echo_key": lambda r: r.status == 400 and "Bearer sk-test-" in r.json["error"]["message"],

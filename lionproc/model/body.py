@@ -1,0 +1,159 @@
+"""The bytes of a reply become a chat completion, wherever they can be read truthfully.
+
+Servers and routers send completions in more forms than the one that was asked for: with comment
+lines in front that keep the connection open, as server-sent events although nobody asked for a
+stream, with the end mark of a stream behind, or, where a server checks the shape itself, inside
+an error. What is read here is read the same way from the wire and from the journal.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+__all__ = ["is_event_stream", "parsed"]
+
+_FIELDS = ("data:", "event:", "id:", "retry:", ":")  # how a line of an event stream begins
+_END = "[DONE]"
+_DECODER = json.JSONDecoder()
+
+
+def parsed(body: bytes) -> Any:
+    r"""The JSON that a body holds; of a stream, the completion that its chunks make.
+
+    Args:
+        body: The whole body.
+
+    Returns:
+        What it holds, of plain JSON types. It need not be a completion.
+
+    Raises:
+        ValueError: It cannot be read, or not in one way only.
+
+    Example:
+        >>> parsed(b': still working\n\n{"choices":[]}')
+        {'choices': []}
+    """
+    try:
+        data = orjson.loads(body)
+    except ValueError:
+        try:
+            data = _read(body.decode("utf-8-sig").lstrip())
+        except RecursionError:
+            raise ValueError("It is nested too deeply.") from None
+    return _generated(data)
+
+
+def is_event_stream(body: bytes) -> bool:
+    """Whether a body is, or tries to be, a stream of server-sent events."""
+    return body[:64].lstrip().startswith(tuple(field.encode() for field in _FIELDS))
+
+
+def _read(text: str) -> Any:
+    place = 0
+    payloads: list[str] = []
+    while place < len(text):
+        end = text.find("\n", place)
+        end = len(text) if end < 0 else end
+        line = text[place:end].rstrip("\r")
+        if line.startswith("data:"):
+            payloads.append(line[5:].strip())
+        elif line and not line.startswith(_FIELDS):
+            if payloads:
+                raise ValueError("There is something between the events.")
+            # Comments end here, and JSON begins, on one line or on many.
+            data, stop = _DECODER.raw_decode(text, place)
+            _only_an_end_mark(text[stop:])
+            return data
+        place = end + 1
+    return _completion(list(_events(payloads)))
+
+
+def _only_an_end_mark(rest: str) -> None:
+    for line in rest.splitlines():
+        if line.strip() and not line.startswith(":") and line.removeprefix("data:").strip() != _END:
+            raise ValueError("There is something behind the JSON.")
+
+
+def _events(payloads: list[str]) -> Iterator[dict[str, Any]]:
+    for payload in payloads:
+        if payload == _END:
+            return
+        if payload.startswith(":") or not payload:
+            continue  # a router's comment that was wrapped once more
+        event = json.loads(payload)
+        if not isinstance(event, dict):
+            raise ValueError("An event is no object.")  # noqa: TRY004  (its value is wrong)
+        yield event
+
+
+def _completion(events: list[dict[str, Any]]) -> dict[str, Any]:
+    """One completion from the events of a stream."""
+    for event in events:
+        if event.get("error"):
+            return event
+    whole = [event for event in events if _choice(event).get("message") is not None]
+    if len(whole) == 1 and len(events) == 1:
+        return whole[0]
+    if whole or not any("choices" in event for event in events):
+        raise ValueError("The events are neither one completion nor the chunks of one.")
+    return _joined(events)
+
+
+def _choice(event: dict[str, Any]) -> dict[str, Any]:
+    """The first choice of an event; only one is ever asked for."""
+    choices = event.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    return choice if isinstance(choice, dict) and not choice.get("index") else {}
+
+
+def _joined(chunks: list[dict[str, Any]]) -> dict[str, Any]:
+    texts: dict[str, list[str]] = {}
+    choice: dict[str, Any] = {"index": 0, "finish_reason": None}
+    made: dict[str, Any] = {"object": "chat.completion", "model": "", "usage": None}
+    calls: list[Any] = []
+    for chunk in chunks:
+        made["model"] = made["model"] or chunk.get("model") or ""
+        made["usage"] = chunk.get("usage") or made["usage"]
+        part = _choice(chunk)
+        for name in ("finish_reason", "native_finish_reason", "error"):
+            if part.get(name) is not None:
+                choice[name] = part[name]
+        delta = part.get("delta")
+        for name, value in delta.items() if isinstance(delta, dict) else ():
+            if isinstance(value, str):
+                texts.setdefault(name, []).append(value)
+            elif name == "content" and value is not None:
+                raise ValueError("A piece of the content is no text.")
+            elif name == "tool_calls" and value:
+                calls.append(value)
+    message: dict[str, Any] = {name: "".join(pieces) for name, pieces in texts.items()}
+    message["role"] = "assistant"
+    if calls:
+        message["tool_calls"] = calls
+    return {**made, "choices": [{**choice, "message": message}]}
+
+
+def _generated(data: Any) -> Any:
+    """What a server that checks the shape itself refused, as the reply it was: Groq's way."""
+    error = data.get("error") if isinstance(data, dict) else None
+    if not isinstance(error, dict) or error.get("code") != "json_validate_failed":
+        return data
+    text = error.get("failed_generation")
+    if not isinstance(text, str):
+        return data
+    cut = "max completion tokens" in str(error.get("message"))[:500].lower()
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": text},
+        "finish_reason": "length" if cut else "stop",
+    }
+    return {
+        "object": "chat.completion",
+        "model": data.get("model"),
+        "choices": [choice],
+        "usage": data.get("usage"),
+    }

@@ -1,0 +1,69 @@
+"""What a reasoning model wrote down before its answer is no part of the answer.
+
+Servers that do not tell the two apart send `<think>...</think>` in front of the answer, or only
+the closing tag, because the chat's template wrote the opening one. The raw reply keeps them.
+"""
+
+from __future__ import annotations
+
+__all__ = ["without_thoughts"]
+
+_NAMES = ("think", "thinking", "thought", "thoughts", "reasoning", "seed:think")
+_TAGS = (
+    *((f"<{name}>", f"</{name}>") for name in _NAMES),
+    ("[THINK]", "[/THINK]"),
+    ("◁think▷", "◁/think▷"),
+)
+
+
+def without_thoughts(text: str) -> str:
+    """The answer alone.
+
+    Thoughts are taken off where they have one reading only: pairs of tags at the very start,
+    or a closing tag without an opening one that ends its line. A tag elsewhere is a part of the
+    answer, which may be about tags.
+
+    Args:
+        text: The content of a reply.
+
+    Returns:
+        What follows the thoughts; empty where they were never closed.
+
+    Example:
+        >>> without_thoughts("<think>Hm. Two?</think> 2")
+        ' 2'
+        >>> without_thoughts("The tag <think> opens the thoughts.")
+        'The tag <think> opens the thoughts.'
+    """
+    place, end = 0, 0
+    while True:
+        place = _past_spaces(text, place)
+        for opening, closing in _TAGS:
+            if text.startswith(opening, place):
+                found = text.find(closing, place + len(opening))
+                if found < 0:
+                    return ""
+                place = end = found + len(closing)
+                break
+        else:
+            break
+    return text[end:] if end else _after_a_closing_tag(text)
+
+
+def _after_a_closing_tag(text: str) -> str:
+    for opening, closing in _TAGS:
+        found = text.find(closing)
+        if found < 0 or text.find(opening, 0, found) >= 0:
+            continue
+        end = found + len(closing)
+        # In JSON it would be followed by the end of its text, a quotation mark.
+        after = _past_spaces(text, end)
+        if after == len(text) or "\n" in text[end:after]:
+            return text[end:]
+    return text
+
+
+def _past_spaces(text: str, place: int) -> int:
+    while place < len(text) and text[place].isspace():
+        place += 1
+    return place
