@@ -465,9 +465,7 @@ def test_a_server_may_be_known_for_its_endings_and_what_was_paid_counts_then(tmp
         assert server.counters.total == 1  # the reply was in the journal
 
 
-def test_where_a_provider_leaves_the_ending_out_its_answers_are_taken(wire):
-    if wire != "direct":
-        pytest.skip("the provider is what matters")
+def test_where_a_provider_leaves_the_ending_out_its_answers_are_taken():
     with Server(faults=["no_ending"], answer="fine") as server:
         model = lp.Model("ollama", "m", base_url=server.base_url, api_key=server.key)
         assert ask(model)["a"].tolist() == ["fine"]
