@@ -44,13 +44,13 @@ def classify(
         refused = refusal(status, headers, body, learned, proven=proven)
         if not (status == 400 and b'"failed_generation"' in body):
             return Reply(refused, raw=body, signals=learned)
+    data: Any = None
+    problem: CallError | None
     try:
         data = parsed(body)
-    except ValueError:
-        data = None
-        problem = _unreadable(body)
-    else:
         problem = _no_completion(data, learned)
+    except ValueError:
+        problem = _unreadable(body)
     if refused is not None and problem is not None:
         return Reply(refused, raw=body, signals=learned)
     if not isinstance(data, dict):
