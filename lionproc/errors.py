@@ -11,6 +11,7 @@ LionprocError
 ├── CallError                              one call failed; says how, in `kind`
 ├── RunError                               the whole run had to stop; what was paid for is kept
 │   ├── AccessError                        the server refuses the key, the model or an empty account
+│   ├── FirstRowsFailedError               the first rows all failed in one way, none was answered
 │   ├── JournalError                       replies cannot be kept, so none are bought
 │   └── ServiceDownError                   the server fails faster than retrying is worth
 └── RowsFailedError                        `errors="raise"` and at least one row failed
@@ -20,7 +21,8 @@ LionprocWarning (UserWarning)
 ├── BudgetWarning                          a budget was reached, the frame is partial
 └── StoppedWarning                         somebody stopped the run that a cell waited for
 
-Errors carry ids, positions and kinds, never the text of a cell and never a key.
+Errors carry ids, positions and kinds, never the text of a cell and never a key. One shows a reply:
+`FirstRowsFailedError`, cut short, because nothing else says as much.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ __all__ = [
     "CallError",
     "ColumnError",
     "ConfigurationError",
+    "FirstRowsFailedError",
     "JournalError",
     "Kind",
     "LimitsError",
@@ -159,12 +162,16 @@ class AccessError(RunError):
     """The server refuses the key, does not know the model or path, or the account is used up."""
 
 
+class FirstRowsFailedError(RunError):
+    """The first requests of a run all failed in one way; the message has a reply and a way on."""
+
+
 class JournalError(RunError):
     """The journal cannot be read or written, so nothing more is bought."""
 
 
 class ServiceDownError(RunError):
-    """The server kept failing until the retry budget was spent."""
+    """The server kept failing until the retry budget was spent, or was never reached."""
 
 
 class RowsFailedError(LionprocError):

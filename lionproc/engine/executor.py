@@ -18,6 +18,7 @@ from lionproc.engine import loop as engine_loop
 from lionproc.engine.adapt import Signals
 from lionproc.engine.chain import Chain
 from lionproc.engine.crew import Crew, Worker
+from lionproc.engine.first_failures import FirstOutcomes
 from lionproc.engine.journal import Entry, Failure, Journal
 from lionproc.engine.limiter import Limiter, Reservation, Tokens
 from lionproc.engine.limits import Limits
@@ -43,6 +44,7 @@ PER_MINUTE = {"limit_requests": "requests_per_minute", "limit_tokens": "tokens_p
 BREAKING = frozenset(
     {Kind.CONNECTION, Kind.TIMEOUT, Kind.SERVER_ERROR, Kind.OVERLOADED, Kind.BAD_REPLY}
 )
+COSTLY = BREAKING | {Kind.FORBIDDEN}  # what the retry budget pays for
 
 
 class Tally:
@@ -79,6 +81,9 @@ class RateLimitedAPIExecutor:
         history: Finished events to remember for `completed_events` and `failed_events`.
         on_done: Called with every event when it is finished, on the engine's loop.
         may_send: Asked before each request; False stops everything (a budget is reached).
+        first_failures: So many first requests that fail in one way, with no answer among them,
+            stop everything. None never does, as suits whoever serves callers that have nothing
+            to do with each other.
 
     Raises:
         ConfigurationError: A number is out of range.
@@ -106,6 +111,7 @@ class RateLimitedAPIExecutor:
         history: int = 10_000,
         on_done: Callable[[Event], None] | None = None,
         may_send: Callable[[], bool] | None = None,
+        first_failures: int | None = None,
     ) -> None:
         if isinstance(queue_capacity, bool) or not queue_capacity >= 1:
             raise ConfigurationError(f"queue_capacity is at least 1, not {queue_capacity!r}.")
@@ -132,6 +138,7 @@ class RateLimitedAPIExecutor:
         self.fatal: RunError | None = None
         self._on_done = on_done
         self._may_send = may_send
+        self.first = FirstOutcomes(first_failures)
         self._budget = RetryBudget(self.retry.budget)
         self._breaker = Breaker()
         self._prober: Event | None = None
@@ -177,6 +184,7 @@ class RateLimitedAPIExecutor:
             self._breaker = Breaker()
             self._prober = None
             self._doomed.clear()
+            self.first = FirstOutcomes(self.first.enough)
             self._sharing.join(self)
         self._resumed.set()
 
@@ -200,6 +208,7 @@ class RateLimitedAPIExecutor:
 
     async def _halt(self, grace_s: float) -> None:
         self._room.set()
+        self.first.dismiss()
         for timer in self._delayed.values():
             timer.cancel()
         waiting = [*self._again, *self._delayed, *self._queue]
@@ -533,6 +542,7 @@ class RateLimitedAPIExecutor:
             self.tally.sent += 1
             if event.attempts > 1:
                 self.tally.retried += 1
+            self.first.left(event)
             self._crew.sending.add(worker)
             started = time.perf_counter()
             try:
@@ -550,6 +560,7 @@ class RateLimitedAPIExecutor:
             event.seconds += seconds
             # What was under way when the breaker opened is no probe.
             probe = self._probed(event) and self._breaker.is_open
+            self.first.back(reply)
             if reply.error is not None:
                 self._went_wrong(event, leave, reply.error, reply, probe=probe)
                 return
@@ -568,6 +579,7 @@ class RateLimitedAPIExecutor:
                 self._finish(event)
                 return
             self._crew.sending.discard(worker)
+            await self.first.may_correct(event)
             again = await self._leave(event)
             if again is None:
                 return
@@ -603,6 +615,7 @@ class RateLimitedAPIExecutor:
 
     def _is_settled(self, event: Event, reply: Reply) -> bool:
         if event.done or event.advance(reply.data, self.retry.max_corrections):
+            self.first.read(event, reply)
             return True
         return self.recall(event, self._kept(event.call.key))
 
@@ -691,6 +704,7 @@ class RateLimitedAPIExecutor:
         while entry is not None:
             event.attempts += 1
             if event.advance_kept(entry.reply, self.retry.max_corrections):
+                self.first.known = self.first.known or event.error is None
                 return True
             entry = self._kept(event.call.key)
         return False
@@ -720,9 +734,10 @@ class RateLimitedAPIExecutor:
             self._finish(event, error)
             self._stop_all(AccessError(f"{error.message} Everything answered so far is kept."))
         elif isinstance(decision, Fail):
-            if error.kind in BREAKING:
-                self._budget.spend(error)
+            lasting = error.kind not in COSTLY or self._budget.spend(error)
             self._finish(event, error)
+            if not lasting and error.kind is Kind.FORBIDDEN:
+                self._stop_all(AccessError(f"{error.message} So were too many others to go on."))
         elif not self._budget.spend(error) or self._breaker.is_down:
             self._finish(event, error)
             self._stop_all(
@@ -733,6 +748,7 @@ class RateLimitedAPIExecutor:
             )
         else:
             event.state = "pending"
+            self.first.put_off(event)
             handle = asyncio.get_running_loop().call_later(decision.seconds, self._return, event)
             self._delayed[event] = handle
 
@@ -754,6 +770,8 @@ class RateLimitedAPIExecutor:
             if event.state == "failed":
                 log.info("a request failed: %s", event.error.kind)
                 self._note_failure(event, event.error)
+        if self.first.is_over_with(event):
+            self._stop_all(self.first.verdict(event))
         if self._history.maxlen:
             self._history.append(event)
         if self._on_done is not None:
@@ -806,6 +824,10 @@ class RateLimitedAPIExecutor:
             task = asyncio.get_running_loop().create_task(self.halt(10.0))
             self._helpers.add(task)  # held, so that it is not collected
             task.add_done_callback(self._helpers.discard)
+
+    def judge_the_end(self) -> None:
+        """Everything is back: if nothing was ever reached, that is what there is to say."""
+        self.fatal = self.fatal or self.first.unreached(self.tally.errors)
 
     # -- what a person sees -----------------------------------------------------------------
 

@@ -159,7 +159,9 @@ class Run(ABC):
             since=self._since,
             on_done=self._took,
             may_send=self._may_send if self._budget is not None else None,
+            first_failures=self._retry.first_failures,
         )
+        executor.first.known = self._cached > 0
         self._executor = executor
         if self._late_pause:
             executor.pause()
@@ -193,6 +195,8 @@ class Run(ABC):
             _running.discard(self)
 
     async def _end(self, executor: RateLimitedAPIExecutor, fault: BaseException | None) -> None:
+        if fault is None and self._stop_grace_s is None and not self._budget_reached:
+            executor.judge_the_end()
         if fault is not None or executor.fatal is not None:
             self._state = "failed"
         elif self._stop_grace_s is not None or self._budget_reached:

@@ -39,6 +39,9 @@ class Retry:
             a 429 a quarter, a success gives 1 back up to the start; at zero the run stops. So
             a server that fails half of the time is lived with, a dead one is not hammered.
             (A token bucket for retries as the AWS SDKs have in their standard retry mode.)
+        first_failures: How many first requests that all fail in one way, with no answer among
+            them, stop a run (a schema that is never kept to, a parameter that the model does
+            not take). None goes on whatever comes.
 
     Raises:
         ConfigurationError: A number is out of range.
@@ -53,6 +56,7 @@ class Retry:
     cap_s: float = 30.0
     max_corrections: int = 2
     budget: float = 100.0
+    first_failures: int | None = 16
 
     def __post_init__(self) -> None:
         least = {"max_attempts": 1, "base_s": 0, "cap_s": 0, "max_corrections": 0, "budget": 1}
@@ -60,6 +64,13 @@ class Retry:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= low:
                 raise ConfigurationError(f"Retry({name}=...) is at least {low}, not {value!r}.")
+        first = self.first_failures
+        if first is not None and (
+            isinstance(first, bool) or not isinstance(first, int) or first < 1
+        ):
+            raise ConfigurationError(
+                f"Retry(first_failures=...) is a whole number from 1 on, or None, not {first!r}."
+            )
         for name in ("max_attempts", "max_corrections"):
             if getattr(self, name) != int(getattr(self, name)):
                 raise ConfigurationError(f"Retry({name}=...) counts, so it is a whole number.")

@@ -205,6 +205,7 @@ class Job(Run):
                     event.completion_tokens = entry.completion_tokens
                     event.seconds = entry.seconds
                     event.finish()
+                    self._connection.gate.proven = True
                 elif settled:
                     event.reset()  # it failed with what was kept, so it is asked anew
             events.append(event)

@@ -16,6 +16,7 @@ from lionproc.model.body import parsed
 from lionproc.model.check import whole_characters
 from lionproc.model.connection import Connection
 from lionproc.model.envelope import classify, text_of
+from lionproc.model.excerpt import excerpt_of
 from lionproc.model.schema import shallow
 
 KEY_BYTES = 16
@@ -146,6 +147,10 @@ class ModelCall:
         """The typed answer in a paid reply."""
         recipe = self._recipe
         return recipe.answer.read(text_of(data, recipe.connection.endings))
+
+    def excerpt(self, data: Any) -> str:
+        """What a paid reply says, cut short and safe to be shown."""
+        return excerpt_of(data)
 
     def correction(self, data: Any, error: CallError) -> ModelCall | None:
         """The question again, with the answer that will not do and the reason why.

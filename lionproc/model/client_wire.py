@@ -10,7 +10,16 @@ import openai
 import orjson
 
 from lionproc.model.credentials import REDACTED, secrets_in
-from lionproc.model.wire import MAX_REPLY_BYTES, PATH, Response, broken, timed_out, too_long
+from lionproc.model.environment import proxy_for
+from lionproc.model.wire import (
+    MAX_REPLY_BYTES,
+    PATH,
+    Response,
+    broken,
+    timed_out,
+    too_long,
+    way_to,
+)
 
 
 class ClientWire:
@@ -30,6 +39,8 @@ class ClientWire:
         self._client = client.with_options(max_retries=0, timeout=timeout_s)
         # The copy asks the environment again for what the client itself was made without.
         self._client.organization, self._client.project = client.organization, client.project
+        url = str(client.base_url)
+        self._way = way_to(url, proxy_for(url))
         # Azure's client builds the path from the model in the body, so it wants the parsed one.
         self._parsed = isinstance(client, openai.AsyncAzureOpenAI)
 
@@ -43,9 +54,9 @@ class ClientWire:
         except openai.APIStatusError as error:
             reply = error.response
         except openai.APIConnectionError as error:
-            raise broken(error.__cause__ or error) from None
+            raise broken(error.__cause__ or error, self._way) from None
         except (openai.OpenAIError, OSError, ValueError) as error:
-            raise broken(error) from None
+            raise broken(error, self._way) from None
         try:
             content = reply.content
         except Exception:  # noqa: BLE001  (the error's body was not read, and is not needed)

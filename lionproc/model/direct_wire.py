@@ -9,7 +9,7 @@ import yarl
 
 from lionproc.errors import CallError, Kind
 from lionproc.model.environment import certificates, proxy_for
-from lionproc.model.wire import MAX_REPLY_BYTES, Response, broken, timed_out, too_long
+from lionproc.model.wire import MAX_REPLY_BYTES, Response, broken, timed_out, too_long, way_to
 
 CONNECT_TIMEOUT_S = 10.0
 CONTENT_ENCODING = "Content-Encoding"
@@ -38,6 +38,7 @@ class DirectWire:
         self._each = dict(headers) if self._proxy else None
         self._session: aiohttp.ClientSession | None = None
         self._address = yarl.URL(url)
+        self._way = way_to(url, self._proxy)
 
     def _open(self) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(limit=0, ssl=certificates(self.url))
@@ -66,12 +67,14 @@ class DirectWire:
                 if len(length) > LONGEST_LENGTH or not length or CONTENT_ENCODING in headers:
                     return Response(reply.status, headers, await _bounded(reply))
                 return Response(reply.status, headers, await reply.read())
+        except aiohttp.ConnectionTimeoutError as error:  # nothing was sent yet
+            raise broken(error, self._way) from None
         except TimeoutError:
             raise timed_out(self.timeout_s) from None
         except aiohttp.ClientPayloadError:
             raise CallError(Kind.CONNECTION, "The reply broke off or cannot be decoded.") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise broken(error) from None
+            raise broken(error, self._way) from None
 
     async def close(self) -> None:
         """See `Wire.close`."""

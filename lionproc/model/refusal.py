@@ -15,6 +15,7 @@ import orjson
 
 from lionproc.engine.adapt import Signals
 from lionproc.errors import CallError, Kind
+from lionproc.model.excerpt import shown
 from lionproc.model.headers import LONGEST_WAIT_S, day_is_used_up
 
 __all__ = ["error_in_200", "refusal"]
@@ -87,11 +88,7 @@ _CONTEXT = re.compile(
 )
 _EXTRA_FOR_LONG = "required for long context requests"  # Anthropic's 429 that no waiting helps
 _NOT_THIS_INPUT = re.compile(r"support (?:the requested )?(?:image|audio|file|video|input)")
-_SECRET = re.compile(
-    r"\b(?:sk|pk|rk|gsk|key|xai)[-_][\w-]{8,}|\bAIza[\w-]{10,}|\bBearer\s+\S+", re.IGNORECASE
-)
 _MOST_READ = 4000  # characters of a server's words that are looked at
-_MOST_SHOWN = 200
 _LETTERS = re.compile(r"[^a-z0-9]+")
 _SECONDS = re.compile(r"(\d{1,6}(?:\.\d{1,9})?)s")
 
@@ -276,13 +273,13 @@ def told_in(error: Any, depth: int = 0) -> Told:
     if within is not None:
         deeper = told_in(within, depth + 1)
         if deeper.message or deeper.words:
-            shown = deeper.message or _shown(message)
+            best = deeper.message or shown(message)
             text = "\n".join([message[:_MOST_READ], deeper.text, *texts])
-            return Told(shown, deeper.words | words, text, deeper.wait_s or wait_s)
+            return Told(best, deeper.words | words, text, deeper.wait_s or wait_s)
     elif isinstance(inner, str) and inner.strip():
         message = f"{message}: {inner}" if message else inner
     text = "\n".join([message[:_MOST_READ], *texts])
-    return Told(_shown(message), frozenset(words), text, wait_s)
+    return Told(shown(message), frozenset(words), text, wait_s)
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:
@@ -302,10 +299,3 @@ def _wrapped(text: Any) -> Any:
         return _inside(orjson.loads(text)) or None
     except ValueError:
         return None
-
-
-def _shown(message: str) -> str:
-    """A server's words, made short and safe."""
-    words = " ".join(_SECRET.sub("[key]", message[:_MOST_READ]).split())
-    words = "".join(letter for letter in words if letter.isprintable())
-    return words[: _MOST_SHOWN - 3] + "..." if len(words) > _MOST_SHOWN else words

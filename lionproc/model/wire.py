@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
+from urllib.parse import urlsplit
 
 from lionproc.errors import CallError, Kind
 
@@ -51,8 +52,24 @@ def too_long() -> CallError:
     return CallError(Kind.BAD_REPLY, f"The reply is longer than {limit} MiB and was not read.")
 
 
-def broken(error: BaseException) -> CallError:
-    """What a failed connection means, from the error and those that it came from."""
+def way_to(url: str, proxy: str | None = None) -> str:
+    """Where a request goes, for messages: the host and the proxy, without any password.
+
+    Example:
+        >>> way_to("https://api.openai.com/v1", "http://me:secret@proxy.example:3128")
+        'api.openai.com through the proxy proxy.example:3128'
+    """
+    host, via = (urlsplit(each or "").netloc.rpartition("@")[2] for each in (url, proxy))
+    return f"{host} through the proxy {via}" if via else host
+
+
+def broken(error: BaseException, way: str) -> CallError:
+    """What a failed connection means.
+
+    Args:
+        error: The error; those that it came from are looked at too.
+        way: Where the request went; see `way_to`.
+    """
     reason, cause = "", error
     for _ in range(8):
         distrust = getattr(cause, "verify_message", None)  # of an SSLCertVerificationError
@@ -70,4 +87,6 @@ def broken(error: BaseException) -> CallError:
         if deeper is None:
             break
         cause = deeper
-    return CallError(Kind.CONNECTION, f"The connection failed ({type(error).__name__}{reason}).")
+    return CallError(
+        Kind.CONNECTION, f"The connection to {way} failed ({type(error).__name__}{reason})."
+    )

@@ -36,14 +36,14 @@ class Completion:
     prompt_tokens: int
     completion_tokens: int
 
-    def encode(self, n: int, created: int, model: str, usage: bool, choices: int = 1) -> bytes:
+    def encode(self, n: int, created: int, model: str, usage: Any, choices: int = 1) -> bytes:
         """The chat-completions object as JSON.
 
         Args:
             n: Number of the request, becomes part of the id.
             created: Unix time in seconds.
             model: The model that was asked for.
-            usage: Whether to tell the tokens.
+            usage: Whether to tell the tokens; neither True nor False is told as it is.
             choices: How many choices; only a fault asks for none.
 
         Returns:
@@ -64,7 +64,9 @@ class Completion:
             ][:choices],
             "system_fingerprint": "fp_lionproc_testing",
         }
-        if usage:
+        if usage is not True and usage is not False:
+            envelope["usage"] = usage
+        elif usage:
             envelope["usage"] = {
                 "prompt_tokens": self.prompt_tokens,
                 "completion_tokens": self.completion_tokens,

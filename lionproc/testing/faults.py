@@ -66,10 +66,13 @@ OTHERS = (
     "wrong_encoding",
     "echo_key",
     "slow",
+    "headers",
+    "other",
     "other_model",
     "json_validate_failed",
 )
 FAULTS: frozenset[str] = frozenset({*REFUSALS, *SPOILT, *DELIVERIES, *FORMS, *OTHERS})
+REFUSING = frozenset({*REFUSALS, "502_html", "echo_key", "other"})
 # What stands around the content, or in its place.
 AROUND = {
     "wrong_shape": '{{"unexpected":["shape",{{"of":42}}]}}',
@@ -81,7 +84,17 @@ AROUND = {
 }
 HARMLESS: frozenset[str | None] = frozenset(
     (
-        *(None, "slow", "trickle", "gzip", "chunked", "other_model", "thoughts", "closing_tag"),
+        *(
+            None,
+            "slow",
+            "trickle",
+            "gzip",
+            "chunked",
+            "headers",
+            "other_model",
+            "thoughts",
+            "closing_tag",
+        ),
         *("comments", "end_mark", "event", "stream"),
     )
 )
@@ -105,6 +118,9 @@ class Fault:
         size_bytes: Size of "huge", 64 MiB.
         text: The word of "ending" ("insufficient_system_resource"), the name that "other_model"
             gives itself, what the model wrote that "json_validate_failed" refuses.
+        status: Status of "other", a refusal in words of your own.
+        body: Body of "other", as it is sent.
+        headers: Names and values to send with "other", or with the good reply of "headers".
 
     Raises:
         ConfigurationError: There is no fault of that name.
@@ -123,8 +139,12 @@ class Fault:
     interval_s: float = 0.2
     size_bytes: int = 64 * 2**20
     text: str | None = None
+    status: int = 400
+    body: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "headers", tuple((name, value) for name, value in self.headers))
         if self.name not in FAULTS:
             raise ConfigurationError(
                 f"There is no fault {self.name!r}.{did_you_mean(self.name, sorted(FAULTS))}"
@@ -233,7 +253,7 @@ def refusal(
     """The reply of a fault that refuses the request with a status of its own.
 
     Args:
-        fault: A fault of `REFUSALS`, or "502_html", "echo_key".
+        fault: A fault of `REFUSALS`, or "502_html", "echo_key", "other".
         n: Number of the request.
         authorization: What the client sent, for "echo_key".
         retry: Makes the headers that ask to wait some seconds.
@@ -241,6 +261,8 @@ def refusal(
     Returns:
         The reply.
     """
+    if fault.name == "other":
+        return Reply(fault.status, fault.body.encode(), fault.headers)
     if fault.name == "502_html":
         return Reply(502, HTML, PLAIN_TEXT)
     if fault.name == "echo_key":
@@ -321,7 +343,7 @@ def deliver(fault: Fault, body: bytes, location: str) -> Reply:
         case "wrong_encoding":
             return Reply(200, body.replace(b'"content":"', b'"content":"\xff\xfe\xc3', 1))
         case _:
-            return Reply(200, body)
+            return Reply(200, body, fault.headers)
 
 
 def _travelling(fault: Fault, body: bytes) -> Reply:

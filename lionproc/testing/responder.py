@@ -283,7 +283,7 @@ class Responder:
             self.ledger.by_fault[fault.name] += 1
             slowed = exchange.latency_s * 5 if fault.name == "slow" else exchange.latency_s
             exchange.latency_s = slowed if fault.latency_s is None else fault.latency_s
-            if fault.name in faults.REFUSALS or fault.name in {"502_html", "echo_key"}:
+            if fault.name in faults.REFUSING:
                 authorization = exchange.request.header(b"authorization")
                 return faults.refusal(fault, n, authorization, self._retry)
         made = made or made_completion()

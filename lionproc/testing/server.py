@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -39,7 +39,7 @@ class Server:
         seed: Decides rates and ranges: the n-th request gets the same in every run.
         answer: What to say: text, a dict (becomes JSON) or a function of the parsed body. By
             default an instance of the schema in `response_format`, or an echo.
-        usage: Whether replies tell their tokens.
+        usage: Whether replies tell their tokens; a dict, or None for null, is told as it is.
         count_tokens: Tokens of a text; a quarter of its characters by default.
         charge: What a token limit counts: "max_tokens" as OpenAI does (prompt and `max_tokens`,
             or the true answer where that is not given) or "actual".
@@ -72,7 +72,7 @@ class Server:
         faults: Faults = None,
         seed: int = 0,
         answer: Answer | None = None,
-        usage: bool = True,
+        usage: bool | Mapping[str, Any] | None = True,
         count_tokens: Callable[[str], int] | None = None,
         charge: ChargeRule = "max_tokens",
         count_refused: bool = False,

@@ -34,7 +34,7 @@ class Settings:
     faults: Faults | FaultPlan = None
     seed: int = 0
     answer: Answer | None = None
-    usage: bool = True
+    usage: bool | Mapping[str, Any] | None = True
     count_tokens: Callable[[str], int] = default_tokens
     charge: ChargeRule = "max_tokens"
     count_refused: bool = False

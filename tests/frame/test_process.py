@@ -652,6 +652,7 @@ def test_a_budget_of_requests_is_exact_when_shapes_are_asked_again(server, model
             schema=int,
             model=model,
             budget=lp.Budget(requests=100),
+            retry=lp.Retry(first_failures=None),
             limits={"requests_per_minute": 60_000, "burst_seconds": 0.001},
             **QUIET,
         )

@@ -1,0 +1,177 @@
+"""Whether a run is worth going on with, judged by what became of its first requests.
+
+A question whose answers never fit, a parameter that the model refuses, a schema that the provider
+does not take: each row fails in the same way, and each is paid or waited for. So a run is on trial
+until its first answer. It stops when enough of its requests, counted in the order they left, have
+failed in one way and none has brought an answer. The order matters: failures come back sooner than
+answers, and a failure counts only when everything that left before it is back as well.
+
+One answer ends the trial, whether it was bought or is in the journal from an earlier run: then
+failures are their rows' own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from lionproc.errors import CallError, FirstRowsFailedError, Kind, ServiceDownError
+
+if TYPE_CHECKING:
+    from lionproc.engine.request import Event, Reply
+
+# Of a server that is down: the circuit breaker and the retry budget see to these.
+_OF_THE_SERVER = frozenset(
+    {Kind.CONNECTION, Kind.TIMEOUT, Kind.SERVER_ERROR, Kind.OVERLOADED, Kind.BAD_REPLY}
+)
+_WAYS_ON = {
+    Kind.WRONG_SHAPE: (
+        "Say in the prompt what to answer with, ask in another way with Model(..., structured=...) "
+        "or take a model that keeps to a schema."
+    ),
+    Kind.BAD_REQUEST: "Change the parameter, schema or model that the server does not take.",
+    Kind.EMPTY: "Raise max_tokens or take another model.",
+}
+_LOOK = "df.llm.preview(...) shows what a few rows get."
+
+
+class FirstOutcomes:
+    """What became of the first requests of a run. Lives on the engine's loop.
+
+    Args:
+        enough: So many failures of one kind, with no answer among them, end the run; None never.
+
+    Attributes:
+        known: Whether the journal had an answer. Set from any thread.
+    """
+
+    def __init__(self, enough: int | None) -> None:
+        self.enough = enough
+        self.known = False
+        self._reached = False
+        self._unreached = ""
+        self._reply = ""
+        self._over = enough is None
+        self._left = 0
+        self._out: dict[Event, int] = {}  # in the order they left
+        self._again: dict[Event, int] = {}  # back without an outcome, to be tried again
+        self._failed: list[tuple[int, Kind]] = []
+        self._correcting: set[Event] = set()
+        self._news = asyncio.Event()
+
+    def left(self, event: Event) -> None:
+        """A request leaves."""
+        if self._over:
+            return
+        number = self._again.pop(event, None)
+        if number is None and event not in self._out:
+            number = self._left
+            self._left += 1
+            self._out[event] = number
+        elif number is not None:
+            self._again[event] = number
+
+    def put_off(self, event: Event) -> None:
+        """It is to be tried again later; others are not judged later for that."""
+        number = self._out.pop(event, None)
+        if number is not None:
+            self._again[event] = number
+
+    def back(self, reply: Reply) -> None:
+        """Something came back, or the connection failed."""
+        error = reply.error
+        if error is None or error.kind not in {Kind.CONNECTION, Kind.TIMEOUT}:
+            self._reached = True
+        elif error.kind is Kind.CONNECTION:
+            self._unreached = error.message
+
+    def read(self, event: Event, reply: Reply) -> None:
+        """A paid reply was read: keep in words what it says, if it is no answer."""
+        show = getattr(event.call, "excerpt", None)
+        if event.error is not None and show is not None and not self._over:
+            self._reply = str(show(reply.data))
+
+    def is_over_with(self, event: Event) -> bool:
+        """An event is finished. True if the run is not worth going on with."""
+        if self._over:
+            return False
+        error = event.error
+        if error is not None:
+            return self._failed_like_others(event, error)
+        if not event.cached:
+            self._over = True
+            for store in (self._out, self._again, self._failed, self._correcting):
+                store.clear()
+            self._news.set()
+        return False
+
+    def _failed_like_others(self, event: Event, error: CallError) -> bool:
+        self._correcting.discard(event)
+        self._news.set()
+        number = self._out.pop(event, None)
+        if number is None:
+            number = self._again.pop(event, None)
+        if number is None or event.state != "failed" or error.kind in _OF_THE_SERVER:
+            return False  # not sent, given up, or no fault of what was asked
+        self._failed.append((number, error.kind))
+        first_out = next(iter(self._out.values()), self._left)
+        alike = sum(kind is error.kind and number < first_out for number, kind in self._failed)
+        if self.enough is None or alike < self.enough:
+            return False
+        # What the journal has answers to is a good question, unless the key is refused now.
+        return not self.known or error.kind is Kind.FORBIDDEN
+
+    async def may_correct(self, event: Event) -> None:
+        """Wait until this one may be asked again with the reason.
+
+        As long as nothing has been answered no more than `enough` are corrected at a time, for
+        each correction costs as much as the question.
+        """
+        while not self._over and event not in self._correcting:
+            if self.enough is None or len(self._correcting) < self.enough:
+                self._correcting.add(event)
+                return
+            self._news.clear()
+            await self._news.wait()
+
+    def dismiss(self) -> None:
+        """The run stops: nobody waits for a verdict any more."""
+        self._over = True
+        self._news.set()
+
+    def verdict(self, event: Event) -> FirstRowsFailedError:
+        """Why the run stops, with one reply and what to change.
+
+        Args:
+            event: The latest that failed.
+        """
+        error = event.error
+        kind, why = (error.kind, error.message) if error is not None else (Kind.UNEXPECTED, "")
+        said = f" One reply was: {self._reply!r}." if self._reply else ""
+        return FirstRowsFailedError(
+            f"The first {self.enough:,} requests all failed in the same way ({kind}) and none was "
+            f"answered, so the run stopped. {_sentence(why)}{said} {_WAYS_ON.get(kind, _LOOK)} "
+            "Everything that came is kept. To go on all the same: "
+            "retry=lp.Retry(first_failures=None)."
+        )
+
+    def unreached(self, errors: Iterable[str]) -> ServiceDownError | None:
+        """What to say of a run that is at its end and never got through to anybody.
+
+        Args:
+            errors: The kinds of its failures.
+        """
+        told = set(errors) - {Kind.NOT_SENT, Kind.CANCELLED}
+        if self._reached or told != {Kind.CONNECTION}:
+            return None
+        return ServiceDownError(
+            f"Nothing could be reached. {_sentence(self._unreached)} Check the network, base_url= "
+            "and the proxy variables (HTTPS_PROXY, NO_PROXY), then run the same cell again."
+        )
+
+
+def _sentence(text: str) -> str:
+    """The message as a sentence of its own."""
+    text = text.strip()
+    return text if text.endswith((".", "!", "?")) else f"{text[:1].upper()}{text[1:]}."

@@ -1,0 +1,44 @@
+"""A server's words, made short and safe enough for an error message. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+
+__all__ = ["excerpt_of", "shown"]
+
+_SECRET = re.compile(
+    r"\b(?:sk|pk|rk|gsk|key|xai)[-_][\w-]{8,}|\bAIza[\w-]{10,}|\bBearer\s+\S+", re.IGNORECASE
+)
+_MOST_READ = 4000  # characters that are looked at
+_MOST_SHOWN = 200
+
+
+def shown(text: str, most: int = _MOST_SHOWN) -> str:
+    r"""A text on one line, printable, without anything that looks like a key.
+
+    Args:
+        text: A server's words.
+        most: Characters of it that are shown.
+
+    Example:
+        >>> shown("Wrong key\n sk-abcdefgh1234")
+        'Wrong key [key]'
+    """
+    words = " ".join(_SECRET.sub("[key]", text[:_MOST_READ]).split())
+    words = "".join(letter for letter in words if letter.isprintable())
+    return words[: most - 3] + "..." if len(words) > most else words
+
+
+def excerpt_of(data: Any) -> str:
+    """What a parsed reply says: its text, or all of it where it has none."""
+    try:
+        message = data["choices"][0]["message"]
+        said = message.get("content") or message.get("refusal")
+    except (TypeError, LookupError, AttributeError):
+        message, said = data, None
+    if not isinstance(said, str) or not said.strip():
+        said = orjson.dumps(message, default=str).decode(errors="replace")
+    return shown(said)
