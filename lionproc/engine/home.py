@@ -6,9 +6,12 @@ import contextlib
 import os
 from pathlib import Path
 
+from lionproc.engine.paths import local_path
+from lionproc.engine.trust import check_found, check_journal
+from lionproc.engine.whole_file import make_folders
 from lionproc.errors import JournalError
 
-__all__ = ["home"]
+__all__ = ["home", "make_private"]
 
 VARIABLE = "LIONPROC_HOME"
 
@@ -24,16 +27,18 @@ def home() -> Path:
         The absolute path of the folder.
 
     Raises:
-        JournalError: The folder can be neither found nor made.
+        JournalError: The folder can be neither found nor made, or is not this user's alone.
     """
     named = os.environ.get(VARIABLE)
-    folder = Path.cwd() / Path(named or ".lionproc").expanduser()
+    folder = Path(named or ".lionproc")
     try:
-        ours = not named or not folder.exists()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if ours:
-            _keep_out_of_git(folder)
-    except (OSError, ValueError, RuntimeError) as error:
+        folder = Path.cwd() / local_path(folder)
+        check_journal(str(folder / "journal.sqlite"))
+        if not named:
+            check_found(str(folder / "journal.sqlite"))
+        if not named or not folder.exists():
+            make_private(folder)
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise JournalError(
             f"lionproc keeps its journal in {str(folder)!r}, and that folder cannot be made: "
@@ -42,7 +47,16 @@ def home() -> Path:
     return folder
 
 
-def _keep_out_of_git(folder: Path) -> None:
-    # "x" never follows a link somebody left here, and never overwrites the user's own rules.
-    with contextlib.suppress(FileExistsError), (folder / ".gitignore").open("x") as file:
-        file.write("*\n")
+def make_private(folder: Path) -> None:
+    """Make a folder for its owner alone, and keep what will be in it out of repositories.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    make_folders(folder, 0o700)
+    # O_EXCL never follows a link somebody left here, and never overwrites the user's own rules.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    with contextlib.suppress(FileExistsError):
+        handle = os.open(folder / ".gitignore", flags, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write("*\n")

@@ -19,14 +19,14 @@ import time
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 from lionproc.engine.home import home
 from lionproc.engine.journal_file import BUSY_S, MEMORY, JournalFile
 from lionproc.engine.journal_record import Entry, Failure, Row, from_row, prefix, to_row
-from lionproc.errors import JournalError
+from lionproc.engine.paths import local_path
+from lionproc.errors import ConfigurationError, JournalError
 
 __all__ = ["Entry", "Failure", "Journal", "JournalStats"]
 
@@ -438,11 +438,11 @@ class Journal:
 def _real(path: str | os.PathLike[str] | None) -> str:
     if path is None:
         return os.path.realpath(home() / "journal.sqlite")
-    name = os.fspath(path)
-    if not isinstance(name, str) or not name or "\0" in name:
-        raise JournalError(f"{name!r} cannot be the path of a journal. Give a file with journal=.")
-    # A whole path is never taken for a URI, whatever characters it has.
-    return os.path.realpath(Path(name).expanduser())
+    try:
+        # A whole path is never taken for a URI, whatever characters it has.
+        return os.path.realpath(local_path(path))
+    except ConfigurationError as error:
+        raise JournalError(f"{error} Give a file with journal=.") from None
 
 
 # One journal per file in a process; those in memory are only in `_everyone`.

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from lionproc.engine.journal_record import Row
+from lionproc.engine.trust import check_journal
 from lionproc.errors import JournalError
 
 __all__ = ["BUSY_S", "MEMORY", "JournalFile"]
@@ -277,6 +278,7 @@ class JournalFile:
         while True:
             try:
                 if self.path != MEMORY:
+                    check_journal(self.path)
                     _make_file(self.path)
                 inode = _inode(self.path)
                 return _Link(self._prepared(write=write), inode)
@@ -389,10 +391,7 @@ def _make_tables(connection: sqlite3.Connection) -> None:
 
 def _checked(connection: sqlite3.Connection, path: str) -> bool:
     """False if the file is empty; refuses one that is not a journal of this version."""
-    execute = connection.execute
-    (application,) = execute("PRAGMA application_id").fetchone()
-    (version,) = execute("PRAGMA user_version").fetchone()
-    tables = execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+    tables, application, version = _at_one_moment(connection)
     if not tables and application == version == 0:
         return False
     if application != _APPLICATION:
@@ -405,13 +404,30 @@ def _checked(connection: sqlite3.Connection, path: str) -> bool:
             f"The journal {path!r} was written by a newer lionproc (format {version}, this one "
             f"reads {_VERSION}). Upgrade lionproc, {_ELSEWHERE}."
         )
-    found = {name.decode("utf-8", "replace"): sql for _, name, sql in tables}
-    # A trigger could rewrite answers, so a schema that is not ours to the letter is not used.
-    if any(kind == b"trigger" for kind, _, _ in tables) or any(
-        found.get(name) != sql.encode() for name, sql in _SCHEMA.items()
-    ):
+    found = {name.decode("utf-8", "replace"): (kind, sql) for kind, name, sql in tables}
+    # A trigger or a view could rewrite answers, and an index hide them or refuse new ones, so a
+    # schema that is not ours to the letter is not used. (SQLite itself keeps statistics.)
+    if any((found.get(name) or (b"", b""))[1] != sql.encode() for name, sql in _SCHEMA.items()):
         raise sqlite3.DatabaseError("its tables are not those of a journal")
+    for name, (kind, _) in found.items():
+        if name not in _SCHEMA and not name.startswith("sqlite_stat"):
+            what = f"{kind.decode('utf-8', 'replace')} {name!r}"
+            raise sqlite3.DatabaseError(f"it has a {what} that lionproc did not put there")
     return True
+
+
+def _at_one_moment(connection: sqlite3.Connection) -> tuple[list[Row], int, int]:
+    """What a file says it is, in one transaction: another process may just be making it."""
+    execute = connection.execute
+    alone = not connection.in_transaction
+    if alone:
+        execute("BEGIN")
+    tables = execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+    (application,) = execute("PRAGMA application_id").fetchone()
+    (version,) = execute("PRAGMA user_version").fetchone()
+    if alone:
+        execute("COMMIT")
+    return tables, application, version
 
 
 def _trouble(path: str, verb: str, error: sqlite3.Error) -> JournalError:

@@ -305,14 +305,14 @@ class FrameAccessor:
         """
         return limits_panel(model)
 
-    def to_csv(self, path: str | os.PathLike[str], **options: Any) -> Path:
+    def to_csv(self, path: str | os.PathLike[str], **options: Any) -> Path | str:
         """Write this frame as CSV that is safe to open in a spreadsheet program.
 
         Text that a spreadsheet would run as a formula gets an apostrophe in front, in cells,
         labels and column names. `df.to_csv` and parquet leave it as it is.
 
         Args:
-            path: The file; replaced, whole or not at all.
+            path: The file, or an address that fsspec knows; replaced, whole or not at all.
             **options: Those of `DataFrame.to_csv`.
 
         Returns:
@@ -325,7 +325,7 @@ class FrameAccessor:
 
         return to_csv(self._frame, path, **options)
 
-    def to_excel(self, path: str | os.PathLike[str], **options: Any) -> Path:
+    def to_excel(self, path: str | os.PathLike[str], **options: Any) -> Path | str:
         """Write this frame as an Excel file in which no text is a formula, as `to_csv` does.
 
         Args:

@@ -1,7 +1,6 @@
 """Frames in parquet files: whole or not at all, and read back as they were.
 
-A file is written beside its target, flushed to the disk and renamed, so a reader sees the old
-file or the new one. A folder holds one part per chunk, all of one run.
+A folder holds one part per chunk, all of one run.
 """
 
 from __future__ import annotations
@@ -13,8 +12,7 @@ import io
 import json
 import os
 import re
-import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic_core import to_jsonable_python
 
+from lionproc.engine.paths import is_url, local_path, shown
+from lionproc.engine.whole_file import make_folders, refuse_odd_file, temporary_name
 from lionproc.errors import ColumnError, ConfigurationError, LionprocError
+from lionproc.frame.place import AnyPath, Remote, SaveError, place_of, saving
 from lionproc.frame.saved_type import is_readable, register, repaired, to_table
 
 __all__ = [
@@ -41,77 +42,99 @@ _FACTS = b"lionproc"
 _LABELS = b"lionproc.columns"
 _SUFFIXES = (".parquet", ".pq")
 _UNFIT = (pa.ArrowException, TypeError, ValueError, OverflowError)
+_INDEX = re.compile(r"__index_level_\d+__")  # what pandas calls a level without a name
 _PART = re.compile(r"part-(\d{5,})-([0-9a-f]{8})\.parquet")
 
 register()
 
 
-class SaveError(LionprocError, OSError):
-    """A file could not be written. The frame is still in memory."""
+def is_folder_target(path: AnyPath) -> bool:
+    """Whether results go into a folder of parts: "results/", an existing folder, or no suffix.
 
-
-def is_folder_target(path: str | os.PathLike[str]) -> bool:
-    """Whether results go into a folder of parts: "results/", an existing folder, or no suffix."""
+    Raises:
+        ConfigurationError: It can be no path.
+    """
     text = os.fspath(path)
-    return text.endswith(("/", os.sep)) or Path(text).is_dir() or not Path(text).suffix
+    if text.endswith(("/", os.sep)):
+        return True
+    if is_url(text):  # asking the store would take a request
+        return not Path(text.rpartition("/")[2]).suffix
+    return local_path(text).is_dir() or not Path(text).suffix
 
 
-def check_target(path: str | os.PathLike[str], *, run: str | None = None) -> None:
+def check_target(
+    path: AnyPath,
+    *,
+    run: str | None = None,
+    rows: int | None = None,
+    columns: Iterable[object] = (),
+    overwrite: bool = False,
+) -> None:
     """Refuse a path that cannot be written, before anything is sent.
 
     Folders that are missing are made, the parents of a file too: a night run must not fail for
-    a folder in the morning.
+    a folder in the morning. Of an address only what can be seen by reading is known.
 
     Args:
         path: "results.parquet" for one file, "results/" for a folder of parts.
         run: The run's fingerprint, for a folder: parts of this run may be there already.
+        rows: How many rows will be written, None where that is not known: then no file that is
+            there is looked into.
+        columns: The columns and index levels that will be written, with `rows`.
+        overwrite: Whether a file may be replaced that holds what the new one will not.
 
     Raises:
         ConfigurationError: The suffix is not parquet's, the path is in the way of itself, the
-            folder holds parts of another run or other parquet files, or it cannot be written.
+            folder holds parts of another run or other parquet files, the file holds rows or
+            columns that would be lost, or it cannot be written.
     """
     try:
-        _check_target(path, run)
-    except (OSError, ValueError) as error:
-        if isinstance(error, ConfigurationError):
+        target = place_of(path)
+        if is_folder_target(path):
+            _check_folder(target, run)
+        else:
+            _check_file(target)
+            if rows is not None and not overwrite and target.exists():
+                _refuse_loss(target, rows, {str(name) for name in columns})
+    except LionprocError:
+        raise
+    except Exception as error:
+        if not isinstance(error, OSError) and not isinstance(target, Remote):
             raise
         raise ConfigurationError(
-            f"Nothing can be saved at {os.fspath(path)!r}: "
-            f"{getattr(error, 'strerror', None) or error}. Choose another path with save=."
+            f"Nothing can be saved at {shown(path)!r}: "
+            f"{getattr(error, 'strerror', None) or type(error).__name__}. "
+            "Choose another path with save=."
         ) from None
 
 
-def _check_target(path: str | os.PathLike[str], run: str | None) -> None:
-    target = Path(path)
-    if "\0" in str(target):
-        raise ValueError("the path has a NUL character in it")
-    folder = is_folder_target(path)
-    if not folder and target.suffix.lower() not in _SUFFIXES:
+def _check_folder(target: Path | Remote, run: str | None) -> None:
+    if isinstance(target, Path):
+        make_folders(target)
+        _probe(target)
+    _refuse_other_parts(target, run)
+
+
+def _check_file(target: Path | Remote) -> None:
+    if target.suffix.lower() not in _SUFFIXES:
+        stem = Path(target.name).stem
         raise ConfigurationError(
             f"{target.name!r} would be saved as parquet, and ends in {target.suffix!r}. Use "
-            f"{target.with_suffix('.parquet').name!r}, or a folder ({target.stem + '/'!r}). "
+            f"{stem + '.parquet'!r}, or a folder ({stem + '/'!r}). "
             "For other formats, use the frame that comes back: out.to_csv(...)."
         )
-    home = target if folder else target.parent
-    home.mkdir(parents=True, exist_ok=True)
-    if folder:
-        _refuse_other_parts(home, run)
-    _probe(home)
-    if not folder:
-        _refuse_odd_file(target)
-        if target.exists() and not os.access(target, os.W_OK):
-            raise PermissionError(errno.EACCES, "the file is write-protected")
-
-
-def _refuse_odd_file(target: Path) -> None:
-    """Nothing that is no file must be replaced by one: a rename would do it, even to a device."""
-    if target.exists() and not target.is_file() and not target.is_dir():
-        raise OSError(errno.EINVAL, "it is a device, pipe or socket and no file")
+    if isinstance(target, Remote):
+        return
+    make_folders(target.parent)
+    _probe(target.parent)
+    refuse_odd_file(target)
+    if target.exists() and not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, "the file is write-protected")
 
 
 def _probe(folder: Path) -> None:
     """Make and remove a file: rights, read-only disks and full ones all show here."""
-    temporary = folder / _temporary_name("probe")
+    temporary = folder / temporary_name("probe")
     try:
         temporary.write_bytes(b"\0")
     finally:
@@ -119,16 +142,44 @@ def _probe(folder: Path) -> None:
             temporary.unlink()
 
 
-def _refuse_other_parts(folder: Path, run: str | None) -> None:
+def _refuse_loss(target: Path | Remote, rows: int, columns: set[str]) -> None:
+    """Refuse to replace a parquet file that holds what would not be in the new one.
+
+    Running a cell again, with more rows or for other answers, replaces its file: the answers that
+    were in it are in the journal. Rows and columns of the input are nowhere else.
+    """
+    try:
+        with _source(target) as source:
+            file = pq.ParquetFile(source)
+            there, schema = file.metadata.num_rows, file.schema_arrow
+    except pa.ArrowException:
+        return  # no parquet file
+    answers = (_facts_of(schema) or {}).get("columns")
+    kept = columns | set(map(str, answers if isinstance(answers, list) else ()))
+    gone = [name for name in schema.names if name not in kept and not _INDEX.fullmatch(name)]
+    if there > rows:
+        loses = f"has {there:,} rows, and this run has {rows:,}"
+    elif gone:
+        loses = f"has a column {gone[0]!r}, which the result of this run does not have"
+    else:
+        return
+    raise ConfigurationError(
+        f"The file {target.name!r} {loses}. Save to another path with save=, or say "
+        "overwrite=True to replace the file."
+    )
+
+
+def _refuse_other_parts(folder: Path | Remote, run: str | None) -> None:
     mine = None if run is None else _digest(run)
-    for entry in sorted(folder.iterdir()):
+    entries: list[Path | Remote] = [*folder.iterdir()]
+    for entry in sorted(entries, key=lambda entry: entry.name):
         if entry.suffix.lower() not in _SUFFIXES:
             continue  # readers of the folder look at parquet files only
         part = _PART.fullmatch(entry.name)
         if part is None or part[2] != mine:
             whose = "parts of another run" if part else "other parquet files"
             raise ConfigurationError(
-                f"The folder {os.fspath(folder)!r} holds {whose} ({entry.name}), and reading it "
+                f"The folder {str(folder)!r} holds {whose} ({entry.name}), and reading it "
                 "would mix them with this run's. Choose an empty folder, or move them away."
             )
 
@@ -201,56 +252,44 @@ def _is_mixed(names: pd.Index[Any]) -> bool:
     return names.dtype == object and not all(isinstance(name, str) for name in names)
 
 
-def write_parquet(
-    frame: pd.DataFrame, path: str | os.PathLike[str], facts: Mapping[str, Any]
-) -> Path:
-    """Write a frame to a parquet file, whole or not at all.
+def write_parquet(frame: pd.DataFrame, path: AnyPath, facts: Mapping[str, Any]) -> Path | str:
+    """Write a frame to a parquet file, whole or not at all (of addresses: see `place.py`).
 
     Args:
         frame: Any index; column names that are unique as text. Its attrs are not written.
-        path: The file; replaced if it is there. Missing folders are made.
+        path: The file, or its address; replaced if it is there. Missing folders are made.
         facts: What to keep about the run, as JSON in the file's metadata (key "lionproc").
 
     Returns:
-        The path that was written, with symbolic links resolved.
+        The path that was written, with symbolic links resolved; or the address, without a
+        password that may be in it.
 
     Raises:
         ColumnError: Parquet cannot hold this frame.
         SaveError: The file could not be written; an older one is untouched.
+        ConfigurationError: It is no path, or an address that nothing here can open.
     """
     table = _table(frame)
-    target = Path(path).resolve()
     extra = {_FACTS: _json(facts)}
     if frame.columns.nlevels == 1 and _is_mixed(frame.columns):
         extra[_LABELS] = _json([_json_label(name) for name in frame.columns])
     table = table.replace_schema_metadata({**table.schema.metadata, **extra})
-    temporary = target.parent / _temporary_name(target.name)
-    try:
-        _refuse_odd_file(target)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _write_down(table, temporary)
-        temporary.replace(target)
-        _sync_folder(target.parent)
-    except (OSError, pa.ArrowException) as error:
-        raise SaveError(
-            f"{target.name!r} could not be saved in {os.fspath(target.parent)!r}: "
-            f"{getattr(error, 'strerror', None) or type(error).__name__}. Nothing is lost, the "
-            "frame is still in memory: free space or choose another path, and save it again."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()  # there only if something went wrong
-    return target
+    with saving(path) as file, file.open("wb") as sink:
+        try:
+            pq.write_table(table, sink)
+        except pa.ArrowException as error:
+            raise OSError(errno.EIO, type(error).__name__) from error
+    return shown(path) if is_url(path) else local_path(path).resolve()
 
 
 def write_part(
-    folder: str | os.PathLike[str],
+    folder: AnyPath,
     number: int,
     frame: pd.DataFrame,
     facts: Mapping[str, Any],
     *,
     run: str,
-) -> Path:
+) -> Path | str:
     """Write one chunk of a run into a folder of parts.
 
     The name, `part-00007-1a2b3c4d.parquet`, carries the chunk and a digest of the run: the same
@@ -271,48 +310,79 @@ def write_part(
         ColumnError: Parquet cannot hold this frame.
         SaveError: The file could not be written.
     """
-    home = Path(folder)
-    if home.is_dir():
+    home = place_of(folder)
+    if isinstance(home, Remote) or home.is_dir():
         _refuse_other_parts(home, run)
-    return write_parquet(frame, home / f"part-{number:05d}-{_digest(run)}.parquet", facts)
+    part = home / f"part-{number:05d}-{_digest(run)}.parquet"
+    return write_parquet(frame, part.url if isinstance(part, Remote) else part, facts)
 
 
-def read_parquet(path: str | os.PathLike[str]) -> pd.DataFrame:
+def read_parquet(path: AnyPath) -> pd.DataFrame:
     """Read back what `save=` wrote: the same columns, index, dtypes and values.
 
     Plain `pd.read_parquet` does so too for a single file, as long as lionproc is imported.
 
     Args:
         path: A parquet file (of anybody's, also one of `out.to_parquet(...)` that pandas wrote
-            and cannot read itself because of lists in it), or a folder of parts.
+            and cannot read itself because of lists in it), or a folder of parts. `~` is the home
+            folder, and addresses are opened as `save=` does.
 
     Returns:
         The frame; the parts of a folder one after the other.
 
     Raises:
-        ConfigurationError: There is nothing, or the folder holds parts of several runs.
+        ConfigurationError: There is nothing, it cannot be read, or the folder holds parts of
+            several runs.
     """
-    files = _files(Path(path))
-    frames = [_read_file(file) for file in files]
+    frames = [_read_file(file) for file in _files(path)]
     return frames[0] if len(frames) == 1 else pd.concat(frames)
 
 
-def _read_file(file: Path) -> pd.DataFrame:
-    # partitioning=None: a folder called "a=1" in the path must not become a column
-    schema = pq.read_schema(file)
-    source: Path | io.BytesIO = file
-    if not is_readable(schema):
-        source = io.BytesIO()
-        pq.write_table(repaired(pq.read_table(file, partitioning=None)), source)
-        source.seek(0)
-    frame = pd.read_parquet(source, engine="pyarrow", partitioning=None)
-    labels = (schema.metadata or {}).get(_LABELS)
-    if labels is not None:
-        frame.columns = pd.Index(json.loads(labels), dtype=object, name=frame.columns.name)
-    return frame
+def _read_file(file: Path | Remote) -> pd.DataFrame:
+    with _readable(file), _source(file) as source:
+        given: Any = source
+        # partitioning=None: a folder called "a=1" in the path must not become a column
+        schema = pq.read_schema(given)
+        if not is_readable(schema):
+            given = io.BytesIO()
+            pq.write_table(repaired(pq.read_table(source, partitioning=None)), given)
+        if not isinstance(given, Path):
+            given.seek(0)
+        frame = pd.read_parquet(given, engine="pyarrow", partitioning=None)
+        labels = (schema.metadata or {}).get(_LABELS)
+        if labels is not None:
+            frame.columns = pd.Index(json.loads(labels), dtype=object, name=frame.columns.name)
+        return frame
 
 
-def read_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
+@contextlib.contextmanager
+def _readable(file: Path | Remote) -> Iterator[None]:
+    """Anything in a file may be a stranger's, so whatever is wrong with it is told as that.
+
+    Raises:
+        ConfigurationError: The file cannot be read.
+    """
+    try:
+        yield
+    except LionprocError:
+        raise
+    except MemoryError:
+        raise
+    except Exception as error:
+        why = getattr(error, "strerror", None) or f"it is damaged ({type(error).__name__})"
+        raise ConfigurationError(f"{str(file)!r} cannot be read: {why}.") from error
+
+
+@contextlib.contextmanager
+def _source(file: Path | Remote) -> Iterator[Any]:
+    if isinstance(file, Remote):
+        with file.open("rb") as opened:
+            yield opened
+    else:
+        yield file
+
+
+def read_facts(path: AnyPath) -> dict[str, Any]:
     """What was kept about the run that made a file.
 
     Args:
@@ -324,54 +394,41 @@ def read_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         ConfigurationError: There is no such file, or it was not saved by lionproc.
     """
-    file = _files(Path(path))[0]
-    try:
-        facts = (pq.read_schema(file).metadata or {}).get(_FACTS)
-    except pa.ArrowInvalid:
-        facts = None
+    file = _files(path)[0]
+    facts: dict[str, Any] | None = None
+    with _readable(file), _source(file) as source, contextlib.suppress(pa.ArrowInvalid):
+        facts = _facts_of(pq.read_schema(source))
     if facts is None:
         raise ConfigurationError(f"{file.name!r} was not saved by lionproc: it has no facts.")
-    made: dict[str, Any] = json.loads(facts)
-    return made
+    return facts
 
 
-def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        if not path.exists():
-            raise ConfigurationError(f"There is no file {os.fspath(path)!r}.")
-        return [path]
-    parts = [(match, f) for f in path.iterdir() if (match := _PART.fullmatch(f.name))]
+def _facts_of(schema: pa.Schema) -> dict[str, Any] | None:
+    """The facts in a file's metadata; None where there are none, or they are no facts."""
+    try:
+        facts = json.loads((schema.metadata or {})[_FACTS])
+    except (KeyError, ValueError, RecursionError):
+        return None
+    return facts if isinstance(facts, dict) else None
+
+
+def _files(path: AnyPath) -> list[Path | Remote]:
+    place = place_of(path)
+    with _readable(place):
+        if not place.is_dir():
+            if not place.exists():
+                raise ConfigurationError(f"There is no file {str(place)!r}.")
+            return [place]
+        parts = [(match, f) for f in place.iterdir() if (match := _PART.fullmatch(f.name))]
     runs = {match[2] for match, _ in parts}
     if len(runs) != 1:
         raise ConfigurationError(
-            f"The folder {os.fspath(path)!r} holds parts of {len(runs)} runs. "
+            f"The folder {str(place)!r} holds parts of {len(runs)} runs. "
             "Name the files of one run instead."
             if runs
-            else f"The folder {os.fspath(path)!r} holds no parts of a run."
+            else f"The folder {str(place)!r} holds no parts of a run."
         )
     return [file for _, file in sorted(parts, key=lambda part: int(part[0][1]))]
-
-
-def _write_down(table: pa.Table, path: Path) -> None:
-    with path.open("xb") as sink:
-        pq.write_table(table, sink)
-        sink.flush()
-        os.fsync(sink.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename durable, on systems where a folder can be opened."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def _temporary_name(name: str) -> str:
-    # a leading dot: readers of the folder pass over it, should a power cut leave one behind
-    return f".{name[:80]}.{secrets.token_hex(4)}.tmp"
 
 
 def _digest(run: str) -> str:

@@ -18,6 +18,7 @@ import pandas as pd
 from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.job import GRACE_S, Run
 from lionproc.engine.journal import Journal
+from lionproc.engine.paths import shown
 from lionproc.engine.request import Event
 from lionproc.errors import (
     BudgetWarning,
@@ -273,7 +274,7 @@ class Job(Run):
         stop = min(start + self._plan.options.chunk_size, self._plan.rows)
         part = self._frame(start, stop)
         write_part(save, chunk, part, self._facts(), run=self._fingerprint)
-        self.saved_to = save
+        self.saved_to = shown(save)
 
     async def _close(self) -> None:
         if self._writing:

@@ -336,7 +336,7 @@ def _save(given: Any) -> str | None:
         path = os.fspath(given)
     except TypeError:
         raise ConfigurationError(f"save= is a path, not {type(given).__name__}.") from None
-    if not isinstance(path, str) or not path:
+    if not isinstance(path, str) or not path or "\0" in path:
         raise ConfigurationError(f"save= is a path such as 'out.parquet', not {path!r}.")
     return path
 
@@ -348,7 +348,13 @@ def check_save(plan: Plan, fingerprint: str) -> None:
         ConfigurationError: It cannot; nothing was sent.
     """
     if plan.options.save is not None:
-        check_target(plan.options.save, run=fingerprint)
+        check_target(
+            plan.options.save,
+            run=fingerprint,
+            rows=plan.rows,
+            columns=[*plan.frame.columns, *plan.names, *plan.frame.index.names],
+            overwrite=plan.options.overwrite,
+        )
 
 
 def warn(message: str, category: type[Warning]) -> None:

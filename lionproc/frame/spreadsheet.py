@@ -3,7 +3,8 @@
 Cells and answers are untrusted: one that begins with `=`, `+`, `-` or `@` is run by Excel,
 LibreOffice and the like when they open the file, and can read other cells, fetch addresses or
 start programs. Such text gets an apostrophe in front, by which they know it is text; it shows
-that way in other programs too. (OWASP, "CSV Injection", whose list of characters this is.)
+that way in other programs too. (OWASP, "CSV Injection".) What a program may drop or fold before
+it looks does not hide a formula: characters that cannot be seen, and forms of these four signs.
 Parquet keeps every text as it is, and is the better file for everything but spreadsheets.
 """
 
@@ -11,53 +12,98 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import datetime as dt
+import decimal
 import importlib.util
-import os
 import re
-import secrets
-from collections.abc import Iterator
+import shutil
+import unicodedata
+from collections.abc import Callable, Iterator
+from fractions import Fraction
 from numbers import Number
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from lionproc.errors import ColumnError, MissingDependencyError
-from lionproc.frame.export import SaveError
+from lionproc.engine.paths import is_url, local_path, shown
+from lionproc.errors import ColumnError, ConfigurationError, MissingDependencyError
+from lionproc.frame.place import AnyPath, Remote, SaveError, place_of, saving
 
 __all__ = ["harmless", "to_csv", "to_excel"]
 
-# The last four are the full-width forms, which some programs read as the plain ones.
-_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_SIGNS = frozenset("=+-@")
+_LOOK_ALIKE = frozenset("\u2212\u2010")  # a minus and a hyphen that NFKC leaves as they are
+_LINE = ("\t", "\r", "\n")  # a text that begins with one of these may begin in another cell
+# Spaces, controls, formats, marks that stand on nothing, what is not assigned: none can be seen.
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp", "Mn", "Me"})
+_UNSEEN_LETTERS = frozenset("\u115f\u1160\u3164\uffa0\u2800")  # fillers and an empty pattern
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)*%?")
-_BLANK = " \u00a0\ufeff\u200b"  # what a program may drop before it looks
-_NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_ERRORS = re.compile(
+    r"#(NULL!|DIV/0!|VALUE!|REF!|NAME\?|NUM!|N/A|SPILL!|CALC!|FIELD!|BLOCKED!|UNKNOWN!|CONNECT!"
+    r"|BUSY!|EXTERNAL!|PYTHON!|GETTING_DATA)",
+    re.IGNORECASE,
+)
+_NUMBERS = (bool, int, float, complex, decimal.Decimal, Fraction)
+_TIMES = (dt.date, dt.datetime, dt.time, dt.timedelta, pd.Timestamp, pd.Timedelta)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _EXCEL_CELL = 32_767  # characters; openpyxl cuts off the rest in silence
+_EXCEL_FIRST = dt.date(1900, 3, 1)  # days before it do not exist there, or are off by one
+_COMPRESSIONS = {
+    "gz": "gzip",
+    "bz2": "bz2",
+    "zip": "zip",
+    "xz": "xz",
+    "zst": "zstd",
+    "tar": "tar",
+}
+_Clean = Callable[[Any, Any], Any]
 
 
 def harmless(value: Any) -> Any:
-    """A cell or a label that no spreadsheet program takes for a formula.
+    """A cell or a label that no spreadsheet program takes for a formula or an error.
 
     Args:
         value: Anything; only text, and what prints like it, is ever changed.
 
     Returns:
-        The value, with an apostrophe in front if it begins like a formula. Plain numbers
-        ("-5", "+3.1%") stay as they are.
+        Numbers, times and missing values as they are; anything else as text, with an
+        apostrophe in front if it begins like a formula, whatever stands before it that cannot
+        be seen, or is the name of an error. Plain numbers ("-5", "+3.1%") stay as they are.
 
     Example:
         >>> harmless("=1+1"), harmless("-5"), harmless("- milk"), harmless(-5)
         ("'=1+1", '-5', "'- milk", -5)
     """
-    if isinstance(value, Number) or value is None or value is pd.NA or value is pd.NaT:
+    if value is None or value is pd.NA or value is pd.NaT or type(value) in _TIMES:
         return value
-    text = value if isinstance(value, str) else str(value)
-    if text.lstrip(_BLANK).startswith(_STARTS) and not _NUMBER.fullmatch(text):
+    if type(value) in _NUMBERS or isinstance(value, np.number | np.bool_):
+        return value
+    text = str.__str__(value) if isinstance(value, str) else str(value)
+    if _acts(text):
         return "'" + text
-    return value
+    # A subclass of a number or a text may print as it likes; a plain one is what was looked at.
+    plain_number = isinstance(value, Number) and _NUMBER.fullmatch(text)
+    return value if plain_number or type(value) is str else text
 
 
-def to_csv(frame: pd.DataFrame, path: str | os.PathLike[str], **options: Any) -> Path:
+def _acts(text: str) -> bool:
+    """Whether a program would do something with it, instead of showing it."""
+    if text.startswith(_LINE):
+        return True
+    if _ERRORS.fullmatch(text.strip()):
+        return True
+    for character in text:
+        if character in _UNSEEN_LETTERS or unicodedata.category(character) in _UNSEEN:
+            continue
+        begins = unicodedata.normalize("NFKC", character)[:1]
+        return (begins in _SIGNS or begins in _LOOK_ALIKE) and not _NUMBER.fullmatch(text)
+    return False
+
+
+def to_csv(frame: pd.DataFrame, path: AnyPath, **options: Any) -> Path | str:
     """Write a frame as CSV that is safe to open in a spreadsheet program.
 
     Text is quoted throughout, so that a program which expects another separator does not find
@@ -65,29 +111,39 @@ def to_csv(frame: pd.DataFrame, path: str | os.PathLike[str], **options: Any) ->
 
     Args:
         frame: Any frame.
-        path: The file; replaced, whole or not at all. Missing folders are made.
-        **options: Those of `DataFrame.to_csv`.
+        path: The file, or its address; replaced, whole or not at all. Missing folders are made.
+        **options: Those of `DataFrame.to_csv`. With `mode="a"` the rows come after those that
+            are there, all of them or none.
 
     Returns:
         The path.
 
     Raises:
         SaveError: It could not be written; an older file is untouched.
+        ConfigurationError: It is no path.
     """
     options.setdefault("quoting", csv.QUOTE_NONNUMERIC)
-    with _beside(path) as temporary:
-        _defused(frame).to_csv(temporary, **options)
-    return Path(path)
+    mode = str(options.pop("mode", "w"))
+    storage = options.pop("storage_options", None)
+    place = place_of(path, storage)
+    if options.get("compression", "infer") == "infer":
+        options["compression"] = _compression(place.name)
+    with _written(path, place, mode, storage) as file:
+        made = _defused(frame, options, _clean)
+        made.to_csv(file, mode="a" if mode[:1] == "a" else "w", **options)
+    return shown(path) if is_url(path) else local_path(path)
 
 
-def to_excel(frame: pd.DataFrame, path: str | os.PathLike[str], **options: Any) -> Path:
+def to_excel(frame: pd.DataFrame, path: AnyPath, **options: Any) -> Path | str:
     """Write a frame as an Excel file in which no text is a formula.
 
-    Characters that the format cannot hold are left out.
+    Characters that the format cannot hold are left out. Times with a zone, and days before
+    March 1900, which Excel does not have, are written as text (ISO 8601).
 
     Args:
         frame: Any frame.
-        path: The file, ending in .xlsx; replaced, whole or not at all. Missing folders are made.
+        path: The file, ending in .xlsx, or its address; replaced, whole or not at all. Missing
+            folders are made.
         **options: Those of `DataFrame.to_excel`.
 
     Returns:
@@ -97,78 +153,119 @@ def to_excel(frame: pd.DataFrame, path: str | os.PathLike[str], **options: Any) 
         MissingDependencyError: openpyxl is not installed.
         ColumnError: A text is longer than a cell of Excel holds.
         SaveError: It could not be written; an older file is untouched.
+        ConfigurationError: It is no path.
     """
     if importlib.util.find_spec("openpyxl") is None:
         raise MissingDependencyError("Excel files need openpyxl. Run: pip install openpyxl")
     options.setdefault("engine", "openpyxl")  # others make links of text
-    made = _defused(frame, excel=True)
-    with _beside(path) as temporary:
-        made.to_excel(temporary, **options)
-    return Path(path)
+    storage = options.pop("storage_options", None)
+    made = _defused(frame, options, _fit_for_excel)
+    with saving(path, storage) as file, file.open("wb") as sink:
+        made.to_excel(sink, **options)
+    return shown(path) if is_url(path) else local_path(path)
 
 
-def _defused(frame: pd.DataFrame, *, excel: bool = False) -> pd.DataFrame:
+def _compression(name: str) -> Any:
+    """What pandas would read from the name; the file it writes to has another one at first."""
+    stem, _, ending = name.rpartition(".")
+    method = _COMPRESSIONS.get(ending.lower()) if stem else None
+    if method and stem.lower().endswith(".tar"):
+        raise ConfigurationError(f"{name!r}: use .tar alone, or .csv.gz, .csv.zip and the like.")
+    return {"method": method, "archive_name": stem} if method in {"zip", "tar"} else method
+
+
+@contextlib.contextmanager
+def _written(path: AnyPath, place: Path | Remote, mode: str, storage: Any) -> Iterator[Path]:
+    """A file to write to in one of pandas' modes: "w", "x" (it is new) or "a" (it goes on)."""
+    if mode[:1] == "x" and place.exists():
+        raise SaveError(f"{place.name!r} is there already, and mode='x' replaces nothing.")
+    if mode[:1] == "a" and isinstance(place, Remote):
+        raise ConfigurationError("mode='a' goes on in a file of this machine, not at an address.")
+    with saving(path, storage) as file:
+        if mode[:1] == "a" and isinstance(place, Path) and place.exists():
+            shutil.copyfile(place, file)
+        yield file
+
+
+def _defused(frame: pd.DataFrame, options: dict[str, Any], clean: _Clean) -> pd.DataFrame:
+    """The frame with clean cells, labels and names; the texts among the options likewise."""
+    chosen = options.pop("columns", None)
+    if chosen is not None:  # by the names that the frame has
+        frame = frame[list(chosen)]
     made = frame.copy(deep=False)
     for place, name in enumerate(frame.columns):
         column = frame.iloc[:, place]
-        if _may_hold_text(column.dtype):
-            cells = [harmless(value) for value in column]
-            if excel:
-                cells = [_fit_for_excel(value, name) for value in cells]
+        if not _is_plain(column, clean):
+            cells = [clean(value, name) for value in column]
             changed: Any = pd.Series(cells, index=frame.index, dtype=object)
             made.isetitem(place, changed)
-    made.columns = _labels(frame.columns)
-    if frame.index.nlevels > 1 or _may_hold_text(frame.index.dtype):
-        made.index = _labels(frame.index)
-    made.index.names = [harmless(name) for name in frame.index.names]
+    made.columns = _labels(frame.columns, clean)
+    made.index = _labels(frame.index, clean)
+    for option in ("header", "index_label"):
+        given = options.get(option)
+        if isinstance(given, str):
+            options[option] = clean(given, option)
+        elif given is not None and not isinstance(given, bool):
+            options[option] = [clean(text, option) for text in given]
+    for option in ("na_rep", "inf_rep"):
+        if option in options:
+            options[option] = clean(options[option], option)
     return made
 
 
-def _may_hold_text(dtype: Any) -> bool:
-    kinds = pd.api.types
-    return not (
+def _is_plain(values: Any, clean: _Clean) -> bool:
+    """Whether nothing in a column or an index can need a change, by its dtype."""
+    kinds, dtype = pd.api.types, values.dtype
+    if kinds.is_datetime64_any_dtype(dtype):
+        if clean is _clean or not len(values):
+            return True
+        return isinstance(dtype, np.dtype) and not values.min() < pd.Timestamp(_EXCEL_FIRST)
+    return isinstance(dtype, np.dtype | pd.api.extensions.ExtensionDtype) and (
         kinds.is_numeric_dtype(dtype)
         or kinds.is_bool_dtype(dtype)
-        or kinds.is_datetime64_any_dtype(dtype)
         or kinds.is_timedelta64_dtype(dtype)
     )
 
 
-def _labels(labels: pd.Index[Any]) -> pd.Index[Any]:
-    names = [harmless(name) for name in labels.names]
+def _labels(labels: pd.Index[Any], clean: _Clean) -> pd.Index[Any]:
+    names = [clean(name, "index") for name in labels.names]
     if labels.nlevels > 1:
-        rows = [tuple(harmless(part) for part in label) for label in labels]
+        rows = [tuple(clean(part, "index") for part in label) for label in labels]
+        if not rows:
+            return labels.set_names(names)
         return pd.MultiIndex.from_tuples(rows, names=names)
-    made = [harmless(label) for label in labels]
-    return labels if made == list(labels) else pd.Index(made, dtype=object, name=names[0])
+    if _is_plain(labels, clean):
+        return labels.set_names(names)
+    made = [clean(label, "index") for label in labels]
+    same = all(a is b for a, b in zip(made, labels, strict=True))
+    return labels.set_names(names) if same else pd.Index(made, dtype=object, name=names[0])
+
+
+def _clean(value: Any, column: object) -> Any:
+    """A cell for CSV. Half a character, which UTF-8 does not have, becomes a question mark."""
+    del column
+    made = harmless(value)
+    return _SURROGATE.sub("\ufffd", made) if type(made) is str else made
 
 
 def _fit_for_excel(value: Any, column: object) -> Any:
+    """A cell for Excel. What it cannot hold goes first, for it may stand before a formula."""
+    if isinstance(value, dt.date | dt.time) and value is not pd.NaT:
+        return _time_for_excel(value)
     if not isinstance(value, str):
-        return value
-    if len(value) > _EXCEL_CELL:
-        raise ColumnError(
-            f"Column {column!r} has a text of {len(value):,} characters, and a cell of Excel "
-            f"holds {_EXCEL_CELL:,}. Use out.llm.to_csv(...), or save parquet."
-        )
-    return _NOT_IN_XML.sub("", value)
+        value = harmless(value)
+    if isinstance(value, str):
+        bare = _NOT_IN_XML.sub("", _SURROGATE.sub("\ufffd", str.__str__(value)))
+        value = harmless(bare)
+        if len(value) > _EXCEL_CELL:
+            raise ColumnError(
+                f"Column {column!r} has a text of {len(value):,} characters, and a cell of Excel "
+                f"holds {_EXCEL_CELL:,}. Use out.llm.to_csv(...), or save parquet."
+            )
+    return value
 
 
-@contextlib.contextmanager
-def _beside(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A file to write to, which takes the place of `path` once it is whole."""
-    target = Path(path)
-    # The ending stays: pandas reads from it what to write.
-    temporary = target.with_name(f".{secrets.token_hex(4)}-{target.name}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(target)
-    except OSError as error:
-        raise SaveError(
-            f"{target.name!r} could not be saved: {error.strerror or type(error).__name__}. "
-            "Nothing is lost, the frame is still in memory: choose another path and save again."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()  # there only if something went wrong
+def _time_for_excel(value: Any) -> Any:
+    day = value.date() if isinstance(value, dt.datetime) else value
+    early = isinstance(day, dt.date) and day < _EXCEL_FIRST
+    return value.isoformat() if early or getattr(value, "tzinfo", None) is not None else value

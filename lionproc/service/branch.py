@@ -11,6 +11,7 @@ from typing import Any, Self
 import orjson
 
 from lionproc.engine import loop as engine_loop
+from lionproc.engine.paths import local_path
 from lionproc.errors import CallError, ConfigurationError, Kind
 from lionproc.model.model import Model
 from lionproc.service.line import line_of, session_model
@@ -190,7 +191,7 @@ class Branch:
             RecordError: It cannot be written.
         """
         content = {"name": self.name, "max_turns": self.max_turns, "messages": self.messages}
-        write_whole(Path(path), to_json(content, indent=True) + b"\n")
+        write_whole(path, to_json(content, indent=True) + b"\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, model: Model | str | None = None) -> Branch:
@@ -205,7 +206,7 @@ class Branch:
             ConfigurationError: It holds no conversation.
         """
         try:
-            content = orjson.loads(Path(path).read_bytes())
+            content = orjson.loads(local_path(path).read_bytes())
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "it is not JSON"
             raise RecordError(f"{Path(path).name} cannot be read: {reason}.") from None

@@ -16,6 +16,9 @@ from typing import Any, TypeAlias
 
 import orjson
 
+from lionproc.engine.home import make_private
+from lionproc.engine.paths import local_path
+from lionproc.engine.whole_file import replace_whole
 from lionproc.errors import ConfigurationError, LionprocError, did_you_mean
 
 log = logging.getLogger("lionproc.service")
@@ -120,13 +123,12 @@ def private_folder(path: str | os.PathLike[str]) -> Path:
 
     Raises:
         RecordError: It cannot be made.
+        ConfigurationError: It is no path of this machine.
     """
-    folder = Path(path).expanduser()
+    folder = local_path(path)
     try:
         if not folder.is_dir():
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with contextlib.suppress(FileExistsError), (folder / ".gitignore").open("x") as file:
-                file.write("*\n")
+            make_private(folder)
     except OSError as error:
         raise RecordError(
             f"The folder {str(folder)!r} cannot be made: {error.strerror}. "
@@ -135,25 +137,18 @@ def private_folder(path: str | os.PathLike[str]) -> Path:
     return folder
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Replace a file at once: after a crash it is the old one or the new one.
+def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
+    """Replace a file at once; a new one is for its owner alone.
 
     Raises:
         RecordError: The disk is full or the folder cannot be written.
+        ConfigurationError: It is no path of this machine.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     try:
-        handle = os.open(temporary, flags, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with replace_whole(path, private=True) as file:
+            file.write_bytes(content)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise RecordError(f"{path.name} cannot be written: {error.strerror}.") from error
+        raise RecordError(f"{Path(path).name} cannot be written: {error.strerror}.") from error
 
 
 class Records:

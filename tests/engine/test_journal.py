@@ -688,6 +688,88 @@ def test_a_journal_with_a_trigger_is_not_trusted(path):
         Journal.open(path)
 
 
+@pytest.mark.parametrize(
+    "what",
+    [
+        "VIEW evil AS SELECT * FROM record",
+        "INDEX evil ON record (key)",
+        "UNIQUE INDEX evil ON record (model)",
+        "TABLE evil (x)",
+    ],
+)
+def test_a_journal_with_a_view_an_index_or_a_table_of_somebody_else_is_not_trusted(path, what):
+    Journal.open(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as other, other:
+        other.execute(f"CREATE {what}")
+    with pytest.raises(JournalError, match=r"'evil' that lionproc did not put there.*aside"):
+        Journal.open(path)
+
+
+def test_a_journal_of_which_sqlite_keeps_statistics_is_used(path):
+    with Journal.open(path) as journal:
+        keep(journal, an_entry())
+    with contextlib.closing(sqlite3.connect(path)) as other, other:
+        other.execute("ANALYZE")
+    with Journal.open(path) as journal:
+        assert journal.find([bytes(16)])
+
+
+class Racing:
+    """A connection that another process gets in between from the second read on."""
+
+    def __init__(self, path):
+        self.connection = sqlite3.connect(path, isolation_level=None)
+        self.other = sqlite3.connect(path, isolation_level=None, timeout=0)
+        self.in_transaction = False
+        self.reads = 0
+
+    def execute(self, query):
+        self.reads += query not in {"BEGIN", "COMMIT"}
+        if self.reads > 1 and query != "COMMIT":
+            with contextlib.suppress(sqlite3.OperationalError):  # it is locked, or done already
+                self.other.execute("BEGIN IMMEDIATE")
+                journal_file._make_tables(self.other)
+                self.other.execute("COMMIT")
+            if self.other.in_transaction:
+                self.other.execute("ROLLBACK")
+        return self.connection.execute(query)
+
+
+def test_what_a_file_is_is_read_at_one_moment_while_another_process_makes_it(path):
+    racing = Racing(path)
+    with contextlib.closing(racing.connection), contextlib.closing(racing.other):
+        tables, application, version = journal_file._at_one_moment(racing)
+        assert (len(tables), version) in {(0, 0), (2, 1)}
+        assert bool(application) == bool(tables)
+
+
+def open_new_journals(folder, barrier, told):
+    for name in range(4):
+        os.environ["LIONPROC_HOME"] = f"{folder}/{name}/deep"
+        barrier.wait(30)
+        try:
+            with Journal.open() as journal:
+                told.put(journal.stats().mode)
+        except JournalError as error:
+            told.put(str(error))
+
+
+def test_a_new_journal_and_its_folder_are_opened_by_several_processes_at_once(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    barrier, told = context.Barrier(4), context.Queue()
+    racers = [
+        context.Process(target=open_new_journals, args=(tmp_path, barrier, told)) for _ in range(4)
+    ]
+    for racer in racers:
+        racer.start()
+    assert {told.get(timeout=50) for _ in range(4 * 4)} == {"wal"}
+    for racer in racers:
+        racer.join(30)
+    for name in range(4):
+        assert (tmp_path / str(name) / "deep" / ".gitignore").read_text() == "*\n"
+        Journal.open(tmp_path / str(name) / "deep" / "journal.sqlite").close()
+
+
 @pytest.mark.parametrize("obstacle", ["folder", "link"])
 def test_where_shared_memory_does_not_work_a_rollback_journal_does(path, obstacle):
     shared = Path(f"{path}-shm")  # SQLite cannot make its shared memory where something else is

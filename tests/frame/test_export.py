@@ -18,11 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from lionproc.engine.whole_file import temporary_name
 from lionproc.errors import ColumnError, ConfigurationError
 from lionproc.frame.assemble import MISSING, assemble, columns
 from lionproc.frame.export import (
     SaveError,
-    _temporary_name,
     check_frame_can_be_saved,
     check_target,
     is_folder_target,
@@ -512,6 +512,6 @@ def test_a_folder_of_parts_of_two_runs_is_not_read_as_one(tmp_path):
 
 def test_an_unfinished_temporary_file_does_not_disturb_readers(tmp_path):
     write_part(tmp_path, 0, result([FULL]), {}, run="a")
-    (tmp_path / _temporary_name("part-00001-x.parquet")).write_bytes(b"PAR1 torn")
+    (tmp_path / temporary_name("part-00001-x.parquet")).write_bytes(b"PAR1 torn")
     assert len(read_parquet(tmp_path)) == 1
     assert len(pd.read_parquet(tmp_path)) == 1

@@ -1,0 +1,86 @@
+"""What a path means that somebody gave: `~`, `file://`, addresses, and paths of another system."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from lionproc.errors import ConfigurationError
+
+__all__ = ["is_url", "local_path", "shown"]
+
+# As pandas has it, with two characters at least: "C://x" is a drive.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(?:::[A-Za-z0-9+.-]+)*://")
+_OF_WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")
+
+
+def is_url(path: str | os.PathLike[str]) -> bool:
+    """Whether it is an address ("s3://...") and no path of this machine ("file://..." is one).
+
+    Args:
+        path: A path or an address.
+    """
+    text = os.fspath(path)
+    return isinstance(text, str) and bool(_URL.match(text)) and not _is_file(text)
+
+
+def local_path(path: str | os.PathLike[str]) -> Path:
+    """The file or folder of this machine that is meant.
+
+    Args:
+        path: A path; `~` is the home folder. Or an address that begins with "file://".
+
+    Returns:
+        The path. It need not be there.
+
+    Raises:
+        ConfigurationError: It is an address, a path of Windows while this is not Windows, or
+            nothing that can be a path.
+
+    Example:
+        >>> local_path("~/x") == Path.home() / "x"
+        True
+    """
+    text = os.fspath(path)
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise ConfigurationError(f"{text!r} cannot be the path of a file: {_flaw(text)}.")
+    if _is_file(text):
+        parts = urlsplit(text)
+        if parts.netloc not in {"", "localhost"}:
+            raise ConfigurationError(f"{text!r} names another machine. Give a path of this one.")
+        text = url2pathname(parts.path)
+    elif _URL.match(text):
+        raise ConfigurationError(
+            f"{shown(text)!r} is an address, and this has to be a path of this machine."
+        )
+    if os.name != "nt" and _OF_WINDOWS.match(text):
+        raise ConfigurationError(
+            f"{text!r} is a path of Windows, and this is not Windows: here it would become one "
+            "long name. Give the path as it is here (under WSL, C:\\ is /mnt/c/)."
+        )
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ConfigurationError(f"{text!r} cannot be the path of a file: {error}") from None
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    """A path or an address as it may be shown: without a password or a key that is in it."""
+    text = os.fspath(path)
+    if not is_url(text):
+        return text
+    text = re.sub(r"(?<=://)[^/?#]*@", "***@", text)
+    return text.partition("?")[0]
+
+
+def _is_file(text: str) -> bool:
+    return text[:7].lower() == "file://"
+
+
+def _flaw(text: object) -> str:
+    if not isinstance(text, str):
+        return "give a text or a pathlib.Path"
+    return "it has a NUL character in it" if text else "it is empty"

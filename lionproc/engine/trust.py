@@ -1,0 +1,200 @@
+"""Whose journal it is: a journal that somebody else can write would answer in the model's place.
+
+Checked before a journal is opened, as ssh checks a file of keys: the file, its folder and the
+folders above belong to this user or to root, and nobody else may write there. The journal of a
+`.lionproc` that is merely found in the working folder must also look as lionproc made it: one
+that others can read, or that git tracks, was cloned, unpacked or copied, and answers only when
+its user says so. Where a file system has no owners and rights (Windows, some mounts), or the
+others are trusted, `LIONPROC_TRUST` names the folders.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import stat
+from functools import lru_cache
+from pathlib import Path
+
+from lionproc.errors import JournalError
+
+__all__ = ["check_found", "check_journal"]
+
+VARIABLE = "LIONPROC_TRUST"
+BESIDE = ("-wal", "-shm", "-journal")  # what SQLite reads and writes beside the file
+LARGEST_INDEX = 256 * 2**20  # bytes of a git index that is looked into
+
+
+def check_journal(path: str) -> None:
+    """Refuse a journal that somebody else owns or can write.
+
+    Args:
+        path: Its file, whether it is there or not.
+
+    Raises:
+        JournalError: Somebody else owns or can write it, its folder or one above; the message
+            says who, and the way on.
+    """
+    folder = Path(os.path.realpath(Path(path).parent))
+    if os.name != "posix" or _is_trusted(folder):
+        return
+    if folder.exists():
+        _check_folder(folder, path, above=False)
+    for above in folder.parents:
+        if above.exists():
+            _check_folder(above, path, above=True)
+    for end in ("", *BESIDE):
+        with contextlib.suppress(FileNotFoundError):
+            _check_file(path, path + end)
+
+
+def check_found(path: str) -> None:
+    """Refuse a journal that nobody named, and that was not made here by lionproc.
+
+    Args:
+        path: The file, found in the working folder.
+
+    Raises:
+        JournalError: Others can read it, or it is part of a git repository.
+    """
+    file = Path(path)
+    if os.name != "posix" or not file.exists() or _is_trusted(Path(os.path.realpath(file.parent))):
+        return
+    found = file.stat()
+    if found.st_size == 0:
+        file.chmod(0o600)  # nothing is in it, and what comes is for its owner
+    elif found.st_mode & 0o077:
+        raise JournalError(
+            f"The journal {path!r} can be read by others. lionproc makes journals for their owner "
+            "alone, so this one was cloned, unpacked or copied. If you trust the answers in it: "
+            f"chmod 600; {_else(file.parent)}"
+        )
+    repository = _repository_of(file)
+    if repository is not None:
+        raise JournalError(
+            f"The journal {path!r} is part of the git repository {str(repository)!r}: whoever "
+            "can write there can write its answers, and reads yours. If you trust the answers in "
+            f"it: git rm --cached; {_else(file.parent)}"
+        )
+
+
+def _check_file(path: str, part: str) -> None:
+    found = Path(part).lstat()
+    if stat.S_ISLNK(found.st_mode) and os.path.realpath(part) != part:
+        raise JournalError(
+            f"The journal {path!r} is not used: {part!r} is a link, and SQLite would write where "
+            f"it leads. Remove it, or {_else(Path(path).parent)}"
+        )
+    if not stat.S_ISREG(found.st_mode):
+        return  # it cannot be used, which is told later
+    if found.st_uid not in {os.geteuid(), 0}:
+        who = f"belongs to another user ({_user(found.st_uid)})"
+    elif found.st_mode & 0o002:
+        who = "can be written by everybody"
+    elif found.st_mode & 0o020 and not _is_own_group(found.st_gid):
+        who = f"can be written by a group ({_group(found.st_gid)})"
+    else:
+        return
+    raise JournalError(
+        f"The journal {path!r} is not used: {part!r} {who}, and that makes its answers theirs. If "
+        f"you trust the answers in it, make it yours alone (chown, chmod 600); "
+        f"{_else(Path(path).parent)}"
+    )
+
+
+def _check_folder(folder: Path, path: str, *, above: bool) -> None:
+    found, me = folder.stat(), os.geteuid()
+    # Root works in the folders of others, in containers above all; nothing below them is theirs.
+    if found.st_uid not in {me, 0} and not (above and me == 0):
+        who = f"belongs to another user ({_user(found.st_uid)})"
+    elif found.st_mode & stat.S_ISVTX:
+        return  # as /tmp: everybody may add, nobody may take away what is another's
+    elif found.st_mode & 0o002:
+        who = "can be written by everybody"
+    elif found.st_mode & 0o020 and not _is_own_group(found.st_gid):
+        who = f"can be written by a group ({_group(found.st_gid)})"
+    else:
+        return
+    raise JournalError(
+        f"The journal {path!r} is not used: the folder {str(folder)!r} {who}, who could put "
+        "answers of their own in place of the model's, and read yours. Take that right away "
+        f"(chmod go-w), or {_else(Path(path).parent)}"
+    )
+
+
+def _else(folder: Path) -> str:
+    return (
+        "use a folder of your own (LIONPROC_HOME=~/.lionproc, or journal=). If you trust all who "
+        f"can write there: {VARIABLE}={folder}"
+    )
+
+
+def _is_trusted(folder: Path) -> bool:
+    named = os.environ.get(VARIABLE, "").split(os.pathsep)
+    trusted = [os.path.realpath(Path(name).expanduser()) for name in named if name.strip()]
+    return any(folder.is_relative_to(root) for root in trusted)
+
+
+@lru_cache(maxsize=64)
+def _is_own_group(gid: int) -> bool:
+    """Whether nobody but this user (and root) is in a group, as where each user has their own."""
+    import grp
+    import pwd
+
+    if gid == 0:
+        return True
+    try:
+        me = pwd.getpwuid(os.geteuid())
+        group = grp.getgrgid(gid)
+    except KeyError:
+        return False
+    accounts = pwd.getpwall()
+    # A directory service may know accounts that it does not list: then nothing is known of others.
+    listed = any(account.pw_uid == me.pw_uid for account in accounts)
+    others = {account.pw_name for account in accounts if account.pw_gid == gid}
+    own = gid == me.pw_gid and group.gr_name == me.pw_name
+    return (own or listed) and {*group.gr_mem, *others} <= {me.pw_name, "root"}
+
+
+def _repository_of(file: Path) -> Path | None:
+    """The git repository that tracks a file, None if none does."""
+    for above in file.parents:
+        place = above / ".git"
+        if not place.exists():
+            continue
+        with contextlib.suppress(OSError, ValueError):
+            if place.is_file():  # a worktree: "gitdir: ..."
+                place = above / place.read_text()[8:].strip()
+            if _holds(place / "index", str(file.relative_to(above)).encode()):
+                return above
+        return None
+    return None
+
+
+def _holds(index: Path, name: bytes) -> bool:
+    """Whether a git index lists a file (format: git's documentation, gitformat-index)."""
+    with index.open("rb") as opened:
+        size = os.fstat(opened.fileno()).st_size
+        if not 0 < size <= LARGEST_INDEX:
+            return False
+        with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            if content[4:8] == b"\0\0\0\4":  # names without what they share with the one before
+                return content.find(name.rpartition(b"/")[2] + b"\0") >= 0
+            return content.find(name + b"\0") >= 0
+
+
+def _user(uid: int) -> str:
+    import pwd
+
+    with contextlib.suppress(KeyError):
+        return pwd.getpwuid(uid).pw_name
+    return str(uid)
+
+
+def _group(gid: int) -> str:
+    import grp
+
+    with contextlib.suppress(KeyError):
+        return grp.getgrgid(gid).gr_name
+    return str(gid)

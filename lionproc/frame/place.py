@@ -1,0 +1,183 @@
+"""Where results are written and read: a path of this machine, or an address that fsspec knows.
+
+A file of this machine is replaced whole or not at all (`engine/whole_file.py`). A file behind an
+address is finished here first, and only then sent in one piece. Object stores (S3, Google Cloud
+Storage, Azure) show an object when all of it has arrived; a server that shows files while they
+grow (FTP, SSH) may show, or be left with, the beginning of one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from lionproc.engine.paths import is_url, local_path, shown
+from lionproc.engine.whole_file import replace_whole, temporary_name
+from lionproc.errors import ConfigurationError, LionprocError, MissingDependencyError
+
+__all__ = ["AnyPath", "Remote", "SaveError", "place_of", "saving"]
+
+AnyPath: TypeAlias = "str | os.PathLike[str]"
+
+# What fsspec itself needs for an address; others it names when it is asked.
+_DRIVERS = {
+    "s3": "s3fs",
+    "s3a": "s3fs",
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "az": "adlfs",
+    "abfs": "adlfs",
+    "abfss": "adlfs",
+    "adl": "adlfs",
+    "hf": "huggingface_hub",
+    "http": "aiohttp",
+    "https": "aiohttp",
+    "sftp": "paramiko",
+    "ssh": "paramiko",
+    "smb": "smbprotocol",
+}
+
+
+class SaveError(LionprocError, OSError):
+    """A file could not be written. The frame is still in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A file or folder behind an address, with what it needs of `pathlib.Path`.
+
+    Attributes:
+        url: The address.
+        system: The file system of fsspec.
+        path: The path there.
+    """
+
+    url: str
+    system: Any
+    path: str
+
+    @property
+    def name(self) -> str:
+        """The last part of it."""
+        return self.path.rstrip("/").rpartition("/")[2]
+
+    @property
+    def suffix(self) -> str:
+        """The ending of the name, with its dot."""
+        return Path(self.name).suffix
+
+    def exists(self) -> bool:
+        """Whether it is there."""
+        return bool(self.system.exists(self.path))
+
+    def is_dir(self) -> bool:
+        """Whether it is a folder."""
+        return bool(self.system.isdir(self.path))
+
+    def iterdir(self) -> Iterator[Remote]:
+        """What is in the folder; nothing where there is none."""
+        with contextlib.suppress(FileNotFoundError):
+            for path in self.system.ls(self.path, detail=False):
+                if path.rstrip("/") != self.path.rstrip("/"):
+                    yield self / path.rstrip("/").rpartition("/")[2]
+
+    def __truediv__(self, name: str) -> Remote:
+        return Remote(
+            f"{self.url.rstrip('/')}/{name}", self.system, f"{self.path.rstrip('/')}/{name}"
+        )
+
+    def open(self, mode: str) -> Any:
+        """A file to read from."""
+        return self.system.open(self.path, mode)
+
+    @contextlib.contextmanager
+    def replaced(self) -> Iterator[Path]:
+        """A file of this machine to write into, which is sent when the block ends well."""
+        with tempfile.TemporaryDirectory(prefix="lionproc-") as folder:
+            made = Path(folder, temporary_name(self.name))
+            made.touch(0o600)
+            yield made
+            parent = self.path.rstrip("/").rpartition("/")[0]
+            with contextlib.suppress(Exception):  # object stores have no folders to make
+                self.system.makedirs(parent, exist_ok=True)
+            self.system.put_file(str(made), self.path)
+
+    def __str__(self) -> str:
+        return shown(self.url)
+
+
+def place_of(path: AnyPath, options: Mapping[str, Any] | None = None) -> Path | Remote:
+    """The place that is meant.
+
+    Args:
+        path: A path of this machine (`~` is the home folder), or an address.
+        options: What the file system of an address is made with, pandas' `storage_options`.
+
+    Returns:
+        A path, or what stands for one.
+
+    Raises:
+        ConfigurationError: It can be neither, or nothing knows such addresses.
+        MissingDependencyError: What opens the address is not installed.
+    """
+    if not is_url(path):
+        return local_path(path)
+    url = os.fspath(path)
+    scheme = url.partition("://")[0].rpartition(":")[2].lower()
+    driver = _DRIVERS.get(scheme)
+    if importlib.util.find_spec("fsspec") is None:
+        raise MissingDependencyError(
+            f"Addresses such as {shown(url)!r} need fsspec. "
+            f"Run: pip install fsspec{f' {driver}' if driver else ''}"
+        )
+    import fsspec
+
+    try:
+        system, inside = fsspec.core.url_to_fs(url, **dict(options or {}))
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"Addresses such as {shown(url)!r} need more than fsspec. "
+            + (f"Run: pip install {driver}" if driver else str(error))
+        ) from None
+    except Exception as error:
+        raise ConfigurationError(
+            f"{shown(url)!r} cannot be used ({type(error).__name__}). Check the address, or save "
+            "to a path of this machine."
+        ) from error
+    return Remote(url, system, str(inside))
+
+
+@contextlib.contextmanager
+def saving(path: AnyPath, options: Mapping[str, Any] | None = None) -> Iterator[Path]:
+    """A file of this machine to write into; it takes its place when the block ends well.
+
+    Args:
+        path: Where it is to be, as for `place_of`.
+        options: As for `place_of`.
+
+    Raises:
+        SaveError: It could not be written.
+        ConfigurationError: As `place_of`.
+    """
+    place = place_of(path, options)
+    failures: tuple[type[Exception], ...] = (OSError,)
+    if isinstance(place, Remote):
+        failures = (Exception,)  # every store has errors of its own
+    try:
+        with place.replaced() if isinstance(place, Remote) else replace_whole(place) as file:
+            yield file
+    except LionprocError:
+        raise
+    except failures as error:
+        above = str(place).removesuffix(place.name)
+        why = getattr(error, "strerror", None) or type(error).__name__
+        raise SaveError(
+            f"{place.name!r} could not be saved in {above!r}: {why}. Nothing is lost, the frame "
+            "is still in memory: free space or choose another path, and save it again."
+        ) from error

@@ -1,0 +1,172 @@
+"""A journal that others own, write or send along is not believed without a word of its user."""
+
+import asyncio
+import os
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lionproc.engine import trust
+from lionproc.engine.home import home
+from lionproc.engine.journal import Entry, Journal
+from lionproc.errors import JournalError
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="there are no such rights")
+as_root = pytest.mark.skipif(
+    os.name != "posix" or os.geteuid() != 0, reason="only root may give files away"
+)
+STRANGER = 54321
+
+
+@pytest.fixture(autouse=True)
+def work(tmp_path, monkeypatch):
+    """A working folder without a journal, and no variables of ours."""
+    monkeypatch.delenv("LIONPROC_HOME", raising=False)
+    monkeypatch.delenv("LIONPROC_TRUST", raising=False)
+    trust._is_own_group.cache_clear()
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def keep_one(path=None):
+    async def keep(journal):
+        await journal.append(Entry(bytes(16), b"{}", "m", 1, 1, 1, 0.1, 1.8e9))
+
+    with Journal.open(path) as journal:
+        asyncio.run(keep(journal))
+        return Path(journal.path)
+
+
+def test_a_journal_of_ones_own_is_opened_again(work):
+    assert keep_one() == keep_one() == work / ".lionproc" / "journal.sqlite"
+
+
+@as_root
+@pytest.mark.parametrize("what", [".lionproc", ".lionproc/journal.sqlite"])
+def test_a_journal_of_another_user_is_not_used(work, what):
+    keep_one()
+    os.chown(work / what, STRANGER, STRANGER)
+    with pytest.raises(JournalError, match=rf"another user \({STRANGER}\).*LIONPROC_HOME=.*TRUST="):
+        Journal.open()
+    with pytest.raises(JournalError, match="another user"):
+        Journal.open(work / ".lionproc" / "journal.sqlite")
+
+
+@pytest.mark.parametrize("what", [".lionproc", ".lionproc/journal.sqlite", "."])
+@pytest.mark.parametrize("right", [0o002, 0o020])
+def test_a_journal_that_others_can_write_is_not_used(work, what, right):
+    keep_one()
+    path = work / what
+    os.chown(path, -1, 54322) if os.geteuid() == 0 else None
+    if right == 0o020 and os.geteuid() != 0:
+        pytest.skip("only root may give files to a group")
+    path.chmod(stat.S_IMODE(path.stat().st_mode) | right)
+    with pytest.raises(JournalError, match=r"written by (everybody|a group)"):
+        Journal.open()
+    with pytest.raises(JournalError, match=r"journal\.sqlite.*written by"):
+        Journal.open(".lionproc/journal.sqlite")
+
+
+def test_a_folder_in_which_everybody_may_add_and_nobody_take_away_is_fine(work):
+    work.chmod(0o1777)
+    keep_one()
+    keep_one()
+
+
+@as_root
+def test_a_file_beside_the_journal_that_another_user_put_there_is_not_used(work):
+    path = keep_one()
+    for end in ("-wal", "-journal", "-shm"):
+        planted = Path(f"{path}{end}")
+        planted.write_bytes(b"")
+        os.chown(planted, STRANGER, STRANGER)
+        with pytest.raises(JournalError, match=f"sqlite{end}.*another user"):
+            Journal.open()
+        planted.unlink()
+
+
+def test_a_link_beside_the_journal_is_not_followed(work):
+    path = keep_one()
+    (work / "mine").write_text("precious")
+    for end in ("-wal", "-journal"):
+        link = Path(f"{path}{end}")
+        link.symlink_to(work / "mine")
+        with pytest.raises(JournalError, match="is a link"):
+            Journal.open()
+        link.unlink()
+    assert (work / "mine").read_text() == "precious"
+
+
+def test_a_group_of_ones_own_may_write(work, monkeypatch):
+    monkeypatch.setattr(trust, "_is_own_group", lambda gid: True)
+    work.chmod(0o775)
+    keep_one()
+    keep_one()
+
+
+@pytest.mark.parametrize("rights", [0o644, 0o640])
+def test_a_journal_found_here_that_others_can_read_was_not_made_here(work, rights):
+    path = keep_one()
+    path.chmod(rights)
+    with pytest.raises(JournalError, match=r"cloned, unpacked or copied.*chmod 600"):
+        Journal.open()
+    keep_one(path)  # naming it is a word
+    path.chmod(0o600)
+    keep_one()
+
+
+def git(*arguments, **how):
+    command = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+    subprocess.run([*command, *arguments], check=True, capture_output=True, **how)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_a_journal_that_came_with_a_cloned_repository_is_not_used_without_a_word(
+    work, tmp_path, monkeypatch, umask
+):
+    keep_one()
+    git("init", "-q", ".")
+    git("add", "-f", ".lionproc/journal.sqlite")
+    git("commit", "-qm", "x")
+    before = os.umask(umask)
+    try:
+        git("clone", "-q", str(work), str(tmp_path / "clone"))
+    finally:
+        os.umask(before)
+    monkeypatch.chdir(tmp_path / "clone")
+    with pytest.raises(JournalError, match=r"cloned|git repository"):
+        home()
+    with pytest.raises(JournalError, match=r"LIONPROC_TRUST="):
+        Journal.open()
+    monkeypatch.setenv("LIONPROC_TRUST", str(tmp_path / "clone"))
+    keep_one()
+    monkeypatch.delenv("LIONPROC_TRUST")
+    git("rm", "-q", "--cached", "-f", ".lionproc/journal.sqlite")
+    Path(".lionproc/journal.sqlite").chmod(0o600)
+    keep_one()
+
+
+def test_the_folders_that_are_named_are_trusted_and_no_others(work, tmp_path, monkeypatch):
+    path = keep_one()
+    path.chmod(0o666)
+    monkeypatch.setenv("LIONPROC_TRUST", os.pathsep.join([str(tmp_path / "other"), str(work)]))
+    keep_one()
+    monkeypatch.setenv("LIONPROC_TRUST", str(work) + "-not")
+    with pytest.raises(JournalError):
+        Journal.open()
+
+
+def test_the_way_on_works(work, tmp_path, monkeypatch):
+    work.chmod(0o777)
+    with pytest.raises(JournalError, match=r"LIONPROC_HOME=~/\.lionproc"):
+        Journal.open()
+    assert list(work.iterdir()) == []
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("LIONPROC_HOME", "~/.lionproc")
+    assert keep_one() == tmp_path / ".lionproc" / "journal.sqlite"

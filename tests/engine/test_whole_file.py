@@ -1,0 +1,170 @@
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lionproc.engine.paths import is_url, local_path, shown
+from lionproc.engine.whole_file import make_folders, replace_whole
+from lionproc.errors import ConfigurationError
+
+ROOT = Path(__file__).parents[2]
+
+
+def put(path, text="new", **how):
+    with replace_whole(path, **how) as file:
+        file.write_text(text)
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def umask():
+    """Sets the umask, and sets it back."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield os.umask
+    os.umask(before)
+
+
+@pytest.mark.parametrize("rights", [0o600, 0o640, 0o644, 0o666])
+def test_a_file_keeps_its_rights_when_it_is_replaced(tmp_path, rights):
+    path = tmp_path / "out"
+    path.write_text("old")
+    path.chmod(rights)
+    put(path)
+    assert (path.read_text(), mode(path)) == ("new", rights)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root may give files away")
+def test_a_file_keeps_its_owner_when_it_is_replaced(tmp_path):
+    path = tmp_path / "out"
+    path.write_text("old")
+    os.chown(path, 12345, 23456)
+    put(path)
+    assert (path.stat().st_uid, path.stat().st_gid) == (12345, 23456)
+
+
+def test_nothing_is_made_that_everybody_may_write_whatever_the_umask_is(tmp_path, umask):
+    umask(0)
+    put(tmp_path / "a" / "b" / "out")
+    put(tmp_path / "a" / "private", private=True)
+    make_folders(tmp_path / "c" / "d", 0o700)
+    assert mode(tmp_path / "a") == mode(tmp_path / "a" / "b") == 0o775
+    assert mode(tmp_path / "a" / "b" / "out") == 0o664
+    assert mode(tmp_path / "a" / "private") == 0o600
+    assert mode(tmp_path / "c") == mode(tmp_path / "c" / "d") == 0o700
+
+
+def test_a_umask_is_heeded(tmp_path, umask):
+    umask(0o077)
+    put(tmp_path / "a" / "out")
+    assert (mode(tmp_path / "a"), mode(tmp_path / "a" / "out")) == (0o700, 0o600)
+
+
+def test_a_link_stays_one_and_what_it_points_to_is_replaced(tmp_path):
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "dangling").symlink_to(tmp_path / "new" / "later")
+    put(tmp_path / "link")
+    put(tmp_path / "dangling")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_text() == "new"
+    assert (tmp_path / "new" / "later").read_text() == "new"
+
+
+def test_a_pipe_a_folder_and_a_device_are_never_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("pipe")
+    for path in (tmp_path / "pipe", tmp_path / "link", tmp_path / "folder", Path("/dev/null")):
+        with pytest.raises(OSError, match=r"device, pipe or socket|is a folder"):
+            put(path)
+    assert (tmp_path / "pipe").is_fifo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "link", "pipe"]
+
+
+def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "out"
+    path.write_text("old")
+    with pytest.raises(TypeError), replace_whole(path) as file:
+        file.write_text(file.write_text("half"))
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_was_written_is_flushed_to_the_disk_before_it_has_the_name(tmp_path, monkeypatch):
+    path, seen = tmp_path / "out", []
+    real = os.fsync
+
+    def fsync(handle):
+        seen.append((path.exists(), stat.S_ISDIR(os.fstat(handle).st_mode)))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    put(path)
+    assert seen == [(False, False), (True, True)]  # the file, the rename, then its folder
+
+
+def test_a_reader_sees_the_old_file_or_the_new_one(tmp_path):
+    path = tmp_path / "out"
+    put(path, "a" * 100_000)
+    code = (
+        "import sys; from lionproc.engine.whole_file import replace_whole\n"
+        "for n in range(10**6):\n"
+        "    with replace_whole(sys.argv[1]) as file: file.write_text('ab'[n % 2] * 100_000)\n"
+        "    print(flush=True)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, cwd=ROOT
+    ) as writer:
+        for _ in range(20):
+            writer.stdout.readline()
+            text = path.read_text()
+            assert text in {"a" * 100_000, "b" * 100_000}
+        writer.kill()
+    assert len(set(path.read_text())) == 1
+
+
+def test_the_home_folder_is_meant_by_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    put("~/folder/out")
+    assert (tmp_path / "folder" / "out").read_text() == "new"
+    with pytest.raises(ConfigurationError, match="cannot be the path"):
+        local_path("~nobody-of-this-name/x")
+
+
+def test_a_file_address_is_a_path_and_any_other_is_none(tmp_path):
+    assert local_path(f"file://{tmp_path}/a%20b") == tmp_path / "a b"
+    assert not is_url(f"file://{tmp_path}/x")
+    for address in ("s3://bucket/x", "https://h/x", "simplecache::s3://b/x"):
+        assert is_url(address)
+        with pytest.raises(ConfigurationError, match="is an address"):
+            local_path(address)
+    for path in ("out/a:b", "C:\\x", "C://x", "a::b", tmp_path):
+        assert not is_url(path)
+    with pytest.raises(ConfigurationError, match="another machine"):
+        local_path("file://host/x")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there it is a path")
+@pytest.mark.parametrize("path", ["C:\\Users\\me\\out.parquet", "d:/x.csv", "\\\\host\\share\\x"])
+def test_a_path_of_windows_is_refused_elsewhere(path):
+    with pytest.raises(ConfigurationError, match=r"path of Windows.*/mnt/c"):
+        local_path(path)
+
+
+@pytest.mark.parametrize("path", ["", "a\0b", b"bytes"])
+def test_what_is_no_path_is_refused(path):
+    with pytest.raises(ConfigurationError, match="cannot be the path"):
+        local_path(path)
+
+
+def test_a_password_in_an_address_is_not_shown():
+    assert shown("ftp://me:SECRET@host/x?sig=SECRET") == "ftp://***@host/x"
+    assert shown("s3://bucket/x@y") == "s3://bucket/x@y"
