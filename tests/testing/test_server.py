@@ -484,6 +484,8 @@ SEEN = {
     "wrong_encoding": lambda r: r.status == 200 and b"\xff\xfe" in r.raw and is_not_json(r),
     "huge": lambda r: len(r.raw) > 2**20 and len(r.text) == 2**20,
     "echo_key": lambda r: r.status == 400 and "Bearer sk-test-" in r.json["error"]["message"],
+    "headers": lambda r: r.headers["x-said"] == "so" and json.loads(r.text),
+    "other": lambda r: (r.status, r.raw, r.headers["x-said"]) == (418, b"A teapot.", "so"),
     "slow": lambda r: json.loads(r.text) in COLOURS["enum"],
     "gzip": lambda r: json.loads(gzip.decompress(r.raw))["object"] == "chat.completion",
     "chunked": lambda r: "content-length" not in r.headers and json.loads(r.text),
@@ -495,7 +497,13 @@ BROKEN_OFF = {
     "half": http.client.IncompleteRead,
     "hang": TimeoutError,
 }
-DETAILS = {"huge": {"size_bytes": 2**20}, "trickle": {"interval_s": 0.0001}}
+SAID = (("x-said", "so"),)
+DETAILS = {
+    "huge": {"size_bytes": 2**20},
+    "trickle": {"interval_s": 0.0001},
+    "headers": {"headers": SAID},
+    "other": {"status": 418, "body": "A teapot.", "headers": SAID},
+}
 
 
 def test_every_fault_is_seen_below():
