@@ -50,12 +50,12 @@ COSTLY = BREAKING | {Kind.FORBIDDEN}  # what the retry budget pays for
 class Tally:
     """What an executor has done so far. Written on the engine's loop, copied by readers."""
 
-    __slots__ = ("back", "completion_tokens", "errors", "estimate_off", "estimated", "prompt_tokens", "retried", "sent", "throttled")  # fmt: skip
+    __slots__ = ("back", "completion_tokens", "errors", "estimate_off", "estimated", "guessed", "prompt_tokens", "retried", "sent", "throttled")  # fmt: skip
 
     def __init__(self) -> None:
         self.sent = self.back = self.retried = self.throttled = 0
         self.prompt_tokens = self.completion_tokens = 0
-        self.estimated = 0
+        self.estimated = self.guessed = 0  # replies whose tokens were counted, and those where not
         self.estimate_off = 0.0
         self.errors: Counter[str] = Counter()
 
@@ -591,16 +591,18 @@ class RateLimitedAPIExecutor:
         """Count a paid reply and hand it to the journal, if there is one to wait for."""
         self._breaker.succeeded()
         self._budget.refund()
-        used, expected = reply.used, leave.tokens
-        if used is not None:
-            tally = self.tally
+        expected, tally = leave.tokens, self.tally
+        used = expected if reply.used is None else reply.used
+        if reply.used is None or reply.guessed:
+            tally.guessed += 1  # what is not known is not nothing
+        else:
             tally.estimated += 1
             tally.estimate_off += abs(expected.total - used.total) / max(used.total, 1)
-            self._count(event, used)
+        self._count(event, used)
         key = event.call.key
         if self.journal is None or key is None:
             return None
-        read, written = used or expected
+        read, written = used
         attempts, now = event.attempts, time.time()
         return self.journal.append(
             Entry(key, reply.raw, reply.model, read, written, attempts, seconds, now)

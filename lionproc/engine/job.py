@@ -32,6 +32,7 @@ log = logging.getLogger("lionproc.engine")
 TICK_S = 0.2  # how often watchers look
 GRACE_S = 0.8  # what is in flight gets when a person interrupts
 FAULT_GRACE_S = 10.0  # and when the run fails
+GUESSED = "they are estimated from the texts"
 _running: set[Run] = set()
 
 
@@ -217,8 +218,9 @@ class Run(ABC):
             return False
         tally = executor.tally
         under_way = tally.sent - tally.back
-        mean_in = tally.prompt_tokens / tally.estimated if tally.estimated else 0.0
-        mean_out = tally.completion_tokens / tally.estimated if tally.estimated else 0.0
+        counted = tally.estimated + tally.guessed
+        mean_in = tally.prompt_tokens / counted if counted else 0.0
+        mean_out = tally.completion_tokens / counted if counted else 0.0
         tokens = Tokens(
             tally.prompt_tokens + int(mean_in * under_way),
             tally.completion_tokens + int(mean_out * under_way),
@@ -350,6 +352,7 @@ class Run(ABC):
             queued=executor.queued,
             prompt_tokens=used.input,
             completion_tokens=used.output,
+            guessed=tally.guessed,
             estimate_error=tally.estimate_off / tally.estimated if tally.estimated else 0.0,
             usd=None if self._price is None else self._price.usd(used),
             began_at=self._began_at,
@@ -378,11 +381,17 @@ class Run(ABC):
             return ""
         if executor.failing:
             return "The server fails; probing whether it is back."
-        hold = self._limiter.holding_s()
-        if hold > 0.5:
-            return f"The server asked everybody to wait, {hold:.0f} s more."
+        hold = self._limiter.hold_note()
+        if hold:
+            return hold
         waiting = self._limiter.waiting_for
-        return f"Waiting for {waiting}." if waiting and waiting != "a free slot" else ""
+        if waiting and waiting != "a free slot":
+            return f"Waiting for {waiting}."
+        if self._limiter.ignored:
+            return (
+                f"A header of the server cannot be meant and is ignored ({self._limiter.ignored})."
+            )
+        return f"The server does not count tokens: {GUESSED}." if executor.tally.guessed else ""
 
     def _error_counts(self) -> Mapping[str, int]:
         return MappingProxyType(dict(self._errors))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import random
 import weakref
@@ -31,6 +32,7 @@ from lionproc.engine.stats import LearnedFrom
 from lionproc.engine.storms import Refusal, Storms
 from lionproc.errors import CallError, Kind
 
+log = logging.getLogger("lionproc.engine")
 # With no limit known a run starts at this many requests a second and doubles every so many
 # seconds, so that the first 429 meets a handful of requests and not a full house.
 RAMP_PER_S = 20.0
@@ -107,6 +109,8 @@ class Limiter:
         self.peak_in_flight = 0
         self.departures = 0
         self.waiting_for = ""
+        self.ignored = ""  # a header that cannot be meant
+        self._asked_until = -math.inf  # what the server itself named, unlike our own patience
         self.headers = Headers()
         self.storms = Storms()
         self.saturation = Saturation()
@@ -313,7 +317,7 @@ class Limiter:
             return SLOT_CHECK_S
         hold = self.storms.hold_until - now
         if hold > 0:
-            self.waiting_for = "the server, which asked to wait"
+            self.waiting_for = "the server, which has just refused requests"
             return hold
         if self._paced is not None:
             early = self._due_at - LATE_S - now
@@ -415,6 +419,7 @@ class Limiter:
         loop = self._loop or asyncio.get_running_loop()
         now = loop.time()
         self._learn(signals, leave, now)
+        self._asked(signals.retry_after_s, now)
         cut = self.storms.throttled(
             Refusal(
                 now,
@@ -439,7 +444,12 @@ class Limiter:
             loop = self._loop or asyncio.get_running_loop()
             until = loop.time() + min(retry_after_s, 600.0)
             self.storms.hold_until = max(self.storms.hold_until, until)
+            self._asked(retry_after_s, loop.time())
             self._wake()
+
+    def _asked(self, seconds: float | None, now: float) -> None:
+        if seconds:
+            self._asked_until = max(self._asked_until, now + min(seconds, 600.0))
 
     def cancel(self, leave: Reservation) -> None:
         """It was never sent: everything is given back."""
@@ -474,6 +484,9 @@ class Limiter:
                     lane.correct(leave.bucket, delta)
 
     def _learn(self, signals: Signals, leave: Reservation, now: float) -> None:
+        if signals.ignored and not self.ignored:
+            self.ignored = signals.ignored
+            log.warning("a header cannot be meant and is ignored: %s", signals.ignored)
         if (
             signals.quotas
             and self._limits.adapt
@@ -526,10 +539,22 @@ class Limiter:
         return Learned(pace, "refusals") if refused else Learned()
 
     def holding_s(self) -> float:
-        """Seconds for which everybody still waits because the server asked for it."""
+        """Seconds for which everybody still waits after a refusal."""
         if self._loop is None:
             return 0.0
         return max(self.storms.hold_until - self._loop.time(), 0.0)
+
+    def hold_note(self) -> str:
+        """Why nobody may send for a while, as a sentence; empty where that is not so.
+
+        Only what the server named is called its wish.
+        """
+        seconds = self.holding_s()
+        if self._loop is None or seconds <= 0.5:
+            return ""
+        if self._asked_until > self._loop.time():
+            return f"The server asked everybody to wait, {seconds:.0f} s more."
+        return f"The server refused requests and named no time: trying again in {seconds:.0f} s."
 
     def __repr__(self) -> str:
         return f"<Limiter {self._limits!r}, {self.in_flight} in flight, {self.departures} sent>"

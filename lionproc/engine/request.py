@@ -29,6 +29,7 @@ class Reply:
         data: The parsed body, handed to `Call.read`.
         model: Which model answered, in the server's words.
         used: Tokens as the server counted them, None where it did not say.
+        guessed: True where `used` is an estimate, because the server did not say.
         charged: Tokens that count against the limit, where that is more than was used.
         signals: What the headers say about limits.
     """
@@ -38,6 +39,7 @@ class Reply:
     data: Any = None
     model: str = ""
     used: Tokens | None = None
+    guessed: bool = False
     charged: Tokens | None = None
     signals: Signals | None = None
 

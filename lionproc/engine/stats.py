@@ -33,6 +33,8 @@ class RunStats:
         queued: Requests made and waiting to be sent.
         prompt_tokens: Tokens read by the model in this run, as the server counted them.
         completion_tokens: Tokens written by the model in this run.
+        guessed: Replies whose tokens the server did not count; they are in the two above by an
+            estimate.
         estimate_error: Mean relative error of the token estimates, 0.1 for 10 %.
         usd: What this run cost, or None where the price is not known.
         began_at: When the run started, in seconds since 1970 (UTC); None before that.
@@ -54,7 +56,8 @@ class RunStats:
             for 98 %; of the limit that bound most. None where there was no limit, or no time
             to judge it.
         concurrency: How many requests may be in flight now.
-        holding_s: Seconds for which everybody waits because the server asked for it.
+        holding_s: Seconds for which everybody waits after a refusal, as the server asked or, where
+            it named no time, as is usual.
         note: One line about anything a person should know ("server asked to wait 12 s").
         errors: How many rows failed of each kind.
     """
@@ -72,6 +75,7 @@ class RunStats:
     queued: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    guessed: int = 0
     estimate_error: float = 0.0
     usd: float | None = None
     began_at: float | None = None

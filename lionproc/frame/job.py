@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from lionproc.engine.executor import RateLimitedAPIExecutor
-from lionproc.engine.job import GRACE_S, Run
+from lionproc.engine.job import GRACE_S, GUESSED, Run
 from lionproc.engine.journal import Journal
 from lionproc.engine.paths import shown
 from lionproc.engine.request import Event
@@ -389,9 +389,12 @@ class Job(Run):
             unsaved = ""
             if self._plan.options.save is not None and not self._chunk_left:
                 unsaved = " Nothing was saved: lp.last_job().save(path) writes what there is."
+            guessed = self.stats.guessed
+            how = f" The server did not count the tokens of {guessed:,} replies; {GUESSED}."
             warn(
                 f"The budget of {self._budget_reached} was reached, so {left:,} rows were not "
-                f"sent. Running again with a larger budget= goes on from here.{unsaved}",
+                "sent. Running again with a larger budget= goes on from here."
+                f"{how if guessed else ''}{unsaved}",
                 BudgetWarning,
             )
 
@@ -516,6 +519,7 @@ class Job(Run):
             "requests": stats.sent,
             "prompt_tokens": stats.prompt_tokens,
             "completion_tokens": stats.completion_tokens,
+            "replies_with_estimated_tokens": stats.guessed,
             "usd": stats.usd,
             **plan.about,
         }

@@ -18,6 +18,7 @@ from lionproc.model.connection import Connection
 from lionproc.model.envelope import classify, text_of
 from lionproc.model.excerpt import excerpt_of
 from lionproc.model.schema import shallow
+from lionproc.model.usage import guess
 
 KEY_BYTES = 16
 Message = Mapping[str, Any]
@@ -132,11 +133,16 @@ class ModelCall:
         reply = classify(response.status, response.headers, body, proven=gate.proven)
         if reply.error is None:
             gate.proven = True
+        if reply.error is not None:
+            return reply
         used = reply.used
-        if used is not None and reply.error is None:
+        if used is None:
+            used = reply.used = guess(reply.data, self.estimate.input)
+            reply.guessed = True
+        else:
             connection.estimator.learn(len(self.body), used)
-            if recipe.charges_max and recipe.max_tokens:
-                reply.charged = Tokens(used.input, max(used.output, recipe.max_tokens))
+        if recipe.charges_max and recipe.max_tokens:
+            reply.charged = Tokens(used.input, max(used.output, recipe.max_tokens))
         return reply
 
     def parse(self, raw: bytes) -> Any:

@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from lionproc.engine.adapt import Signals
-from lionproc.engine.limiter import Tokens
 from lionproc.engine.request import Reply
 from lionproc.errors import CallError, Kind
 from lionproc.model.body import is_event_stream, parsed
@@ -14,10 +13,10 @@ from lionproc.model.endings import WHY_NOT, broken_off, check_ending
 from lionproc.model.headers import signals as read_signals
 from lionproc.model.refusal import error_in_200, refusal
 from lionproc.model.thoughts import without_thoughts
+from lionproc.model.usage import counted
 
 _REASONING = ("reasoning_content", "reasoning", "reasoning_details")
 _RAISE = "Raise max_tokens, or let the model reason less (reasoning_effort)."
-_MOST_TOKENS = 10**9  # a server that counts more in one reply counts wrongly
 
 
 def classify(
@@ -55,7 +54,7 @@ def classify(
         return Reply(refused, raw=body, signals=learned)
     if not isinstance(data, dict):
         return Reply(problem, raw=body, signals=learned)
-    model, used = data.get("model"), _usage(data.get("usage"))
+    model, used = data.get("model"), counted(data.get("usage"))
     return Reply(
         problem,
         raw=body,
@@ -87,7 +86,7 @@ def _no_completion(data: Any, learned: Signals) -> CallError | None:
     choices = data.get("choices")
     if not isinstance(choices, list):
         return _bad_reply("The server answered 200 without any choices.")
-    if not choices and _usage(data.get("usage")) is None:
+    if not choices and counted(data.get("usage")) is None:
         return _bad_reply("The server answered 200 with no choice in it.")
     if choices and isinstance(choices[0], dict) and choices[0].get("error"):
         # A proxy's upstream failed half way (OpenRouter says it like this).
@@ -168,13 +167,3 @@ def _reasoning(message: Mapping[str, Any]) -> bool:
     return any(message.get(name) for name in _REASONING) or any(
         isinstance(part, dict) and part.get("type") in {"thinking", "reasoning"} for part in parts
     )
-
-
-def _usage(usage: Any) -> Tokens | None:
-    if not isinstance(usage, dict):
-        return None
-    read = usage.get("prompt_tokens", usage.get("input_tokens"))
-    written = usage.get("completion_tokens", usage.get("output_tokens"))
-    if not (type(read) is int and 0 <= read <= _MOST_TOKENS):
-        return None
-    return Tokens(read, written if type(written) is int and 0 <= written <= _MOST_TOKENS else 0)

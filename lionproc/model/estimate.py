@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from lionproc.engine.limiter import Tokens
+from lionproc.model.usage import BYTES_PER_TOKEN
 
-# Before the first reply. English takes about four bytes a token, most other text fewer, so
-# three errs on the side of sending less; answers are bounded by their longest usual kind.
-BYTES_PER_TOKEN = 3.0
-ANSWER_TOKENS = 256.0
+ANSWER_TOKENS = 256.0  # before the first reply: answers are bounded by their longest usual kind
 MEMORY = 0.995  # what a reply still counts for after the next one
 
 

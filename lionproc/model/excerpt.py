@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
-
-import orjson
 
 __all__ = ["excerpt_of", "shown"]
 
@@ -40,5 +39,5 @@ def excerpt_of(data: Any) -> str:
     except (TypeError, LookupError, AttributeError):
         message, said = data, None
     if not isinstance(said, str) or not said.strip():
-        said = orjson.dumps(message, default=str).decode(errors="replace")
+        said = json.dumps(message, default=str, ensure_ascii=False)
     return shown(said)

@@ -144,15 +144,13 @@ def health_of(
         gates = [own] if gate is None or gate is own else [own, gate]
         waiting = executor._live_events()
         oldest = min((event.created for event in waiting), default=None)
-        holding_s = max(g.holding_s() for g in gates)
-        note = str(executor.fatal) if executor.fatal is not None else ""
-        if not note and holding_s > 0.5:
-            note = f"The server asked everybody to wait, {holding_s:.0f} s more."
+        holding = max(gates, key=lambda g: g.holding_s()).hold_note()
+        note = holding if executor.fatal is None else str(executor.fatal)
         if executor.fatal is not None:
             state = "stopped"
         elif executor.failing:
             state = "probing"
-        elif holding_s > 0.5:
+        elif holding:
             state = "waiting"
         else:
             state = "working" if executor.in_flight or queued else "idle"

@@ -303,6 +303,20 @@ def test_everybody_waits_when_the_server_asks_for_it_even_without_adapting():
     run_virtual(main())
 
 
+def test_only_a_server_that_names_a_time_has_asked_to_wait():
+    async def main():
+        for told, words in ((7.0, "asked everybody to wait"), (None, "named no time")):
+            limiter = Limiter(Limits())
+            for _ in range(4):  # refused again and again, so that the wait is a long one
+                leave = await limiter.reserve(SMALL)
+                limiter.throttled(leave, Signals(retry_after_s=told))
+            assert words in limiter.hold_note()
+            await limiter.reserve(SMALL)
+            assert limiter.hold_note() == ""
+
+    run_virtual(main())
+
+
 def test_takes_the_limit_of_the_headers_where_none_is_set_and_the_lower_one_otherwise():
     async def main():
         told = Signals({"requests": Quota(limit=600.0)})
@@ -330,6 +344,9 @@ def test_a_header_that_admits_no_request_is_a_hint_and_forgotten():
             limiter.settle(leave, Tokens(900, 200), told)
         assert limiter.effective("tokens") is None
         assert loop.time() - start < 1
+        odd = Signals(ignored="x-ratelimit-limit-tokens: 1")
+        limiter.settle(await limiter.reserve(SMALL), SMALL, odd)
+        assert limiter.ignored == odd.ignored
 
     run_virtual(main())
 

@@ -674,6 +674,45 @@ def test_a_budget_of_tokens_is_passed_by_no_more_than_what_is_in_flight(server, 
     assert 485 <= used <= 500 + 32 * 8
 
 
+UNCOUNTED = {
+    "absent": False,
+    "null": None,
+    "empty": {},
+    "zeros": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+    "half": {"prompt_tokens": 4},
+}
+COUNTED = {
+    "floats": {"prompt_tokens": 10.0, "completion_tokens": 5.0},
+    "total": {"total_tokens": 15},
+    "thoughts_in_the_total": {
+        "prompt_tokens": 4,
+        "completion_tokens": 2,
+        "total_tokens": 15,
+    },
+}
+
+
+@pytest.mark.parametrize("usage", [*UNCOUNTED, *COUNTED])
+def test_a_budget_holds_however_odd_the_usage_is(server, model, usage):
+    server.configure(answer="four tokens fit in", usage=(UNCOUNTED | COUNTED)[usage])
+
+    with pytest.warns(BudgetWarning, match="150 tokens") as caught:
+        texts(200).llm.process(
+            "Say {text}",
+            into="a",
+            model=model,
+            budget=lp.Budget(tokens=150),
+            limits={"concurrency": 1, "adapt": False},
+            **QUIET,
+        )
+
+    stats = lp.last_job().stats
+    assert server.counters.total == stats.sent < 30
+    assert 150 <= stats.tokens < 200
+    assert stats.guessed == (0 if usage in COUNTED and usage != "total" else stats.sent)
+    assert ("did not count" in str(caught[0].message)) is bool(stats.guessed)
+
+
 def test_a_budget_in_dollars_needs_a_known_price(server, model):
     with pytest.raises(ConfigurationError, match=r"price of this model is not known.*tokens="):
         texts(3).llm.process("Say {text}", into="a", model=model, budget=lp.Budget(usd=1), **QUIET)

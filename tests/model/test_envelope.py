@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lionproc.engine.limiter import Tokens
 from lionproc.errors import CallError, Kind
 from lionproc.model.envelope import classify, text_of
 
@@ -211,28 +210,6 @@ def test_an_error_inside_a_choice_is_an_error_to_try_again():
     made = reply(200, body)
     assert made.error.kind is Kind.BAD_REPLY
     assert "Upstream went away" in made.error.message
-
-
-@pytest.mark.parametrize(
-    ("usage", "used"),
-    [
-        ({"prompt_tokens": 3, "completion_tokens": 2}, Tokens(3, 2)),
-        ({"input_tokens": 3, "output_tokens": 2}, Tokens(3, 2)),
-        ({"prompt_tokens": 3}, Tokens(3, 0)),
-        ({"prompt_tokens": 3, "completion_tokens": -2}, Tokens(3, 0)),
-        ({"prompt_tokens": 3, "completion_tokens": 10**18}, Tokens(3, 0)),
-        ({"prompt_tokens": 2**63}, None),
-        ({"prompt_tokens": -1}, None),
-        ({"prompt_tokens": True}, None),
-        ({"prompt_tokens": "3"}, None),
-        ({"prompt_tokens": 3.0}, None),
-        ({}, None),
-        ([3, 2], None),
-        (None, None),
-    ],
-)
-def test_tokens_are_taken_only_from_counts_that_can_be(usage, used):
-    assert reply(200, completion(usage=usage)).used == used
 
 
 def test_the_models_name_is_kept_short():
