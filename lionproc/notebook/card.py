@@ -15,6 +15,7 @@ from lionproc.engine.job import Run
 from lionproc.engine.stats import RunStats
 from lionproc.notebook import words
 from lionproc.notebook.frontend import Bundle, Screen
+from lionproc.notebook.rates import server_takes
 
 HEADLINES = {
     "running": "running",
@@ -44,23 +45,27 @@ def lines(stats: RunStats, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
 
     Args:
         stats: The run.
-        facts: What else is known: `model`, `provider`, `saved_to`, `save_error`, `journal`, and
-            of a pipeline its `stages`, each with `stage` (its name), `answered`, `cached`,
-            `skipped`, `failed` and `requests`.
+        facts: What else is known: `model`, `provider`, `prompt`, `schema`, `save` (where it was
+            to be saved), `saved_to`, `save_error`, `journal`, `errors_at` (what a person writes
+            to see the errors), and of a pipeline its `stages`, each with `stage` (its name),
+            `answered`, `cached`, `skipped`, `failed` and `requests`.
     """
     made = [
         ("model", words.plain(words.model_name(facts))),
+        ("prompt", words.first_line(facts.get("prompt", ""))),
+        ("schema", words.plain(facts.get("schema", ""), 100)),
         ("rows", _rows(stats)),
         *[("stage", words.plain(_stage(stage), 400)) for stage in facts.get("stages", ())],
         ("requests", _requests(stats)),
         ("tokens", _tokens(stats)),
         ("cost", _cost(stats)),
+        ("when", _when(stats)),
         ("time", _time(stats)),
         ("limit", _limit(stats)),
         ("errors", _errors(stats)),
         ("note", words.plain(stats.note, 400)),
-        ("saved", _saved(facts)),
-        ("more", _more(stats, kept=facts.get("journal") != IN_MEMORY)),
+        ("saved", _saved(stats, facts)),
+        ("more", _more(stats, facts)),
     ]
     return [(name, text) for name, text in made if text]
 
@@ -75,7 +80,8 @@ def _rows(stats: RunStats) -> str:
         parts.append(f"{stats.failed:,} failed")
     if stats.left:
         parts.append(f"{stats.left:,} not sent" if _over(stats) else f"{stats.left:,} to come")
-    return ", ".join(parts)
+    without = " (rows without an answer are NA)" if stats.failed or stats.left else ""
+    return ", ".join(parts) + without
 
 
 def _stage(facts: Mapping[str, Any]) -> str:
@@ -92,16 +98,16 @@ def _requests(stats: RunStats) -> str:
         return "none"
     parts = [f"{stats.sent:,} sent"]
     if stats.retried:
-        parts.append(f"{stats.retried:,} of them again")
+        parts.append(f"{stats.retried:,} {'retry' if stats.retried == 1 else 'retries'}")
     if stats.throttled:
-        parts.append(f"{stats.throttled:,} refused with 429")
+        parts.append(f"{stats.throttled:,} refused (429)")
     return ", ".join(parts)
 
 
 def _tokens(stats: RunStats) -> str:
     if not stats.tokens:
         return ""
-    return f"{stats.tokens:,} ({stats.prompt_tokens:,} read, {stats.completion_tokens:,} written)"
+    return f"{stats.tokens:,} ({stats.prompt_tokens:,} input, {stats.completion_tokens:,} output)"
 
 
 def _cost(stats: RunStats) -> str:
@@ -117,16 +123,26 @@ def _time(stats: RunStats) -> str:
     return text
 
 
-def _limit(stats: RunStats) -> str:
-    if stats.limit_used is None:
+def _when(stats: RunStats) -> str:
+    if stats.began_at is None:
         return ""
+    return words.moment(stats.began_at, stats.began_at + stats.elapsed_s)
+
+
+def _limit(stats: RunStats) -> str:
     limits = [
-        f"{words.exact(limit)} {unit} a minute"
+        f"{words.exact(limit)} {unit}/min"
         for limit, unit in ((stats.requests_limit, "requests"), (stats.tokens_limit, "tokens"))
         if limit is not None
     ]
-    at = f" (at the end {' and '.join(limits)})" if limits else ""
-    return f"{words.share(stats.limit_used)} of what was allowed was used{at}"
+    if limits and stats.limits_inherited:
+        limits.append("set by an earlier run")
+    parts = [", ".join(limits)] if stats.limits_inherited and limits else []
+    if stats.limit_used is not None:
+        behind = f" ({', '.join(limits)})" if limits else ""
+        parts = [f"{words.share(stats.limit_used)} of what was allowed was used{behind}"]
+    takes = server_takes(stats)
+    return "; ".join([*parts, takes] if takes else parts)
 
 
 def _errors(stats: RunStats) -> str:
@@ -136,23 +152,26 @@ def _errors(stats: RunStats) -> str:
     )
 
 
-def _saved(facts: Mapping[str, Any]) -> str:
+def _saved(stats: RunStats, facts: Mapping[str, Any]) -> str:
     parts = [words.place(facts["saved_to"])] if facts.get("saved_to") else []
     if facts.get("save_error"):
         parts.append(f"not saved: {words.plain(facts['save_error'], 400)}")
+    elif facts.get("save") and not parts and _over(stats):
+        parts.append("nothing saved; lp.last_job().save(path) writes what there is")
     if facts.get("journal") and facts["journal"] != IN_MEMORY:
         parts.append(f"replies in {words.place(facts['journal'])}")
     return "; ".join(parts)
 
 
-def _more(stats: RunStats, *, kept: bool) -> str:
+def _more(stats: RunStats, facts: Mapping[str, Any]) -> str:
+    """The way on."""
     if not _over(stats):
         return ""
-    parts = []
+    kept, parts = facts.get("journal") != IN_MEMORY, []
     if stats.state == "failed":
         parts.append("lp.last_job().frame() has what was answered")
     if stats.failed:
-        parts.append("out.llm.errors() lists the errors")
+        parts.append(f"{words.plain(facts.get('errors_at', 'out.llm.errors()'))} lists the errors")
     if not kept and (stats.left or stats.failed):
         parts.append("without a journal, running the cell again starts over")
     elif stats.left:

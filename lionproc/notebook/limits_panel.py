@@ -23,6 +23,7 @@ from lionproc.notebook.frontend import (
     let_events_through,
     surface,
 )
+from lionproc.notebook.notes import Note
 from lionproc.notebook.style import CSS
 from lionproc.notebook.words import safe
 
@@ -123,19 +124,19 @@ class LimitsPanel:
             tokens_per_minute=limiter.per_minute(TOKENS, 60.0),
             requests_limit=limiter.effective(REQUESTS),
             tokens_limit=limiter.effective(TOKENS),
-            pace=limiter.pace_per_minute,
+            learned_requests_per_minute=limiter.learned.per_minute,
+            learned_from=limiter.learned.source,
             concurrency=limiter.concurrency,
         )
         self._head.value = (
             f"<div class='lp-top'><b>Limits</b><span class='lp-what'>{safe(self._title)}</span>"
-            "<span class='lp-when'>shared by all its runs; below, the last minute</span></div>"
+            "<span class='lp-when'>shared by all runs; the last 60 s</span></div>"
         )
         self._tiles.value = view.rates(stats, self.limits)
         self.wheel.sync()
         works = self._delivery.works
         self.wheel.enable(on=works)
-        said = self._said or ("" if works else TOO_LATE)
-        self._note.value = view.note(said, alert=True) if said else ""
+        self._note.value = view.note(Note(self._said or ("" if works else TOO_LATE), alert=True))
 
     def _say(self, text: str) -> None:
         self._said = text

@@ -23,16 +23,15 @@ from lionproc.notebook.frontend import (
     close_all,
     let_events_through,
 )
-from lionproc.notebook.plots import History, sparkline
+from lionproc.notebook.history import History
+from lionproc.notebook.notes import note_of
+from lionproc.notebook.plots import sparkline
+from lionproc.notebook.rates import inherited
 from lionproc.notebook.style import CSS
 from lionproc.notebook.view import Failure
 
 REDRAW_S = 0.3  # at most three or four times a second, which is what an eye can use
 ERRORS_SHOWN = 20
-TOO_LATE = (
-    "This frontend delivers moves only when the cell has ended. To steer while it runs, use "
-    "`job = df.llm.start(...)`."
-)
 
 
 class Panel:
@@ -69,6 +68,7 @@ class Panel:
         self._history = History()
         self._drawn_at = float("-inf")
         self._said = ""
+        self._inherited: str | None = None  # as long as nobody has moved them
         self._closed = False
         self._delivery = Delivery()
 
@@ -83,11 +83,14 @@ class Panel:
         for button, name in ((self.pause, "pause"), (self.stop, "stop"), (self.errors, "errors")):
             button.add_class(f"lp-{name}-button")
         self._head, self._tiles, self._note, self._list = (ipywidgets.HTML() for _ in range(4))
-        self._plot = ipywidgets.HTML()
+        self._heading, self._plot = ipywidgets.HTML(), ipywidgets.HTML()
         self._plot.add_class("lp-plot")
         self._note.add_class("lp-note")
+        self._list.add_class("lp-list")
+        self._list.tabbable = True  # it scrolls
         self._style = ipywidgets.HTML(CSS)
-        self._middle = ipywidgets.Box([self.wheel.box, self._plot])
+        self._limits = ipywidgets.VBox([self._heading, self.wheel.box])
+        self._middle = ipywidgets.Box([self._limits, self._plot])
         self._middle.add_class("lp-middle")
         self._buttons = ipywidgets.HBox([self.pause, self.stop, self.errors, self._note])
         self._buttons.add_class("lp-buttons")
@@ -128,20 +131,19 @@ class Panel:
     def _widgets(self) -> list[Any]:
         return [
             *self.wheel.widgets, self.pause, self.stop, self.errors, self._head, self._tiles,
-            self._note, self._list, self._plot, self._style, self._middle, self._buttons,
+            self._note, self._list, self._heading, self._plot, self._style, self._limits,
+            self._middle, self._buttons,
         ]  # fmt: skip
 
     def _draw(self, stats: RunStats, *, plot: bool = True) -> None:
         """Send what changed; a widget whose value stays the same sends nothing."""
         self._drawn_at = self._clock()
-        left_s = self._history.left_s(stats)
-        self._head.value = view.header(
-            stats, self._title, stats.eta_s if left_s is None else left_s
-        )
+        self._head.value = view.header(stats, self._title, self._history.left(stats))
         self._tiles.value = view.tiles(stats, self._run.limits)
         if plot:
             self._plot.value = f"<div class='lp-chart'>{sparkline(self._history.line())}</div>"
         self._draw_controls(stats)
+        self._draw_heading(stats)
         self._draw_note(stats)
         if self.errors.value and plot:
             self._draw_errors()
@@ -162,18 +164,20 @@ class Panel:
         _set(self.errors, disabled=not reachable)
 
     def _draw_note(self, stats: RunStats) -> None:
-        if self._said:
-            text, alert = self._said, True
-        elif not self._delivery.works:
-            text, alert = TOO_LATE, True
-        elif stats.note:
-            # To wait under one's own limit is what a limit is for.
-            text, alert = stats.note.replace("`", "'"), not stats.note.startswith("Waiting")
-        elif stats.state == "paused":
-            text, alert = "Nothing is sent. What is in flight still comes in and is kept.", False
-        else:
-            text, alert = "", False
-        self._note.value = view.note(text, alert=alert) if text else ""
+        said = note_of(
+            stats,
+            said=self._said,
+            reachable=self._delivery.works,
+            idle_s=self._history.idle_s,
+        )
+        self._note.value = view.note(said)
+
+    def _draw_heading(self, stats: RunStats) -> None:
+        """Whose limits these are, until somebody moves one."""
+        whose = inherited(stats, self._run.limits)
+        if self._inherited is None and stats.elapsed_s:
+            self._inherited = whose
+        self._heading.value = view.heading(whose if whose == self._inherited else "")
 
     def _draw_errors(self) -> None:
         self._list.value = view.failures(self._latest(ERRORS_SHOWN)) if self.errors.value else ""

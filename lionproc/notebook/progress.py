@@ -10,11 +10,18 @@ from typing import Any
 from lionproc.engine.job import Run, Watcher
 from lionproc.engine.stats import RunStats
 from lionproc.notebook import card, words
-from lionproc.notebook.frontend import Output, Screen, bundle_of, surface
+from lionproc.notebook.frontend import Bundle, Output, Screen, bundle_of, surface
+from lionproc.notebook.history import History
+from lionproc.notebook.rates import about, inherited, learned
 from lionproc.notebook.view import Failure
 
 LOG_S = 10.0  # between two states of the bar in a log file, which keeps them all
 LINE_S = 2.0  # between two states of the line in a notebook that nobody watches
+INHERITED_S = 10.0  # for which a run says at its start that it was given no limits, but has some
+# Without tqdm's own time left and rate: answers from the journal come in a burst, and tqdm would
+# have the others come as fast.
+BAR = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
+LEAST_BAR = 12  # characters of the bar itself, whatever there is to say
 
 
 def watchers(
@@ -41,7 +48,7 @@ def watchers(
         return []
     where = surface()
     if where == "terminal":
-        return [Bar(run.stats.rows)]
+        return [Bar(run)]
     if panel or (panel is None and where == "notebook"):
         from lionproc.notebook.panel import Panel
 
@@ -52,15 +59,21 @@ def watchers(
 
 
 class Bar:
-    """tqdm over rows, with errors, tokens and cached counts behind it."""
+    """tqdm over rows, with what a person should know behind it, as far as the terminal is wide.
 
-    def __init__(self, rows: int) -> None:
+    Args:
+        run: The run, not yet begun.
+    """
+
+    def __init__(self, run: Run) -> None:
         from tqdm.auto import tqdm
 
         watched = sys.stderr is not None and sys.stderr.isatty()
+        self._behind = Behind(run)
         self._bar: Any = tqdm(
-            total=rows,
+            total=run.stats.rows,
             unit="row",
+            bar_format=BAR,
             dynamic_ncols=True,
             mininterval=0.1 if watched else LOG_S,
             file=sys.stderr,
@@ -68,11 +81,15 @@ class Bar:
 
     def update(self, stats: RunStats) -> None:
         """See `Watcher.update`."""
-        _advance(self._bar, stats)
+        columns = self._bar.format_dict["ncols"]  # None where this is no terminal
+        hours = 3 if stats.elapsed_s >= 3600 else 0
+        front = len("100%||  [00:00, ]") + hours + 2 * len(str(stats.rows)) + len("/")
+        room = None if columns is None else columns - LEAST_BAR - front
+        _advance(self._bar, stats, self._behind.said(stats, room))
 
     def close(self, stats: RunStats) -> None:
         """See `Watcher.close`."""
-        _advance(self._bar, stats)
+        self.update(stats)
         self._bar.refresh()
         self._bar.close()
 
@@ -90,17 +107,20 @@ class NotebookBar:
 
         self._run = run
         self._facts = facts
+        self._behind = Behind(run)
         self._screen = Output() if screen is None else screen
-        self._bar: Any = tqdm(total=run.stats.rows, unit="row", display=False, dynamic_ncols=True)
+        self._bar: Any = tqdm(
+            total=run.stats.rows, unit="row", display=False, dynamic_ncols=True, bar_format=BAR
+        )
         self._screen.show(bundle_of(self._bar.container, "lionproc: a run"))
 
     def update(self, stats: RunStats) -> None:
         """See `Watcher.update`."""
-        _advance(self._bar, stats)
+        _advance(self._bar, stats, self._behind.said(stats))
 
     def close(self, stats: RunStats) -> None:
         """See `Watcher.close`."""
-        _advance(self._bar, stats)
+        self.update(stats)
         card.put(self._screen, self._run, card.as_bundle(stats, self._facts()))
         self._bar.close()
 
@@ -124,45 +144,86 @@ class Line:
         self._screen = Output() if screen is None else screen
         self._clock = clock
         self._told_at = clock()
-        self._screen.show(_line(run.stats))
+        self._behind = Behind(run)
+        self._screen.show(self._line(run.stats))
 
     def update(self, stats: RunStats) -> None:
         """See `Watcher.update`."""
+        behind = self._behind.said(stats)
         if self._clock() - self._told_at >= LINE_S:
             self._told_at = self._clock()
-            self._screen.replace(_line(stats))
+            self._screen.replace(self._line(stats, behind))
 
     def close(self, stats: RunStats) -> None:
         """See `Watcher.close`."""
         card.put(self._screen, self._run, card.as_bundle(stats, self._facts()))
 
-
-def _line(stats: RunStats) -> Mapping[str, str]:
-    behind = postfix(stats)
-    text = f"lionproc: {stats.finished:,} of {words.plural(stats.rows, 'row')}"
-    return {"text/plain": f"{text}, {behind}" if behind else text}
+    def _line(self, stats: RunStats, behind: str = "") -> Bundle:
+        text = f"lionproc: {stats.finished:,} of {words.plural(stats.rows, 'row')}"
+        return {"text/plain": f"{text}, {behind}" if behind else text}
 
 
-def _advance(bar: Any, stats: RunStats) -> None:
-    bar.set_postfix_str(postfix(stats), refresh=False)
-    bar.update(stats.finished - bar.n)
+class Behind:
+    """The words behind a bar, the most important first.
+
+    Args:
+        run: The run.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._history = History()
+
+    def said(self, stats: RunStats, room: int | None = None) -> str:
+        """What to say of a snapshot.
+
+        Args:
+            stats: The snapshot; each is to be given once, in order.
+            room: How many characters there are; what does not fit is left out, whole.
+        """
+        self._history.add(stats)
+        left = self._history.left(stats)
+        first = [f"{words.left_between(*left)} left"] if left is not None and stats.left else []
+        if stats.elapsed_s < INHERITED_S and (whose := inherited(stats, self._run.limits)):
+            first.append(whose)
+        return fitting([*first, *parts_of(stats)], room)
 
 
-def postfix(stats: RunStats) -> str:
-    """The numbers behind the bar, only those that say something."""
-    parts = [f"{words.count(stats.tokens)} tokens"] if stats.tokens else []
+def fitting(parts: Sequence[str], room: int | None) -> str:
+    """As many of the parts as there is room for, by commas; the first is cut if it alone does not fit."""
+    if room is None:
+        return ", ".join(parts)
+    said = ""
+    for part in parts:
+        longer = f"{said}, {part}" if said else words.plain(part, max(room, 1))
+        if len(longer) <= room:
+            said = longer
+    return said
+
+
+def parts_of(stats: RunStats) -> list[str]:
+    """What the numbers of a run say, the most important first, and only those that say something."""
+    parts = [] if stats.state in {"running", "done"} else [stats.state]
+    if stats.failed:
+        parts.append(f"{stats.failed:,} failed")
+    if (takes := learned(stats)) is not None:
+        parts.append(f"server takes ~{about(takes)}/min")
     if stats.usd:
         parts.append(words.dollars(stats.usd))
+    if stats.tokens:
+        parts.append(f"{words.count(stats.tokens)} tokens")
     for number, word in (
         (stats.cached, "cached"),
-        (stats.failed, "failed"),
-        (stats.retried, "retried"),
+        (stats.retried, "retry" if stats.retried == 1 else "retries"),
         (stats.skipped, "skipped"),
     ):
         if number:
             parts.append(f"{number:,} {word}")
-    if stats.state not in {"running", "done"}:
-        parts.append(stats.state)
     if stats.note:
         parts.append(words.plain(stats.note))
-    return ", ".join(parts)
+    return parts
+
+
+def _advance(bar: Any, stats: RunStats, behind: str) -> None:
+    bar.set_postfix_str(behind, refresh=False)
+    bar.update(stats.finished - bar.n)

@@ -8,7 +8,12 @@ from typing import NamedTuple
 from lionproc.engine.limits import Limits
 from lionproc.engine.stats import RunStats
 from lionproc.notebook import words
+from lionproc.notebook.history import Left
+from lionproc.notebook.notes import Note
+from lionproc.notebook.rates import about, known, learned
 from lionproc.notebook.words import count, safe
+
+UNKNOWN = "\u2013"  # a dash
 
 
 class Failure(NamedTuple):
@@ -41,25 +46,33 @@ _STATES = {
 }
 
 
-def header(stats: RunStats, title: str, left_s: float | None) -> str:
+_EXPLAINED = {
+    "Requests / min": "Sent in the last 60 s; before that, what a minute at this rate comes to",
+    "Tokens / min": "Of the last 60 s; before that, what a minute at this rate comes to",
+    "In flight": "Requests that were sent and are not answered yet",
+    "Cost": "Of what was sent in this run",
+}
+
+
+def header(stats: RunStats, title: str, left: Left | None) -> str:
     """State, what is done, how long it took and still takes; the bar; rows by what became of them.
 
     Args:
         stats: The run.
         title: What is done with which model, in plain text.
-        left_s: Seconds until the end, None while that is not known.
+        left: How long it still takes, None while that is not known.
     """
     return (
         f"<div class='lp-top lp-{stats.state}'><span class='lp-dot'></span>"
         f"<b role='status'>{_STATES[stats.state]}</b><span class='lp-what'>{safe(title)}</span>"
-        f"<span class='lp-when'>{_when(stats, left_s)}</span></div>{_bar(stats)}{_rows(stats)}"
+        f"<span class='lp-when'>{_when(stats, left)}</span></div>{_bar(stats)}{_rows(stats)}"
     )
 
 
-def _when(stats: RunStats, left_s: float | None) -> str:
+def _when(stats: RunStats, left: Left | None) -> str:
     gone = words.duration(max(float(int(stats.elapsed_s)), 1.0)).replace(".0", "")
-    if stats.state in {"running", "stopping"} and stats.left and left_s is not None:
-        return f"{gone} · <strong>{words.left(left_s)} left</strong>"
+    if stats.left and left is not None:
+        return f"{gone} · <strong>{words.left_between(*left)} left</strong>"
     return gone
 
 
@@ -83,18 +96,24 @@ def _bar(stats: RunStats) -> str:
 
 
 def _rows(stats: RunStats) -> str:
-    parts = [f"<span><b>{stats.finished:,}</b> of {stats.rows:,} rows</span>"]
+    done = words.share(stats.finished / stats.rows) if stats.rows else "100 %"
+    parts = [f"<span><b>{done}</b> · {stats.finished:,} of {stats.rows:,} rows</span>"]
     for number, word, kind in (
-        (stats.cached, "cached", ""),
-        (stats.skipped, "skipped", ""),
-        (stats.retried, "retried", ""),
+        (stats.cached, "cached", "cached"),
+        (stats.skipped, "skipped", "skipped"),
+        (stats.failed, "error" if stats.failed == 1 else "errors", "failed"),
+    ):
+        if number:  # the colours of the bar, said in words
+            parts.append(
+                f"<span class='lp-key lp-{kind}-count'><i class='lp-{kind}'></i>"
+                f"{number:,} {word}</span>"
+            )
+    for number, word, kind in (
+        (stats.retried, "retry" if stats.retried == 1 else "retries", ""),
         (stats.throttled, "refused (429)", "lp-refusals"),
     ):
         if number:
             parts.append(f"<span class='{kind}'>{number:,} {word}</span>")
-    if stats.failed:
-        errors = words.plural(stats.failed, "error")
-        parts.append(f"<span class='lp-errors'>{errors}</span>")
     parts.append(f"<span class='lp-push'>{stats.left:,} left</span>")
     return f"<div class='lp-rows'>{''.join(parts)}</div>"
 
@@ -110,34 +129,38 @@ def tiles(stats: RunStats, limits: Limits) -> str:
         spent = _tile("Tokens", count(stats.tokens), "price not known")
     else:
         spent = _tile("Cost", safe(words.dollars(stats.usd)), f"{count(stats.tokens)} tokens")
-    return f"<div class='lp-tiles'>{_rates(stats, limits)}{spent}</div>"
+    return f"<div class='lp-tiles'>{_rates(stats, limits, say=known(stats))}{spent}</div>"
 
 
 def rates(stats: RunStats, limits: Limits) -> str:
-    """`tiles` without the money."""
-    return f"<div class='lp-tiles'>{_rates(stats, limits)}</div>"
+    """`tiles` without the money, of the last minute whoever used it."""
+    return f"<div class='lp-tiles'>{_rates(stats, limits, say=True)}</div>"
 
 
-def _rates(stats: RunStats, limits: Limits) -> str:
+def _rates(stats: RunStats, limits: Limits, *, say: bool) -> str:
     return (
-        _rate("Requests / min", stats.requests_per_minute, stats.requests_limit,
-              limits.requests_per_minute, stats.pace)
-        + _rate("Tokens / min", stats.tokens_per_minute, stats.tokens_limit,
-                limits.tokens_per_minute, None)
+        _rate("Requests / min", stats.requests_per_minute if say else None,
+              stats.requests_limit, limits.requests_per_minute, learned(stats))
+        + _rate("Tokens / min", stats.tokens_per_minute if say else None,
+                stats.tokens_limit, limits.tokens_per_minute, None)
         + _tile("In flight", count(stats.in_flight), f"of {stats.concurrency:,}",
                 stats.in_flight / max(stats.concurrency, 1))
     )  # fmt: skip
 
 
 def _rate(
-    name: str, rate: float, limit: float | None, own: float | None, pace: float | None
+    name: str, rate: float | None, limit: float | None, own: float | None, takes: float | None
 ) -> str:
-    if limit is not None:
+    if takes is not None:
+        beside, held = f"server: ~{about(takes)}", takes
+    elif limit is not None:
         whose = "" if own is not None and limit >= own else " (server)"
-        return _tile(name, count(rate), f"of {count(limit)}{whose}", rate / limit)
-    if pace is not None and rate > pace / 4:
-        return _tile(name, count(rate), f"pace {count(pace)}")
-    return _tile(name, count(rate), "no limit")
+        beside, held = f"of {count(limit)}{whose}", limit
+    else:
+        beside, held = "no limit", None
+    if rate is None:
+        return _tile(name, UNKNOWN, beside, None if held is None else 0.0)
+    return _tile(name, count(rate), beside, None if held is None else rate / held)
 
 
 def _tile(name: str, value: str, beside: str, part: float | None = None) -> str:
@@ -145,22 +168,32 @@ def _tile(name: str, value: str, beside: str, part: float | None = None) -> str:
     gauge = (
         "" if part is None else f"<div class='lp-gauge'><i style='width:{width:.0f}%'></i></div>"
     )
-    return f"<div class='lp-tile'><span>{name}</span><b>{value}</b><small>{beside}</small>{gauge}</div>"
+    quiet = " class='lp-unknown'" if value == UNKNOWN else ""
+    return (
+        f"<div class='lp-tile' title='{_EXPLAINED.get(name, '')}'><span>{name}</span><b{quiet}>{value}</b><small>{beside}</small>"
+        f"{gauge}</div>"
+    )
 
 
-def note(text: str, *, alert: bool = False) -> str:
-    """One line that screen readers say when it changes. Backquotes mark code.
+def heading(inherited: str) -> str:
+    """What stands over the fields of the limits.
 
     Args:
-        text: Plain text.
-        alert: Whether it asks for attention.
+        inherited: Which of them an earlier run set, empty for none.
     """
-    pieces = safe(text, 300).split("`")
+    return f"<div class='lp-heading'><b>Limits</b> <span>{safe(inherited)}</span></div>"
+
+
+def note(said: Note) -> str:
+    """One line, which screen readers say where it asks for attention."""
+    if not said.text:
+        return ""
+    pieces = safe(said.text, 300).split("`")
     marked = "".join(
         f"<code>{piece}</code>" if place % 2 else piece for place, piece in enumerate(pieces)
     )
-    kind = " class='lp-alert'" if alert else ""
-    return f"<div class='lp-note' role='status'><p{kind}>{marked}</p></div>"
+    kind = " class='lp-alert' role='status'" if said.alert else ""
+    return f"<p{kind}>{marked}</p>"
 
 
 def failures(latest: Sequence[Failure]) -> str:
@@ -170,22 +203,22 @@ def failures(latest: Sequence[Failure]) -> str:
         latest: The newest first.
     """
     if not latest:
-        return "<div class='lp-list'>No errors so far.</div>"
+        return "<p>No errors so far.</p>"
     rows = "".join(
         f"<tr><td>{safe(failure.row, 40)}</td><td>{safe(words.kind(failure.kind))}</td>"
         f"<td>{safe(failure.message, 300)}{_details(failure)}</td></tr>"
         for failure in latest
     )
     return (
-        "<div class='lp-list' tabindex='0' role='region' aria-label='Latest errors'><table><thead>"
+        "<table aria-label='Latest errors'><thead>"
         "<tr><th scope='col'>row</th><th scope='col'>kind</th><th scope='col'>message</th></tr>"
-        f"</thead><tbody>{rows}</tbody></table></div>"
+        f"</thead><tbody>{rows}</tbody></table>"
     )
 
 
 def _details(failure: Failure) -> str:
     """What helps to judge a failure: each on a line of its own, if it is known."""
-    lines = (("hint", failure.hint), ("reply", failure.reply), ("row", failure.text))
+    lines = (("hint", failure.hint), ("model said", failure.reply), ("row", failure.text))
     return "".join(
         f"<div class='lp-detail'><span>{name}</span> {safe(text, 240)}</div>"
         for name, text in lines

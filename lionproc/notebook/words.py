@@ -6,6 +6,7 @@ import html
 import math
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 # Control characters say nothing, and those that turn the direction of text can make a row of an
@@ -76,6 +77,46 @@ def left(seconds: float) -> str:
     if seconds < 120:
         return duration(10 * round(seconds / 10))
     return duration(60 * round(seconds / 60))
+
+
+def left_between(least: float, most: float) -> str:
+    """How long it still takes, as a span where two judgements of it differ by much.
+
+    Example:
+        >>> left_between(58, 62), left_between(130, 270), left_between(41, 200)
+        ('1 min', '2 to 4 min', '40 s to 3 min')
+    """
+    one, other = left(least), left(most)
+    if one == other or most <= 1.4 * least or most < 10:
+        return left((least + most) / 2)
+    if least < 10:
+        return f"up to {other}"
+    number, _, unit = one.rpartition(" ")
+    same = unit == other.rpartition(" ")[2] and " " not in number
+    return f"{number if same else one} to {other}"
+
+
+def first_line(text: object, most: int = 100) -> str:
+    """The first line of a text that says something, with "..." where there is more of it."""
+    lines = [plain(line, most) for line in str(text).splitlines() if line.strip()]
+    if not lines:
+        return ""
+    return f"{lines[0]} ..." if len(lines) > 1 and not lines[0].endswith("…") else lines[0]
+
+
+def moment(seconds: float, until: float | None = None) -> str:
+    """A moment, or the time from one to another, by the clock on this machine's wall.
+
+    Args:
+        seconds: Since 1970, UTC.
+        until: The end, None for a moment.
+    """
+    began = datetime.fromtimestamp(seconds).astimezone()
+    first, zone = f"{began:%Y-%m-%d %H:%M}", began.tzname() or ""
+    ended = datetime.fromtimestamp(seconds if until is None else until).astimezone()
+    last = f"{ended:%H:%M}" if ended.date() == began.date() else f"{ended:%Y-%m-%d %H:%M}"
+    span = first if first.endswith(last) else f"{first} to {last}"
+    return f"{span} {zone}".rstrip()
 
 
 def plural(number: int, noun: str) -> str:

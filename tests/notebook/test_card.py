@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+from datetime import datetime
 from html.parser import HTMLParser
 
 from lionproc.engine.stats import RunStats
@@ -26,6 +28,8 @@ STATS = RunStats(
 FACTS = {
     "provider": "openai",
     "model": "gpt-4o-mini",
+    "prompt": "\nIs this review positive or negative?\nReview: {review}",
+    "schema": "'positive' | 'negative'",
     "saved_to": "out.parquet",
     "journal": ".lionproc/journal.sqlite",
 }
@@ -57,11 +61,13 @@ def test_the_card_says_all_that_a_person_asks_afterwards():
     for said in (
         "openai/gpt-4o-mini",
         "990 of 1,000 answered, 200 of them from the journal, 4 skipped (empty cells), 6 failed",
-        "850 sent, 54 of them again, 12 refused with 429",
-        "42,000 (40,000 read, 2,000 written)",
+        "850 sent, 54 retries, 12 refused (429)",
+        "42,000 (40,000 input, 2,000 output)",
         "$0.0123",
         "1 min 25 s, 603 requests a minute",
-        "98 % of what was allowed was used (at the end 600 requests a minute)",
+        "98 % of what was allowed was used (600 requests/min)",
+        "prompt    Is this review positive or negative? ...",
+        "schema    'positive' | 'negative'",
         "4 timeout, 2 bad request",
         "out.parquet; replies in .lionproc/journal.sqlite",
         "out.llm.errors() lists the errors; running the cell again asks only for those",
@@ -85,11 +91,47 @@ def test_what_is_not_known_is_left_out():
     assert names == ["rows", "requests", "time"]
 
 
+def test_when_it_ran_is_said_by_the_clock_on_the_wall():
+    began = datetime(2026, 3, 28, 23, 58, 7).astimezone().timestamp()
+
+    def when(elapsed_s):
+        stats = dataclasses.replace(STATS, began_at=began, elapsed_s=elapsed_s)
+        return dict(card.lines(stats, FACTS))["when"].rpartition(" ")[0]
+
+    assert when(20.0) == "2026-03-28 23:58"
+    assert when(90.0) == "2026-03-28 23:58 to 23:59"
+    assert when(600.0) == "2026-03-28 23:58 to 2026-03-29 00:08"
+
+
+def test_limits_of_an_earlier_run_and_what_the_server_takes_are_said():
+    stats = dataclasses.replace(
+        STATS, limits_inherited=True, learned_requests_per_minute=148.2, learned_from="refusals"
+    )
+    text = card.as_text(stats, FACTS)
+    assert "(600 requests/min, set by an earlier run)" in text
+    assert "; the server takes about 150 requests/min" in text
+    short = dataclasses.replace(stats, limit_used=None, learned_from="")
+    assert dict(card.lines(short, FACTS))["limit"] == "600 requests/min, set by an earlier run"
+
+
+def test_a_person_who_holds_the_job_is_told_how_to_ask_it():
+    text = card.as_text(STATS, {**FACTS, "errors_at": "job.errors()"})
+    assert "job.errors() lists the errors" in text
+    assert "out.llm" not in text
+
+
+def test_what_was_to_be_saved_and_was_not_is_said():
+    stats = RunStats(state="stopped", rows=10, answered=4, sent=4)
+    facts = {**FACTS, "saved_to": None, "save": "out.parquet"}
+    assert "nothing saved; lp.last_job().save(path) writes" in card.as_text(stats, facts)
+    assert "nothing saved" not in card.as_text(stats, {**FACTS, "save": "out.parquet"})
+
+
 def test_a_stopped_run_says_how_to_go_on():
     stats = RunStats(state="stopped", rows=10, answered=4, sent=4)
     text = card.as_text(stats, FACTS)
     assert "lionproc: stopped" in text
-    assert "6 not sent" in text
+    assert "6 not sent (rows without an answer are NA)" in text
     assert "running the cell again goes on from here, and pays nothing twice" in text
 
 

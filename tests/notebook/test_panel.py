@@ -99,6 +99,16 @@ def test_limits_that_were_replaced_by_another_object_are_the_ones_steered(
     until(lambda: second.job.limits.requests_per_minute == 1200)
 
 
+def test_limits_of_an_earlier_run_are_said_until_somebody_moves_them(watch, server, move, until):
+    server.hold()
+    first = watch(limits={"requests_per_minute": 60})
+    second = watch()
+    until(lambda: "60 requests/min, set by an earlier run" in second.panel._heading.value)
+    assert "earlier run" not in first.panel._heading.value
+    move(second.row("requests_per_minute").field, value="90")
+    until(lambda: "earlier run" not in second.panel._heading.value)
+
+
 def test_pause_keeps_requests_back_and_resume_lets_them_go(watch, server, click, until):
     server.configure(latency_s=0.02)
     watched = watch(rows=400, limits={"requests_per_minute": 3000, "concurrency": 4})
@@ -176,7 +186,7 @@ def test_an_error_is_listed_with_what_the_model_said_and_what_the_row_says(watch
     assert "<span>row</span> so so" in text
     assert "Well, Well" in text
     assert text.count("Well") < 60, "a long reply is cut"
-    assert text.count("<span>reply</span>") == 1, "what is not known is left out"
+    assert text.count("<span>model said</span>") == 1, "what is not known is left out"
 
 
 class StillRun:

@@ -6,15 +6,16 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from lionproc.engine.stats import RunStats
-from lionproc.notebook.plots import SECONDS, History, sparkline
+from lionproc.notebook.history import SECONDS, History
+from lionproc.notebook.plots import sparkline
 
 
-def run(seconds, *, per_second=10, limit=600.0, tokens_limit=None, rows=10_000, throttled=0):
+def run(seconds, *, per_second=10, limit=600.0, tokens_limit=None, throttled=0, learned=None):
     """Snapshots of a steady run, five a second."""
     for tick in range(seconds * 5 + 1):
         sent = int(tick * per_second / 5)
         yield RunStats(
-            rows=rows,
+            rows=10_000,
             answered=sent,
             sent=sent,
             throttled=throttled * tick,
@@ -22,6 +23,8 @@ def run(seconds, *, per_second=10, limit=600.0, tokens_limit=None, rows=10_000, 
             elapsed_s=tick / 5,
             requests_limit=limit,
             tokens_limit=tokens_limit,
+            learned_requests_per_minute=learned,
+            learned_from="" if learned is None else "refusals",
         )
 
 
@@ -95,17 +98,16 @@ def test_a_run_of_no_time_is_drawn_too():
     assert "0" in sparkline(told(run(0)).line())
 
 
-def test_the_time_left_follows_the_pace_of_the_last_moments():
-    history = told(run(60, per_second=10))
-    last = None
-    for stats in run(120, per_second=20):
-        if stats.elapsed_s > 60:
-            history.add(stats)
-            last = stats
-    assert history.left_s(last) == pytest.approx(last.left / 20, rel=0.05)
+def test_what_the_server_takes_is_a_line_of_its_own_with_its_name():
+    history = told(run(20, per_second=4, learned=250.0))
+    picture = svg(history)
+    assert picture.find("path[@class='lp-takes']") is not None
+    assert picture.find("path[@class='lp-line']") is not None, "beside the limit's"
+    assert "the server takes about 250</span>" in sparkline(history.line())
+    assert "the server takes about 250" in picture.get("aria-label")
 
 
-def test_the_time_left_is_not_guessed_from_nothing():
-    history = told(run(2))
-    assert history.left_s(RunStats(rows=10)) is None
-    assert history.left_s(RunStats(rows=10, answered=10)) == 0.0
+def test_marks_have_a_legend_where_they_are_drawn():
+    assert "refused (429)</span>" in sparkline(told(run(10, throttled=1)).line())
+    assert "refused" not in sparkline(told(run(10)).line())
+    assert "server takes" not in sparkline(told(run(10)).line())

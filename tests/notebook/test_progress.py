@@ -1,11 +1,19 @@
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import fcntl
 import io
+import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
 
 import pytest
 
+from lionproc.engine.limits import Limits
 from lionproc.engine.stats import RunStats
 from lionproc.notebook import card, frontend, progress
 from lionproc.notebook.panel import Panel
@@ -35,13 +43,10 @@ def shown(run, *, show=True, panel=None):
 
 
 class Run:
-    stats = RunStats(rows=10)
+    def __init__(self, rows=10):
+        self.stats = RunStats(rows=rows)
 
-    @property
-    def limits(self):
-        from lionproc import Limits
-
-        return Limits()
+        self.limits = Limits()
 
 
 @pytest.mark.parametrize(
@@ -78,7 +83,7 @@ def test_nothing_is_shown_where_progress_is_off(monkeypatch, allow_stdin):
 def test_the_bar_of_a_log_file_is_told_rarely(monkeypatch):
     log = io.StringIO()
     monkeypatch.setattr(sys, "stderr", log)
-    bar = Bar(1000)
+    bar = Bar(Run(1000))
     for done in range(0, 1000, 10):
         bar.update(RunStats(rows=1000, answered=done))
     bar.close(RunStats(rows=1000, answered=990, failed=10, prompt_tokens=5))
@@ -121,9 +126,59 @@ def test_a_notebooks_bar_gives_way_to_the_card():
 
 
 def test_numbers_behind_the_bar_only_say_something():
-    assert progress.postfix(RunStats(rows=10)) == ""
-    stats = RunStats(rows=10, prompt_tokens=12_345, usd=0.5, cached=3, failed=1, state="paused")
-    assert progress.postfix(stats) == "12.3k tokens, $0.500, 3 cached, 1 failed, paused"
+    assert progress.parts_of(RunStats(rows=10)) == []
+    stats = RunStats(
+        rows=10, prompt_tokens=12_345, usd=0.5, cached=3, failed=1, retried=2, state="paused"
+    )
+    assert progress.parts_of(stats) == [
+        "paused", "1 failed", "$0.500", "12.3k tokens", "3 cached", "2 retries",
+    ]  # fmt: skip
+
+
+def test_what_the_server_takes_is_said_behind_the_bar():
+    stats = RunStats(learned_requests_per_minute=148.2, learned_from="refusals")
+    assert "server takes ~150/min" in progress.parts_of(stats)
+    by_headers = dataclasses.replace(stats, learned_from="headers")
+    assert progress.parts_of(by_headers) == [], "that is a limit as any other"
+    held_more = dataclasses.replace(stats, requests_limit=100)
+    assert progress.parts_of(held_more) == [], "the limit is what holds the run"
+
+
+def test_limits_of_an_earlier_run_are_said_at_the_start():
+    run = Run()
+    run.limits.update(requests_per_minute=60)
+    behind = progress.Behind(run)
+    assert behind.said(RunStats(rows=10, limits_inherited=True, elapsed_s=0.2)) == (
+        "60 requests/min, set by an earlier run"
+    )
+    assert behind.said(RunStats(rows=10, limits_inherited=True, elapsed_s=20.0)) == ""
+    assert progress.Behind(run).said(RunStats(rows=10, elapsed_s=0.2)) == ""
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+def test_the_bar_stays_a_bar_however_much_there_is_to_say(monkeypatch, columns):
+    busy = RunStats(
+        rows=1200, answered=600, cached=40, failed=23, retried=51, skipped=9, sent=700,
+        prompt_tokens=123_456, usd=0.0123, elapsed_s=42.0, learned_requests_per_minute=300.0,
+        learned_from="refusals", note="The server asked everybody to wait, 12 s more.",
+    )  # fmt: skip
+    text, (ours, its) = "", pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with os.fdopen(its, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        bar = Bar(Run(1200))
+        bar.update(busy)
+        bar._bar.refresh()
+        bar.close(busy)
+    with os.fdopen(ours, "rb", buffering=0) as screen, contextlib.suppress(OSError):
+        while part := screen.read(4096):  # an error is how Linux says that nobody writes any more
+            text += part.decode(errors="replace")
+    last = [line for line in text.replace("\r", "\n").splitlines() if line.strip()][-1]
+    assert len(last) <= columns
+    assert last.count("█") >= 5, "half of a bar of at least ten"
+    assert last.rstrip().endswith("]"), "nothing is cut off"
+    assert "23 failed" in last
+    assert "server takes ~300/min" in last
 
 
 def test_importing_lionproc_loads_nothing_of_a_notebook():
