@@ -203,7 +203,7 @@ def fitting(parts: Sequence[str], room: int | None) -> str:
 
 def parts_of(stats: RunStats) -> list[str]:
     """What the numbers of a run say, the most important first, and only those that say something."""
-    parts = [] if stats.state in {"running", "done"} else [stats.state]
+    parts: list[str] = [] if stats.state in {"running", "done"} else [stats.state]
     if stats.failed:
         parts.append(f"{stats.failed:,} failed")
     if (takes := learned(stats)) is not None:
