@@ -2,7 +2,8 @@
 
 Records are keyed by a hash of everything that shapes an answer, so resuming a run, caching
 across runs and not asking twice are one lookup. Replies are kept raw, so another schema can
-be read from them without paying again.
+be read from them without paying again. Which place answers is a part of the hash, the key that
+opens it is not (`model/identity.py`): who shares a journal shares the answers of the same place.
 
 One thread writes. What is appended within a few milliseconds is committed together, and one
 future per group tells everybody who waits. A reply counts only once its group is on disk.

@@ -546,6 +546,8 @@ class Job(Run):
         raise TypeError("A Job cannot be pickled. Take its frame along: job.frame().")
 
     def __repr__(self) -> str:
+        if "saved_to" not in vars(self):
+            return "<Job, half made>"  # a traceback shows it while __init__ fails
         stats = self.stats
         return (
             f"<Job {stats.state}: {stats.finished:,} of {stats.rows:,} rows, "

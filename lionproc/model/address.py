@@ -8,8 +8,9 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from lionproc.errors import ModelError
+from lionproc.model.credentials import looks_like_key
 
-__all__ = ["checked_key", "checked_url", "with_query"]
+__all__ = ["checked_key", "checked_url", "fault_of_key", "fault_of_url", "key_text", "with_query"]
 
 
 def checked_url(url: str, *, allow_http: bool) -> str:
@@ -25,26 +26,36 @@ def checked_url(url: str, *, allow_http: bool) -> str:
     Raises:
         ModelError: It is no address, holds a password or a query, or is unencrypted.
     """
+    fault = fault_of_url(url, allow_http=allow_http)
+    if fault:
+        raise ModelError(fault)
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=parts.path.rstrip("/"), fragment=""))
+
+
+def fault_of_url(url: Any, *, allow_http: bool) -> str:
+    """Why a key may not be sent to an address, with nothing secret in it; empty where it may."""
     try:
         parts = urlsplit(str(url))
         host, _ = parts.hostname, parts.port
     except ValueError:
         host = None
     if "@" in str(url) and (not host or "@" in parts.netloc):  # and never show it
-        raise ModelError("base_url must not hold a user name or password; use api_key=.")
+        return "base_url must not hold a user name or password; use api_key=."
     if not host or parts.scheme not in {"http", "https"}:
-        raise ModelError(f"base_url is an address such as https://host/v1, not {url!r}.")
+        shown = "something else" if looks_like_key(str(url)) else repr(url)
+        return f"base_url is an address such as https://host/v1, not {shown}."
     if parts.query or parts.fragment:
-        raise ModelError(
+        return (
             "base_url ends before any ? or #. Parameters of the address belong to a client: "
             "Model(..., client=openai.AsyncOpenAI(base_url=..., default_query={...}))."
         )
     if parts.scheme == "http" and not allow_http and not _is_loopback(host):
-        raise ModelError(
+        return (
             f"base_url would send the key and the rows to {host} unencrypted. Use https, or say "
             "Model(..., allow_http=True) if that network is yours."
         )
-    return urlunsplit(parts._replace(path=parts.path.rstrip("/"), fragment=""))
+    return ""
 
 
 def checked_key(key: Any, name: str) -> str:
@@ -57,15 +68,30 @@ def checked_key(key: Any, name: str) -> str:
     Raises:
         ModelError: It is no text, or has a character that no key has.
     """
-    if not isinstance(key, str):
-        raise ModelError(f"{name} is a text, not {type(key).__name__}.")
-    text = key.strip()
+    fault = fault_of_key(key, name)
+    if fault:
+        raise ModelError(fault)
+    return str(key_text(key))
+
+
+def fault_of_key(key: Any, name: str) -> str:
+    """Why a key cannot stand in a header, never shown; empty where it can."""
+    text = key_text(key)
+    if not isinstance(text, str):
+        return f"{name} is a text, not {type(text).__name__}."
     if not (text.isascii() and text.isprintable()) or " " in text:
-        raise ModelError(
+        return (
             f"{name} has a character in it that no key has (a line break, a blank, or something "
             "beyond ASCII). Copy the key again, whole."
         )
-    return text
+    return ""
+
+
+def key_text(key: Any) -> Any:
+    """A key as it was meant: unmasked, and without the line break of the file it came from."""
+    masked = getattr(key, "get_secret_value", None)
+    key = masked() if callable(masked) else key
+    return key.strip() if isinstance(key, str) else key
 
 
 def with_query(url: str, query: Mapping[str, object]) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
 
 from lionproc.errors import MissingDependencyError, ModelError
 from lionproc.model.address import checked_key, checked_url
@@ -14,7 +15,9 @@ from lionproc.model.providers import Provider
 if TYPE_CHECKING:
     import openai
 
-__all__ = ["azure_client", "is_plain", "own_client"]
+__all__ = ["azure_client", "is_azure", "is_plain", "own_client"]
+
+AZURE_VERSION = "2024-10-21"
 
 
 def own_client(
@@ -48,51 +51,89 @@ def own_client(
                 'Without any key, model="local" runs a small model on this machine.'
             )
     key = key or "none"
-    with _environment_named():
-        if at_openai:
+    if at_openai:
+        with _environment_named():
             return openai.AsyncOpenAI(base_url=url, api_key=key, max_retries=0)
-        headers = _not_openai(authorization=f"Bearer {key}")
+    return _bare(str(url), key, {"authorization": f"Bearer {key}"}, {})
+
+
+def azure_client(api_key: str | None, base_url: str | None, deployment: str) -> openai.AsyncOpenAI:
+    """A client for Azure; the environment's key goes to the environment's endpoint alone.
+
+    It is no `AsyncAzureOpenAI`: versions of that before 3.4 send AZURE_OPENAI_AD_TOKEN wherever
+    they are pointed, whatever key they are given.
+
+    Args:
+        api_key: The key, None for AZURE_OPENAI_API_KEY.
+        base_url: The endpoint, None for AZURE_OPENAI_ENDPOINT. It may go on with `/openai/v1`.
+        deployment: The name that the model has there.
+
+    Raises:
+        ModelError: One of them is missing.
+    """
+    named = os.environ.get("AZURE_OPENAI_ENDPOINT", "").strip()
+    endpoint = base_url or named
+    key = api_key or ""
+    if not key and urlsplit(endpoint)[:2] == urlsplit(named)[:2]:  # the key of no other address
+        key = checked_key(os.environ.get("AZURE_OPENAI_API_KEY", ""), "AZURE_OPENAI_API_KEY")
+    if not endpoint or not key:
+        raise ModelError(
+            "Azure needs its endpoint and key: set AZURE_OPENAI_ENDPOINT and "
+            "AZURE_OPENAI_API_KEY, or give Model('azure', ..., client=AsyncAzureOpenAI(...))."
+        )
+    address, query = _azure_address(endpoint, deployment)
+    return _bare(address, key, {"api-key": key}, query)
+
+
+def _azure_address(endpoint: str, deployment: str) -> tuple[str, dict[str, str]]:
+    """Where a deployment is asked, and with which parameters."""
+    url = endpoint.rstrip("/")
+    if url.endswith("/openai/v1"):  # the newer address, where everything is as at OpenAI
+        return url, {}
+    query = {"api-version": os.environ.get("OPENAI_API_VERSION", "").strip() or AZURE_VERSION}
+    if "/openai/deployments/" in url:
+        return url.removesuffix("/chat/completions"), query
+    url = url.removesuffix("/openai")
+    return f"{url}/openai/deployments/{quote(deployment, safe='')}", query
+
+
+def _bare(url: str, key: str, own: dict[str, str], query: dict[str, str]) -> openai.AsyncOpenAI:
+    """A client that sends its key and nothing that the environment says.
+
+    Args:
+        url: Where to.
+        key: The key.
+        own: The header with the key, in lower case.
+        query: Parameters of the address.
+    """
+    import openai
+
+    # What the environment adds (OPENAI_CUSTOM_HEADERS) is taken back by its own name.
+    lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").splitlines()
+    names = {line.partition(":")[0].strip() for line in lines if ":" in line}
+    headers: dict[str, Any] = dict.fromkeys(
+        (name for name in names if name.lower() not in own), openai.Omit()
+    )
+    headers |= {name: own[name.lower()] for name in names if name.lower() in own}
+    if "authorization" not in own:
+        headers |= {"Authorization": openai.Omit(), **own}
+    with _environment_named():
         client = openai.AsyncOpenAI(
-            base_url=url, api_key=key, max_retries=0, default_headers=headers
+            base_url=url, api_key=key, max_retries=0, default_headers=headers, default_query=query
         )
     # What the environment says of an account at OpenAI is for OpenAI alone.
     client.organization = client.project = None
     return client
 
 
-def azure_client(api_key: str | None, base_url: str | None) -> openai.AsyncOpenAI:
-    """A client for Azure; the environment's key goes to the environment's endpoint alone.
-
-    Args:
-        api_key: The key, None for AZURE_OPENAI_API_KEY.
-        base_url: The endpoint, None for AZURE_OPENAI_ENDPOINT.
-
-    Raises:
-        ModelError: One of them is missing.
-    """
+def is_azure(client: Any) -> bool:
+    """True for a client made for Azure, or one that goes there."""
     import openai
 
-    named = os.environ.get("AZURE_OPENAI_ENDPOINT", "").strip()
-    endpoint = base_url or named
-    key = api_key or ""
-    if not key and endpoint.rstrip("/") == named.rstrip("/"):  # the key of no other address
-        key = checked_key(os.environ.get("AZURE_OPENAI_API_KEY", ""), "AZURE_OPENAI_API_KEY")
-    version = os.environ.get("OPENAI_API_VERSION", "2024-10-21")
-    if not endpoint or not key:
-        raise ModelError(
-            "Azure needs its endpoint and key: set AZURE_OPENAI_ENDPOINT and "
-            "AZURE_OPENAI_API_KEY, or give Model('azure', ..., client=AsyncAzureOpenAI(...))."
-        )
-    with _environment_named():
-        client = openai.AsyncAzureOpenAI(
-            azure_endpoint=endpoint,
-            api_key=key,
-            api_version=version,
-            max_retries=0,
-            default_headers=_not_openai(api_key=key),
-        )
-    client.organization = client.project = None
-    return client
+    host = client.base_url.host
+    return isinstance(client, (openai.AsyncAzureOpenAI, openai.AzureOpenAI)) or host.endswith(
+        (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
+    )
 
 
 def is_plain(client: Any) -> bool:
@@ -100,26 +141,15 @@ def is_plain(client: Any) -> bool:
     import openai
 
     return (
-        type(client) is openai.AsyncOpenAI
+        type(client) in {openai.AsyncOpenAI, openai.OpenAI}
         and isinstance(client.api_key, str)
         and bool(client.api_key)  # empty where a function renews it
+        and getattr(client, "_api_key_provider", None) is None
         and getattr(client, "workload_identity", None) is None
         and client.custom_auth is None
-        and type(getattr(client, "_client", None)).__name__ == "AsyncHttpxClientWrapper"
+        and type(getattr(client, "_client", None)).__name__
+        in {"AsyncHttpxClientWrapper", "SyncHttpxClientWrapper"}
     )
-
-
-def _not_openai(**own: str) -> dict[str, Any]:
-    """Takes back the headers that OPENAI_CUSTOM_HEADERS would add, for other servers.
-
-    Args:
-        **own: Headers that are the server's own, in lower case and with `_` for `-`.
-    """
-    import openai
-
-    lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").splitlines()
-    names = [line.partition(":")[0].strip() for line in lines if ":" in line]
-    return {name: own.get(name.lower().replace("-", "_"), openai.Omit()) for name in names}
 
 
 @contextlib.contextmanager

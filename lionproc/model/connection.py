@@ -10,7 +10,6 @@ from typing import Any
 
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.limits import Limits
-from lionproc.model.credentials import REDACTED
 from lionproc.model.estimate import Estimator
 from lionproc.model.prices import Price
 from lionproc.model.providers import Provider, Structured
@@ -79,7 +78,6 @@ class Connection:
         free_levels: How deep an answer may nest where its schema leaves that open, None for any
             depth; see `schema.shallow`.
         price: Dollars per token, None where it is not known.
-        secrets: What must never be kept, should a server echo it.
         endings: Further words of `finish_reason` that mean a whole answer at this server, None
             for one that says none; see `endings.GOOD`.
     """
@@ -94,7 +92,6 @@ class Connection:
     usual: Mapping[str, Any] = field(default_factory=dict)
     free_levels: int | None = None
     price: Price | None = None
-    secrets: tuple[bytes, ...] = field(default=(), repr=False)
     endings: frozenset[str | None] = frozenset()
 
     @property
@@ -106,10 +103,3 @@ class Connection:
     def estimator(self) -> Estimator:
         """What is known of its tokens."""
         return self.gate.estimator
-
-    def redacted(self, body: bytes) -> bytes:
-        """The body without any key that a server may have echoed."""
-        for secret in self.secrets:
-            if secret in body:
-                body = body.replace(secret, REDACTED)
-        return body

@@ -1,10 +1,22 @@
-"""Keys among headers, so that none of them is kept or shown."""
+"""Keys: held so that nobody sees them by the way, and taken out of what servers send back."""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache, wraps
+from pathlib import Path
+from typing import Any, Generic, NoReturn, ParamSpec, TypeVar
+from urllib.parse import parse_qsl, urlsplit
+
+from lionproc.errors import LionprocError
+
+__all__ = ["REDACTED", "Secret", "looks_like_key", "redact", "sealed", "secrets_in"]
+
+T = TypeVar("T")
+P = ParamSpec("P")
 
 REDACTED = b"[key]"
 SHORTEST_SECRET = 8
@@ -17,25 +29,223 @@ _NO_SECRETS = {
     "no-key-required",
     "sk-no-key-required",
 }
-_SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|credential", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"auth|key|token|secret|cookie|credential|passw|pwd|session|sig\b|signature|^code$",
+    re.IGNORECASE,
+)
+# Names of headers and parameters whose values are words, versions and addresses.
+_PLAIN_NAMES = {
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "anthropic-beta",
+    "anthropic-version",
+    "api-version",
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "http-referer",
+    "referer",
+    "traceparent",
+    "tracestate",
+    "user-agent",
+    "x-title",
+}
+_PART = re.compile(r"(?:^|[\s,;])(?:[\w.-]+=(?![=\s,;]|$))?\"?([^\s,;\"]+)")
+_RUN = re.compile(r"[A-Za-z0-9]{12,}")
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]+")
+_KEY_PREFIX = re.compile(
+    r"\s*(?:Bearer\s+\S|(?:sk|pk|rk)-[\w-]{4}|(?:gsk|hf|ghp|r8|fw|sk)_\w{8}|xai-\w{8}|AIza\w{8})"
+)
+_BARE_KEY = re.compile(r"[A-Za-z0-9_+=-]{24,}")
 
 
-def secrets_in(headers: Mapping[str, Any]) -> tuple[bytes, ...]:
-    """Credentials among the headers of a request, as a careless server may send them back.
+class Secret(Generic[T]):
+    """Something with a key in it, shown to nobody who only looks at it.
+
+    Tracebacks that print local variables, `vars()`, logs and pickles see `[key]` or nothing.
+
+    Args:
+        kept: The key, or what holds it.
+
+    Example:
+        >>> Secret("sk-...")
+        [key]
+    """
+
+    __slots__ = ("_kept",)
+
+    def __init__(self, kept: T) -> None:
+        self._kept = kept
+
+    @classmethod
+    def of(cls, kept: T | Secret[T]) -> Secret[T]:
+        """What is kept already, or is kept from now on."""
+        return kept if isinstance(kept, Secret) else Secret(kept)
+
+    def reveal(self) -> T:
+        """What is kept. Do not give it a name in a frame that may raise."""
+        return self._kept
+
+    def __repr__(self) -> str:
+        return REDACTED.decode()
+
+    def __copy__(self) -> Secret[T]:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Secret[T]:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A key is not pickled: take it from the environment where it is used.")
+
+
+def sealed(function: Callable[P, T]) -> Callable[P, T]:
+    """Let errors leave a function without its frames, because those hold a key in the clear."""
+
+    @wraps(function)
+    def outside(*args: P.args, **kwargs: P.kwargs) -> T:
+        __tracebackhide__ = True
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001  (whatever it is, its frames are not shown)
+            failed = error
+        if not isinstance(failed, LionprocError):
+            failed.add_note(f"Raised {_place(failed)}; the frames hold a key and are left out.")
+        failed.__cause__ = failed.__context__ = None
+        raise failed.with_traceback(None)
+
+    return outside
+
+
+def _place(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return "by code without frames"
+    return f"in {Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno}"
+
+
+def looks_like_key(text: str) -> bool:
+    """Whether a text given as a name or an address is a key that went to the wrong place.
+
+    Example:
+        >>> looks_like_key("sk-proj-0123456789"), looks_like_key("gpt-4o-mini")
+        (True, False)
+    """
+    if _KEY_PREFIX.match(text):
+        return True
+    text = text.strip()
+    return bool(_BARE_KEY.fullmatch(text)) and _mixed(text.replace("-", "").replace("_", ""))
+
+
+def secrets_in(headers: Mapping[str, Any], url: str = "") -> tuple[str, ...]:
+    """What a request carries that nobody else may see, as a careless server may send it back.
 
     Args:
         headers: Names and values as they are sent.
+        url: The address, with its parameters.
 
     Returns:
-        Each credential without its scheme, and as JSON may spell it. Very short ones are left
-        out: replacing them would tear up answers.
+        Each credential without its scheme, passwords of Basic authentication decoded, each
+        cookie, parameters such as `key` and `code`, and values of any other header that look
+        like a key. Very short ones are left out: replacing them would tear up answers.
     """
-    found: list[bytes] = []
-    for name, value in headers.items():
-        if isinstance(value, str) and _SECRET_HEADER.search(name):
-            secret = value.rpartition(" ")[2]
-            if len(secret) >= SHORTEST_SECRET and secret.lower() not in _NO_SECRETS:
-                found.append(secret.encode())
-                if "/" in secret:
-                    found.append(secret.replace("/", "\\/").encode())
-    return tuple(found)
+    named = [(name, value) for name, value in headers.items() if isinstance(value, str)]
+    named += parse_qsl(urlsplit(url).query)
+    found = [
+        secret
+        for name, value in named
+        for secret in _parts(name.lower(), value)
+        if len(secret) >= SHORTEST_SECRET and secret.lower() not in _NO_SECRETS
+    ]
+    # The longest first: one may be a part of another.
+    return tuple(sorted(dict.fromkeys(found), key=len, reverse=True))
+
+
+def _parts(name: str, value: str) -> Iterator[str]:
+    if name in _PLAIN_NAMES or name.startswith("x-stainless-"):
+        return
+    if not _SECRET_NAME.search(name):
+        if len(value) <= 200 and "://" not in value and " " not in value and _mixed(value):
+            yield value
+        return
+    if name == "cookie":
+        yield from (crumb.partition("=")[2].strip(' "') for crumb in value.split(";"))
+        return
+    scheme, _, rest = value.partition(" ")
+    if not rest:
+        yield value
+    if scheme.lower() == "basic":
+        try:
+            decoded = base64.b64decode(rest, validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            decoded = ""
+        yield decoded
+        yield decoded.partition(":")[2]
+    yield from _PART.findall(rest or value)
+
+
+def _mixed(text: str) -> bool:
+    """Whether there is a long run of letters and digits together, as in keys and ids."""
+    return any(
+        any(map(str.isdigit, run)) and any(map(str.isalpha, run)) for run in _RUN.findall(text)
+    )
+
+
+def redact(body: bytes, secrets: Iterable[str]) -> bytes:
+    """The body without the secrets, however the server wrote them.
+
+    Args:
+        body: What came back.
+        secrets: From `secrets_in`.
+
+    Returns:
+        The body, `[key]` in place of each: plain, or with the escapes of JSON (one within
+        another too), of URLs and of HTML.
+    """
+    for secret in secrets:
+        spelling = _spelling(secret)
+        if isinstance(spelling, bytes):
+            if spelling in body:
+                body = body.replace(spelling, REDACTED)
+        else:
+            body = spelling.sub(REDACTED, body)
+    return body
+
+
+@lru_cache(maxsize=256)
+def _spelling(secret: str) -> bytes | re.Pattern[bytes]:
+    """How a secret may be written. Every repetition is bounded, so a search is linear."""
+    if _UNRESERVED.fullmatch(secret):  # nothing escapes these
+        return secret.encode()
+    return re.compile(b"".join(map(_letter, secret)))
+
+
+def _letter(letter: str) -> bytes:
+    plain = re.escape(letter.encode())
+    if _UNRESERVED.fullmatch(letter):
+        return plain
+    code = ord(letter)
+    percent = b"".join(b"%%(?:25){0,3}%s" % _hex(f"{byte:02x}") for byte in letter.encode())
+    ways = [
+        rb"\\{0,8}" + plain,  # as it is, and as `\/` and `\"`
+        percent,
+        rb"&#0{0,4}%d;" % code,
+        rb"&#[xX]0{0,4}%s;" % _hex(f"{code:x}"),
+    ]
+    if code < 0x10000:
+        ways.append(rb"\\{1,8}u%s" % _hex(f"{code:04x}"))
+    if letter in _NAMED:
+        ways.append(_NAMED[letter])
+    return b"(?:" + b"|".join(ways) + b")"
+
+
+_NAMED = {"&": b"&amp;", "<": b"&lt;", ">": b"&gt;", '"': b"&quot;", " ": rb"\+", "+": b"&plus;"}
+
+
+def _hex(digits: str) -> bytes:
+    """Hexadecimal digits in either case."""
+    return "".join(f"[{d}{d.upper()}]" if d.isalpha() else d for d in digits).encode()

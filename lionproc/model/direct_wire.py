@@ -8,8 +8,10 @@ import aiohttp
 import yarl
 
 from lionproc.errors import CallError, Kind
+from lionproc.model.credentials import Secret, redact, secrets_in
 from lionproc.model.environment import certificates, proxy_for
-from lionproc.model.wire import MAX_REPLY_BYTES, Response, broken, timed_out, too_long, way_to
+from lionproc.model.reading import ACCEPT_ENCODING, bounded
+from lionproc.model.wire import MAX_REPLY_BYTES, Response, broken, timed_out, way_to
 
 CONNECT_TIMEOUT_S = 10.0
 CONTENT_ENCODING = "Content-Encoding"
@@ -28,24 +30,32 @@ class DirectWire:
     """
 
     def __init__(
-        self, url: str, headers: Mapping[str, str], timeout_s: float, *, proxies: bool = True
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        timeout_s: float,
+        *,
+        proxies: bool = True,
     ) -> None:
-        self.url = url
         self.timeout_s = timeout_s
-        self._proxy = proxy_for(url) if proxies else None
+        proxy = proxy_for(url) if proxies else None
+        self._url = Secret(yarl.URL(url))
+        self._headers = Secret(headers)
+        self._secrets = Secret(secrets_in(headers, url))
+        self._proxy = Secret(proxy)
         # aiohttp sends a session's headers to a proxy too, and the key is not for the proxy.
-        self._headers = {} if self._proxy else dict(headers)
-        self._each = dict(headers) if self._proxy else None
+        self._each = Secret(headers if proxy else None)
         self._session: aiohttp.ClientSession | None = None
-        self._address = yarl.URL(url)
-        self._way = way_to(url, self._proxy)
+        self._way = way_to(url, proxy)
 
     def _open(self) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(limit=0, ssl=certificates(self.url))
+        connector = aiohttp.TCPConnector(limit=0, ssl=certificates(str(self._url.reveal())))
+        headers = {} if self._proxy.reveal() else self._headers.reveal()
         self._session = aiohttp.ClientSession(
             connector=connector,
-            headers=self._headers,
+            headers={**headers, "Accept-Encoding": ACCEPT_ENCODING},
             cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
             # The total covers the last byte too, so a trickle does not outlive it.
             timeout=aiohttp.ClientTimeout(total=self.timeout_s, sock_connect=CONNECT_TIMEOUT_S),
         )
@@ -56,17 +66,14 @@ class DirectWire:
         session = self._session or self._open()
         try:
             async with session.post(
-                self._address,
+                self._url.reveal(),
                 data=body,
-                headers=self._each,
+                headers=self._each.reveal(),
                 allow_redirects=False,
-                proxy=self._proxy,
+                proxy=self._proxy.reveal(),
             ) as reply:
-                headers = reply.headers
-                length = headers.get(CONTENT_LENGTH, "")
-                if len(length) > LONGEST_LENGTH or not length or CONTENT_ENCODING in headers:
-                    return Response(reply.status, headers, await _bounded(reply))
-                return Response(reply.status, headers, await reply.read())
+                came = await _whole(reply)
+                return Response(reply.status, reply.headers, redact(came, self._secrets.reveal()))
         except aiohttp.ConnectionTimeoutError as error:  # nothing was sent yet
             raise broken(error, self._way) from None
         except TimeoutError:
@@ -83,18 +90,14 @@ class DirectWire:
             await session.close()
 
 
-async def _bounded(reply: aiohttp.ClientResponse) -> bytes:
-    """The body, as long as it is no longer than a reply can sensibly be."""
-    length = reply.content_length
-    chunks: list[bytes] = []
-    size = 0
-    if length is None or length <= MAX_REPLY_BYTES:
-        async for chunk in reply.content.iter_any():
-            size += len(chunk)
-            if size > MAX_REPLY_BYTES:
-                break
-            chunks.append(chunk)
-        else:
-            return b"".join(chunks)
-    reply.close()
-    raise too_long()
+async def _whole(reply: aiohttp.ClientResponse) -> bytes:
+    headers = reply.headers
+    length = headers.get(CONTENT_LENGTH, "")
+    encoding = headers.get(CONTENT_ENCODING, "")
+    if length and len(length) <= LONGEST_LENGTH and not encoding:
+        return await reply.read()
+    try:
+        return b"".join([piece async for piece in bounded(reply.content.iter_any(), encoding)])
+    except CallError:
+        reply.close()  # the rest of it is not wanted
+        raise

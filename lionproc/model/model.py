@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lionproc.errors import ConfigurationError, ModelError
-from lionproc.model.address import checked_key, checked_url, with_query
-from lionproc.model.clients import azure_client, is_plain, own_client
-from lionproc.model.connection import Connection, gate
-from lionproc.model.prices import price_of
+from lionproc.model.address import checked_url, fault_of_key, fault_of_url, key_text
+from lionproc.model.connection import Connection
+from lionproc.model.credentials import Secret, looks_like_key
+from lionproc.model.opening import opened
 from lionproc.model.providers import PROVIDERS, Provider, Structured, provider_named
 
 if TYPE_CHECKING:
@@ -19,7 +18,14 @@ if TYPE_CHECKING:
 
     from lionproc.engine.executor import RateLimitedAPIExecutor
     from lionproc.engine.limiter import Limiter
-    from lionproc.model.wire import Wire
+
+
+class SecretText(Protocol):
+    """A masked text, such as pydantic's `SecretStr`."""
+
+    def get_secret_value(self) -> str:
+        """The text."""
+
 
 _RESERVED = {"messages", "stream", "n", "stream_options"}
 _OF_THE_CLIENT = {
@@ -43,8 +49,10 @@ class Model:
             the path of a GGUF file, None for the small one that is installed with it.
         base_url: Another OpenAI-compatible address. Then no key, organization or header is
             taken from the environment.
-        api_key: The key; None takes it from the provider's variable in the environment.
-        client: Your own `openai.AsyncOpenAI` or `openai.AsyncAzureOpenAI`, used as it is.
+        api_key: The key, as a text or a pydantic `SecretStr`; None takes it from the provider's
+            variable in the environment.
+        client: Your own openai client, for Azure or not, async or not. Its settings are used
+            over connections of lionproc's own; itself it stays untouched.
         executor: Send through this executor, and so share its limits with others.
         temperature: Sampling temperature from 0 to 2. None leaves it to the provider.
         max_tokens: The longest answer in tokens. None leaves it to the provider.
@@ -54,6 +62,8 @@ class Model:
         endings: Further words of `finish_reason` that mean a whole answer at this server, None for
             a reply that has no such word. An answer that ends in an unknown way is an error.
         allow_http: True sends key and rows unencrypted to a host that is not this machine.
+        scope: A name for whatever else decides who answers and cannot be seen from here (a
+            tenant behind a gateway, a version of the weights): another scope shares no answers.
         **params: Anything else for the request's body (`top_p`, `seed`, `reasoning_effort`).
 
     Raises:
@@ -73,8 +83,8 @@ class Model:
         model: str | None = None,
         *,
         base_url: str | None = None,
-        api_key: str | None = None,
-        client: openai.AsyncOpenAI | None = None,
+        api_key: str | SecretText | None = None,
+        client: openai.AsyncOpenAI | openai.OpenAI | None = None,
         executor: RateLimitedAPIExecutor | None = None,
         temperature: float | None = None,
         max_tokens: int | None = None,
@@ -82,36 +92,35 @@ class Model:
         structured: Structured | None = None,
         endings: Sequence[str | None] = (),
         allow_http: bool = False,
+        scope: str | None = None,
         **params: Any,
     ) -> None:
-        if not isinstance(provider, str) or not provider:
+        # From here on no traceback that shows local variables shows the key.
+        key = None if api_key is None else Secret.of(api_key)
+        api_key = None
+        if _is_key(provider, model, base_url):
+            provider = model = base_url = ""
             raise ModelError(
-                f'The provider is a name such as "openai", not {type(provider).__name__}.'
+                "This looks like a key where the name of a model or an address belongs. Keys go "
+                'into api_key=: Model("openai/gpt-4o-mini", api_key=...).'
             )
-        if model is None and "/" in provider:
-            provider, _, model = provider.partition("/")
-        if model is None and provider not in PROVIDERS:
-            raise ModelError(
-                f'{provider!r} names no provider. Write the model as "provider/model", '
-                f'for example "openai/{provider}"; providers are {", ".join(PROVIDERS)}.'
-            )
+        if fault := _fault_of_params(params) or (
+            base_url and fault_of_url(base_url, allow_http=allow_http)
+        ):
+            params, base_url = {}, None  # they may hold a key
+            raise ModelError(fault)
+        provider, model = _named(provider, model)
         self.settings: Provider = provider_named(provider)
-        if model is None:
-            model = self.settings.usual_model or None
-        if not model and provider != "local":
-            raise ModelError(f'Which model of {provider}? For example Model("{provider}/NAME").')
         _in_range("temperature", temperature, 0, 2)
         _in_range("timeout", timeout, 1e-3, _DAY_S)
         _in_range("max_tokens", max_tokens, 1, math.inf, whole=True)
         if structured is not None and structured not in _STRUCTURED:
             raise ModelError(f"structured is one of {', '.join(_STRUCTURED)}, not {structured!r}.")
-        reserved = sorted(_RESERVED & params.keys())
-        if reserved:
-            raise ModelError(f"lionproc sets {', '.join(reserved)} itself; leave it out.")
-        _check_params(params)
+        if scope is not None and (not isinstance(scope, str) or not scope):
+            raise ModelError(f"scope is a name such as 'tenant a', not {scope!r}.")
         given = [
             name
-            for name, value in (("base_url", base_url), ("api_key", api_key), ("client", client))
+            for name, value in (("base_url", base_url), ("api_key", key), ("client", client))
             if value is not None
         ]
         if client is not None and len(given) > 1:
@@ -132,8 +141,9 @@ class Model:
         self.structured = structured
         self.endings = _checked_endings(endings)
         self.allow_http = allow_http
+        self.scope = scope
         self.params = params
-        self._api_key = None if api_key is None else checked_key(api_key, "api_key")
+        self._api_key = None if key is None else _checked(key)
 
     @classmethod
     def of(cls, model: Model | str) -> Model:
@@ -179,94 +189,7 @@ class Model:
             ModelError: No key, or the embedded model could not be started.
             MissingDependencyError: The embedded model is not installed.
         """
-        if self.provider == "local":
-            return self._connect_local()
-        if self.provider == "azure" and self.client is None:
-            return self._connect_through(azure_client(self._api_key, self.base_url), owned=True)
-        if self.client is not None:
-            return self._connect_through(self.client)
-        own = own_client(self.settings, self.base_url, self._api_key, allow_http=self.allow_http)
-        return self._connect_through(own, owned=True)
-
-    def _connect_through(self, client: openai.AsyncOpenAI, *, owned: bool = False) -> Connection:
-        import openai
-
-        from lionproc.model.client_wire import ClientWire
-        from lionproc.model.credentials import secrets_in
-        from lionproc.model.direct_wire import DirectWire
-        from lionproc.model.environment import proxy_for
-        from lionproc.model.wire import PATH
-
-        if not isinstance(client, openai.AsyncOpenAI):
-            raise ModelError(
-                "client= takes the async client (openai.AsyncOpenAI or openai.AsyncAzureOpenAI), "
-                f"not {type(client).__name__}."
-            )
-        base = checked_url(str(client.base_url), allow_http=self.allow_http)
-        key = client.api_key if isinstance(client.api_key, str) else ""
-        url = base + PATH
-        wire: Wire
-        # The client's own headers go before its key, as the client itself has it.
-        headers = {
-            name: value
-            for name, value in {**client.auth_headers, **client.default_headers}.items()
-            if isinstance(value, str) and not name.startswith("X-Stainless")
-        }
-        if is_plain(client) and not (proxy_for(url) or "").startswith("socks"):
-            headers["User-Agent"] = "lionproc"
-            wire = DirectWire(with_query(url, client.default_query), headers, self.timeout)
-        else:
-            wire = ClientWire(client, self.timeout, owned=owned)
-        # What is asked for another tenant or project is answered for another one.
-        query = {n: v for n, v in client.default_query.items() if n != "api-version"}
-        scope = f"{with_query(base, query)} {client.organization or ''} {client.project or ''}"
-        secrets = secrets_in({**headers, "key": key})
-        return self._connection(wire, base, scope.strip(), str(self.model), key, secrets)
-
-    def _connect_local(self) -> Connection:
-        from lionproc.model import local
-        from lionproc.model.credentials import secrets_in
-        from lionproc.model.direct_wire import DirectWire
-        from lionproc.model.wire import PATH
-
-        endpoint = local.start(self.model)
-        headers = {"Authorization": f"Bearer {endpoint.key}", "Content-Type": "application/json"}
-        # It is a child of this process: no proxy has any business between the two.
-        wire = DirectWire(endpoint.base_url + PATH, headers, self.timeout, proxies=False)
-        identity = f"local {endpoint.identity}"
-        secrets = secrets_in(headers)
-        connection = self._connection(
-            wire, identity, identity, endpoint.model, endpoint.key, secrets, endpoint.slots
-        )
-        if self.model is None:  # the small one; a file of one's own is taken for a better one
-            connection.usual, connection.free_levels = local.USUAL, local.FREE_LEVELS
-        return connection
-
-    def _connection(  # noqa: PLR0917  (private, and called with all of them)
-        self,
-        wire: Wire,
-        base: str,
-        identity: str,
-        model: str,
-        key: str,
-        secrets: tuple[bytes, ...],
-        concurrency: int | None = None,
-    ) -> Connection:
-        settings = self.settings
-        official = base == settings.base_url
-        digest = hashlib.sha256(key.encode()).hexdigest()
-        return Connection(
-            identity=identity,
-            model=model,
-            provider=settings,
-            structured=self.structured or settings.structured,
-            max_tokens_name=settings.max_tokens_name if official else "max_tokens",
-            wire=wire,
-            gate=gate(base, digest, model, concurrency=concurrency),
-            price=price_of(model, settings.prices),
-            secrets=tuple(dict.fromkeys(secrets)),
-            endings=frozenset((*settings.endings, *self.endings)),
-        )
+        return opened(self)
 
     def _arguments(self) -> dict[str, Any]:
         return {
@@ -277,6 +200,7 @@ class Model:
             "structured": self.structured,
             "endings": self.endings,
             "allow_http": self.allow_http,
+            "scope": self.scope,
             **self.params,
         }
 
@@ -305,6 +229,8 @@ class Model:
         return (_restored, (self.provider, self.model, self._arguments()))
 
     def __repr__(self) -> str:
+        if "_api_key" not in vars(self):
+            return "<Model, half made>"  # a traceback shows it while __init__ fails
         usual = {"timeout": 60.0, "endings": (), "allow_http": False}
         shown = [repr(self.provider)] + ([repr(self.model)] if self.model else [])
         shown += [
@@ -313,6 +239,31 @@ class Model:
             if value is not None and usual.get(name) != value
         ]
         return f"Model({', '.join(shown)})"
+
+
+def _is_key(*given: Any) -> bool:
+    """Whether a key stands where a name or an address belongs."""
+    texts = [text for text in given if isinstance(text, str)]
+    return any(looks_like_key(part) for text in texts for part in (text, text.partition("/")[2]))
+
+
+def _named(provider: Any, model: str | None) -> tuple[str, str | None]:
+    """The provider and the model from the ways to write them."""
+    if not isinstance(provider, str) or not provider:
+        raise ModelError(f'The provider is a name such as "openai", not {type(provider).__name__}.')
+    if model is None and "/" in provider:
+        provider, _, model = provider.partition("/")
+    if model is None and provider not in PROVIDERS:
+        raise ModelError(
+            f'{provider!r} names no provider. Write the model as "provider/model", '
+            f'for example "openai/{provider}"; providers are {", ".join(PROVIDERS)}.'
+        )
+    if model is None:
+        model = provider_named(provider).usual_model or None
+    if not model and provider != "local":
+        provider_named(provider)
+        raise ModelError(f'Which model of {provider}? For example Model("{provider}/NAME").')
+    return provider, model
 
 
 def _restored(provider: str, model: str | None, arguments: dict[str, Any]) -> Model:
@@ -335,24 +286,38 @@ def _in_range(name: str, value: Any, low: float, high: float, *, whole: bool = F
         raise ConfigurationError(f"{name} is {number} {bounds}, not {value!r}.")
 
 
-def _check_params(params: Mapping[str, Any]) -> None:
-    """Refuse what is no field of a body; the message never has a value, it may be a secret."""
+def _checked(key: Secret[Any]) -> Secret[str]:
+    """A key that can stand in a header; errors are raised where nothing holds it."""
+    fault = fault_of_key(key.reveal(), "api_key")
+    if fault:
+        raise ModelError(fault)
+    return Secret(key_text(key.reveal()))
+
+
+def _fault_of_params(params: Mapping[str, Any]) -> str:
+    """What is no field of a body; the message never has a value, it may be a secret."""
     import json
 
+    reserved = sorted(_RESERVED & params.keys())
+    if reserved:
+        return f"lionproc sets {', '.join(reserved)} itself; leave it out."
     for name, value in params.items():
         if name in _OF_THE_CLIENT:
-            raise ModelError(
+            return (
                 f"{name} is no field of a request's body. Give it to a client: Model(..., "
                 f"client=openai.AsyncOpenAI({_OF_THE_CLIENT[name]}=...))."
             )
         if name == "extra_body":
-            raise ModelError(
-                "Give the fields of extra_body to Model(...) directly, by their names."
+            return "Give the fields of extra_body to Model(...) directly, by their names."
+        if isinstance(value, str) and looks_like_key(value):
+            return (
+                f"Model({name}=...) goes into the request's body, and this is a key: use api_key=."
             )
         try:
             json.dumps(value, allow_nan=False)
         except (TypeError, ValueError):
-            raise ModelError(
+            return (
                 f"Model({name}=...) goes into the request's body, and this "
                 f"{type(value).__name__} cannot be written as JSON."
-            ) from None
+            )
+    return ""

@@ -51,7 +51,14 @@ PROVIDERS = {
             prices="openai",
             usual_model="gpt-4o-mini",
         ),
-        Provider("azure", "", "AZURE_OPENAI_API_KEY", charges_max_tokens=True, prices="azure"),
+        Provider(
+            "azure",
+            "",
+            "AZURE_OPENAI_API_KEY",
+            max_tokens_name="max_completion_tokens",
+            charges_max_tokens=True,
+            prices="azure",
+        ),
         Provider(
             "openrouter",
             "https://openrouter.ai/api/v1",

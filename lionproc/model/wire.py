@@ -3,7 +3,8 @@
 `DirectWire` sends over aiohttp with what the openai client publicly knows (address, headers,
 timeout) at a tenth of the cost of its typed methods. `ClientWire` goes through `client.post`
 where the client knows something we must not guess at: Azure, a custom `http_client`, keys that
-are renewed. Both behave alike, and neither retries or follows redirects.
+are renewed. Both behave alike, neither retries or follows redirects, and both read a body in the
+same way (`reading`), with a limit after decompression.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Wire(Protocol):
     """A way to one address. Lives on the engine's loop."""
 
     async def post(self, body: bytes) -> Response:
-        """Send a JSON body and wait for the whole reply.
+        """Send a JSON body and wait for the whole reply, keys that the server echoes taken out.
 
         Raises:
             CallError: Of kind `connection`, `timeout` or `bad_reply`; no reply came back.

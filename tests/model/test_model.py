@@ -131,8 +131,8 @@ def test_each_provider_takes_the_key_of_its_own_variable(monkeypatch, name):
         lp.Model(name, "m").connect()
     monkeypatch.setenv(provider.key_variable, f" {KEY}\n")
     connection = lp.Model(name, "m").connect()
-    assert connection.wire.url == f"{provider.base_url}/chat/completions"
-    assert connection.wire._headers["Authorization"] == f"Bearer {KEY}"
+    assert str(connection.wire._url.reveal()) == f"{provider.base_url}/chat/completions"
+    assert connection.wire._headers.reveal()["Authorization"] == f"Bearer {KEY}"
 
 
 def sent_with(model):
@@ -322,8 +322,8 @@ def test_the_embedded_model_takes_no_address_and_no_key(more):
         lp.Model("local", **more)
 
 
-def test_only_the_async_client_will_do():
-    for client in (openai.OpenAI(api_key=KEY), object()):
+def test_only_a_client_of_openai_will_do():
+    for client in (object(), "client"):
         with pytest.raises(ModelError, match=r"openai\.AsyncOpenAI"):
             lp.Model("openai/m", client=client).connect()
 
@@ -363,13 +363,13 @@ def test_what_cannot_be_sent_is_refused_when_the_model_is_made(more, words):
 def test_a_copy_in_this_process_has_the_key_and_one_that_travels_has_not():
     model = lp.Model("openai/m", base_url=AT, api_key=KEY, temperature=0.5, seed=3)
     for twin in (copy.copy(model), copy.deepcopy(model)):
-        assert twin.connect().wire._headers["Authorization"] == f"Bearer {KEY}"
+        assert twin.connect().wire._headers.reveal()["Authorization"] == f"Bearer {KEY}"
         assert repr(twin) == repr(model)
     pickled = pickle.dumps(model)
     assert KEY.encode() not in pickled
     travelled = pickle.loads(pickled)  # noqa: S301  (made a line above)
     assert repr(travelled) == repr(model)
-    assert travelled.connect().wire._headers["Authorization"] == "Bearer none"
+    assert travelled.connect().wire._headers.reveal()["Authorization"] == "Bearer none"
 
 
 def test_a_model_with_a_client_does_not_travel_to_send_rows_elsewhere():

@@ -12,6 +12,7 @@ import threading
 import time
 import tracemalloc
 import warnings
+import zlib
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -686,8 +687,19 @@ def test_a_timeout_ends_one_attempt_and_the_next_one_answers(wire):
 # --- size ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("framing", ["by length", "in chunks", "compressed"])
-def test_a_huge_reply_is_refused_without_being_held(framing):
+# 20 times what a reply may have, in a few hundred kilobytes.
+def bomb(bits):
+    packer = zlib.compressobj(9, wbits=bits)
+    mebibyte = bytes(2**20)
+    return b"".join(packer.compress(mebibyte) for _ in range(320)) + packer.flush()
+
+
+BOMBS = {"gzip": bomb(zlib.MAX_WBITS | 16), "deflate": bomb(zlib.MAX_WBITS)}
+
+
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize("framing", ["by length", "in chunks", "gzip", "deflate"])
+def test_a_huge_reply_is_refused_without_being_held(wire, framing, status):
     filling = b" " * 2**16
     pieces = 4 * MAX_REPLY_BYTES // len(filling)
     if framing == "by length":
@@ -696,10 +708,10 @@ def test_a_huge_reply_is_refused_without_being_held(framing):
         head = "transfer-encoding: chunked\r\n\r\n"
         body = [b"10000\r\n" + filling + b"\r\n"] * pieces
     else:
-        packed = gzip.compress(b" " * (4 * MAX_REPLY_BYTES), 1)
-        head = f"content-encoding: gzip\r\ncontent-length: {len(packed)}\r\n\r\n"
+        packed = BOMBS[framing]
+        head = f"content-encoding: {framing}\r\ncontent-length: {len(packed)}\r\n\r\n"
         body = [packed]
-    reply = b"HTTP/1.1 200 OK\r\n" + head.encode()
+    reply = f"HTTP/1.1 {status} X\r\n{head}".encode()
 
     class Pouring(Raw):
         def _serve(self, connection):
@@ -709,7 +721,7 @@ def test_a_huge_reply_is_refused_without_being_held(framing):
                 for piece in body:
                     connection.sendall(piece)
 
-    with Pouring(b"") as server, model_at("direct", server.base_url, KEY) as model:
+    with Pouring(b"") as server, model_at(wire, server.base_url, KEY) as model:
         tracemalloc.start()
         try:
             out = ask(model, retry=lp.Retry(max_attempts=1))
@@ -719,6 +731,64 @@ def test_a_huge_reply_is_refused_without_being_held(framing):
     assert kind_of(out) == Kind.BAD_REPLY
     assert "longer than 16 MiB" in out["a_error"].iloc[0]
     assert peak < 2.5 * MAX_REPLY_BYTES
+
+
+def compressed(name, body):
+    """A body in an encoding that servers have, or say that they have."""
+    match name:
+        case "gzip" | "x-gzip" | "GZIP ":
+            return gzip.compress(body)
+        case "two gzips":
+            return gzip.compress(body[:20]) + gzip.compress(body[20:])
+        case "gzip and zeros":
+            return gzip.compress(body) + bytes(9)
+        case "deflate":
+            return zlib.compress(body)
+        case "bare deflate":
+            bare = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+            return bare.compress(body) + bare.flush()
+        case _:
+            return body
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gzip",
+        "x-gzip",
+        "GZIP ",
+        "two gzips",
+        "gzip and zeros",
+        "deflate",
+        "bare deflate",
+        "identity",
+    ],
+)
+def test_a_compressed_reply_is_an_answer(wire, name):
+    encoding = next((known for known in ("gzip", "deflate") if name.endswith(known)), name)
+    encoding = "gzip" if "gzip" in name and name not in {"x-gzip", "GZIP "} else encoding
+    encoding = name if name in {"x-gzip", "GZIP "} else encoding
+    body = compressed(name, json.dumps(completion("fine")).encode())
+    out, _ = asked_raw(wire, http(body, more=f"content-encoding: {encoding}\r\n"))
+    assert out["a"].tolist() == ["fine"]
+
+
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        ("br", b"whatever"),
+        ("zstd", b"whatever"),
+        ("gzip, gzip", gzip.compress(gzip.compress(b"{}"))),
+        ("gzip", b"this is no gzip"),
+        ("gzip", gzip.compress(b"{}" * 999, mtime=0)[:-9]),
+        ("deflate", b"x\x9c and no more"),
+    ],
+)
+def test_what_cannot_be_decompressed_is_a_failure_of_its_row(kind_of_wire, encoding, body, status):
+    reply = http(body, status, f"content-encoding: {encoding}\r\n")
+    out, _ = asked_raw(kind_of_wire, reply)
+    assert kind_of(out) == Kind.BAD_REPLY
 
 
 def test_an_endless_head_is_no_reply(wire):

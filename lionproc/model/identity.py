@@ -1,0 +1,96 @@
+"""What tells one place that answers from another, as far as it shapes the answers.
+
+An answer is kept under its question and this identity. Left out is the plain key, so that the
+same account with a new key still finds what it paid for. Everything else that a request carries
+may lead it somewhere else (a tenant, a route, an organization), so it is a part of the identity.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b
+from typing import Any
+
+__all__ = ["identity_of", "sent_headers", "with_scope"]
+
+# What says how a message travels, or which message it is, and nothing about who answers it.
+_OF_THE_MESSAGE = {
+    "accept",
+    "accept-encoding",
+    "baggage",
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "idempotency-key",
+    "traceparent",
+    "tracestate",
+    "user-agent",
+    "x-client-request-id",
+    "x-correlation-id",
+    "x-request-id",
+}
+
+
+def sent_headers(client: Any) -> dict[str, str]:
+    """What a client sends with every request; its own headers go before its key.
+
+    Args:
+        client: An openai client.
+    """
+    named: dict[str, tuple[str, Any]] = {}
+    for name, value in [*client.auth_headers.items(), *client.default_headers.items()]:
+        named[name.lower()] = name, value
+    return {
+        name: value
+        for lower, (name, value) in named.items()
+        if isinstance(value, str) and not lower.startswith("x-stainless-")
+    }
+
+
+def identity_of(base: str, client: Any, scope: str | None) -> str:
+    """The identity of a place, with nothing readable in it but the address.
+
+    Args:
+        base: The address.
+        client: An openai client for it.
+        scope: What the user says of it.
+
+    Returns:
+        The address alone, where there is nothing else to it.
+    """
+    return with_scope(base, scope, *_carried(client))
+
+
+def with_scope(base: str, scope: str | None, *carried: tuple[str, str]) -> str:
+    """An identity with what else belongs to it, as a digest."""
+    parts = sorted({*carried, *((("scope", scope),) if scope else ())})
+    if not parts:
+        return base
+    return f"{base} {blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()}"
+
+
+def _carried(client: Any) -> Iterator[tuple[str, str]]:
+    plain = {(name.lower(), value) for name, value in client.auth_headers.items()}
+    yield from _headers(sent_headers(client), plain)
+    for name, value in client.default_query.items():
+        if name != "api-version":
+            yield f"?{name}", str(value)
+    http = getattr(client, "_client", None)
+    if http is None:
+        return
+    yield from _headers(http.headers, plain)
+    for name, value in http.params.multi_items():
+        yield f"?{name}", value
+    for cookie in http.cookies.jar:
+        yield f"cookie {cookie.domain}{cookie.path} {cookie.name}", cookie.value or ""
+    if http.auth is not None:
+        yield "auth", f"{type(http.auth).__name__} {getattr(http.auth, '_auth_header', '')}"
+
+
+def _headers(headers: Mapping[str, str], plain: set[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    for name, value in headers.items():
+        lower = name.lower()
+        if lower not in _OF_THE_MESSAGE and (lower, value) not in plain:
+            yield lower, value

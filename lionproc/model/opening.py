@@ -1,0 +1,113 @@
+"""From a `Model` to a connection: which address, which wire, whose key, which identity."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from lionproc.errors import ModelError
+from lionproc.model.address import checked_url, with_query
+from lionproc.model.clients import azure_client, is_azure, is_plain, own_client
+from lionproc.model.connection import Connection, gate
+from lionproc.model.credentials import sealed
+from lionproc.model.identity import identity_of, sent_headers, with_scope
+from lionproc.model.prices import price_of
+from lionproc.model.providers import PROVIDERS
+
+if TYPE_CHECKING:
+    import openai
+
+    from lionproc.model.model import Model
+    from lionproc.model.wire import Wire
+
+__all__ = ["opened"]
+
+_CREDENTIALS = ("authorization", "api-key", "x-api-key")
+
+
+@sealed
+def opened(model: Model) -> Connection:
+    """Open a way to a model.
+
+    Args:
+        model: The model.
+
+    Raises:
+        ModelError: No key, a client that cannot be used, or the embedded model did not start.
+        MissingDependencyError: The embedded model is not installed.
+    """
+    if model.provider == "local":
+        return _local(model)
+    client = model.client
+    if client is None:
+        key = None if model._api_key is None else model._api_key.reveal()
+        if model.provider == "azure":
+            client = azure_client(key, model.base_url, str(model.model))
+        else:
+            client = own_client(model.settings, model.base_url, key, allow_http=model.allow_http)
+    return _through(model, client)
+
+
+def _through(model: Model, client: openai.AsyncOpenAI | openai.OpenAI) -> Connection:
+    import openai
+
+    from lionproc.model.client_wire import ClientWire
+    from lionproc.model.direct_wire import DirectWire
+    from lionproc.model.environment import proxy_for
+    from lionproc.model.wire import PATH
+
+    if not isinstance(client, (openai.AsyncOpenAI, openai.OpenAI)):
+        raise ModelError(
+            "client= takes an openai client (openai.AsyncOpenAI, openai.AsyncAzureOpenAI), "
+            f"not {type(client).__name__}."
+        )
+    base = checked_url(str(client.base_url), allow_http=model.allow_http)
+    headers = sent_headers(client)
+    wire: Wire
+    if is_plain(client) and not (proxy_for(base) or "").startswith("socks"):
+        headers["User-Agent"] = "lionproc"
+        url = with_query(base + PATH, client.default_query)
+        wire = DirectWire(url, headers, model.timeout)
+    else:
+        wire = ClientWire(client, model.timeout)
+    settings = PROVIDERS["azure"] if is_azure(client) else model.settings
+    official = settings.name == "azure" or base == settings.base_url
+    keys = "\n".join(value for name, value in headers.items() if name.lower() in _CREDENTIALS)
+    return Connection(
+        identity=identity_of(base, client, model.scope),
+        model=str(model.model),
+        provider=settings,
+        structured=model.structured or settings.structured,
+        max_tokens_name=settings.max_tokens_name if official else "max_tokens",
+        wire=wire,
+        gate=gate(base, hashlib.sha256(keys.encode()).hexdigest(), str(model.model)),
+        price=price_of(str(model.model), model.settings.prices),
+        endings=frozenset((*settings.endings, *model.endings)),
+    )
+
+
+def _local(model: Model) -> Connection:
+    from lionproc.model import local
+    from lionproc.model.direct_wire import DirectWire
+    from lionproc.model.wire import PATH
+
+    endpoint = local.start(model.model)
+    headers = {"Authorization": f"Bearer {endpoint.key}", "Content-Type": "application/json"}
+    # It is a child of this process: no proxy has any business between the two.
+    wire = DirectWire(endpoint.base_url + PATH, headers, model.timeout, proxies=False)
+    identity = with_scope(f"local {endpoint.identity}", model.scope)
+    digest = hashlib.sha256(endpoint.key.encode()).hexdigest()
+    connection = Connection(
+        identity=identity,
+        model=endpoint.model,
+        provider=model.settings,
+        structured=model.structured or model.settings.structured,
+        max_tokens_name=model.settings.max_tokens_name,
+        wire=wire,
+        gate=gate(f"local {endpoint.identity}", digest, endpoint.model, concurrency=endpoint.slots),
+        price=price_of(endpoint.model, model.settings.prices),
+        endings=frozenset((*model.settings.endings, *model.endings)),
+    )
+    if model.model is None:  # the small one; a file of one's own is taken for a better one
+        connection.usual, connection.free_levels = local.USUAL, local.FREE_LEVELS
+    return connection

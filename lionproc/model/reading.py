@@ -1,0 +1,90 @@
+"""The body of a reply as it arrives: decompressed by us, and never longer than a reply can be.
+
+Both wires read through this. No library decompresses for us, because a few kilobytes can become
+gigabytes before anybody has looked at their length.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import AsyncIterator, Iterator
+
+from lionproc.errors import CallError, Kind
+from lionproc.model.wire import MAX_REPLY_BYTES, too_long
+
+ACCEPT_ENCODING = "gzip, deflate"  # what is asked for, and all that is understood
+PIECE_BYTES = 256 * 1024
+_GZIP = zlib.MAX_WBITS | 16
+_GZIP_NAMES = ("gzip", "x-gzip")
+
+
+async def bounded(chunks: AsyncIterator[bytes], encoding: str) -> AsyncIterator[bytes]:
+    """A body piece by piece, as long as it is no longer than a reply can sensibly be.
+
+    Args:
+        chunks: The body as it arrives.
+        encoding: Its `Content-Encoding`; empty for none.
+
+    Yields:
+        The body decompressed.
+
+    Raises:
+        CallError: Of kind `bad_reply`: it is too long, is compressed in a way that was not asked
+            for, or is not what its compression says.
+    """
+    encoding = encoding.strip().lower()
+    if encoding not in {"", "identity", "deflate", *_GZIP_NAMES}:
+        raise CallError(Kind.BAD_REPLY, "The reply is compressed in a way that was not asked for.")
+    packed = _Packed(encoding) if encoding not in {"", "identity"} else None
+    size = 0
+    async for chunk in chunks:
+        for piece in (chunk,) if packed is None else packed.open(chunk):
+            size += len(piece)
+            if size > MAX_REPLY_BYTES:
+                raise too_long()
+            yield piece
+    if packed is not None and not packed.whole:
+        raise _garbled()
+
+
+def _garbled() -> CallError:
+    return CallError(Kind.BAD_REPLY, "The reply cannot be decompressed, or not to its end.")
+
+
+class _Packed:
+    """Decompresses in pieces of a bounded size.
+
+    Args:
+        encoding: gzip or deflate.
+    """
+
+    def __init__(self, encoding: str) -> None:
+        self._bits = _GZIP if encoding in _GZIP_NAMES else 0
+        self._open = zlib.decompressobj(self._bits) if self._bits else None
+        self._seen = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether what was begun is ended; nothing at all is whole, too."""
+        return not self._seen or (self._open is not None and self._open.eof)
+
+    def open(self, chunk: bytes) -> Iterator[bytes]:
+        """What a chunk holds."""
+        while chunk:
+            self._seen = True
+            if self._open is None:  # "deflate" is zlib's format, and on some servers bare
+                self._bits = zlib.MAX_WBITS if chunk[0] & 0x0F == 8 else -zlib.MAX_WBITS
+                self._open = zlib.decompressobj(self._bits)
+            elif self._open.eof:
+                if self._bits != _GZIP or not chunk.strip(b"\0"):
+                    return
+                self._open = zlib.decompressobj(self._bits)  # gzip may have another member
+            try:
+                piece = self._open.decompress(chunk, PIECE_BYTES)
+            except zlib.error:
+                raise _garbled() from None
+            if piece:
+                yield piece
+            chunk = self._open.unused_data if self._open.eof else self._open.unconsumed_tail
+            if not piece and not chunk and not self._open.eof:
+                return

@@ -1,0 +1,279 @@
+"""A client like the user's own, over connections of ours.
+
+Connections belong to the event loop they were opened in, and the engine has a loop of its own.
+So nothing of the user's client is ever used there: its settings are copied, and the pools within
+are made anew, whatever loop it was used in before. Afterwards it works where it worked before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import inspect
+import sys
+from collections.abc import AsyncIterator, Callable
+from functools import cache
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, cast
+
+import httpx2
+import openai
+
+from lionproc.errors import CallError, Kind, ModelError
+from lionproc.model.reading import ACCEPT_ENCODING, bounded
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
+__all__ = ["twin_of"]
+
+_LOCKS = (asyncio.Lock, asyncio.Event, asyncio.Condition)
+_ASYNC: dict[type, type[openai.AsyncOpenAI]] = {
+    openai.OpenAI: openai.AsyncOpenAI,
+    openai.AzureOpenAI: openai.AsyncAzureOpenAI,
+}
+
+
+def twin_of(client: openai.AsyncOpenAI | openai.OpenAI, timeout_s: float) -> openai.AsyncOpenAI:
+    """A client with the settings of another, and nothing of it that holds a connection.
+
+    Args:
+        client: The user's own, async or not.
+        timeout_s: Seconds that the twin waits for anything.
+
+    Raises:
+        ModelError: It has a transport that cannot be copied.
+    """
+    http = _http_twin(client._client)
+    made: Any
+    if getattr(client, "_workload_identity_auth", None) is not None:
+        if isinstance(client, openai.OpenAI):
+            raise ModelError(
+                "A client with workload_identity= has to be the async one here: give "
+                "client=openai.AsyncOpenAI(workload_identity=...)."
+            )
+        made = client.copy(http_client=http)  # its tokens are fetched over the new one, too
+        made.organization, made.project = client.organization, client.project
+    else:
+        # Not made anew from its arguments: that would read the environment once more.
+        made = copy.copy(client) if isinstance(client, openai.AsyncOpenAI) else _made_async(client)
+        made._client = http
+    made.max_retries, made.timeout = 0, timeout_s
+    for name in ("_api_key_provider", "_azure_ad_token_provider"):
+        function = getattr(made, name, None)
+        if function is not None:
+            setattr(made, name, _renewing(function))
+    return cast("openai.AsyncOpenAI", made)
+
+
+def _made_async(client: openai.OpenAI) -> openai.AsyncOpenAI:
+    """The async client of the same settings."""
+    kind = _ASYNC.get(type(client))
+    if kind is None:
+        raise ModelError(
+            f"client= is a {type(client).__name__}, which works in threads only. Give the async "
+            "client of the same kind."
+        )
+    made: openai.AsyncOpenAI = object.__new__(kind)
+    vars(made).update(vars(client))
+    return made
+
+
+def _renewing(function: Callable[[], Any]) -> Callable[[], Any]:
+    """A function that renews a key, off the engine's loop, and with a word if it fails."""
+
+    async def renewed() -> Any:
+        try:
+            if inspect.iscoroutinefunction(function):
+                return await function()
+            key = await asyncio.to_thread(function)
+            return await key if inspect.isawaitable(key) else key
+        except Exception as error:  # noqa: BLE001  (the user's own code may raise anything)
+            raise CallError(
+                Kind.SERVER_ERROR,  # a service too, which may be back in a moment
+                f"The function that renews the key failed ({type(error).__name__}).",
+            ) from None
+
+    return renewed
+
+
+def _http_twin(http: Any) -> Any:
+    module = _module_of(http)
+    if isinstance(http, module.AsyncClient):
+        made = copy.copy(http)
+        made._event_hooks = {name: list(hooks) for name, hooks in http._event_hooks.items()}
+    elif _library(http) in {"httpx", "httpx2", "openai"}:
+        made = module.AsyncClient(
+            auth=http.auth,
+            params=http.params,
+            timeout=http.timeout,
+            base_url=http.base_url,
+            trust_env=False,  # its proxies are copied below
+            event_hooks={
+                name: [_awaited(hook) for hook in hooks] for name, hooks in http.event_hooks.items()
+            },
+            transport=module.MockTransport(print),  # its place is taken below
+        )
+    else:
+        raise _uncopied(http)
+    made._headers = http.headers.copy()
+    made._headers["Accept-Encoding"] = ACCEPT_ENCODING
+    made._cookies = module.Cookies(http.cookies)
+    fresh = _Fresh(module)
+    made._transport = _bounded_transport(module)(fresh.of(http._transport))
+    made._mounts = {
+        pattern: transport and _bounded_transport(module)(fresh.of(transport))
+        for pattern, transport in http._mounts.items()
+    }
+    made._state = type(http._state).UNOPENED
+    return made
+
+
+def _module_of(http: Any) -> ModuleType:
+    """httpx2, or the older httpx if the client is one of that."""
+    if isinstance(http, (httpx2.AsyncClient, httpx2.Client)):
+        return httpx2
+    return sys.modules["httpx"]
+
+
+def _library(thing: object) -> str:
+    return type(thing).__module__.partition(".")[0]
+
+
+def _awaited(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    async def call(message: Any) -> None:
+        hook(message)
+
+    return call
+
+
+@cache
+def _bounded_transport(module: ModuleType) -> Any:
+    """The transport around all others: it decompresses, and reads no more than a reply can be."""
+
+    class Stream(module.AsyncByteStream):  # type: ignore[misc,name-defined]
+        def __init__(self, response: Any) -> None:
+            self._inner = response.stream
+            self._encoding = response.headers.pop("Content-Encoding", "")
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            async for piece in bounded(aiter(self._inner), self._encoding):
+                yield piece
+
+        async def aclose(self) -> None:
+            await self._inner.aclose()
+
+    class Transport(module.AsyncBaseTransport):  # type: ignore[misc,name-defined]
+        def __init__(self, inner: Any) -> None:
+            self._inner = inner
+
+        async def handle_async_request(self, request: Any) -> Any:
+            response = await self._inner.handle_async_request(request)
+            response.stream = Stream(response)
+            response.headers.pop("Content-Length", None)
+            return response
+
+        async def aclose(self) -> None:
+            await self._inner.aclose()
+
+    return Transport
+
+
+class _Fresh:
+    """Copies of transports without their connections.
+
+    Args:
+        module: httpx2 or httpx.
+    """
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module = module
+        self._made: dict[int, Any] = {}
+
+    def of(self, thing: Any) -> Any:
+        """A copy of a transport, or of a part of one, as deep as there are pools in it."""
+        if id(thing) not in self._made:
+            self._made[id(thing)] = self._new(thing)
+        return self._made[id(thing)]
+
+    def _new(self, thing: Any) -> Any:
+        module, kind = self._module, type(thing)
+        if isinstance(thing, dict):
+            return {key: self.of(value) for key, value in thing.items()}
+        if isinstance(thing, list):
+            return [self.of(value) for value in thing]
+        if isinstance(thing, _LOCKS):
+            return kind()
+        if isinstance(thing, asyncio.Semaphore):
+            return kind(thing._value)
+        if _library(thing) in {"httpcore", "httpcore2"} and hasattr(thing, "_requests"):
+            return _fresh_pool(thing)
+        if _is_session(thing):
+            _refuse_settings_of(thing)
+            return None  # the transport makes another like it
+        if isinstance(thing, (module.AsyncClient, module.Client)):
+            return _http_twin(thing)
+        return self._transport(thing)
+
+    def _transport(self, thing: Any) -> Any:
+        module = self._module
+        if type(thing) is module.HTTPTransport:
+            made = object.__new__(module.AsyncHTTPTransport)
+            made._pool = self.of(thing._pool)
+            return made
+        if isinstance(thing, module.AsyncBaseTransport):
+            return self._copied(thing)
+        if isinstance(thing, module.BaseTransport):
+            raise _uncopied(thing)
+        return thing  # a setting
+
+    def _copied(self, transport: Any) -> Any:
+        try:
+            made = copy.copy(transport)
+            inner = vars(made)
+        except Exception:  # noqa: BLE001  (the user's own class may refuse in any way)
+            raise _uncopied(transport) from None
+        self._made[id(transport)] = made
+        for name, value in list(inner.items()):
+            inner[name] = self.of(value)
+        return made
+
+
+def _fresh_pool(pool: Any) -> Any:
+    """A pool of httpcore with the same settings and no connections, for async use."""
+    library = sys.modules[_library(pool)]
+    name = type(pool).__name__
+    kind = getattr(library, name if name.startswith("Async") else f"Async{name}", None)
+    if kind is None:
+        raise _uncopied(pool)
+    made = object.__new__(kind)
+    vars(made).update(vars(pool))
+    like = library.AsyncConnectionPool()
+    made._connections, made._requests = [], []
+    made._optional_thread_lock = like._optional_thread_lock
+    if kind is not type(pool):
+        made._network_backend = like._network_backend
+    return made
+
+
+def _is_session(thing: Any) -> bool:
+    aiohttp = sys.modules.get("aiohttp")
+    return aiohttp is not None and isinstance(thing, aiohttp.ClientSession)
+
+
+def _refuse_settings_of(session: ClientSession) -> None:
+    """A session belongs to its loop, so only one that can be made again will do."""
+    if session.headers or session.auth is not None or session.trust_env:
+        raise ModelError(
+            "The http_client of client= has an aiohttp session with settings of its own, which "
+            "belongs to the loop it was made in. Give the transport a function that makes the "
+            "session: AiohttpTransport(client=lambda: aiohttp.ClientSession(...))."
+        )
+
+
+def _uncopied(thing: Any) -> ModelError:
+    return ModelError(
+        f"The http_client of client= has a {type(thing).__name__}, which cannot be copied for "
+        "lionproc's own event loop. Give an async client with a transport of httpx, or "
+        "base_url= and api_key= instead of client=."
+    )

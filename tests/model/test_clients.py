@@ -1,0 +1,353 @@
+"""A client of the user's own: its settings are used, itself it stays as it was."""
+
+import asyncio
+import contextlib
+import os
+import threading
+import warnings
+from urllib.parse import urlsplit
+
+import httpx2
+import openai
+import pandas as pd
+import pytest
+
+import lionproc as lp
+from lionproc.errors import LionprocError, ModelError, RowsFailedWarning
+from lionproc.testing import Server
+
+KEY = "sk-test-of-the-clients-0123456789"
+CALL = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+
+
+@pytest.fixture(autouse=True)
+def quiet_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "home"))
+    for name in list(os.environ):
+        if name.startswith(("OPENAI_", "AZURE_")) or name.upper().endswith("_PROXY"):
+            monkeypatch.delenv(name)
+
+
+def ask(client, rows=40, **more):
+    df = pd.DataFrame({"text": [f"row {n}" for n in range(rows)]})
+    model = client if isinstance(client, lp.Model) else lp.Model("openai/m", client=client)
+    retry = lp.Retry(max_attempts=1)
+    return df.llm.process(
+        "Say {text}", "a", model=model, journal=False, progress=False, retry=retry, **more
+    )
+
+
+class Counting(httpx2.AsyncBaseTransport):
+    """A transport as people write them, around one of httpx."""
+
+    def __init__(self):
+        self.inner = {"all": [httpx2.AsyncHTTPTransport()]}
+        self.gate = asyncio.Semaphore(2)
+        self.count = [0]
+
+    async def handle_async_request(self, request):
+        async with self.gate:
+            self.count[0] += 1
+            return await self.inner["all"][0].handle_async_request(request)
+
+    async def aclose(self):
+        await self.inner["all"][0].aclose()
+
+
+def made(kind, server):
+    url, key = server.base_url, server.key
+    at = {"base_url": url, "api_key": key}
+    azure = {"azure_endpoint": url.removesuffix("/v1"), "api_key": key, "api_version": "1"}
+    match kind:
+        case "plain":
+            return openai.AsyncOpenAI(**at)
+        case "http_client":
+            return openai.AsyncOpenAI(**at, http_client=httpx2.AsyncClient())
+        case "httpx":
+            httpx = pytest.importorskip("httpx")
+            return openai.AsyncOpenAI(**at, http_client=httpx.AsyncClient())
+        case "aiohttp":
+            return openai.AsyncOpenAI(**at, http_client=openai.DefaultAioHttpClient())
+        case "custom":
+            http = httpx2.AsyncClient(transport=Counting())
+            return openai.AsyncOpenAI(**at, http_client=http)
+        case "azure":
+            return openai.AsyncAzureOpenAI(**azure)
+        case "sync":
+            return openai.OpenAI(**at)
+        case "sync_http_client":
+            return openai.OpenAI(**at, http_client=httpx2.Client())
+        case "sync_httpx":
+            httpx = pytest.importorskip("httpx")
+            return openai.OpenAI(**at, http_client=httpx.Client())
+        case _:
+            return openai.AzureOpenAI(**azure)
+
+
+ASYNC = ("plain", "http_client", "httpx", "aiohttp", "custom", "azure")
+SYNC = ("sync", "sync_http_client", "sync_httpx", "sync_azure")
+
+
+@pytest.mark.parametrize("kind", ASYNC)
+def test_a_client_that_was_used_in_a_cell_is_used_by_a_run_and_works_in_cells_afterwards(kind):
+    with Server(answer="fine", latency_s=0.01) as server, asyncio.Runner() as cell:
+        client = made(kind, server)
+
+        async def chats():
+            calls = (client.chat.completions.create(**CALL) for _ in range(4))
+            return [reply.choices[0].message.content for reply in await asyncio.gather(*calls)]
+
+        assert cell.run(chats()) == ["fine"] * 4
+        assert ask(client)["a"].tolist() == ["fine"] * 40
+        assert cell.run(chats()) == ["fine"] * 4
+        assert ask(client, resume=False)["a"].tolist() == ["fine"] * 40
+        assert cell.run(chats()) == ["fine"] * 4
+        cell.run(client.close())
+        server.wait_for(lambda counters: counters.open_connections == 0)
+
+
+@pytest.mark.parametrize("kind", SYNC)
+def test_a_sync_client_does_as_well(kind):
+    with Server(answer="fine") as server, made(kind, server) as client:
+        assert client.chat.completions.create(**CALL).choices[0].message.content == "fine"
+        assert ask(client)["a"].tolist() == ["fine"] * 40
+        assert client.chat.completions.create(**CALL).choices[0].message.content == "fine"
+
+
+def test_a_client_that_was_closed_still_says_how_to_ask():
+    with Server(answer="fine") as server:
+        client = made("http_client", server)
+        asyncio.run(client.close())
+        assert ask(client, 2)["a"].tolist() == ["fine"] * 2
+
+
+def test_a_run_within_the_loop_of_the_client_works_too():
+    with Server(answer="fine") as server:
+
+        async def main():
+            async with made("http_client", server) as client:
+                await client.chat.completions.create(**CALL)
+                df = pd.DataFrame({"text": ["one", "two"]})
+                model = lp.Model("openai/m", client=client)
+                out = await df.llm.aprocess("{text}", "a", model=model, progress=False)
+                await client.chat.completions.create(**CALL)
+                return out
+
+        assert asyncio.run(main())["a"].tolist() == ["fine"] * 2
+
+
+# --- its settings -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+def test_the_settings_of_an_http_client_are_sent(kind):
+    seen = []
+
+    async def look(request):
+        seen.append(request.url.path)
+
+    hooks = {
+        "request": [look if kind == "async" else lambda request: seen.append(request.url.path)]
+    }
+    settings = {
+        "headers": {"X-Team": "lions"},
+        "params": {"tenant": "a b"},
+        "cookies": {"crumb": "oat"},
+        "auth": httpx2.BasicAuth("user", "word"),
+        "event_hooks": hooks,
+    }
+    with Server(answer="fine", key=None) as server:
+        at = {"base_url": server.base_url, "api_key": "none"}
+        if kind == "async":
+            client = openai.AsyncOpenAI(**at, http_client=httpx2.AsyncClient(**settings))
+        else:
+            client = openai.OpenAI(**at, http_client=httpx2.Client(**settings))
+        ask(client, 1)
+        (sent,) = server.requests
+    assert sent.headers["x-team"] == "lions"
+    assert sent.headers["cookie"] == "crumb=oat"
+    assert sent.headers["authorization"] == "Basic dXNlcjp3b3Jk"
+    assert "tenant=a" in sent.path
+    assert sent.headers["accept-encoding"] == "gzip, deflate"
+    assert seen == ["/v1/chat/completions"]
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+def test_a_proxy_of_an_http_client_is_gone_through(kind):
+    with Server(answer="fine") as proxy:  # whoever answers here was taken for the proxy
+        at = {"base_url": "http://model.example/v1", "api_key": proxy.key}
+        proxies = {"proxy": proxy.base_url.removesuffix("/v1")}
+        if kind == "async":
+            client = openai.AsyncOpenAI(**at, http_client=httpx2.AsyncClient(**proxies))
+        else:
+            client = openai.OpenAI(**at, http_client=httpx2.Client(**proxies))
+        with contextlib.suppress(LionprocError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ask(lp.Model("openai/m", client=client, allow_http=True), 1)
+        assert proxy.counters.connections == 1
+
+
+def test_a_transport_that_makes_its_answers_itself_is_asked():
+    def answer(request):
+        reply = {"choices": [{"message": {"content": "made up"}, "finish_reason": "stop"}]}
+        return httpx2.Response(200, json=reply)
+
+    for client in (
+        openai.AsyncOpenAI(
+            api_key=KEY, http_client=httpx2.AsyncClient(transport=httpx2.MockTransport(answer))
+        ),
+        openai.OpenAI(
+            api_key=KEY, http_client=httpx2.Client(transport=httpx2.MockTransport(answer))
+        ),
+    ):
+        assert ask(client, 2)["a"].tolist() == ["made up"] * 2
+
+
+def test_the_own_transport_of_a_client_is_copied_and_counts_for_itself():
+    with Server(answer="fine") as server:
+        client = made("custom", server)
+        ask(client, 5)
+        transport = client._client._transport
+        assert transport.inner["all"][0]._pool.connections == []
+        assert transport.gate._value == 2
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+def test_a_function_that_renews_a_token_is_called_off_the_loop_and_its_failure_is_named(kind):
+    threads = []
+
+    def token():
+        threads.append(threading.current_thread().name)
+        if len(threads) > 3:
+            raise OSError("sk-secret-of-the-identity-service")
+        return KEY
+
+    with Server(answer="fine", key=KEY) as server:
+        make = openai.AsyncAzureOpenAI if kind == "async" else openai.AzureOpenAI
+        client = make(
+            azure_endpoint=server.base_url.removesuffix("/v1"),
+            azure_ad_token_provider=token,
+            api_version="1",
+        )
+        assert ask(client, 3)["a"].tolist() == ["fine"] * 3
+        assert "lionproc" not in threads
+        with pytest.warns(RowsFailedWarning):
+            out = ask(client, 1)
+        message = out.llm.errors()["message"].iloc[0]
+        assert "renews the key failed (OSError)" in message
+        assert "sk-secret" not in message
+        assert {sent.headers["authorization"] for sent in server.requests} == {f"Bearer {KEY}"}
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+def test_a_key_of_a_function_is_renewed_for_each_request_of_either_kind_of_client(kind):
+    keys = iter([f"{KEY}-{n}" for n in range(9)])
+
+    async def renewed():
+        return next(keys)
+
+    with Server(answer="fine", key=None) as server:
+        if kind == "async":
+            client = openai.AsyncOpenAI(base_url=server.base_url, api_key=renewed)
+        else:
+            client = openai.OpenAI(base_url=server.base_url, api_key=lambda: next(keys))
+        ask(client, 3)
+        assert len({sent.headers["authorization"] for sent in server.requests}) == 3
+        assert client.api_key == ""
+
+
+# --- what cannot be copied ----------------------------------------------------------------------
+
+
+class Strange(httpx2.BaseTransport):
+    """Works in threads only."""
+
+
+class StrangeClient(httpx2.Client):
+    """Does something of its own."""
+
+
+class Subclass(openai.OpenAI):
+    """Does something of its own."""
+
+
+class Slotted(httpx2.AsyncBaseTransport):
+    """Refuses to be copied."""
+
+    def __copy__(self):
+        raise TypeError
+
+
+@pytest.mark.parametrize(
+    ("client", "words"),
+    [
+        (
+            lambda: openai.OpenAI(api_key=KEY, http_client=httpx2.Client(transport=Strange())),
+            "Strange",
+        ),
+        (lambda: openai.OpenAI(api_key=KEY, http_client=StrangeClient()), "StrangeClient"),
+        (lambda: Subclass(api_key=KEY, http_client=httpx2.Client()), "Subclass"),
+        (
+            lambda: openai.AsyncOpenAI(
+                api_key=KEY, http_client=httpx2.AsyncClient(transport=Slotted())
+            ),
+            "Slotted",
+        ),
+        (object, "not object"),
+    ],
+)
+def test_what_cannot_be_copied_is_refused_by_name_before_anything_is_sent(client, words):
+    with pytest.raises(ModelError, match=words):
+        ask(client(), 1)
+
+
+def test_a_session_of_aiohttp_with_settings_of_its_own_is_refused_with_the_way_on():
+    import aiohttp
+
+    async def main():
+        async with aiohttp.ClientSession(headers={"X-Team": "lions"}) as session:
+            http = openai.DefaultAioHttpClient()
+            http._transport.client = session
+            client = openai.AsyncOpenAI(api_key=KEY, http_client=http)
+            with pytest.raises(ModelError, match="a function that makes the session"):
+                lp.Model("openai/m", client=client).connect()
+
+    asyncio.run(main())
+
+
+# --- azure --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("after", "path"),
+    [
+        ("", "/openai/deployments/dep%20a/chat/completions?api-version=2024-10-21"),
+        ("/openai/", "/openai/deployments/dep%20a/chat/completions?api-version=2024-10-21"),
+        ("/openai/v1/", "/openai/v1/chat/completions"),
+        (
+            "/openai/deployments/other/chat/completions",
+            "/openai/deployments/other/chat/completions?api-version=2024-10-21",
+        ),
+    ],
+)
+def test_azure_is_reached_at_each_of_its_addresses(after, path):
+    with Server(answer="fine", key=KEY) as server:
+        base = server.base_url.removesuffix("/v1") + after
+        ask(lp.Model("azure", "dep a", base_url=base, api_key=KEY, max_tokens=9), 1)
+        (sent,) = server.requests
+    assert sent.path == path
+    assert sent.headers["api-key"] == KEY
+    assert "authorization" not in sent.headers
+    assert sent.body["max_completion_tokens"] == 9
+    assert "max_tokens" not in sent.body
+
+
+@pytest.mark.parametrize("kind", [openai.AsyncAzureOpenAI, openai.AzureOpenAI])
+def test_a_client_for_azure_at_the_newer_address_asks_at_the_path_that_is_there(kind):
+    with Server(answer="fine", key=KEY) as server:
+        base = urlsplit(server.base_url)._replace(path="/openai/v1/").geturl()
+        client = kind(base_url=base, api_key=KEY, api_version="preview")
+        ask(lp.Model("openai", "dep", client=client, max_tokens=9), 1)
+        (sent,) = server.requests
+    assert sent.path == "/openai/v1/chat/completions?api-version=preview"
+    assert sent.body["max_completion_tokens"] == 9

@@ -1,0 +1,144 @@
+"""Which answers are shared: those of the same place, whatever key opens it, and no others."""
+
+import os
+
+import httpx2
+import openai
+import pandas as pd
+import pytest
+
+import lionproc as lp
+from lionproc.errors import ModelError
+from lionproc.testing import Server
+
+KEY = "sk-test-of-the-identity-0123456789"
+AT = "https://one.example/v1"
+AZURE = {"azure_endpoint": "https://one.example", "api_version": "1"}
+
+
+@pytest.fixture(autouse=True)
+def quiet_environment(monkeypatch, tmp_path, quick_certificates):
+    monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "home"))
+    for name in list(os.environ):
+        if name.startswith(("OPENAI_", "AZURE_")) or name.upper().endswith("_PROXY"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="module")
+def quick_certificates(tmp_path_factory):
+    """Each client reads the trusted authorities; one of our own is read in no time."""
+    import trustme
+
+    path = tmp_path_factory.mktemp("authority") / "authority.pem"
+    trustme.CA().cert_pem.write_to_path(str(path))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(path))
+        yield
+
+
+def identity(scope=None, kind=openai.AsyncOpenAI, **settings):
+    at = {} if "azure_endpoint" in settings else {"base_url": AT}
+    client = kind(**{**at, "api_key": KEY, **settings})
+    return lp.Model("openai/m", client=client, scope=scope).connect().identity
+
+
+def http(**settings):
+    return {"http_client": httpx2.AsyncClient(**settings)}
+
+
+PLAIN = {
+    "a client": identity,
+    "another key": lambda: identity(api_key=KEY + "2"),
+    "a sync client": lambda: identity(kind=openai.OpenAI),
+    "an http_client": lambda: identity(**http()),
+    "a sync http_client": lambda: identity(kind=openai.OpenAI, http_client=httpx2.Client()),
+    "a timeout": lambda: identity(timeout=3, max_retries=9),
+    "a name of its own": lambda: identity(default_headers={"User-Agent": "me/1"}),
+    "a trace": lambda: identity(default_headers={"X-Request-Id": "1", "traceparent": "00-1"}),
+    "the plain key once more": lambda: identity(default_headers={"authorization": f"Bearer {KEY}"}),
+    "a model": lambda: lp.Model("openai/m", base_url=AT, api_key=KEY).connect().identity,
+}
+OTHERS = {
+    "header": lambda: identity(default_headers={"X-Tenant": "a"}),
+    "another header": lambda: identity(default_headers={"X-Tenant": "b"}),
+    "portkey": lambda: identity(default_headers={"x-portkey-config": "a"}),
+    "helicone": lambda: identity(default_headers={"Helicone-Target-URL": "https://a.example"}),
+    "organization": lambda: identity(organization="a"),
+    "project": lambda: identity(project="a"),
+    "authorization": lambda: identity(default_headers={"Authorization": "Bearer of-mine-1"}),
+    "another authorization": lambda: identity(
+        default_headers={"Authorization": "Bearer of-mine-2"}
+    ),
+    "query": lambda: identity(default_query={"tenant": "a"}),
+    "header of http": lambda: identity(**http(headers={"X-Tenant": "c"})),
+    "params of http": lambda: identity(**http(params={"tenant": "c"})),
+    "cookie of http": lambda: identity(**http(cookies={"tenant": "a"})),
+    "login of http": lambda: identity(**http(auth=("user", "a"))),
+    "another login of http": lambda: identity(**http(auth=("user", "b"))),
+    "scope": lambda: identity(scope="tenant a"),
+    "another scope": lambda: identity(scope="tenant b"),
+    "scope of a model": lambda: (
+        lp.Model("openai/m", base_url=AT, api_key=KEY, scope="c").connect().identity
+    ),
+}
+
+
+@pytest.mark.parametrize("way", PLAIN)
+def test_what_only_opens_or_carries_shares_the_answers(way):
+    assert PLAIN[way]() == AT
+
+
+def test_all_else_that_is_sent_is_another_place():
+    found = {way: make() for way, make in OTHERS.items()}
+    assert len({AT, *found.values()}) == len(found) + 1
+    for told in found.values():  # and nothing of it can be read there
+        assert "tenant" not in told.lower()
+        assert "mine" not in told
+
+
+def test_the_order_and_the_case_of_headers_are_nothing():
+    one = identity(default_headers={"X-A": "1", "X-B": "2"})
+    assert one == identity(default_headers={"x-b": "2", "x-a": "1"})
+
+
+def test_a_token_or_a_key_for_azure_is_the_same_account():
+    plain = {identity(kind=openai.AsyncAzureOpenAI, **AZURE, api_key=key) for key in ("1", "2")}
+    plain.add(identity(kind=openai.AzureOpenAI, **AZURE, api_key=None, azure_ad_token=KEY))
+    assert len(plain) == 1
+    other = identity(kind=openai.AsyncAzureOpenAI, **AZURE, default_headers={"X-Tenant": "a"})
+    assert other not in plain
+
+
+def test_no_tenant_is_answered_with_the_answers_of_another():
+    with Server(answer=lambda body: "fine", key=None) as server:
+        df = pd.DataFrame({"text": ["one"]})
+
+        def ask(tenant, key=KEY):
+            client = openai.AsyncOpenAI(
+                base_url=server.base_url, api_key=key, default_headers={"X-Tenant": tenant}
+            )
+            df.llm.process("{text}", "a", model=lp.Model("openai/m", client=client), progress=False)
+            return server.counters.total
+
+        assert [ask("a"), ask("b"), ask("a"), ask("b", KEY + "2")] == [1, 2, 2, 2]
+
+
+def test_a_scope_is_a_part_of_the_model_and_travels_with_it():
+    import pickle
+
+    model = lp.Model("openai/m", base_url=AT, scope="tenant a")
+    assert repr(model) == f"Model('openai', 'm', base_url='{AT}', scope='tenant a')"
+    assert pickle.loads(pickle.dumps(model)).scope == "tenant a"  # noqa: S301  (made just here)
+    assert model.with_limits_of(lp.RateLimitedAPIExecutor()).scope == "tenant a"
+    for scope in ("", 7):
+        with pytest.raises(ModelError, match="scope"):
+            lp.Model("openai/m", scope=scope)
+
+
+def test_the_embedded_model_has_scopes_too(monkeypatch):
+    from lionproc.model import local
+
+    endpoint = local.Endpoint("http://127.0.0.1:9/v1", KEY, "m", "weights-1", 1, 4)
+    monkeypatch.setattr(local, "start", lambda model: endpoint)
+    assert lp.Model("local").connect().identity == "local weights-1"
+    assert lp.Model("local", scope="a").connect().identity != "local weights-1"
