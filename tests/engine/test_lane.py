@@ -56,6 +56,15 @@ def test_the_window_counts_all_that_left_in_it_and_nothing_older_than_a_grain_mo
     assert least - NEAR <= ledger.used[0] <= most + NEAR
 
 
+def test_what_left_counts_up_to_the_last_moment_of_its_window_and_not_much_longer():
+    ledger = Ledger(WINDOW_S, 1)
+    ledger.add(1000.0, (7,))
+    ledger.forget(1000.0 + WINDOW_S - NEAR)
+    assert ledger.used == [7]
+    ledger.forget(1000.0 + WINDOW_S + 2 * GRAIN_S)
+    assert ledger.used == [0]
+
+
 @given(departures, amounts, st.integers(1, 3000))
 def test_what_is_told_to_wait_fits_when_it_has_waited_and_not_much_earlier(history, amount, limit):
     ledger, left, now = filled(history)
@@ -255,6 +264,20 @@ def test_a_new_limit_forgets_what_was_owed_to_the_old_one():
         made.correct(0, 1e6)
         made.set(6000, 1.0, 0.0)
         assert made.ready(100)
+
+    run_virtual(main())
+
+
+def test_a_limit_that_is_taken_away_holds_nothing_back():
+    async def main():
+        made = lane(60)
+        await made.pace(1)
+        made.take(0.0, 1)
+        assert not made.ready(1)
+        made.set(None, 1.0, 0.0)
+        assert made.free
+        assert made.ready(1)
+        assert made.wait_s(0.0, 1) == 0.0
 
     run_virtual(main())
 

@@ -1,0 +1,208 @@
+# ruff: noqa: INP001  (a script, no package)
+"""Write what is drawn in docs/architecture.md: the rooms, and where in the code things are done.
+
+Run it when a file was renamed, or when a room imports another one for the first time:
+
+    python docs/architecture.py
+
+The files are found by what they define, so names of files stand nowhere but in the page.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "lionproc"
+PAGE = ROOT / "docs" / "architecture.md"
+FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
+
+# The files, as "room:a name that is defined there", and what to say of them.
+Lines = tuple[tuple[str, str], ...]
+WALK: Lines = (
+    ("frame:FrameAccessor", "`df.llm.process(...)` is called: the arguments of all verbs."),
+    ("frame:plan", "They are checked and become a plan. Nothing is sent yet."),
+    ("frame:parse", "The template is cut into text and names of columns."),
+    ("frame:Job", "Rows are taken in batches, equal ones share a request; answers gather here."),
+    ("frame:cell_text", "The row's cells become text, whatever they hold."),
+    ("frame:Prompt", "Text and template become messages."),
+    ("model:ModelCall", "Messages become a request, known by a key: a hash of what shapes it."),
+    ("engine:Journal", "Whoever has an answer in the journal is not asked again."),
+    ("engine:RateLimitedAPIExecutor", "The request waits in the queue, and a worker takes it."),
+    ("engine:Limiter", "It waits for permission to leave: rate, tokens, slots, the server."),
+    ("engine:Ledger", "The last 60 seconds are kept in mind, so that no window is ever over."),
+    ("model:DirectWire", "It leaves over HTTP, and bytes come back."),
+    ("model:classify", "Status, headers and bytes become a reply, or a typed error."),
+    ("engine:decide", "After an error: try again, give up the row, or stop the run."),
+    ("engine:to_row", "A paid reply is written to the journal. Only then does it count."),
+    ("model:text_of", "The text is taken out of the reply."),
+    ("model:read_text", "Text becomes a value, checked, or a reason to ask once more."),
+    ("model:cell_maker", "The value becomes a cell that its column can hold exactly."),
+    ("frame:array_of", "Cells become an array with the dtype of the answer type."),
+    ("frame:assemble", "The arrays join the frame, by position."),
+    ("frame:write_part", "With `save=`, parts and files are written, whole or not at all."),
+    ("frame:errors_table", "Rows without an answer are listed with their reasons."),
+)
+QUESTIONS: Lines = (
+    ("engine:decide", "Is a 500 sent again, and when?"),
+    ("engine:Breaker", "When does a run stop sending to a server that is down?"),
+    ("engine:Lane", "What keeps the requests of a minute under the limit, and even?"),
+    ("model:signals", "Which rate-limit headers are understood?"),
+    ("engine:Sharing", "Who sees to it that two runs do not pay for the same question?"),
+    ("model:refusal", "What does an error that a server sends mean?"),
+    ("model:check_ending", "What happens to a row whose reply was cut off?"),
+    ("model:Estimator", "How are tokens estimated before a reply says them?"),
+    ("model:price_of", "Where do prices come from?"),
+    ("frame:wait_for", "What happens on Ctrl-C?"),
+    ("notebook:Panel", "Who draws the live panel?"),
+    ("service:Records", "How are the requests of a service kept on disk?"),
+    ("model:secrets_in", "How is the key kept out of the journal and of messages?"),
+)
+PROVIDER: Lines = (
+    ("model:PROVIDERS", "Add an entry. A server that is like OpenAI's needs nothing more."),
+    ("model:own_client", "Only if its client is made in another way."),
+    ("model:signals", "Only if its rate-limit headers are spelled in a new way."),
+    ("model:refusal", "Only if its errors say what happened in a new way."),
+)
+ANSWER: Lines = (
+    ("model:shape_of", "Add a class for the shape, and the JSON Schema it is told by."),
+    ("model:cell_maker", "How a value becomes a cell, without losing anything."),
+    ("frame:dtype_of", "Which dtype a column of such cells has, the same for 0 rows."),
+    ("frame:read_parquet", "How it comes back from a file; only if Arrow has no such type."),
+    ("testing:instance", "Teach the test server to answer with one."),
+)
+VERB: Lines = (
+    ("frame:FrameAccessor", "Add the method, with the arguments and the docstring people see."),
+    ("frame:Plan", "What is asked of each row. Most verbs are a plan of their own and no more."),
+    ("frame:prepare", "Makes a job of the plan, which has limits, journal, panel and the rest."),
+    ("frame:wait_for", "Waits for it as all verbs do, so that an interrupt keeps what was paid."),
+)
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    """A file, parsed."""
+    return ast.parse(path.read_text())
+
+
+def modules() -> list[Path]:
+    """All files of the package."""
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    """The room that a file is in; "lionproc" for the files that are in none."""
+    first = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    return first if first in rooms() else "lionproc"
+
+
+@cache
+def rooms() -> dict[str, str]:
+    """The rooms, and the first line of what each says of itself."""
+    found = {path.parent.name: path for path in PACKAGE.glob("*/__init__.py")}
+    found["errors"] = PACKAGE / "errors.py"
+    found["lionproc"] = PACKAGE / "cli.py"
+    lines = {
+        name: (ast.get_docstring(tree(path)) or "").splitlines()[0]
+        for name, path in sorted(found.items())
+    }
+    lines["lionproc"] = "The package itself, and the command line."
+    return lines
+
+
+def imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """The rooms that a file imports when it runs, and whether at its top."""
+
+    def walk(node: ast.AST, *, top: bool) -> Iterator[tuple[str, bool]]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+                continue
+            names = []
+            if isinstance(child, ast.Import):
+                names = [alias.name for alias in child.names]
+            elif isinstance(child, ast.ImportFrom):
+                names = [f"{child.module}.{alias.name}" for alias in child.names]
+            for name in names:
+                parts = name.split(".")
+                if parts[0] == "lionproc" and len(parts) > 1 and parts[1] in rooms():
+                    yield parts[1], top
+            yield from walk(child, top=top and not isinstance(child, FUNCTION))
+
+    yield from walk(tree(path), top=True)
+
+
+def picture() -> str:
+    """Rooms and arrows, in the language that GitHub and Jupyter draw."""
+    arrows: dict[tuple[str, str], bool] = {}
+    for path in modules():
+        for other, top in imports(path):
+            pair = (room_of(path), other)
+            if pair[0] != other:
+                arrows[pair] = arrows.get(pair, False) or top
+    lines = ["```mermaid", "flowchart TD"]
+    for name, says in rooms().items():
+        text = says.replace("`", "").replace('"', "'").rstrip(".")
+        lines.append(f'  {name}["{name}<br/>{text}"]')
+    for (room, other), top in sorted(arrows.items()):
+        lines.append(f"  {room} {'-->' if top else '-.->'} {other}")
+    return "\n".join([*lines, "```"])
+
+
+def defined(path: Path) -> Iterator[str]:
+    """The names that a file defines at its top."""
+    for node in tree(path).body:
+        if isinstance(node, ast.ClassDef | FUNCTION):
+            yield node.name
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (target.id for target in targets if isinstance(target, ast.Name))
+
+
+def home_of(what: str) -> Path:
+    """The one file of a room that defines a name.
+
+    Raises:
+        LookupError: None does, or several do.
+    """
+    room, _, name = what.partition(":")
+    found = [path for path in modules() if room_of(path) == room and name in defined(path)]
+    if len(found) != 1:
+        raise LookupError(f"{name} is defined in {len(found)} files of {room}; mend {__file__}.")
+    return found[0]
+
+
+def table(lines: Lines, head: str, *, numbered: bool = False) -> str:
+    """Lines of the page with the files they are about."""
+    rows = [f"| {'| ' * numbered}{head} | File | Name |", f"|{'---|' * (3 + numbered)}"]
+    for number, (what, says) in enumerate(lines, 1):
+        path = home_of(what)
+        shown, link = path.relative_to(PACKAGE), path.relative_to(ROOT)
+        name = what.partition(":")[2]
+        rows.append(f"| {f'{number} | ' * numbered}{says} | [{shown}](../{link}) | `{name}` |")
+    return "\n".join(rows)
+
+
+def page(text: str) -> str:
+    """The page with everything drawn anew between its marks."""
+    drawn = {
+        "picture": picture(),
+        "walk": table(WALK, "What happens", numbered=True),
+        "questions": table(QUESTIONS, "Question"),
+        "provider": table(PROVIDER, "What to do"),
+        "answer": table(ANSWER, "What to do"),
+        "verb": table(VERB, "What to do"),
+    }
+    for name, made in drawn.items():
+        marks = re.compile(f"(<!-- drawn: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        text, count = marks.subn(lambda found, made=made: f"{found[1]}\n{made}\n\n{found[2]}", text)
+        if count != 1:
+            raise LookupError(f"{PAGE} has {count} places for {name}.")
+    return text
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(PAGE.read_text()))
