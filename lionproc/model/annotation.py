@@ -13,6 +13,7 @@ from pydantic.errors import PydanticUserError
 
 from lionproc.errors import SchemaError
 from lionproc.model.shape import Shape, ShapeSchema, shape_of
+from lionproc.model.vetting import vet
 
 __all__ = ["ASK_FOR", "field_types", "label_of", "refuse", "shapes_of_type", "type_adapter"]
 
@@ -97,6 +98,7 @@ def shapes_of_type(adapter: TypeAdapter[Any], label: str) -> tuple[Shape, Shape]
         SchemaError: The type says nothing, or has no fields.
     """
     generated = adapter.json_schema(by_alias=False, schema_generator=ShapeSchema)
+    vet(generated)
     if not {k for k in generated if k not in ("title", "description", "$defs")}:
         raise SchemaError(f"{label} says nothing about the answer. {ASK_FOR}")
     if (

@@ -26,6 +26,7 @@ from lionproc.model.annotation import (
 from lionproc.model.check import SchemaCheck, TypeCheck
 from lionproc.model.reply import Form, Read, read_either, read_text
 from lionproc.model.shape import Record, Shape, Text, shape_of
+from lionproc.model.vetting import vet
 
 __all__ = ["Answer", "Field"]
 
@@ -210,11 +211,12 @@ def _of_json_schema(cls: type[Answer], schema: dict[str, Any], name: object | No
             "A dict as schema has to be a JSON Schema, and this one does not say what the answer "
             f"is (no 'type', 'properties', 'enum', ...). {ASK_FOR}"
         )
+    vet(schema)
     try:
         schema = copy.deepcopy(schema)
         json.dumps(schema, allow_nan=False)
         jsonschema_rs.meta.validate(schema)
-        shape = shape_of(schema, formats=False)  # first, for its message on outside references
+        shape = shape_of(schema, formats=False)
         check = SchemaCheck(schema)
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
         where = "/".join(map(str, getattr(error, "instance_path", ())))

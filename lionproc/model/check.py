@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any, Protocol, TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
@@ -28,6 +29,7 @@ __all__ = [
 
 Path: TypeAlias = tuple[str | int, ...]
 
+MOST_FAULTS = 100
 DEEPEST = 128  # lists and objects, one in the other; the checks behind end at 255
 TOO_DEEP = f"the JSON is nested deeper than {DEEPEST} levels"
 HALF = "the text holds half a character (a lone surrogate)"
@@ -173,7 +175,8 @@ class SchemaCheck:
             raise WrongError([((), HALF)])
         if self._validator.is_valid(value):
             return value
-        faults = self._validator.iter_errors(value)
+        # Behind one "anyOf" there may be thousands, and three are shown.
+        faults = islice(self._validator.iter_errors(value), MOST_FAULTS)
         raise WrongError([(tuple(fault.instance_path), _schema_message(fault)) for fault in faults])
 
 

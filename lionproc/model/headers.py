@@ -13,7 +13,7 @@ from functools import lru_cache
 from lionproc.engine.adapt import INPUT, OUTPUT, REQUESTS, TOKENS, Quota, Signals
 
 _PREFIXES = ("", "llm_provider-")  # LiteLLM's proxy hands the provider's headers on like this
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|s|m|h|d)")
+_DURATION = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)(ms|us|µs|ns|s|m|h|d)")
 _UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _PARTS = ("limit", "remaining", "reset")
 _ANTHROPIC = {

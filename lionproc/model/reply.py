@@ -47,7 +47,7 @@ __all__ = ["Form", "Read", "read_either", "read_text"]
 
 Read: TypeAlias = Callable[[str], Any]
 
-_DIGITS = re.compile(r"\s*[+-]?[0-9.]+\s*")
+_DIGITS = re.compile(r"[+-]?[0-9.]+")
 _QUOTED_DIGITS = re.compile(r'"\s*[+-]?[0-9.]+\s*"')
 _TEMPORAL = Day | Instant | Clock | Span
 _REASONS = 3  # as many as a model can act on at once
@@ -239,7 +239,7 @@ def _disguised(shape: Shape | None, raw: Any, path: Path) -> Iterator[tuple[Path
             if not any(raw is member for member in members):
                 yield path, f"should be one of {', '.join(map(repr, members))}, not true or false"
         case Day() | Instant() | Clock() | Span() if isinstance(raw, str):
-            if _DIGITS.fullmatch(raw):  # "12" would be read as twelve seconds after 1970
+            if _DIGITS.fullmatch(raw.strip()):  # "12" would be read as twelve seconds after 1970
                 yield path, "should be written as in ISO 8601, not as a number"
         case Many() if isinstance(raw, list):
             for place, inner in enumerate(raw):

@@ -15,6 +15,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from lionproc.errors import SchemaError
+from lionproc.model.vetting import target
 
 __all__ = [
     "Amount",
@@ -165,7 +166,7 @@ def shape_of(schema: Mapping[str, Any], *, formats: bool) -> Shape:
     """Read a JSON Schema as a shape.
 
     Args:
-        schema: The whole schema, with its `$defs`.
+        schema: The whole schema, with its `$defs`, looked through by `vetting.vet`.
         formats: Whether "format" makes a Python value (pydantic) or stays text (a user's
             own JSON Schema, whose values are taken as they are).
 
@@ -192,7 +193,7 @@ class _Walk:
             ref = str(node["$ref"])
             if ref in inside:
                 return Free()
-            return self.shape(self._target(ref), (*inside, ref))
+            return self.shape(target(self._root, ref), (*inside, ref))
         if "enum" in node or "const" in node:
             return _choice(node["enum"] if "enum" in node else [node["const"]])
         for keyword in ("anyOf", "oneOf", "allOf"):
@@ -239,23 +240,6 @@ class _Walk:
         if isinstance(extra, Mapping) and extra and "patternProperties" not in node:
             return Pairs(self.shape(extra, inside))
         return Free()
-
-    def _target(self, ref: str) -> Any:
-        if not ref.startswith("#"):
-            raise SchemaError(
-                f"The JSON Schema points to {ref!r}, outside itself. "
-                "Nothing is fetched: put that schema under '$defs' and refer to it from there."
-            )
-        node: Any = self._root
-        for part in filter(None, ref[1:].split("/")):
-            key = part.replace("~1", "/").replace("~0", "~")
-            try:
-                node = node[int(key)] if isinstance(node, list) else node[key]
-            except (LookupError, TypeError, ValueError):
-                raise SchemaError(
-                    f"The JSON Schema refers to {ref!r}, which is not in it."
-                ) from None
-        return node
 
 
 def _either(a: Shape, b: Shape) -> Shape:

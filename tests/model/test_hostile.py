@@ -1,0 +1,393 @@
+"""Replies and schemas from somebody who means harm: a row may fail, nothing else."""
+
+import ast
+import asyncio
+import contextlib
+import json
+import re
+import signal
+import socket
+import threading
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+import pytest
+
+import lionproc as lp
+from lionproc.engine import loop as engine_loop
+from lionproc.engine.journal import Entry, Journal
+from lionproc.errors import CallError, Kind, RowsFailedWarning, SchemaError
+from lionproc.model.answer import Answer
+from lionproc.model.body import parsed
+from lionproc.model.call import ModelCall, Recipe
+from lionproc.model.envelope import classify
+from lionproc.model.thoughts import without_thoughts
+from lionproc.model.vetting import MOST_PARTS, MOST_REFERENCES
+from lionproc.testing import Server
+
+OPEN = {"type": "object", "properties": {"x": {}}, "required": ["x"]}
+LONG = 120_000  # characters: 0.01 s for a search that reads them once, 7 s for one that goes back
+
+
+@pytest.fixture(autouse=True)
+def private_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "home"))
+
+
+def model_of(server):
+    return lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+
+
+def ask(df, model, schema, **more):
+    arguments = {"retry": lp.Retry(base_s=0.01, max_corrections=0), "details": True, **more}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RowsFailedWarning)
+        return df.llm.process(
+            "Say {text}", "a", schema=schema, model=model, progress=False, **arguments
+        )
+
+
+# --- one answer never ends the run ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("schema", [OPEN, {"type": "object"}], ids=["open", "free"])
+@pytest.mark.parametrize("levels", [127, 128, 250, 256, 1000, 50_000])
+def test_an_answer_that_is_nested_too_deeply_fails_its_row_alone(schema, levels):
+    nested = '{"x":' + "[" * levels + "]" * levels + "}"
+
+    def said(body):
+        return nested if "evil" in body["messages"][-1]["content"] else '{"x": 1}'
+
+    df = pd.DataFrame({"text": ["one", "evil", "two"]})
+    with Server(answer=said, process=False) as server:
+        out = ask(df, model_of(server), schema)
+        assert server.counters.total == 3
+    expected = ["answered", "answered" if levels < 128 else "failed", "answered"]
+    assert out["a_status"].tolist() == expected
+    assert ("nested" in str(out["a_error"].iloc[1])) == (expected[1] == "failed")
+
+
+def test_what_failed_on_a_hostile_answer_is_asked_again_at_the_next_run(tmp_path):
+    df = pd.DataFrame({"text": ["one"]})
+    with Server(answer="[" * 300) as server:
+        assert ask(df, model_of(server), OPEN, journal=tmp_path / "j")["a_x"].isna().all()
+        server.configure(answer='{"x": 1}')
+        assert ask(df, model_of(server), OPEN, journal=tmp_path / "j")["a_x"].tolist() == ["1"]
+
+
+class Panic(BaseException):
+    """As libraries in Rust raise it, past everybody who waits for an Exception."""
+
+
+Panic.__name__ = "PanicException"
+
+
+@pytest.mark.parametrize(
+    "fault", [ZeroDivisionError(), RecursionError(), MemoryError(), Panic()], ids=repr
+)
+def test_whatever_goes_wrong_while_a_reply_is_read_fails_that_row_alone(monkeypatch, fault):
+    sound = ModelCall.read
+
+    def read(self, data):
+        if b"evil" in self.body:
+            raise fault
+        return sound(self, data)
+
+    monkeypatch.setattr(ModelCall, "read", read)
+    df = pd.DataFrame({"text": ["one", "evil", "two"]})
+    with Server(answer="fine") as server:
+        out = ask(df, model_of(server), str)
+    assert out["a_status"].tolist() == ["answered", "failed", "answered"]
+    assert out["a_error"].iloc[1].startswith("unreadable: ")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"not JSON", b"\xff", b"[" * 100_000, b"null", b"7", b'{"choices": 1}'],
+    ids=["empty", "no JSON", "no text", "deep", "null", "number", "no choices"],
+)
+@pytest.mark.parametrize("late", [False, True], ids=["at the start", "while it waits"])
+def test_a_kept_reply_that_cannot_be_read_is_asked_again(tmp_path, raw, late):
+    df = pd.DataFrame({"text": ["one", "two"]})
+    with Server(answer='{"x": 1}') as server:
+        model = model_of(server)
+        plan = df.llm._plan(prompt="Say {text}", into="a", schema=OPEN, model=model)
+        recipe = Recipe(plan.model.connect(), plan.model.body_params, plan.answer)
+        (_, call), _ = plan.calls(recipe, 0, 2)
+        with Journal.open(tmp_path / "j") as journal:
+
+            async def keep():
+                await journal.append(Entry(call.key, raw, "m", 1, 1, 1, 0.1, 1.8e9))
+
+            asyncio.run(keep())
+            if late:
+
+                async def answer():
+                    async with lp.RateLimitedAPIExecutor(journal=journal) as executor:
+                        return await executor.submit(call)
+
+                assert asyncio.run(answer()) == {"x": 1}
+                engine_loop.submit(recipe.connection.wire.close()).result(10)
+            else:
+                out = ask(df, model, OPEN, journal=tmp_path / "j")
+                assert out["a_x"].tolist() == ["1", "1"]
+        assert server.counters.total == (1 if late else 2)
+
+
+# --- nothing over a reply takes longer than a reply ----------------------------------------------
+
+# What is hard for a search that tries again from every place, or in many ways.
+HARD_TEXTS = {
+    "spaces": " " * LONG,
+    "a fence and spaces": "```" + " " * LONG + "x",
+    "a brace and spaces": "{" + " " * LONG,
+    "digits": "1" * LONG + "x",
+    "quoted digits": ('"' + " " * 300 + "1" * 300) * (LONG // 600),
+    "a quotation mark, spaces and digits": '"' + " " * (LONG // 2) + "1" * (LONG // 2) + "x",
+    "numbers": "1.1," * (LONG // 4) + "x",
+    "braces": "{" * LONG,
+    "closed braces": "}" * LONG,
+    "quotation marks": '"' * LONG,
+    "backslashes": "\\" * LONG + "x",
+    "letters": "a" * LONG + "\n",
+    "lines": "\n" * LONG + "x",
+    "a key": "sk-" + "-" * LONG + "!",
+    "keys": "sk-a" * (LONG // 4) + "!",
+    "bearers": "Bearer " * (LONG // 7) + " " * LONG,
+    "contexts": "context " * (LONG // 8),
+    "quotas": "quota exceeded for metric: limit: " * (LONG // 34),
+    "thoughts": "<think></think>" * (LONG // 15),
+    "thoughts without an end": "<think>" * (LONG // 7),
+    "ends of thoughts": "</think>" * (LONG // 8),
+    "parts": "part-" + "1" * LONG + "-",
+}
+
+
+def patterns():
+    """Every regular expression of the package: where it is, and itself."""
+    package = Path(lp.__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and isinstance(node.func.value, ast.Name)
+                and node.func.value.id == "re"
+                and node.func.attr != "escape"
+            ):
+                where = f"{path.relative_to(package)}:{ast.literal_eval(node.args[0])}"
+                flags = re.IGNORECASE if "IGNORECASE" in ast.unparse(node) else 0
+                yield pytest.param(re.compile(ast.literal_eval(node.args[0]), flags), id=where)
+
+
+@contextlib.contextmanager
+def reading_once():
+    """Fails what takes a hundred times as long as reading, in time of this process alone."""
+
+    def too_long(_signal, _frame):
+        pytest.fail("It goes over the text again and again.")
+
+    before = signal.signal(signal.SIGVTALRM, too_long)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 2.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+@pytest.mark.parametrize("pattern", list(patterns()))
+def test_no_regular_expression_of_the_package_takes_long_over_any_text(pattern):
+    for text in HARD_TEXTS.values():
+        with reading_once():
+            pattern.search(text)
+            pattern.fullmatch(text)
+
+
+def test_no_regular_expression_comes_from_outside_the_package():
+    for path in Path(lp.__file__).parent.rglob("*.py"):
+        source = path.read_text()
+        assert "from re import" not in source
+        assert "import regex" not in source
+
+
+@pytest.mark.parametrize(
+    "schema", [str, int, bool, Literal["a", 1], dict[str, int], {"type": "string"}, OPEN], ids=str
+)
+def test_no_reply_takes_long_to_read(schema):
+    read = Answer.of(schema).read
+    for text in HARD_TEXTS.values():
+        for said in (text, f"```json\n{text}\n```", f'{{"answer":{text}}}', json.dumps(text)):
+            with reading_once(), contextlib.suppress(CallError):
+                read(without_thoughts(said))
+
+
+@pytest.mark.parametrize("form", [": {}", "data: {}", "{}", '{{"choices": "{}', "\n: {}\n"])
+def test_no_body_takes_long_to_read(form):
+    for text in HARD_TEXTS.values():
+        with reading_once(), contextlib.suppress(ValueError):
+            parsed((form.format(text) * 2).encode())
+
+
+def test_the_body_of_an_error_is_looked_at_as_far_as_it_is_shown():
+    body = json.dumps(
+        {"error": {"message": "Bearer " + " " * (12 * 2**20) + "sk-abcdefgh12345678"}}
+    )
+    error = classify(400, {}, body.encode()).error
+    assert error.kind is Kind.BAD_REQUEST
+    assert len(error.message) < 300
+    assert "abcdefgh" not in error.message
+
+
+# --- schemas -------------------------------------------------------------------------------------
+
+
+def unfolding(levels, keyword):
+    """A schema of a few lines that stands for 2 ** levels parts."""
+
+    def two(level):
+        part = {"$ref": f"#/$defs/d{level + 1}"}
+        if keyword == "properties":
+            return {"type": "object", "properties": {"a": part, "b": part}}
+        return {keyword: [part, {**part, "title": "again"}]}
+
+    shared = {f"d{level}": two(level) for level in range(levels)}
+    shared[f"d{levels}"] = {"type": "string"}
+    return {"type": "object", "properties": {"x": {"$ref": "#/$defs/d0"}}, "$defs": shared}
+
+
+def chain(links):
+    shared = {f"d{n}": {"$ref": f"#/$defs/d{n + 1}"} for n in range(links)}
+    shared[f"d{links}"] = {"type": "string"}
+    return {"type": "object", "properties": {"x": {"$ref": "#/$defs/d0"}}, "$defs": shared}
+
+
+def nested(levels):
+    made = {"type": "string"}
+    for _ in range(levels):
+        made = {"type": "array", "items": made}
+    return {"type": "object", "properties": {"x": made}}
+
+
+def inside_itself():
+    made = {"type": "object"}
+    made["properties"] = {"x": made}
+    return made
+
+
+@pytest.mark.parametrize("keyword", ["properties", "anyOf", "oneOf", "allOf"])
+@pytest.mark.parametrize("levels", [20, 500])
+def test_a_schema_that_unfolds_to_millions_of_parts_is_refused(keyword, levels):
+    with pytest.raises(SchemaError, match=f"{MOST_PARTS:,} parts|{MOST_REFERENCES} references"):
+        Answer.of(unfolding(levels, keyword))
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: chain(500), "lead from one to the next"),
+        (lambda: nested(2000), "nested deeper"),
+        (inside_itself, "contains itself"),
+    ],
+    ids=["chain", "nested", "inside itself"],
+)
+def test_a_schema_that_goes_too_deep_is_refused(make, says):
+    with pytest.raises(SchemaError, match=says):
+        Answer.of(make())
+
+
+def test_types_that_unfold_are_bounded_as_schemas_are():
+    from pydantic import create_model
+
+    made = create_model("Leaf", a=(str, ...))
+    for level in range(16):
+        made = create_model(f"Level{level}", a=(made, ...), b=(made, ...))
+    with pytest.raises(SchemaError, match="parts"):
+        Answer.of(made)
+
+
+@pytest.mark.parametrize("draft", ["2020-12", "2019-09", "07", "06", "04"])
+def test_the_known_drafts_are_taken(draft):
+    year = "draft/" if "-" in draft else "draft-"
+    for scheme in ("http", "https"):
+        address = f"{scheme}://json-schema.org/{year}{draft}/schema"
+        for said in (address, address + "#"):
+            answer = Answer.of({"$schema": said, **OPEN})
+            assert answer.read('{"x": 1}') == {"x": 1}
+
+
+@pytest.fixture
+def somebody():
+    """A server, and whether anybody has come."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        came = threading.Event()
+
+        def wait():
+            try:
+                listener.accept()
+            except OSError:
+                return
+            came.set()
+
+        threading.Thread(target=wait, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/schema", came
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def reaching_for(address):
+    return [
+        {"$schema": address, "type": "object"},
+        {"type": "object", "properties": {"a": {"$schema": address, "type": "string"}}},
+        {"type": "object", "$defs": {"a": {"$schema": address}}},
+        {"type": "object", "properties": {"a": {"$ref": address}}},
+        {"type": "object", "not": {"$ref": address}},
+        {"type": "object", "properties": {"a": {"$dynamicRef": address}}},
+        {"type": "object", "properties": {"a": {"$id": address, "$ref": "b"}}},
+        {"type": "object", "dependentSchemas": {"a": {"$ref": address}}},
+        {"type": "array", "items": {"$ref": f"{address}#/$defs/x"}},
+    ]
+
+
+def test_nothing_is_ever_fetched_for_a_schema_nor_quoted_from_a_file(somebody, tmp_path):
+    address, came = somebody
+    secret = tmp_path / "secret.json"
+    secret.write_text("the secret of this machine")
+    for target in (address, secret.as_uri()):
+        for schema in reaching_for(target):
+            with pytest.raises(SchemaError) as caught:
+                Answer.of(schema)
+            assert "the secret" not in str(caught.value)
+    assert not came.is_set()
+
+
+@pytest.mark.parametrize("data", ["enum", "const", "default", "examples"])
+def test_what_is_data_in_a_schema_may_look_like_anything(data):
+    value = {"$ref": "https://example.com/x", "$schema": "none"}
+    schema = {"type": "object", "properties": {"a": {data: [value] if data != "const" else value}}}
+    assert Answer.of(schema).fields[0].name == "a"
+    named = {"type": "object", "properties": {"$ref": {"type": "string"}, "default": OPEN}}
+    assert [field.name for field in Answer.of(named).fields] == ["$ref", "default"]
+
+
+def edit(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+async def test_a_record_that_somebody_edited_fetches_nothing_and_harms_no_other(
+    somebody, tmp_path, monkeypatch
+):
+    address, came = somebody
+    monkeypatch.chdir(tmp_path)
+    with Server(answer='{"x": 1}') as server:
+        async with lp.ProcessingService("A", "r", 60_000, None, model=model_of(server)) as first:
+            ids = [(await first.process_data({"n": n}, OPEN))["request_id"] for n in range(3)]
+        for number, request_id in enumerate(ids):
+            changes = {"schema": {"$schema": address, "type": "object"}} if number == 1 else {}
+            edit(Path("r", f"{request_id}.json"), status="processing", **changes)
+        async with lp.ProcessingService("A", "r", 60_000, None, model=model_of(server)) as second:
+            told = await second.resume()
+    assert [each["status"] for each in told] == ["success", "error", "success"]
+    assert "no draft that is known" in told[1]["error"]
+    assert not came.is_set()
