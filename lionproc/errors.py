@@ -120,6 +120,29 @@ class MissingDependencyError(ConfigurationError, ImportError):
     """A part of lionproc needs a package that is not installed; the message has the command."""
 
 
+# What helps, by how it failed: advice that a person can act on.
+HINTS = {
+    Kind.RATE_LIMITED: "Lower limits=, or run the cell again later.",
+    Kind.OVERLOADED: "Run the cell again later.",
+    Kind.SERVER_ERROR: "Run the cell again later.",
+    Kind.TIMEOUT: "Raise timeout= of the model, or run the cell again later.",
+    Kind.CONNECTION: "Check the network, the proxy and base_url=.",
+    Kind.BAD_REPLY: "Check that base_url= is an OpenAI-compatible address.",
+    Kind.BAD_REQUEST: "Change what the server refuses: a parameter of the model, or this row.",
+    Kind.CONTEXT_LENGTH: "Shorten the prompt for this row, or name a model that reads more.",
+    Kind.REDIRECT: "Write the address that it leads to as base_url=.",
+    Kind.TOO_LARGE: "Shorten the prompt for this row, lower max_tokens=, or raise the limit.",
+    Kind.TRUNCATED: "Raise max_tokens=, or ask for a shorter answer.",
+    Kind.FILTERED: "Reword the prompt, or leave this row out.",
+    Kind.REFUSED: "Reword the prompt, or name another model.",
+    Kind.EMPTY: "Run the cell again; if it stays empty, raise max_tokens= or reword the prompt.",
+    Kind.TOOL_CALL: "Take tools out of the model's parameters, or say that text is wanted.",
+    Kind.WRONG_SHAPE: "Name the allowed answers in the prompt, widen schema=, or name another model.",
+    Kind.PROMPT: "Mend the prompt for this row.",
+    Kind.CANCELLED: "Run the cell again; it may be billed twice.",
+}
+
+
 class CallError(LionprocError):
     """One call failed.
 
@@ -128,6 +151,9 @@ class CallError(LionprocError):
         message: What happened, without keys or the text of a cell.
         status: The HTTP status, if there was one.
         retry_after_s: Seconds the server asked everybody to wait, if it did.
+        hint: What to do about it; where none is given, what helps against its kind.
+        reply: What the model said, cut and printable, where it said anything. It is the
+            model's: for tables and panels, and no part of the error as a text.
     """
 
     def __init__(
@@ -137,21 +163,28 @@ class CallError(LionprocError):
         *,
         status: int | None = None,
         retry_after_s: float | None = None,
+        hint: str | None = None,
+        reply: str = "",
     ) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
         self.status = status
         self.retry_after_s = retry_after_s
+        self.hint = HINTS.get(kind, "") if hint is None else hint
+        self.reply = reply
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_call_error, (self.kind, self.message, self.status, self.retry_after_s))
+        return (_call_error, (self.kind, self.message, dict(self.__dict__)))
 
 
-def _call_error(
-    kind: Kind, message: str, status: int | None, retry_after_s: float | None
-) -> CallError:
-    return CallError(kind, message, status=status, retry_after_s=retry_after_s)
+def _call_error(kind: Kind, message: str, more: dict[str, object]) -> CallError:
+    error = CallError(kind, message)
+    error.__dict__.update(more)
+    return error
 
 
 class RunError(LionprocError):

@@ -152,7 +152,7 @@ class FrameAccessor:
         Raises:
             LionprocError: As `process`.
         """
-        return await self.start(prompt, into, schema, **more)
+        return await prepare(self._plan(prompt=prompt, into=into, schema=schema, **more))
 
     def pipeline(
         self,
@@ -267,16 +267,17 @@ class FrameAccessor:
         whole = self._plan(prompt=prompt, into=into, schema=schema, **more)
         few = {**more, "save": None, "progress": False}
         head = FrameAccessor(self._frame.iloc[:n])
-        out = wait_for(launch(head._plan(prompt=prompt, into=into, schema=schema, **few)))
+        out = wait_for(prepare(head._plan(prompt=prompt, into=into, schema=schema, **few)))
         print(f"The whole run: {estimate(whole)}")  # noqa: T201  (what it is for)
         return out
 
     def errors(self) -> pd.DataFrame:
-        """The rows of the run that made this frame which have no answer.
+        """The rows that failed in the run that made this frame, or the frame it was made of.
 
         Returns:
-            Position, index label, column (after `pipeline` the stage that stopped it), kind,
-            message and attempts of each.
+            Position and index label in the frame that was asked about, column (after `pipeline`
+            the stage that stopped it), kind, message, hint (what to do about it), reply (what
+            the model said, cut) and attempts of each. Printed, it says so where there are none.
 
         Raises:
             ConfigurationError: This frame was not made by a run of this session.
@@ -404,7 +405,7 @@ class SeriesAccessor:
         if isinstance(made, pd.DataFrame) and made.shape[1] == 1 and not job.has_fields:
             made = made.iloc[:, 0]
             made.name = self._series.name if into is None else into
-        results.remember(made, job)
+        made.attrs = dict(out.attrs)
         return made
 
     def errors(self) -> pd.DataFrame:

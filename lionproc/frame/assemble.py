@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from enum import Enum
 from operator import attrgetter
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 import pandas as pd
 from pandas.api.extensions import ExtensionArray
@@ -177,7 +177,8 @@ def assemble(
         # One concat for all of them: insert() in a loop fragments the frame and warns of it.
         made = pd.concat([made, extra], axis=1)
         made.columns.names = frame.columns.names
-        made.attrs = dict(frame.attrs)
+        # What concat drops: attrs, flags, and what a subclass keeps in `_metadata`.
+        made = cast(pd.DataFrame, made.__finalize__(frame))  # type: ignore[operator]
     return made
 
 

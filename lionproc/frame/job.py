@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import threading
 from array import array
 from collections.abc import Generator, Hashable, Mapping
 from copy import copy
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -20,12 +18,14 @@ from lionproc.engine.job import GRACE_S, GUESSED, Run
 from lionproc.engine.journal import Journal
 from lionproc.engine.paths import shown
 from lionproc.engine.request import Event
+from lionproc.engine.stats import RunStats
 from lionproc.errors import (
     BudgetWarning,
     CallError,
     ConfigurationError,
     Kind,
     LionprocError,
+    LionprocWarning,
     RowsFailedError,
     RowsFailedWarning,
     StoppedWarning,
@@ -33,6 +33,7 @@ from lionproc.errors import (
 from lionproc.frame import results
 from lionproc.frame.assemble import MISSING, Missing, assemble, columns
 from lionproc.frame.export import is_folder_target, write_parquet, write_part
+from lionproc.frame.failures import Failures, Outcome
 from lionproc.frame.plan import Plan, check_save, detail_names, warn
 from lionproc.model.call import ModelCall, Recipe
 
@@ -63,8 +64,9 @@ class Job(Run):
         ```
     """
 
-    def __init__(self, plan: Plan, before: Job | None = None) -> None:
+    def __init__(self, plan: Plan, before: Job | None = None, *, waited_for: bool = False) -> None:
         self._plan = plan
+        self._waited_for = waited_for  # by the cell that started it, whose output has the card
         options = plan.options
         connection = plan.model.connect()
         self._connection = connection
@@ -92,7 +94,12 @@ class Job(Run):
         size = plan.total
         self._values: list[Any] = [MISSING] * size
         self._status = bytearray(size)
-        self._failures: dict[int, tuple[CallError, int]] = {}
+        self._failures = Failures(
+            plan.frame.index, [str(output.into or "") for output in plan.outputs]
+        )
+        self._given_up = 0  # stopped while they were in flight
+        self._outcome = Outcome(self, self._failures)
+        self.watch(self._outcome)
         self._attempts = array("H", bytes(2 * size)) if options.details else None
         self._tokens = array("L", bytes(array("L").itemsize * size)) if options.details else None
         self._seconds = array("f", bytes(4 * size)) if options.details else None
@@ -243,8 +250,9 @@ class Job(Run):
         self._settled(position)
 
     def _fail(self, position: int, error: CallError, attempts: int) -> None:
-        self._failures[position] = (error, attempts)
+        self._failures.add(position, error, attempts)
         if error.kind in {Kind.NOT_SENT, Kind.CANCELLED}:
+            self._given_up += error.kind is Kind.CANCELLED
             return  # still to be asked, so its chunk is not whole
         self._status[position] = FAILED
         self._count_error(error.kind)
@@ -303,9 +311,7 @@ class Job(Run):
         Returns:
             The input's rows, index and columns, with the new columns at the end.
         """
-        out = self._frame(0, self._plan.rows)
-        results.remember(out, self)
-        return out
+        return self._frame(0, self._plan.rows)
 
     def _frame(self, start: int, stop: int) -> pd.DataFrame:
         plan = self._plan
@@ -318,18 +324,20 @@ class Job(Run):
             for number, output in enumerate(plan.outputs):
                 new.update(self._details(output.into, number * plan.rows + start, stop - start))
         frame = plan.frame.iloc[start:stop] if (start, stop) != (0, plan.rows) else plan.frame
-        return assemble(frame, new, overwrite=plan.options.overwrite)
+        made = assemble(frame, new, overwrite=plan.options.overwrite)
+        results.remember(made, self._outcome, self._fingerprint)
+        return made
 
     def _details(self, into: Hashable | None, first: int, count: int) -> dict[Hashable, Any]:
         places = range(first, first + count)
-        failures = [self._failures.get(place) for place in places]
+        errors = [self._failures.at(place) for place in places]
         status = [
-            failure[0].kind.value
-            if failure is not None and self._status[place] == WAITING
+            error.kind.value
+            if error is not None and self._status[place] == WAITING
             else STATUS[self._status[place]]
-            for place, failure in zip(places, failures, strict=True)
+            for place, error in zip(places, errors, strict=True)
         ]
-        texts = [f"{f[0].kind}: {f[0].message}" if f else None for f in failures]
+        texts = [None if error is None else f"{error.kind}: {error}" for error in errors]
         end = first + count
         made = (
             pd.array(status, dtype="string"),
@@ -368,84 +376,83 @@ class Job(Run):
         return out
 
     def _tell(self) -> None:
-        """Raise or warn about rows without an answer, once."""
-        left = self._plan.total - self._answered - self._cached - self._skipped - self._failed
+        """Raise or warn about rows without an answer: once, and not where the card says it."""
+        stats, total = self.stats, self._plan.total
         if self._failed and self._plan.options.errors == "raise":
             raise RowsFailedError(
-                f"{self._failed:,} of {self._plan.total:,} rows failed ({self._error_words()}). "
+                f"{self._failed:,} of {total:,} rows failed ({self._error_words()}). "
                 "The answers are journaled: lp.last_job().frame() has them, "
                 "lp.last_job().errors() says what failed, running again asks only for the rest."
             )
-        if self._warned:
+        if self._warned or not self._asks_for_a_warning(stats):
             return
         self._warned = True
-        if self._failed:
-            warn(
-                f"{self._failed:,} of {self._plan.total:,} rows have no answer and are NA "
-                f"({self._error_words()}). out.llm.errors() lists them.",
-                RowsFailedWarning,
-            )
+        missing = total - stats.answered - stats.skipped
+        why = "The run was stopped" if stats.state == "stopped" else ""
+        category: type[LionprocWarning] = StoppedWarning if why else RowsFailedWarning
+        advice = "Running the cell again asks only for the rest."
         if self._budget_reached:
-            unsaved = ""
-            if self._plan.options.save is not None and not self._chunk_left:
-                unsaved = " Nothing was saved: lp.last_job().save(path) writes what there is."
-            guessed = self.stats.guessed
-            how = f" The server did not count the tokens of {guessed:,} replies; {GUESSED}."
-            warn(
-                f"The budget of {self._budget_reached} was reached, so {left:,} rows were not "
-                "sent. Running again with a larger budget= goes on from here."
-                f"{how if guessed else ''}{unsaved}",
-                BudgetWarning,
-            )
+            why = f"The budget of {self._budget_reached} was reached"
+            category = BudgetWarning
+            advice = "Running again with a larger budget= goes on from here."
+            if stats.guessed:
+                advice += (
+                    f" The server did not count the tokens of {stats.guessed:,} replies; {GUESSED}."
+                )
+        left = f"{missing:,} of {total:,} rows have no answer and are NA"
+        text = f"{why}, so {left}" if why else left
+        text = f"{text} ({self._missing_words(missing)}). "
+        if self._failed:
+            text += f"{self.errors_at} lists the errors. "
+        text += advice
+        if why and self._plan.options.save is not None and not self._chunk_left:
+            text += " Nothing was saved: lp.last_job().save(path) writes what there is."
+        warn(text, category)
 
-    def tell_if_stopped(self) -> None:
-        """Warn whoever only waited for the frame that somebody stopped the run."""
-        stats = self.stats
-        left = stats.rows - stats.finished
-        if stats.state == "stopped" and left and not self._budget_reached:
-            warn(
-                f"The run was stopped, so {left:,} of {stats.rows:,} rows have no answer and are "
-                "NA. What was answered is kept: running the cell again asks only for the rest.",
-                StoppedWarning,
-            )
+    def _asks_for_a_warning(self, stats: RunStats) -> bool:
+        missing = self._plan.total - stats.answered - stats.skipped
+        if not missing:
+            return False
+        if self._waited_for:
+            from lionproc.notebook.card import shown_for
+
+            return not shown_for(self)
+        # Whoever has the job in hand has stopped it themselves.
+        return bool(self._failed or self._budget_reached)
+
+    def _missing_words(self, missing: int) -> str:
+        """Why rows have no answer: 3 truncated, 32 given up in flight, 968 not sent."""
+        parts = [self._error_words()] if self._failed else []
+        if self._given_up:
+            parts.append(f"{self._given_up:,} given up in flight")
+        left = missing - self._failed - self._given_up
+        return ", ".join([*parts, f"{left:,} not sent"] if left else parts)
 
     def _error_words(self) -> str:
         return ", ".join(f"{count:,} {kind}" for kind, count in self._errors.most_common())
 
+    @property
+    def errors_at(self) -> str:
+        """How a person who has what this run returned gets its errors."""
+        return "out.llm.errors()" if self._waited_for else "job.errors()"
+
     def errors(self) -> pd.DataFrame:
-        """The rows without an answer.
+        """The rows that failed.
 
         Returns:
-            One row for each: position, index label, output column, kind, message, attempts.
-            Rows that were skipped for a missing cell are not among them; while the run goes
-            on, neither are those that are still to come.
+            One row for each: position, index label, output column, kind, message, hint (what
+            to do about it), reply (what the model said, cut) and attempts. Rows that were
+            skipped for a missing cell are not among them, nor those that were never sent: the
+            report counts both.
         """
-        failures = dict(self._failures)
-        if self.done:
-            error = CallError(Kind.NOT_SENT, "The run ended before this was sent.")
-            for position, status in enumerate(self._status):
-                if status == WAITING and position not in failures:
-                    failures[position] = (error, 0)
-        rows, outputs = self._plan.rows, self._plan.outputs
-        return results.errors_table(
-            self._plan.frame.index,
-            "into",
-            (
-                results.Failure(
-                    place % rows,
-                    str(outputs[place // rows].into or ""),
-                    str(error.kind),
-                    error.message,
-                    attempts,
-                )
-                for place, (error, attempts) in sorted(failures.items(), key=itemgetter(0))
-            ),
-        )
+        return self._failures.table(self.stats)
 
     def report(self) -> results.Report:
         """What the run did, as one table and a readable summary."""
         facts = {
             **self._facts(),
+            "not_sent": max(self.stats.left - self._given_up, 0) if self.done else 0,
+            "errors_at": self.errors_at,
             "saved_to": self.saved_to,
             "save_error": None if self._save_error is None else str(self._save_error),
             "journal": self._journal.path,
@@ -468,10 +475,16 @@ class Job(Run):
         from lionproc.notebook.view import Failure
 
         index, rows = self._plan.frame.index, self._plan.rows
-        latest = itertools.islice(reversed(self._failures.items()), most)
         return [
-            Failure(str(index[place % rows]), str(error.kind), error.message)
-            for place, (error, _) in latest
+            Failure(
+                row=str(index[place % rows]),
+                kind=str(error.kind),
+                message=error.message,
+                hint=error.hint,
+                reply=error.reply,
+                text=self._plan.cells_shown(place),
+            )
+            for place, error in self._failures.latest(most)
         ]
 
     def retry_failed(self) -> Job:
@@ -559,17 +572,23 @@ def _save_error(error: Exception) -> LionprocError:
     return error if isinstance(error, LionprocError) else LionprocError(str(error))
 
 
-def prepare(plan: Plan, before: Job | None = None) -> Job:
-    """A run that has not begun, remembered as the last one."""
+def prepare(plan: Plan, before: Job | None = None, *, waited_for: bool = True) -> Job:
+    """A run that has not begun, remembered as the last one.
+
+    Args:
+        plan: The run.
+        before: Another run of this plan, whose answers it begins with.
+        waited_for: Whether the cell waits for the frame. Else it gets the job.
+    """
     global _last  # noqa: PLW0603  (the last job of the session)
-    job = _last = Job(plan, before)
+    job = _last = Job(plan, before, waited_for=waited_for)
     results.show(job, progress=plan.options.progress, panel=plan.options.panel)
     return job
 
 
 def launch(plan: Plan, before: Job | None = None) -> Job:
     """Start a run, and remember it as the last one."""
-    job = prepare(plan, before)
+    job = prepare(plan, before, waited_for=False)
     job.begin()
     return job
 
@@ -595,12 +614,9 @@ def wait_for(job: Job) -> pd.DataFrame:
     """
     try:
         job.begin()
-        out = job.result()
+        return job.result()
     except KeyboardInterrupt:
         pass
-    else:
-        job.tell_if_stopped()
-        return out
     try:
         job.stop(GRACE_S)
         job.wait(GRACE_S + 5.0)

@@ -16,6 +16,7 @@ from lionproc.engine.limits import Limits
 from lionproc.engine.retry import Retry
 from lionproc.errors import CallError, ColumnError, ConfigurationError, did_you_mean
 from lionproc.frame.assemble import Missing, check_names, column_names
+from lionproc.frame.cell import cell_text, is_missing
 from lionproc.frame.export import check_frame_can_be_saved, check_target
 from lionproc.frame.prompt import Prompt
 from lionproc.model.answer import Answer
@@ -175,6 +176,18 @@ class Plan:
         if output.place is None:
             return cells, None
         return cells, self.frame.iloc[start:stop, output.place].tolist()
+
+    def cells_shown(self, place: int, most: int = 300) -> str:
+        """The cells that the prompt shows for one answer, as text for a person, cut."""
+        output, row = self.outputs[place // self.rows], place % self.rows
+        cells, value = self._cells(output, row, row + 1)
+        if value is not None and not cells:
+            return cell_text(value[0])[:most] if not is_missing(value[0]) else ""
+        shown = []
+        for label, (cell,) in cells.items():
+            text = "" if is_missing(cell) else cell_text(cell)[:most]
+            shown.append(f"{label}: {text}" if len(cells) > 1 else text)
+        return ", ".join(shown)[:most]
 
     def fingerprint(self, recipe: Recipe) -> str:
         """Equal for the same run started again, different for any other."""

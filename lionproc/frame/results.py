@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
 
@@ -20,70 +19,68 @@ class Made(Protocol):
     """A run that made a frame."""
 
     def errors(self) -> pd.DataFrame:
-        """The rows without an answer."""
+        """The rows that failed."""
 
     def report(self) -> Report:
         """What the run did."""
 
 
-# Frames are not hashable, so they are known by id as long as they live.
-_made: dict[int, tuple[weakref.ref[Any], Made]] = {}
+KEY = "lionproc_run"  # in a frame's `attrs`
 
 
-def remember(frame: pd.DataFrame | pd.Series[Any], run: Made) -> None:
-    """Know later which run made a frame. Nothing is written into the frame."""
-    key = id(frame)
+class RunId(str):
+    """The id of a run, for a frame's `attrs`, and in this process the way to the run itself.
 
-    def forget(_: object) -> None:
-        _made.pop(key, None)
+    pandas hands `attrs` on to what is made of a frame (`head`, `copy`, a selection), copies them
+    deeply, and writes them as JSON into parquet files: there, in a pickle and in another process
+    this is a plain string. So nothing is kept of a run whose frames are all gone.
+    """
 
-    _made[key] = (weakref.ref(frame, forget), run)
+    __slots__ = ("__dict__", "__weakref__")
+    run: Made
+
+    def __copy__(self) -> RunId:
+        return self
+
+    def __deepcopy__(self, _: Any) -> RunId:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (str, (str(self),))
+
+
+def remember(frame: pd.DataFrame | pd.Series[Any], run: Made, run_id: str) -> None:
+    """Let a frame, and what is made of it, know which run made it.
+
+    Args:
+        frame: The frame.
+        run: The run; not more of it than shall live as long as the frame does.
+        run_id: Equal for the same run started again.
+    """
+    known = RunId(run_id)
+    known.run = run
+    frame.attrs[KEY] = known
 
 
 def run_of(frame: pd.DataFrame | pd.Series[Any]) -> Made:
-    """The run that made a frame.
+    """The run that made a frame, or the frame it was made of.
 
     Raises:
         ConfigurationError: It was not made by a run of this session.
     """
-    ref, run = _made.get(id(frame), (None, None))
-    if ref is None or run is None or ref() is not frame:
+    known = frame.attrs.get(KEY)
+    if isinstance(known, RunId):
+        return known.run
+    if known is not None:
         raise ConfigurationError(
-            "This frame was not returned by df.llm.process or df.llm.pipeline in this session (or "
-            "it is a copy of such a frame). lp.last_job() has the errors and the report of the "
-            "last df.llm.process."
+            f"The run that made this frame ({known}) was in another session or process, and its "
+            "errors and report went with it. Running the same call again asks only for what has "
+            "no answer, and lists what fails."
         )
-    return run
-
-
-class Failure(NamedTuple):
-    """A row without an answer: where it is, where it failed and why."""
-
-    position: int
-    where: str
-    kind: str
-    message: str
-    attempts: int
-
-
-def errors_table(index: pd.Index[Any], where: str, failures: Iterable[Failure]) -> pd.DataFrame:
-    """One row for every row without an answer.
-
-    Args:
-        index: The labels of the rows.
-        where: What the column of the places where they failed is called.
-        failures: In the order they are shown.
-    """
-    rows = list(failures)
-    return pd.DataFrame(
-        {
-            "position": pd.array([row.position for row in rows], dtype="int64"),
-            "index": pd.Series([index[row.position] for row in rows], dtype=object),
-            where: pd.Series([row.where for row in rows], dtype=object),
-            "kind": pd.array([row.kind for row in rows], dtype="string"),
-            "message": pd.array([row.message for row in rows], dtype="string"),
-            "attempts": pd.array([row.attempts for row in rows], dtype="int64"),
-        }
+    raise ConfigurationError(
+        "This frame was not returned by df.llm.process or df.llm.pipeline, or what was done with "
+        "it since has lost that. lp.last_job() has the errors and the report of the last "
+        "df.llm.process."
     )
 
 

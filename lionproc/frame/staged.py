@@ -149,7 +149,7 @@ def run(
         bar.close()
     out = _assembled(frame, made, answers, passages, overwrite=overwrite, details=details)
     known.end(passages)
-    results.remember(out, known)
+    results.remember(out, known, known.run_id)
     _tell(passages, steps, len(frame), errors)
     return out
 

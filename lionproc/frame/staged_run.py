@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from lionproc.engine.stats import RunStats
+from lionproc.errors import CallError, Kind
 from lionproc.frame import results
+from lionproc.frame.failures import Failure, errors_table
 
 if TYPE_CHECKING:
     from lionproc.frame.staged import RowStep
@@ -66,23 +69,31 @@ class StagedRun:
             errors=Counter(error["kind"] for error in self._errors.values()),
         )
 
+    @property
+    def run_id(self) -> str:
+        """Equal for the same stages over as many rows."""
+        told = repr([(step.stage.name, step.stage.prompt) for step in self._steps])
+        whole = f"{len(self._index)} {self._names} {told}"
+        return blake2b(whole.encode(), digest_size=16).hexdigest()
+
     def errors(self) -> pd.DataFrame:
         """The rows that a stage stopped.
 
         Returns:
-            Position, index label, stage, kind, message and attempts of each. Rows that were
-            skipped for a missing cell are not among them.
+            Position, index label, stage, kind, message, hint, reply and attempts of each. Rows
+            that were skipped for a missing cell are not among them.
         """
-        return results.errors_table(
-            self._index,
-            "stage",
-            [
-                results.Failure(
-                    place, error["stage"], error["kind"], error["error"], error.get("attempts", 0)
-                )
-                for place, error in self._errors.items()
-            ],
-        )
+        failures = [
+            Failure(
+                place,
+                error["stage"],
+                CallError(Kind(error["kind"]), error["error"], hint=error.get("hint", ""),
+                          reply=error.get("reply", "")),
+                error.get("attempts", 0),
+            )
+            for place, error in self._errors.items()
+        ]  # fmt: skip
+        return errors_table(self._index, "stage", failures, self._ended or RunStats())
 
     def report(self) -> results.Report:
         """What the run did: the whole as after `df.llm.process`, and each stage in `facts`."""

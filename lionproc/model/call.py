@@ -21,6 +21,7 @@ from lionproc.model.schema import shallow
 from lionproc.model.usage import guess
 
 KEY_BYTES = 16
+REPLY_LENGTH = 500  # characters of a reply that will not do, for whoever looks at the failure
 Message = Mapping[str, Any]
 
 
@@ -151,7 +152,11 @@ class ModelCall:
     def read(self, data: Any) -> Any:
         """The typed answer in a paid reply."""
         recipe = self._recipe
-        return recipe.answer.read(text_of(data, recipe.connection.endings))
+        try:
+            return recipe.answer.read(text_of(data, recipe.connection.endings))
+        except CallError as error:
+            error.reply = excerpt_of(data, REPLY_LENGTH)
+            raise
 
     def excerpt(self, data: Any) -> str:
         """What a paid reply says, cut short and safe to be shown."""

@@ -31,8 +31,13 @@ def shown(text: str, most: int = _MOST_SHOWN) -> str:
     return words[: most - 3] + "..." if len(words) > most else words
 
 
-def excerpt_of(data: Any) -> str:
-    """What a parsed reply says: its text, or all of it where it has none."""
+def excerpt_of(data: Any, most: int = _MOST_SHOWN) -> str:
+    """What a parsed reply says: its text, or all of it where it has none.
+
+    Args:
+        data: The parsed body.
+        most: Characters of it that are shown.
+    """
     try:
         message = data["choices"][0]["message"]
         said = message.get("content") or message.get("refusal")
@@ -40,4 +45,4 @@ def excerpt_of(data: Any) -> str:
         message, said = data, None
     if not isinstance(said, str) or not said.strip():
         said = json.dumps(message, default=str, ensure_ascii=False)
-    return shown(said)
+    return shown(said, most)

@@ -35,7 +35,7 @@ _KINDS = {
 _WAYS_ON = {
     Kind.ACCESS: "The server refuses the key: check api_key= or the provider's key variable.",
     Kind.NOT_FOUND: "The server does not know this model or path: check model= and base_url=.",
-    Kind.CONTEXT_LENGTH: "The prompt is longer than the model reads: shorten it.",
+    Kind.CONTEXT_LENGTH: "The prompt is longer than the model reads.",
     Kind.FORBIDDEN: "The same key and model have answered before, so this is about this row.",
     Kind.QUOTA: (
         "The account has no credit left or has reached its spending limit: add credit or raise "

@@ -14,7 +14,7 @@ from lionproc.service.records import plain, to_json
 from lionproc.service.stage import ProcessingStage
 from lionproc.service.window import windowed
 
-_TOLD_OF_ERRORS = {"error", "kind", "attempts"}
+_TOLD_OF_ERRORS = {"error", "kind", "attempts", "hint", "reply"}
 WINDOW = 128  # items that are between the first stage and the last
 
 
@@ -105,8 +105,14 @@ class LineStep(Step):
         event = await self.line.ask(await self.line.call(messages, self._schema))
         if event.error is not None:
             error = event.error
-            told = {"error": error.message, "kind": str(error.kind), "attempts": event.attempts}
-            return {"status": "error", **told}
+            return {
+                "status": "error",
+                "error": error.message,
+                "kind": str(error.kind),
+                "hint": error.hint,
+                "reply": error.reply,
+                "attempts": event.attempts,
+            }
         return {"status": "success", "result": event.value, "cached": event.cached}
 
 

@@ -514,7 +514,7 @@ class ProcessingService:
         count_in(record, event)
         if event.error is None:
             return await self._answered(record, event)
-        message = event.error.message
+        message = str(event.error)
         if self.stopped and event.error.kind in LATER:
             message = f"{message} {self.stopped}"
         return await self._failed(record, event.error.kind, message)
