@@ -132,6 +132,7 @@ HINTS = {
     Kind.CONTEXT_LENGTH: "Shorten the prompt for this row, or name a model that reads more.",
     Kind.REDIRECT: "Write the address that it leads to as base_url=.",
     Kind.TOO_LARGE: "Shorten the prompt for this row, lower max_tokens=, or raise the limit.",
+    Kind.UNREADABLE: "Run the cell again with resume=False; if it stays so, leave the row out.",
     Kind.TRUNCATED: "Raise max_tokens=, or ask for a shorter answer.",
     Kind.FILTERED: "Reword the prompt, or leave this row out.",
     Kind.REFUSED: "Reword the prompt, or name another model.",

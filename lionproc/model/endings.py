@@ -52,7 +52,7 @@ _BAD = {
     "insufficient_system_resource": Kind.BAD_REPLY,
 }
 WHY_NOT = {
-    Kind.TRUNCATED: "The answer was cut off at the token limit: raise max_tokens.",
+    Kind.TRUNCATED: "The answer was cut off at the token limit.",
     Kind.FILTERED: "The provider's content filter held the answer back.",
     Kind.REFUSED: "The model declined to answer.",
     Kind.TOOL_CALL: "The model called a tool instead of answering.",
@@ -82,13 +82,14 @@ def check_ending(choice: dict[str, Any], also_good: Collection[str | None] = ())
     if said is None:
         raise CallError(
             Kind.UNKNOWN_ENDING,
-            "The reply does not say how the answer ended (finish_reason), so it may not be "
-            "whole. Where a server never says it, Model(..., endings=[None]) takes its answers.",
+            "The reply does not say how the answer ended (finish_reason): it may not be whole.",
+            hint="Where a server never says it, Model(..., endings=[None]) takes its answers.",
         )
     raise CallError(
         Kind.UNKNOWN_ENDING,
-        f"The answer ended with {_shown(said)!r}, a finish_reason that is not known to be good, so "
-        "it may not be whole. Where it is, Model(..., endings=[...]) with this word takes it.",
+        f"The answer ended with {_shown(said)!r}, a finish_reason that is not known to be good: it "
+        "may not be whole.",
+        hint="Where it is whole, Model(..., endings=[...]) with this word takes it.",
     )
 
 

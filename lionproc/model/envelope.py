@@ -132,8 +132,8 @@ def text_of(data: Any, also_good: Collection[str | None] = ()) -> str:
         check_ending(choice, also_good)
     except CallError as error:
         if only_thoughts and error.kind is Kind.TRUNCATED:
-            reason = f"The token limit was reached while it still reasoned. {_RAISE}"
-            raise CallError(Kind.TRUNCATED, reason) from None
+            reason = "The token limit was reached while it still reasoned."
+            raise CallError(Kind.TRUNCATED, reason, hint=_RAISE) from None
         if answer.strip() or error.kind is not Kind.UNKNOWN_ENDING:
             raise
     if message.get("refusal"):
@@ -143,7 +143,8 @@ def text_of(data: Any, also_good: Collection[str | None] = ()) -> str:
     if message.get("tool_calls"):
         raise CallError(Kind.TOOL_CALL, WHY_NOT[Kind.TOOL_CALL])
     if only_thoughts:
-        raise CallError(Kind.EMPTY, f"The reply is all reasoning and has no answer. {_RAISE}")
+        reason = "The reply is all reasoning and has no answer."
+        raise CallError(Kind.EMPTY, reason, hint=_RAISE)
     raise CallError(Kind.EMPTY, "The answer is empty.")
 
 

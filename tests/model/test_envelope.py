@@ -139,7 +139,7 @@ def test_every_status_has_its_kind(status, kind):
 def test_a_prompt_that_is_too_long_is_told_from_other_bad_requests(error):
     found = reply(400, {"error": error}).error
     assert found.kind is Kind.CONTEXT_LENGTH
-    assert "shorten" in found.message
+    assert "Shorten" in found.hint
 
 
 @pytest.mark.parametrize(
