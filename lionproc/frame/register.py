@@ -12,6 +12,7 @@ import pandas as pd
 from pandas.api.extensions import register_dataframe_accessor, register_series_accessor
 
 from lionproc.errors import LionprocWarning
+from lionproc.frame.dask_meta import refuse_made_up_rows
 from lionproc.frame.saved_type import register as register_saved_type
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def llm(frame: pd.DataFrame) -> FrameAccessor:
     """An LLM for the columns of a frame: `df.llm.process(...)` and more."""
     from lionproc.frame.accessor import FrameAccessor
 
+    refuse_made_up_rows()
     return FrameAccessor(frame)
 
 
@@ -29,6 +31,7 @@ def series_llm(series: pd.Series[Any]) -> SeriesAccessor:
     """An LLM for the cells of a series: `series.llm.process(...)` and more."""
     from lionproc.frame.accessor import SeriesAccessor
 
+    refuse_made_up_rows()
     return SeriesAccessor(series)
 
 

@@ -17,6 +17,7 @@ from lionproc.model.check import whole_characters
 from lionproc.model.connection import Connection
 from lionproc.model.envelope import classify, text_of
 from lionproc.model.excerpt import excerpt_of
+from lionproc.model.media import NO_MEDIA, Media, tariff_of, weigh
 from lionproc.model.schema import shallow
 from lionproc.model.usage import guess
 
@@ -58,6 +59,7 @@ class Recipe:
             digest_size=KEY_BYTES,
         ).digest()
         self.charges_max = provider.charges_max_tokens
+        self._tariff = tariff_of(connection.model)
 
     def ask(self, messages: Sequence[Message], occurrence: int = 0) -> ModelCall:
         """The call that sends these messages.
@@ -68,16 +70,16 @@ class Recipe:
         """
         if self._instruction:
             messages = _instructed(messages, self._instruction)
-        return self.call(orjson.dumps(messages), occurrence)
+        return self.call(orjson.dumps(messages), occurrence, weigh(messages, self._tariff))
 
-    def call(self, messages: bytes, occurrence: int = 0) -> ModelCall:
-        """The call that sends these messages, already JSON."""
+    def call(self, messages: bytes, occurrence: int = 0, media: Media = NO_MEDIA) -> ModelCall:
+        """The call that sends these messages, already JSON, with this that is not text."""
         body = self._head + messages + self._tail
         digest = self._hash.copy()
         digest.update(body)
         if occurrence:
             digest.update(b"\0%d" % occurrence)
-        return ModelCall(self, body, digest.digest(), occurrence)
+        return ModelCall(self, body, digest.digest(), occurrence, media)
 
 
 def _format(answer: Answer, free_levels: int | None) -> dict[str, Any] | None:
@@ -100,10 +102,13 @@ def _instructed(messages: Sequence[Message], instruction: str) -> list[Message]:
 class ModelCall:
     """One question. A `Call` of the engine."""
 
-    __slots__ = ("_occurrence", "_recipe", "body", "key")
+    __slots__ = ("_media", "_occurrence", "_recipe", "body", "key")
 
-    def __init__(self, recipe: Recipe, body: bytes, key: bytes, occurrence: int) -> None:
+    def __init__(
+        self, recipe: Recipe, body: bytes, key: bytes, occurrence: int, media: Media
+    ) -> None:
         self._recipe = recipe
+        self._media = media
         self._occurrence = occurrence
         self.body = body
         self.key: bytes | None = key
@@ -113,7 +118,10 @@ class ModelCall:
         """The tokens it will probably take, as far as is known now."""
         recipe = self._recipe
         return recipe.connection.estimator.tokens(
-            len(self.body), recipe.max_tokens, charges_max=recipe.charges_max
+            len(self.body) - self._media.size,
+            recipe.max_tokens,
+            charges_max=recipe.charges_max,
+            media=self._media.tokens,
         )
 
     @property
@@ -140,7 +148,8 @@ class ModelCall:
             used = reply.used = guess(reply.data, self.estimate.input)
             reply.guessed = True
         else:
-            connection.estimator.learn(len(self.body), used)
+            text_size = len(self.body) - self._media.size
+            connection.estimator.learn(text_size, used, self._media.tokens)
         if recipe.charges_max and recipe.max_tokens:
             reply.charged = Tokens(used.input, max(used.output, recipe.max_tokens))
         return reply
@@ -176,7 +185,7 @@ class ModelCall:
             _add(messages, "assistant", said, between="")
         reason = "There was no answer." if error.kind is Kind.EMPTY else error.message
         _add(messages, "user", f"{reason} Answer again, correctly.", between="\n\n")
-        return self._recipe.call(orjson.dumps(messages), self._occurrence)
+        return self._recipe.call(orjson.dumps(messages), self._occurrence, self._media)
 
 
 def _add(messages: list[dict[str, Any]], role: str, text: str, *, between: str) -> None:

@@ -27,12 +27,17 @@ def items_of(given: Any) -> list[Any]:
     """The items that are meant: a dict or a text is one, anything else is gone through.
 
     Raises:
-        ConfigurationError: It is a DataFrame, whose items would be the names of its columns, or
+        ConfigurationError: It is a frame, whose items would be the names of its columns, or
             nothing that can be gone through.
     """
     if isinstance(given, (Mapping, str, bytes)):
         return [given]
-    if hasattr(given, "columns") and hasattr(given, "to_dict"):
+    if hasattr(given, "npartitions"):
+        raise ConfigurationError(
+            "The items are a list, and this is a collection of Dask. Bring it here first: "
+            'frame.compute().to_dict("records"), or list(bag.compute()).'
+        )
+    if hasattr(given, "columns"):
         raise ConfigurationError(
             "The items are a list of dicts, and this is a DataFrame. Use df.llm.process(...) or "
             'df.llm.pipeline([...]), or give df.to_dict("records").'

@@ -269,3 +269,33 @@ def test_a_run_that_loses_the_network_keeps_its_frame(server):
             retry=lp.Retry(max_attempts=1),
             limits={"concurrency": 1, "adapt": False},
         )
+
+
+# Hints
+
+
+def test_absurd_limits_in_headers_are_ignored_and_named(server, caplog):
+    said = (
+        ("x-ratelimit-limit-tokens", "1"),
+        ("x-ratelimit-remaining-tokens", "0"),
+        ("x-ratelimit-reset-tokens", "59s"),
+        ("x-ratelimit-limit-requests", "5e-324"),
+    )
+    server.configure(answer="good", faults={Fault("headers", headers=said): 1.0})
+    out = ask(server, texts(40), schema=str, limits=lp.Limits())
+    assert out["a"].notna().all()
+    told = [r.getMessage() for r in caplog.records if "ignored" in r.getMessage()]
+    assert len(told) == 1
+    assert "x-ratelimit-limit-requests: 5e-324" in told[0]
+
+
+def test_the_limit_of_a_day_in_a_header_is_not_planned_with(server):
+    said = (
+        ("x-ratelimit-limit-requests", "10000"),
+        ("x-ratelimit-remaining-requests", "9999"),
+        ("x-ratelimit-reset-requests", "8.64s"),
+    )
+    server.configure(answer="good", faults={Fault("headers", headers=said): 1.0})
+    ask(server, texts(20), schema=str, limits=lp.Limits())
+    foreseen = texts(5000).llm.estimate("Is {text}", model=model_at(server))
+    assert foreseen.minutes is None

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import random
+import struct
+
 import pandas as pd
 import pytest
 
@@ -75,3 +79,28 @@ def test_a_preview_runs_a_few_rows_for_real_and_says_what_the_rest_costs(
 def test_a_preview_of_no_rows_is_refused(model):
     with pytest.raises(lp.errors.ConfigurationError, match="at least 1"):
         FRAME.llm.preview("Say {text}", into="a", model=model, n=0)
+
+
+def test_a_picture_is_estimated_by_its_pixels_and_sent_under_a_limit_its_bytes_would_break(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("LIONPROC_HOME", str(tmp_path))
+    noise = random.Random(1).randbytes(700_000)  # after the head nobody looks at the rest
+    head = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", 2048, 4096)
+    url = "data:image/png;base64," + base64.b64encode(head + noise).decode()
+    part = {"type": "image_url", "image_url": {"url": url}}
+
+    def look(row):
+        text = {"type": "text", "text": f"What is on picture {row['n']}?"}
+        return [{"role": "user", "content": [text, part]}]
+
+    usage = {"prompt_tokens": 1130, "completion_tokens": 5, "total_tokens": 1135}
+    with Server(answer="A cat.", usage=usage) as server:
+        model = lp.Model("openai", "gpt-4o", base_url=server.base_url, api_key=server.key)
+        frame = pd.DataFrame({"n": range(3)})
+        foreseen = frame.llm.estimate(look, into="a", model=model)
+        assert 1105 <= foreseen.prompt_tokens / 3 <= 1250
+        limits = lp.Limits(tokens_per_minute=200_000)
+        out = frame.llm.process(look, into="a", model=model, limits=limits, progress=False)
+    assert out["a"].tolist() == ["A cat."] * 3
+    assert lp.last_job().stats.estimate_error < 0.3
