@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lionproc.testing import Server
+from lionproc.testing import RollingWindow, Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 PICTURES = Path(__file__).parents[2] / "artifacts"
@@ -82,7 +82,8 @@ def test_a_person_steers_a_run_while_its_cell_runs(open_notebook, server):
     picture(notebook, "panel-light-stopped")
 
     notebook.save()
-    (output,) = [o for o in notebook.saved().cells[0].outputs if o.output_type == "display_data"]
+    (output,) = notebook.saved().cells[0].outputs
+    assert output.output_type == "display_data", "no warning beside the card"
     assert set(output["data"]) == {"text/html", "text/plain"}, "the saved notebook has the card"
 
 
@@ -107,6 +108,33 @@ def test_a_started_job_is_steered_between_cells_in_the_dark(open_notebook, serve
     notebook.run(2)
     notebook.says(0, "lionproc: stopped")
     picture(notebook, "panel-dark-stopped")
+
+
+BEYOND = """panel => {
+    const edge = panel.getBoundingClientRect(), found = [];
+    for (const e of panel.querySelectorAll('*')) {
+        const style = getComputedStyle(e), box = e.getBoundingClientRect();
+        if (style.visibility === 'hidden' || !e.textContent.trim() || e.matches('.lp-what')) continue;
+        const cut = style.overflowX !== 'visible' && e.scrollWidth > e.clientWidth + 1;
+        if (box.right > edge.right + 1 || cut) found.push(e.className + ': ' + e.textContent);
+    }
+    return found }"""
+
+
+def test_in_a_narrow_window_nothing_is_cut_off(open_notebook, server):
+    server.configure(faults={"400": 0.1}, limits=RollingWindow(requests=60))
+    notebook = open_notebook("narrow.ipynb", cell(server, rpm=1500))
+    notebook.page.set_viewport_size({"width": 700, "height": 800})
+    notebook.run(0)
+    notebook[".lp-panel .lp-takes"].wait_for(state="attached")  # a level line has no height
+    notebook[".lp-errors-button"].click()
+    notebook[".lp-list td", "bad request"].first.wait_for()
+    notebook[".lp-axis", "the server takes about"].wait_for()
+    notebook[".lp-axis", "refused (429)"].wait_for()
+    assert notebook[".lp-panel"].evaluate(BEYOND) == []
+    picture(notebook, "panel-narrow")
+    notebook[".lp-stop-button"].click()
+    notebook.says(0, "lionproc: stopped")
 
 
 def test_notebook_7_delivers_moves_too(open_notebook, server):

@@ -29,25 +29,29 @@ TOOLS = {
 }
 
 
-@pytest.mark.parametrize("tool", TOOLS)
-def test_a_notebook_run_by_a_program_holds_the_card_and_nothing_else(tool, tmp_path, server):
-    code = CELL.format(url=server.base_url, key=server.key)
+def executed(folder, *cells, tool="nbconvert"):
+    """A notebook of these cells, run by a program, as it was saved."""
     notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(code)],
+        cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
         metadata={
             "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
         },
     )
-    nbformat.write(notebook, tmp_path / "in.ipynb")
+    nbformat.write(notebook, folder / "in.ipynb")
     done = subprocess.run(
         [sys.executable, "-m", *TOOLS[tool]],
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    saved = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    return nbformat.read(folder / "out.ipynb", as_version=4)
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_notebook_run_by_a_program_holds_the_card_and_nothing_else(tool, tmp_path, server):
+    saved = executed(tmp_path, CELL.format(url=server.base_url, key=server.key), tool=tool)
     assert "widgets" not in saved.metadata
     (output,) = saved.cells[-1].outputs
     assert output.output_type == "display_data"
@@ -55,6 +59,15 @@ def test_a_notebook_run_by_a_program_holds_the_card_and_nothing_else(tool, tmp_p
     assert "30 of 30 answered" in output.data["text/plain"]
     assert "out.parquet" in output.data["text/html"]
     assert server.key not in str(saved.cells[-1].outputs)
+
+
+def test_rows_that_failed_are_said_by_the_card_and_by_no_warning_beside_it(tmp_path, server):
+    server.configure(faults=["400", "400"])
+    saved = executed(tmp_path, CELL.format(url=server.base_url, key=server.key))
+    (output,) = saved.cells[0].outputs
+    assert output.output_type == "display_data"
+    assert "2 rows without an answer" in output.data["text/plain"]
+    assert "bad request" in output.data["text/plain"]
 
 
 def test_a_started_job_leaves_its_card_where_it_began(tmp_path, server):
