@@ -453,6 +453,7 @@ class Job(Run):
             **self._facts(),
             "not_sent": max(self.stats.left - self._given_up, 0) if self.done else 0,
             "errors_at": self.errors_at,
+            "save": self._plan.options.save,
             "saved_to": self.saved_to,
             "save_error": None if self._save_error is None else str(self._save_error),
             "journal": self._journal.path,
