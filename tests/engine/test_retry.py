@@ -120,6 +120,11 @@ def test_the_policy_without_a_word_is_the_documented_one():
     assert Retry() == Retry(max_attempts=6, base_s=0.5, cap_s=30, max_corrections=2, budget=100)
 
 
+def test_a_policy_that_runs_share_cannot_be_changed():
+    with pytest.raises(AttributeError):
+        Retry().budget = 5
+
+
 @pytest.mark.parametrize(
     ("name", "least", "below"),
     [

@@ -18,6 +18,42 @@ def test_the_first_estimate_errs_on_the_side_of_sending_less():
     assert estimate.output >= 100
 
 
+def test_before_the_first_reply_nothing_is_learned_and_three_bytes_make_a_token():
+    estimator = Estimator()
+    assert not estimator.learned
+    asked = [estimator.tokens(size, 1, charges_max=True).input for size in (0, 1, 3, 6, 300)]
+    assert asked == [1, 1, 1, 2, 100]  # a request takes one at least
+    estimator.learn(300, Tokens(75, 5))
+    assert estimator.learned
+
+
+def test_a_request_of_no_bytes_teaches_nothing_of_bytes():
+    estimator = Estimator()
+    estimator.learn(0, Tokens(5, 1))
+    assert estimator.tokens(300, 1, charges_max=True).input == 100
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "middle"),
+    [
+        (150, 400, 275),  # 2.5 tokens for each byte more cannot be: all in proportion
+        (11, 12, 11),  # neither can a hundredth
+        (100, 250, 175),  # one and a half can: the line holds
+    ],
+)
+def test_a_line_that_cannot_be_is_not_believed(small, large, middle):
+    estimator = Estimator()
+    for _ in range(50):
+        estimator.learn(100, Tokens(small, 1))
+        estimator.learn(200, Tokens(large, 1))
+    believed = estimator.tokens(100, 1, charges_max=True).input
+    assert estimator.tokens(150, 1, charges_max=True).input == pytest.approx(middle, abs=1)
+    if small == 100:
+        assert believed == pytest.approx(100, abs=1)
+    else:
+        assert believed == pytest.approx(middle * 100 / 150, abs=1)
+
+
 def test_the_bound_on_the_answer_is_the_most_that_is_expected():
     estimator = Estimator()
     assert estimator.tokens(300, 50, charges_max=False).output == 50
