@@ -335,3 +335,14 @@ def test_two_hundred_new_columns_raise_no_warning():
     for n in range(200):
         new |= columns(answer, [n], f"c{n}")
     assert assemble(frame, new).shape == (1, 201)
+
+
+@pytest.mark.parametrize(
+    ("taken", "said"),
+    [(["b"], "has a column 'b' already"), (["b", "c"], "has columns 'b', 'c' al")],
+)
+def test_names_that_are_taken_are_listed(taken, said):
+    frame = pd.DataFrame({"a": [1], "b": [2], "c": [3]})
+    with pytest.raises(ColumnError, match=said):
+        check_names(frame, ["new", *taken], overwrite=False)
+    check_names(frame, ["new", *taken], overwrite=True)
