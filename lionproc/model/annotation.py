@@ -12,10 +12,19 @@ from pydantic import BaseModel, RootModel, TypeAdapter
 from pydantic.errors import PydanticUserError
 
 from lionproc.errors import SchemaError
+from lionproc.model.cells import SECRETS
 from lionproc.model.shape import Shape, ShapeSchema, shape_of
 from lionproc.model.vetting import vet
 
-__all__ = ["ASK_FOR", "field_types", "label_of", "refuse", "shapes_of_type", "type_adapter"]
+__all__ = [
+    "ASK_FOR",
+    "field_types",
+    "label_of",
+    "refuse",
+    "refuse_hidden",
+    "shapes_of_type",
+    "type_adapter",
+]
 
 ASK_FOR = (
     "Ask for str, int, float, bool, Literal['a', 'b'], an Enum, list[...], "
@@ -60,6 +69,36 @@ def refuse(schema: Any) -> None:
         raise SchemaError("This Literal has no members to choose from.")
     if isinstance(schema, TypeVar) or (callable(schema) and isinstance(schema, types.FunctionType)):
         raise SchemaError(f"{label_of(schema)} is no type. {ASK_FOR}")
+
+
+def refuse_hidden(schema: Any, label: str) -> None:
+    """Refuse types whose value is not what they show: they would be kept as asterisks.
+
+    Args:
+        schema: The type.
+        label: What to call it in a message.
+
+    Raises:
+        SchemaError: A `SecretStr` or the like is in it, at any depth.
+    """
+    seen: list[Any] = []
+
+    def look(part: Any) -> None:
+        if any(part is other for other in seen):
+            return
+        seen.append(part)
+        kind = typing.get_origin(part) or part
+        if isinstance(kind, type) and issubclass(kind, SECRETS):
+            name = kind.__name__
+            where = f"{name} does" if kind is schema else f"{label} has a {name}, which does"
+            raise SchemaError(
+                f"{where} not show its value, so the column would hold '**********'. Ask for str, "
+                "and keep the column where others do not see it."
+            )
+        for inner in (*typing.get_args(part), *field_types(part).values()):
+            look(inner)
+
+    look(schema)
 
 
 def type_adapter(schema: Any, label: str) -> TypeAdapter[Any]:

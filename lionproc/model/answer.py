@@ -20,12 +20,14 @@ from lionproc.model.annotation import (
     field_types,
     label_of,
     refuse,
+    refuse_hidden,
     shapes_of_type,
     type_adapter,
 )
 from lionproc.model.check import SchemaCheck, TypeCheck
 from lionproc.model.reply import Form, Read, read_either, read_text
-from lionproc.model.shape import Record, Shape, Text, shape_of
+from lionproc.model.shape import AskedSchema, Record, Shape, Text, shape_of
+from lionproc.model.trial import try_out
 from lionproc.model.vetting import vet
 
 __all__ = ["Answer", "Field"]
@@ -184,12 +186,14 @@ def _again(schema: Any, name: object | None) -> Answer:
 def _of_type(cls: type[Answer], schema: Any, name: object | None) -> Answer:
     label = label_of(schema)
     adapter = type_adapter(schema, label)
+    refuse_hidden(schema, label)
     shape, on_wire = shapes_of_type(adapter, label)
-    whole = wire.compact(adapter.json_schema())
+    whole = wire.compact(adapter.json_schema(schema_generator=AskedSchema))
     fields = None
     if isinstance(shape, Record):
         hints = field_types(schema)
         fields = tuple(Field(n, hints.get(n, Any), inner) for n, inner in shape.fields)
+    try_out(whole, TypeCheck(adapter), label)
     is_object = isinstance(shape, Record) and "anyOf" not in whole  # no Optional[Model]
     own_name = getattr(schema, "__name__", None) if is_object else None
     called = wire.property_name(own_name or name)
@@ -199,7 +203,7 @@ def _of_type(cls: type[Answer], schema: Any, name: object | None) -> Answer:
     wrapper = TypeAdapter(create_model("Answer", value=(schema, PydanticField(alias=called))))
     form = Form(TypeCheck(wrapper), Record(((called, on_wire),)), unwrap=attrgetter("value"))
     read = read_either(form, Form(TypeCheck(adapter), on_wire), shape)
-    asked = wire.compact(wrapper.json_schema())
+    asked = wire.compact(wrapper.json_schema(schema_generator=AskedSchema))
     return cls(label, called, shape, fields, read, asked, _own=False)
 
 
@@ -231,6 +235,9 @@ def _of_json_schema(cls: type[Answer], schema: dict[str, Any], name: object | No
             f"A dict as schema has to be a JSON Schema, and this is no JSON: {error}. {ASK_FOR}"
         ) from None
     label = str(schema.get("title") or "JSON Schema")
+    try_out(
+        schema, check, f"the JSON Schema {label!r}" if "title" in schema else "this JSON Schema"
+    )
     if schema.get("type") == "object" or isinstance(shape, Record):
         called = wire.property_name(schema.get("title") or name)
         fields = None

@@ -16,7 +16,7 @@ from enum import Enum
 from math import isfinite
 from typing import Any, TypeAlias
 
-from pydantic import BaseModel, RootModel
+from pydantic import BaseModel, RootModel, Secret, SecretBytes, SecretStr
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from lionproc.model.shape import (
@@ -36,12 +36,13 @@ from lionproc.model.shape import (
     Text,
 )
 
-__all__ = ["DECIMAL_DIGITS", "DECIMAL_PLACES", "Cell", "MisfitError", "cell_maker"]
+__all__ = ["DECIMAL_DIGITS", "DECIMAL_PLACES", "SECRETS", "Cell", "MisfitError", "cell_maker"]
 
 Cell: TypeAlias = Callable[[Any], Any]
 
 DECIMAL_DIGITS = 38  # what Arrow's decimal128 holds
 DECIMAL_PLACES = 9  # as in SQL's widest money types; leaves 29 digits before the point
+SECRETS = (SecretStr, SecretBytes, Secret)
 _INT64 = range(-(2**63), 2**63)
 _MICROSECOND = dt.timedelta(microseconds=1)
 
@@ -165,7 +166,11 @@ def _utc(value: Any) -> dt.datetime | None:
     if not isinstance(value, dt.datetime):
         raise MisfitError("a date and time")
     if value.tzinfo is None:
-        return value.replace(tzinfo=dt.UTC)
+        # No zone is made up: 10:00 in Tokyo is not 10:00 UTC.
+        raise MisfitError(
+            "a date and time with its offset, such as Z or +02:00 (a type for times "
+            "without one is pydantic.NaiveDatetime)"
+        )
     try:
         return value.astimezone(dt.UTC)
     except OverflowError:
@@ -220,6 +225,8 @@ def _json(value: Any) -> str | None:
 
 
 def _jsonable(value: Any) -> Any:
+    if isinstance(value, SECRETS):
+        raise MisfitError("a value that may be shown")  # it would be kept as asterisks
     try:
         return to_jsonable_python(value, inf_nan_mode="constants")
     except (PydanticSerializationError, ValueError, RecursionError):

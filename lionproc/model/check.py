@@ -6,7 +6,7 @@ Reasons name what was expected. They never quote the reply, because they appear 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, Protocol, TypeAlias
 
@@ -48,11 +48,13 @@ class WrongError(Exception):
 
     Args:
         faults: Where, from the outside in, and what was expected there.
+        words: What sort of faults they are, in the words of the library that found them.
     """
 
-    def __init__(self, faults: Sequence[tuple[Path, str]]) -> None:
+    def __init__(self, faults: Sequence[tuple[Path, str]], words: Iterable[str] = ()) -> None:
         super().__init__()
         self.faults = faults
+        self.words = frozenset(words)
 
 
 def wrong_shape(reason: str) -> CallError:
@@ -131,11 +133,11 @@ class TypeCheck:
         try:
             return self._validate(text, strict=True)
         except ValidationError as error:
-            faults = [
-                (fault["loc"], _message(fault))
-                for fault in error.errors(include_url=False, include_input=False)
-            ]
-            raise WrongError(faults) from None
+            found = error.errors(include_url=False, include_input=False)
+            raise WrongError(
+                [(fault["loc"], _message(fault)) for fault in found],
+                (fault["type"] for fault in found),
+            ) from None
         except Exception as error:  # noqa: BLE001 - a user's validator may raise anything
             raise WrongError(
                 [((), f"the answer type's own check failed with {type(error).__name__}")]
@@ -176,8 +178,11 @@ class SchemaCheck:
         if self._validator.is_valid(value):
             return value
         # Behind one "anyOf" there may be thousands, and three are shown.
-        faults = islice(self._validator.iter_errors(value), MOST_FAULTS)
-        raise WrongError([(tuple(fault.instance_path), _schema_message(fault)) for fault in faults])
+        faults = list(islice(self._validator.iter_errors(value), MOST_FAULTS))
+        raise WrongError(
+            [(tuple(fault.instance_path), _schema_message(fault)) for fault in faults],
+            (str(list(fault.schema_path)[-1:][0]) for fault in faults if fault.schema_path),
+        )
 
 
 def _schema_message(fault: Any) -> str:

@@ -15,10 +15,12 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from lionproc.errors import SchemaError
+from lionproc.instances import CLOCK, NAIVE_INSTANT
 from lionproc.model.vetting import target
 
 __all__ = [
     "Amount",
+    "AskedSchema",
     "Choice",
     "Clock",
     "Day",
@@ -160,6 +162,24 @@ class ShapeSchema(GenerateJsonSchema):
         """A NaiveDatetime otherwise looks like any other datetime."""
         naive = schema.get("tz_constraint") == "naive"
         return {"type": "string", "format": "x-naive-date-time" if naive else "date-time"}
+
+
+class AskedSchema(GenerateJsonSchema):
+    """pydantic's JSON Schema as a model is asked for it.
+
+    The formats of JSON Schema for times want an offset, which these types refuse: a server that
+    holds the model to the format would make every answer wrong.
+    """
+
+    def time_schema(self, schema: core_schema.TimeSchema) -> JsonSchemaValue:  # noqa: ARG002 - pydantic's signature
+        """A time of day, without an offset."""
+        return {"type": "string", "pattern": CLOCK}
+
+    def datetime_schema(self, schema: core_schema.DatetimeSchema) -> JsonSchemaValue:
+        """A date and time, without an offset where the type has none."""
+        if schema.get("tz_constraint") == "naive":
+            return {"type": "string", "pattern": NAIVE_INSTANT}
+        return {"type": "string", "format": "date-time"}
 
 
 def shape_of(schema: Mapping[str, Any], *, formats: bool) -> Shape:

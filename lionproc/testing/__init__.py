@@ -47,9 +47,9 @@ key of a server that runs until its stdin closes.
 
 from __future__ import annotations
 
+from lionproc.instances import instance
 from lionproc.testing.clock import DeadlockError, VirtualTimeLoop, run_virtual
 from lionproc.testing.faults import FAULTS, Fault
-from lionproc.testing.instances import instance
 from lionproc.testing.ledger import Counters, Recorded
 from lionproc.testing.limits import FixedWindow, RollingWindow, TokenBucket
 from lionproc.testing.server import Server

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from lionproc.testing.instances import instance
+from lionproc.instances import instance
 
 __all__ = ["Answer", "Completion", "answer_to", "completion", "error_object", "prompt_text"]
 

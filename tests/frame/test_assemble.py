@@ -119,7 +119,6 @@ def test_every_answer_has_one_dtype_whether_there_are_values_gaps_or_no_rows(sch
             dt.datetime(2024, 1, 1, 12, tzinfo=dt.timezone(dt.timedelta(hours=2))),
             pd.Timestamp("2024-01-01T10:00", tz="UTC"),
         ),
-        (dt.datetime, dt.datetime(2024, 1, 1, 12), pd.Timestamp("2024-01-01T12:00", tz="UTC")),  # noqa: DTZ001
         (
             list[Item],
             [Item(sku="a", price=Decimal("0.1"), size=1, extra={"k": 1})],

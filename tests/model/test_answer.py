@@ -150,7 +150,7 @@ def test_half_a_surrogate_pair_is_refused_because_no_column_can_hold_it():
         (int | None, "4", 4),
         (Annotated[str, Field(max_length=3)], '{"answer": "abc"}', "abc"),
         (dt.date, "2024-02-29", dt.date(2024, 2, 29)),
-        (dt.datetime, '"2024-02-29T10:00:00"', dt.datetime(2024, 2, 29, 10)),  # noqa: DTZ001
+        (dt.datetime, '"2024-02-29T10:00:00Z"', dt.datetime(2024, 2, 29, 10, tzinfo=dt.UTC)),
         (Decimal, '{"answer": "1.10"}', Decimal("1.10")),
         (Decimal, "1.1", Decimal("1.1")),
         (dict[str, int], '{"answer": {"a": 1}}', {"a": 1}),

@@ -6,9 +6,9 @@ import jsonschema_rs
 import pytest
 from pydantic import BaseModel, Field
 
+from lionproc.draws import Draws, unit
 from lionproc.errors import SchemaError
 from lionproc.testing import instance
-from lionproc.testing.draws import Draws, unit
 
 
 class Mood(enum.Enum):

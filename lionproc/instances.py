@@ -6,15 +6,22 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from lionproc.draws import Draws
 from lionproc.errors import SchemaError
-from lionproc.testing.draws import Draws
 
-__all__ = ["instance"]
+__all__ = ["CLOCK", "NAIVE_INSTANT", "instance"]
 
 WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heron")
 SHALLOW = 5  # from here on the smallest choice is taken, so recursive schemas end
 DEEPEST = 60  # a schema that gets here requires itself for ever
 
+# JSON Schema's formats "time" and "date-time" want an offset; these two have none.
+CLOCK = r"^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?$"
+NAIVE_INSTANT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T" + CLOCK[1:]
+PATTERNS = {
+    CLOCK: lambda k: f"{k % 24:02d}:{k % 60:02d}:00",
+    NAIVE_INSTANT: lambda k: f"20{k % 30:02d}-{k % 12 + 1:02d}-{k % 28 + 1:02d}T{k % 24:02d}:00:00",
+}
 FORMATS = {
     "date": lambda k: f"20{k % 30:02d}-{k % 12 + 1:02d}-{k % 28 + 1:02d}",
     "date-time": lambda k: f"20{k % 30:02d}-{k % 12 + 1:02d}-{k % 28 + 1:02d}T{k % 24:02d}:00:00Z",
@@ -29,15 +36,16 @@ FORMATS = {
 }
 
 
-def instance(schema: Mapping[str, Any] | bool, seed: int) -> Any:
+def instance(schema: Mapping[str, Any] | bool, seed: int, *, smallest: bool = False) -> Any:
     """A value that is valid under a schema.
 
-    Enums are spread evenly over seeds, arrays are short, recursion ends. `pattern`, `not` and
-    `if` are not followed: give the server an `answer=` for those.
+    Enums are spread evenly over seeds, arrays are short, recursion ends. Other patterns than
+    the two above, `not` and `if` are not followed: give the server an `answer=` for those.
 
     Args:
         schema: A JSON Schema, with `$ref` into itself only.
         seed: Which of the valid values; equal seeds give equal values.
+        smallest: Leave out what need not be there.
 
     Returns:
         The value, of plain JSON types.
@@ -49,7 +57,7 @@ def instance(schema: Mapping[str, Any] | bool, seed: int) -> Any:
         >>> instance({"enum": ["positive", "negative"]}, seed=1) in ("positive", "negative")
         True
     """
-    return _value(schema, Draws(seed), schema, 0)
+    return _value(schema, Draws(seed), schema, SHALLOW if smallest else 0)
 
 
 def _value(schema: Mapping[str, Any] | bool, draws: Draws, root: Any, depth: int) -> Any:
@@ -219,7 +227,8 @@ def _number(schema: dict[str, Any], draws: Draws) -> float:
 
 
 def _string(schema: dict[str, Any], draws: Draws) -> str:
-    if made := FORMATS.get(schema.get("format", "")):
+    made = FORMATS.get(schema.get("format", "")) or PATTERNS.get(schema.get("pattern", ""))
+    if made:
         return made(draws.below(2**32))
     text = f"{draws.choice(WORDS)} {draws.choice(WORDS)}"
     least = schema.get("minLength", 0)

@@ -1,0 +1,236 @@
+"""What can be known of an answer type before anything is sent: whether any answer can be right."""
+
+import datetime as dt
+import json
+import uuid
+from decimal import Decimal
+from typing import Annotated, Literal
+
+import pandas as pd
+import pytest
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    AliasPath,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FutureDate,
+    HttpUrl,
+    NaiveDatetime,
+    PostgresDsn,
+    Secret,
+    SecretBytes,
+    SecretStr,
+    model_validator,
+)
+
+import lionproc as lp
+from lionproc.errors import CallError, Kind, SchemaError
+from lionproc.instances import instance
+from lionproc.model.answer import Answer
+from lionproc.testing import Server
+
+
+class Impossible(BaseModel):
+    stars: int = Field(ge=10, le=5)
+
+
+class ByPath(BaseModel):
+    stars: int = Field(validation_alias=AliasPath("review", "stars"))
+
+
+class Deep(BaseModel):
+    reviews: list[Impossible] = Field(min_length=1)
+
+
+class Endless(BaseModel):
+    inner: "Endless"
+
+
+def bounded(low, high, **more):
+    stars = {"type": "integer", "minimum": low, "maximum": high}
+    return {"type": "object", "properties": {"stars": stars}, **more}
+
+
+@pytest.mark.parametrize(
+    ("schema", "says"),
+    [
+        (Impossible, "stars"),
+        (Deep, "reviews"),
+        (ByPath, "review.stars: Field required"),
+        (Annotated[str, Field(min_length=5, max_length=2)], "at least 5 characters"),
+        (Annotated[int, Field(gt=5, lt=6)], "less than 6"),
+        (Annotated[list[int], Field(min_length=3, max_length=1)], "at most 1"),
+        (Endless, "for ever"),
+        (bounded(10, 5, required=["stars"]), "stars"),
+        ({"type": "integer", "enum": ["a", "b"]}, "integer"),
+    ],
+)
+def test_a_type_that_no_answer_can_pass_is_refused_with_what_stands_in_the_way(schema, says):
+    with pytest.raises(SchemaError, match="No answer can be right") as caught:
+        Answer.of(schema)
+    assert says in str(caught.value)
+
+
+def test_it_is_refused_before_anything_is_sent():
+    df = pd.DataFrame({"text": ["one"]})
+    with Server() as server:
+        model = lp.Model("openai/m", base_url=server.base_url, api_key=server.key)
+        with pytest.raises(SchemaError, match="No answer can be right"):
+            df.llm.process("Rate {text}", into="a", schema=Impossible, model=model, progress=False)
+        assert server.counters.total == 0
+
+
+class Ordered(BaseModel):
+    low: int
+    high: int
+
+    @model_validator(mode="after")
+    def _in_order(self):
+        if self.low >= self.high:
+            raise ValueError("low comes first")
+        return self
+
+
+class Renamed(BaseModel):
+    model_config = ConfigDict(extra="forbid", alias_generator=str.upper)
+    stars: int = Field(ge=1, le=5)
+
+
+class Tree(BaseModel):
+    name: str
+    children: list["Tree"] = []
+
+
+class Either(BaseModel):
+    stars: int = Field(validation_alias=AliasChoices("stars", "rating"))
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        Ordered,
+        Renamed,
+        Tree,
+        Either,
+        dict[int, str],
+        dict[dt.date, int],
+        tuple[int, str],
+        uuid.UUID,
+        HttpUrl,
+        PostgresDsn,
+        FutureDate,
+        AwareDatetime,
+        NaiveDatetime,
+        dt.datetime,
+        dt.time,
+        dt.timedelta,
+        bytes,
+        Annotated[str, Field(pattern="^[0-9]{13}$")],
+        Annotated[str, Field(min_length=90, max_length=91)],
+        Annotated[set[Literal["a", "b", "c"]], Field(min_length=3)],
+        Annotated[int, AfterValidator(lambda value: value if value == 77_777 else 1 / 0)],
+        Annotated[float, Field(gt=0, lt=1e-9)],
+        Annotated[Decimal, Field(max_digits=3, decimal_places=2)],
+        bounded(10, 5),  # an answer without stars passes
+        {"type": "object", "propertyNames": {"pattern": "^[0-9]$"}, "minProperties": 1},
+        {"type": "array", "contains": {"const": 5}, "minItems": 2},
+        {"type": "string", "format": "regex"},
+        {"type": "integer", "allOf": [{"minimum": 1}, {"minimum": 5}], "maximum": 5},
+        {"oneOf": [{"type": "integer"}, {"type": "number"}]},
+        {"type": "object", "properties": {"a": {"not": {"type": "string"}}}, "required": ["a"]},
+    ],
+    ids=str,
+)
+def test_what_some_answer_may_pass_is_never_refused(schema):
+    assert Answer.of(schema).read is not None
+
+
+# --- no zone is made up --------------------------------------------------------------------------
+
+
+def refusal(schema, text):
+    with pytest.raises(CallError) as caught:
+        Answer.of(schema).read(text)
+    assert caught.value.kind is Kind.WRONG_SHAPE
+    return caught.value.message
+
+
+class Meeting(BaseModel):
+    when: dt.datetime
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        (dt.datetime, "2024-05-01T10:00:00"),
+        (dt.datetime, '{"answer": "2024-05-01T10:00:00"}'),
+        (list[dt.datetime], '["2024-05-01T10:00:00Z", "2024-05-01T10:00:00"]'),
+        (dict[str, dt.datetime], '{"answer": {"a": "2024-05-01T10:00:00"}}'),
+        (Meeting, '{"when": "2024-05-01T10:00:00"}'),
+    ],
+    ids=str,
+)
+def test_a_time_without_a_zone_is_no_time_in_utc(schema, text):
+    message = refusal(schema, text)
+    assert "offset" in message
+    assert "NaiveDatetime" in message
+
+
+def test_times_are_kept_as_they_were_said():
+    said = Answer.of(dt.datetime).read("2024-05-01T10:00:00+02:00")
+    assert said.isoformat() == "2024-05-01T10:00:00+02:00"
+    naive = Answer.of(NaiveDatetime).read("2024-05-01T10:00:00")
+    assert naive.tzinfo is None
+    assert "offset" in refusal(dt.time, "10:00:00+02:00")
+
+
+class Times(BaseModel):
+    clock: dt.time
+    naive: NaiveDatetime
+    instant: dt.datetime
+
+
+@pytest.mark.parametrize("schema", [dt.time, NaiveDatetime, dt.datetime, Times], ids=str)
+def test_what_a_server_is_asked_for_is_what_is_taken(schema):
+    answer = Answer.of(schema)
+    sent = answer.response_format()["json_schema"]
+    assert sent["strict"]
+    assert '"time"' not in json.dumps(sent)
+    for seed in range(20):
+        answer.read(json.dumps(instance(sent["schema"], seed)))
+
+
+# --- a value is what it shows --------------------------------------------------------------------
+
+
+class Account(BaseModel):
+    name: str
+    password: SecretStr
+
+
+class Bank(BaseModel):
+    accounts: list[Account] | None = None
+
+
+@pytest.mark.parametrize(
+    ("schema", "name"),
+    [
+        (SecretStr, "SecretStr"),
+        (SecretBytes, "SecretBytes"),
+        (Secret[int], "Secret"),
+        (list[SecretStr], "SecretStr"),
+        (SecretStr | None, "SecretStr"),
+        (Annotated[SecretStr, Field(min_length=3)], "SecretStr"),
+        (dict[str, SecretStr], "SecretStr"),
+        (Account, "SecretStr"),
+        (Bank, "SecretStr"),
+        (dict[str, Bank], "SecretStr"),
+    ],
+    ids=str,
+)
+def test_a_type_that_hides_its_value_is_refused(schema, name):
+    with pytest.raises(SchemaError, match=rf"{name}\b.*\*\*\*.*Ask for str"):
+        Answer.of(schema)
