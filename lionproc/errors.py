@@ -2,6 +2,7 @@
 
 LionprocError
 ├── ConfigurationError (also ValueError)   wrong arguments, found before anything is sent
+│   ├── ArgumentError (also TypeError)     an argument that does not exist
 │   ├── PromptError                        a template or a callable that cannot work
 │   ├── SchemaError                        an answer type that cannot be asked for
 │   ├── LimitsError                        a limit that is no limit
@@ -33,6 +34,7 @@ from enum import StrEnum
 
 __all__ = [
     "AccessError",
+    "ArgumentError",
     "BudgetWarning",
     "CallError",
     "ColumnError",
@@ -94,6 +96,21 @@ class LionprocError(Exception):
 
 class ConfigurationError(LionprocError, ValueError):
     """An argument cannot work. Raised before anything is sent."""
+
+
+class ArgumentError(ConfigurationError, TypeError):
+    """An argument that does not exist; the message names the near one."""
+
+    @classmethod
+    def unknown(cls, called: str, name: object, known: Iterable[object]) -> ArgumentError:
+        """The error for one that a call does not have.
+
+        Args:
+            called: The function or class.
+            name: What was written.
+            known: What there is.
+        """
+        return cls(f"{called}() has no argument {name!r}.{did_you_mean(name, known)}")
 
 
 class PromptError(ConfigurationError):
@@ -228,6 +245,9 @@ class StoppedWarning(LionprocWarning):
     """Somebody stopped the run while a cell waited for it, and the frame is partial."""
 
 
+_MOST_NAMES = 1500  # characters
+
+
 def did_you_mean(word: object, known: Iterable[object]) -> str:
     """A sentence naming what is near to a misspelt word, for the end of a message.
 
@@ -241,10 +261,21 @@ def did_you_mean(word: object, known: Iterable[object]) -> str:
     Example:
         >>> did_you_mean("revew", ["review", "rating"])
         " Did you mean 'review'?"
+        >>> did_you_mean("rpm", ["requests_per_minute", "concurrency"])
+        " Did you mean 'requests_per_minute'?"
     """
     words = [str(k) for k in known]
     near = get_close_matches(str(word), words, n=3, cutoff=0.6)
+    near = near or [w for w in words if "_" in w and str(word).lower() == _initials(w)]
     if near:
         return f" Did you mean {' or '.join(map(repr, near))}?"
-    shown = ", ".join(map(repr, words[:20])) + (", ..." if len(words) > 20 else "")
-    return f" There are: {shown}." if words else ""
+    # All of them where that is a paragraph: what is cut off is what somebody looks for.
+    shown, more = ", ".join(map(repr, words)), ""
+    if len(shown) > _MOST_NAMES:
+        shown, _, _ = shown[:_MOST_NAMES].rpartition(", ")
+        more = f", ... ({len(words):,} in all)"
+    return f" There are: {shown}{more}." if words else ""
+
+
+def _initials(word: str) -> str:
+    return "".join(part[:1] for part in word.split("_"))

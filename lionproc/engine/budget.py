@@ -6,8 +6,10 @@ import math
 from dataclasses import dataclass
 
 from lionproc.errors import ConfigurationError
+from lionproc.face import faced
 
 
+@faced
 @dataclass(frozen=True, slots=True)
 class Budget:
     """Bounds for one run. Reaching one stops the run and returns what there is.

@@ -35,6 +35,7 @@ from lionproc.errors import (
     RunError,
     ServiceDownError,
 )
+from lionproc.face import faced
 
 log = logging.getLogger("lionproc.engine")
 IDLE_S = 1.0  # workers without work stay for this long
@@ -60,6 +61,7 @@ class Tally:
         self.errors: Counter[str] = Counter()
 
 
+@faced
 class RateLimitedAPIExecutor:
     """Sends calls in the order they came, as fast as the limits allow, and loses none.
 

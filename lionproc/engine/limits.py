@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, SupportsFloat, TypeAlias
 
 from lionproc.errors import LimitsError, did_you_mean
+from lionproc.face import faced
 
 _RATES = (
     "requests_per_minute",
@@ -21,6 +22,7 @@ _FIELDS = (*_RATES, "concurrency", "burst_seconds", "adapt")
 Listener: TypeAlias = "Callable[[], None]"
 
 
+@faced
 class Limits:
     """What may leave in a minute, and how much at once.
 
@@ -146,11 +148,11 @@ class Limits:
     __hash__ = None  # type: ignore[assignment]  # equal by value, and the values change
 
     def __repr__(self) -> str:
-        default = Limits.__init__.__defaults__ or ()
+        usual = Limits().as_dict()
         shown = [
             f"{name}={value!r}"
-            for (name, value), usual in zip(self.as_dict().items(), default, strict=True)
-            if value != usual or name == "concurrency"
+            for name, value in self.as_dict().items()
+            if value != usual[name] or name == "concurrency"
         ]
         return f"Limits({', '.join(shown)})"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from lionproc.errors import CallError, ConfigurationError, Kind
+from lionproc.face import faced
 
 TRANSIENT = frozenset(
     {
@@ -21,6 +22,7 @@ TRANSIENT = frozenset(
 FATAL = frozenset({Kind.ACCESS, Kind.NOT_FOUND, Kind.QUOTA})
 
 
+@faced
 @dataclass(frozen=True, slots=True)
 class Retry:
     """How patient a run is with failures that may pass.

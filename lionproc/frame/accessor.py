@@ -12,7 +12,8 @@ import pandas as pd
 from lionproc.engine.budget import Budget
 from lionproc.engine.limits import Limits
 from lionproc.engine.retry import Retry
-from lionproc.errors import ConfigurationError
+from lionproc.errors import ArgumentError, ConfigurationError
+from lionproc.face import face
 from lionproc.frame import results
 from lionproc.frame.forecast import Estimate, estimate
 from lionproc.frame.job import Job, launch, prepare, wait_for
@@ -32,6 +33,7 @@ class FrameAccessor:
     def __init__(self, frame: pd.DataFrame) -> None:
         self._frame = frame
 
+    @face
     def process(
         self,
         prompt: PromptLike,
@@ -116,6 +118,7 @@ class FrameAccessor:
         """
         return wait_for(prepare(self._plan(**_arguments(locals()))))
 
+    @face
     def start(
         self, prompt: PromptLike, into: Any = FROM_SCHEMA, schema: Any = str, **more: Any
     ) -> Job:
@@ -135,6 +138,7 @@ class FrameAccessor:
         """
         return launch(self._plan(prompt=prompt, into=into, schema=schema, **more))
 
+    @face
     async def aprocess(
         self, prompt: PromptLike, into: Any = FROM_SCHEMA, schema: Any = str, **more: Any
     ) -> pd.DataFrame:
@@ -154,6 +158,7 @@ class FrameAccessor:
         """
         return await prepare(self._plan(prompt=prompt, into=into, schema=schema, **more))
 
+    @face
     def pipeline(
         self,
         stages: Sequence[Any],
@@ -217,6 +222,7 @@ class FrameAccessor:
             progress=progress,
         )
 
+    @face
     def estimate(
         self, prompt: PromptLike, into: Any = FROM_SCHEMA, schema: Any = str, **more: Any
     ) -> Estimate:
@@ -236,6 +242,7 @@ class FrameAccessor:
         """
         return estimate(self._plan(prompt=prompt, into=into, schema=schema, **more))
 
+    @face
     def preview(
         self,
         prompt: PromptLike,
@@ -271,6 +278,7 @@ class FrameAccessor:
         print(f"The whole run: {estimate(whole)}")  # noqa: T201  (what it is for)
         return out
 
+    @face
     def errors(self) -> pd.DataFrame:
         """The rows that failed in the run that made this frame, or the frame it was made of.
 
@@ -284,6 +292,7 @@ class FrameAccessor:
         """
         return results.run_of(self._frame).errors()
 
+    @face
     def report(self) -> results.Report:
         """What the run that made this frame did: rows, requests, tokens, dollars, time.
 
@@ -292,6 +301,7 @@ class FrameAccessor:
         """
         return results.run_of(self._frame).report()
 
+    @face
     def limits(self, model: Model | str | None = None) -> LimitsPanel:
         """The live limits that all runs to a model share; in a notebook, sliders for them.
 
@@ -306,6 +316,7 @@ class FrameAccessor:
         """
         return limits_panel(model)
 
+    @face
     def to_csv(self, path: str | os.PathLike[str], **options: Any) -> Path | str:
         """Write this frame as CSV that is safe to open in a spreadsheet program.
 
@@ -326,6 +337,7 @@ class FrameAccessor:
 
         return to_csv(self._frame, path, **options)
 
+    @face
     def to_excel(self, path: str | os.PathLike[str], **options: Any) -> Path | str:
         """Write this frame as an Excel file in which no text is a formula, as `to_csv` does.
 
@@ -355,6 +367,7 @@ class SeriesAccessor:
     def __init__(self, series: pd.Series[Any]) -> None:
         self._series = series
 
+    @face
     def process(
         self, prompt: PromptLike, into: Hashable | None = None, schema: Any = str, **more: Any
     ) -> pd.Series[Any] | pd.DataFrame:
@@ -380,6 +393,7 @@ class SeriesAccessor:
         job = self._prepare(prompt, into, schema, **more)
         return self._unwrapped(wait_for(job), into, job)
 
+    @face
     async def aprocess(
         self, prompt: PromptLike, into: Hashable | None = None, schema: Any = str, **more: Any
     ) -> pd.Series[Any] | pd.DataFrame:
@@ -408,15 +422,18 @@ class SeriesAccessor:
         made.attrs = dict(out.attrs)
         return made
 
+    @face
     def errors(self) -> pd.DataFrame:
         """As `df.llm.errors`."""
         return results.run_of(self._series).errors()
 
+    @face
     def report(self) -> results.Report:
         """As `df.llm.report`."""
         return results.run_of(self._series).report()
 
 
+@face
 def limits_panel(model: Model | str | None = None) -> LimitsPanel:
     """The live limits that all runs to a model share; in a notebook, sliders for them.
 
@@ -468,11 +485,10 @@ _DEFAULTS: dict[str, Any] = {
 
 def _known(arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments, none of which is unknown."""
+    known = ("prompt", *_DEFAULTS)
     for name in arguments:
-        if name not in _DEFAULTS and name != "prompt":
-            from lionproc.errors import did_you_mean
-
-            raise TypeError(f"There is no argument {name!r}.{did_you_mean(name, _DEFAULTS)}")
+        if name not in known:
+            raise ArgumentError.unknown("process", name, known)
     return arguments
 
 

@@ -24,6 +24,7 @@ from pydantic_core import to_jsonable_python
 from lionproc.engine.paths import is_url, local_path, shown
 from lionproc.engine.whole_file import make_folders, refuse_odd_file, temporary_name
 from lionproc.errors import ColumnError, ConfigurationError, LionprocError
+from lionproc.face import face
 from lionproc.frame.place import AnyPath, Remote, SaveError, place_of, saving
 from lionproc.frame.saved_type import is_readable, register, repaired, to_table
 
@@ -317,6 +318,7 @@ def write_part(
     return write_parquet(frame, part.url if isinstance(part, Remote) else part, facts)
 
 
+@face
 def read_parquet(path: AnyPath) -> pd.DataFrame:
     """Read back what `save=` wrote: the same columns, index, dtypes and values.
 
@@ -382,6 +384,7 @@ def _source(file: Path | Remote) -> Iterator[Any]:
         yield file
 
 
+@face
 def read_facts(path: AnyPath) -> dict[str, Any]:
     """What was kept about the run that made a file.
 

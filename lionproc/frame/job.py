@@ -30,6 +30,7 @@ from lionproc.errors import (
     RowsFailedWarning,
     StoppedWarning,
 )
+from lionproc.face import face
 from lionproc.frame import results
 from lionproc.frame.assemble import MISSING, Missing, assemble, columns
 from lionproc.frame.export import is_folder_target, write_parquet, write_part
@@ -348,6 +349,7 @@ class Job(Run):
         )
         return dict(zip(detail_names(into), made, strict=True))
 
+    @face
     def result(self, timeout: float | None = None) -> pd.DataFrame:
         """Wait for the end.
 
@@ -488,6 +490,7 @@ class Job(Run):
             for place, error in self._failures.latest(most)
         ]
 
+    @face
     def retry_failed(self) -> Job:
         """Ask again for the rows without an answer; the others keep theirs.
 
@@ -501,6 +504,7 @@ class Job(Run):
             raise ConfigurationError("The run is not finished; stop() it or wait for it first.")
         return launch(self._plan, before=self)
 
+    @face
     def save(self, path: Any) -> str:
         """Write the frame as it is now to a parquet file, whole or not at all.
 
@@ -594,6 +598,7 @@ def launch(plan: Plan, before: Job | None = None) -> Job:
     return job
 
 
+@face
 def last_job() -> Job:
     """The run that was started last in this session.
 

@@ -277,9 +277,7 @@ class Prompt:
                 try:
                     result = writer(subject)
                 except Exception as error:  # noqa: BLE001  (the user's own code)
-                    odd[position] = _failed(
-                        f"the prompt function raised {type(error).__name__}", error
-                    )
+                    odd[position] = _failed(_raised("prompt", error), error)
             try:
                 result = _messages(result)
             except PromptError as error:
@@ -303,9 +301,7 @@ class Prompt:
                 try:
                     text = system(subject)
                 except Exception as error:  # noqa: BLE001  (the user's own code)
-                    odd[position] = _failed(
-                        f"the system function raised {type(error).__name__}", error
-                    )
+                    odd[position] = _failed(_raised("system", error), error)
                 if text is not None and not isinstance(text, str):
                     odd[position] = _failed(
                         f"the system function returned {type(text).__name__}, not a text"
@@ -379,6 +375,26 @@ def _messages(result: object) -> str | list[Message] | None:
 
 def _has_system(messages: list[Message]) -> bool:
     return any(message["role"] in {"system", "developer"} for message in messages)
+
+
+def _raised(role: str, error: Exception) -> str:
+    """What a function of the user's did, with the name it stumbled over: never with a cell.
+
+    A name is shown if it stands in the code that ran; what comes from the row does not.
+    """
+    text = f"the {role} function raised {type(error).__name__}"
+    name = error.args[0] if isinstance(error, KeyError) and error.args else None
+    if isinstance(error, (NameError, AttributeError)):
+        name = error.name
+    if not isinstance(name, str):
+        return text
+    traceback = error.__traceback__
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        if name in code.co_names or name in code.co_consts:
+            return f"{text}: {name!r}"
+        traceback = traceback.tb_next
+    return text
 
 
 def _failed(message: str, cause: BaseException | None = None) -> CallError:

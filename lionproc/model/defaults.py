@@ -9,6 +9,7 @@ from typing import Any
 from lionproc.engine.limits import Limits
 from lionproc.engine.retry import Retry
 from lionproc.errors import ConfigurationError, ModelError, did_you_mean
+from lionproc.face import face
 from lionproc.model.model import Model
 
 MODEL_VARIABLE = "LIONPROC_MODEL"
@@ -16,6 +17,7 @@ FIELDS = ("model", "limits", "budget", "retry", "journal", "chunk_size", "progre
 _session: dict[str, Any] = {}
 
 
+@face
 def configure(**defaults: Any) -> None:
     """Set defaults for every run of this session. An argument of a run goes before them.
 

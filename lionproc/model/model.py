@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lionproc.errors import ConfigurationError, ModelError
@@ -27,6 +28,17 @@ class SecretText(Protocol):
         """The text."""
 
 
+# What is meant where something very near is written: a misspelt name would go into the request's
+# body, where most servers ignore what they do not know, and a key there would be in the open.
+_OURS = (
+    *("provider", "model", "base_url", "api_key", "client", "executor", "temperature"),
+    *("max_tokens", "timeout", "structured", "allow_http"),
+)
+_BODY = (
+    *("top_p", "top_k", "min_p", "seed", "stop", "logit_bias", "reasoning_effort", "verbosity"),
+    *("frequency_penalty", "presence_penalty", "repetition_penalty", "service_tier"),
+    *("max_completion_tokens", "max_new_tokens", "min_tokens", "parallel_tool_calls"),
+)
 _RESERVED = {"messages", "stream", "n", "stream_options"}
 _OF_THE_CLIENT = {
     "extra_headers": "default_headers",
@@ -307,6 +319,9 @@ def _fault_of_params(params: Mapping[str, Any]) -> str:
                 f"{name} is no field of a request's body. Give it to a client: Model(..., "
                 f"client=openai.AsyncOpenAI({_OF_THE_CLIENT[name]}=...))."
             )
+        near = [] if name in _BODY else get_close_matches(name, (*_OURS, *_BODY), n=1, cutoff=0.85)
+        if near:
+            return f"Model() has no argument {name!r}, and no server takes it. Did you mean {near[0]!r}?"
         if name == "extra_body":
             return "Give the fields of extra_body to Model(...) directly, by their names."
         if isinstance(value, str) and looks_like_key(value):

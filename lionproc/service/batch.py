@@ -10,6 +10,7 @@ from typing import Any
 
 from lionproc.engine import loop as engine_loop
 from lionproc.errors import ConfigurationError, Kind, LionprocError
+from lionproc.face import faced
 from lionproc.model.answer import Answer
 from lionproc.service.health import Health
 from lionproc.service.kept import as_json, meant, told_of
@@ -22,6 +23,7 @@ log = logging.getLogger("lionproc.service")
 OnResult = Callable[[int, dict[str, Any]], None]
 
 
+@faced
 class BatchProcessor:
     """Processes lists of items; one that fails harms no other.
 

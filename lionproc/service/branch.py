@@ -13,6 +13,7 @@ import orjson
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.paths import local_path
 from lionproc.errors import CallError, ConfigurationError, Kind
+from lionproc.face import faced
 from lionproc.model.model import Model
 from lionproc.service.line import line_of, session_model
 from lionproc.service.records import RecordError, to_json, write_whole
@@ -21,6 +22,7 @@ log = logging.getLogger("lionproc.service")
 ROLES = ("system", "user", "assistant")
 
 
+@faced
 class Branch:
     """A system prompt, a model and what was said so far.
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from lionproc.engine import loop as engine_loop
 from lionproc.errors import LionprocError
+from lionproc.face import faced
 from lionproc.model.model import Model
 from lionproc.service.drawing import Box, as_html, as_text
 from lionproc.service.flow import WINDOW, Counts, Passage, Step, flow
@@ -54,6 +55,7 @@ class _JobStep(Step):
         )
 
 
+@faced
 class Pipeline:
     """Stages that items pass one after the other, all stages at work at the same time.
 

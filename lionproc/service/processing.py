@@ -18,6 +18,7 @@ from lionproc.engine.limits import Limits
 from lionproc.engine.request import Event
 from lionproc.engine.retry import Retry
 from lionproc.errors import CallError, ConfigurationError, Kind, LionprocError, ModelError
+from lionproc.face import faced
 from lionproc.model.answer import Answer
 from lionproc.model.model import Model
 from lionproc.service.branch import Branch
@@ -73,6 +74,7 @@ class How:
 NO_HASTE = How()
 
 
+@faced
 class ProcessingService:
     """Takes data, asks a model to process it, and loses nothing on the way.
 

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from lionproc.errors import LionprocError
+from lionproc.face import faced
 from lionproc.testing.answers import Answer
 from lionproc.testing.backends import Backend, ThreadBackend
 from lionproc.testing.faults import Faults
@@ -20,6 +21,7 @@ from lionproc.testing.settings import ChargeRule, Latency, Settings
 __all__ = ["Server"]
 
 
+@faced
 class Server:
     """An OpenAI-compatible server on loopback with limits, faults and counters.
 

@@ -1,0 +1,103 @@
+"""What every public call does about a person's mistake: it is named, at the person's own line.
+
+A traceback of six frames of ours above the message helps nobody who misspelt a column. IPython
+leaves out frames that say `__tracebackhide__`, but always shows the last one, and a terminal
+shows all. So an error of ours starts anew where it leaves the package: one frame of ours is left,
+below the line that has to be changed. The whole of it goes to the log "lionproc" at level DEBUG.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar, cast
+
+from lionproc.errors import ArgumentError, LionprocError
+
+log = logging.getLogger("lionproc")
+P = ParamSpec("P")
+T = TypeVar("T")
+C = TypeVar("C", bound=type)
+
+
+def face(function: Callable[P, T]) -> Callable[P, T]:
+    """Make a function of the public API say what is wrong with a call, at the caller's line.
+
+    Args:
+        function: A function, a method or a coroutine function.
+
+    Returns:
+        The same with two more services: an argument that it does not have is refused with the
+        near one, and an error of ours has no frames of ours but this one.
+
+    Example:
+        >>> @face
+        ... def ask(question, *, model=None): ...
+        >>> ask("Why?", modell="gpt")
+        Traceback (most recent call last):
+        lionproc.errors.ArgumentError: ask() has no argument 'modell'. Did you mean 'model'?
+    """
+    known = _arguments(function)
+
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def awaited(*args: P.args, **kwargs: P.kwargs) -> Any:
+            try:
+                _check(function, kwargs, known)
+                return await function(*args, **kwargs)
+            except LionprocError as error:
+                del args, kwargs  # there may be a key among them, and this frame is shown
+                raise _told(error)  # noqa: B904  (it is the same error)
+
+        return cast("Callable[P, T]", awaited)
+
+    @functools.wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            _check(function, kwargs, known)
+            return function(*args, **kwargs)
+        except LionprocError as error:
+            del args, kwargs  # there may be a key among them, and this frame is shown
+            raise _told(error)  # noqa: B904  (it is the same error)
+        except KeyboardInterrupt as stopped:
+            if not stopped.args:
+                raise
+            del args, kwargs
+            raise _told(stopped)  # noqa: B904  (ours, with the way on)
+
+    return called
+
+
+def faced(cls: C) -> C:
+    """`face` for what makes instances of a class."""
+    made: Any = cls
+    made.__init__ = face(made.__init__)
+    return cls
+
+
+def _told(error: LionprocError | KeyboardInterrupt) -> BaseException:
+    log.debug("raised at the caller", exc_info=error)
+    return error.with_traceback(None)
+
+
+def _arguments(function: Callable[..., Any]) -> tuple[str, ...] | None:
+    """The names it takes, None where it takes any."""
+    parameters = inspect.signature(function).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    names = [p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY]
+    return tuple(name for name in names if name != "self")
+
+
+def _check(function: Any, given: dict[str, Any], known: tuple[str, ...] | None) -> None:
+    if known is None:
+        return
+    for name in given:
+        if name not in known:
+            called = function.__name__
+            if called == "__init__":
+                called = function.__qualname__.rpartition(".")[0]
+            raise ArgumentError.unknown(called, name, known)

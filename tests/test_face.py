@@ -1,0 +1,166 @@
+"""What a person sees who made a mistake: a word about it, under their own line."""
+
+import inspect
+import traceback
+from typing import Any
+
+import pandas as pd
+import pytest
+from IPython.core.ultratb import FormattedTB
+
+import lionproc as lp
+from lionproc.errors import ArgumentError, ColumnError, ConfigurationError, LimitsError, PromptError
+from lionproc.face import face
+from lionproc.testing import Server
+
+MODEL = {"model": "openai/m"}
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-nobody-0123456789")
+
+
+def frame():
+    return pd.DataFrame({"review": ["fine", "bad"], "title": ["a", "b"]})
+
+
+# Arguments that do not exist
+
+UNKNOWN: list[Any] = [
+    (lambda: frame().llm.process("{review}", shema=int, **MODEL), "process() ", "'schema'"),
+    (lambda: frame().llm.start("{review}", shema=int, **MODEL), "process() ", "'schema'"),
+    (lambda: frame().llm.estimate("{review}", limit={}, **MODEL), "process() ", "'limits'"),
+    (lambda: frame().llm.preview("{review}", chunksize=2, **MODEL), "process() ", "'chunk_size'"),
+    (lambda: frame().llm.pipeline([], jornal=False), "pipeline() ", "'journal'"),
+    (lambda: frame()["review"].llm.process("{value}", shema=int, **MODEL), "process() ", "'schema'"),
+    (lambda: lp.Limits(rpm=5), "Limits() ", "'requests_per_minute'"),
+    (lambda: lp.Limits(request_per_minute=5), "Limits() ", "'requests_per_minute'"),
+    (lambda: lp.Limits(parallel=5), "Limits() ", "There are: 'requests_per_minute', "),
+    (lambda: lp.Retry(attempts=1), "Retry() ", "'max_attempts'"),
+    (lambda: lp.Budget(dollars=1), "Budget() ", "There are: 'usd', 'tokens', 'requests'"),
+    (lambda: lp.Budget(request=1), "Budget() ", "'requests'"),
+    (lambda: Server(latency=1), "Server() ", "'latency_s'"),
+    (lambda: lp.RateLimitedAPIExecutor(limit_request=5), "RateLimitedAPIExecutor() ", "'limit_requests'"),
+    (lambda: lp.ProcessingService("a", "b", request_per_minute=5), "ProcessingService() ", "'requests_per_minute'"),
+    (lambda: lp.last_job(wait=True), "last_job() ", "'wait'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "called", "near"), UNKNOWN)
+def test_an_argument_that_does_not_exist_is_named_with_the_near_one(call, called, near):
+    with pytest.raises(ArgumentError) as caught:
+        call()
+    assert str(caught.value).startswith(f"{called}has no argument '")
+    assert near in str(caught.value)
+    assert isinstance(caught.value, TypeError)
+    assert isinstance(caught.value, ConfigurationError)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("temprature", "temperature"),
+        ("api_keys", "api_key"),
+        ("base_ulr", "base_url"),
+        ("max_token", "max_tokens"),
+        ("resoning_effort", "reasoning_effort"),
+    ],
+)
+def test_a_misspelt_argument_of_a_model_does_not_go_into_the_body(written, meant):
+    with pytest.raises(ConfigurationError, match=f"{written!r}.*Did you mean '{meant}'"):
+        lp.Model("openai/m", **{written: "value"})
+
+
+@pytest.mark.parametrize(
+    "name", ["top_k", "min_p", "user", "guided_json", "max_new_tokens", "mirostat"]
+)
+def test_what_other_servers_take_still_goes_into_the_body(name):
+    assert lp.Model("openai/m", **{name: 1}).params == {name: 1}
+
+
+# The traceback
+
+MISTAKES: list[Any] = [
+    (lambda: frame().llm.process("{revew}", **MODEL), PromptError),
+    (lambda: frame().llm.process("{review}", into="title", **MODEL), ColumnError),
+    (lambda: frame().llm.start("{review}", chunk_size=0, **MODEL), ConfigurationError),
+    (lambda: frame().llm.errors(), ConfigurationError),  # noqa: PLW0108
+    (lambda: frame()["review"].llm.process("{revew}", **MODEL), PromptError),
+    (lambda: lp.Limits(concurrency=0), LimitsError),
+    (lambda: lp.Budget(usd=-1), ConfigurationError),
+    (lambda: lp.configure(modell="local"), ConfigurationError),
+    (lambda: lp.read_parquet("nowhere.parquet"), Exception),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "kind"), MISTAKES)
+def test_a_mistake_shows_the_persons_own_line_and_one_of_ours(call, kind):
+    with pytest.raises(kind) as caught:
+        call()
+    frames = traceback.extract_tb(caught.value.__traceback__)
+    assert [f.filename for f in frames[:-1]] == [__file__] * (len(frames) - 1)
+    assert frames[-1].filename == face.__code__.co_filename
+    shown = FormattedTB(mode="Context", theme_name="nocolor").text(
+        kind, caught.value, caught.value.__traceback__
+    )
+    assert shown.count("/lionproc/") == 1
+    assert (
+        inspect.getsource(call).split("lambda: ")[1].split(", **MODEL")[0].split("), ")[0][:20]
+        in shown
+    )
+
+
+async def test_a_mistake_in_what_is_awaited_shows_the_persons_own_line_too():
+    with pytest.raises(PromptError) as caught:
+        await frame().llm.aprocess("{revew}", **MODEL)
+    assert len(traceback.extract_tb(caught.value.__traceback__)) == 2
+
+
+def test_the_whole_way_is_in_the_log_for_whoever_asks(caplog):
+    with caplog.at_level("DEBUG", logger="lionproc"), pytest.raises(PromptError):
+        frame().llm.process("{revew}", **MODEL)
+    assert "plan.py" in caplog.text
+
+
+def test_what_was_given_is_not_in_the_frame_that_is_shown():
+    with pytest.raises(ConfigurationError) as caught:
+        frame().llm.process("{revew}", model=lp.Model("openai/m", api_key="sk-secret-0123456789"))
+    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    last = shown.stack[-1]
+    assert "kwargs" not in (last.locals or {})
+    assert "args" not in (last.locals or {})
+
+
+def test_a_face_has_the_signature_and_the_words_of_what_it_stands_for():
+    assert list(inspect.signature(lp.Limits).parameters)[:2] == [
+        "requests_per_minute",
+        "tokens_per_minute",
+    ]
+    assert "schema" in inspect.signature(pd.DataFrame().llm.process).parameters
+    assert "Ask the model about every row" in pd.DataFrame().llm.process.__doc__
+
+
+# The name it stumbled over
+
+
+def test_the_key_that_a_prompt_function_missed_is_named():
+    with pytest.raises(PromptError, match="raised KeyError: 'titel'"):
+        frame().llm.process(lambda row: row["titel"], **MODEL)
+    with pytest.raises(PromptError, match="raised NameError: 'rwo'"):
+        frame().llm.process(lambda row: rwo["title"], **MODEL)  # noqa: F821
+
+
+def test_a_cell_that_is_no_key_of_a_table_is_not_told():
+    table = {"good": 1}
+    with pytest.raises(PromptError, match="raised KeyError") as caught:
+        frame().llm.process(lambda row: str(table[row["review"]]), **MODEL)
+    assert "fine" not in str(caught.value)
+
+
+def test_the_names_of_all_faults_are_listed_down_to_the_last():
+    with pytest.raises(ConfigurationError) as caught:
+        Server(faults=["trunctd"])
+    assert "'length'" in str(caught.value)
+    assert "..." not in str(caught.value)
