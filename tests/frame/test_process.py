@@ -439,10 +439,11 @@ def test_one_bad_row_in_300_gives_299_answers_and_one_record_and_the_next_call_i
         "kind": "bad_request",
         "message": record["message"],
         "hint": record["hint"],
-        "reply": pd.NA,
+        "reply": record["reply"],
         "attempts": 1,
     }
     assert "400" in record["message"]
+    assert pd.isna(record["reply"])
     assert server.counters.total == 300
 
     server.configure(faults=None)
