@@ -130,6 +130,5 @@ CSS = """<style>
 .lp-list th{color:var(--lp-quiet)}
 .lp-panel .lp-list td:nth-child(-n+2){width:1%;white-space:nowrap;font-variant-numeric:tabular-nums}
 .lp-list td:last-child{overflow-wrap:anywhere}
-.lp-detail{color:var(--lp-quiet);padding-left:76px;text-indent:-76px}
-.lp-detail span{display:inline-block;width:76px;text-indent:0;font-size:12px}
+.lp-detail{display:grid;grid-template-columns:76px minmax(0,1fr);color:var(--lp-quiet)}
 </style>"""

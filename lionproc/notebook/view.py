@@ -204,10 +204,12 @@ def failures(latest: Sequence[Failure]) -> str:
     """
     if not latest:
         return "<p>No errors so far.</p>"
+    hints = [failure.hint for failure in latest]
     rows = "".join(
         f"<tr><td>{safe(failure.row, 40)}</td><td>{safe(words.kind(failure.kind))}</td>"
-        f"<td>{safe(failure.message, 300)}{_details(failure)}</td></tr>"
-        for failure in latest
+        f"<td>{safe(failure.message, 300)}{_details(failure, said=failure.hint in hints[:place])}"
+        "</td></tr>"
+        for place, failure in enumerate(latest)
     )
     return (
         "<table aria-label='Latest errors'><thead>"
@@ -216,11 +218,20 @@ def failures(latest: Sequence[Failure]) -> str:
     )
 
 
-def _details(failure: Failure) -> str:
-    """What helps to judge a failure: each on a line of its own, if it is known."""
-    lines = (("hint", failure.hint), ("model said", failure.reply), ("row", failure.text))
+def _details(failure: Failure, *, said: bool) -> str:
+    """What helps to judge a failure: each on a line of its own, if it is known.
+
+    Args:
+        failure: The failure.
+        said: Whether its hint stands above already.
+    """
+    lines = (
+        ("row", failure.text),
+        ("model said", failure.reply),
+        ("hint", "" if said else failure.hint),
+    )
     return "".join(
-        f"<div class='lp-detail'><span>{name}</span> {safe(text, 240)}</div>"
+        f"<div class='lp-detail'><span>{name}</span><span>{safe(text, 240)}</span></div>"
         for name, text in lines
         if text
     )

@@ -178,12 +178,13 @@ def test_an_error_is_listed_with_what_the_model_said_and_what_the_row_says(watch
     failure = Failure(
         "7", "wrong_shape", "Not a mood.", "Ask for one word.", "Well, " * 99, "so so"
     )
-    watched.panel._latest = lambda _: [failure, Failure("8", "timeout", "Too slow.")]
+    others = [Failure("6", "wrong_shape", "No.", "Ask for one word."), Failure("8", "timeout", "")]
+    watched.panel._latest = lambda _: [failure, *others]
     watched.panel.errors.value = True
     until(lambda: "Not a mood." in watched.panel._list.value)
     text = watched.panel._list.value
-    assert "<span>hint</span> Ask for one word." in text
-    assert "<span>row</span> so so" in text
+    assert text.count("<span>hint</span><span>Ask for one word.</span>") == 1, "not for each row"
+    assert "<span>row</span><span>so so</span>" in text
     assert "Well, Well" in text
     assert text.count("Well") < 60, "a long reply is cut"
     assert text.count("<span>model said</span>") == 1, "what is not known is left out"
