@@ -20,6 +20,7 @@ LionprocError
 LionprocWarning (UserWarning)
 ├── RowsFailedWarning                      some rows came back as NA
 ├── BudgetWarning                          a budget was reached, the frame is partial
+├── MixedModelsWarning                     the answers of a run come from more than one model
 └── StoppedWarning                         somebody stopped the run that a cell waited for
 
 Errors carry ids, positions and kinds, never the text of a cell and never a key. One shows a reply:
@@ -46,6 +47,7 @@ __all__ = [
     "LionprocError",
     "LionprocWarning",
     "MissingDependencyError",
+    "MixedModelsWarning",
     "ModelError",
     "PromptError",
     "RowsFailedError",
@@ -239,6 +241,10 @@ class RowsFailedWarning(LionprocWarning):
 
 class BudgetWarning(LionprocWarning):
     """A budget was reached and the frame is partial."""
+
+
+class MixedModelsWarning(LionprocWarning):
+    """The answers of a run come from more than one model, as their replies say."""
 
 
 class StoppedWarning(LionprocWarning):

@@ -601,6 +601,7 @@ class RateLimitedAPIExecutor:
             tally.estimated += 1
             tally.estimate_off += abs(expected.total - used.total) / max(used.total, 1)
         self._count(event, used)
+        event.model = reply.model
         key = event.call.key
         if self.journal is None or key is None:
             return None
@@ -707,6 +708,7 @@ class RateLimitedAPIExecutor:
         """
         while entry is not None:
             event.attempts += 1
+            event.model = entry.model
             if event.advance_kept(entry.reply, self.retry.max_corrections):
                 self.first.known = self.first.known or event.error is None
                 return True

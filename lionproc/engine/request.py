@@ -83,6 +83,7 @@ class Event:
         usage: Tokens all its attempts used.
         seconds: Seconds that all its attempts took together; waits between them do not count.
         cached: True if the answer came from the journal.
+        model: Which model answered, in the words of the last reply; empty if it does not say.
         tag: Whatever its makers want to find again, such as a row's position.
         priority: Higher goes first; equal ones in the order they came.
         claims: How many wait for it; see `RateLimitedAPIExecutor.submit`.
@@ -101,6 +102,7 @@ class Event:
         "deadline_s",
         "error",
         "first",
+        "model",
         "priority",
         "prompt_tokens",
         "seconds",
@@ -140,6 +142,7 @@ class Event:
         self.completion_tokens = 0
         self.seconds = 0.0
         self.cached = False
+        self.model = ""
 
     @property
     def keys(self) -> tuple[bytes, ...]:

@@ -90,7 +90,8 @@ class FrameAccessor:
             errors: "coerce" makes failed rows NA and warns once; "raise" raises after all
                 others are done and kept.
             overwrite: Replace columns that are there.
-            details: Add columns with each row's status, error, attempts, tokens and seconds.
+            details: Add columns with each row's status, error, attempts, tokens, seconds and the
+                model that answered, as its reply says.
             progress: False shows nothing.
             panel: True shows the live panel, False never; None where the frontend can drive it.
 

@@ -26,12 +26,14 @@ from lionproc.errors import (
     Kind,
     LionprocError,
     LionprocWarning,
+    MixedModelsWarning,
     RowsFailedError,
     RowsFailedWarning,
     StoppedWarning,
 )
 from lionproc.face import face
 from lionproc.frame import results
+from lionproc.frame.answered_by import AnsweredBy
 from lionproc.frame.assemble import MISSING, Missing, assemble, columns
 from lionproc.frame.export import is_folder_target, write_parquet, write_part
 from lionproc.frame.failures import Failures, Outcome
@@ -104,6 +106,7 @@ class Job(Run):
         self._attempts = array("H", bytes(2 * size)) if options.details else None
         self._tokens = array("L", bytes(array("L").itemsize * size)) if options.details else None
         self._seconds = array("f", bytes(4 * size)) if options.details else None
+        self._answered_by = AnsweredBy(size)
         self._followers: dict[int, list[int]] = {}  # rows that share the answer of an earlier one
         self._chunk_left = self._chunks()
         if before is not None:
@@ -111,6 +114,7 @@ class Job(Run):
         self._writing: set[asyncio.Task[None]] = set()
         self._save_error: LionprocError | None = None
         self._warned = False
+        self._warned_of_mixture = False
         self._saved = threading.Event()
         self.saved_to: str | None = None
 
@@ -139,6 +143,7 @@ class Job(Run):
                 continue
             if self._chunk_left:
                 self._chunk_left[self._chunk_of(position)] -= 1
+        self._answered_by.take_over(before._answered_by)
         if self._plan.options.details:
             self._attempts = copy(before._attempts)
             self._tokens = copy(before._tokens)
@@ -236,6 +241,7 @@ class Job(Run):
             self._fail(position, event.error, event.attempts)
             return
         self._values[position] = event.value
+        self._answered_by.note(position, event.model)
         if event.cached:
             self._status[position] = CACHED
             self._cached += 1
@@ -346,6 +352,7 @@ class Job(Run):
             pd.array(np.array(self._attempts or [], dtype="int64")[first:end], dtype="Int64"),
             pd.array(np.array(self._tokens or [], dtype="int64")[first:end], dtype="Int64"),
             pd.array(np.array(self._seconds or [], dtype="float64")[first:end], dtype="Float64"),
+            self._answered_by.column(first, count),
         )
         return dict(zip(detail_names(into), made, strict=True))
 
@@ -374,8 +381,20 @@ class Job(Run):
         if self._save_error is not None:
             raise self._save_error
         out = self.frame()
+        self._tell_mixture()
         self._tell()
         return out
+
+    def _tell_mixture(self) -> None:
+        """Warn, once, where more than one model has answered."""
+        mixture = self._answered_by.mixture()
+        if mixture and not self._warned_of_mixture:
+            self._warned_of_mixture = True
+            warn(
+                f"The answers come from more than one model: {mixture}. details=True adds a column "
+                "that says which row has which; resume=False asks all rows anew.",
+                MixedModelsWarning,
+            )
 
     def _tell(self) -> None:
         """Raise or warn about rows without an answer: once, and not where the card says it."""

@@ -26,7 +26,7 @@ from lionproc.model.model import Model
 
 PromptLike: TypeAlias = "str | Callable[[Any], Any]"
 BATCH_ROWS = 256  # rows that are rendered and looked up at once
-DETAILS = ("status", "error", "attempts", "tokens", "seconds")
+DETAILS = ("status", "error", "attempts", "tokens", "seconds", "model")
 
 
 class _FromSchema:
