@@ -45,9 +45,9 @@ class AnsweredBy:
     def column(self, first: int, count: int) -> ExtensionArray:
         """The names for some answers in their order, NA where none is known."""
         names = np.array([None, *self._names[1:]], dtype=object)
-        return pd.array(
-            names[np.array(self._of[first : first + count], dtype="intp")], dtype="string"
-        )
+        places = np.array(self._of[first : first + count], dtype="intp")
+        made: ExtensionArray = pd.array(names[places], dtype="string")
+        return made
 
     def take_over(self, before: AnsweredBy) -> None:
         """Begin with what an earlier run of the same rows knows."""
