@@ -226,19 +226,18 @@ def plan(
     Raises:
         ConfigurationError: One of them cannot work; nothing was sent.
     """
+    # A bare value has the same name on the wire whatever its column is called, so that the same
+    # question into another column is not bought again.
+    answer = Answer.of(schema)
     if columns is not None:
-        outputs, name = _outputs_by_column(
-            frame, prompt, into, system, columns, on_missing=on_missing
-        )
+        outputs = _outputs_by_column(frame, prompt, into, system, columns, on_missing=on_missing)
     else:
-        answer = Answer.of(schema)
         if isinstance(into, _FromSchema):
             into = "answer" if answer.fields is None else None
         made = Prompt.of(
             prompt, list(frame.columns), system=system, each=each, on_missing=on_missing
         )
-        outputs, name = [Output(made, into, place=0 if each else None)], into
-    answer = Answer.of(schema, name=name)
+        outputs = [Output(made, into, place=0 if each else None)]
     chosen = default_model(model)
     own_gate = chosen.executor is not None
     made_plan = Plan(frame, outputs, answer, chosen, _options(own_gate=own_gate, **options))
@@ -258,7 +257,7 @@ def _outputs_by_column(
     columns: Sequence[Hashable],
     *,
     on_missing: Literal["skip", "send"],
-) -> tuple[list[Output], str]:
+) -> list[Output]:
     if isinstance(columns, (str, bytes)) or not isinstance(columns, Sequence) or not columns:
         raise ColumnError(f'columns= is a list of column names, like ["title"], not {columns!r}.')
     if isinstance(into, _FromSchema):
@@ -282,7 +281,7 @@ def _outputs_by_column(
             prompt, list(frame.columns), system=system, each=True, on_missing=on_missing
         )
         outputs.append(Output(made, into.replace("{column}", str(column)), column, place))
-    return outputs, into.replace("{column}", "").strip("_- ") or "answer"
+    return outputs
 
 
 def _options(*, own_gate: bool, **given: Any) -> Options:

@@ -121,7 +121,7 @@ def run(
     if errors not in {"coerce", "raise"}:
         raise ConfigurationError(f"errors is 'coerce' or 'raise', not {errors!r}.")
     made = _stages(stages)
-    answers = [Answer.of(str if s.schema is None else s.schema, name=s.name) for s in made]
+    answers = [Answer.of(str if stage.schema is None else stage.schema) for stage in made]
     names: list[Hashable] = [
         name
         for stage, answer in zip(made, answers, strict=True)

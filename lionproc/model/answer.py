@@ -24,6 +24,7 @@ from lionproc.model.annotation import (
     shapes_of_type,
     type_adapter,
 )
+from lionproc.model.canonical import canonical
 from lionproc.model.check import SchemaCheck, TypeCheck
 from lionproc.model.reply import Form, Read, read_either, read_text
 from lionproc.model.shape import AskedSchema, Record, Shape, Text, shape_of
@@ -172,7 +173,7 @@ class Answer:
         """What to add to the system prompt where a provider has no structured output."""
         if self.plain:
             return ""
-        text = json.dumps(self._schema, ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(canonical(self._schema), ensure_ascii=False, separators=(",", ":"))
         return (
             "Answer with one JSON object and nothing else: no explanation, no code fence. "
             f"It must match this JSON Schema:\n{text}"

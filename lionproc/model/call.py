@@ -13,6 +13,7 @@ from lionproc.engine.request import Reply
 from lionproc.errors import CallError, Kind
 from lionproc.model.answer import Answer
 from lionproc.model.body import parsed
+from lionproc.model.canonical import canonical, canonical_messages
 from lionproc.model.check import whole_characters
 from lionproc.model.connection import Connection
 from lionproc.model.envelope import classify, text_of
@@ -51,6 +52,7 @@ class Recipe:
                 self._instruction = answer.instruction
                 if connection.structured == "json_object":
                     fields["response_format"] = {"type": "json_object"}
+        fields = canonical(fields)
         self._head = b'{"model":' + orjson.dumps(connection.model) + b',"messages":'
         self._tail = b"," + orjson.dumps(fields)[1:] if fields else b"}"
         self._hash = blake2b(connection.identity.encode() + b"\0", digest_size=KEY_BYTES)
@@ -70,7 +72,8 @@ class Recipe:
         """
         if self._instruction:
             messages = _instructed(messages, self._instruction)
-        return self.call(orjson.dumps(messages), occurrence, weigh(messages, self._tariff))
+        written = orjson.dumps(canonical_messages(messages))
+        return self.call(written, occurrence, weigh(messages, self._tariff))
 
     def call(self, messages: bytes, occurrence: int = 0, media: Media = NO_MEDIA) -> ModelCall:
         """The call that sends these messages, already JSON, with this that is not text."""

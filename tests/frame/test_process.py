@@ -485,7 +485,7 @@ def test_a_wrong_shape_is_asked_again_with_the_reason_at_most_twice(server, mode
 
 def test_a_shape_that_is_right_at_the_second_time_is_an_answer_and_kept(server, model):
     server.configure(
-        answer=lambda body: '{"n": 7}' if len(body["messages"]) > 1 else "seven, I think"
+        answer=lambda body: '{"answer": 7}' if len(body["messages"]) > 1 else "seven, I think"
     )
     args = {"into": "n", "schema": int, "model": model, **QUIET}
 

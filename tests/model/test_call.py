@@ -116,9 +116,11 @@ def test_each_thing_that_shapes_the_answer_makes_another_key(name):
     assert len(set(keys)) == len(keys)
 
 
-@pytest.mark.parametrize("name", [name for name in TUNING if name != "into"])
+@pytest.mark.parametrize("name", TUNING)
 def test_no_tuning_knob_is_in_the_key(name):
-    assert len({key_of(BASE | {name: value}) for value in TUNING[name]}) == 1
+    for schema in (str, int, Literal["a", "b"], {"type": "string"}):
+        keys = {key_of(BASE | {name: value, "schema": schema}) for value in TUNING[name]}
+        assert len(keys) == 1
 
 
 CASES = st.fixed_dictionaries({n: st.sampled_from(v) for n, v in (SHAPING | TUNING).items()})
@@ -128,13 +130,94 @@ CHANGES = st.lists(st.sampled_from(list(SHAPING | TUNING)), max_size=3)
 @settings(max_examples=60, deadline=None)
 @given(CASES, CASES, CHANGES)
 def test_two_questions_share_a_key_if_and_only_if_all_that_shapes_them_is_equal(case, other, names):
-    # With into= the name of the answer inside the asked object changes, so it is kept equal here.
-    changed = case | {name: other[name] for name in names if name != "into"}
+    changed = case | {name: other[name] for name in names}
     assert (key_of(case) == key_of(changed)) == (not differing(case, changed))
 
 
-def test_the_name_of_a_text_column_is_not_in_the_key():
-    assert key_of(BASE | {"into": "a"}) == key_of(BASE | {"into": "b"})
+SAME = {
+    "the order of parameters": [{"seed": 1, "top_p": 0.9}, {"top_p": 0.9, "seed": 1}],
+    "a whole number": [{"temperature": 0}, {"temperature": 0.0}, {"temperature": -0.0}],
+    "whole numbers": [{"top_p": 1, "seed": 3}, {"top_p": 1.0, "seed": 3.0}],
+    "names within": [
+        {"logit_bias": {"1": 1.0, "2": -1}},
+        {"logit_bias": {"2": -1, "1": 1}},
+    ],
+    "a parameter by its other way": [
+        {"reasoning": {"effort": "low", "exclude": True}},
+        {"reasoning": {"exclude": True, "effort": "low"}},
+    ],
+}
+
+
+@pytest.mark.parametrize("way", SAME)
+def test_the_same_parameters_in_another_form_are_the_same_question(way):
+    bodies = [recipe(**more).ask(ASK).body for more in SAME[way]]
+    assert len(set(bodies)) == 1
+    assert len({recipe(**more).ask(ASK).key for more in SAME[way]}) == 1
+    assert len({recipe(**more).digest for more in SAME[way]}) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"seed": True}, {"seed": "1"}, {"seed": 1.5}, {"seed": 2**53 + 1}, {"seed": float(2**53)}],
+)
+def test_what_only_looks_alike_is_another_question(other):
+    assert recipe(**other).ask(ASK).key != recipe(seed=1).ask(ASK).key
+
+
+def test_the_order_of_names_in_a_message_is_nothing():
+    picture = {"url": "data:image/png;base64,AAAA", "detail": "low"}
+    parts = [{"type": "text", "text": "What?"}, {"type": "image_url", "image_url": picture}]
+    turned = [dict(reversed(part.items())) for part in parts]
+    turned[1]["image_url"] = dict(reversed(picture.items()))
+    calls = [
+        recipe().ask([{"role": "user", "content": parts}]),
+        recipe().ask([{"content": turned, "role": "user"}]),
+        recipe().ask([{"content": turned[::-1], "role": "user"}]),
+    ]
+    assert calls[0].body == calls[1].body
+    assert calls[0].key == calls[1].key != calls[2].key
+    named = [{"name": "x", "content": "a", "role": "user"}, {"role": "user", "content": "a"}]
+    assert json.loads(recipe().ask(named).body)["messages"] == named
+    assert recipe().ask(named[1:]).body == recipe().ask([{"content": "a", "role": "user"}]).body
+
+
+def test_the_order_of_the_properties_of_a_schema_is_kept_for_it_is_the_order_of_the_answer():
+    def asked(names, **more):
+        properties = {name: {"type": "string", "maxLength": 9} for name in names}
+        turned = {"required": ["why"], "properties": properties, "type": "object"}
+        return recipe(turned, **more).ask(ASK)
+
+    def of(body):
+        return list(body["response_format"]["json_schema"]["schema"]["properties"])
+
+    one, other = asked(["why", "verdict"]), asked(["verdict", "why"])
+    assert of(json.loads(one.body)) == ["why", "verdict"]
+    assert of(json.loads(other.body)) == ["verdict", "why"]
+    assert one.key != other.key
+    straight = {
+        "type": "object",
+        "properties": {name: {"maxLength": 9, "type": "string"} for name in ("why", "verdict")},
+        "required": ["why"],
+    }
+    assert recipe(straight).ask(ASK).key == one.key
+    told = [
+        recipe(straight, structured="prompt"),
+        recipe(dict(reversed(straight.items())), structured="prompt"),
+    ]
+    assert told[0].ask(ASK).key == told[1].ask(ASK).key
+
+
+def test_nothing_is_bought_again_for_another_column_or_another_order():
+    with Server(answer='{"answer": "good"}', key=None) as server:
+        df = pd.DataFrame({"text": ["one", "two"]})
+        for into, more in (("a", {"seed": 1, "top_p": 1}), ("b", {"top_p": 1.0, "seed": 1})):
+            model = lp.Model("openai/m", base_url=server.base_url, temperature=0, **more)
+            for schema in (str, Literal["good", "bad"]):
+                out = df.llm.process("{text}", into, schema=schema, model=model, progress=False)
+                assert out[into].notna().all()
+        df.llm.process("{value}", "{column}_x", columns=["text"], model=model, progress=False)
+        assert server.counters.total == 4
 
 
 @settings(deadline=None)

@@ -360,7 +360,7 @@ Colour = Literal["red", "green"]
 @pytest.mark.parametrize("fault", ["wrong_shape", "not_json"])
 def test_a_wrong_shape_is_asked_again_with_the_reason_and_every_attempt_counts(wire, fault):
     with (
-        Server(faults=[fault, fault], answer='{"a":"red"}') as server,
+        Server(faults=[fault, fault], answer='{"answer":"red"}') as server,
         model_at(wire, server.base_url, server.key) as model,
     ):
         out = ask(model, schema=Colour, retry=lp.Retry())
@@ -386,7 +386,7 @@ def test_a_wrong_shape_is_given_up_after_two_corrections(wire, fault):
 
 def test_a_fenced_answer_is_read(wire):
     with (
-        Server(faults=["fenced"], answer='{"a":"red"}') as server,
+        Server(faults=["fenced"], answer='{"answer":"red"}') as server,
         model_at(wire, server.base_url, server.key) as model,
     ):
         out = ask(model, schema=Colour)
@@ -529,8 +529,8 @@ def test_a_kept_reply_of_another_form_is_read_again_as_it_was(tmp_path):
 @pytest.mark.parametrize("fault", ["thoughts", "closing_tag"])
 @pytest.mark.parametrize(("schema", "said", "value"), [
     (str, "fine", "fine"),
-    (Colour, '{"a":"red"}', "red"),
-    (Colour, '```json\n{"a":"red"}\n```', "red"),
+    (Colour, '{"answer":"red"}', "red"),
+    (Colour, '```json\n{"answer":"red"}\n```', "red"),
     (int, "7", 7),
 ])  # fmt: skip
 def test_thoughts_before_an_answer_are_taken_off_and_cost_nothing(fault, schema, said, value):
@@ -571,7 +571,7 @@ def test_the_turns_of_a_correction_alternate_for_servers_that_demand_it(fault):
             return "400"
         return fault if n < 2 else None
 
-    with Server(faults=strictly, answer='{"a":"red"}', process=False) as server:
+    with Server(faults=strictly, answer='{"answer":"red"}', process=False) as server:
         model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
         out = ask(model, schema=Colour, retry=lp.Retry())
         assert out["a"].tolist() == ["red"]
@@ -582,7 +582,9 @@ def test_the_turns_of_a_correction_alternate_for_servers_that_demand_it(fault):
 @pytest.mark.parametrize("said", ['{"a":"mauve"}', '{"a":"re', ""])
 def test_a_shape_that_the_server_itself_refused_is_asked_again_with_the_reason(wire, said):
     with (
-        Server(faults=[Fault("json_validate_failed", text=said)], answer='{"a":"red"}') as server,
+        Server(
+            faults=[Fault("json_validate_failed", text=said)], answer='{"answer":"red"}'
+        ) as server,
         model_at(wire, server.base_url, server.key) as model,
     ):
         out = ask(model, schema=Colour, retry=lp.Retry())
@@ -594,7 +596,7 @@ def test_a_shape_that_the_server_itself_refused_is_asked_again_with_the_reason(w
 
 def test_what_a_server_refused_and_is_right_all_the_same_is_an_answer(kind_of_wire):
     with (
-        Server(faults=[Fault("json_validate_failed", text='{"a":"red"}')]) as server,
+        Server(faults=[Fault("json_validate_failed", text='{"answer":"red"}')]) as server,
         model_at(kind_of_wire, server.base_url, server.key) as model,
     ):
         assert ask(model, schema=Colour)["a"].tolist() == ["red"]

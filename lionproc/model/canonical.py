@@ -1,0 +1,71 @@
+"""One way to write each question, so that the same one is never bought twice.
+
+`temperature=0` and `0.0`, parameters in another order, a message with its content before its
+role: the server reads the same. So they are written the same, and what is written is what is
+sent and what an answer is kept under. One order is left as it is: models write the properties of
+a schema in the order of the schema, and an explanation before a verdict is another question than
+one after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["canonical", "canonical_messages"]
+
+_IN_THEIR_ORDER = frozenset(("properties", "$defs", "definitions", "patternProperties"))
+_EXACT = 2**53  # beyond it a float is no longer a certain whole number
+_FIRST = ("role", "content")
+
+
+def canonical(value: Any, *, ordered: bool = False) -> Any:
+    """The same JSON, written in one way.
+
+    Args:
+        value: What `json` can write.
+        ordered: Keep the order of its names.
+
+    Returns:
+        Names sorted, whole numbers without a point. What is no JSON stays as it is.
+
+    Example:
+        >>> canonical({"top_p": 1.0, "seed": 1, "on": True})
+        {'on': True, 'seed': 1, 'top_p': 1}
+    """
+    if isinstance(value, Mapping):
+        names = list(value) if ordered else _sorted(value)
+        return {
+            name: canonical(value[name], ordered=not ordered and name in _IN_THEIR_ORDER)
+            for name in names
+        }
+    if isinstance(value, (list, tuple)):
+        return [canonical(item) for item in value]
+    if type(value) is float and value.is_integer() and abs(value) < _EXACT:
+        return int(value)
+    return value
+
+
+def canonical_messages(messages: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Messages written in one way, role and content first as everybody has them."""
+    if all(_is_usual(message) for message in messages):
+        return messages
+    return [message if _is_usual(message) else _role_first(message) for message in messages]
+
+
+def _is_usual(message: Any) -> bool:
+    return not isinstance(message, dict) or (
+        tuple(message) == _FIRST and type(message["content"]) is str
+    )
+
+
+def _role_first(message: Mapping[str, Any]) -> dict[str, Any]:
+    written: dict[str, Any] = canonical(message)
+    return {name: written.pop(name) for name in _FIRST if name in written} | written
+
+
+def _sorted(value: Mapping[Any, Any]) -> list[Any]:
+    try:
+        return sorted(value)
+    except TypeError:  # names that are no texts: whoever writes the JSON says so
+        return list(value)
