@@ -19,6 +19,7 @@ LionprocError
 
 LionprocWarning (UserWarning)
 ├── RowsFailedWarning                      some rows came back as NA
+├── ParameterWarning                       the model was asked without something it does not take
 ├── BudgetWarning                          a budget was reached, the frame is partial
 ├── MixedModelsWarning                     the answers of a run come from more than one model
 └── StoppedWarning                         somebody stopped the run that a cell waited for
@@ -49,6 +50,7 @@ __all__ = [
     "MissingDependencyError",
     "MixedModelsWarning",
     "ModelError",
+    "ParameterWarning",
     "PromptError",
     "RowsFailedError",
     "RowsFailedWarning",
@@ -74,6 +76,7 @@ class Kind(StrEnum):
     FORBIDDEN = "forbidden"  # 403 or 404 for this row, where the same key and model have answered
     NOT_FOUND = "not_found"  # 404: the model or the path
     BAD_REQUEST = "bad_request"  # 400, 422 and the other 4xx
+    UNSUPPORTED = "unsupported"  # 400 for a parameter that the next attempt leaves out
     CONTEXT_LENGTH = "context_length"  # the prompt is longer than the model reads
     REDIRECT = "redirect"  # 3xx: never followed
     TOO_LARGE = "too_large"  # more tokens than the limit can ever admit
@@ -237,6 +240,10 @@ class LionprocWarning(UserWarning):
 
 class RowsFailedWarning(LionprocWarning):
     """Some rows have no answer; the message says how many and where to look."""
+
+
+class ParameterWarning(LionprocWarning):
+    """The model does not take a parameter, so it was asked without; the message names it."""
 
 
 class BudgetWarning(LionprocWarning):

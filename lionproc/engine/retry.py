@@ -123,6 +123,8 @@ def decide(
     """
     if error.kind in FATAL:
         return Stop(error)
+    if error.kind is Kind.UNSUPPORTED:
+        return Wait(0.0)  # the next attempt is another one, so it counts for nothing
     if error.kind not in TRANSIENT or attempt >= retry.max_attempts:
         return Fail(error)
     bound = min(retry.cap_s, retry.base_s * 2 ** min(attempt - 1, 30))
@@ -142,7 +144,7 @@ class RetryBudget:
 
     def spend(self, error: CallError) -> bool:
         """Pay for a failed attempt. False when the budget is gone."""
-        self.left -= 0.25 if error.kind is Kind.RATE_LIMITED else 1.0
+        self.left -= {Kind.RATE_LIMITED: 0.25, Kind.UNSUPPORTED: 0.0}.get(error.kind, 1.0)
         return self.left > 0
 
     def refund(self) -> None:

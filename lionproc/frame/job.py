@@ -27,6 +27,7 @@ from lionproc.errors import (
     LionprocError,
     LionprocWarning,
     MixedModelsWarning,
+    ParameterWarning,
     RowsFailedError,
     RowsFailedWarning,
     StoppedWarning,
@@ -405,6 +406,8 @@ class Job(Run):
                 "The answers are journaled: lp.last_job().frame() has them, "
                 "lp.last_job().errors() says what failed, running again asks only for the rest."
             )
+        while self._recipe.changed:  # each is said once
+            warn(self._recipe.changed.popitem()[0], ParameterWarning)
         if self._warned or not self._asks_for_a_warning(stats):
             return
         self._warned = True

@@ -18,6 +18,7 @@ from lionproc.model.check import whole_characters
 from lionproc.model.connection import Connection
 from lionproc.model.envelope import classify, text_of
 from lionproc.model.excerpt import excerpt_of
+from lionproc.model.fitting import instructed
 from lionproc.model.media import NO_MEDIA, Media, tariff_of, weigh
 from lionproc.model.schema import shallow
 from lionproc.model.usage import guess
@@ -45,6 +46,9 @@ class Recipe:
         if self.max_tokens is not None:
             fields[connection.max_tokens_name] = self.max_tokens
         self._instruction = ""
+        # What says in words how to answer, where the format in the body is ours to change.
+        self.instruction = "" if "response_format" in fields else answer.instruction
+        self.changed: dict[str, None] = {}  # what was not sent as it was asked, in sentences
         if not answer.plain and "response_format" not in fields:
             if connection.structured == "json_schema":
                 fields["response_format"] = _format(answer, connection.free_levels)
@@ -71,7 +75,7 @@ class Recipe:
             occurrence: Tells equal questions apart that shall not share an answer.
         """
         if self._instruction:
-            messages = _instructed(messages, self._instruction)
+            messages = instructed(messages, self._instruction)
         written = orjson.dumps(canonical_messages(messages))
         return self.call(written, occurrence, weigh(messages, self._tariff))
 
@@ -92,14 +96,6 @@ def _format(answer: Answer, free_levels: int | None) -> dict[str, Any] | None:
         return asked
     inner = asked["json_schema"]
     return {**asked, "json_schema": {**inner, "schema": shallow(inner["schema"], free_levels)}}
-
-
-def _instructed(messages: Sequence[Message], instruction: str) -> list[Message]:
-    """The messages with an instruction at the end of the system prompt."""
-    first = messages[0] if messages else {}
-    if first.get("role") == "system" and isinstance(first.get("content"), str):
-        return [{**first, "content": f"{first['content']}\n\n{instruction}"}, *messages[1:]]
-    return [{"role": "system", "content": instruction}, *messages]
 
 
 class ModelCall:
@@ -136,14 +132,18 @@ class ModelCall:
         """Make one attempt."""
         recipe = self._recipe
         connection = recipe.connection
+        gate = connection.gate
+        body, changed = gate.fitting.fit(self.body, recipe.instruction)
         try:
-            response = await connection.wire.post(self.body)
+            response = await connection.wire.post(body)
         except CallError as error:
             return Reply(error)
-        gate = connection.gate
+        recipe.changed.update(dict.fromkeys(filter(None, changed)))
         reply = classify(response.status, response.headers, response.body, proven=gate.proven)
         if reply.error is None:
             gate.proven = True
+        elif reply.error.kind is Kind.BAD_REQUEST and self._fits_better(response.body, body):
+            reply.error = CallError(Kind.UNSUPPORTED, reply.error.message, status=response.status)
         if reply.error is not None:
             return reply
         used = reply.used
@@ -156,6 +156,13 @@ class ModelCall:
         if recipe.charges_max and recipe.max_tokens:
             reply.charged = Tokens(used.input, max(used.output, recipe.max_tokens))
         return reply
+
+    def _fits_better(self, refusal: bytes, sent: bytes) -> bool:
+        """Whether the next attempt is another one: it was learned just now what to leave out."""
+        fitting, instruction = self._recipe.connection.gate.fitting, self._recipe.instruction
+        if fitting.fit(self.body, instruction)[0] != sent:
+            return True  # learned from another row, while this one was under way
+        return fitting.learn(refusal, sent, own_format=bool(instruction))
 
     def parse(self, raw: bytes) -> Any:
         """A kept body, parsed."""

@@ -11,6 +11,7 @@ from typing import Any
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.limits import Limits
 from lionproc.model.estimate import Estimator
+from lionproc.model.fitting import Fitting
 from lionproc.model.prices import Price
 from lionproc.model.providers import Provider, Structured
 from lionproc.model.wire import Wire
@@ -28,6 +29,7 @@ class Gate:
 
     limiter: Limiter = field(default_factory=Limiter)
     estimator: Estimator = field(default_factory=Estimator)
+    fitting: Fitting = field(default_factory=Fitting)
     proven: bool = False
 
 

@@ -123,7 +123,7 @@ class Model:
             raise ModelError(fault)
         provider, model = _named(provider, model)
         self.settings: Provider = provider_named(provider)
-        _in_range("temperature", temperature, 0, 2)
+        _in_range("temperature", temperature, 0, self._takes(base_url, client).temperature_max)
         _in_range("timeout", timeout, 1e-3, _DAY_S)
         _in_range("max_tokens", max_tokens, 1, math.inf, whole=True)
         if structured is not None and structured not in _STRUCTURED:
@@ -135,6 +135,8 @@ class Model:
             for name, value in (("base_url", base_url), ("api_key", key), ("client", client))
             if value is not None
         ]
+        if not self._takes(base_url, client).logprobs and _wants_logprobs(params):
+            raise ModelError(f"{provider} gives no logprobs; take a provider that does.")
         if client is not None and len(given) > 1:
             raise ModelError(f"client= has its own address and key; leave {given[0]}= out.")
         if provider == "local" and given:
@@ -156,6 +158,10 @@ class Model:
         self.scope = scope
         self.params = params
         self._api_key = None if key is None else _checked(key)
+
+    def _takes(self, base_url: str | None, client: Any) -> Provider:
+        """What is known to be taken; of another address than the provider's own, nothing is."""
+        return self.settings if base_url is None and client is None else PROVIDERS["openai"]
 
     @classmethod
     def of(cls, model: Model | str) -> Model:
@@ -280,6 +286,10 @@ def _named(provider: Any, model: str | None) -> tuple[str, str | None]:
 
 def _restored(provider: str, model: str | None, arguments: dict[str, Any]) -> Model:
     return Model(provider, model, **arguments)
+
+
+def _wants_logprobs(params: Mapping[str, Any]) -> bool:
+    return bool(params.get("logprobs") or params.get("top_logprobs"))
 
 
 def _checked_endings(endings: Any) -> tuple[str | None, ...]:

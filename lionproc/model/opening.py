@@ -73,6 +73,9 @@ def _through(model: Model, client: openai.AsyncOpenAI | openai.OpenAI) -> Connec
     settings = PROVIDERS["azure"] if is_azure(client) else model.settings
     official = settings.name == "azure" or base == settings.base_url
     keys = "\n".join(value for name, value in headers.items() if name.lower() in _CREDENTIALS)
+    shared = gate(base, hashlib.sha256(keys.encode()).hexdigest(), str(model.model))
+    if base == settings.base_url and not settings.developer_role:
+        shared.fitting.know_no_role("developer", "system")
     return Connection(
         identity=identity_of(base, client, model.scope),
         model=str(model.model),
@@ -80,7 +83,7 @@ def _through(model: Model, client: openai.AsyncOpenAI | openai.OpenAI) -> Connec
         structured=model.structured or settings.structured,
         max_tokens_name=settings.max_tokens_name if official else "max_tokens",
         wire=wire,
-        gate=gate(base, hashlib.sha256(keys.encode()).hexdigest(), str(model.model)),
+        gate=shared,
         price=price_of(str(model.model), model.settings.prices),
         endings=frozenset((*settings.endings, *model.endings)),
     )

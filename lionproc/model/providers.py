@@ -21,6 +21,9 @@ class Provider:
         structured: How it is asked for typed answers. "json_schema" and "json_object" are its
             `response_format`, "prompt" an instruction; answers are checked in any case.
         max_tokens_name: What it calls the bound on the answer.
+        temperature_max: The highest temperature that it takes.
+        logprobs: Whether it gives the probabilities of tokens.
+        developer_role: Whether it knows that role; where not, the prompt is sent as system.
         charges_max_tokens: True where `max_tokens` counts against the limit, used or not.
         prices: Its name in genai-prices; empty where nothing is charged.
         usual_model: The model meant where none is named; empty where one must be.
@@ -33,6 +36,9 @@ class Provider:
     key_variable: str
     structured: Structured = "json_schema"
     max_tokens_name: str = "max_tokens"
+    temperature_max: float = 2.0
+    logprobs: bool = True
+    developer_role: bool = False
     charges_max_tokens: bool = False
     prices: str = ""
     usual_model: str = ""
@@ -47,6 +53,7 @@ PROVIDERS = {
             "https://api.openai.com/v1",
             "OPENAI_API_KEY",
             max_tokens_name="max_completion_tokens",
+            developer_role=True,
             charges_max_tokens=True,
             prices="openai",
             usual_model="gpt-4o-mini",
@@ -56,6 +63,7 @@ PROVIDERS = {
             "",
             "AZURE_OPENAI_API_KEY",
             max_tokens_name="max_completion_tokens",
+            developer_role=True,
             charges_max_tokens=True,
             prices="azure",
         ),
@@ -63,10 +71,16 @@ PROVIDERS = {
             "openrouter",
             "https://openrouter.ai/api/v1",
             "OPENROUTER_API_KEY",
+            developer_role=True,
             prices="openrouter",
         ),
         Provider(
-            "groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY", "json_object", prices="groq"
+            "groq",
+            "https://api.groq.com/openai/v1",
+            "GROQ_API_KEY",
+            "json_object",
+            logprobs=False,
+            prices="groq",
         ),
         Provider(
             "gemini",
@@ -79,6 +93,9 @@ PROVIDERS = {
             "https://api.anthropic.com/v1",
             "ANTHROPIC_API_KEY",
             "prompt",
+            temperature_max=1.0,
+            logprobs=False,
+            developer_role=True,
             prices="anthropic",
         ),
         # Versions of it leave the word out where a model simply ended.

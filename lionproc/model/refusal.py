@@ -83,7 +83,7 @@ _BAD_KEY = frozenset({"apikeyinvalid", "invalidapikey", "apikeyexpired"})
 _FILTERED = frozenset({"contentfilter", "responsibleaipolicyviolation", "contentpolicyviolation"})
 _MODERATED = re.compile(r"requires moderation|\bflagged\b|content polic|moderation", re.IGNORECASE)
 _CONTEXT = re.compile(
-    r"context.{0,20}(?:length|size)|maximum context|too many tokens|prompt is too long",
+    r"context[^=]{0,20}(?:length|size)|maximum context|too many tokens|prompt is too long",
     re.IGNORECASE,
 )
 _EXTRA_FOR_LONG = "required for long context requests"  # Anthropic's 429 that no waiting helps
