@@ -35,6 +35,8 @@ def test_what_may_pass_is_tried_again_what_stays_stops_all_and_the_rest_fails_al
     decision = decide(failed(kind), 1, Retry(), high)
     if kind in PASSES:
         assert decision == Wait(0.5)
+    elif kind is Kind.UNSUPPORTED:  # the next attempt is another one
+        assert decision == decide(failed(kind), 99, Retry(), high) == Wait(0.0)
     else:
         assert isinstance(decision, Stop if kind in STOPS else Fail)
         assert decision.error.kind is kind
