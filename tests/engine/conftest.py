@@ -76,7 +76,9 @@ class Question:
         await desk._open.wait()
         await asyncio.sleep(desk.seconds)
         error = desk.errors.pop(0) if desk.errors else None
-        return Reply(error, raw=self.name.encode(), data=self.name, used=Tokens(1, 1))
+        if error is not None:
+            return Reply(error)
+        return Reply(raw=self.name.encode(), data=self.name, used=Tokens(1, 1))
 
     def parse(self, raw):
         return raw.decode()

@@ -81,8 +81,12 @@ def test_what_was_in_flight_when_the_breaker_opened_is_no_probe(virtual, desk):
         executor = RateLimitedAPIExecutor(concurrency_limit=60, retry=PATIENT)
         events = [await executor.append(desk.call(number)) for number in range(80)]
         await desk.has_sent(60)
+        assert not executor.failing
         desk.release()
+        await asyncio.sleep(0.5)
+        assert executor.failing
         await executor.forward()
+        assert not executor.failing
         assert {event.state for event in events} == {"completed"}
         assert len(desk.sent) == 80 + 60
 
@@ -112,5 +116,20 @@ def test_a_success_refills_the_budget_of_retries(virtual, desk):
             desk.errors = [failed(Kind.SERVER_ERROR)]
             assert await executor.submit(desk.call(f"{number}")) == f"answer {number}"
         assert executor.fatal is None
+
+    virtual(main())
+
+
+def test_what_was_sent_and_used_is_counted_once_and_failures_are_no_use(virtual, desk):
+    async def main():
+        desk.errors = [failed(Kind.SERVER_ERROR), None, failed(Kind.BAD_REQUEST)]
+        executor = RateLimitedAPIExecutor(concurrency_limit=1)
+        events = [await executor.append(desk.call(number)) for number in range(3)]
+        await executor.forward()
+        tally = executor.tally
+        assert (tally.sent, tally.back, tally.retried) == (4, 4, 1)
+        assert (tally.prompt_tokens, tally.completion_tokens) == (2, 2)
+        assert dict(tally.errors) == {Kind.BAD_REQUEST: 1}
+        assert sorted(event.usage for event in events) == [(0, 0), (1, 1), (1, 1)]
 
     virtual(main())

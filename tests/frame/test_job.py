@@ -244,7 +244,10 @@ def test_what_failed_is_asked_again_and_nothing_else(server, model, options):
     assert out["a"].isna().sum() == 6
 
     server.configure(faults=None)
+    server.hold()  # until all rows are there: equal ones share what is under way
     again = job.retry_failed()
+    assert wait_until(lambda: again._feeding is not None and again._feeding.done())
+    server.release()
     whole = again.result(10)
 
     assert server.counters.total == sent + (6 if options == {"deduplicate": False} else 2)

@@ -1,19 +1,28 @@
+import enum
 import json
 import multiprocessing
 import stat
+from decimal import Decimal
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, Field
 
+from lionproc.errors import ConfigurationError
 from lionproc.service.owner import Owner
 from lionproc.service.records import (
     RecordError,
     Records,
     checked_name,
+    checked_status,
     new_id,
     plain,
     private_folder,
+    to_json,
     write_whole,
 )
 
@@ -103,6 +112,79 @@ def test_a_full_disk_leaves_the_old_record_and_no_scraps(tmp_path, monkeypatch):
         write_whole(path, b"new")
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["req_1.json"]
+
+
+def test_only_what_changed_since_the_last_look_is_read_again(tmp_path, monkeypatch):
+    records, read = Records(tmp_path, "req"), []
+    real = Records.read
+    monkeypatch.setattr(Records, "read", lambda self, one: (read.append(one), real(self, one))[1])
+    for name in ("req_1", "req_2", "req_3"):
+        records.write({"id": name, "status": "received"})
+    records.statuses()
+    records.write({"id": "req_2", "status": "completed"})
+    (tmp_path / "req_3.json").unlink()
+    assert records.statuses() == {"req_1": "received", "req_2": "completed"}
+    assert read == ["req_1", "req_2", "req_3", "req_2"]
+
+
+def test_files_that_are_of_another_kind_are_no_records(tmp_path, caplog):
+    records = Records(tmp_path, "req")
+    records.write({"id": "req_1", "status": "received"})
+    for name in ("batch_1.json", "req_1.tmp", "notes.json", "req_2"):
+        (tmp_path / name).write_text("{}")
+    assert records.statuses() == {"req_1": "received"}
+    assert records.damaged == {}
+
+
+def test_damage_is_said_once_and_forgotten_when_it_is_mended(tmp_path, caplog):
+    records = Records(tmp_path, "req")
+    path = tmp_path / "req_1.json"
+    path.write_text("{")
+    assert records.statuses() == records.statuses() == {}
+    assert len(caplog.records) == 1
+    path.write_text('{"id": "req_1"}')
+    assert records.statuses() == {"req_1": "unknown"}
+    assert records.damaged == {}
+
+
+def test_a_status_that_nothing_can_have_is_refused():
+    known = ("received", "completed")
+    checked_status(None, known)
+    checked_status("received", known)
+    with pytest.raises(ConfigurationError, match=r"Did you mean 'completed'.*received, completed"):
+        checked_status("complete", known)
+
+
+class Aliased(BaseModel):
+    kind: str = Field(alias="class")
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+@pytest.mark.parametrize(
+    ("value", "as_json"),
+    [
+        (Aliased.model_validate({"class": "a"}), {"class": "a"}),
+        ({"colour": Colour.RED}, {"colour": "red"}),
+        ({3: (1, 2)}, {"3": [1, 2]}),
+        (frozenset({"one"}), ["one"]),
+        (Decimal("1.50"), "1.50"),
+        (Path("a/b"), "a/b"),
+        (np.int64(3), 3),
+        (np.array(3), 3),
+        (np.array([1.5, 2.5]), [1.5, 2.5]),
+    ],
+)
+def test_values_become_what_json_has_for_them(value, as_json):
+    assert plain(value) == as_json
+
+
+@pytest.mark.parametrize("value", [object(), pd.Series([1]), 1j])
+def test_what_json_has_nothing_for_is_refused_by_its_type(value):
+    with pytest.raises(TypeError, match=f"not JSON serializable: {type(value).__name__}"):
+        to_json({"value": [value]})
 
 
 JSON = st.recursive(
