@@ -153,7 +153,7 @@ class FirstOutcomes:
             f"The first {self.enough:,} requests all failed in the same way ({kind}) and none was "
             f"answered, so the run stopped. {_sentence(why)}{said} {_WAYS_ON.get(kind, _LOOK)} "
             "Everything that came is kept. To go on all the same: "
-            "retry=lp.Retry(first_failures=None)."
+            "lp.configure(retry=lp.Retry(first_failures=None)), or retry= of this call."
         )
 
     def unreached(self, errors: Iterable[str]) -> ServiceDownError | None:

@@ -16,6 +16,7 @@ from lionproc.engine import loop as engine_loop
 from lionproc.engine.home import home
 from lionproc.engine.limiter import Tokens
 from lionproc.engine.limits import Limits
+from lionproc.engine.retry import Retry
 from lionproc.errors import (
     ConfigurationError,
     PromptError,
@@ -194,7 +195,9 @@ def _check_prompts(
 def _line(stage: ProcessingStage, model: Model | None, shared: Limits | None, kept: Any) -> Line:
     own = Limits(requests_per_minute=stage.rate_limit, concurrency=stage.concurrency, adapt=False)
     assert model is not None  # noqa: S101  (a stage without one took the session's)
-    return Line(model, limits=own, shared=shared, journal=kept, retry=default("retry", None))
+    retry = default("retry", None) or Retry()
+    first = retry.first_failures
+    return Line(model, limits=own, shared=shared, journal=kept, retry=retry, first_failures=first)
 
 
 def _items(frame: pd.DataFrame) -> Iterator[tuple[int, dict[str, Any]]]:

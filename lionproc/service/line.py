@@ -42,6 +42,7 @@ class Line:
         journal: Where replies are kept; None keeps none.
         retry: How patient to be.
         queue_capacity: Requests that may wait.
+        first_failures: See `RateLimitedAPIExecutor`; for a line that serves one run alone.
     """
 
     def __init__(
@@ -54,11 +55,15 @@ class Line:
         journal: str | os.PathLike[str] | None = None,
         retry: Retry | None = None,
         queue_capacity: int = 1000,
+        first_failures: int | None = None,
     ) -> None:
         self.model = model
         behind = () if model.executor is None else (model.executor.limiter,)
         self.executor = executor or RateLimitedAPIExecutor(
-            queue_capacity, limiter=Chain(limits or _no_limits(), behind), retry=retry
+            queue_capacity,
+            limiter=Chain(limits or _no_limits(), behind),
+            retry=retry,
+            first_failures=first_failures,
         )
         self._own = executor is None
         self._shared = shared

@@ -8,14 +8,18 @@ import pandas as pd
 import pytest
 
 import lionproc as lp
+from lionproc.engine import loop as engine_loop
 from lionproc.errors import (
     AccessError,
     FirstRowsFailedError,
     Kind,
     RowsFailedWarning,
+    RunError,
     ServiceDownError,
 )
 from lionproc.model import connection
+from lionproc.model.answer import Answer
+from lionproc.model.call import Recipe
 from lionproc.testing import Fault, Server
 
 QUIET = {"progress": False, "panel": False}
@@ -74,10 +78,11 @@ def test_a_question_whose_answers_never_fit_is_given_up_early_and_shows_a_reply(
     assert len(job.frame()) == 1000
 
 
-def test_with_a_thousand_in_flight_no_more_than_the_first_are_corrected(server):
+def test_with_many_in_flight_no_more_than_the_first_are_corrected(server):
+    server.configure(latency_s=0.5)  # so that all have left before the first is back
     with pytest.raises(FirstRowsFailedError):
-        ask(server, texts(1000), limits={"concurrency": 1000, "adapt": False})
-    assert server.counters.total <= 1000 + 2 * 2 * 16
+        ask(server, texts(300), limits={"concurrency": 300, "adapt": False})
+    assert server.counters.total <= 300 + 2 * 2 * 16
 
 
 @pytest.mark.parametrize(
@@ -177,16 +182,25 @@ def test_a_shape_that_is_right_at_the_second_time_is_no_failure(server):
 
 
 async def test_who_serves_many_callers_is_not_stopped_by_the_failures_of_some(server):
-    server.configure(answer="good", faults={"400": 1.0})
-    service = lp.ProcessingService(
-        name="s", save_dir="s", model=model_at(server), requests_per_minute=60_000
-    )
-    for n in range(20):
-        told = await service.process_data({"n": n}, {"type": "string"})
-        assert told["kind"] == Kind.BAD_REQUEST
-    server.configure(faults=None)
-    assert (await service.process_data({"n": 99}, str))["status"] == "success"
-    await service.close()
+    server.configure(answer="good", faults=["400"] * 40)
+    executor = lp.RateLimitedAPIExecutor(concurrency_limit=1)
+    way = model_at(server).connect()
+    recipe = Recipe(way, {}, Answer.of(str))
+    async with executor:
+        for n in range(60):
+            call = recipe.ask([{"role": "user", "content": f"Say {n}"}])
+            assert (await executor.append(call)).first is call
+        await executor.forward()
+        assert len(executor.completed_events) == 20
+        assert {e.error.kind for e in executor.failed_events} == {Kind.BAD_REQUEST}
+    engine_loop.submit(way.wire.close()).result(10)
+
+
+def test_a_pipeline_over_a_frame_is_a_run(server):
+    stages = [{"name": "mood", "prompt": "Say {text}", "schema": MOOD, "rate_limit": 60_000}]
+    with pytest.raises(RunError, match="first_failures=None"):
+        texts(300).llm.pipeline(stages, model=model_at(server), progress=False)
+    assert server.counters.total < 200
 
 
 # Refusals that are one row's own
@@ -297,5 +311,6 @@ def test_the_limit_of_a_day_in_a_header_is_not_planned_with(server):
     )
     server.configure(answer="good", faults={Fault("headers", headers=said): 1.0})
     ask(server, texts(20), schema=str, limits=lp.Limits())
-    foreseen = texts(5000).llm.estimate("Is {text}", model=model_at(server))
+    limits = lp.Limits()
+    foreseen = texts(5000).llm.estimate("Is {text}", model=model_at(server), limits=limits)
     assert foreseen.minutes is None
