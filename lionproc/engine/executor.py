@@ -620,7 +620,6 @@ class RateLimitedAPIExecutor:
 
     def _is_settled(self, event: Event, reply: Reply) -> bool:
         if event.done or event.advance(reply.data, self.retry.max_corrections):
-            self.first.read(event, reply)
             return True
         return self.recall(event, self._kept(event.call.key))
 

@@ -25,15 +25,6 @@ if TYPE_CHECKING:
 _OF_THE_SERVER = frozenset(
     {Kind.CONNECTION, Kind.TIMEOUT, Kind.SERVER_ERROR, Kind.OVERLOADED, Kind.BAD_REPLY}
 )
-_WAYS_ON = {
-    Kind.WRONG_SHAPE: (
-        "Say in the prompt what to answer with, ask in another way with Model(..., structured=...) "
-        "or take a model that keeps to a schema."
-    ),
-    Kind.BAD_REQUEST: "Change the parameter, schema or model that the server does not take.",
-    Kind.EMPTY: "Raise max_tokens or take another model.",
-}
-_LOOK = "df.llm.preview(...) shows what a few rows get."
 
 
 class FirstOutcomes:
@@ -51,7 +42,6 @@ class FirstOutcomes:
         self.known = False
         self._reached = False
         self._unreached = ""
-        self._reply = ""
         self._over = enough is None
         self._left = 0
         self._out: dict[Event, int] = {}  # in the order they left
@@ -85,12 +75,6 @@ class FirstOutcomes:
             self._reached = True
         elif error.kind is Kind.CONNECTION:
             self._unreached = error.message
-
-    def read(self, event: Event, reply: Reply) -> None:
-        """A paid reply was read: keep in words what it says, if it is no answer."""
-        show = getattr(event.call, "excerpt", None)
-        if event.error is not None and show is not None and not self._over:
-            self._reply = str(show(reply.data))
 
     def is_over_with(self, event: Event) -> bool:
         """An event is finished. True if the run is not worth going on with."""
@@ -146,15 +130,22 @@ class FirstOutcomes:
         Args:
             event: The latest that failed.
         """
-        error = event.error
-        kind, why = (error.kind, error.message) if error is not None else (Kind.UNEXPECTED, "")
-        said = f" One reply was: {self._reply!r}." if self._reply else ""
-        return FirstRowsFailedError(
-            f"The first {self.enough:,} requests all failed in the same way ({kind}) and none was "
-            f"answered, so the run stopped. {_sentence(why)}{said} {_WAYS_ON.get(kind, _LOOK)} "
-            "Everything that came is kept. To go on all the same: "
-            "lp.configure(retry=lp.Retry(first_failures=None)), or retry= of this call."
+        error = event.error or CallError(Kind.UNEXPECTED, "")
+        said = f"One reply was: {error.reply!r}." if error.reply else ""
+        parts = (
+            (
+                f"The first {self.enough:,} requests all failed in the same way ({error.kind}) and none "
+                "was answered, so the run stopped."
+            ),
+            _sentence(error.message),
+            said,
+            error.hint,
+            (
+                "Everything that came is kept. To go on all the same: "
+                "lp.configure(retry=lp.Retry(first_failures=None)), or retry= of this call."
+            ),
         )
+        return FirstRowsFailedError(" ".join(part for part in parts if part))
 
     def unreached(self, errors: Iterable[str]) -> ServiceDownError | None:
         """What to say of a run that is at its end and never got through to anybody.

@@ -177,10 +177,6 @@ class ModelCall:
             error.reply = excerpt_of(data, REPLY_LENGTH)
             raise
 
-    def excerpt(self, data: Any) -> str:
-        """What a paid reply says, cut short and safe to be shown."""
-        return excerpt_of(data)
-
     def correction(self, data: Any, error: CallError) -> ModelCall | None:
         """The question again, with the answer that will not do and the reason why.
 
