@@ -19,67 +19,68 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "lionproc"
 PAGE = ROOT / "docs" / "architecture.md"
+DOOR = {"__init__", "__main__", "cli"}
 FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 
-# The files, as "room:a name that is defined there", and what to say of them.
+# What is defined in a file, and what to say of that file; "room:name" where several have the name.
 Lines = tuple[tuple[str, str], ...]
 WALK: Lines = (
-    ("frame:FrameAccessor", "`df.llm.process(...)` is called: the arguments of all verbs."),
-    ("frame:plan", "They are checked and become a plan. Nothing is sent yet."),
+    ("FrameAccessor", "`df.llm.process(...)` is called: the arguments of all verbs."),
+    ("plan", "They are checked and become a plan. Nothing is sent yet."),
     ("frame:parse", "The template is cut into text and names of columns."),
-    ("frame:Job", "Rows are taken in batches, equal ones share a request; answers gather here."),
-    ("frame:cell_text", "The row's cells become text, whatever they hold."),
+    ("Job", "Rows are taken in batches, equal ones share a request; answers gather here."),
+    ("cell_text", "The row's cells become text, whatever they hold."),
     ("frame:Prompt", "Text and template become messages."),
-    ("model:ModelCall", "Messages become a request, known by a key: a hash of what shapes it."),
-    ("engine:Journal", "Whoever has an answer in the journal is not asked again."),
-    ("engine:RateLimitedAPIExecutor", "The request waits in the queue, and a worker takes it."),
-    ("engine:Limiter", "It waits for permission to leave: rate, tokens, slots, the server."),
+    ("ModelCall", "Messages become a request, known by a key: a hash of what shapes it."),
+    ("Journal", "Whoever has an answer in the journal is not asked again."),
+    ("RateLimitedAPIExecutor", "The request waits in the queue, and a worker takes it."),
+    ("Limiter", "It waits for permission to leave: rate, tokens, slots, the server."),
     ("engine:Ledger", "The last 60 seconds are kept in mind, so that no window is ever over."),
-    ("model:DirectWire", "It leaves over HTTP, and bytes come back."),
-    ("model:classify", "Status, headers and bytes become a reply, or a typed error."),
-    ("engine:decide", "After an error: try again, give up the row, or stop the run."),
-    ("engine:to_row", "A paid reply is written to the journal. Only then does it count."),
-    ("model:text_of", "The text is taken out of the reply."),
-    ("model:read_text", "Text becomes a value, checked, or a reason to ask once more."),
-    ("model:cell_maker", "The value becomes a cell that its column can hold exactly."),
-    ("frame:array_of", "Cells become an array with the dtype of the answer type."),
-    ("frame:assemble", "The arrays join the frame, by position."),
-    ("frame:write_part", "With `save=`, parts and files are written, whole or not at all."),
-    ("frame:errors_table", "Rows without an answer are listed with their reasons."),
+    ("DirectWire", "It leaves over HTTP, and bytes come back."),
+    ("classify", "Status, headers and bytes become a reply, or a typed error."),
+    ("decide", "After an error: try again, give up the row, or stop the run."),
+    ("to_row", "A paid reply is written to the journal. Only then does it count."),
+    ("text_of", "The text is taken out of the reply."),
+    ("read_text", "Text becomes a value, checked, or a reason to ask once more."),
+    ("cell_maker", "The value becomes a cell that its column can hold exactly."),
+    ("array_of", "Cells become an array with the dtype of the answer type."),
+    ("assemble", "The arrays join the frame, by position."),
+    ("write_part", "With `save=`, parts and files are written, whole or not at all."),
+    ("errors_table", "Rows without an answer are listed with their reasons."),
 )
 QUESTIONS: Lines = (
-    ("engine:decide", "Is a 500 sent again, and when?"),
-    ("engine:Breaker", "When does a run stop sending to a server that is down?"),
-    ("engine:Lane", "What keeps the requests of a minute under the limit, and even?"),
-    ("model:signals", "Which rate-limit headers are understood?"),
-    ("engine:Sharing", "Who sees to it that two runs do not pay for the same question?"),
+    ("decide", "Is a 500 sent again, and when?"),
+    ("Breaker", "When does a run stop sending to a server that is down?"),
+    ("Lane", "What keeps the requests of a minute under the limit, and even?"),
+    ("signals", "Which rate-limit headers are understood?"),
+    ("Sharing", "Who sees to it that two runs do not pay for the same question?"),
     ("model:refusal", "What does an error that a server sends mean?"),
-    ("model:check_ending", "What happens to a row whose reply was cut off?"),
-    ("model:Estimator", "How are tokens estimated before a reply says them?"),
-    ("model:price_of", "Where do prices come from?"),
-    ("frame:wait_for", "What happens on Ctrl-C?"),
-    ("notebook:Panel", "Who draws the live panel?"),
-    ("service:Records", "How are the requests of a service kept on disk?"),
-    ("model:secrets_in", "How is the key kept out of the journal and of messages?"),
+    ("check_ending", "What happens to a row whose reply was cut off?"),
+    ("Estimator", "How are tokens estimated before a reply says them?"),
+    ("price_of", "Where do prices come from?"),
+    ("wait_for", "What happens on Ctrl-C?"),
+    ("Panel", "Who draws the live panel?"),
+    ("Records", "How are the requests of a service kept on disk?"),
+    ("secrets_in", "How is the key kept out of the journal and of messages?"),
 )
 PROVIDER: Lines = (
-    ("model:PROVIDERS", "Add an entry. A server that is like OpenAI's needs nothing more."),
-    ("model:own_client", "Only if its client is made in another way."),
-    ("model:signals", "Only if its rate-limit headers are spelled in a new way."),
+    ("PROVIDERS", "Add an entry. A server that is like OpenAI's needs nothing more."),
+    ("own_client", "Only if its client is made in another way."),
+    ("signals", "Only if its rate-limit headers are spelled in a new way."),
     ("model:refusal", "Only if its errors say what happened in a new way."),
 )
 ANSWER: Lines = (
-    ("model:shape_of", "Add a class for the shape, and the JSON Schema it is told by."),
-    ("model:cell_maker", "How a value becomes a cell, without losing anything."),
-    ("frame:dtype_of", "Which dtype a column of such cells has, the same for 0 rows."),
-    ("frame:read_parquet", "How it comes back from a file; only if Arrow has no such type."),
-    ("testing:instance", "Teach the test server to answer with one."),
+    ("shape_of", "Add a class for the shape, and the JSON Schema it is told by."),
+    ("cell_maker", "How a value becomes a cell, without losing anything."),
+    ("dtype_of", "Which dtype a column of such cells has, the same for 0 rows."),
+    ("read_parquet", "How it comes back from a file; only if Arrow has no such type."),
+    ("instance", "How one is made up, as the test server does for its answers."),
 )
 VERB: Lines = (
-    ("frame:FrameAccessor", "Add the method, with the arguments and the docstring people see."),
-    ("frame:Plan", "What is asked of each row. Most verbs are a plan of their own and no more."),
-    ("frame:prepare", "Makes a job of the plan, which has limits, journal, panel and the rest."),
-    ("frame:wait_for", "Waits for it as all verbs do, so that an interrupt keeps what was paid."),
+    ("FrameAccessor", "Add the method, with the arguments and the docstring people see."),
+    ("Plan", "What is asked of each row. Most verbs are a plan of their own and no more."),
+    ("prepare", "Makes a job of the plan, which has limits, journal, panel and the rest."),
+    ("wait_for", "Waits for it as all verbs do, so that an interrupt keeps what was paid."),
 )
 
 
@@ -104,8 +105,8 @@ def room_of(path: Path) -> str:
 def rooms() -> dict[str, str]:
     """The rooms, and the first line of what each says of itself."""
     found = {path.parent.name: path for path in PACKAGE.glob("*/__init__.py")}
-    found["errors"] = PACKAGE / "errors.py"
-    found["lionproc"] = PACKAGE / "cli.py"
+    found |= {path.stem: path for path in PACKAGE.glob("*.py") if path.stem not in DOOR}
+    found["lionproc"] = PACKAGE / "__init__.py"
     lines = {
         name: (ast.get_docstring(tree(path)) or "").splitlines()[0]
         for name, path in sorted(found.items())
@@ -163,15 +164,22 @@ def defined(path: Path) -> Iterator[str]:
 
 
 def home_of(what: str) -> Path:
-    """The one file of a room that defines a name.
+    """The one file that defines a name.
+
+    Args:
+        what: The name; after the room and a colon where several rooms have it.
 
     Raises:
-        LookupError: None does, or several do.
+        LookupError: No file does, or several do.
     """
-    room, _, name = what.partition(":")
-    found = [path for path in modules() if room_of(path) == room and name in defined(path)]
+    *room, name = what.split(":")
+    found = [
+        path
+        for path in modules()
+        if name in defined(path) and (not room or room_of(path) == room[0])
+    ]
     if len(found) != 1:
-        raise LookupError(f"{name} is defined in {len(found)} files of {room}; mend {__file__}.")
+        raise LookupError(f"{what} is defined in {len(found)} files; mend {Path(__file__).name}.")
     return found[0]
 
 
@@ -181,7 +189,7 @@ def table(lines: Lines, head: str, *, numbered: bool = False) -> str:
     for number, (what, says) in enumerate(lines, 1):
         path = home_of(what)
         shown, link = path.relative_to(PACKAGE), path.relative_to(ROOT)
-        name = what.partition(":")[2]
+        name = what.split(":")[-1]
         rows.append(f"| {f'{number} | ' * numbered}{says} | [{shown}](../{link}) | `{name}` |")
     return "\n".join(rows)
 

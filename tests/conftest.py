@@ -10,6 +10,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How fast a machine draws and runs examples is nothing a test should fail for.
+settings.register_profile("lionproc", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("lionproc")
 
 # Everything heavy is imported once; a child is a fork of that, so 50 kills cost seconds.
 ZYGOTE = """

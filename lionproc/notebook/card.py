@@ -258,8 +258,9 @@ def shown_for(run: Run) -> bool:
 
     Example:
         ```python
-        if not card.shown_for(job):
-            warn("12 of 300 rows have no answer ...", RowsFailedWarning)
+        job = df.llm.start("Is {review} positive?", into="ok", schema=bool)
+        job.result()
+        shown_for(job)  # True in a cell of a notebook
         ```
     """
     return run in _put
