@@ -38,7 +38,7 @@ _LOOK_ALIKE = frozenset("\u2212\u2010")  # a minus and a hyphen that NFKC leaves
 _LINE = ("\t", "\r", "\n")  # a text that begins with one of these may begin in another cell
 # Spaces, controls, formats, marks that stand on nothing, what is not assigned: none can be seen.
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp", "Mn", "Me"})
-_UNSEEN_LETTERS = frozenset("\u115f\u1160\u3164\uffa0\u2800")  # fillers and an empty pattern
+_UNSEEN_LETTERS = frozenset("\u115f\u1160\u3164\uffa0\u2800\ufffd")  # fillers, and no character
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)*%?")
 _ERRORS = re.compile(
     r"#(NULL!|DIV/0!|VALUE!|REF!|NAME\?|NUM!|N/A|SPILL!|CALC!|FIELD!|BLOCKED!|UNKNOWN!|CONNECT!"
@@ -242,7 +242,7 @@ def _labels(labels: pd.Index[Any], clean: _Clean) -> pd.Index[Any]:
 
 
 def _clean(value: Any, column: object) -> Any:
-    """A cell for CSV. Half a character, which UTF-8 does not have, becomes a question mark."""
+    """A cell for CSV. Half a character, which UTF-8 does not have, becomes U+FFFD."""
     del column
     made = harmless(value)
     return _SURROGATE.sub("\ufffd", made) if type(made) is str else made

@@ -1,0 +1,201 @@
+"""No text of an export acts in a spreadsheet program, however its beginning is dressed up."""
+
+import csv
+import datetime as dt
+import enum
+import zipfile
+
+import numpy as np
+import openpyxl
+import pandas as pd
+import pytest
+
+from lionproc.errors import ColumnError
+from lionproc.frame.spreadsheet import harmless
+
+HIDDEN = {
+    "controls": ["\x01", "\x00", "\x0b", "\x1f", "\x7f", "\x85", "\ufffe", "\uffff"],
+    "invisible": ["\u200b", "\u200d", "\u2060", "\u00ad", "\u202e", "\ufeff", "\u034f", "\ufe0f"],
+    "spaces": [" ", "\u00a0", "\u2003", "\u3000", "\u2028", "\u1680", "\u2800", "\u3164"],
+    "not characters": ["\ud800", "\U000e0001", "\ufdd0", "\ue000"],
+}
+SIGNS = [*"=+-@", *"\uff1d\uff0b\uff0d\uff20", *"\ufe66\ufe62\ufe63\ufe6b", *"\u207a\u207c\u2212"]
+ERRORS = ["#REF!", "#N/A", "#name?", " #DIV/0! ", "#VALUE!", "#SPILL!"]
+
+
+def written(path):
+    """All cells of a file that was written, whatever its kind."""
+    if path.suffix == ".csv":
+        with path.open(newline="", encoding="utf-8") as file:
+            return [cell for row in csv.reader(file) for cell in row]
+    sheet = openpyxl.load_workbook(path).active
+    cells = [cell for row in sheet.iter_rows() for cell in row]
+    assert {cell.data_type for cell in cells} <= {"s", "inlineStr", "n", "d", "b"}  # no f, no e
+    assert not any(cell.hyperlink for cell in cells)
+    return [cell.value for cell in cells]
+
+
+@pytest.fixture(params=["out.csv", "out.xlsx"])
+def export(request, tmp_path):
+    def export(frame, **options):
+        write = frame.llm.to_csv if request.param.endswith("csv") else frame.llm.to_excel
+        return written(write(tmp_path / request.param, **options))
+
+    export.excel = request.param.endswith("xlsx")
+    return export
+
+
+@pytest.mark.parametrize("kind", HIDDEN)
+@pytest.mark.parametrize("sign", SIGNS)
+def test_what_cannot_be_seen_hides_no_formula(export, kind, sign):
+    texts = [f"{hidden}{sign}HYPERLINK(A1)" for hidden in HIDDEN[kind]]
+    cells = export(pd.DataFrame({"text": texts}, dtype=object), index=False, header=False)
+    assert len(cells) == len(texts)
+    assert all(cell.startswith("'") for cell in cells), cells
+
+
+def test_several_of_them_hide_none_either(export):
+    text = "".join(hidden for kind in HIDDEN.values() for hidden in kind) + "=1+1"
+    (cell,) = export(pd.DataFrame({"text": [text]}, dtype=object), index=False, header=False)
+    assert cell.startswith("'")
+
+
+@pytest.mark.parametrize("text", ERRORS)
+def test_the_name_of_an_error_stays_a_text(export, text):
+    (cell,) = export(pd.DataFrame({"text": [text]}), index=False, header=False)
+    assert cell == "'" + text
+
+
+@pytest.mark.parametrize(
+    "text", ["fine", "\u200bfine", "#REFERENCE", "#1", "a=b", "\u2013 five", "5 + 3", "\u0301x"]
+)
+def test_a_text_that_does_nothing_stays_as_it_is(text):
+    assert harmless(text) == text
+
+
+def test_headers_labels_levels_and_names_are_looked_at_like_cells(export):
+    columns = pd.MultiIndex.from_tuples(
+        [("\x01=a", "\u200b@x"), ("b", "#REF!")], names=["\x02=n", "=m"]
+    )
+    index = pd.MultiIndex.from_tuples([("\ufe66i", "\x03+1")], names=["\ufeff=one", "\x1f=two"])
+    cells = export(pd.DataFrame([[1, 2]], columns=columns, index=index))
+    texts = [cell for cell in cells if isinstance(cell, str) and cell.strip("'\x01\x02\x03\x1f")]
+    assert not [text for text in texts if harmless(text) != text]
+
+
+def test_headers_that_no_file_can_hold_are_written_safely(export):
+    frame = pd.DataFrame([[1, 2]])
+    frame.columns = pd.Index(["a\x00\x0b=b", "half \ud800"], dtype=object)
+    frame.index = pd.Index(["i\x01\ud800"], dtype=object)
+    frame.index.name = "name\x02\udfff"
+    cells = export(frame)
+    assert "half \ufffd" in cells
+    assert len([cell for cell in cells if cell not in {"", None}]) == 6
+
+
+def test_options_that_are_texts_are_looked_at_too(export):
+    frame = pd.DataFrame({"a": [None, "x"], "b": [1, 2]})
+    cells = export(frame, header=["=a", "\x01=b"], na_rep="=NA()", index_label="\u200b=i")
+    assert not [text for text in cells if isinstance(text, str) and harmless(text) != text]
+    assert {"'=a", "'=NA()"} <= set(cells)
+    cells = export(frame.set_index(["a", "b"]).assign(c=1), index_label=["=one", "=two"])
+    assert {"'=one", "'=two"} <= set(cells)
+
+
+def test_columns_are_chosen_by_the_names_that_the_frame_has(export):
+    cells = export(pd.DataFrame({"=a": [1], "b": [2]}), columns=["=a"], index=False)
+    assert [str(cell) for cell in cells] == ["'=a", "1"]
+
+
+class Sly(int):
+    def __str__(self):
+        return "=1+1"
+
+    __repr__ = __str__
+
+
+class SlyText(str):
+    __slots__ = ()
+
+    def __str__(self):
+        return "fine"
+
+    def startswith(self, *_):
+        return False
+
+
+class Fickle:
+    said = 0
+
+    def __str__(self):
+        self.said += 1
+        return "fine" if self.said == 1 else "=1+1"
+
+
+class Plain(enum.IntEnum):
+    FIVE = 5
+
+
+def test_what_prints_as_it_likes_is_written_as_it_was_looked_at(export):
+    values = [Sly(1), SlyText("=1+1"), Fickle(), Plain.FIVE, np.int64(-3), -3.5, ["=1"], b"=1"]
+    cells = export(pd.DataFrame({"a": pd.Series(values, dtype=object)}), index=False, header=False)
+    assert [str(cell) for cell in cells] == [
+        *("'=1+1", "'=1+1", "fine", "5", "-3", "-3.5", "['=1']", "b'=1'"),
+    ]
+
+
+def test_the_length_of_a_text_is_counted_as_it_is_written(tmp_path):
+    frame = pd.DataFrame({"long": ["\x00" + "x" * 32_767]})
+    frame.llm.to_excel(tmp_path / "fits.xlsx")
+    with pytest.raises(ColumnError, match="'long'"):
+        pd.DataFrame({"long": ["=" + "x" * 32_766]}).llm.to_excel(tmp_path / "out.xlsx")
+
+
+def test_times_with_a_zone_and_days_that_excel_does_not_have_are_written_as_text(tmp_path):
+    zone = dt.timezone(dt.timedelta(hours=2))
+    instant = pd.Timestamp("2024-01-02 03:04:05", tz="UTC")
+    frame = pd.DataFrame(
+        {
+            "utc": [instant, pd.NaT],
+            "mixed": pd.Series([dt.datetime(2024, 1, 2, 3, tzinfo=zone), None], dtype=object),
+            "naive": [pd.Timestamp("2024-01-02"), pd.NaT],
+            "early": [pd.Timestamp("1789-07-14"), pd.NaT],
+            "day": pd.Series([dt.date(1, 1, 1), dt.date(2024, 5, 6)], dtype=object),
+            "clock": pd.Series([dt.time(10, tzinfo=zone), dt.time(11)], dtype=object),
+        }
+    )
+    frame.index = pd.MultiIndex.from_tuples([(instant, 1), (instant, 2)], names=["at", None])
+    path = frame.llm.to_excel(tmp_path / "out.xlsx", merge_cells=False)
+    rows = list(openpyxl.load_workbook(path).active.iter_rows(values_only=True))
+    assert rows[1] == (
+        *("2024-01-02T03:04:05+00:00", 1, "2024-01-02T03:04:05+00:00"),
+        *("2024-01-02T03:00:00+02:00", pd.Timestamp("2024-01-02"), "1789-07-14T00:00:00"),
+        *("0001-01-01", "10:00:00+02:00"),
+    )
+    assert rows[2][2:6] == (None,) * 4
+    pd.DataFrame({"a": [1]}, index=[instant]).llm.to_excel(tmp_path / "index.xlsx")
+
+
+def test_arrow_columns_of_times_are_written_too(tmp_path):
+    import pyarrow as pa
+
+    times = pd.Series(
+        [dt.datetime(2024, 1, 2, tzinfo=dt.UTC), None],
+        dtype=pd.ArrowDtype(pa.timestamp("us", "UTC")),
+    )
+    path = pd.DataFrame({"at": times}).llm.to_excel(tmp_path / "out.xlsx", index=False)
+    assert openpyxl.load_workbook(path).active["A2"].value == "2024-01-02T00:00:00+00:00"
+
+
+def test_a_file_of_no_rows_has_its_headers(export):
+    cells = export(pd.DataFrame({"=a": [], "at": pd.to_datetime([], utc=True)}), index=False)
+    assert cells == ["'=a", "at"]
+
+
+def test_an_excel_file_is_one_that_its_readers_can_open(tmp_path):
+    path = pd.DataFrame({"a\x01": ["\ud800\x02", "_x003D_1"]}, dtype=object).llm.to_excel(
+        tmp_path / "out.xlsx"
+    )
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+    assert len(pd.read_excel(path)) == 2
