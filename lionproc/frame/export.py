@@ -153,8 +153,15 @@ def _refuse_loss(target: Path | Remote, rows: int, columns: set[str]) -> None:
         with _source(target) as source:
             file = pq.ParquetFile(source)
             there, schema = file.metadata.num_rows, file.schema_arrow
-    except pa.ArrowException:
+    except pa.ArrowInvalid:
         return  # no parquet file
+    except OSError:
+        raise
+    except Exception as error:  # noqa: BLE001  (a stranger may have written it)
+        raise ConfigurationError(
+            f"The file {target.name!r} is there and cannot be read ({type(error).__name__}). Save "
+            "to another path with save=, or say overwrite=True to replace the file."
+        ) from None
     answers = (_facts_of(schema) or {}).get("columns")
     kept = columns | set(map(str, answers if isinstance(answers, list) else ()))
     gone = [name for name in schema.names if name not in kept and not _INDEX.fullmatch(name)]

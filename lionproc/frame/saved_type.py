@@ -49,6 +49,10 @@ class SavedType(pa.ExtensionType):
     def __reduce__(self) -> tuple[object, ...]:
         return SavedType, (self.storage_type, self.dtype)
 
+    def __hash__(self) -> int:
+        """Equal types have equal hashes: pandas looks types up where `dtype_backend=` is given."""
+        return hash((self.storage_type, self.__arrow_ext_serialize__()))
+
     def to_pandas_dtype(self) -> Any:
         """What pyarrow asks for a dtype with `__from_arrow__`."""
         if self.dtype["kind"] == "arrow":

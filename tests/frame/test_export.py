@@ -1,6 +1,8 @@
+import base64
 import datetime as dt
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -515,3 +517,96 @@ def test_an_unfinished_temporary_file_does_not_disturb_readers(tmp_path):
     (tmp_path / temporary_name("part-00001-x.parquet")).write_bytes(b"PAR1 torn")
     assert len(read_parquet(tmp_path)) == 1
     assert len(pd.read_parquet(tmp_path)) == 1
+
+
+# ---------------------------------------------------------------- other versions of pandas
+
+
+@pytest.mark.parametrize("backend", ["numpy_nullable", "pyarrow"])
+def test_plain_pandas_reads_the_file_with_any_dtype_backend(tmp_path, backend):
+    path = write_parquet(result([FULL, MISSING]), tmp_path / "out.parquet", {})
+    frame = pd.read_parquet(path, dtype_backend=backend)  # with lionproc imported
+    assert frame["out_items"].iloc[0][0]["sku"] == "a"
+    code = (
+        "import sys, pandas\n"
+        "print(pandas.read_parquet(sys.argv[1], dtype_backend=sys.argv[2])['out_stars'][0])"
+    )
+    assert run_python(code, path, backend) == "3\n"
+
+
+# What the oldest pandas that is allowed (2.2.3) makes of a name; others are left out of the file.
+NAMES = re.compile(
+    r"object|str|string|bool|boolean|category|u?int\d+|float\d+|U?Int\d+|Float\d+"
+    r"|datetime64\[\w+(, .+)?\]|timedelta64\[\w+\]|period\[.+\]|interval\[.+\]"
+    r"|(bool|u?int\d+|float|double|(large_)?string|binary|date32\[day\]|time64\[\w+\]"
+    r"|duration\[\w+\]|timestamp\[\w+(, tz=.+)?\])\[pyarrow\]"
+)
+
+
+def test_the_file_names_no_dtype_that_an_older_pandas_cannot_make(tmp_path):
+    path = write_parquet(result([FULL, MISSING]), tmp_path / "out.parquet", {})
+    described = json.loads(pq.read_schema(path).metadata[b"pandas"])["columns"]
+    assert len(described) > 15
+    assert not [c["numpy_type"] for c in described if not NAMES.fullmatch(c["numpy_type"])]
+
+
+# ---------------------------------------------------------------- files of strangers
+
+
+def rewritten(path, **metadata):
+    """The file with other metadata."""
+    table = pq.read_table(path)
+    kept = {**table.schema.metadata, **{key.encode(): value for key, value in metadata.items()}}
+    pq.write_table(table.replace_schema_metadata(kept), path)
+    return path
+
+
+HOSTILE = [b"", b"{", b"[]", b"null", b"7", b"\xff", b'"x"', b"[" * 100_000, b'{"columns": 7}']
+
+
+@pytest.mark.parametrize("content", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize("key", ["lionproc", "lionproc.columns", "pandas"])
+def test_metadata_of_a_stranger_is_an_error_of_ours_or_does_no_harm(tmp_path, key, content):
+    path = write_parquet(pd.DataFrame([[1, "x"]], columns=[0, "b"]), tmp_path / "o.parquet", {})
+    rewritten(path, **{key: content})
+    for read in (read_parquet, read_facts):
+        try:
+            made = read(path)
+        except ConfigurationError as error:
+            assert "o.parquet" in str(error)  # noqa: PT017
+        else:
+            assert isinstance(made, dict) or len(made) == 1
+    check_target(path, rows=1, columns=["0", "b"])  # looking at it does no harm either
+
+
+DTYPES = [
+    b"",
+    b"[]",
+    b"{}",
+    b'{"kind": "odd"}',
+    b'{"kind": "category"}',
+    b'{"kind": "category", "categories": {}, "index": "object", "ordered": false}',
+    b'{"kind": "category", "categories": [[1]], "index": "object", "ordered": false}',
+    b'{"kind": "category", "categories": ["a", "a"], "index": "object", "ordered": false}',
+    b'{"kind": "category", "categories": ["a"], "index": "__import__", "ordered": false}',
+    b'{"kind": "category", "categories": ["a"], "index": "float64", "ordered": "x"}',
+    b"[" * 50_000,
+]
+
+
+@pytest.mark.parametrize("described", DTYPES, ids=range(len(DTYPES)))
+def test_a_column_type_of_a_stranger_is_an_error_of_ours_or_does_no_harm(tmp_path, described):
+    path = tmp_path / "o.parquet"
+    code = """
+import base64, sys, pyarrow as pa, pyarrow.parquet as pq
+field = pa.field("a", pa.string(), metadata={
+    b"ARROW:extension:name": b"lionproc.column",
+    b"ARROW:extension:metadata": base64.b64decode(sys.argv[2])})
+pq.write_table(pa.table([["a", None]], schema=pa.schema([field])), sys.argv[1])
+"""
+    run_python(code, path, base64.b64encode(described).decode())
+    for act in (lambda: len(read_parquet(path)), lambda: check_target(path, rows=9, columns="a")):
+        try:
+            assert act() in {2, None}
+        except ConfigurationError as error:
+            assert "o.parquet" in str(error)  # noqa: PT017
