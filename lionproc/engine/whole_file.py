@@ -16,7 +16,7 @@ from pathlib import Path
 
 from lionproc.engine.paths import local_path
 
-__all__ = ["make_folders", "refuse_odd_file", "replace_whole", "temporary_name"]
+__all__ = ["make_folders", "read_regular", "refuse_odd_file", "replace_whole", "temporary_name"]
 
 SHARED_FILE = 0o664  # less the umask; never writable by everybody, whatever the umask is
 SHARED_FOLDER = 0o775
@@ -82,6 +82,32 @@ def make_folders(folder: Path, mode: int = SHARED_FOLDER) -> None:
     above = [parent for parent in folder.parents if not parent.exists()]
     for missing in (*reversed(above), folder):  # Path.mkdir gives its mode to the last one alone
         missing.mkdir(mode, exist_ok=True)
+
+
+def read_regular(path: Path, largest: int, *, follow: bool = False) -> bytes:
+    """All of a file that somebody else may have put there: never a pipe, a device or a giant.
+
+    Args:
+        path: The file.
+        largest: Bytes that it may have.
+        follow: Whether it may be a symbolic link.
+
+    Raises:
+        OSError: It cannot be read, is no regular file, or is larger.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    if not follow:
+        if path.is_symlink():
+            raise OSError(errno.ELOOP, "it is a link, and links are not followed here")
+        flags |= getattr(os, "O_NOFOLLOW", 0)
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is a device, pipe or socket and no file")
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise OSError(errno.EFBIG, f"it is larger than {largest // 2**20:,} MiB")
+    return content
 
 
 def refuse_odd_file(target: Path) -> None:

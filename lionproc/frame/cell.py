@@ -20,7 +20,8 @@ __all__ = ["cell_text", "is_missing", "sound"]
 
 _PRINTED: Final = frozenset({int, float, bool, complex, Decimal})
 _CONTAINERS: Final = (list, dict, tuple, set, frozenset, np.ndarray, Mapping)
-_JSON: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+_SHORT_FLOATS: Final = (np.float16, np.float32)
+_JSON: Final = orjson.OPT_NON_STR_KEYS  # its numpy makes a day in 1677 of NaT
 
 
 def is_missing(value: object) -> bool:
@@ -72,7 +73,7 @@ def cell_text(value: object) -> str:
         return str(value)
     if isinstance(value, (dt.date, dt.time)):  # datetime and Timestamp are dates
         return value.isoformat()
-    if isinstance(value, np.datetime64):
+    if isinstance(value, (np.datetime64, np.timedelta64)):
         return str(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return _decoded(bytes(value))
@@ -125,11 +126,15 @@ def _as_json(value: object) -> str:
 
 def _part(value: object) -> Any:
     if isinstance(value, np.ndarray):
-        return value.tolist()
+        if value.dtype in _SHORT_FLOATS:  # 1.1 of 32 bits is 1.1, and not 1.100000023841858
+            value = value.astype(str).astype(float)
+        return list(value) if value.dtype.kind in "mM" else value.tolist()
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, (set, frozenset)):
         return sorted(value, key=repr)
-    if isinstance(value, np.generic):
+    if isinstance(value, np.floating):
+        return float(str(value))
+    if isinstance(value, np.generic) and value.dtype.kind not in "mM":
         return value.item()
     return None if is_missing(value) else cell_text(value)

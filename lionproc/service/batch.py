@@ -173,10 +173,9 @@ class BatchProcessor:
             What `process_batch` would have returned for each, oldest first.
         """
         type_of = meant(schemas)
-        return [
-            await self._run(record, type_of(record.get("schema")), _nothing)
-            for record in await asyncio.to_thread(self._works.unfinished)
-        ]
+        return await self._works.finish(
+            lambda record: self._run(record, type_of(record.get("schema")), _nothing)
+        )
 
     @engine_loop.on_engine
     async def retry_failed(self, batch_id: str, *schemas: Any) -> dict[str, Any]:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, Self
 
 import orjson
 
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.paths import local_path
+from lionproc.engine.whole_file import read_regular
 from lionproc.errors import CallError, ConfigurationError, Kind
 from lionproc.face import faced
 from lionproc.model.model import Model
 from lionproc.service.line import line_of, session_model
-from lionproc.service.records import RecordError, to_json, write_whole
+from lionproc.service.records import LARGEST, RecordError, to_json, write_whole
 
 log = logging.getLogger("lionproc.service")
 ROLES = ("system", "user", "assistant")
@@ -207,13 +207,14 @@ class Branch:
             RecordError: The file cannot be read.
             ConfigurationError: It holds no conversation.
         """
+        file = local_path(path)
         try:
-            content = orjson.loads(local_path(path).read_bytes())
+            content = orjson.loads(read_regular(file, LARGEST, follow=True))
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "it is not JSON"
-            raise RecordError(f"{Path(path).name} cannot be read: {reason}.") from None
+            raise RecordError(f"{file.name} cannot be read: {reason}.") from None
         if not isinstance(content, dict) or not isinstance(content.get("messages"), list):
-            raise ConfigurationError(f"{Path(path).name} holds no conversation.")
+            raise ConfigurationError(f"{file.name} holds no conversation.")
         name = str(content.get("name", "Branch"))
         branch = cls(name, model=model, max_turns=content.get("max_turns"))
         branch.messages = content["messages"]

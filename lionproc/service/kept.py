@@ -16,7 +16,7 @@ from lionproc.service.records import Record, plain, to_json
 def told_of(record: Record, schema: Any = None) -> dict[str, Any]:
     """What `process_data` returns for a record."""
     request_id, status = record.get("id"), record.get("status")
-    if status == "completed":
+    if status == "completed" and "result" in record:
         result = typed(record.get("result"), schema)
         return {"status": "success", "request_id": request_id, "result": result}
     told = {"status": "error", "error": record.get("error") or f"It is {status}, not completed."}
@@ -30,7 +30,8 @@ def is_settled(record: Record, *, again: bool) -> bool:
     if record.get("status") == "failed":
         # A refused key, an unknown model or an empty account says nothing about the request.
         return not again and record.get("kind") not in FATAL
-    return record.get("status") == "completed"
+    # One without its result was edited: asked again, it comes from the journal.
+    return record.get("status") == "completed" and "result" in record
 
 
 def as_json(schema: Any) -> Any:
@@ -75,10 +76,15 @@ def number_of(request_id: str) -> int:
 def count_in(record: Record, event: Event) -> None:
     """Add what this run of a request took to what earlier ones did."""
     used = record.get("usage") or {}
-    record["attempts"] = int(record.get("attempts") or 0) + (0 if event.cached else event.attempts)
+    record["attempts"] = _count(record.get("attempts")) + (0 if event.cached else event.attempts)
     record["cached"] = event.cached
     record["seconds"] = round(event.seconds, 4)
     record["usage"] = {
-        "prompt_tokens": used.get("prompt_tokens", 0) + event.prompt_tokens,
-        "completion_tokens": used.get("completion_tokens", 0) + event.completion_tokens,
+        "prompt_tokens": _count(used.get("prompt_tokens")) + event.prompt_tokens,
+        "completion_tokens": _count(used.get("completion_tokens")) + event.completion_tokens,
     }
+
+
+def _count(value: Any) -> int:
+    """A number from a record, which somebody may have edited."""
+    return value if type(value) is int and 0 <= value < 2**53 else 0

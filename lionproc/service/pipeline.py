@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import unicodedata
 from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -115,8 +116,7 @@ class Pipeline:
         """
         try:
             stage = ProcessingStage.of(config)
-            taken = {step.stage.name.casefold() for step in self._steps}
-            if stage.name.casefold() in taken:
+            if _folded(stage.name) in {_folded(step.stage.name) for step in self._steps}:
                 raise RecordError(
                     f"There is a stage called {stage.name!r} already; give this one another name."
                 )
@@ -258,10 +258,7 @@ class Pipeline:
         Returns:
             What `process_data` would have returned for each, oldest first.
         """
-        return [
-            await self._take_up(record, again=False)
-            for record in await asyncio.to_thread(self._works.unfinished)
-        ]
+        return await self._works.finish(lambda record: self._take_up(record, again=False))
 
     @engine_loop.on_engine
     async def retry_failed(self, job_id: str) -> dict[str, Any]:
@@ -279,7 +276,8 @@ class Pipeline:
         return await self._take_up(record, again=True)
 
     async def _take_up(self, record: Record, *, again: bool) -> dict[str, Any]:
-        names = [stage.get("stage") for stage in record.get("stages", [])]
+        stages = record.get("stages") or []
+        names = [stage.get("stage") for stage in stages if isinstance(stage, Mapping)]
         mine = [step.stage.name for step in self._steps]
         if names != mine:
             return {
@@ -330,6 +328,11 @@ class Pipeline:
         for service in self.processors.values():
             await service.close()
         self._owner.close()
+
+
+def _folded(name: str) -> str:
+    """What a disk may take two names for: the same letters, large or small, composed or not."""
+    return unicodedata.normalize("NFKC", name).casefold()
 
 
 def _told(passage: Passage | None, stages: int) -> dict[str, Any]:

@@ -318,8 +318,8 @@ class ProcessingService:
             return {"error": str(error)}
         if record is None:
             return {"error": f"Unknown request: {request_id}"}
-        if record.get("status") == "completed":
-            record["result"] = typed(record.get("result"), schema)
+        if record.get("status") == "completed" and "result" in record:
+            record["result"] = typed(record["result"], schema)
         return record
 
     def list_requests(self, status: str | None = None) -> list[dict[str, Any]]:
@@ -427,7 +427,10 @@ class ProcessingService:
             record = await asyncio.to_thread(self._records.read, request_id)
         except RecordError:
             return None
-        if record is None or record.get("status") not in statuses or "data" not in record:
+        if record is None or record.get("status") not in statuses:
+            return None
+        if "data" not in record:
+            self._records.damage(request_id, "it has no data")
             return None
         if record["status"] in UNFINISHED and self._owner.is_another(record.get("owner")):
             return None
@@ -449,16 +452,16 @@ class ProcessingService:
                 "id": request_id or new_id("req"),
                 "status": "received",
                 "timestamp": now(),
-                "data": plain(data),
+                "data": plain(data, given=True),
                 "schema": as_json(schema),
                 "owner": self._owner.claim(),
                 "attempts": 0,
                 **more,
             }
-        except (TypeError, ValueError) as error:
+        except TypeError as error:
             raise ConfigurationError(
-                f"The data cannot be written as JSON ({type(error).__name__}), so it cannot be "
-                "kept. Give texts, numbers, lists and dicts."
+                f"The data cannot be written as JSON, so it cannot be kept: {error}. "
+                "Give texts, numbers, times, lists and dicts."
             ) from None
         await asyncio.to_thread(self._records.write, record)
         self._active[record["id"]] = record

@@ -18,14 +18,50 @@ import orjson
 
 from lionproc.engine.home import make_private
 from lionproc.engine.paths import local_path
-from lionproc.engine.whole_file import replace_whole
+from lionproc.engine.whole_file import read_regular, replace_whole
 from lionproc.errors import ConfigurationError, LionprocError, did_you_mean
+from lionproc.service.as_json import plain, to_json
+
+__all__ = [
+    "Record",
+    "RecordError",
+    "Records",
+    "checked_name",
+    "checked_status",
+    "new_id",
+    "now",
+    "plain",
+    "private_folder",
+    "to_json",
+    "write_whole",
+]
 
 log = logging.getLogger("lionproc.service")
 Record: TypeAlias = dict[str, Any]
 
+LARGEST = 256 * 2**20  # bytes of one record
+_FIELDS: dict[str, tuple[type, ...]] = {
+    "kind": (str,),
+    "error": (str,),
+    "owner": (str,),
+    "key": (str,),
+    "attempts": (int,),
+    "usage": (dict,),
+    "seconds": (int, float),
+    "cached": (bool,),
+    "failed": (int,),
+    "stages": (list,),
+    "results": (list,),
+}
+_KEY = re.compile(r"(?:[0-9a-f]{32})?")
 _ID = re.compile(r"[a-z]{1,12}_[0-9A-Za-z][0-9A-Za-z_-]{0,99}")
 _NAME = re.compile(r"[\w][\w .-]{0,99}")
+# Names that are devices on Windows, with any ending, and files of ours in the same folder.
+_TAKEN = re.compile(
+    r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9\u00b9\u00b2\u00b3]|lpt[0-9\u00b9\u00b2\u00b3])"
+    r"(?:[. ].*)?|journal\.sqlite.*|(?:req|batch|job)_.*\.json",
+    re.IGNORECASE,
+)
 _clock = threading.Lock()
 _last = 0
 
@@ -54,43 +90,6 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def plain(value: Any) -> Any:
-    """A value as JSON would give it back: models become dicts, enums their values.
-
-    Raises:
-        TypeError: It cannot be JSON.
-    """
-    return orjson.loads(to_json(value))
-
-
-def to_json(value: Any, *, indent: bool = False) -> bytes:
-    """JSON for a value, pydantic models, enums, times and numpy numbers included.
-
-    Raises:
-        TypeError: It cannot be JSON.
-    """
-    options = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
-    if indent:
-        options |= orjson.OPT_INDENT_2
-    return orjson.dumps(value, default=_plainer, option=options)
-
-
-def _plainer(value: Any) -> Any:
-    from decimal import Decimal
-
-    from pydantic import BaseModel
-
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json", by_alias=True)
-    if isinstance(value, (set, frozenset, tuple)):
-        return list(value)
-    if isinstance(value, (Decimal, os.PathLike)):
-        return str(value)
-    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
-        return value.item()  # a numpy scalar that orjson does not know
-    raise TypeError(f"{type(value).__name__} is not JSON")
-
-
 def checked_name(name: str) -> str:
     """A name that may become a folder.
 
@@ -101,6 +100,11 @@ def checked_name(name: str) -> str:
         raise RecordError(
             f"A name becomes a folder, so it is made of letters, digits, spaces and '._-', and "
             f"starts with a letter or digit; {name!r} does not."
+        )
+    if _TAKEN.fullmatch(name):
+        raise RecordError(
+            f"A name becomes a folder, and {name!r} is taken: by Windows for a device, or here "
+            "for a file. Choose another."
         )
     return name
 
@@ -174,12 +178,20 @@ class Records:
         """Put a record on disk, in place of the one with the same id.
 
         Raises:
-            RecordError: It cannot be written.
+            RecordError: It cannot be written, or is larger than one that can be read.
         """
-        write_whole(self._path(record["id"]), to_json(record, indent=True) + b"\n")
+        content = to_json(record, indent=True) + b"\n"
+        if len(content) > LARGEST:
+            raise RecordError(
+                f"A record may have {LARGEST // 2**20} MiB, and this one would have "
+                f"{len(content) // 2**20:,}. Give the items in several batches."
+            )
+        write_whole(self._path(record["id"]), content)
 
     def read(self, record_id: str) -> Record | None:
         """A record, None if there is none with this id.
+
+        Fields that are not of their type are left out: somebody may have edited the file.
 
         Raises:
             RecordError: There is a file, and it is damaged.
@@ -188,19 +200,21 @@ class Records:
             return None
         path = self._path(record_id)
         try:
-            content = path.read_bytes()
+            content = read_regular(path, LARGEST)
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise self._damage(path, str(error.strerror)) from error
+            raise self.damage(record_id, str(error.strerror)) from error
         try:
             record = orjson.loads(content)
         except ValueError:
-            raise self._damage(path, "it is not JSON") from None
+            raise self.damage(record_id, "it is not JSON") from None
         if not isinstance(record, dict) or record.get("id") != record_id:
-            raise self._damage(path, "it holds no record with this id")
+            raise self.damage(record_id, "it holds no record with this id")
+        if not isinstance(record.get("status", ""), str):
+            raise self.damage(record_id, "its status is no text")
         self.damaged.pop(path.name, None)
-        return record
+        return {name: value for name, value in record.items() if _is_sound(name, value)}
 
     def statuses(self) -> dict[str, str]:
         """The status of every readable record by id, oldest first; damaged ones are skipped.
@@ -223,20 +237,32 @@ class Records:
         self._seen = found
         return {record_id: seen[2] for record_id, seen in found.items()}
 
+    def damage(self, record_id: str, reason: str) -> RecordError:
+        """Note that a record cannot be used, and say so."""
+        name = self._path(record_id).name
+        if name not in self.damaged:
+            log.warning("%s cannot be used: %s", name, reason)
+        self.damaged[name] = reason
+        return RecordError(f"{name} cannot be used: {reason}. Mend or remove the file.")
+
     def _files(self) -> Iterator[tuple[str, int, int]]:
         start = f"{self.prefix}_"
         with contextlib.suppress(FileNotFoundError), os.scandir(self.folder) as entries:
             for entry in entries:
                 if entry.name.startswith(start) and entry.name.endswith(".json"):
                     with contextlib.suppress(OSError):
-                        stat = entry.stat()
+                        stat = entry.stat(follow_symlinks=False)
                         yield entry.name, stat.st_mtime_ns, stat.st_size
 
     def _path(self, record_id: str) -> Path:
         return self.folder / f"{record_id}.json"
 
-    def _damage(self, path: Path, reason: str) -> RecordError:
-        if path.name not in self.damaged:
-            log.warning("%s cannot be used: %s", path.name, reason)
-        self.damaged[path.name] = reason
-        return RecordError(f"{path.name} cannot be used: {reason}. Mend or remove the file.")
+
+def _is_sound(name: str, value: Any) -> bool:
+    """Whether a field that this package reads is of the type that it writes."""
+    kinds = _FIELDS.get(name)
+    if kinds is None or value is None:
+        return True
+    if name == "key":
+        return isinstance(value, str) and bool(_KEY.fullmatch(value))
+    return isinstance(value, kinds) and not (isinstance(value, bool) and bool not in kinds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -79,11 +79,9 @@ class Works(Generic[T]):
         """
         listed = items_of(items)
         try:
-            listed = plain(listed)
-        except (TypeError, ValueError) as error:  # its text may hold an item
-            raise ConfigurationError(
-                f"The items cannot be written as JSON ({type(error).__name__})."
-            ) from None
+            listed = plain(listed, given=True)
+        except TypeError as error:
+            raise ConfigurationError(f"The items cannot be written as JSON: {error}.") from None
         record: Record = {
             "id": new_id(self._prefix),
             "status": "processing",
@@ -130,6 +128,26 @@ class Works(Generic[T]):
                 record["owner"] = self._owner.claim()
                 found.append(record)
         return found
+
+    async def finish(
+        self, run: Callable[[Record], Awaitable[dict[str, Any]]]
+    ) -> list[dict[str, Any]]:
+        """Run every unfinished work; whatever is wrong with one, the others are run.
+
+        Args:
+            run: Works on a record.
+
+        Returns:
+            What `run` returned for each, oldest first; for one that broke, `status` and `error`.
+        """
+        told = []
+        for record in await asyncio.to_thread(self.unfinished):
+            try:
+                told.append(await run(record))
+            except Exception as fault:  # noqa: BLE001  (its text may hold what is in the record)
+                error = self._records.damage(record["id"], f"a {type(fault).__name__} came of it")
+                told.append({"status": "error", "error": str(error)})
+        return told
 
     def idle(self, work_id: str) -> Record | None:
         """A record from the disk, None where it is worked on here or cannot be used."""

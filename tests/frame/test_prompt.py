@@ -501,3 +501,11 @@ def timed(work):
     began = time.process_time()
     work()
     return time.process_time() - began
+
+
+def test_a_missing_time_within_a_list_is_none_and_no_day_of_1677():
+    times = np.array(["NaT", "2024-01-02"], dtype="datetime64[ns]")
+    shown = '[null,"2024-01-02T00:00:00.000000000"]'
+    assert cell_text(times) == cell_text(list(times)) == shown
+    assert cell_text([np.float32(1.1), np.int8(3), np.bool_(1)]) == "[1.1,3,true]"
+    assert cell_text(np.array([1.1], dtype="float32")) == "[1.1]"

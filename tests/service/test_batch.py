@@ -42,6 +42,21 @@ async def test_a_batch_comes_back_in_order_with_the_chapters_keys(processor):
     assert processor.get_batch("batch_0") == {"error": "Unknown batch: batch_0"}
 
 
+async def test_the_records_of_a_frame_are_items(server, processor):
+    frame = pd.DataFrame(
+        {"at": pd.to_datetime(["2024-01-02", None], utc=True), "raw": [b"x", None], 0: [1.5, None]}
+    )
+    batch = await processor.process_batch(frame.to_dict("records"))
+    assert (batch["status"], batch["failed"]) == ("success", 0)
+    first, second = processor.get_batch(batch["batch_id"])["items"]
+    assert first == {"at": "2024-01-02T00:00:00+00:00", "raw": "x", "0": 1.5}
+    assert second == {"at": None, "raw": None, "0": None}
+    refused = await processor.process_batch([{"photo": b"\xff"}])
+    assert "bytes that are not UTF-8" in refused["error"]
+    assert "['photo']" in refused["error"]
+    assert server.counters.total == 2
+
+
 async def test_a_damaged_batch_is_told_and_harms_no_other(processor):
     batch = await processor.process_batch(items(2), SCHEMA)
     (processor.service.save_dir / "batch_torn.json").write_text('{"id": "batch_to')

@@ -1,0 +1,192 @@
+"""Data as JSON, and as JSON gives it back: what rows of a frame, models and answers may hold.
+
+`df.to_dict("records")` has times, missing values of several kinds, bytes, numpy's and pandas' own
+scalars, and keys that are numbers. Each is written as `df.llm.process` shows it in a prompt.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from enum import Enum
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+import orjson
+from pydantic import BaseModel
+
+__all__ = ["plain", "to_json"]
+
+_SHORT_FLOATS = (np.float16, np.float32)
+_WHOLE = range(-(2**63), 2**64)  # integers that JSON readers keep as they are
+_DEEPEST = 200  # levels; orjson writes 254
+
+
+def plain(value: Any, *, given: bool = False) -> Any:
+    """A value as JSON would give it back: models become dicts, enums their values.
+
+    Args:
+        value: Anything that `to_json` takes.
+        given: It is what a user gives: half a character in it is an error and not replaced.
+
+    Raises:
+        TypeError: It cannot be JSON; the message says which part, by keys and places alone.
+
+    Example:
+        >>> plain({"day": dt.date(2024, 1, 2), 7: float("nan"), "raw": b"text"})
+        {'day': '2024-01-02', '7': None, 'raw': 'text'}
+    """
+    return orjson.loads(_written(value, 0, _whole if given else _sound))
+
+
+def to_json(value: Any, *, indent: bool = False) -> bytes:
+    """JSON for a value: pydantic models, enums, times, bytes, numpy and pandas included.
+
+    Missing values (None, NaN, NaT, NA) are null. Bytes are read as UTF-8. Integers that most
+    readers of JSON would round are written as text.
+
+    Args:
+        value: Any of these, and dicts and lists of them.
+        indent: For people to read.
+
+    Raises:
+        TypeError: It cannot be JSON; the message says which part, by keys and places alone.
+    """
+    return _written(value, orjson.OPT_INDENT_2 if indent else 0, _sound)
+
+
+def _written(value: Any, options: int, text: Callable[[str], str]) -> bytes:
+    try:
+        return orjson.dumps(value, default=_part, option=options)
+    except TypeError:
+        # Odd keys, half characters, large integers, or what cannot be: with its place
+        return orjson.dumps(_tree(value, "", text), option=options)
+
+
+def _tree(value: Any, at: str, text: Callable[[str], str], depth: int = 0) -> Any:
+    """A value of plain dicts, lists, texts, numbers and None."""
+    if depth > _DEEPEST:
+        raise TypeError(f"more than {_DEEPEST} levels, one in the other, are not JSON")
+    if isinstance(value, Enum):
+        value = value.value
+    if value is None or isinstance(value, (bool, float)):
+        return value
+    if isinstance(value, int):
+        return int(value) if int(value) in _WHOLE else str(int(value))
+    if isinstance(value, Mapping):
+        return _dict(value, at, text, depth)
+    if isinstance(value, (list, tuple)):
+        return [_tree(part, f"{at}[{n}]", text, depth + 1) for n, part in enumerate(value)]
+    try:
+        part = text(str.__str__(value)) if isinstance(value, str) else _part(value)
+    except TypeError as error:
+        raise TypeError(f"{error} (at {at})" if at else str(error)) from None
+    return part if isinstance(value, str) else _tree(part, at, text, depth + 1)
+
+
+def _dict(
+    value: Mapping[Any, Any], at: str, text: Callable[[str], str], depth: int
+) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for key, inner in value.items():
+        name = text(_key(key))
+        if name in made:
+            raise TypeError(f"two keys{at and ' at '}{at} are {name!r} as text; rename one")
+        made[name] = _tree(inner, f"{at}[{name!r}]", text, depth + 1)
+    return made
+
+
+@singledispatch
+def _part(value: Any) -> Any:
+    """What a value that JSON does not know is written as.
+
+    Raises:
+        TypeError: It has no form in JSON.
+    """
+    kind = type(value)
+    if kind.__module__.partition(".")[0] == "pandas":  # the service layer works without it
+        if kind.__name__ == "NAType":
+            return None
+        return value.tolist() if hasattr(value, "tolist") else str(value)
+    made = value.item() if isinstance(value, np.generic) else value
+    if made is not value and not isinstance(made, (np.generic, complex)):
+        return made
+    raise TypeError(f"{kind.__name__} is not JSON")
+
+
+@_part.register(dt.date)  # datetime and Timestamp are dates too, and so is what pandas has for none
+@_part.register(dt.time)
+def _time(value: Any) -> Any:
+    return value.isoformat() if value == value else None  # noqa: PLR0124
+
+
+@_part.register(bytes)
+@_part.register(bytearray)
+@_part.register(memoryview)
+def _bytes(value: Any) -> Any:
+    try:
+        return bytes(value).decode()
+    except UnicodeDecodeError:
+        raise TypeError("bytes that are not UTF-8 are not JSON; decode them first") from None
+
+
+@_part.register(set)
+@_part.register(frozenset)
+def _set(value: Any) -> Any:
+    return sorted(value, key=repr)  # the same in every process
+
+
+@_part.register(np.datetime64)
+@_part.register(np.timedelta64)
+def _numpy_time(value: Any) -> Any:
+    return None if np.isnat(value) else str(value)  # orjson makes a day in 1677 of NaT
+
+
+@_part.register(np.floating)
+def _numpy_number(value: Any) -> Any:
+    return float(str(value))  # 1.1 of 32 bits is 1.1, and not 1.100000023841858
+
+
+@_part.register(np.ndarray)
+def _array(value: Any) -> Any:
+    if value.dtype in _SHORT_FLOATS:
+        value = value.astype(str).astype(float)
+    return [_part(each) for each in value] if value.dtype.kind in "mM" else value.tolist()
+
+
+_part.register(BaseModel, lambda value: value.model_dump(mode="json", by_alias=True))
+_part.register(Mapping, dict)
+_part.register(tuple, list)
+for _kind in (Decimal, os.PathLike, dt.timedelta):
+    _part.register(_kind, str)
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, str):
+        return str.__str__(key)
+    if key is None or isinstance(key, bool):
+        return orjson.dumps(key).decode()
+    return str(key if isinstance(key, (int, float, tuple)) else _part(key))
+
+
+def _sound(text: str) -> str:
+    """The text, with U+FFFD for half characters, which no request can carry."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def _whole(text: str) -> str:
+    """The text itself.
+
+    Raises:
+        TypeError: There is half a character in it.
+    """
+    if _sound(text) != text:
+        raise TypeError("a text with half a character (a lone surrogate) is not JSON")
+    return text

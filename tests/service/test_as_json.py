@@ -1,0 +1,134 @@
+import datetime as dt
+import enum
+import json
+import subprocess
+import sys
+import uuid
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lionproc.service.as_json import plain, to_json
+
+
+class Code(enum.IntEnum):
+    A = 1
+
+
+class Name(str):
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        (
+            pd.Timestamp("2024-01-02 03:04:05.000000006", tz="UTC"),
+            "2024-01-02T03:04:05.000000006+00:00",
+        ),
+        (pd.NaT, None),
+        (pd.NA, None),
+        (float("nan"), None),
+        (np.datetime64("NaT", "ns"), None),
+        (np.datetime64("2024-01-02"), "2024-01-02"),
+        (np.array(["NaT", "2024-01-02"], dtype="M8[ns]"), [None, "2024-01-02T00:00:00.000000000"]),
+        (np.float32(1.1), 1.1),
+        (np.array([[1.1, np.nan]], dtype="f4"), [[1.1, None]]),
+        (pd.Timedelta("1D"), "1 days 00:00:00"),
+        (dt.time(1, tzinfo=dt.UTC), "01:00:00+00:00"),
+        (dt.date(1, 1, 1), "0001-01-01"),
+        (b"text", "text"),
+        (np.bytes_(b"text"), "text"),
+        (np.int8(3), 3),
+        (np.float16(1.5), 1.5),
+        (np.longdouble(1.5), 1.5),
+        (np.bool_(True), True),
+        (np.str_("a"), "a"),
+        (Decimal("1.50"), "1.50"),
+        (pd.Period("2024-01"), "2024-01"),
+        (pd.Interval(0, 1), "(0, 1]"),
+        (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        (np.array(["a", None], dtype=object), ["a", None]),
+        (pd.Series([1, 2]), [1, 2]),
+        (pd.array([1, None], dtype="Int64"), [1, None]),
+        ({"b", "a"}, ["a", "b"]),
+        (Code.A, 1),
+        (Name("n"), "n"),
+        (2**70, str(2**70)),
+        (-(2**63), -(2**63)),
+        ({0: "a", "b": {np.int64(1): 2}}, {"0": "a", "b": {"1": 2}}),
+        ({("a", "b"): 1}, {"('a', 'b')": 1}),
+        ({pd.Timestamp("2024"): 1}, {"2024-01-01T00:00:00": 1}),
+        ({None: 1, True: 2}, {"null": 1, "true": 2}),
+        ("half \ud800", "half \ufffd"),
+    ],
+)
+def test_what_a_row_may_hold_has_a_form_in_json(value, kept):
+    assert plain(value) == kept
+    assert plain([{"deep": value}]) == [{"deep": kept}]
+
+
+def test_the_records_of_a_frame_of_all_dtypes_are_json():
+    frame = pd.DataFrame(
+        {
+            0: [1, 2],
+            "at": pd.to_datetime(["2024-01-02", None], utc=True),
+            "late": pd.to_timedelta(["1D", None]),
+            "kind": pd.Categorical(["a", None]),
+            "n": pd.array([1, None], dtype="Int64"),
+            "raw": [b"x", None],
+            "when": pd.period_range("2024", periods=2, freq="M"),
+            "list": pd.Series([np.array([1.5]), None], dtype=object),
+        }
+    )
+    first, second = plain(frame.to_dict("records"), given=True)
+    assert first["at"] == "2024-01-02T00:00:00+00:00"
+    assert first["list"] == [1.5]
+    assert second.pop("0") == 2
+    assert second.pop("when") == "2024-02"
+    assert set(second.values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ({"a": [{"b": object()}]}, r"object is not JSON \(at \['a'\]\[0\]\['b'\]\)"),
+        ({"photo": b"\xff\x00"}, r"bytes that are not UTF-8.*\['photo'\]"),
+        ({1: "a", "1": "b"}, "two keys are '1' as text"),
+        ([1 + 2j], "complex is not JSON"),
+    ],
+)
+def test_what_has_none_is_named_with_its_place_and_never_shown(value, why):
+    with pytest.raises(TypeError, match=why):
+        plain(value)
+
+
+def test_a_list_that_holds_itself_is_an_error():
+    endless = []
+    endless.append(endless)
+    with pytest.raises(TypeError, match="levels"):
+        plain(endless)
+
+
+def test_half_a_character_is_refused_where_a_user_gives_it():
+    with pytest.raises(TypeError, match=r"half a character.*\['text'\]"):
+        plain({"text": "\ud800"}, given=True)
+
+
+def test_a_set_is_the_same_in_every_process():
+    code = "from lionproc.service.as_json import to_json; print(to_json(set('abcdefgh')).decode())"
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[2])},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert told == {json.dumps(list("abcdefgh"), separators=(",", ":")) + "\n"}
+    assert to_json({"b": 1, "a": 2}) == b'{"b":1,"a":2}'

@@ -1,0 +1,206 @@
+"""Records that somebody else wrote or edited: they are reported, and harm no other."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+import lionproc as lp
+from lionproc.errors import LionprocError
+from lionproc.service import records as records_module
+from lionproc.service.owner import Owner
+from lionproc.service.records import RecordError, Records, checked_name
+
+HEX = "ab" * 16
+
+
+@pytest.fixture
+async def service(model):
+    made = lp.ProcessingService("S", "requests", None, None, model=model)
+    yield made
+    await made.close()
+
+
+def put(folder, **record):
+    record = {"status": "received", "data": {"n": record["id"]}, "schema": None, **record}
+    (Path(folder) / f"{record['id']}.json").write_text(json.dumps(record))
+
+
+EDITS = [
+    {"usage": []},
+    {"usage": {"prompt_tokens": "x", "completion_tokens": -5}},
+    {"attempts": "x"},
+    {"attempts": True},
+    {"attempts": 10**20},
+    {"key": "../../etc/passwd"},
+    {"key": ["x"]},
+    {"owner": {"a": 1}},
+    {"owner": "../../x"},
+    {"kind": ["access"]},
+    {"seconds": {}},
+    {"started": [], "error": 7, "cached": "no"},
+    {"data": None},
+    {"schema": "text"},
+    {"schema": {"type": "nonsense"}},
+    {"schema": [1]},
+]
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=range(len(EDITS)))
+async def test_an_edited_record_harms_no_other_and_is_asked_where_it_can_be(server, service, edit):
+    put("requests", id="req_1", **edit)
+    put("requests", id="req_2")
+    put("requests", id="req_3")
+    told = await service.resume()
+    assert [each["request_id"] for each in told] == ["req_1", "req_2", "req_3"]
+    assert [each["status"] for each in told[1:]] == ["success"] * 2
+    if "schema" not in edit:
+        assert told[0]["status"] == "success"
+        kept = service.get_request("req_1")
+        assert kept["attempts"] == 1
+        assert kept["usage"]["prompt_tokens"] > 0
+
+
+@pytest.mark.parametrize(
+    "edit", [{"status": ["received"]}, {"status": {"a": 1}}, {"status": 7}, {"id": "req_9"}]
+)
+async def test_a_record_that_cannot_be_used_is_reported(service, edit, caplog):
+    put("requests", id="req_2")
+    (Path("requests") / "req_1.json").write_text(json.dumps({"id": "req_1", "data": 1, **edit}))
+    assert [each["request_id"] for each in await service.resume()] == ["req_2"]
+    assert "req_1.json cannot be used" in service.get_request("req_1")["error"]
+    assert service.health().damaged == 1
+    assert "req_1.json" in caplog.text
+
+
+async def test_a_record_without_its_data_is_reported(service, caplog):
+    (Path("requests") / "req_1.json").write_text('{"id": "req_1", "status": "received"}')
+    assert await service.resume() == []
+    assert service.health().damaged == 1
+    assert "it has no data" in caplog.text
+
+
+def edit(folder, pattern, remove):
+    (path,) = Path(folder).glob(pattern)
+    record = json.loads(path.read_text())
+    del record[remove]
+    path.write_text(json.dumps(record))
+
+
+async def test_a_completed_record_without_its_result_is_no_answer(server, model):
+    processor = lp.BatchProcessor("B", "batches", 2, None, model=model)
+    batch = await processor.process_batch([{"n": 1}])
+    edit("batches", "req_*.json", "result")
+    assert processor.get_batch(batch["batch_id"])["results"][0]["status"] == "error"
+    again = await processor.retry_failed(batch["batch_id"])
+    assert again["results"] == batch["results"]
+    assert server.counters.total == 1  # it came from the journal
+    await processor.close()
+
+
+async def test_a_pipe_a_link_a_device_and_a_giant_are_not_read(service, monkeypatch, tmp_path):
+    monkeypatch.setattr(records_module, "LARGEST", 1_000_000)
+    folder = Path("requests")
+    put(folder, id="req_good")
+    os.mkfifo(folder / "req_pipe.json")
+    put(tmp_path, id="req_link")
+    (folder / "req_link.json").symlink_to(tmp_path / "req_link.json")
+    (folder / "req_zero.json").symlink_to("/dev/zero")
+    (folder / "req_folder.json").mkdir()
+    with (folder / "req_giant.json").open("wb") as file:
+        file.truncate(2_000_000)
+    assert [each["request_id"] for each in await service.resume()] == ["req_good"]
+    records = service._records
+    assert sorted(records.damaged) == sorted(
+        f"req_{name}.json" for name in ("pipe", "link", "zero", "folder", "giant")
+    )
+    for name, why in (("pipe", "pipe"), ("link", "link"), ("zero", "link"), ("giant", "larger")):
+        with pytest.raises(RecordError, match=why):
+            records.read(f"req_{name}")
+
+
+def test_what_could_not_be_read_again_is_not_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(records_module, "LARGEST", 2**20)
+    with pytest.raises(RecordError, match="several batches"):
+        Records(tmp_path, "batch").write({"id": "batch_1", "items": ["x" * 2**20]})
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_batches_and_jobs_that_were_edited_harm_no_other(server, model, monkeypatch):
+    processor = lp.BatchProcessor("B", "batches", 2, None, model=model)
+    broken = {"id": "batch_1", "status": "processing", "items": [1], "schema": {"type": 7}}
+    odd = {"id": "batch_2", "status": "processing", "items": {"n": 1}}
+    good = {"id": "batch_3", "status": "processing", "items": [3], "schema": None}
+    for record in (broken, odd, good):
+        (Path("batches") / f"{record['id']}.json").write_text(json.dumps(record))
+    told = await processor.resume()
+    assert told[-1]["results"][0]["status"] == "success"
+    assert len(told) == 2
+
+    good["status"] = "processing"
+    (Path("batches") / "batch_3.json").write_text(json.dumps(good))
+    (Path("batches") / "batch_4.json").write_text(json.dumps({**good, "id": "batch_4"}))
+    run = processor._run
+
+    async def breaks(record, *arguments, **more):
+        if record["id"] == "batch_3":
+            raise RuntimeError("SECRET")
+        return await run(record, *arguments, **more)
+
+    monkeypatch.setattr(processor, "_run", breaks)
+    told = await processor.resume()
+    assert [each["status"] for each in told[-2:]] == ["error", "success"]
+    assert "SECRET" not in str(told)
+    await processor.close()
+
+    pipeline = lp.Pipeline("P", "jobs", model=model)
+    await pipeline.add_stage({"name": "Mood"})
+    for number, stages in enumerate([7, ["x"], [{"stage": 1}], None, [{"stage": "Mood"}]]):
+        record = {"id": f"job_{number}", "status": "processing", "data": ["x"], "stages": stages}
+        (Path("jobs") / f"job_{number}.json").write_text(json.dumps(record))
+    told = await pipeline.resume()
+    assert [each["status"] for each in told] == ["error"] * 4 + ["success"]
+    await pipeline.close()
+
+
+def test_a_pipe_among_the_owners_hangs_nobody(tmp_path):
+    owner = Owner(tmp_path)
+    owner.claim()
+    os.mkfifo(tmp_path / ".owners" / HEX)
+    (tmp_path / ".owners" / HEX[::-1]).symlink_to("/dev/zero")
+    assert not owner.lives(HEX[::-1])
+    owner.lives(HEX)
+    owner.close()
+
+
+def test_a_conversation_is_not_read_from_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "talk.json")
+    with pytest.raises(LionprocError, match="device, pipe or socket"):
+        lp.Branch.load(tmp_path / "talk.json")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("con", "NUL", "Aux", "prn", "com1", "LPT9", "nul.txt", "con .x", "com\u00b9"),
+        *("journal.sqlite", "JOURNAL.SQLITE-wal", "req_1.json", "batch_0.json"),
+    ],
+)
+async def test_a_name_that_is_taken_by_a_device_or_a_file_of_ours_is_refused(model, name):
+    with pytest.raises(RecordError, match="is taken"):
+        checked_name(name)
+    told = await lp.Pipeline("P", "jobs", model=model).add_stage({"name": name})
+    assert (told["status"], "is taken" in told["error"]) == ("error", True)
+
+
+@pytest.mark.parametrize("name", ["confirm", "nullable", "console.x", "com", "com10", "journal"])
+def test_a_name_that_only_begins_like_one_is_fine(name):
+    assert checked_name(name) == name
+
+
+async def test_stages_that_would_share_a_folder_on_some_disks_are_refused(model):
+    pipeline = lp.Pipeline("P", "jobs", model=model)
+    assert (await pipeline.add_stage({"name": "Stra\u00dfe \u00e9"}))["status"] == "success"
+    for name in ("STRASSE \u00c9", "stra\u00dfe e\u0301"):
+        assert (await pipeline.add_stage({"name": name}))["status"] == "error"
