@@ -65,7 +65,8 @@ class Model:
             variable in the environment.
         client: Your own openai client, for Azure or not, async or not. Its settings are used
             over connections of lionproc's own; itself it stays untouched.
-        executor: Send through this executor, and so share its limits with others.
+        executor: Share the limits of this executor with all else that keeps to them. A run over a
+            frame has a queue of its own, so the executor's counts and lists do not show it.
         temperature: Sampling temperature from 0 to 2. None leaves it to the provider.
         max_tokens: The longest answer in tokens. None leaves it to the provider.
         timeout: Seconds for one attempt.
@@ -189,7 +190,7 @@ class Model:
         return fields
 
     def with_limits_of(self, executor: RateLimitedAPIExecutor) -> Model:
-        """The same model, sent through an executor."""
+        """The same model, kept to the limits of an executor."""
         return self._changed(executor=executor)
 
     @property
