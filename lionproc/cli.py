@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import shlex
 import shutil
 import sys
 import tempfile
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+MANY = 200  # rows of the embedded model that nobody should start without a word about the time
+TRIED = 8
 LABELS = ("positive", "negative")
 TINY = (
     "The embedded model is tiny (135 million parameters). It shows how the work is done, "
@@ -161,20 +164,25 @@ def _demo(args: argparse.Namespace) -> None:
         # and may cost money: their journal stays, and a second call of the command is free.
         journal = (Path(fresh) if sample and embedded else out) / "journal.sqlite"
 
-        def run(*, progress: bool) -> tuple[pd.DataFrame, float]:
+        def run(*, progress: bool, rows: int | None = None) -> tuple[pd.DataFrame, float]:
             began = time.perf_counter()
-            answered = frame.llm.process(
+            answered = frame.head(len(frame) if rows is None else rows).llm.process(
                 question.prompt,
                 into=question.into,
                 schema=question.schema,
                 model=model,
                 limits=lp.Limits(concurrency=4) if embedded else None,
-                save=saved,
+                save=saved if rows is None else None,
                 journal=journal,
                 progress=progress,
             )
             return answered, time.perf_counter() - began
 
+        if embedded and len(frame) > MANY:
+            run(progress=False, rows=1)  # the model is loaded once
+            _, tried_s = run(progress=False, rows=1 + TRIED)
+            asked = lp.last_job().stats.sent
+            print(_how_long(len(frame), tried_s / asked if asked else 0.0), end="\n\n", flush=True)
         answered, first_s = run(progress=True)
         first = lp.last_job().stats
         _, second_s = run(progress=False)
@@ -190,9 +198,7 @@ def _demo(args: argparse.Namespace) -> None:
     print(f"The same again:  {_facts(second, second_s)}")
     print(f"Saved to {saved}; read it with pandas.read_parquet({str(saved)!r}).")
     if sample:
-        print(
-            "Now yours:       lionproc demo --file my.csv --column text --labels bug,praise,question"
-        )
+        print(f"Now yours:       {_command()} --file my.csv --column text --labels bug,praise")
 
 
 def _question(args: argparse.Namespace, column: str, *, sample: bool) -> Question:
@@ -231,6 +237,32 @@ def _introduce(frame: pd.DataFrame, question: Question, *, embedded: bool) -> No
     if embedded:
         print(textwrap.fill(TINY, _width()), end="\n\n")
     sys.stdout.flush()  # the progress bar goes to stderr and shall come after
+
+
+def _how_long(rows: int, row_s: float) -> str:
+    """How long the embedded model takes, by the first rows on this very machine."""
+    from lionproc.notebook.words import left
+
+    if not row_s:
+        return f"The first {TRIED} rows are in the journal; of the others nothing is known yet."
+    return textwrap.fill(
+        f"By the first {TRIED} rows, the embedded model takes about {left(rows * row_s)} for "
+        f"{rows:,} rows here. --rows 100 takes about {left(100 * row_s)}. Ctrl-C stops; what was "
+        "answered is kept, and the same command goes on from there.",
+        _width(),
+    )
+
+
+def _command() -> str:
+    """What a person writes to run this again, from where they are."""
+    beside = Path(sys.executable).with_name("lionproc")
+    found = shutil.which("lionproc")
+    if found is not None and Path(found).absolute() == beside.absolute():
+        return "lionproc demo"
+    python = Path(sys.executable)
+    if python.is_relative_to(Path.cwd()):
+        python = python.relative_to(Path.cwd())
+    return f"{shlex.quote(str(python))} -m lionproc demo"
 
 
 def _facts(stats: Any, seconds: float) -> str:

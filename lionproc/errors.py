@@ -15,6 +15,8 @@ LionprocError
 │   ├── FirstRowsFailedError               the first rows all failed in one way, none was answered
 │   ├── JournalError                       replies cannot be kept, so none are bought
 │   └── ServiceDownError                   the server fails faster than retrying is worth
+├── SaveError (also OSError)               a file could not be written
+├── RecordError                            a record of a service cannot be written or read
 └── RowsFailedError                        `errors="raise"` and at least one row failed
 
 LionprocWarning (UserWarning)
@@ -52,9 +54,11 @@ __all__ = [
     "ModelError",
     "ParameterWarning",
     "PromptError",
+    "RecordError",
     "RowsFailedError",
     "RowsFailedWarning",
     "RunError",
+    "SaveError",
     "SchemaError",
     "ServiceDownError",
     "StoppedWarning",
@@ -228,6 +232,14 @@ class JournalError(RunError):
 
 class ServiceDownError(RunError):
     """The server kept failing until the retry budget was spent, or was never reached."""
+
+
+class SaveError(LionprocError, OSError):
+    """A file could not be written. The frame is still in memory."""
+
+
+class RecordError(LionprocError):
+    """A record of a service cannot be written or read; the message names the file and why."""
 
 
 class RowsFailedError(LionprocError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 import warnings
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 
 import lionproc
-from lionproc.cli import main
+from lionproc.cli import _command, main
 from lionproc.data.table import read_table, show, text_column
 from lionproc.errors import ConfigurationError, RowsFailedWarning
 
@@ -224,6 +225,36 @@ def test_a_table_of_ones_own_keeps_its_journal_for_the_next_time(capsys, tmp_pat
     assert "nothing sent" in first
     assert "nothing sent" in again
     assert pd.read_parquet(out / "tickets-answered.parquet")["answer"].isin(["bug", "praise"]).all()
+
+
+@pytest.mark.local_model
+def test_before_many_rows_of_the_embedded_model_it_is_said_how_long_they_take(
+    capsys, tmp_path, model, monkeypatch
+):
+    monkeypatch.setattr("lionproc.cli.MANY", 4)
+    monkeypatch.setattr("lionproc.cli.TRIED", 2)
+    path = tmp_path / "five.csv"
+    pd.DataFrame({"text": [f"It is number {n}." for n in range(5)]}).to_csv(path, index=False)
+    assert main(["demo", "--file", str(path), "--out", str(tmp_path / "out")]) == 0
+    out = capsys.readouterr().out
+    said = " ".join(out[: out.index("rows answered in")].split())
+    assert "By the first 2 rows, the embedded model takes about" in said
+    assert "for 5 rows here" in said
+    assert "--rows 100 takes about" in said
+    assert "5 rows answered" in out  # nothing is left out for it
+
+
+def test_the_command_that_is_named_for_ones_own_table_runs():
+    shown = subprocess.run(
+        [*shlex.split(_command()), "--help"], capture_output=True, text=True, check=True
+    )
+    assert "--column" in shown.stdout
+
+
+def test_without_the_script_on_the_path_the_command_goes_by_way_of_python(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert _command().endswith(" -m lionproc demo")
+    subprocess.run([*shlex.split(_command()), "--help"], capture_output=True, check=True)
 
 
 def test_our_warnings_are_sentences_without_a_place_in_the_code(capsys, monkeypatch):

@@ -1,6 +1,7 @@
 """What a person sees who made a mistake: a word about it, under their own line."""
 
 import inspect
+import pydoc
 import traceback
 from typing import Any
 
@@ -11,6 +12,7 @@ from IPython.core.ultratb import FormattedTB
 import lionproc as lp
 from lionproc.errors import ArgumentError, ColumnError, ConfigurationError, LimitsError, PromptError
 from lionproc.face import face
+from lionproc.model import defaults
 from lionproc.testing import Server
 
 MODEL = {"model": "openai/m"}
@@ -164,3 +166,97 @@ def test_the_names_of_all_faults_are_listed_down_to_the_last():
         Server(faults=["trunctd"])
     assert "'length'" in str(caught.value)
     assert "..." not in str(caught.value)
+
+
+# Other words
+
+
+def test_help_finds_on_the_class_what_it_finds_on_a_frame():
+    for kind, accessor in ((pd.DataFrame, "FrameAccessor"), (pd.Series, "SeriesAccessor")):
+        shown = pydoc.render_doc(kind.llm.process, renderer=pydoc.plaintext)
+        assert "prompt" in shown
+        assert "Args:" in shown
+        assert {"process", "errors", "report"} <= set(dir(kind.llm))
+        assert kind.llm.process.__qualname__ == f"{accessor}.process"
+    with pytest.raises(AttributeError):
+        pd.DataFrame.llm.proces  # noqa: B018
+
+
+def test_a_job_says_what_it_does_how_far_it_is_and_what_it_can():
+    with Server(faults=["400"]) as server:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+        server.hold()
+        job = frame().llm.start("{review}", into="mood", model=model, progress=False)
+        server.wait_for(lambda counters: counters.in_flight == 2)
+        assert repr(job).startswith("<Job running, mood with openai/m: 0 of 2 rows, 2 requests")
+        assert ".frame(), pause(), stop()" in repr(job)
+        server.release()
+        job.wait(20)
+        assert repr(job).startswith("<Job done, mood with openai/m: 2 of 2 rows, 1 failed, ")
+        assert ".frame(), errors(), report(), result()" in repr(job)
+        assert "<table" in job._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("usd", "said"),
+    [
+        (0.0005, "$0.0005"),
+        (0.1, "$0.10"),
+        (5, "$5.00"),
+        (1234.5, "$1,234.50"),
+        (1e-7, "$0.0000001"),
+    ],
+)
+def test_a_small_budget_is_not_called_nothing(usd, said):
+    assert lp.Budget(usd=usd).reached(usd=1e6, tokens=0, requests=0) == said
+
+
+def test_an_estimate_changes_no_limits_and_looks_at_those_it_is_given():
+    model = lp.Model("openai/m")
+    before = model.limiter.limits
+    rows = pd.DataFrame({"review": [f"review {n}" for n in range(50)]})
+    seen = rows.llm.estimate("{review}", model=model, limits={"requests_per_minute": 10})
+    assert seen.minutes == 5
+    assert model.limiter.limits is before
+    assert rows.llm.estimate("{review}", model=model).minutes is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"chunk_size": "many"},
+        {"chunk_size": 0},
+        {"journal": 3.5},
+        {"journal": True},
+        {"budget": 5},
+        {"budget": {"dollars": 5}},
+        {"progress": "no"},
+        {"panel": 1},
+        {"retry": 3},
+        {"limits": 60},
+        {"limits": {"rpm": 60}},
+        {"model": 7},
+    ],
+)
+def test_a_default_that_cannot_be_is_refused_and_none_is_set(wrong):
+    with pytest.raises(ConfigurationError):
+        lp.configure(chunk_size=77, **{k: v for k, v in wrong.items() if k != "chunk_size"}) if (
+            "chunk_size" not in wrong
+        ) else lp.configure(progress=False, **wrong)
+    assert defaults._session == {}
+
+
+def test_the_errors_of_the_package_are_all_in_one_place():
+    import importlib
+    import pkgutil
+
+    for module in pkgutil.walk_packages(lp.__path__, "lionproc."):
+        if module.name.endswith("__main__"):
+            continue
+        loaded = importlib.import_module(module.name)
+        for name, value in vars(loaded).items():
+            if isinstance(value, type) and issubclass(
+                value, (lp.errors.LionprocError, lp.errors.LionprocWarning)
+            ):
+                assert getattr(lp.errors, name, None) is value, f"{module.name}.{name}"
+                assert name in lp.errors.__all__

@@ -57,5 +57,17 @@ class Budget:
         if self.tokens is not None and tokens >= self.tokens:
             return f"{self.tokens:,} tokens"
         if self.usd is not None and usd is not None and usd >= self.usd:
-            return f"${self.usd:,.2f}"
+            return dollars(self.usd)
         return ""
+
+
+def dollars(usd: float) -> str:
+    """A bound in dollars as it was given: $5.00, $1,250.00, $0.0005.
+
+    Example:
+        >>> dollars(5), dollars(0.0005), dollars(1250)
+        ('$5.00', '$0.0005', '$1,250.00')
+    """
+    exact = f"{usd:,.10f}".rstrip("0")
+    whole, _, part = exact.partition(".")
+    return f"${whole}.{part:0<2}"

@@ -168,15 +168,21 @@ class Limiter:
         cap = self.saturation.cap
         return limits.concurrency if cap is None else min(cap, limits.concurrency)
 
-    def effective(self, lane: str) -> float | None:
-        """The limit per minute that a lane keeps now: the person's or, lower, the provider's."""
-        theirs = self.headers.limits.get(lane) if self._limits.adapt else None
-        known = [limit for limit in (self._own(lane), theirs) if limit is not None]
+    def effective(self, lane: str, limits: Limits | None = None) -> float | None:
+        """The limit per minute that a lane keeps: the person's or, lower, the provider's.
+
+        Args:
+            lane: What is counted.
+            limits: A person's limits to look at in place of the live ones.
+        """
+        limits = limits or self._limits
+        theirs = self.headers.limits.get(lane) if limits.adapt else None
+        known = [limit for limit in (self._own(lane, limits), theirs) if limit is not None]
         return min(known) if known else None
 
-    def _own(self, lane: str) -> float | None:
+    def _own(self, lane: str, limits: Limits | None = None) -> float | None:
         """The limit per minute that a person set."""
-        limits = self._limits
+        limits = limits or self._limits
         return {
             REQUESTS: limits.requests_per_minute,
             TOKENS: limits.tokens_per_minute,

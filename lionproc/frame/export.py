@@ -23,9 +23,9 @@ from pydantic_core import to_jsonable_python
 
 from lionproc.engine.paths import is_url, local_path, shown
 from lionproc.engine.whole_file import make_folders, refuse_odd_file, temporary_name
-from lionproc.errors import ColumnError, ConfigurationError, LionprocError
+from lionproc.errors import ColumnError, ConfigurationError, LionprocError, SaveError
 from lionproc.face import face
-from lionproc.frame.place import AnyPath, Remote, SaveError, place_of, saving
+from lionproc.frame.place import AnyPath, Remote, place_of, saving
 from lionproc.frame.saved_type import is_readable, register, repaired, to_table
 
 __all__ = [

@@ -61,7 +61,7 @@ class Estimate:
 
 
 def estimate(plan: Plan) -> Estimate:
-    """Foresee a run. Nothing is sent.
+    """Foresee a run. Nothing is sent, and nothing is changed.
 
     Args:
         plan: The run.
@@ -72,8 +72,6 @@ def estimate(plan: Plan) -> Estimate:
     connection = plan.model.connect()
     recipe = Recipe(connection, plan.model.body_params, plan.answer)
     options = plan.options
-    if options.limits is not None:
-        connection.limiter.limits = options.limits
     journal = Journal.open(":memory:" if options.journal is False else options.journal)
     answered = skipped = read = written = 0
     asked: set[bytes] = set()
@@ -119,6 +117,6 @@ def _minutes(plan: Plan, requests: int, tokens: int) -> float | None:
     needs = [
         amount / limit
         for lane, amount in ((REQUESTS, requests), (TOKENS, tokens))
-        if (limit := limiter.effective(lane)) is not None
+        if (limit := limiter.effective(lane, plan.options.limits)) is not None
     ]
     return max(needs) if needs else None

@@ -589,10 +589,18 @@ class Job(Run):
         if "saved_to" not in vars(self):
             return "<Job, half made>"  # a traceback shows it while __init__ fails
         stats = self.stats
-        return (
-            f"<Job {stats.state}: {stats.finished:,} of {stats.rows:,} rows, "
-            f"{stats.failed:,} failed, {stats.sent:,} requests>"
-        )
+        parts = [f"{stats.finished:,} of {stats.rows:,} rows"]
+        parts += [f"{stats.failed:,} failed"] if stats.failed else []
+        parts.append(f"{stats.sent:,} requests")
+        if not self.done and stats.eta_s is not None:
+            from lionproc.notebook.words import left
+
+            parts.append(f"{left(stats.eta_s)} left")
+        ways = "frame(), errors(), report(), result()" if self.done else "frame(), pause(), stop()"
+        return f"<Job {stats.state}, {self.title}: {', '.join(parts)}; it has .{ways}>"
+
+    def _repr_html_(self) -> str:
+        return self.report()._repr_html_()
 
 
 def _save_error(error: Exception) -> LionprocError:

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 
 from lionproc.engine.paths import is_url, local_path, shown
 from lionproc.engine.whole_file import replace_whole, temporary_name
-from lionproc.errors import ConfigurationError, LionprocError, MissingDependencyError
+from lionproc.errors import ConfigurationError, LionprocError, MissingDependencyError, SaveError
 
 __all__ = ["AnyPath", "Remote", "SaveError", "place_of", "saving"]
 
@@ -42,10 +42,6 @@ _DRIVERS = {
     "ssh": "paramiko",
     "smb": "smbprotocol",
 }
-
-
-class SaveError(LionprocError, OSError):
-    """A file could not be written. The frame is still in memory."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Literal, TypeAlias
@@ -21,7 +21,7 @@ from lionproc.frame.export import check_frame_can_be_saved, check_target
 from lionproc.frame.prompt import Prompt
 from lionproc.model.answer import Answer
 from lionproc.model.call import ModelCall, Recipe
-from lionproc.model.defaults import default, default_model
+from lionproc.model.defaults import checked, default, default_model
 from lionproc.model.model import Model
 
 PromptLike: TypeAlias = "str | Callable[[Any], Any]"
@@ -290,55 +290,27 @@ def _options(*, own_gate: bool, **given: Any) -> Options:
     for name in ("resume", "deduplicate", "overwrite", "details"):
         if not isinstance(given[name], bool):
             raise ConfigurationError(f"{name} is True or False, not {given[name]!r}.")
-    chunk_size = default("chunk_size", given["chunk_size"], 1000)
-    if isinstance(chunk_size, bool) or not isinstance(chunk_size, int) or chunk_size < 1:
-        raise ConfigurationError(f"chunk_size is a whole number from 1 on, not {chunk_size!r}.")
-    retry = default("retry", given["retry"], Retry())
-    if not isinstance(retry, Retry):
-        raise ConfigurationError(f"retry= takes lp.Retry(...), not {type(retry).__name__}.")
+
+    def usual(name: str, otherwise: Any = None) -> Any:
+        return checked(name, default(name, given[name], otherwise))
+
     # An executor that was given has limits of its own; the session's are for those without.
     limits = given["limits"] if own_gate else default("limits", given["limits"])
     return Options(
-        limits=None if limits is None else Limits.of(limits),
-        budget=_budget(default("budget", given["budget"])),
-        retry=retry,
-        journal=_journal(default("journal", given["journal"])),
-        chunk_size=chunk_size,
+        limits=checked("limits", limits),
+        budget=usual("budget"),
+        retry=usual("retry", Retry()),
+        journal=usual("journal"),
+        chunk_size=usual("chunk_size", 1000),
         save=_save(given["save"]),
         resume=given["resume"],
         deduplicate=given["deduplicate"],
         errors=given["errors"],
         overwrite=given["overwrite"],
         details=given["details"],
-        progress=bool(default("progress", given["progress"], True)),
-        panel=default("panel", given["panel"]),
+        progress=usual("progress", True),
+        panel=usual("panel"),
     )
-
-
-def _budget(given: Any) -> Budget | None:
-    if isinstance(given, Mapping):
-        names = Budget.__dataclass_fields__
-        for name in given:
-            if name not in names:
-                raise ConfigurationError(f"budget= has no {name!r}.{did_you_mean(name, names)}")
-        given = Budget(**given)
-    if given is not None and not isinstance(given, Budget):
-        raise ConfigurationError(
-            "budget= takes lp.Budget(usd=..., tokens=..., requests=...), "
-            f"not {type(given).__name__}."
-        )
-    return given
-
-
-def _journal(given: Any) -> Any:
-    if given is None or given is False:
-        return given
-    try:
-        return os.fspath(given)
-    except TypeError:
-        raise ConfigurationError(
-            f"journal= is the path of a file, None for the usual one, or False, not {given!r}."
-        ) from None
 
 
 def _save(given: Any) -> str | None:

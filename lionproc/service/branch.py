@@ -12,11 +12,11 @@ import orjson
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.paths import local_path
 from lionproc.engine.whole_file import read_regular
-from lionproc.errors import CallError, ConfigurationError, Kind
+from lionproc.errors import CallError, ConfigurationError, Kind, RecordError
 from lionproc.face import faced
 from lionproc.model.model import Model
 from lionproc.service.line import line_of, session_model
-from lionproc.service.records import LARGEST, RecordError, to_json, write_whole
+from lionproc.service.records import LARGEST, to_json, write_whole
 
 log = logging.getLogger("lionproc.service")
 ROLES = ("system", "user", "assistant")

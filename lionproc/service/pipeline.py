@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from lionproc.engine import loop as engine_loop
-from lionproc.errors import LionprocError
+from lionproc.errors import LionprocError, RecordError
 from lionproc.face import faced
 from lionproc.model.model import Model
 from lionproc.service.drawing import Box, as_html, as_text
@@ -19,7 +19,7 @@ from lionproc.service.flow import WINDOW, Counts, Passage, Step, flow
 from lionproc.service.health import Health
 from lionproc.service.owner import Owner
 from lionproc.service.processing import ProcessingService
-from lionproc.service.records import Record, RecordError, now, private_folder
+from lionproc.service.records import Record, now, private_folder
 from lionproc.service.stage import ProcessingStage
 from lionproc.service.works import Works
 

@@ -17,7 +17,14 @@ from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.limits import Limits
 from lionproc.engine.request import Event
 from lionproc.engine.retry import Retry
-from lionproc.errors import CallError, ConfigurationError, Kind, LionprocError, ModelError
+from lionproc.errors import (
+    CallError,
+    ConfigurationError,
+    Kind,
+    LionprocError,
+    ModelError,
+    RecordError,
+)
 from lionproc.face import faced
 from lionproc.model.answer import Answer
 from lionproc.model.model import Model
@@ -37,7 +44,6 @@ from lionproc.service.owner import Owner
 from lionproc.service.prompt import SYSTEM, Prompt, Writer
 from lionproc.service.records import (
     Record,
-    RecordError,
     Records,
     checked_status,
     new_id,

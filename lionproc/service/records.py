@@ -19,12 +19,11 @@ import orjson
 from lionproc.engine.home import make_private
 from lionproc.engine.paths import local_path
 from lionproc.engine.whole_file import read_regular, replace_whole
-from lionproc.errors import ConfigurationError, LionprocError, did_you_mean
+from lionproc.errors import ConfigurationError, RecordError, did_you_mean
 from lionproc.service.as_json import plain, to_json
 
 __all__ = [
     "Record",
-    "RecordError",
     "Records",
     "checked_name",
     "checked_status",
@@ -64,10 +63,6 @@ _TAKEN = re.compile(
 )
 _clock = threading.Lock()
 _last = 0
-
-
-class RecordError(LionprocError):
-    """A record cannot be written or read; the message names the file and the reason."""
 
 
 def new_id(prefix: str) -> str:

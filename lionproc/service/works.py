@@ -7,11 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from lionproc.errors import ConfigurationError
+from lionproc.errors import ConfigurationError, RecordError
 from lionproc.service.owner import Owner
 from lionproc.service.records import (
     Record,
-    RecordError,
     Records,
     checked_status,
     new_id,

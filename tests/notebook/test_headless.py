@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -86,3 +87,33 @@ def test_a_started_job_leaves_its_card_where_it_began(tmp_path, server):
     (output,) = saved.cells[0].outputs
     assert "30 of 30 answered" in output.data["text/plain"]
     assert saved.cells[1].outputs == []
+
+
+def test_the_log_of_a_program_that_runs_a_notebook_moves(tmp_path, server):
+    """What papermill writes to its log is what a cell prints, not what is replaced there."""
+    server.configure(latency_s=0.05)
+    slow = "import lionproc.notebook.progress as p; p.PRINT_S = 0.1" + CELL.replace(
+        "journal=False", "journal=False, limits={{'concurrency': 1}}"
+    )
+    code = slow.format(url=server.base_url, key=server.key)
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(code)],
+        metadata={
+            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
+        },
+    )
+    nbformat.write(notebook, tmp_path / "in.ipynb")
+    done = subprocess.run(
+        [sys.executable, "-m", *TOOLS["papermill"], "--log-output"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    moved = set(re.findall(r"lionproc: (\d+) of 30 rows", done.stdout + done.stderr))
+    assert len(moved) > 2
+    (card, *_) = [
+        o for o in nbformat.read(tmp_path / "out.ipynb", 4).cells[-1].outputs if "data" in o
+    ]
+    assert "30 of 30 answered" in card.data["text/plain"]
