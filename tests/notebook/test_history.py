@@ -85,8 +85,8 @@ def test_while_the_limit_is_looked_for_the_time_left_is_a_span():
 
 
 def test_while_everybody_waits_for_the_server_the_wait_is_added():
-    story = Story().goes(60, 10).goes(5, 0, holding_s=20.0)
-    assert story.left.least == pytest.approx(story.now.left / 10 + 20, rel=0.05)
+    story = Story().goes(60, 10).goes(5, 0, holding_s=300.0)
+    assert story.left.least == pytest.approx(story.now.left / 10 + 300, rel=0.05)
 
 
 def test_a_pause_has_no_time_left_and_spoils_none():

@@ -124,8 +124,11 @@ def test_pause_keeps_requests_back_and_resume_lets_them_go(watch, server, click,
     until(lambda: watched.panel.pause.description == "Pause")
 
 
-def test_stop_keeps_what_there_is_and_the_card_takes_the_panels_place(watch, server, click, until):
-    watched = watch(rows=400, limits={"requests_per_minute": 1200})
+def test_stop_keeps_what_there_is_and_the_card_takes_the_panels_place(
+    watch, server, click, tmp_path
+):
+    target = tmp_path / "out.parquet"
+    watched = watch(rows=400, limits={"requests_per_minute": 1200}, save=str(target))
     server.wait_for(lambda counters: counters.ok >= 5)
     click(watched.panel.stop)
     assert watched.job.wait(10)
@@ -135,6 +138,9 @@ def test_stop_keeps_what_there_is_and_the_card_takes_the_panels_place(watch, ser
     last = watched.screen.shown[-1]
     assert "lionproc: stopped" in last["text/plain"]
     assert "not sent" in last["text/html"]
+    assert not target.exists()
+    assert "nothing saved; lp.last_job().save(path)" in last["text/plain"]
+    assert "Say {text}" in last["text/plain"], "the prompt"
     assert "application/vnd.jupyter.widget-view+json" in watched.screen.shown[0]
     assert "application/vnd.jupyter.widget-view+json" not in last
 
