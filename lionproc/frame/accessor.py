@@ -174,7 +174,9 @@ class FrameAccessor:
     ) -> pd.DataFrame:
         """Send every row through stages that work at the same time, and add all their columns.
 
-        A stage's prompt may show columns of the frame and answers of the stages before it. Rows
+        A stage's prompt may show what the frame that comes out has: columns of the input
+        (`{review}`), and those of the stages before it (`{mood}`, `{facts_length}`; `{length}`
+        too, where nothing else is called so). What could mean two things is refused. Rows
         stream; one that fails at a stage stops there and is NA from then on. What is in the
         journal is not asked again.
 

@@ -18,23 +18,24 @@ from lionproc.engine.limiter import Tokens
 from lionproc.engine.limits import Limits
 from lionproc.engine.retry import Retry
 from lionproc.errors import (
+    CallError,
     ConfigurationError,
+    Kind,
     PromptError,
     RowsFailedError,
     RowsFailedWarning,
     RunError,
-    did_you_mean,
 )
 from lionproc.frame import results
 from lionproc.frame.assemble import MISSING, assemble, check_names, column_names, columns
 from lionproc.frame.cell import cell_text, is_missing
 from lionproc.frame.plan import warn
+from lionproc.frame.staged_names import Seen, labels_of, seen_by
 from lionproc.frame.staged_run import MISSING_CELL, StagedRun
 from lionproc.model.answer import Answer
 from lionproc.model.connection import Connection
 from lionproc.model.defaults import default
 from lionproc.model.model import Model
-from lionproc.model.shape import Free, Pairs
 from lionproc.service.flow import LineStep, Passage, flow
 from lionproc.service.line import Line, session_model
 from lionproc.service.stage import ProcessingStage
@@ -42,24 +43,46 @@ from lionproc.service.stage import ProcessingStage
 SLICE = 256  # rows that are turned into items at once
 ERROR = "pipeline_error"
 _PLAIN = (str, bool, int, float)
-_WITH_ANY_FIELDS = (Free, Pairs)
 
 
 class RowStep(LineStep):
     """A stage that skips rows whose cell, shown in the prompt, is missing, and counts.
 
+    Args:
+        stage: What it does.
+        line: The way to its model.
+        seen: What it sees of a row.
+
     Attributes:
         cached: Rows that were answered from the journal.
         skipped: Rows that were skipped.
         connection: The way to its model, once it is open.
+        seen: What it sees of a row.
     """
 
     cached = skipped = 0
     connection: Connection | None = None
 
+    def __init__(self, stage: ProcessingStage, line: Line, seen: Seen) -> None:
+        super().__init__(stage, line)
+        self.seen = seen
+
+    def carry(self, context: Mapping[str, Any], answer: Any) -> dict[str, Any]:
+        """See `Step.carry`. Fields are found in the answer, so none hides a column."""
+        kept = {name: value for name, value in context.items() if name not in self.seen.replaced}
+        return {**kept, self.stage.name: answer}
+
+    def messages(self, data: Any, context: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """See `LineStep.messages`."""
+        return self.prompt.messages(data, names=self.seen.values(context, self.prompt.fields))
+
     async def ask(self, position: int, data: Any, context: Mapping[str, Any]) -> dict[str, Any]:
         """See `Step.ask`."""
-        empty = [name for name in self.prompt.fields if context.get(name, data) is None]
+        names = self.seen.values(context, self.prompt.fields)
+        for value in (context if self.seen.whole else names).values():
+            if isinstance(value, CallError):  # a cell that has no text
+                raise value
+        empty = [name for name in self.prompt.fields if names.get(name, data) is None]
         if empty:
             self.skipped += 1
             return {"status": "skipped", "kind": MISSING_CELL, "error": f"{empty[0]!r} is missing"}
@@ -128,13 +151,16 @@ def run(
         for stage, answer in zip(made, answers, strict=True)
         for name in column_names(answer, stage.name)
     ]
-    _check_prompts(frame, made, answers)
+    seen = seen_by(list(frame.columns), made, answers)
     check_names(frame, [*names, *([ERROR] if details else [])], overwrite=overwrite)
     chosen = session_model(model) if any(stage.model is None for stage in made) else None
     shared = None if limits is None else Limits.of(limits)
     kept = default("journal", journal)
     kept = ":memory:" if kept is False else (kept or home() / "journal.sqlite")
-    steps = [RowStep(stage, _line(stage, stage.model or chosen, shared, kept)) for stage in made]
+    steps = [
+        RowStep(stage, _line(stage, stage.model or chosen, shared, kept), each)
+        for stage, each in zip(made, seen, strict=True)
+    ]
     passages: dict[int, Passage] = {}
     known = StagedRun(frame.index, names, steps, kept)
     bar = _bar(len(frame), shown=bool(default("progress", progress, True)))
@@ -169,29 +195,6 @@ def _stages(stages: Sequence[Any]) -> list[ProcessingStage]:
     ]
 
 
-def _check_prompts(
-    frame: pd.DataFrame, stages: Sequence[ProcessingStage], answers: Sequence[Answer]
-) -> None:
-    """Refuse a template that shows what no row has, before the stages in front of it are paid for.
-
-    Raises:
-        PromptError: The message names the stage and what it could show.
-    """
-    known = [*map(str, frame.columns), "data", "options"]
-    for stage, answer in zip(stages, answers, strict=True):
-        for name in stage.prompt_maker().fields:
-            if name not in known:
-                raise PromptError(
-                    f"The prompt of stage {stage.name!r} shows {{{name}}}, which is neither a "
-                    f"column nor from a stage before.{did_you_mean(name, known)}"
-                )
-        known.append(stage.name)
-        if answer.fields is not None:
-            known += [field.name for field in answer.fields]
-        elif isinstance(answer.shape, _WITH_ANY_FIELDS):
-            return  # its keys are not known yet, so nothing after it can be judged
-
-
 def _line(stage: ProcessingStage, model: Model | None, shared: Limits | None, kept: Any) -> Line:
     own = Limits(requests_per_minute=stage.rate_limit, concurrency=stage.concurrency, adapt=False)
     assert model is not None  # noqa: S101  (a stage without one took the session's)
@@ -200,19 +203,33 @@ def _line(stage: ProcessingStage, model: Model | None, shared: Limits | None, ke
     return Line(model, limits=own, shared=shared, journal=kept, retry=retry, first_failures=first)
 
 
-def _items(frame: pd.DataFrame) -> Iterator[tuple[int, dict[str, Any]]]:
-    labels = [str(label) for label in frame.columns]
+def _items(frame: pd.DataFrame, seen: Sequence[Seen]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows, with the columns that some stage sees."""
+    whole = any(each.whole for each in seen)
+    shown = {source[0] for each in seen for source in each.sources.values()}
+    labels = labels_of(list(frame.columns))
+    places = [place for place, label in enumerate(labels) if whole or label in shown]
     for start in range(0, len(frame), SLICE):
         part = frame.iloc[start : start + SLICE]
-        cells = [part.iloc[:, place].tolist() for place in range(len(labels))]
-        for offset, row in enumerate(zip(*cells, strict=True)):
-            yield start + offset, dict(zip(labels, map(_cell, row), strict=True))
+        cells = [part.iloc[:, place].tolist() for place in places]
+        for offset in range(len(part)):
+            row = {
+                labels[place]: _cell(column[offset], labels[place])
+                for place, column in zip(places, cells, strict=True)
+            }
+            yield start + offset, row
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: Any, label: str) -> Any:
+    """What a stage sees of a cell; where it has no text, the error of whoever shows it."""
     if is_missing(value):
         return None
-    return value if type(value) in _PLAIN else cell_text(value)
+    if type(value) in _PLAIN:
+        return value
+    try:
+        return cell_text(value)
+    except PromptError as error:
+        return CallError(Kind.PROMPT, f"Column {label!r}: {error}.")
 
 
 def _wait(frame: pd.DataFrame, steps: list[RowStep], finished: Any) -> None:
@@ -222,7 +239,7 @@ def _wait(frame: pd.DataFrame, steps: list[RowStep], finished: Any) -> None:
         try:
             for step in steps:
                 await step.line.revive()
-            await flow(_items(frame), steps, finished)
+            await flow(_items(frame, [step.seen for step in steps]), steps, finished)
         finally:
             for step in steps:
                 await step.line.close()

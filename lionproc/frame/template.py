@@ -73,6 +73,11 @@ class Names:
             self._by_name["value"] = [VALUE]
         self.longest = max(map(len, self._by_name), default=0)
 
+    @staticmethod
+    def text(label: Hashable) -> str:
+        """How a label is written between braces, without what a brace in it needs."""
+        return _name(label)
+
     def known(self) -> list[str]:
         """All names, in the order of the columns."""
         return list(self._by_name)

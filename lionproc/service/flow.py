@@ -74,6 +74,11 @@ class Step(ABC):
     def stopped(self) -> str:
         """Why nothing can be sent any more, or ""."""
 
+    def carry(self, context: Mapping[str, Any], answer: Any) -> dict[str, Any]:
+        """What the stages after this one see: what it saw, its answer, and the answer's fields."""
+        fields = answer if isinstance(answer, Mapping) else {}
+        return {**context, self.stage.name: answer, **fields}
+
     def check(self, data: Any) -> None:
         """Refuse data that this stage does not take.
 
@@ -98,10 +103,18 @@ class LineStep(Step):
         """See `Step.stopped`."""
         return "" if self.line.executor.fatal is None else str(self.line.executor.fatal)
 
+    def messages(self, data: Any, context: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The messages for some data.
+
+        Raises:
+            CallError: Of kind `prompt`: they cannot be made for this data.
+        """
+        return self.prompt.messages(data, context)
+
     async def ask(self, position: int, data: Any, context: Mapping[str, Any]) -> dict[str, Any]:
         """See `Step.ask`."""
         del position
-        messages = self.prompt.messages(data, context)
+        messages = self.messages(data, context)
         event = await self.line.ask(await self.line.call(messages, self._schema))
         if event.error is not None:
             error = event.error
@@ -164,4 +177,4 @@ async def _pass(passage: Passage, steps: Sequence[Step]) -> None:
         counts.done += 1
         passage.answers.append(told["result"])
         data = plain(told["result"])
-        context = {**context, name: data, **(data if isinstance(data, Mapping) else {})}
+        context = step.carry(context, data)

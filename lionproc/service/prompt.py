@@ -62,18 +62,25 @@ class Prompt:
             return []
         return [match[1].strip() for match in _PLACE.finditer(self.writer) if match[1]]
 
-    def messages(self, data: Any, context: Mapping[str, Any] | None = None) -> list[Message]:
+    def messages(
+        self,
+        data: Any,
+        context: Mapping[str, Any] | None = None,
+        *,
+        names: Mapping[str, Any] | None = None,
+    ) -> list[Message]:
         """The messages for some data.
 
         Args:
             data: What to process.
             context: Fields for a template besides those of the data.
+            names: All that a template shows, by name, where the caller has worked it out.
 
         Raises:
             CallError: Of kind `prompt`: they cannot be made for this data.
         """
         try:
-            made = self._made(data, context or {})
+            made = self._made(data, context or {}, names)
         except CallError:
             raise
         except Exception as error:
@@ -90,14 +97,17 @@ class Prompt:
             made = [{"role": "system", "content": self.system}, *made]
         return made
 
-    def _made(self, data: Any, context: Mapping[str, Any]) -> str | list[Message]:
+    def _made(
+        self, data: Any, context: Mapping[str, Any], names: Mapping[str, Any] | None
+    ) -> str | list[Message]:
         if callable(self.writer):
             written = self.writer(data)
             if isinstance(written, (str, list)):
                 return written
             raise CallError(Kind.PROMPT, "The prompt function returned neither text nor messages.")
         if self.writer is not None:
-            return self._filled(self.writer, data, context)
+            own = data if isinstance(data, Mapping) else {}
+            return self._filled(self.writer, data, {**context, **own} if names is None else names)
         lines = ["Process the data below."]
         if self.kind:
             lines.append(f"Kind of data: {self.kind}.")
@@ -105,8 +115,8 @@ class Prompt:
             lines.append(f"Options: {_text(self.options)}")
         return "\n".join([*lines, "", "Data:", _text(data)])
 
-    def _filled(self, template: str, data: Any, context: Mapping[str, Any]) -> str:
-        fields = {**context, **(data if isinstance(data, Mapping) else {})}
+    def _filled(self, template: str, data: Any, names: Mapping[str, Any]) -> str:
+        fields = dict(names)
         fields.setdefault("data", data)
         fields.setdefault("options", self.options)
 
