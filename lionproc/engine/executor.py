@@ -16,11 +16,11 @@ from typing import Any, Self
 
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.adapt import Signals
-from lionproc.engine.chain import Chain
 from lionproc.engine.crew import Crew, Worker
 from lionproc.engine.first_failures import FirstOutcomes
 from lionproc.engine.journal import Entry, Failure, Journal
 from lionproc.engine.limiter import Limiter, Reservation, Tokens
+from lionproc.engine.limiter_chain import LimiterChain
 from lionproc.engine.limits import Limits
 from lionproc.engine.outlay import Outlay, Verdict, may_be_billed
 from lionproc.engine.request import Call, Event, Reply
@@ -124,13 +124,13 @@ class RateLimitedAPIExecutor:
         if not 0 < self.interval < math.inf:
             raise ConfigurationError(f"interval is a time in seconds above 0, not {interval!r}.")
         if limiter is None:
-            limiter = Chain(Limits())
+            limiter = LimiterChain(Limits())
             self._limiter: Limiter = limiter
             # A share of an interval shorter than a minute is kept as strictly as the minute's.
             limiter.limits.burst_seconds = self.interval if self.interval < 60 else 1.0
             self.update_limits(limit_requests, limit_tokens, concurrency_limit)
         self._limiter = limiter
-        self._chain = limiter if isinstance(limiter, Chain) else None
+        self._chain = limiter if isinstance(limiter, LimiterChain) else None
         limiter.on_change(self._staff)
         self.journal = journal
         self.shares = False  # see `Member`

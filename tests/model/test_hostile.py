@@ -22,9 +22,9 @@ from lionproc.engine.journal import Entry, Journal
 from lionproc.errors import CallError, Kind, RowsFailedWarning, SchemaError
 from lionproc.model.answer import Answer
 from lionproc.model.body import parsed
-from lionproc.model.call import ModelCall, Recipe
+from lionproc.model.call import ModelCall, RequestBuilder
+from lionproc.model.chat_completion import classify
 from lionproc.model.credentials import _spelling
-from lionproc.model.envelope import classify
 from lionproc.model.thoughts import without_thoughts
 from lionproc.model.vetting import MOST_PARTS, MOST_REFERENCES
 from lionproc.testing import Server
@@ -116,7 +116,7 @@ def test_a_kept_reply_that_cannot_be_read_is_asked_again(tmp_path, raw, late):
     with Server(answer='{"x": 1}') as server:
         model = model_of(server)
         plan = df.llm._plan(prompt="Say {text}", into="a", schema=OPEN, model=model)
-        recipe = Recipe(plan.model.connect(), plan.model.body_params, plan.answer)
+        recipe = RequestBuilder(plan.model.connect(), plan.model.body_params, plan.answer)
         (_, call), _ = plan.calls(recipe, 0, 2)
         with Journal.open(tmp_path / "j") as journal:
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Protocol
 
-from lionproc.engine import collector
+from lionproc.engine import gc_threshold
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.adapt import REQUESTS, TOKENS
 from lionproc.engine.budget import Budget
@@ -148,7 +148,7 @@ class Run(ABC):
                 atexit.register(_end_all)
 
     async def _run(self) -> None:
-        with collector.relaxed():
+        with gc_threshold.relaxed():
             await self._main()
 
     async def _main(self) -> None:
