@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from lionproc.errors import ConfigurationError, MissingDependencyError, ModelError
+from lionproc.model.local_environment import environment
 
 __all__ = ["Endpoint", "Weights", "find_weights", "start", "stop_all"]
 
@@ -220,6 +221,7 @@ def _launch(settings: _Settings, packages: Path) -> _Child:
             stdout=subprocess.PIPE,
             stderr=log,
             bufsize=0,
+            env=environment(),
             start_new_session=True,  # Ctrl-C is for the cell, not for the model
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )

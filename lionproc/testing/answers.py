@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from lionproc.schema_sample import instance
+from lionproc.instances import instance
 
 __all__ = ["Answer", "Completion", "answer_to", "completion", "error_object", "prompt_text"]
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import http.client
 import os
+import re
 import secrets
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -19,12 +22,14 @@ import orjson
 from lionproc.errors import ConfigurationError, LionprocError
 from lionproc.testing.backends import serve
 from lionproc.testing.control import TOKEN_HEADER, Control, recorded_from_json
-from lionproc.testing.recorder import Counters, Recorded
+from lionproc.testing.ledger import Counters, Recorded
 from lionproc.testing.responder import Responder
 from lionproc.testing.settings import Settings, changes_from_json, changes_to_json
 
 __all__ = ["ChildBackend", "run_until_closed"]
 
+PARENT_CHECK_S = 0.5
+_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL")
 ANSWER_S = 60.0  # of the child to a control request; counting windows over 1e6 arrivals takes 1 s
 
 
@@ -51,6 +56,7 @@ class ChildBackend:
             "port": port,
             "record": record,
             "control": self._token,
+            "parent": os.getpid(),
         }
         above = str(Path(__file__).parents[2])  # this very package, installed or not
         path = os.pathsep.join(filter(None, [above, os.environ.get("PYTHONPATH")]))
@@ -58,7 +64,7 @@ class ChildBackend:
             [sys.executable, "-m", "lionproc.testing", "--stdin"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": path},
+            env=_without_secrets() | {"PYTHONPATH": path},
             start_new_session=True,  # Ctrl-C is for the parent, which then closes this pipe
         )
         assert self._child.stdin is not None  # noqa: S101 - for the type checker
@@ -138,11 +144,17 @@ class ChildBackend:
             self._child.wait()
 
 
+def _without_secrets() -> dict[str, str]:
+    """The environment without what looks like a key: a server that plays one needs none."""
+    return {name: value for name, value in os.environ.items() if not _SECRET.search(name.upper())}
+
+
 def run_until_closed(start: Mapping[str, Any], stdin: BinaryIO, stdout: TextIO) -> None:
     """The child's side: serve until stdin closes.
 
     Args:
-        start: "settings" as JSON, "key", "port", "record", and "control", a token or None.
+        start: "settings" as JSON, "key", "port", "record", "control", a token or None, and
+            "parent", the process whose end is this one's too, where there is such a process.
         stdin: Ends the server when it closes.
         stdout: Gets one JSON line with `base_url`, `key` and `port` once connections are accepted.
     """
@@ -165,14 +177,32 @@ def run_until_closed(start: Mapping[str, Any], stdin: BinaryIO, stdout: TextIO) 
             if not stop.done():
                 stop.set_result(None)
 
-        def wait_for_end() -> None:
-            while stdin.read(4096):
-                pass
+        def told_to_end() -> None:
             with suppress(RuntimeError):  # the loop has ended by itself
                 loop.call_soon_threadsafe(end)
 
-        threading.Thread(target=wait_for_end, daemon=True).start()
+        for wait in (partial(_read_out, stdin), partial(_wait_for_end_of, start.get("parent"))):
+            threading.Thread(target=_and_then, args=(wait, told_to_end), daemon=True).start()
         await serve(responder, start["port"], stop, ready)
 
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         runner.run(main())
+
+
+def _and_then(wait: Callable[[], None], act: Callable[[], None]) -> None:
+    wait()
+    act()
+
+
+def _read_out(stdin: BinaryIO) -> None:
+    while stdin.read(4096):
+        pass
+
+
+def _wait_for_end_of(parent: int | None) -> None:
+    """Return when this process has another parent than the one that is named."""
+    if parent is None or os.name != "posix":
+        threading.Event().wait()  # there is nobody to wait for
+    # A process that the parent forked may hold our stdin open after the parent's death.
+    while os.getppid() == parent:
+        time.sleep(PARENT_CHECK_S)

@@ -7,6 +7,7 @@ delivering a reply badly. One request at a time per connection; what is pipeline
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import struct
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from typing import Any, Protocol, cast
 
 __all__ = ["Connection", "MalformedError", "Reply", "Request", "parse"]
 
+_LOOPBACK = re.compile(r"127(\.[0-9]{1,3}){3}|\[::ffff:127(\.[0-9]{1,3}){3}\]")
 LARGEST_HEAD = 64 * 1024
 LARGEST_BODY = 64 * 2**20
 PIECE = b"x" * 65536
@@ -145,6 +147,9 @@ def parse(data: bytes) -> tuple[Request | None, int]:
     line = head[: head.index(b"\r\n")].decode("latin-1").split(" ")
     if len(line) != 3 or not line[2].startswith("HTTP/1."):
         raise MalformedError(400, "This is not an HTTP/1.1 request.")
+    if not _is_here(_header(head, lower, b"host")):
+        # A page of the internet whose name was made to mean this machine (DNS rebinding)
+        raise MalformedError(421, "This server answers to names of this machine alone.")
     start = end + 4
     if "chunked" in _header(head, lower, b"transfer-encoding").lower():
         body, used = _chunks(data, start)
@@ -161,6 +166,13 @@ def parse(data: bytes) -> tuple[Request | None, int]:
             return None, used
         body = data[start:used]
     return Request(line[0], line[1], head, lower, body), used
+
+
+def _is_here(host: str) -> bool:
+    """Whether a Host is a name of this machine: loopback, or a name without a dot."""
+    name = host.rpartition(":")[0] if re.search(r":[0-9]*$", host) else host
+    name = name.rstrip(".").lower()
+    return "." not in name or name.endswith(".localhost") or bool(_LOOPBACK.fullmatch(name))
 
 
 def _chunks(data: bytes, at: int) -> tuple[bytes | None, int]:

@@ -616,3 +616,22 @@ def test_instances_validate_against_their_schema(ask, chat):
         for n in range(20):
             value = json.loads(ask(server, chat(f"row {n}", response_format=asked)).text)
             jsonschema_rs.validate(schema, value)
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example"])
+def test_a_name_of_the_internet_that_leads_here_is_not_answered(host, chat):
+    with Server(key=None) as server:
+        connection = http.client.HTTPConnection(*address(server), timeout=5)
+        connection.request("POST", "/v1/chat/completions", json.dumps(chat()), {"Host": host})
+        assert connection.getresponse().status == 421
+        connection.close()
+        assert server.counters.total == 0
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:99", "[::1]:5", "LOCALHOST.", "box", ""])
+def test_a_name_of_this_machine_is_answered(host, chat):
+    with Server(key=None) as server:
+        connection = http.client.HTTPConnection(*address(server), timeout=5)
+        connection.request("POST", "/v1/chat/completions", json.dumps(chat()), {"Host": host})
+        assert connection.getresponse().status == 200
+        connection.close()

@@ -160,3 +160,49 @@ def test_a_child_ends_when_its_parent_is_killed(tmp_path):
         finally:
             os.close(ended)
     assert readable, "the server outlived its parent"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there, a closed pipe is what ends it")
+def test_a_child_ends_with_its_parent_though_something_else_holds_its_input_open():
+    code = (
+        "import subprocess, sys, time\n"
+        "from lionproc.testing import Server\n"
+        "child = Server(process=True)._backend._child\n"
+        "sleeper = subprocess.Popen(['sleep', '60'], pass_fds=[child.stdin.fileno()],\n"
+        "    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n"
+        "print(child.pid, sleeper.pid, flush=True)\n"
+        "sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        pid, sleeper = map(int, parent.stdout.readline().split())
+        try:
+            parent.kill()
+            parent.wait()
+            gone_by = time.monotonic() + 20
+            while is_running(pid) and time.monotonic() < gone_by:
+                select.select([], [], [], 0.05)
+            assert not is_running(pid)
+            assert is_running(sleeper)
+        finally:
+            os.kill(sleeper, 9)
+
+
+def is_running(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_child_has_no_key_of_a_provider_in_its_environment(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-SECRET")
+    monkeypatch.setenv("HF_TOKEN", "hf-SECRET")
+    with Server(process=True) as server:
+        told = f"/proc/{server._backend._child.pid}/environ"
+        if not os.path.exists(told):  # noqa: PTH110
+            pytest.skip("needs /proc")
+        with open(told, "rb") as file:  # noqa: PTH123
+            assert b"SECRET" not in file.read()

@@ -131,7 +131,7 @@ class Row:
                 widget.disabled = not on
 
 
-class LimitControls:
+class Wheel:
     """All limits of one limiter.
 
     Args:
