@@ -241,7 +241,7 @@ def _introduce(frame: pd.DataFrame, question: Question, *, embedded: bool) -> No
 
 def _how_long(rows: int, row_s: float) -> str:
     """How long the embedded model takes, by the first rows on this very machine."""
-    from lionproc.notebook.words import left
+    from lionproc.notebook.formatting import left
 
     if not row_s:
         return f"The first {TRIED} rows are in the journal; of the others nothing is known yet."

@@ -181,6 +181,8 @@ class CallError(LionprocError):
         hint: What to do about it; where none is given, what helps against its kind.
         reply: What the model said, cut and printable, where it said anything. It is the
             model's: for tables and panels, and no part of the error as a text.
+        arrived: False where it is sure that the server never had the request, so that it was not
+            billed.
     """
 
     def __init__(
@@ -192,6 +194,7 @@ class CallError(LionprocError):
         retry_after_s: float | None = None,
         hint: str | None = None,
         reply: str = "",
+        arrived: bool = True,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -200,6 +203,7 @@ class CallError(LionprocError):
         self.retry_after_s = retry_after_s
         self.hint = HINTS.get(kind, "") if hint is None else hint
         self.reply = reply
+        self.arrived = arrived
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()

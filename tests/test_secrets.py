@@ -300,7 +300,7 @@ def test_no_repr_shows_the_key(model, server):
     connection = model.connect()
     shown = [
         *(model, job, job.stats, job.limits, job._plan, job._connection, connection),
-        *(connection.wire, connection.gate, connection.limiter, job._executor, job.report()),
+        *(connection.wire, connection.endpoint, connection.limiter, job._executor, job.report()),
         *(
             out.llm.report().facts,
             job._recipe,

@@ -14,8 +14,10 @@ from lionproc.face import faced
 class Budget:
     """Bounds for one run. Reaching one stops the run and returns what there is.
 
-    What is in flight counts with its estimate, so a bound on dollars or tokens is passed by no
-    more than the error of the estimates; the bound on requests is exact.
+    What is in flight counts with its estimate, from the first request on, and so does what came
+    to nothing and may have been billed all the same (a timeout, a connection that broke). So a
+    bound on dollars or tokens is passed by no more than one request and the error of the
+    estimates; the bound on requests is exact.
 
     Args:
         usd: Dollars, for models whose price is known.
@@ -59,6 +61,17 @@ class Budget:
         if self.usd is not None and usd is not None and usd >= self.usd:
             return dollars(self.usd)
         return ""
+
+    def passed(self, *, usd: float | None, tokens: int) -> bool:
+        """Whether so much is more than was given.
+
+        Args:
+            usd: Dollars, None where the price is not known.
+            tokens: Tokens.
+        """
+        return (self.tokens is not None and tokens > self.tokens) or (
+            self.usd is not None and usd is not None and usd > self.usd
+        )
 
 
 def dollars(usd: float) -> str:

@@ -16,12 +16,13 @@ from typing import Any, Self
 
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.adapt import Signals
-from lionproc.engine.chain import Chain
 from lionproc.engine.crew import Crew, Worker
 from lionproc.engine.first_failures import FirstOutcomes
 from lionproc.engine.journal import Entry, Failure, Journal
 from lionproc.engine.limiter import Limiter, Reservation, Tokens
+from lionproc.engine.limiter_chain import LimiterChain
 from lionproc.engine.limits import Limits
+from lionproc.engine.outlay import Outlay, Verdict, may_be_billed
 from lionproc.engine.request import Call, Event, Reply
 from lionproc.engine.retry import Breaker, Fail, Retry, RetryBudget, Stop, decide
 from lionproc.engine.sharing import Sharing
@@ -51,10 +52,10 @@ COSTLY = BREAKING | {Kind.FORBIDDEN}  # what the retry budget pays for
 class Tally:
     """What an executor has done so far. Written on the engine's loop, copied by readers."""
 
-    __slots__ = ("back", "completion_tokens", "errors", "estimate_off", "estimated", "guessed", "prompt_tokens", "retried", "sent", "throttled")  # fmt: skip
+    __slots__ = ("completion_tokens", "errors", "estimate_off", "estimated", "guessed", "prompt_tokens", "retried", "sent", "throttled")  # fmt: skip
 
     def __init__(self) -> None:
-        self.sent = self.back = self.retried = self.throttled = 0
+        self.sent = self.retried = self.throttled = 0
         self.prompt_tokens = self.completion_tokens = 0
         self.estimated = self.guessed = 0  # replies whose tokens were counted, and those where not
         self.estimate_off = 0.0
@@ -82,7 +83,8 @@ class RateLimitedAPIExecutor:
         since: Only journal records after this mark answer anything.
         history: Finished events to remember for `completed_events` and `failed_events`.
         on_done: Called with every event when it is finished, on the engine's loop.
-        may_send: Asked before each request; False stops everything (a budget is reached).
+        may_send: Asked before each request, with its estimate: whether it may leave, has to wait
+            for what is in flight, or everything stops (a budget is reached).
         first_failures: So many first requests that fail in one way, with no answer among them,
             stop everything. None never does, as suits whoever serves callers that have nothing
             to do with each other.
@@ -97,7 +99,7 @@ class RateLimitedAPIExecutor:
         ```
     """
 
-    def __init__(  # noqa: PLR0917  (its state, and the order is the contract's)
+    def __init__(  # noqa: PLR0915, PLR0917  (its state, and the order is the contract's)
         self,
         queue_capacity: int = 1000,
         capacity_refresh_time: float = 60,
@@ -112,7 +114,7 @@ class RateLimitedAPIExecutor:
         since: int = 0,
         history: int = 10_000,
         on_done: Callable[[Event], None] | None = None,
-        may_send: Callable[[], bool] | None = None,
+        may_send: Callable[[Tokens], Verdict] | None = None,
         first_failures: int | None = None,
     ) -> None:
         if isinstance(queue_capacity, bool) or not queue_capacity >= 1:
@@ -122,13 +124,13 @@ class RateLimitedAPIExecutor:
         if not 0 < self.interval < math.inf:
             raise ConfigurationError(f"interval is a time in seconds above 0, not {interval!r}.")
         if limiter is None:
-            limiter = Chain(Limits())
+            limiter = LimiterChain(Limits())
             self._limiter: Limiter = limiter
             # A share of an interval shorter than a minute is kept as strictly as the minute's.
             limiter.limits.burst_seconds = self.interval if self.interval < 60 else 1.0
             self.update_limits(limit_requests, limit_tokens, concurrency_limit)
         self._limiter = limiter
-        self._chain = limiter if isinstance(limiter, Chain) else None
+        self._chain = limiter if isinstance(limiter, LimiterChain) else None
         limiter.on_change(self._staff)
         self.journal = journal
         self.shares = False  # see `Member`
@@ -137,6 +139,7 @@ class RateLimitedAPIExecutor:
         self._since = since
         self.retry = retry or Retry()
         self.tally = Tally()
+        self.outlay = Outlay()
         self.fatal: RunError | None = None
         self._on_done = on_done
         self._may_send = may_send
@@ -210,6 +213,7 @@ class RateLimitedAPIExecutor:
 
     async def _halt(self, grace_s: float) -> None:
         self._room.set()
+        self.outlay.news.set()
         self.first.dismiss()
         for timer in self._delayed.values():
             timer.cancel()
@@ -546,6 +550,8 @@ class RateLimitedAPIExecutor:
                 self.tally.retried += 1
             self.first.left(event)
             self._crew.sending.add(worker)
+            estimate = leave.tokens
+            self.outlay.leaves(estimate)
             started = time.perf_counter()
             try:
                 reply = await event.call.send()
@@ -557,7 +563,7 @@ class RateLimitedAPIExecutor:
                 self._finish(event, CallError(Kind.UNEXPECTED, f"{type(fault).__name__}: {fault}"))
                 return
             finally:
-                self.tally.back += 1
+                self.outlay.is_back(estimate)
             seconds = time.perf_counter() - started
             event.seconds += seconds
             # What was under way when the breaker opened is no probe.
@@ -595,12 +601,13 @@ class RateLimitedAPIExecutor:
         self._budget.refund()
         expected, tally = leave.tokens, self.tally
         used = expected if reply.used is None else reply.used
-        if reply.used is None or reply.guessed:
+        known = reply.used is not None and not reply.guessed
+        if not known:
             tally.guessed += 1  # what is not known is not nothing
         else:
             tally.estimated += 1
             tally.estimate_off += abs(expected.total - used.total) / max(used.total, 1)
-        self._count(event, used)
+        self._count(event, used, expected if known else None)
         event.model = reply.model
         key = event.call.key
         if self.journal is None or key is None:
@@ -611,8 +618,9 @@ class RateLimitedAPIExecutor:
             Entry(key, reply.raw, reply.model, read, written, attempts, seconds, now)
         )
 
-    def _count(self, event: Event, used: Tokens) -> None:
+    def _count(self, event: Event, used: Tokens, expected: Tokens | None = None) -> None:
         """Tokens that were billed, for an answer or for none."""
+        self.outlay.took(used, expected)
         self.tally.prompt_tokens += used.input
         self.tally.completion_tokens += used.output
         event.prompt_tokens += used.input
@@ -630,23 +638,31 @@ class RateLimitedAPIExecutor:
             or self._stopping
             or not self._resumed.is_set()
             or self._breaker.is_open
-            or (self._may_send is not None and not self._may_send())
+            or self._verdict(event) != "send"
         ):
             return None
         return self._limiter.reserve_at_once(event.call.estimate, self._gate_of(event))
+
+    def _verdict(self, event: Event) -> Verdict:
+        return "send" if self._may_send is None else self._may_send(event.call.estimate)
 
     def _gate_of(self, event: Event) -> Limiter | None:
         return None if self._chain is None else getattr(event.call, "gate", None)
 
     async def _leave(self, event: Event) -> Reservation | None:
         """Wait until this event may be sent. None if it may not be any more."""
-        while True:
+        while not self._stopping:
             await self._resumed.wait()
             if event.done:
                 return None
             if self._breaker.is_open and not await self._probe(event):
                 continue
-            if self._may_send is not None and not self._may_send():
+            verdict = self._verdict(event)
+            if verdict == "wait":
+                self.outlay.news.clear()
+                await self.outlay.news.wait()
+                continue
+            if verdict == "stop":
                 self._stop_all(None)
                 self._finish(event, CallError(Kind.NOT_SENT, "The budget was reached."))
                 return None
@@ -661,15 +677,12 @@ class RateLimitedAPIExecutor:
                 and not self._stopping
                 # While this one waited the breaker may have opened, and others may have left.
                 and (self._prober is event or not self._breaker.is_open)
-                and (self._may_send is None or self._may_send())
+                and self._verdict(event) == "send"
             ):
                 return leave
             self._limiter.cancel(leave)
-            if self._stopping:
-                self._finish(
-                    event, CallError(Kind.NOT_SENT, "The run stopped before this was sent.")
-                )
-                return None
+        self._finish(event, CallError(Kind.NOT_SENT, "The run stopped before this was sent."))
+        return None
 
     async def _probe(self, event: Event) -> bool:
         """While the breaker is open: True when this event may go and see."""
@@ -724,6 +737,8 @@ class RateLimitedAPIExecutor:
     ) -> None:
         if reply.used is not None:
             self._count(event, reply.used)
+        elif may_be_billed(error):
+            self.outlay.may_have_taken(leave.tokens)
         if error.kind is Kind.RATE_LIMITED:
             self.tally.throttled += 1
             signals = reply.signals or Signals(retry_after_s=error.retry_after_s)

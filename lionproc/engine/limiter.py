@@ -26,10 +26,10 @@ from lionproc.engine.adapt import (
     Saturation,
     Signals,
 )
-from lionproc.engine.lane import MARGIN_CAP_S, MINUTE_S, Lane, Ledger
 from lionproc.engine.limits import Limits
 from lionproc.engine.stats import LearnedFrom
 from lionproc.engine.storms import Refusal, Storms
+from lionproc.engine.window import MARGIN_CAP_S, MINUTE_S, Lane, Ledger
 from lionproc.errors import CallError, Kind
 
 log = logging.getLogger("lionproc.engine")
@@ -275,7 +275,7 @@ class Limiter:
 
         Args:
             tokens: What it is expected to read and write.
-            last: A further gate to pass; only a `Chain` has any.
+            last: A further gate to pass; only a `LimiterChain` has any.
 
         Returns:
             The leave; `settle` or `cancel` it exactly once.

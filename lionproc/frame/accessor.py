@@ -15,7 +15,7 @@ from lionproc.engine.retry import Retry
 from lionproc.errors import ArgumentError, ConfigurationError
 from lionproc.face import face
 from lionproc.frame import results
-from lionproc.frame.forecast import Estimate, estimate
+from lionproc.frame.estimate import Estimate, estimate
 from lionproc.frame.job import Job, launch, prepare, wait_for
 from lionproc.frame.plan import FROM_SCHEMA, Plan, PromptLike, plan
 from lionproc.model.defaults import default_model
@@ -211,7 +211,7 @@ class FrameAccessor:
             ])
             ```
         """
-        from lionproc.frame.staged import run
+        from lionproc.frame.pipeline import run
 
         return run(
             self._frame,

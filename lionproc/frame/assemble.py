@@ -17,7 +17,7 @@ from pandas.api.extensions import ExtensionArray
 from lionproc.errors import ColumnError
 from lionproc.frame.dtypes import array_of
 from lionproc.model.answer import Answer
-from lionproc.model.cells import cell_maker
+from lionproc.model.coerce import cell_maker
 
 __all__ = ["MISSING", "Missing", "assemble", "check_names", "column_names", "columns"]
 

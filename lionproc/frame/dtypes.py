@@ -11,21 +11,21 @@ import pandas as pd
 import pyarrow as pa
 from pandas.api.extensions import ExtensionArray, ExtensionDtype
 
-from lionproc.model.cells import DECIMAL_DIGITS, DECIMAL_PLACES
+from lionproc.model.coerce import DECIMAL_DIGITS, DECIMAL_PLACES
 from lionproc.model.shape import (
-    Amount,
+    Boolean,
     Choice,
-    Clock,
-    Day,
-    Flag,
+    Date,
+    DecimalNumber,
+    Duration,
     Instant,
     Integer,
-    Many,
-    Pairs,
+    List,
+    Map,
     Real,
     Record,
     Shape,
-    Span,
+    Time,
     walk,
 )
 
@@ -36,11 +36,11 @@ Dtype: TypeAlias = ExtensionDtype | np.dtype[Any]
 _ARROW: Mapping[type, pa.DataType] = {
     Integer: pa.int64(),
     Real: pa.float64(),
-    Flag: pa.bool_(),
-    Day: pa.date32(),
-    Clock: pa.time64("us"),
-    Span: pa.duration("us"),
-    Amount: pa.decimal128(DECIMAL_DIGITS, DECIMAL_PLACES),
+    Boolean: pa.bool_(),
+    Date: pa.date32(),
+    Time: pa.time64("us"),
+    Duration: pa.duration("us"),
+    DecimalNumber: pa.decimal128(DECIMAL_DIGITS, DECIMAL_PLACES),
 }
 
 
@@ -62,15 +62,15 @@ def dtype_of(shape: Shape) -> Dtype:
             return pd.Int64Dtype()
         case Real():
             return pd.Float64Dtype()
-        case Flag():
+        case Boolean():
             return pd.BooleanDtype()
         case Choice(members=members):
             return pd.CategoricalDtype(_categories(members))
         case Instant(zoned=zoned):
             return pd.DatetimeTZDtype("us", "UTC") if zoned else np.dtype("datetime64[us]")
-        case Span():
+        case Duration():
             return np.dtype("timedelta64[us]")
-        case Day() | Clock() | Amount() | Many() | Pairs():
+        case Date() | Time() | DecimalNumber() | List() | Map():
             return pd.ArrowDtype(arrow_type(shape))
         case Record(fields=fields) if fields:
             return pd.ArrowDtype(arrow_type(shape))
@@ -83,9 +83,9 @@ def arrow_type(shape: Shape) -> pa.DataType:
     match shape:
         case Instant(zoned=zoned):
             return pa.timestamp("us", "UTC" if zoned else None)
-        case Many(item=item):
+        case List(item=item):
             return pa.list_(arrow_type(item))
-        case Pairs(value=value):
+        case Map(value=value):
             return pa.map_(pa.string(), arrow_type(value))
         case Record(fields=fields) if fields:
             return pa.struct([pa.field(name, arrow_type(inner)) for name, inner in fields])
@@ -116,7 +116,7 @@ def array_of(shape: Shape, cells: Sequence[Any]) -> ExtensionArray:
             return pd.arrays.IntegerArray(*_masked(cells, np.int64))
         case Real():
             return pd.arrays.FloatingArray(*_masked(cells, np.float64))
-        case Flag():
+        case Boolean():
             return pd.arrays.BooleanArray(*_masked(cells, np.bool_))
         case Choice(members=members):
             code: dict[Any, int] = {member: place for place, member in enumerate(members)}
@@ -127,7 +127,7 @@ def array_of(shape: Shape, cells: Sequence[Any]) -> ExtensionArray:
             naive = [cell if cell is None else cell.replace(tzinfo=None) for cell in cells]
             instants = pd.DatetimeIndex(np.array(naive, dtype="datetime64[us]"))
             return (instants.tz_localize("UTC") if zoned else instants).array
-        case Span():
+        case Duration():
             return pd.TimedeltaIndex(np.array(cells, dtype="timedelta64[us]")).array
         case _ if isinstance(dtype, pd.ArrowDtype):
             if any(_becomes_text(inner) for inner in walk(shape)):
@@ -167,9 +167,9 @@ def _with_text(shape: Shape, cell: Any) -> Any:
     match shape:
         case Choice() if _becomes_text(shape):
             return cell if isinstance(cell, str) else json.dumps(cell)
-        case Many(item=item):
+        case List(item=item):
             return [_with_text(item, inner) for inner in cell]
-        case Pairs(value=value):
+        case Map(value=value):
             return [(key, _with_text(value, inner)) for key, inner in cell]
         case Record(fields=fields):
             return {name: _with_text(inner, cell[name]) for name, inner in fields}

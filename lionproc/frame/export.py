@@ -25,8 +25,8 @@ from lionproc.engine.paths import is_url, local_path, shown
 from lionproc.engine.whole_file import make_folders, refuse_odd_file, temporary_name
 from lionproc.errors import ColumnError, ConfigurationError, LionprocError, SaveError
 from lionproc.face import face
+from lionproc.frame.arrow_extension import is_readable, register, repaired, to_table
 from lionproc.frame.place import AnyPath, Remote, place_of, saving
-from lionproc.frame.saved_type import is_readable, register, repaired, to_table
 
 __all__ = [
     "SaveError",

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from lionproc.engine.executor import RateLimitedAPIExecutor
-from lionproc.engine.job import GRACE_S, GUESSED, Run
 from lionproc.engine.journal import Journal
 from lionproc.engine.paths import shown
 from lionproc.engine.request import Event
+from lionproc.engine.run import GRACE_S, GUESSED, Run
 from lionproc.engine.stats import RunStats
 from lionproc.errors import (
     BudgetWarning,
@@ -39,10 +39,10 @@ from lionproc.frame.assemble import MISSING, Missing, assemble, columns
 from lionproc.frame.export import is_folder_target, write_parquet, write_part
 from lionproc.frame.failures import Failures, Outcome
 from lionproc.frame.plan import Plan, check_save, detail_names, warn
-from lionproc.model.call import ModelCall, Recipe
+from lionproc.model.call import ModelCall, RequestBuilder
 
 if TYPE_CHECKING:
-    from lionproc.notebook.view import Failure
+    from lionproc.notebook.panel_html import FailureRow
 
 log = logging.getLogger("lionproc.frame")
 
@@ -74,7 +74,7 @@ class Job(Run):
         options = plan.options
         connection = plan.model.connect()
         self._connection = connection
-        self._recipe = Recipe(connection, plan.model.body_params, plan.answer)
+        self._recipe = RequestBuilder(connection, plan.model.body_params, plan.answer)
         self._fingerprint = plan.fingerprint(self._recipe)
         check_save(plan, self._fingerprint)
         limiter = connection.limiter
@@ -220,7 +220,7 @@ class Job(Run):
                     event.completion_tokens = entry.completion_tokens
                     event.seconds = entry.seconds
                     event.finish()
-                    self._connection.gate.proven = True
+                    self._connection.endpoint.proven = True
                 elif settled:
                     event.reset()  # it failed with what was kept, so it is asked anew
             events.append(event)
@@ -492,16 +492,16 @@ class Job(Run):
         model = f"{self._connection.provider.name}/{self._connection.model}"
         return f"{columns} with {model}" if columns else model
 
-    def latest_errors(self, most: int) -> list[Failure]:
+    def latest_errors(self, most: int) -> list[FailureRow]:
         """The latest failures, the newest first.
 
         Called on the engine's thread, where nothing is added meanwhile.
         """
-        from lionproc.notebook.view import Failure
+        from lionproc.notebook.panel_html import FailureRow
 
         index, rows = self._plan.frame.index, self._plan.rows
         return [
-            Failure(
+            FailureRow(
                 row=str(index[place % rows]),
                 kind=str(error.kind),
                 message=error.message,
@@ -593,7 +593,7 @@ class Job(Run):
         parts += [f"{stats.failed:,} failed"] if stats.failed else []
         parts.append(f"{stats.sent:,} requests")
         if not self.done and stats.eta_s is not None:
-            from lionproc.notebook.words import left
+            from lionproc.notebook.formatting import left
 
             parts.append(f"{left(stats.eta_s)} left")
         ways = "frame(), errors(), report(), result()" if self.done else "frame(), pause(), stop()"

@@ -20,7 +20,7 @@ from lionproc.frame.cell import cell_text, is_missing
 from lionproc.frame.export import check_frame_can_be_saved, check_target
 from lionproc.frame.prompt import Prompt
 from lionproc.model.answer import Answer
-from lionproc.model.call import ModelCall, Recipe
+from lionproc.model.call import ModelCall, RequestBuilder
 from lionproc.model.defaults import checked, default, default_model
 from lionproc.model.model import Model
 
@@ -134,7 +134,7 @@ class Plan:
             for start in range(chunk, end, BATCH_ROWS):
                 yield start, min(start + BATCH_ROWS, end)
 
-    def calls(self, recipe: Recipe, start: int, stop: int) -> list[tuple[int, Rendered]]:
+    def calls(self, recipe: RequestBuilder, start: int, stop: int) -> list[tuple[int, Rendered]]:
         """What rows `start` to `stop` become: (position, call or why there is none)."""
         made: list[tuple[int, Rendered]] = []
         for number, output in enumerate(self.outputs):
@@ -152,7 +152,7 @@ class Plan:
         """Count equal rows from the start again, for the next pass over them."""
         self._occurrences.clear()
 
-    def _call(self, recipe: Recipe, messages: list[dict[str, Any]]) -> Rendered:
+    def _call(self, recipe: RequestBuilder, messages: list[dict[str, Any]]) -> Rendered:
         try:
             call = recipe.ask(messages)
         except (TypeError, ValueError) as error:
@@ -189,7 +189,7 @@ class Plan:
             shown.append(f"{label}: {text}" if len(cells) > 1 else text)
         return ", ".join(shown)[:most]
 
-    def fingerprint(self, recipe: Recipe) -> str:
+    def fingerprint(self, recipe: RequestBuilder) -> str:
         """Equal for the same run started again, different for any other."""
         digest = blake2b(recipe.digest, digest_size=16)
         digest.update(f"{self.rows} {self.options.chunk_size} {self.names}".encode())

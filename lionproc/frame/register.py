@@ -12,8 +12,8 @@ import pandas as pd
 from pandas.api.extensions import register_dataframe_accessor, register_series_accessor
 
 from lionproc.errors import LionprocWarning
+from lionproc.frame.arrow_extension import register as register_saved_type
 from lionproc.frame.dask_meta import refuse_made_up_rows
-from lionproc.frame.saved_type import register as register_saved_type
 
 
 class Later:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, RootModel, TypeAdapter
 from pydantic.errors import PydanticUserError
 
 from lionproc.errors import SchemaError
-from lionproc.model.cells import SECRETS
+from lionproc.model.coerce import SECRETS
 from lionproc.model.shape import Shape, ShapeSchema, shape_of
 from lionproc.model.vetting import vet
 

@@ -24,11 +24,11 @@ from lionproc.model.annotation import (
     shapes_of_type,
     type_adapter,
 )
+from lionproc.model.answer_parser import Form, Read, read_either, read_text
 from lionproc.model.canonical import canonical
-from lionproc.model.check import SchemaCheck, TypeCheck
-from lionproc.model.reply import Form, Read, read_either, read_text
 from lionproc.model.shape import AskedSchema, Record, Shape, Text, shape_of
 from lionproc.model.trial import try_out
+from lionproc.model.validate import SchemaCheck, TypeCheck
 from lionproc.model.vetting import vet
 
 __all__ = ["Answer", "Field"]

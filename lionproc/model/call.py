@@ -14,21 +14,21 @@ from lionproc.errors import CallError, Kind
 from lionproc.model.answer import Answer
 from lionproc.model.body import parsed
 from lionproc.model.canonical import canonical, canonical_messages
-from lionproc.model.check import whole_characters
+from lionproc.model.chat_completion import classify, text_of
 from lionproc.model.connection import Connection
-from lionproc.model.envelope import classify, text_of
 from lionproc.model.excerpt import excerpt_of
 from lionproc.model.fitting import instructed
 from lionproc.model.media import NO_MEDIA, Media, tariff_of, weigh
 from lionproc.model.schema import shallow
 from lionproc.model.usage import guess
+from lionproc.model.validate import whole_characters
 
 KEY_BYTES = 16
 REPLY_LENGTH = 500  # characters of a reply that will not do, for whoever looks at the failure
 Message = Mapping[str, Any]
 
 
-class Recipe:
+class RequestBuilder:
     """Everything the requests of a run have in common, worked out once.
 
     Args:
@@ -104,7 +104,7 @@ class ModelCall:
     __slots__ = ("_media", "_occurrence", "_recipe", "body", "key")
 
     def __init__(
-        self, recipe: Recipe, body: bytes, key: bytes, occurrence: int, media: Media
+        self, recipe: RequestBuilder, body: bytes, key: bytes, occurrence: int, media: Media
     ) -> None:
         self._recipe = recipe
         self._media = media
@@ -132,16 +132,16 @@ class ModelCall:
         """Make one attempt."""
         recipe = self._recipe
         connection = recipe.connection
-        gate = connection.gate
-        body, changed = gate.fitting.fit(self.body, recipe.instruction)
+        endpoint = connection.endpoint
+        body, changed = endpoint.fitting.fit(self.body, recipe.instruction)
         try:
             response = await connection.wire.post(body)
         except CallError as error:
             return Reply(error)
         recipe.changed.update(dict.fromkeys(filter(None, changed)))
-        reply = classify(response.status, response.headers, response.body, proven=gate.proven)
+        reply = classify(response.status, response.headers, response.body, proven=endpoint.proven)
         if reply.error is None:
-            gate.proven = True
+            endpoint.proven = True
         elif reply.error.kind is Kind.BAD_REQUEST and self._fits_better(response.body, body):
             reply.error = CallError(Kind.UNSUPPORTED, reply.error.message, status=response.status)
         if reply.error is not None:
@@ -159,7 +159,7 @@ class ModelCall:
 
     def _fits_better(self, refusal: bytes, sent: bytes) -> bool:
         """Whether the next attempt is another one: it was learned just now what to leave out."""
-        fitting, instruction = self._recipe.connection.gate.fitting, self._recipe.instruction
+        fitting, instruction = self._recipe.connection.endpoint.fitting, self._recipe.instruction
         if fitting.fit(self.body, instruction)[0] != sent:
             return True  # learned from another row, while this one was under way
         return fitting.learn(refusal, sent, own_format=bool(instruction))

@@ -50,7 +50,9 @@ class ClientWire:
         except openai.APIStatusError as error:
             reply = error.response
         except openai.APIConnectionError as error:
-            raise broken(error.__cause__ or error, self._way) from None
+            cause = error.__cause__ or error
+            arrived = not isinstance(cause, httpx2.ConnectError)
+            raise broken(cause, self._way, arrived=arrived) from None
         except CallError as error:
             raise error.with_traceback(None) from None
         except (openai.OpenAIError, OSError, ValueError) as error:

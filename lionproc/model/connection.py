@@ -18,11 +18,11 @@ from lionproc.model.wire import Wire
 
 
 @dataclass(slots=True)
-class Gate:
+class EndpointState:
     """What runs with the same endpoint, key and model share as long as the process lives.
 
     Attributes:
-        limiter: The gate that all requests go through.
+        limiter: What all requests go through.
         estimator: What is known of its tokens.
         proven: Whether an answer ever came, so that the key and the model's name are right.
     """
@@ -33,12 +33,12 @@ class Gate:
     proven: bool = False
 
 
-_gates: dict[tuple[str, ...], Gate] = {}
+_states: dict[tuple[str, ...], EndpointState] = {}
 _lock = threading.Lock()
 
 
-def gate(*identity: str, concurrency: int | None = None) -> Gate:
-    """The gate of an endpoint, key and model; made on first use.
+def endpoint_state(*identity: str, concurrency: int | None = None) -> EndpointState:
+    """What is shared for an endpoint, key and model; made on first use.
 
     Args:
         *identity: What tells it from others.
@@ -46,10 +46,10 @@ def gate(*identity: str, concurrency: int | None = None) -> Gate:
             that a person sets later go before it.
     """
     with _lock:
-        found = _gates.get(identity)
+        found = _states.get(identity)
         if found is None:
             limits = Limits() if concurrency is None else Limits(concurrency=concurrency)
-            found = _gates[identity] = Gate(Limiter(limits))
+            found = _states[identity] = EndpointState(Limiter(limits))
         return found
 
 
@@ -57,7 +57,7 @@ def _forget() -> None:
     """In a forked child: the limiters belong to a loop that did not come along."""
     global _lock  # noqa: PLW0603
     _lock = threading.Lock()
-    _gates.clear()
+    _states.clear()
 
 
 if hasattr(os, "register_at_fork"):
@@ -75,7 +75,7 @@ class Connection:
         structured: How typed answers are asked for.
         max_tokens_name: What the bound on the answer is called.
         wire: Sends and receives.
-        gate: The limiter and the estimates that are shared.
+        endpoint: The limiter and the estimates that are shared.
         usual: Fields of a request's body that this model wants where the user sets none.
         free_levels: How deep an answer may nest where its schema leaves that open, None for any
             depth; see `schema.shallow`.
@@ -90,7 +90,7 @@ class Connection:
     structured: Structured
     max_tokens_name: str
     wire: Wire
-    gate: Gate
+    endpoint: EndpointState
     usual: Mapping[str, Any] = field(default_factory=dict)
     free_levels: int | None = None
     price: Price | None = None
@@ -98,10 +98,10 @@ class Connection:
 
     @property
     def limiter(self) -> Limiter:
-        """The gate that all runs to this model go through."""
-        return self.gate.limiter
+        """The limiter that all runs to this model go through."""
+        return self.endpoint.limiter
 
     @property
     def estimator(self) -> Estimator:
         """What is known of its tokens."""
-        return self.gate.estimator
+        return self.endpoint.estimator

@@ -74,8 +74,8 @@ class DirectWire:
             ) as reply:
                 came = await _whole(reply)
                 return Response(reply.status, reply.headers, redact(came, self._secrets.reveal()))
-        except aiohttp.ConnectionTimeoutError as error:  # nothing was sent yet
-            raise broken(error, self._way) from None
+        except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
+            raise broken(error, self._way, arrived=False) from None
         except TimeoutError:
             raise timed_out(self.timeout_s) from None
         except aiohttp.ClientPayloadError:

@@ -195,7 +195,7 @@ class Model:
 
     @property
     def limiter(self) -> Limiter:
-        """The gate this model's requests go through; its `limits` are live."""
+        """The limiter this model's requests go through; its `limits` are live."""
         return self.connect().limiter
 
     def connect(self) -> Connection:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lionproc.errors import ModelError
 from lionproc.model.address import checked_url, with_query
 from lionproc.model.clients import azure_client, is_azure, is_plain, own_client
-from lionproc.model.connection import Connection, gate
+from lionproc.model.connection import Connection, endpoint_state
 from lionproc.model.credentials import sealed
 from lionproc.model.identity import identity_of, sent_headers, with_scope
 from lionproc.model.prices import price_of
@@ -73,7 +73,7 @@ def _through(model: Model, client: openai.AsyncOpenAI | openai.OpenAI) -> Connec
     settings = PROVIDERS["azure"] if is_azure(client) else model.settings
     official = settings.name == "azure" or base == settings.base_url
     keys = "\n".join(value for name, value in headers.items() if name.lower() in _CREDENTIALS)
-    shared = gate(base, hashlib.sha256(keys.encode()).hexdigest(), str(model.model))
+    shared = endpoint_state(base, hashlib.sha256(keys.encode()).hexdigest(), str(model.model))
     if base == settings.base_url and not settings.developer_role:
         shared.fitting.know_no_role("developer", "system")
     return Connection(
@@ -83,7 +83,7 @@ def _through(model: Model, client: openai.AsyncOpenAI | openai.OpenAI) -> Connec
         structured=model.structured or settings.structured,
         max_tokens_name=settings.max_tokens_name if official else "max_tokens",
         wire=wire,
-        gate=shared,
+        endpoint=shared,
         price=price_of(str(model.model), model.settings.prices),
         endings=frozenset((*settings.endings, *model.endings)),
     )
@@ -107,7 +107,9 @@ def _local(model: Model) -> Connection:
         structured=model.structured or model.settings.structured,
         max_tokens_name=model.settings.max_tokens_name,
         wire=wire,
-        gate=gate(f"local {endpoint.identity}", digest, endpoint.model, concurrency=endpoint.slots),
+        endpoint=endpoint_state(
+            f"local {endpoint.identity}", digest, endpoint.model, concurrency=endpoint.slots
+        ),
         price=price_of(endpoint.model, model.settings.prices),
         endings=frozenset((*model.settings.endings, *model.endings)),
     )

@@ -15,28 +15,28 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from lionproc.errors import SchemaError
-from lionproc.instances import CLOCK, NAIVE_INSTANT
 from lionproc.model.vetting import target
+from lionproc.schema_sample import CLOCK, NAIVE_INSTANT
 
 __all__ = [
-    "Amount",
     "AskedSchema",
+    "Boolean",
     "Choice",
-    "Clock",
-    "Day",
-    "Flag",
-    "Free",
+    "Date",
+    "DecimalNumber",
+    "Duration",
     "Instant",
     "Integer",
-    "Many",
-    "Pairs",
+    "Json",
+    "List",
+    "Map",
     "Real",
     "Record",
     "Scalar",
     "Shape",
     "ShapeSchema",
-    "Span",
     "Text",
+    "Time",
     "shape_of",
     "walk",
 ]
@@ -60,7 +60,7 @@ class Real:
 
 
 @dataclass(frozen=True, slots=True)
-class Flag:
+class Boolean:
     """True or false."""
 
 
@@ -72,7 +72,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Day:
+class Date:
     """A date."""
 
 
@@ -84,22 +84,22 @@ class Instant:
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
+class Time:
     """A time of day."""
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class Duration:
     """A duration."""
 
 
 @dataclass(frozen=True, slots=True)
-class Amount:
+class DecimalNumber:
     """A decimal number, kept exactly."""
 
 
 @dataclass(frozen=True, slots=True)
-class Many:
+class List:
     """A list of `item`."""
 
     item: Shape
@@ -113,14 +113,14 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
+class Map:
     """Keys the model makes up, with values of one shape: `dict[str, value]`."""
 
     value: Shape
 
 
 @dataclass(frozen=True, slots=True)
-class Free:
+class Json:
     """Anything else that is JSON. Kept as JSON text, because no column type holds it."""
 
 
@@ -128,26 +128,26 @@ Shape: TypeAlias = (
     Text
     | Integer
     | Real
-    | Flag
+    | Boolean
     | Choice
-    | Day
+    | Date
     | Instant
-    | Clock
-    | Span
-    | Amount
-    | Many
+    | Time
+    | Duration
+    | DecimalNumber
+    | List
     | Record
-    | Pairs
-    | Free
+    | Map
+    | Json
 )
 
 _FORMATS: Mapping[str, Shape] = {
-    "date": Day(),
+    "date": Date(),
     "date-time": Instant(),
     "x-naive-date-time": Instant(zoned=False),
-    "time": Clock(),
-    "duration": Span(),
-    "x-decimal": Amount(),
+    "time": Time(),
+    "duration": Duration(),
+    "x-decimal": DecimalNumber(),
 }
 
 
@@ -208,11 +208,11 @@ class _Walk:
     def shape(self, node: Any, inside: tuple[str, ...]) -> Shape:
         """The shape of one part; `inside` are the references that led to it."""
         if not isinstance(node, Mapping):
-            return Free()
+            return Json()
         if "$ref" in node:
             ref = str(node["$ref"])
             if ref in inside:
-                return Free()
+                return Json()
             return self.shape(target(self._root, ref), (*inside, ref))
         if "enum" in node or "const" in node:
             return _choice(node["enum"] if "enum" in node else [node["const"]])
@@ -220,7 +220,7 @@ class _Walk:
             if keyword in node:
                 branches = [b for b in node[keyword] if b != {"type": "null"}]
                 if keyword == "allOf" and len(branches) > 1:
-                    return Free()
+                    return Json()
                 return self._one_of(branches, inside)
         if isinstance(node.get("type"), list):
             kinds = [{**node, "type": kind} for kind in node["type"] if kind != "null"]
@@ -229,7 +229,7 @@ class _Walk:
 
     def _one_of(self, branches: Sequence[Any], inside: tuple[str, ...]) -> Shape:
         shapes = [self.shape(branch, inside) for branch in branches]
-        return reduce(_either, shapes) if shapes else Free()
+        return reduce(_either, shapes) if shapes else Json()
 
     def _typed(self, node: Mapping[str, Any], inside: tuple[str, ...]) -> Shape:
         match node.get("type"):
@@ -240,26 +240,26 @@ class _Walk:
             case "number":
                 return Real()
             case "boolean":
-                return Flag()
+                return Boolean()
             case "array":
                 return self._array(node, inside)
             case "object":
                 return self._object(node, inside)
             case _:
-                return self._object(node, inside) if "properties" in node else Free()
+                return self._object(node, inside) if "properties" in node else Json()
 
     def _array(self, node: Mapping[str, Any], inside: tuple[str, ...]) -> Shape:
         if "prefixItems" in node or not isinstance(node.get("items"), Mapping):
-            return Free()
-        return Many(self.shape(node["items"], inside))
+            return Json()
+        return List(self.shape(node["items"], inside))
 
     def _object(self, node: Mapping[str, Any], inside: tuple[str, ...]) -> Shape:
         extra = node.get("additionalProperties")
         if node.get("properties"):
             return Record(tuple((k, self.shape(v, inside)) for k, v in node["properties"].items()))
         if isinstance(extra, Mapping) and extra and "patternProperties" not in node:
-            return Pairs(self.shape(extra, inside))
-        return Free()
+            return Map(self.shape(extra, inside))
+        return Json()
 
 
 def _either(a: Shape, b: Shape) -> Shape:
@@ -270,13 +270,13 @@ def _either(a: Shape, b: Shape) -> Shape:
         return _choice([*a.members, *b.members])
     if {type(a), type(b)} == {Integer, Real}:
         return Real()
-    return Free()
+    return Json()
 
 
 def _choice(members: Sequence[Any]) -> Shape:
     known = [m for m in members if m is not None]
     if not known or not all(isinstance(m, str | int | float) for m in known):
-        return Free()
+        return Json()
     for place, member in enumerate(known):
         if member in known[:place]:  # True == 1 here, as it is in a category
             raise SchemaError(
@@ -290,7 +290,7 @@ def walk(shape: Shape) -> Iterator[Shape]:
     """The shape and everything inside it."""
     yield shape
     match shape:
-        case Many(item=inner) | Pairs(value=inner):
+        case List(item=inner) | Map(value=inner):
             yield from walk(inner)
         case Record(fields=fields):
             for _, field in fields:

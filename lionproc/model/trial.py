@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lionproc.errors import CallError, SchemaError
-from lionproc.instances import instance
-from lionproc.model.check import Check, WrongError
+from lionproc.model.validate import Check, WrongError
+from lionproc.schema_sample import instance
 
 __all__ = ["try_out"]
 

@@ -64,12 +64,13 @@ def way_to(url: str, proxy: str | None = None) -> str:
     return f"{host} through the proxy {via}" if via else host
 
 
-def broken(error: BaseException, way: str) -> CallError:
+def broken(error: BaseException, way: str, *, arrived: bool = True) -> CallError:
     """What a failed connection means.
 
     Args:
         error: The error; those that it came from are looked at too.
         way: Where the request went; see `way_to`.
+        arrived: False where no connection was made, so that nothing was sent.
     """
     reason, cause = "", error
     for _ in range(8):
@@ -79,6 +80,7 @@ def broken(error: BaseException, way: str) -> CallError:
                 Kind.CONNECTION,
                 f"The server's certificate is not trusted ({distrust}). If it is "
                 "signed by an authority of your own, name its file in SSL_CERT_FILE.",
+                arrived=False,
             )
         number = getattr(cause, "errno", None)
         if not reason and isinstance(number, int) and number > 0:
@@ -89,5 +91,7 @@ def broken(error: BaseException, way: str) -> CallError:
             break
         cause = deeper
     return CallError(
-        Kind.CONNECTION, f"The connection to {way} failed ({type(error).__name__}{reason})."
+        Kind.CONNECTION,
+        f"The connection to {way} failed ({type(error).__name__}{reason}).",
+        arrived=arrived,
     )

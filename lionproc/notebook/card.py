@@ -11,9 +11,9 @@ import weakref
 from collections.abc import Mapping
 from typing import Any
 
-from lionproc.engine.job import Run
+from lionproc.engine.run import Run
 from lionproc.engine.stats import RunStats
-from lionproc.notebook import words
+from lionproc.notebook import formatting
 from lionproc.notebook.frontend import Bundle, Screen
 from lionproc.notebook.rates import server_takes
 
@@ -34,7 +34,7 @@ _CELL = "text-align:left;vertical-align:top;padding:2px 16px 2px 0;border:0;back
 def headline(stats: RunStats) -> str:
     """The run in one line."""
     if stats.state == "done" and stats.failed:
-        what = f"done, {words.plural(stats.failed, 'row')} without an answer"
+        what = f"done, {formatting.plural(stats.failed, 'row')} without an answer"
     else:
         what = HEADLINES[stats.state]
     return f"lionproc: {what}"
@@ -51,11 +51,11 @@ def lines(stats: RunStats, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
             `answered`, `cached`, `skipped`, `failed` and `requests`.
     """
     made = [
-        ("model", words.plain(words.model_name(facts))),
-        ("prompt", words.first_line(facts.get("prompt", ""))),
-        ("schema", words.plain(facts.get("schema", ""), 100)),
+        ("model", formatting.plain(formatting.model_name(facts))),
+        ("prompt", formatting.first_line(facts.get("prompt", ""))),
+        ("schema", formatting.plain(facts.get("schema", ""), 100)),
         ("rows", _rows(stats)),
-        *[("stage", words.plain(_stage(stage), 400)) for stage in facts.get("stages", ())],
+        *[("stage", formatting.plain(_stage(stage), 400)) for stage in facts.get("stages", ())],
         ("requests", _requests(stats)),
         ("tokens", _tokens(stats)),
         ("cost", _cost(stats)),
@@ -63,7 +63,7 @@ def lines(stats: RunStats, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("time", _time(stats)),
         ("limit", _limit(stats)),
         ("errors", _errors(stats)),
-        ("note", words.plain(stats.note, 400)),
+        ("note", formatting.plain(stats.note, 400)),
         ("saved", _saved(stats, facts)),
         ("more", _more(stats, facts)),
     ]
@@ -89,7 +89,7 @@ def _stage(facts: Mapping[str, Any]) -> str:
     if facts["cached"]:
         parts.append(f"{facts['cached']:,} of them from the journal")
     parts += [f"{facts[name]:,} {name}" for name in ("skipped", "failed") if facts[name]]
-    parts.append(words.plural(facts["requests"], "request"))
+    parts.append(formatting.plural(facts["requests"], "request"))
     return f"{facts['stage']}: {', '.join(parts)}"
 
 
@@ -113,25 +113,25 @@ def _tokens(stats: RunStats) -> str:
 def _cost(stats: RunStats) -> str:
     if stats.usd is None:
         return ""
-    return words.dollars(stats.usd) + (" for what was sent now" if stats.cached else "")
+    return formatting.dollars(stats.usd) + (" for what was sent now" if stats.cached else "")
 
 
 def _time(stats: RunStats) -> str:
-    text = words.duration(stats.elapsed_s)
+    text = formatting.duration(stats.elapsed_s)
     if stats.sent >= 10 and stats.elapsed_s >= 2:
-        text += f", {words.count(60 * stats.sent / stats.elapsed_s)} requests a minute"
+        text += f", {formatting.count(60 * stats.sent / stats.elapsed_s)} requests a minute"
     return text
 
 
 def _when(stats: RunStats) -> str:
     if stats.began_at is None:
         return ""
-    return words.moment(stats.began_at, stats.began_at + stats.elapsed_s)
+    return formatting.moment(stats.began_at, stats.began_at + stats.elapsed_s)
 
 
 def _limit(stats: RunStats) -> str:
     limits = [
-        f"{words.exact(limit)} {unit}/min"
+        f"{formatting.exact(limit)} {unit}/min"
         for limit, unit in ((stats.requests_limit, "requests"), (stats.tokens_limit, "tokens"))
         if limit is not None
     ]
@@ -140,26 +140,26 @@ def _limit(stats: RunStats) -> str:
     parts = [", ".join(limits)] if stats.limits_inherited and limits else []
     if stats.limit_used is not None:
         behind = f" ({', '.join(limits)})" if limits else ""
-        parts = [f"{words.share(stats.limit_used)} of what was allowed was used{behind}"]
+        parts = [f"{formatting.share(stats.limit_used)} of what was allowed was used{behind}"]
     takes = server_takes(stats)
     return "; ".join([*parts, takes] if takes else parts)
 
 
 def _errors(stats: RunStats) -> str:
     return ", ".join(
-        f"{number:,} {words.kind(kind)}"
+        f"{number:,} {formatting.kind(kind)}"
         for kind, number in sorted(stats.errors.items(), key=lambda item: -item[1])
     )
 
 
 def _saved(stats: RunStats, facts: Mapping[str, Any]) -> str:
-    parts = [words.place(facts["saved_to"])] if facts.get("saved_to") else []
+    parts = [formatting.place(facts["saved_to"])] if facts.get("saved_to") else []
     if facts.get("save_error"):
-        parts.append(f"not saved: {words.plain(facts['save_error'], 400)}")
+        parts.append(f"not saved: {formatting.plain(facts['save_error'], 400)}")
     elif facts.get("save") and not parts and _over(stats):
         parts.append("nothing saved; lp.last_job().save(path) writes what there is")
     if facts.get("journal") and facts["journal"] != IN_MEMORY:
-        parts.append(f"replies in {words.place(facts['journal'])}")
+        parts.append(f"replies in {formatting.place(facts['journal'])}")
     return "; ".join(parts)
 
 
@@ -171,7 +171,9 @@ def _more(stats: RunStats, facts: Mapping[str, Any]) -> str:
     if stats.state == "failed":
         parts.append("lp.last_job().frame() has what was answered")
     if stats.failed:
-        parts.append(f"{words.plain(facts.get('errors_at', 'out.llm.errors()'))} lists the errors")
+        parts.append(
+            f"{formatting.plain(facts.get('errors_at', 'out.llm.errors()'))} lists the errors"
+        )
     if not kept and (stats.left or stats.failed):
         parts.append("without a journal, running the cell again starts over")
     elif stats.left:

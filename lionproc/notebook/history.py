@@ -57,7 +57,7 @@ class Second:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ChartLine:
     """A rate per minute, second by second, and what it was held by.
 
     Attributes:
@@ -117,7 +117,7 @@ class History:
             self._seconds.append(second)
         return True
 
-    def line(self) -> Line:
+    def line(self) -> ChartLine:
         """What to draw: requests, or tokens where only they are limited."""
         seconds = list(self._seconds)
         by_tokens = bool(
@@ -127,7 +127,7 @@ class History:
             and seconds[-1].tokens_limit is not None
         )
         amounts = [s.tokens if by_tokens else s.sent for s in seconds]
-        return Line(
+        return ChartLine(
             unit="tokens" if by_tokens else "requests",
             rates=[60 * rate for rate in _smooth(amounts)],
             limits=[s.tokens_limit if by_tokens else s.requests_limit for s in seconds],

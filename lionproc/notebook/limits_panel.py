@@ -12,8 +12,8 @@ from lionproc.engine.adapt import REQUESTS, TOKENS
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.limits import Limits
 from lionproc.engine.stats import RunStats
-from lionproc.notebook import view
-from lionproc.notebook.controls import Wheel
+from lionproc.notebook import panel_html
+from lionproc.notebook.formatting import safe
 from lionproc.notebook.frontend import (
     Delivery,
     Output,
@@ -23,9 +23,9 @@ from lionproc.notebook.frontend import (
     let_events_through,
     surface,
 )
+from lionproc.notebook.limit_controls import LimitControls
 from lionproc.notebook.notes import Note
 from lionproc.notebook.style import CSS
-from lionproc.notebook.words import safe
 
 REDRAW_S = 0.5
 _open: weakref.WeakKeyDictionary[Limiter, LimitsPanel] = weakref.WeakKeyDictionary()
@@ -83,7 +83,7 @@ class LimitsPanel:
         screen = self._screen = Output() if self._screen is None or self._shown else self._screen
         self._shown = True
         self._delivery = Delivery()
-        self.wheel = Wheel(lambda: self.limits, self._say)
+        self.wheel = LimitControls(lambda: self.limits, self._say)
         self._style = ipywidgets.HTML(CSS)
         self._head, self._tiles, self._note = (ipywidgets.HTML() for _ in range(3))
         self._note.add_class("lp-note")
@@ -132,11 +132,13 @@ class LimitsPanel:
             f"<div class='lp-top'><b>Limits</b><span class='lp-what'>{safe(self._title)}</span>"
             "<span class='lp-when'>shared by all runs; the last 60 s</span></div>"
         )
-        self._tiles.value = view.rates(stats, self.limits)
+        self._tiles.value = panel_html.rates(stats, self.limits)
         self.wheel.sync()
         works = self._delivery.works
         self.wheel.enable(on=works)
-        self._note.value = view.note(Note(self._said or ("" if works else TOO_LATE), alert=True))
+        self._note.value = panel_html.note(
+            Note(self._said or ("" if works else TOO_LATE), alert=True)
+        )
 
     def _say(self, text: str) -> None:
         self._said = text

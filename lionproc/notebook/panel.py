@@ -11,10 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lionproc.engine import loop as engine_loop
-from lionproc.engine.job import Run
+from lionproc.engine.run import Run
 from lionproc.engine.stats import RunStats
-from lionproc.notebook import card, view
-from lionproc.notebook.controls import Wheel
+from lionproc.notebook import card, panel_html
 from lionproc.notebook.frontend import (
     Delivery,
     Output,
@@ -24,11 +23,12 @@ from lionproc.notebook.frontend import (
     let_events_through,
 )
 from lionproc.notebook.history import History
+from lionproc.notebook.limit_controls import LimitControls
 from lionproc.notebook.notes import note_of
+from lionproc.notebook.panel_html import FailureRow
 from lionproc.notebook.plots import sparkline
 from lionproc.notebook.rates import inherited
 from lionproc.notebook.style import CSS
-from lionproc.notebook.view import Failure
 
 REDRAW_S = 0.3  # at most three or four times a second, which is what an eye can use
 ERRORS_SHOWN = 20
@@ -53,7 +53,7 @@ class Panel:
         *,
         title: str,
         facts: Callable[[], Mapping[str, Any]],
-        latest: Callable[[int], Sequence[Failure]],
+        latest: Callable[[int], Sequence[FailureRow]],
         screen: Screen | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -72,7 +72,7 @@ class Panel:
         self._closed = False
         self._delivery = Delivery()
 
-        self.wheel = Wheel(lambda: run.limits, self._say)
+        self.wheel = LimitControls(lambda: run.limits, self._say)
         self.pause = ipywidgets.Button(description="Pause", icon="pause")
         self.stop = ipywidgets.Button(
             description="Stop", icon="stop", tooltip="Send nothing more; keep every answer"
@@ -138,8 +138,8 @@ class Panel:
     def _draw(self, stats: RunStats, *, plot: bool = True) -> None:
         """Send what changed; a widget whose value stays the same sends nothing."""
         self._drawn_at = self._clock()
-        self._head.value = view.header(stats, self._title, self._history.left(stats))
-        self._tiles.value = view.tiles(stats, self._run.limits)
+        self._head.value = panel_html.header(stats, self._title, self._history.left(stats))
+        self._tiles.value = panel_html.tiles(stats, self._run.limits)
         if plot:
             self._plot.value = f"<div class='lp-chart'>{sparkline(self._history.line())}</div>"
         self._draw_controls(stats)
@@ -170,17 +170,19 @@ class Panel:
             reachable=self._delivery.works,
             idle_s=self._history.idle_s,
         )
-        self._note.value = view.note(said)
+        self._note.value = panel_html.note(said)
 
     def _draw_heading(self, stats: RunStats) -> None:
         """Whose limits these are, until somebody moves one."""
         whose = inherited(stats, self._run.limits)
         if self._inherited is None and stats.elapsed_s:
             self._inherited = whose
-        self._heading.value = view.heading(whose if whose == self._inherited else "")
+        self._heading.value = panel_html.heading(whose if whose == self._inherited else "")
 
     def _draw_errors(self) -> None:
-        self._list.value = view.failures(self._latest(ERRORS_SHOWN)) if self.errors.value else ""
+        self._list.value = (
+            panel_html.failures(self._latest(ERRORS_SHOWN)) if self.errors.value else ""
+        )
 
     def _say(self, text: str) -> None:
         self._said = text

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lionproc.notebook import words
-from lionproc.notebook.history import Line
+from lionproc.notebook import formatting
+from lionproc.notebook.formatting import count
+from lionproc.notebook.history import ChartLine
 from lionproc.notebook.rates import about
-from lionproc.notebook.words import count
 
 FIRST_S = 30  # seconds the picture shows at the least, or a young run would sit in a corner
 WIDTH, HEIGHT = 400.0, 100.0
 
 
-def sparkline(line: Line) -> str:
+def sparkline(line: ChartLine) -> str:
     """The picture as HTML: an SVG that stretches, and its few words beside it.
 
     Args:
@@ -47,13 +47,13 @@ def sparkline(line: Line) -> str:
             f"{' ↑' * above}</span>"
         )
     parts.append(
-        f"</div><div class='lp-axis'><span>{line.unit} / min, last {words.duration(span)}</span>"
+        f"</div><div class='lp-axis'><span>{line.unit} / min, last {formatting.duration(span)}</span>"
         f"{_key(line, takes)}</div>"
     )
     return "".join(parts)
 
 
-def _key(line: Line, takes: float | None) -> str:
+def _key(line: ChartLine, takes: float | None) -> str:
     """What the marks mean, for those that are in the picture."""
     marks = []
     if takes is not None:
@@ -65,7 +65,7 @@ def _key(line: Line, takes: float | None) -> str:
     )
 
 
-def _top(line: Line) -> float:
+def _top(line: ChartLine) -> float:
     """The rate at the upper edge: above the curve, and above what holds it where that is near."""
     highest = max(line.rates, default=0.0)
     known = [held for held in (*line.limits, *line.learned) if held is not None]
@@ -74,7 +74,7 @@ def _top(line: Line) -> float:
     return 1.18 * max(highest, max(near, default=0.0), 1.0)
 
 
-def _spoken(line: Line, span: int) -> str:
+def _spoken(line: ChartLine, span: int) -> str:
     limit = line.limits[-1] if line.limits else None
     takes = line.learned[-1] if line.learned else None
     now = line.rates[-1] if line.rates else 0.0

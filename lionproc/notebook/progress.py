@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lionproc.engine.job import Run, Watcher
+from lionproc.engine.run import Run, Watcher
 from lionproc.engine.stats import RunStats
-from lionproc.notebook import card, words
+from lionproc.notebook import card, formatting
 from lionproc.notebook.frontend import Bundle, Output, Screen, bundle_of, say, surface
 from lionproc.notebook.history import History
+from lionproc.notebook.panel_html import FailureRow
 from lionproc.notebook.rates import about, inherited, learned
-from lionproc.notebook.view import Failure
 
 LOG_S = 10.0  # between two states of the bar in a log file, which keeps them all
 PRINT_S = 30.0  # before the log of such a notebook hears of it for the first time
@@ -33,7 +33,7 @@ def watchers(
     panel: bool | None,
     title: str,
     facts: Callable[[], Mapping[str, Any]],
-    latest: Callable[[int], Sequence[Failure]],
+    latest: Callable[[int], Sequence[FailureRow]],
 ) -> list[Watcher]:
     """What shows a run here. Call it in the thread of the cell.
 
@@ -57,7 +57,7 @@ def watchers(
         return [Panel(run, title=title, facts=facts, latest=latest)]
     if where == "notebook":
         return [NotebookBar(run, facts)]
-    return [Line(run, facts)]
+    return [PrintedLine(run, facts)]
 
 
 class Bar:
@@ -127,7 +127,7 @@ class NotebookBar:
         self._bar.close()
 
 
-class Line:
+class PrintedLine:
     """One line of text that is replaced now and then, and by the card at the end.
 
     For notebooks that a program runs: a widget would be saved as an empty frame, and a bar as a
@@ -167,7 +167,7 @@ class Line:
         card.put(self._screen, self._run, card.as_bundle(stats, self._facts()))
 
     def _line(self, stats: RunStats, behind: str = "") -> Bundle:
-        text = f"lionproc: {stats.finished:,} of {words.plural(stats.rows, 'row')}"
+        text = f"lionproc: {stats.finished:,} of {formatting.plural(stats.rows, 'row')}"
         return {"text/plain": f"{text}, {behind}" if behind else text}
 
 
@@ -191,7 +191,9 @@ class Behind:
         """
         self._history.add(stats)
         left = self._history.left(stats)
-        first = [f"{words.left_between(*left)} left"] if left is not None and stats.left else []
+        first = (
+            [f"{formatting.left_between(*left)} left"] if left is not None and stats.left else []
+        )
         if stats.elapsed_s < INHERITED_S and (whose := inherited(stats, self._run.limits)):
             first.append(whose)
         return fitting([*first, *parts_of(stats)], room)
@@ -203,7 +205,7 @@ def fitting(parts: Sequence[str], room: int | None) -> str:
         return ", ".join(parts)
     said = ""
     for part in parts:
-        longer = f"{said}, {part}" if said else words.plain(part, max(room, 1))
+        longer = f"{said}, {part}" if said else formatting.plain(part, max(room, 1))
         if len(longer) <= room:
             said = longer
     return said
@@ -217,9 +219,9 @@ def parts_of(stats: RunStats) -> list[str]:
     if (takes := learned(stats)) is not None:
         parts.append(f"server takes ~{about(takes)}/min")
     if stats.usd:
-        parts.append(words.dollars(stats.usd))
+        parts.append(formatting.dollars(stats.usd))
     if stats.tokens:
-        parts.append(f"{words.count(stats.tokens)} tokens")
+        parts.append(f"{formatting.count(stats.tokens)} tokens")
     for number, word in (
         (stats.cached, "cached"),
         (stats.retried, "retry" if stats.retried == 1 else "retries"),
@@ -228,7 +230,7 @@ def parts_of(stats: RunStats) -> list[str]:
         if number:
             parts.append(f"{number:,} {word}")
     if stats.note:
-        parts.append(words.plain(stats.note))
+        parts.append(formatting.plain(stats.note))
     return parts
 
 

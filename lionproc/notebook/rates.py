@@ -9,7 +9,7 @@ import math
 
 from lionproc.engine.limits import Limits
 from lionproc.engine.stats import RunStats
-from lionproc.notebook.words import exact
+from lionproc.notebook.formatting import exact
 
 KNOWN_AFTER_S = 5  # what a second or two come to in a minute is chance
 _USUAL_CONCURRENCY = Limits().concurrency

@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from lionproc.notebook.words import count, exact
+from lionproc.notebook.formatting import count, exact
 
 # Ten steps a decade, near to the series of preferred numbers R10 (ISO 3), rounder to the eye.
 _STEPS = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)

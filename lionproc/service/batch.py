@@ -13,11 +13,11 @@ from lionproc.errors import ConfigurationError, Kind, LionprocError
 from lionproc.face import faced
 from lionproc.model.answer import Answer
 from lionproc.service.health import Health
-from lionproc.service.kept import as_json, meant, told_of
+from lionproc.service.job_store import JobStore
 from lionproc.service.processing import ProcessingService
 from lionproc.service.records import Record, now
+from lionproc.service.request_record import as_json, meant, told_of
 from lionproc.service.window import windowed
-from lionproc.service.works import Works
 
 log = logging.getLogger("lionproc.service")
 OnResult = Callable[[int, dict[str, Any]], None]
@@ -61,7 +61,7 @@ class BatchProcessor:
         self.name = name
         self.batch_size = batch_size
         self.service = ProcessingService(name, save_dir, requests_per_minute, **service)
-        self._works: Works[Record] = Works(
+        self._works: JobStore[Record] = JobStore(
             self.service.save_dir, "batch", "items", self.service._owner
         )
 
@@ -119,7 +119,7 @@ class BatchProcessor:
             on_result(position, result)
 
         try:
-            await service.line.revive()
+            await service.session.revive()
             await windowed(range(len(items)), self.batch_size, one, lambda: not service.stopped)
             return await self._finish(record, self._whole(batch_id, results))
         except LionprocError as error:

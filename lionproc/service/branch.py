@@ -15,8 +15,8 @@ from lionproc.engine.whole_file import read_regular
 from lionproc.errors import CallError, ConfigurationError, Kind, RecordError
 from lionproc.face import faced
 from lionproc.model.model import Model
-from lionproc.service.line import line_of, session_model
 from lionproc.service.records import LARGEST, to_json, write_whole
+from lionproc.service.session import session_model, session_of
 
 log = logging.getLogger("lionproc.service")
 ROLES = ("system", "user", "assistant")
@@ -136,12 +136,12 @@ class Branch:
             raise ConfigurationError("What is said to a model is a text, and not an empty one.")
         system = [{"role": "system", "content": self.system}] if self.system else []
         messages = [*system, *history, {"role": "user", "content": text}]
-        line = line_of(session_model(self.model))
+        session = session_of(session_model(self.model))
 
         async def answer() -> Any:
-            call = await line.call(messages, schema)
-            await line.revive()
-            event = await line.ask(call, deadline_s=deadline_s)
+            call = await session.call(messages, schema)
+            await session.revive()
+            event = await session.ask(call, deadline_s=deadline_s)
             if event.error is not None:
                 raise event.error
             return event.value

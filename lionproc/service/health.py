@@ -12,7 +12,7 @@ from lionproc.engine import loop as engine_loop
 from lionproc.engine.adapt import REQUESTS, TOKENS
 from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.limiter import Limiter
-from lionproc.service.drawing import card
+from lionproc.service.pipeline_html import card
 
 WINDOW_S = 60.0
 
@@ -119,7 +119,7 @@ def _rate(rate: float, limit: float | None) -> str:
 def health_of(
     name: str,
     executor: RateLimitedAPIExecutor,
-    gate: Limiter | None,
+    endpoint: Limiter | None,
     *,
     opened: int,
     completed: int,
@@ -131,7 +131,7 @@ def health_of(
     Args:
         name: Whose it is.
         executor: The engine.
-        gate: The limiter of the endpoint, if it is known yet.
+        endpoint: The limiter of the endpoint, if it is known yet.
         opened: Requests taken and not finished.
         completed: Requests that ended with an answer.
         errors: Requests that ended without one, by kind.
@@ -141,10 +141,10 @@ def health_of(
     def look() -> Health:
         own = executor.limiter
         queued = max(executor.queued, opened - executor.in_flight)
-        gates = [own] if gate is None or gate is own else [own, gate]
+        limiters = [own] if endpoint is None or endpoint is own else [own, endpoint]
         waiting = executor._live_events()
         oldest = min((event.created for event in waiting), default=None)
-        holding = max(gates, key=lambda g: g.holding_s()).hold_note()
+        holding = max(limiters, key=lambda g: g.holding_s()).hold_note()
         note = holding if executor.fatal is None else str(executor.fatal)
         if executor.fatal is not None:
             state = "stopped"
@@ -161,10 +161,10 @@ def health_of(
             in_flight=executor.in_flight,
             oldest_wait_s=0.0 if oldest is None else max(time.time() - oldest, 0.0),
             requests_per_minute=own.per_minute(REQUESTS, WINDOW_S),
-            requests_limit=_lowest(gates, REQUESTS),
+            requests_limit=_lowest(limiters, REQUESTS),
             tokens_per_minute=own.per_minute(TOKENS, WINDOW_S),
-            tokens_limit=_lowest(gates, TOKENS),
-            concurrency=min(g.concurrency for g in gates),
+            tokens_limit=_lowest(limiters, TOKENS),
+            concurrency=min(g.concurrency for g in limiters),
             sent=executor.tally.sent,
             retried=executor.tally.retried,
             throttled=executor.tally.throttled,
@@ -178,6 +178,6 @@ def health_of(
     return engine_loop.call(look)
 
 
-def _lowest(gates: list[Limiter], lane: str) -> float | None:
-    limits = [limit for gate in gates if (limit := gate.effective(lane)) is not None]
+def _lowest(limiters: list[Limiter], lane: str) -> float | None:
+    limits = [limit for endpoint in limiters if (limit := endpoint.effective(lane)) is not None]
     return min(limits) if limits else None

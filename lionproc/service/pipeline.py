@@ -14,14 +14,14 @@ from lionproc.engine import loop as engine_loop
 from lionproc.errors import LionprocError, RecordError
 from lionproc.face import faced
 from lionproc.model.model import Model
-from lionproc.service.drawing import Box, as_html, as_text
-from lionproc.service.flow import WINDOW, Counts, Passage, Step, flow
 from lionproc.service.health import Health
-from lionproc.service.owner import Owner
+from lionproc.service.job_store import JobStore
+from lionproc.service.lease import Lease
+from lionproc.service.pipeline_html import Box, as_html, as_text
 from lionproc.service.processing import ProcessingService
 from lionproc.service.records import Record, now, private_folder
 from lionproc.service.stage import ProcessingStage
-from lionproc.service.works import Works
+from lionproc.service.stage_runner import WINDOW, Counts, Passage, Step, flow
 
 log = logging.getLogger("lionproc.service")
 T = TypeVar("T")
@@ -98,8 +98,8 @@ class Pipeline:
         self._steps: list[_Stage] = []
         self._model = None if model is None else Model.of(model)
         self._taken = 0  # items so far, for the drawing
-        self._owner = Owner(self.save_dir)
-        self._works: Works[tuple[Record, dict[int, Passage]]] = Works(
+        self._owner = Lease(self.save_dir)
+        self._works: JobStore[tuple[Record, dict[int, Passage]]] = JobStore(
             self.save_dir, "job", "data", self._owner
         )
 
@@ -184,7 +184,7 @@ class Pipeline:
 
         try:
             for step in steps:
-                await step.service.line.revive()
+                await step.service.session.revive()
             await flow(enumerate(record["data"]), steps, finished, self.window)
             return await self._finish(record, passages)
         except LionprocError as error:

@@ -30,17 +30,7 @@ from lionproc.model.answer import Answer
 from lionproc.model.model import Model
 from lionproc.service.branch import Branch
 from lionproc.service.health import Health, health_of
-from lionproc.service.kept import (
-    as_json,
-    count_in,
-    is_settled,
-    meant,
-    number_of,
-    told_of,
-    typed,
-)
-from lionproc.service.line import Line, session_model
-from lionproc.service.owner import Owner
+from lionproc.service.lease import Lease
 from lionproc.service.prompt import SYSTEM, Prompt, Writer
 from lionproc.service.records import (
     Record,
@@ -51,6 +41,16 @@ from lionproc.service.records import (
     plain,
     private_folder,
 )
+from lionproc.service.request_record import (
+    as_json,
+    count_in,
+    is_settled,
+    meant,
+    number_of,
+    told_of,
+    typed,
+)
+from lionproc.service.session import Session, session_model
 from lionproc.service.window import windowed
 
 log = logging.getLogger("lionproc.service")
@@ -156,10 +156,10 @@ class ProcessingService:
         self._executor = executor
         self._journal = self.save_dir / "journal.sqlite" if journal is None else journal
         self._queue_capacity = queue_capacity
-        self._line: Line | None = None
+        self._session: Session | None = None
         self._branch: Branch | None = None
         self._records = Records(self.save_dir, "req")
-        self._owner = Owner(self.save_dir)
+        self._owner = Lease(self.save_dir)
         self._active: dict[str, Record] = {}
         self._tasks: dict[str, asyncio.Task[dict[str, Any]]] = {}
         self._room = asyncio.Event()
@@ -186,10 +186,10 @@ class ProcessingService:
         return self._given
 
     @property
-    def line(self) -> Line:
+    def session(self) -> Session:
         """The way to the model: its engine, journal and gates."""
-        if self._line is None:
-            self._line = Line(
+        if self._session is None:
+            self._session = Session(
                 self.model,
                 limits=self.limits,
                 executor=self._executor,
@@ -197,12 +197,12 @@ class ProcessingService:
                 retry=self._retry,
                 queue_capacity=self._queue_capacity,
             )
-        return self._line
+        return self._session
 
     @property
     def executor(self) -> RateLimitedAPIExecutor:
         """The engine; `executor.update_limits(...)` acts at once."""
-        return self.line.executor
+        return self.session.executor
 
     @property
     def processor(self) -> Branch:
@@ -214,7 +214,7 @@ class ProcessingService:
     @property
     def stopped(self) -> str:
         """Why nothing can be sent any more (a refused key, a server that is down), or ""."""
-        fatal = None if self._line is None else self._line.executor.fatal
+        fatal = None if self._session is None else self._session.executor.fatal
         return "" if fatal is None else str(fatal)
 
     # -- in ---------------------------------------------------------------------------------
@@ -356,7 +356,7 @@ class ProcessingService:
     def health(self) -> Health:
         """How it does: queue, rates against limits, errors, oldest wait."""
         try:
-            connection = self.line._connection
+            connection = self.session._connection
         except ModelError as error:
             return Health(name=self.name, state="stopped", note=str(error))
         return health_of(
@@ -414,7 +414,7 @@ class ProcessingService:
         made: dict[str, dict[str, Any]] = {}
         type_of = meant(schemas)
         if ids:
-            await self.line.revive()
+            await self.session.revive()
 
         async def one(request_id: str) -> None:
             result = await self._take_up(request_id, statuses, type_of)
@@ -499,17 +499,17 @@ class ProcessingService:
 
     async def _run(self, record: Record, schema: Any, how: How) -> dict[str, Any]:
         try:
-            line = self.line
+            session = self.session
             messages = self._prompt.messages(record["data"], how.context)
             occurrence = 0 if self._deduplicate else number_of(record["id"])
-            call = await line.call(messages, str if schema is None else schema, occurrence)
+            call = await session.call(messages, str if schema is None else schema, occurrence)
             kept_as = bytes.fromhex(record.get("key") or "") or None
             key = (call.key or b"").hex()
             record.update(status="processing", started=now(), owner=self._owner.claim(), key=key)
             await asyncio.to_thread(self._records.write, record)
             if how.revive:
-                await line.revive()
-            event = await line.ask(
+                await session.revive()
+            event = await session.ask(
                 call, kept_as=kept_as, deadline_s=how.deadline_s, priority=how.priority
             )
         except LionprocError as error:
@@ -594,8 +594,8 @@ class ProcessingService:
     @engine_loop.on_engine
     async def close(self) -> None:
         """Stop sending and close what is open. What is unfinished can be resumed."""
-        if self._line is not None:
-            await self._line.close()
+        if self._session is not None:
+            await self._session.close()
         if self._tasks:
             await asyncio.wait(list(self._tasks.values()))
         self._owner.close()

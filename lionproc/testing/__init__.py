@@ -47,11 +47,11 @@ key of a server that runs until its stdin closes.
 
 from __future__ import annotations
 
-from lionproc.instances import instance
+from lionproc.schema_sample import instance
 from lionproc.testing.clock import DeadlockError, VirtualTimeLoop, run_virtual
 from lionproc.testing.faults import FAULTS, Fault
-from lionproc.testing.ledger import Counters, Recorded
 from lionproc.testing.limits import FixedWindow, RollingWindow, TokenBucket
+from lionproc.testing.recorder import Counters, Recorded
 from lionproc.testing.server import Server
 
 __all__ = [

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from lionproc.instances import instance
+from lionproc.schema_sample import instance
 
 __all__ = ["Answer", "Completion", "answer_to", "completion", "error_object", "prompt_text"]
 

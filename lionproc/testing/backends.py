@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from lionproc.testing.connection import Connection
-from lionproc.testing.ledger import Counters, Recorded, Which
+from lionproc.testing.recorder import Counters, Recorded, Which
 from lionproc.testing.responder import Responder
 from lionproc.testing.settings import Settings
 
@@ -145,7 +145,7 @@ class ThreadBackend:
     def snapshot(self) -> tuple[int, Counters]:
         """See `Backend`."""
         responder = self._responder
-        return self._on_loop(lambda: (responder.version, Counters(**responder.ledger.snapshot())))
+        return self._on_loop(lambda: (responder.version, Counters(**responder.recorder.snapshot())))
 
     def wait_change(self, version: int, timeout_s: float) -> None:
         """See `Backend`."""
@@ -155,11 +155,11 @@ class ThreadBackend:
 
     def requests(self) -> list[Recorded]:
         """See `Backend`."""
-        return self._on_loop(lambda: [e.recorded() for e in self._responder.ledger.exchanges])
+        return self._on_loop(lambda: [e.recorded() for e in self._responder.recorder.exchanges])
 
     def worst_window(self, window_s: float, what: str, which: Which) -> int:
         """See `Backend`."""
-        return self._on_loop(lambda: self._responder.ledger.worst_window(window_s, what, which))
+        return self._on_loop(lambda: self._responder.recorder.worst_window(window_s, what, which))
 
     def hold(self) -> None:
         """See `Backend`."""

@@ -22,7 +22,7 @@ import orjson
 from lionproc.errors import ConfigurationError, LionprocError
 from lionproc.testing.backends import serve
 from lionproc.testing.control import TOKEN_HEADER, Control, recorded_from_json
-from lionproc.testing.ledger import Counters, Recorded
+from lionproc.testing.recorder import Counters, Recorded
 from lionproc.testing.responder import Responder
 from lionproc.testing.settings import Settings, changes_from_json, changes_to_json
 

@@ -12,7 +12,7 @@ import orjson
 from lionproc.errors import LionprocError
 from lionproc.testing.answers import error_object
 from lionproc.testing.connection import Reply
-from lionproc.testing.ledger import Exchange, Recorded
+from lionproc.testing.recorder import Exchange, Recorded
 from lionproc.testing.responder import Responder
 from lionproc.testing.settings import changes_from_json
 
@@ -34,9 +34,9 @@ class Control:
         self._token = token.encode()
         self._operations: dict[str, Callable[[dict[str, Any]], Any]] = {
             "configure": lambda asked: responder.configure(changes_from_json(asked)),
-            "snapshot": lambda _: [responder.version, responder.ledger.snapshot()],
-            "requests": lambda _: [_to_json(e.recorded()) for e in responder.ledger.exchanges],
-            "worst_window": lambda asked: responder.ledger.worst_window(**asked),
+            "snapshot": lambda _: [responder.version, responder.recorder.snapshot()],
+            "requests": lambda _: [_to_json(e.recorded()) for e in responder.recorder.exchanges],
+            "worst_window": lambda asked: responder.recorder.worst_window(**asked),
             "hold": lambda _: responder.hold(),
             "release": lambda _: responder.release(),
         }

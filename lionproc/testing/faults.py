@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from lionproc.draws import unit
 from lionproc.errors import ConfigurationError, did_you_mean
+from lionproc.seeded_random import unit
 from lionproc.testing.answers import Completion, error_object
 from lionproc.testing.connection import Reply
 from lionproc.testing.forms import FORMS, reshaped

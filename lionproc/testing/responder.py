@@ -17,8 +17,8 @@ from lionproc.testing.answers import Completion, answer_to, completion, error_ob
 from lionproc.testing.connection import Connection, Reply, Request
 from lionproc.testing.faults import Fault
 from lionproc.testing.headers import limit_headers, retry_headers
-from lionproc.testing.ledger import Exchange, Ledger
 from lionproc.testing.limits import Charge
+from lionproc.testing.recorder import Exchange, Recorder
 from lionproc.testing.settings import Settings
 
 __all__ = ["Responder"]
@@ -42,7 +42,7 @@ class Responder:
         self, settings: Settings, key: str | None, record: int, loop: asyncio.AbstractEventLoop
     ) -> None:
         self.settings = settings
-        self.ledger = Ledger(record)
+        self.recorder = Recorder(record)
         self.port = 0
         self.connections: set[Connection] = set()
         self.control: Callable[[Exchange], None] | None = None
@@ -69,7 +69,7 @@ class Responder:
         if "limits" in changes:
             now = time.monotonic()
             longest = max((getattr(x, "window_s", 60.0) for x in self.settings.limits), default=0)
-            past = self.ledger.admitted_since(now - longest)
+            past = self.recorder.admitted_since(now - longest)
             self._meters = [(limit, limit.meter()) for limit in self.settings.limits]
             for limit, meter in self._meters:
                 for then, charge in past:
@@ -107,8 +107,8 @@ class Responder:
     def opened(self, connection: Connection) -> None:
         """See `connection.Application`."""
         self.connections.add(connection)
-        self.ledger.connections += 1
-        self.ledger.open_connections += 1
+        self.recorder.connections += 1
+        self.recorder.open_connections += 1
         if self.control is None:  # it may turn out to be the control connection otherwise
             self._changed()
 
@@ -117,9 +117,9 @@ class Responder:
         self.connections.discard(connection)
         if connection.private:
             return
-        self.ledger.open_connections -= 1
+        self.recorder.open_connections -= 1
         if exchange is not None:
-            self.ledger.left()
+            self.recorder.left()
             self._closed(exchange)
         self._changed()
 
@@ -129,10 +129,10 @@ class Responder:
         if self.control is not None and request.path.startswith("/_control/"):
             if not connection.private:
                 connection.private = True
-                self.ledger.connections -= 1
-                self.ledger.open_connections -= 1
+                self.recorder.connections -= 1
+                self.recorder.open_connections -= 1
         else:
-            self.ledger.arrived(exchange)
+            self.recorder.arrived(exchange)
         return exchange
 
     def answer(self, exchange: Exchange) -> None:
@@ -163,7 +163,7 @@ class Responder:
         """See `connection.Application`."""
         if exchange.connection.private:
             return
-        self.ledger.replied(exchange, status)
+        self.recorder.replied(exchange, status)
         self._closed(exchange)
         self._changed()
 
@@ -217,7 +217,7 @@ class Responder:
         request = exchange.request
         path = request.path.partition("?")[0]
         if path.startswith(REDIRECTED):  # counted before the key, which good clients drop
-            self.ledger.redirects_followed += 1
+            self.recorder.redirects_followed += 1
             path = path[len(REDIRECTED) :]
         if self._key is not None and not self._knows(request):
             message = "Incorrect API key provided: the test server has another one."
@@ -273,14 +273,14 @@ class Responder:
         if counts_output and not by_max:
             made = made_completion()
         charge = _charge(prompt_tokens, max_tokens if by_max else None, made)
-        self.ledger.charged(exchange, charge)
+        self.recorder.charged(exchange, charge)
         if refused := self._refused(exchange, charge):
             return refused
-        self.ledger.admit(exchange)
+        self.recorder.admit(exchange)
         exchange.latency_s = settings.latency_of(body, n)
         if fault is not None:
             exchange.fault = fault.name
-            self.ledger.by_fault[fault.name] += 1
+            self.recorder.by_fault[fault.name] += 1
             slowed = exchange.latency_s * 5 if fault.name == "slow" else exchange.latency_s
             exchange.latency_s = slowed if fault.latency_s is None else fault.latency_s
             if fault.name in faults.REFUSING:
@@ -288,7 +288,7 @@ class Responder:
                 return faults.refusal(fault, n, authorization, self._retry)
         made = made or made_completion()
         if not by_max:
-            self.ledger.charged(exchange, _charge(prompt_tokens, None, made))
+            self.recorder.charged(exchange, _charge(prompt_tokens, None, made))
         exchange.tokens = (prompt_tokens, made.completion_tokens)
         return self._completed(body, made, n, fault)
 
@@ -319,7 +319,7 @@ class Responder:
             for limit, meter in self._meters:
                 meter.take(now, charge.of(limit.what))
             return None
-        self.ledger.refused += 1
+        self.recorder.refused += 1
         if self.settings.count_refused:
             for limit, meter in self._meters:
                 if limit.what == "requests":

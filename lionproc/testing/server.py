@@ -14,8 +14,8 @@ from lionproc.testing.answers import Answer
 from lionproc.testing.backends import Backend, ThreadBackend
 from lionproc.testing.faults import Faults
 from lionproc.testing.headers import HeaderStyle, RetryStyle
-from lionproc.testing.ledger import Counters, Recorded, Which
 from lionproc.testing.limits import Limit, What
+from lionproc.testing.recorder import Counters, Recorded, Which
 from lionproc.testing.settings import ChargeRule, Latency, Settings
 
 __all__ = ["Server"]

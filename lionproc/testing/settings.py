@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
-from lionproc.draws import unit
 from lionproc.errors import ConfigurationError, did_you_mean
+from lionproc.seeded_random import unit
 from lionproc.testing.answers import Answer, default_tokens
 from lionproc.testing.faults import FaultPlan, Faults
 from lionproc.testing.headers import HEADERS, RETRIES, HeaderStyle, RetryStyle

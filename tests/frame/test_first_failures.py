@@ -19,7 +19,7 @@ from lionproc.errors import (
 )
 from lionproc.model import connection
 from lionproc.model.answer import Answer
-from lionproc.model.call import Recipe
+from lionproc.model.call import RequestBuilder
 from lionproc.testing import Fault, Server
 
 QUIET = {"progress": False, "panel": False}
@@ -185,7 +185,7 @@ async def test_who_serves_many_callers_is_not_stopped_by_the_failures_of_some(se
     server.configure(answer="good", faults=["400"] * 40)
     executor = lp.RateLimitedAPIExecutor(concurrency_limit=1)
     way = model_at(server).connect()
-    recipe = Recipe(way, {}, Answer.of(str))
+    recipe = RequestBuilder(way, {}, Answer.of(str))
     async with executor:
         for n in range(60):
             call = recipe.ask([{"role": "user", "content": f"Say {n}"}])

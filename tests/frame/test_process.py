@@ -677,6 +677,47 @@ def test_a_budget_of_tokens_is_passed_by_no_more_than_what_is_in_flight(server, 
     assert 485 <= used <= 500 + 32 * 8
 
 
+@pytest.mark.parametrize("bound", [{"tokens": 1000}, {"usd": 0.0006}])
+def test_a_budget_holds_before_the_first_reply_has_come(server, bound):
+    server.configure(latency_s=0.1, answer="four tokens fit in " * 42)
+    priced = lp.Model("openai", "gpt-4o-mini", base_url=server.base_url, api_key=server.key)
+
+    with pytest.warns(BudgetWarning, match=r"1,000 tokens|\$0\.0006"):
+        out = texts(200).llm.process(
+            "Say {text}", into="a", model=priced, budget=lp.Budget(**bound), **QUIET
+        )
+
+    counters = server.counters
+    assert counters.peak_in_flight < 32 == lp.last_job().limits.concurrency
+    assert counters.prompt_tokens + counters.completion_tokens < 1300  # 200 tokens a row
+    assert out["a"].notna().sum() == counters.total > 3
+
+
+def test_answers_shorter_than_expected_do_not_end_a_run_before_its_budget(server, model):
+    server.configure(latency_s=0.01, answer="short")
+
+    out = texts(200).llm.process(
+        "Say {text}", into="a", model=model, budget=lp.Budget(tokens=1400), **QUIET
+    )
+
+    assert out["a"].notna().all()  # 6 tokens a row, where 258 were to be expected
+    assert server.counters.peak_in_flight > 10
+
+
+@pytest.mark.parametrize(("fault", "limit"), [("hang", 10), ("close", 10), ("half", 10)])
+def test_what_may_have_been_billed_without_an_answer_counts_in_a_budget(server, fault, limit):
+    server.configure(faults={fault: 1.0})
+    slow = model_at(server, timeout=0.05)
+
+    with pytest.warns(BudgetWarning, match="1,500 tokens"):
+        texts(200).llm.process(
+            "Say {text}", into="a", model=slow, budget=lp.Budget(tokens=1500), retry=IMPATIENT,
+            **QUIET,
+        )  # fmt: skip
+
+    assert 5 <= lp.last_job().stats.sent < limit  # 258 tokens each
+
+
 UNCOUNTED = {
     "absent": False,
     "null": None,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import lionproc as lp
 from lionproc.errors import CallError, ConfigurationError, Kind
 from lionproc.model.answer import Answer
-from lionproc.model.call import Recipe
+from lionproc.model.call import RequestBuilder
 from lionproc.testing import Server
 
 KEY = "sk-test-of-the-call-0123456789"
@@ -75,7 +75,7 @@ def key_of(case):
         budget=case["budget"],
         **{name: case[name] for name in names},
     )
-    recipe = Recipe(plan.model.connect(), plan.model.body_params, plan.answer)
+    recipe = RequestBuilder(plan.model.connect(), plan.model.body_params, plan.answer)
     ((_, call),) = plan.calls(recipe, 0, 1)
     return call.key
 
@@ -242,7 +242,9 @@ def recipe(schema=str, **more):
     name = (repr(schema), repr(more))
     if name not in _recipes:
         model = lp.Model("openai/m", base_url="https://one.example/v1", api_key=KEY, **more)
-        _recipes[name] = Recipe(model.connect(), model.body_params, Answer.of(schema, name="a"))
+        _recipes[name] = RequestBuilder(
+            model.connect(), model.body_params, Answer.of(schema, name="a")
+        )
     return _recipes[name]
 
 
@@ -327,7 +329,7 @@ def test_questions_told_apart_by_occurrence_have_keys_of_their_own_and_equal_bod
 async def test_a_reply_teaches_the_estimate_and_says_what_was_charged():
     with Server(answer="four word answer here") as server:
         model = lp.Model("openai/m", base_url=server.base_url, api_key=server.key, max_tokens=50)
-        made = Recipe(model.connect(), model.body_params, Answer.of(str))
+        made = RequestBuilder(model.connect(), model.body_params, Answer.of(str))
         call = made.ask(ASK)
         before = call.estimate
         reply = await call.send()
@@ -342,7 +344,7 @@ async def test_a_reply_teaches_the_estimate_and_says_what_was_charged():
 async def test_a_failed_attempt_is_a_reply_with_its_error_and_never_raises():
     with Server(faults=["500", "reset"]) as server:
         model = lp.Model("openai/m", base_url=server.base_url, api_key=server.key)
-        made = Recipe(model.connect(), model.body_params, Answer.of(str))
+        made = RequestBuilder(model.connect(), model.body_params, Answer.of(str))
         kinds = [(await made.ask(ASK).send()).error.kind for _ in range(2)]
         await made.connection.wire.close()
     assert kinds == [Kind.SERVER_ERROR, Kind.CONNECTION]

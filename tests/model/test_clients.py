@@ -260,7 +260,7 @@ def test_a_key_of_a_function_is_renewed_for_each_request_of_either_kind_of_clien
 
 
 class Strange(httpx2.BaseTransport):
-    """Works in threads only."""
+    """JobStore in threads only."""
 
 
 class StrangeClient(httpx2.Client):

@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import contextlib
+import importlib
 import json
 import re
 import signal
@@ -21,9 +22,9 @@ from lionproc.engine.journal import Entry, Journal
 from lionproc.errors import CallError, Kind, RowsFailedWarning, SchemaError
 from lionproc.model.answer import Answer
 from lionproc.model.body import parsed
-from lionproc.model.call import ModelCall, Recipe
+from lionproc.model.call import ModelCall, RequestBuilder
+from lionproc.model.chat_completion import classify
 from lionproc.model.credentials import _spelling
-from lionproc.model.envelope import classify
 from lionproc.model.thoughts import without_thoughts
 from lionproc.model.vetting import MOST_PARTS, MOST_REFERENCES
 from lionproc.testing import Server
@@ -115,7 +116,7 @@ def test_a_kept_reply_that_cannot_be_read_is_asked_again(tmp_path, raw, late):
     with Server(answer='{"x": 1}') as server:
         model = model_of(server)
         plan = df.llm._plan(prompt="Say {text}", into="a", schema=OPEN, model=model)
-        recipe = Recipe(plan.model.connect(), plan.model.body_params, plan.answer)
+        recipe = RequestBuilder(plan.model.connect(), plan.model.body_params, plan.answer)
         (_, call), _ = plan.calls(recipe, 0, 2)
         with Journal.open(tmp_path / "j") as journal:
 
@@ -167,7 +168,10 @@ HARD_TEXTS = {
 
 
 # An example of each that is made of something else.
-PUT_TOGETHER = {"model/credentials.py": _spelling('sk-a+b/c=d"e&f<g>h i:j')}
+PUT_TOGETHER = {
+    "model/credentials.py": _spelling('sk-a+b/c=d"e&f<g>h i:j'),
+    "model/fitting.py": re.compile(r"(?<![\w.])(?:max_tokens|maxTokens)(?!\w)"),
+}
 
 
 def patterns():
@@ -194,11 +198,12 @@ def patterns():
                 flags = re.IGNORECASE if "IGNORECASE" in ast.unparse(node) else 0
                 try:
                     pattern = re.compile(ast.literal_eval(node.args[0]), flags)
-                except ValueError:  # put together while it runs, so it has an example above
-                    pattern = PUT_TOGETHER[module]
-                yield pytest.param(
-                    pattern, bool(anchored), id=f"{module}:{name or pattern.pattern!r}"[:60]
-                )
+                except ValueError:  # put together: a constant of its module, or an example above
+                    dotted = f"lionproc.{module.removesuffix('.py').replace('/', '.')}"
+                    made = vars(importlib.import_module(dotted)).get(name)
+                    pattern = made or PUT_TOGETHER.get(module)
+                where = f"{module}:{name or node.lineno}"
+                yield pytest.param(pattern, bool(anchored), id=where)
 
 
 @contextlib.contextmanager
@@ -219,6 +224,7 @@ def reading_once():
 
 @pytest.mark.parametrize(("pattern", "anchored"), list(patterns()))
 def test_no_regular_expression_of_the_package_takes_long_over_any_text(pattern, anchored):
+    assert pattern is not None, "Give an example of it in PUT_TOGETHER."
     for text in HARD_TEXTS.values():
         said = text.encode() if isinstance(pattern.pattern, bytes) else text
         with reading_once():

@@ -24,7 +24,7 @@ import lionproc as lp
 from lionproc.errors import ConfigurationError, MissingDependencyError, ModelError
 from lionproc.model import local
 from lionproc.model.answer import Answer
-from lionproc.model.call import Recipe
+from lionproc.model.call import RequestBuilder
 
 SENTIMENT = {
     "type": "object",
@@ -168,13 +168,13 @@ def test_most_answers_to_an_open_schema_end_instead_of_nesting_and_repeating_the
 
 @with_model
 def test_what_steadies_the_small_model_gives_way_to_the_user_and_is_not_for_other_files():
-    small = Recipe(lp.Model("local").connect(), {"max_tokens": 7}, Answer.of(OPEN))
+    small = RequestBuilder(lp.Model("local").connect(), {"max_tokens": 7}, Answer.of(OPEN))
     body = json.loads(small.call(b"[]").body)
     assert (body["dry_multiplier"], body["max_tokens"]) == (0.8, 7)
     sent = body["response_format"]["json_schema"]["schema"]
     assert "additionalProperties" in sent["properties"]["metadata"]
     own = lp.Model("local", str(local.find_weights().path)).connect()
-    body = json.loads(Recipe(own, {}, Answer.of(OPEN)).call(b"[]").body)
+    body = json.loads(RequestBuilder(own, {}, Answer.of(OPEN)).call(b"[]").body)
     assert "dry_multiplier" not in body
     assert body["response_format"]["json_schema"]["schema"] == OPEN
 

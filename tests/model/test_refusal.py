@@ -5,7 +5,7 @@ import json
 import pytest
 
 from lionproc.errors import Kind
-from lionproc.model.envelope import classify
+from lionproc.model.chat_completion import classify
 
 GOOGLE_QUOTA = (
     "You exceeded your current quota, please check your plan and billing details. For more "

@@ -28,8 +28,8 @@ from pydantic import (
 
 import lionproc as lp
 from lionproc.errors import CallError, Kind, SchemaError
-from lionproc.instances import instance
 from lionproc.model.answer import Answer
+from lionproc.schema_sample import instance
 from lionproc.testing import Server
 
 

@@ -519,7 +519,8 @@ def test_a_200_that_cannot_be_read_truthfully_is_no_value(kind_of_wire, form, ki
     assert kind_of(out) == kind
     assert out["a"].isna().all()
     assert counters.total == requests
-    assert (lp.last_job().stats.prompt_tokens > 0) is (form == "surrogate")
+    if form in {"stream_cut", "surrogate"}:  # paid for, and so counted
+        assert lp.last_job().stats.prompt_tokens > 0
 
 
 def test_a_kept_reply_of_another_form_is_read_again_as_it_was(tmp_path):

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from lionproc.engine.stats import RunStats
-from lionproc.notebook import words
+from lionproc.notebook import formatting
 from lionproc.notebook.history import SECONDS, History
 
 
@@ -37,7 +37,7 @@ class Story:
 
     @property
     def said(self):
-        return None if self.left is None else words.left_between(*self.left)
+        return None if self.left is None else formatting.left_between(*self.left)
 
 
 def test_nothing_is_told_of_the_first_seconds():

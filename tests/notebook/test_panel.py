@@ -9,7 +9,7 @@ import pytest
 from lionproc.engine.stats import RunStats
 from lionproc.notebook import frontend
 from lionproc.notebook.panel import Panel
-from lionproc.notebook.view import Failure
+from lionproc.notebook.panel_html import FailureRow
 
 
 def test_a_slider_moved_by_a_person_sets_the_live_limit(watch, server, move, until):
@@ -166,7 +166,7 @@ def test_nothing_untrusted_becomes_html(watch, server, until):
     server.hold()
     hostile = "<img src=x onerror=alert(1)>'\""
     watched = watch(into=hostile)
-    watched.panel._latest = lambda most: [Failure(hostile, "bad_request", *[hostile] * 4)] * most
+    watched.panel._latest = lambda most: [FailureRow(hostile, "bad_request", *[hostile] * 4)] * most
     watched.panel.errors.value = True
     until(lambda: "bad request" in watched.panel._list.value)
     watched.panel._say(hostile)
@@ -181,10 +181,13 @@ def test_nothing_untrusted_becomes_html(watch, server, until):
 def test_an_error_is_listed_with_what_the_model_said_and_what_the_row_says(watch, server, until):
     server.hold()
     watched = watch()
-    failure = Failure(
+    failure = FailureRow(
         "7", "wrong_shape", "Not a mood.", "Ask for one word.", "Well, " * 99, "so so"
     )
-    others = [Failure("6", "wrong_shape", "No.", "Ask for one word."), Failure("8", "timeout", "")]
+    others = [
+        FailureRow("6", "wrong_shape", "No.", "Ask for one word."),
+        FailureRow("8", "timeout", ""),
+    ]
     watched.panel._latest = lambda _: [failure, *others]
     watched.panel.errors.value = True
     until(lambda: "Not a mood." in watched.panel._list.value)

@@ -17,7 +17,7 @@ from lionproc.engine.limits import Limits
 from lionproc.engine.stats import RunStats
 from lionproc.notebook import card, frontend, progress
 from lionproc.notebook.panel import Panel
-from lionproc.notebook.progress import Bar, Line, NotebookBar, watchers
+from lionproc.notebook.progress import Bar, NotebookBar, PrintedLine, watchers
 
 
 class Shell:
@@ -55,9 +55,9 @@ class Run:
         (True, None, Panel),
         (True, True, Panel),
         (True, False, NotebookBar),
-        (False, None, Line),
+        (False, None, PrintedLine),
         (False, True, Panel),
-        (False, False, Line),
+        (False, False, PrintedLine),
     ],
 )
 def test_what_is_shown_suits_the_notebook(monkeypatch, allow_stdin, panel, kind):
@@ -97,7 +97,7 @@ def test_a_line_is_replaced_now_and_then_and_at_last_by_the_card():
         show = replace = list.append
 
     now, screen = [0.0], Screen()
-    line = Line(Run(), dict, screen, lambda: now[0])
+    line = PrintedLine(Run(), dict, screen, lambda: now[0])
     for tick in range(1, 51):
         now[0] = tick / 5
         line.update(RunStats(rows=10, answered=tick // 5))

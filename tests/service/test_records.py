@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from lionproc.errors import ConfigurationError
-from lionproc.service.owner import Owner
+from lionproc.service.lease import Lease
 from lionproc.service.records import (
     RecordError,
     Records,
@@ -200,7 +200,7 @@ def test_json_is_plain_already(value):
 
 
 def live_and_wait(folder, pipe):
-    owner = Owner(folder)
+    owner = Lease(folder)
     pipe.send(owner.claim())
     pipe.recv()
 
@@ -211,7 +211,7 @@ def test_an_owner_lives_as_long_as_its_process(tmp_path):
     process = context.Process(target=live_and_wait, args=(tmp_path, theirs), daemon=True)
     process.start()
     other = ours.recv()
-    me = Owner(tmp_path)
+    me = Lease(tmp_path)
     assert me.lives(other)
     assert me.lives(me.claim())
     process.kill()
@@ -220,4 +220,4 @@ def test_an_owner_lives_as_long_as_its_process(tmp_path):
     assert not me.lives("../../etc")
     assert not me.lives(None)
     me.close()
-    assert not Owner(tmp_path).lives(me.id)
+    assert not Lease(tmp_path).lives(me.id)

@@ -9,7 +9,7 @@ import pytest
 import lionproc as lp
 from lionproc.errors import LionprocError
 from lionproc.service import records as records_module
-from lionproc.service.owner import Owner
+from lionproc.service.lease import Lease
 from lionproc.service.records import RecordError, Records, checked_name
 
 HEX = "ab" * 16
@@ -165,7 +165,7 @@ async def test_batches_and_jobs_that_were_edited_harm_no_other(server, model, mo
 
 
 def test_a_pipe_among_the_owners_hangs_nobody(tmp_path):
-    owner = Owner(tmp_path)
+    owner = Lease(tmp_path)
     owner.claim()
     os.mkfifo(tmp_path / ".owners" / HEX)
     (tmp_path / ".owners" / HEX[::-1]).symlink_to("/dev/zero")

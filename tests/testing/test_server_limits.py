@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from lionproc.errors import LimitsError
 from lionproc.testing import FixedWindow, RollingWindow, Server, TokenBucket
 from lionproc.testing.headers import duration
-from lionproc.testing.ledger import worst_window
 from lionproc.testing.limits import Charge, from_json
+from lionproc.testing.recorder import worst_window
 
 EVERY_KIND = [
     TokenBucket(requests=600, burst_s=3),

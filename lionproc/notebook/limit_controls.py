@@ -131,7 +131,7 @@ class Row:
                 widget.disabled = not on
 
 
-class Wheel:
+class LimitControls:
     """All limits of one limiter.
 
     Args:

@@ -16,13 +16,13 @@ from lionproc.frame import results
 from lionproc.frame.failures import Failure, errors_table
 
 if TYPE_CHECKING:
-    from lionproc.frame.staged import RowStep
-    from lionproc.service.flow import Passage
+    from lionproc.frame.pipeline import RowStep
+    from lionproc.service.stage_runner import Passage
 
 MISSING_CELL = "missing"
 
 
-class StagedRun:
+class PipelineRun:
     """A finished pipeline over a frame, as its frame remembers it.
 
     Args:
@@ -51,7 +51,7 @@ class StagedRun:
         """Take in what came out."""
         stopped = {place: p.error for place, p in sorted(passages.items()) if p.error is not None}
         self._errors = {n: error for n, error in stopped.items() if error["kind"] != MISSING_CELL}
-        tallies = [step.line.executor.tally for step in self._steps]
+        tallies = [step.session.executor.tally for step in self._steps]
         costs = [step.usd for step in self._steps]
         self._ended = RunStats(
             state="done",

@@ -12,7 +12,7 @@ from lionproc.engine.limits import Limits
 LATE_S = 0.005  # a wait at a further gate that is worth correcting the first one's ledger
 
 
-class Chain(Limiter):
+class LimiterChain(Limiter):
     """A gate with others behind it; what leaves has passed them all.
 
     Any number of chains may share the gates behind, which are then kept by all of them
@@ -25,7 +25,7 @@ class Chain(Limiter):
 
     Example:
         >>> key = Limiter(Limits(requests_per_minute=600))
-        >>> stages = [Chain(Limits(requests_per_minute=400), [key]) for _ in range(2)]
+        >>> stages = [LimiterChain(Limits(requests_per_minute=400), [key]) for _ in range(2)]
     """
 
     def __init__(self, limits: Limits | None = None, behind: Sequence[Limiter] = ()) -> None:

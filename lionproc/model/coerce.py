@@ -20,20 +20,20 @@ from pydantic import BaseModel, RootModel, Secret, SecretBytes, SecretStr
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from lionproc.model.shape import (
-    Amount,
+    Boolean,
     Choice,
-    Clock,
-    Day,
-    Flag,
+    Date,
+    DecimalNumber,
+    Duration,
     Instant,
     Integer,
-    Many,
-    Pairs,
+    List,
+    Map,
     Real,
     Record,
     Shape,
-    Span,
     Text,
+    Time,
 )
 
 __all__ = ["DECIMAL_DIGITS", "DECIMAL_PLACES", "SECRETS", "Cell", "MisfitError", "cell_maker"]
@@ -95,11 +95,11 @@ def _maker(shape: Shape) -> Cell:
             return _choice(members)
         case Instant(zoned=zoned):
             return _utc if zoned else _naive
-        case Many(item=item):
+        case List(item=item):
             return _many(_maker(item))
         case Record(fields=fields):
             return _record({name: _maker(inner) for name, inner in fields})
-        case Pairs(value=value):
+        case Map(value=value):
             return _pairs(_maker(value))
         case _:
             return _SIMPLE.get(type(shape), _json)
@@ -237,11 +237,11 @@ _SIMPLE: Mapping[type, Cell] = {
     Text: _text,
     Integer: _integer,
     Real: _real,
-    Flag: _flag,
-    Day: _day,
-    Clock: _clock,
-    Span: _span,
-    Amount: _amount,
+    Boolean: _flag,
+    Date: _day,
+    Time: _clock,
+    Duration: _span,
+    DecimalNumber: _amount,
 }
 
 

@@ -15,8 +15,25 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from lionproc.errors import CallError, Kind
-from lionproc.model.cells import Cell, MisfitError, cell_maker
-from lionproc.model.check import (
+from lionproc.model.coerce import Cell, MisfitError, cell_maker
+from lionproc.model.fences import unfenced
+from lionproc.model.shape import (
+    Boolean,
+    Choice,
+    Date,
+    DecimalNumber,
+    Duration,
+    Instant,
+    Integer,
+    Json,
+    List,
+    Map,
+    Record,
+    Shape,
+    Time,
+    walk,
+)
+from lionproc.model.validate import (
     HALF,
     Check,
     Path,
@@ -25,23 +42,6 @@ from lionproc.model.check import (
     parse,
     wrong_shape,
 )
-from lionproc.model.fences import unfenced
-from lionproc.model.shape import (
-    Amount,
-    Choice,
-    Clock,
-    Day,
-    Flag,
-    Free,
-    Instant,
-    Integer,
-    Many,
-    Pairs,
-    Record,
-    Shape,
-    Span,
-    walk,
-)
 
 __all__ = ["Form", "Read", "read_either", "read_text"]
 
@@ -49,7 +49,7 @@ Read: TypeAlias = Callable[[str], Any]
 
 _DIGITS = re.compile(r"[+-]?[0-9.]+")
 _QUOTED_DIGITS = re.compile(r'"\s*[+-]?[0-9.]+\s*"')
-_TEMPORAL = Day | Instant | Clock | Span
+_TEMPORAL = Date | Instant | Time | Duration
 _REASONS = 3  # as many as a model can act on at once
 _REASON_LENGTH = 200  # characters of each
 
@@ -92,7 +92,7 @@ class Form:
         self._names = frozenset(names)
         self._keys = tuple(json.dumps(name, ensure_ascii=False) for name in names)
         # Keys that the model makes up cannot be counted in the text.
-        self._open_keys = any(isinstance(part, Pairs | Free) for part in parts)
+        self._open_keys = any(isinstance(part, Map | Json) for part in parts)
         self._numbers_chosen = any(
             isinstance(part, Choice) and not all(isinstance(m, str) for m in part.members)
             for part in parts
@@ -196,7 +196,7 @@ def read_either(wrapped: Form, bare: Form | None, shape: Shape) -> Read:
         wrong_shape; the message is fit to be sent back to the model.
     """
     cell = cell_maker(shape)
-    words = isinstance(shape, _TEMPORAL | Amount) or (
+    words = isinstance(shape, _TEMPORAL | DecimalNumber) or (
         isinstance(shape, Choice) and any(isinstance(m, str) for m in shape.members)
     )
 
@@ -210,7 +210,7 @@ def read_either(wrapped: Form, bare: Form | None, shape: Shape) -> Read:
         return value
 
     def _read_bare(form: Form, body: str) -> Any:
-        if isinstance(shape, Flag):
+        if isinstance(shape, Boolean):
             body = {"true": "true", "false": "false"}.get(body.lower(), body)
         try:
             return form.read(body)
@@ -238,13 +238,13 @@ def _disguised(shape: Shape | None, raw: Any, path: Path) -> Iterator[tuple[Path
         case Choice(members=members) if isinstance(raw, bool):
             if not any(raw is member for member in members):
                 yield path, f"should be one of {', '.join(map(repr, members))}, not true or false"
-        case Day() | Instant() | Clock() | Span() if isinstance(raw, str):
+        case Date() | Instant() | Time() | Duration() if isinstance(raw, str):
             if _DIGITS.fullmatch(raw.strip()):  # "12" would be read as twelve seconds after 1970
                 yield path, "should be written as in ISO 8601, not as a number"
-        case Many() if isinstance(raw, list):
+        case List() if isinstance(raw, list):
             for place, inner in enumerate(raw):
                 yield from _disguised(shape.item, inner, (*path, place))
-        case Record() | Pairs() if isinstance(raw, dict):
+        case Record() | Map() if isinstance(raw, dict):
             for key, inner in raw.items():
                 yield from _disguised(_inside(shape, key), inner, (*path, key))
         case _:
@@ -255,9 +255,9 @@ def _inside(shape: Shape | None, step: str | int) -> Shape | None:
     match shape:
         case Record(fields=fields):
             return dict(fields).get(str(step))
-        case Many(item=item) if isinstance(step, int):
+        case List(item=item) if isinstance(step, int):
             return item
-        case Pairs(value=value):
+        case Map(value=value):
             return value
         case _:
             return None

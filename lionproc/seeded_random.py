@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-__all__ = ["Draws", "unit"]
+__all__ = ["SeededRandom", "unit"]
 
 T = TypeVar("T")
 MASK = (1 << 64) - 1
@@ -38,7 +38,7 @@ def unit(seed: int, n: int, stream: int = 0) -> float:
     return (_mixed((start + (n + 1) * STEP) & MASK) >> 11) / (1 << 53)
 
 
-class Draws:
+class SeededRandom:
     """A sequence of choices that a seed decides.
 
     Args:

@@ -4,8 +4,8 @@ import itertools
 import pytest
 
 from lionproc.engine.adapt import Signals
-from lionproc.engine.chain import Chain
 from lionproc.engine.limiter import Limiter, Tokens
+from lionproc.engine.limiter_chain import LimiterChain
 from lionproc.engine.limits import Limits
 from lionproc.errors import CallError, Kind
 from lionproc.testing import run_virtual
@@ -18,7 +18,9 @@ def gate(per_minute=None, concurrency=1000):
 
 
 def stage(per_minute, *behind):
-    return Chain(Limits(requests_per_minute=per_minute, concurrency=1000, adapt=False), behind)
+    return LimiterChain(
+        Limits(requests_per_minute=per_minute, concurrency=1000, adapt=False), behind
+    )
 
 
 async def pour(limiter, count, times, last=None):
@@ -103,7 +105,7 @@ def test_only_the_last_gate_learns_from_a_429():
 def test_what_no_gate_can_ever_admit_leaves_no_trace_in_the_others():
     async def main():
         key = Limiter(Limits(tokens_per_minute=10))
-        chain = Chain(Limits(requests_per_minute=60, adapt=False), [key])
+        chain = LimiterChain(Limits(requests_per_minute=60, adapt=False), [key])
         with pytest.raises(CallError) as raised:
             await chain.reserve(Tokens(100, 0))
         assert raised.value.kind is Kind.TOO_LARGE

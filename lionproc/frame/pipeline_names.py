@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from lionproc.errors import CallError, ColumnError, Kind, PromptError, did_you_mean
 from lionproc.frame.template import Names
 from lionproc.model.answer import Answer
-from lionproc.model.shape import Free, Pairs
+from lionproc.model.shape import Json, Map
 
 if TYPE_CHECKING:
     from lionproc.service.stage import ProcessingStage
@@ -25,7 +25,7 @@ __all__ = ["Seen", "labels_of", "seen_by"]
 
 Source: TypeAlias = "tuple[str, ...]"
 """Where a value is: a column or stage, and a field of its answer where it is one."""
-_WITH_ANY_FIELDS = (Free, Pairs)
+_WITH_ANY_FIELDS = (Json, Map)
 _OF_THE_PROMPT = ("data", "options")
 
 

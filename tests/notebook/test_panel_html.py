@@ -9,7 +9,7 @@ import pytest
 
 from lionproc.engine.limits import Limits
 from lionproc.engine.stats import RunStats
-from lionproc.notebook import view
+from lionproc.notebook import panel_html
 from lionproc.notebook.history import Left
 from lionproc.notebook.notes import Note, note_of
 
@@ -33,7 +33,7 @@ def words(html):
 
 def tiles(**changes):
     """Name, value and what is beside it, of each tile."""
-    made = view.tiles(dataclasses.replace(STATS, **changes), LIMITS)
+    made = panel_html.tiles(dataclasses.replace(STATS, **changes), LIMITS)
     found = re.findall(r"<span>(.*?)</span><b[^>]*>(.*?)</b><small>(.*?)</small>", made)
     return {name: (value, beside) for name, value, beside in found}
 
@@ -63,7 +63,7 @@ def test_what_the_server_takes_stands_beside_the_rate():
 
 def test_rows_are_said_in_percent_and_by_what_became_of_them():
     stats = dataclasses.replace(STATS, cached=30, failed=2, retried=1, throttled=3, skipped=4)
-    text = " ".join(words(view.header(stats, "t", None)).split())
+    text = " ".join(words(panel_html.header(stats, "t", None)).split())
     for said in (
         "51 % · 606 of 1,200 rows", "30 cached", "4 skipped", "2 errors", "1 retry",
         "3 refused (429)", "594 left",
@@ -72,13 +72,13 @@ def test_rows_are_said_in_percent_and_by_what_became_of_them():
 
 
 def test_the_time_left_is_said_only_where_it_is_known():
-    assert "min left" not in words(view.header(STATS, "t", None))
-    assert "2 to 4 min left" in words(view.header(STATS, "t", Left(130.0, 250.0)))
+    assert "min left" not in words(panel_html.header(STATS, "t", None))
+    assert "2 to 4 min left" in words(panel_html.header(STATS, "t", Left(130.0, 250.0)))
 
 
 def test_whose_limits_they_are_stands_over_their_fields():
-    assert "<b>Limits</b>" in view.heading("")
-    assert "60 requests/min, set by an earlier run" in view.heading(
+    assert "<b>Limits</b>" in panel_html.heading("")
+    assert "60 requests/min, set by an earlier run" in panel_html.heading(
         "60 requests/min, set by an earlier run"
     )
 
@@ -96,5 +96,5 @@ def test_to_wait_for_ones_turn_is_not_said_all_the_time():
 def test_what_asks_for_attention_is_said_at_once_and_read_out():
     asked = said(note="The server asked everybody to wait, 12 s more.")
     assert asked.alert
-    assert "role='status'" in view.note(asked)
-    assert "role=" not in view.note(said(state="paused"))
+    assert "role='status'" in panel_html.note(asked)
+    assert "role=" not in panel_html.note(said(state="paused"))

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Protocol
 
-from lionproc.engine import collector
+from lionproc.engine import gc_threshold
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.adapt import REQUESTS, TOKENS
 from lionproc.engine.budget import Budget
@@ -23,6 +23,7 @@ from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.journal import Journal
 from lionproc.engine.limiter import Limiter, Tokens
 from lionproc.engine.limits import Limits
+from lionproc.engine.outlay import Verdict
 from lionproc.engine.request import Event
 from lionproc.engine.retry import Retry
 from lionproc.engine.stats import LimitUse, RunStats, State
@@ -147,7 +148,7 @@ class Run(ABC):
                 atexit.register(_end_all)
 
     async def _run(self) -> None:
-        with collector.relaxed():
+        with gc_threshold.relaxed():
             await self._main()
 
     async def _main(self) -> None:
@@ -210,24 +211,19 @@ class Run(ABC):
             await _in_thread(self._journal.close)
             self._ended_at = time.monotonic()
 
-    def _may_send(self) -> bool:
+    def _may_send(self, estimate: Tokens) -> Verdict:
         executor, budget = self._executor, self._budget
         if executor is None or budget is None:
-            return True
+            return "send"
         if self._budget_reached:
-            return False
-        tally = executor.tally
-        under_way = tally.sent - tally.back
-        counted = tally.estimated + tally.guessed
-        mean_in = tally.prompt_tokens / counted if counted else 0.0
-        mean_out = tally.completion_tokens / counted if counted else 0.0
-        tokens = Tokens(
-            tally.prompt_tokens + int(mean_in * under_way),
-            tally.completion_tokens + int(mean_out * under_way),
+            return "stop"
+        verdict, self._budget_reached = executor.outlay.verdict(
+            budget, estimate, executor.tally.sent, self._usd
         )
-        usd = None if self._price is None else self._price.usd(tokens)
-        self._budget_reached = budget.reached(usd=usd, tokens=tokens.total, requests=tally.sent)
-        return not self._budget_reached
+        return verdict
+
+    def _usd(self, tokens: Tokens) -> float | None:
+        return None if self._price is None else self._price.usd(tokens)
 
     async def _tick(self) -> None:
         before = self.stats
@@ -354,7 +350,7 @@ class Run(ABC):
             completion_tokens=used.output,
             guessed=tally.guessed,
             estimate_error=tally.estimate_off / tally.estimated if tally.estimated else 0.0,
-            usd=None if self._price is None else self._price.usd(used),
+            usd=self._usd(used),
             began_at=self._began_at,
             elapsed_s=elapsed,
             requests_per_minute=limiter.per_minute(REQUESTS, window_s),

@@ -8,7 +8,7 @@ from lionproc.engine.adapt import REQUESTS, TOKENS
 from lionproc.engine.journal import Journal
 from lionproc.engine.limiter import Tokens
 from lionproc.frame.plan import Plan
-from lionproc.model.call import ModelCall, Recipe
+from lionproc.model.call import ModelCall, RequestBuilder
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Estimate:
             f"; about {self.prompt_tokens:,} tokens to read and {self.completion_tokens:,} to write"
         )
         if self.usd is not None:
-            from lionproc.notebook.words import dollars
+            from lionproc.notebook.formatting import dollars
 
             text += f", {dollars(self.usd)}"
         if self.minutes is not None:
@@ -70,7 +70,7 @@ def estimate(plan: Plan) -> Estimate:
         Requests, tokens, dollars and minutes.
     """
     connection = plan.model.connect()
-    recipe = Recipe(connection, plan.model.body_params, plan.answer)
+    recipe = RequestBuilder(connection, plan.model.body_params, plan.answer)
     options = plan.options
     journal = Journal.open(":memory:" if options.journal is False else options.journal)
     answered = skipped = read = written = 0

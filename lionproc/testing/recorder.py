@@ -18,7 +18,7 @@ from lionproc.testing.connection import Reply, Request, headers_of
 from lionproc.testing.faults import HARMLESS
 from lionproc.testing.limits import Charge
 
-__all__ = ["Counters", "Exchange", "Ledger", "Recorded", "Which", "worst_window"]
+__all__ = ["Counters", "Exchange", "Recorded", "Recorder", "Which", "worst_window"]
 
 Which = Literal["arrived", "admitted"]
 ARRIVALS_KEPT = 1_000_000  # 17 bytes each
@@ -157,7 +157,7 @@ class Exchange:
         )
 
 
-class Ledger:
+class Recorder:
     """All counting of one server.
 
     Args:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lionproc.engine.lane import (
+from lionproc.engine.window import (
     COLD_S,
     IDLE_S,
     MARGIN,

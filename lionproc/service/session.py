@@ -1,4 +1,4 @@
-"""The line from a service to its model: gates, journal, connection, and one engine."""
+"""The session with a model: limits, journal, connection, and one engine."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lionproc.engine import loop as engine_loop
-from lionproc.engine.chain import Chain
 from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.journal import Journal
+from lionproc.engine.limiter_chain import LimiterChain
 from lionproc.engine.limits import Limits
 from lionproc.engine.request import Event
 from lionproc.engine.retry import Retry
 from lionproc.errors import CallError
 from lionproc.model.answer import Answer
-from lionproc.model.call import ModelCall, Recipe
+from lionproc.model.call import ModelCall, RequestBuilder
 from lionproc.model.connection import Connection
 from lionproc.model.defaults import MODEL_VARIABLE, default, default_model
 from lionproc.model.model import Model
@@ -30,19 +30,19 @@ from lionproc.service.records import to_json
 RECIPES = 256  # answer types that are remembered
 
 
-class Line:
+class Session:
     """A way to ask one model.
 
     Args:
         model: Who answers.
-        limits: Limits of this line alone, in front of those it shares: the model's executor's
+        limits: Limits of this session alone, in front of those it shares: the model's executor's
             if it has one, else those of its endpoint and key.
         shared: Limits to set for the endpoint and key, for all who use them.
         executor: Send through this engine instead; `limits` and `journal` are then its own.
         journal: Where replies are kept; None keeps none.
         retry: How patient to be.
         queue_capacity: Requests that may wait.
-        first_failures: See `RateLimitedAPIExecutor`; for a line that serves one run alone.
+        first_failures: See `RateLimitedAPIExecutor`; for a session that serves one run alone.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Line:
         behind = () if model.executor is None else (model.executor.limiter,)
         self.executor = executor or RateLimitedAPIExecutor(
             queue_capacity,
-            limiter=Chain(limits or _no_limits(), behind),
+            limiter=LimiterChain(limits or _no_limits(), behind),
             retry=retry,
             first_failures=first_failures,
         )
@@ -70,10 +70,10 @@ class Line:
         self._journal_path = journal
         self._opening = asyncio.Lock()
         self._connection: Connection | None = None
-        self._recipes: dict[Any, Recipe] = {}
+        self._recipes: dict[Any, RequestBuilder] = {}
         self._holds: dict[str, Any] = {}
         weakref.finalize(self, _let_go, self._holds).atexit = False
-        _lines.add(self)
+        _sessions.add(self)
 
     async def open(self) -> Connection:
         """Connect, on the engine's loop.
@@ -99,7 +99,7 @@ class Line:
                 atexit.register(_at_exit)  # loop that closes things has ended after its own turn
             return self._connection
 
-    def recipe(self, connection: Connection, schema: Any) -> Recipe:
+    def recipe(self, connection: Connection, schema: Any) -> RequestBuilder:
         """How to ask for answers of a type.
 
         Raises:
@@ -109,9 +109,9 @@ class Line:
         try:
             known = self._recipes.get(key)
         except TypeError:  # an answer type that cannot be looked up
-            return Recipe(connection, self.model.body_params, Answer.of(schema))
+            return RequestBuilder(connection, self.model.body_params, Answer.of(schema))
         if known is None or known.connection is not connection:
-            known = Recipe(connection, self.model.body_params, Answer.of(schema))
+            known = RequestBuilder(connection, self.model.body_params, Answer.of(schema))
             if len(self._recipes) >= RECIPES:
                 self._recipes.clear()
             self._recipes[key] = known
@@ -192,19 +192,19 @@ def _no_limits() -> Limits:
     return Limits(concurrency=1_000_000, adapt=False)
 
 
-_lines: weakref.WeakSet[Line] = weakref.WeakSet()
-_of_models: weakref.WeakKeyDictionary[Model, Line] = weakref.WeakKeyDictionary()
+_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+_of_models: weakref.WeakKeyDictionary[Model, Session] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
 
 
-def line_of(model: Model) -> Line:
-    """The line that everything in this process shares which uses this very `Model`."""
+def session_of(model: Model) -> Session:
+    """The session that everything in this process shares which uses this very `Model`."""
     with _lock:
-        line = _of_models.get(model)
-        if line is None:
-            line = Line(_Unheld.of(model), executor=model.executor)
-            _of_models[model] = line
-        return line
+        session = _of_models.get(model)
+        if session is None:
+            session = Session(_Unheld.of(model), executor=model.executor)
+            _of_models[model] = session
+        return session
 
 
 def session_model(given: Model | str | None = None) -> Model:
@@ -227,7 +227,7 @@ _named: dict[int, Model] = {}
 
 
 class _Unheld(Model):
-    """A model that is not kept alive by its own line, which is remembered as long as it lives."""
+    """A model that is not kept alive by its own session, which is remembered as long as it lives."""
 
     @classmethod
     def of(cls, model: Model | str) -> _Unheld:
@@ -237,7 +237,7 @@ class _Unheld(Model):
 
 
 def _let_go(holds: dict[str, Any]) -> None:
-    """A line is gone: close what it held, on the engine's loop."""
+    """A session is gone: close what it held, on the engine's loop."""
     held = dict(holds)
     if held.get("wire") is None and held.get("journal") is None:
         return
@@ -264,9 +264,9 @@ async def _shut(held: dict[str, Any]) -> None:
 
 def _at_exit() -> None:
     """Scripts need not close what they opened."""
-    for line in list(_lines):
-        wire, line._holds["wire"] = line._holds.get("wire"), None
-        line._holds["journal"] = None  # journals close themselves
+    for session in list(_sessions):
+        wire, session._holds["wire"] = session._holds.get("wire"), None
+        session._holds["journal"] = None  # journals close themselves
         if wire is not None:
             with contextlib.suppress(Exception):
                 engine_loop.submit(_closed(wire)).result(2.0)

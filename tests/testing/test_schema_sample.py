@@ -6,8 +6,8 @@ import jsonschema_rs
 import pytest
 from pydantic import BaseModel, Field
 
-from lionproc.draws import Draws, unit
 from lionproc.errors import SchemaError
+from lionproc.seeded_random import SeededRandom, unit
 from lionproc.testing import instance
 
 
@@ -117,4 +117,4 @@ def test_draws_are_even_and_independent_of_each_other():
     for tenth in range(10):
         assert 850 <= sum(tenth <= number * 10 < tenth + 1 for number in numbers) <= 1150
     assert sum(a < 0.5 for n, a in enumerate(numbers) if unit(7, n, stream=1) < 0.5) < 2700
-    assert {Draws(1).below(1), Draws(2).below(1)} == {0}
+    assert {SeededRandom(1).below(1), SeededRandom(2).below(1)} == {0}

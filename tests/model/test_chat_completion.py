@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lionproc.errors import CallError, Kind
-from lionproc.model.envelope import classify, text_of
+from lionproc.model.chat_completion import classify, text_of
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import lionproc as lp
-from lionproc.engine import collector
+from lionproc.engine import gc_threshold
 from lionproc.testing import Server
 
 USUAL = (700, 10, 10)
@@ -25,23 +25,23 @@ def usual() -> Iterator[None]:
 
 
 def test_the_collector_is_relaxed_inside_and_as_before_after():
-    with collector.relaxed():
-        assert gc.get_threshold() == (collector.THRESHOLD, 10, 10)
+    with gc_threshold.relaxed():
+        assert gc.get_threshold() == (gc_threshold.THRESHOLD, 10, 10)
     assert gc.get_threshold() == USUAL
 
 
 def test_the_last_one_out_restores_it():
-    first, second = collector.relaxed(), collector.relaxed()
+    first, second = gc_threshold.relaxed(), gc_threshold.relaxed()
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
-    assert gc.get_threshold()[0] == collector.THRESHOLD
+    assert gc.get_threshold()[0] == gc_threshold.THRESHOLD
     second.__exit__(None, None, None)
     assert gc.get_threshold() == USUAL
 
 
 def test_it_is_restored_when_the_inside_fails():
-    with pytest.raises(ZeroDivisionError), collector.relaxed():
+    with pytest.raises(ZeroDivisionError), gc_threshold.relaxed():
         _ = 1 / 0
     assert gc.get_threshold() == USUAL
 
@@ -49,20 +49,20 @@ def test_it_is_restored_when_the_inside_fails():
 @pytest.mark.parametrize("own", [(0, 10, 10), (50_000, 5, 5)])
 def test_who_wants_fewer_passes_or_none_keeps_that(own):
     gc.set_threshold(*own)
-    with collector.relaxed():
+    with gc_threshold.relaxed():
         assert gc.get_threshold() == own
     assert gc.get_threshold() == own
 
 
 def test_a_change_from_inside_is_kept():
-    with collector.relaxed():
+    with gc_threshold.relaxed():
         gc.set_threshold(1234, 5, 6)
     assert gc.get_threshold() == (1234, 5, 6)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_forked_child_has_its_own_collector_back():
-    with collector.relaxed():
+    with gc_threshold.relaxed():
         reader, writer = os.pipe()
         child = os.fork()
         if not child:
@@ -85,5 +85,5 @@ def test_a_run_relaxes_it_until_its_end(tmp_path):
         during = gc.get_threshold()[0]
         server.release()
         job.result(20)
-    assert during == collector.THRESHOLD
+    assert during == gc_threshold.THRESHOLD
     assert gc.get_threshold() == USUAL

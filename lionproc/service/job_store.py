@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from lionproc.errors import ConfigurationError, RecordError
-from lionproc.service.owner import Owner
+from lionproc.service.lease import Lease
 from lionproc.service.records import (
     Record,
     Records,
@@ -49,7 +49,7 @@ def items_of(given: Any) -> list[Any]:
         ) from None
 
 
-class Works(Generic[T]):
+class JobStore(Generic[T]):
     """The works of one kind in a folder, on disk from their start to their end.
 
     Args:
@@ -62,7 +62,7 @@ class Works(Generic[T]):
         running: What is worked on here, by id.
     """
 
-    def __init__(self, folder: Path, prefix: str, items: str, owner: Owner) -> None:
+    def __init__(self, folder: Path, prefix: str, items: str, owner: Lease) -> None:
         self.running: dict[str, T] = {}
         self._records = Records(folder, prefix)
         self._prefix = prefix
@@ -119,7 +119,7 @@ class Works(Generic[T]):
         return [work_id for work_id, is_ in known if status is None or is_ == status]
 
     def unfinished(self) -> list[Record]:
-        """Works that nobody who lives is at, oldest first; they are this owner's now."""
+        """JobStore that nobody who lives is at, oldest first; they are this owner's now."""
         found = []
         for work_id, status in self._records.statuses().items():
             record = None if status == "completed" else self.idle(work_id)
@@ -134,7 +134,7 @@ class Works(Generic[T]):
         """Run every unfinished work; whatever is wrong with one, the others are run.
 
         Args:
-            run: Works on a record.
+            run: JobStore on a record.
 
         Returns:
             What `run` returned for each, oldest first; for one that broke, `status` and `error`.

@@ -7,16 +7,16 @@ from typing import NamedTuple
 
 from lionproc.engine.limits import Limits
 from lionproc.engine.stats import RunStats
-from lionproc.notebook import words
+from lionproc.notebook import formatting
+from lionproc.notebook.formatting import count, safe
 from lionproc.notebook.history import Left
 from lionproc.notebook.notes import Note
 from lionproc.notebook.rates import about, known, learned
-from lionproc.notebook.words import count, safe
 
 UNKNOWN = "\u2013"  # a dash
 
 
-class Failure(NamedTuple):
+class FailureRow(NamedTuple):
     """A row that failed, as the panel lists it. All of it is plain text and untrusted.
 
     Attributes:
@@ -70,9 +70,9 @@ def header(stats: RunStats, title: str, left: Left | None) -> str:
 
 
 def _when(stats: RunStats, left: Left | None) -> str:
-    gone = words.duration(max(float(int(stats.elapsed_s)), 1.0)).replace(".0", "")
+    gone = formatting.duration(max(float(int(stats.elapsed_s)), 1.0)).replace(".0", "")
     if stats.left and left is not None:
-        return f"{gone} · <strong>{words.left_between(*left)} left</strong>"
+        return f"{gone} · <strong>{formatting.left_between(*left)} left</strong>"
     return gone
 
 
@@ -96,7 +96,7 @@ def _bar(stats: RunStats) -> str:
 
 
 def _rows(stats: RunStats) -> str:
-    done = words.share(stats.finished / stats.rows) if stats.rows else "100 %"
+    done = formatting.share(stats.finished / stats.rows) if stats.rows else "100 %"
     parts = [f"<span><b>{done}</b> · {stats.finished:,} of {stats.rows:,} rows</span>"]
     for number, word, kind in (
         (stats.cached, "cached", "cached"),
@@ -128,7 +128,7 @@ def tiles(stats: RunStats, limits: Limits) -> str:
     if stats.usd is None:
         spent = _tile("Tokens", count(stats.tokens), "price not known")
     else:
-        spent = _tile("Cost", safe(words.dollars(stats.usd)), f"{count(stats.tokens)} tokens")
+        spent = _tile("Cost", safe(formatting.dollars(stats.usd)), f"{count(stats.tokens)} tokens")
     return f"<div class='lp-tiles'>{_rates(stats, limits, say=known(stats))}{spent}</div>"
 
 
@@ -196,7 +196,7 @@ def note(said: Note) -> str:
     return f"<p{kind}>{marked}</p>"
 
 
-def failures(latest: Sequence[Failure]) -> str:
+def failures(latest: Sequence[FailureRow]) -> str:
     """The latest errors as a table. All in it is a server's or a row's, so it is cut and escaped.
 
     Args:
@@ -206,7 +206,7 @@ def failures(latest: Sequence[Failure]) -> str:
         return "<p>No errors so far.</p>"
     hints = [failure.hint for failure in latest]
     rows = "".join(
-        f"<tr><td>{safe(failure.row, 40)}</td><td>{safe(words.kind(failure.kind))}</td>"
+        f"<tr><td>{safe(failure.row, 40)}</td><td>{safe(formatting.kind(failure.kind))}</td>"
         f"<td>{safe(failure.message, 300)}{_details(failure, said=failure.hint in hints[:place])}"
         "</td></tr>"
         for place, failure in enumerate(latest)
@@ -218,7 +218,7 @@ def failures(latest: Sequence[Failure]) -> str:
     )
 
 
-def _details(failure: Failure, *, said: bool) -> str:
+def _details(failure: FailureRow, *, said: bool) -> str:
     """What helps to judge a failure: each on a line of its own, if it is known.
 
     Args:

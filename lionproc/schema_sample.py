@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from lionproc.draws import Draws
 from lionproc.errors import SchemaError
+from lionproc.seeded_random import SeededRandom
 
 __all__ = ["CLOCK", "NAIVE_INSTANT", "instance"]
 
@@ -57,10 +57,10 @@ def instance(schema: Mapping[str, Any] | bool, seed: int, *, smallest: bool = Fa
         >>> instance({"enum": ["positive", "negative"]}, seed=1) in ("positive", "negative")
         True
     """
-    return _value(schema, Draws(seed), schema, SHALLOW if smallest else 0)
+    return _value(schema, SeededRandom(seed), schema, SHALLOW if smallest else 0)
 
 
-def _value(schema: Mapping[str, Any] | bool, draws: Draws, root: Any, depth: int) -> Any:
+def _value(schema: Mapping[str, Any] | bool, draws: SeededRandom, root: Any, depth: int) -> Any:
     if depth > DEEPEST:
         raise SchemaError("The schema requires itself for ever, so it has no finite instance.")
     if isinstance(schema, bool) or not schema:
@@ -81,7 +81,7 @@ def _value(schema: Mapping[str, Any] | bool, draws: Draws, root: Any, depth: int
     return _plain(kind, schema, draws)
 
 
-def _plain(kind: str, schema: dict[str, Any], draws: Draws) -> Any:
+def _plain(kind: str, schema: dict[str, Any], draws: SeededRandom) -> Any:
     match kind:
         case "integer":
             return _integer(schema, draws)
@@ -130,7 +130,7 @@ def _referred(reference: str, root: Any) -> dict[str, Any]:
     return dict(found)
 
 
-def _chosen(schema: dict[str, Any], choice: str, draws: Draws, depth: int) -> dict[str, Any]:
+def _chosen(schema: dict[str, Any], choice: str, draws: SeededRandom, depth: int) -> dict[str, Any]:
     options = schema[choice]
     if depth >= SHALLOW:  # null and plain types end a recursion, references continue it
         options = sorted(options, key=_weight)[:1]
@@ -144,7 +144,7 @@ def _weight(option: Any) -> int:
     return 2 if isinstance(option, Mapping) and {"$ref", "properties"} & option.keys() else 1
 
 
-def _type(schema: dict[str, Any], draws: Draws, depth: int) -> str:
+def _type(schema: dict[str, Any], draws: SeededRandom, depth: int) -> str:
     kind = schema.get("type")
     if isinstance(kind, list):
         return "null" if depth >= SHALLOW and "null" in kind else str(draws.choice(kind))
@@ -157,7 +157,7 @@ def _type(schema: dict[str, Any], draws: Draws, depth: int) -> str:
     return str(kind)
 
 
-def _object(schema: dict[str, Any], draws: Draws, root: Any, depth: int) -> dict[str, Any]:
+def _object(schema: dict[str, Any], draws: SeededRandom, root: Any, depth: int) -> dict[str, Any]:
     properties = schema.get("properties", {})
     required = schema.get("required", ())
     names = [name for name in properties if depth < SHALLOW or name in required]
@@ -175,7 +175,7 @@ def _object(schema: dict[str, Any], draws: Draws, root: Any, depth: int) -> dict
     return value
 
 
-def _array(schema: dict[str, Any], draws: Draws, root: Any, depth: int) -> list[Any]:
+def _array(schema: dict[str, Any], draws: SeededRandom, root: Any, depth: int) -> list[Any]:
     least = schema.get("minItems", 0)
     most = schema.get("maxItems", least + 2)
     length = least if depth >= SHALLOW else least + draws.below(min(most - least, 2) + 1)
@@ -207,7 +207,7 @@ def _bounds(schema: dict[str, Any], span: float) -> tuple[float, float]:
     return low, high if math.isfinite(high) else low + span
 
 
-def _integer(schema: dict[str, Any], draws: Draws) -> int:
+def _integer(schema: dict[str, Any], draws: SeededRandom) -> int:
     low, high = _bounds(schema, 100)
     first, last = math.ceil(low), math.floor(high)
     first += first == schema.get("exclusiveMinimum")
@@ -217,7 +217,7 @@ def _integer(schema: dict[str, Any], draws: Draws) -> int:
     return step * (first + draws.below(max(last - first, 0) + 1))
 
 
-def _number(schema: dict[str, Any], draws: Draws) -> float:
+def _number(schema: dict[str, Any], draws: SeededRandom) -> float:
     low, high = _bounds(schema, 100.0)
     if step := schema.get("multipleOf"):
         first, last = math.ceil(low / step), math.floor(high / step)
@@ -226,7 +226,7 @@ def _number(schema: dict[str, Any], draws: Draws) -> float:
     return low if low == high else low + (high - low) * (1 + draws.below(98)) / 100
 
 
-def _string(schema: dict[str, Any], draws: Draws) -> str:
+def _string(schema: dict[str, Any], draws: SeededRandom) -> str:
     made = FORMATS.get(schema.get("format", "")) or PATTERNS.get(schema.get("pattern", ""))
     if made:
         return made(draws.below(2**32))

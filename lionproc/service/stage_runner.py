@@ -9,8 +9,8 @@ from typing import Any
 
 from lionproc.errors import CallError, Kind, LionprocError
 from lionproc.model.answer import Answer
-from lionproc.service.line import Line
 from lionproc.service.records import plain, to_json
+from lionproc.service.session import Session
 from lionproc.service.stage import ProcessingStage
 from lionproc.service.window import windowed
 
@@ -89,19 +89,19 @@ class Step(ABC):
             self._wants.read(data if isinstance(data, str) else to_json(data).decode())
 
 
-class LineStep(Step):
+class SessionStep(Step):
     """A stage that asks its model and keeps nothing but the journal."""
 
-    def __init__(self, stage: ProcessingStage, line: Line) -> None:
+    def __init__(self, stage: ProcessingStage, session: Session) -> None:
         super().__init__(stage)
-        self.line = line
+        self.session = session
         self.prompt = stage.prompt_maker()
         self._schema = str if stage.schema is None else stage.schema
 
     @property
     def stopped(self) -> str:
         """See `Step.stopped`."""
-        return "" if self.line.executor.fatal is None else str(self.line.executor.fatal)
+        return "" if self.session.executor.fatal is None else str(self.session.executor.fatal)
 
     def messages(self, data: Any, context: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The messages for some data.
@@ -115,7 +115,7 @@ class LineStep(Step):
         """See `Step.ask`."""
         del position
         messages = self.messages(data, context)
-        event = await self.line.ask(await self.line.call(messages, self._schema))
+        event = await self.session.ask(await self.session.call(messages, self._schema))
         if event.error is not None:
             error = event.error
             return {

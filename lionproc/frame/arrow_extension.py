@@ -19,14 +19,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-__all__ = ["SavedType", "is_readable", "register", "repaired", "to_table"]
+__all__ = ["SavedDtype", "is_readable", "register", "repaired", "to_table"]
 
 _NAME = "lionproc.column"
 Arrow: TypeAlias = Any  # an Arrow array or chunked array: stubs for these differ too much
 _untyped: Any = pa
 
 
-class SavedType(pa.ExtensionType):
+class SavedDtype(pa.ExtensionType):
     """A column whose pandas dtype is more than its parquet type.
 
     Args:
@@ -43,11 +43,11 @@ class SavedType(pa.ExtensionType):
         return json.dumps(self.dtype, sort_keys=True).encode()
 
     @classmethod
-    def __arrow_ext_deserialize__(cls, storage: pa.DataType, serialized: bytes) -> SavedType:
+    def __arrow_ext_deserialize__(cls, storage: pa.DataType, serialized: bytes) -> SavedDtype:
         return cls(storage, json.loads(serialized))
 
     def __reduce__(self) -> tuple[object, ...]:
-        return SavedType, (self.storage_type, self.dtype)
+        return SavedDtype, (self.storage_type, self.dtype)
 
     def __hash__(self) -> int:
         """Equal types have equal hashes: pandas looks types up where `dtype_backend=` is given."""
@@ -91,7 +91,7 @@ class _Category:
 def register() -> None:
     """Make the type known to pyarrow, once for a process."""
     with contextlib.suppress(pa.ArrowKeyError):  # it is already
-        _untyped.register_extension_type(SavedType(pa.null(), {"kind": "arrow"}))
+        _untyped.register_extension_type(SavedDtype(pa.null(), {"kind": "arrow"}))
 
 
 def to_table(frame: pd.DataFrame) -> pa.Table:
@@ -145,7 +145,7 @@ def repaired(table: pa.Table) -> pa.Table:
         described["numpy_type"] = "object"
         if not pa.types.is_dictionary(table.schema.field(place).type):
             arrow = table.column(place)
-            saved = _as_saved(SavedType(arrow.type, {"kind": "arrow"}), arrow)
+            saved = _as_saved(SavedDtype(arrow.type, {"kind": "arrow"}), arrow)
             table = table.set_column(place, table.schema.field(place).name, saved)
     kept = {**table.schema.metadata, b"pandas": json.dumps(metadata).encode()}
     return table.replace_schema_metadata(kept)
@@ -158,12 +158,12 @@ def _described(schema: pa.Schema) -> list[dict[str, Any]]:
 
 
 def _kept_arrow(dtype: Any, arrow: Arrow) -> tuple[Arrow, dict[str, Any]] | None:
-    """The column as `SavedType`, and what pandas without lionproc is told about it."""
+    """The column as `SavedDtype`, and what pandas without lionproc is told about it."""
     if not isinstance(dtype, pd.ArrowDtype) or pa.types.is_dictionary(dtype.pyarrow_dtype):
         return None
     if _readable(str(dtype)):
         return None
-    saved = SavedType(arrow.type, {"kind": "arrow"})
+    saved = SavedDtype(arrow.type, {"kind": "arrow"})
     return _as_saved(saved, arrow), {"pandas_type": "object", "numpy_type": "object"}
 
 
@@ -200,7 +200,7 @@ def _kept_category(column: pd.Series[Any]) -> tuple[Arrow, dict[str, Any]] | Non
     stored: list[Any] = [_stored(member, how) for member in members]
     stored.append(None)  # code -1
     values = _untyped.array([stored[code] for code in column.cat.codes], type=storage)
-    saved = SavedType(storage, how)
+    saved = SavedDtype(storage, how)
     described = {"pandas_type": pandas_type, "numpy_type": numpy_type, "metadata": None}
     return _as_saved(saved, _untyped.chunked_array([values])), described
 
@@ -212,7 +212,7 @@ def _stored(member: Hashable, how: Mapping[str, Any]) -> Any:
     return json.dumps(member)
 
 
-def _as_saved(saved: SavedType, arrow: Arrow) -> Arrow:
+def _as_saved(saved: SavedDtype, arrow: Arrow) -> Arrow:
     chunks = [pa.ExtensionArray.from_storage(saved, chunk) for chunk in arrow.chunks]
     return _untyped.chunked_array(chunks, type=saved)
 

@@ -29,28 +29,28 @@ from lionproc.errors import (
 from lionproc.frame import results
 from lionproc.frame.assemble import MISSING, assemble, check_names, column_names, columns
 from lionproc.frame.cell import cell_text, is_missing
+from lionproc.frame.pipeline_names import Seen, labels_of, seen_by
+from lionproc.frame.pipeline_run import MISSING_CELL, PipelineRun
 from lionproc.frame.plan import warn
-from lionproc.frame.staged_names import Seen, labels_of, seen_by
-from lionproc.frame.staged_run import MISSING_CELL, StagedRun
 from lionproc.model.answer import Answer
 from lionproc.model.connection import Connection
 from lionproc.model.defaults import default
 from lionproc.model.model import Model
-from lionproc.service.flow import LineStep, Passage, flow
-from lionproc.service.line import Line, session_model
+from lionproc.service.session import Session, session_model
 from lionproc.service.stage import ProcessingStage
+from lionproc.service.stage_runner import Passage, SessionStep, flow
 
 SLICE = 256  # rows that are turned into items at once
 ERROR = "pipeline_error"
 _PLAIN = (str, bool, int, float)
 
 
-class RowStep(LineStep):
+class RowStep(SessionStep):
     """A stage that skips rows whose cell, shown in the prompt, is missing, and counts.
 
     Args:
         stage: What it does.
-        line: The way to its model.
+        session: The way to its model.
         seen: What it sees of a row.
 
     Attributes:
@@ -63,8 +63,8 @@ class RowStep(LineStep):
     cached = skipped = 0
     connection: Connection | None = None
 
-    def __init__(self, stage: ProcessingStage, line: Line, seen: Seen) -> None:
-        super().__init__(stage, line)
+    def __init__(self, stage: ProcessingStage, session: Session, seen: Seen) -> None:
+        super().__init__(stage, session)
         self.seen = seen
 
     def carry(self, context: Mapping[str, Any], answer: Any) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class RowStep(LineStep):
         return {**kept, self.stage.name: answer}
 
     def messages(self, data: Any, context: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """See `LineStep.messages`."""
+        """See `SessionStep.messages`."""
         return self.prompt.messages(data, names=self.seen.values(context, self.prompt.fields))
 
     async def ask(self, position: int, data: Any, context: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class RowStep(LineStep):
         if empty:
             self.skipped += 1
             return {"status": "skipped", "kind": MISSING_CELL, "error": f"{empty[0]!r} is missing"}
-        self.connection = await self.line.open()
+        self.connection = await self.session.open()
         told = await super().ask(position, data, context)
         self.cached += told.get("cached", False)
         return told
@@ -95,13 +95,13 @@ class RowStep(LineStep):
     def model(self) -> str:
         """Who answered, or was to."""
         if self.connection is None:
-            return f"{self.line.model.provider}/{self.line.model.model or ''}".rstrip("/")
+            return f"{self.session.model.provider}/{self.session.model.model or ''}".rstrip("/")
         return f"{self.connection.provider.name}/{self.connection.model}"
 
     @property
     def used(self) -> Tokens:
         """The tokens it took in this run."""
-        tally = self.line.executor.tally
+        tally = self.session.executor.tally
         return Tokens(tally.prompt_tokens, tally.completion_tokens)
 
     @property
@@ -114,7 +114,7 @@ class RowStep(LineStep):
 
     def facts(self) -> dict[str, Any]:
         """What it did, by name."""
-        tally = self.line.executor.tally
+        tally = self.session.executor.tally
         return {
             "stage": self.stage.name,
             "model": self.model,
@@ -158,11 +158,11 @@ def run(
     kept = default("journal", journal)
     kept = ":memory:" if kept is False else (kept or home() / "journal.sqlite")
     steps = [
-        RowStep(stage, _line(stage, stage.model or chosen, shared, kept), each)
+        RowStep(stage, _session(stage, stage.model or chosen, shared, kept), each)
         for stage, each in zip(made, seen, strict=True)
     ]
     passages: dict[int, Passage] = {}
-    known = StagedRun(frame.index, names, steps, kept)
+    known = PipelineRun(frame.index, names, steps, kept)
     bar = _bar(len(frame), shown=bool(default("progress", progress, True)))
 
     def finished(passage: Passage) -> None:
@@ -195,12 +195,16 @@ def _stages(stages: Sequence[Any]) -> list[ProcessingStage]:
     ]
 
 
-def _line(stage: ProcessingStage, model: Model | None, shared: Limits | None, kept: Any) -> Line:
+def _session(
+    stage: ProcessingStage, model: Model | None, shared: Limits | None, kept: Any
+) -> Session:
     own = Limits(requests_per_minute=stage.rate_limit, concurrency=stage.concurrency, adapt=False)
     assert model is not None  # noqa: S101  (a stage without one took the session's)
     retry = default("retry", None) or Retry()
     first = retry.first_failures
-    return Line(model, limits=own, shared=shared, journal=kept, retry=retry, first_failures=first)
+    return Session(
+        model, limits=own, shared=shared, journal=kept, retry=retry, first_failures=first
+    )
 
 
 def _items(frame: pd.DataFrame, seen: Sequence[Seen]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -238,11 +242,11 @@ def _wait(frame: pd.DataFrame, steps: list[RowStep], finished: Any) -> None:
     async def work() -> None:
         try:
             for step in steps:
-                await step.line.revive()
+                await step.session.revive()
             await flow(_items(frame, [step.seen for step in steps]), steps, finished)
         finally:
             for step in steps:
-                await step.line.close()
+                await step.session.close()
 
     future = engine_loop.submit(work())
     try:
@@ -289,7 +293,7 @@ def _why(passage: Passage | None) -> str | None:
 
 
 def _tell(
-    passages: Mapping[int, Passage], steps: Sequence[LineStep], rows: int, errors: str
+    passages: Mapping[int, Passage], steps: Sequence[SessionStep], rows: int, errors: str
 ) -> None:
     stopped = next((step.stopped for step in steps if step.stopped), "")
     if stopped:

@@ -18,7 +18,7 @@ FOLDER: Final = ".owners"
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
-class Owner:
+class Lease:
     """A lock file that the kernel lets go of when this process ends, however it ends.
 
     Args:

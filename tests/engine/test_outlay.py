@@ -1,0 +1,85 @@
+"""What a run has spent and may still spend, by itself: no sockets, no clock."""
+
+import pytest
+
+from lionproc.engine.budget import Budget
+from lionproc.engine.limiter import Tokens
+from lionproc.engine.outlay import Outlay, may_be_billed
+from lionproc.errors import CallError, Kind
+
+
+def verdict(outlay, estimate, *, sent=0, **bounds):
+    return outlay.verdict(Budget(**bounds), Tokens(*estimate), sent, lambda tokens: tokens.total)
+
+
+def leave(outlay, estimate, times=1):
+    for _ in range(times):
+        outlay.leaves(Tokens(*estimate))
+
+
+def test_what_is_in_flight_counts_before_anything_is_back():
+    outlay = Outlay()
+    assert verdict(outlay, (10, 90), tokens=250) == ("send", "")
+    leave(outlay, (10, 90), 2)
+    assert verdict(outlay, (10, 90), tokens=250) == ("wait", "")
+    assert verdict(outlay, (10, 40), tokens=250) == ("send", "")
+    assert verdict(outlay, (10, 90), usd=250) == ("wait", "")
+
+
+def test_one_may_always_try_with_nothing_in_flight_for_only_replies_show_what_is_taken():
+    outlay = Outlay()
+    assert verdict(outlay, (10, 5000), tokens=100) == ("send", "")
+    leave(outlay, (10, 5000))
+    assert verdict(outlay, (10, 5000), tokens=100) == ("wait", "")
+    outlay.is_back(Tokens(10, 5000))
+    outlay.took(Tokens(10, 80), Tokens(10, 5000))
+    assert verdict(outlay, (10, 5000), tokens=100) == ("send", "")
+
+
+def test_what_is_spent_stops_and_an_estimate_never_does():
+    outlay = Outlay()
+    leave(outlay, (10, 900), 9)
+    assert verdict(outlay, (1, 1), tokens=100) == ("wait", "")
+    outlay.took(Tokens(50, 50))
+    assert verdict(outlay, (1, 1), tokens=100) == ("stop", "100 tokens")
+    assert verdict(outlay, (1, 1), sent=9, requests=9) == ("stop", "9 requests")
+
+
+def test_estimates_are_corrected_by_the_replies_and_less_so_while_there_are_few():
+    outlay = Outlay()
+    assert outlay.corrected(Tokens(100, 4096)) == (100, 4096)
+    outlay.took(Tokens(100, 8), Tokens(100, 4096))
+    assert outlay.corrected(Tokens(100, 4096)) == (100, 2052)
+    for _ in range(200):
+        outlay.took(Tokens(100, 8), Tokens(100, 4096))
+    read, written = outlay.corrected(Tokens(100, 4096))
+    assert read == 100
+    assert 8 <= written < 250
+    for _ in range(200):  # a model that thinks for long
+        outlay.took(Tokens(100, 8192), Tokens(100, 4096))
+    assert outlay.corrected(Tokens(100, 4096)).output > 7500
+
+
+def test_what_came_to_nothing_and_may_have_been_billed_counts():
+    outlay = Outlay()
+    outlay.may_have_taken(Tokens(10, 90))
+    assert outlay.spent == (0, 0)
+    assert verdict(outlay, (1, 1), tokens=100) == ("stop", "100 tokens")
+
+
+@pytest.mark.parametrize(
+    ("error", "billed"),
+    [
+        (CallError(Kind.TIMEOUT, "No reply."), True),
+        (CallError(Kind.CONNECTION, "Broke off."), True),
+        (CallError(Kind.CONNECTION, "Refused.", arrived=False), False),
+        (CallError(Kind.UNREADABLE, "A stream.", status=200), True),
+        (CallError(Kind.SERVER_ERROR, "Gateway timeout.", status=504), True),
+        (CallError(Kind.SERVER_ERROR, "Gateway timeout.", status=524), True),
+        (CallError(Kind.SERVER_ERROR, "Oops.", status=500), False),
+        (CallError(Kind.RATE_LIMITED, "Slower.", status=429), False),
+        (CallError(Kind.BAD_REQUEST, "No.", status=400), False),
+    ],
+)
+def test_what_may_have_been_billed_is_told_from_what_was_surely_not(error, billed):
+    assert may_be_billed(error) is billed
