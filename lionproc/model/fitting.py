@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from lionproc.model.refusal import told
+from lionproc.model.told import faults_in, told
 
 __all__ = ["Fitting", "instructed"]
 
@@ -198,17 +198,10 @@ def _param(reply: bytes) -> str:
 
 def _extra(reply: bytes) -> list[str]:
     """Fields that a server made with pydantic calls superfluous."""
-    data = _loaded(reply)
-    faults = data.get("detail") if isinstance(data, dict) else None
-    if not isinstance(faults, list):
-        return []
     return [
         str(fault["loc"][-1])
-        for fault in faults[:20]
-        if isinstance(fault, dict)
-        and fault.get("type") in _EXTRA
-        and isinstance(fault.get("loc"), list)
-        and fault["loc"]
+        for fault in faults_in(_loaded(reply))
+        if fault.get("type") in _EXTRA and isinstance(fault.get("loc"), list) and fault["loc"]
     ]
 
 

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
-
-import orjson
+from typing import Any
 
 from lionproc.engine.adapt import Signals
 from lionproc.errors import CallError, Kind
-from lionproc.model.excerpt import shown
 from lionproc.model.headers import LONGEST_WAIT_S, day_is_used_up
+from lionproc.model.told import Told, told, told_in
 
 __all__ = ["error_in_200", "refusal"]
 
@@ -28,7 +26,13 @@ _KINDS = {
     407: Kind.ACCESS,
     408: Kind.SERVER_ERROR,
     409: Kind.SERVER_ERROR,
+    410: Kind.NOT_FOUND,  # Azure's, for a model that is retired
+    413: Kind.TOO_LARGE,
+    424: Kind.SERVER_ERROR,  # of servers whose model failed behind them
+    425: Kind.SERVER_ERROR,
     429: Kind.RATE_LIMITED,
+    498: Kind.OVERLOADED,  # Groq's, for its cheaper tier
+    499: Kind.SERVER_ERROR,  # a gateway gave up waiting
     503: Kind.OVERLOADED,
     529: Kind.OVERLOADED,
 }
@@ -46,6 +50,10 @@ _DAY_OVER = (
     "The quota of the day is used up, and waiting a minute does not bring it back: run the same "
     "cell again when it is reset, or raise the quota."
 )
+_NOT_LOADED = (
+    "The server cannot load this model: load it there, free memory, or name another model."
+)
+_NOT_HERE = "The provider does not serve the country that this machine connects from."
 _PROXY = "The proxy wants a login: give it in the proxy's address, HTTPS_PROXY=http://user:...@host"
 _A_PAGE = (
     "A page of HTML came instead of an API's reply, as a firewall, a proxy or a login page sends "
@@ -65,6 +73,10 @@ _NO_CREDIT = frozenset(
         "budgetexceeded",
         "exceededcurrentquotaerror",
         "arrearage",
+        "openrouterguardrailbudget",
+        "openrouterworkspacebudget",
+        "openrouterkeylimit",
+        "openroutercredits",
     }
 )
 # The same in sentences, of those who send it as a plain 400, 403 or 429.
@@ -73,42 +85,45 @@ _NO_CREDIT_SAID = re.compile(
     r"insufficient (?:credit|balance|fund|quota)|requires more credits|"
     r"credits (?:are|have been) (?:depleted|exhausted)|used all available credits|"
     r"spend(?:ing)? (?:limit|cap)|key limit exceeded|quota will be replenished|"
-    r"requires billing to be enabled|budget has been exceeded",
+    r"requires billing to be enabled|budget has been exceeded|exceeded ?budget\b|"
+    r"budget limit exceeded",
     re.IGNORECASE,
 )
 _PER_DAY = re.compile(r"per[ _-]?day|\b[RT]PD\b|daily (?:limit|quota|request|token)", re.IGNORECASE)
 _NEVER_FREE = re.compile(r"quota exceeded for metric:[^\n]{0,200}?\blimit: 0\b", re.IGNORECASE)
 _TOO_LARGE = re.compile(r"\brequest too large\b", re.IGNORECASE)
-_BAD_KEY = frozenset({"apikeyinvalid", "invalidapikey", "apikeyexpired"})
-_FILTERED = frozenset({"contentfilter", "responsibleaipolicyviolation", "contentpolicyviolation"})
-_MODERATED = re.compile(r"requires moderation|\bflagged\b|content polic|moderation", re.IGNORECASE)
-_CONTEXT = re.compile(
-    r"context[^=]{0,20}(?:length|size)|maximum context|too many tokens|prompt is too long",
+_IN_FLIGHT = "openrouterinflightbudget"  # a 402 that passes when what is under way is paid
+_BAD_KEY = frozenset({"apikeyinvalid", "invalidapikey", "apikeyexpired", "consumersuspended"})
+_KEY_IS_OVER = re.compile(
+    r"api key (?:was|is|has been|has) (?:reported as leaked|expired|revoked|disabled|deleted)",
     re.IGNORECASE,
 )
+_ABROAD = re.compile(
+    r"location is not supported|country, region, or territory not supported", re.IGNORECASE
+)
+_UNLOADED = re.compile(
+    r"no models? (?:is |are )?loaded|model (?:is |was )?unloaded|failed to load model|"
+    r"model requires more (?:system|gpu) memory",
+    re.IGNORECASE,
+)
+_FILTERED = frozenset({"contentfilter", "responsibleaipolicyviolation", "contentpolicyviolation"})
+_MODERATED = re.compile(r"requires moderation|\bflagged\b|content polic|moderation", re.IGNORECASE)
+# A prompt that is too long, in the words of each server. Checked on what it says, not on codes.
+_CONTEXT = re.compile(
+    r"context[^=]{0,20}(?:length|size|limit|window)|maximum context|too many tokens|"
+    r"prompt is too long|input is too long|prompt exceeds max|maximum prompt length|"
+    r"exceeds the maximum number of tokens|exceeded model token limit|"
+    r"range of input length|tokens`? \+ `?max_(?:new_)?tokens|"
+    r"max_tokens must be at least 1, got -",
+    re.IGNORECASE,
+)
+_CONTEXT_IN_500 = re.compile(
+    r"context size (?:has been exceeded|\()|available context size", re.IGNORECASE
+)
+_CONTEXT_CODES = frozenset({"contextlengthexceeded", "exceedcontextsizeerror"})
+_STATUSES = frozenset(map(str, range(400, 500)))
 _EXTRA_FOR_LONG = "required for long context requests"  # Anthropic's 429 that no waiting helps
 _NOT_THIS_INPUT = re.compile(r"support (?:the requested )?(?:image|audio|file|video|input)")
-_MOST_READ = 4000  # characters of a server's words that are looked at
-_LETTERS = re.compile(r"[^a-z0-9]+")
-_SECONDS = re.compile(r"(\d{1,6}(?:\.\d{1,9})?)s")
-
-
-class Told(NamedTuple):
-    """What a server says about an error.
-
-    Attributes:
-        message: Its own words, made short and safe; empty if there are none.
-        words: Its codes, types and reasons as lower-case letters and digits.
-        text: All that was understood, for looking through.
-        wait_s: Seconds to wait as the body has it (Google's way), None if it does not say.
-        is_page: True for a page of HTML.
-    """
-
-    message: str = ""
-    words: frozenset[str] = frozenset()
-    text: str = ""
-    wait_s: float | None = None
-    is_page: bool = False
 
 
 def refusal(
@@ -132,7 +147,12 @@ def refusal(
     Returns:
         The error. Its kind says what would help, its message what to do.
     """
-    said = told(body)
+    return _meant(status, headers, told(body), learned, proven=proven)
+
+
+def _meant(
+    status: int, headers: Mapping[str, str], said: Told, learned: Signals, *, proven: bool
+) -> CallError:
     wait_s = learned.retry_after_s
     kind, way_on = _KINDS.get(status), ""
     if kind is None:
@@ -141,11 +161,17 @@ def refusal(
         kind = Kind.REDIRECT
         way_on = "Redirects are not followed, they would hand the row to another address."
         said = Told()
+    elif _UNLOADED.search(said.text):
+        # Somebody may load it again while a run waits; where it never answered, nobody will.
+        kind, way_on = Kind.OVERLOADED if proven else Kind.NOT_FOUND, _NOT_LOADED
     elif 400 <= status < 500:
         kind, way_on = _closer(kind, status, headers, said, wait_s)
+    elif said.words & _CONTEXT_CODES or _CONTEXT_IN_500.search(said.message):
+        kind = Kind.CONTEXT_LENGTH
     if kind is Kind.RATE_LIMITED and wait_s is None and said.wait_s is not None:
         wait_s = min(said.wait_s, LONGEST_WAIT_S)
-    if proven and status in {403, 404} and kind in {Kind.ACCESS, Kind.NOT_FOUND}:
+    about_all = bool(way_on)  # it says itself that no other row would fare better
+    if proven and status in {403, 404} and kind in {Kind.ACCESS, Kind.NOT_FOUND} and not about_all:
         kind = Kind.FORBIDDEN
     if said.is_page and kind in {Kind.ACCESS, Kind.NOT_FOUND, Kind.FORBIDDEN, Kind.BAD_REQUEST}:
         way_on = _A_PAGE
@@ -164,7 +190,14 @@ def error_in_200(error: Any, learned: Signals) -> CallError:
         learned: What the headers say about limits.
     """
     said = told_in(error)
-    kind = Kind.QUOTA if _no_credit(said) else Kind.BAD_REPLY
+    code = _status_in(error)
+    if code is not None:
+        # It had taken the request, key included, and passes on what became of it.
+        kind = _meant(code, {}, said, learned, proven=True).kind
+    elif _no_credit(said):
+        kind = Kind.QUOTA
+    else:
+        kind = Kind.CONTEXT_LENGTH if _is_too_long(said) else Kind.BAD_REPLY
     text = f"The server answered 200 with an error: {said.message or 'no reason given'}"
     return CallError(
         kind,
@@ -174,28 +207,52 @@ def error_in_200(error: Any, learned: Signals) -> CallError:
     )
 
 
+def _status_in(error: Any) -> int | None:
+    """The status of a 4xx that a router or a server put into a 200."""
+    code = error.get("code") if isinstance(error, dict) else None
+    if isinstance(code, bool) or not isinstance(code, (int, str)):
+        return None
+    return int(code) if str(code) in _STATUSES else None
+
+
+def _is_too_long(said: Told) -> bool:
+    return bool(said.words & _CONTEXT_CODES or _CONTEXT.search(said.message))
+
+
 def _closer(
     kind: Kind, status: int, headers: Mapping[str, str], said: Told, wait_s: float | None
 ) -> tuple[Kind, str]:
     """A 4xx by what is said with it: its kind, and the way on where that is not the usual one."""
     if status == 407:
         return kind, _PROXY
+    if _IN_FLIGHT in said.words:
+        return Kind.RATE_LIMITED, ""
     if _no_credit(said):
         return Kind.QUOTA, ""
     if status == 429:
         return _of_a_429(headers, said, wait_s)
-    if status in {400, 403, 422} and said.words & _FILTERED:
+    if status in {400, 403, 422} and _is_filtered(status, said):
         return Kind.FILTERED, ""
-    if status == 403 and _MODERATED.search(said.text):
-        return Kind.FILTERED, ""
-    if status in {400, 403} and said.words & _BAD_KEY:
-        return Kind.ACCESS, ""
-    too_long = "contextlengthexceeded" in said.words or _CONTEXT.search(said.message)
-    if kind is Kind.BAD_REQUEST and too_long:
+    if status in {400, 403} and (way_on := _no_access(said)):
+        return Kind.ACCESS, way_on
+    if (kind is Kind.BAD_REQUEST or status == 403) and _is_too_long(said):
         return Kind.CONTEXT_LENGTH, ""
     if status == 404 and _NOT_THIS_INPUT.search(said.text):
         return Kind.BAD_REQUEST, ""
     return kind, ""
+
+
+def _is_filtered(status: int, said: Told) -> bool:
+    if said.words & _FILTERED:
+        return True
+    return (status == 403 or "invalidprompt" in said.words) and bool(_MODERATED.search(said.text))
+
+
+def _no_access(said: Told) -> str:
+    """The way on where the key or the place is refused, whatever it was good for before."""
+    if said.words & _BAD_KEY or _KEY_IS_OVER.search(said.text):
+        return _WAYS_ON[Kind.ACCESS]
+    return _NOT_HERE if _ABROAD.search(said.text) else ""
 
 
 def _of_a_429(headers: Mapping[str, str], said: Told, wait_s: float | None) -> tuple[Kind, str]:
@@ -219,83 +276,3 @@ def _no_credit(said: Told) -> bool:
     # OpenAI's sentence for an empty account is Google's for a limit by the minute.
     google = "resourceexhausted" in said.words or "ai.google.dev" in said.text
     return "exceeded your current quota" in said.text and not google
-
-
-def told(body: bytes) -> Told:
-    """What a server says in the body of an error."""
-    if body.lstrip()[:1] == b"<":
-        return Told(is_page=True)
-    try:
-        data = orjson.loads(body)
-    except ValueError:
-        return Told()
-    return told_in(_inside(data))
-
-
-def _inside(data: Any) -> Any:
-    """The error in a body: of an object, or of Google's list with an object in it."""
-    if isinstance(data, list) and data and isinstance(data[0], dict) and "error" in data[0]:
-        data = data[0]
-    if isinstance(data, dict):
-        return data.get("error", data.get("detail", data.get("message", "")))
-    return ""
-
-
-def told_in(error: Any, depth: int = 0) -> Told:
-    """What an error object says.
-
-    Args:
-        error: The object, a text, or a list of faults.
-        depth: How many errors it lies in.
-    """
-    words: set[str] = set()
-    texts: list[str] = []
-    wait_s = None
-    inner: Any = None
-    if isinstance(error, dict):
-        names = [error.get(name) for name in ("code", "type", "status", "reason")]
-        code = next((str(name) for name in names[:2] if name), "")
-        for detail in _objects(error.get("details")) + _objects(error.get("innererror")):
-            names += [detail.get("reason"), detail.get("code")]
-            texts += [str(v.get("quotaId", "")) for v in _objects(detail.get("violations"))]
-            found = _SECONDS.fullmatch(str(detail.get("retryDelay", ""))[:20])
-            wait_s = float(found[1]) if found else wait_s
-        words = {word for name in names if (word := _letters(name))}
-        metadata = error.get("metadata")
-        inner = metadata.get("raw") if isinstance(metadata, dict) else None
-        error = error.get("message") or code
-    if isinstance(error, list):  # a list of faults may quote the request: take their words alone
-        faults = (fault.get("msg") for fault in error[:3] if isinstance(fault, dict))
-        error = "; ".join(fault for fault in faults if isinstance(fault, str))
-    message = error if isinstance(error, str) else ""
-    # A proxy hands the provider's own error on as a text: in place of its words, or beside them.
-    within = None if depth > 1 else _wrapped(inner) or _wrapped(message)
-    if within is not None:
-        deeper = told_in(within, depth + 1)
-        if deeper.message or deeper.words:
-            best = deeper.message or shown(message)
-            text = "\n".join([message[:_MOST_READ], deeper.text, *texts])
-            return Told(best, deeper.words | words, text, deeper.wait_s or wait_s)
-    elif isinstance(inner, str) and inner.strip():
-        message = f"{message}: {inner}" if message else inner
-    text = "\n".join([message[:_MOST_READ], *texts])
-    return Told(shown(message), frozenset(words), text, wait_s)
-
-
-def _objects(value: Any) -> list[dict[str, Any]]:
-    found = value[:20] if isinstance(value, list) else [value]
-    return [each for each in found if isinstance(each, dict)]
-
-
-def _letters(name: Any) -> str:
-    return _LETTERS.sub("", str(name).lower()[:80]) if isinstance(name, str) else ""
-
-
-def _wrapped(text: Any) -> Any:
-    """The error inside a text that is JSON itself, or None."""
-    if not isinstance(text, str) or text.lstrip()[:1] not in {"{", "["}:
-        return None
-    try:
-        return _inside(orjson.loads(text)) or None
-    except ValueError:
-        return None

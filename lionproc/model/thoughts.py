@@ -13,7 +13,12 @@ _TAGS = (
     *((f"<{name}>", f"</{name}>") for name in _NAMES),
     ("[THINK]", "[/THINK]"),
     ("◁think▷", "◁/think▷"),
+    ("<|channel>thought", "<channel|>"),
 )
+# The channels of gpt-oss, where a server hands them on as they are or without their marks.
+_CHANNELS = ("<|channel|>", "<|start|>assistant<|channel|>")
+_FINAL, _BEGINS, _ENDS = "<|channel|>final", "<|message|>", ("<|return|>", "<|end|>")
+_BARE = ("analysis", "assistantfinal")
 
 
 def without_thoughts(text: str) -> str:
@@ -35,6 +40,9 @@ def without_thoughts(text: str) -> str:
         >>> without_thoughts("The tag <think> opens the thoughts.")
         'The tag <think> opens the thoughts.'
     """
+    channels = _of_channels(text)
+    if channels is not None:
+        return channels
     place, end = 0, 0
     while True:
         place = _past_spaces(text, place)
@@ -48,6 +56,22 @@ def without_thoughts(text: str) -> str:
         else:
             break
     return text[end:] if end else _after_a_closing_tag(text)
+
+
+def _of_channels(text: str) -> str | None:
+    """What stands in the last channel; None for a text without channels."""
+    start = _past_spaces(text, 0)
+    if text.startswith(_CHANNELS, start):
+        final = text.find(_FINAL, start)
+        begins = text.find(_BEGINS, final) if final >= 0 else -1
+        if begins < 0:
+            return ""  # it never came to an answer
+        answer = text[begins + len(_BEGINS) :].rstrip()
+        return next((answer.removesuffix(end) for end in _ENDS if answer.endswith(end)), answer)
+    opening, closing = _BARE
+    if text.startswith(opening, start) and (found := text.find(closing, start)) >= 0:
+        return text[found + len(closing) :]
+    return None
 
 
 def _after_a_closing_tag(text: str) -> str:
