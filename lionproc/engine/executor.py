@@ -659,8 +659,7 @@ class RateLimitedAPIExecutor:
                 continue
             verdict = self._verdict(event)
             if verdict == "wait":
-                self.outlay.news.clear()
-                await self.outlay.news.wait()
+                await self.outlay.wait()
                 continue
             if verdict == "stop":
                 self._stop_all(None)

@@ -40,14 +40,15 @@ class Outlay:
         lost: Tokens of attempts that came to nothing and may have been billed.
         pledged: Estimated tokens of what is in flight.
         news: Set when something is back, so that more may leave.
+        waiting: How many wait for that.
     """
 
-    __slots__ = ("_in_flight", "_ratios", "_replies", "lost", "news", "pledged", "spent")
+    __slots__ = ("_in_flight", "_ratios", "_replies", "lost", "news", "pledged", "spent", "waiting")
 
     def __init__(self) -> None:
         self.spent = self.lost = self.pledged = Tokens()
         self.news = asyncio.Event()
-        self._in_flight = 0
+        self._in_flight = self.waiting = 0
         self._replies = 0.0
         self._ratios = (0.0, 0.0)
 
@@ -61,6 +62,15 @@ class Outlay:
         self._in_flight -= 1
         self.news.set()
         self.pledged = _sum(self.pledged, estimate, -1)
+
+    async def wait(self) -> None:
+        """Wait until something is back."""
+        self.news.clear()
+        self.waiting += 1
+        try:
+            await self.news.wait()
+        finally:
+            self.waiting -= 1
 
     def took(self, used: Tokens, estimate: Tokens | None = None) -> None:
         """Tokens were billed.
