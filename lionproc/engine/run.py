@@ -377,6 +377,8 @@ class Run(ABC):
             return ""
         if executor.failing:
             return "The server fails; probing whether it is back."
+        if executor.outlay.waiting:
+            return "Waiting for what is in flight: it may use up the budget."
         hold = self._limiter.hold_note()
         if hold:
             return hold

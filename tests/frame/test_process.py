@@ -693,6 +693,20 @@ def test_a_budget_holds_before_the_first_reply_has_come(server, bound):
     assert out["a"].notna().sum() == counters.total > 3
 
 
+def test_a_run_that_waits_for_its_budget_says_so_and_can_be_stopped(server, model):
+    server.configure(faults={"hang": 1.0})
+    job = texts(50).llm.start(
+        "Say {text}", into="a", model=model, budget=lp.Budget(tokens=600), **QUIET
+    )
+
+    server.wait_for(lambda counters: counters.total == 2)
+    while "budget" not in job.stats.note:
+        job.wait(0.005)
+    job.stop(0.01)
+    assert job.wait(10)
+    assert (job.stats.state, job.stats.sent) == ("stopped", 2)
+
+
 def test_answers_shorter_than_expected_do_not_end_a_run_before_its_budget(server, model):
     server.configure(latency_s=0.01, answer="short")
 
