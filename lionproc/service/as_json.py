@@ -110,11 +110,14 @@ def _part(value: Any) -> Any:
     if kind.__module__.partition(".")[0] == "pandas":  # the service layer works without it
         if kind.__name__ == "NAType":
             return None
-        return value.tolist() if hasattr(value, "tolist") else str(value)
+        if kind.__name__ in {"Period", "Interval"}:
+            return str(value)
+        if kind.__name__ != "Series" and hasattr(value, "tolist"):  # an array; a Series is no cell
+            return value.tolist()
     made = value.item() if isinstance(value, np.generic) else value
     if made is not value and not isinstance(made, (np.generic, complex)):
         return made
-    raise TypeError(f"{kind.__name__} is not JSON")
+    raise TypeError(f"not JSON serializable: {kind.__name__}")
 
 
 @_part.register(dt.date)  # datetime and Timestamp are dates too, and so is what pandas has for none
