@@ -67,6 +67,8 @@ class Told(job_module.Job):
     def stop(self, grace_s):
         super().stop(grace_s)
         print("grace:", grace_s, flush=True)
+        if slow and grace_s:
+            threading.Event().wait(30)  # the second interrupt comes in here
 
 job_module.Job = Told
 if grace_s is not None:
@@ -113,7 +115,14 @@ def facts(output):
 
 
 def interrupted(zygote, folder, server, **more):
-    names = {"how": "sync", "rows": 3000, "save": None, "word": "text", "grace_s": None}
+    names = {
+        "how": "sync",
+        "rows": 3000,
+        "save": None,
+        "word": "text",
+        "grace_s": None,
+        "slow": False,
+    }
     names |= {**more, "base_url": server.base_url, "key": server.key}
     return zygote.start(INTERRUPTED, folder, **names)
 
@@ -163,9 +172,10 @@ def test_one_interrupt_gives_what_hangs_a_moment_and_then_gives_it_up(tmp_path, 
     server.release()
 
 
-def test_a_second_interrupt_ends_it_now(tmp_path, zygotes, server):
+@pytest.mark.parametrize("slow", [False, True], ids=["it waits", "it is just told to stop"])
+def test_a_second_interrupt_ends_it_now(tmp_path, zygotes, server, slow):
     server.hold()
-    child = interrupted(zygotes[0], tmp_path, server, grace_s=3600)
+    child = interrupted(zygotes[0], tmp_path, server, grace_s=3600, slow=slow)
     server.wait_for(lambda c: c.in_flight == 32, 20)
 
     child.signal(signal.SIGINT)
