@@ -96,10 +96,8 @@ write_down = export._write_down
 def _write_down(table, path):
     sink = io.BytesIO()
     pq.write_table(table, sink)
-    with path.open("xb") as file:
-        file.write(sink.getvalue()[: sink.tell() // 2])
+    path.write_bytes(sink.getvalue()[: sink.tell() // 2])
     die()
-    path.unlink()
     write_down(table, path)
 export._write_down = _write_down
 """,

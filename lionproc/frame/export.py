@@ -282,12 +282,16 @@ def write_parquet(frame: pd.DataFrame, path: AnyPath, facts: Mapping[str, Any]) 
     if frame.columns.nlevels == 1 and _is_mixed(frame.columns):
         extra[_LABELS] = _json([_json_label(name) for name in frame.columns])
     table = table.replace_schema_metadata({**table.schema.metadata, **extra})
-    with saving(path) as file, file.open("wb") as sink:
-        try:
-            pq.write_table(table, sink)
-        except pa.ArrowException as error:
-            raise OSError(errno.EIO, type(error).__name__) from error
+    with saving(path) as file:
+        _write_down(table, file)
     return shown(path) if is_url(path) else local_path(path).resolve()
+
+
+def _write_down(table: pa.Table, path: Path) -> None:
+    try:
+        pq.write_table(table, path)
+    except pa.ArrowException as error:
+        raise OSError(errno.EIO, type(error).__name__) from error
 
 
 def write_part(
