@@ -26,7 +26,7 @@ from typing import Any, Final, Self
 from lionproc.engine.home import home
 from lionproc.engine.journal_file import BUSY_S, MEMORY, JournalFile
 from lionproc.engine.journal_record import Entry, Failure, Row, from_row, prefix, to_row
-from lionproc.engine.paths import local_path
+from lionproc.engine.paths import absolute, local_path
 from lionproc.errors import ConfigurationError, JournalError
 
 __all__ = ["Entry", "Failure", "Journal", "JournalStats"]
@@ -434,6 +434,22 @@ class Journal:
         self._file.after_fork_in_child()
         self._make_locks()
         self._thread = self._group = self._writing = None
+
+
+def anchored(path: str | os.PathLike[str]) -> str:
+    """The path of a journal, to be opened later, perhaps from another working directory.
+
+    Args:
+        path: As `Journal.open` takes it, but for None. What cannot be one stays as it is, for
+            `Journal.open` to refuse.
+
+    Raises:
+        TypeError: It is no path at all.
+    """
+    if os.fspath(path) != MEMORY:
+        with contextlib.suppress(ConfigurationError):
+            return absolute(path)
+    return os.fspath(path)
 
 
 def _real(path: str | os.PathLike[str] | None) -> str:

@@ -10,7 +10,7 @@ from urllib.request import url2pathname
 
 from lionproc.errors import ConfigurationError
 
-__all__ = ["is_url", "local_path", "shown"]
+__all__ = ["absolute", "is_url", "local_path", "shown"]
 
 # As pandas has it, with two characters at least: "C://x" is a drive.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(?:::[A-Za-z0-9+.-]+)*://")
@@ -65,6 +65,25 @@ def local_path(path: str | os.PathLike[str]) -> Path:
         return Path(text).expanduser()
     except RuntimeError as error:
         raise ConfigurationError(f"{text!r} cannot be the path of a file: {error}") from None
+
+
+def absolute(path: str | os.PathLike[str]) -> str:
+    """The same place wherever the process goes later (`os.chdir`): what a run keeps of a path.
+
+    Args:
+        path: A path of this machine, or an address, which is kept as it is.
+
+    Returns:
+        The path from the root on; with a slash at its end, which means a folder, if it had one.
+
+    Raises:
+        ConfigurationError: As `local_path`.
+    """
+    text = os.fspath(path)
+    if is_url(text):
+        return text
+    end = os.sep if isinstance(text, str) and text.endswith(("/", os.sep)) else ""
+    return str(local_path(text).absolute()).rstrip(os.sep) + end or os.sep
 
 
 def shown(path: str | os.PathLike[str]) -> str:

@@ -15,9 +15,11 @@ from lionproc.engine.retry import Retry
 from lionproc.errors import ArgumentError, ConfigurationError
 from lionproc.face import face
 from lionproc.frame import results
+from lionproc.frame.assemble import column_names
 from lionproc.frame.estimate import Estimate, estimate
 from lionproc.frame.job import Job, launch, prepare, wait_for
 from lionproc.frame.plan import FROM_SCHEMA, Plan, PromptLike, plan
+from lionproc.model.answer import Answer
 from lionproc.model.defaults import default_model
 from lionproc.model.model import Model
 
@@ -407,10 +409,13 @@ class SeriesAccessor:
     def _prepare(self, prompt: PromptLike, into: Hashable | None, schema: Any, **more: Any) -> Job:
         if "columns" in more:
             raise ConfigurationError("A series is one column; columns= is for df.llm.process.")
-        frame = self._series.to_frame(name=VALUE)
         known = _known({"prompt": prompt, "schema": schema, **more})
         given = {**_DEFAULTS, **known, "into": self._name(into), "each": True}
-        return prepare(plan(frame, **given))
+        answer, label = Answer.of(schema), VALUE
+        new = [into] if answer.fields is None else column_names(answer, into)
+        while label in new:  # a field of this name is no clash: nobody has named the cells
+            label += "_"
+        return prepare(plan(self._series.to_frame(name=label), **given))
 
     def _name(self, into: Hashable | None) -> Any:
         return FROM_SCHEMA if into is None else into
@@ -418,7 +423,7 @@ class SeriesAccessor:
     def _unwrapped(
         self, out: pd.DataFrame, into: Hashable | None, job: Job
     ) -> pd.Series[Any] | pd.DataFrame:
-        made: pd.Series[Any] | pd.DataFrame = out.drop(columns=VALUE)
+        made: pd.Series[Any] | pd.DataFrame = out.iloc[:, 1:]  # without the cells
         if isinstance(made, pd.DataFrame) and made.shape[1] == 1 and not job.has_fields:
             made = made.iloc[:, 0]
             made.name = self._series.name if into is None else into

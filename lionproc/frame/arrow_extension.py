@@ -10,6 +10,7 @@ see the storage underneath (lists, structs, numbers), polars a column whose
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 from collections.abc import Hashable, Mapping
@@ -32,7 +33,9 @@ class SavedDtype(pa.ExtensionType):
     Args:
         storage: What is in the file.
         dtype: How to make the pandas dtype again: {"kind": "arrow"}, or {"kind": "category"}
-            with the categories, the dtype of their index, and whether they are ordered.
+            with the categories, the dtype of their index, and whether they are ordered. Where
+            JSON has no such values (dates, intervals), "held" has the categories as Arrow writes
+            them.
     """
 
     def __init__(self, storage: pa.DataType, dtype: Mapping[str, Any]) -> None:
@@ -77,6 +80,14 @@ class _Category:
         self._dtype = dtype
 
     def __from_arrow__(self, array: Arrow) -> pd.Categorical[Any]:
+        if "held" in self._dtype:
+            held = _unpacked(self._dtype["held"])
+            index: pd.Index[Any] = pd.Index(held.to_pandas().iloc[:, 0], tupleize_cols=False)
+            place_of = {value: place for place, value in enumerate(_shown(held, index))}
+            places = [place_of.get(value, -1) for value in _storage(array).to_pylist()]
+            return pd.Categorical.from_codes(
+                places, categories=index.rename(None), ordered=self._dtype["ordered"]
+            )
         members = self._dtype["categories"]
         code = {_stored(member, self._dtype): place for place, member in enumerate(members)}
         codes = [code.get(value, -1) for value in _storage(array).to_pylist()]
@@ -94,11 +105,13 @@ def register() -> None:
         _untyped.register_extension_type(SavedDtype(pa.null(), {"kind": "arrow"}))
 
 
-def to_table(frame: pd.DataFrame) -> pa.Table:
+def to_table(frame: pd.DataFrame, like: pa.Schema | None = None) -> pa.Table:
     """A frame as an Arrow table that plain `pd.read_parquet` can read back.
 
     Args:
         frame: With unique column names that are all text, or a MultiIndex of columns.
+        like: The schema of a larger frame that this is a part of. Its columns that are here too
+            get the types, and the descriptions, that they have there.
 
     Returns:
         The table, with pandas' metadata and without the frame's attrs.
@@ -124,10 +137,24 @@ def to_table(frame: pd.DataFrame) -> pa.Table:
     for place, (column, described) in kept.items():
         table = table.set_column(place, table.schema.field(place).name, column)
         metadata["columns"][place].update(described)
+    if like is not None:
+        table = _alike(table, metadata["columns"], like)
     for column in metadata["columns"]:
         if not _readable(column["numpy_type"]):
             column["numpy_type"] = "object"
     return table.replace_schema_metadata({b"pandas": json.dumps(metadata).encode()})
+
+
+def _alike(table: pa.Table, described: list[dict[str, Any]], like: pa.Schema) -> pa.Table:
+    """The table with the types of another one, where a column is in both and its type is not."""
+    there = {column["field_name"]: column for column in _described(like)}
+    for place, field in enumerate(table.schema):
+        whole = like.get_field_index(field.name)
+        if whole >= 0 and like.field(whole).type != field.type:
+            column = table.column(place).cast(like.field(whole).type)
+            table = table.set_column(place, field.name, column)
+            described[place] = there[field.name]
+    return table
 
 
 def is_readable(schema: pa.Schema) -> bool:
@@ -184,12 +211,11 @@ def _kept_category(column: pd.Series[Any]) -> tuple[Arrow, dict[str, Any]] | Non
     text = all(isinstance(member, str) for member in members)
     if text and len(column) and members:
         return None  # a dictionary of text is what parquet keeps by itself, if there is a row
-    if not all(isinstance(member, str | int | float) for member in members):
-        return None
+    plain = all(isinstance(member, str | int | float) for member in members)
     index = categories.dtype if isinstance(categories.dtype, np.dtype) else "str"
     kind = index.kind if isinstance(index, np.dtype) else "O"
-    if kind not in _PLAIN:
-        return None
+    if not plain or kind not in _PLAIN or not (text or isinstance(index, np.dtype)):
+        return _held_category(column)
     how = {
         "kind": "category",
         "categories": members,
@@ -203,6 +229,53 @@ def _kept_category(column: pd.Series[Any]) -> tuple[Arrow, dict[str, Any]] | Non
     saved = SavedDtype(storage, how)
     described = {"pandas_type": pandas_type, "numpy_type": numpy_type, "metadata": None}
     return _as_saved(saved, _untyped.chunked_array([values])), described
+
+
+def _held_category(column: pd.Series[Any]) -> tuple[Arrow, dict[str, Any]] | None:
+    """A category of dates, intervals and whatever else Arrow knows; None if it does not.
+
+    What parquet can have by itself is in the file as it is, the rest as text.
+    """
+    categories = column.cat.categories
+    try:
+        frame = pd.DataFrame({"categories": categories}, copy=False)
+        held = pa.Table.from_pandas(frame, preserve_index=False)
+    except (pa.ArrowException, TypeError, ValueError):
+        return None
+    if pa.types.is_nested(held.schema.field(0).type):
+        return None  # tuples would come back as lists, which can be no categories
+    stored = _shown(held, categories)
+    if len(set(stored)) != len(stored):
+        return None
+    type_ = held.schema.field(0).type if _is_plain(held) else pa.string()
+    how = {"kind": "category", "held": _packed(held), "ordered": bool(column.cat.ordered)}
+    values = _untyped.array([[*stored, None][code] for code in column.cat.codes], type=type_)
+    described = {"pandas_type": "object", "numpy_type": "object", "metadata": None}
+    saved = SavedType(type_, how)
+    return _as_saved(saved, _untyped.chunked_array([values])), described
+
+
+def _is_plain(held: pa.Table) -> bool:
+    return not isinstance(held.schema.field(0).type, pa.BaseExtensionType)
+
+
+def _shown(held: pa.Table, categories: pd.Index[Any]) -> list[Any]:
+    """What stands in the file for each of the categories."""
+    if _is_plain(held):
+        return list(held.column(0).to_pylist())
+    return [str(member) for member in categories.tolist()]
+
+
+def _packed(held: pa.Table) -> str:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, held.schema) as stream:
+        stream.write_table(held)
+    return base64.b64encode(sink.getvalue().to_pybytes()).decode()
+
+
+def _unpacked(packed: str) -> pa.Table:
+    with pa.ipc.open_stream(base64.b64decode(packed)) as stream:
+        return stream.read_all()
 
 
 def _stored(member: Hashable, how: Mapping[str, Any]) -> Any:

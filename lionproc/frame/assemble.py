@@ -19,7 +19,16 @@ from lionproc.frame.dtypes import array_of
 from lionproc.model.answer import Answer
 from lionproc.model.coerce import cell_maker
 
-__all__ = ["MISSING", "Missing", "assemble", "check_names", "column_names", "columns"]
+__all__ = [
+    "MISSING",
+    "Missing",
+    "assemble",
+    "check_names",
+    "column_names",
+    "columns",
+    "names_of",
+    "without",
+]
 
 
 class Missing(Enum):
@@ -134,7 +143,7 @@ def check_names(frame: pd.DataFrame, names: Sequence[Hashable], *, overwrite: bo
             "overwrite=True to replace the values."
         )
     for name in taken:
-        if not isinstance(frame.columns.get_loc(name), int):
+        if _place(frame, name) is None:
             raise ColumnError(
                 f"The frame has several columns called {name!r}, so it is not clear which one "
                 "to overwrite. Choose another name with into=."
@@ -163,8 +172,8 @@ def assemble(
     made = frame.copy(deep=False)
     added = {}
     for name, values in new.items():
-        place = frame.columns.get_loc(name) if name in frame.columns else None
-        if isinstance(place, int):
+        place = _place(frame, name)
+        if place is not None:
             made.isetitem(place, values)  # never writes in place
         else:
             added[name] = values
@@ -182,9 +191,42 @@ def assemble(
     return made
 
 
+def without(frame: pd.DataFrame, new: Sequence[Hashable]) -> pd.DataFrame:
+    """The frame without the columns that new ones will replace.
+
+    Args:
+        frame: The input.
+        new: The names of the new columns.
+    """
+    replaced = {_place(frame, name) for name in new}
+    kept = [place for place in range(frame.shape[1]) if place not in replaced]
+    return frame if len(kept) == frame.shape[1] else frame.iloc[:, kept]
+
+
+def names_of(frame: pd.DataFrame, new: Sequence[Hashable]) -> list[Hashable]:
+    """What the columns are called when new ones have joined the frame.
+
+    Args:
+        frame: The input.
+        new: The names of the new columns.
+
+    Returns:
+        All names: those of a frame with several levels of them are filled up to as many.
+    """
+    none: ExtensionArray = pd.array([], dtype="string")
+    return list(assemble(frame.iloc[:0], dict.fromkeys(new, none), overwrite=True).columns)
+
+
 def _listed(names: Sequence[Hashable]) -> str:
     quoted = ", ".join(map(repr, names))
     return f"a column {quoted}" if len(names) == 1 else f"columns {quoted}"
+
+
+def _place(frame: pd.DataFrame, name: Hashable) -> int | None:
+    """Where the one column of this name is; None if there is none, or several."""
+    key = name if frame.columns.nlevels == 1 else _padded(name, frame.columns.nlevels)
+    place = frame.columns.get_loc(key) if key in frame.columns else None
+    return place if isinstance(place, int) else None
 
 
 def _padded(name: Hashable, levels: int) -> tuple[Hashable, ...]:

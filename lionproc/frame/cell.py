@@ -133,6 +133,8 @@ def _part(value: object) -> Any:
         return dict(value)
     if isinstance(value, (set, frozenset)):
         return sorted(value, key=repr)
+    if isinstance(value, tuple):
+        return list(value)  # one with names, as of urlparse(), which orjson leaves to us
     if isinstance(value, np.floating):
         return float(str(value))
     if isinstance(value, np.generic) and value.dtype.kind not in "mM":

@@ -42,7 +42,8 @@ __all__ = [
 _FACTS = b"lionproc"
 _LABELS = b"lionproc.columns"
 _SUFFIXES = (".parquet", ".pq")
-_UNFIT = (pa.ArrowException, TypeError, ValueError, OverflowError)
+# An OSError too: where nothing but memory is written, it is Arrow that cannot close its file.
+_UNFIT = (pa.ArrowException, TypeError, ValueError, OverflowError, OSError)
 _INDEX = re.compile(r"__index_level_\d+__")  # what pandas calls a level without a name
 _PART = re.compile(r"part-(\d{5,})-([0-9a-f]{8})\.parquet")
 
@@ -192,32 +193,37 @@ def _refuse_other_parts(folder: Path | Remote, run: str | None) -> None:
             )
 
 
-def check_frame_can_be_saved(frame: pd.DataFrame) -> None:
+def check_frame_can_be_saved(frame: pd.DataFrame) -> pa.Schema:
     """Refuse an input that parquet cannot hold, before anything is sent.
 
     Args:
         frame: The input frame.
 
+    Returns:
+        The types of its columns and index levels, for the parts: what a column of objects holds
+        is seen in the whole of it, and a part may have nothing but gaps.
+
     Raises:
         ColumnError: Column names that are not unique (as text), or a column with values that
             have no parquet type; the message names the column.
     """
-    _table(frame)
+    schema: pa.Schema = _table(frame).schema
+    return schema
 
 
-def _table(frame: pd.DataFrame) -> pa.Table:
+def _table(frame: pd.DataFrame, like: pa.Schema | None = None) -> pa.Table:
     """The frame as a table that is known to fit parquet."""
     _unique_names(frame)
     try:
-        return _fitting_table(frame)
+        return _fitting_table(frame, like)
     except _UNFIT:
         raise ColumnError(_blame(frame)) from None  # Arrow's own words quote cells
 
 
-def _fitting_table(frame: pd.DataFrame) -> pa.Table:
-    table = to_table(_with_text_names(frame))
-    # Some types only parquet refuses; a file of no rows shows them before any row is bought.
-    pq.write_table(table.slice(0, 0), pa.BufferOutputStream())
+def _fitting_table(frame: pd.DataFrame, like: pa.Schema | None = None) -> pa.Table:
+    table = to_table(_with_text_names(frame), like)
+    # Some types only parquet refuses; a file of one row shows them before any row is bought.
+    pq.write_table(table.slice(0, 1), pa.BufferOutputStream())
     return table
 
 
@@ -260,13 +266,16 @@ def _is_mixed(names: pd.Index[Any]) -> bool:
     return names.dtype == object and not all(isinstance(name, str) for name in names)
 
 
-def write_parquet(frame: pd.DataFrame, path: AnyPath, facts: Mapping[str, Any]) -> Path | str:
+def write_parquet(
+    frame: pd.DataFrame, path: AnyPath, facts: Mapping[str, Any], like: pa.Schema | None = None
+) -> Path | str:
     """Write a frame to a parquet file, whole or not at all (of addresses: see `place.py`).
 
     Args:
         frame: Any index; column names that are unique as text. Its attrs are not written.
         path: The file, or its address; replaced if it is there. Missing folders are made.
         facts: What to keep about the run, as JSON in the file's metadata (key "lionproc").
+        like: The types of the whole, where this is a part of it.
 
     Returns:
         The path that was written, with symbolic links resolved; or the address, without a
@@ -277,7 +286,7 @@ def write_parquet(frame: pd.DataFrame, path: AnyPath, facts: Mapping[str, Any]) 
         SaveError: The file could not be written; an older one is untouched.
         ConfigurationError: It is no path, or an address that nothing here can open.
     """
-    table = _table(frame)
+    table = _table(frame, like)
     extra = {_FACTS: _json(facts)}
     if frame.columns.nlevels == 1 and _is_mixed(frame.columns):
         extra[_LABELS] = _json([_json_label(name) for name in frame.columns])
@@ -301,6 +310,7 @@ def write_part(
     facts: Mapping[str, Any],
     *,
     run: str,
+    like: pa.Schema | None = None,
 ) -> Path | str:
     """Write one chunk of a run into a folder of parts.
 
@@ -313,6 +323,8 @@ def write_part(
         frame: The chunk.
         facts: As for `write_parquet`.
         run: The run's fingerprint: equal for a resumed run, different for any other.
+        like: What `check_frame_can_be_saved` said of the whole input. All parts then have the
+            same types, as readers of a folder want it.
 
     Returns:
         The path of the part.
@@ -326,7 +338,7 @@ def write_part(
     if isinstance(home, Remote) or home.is_dir():
         _refuse_other_parts(home, run)
     part = home / f"part-{number:05d}-{_digest(run)}.parquet"
-    return write_parquet(frame, part.url if isinstance(part, Remote) else part, facts)
+    return write_parquet(frame, part.url if isinstance(part, Remote) else part, facts, like)
 
 
 @face

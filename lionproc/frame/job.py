@@ -289,7 +289,14 @@ class Job(Run):
         start = chunk * self._plan.options.chunk_size
         stop = min(start + self._plan.options.chunk_size, self._plan.rows)
         part = self._frame(start, stop)
-        write_part(save, chunk, part, self._facts(), run=self._fingerprint)
+        write_part(
+            save,
+            chunk,
+            part,
+            self._facts(),
+            run=self._fingerprint,
+            like=self._plan.saved_as,
+        )
         self.saved_to = shown(save)
 
     async def _close(self) -> None:

@@ -10,12 +10,14 @@ from hashlib import blake2b
 from typing import Any, Literal, TypeAlias
 
 import pandas as pd
+import pyarrow as pa
 
 from lionproc.engine.budget import Budget
 from lionproc.engine.limits import Limits
+from lionproc.engine.paths import absolute
 from lionproc.engine.retry import Retry
 from lionproc.errors import CallError, ColumnError, ConfigurationError, did_you_mean
-from lionproc.frame.assemble import Missing, check_names, column_names
+from lionproc.frame.assemble import Missing, check_names, column_names, names_of, without
 from lionproc.frame.cell import cell_text, is_missing
 from lionproc.frame.export import check_frame_can_be_saved, check_target
 from lionproc.frame.prompt import Prompt
@@ -99,7 +101,9 @@ class Plan:
         model: Model,
         options: Options,
     ) -> None:
-        self.frame = frame
+        # What is done to the frame in place while its rows are asked (sorted, cut, relabelled)
+        # must not move answers to other rows: so this is the frame as it is now.
+        self.frame = frame = frame.copy(deep=False)
         self.outputs = tuple(outputs)
         self.answer = answer
         self.model = model
@@ -113,8 +117,9 @@ class Plan:
             names += [n for output in self.outputs for n in detail_names(output.into)]
         check_names(frame, names, overwrite=options.overwrite)
         self.names = names
+        self.saved_as: pa.Schema | None = None
         if options.save is not None:
-            check_frame_can_be_saved(frame)
+            self.saved_as = check_frame_can_be_saved(without(frame, names))
         self._series = {
             label: frame[label] for output in self.outputs for label in output.prompt.columns
         }
@@ -258,7 +263,7 @@ def _outputs_by_column(
     *,
     on_missing: Literal["skip", "send"],
 ) -> list[Output]:
-    if isinstance(columns, (str, bytes)) or not isinstance(columns, Sequence) or not columns:
+    if not pd.api.types.is_list_like(columns, allow_sets=False) or not len(columns):
         raise ColumnError(f'columns= is a list of column names, like ["title"], not {columns!r}.')
     if isinstance(into, _FromSchema):
         into = "{column}_answer"
@@ -322,7 +327,7 @@ def _save(given: Any) -> str | None:
         raise ConfigurationError(f"save= is a path, not {type(given).__name__}.") from None
     if not isinstance(path, str) or not path or "\0" in path:
         raise ConfigurationError(f"save= is a path such as 'out.parquet', not {path!r}.")
-    return path
+    return absolute(path)
 
 
 def check_save(plan: Plan, fingerprint: str) -> None:
@@ -336,7 +341,7 @@ def check_save(plan: Plan, fingerprint: str) -> None:
             plan.options.save,
             run=fingerprint,
             rows=plan.rows,
-            columns=[*plan.frame.columns, *plan.names, *plan.frame.index.names],
+            columns=[*names_of(plan.frame, plan.names), *plan.frame.index.names],
             overwrite=plan.options.overwrite,
         )
 

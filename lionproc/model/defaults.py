@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lionproc.engine.budget import Budget
+from lionproc.engine.journal import anchored
 from lionproc.engine.limits import Limits
 from lionproc.engine.retry import Retry
 from lionproc.errors import ArgumentError, ConfigurationError, ModelError, did_you_mean
@@ -87,7 +88,7 @@ def _journal(given: Any) -> Any:
     if given is False:
         return given
     try:
-        return os.fspath(given)
+        return anchored(given)
     except TypeError:
         raise ConfigurationError(
             f"journal= is the path of a file, None for the usual one, or False, not {given!r}."

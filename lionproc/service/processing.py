@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.executor import RateLimitedAPIExecutor
+from lionproc.engine.journal import anchored
 from lionproc.engine.limits import Limits
 from lionproc.engine.request import Event
 from lionproc.engine.retry import Retry
@@ -154,7 +155,7 @@ class ProcessingService:
         self._deduplicate = deduplicate
         self._retry = retry
         self._executor = executor
-        self._journal = self.save_dir / "journal.sqlite" if journal is None else journal
+        self._journal = self.save_dir / "journal.sqlite" if journal is None else anchored(journal)
         self._queue_capacity = queue_capacity
         self._session: Session | None = None
         self._branch: Branch | None = None

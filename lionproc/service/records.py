@@ -124,7 +124,7 @@ def private_folder(path: str | os.PathLike[str]) -> Path:
         RecordError: It cannot be made.
         ConfigurationError: It is no path of this machine.
     """
-    folder = local_path(path)
+    folder = local_path(path).absolute()  # wherever the process goes later
     try:
         if not folder.is_dir():
             make_private(folder)

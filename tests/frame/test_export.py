@@ -610,3 +610,71 @@ pq.write_table(pa.table([["a", None]], schema=pa.schema([field])), sys.argv[1])
             assert act() in {2, None}
         except ConfigurationError as error:
             assert "o.parquet" in str(error)  # noqa: PT017
+
+
+FACTS = {"model": "m"}
+GAPS = {
+    "text": [None, "a", "b"],
+    "numbers": [1, 2.5, None],
+    "flags": [None, True, False],
+    "days": [None, dt.date(2026, 1, 1), pd.NaT],
+    "decimals": [Decimal("1.1"), Decimal("1.123"), None],
+    "lists": [[], [1, 2], None],
+    "records": [{}, {"a": 1}, {"b": [1]}],
+    "zones": [pd.Timestamp("2026", tz="Europe/Berlin"), pd.Timestamp("2026", tz="UTC"), None],
+}
+
+
+@pytest.mark.parametrize("kind", GAPS)
+def test_all_parts_have_the_types_of_the_whole_however_little_one_of_them_holds(tmp_path, kind):
+    values = pd.Series(GAPS[kind], dtype=object)
+    index = pd.Index([None, "b", "c"], dtype=object)
+    frame = pd.DataFrame({"given": values.array, "answer": ["x", "y", "z"]}, index=index)
+    whole = check_frame_can_be_saved(frame[["given"]])
+    for row in range(3):
+        part = frame.iloc[row : row + 1]
+        write_part(tmp_path / "parts", row, part, FACTS, run="run", like=whole)
+    write_parquet(frame, tmp_path / "one.parquet", FACTS)
+
+    files = sorted((tmp_path / "parts").iterdir())
+    schemas = [pq.read_schema(file).remove_metadata() for file in files]
+    assert schemas == [pq.read_schema(tmp_path / "one.parquet").remove_metadata()] * 3
+    pd.testing.assert_frame_equal(
+        read_parquet(tmp_path / "parts"), read_parquet(tmp_path / "one.parquet")
+    )
+    assert len(pd.read_parquet(tmp_path / "parts")) == 3  # what other readers do with a folder
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pd.cut([1, 5, 9], 3),
+        pd.Categorical([None, None], categories=pd.interval_range(0, 2)),
+        pd.Categorical(pd.to_datetime(["2026-01-01", None])),
+        pd.Categorical([None], categories=pd.to_datetime(["2026-01-01"], utc=True)),
+        pd.Categorical(pd.period_range("2026-01", periods=2, freq="M"), ordered=True),
+        pd.Categorical(pd.array([1, 2, None], dtype="Int64")),
+        pd.Categorical(np.array([1, 2], dtype="uint8")),
+        pd.Categorical([Decimal("1.10"), None]),
+        pd.Categorical([dt.timedelta(1), None]),
+    ],
+    ids=lambda values: str(values.categories.dtype),
+)
+def test_categories_of_whatever_kind_come_back(tmp_path, values):
+    frame = pd.DataFrame({"bin": values})
+    for rows in (len(frame), 0):
+        check_frame_can_be_saved(frame.iloc[:rows])
+        write_parquet(frame.iloc[:rows], tmp_path / "out.parquet", FACTS)
+        pd.testing.assert_frame_equal(
+            read_parquet(tmp_path / "out.parquet"), frame.iloc[:rows], check_freq=False
+        )
+        pd.testing.assert_frame_equal(
+            pd.read_parquet(tmp_path / "out.parquet"), frame.iloc[:rows], check_freq=False
+        )
+
+
+@pytest.mark.parametrize("first", [None, (1, 2)])
+def test_categories_that_cannot_come_back_are_refused_before_anything_is_sent(first):
+    frame = pd.DataFrame({"pair": pd.Categorical([first, (3, 4)])})
+    with pytest.raises(ColumnError, match=r"'pair'.*tuple"):
+        check_frame_can_be_saved(frame)

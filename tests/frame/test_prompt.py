@@ -4,6 +4,7 @@ import enum
 import re
 import time
 import uuid
+from urllib.parse import urlsplit
 
 import numpy as np
 import orjson
@@ -273,6 +274,8 @@ class Shade(str, enum.Enum):  # noqa: UP042  (its str() is not its value, unlike
         ([2**80], f"[{2**80}]"),
         (["\ud800"], '["\ufffd"]'),
         ([], "[]"),
+        (urlsplit("https://a/b"), '["https","a","/b","",""]'),
+        ([urlsplit("x")], '[["","","x","",""]]'),
     ],
 )
 def test_a_cell_becomes_the_text_a_person_would_write(cell, text):
