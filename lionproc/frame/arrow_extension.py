@@ -251,7 +251,7 @@ def _held_category(column: pd.Series[Any]) -> tuple[Arrow, dict[str, Any]] | Non
     how = {"kind": "category", "held": _packed(held), "ordered": bool(column.cat.ordered)}
     values = _untyped.array([[*stored, None][code] for code in column.cat.codes], type=type_)
     described = {"pandas_type": "object", "numpy_type": "object", "metadata": None}
-    saved = SavedType(type_, how)
+    saved = SavedDtype(type_, how)
     return _as_saved(saved, _untyped.chunked_array([values])), described
 
 
