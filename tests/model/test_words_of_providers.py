@@ -8,10 +8,10 @@ import warnings
 
 import pandas as pd
 import pytest
-from lionproc.model.envelope import classify, text_of
 
 import lionproc as lp
 from lionproc.errors import AccessError, CallError, Kind, ParameterWarning
+from lionproc.model.chat_completion import classify, text_of
 from lionproc.model.thoughts import without_thoughts
 from lionproc.testing import Fault, Server
 
