@@ -338,7 +338,7 @@ def test_errors_and_their_tracebacks_and_pickles_have_no_key(model, server, way)
     assert not spelt("".join(traceback.format_exception(error)))
     assert not spelt(pickle.dumps(error))
     assert type(pickle.loads(pickle.dumps(error))) is type(error)  # noqa: S301  (made just here)
-    for _, failed in lp.last_job()._failures.latest(100):
+    for _, failed in lp.last_job()._store.failures.latest(100):
         assert not spelt(pickle.dumps(failed))
     with pytest.raises(TypeError):
         pickle.dumps(lp.last_job())

@@ -33,10 +33,12 @@ class Failures:
         index: The labels of the frame's rows.
         outputs: What is asked of each row, by the names of the columns; place
             `output * rows + row` is the answer of a row to one of them.
+        where: What `errors()` calls the column of those names.
     """
 
-    def __init__(self, index: pd.Index[Any], outputs: Sequence[str]) -> None:
+    def __init__(self, index: pd.Index[Any], outputs: Sequence[str], where: str = "into") -> None:
         self._index = index
+        self._where = where
         self._outputs = tuple(outputs)
         self._all: dict[int, tuple[CallError, int]] = {}
 
@@ -66,7 +68,7 @@ class Failures:
             for place, (error, attempts) in sorted(self._all.items(), key=lambda item: item[0])
             if error.kind is not Kind.NOT_SENT
         ]
-        return errors_table(self._index, "into", failures, stats)
+        return errors_table(self._index, self._where, failures, stats)
 
 
 class ErrorsTable(pd.DataFrame):

@@ -21,6 +21,7 @@ from lionproc.frame.assemble import Missing, check_names, column_names, names_of
 from lionproc.frame.cell import cell_text, is_missing
 from lionproc.frame.export import check_frame_can_be_saved, check_target
 from lionproc.frame.prompt import Prompt
+from lionproc.frame.row_store import detail_names
 from lionproc.model.answer import Answer
 from lionproc.model.call import ModelCall, RequestBuilder
 from lionproc.model.defaults import checked, default, default_model
@@ -28,7 +29,6 @@ from lionproc.model.model import Model
 
 PromptLike: TypeAlias = "str | Callable[[Any], Any]"
 BATCH_ROWS = 256  # rows that are rendered and looked up at once
-DETAILS = ("status", "error", "attempts", "tokens", "seconds", "model")
 
 
 class _FromSchema:
@@ -207,12 +207,6 @@ class Plan:
         return digest.hexdigest()
 
 
-def detail_names(into: Hashable | None) -> list[str]:
-    """What the columns of `details=True` are called."""
-    prefix = into if isinstance(into, str) else "llm" if into is None else str(into)
-    return [f"{prefix}_{name}" for name in DETAILS]
-
-
 def plan(
     frame: pd.DataFrame,
     prompt: PromptLike,
@@ -356,4 +350,4 @@ def warn(message: str, category: type[Warning]) -> None:
     warnings.warn(message, category, stacklevel=depth)
 
 
-__all__ = ["DETAILS", "Options", "Output", "Plan", "check_save", "detail_names", "plan"]
+__all__ = ["Options", "Output", "Plan", "check_save", "plan"]

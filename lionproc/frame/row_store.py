@@ -1,0 +1,135 @@
+"""What a run has of its rows: values, statuses, failures and details, by the place of the answer."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Hashable, Iterator, Sequence
+from copy import copy
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lionproc.engine.request import Event
+from lionproc.errors import CallError, Kind
+from lionproc.frame.answered_by import AnsweredBy
+from lionproc.frame.assemble import MISSING
+from lionproc.frame.failures import Failures
+
+__all__ = ["ANSWERED", "CACHED", "FAILED", "SKIPPED", "WAITING", "RowStore", "detail_names"]
+
+WAITING, ANSWERED, CACHED, SKIPPED, FAILED = range(5)
+STATUS = ("not_sent", "answered", "cached", "skipped", "failed")
+DETAILS = ("status", "error", "attempts", "tokens", "seconds", "model")
+_MOST_ATTEMPTS = 65535  # what its array holds
+_STILL_TO_ASK = frozenset({Kind.NOT_SENT, Kind.CANCELLED})
+
+
+def detail_names(into: Hashable | None) -> list[str]:
+    """What the columns of `details=True` are called."""
+    prefix = into if isinstance(into, str) else "llm" if into is None else str(into)
+    return [f"{prefix}_{name}" for name in DETAILS]
+
+
+class RowStore:
+    """The answers of a run. Written on the engine's loop, read from any thread.
+
+    Args:
+        index: The labels of the frame's rows.
+        outputs: What is asked of each row, by name; place `output * rows + row` is the answer of
+            a row to one of them.
+        where: What `errors()` calls the column of those names.
+        details: Whether attempts, tokens and seconds are kept too.
+
+    Attributes:
+        answers: The values; `MISSING` where there is none.
+        failures: Why there is none.
+        answered_by: Which model answered.
+    """
+
+    def __init__(
+        self, index: pd.Index[Any], outputs: Sequence[str], *, where: str, details: bool
+    ) -> None:
+        size = len(index) * len(outputs)
+        self.answers: list[Any] = [MISSING] * size
+        self.failures = Failures(index, outputs, where)
+        self.answered_by = AnsweredBy(size)
+        self._status = bytearray(size)
+        kept = size if details else 0
+        self._details = details
+        self._attempts = array("H", bytes(2 * kept))
+        self._tokens = array("L", bytes(array("L").itemsize * kept))
+        self._seconds = array("f", bytes(4 * kept))
+
+    def status(self, place: int) -> int:
+        """WAITING, ANSWERED, CACHED, SKIPPED or FAILED."""
+        return self._status[place]
+
+    def count(self, status: int, start: int, stop: int) -> int:
+        """How many places from `start` to `stop` have this status."""
+        return self._status.count(status, start, stop)
+
+    def put(self, place: int, event: Event) -> None:
+        """An answer has come, or the last attempt to get one failed."""
+        if self._details:
+            self._attempts[place] = min(event.attempts, _MOST_ATTEMPTS)
+            self._tokens[place] = event.prompt_tokens + event.completion_tokens
+            self._seconds[place] = event.seconds
+        if event.error is None:
+            self.answers[place] = event.value
+            self.answered_by.note(place, event.model)
+            self._status[place] = CACHED if event.cached else ANSWERED
+        else:
+            self.fail(place, event.error, event.attempts)
+
+    def skip(self, place: int) -> None:
+        """It is not asked, for a cell is missing."""
+        self._status[place] = SKIPPED
+
+    def fail(self, place: int, error: CallError, attempts: int = 0) -> None:
+        """There is no answer. One that was not sent, or given up, is still to be asked."""
+        self.failures.add(place, error, attempts)
+        if error.kind not in _STILL_TO_ASK:
+            self._status[place] = FAILED
+
+    def take_over(self, before: RowStore) -> Iterator[int]:
+        """Begin with what another run of the same rows has; only the rest is asked.
+
+        Yields:
+            The places that need nothing more.
+        """
+        self.answered_by.take_over(before.answered_by)
+        if self._details:
+            self._attempts = copy(before._attempts)
+            self._tokens = copy(before._tokens)
+            self._seconds = copy(before._seconds)
+        for place, status in enumerate(before._status):
+            if status in {ANSWERED, CACHED}:
+                self.answers[place] = before.answers[place]
+                self._status[place] = CACHED
+                yield place
+            elif status == SKIPPED:
+                self._status[place] = SKIPPED
+                yield place
+
+    def details(self, into: Hashable | None, first: int, count: int) -> dict[Hashable, Any]:
+        """The columns of `details=True` for some places."""
+        end = first + count
+        places = range(first, end)
+        errors = [self.failures.at(place) for place in places]
+        status = [
+            error.kind.value
+            if error is not None and self._status[place] == WAITING
+            else STATUS[self._status[place]]
+            for place, error in zip(places, errors, strict=True)
+        ]
+        texts = [None if error is None else f"{error.kind}: {error}" for error in errors]
+        made = (
+            pd.array(status, dtype="string"),
+            pd.array(texts, dtype="string"),
+            pd.array(np.array(self._attempts[first:end], dtype="int64"), dtype="Int64"),
+            pd.array(np.array(self._tokens[first:end], dtype="int64"), dtype="Int64"),
+            pd.array(np.array(self._seconds[first:end], dtype="float64"), dtype="Float64"),
+            self.answered_by.column(first, count),
+        )
+        return dict(zip(detail_names(into), made, strict=True))
