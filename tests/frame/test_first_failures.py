@@ -217,7 +217,7 @@ def test_a_refusal_of_one_row_is_its_own_now_and_at_every_run_after_it(server, s
         with pytest.warns(RowsFailedWarning, match="1 of 40"):
             ask(server, texts(40), schema=str, limits={"concurrency": 1, "adapt": False})
         assert lp.last_job().errors()["kind"].tolist() == [Kind.FORBIDDEN]
-        connection._gates.clear()  # as in a new process: only the journal knows
+        connection._states.clear()  # as in a new process: only the journal knows
 
 
 def test_a_key_that_is_refused_half_way_ends_the_run(server):
@@ -226,7 +226,7 @@ def test_a_key_that_is_refused_half_way_ends_the_run(server):
         ask(server, texts(5000), schema=str, retry=lp.Retry(budget=20))
     assert server.counters.total < 200
     assert lp.last_job().frame()["a"].notna().sum() == 40
-    connection._gates.clear()
+    connection._states.clear()
     with pytest.raises(FirstRowsFailedError, match="403"):
         ask(server, texts(5000), schema=str)
     assert server.counters.total < 300
