@@ -27,7 +27,7 @@ __all__ = [
     "column_names",
     "columns",
     "names_of",
-    "without",
+    "place_in",
 ]
 
 
@@ -143,7 +143,7 @@ def check_names(frame: pd.DataFrame, names: Sequence[Hashable], *, overwrite: bo
             "overwrite=True to replace the values."
         )
     for name in taken:
-        if _place(frame, name) is None:
+        if place_in(frame, name) is None:
             raise ColumnError(
                 f"The frame has several columns called {name!r}, so it is not clear which one "
                 "to overwrite. Choose another name with into=."
@@ -172,7 +172,7 @@ def assemble(
     made = frame.copy(deep=False)
     added = {}
     for name, values in new.items():
-        place = _place(frame, name)
+        place = place_in(frame, name)
         if place is not None:
             made.isetitem(place, values)  # never writes in place
         else:
@@ -189,18 +189,6 @@ def assemble(
         # What concat drops: attrs, flags, and what a subclass keeps in `_metadata`.
         made = cast(pd.DataFrame, made.__finalize__(frame))  # type: ignore[operator]
     return made
-
-
-def without(frame: pd.DataFrame, new: Sequence[Hashable]) -> pd.DataFrame:
-    """The frame without the columns that new ones will replace.
-
-    Args:
-        frame: The input.
-        new: The names of the new columns.
-    """
-    replaced = {_place(frame, name) for name in new}
-    kept = [place for place in range(frame.shape[1]) if place not in replaced]
-    return frame if len(kept) == frame.shape[1] else frame.iloc[:, kept]
 
 
 def names_of(frame: pd.DataFrame, new: Sequence[Hashable]) -> list[Hashable]:
@@ -222,8 +210,13 @@ def _listed(names: Sequence[Hashable]) -> str:
     return f"a column {quoted}" if len(names) == 1 else f"columns {quoted}"
 
 
-def _place(frame: pd.DataFrame, name: Hashable) -> int | None:
-    """Where the one column of this name is; None if there is none, or several."""
+def place_in(frame: pd.DataFrame, name: Hashable) -> int | None:
+    """Where the one column of this name is; None if there is none, or several.
+
+    Args:
+        frame: A frame; its columns may have several levels, which the name need not fill.
+        name: The name.
+    """
     key = name if frame.columns.nlevels == 1 else _padded(name, frame.columns.nlevels)
     place = frame.columns.get_loc(key) if key in frame.columns else None
     return place if isinstance(place, int) else None

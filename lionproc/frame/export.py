@@ -12,7 +12,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from lionproc.engine.whole_file import make_folders, refuse_odd_file, temporary_
 from lionproc.errors import ColumnError, ConfigurationError, LionprocError, SaveError
 from lionproc.face import face
 from lionproc.frame.arrow_extension import is_readable, register, repaired, to_table
+from lionproc.frame.assemble import place_in
 from lionproc.frame.place import AnyPath, Remote, place_of, saving
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
 
 _FACTS = b"lionproc"
 _LABELS = b"lionproc.columns"
+_LEVELS = b"lionproc.index"
 _SUFFIXES = (".parquet", ".pq")
 # An OSError too: where nothing but memory is written, it is Arrow that cannot close its file.
 _UNFIT = (pa.ArrowException, TypeError, ValueError, OverflowError, OSError)
@@ -193,22 +195,27 @@ def _refuse_other_parts(folder: Path | Remote, run: str | None) -> None:
             )
 
 
-def check_frame_can_be_saved(frame: pd.DataFrame) -> pa.Schema:
+def check_frame_can_be_saved(frame: pd.DataFrame, answers: Sequence[Hashable] = ()) -> pa.Schema:
     """Refuse an input that parquet cannot hold, before anything is sent.
 
     Args:
-        frame: The input frame.
+        frame: The input frame, with a place for the answers already.
+        answers: The columns that are such places.
 
     Returns:
         The types of its columns and index levels, for the parts: what a column of objects holds
-        is seen in the whole of it, and a part may have nothing but gaps.
+        is seen in the whole of it, and a part may have nothing but gaps. Not of the answers,
+        which have theirs from their schema.
 
     Raises:
         ColumnError: Column names that are not unique (as text), or a column with values that
             have no parquet type; the message names the column.
     """
     schema: pa.Schema = _table(frame).schema
-    return schema
+    places = {place_in(frame, name) for name in answers}
+    return pa.schema(
+        [field for place, field in enumerate(schema) if place not in places], schema.metadata
+    )
 
 
 def _table(frame: pd.DataFrame, like: pa.Schema | None = None) -> pa.Table:
@@ -255,11 +262,21 @@ def _unique_names(frame: pd.DataFrame) -> None:
 
 def _with_text_names(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with column names that pyarrow takes without a warning; shares the data."""
-    if frame.columns.nlevels > 1 or not _is_mixed(frame.columns):
-        return frame
-    made = pd.DataFrame(frame, copy=False)
-    made.columns = pd.Index([str(name) for name in frame.columns], name=frame.columns.name)
+    made = frame
+    if frame.columns.nlevels == 1 and _is_mixed(frame.columns):
+        made = pd.DataFrame(frame, copy=False)
+        made.columns = pd.Index([str(name) for name in frame.columns], name=frame.columns.name)
+    if _has_odd_levels(frame):
+        # pandas alone would do the same, and warn for every part of it.
+        made = pd.DataFrame(made, copy=False)
+        made.index = made.index.set_names(
+            [None if name is None else str(name) for name in frame.index.names]
+        )
     return made
+
+
+def _has_odd_levels(frame: pd.DataFrame) -> bool:
+    return not all(name is None or isinstance(name, str) for name in frame.index.names)
 
 
 def _is_mixed(names: pd.Index[Any]) -> bool:
@@ -290,6 +307,9 @@ def write_parquet(
     extra = {_FACTS: _json(facts)}
     if frame.columns.nlevels == 1 and _is_mixed(frame.columns):
         extra[_LABELS] = _json([_json_label(name) for name in frame.columns])
+    if _has_odd_levels(frame):
+        names = frame.index.names
+        extra[_LEVELS] = _json([None if name is None else _json_label(name) for name in names])
     table = table.replace_schema_metadata({**table.schema.metadata, **extra})
     with saving(path) as file:
         _write_down(table, file)
@@ -377,6 +397,9 @@ def _read_file(file: Path | Remote) -> pd.DataFrame:
         labels = (schema.metadata or {}).get(_LABELS)
         if labels is not None:
             frame.columns = pd.Index(json.loads(labels), dtype=object, name=frame.columns.name)
+        levels = (schema.metadata or {}).get(_LEVELS)
+        if levels is not None:
+            frame.index = frame.index.set_names(json.loads(levels))
         return frame
 
 

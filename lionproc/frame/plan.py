@@ -17,7 +17,7 @@ from lionproc.engine.limits import Limits
 from lionproc.engine.paths import absolute
 from lionproc.engine.retry import Retry
 from lionproc.errors import CallError, ColumnError, ConfigurationError, did_you_mean
-from lionproc.frame.assemble import Missing, check_names, column_names, names_of, without
+from lionproc.frame.assemble import Missing, assemble, check_names, column_names, names_of
 from lionproc.frame.cell import cell_text, is_missing
 from lionproc.frame.export import check_frame_can_be_saved, check_target
 from lionproc.frame.prompt import Prompt
@@ -119,7 +119,9 @@ class Plan:
         self.names = names
         self.saved_as: pa.Schema | None = None
         if options.save is not None:
-            self.saved_as = check_frame_can_be_saved(without(frame, names))
+            blank = pd.array([None] * self.rows, dtype="string")
+            whole = assemble(frame, dict.fromkeys(names, blank), overwrite=True)
+            self.saved_as = check_frame_can_be_saved(whole, names)
         self._series = {
             label: frame[label] for output in self.outputs for label in output.prompt.columns
         }

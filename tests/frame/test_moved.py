@@ -194,3 +194,17 @@ def test_a_column_that_is_replaced_need_not_fit_the_file(model, save):
     )
 
     pd.testing.assert_frame_equal(lp.read_parquet(save), out)
+
+
+@pytest.mark.parametrize("name", ["answer", 3, ("a", "b")])
+@pytest.mark.parametrize("save", ["out.parquet", "parts/"])
+def test_an_index_of_any_name_is_saved_and_comes_back(model, name, save):
+    index = pd.Index([None, "y"], name=name, dtype=object)
+    frame = pd.DataFrame({"text": ["a", "b"]}, index=index)
+    for _ in range(2):
+        out = frame.llm.process("{text}", save=save, chunk_size=1, model=model, **QUIET)
+    read = lp.read_parquet(save)
+
+    assert read["answer"].tolist() == out["answer"].tolist() == ["echo: a", "echo: b"]
+    assert read.index.isna().tolist() == [True, False]
+    assert read.index.name == (str(name) if isinstance(name, tuple) else name)
