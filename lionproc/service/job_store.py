@@ -37,9 +37,14 @@ def items_of(given: Any) -> list[Any]:
             'frame.compute().to_dict("records"), or list(bag.compute()).'
         )
     if hasattr(given, "columns"):
+        if hasattr(given, "iloc"):
+            way_on = (
+                'Use df.llm.process(...) or df.llm.pipeline([...]), or give df.to_dict("records").'
+            )
+        else:
+            way_on = "Give its rows: polars has frame.to_dicts(), Arrow has table.to_pylist()."
         raise ConfigurationError(
-            "The items are a list of dicts, and this is a DataFrame. Use df.llm.process(...) or "
-            'df.llm.pipeline([...]), or give df.to_dict("records").'
+            f"The items are a list of dicts, and this is a {type(given).__name__}. {way_on}"
         )
     try:
         return list(given)

@@ -8,6 +8,7 @@ import textwrap
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from pydantic import BaseModel
 
@@ -135,7 +136,14 @@ async def test_a_dict_or_a_text_is_one_item_and_never_one_for_each_letter(server
     assert server.counters.total == 2
 
 
-@pytest.mark.parametrize(("given", "says"), [(pd.DataFrame({"a": [1]}), "df.llm"), (7, "list")])
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (pd.DataFrame({"a": [1]}), "df.llm"),
+        (pa.table({"a": [1]}), "this is a Table. Give its rows: "),
+        (7, "list"),
+    ],
+)
 async def test_what_is_no_list_of_items_is_refused_with_the_way_on(server, processor, given, says):
     told = await processor.process_batch(given)
     assert told["status"] == "error"
