@@ -281,12 +281,22 @@ class JournalFile:
                     check_journal(self.path)
                     _make_file(self.path)
                 inode = _inode(self.path)
-                return _Link(self._prepared(write=write), inode)
+                return self._still_ours(_Link(self._prepared(write=write), inode))
             except sqlite3.OperationalError as error:
                 # Changing the mode of a file does not wait for others by itself.
                 if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                     raise
                 time.sleep(0.02)
+
+    def _still_ours(self, link: _Link) -> _Link:
+        """The link, if what is open now was not put there after it was looked at."""
+        try:
+            if self.path != MEMORY:
+                check_journal(self.path)
+        except BaseException:
+            link.close()
+            raise
+        return link
 
     def _prepared(self, *, write: bool) -> sqlite3.Connection:
         try:

@@ -16,11 +16,19 @@ from pathlib import Path
 
 from lionproc.engine.paths import local_path
 
-__all__ = ["make_folders", "read_regular", "refuse_odd_file", "replace_whole", "temporary_name"]
+__all__ = [
+    "make_folders",
+    "read_regular",
+    "refuse_odd_file",
+    "refuse_planted_link",
+    "replace_whole",
+    "temporary_name",
+]
 
 SHARED_FILE = 0o664  # less the umask; never writable by everybody, whatever the umask is
 SHARED_FOLDER = 0o775
 PRIVATE_FILE = 0o600
+MOST_LINKS = 40  # in one path, as Linux has it
 
 
 @contextlib.contextmanager
@@ -48,6 +56,7 @@ def replace_whole(path: str | os.PathLike[str], *, private: bool = False) -> Ite
         >>> target.read_text()
         'all of it'
     """
+    refuse_planted_link(local_path(path))
     target = Path(os.path.realpath(local_path(path)))
     make_folders(target.parent)
     refuse_odd_file(target)
@@ -120,6 +129,38 @@ def refuse_odd_file(target: Path) -> None:
         raise IsADirectoryError(errno.EISDIR, "it is a folder")
     if target.exists() and not target.is_file():
         raise OSError(errno.EINVAL, "it is a device, pipe or socket and no file")
+
+
+def refuse_planted_link(path: Path) -> None:
+    """Refuse a link that somebody else left where everybody may add files, as in /tmp.
+
+    It would have its target replaced with the rights of whoever saves. Linux does not follow such
+    links either, where fs.protected_symlinks is on, but a link that is resolved step by step never
+    asks it.
+
+    Raises:
+        OSError: There is one in the path.
+    """
+    if os.name != "posix":
+        return
+    waiting, seen = [Path(os.path.abspath(path))], 0  # noqa: PTH100  (links stay as they are)
+    while waiting and seen < MOST_LINKS:
+        path = waiting.pop()
+        for step in (path, *path.parents):
+            try:
+                found = step.lstat()
+                if not stat.S_ISLNK(found.st_mode):
+                    continue
+                seen += 1
+                around = step.parent.stat()
+                waiting.append(Path(os.path.abspath(step.parent / step.readlink())))  # noqa: PTH100
+            except OSError:
+                continue  # what is not there is made
+            if around.st_mode & 0o002 and found.st_uid not in {os.geteuid(), around.st_uid, 0}:
+                raise OSError(
+                    errno.EPERM,
+                    f"{str(step)!r} is a link that somebody else left in a shared folder",
+                )
 
 
 def temporary_name(name: str) -> str:

@@ -22,7 +22,12 @@ import pyarrow.parquet as pq
 from pydantic_core import to_jsonable_python
 
 from lionproc.engine.paths import is_url, local_path, shown
-from lionproc.engine.whole_file import make_folders, refuse_odd_file, temporary_name
+from lionproc.engine.whole_file import (
+    make_folders,
+    refuse_odd_file,
+    refuse_planted_link,
+    temporary_name,
+)
 from lionproc.errors import ColumnError, ConfigurationError, LionprocError, SaveError
 from lionproc.face import face
 from lionproc.frame.arrow_extension import is_readable, register, repaired, to_table
@@ -129,6 +134,7 @@ def _check_file(target: Path | Remote) -> None:
         )
     if isinstance(target, Remote):
         return
+    refuse_planted_link(target)
     make_folders(target.parent)
     _probe(target.parent)
     refuse_odd_file(target)

@@ -26,6 +26,7 @@ from lionproc.model.annotation import (
 )
 from lionproc.model.answer_parser import Form, Read, read_either, read_text
 from lionproc.model.canonical import canonical
+from lionproc.model.effort import Weighed
 from lionproc.model.shape import AskedSchema, Record, Shape, Text, shape_of
 from lionproc.model.trial import try_out
 from lionproc.model.validate import SchemaCheck, TypeCheck
@@ -197,14 +198,16 @@ def _of_type(cls: type[Answer], schema: Any, name: object | None) -> Answer:
     try_out(whole, TypeCheck(adapter), label)
     is_object = isinstance(shape, Record) and "anyOf" not in whole  # no Optional[Model]
     own_name = getattr(schema, "__name__", None) if is_object else None
+    check = Weighed(TypeCheck(adapter), whole, tagged=True)
     called = wire.property_name(own_name or name)
     if is_object:
-        read = read_either(Form(TypeCheck(adapter), on_wire), None, shape)
+        read = read_either(Form(check, on_wire), None, shape)
         return cls(label, called, shape, fields, read, whole, _own=False)
     wrapper = TypeAdapter(create_model("Answer", value=(schema, PydanticField(alias=called))))
-    form = Form(TypeCheck(wrapper), Record(((called, on_wire),)), unwrap=attrgetter("value"))
-    read = read_either(form, Form(TypeCheck(adapter), on_wire), shape)
     asked = wire.compact(wrapper.json_schema(schema_generator=AskedSchema))
+    wrapped = Weighed(TypeCheck(wrapper), asked, tagged=True)
+    form = Form(wrapped, Record(((called, on_wire),)), unwrap=attrgetter("value"))
+    read = read_either(form, Form(check, on_wire), shape)
     return cls(label, called, shape, fields, read, asked, _own=False)
 
 
@@ -222,7 +225,7 @@ def _of_json_schema(cls: type[Answer], schema: dict[str, Any], name: object | No
         json.dumps(schema, allow_nan=False)
         jsonschema_rs.meta.validate(schema)
         shape = shape_of(schema, formats=False)
-        check = SchemaCheck(schema)
+        check = Weighed(SchemaCheck(schema), schema, tagged=False)
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
         where = "/".join(map(str, getattr(error, "instance_path", ())))
         raise SchemaError(
@@ -249,7 +252,8 @@ def _of_json_schema(cls: type[Answer], schema: dict[str, Any], name: object | No
         return cls(label, called, shape, fields, read, schema, _own=True)
     called = wire.property_name(name)
     asked = _wrapped(schema, called)
-    form = Form(SchemaCheck(asked), Record(((called, shape),)), unwrap=lambda value: value[called])
+    wrapped = Weighed(SchemaCheck(asked), asked, tagged=False)
+    form = Form(wrapped, Record(((called, shape),)), unwrap=lambda value: value[called])
     read = read_either(form, Form(check, shape), shape)
     return cls(label, called, shape, None, read, asked, _own=True)
 

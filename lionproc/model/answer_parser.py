@@ -50,6 +50,7 @@ Read: TypeAlias = Callable[[str], Any]
 _DIGITS = re.compile(r"[+-]?[0-9.]+")
 _QUOTED_DIGITS = re.compile(r'"\s*[+-]?[0-9.]+\s*"')
 _TEMPORAL = Date | Instant | Time | Duration
+_LONG = 10_000_000  # characters
 _REASONS = 3  # as many as a model can act on at once
 _REASON_LENGTH = 200  # characters of each
 
@@ -113,6 +114,7 @@ class Form:
         """Whether pydantic alone might read something into this text. Errs on the safe side."""
         return (
             self._open_keys
+            or len(self._keys) * len(body) > _LONG  # each is looked for in all of it
             or any(body.count(key) > 1 for key in self._keys)
             or "\\u" in body  # a key may be spelt with escapes
             or (self._numbers_chosen and ("true" in body or "false" in body))
@@ -253,8 +255,8 @@ def _disguised(shape: Shape | None, raw: Any, path: Path) -> Iterator[tuple[Path
 
 def _inside(shape: Shape | None, step: str | int) -> Shape | None:
     match shape:
-        case Record(fields=fields):
-            return dict(fields).get(str(step))
+        case Record(by_name=by_name):
+            return by_name.get(str(step))
         case List(item=item) if isinstance(step, int):
             return item
         case Map(value=value):

@@ -14,10 +14,13 @@ from typing import Any
 
 import orjson
 
-__all__ = ["is_event_stream", "parsed"]
+from lionproc.model.validate import DEEPEST, is_deeper
+
+__all__ = ["is_event_stream", "json_of", "parsed"]
 
 _FIELDS = ("data:", "event:", "id:", "retry:", ":")  # how a line of an event stream begins
 _END = "[DONE]"
+_TOO_DEEP = "It is nested too deeply."
 _DECODER = json.JSONDecoder()
 
 
@@ -43,8 +46,23 @@ def parsed(body: bytes) -> Any:
         try:
             data = _read(body.decode("utf-8-sig").lstrip())
         except RecursionError:
-            raise ValueError("It is nested too deeply.") from None
-    return _generated(data)
+            raise ValueError(_TOO_DEEP) from None
+    return _generated(_not_deep(data, body))
+
+
+def json_of(text: bytes | str) -> Any:
+    """What JSON of a server holds, if it is no deeper than anything a server has to say.
+
+    Raises:
+        ValueError: It is no JSON, or too deep: whatever writes or shows it would stumble.
+    """
+    return _not_deep(orjson.loads(text), text.encode() if isinstance(text, str) else text)
+
+
+def _not_deep(data: Any, body: bytes) -> Any:
+    if body.count(b"[") + body.count(b"{") > DEEPEST and is_deeper(data, DEEPEST):
+        raise ValueError(_TOO_DEEP)
+    return data
 
 
 def is_event_stream(body: bytes) -> bool:

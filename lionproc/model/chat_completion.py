@@ -156,7 +156,7 @@ def _content(message: Mapping[str, Any]) -> Any:
     texts = [
         part.get("text")
         for part in content
-        if isinstance(part, dict) and part.get("type", "text") in {"text", "output_text"}
+        if isinstance(part, dict) and part.get("type", "text") in ("text", "output_text")
     ]
     return "".join(text for text in texts if isinstance(text, str))
 
@@ -166,5 +166,5 @@ def _reasoning(message: Mapping[str, Any]) -> bool:
     content = message.get("content")
     parts = content if isinstance(content, list) else []
     return any(message.get(name) for name in _REASONING) or any(
-        isinstance(part, dict) and part.get("type") in {"thinking", "reasoning"} for part in parts
+        isinstance(part, dict) and part.get("type") in ("thinking", "reasoning") for part in parts
     )

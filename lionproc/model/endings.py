@@ -13,6 +13,7 @@ from lionproc.errors import CallError, Kind
 
 __all__ = ["GOOD", "WHY_NOT", "broken_off", "check_ending"]
 
+_LONGEST = 64  # characters of an ending: it is a word, and is shown
 GOOD = frozenset(
     (
         *("stop", "stop_sequence", "end_turn", "eos", "eos_token"),  # OpenAI, Anthropic, TGI
@@ -76,7 +77,7 @@ def check_ending(choice: dict[str, Any], also_good: Collection[str | None] = ())
         return
     kind = _BAD.get(word or "")
     if kind is Kind.BAD_REPLY:
-        raise CallError(kind, f"The server broke the answer off ({said!r}).")
+        raise CallError(kind, f"The server broke the answer off ({_shown(said or '')!r}).")
     if kind is not None:
         raise CallError(kind, WHY_NOT[kind])
     if said is None:
@@ -106,12 +107,12 @@ def _ending(choice: dict[str, Any]) -> str | None:
     for name in ("finish_reason", "native_finish_reason"):
         said = choice.get(name)
         if said is not None and said != "":
-            return said if isinstance(said, str) else str(said)[:40]
+            return said[:_LONGEST] if isinstance(said, str) else str(said)[:40]
     return None
 
 
 def _plain(word: str) -> str:
-    return word[:64].strip().lower().replace("-", "_")
+    return word.strip().lower().replace("-", "_")
 
 
 def _shown(word: str) -> str:

@@ -7,7 +7,7 @@ type. None never appears in a shape, because every column can hold a missing val
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any, TypeAlias
 
@@ -110,6 +110,11 @@ class Record:
     """Named fields: a model, a dataclass, a TypedDict or a JSON object with properties."""
 
     fields: tuple[tuple[str, Shape], ...]
+    by_name: Mapping[str, Shape] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Have the fields at hand by their names: they are looked for at every fault."""
+        object.__setattr__(self, "by_name", dict(self.fields))
 
 
 @dataclass(frozen=True, slots=True)

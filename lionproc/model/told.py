@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-import orjson
-
+from lionproc.model.body import json_of
 from lionproc.model.excerpt import shown
 
 __all__ = ["Told", "faults_in", "told", "told_in"]
@@ -45,7 +44,7 @@ def told(body: bytes) -> Told:
     if body.lstrip()[:1] == b"<":
         return Told(is_page=True)
     try:
-        data = orjson.loads(body)
+        data = json_of(body)
     except ValueError:
         return Told()
     return told_in(_inside(data))
@@ -134,6 +133,6 @@ def _wrapped(text: Any) -> Any:
     if not isinstance(text, str) or text.lstrip()[:1] not in {"{", "["}:
         return None
     try:
-        return _inside(orjson.loads(text)) or None
+        return _inside(json_of(text)) or None
     except ValueError:
         return None

@@ -21,6 +21,7 @@ __all__ = [
     "SchemaCheck",
     "TypeCheck",
     "WrongError",
+    "is_deeper",
     "is_whole",
     "parse",
     "whole_characters",
@@ -30,6 +31,7 @@ __all__ = [
 Path: TypeAlias = tuple[str | int, ...]
 
 MOST_FAULTS = 100
+LONG = 100_000  # characters
 DEEPEST = 128  # lists and objects, one in the other; the checks behind end at 255
 TOO_DEEP = f"the JSON is nested deeper than {DEEPEST} levels"
 HALF = "the text holds half a character (a lone surrogate)"
@@ -86,12 +88,12 @@ def parse(text: str) -> Any:
         value = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
     except RecursionError:
         raise wrong_shape(TOO_DEEP) from None
-    if text.count("[") + text.count("{") > DEEPEST and _deeper_than(value, DEEPEST):
+    if text.count("[") + text.count("{") > DEEPEST and is_deeper(value, DEEPEST):
         raise wrong_shape(TOO_DEEP)
     return value
 
 
-def _deeper_than(value: Any, levels: int) -> bool:
+def is_deeper(value: Any, levels: int) -> bool:
     """Whether lists and objects are nested deeper than this. A loop, for it may be very deep."""
     layer = [value]
     for _ in range(levels):
@@ -178,11 +180,23 @@ class SchemaCheck:
         if self._validator.is_valid(value):
             return value
         # Behind one "anyOf" there may be thousands, and three are shown.
-        faults = list(islice(self._validator.iter_errors(value), MOST_FAULTS))
+        faults = list(islice(self._faults(text, value), MOST_FAULTS))
         raise WrongError(
             [(tuple(fault.instance_path), _schema_message(fault)) for fault in faults],
             (str(list(fault.schema_path)[-1:][0]) for fault in faults if fault.schema_path),
         )
+
+    def _faults(self, text: str, value: Any) -> Iterable[Any]:
+        """What is wrong; of a long answer the first fault alone, for all are found at once."""
+        import jsonschema_rs
+
+        if len(text) <= LONG:
+            return iter(self._validator.iter_errors(value))
+        try:
+            self._validator.validate(value)
+        except jsonschema_rs.ValidationError as error:
+            return [error]
+        return []
 
 
 def _schema_message(fault: Any) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from lionproc.errors import SchemaError
 
-__all__ = ["MOST_LEVELS", "MOST_PARTS", "MOST_REFERENCES", "target", "vet"]
+__all__ = ["MOST_LEVELS", "MOST_PARTS", "MOST_REFERENCES", "parts_of", "target", "vet"]
 
 MOST_PARTS = 5000  # of a schema with its references followed; OpenAI takes 5,000 properties
 MOST_LEVELS = 200  # objects and lists in the text of a schema, one in the other
@@ -45,7 +45,7 @@ def vet(schema: Mapping[str, Any]) -> None:
             is too deep or too large with its references followed.
     """
     _check_levels(schema)
-    for part in _parts(schema, with_shared=True):
+    for part in parts_of(schema, with_shared=True):
         draft = part.get("$schema")
         if draft is not None and not _is_known(draft):
             raise SchemaError(
@@ -82,11 +82,11 @@ def _check_levels(schema: Any) -> None:
     )
 
 
-def _parts(node: Mapping[str, Any], *, with_shared: bool) -> Iterator[Mapping[str, Any]]:
+def parts_of(node: Mapping[str, Any], *, with_shared: bool) -> Iterator[Mapping[str, Any]]:
     """The schemas inside a schema, itself first; what is data and no schema is left out."""
     yield node
     for child in _children(node, with_shared=with_shared):
-        yield from _parts(child, with_shared=with_shared)
+        yield from parts_of(child, with_shared=with_shared)
 
 
 def _children(node: Mapping[str, Any], *, with_shared: bool) -> Iterator[Mapping[str, Any]]:
@@ -111,7 +111,7 @@ class _Size:
 
     def of(self, node: Mapping[str, Any], inside: tuple[str, ...]) -> int:
         size = 0
-        for part in _parts(node, with_shared=False):
+        for part in parts_of(node, with_shared=False):
             size += 1
             for keyword in _REFERENCES:
                 reference = part.get(keyword)
@@ -153,7 +153,7 @@ def target(root: Mapping[str, Any], reference: str) -> Any:
         )
     name = reference[1:]
     if name and not name.startswith("/"):
-        for part in _parts(root, with_shared=True):
+        for part in parts_of(root, with_shared=True):
             if name in {part.get("$anchor"), part.get("$dynamicAnchor")}:
                 return part
     node: Any = root

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lionproc.engine import trust
+from lionproc.engine import journal_file, trust
 from lionproc.engine.home import home
 from lionproc.engine.journal import Entry, Journal
 from lionproc.errors import JournalError
@@ -170,3 +170,15 @@ def test_the_way_on_works(work, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("LIONPROC_HOME", "~/.lionproc")
     assert keep_one() == tmp_path / ".lionproc" / "journal.sqlite"
+
+
+def test_what_is_put_there_between_the_look_and_the_opening_is_not_used(work, monkeypatch):
+    make = journal_file._make_file
+
+    def too_late(path):
+        make(path)
+        Path(path).chmod(0o666)
+
+    monkeypatch.setattr(journal_file, "_make_file", too_late)
+    with pytest.raises(JournalError, match="written by everybody"):
+        Journal.open(work / "journal.sqlite")

@@ -168,3 +168,60 @@ def test_what_is_no_path_is_refused(path):
 def test_a_password_in_an_address_is_not_shown():
     assert shown("ftp://me:SECRET@host/x?sig=SECRET") == "ftp://***@host/x"
     assert shown("s3://bucket/x@y") == "s3://bucket/x@y"
+
+
+@pytest.fixture
+def shared(tmp_path):
+    """A folder where everybody may add files, and a file that is nobody's business."""
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    folder.chmod(0o1777)
+    return folder
+
+
+as_root = pytest.mark.skipif(
+    os.name != "posix" or os.geteuid() != 0, reason="only root may give files away"
+)
+
+
+@as_root
+@pytest.mark.parametrize("way", ["the file", "a folder", "behind a link of ones own", "to nothing"])
+def test_a_link_that_somebody_else_left_in_a_shared_folder_is_not_followed(tmp_path, shared, way):
+    keys = tmp_path / "mine" / "authorized_keys"
+    keys.parent.mkdir()
+    keys.write_text("precious")
+    os.chown(shared, 12345, 12345)
+    if way == "a folder":
+        link, saved = shared / "results", shared / "results" / "authorized_keys"
+        link.symlink_to(keys.parent)
+    else:
+        link = saved = shared / "out"
+        link.symlink_to(keys if way != "to nothing" else tmp_path / "mine" / "new")
+    os.chown(link, 54321, 54321, follow_symlinks=False)
+    if way == "behind a link of ones own":
+        saved = tmp_path / "short"
+        saved.symlink_to(link)
+    with pytest.raises(PermissionError, match="somebody else left"):
+        put(saved)
+    assert keys.read_text() == "precious"
+    assert [*keys.parent.iterdir()] == [keys]
+
+
+@as_root
+@pytest.mark.parametrize("owner", ["me", "whose folder it is"])
+def test_a_link_of_ones_own_or_of_the_owner_of_the_folder_is_followed(tmp_path, shared, owner):
+    real = tmp_path / "real"
+    (shared / "out").symlink_to(real)
+    if owner != "me":
+        os.chown(shared, 54321, 54321)
+        os.chown(shared / "out", 54321, 54321, follow_symlinks=False)
+    put(shared / "out")
+    assert real.read_text() == "new"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no such links")
+def test_links_in_a_circle_are_an_error_and_no_loop(tmp_path):
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    with pytest.raises(OSError, match=r"."):
+        put(tmp_path / "a" / "out")

@@ -1,0 +1,235 @@
+"""How much work an answer is, weighed before it is checked.
+
+Two answers of a few kilobytes or megabytes would keep the process busy for hours, with the
+interpreter's lock held. One has millions of values, each of which is a fault. The other is nested
+where a type is a choice that leads back to itself (`Add | Multiply | int`, each with operands of
+the same choice): every kind is tried for every operand, so each level doubles the work. Neither is
+an answer that somebody waits for, and both are a wrong shape that the model is told about.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lionproc.errors import CallError, Kind
+from lionproc.model.validate import Check, parse, wrong_shape
+from lionproc.model.vetting import parts_of, target
+
+__all__ = ["MOST_TRIALS", "MOST_VALUES", "Weighed"]
+
+MOST_VALUES = 100_000  # texts, numbers, lists and objects; no model writes as many in one answer
+MOST_TRIALS = 50_000  # of a part of a schema with a value, where the schema contains itself
+_SHALLOW = 8  # lists and objects that are surely no work
+_SAME = ("anyOf", "oneOf", "allOf")
+_SAME_ONE = ("not", "if", "then", "else")
+_ITEMS = ("items", "additionalItems", "unevaluatedItems", "contains")
+_OTHERS = ("additionalProperties", "unevaluatedProperties")
+_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+
+
+class Weighed:
+    """A check that is made only of answers that can be checked in a moment.
+
+    Args:
+        check: Validates JSON text.
+        schema: The JSON Schema of what it validates.
+        tagged: Whether `discriminator` decides in it, as with pydantic; then one kind is tried.
+    """
+
+    def __init__(self, check: Check, schema: Mapping[str, Any], *, tagged: bool) -> None:
+        self._check = check
+        self._trials = _Trials(schema, tagged=tagged) if _contains_itself(schema) else None
+
+    def __call__(self, text: str) -> Any:
+        """As `Check`."""
+        opened = text.count("[") + text.count("{")
+        if opened + text.count(",") > MOST_VALUES or (self._trials and opened > _SHALLOW):
+            self._weigh(text)
+        return self._check(text)
+
+    def _weigh(self, text: str) -> None:
+        try:
+            value = parse(text)
+        except ValueError:
+            return  # no JSON: the check will say so
+        if _is_more(value, MOST_VALUES):
+            raise wrong_shape(f"the answer has more than {MOST_VALUES:,} values; give fewer")
+        if self._trials and self._trials.are_more(value, MOST_TRIALS):
+            raise CallError(
+                Kind.WRONG_SHAPE,
+                "the answer is nested too deeply for a type whose kinds have to be tried one by "
+                "one at each level; nest it less",
+                hint="Give each kind a tag, pydantic.Field(discriminator=...): then one is tried.",
+            )
+
+
+def _is_more(value: Any, most: int) -> bool:
+    """Whether it has more values in it than this."""
+    layer, seen = [value], 1
+    while layer and seen <= most:
+        layer = [inner for outer in layer for inner in _inner(outer)]
+        seen += len(layer)
+    return seen > most
+
+
+def _inner(value: Any) -> Any:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+@dataclass(slots=True)
+class _Applied:
+    """What a part of a schema leads to: for the value itself, and for what is in it.
+
+    Attributes:
+        trials: Parts that are tried with the value.
+        named: Parts that are tried with each property, by its name.
+        others: Those that are tried with every property.
+        items: Those that are tried with every item.
+    """
+
+    trials: int = 1
+    named: dict[str, Counter[int]] = field(default_factory=dict)
+    others: Counter[int] = field(default_factory=Counter)
+    items: Counter[int] = field(default_factory=Counter)
+
+    def join(self, more: _Applied, *, either: bool) -> None:
+        """Add another part for the same value; `either` if only one of the two is tried."""
+        self.trials += more.trials
+        for name, parts in more.named.items():
+            self.named[name] = _joined(self.named.get(name, Counter()), parts, either=either)
+        self.others = _joined(self.others, more.others, either=either)
+        self.items = _joined(self.items, more.items, either=either)
+
+
+def _joined(one: Counter[int], other: Counter[int], *, either: bool) -> Counter[int]:
+    return one | other if either else one + other
+
+
+class _Trials:
+    """Counts how often parts of a schema are tried with values.
+
+    Args:
+        schema: The schema, vetted.
+        tagged: As for `Weighed`.
+    """
+
+    def __init__(self, schema: Mapping[str, Any], *, tagged: bool) -> None:
+        self._root = schema
+        self._tagged = tagged
+        self._parts: dict[int, Any] = {}
+        self._known: dict[int, _Applied] = {}
+
+    def are_more(self, value: Any, most: int) -> bool:
+        """Whether a value is more work than this."""
+        layer = [(value, Counter([self._number(self._root)]))]
+        seen = 0
+        while layer:
+            below = []
+            for outer, parts in layer:
+                applied = [(self._applied(part), times) for part, times in parts.items()]
+                seen += sum(each.trials * times for each, times in applied)
+                if seen > most:
+                    return True
+                if isinstance(outer, dict):
+                    for name, inner in outer.items():
+                        below.append((inner, _sum(applied, name)))
+                elif isinstance(outer, list):
+                    items = _sum(applied, None)
+                    below.extend((inner, items) for inner in outer)
+            layer = [(inner, parts) for inner, parts in below if parts]
+        return False
+
+    def _number(self, part: Any) -> int:
+        """A number for a part; one that only refers to another has the other's."""
+        for _ in range(100):
+            if not isinstance(part, Mapping) or part.keys() != {"$ref"}:
+                break
+            part = target(self._root, part["$ref"])
+        self._parts[id(part)] = part
+        return id(part)
+
+    def _applied(self, number: int) -> _Applied:
+        known = self._known.get(number)
+        if known is None:
+            known = self._known[number] = self._look(self._parts[number], frozenset())
+        return known
+
+    def _look(self, part: Any, inside: frozenset[int]) -> _Applied:
+        made = _Applied()
+        if not isinstance(part, Mapping) or id(part) in inside:
+            return made
+        inside |= {id(part)}
+        either = self._tagged and "discriminator" in part
+        choice = _Applied(trials=0)
+        for branch in _of_the_same(part):
+            choice.join(self._look(branch, inside), either=either)
+        for keyword in _REFERENCES:
+            if isinstance(part.get(keyword), str):
+                choice.join(self._look(target(self._root, part[keyword]), inside), either=False)
+        made.join(choice, either=False)
+        for name, inner in _mapping(part.get("properties")):
+            made.named.setdefault(name, Counter())[self._number(inner)] += 1
+        others = [inner for _, inner in _mapping(part.get("patternProperties"))]
+        others += [part[keyword] for keyword in _OTHERS if isinstance(part.get(keyword), Mapping)]
+        made.others.update(map(self._number, others))
+        items = [part.get(keyword) for keyword in _ITEMS] + _list(part.get("prefixItems"))
+        items += _list(part.get("items"))
+        made.items.update(self._number(inner) for inner in items if isinstance(inner, Mapping))
+        return made
+
+
+def _sum(applied: list[tuple[_Applied, int]], name: str | None) -> Counter[int]:
+    """What is tried with a property, or with an item."""
+    made: Counter[int] = Counter()
+    for each, times in applied:
+        found = each.items if name is None else each.others + each.named.get(name, Counter())
+        for part, count in found.items():
+            made[part] += count * times
+    return made
+
+
+def _of_the_same(part: Mapping[str, Any]) -> Iterator[Any]:
+    for keyword in _SAME:
+        yield from _list(part.get(keyword))
+    for keyword in _SAME_ONE:
+        yield part.get(keyword)
+    for _, inner in _mapping(part.get("dependentSchemas")):
+        yield inner
+
+
+def _mapping(value: Any) -> list[tuple[str, Any]]:
+    return list(value.items()) if isinstance(value, Mapping) else []
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _contains_itself(schema: Mapping[str, Any]) -> bool:
+    """Whether following references from some part leads back to it."""
+    leads: dict[str, set[str]] = {}
+    waiting = _references(schema)
+    while waiting:
+        reference = waiting.pop()
+        if reference not in leads:
+            leads[reference] = _references(target(schema, reference))
+            waiting |= leads[reference]
+    while True:  # take away what leads nowhere, until nothing or a circle is left
+        ends = {reference for reference, to in leads.items() if not to & leads.keys()}
+        if not ends:
+            return bool(leads)
+        for reference in ends:
+            del leads[reference]
+
+
+def _references(schema: Any) -> set[str]:
+    if not isinstance(schema, Mapping):
+        return set()
+    parts = parts_of(schema, with_shared=False)
+    named = [part.get(keyword) for part in parts for keyword in _REFERENCES]
+    return {reference for reference in named if isinstance(reference, str)}

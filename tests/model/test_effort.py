@@ -1,0 +1,191 @@
+"""Answers that are work without end: they fail their row, in a moment and in little memory."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Literal
+
+import pydantic
+import pytest
+
+from lionproc.errors import CallError, Kind
+from lionproc.model.answer import Answer
+from lionproc.model.chat_completion import classify, text_of
+from lionproc.model.effort import MOST_VALUES, Weighed
+from lionproc.model.excerpt import excerpt_of
+from lionproc.model.usage import guess
+from lionproc.model.validate import Check
+
+
+class Add(pydantic.BaseModel):
+    op: Literal["add"]
+    left: Add | Multiply | int
+    right: Add | Multiply | int
+
+
+class Multiply(pydantic.BaseModel):
+    op: Literal["multiply"]
+    left: Add | Multiply | int
+    right: Add | Multiply | int
+
+
+class Tagged(pydantic.BaseModel):
+    kind: Literal["more"]
+    inner: Annotated[Tagged | End, pydantic.Field(discriminator="kind")]
+
+
+class End(pydantic.BaseModel):
+    kind: Literal["end"]
+
+
+class Chain(pydantic.BaseModel):
+    inner: Chain | None
+    many: list[Chain] = []
+
+
+Add.model_rebuild()
+Tagged.model_rebuild()
+CHOICE = {
+    "anyOf": [
+        {"type": "integer"},
+        {"type": "object", "properties": {"op": {"type": "string"}, "left": {"$ref": "#/$defs/e"}}},
+        {"type": "object", "properties": {"left": {"$ref": "#/$defs/e"}}, "required": ["left"]},
+    ]
+}
+BY_HAND = {
+    "type": "object",
+    "properties": {"left": {"$ref": "#/$defs/e"}},
+    "required": ["left"],
+    "$defs": {"e": CHOICE},
+}
+
+
+def nested(levels, inner, leaf):
+    text = leaf
+    for _ in range(levels):
+        text = inner % text
+    return text
+
+
+SUM = '{"op": "add", "left": %s, "right": 1}'
+
+
+@pytest.mark.parametrize("leaf", ["1", '"x"'])
+@pytest.mark.parametrize("levels", [16, 60, 120])
+@pytest.mark.parametrize(
+    ("schema", "inner"), [(Add, SUM), (BY_HAND, '{"left": %s}')], ids=["types", "schema"]
+)
+def test_an_answer_whose_every_level_doubles_the_work_is_a_wrong_shape(schema, inner, levels, leaf):
+    with pytest.raises(CallError, match="nested too deeply for a type") as failed:
+        Answer.of(schema).read(nested(levels, inner, leaf))
+    assert failed.value.kind is Kind.WRONG_SHAPE
+    assert "discriminator" in failed.value.hint
+
+
+def test_what_is_nested_as_people_mean_it_is_read():
+    assert Answer.of(Add).read(nested(8, SUM, "1")).left.left.right == 1
+    assert Answer.of(BY_HAND).read(nested(8, '{"left": %s}', "1"))
+    with pytest.raises(CallError, match="left") as failed:
+        Answer.of(Add).read(nested(3, SUM, '"x"'))
+    assert "nested" not in failed.value.message
+
+
+def test_where_one_kind_is_tried_at_each_level_depth_costs_nothing():
+    deep = nested(100, '{"kind": "more", "inner": %s}', '{"kind": "end"}')
+    assert Answer.of(Tagged).read(deep).inner.kind == "more"
+    wide = nested(50, '{"inner": null, "many": [%s]}', '{"inner": null}')
+    assert Answer.of(Chain).read(wide).many[0].many
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        list[int],
+        {"type": "array", "items": {"type": "integer"}},
+        list[Literal["b"]],
+        list[list[int]],
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("value", ['"a"', "1.0", "{}"])
+def test_an_answer_of_more_values_than_any_model_writes_is_a_wrong_shape(schema, value):
+    text = "[" + ",".join([value] * (MOST_VALUES + 1)) + "]"
+    for said in (text, f'{{"answer": {text}}}'):
+        with pytest.raises(CallError, match="more than 100,000 values"):
+            Answer.of(schema).read(said)
+
+
+def test_commas_in_a_text_are_no_values():
+    said = "," * (2 * MOST_VALUES)
+    assert Answer.of(list[str]).read(json.dumps([said])) == [said]
+
+
+def test_of_a_long_answer_that_breaks_a_schema_one_fault_is_looked_for():
+    read = Answer.of({"type": "array", "items": {"type": "integer"}}).read
+    with pytest.raises(CallError, match=r"^0: [^;]*$"):
+        read('["a"' + ',"a"' * 50_000 + "]")
+    with pytest.raises(CallError, match="and 97 more"):
+        read('["a"' + ',"a"' * 1000 + "]")
+
+
+def test_what_is_weighed_is_given_to_the_check_as_it_is():
+    seen: list[str] = []
+
+    def check(text):
+        seen.append(text)
+        return 1
+
+    taken: Check = check
+    weighed = Weighed(taken, BY_HAND, tagged=False)
+    for text in ('{"left": 1}', "[" * 20, "no JSON"):
+        assert weighed(text) == 1
+    assert seen == ['{"left": 1}', "[" * 20, "no JSON"]
+
+
+# --- the rest of a reply -------------------------------------------------------------------------
+
+DEEP = b"[" * 1000 + b"]" * 1000
+ENVELOPES = {
+    "a field nobody knows": b'{"choices":[{"finish_reason":"stop","message":{"content":"a","x":%s}}]}',
+    "the ending": b'{"choices":[{"finish_reason":%s,"message":{"content":"a"}}]}',
+    "the error": b'{"error":{"code":%s,"message":null}}',
+    "what a server refused": (
+        b'{"error":{"code":"json_validate_failed","failed_generation":"x","message":%s}}'
+    ),
+    "an event": b'data: {"choices":[{"delta":{"content":"a"},"finish_reason":%s}]}\n\n',
+}
+
+
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize("body", ENVELOPES.values(), ids=ENVELOPES)
+def test_a_reply_that_is_nested_too_deeply_anywhere_is_a_failure_of_its_row(body, status):
+    reply = classify(status, {}, body % DEEP)
+    assert reply.error is not None
+    assert len(str(reply.error)) < 300
+    assert reply.data is None
+
+
+def test_a_reply_that_is_nested_as_deep_as_is_read_can_be_counted_and_shown():
+    body = ENVELOPES["a field nobody knows"] % (b"[" * 120 + b"]" * 120)
+    data = classify(200, {}, body).data
+    assert text_of(data) == "a"
+    assert guess(data, 1).output
+    assert excerpt_of({"choices": [{"message": {"x": data}}]})
+    assert sys.getrecursionlimit() > 240
+
+
+def test_parts_of_an_answer_that_have_no_name_are_left_out():
+    parts = [{"type": ["text"], "text": "no"}, {"type": "text", "text": "yes"}]
+    reply = {"choices": [{"finish_reason": "stop", "message": {"content": parts}}]}
+    assert text_of(reply) == "yes"
+
+
+@pytest.mark.parametrize("word", ["error", "network_error"])
+def test_the_word_with_which_an_answer_ends_is_shown_as_far_as_a_word_goes(word):
+    said = word + " " * 64 + "\x1b[2J" * 1_000_000
+    body = json.dumps({"choices": [{"finish_reason": said, "message": {"content": "a"}}]})
+    error = classify(200, {}, body.encode()).error
+    assert word in error.message
+    assert len(error.message) < 200
+    assert "\x1b" not in error.message
