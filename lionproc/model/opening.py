@@ -24,6 +24,8 @@ __all__ = ["opened"]
 
 _CREDENTIALS = ("authorization", "api-key", "x-api-key")
 
+_LINE_BREAKS = frozenset("\r\n\0")
+
 
 @sealed
 def opened(model: Model) -> Connection:
@@ -63,6 +65,12 @@ def _through(model: Model, client: openai.AsyncOpenAI | openai.OpenAI) -> Connec
         )
     base = checked_url(str(client.base_url), allow_http=model.allow_http)
     headers = sent_headers(client)
+    for name, value in headers.items():
+        if not _LINE_BREAKS.isdisjoint(name + value):
+            raise ModelError(
+                f"The header {name[:60]!r} of client= has a line break in it, and no header can: "
+                "what follows would be another one. Take it out."
+            )
     wire: Wire
     if is_plain(client) and not (proxy_for(base) or "").startswith("socks"):
         headers["User-Agent"] = "lionproc"

@@ -14,6 +14,7 @@ from lionproc.model.wire import MAX_REPLY_BYTES, too_long
 
 ACCEPT_ENCODING = "gzip, deflate"  # what is asked for, and all that is understood
 PIECE_BYTES = 256 * 1024
+MOST_MEMBERS = 100  # of a gzip, one behind the other; empty ones are work and no length
 _GZIP = zlib.MAX_WBITS | 16
 _GZIP_NAMES = ("gzip", "x-gzip")
 
@@ -62,6 +63,7 @@ class _Packed:
         self._bits = _GZIP if encoding in _GZIP_NAMES else 0
         self._open = zlib.decompressobj(self._bits) if self._bits else None
         self._seen = False
+        self._members = 1
 
     @property
     def whole(self) -> bool:
@@ -78,6 +80,9 @@ class _Packed:
             elif self._open.eof:
                 if self._bits != _GZIP or not chunk.strip(b"\0"):
                     return
+                self._members += 1
+                if self._members > MOST_MEMBERS:
+                    raise _garbled()
                 self._open = zlib.decompressobj(self._bits)  # gzip may have another member
             try:
                 piece = self._open.decompress(chunk, PIECE_BYTES)

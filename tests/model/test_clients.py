@@ -139,6 +139,19 @@ def test_a_run_within_the_loop_of_the_client_works_too():
 # --- its settings -------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "headers", [{"X-Team": "a\r\nX-Evil: 1"}, {"X-Team\nX-Evil": "a"}, {"X-Team": "a\0"}], ids=str
+)
+def test_a_header_with_a_line_break_is_refused_by_name_before_anything_is_sent(headers):
+    with Server(answer="fine", key=None) as server:
+        client = openai.AsyncOpenAI(
+            base_url=server.base_url, api_key="none", default_headers=headers
+        )
+        with pytest.raises(ModelError, match="The header 'X-Team.* has a line break"):
+            ask(client, 1)
+        assert server.counters.total == 0
+
+
 @pytest.mark.parametrize("kind", ["async", "sync"])
 def test_the_settings_of_an_http_client_are_sent(kind):
     seen = []

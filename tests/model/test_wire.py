@@ -797,6 +797,7 @@ def test_a_compressed_reply_is_an_answer(wire, name):
         ("gzip", b"this is no gzip"),
         ("gzip", gzip.compress(b"{}" * 999, mtime=0)[:-9]),
         ("deflate", b"x\x9c and no more"),
+        ("gzip", gzip.compress(b"") * 10_000 + gzip.compress(json.dumps(completion()).encode())),
     ],
 )
 def test_what_cannot_be_decompressed_is_a_failure_of_its_row(kind_of_wire, encoding, body, status):
