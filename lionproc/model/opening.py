@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["opened"]
 
 _CREDENTIALS = ("authorization", "api-key", "x-api-key")
-
 _LINE_BREAKS = frozenset("\r\n\0")
 
 

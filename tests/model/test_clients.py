@@ -147,7 +147,7 @@ def test_a_header_with_a_line_break_is_refused_by_name_before_anything_is_sent(h
         client = openai.AsyncOpenAI(
             base_url=server.base_url, api_key="none", default_headers=headers
         )
-        with pytest.raises(ModelError, match="The header 'X-Team.* has a line break"):
+        with pytest.raises(ModelError, match=r"The header 'X-Team.* has a line break"):
             ask(client, 1)
         assert server.counters.total == 0
 
