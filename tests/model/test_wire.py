@@ -973,12 +973,12 @@ def pump(source, sink):
 def test_a_proxy_from_the_environment_is_used(monkeypatch, kind_of_wire, variable):
     with Server(answer="fine") as server, Proxy(urlsplit(server.base_url).port) as proxy:
         monkeypatch.setenv(variable, proxy.url.replace("http://", "http://user:pass%20word@"))
-        base_url = "http://model.example/v1"  # nobody but the proxy knows this name
+        base_url = "http://behind-the-proxy/v1"  # nobody but the proxy knows this name
         with model_at(kind_of_wire, base_url, server.key, allow_http=True) as model:
             out = ask(model)
         assert out["a"].tolist() == ["fine"]
         ((method, target),) = proxy.seen
-        assert (method, urlsplit(target).hostname) == ("POST", "model.example")
+        assert (method, urlsplit(target).hostname) == ("POST", "behind-the-proxy")
         assert b"proxy-authorization: Basic dXNlcjpwYXNzIHdvcmQ=" in proxy.heads[0].replace(
             b"Proxy-A", b"proxy-a"
         )
