@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 import lionproc as lp
-from lionproc.engine import executor as executor_module
 from lionproc.engine import loop as engine_loop
+from lionproc.engine import replay
 from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.limiter import Limiter, Tokens
 from lionproc.engine.limits import Limits
@@ -322,7 +322,7 @@ def test_the_same_run_twice_at_once_in_one_process_pays_once(server, model):
 def test_what_another_process_answered_meanwhile_is_not_asked_again(
     tmp_path, zygotes, server, monkeypatch
 ):
-    monkeypatch.setattr(executor_module, "STALE_S", 0.2)
+    monkeypatch.setattr(replay, "STALE_S", 0.2)
     model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
     limits = lp.Limits(requests_per_minute=60, adapt=False)  # the others wait, already looked up
     job = texts(100).llm.start(

@@ -2,9 +2,9 @@
 
 A question whose answers never fit, a parameter that the model refuses, a schema that the provider
 does not take: each row fails in the same way, and each is paid or waited for. So a run is on trial
-until its first answer. It stops when enough of its requests, counted in the order they left, have
+until its first answer. It stops when enough of its requests, counted in the order they were sent, have
 failed in one way and none has brought an answer. The order matters: failures come back sooner than
-answers, and a failure counts only when everything that left before it is back as well.
+answers, and a failure counts only when everything that was sent before it is back as well.
 
 One answer ends the trial, whether it was bought or is in the journal from an earlier run: then
 failures are their rows' own.
@@ -32,32 +32,28 @@ class FirstOutcomes:
 
     Args:
         enough: So many failures of one kind, with no answer among them, end the run; None never.
-
-    Attributes:
-        known: Whether the journal had an answer. Set from any thread.
     """
 
     def __init__(self, enough: int | None) -> None:
         self.enough = enough
-        self.known = False
         self._reached = False
         self._unreached = ""
         self._over = enough is None
-        self._left = 0
-        self._out: dict[Event, int] = {}  # in the order they left
+        self._sent = 0
+        self._out: dict[Event, int] = {}  # in the order they were sent
         self._again: dict[Event, int] = {}  # back without an outcome, to be tried again
         self._failed: list[tuple[int, Kind]] = []
         self._correcting: set[Event] = set()
         self._news = asyncio.Event()
 
-    def left(self, event: Event) -> None:
-        """A request leaves."""
+    def sent(self, event: Event) -> None:
+        """A request is sent."""
         if self._over:
             return
         number = self._again.pop(event, None)
         if number is None and event not in self._out:
-            number = self._left
-            self._left += 1
+            number = self._sent
+            self._sent += 1
             self._out[event] = number
         elif number is not None:
             self._again[event] = number
@@ -76,13 +72,18 @@ class FirstOutcomes:
         elif error.kind is Kind.CONNECTION:
             self._unreached = error.message
 
-    def is_over_with(self, event: Event) -> bool:
-        """An event is finished. True if the run is not worth going on with."""
+    def is_over_with(self, event: Event, *, known: bool) -> bool:
+        """An event is finished. True if the run is not worth going on with.
+
+        Args:
+            event: With an answer or an error.
+            known: Whether the journal had an answer to anything.
+        """
         if self._over:
             return False
         error = event.error
         if error is not None:
-            return self._failed_like_others(event, error)
+            return self._failed_like_others(event, error, known=known)
         if not event.cached:
             self._over = True
             for store in (self._out, self._again, self._failed, self._correcting):
@@ -90,7 +91,7 @@ class FirstOutcomes:
             self._news.set()
         return False
 
-    def _failed_like_others(self, event: Event, error: CallError) -> bool:
+    def _failed_like_others(self, event: Event, error: CallError, *, known: bool) -> bool:
         self._correcting.discard(event)
         self._news.set()
         number = self._out.pop(event, None)
@@ -99,12 +100,12 @@ class FirstOutcomes:
         if number is None or event.state != "failed" or error.kind in _OF_THE_SERVER:
             return False  # not sent, given up, or no fault of what was asked
         self._failed.append((number, error.kind))
-        first_out = next(iter(self._out.values()), self._left)
+        first_out = next(iter(self._out.values()), self._sent)
         alike = sum(kind is error.kind and number < first_out for number, kind in self._failed)
         if self.enough is None or alike < self.enough:
             return False
         # What the journal has answers to is a good question, unless the key is refused now.
-        return not self.known or error.kind is Kind.FORBIDDEN
+        return not known or error.kind is Kind.FORBIDDEN
 
     async def may_correct(self, event: Event) -> None:
         """Wait until this one may be asked again with the reason.
@@ -119,7 +120,7 @@ class FirstOutcomes:
             self._news.clear()
             await self._news.wait()
 
-    def dismiss(self) -> None:
+    def stop(self) -> None:
         """The run stops: nobody waits for a verdict any more."""
         self._over = True
         self._news.set()

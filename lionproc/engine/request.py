@@ -155,6 +155,11 @@ class Event:
         """Tokens that all attempts used."""
         return Tokens(self.prompt_tokens, self.completion_tokens)
 
+    def count(self, used: Tokens) -> None:
+        """Tokens that were billed for one attempt."""
+        self.prompt_tokens += used.input
+        self.completion_tokens += used.output
+
     @property
     def done(self) -> bool:
         """True once nothing more will happen to it."""

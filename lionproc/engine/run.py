@@ -19,6 +19,7 @@ from lionproc.engine import gc_threshold
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.adapt import REQUESTS, TOKENS
 from lionproc.engine.budget import Budget
+from lionproc.engine.dispatcher import Dispatcher
 from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.journal import Journal
 from lionproc.engine.limiter import Limiter, Tokens
@@ -115,7 +116,7 @@ class Run(ABC):
     # -- what a subclass does ---------------------------------------------------------------
 
     @abstractmethod
-    async def _feed(self, executor: RateLimitedAPIExecutor) -> None:
+    async def _feed(self, dispatcher: Dispatcher) -> None:
         """Put every event, on the engine's loop."""
 
     @abstractmethod
@@ -163,7 +164,7 @@ class Run(ABC):
             may_send=self._may_send if self._budget is not None else None,
             first_failures=self._retry.first_failures,
         )
-        executor.first.known = self._cached > 0
+        executor.dispatcher.replay.has_answered = self._cached > 0
         self._executor = executor
         if self._late_pause:
             executor.pause()
@@ -171,7 +172,7 @@ class Run(ABC):
         try:
             await self._open()
             if self._stop_grace_s is None:
-                feeding = self._feeding = asyncio.create_task(self._feed(executor))
+                feeding = self._feeding = asyncio.create_task(self._feed(executor.dispatcher))
                 # Unlike awaiting it, this tells a run that stops feeding from one that is killed.
                 await asyncio.wait((feeding,))
                 if not feeding.cancelled():
@@ -190,7 +191,7 @@ class Run(ABC):
             grace_s = self._stop_grace_s
             if grace_s is None:  # all is back, unless a fault ended it half way
                 grace_s = 0.0 if fault is None else FAULT_GRACE_S
-            await executor.halt(grace_s)
+            await executor.dispatcher.halt(grace_s)
             await self._end(executor, fault)
             ticker.cancel()
             self._tell_the_end()
@@ -198,7 +199,7 @@ class Run(ABC):
 
     async def _end(self, executor: RateLimitedAPIExecutor, fault: BaseException | None) -> None:
         if fault is None and self._stop_grace_s is None and not self._budget_reached:
-            executor.judge_the_end()
+            executor.dispatcher.judge_the_end()
         if fault is not None or executor.fatal is not None:
             self._state = "failed"
         elif self._stop_grace_s is not None or self._budget_reached:
@@ -218,7 +219,7 @@ class Run(ABC):
         if self._budget_reached:
             return "stop"
         verdict, self._budget_reached = executor.outlay.verdict(
-            budget, estimate, executor.tally.sent, self._usd
+            budget, estimate, executor.counters.sent, self._usd
         )
         return verdict
 
@@ -284,7 +285,7 @@ class Run(ABC):
             if self._feeding is not None:
                 self._feeding.cancel()
             if self._executor is not None:
-                self._halting = asyncio.ensure_future(self._executor.halt(grace_s))
+                self._halting = asyncio.ensure_future(self._executor.dispatcher.halt(grace_s))
 
         engine_loop.get().call_soon_threadsafe(act)
 
@@ -328,11 +329,11 @@ class Run(ABC):
         executor, limiter = self._executor, self._limiter
         if executor is None:
             return RunStats(state=self._state, rows=self._rows)
-        tally = executor.tally
+        counters = executor.counters
         ended = self._ended_at
         elapsed = (ended or time.monotonic()) - self._started_at
         window_s = min(max(elapsed, 1.0), 60.0)
-        used = Tokens(tally.prompt_tokens, tally.completion_tokens)
+        used = Tokens(counters.prompt_tokens, counters.completion_tokens)
         pace = limiter.pace_per_minute
         return RunStats(
             state=self._state,
@@ -341,15 +342,17 @@ class Run(ABC):
             cached=self._cached,
             skipped=self._skipped,
             failed=self._failed,
-            sent=tally.sent,
-            retried=tally.retried,
-            throttled=tally.throttled,
+            sent=counters.sent,
+            retried=counters.retried,
+            throttled=counters.throttled,
             in_flight=executor.in_flight,
             queued=executor.queued,
             prompt_tokens=used.input,
             completion_tokens=used.output,
-            guessed=tally.guessed,
-            estimate_error=tally.estimate_off / tally.estimated if tally.estimated else 0.0,
+            guessed=counters.guessed,
+            estimate_error=counters.estimate_off / counters.estimated
+            if counters.estimated
+            else 0.0,
             usd=self._usd(used),
             began_at=self._began_at,
             elapsed_s=elapsed,
@@ -389,7 +392,7 @@ class Run(ABC):
             return (
                 f"A header of the server cannot be meant and is ignored ({self._limiter.ignored})."
             )
-        return f"The server does not count tokens: {GUESSED}." if executor.tally.guessed else ""
+        return f"The server does not count tokens: {GUESSED}." if executor.counters.guessed else ""
 
     def _error_counts(self) -> Mapping[str, int]:
         return MappingProxyType(dict(self._errors))

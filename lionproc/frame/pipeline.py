@@ -101,8 +101,8 @@ class RowStep(SessionStep):
     @property
     def used(self) -> Tokens:
         """The tokens it took in this run."""
-        tally = self.session.executor.tally
-        return Tokens(tally.prompt_tokens, tally.completion_tokens)
+        counters = self.session.executor.counters
+        return Tokens(counters.prompt_tokens, counters.completion_tokens)
 
     @property
     def usd(self) -> float | None:
@@ -114,7 +114,7 @@ class RowStep(SessionStep):
 
     def facts(self) -> dict[str, Any]:
         """What it did, by name."""
-        tally = self.session.executor.tally
+        counters = self.session.executor.counters
         return {
             "stage": self.stage.name,
             "model": self.model,
@@ -122,9 +122,9 @@ class RowStep(SessionStep):
             "cached": self.cached,
             "skipped": self.skipped,
             "failed": self.counts.failed - self.skipped,
-            "requests": tally.sent,
-            "prompt_tokens": tally.prompt_tokens,
-            "completion_tokens": tally.completion_tokens,
+            "requests": counters.sent,
+            "prompt_tokens": counters.prompt_tokens,
+            "completion_tokens": counters.completion_tokens,
             "usd": self.usd,
         }
 

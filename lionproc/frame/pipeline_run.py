@@ -51,7 +51,7 @@ class PipelineRun:
         """Take in what came out."""
         stopped = {place: p.error for place, p in sorted(passages.items()) if p.error is not None}
         self._errors = {n: error for n, error in stopped.items() if error["kind"] != MISSING_CELL}
-        tallies = [step.session.executor.tally for step in self._steps]
+        counted = [step.session.executor.counters for step in self._steps]
         costs = [step.usd for step in self._steps]
         self._ended = RunStats(
             state="done",
@@ -59,11 +59,11 @@ class PipelineRun:
             answered=len(passages) - len(stopped),
             skipped=len(stopped) - len(self._errors),
             failed=len(self._errors),
-            sent=sum(tally.sent for tally in tallies),
-            retried=sum(tally.retried for tally in tallies),
-            throttled=sum(tally.throttled for tally in tallies),
-            prompt_tokens=sum(tally.prompt_tokens for tally in tallies),
-            completion_tokens=sum(tally.completion_tokens for tally in tallies),
+            sent=sum(each.sent for each in counted),
+            retried=sum(each.retried for each in counted),
+            throttled=sum(each.throttled for each in counted),
+            prompt_tokens=sum(each.prompt_tokens for each in counted),
+            completion_tokens=sum(each.completion_tokens for each in counted),
             usd=None if None in costs else sum(cost or 0.0 for cost in costs),
             elapsed_s=time.monotonic() - self._began,
             errors=Counter(error["kind"] for error in self._errors.values()),

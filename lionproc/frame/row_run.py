@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from lionproc.engine.executor import RateLimitedAPIExecutor
+from lionproc.engine.dispatcher import Dispatcher
 from lionproc.engine.journal import Journal
+from lionproc.engine.replay import Replay
 from lionproc.engine.request import Event
 from lionproc.engine.run import Run
 from lionproc.errors import CallError, Kind
@@ -84,10 +85,10 @@ class RowRun(Run):
 
     # -- in ---------------------------------------------------------------------------------
 
-    async def _feed(self, executor: RateLimitedAPIExecutor) -> None:
+    async def _feed(self, dispatcher: Dispatcher) -> None:
         plan, recipe = self._plan, self._recipe
         for start, stop in plan.batches():
-            if executor.fatal is not None:
+            if dispatcher.fatal is not None:
                 return
             made = await asyncio.to_thread(plan.calls, recipe, start, stop)
             fresh: list[tuple[int, ModelCall]] = []
@@ -95,17 +96,18 @@ class RowRun(Run):
                 if self._store.status(place) != WAITING:
                     continue  # an earlier job has it
                 if isinstance(call, ModelCall):
-                    if not self._join(executor, place, call):
+                    if not self._join(dispatcher, place, call):
                         fresh.append((place, call))
                 else:
                     self._without_call(place, call)
             # Whoever was under way a moment ago and is not any more has been journaled since.
-            events = await asyncio.to_thread(self._recall, executor, fresh)
+            events = await asyncio.to_thread(self._recall, dispatcher.replay, fresh)
             for event in events:
                 if event.done:
                     self._took(event)
-                elif not self._join(executor, event.tag, event.first) and not executor.offer(event):
-                    await executor.put((event,))
+                elif not self._join(dispatcher, event.tag, event.first):
+                    if not dispatcher.offer(event):
+                        await dispatcher.put(event)
 
     def _without_call(self, place: int, reason: Missing | CallError) -> None:
         if isinstance(reason, CallError):
@@ -115,21 +117,19 @@ class RowRun(Run):
             self._skipped += 1
             self._settled(place)
 
-    def _join(self, executor: RateLimitedAPIExecutor, place: int, call: Any) -> bool:
+    def _join(self, dispatcher: Dispatcher, place: int, call: Any) -> bool:
         """Let a row share the answer, or the failure, of an equal one in this run."""
-        event = executor.live(call.key)
+        event = dispatcher.coalescing.live(call.key)
         if event is not None:
             self._followers.setdefault(event.tag, []).append(place)
             return True
-        error = executor.doomed(call.key)
+        error = dispatcher.coalescing.failure(call.key)
         if error is not None:
             self._fail(place, error)
             return True
         return False
 
-    def _recall(
-        self, executor: RateLimitedAPIExecutor, fresh: list[tuple[int, ModelCall]]
-    ) -> list[Event]:
+    def _recall(self, replay: Replay, fresh: list[tuple[int, ModelCall]]) -> list[Event]:
         """Events for calls, those that the journal can answer already settled."""
         if not fresh:
             return []
@@ -140,7 +140,7 @@ class RowRun(Run):
         for place, call in fresh:
             event = Event(call, tag=place)
             entry = None if call.key is None else kept.get(call.key)
-            if entry is not None and executor.answered(event, entry):
+            if entry is not None and replay.answer(event, entry):
                 event.finish()
                 self._connection.endpoint.proven = True
             events.append(event)

@@ -142,7 +142,7 @@ def health_of(
         own = executor.limiter
         queued = max(executor.queued, opened - executor.in_flight)
         limiters = [own] if endpoint is None or endpoint is own else [own, endpoint]
-        waiting = executor._live_events()
+        waiting = executor.pending_events
         oldest = min((event.created for event in waiting), default=None)
         holding = max(limiters, key=lambda g: g.holding_s()).hold_note()
         note = holding if executor.fatal is None else str(executor.fatal)
@@ -165,9 +165,9 @@ def health_of(
             tokens_per_minute=own.per_minute(TOKENS, WINDOW_S),
             tokens_limit=_lowest(limiters, TOKENS),
             concurrency=min(g.concurrency for g in limiters),
-            sent=executor.tally.sent,
-            retried=executor.tally.retried,
-            throttled=executor.tally.throttled,
+            sent=executor.counters.sent,
+            retried=executor.counters.retried,
+            throttled=executor.counters.throttled,
             completed=completed,
             failed=sum(errors.values()),
             errors=dict(errors),

@@ -166,7 +166,7 @@ class Session:
         if kept_as is not None and kept_as != call.key and executor.journal is not None:
             found = await asyncio.to_thread(executor.journal.find, [kept_as])
             event = Event(call)
-            if kept_as in found and executor.answered(event, found[kept_as]):
+            if kept_as in found and executor.dispatcher.replay.answer(event, found[kept_as]):
                 event.finish()
                 return event
         event = await executor._append(call, deadline_s, priority)
@@ -178,7 +178,7 @@ class Session:
         """Stop sending and close what is open, on the engine's loop. `open` works again."""
         async with self._opening:
             if self._own:
-                await self.executor.halt(10.0)
+                await self.executor.dispatcher.halt(10.0)
             self._connection = None
             self._recipes.clear()
             held, self._holds["wire"], self._holds["journal"] = dict(self._holds), None, None

@@ -6,10 +6,14 @@ import os
 
 import pytest
 
-from lionproc.engine import executor as executor_module
+from lionproc.engine import dispatcher
+from lionproc.engine.coalescing import Coalescing, JournalPeers
 from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.journal import Journal
-from lionproc.engine.sharing import Sharing
+from lionproc.engine.limiter import Limiter
+from lionproc.engine.limits import Limits
+from lionproc.engine.request import Event
+from lionproc.engine.retry import Retry
 from lionproc.errors import CallError, Kind
 
 
@@ -24,53 +28,107 @@ def failed(kind=Kind.BAD_REQUEST, retry_after_s=None):
 
 
 class Asker:
-    shares = False
+    has_peers = False
 
 
 # Who asks over one journal
 
 
 def test_a_journal_has_one_circle_of_askers_and_who_keeps_nothing_is_alone(journal, tmp_path):
-    assert Sharing.over(journal) is Sharing.over(journal)
-    assert Sharing.over(None) is not Sharing.over(None)
+    assert JournalPeers.of(journal) is JournalPeers.of(journal)
+    assert JournalPeers.of(None) is not JournalPeers.of(None)
     with Journal.open(tmp_path / "other.sqlite") as other:
-        assert Sharing.over(other) is not Sharing.over(journal)
+        assert JournalPeers.of(other) is not JournalPeers.of(journal)
 
 
 def test_whoever_is_not_alone_shares_from_then_on():
-    circle, first, second = Sharing(), Asker(), Asker()
+    circle, first, second = JournalPeers(), Asker(), Asker()
     circle.join(first)
     circle.join(first)  # again, as an executor does that is started again
-    assert not first.shares
+    assert not first.has_peers
     circle.join(second)
-    assert first.shares
-    assert second.shares
+    assert first.has_peers
+    assert second.has_peers
     circle.leave(second)
-    assert first.shares  # what the other has asked is still there to be found
+    assert first.has_peers  # what the other has asked is still there to be found
 
 
 def test_who_has_left_or_is_gone_shares_with_nobody_new():
-    circle, first, second, third = Sharing(), Asker(), Asker(), Asker()
+    circle, first, second, third = JournalPeers(), Asker(), Asker(), Asker()
     circle.join(first)
     circle.leave(first)
     circle.leave(first)
     circle.join(second)
-    assert not second.shares
+    assert not second.has_peers
     del second
     gc.collect()
     circle.join(third)
-    assert not third.shares
+    assert not third.has_peers
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_a_forked_child_asks_in_a_circle_of_its_own(journal):
-    circle = Sharing.over(journal)
+    circle = JournalPeers.of(journal)
     pid = os.fork()
     if pid == 0:
-        os._exit(0 if Sharing.over(journal) is not circle else 1)
+        os._exit(0 if JournalPeers.of(journal) is not circle else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert Sharing.over(journal) is circle
+    assert JournalPeers.of(journal) is circle
+
+
+# Who waits for whom
+
+
+def asks_of(desk, journal):
+    """Two executors' knowledge of each other, and an equal event in each."""
+    return [(Coalescing(journal), Event(desk.call("a"))) for _ in range(2)]
+
+
+def test_an_event_waits_for_an_equal_one_of_another_executor_until_that_is_finished(desk, journal):
+    (mine, a), (other, b) = asks_of(desk, journal)
+    assert mine.has_peers
+    assert other.has_peers
+    assert mine.asked_elsewhere(a) is None
+    mine.asks(a)
+    assert mine.asked_elsewhere(a) is None  # one's own retry waits for nobody
+    assert other.asked_elsewhere(b) is a
+    a.finish()
+    mine.finished(a)
+    assert other.end_wait(b)
+    assert other.asked_elsewhere(b) is None
+
+
+def test_whoever_comes_again_without_having_been_called_asks_itself(desk, journal):
+    (mine, a), (other, b) = asks_of(desk, journal)
+    mine.asks(a)
+    assert other.asked_elsewhere(b) is a
+    assert other.asked_elsewhere(b) is None
+    other.asks(b)
+    assert not other.end_wait(b)  # a is finished now, and b is not hurried by it
+    third = Coalescing(journal)
+    assert third.asked_elsewhere(Event(desk.call("a"))) is b
+
+
+def test_an_event_that_is_finished_waits_for_nobody(desk, journal):
+    (mine, a), (other, b) = asks_of(desk, journal)
+    mine.asks(a)
+    assert other.asked_elsewhere(b) is a
+    b.finish(failed(Kind.CANCELLED))
+    other.finished(b)
+    assert not other.end_wait(b)
+    assert mine.asked_elsewhere(a) is None  # a is still the one that asks
+
+
+def test_failures_count_for_corrections_too_until_the_executor_starts_again(desk):
+    alone, event = Coalescing(None), Event(desk.call("a"))
+    event._corrected = (b"a correction",)
+    alone.failed(event, failed())
+    assert alone.failure(desk.call("a").key).kind is Kind.BAD_REQUEST
+    assert alone.failure(b"a correction").kind is Kind.BAD_REQUEST
+    alone.stop()
+    alone.start()
+    assert alone.failure(desk.call("a").key) is None
 
 
 # Equal calls in one executor
@@ -101,8 +159,12 @@ def test_all_who_joined_hear_the_same_error(virtual, desk):
         )
         assert [error.kind for error in heard] == [Kind.BAD_REQUEST] * 3
         assert desk.sent == ["a"]
-        assert executor.doomed(desk.call("a").key) is heard[0]
-        assert executor.doomed(desk.call("b").key) is executor.doomed(None) is None
+        assert executor.dispatcher.coalescing.failure(desk.call("a").key) is heard[0]
+        assert (
+            executor.dispatcher.coalescing.failure(desk.call("b").key)
+            is executor.dispatcher.coalescing.failure(None)
+            is None
+        )
 
     virtual(main())
 
@@ -114,7 +176,7 @@ def test_a_call_is_withdrawn_with_the_last_who_waits_and_not_with_the_first(virt
         await executor.append(desk.call("first"))
         waits = [asyncio.create_task(executor.submit(desk.call("a"))) for _ in range(2)]
         await asyncio.sleep(0.1)
-        event = executor.live(desk.call("a").key)
+        event = executor.dispatcher.coalescing.live(desk.call("a").key)
         waits[0].cancel()
         await asyncio.sleep(0.1)
         assert event.state == "pending"
@@ -180,16 +242,16 @@ def test_the_later_of_two_deadlines_counts(virtual, desk, first_s, second_s, sen
 # Equal calls in two executors over one journal
 
 
-async def two_ask(desk, journal):
+async def two_ask(desk, journal, **more):
     """A call in flight, and an equal one of another executor that waits for it."""
-    first, second = (RateLimitedAPIExecutor(journal=journal) for _ in range(2))
+    first, second = (RateLimitedAPIExecutor(journal=journal, **more) for _ in range(2))
     desk.hold()
     a = await first.append(desk.call("a"))
     await desk.has_sent(1)
     b = await second.append(desk.call("a"))
-    while b not in second._delayed:  # noqa: ASYNC110  (what is waited for has no event)
+    for _ in range(5):  # a worker of the second takes it, and finds that the first one asks
         await asyncio.sleep(0)
-    assert second.queued == 1
+    assert (second.queued, second.in_flight) == (1, 0)
     return a, b, second
 
 
@@ -202,7 +264,7 @@ def test_the_second_waits_for_the_answer_of_the_first_and_takes_it_from_the_jour
         assert [await a, await b] == ["answer a"] * 2
         assert desk.sent == ["a"]
         assert (a.cached, b.cached) == (False, True)
-        assert second.tally.sent == 0
+        assert second.counters.sent == 0
 
     real(main())
 
@@ -215,13 +277,13 @@ def test_the_second_asks_itself_when_the_first_fails(real, desk, journal):
         assert await b == "answer a"
         assert a.error.kind is Kind.BAD_REQUEST
         assert desk.sent == ["a", "a"]
-        assert second.tally.sent == 1
+        assert second.counters.sent == 1
 
     real(main())
 
 
 def test_the_second_is_not_patient_for_ever(real, desk, journal, monkeypatch):
-    monkeypatch.setattr(executor_module, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(dispatcher, "PATIENCE_S", 0.05)
 
     async def main():
         a, b, _ = await two_ask(desk, journal)
@@ -253,5 +315,50 @@ def test_what_another_has_answered_since_it_was_queued_is_not_asked(real, desk, 
         second.resume()
         assert [await event for event in events] == ["answer b", "answer a"]
         assert desk.sent == ["a", "b"]
+
+    real(main())
+
+
+def test_a_producer_goes_on_when_all_that_filled_the_queue_was_answered_by_another(
+    real, desk, journal
+):
+    async def main():
+        first = RateLimitedAPIExecutor(journal=journal)
+        second = RateLimitedAPIExecutor(queue_capacity=1, journal=journal)
+        second.pause()
+        at_limiter = await second.append(desk.call("at the limiter"))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        queued = await second.append(desk.call("a"))
+        produces = asyncio.create_task(second.append(desk.call("b")))
+        assert await first.submit(desk.call("a")) == "answer a"
+        second.resume()
+        events = [at_limiter, queued, await asyncio.wait_for(produces, 10)]
+        assert [await event for event in events] == [
+            "answer at the limiter",
+            "answer a",
+            "answer b",
+        ]
+        assert desk.sent == ["a", "at the limiter", "b"]
+
+    real(main())
+
+
+def test_a_retry_is_not_hurried_by_the_end_of_what_it_waited_for_before(
+    real, desk, journal, monkeypatch
+):
+    monkeypatch.setattr(dispatcher, "PATIENCE_S", 0.05)
+
+    async def main():
+        patient, at_once = Retry(base_s=1e6, cap_s=1e6), Limiter(Limits(adapt=False))
+        a, b, second = await two_ask(desk, journal, retry=patient, limiter=at_once)
+        await desk.has_sent(2)
+        desk.errors = [None, failed(Kind.TIMEOUT)]
+        desk.release()
+        assert await a == "answer a"
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert (b.state, second.queued, desk.sent) == ("pending", 1, ["a", "a"])
+        await second.stop()
 
     real(main())

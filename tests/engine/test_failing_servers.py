@@ -24,8 +24,8 @@ def test_a_call_is_sent_again_when_the_server_says_and_not_before(virtual, desk)
         assert desk.times[1] - desk.times[0] >= 20
         assert desk.times[2] - desk.times[1] >= 40
         assert event.attempts == 3
-        assert executor.tally.retried == 2
-        assert executor.tally.throttled == 1
+        assert executor.counters.retried == 2
+        assert executor.counters.throttled == 1
 
     virtual(main())
 
@@ -126,11 +126,11 @@ def test_what_was_sent_and_used_is_counted_once_and_failures_are_no_use(virtual,
         executor = RateLimitedAPIExecutor(concurrency_limit=1)
         events = [await executor.append(desk.call(number)) for number in range(3)]
         await executor.forward()
-        tally = executor.tally
-        assert (tally.sent, tally.retried) == (4, 1)
+        counters = executor.counters
+        assert (counters.sent, counters.retried) == (4, 1)
         assert executor.outlay.pledged == (0, 0)
-        assert (tally.prompt_tokens, tally.completion_tokens) == (2, 2)
-        assert dict(tally.errors) == {Kind.BAD_REQUEST: 1}
+        assert (counters.prompt_tokens, counters.completion_tokens) == (2, 2)
+        assert dict(counters.errors) == {Kind.BAD_REQUEST: 1}
         assert sorted(event.usage for event in events) == [(0, 0), (1, 1), (1, 1)]
 
     virtual(main())

@@ -1,0 +1,157 @@
+"""Equal calls share one request: in one executor, and in all that run over the same journal."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from lionproc.engine.journal import Journal
+    from lionproc.engine.request import Event
+    from lionproc.errors import CallError
+
+PATIENCE_S = 60.0  # the most that an event waits for another executor, which may be paused
+
+
+class Coalescing:
+    """Knows which calls of an executor are equal to others. Lives on the engine's loop.
+
+    Equal calls of one executor share an event. An equal call of another executor over the same
+    journal waits until the first one is finished, and then finds the answer in the journal.
+
+    Args:
+        journal: Where replies are kept. Without one, executors do not share anything.
+
+    Attributes:
+        has_peers: Whether another executor may answer what this one asks; once true it stays so.
+    """
+
+    def __init__(self, journal: Journal | None) -> None:
+        self.has_peers = False
+        self._peers = JournalPeers.of(journal)
+        self._live: dict[bytes, Event] = {}
+        self._failures: dict[bytes, CallError] = {}
+        self._waiting: set[Event] = set()
+        self._peers.join(self)
+
+    def start(self) -> None:
+        """The executor starts again: what failed before may be asked again."""
+        self._failures.clear()
+        self._peers.join(self)
+
+    def stop(self) -> None:
+        """The executor sends nothing more."""
+        self._peers.leave(self)
+
+    # -- in this executor -------------------------------------------------------------------
+
+    def live(self, key: bytes | None) -> Event | None:
+        """The unfinished event with this key, if there is one."""
+        return None if key is None else self._live.get(key)
+
+    def failure(self, key: bytes | None) -> CallError | None:
+        """How an equal call failed since the executor started, if one did."""
+        return None if key is None else self._failures.get(key)
+
+    def add(self, event: Event) -> None:
+        """From now on equal calls may share this event."""
+        key = event.first.key
+        if key is not None:
+            self._live[key] = event
+
+    def finished(self, event: Event) -> None:
+        """From now on equal calls do not share this event any more."""
+        key = event.first.key
+        if key is not None:
+            for events in (self._live, self._peers.asking):
+                if events.get(key) is event:
+                    del events[key]
+            if self._waiting:
+                self._waiting.discard(event)
+
+    def failed(self, event: Event, error: CallError) -> None:
+        """Equal calls would fail like this one, and so would calls equal to its corrections."""
+        for key in event.keys:
+            self._failures[key] = error
+
+    def unfinished(self) -> list[Event]:
+        """The events that equal calls may share now."""
+        return list(self._live.values())
+
+    # -- across executors over one journal --------------------------------------------------
+
+    def asked_elsewhere(self, event: Event) -> Event | None:
+        """The event of another executor that asks the same just now.
+
+        Args:
+            event: About to be sent. If it waited for another one before, and comes again though
+                `end_wait` was not called, its patience is over.
+
+        Returns:
+            The event to wait for, for at most `PATIENCE_S` seconds; None if this one is to ask.
+        """
+        was_waiting = bool(self._waiting) and self.end_wait(event)
+        other = self._peers.asking.get(event.first.key or b"")
+        if other is None or other is event or other.done or was_waiting:
+            return None
+        self._waiting.add(event)
+        return other
+
+    def end_wait(self, event: Event) -> bool:
+        """What an event waited for is finished. False if it does not wait any more."""
+        if event not in self._waiting:
+            return False
+        self._waiting.remove(event)
+        return True
+
+    def asks(self, event: Event) -> None:
+        """The event is about to be sent: equal ones of other executors may wait for it."""
+        key = event.first.key
+        if key is not None:
+            self._peers.asking[key] = event
+
+
+class Peer(Protocol):
+    """One who asks over a journal."""
+
+    has_peers: bool
+
+
+class JournalPeers:
+    """Those who ask over one journal, in this process.
+
+    Attributes:
+        asking: Events that are about to be sent or in flight, by the key of their first call.
+    """
+
+    __slots__ = ("__weakref__", "_lock", "_members", "asking")
+
+    def __init__(self) -> None:
+        self.asking: dict[bytes, Event] = {}
+        self._members: weakref.WeakSet[Peer] = weakref.WeakSet()
+        self._lock = threading.Lock()
+
+    @classmethod
+    def of(cls, journal: Journal | None) -> JournalPeers:
+        """The peers over a journal. Without a journal, somebody without peers."""
+        return cls() if journal is None else _known.setdefault(journal, cls())
+
+    def join(self, member: Peer) -> None:
+        """From now on this member and all others may answer each other's questions."""
+        with self._lock:
+            for other in self._members:
+                if other is not member:
+                    other.has_peers = member.has_peers = True
+            self._members.add(member)
+
+    def leave(self, member: Peer) -> None:
+        """This member asks nothing more."""
+        with self._lock:
+            self._members.discard(member)
+
+
+_known: weakref.WeakKeyDictionary[Journal, JournalPeers] = weakref.WeakKeyDictionary()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_known.clear)  # those who ask stay with the parent

@@ -1,0 +1,81 @@
+"""The running counts of an executor: what was sent, what came back, what it used."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from lionproc.engine.outlay import Outlay, may_be_billed
+from lionproc.errors import CallError, Kind
+
+if TYPE_CHECKING:
+    from lionproc.engine.limiter import Tokens
+    from lionproc.engine.request import Reply
+
+
+class Counters:
+    """What an executor has done so far. Written on the engine's loop, read from anywhere.
+
+    Attributes:
+        sent: Attempts that were sent.
+        retried: Attempts after the first one of an event, corrections included.
+        throttled: Attempts that the server refused because of its rate limit.
+        prompt_tokens: Tokens read by the model, in answers and in failures that were billed.
+        completion_tokens: Tokens written by the model, likewise.
+        estimated: Paid replies whose tokens the server counted.
+        guessed: Paid replies whose tokens it did not count.
+        estimate_off: Sum of the relative errors of our estimates, over the `estimated` replies.
+        errors: Finished events without an answer, by the kind of their error.
+        outlay: What was spent and is in flight, for a budget.
+    """
+
+    __slots__ = ("completion_tokens", "errors", "estimate_off", "estimated", "guessed", "outlay", "prompt_tokens", "retried", "sent", "throttled")  # fmt: skip
+
+    def __init__(self) -> None:
+        self.sent = self.retried = self.throttled = 0
+        self.prompt_tokens = self.completion_tokens = 0
+        self.estimated = self.guessed = 0
+        self.estimate_off = 0.0
+        self.errors: Counter[str] = Counter()
+        self.outlay = Outlay()
+
+    def paid(self, expected: Tokens, reply: Reply) -> Tokens:
+        """Count a paid reply.
+
+        Args:
+            expected: The tokens that were expected when it was sent.
+            reply: What came back.
+
+        Returns:
+            The tokens it used; the expected ones where the server did not count them, because
+            what is not known is not nothing.
+        """
+        used = expected if reply.used is None else reply.used
+        known = reply.used is not None and not reply.guessed
+        if known:
+            self.estimated += 1
+            self.estimate_off += abs(expected.total - used.total) / max(used.total, 1)
+        else:
+            self.guessed += 1
+        self._used(used, expected if known else None)
+        return used
+
+    def failed(self, expected: Tokens, error: CallError, reply: Reply) -> None:
+        """Count an attempt that failed.
+
+        Args:
+            expected: The tokens that were expected when it was sent.
+            error: How it failed.
+            reply: What came back.
+        """
+        if reply.used is not None:
+            self._used(reply.used)
+        elif may_be_billed(error):
+            self.outlay.may_have_taken(expected)
+        if error.kind is Kind.RATE_LIMITED:
+            self.throttled += 1
+
+    def _used(self, tokens: Tokens, expected: Tokens | None = None) -> None:
+        self.outlay.took(tokens, expected)
+        self.prompt_tokens += tokens.input
+        self.completion_tokens += tokens.output

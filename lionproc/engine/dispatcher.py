@@ -1,0 +1,400 @@
+"""The core of an executor: workers take events out of the queue and see each to its end.
+
+Everything here runs on the engine's loop. The parts around the core return decisions, and the
+core carries them out: which event is next (`EventQueue`), whether it is answered already
+(`Replay`, `Coalescing`), when it may be sent (`Permission`), and what its failure means
+(`FailurePolicy`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+
+from lionproc.engine.adapt import Signals
+from lionproc.engine.coalescing import PATIENCE_S, Coalescing
+from lionproc.engine.counters import Counters
+from lionproc.engine.event_queue import EventQueue
+from lionproc.engine.failure_policy import FailurePolicy, StopRun
+from lionproc.engine.journal import Journal
+from lionproc.engine.limiter import Limiter, Reservation, Tokens
+from lionproc.engine.outlay import Verdict
+from lionproc.engine.permission import Permission, Refused, not_sent
+from lionproc.engine.replay import Replay
+from lionproc.engine.request import Event, Reply
+from lionproc.engine.retry import Retry, Wait
+from lionproc.engine.workers import Worker, WorkerPool
+from lionproc.errors import CallError, JournalError, Kind, RunError
+
+log = logging.getLogger("lionproc.engine")
+
+
+class Dispatcher:
+    """Sends events in their order, as fast as the limits allow, and loses none.
+
+    Args:
+        queue_capacity: Events that may wait.
+        limiter: Gives permission to send.
+        journal: Where replies are kept; None keeps none.
+        retry: How patient to be.
+        since: Only journal records after this mark answer anything.
+        history: Finished events to remember.
+        on_done: Called with every event when it is finished.
+        may_send: Asked before each request, with its estimate; see `Permission`.
+        first_failures: How many first requests that fail in one way stop everything.
+
+    Attributes:
+        fatal: The error that stopped everything, if one did.
+        counters: What was done so far.
+        idle: Set while every event is finished.
+        open_events: How many events are not finished.
+        history: The latest finished events.
+    """
+
+    def __init__(
+        self,
+        *,
+        queue_capacity: int,
+        limiter: Limiter,
+        journal: Journal | None,
+        retry: Retry,
+        since: int,
+        history: int,
+        on_done: Callable[[Event], None] | None,
+        may_send: Callable[[Tokens], Verdict] | None,
+        first_failures: int | None,
+    ) -> None:
+        self._limiter = limiter
+        self._on_done = on_done
+        self.counters = Counters()
+        self.queue = EventQueue(queue_capacity)
+        self.replay = Replay(journal, since, retry.max_corrections)
+        self.coalescing = Coalescing(journal)
+        self.policy = FailurePolicy(retry, first_failures)
+        self.permission = Permission(limiter, self.policy, self.counters.outlay, may_send)
+        self.workers = WorkerPool(
+            self._work,
+            lambda: limiter.limits.concurrency,
+            lambda fault: self.stop_run(RunError(f"A fault inside lionproc: {fault!r}")),
+            self._call_worker,
+        )
+        limiter.on_change(self._call_worker)
+        self.fatal: RunError | None = None
+        self.history: deque[Event] = deque(maxlen=history)
+        self.open_events = 0
+        self.idle, self._halted = asyncio.Event(), asyncio.Event()
+        self.idle.set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._halting: asyncio.Task[None] | None = None  # held, so that it is not collected
+
+    # -- life -------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Let requests be sent; also again, after `halt` or after an error that stopped all."""
+        if self.permission.stopping:
+            await self._halted.wait()
+            self.permission.stopping = False
+            self.fatal = None
+            self.policy.start()
+            self.replay.has_answered = False
+            self.coalescing.start()
+        self.permission.resumed.set()
+
+    async def halt(self, grace_s: float = 10.0) -> None:
+        """Stop sending; events that were waiting end as cancelled.
+
+        Args:
+            grace_s: Seconds in which what is in flight may still come back.
+        """
+        self.permission.stopping = True
+        self._halted.clear()
+        try:
+            self.counters.outlay.news.set()
+            self.policy.stop()
+            for event in self.queue.clear():
+                self.finish(event, not_sent())
+            await self.workers.stop(grace_s)
+            for event in self.coalescing.unfinished():
+                self.finish(event, CallError(Kind.CANCELLED, "Stopped while it was in flight."))
+            self.coalescing.stop()
+        finally:
+            self._halted.set()
+
+    def stop_run(self, error: RunError | None) -> None:
+        """Something no event can get past: stop sending, keep what there is."""
+        if error is not None and self.fatal is None:
+            self.fatal = error
+        if not self.permission.stopping:
+            self.permission.stopping = True
+            self._halted.clear()
+            self._halting = asyncio.get_running_loop().create_task(self.halt())
+
+    def judge_the_end(self) -> None:
+        """Everything is back: if nothing was ever reached, that is what there is to say."""
+        self.fatal = self.fatal or self.policy.unreached(self.counters.errors)
+
+    # -- in ---------------------------------------------------------------------------------
+
+    def offer(self, event: Event) -> bool:
+        """Queue an event if there is room for it; where there is none, `put` waits."""
+        if self.permission.stopping or self.queue.is_full:
+            return False
+        self.register(event)
+        self.queue.add(event)
+        self._call_worker()
+        return True
+
+    async def put(self, event: Event) -> None:
+        """Queue an event, waiting while the queue is full."""
+        self.register(event)
+        await self.queue_up(event)
+
+    def register(self, event: Event) -> None:
+        """An event is under way: equal calls join it from now on, and its deadline runs."""
+        self.open_events += 1
+        self.idle.clear()
+        self.coalescing.add(event)
+        if event.deadline_s is not None:
+            until = asyncio.get_running_loop().time() + event.deadline_s
+            self.queue.set_deadline(event, until)
+            self._set_timer()
+
+    async def queue_up(self, event: Event) -> None:
+        """Queue an event that is registered, waiting while the queue is full."""
+        try:
+            while self.queue.is_full and not (self.permission.stopping or event.done):
+                self.queue.room.clear()
+                await self.queue.room.wait()
+        except asyncio.CancelledError:
+            self.finish(event, CallError(Kind.NOT_SENT, "Given up before it was queued."))
+            raise
+        if event.done:
+            return
+        if self.permission.stopping:
+            self.finish(event, not_sent())
+            return
+        self.queue.add(event)
+        self._call_worker()
+
+    def extend_deadline(self, event: Event, deadline_s: float | None) -> None:
+        """Somebody else wants the same: of two deadlines the later one counts."""
+        self.queue.extend_deadline(event, deadline_s, asyncio.get_running_loop().time())
+        self._set_timer()
+
+    def withdraw(self, event: Event, error: CallError) -> bool:
+        """Take back what was not sent, or waits to be sent again. False if it is too late."""
+        if event.state != "pending":
+            return False
+        self.queue.remove(event)
+        self.finish(event, error)
+        return True
+
+    # -- time -------------------------------------------------------------------------------
+
+    def _delay(self, event: Event, seconds: float) -> None:
+        self.queue.delay(event, asyncio.get_running_loop().time() + seconds)
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        """See to it that `_on_time` runs when the queue has something to do."""
+        moment = self.queue.next_moment
+        if self._timer is not None:
+            if moment is not None and self._timer.when() <= moment:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if moment is not None:
+            self._timer = asyncio.get_running_loop().call_at(moment, self._on_time, moment)
+
+    def _on_time(self, moment: float) -> None:
+        self._timer = None
+        # A timer may fire early by the resolution of the clock.
+        for event in self.queue.advance(max(moment, asyncio.get_running_loop().time())):
+            error = f"It waited for {event.deadline_s} s and was not sent."
+            self.withdraw(event, CallError(Kind.DEADLINE, error))
+        self._set_timer()
+        self._call_worker()
+
+    # -- the workers ------------------------------------------------------------------------
+
+    def _call_worker(self) -> None:
+        """Something may have come to be sent: see that somebody does it."""
+        if not self.permission.stopping and self.queue.is_ready:
+            self.workers.call()
+
+    async def _work(self, worker: Worker) -> None:
+        """What a worker does."""
+        workers, queue = self.workers, self.queue
+        while workers.needs(worker) and not self.permission.stopping:
+            event = queue.take()
+            if event is None:
+                await workers.sleep(worker)
+                continue
+            try:
+                if self._is_left_to_others(event):
+                    continue
+                reservation = self.permission.at_once(event)
+                if reservation is None:
+                    queue.at_limiter = event
+                    try:
+                        reservation = await self._wait_for_permission(event)
+                    finally:
+                        queue.at_limiter = None
+                self._call_worker()
+                if reservation is not None:
+                    await self._send(event, reservation, worker)
+            except asyncio.CancelledError:
+                if not event.done:
+                    kind = Kind.NOT_SENT if event.state == "pending" else Kind.CANCELLED
+                    self.finish(event, CallError(kind, "Stopped while it was under way."))
+                raise
+            finally:
+                workers.sending.discard(worker)
+
+    def _is_left_to_others(self, event: Event) -> bool:
+        """True if another executor has answered it since it was queued, or asks it just now."""
+        replay = self.replay
+        if replay.journal is None or event.first.key is None:
+            return False
+        other = self.coalescing.asked_elsewhere(event)
+        if other is not None:
+            self._delay(event, PATIENCE_S)
+            other.on_done(partial(self._look_again, event))
+            return True
+        if replay.is_stale(event, shared=self.coalescing.has_peers):
+            try:
+                entry = replay.find(event.first.key)
+            except JournalError as error:
+                self.finish(event, CallError(Kind.NOT_SENT, str(error)))
+                self.stop_run(error)
+                return True
+            if entry is not None and replay.answer(event, entry):
+                self.finish(event)
+                return True
+        self.coalescing.asks(event)
+        return False
+
+    def _look_again(self, event: Event) -> None:
+        """Another executor is done with an equal event."""
+        if self.coalescing.end_wait(event) and self.queue.end_delay(event):
+            self._call_worker()
+
+    async def _wait_for_permission(self, event: Event) -> Reservation | None:
+        """Wait until this event may be sent. None if it is finished instead."""
+        permission = await self.permission.wait(event)
+        if not isinstance(permission, Refused):
+            return permission
+        if permission.stops_run:
+            self.stop_run(None)
+        self.finish(event, permission.error)
+        return None
+
+    async def _send(self, event: Event, reservation: Reservation | None, worker: Worker) -> None:
+        """Send one event until it is finished or has to wait."""
+        counters, policy = self.counters, self.policy
+        while reservation is not None:
+            event.state = "processing"
+            event.attempts += 1
+            counters.sent += 1
+            if event.attempts > 1:
+                counters.retried += 1
+            policy.sent(event)
+            self.workers.sending.add(worker)
+            counters.outlay.leaves(reservation.tokens)
+            started = time.perf_counter()
+            try:
+                reply = await event.call.send()
+            except BaseException as fault:
+                self._limiter.failed(reservation)
+                if not isinstance(fault, Exception):
+                    raise
+                log.exception("a call raised instead of replying")
+                self.finish(event, CallError(Kind.UNEXPECTED, f"{type(fault).__name__}: {fault}"))
+                return
+            finally:
+                counters.outlay.is_back(reservation.tokens)
+            seconds = time.perf_counter() - started
+            event.seconds += seconds
+            probe = policy.came_back(event, reply)
+            if reply.error is not None:
+                self._failed(event, reservation, reply.error, reply, probe=probe)
+                return
+            try:
+                policy.paid()
+                used = counters.paid(reservation.tokens, reply)
+                event.count(used)
+                event.model = reply.model
+                # Durable before anything else is done with it.
+                kept = self.replay.keep(event, reply, used, seconds)
+                if kept is not None:
+                    await kept
+            except JournalError as error:
+                # This one is in hand and goes into the frame, but nothing more is bought.
+                self.stop_run(error)
+            finally:
+                charged = reply.charged or reply.used
+                self._limiter.settle(reservation, charged, reply.signals, seconds)
+            if event.done or self.replay.settle(event, reply):
+                self.finish(event)
+                return
+            self.workers.sending.discard(worker)
+            await policy.may_correct(event)
+            reservation = await self._wait_for_permission(event)
+
+    # -- out --------------------------------------------------------------------------------
+
+    def _failed(
+        self, event: Event, reservation: Reservation, error: CallError, reply: Reply, *, probe: bool
+    ) -> None:
+        """An attempt failed: do what the policy decides."""
+        self.counters.failed(reservation.tokens, error, reply)
+        if reply.used is not None:
+            event.count(reply.used)
+        if error.kind is Kind.RATE_LIMITED:
+            signals = reply.signals or Signals(retry_after_s=error.retry_after_s)
+            self._limiter.throttled(reservation, signals)
+        else:
+            self._limiter.failed(reservation, error.retry_after_s)
+        now = asyncio.get_running_loop().time()
+        decision = self.policy.failed(event, error, now, probe=probe)
+        if isinstance(decision, Wait):
+            event.state = "pending"
+            self._delay(event, decision.seconds)
+            return
+        self.finish(event, error)
+        if isinstance(decision, StopRun):
+            self.stop_run(decision.error)
+
+    def finish(self, event: Event, error: CallError | None = None) -> None:
+        """An event has come to its end: tell everybody. Nothing is done if it had before."""
+        if event.done:
+            return
+        event.finish(error)
+        self.queue.finished(event)
+        self.coalescing.finished(event)
+        error = event.error
+        if error is not None:
+            self.counters.errors[error.kind] += 1
+            if event.state == "failed":
+                log.info("a request failed: %s", error.kind)
+                self.coalescing.failed(event, error)
+                self.replay.keep_failure(event)
+        verdict = self.policy.finished(event, known=self.replay.has_answered)
+        if verdict is not None:
+            self.stop_run(verdict.error)
+        self.history.append(event)
+        if self._on_done is not None:
+            try:
+                self._on_done(event)
+            except Exception as fault:
+                log.exception("an answer could not be taken")
+                self.stop_run(RunError(f"A fault inside lionproc: {fault!r}"))
+        self.open_events -= 1
+        if self.open_events == 0:
+            self.idle.set()
+            self._set_timer()
+            self.workers.cancel_idle_soon()

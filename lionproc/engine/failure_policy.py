@@ -1,0 +1,187 @@
+"""What a failed attempt means: for the event, for those that wait, and for the run.
+
+Four things have a say, and this is where they meet: the patience for one event (`decide`), the
+retry budget of the run, the circuit breaker, and the verdict on a run whose first requests all
+fail in one way. The policy only returns decisions; the dispatcher carries them out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from lionproc.engine.first_failures import FirstOutcomes
+from lionproc.engine.retry import Breaker, Fail, Retry, RetryBudget, Stop, Wait, decide
+from lionproc.errors import AccessError, CallError, Kind, RunError, ServiceDownError
+
+if TYPE_CHECKING:
+    from lionproc.engine.request import Event, Reply
+
+# Failures of a server that is down, which open the circuit breaker.
+BREAKING = frozenset(
+    {Kind.CONNECTION, Kind.TIMEOUT, Kind.SERVER_ERROR, Kind.OVERLOADED, Kind.BAD_REPLY}
+)
+COSTLY = BREAKING | {Kind.FORBIDDEN}  # final failures that the retry budget pays for
+
+
+@dataclass(frozen=True, slots=True)
+class StopRun:
+    """Give this event up, and the run with it."""
+
+    error: RunError
+
+
+Decision: TypeAlias = Wait | Fail | StopRun
+
+
+class FailurePolicy:
+    """Decides what failures mean.
+
+    Lives on the engine's loop; it is told the time.
+
+    Args:
+        retry: How patient to be.
+        first_failures: How many first requests that fail in one way stop the run; None never.
+        uniform: `random.uniform`, or something that tests can foresee.
+    """
+
+    def __init__(
+        self,
+        retry: Retry,
+        first_failures: int | None,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._retry = retry
+        self._first_failures = first_failures
+        self._uniform = uniform
+        self._probe_back = asyncio.Event()
+        self.start()
+
+    def start(self) -> None:
+        """Forget what was; also when an executor is started again."""
+        self._first = FirstOutcomes(self._first_failures)
+        self._budget = RetryBudget(self._retry.budget)
+        self._breaker = Breaker()
+        self._prober: Event | None = None
+
+    # -- before an attempt ------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """True while the server only fails and is probed: the circuit breaker is open."""
+        return self._breaker.is_open
+
+    def allows(self, event: Event) -> bool:
+        """Whether this event may be sent now, as far as the circuit breaker goes."""
+        return not self._breaker.is_open or self._prober is event
+
+    async def probes(self, event: Event) -> bool:
+        """While the breaker is open: wait until this event may be sent to probe the server.
+
+        Returns:
+            True when it is the probe; False when another probe came back, so that the breaker
+            may be closed.
+        """
+        if self._prober is not None and self._prober is not event and not self._prober.done:
+            self._probe_back.clear()
+            await self._probe_back.wait()
+            return False
+        self._prober = event
+        until = self._breaker.opened_until
+        if until is not None:
+            await asyncio.sleep(max(until - asyncio.get_running_loop().time(), 0.0))
+        return True
+
+    async def may_correct(self, event: Event) -> None:
+        """Wait until this event may be asked again with the reason."""
+        await self._first.may_correct(event)
+
+    def sent(self, event: Event) -> None:
+        """An attempt is sent."""
+        self._first.sent(event)
+
+    # -- after it ---------------------------------------------------------------------------
+
+    def came_back(self, event: Event, reply: Reply) -> bool:
+        """An attempt came back, one way or the other.
+
+        Returns:
+            True if it was a probe. What was in flight when the breaker opened is none.
+        """
+        self._first.back(reply)
+        if self._prober is not event:
+            return False
+        self._prober = None
+        self._probe_back.set()
+        return self._breaker.is_open
+
+    def paid(self) -> None:
+        """A paid reply came: the server lives, and retries are earned back."""
+        self._breaker.succeeded()
+        self._budget.refund()
+
+    def failed(self, event: Event, error: CallError, now: float, *, probe: bool) -> Decision:
+        """An attempt failed.
+
+        Args:
+            event: Of which it was an attempt.
+            error: How it failed.
+            now: The time of the loop's clock.
+            probe: What `came_back` said.
+
+        Returns:
+            `Wait`: send the event again after that time. `Fail`: give the event up. `StopRun`:
+            give up the event and the run.
+        """
+        if error.kind in BREAKING:
+            self._breaker.failed(now, probe=probe)
+        elif error.kind is not Kind.RATE_LIMITED:
+            self._breaker.succeeded()  # it answers, though not what we hoped
+        decision = decide(error, event.attempts, self._retry, self._uniform)
+        if isinstance(decision, Stop):
+            return StopRun(AccessError(f"{error.message} Everything answered so far is kept."))
+        if isinstance(decision, Fail):
+            spent = error.kind in COSTLY and not self._budget.spend(error)
+            if spent and error.kind is Kind.FORBIDDEN:
+                return StopRun(AccessError(f"{error.message} So were too many others to go on."))
+            return decision
+        if not self._budget.spend(error) or self._breaker.is_down:
+            return StopRun(
+                ServiceDownError(
+                    f"The server keeps failing (last: {error.message}), so the run stopped. "
+                    "Everything answered so far is kept; run the same cell again to go on."
+                )
+            )
+        self._first.put_off(event)
+        return decision
+
+    def finished(self, event: Event, *, known: bool) -> StopRun | None:
+        """An event is finished.
+
+        Args:
+            event: With an answer or an error.
+            known: Whether the journal had an answer to anything.
+
+        Returns:
+            `StopRun` if the first requests all failed in one way.
+        """
+        if self._first.is_over_with(event, known=known):
+            return StopRun(self._first.verdict(event))
+        return None
+
+    # -- at the end -------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """The run stops: nobody waits for a verdict any more."""
+        self._first.stop()
+
+    def unreached(self, errors: Iterable[str]) -> RunError | None:
+        """What to say when everything is back, if no server was ever reached.
+
+        Args:
+            errors: The kinds of the failures.
+        """
+        return self._first.unreached(errors)

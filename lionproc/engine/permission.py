@@ -1,0 +1,119 @@
+"""Whether an event may be sent now: paused or not, the breaker, the budget, the limits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lionproc.engine.limiter_chain import LimiterChain
+from lionproc.errors import CallError, Kind
+
+if TYPE_CHECKING:
+    from lionproc.engine.failure_policy import FailurePolicy
+    from lionproc.engine.limiter import Limiter, Reservation, Tokens
+    from lionproc.engine.outlay import Outlay, Verdict
+    from lionproc.engine.request import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An event may not be sent, however long it waits."""
+
+    error: CallError
+    stops_run: bool = False
+
+
+class Permission:
+    """Gives permission to send. Lives on the engine's loop.
+
+    Args:
+        limiter: Keeps the limits.
+        policy: Has the circuit breaker.
+        outlay: Tells when something is back, so that a budget may have room again.
+        may_send: Asked before each request, with its estimate: whether the budget allows it,
+            has no room before something is back, or is reached.
+
+    Attributes:
+        resumed: Cleared while nothing may be sent because somebody paused.
+        stopping: True once nothing more will be sent.
+    """
+
+    def __init__(
+        self,
+        limiter: Limiter,
+        policy: FailurePolicy,
+        outlay: Outlay,
+        may_send: Callable[[Tokens], Verdict] | None,
+    ) -> None:
+        self._limiter = limiter
+        self._is_chain = isinstance(limiter, LimiterChain)
+        self._policy = policy
+        self._outlay = outlay
+        self._may_send = may_send
+        self.stopping = False
+        self.resumed = asyncio.Event()
+        self.resumed.set()
+
+    def at_once(self, event: Event) -> Reservation | None:
+        """Permission to send this event if nothing makes it wait; else `wait` has to be asked."""
+        if (
+            event.done
+            or self.stopping
+            or not self.resumed.is_set()
+            or self._policy.is_open
+            or self._verdict(event) != "send"
+        ):
+            return None
+        return self._limiter.reserve_at_once(event.call.estimate, self._further_limiter(event))
+
+    async def wait(self, event: Event) -> Reservation | Refused | None:
+        """Wait until this event may be sent.
+
+        Returns:
+            A reservation that the limiter wants back, or a refusal; None if somebody has
+            finished the event in the meantime.
+        """
+        policy, limiter = self._policy, self._limiter
+        while not self.stopping:
+            await self.resumed.wait()
+            if event.done:
+                return None
+            if policy.is_open and not await policy.probes(event):
+                continue
+            verdict = self._verdict(event)
+            if verdict == "wait":
+                await self._outlay.wait()
+                continue
+            if verdict == "stop":
+                return Refused(CallError(Kind.NOT_SENT, "The budget was reached."), stops_run=True)
+            try:
+                reservation = await limiter.reserve(
+                    event.call.estimate, self._further_limiter(event)
+                )
+            except CallError as error:
+                return Refused(error)
+            if (
+                self.resumed.is_set()
+                and not event.done
+                and not self.stopping
+                # While this one waited the breaker may have opened, and others may have been sent.
+                and policy.allows(event)
+                and self._verdict(event) == "send"
+            ):
+                return reservation
+            limiter.cancel(reservation)
+        return Refused(not_sent())
+
+    def _verdict(self, event: Event) -> Verdict:
+        return "send" if self._may_send is None else self._may_send(event.call.estimate)
+
+    def _further_limiter(self, event: Event) -> Limiter | None:
+        """The limiter of the endpoint, where the executor has limits of its own."""
+        return getattr(event.call, "gate", None) if self._is_chain else None
+
+
+def not_sent() -> CallError:
+    """Why an event has no answer that waited when the run stopped."""
+    return CallError(Kind.NOT_SENT, "The run stopped before this was sent.")

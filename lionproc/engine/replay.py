@@ -1,0 +1,153 @@
+"""Answers from the journal in place of requests, and what is kept there for the next run.
+
+The journal keeps replies, not answers: an event is taken through the kept replies as it would be
+through new ones, corrections included, until it has its answer or the next reply is missing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING
+
+from lionproc.engine.journal import Entry, Failure
+from lionproc.errors import JournalError, Kind
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from lionproc.engine.journal import Journal
+    from lionproc.engine.limiter import Tokens
+    from lionproc.engine.request import Event, Reply
+
+STALE_S = 2.0  # what was looked up longer ago is looked up again, just before it is sent
+
+
+class Replay:
+    """One executor's use of a journal.
+
+    Args:
+        journal: Where replies are kept; None keeps none and answers nothing.
+        since: Only records after this mark answer anything.
+        max_corrections: How often an answer of a wrong shape is asked again with the reason.
+
+    Attributes:
+        has_answered: Whether the journal had an answer to anything. Set from any thread.
+    """
+
+    def __init__(self, journal: Journal | None, since: int, max_corrections: int) -> None:
+        self.journal = journal
+        self.has_answered = False
+        self._since = since
+        self._max_corrections = max_corrections
+
+    # -- reading ----------------------------------------------------------------------------
+
+    def find(self, key: bytes | None) -> Entry | None:
+        """The kept reply to a call, if there is one. Any thread.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        if key is None or self.journal is None:
+            return None
+        return self.journal.find([key], self._since).get(key)
+
+    def answer(self, event: Event, entry: Entry) -> bool:
+        """Answer an event from the journal, if what is kept there is an answer.
+
+        Any thread, as long as nobody else uses the event.
+
+        Args:
+            event: Not yet sent.
+            entry: The kept reply to its call.
+
+        Returns:
+            True if the event has its answer. Otherwise it is to be sent: its call asks the
+            first question, or the first correction to which no reply is kept.
+        """
+        if self._recall(event, entry) and event.error is None:
+            event.cached = True
+            event.prompt_tokens = entry.prompt_tokens
+            event.completion_tokens = entry.completion_tokens
+            event.seconds = entry.seconds
+            return True
+        if event.error is not None:
+            event.reset()  # it failed with what is kept, so it is asked anew
+        return False
+
+    def settle(self, event: Event, reply: Reply) -> bool:
+        """Read a paid reply that has just come.
+
+        Returns:
+            True if the event has an answer or an error now; False if `event.call` is now a
+            correction that is to be sent.
+        """
+        if event.advance(reply.data, self._max_corrections):
+            return True
+        return self._recall(event, self.find(event.call.key))
+
+    def is_stale(self, event: Event, *, shared: bool) -> bool:
+        """Whether to look an event up once more before it is sent.
+
+        Args:
+            event: Not yet sent, or sent and failed; then what was looked up does not matter.
+            shared: Whether others write answers into the same journal.
+        """
+        return event.attempts == 0 and (shared or time.time() - event.created > STALE_S)
+
+    def _recall(self, event: Event, entry: Entry | None) -> bool:
+        """Take an event through the kept replies. True if they settle it."""
+        while entry is not None:
+            event.attempts += 1
+            event.model = entry.model
+            if event.advance_kept(entry.reply, self._max_corrections):
+                self.has_answered = self.has_answered or event.error is None
+                return True
+            entry = self.find(event.call.key)
+        return False
+
+    # -- keeping ----------------------------------------------------------------------------
+
+    def keep(
+        self, event: Event, reply: Reply, used: Tokens, seconds: float
+    ) -> asyncio.Future[None] | None:
+        """Hand a paid reply to the journal.
+
+        Args:
+            event: What it answers, not yet advanced.
+            reply: What came back.
+            used: The tokens it used.
+            seconds: How long the attempt took.
+
+        Returns:
+            A future that is done once the reply is on disk; None if nothing is to be kept.
+
+        Raises:
+            JournalError: Nothing can be written any more.
+        """
+        key = event.call.key
+        if self.journal is None or key is None:
+            return None
+        read, written = used
+        attempts, now = event.attempts, time.time()
+        return self.journal.append(
+            Entry(key, reply.raw, reply.model, read, written, attempts, seconds, now)
+        )
+
+    def keep_failure(self, event: Event) -> None:
+        """Keep the failure of an event as a failure, so that the next run tries it again."""
+        error = event.error
+        # Whoever knows what an unknown ending means may use the reply that is kept.
+        if self.journal is None or error is None or error.kind is Kind.UNKNOWN_ENDING:
+            return
+        for key in event.keys:
+            failure = Failure(key, error.kind, error.message, event.attempts, time.time())
+            with contextlib.suppress(JournalError):
+                self.journal.append_failure(failure).add_done_callback(_retrieve)
+
+
+def _retrieve(future: asyncio.Future[None]) -> None:
+    """Look at the outcome, so that asyncio does not complain that nobody has."""
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,223 @@
+"""What a failure means for the event and for the run: decisions, on a clock that is told."""
+
+import asyncio
+
+import pytest
+
+from lionproc.engine.failure_policy import FailurePolicy, StopRun
+from lionproc.engine.request import Event, Reply
+from lionproc.engine.retry import Fail, Retry, Wait
+from lionproc.errors import (
+    AccessError,
+    CallError,
+    FirstRowsFailedError,
+    Kind,
+    ServiceDownError,
+)
+from lionproc.testing import run_virtual
+
+
+class Call:
+    key = None
+
+
+def high(start, end):
+    return end
+
+
+def failed(kind, retry_after_s=None):
+    return CallError(kind, f"a failure of kind {kind}", retry_after_s=retry_after_s)
+
+
+def policy_of(retry=None, first_failures=None):
+    return FailurePolicy(retry or Retry(), first_failures, high)
+
+
+def fails(policy, kind, *, event=None, now=0.0, attempts=1, **more):
+    """One attempt that fails, from sending it to the decision."""
+    event = event or Event(Call())
+    event.attempts = attempts
+    error = failed(kind, **more)
+    policy.sent(event)
+    probe = policy.came_back(event, Reply(error))
+    return policy.failed(event, error, now, probe=probe)
+
+
+def ends(policy, error=None, *, known=False):
+    """An event that is sent once and finished."""
+    event = Event(Call())
+    policy.sent(event)
+    policy.came_back(event, Reply(error))
+    event.finish(error)
+    return policy.finished(event, known=known)
+
+
+# One failure
+
+
+def test_what_may_pass_is_sent_again_later_and_the_rest_is_given_up():
+    policy = policy_of()
+    assert fails(policy, Kind.TIMEOUT) == Wait(0.5)
+    assert fails(policy, Kind.RATE_LIMITED, retry_after_s=7.0) == Wait(7.0)
+    assert isinstance(fails(policy, Kind.BAD_REQUEST), Fail)
+    assert isinstance(fails(policy, Kind.TIMEOUT, attempts=6), Fail)
+
+
+@pytest.mark.parametrize("kind", [Kind.ACCESS, Kind.NOT_FOUND, Kind.QUOTA])
+def test_what_no_event_can_get_past_stops_the_run_and_says_what_it_was(kind):
+    decision = fails(policy_of(), kind)
+    assert isinstance(decision, StopRun)
+    assert isinstance(decision.error, AccessError)
+    assert f"kind {kind}" in str(decision.error)
+
+
+# The retry budget
+
+
+def test_a_run_stops_when_its_budget_is_spent_and_successes_earn_it_back():
+    policy = policy_of(Retry(budget=3))
+    assert fails(policy, Kind.TIMEOUT) == fails(policy, Kind.TIMEOUT) == Wait(0.5)
+    policy.paid()
+    assert fails(policy, Kind.TIMEOUT) == Wait(0.5)
+    decision = fails(policy, Kind.TIMEOUT)
+    assert isinstance(decision, StopRun)
+    assert isinstance(decision.error, ServiceDownError)
+    assert "kind timeout" in str(decision.error)
+
+
+def test_final_failures_of_the_server_cost_too_but_only_forbidden_ones_stop_the_run():
+    policy = policy_of(Retry(budget=2, max_attempts=1))
+    for _ in range(4):
+        assert isinstance(fails(policy, Kind.TIMEOUT), Fail)
+    assert isinstance(fails(policy, Kind.FORBIDDEN), StopRun)
+    policy = policy_of(Retry(budget=2))
+    assert isinstance(fails(policy, Kind.FORBIDDEN), Fail)
+    decision = fails(policy, Kind.FORBIDDEN)
+    assert isinstance(decision, StopRun)
+    assert isinstance(decision.error, AccessError)
+
+
+def test_failures_of_the_rows_own_cost_nothing():
+    policy = policy_of(Retry(budget=1))
+    for _ in range(10):
+        assert isinstance(fails(policy, Kind.BAD_REQUEST), Fail)
+    policy = policy_of(Retry(budget=2))
+    assert fails(policy, Kind.TIMEOUT) == Wait(0.5)
+
+
+# The circuit breaker
+
+
+def opened(policy, now=0.0):
+    for _ in range(16):
+        fails(policy, Kind.SERVER_ERROR, now=now)
+    assert policy.is_open
+    return policy
+
+
+@pytest.mark.parametrize("kind", [Kind.BAD_REQUEST, Kind.WRONG_SHAPE, None])
+def test_whatever_shows_that_the_server_lives_closes_the_breaker(kind):
+    policy = opened(policy_of())
+    if kind is None:
+        policy.paid()
+    else:
+        fails(policy, kind)
+    assert not policy.is_open
+
+
+def test_a_refusal_for_the_rate_limit_says_nothing_about_the_breaker():
+    policy = opened(policy_of())
+    fails(policy, Kind.RATE_LIMITED)
+    assert policy.is_open
+
+
+def test_one_event_at_a_time_probes_and_the_others_hear_when_it_is_back():
+    async def main():
+        clock = asyncio.get_running_loop().time
+        policy, first, second = opened(policy_of(), clock()), Event(Call()), Event(Call())
+        assert await policy.probes(first)
+        assert clock() == 1.0
+        assert policy.allows(first)
+        assert not policy.allows(second)
+        waits = asyncio.create_task(policy.probes(second))
+        await asyncio.sleep(0.5)
+        assert not waits.done()
+        policy.sent(first)
+        assert policy.came_back(first, Reply())
+        policy.paid()
+        assert await waits is False  # it is to look again, for it need not probe any more
+        assert policy.allows(second)
+
+    run_virtual(main())
+
+
+def test_what_was_in_flight_when_the_breaker_opened_is_no_probe():
+    policy, early = policy_of(), Event(Call())
+    policy.sent(early)
+    opened(policy)
+    assert not policy.came_back(early, Reply())
+
+
+def test_a_prober_that_was_withdrawn_leaves_its_place_to_the_next():
+    async def main():
+        policy, first, second = opened(policy_of()), Event(Call()), Event(Call())
+        assert await policy.probes(first)
+        first.finish(CallError(Kind.CANCELLED, "given up"))
+        assert await policy.probes(second)
+
+    run_virtual(main())
+
+
+def test_after_six_failed_probes_the_run_stops_though_the_budget_would_go_on():
+    async def main():
+        clock = asyncio.get_running_loop().time
+        policy, event = opened(policy_of(Retry(budget=1000, max_attempts=1000))), Event(Call())
+        decisions = []
+        for attempt in range(2, 8):
+            assert await policy.probes(event)
+            decisions.append(
+                fails(policy, Kind.CONNECTION, event=event, attempts=attempt, now=clock())
+            )
+        assert [type(decision) for decision in decisions] == [Wait] * 5 + [StopRun]
+        assert clock() == 1 + 2 + 4 + 8 + 16 + 30
+
+    run_virtual(main())
+
+
+# The first requests
+
+
+def test_first_requests_that_all_fail_in_one_way_stop_the_run():
+    policy = policy_of(first_failures=3)
+    assert [ends(policy, failed(Kind.WRONG_SHAPE)) for _ in range(2)] == [None, None]
+    decision = ends(policy, failed(Kind.WRONG_SHAPE))
+    assert isinstance(decision, StopRun)
+    assert isinstance(decision.error, FirstRowsFailedError)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_one_answer_bought_or_known_lets_the_run_go_on(known):
+    policy = policy_of(first_failures=2)
+    if not known:
+        ends(policy)
+    assert [ends(policy, failed(Kind.EMPTY), known=known) for _ in range(5)] == [None] * 5
+
+
+def test_starting_again_forgets_budget_breaker_and_verdict():
+    policy = opened(policy_of(Retry(budget=18), first_failures=2))
+    ends(policy, failed(Kind.EMPTY))
+    policy.stop()
+    policy.start()
+    assert not policy.is_open
+    assert fails(policy, Kind.TIMEOUT) == fails(policy, Kind.TIMEOUT) == Wait(0.5)
+    assert ends(policy, failed(Kind.EMPTY)) is None
+    assert isinstance(ends(policy, failed(Kind.EMPTY)), StopRun)
+
+
+def test_a_run_that_never_reached_anybody_is_told_so_at_its_end():
+    policy = policy_of()
+    fails(policy, Kind.CONNECTION)
+    assert isinstance(policy.unreached([Kind.CONNECTION, Kind.NOT_SENT]), ServiceDownError)
+    assert policy.unreached([Kind.CONNECTION, Kind.BAD_REQUEST]) is None
+    ends(policy)
+    assert policy.unreached([Kind.CONNECTION]) is None

@@ -1,0 +1,120 @@
+"""Answers out of the journal: what is taken, what is asked anew, and what is looked up again."""
+
+import asyncio
+import time
+
+import pytest
+
+from lionproc.engine import replay as replay_module
+from lionproc.engine.journal import Entry, Journal
+from lionproc.engine.limiter import Tokens
+from lionproc.engine.replay import Replay
+from lionproc.engine.request import Event, Reply
+from lionproc.errors import CallError, Kind
+
+
+class Question:
+    """Numbers are answers. Words are asked again twice, and `never` is not."""
+
+    def __init__(self, name):
+        self.key = name.encode().rjust(16, b"\0")
+        self.name = name
+
+    def parse(self, raw):
+        return raw.decode()
+
+    def read(self, data):
+        if not data.isdigit():
+            raise CallError(Kind.WRONG_SHAPE, f"{data} is no number")
+        return int(data)
+
+    def correction(self, data, error):
+        return None if data == "never" else Question(f"{self.name}+")
+
+
+@pytest.fixture
+def journal(tmp_path):
+    with Journal.open(tmp_path / "journal.sqlite") as made:
+        yield made
+
+
+def keep(journal, **replies):
+    async def write():
+        for name, reply in replies.items():
+            key = name.replace("_", "+").encode().rjust(16, b"\0")
+            raw, now = reply.encode(), time.time()
+            await journal.append(Entry(key, raw, f"model {name}", 10, 2, 1, 0.25, now))
+
+    asyncio.run(write())
+
+
+def answered(replay, event):
+    entry = replay.find(event.first.key)
+    return entry is not None and replay.answer(event, entry)
+
+
+def test_a_kept_answer_is_taken_with_what_it_cost_when_it_was_bought(journal):
+    keep(journal, a="42")
+    replay, event = Replay(journal, 0, 2), Event(Question("a"))
+    assert answered(replay, event)
+    assert (event.value, event.cached, event.model) == (42, True, "model a")
+    assert (event.usage, event.seconds) == (Tokens(10, 2), 0.25)
+    assert replay.has_answered
+
+
+def test_corrections_are_taken_from_the_journal_too(journal):
+    keep(journal, a="what", a_="how", a__="7")
+    event = Event(Question("a"))
+    assert answered(Replay(journal, 0, 2), event)
+    assert (event.value, event.attempts, event.corrections) == (7, 3, 2)
+
+
+def test_the_first_correction_that_is_missing_is_what_is_sent(journal):
+    keep(journal, a="what")
+    replay, event = Replay(journal, 0, 2), Event(Question("a"))
+    assert not answered(replay, event)
+    assert (event.call.name, event.attempts, event.done) == ("a+", 1, False)
+    assert not replay.has_answered
+
+
+@pytest.mark.parametrize("corrections", [0, 2])
+def test_a_kept_reply_that_is_no_answer_is_asked_anew_from_the_beginning(journal, corrections):
+    keep(journal, a="never" if corrections else "what")
+    replay, event = Replay(journal, 0, corrections), Event(Question("a"))
+    assert not answered(replay, event)
+    assert (event.call.name, event.attempts, event.error) == ("a", 0, None)
+    assert not replay.has_answered
+
+
+def test_a_paid_reply_settles_its_event_with_the_help_of_kept_corrections(journal):
+    keep(journal, a_="7")
+    replay, event = Replay(journal, 0, 2), Event(Question("a"))
+    assert replay.settle(event, Reply(data="what"))
+    assert (event.value, event.cached) == (7, False)
+    asked = Event(Question("b"))
+    assert not replay.settle(asked, Reply(data="what"))
+    assert asked.call.name == "b+"
+
+
+def test_records_before_the_mark_answer_nothing(journal):
+    keep(journal, a="42")
+    assert Replay(journal, 0, 2).find(Question("a").key) is not None
+    assert Replay(journal, journal.mark(), 2).find(Question("a").key) is None
+
+
+def test_without_a_journal_or_a_key_nothing_is_found_and_nothing_kept(journal):
+    event, reply = Event(Question("a")), Reply(raw=b"42", data="42")
+    assert Replay(None, 0, 2).find(event.first.key) is None
+    assert Replay(None, 0, 2).keep(event, reply, Tokens(), 0.1) is None
+    Replay(None, 0, 2).keep_failure(event)
+    assert Replay(journal, 0, 2).find(None) is None
+
+
+def test_what_waited_for_long_is_looked_up_again_and_at_once_where_others_write_too(monkeypatch):
+    replay, event = Replay(None, 0, 2), Event(Question("a"))
+    assert not replay.is_stale(event, shared=False)
+    assert replay.is_stale(event, shared=True)
+    monkeypatch.setattr(replay_module, "STALE_S", -1.0)
+    assert replay.is_stale(event, shared=False)
+    event.attempts = 1  # it was sent, so it is not answered elsewhere any more
+    assert not replay.is_stale(event, shared=True)
