@@ -105,9 +105,10 @@ class RowRun(Run):
             for event in events:
                 if event.done:
                     self._took(event)
-                elif not self._join(dispatcher, event.tag, event.first):
-                    if not dispatcher.offer(event):
-                        await dispatcher.put(event)
+                elif not (
+                    self._join(dispatcher, event.tag, event.first) or dispatcher.offer(event)
+                ):
+                    await dispatcher.put(event)
 
     def _without_call(self, place: int, reason: Missing | CallError) -> None:
         if isinstance(reason, CallError):
