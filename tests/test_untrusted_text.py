@@ -234,6 +234,26 @@ def test_a_program_with_another_separator_finds_no_formula_either(tmp_path):
             assert not any(is_formula(cell) for cell in row), separator
 
 
+@pytest.mark.parametrize(
+    "bad", ["=1+1", "@SUM(1)", "-2+3+cmd|' /C calc'!A0", '"=1+1', "\u200b\uff1d1+1"]
+)
+def test_a_program_with_another_separator_finds_no_formula_in_any_column(tmp_path, bad):
+    texts = [f"a{between}{bad}{after}" for between in ";\t\n\r" for after in ("", ";", "\t b")]
+    df = pd.DataFrame({"n": range(len(texts)), "one": texts, "two": texts}, index=texts)
+    path = df.rename(columns={"two": f"b;{bad}"}).llm.to_csv(tmp_path / "out.csv")
+    for separator in (",", ";", "\t"):
+        for row in read_csv(path, delimiter=separator):
+            assert not any(is_formula(cell) for cell in row), (separator, row)
+
+
+@pytest.mark.parametrize(
+    "text", ["Two things:\n- one\n- two", "a; b = c", "5;-5;+3.1%", "yes;\n\nno", "x\t- y"]
+)
+def test_lists_and_numbers_within_a_text_stay_as_they_are_in_a_csv(tmp_path, text):
+    path = pd.DataFrame({"n": [1], "text": [text]}).llm.to_csv(tmp_path / "out.csv", index=False)
+    assert read_csv(path)[1][1] == text
+
+
 def test_levels_of_labels_and_repeated_names_are_defused_too(tmp_path):
     columns = pd.MultiIndex.from_tuples([("=a", "x"), ("=a", "@y")], names=["=n", None])
     index = pd.MultiIndex.from_tuples([("=i", 1), ("j", 2)], names=["=one", "two"])

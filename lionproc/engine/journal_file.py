@@ -344,6 +344,9 @@ class JournalFile:
             return work()
         except sqlite3.Error as error:
             raise _trouble(self.path, verb, error) from error
+        except UnicodeDecodeError as error:  # in a message that quotes a schema that is damaged
+            damaged = sqlite3.DatabaseError("its schema is no text")
+            raise _trouble(self.path, verb, damaged) from error
         except OSError as error:
             raise JournalError(
                 f"The journal {self.path!r} cannot be {verb}: {error.strerror or error}. "

@@ -47,6 +47,8 @@ _ERRORS = re.compile(
 )
 _NUMBERS = (bool, int, float, complex, decimal.Decimal, Fraction)
 _TIMES = (dt.date, dt.datetime, dt.time, dt.timedelta, pd.Timestamp, pd.Timedelta)
+_CALLS = frozenset("(|!")  # of a function, of a program, of another sheet
+_SEPARATORS = re.compile(r"([;\t\r\n])")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _EXCEL_CELL = 32_767  # characters; openpyxl cuts off the rest in silence
@@ -95,19 +97,37 @@ def _acts(text: str) -> bool:
         return True
     if _ERRORS.fullmatch(text.strip()):
         return True
+    return bool(_sign_of(text)) and not _NUMBER.fullmatch(text)
+
+
+def _sign_of(text: str) -> str:
+    """The sign of a formula with which a text begins, as far as it can be seen; empty for none."""
     for character in text:
         if character in _UNSEEN_LETTERS or unicodedata.category(character) in _UNSEEN:
             continue
         begins = unicodedata.normalize("NFKC", character)[:1]
-        return (begins in _SIGNS or begins in _LOOK_ALIKE) and not _NUMBER.fullmatch(text)
-    return False
+        return begins if begins in _SIGNS or begins in _LOOK_ALIKE else ""
+    return ""
+
+
+def _acts_where_it_is_split(text: str) -> bool:
+    """Whether it would be a formula behind another separator than the comma.
+
+    Where a semicolon separates (in most of Europe), a quotation mark behind a comma stands within
+    a cell and quotes nothing. A minus there is a bullet or a number, unless something is called.
+    """
+    text = text.lstrip('"')
+    sign = _sign_of(text)
+    if not sign or _NUMBER.fullmatch(text.strip()):
+        return False
+    return sign in "=@" or not _CALLS.isdisjoint(text)
 
 
 def to_csv(frame: pd.DataFrame, path: AnyPath, **options: Any) -> Path | str:
     """Write a frame as CSV that is safe to open in a spreadsheet program.
 
-    Text is quoted throughout, so that a program which expects another separator does not find
-    a new cell in the middle of one.
+    Text is quoted throughout. A program that expects semicolons or tabs splits it nevertheless,
+    so what would begin like a formula behind one, or on a line of its own, gets an apostrophe too.
 
     Args:
         frame: Any frame.
@@ -245,7 +265,13 @@ def _clean(value: Any, column: object) -> Any:
     """A cell for CSV. Half a character, which UTF-8 does not have, becomes U+FFFD."""
     del column
     made = harmless(value)
-    return _SURROGATE.sub("\ufffd", made) if type(made) is str else made
+    if type(made) is not str:
+        return made
+    first, *others = _SEPARATORS.split(_SURROGATE.sub("\ufffd", made))
+    for place in range(1, len(others), 2):
+        if _acts_where_it_is_split(others[place]):
+            others[place] = "'" + others[place]
+    return "".join((first, *others)) if others else first
 
 
 def _fit_for_excel(value: Any, column: object) -> Any:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 # Control characters say nothing, and those that turn the direction of text can make a row of an
 # error table read as something else.
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
 
 
 def count(number: float) -> str:

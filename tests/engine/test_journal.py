@@ -680,6 +680,15 @@ def test_a_journal_of_a_newer_version_is_refused(path):
         Journal.open(path)
 
 
+def test_a_schema_that_is_no_text_is_damage(path):
+    Journal.open(path).close()
+    whole = path.read_bytes()
+    assert b"CREATE TABLE record" in whole
+    path.write_bytes(whole.replace(b"CREATE TABLE record", b"CRE\xfeTE T\xfeBLE \xfeecord"))
+    with pytest.raises(JournalError, match="damaged"):
+        Journal.open(path)
+
+
 def test_a_journal_with_a_trigger_is_not_trusted(path):
     Journal.open(path).close()
     with contextlib.closing(sqlite3.connect(path)) as other, other:

@@ -14,7 +14,7 @@ def test_a_share_is_whole_only_when_it_is():
 
 
 def test_text_that_turns_or_breaks_lines_is_made_plain():
-    assert formatting.plain("a\nb\x1b[31m\u202ec") == "a b [31m c"
+    assert formatting.plain("a\nb\x1b[31m\u202e\u061cc") == "a b [31m c"
     assert formatting.safe("<b>\"'&") == "&lt;b&gt;&quot;&#x27;&amp;"
     assert len(formatting.plain("x" * 10_000)) == 200
 
