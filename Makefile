@@ -67,7 +67,7 @@ test-lowest: $(DEV) ## the tests on the lowest dependencies that pyproject.toml 
 lab: $(DEV) ## the notebooks in JupyterLab, with everything they need
 	@$(RUN) -m jupyterlab notebooks $(ARGS)
 
-bench: $(DEV) ## the benchmarks, 12 minutes (ARGS="--quick", ARGS="--only cpu --peers PYTHON")
+bench: $(DEV) ## the benchmarks, 16 minutes (ARGS="--quick", ARGS="--only cpu --peers PYTHON")
 	@$(RUN) benchmarks/run.py $(ARGS)
 
 soak: $(DEV) ## the long run

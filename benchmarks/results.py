@@ -17,6 +17,7 @@ Written by `make bench` and `make soak`. Servers are `lionproc.testing.Server` o
 same machine, without TLS. A shared, noisy machine: trust ratios and medians, not single times."""
 ORDER = (
     "Limits: how much is used, how often they are broken",
+    "A limit that nobody told",
     "A limit dropped and raised mid-run",
     "CPU per row",
     "Bare wires",

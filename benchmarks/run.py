@@ -1,4 +1,4 @@
-"""All benchmarks, printed and written to benchmarks/RESULTS.md (`make bench`, 12 minutes).
+"""All benchmarks, printed and written to benchmarks/RESULTS.md (`make bench`, 16 minutes).
 
     python benchmarks/run.py [--quick] [--only TITLE] [--peers PYTHON ...]
 
@@ -40,12 +40,13 @@ class Section(NamedTuple):
     peers: bool = False
 
 
-LIMITS, LIVE, CPU, WIRES, STARTUP, SLOTS, MEMORY, PIPELINE, _ = results.ORDER
+LIMITS, SEARCH, LIVE, CPU, WIRES, STARTUP, SLOTS, MEMORY, PIPELINE, _ = results.ORDER
 SECTIONS = (
     Section(CPU, "cpu.py", ("--rows", "2000", "--rounds", "1"), peers=True),
     Section(WIRES, "wires.py", ("--rows", "2000", "--rounds", "1"), peers=True),
     Section(STARTUP, "startup.py"),
     Section(MEMORY, "memory.py", ("--rows", "10000")),
+    Section(SEARCH, "search.py", ("--only", "bucket of 10 s")),
     Section(LIMITS, "adherence.py", ("--seconds", "10")),
     Section(SLOTS, "slots.py", ("--rows", "200"), beside=True),
     Section(LIVE, "live.py", ("--short",), beside=True),

@@ -1,6 +1,6 @@
 """What the server teaches by its replies: headers and latency. Pure: time is handed in.
 
-Two teachers, each with its own class; the third, what 429s teach, is in `storms`:
+Two teachers, each with its own class; the third, what 429s teach, is in `congestion`:
 
 * `Headers`: limits and what is left of them, as rate-limit headers say it.
 * `Saturation`: how many requests in flight a server without a limit takes well. Latency above
@@ -41,13 +41,21 @@ class Signals:
     retry_after_s: float | None = None
     ignored: str = field(default="", repr=False)
 
+    @property
+    def wait_s(self) -> float | None:
+        """Seconds that a refusal asks to wait: outright, or until what has run out is back."""
+        if self.retry_after_s is not None:
+            return self.retry_after_s
+        resets = [q.reset_s for q in self.quotas.values() if q.remaining == 0 and q.reset_s]
+        return max(resets, default=None)
+
 
 class Headers:
     """Remembers the provider's limits, and never plans beyond what it says is left."""
 
     def __init__(self) -> None:
         self.limits: dict[str, float] = {}
-        self._left: dict[str, tuple[float, float]] = {}
+        self._left: dict[str, tuple[float, float, float, float]] = {}
         self._departed = [0.0] * len(LANES)
         self._doubted: set[tuple[str, float]] = set()
 
@@ -81,26 +89,41 @@ class Headers:
             if quota.remaining is not None and quota.reset_s is not None:
                 # What left after this request is not yet in the server's count.
                 ceiling = quota.remaining + mark[place]
-                self._left[lane] = (ceiling, now + min(quota.reset_s, 120.0))
+                until = now + min(quota.reset_s, 120.0)
+                self._left[lane] = (ceiling, until, now, _refill(quota, self.limits.get(lane)))
         return news
 
     def wait_s(self, amounts: Sequence[float], now: float) -> float:
         """Seconds until the server has these amounts left, by its own words."""
         wait = 0.0
-        for lane, (ceiling, until) in list(self._left.items()) if self._left else ():
+        for lane, (ceiling, until, since, per_s) in list(self._left.items()) if self._left else ():
             place = LANES.index(lane)
             if now >= until:
                 del self._left[lane]
-            elif self._departed[place] + amounts[place] > ceiling + 1e-9:
-                wait = max(wait, until - now)
+                continue
+            lacking = self._departed[place] + amounts[place] - ceiling - (now - since) * per_s
+            if lacking > 1e-9:
+                wait = max(wait, min(until - now, lacking / per_s + 1e-6 if per_s else math.inf))
         return wait
+
+
+def _refill(quota: Quota, limit: float | None) -> float:
+    """How much comes back a second until the reset; 0.0 where all of it comes back then.
+
+    A reset that is just as far away as it takes to refill what is gone is the time until
+    everything is back, as OpenAI says it; one that is nearer is the end of a window.
+    """
+    if not limit or quota.remaining is None or quota.reset_s is None:
+        return 0.0
+    gone = limit - quota.remaining
+    return limit / 60 if abs(quota.reset_s * limit / 60 - gone) <= 0.1 * limit else 0.0
 
 
 class Saturation:
     """Finds how many requests in flight a server takes well that has no limit."""
 
     BASELINE = 8  # first requests, whose latency counts as unloaded
-    SUSPECT = 2.0
+    SUSPECT = 1.5
     EPOCH_S = 2.0
 
     def __init__(self) -> None:
@@ -147,20 +170,29 @@ class Saturation:
             self._judge(median(self._latencies), (count - 1) / seconds, full, now)
             self._epoch_from = None
 
+    def slows(self, latency_s: float) -> bool:
+        """Whether so long a latency looks like a queue."""
+        return self._unloaded_s is not None and latency_s > self.SUSPECT * self._unloaded_s
+
     def _judge(self, latency_s: float, per_s: float, full: int, now: float) -> None:
         unloaded_s = self._unloaded_s or latency_s
         if self._before is not None:
             cap, before_per_s, before_s = self._before
             self._before = None
-            if per_s < 0.95 * before_per_s:
-                # Fewer in flight cost throughput, so the longer latency is not a queue.
-                self.cap, self._unloaded_s = cap, before_s
+            fewer = self.cap is not None and (cap is None or cap > self.cap)
+            if per_s < (0.95 if fewer else 1.03) * before_per_s:
+                # Fewer in flight cost throughput, so the longer latency is not a queue; or more
+                # of them brought nothing.
+                if fewer:
+                    self._unloaded_s = before_s
+                self.cap = cap
                 self._quiet_until = now + 60
                 return
         if now < self._quiet_until:
             return
-        if latency_s > self.SUSPECT * unloaded_s and full > 1:
+        if self.slows(latency_s) and full > 1:
             self._before = (self.cap, per_s, latency_s)
             self.cap = max(1, math.ceil(full * max(1.25 * unloaded_s / latency_s, 0.5)))
         elif self.cap is not None and latency_s < 1.3 * unloaded_s:
+            self._before = (self.cap, per_s, latency_s)
             self.cap = math.ceil(1.25 * self.cap)

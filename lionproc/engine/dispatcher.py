@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -305,7 +304,7 @@ class Dispatcher:
             policy.sent(event)
             self.workers.sending.add(worker)
             counters.outlay.leaves(reservation.tokens)
-            started = time.perf_counter()
+            started = self._limiter.now()
             try:
                 reply = await event.call.send()
             except BaseException as fault:
@@ -317,7 +316,7 @@ class Dispatcher:
                 return
             finally:
                 counters.outlay.is_back(reservation.tokens)
-            seconds = time.perf_counter() - started
+            seconds = self._limiter.now() - started
             event.seconds += seconds
             probe = policy.came_back(event, reply)
             if reply.error is not None:

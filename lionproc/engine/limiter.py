@@ -26,18 +26,13 @@ from lionproc.engine.adapt import (
     Saturation,
     Signals,
 )
+from lionproc.engine.congestion import Congestion, Refusal
 from lionproc.engine.limits import Limits
 from lionproc.engine.stats import LearnedFrom
-from lionproc.engine.storms import Refusal, Storms
 from lionproc.engine.window import MARGIN_CAP_S, MINUTE_S, Lane, Ledger
 from lionproc.errors import CallError, Kind
 
 log = logging.getLogger("lionproc.engine")
-# With no limit known a run starts at this many requests a second and doubles every so many
-# seconds, so that the first 429 meets a handful of requests and not a full house.
-RAMP_PER_S = 20.0
-RAMP_DOUBLING_S = 1.5
-RAMP_S = 12.0
 CHECK_S = 0.25  # how often a moving pace is looked at
 LATE_S = 0.02  # what an even pace makes up for timers that come late
 SLOT_CHECK_S = 5.0  # a freed slot wakes the gate; this only bounds what a fault could cost
@@ -99,12 +94,12 @@ class Limiter:
         }
         self._active: tuple[Lane, ...] = ()
         self._wants_slot = False
+        self._wants_word = False  # waits for what the headers said, and later ones may say more
         self._listeners: list[weakref.WeakMethod[Callable[[], None]]] = []
         self._stale = True
         self._checked_at = -math.inf
         self._paced: float | None = None
         self._due_at = -math.inf
-        self._started_at: float | None = None
         self.in_flight = 0
         self.peak_in_flight = 0
         self.departures = 0
@@ -112,7 +107,7 @@ class Limiter:
         self.ignored = ""  # a header that cannot be meant
         self._asked_until = -math.inf  # what the server itself named, unlike our own patience
         self.headers = Headers()
-        self.storms = Storms()
+        self.congestion = Congestion()
         self.saturation = Saturation()
         self._limits = limits or Limits()
         self.limits_of_run: Limits | None = None  # the last that a run was given
@@ -165,8 +160,11 @@ class Limiter:
         limits = self._limits
         if not limits.adapt:
             return limits.concurrency
-        cap = self.saturation.cap
-        return limits.concurrency if cap is None else min(cap, limits.concurrency)
+        most = limits.concurrency
+        for cap in (self.saturation.cap, self.congestion.window):
+            if cap is not None and cap < most:
+                most = cap
+        return most
 
     def effective(self, lane: str, limits: Limits | None = None) -> float | None:
         """The limit per minute that a lane keeps: the person's or, lower, the provider's.
@@ -201,21 +199,13 @@ class Limiter:
             for name, lane in self._lanes.items():
                 lane.set(self.effective(name), burst_s, now)
             self._list_active()
-        if not adapt:
-            return
-        pace = self.storms.pace(now)
-        if pace is None and not any(lane.limit for lane in self._lanes.values()):
-            pace = self._ramp(now)
-        self._paced = pace
+        if adapt:
+            if any(lane.limit for lane in self._lanes.values()):
+                self.congestion.window = None  # a limit is known, so none is looked for
+            self._paced = self.congestion.pace(now)
 
     def _list_active(self) -> None:
         self._active = tuple(lane for lane in self._lanes.values() if not lane.free)
-
-    def _ramp(self, now: float) -> float | None:
-        if self._started_at is None:
-            self._started_at = now
-        since = now - self._started_at
-        return RAMP_PER_S * math.pow(2.0, since / RAMP_DOUBLING_S) if since < RAMP_S else None
 
     # -- the gate ---------------------------------------------------------------------------
 
@@ -317,11 +307,12 @@ class Limiter:
 
     def _wait_s(self, amounts: Amounts, now: float) -> float:
         """Seconds to wait before looking again; 0.0 to go."""
+        self._wants_word = False
         self._wants_slot = self.in_flight >= self.concurrency
         if self._wants_slot:
             self.waiting_for = "a free slot"
             return SLOT_CHECK_S
-        hold = self.storms.hold_until - now
+        hold = self.congestion.hold_until - now
         if hold > 0:
             self.waiting_for = "the server, which has just refused requests"
             return hold
@@ -339,6 +330,7 @@ class Limiter:
         if self._limits.adapt:
             wait = self.headers.wait_s(amounts, now)
             if wait > 0:
+                self._wants_word = True
                 self.waiting_for = "the server, which has no more left for now"
         return wait
 
@@ -373,14 +365,17 @@ class Limiter:
         for lane in self._active:
             lane.take(now, amounts[lane.place])
         self.headers.departed(amounts)
-        opens = self.departures == self.storms.first
-        if opens:
-            self.storms.opened(now)
+        congestion = self.congestion
+        probes = self.departures == congestion.probe
+        congestion.departed(now, self._paced)
+        if probes:
+            self._checked_at = -math.inf
+            self._paced = congestion.pace(now) if self._limits.adapt else None
         if self._paced is not None:
             # Evenly spaced: after a 429 the server has nothing in store for a burst.
             gap_s = 1.0 / self._paced
             self._due_at = max(self._due_at, now) + (
-                max(gap_s, self.storms.gap_s) if opens else gap_s
+                max(gap_s, congestion.gap_s) if probes else gap_s
             )
         self.in_flight += 1
         slots = self.concurrency
@@ -388,9 +383,7 @@ class Limiter:
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
         number = self.departures
         self.departures += 1
-        return Reservation(
-            number, now, self.storms.epoch, tokens, bucket, self.headers.mark(), full
-        )
+        return Reservation(number, now, congestion.epoch, tokens, bucket, self.headers.mark(), full)
 
     # -- what came of it --------------------------------------------------------------------
 
@@ -415,9 +408,19 @@ class Limiter:
         if self._loop is not None:
             now = self._loop.time()
             latency_s = now - leave.at if seconds is None else seconds
+            if self.congestion.window is not None:
+                self._start_up(latency_s)
             self.saturation.replied(leave.number, latency_s, leave.at, now, leave.full)
             if signals is not None:
                 self._learn(signals, leave, now)
+
+    def _start_up(self, latency_s: float) -> None:
+        """Slow start goes on, until latency shows that the server queues (RFC 9406)."""
+        congestion = self.congestion
+        congestion.admitted(latency_s, self._limits.concurrency)
+        if self.saturation.slows(congestion.reply_s or 0.0):
+            self.saturation.cap, congestion.window = congestion.window, None
+        self._wake()
 
     def throttled(self, leave: Reservation, signals: Signals) -> None:
         """A 429 came back: everybody waits, and the pace is cut once per storm."""
@@ -425,23 +428,22 @@ class Limiter:
         loop = self._loop or asyncio.get_running_loop()
         now = loop.time()
         self._learn(signals, leave, now)
-        self._asked(signals.retry_after_s, now)
-        cut = self.storms.throttled(
+        self._asked(signals.wait_s, now)
+        congested = self.congestion.refused(
             Refusal(
                 now,
                 leave.epoch,
                 leave.number,
-                leave.at,
                 self.departures,
-                self.in_flight,
+                now - leave.at,
                 self._rate(now),
-                signals.retry_after_s,
+                signals.wait_s,
                 random.random(),
             )
         )
-        if cut and self._limits.adapt:
+        if congested:
             self._checked_at = -math.inf
-        self._wake()
+            self._wake()
 
     def failed(self, leave: Reservation, retry_after_s: float | None = None) -> None:
         """It failed in another way. A failed request counts against the limit all the same."""
@@ -449,7 +451,7 @@ class Limiter:
         if retry_after_s:
             loop = self._loop or asyncio.get_running_loop()
             until = loop.time() + min(retry_after_s, 600.0)
-            self.storms.hold_until = max(self.storms.hold_until, until)
+            self.congestion.hold_until = max(self.congestion.hold_until, until)
             self._asked(retry_after_s, loop.time())
             self._wake()
 
@@ -493,20 +495,23 @@ class Limiter:
         if signals.ignored and not self.ignored:
             self.ignored = signals.ignored
             log.warning("a header cannot be meant and is ignored: %s", signals.ignored)
-        if (
-            signals.quotas
-            and self._limits.adapt
-            and self.headers.learn(signals.quotas, leave.mark, now)
-        ):
-            self._stale = True
-            self._wake()
+        if signals.quotas and self._limits.adapt:
+            if self.headers.learn(signals.quotas, leave.mark, now):
+                self._stale = True
+            if self._wants_word:
+                self._wake()
+
+    @staticmethod
+    def now() -> float:
+        """Seconds of the engine's clock, by which everything here is timed."""
+        return asyncio.get_running_loop().time()
 
     def _rate(self, now: float) -> float:
-        """Requests per second, as allowed or as they left lately."""
+        """Requests per second that leave: as many as may, or fewer where slots are scarce."""
         known = self.effective(REQUESTS)
-        paced = self.storms.pace(now) or self._paced
-        rates = [r for r in (known / 60 if known else None, paced) if r is not None]
-        return min(rates) if rates else max(self._minute.left_since(now - 1.0, 0), 1.0)
+        left = max(self._minute.left_since(now - 1.0, 0), 1.0)
+        rates = [r for r in (known / 60 if known else None, self._paced) if r is not None]
+        return min(*rates, 1.25 * left + 2) if rates else left
 
     # -- for readers ------------------------------------------------------------------------
 
@@ -541,14 +546,14 @@ class Limiter:
         if said is not None:
             return Learned(said, "headers")
         pace = self.pace_per_minute
-        refused = self.storms.count > 0 and pace is not None
-        return Learned(pace, "refusals") if refused else Learned()
+        rate = self.congestion.rate
+        return Learned() if rate is None or pace is None else Learned(60 * rate, "refusals")
 
     def holding_s(self) -> float:
         """Seconds for which everybody still waits after a refusal."""
         if self._loop is None:
             return 0.0
-        return max(self.storms.hold_until - self._loop.time(), 0.0)
+        return max(self.congestion.hold_until - self._loop.time(), 0.0)
 
     def hold_note(self) -> str:
         """Why nobody may send for a while, as a sentence; empty where that is not so.

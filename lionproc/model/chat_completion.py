@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from lionproc.engine.adapt import Signals
@@ -41,6 +42,8 @@ def classify(
     refused = None
     if status != 200:
         refused = refusal(status, headers, body, learned, proven=proven)
+        if learned.retry_after_s is None and refused.retry_after_s is not None:
+            learned = replace(learned, retry_after_s=refused.retry_after_s)  # said in words
         if not (status == 400 and b'"failed_generation"' in body):
             return Reply(refused, raw=body, signals=learned)
     data: Any = None

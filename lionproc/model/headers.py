@@ -1,4 +1,4 @@
-"""Rate-limit headers in all their spellings, read into `Signals`. Pure."""
+"""What a server says of its limits, in headers and words, read into `Signals`. Pure."""
 
 from __future__ import annotations
 
@@ -35,6 +35,14 @@ _NAMES = tuple(
     )
     for prefix in _PREFIXES
 )
+_NUMBER = r"\d{1,9}(?:\.\d{1,12})?"
+_UNIT = r"(?:ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?)"
+_SPOKEN = re.compile(rf"({_NUMBER})\s?({_UNIT})", re.IGNORECASE)
+_WORDS = re.compile(
+    r"(?:try again|retry|wait)(?:\s+\w+){0,2}?\s+(?:in|after|for)\s+(?:about\s+)?"
+    rf"((?:{_NUMBER}\s?{_UNIT}(?![a-z])[\s,]*){{1,4}})",
+    re.IGNORECASE,
+)
 # A reset further away belongs to a limit by the day, which is not planned with by the minute.
 _MINUTE_RESET_S = 75.0
 # Who asks for a longer wait is asked again after this time; beyond a day it is no answer at all.
@@ -48,7 +56,7 @@ SILENCE = Signals()
 
 
 def signals(headers: Mapping[str, str], clock: Callable[[], float] = time.time) -> Signals:
-    """What headers say about limits. What cannot be understood is as if it were not there.
+    """What a reply says about limits. What cannot be understood is as if it were not there.
 
     Args:
         headers: A reply's headers, looked up without regard to case.
@@ -128,6 +136,27 @@ def retry_after_s(
             if seconds is not None and seconds <= _DAY_S:
                 return min(seconds, LONGEST_WAIT_S)
     return None
+
+
+def words_s(words: str) -> float | None:
+    """Seconds that an error message asks to wait, None if it does not say.
+
+    OpenAI, Groq, Azure and Gemini say it like this.
+
+    Example:
+        >>> words_s("Rate limit reached. Please try again in 1m7.66s."), words_s("Sorry.")
+        (67.66, None)
+    """
+    found = _WORDS.search(words)
+    if found is None:
+        return None
+    parts = _SPOKEN.findall(found[1])
+    seconds = sum(float(amount) * _unit_s(unit) for amount, unit in parts)
+    return min(seconds, LONGEST_WAIT_S) if seconds <= _DAY_S else None
+
+
+def _unit_s(name: str) -> float:
+    return _UNIT_S["ms" if name.startswith(("ms", "mil")) else name[:1]]
 
 
 def _quota(

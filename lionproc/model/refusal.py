@@ -13,7 +13,7 @@ from typing import Any
 
 from lionproc.engine.adapt import Signals
 from lionproc.errors import CallError, Kind
-from lionproc.model.headers import LONGEST_WAIT_S, day_is_used_up
+from lionproc.model.headers import LONGEST_WAIT_S, day_is_used_up, words_s
 from lionproc.model.told import Told, told, told_in
 
 __all__ = ["error_in_200", "refusal"]
@@ -168,8 +168,9 @@ def _meant(
         kind, way_on = _closer(kind, status, headers, said, wait_s)
     elif said.words & _CONTEXT_CODES or _CONTEXT_IN_500.search(said.message):
         kind = Kind.CONTEXT_LENGTH
-    if kind is Kind.RATE_LIMITED and wait_s is None and said.wait_s is not None:
-        wait_s = min(said.wait_s, LONGEST_WAIT_S)
+    if kind in {Kind.RATE_LIMITED, Kind.OVERLOADED} and wait_s is None:
+        said_s = words_s(said.text) if said.wait_s is None else said.wait_s
+        wait_s = None if said_s is None else min(said_s, LONGEST_WAIT_S)
     about_all = bool(way_on)  # it says itself that no other row would fare better
     if proven and status in {403, 404} and kind in {Kind.ACCESS, Kind.NOT_FOUND} and not about_all:
         kind = Kind.FORBIDDEN
