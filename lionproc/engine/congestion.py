@@ -161,7 +161,7 @@ class Congestion:
         """Requests per second that may leave, None for no bound."""
         if self.window is not None:
             known_s = self.reply_s
-            return START_PER_S if known_s is None else self.window / max(known_s, QUICK_S)
+            return max(START_PER_S, self.window / max(known_s or 1.0, QUICK_S))
         if self._curve is None:
             return None
         pace = self._curve.at(0.0 if self._opened_at is None else now - self._opened_at)

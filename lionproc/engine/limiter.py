@@ -160,11 +160,8 @@ class Limiter:
         limits = self._limits
         if not limits.adapt:
             return limits.concurrency
-        most = limits.concurrency
-        for cap in (self.saturation.cap, self.congestion.window):
-            if cap is not None and cap < most:
-                most = cap
-        return most
+        cap = self.saturation.cap
+        return limits.concurrency if cap is None else min(cap, limits.concurrency)
 
     def effective(self, lane: str, limits: Limits | None = None) -> float | None:
         """The limit per minute that a lane keeps: the person's or, lower, the provider's.
@@ -419,7 +416,7 @@ class Limiter:
         congestion = self.congestion
         congestion.admitted(latency_s, self._limits.concurrency)
         if self.saturation.slows(congestion.reply_s or 0.0):
-            self.saturation.cap, congestion.window = congestion.window, None
+            self.saturation.cap, congestion.window = self.in_flight + 1, None
         self._wake()
 
     def throttled(self, leave: Reservation, signals: Signals) -> None:

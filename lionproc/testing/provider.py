@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Literal
 
-from lionproc.testing.draws import unit
+from lionproc.seeded_random import unit
 from lionproc.testing.headers import HeaderStyle, RetryStyle, limit_headers, retry_headers
 from lionproc.testing.limits import Limit, Meter
 
