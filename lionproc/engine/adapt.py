@@ -170,9 +170,9 @@ class Saturation:
             self._judge(median(self._latencies), (count - 1) / seconds, full, now)
             self._epoch_from = None
 
-    def slows(self, latency_s: float) -> bool:
+    def slows(self, latency_s: float, by: float = SUSPECT) -> bool:
         """Whether so long a latency looks like a queue."""
-        return self._unloaded_s is not None and latency_s > self.SUSPECT * self._unloaded_s
+        return self._unloaded_s is not None and latency_s > by * self._unloaded_s
 
     def _judge(self, latency_s: float, per_s: float, full: int, now: float) -> None:
         unloaded_s = self._unloaded_s or latency_s

@@ -415,7 +415,7 @@ class Limiter:
         """Slow start goes on, until latency shows that the server queues (RFC 9406)."""
         congestion = self.congestion
         congestion.admitted(latency_s, self._limits.concurrency)
-        if self.saturation.slows(congestion.reply_s or 0.0):
+        if self.saturation.slows(congestion.reply_s or 0.0, by=1.7):
             self.saturation.cap, congestion.window = self.in_flight + 1, None
         self._wake()
 
