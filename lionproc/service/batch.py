@@ -1,44 +1,51 @@
-"""`BatchProcessor`: many items through one service, a window of them at a time."""
+"""`BatchProcessor`: processes many items with one service, some of them at the same time."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias, cast
 
 from lionproc.engine import loop as engine_loop
 from lionproc.errors import ConfigurationError, Kind, LionprocError
 from lionproc.face import faced
 from lionproc.model.answer import Answer
+from lionproc.service.concurrency import for_each
 from lionproc.service.health import Health
 from lionproc.service.job_store import JobStore
 from lionproc.service.processing import ProcessingService
-from lionproc.service.records import Record, now
-from lionproc.service.request_record import as_json, meant, told_of
-from lionproc.service.window import windowed
+from lionproc.service.record_types import (
+    BatchRecord,
+    BatchResult,
+    JobStatus,
+    PendingResult,
+    RequestResult,
+)
+from lionproc.service.records import now
+from lionproc.service.request_record import result_of, schema_as_json, schema_finder
 
 log = logging.getLogger("lionproc.service")
-OnResult = Callable[[int, dict[str, Any]], None]
+OnResult: TypeAlias = Callable[[int, RequestResult], None]
 
 
 @faced
 class BatchProcessor:
     """Processes lists of items; one that fails harms no other.
 
-    Items stream: as soon as one is finished the next begins, so nobody waits for the slowest of
-    a chunk. A batch is on disk from its start, and `resume` finishes what a crash left.
+    The next item starts as soon as one is finished; there are no chunks that wait for their
+    slowest item. A batch is on disk from its start, and `resume` finishes it after a crash.
 
     Args:
-        name: What it is called.
+        name: Its name in logs and in `health()`.
         save_dir: The folder of its batches and their requests.
-        batch_size: How many items are under way at once.
+        batch_size: How many items are in progress at the same time.
         requests_per_minute: As for `ProcessingService`.
         **service: All other arguments of `ProcessingService`.
 
     Raises:
-        ConfigurationError: An argument cannot work.
+        ConfigurationError: An argument is invalid.
 
     Example:
         ```python
@@ -61,8 +68,8 @@ class BatchProcessor:
         self.name = name
         self.batch_size = batch_size
         self.service = ProcessingService(name, save_dir, requests_per_minute, **service)
-        self._works: JobStore[Record] = JobStore(
-            self.service.save_dir, "batch", "items", self.service._owner
+        self._store: JobStore[BatchRecord, BatchRecord] = JobStore(
+            self.service.save_dir, "batch", "items", self.service._store.lease
         )
 
     async def process_batch(
@@ -72,69 +79,80 @@ class BatchProcessor:
         *,
         progress: bool = False,
         on_result: OnResult | None = None,
-    ) -> dict[str, Any]:
+    ) -> BatchResult:
         """Process every item.
 
         Args:
-            items: Anything that JSON can hold, each; a dict or a text is one item.
-            schema: What each result looks like, as for `ProcessingService.process_data`.
-            progress: Show a bar.
-            on_result: Told the position and the result of each item as soon as it is there,
-                on the engine's thread.
+            items: The items, each anything that JSON can hold; a dict or a text is one item.
+            schema: The type of each result, as for `ProcessingService.process_data`.
+            progress: Whether to show a progress bar.
+            on_result: Called with the position and the result of each item as soon as it is
+                finished, on the engine's thread.
 
         Returns:
             `{"status": "success", "batch_id", "results", "failed"}`, the results in the order
-            of the items and each as `process_data` returns it. Where everything had to stop (a
-            refused key, a server that is down), `{"status": "error", "error", "batch_id",
-            "results"}` with what there is; `resume` goes on. Nothing is raised.
+            of the items and each as `process_data` returns it. Where an error stopped the batch
+            (a refused key, a server that is down), `{"status": "error", "error", "batch_id",
+            "results"}` with the results so far; `resume` continues it. Nothing is raised.
         """
-        bar = _bar(progress)
-        return await engine_loop.bridge(self._process(items, schema, _both(bar, on_result)))
+        listener = _Listener(on_result, progress=progress)
+        return await engine_loop.bridge(self._process(items, schema, listener))
 
-    async def _process(
-        self, items: Iterable[Any], schema: Any, on_result: OnResult
-    ) -> dict[str, Any]:
+    async def _process(self, items: Iterable[Any], schema: Any, listener: _Listener) -> BatchResult:
         try:
             if schema is not None:
                 Answer.of(schema)
-            record = await self._works.begin(items, schema=as_json(schema))
+            record = await self._store.create(items, schema=schema_as_json(schema))
         except LionprocError as error:
             log.warning("a batch was not taken: %s", type(error).__name__)
             return {"status": "error", "error": str(error)}
-        return await self._run(record, schema, on_result)
+        return await self._run(record, schema, listener)
 
     async def _run(
-        self, record: Record, schema: Any, on_result: OnResult, *, again: bool = False
-    ) -> dict[str, Any]:
+        self,
+        record: BatchRecord,
+        schema: Any,
+        listener: _Listener | None = None,
+        *,
+        retry_failed: bool = False,
+    ) -> BatchResult:
         batch_id, items, service = record["id"], record["items"], self.service
-        results: list[dict[str, Any] | None] = [None] * len(items)
-        self._works.running[batch_id] = record
-        on_result(-1, {"items": len(items)})
+        results: list[RequestResult | None] = [None] * len(items)
+        self._store.running[batch_id] = record
+        listener = listener or _Listener()
+        listener.start(len(items))
 
-        async def one(position: int) -> None:
-            request_id = _request_id(batch_id, position)
-            item = items[position]
-            result = await service._process(item, schema, request_id, again=again, batch=batch_id)
+        async def process(position: int) -> None:
+            result = await service._runner.process_once(
+                items[position],
+                schema,
+                _request_id(batch_id, position),
+                retry_failed=retry_failed,
+                batch=batch_id,
+            )
             results[position] = result
-            on_result(position, result)
+            listener.add(position, result)
 
         try:
             await service.session.revive()
-            await windowed(range(len(items)), self.batch_size, one, lambda: not service.stopped)
-            return await self._finish(record, self._whole(batch_id, results))
+            positions = range(len(items))
+            await for_each(positions, self.batch_size, process, lambda: not service.stopped)
+            return await self._finish(record, self._complete(batch_id, results))
         except LionprocError as error:
             log.warning("%s stopped: %s", batch_id, type(error).__name__)
             return {
                 "status": "error",
                 "error": str(error),
                 "batch_id": batch_id,
-                "results": self._whole(batch_id, results),
+                "results": self._complete(batch_id, results),
             }
         finally:
-            self._works.running.pop(batch_id, None)
+            self._store.running.pop(batch_id, None)
 
-    def _whole(self, batch_id: str, results: list[dict[str, Any] | None]) -> list[dict[str, Any]]:
-        """One result for each item; those that were not reached say so."""
+    def _complete(
+        self, batch_id: str, results: Sequence[RequestResult | None]
+    ) -> list[RequestResult]:
+        """One result for each item; those that were not sent yet say so."""
         return [
             result
             or {
@@ -146,25 +164,26 @@ class BatchProcessor:
             for position, result in enumerate(results)
         ]
 
-    async def _finish(self, record: Record, results: list[dict[str, Any]]) -> dict[str, Any]:
+    async def _finish(self, record: BatchRecord, results: list[RequestResult]) -> BatchResult:
         stopped = self.service.stopped
         failed = sum(result["status"] != "success" for result in results)
-        answer: dict[str, Any] = {"status": "success", "batch_id": record["id"]}
-        answer["results"] = results
+        outcome: BatchResult = {"status": "success", "batch_id": record["id"], "results": results}
         if stopped:
-            answer.update(status="error", error=stopped)
-            record.update(status="stopped", error=stopped)
+            outcome["status"] = "error"
+            outcome["error"] = record["error"] = stopped
+            record["status"] = "stopped"
         else:
-            record.update(status="completed", completed=now())
-        answer["failed"] = record["failed"] = failed
+            record["status"] = "completed"
+            record["completed"] = now()
+        outcome["failed"] = record["failed"] = failed
         extra = {"batch_id": record["id"], "failed": failed}
         log.info("%s %s, %d failed", record["id"], record["status"], failed, extra=extra)
-        await self._works.keep(record)
-        return answer
+        await self._store.write(record)
+        return outcome
 
     @engine_loop.on_engine
-    async def resume(self, *schemas: Any) -> list[dict[str, Any]]:
-        """Finish the batches that a crash or a stop left half done.
+    async def resume(self, *schemas: Any) -> list[BatchResult]:
+        """Finish the batches that a crash or a stop left unfinished.
 
         Args:
             *schemas: As for `ProcessingService.resume`.
@@ -172,28 +191,29 @@ class BatchProcessor:
         Returns:
             What `process_batch` would have returned for each, oldest first.
         """
-        type_of = meant(schemas)
-        return await self._works.finish(
-            lambda record: self._run(record, type_of(record.get("schema")), _nothing)
+        schema_for = schema_finder(schemas)
+        return await self._store.resume(
+            lambda record: self._run(record, schema_for(record.get("schema")))
         )
 
     @engine_loop.on_engine
-    async def retry_failed(self, batch_id: str, *schemas: Any) -> dict[str, Any]:
-        """Ask again about the items of a batch that failed.
+    async def retry_failed(self, batch_id: str, *schemas: Any) -> BatchResult:
+        """Send the items of a batch again that failed.
 
         Args:
             batch_id: Its id.
             *schemas: As for `ProcessingService.resume`.
 
         Returns:
-            What `process_batch` returns, with all items.
+            What `process_batch` returns, for all items.
         """
-        record = await asyncio.to_thread(self._works.idle, batch_id)
+        record = await asyncio.to_thread(self._store.read_idle, batch_id)
         if record is None:
             return {"status": "error", "error": f"Unknown or running batch: {batch_id}"}
-        return await self._run(record, meant(schemas)(record.get("schema")), _nothing, again=True)
+        schema = schema_finder(schemas)(record.get("schema"))
+        return await self._run(record, schema, retry_failed=True)
 
-    def get_batch(self, batch_id: str) -> dict[str, Any]:
+    def get_batch(self, batch_id: str) -> BatchRecord:
         """A batch as it is now, also one of an earlier run.
 
         Args:
@@ -201,39 +221,40 @@ class BatchProcessor:
 
         Returns:
             Its `id`, `status`, `items`, `schema`, `timestamp`, `completed`, and the `results`
-            so far in the order of the items; one that is not finished says what it is doing.
+            so far in the order of the items; an unfinished one has its `status` and `request_id`.
             For an unknown id a dict with `error` alone.
         """
-        record = self._works.running.get(batch_id) or self._works.look(batch_id)
+        record = self._store.running.get(batch_id) or self._store.read(batch_id)
         if not isinstance(record.get("items"), list):
             return record
-        batch = dict(record)
+        batch = record.copy()
         batch["results"] = [
             self._result(_request_id(batch_id, position))
             for position in range(len(record["items"]))
         ]
         return batch
 
-    def _result(self, request_id: str) -> dict[str, Any]:
+    def _result(self, request_id: str) -> RequestResult | PendingResult:
         request = self.service.get_request(request_id)
-        if request.get("status") in {"completed", "failed"}:
-            return told_of(request)
-        return {"status": request.get("status", "waiting"), "request_id": request_id}
+        status = request.get("status", "waiting")
+        if status in {"completed", "failed"}:
+            return result_of(request)
+        return cast("PendingResult", {"status": status, "request_id": request_id})
 
-    def list_batches(self, status: str | None = None) -> list[str]:
+    def list_batches(self, status: JobStatus | None = None) -> list[str]:
         """The ids of the batches in the folder, oldest first.
 
         Args:
             status: "processing", "stopped" or "completed"; None for all.
         """
-        return self._works.ids(status)
+        return self._store.ids(status)
 
     def health(self) -> Health:
-        """How it does; see `ProcessingService.health`."""
+        """Its state at this moment; see `ProcessingService.health`."""
         return self.service.health()
 
     async def close(self) -> None:
-        """Stop sending and close what is open. What is unfinished can be resumed."""
+        """Stop sending and close the connection. Unfinished batches can be resumed."""
         await self.service.close()
 
     def __repr__(self) -> str:
@@ -241,39 +262,39 @@ class BatchProcessor:
 
 
 def _request_id(batch_id: str, position: int) -> str:
-    """The id of an item's request: known before it exists, so that nothing is asked twice."""
+    """The id of an item's request: known beforehand, so that no item is sent twice."""
     return f"req_{batch_id.partition('_')[2]}_{position:06d}"
 
 
-def _nothing(position: int, result: dict[str, Any]) -> None:
-    pass
+class _Listener:
+    """Shows a progress bar and calls `on_result`.
 
+    Args:
+        on_result: Called with the position and the result of each item.
+        progress: Whether to show a bar.
+    """
 
-def _both(bar: OnResult, other: OnResult | None) -> OnResult:
-    def tell(position: int, result: dict[str, Any]) -> None:
-        bar(position, result)
-        if other is not None and position >= 0:
+    def __init__(self, on_result: OnResult | None = None, *, progress: bool = False) -> None:
+        self._on_result = on_result
+        self._bar: Any = None
+        if progress:
+            from tqdm.auto import tqdm
+
+            self._bar = tqdm(unit="item", dynamic_ncols=True)
+
+    def start(self, items: int) -> None:
+        """So many items are coming."""
+        if self._bar is not None:
+            self._bar.reset(total=items)
+
+    def add(self, position: int, result: RequestResult) -> None:
+        """An item is finished."""
+        if self._bar is not None:
+            self._bar.update(1)
+            if self._bar.n >= self._bar.total:
+                self._bar.close()
+        if self._on_result is not None:
             try:
-                other(position, result)
-            except Exception:  # a listener that breaks must not break the batch
+                self._on_result(position, result)
+            except Exception:  # an error in the caller's function must not stop the batch
                 log.exception("on_result failed")
-
-    return tell
-
-
-def _bar(progress: bool) -> OnResult:
-    if not progress:
-        return _nothing
-    from tqdm.auto import tqdm
-
-    shown: Any = tqdm(unit="item", dynamic_ncols=True)
-
-    def tell(position: int, result: dict[str, Any]) -> None:
-        if position < 0:
-            shown.reset(total=result["items"])
-            return
-        shown.update(1)
-        if shown.n >= shown.total:
-            shown.close()
-
-    return tell

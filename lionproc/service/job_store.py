@@ -1,33 +1,29 @@
-"""Batches and jobs: lists of items that are worked on for a while, and outlive a crash."""
+"""Batches and jobs on disk: lists of items, from the start to the end and after a crash."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar, cast
 
 from lionproc.errors import ConfigurationError, RecordError
 from lionproc.service.lease import Lease
-from lionproc.service.records import (
-    Record,
-    Records,
-    checked_status,
-    new_id,
-    now,
-    plain,
-)
+from lionproc.service.record_types import BatchRecord, BatchResult, JobRecord, JobResult
+from lionproc.service.records import Records, checked_status, new_id, now, plain
 
-T = TypeVar("T")
+J = TypeVar("J", BatchRecord, JobRecord)  # the record
+S = TypeVar("S", BatchResult, JobResult)
+T = TypeVar("T")  # what is known of one that runs here
 STATUSES = ("processing", "stopped", "completed")
 
 
 def items_of(given: Any) -> list[Any]:
-    """The items that are meant: a dict or a text is one, anything else is gone through.
+    """The items of an argument: a dict or a text is one item, anything else is iterated over.
 
     Raises:
         ConfigurationError: It is a frame, whose items would be the names of its columns, or
-            nothing that can be gone through.
+            it cannot be iterated over.
     """
     if isinstance(given, (Mapping, str, bytes)):
         return [given]
@@ -54,108 +50,115 @@ def items_of(given: Any) -> list[Any]:
         ) from None
 
 
-class JobStore(Generic[T]):
-    """The works of one kind in a folder, on disk from their start to their end.
+class JobStore(Generic[J, T]):
+    """The records of batches, or of the jobs of a pipeline, in one folder.
 
     Args:
-        folder: Where their records are.
-        prefix: What their ids start with.
-        items: What the list of items is called in a record.
-        owner: Who works here.
+        folder: The folder of their files.
+        prefix: What their ids start with: "batch" or "job".
+        items: The key of the list of items in a record.
+        lease: Shows other processes which of them this one is working on.
 
     Attributes:
-        running: What is worked on here, by id.
+        running: What runs in this process, by id.
     """
 
-    def __init__(self, folder: Path, prefix: str, items: str, owner: Lease) -> None:
+    def __init__(
+        self, folder: Path, prefix: str, items: Literal["items", "data"], lease: Lease
+    ) -> None:
         self.running: dict[str, T] = {}
-        self._records = Records(folder, prefix)
+        self._records: Records[J] = Records(folder, prefix)
         self._prefix = prefix
         self._items = items
-        self._owner = owner
+        self._lease = lease
 
-    async def begin(self, items: Any, **fields: Any) -> Record:
-        """Put a new work on disk.
+    async def create(self, items: Any, **fields: Any) -> J:
+        """Write the record of a new batch or job.
+
+        Args:
+            items: Its items.
+            **fields: Further fields of the record.
 
         Raises:
-            ConfigurationError: These are no items, or they cannot be written as JSON.
-            RecordError: The disk does not take it.
+            ConfigurationError: These are not items, or they cannot be written as JSON.
+            RecordError: The record cannot be written.
         """
         listed = items_of(items)
         try:
             listed = plain(listed, given=True)
         except TypeError as error:
             raise ConfigurationError(f"The items cannot be written as JSON: {error}.") from None
-        record: Record = {
+        fields = {
             "id": new_id(self._prefix),
             "status": "processing",
             "timestamp": now(),
             **fields,
             self._items: listed,
-            "owner": self._owner.claim(),
+            "owner": self._lease.claim(),
         }
-        await self.keep(record)
+        record = cast("J", fields)
+        await self.write(record)
         return record
 
-    async def keep(self, record: Record) -> None:
+    async def write(self, record: J) -> None:
         """Write a record.
 
         Raises:
-            RecordError: The disk does not take it.
+            RecordError: It cannot be written.
         """
         await asyncio.to_thread(self._records.write, record)
 
-    def look(self, work_id: str) -> Record:
-        """A record from the disk; where there is none, or a damaged one, a dict with `error`."""
+    def read(self, job_id: str) -> J:
+        """A record from the disk; a dict with `error` alone where there is none or a damaged one."""
         try:
-            record = self._records.read(work_id)
+            record = self._records.read(job_id)
         except RecordError as error:
-            return {"error": str(error)}
-        return {"error": f"Unknown {self._prefix}: {work_id}"} if record is None else record
+            return cast("J", {"error": str(error)})
+        return (
+            cast("J", {"error": f"Unknown {self._prefix}: {job_id}"}) if record is None else record
+        )
 
     def ids(self, status: str | None = None) -> list[str]:
-        """The ids of the works in the folder, oldest first, all or those with a status.
+        """The ids of the records in the folder, oldest first, all or those with a status.
 
         Raises:
             ConfigurationError: There is no such status.
         """
         checked_status(status, STATUSES)
         known = self._records.statuses().items()
-        return [work_id for work_id, is_ in known if status is None or is_ == status]
+        return [job_id for job_id, found in known if status is None or found == status]
 
-    def unfinished(self) -> list[Record]:
-        """JobStore that nobody who lives is at, oldest first; they are this owner's now."""
+    def read_idle(self, job_id: str) -> J | None:
+        """A record from the disk; None where it runs in this process or cannot be used."""
+        if job_id in self.running:
+            return None
+        record = self.read(job_id)
+        return record if isinstance(record.get(self._items), list) else None
+
+    def _take_unfinished(self) -> list[J]:
+        """The unfinished ones that no living process works on, oldest first, claimed by this one."""
         found = []
-        for work_id, status in self._records.statuses().items():
-            record = None if status == "completed" else self.idle(work_id)
-            if record is not None and not self._owner.is_another(record.get("owner")):
-                record["owner"] = self._owner.claim()
+        for job_id, status in self._records.statuses().items():
+            record = None if status == "completed" else self.read_idle(job_id)
+            if record is not None and not self._lease.is_held_by_another(record.get("owner")):
+                record["owner"] = self._lease.claim()
                 found.append(record)
         return found
 
-    async def finish(
-        self, run: Callable[[Record], Awaitable[dict[str, Any]]]
-    ) -> list[dict[str, Any]]:
-        """Run every unfinished work; whatever is wrong with one, the others are run.
+    async def resume(self, run: Callable[[J], Awaitable[S]]) -> list[S]:
+        """Run every unfinished batch or job; an error in one does not keep the others from running.
 
         Args:
-            run: JobStore on a record.
+            run: Runs one from its record.
 
         Returns:
-            What `run` returned for each, oldest first; for one that broke, `status` and `error`.
+            What `run` returned for each, oldest first; for one that raised, `status` and `error`.
         """
-        told = []
-        for record in await asyncio.to_thread(self.unfinished):
+        results = []
+        for record in await asyncio.to_thread(self._take_unfinished):
             try:
-                told.append(await run(record))
+                results.append(await run(record))
             except Exception as fault:  # noqa: BLE001  (its text may hold what is in the record)
                 error = self._records.damage(record["id"], f"a {type(fault).__name__} came of it")
-                told.append({"status": "error", "error": str(error)})
-        return told
-
-    def idle(self, work_id: str) -> Record | None:
-        """A record from the disk, None where it is worked on here or cannot be used."""
-        if work_id in self.running:
-            return None
-        record = self.look(work_id)
-        return record if isinstance(record.get(self._items), list) else None
+                results.append(cast("S", {"status": "error", "error": str(error)}))
+        return results

@@ -1,83 +1,107 @@
-"""Who works on a request: so that nobody else takes it up while they live."""
+"""A lease: shows other processes that somebody is working on a request, as long as that is true.
+
+A lease is a file that its process keeps locked. The operating system releases the lock when the
+process ends, however it ends (`kill -9` and a power failure included), so a lease needs no
+expiry time. A lease in a folder that was copied from elsewhere is not locked, so it has ended.
+
+`filelock` takes the lock: `flock` on Unix, `LockFileEx` on Windows. Its "soft" locks, which are
+files that merely exist, are refused: they outlive a killed process. On a file system without
+locks (some network mounts) there are no leases, and whoever resumes is taken for the only one.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import secrets
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-try:
-    import fcntl
-except ImportError:  # Windows; there, whoever resumes is taken for the only one
-    fcntl = None  # type: ignore[assignment]
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 FOLDER: Final = ".owners"
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Lease:
-    """A lock file that the kernel lets go of when this process ends, however it ends.
+    """The lease of one service on the requests that it has taken.
 
     Args:
         folder: The folder of the records.
+
+    Attributes:
+        id: The name of this lease; a record holds it as its `owner`.
     """
 
     def __init__(self, folder: Path) -> None:
         self.id = secrets.token_hex(16)
         self._folder = folder / FOLDER
-        self._handle: int | None = None
+        self._lock: FileLock | None = None
 
     def claim(self) -> str:
-        """Show that this owner lives, from now until `close`. Returns the owner's id."""
-        if self._handle is None and fcntl is not None:
-            with contextlib.suppress(OSError):  # a file system without locks
+        """Hold the lease, from now until `close`. Returns its id."""
+        if self._lock is None:
+            path = self._folder / self.id
+            try:
                 self._folder.mkdir(mode=0o700, exist_ok=True)
-                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
-                self._handle = os.open(self._folder / self.id, flags, 0o600)
-                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._lock = _locked(path)
+            except OSError:  # a file system without locks, or a folder that cannot be written
+                with contextlib.suppress(OSError):
+                    path.unlink()
         return self.id
 
-    def lives(self, other: object) -> bool:
-        """Whether the owner with this id still works, here or in another process."""
+    def is_held(self, other: object) -> bool:
+        """Whether the lease with this id is held, by this process or by another one.
+
+        The file of a lease that has ended is removed.
+        """
         if not isinstance(other, str) or not _ID.fullmatch(other):
             return False
         if other == self.id:
             return True
-        if fcntl is None:
-            return False
         path = self._folder / other
         try:
-            handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+            if not path.is_file() or path.is_symlink():
+                return False
+            lock = _locked(path)
         except OSError:
             return False
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if lock is None:
             return True
-        else:
-            with contextlib.suppress(OSError):
-                path.unlink()
-            return False
-        finally:
-            os.close(handle)
+        _release(lock, path)
+        return False
 
-    def is_another(self, other: object) -> bool:
-        """Whether somebody else, who lives, has claimed it."""
-        return other != self.id and self.lives(other)
+    def is_held_by_another(self, other: object) -> bool:
+        """Whether the lease with this id is held, and is not this one."""
+        return other != self.id and self.is_held(other)
 
     def close(self) -> None:
-        """Work no more."""
-        handle, self._handle = self._handle, None
-        if handle is not None:
-            with contextlib.suppress(OSError):
-                (self._folder / self.id).unlink()
-            os.close(handle)
+        """End the lease."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            _release(lock, self._folder / self.id)
 
-    def __del__(self) -> None:
-        handle = getattr(self, "_handle", None)
-        if handle is not None:
-            with contextlib.suppress(OSError):
-                os.close(handle)
+
+def _locked(path: Path) -> FileLock | None:
+    """A lock on this file, None where somebody else has it.
+
+    Raises:
+        OSError: The file cannot be opened, or the file system has no locks.
+    """
+    from filelock import FileLock, Timeout
+
+    # Claimed on one thread and closed on another, so the lock belongs to no thread.
+    lock = FileLock(path, mode=0o600, thread_local=False, fallback_to_soft=False)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return None
+    return lock
+
+
+def _release(lock: FileLock, path: Path) -> None:
+    """Release a lock and remove its file: nobody will ever lock a file of this name again."""
+    with contextlib.suppress(OSError):
+        path.unlink()  # Windows refuses this while the file is open; there, `release` removes it
+    lock.release()

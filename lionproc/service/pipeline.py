@@ -1,4 +1,4 @@
-"""`Pipeline`: items stream through stages, and every stage of every item can be resumed."""
+"""`Pipeline`: items pass through stages, and a job is resumed at the item and the stage."""
 
 from __future__ import annotations
 
@@ -18,10 +18,18 @@ from lionproc.service.health import Health
 from lionproc.service.job_store import JobStore
 from lionproc.service.lease import Lease
 from lionproc.service.pipeline_html import Box, as_html, as_text
+from lionproc.service.pipeline_results import outcome_of, with_results
 from lionproc.service.processing import ProcessingService
-from lionproc.service.records import Record, now, private_folder
+from lionproc.service.record_types import (
+    AddedStage,
+    JobRecord,
+    JobResult,
+    JobStatus,
+    StageRecord,
+)
+from lionproc.service.records import now, private_folder
 from lionproc.service.stage import ProcessingStage
-from lionproc.service.stage_runner import WINDOW, Counts, Passage, Step, flow
+from lionproc.service.stage_runner import WINDOW, Counts, ItemInProgress, Step, run_stages
 
 log = logging.getLogger("lionproc.service")
 T = TypeVar("T")
@@ -29,7 +37,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class _Stage:
-    """A stage, the service that does its work, and what has happened there."""
+    """A stage, the service that processes its items, and counts of these items."""
 
     stage: ProcessingStage
     service: ProcessingService
@@ -37,40 +45,44 @@ class _Stage:
 
 
 class _JobStep(Step):
-    """A stage at work on one job: an item's request has an id that a later run finds again."""
+    """A stage for the items of one job, whose requests have ids that a later run finds again."""
 
-    def __init__(self, of: _Stage, job_id: str, *, again: bool) -> None:
-        super().__init__(of.stage, of.counts)
-        self.service = of.service
-        self._job = job_id
-        self._again = again
+    def __init__(self, stage: _Stage, job_id: str, *, retry_failed: bool) -> None:
+        super().__init__(stage.stage, stage.counts)
+        self.service = stage.service
+        self._job_id = job_id
+        self._retry_failed = retry_failed
 
     @property
     def stopped(self) -> str:
         return self.service.stopped
 
-    async def ask(self, position: int, data: Any, context: Mapping[str, Any]) -> dict[str, Any]:
-        request_id = f"req_{self._job.partition('_')[2]}_{position:06d}"
-        return await self.service._process(
-            data, self.stage.schema, request_id, context, again=self._again, job=self._job
+    async def ask(self, position: int, data: Any, context: Mapping[str, Any]) -> Mapping[str, Any]:
+        return await self.service._runner.process_once(
+            data,
+            self.stage.schema,
+            f"req_{self._job_id.partition('_')[2]}_{position:06d}",
+            context,
+            retry_failed=self._retry_failed,
+            job=self._job_id,
         )
 
 
 @faced
 class Pipeline:
-    """Stages that items pass one after the other, all stages at work at the same time.
+    """Stages that each item passes one after the other; all stages run at the same time.
 
-    Stages may have models, prompts, answer types and rate limits of their own. Those on one
-    endpoint and key keep its limit together, whatever their own are.
+    A stage may have its own model, prompt, answer type and rate limit. Stages that use the same
+    endpoint and key keep its limit together, whatever their own limits are.
 
     Args:
-        name: What it is called.
-        save_dir: The folder of its jobs, and of a folder for each stage's requests.
-        model: Who answers where a stage names no model; None for the session's.
-        window: Items under way at once, between the first stage and the last.
+        name: Its name in the diagram.
+        save_dir: The folder of its jobs, with a folder for the requests of each stage.
+        model: The model of the stages that name none; None for the session's.
+        window: Items in progress at the same time, between the first stage and the last.
 
     Raises:
-        RecordError: `save_dir` cannot be made.
+        RecordError: `save_dir` cannot be created.
 
     Example:
         ```python
@@ -95,20 +107,20 @@ class Pipeline:
         self.save_dir = private_folder(save_dir)
         self.stages: dict[str, dict[str, Any]] = {}
         self.processors: dict[str, ProcessingService] = {}
-        self._steps: list[_Stage] = []
+        self._stages: list[_Stage] = []
         self._model = None if model is None else Model.of(model)
-        self._taken = 0  # items so far, for the drawing
-        self._owner = Lease(self.save_dir)
-        self._works: JobStore[tuple[Record, dict[int, Passage]]] = JobStore(
-            self.save_dir, "job", "data", self._owner
+        self._taken = 0  # items so far, for the diagram
+        self._lease = Lease(self.save_dir)
+        self._store: JobStore[JobRecord, tuple[JobRecord, dict[int, ItemInProgress]]] = JobStore(
+            self.save_dir, "job", "data", self._lease
         )
 
-    async def add_stage(self, config: ProcessingStage | Mapping[str, Any]) -> dict[str, Any]:
-        """Add a stage after those there are.
+    async def add_stage(self, config: ProcessingStage | Mapping[str, Any]) -> AddedStage:
+        """Add a stage at the end.
 
         Args:
             config: A `ProcessingStage` or a dict of its fields: `name`, `type` ("text",
-                "numeric" or "mixed"), `options`, `schema`, `rate_limit`, and where wanted
+                "numeric" or "mixed"), `options`, `schema`, `rate_limit`, and optionally
                 `model`, `prompt`, `system`, `input_schema`, `input`, `concurrency`.
 
         Returns:
@@ -116,7 +128,7 @@ class Pipeline:
         """
         try:
             stage = ProcessingStage.of(config)
-            if _folded(stage.name) in {_folded(step.stage.name) for step in self._steps}:
+            if _folded(stage.name) in {_folded(name) for name in self._stage_names()}:
                 raise RecordError(
                     f"There is a stage called {stage.name!r} already; give this one another name."
                 )
@@ -139,95 +151,87 @@ class Pipeline:
         stage_id = f"stage_{len(self.stages)}"
         self.stages[stage_id] = stage.model_dump()
         self.processors[stage_id] = service
-        self._steps.append(_Stage(stage, service))
+        self._stages.append(_Stage(stage, service))
         return {"status": "success", "stage_id": stage_id}
 
-    async def process_data(self, data: Iterable[Any], *, progress: bool = False) -> dict[str, Any]:
+    async def process_data(self, data: Iterable[Any], *, progress: bool = False) -> JobResult:
         """Send items through all stages.
 
         Args:
             data: The items, each anything that JSON can hold; a dict or a text is one item.
-            progress: In a notebook, show the drawing and keep it up to date.
+            progress: Whether to show the diagram in a notebook and keep it up to date.
 
         Returns:
             `{"status": "success", "job_id", "results"}`, with the job as `get_results` gives
-            it; some of its items may have failed. Where none came through, or everything had
-            to stop, `{"status": "error", "stage", "error", "job_id", "results"}`.
+            it; some of its items may have failed. Where all of them failed, or an error stopped
+            the job, `{"status": "error", "stage", "error", "job_id", "results"}`.
         """
         return await self._watched(engine_loop.bridge(self._process(data)), show=progress)
 
-    async def _process(self, items: Any) -> dict[str, Any]:
+    async def _process(self, items: Iterable[Any]) -> JobResult:
         try:
-            if not self._steps:
+            if not self._stages:
                 raise RecordError("The pipeline has no stages yet: await pipeline.add_stage(...).")
-            record = await self._works.begin(items, stages=self._outline())
+            record = await self._store.create(items, stages=self._outline())
         except LionprocError as error:
             log.warning("a job was not taken: %s", type(error).__name__)
             return {"status": "error", "error": str(error)}
         return await self._run(record)
 
-    def _outline(self) -> list[dict[str, Any]]:
+    def _stage_names(self) -> list[str]:
+        return [stage.stage.name for stage in self._stages]
+
+    def _outline(self) -> list[StageRecord]:
         return [
-            {"stage_id": stage_id, "stage": step.stage.name}
-            for stage_id, step in zip(self.stages, self._steps, strict=True)
+            {"stage_id": stage_id, "stage": name}
+            for stage_id, name in zip(self.stages, self._stage_names(), strict=True)
         ]
 
-    async def _run(self, record: Record, *, again: bool = False) -> dict[str, Any]:
+    async def _run(self, record: JobRecord, *, retry_failed: bool = False) -> JobResult:
         job_id = record["id"]
-        passages: dict[int, Passage] = {}
-        self._works.running[job_id] = (record, passages)
+        items: dict[int, ItemInProgress] = {}
+        self._store.running[job_id] = (record, items)
         self._taken += len(record["data"])
-        steps = [_JobStep(stage, job_id, again=again) for stage in self._steps]
+        steps = [_JobStep(stage, job_id, retry_failed=retry_failed) for stage in self._stages]
 
-        def finished(passage: Passage) -> None:
-            passages[passage.position] = passage
+        def finished(item: ItemInProgress) -> None:
+            items[item.position] = item
 
         try:
             for step in steps:
                 await step.service.session.revive()
-            await flow(enumerate(record["data"]), steps, finished, self.window)
-            return await self._finish(record, passages)
+            await run_stages(enumerate(record["data"]), steps, finished, self.window)
+            return await self._finish(record, items)
         except LionprocError as error:
             log.warning("%s stopped: %s", job_id, type(error).__name__)
             return {"status": "error", "error": str(error), "job_id": job_id}
         finally:
-            self._works.running.pop(job_id, None)
+            self._store.running.pop(job_id, None)
 
-    async def _finish(self, record: Record, passages: dict[int, Passage]) -> dict[str, Any]:
-        stopped = next((stage for stage in self._steps if stage.service.stopped), None)
-        job = self._job(record, passages)
-        failed = job["failed"]
-        told = {"status": "success", "job_id": job["id"], "results": job}
-        if stopped is not None:
-            reason = stopped.service.stopped
-            job.update(status="stopped", error=reason)
-            told.update(status="error", stage=stopped.stage.name, error=reason)
+    async def _finish(self, record: JobRecord, items: Mapping[int, ItemInProgress]) -> JobResult:
+        job = with_results(record, self._outline(), items)
+        stopped = next((stage for stage in self._stages if stage.service.stopped), None)
+        if stopped is None:
+            job["status"] = "completed"
+            job["completed"] = now()
+            outcome = outcome_of(job)
         else:
-            job.update(status="completed", completed=now())
-            if failed and failed == len(job["data"]):
-                first = job["results"][0]
-                told.update(status="error", stage=first["stage"], error=first["error"])
-        extra = {"job_id": job["id"], "failed": failed}
-        log.info("%s %s, %d failed", job["id"], job["status"], failed, extra=extra)
-        await self._works.keep(job)
-        return told
+            reason = stopped.service.stopped
+            job["status"] = "stopped"
+            job["error"] = reason
+            outcome = {
+                "status": "error",
+                "job_id": job["id"],
+                "results": job,
+                "stage": stopped.stage.name,
+                "error": reason,
+            }
+        extra = {"job_id": job["id"], "failed": job["failed"]}
+        log.info("%s %s, %d failed", job["id"], job["status"], job["failed"], extra=extra)
+        await self._store.write(job)
+        return outcome
 
-    def _job(self, record: Record, passages: Mapping[int, Passage]) -> Record:
-        """A job with the results so far."""
-        places = range(len(record["data"]))
-        results = [_told(passages.get(place), len(self._steps)) for place in places]
-        stages = []
-        for number, known in enumerate(self._outline()):
-            values = [_value(passages.get(place), number) for place in places]
-            missing = sum(value is None for value in values)
-            status = "success" if missing < len(values) or not values else "error"
-            stages.append(
-                {**known, "result": {"status": status, "result": values, "failed": missing}}
-            )
-        failed = sum(result["status"] == "error" for result in results)
-        return {**record, "stages": stages, "results": results, "failed": failed}
-
-    def get_results(self, job_id: str) -> dict[str, Any]:
+    def get_results(self, job_id: str) -> JobRecord:
         """A job as it is now, also one of an earlier run.
 
         Args:
@@ -239,46 +243,50 @@ class Pipeline:
             answer, or the stage that stopped it, the error and its kind; and how many `failed`.
             For an unknown id a dict with `error` alone.
         """
-        running = self._works.running.get(job_id)
+        running = self._store.running.get(job_id)
         if running is not None:
-            record, passages = running
-            return self._job(record, dict(passages))
-        return self._works.look(job_id)
+            record, items = running
+            return with_results(record, self._outline(), items.copy())
+        return self._store.read(job_id)
 
-    def list_jobs(self, status: str | None = None) -> list[str]:
-        """The ids of the jobs in the folder, oldest first, all or those with a status."""
-        return self._works.ids(status)
+    def list_jobs(self, status: JobStatus | None = None) -> list[str]:
+        """The ids of the jobs in the folder, oldest first.
+
+        Args:
+            status: "processing", "stopped" or "completed"; None for all.
+        """
+        return self._store.ids(status)
 
     @engine_loop.on_engine
-    async def resume(self) -> list[dict[str, Any]]:
-        """Finish the jobs that a crash or a stop left half done; add the stages first.
+    async def resume(self) -> list[JobResult]:
+        """Finish the jobs that a crash or a stop left unfinished; add the stages first.
 
-        Items go on at the stage they had reached.
+        Each item continues at the stage that it had reached.
 
         Returns:
             What `process_data` would have returned for each, oldest first.
         """
-        return await self._works.finish(lambda record: self._take_up(record, again=False))
+        return await self._store.resume(lambda record: self._run_again(record, retry_failed=False))
 
     @engine_loop.on_engine
-    async def retry_failed(self, job_id: str) -> dict[str, Any]:
-        """Send the items of a job that failed again, from the stage that stopped them.
+    async def retry_failed(self, job_id: str) -> JobResult:
+        """Send the items of a job again that failed, from the stage that stopped them.
 
         Args:
             job_id: Its id.
 
         Returns:
-            What `process_data` returns, with all items.
+            What `process_data` returns, for all items.
         """
-        record = await asyncio.to_thread(self._works.idle, job_id)
+        record = await asyncio.to_thread(self._store.read_idle, job_id)
         if record is None:
             return {"status": "error", "error": f"Unknown or running job: {job_id}"}
-        return await self._take_up(record, again=True)
+        return await self._run_again(record, retry_failed=True)
 
-    async def _take_up(self, record: Record, *, again: bool) -> dict[str, Any]:
+    async def _run_again(self, record: JobRecord, *, retry_failed: bool) -> JobResult:
         stages = record.get("stages") or []
         names = [stage.get("stage") for stage in stages if isinstance(stage, Mapping)]
-        mine = [step.stage.name for step in self._steps]
+        mine = self._stage_names()
         if names != mine:
             return {
                 "status": "error",
@@ -286,22 +294,22 @@ class Pipeline:
                 "error": f"This job has the stages {names}, the pipeline has {mine}; "
                 "add the same ones first.",
             }
-        record["owner"] = self._owner.claim()
-        return await self._run(record, again=again)
+        record["owner"] = self._lease.claim()
+        return await self._run(record, retry_failed=retry_failed)
 
-    # -- what a person sees -----------------------------------------------------------------
+    # -- display ----------------------------------------------------------------------------
 
     def health(self) -> dict[str, Health]:
-        """How each stage does, by its id; see `ProcessingService.health`."""
+        """The state of each stage by its id; see `ProcessingService.health`."""
         return {stage_id: service.health() for stage_id, service in self.processors.items()}
 
     def boxes(self) -> list[Box]:
-        """The stages as they are at this moment."""
-        made, coming = [], self._taken
-        for step in self._steps:
-            made.append(_box(step, coming))
-            coming -= step.counts.failed
-        return made
+        """The boxes of the diagram, as the stages are at this moment."""
+        boxes, coming = [], self._taken
+        for stage in self._stages:
+            boxes.append(_box(stage, coming))
+            coming -= stage.counts.failed
+        return boxes
 
     def _repr_html_(self) -> str:
         return as_html(self.name, self.boxes())
@@ -324,35 +332,21 @@ class Pipeline:
             task.cancel()
 
     async def close(self) -> None:
-        """Stop sending and close what is open. What is unfinished can be resumed."""
+        """Stop sending and close the connections. Unfinished jobs can be resumed."""
         for service in self.processors.values():
             await service.close()
-        self._owner.close()
+        self._lease.close()
 
 
 def _folded(name: str) -> str:
-    """What a disk may take two names for: the same letters, large or small, composed or not."""
+    """A name as a disk may compare it: without regard to case and to how letters are composed."""
     return unicodedata.normalize("NFKC", name).casefold()
 
 
-def _told(passage: Passage | None, stages: int) -> dict[str, Any]:
-    if passage is None:
-        return {"status": "waiting"}
-    if passage.error is not None:
-        return {"status": "error", **passage.error}
-    return {"status": "success", "result": passage.answers[stages - 1]}
-
-
-def _value(passage: Passage | None, stage: int) -> Any:
-    if passage is None or stage >= len(passage.answers):
-        return None
-    return passage.answers[stage]
-
-
-def _box(step: _Stage, coming: int) -> Box:
-    stage, counts = step.stage, step.counts
+def _box(of: _Stage, coming: int) -> Box:
+    stage, counts = of.stage, of.counts
     try:
-        in_flight = step.service.executor.in_flight
+        in_flight = of.service.executor.in_flight
     except LionprocError:  # there is no model yet
         in_flight = 0
     limit = "no limit of its own" if stage.rate_limit is None else f"{stage.rate_limit:,g} a minute"
@@ -368,7 +362,7 @@ def _box(step: _Stage, coming: int) -> Box:
 
 
 def _display() -> Any:
-    """What shows things in a notebook, None outside of one."""
+    """IPython's `display`, None outside of a notebook."""
     try:
         from IPython.core.getipython import get_ipython
         from IPython.display import display

@@ -1,4 +1,4 @@
-"""Requests, batches and jobs on disk: one JSON file each, whole or not at all."""
+"""The records of requests, batches and jobs: one JSON file each, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Generic, cast
 
 import orjson
 
@@ -21,9 +21,9 @@ from lionproc.engine.paths import local_path
 from lionproc.engine.whole_file import read_regular, replace_whole
 from lionproc.errors import ConfigurationError, RecordError, did_you_mean
 from lionproc.service.as_json import plain, to_json
+from lionproc.service.record_types import R
 
 __all__ = [
-    "Record",
     "Records",
     "checked_name",
     "checked_status",
@@ -36,9 +36,8 @@ __all__ = [
 ]
 
 log = logging.getLogger("lionproc.service")
-Record: TypeAlias = dict[str, Any]
 
-LARGEST = 256 * 2**20  # bytes of one record
+LARGEST = 256 * 2**20  # bytes that one record may have
 _FIELDS: dict[str, tuple[type, ...]] = {
     "kind": (str,),
     "error": (str,),
@@ -55,7 +54,7 @@ _FIELDS: dict[str, tuple[type, ...]] = {
 _KEY = re.compile(r"(?:[0-9a-f]{32})?")
 _ID = re.compile(r"[a-z]{1,12}_[0-9A-Za-z][0-9A-Za-z_-]{0,99}")
 _NAME = re.compile(r"[\w][\w .-]{0,99}")
-# Names that are devices on Windows, with any ending, and files of ours in the same folder.
+# Names that are devices on Windows, with any ending, and names of this package's files.
 _TAKEN = re.compile(
     r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9\u00b9\u00b2\u00b3]|lpt[0-9\u00b9\u00b2\u00b3])"
     r"(?:[. ].*)?|journal\.sqlite.*|(?:req|batch|job)_.*\.json",
@@ -66,7 +65,7 @@ _last = 0
 
 
 def new_id(prefix: str) -> str:
-    """An id that no other process and no later run will make again.
+    """A new id, unlike that of any other process or any other run.
 
     Milliseconds since 1970 and 80 random bits, as in a version 7 UUID (RFC 9562), so that ids
     sort by age.
@@ -74,27 +73,27 @@ def new_id(prefix: str) -> str:
     Args:
         prefix: "req", "batch" or "job".
     """
-    global _last  # noqa: PLW0603  (ids of one process grow strictly)
+    global _last  # noqa: PLW0603  (the ids of one process are in order)
     with _clock:
         _last = max(time.time_ns() // 1_000_000, _last + 1)
         return f"{prefix}_{_last:012x}{secrets.token_hex(10)}"
 
 
 def now() -> str:
-    """The time for a record, ISO 8601 in UTC."""
+    """The current time as a record has it: ISO 8601 in UTC."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def checked_name(name: str) -> str:
-    """A name that may become a folder.
+    """The name itself, if it may be the name of a folder.
 
     Raises:
-        RecordError: It holds a separator or could mean another folder.
+        RecordError: It has a separator, or could mean another folder or a device.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name) or name.endswith((".", " ")):
         raise RecordError(
             f"A name becomes a folder, so it is made of letters, digits, spaces and '._-', and "
-            f"starts with a letter or digit; {name!r} does not."
+            f"starts with a letter or digit; {name!r} is invalid."
         )
     if _TAKEN.fullmatch(name):
         raise RecordError(
@@ -105,10 +104,10 @@ def checked_name(name: str) -> str:
 
 
 def checked_status(status: str | None, known: Sequence[str]) -> None:
-    """Refuse a status that nothing can have, which would look like an empty list.
+    """Refuse an unknown status, which would otherwise give an empty list.
 
     Raises:
-        ConfigurationError: It is none of those that are known.
+        ConfigurationError: There is no such status.
     """
     if status is not None and status not in known:
         raise ConfigurationError(
@@ -118,30 +117,30 @@ def checked_status(status: str | None, known: Sequence[str]) -> None:
 
 
 def private_folder(path: str | os.PathLike[str]) -> Path:
-    """A folder for its owner alone, made if it is not there.
+    """Create a folder that only its owner can read, unless it is there already.
 
     Raises:
-        RecordError: It cannot be made.
-        ConfigurationError: It is no path of this machine.
+        RecordError: It cannot be created.
+        ConfigurationError: It is not a local path.
     """
-    folder = local_path(path).absolute()  # wherever the process goes later
+    folder = local_path(path).absolute()  # the process may change its folder later
     try:
         if not folder.is_dir():
             make_private(folder)
     except OSError as error:
         raise RecordError(
-            f"The folder {str(folder)!r} cannot be made: {error.strerror}. "
+            f"The folder {str(folder)!r} cannot be created: {error.strerror}. "
             "Give save_dir= a folder that can be written."
         ) from error
     return folder
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
-    """Replace a file at once; a new one is for its owner alone.
+    """Write or replace a file in one step; only its owner can read a new one.
 
     Raises:
         RecordError: The disk is full or the folder cannot be written.
-        ConfigurationError: It is no path of this machine.
+        ConfigurationError: It is not a local path.
     """
     try:
         with replace_whole(path, private=True) as file:
@@ -150,17 +149,17 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
         raise RecordError(f"{Path(path).name} cannot be written: {error.strerror}.") from error
 
 
-class Records:
+class Records(Generic[R]):
     """The records of one kind in one folder. May be used from any thread.
 
-    Nothing is read before it is asked for, so a folder of 100,000 requests opens at once.
+    Nothing is read before it is needed, so a folder of 100,000 requests opens at once.
 
     Args:
-        folder: Where they are.
+        folder: Where their files are.
         prefix: What their ids start with.
 
     Attributes:
-        damaged: Files that are no records, by name, and why.
+        damaged: The names of files that are not valid records, and what is wrong with each.
     """
 
     def __init__(self, folder: Path, prefix: str) -> None:
@@ -169,11 +168,11 @@ class Records:
         self.damaged: dict[str, str] = {}
         self._seen: dict[str, tuple[int, int, str]] = {}  # by id: mtime, size, status
 
-    def write(self, record: Record) -> None:
+    def write(self, record: R) -> None:
         """Put a record on disk, in place of the one with the same id.
 
         Raises:
-            RecordError: It cannot be written, or is larger than one that can be read.
+            RecordError: It cannot be written, or is larger than what `read` accepts.
         """
         content = to_json(record, indent=True) + b"\n"
         if len(content) > LARGEST:
@@ -183,10 +182,10 @@ class Records:
             )
         write_whole(self._path(record["id"]), content)
 
-    def read(self, record_id: str) -> Record | None:
-        """A record, None if there is none with this id.
+    def read(self, record_id: str) -> R | None:
+        """The record with this id, None if there is none.
 
-        Fields that are not of their type are left out: somebody may have edited the file.
+        Fields of a wrong type are left out: somebody may have edited the file.
 
         Raises:
             RecordError: There is a file, and it is damaged.
@@ -209,7 +208,8 @@ class Records:
         if not isinstance(record.get("status", ""), str):
             raise self.damage(record_id, "its status is no text")
         self.damaged.pop(path.name, None)
-        return {name: value for name, value in record.items() if _is_sound(name, value)}
+        sound = {name: value for name, value in record.items() if _is_sound(name, value)}
+        return cast("R", sound)
 
     def statuses(self) -> dict[str, str]:
         """The status of every readable record by id, oldest first; damaged ones are skipped.
@@ -233,7 +233,7 @@ class Records:
         return {record_id: seen[2] for record_id, seen in found.items()}
 
     def damage(self, record_id: str, reason: str) -> RecordError:
-        """Note that a record cannot be used, and say so."""
+        """Note and log that a record cannot be used. Returns the error to raise."""
         name = self._path(record_id).name
         if name not in self.damaged:
             log.warning("%s cannot be used: %s", name, reason)
@@ -254,10 +254,10 @@ class Records:
 
 
 def _is_sound(name: str, value: Any) -> bool:
-    """Whether a field that this package reads is of the type that it writes."""
-    kinds = _FIELDS.get(name)
-    if kinds is None or value is None:
+    """Whether the value of a field has the type that this package writes there."""
+    types = _FIELDS.get(name)
+    if types is None or value is None:
         return True
     if name == "key":
         return isinstance(value, str) and bool(_KEY.fullmatch(value))
-    return isinstance(value, kinds) and not (isinstance(value, bool) and bool not in kinds)
+    return isinstance(value, types) and not (isinstance(value, bool) and bool not in types)

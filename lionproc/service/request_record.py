@@ -1,4 +1,4 @@
-"""What a record says of a request: its result, as the type it was made with, and what it took."""
+"""What can be read from a request's record: its result, whether it is finished, what it used."""
 
 from __future__ import annotations
 
@@ -10,32 +10,46 @@ from lionproc.engine.request import Event
 from lionproc.engine.retry import FATAL
 from lionproc.errors import CallError
 from lionproc.model.answer import Answer
-from lionproc.service.records import Record, plain, to_json
+from lionproc.service.record_types import RequestRecord, RequestResult
+from lionproc.service.records import plain, to_json
 
 
-def told_of(record: Record, schema: Any = None) -> dict[str, Any]:
-    """What `process_data` returns for a record."""
+def result_of(record: RequestRecord, schema: Any = None) -> RequestResult:
+    """What `process_data` returned, or would have returned, for a record.
+
+    Args:
+        record: The record.
+        schema: The type that the request was made with, None to leave the result as JSON.
+    """
     request_id, status = record.get("id"), record.get("status")
     if status == "completed" and "result" in record:
-        result = typed(record.get("result"), schema)
-        return {"status": "success", "request_id": request_id, "result": result}
-    told = {"status": "error", "error": record.get("error") or f"It is {status}, not completed."}
+        value = as_type(record.get("result"), schema)
+        return {"status": "success", "request_id": str(request_id), "result": value}
+    error = record.get("error") or f"It is {status}, not completed."
+    result: RequestResult = {"status": "error", "error": error}
     if record.get("kind"):
-        told["kind"] = record["kind"]
-    return told if request_id is None else {**told, "request_id": request_id}
+        result["kind"] = record["kind"]
+    if request_id is not None:
+        result["request_id"] = request_id
+    return result
 
 
-def is_settled(record: Record, *, again: bool) -> bool:
-    """Whether a request is not to be asked any more, failures counting unless `again`."""
+def is_settled(record: RequestRecord, *, retry_failed: bool) -> bool:
+    """Whether a request needs no further attempt.
+
+    Args:
+        record: Its record.
+        retry_failed: Whether a failed request gets another attempt.
+    """
     if record.get("status") == "failed":
         # A refused key, an unknown model or an empty account says nothing about the request.
-        return not again and record.get("kind") not in FATAL
-    # One without its result was edited: asked again, it comes from the journal.
+        return not retry_failed and record.get("kind") not in FATAL
+    # A completed one without its result was edited: sent again, it is read from the journal.
     return record.get("status") == "completed" and "result" in record
 
 
-def as_json(schema: Any) -> Any:
-    """A schema as it is kept: itself if it is JSON, or the JSON Schema of a type."""
+def schema_as_json(schema: Any) -> Any:
+    """A schema as a record has it: as given if it is JSON, or the JSON Schema of a type."""
     if schema is None or schema is str:
         return None
     if isinstance(schema, Mapping):
@@ -45,21 +59,26 @@ def as_json(schema: Any) -> Any:
     return plain(TypeAdapter(schema).json_schema())
 
 
-def meant(schemas: Sequence[Any]) -> Callable[[Any], Any]:
-    """What finds the type, among some, that a kept schema was written for; else that schema.
+def schema_finder(schemas: Sequence[Any]) -> Callable[[Any], Any]:
+    """A function from the schema in a record to the type it was written for.
+
+    Args:
+        schemas: The types to choose from. Where none fits, the recorded schema is used.
 
     Raises:
-        SchemaError: One of them is no answer type.
+        SchemaError: One of them is not an answer type.
     """
     known = []
     for schema in schemas:
         Answer.of(schema)
-        known.append((as_json(schema), schema))
-    return lambda kept: next((schema for wanted, schema in known if wanted == kept), kept)
+        known.append((schema_as_json(schema), schema))
+    return lambda recorded: next(
+        (schema for written, schema in known if written == recorded), recorded
+    )
 
 
-def typed(result: Any, schema: Any) -> Any:
-    """A result from a record as the type it was made with, where it fits that type."""
+def as_type(result: Any, schema: Any) -> Any:
+    """A result from a record as an instance of its type; as it is where it does not fit."""
     if schema is None or schema is str or isinstance(schema, Mapping):
         return result
     answer = Answer.of(schema)
@@ -68,14 +87,14 @@ def typed(result: Any, schema: Any) -> Any:
     return result
 
 
-def number_of(request_id: str) -> int:
-    """A number that is this request's alone."""
+def occurrence_of(request_id: str) -> int:
+    """A number that belongs to this request alone, so that equal data is asked about again."""
     return int.from_bytes(request_id.encode(), "big")
 
 
-def count_in(record: Record, event: Event) -> None:
-    """Add what this run of a request took to what earlier ones did."""
-    used = record.get("usage") or {}
+def add_usage(record: RequestRecord, event: Event) -> None:
+    """Add what this run of a request used to what earlier runs used."""
+    used: Mapping[str, Any] = record.get("usage") or {}
     record["attempts"] = _count(record.get("attempts")) + (0 if event.cached else event.attempts)
     record["cached"] = event.cached
     record["seconds"] = round(event.seconds, 4)
@@ -86,5 +105,5 @@ def count_in(record: Record, event: Event) -> None:
 
 
 def _count(value: Any) -> int:
-    """A number from a record, which somebody may have edited."""
+    """A count from a record, 0 where somebody edited it into something else."""
     return value if type(value) is int and 0 <= value < 2**53 else 0

@@ -1,4 +1,4 @@
-"""The session with a model: limits, journal, connection, and one engine."""
+"""`Session`: the way to one model, with its limits, journal, connection and executor."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import os
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from lionproc.engine import loop as engine_loop
@@ -18,7 +19,7 @@ from lionproc.engine.limiter_chain import LimiterChain
 from lionproc.engine.limits import Limits
 from lionproc.engine.request import Event
 from lionproc.engine.retry import Retry
-from lionproc.errors import CallError
+from lionproc.errors import CallError, Kind
 from lionproc.model.answer import Answer
 from lionproc.model.call import ModelCall, RequestBuilder
 from lionproc.model.connection import Connection
@@ -27,22 +28,36 @@ from lionproc.model.model import Model
 from lionproc.model.wire import Wire
 from lionproc.service.records import to_json
 
-RECIPES = 256  # answer types that are remembered
+MAX_BUILDERS = 256  # answer types whose request builder is remembered
+
+
+@dataclass(slots=True)
+class _Resources:
+    """What a session has open. Kept apart from it, so that it can be closed once that is gone."""
+
+    wire: Wire | None = None
+    journal: Journal | None = None
+
+    def take(self) -> _Resources:
+        """What is open, for the caller to close; nothing is left here."""
+        taken = _Resources(self.wire, self.journal)
+        self.wire = self.journal = None
+        return taken
 
 
 class Session:
-    """A way to ask one model.
+    """Sends questions to one model.
 
     Args:
-        model: Who answers.
-        limits: Limits of this session alone, in front of those it shares: the model's executor's
-            if it has one, else those of its endpoint and key.
+        model: The model that answers.
+        limits: Limits of this session alone. Those that it shares hold as well: the limits of the
+            model's executor if it has one, else those of its endpoint and key.
         shared: Limits to set for the endpoint and key, for all who use them.
-        executor: Send through this engine instead; `limits` and `journal` are then its own.
-        journal: Where replies are kept; None keeps none.
-        retry: How patient to be.
+        executor: Send through this executor, with its limits and journal, instead of a new one.
+        journal: The file that replies are kept in, None to keep none.
+        retry: How often and how long to retry.
         queue_capacity: Requests that may wait.
-        first_failures: See `RateLimitedAPIExecutor`; for a session that serves one run alone.
+        first_failures: See `RateLimitedAPIExecutor`; for a session that serves a single run.
     """
 
     def __init__(
@@ -58,87 +73,98 @@ class Session:
         first_failures: int | None = None,
     ) -> None:
         self.model = model
-        behind = () if model.executor is None else (model.executor.limiter,)
+        shared_limiters = () if model.executor is None else (model.executor.limiter,)
         self.executor = executor or RateLimitedAPIExecutor(
             queue_capacity,
-            limiter=LimiterChain(limits or _no_limits(), behind),
+            limiter=LimiterChain(limits or _unlimited(), shared_limiters),
             retry=retry,
             first_failures=first_failures,
         )
-        self._own = executor is None
+        self._owns_executor = executor is None
         self._shared = shared
         self._journal_path = journal
         self._opening = asyncio.Lock()
         self._connection: Connection | None = None
-        self._recipes: dict[Any, RequestBuilder] = {}
-        self._holds: dict[str, Any] = {}
-        weakref.finalize(self, _let_go, self._holds).atexit = False
+        self._builders: dict[Any, RequestBuilder] = {}
+        self._resources = _Resources()
+        weakref.finalize(self, _close_unused, self._resources).atexit = False
         _sessions.add(self)
 
     async def open(self) -> Connection:
         """Connect, on the engine's loop.
 
         Raises:
-            ModelError: There is no key, or the address cannot be.
+            ModelError: There is no key, or the address is invalid.
             JournalError: The journal cannot be opened.
         """
         async with self._opening:
             if self._connection is None:
                 connection = await asyncio.to_thread(self.model.connect)
-                self._holds["wire"] = connection.wire
+                self._resources.wire = connection.wire
                 limits = default("limits", self._shared)
                 if limits is not None:
                     connection.limiter.limits = limits
                 if self._journal_path is not None and self.executor.journal is None:
                     journal = await asyncio.to_thread(Journal.open, self._journal_path)
-                    self._holds["journal"] = self.executor.journal = journal
-                if self._own:
+                    self._resources.journal = self.executor.journal = journal
+                if self._owns_executor:
                     await self.executor.start()
                 self._connection = connection
                 atexit.unregister(_at_exit)  # what is registered last is called first, and the
-                atexit.register(_at_exit)  # loop that closes things has ended after its own turn
+                atexit.register(
+                    _at_exit
+                )  # engine's loop, which closes things, ends in its own handler
             return self._connection
 
-    def recipe(self, connection: Connection, schema: Any) -> RequestBuilder:
-        """How to ask for answers of a type.
+    def _builder(self, connection: Connection, schema: Any) -> RequestBuilder:
+        """What builds requests for answers of a type.
 
         Raises:
-            SchemaError: That type cannot be asked for.
+            SchemaError: It is not an answer type.
         """
         key: Any = to_json(schema) if isinstance(schema, Mapping) else schema
         try:
-            known = self._recipes.get(key)
-        except TypeError:  # an answer type that cannot be looked up
+            known = self._builders.get(key)
+        except TypeError:  # a type without a hash cannot be remembered
             return RequestBuilder(connection, self.model.body_params, Answer.of(schema))
         if known is None or known.connection is not connection:
             known = RequestBuilder(connection, self.model.body_params, Answer.of(schema))
-            if len(self._recipes) >= RECIPES:
-                self._recipes.clear()
-            self._recipes[key] = known
+            if len(self._builders) >= MAX_BUILDERS:
+                self._builders.clear()
+            self._builders[key] = known
         return known
 
     async def call(
         self, messages: Sequence[Mapping[str, Any]], schema: Any = str, occurrence: int = 0
     ) -> ModelCall:
-        """The call that asks this.
+        """Build the call that sends these messages.
+
+        Args:
+            messages: Chat messages.
+            schema: The answer's type.
+            occurrence: A number that makes equal questions different ones; 0 lets them share
+                one answer.
 
         Raises:
-            ConfigurationError: The model or the answer type cannot be used.
-            CallError: Of kind `prompt`: the messages cannot be JSON.
+            ConfigurationError: The model or the answer type is invalid.
+            CallError: Of kind `prompt`: the messages cannot be written as JSON.
         """
         connection = await self.open()
-        recipe = self.recipe(connection, schema)
+        builder = self._builder(connection, schema)
         try:
-            return recipe.ask(messages, occurrence)
+            return builder.ask(messages, occurrence)
         except (TypeError, ValueError) as error:
-            from lionproc.errors import Kind
-
             raise CallError(
                 Kind.PROMPT, f"The messages cannot be written as JSON ({type(error).__name__})."
             ) from error
 
+    @property
+    def stopped(self) -> str:
+        """Why nothing can be sent any more (a refused key, a server that is down), or ""."""
+        return "" if self.executor.fatal is None else str(self.executor.fatal)
+
     async def revive(self) -> None:
-        """Where an error stopped the engine, let it try again: it may have been mended since."""
+        """Start the executor again if an error stopped it: the cause may be gone."""
         if self.executor.fatal is not None:
             await self.executor.start()
 
@@ -146,27 +172,29 @@ class Session:
         self,
         call: ModelCall,
         *,
-        kept_as: bytes | None = None,
+        previous_key: bytes | None = None,
         deadline_s: float | None = None,
         priority: float = 0,
     ) -> Event:
-        """Send a call through the engine and wait until it is finished, one way or the other.
+        """Send a call and wait until it has an answer or has failed.
 
         Args:
-            call: What to ask.
-            kept_as: A key under which an earlier run may have kept the reply, if that was
-                another one than the call's.
+            call: What to send.
+            previous_key: The key of this request in an earlier run, where its reply may be found
+                if the call's own key differs from it.
             deadline_s: Seconds it may wait in the queue.
-            priority: Higher goes first.
+            priority: Requests with a higher number go first.
 
         Returns:
             The finished event; its `error` says why there is no answer.
         """
         executor = self.executor
-        if kept_as is not None and kept_as != call.key and executor.journal is not None:
-            found = await asyncio.to_thread(executor.journal.find, [kept_as])
+        if previous_key is not None and previous_key != call.key and executor.journal is not None:
+            found = await asyncio.to_thread(executor.journal.find, [previous_key])
             event = Event(call)
-            if kept_as in found and executor.dispatcher.replay.answer(event, found[kept_as]):
+            if previous_key in found and executor.dispatcher.replay.answer(
+                event, found[previous_key]
+            ):
                 event.finish()
                 return event
         event = await executor._append(call, deadline_s, priority)
@@ -175,43 +203,43 @@ class Session:
         return event
 
     async def close(self) -> None:
-        """Stop sending and close what is open, on the engine's loop. `open` works again."""
+        """Stop sending and close the connection, on the engine's loop. `open` may follow."""
         async with self._opening:
-            if self._own:
+            if self._owns_executor:
                 await self.executor.dispatcher.halt(10.0)
             self._connection = None
-            self._recipes.clear()
-            held, self._holds["wire"], self._holds["journal"] = dict(self._holds), None, None
-            if held.get("journal") is not None:
+            self._builders.clear()
+            taken = self._resources.take()
+            if taken.journal is not None:
                 self.executor.journal = None
-            await _shut(held)
+            await _close_all(taken)
 
 
-def _no_limits() -> Limits:
-    """A gate that is always open: the ones behind it decide."""
+def _unlimited() -> Limits:
+    """Limits that never hold anything back: the shared ones decide."""
     return Limits(concurrency=1_000_000, adapt=False)
 
 
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
-_of_models: weakref.WeakKeyDictionary[Model, Session] = weakref.WeakKeyDictionary()
+_shared_sessions: weakref.WeakKeyDictionary[Model, Session] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
 
 
 def session_of(model: Model) -> Session:
-    """The session that everything in this process shares which uses this very `Model`."""
+    """The session for this very `Model`, which everything in this process shares."""
     with _lock:
-        session = _of_models.get(model)
+        session = _shared_sessions.get(model)
         if session is None:
-            session = Session(_Unheld.of(model), executor=model.executor)
-            _of_models[model] = session
+            session = Session(_ModelCopy.of(model), executor=model.executor)
+            _shared_sessions[model] = session
         return session
 
 
 def session_model(given: Model | str | None = None) -> Model:
-    """The model of an argument or of the session; the same one for the same words.
+    """The model of an argument, or the configured one; equal names give the same object.
 
     Raises:
-        ModelError: None was given, none is configured and none is in the environment.
+        ModelError: No model was given, configured or set in the environment.
     """
     chosen = default("model", given, os.environ.get(MODEL_VARIABLE, "").strip() or None)
     if not isinstance(chosen, str):
@@ -220,53 +248,52 @@ def session_model(given: Model | str | None = None) -> Model:
     variables = (model.settings.key_variable or "", "OPENAI_BASE_URL")
     known = hash((chosen, *(os.environ.get(name) for name in variables)))
     with _lock:
-        return _named.setdefault(known, model)
+        return _models_by_name.setdefault(known, model)
 
 
-_named: dict[int, Model] = {}
+_models_by_name: dict[int, Model] = {}
 
 
-class _Unheld(Model):
-    """A model that is not kept alive by its own session, which is remembered as long as it lives."""
+class _ModelCopy(Model):
+    """A copy of a model: a session that held the model itself would keep it alive for ever."""
 
     @classmethod
-    def of(cls, model: Model | str) -> _Unheld:
+    def of(cls, model: Model | str) -> _ModelCopy:
         other = cls.__new__(cls)
         other.__dict__.update(Model.of(model).__dict__)
         return other
 
 
-def _let_go(holds: dict[str, Any]) -> None:
-    """A session is gone: close what it held, on the engine's loop."""
-    held = dict(holds)
-    if held.get("wire") is None and held.get("journal") is None:
+def _close_unused(resources: _Resources) -> None:
+    """Close what a session had open that is gone, on the engine's loop."""
+    taken = resources.take()
+    if taken.wire is None and taken.journal is None:
         return
-    with contextlib.suppress(RuntimeError):  # the loop has ended and took everything along
+    with contextlib.suppress(RuntimeError):  # the loop has ended, and its connections with it
         loop = engine_loop.get()
-        loop.call_soon_threadsafe(lambda: _closing.add(loop.create_task(_shut(held))))
+        loop.call_soon_threadsafe(lambda: _closing.add(loop.create_task(_close_all(taken))))
 
 
 _closing: set[asyncio.Task[None]] = set()
 
 
-async def _shut(held: dict[str, Any]) -> None:
+async def _close_all(resources: _Resources) -> None:
     task = asyncio.current_task()
     try:
-        if held.get("wire") is not None:
-            await held["wire"].close()
-        if held.get("journal") is not None:
-            with contextlib.suppress(RuntimeError):  # at exit there are no threads to be had,
-                await asyncio.to_thread(held["journal"].close)  # and journals close themselves
+        if resources.wire is not None:
+            await resources.wire.close()
+        if resources.journal is not None:
+            with contextlib.suppress(RuntimeError):  # at exit no thread can be started,
+                await asyncio.to_thread(resources.journal.close)  # and journals close themselves
     finally:
         if task is not None:
             _closing.discard(task)
 
 
 def _at_exit() -> None:
-    """Scripts need not close what they opened."""
+    """Close what a script left open."""
     for session in list(_sessions):
-        wire, session._holds["wire"] = session._holds.get("wire"), None
-        session._holds["journal"] = None  # journals close themselves
+        wire = session._resources.take().wire  # journals close themselves
         if wire is not None:
             with contextlib.suppress(Exception):
                 engine_loop.submit(_closed(wire)).result(2.0)
@@ -276,11 +303,11 @@ def _at_exit() -> None:
 
 async def _closed(wire: Wire) -> None:
     await wire.close()
-    await asyncio.sleep(0.01)  # connections are closed by callbacks, which want their turn
+    await asyncio.sleep(0.01)  # the loop's callbacks close the connections
 
 
 async def _all_closed() -> None:
-    """Wait for what lines that are gone left to be closed."""
+    """Wait until what unused sessions had open is closed."""
     if _closing:
         await asyncio.wait(set(_closing), timeout=2.0)
         await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Items stream through stages: the core of pipelines, over lists and over frames."""
+"""Runs items through stages: the core of pipelines, over lists and over frames."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any
 
 from lionproc.errors import CallError, Kind, LionprocError
 from lionproc.model.answer import Answer
+from lionproc.service.concurrency import for_each
 from lionproc.service.records import plain, to_json
 from lionproc.service.session import Session
 from lionproc.service.stage import ProcessingStage
-from lionproc.service.window import windowed
 
-_TOLD_OF_ERRORS = {"error", "kind", "attempts", "hint", "reply"}
-WINDOW = 128  # items that are between the first stage and the last
+_ERROR_KEYS = frozenset({"error", "kind", "attempts", "hint", "reply"})
+WINDOW = 128  # items in progress between the first stage and the last
 
 
 @dataclass(slots=True)
-class Passage:
-    """An item on its way.
+class ItemInProgress:
+    """An item in the pipeline, or one that has come out of it.
 
     Attributes:
-        position: Which item it is.
-        item: What came in.
-        answers: The answers of the stages it has passed.
-        error: What stopped it: `stage`, `error` and `kind`, and `attempts` where they are
-            known; None while nothing did.
+        position: Its place among the items, from 0.
+        item: The item as it was given.
+        answers: The answers of the stages that it has passed.
+        error: Why a stage stopped it, None if none did: `stage`, `error` and `kind`, and
+            `attempts`, `hint` and `reply` where they are known.
     """
 
     position: int
@@ -38,12 +38,12 @@ class Passage:
 
 @dataclass(slots=True)
 class Counts:
-    """What has happened at a stage.
+    """How many items a stage has.
 
     Attributes:
-        here: Items that wait there or are being processed.
-        done: Items that passed it.
-        failed: Items that it stopped.
+        here: Items that wait or are being processed there.
+        done: Items that passed the stage.
+        failed: Items that the stage stopped.
     """
 
     here: int = 0
@@ -52,22 +52,31 @@ class Counts:
 
 
 class Step(ABC):
-    """A stage at work.
+    """A stage that processes items.
 
     Args:
-        stage: What it does.
-        counts: Where it is counted.
+        stage: Its settings.
+        counts: Where its items are counted, None for new counts.
     """
 
     def __init__(self, stage: ProcessingStage, counts: Counts | None = None) -> None:
         self.stage = stage
         self.counts = counts or Counts()
-        wanted = stage.input_schema
-        self._wants = None if wanted is None else Answer.of(wanted)
+        schema = stage.input_schema
+        self._input = None if schema is None else Answer.of(schema)
 
     @abstractmethod
-    async def ask(self, position: int, data: Any, context: Mapping[str, Any]) -> dict[str, Any]:
-        """Process the data of one item. Returns what `process_data` returns."""
+    async def ask(self, position: int, data: Any, context: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Process the data of one item.
+
+        Args:
+            position: The item's position.
+            data: What to process.
+            context: The fields of the item and of the answers so far, for a template.
+
+        Returns:
+            What `ProcessingService.process_data` returns.
+        """
 
     @property
     @abstractmethod
@@ -75,22 +84,22 @@ class Step(ABC):
         """Why nothing can be sent any more, or ""."""
 
     def carry(self, context: Mapping[str, Any], answer: Any) -> dict[str, Any]:
-        """What the stages after this one see: what it saw, its answer, and the answer's fields."""
+        """The context of the next stage: that of this one, its answer, and the answer's fields."""
         fields = answer if isinstance(answer, Mapping) else {}
         return {**context, self.stage.name: answer, **fields}
 
     def check(self, data: Any) -> None:
-        """Refuse data that this stage does not take.
+        """Refuse data that does not fit the `input_schema` of the stage.
 
         Raises:
             CallError: Of kind `wrong_shape`; nothing was sent.
         """
-        if self._wants is not None:
-            self._wants.read(data if isinstance(data, str) else to_json(data).decode())
+        if self._input is not None:
+            self._input.read(data if isinstance(data, str) else to_json(data).decode())
 
 
 class SessionStep(Step):
-    """A stage that asks its model and keeps nothing but the journal."""
+    """A stage that writes no records: only the journal keeps its replies."""
 
     def __init__(self, stage: ProcessingStage, session: Session) -> None:
         super().__init__(stage)
@@ -101,10 +110,10 @@ class SessionStep(Step):
     @property
     def stopped(self) -> str:
         """See `Step.stopped`."""
-        return "" if self.session.executor.fatal is None else str(self.session.executor.fatal)
+        return self.session.stopped
 
     def messages(self, data: Any, context: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The messages for some data.
+        """The messages that are sent for some data.
 
         Raises:
             CallError: Of kind `prompt`: they cannot be made for this data.
@@ -129,52 +138,56 @@ class SessionStep(Step):
         return {"status": "success", "result": event.value, "cached": event.cached}
 
 
-async def flow(
+async def run_stages(
     items: Iterable[tuple[int, Any]],
     steps: Sequence[Step],
-    finished: Callable[[Passage], None],
+    finished: Callable[[ItemInProgress], None],
     window: int = WINDOW,
 ) -> None:
-    """Send items through the stages, each as soon as the one before has its answer.
+    """Run items through the stages, each item at its own pace.
 
-    An item that fails goes no further; the others do not notice.
+    An item that fails goes no further; the others are not affected.
 
     Args:
         items: Positions and items.
         steps: The stages in order.
-        finished: Told every item that has come out or was stopped.
-        window: How many items are under way at once.
+        finished: Called with each item that has passed all stages or was stopped by one.
+        window: How many items are in progress at the same time.
     """
 
-    async def one(numbered: tuple[int, Any]) -> None:
-        passage = Passage(*numbered)
-        await _pass(passage, steps)
-        finished(passage)
+    async def run(numbered: tuple[int, Any]) -> None:
+        item = ItemInProgress(*numbered)
+        await _run_item(item, steps)
+        finished(item)
 
-    await windowed(items, window, one, lambda: not any(step.stopped for step in steps))
+    await for_each(items, window, run, lambda: not any(step.stopped for step in steps))
 
 
-async def _pass(passage: Passage, steps: Sequence[Step]) -> None:
-    data = passage.item
+async def _run_item(item: ItemInProgress, steps: Sequence[Step]) -> None:
+    data = item.item
     context: dict[str, Any] = dict(data) if isinstance(data, Mapping) else {}
     for step in steps:
-        counts, name = step.counts, step.stage.name
+        counts = step.counts
         counts.here += 1
         shown = context if step.stage.input == "all" and context else data
+        result: Mapping[str, Any]
         try:
             step.check(shown)
-            told = await step.ask(passage.position, shown, context)
+            result = await step.ask(item.position, shown, context)
         except LionprocError as error:
             kind = error.kind if isinstance(error, CallError) else Kind.NOT_SENT
-            told = {"status": "error", "error": str(error), "kind": str(kind)}
+            result = {"status": "error", "error": str(error), "kind": str(kind)}
         finally:
             counts.here -= 1
-        if told["status"] != "success":
+        if result["status"] != "success":
             counts.failed += 1
-            passage.error = {"stage": name, "error": "", "kind": ""}
-            passage.error |= {key: told[key] for key in _TOLD_OF_ERRORS & told.keys()}
+            known = {key: result[key] for key in _ERROR_KEYS & result.keys()}
+            item.error = {"stage": step.stage.name, "error": "", "kind": "", **known}
             return
         counts.done += 1
-        passage.answers.append(told["result"])
-        data = plain(told["result"])
+        item.answers.append(result["result"])
+        data = plain(result["result"])
         context = step.carry(context, data)
+
+
+Passage, flow = ItemInProgress, run_stages  # the names that `frame` uses

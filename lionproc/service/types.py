@@ -1,4 +1,4 @@
-"""The types that programs built on the service layer name in annotations and checks."""
+"""The types of the service layer, for annotations and checks in programs that use it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,30 @@ from lionproc.errors import CallError, Kind, LionprocError, RecordError
 from lionproc.service.form import Field, Form
 from lionproc.service.health import Health
 from lionproc.service.prompt import Message
-from lionproc.service.records import Record
+from lionproc.service.record_types import (
+    AddedStage,
+    BatchRecord,
+    BatchResult,
+    JobItem,
+    JobRecord,
+    JobResult,
+    JobStatus,
+    PendingResult,
+    Record,
+    RequestRecord,
+    RequestResult,
+    RequestStatus,
+    StageAnswers,
+    StageRecord,
+    Usage,
+)
 from lionproc.service.stage import ProcessingStage
-from lionproc.service.stage_runner import Passage
+from lionproc.service.stage_runner import ItemInProgress
 
 __all__ = [
+    "AddedStage",
+    "BatchRecord",
+    "BatchResult",
     "Call",
     "CallError",
     "Event",
@@ -19,12 +38,23 @@ __all__ = [
     "Field",
     "Form",
     "Health",
+    "ItemInProgress",
+    "JobItem",
+    "JobRecord",
+    "JobResult",
+    "JobStatus",
     "Kind",
     "LionprocError",
     "Message",
-    "Passage",
+    "PendingResult",
     "ProcessingStage",
     "Record",
     "RecordError",
     "Reply",
+    "RequestRecord",
+    "RequestResult",
+    "RequestStatus",
+    "StageAnswers",
+    "StageRecord",
+    "Usage",
 ]

@@ -378,9 +378,9 @@ async def test_a_hundred_thousand_requests_are_loaded_only_when_asked_for(tmp_pa
     for number in range(2000):
         (folder / f"req_{number}.json").write_text(f'{{"id": "req_{number}", "status": "x"}}')
     service = lp.ProcessingService("Many", folder, model=model)
-    assert service._records._seen == {}
+    assert service._store.records._seen == {}
     assert service.get_request("req_77")["status"] == "x"
-    assert service._records._seen == {}
+    assert service._store.records._seen == {}
     assert service.status_counts() == {"x": 2000}
     await service.close()
 

@@ -111,7 +111,7 @@ async def test_a_pipe_a_link_a_device_and_a_giant_are_not_read(service, monkeypa
     with (folder / "req_giant.json").open("wb") as file:
         file.truncate(2_000_000)
     assert [each["request_id"] for each in await service.resume()] == ["req_good"]
-    records = service._records
+    records = service._store.records
     assert sorted(records.damaged) == sorted(
         f"req_{name}.json" for name in ("pipe", "link", "zero", "folder", "giant")
     )
@@ -169,8 +169,8 @@ def test_a_pipe_among_the_owners_hangs_nobody(tmp_path):
     owner.claim()
     os.mkfifo(tmp_path / ".owners" / HEX)
     (tmp_path / ".owners" / HEX[::-1]).symlink_to("/dev/zero")
-    assert not owner.lives(HEX[::-1])
-    owner.lives(HEX)
+    assert not owner.is_held(HEX[::-1])
+    owner.is_held(HEX)
     owner.close()
 
 

@@ -1,0 +1,271 @@
+"""Runs requests: one task each, from the record to the answer or the error in the record."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lionproc.engine.request import Event
+from lionproc.errors import CallError, Kind, LionprocError
+from lionproc.service.concurrency import for_each
+from lionproc.service.lazy_session import LazySession
+from lionproc.service.prompt import Prompt
+from lionproc.service.record_types import RequestRecord, RequestResult
+from lionproc.service.records import now, plain
+from lionproc.service.request_record import (
+    add_usage,
+    is_settled,
+    occurrence_of,
+    result_of,
+    schema_finder,
+)
+from lionproc.service.request_store import RequestStore
+from lionproc.service.session import Session
+
+log = logging.getLogger("lionproc.service")
+NOT_ASKED = frozenset({Kind.NOT_SENT, Kind.CANCELLED})  # neither answered nor failed: resumable
+RESUMED_AT_ONCE = 64  # requests
+
+
+@dataclass(frozen=True, slots=True)
+class SendOptions:
+    """How a request is to be sent.
+
+    Attributes:
+        deadline_s: Seconds it may wait to be sent, None for no limit.
+        priority: Requests with a higher number go first.
+        context: Fields for a template besides those of the data.
+        revive: Whether an engine that an error stopped is started again.
+    """
+
+    deadline_s: float | None = None
+    priority: float = 0
+    context: Mapping[str, Any] | None = None
+    revive: bool = False
+
+
+DEFAULT_OPTIONS = SendOptions()
+
+
+class RequestRunner:
+    """The requests of one service that are in progress. Lives on the engine's loop.
+
+    Args:
+        store: Where their records are.
+        prompt: What makes messages of their data.
+        session: The way to the model, opened at the first request.
+        deduplicate: Whether equal data is paid for once.
+        capacity: How many requests may be in progress before `wait_for_room` waits.
+
+    Attributes:
+        completed: How many requests ended with an answer.
+        errors: How many ended without one, by kind.
+    """
+
+    def __init__(
+        self,
+        store: RequestStore,
+        prompt: Prompt,
+        session: LazySession,
+        *,
+        deduplicate: bool,
+        capacity: int,
+    ) -> None:
+        self.completed = 0
+        self.errors: Counter[str] = Counter()
+        self._store = store
+        self._prompt = prompt
+        self._session = session
+        self._deduplicate = deduplicate
+        self._capacity = capacity
+        self._tasks: dict[str, asyncio.Task[RequestResult]] = {}
+        self._finished = asyncio.Event()
+
+    # -- what is in progress ----------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def task(self, request_id: str) -> asyncio.Task[RequestResult] | None:
+        """The task of a request that is in progress, None for others."""
+        return self._tasks.get(request_id)
+
+    async def wait_for_room(self) -> None:
+        """Wait until fewer requests than `capacity` are in progress."""
+        while len(self._tasks) >= self._capacity:
+            self._finished.clear()
+            await self._finished.wait()
+
+    async def wait_for_all(self) -> None:
+        """Wait until the requests that are in progress now are finished."""
+        if self._tasks:
+            await asyncio.wait(list(self._tasks.values()))
+
+    # -- ways in ----------------------------------------------------------------------------
+
+    def start(
+        self, record: RequestRecord, schema: Any, options: SendOptions = DEFAULT_OPTIONS
+    ) -> asyncio.Task[RequestResult]:
+        """Start a request that has a record. Returns its task, which raises nothing."""
+        request_id = record["id"]
+        self._store.active[request_id] = record
+        task = asyncio.get_running_loop().create_task(self._run(record, schema, options))
+        self._tasks[request_id] = task
+
+        def done(task: asyncio.Task[RequestResult]) -> None:
+            if not task.cancelled():
+                task.exception()  # retrieved, so that nothing is printed about it at exit
+            self._tasks.pop(request_id, None)
+            self._store.active.pop(request_id, None)
+            self._finished.set()
+
+        task.add_done_callback(done)
+        return task
+
+    async def process_once(
+        self,
+        data: Any,
+        schema: Any,
+        request_id: str,
+        context: Mapping[str, Any] | None = None,
+        *,
+        retry_failed: bool = False,
+        **fields: str,
+    ) -> RequestResult:
+        """Process data under an id that is known beforehand, at most once.
+
+        A request with this id that is finished is not sent again, one in progress is waited for.
+
+        Args:
+            data: What to process, if there is no record yet.
+            schema: The type of its result.
+            request_id: Its id.
+            context: Fields for a template besides those of the data.
+            retry_failed: Whether a request that failed gets another attempt.
+            **fields: Further fields of a new record.
+        """
+        running = self._tasks.get(request_id)
+        if running is not None:
+            return await asyncio.shield(running)
+        try:
+            record = await self._store.read(request_id)
+            if record is not None and is_settled(record, retry_failed=retry_failed):
+                return result_of(record, schema)
+            if record is None:
+                record = await self._store.create(data, schema, request_id, **fields)
+        except LionprocError as error:
+            return {**self.refuse(error), "request_id": request_id}
+        return await self.start(record, schema, SendOptions(context=context))
+
+    async def run_again(
+        self, statuses: frozenset[str], schemas: Sequence[Any]
+    ) -> list[RequestResult]:
+        """Run the requests on disk that have one of some statuses and that nobody works on.
+
+        Once an error has stopped the executor, no further request is started.
+
+        Args:
+            statuses: Which.
+            schemas: The types that they were made with.
+
+        Returns:
+            Their results, oldest first.
+        """
+        ids = await self._store.ids(statuses)
+        results: dict[str, RequestResult] = {}
+        schema_for = schema_finder(schemas)
+        if ids:
+            await self._session.get().revive()
+
+        async def run(request_id: str) -> None:
+            if request_id not in self._tasks:
+                record = await self._store.take_over(request_id, statuses)
+                if record is not None:
+                    schema = schema_for(record.get("schema"))
+                    results[request_id] = await self.start(record, schema)
+
+        await for_each(ids, RESUMED_AT_ONCE, run, lambda: not self._session.stopped)
+        return [results[request_id] for request_id in ids if request_id in results]
+
+    def refuse(self, error: LionprocError) -> RequestResult:
+        """Count and log a request that could not be taken. Returns its result."""
+        kind = str(error.kind if isinstance(error, CallError) else Kind.NOT_SENT)
+        self.errors[kind] += 1
+        log.warning("a request was not taken: %s", type(error).__name__, extra={"kind": kind})
+        return {"status": "error", "error": str(error), "kind": kind}
+
+    # -- one request ------------------------------------------------------------------------
+
+    async def _run(self, record: RequestRecord, schema: Any, options: SendOptions) -> RequestResult:
+        try:
+            session = self._session.get()
+            event = await self._ask(session, record, schema, options)
+        except LionprocError as error:
+            kind = error.kind if isinstance(error, CallError) else Kind.NOT_SENT
+            return await self._fail(record, kind, str(error))
+        except Exception as fault:  # noqa: BLE001  (nothing is raised at the caller)
+            # Its text may hold what is in the data, so only its name and place are logged.
+            where = "".join(traceback.format_tb(fault.__traceback__)[-3:])
+            extra = {"request_id": record["id"], "kind": str(Kind.UNEXPECTED)}
+            log.error("%s met a %s\n%s", record["id"], type(fault).__name__, where, extra=extra)  # noqa: TRY400
+            what = f"A fault inside lionproc ({type(fault).__name__}); the log has its place."
+            return await self._fail(record, Kind.UNEXPECTED, what)
+        add_usage(record, event)
+        if event.error is None:
+            return await self._complete(record, event)
+        message = str(event.error)
+        if session.stopped and event.error.kind in NOT_ASKED:
+            message = f"{message} {session.stopped}"
+        return await self._fail(record, event.error.kind, message)
+
+    async def _ask(
+        self, session: Session, record: RequestRecord, schema: Any, options: SendOptions
+    ) -> Event:
+        messages = self._prompt.messages(record["data"], options.context)
+        occurrence = 0 if self._deduplicate else occurrence_of(record["id"])
+        call = await session.call(messages, str if schema is None else schema, occurrence)
+        previous_key = bytes.fromhex(record.get("key") or "") or None
+        record["status"] = "processing"
+        record["started"] = now()
+        record["owner"] = self._store.lease.claim()
+        record["key"] = (call.key or b"").hex()
+        await self._store.write(record)
+        if options.revive:
+            await session.revive()
+        return await session.ask(
+            call,
+            previous_key=previous_key,
+            deadline_s=options.deadline_s,
+            priority=options.priority,
+        )
+
+    async def _complete(self, record: RequestRecord, event: Event) -> RequestResult:
+        record.pop("error", None)
+        record.pop("kind", None)
+        record["status"] = "completed"
+        record["result"] = plain(event.value)
+        record["completed"] = now()
+        self.completed += 1
+        log.info("%s completed", record["id"], extra={"request_id": record["id"]})
+        await self._store.write_end(record)
+        return {"status": "success", "request_id": record["id"], "result": event.value}
+
+    async def _fail(self, record: RequestRecord, kind: Kind, message: str) -> RequestResult:
+        if kind in NOT_ASKED:
+            record["status"] = "received"
+        else:
+            record["status"] = "failed"
+            record["error"] = message
+            record["kind"] = str(kind)
+            record["completed"] = now()
+        self.errors[str(kind)] += 1
+        request_id = record["id"]
+        extra = {"request_id": request_id, "kind": str(kind)}
+        log.warning("%s has no answer: %s", request_id, kind, extra=extra)
+        await self._store.write_end(record)
+        return {"status": "error", "error": message, "kind": str(kind), "request_id": request_id}

@@ -1,0 +1,168 @@
+"""The requests of one service: on disk from their start, in memory while they are in progress."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any, cast
+
+from lionproc.errors import ConfigurationError, RecordError
+from lionproc.model.answer import Answer
+from lionproc.service.lease import Lease
+from lionproc.service.record_types import RequestRecord
+from lionproc.service.records import Records, checked_status, new_id, now, plain
+from lionproc.service.request_record import as_type, schema_as_json
+
+log = logging.getLogger("lionproc.service")
+STATUSES = ("received", "processing", "completed", "failed")
+UNFINISHED = frozenset({"received", "processing"})
+
+
+class RequestStore:
+    """Writes and reads the records of requests. Reading works from any thread.
+
+    Args:
+        folder: The folder of the records.
+
+    Attributes:
+        records: The JSON files.
+        lease: Shows other processes which requests this one is working on.
+        active: The records of the requests in progress, by id.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.records: Records[RequestRecord] = Records(folder, "req")
+        self.lease = Lease(folder)
+        self.active: dict[str, RequestRecord] = {}
+        self._checked_schema: Any = None
+
+    async def create(
+        self, data: Any, schema: Any, request_id: str | None = None, **fields: str
+    ) -> RequestRecord:
+        """Write the record of a new request.
+
+        Args:
+            data: What to process.
+            schema: The type of its result, None for text.
+            request_id: Its id, None for a new one.
+            **fields: Further fields of the record: the `batch` or the `job` it is part of.
+
+        Raises:
+            LionprocError: The data or the schema is invalid, or the record cannot be written.
+        """
+        self._check(schema)
+        try:
+            record: RequestRecord = {
+                "id": request_id or new_id("req"),
+                "status": "received",
+                "timestamp": now(),
+                "data": plain(data, given=True),
+                "schema": schema_as_json(schema),
+                "owner": self.lease.claim(),
+                "attempts": 0,
+            }
+        except TypeError as error:
+            raise ConfigurationError(
+                f"The data cannot be written as JSON, so it cannot be kept: {error}. "
+                "Give texts, numbers, times, lists and dicts."
+            ) from None
+        record.update(cast("RequestRecord", fields))
+        await self.write(record)
+        self.active[record["id"]] = record
+        return record
+
+    def _check(self, schema: Any) -> None:
+        """Refuse an invalid schema. The last valid one is not checked again."""
+        if schema is not None and schema is not self._checked_schema:
+            Answer.of(schema)
+            self._checked_schema = schema
+
+    async def read(self, request_id: str) -> RequestRecord | None:
+        """A record from the disk, None if there is none with this id.
+
+        Raises:
+            RecordError: The file is damaged.
+        """
+        return await asyncio.to_thread(self.records.read, request_id)
+
+    async def write(self, record: RequestRecord) -> None:
+        """Write a record.
+
+        Raises:
+            RecordError: It cannot be written.
+        """
+        await asyncio.to_thread(self.records.write, record)
+
+    async def write_end(self, record: RequestRecord) -> None:
+        """Write how a request ended. May fail (it is logged): the journal has the answer."""
+        try:
+            await self.write(record)
+        except RecordError:
+            request_id = record["id"]
+            log.exception("%s was not written", request_id, extra={"request_id": request_id})
+
+    def get(self, request_id: str, schema: Any = None) -> RequestRecord:
+        """A request as it is now; a dict with `error` alone where there is no such record.
+
+        Args:
+            request_id: Its id.
+            schema: The type it was made with, None to leave the result as JSON.
+        """
+        active = self.active.get(request_id)
+        if active is not None:
+            return active.copy()
+        try:
+            record = self.records.read(request_id)
+        except RecordError as error:
+            return {"error": str(error)}
+        if record is None:
+            return {"error": f"Unknown request: {request_id}"}
+        if record.get("status") == "completed" and "result" in record:
+            record["result"] = as_type(record["result"], schema)
+        return record
+
+    def find(self, status: str | None = None) -> list[RequestRecord]:
+        """The requests in the folder, oldest first, all or those with a status.
+
+        Raises:
+            ConfigurationError: There is no such status.
+        """
+        checked_status(status, STATUSES)
+        found = []
+        for request_id, known in self.records.statuses().items():
+            if status is None or known == status:
+                record = self.get(request_id)
+                if "id" in record:
+                    found.append(record)
+        return found
+
+    async def ids(self, statuses: frozenset[str]) -> list[str]:
+        """The ids of the requests with one of these statuses, oldest first."""
+        known = await asyncio.to_thread(self.records.statuses)
+        return [request_id for request_id, status in known.items() if status in statuses]
+
+    async def take_over(self, request_id: str, statuses: frozenset[str]) -> RequestRecord | None:
+        """The record of a request that can be worked on now.
+
+        Args:
+            request_id: Its id.
+            statuses: The statuses it may have.
+
+        Returns:
+            The record; None where it is damaged, has another status by now, or is in progress
+            in a living process.
+        """
+        try:
+            record = await self.read(request_id)
+        except RecordError:
+            return None
+        if record is None or record.get("status") not in statuses:
+            return None
+        if "data" not in record:
+            self.records.damage(request_id, "it has no data")
+            return None
+        unfinished = record["status"] in UNFINISHED
+        if unfinished and self.lease.is_held_by_another(record.get("owner")):
+            return None
+        return record

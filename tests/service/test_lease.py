@@ -1,0 +1,80 @@
+import errno
+import fcntl
+import shutil
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from lionproc.service.lease import FOLDER, Lease
+
+
+def test_a_lease_in_a_copied_folder_has_ended(tmp_path):
+    with_lease = tmp_path / "here"
+    with_lease.mkdir()
+    lease = Lease(with_lease)
+    held = lease.claim()
+    shutil.copytree(with_lease, tmp_path / "copy")
+    other = Lease(tmp_path / "copy")
+    assert not other.is_held(held)
+    assert Lease(with_lease).is_held(held)
+    lease.close()
+
+
+def test_the_file_of_a_lease_is_for_its_owner_alone_and_is_removed_with_it(tmp_path):
+    lease = Lease(tmp_path)
+    file = tmp_path / FOLDER / lease.claim()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert file.parent.stat().st_mode & 0o777 == 0o700
+    lease.close()
+    assert not file.exists()
+    file.touch()  # as a killed process leaves it
+    assert not Lease(tmp_path).is_held(file.name)
+    assert not file.exists()
+
+
+def test_a_lease_may_be_claimed_again_after_it_was_closed(tmp_path):
+    lease = Lease(tmp_path)
+    first = lease.claim()
+    lease.close()
+    assert lease.claim() == first
+    assert Lease(tmp_path).is_held(first)
+    lease.close()
+
+
+def test_a_forked_child_does_not_keep_the_lease_of_its_parent(tmp_path):
+    code = textwrap.dedent("""
+        import os, sys
+        from pathlib import Path
+        from lionproc.service.lease import Lease
+        lease = Lease(Path(sys.argv[1]))
+        print(lease.claim(), flush=True)
+        if os.fork() == 0:
+            os.close(1)
+            sys.stdin.read()  # lives until the test lets it go
+        os._exit(0)
+    """)
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as parent:
+        held = parent.stdout.readline().strip()
+        assert parent.wait(30) == 0
+        assert not Lease(tmp_path).is_held(held)
+        parent.stdin.close()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_where_a_disk_has_no_locks_there_are_no_leases(tmp_path, monkeypatch, code):
+    def refuse(handle, operation):
+        raise OSError(code, "no locks here")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    lease = Lease(tmp_path)
+    held = lease.claim()
+    assert list((tmp_path / FOLDER).iterdir()) == []
+    assert not Lease(tmp_path).is_held(held)
+    lease.close()
