@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from lionproc.errors import CallError, Kind, LionprocError
 from lionproc.model.answer import Answer
@@ -190,4 +190,5 @@ async def _run_item(item: ItemInProgress, steps: Sequence[Step]) -> None:
         context = step.carry(context, data)
 
 
-Passage, flow = ItemInProgress, run_stages  # the names that `frame` uses
+Passage: TypeAlias = ItemInProgress  # the name that `frame` uses
+flow = run_stages  # likewise
