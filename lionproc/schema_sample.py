@@ -13,6 +13,8 @@ __all__ = ["CLOCK", "NAIVE_INSTANT", "instance"]
 
 WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heron")
 SHALLOW = 5  # from here on the smallest choice is taken, so recursive schemas end
+MOST_VALUES = 20_000  # from half of them on the smallest choice is taken
+LONGEST = 100_000  # characters of a text
 DEEPEST = 60  # a schema that gets here requires itself for ever
 
 # JSON Schema's formats "time" and "date-time" want an offset; these two have none.
@@ -52,17 +54,34 @@ def instance(schema: Mapping[str, Any] | bool, seed: int, *, smallest: bool = Fa
 
     Raises:
         SchemaError: The schema has no finite instance, or refers outside itself.
+        OverflowError: Its smallest instance is too large to be made up.
 
     Example:
         >>> instance({"enum": ["positive", "negative"]}, seed=1) in ("positive", "negative")
         True
     """
-    return _value(schema, SeededRandom(seed), schema, SHALLOW if smallest else 0)
+    return _value(schema, _Draws(seed), schema, SHALLOW if smallest else 0)
 
 
-def _value(schema: Mapping[str, Any] | bool, draws: SeededRandom, root: Any, depth: int) -> Any:
-    if depth > DEEPEST:
-        raise SchemaError("The schema requires itself for ever, so it has no finite instance.")
+class _Draws(SeededRandom):
+    """Choices, and how many values may still be made: a short schema can ask for billions."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self._left = MOST_VALUES
+
+    def one_more(self, depth: int) -> int:
+        """Count a value at a depth; the depth at which it is to be made."""
+        if depth > DEEPEST:
+            raise SchemaError("The schema requires itself for ever, so it has no finite instance.")
+        self._left -= 1
+        if self._left < 0:
+            raise OverflowError("The schema asks for more values than are made up.")
+        return depth if self._left > MOST_VALUES // 2 else max(depth, SHALLOW)
+
+
+def _value(schema: Mapping[str, Any] | bool, draws: _Draws, root: Any, depth: int) -> Any:
+    depth = draws.one_more(depth)
     if isinstance(schema, bool) or not schema:
         return draws.choice(WORDS)
     schema = _flat(schema, root)
@@ -81,7 +100,7 @@ def _value(schema: Mapping[str, Any] | bool, draws: SeededRandom, root: Any, dep
     return _plain(kind, schema, draws)
 
 
-def _plain(kind: str, schema: dict[str, Any], draws: SeededRandom) -> Any:
+def _plain(kind: str, schema: dict[str, Any], draws: _Draws) -> Any:
     match kind:
         case "integer":
             return _integer(schema, draws)
@@ -130,7 +149,7 @@ def _referred(reference: str, root: Any) -> dict[str, Any]:
     return dict(found)
 
 
-def _chosen(schema: dict[str, Any], choice: str, draws: SeededRandom, depth: int) -> dict[str, Any]:
+def _chosen(schema: dict[str, Any], choice: str, draws: _Draws, depth: int) -> dict[str, Any]:
     options = schema[choice]
     if depth >= SHALLOW:  # null and plain types end a recursion, references continue it
         options = sorted(options, key=_weight)[:1]
@@ -144,7 +163,7 @@ def _weight(option: Any) -> int:
     return 2 if isinstance(option, Mapping) and {"$ref", "properties"} & option.keys() else 1
 
 
-def _type(schema: dict[str, Any], draws: SeededRandom, depth: int) -> str:
+def _type(schema: dict[str, Any], draws: _Draws, depth: int) -> str:
     kind = schema.get("type")
     if isinstance(kind, list):
         return "null" if depth >= SHALLOW and "null" in kind else str(draws.choice(kind))
@@ -157,7 +176,7 @@ def _type(schema: dict[str, Any], draws: SeededRandom, depth: int) -> str:
     return str(kind)
 
 
-def _object(schema: dict[str, Any], draws: SeededRandom, root: Any, depth: int) -> dict[str, Any]:
+def _object(schema: dict[str, Any], draws: _Draws, root: Any, depth: int) -> dict[str, Any]:
     properties = schema.get("properties", {})
     required = schema.get("required", ())
     names = [name for name in properties if depth < SHALLOW or name in required]
@@ -175,7 +194,7 @@ def _object(schema: dict[str, Any], draws: SeededRandom, root: Any, depth: int) 
     return value
 
 
-def _array(schema: dict[str, Any], draws: SeededRandom, root: Any, depth: int) -> list[Any]:
+def _array(schema: dict[str, Any], draws: _Draws, root: Any, depth: int) -> list[Any]:
     least = schema.get("minItems", 0)
     most = schema.get("maxItems", least + 2)
     length = least if depth >= SHALLOW else least + draws.below(min(most - least, 2) + 1)
@@ -185,7 +204,7 @@ def _array(schema: dict[str, Any], draws: SeededRandom, root: Any, depth: int) -
         length = min(length, len(first))
     value = [_value(part, draws, root, depth + 1) for part in first[:length]]
     unique = schema.get("uniqueItems", False)
-    for _ in range(1000):
+    for _ in range(max(2 * length, 1000)):
         if len(value) >= length:
             return value
         item = _value(items, draws, root, depth + 1)
@@ -207,7 +226,7 @@ def _bounds(schema: dict[str, Any], span: float) -> tuple[float, float]:
     return low, high if math.isfinite(high) else low + span
 
 
-def _integer(schema: dict[str, Any], draws: SeededRandom) -> int:
+def _integer(schema: dict[str, Any], draws: _Draws) -> int:
     low, high = _bounds(schema, 100)
     first, last = math.ceil(low), math.floor(high)
     first += first == schema.get("exclusiveMinimum")
@@ -217,7 +236,7 @@ def _integer(schema: dict[str, Any], draws: SeededRandom) -> int:
     return step * (first + draws.below(max(last - first, 0) + 1))
 
 
-def _number(schema: dict[str, Any], draws: SeededRandom) -> float:
+def _number(schema: dict[str, Any], draws: _Draws) -> float:
     low, high = _bounds(schema, 100.0)
     if step := schema.get("multipleOf"):
         first, last = math.ceil(low / step), math.floor(high / step)
@@ -226,12 +245,14 @@ def _number(schema: dict[str, Any], draws: SeededRandom) -> float:
     return low if low == high else low + (high - low) * (1 + draws.below(98)) / 100
 
 
-def _string(schema: dict[str, Any], draws: SeededRandom) -> str:
+def _string(schema: dict[str, Any], draws: _Draws) -> str:
     made = FORMATS.get(schema.get("format", "")) or PATTERNS.get(schema.get("pattern", ""))
     if made:
         return made(draws.below(2**32))
     text = f"{draws.choice(WORDS)} {draws.choice(WORDS)}"
     least = schema.get("minLength", 0)
+    if least > LONGEST:
+        raise OverflowError("The schema asks for a longer text than is made up.")
     while len(text) < least:
         text += f" {draws.choice(WORDS)}"
     most = schema.get("maxLength")

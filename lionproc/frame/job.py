@@ -333,12 +333,13 @@ class Job(RowRun):
         parts = [f"{stats.finished:,} of {stats.rows:,} rows"]
         parts += [f"{stats.failed:,} failed"] if stats.failed else []
         parts.append(f"{stats.sent:,} requests")
-        if not self.done and stats.eta_s is not None:
-            from lionproc.notebook.formatting import left
+        from lionproc.notebook.formatting import left, plain
 
+        if not self.done and stats.eta_s is not None:
             parts.append(f"{left(stats.eta_s)} left")
         ways = "frame(), errors(), report(), result()" if self.done else "frame(), pause(), stop()"
-        return f"<Job {stats.state}, {self.title}: {', '.join(parts)}; it has .{ways}>"
+        title = plain(self.title)  # column names may be a stranger's
+        return f"<Job {stats.state}, {title}: {', '.join(parts)}; it has .{ways}>"
 
     def _repr_html_(self) -> str:
         return self.report()._repr_html_()

@@ -31,6 +31,7 @@ class _Value(Enum):
 
 
 VALUE: Final = _Value.VALUE
+_BRACE: Final = re.compile(r"[{}]")
 _ESCAPED: Final = re.compile(r"(?:[^{}]|\{\{|\}\})*")
 
 
@@ -110,12 +111,11 @@ def parse(template: str, names: Names) -> tuple[list[str], list[Hashable]]:
     literals, fields = [""], list[Hashable]()
     at = 0
     while at < len(template):
-        brace = min(
-            (p for p in (template.find("{", at), template.find("}", at)) if p >= 0), default=-1
-        )
-        if brace < 0:
+        found = _BRACE.search(template, at)
+        if found is None:
             literals[-1] += template[at:]
             break
+        brace = found.start()
         literals[-1] += template[at:brace]
         if template[brace : brace + 2] in {"{{", "}}"}:
             literals[-1] += template[brace]

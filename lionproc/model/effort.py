@@ -18,11 +18,15 @@ from lionproc.errors import CallError, Kind
 from lionproc.model.validate import Check, parse, wrong_shape
 from lionproc.model.vetting import parts_of, target
 
-__all__ = ["MOST_TRIALS", "MOST_VALUES", "Weighed"]
+__all__ = ["MOST_IN_A_CIRCLE", "MOST_TRIALS", "MOST_VALUES", "Weighed"]
 
 MOST_VALUES = 100_000  # texts, numbers, lists and objects; no model writes as many in one answer
-MOST_TRIALS = 50_000  # of a part of a schema with a value, where the schema contains itself
-_SHALLOW = 8  # lists and objects that are surely no work
+MOST_TRIALS = 300_000  # of a part of a schema with a value
+MOST_IN_A_CIRCLE = (
+    50_000  # where the schema contains itself: each that fails there is told at length
+)
+_FEW = 2000  # values that are surely no work
+_SHALLOW = 8  # lists and objects that are none where the schema contains itself
 _SAME = ("anyOf", "oneOf", "allOf")
 _SAME_ONE = ("not", "if", "then", "else")
 _ITEMS = ("items", "additionalItems", "unevaluatedItems", "contains")
@@ -41,12 +45,13 @@ class Weighed:
 
     def __init__(self, check: Check, schema: Mapping[str, Any], *, tagged: bool) -> None:
         self._check = check
-        self._trials = _Trials(schema, tagged=tagged) if _contains_itself(schema) else None
+        self._trials = _Trials(schema, tagged=tagged)
+        self._circle = _contains_itself(schema)
 
     def __call__(self, text: str) -> Any:
         """As `Check`."""
         opened = text.count("[") + text.count("{")
-        if opened + text.count(",") > MOST_VALUES or (self._trials and opened > _SHALLOW):
+        if opened + text.count(",") > _FEW or (self._circle and opened > _SHALLOW):
             self._weigh(text)
         return self._check(text)
 
@@ -57,11 +62,13 @@ class Weighed:
             return  # no JSON: the check will say so
         if _is_more(value, MOST_VALUES):
             raise wrong_shape(f"the answer has more than {MOST_VALUES:,} values; give fewer")
-        if self._trials and self._trials.are_more(value, MOST_TRIALS):
+        if self._trials.are_more(value, MOST_IN_A_CIRCLE if self._circle else MOST_TRIALS):
+            how, less = (
+                ("nested too deeply", "nest it less") if self._circle else ("too long", "give less")
+            )
             raise CallError(
                 Kind.WRONG_SHAPE,
-                "the answer is nested too deeply for a type whose kinds have to be tried one by "
-                "one at each level; nest it less",
+                f"the answer is {how} for a type whose kinds have to be tried one by one; {less}",
                 hint="Give each kind a tag, pydantic.Field(discriminator=...): then one is tried.",
             )
 
@@ -196,8 +203,7 @@ def _sum(applied: list[tuple[_Applied, int]], name: str | None) -> Counter[int]:
 def _of_the_same(part: Mapping[str, Any]) -> Iterator[Any]:
     for keyword in _SAME:
         yield from _list(part.get(keyword))
-    for keyword in _SAME_ONE:
-        yield part.get(keyword)
+    yield from (part[keyword] for keyword in _SAME_ONE if keyword in part)
     for _, inner in _mapping(part.get("dependentSchemas")):
         yield inner
 

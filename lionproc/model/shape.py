@@ -282,12 +282,14 @@ def _choice(members: Sequence[Any]) -> Shape:
     known = [m for m in members if m is not None]
     if not known or not all(isinstance(m, str | int | float) for m in known):
         return Json()
-    for place, member in enumerate(known):
-        if member in known[:place]:  # True == 1 here, as it is in a category
+    seen: set[Any] = set()
+    for member in known:
+        if member in seen:  # True == 1 here, as it is in a category
             raise SchemaError(
                 f"Two of the choices are equal: {member!r} is there twice "
                 "(True is 1 and False is 0 to Python). Give every choice its own value."
             )
+        seen.add(member)
     return Choice(tuple(known))
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from lionproc.errors import CallError, Kind, PromptError
 from lionproc.frame.prompt import MISSING, Prompt, cell_text, is_missing, placeholder
+from lionproc.frame.template import Names, parse
 
 COLUMNS = ["id", "review", "title"]
 
@@ -512,3 +513,9 @@ def test_a_missing_time_within_a_list_is_none_and_no_day_of_1677():
     assert cell_text(times) == cell_text(list(times)) == shown
     assert cell_text([np.float32(1.1), np.int8(3), np.bool_(1)]) == "[1.1,3,true]"
     assert cell_text(np.array([1.1], dtype="float32")) == "[1.1]"
+
+
+def test_a_template_of_very_many_braces_is_read_once():
+    frame = pd.DataFrame({"a": ["x"]})
+    literals, fields = parse("{{" * 300_000 + "{a}", Names(list(frame), each=False))
+    assert (len(literals[0]), fields) == (300_000, ["a"])

@@ -116,6 +116,14 @@ def test_an_answer_of_more_values_than_any_model_writes_is_a_wrong_shape(schema,
             Answer.of(schema).read(said)
 
 
+def test_a_long_list_of_what_may_be_many_things_is_a_wrong_shape_before_all_are_tried():
+    kinds = [{"type": "object", "properties": {"q": {"type": "integer"}}} for _ in range(40)]
+    schema = {"type": "array", "items": {"anyOf": [{"anyOf": kinds}, {"type": "null"}]}}
+    with pytest.raises(CallError, match="too long for a type whose kinds"):
+        Answer.of(schema).read(json.dumps([{"q": "x"}] * 6000))
+    assert len(Answer.of(list[int | None]).read(json.dumps([None] * 50_000))) == 50_000
+
+
 def test_commas_in_a_text_are_no_values():
     said = "," * (2 * MOST_VALUES)
     assert Answer.of(list[str]).read(json.dumps([said])) == [said]

@@ -234,3 +234,29 @@ class Bank(BaseModel):
 def test_a_type_that_hides_its_value_is_refused(schema, name):
     with pytest.raises(SchemaError, match=rf"{name}\b.*\*\*\*.*Ask for str"):
         Answer.of(schema)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "string", "minLength": 10**9},
+        {"type": "object", "minProperties": 10**9},
+        {"type": "array", "minItems": 900, "items": {"type": "array", "minItems": 900}},
+        {"type": "object", "properties": {f"p{n}": {"$ref": "#"} for n in range(40)}},
+    ],
+    ids=["a text", "an object", "lists of lists", "an object of itself"],
+)
+def test_a_schema_that_asks_for_more_than_can_be_made_up_is_believed_in_a_moment(schema):
+    assert Answer.of(schema).json_schema
+
+
+def test_a_list_as_long_as_an_embedding_is_possible():
+    vector = {"type": "array", "items": {"type": "number"}, "minItems": 1536, "maxItems": 1536}
+    assert Answer.of(vector).read(json.dumps([0.5] * 1536)) == [0.5] * 1536
+
+
+def test_a_schema_of_very_many_choices_is_understood_at_once():
+    choices = [str(n) for n in range(50_000)]
+    assert Answer.of({"enum": choices}).read("49999") == "49999"
+    with pytest.raises(SchemaError, match="there twice"):
+        Answer.of({"enum": [*choices, "7"]})
