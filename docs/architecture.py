@@ -27,7 +27,7 @@ Lines = tuple[tuple[str, str], ...]
 WALK: Lines = (
     ("FrameAccessor", "`df.llm.process(...)` is called: the arguments of all verbs."),
     ("plan", "They are checked and become a plan. Nothing is sent yet."),
-    ("frame:parse", "The template is cut into text and names of columns."),
+    ("template:parse", "The template is cut into text and names of columns."),
     ("Job", "Rows are taken in batches, equal ones share a request; answers gather here."),
     ("cell_text", "The row's cells become text, whatever they hold."),
     ("frame:Prompt", "Text and template become messages."),

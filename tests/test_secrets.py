@@ -299,11 +299,18 @@ def test_no_repr_shows_the_key(model, server):
     job = lp.last_job()
     connection = model.connect()
     shown = [
-        *(model, job, job.stats, job.limits, job._plan, job._connection, connection),
-        *(connection.wire, connection.endpoint, connection.limiter, job._executor, job.report()),
+        *(model, job, job.stats, job.limits, job._plan, *job._connections, connection),
+        *(
+            connection.wire,
+            connection.endpoint,
+            connection.limiter,
+            *job._routes.executors,
+            job.report(),
+        ),
         *(
             out.llm.report().facts,
-            job._recipe,
+            *job._builders,
+            *job._routes.routes,
             lp.RateLimitedAPIExecutor(),
             vars(job.stats.__class__),
         ),

@@ -47,6 +47,7 @@ class Dispatcher:
         first_failures: How many first requests that fail in one way stop everything.
 
     Attributes:
+        on_stop: Called when something that no event can get past stops everything.
         fatal: The error that stopped everything, if one did.
         counters: What was done so far.
         idle: Set while every event is finished.
@@ -69,6 +70,7 @@ class Dispatcher:
     ) -> None:
         self._limiter = limiter
         self._on_done = on_done
+        self.on_stop: Callable[[], None] | None = None
         self.counters = Counters()
         self.queue = EventQueue(queue_capacity)
         self.replay = Replay(journal, since, retry.max_corrections)
@@ -131,6 +133,8 @@ class Dispatcher:
             self.permission.stopping = True
             self._halted.clear()
             self._halting = asyncio.get_running_loop().create_task(self.halt())
+            if self.on_stop is not None:
+                self.on_stop()
 
     def judge_the_end(self) -> None:
         """Everything is back: if nothing was ever reached, that is what there is to say."""

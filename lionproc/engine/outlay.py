@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias
 
 from lionproc.engine.budget import Budget
@@ -13,6 +13,8 @@ from lionproc.errors import CallError, Kind
 
 MEMORY = 0.95  # what a reply still counts for after the next one
 Verdict: TypeAlias = Literal["send", "wait", "stop"]
+Usd: TypeAlias = Callable[[Tokens], "float | None"]
+"""The price of tokens in dollars, None where it is not known."""
 # A 200 that is no answer, and what a gateway says that waited no longer for the model behind it.
 _PERHAPS = frozenset({200, 408, 504, 524})
 
@@ -102,7 +104,7 @@ class Outlay:
         budget: Budget,
         estimate: Tokens,
         sent: int,
-        usd: Callable[[Tokens], float | None],
+        usd: Usd,
     ) -> tuple[Verdict, str]:
         """Whether one more may leave.
 
@@ -116,16 +118,56 @@ class Outlay:
             `send`; `wait`, as what is in flight may use the budget up; or `stop`, and which
             bound is reached, in words.
         """
-        gone = _sum(self.spent, self.lost)
-        reached = budget.reached(usd=usd(gone), tokens=gone.total, requests=sent)
-        if reached:
-            return "stop", reached
-        # With nothing in flight one may always try: only replies show what a row really takes.
-        if self._in_flight:
-            then = _sum(gone, self.corrected(_sum(self.pledged, estimate)))
-            if budget.passed(usd=usd(then), tokens=then.total):
-                return "wait", ""
-        return "send", ""
+        return verdict(budget, [(self, usd)], 0, estimate, sent)
+
+
+def verdict(
+    budget: Budget,
+    outlays: Sequence[tuple[Outlay, Usd]],
+    number: int,
+    estimate: Tokens,
+    sent: int,
+) -> tuple[Verdict, str]:
+    """Whether one more may leave, where several share a budget.
+
+    Args:
+        budget: The bounds.
+        outlays: What each has spent, and the price of its tokens.
+        number: Which of them wants to send.
+        estimate: What that will probably take.
+        sent: Requests sent so far, of all together.
+
+    Returns:
+        As `Outlay.verdict`.
+    """
+    gone = [(_sum(outlay.spent, outlay.lost), usd) for outlay, usd in outlays]
+    reached = budget.reached(usd=_cost(gone), tokens=_total(gone), requests=sent)
+    if reached:
+        return "stop", reached
+    # With nothing in flight one may always try: only replies show what a row really takes.
+    if any(outlay._in_flight for outlay, _ in outlays):
+        then = []
+        for place, (outlay, usd) in enumerate(outlays):
+            coming = _sum(outlay.pledged, estimate) if place == number else outlay.pledged
+            then.append((_sum(gone[place][0], outlay.corrected(coming)), usd))
+        if budget.passed(usd=_cost(then), tokens=_total(then)):
+            return "wait", ""
+    return "send", ""
+
+
+def _cost(amounts: Sequence[tuple[Tokens, Usd]]) -> float | None:
+    """What tokens cost together, None where a price is not known."""
+    total = 0.0
+    for tokens, usd in amounts:
+        cost = usd(tokens)
+        if cost is None:
+            return None
+        total += cost
+    return total
+
+
+def _total(amounts: Sequence[tuple[Tokens, Usd]]) -> int:
+    return sum(tokens.total for tokens, _ in amounts)
 
 
 def _sum(first: Tokens, second: Tokens, times: int = 1) -> Tokens:

@@ -11,22 +11,21 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
 
 from lionproc.engine import gc_threshold
 from lionproc.engine import loop as engine_loop
-from lionproc.engine.adapt import REQUESTS, TOKENS
 from lionproc.engine.budget import Budget
 from lionproc.engine.dispatcher import Dispatcher
-from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.journal import Journal
-from lionproc.engine.limiter import Limiter, Tokens
+from lionproc.engine.limiter import Tokens
 from lionproc.engine.limits import Limits
 from lionproc.engine.outlay import Verdict
 from lionproc.engine.request import Event
 from lionproc.engine.retry import Retry
+from lionproc.engine.routes import Route, Routes
 from lionproc.engine.stats import LimitUse, RunStats, State
 from lionproc.errors import ConfigurationError, Kind, RunError
 
@@ -34,15 +33,7 @@ log = logging.getLogger("lionproc.engine")
 TICK_S = 0.2  # how often watchers look
 GRACE_S = 0.8  # what is in flight gets when a person interrupts
 FAULT_GRACE_S = 10.0  # and when the run fails
-GUESSED = "they are estimated from the texts"
 _running: set[Run] = set()
-
-
-class Price(Protocol):
-    """What tokens cost."""
-
-    def usd(self, tokens: Tokens) -> float:
-        """Dollars for these tokens."""
 
 
 class Watcher(Protocol):
@@ -56,45 +47,48 @@ class Watcher(Protocol):
 
 
 class Run(ABC):
-    """Rows on their way through an executor. A subclass feeds events and takes them back.
+    """Rows on their way through one executor or more. A subclass feeds and takes back events.
 
     Args:
         rows: How many rows there are.
-        limiter: The gate.
+        routes: Where the requests go, stage by stage.
         journal: Where replies are kept. Closed when the run ends.
         retry: How patient to be.
         budget: What it may spend.
-        price: What tokens cost, None where that is not known.
         since: Only journal records after this mark answer rows.
-        limits: Limits this run was given, which become the gate's; None leaves those it has.
+        limits: Limits this run was given, which become those of its endpoints; None leaves those
+            they have.
     """
 
     def __init__(
         self,
         *,
         rows: int,
-        limiter: Limiter,
+        routes: Sequence[Route],
         journal: Journal,
         retry: Retry,
         budget: Budget | None,
-        price: Price | None,
         since: int,
         limits: Limits | None = None,
     ) -> None:
-        if budget is not None and budget.usd is not None and price is None:
+        unpriced = any(route.price is None for route in routes)
+        if budget is not None and budget.usd is not None and unpriced:
             raise ConfigurationError(
                 "The price of this model is not known, so a budget in dollars cannot be kept. "
                 "Use Budget(tokens=...) or Budget(requests=...)."
             )
         self._rows = rows
+        self._routes = Routes(routes)
+        limiters = self._routes.limiters
         if limits is not None:
-            limiter.limits = limiter.limits_of_run = limits
-        self._inherits_limits = limits is None and limiter.limits_of_run is limiter.limits
-        self._limiter = limiter
+            for limiter in limiters:
+                limiter.limits = limiter.limits_of_run = limits
+        self._inherits_limits = limits is None and any(
+            limiter.limits_of_run is limiter.limits for limiter in limiters
+        )
         self._journal = journal
         self._retry = retry
         self._budget = budget
-        self._price = price
         self._since = since
         self._cached = self._skipped = self._answered = self._failed = 0
         self._errors: Counter[str] = Counter()
@@ -103,7 +97,6 @@ class Run(ABC):
         self._started_at = time.monotonic()
         self._began_at: float | None = None  # by the clock on the wall
         self._ended_at: float | None = None
-        self._executor: RateLimitedAPIExecutor | None = None
         self._stop_grace_s: float | None = None
         self._feeding: asyncio.Task[None] | None = None
         self._watchers: list[Watcher] = []
@@ -116,8 +109,8 @@ class Run(ABC):
     # -- what a subclass does ---------------------------------------------------------------
 
     @abstractmethod
-    async def _feed(self, dispatcher: Dispatcher) -> None:
-        """Put every event, on the engine's loop."""
+    async def _feed(self, dispatchers: Sequence[Dispatcher]) -> None:
+        """Give every event to the dispatcher of its stage, on the engine's loop."""
 
     @abstractmethod
     def _took(self, event: Event) -> None:
@@ -154,31 +147,28 @@ class Run(ABC):
 
     async def _main(self) -> None:
         ticker = asyncio.create_task(self._tick())
-        executor = RateLimitedAPIExecutor(
-            limiter=self._limiter,
+        routes = self._routes
+        routes.open(
             journal=self._journal,
             retry=self._retry,
-            history=0,
             since=self._since,
+            known=self._cached > 0,
             on_done=self._took,
             may_send=self._may_send if self._budget is not None else None,
-            first_failures=self._retry.first_failures,
         )
-        executor.dispatcher.replay.has_answered = self._cached > 0
-        self._executor = executor
         if self._late_pause:
-            executor.pause()
+            routes.pause()
         fault: BaseException | None = None
         try:
             await self._open()
             if self._stop_grace_s is None:
-                feeding = self._feeding = asyncio.create_task(self._feed(executor.dispatcher))
+                feeding = self._feeding = asyncio.create_task(self._feed(routes.dispatchers))
                 # Unlike awaiting it, this tells a run that stops feeding from one that is killed.
                 await asyncio.wait((feeding,))
                 if not feeding.cancelled():
                     feeding.result()
                 if self._stop_grace_s is None:
-                    await executor.forward()
+                    await routes.forward()
         except asyncio.CancelledError:
             self._stop_grace_s = 0.0
             raise
@@ -191,16 +181,16 @@ class Run(ABC):
             grace_s = self._stop_grace_s
             if grace_s is None:  # all is back, unless a fault ended it half way
                 grace_s = 0.0 if fault is None else FAULT_GRACE_S
-            await executor.dispatcher.halt(grace_s)
-            await self._end(executor, fault)
+            await routes.halt(grace_s)
+            await self._end(fault)
             ticker.cancel()
             self._tell_the_end()
             _running.discard(self)
 
-    async def _end(self, executor: RateLimitedAPIExecutor, fault: BaseException | None) -> None:
+    async def _end(self, fault: BaseException | None) -> None:
         if fault is None and self._stop_grace_s is None and not self._budget_reached:
-            executor.dispatcher.judge_the_end()
-        if fault is not None or executor.fatal is not None:
+            self._routes.judge_the_end()
+        if fault is not None or self._routes.fatal is not None:
             self._state = "failed"
         elif self._stop_grace_s is not None or self._budget_reached:
             self._state = "stopped"
@@ -212,19 +202,13 @@ class Run(ABC):
             await _in_thread(self._journal.close)
             self._ended_at = time.monotonic()
 
-    def _may_send(self, estimate: Tokens) -> Verdict:
-        executor, budget = self._executor, self._budget
-        if executor is None or budget is None:
+    def _may_send(self, number: int, estimate: Tokens) -> Verdict:
+        if self._budget is None:
             return "send"
         if self._budget_reached:
             return "stop"
-        verdict, self._budget_reached = executor.outlay.verdict(
-            budget, estimate, executor.counters.sent, self._usd
-        )
+        verdict, self._budget_reached = self._routes.verdict(self._budget, number, estimate)
         return verdict
-
-    def _usd(self, tokens: Tokens) -> float | None:
-        return None if self._price is None else self._price.usd(tokens)
 
     async def _tick(self) -> None:
         before = self.stats
@@ -245,8 +229,11 @@ class Run(ABC):
 
     @property
     def limits(self) -> Limits:
-        """The live limits, shared by all runs to the same endpoint, key and model."""
-        return self._limiter.limits
+        """The live limits, shared by all runs to the same endpoint, key and model.
+
+        Those of the first stage, where stages go to different ones.
+        """
+        return self._routes.limiters[0].limits
 
     def pause(self) -> None:
         """Let nothing more leave until `resume`. What is in flight comes back and is kept."""
@@ -259,11 +246,10 @@ class Run(ABC):
     def _steer(self, *, paused: bool) -> None:
         def act() -> None:
             self._late_pause = paused
-            if self._executor is not None:
-                if paused:
-                    self._executor.pause()
-                else:
-                    self._executor.resume()
+            if paused:
+                self._routes.pause()
+            else:
+                self._routes.resume()
             if self._state in {"running", "paused"}:
                 self._state = "paused" if paused else "running"
 
@@ -284,8 +270,7 @@ class Run(ABC):
             self._state = "stopping"
             if self._feeding is not None:
                 self._feeding.cancel()
-            if self._executor is not None:
-                self._halting = asyncio.ensure_future(self._executor.dispatcher.halt(grace_s))
+            self._halting = asyncio.ensure_future(self._routes.halt(grace_s))
 
         engine_loop.get().call_soon_threadsafe(act)
 
@@ -318,81 +303,38 @@ class Run(ABC):
         """Raise what ended the run before its time."""
         if self._future is not None and self._future.done():
             self._future.result()
-        if self._executor is not None and self._executor.fatal is not None:
-            raise self._executor.fatal
+        if self._routes.fatal is not None:
+            raise self._routes.fatal
 
     # -- what a person sees -----------------------------------------------------------------
 
     @property
     def stats(self) -> RunStats:
         """The run at this moment."""
-        executor, limiter = self._executor, self._limiter
-        if executor is None:
+        if not self._routes.executors:
             return RunStats(state=self._state, rows=self._rows)
-        counters = executor.counters
-        ended = self._ended_at
-        elapsed = (ended or time.monotonic()) - self._started_at
-        window_s = min(max(elapsed, 1.0), 60.0)
-        used = Tokens(counters.prompt_tokens, counters.completion_tokens)
-        pace = limiter.pace_per_minute
-        return RunStats(
+        so_far = RunStats(
             state=self._state,
             rows=self._rows,
             answered=self._answered + self._cached,
             cached=self._cached,
             skipped=self._skipped,
             failed=self._failed,
-            sent=counters.sent,
-            retried=counters.retried,
-            throttled=counters.throttled,
-            in_flight=executor.in_flight,
-            queued=executor.queued,
-            prompt_tokens=used.input,
-            completion_tokens=used.output,
-            guessed=counters.guessed,
-            estimate_error=counters.estimate_off / counters.estimated
-            if counters.estimated
-            else 0.0,
-            usd=self._usd(used),
             began_at=self._began_at,
-            elapsed_s=elapsed,
-            requests_per_minute=limiter.per_minute(REQUESTS, window_s),
-            tokens_per_minute=limiter.per_minute(TOKENS, window_s),
-            requests_limit=limiter.effective(REQUESTS),
-            tokens_limit=limiter.effective(TOKENS),
-            pace=pace,
-            learned_requests_per_minute=limiter.learned.per_minute,
-            learned_from=limiter.learned.source,
             limits_inherited=self._inherits_limits,
             limit_used=self._use.share,
-            concurrency=limiter.concurrency,
-            holding_s=limiter.holding_s(),
-            note=self._note(executor),
+            note=self._note(),
             errors=self._error_counts(),
         )
+        elapsed_s = (self._ended_at or time.monotonic()) - self._started_at
+        return self._routes.stats(elapsed_s, so_far)
 
-    def _note(self, executor: RateLimitedAPIExecutor) -> str:
-        if self._state == "failed" and executor.fatal is not None:
-            return str(executor.fatal)
+    def _note(self) -> str:
+        if self._state == "failed" and self._routes.fatal is not None:
+            return str(self._routes.fatal)
         if self._budget_reached:
             return f"The budget of {self._budget_reached} is reached."
-        if self._state != "running":
-            return ""
-        if executor.failing:
-            return "The server fails; probing whether it is back."
-        if executor.outlay.waiting:
-            return "Waiting for what is in flight: it may use up the budget."
-        hold = self._limiter.hold_note()
-        if hold:
-            return hold
-        waiting = self._limiter.waiting_for
-        if waiting and waiting != "a free slot":
-            return f"Waiting for {waiting}."
-        if self._limiter.ignored:
-            return (
-                f"A header of the server cannot be meant and is ignored ({self._limiter.ignored})."
-            )
-        return f"The server does not count tokens: {GUESSED}." if executor.counters.guessed else ""
+        return self._routes.note if self._state == "running" else ""
 
     def _error_counts(self) -> Mapping[str, int]:
         return MappingProxyType(dict(self._errors))
@@ -404,12 +346,7 @@ class Run(ABC):
     @property
     def fatal(self) -> RunError | None:
         """What no row could get past, if the run stopped for that."""
-        return None if self._executor is None else self._executor.fatal
-
-    @property
-    def budget_reached(self) -> str:
-        """Which budget stopped the run, in words."""
-        return self._budget_reached
+        return self._routes.fatal
 
 
 async def _in_thread(work: Callable[[], None]) -> None:

@@ -16,7 +16,7 @@ from lionproc.errors import ArgumentError, ConfigurationError
 from lionproc.face import face
 from lionproc.frame import results
 from lionproc.frame.assemble import column_names
-from lionproc.frame.estimate import Estimate, estimate
+from lionproc.frame.estimate import Estimate, estimate, must_be_foreseeable
 from lionproc.frame.job import Job, launch, prepare, wait_for
 from lionproc.frame.plan import FROM_SCHEMA, Plan, PromptLike, plan
 from lionproc.model.answer import Answer
@@ -123,12 +123,16 @@ class FrameAccessor:
 
     @face
     def start(
-        self, prompt: PromptLike, into: Any = FROM_SCHEMA, schema: Any = str, **more: Any
+        self,
+        prompt: PromptLike | Sequence[Any],
+        into: Any = FROM_SCHEMA,
+        schema: Any = str,
+        **more: Any,
     ) -> Job:
         """Start what `process` does, and return at once.
 
         Args:
-            prompt: As for `process`.
+            prompt: As for `process`; or the stages of `pipeline`.
             into: As for `process`.
             schema: As for `process`.
             **more: All other arguments of `process`.
@@ -143,12 +147,16 @@ class FrameAccessor:
 
     @face
     async def aprocess(
-        self, prompt: PromptLike, into: Any = FROM_SCHEMA, schema: Any = str, **more: Any
+        self,
+        prompt: PromptLike | Sequence[Any],
+        into: Any = FROM_SCHEMA,
+        schema: Any = str,
+        **more: Any,
     ) -> pd.DataFrame:
         """`process`, awaited in a running event loop. Cancelling it stops the run.
 
         Args:
-            prompt: As for `process`.
+            prompt: As for `process`; or the stages of `pipeline`.
             into: As for `process`.
             schema: As for `process`.
             **more: All other arguments of `process`.
@@ -168,11 +176,19 @@ class FrameAccessor:
         *,
         model: Model | str | None = None,
         limits: Limits | Mapping[str, Any] | None = None,
+        budget: Budget | None = None,
+        retry: Retry | None = None,
+        chunk_size: int | None = None,
+        save: Any = None,
         journal: Any = None,
+        resume: bool = True,
+        deduplicate: bool = True,
+        on_missing: Literal["skip", "send"] = "skip",
         errors: Literal["coerce", "raise"] = "coerce",
         overwrite: bool = False,
         details: bool = False,
         progress: bool | None = None,
+        panel: bool | None = None,
     ) -> pd.DataFrame:
         """Send every row through stages that work at the same time, and add all their columns.
 
@@ -182,17 +198,30 @@ class FrameAccessor:
         stream; one that fails at a stage stops there and is NA from then on. What is in the
         journal is not asked again.
 
+        It is a run like any other: it can be interrupted, paused and bounded, and it goes on
+        where it was. `df.llm.start(stages)` gives the job, `await df.llm.aprocess(stages)` waits.
+
         Args:
             stages: `lp.ProcessingStage`s, or dicts of their fields. The name of a stage is that
-                of its column, or the prefix of its columns where its schema has fields.
+                of its column, or the prefix of its columns where its schema has fields. A prompt
+                is sent as `process` sends it: without a system prompt, unless the stage has one.
             model: Who answers where a stage names no model; None for the session's.
             limits: As for `process`: for everything that goes to that endpoint and key.
-                A stage's own is its `rate_limit`.
+                A stage's own are its `rate_limit` and `concurrency`.
+            budget: As for `process`: for all stages together.
+            retry: As for `process`.
+            chunk_size: As for `process`.
+            save: As for `process`.
             journal: As for `process`.
+            resume: As for `process`.
+            deduplicate: As for `process`.
+            on_missing: As for `process`, for the templates of all stages.
             errors: As for `process`.
             overwrite: As for `process`.
-            details: Add a column `pipeline_error` that says which stage stopped a row, and why.
+            details: As for `process`, for each stage, and a column `pipeline_error` that says
+                which stage stopped a row, and why.
             progress: False shows nothing.
+            panel: As for `process`.
 
         Returns:
             A new frame: the input's rows, order and index, the new columns at the end. Its
@@ -213,19 +242,10 @@ class FrameAccessor:
             ])
             ```
         """
-        from lionproc.frame.pipeline import run
+        arguments = _arguments(locals())
+        from lionproc.frame.pipeline import pipeline_plan
 
-        return run(
-            self._frame,
-            stages,
-            model=model,
-            limits=limits,
-            journal=journal,
-            errors=errors,
-            overwrite=overwrite,
-            details=details,
-            progress=progress,
-        )
+        return wait_for(prepare(pipeline_plan(self._frame, **arguments)))
 
     @face
     def estimate(
@@ -277,6 +297,7 @@ class FrameAccessor:
         if isinstance(n, bool) or not isinstance(n, int) or n < 1:
             raise ConfigurationError(f"n is how many rows to run, at least 1, not {n!r}.")
         whole = self._plan(prompt=prompt, into=into, schema=schema, **more)
+        must_be_foreseeable(whole)
         few = {**more, "save": None, "progress": False}
         head = FrameAccessor(self._frame.iloc[:n])
         out = wait_for(prepare(head._plan(prompt=prompt, into=into, schema=schema, **few)))
@@ -363,6 +384,12 @@ class FrameAccessor:
         return to_excel(self._frame, path, **options)
 
     def _plan(self, **arguments: Any) -> Plan:
+        stages = arguments["prompt"]
+        if isinstance(stages, (list, tuple)):
+            from lionproc.frame.pipeline import are_stages, pipeline_plan
+
+            if are_stages(stages):
+                return pipeline_plan(self._frame, **_of_stages(_known(arguments)))
         return plan(self._frame, **{**_DEFAULTS, **_known(arguments)})
 
 
@@ -498,6 +525,23 @@ def _known(arguments: dict[str, Any]) -> dict[str, Any]:
         if name not in known:
             raise ArgumentError.unknown("process", name, known)
     return arguments
+
+
+def _of_stages(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a run through stages, which are given in place of the prompt.
+
+    Raises:
+        ConfigurationError: One of them is a stage's own.
+    """
+    given = {**_DEFAULTS, **arguments}
+    for name in ("into", "schema", "system", "columns"):
+        value = given.pop(name)
+        if value is not _DEFAULTS[name]:
+            raise ConfigurationError(
+                f"{name}={value!r} does not go with stages: each has its own name, prompt, schema "
+                "and system prompt."
+            )
+    return {"stages": given.pop("prompt"), **given}
 
 
 def _arguments(local: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from lionproc.engine.adapt import REQUESTS, TOKENS
 from lionproc.engine.journal import Journal
 from lionproc.engine.limiter import Tokens
+from lionproc.errors import ConfigurationError
 from lionproc.frame.plan import Plan
 from lionproc.model.call import ModelCall, RequestBuilder
 
@@ -60,6 +61,20 @@ class Estimate:
         return text + "."
 
 
+def must_be_foreseeable(plan: Plan) -> None:
+    """Refuse a run of several stages: what a later one asks is made of answers.
+
+    Raises:
+        ConfigurationError: It is one.
+    """
+    if plan.staged:
+        raise ConfigurationError(
+            "What stages will ask is not known before the stages before them have answered. "
+            "df.head(20).llm.pipeline(stages).llm.report() shows what 20 rows take, and budget= "
+            "bounds all of them."
+        )
+
+
 def estimate(plan: Plan) -> Estimate:
     """Foresee a run. Nothing is sent, and nothing is changed.
 
@@ -68,7 +83,11 @@ def estimate(plan: Plan) -> Estimate:
 
     Returns:
         Requests, tokens, dollars and minutes.
+
+    Raises:
+        ConfigurationError: It has several stages.
     """
+    must_be_foreseeable(plan)
     connection = plan.model.connect()
     recipe = RequestBuilder(connection, plan.model.body_params, plan.answer)
     options = plan.options

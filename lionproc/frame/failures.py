@@ -51,6 +51,10 @@ class Failures:
         found = self._all.get(place)
         return None if found is None else found[0]
 
+    def __iter__(self) -> Iterator[tuple[int, CallError]]:
+        """Places and errors."""
+        return ((place, error) for place, (error, _) in list(self._all.items()))
+
     def latest(self, most: int) -> Iterator[tuple[int, CallError]]:
         """Places and errors, the newest first."""
         for place, (error, _) in itertools.islice(reversed(self._all.items()), most):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Generator, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -22,10 +21,12 @@ from lionproc.face import face
 from lionproc.frame import results
 from lionproc.frame.assemble import assemble, columns
 from lionproc.frame.export import is_folder_target, write_parquet, write_part
+from lionproc.frame.facts import facts_of, failed_words, stage_facts, title_of
 from lionproc.frame.failures import Outcome
 from lionproc.frame.part_writer import PartWriter, as_save_error
 from lionproc.frame.plan import Plan, check_save, warn
 from lionproc.frame.row_run import RowRun
+from lionproc.frame.stopped_at import PIPELINE_ERROR, stopped_at
 from lionproc.frame.unanswered import Unanswered
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Job(RowRun):
         plan = self._plan
         if plan.options.save is None or not is_folder_target(plan.options.save):
             return None
-        return PartWriter(plan.rows, plan.options.chunk_size, len(plan.outputs), self._write_part)
+        return PartWriter(plan.rows, plan.options.chunk_size, plan.ends, self._write_part)
 
     def _write_part(self, chunk: int, start: int, stop: int) -> None:
         save = self._plan.options.save
@@ -100,7 +101,7 @@ class Job(RowRun):
     @property
     def has_fields(self) -> bool:
         """True where the answers fill a column for each field of a model."""
-        return self._plan.answer.fields is not None
+        return any(stage.answer.fields is not None for stage in self._plan.stages)
 
     # -- results ----------------------------------------------------------------------------
 
@@ -115,13 +116,17 @@ class Job(RowRun):
     def _frame(self, start: int, stop: int) -> pd.DataFrame:
         plan, store = self._plan, self._store
         new: dict[Hashable, Any] = {}
+        details: dict[Hashable, Any] = {}
         for number, output in enumerate(plan.outputs):
             base = number * plan.rows
             cells = store.answers[base + start : base + stop]
-            new.update(columns(plan.answer, cells, output.into))
-        if plan.options.details:
-            for number, output in enumerate(plan.outputs):
-                new.update(store.details(output.into, number * plan.rows + start, stop - start))
+            stage = plan.stages[plan.stage_of(number)]
+            new.update(columns(stage.answer, cells, output.into))
+            if plan.options.details:
+                details.update(store.details(output.into, base + start, stop - start))
+        if details and plan.staged:
+            details[PIPELINE_ERROR] = stopped_at(plan, store, self._answer, start, stop)
+        new.update(details)
         frame = plan.frame.iloc[start:stop] if (start, stop) != (0, plan.rows) else plan.frame
         made = assemble(frame, new, overwrite=plan.options.overwrite)
         results.remember(made, self._outcome, self._fingerprint)
@@ -172,7 +177,7 @@ class Job(RowRun):
         stats, options = self.stats, self._plan.options
         unanswered = Unanswered(
             stats,
-            failed=Counter(stats.errors),
+            failed=failed_words(self._plan, self._store, stats.errors),
             given_up=self._given_up,
             budget=self._budget_reached,
             errors_at=self.errors_at,
@@ -180,8 +185,9 @@ class Job(RowRun):
         )
         if stats.failed and options.errors == "raise":
             raise unanswered.error()
-        while self._recipe.changed:  # each is said once
-            warn(self._recipe.changed.popitem()[0], ParameterWarning)
+        for builder in self._builders:
+            while builder.changed:  # each is said once
+                warn(builder.changed.popitem()[0], ParameterWarning)
         if not self._warned and self._asks_for_a_warning(stats):
             self._warned = True
             warn(*unanswered.warning())
@@ -205,7 +211,7 @@ class Job(RowRun):
         """The rows that failed.
 
         Returns:
-            One row for each: position, index label, output column, kind, message, hint (what
+            One row for each: position, index label, output column (or stage), kind, message, hint (what
             to do about it), reply (what the model said, cut) and attempts. Rows that were
             skipped for a missing cell are not among them, nor those that were never sent: the
             report counts both.
@@ -223,15 +229,14 @@ class Job(RowRun):
             "save_error": None if self._save_error is None else str(self._save_error),
             "journal": self._journal.path,
         }
+        if self._plan.staged:
+            facts["stages"] = stage_facts(self._plan, self._store, self._routes, self._connections)
         return results.Report.of(self.stats, facts)
 
     @property
     def title(self) -> str:
         """What is made with which model, in a few words."""
-        made = [str(output.into) for output in self._plan.outputs if output.into is not None]
-        columns = ", ".join(made[:3]) + ", ..." * (len(made) > 3)
-        model = f"{self._connection.provider.name}/{self._connection.model}"
-        return f"{columns} with {model}" if columns else model
+        return title_of(self._plan, self._connections)
 
     def latest_errors(self, most: int) -> list[FailureRow]:
         """The latest failures, the newest first.
@@ -248,7 +253,7 @@ class Job(RowRun):
                 message=error.message,
                 hint=error.hint,
                 reply=error.reply,
-                text=self._plan.cells_shown(place),
+                text=self._plan.cells_shown(place, self._answer),
             )
             for place, error in self._store.failures.latest(most)
         ]
@@ -285,25 +290,7 @@ class Job(RowRun):
         return self.saved_to
 
     def _facts(self) -> Mapping[str, Any]:
-        plan, stats = self._plan, self.stats
-        return {
-            "model": self._connection.model,
-            "provider": self._connection.provider.name,
-            "schema": plan.answer.label,
-            "columns": [str(name) for name in plan.names],
-            "run": self._fingerprint,
-            "rows": stats.rows,
-            "answered": stats.answered,
-            "cached": stats.cached,
-            "skipped": stats.skipped,
-            "failed": stats.failed,
-            "requests": stats.sent,
-            "prompt_tokens": stats.prompt_tokens,
-            "completion_tokens": stats.completion_tokens,
-            "replies_with_estimated_tokens": stats.guessed,
-            "usd": stats.usd,
-            **plan.about,
-        }
+        return facts_of(self._plan, self.stats, self._connections, self._fingerprint)
 
     def __await__(self) -> Generator[Any, None, pd.DataFrame]:
         return self._finished().__await__()

@@ -9,158 +9,218 @@ What could mean two things is refused before anything is sent, as in `df.llm.pro
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from enum import Enum
+from typing import Any, TypeAlias
 
-from lionproc.errors import CallError, ColumnError, Kind, PromptError, did_you_mean
-from lionproc.frame.template import Names
+from lionproc.errors import CallError, ColumnError, Kind, PromptError
 from lionproc.model.answer import Answer
 from lionproc.model.shape import Json, Map
+from lionproc.template import Names, could_be_a_name
 
-if TYPE_CHECKING:
-    from lionproc.service.stage import ProcessingStage
+__all__ = ["Answered", "AnsweredByAny", "Known", "OfPrompt", "StageNames"]
 
-__all__ = ["Seen", "labels_of", "seen_by"]
-
-Source: TypeAlias = "tuple[str, ...]"
-"""Where a value is: a column or stage, and a field of its answer where it is one."""
+Answers: TypeAlias = Callable[[int], Any]
+"""What each stage answered for a row, as JSON has it, by the number of the stage."""
 _WITH_ANY_FIELDS = (Json, Map)
-_OF_THE_PROMPT = ("data", "options")
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a stage sees of a row and of the answers so far.
+class OfPrompt(Enum):
+    """Names that belong to the prompt itself."""
+
+    DATA = "data"
+    OPTIONS = "options"
+
+
+_OF_PROMPT = tuple(each.value for each in OfPrompt)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Answered:
+    """A name of what an earlier stage answers.
 
     Attributes:
-        sources: Where the value of each name in its template is.
-        open: Earlier stages whose fields are not known before they answer.
-        replaced: Columns of the input that fields of its answer take the place of.
-        whole: Whether it sees the whole row, for it has no template.
+        name: The name.
+        stage: The number of the stage.
+        field: Which field of its answer; None for all of it.
     """
 
-    sources: Mapping[str, Source]
-    open: tuple[str, ...]
-    replaced: frozenset[str]
-    whole: bool
+    name: str
+    stage: int
+    field: str | None = None
 
-    def values(self, context: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-        """The value of each name in a template; those of the prompt itself are left out.
+    def value(self, answers: Answers) -> Any:
+        """What it is for a row."""
+        answer = answers(self.stage)
+        if self.field is None:
+            return answer
+        return answer.get(self.field) if isinstance(answer, Mapping) else None
 
-        Args:
-            context: The row, and the answers so far by stage.
-            names: What the template shows.
-
-        Raises:
-            CallError: Of kind `prompt`: no answer has such a field, or more than one.
-        """
-        made = {}
-        for name in names:
-            source = self.sources.get(name)
-            if source is None and name not in _OF_THE_PROMPT:
-                source = self._of_an_open_stage(context, name)
-            if source is not None:
-                made[name] = _value(context, source)
-        return made
-
-    def _of_an_open_stage(self, context: Mapping[str, Any], name: str) -> Source:
-        found = [stage for stage in self.open if name in (_fields(context.get(stage)) or ())]
-        if len(found) != 1:
-            what = "which no answer has" if not found else f"which {_listed(found)} have both"
-            raise CallError(Kind.PROMPT, f"The prompt shows {{{name}}}, {what}.")
-        return found[0], name
+    def __repr__(self) -> str:
+        return repr(self.name)
 
 
-def labels_of(columns: Sequence[Hashable]) -> list[str]:
-    """What each column is called in templates and in the data that a stage sees."""
-    return [Names.text(label) for label in columns]
+@dataclass(frozen=True, slots=True, repr=False)
+class AnsweredByAny:
+    """A name of what some earlier stage may answer, whose fields are not known before.
+
+    Attributes:
+        name: The name.
+        stages: The numbers and names of those stages.
+    """
+
+    name: str
+    stages: tuple[tuple[int, str], ...]
+
+    def value(self, answers: Answers) -> Any:
+        """What it is for a row, or why nothing is."""
+        found = []
+        for number, stage in self.stages:
+            answer = answers(number)
+            if isinstance(answer, Mapping) and self.name in answer:
+                found.append((stage, answer[self.name]))
+        if len(found) == 1:
+            return found[0][1]
+        both = f"which {_listed([stage for stage, _ in found])} have both"
+        what = both if found else "which no answer has"
+        return CallError(Kind.PROMPT, f"The prompt shows {{{self.name}}}, {what}.")
+
+    def __repr__(self) -> str:
+        return repr(self.name)
 
 
-def seen_by(
-    columns: Sequence[Hashable], stages: Sequence[ProcessingStage], answers: Sequence[Answer]
-) -> list[Seen]:
-    """What each stage sees, checked before anything is paid for.
+class Known:
+    """What is known of a row when a stage is asked: the columns, and the stages before it.
 
     Args:
         columns: The labels of the frame.
-        stages: The stages in order.
-        answers: The answer type of each.
 
-    Raises:
-        PromptError: A template shows what no row has, or what could mean two things.
-        ColumnError: A stage is called as a column that later stages see.
+    Attributes:
+        columns: The labels of the frame.
+        replaced: Columns that fields of an answer take the place of.
+        stages: The names of the stages so far.
     """
-    labels = Counter(labels_of(columns))
-    visible: dict[str, Source] = {label: (label,) for label in labels}
-    fields: dict[str, list[Source]] = {}
-    open_stages: tuple[str, ...] = ()
-    made = []
-    for number, (stage, answer) in enumerate(zip(stages, answers, strict=True)):
-        shown = stage.prompt_maker().fields
-        whole = stage.input == "all" or number == 0
-        whole &= not isinstance(stage.prompt, str) or "data" in shown or bool(stage.input_schema)
-        twice = [name for name in (labels if whole else shown) if labels[name] > 1]
-        if twice:
+
+    def __init__(self, columns: Sequence[Hashable]) -> None:
+        self.columns = list(columns)
+        self._labels = Counter(map(Names.text, columns))
+        self._visible: dict[str, Hashable] = {}
+        for label in sorted(columns, key=lambda label: isinstance(label, str)):
+            self._visible[Names.text(label)] = label  # a text goes before what prints alike
+        self._fields: dict[str, list[Answered]] = {}
+        self._open: tuple[tuple[int, str], ...] = ()
+        self.replaced: frozenset[str] = frozenset()
+        self.stages: tuple[str, ...] = ()
+
+    def candidates(self, name: str) -> list[Hashable]:
+        """What a name may mean.
+
+        Raises:
+            PromptError: It is the name of more than one column.
+        """
+        self.one(name)
+        if name in self._visible:
+            return [self._visible[name]]
+        if name in self._fields:
+            return list(self._fields[name])
+        if name in _OF_PROMPT:
+            return [OfPrompt(name)]
+        if self._open and could_be_a_name(name):
+            return [AnsweredByAny(name, self._open)]
+        return []
+
+    def names(self) -> list[str]:
+        """Every name there is."""
+        return [*self._visible, *self._fields, *_OF_PROMPT]
+
+    def one(self, name: str) -> None:
+        """Refuse the name of more than one column.
+
+        Raises:
+            PromptError: It is.
+        """
+        if self._labels[name] > 1:
             raise PromptError(
-                f"More than one column is called {twice[0]!r}, and stage {stage.name!r} would "
-                "see only one of them. Rename them, or leave out the others: df[[...]]."
+                f"More than one column is called {name!r}, and the stage would see only one of "
+                "them. Rename them, or leave out the others: df[[...]]."
             )
+
+    def all_differ(self) -> None:
+        """Refuse columns that a stage which sees the whole row could not tell apart.
+
+        Raises:
+            PromptError: Two are called the same.
+        """
+        for name in self._labels:
+            self.one(name)
+
+    def add(self, stage: str, answer: Answer, *, last: bool) -> None:
+        """From here on a stage has answered.
+
+        Args:
+            stage: Its name.
+            answer: The type of its answer.
+            last: Whether nothing comes after it.
+
+        Raises:
+            ColumnError: It is called as a column that later stages see.
+        """
+        number, fields = len(self.stages), answer.fields or ()
         # An answer in one column may replace that very column (overwrite=True), and nothing else.
-        replaces = answer.fields is None and stage.name in columns
-        if labels[stage.name] and not replaces and number + 1 < len(stages):
+        replaces = answer.fields is None and stage in self.columns
+        if self._labels[stage] and not replaces and not last:
             raise ColumnError(
-                f"The frame has a column {stage.name!r}, and a stage is called so: the prompts "
+                f"The frame has a column {stage!r}, and a stage is called so: the prompts "
                 "after it could mean either. Give the stage another name."
             )
-        known = _sources(stage, shown, visible, fields, open=bool(open_stages))
-        columns_made = {f"{stage.name}_{field.name}" for field in answer.fields or ()}
-        made.append(Seen(known, open_stages, frozenset(columns_made & labels.keys()), whole))
-        labels[stage.name] = 1
-        visible[stage.name] = (stage.name,)
-        for field in answer.fields or ():
-            visible[f"{stage.name}_{field.name}"] = (stage.name, field.name)
-            fields.setdefault(field.name, []).append((stage.name, field.name))
+        made = {f"{stage}_{field.name}": Answered(f"{stage}_{field.name}", number, field.name)
+                for field in fields}  # fmt: skip
+        self.replaced |= made.keys() & self._labels.keys()
+        self._visible |= {stage: Answered(stage, number), **made}
+        self._labels[stage] = 1
+        for field in fields:
+            self._fields.setdefault(field.name, []).append(Answered(field.name, number, field.name))
         if answer.fields is None and isinstance(answer.shape, _WITH_ANY_FIELDS):
-            open_stages += (stage.name,)
-    return made
+            self._open += ((number, stage),)
+        self.stages += (stage,)
 
 
-def _sources(
-    stage: ProcessingStage,
-    shown: Sequence[str],
-    visible: Mapping[str, Source],
-    fields: Mapping[str, list[Source]],
-    *,
-    open: bool,  # noqa: A002
-) -> dict[str, Source]:
-    known: dict[str, Source] = {}
-    for name in shown:
-        candidates = [visible[name]] if name in visible else fields.get(name, [])
-        if len(candidates) > 1:
-            ways = " or ".join(f"{{{stage}_{field}}}" for stage, field in candidates)
-            raise PromptError(
-                f"The prompt of stage {stage.name!r} shows {{{name}}}, a field of "
-                f"{_listed([source[0] for source in candidates])}. Say {ways}."
-            )
-        if candidates:
-            known[name] = candidates[0]
-        elif name not in _OF_THE_PROMPT and not open:
-            every = [*visible, *fields, *_OF_THE_PROMPT]
-            raise PromptError(
-                f"The prompt of stage {stage.name!r} shows {{{name}}}, which is neither a "
-                f"column nor from a stage before.{did_you_mean(name, every)}"
-            )
-    return known
+class StageNames(Names):
+    """Which text in the braces of a stage's template means what.
 
+    Args:
+        known: What is known when the stage is asked.
+    """
 
-def _value(context: Mapping[str, Any], source: Source) -> Any:
-    value = context.get(source[0])
-    return value if len(source) == 1 else (_fields(value) or {}).get(source[1])
+    required = False
 
+    def __init__(self, known: Known) -> None:
+        super().__init__((), each=False)
+        self._known = known
+        self.longest = max(map(len, known.names()))
 
-def _fields(answer: Any) -> Mapping[str, Any] | None:
-    return answer if isinstance(answer, Mapping) else None
+    def known(self) -> list[str]:
+        """See `Names.known`."""
+        return self._known.names()
+
+    def called(self, name: str) -> list[Hashable]:
+        """See `Names.called`.
+
+        Raises:
+            PromptError: More than one thing is called so.
+        """
+        found = self._known.candidates(name)
+        if len(found) > 1:
+            owners = [each.stage for each in found if isinstance(each, Answered)]
+            stages = [self._known.stages[owner] for owner in owners]
+            ways = " or ".join(f"{{{stage}_{name}}}" for stage in stages)
+            raise PromptError(f"It shows {{{name}}}, a field of {_listed(stages)}. Say {ways}.")
+        return found
+
+    def unknown(self, name: str) -> str:
+        """See `Names.unknown`."""
+        return f"Neither a column nor a stage before it is called {name!r}"
 
 
 def _listed(names: Sequence[str]) -> str:

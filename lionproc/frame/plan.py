@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Literal, TypeAlias
 
 import pandas as pd
 import pyarrow as pa
 
-from lionproc.engine.budget import Budget
-from lionproc.engine.limits import Limits
-from lionproc.engine.paths import absolute
-from lionproc.engine.retry import Retry
-from lionproc.errors import CallError, ColumnError, ConfigurationError, did_you_mean
+from lionproc.errors import (
+    CallError,
+    ColumnError,
+    PromptError,
+    did_you_mean,
+)
 from lionproc.frame.assemble import Missing, assemble, check_names, column_names, names_of
 from lionproc.frame.cell import cell_text, is_missing
 from lionproc.frame.export import check_frame_can_be_saved, check_target
-from lionproc.frame.prompt import Prompt
+from lionproc.frame.options import Options, options_of
+from lionproc.frame.prompt import Prompt, must_be_made
+from lionproc.frame.prompt import Rendered as Messages
 from lionproc.frame.row_store import detail_names
+from lionproc.frame.stage import Answers, Output, Rows, Stage
 from lionproc.model.answer import Answer
 from lionproc.model.call import ModelCall, RequestBuilder
-from lionproc.model.defaults import checked, default, default_model
+from lionproc.model.defaults import default_model
 from lionproc.model.model import Model
 
 PromptLike: TypeAlias = "str | Callable[[Any], Any]"
@@ -41,98 +43,101 @@ class _FromSchema:
 FROM_SCHEMA = _FromSchema()
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
-    """One answer per row.
-
-    Attributes:
-        prompt: Makes the messages.
-        into: The column, or prefix of columns; None for bare field names.
-        source: The column whose cell is `{value}`, if there is one.
-        place: Its position among the frame's columns.
-    """
-
-    prompt: Prompt
-    into: Hashable | None
-    source: Hashable | None = None
-    place: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The arguments of a run that do not shape its answers, checked."""
-
-    limits: Limits | None
-    budget: Budget | None
-    retry: Retry
-    journal: Any
-    chunk_size: int
-    save: str | None
-    resume: bool
-    deduplicate: bool
-    errors: Literal["coerce", "raise"]
-    overwrite: bool
-    details: bool
-    progress: bool
-    panel: bool | None
-
-
 Rendered: TypeAlias = "ModelCall | Missing | CallError"
+"""What a row becomes: a call, or why there is none."""
 
 
 class Plan:
-    """Rows and outputs, and the calls that they become.
+    """Rows and stages, and the calls that they become.
 
-    Positions number the answers: `output * rows + row`.
+    Places number the answers: `output * rows + row`, with the outputs of all stages in order.
+    Where there are several stages, each but the last asks once of a row, and what it answers lets
+    the next one ask: the place after it is `rows` further.
 
     Args:
         frame: The input, never changed.
-        outputs: What is asked of each row.
-        answer: The shape of the answers.
-        model: Who answers.
+        stages: What is asked of each row, stage after stage.
         options: Everything else.
+        more_names: Columns that are made besides those of the answers.
     """
 
     def __init__(
         self,
         frame: pd.DataFrame,
-        outputs: Sequence[Output],
-        answer: Answer,
-        model: Model,
+        stages: Sequence[Stage],
         options: Options,
+        more_names: Sequence[Hashable] = (),
     ) -> None:
         # What is done to the frame in place while its rows are asked (sorted, cut, relabelled)
         # must not move answers to other rows: so this is the frame as it is now.
         self.frame = frame = frame.copy(deep=False)
-        self.outputs = tuple(outputs)
-        self.answer = answer
-        self.model = model
+        self.stages = tuple(stages)
+        self.outputs = tuple(output for stage in stages for output in stage.outputs)
+        self._stage_of = [n for n, stage in enumerate(stages) for _ in stage.outputs]
         self.options = options
         self.rows = len(frame)
-        self.total = self.rows * len(self.outputs)
+        self.ends = len(stages[-1].outputs)  # how often a row comes to its end
+        self.total = self.rows * self.ends
         self.about: dict[str, str] = {}  # what the files say of the prompt
-        self._occurrences: dict[bytes, int] = {}
-        names = [n for output in self.outputs for n in column_names(answer, output.into)]
+        self._occurrences: list[dict[bytes, int]] = [{} for _ in stages]
+        self._tried: dict[tuple[int, int], Messages] = {}  # rendered before the run, used in it
+        names = [
+            name
+            for stage in stages
+            for output in stage.outputs
+            for name in column_names(stage.answer, output.into)
+        ]
         if options.details:
             names += [n for output in self.outputs for n in detail_names(output.into)]
-        check_names(frame, names, overwrite=options.overwrite)
+        check_names(frame, [*names, *more_names], overwrite=options.overwrite)
         self.names = names
         self.saved_as: pa.Schema | None = None
         if options.save is not None:
+            made = [*names, *more_names]
             blank = pd.array([None] * self.rows, dtype="string")
-            whole = assemble(frame, dict.fromkeys(names, blank), overwrite=True)
-            self.saved_as = check_frame_can_be_saved(whole, names)
-        self._series = {
-            label: frame[label] for output in self.outputs for label in output.prompt.columns
-        }
+            whole = assemble(frame, dict.fromkeys(made, blank), overwrite=True)
+            self.saved_as = check_frame_can_be_saved(whole, made)
         self._try_first_row()
+
+    @property
+    def staged(self) -> bool:
+        """Whether it is a pipeline: its stages have names."""
+        return bool(self.stages[0].name)
+
+    @property
+    def answer(self) -> Answer:
+        """The shape of the answers, where there is one stage."""
+        return self.stages[0].answer
+
+    @property
+    def model(self) -> Model:
+        """Who answers, where there is one stage."""
+        return self.stages[0].model
+
+    def stage_at(self, place: int) -> int:
+        """The number of the stage that a place belongs to."""
+        return self._stage_of[place // self.rows]
+
+    def stage_of(self, output: int) -> int:
+        """The number of the stage that an output belongs to."""
+        return self._stage_of[output]
+
+    def first_place(self, stage: int) -> int:
+        """The place of the first row at a stage."""
+        return self._stage_of.index(stage) * self.rows
+
+    def next_place(self, place: int) -> int | None:
+        """Where a row goes on when it has its answer; None where that was its last one."""
+        following = place + self.rows
+        last = len(self.stages) - 1
+        return None if self._stage_of[place // self.rows] == last else following
 
     def _try_first_row(self) -> None:
         """A function that cannot work is found out before the run, not at its end."""
-        for output in self.outputs:
+        for number, output in enumerate(self.stages[0].outputs):
             if self.rows:
-                cells, value = self._cells(output, 0, 1)
-                output.prompt.check(cells, value=value)
+                (made,) = self._rendered(number, output, range(1), _none_yet, keep=True)
+                must_be_made(made, 0)
 
     def batches(self) -> Iterator[tuple[int, int]]:
         """Row ranges, small enough to be made at once, none across the end of a chunk."""
@@ -141,27 +146,79 @@ class Plan:
             for start in range(chunk, end, BATCH_ROWS):
                 yield start, min(start + BATCH_ROWS, end)
 
-    def calls(self, recipe: RequestBuilder, start: int, stop: int) -> list[tuple[int, Rendered]]:
-        """What rows `start` to `stop` become: (position, call or why there is none)."""
+    def calls(
+        self, builder: RequestBuilder, start: int, stop: int, *, keep: bool = False
+    ) -> list[tuple[int, Rendered]]:
+        """What rows become at the first stage: places, and calls or why there is none.
+
+        Args:
+            builder: Makes calls of messages.
+            start: The first row.
+            stop: The row after the last.
+            keep: Whether the messages are kept for the next time.
+        """
         made: list[tuple[int, Rendered]] = []
-        for number, output in enumerate(self.outputs):
-            cells, value = self._cells(output, start, stop)
-            base = number * self.rows + start
-            rendered = output.prompt.render_slice(cells, 0, stop - start, value=value)
-            for offset, messages in enumerate(rendered):
-                if isinstance(messages, list):
-                    made.append((base + offset, self._call(recipe, messages)))
-                else:
-                    made.append((base + offset, messages))
+        for number, output in enumerate(self.stages[0].outputs):
+            rendered = self._rendered(number, output, range(start, stop), _none_yet, keep=keep)
+            made += self._called(0, builder, number, range(start, stop), rendered)
         return made
+
+    def further_calls(
+        self, stage: int, builder: RequestBuilder, rows: Sequence[int], answers: Answers
+    ) -> list[tuple[int, Rendered]]:
+        """What rows become at a later stage, as `calls`.
+
+        Args:
+            stage: The number of the stage.
+            builder: Makes calls of messages.
+            rows: Which rows.
+            answers: What earlier stages answered, by their number and the row.
+        """
+        (output,) = self.stages[stage].outputs
+        rendered = output.render(self.frame, rows, answers)
+        return self._called(stage, builder, self._stage_of.index(stage), rows, rendered)
+
+    def _rendered(
+        self, number: int, output: Output, rows: range, answers: Answers, *, keep: bool
+    ) -> list[Messages]:
+        """The messages of rows that follow each other; none is made twice that was kept."""
+        made: list[Messages] = []
+        start = rows.start
+        known = [row for n, row in self._tried if n == number and row in rows]
+        for row in sorted(known):
+            made += output.render(self.frame, range(start, row), answers) if row > start else []
+            made.append(self._tried[number, row])
+            start = row + 1
+        if start < rows.stop:
+            made += output.render(self.frame, range(start, rows.stop), answers)
+        if keep:
+            self._tried.update({(number, row): m for row, m in zip(rows, made, strict=True)})
+        return made
+
+    def _called(
+        self,
+        stage: int,
+        builder: RequestBuilder,
+        number: int,
+        rows: Rows,
+        rendered: Sequence[Messages],
+    ) -> list[tuple[int, Rendered]]:
+        base = number * self.rows
+        return [
+            (base + row, self._call(stage, builder, told) if isinstance(told, list) else told)
+            for row, told in zip(rows, rendered, strict=True)
+        ]
 
     def forget_occurrences(self) -> None:
         """Count equal rows from the start again, for the next pass over them."""
-        self._occurrences.clear()
+        for occurrences in self._occurrences:
+            occurrences.clear()
 
-    def _call(self, recipe: RequestBuilder, messages: list[dict[str, Any]]) -> Rendered:
+    def _call(
+        self, stage: int, builder: RequestBuilder, messages: list[dict[str, Any]]
+    ) -> Rendered:
         try:
-            call = recipe.ask(messages)
+            call = builder.ask(messages)
         except (TypeError, ValueError) as error:
             from lionproc.errors import Kind
 
@@ -170,43 +227,50 @@ class Plan:
             )
         if self.options.deduplicate or call.key is None:
             return call
-        seen = self._occurrences.get(call.key, 0)
-        self._occurrences[call.key] = seen + 1
-        return recipe.ask(messages, occurrence=seen) if seen else call
+        occurrences = self._occurrences[stage]
+        seen = occurrences.get(call.key, 0)
+        occurrences[call.key] = seen + 1
+        return builder.ask(messages, occurrence=seen) if seen else call
 
-    def _cells(
-        self, output: Output, start: int, stop: int
-    ) -> tuple[dict[Hashable, list[Any]], list[Any] | None]:
-        cells = {
-            label: self._series[label].iloc[start:stop].tolist() for label in output.prompt.columns
-        }
-        if output.place is None:
-            return cells, None
-        return cells, self.frame.iloc[start:stop, output.place].tolist()
-
-    def cells_shown(self, place: int, most: int = 300) -> str:
+    def cells_shown(self, place: int, answers: Answers, most: int = 300) -> str:
         """The cells that the prompt shows for one answer, as text for a person, cut."""
         output, row = self.outputs[place // self.rows], place % self.rows
-        cells, value = self._cells(output, row, row + 1)
+        cells, value = output.cells(self.frame, range(row, row + 1), answers)
         if value is not None and not cells:
-            return cell_text(value[0])[:most] if not is_missing(value[0]) else ""
+            return _shown(value[0], most)
         shown = []
         for label, (cell,) in cells.items():
-            text = "" if is_missing(cell) else cell_text(cell)[:most]
+            text = _shown(cell, most)
             shown.append(f"{label}: {text}" if len(cells) > 1 else text)
         return ", ".join(shown)[:most]
 
-    def fingerprint(self, recipe: RequestBuilder) -> str:
+    def fingerprint(self, builders: Sequence[RequestBuilder]) -> str:
         """Equal for the same run started again, different for any other."""
-        digest = blake2b(recipe.digest, digest_size=16)
+        digest = blake2b(digest_size=16)
+        for builder in builders:
+            digest.update(builder.digest)
         digest.update(f"{self.rows} {self.options.chunk_size} {self.names}".encode())
-        self._occurrences.clear()
+        for stage in self.stages[1:]:
+            digest.update(stage.told.encode())
+        self.forget_occurrences()
         for start in sorted({0, self.rows // 2, self.rows - 1}):
             if 0 <= start < self.rows:
-                for _, call in self.calls(recipe, start, start + 1):
+                for _, call in self.calls(builders[0], start, start + 1, keep=True):
                     digest.update(getattr(call, "key", None) or b"-")
         self.forget_occurrences()
         return digest.hexdigest()
+
+
+def _none_yet(stage: int, row: int) -> Any:
+    """Answers of earlier stages, for the first one."""
+    raise LookupError(f"stage {stage} has not answered row {row}")
+
+
+def _shown(cell: Any, most: int) -> str:
+    try:
+        return "" if is_missing(cell) else cell_text(cell)[:most]
+    except PromptError:
+        return ""  # it has no text, which is what went wrong
 
 
 def plan(
@@ -238,10 +302,11 @@ def plan(
         made = Prompt.of(
             prompt, list(frame.columns), system=system, each=each, on_missing=on_missing
         )
-        outputs = [Output(made, into, place=0 if each else None)]
+        outputs = [Output(made, into, 0 if each else None)]
     chosen = default_model(model)
     own_gate = chosen.executor is not None
-    made_plan = Plan(frame, outputs, answer, chosen, _options(own_gate=own_gate, **options))
+    stage = Stage(tuple(outputs), answer, chosen)
+    made_plan = Plan(frame, [stage], options_of(own_gate=own_gate, **options))
     for key, text in (("prompt", prompt), ("system", system)):
         if text is not None:
             made_plan.about[key] = (
@@ -281,49 +346,8 @@ def _outputs_by_column(
         made = Prompt.of(
             prompt, list(frame.columns), system=system, each=True, on_missing=on_missing
         )
-        outputs.append(Output(made, into.replace("{column}", str(column)), column, place))
+        outputs.append(Output(made, into.replace("{column}", str(column)), place))
     return outputs
-
-
-def _options(*, own_gate: bool, **given: Any) -> Options:
-    if given["errors"] not in {"coerce", "raise"}:
-        raise ConfigurationError(f"errors is 'coerce' or 'raise', not {given['errors']!r}.")
-    for name in ("resume", "deduplicate", "overwrite", "details"):
-        if not isinstance(given[name], bool):
-            raise ConfigurationError(f"{name} is True or False, not {given[name]!r}.")
-
-    def usual(name: str, otherwise: Any = None) -> Any:
-        return checked(name, default(name, given[name], otherwise))
-
-    # An executor that was given has limits of its own; the session's are for those without.
-    limits = given["limits"] if own_gate else default("limits", given["limits"])
-    return Options(
-        limits=checked("limits", limits),
-        budget=usual("budget"),
-        retry=usual("retry", Retry()),
-        journal=usual("journal"),
-        chunk_size=usual("chunk_size", 1000),
-        save=_save(given["save"]),
-        resume=given["resume"],
-        deduplicate=given["deduplicate"],
-        errors=given["errors"],
-        overwrite=given["overwrite"],
-        details=given["details"],
-        progress=usual("progress", True),
-        panel=usual("panel"),
-    )
-
-
-def _save(given: Any) -> str | None:
-    if given is None:
-        return None
-    try:
-        path = os.fspath(given)
-    except TypeError:
-        raise ConfigurationError(f"save= is a path, not {type(given).__name__}.") from None
-    if not isinstance(path, str) or not path or "\0" in path:
-        raise ConfigurationError(f"save= is a path such as 'out.parquet', not {path!r}.")
-    return absolute(path)
 
 
 def check_save(plan: Plan, fingerprint: str) -> None:

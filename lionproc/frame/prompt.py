@@ -1,4 +1,4 @@
-"""From the cells of rows to the messages for them. How a template is written: `template.py`."""
+"""From the cells of rows to the messages for them. How a template is written: `lionproc/template.py`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 from lionproc.errors import CallError, Kind, PromptError
 from lionproc.frame.assemble import MISSING, Missing
 from lionproc.frame.cell import cell_text, is_missing, sound
-from lionproc.frame.template import VALUE, Names, parse, placeholder
+from lionproc.template import VALUE, Names, parse, placeholder
 
 __all__ = ["MISSING", "Message", "Missing", "Prompt", "cell_text", "is_missing", "placeholder"]
 
@@ -55,6 +55,7 @@ class Prompt:
         system: str | Writer | None = None,
         each: bool = False,
         on_missing: Literal["skip", "send"] = "skip",
+        names: Names | None = None,
     ) -> Prompt:
         """Check a prompt against the columns of a frame.
 
@@ -70,6 +71,8 @@ class Prompt:
                 is a column of that name.
             on_missing: `"skip"` makes no prompt where a cell it reads is missing, `"send"`
                 puts an empty text there. A function over rows sees the missing cell itself.
+            names: What a template may show, where that is not the columns alone. A cell that
+                has none may then be a `CallError`, which says why.
 
         Returns:
             The prompt.
@@ -84,7 +87,7 @@ class Prompt:
         """
         if on_missing not in {"skip", "send"}:
             raise PromptError(f"on_missing={on_missing!r} is not known: it is 'skip' or 'send'.")
-        names = Names(columns, each=each)
+        names = names or Names(columns, each=each)
         writer: Writer | None = None
         literals: list[str] = [""]
         fields: list[Hashable] = []
@@ -164,7 +167,7 @@ class Prompt:
         if self._writer is not None or callable(self._system):
             subjects = self._subjects(cut, values, stop - start)
         if self._writer is None:
-            made = self._fill(cut, values, odd)
+            made = self._fill(cut, values, odd, stop - start)
         else:
             made = self._write(self._writer, subjects, odd)
         systems = self._systems(subjects, odd, len(made))
@@ -197,11 +200,7 @@ class Prompt:
             PromptError: It fails there.
         """
         (made,) = self.render_slice(cells, at, at + 1, value=value)
-        if isinstance(made, CallError):
-            raise PromptError(
-                f"Tried on row {at}, the prompt fails: {made.message}. "
-                "Correct it before the run, or give the row what it needs."
-            ) from made.__cause__
+        must_be_made(made, at)
 
     # Inside
 
@@ -210,13 +209,15 @@ class Prompt:
         cut: Mapping[Hashable, Sequence[Any]],
         values: Sequence[Any] | None,
         odd: dict[int, _Text],
+        count: int,
     ) -> list[str]:
         columns = [
             self._texts(field, cut[field] if field is not VALUE else values or (), odd)
             for field in self._fields
         ]
         pattern = self._format
-        made = [pattern % row for row in zip(*columns, strict=True)]
+        cells = zip(*columns, strict=True) if columns else [()] * count
+        made = [pattern % row for row in cells]
         for position, text in enumerate(made):
             if not text.isascii():
                 made[position] = sound(text)
@@ -236,7 +237,9 @@ class Prompt:
                 add(cell)
                 continue
             text = ""
-            if is_missing(cell):
+            if isinstance(cell, CallError):
+                odd[position] = cell
+            elif is_missing(cell):
                 if self.on_missing == "skip":
                     odd.setdefault(position, MISSING)
             else:
@@ -309,6 +312,23 @@ class Prompt:
                     text = None
             systems.append({"role": "system", "content": sound(text)} if text else None)
         return systems
+
+
+def must_be_made(made: Rendered, at: int) -> None:
+    """Refuse a prompt that fails where it was tried, so that it shows before the run.
+
+    Args:
+        made: What the row became.
+        at: The row.
+
+    Raises:
+        PromptError: It failed.
+    """
+    if isinstance(made, CallError):
+        raise PromptError(
+            f"Tried on row {at}, the prompt fails: {made.message}. "
+            "Correct it before the run, or give the row what it needs."
+        ) from made.__cause__
 
 
 # Functions

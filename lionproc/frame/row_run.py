@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from lionproc.engine.dispatcher import Dispatcher
 from lionproc.engine.journal import Journal
+from lionproc.engine.limiter_chain import LimiterChain
 from lionproc.engine.replay import Replay
 from lionproc.engine.request import Event
+from lionproc.engine.routes import Route
 from lionproc.engine.run import Run
 from lionproc.errors import CallError, Kind
+from lionproc.frame.arrivals import Arrivals
 from lionproc.frame.assemble import Missing
 from lionproc.frame.part_writer import PartWriter
-from lionproc.frame.plan import Plan
-from lionproc.frame.row_store import CACHED, WAITING, RowStore
+from lionproc.frame.plan import BATCH_ROWS, Plan, Rendered
+from lionproc.frame.row_store import CACHED, SKIPPED, WAITING, RowStore
+from lionproc.frame.stage import Stage
+from lionproc.model.as_json import plain
 from lionproc.model.call import ModelCall, RequestBuilder
+from lionproc.model.connection import Connection
 
 
 class RowRun(Run):
@@ -29,23 +36,23 @@ class RowRun(Run):
     def __init__(self, plan: Plan, before: RowRun | None = None) -> None:
         self._plan = plan
         options = plan.options
-        connection = plan.model.connect()
-        self._connection = connection
-        self._recipe = RequestBuilder(connection, plan.model.body_params, plan.answer)
-        self._fingerprint = plan.fingerprint(self._recipe)
+        models = {id(stage.model): stage.model for stage in plan.stages}
+        ways = {number: model.connect() for number, model in models.items()}
+        self._connections = [ways[id(stage.model)] for stage in plan.stages]
+        self._builders = [
+            RequestBuilder(connection, stage.model.body_params, stage.answer)
+            for connection, stage in zip(self._connections, plan.stages, strict=True)
+        ]
+        self._fingerprint = plan.fingerprint(self._builders)
         self._check()
-        limiter = connection.limiter
-        if plan.model.executor is not None:
-            limiter = plan.model.executor.limiter
         journal = Journal.open(":memory:" if options.journal is False else options.journal)
         try:
             super().__init__(
                 rows=plan.total,
-                limiter=limiter,
+                routes=list(map(_route, plan.stages, self._connections)),
                 journal=journal,
                 retry=options.retry,
                 budget=options.budget,
-                price=connection.price,
                 since=0 if options.resume else journal.mark(),
                 limits=options.limits,
             )
@@ -53,7 +60,9 @@ class RowRun(Run):
             journal.close()
             raise
         names = [str(output.into or "") for output in plan.outputs]
-        self._store = RowStore(plan.frame.index, names, where="into", details=options.details)
+        where = "stage" if plan.staged else "into"
+        self._store = RowStore(plan.frame.index, names, where=where, details=options.details)
+        self._arrivals = [Arrivals(BATCH_ROWS) for _ in plan.stages]  # the first one's is not used
         self._followers: dict[int, list[int]] = {}  # rows that share the answer of an earlier one
         self._given_up = 0  # stopped while they were in flight
         self._parts = self._part_writer()
@@ -70,10 +79,12 @@ class RowRun(Run):
 
     def _had(self, place: int) -> None:
         """What an earlier run had is counted as from the journal."""
-        if self._store.status(place) == CACHED:
-            self._cached += 1
-        else:
+        if self._store.status(place) == SKIPPED:
             self._skipped += 1
+        elif self._goes_on(place):
+            return
+        else:
+            self._cached += 1
         if self._parts is not None:
             self._parts.had(place % self._plan.rows)
 
@@ -81,27 +92,26 @@ class RowRun(Run):
         """The connection opens with the first request."""
 
     async def _close(self) -> None:
-        await self._connection.wire.close()
+        for connection in {id(each): each for each in self._connections}.values():
+            await connection.wire.close()
 
     # -- in ---------------------------------------------------------------------------------
 
-    async def _feed(self, dispatcher: Dispatcher) -> None:
-        plan, recipe = self._plan, self._recipe
-        for start, stop in plan.batches():
+    async def _feed(self, dispatchers: Sequence[Dispatcher]) -> None:
+        stages = [asyncio.create_task(self._feed_stage(n, d)) for n, d in enumerate(dispatchers)]
+        try:
+            await asyncio.gather(*stages)
+        finally:
+            for stage in stages:
+                stage.cancel()
+
+    async def _feed_stage(self, number: int, dispatcher: Dispatcher) -> None:
+        async for calls in self._calls(number):
             if dispatcher.fatal is not None:
-                return
-            made = await asyncio.to_thread(plan.calls, recipe, start, stop)
-            fresh: list[tuple[int, ModelCall]] = []
-            for place, call in made:
-                if self._store.status(place) != WAITING:
-                    continue  # an earlier job has it
-                if isinstance(call, ModelCall):
-                    if not self._join(dispatcher, place, call):
-                        fresh.append((place, call))
-                else:
-                    self._without_call(place, call)
+                break
+            fresh = self._fresh(dispatcher, calls)
             # Whoever was under way a moment ago and is not any more has been journaled since.
-            events = await asyncio.to_thread(self._recall, dispatcher.replay, fresh)
+            events = await asyncio.to_thread(self._recall, number, dispatcher.replay, fresh)
             for event in events:
                 if event.done:
                     self._took(event)
@@ -109,6 +119,38 @@ class RowRun(Run):
                     self._join(dispatcher, event.tag, event.first) or dispatcher.offer(event)
                 ):
                     await dispatcher.put(event)
+        if number + 1 < len(self._plan.stages):
+            await dispatcher.idle.wait()  # then nothing more comes out of this stage
+            self._arrivals[number + 1].close()
+
+    def _fresh(
+        self, dispatcher: Dispatcher, calls: list[tuple[int, Rendered]]
+    ) -> list[tuple[int, ModelCall]]:
+        """The calls that nobody asks yet; what needs no call of its own is settled."""
+        fresh: list[tuple[int, ModelCall]] = []
+        for place, call in calls:
+            if self._store.status(place) != WAITING:
+                continue  # an earlier job has it
+            if isinstance(call, ModelCall):
+                if not self._join(dispatcher, place, call):
+                    fresh.append((place, call))
+            else:
+                self._without_call(place, call)
+        return fresh
+
+    async def _calls(self, number: int) -> AsyncIterator[list[tuple[int, Rendered]]]:
+        """What rows become at a stage, some of them at a time."""
+        plan, builder = self._plan, self._builders[number]
+        if number == 0:
+            for start, stop in plan.batches():
+                yield await asyncio.to_thread(plan.calls, builder, start, stop)
+            return
+        async for rows in self._arrivals[number].batches():
+            yield await asyncio.to_thread(plan.further_calls, number, builder, rows, self._answer)
+
+    def _answer(self, stage: int, row: int) -> Any:
+        """What a stage answered for a row, as JSON has it."""
+        return plain(self._store.answers[self._plan.first_place(stage) + row])
 
     def _without_call(self, place: int, reason: Missing | CallError) -> None:
         if isinstance(reason, CallError):
@@ -130,7 +172,9 @@ class RowRun(Run):
             return True
         return False
 
-    def _recall(self, replay: Replay, fresh: list[tuple[int, ModelCall]]) -> list[Event]:
+    def _recall(
+        self, number: int, replay: Replay, fresh: list[tuple[int, ModelCall]]
+    ) -> list[Event]:
         """Events for calls, those that the journal can answer already settled."""
         if not fresh:
             return []
@@ -143,7 +187,7 @@ class RowRun(Run):
             entry = None if call.key is None else kept.get(call.key)
             if entry is not None and replay.answer(event, entry):
                 event.finish()
-                self._connection.endpoint.proven = True
+                self._connections[number].endpoint.proven = True
             events.append(event)
         return events
 
@@ -159,12 +203,29 @@ class RowRun(Run):
         if event.error is not None:
             self._count_failure(place, event.error)
             return
-        if event.cached:
+        if self._goes_on(place):
+            return
+        if event.cached and self._all_cached(place):
             self._cached += 1
         else:
             self._answered += 1
         if self._parts is not None:
             self._settled(place)
+
+    def _goes_on(self, place: int) -> bool:
+        """Hand a row with its answer to the next stage. False if there is none."""
+        following = self._plan.next_place(place)
+        if following is None:
+            return False
+        self._arrivals[self._plan.stage_at(following)].add(place % self._plan.rows)
+        return True
+
+    def _all_cached(self, place: int) -> bool:
+        """Whether the stages before have their answers from the journal too."""
+        if not self._plan.staged:
+            return True
+        before = range(place % self._plan.rows, place, self._plan.rows)
+        return all(self._store.status(other) == CACHED for other in before)
 
     def _fail(self, place: int, error: CallError) -> None:
         self._store.fail(place, error)
@@ -180,3 +241,10 @@ class RowRun(Run):
     def _settled(self, place: int) -> None:
         if self._parts is not None:
             self._parts.settled(place % self._plan.rows)
+
+
+def _route(stage: Stage, connection: Connection) -> Route:
+    executor = stage.model.executor
+    limiter = connection.limiter if executor is None else executor.limiter
+    own = None if stage.limits is None else LimiterChain(stage.limits, [limiter])
+    return Route(limiter, connection.price, own)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lionproc.engine.run import GUESSED
+from lionproc.engine.routes import GUESSED
 from lionproc.engine.stats import RunStats
 from lionproc.errors import (
     BudgetWarning,

@@ -28,7 +28,7 @@ from lionproc.errors import (
     RowsFailedWarning,
     SchemaError,
 )
-from lionproc.frame.template import placeholder
+from lionproc.template import placeholder
 from lionproc.testing import Server
 
 QUIET = {"progress": False, "journal": False}

@@ -107,7 +107,7 @@ def test_a_row_with_a_missing_cell_is_skipped_and_a_failed_one_stops_there(serve
 
 def test_errors_and_report_are_there_as_after_process_stage_by_stage(server, run):
     def answer(body):
-        text = body["messages"][1]["content"].partition("\n\n")[0]  # after the system prompt
+        text = body["messages"][-1]["content"].partition("\n\n")[0]
         return "" if text in {"A bad", "B echo: A poor"} else f"echo: {text}"
 
     server.configure(answer=answer, faults=lambda body, n: "500" if n == 0 else None)

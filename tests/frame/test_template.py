@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lionproc.errors import PromptError
-from lionproc.frame.template import VALUE, Names, parse, placeholder
+from lionproc.template import VALUE, Names, parse, placeholder
 
 odd = st.text(alphabet="{} ax.[:!", min_size=1, max_size=6)
 

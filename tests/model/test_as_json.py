@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lionproc.service.as_json import plain, to_json
+from lionproc.model.as_json import plain, to_json
 
 
 class Code(enum.IntEnum):
@@ -119,7 +119,7 @@ def test_half_a_character_is_refused_where_a_user_gives_it():
 
 
 def test_a_set_is_the_same_in_every_process():
-    code = "from lionproc.service.as_json import to_json; print(to_json(set('abcdefgh')).decode())"
+    code = "from lionproc.model.as_json import to_json; print(to_json(set('abcdefgh')).decode())"
     told = {
         subprocess.run(
             [sys.executable, "-c", code],

@@ -1,4 +1,4 @@
-"""Templates: text with column names in braces, like `"Review: {review}"`.
+"""Templates: text with names in braces, like `"Review: {review}"`. One language for all prompts.
 
 * `{name}` is the cell of that column, whatever the name is made of. `{ name }` is the same.
   A label that is not a string is written as it prints (`{0}`), one of a MultiIndex with commas
@@ -18,7 +18,7 @@ from typing import Final
 
 from lionproc.errors import PromptError, did_you_mean
 
-__all__ = ["VALUE", "Names", "parse", "placeholder"]
+__all__ = ["VALUE", "AnyName", "Names", "could_be_a_name", "parse", "placeholder"]
 
 
 class _Value(Enum):
@@ -61,7 +61,13 @@ class Names:
     Args:
         columns: The labels of the columns.
         each: Whether `{value}` is a name too; it goes before a column called so.
+
+    Attributes:
+        required: Whether a template has to have a name in it.
+        longest: Characters of the longest name.
     """
+
+    required = True
 
     def __init__(self, columns: Sequence[Hashable], *, each: bool) -> None:
         self.each = each
@@ -86,9 +92,18 @@ class Names:
     def find(self, text: str) -> list[Hashable]:
         """The columns that a text in braces may mean; none if it is no name."""
         for name in (text, text[1:-1] if text[:1] == text[-1:] == " " else text, text.strip()):
-            if name in self._by_name:
-                return self._by_name[name]
+            found = self.called(name)
+            if found:
+                return found
         return []
+
+    def called(self, name: str) -> list[Hashable]:
+        """The columns of exactly this name."""
+        return self._by_name.get(name, [])
+
+    def unknown(self, name: str) -> str:
+        """How to say that nothing is called so."""
+        return f"There is no column {name!r}"
 
     def must_differ(self) -> None:
         """Refuse columns that a dict could not tell apart.
@@ -102,6 +117,29 @@ class Names:
                 f"More than one column is called {twice[0]!r}, so a row cannot be a dict of them. "
                 "Rename them, or leave out the others: df[[...]]."
             )
+
+
+class AnyName(Names):
+    """Every text in braces is a name; what it means shows when there is data."""
+
+    required = False
+
+    def __init__(self) -> None:
+        super().__init__((), each=False)
+        self.longest = 1000
+
+    def called(self, name: str) -> list[Hashable]:
+        """The name itself."""
+        return [name] if could_be_a_name(name) else []
+
+    def unknown(self, name: str) -> str:
+        """See `Names.unknown`."""
+        return f"A brace without a name, {{{name}}}"
+
+
+def could_be_a_name(text: str) -> bool:
+    """Whether a text may be a name that nothing is known of: its braces come in pairs."""
+    return bool(text) and text == text.strip() and text.count("{") == text.count("}")
 
 
 def parse(template: str, names: Names) -> tuple[list[str], list[Hashable]]:
@@ -131,7 +169,7 @@ def parse(template: str, names: Names) -> tuple[list[str], list[Hashable]]:
         literals.append("")
     if names.each and VALUE not in fields:
         raise PromptError("The prompt does not say where the cell goes. Put {value} there.")
-    if not fields:
+    if names.required and not fields:
         raise PromptError(
             "The prompt names no column, so every row would ask the same."
             f" Put a column in braces, like {{{(names.known() or ['review'])[0]}}}."
@@ -191,7 +229,7 @@ def _unknown(template: str, start: int, name: str, names: Names) -> PromptError:
         hint = ""
     shown = name if len(name) <= 40 else name[:37] + "..."
     return PromptError(
-        f"There is no column {shown!r}{where}\n{did_you_mean(name, names.known()).strip()}{hint}"
+        f"{names.unknown(shown)}{where}\n{did_you_mean(name, names.known()).strip()}{hint}"
     )
 
 

@@ -1,0 +1,246 @@
+"""Where the requests of a run go: an executor for each stage, steered and counted as one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol
+
+from lionproc.engine.adapt import REQUESTS, TOKENS
+from lionproc.engine.budget import Budget
+from lionproc.engine.dispatcher import Dispatcher
+from lionproc.engine.executor import RateLimitedAPIExecutor
+from lionproc.engine.journal import Journal
+from lionproc.engine.limiter import Limiter, Tokens
+from lionproc.engine.outlay import Verdict, verdict
+from lionproc.engine.request import Event
+from lionproc.engine.retry import Retry
+from lionproc.engine.stats import RunStats
+from lionproc.errors import RunError
+
+__all__ = ["GUESSED", "Price", "Route", "Routes"]
+
+GUESSED = "they are estimated from the texts"
+
+
+class Price(Protocol):
+    """What tokens cost."""
+
+    def usd(self, tokens: Tokens) -> float:
+        """Dollars for these tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where the requests of one stage go.
+
+    Attributes:
+        limiter: The limiter of the endpoint, which others may use too.
+        price: What tokens cost there, None where that is not known.
+        own: A limiter that only this stage passes, in front of the other; None for none.
+    """
+
+    limiter: Limiter
+    price: Price | None
+    own: Limiter | None = None
+
+    def usd(self, tokens: Tokens) -> float | None:
+        """Dollars for these tokens, None where the price is not known."""
+        return None if self.price is None else self.price.usd(tokens)
+
+
+class Routes:
+    """The routes of a run. What happens on one of them that stops it stops them all.
+
+    Args:
+        routes: One for each stage, in order.
+
+    Attributes:
+        limiters: The limiters of the endpoints, each once.
+        executors: One for each route, once they are open.
+    """
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self.routes = tuple(routes)
+        self.limiters = list(dict.fromkeys(route.limiter for route in routes))
+        self.executors: list[RateLimitedAPIExecutor] = []
+
+    @property
+    def dispatchers(self) -> list[Dispatcher]:
+        """The cores of the executors."""
+        return [executor.dispatcher for executor in self.executors]
+
+    def open(
+        self,
+        *,
+        journal: Journal,
+        retry: Retry,
+        since: int,
+        known: bool,
+        on_done: Callable[[Event], None],
+        may_send: Callable[[int, Tokens], Verdict] | None,
+    ) -> None:
+        """Make the executors, on the engine's loop.
+
+        Args:
+            journal: Where replies are kept.
+            retry: How patient to be.
+            since: Only journal records after this mark answer anything.
+            known: Whether the journal has answered something before.
+            on_done: Called with every event when it is finished.
+            may_send: Asked before each request, with the number of its route and its estimate.
+        """
+        news = asyncio.Event()
+        for number, route in enumerate(self.routes):
+            executor = RateLimitedAPIExecutor(
+                limiter=route.own or route.limiter,
+                journal=journal,
+                retry=retry,
+                history=0,
+                since=since,
+                on_done=on_done,
+                may_send=None if may_send is None else partial(may_send, number),
+                first_failures=retry.first_failures,
+            )
+            dispatcher = executor.dispatcher
+            dispatcher.replay.has_answered = known
+            dispatcher.counters.outlay.news = news  # what is back anywhere leaves room for all
+            dispatcher.on_stop = self._stop_all
+            self.executors.append(executor)
+
+    def _stop_all(self) -> None:
+        for dispatcher in self.dispatchers:
+            dispatcher.stop_run(None)
+
+    async def halt(self, grace_s: float) -> None:
+        """Send nothing more; what is in flight may come back for so many seconds."""
+        await asyncio.gather(*(each.halt(grace_s) for each in self.dispatchers))
+
+    async def forward(self) -> None:
+        """Wait until every event is finished."""
+        for executor in self.executors:  # one feeds the next
+            await executor.forward()
+
+    def pause(self) -> None:
+        """Send nothing more until `resume`."""
+        for executor in self.executors:
+            executor.pause()
+
+    def resume(self) -> None:
+        """Send again."""
+        for executor in self.executors:
+            executor.resume()
+
+    def judge_the_end(self) -> None:
+        """Everything is back: if nothing was ever reached, that is what there is to say."""
+        for dispatcher in self.dispatchers:
+            dispatcher.judge_the_end()
+
+    @property
+    def fatal(self) -> RunError | None:
+        """What no event could get past, if something stopped them all."""
+        return next((each.fatal for each in self.executors if each.fatal is not None), None)
+
+    def verdict(self, budget: Budget, number: int, estimate: Tokens) -> tuple[Verdict, str]:
+        """Whether the budget allows one more request on a route; see `Outlay.verdict`."""
+        outlays = [
+            (executor.outlay, route.usd)
+            for executor, route in zip(self.executors, self.routes, strict=True)
+        ]
+        sent = sum(executor.counters.sent for executor in self.executors)
+        return verdict(budget, outlays, number, estimate, sent)
+
+    # -- what a person sees -----------------------------------------------------------------
+
+    def used(self, number: int) -> Tokens:
+        """The tokens that were used on a route."""
+        if not self.executors:
+            return Tokens()
+        counters = self.executors[number].counters
+        return Tokens(counters.prompt_tokens, counters.completion_tokens)
+
+    def usd(self, number: int) -> float | None:
+        """What was used on a route costs, None where the price is not known."""
+        return self.routes[number].usd(self.used(number))
+
+    def sent(self, number: int) -> int:
+        """The requests that were sent on a route."""
+        return self.executors[number].counters.sent if self.executors else 0
+
+    @property
+    def failing(self) -> bool:
+        """True while a server only fails and is probed."""
+        return any(executor.failing for executor in self.executors)
+
+    @property
+    def guessed(self) -> int:
+        """Replies whose tokens the server did not count."""
+        return sum(executor.counters.guessed for executor in self.executors)
+
+    def stats(self, elapsed_s: float, so_far: RunStats) -> RunStats:
+        """A snapshot with what the routes know, all together.
+
+        Args:
+            elapsed_s: Seconds since the run began.
+            so_far: The snapshot with what the run knows.
+        """
+        window_s = min(max(elapsed_s, 1.0), 60.0)
+        counted = [executor.counters for executor in self.executors]
+        costs = [self.usd(number) for number in range(len(self.routes))]
+        estimated = sum(each.estimated for each in counted)
+        limiters = self.limiters
+        learned = [each.learned for each in limiters]
+        return replace(
+            so_far,
+            elapsed_s=elapsed_s,
+            sent=sum(each.sent for each in counted),
+            retried=sum(each.retried for each in counted),
+            throttled=sum(each.throttled for each in counted),
+            in_flight=sum(executor.in_flight for executor in self.executors),
+            queued=sum(executor.queued for executor in self.executors),
+            prompt_tokens=sum(each.prompt_tokens for each in counted),
+            completion_tokens=sum(each.completion_tokens for each in counted),
+            guessed=self.guessed,
+            estimate_error=(
+                sum(each.estimate_off for each in counted) / estimated if estimated else 0.0
+            ),
+            usd=_sum(costs),
+            requests_per_minute=sum(each.per_minute(REQUESTS, window_s) for each in limiters),
+            tokens_per_minute=sum(each.per_minute(TOKENS, window_s) for each in limiters),
+            requests_limit=_sum([each.effective(REQUESTS) for each in limiters]),
+            tokens_limit=_sum([each.effective(TOKENS) for each in limiters]),
+            pace=_sum([each.pace_per_minute for each in limiters]),
+            learned_requests_per_minute=_sum([each.per_minute for each in learned]),
+            learned_from=learned[0].source,
+            concurrency=sum(each.concurrency for each in limiters),
+            holding_s=max(each.holding_s() for each in limiters),
+        )
+
+    @property
+    def note(self) -> str:
+        """What a person should know about why it is not faster, in one line; empty for nothing."""
+        if self.failing:
+            return "The server fails; probing whether it is back."
+        if any(executor.outlay.waiting for executor in self.executors):
+            return "Waiting for what is in flight: it may use up the budget."
+        own = [route.own for route in self.routes if route.own is not None]
+        limiters = [*self.limiters, *own]
+        for limiter in limiters:
+            if hold := limiter.hold_note():
+                return hold
+        for limiter in limiters:
+            waiting = limiter.waiting_for
+            if waiting and waiting != "a free slot":
+                return f"Waiting for {waiting}."
+        for limiter in limiters:
+            if limiter.ignored:
+                return f"A header of the server cannot be meant and is ignored ({limiter.ignored})."
+        return f"The server does not count tokens: {GUESSED}." if self.guessed else ""
+
+
+def _sum(amounts: Sequence[float | None]) -> float | None:
+    """All of them together, None where one is not known."""
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known) if len(known) == len(amounts) else None

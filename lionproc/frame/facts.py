@@ -1,0 +1,111 @@
+"""What a run did, by name: for its report, its card and the files it writes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lionproc.engine.routes import Routes
+from lionproc.engine.stats import RunStats
+from lionproc.errors import Kind
+from lionproc.frame.plan import Plan
+from lionproc.frame.row_store import ANSWERED, CACHED, FAILED, SKIPPED, RowStore
+from lionproc.model.connection import Connection
+
+__all__ = ["facts_of", "failed_words", "model_names", "stage_facts", "title_of"]
+
+
+def facts_of(
+    plan: Plan, stats: RunStats, connections: Sequence[Connection], run: str
+) -> dict[str, Any]:
+    """What a run did, as a whole.
+
+    Args:
+        plan: The run.
+        stats: Its numbers.
+        connections: The ways to the models of its stages.
+        run: Its fingerprint.
+    """
+    if plan.staged:
+        what = {"model": ", ".join(model_names(connections))}
+    else:
+        (connection,) = connections
+        what = {
+            "model": connection.model,
+            "provider": connection.provider.name,
+            "schema": plan.answer.label,
+        }
+    return {
+        **what,
+        "columns": [str(name) for name in plan.names],
+        "run": run,
+        "rows": stats.rows,
+        "answered": stats.answered,
+        "cached": stats.cached,
+        "skipped": stats.skipped,
+        "failed": stats.failed,
+        "requests": stats.sent,
+        "prompt_tokens": stats.prompt_tokens,
+        "completion_tokens": stats.completion_tokens,
+        "replies_with_estimated_tokens": stats.guessed,
+        "usd": stats.usd,
+        **plan.about,
+    }
+
+
+def stage_facts(
+    plan: Plan, store: RowStore, routes: Routes, connections: Sequence[Connection]
+) -> list[dict[str, Any]]:
+    """What each stage of a pipeline did."""
+    made = []
+    for number, (stage, connection) in enumerate(zip(plan.stages, connections, strict=True)):
+        first = plan.first_place(number)
+        places = (first, first + plan.rows)
+        cached, used = store.count(CACHED, *places), routes.used(number)
+        made.append(
+            {
+                "stage": stage.name,
+                "model": model_names([connection])[0],
+                "answered": store.count(ANSWERED, *places) + cached,
+                "cached": cached,
+                "skipped": store.count(SKIPPED, *places),
+                "failed": store.count(FAILED, *places),
+                "requests": routes.sent(number),
+                "prompt_tokens": used.input,
+                "completion_tokens": used.output,
+                "usd": routes.usd(number),
+            }
+        )
+    return made
+
+
+def failed_words(plan: Plan, store: RowStore, errors: Mapping[str, int]) -> Mapping[str, int]:
+    """How many rows failed, by what happened; and at which stage, where there are several.
+
+    Args:
+        plan: The run.
+        store: Its answers.
+        errors: How many rows failed of each kind.
+    """
+    if not plan.staged:
+        return errors
+    return Counter(
+        f"{error.kind} at {plan.stages[plan.stage_at(place)].name!r}"
+        for place, error in store.failures
+        if error.kind not in {Kind.NOT_SENT, Kind.CANCELLED}
+    )
+
+
+def model_names(connections: Sequence[Connection]) -> list[str]:
+    """The models behind some connections, each once."""
+    names = [f"{each.provider.name}/{each.model}" for each in connections]
+    return list(dict.fromkeys(names))
+
+
+def title_of(plan: Plan, connections: Sequence[Connection]) -> str:
+    """What is made with which model, in a few words."""
+    made = [str(output.into) for output in plan.outputs if output.into is not None]
+    columns = ", ".join(made[:3]) + ", ..." * (len(made) > 3)
+    models = ", ".join(model_names(connections))
+    return f"{columns} with {models}" if columns else models

@@ -1,0 +1,81 @@
+"""What is asked of rows, and of whom: the stages of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import pandas as pd
+
+from lionproc.engine.limits import Limits
+from lionproc.frame.prompt import Prompt
+from lionproc.frame.prompt import Rendered as Messages
+from lionproc.model.answer import Answer
+from lionproc.model.model import Model
+
+__all__ = ["Answers", "Cells", "Output", "Rows", "Stage", "taken"]
+
+Rows: TypeAlias = "range | Sequence[int]"
+Answers: TypeAlias = "Callable[[int, int], Any]"
+Cells: TypeAlias = "tuple[dict[Hashable, list[Any]], list[Any] | None]"
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One answer per row.
+
+    Attributes:
+        prompt: Makes the messages.
+        into: The column, or prefix of columns; None for bare field names.
+        place: The position of the column whose cell is `{value}`, if there is one.
+    """
+
+    prompt: Prompt
+    into: Hashable | None
+    place: int | None = None
+
+    def cells(self, frame: pd.DataFrame, rows: Rows, answers: Answers) -> Cells:
+        """What the prompt reads, by what it calls it, and the cells that are `{value}`.
+
+        Args:
+            frame: The input.
+            rows: Which rows.
+            answers: What earlier stages answered, by their number and the row.
+        """
+        del answers
+        cells = {label: taken(frame[label], rows) for label in self.prompt.columns}
+        return cells, None if self.place is None else taken(frame.iloc[:, self.place], rows)
+
+    def render(self, frame: pd.DataFrame, rows: Rows, answers: Answers) -> list[Messages]:
+        """The messages for rows, or why there are none; the arguments are those of `cells`."""
+        cells, value = self.cells(frame, rows, answers)
+        return self.prompt.render_slice(cells, 0, len(rows), value=value)
+
+
+def taken(column: pd.Series[Any], rows: Rows) -> list[Any]:
+    """The cells of some rows."""
+    places: Any = slice(rows.start, rows.stop) if isinstance(rows, range) else rows
+    cells: list[Any] = column.iloc[places].tolist()
+    return cells
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What is asked of rows, and of whom.
+
+    Attributes:
+        outputs: What is asked of each row.
+        answer: The shape of the answers.
+        model: Who answers.
+        name: What it is called, where there are several.
+        limits: Limits of its own, kept besides those of the endpoint.
+        told: What shapes its questions besides the rows; equal for equal stages.
+    """
+
+    outputs: tuple[Output, ...]
+    answer: Answer
+    model: Model
+    name: str = ""
+    limits: Limits | None = None
+    told: str = ""
