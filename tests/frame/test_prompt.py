@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from lionproc.frame.template import Names, parse
 
 from lionproc.errors import CallError, Kind, PromptError
 from lionproc.frame.prompt import MISSING, Prompt, cell_text, is_missing, placeholder
+from lionproc.template import Names, parse
 
 COLUMNS = ["id", "review", "title"]
 
