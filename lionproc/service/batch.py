@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, Unpack, cast
 
 from lionproc.engine import loop as engine_loop
 from lionproc.errors import ConfigurationError, Kind, LionprocError
@@ -15,7 +15,7 @@ from lionproc.model.answer import Answer
 from lionproc.service.concurrency import for_each
 from lionproc.service.health import Health
 from lionproc.service.job_store import JobStore
-from lionproc.service.processing import ProcessingService
+from lionproc.service.processing import ProcessingService, ServiceOptions
 from lionproc.service.record_types import (
     BatchRecord,
     BatchResult,
@@ -61,7 +61,7 @@ class BatchProcessor:
         save_dir: str | os.PathLike[str] = "batches",
         batch_size: int = 10,
         requests_per_minute: float | None = 60,
-        **service: Any,
+        **service: Unpack[ServiceOptions],
     ) -> None:
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise ConfigurationError(f"batch_size counts items, from 1 up; not {batch_size!r}.")

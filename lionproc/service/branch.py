@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from typing import Any, Self, TypeVar, overload
 
 import orjson
 
@@ -19,25 +19,25 @@ from lionproc.service.records import LARGEST, to_json, write_whole
 from lionproc.service.session import session_model, session_of
 
 log = logging.getLogger("lionproc.service")
+T = TypeVar("T")
 ROLES = ("system", "user", "assistant")
 
 
 @faced
 class Branch:
-    """A system prompt, a model and what was said so far.
+    """A system prompt, a model and the messages so far.
 
-    A conversation that has grown longer than the model reads, or leaves it no room to answer
-    (where `max_tokens` is not set), goes on with its latest half; what was said stays in
-    `messages`.
+    When a conversation no longer fits into the model's context, or leaves no room there for the
+    answer (where `max_tokens` is not set), only its later half is sent; `messages` keeps it all.
 
-    Turns that run at the same time each go on from what had been said when they began. Several
-    branches may use one model at once; they share its limits.
+    Turns that run at the same time each continue from the messages that there were when they
+    began. Several branches may use one model at the same time; they share its limits.
 
     Args:
-        name: What it is called, for people.
+        name: Its name, for people to read.
         system: The system prompt, None for none.
-        model: The model; `add_model` sets it too. None for the session's.
-        max_turns: How many of the last turns are sent along; None for all of them.
+        model: The model that answers; `add_model` sets it too. None for the session's.
+        max_turns: How many of the latest turns are sent along, None for all of them.
 
     Example:
         ```python
@@ -64,19 +64,28 @@ class Branch:
         self.system = system
         self.max_turns = max_turns
         self.model: Model | None = None if model is None else Model.of(model)
-        self._said: list[dict[str, str]] = []
-        self._from = 0  # where what is sent along begins
+        self._history: list[dict[str, str]] = []
+        self._sent_from = 0  # the first message of the history that is sent along
 
     def add_model(self, model: Model | str) -> Self:
-        """Set who answers from now on. Returns the branch."""
+        """Set the model that answers from now on. Returns the branch."""
         self.model = Model.of(model)
         return self
 
+    @overload
+    async def chat(self, text: str, *, deadline_s: float | None = None) -> str: ...
+
+    @overload
+    async def chat(self, text: str, *, schema: type[T], deadline_s: float | None = None) -> T: ...
+
+    @overload
+    async def chat(self, text: str, *, schema: Any, deadline_s: float | None = None) -> Any: ...
+
     async def chat(self, text: str, *, schema: Any = str, deadline_s: float | None = None) -> Any:
-        """Say something and get the answer; both become part of the conversation.
+        """Send a message and get the answer; both become part of the conversation.
 
         Args:
-            text: What to say.
+            text: The message.
             schema: The answer's type, as for `df.llm.process`.
             deadline_s: Seconds it may wait to be sent.
 
@@ -84,39 +93,55 @@ class Branch:
             The answer: a text, or what `schema` asks for.
 
         Raises:
-            CallError: There is no answer; the conversation is as it was.
-            ConfigurationError: There is no model, or the arguments cannot be.
+            CallError: There is no answer; the conversation is unchanged.
+            ConfigurationError: There is no model, or an argument is invalid.
         """
-        said_before = len(self._said)
-        start = self._from
+        length = len(self._history)
+        start = self._sent_from
         if self.max_turns is not None:
-            start = max(start, said_before - 2 * self.max_turns)
-        outgrown = {Kind.CONTEXT_LENGTH}
+            start = max(start, length - 2 * self.max_turns)
+        retried_shorter = {Kind.CONTEXT_LENGTH}
         if session_model(self.model).max_tokens is None:
-            outgrown.add(Kind.TRUNCATED)  # what is read left no room for the answer, most likely
+            retried_shorter.add(
+                Kind.TRUNCATED
+            )  # the conversation leaves no room for it, most likely
         while True:
-            history = self._said[start:said_before]
+            history = self._history[start:length]
             try:
                 answer = await self._ask(text, history, schema, deadline_s)
                 break
             except CallError as error:
-                if error.kind not in outgrown or not history:
+                if error.kind not in retried_shorter or not history:
                     raise
-                outgrown.discard(Kind.TRUNCATED)  # once; another time it is the answer's fault
+                retried_shorter.discard(
+                    Kind.TRUNCATED
+                )  # once: the second time the answer itself is too long
                 start += _older_half(history)
-                self._from = max(self._from, start)
+                self._sent_from = max(self._sent_from, start)
                 log.warning(
                     "a conversation is longer than the model reads; its latest part is sent"
                 )
-        said = answer if isinstance(answer, str) else to_json(answer).decode()
-        self._said += [{"role": "user", "content": text}, {"role": "assistant", "content": said}]
+        content = answer if isinstance(answer, str) else to_json(answer).decode()
+        self._history += [
+            {"role": "user", "content": text},
+            {"role": "assistant", "content": content},
+        ]
         return answer
 
+    @overload
+    async def ask(self, text: str, *, deadline_s: float | None = None) -> str: ...
+
+    @overload
+    async def ask(self, text: str, *, schema: type[T], deadline_s: float | None = None) -> T: ...
+
+    @overload
+    async def ask(self, text: str, *, schema: Any, deadline_s: float | None = None) -> Any: ...
+
     async def ask(self, text: str, *, schema: Any = str, deadline_s: float | None = None) -> Any:
-        """Ask by itself: nothing that was said is sent along, and nothing is remembered.
+        """Ask a single question: no history is sent along, and nothing is remembered.
 
         Args:
-            text: What to ask.
+            text: The question.
             schema: The answer's type, as for `df.llm.process`.
             deadline_s: Seconds it may wait to be sent.
 
@@ -125,7 +150,7 @@ class Branch:
 
         Raises:
             CallError: There is no answer.
-            ConfigurationError: There is no model, or the arguments cannot be.
+            ConfigurationError: There is no model, or an argument is invalid.
         """
         return await self._ask(text, [], schema, deadline_s)
 
@@ -150,13 +175,13 @@ class Branch:
 
     @property
     def messages(self) -> list[dict[str, str]]:
-        """What was said, the system prompt first. A copy; assign a list to restore one.
+        """The conversation, the system prompt first. A copy; assign a list to replace it.
 
         Raises:
-            ConfigurationError: On assignment: these are no chat messages.
+            ConfigurationError: On assignment: these are not chat messages.
         """
         system = [{"role": "system", "content": self.system}] if self.system else []
-        return system + [dict(message) for message in self._said]
+        return system + [dict(message) for message in self._history]
 
     @messages.setter
     def messages(self, messages: Iterable[Mapping[str, str]]) -> None:
@@ -171,19 +196,19 @@ class Branch:
             checked.append({"role": message["role"], "content": message["content"]})
         systems = [message for message in checked if message["role"] == "system"]
         self.system = systems[0]["content"] if systems else None
-        self._said = [message for message in checked if message["role"] != "system"]
-        self._from = 0
+        self._history = [message for message in checked if message["role"] != "system"]
+        self._sent_from = 0
 
     def clear(self) -> None:
-        """Forget what was said; the system prompt stays."""
-        self._said = []
-        self._from = 0
+        """Forget the conversation; the system prompt stays."""
+        self._history = []
+        self._sent_from = 0
 
     def copy(self) -> Branch:
-        """A branch that goes on from here on its own."""
+        """A branch with the same messages so far, which continues independently."""
         other = Branch(self.name, self.system, model=self.model, max_turns=self.max_turns)
-        other._said = [dict(message) for message in self._said]
-        other._from = self._from
+        other._history = [dict(message) for message in self._history]
+        other._sent_from = self._sent_from
         return other
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -197,15 +222,15 @@ class Branch:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, model: Model | str | None = None) -> Branch:
-        """Restore a conversation.
+        """Read a conversation from a file.
 
         Args:
-            path: What `save` wrote.
-            model: Who answers from now on; models are not saved, for they have keys.
+            path: A file that `save` wrote.
+            model: The model that answers; files have none, because models have keys.
 
         Raises:
             RecordError: The file cannot be read.
-            ConfigurationError: It holds no conversation.
+            ConfigurationError: There is no conversation in it.
         """
         file = local_path(path)
         try:
@@ -221,11 +246,11 @@ class Branch:
         return branch
 
     def __repr__(self) -> str:
-        return f"<Branch {self.name!r}, {len(self._said)} messages, {self.model!r}>"
+        return f"<Branch {self.name!r}, {len(self._history)} messages, {self.model!r}>"
 
 
 def _older_half(history: list[dict[str, str]]) -> int:
-    """How many messages are left out next: half of them, and up to where a user speaks."""
+    """How many messages to leave out: half of them, and on to the next one of the user."""
     count = (len(history) + 1) // 2
     while count < len(history) and history[count]["role"] != "user":
         count += 1

@@ -1,4 +1,4 @@
-"""`Form` and `Field`: validated settings."""
+"""`Form` and `Field`: settings that pydantic validates."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pydantic import BaseModel, Field, ValidationError
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass
 else:
-    ModelMetaclass = type(BaseModel)  # it has no public name
+    ModelMetaclass = type(BaseModel)  # pydantic gives it no public name
 
 __all__ = ["Field", "Form", "what_is_wrong"]
 
 
-class _Quiet(ModelMetaclass):
-    """Lets a form have fields like `schema`, a name that pydantic once used for itself."""
+class _AnyFieldName(ModelMetaclass):
+    """Allows fields like `schema`, a name that an older method of pydantic's models has."""
 
     def __new__(mcs, name: str, bases: tuple[type, ...], space: dict[str, Any], **more: Any) -> Any:
         with warnings.catch_warnings():
@@ -24,13 +24,13 @@ class _Quiet(ModelMetaclass):
             return super().__new__(mcs, name, bases, space, **more)
 
 
-class Form(BaseModel, metaclass=_Quiet):
-    """A pydantic model whose fields may be called anything.
+class Form(BaseModel, metaclass=_AnyFieldName):
+    """A pydantic model whose fields may have any name.
 
     Example:
-        >>> class Shelf(Form):
-        ...     schema: dict[str, str] = Field(description="What is in it")
-        >>> Shelf(schema={"a": "b"}).model_dump()
+        >>> class Request(Form):
+        ...     schema: dict[str, str] = Field(description="The type of the answer")
+        >>> Request(schema={"a": "b"}).model_dump()
         {'schema': {'a': 'b'}}
     """
 

@@ -1,4 +1,4 @@
-"""How a service does, at one moment: as data and as a card."""
+"""`Health`: the state of a service at one moment, as data and as a card in a notebook."""
 
 from __future__ import annotations
 
@@ -19,28 +19,29 @@ WINDOW_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """A service at one moment.
+    """The state of a service at one moment.
 
     Attributes:
-        name: Which service.
-        state: "idle", "working", "waiting" (the server asked everybody to), "probing" (the
-            server fails and is tried one by one) or "stopped" (by an error, see `note`).
+        name: The service's name.
+        state: "idle", "working", "waiting" (the server asked for a pause), "probing" (the
+            server fails, and one request at a time tests it) or "stopped" (by an error, see
+            `note`).
         queued: Requests that wait to be sent.
-        in_flight: Requests on their way.
-        oldest_wait_s: Seconds that the longest waiting one has waited.
-        requests_per_minute: Requests that left in the last minute.
-        requests_limit: Requests per minute that may leave now, None for no limit.
-        tokens_per_minute: Tokens of the last minute.
-        tokens_limit: Tokens per minute that may leave now, None for no limit.
-        concurrency: Requests that may be in flight now.
+        in_flight: Requests that were sent and have no reply yet.
+        oldest_wait_s: Seconds that the oldest request in the queue has waited.
+        requests_per_minute: Requests sent in the last 60 seconds.
+        requests_limit: Requests per minute that may be sent now, None for no limit.
+        tokens_per_minute: Tokens used in the last 60 seconds.
+        tokens_limit: Tokens per minute that may be used now, None for no limit.
+        concurrency: Requests that may be in flight at once now.
         sent: Requests sent so far, retries included.
         retried: Requests sent again.
         throttled: Replies with status 429.
-        completed: Finished with an answer.
-        failed: Finished without one.
-        errors: How many of each kind.
-        damaged: Files in the folder that cannot be read.
-        note: One line about anything a person should know.
+        completed: Requests that ended with an answer.
+        failed: Requests that ended without an answer.
+        errors: How many failed, by kind of error.
+        damaged: Files in the folder that are not valid records.
+        note: Why it is waiting or stopped, in one line; else "".
     """
 
     name: str = ""
@@ -70,11 +71,11 @@ class Health:
 
     @property
     def ok(self) -> bool:
-        """False when somebody should look: it is stopped or the server fails."""
+        """Whether it needs no attention: it is not stopped, and the server does not fail."""
         return self.state not in {"stopped", "probing"}
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it by name, ready for JSON."""
+        """All fields by name, ready for JSON."""
         return {
             **dataclasses.asdict(self),
             "errors": dict(self.errors),
@@ -83,25 +84,25 @@ class Health:
         }
 
     def lines(self) -> list[tuple[str, str]]:
-        """The card's lines: a name and a text."""
-        made = [
+        """The lines of the card: a label and a text each."""
+        lines = [
             ("queue", f"{self.queued:,} waiting, {self.in_flight:,} in flight"),
             ("requests", _rate(self.requests_per_minute, self.requests_limit)),
             ("tokens", _rate(self.tokens_per_minute, self.tokens_limit)),
             ("finished", f"{self.completed:,} answered, {self.failed:,} failed"),
         ]
         if self.oldest_wait_s:
-            made.insert(1, ("oldest wait", f"{self.oldest_wait_s:,.1f} s"))
+            lines.insert(1, ("oldest wait", f"{self.oldest_wait_s:,.1f} s"))
         if self.retried or self.throttled:
-            made.append(("again", f"{self.retried:,} retried, {self.throttled:,} refused (429)"))
+            lines.append(("again", f"{self.retried:,} retried, {self.throttled:,} refused (429)"))
         if self.errors:
-            made.append(("errors", ", ".join(f"{n:,} {kind}" for kind, n in self.errors.items())))
+            lines.append(("errors", ", ".join(f"{n:,} {kind}" for kind, n in self.errors.items())))
         if self.damaged:
             files = "file" if self.damaged == 1 else "files"
-            made.append(("damaged", f"{self.damaged:,} {files} in the folder cannot be read"))
+            lines.append(("damaged", f"{self.damaged:,} {files} in the folder cannot be read"))
         if self.note:
-            made.append(("note", self.note))
-        return made
+            lines.append(("note", self.note))
+        return lines
 
     def __str__(self) -> str:
         width = max(len(name) for name, _ in self.lines())
@@ -126,16 +127,16 @@ def health_of(
     errors: Mapping[str, int],
     damaged: int,
 ) -> Health:
-    """Look at an engine, from any thread.
+    """The state of a service. May be called from any thread.
 
     Args:
-        name: Whose it is.
-        executor: The engine.
-        endpoint: The limiter of the endpoint, if it is known yet.
-        opened: Requests taken and not finished.
+        name: The service's name.
+        executor: Its executor.
+        endpoint: The limiter of its endpoint, None while there is no connection.
+        opened: Requests that were taken and are not finished.
         completed: Requests that ended with an answer.
-        errors: Requests that ended without one, by kind.
-        damaged: Files that cannot be read.
+        errors: Requests that ended without an answer, by kind of error.
+        damaged: Files that are not valid records.
     """
 
     def look() -> Health:
@@ -144,7 +145,7 @@ def health_of(
         limiters = [own] if endpoint is None or endpoint is own else [own, endpoint]
         waiting = executor.pending_events
         oldest = min((event.created for event in waiting), default=None)
-        holding = max(limiters, key=lambda g: g.holding_s()).hold_note()
+        holding = max(limiters, key=lambda limiter: limiter.holding_s()).hold_note()
         note = holding if executor.fatal is None else str(executor.fatal)
         if executor.fatal is not None:
             state = "stopped"
@@ -164,7 +165,7 @@ def health_of(
             requests_limit=_lowest(limiters, REQUESTS),
             tokens_per_minute=own.per_minute(TOKENS, WINDOW_S),
             tokens_limit=_lowest(limiters, TOKENS),
-            concurrency=min(g.concurrency for g in limiters),
+            concurrency=min(limiter.concurrency for limiter in limiters),
             sent=executor.counters.sent,
             retried=executor.counters.retried,
             throttled=executor.counters.throttled,
@@ -178,6 +179,6 @@ def health_of(
     return engine_loop.call(look)
 
 
-def _lowest(limiters: list[Limiter], lane: str) -> float | None:
-    limits = [limit for endpoint in limiters if (limit := endpoint.effective(lane)) is not None]
+def _lowest(limiters: list[Limiter], quantity: str) -> float | None:
+    limits = [limit for each in limiters if (limit := each.effective(quantity)) is not None]
     return min(limits) if limits else None

@@ -6,7 +6,7 @@ A service may be made before there is a model or a key; then its records can be 
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Callable
 
 from lionproc.errors import ModelError
 from lionproc.model.model import Model
@@ -19,12 +19,12 @@ class LazySession:
     Args:
         model: The model that answers; None for the session's, else gpt-4o-mini where there is an
             OpenAI key.
-        **options: Further arguments of `Session`.
+        make: Makes the session for a model.
     """
 
-    def __init__(self, model: Model | str | None, **options: Any) -> None:
+    def __init__(self, model: Model | str | None, make: Callable[[Model], Session]) -> None:
         self._model = None if model is None else Model.of(model)
-        self._options = options
+        self._make = make
         self._session: Session | None = None
 
     @property
@@ -50,7 +50,7 @@ class LazySession:
             ModelError: As for `model`.
         """
         if self._session is None:
-            self._session = Session(self.model, **self._options)
+            self._session = self._make(self.model)
         return self._session
 
     @property

@@ -1,7 +1,7 @@
-"""What a person sees of the service layer: a pipeline as boxes and arrows, and cards.
+"""The HTML of the service layer in notebooks: a diagram of a pipeline, and cards.
 
-Inline styles only, and colours that can be read on a light and on a dark page; a page that
-takes the styles away still shows every word.
+The styles are inline, and the colours can be read on light and on dark pages. On a page that
+removes the styles every word is still there.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ _BOX = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Box:
-    """A stage in the drawing.
+    """A stage in the diagram.
 
     Attributes:
-        name: Its name.
-        about: What it does, in a few words.
+        name: The stage's name.
+        about: Its kind of data and its limit, in a few words.
         waiting: Items that wait there.
-        in_flight: Requests on their way.
-        done: Items that passed.
-        failed: Items that it stopped.
-        left: Items that are still to come to it.
+        in_flight: Requests that were sent and have no reply yet.
+        done: Items that passed the stage.
+        failed: Items that the stage stopped.
+        left: Items that have not reached the stage yet.
     """
 
     name: str
@@ -43,20 +43,20 @@ class Box:
 
 
 def as_html(name: str, boxes: Sequence[Box]) -> str:
-    """The drawing for a notebook; everything in it is escaped."""
+    """The diagram of a pipeline for a notebook; all text is escaped."""
     arrow = f"<div style='padding:0 10px;align-self:center;{_QUIET}'>&rarr;</div>"
-    drawn = arrow.join(_box(box) for box in boxes)
+    diagram = arrow.join(_box(box) for box in boxes)
     return (
         f"<div style='margin:4px 0'><strong>{html.escape(name)}</strong>"
         "<div style='display:flex;flex-wrap:wrap;row-gap:8px;margin-top:6px'>"
-        f"{drawn or 'no stages yet'}</div></div>"
+        f"{diagram or 'no stages yet'}</div></div>"
     )
 
 
 def _box(box: Box) -> str:
     done = f"{box.done:,} done" if box.done or box.failed or box.left else "nothing yet"
     failed = f", <span style='color:{BAD}'>{box.failed:,} failed</span>" if box.failed else ""
-    # A line of its own, empty too, so that boxes do not jump while the counts change.
+    # Always a line, an empty one too, so that boxes keep their height while the counts change.
     now = f"{box.waiting:,} waiting, {box.in_flight:,} in flight"
     shown = now if box.waiting or box.in_flight else "&nbsp;"
     return (
@@ -68,7 +68,7 @@ def _box(box: Box) -> str:
 
 
 def bar(*parts: tuple[int, str]) -> str:
-    """Numbers and their colours as one line; nothing to see where styles are taken away."""
+    """A bar of coloured parts, as long as their numbers. Invisible without styles."""
     shown = [part for part in parts if part[0]] or [(1, REST)]
     pieces = "".join(
         f"<div style='flex:{number};background:{colour}'></div>" for number, colour in shown
@@ -80,16 +80,16 @@ def bar(*parts: tuple[int, str]) -> str:
 
 
 def as_text(name: str, boxes: Sequence[Box]) -> str:
-    """The drawing for a terminal."""
-    drawn = " -> ".join(
+    """The diagram of a pipeline for a terminal."""
+    diagram = " -> ".join(
         f"[{box.name}: {box.waiting + box.in_flight} here, {box.done} done, {box.failed} failed]"
         for box in boxes
     )
-    return f"{name}: {drawn or 'no stages yet'}"
+    return f"{name}: {diagram or 'no stages yet'}"
 
 
 def card(name: str, state: str, lines: Iterable[tuple[str, str]], *, good: bool) -> str:
-    """A name, a state and some lines for a notebook; everything in it is escaped."""
+    """A card for a notebook: a name, a state and lines; all text is escaped."""
     rows = "".join(
         f"<tr style='background:none'>"
         f"<th scope='row' style='{_CELL};font-weight:normal;{_QUIET}'>{html.escape(label)}</th>"

@@ -9,8 +9,9 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.executor import RateLimitedAPIExecutor
@@ -30,6 +31,23 @@ from lionproc.service.request_record import result_of
 from lionproc.service.request_runner import RequestRunner, SendOptions
 from lionproc.service.request_store import UNFINISHED, RequestStore
 from lionproc.service.session import Session
+
+
+class ServiceOptions(TypedDict, total=False):
+    """The arguments of `ProcessingService` that other classes hand on to it; see there."""
+
+    max_tokens: float | None
+    model: Model | str | None
+    system: str | None
+    prompt: Writer | None
+    executor: RateLimitedAPIExecutor | None
+    journal: str | os.PathLike[str] | None
+    retry: Retry | None
+    concurrency: int
+    queue_capacity: int
+    deduplicate: bool
+    kind: str | None
+    options: Mapping[str, Any] | None
 
 
 @faced
@@ -102,14 +120,15 @@ class ProcessingService:
             self.limits = executor.limits
         self._prompt = Prompt(system, prompt, kind, dict(options or {}))
         self.save_dir = private_folder(save_dir)
-        self._lazy_session = LazySession(
-            model,
+        make_session = partial(
+            Session,
             limits=self.limits,
             executor=executor,
             journal=self.save_dir / "journal.sqlite" if journal is None else anchored(journal),
             retry=retry,
             queue_capacity=queue_capacity,
         )
+        self._lazy_session = LazySession(model, make_session)
         self._branch: Branch | None = None
         self._store = RequestStore(self.save_dir)
         self._runner = RequestRunner(

@@ -8,7 +8,7 @@ import contextlib
 import os
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +85,7 @@ class Session:
         self._journal_path = journal
         self._opening = asyncio.Lock()
         self._connection: Connection | None = None
-        self._builders: dict[Any, RequestBuilder] = {}
+        self._builders: dict[Hashable, RequestBuilder] = {}
         self._resources = _Resources()
         weakref.finalize(self, _close_unused, self._resources).atexit = False
         _sessions.add(self)
@@ -122,7 +122,7 @@ class Session:
         Raises:
             SchemaError: It is not an answer type.
         """
-        key: Any = to_json(schema) if isinstance(schema, Mapping) else schema
+        key: Hashable = to_json(schema) if isinstance(schema, Mapping) else schema
         try:
             known = self._builders.get(key)
         except TypeError:  # a type without a hash cannot be remembered

@@ -1,11 +1,13 @@
 """The types that people annotate with have the keys that records and results have."""
 
 import asyncio
+import inspect
 
 import pytest
 
 import lionproc as lp
 from lionproc.service import types
+from lionproc.service.processing import ServiceOptions
 
 
 def keys(kind):
@@ -58,3 +60,10 @@ async def test_jobs_and_their_results_have_no_other_keys(model, refusing):
     assert set(job["stages"][0]) == keys(types.StageRecord)
     assert set(job["stages"][0]["result"]) == keys(types.StageAnswers)
     await pipeline.close()
+
+
+def test_a_batch_takes_every_option_of_a_service():
+    taken = inspect.signature(lp.ProcessingService).parameters
+    assert keys(ServiceOptions) == set(taken) - {"name", "save_dir", "requests_per_minute"}
+    for name, kind in ServiceOptions.__annotations__.items():
+        assert kind.__forward_arg__ == taken[name].annotation
