@@ -19,9 +19,10 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from lionproc.engine.executor import RateLimitedAPIExecutor
-from lionproc.engine.limiter import Limiter, Tokens
+from lionproc.engine.limiter import Limiter
 from lionproc.engine.limits import Limits
 from lionproc.engine.request import Event, Reply
+from lionproc.engine.tokens import Tokens
 from lionproc.errors import Kind
 from lionproc.model.chat_completion import classify
 from lionproc.model.headers import signals

@@ -15,8 +15,8 @@ import pydantic
 import pytest
 
 import lionproc as lp
-from lionproc.engine.limiter import Tokens
 from lionproc.engine.request import Reply
+from lionproc.engine.tokens import Tokens
 from lionproc.testing import Server
 
 PACKAGE = Path(lp.__file__).parent

@@ -14,9 +14,10 @@ import lionproc as lp
 from lionproc.engine import loop as engine_loop
 from lionproc.engine import replay
 from lionproc.engine.executor import RateLimitedAPIExecutor
-from lionproc.engine.limiter import Limiter, Tokens
+from lionproc.engine.limiter import Limiter
 from lionproc.engine.limits import Limits
 from lionproc.engine.request import Reply
+from lionproc.engine.tokens import Tokens
 from lionproc.testing import RollingWindow, Server, run_virtual
 
 FAST = {"progress": False, "limits": {"adapt": False}}

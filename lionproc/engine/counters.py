@@ -9,8 +9,8 @@ from lionproc.engine.outlay import Outlay, may_be_billed
 from lionproc.errors import CallError, Kind
 
 if TYPE_CHECKING:
-    from lionproc.engine.limiter import Tokens
     from lionproc.engine.request import Reply
+    from lionproc.engine.tokens import Tokens
 
 
 class Counters:

@@ -14,18 +14,19 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-from lionproc.engine.adapt import Signals
 from lionproc.engine.coalescing import PATIENCE_S, Coalescing
 from lionproc.engine.counters import Counters
 from lionproc.engine.event_queue import EventQueue
 from lionproc.engine.failure_policy import FailurePolicy, StopRun
 from lionproc.engine.journal import Journal
-from lionproc.engine.limiter import Limiter, Reservation, Tokens
+from lionproc.engine.limiter import Limiter, Reservation
 from lionproc.engine.outlay import Verdict
 from lionproc.engine.permission import Permission, Refused, not_sent
+from lionproc.engine.quotas import Signals
 from lionproc.engine.replay import Replay
 from lionproc.engine.request import Event, Reply
 from lionproc.engine.retry import Retry, Wait
+from lionproc.engine.tokens import Tokens
 from lionproc.engine.workers import Worker, WorkerPool
 from lionproc.errors import CallError, JournalError, Kind, RunError
 

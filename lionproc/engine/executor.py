@@ -13,12 +13,13 @@ from typing import Any, Self
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.dispatcher import Dispatcher
 from lionproc.engine.journal import Journal
-from lionproc.engine.limiter import Limiter, Tokens
+from lionproc.engine.limiter import Limiter
 from lionproc.engine.limiter_chain import LimiterChain
 from lionproc.engine.limits import Limits
 from lionproc.engine.outlay import Verdict
 from lionproc.engine.request import Call, Event
 from lionproc.engine.retry import Retry
+from lionproc.engine.tokens import Tokens
 from lionproc.errors import CallError, ConfigurationError, JournalError, Kind, LimitsError, RunError
 from lionproc.face import faced
 

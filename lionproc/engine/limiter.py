@@ -1,4 +1,4 @@
-"""One first-come-first-served gate to one endpoint: rate, tokens, slots and the server's wishes.
+"""One limiter for one endpoint, first come, first served: rates, tokens and concurrency.
 
 Everything here runs on the engine's loop thread, but for changes of `Limits`, which may come
 from anywhere and are handed over.
@@ -14,41 +14,30 @@ import random
 import weakref
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
-from lionproc.engine.adapt import (
-    INPUT,
-    LANES,
-    OUTPUT,
-    REQUESTS,
-    TOKENS,
-    Headers,
-    Saturation,
-    Signals,
-)
+from lionproc.engine.adaptive_concurrency import AdaptiveConcurrency
 from lionproc.engine.congestion import Congestion, Refusal
 from lionproc.engine.limits import Limits
+from lionproc.engine.quotas import ProviderQuotas, Signals
 from lionproc.engine.stats import LearnedFrom
-from lionproc.engine.window import MARGIN_CAP_S, MINUTE_S, Lane, Ledger
+from lionproc.engine.tokens import (
+    INPUT,
+    OUTPUT,
+    QUANTITIES,
+    REQUESTS,
+    TOKENS,
+    Amounts,
+    Tokens,
+    amounts_of,
+)
+from lionproc.engine.window import MARGIN_CAP_S, MINUTE_S, QuantityLimit, SlidingWindow
 from lionproc.errors import CallError, Kind
 
 log = logging.getLogger("lionproc.engine")
 CHECK_S = 0.25  # how often a moving pace is looked at
 LATE_S = 0.02  # what an even pace makes up for timers that come late
-SLOT_CHECK_S = 5.0  # a freed slot wakes the gate; this only bounds what a fault could cost
-Amounts: TypeAlias = tuple[float, float, float, float]  # one for each of LANES
-
-
-class Tokens(NamedTuple):
-    """Tokens read and written by the model."""
-
-    input: int = 0
-    output: int = 0
-
-    @property
-    def total(self) -> int:
-        """Both together."""
-        return self.input + self.output
+SLOT_CHECK_S = 5.0  # a freed slot wakes the limiter; this only bounds what a fault could cost
 
 
 class Learned(NamedTuple):
@@ -58,13 +47,9 @@ class Learned(NamedTuple):
     source: LearnedFrom = ""
 
 
-def _amounts(tokens: Tokens) -> Amounts:
-    return 1.0, float(tokens.input + tokens.output), float(tokens.input), float(tokens.output)
-
-
 @dataclass(slots=True)
 class Reservation:
-    """Leave to send one request now; give it back with `Limiter.settle` or `cancel`."""
+    """Permission to send one request now; give it back with `Limiter.settle` or `cancel`."""
 
     number: int
     at: float
@@ -77,7 +62,7 @@ class Reservation:
 
 
 class Limiter:
-    """Lets requests leave at the pace of the limits, in the order they came.
+    """Sends requests on at the pace of the limits, in the order they came.
 
     Args:
         limits: The live limits; their changes act at once.
@@ -87,12 +72,12 @@ class Limiter:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turn = asyncio.Lock()
         self._news: asyncio.Future[None] | None = None
-        self._minute = Ledger(MINUTE_S + MARGIN_CAP_S, len(LANES))
-        self._lanes = {
-            name: Lane(place, self._minute, by_second=name == REQUESTS)
-            for place, name in enumerate(LANES)
+        self._minute = SlidingWindow(MINUTE_S + MARGIN_CAP_S, len(QUANTITIES))
+        self._quantities = {
+            name: QuantityLimit(place, self._minute, by_second=name == REQUESTS)
+            for place, name in enumerate(QUANTITIES)
         }
-        self._active: tuple[Lane, ...] = ()
+        self._active: tuple[QuantityLimit, ...] = ()
         self._wants_slot = False
         self._wants_word = False  # waits for what the headers said, and later ones may say more
         self._listeners: list[weakref.WeakMethod[Callable[[], None]]] = []
@@ -106,9 +91,9 @@ class Limiter:
         self.waiting_for = ""
         self.ignored = ""  # a header that cannot be meant
         self._asked_until = -math.inf  # what the server itself named, unlike our own patience
-        self.headers = Headers()
+        self.quotas = ProviderQuotas()
         self.congestion = Congestion()
-        self.saturation = Saturation()
+        self.adaptive = AdaptiveConcurrency()
         self._limits = limits or Limits()
         self.limits_of_run: Limits | None = None  # the last that a run was given
         self._limits.on_change(self._changed)
@@ -160,22 +145,22 @@ class Limiter:
         limits = self._limits
         if not limits.adapt:
             return limits.concurrency
-        cap = self.saturation.cap
+        cap = self.adaptive.cap
         return limits.concurrency if cap is None else min(cap, limits.concurrency)
 
-    def effective(self, lane: str, limits: Limits | None = None) -> float | None:
-        """The limit per minute that a lane keeps: the person's or, lower, the provider's.
+    def effective(self, quantity: str, limits: Limits | None = None) -> float | None:
+        """The limit per minute that is kept for a quantity: the person's or, lower, the provider's.
 
         Args:
-            lane: What is counted.
+            quantity: What is counted, one of `QUANTITIES`.
             limits: A person's limits to look at in place of the live ones.
         """
         limits = limits or self._limits
-        theirs = self.headers.limits.get(lane) if limits.adapt else None
-        known = [limit for limit in (self._own(lane, limits), theirs) if limit is not None]
+        theirs = self.quotas.limits.get(quantity) if limits.adapt else None
+        known = [limit for limit in (self._own(quantity, limits), theirs) if limit is not None]
         return min(known) if known else None
 
-    def _own(self, lane: str, limits: Limits | None = None) -> float | None:
+    def _own(self, quantity: str, limits: Limits | None = None) -> float | None:
         """The limit per minute that a person set."""
         limits = limits or self._limits
         return {
@@ -183,31 +168,33 @@ class Limiter:
             TOKENS: limits.tokens_per_minute,
             INPUT: limits.input_tokens_per_minute,
             OUTPUT: limits.output_tokens_per_minute,
-        }[lane]
+        }[quantity]
 
     def _refresh(self, now: float) -> None:
-        """Bring the lanes up to date with the limits and with what the server taught."""
+        """Bring what is kept up to date with the limits and with what the server taught."""
         self._checked_at = now
         adapt = self._limits.adapt
         if self._stale:
             self._stale = False
             self._paced = None
             burst_s = self._limits.burst_seconds
-            for name, lane in self._lanes.items():
-                lane.set(self.effective(name), burst_s, now)
+            for name, quantity in self._quantities.items():
+                quantity.set(self.effective(name), burst_s, now)
             self._list_active()
         if adapt:
-            if any(lane.limit for lane in self._lanes.values()):
+            if any(quantity.limit for quantity in self._quantities.values()):
                 self.congestion.window = None  # a limit is known, so none is looked for
             self._paced = self.congestion.pace(now)
 
     def _list_active(self) -> None:
-        self._active = tuple(lane for lane in self._lanes.values() if not lane.free)
+        self._active = tuple(
+            quantity for quantity in self._quantities.values() if not quantity.free
+        )
 
-    # -- the gate ---------------------------------------------------------------------------
+    # -- reserving --------------------------------------------------------------------------
 
     def refuse(self, tokens: Tokens) -> None:
-        """Raise if a request could never leave by the limits that a person set.
+        """Raise if a request could never be sent under the limits that a person set.
 
         What a header says is a hint: a limit that this request could never pass is forgotten,
         for the server itself refuses what it does not take.
@@ -218,12 +205,12 @@ class Limiter:
         Raises:
             CallError: Of kind `too_large`; it names the limit.
         """
-        for name, amount in zip(LANES, _amounts(tokens), strict=True):
+        for name, amount in zip(QUANTITIES, amounts_of(tokens), strict=True):
             limit = self._own(name)
             if limit is None or amount <= max(limit, 1.0):
                 hint = self.effective(name)
                 if hint is not None and amount > max(hint, 1.0):
-                    self.headers.disbelieve(name)
+                    self.quotas.disbelieve(name)
                     self._stale = True
             else:
                 what = "tokens" if name == TOKENS else f"{name} tokens"
@@ -235,14 +222,14 @@ class Limiter:
                 )
 
     def reserve_at_once(self, tokens: Tokens, last: Limiter | None = None) -> Reservation | None:  # noqa: ARG002  (of chains)
-        """Leave to send one request, where nobody waits and no rate is to be kept.
+        """Permission to send one request, where nobody waits and no rate is to be kept.
 
         Args:
             tokens: What it is expected to read and write.
             last: See `reserve`.
 
         Returns:
-            The leave, or None: then `reserve` waits for it.
+            The reservation, or None: then `reserve` waits for it.
         """
         if self._turn.locked() or self._loop is None:
             return None
@@ -251,21 +238,21 @@ class Limiter:
             self._refresh(now)
         if self._active:
             return None
-        amounts = _amounts(tokens)
+        amounts = amounts_of(tokens)
         if self._wait_s(amounts, now) > 0:
             return None
         self.waiting_for = ""
-        return self._leave(tokens, amounts, now)
+        return self._grant(tokens, amounts, now)
 
     async def reserve(self, tokens: Tokens, last: Limiter | None = None) -> Reservation:  # noqa: ARG002  (of chains)
-        """Wait for leave to send one request.
+        """Wait for permission to send one request.
 
         Args:
             tokens: What it is expected to read and write.
-            last: A further gate to pass; only a `LimiterChain` has any.
+            last: A further limiter to pass; only a `LimiterChain` has any.
 
         Returns:
-            The leave; `settle` or `cancel` it exactly once.
+            The reservation; `settle` or `cancel` it exactly once.
 
         Raises:
             CallError: Of kind `too_large`, if no waiting would help.
@@ -273,7 +260,7 @@ class Limiter:
         loop = self._loop
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
-        amounts = _amounts(tokens)
+        amounts = amounts_of(tokens)
         async with self._turn:
             paced = False
             while True:
@@ -293,14 +280,14 @@ class Limiter:
                     if not paced:
                         await self._pace(amounts)
                     self.waiting_for = ""
-                    return self._leave(tokens, amounts, now)
+                    return self._grant(tokens, amounts, now)
 
     def _ready(self, amounts: Amounts) -> bool:
-        return all(lane.ready(amounts[lane.place]) for lane in self._active)
+        return all(quantity.ready(amounts[quantity.place]) for quantity in self._active)
 
     async def _pace(self, amounts: Amounts) -> None:
-        for lane in self._active:
-            await lane.pace(amounts[lane.place])
+        for quantity in self._active:
+            await quantity.pace(amounts[quantity.place])
 
     def _wait_s(self, amounts: Amounts, now: float) -> float:
         """Seconds to wait before looking again; 0.0 to go."""
@@ -319,13 +306,13 @@ class Limiter:
                 self.waiting_for = "its turn at the pace that the server takes"
                 return early
         wait = 0.0
-        for lane in self._active:
-            wait = max(wait, lane.wait_s(now, amounts[lane.place]))
+        for quantity in self._active:
+            wait = max(wait, quantity.wait_s(now, amounts[quantity.place]))
         if wait > 0:
             self.waiting_for = "room under the limit of the last minute"
             return wait
         if self._limits.adapt:
-            wait = self.headers.wait_s(amounts, now)
+            wait = self.quotas.wait_s(amounts, now)
             if wait > 0:
                 self._wants_word = True
                 self.waiting_for = "the server, which has no more left for now"
@@ -356,12 +343,12 @@ class Limiter:
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
 
-    def _leave(self, tokens: Tokens, amounts: Amounts, now: float) -> Reservation:
+    def _grant(self, tokens: Tokens, amounts: Amounts, now: float) -> Reservation:
         self._minute.forget(now)
         bucket = self._minute.add(now, amounts)
-        for lane in self._active:
-            lane.take(now, amounts[lane.place])
-        self.headers.departed(amounts)
+        for quantity in self._active:
+            quantity.take(now, amounts[quantity.place])
+        self.quotas.departed(amounts)
         congestion = self.congestion
         probes = self.departures == congestion.probe
         congestion.departed(now, self._paced)
@@ -380,13 +367,13 @@ class Limiter:
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
         number = self.departures
         self.departures += 1
-        return Reservation(number, now, congestion.epoch, tokens, bucket, self.headers.mark(), full)
+        return Reservation(number, now, congestion.epoch, tokens, bucket, self.quotas.mark(), full)
 
     # -- what came of it --------------------------------------------------------------------
 
     def settle(
         self,
-        leave: Reservation,
+        reservation: Reservation,
         used: Tokens | None = None,
         signals: Signals | None = None,
         seconds: float | None = None,
@@ -394,45 +381,47 @@ class Limiter:
         """The reply is here: free the slot, correct the tokens, learn from the headers.
 
         Args:
-            leave: What `reserve` gave.
+            reservation: What `reserve` gave.
             used: The true tokens, None where the server did not say.
             signals: What its headers say about limits.
             seconds: How long the server took, None for the time since it left.
         """
-        self._free(leave)
+        self._free(reservation)
         if used is not None:
-            self._correct(leave, used)
+            self._correct(reservation, used)
         if self._loop is not None:
             now = self._loop.time()
-            latency_s = now - leave.at if seconds is None else seconds
+            latency_s = now - reservation.at if seconds is None else seconds
             if self.congestion.window is not None:
                 self._start_up(latency_s)
-            self.saturation.replied(leave.number, latency_s, leave.at, now, leave.full)
+            self.adaptive.replied(
+                reservation.number, latency_s, reservation.at, now, reservation.full
+            )
             if signals is not None:
-                self._learn(signals, leave, now)
+                self._learn(signals, reservation, now)
 
     def _start_up(self, latency_s: float) -> None:
         """Slow start goes on, until latency shows that the server queues (RFC 9406)."""
         congestion = self.congestion
         congestion.admitted(latency_s, self._limits.concurrency)
-        if self.saturation.slows(congestion.reply_s or 0.0, by=1.7):
-            self.saturation.cap, congestion.window = self.in_flight + 1, None
+        if self.adaptive.slows(congestion.reply_s or 0.0, by=1.7):
+            self.adaptive.cap, congestion.window = self.in_flight + 1, None
         self._wake()
 
-    def throttled(self, leave: Reservation, signals: Signals) -> None:
+    def throttled(self, reservation: Reservation, signals: Signals) -> None:
         """A 429 came back: everybody waits, and the pace is cut once per storm."""
-        self._free(leave)
+        self._free(reservation)
         loop = self._loop or asyncio.get_running_loop()
         now = loop.time()
-        self._learn(signals, leave, now)
+        self._learn(signals, reservation, now)
         self._asked(signals.wait_s, now)
         congested = self.congestion.refused(
             Refusal(
                 now,
-                leave.epoch,
-                leave.number,
+                reservation.epoch,
+                reservation.number,
                 self.departures,
-                now - leave.at,
+                now - reservation.at,
                 self._rate(now),
                 signals.wait_s,
                 random.random(),
@@ -442,9 +431,9 @@ class Limiter:
             self._checked_at = -math.inf
             self._wake()
 
-    def failed(self, leave: Reservation, retry_after_s: float | None = None) -> None:
+    def failed(self, reservation: Reservation, retry_after_s: float | None = None) -> None:
         """It failed in another way. A failed request counts against the limit all the same."""
-        self._free(leave)
+        self._free(reservation)
         if retry_after_s:
             loop = self._loop or asyncio.get_running_loop()
             until = loop.time() + min(retry_after_s, 600.0)
@@ -456,44 +445,46 @@ class Limiter:
         if seconds:
             self._asked_until = max(self._asked_until, now + min(seconds, 600.0))
 
-    def cancel(self, leave: Reservation) -> None:
+    def cancel(self, reservation: Reservation) -> None:
         """It was never sent: everything is given back."""
-        self._free(leave)
-        for lane, amount in zip(self._lanes.values(), _amounts(leave.tokens), strict=True):
-            lane.correct(leave.bucket, -amount)
+        self._free(reservation)
+        for quantity, amount in zip(
+            self._quantities.values(), amounts_of(reservation.tokens), strict=True
+        ):
+            quantity.correct(reservation.bucket, -amount)
 
-    def redate(self, leave: Reservation) -> None:
-        """It leaves only now, for it had to wait behind another gate: count it from here."""
+    def redate(self, reservation: Reservation) -> None:
+        """It is sent only now, for it had to wait at another limiter: count it from here."""
         now = asyncio.get_running_loop().time()
-        amounts = _amounts(leave.tokens)
+        amounts = amounts_of(reservation.tokens)
         for place, amount in enumerate(amounts):
-            self._minute.correct(leave.bucket, place, -amount)
-        leave.at, leave.bucket = now, self._minute.add(now, amounts)
-        for lane in self._active:
-            lane.take(now, amounts[lane.place])
+            self._minute.correct(reservation.bucket, place, -amount)
+        reservation.at, reservation.bucket = now, self._minute.add(now, amounts)
+        for quantity in self._active:
+            quantity.take(now, amounts[quantity.place])
 
-    def _free(self, leave: Reservation) -> None:
-        if not leave.open:
+    def _free(self, reservation: Reservation) -> None:
+        if not reservation.open:
             raise RuntimeError("This reservation was already given back.")
-        leave.open = False
+        reservation.open = False
         self.in_flight -= 1
         if self._wants_slot:
             self._wake()
 
-    def _correct(self, leave: Reservation, used: Tokens) -> None:
-        if used != leave.tokens:
-            before, after = _amounts(leave.tokens), _amounts(used)
-            for lane in self._lanes.values():
-                delta = after[lane.place] - before[lane.place]
+    def _correct(self, reservation: Reservation, used: Tokens) -> None:
+        if used != reservation.tokens:
+            before, after = amounts_of(reservation.tokens), amounts_of(used)
+            for quantity in self._quantities.values():
+                delta = after[quantity.place] - before[quantity.place]
                 if delta:
-                    lane.correct(leave.bucket, delta)
+                    quantity.correct(reservation.bucket, delta)
 
-    def _learn(self, signals: Signals, leave: Reservation, now: float) -> None:
+    def _learn(self, signals: Signals, reservation: Reservation, now: float) -> None:
         if signals.ignored and not self.ignored:
             self.ignored = signals.ignored
             log.warning("a header cannot be meant and is ignored: %s", signals.ignored)
         if signals.quotas and self._limits.adapt:
-            if self.headers.learn(signals.quotas, leave.mark, now):
+            if self.quotas.learn(signals.quotas, reservation.mark, now):
                 self._stale = True
             if self._wants_word:
                 self._wake()
@@ -504,7 +495,7 @@ class Limiter:
         return asyncio.get_running_loop().time()
 
     def _rate(self, now: float) -> float:
-        """Requests per second that leave: as many as may, or fewer where slots are scarce."""
+        """Requests per second that are sent: as many as may be, or fewer where slots are scarce."""
         known = self.effective(REQUESTS)
         left = max(self._minute.left_since(now - 1.0, 0), 1.0)
         rates = [r for r in (known / 60 if known else None, self._paced) if r is not None]
@@ -512,23 +503,23 @@ class Limiter:
 
     # -- for readers ------------------------------------------------------------------------
 
-    def per_minute(self, lane: str, window_s: float) -> float:
-        """How much left per minute, over the last `window_s` seconds. From any thread.
+    def per_minute(self, quantity: str, window_s: float) -> float:
+        """How much was sent per minute, over the last `window_s` seconds. From any thread.
 
         A window of less than a minute says only what a minute would come to, and a start in a
-        burst would make that more than may leave. So such a guess is at most the limit, and at
+        burst would make that more than may be sent. So such a guess is at most the limit, and at
         least what the last 60 s had, which is what the limit is kept over.
         """
         if self._loop is None:
             return 0.0
-        amount = LANES.index(lane)
+        amount = QUANTITIES.index(quantity)
         # Buckets that lie whole in the window: the one across its edge would make 602 of 600.
         now = self._loop.time() + self._minute.grain_s
         last_minute = self._minute.left_since(now - MINUTE_S, amount)
         if window_s >= MINUTE_S:
             return last_minute
         rate = self._minute.left_since(now - window_s, amount) * MINUTE_S / window_s
-        limit = self.effective(lane)
+        limit = self.effective(quantity)
         return max(rate if limit is None else min(rate, limit), last_minute)
 
     @property
@@ -539,7 +530,7 @@ class Limiter:
     @property
     def learned(self) -> Learned:
         """The rate of requests that the server takes, as far as it is known."""
-        said = self.headers.limits.get(REQUESTS) if self._limits.adapt else None
+        said = self.quotas.limits.get(REQUESTS) if self._limits.adapt else None
         if said is not None:
             return Learned(said, "headers")
         pace = self.pace_per_minute

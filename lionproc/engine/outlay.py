@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias
 
 from lionproc.engine.budget import Budget
-from lionproc.engine.limiter import Tokens
+from lionproc.engine.tokens import Tokens
 from lionproc.errors import CallError, Kind
 
 MEMORY = 0.95  # what a reply still counts for after the next one

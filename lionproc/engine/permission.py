@@ -12,9 +12,10 @@ from lionproc.errors import CallError, Kind
 
 if TYPE_CHECKING:
     from lionproc.engine.failure_policy import FailurePolicy
-    from lionproc.engine.limiter import Limiter, Reservation, Tokens
+    from lionproc.engine.limiter import Limiter, Reservation
     from lionproc.engine.outlay import Outlay, Verdict
     from lionproc.engine.request import Event
+    from lionproc.engine.tokens import Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ class Permission:
 
     def _further_limiter(self, event: Event) -> Limiter | None:
         """The limiter of the endpoint, where the executor has limits of its own."""
-        return getattr(event.call, "gate", None) if self._is_chain else None
+        return getattr(event.call, "limiter", None) if self._is_chain else None
 
 
 def not_sent() -> CallError:

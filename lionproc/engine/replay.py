@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import asyncio
 
     from lionproc.engine.journal import Journal
-    from lionproc.engine.limiter import Tokens
     from lionproc.engine.request import Event, Reply
+    from lionproc.engine.tokens import Tokens
 
 STALE_S = 2.0  # what was looked up longer ago is looked up again, just before it is sent
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
-from lionproc.engine.adapt import Signals
-from lionproc.engine.limiter import Tokens
+from lionproc.engine.quotas import Signals
+from lionproc.engine.tokens import Tokens
 from lionproc.errors import CallError, Kind
 
 log = logging.getLogger("lionproc.engine")
@@ -47,7 +47,7 @@ class Reply:
 class Call(Protocol):
     """One thing to ask. The engine runs anything of this shape.
 
-    A call may have a `gate`, the `Limiter` of where it goes. An executor with limits of its own
+    A call may have a `limiter`, that of where it goes. An executor with limits of its own
     lets it pass that one too.
     """
 

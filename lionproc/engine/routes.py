@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
-from lionproc.engine.adapt import REQUESTS, TOKENS
 from lionproc.engine.budget import Budget
 from lionproc.engine.dispatcher import Dispatcher
 from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.journal import Journal
-from lionproc.engine.limiter import Limiter, Tokens
+from lionproc.engine.limiter import Limiter
 from lionproc.engine.outlay import Verdict, verdict
 from lionproc.engine.request import Event
 from lionproc.engine.retry import Retry
 from lionproc.engine.stats import RunStats
+from lionproc.engine.tokens import REQUESTS, TOKENS, Tokens
 from lionproc.errors import RunError
 
 __all__ = ["GUESSED", "Price", "Route", "Routes"]

@@ -20,13 +20,13 @@ from lionproc.engine import loop as engine_loop
 from lionproc.engine.budget import Budget
 from lionproc.engine.dispatcher import Dispatcher
 from lionproc.engine.journal import Journal
-from lionproc.engine.limiter import Tokens
 from lionproc.engine.limits import Limits
 from lionproc.engine.outlay import Verdict
 from lionproc.engine.request import Event
 from lionproc.engine.retry import Retry
 from lionproc.engine.routes import Route, Routes
 from lionproc.engine.stats import LimitUse, RunStats, State
+from lionproc.engine.tokens import Tokens
 from lionproc.errors import ConfigurationError, Kind, RunError
 
 log = logging.getLogger("lionproc.engine")

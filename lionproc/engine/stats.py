@@ -136,10 +136,10 @@ class LimitUse:
             (before.requests_limit, now.sent - before.sent),
             (before.tokens_limit, now.tokens - before.tokens),
         )
-        for lane, (limit, used) in enumerate(rates):
+        for place, (limit, used) in enumerate(rates):
             if limit is not None:
-                self._allowed[lane] += limit * seconds / 60
-                self._used[lane] += used
+                self._allowed[place] += limit * seconds / 60
+                self._used[place] += used
 
     @property
     def share(self) -> float | None:

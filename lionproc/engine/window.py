@@ -1,8 +1,8 @@
-"""One limited amount: how much of it left lately, and when more may leave.
+"""One limited quantity: how much of it was sent lately, and when more may be sent.
 
-aiolimiter paces, a ledger guards. A leaky bucket alone passes its whole capacity at once and
-then refills while it does, up to twice the limit in the first minute; a ledger alone lets a
-minute's worth leave in a second. Together they are smooth and never over.
+aiolimiter paces, a sliding window guards. A leaky bucket alone passes its whole capacity at once
+and then refills while it does, up to twice the limit in the first minute; a window alone lets a
+minute's worth pass in a second. Together they are smooth and never over.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ IDLE_S = 10.0  # after so long without departures servers have closed their conn
 DUST = 1e-9  # what adding many floats may be off by
 
 
-class Ledger:
-    """How much left during the last `window_s` seconds, in buckets of a thousandth of that.
+class SlidingWindow:
+    """How much was sent during the last `window_s` seconds, in buckets of a thousandth of that.
 
     Several amounts are kept side by side, so that a departure is one entry.
 
@@ -45,78 +45,78 @@ class Ledger:
         self._buckets: dict[int, list[float]] = {}
 
     def forget(self, now: float) -> None:
-        """Drop what left before the window. A bucket goes when its last moment is outside."""
+        """Drop what was sent before the window. A bucket goes when its last moment is outside."""
         gone = (now - self.window_s) // self.grain_s - 1
         buckets, used = self._buckets, self.used
         while buckets and (oldest := next(iter(buckets))) <= gone:
-            for lane, amount in enumerate(buckets.pop(oldest)):
-                used[lane] -= amount
+            for place, amount in enumerate(buckets.pop(oldest)):
+                used[place] -= amount
         if not buckets:
             self.used = [0.0] * len(used)
 
     def add(self, at: float, amounts: Sequence[float]) -> int:
-        """Note that these amounts left at `at`; returns the bucket, for `correct`."""
+        """Note that these amounts were sent at `at`; returns the bucket, for `correct`."""
         bucket = int(at // self.grain_s)
         held = self._buckets.get(bucket)
         if held is None:
             held = self._buckets[bucket] = [0.0] * len(self.used)
         used = self.used
-        for lane, amount in enumerate(amounts):
-            held[lane] += amount
-            used[lane] += amount
+        for place, amount in enumerate(amounts):
+            held[place] += amount
+            used[place] += amount
         return bucket
 
-    def correct(self, bucket: int, lane: int, delta: float) -> None:
-        """Change what left in a bucket, if it is still in the window."""
+    def correct(self, bucket: int, place: int, delta: float) -> None:
+        """Change what was sent in a bucket, if it is still in the window."""
         held = self._buckets.get(bucket)
         if held is not None:
-            held[lane] += delta
-            self.used[lane] += delta
+            held[place] += delta
+            self.used[place] += delta
 
-    def wait_s(self, now: float, lane: int, amount: float, limit: float) -> float:
+    def wait_s(self, now: float, place: int, amount: float, limit: float) -> float:
         """Seconds until `amount` more fits under `limit`: 0.0 now, inf never."""
         self.forget(now)
-        excess = self.used[lane] + amount - limit
+        excess = self.used[place] + amount - limit
         if excess <= DUST:
             return 0.0
         for bucket, held in self._buckets.items():
-            excess -= held[lane]
+            excess -= held[place]
             if excess <= DUST:
                 return max((bucket + 2) * self.grain_s + self.window_s - now, 1e-4)
         return math.inf
 
-    def left_since(self, moment: float, lane: int) -> float:
-        """How much left since then. From any thread."""
+    def left_since(self, moment: float, place: int) -> float:
+        """How much was sent since then. From any thread."""
         first = moment // self.grain_s
-        return sum(held[lane] for bucket, held in list(self._buckets.items()) if bucket >= first)
+        return sum(held[place] for bucket, held in list(self._buckets.items()) if bucket >= first)
 
-    def narrowed(self, window_s: float, lane: int, now: float) -> Ledger:
+    def narrowed(self, window_s: float, place: int, now: float) -> SlidingWindow:
         """The history of one amount, seen through a shorter window."""
-        other = Ledger(window_s, 1)
+        other = SlidingWindow(window_s, 1)
         for bucket, held in self._buckets.items():
             at = min((bucket + 1) * self.grain_s, now)
             if at > now - window_s:
-                other.add(at, (held[lane],))
+                other.add(at, (held[place],))
         return other
 
 
-class Lane:
-    """One limited amount (requests, tokens, input tokens or output tokens).
+class QuantityLimit:
+    """The limit of one quantity (requests, tokens, input tokens or output tokens).
 
     Args:
-        place: Its place among the amounts of the minute's ledger.
-        minute: What left in the last minute, of all amounts.
+        place: Its place among the amounts of the minute.
+        minute: What was sent in the last minute, of all quantities.
         by_second: Keep the share of every `burst_s` seconds as strictly as the minute's.
             For amounts that come in ones; tokens come in lumps that a second may not hold.
     """
 
-    def __init__(self, place: int, minute: Ledger, *, by_second: bool) -> None:
+    def __init__(self, place: int, minute: SlidingWindow, *, by_second: bool) -> None:
         self.place = place
         self.by_second = by_second
         self.limit: float | None = None
         self._minute = minute
         self._allowed = math.inf
-        self._short: Ledger | None = None
+        self._short: SlidingWindow | None = None
         self._short_allowed = math.inf
         self._pacer: AsyncLimiter | None = None
         self._owed = 0.0
@@ -128,7 +128,7 @@ class Lane:
         return self._pacer is None
 
     def set(self, per_minute: float | None, burst_s: float, now: float) -> None:
-        """Take a new limit, with everything that already left counted against it."""
+        """Take a new limit, with everything that was already sent counted against it."""
         self.limit = per_minute
         self._short = self._pacer = None
         self._owed = 0.0
@@ -141,7 +141,7 @@ class Lane:
         self._allowed = max(per_minute, 1.0)
         burst = per_second * burst_s
         if self.by_second:
-            # A quarter of the burst at once keeps the pace even; the ledger allows the rest
+            # A quarter of the burst at once keeps the pace even; the window allows the rest
             # only as far as it makes up for timers that came late.
             capacity = max(1.0, burst / 4)
             self._short_allowed = max(math.ceil(burst - DUST), 1)
@@ -153,7 +153,7 @@ class Lane:
         self._pacer = AsyncLimiter(capacity, capacity / per_second)
 
     def wait_s(self, now: float, amount: float) -> float:
-        """Seconds for which the ledgers hold this amount back."""
+        """Seconds for which the windows hold this amount back."""
         if self.limit is None:
             return 0.0
         wait = self._minute.wait_s(now, self.place, amount, self._allowed)
@@ -182,7 +182,7 @@ class Lane:
         await self._pacer.acquire(due)
 
     def take(self, now: float, amount: float) -> None:
-        """Note that this amount leaves now (the minute's ledger is told by the limiter)."""
+        """Note that this amount is sent now (the limiter tells the minute's window)."""
         if self._short is not None:
             if now - self._left_at > IDLE_S:
                 self._warm_at = now + COLD_S

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lionproc.engine.adapt import REQUESTS, TOKENS
 from lionproc.engine.journal import Journal
-from lionproc.engine.limiter import Tokens
+from lionproc.engine.tokens import REQUESTS, TOKENS, Tokens
 from lionproc.errors import ConfigurationError
 from lionproc.frame.plan import Plan
 from lionproc.model.call import ModelCall, RequestBuilder
@@ -135,7 +134,7 @@ def _minutes(plan: Plan, requests: int, tokens: int) -> float | None:
         limiter = plan.model.executor.limiter
     needs = [
         amount / limit
-        for lane, amount in ((REQUESTS, requests), (TOKENS, tokens))
-        if (limit := limiter.effective(lane, plan.options.limits)) is not None
+        for quantity, amount in ((REQUESTS, requests), (TOKENS, tokens))
+        if (limit := limiter.effective(quantity, plan.options.limits)) is not None
     ]
     return max(needs) if needs else None

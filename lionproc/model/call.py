@@ -8,8 +8,9 @@ from typing import Any
 
 import orjson
 
-from lionproc.engine.limiter import Limiter, Tokens
+from lionproc.engine.limiter import Limiter
 from lionproc.engine.request import Reply
+from lionproc.engine.tokens import Tokens
 from lionproc.errors import CallError, Kind
 from lionproc.model.answer import Answer
 from lionproc.model.body import parsed
@@ -124,7 +125,7 @@ class ModelCall:
         )
 
     @property
-    def gate(self) -> Limiter:
+    def limiter(self) -> Limiter:
         """The limiter of the endpoint and key it goes to."""
         return self._recipe.connection.limiter
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from lionproc.engine.adapt import Signals
+from lionproc.engine.quotas import Signals
 from lionproc.engine.request import Reply
 from lionproc.errors import CallError, Kind
 from lionproc.model.body import is_event_stream, parsed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lionproc.engine.limiter import Tokens
+from lionproc.engine.tokens import Tokens
 from lionproc.model.usage import BYTES_PER_TOKEN
 
 ANSWER_TOKENS = 256.0  # before the first reply: answers are bounded by their longest usual kind

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
-from lionproc.engine.adapt import INPUT, OUTPUT, REQUESTS, TOKENS, Quota, Signals
+from lionproc.engine.quotas import Quota, Signals
+from lionproc.engine.tokens import INPUT, OUTPUT, REQUESTS, TOKENS
 
 _PREFIXES = ("", "llm_provider-")  # LiteLLM's proxy hands the provider's headers on like this
 _DURATION = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)(ms|us|µs|ns|s|m|h|d)")
@@ -25,12 +26,12 @@ _ANTHROPIC = {
 _NAMES = tuple(
     (
         tuple(
-            (lane, tuple(f"{prefix}x-ratelimit-{part}-{lane}" for part in _PARTS))
-            for lane in (REQUESTS, TOKENS)
+            (quantity, tuple(f"{prefix}x-ratelimit-{part}-{quantity}" for part in _PARTS))
+            for quantity in (REQUESTS, TOKENS)
         ),
         tuple(
-            (lane, tuple(f"{prefix}anthropic-ratelimit-{name}-{part}" for part in _PARTS))
-            for lane, name in _ANTHROPIC.items()
+            (quantity, tuple(f"{prefix}anthropic-ratelimit-{name}-{part}" for part in _PARTS))
+            for quantity, name in _ANTHROPIC.items()
         ),
     )
     for prefix in _PREFIXES
@@ -73,15 +74,15 @@ def signals(headers: Mapping[str, str], clock: Callable[[], float] = time.time) 
         return SILENCE
     quotas: dict[str, Quota] = {}
     ignored = ""
-    for lane, names in _names(headers):
+    for quantity, names in _names(headers):
         limit, remaining, reset = map(headers.get, names)
         quota = _quota(limit, remaining, reset, clock)
         if quota is None:
             continue
-        if quota.limit is not None and not _LEAST[lane] <= quota.limit <= _MOST:
+        if quota.limit is not None and not _LEAST[quantity] <= quota.limit <= _MOST:
             ignored = ignored or f"{names[0]}: {str(limit)[:20]}"
         else:
-            quotas.setdefault(lane, quota)
+            quotas.setdefault(quantity, quota)
     return Signals(quotas, retry_after_s(headers, clock), ignored)
 
 

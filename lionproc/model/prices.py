@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from lionproc.engine.limiter import Tokens
+from lionproc.engine.tokens import Tokens
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from lionproc.engine.adapt import Signals
+from lionproc.engine.quotas import Signals
 from lionproc.errors import CallError, Kind
 from lionproc.model.headers import LONGEST_WAIT_S, day_is_used_up, words_s
 from lionproc.model.told import Told, told, told_in

@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from lionproc.engine.limiter import Tokens
+from lionproc.engine.tokens import Tokens
 
 __all__ = ["BYTES_PER_TOKEN", "counted", "guess"]
 

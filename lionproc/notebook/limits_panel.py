@@ -8,10 +8,10 @@ import weakref
 from typing import Any
 
 from lionproc.engine import loop as engine_loop
-from lionproc.engine.adapt import REQUESTS, TOKENS
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.limits import Limits
 from lionproc.engine.stats import RunStats
+from lionproc.engine.tokens import REQUESTS, TOKENS
 from lionproc.notebook import panel_html
 from lionproc.notebook.formatting import safe
 from lionproc.notebook.frontend import (

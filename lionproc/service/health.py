@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lionproc.engine import loop as engine_loop
-from lionproc.engine.adapt import REQUESTS, TOKENS
 from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.limiter import Limiter
+from lionproc.engine.tokens import REQUESTS, TOKENS
 from lionproc.service.pipeline_html import card
 
 WINDOW_S = 60.0

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from lionproc.engine import loop as engine_loop
-from lionproc.engine.limiter import Tokens
 from lionproc.engine.request import Reply
+from lionproc.engine.tokens import Tokens
 from lionproc.testing import run_virtual
 
 

@@ -8,8 +8,8 @@ import pytest
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.journal import Journal
-from lionproc.engine.limiter import Tokens
 from lionproc.engine.request import Reply
+from lionproc.engine.tokens import Tokens
 from lionproc.errors import CallError, ConfigurationError, Kind, LimitsError
 
 
@@ -163,7 +163,7 @@ def test_a_full_queue_makes_the_producer_wait(virtual):
 
         task = asyncio.create_task(produce())
         await asyncio.sleep(5)
-        # two in flight, one at the gate, three in the queue, and not one more
+        # two in flight, one at the limiter, three in the queue, and not one more
         assert len(appended) <= 6
         assert executor.queued <= 4
         desk.open.set()
@@ -320,7 +320,7 @@ def test_priority_counts_up_to_the_last_moment_before_a_call_leaves(virtual):
         await asyncio.sleep(15)
         await executor.append(desk.call("urgent"), priority=1)
         await executor.forward()
-        assert desk.sent.index("urgent") <= 3  # one more was at the gate already
+        assert desk.sent.index("urgent") <= 3  # one more was at the limiter already
 
     virtual(main())
 

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lionproc.engine.adapt import Quota, Signals
-from lionproc.engine.limiter import Limiter, Tokens
+from lionproc.engine.limiter import Limiter
 from lionproc.engine.limits import Limits
+from lionproc.engine.quotas import Quota, Signals
+from lionproc.engine.tokens import Tokens
 from lionproc.errors import CallError, Kind
 from lionproc.testing import run_virtual
 
@@ -52,10 +53,10 @@ async def crowd(
     async def work() -> None:
         while True:
             asked = tokens()
-            leave = await limiter.reserve(asked)
+            reservation = await limiter.reserve(asked)
             left.append((loop.time(), weigh(asked)))
             await asyncio.sleep(latency_s)
-            limiter.settle(leave, asked)
+            limiter.settle(reservation, asked)
 
     tasks = [asyncio.ensure_future(work()) for _ in range(workers)]
     if meanwhile is not None:
@@ -182,8 +183,8 @@ def test_more_concurrency_acts_at_once_and_less_lets_nothing_new_leave():
         await asyncio.wait_for(third, 0.1)
         limiter.limits.concurrency = 1
         fourth = asyncio.ensure_future(limiter.reserve(SMALL))
-        for leave in first:
-            limiter.settle(leave)
+        for reservation in first:
+            limiter.settle(reservation)
         await asyncio.sleep(0.1)
         assert not fourth.done()
         limiter.settle(third.result())
@@ -199,9 +200,9 @@ def test_a_big_request_is_not_overtaken_by_small_ones():
         order: list[str] = []
 
         async def send(name, tokens):
-            leave = await limiter.reserve(Tokens(tokens, 0))
+            reservation = await limiter.reserve(Tokens(tokens, 0))
             order.append(name)
-            limiter.settle(leave, Tokens(tokens, 0))
+            limiter.settle(reservation, Tokens(tokens, 0))
 
         await send("first", 1000)
         tasks = [asyncio.ensure_future(send("big", 30_000))]
@@ -235,9 +236,9 @@ def test_true_usage_corrects_the_estimate():
         async def work():
             nonlocal used
             while loop.time() < 120:
-                leave = await limiter.reserve(Tokens(500, 500))
+                reservation = await limiter.reserve(Tokens(500, 500))
                 await asyncio.sleep(0.05)
-                limiter.settle(leave, Tokens(60, 40))
+                limiter.settle(reservation, Tokens(60, 40))
                 used += 100
 
         await asyncio.gather(*(work() for _ in range(8)))
@@ -294,8 +295,8 @@ def test_after_a_limit_was_lowered_the_last_minute_is_shown_as_it_was():
 def test_everybody_waits_when_the_server_asks_for_it_even_without_adapting():
     async def main():
         limiter = Limiter(Limits(adapt=False))
-        leave = await limiter.reserve(SMALL)
-        limiter.throttled(leave, Signals(retry_after_s=7.0))
+        reservation = await limiter.reserve(SMALL)
+        limiter.throttled(reservation, Signals(retry_after_s=7.0))
         start = asyncio.get_running_loop().time()
         await limiter.reserve(SMALL)
         assert asyncio.get_running_loop().time() - start >= 7.0
@@ -308,8 +309,8 @@ def test_only_a_server_that_names_a_time_has_asked_to_wait():
         for told, words in ((7.0, "asked everybody to wait"), (None, "named no time")):
             limiter = Limiter(Limits())
             for _ in range(4):  # refused again and again, so that the wait is a long one
-                leave = await limiter.reserve(SMALL)
-                limiter.throttled(leave, Signals(retry_after_s=told))
+                reservation = await limiter.reserve(SMALL)
+                limiter.throttled(reservation, Signals(retry_after_s=told))
             assert words in limiter.hold_note()
             await limiter.reserve(SMALL)
             assert limiter.hold_note() == ""
@@ -340,8 +341,8 @@ def test_a_header_that_admits_no_request_is_a_hint_and_forgotten():
         told = Signals({"tokens": Quota(limit=500.0, remaining=0.0, reset_s=60.0)})
         start = loop.time()
         for _ in range(10):
-            leave = await asyncio.wait_for(limiter.reserve(Tokens(900, 200)), 70)
-            limiter.settle(leave, Tokens(900, 200), told)
+            reservation = await asyncio.wait_for(limiter.reserve(Tokens(900, 200)), 70)
+            limiter.settle(reservation, Tokens(900, 200), told)
         assert limiter.effective("tokens") is None
         assert loop.time() - start < 1
         odd = Signals(ignored="x-ratelimit-limit-tokens: 1")
@@ -355,9 +356,9 @@ def test_never_plans_beyond_what_the_headers_say_is_left():
     async def main():
         limiter = Limiter(Limits())
         loop = asyncio.get_running_loop()
-        leave = await limiter.reserve(SMALL)
+        reservation = await limiter.reserve(SMALL)
         limiter.settle(
-            leave, SMALL, Signals({"requests": Quota(limit=6000, remaining=5, reset_s=30.0)})
+            reservation, SMALL, Signals({"requests": Quota(limit=6000, remaining=5, reset_s=30.0)})
         )
         start = loop.time()
         times = []
@@ -441,15 +442,15 @@ async def unlimited_run(
 
     async def work() -> None:
         while True:
-            leave = await limiter.reserve(SMALL)
+            reservation = await limiter.reserve(SMALL)
             await asyncio.sleep(rng.expovariate(1 / 0.0003))
             good = server.admits(loop.time()) and rng.random() >= noise
             (admitted if good else refused).append(loop.time())
             await asyncio.sleep(rng.uniform(*(latency_s if good else QUICK)))
             if good:
-                limiter.settle(leave, SMALL)
+                limiter.settle(reservation, SMALL)
             else:
-                limiter.throttled(leave, Signals(retry_after_s=retry_after_s))
+                limiter.throttled(reservation, Signals(retry_after_s=retry_after_s))
 
     tasks = [asyncio.ensure_future(work()) for _ in range(32)]
     if meanwhile is not None:
@@ -555,11 +556,11 @@ def test_saturated_servers_get_fewer_requests_at_once_and_lose_no_throughput():
 
         async def work():
             while True:
-                leave = await limiter.reserve(SMALL)
+                reservation = await limiter.reserve(SMALL)
                 start = loop.time()
                 async with slots:
                     await asyncio.sleep(0.4)
-                limiter.settle(leave, SMALL)
+                limiter.settle(reservation, SMALL)
                 answered.append((loop.time(), loop.time() - start))
 
         tasks = [asyncio.ensure_future(work()) for _ in range(64)]
@@ -581,9 +582,9 @@ def test_latency_that_is_no_queue_costs_no_concurrency():
 
         async def work():
             while True:
-                leave = await limiter.reserve(SMALL)
+                reservation = await limiter.reserve(SMALL)
                 await asyncio.sleep(rng.uniform(0.1, 3.0))
-                limiter.settle(leave, SMALL)
+                limiter.settle(reservation, SMALL)
 
         tasks = [asyncio.ensure_future(work()) for _ in range(16)]
         await asyncio.sleep(120)

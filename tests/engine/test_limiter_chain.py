@@ -3,17 +3,18 @@ import itertools
 
 import pytest
 
-from lionproc.engine.adapt import Signals
-from lionproc.engine.limiter import Limiter, Tokens
+from lionproc.engine.limiter import Limiter
 from lionproc.engine.limiter_chain import LimiterChain
 from lionproc.engine.limits import Limits
+from lionproc.engine.quotas import Signals
+from lionproc.engine.tokens import Tokens
 from lionproc.errors import CallError, Kind
 from lionproc.testing import run_virtual
 
 ONE = Tokens(1, 0)
 
 
-def gate(per_minute=None, concurrency=1000):
+def limiter_of(per_minute=None, concurrency=1000):
     return Limiter(Limits(requests_per_minute=per_minute, concurrency=concurrency, adapt=False))
 
 
@@ -26,9 +27,9 @@ def stage(per_minute, *behind):
 async def pour(limiter, count, times, last=None):
     loop = asyncio.get_running_loop()
     for _ in range(count):
-        leave = await (limiter.reserve(ONE, last) if last else limiter.reserve(ONE))
+        reservation = await (limiter.reserve(ONE, last) if last else limiter.reserve(ONE))
         times.append(loop.time())
-        limiter.settle(leave, ONE)
+        limiter.settle(reservation, ONE)
 
 
 def worst(times, window_s=60.0):
@@ -38,7 +39,7 @@ def worst(times, window_s=60.0):
 @pytest.mark.parametrize(("key_limit", "stages"), [(60, (50, 50)), (120, (100, 60, 60))])
 def test_stages_on_one_key_never_exceed_its_limit_together(key_limit, stages):
     async def main():
-        key = gate(key_limit)
+        key = limiter_of(key_limit)
         everything, own = [], [[] for _ in stages]
 
         async def work(number, per_minute):
@@ -58,14 +59,14 @@ def test_stages_on_one_key_never_exceed_its_limit_together(key_limit, stages):
 
 def test_a_wait_at_the_key_does_not_let_a_stage_catch_up_beyond_its_own_limit():
     async def main():
-        key, times = gate(), []
+        key, times = limiter_of(), []
         chain = stage(60, key)
         await pour(chain, 5, times)
         loop = asyncio.get_running_loop()
-        leave = await key.reserve(ONE)
-        key.throttled(leave, Signals(retry_after_s=90))
+        reservation = await key.reserve(ONE)
+        key.throttled(reservation, Signals(retry_after_s=90))
         held_until = loop.time() + 89
-        # Many wait at once: had each passed the stage's gate alone, they would leave together.
+        # Many wait at once: had each passed the stage's limiter alone, they would leave together.
         await asyncio.gather(*(pour(chain, 1, times) for _ in range(60)))
         after = sorted(at for at in times if at >= held_until)
         assert len(after) == 60
@@ -77,11 +78,11 @@ def test_a_wait_at_the_key_does_not_let_a_stage_catch_up_beyond_its_own_limit():
 
 def test_the_gate_of_a_call_is_passed_last_and_only_once():
     async def main():
-        key, times = gate(60), []
+        key, times = limiter_of(60), []
         chain = stage(600, key)
         await pour(chain, 30, times, last=key)
         assert key.departures == 30
-        other = gate(30)
+        other = limiter_of(30)
         await pour(chain, 30, times, last=other)
         assert (key.departures, other.departures) == (60, 30)
         assert worst(times[30:]) <= 30
@@ -93,8 +94,8 @@ def test_only_the_last_gate_learns_from_a_429():
     async def main():
         key = Limiter(Limits())
         chain = stage(6000, key)
-        leave = await chain.reserve(ONE)
-        chain.throttled(leave, Signals(retry_after_s=7))
+        reservation = await chain.reserve(ONE)
+        chain.throttled(reservation, Signals(retry_after_s=7))
         assert chain.holding_s() == 0
         assert key.holding_s() >= 7
         assert (chain.in_flight, key.in_flight) == (0, 0)
@@ -116,12 +117,12 @@ def test_what_no_gate_can_ever_admit_leaves_no_trace_in_the_others():
 
 def test_a_reservation_is_given_back_at_every_gate():
     async def main():
-        key = gate(6000)
+        key = limiter_of(6000)
         chain = stage(6000, key)
         for give_back in (
             chain.cancel,
             chain.failed,
-            lambda leave: chain.settle(leave, ONE),
+            lambda reservation: chain.settle(reservation, ONE),
         ):
             give_back(await chain.reserve(ONE))
             assert (chain.in_flight, key.in_flight) == (0, 0)

@@ -3,8 +3,8 @@
 import pytest
 
 from lionproc.engine.budget import Budget
-from lionproc.engine.limiter import Tokens
 from lionproc.engine.outlay import Outlay, may_be_billed
+from lionproc.engine.tokens import Tokens
 from lionproc.errors import CallError, Kind
 
 

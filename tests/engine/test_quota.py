@@ -4,16 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lionproc.engine.adapt import INPUT, LANES, REQUESTS, TOKENS, Headers, Quota, Saturation
-from lionproc.engine.limiter import Tokens
+from lionproc.engine.adaptive_concurrency import AdaptiveConcurrency
+from lionproc.engine.quotas import ProviderQuotas, Quota
+from lionproc.engine.tokens import INPUT, QUANTITIES, REQUESTS, TOKENS, Tokens
 
-ONE = (1.0, 10.0, 8.0, 2.0)  # a request of ten tokens, by lane
+ONE = (1.0, 10.0, 8.0, 2.0)  # a request of ten tokens, by quantity
 
 
-def taught(quotas, mark=(0.0,) * 4, now=0.0):
-    headers = Headers()
-    headers.learn(quotas, mark, now)
-    return headers
+def taught(said, mark=(0.0,) * 4, now=0.0):
+    quotas = ProviderQuotas()
+    quotas.learn(said, mark, now)
+    return quotas
 
 
 # Tokens
@@ -28,25 +29,25 @@ def test_tokens_read_and_written_are_counted_together_and_apart():
 
 
 def test_a_limit_is_news_once_and_again_when_it_changes():
-    headers = Headers()
+    quotas = ProviderQuotas()
     news = [
-        headers.learn({REQUESTS: Quota(limit=limit)}, (0.0,) * 4, 0.0)
+        quotas.learn({REQUESTS: Quota(limit=limit)}, (0.0,) * 4, 0.0)
         for limit in (600, 600, 300, None, 300)
     ]
     assert news == [True, False, True, False, False]
-    assert headers.limits == {REQUESTS: 300}
+    assert quotas.limits == {REQUESTS: 300}
 
 
 def test_limits_of_several_amounts_are_kept_apart():
-    headers = taught({REQUESTS: Quota(limit=600), TOKENS: Quota(limit=9000)})
-    assert headers.limits == {REQUESTS: 600, TOKENS: 9000}
+    quotas = taught({REQUESTS: Quota(limit=600), TOKENS: Quota(limit=9000)})
+    assert quotas.limits == {REQUESTS: 600, TOKENS: 9000}
 
 
 @pytest.mark.parametrize("limit", [0, -1])
 def test_a_limit_that_lets_nothing_through_is_no_limit(limit):
-    headers = Headers()
-    assert not headers.learn({REQUESTS: Quota(limit=limit)}, (0.0,) * 4, 0.0)
-    assert headers.limits == {}
+    quotas = ProviderQuotas()
+    assert not quotas.learn({REQUESTS: Quota(limit=limit)}, (0.0,) * 4, 0.0)
+    assert quotas.limits == {}
 
 
 def test_an_amount_that_is_not_known_teaches_nothing():
@@ -57,51 +58,51 @@ def test_an_amount_that_is_not_known_teaches_nothing():
 
 
 def test_nothing_is_planned_beyond_what_is_left_until_the_reset():
-    headers = taught({REQUESTS: Quota(remaining=2, reset_s=30)}, now=100.0)
+    quotas = taught({REQUESTS: Quota(remaining=2, reset_s=30)}, now=100.0)
     for _ in range(2):
-        assert headers.wait_s(ONE, 101.0) == 0.0
-        headers.departed(ONE)
-    assert headers.wait_s(ONE, 101.0) == 29.0
-    assert headers.wait_s(ONE, 129.5) == 0.5
-    assert headers.wait_s(ONE, 130.0) == 0.0
+        assert quotas.wait_s(ONE, 101.0) == 0.0
+        quotas.departed(ONE)
+    assert quotas.wait_s(ONE, 101.0) == 29.0
+    assert quotas.wait_s(ONE, 129.5) == 0.5
+    assert quotas.wait_s(ONE, 130.0) == 0.0
 
 
 def test_what_left_after_the_request_of_a_reply_is_not_yet_in_the_servers_count():
-    headers = Headers()
-    headers.departed(ONE)
-    mark = headers.mark()
+    quotas = ProviderQuotas()
+    quotas.departed(ONE)
+    mark = quotas.mark()
     for _ in range(3):
-        headers.departed(ONE)
+        quotas.departed(ONE)
     # The server had counted one when it said that three are left: all three are gone by now.
-    headers.learn({REQUESTS: Quota(remaining=3, reset_s=10)}, mark, 0.0)
-    assert headers.wait_s(ONE, 0.0) == 10.0
-    headers.learn({REQUESTS: Quota(remaining=4, reset_s=10)}, mark, 0.0)
-    assert headers.wait_s(ONE, 0.0) == 0.0
+    quotas.learn({REQUESTS: Quota(remaining=3, reset_s=10)}, mark, 0.0)
+    assert quotas.wait_s(ONE, 0.0) == 10.0
+    quotas.learn({REQUESTS: Quota(remaining=4, reset_s=10)}, mark, 0.0)
+    assert quotas.wait_s(ONE, 0.0) == 0.0
 
 
 def test_a_mark_stays_what_it_was():
-    headers = Headers()
-    mark = headers.mark()
-    headers.departed(ONE)
+    quotas = ProviderQuotas()
+    mark = quotas.mark()
+    quotas.departed(ONE)
     assert mark == (0.0, 0.0, 0.0, 0.0)
-    assert headers.mark() == ONE
+    assert quotas.mark() == ONE
 
 
 def test_each_amount_waits_for_its_own_reset_and_the_longest_counts():
-    headers = taught(
+    quotas = taught(
         {
             REQUESTS: Quota(remaining=0, reset_s=5),
             TOKENS: Quota(remaining=9, reset_s=20),
             INPUT: Quota(remaining=8, reset_s=60),
         }
     )
-    assert headers.wait_s(ONE, 0.0) == 20.0
-    assert headers.wait_s((0.0, 9.0, 8.0, 0.0), 0.0) == 0.0
+    assert quotas.wait_s(ONE, 0.0) == 20.0
+    assert quotas.wait_s((0.0, 9.0, 8.0, 0.0), 0.0) == 0.0
 
 
 def test_a_reset_that_is_far_away_is_believed_for_two_minutes():
-    headers = taught({REQUESTS: Quota(remaining=0, reset_s=86_400)})
-    assert headers.wait_s(ONE, 0.0) == 120.0
+    quotas = taught({REQUESTS: Quota(remaining=0, reset_s=86_400)})
+    assert quotas.wait_s(ONE, 0.0) == 120.0
 
 
 @pytest.mark.parametrize("quota", [Quota(remaining=0), Quota(reset_s=60), Quota(limit=600)])
@@ -110,25 +111,25 @@ def test_half_of_the_words_make_nobody_wait(quota):
 
 
 def test_the_latest_reply_is_the_one_that_is_believed():
-    headers = taught({REQUESTS: Quota(remaining=0, reset_s=60)})
-    headers.learn({REQUESTS: Quota(remaining=5, reset_s=60)}, headers.mark(), 1.0)
-    assert headers.wait_s(ONE, 1.0) == 0.0
+    quotas = taught({REQUESTS: Quota(remaining=0, reset_s=60)})
+    quotas.learn({REQUESTS: Quota(remaining=5, reset_s=60)}, quotas.mark(), 1.0)
+    assert quotas.wait_s(ONE, 1.0) == 0.0
 
 
 @given(
     st.lists(st.integers(0, 50), max_size=60),
     st.integers(0, 500),
-    st.sampled_from(range(len(LANES))),
+    st.sampled_from(range(len(QUANTITIES))),
 )
 def test_never_more_leaves_before_the_reset_than_was_left(sizes, remaining, place):
-    headers = taught({LANES[place]: Quota(remaining=remaining, reset_s=60)})
+    quotas = taught({QUANTITIES[place]: Quota(remaining=remaining, reset_s=60)})
     left = 0
     for size in sizes:
-        amounts = tuple(float(size) if lane == place else 0.0 for lane in range(4))
-        wait = headers.wait_s(amounts, 1.0)
+        amounts = tuple(float(size) if quantity == place else 0.0 for quantity in range(4))
+        wait = quotas.wait_s(amounts, 1.0)
         assert wait in {0.0, 59.0}
         if wait == 0.0:
-            headers.departed(amounts)
+            quotas.departed(amounts)
             left += size
         else:
             assert left + size > remaining
@@ -142,12 +143,12 @@ class Server:
     """Replies in a steady stream: so many in flight, each taking as long, from second to second."""
 
     def __init__(self):
-        self.saturation = Saturation()
+        self.adaptive = AdaptiveConcurrency()
         self.now = 0.0
         self.number = 0
 
     def reply(self, latency_s, full=None):
-        self.saturation.replied(self.number, latency_s, self.now - latency_s, self.now, full)
+        self.adaptive.replied(self.number, latency_s, self.now - latency_s, self.now, full)
         self.number += 1
 
     def unloaded(self, *latencies):
@@ -160,8 +161,8 @@ class Server:
         while self.now < end:
             self.now += latency_s / full
             self.reply(latency_s, full)
-            full = self.saturation.cap or full
-        return self.saturation.cap
+            full = self.adaptive.cap or full
+        return self.adaptive.cap
 
 
 def test_half_as_much_again_as_the_unloaded_latency_is_suspected_and_less_is_not():
@@ -207,7 +208,7 @@ def test_slots_come_back_when_the_latency_is_that_of_a_server_without_load():
     server.unloaded(*[0.1] * 8)
     assert server.busy(3, full=16, latency_s=0.2001) == 10
     server.busy(3, full=10, latency_s=0.1)
-    assert server.saturation.cap > 10
+    assert server.adaptive.cap > 10
 
 
 def test_times_when_slots_are_free_say_nothing():
@@ -216,4 +217,4 @@ def test_times_when_slots_are_free_say_nothing():
     for _ in range(2000):
         server.now += 0.01
         server.reply(5.0)
-    assert server.saturation.cap is None
+    assert server.adaptive.cap is None

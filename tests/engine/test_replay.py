@@ -7,9 +7,9 @@ import pytest
 
 from lionproc.engine import replay as replay_module
 from lionproc.engine.journal import Entry, Journal
-from lionproc.engine.limiter import Tokens
 from lionproc.engine.replay import Replay
 from lionproc.engine.request import Event, Reply
+from lionproc.engine.tokens import Tokens
 from lionproc.errors import CallError, Kind
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lionproc.engine.limiter import Tokens
+from lionproc.engine.tokens import Tokens
 from lionproc.model.estimate import Estimator
 from lionproc.model.prices import Price, price_of
 from lionproc.model.providers import PROVIDERS

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lionproc.engine.adapt import Quota
+from lionproc.engine.quotas import Quota
 from lionproc.model.headers import retry_after_s, signals
 
 NOW = 1_793_577_600.0  # 2026-11-02 00:00:00 UTC

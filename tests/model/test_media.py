@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lionproc.engine.limiter import Tokens
+from lionproc.engine.tokens import Tokens
 from lionproc.model.estimate import Estimator
 from lionproc.model.media import NO_MEDIA, tariff_of, weigh
 from lionproc.model.pixels import size_of

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lionproc.engine.limiter import Tokens
+from lionproc.engine.tokens import Tokens
 from lionproc.model.usage import counted, guess
 
 
