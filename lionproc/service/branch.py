@@ -14,8 +14,9 @@ from lionproc.engine.paths import local_path
 from lionproc.engine.whole_file import read_regular
 from lionproc.errors import CallError, ConfigurationError, Kind, RecordError
 from lionproc.face import faced
+from lionproc.model.as_json import to_json
 from lionproc.model.model import Model
-from lionproc.service.records import LARGEST, to_json, write_whole
+from lionproc.service.records import LARGEST, write_whole
 from lionproc.service.session import session_model, session_of
 
 log = logging.getLogger("lionproc.service")

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, cast
 
 from lionproc.errors import ConfigurationError, RecordError
+from lionproc.model.as_json import plain
 from lionproc.service.lease import Lease
 from lionproc.service.record_types import BatchRecord, BatchResult, JobRecord, JobResult
-from lionproc.service.records import Records, checked_status, new_id, now, plain
+from lionproc.service.records import Records, checked_status, new_id, now
 
 J = TypeVar("J", BatchRecord, JobRecord)  # the record
 S = TypeVar("S", BatchResult, JobResult)

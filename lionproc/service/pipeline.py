@@ -7,7 +7,6 @@ import logging
 import os
 import unicodedata
 from collections.abc import Awaitable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from lionproc.engine import loop as engine_loop
@@ -29,43 +28,10 @@ from lionproc.service.record_types import (
 )
 from lionproc.service.records import now, private_folder
 from lionproc.service.stage import ProcessingStage
-from lionproc.service.stage_runner import WINDOW, Counts, ItemInProgress, Step, run_stages
+from lionproc.service.stage_runner import WINDOW, ItemInProgress, RunningJob, Stage, run_stages
 
 log = logging.getLogger("lionproc.service")
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class _Stage:
-    """A stage, the service that processes its items, and counts of these items."""
-
-    stage: ProcessingStage
-    service: ProcessingService
-    counts: Counts = field(default_factory=Counts)
-
-
-class _JobStep(Step):
-    """A stage for the items of one job, whose requests have ids that a later run finds again."""
-
-    def __init__(self, stage: _Stage, job_id: str, *, retry_failed: bool) -> None:
-        super().__init__(stage.stage, stage.counts)
-        self.service = stage.service
-        self._job_id = job_id
-        self._retry_failed = retry_failed
-
-    @property
-    def stopped(self) -> str:
-        return self.service.stopped
-
-    async def ask(self, position: int, data: Any, context: Mapping[str, Any]) -> Mapping[str, Any]:
-        return await self.service._runner.process_once(
-            data,
-            self.stage.schema,
-            f"req_{self._job_id.partition('_')[2]}_{position:06d}",
-            context,
-            retry_failed=self._retry_failed,
-            job=self._job_id,
-        )
 
 
 @faced
@@ -107,7 +73,7 @@ class Pipeline:
         self.save_dir = private_folder(save_dir)
         self.stages: dict[str, dict[str, Any]] = {}
         self.processors: dict[str, ProcessingService] = {}
-        self._stages: list[_Stage] = []
+        self._stages: list[Stage] = []
         self._model = None if model is None else Model.of(model)
         self._taken = 0  # items so far, for the diagram
         self._lease = Lease(self.save_dir)
@@ -151,7 +117,7 @@ class Pipeline:
         stage_id = f"stage_{len(self.stages)}"
         self.stages[stage_id] = stage.model_dump()
         self.processors[stage_id] = service
-        self._stages.append(_Stage(stage, service))
+        self._stages.append(Stage(stage, service))
         return {"status": "success", "stage_id": stage_id}
 
     async def process_data(self, data: Iterable[Any], *, progress: bool = False) -> JobResult:
@@ -179,7 +145,7 @@ class Pipeline:
         return await self._run(record)
 
     def _stage_names(self) -> list[str]:
-        return [stage.stage.name for stage in self._stages]
+        return [stage.name for stage in self._stages]
 
     def _outline(self) -> list[StageRecord]:
         return [
@@ -192,15 +158,15 @@ class Pipeline:
         items: dict[int, ItemInProgress] = {}
         self._store.running[job_id] = (record, items)
         self._taken += len(record["data"])
-        steps = [_JobStep(stage, job_id, retry_failed=retry_failed) for stage in self._stages]
 
         def finished(item: ItemInProgress) -> None:
             items[item.position] = item
 
         try:
-            for step in steps:
-                await step.service.session.revive()
-            await run_stages(enumerate(record["data"]), steps, finished, self.window)
+            for stage in self._stages:
+                await stage.service.session.revive()
+            job = RunningJob(job_id, retry_failed)
+            await run_stages(job, record["data"], self._stages, finished, self.window)
             return await self._finish(record, items)
         except LionprocError as error:
             log.warning("%s stopped: %s", job_id, type(error).__name__)
@@ -223,7 +189,7 @@ class Pipeline:
                 "status": "error",
                 "job_id": job["id"],
                 "results": job,
-                "stage": stopped.stage.name,
+                "stage": stopped.name,
                 "error": reason,
             }
         extra = {"job_id": job["id"], "failed": job["failed"]}
@@ -343,16 +309,20 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFKC", name).casefold()
 
 
-def _box(of: _Stage, coming: int) -> Box:
-    stage, counts = of.stage, of.counts
+def _box(stage: Stage, coming: int) -> Box:
+    settings, counts = stage.settings, stage.counts
     try:
-        in_flight = of.service.executor.in_flight
+        in_flight = stage.service.executor.in_flight
     except LionprocError:  # there is no model yet
         in_flight = 0
-    limit = "no limit of its own" if stage.rate_limit is None else f"{stage.rate_limit:,g} a minute"
+    limit = (
+        "no limit of its own"
+        if settings.rate_limit is None
+        else f"{settings.rate_limit:,g} a minute"
+    )
     return Box(
         name=stage.name,
-        about=f"{stage.type}, {limit}",
+        about=f"{settings.type}, {limit}",
         waiting=max(counts.here - in_flight, 0),
         in_flight=in_flight,
         done=counts.done,

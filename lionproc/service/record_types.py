@@ -99,6 +99,14 @@ class BatchResult(TypedDict, total=False):
     error: str
 
 
+class StageError(TypedDict):
+    """Why a stage stopped an item: the name of the stage, the error and its kind."""
+
+    stage: str
+    error: str
+    kind: str
+
+
 class JobItem(TypedDict, total=False):
     """An item of a pipeline's job: its last answer as `result`, or the stage that stopped it."""
 
@@ -107,9 +115,6 @@ class JobItem(TypedDict, total=False):
     stage: str
     error: str
     kind: str
-    attempts: int
-    hint: str
-    reply: str
 
 
 class StageAnswers(TypedDict):

@@ -20,7 +20,7 @@ from lionproc.engine.home import make_private
 from lionproc.engine.paths import local_path
 from lionproc.engine.whole_file import read_regular, replace_whole
 from lionproc.errors import ConfigurationError, RecordError, did_you_mean
-from lionproc.model.as_json import plain, to_json
+from lionproc.model.as_json import to_json
 from lionproc.service.record_types import R
 
 __all__ = [
@@ -29,9 +29,7 @@ __all__ = [
     "checked_status",
     "new_id",
     "now",
-    "plain",
     "private_folder",
-    "to_json",
     "write_whole",
 ]
 

@@ -10,8 +10,8 @@ from lionproc.engine.request import Event
 from lionproc.engine.retry import FATAL
 from lionproc.errors import CallError
 from lionproc.model.answer import Answer
+from lionproc.model.as_json import plain, to_json
 from lionproc.service.record_types import RequestRecord, RequestResult
-from lionproc.service.records import plain, to_json
 
 
 def result_of(record: RequestRecord, schema: Any = None) -> RequestResult:

@@ -12,11 +12,12 @@ from typing import Any
 
 from lionproc.engine.request import Event
 from lionproc.errors import CallError, Kind, LionprocError
+from lionproc.model.as_json import plain
 from lionproc.service.concurrency import for_each
 from lionproc.service.lazy_session import LazySession
 from lionproc.service.prompt import Prompt
 from lionproc.service.record_types import RequestRecord, RequestResult
-from lionproc.service.records import now, plain
+from lionproc.service.records import now
 from lionproc.service.request_record import (
     add_usage,
     is_settled,

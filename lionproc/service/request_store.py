@@ -9,9 +9,10 @@ from typing import Any, cast
 
 from lionproc.errors import ConfigurationError, RecordError
 from lionproc.model.answer import Answer
+from lionproc.model.as_json import plain
 from lionproc.service.lease import Lease
 from lionproc.service.record_types import RequestRecord
-from lionproc.service.records import Records, checked_status, new_id, now, plain
+from lionproc.service.records import Records, checked_status, new_id, now
 from lionproc.service.request_record import as_type, schema_as_json
 
 log = logging.getLogger("lionproc.service")

@@ -21,12 +21,12 @@ from lionproc.engine.request import Event
 from lionproc.engine.retry import Retry
 from lionproc.errors import CallError, Kind
 from lionproc.model.answer import Answer
+from lionproc.model.as_json import to_json
 from lionproc.model.call import ModelCall, RequestBuilder
 from lionproc.model.connection import Connection
 from lionproc.model.defaults import MODEL_VARIABLE, default, default_model
 from lionproc.model.model import Model
 from lionproc.model.wire import Wire
-from lionproc.service.records import to_json
 
 MAX_BUILDERS = 256  # answer types whose request builder is remembered
 
@@ -52,12 +52,10 @@ class Session:
         model: The model that answers.
         limits: Limits of this session alone. Those that it shares hold as well: the limits of the
             model's executor if it has one, else those of its endpoint and key.
-        shared: Limits to set for the endpoint and key, for all who use them.
         executor: Send through this executor, with its limits and journal, instead of a new one.
         journal: The file that replies are kept in, None to keep none.
         retry: How often and how long to retry.
         queue_capacity: Requests that may wait.
-        first_failures: See `RateLimitedAPIExecutor`; for a session that serves a single run.
     """
 
     def __init__(
@@ -65,12 +63,10 @@ class Session:
         model: Model,
         *,
         limits: Limits | None = None,
-        shared: Limits | None = None,
         executor: RateLimitedAPIExecutor | None = None,
         journal: str | os.PathLike[str] | None = None,
         retry: Retry | None = None,
         queue_capacity: int = 1000,
-        first_failures: int | None = None,
     ) -> None:
         self.model = model
         shared_limiters = () if model.executor is None else (model.executor.limiter,)
@@ -78,10 +74,8 @@ class Session:
             queue_capacity,
             limiter=LimiterChain(limits or _unlimited(), shared_limiters),
             retry=retry,
-            first_failures=first_failures,
         )
         self._owns_executor = executor is None
-        self._shared = shared
         self._journal_path = journal
         self._opening = asyncio.Lock()
         self._connection: Connection | None = None
@@ -101,7 +95,7 @@ class Session:
             if self._connection is None:
                 connection = await asyncio.to_thread(self.model.connect)
                 self._resources.wire = connection.wire
-                limits = default("limits", self._shared)
+                limits = default("limits", None)
                 if limits is not None:
                     connection.limiter.limits = limits
                 if self._journal_path is not None and self.executor.journal is None:

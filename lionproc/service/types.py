@@ -21,6 +21,7 @@ from lionproc.service.record_types import (
     RequestResult,
     RequestStatus,
     StageAnswers,
+    StageError,
     StageRecord,
     Usage,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "RequestResult",
     "RequestStatus",
     "StageAnswers",
+    "StageError",
     "StageRecord",
     "Usage",
 ]

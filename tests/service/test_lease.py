@@ -51,6 +51,7 @@ def test_a_forked_child_does_not_keep_the_lease_of_its_parent(tmp_path):
         lease = Lease(Path(sys.argv[1]))
         print(lease.claim(), flush=True)
         if os.fork() == 0:
+            print("forked", flush=True)
             os.close(1)
             sys.stdin.read()  # lives until the test lets it go
         os._exit(0)
@@ -61,7 +62,7 @@ def test_a_forked_child_does_not_keep_the_lease_of_its_parent(tmp_path):
         stdout=subprocess.PIPE,
         text=True,
     ) as parent:
-        held = parent.stdout.readline().strip()
+        held, _forked = (parent.stdout.readline().strip() for _ in range(2))
         assert parent.wait(30) == 0
         assert not Lease(tmp_path).is_held(held)
         parent.stdin.close()

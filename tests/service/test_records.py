@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from lionproc.errors import ConfigurationError
+from lionproc.model.as_json import plain, to_json
 from lionproc.service.lease import Lease
 from lionproc.service.records import (
     RecordError,
@@ -20,9 +21,7 @@ from lionproc.service.records import (
     checked_name,
     checked_status,
     new_id,
-    plain,
     private_folder,
-    to_json,
     write_whole,
 )
 
