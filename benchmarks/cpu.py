@@ -37,7 +37,7 @@ def whole(rows: int, in_flight: int, *, warm: bool = False) -> None:
     from lionproc.model.answer import Answer
 
     label = Literal["billing", "delivery", "product", "other"]
-    asked = Answer.of(label, name="label").response_format()
+    asked = Answer.of(label).response_format()
     assert asked == work.SHAPE, asked  # or the others would do other work
     url, key = os.environ["BENCH_URL"], os.environ["BENCH_KEY"]
     model = lp.Model("openai", model=work.MODEL, base_url=url, api_key=key)

@@ -23,7 +23,7 @@ Ask = Callable[[str], Awaitable[Any]]
 
 
 def label(content: str) -> str:
-    found: str = json.loads(content)["label"]
+    found: str = json.loads(content)["answer"]
     return found
 
 
@@ -131,7 +131,7 @@ def silkloom(url: str, key: str, in_flight: int) -> Column:
             verbose=False,
             response_format=SHAPE,
         )
-        return list(found["label"])
+        return list(found["answer"])
 
     return column
 
@@ -161,7 +161,7 @@ def polar_llama(url: str, key: str, in_flight: int) -> Column:
             asked, provider=llama.Provider.OPENAI, model=MODEL, response_model=Label
         )
         out = frame.select(answer=answered)
-        return out["answer"].struct.field("label").to_list()
+        return out["answer"].struct.field("answer").to_list()
 
     return column
 

@@ -19,14 +19,14 @@ MODEL = "m"
 SYSTEM = "You label customer messages."
 TEMPLATE = "Which label fits this message?\n{message}"
 LABELS = ("billing", "delivery", "product", "other")
-ANSWER = json.dumps({"label": LABELS[0]})  # what the server says, every time
+ANSWER = json.dumps({"answer": LABELS[0]})  # what the server says, every time
 SHAPE = {
     "type": "json_schema",
     "json_schema": {
-        "name": "label",
+        "name": "answer",
         "schema": {
-            "properties": {"label": {"enum": list(LABELS), "type": "string"}},
-            "required": ["label"],
+            "properties": {"answer": {"enum": list(LABELS), "type": "string"}},
+            "required": ["answer"],
             "type": "object",
             "additionalProperties": False,
         },
@@ -64,7 +64,7 @@ def body(message: str) -> dict[str, Any]:
 def same(sent: dict[str, Any]) -> bool:
     """Whether a request asks what it should, whoever made it."""
     message = sent["messages"][-1]["content"].removeprefix(TEMPLATE.format(message=""))
-    shape = sent["response_format"]["json_schema"]["schema"]["properties"]["label"]["enum"]
+    shape = sent["response_format"]["json_schema"]["schema"]["properties"]["answer"]["enum"]
     return sent["messages"] == chat(message) and shape == list(LABELS)
 
 

@@ -1,4 +1,4 @@
-"""What every public call does about a person's mistake: it is named, at the person's own line.
+"""Mistakes of the caller, raised at the caller's own line.
 
 A traceback of six frames of ours above the message helps nobody who misspelt a column. IPython
 leaves out frames that say `__tracebackhide__`, but always shows the last one, and a terminal

@@ -1,4 +1,4 @@
-"""What a run has spent, what is under way, and whether its budget allows one more request."""
+"""What a run has spent and has in flight, and whether its budget allows another request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which model answered which row, in the words of the replies.
+"""Which model answered each row, as the replies say it.
 
 The name that was asked for says little: an alias moves on to the next version, a router chooses,
 and a local server may have other weights under the same name tomorrow. Old and new answers then

@@ -1,4 +1,4 @@
-"""Dask calls a function on rows that it made up, to learn what comes out. Those are not bought."""
+"""Dask tests functions on rows that it made up: nothing is sent for those."""
 
 from __future__ import annotations
 

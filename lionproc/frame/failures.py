@@ -1,4 +1,4 @@
-"""The rows of a run that failed, and what is left to ask when its answers are let go."""
+"""The rows of a run that failed, and what is needed to ask them again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`Job`: a frame being filled, in hand while it runs and after."""
+"""`Job`: a run over a frame, to watch and steer while it runs, and to ask for results."""
 
 from __future__ import annotations
 

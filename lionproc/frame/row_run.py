@@ -1,4 +1,4 @@
-"""Rows on their way: what they become, who shares an answer, and what comes back."""
+"""Feeds rows to the engine, lets equal rows share a request, and collects the answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run has of its rows: values, statuses, failures and details, by the place of the answer."""
+"""Values, statuses, errors and details of a run, by position."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bytes of a reply become a chat completion, wherever they can be read truthfully.
+"""The bytes of a reply become a chat completion, where they can be read without guessing.
 
 Servers and routers send completions in more forms than the one that was asked for: with comment
 lines in front that keep the connection open, as server-sent events although nobody asked for a

@@ -1,4 +1,4 @@
-"""openai clients that lionproc makes itself, with nothing in them that is meant for others."""
+"""openai clients made by lionproc, without settings that are meant for other servers."""
 
 from __future__ import annotations
 

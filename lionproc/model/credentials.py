@@ -1,4 +1,4 @@
-"""Keys: held so that nobody sees them by the way, and taken out of what servers send back."""
+"""Hides API keys, and removes them from what servers send back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much work an answer is, weighed before it is checked.
+"""Bounds the work of checking an answer, before it is checked.
 
 Two answers of a few kilobytes or megabytes would keep the process busy for hours, with the
 interpreter's lock held. One has millions of values, each of which is a fault. The other is nested

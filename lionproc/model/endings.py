@@ -1,4 +1,4 @@
-"""Why an answer ended, in the words of all servers: good, known to be bad, or unknown.
+"""Why an answer ended: the words of all servers are good, known to be bad, or unknown.
 
 An allow-list: only an ending that is known to be good makes an answer. "Dear Sir, we are writing
 to" looks like one, and only the ending tells that the server ran out of resources there.

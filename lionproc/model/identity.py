@@ -1,4 +1,4 @@
-"""What tells one place that answers from another, as far as it shapes the answers.
+"""What identifies the endpoint that answers, as part of the journal's key.
 
 An answer is kept under its question and this identity. Left out is the plain key, so that the
 same account with a new key still finds what it paid for. Everything else that a request carries

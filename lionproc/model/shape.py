@@ -1,4 +1,4 @@
-"""What an answer is made of, told apart just far enough to check it and to give it a column.
+"""The types of answers, as far as checking them and giving them a column needs it.
 
 A shape is read from a JSON Schema: from the user's own, or from the one pydantic writes for a
 type. None never appears in a shape, because every column can hold a missing value.

@@ -1,4 +1,4 @@
-"""A client like the user's own, over connections of ours.
+"""A copy of the user's own client, with connections of ours.
 
 Connections belong to the event loop they were opened in, and the engine has a loop of its own.
 So nothing of the user's client is ever used there: its settings are copied, and the pools within

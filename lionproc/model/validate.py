@@ -1,4 +1,4 @@
-"""JSON text held against a type or a schema: the value, or where it is wrong and why.
+"""Checks JSON text against a type or a schema: a value, or where it is wrong and why.
 
 Reasons name what was expected. They never quote the reply, because they appear in reports.
 """

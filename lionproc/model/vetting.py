@@ -1,4 +1,4 @@
-"""A JSON Schema from a stranger, looked through before anything is compiled from it.
+"""Checks a JSON Schema that nobody vouches for, before it is compiled.
 
 Schemas come from users, and also from records that others may have edited. Nothing is ever
 fetched for one, and what it unfolds to is bounded: a schema of twenty lines can stand for a

@@ -1,4 +1,4 @@
-"""The wheel: a slider and a number field for each limit, bound to the live limits.
+"""A slider and a number field for each limit, bound to the live limits.
 
 What a person does arrives on some thread of the kernel and is handed to the engine's thread;
 what the panel sets itself, it sets on the engine's thread. So the thread tells the two apart.

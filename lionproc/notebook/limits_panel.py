@@ -1,4 +1,4 @@
-"""The wheel alone: the limits that all runs to a model share, before and between runs."""
+"""The limits that all runs to a model share, to set before and between runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The panel: a run's numbers, its wheel, and its brakes, in the output of a cell.
+"""The panel: a run's numbers, limits, pause and stop, in the output of a cell.
 
 Made in the thread of the cell, so that it appears there. From then on everything happens on the
 engine's thread: snapshots come from there, and what a person does is handed over to it.

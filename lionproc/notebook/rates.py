@@ -1,4 +1,4 @@
-"""What a person is told about rates: whether they are known, what the server takes, whose they are.
+"""Sentences about rates: known or not, learned from the server, left by an earlier run.
 
 Said in the same words in the panel, behind the bar and on the card.
 """
