@@ -24,14 +24,18 @@ from lionproc.frame.register import register as _register
 if _TYPE_CHECKING:
     from lionproc.engine.executor import RateLimitedAPIExecutor
     from lionproc.frame.accessor import limits_panel
+    from lionproc.frame.estimate import Estimate
     from lionproc.frame.export import read_facts, read_parquet
     from lionproc.frame.job import Job, last_job
+    from lionproc.frame.results import Report
     from lionproc.model.defaults import configure
     from lionproc.model.model import Model
+    from lionproc.notebook.limits_panel import LimitsPanel
     from lionproc.service import types
     from lionproc.service.batch import BatchProcessor
     from lionproc.service.branch import Branch
     from lionproc.service.form import Field, Form
+    from lionproc.service.health import Health
     from lionproc.service.pipeline import Pipeline
     from lionproc.service.processing import ProcessingService
     from lionproc.service.stage import ProcessingStage
@@ -42,15 +46,19 @@ __all__ = [
     "BatchProcessor",
     "Branch",
     "Budget",
+    "Estimate",
     "Field",
     "Form",
+    "Health",
     "Job",
     "Limits",
+    "LimitsPanel",
     "Model",
     "Pipeline",
     "ProcessingService",
     "ProcessingStage",
     "RateLimitedAPIExecutor",
+    "Report",
     "Retry",
     "RunStats",
     "__version__",
@@ -68,14 +76,18 @@ __all__ = [
 _LATER = {
     "BatchProcessor": "service.batch",
     "Branch": "service.branch",
+    "Estimate": "frame.estimate",
     "Field": "service.form",
     "Form": "service.form",
+    "Health": "service.health",
     "Job": "frame.job",
+    "LimitsPanel": "notebook.limits_panel",
     "Model": "model.model",
     "Pipeline": "service.pipeline",
     "ProcessingService": "service.processing",
     "ProcessingStage": "service.stage",
     "RateLimitedAPIExecutor": "engine.executor",
+    "Report": "frame.results",
     "configure": "model.defaults",
     "last_job": "frame.job",
     "limits_panel": "frame.accessor",

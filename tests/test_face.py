@@ -34,11 +34,14 @@ def frame():
 
 UNKNOWN: list[Any] = [
     (lambda: frame().llm.process("{review}", shema=int, **MODEL), "process() ", "'schema'"),
-    (lambda: frame().llm.start("{review}", shema=int, **MODEL), "process() ", "'schema'"),
-    (lambda: frame().llm.estimate("{review}", limit={}, **MODEL), "process() ", "'limits'"),
-    (lambda: frame().llm.preview("{review}", chunksize=2, **MODEL), "process() ", "'chunk_size'"),
+    (lambda: frame().llm.start("{review}", shema=int, **MODEL), "start() ", "'schema'"),
+    (lambda: frame().llm.estimate("{review}", limit={}, **MODEL), "estimate() ", "'limits'"),
+    (lambda: frame().llm.preview("{review}", chunksize=2, **MODEL), "preview() ", "'chunk_size'"),
     (lambda: frame().llm.pipeline([], jornal=False), "pipeline() ", "'journal'"),
     (lambda: frame()["review"].llm.process("{value}", shema=int, **MODEL), "process() ", "'schema'"),
+    (lambda: frame()["review"].llm.start("{value}", modle="m"), "start() ", "'model'"),
+    (lambda: frame()["review"].llm.estimate("{value}", columns=["a"], **MODEL), "estimate() ", "'system'"),
+    (lambda: frame()["review"].llm.preview("{value}", chunksize=2, **MODEL), "preview() ", "'chunk_size'"),
     (lambda: lp.Limits(rpm=5), "Limits() ", "'requests_per_minute'"),
     (lambda: lp.Limits(request_per_minute=5), "Limits() ", "'requests_per_minute'"),
     (lambda: lp.Limits(parallel=5), "Limits() ", "There are: 'requests_per_minute', "),

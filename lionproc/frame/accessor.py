@@ -5,20 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 
 import pandas as pd
 
 from lionproc.engine.budget import Budget
 from lionproc.engine.limits import Limits
 from lionproc.engine.retry import Retry
-from lionproc.errors import ArgumentError, ConfigurationError
+from lionproc.errors import ConfigurationError
 from lionproc.face import face
 from lionproc.frame import results
 from lionproc.frame.assemble import column_names
 from lionproc.frame.estimate import Estimate, estimate, must_be_foreseeable
 from lionproc.frame.job import Job, launch, prepare, wait_for
 from lionproc.frame.plan import FROM_SCHEMA, Plan, PromptLike, plan
+from lionproc.frame.run_options import (
+    PipelineOptions,
+    RunOptions,
+    SeriesOptions,
+    defaults_of,
+    shows,
+)
 from lionproc.model.answer import Answer
 from lionproc.model.defaults import default_model
 from lionproc.model.model import Model
@@ -119,15 +126,35 @@ class FrameAccessor:
             )
             ```
         """
-        return wait_for(prepare(self._plan(**_arguments(locals()))))
+        options: RunOptions = {
+            "system": system,
+            "model": model,
+            "limits": limits,
+            "budget": budget,
+            "retry": retry,
+            "columns": columns,
+            "chunk_size": chunk_size,
+            "save": save,
+            "journal": journal,
+            "resume": resume,
+            "deduplicate": deduplicate,
+            "on_missing": on_missing,
+            "errors": errors,
+            "overwrite": overwrite,
+            "details": details,
+            "progress": progress,
+            "panel": panel,
+        }
+        return wait_for(prepare(self._plan(prompt, into, schema, options)))
 
     @face
+    @shows(RunOptions, process)
     def start(
         self,
         prompt: PromptLike | Sequence[Any],
         into: Any = FROM_SCHEMA,
         schema: Any = str,
-        **more: Any,
+        **options: Unpack[RunOptions],
     ) -> Job:
         """Start what `process` does, and return at once.
 
@@ -135,7 +162,7 @@ class FrameAccessor:
             prompt: As for `process`; or the stages of `pipeline`.
             into: As for `process`.
             schema: As for `process`.
-            **more: All other arguments of `process`.
+            **options: All other arguments of `process`.
 
         Returns:
             The running job.
@@ -143,15 +170,16 @@ class FrameAccessor:
         Raises:
             ConfigurationError: An argument cannot work; nothing was sent.
         """
-        return launch(self._plan(prompt=prompt, into=into, schema=schema, **more))
+        return launch(self._plan(prompt, into, schema, options))
 
     @face
+    @shows(RunOptions, process)
     async def aprocess(
         self,
         prompt: PromptLike | Sequence[Any],
         into: Any = FROM_SCHEMA,
         schema: Any = str,
-        **more: Any,
+        **options: Unpack[RunOptions],
     ) -> pd.DataFrame:
         """`process`, awaited in a running event loop. Cancelling it stops the run.
 
@@ -159,7 +187,7 @@ class FrameAccessor:
             prompt: As for `process`; or the stages of `pipeline`.
             into: As for `process`.
             schema: As for `process`.
-            **more: All other arguments of `process`.
+            **options: All other arguments of `process`.
 
         Returns:
             The frame, as `process` does.
@@ -167,29 +195,11 @@ class FrameAccessor:
         Raises:
             LionprocError: As `process`.
         """
-        return await prepare(self._plan(prompt=prompt, into=into, schema=schema, **more))
+        return await prepare(self._plan(prompt, into, schema, options))
 
     @face
-    def pipeline(
-        self,
-        stages: Sequence[Any],
-        *,
-        model: Model | str | None = None,
-        limits: Limits | Mapping[str, Any] | None = None,
-        budget: Budget | None = None,
-        retry: Retry | None = None,
-        chunk_size: int | None = None,
-        save: Any = None,
-        journal: Any = None,
-        resume: bool = True,
-        deduplicate: bool = True,
-        on_missing: Literal["skip", "send"] = "skip",
-        errors: Literal["coerce", "raise"] = "coerce",
-        overwrite: bool = False,
-        details: bool = False,
-        progress: bool | None = None,
-        panel: bool | None = None,
-    ) -> pd.DataFrame:
+    @shows(PipelineOptions, process)
+    def pipeline(self, stages: Sequence[Any], **options: Unpack[PipelineOptions]) -> pd.DataFrame:
         """Send every row through stages that work at the same time, and add all their columns.
 
         A stage's prompt may show what the frame that comes out has: columns of the input
@@ -209,19 +219,10 @@ class FrameAccessor:
             limits: As for `process`: for everything that goes to that endpoint and key.
                 A stage's own are its `rate_limit` and `concurrency`.
             budget: As for `process`: for all stages together.
-            retry: As for `process`.
-            chunk_size: As for `process`.
-            save: As for `process`.
-            journal: As for `process`.
-            resume: As for `process`.
-            deduplicate: As for `process`.
             on_missing: As for `process`, for the templates of all stages.
-            errors: As for `process`.
-            overwrite: As for `process`.
             details: As for `process`, for each stage, and a column `pipeline_error` that says
                 which stage stopped a row, and why.
-            progress: False shows nothing.
-            panel: As for `process`.
+            **options: All other arguments of `process`, but for those that a stage has itself.
 
         Returns:
             A new frame: the input's rows, order and index, the new columns at the end. Its
@@ -242,14 +243,16 @@ class FrameAccessor:
             ])
             ```
         """
-        arguments = _arguments(locals())
-        from lionproc.frame.pipeline import pipeline_plan
-
-        return wait_for(prepare(pipeline_plan(self._frame, **arguments)))
+        return wait_for(prepare(_pipeline_plan(self._frame, stages, options)))
 
     @face
+    @shows(RunOptions, process)
     def estimate(
-        self, prompt: PromptLike, into: Any = FROM_SCHEMA, schema: Any = str, **more: Any
+        self,
+        prompt: PromptLike,
+        into: Any = FROM_SCHEMA,
+        schema: Any = str,
+        **options: Unpack[RunOptions],
     ) -> Estimate:
         """What `process` would send, cost and take. Nothing is sent.
 
@@ -257,7 +260,7 @@ class FrameAccessor:
             prompt: As for `process`.
             into: As for `process`.
             schema: As for `process`.
-            **more: All other arguments of `process`.
+            **options: All other arguments of `process`.
 
         Returns:
             Requests, rows already answered, tokens, dollars and minutes.
@@ -265,9 +268,10 @@ class FrameAccessor:
         Raises:
             ConfigurationError: An argument cannot work.
         """
-        return estimate(self._plan(prompt=prompt, into=into, schema=schema, **more))
+        return estimate(self._plan(prompt, into, schema, options))
 
     @face
+    @shows(RunOptions, process)
     def preview(
         self,
         prompt: PromptLike,
@@ -275,7 +279,7 @@ class FrameAccessor:
         schema: Any = str,
         *,
         n: int = 3,
-        **more: Any,
+        **options: Unpack[RunOptions],
     ) -> pd.DataFrame:
         """Run the first rows for real, and print what the whole run would cost and take.
 
@@ -286,7 +290,7 @@ class FrameAccessor:
             into: As for `process`.
             schema: As for `process`.
             n: How many rows to run.
-            **more: All other arguments of `process`; nothing is saved.
+            **options: All other arguments of `process`; nothing is saved.
 
         Returns:
             The first `n` rows with their answers.
@@ -294,15 +298,10 @@ class FrameAccessor:
         Raises:
             ConfigurationError: An argument cannot work; nothing was sent.
         """
-        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-            raise ConfigurationError(f"n is how many rows to run, at least 1, not {n!r}.")
-        whole = self._plan(prompt=prompt, into=into, schema=schema, **more)
-        must_be_foreseeable(whole)
-        few = {**more, "save": None, "progress": False}
-        head = FrameAccessor(self._frame.iloc[:n])
-        out = wait_for(prepare(head._plan(prompt=prompt, into=into, schema=schema, **few)))
-        print(f"The whole run: {estimate(whole)}")  # noqa: T201  (what it is for)
-        return out
+        head = FrameAccessor(self._frame.iloc[: _rows_to_run(n)])
+        few: RunOptions = {**options, "save": None, "progress": False}
+        whole = self._plan(prompt, into, schema, options)
+        return _try_out(whole, head._plan(prompt, into, schema, few))[0]
 
     @face
     def errors(self) -> pd.DataFrame:
@@ -383,14 +382,17 @@ class FrameAccessor:
 
         return to_excel(self._frame, path, **options)
 
-    def _plan(self, **arguments: Any) -> Plan:
-        stages = arguments["prompt"]
-        if isinstance(stages, (list, tuple)):
-            from lionproc.frame.pipeline import are_stages, pipeline_plan
+    def _plan(
+        self, prompt: PromptLike | Sequence[Any], into: Any, schema: Any, options: RunOptions
+    ) -> Plan:
+        if isinstance(prompt, (list, tuple)):
+            from lionproc.frame.pipeline import are_stages
 
-            if are_stages(stages):
-                return pipeline_plan(self._frame, **_of_stages(_known(arguments)))
-        return plan(self._frame, **{**_DEFAULTS, **_known(arguments)})
+            if are_stages(prompt):
+                given = {"into": into, "schema": schema, **options}
+                return _pipeline_plan(self._frame, prompt, _of_stages(given))
+        asked: Any = prompt  # a list that is neither is refused there
+        return plan(self._frame, asked, **{**_DEFAULTS, "into": into, "schema": schema, **options})
 
 
 class SeriesAccessor:
@@ -400,16 +402,22 @@ class SeriesAccessor:
         self._series = series
 
     @face
+    @shows(SeriesOptions, FrameAccessor.process)
     def process(
-        self, prompt: PromptLike, into: Hashable | None = None, schema: Any = str, **more: Any
+        self,
+        prompt: PromptLike,
+        into: Hashable | None = None,
+        schema: Any = str,
+        **options: Unpack[SeriesOptions],
     ) -> pd.Series[Any] | pd.DataFrame:
         """Ask the model about every cell, shown as `{value}`.
 
         Args:
             prompt: A template with `{value}`, or a function of the cell.
-            into: The name of the result; the series' own by default.
+            into: The name of the result; the series' own by default. For a pydantic model or an
+                object the prefix of its columns.
             schema: As for `df.llm.process`.
-            **more: The other arguments of `df.llm.process`, but for `columns`.
+            **options: The other arguments of `df.llm.process`, but for `columns`.
 
         Returns:
             A series with the same index; a frame of the fields for a pydantic model or object.
@@ -422,30 +430,136 @@ class SeriesAccessor:
             df["review"].llm.process("Summarise in five words: {value}")
             ```
         """
-        job = self._prepare(prompt, into, schema, **more)
+        job = prepare(self._plan(prompt, into, schema, options))
         return self._unwrapped(wait_for(job), into, job)
 
     @face
+    @shows(SeriesOptions, process)
+    def start(
+        self,
+        prompt: PromptLike,
+        into: Hashable | None = None,
+        schema: Any = str,
+        **options: Unpack[SeriesOptions],
+    ) -> Job:
+        """Start what `process` does, and return at once.
+
+        Args:
+            prompt: As for `process`.
+            into: The name of the new column in the job's frame, "answer" by default. For a
+                pydantic model or an object the prefix of its columns.
+            schema: As for `process`.
+            **options: The other arguments of `process`.
+
+        Returns:
+            The running job. Its frame has the cells in a column `value`, and the answers.
+
+        Raises:
+            ConfigurationError: An argument cannot work; nothing was sent.
+
+        Example:
+            ```python
+            job = df["review"].llm.start("Summarise in five words: {value}", into="summary")
+            job.result()["summary"]
+            ```
+        """
+        return launch(self._plan(prompt, into, schema, options))
+
+    @face
+    @shows(SeriesOptions, process)
     async def aprocess(
-        self, prompt: PromptLike, into: Hashable | None = None, schema: Any = str, **more: Any
+        self,
+        prompt: PromptLike,
+        into: Hashable | None = None,
+        schema: Any = str,
+        **options: Unpack[SeriesOptions],
     ) -> pd.Series[Any] | pd.DataFrame:
-        """`process`, awaited in a running event loop."""
-        job = self._prepare(prompt, into, schema, **more)
+        """`process`, awaited in a running event loop. Cancelling it stops the run.
+
+        Args:
+            prompt: As for `process`.
+            into: As for `process`.
+            schema: As for `process`.
+            **options: The other arguments of `process`.
+
+        Returns:
+            What `process` returns.
+
+        Raises:
+            LionprocError: As `process`.
+        """
+        job = prepare(self._plan(prompt, into, schema, options))
         return self._unwrapped(await job, into, job)
 
-    def _prepare(self, prompt: PromptLike, into: Hashable | None, schema: Any, **more: Any) -> Job:
-        if "columns" in more:
-            raise ConfigurationError("A series is one column; columns= is for df.llm.process.")
-        known = _known({"prompt": prompt, "schema": schema, **more})
-        given = {**_DEFAULTS, **known, "into": self._name(into), "each": True}
+    @face
+    @shows(SeriesOptions, process)
+    def estimate(
+        self,
+        prompt: PromptLike,
+        into: Hashable | None = None,
+        schema: Any = str,
+        **options: Unpack[SeriesOptions],
+    ) -> Estimate:
+        """What `process` would send, cost and take. Nothing is sent.
+
+        Args:
+            prompt: As for `process`.
+            into: As for `process`.
+            schema: As for `process`.
+            **options: The other arguments of `process`.
+
+        Returns:
+            Requests, rows already answered, tokens, dollars and minutes.
+
+        Raises:
+            ConfigurationError: An argument cannot work.
+        """
+        return estimate(self._plan(prompt, into, schema, options))
+
+    @face
+    @shows(SeriesOptions, process)
+    def preview(
+        self,
+        prompt: PromptLike,
+        into: Hashable | None = None,
+        schema: Any = str,
+        *,
+        n: int = 3,
+        **options: Unpack[SeriesOptions],
+    ) -> pd.Series[Any] | pd.DataFrame:
+        """Run the first cells for real, and print what the whole run would cost and take.
+
+        What they answer is journaled, so `process` does not pay for them again. Nothing is saved.
+
+        Args:
+            prompt: As for `process`.
+            into: As for `process`.
+            schema: As for `process`.
+            n: How many cells to run.
+            **options: The other arguments of `process`.
+
+        Returns:
+            What `process` returns, of the first `n` cells.
+
+        Raises:
+            ConfigurationError: An argument cannot work; nothing was sent.
+        """
+        head = SeriesAccessor(self._series.iloc[: _rows_to_run(n)])
+        few: SeriesOptions = {**options, "save": None, "progress": False}
+        whole = self._plan(prompt, into, schema, options)
+        out, job = _try_out(whole, head._plan(prompt, into, schema, few))
+        return self._unwrapped(out, into, job)
+
+    def _plan(
+        self, prompt: PromptLike, into: Hashable | None, schema: Any, options: SeriesOptions
+    ) -> Plan:
         answer, label = Answer.of(schema), VALUE
         new = [into] if answer.fields is None else column_names(answer, into)
         while label in new:  # a field of this name is no clash: nobody has named the cells
             label += "_"
-        return prepare(plan(self._series.to_frame(name=label), **given))
-
-    def _name(self, into: Hashable | None) -> Any:
-        return FROM_SCHEMA if into is None else into
+        named = {"into": FROM_SCHEMA if into is None else into, "schema": schema, "each": True}
+        frame = self._series.to_frame(name=label)
+        return plan(frame, prompt, **{**_DEFAULTS, **named, **options})
 
     def _unwrapped(
         self, out: pd.DataFrame, into: Hashable | None, job: Job
@@ -495,54 +609,44 @@ def limits_panel(model: Model | str | None = None) -> LimitsPanel:
     return LimitsPanel(limiter, f"{connection.provider.name}/{connection.model}")
 
 
-_DEFAULTS: dict[str, Any] = {
-    "into": FROM_SCHEMA,
-    "schema": str,
-    "system": None,
-    "model": None,
-    "limits": None,
-    "budget": None,
-    "retry": None,
-    "columns": None,
-    "chunk_size": None,
-    "save": None,
-    "journal": None,
-    "resume": True,
-    "deduplicate": True,
-    "on_missing": "skip",
-    "errors": "coerce",
-    "overwrite": False,
-    "details": False,
-    "progress": None,
-    "panel": None,
-}
+_DEFAULTS = defaults_of(FrameAccessor.process)
 
 
-def _known(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments, none of which is unknown."""
-    known = ("prompt", *_DEFAULTS)
-    for name in arguments:
-        if name not in known:
-            raise ArgumentError.unknown("process", name, known)
-    return arguments
+def _rows_to_run(n: Any) -> int:
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise ConfigurationError(f"n is how many rows to run, at least 1, not {n!r}.")
+    return n
 
 
-def _of_stages(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a run through stages, which are given in place of the prompt.
+def _try_out(whole: Plan, head: Plan) -> tuple[pd.DataFrame, Job]:
+    """Run the first rows, and print what all of them would cost and take."""
+    must_be_foreseeable(whole)
+    job = prepare(head)
+    out = wait_for(job)
+    print(f"The whole run: {estimate(whole)}")  # noqa: T201  (what it is for)
+    return out, job
+
+
+def _pipeline_plan(frame: pd.DataFrame, stages: Sequence[Any], options: PipelineOptions) -> Plan:
+    from lionproc.frame.pipeline import pipeline_plan
+
+    taken = PipelineOptions.__optional_keys__
+    usual = {name: value for name, value in _DEFAULTS.items() if name in taken}
+    return pipeline_plan(frame, stages, **{**usual, **options})
+
+
+def _of_stages(given: Mapping[str, Any]) -> PipelineOptions:
+    """The arguments of a run through stages, where they are given in place of the prompt.
 
     Raises:
         ConfigurationError: One of them is a stage's own.
     """
-    given = {**_DEFAULTS, **arguments}
-    for name in ("into", "schema", "system", "columns"):
-        value = given.pop(name)
-        if value is not _DEFAULTS[name]:
+    taken = PipelineOptions.__optional_keys__
+    for name, value in given.items():
+        if name not in taken and value is not _DEFAULTS[name]:
             raise ConfigurationError(
-                f"{name}={value!r} does not go with stages: each has its own name, prompt, schema "
-                "and system prompt."
+                f"{name}={value!r} does not go with stages: each has its own name, prompt, "
+                "schema and system prompt."
             )
-    return {"stages": given.pop("prompt"), **given}
-
-
-def _arguments(local: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in local.items() if name != "self"}
+    kept: Any = {n: v for n, v in given.items() if n in taken}
+    return cast("PipelineOptions", kept)

@@ -81,6 +81,24 @@ def test_a_preview_of_no_rows_is_refused(model):
         FRAME.llm.preview("Say {text}", into="a", model=model, n=0)
 
 
+def test_a_series_is_estimated_and_previewed_as_its_frame_is(server, model, tmp_path, capsys):
+    series, options = FRAME["text"], {"model": model, "journal": str(tmp_path / "j.sqlite")}
+    foreseen = series.llm.estimate("Say {value}", **options)
+    assert server.counters.total == 0
+    assert isinstance(foreseen, lp.Estimate)
+    assert (foreseen.rows, foreseen.requests, foreseen.skipped) == (5, 3, 1)
+
+    out = series.llm.preview("Say {value}", n=2, save=str(tmp_path / "no.parquet"), **options)
+    assert isinstance(out, pd.Series)
+    assert out.name == "text"
+    assert out.tolist() == ["echo: Say one", "echo: Say two"]
+    assert server.counters.total == 2
+    assert "The whole run: 5 rows: 1 request" in capsys.readouterr().out
+    assert not (tmp_path / "no.parquet").exists()
+    with pytest.raises(lp.errors.ConfigurationError, match="n is how many rows"):
+        series.llm.preview("Say {value}", n=0, **options)
+
+
 def test_a_picture_is_estimated_by_its_pixels_and_sent_under_a_limit_its_bytes_would_break(
     tmp_path, monkeypatch
 ):

@@ -988,6 +988,20 @@ async def test_a_series_can_be_awaited(model):
     assert out.tolist() == ["echo: Say a"]
 
 
+def test_a_series_can_be_started_and_the_frame_of_the_job_has_the_column(server, model):
+    series = pd.Series(["a", None, "c"], index=[5, 5, 6], name="review")
+
+    job = series.llm.start("Say {value}", into="said", model=model, **QUIET)
+    out = job.result(20)
+
+    assert isinstance(job, lp.Job)
+    assert list(out.columns) == ["value", "said"]
+    assert out.index.tolist() == [5, 5, 6]
+    assert out["said"].tolist() == ["echo: Say a", pd.NA, "echo: Say c"]
+    assert series.llm.process("Say {value}", model=model, **QUIET).tolist() == out["said"].tolist()
+    assert server.counters.total == 2
+
+
 # Around it
 
 

@@ -1,7 +1,7 @@
 """The API as a user types it. Not run: mypy reads it, see `test_typing.py`."""
 
 from enum import Enum
-from typing import Literal, assert_type
+from typing import Any, Literal, assert_type
 
 import pandas as pd
 from pydantic import BaseModel
@@ -9,7 +9,6 @@ from pydantic import BaseModel
 import lionproc as lp
 from lionproc.errors import CallError, Kind, LionprocError
 from lionproc.frame.accessor import FrameAccessor, SeriesAccessor
-from lionproc.frame.results import Report
 
 
 class Mood(Enum):
@@ -41,7 +40,7 @@ def frames(frame: pd.DataFrame) -> None:
     )
     assert_type(out, pd.DataFrame)
     assert_type(llm.errors(), pd.DataFrame)
-    assert_type(llm.report(), Report)
+    assert_type(llm.report(), lp.Report)
     llm.process(lambda row: f"About {row['title']}", schema=Review, into=None)
     llm.process("French: {value}", columns=["title", "body"], into="{column}_fr")
     llm.process("{review}", limits={"requests_per_minute": 60})
@@ -77,6 +76,26 @@ def a_series(series: "pd.Series[str]") -> None:
     llm.process("Five words: {value}", into="summary", model=lp.Model("local"))
 
 
+def options(frame: pd.DataFrame, series: "pd.Series[str]") -> None:
+    llm, of_series = FrameAccessor(frame), SeriesAccessor(series)
+    job: lp.Job = llm.start("{x}", "y", bool, budget=lp.Budget(usd=1), journal=False, panel=False)
+    job = of_series.start("{value}", into="y", limits={"requests_per_minute": 60}, resume=False)
+    foreseen: lp.Estimate = llm.estimate("{x}", columns=["a"], into="{column}_b", chunk_size=10)
+    foreseen = of_series.estimate("{value}", model="local", system="Be brief.")
+    report: lp.Report = job.report()
+    assert_type(llm.preview("{x}", n=5, on_missing="send"), pd.DataFrame)
+    assert_type(of_series.preview("{value}", n=5), pd.Series[Any] | pd.DataFrame)
+    llm.pipeline([{"name": "mood", "prompt": "{x}"}], errors="raise", save="out.parquet")
+    assert_type(foreseen.minutes, float | None)
+    assert_type(report.stats, lp.RunStats)
+
+
+def health(service: lp.ProcessingService, panel: lp.LimitsPanel) -> None:
+    assert_type(service.health(), lp.Health)
+    panel.limits.requests_per_minute = 60
+    panel = FrameAccessor(pd.DataFrame()).limits()
+
+
 def models() -> None:
     model = lp.Model("openai", "gpt-4o-mini", temperature=0, max_tokens=50, timeout=30, seed=7)
     lp.configure(model=model, limits=lp.Limits(concurrency=8), chunk_size=100)
@@ -94,5 +113,13 @@ def failures(error: LionprocError) -> str:
 def wrong_ones(frame: pd.DataFrame) -> None:
     FrameAccessor(frame).process("{x}", errors="ignore")  # type: ignore[arg-type]
     FrameAccessor(frame).process("{x}", chunk_size="many")  # type: ignore[arg-type]
+    FrameAccessor(frame).start("{x}", chunk_size="many")  # type: ignore[arg-type]
+    FrameAccessor(frame).start("{x}", chunksize=5)  # type: ignore[call-arg]
+    FrameAccessor(frame).estimate("{x}", limits=60)  # type: ignore[arg-type]
+    FrameAccessor(frame).preview("{x}", n="few")  # type: ignore[arg-type]
+    FrameAccessor(frame).pipeline([], system="Be brief.")  # type: ignore[call-arg]
+    SeriesAccessor(frame["x"]).start("{value}", columns=["x"])  # type: ignore[call-arg]
+    SeriesAccessor(frame["x"]).estimate("{value}", errors="ignore")  # type: ignore[arg-type]
+    SeriesAccessor(frame["x"]).preview("{value}", resume="no")  # type: ignore[arg-type]
     lp.Limits(requests_per_minute="many")  # type: ignore[arg-type]
     lp.Budget(usd="much")  # type: ignore[arg-type]

@@ -1,0 +1,155 @@
+"""The arguments that all verbs of `df.llm` and `series.llm` share, for type checkers and help.
+
+`process` writes them out, with their defaults. The other verbs take them as
+`**options: Unpack[RunOptions]`; `shows` puts what stands at `process` into their signature and help.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, Literal, ParamSpec, TypedDict, TypeVar
+
+from lionproc.engine.budget import Budget
+from lionproc.engine.limits import Limits
+from lionproc.engine.retry import Retry
+from lionproc.model.model import Model
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# An argument and what is said of it, in the Args of a docstring, at any indentation.
+_ENTRY = re.compile(r"^([ \t]*)(\*{0,2}\w+): .*\n(?:\1[ \t]+.*\n)*", re.MULTILINE)
+_REFERS = re.compile(r": As for `(?:df\.llm\.)?process`\.\n\Z")
+
+
+class PipelineOptions(TypedDict, total=False):
+    """What a run through stages takes besides them."""
+
+    model: Model | str | None
+    """An `lp.Model`, or "provider/model". None for the session's."""
+
+    limits: Limits | Mapping[str, Any] | None
+    """`lp.Limits`, which become the live limits of everything that goes to this endpoint, key
+    and model. None leaves them as they are.
+    """
+
+    budget: Budget | None
+    """`lp.Budget`; reaching it stops the run and returns what there is."""
+
+    retry: Retry | None
+    """`lp.Retry`."""
+
+    chunk_size: int | None
+    """Rows per saved part and checkpoint, 1000 if not set."""
+
+    save: Any
+    """"out.parquet" for a file, "folder/" for a part per chunk as they are whole."""
+
+    journal: Any
+    """Where replies are kept: a path, None for `.lionproc/journal.sqlite`, False for nowhere on
+    disk.
+    """
+
+    resume: bool
+    """False asks again even what the journal has."""
+
+    deduplicate: bool
+    """False asks equal rows one by one."""
+
+    on_missing: Literal["skip", "send"]
+    """"skip" leaves rows with a missing cell in the prompt NA without asking, "send" asks with
+    an empty text there.
+    """
+
+    errors: Literal["coerce", "raise"]
+    """"coerce" makes failed rows NA and warns once; "raise" raises after all others are done
+    and kept.
+    """
+
+    overwrite: bool
+    """Replace columns that are there."""
+
+    details: bool
+    """Add columns with each row's status, error, attempts, tokens, seconds and the model that
+    answered, as its reply says.
+    """
+
+    progress: bool | None
+    """False shows nothing."""
+
+    panel: bool | None
+    """True shows the live panel, False never; None where the frontend can drive it."""
+
+
+class SeriesOptions(PipelineOptions, total=False):
+    """What a run over one column takes besides its prompt."""
+
+    system: Any
+    """A system prompt: a text, or a function of the row."""
+
+
+class RunOptions(SeriesOptions, total=False):
+    """What a run over a frame takes besides its prompt."""
+
+    columns: Sequence[Hashable] | None
+    """Ask the same about each of these columns; the prompt shows the cell as `{value}`."""
+
+
+def defaults_of(process: Callable[..., Any]) -> dict[str, Any]:
+    """The arguments of `process` that may be left out, and what they are then."""
+    parameters = inspect.signature(process).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty}
+
+
+def shows(
+    options: type[Any], process: Callable[..., Any]
+) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Show the options of a function, in its signature and its help, as they are at `process`.
+
+    A type checker reads `Unpack`; what completes and explains in a notebook reads the signature.
+
+    Args:
+        options: The `TypedDict` that the function's `**options` are.
+        process: Has the defaults and the words of each.
+    """
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        at_process = inspect.signature(process).parameters
+        shared = [at_process[name] for name in at_process if name in options.__annotations__]
+        signature = inspect.signature(function)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        shown: Any = function
+        shown.__signature__ = signature.replace(parameters=[*own, *shared])
+        if function.__doc__ and process.__doc__:  # python -OO has none
+            names = [p.name for p in shared]
+            function.__doc__ = _in_full(
+                inspect.cleandoc(function.__doc__), words_of(process), names
+            )
+        return function
+
+    return decorate
+
+
+def words_of(function: Callable[..., Any]) -> dict[str, str]:
+    """What the docstring of a function says of each argument: the entries of its Args."""
+    listed = inspect.cleandoc(function.__doc__ or "").partition("\nArgs:\n")[2]
+    return {found[2]: found[0] for found in _ENTRY.finditer(listed.partition("\n\n")[0] + "\n")}
+
+
+def _in_full(doc: str, words: dict[str, str], names: list[str]) -> str:
+    """A docstring with the words of `process` where it refers to them.
+
+    That is at `**options`, and at arguments that are only "As for `process`".
+    """
+    own = {found[2] for found in _ENTRY.finditer(doc)}
+    options = "".join(words[name] for name in names if name not in own)
+
+    def full(found: re.Match[str]) -> str:
+        if found[2] == "**options":
+            return options
+        refers = _REFERS.search(found[0]) and found[2] in words
+        return words[found[2]] if refers else found[0]
+
+    return _ENTRY.sub(full, doc)
