@@ -19,12 +19,13 @@ from lionproc.engine.counters import Counters
 from lionproc.engine.event_queue import EventQueue
 from lionproc.engine.failure_policy import FailurePolicy, StopRun
 from lionproc.engine.journal import Journal
-from lionproc.engine.limiter import Limiter, Reservation
+from lionproc.engine.limiter import Limiter
 from lionproc.engine.outlay import Verdict
 from lionproc.engine.permission import Permission, Refused, not_sent
 from lionproc.engine.quotas import Signals
 from lionproc.engine.replay import Replay
 from lionproc.engine.request import Event, Reply
+from lionproc.engine.reservation import Reservation
 from lionproc.engine.retry import Retry, Wait
 from lionproc.engine.tokens import Tokens
 from lionproc.engine.workers import Worker, WorkerPool

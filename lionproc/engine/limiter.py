@@ -12,14 +12,16 @@ import logging
 import math
 import random
 import weakref
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 from lionproc.engine.adaptive_concurrency import AdaptiveConcurrency
 from lionproc.engine.congestion import Congestion, Refusal
 from lionproc.engine.limits import Limits
+from lionproc.engine.news import News
+from lionproc.engine.quantity_limits import QuantityLimits
 from lionproc.engine.quotas import ProviderQuotas, Signals
+from lionproc.engine.reservation import Reservation
 from lionproc.engine.stats import LearnedFrom
 from lionproc.engine.tokens import (
     INPUT,
@@ -31,7 +33,6 @@ from lionproc.engine.tokens import (
     Tokens,
     amounts_of,
 )
-from lionproc.engine.window import MARGIN_CAP_S, MINUTE_S, QuantityLimit, SlidingWindow
 from lionproc.errors import CallError, Kind
 
 log = logging.getLogger("lionproc.engine")
@@ -47,20 +48,6 @@ class Learned(NamedTuple):
     source: LearnedFrom = ""
 
 
-@dataclass(slots=True)
-class Reservation:
-    """Permission to send one request now; give it back with `Limiter.settle` or `cancel`."""
-
-    number: int
-    at: float
-    epoch: int
-    tokens: Tokens
-    bucket: int
-    mark: tuple[float, ...]
-    full: int | None
-    open: bool = True
-
-
 class Limiter:
     """Sends requests on at the pace of the limits, in the order they came.
 
@@ -71,13 +58,8 @@ class Limiter:
     def __init__(self, limits: Limits | None = None) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turn = asyncio.Lock()
-        self._news: asyncio.Future[None] | None = None
-        self._minute = SlidingWindow(MINUTE_S + MARGIN_CAP_S, len(QUANTITIES))
-        self._quantities = {
-            name: QuantityLimit(place, self._minute, by_second=name == REQUESTS)
-            for place, name in enumerate(QUANTITIES)
-        }
-        self._active: tuple[QuantityLimit, ...] = ()
+        self._news = News()
+        self._quantities = QuantityLimits()
         self._wants_slot = False
         self._wants_word = False  # waits for what the headers said, and later ones may say more
         self._listeners: list[weakref.WeakMethod[Callable[[], None]]] = []
@@ -129,15 +111,11 @@ class Limiter:
         self._listeners.append(weakref.WeakMethod(listener))
 
     def _spread(self) -> None:
-        self._wake()
+        self._news.tell()
         for ref in self._listeners:
             listener = ref()
             if listener is not None:
                 listener()
-
-    def _wake(self) -> None:
-        if self._news is not None and not self._news.done():
-            self._news.set_result(None)
 
     @property
     def concurrency(self) -> int:
@@ -177,19 +155,12 @@ class Limiter:
         if self._stale:
             self._stale = False
             self._paced = None
-            burst_s = self._limits.burst_seconds
-            for name, quantity in self._quantities.items():
-                quantity.set(self.effective(name), burst_s, now)
-            self._list_active()
+            per_minute = [self.effective(quantity) for quantity in QUANTITIES]
+            self._quantities.set(per_minute, self._limits.burst_seconds, now)
         if adapt:
-            if any(quantity.limit for quantity in self._quantities.values()):
+            if self._quantities.any_known:
                 self.congestion.window = None  # a limit is known, so none is looked for
             self._paced = self.congestion.pace(now)
-
-    def _list_active(self) -> None:
-        self._active = tuple(
-            quantity for quantity in self._quantities.values() if not quantity.free
-        )
 
     # -- reserving --------------------------------------------------------------------------
 
@@ -236,7 +207,7 @@ class Limiter:
         now = self._loop.time()
         if self._stale or now - self._checked_at > CHECK_S:
             self._refresh(now)
-        if self._active:
+        if self._quantities.active:
             return None
         amounts = amounts_of(tokens)
         if self._wait_s(amounts, now) > 0:
@@ -273,21 +244,14 @@ class Limiter:
                         self.refuse(tokens)
                         if self._stale:
                             continue
-                    await self._pause(wait)
-                elif not paced and not self._ready(amounts):
-                    paced = await self._unless_news(self._pace(amounts))
+                    await self._news.wait(wait)
+                elif not paced and not self._quantities.ready(amounts):
+                    paced = await self._news.unless(self._quantities.pace(amounts))
                 else:
                     if not paced:
-                        await self._pace(amounts)
+                        await self._quantities.pace(amounts)
                     self.waiting_for = ""
                     return self._grant(tokens, amounts, now)
-
-    def _ready(self, amounts: Amounts) -> bool:
-        return all(quantity.ready(amounts[quantity.place]) for quantity in self._active)
-
-    async def _pace(self, amounts: Amounts) -> None:
-        for quantity in self._active:
-            await quantity.pace(amounts[quantity.place])
 
     def _wait_s(self, amounts: Amounts, now: float) -> float:
         """Seconds to wait before looking again; 0.0 to go."""
@@ -305,9 +269,7 @@ class Limiter:
             if early > 0:
                 self.waiting_for = "its turn at the pace that the server takes"
                 return early
-        wait = 0.0
-        for quantity in self._active:
-            wait = max(wait, quantity.wait_s(now, amounts[quantity.place]))
+        wait = self._quantities.wait_s(amounts, now)
         if wait > 0:
             self.waiting_for = "room under the limit of the last minute"
             return wait
@@ -318,36 +280,8 @@ class Limiter:
                 self.waiting_for = "the server, which has no more left for now"
         return wait
 
-    async def _pause(self, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        news = self._news = loop.create_future()
-        timer = loop.call_later(seconds, self._wake) if math.isfinite(seconds) else None
-        try:
-            await news
-        finally:
-            self._news = None
-            if timer is not None:
-                timer.cancel()
-
-    async def _unless_news(self, work: Coroutine[Any, Any, None]) -> bool:
-        """Wait for `work`, but no longer than until something changes. True if it was done."""
-        task = asyncio.ensure_future(work)
-        news = self._news = asyncio.get_running_loop().create_future()
-        try:
-            await asyncio.wait((task, news), return_when=asyncio.FIRST_COMPLETED)
-            return task.done() and not task.cancelled()
-        finally:
-            self._news = None
-            if not task.done():
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
-
     def _grant(self, tokens: Tokens, amounts: Amounts, now: float) -> Reservation:
-        self._minute.forget(now)
-        bucket = self._minute.add(now, amounts)
-        for quantity in self._active:
-            quantity.take(now, amounts[quantity.place])
+        bucket = self._quantities.sent(amounts, now)
         self.quotas.departed(amounts)
         congestion = self.congestion
         probes = self.departures == congestion.probe
@@ -406,7 +340,7 @@ class Limiter:
         congestion.admitted(latency_s, self._limits.concurrency)
         if self.adaptive.slows(congestion.reply_s or 0.0, by=1.7):
             self.adaptive.cap, congestion.window = self.in_flight + 1, None
-        self._wake()
+        self._news.tell()
 
     def throttled(self, reservation: Reservation, signals: Signals) -> None:
         """A 429 came back: everybody waits, and the pace is cut once per storm."""
@@ -429,7 +363,7 @@ class Limiter:
         )
         if congested:
             self._checked_at = -math.inf
-            self._wake()
+            self._news.tell()
 
     def failed(self, reservation: Reservation, retry_after_s: float | None = None) -> None:
         """It failed in another way. A failed request counts against the limit all the same."""
@@ -439,7 +373,7 @@ class Limiter:
             until = loop.time() + min(retry_after_s, 600.0)
             self.congestion.hold_until = max(self.congestion.hold_until, until)
             self._asked(retry_after_s, loop.time())
-            self._wake()
+            self._news.tell()
 
     def _asked(self, seconds: float | None, now: float) -> None:
         if seconds:
@@ -448,20 +382,16 @@ class Limiter:
     def cancel(self, reservation: Reservation) -> None:
         """It was never sent: everything is given back."""
         self._free(reservation)
-        for quantity, amount in zip(
-            self._quantities.values(), amounts_of(reservation.tokens), strict=True
-        ):
-            quantity.correct(reservation.bucket, -amount)
+        amounts = amounts_of(reservation.tokens)
+        self._quantities.correct(reservation.bucket, [-amount for amount in amounts])
 
     def redate(self, reservation: Reservation) -> None:
         """It is sent only now, for it had to wait at another limiter: count it from here."""
         now = asyncio.get_running_loop().time()
-        amounts = amounts_of(reservation.tokens)
-        for place, amount in enumerate(amounts):
-            self._minute.correct(reservation.bucket, place, -amount)
-        reservation.at, reservation.bucket = now, self._minute.add(now, amounts)
-        for quantity in self._active:
-            quantity.take(now, amounts[quantity.place])
+        reservation.at = now
+        reservation.bucket = self._quantities.redate(
+            reservation.bucket, amounts_of(reservation.tokens), now
+        )
 
     def _free(self, reservation: Reservation) -> None:
         if not reservation.open:
@@ -469,15 +399,14 @@ class Limiter:
         reservation.open = False
         self.in_flight -= 1
         if self._wants_slot:
-            self._wake()
+            self._news.tell()
 
     def _correct(self, reservation: Reservation, used: Tokens) -> None:
         if used != reservation.tokens:
-            before, after = amounts_of(reservation.tokens), amounts_of(used)
-            for quantity in self._quantities.values():
-                delta = after[quantity.place] - before[quantity.place]
-                if delta:
-                    quantity.correct(reservation.bucket, delta)
+            pairs = zip(amounts_of(used), amounts_of(reservation.tokens), strict=True)
+            self._quantities.correct(
+                reservation.bucket, [after - before for after, before in pairs]
+            )
 
     def _learn(self, signals: Signals, reservation: Reservation, now: float) -> None:
         if signals.ignored and not self.ignored:
@@ -487,7 +416,7 @@ class Limiter:
             if self.quotas.learn(signals.quotas, reservation.mark, now):
                 self._stale = True
             if self._wants_word:
-                self._wake()
+                self._news.tell()
 
     @staticmethod
     def now() -> float:
@@ -497,7 +426,7 @@ class Limiter:
     def _rate(self, now: float) -> float:
         """Requests per second that are sent: as many as may be, or fewer where slots are scarce."""
         known = self.effective(REQUESTS)
-        left = max(self._minute.left_since(now - 1.0, 0), 1.0)
+        left = max(self._quantities.sent_since(now - 1.0, REQUESTS), 1.0)
         rates = [r for r in (known / 60 if known else None, self._paced) if r is not None]
         return min(*rates, 1.25 * left + 2) if rates else left
 
@@ -512,15 +441,8 @@ class Limiter:
         """
         if self._loop is None:
             return 0.0
-        amount = QUANTITIES.index(quantity)
-        # Buckets that lie whole in the window: the one across its edge would make 602 of 600.
-        now = self._loop.time() + self._minute.grain_s
-        last_minute = self._minute.left_since(now - MINUTE_S, amount)
-        if window_s >= MINUTE_S:
-            return last_minute
-        rate = self._minute.left_since(now - window_s, amount) * MINUTE_S / window_s
         limit = self.effective(quantity)
-        return max(rate if limit is None else min(rate, limit), last_minute)
+        return self._quantities.per_minute(quantity, window_s, limit, self._loop.time())
 
     @property
     def pace_per_minute(self) -> float | None:

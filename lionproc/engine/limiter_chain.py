@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from lionproc.engine.limiter import Limiter, Reservation
+from lionproc.engine.limiter import Limiter
 from lionproc.engine.limits import Limits
 from lionproc.engine.quotas import Signals
+from lionproc.engine.reservation import Reservation
 from lionproc.engine.tokens import Tokens
 
 LATE_S = 0.005  # a wait at a further limiter that is worth correcting the first one's count

@@ -12,9 +12,10 @@ from lionproc.errors import CallError, Kind
 
 if TYPE_CHECKING:
     from lionproc.engine.failure_policy import FailurePolicy
-    from lionproc.engine.limiter import Limiter, Reservation
+    from lionproc.engine.limiter import Limiter
     from lionproc.engine.outlay import Outlay, Verdict
     from lionproc.engine.request import Event
+    from lionproc.engine.reservation import Reservation
     from lionproc.engine.tokens import Tokens
 
 
