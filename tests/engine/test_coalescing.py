@@ -94,6 +94,7 @@ def test_an_event_waits_for_an_equal_one_of_another_executor_until_that_is_finis
     assert mine.asked_elsewhere(a) is None  # one's own retry waits for nobody
     assert other.asked_elsewhere(b) is a
     a.finish()
+    assert Coalescing(journal).asked_elsewhere(Event(desk.call("a"))) is None
     mine.finished(a)
     assert other.end_wait(b)
     assert other.asked_elsewhere(b) is None

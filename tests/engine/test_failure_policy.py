@@ -98,10 +98,9 @@ def test_final_failures_of_the_server_cost_too_but_only_forbidden_ones_stop_the_
 
 
 def test_failures_of_the_rows_own_cost_nothing():
-    policy = policy_of(Retry(budget=1))
+    policy = policy_of(Retry(budget=2))
     for _ in range(10):
         assert isinstance(fails(policy, Kind.BAD_REQUEST), Fail)
-    policy = policy_of(Retry(budget=2))
     assert fails(policy, Kind.TIMEOUT) == Wait(0.5)
 
 
@@ -156,6 +155,16 @@ def test_what_was_in_flight_when_the_breaker_opened_is_no_probe():
     policy.sent(early)
     opened(policy)
     assert not policy.came_back(early, Reply())
+
+
+def test_a_probe_that_comes_back_when_all_is_well_again_is_none():
+    async def main():
+        policy, event = opened(policy_of()), Event(Call())
+        assert await policy.probes(event)
+        policy.paid()  # something that was in flight for long
+        assert not policy.came_back(event, Reply())
+
+    run_virtual(main())
 
 
 def test_a_prober_that_was_withdrawn_leaves_its_place_to_the_next():
