@@ -12,7 +12,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 
 from lionproc.engine.coalescing import PATIENCE_S, Coalescing
 from lionproc.engine.counters import Counters
@@ -72,7 +71,7 @@ class Dispatcher:
     ) -> None:
         self._limiter = limiter
         self._on_done = on_done
-        self.on_stop: Callable[[], None] | None = None
+        self.on_stop: Callable[[], None] = lambda: None
         self.counters = Counters()
         self.queue = EventQueue(queue_capacity)
         self.replay = Replay(journal, since, retry.max_corrections)
@@ -134,9 +133,8 @@ class Dispatcher:
         if not self.permission.stopping:
             self.permission.stopping = True
             self._halted.clear()
-            self._halting = asyncio.get_running_loop().create_task(self.halt())
-            if self.on_stop is not None:
-                self.on_stop()
+            self._halting = asyncio.create_task(self.halt())
+            self.on_stop()
 
     def judge_the_end(self) -> None:
         """Everything is back: if nothing was ever reached, that is what there is to say."""
@@ -164,8 +162,7 @@ class Dispatcher:
         self.idle.clear()
         self.coalescing.add(event)
         if event.deadline_s is not None:
-            until = asyncio.get_running_loop().time() + event.deadline_s
-            self.queue.set_deadline(event, until)
+            self.queue.set_deadline(event, self._limiter.now() + event.deadline_s)
             self._set_timer()
 
     async def queue_up(self, event: Event) -> None:
@@ -187,7 +184,7 @@ class Dispatcher:
 
     def extend_deadline(self, event: Event, deadline_s: float | None) -> None:
         """Somebody else wants the same: of two deadlines the later one counts."""
-        self.queue.extend_deadline(event, deadline_s, asyncio.get_running_loop().time())
+        self.queue.extend_deadline(event, deadline_s, self._limiter.now())
         self._set_timer()
 
     def withdraw(self, event: Event, error: CallError) -> bool:
@@ -201,7 +198,7 @@ class Dispatcher:
     # -- time -------------------------------------------------------------------------------
 
     def _delay(self, event: Event, seconds: float) -> None:
-        self.queue.delay(event, asyncio.get_running_loop().time() + seconds)
+        self.queue.delay(event, self._limiter.now() + seconds)
         self._set_timer()
 
     def _set_timer(self) -> None:
@@ -218,7 +215,7 @@ class Dispatcher:
     def _on_time(self, moment: float) -> None:
         self._timer = None
         # A timer may fire early by the resolution of the clock.
-        for event in self.queue.advance(max(moment, asyncio.get_running_loop().time())):
+        for event in self.queue.advance(max(moment, self._limiter.now())):
             error = f"It waited for {event.deadline_s} s and was not sent."
             self.withdraw(event, CallError(Kind.DEADLINE, error))
         self._set_timer()
@@ -268,7 +265,7 @@ class Dispatcher:
         other = self.coalescing.asked_elsewhere(event)
         if other is not None:
             self._delay(event, PATIENCE_S)
-            other.on_done(partial(self._look_again, event))
+            other.on_done(lambda: self._look_again(event))
             return True
         if replay.is_stale(event, shared=self.coalescing.has_peers):
             try:
@@ -364,8 +361,7 @@ class Dispatcher:
             self._limiter.throttled(reservation, signals)
         else:
             self._limiter.failed(reservation, error.retry_after_s)
-        now = asyncio.get_running_loop().time()
-        decision = self.policy.failed(event, error, now, probe=probe)
+        decision = self.policy.failed(event, error, self._limiter.now(), probe=probe)
         if isinstance(decision, Wait):
             event.state = "pending"
             self._delay(event, decision.seconds)
@@ -381,8 +377,7 @@ class Dispatcher:
         event.finish(error)
         self.queue.finished(event)
         self.coalescing.finished(event)
-        error = event.error
-        if error is not None:
+        if (error := event.error) is not None:
             self.counters.errors[error.kind] += 1
             if event.state == "failed":
                 log.info("a request failed: %s", error.kind)
