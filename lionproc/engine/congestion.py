@@ -123,6 +123,7 @@ class Congestion:
         self._shut = 0  # times in a row that it was not open yet
         self._shut_before = 0
         self._proofs = 0  # times in a row that the same was measured
+        self.presumed = 0  # doubts in any refusal that there are before the first
         self._doubts = 0  # times that a measurement was contradicted
         self._stray = 0
         self._below = 0  # requests that left at no more than the rate
@@ -132,6 +133,20 @@ class Congestion:
         self._run = 0  # refusals at no more than the rate that the score is made of
         self._ran = 0  # of the last congestion
         self._last = 0  # number of the last refused request
+
+    def skip_start(self) -> None:
+        """No slow start: the run is too short to feel its way, or the limit is known."""
+        if self.epoch == 0:
+            self.window = None
+
+    def begin_with(self, per_s: float, *, limited: bool) -> None:
+        """Begin with what an earlier run saw of this server."""
+        self.window, self._before = None, per_s
+        if limited:
+            self.rate, self._counted = per_s, (per_s * PATIENCE_S, PATIENCE_S)
+            self._curve = Curve(HEADROOM * per_s, per_s, PATIENCE_S)
+        else:
+            self._curve = Curve(per_s, per_s, QUICK_S, QUICK_S)
 
     # -- on the way -------------------------------------------------------------------------
 
@@ -226,12 +241,14 @@ class Congestion:
             self._score, self._run = 0.0, 0
         self._score += math.log(MANY / few)
         self._run += below
-        return self._score >= SURE + 2 * self._doubts
+        return self._score >= SURE + 2 * max(self._doubts, self.presumed)
 
     @property
     def _few(self) -> float:
         """The share of requests that are refused whatever the rate."""
         least, most = FEW
+        if self.presumed:
+            least *= 4
         return min(max((self._stray + 0.5) / (self._below + 100), least), most)
 
     def _hold(self, until: float) -> None:
@@ -284,7 +301,7 @@ class Congestion:
             # What the server had in store is in the count: it is no more than a bound.
             top = self._before = min(ended / 4, at_most)
             self._doubts += 1
-            self._curve = Curve(min(measured, top), top, 1.0, 1.0)
+            self._curve = Curve(min(measured, top), top, 0.5, 0.5)
             return
         counted = float(spell.admitted), seconds
         before = self._counted[0] / self._counted[1] if self._counted[1] else 0.0

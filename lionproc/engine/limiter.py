@@ -16,9 +16,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from lionproc.engine.adaptive_concurrency import AdaptiveConcurrency
-from lionproc.engine.congestion import Congestion, Refusal
+from lionproc.engine.congestion import START_PER_S, Congestion, Refusal
+from lionproc.engine.last_pace import Pace
 from lionproc.engine.limits import Limits
 from lionproc.engine.news import News
+from lionproc.engine.open_files import most_connections
 from lionproc.engine.quantity_limits import QuantityLimits
 from lionproc.engine.quotas import ProviderQuotas, Signals
 from lionproc.engine.reservation import Reservation
@@ -38,6 +40,7 @@ from lionproc.errors import CallError, Kind
 log = logging.getLogger("lionproc.engine")
 CHECK_S = 0.25  # how often a moving pace is looked at
 LATE_S = 0.02  # what an even pace makes up for timers that come late
+SHORT = 10  # a run of this many times the concurrency is too short for slow start
 SLOT_CHECK_S = 5.0  # a freed slot wakes the limiter; this only bounds what a fault could cost
 
 
@@ -76,6 +79,8 @@ class Limiter:
         self.quotas = ProviderQuotas()
         self.congestion = Congestion()
         self.adaptive = AdaptiveConcurrency()
+        self.identity = ""  # of the endpoint, to find again what was learned of it
+        self.connections: int | None = None  # that the process can open
         self._limits = limits or Limits()
         self.limits_of_run: Limits | None = None  # the last that a run was given
         self._limits.on_change(self._changed)
@@ -121,10 +126,11 @@ class Limiter:
     def concurrency(self) -> int:
         """How many requests may be in flight now."""
         limits = self._limits
-        if not limits.adapt:
-            return limits.concurrency
-        cap = self.adaptive.cap
-        return limits.concurrency if cap is None else min(cap, limits.concurrency)
+        most = limits.concurrency
+        if self.connections is not None:
+            most = min(most, self.connections)
+        cap = self.adaptive.cap if limits.adapt else None
+        return most if cap is None else min(cap, most)
 
     def effective(self, quantity: str, limits: Limits | None = None) -> float | None:
         """The limit per minute that is kept for a quantity: the person's or, lower, the provider's.
@@ -159,7 +165,9 @@ class Limiter:
             self._quantities.set(per_minute, self._limits.burst_seconds, now)
         if adapt:
             if self._quantities.any_known:
-                self.congestion.window = None  # a limit is known, so none is looked for
+                self.congestion.skip_start()
+            # Who states a limit knows the server: a refusal within it is more likely a stray one.
+            self.congestion.presumed = 2 if self._limits.requests_per_minute else 0
             self._paced = self.congestion.pace(now)
 
     # -- reserving --------------------------------------------------------------------------
@@ -231,6 +239,8 @@ class Limiter:
         loop = self._loop
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
+            if self.connections is None:
+                self.connections = most_connections()
         amounts = amounts_of(tokens)
         async with self._turn:
             paced = False
@@ -338,7 +348,8 @@ class Limiter:
         """Slow start goes on, until latency shows that the server queues (RFC 9406)."""
         congestion = self.congestion
         congestion.admitted(latency_s, self._limits.concurrency)
-        if self.adaptive.slows(congestion.reply_s or 0.0, by=1.7):
+        # Few replies do not tell how long one takes without load.
+        if self.in_flight > 32 and self.adaptive.slows(congestion.reply_s or 0.0, by=2.0):
             self.adaptive.cap, congestion.window = self.in_flight + 1, None
         self._news.tell()
 
@@ -457,7 +468,30 @@ class Limiter:
             return Learned(said, "headers")
         pace = self.pace_per_minute
         rate = self.congestion.rate
-        return Learned() if rate is None or pace is None else Learned(60 * rate, "refusals")
+        if rate is None or pace is None:
+            return Learned()
+        return Learned(60 * rate, "refusals" if self.congestion.epoch else "earlier run")
+
+    def begin(self, rows: int, seen: Pace | None) -> None:
+        """A run begins, on the engine's loop.
+
+        Args:
+            rows: How many requests it may send.
+            seen: What an earlier run saw of this endpoint.
+        """
+        if rows <= SHORT * self._limits.concurrency:
+            self.congestion.skip_start()
+        if self.departures == 0 and seen is not None and self._limits.adapt:
+            self.congestion.begin_with(seen.per_s, limited=seen.limited)
+
+    def seen(self, seconds: float) -> Pace | None:
+        """What a run of so many seconds saw of this endpoint; None if that is no knowledge."""
+        rate = self.congestion.rate
+        if rate is not None:
+            return Pace(rate, limited=True)
+        left = self.per_minute(REQUESTS, min(max(seconds, 1.0), 60.0)) / 60
+        unrefused = self.congestion.epoch == 0 and left > START_PER_S
+        return Pace(left, limited=False) if unrefused else None
 
     def holding_s(self) -> float:
         """Seconds for which everybody still waits after a refusal."""

@@ -5,29 +5,45 @@ from __future__ import annotations
 import asyncio
 import atexit
 import concurrent.futures
+import contextlib
 import logging
 import os
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
+<<<<<<< HEAD
 from collections.abc import Callable, Mapping, Sequence
+=======
+from collections.abc import Callable, Mapping
+from pathlib import Path
+>>>>>>> 5fb8b84 (A short run has no slow start, a long one begins with what the last run saw; no more connections are asked for than the process can open; refusals within a stated limit are presumed stray)
 from types import MappingProxyType
 from typing import Protocol
 
-from lionproc.engine import gc_threshold
+from lionproc.engine import gc_threshold, last_pace
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.budget import Budget
 from lionproc.engine.dispatcher import Dispatcher
+<<<<<<< HEAD
+=======
+from lionproc.engine.executor import RateLimitedAPIExecutor
+from lionproc.engine.home import home
+>>>>>>> 5fb8b84 (A short run has no slow start, a long one begins with what the last run saw; no more connections are asked for than the process can open; refusals within a stated limit are presumed stray)
 from lionproc.engine.journal import Journal
 from lionproc.engine.limits import Limits
+from lionproc.engine.open_files import most_connections, warn_of_few
 from lionproc.engine.outlay import Verdict
 from lionproc.engine.request import Event
 from lionproc.engine.retry import Retry
 from lionproc.engine.routes import Route, Routes
 from lionproc.engine.stats import LimitUse, RunStats, State
+<<<<<<< HEAD
 from lionproc.engine.tokens import Tokens
 from lionproc.errors import ConfigurationError, Kind, RunError
+=======
+from lionproc.errors import ConfigurationError, JournalError, Kind, RunError
+>>>>>>> 5fb8b84 (A short run has no slow start, a long one begins with what the last run saw; no more connections are asked for than the process can open; refusals within a stated limit are presumed stray)
 
 log = logging.getLogger("lionproc.engine")
 TICK_S = 0.2  # how often watchers look
@@ -132,6 +148,8 @@ class Run(ABC):
 
     def begin(self) -> None:
         """Start, and return at once."""
+        limiter = self._limiter
+        warn_of_few(limiter.limits.concurrency, limiter.connections or most_connections())
         with self._lock:
             if self._future is None:
                 self._started_at = time.monotonic()
@@ -159,6 +177,9 @@ class Run(ABC):
         if self._late_pause:
             routes.pause()
         fault: BaseException | None = None
+        pace_folder = _pace_folder(self._journal)
+        seen = last_pace.read(pace_folder, self._limiter.identity) if pace_folder else None
+        self._limiter.begin(self._rows, seen)
         try:
             await self._open()
             if self._stop_grace_s is None:
@@ -181,8 +202,16 @@ class Run(ABC):
             grace_s = self._stop_grace_s
             if grace_s is None:  # all is back, unless a fault ended it half way
                 grace_s = 0.0 if fault is None else FAULT_GRACE_S
+<<<<<<< HEAD
             await routes.halt(grace_s)
             await self._end(fault)
+=======
+            await executor.dispatcher.halt(grace_s)
+            seen = self._limiter.seen(time.monotonic() - self._started_at)
+            if pace_folder is not None and seen is not None:
+                last_pace.write(pace_folder, self._limiter.identity, seen)
+            await self._end(executor, fault)
+>>>>>>> 5fb8b84 (A short run has no slow start, a long one begins with what the last run saw; no more connections are asked for than the process can open; refusals within a stated limit are presumed stray)
             ticker.cancel()
             self._tell_the_end()
             _running.discard(self)
@@ -347,6 +376,14 @@ class Run(ABC):
     def fatal(self) -> RunError | None:
         """What no row could get past, if the run stopped for that."""
         return self._routes.fatal
+
+
+def _pace_folder(journal: Journal) -> Path | None:
+    """Where the pace of endpoints is kept: beside the usual journal, and nowhere else."""
+    with contextlib.suppress(JournalError):
+        folder = Path(journal.path).parent
+        return folder if folder == home() else None
+    return None
 
 
 async def _in_thread(work: Callable[[], None]) -> None:

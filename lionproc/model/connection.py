@@ -50,6 +50,7 @@ def endpoint_state(*identity: str, concurrency: int | None = None) -> EndpointSt
         if found is None:
             limits = Limits() if concurrency is None else Limits(concurrency=concurrency)
             found = _states[identity] = EndpointState(Limiter(limits))
+            found.limiter.identity = "\n".join(identity)
         return found
 
 
