@@ -161,7 +161,7 @@ class Congestion:
         elif now - self._left_at > 1.0 and self._curve is not None:
             # Time in which nothing was asked proves nothing (RFC 7661).
             idle_s = now - self._left_at
-            if idle_s * (self._curve.at(now - self._opened_at) or 0.0) > 2:
+            if idle_s * (self._curve.at(self._left_at - self._opened_at) or 0.0) > 2:
                 self._opened_at += idle_s
         self._left_at = now
 

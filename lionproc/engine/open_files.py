@@ -48,5 +48,5 @@ def warn_of_few(concurrency: int, most: int | None) -> None:
         f"(`ulimit -n {max(4096, 2 * concurrency)}` in the shell before Python starts), or set "
         f"concurrency={most}.",
         LionprocWarning,
-        stacklevel=depth - 1,
+        stacklevel=depth,
     )

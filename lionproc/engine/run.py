@@ -12,12 +12,8 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-<<<<<<< HEAD
 from collections.abc import Callable, Mapping, Sequence
-=======
-from collections.abc import Callable, Mapping
 from pathlib import Path
->>>>>>> 5fb8b84 (A short run has no slow start, a long one begins with what the last run saw; no more connections are asked for than the process can open; refusals within a stated limit are presumed stray)
 from types import MappingProxyType
 from typing import Protocol
 
@@ -25,11 +21,7 @@ from lionproc.engine import gc_threshold, last_pace
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.budget import Budget
 from lionproc.engine.dispatcher import Dispatcher
-<<<<<<< HEAD
-=======
-from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.home import home
->>>>>>> 5fb8b84 (A short run has no slow start, a long one begins with what the last run saw; no more connections are asked for than the process can open; refusals within a stated limit are presumed stray)
 from lionproc.engine.journal import Journal
 from lionproc.engine.limits import Limits
 from lionproc.engine.open_files import most_connections, warn_of_few
@@ -38,12 +30,8 @@ from lionproc.engine.request import Event
 from lionproc.engine.retry import Retry
 from lionproc.engine.routes import Route, Routes
 from lionproc.engine.stats import LimitUse, RunStats, State
-<<<<<<< HEAD
 from lionproc.engine.tokens import Tokens
-from lionproc.errors import ConfigurationError, Kind, RunError
-=======
 from lionproc.errors import ConfigurationError, JournalError, Kind, RunError
->>>>>>> 5fb8b84 (A short run has no slow start, a long one begins with what the last run saw; no more connections are asked for than the process can open; refusals within a stated limit are presumed stray)
 
 log = logging.getLogger("lionproc.engine")
 TICK_S = 0.2  # how often watchers look
@@ -148,8 +136,10 @@ class Run(ABC):
 
     def begin(self) -> None:
         """Start, and return at once."""
-        limiter = self._limiter
-        warn_of_few(limiter.limits.concurrency, limiter.connections or most_connections())
+        for limiter in self._routes.limiters:
+            if limiter.connections is None:
+                limiter.connections = most_connections()
+            warn_of_few(limiter.limits.concurrency, limiter.connections)
         with self._lock:
             if self._future is None:
                 self._started_at = time.monotonic()
@@ -174,12 +164,13 @@ class Run(ABC):
             on_done=self._took,
             may_send=self._may_send if self._budget is not None else None,
         )
+        pace_folder = _pace_folder(self._journal)
+        for limiter in routes.limiters:
+            seen = last_pace.read(pace_folder, limiter.identity) if pace_folder else None
+            limiter.begin(self._rows, seen)
         if self._late_pause:
             routes.pause()
         fault: BaseException | None = None
-        pace_folder = _pace_folder(self._journal)
-        seen = last_pace.read(pace_folder, self._limiter.identity) if pace_folder else None
-        self._limiter.begin(self._rows, seen)
         try:
             await self._open()
             if self._stop_grace_s is None:
@@ -202,16 +193,12 @@ class Run(ABC):
             grace_s = self._stop_grace_s
             if grace_s is None:  # all is back, unless a fault ended it half way
                 grace_s = 0.0 if fault is None else FAULT_GRACE_S
-<<<<<<< HEAD
             await routes.halt(grace_s)
+            for limiter in routes.limiters:
+                seen = limiter.seen(time.monotonic() - self._started_at)
+                if pace_folder is not None and seen is not None:
+                    last_pace.write(pace_folder, limiter.identity, seen)
             await self._end(fault)
-=======
-            await executor.dispatcher.halt(grace_s)
-            seen = self._limiter.seen(time.monotonic() - self._started_at)
-            if pace_folder is not None and seen is not None:
-                last_pace.write(pace_folder, self._limiter.identity, seen)
-            await self._end(executor, fault)
->>>>>>> 5fb8b84 (A short run has no slow start, a long one begins with what the last run saw; no more connections are asked for than the process can open; refusals within a stated limit are presumed stray)
             ticker.cancel()
             self._tell_the_end()
             _running.discard(self)
