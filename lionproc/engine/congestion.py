@@ -301,7 +301,7 @@ class Congestion:
             # What the server had in store is in the count: it is no more than a bound.
             top = self._before = min(ended / 4, at_most)
             self._doubts += 1
-            self._curve = Curve(min(measured, top), top, 0.5, 0.5)
+            self._curve = Curve(min(measured, top), top, 1.0, 1.0)
             return
         counted = float(spell.admitted), seconds
         before = self._counted[0] / self._counted[1] if self._counted[1] else 0.0

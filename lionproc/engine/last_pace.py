@@ -18,6 +18,7 @@ from typing import NamedTuple
 from lionproc.engine.whole_file import read_regular, replace_whole
 
 NAME = "pace.json"
+USUAL_JOURNAL = "journal.sqlite"
 DAY_S = 86_400.0  # after which it is forgotten
 MOST_ENDPOINTS = 100
 MOST_BYTES = 100_000
@@ -33,6 +34,12 @@ class Pace(NamedTuple):
 
     per_s: float
     limited: bool
+
+
+def folder_of(journal: str) -> Path | None:
+    """Where it is kept: beside a journal of the usual name, and nowhere else."""
+    path = Path(journal)
+    return path.parent if path.name == USUAL_JOURNAL else None
 
 
 def read(folder: Path, identity: str) -> Pace | None:

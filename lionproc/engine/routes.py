@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
+from lionproc.engine import last_pace
 from lionproc.engine.budget import Budget
 from lionproc.engine.dispatcher import Dispatcher
 from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.journal import Journal
 from lionproc.engine.limiter import Limiter
+from lionproc.engine.open_files import most_connections, warn_of_few
 from lionproc.engine.outlay import Verdict, verdict
 from lionproc.engine.request import Event
 from lionproc.engine.retry import Retry
@@ -109,6 +111,33 @@ class Routes:
             dispatcher.counters.outlay.news = news  # what is back anywhere leaves room for all
             dispatcher.on_stop = self._stop_all
             self.executors.append(executor)
+
+    def count_connections(self) -> None:
+        """Find out how many connections each may open, and warn of too few."""
+        for limiter in self.limiters:
+            if limiter.connections is None:
+                limiter.connections = most_connections()
+            warn_of_few(limiter.limits.concurrency, limiter.connections)
+
+    def recall(self, rows: int, journal: str) -> None:
+        """Begin with what the last run saw of each endpoint.
+
+        Args:
+            rows: How many requests may be sent on each route.
+            journal: The path of the journal, beside which it is kept.
+        """
+        folder = last_pace.folder_of(journal)
+        for limiter in self.limiters:
+            seen = None if folder is None else last_pace.read(folder, limiter.identity)
+            limiter.begin(rows, seen)
+
+    def remember(self, seconds: float, journal: str) -> None:
+        """Keep what a run of so many seconds saw of each endpoint; see `recall`."""
+        folder = last_pace.folder_of(journal)
+        for limiter in self.limiters:
+            seen = limiter.seen(seconds)
+            if folder is not None and seen is not None:
+                last_pace.write(folder, limiter.identity, seen)
 
     def _stop_all(self) -> None:
         for dispatcher in self.dispatchers:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import concurrent.futures
-import contextlib
 import logging
 import os
 import threading
@@ -13,25 +12,22 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
-from lionproc.engine import gc_threshold, last_pace
+from lionproc.engine import gc_threshold
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.budget import Budget
 from lionproc.engine.dispatcher import Dispatcher
-from lionproc.engine.home import home
 from lionproc.engine.journal import Journal
 from lionproc.engine.limits import Limits
-from lionproc.engine.open_files import most_connections, warn_of_few
 from lionproc.engine.outlay import Verdict
 from lionproc.engine.request import Event
 from lionproc.engine.retry import Retry
 from lionproc.engine.routes import Route, Routes
 from lionproc.engine.stats import LimitUse, RunStats, State
 from lionproc.engine.tokens import Tokens
-from lionproc.errors import ConfigurationError, JournalError, Kind, RunError
+from lionproc.errors import ConfigurationError, Kind, RunError
 
 log = logging.getLogger("lionproc.engine")
 TICK_S = 0.2  # how often watchers look
@@ -136,10 +132,7 @@ class Run(ABC):
 
     def begin(self) -> None:
         """Start, and return at once."""
-        for limiter in self._routes.limiters:
-            if limiter.connections is None:
-                limiter.connections = most_connections()
-            warn_of_few(limiter.limits.concurrency, limiter.connections)
+        self._routes.count_connections()
         with self._lock:
             if self._future is None:
                 self._started_at = time.monotonic()
@@ -164,10 +157,7 @@ class Run(ABC):
             on_done=self._took,
             may_send=self._may_send if self._budget is not None else None,
         )
-        pace_folder = _pace_folder(self._journal)
-        for limiter in routes.limiters:
-            seen = last_pace.read(pace_folder, limiter.identity) if pace_folder else None
-            limiter.begin(self._rows, seen)
+        routes.recall(self._rows, self._journal.path)
         if self._late_pause:
             routes.pause()
         fault: BaseException | None = None
@@ -194,10 +184,7 @@ class Run(ABC):
             if grace_s is None:  # all is back, unless a fault ended it half way
                 grace_s = 0.0 if fault is None else FAULT_GRACE_S
             await routes.halt(grace_s)
-            for limiter in routes.limiters:
-                seen = limiter.seen(time.monotonic() - self._started_at)
-                if pace_folder is not None and seen is not None:
-                    last_pace.write(pace_folder, limiter.identity, seen)
+            routes.remember(time.monotonic() - self._started_at, self._journal.path)
             await self._end(fault)
             ticker.cancel()
             self._tell_the_end()
@@ -363,14 +350,6 @@ class Run(ABC):
     def fatal(self) -> RunError | None:
         """What no row could get past, if the run stopped for that."""
         return self._routes.fatal
-
-
-def _pace_folder(journal: Journal) -> Path | None:
-    """Where the pace of endpoints is kept: beside the usual journal, and nowhere else."""
-    with contextlib.suppress(JournalError):
-        folder = Path(journal.path).parent
-        return folder if folder == home() else None
-    return None
 
 
 async def _in_thread(work: Callable[[], None]) -> None:

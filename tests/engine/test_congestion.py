@@ -6,14 +6,15 @@ import asyncio
 import random
 
 import pytest
-from lionproc.engine.adapt import Headers, Quota, Signals
 
 from lionproc.engine.congestion import Congestion
 from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.last_pace import Pace
-from lionproc.engine.limiter import Limiter, Tokens
+from lionproc.engine.limiter import Limiter
 from lionproc.engine.limits import Limits
+from lionproc.engine.quotas import ProviderQuotas, Quota, Signals
 from lionproc.engine.request import Event, Reply
+from lionproc.engine.tokens import Tokens
 from lionproc.errors import CallError, Kind
 from lionproc.testing import RollingWindow, TokenBucket, run_virtual
 from lionproc.testing.provider import Provider
@@ -167,7 +168,7 @@ def test_a_reset_is_believed_where_a_refusal_says_nothing_else():
 
 def test_headers_of_a_bucket_are_read_as_a_refill_and_those_of_a_window_as_its_end():
     for reset_s, wait_s in ((60.0, 0.1), (30.0, 30.0)):
-        headers = Headers()
+        headers = ProviderQuotas()
         quota = Quota(limit=600.0, remaining=0.0, reset_s=reset_s)
         headers.learn({"requests": quota}, headers.mark(), 0.0)
         assert headers.wait_s((1.0, 0.0, 0.0, 0.0), 0.0) == pytest.approx(wait_s, abs=0.001)

@@ -109,6 +109,30 @@ def test_a_limit_by_the_minute_is_waited_for(body):
     assert refused(429, body).kind is Kind.RATE_LIMITED
 
 
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [
+        ("Rate limit reached for gpt-4. Please try again in 7.66s. Visit the site.", 7.66),
+        ("Rate limit reached. Please try again in 20ms.", 0.02),
+        ("Please try again in 6m0s.", 360),
+        ("Limit 100, used 99. Please try again in 1m7.5s.", 67.5),
+        ("Please retry after 3 seconds. Go to the site for more.", 3),
+        ("Please retry in 41.820516331s.", 41.820516331),
+        ("Please retry your request after 2 minutes.", 120),
+        ("Try again in 1 hour.", 600),  # asked again after ten minutes
+        ("Try again in 3 months.", None),
+        ("Please try again later.", None),
+        ("Too many requests in 5s", None),
+    ],
+)
+def test_the_seconds_that_a_refusal_says_in_words_are_believed(words, seconds):
+    body = {"error": {"message": words, "code": "rate_limit_exceeded"}}
+    assert refused(429, body).retry_after_s == seconds
+    assert refused(429, body, {"retry-after": "9"}).retry_after_s == 9
+    reply = classify(429, {}, json.dumps(body).encode())
+    assert reply.signals.retry_after_s == seconds
+
+
 def test_the_wait_that_google_writes_into_the_body_is_kept():
     retry = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "45.5s"}
     body = google(429, GOOGLE_QUOTA, "RESOURCE_EXHAUSTED", violation("PerMinute"), retry)
