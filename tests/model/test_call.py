@@ -65,16 +65,20 @@ def key_of(case):
         timeout=case["timeout"],
         **case["params"],
     )
-    names = ("into", "limits", "retry", "chunk_size", "details", "resume", "progress", "errors")
-    df = pd.DataFrame({"text": [case["text"]]})
-    plan = df.llm._plan(
-        prompt=case["prompt"],
-        schema=case["schema"],
-        system=case["system"],
-        model=model,
-        budget=case["budget"],
-        **{name: case[name] for name in names},
+    names = (
+        "system",
+        "budget",
+        "limits",
+        "retry",
+        "chunk_size",
+        "details",
+        "resume",
+        "progress",
+        "errors",
     )
+    df = pd.DataFrame({"text": [case["text"]]})
+    options = {"model": model, **{name: case[name] for name in names}}
+    plan = df.llm._plan(case["prompt"], case["into"], case["schema"], options)
     recipe = RequestBuilder(plan.model.connect(), plan.model.body_params, plan.answer)
     ((_, call),) = plan.calls(recipe, 0, 1)
     return call.key

@@ -115,7 +115,7 @@ def test_a_kept_reply_that_cannot_be_read_is_asked_again(tmp_path, raw, late):
     df = pd.DataFrame({"text": ["one", "two"]})
     with Server(answer='{"x": 1}') as server:
         model = model_of(server)
-        plan = df.llm._plan(prompt="Say {text}", into="a", schema=OPEN, model=model)
+        plan = df.llm._plan("Say {text}", "a", OPEN, {"model": model})
         recipe = RequestBuilder(plan.model.connect(), plan.model.body_params, plan.answer)
         (_, call), _ = plan.calls(recipe, 0, 2)
         with Journal.open(tmp_path / "j") as journal:

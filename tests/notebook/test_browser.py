@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lionproc.testing import RollingWindow, Server
+from lionproc.testing import Server, TokenBucket
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 PICTURES = Path(__file__).parents[2] / "artifacts"
@@ -122,7 +122,7 @@ BEYOND = """panel => {
 
 
 def test_in_a_narrow_window_nothing_is_cut_off(open_notebook, server):
-    server.configure(faults={"400": 0.1}, limits=RollingWindow(requests=60))
+    server.configure(faults={"400": 0.1}, limits=TokenBucket(requests=600, burst_s=1))
     notebook = open_notebook("narrow.ipynb", cell(server, rpm=1500))
     notebook.page.set_viewport_size({"width": 700, "height": 800})
     notebook.run(0)
