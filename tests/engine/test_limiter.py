@@ -477,7 +477,7 @@ def test_finds_the_limit_of_a_server_that_only_says_429_with_a_handful_of_them(
         unlimited_run(Bucket(10, 100), 240, retry_after_s, latency_s=latency_s)
     )
     assert between(admitted, 60, 240) >= 0.98 * 10 * 180
-    assert between(refused, 0, 60) <= 30  # with replies in 50 ms; five minutes ask for 3,000
+    assert between(refused, 0, 60) <= 28  # slow start meets the end of the store with all in flight
     for minute in (60, 120, 180):
         assert between(admitted, minute, minute + 60) >= 0.95 * 600
         assert between(refused, minute, minute + 60) <= 4
@@ -488,11 +488,11 @@ def test_finds_the_limit_of_a_server_that_only_says_429_with_a_handful_of_them(
     [
         (lambda: Bucket(10, 600), 0.95, 40, 4),
         (lambda: Bucket(1, 10), 0.95, 30, 10),
-        (lambda: Window(10, 1), 0.93, 20, 8),
-        (lambda: Window(100, 1), 0.95, 45, 30),
-        (lambda: Window(10, 10), 0.9, 60, 12),
+        (lambda: Window(10, 1), 0.95, 13, 4),
+        (lambda: Window(100, 1), 0.95, 40, 6),
+        (lambda: Window(10, 10), 0.9, 50, 8),
         (lambda: Window(10, 60), 0.95, 25, 8),
-        (lambda: Rolling(10, 10), 0.95, 60, 12),
+        (lambda: Rolling(10, 10), 0.95, 48, 4),
         (lambda: Rolling(10, 60), 0.9, 25, 8),
     ],
     ids=[
