@@ -88,13 +88,8 @@ def _check_file(path: str, part: str) -> None:
         )
     if not stat.S_ISREG(found.st_mode):
         return  # it cannot be used, which is told later
-    if found.st_uid not in {os.geteuid(), 0}:
-        who = f"belongs to another user ({_user(found.st_uid)})"
-    elif found.st_mode & 0o002:
-        who = "can be written by everybody"
-    elif found.st_mode & 0o020 and not _is_own_group(found.st_gid):
-        who = f"can be written by a group ({_group(found.st_gid)})"
-    else:
+    who = _owned_by_others(found, {os.geteuid(), 0}) or _writable_by_others(found)
+    if not who:
         return
     raise JournalError(
         f"The journal {path!r} is not used: {part!r} {who}, and that makes its answers theirs. If "
@@ -103,18 +98,26 @@ def _check_file(path: str, part: str) -> None:
     )
 
 
+def _owned_by_others(found: os.stat_result, trusted: set[int]) -> str:
+    return "" if found.st_uid in trusted else f"belongs to another user ({_user(found.st_uid)})"
+
+
+def _writable_by_others(found: os.stat_result) -> str:
+    if found.st_mode & 0o002:
+        return "can be written by everybody"
+    if found.st_mode & 0o020 and not _is_own_group(found.st_gid):
+        return f"can be written by a group ({_group(found.st_gid)})"
+    return ""
+
+
 def _check_folder(folder: Path, path: str, *, above: bool) -> None:
     found, me = folder.stat(), os.geteuid()
     # Root works in the folders of others, in containers above all; nothing below them is theirs.
-    if found.st_uid not in {me, 0} and not (above and me == 0):
-        who = f"belongs to another user ({_user(found.st_uid)})"
-    elif found.st_mode & stat.S_ISVTX:
-        return  # as /tmp: everybody may add, nobody may take away what is another's
-    elif found.st_mode & 0o002:
-        who = "can be written by everybody"
-    elif found.st_mode & 0o020 and not _is_own_group(found.st_gid):
-        who = f"can be written by a group ({_group(found.st_gid)})"
-    else:
+    who = "" if above and me == 0 else _owned_by_others(found, {me, 0})
+    # As in /tmp with the sticky bit: everybody may add, nobody may take away what is another's.
+    if not who and not found.st_mode & stat.S_ISVTX:
+        who = _writable_by_others(found)
+    if not who:
         return
     raise JournalError(
         f"The journal {path!r} is not used: the folder {str(folder)!r} {who}, who could put "
