@@ -119,10 +119,7 @@ def text_of(data: Any, also_good: Collection[str | None] = ()) -> str:
         CallError: It is cut off, filtered, refused, a tool call or empty, or nobody knows what
             its ending means.
     """
-    choices = data.get("choices") if isinstance(data, dict) else None
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    if not isinstance(choice, dict):
-        raise CallError(Kind.EMPTY, "The reply has no choice in it.")
+    choice = _choice(data)
     message = choice.get("message")
     if not isinstance(message, dict):
         message = {}  # as where a filter held it back; its ending says more
@@ -139,7 +136,7 @@ def text_of(data: Any, also_good: Collection[str | None] = ()) -> str:
             raise CallError(Kind.TRUNCATED, reason, hint=_RAISE) from None
         if answer.strip() or error.kind is not Kind.UNKNOWN_ENDING:
             raise
-    if message.get("refusal"):
+    if message.get("refusal") or _refusing(message):
         raise CallError(Kind.REFUSED, WHY_NOT[Kind.REFUSED])
     if answer.strip():
         return answer
@@ -149,6 +146,25 @@ def text_of(data: Any, also_good: Collection[str | None] = ()) -> str:
         reason = "The reply is all reasoning and has no answer."
         raise CallError(Kind.EMPTY, reason, hint=_RAISE)
     raise CallError(Kind.EMPTY, "The answer is empty.")
+
+
+def _choice(data: Any) -> dict[str, Any]:
+    body = data if isinstance(data, dict) else {}
+    choices = body.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    if isinstance(choice, dict):
+        return choice
+    feedback = body.get("promptFeedback")  # Gemini's, beside an empty list
+    if isinstance(feedback, dict) and feedback.get("blockReason"):
+        raise CallError(Kind.FILTERED, WHY_NOT[Kind.FILTERED])
+    raise CallError(Kind.EMPTY, "The reply has no choice in it.")
+
+
+def _refusing(message: Mapping[str, Any]) -> bool:
+    """Whether a part of the message is a refusal, as the Responses API names it."""
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    return any(isinstance(part, dict) and part.get("type") == "refusal" for part in parts)
 
 
 def _content(message: Mapping[str, Any]) -> Any:

@@ -75,7 +75,7 @@ def check_ending(choice: dict[str, Any], also_good: Collection[str | None] = ())
     word = None if said is None else _plain(said)
     if word in GOOD or said in also_good or word in also_good:
         return
-    kind = _BAD.get(word or "")
+    kind = _bad(word)
     if kind is Kind.BAD_REPLY:
         raise CallError(kind, f"The server broke the answer off ({_shown(said or '')!r}).")
     if kind is not None:
@@ -99,7 +99,12 @@ def broken_off(data: dict[str, Any]) -> str | None:
     choices = data.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     said = _ending(choice) if isinstance(choice, dict) else None
-    return said if said is not None and _BAD.get(_plain(said)) is Kind.BAD_REPLY else None
+    return said if said is not None and _bad(_plain(said)) is Kind.BAD_REPLY else None
+
+
+def _bad(word: str | None) -> Kind | None:
+    """What a word of a bad ending means; some say more after a colon (Gemini's content_filter)."""
+    return _BAD.get((word or "").partition(":")[0].strip())
 
 
 def _ending(choice: dict[str, Any]) -> str | None:

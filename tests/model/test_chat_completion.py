@@ -200,12 +200,26 @@ def test_an_error_beside_an_answer_is_an_error():
         ({"content": None, "reasoning_content": "Hm."}, Kind.EMPTY),
         ({"content": None, "tool_calls": [{"id": "1"}]}, Kind.TOOL_CALL),
         ({"content": "fine", "refusal": "No."}, Kind.REFUSED),
+        ({"content": [{"type": "refusal", "refusal": "No."}]}, Kind.REFUSED),
     ],
 )
 def test_a_message_that_ended_well_may_still_be_no_answer(message, kind):
     with pytest.raises(CallError) as caught:
         text_of({"choices": [{"message": message, "finish_reason": "stop"}]})
     assert caught.value.kind is kind
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"choices": [], "promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}},
+        {"choices": [{"message": {"content": ""}, "finish_reason": "content_filter: SPII"}]},
+    ],
+)
+def test_what_gemini_holds_back_is_filtered_and_not_merely_empty(body):
+    with pytest.raises(CallError) as caught:
+        text_of(body)
+    assert caught.value.kind is Kind.FILTERED
 
 
 def test_an_error_inside_a_choice_is_an_error_to_try_again():
