@@ -25,7 +25,6 @@ from lionproc.model.shape import (
     Duration,
     Instant,
     Integer,
-    Json,
     List,
     Map,
     Record,
@@ -35,6 +34,7 @@ from lionproc.model.shape import (
 )
 from lionproc.model.validate import (
     HALF,
+    NOT_PARSED,
     Check,
     Path,
     WrongError,
@@ -50,7 +50,6 @@ Read: TypeAlias = Callable[[str], Any]
 _DIGITS = re.compile(r"[+-]?[0-9.]+")
 _QUOTED_DIGITS = re.compile(r'"\s*[+-]?[0-9.]+\s*"')
 _TEMPORAL = Date | Instant | Time | Duration
-_LONG = 10_000_000  # characters
 _REASONS = 3  # as many as a model can act on at once
 _REASON_LENGTH = 200  # characters of each
 
@@ -91,9 +90,6 @@ class Form:
         self._shape = shape
         self._unwrap = unwrap
         self._names = frozenset(names)
-        self._keys = tuple(json.dumps(name, ensure_ascii=False) for name in names)
-        # Keys that the model makes up cannot be counted in the text.
-        self._open_keys = any(isinstance(part, Map | Json) for part in parts)
         self._numbers_chosen = any(
             isinstance(part, Choice) and not all(isinstance(m, str) for m in part.members)
             for part in parts
@@ -102,32 +98,26 @@ class Form:
 
     def read(self, body: str) -> Any:
         """The value of JSON text, or a `CallError` of kind wrong_shape."""
-        if self._doubtful(body):
-            self._look_closely(body)
         try:
-            value = self._check(body)
+            raw = parse(body)
+        except ValueError:
+            raw = NOT_PARSED  # no JSON: the check will say so
+        else:
+            if self._may_be_disguised(body):
+                for path, reason in _disguised(self._shape, raw, ()):
+                    raise wrong_shape(self._reason([(path, reason)]))
+        try:
+            value = self._check(body, raw)
         except WrongError as wrong:
             value = self._forgive(body, wrong)
         return value if self._unwrap is None else self._unwrap(value)
 
-    def _doubtful(self, body: str) -> bool:
+    def _may_be_disguised(self, body: str) -> bool:
         """Whether pydantic alone might read something into this text. Errs on the safe side."""
-        return (
-            self._open_keys
-            or len(self._keys) * len(body) > _LONG  # each is looked for in all of it
-            or any(body.count(key) > 1 for key in self._keys)
-            or "\\u" in body  # a key may be spelt with escapes
-            or (self._numbers_chosen and ("true" in body or "false" in body))
-            or (self._temporal and _QUOTED_DIGITS.search(body) is not None)
+        return (self._numbers_chosen and ("true" in body or "false" in body)) or (
+            # Digits may be spelt with escapes.
+            self._temporal and ("\\u" in body or _QUOTED_DIGITS.search(body) is not None)
         )
-
-    def _look_closely(self, body: str) -> None:
-        try:
-            raw = parse(body)
-        except ValueError:
-            return  # no JSON: the check will say so
-        for path, reason in _disguised(self._shape, raw, ()):
-            raise wrong_shape(self._reason([(path, reason)]))
 
     def _forgive(self, body: str, wrong: WrongError) -> Any:
         """Mend what has one reading only and validate again, or raise with the reasons."""

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit
 
 from lionproc.errors import MissingDependencyError, ModelError
 from lionproc.model.address import checked_key, checked_url
+from lionproc.model.environment import client_for
 from lionproc.model.providers import Provider
 
 if TYPE_CHECKING:
@@ -53,7 +54,9 @@ def own_client(
     key = key or "none"
     if at_openai:
         with _environment_named():
-            return openai.AsyncOpenAI(base_url=url, api_key=key, max_retries=0)
+            return openai.AsyncOpenAI(
+                base_url=url, api_key=key, max_retries=0, http_client=client_for(str(url))
+            )
     return _bare(str(url), key, {"authorization": f"Bearer {key}"}, {})
 
 
@@ -119,7 +122,12 @@ def _bare(url: str, key: str, own: dict[str, str], query: dict[str, str]) -> ope
         headers |= {"Authorization": openai.Omit(), **own}
     with _environment_named():
         client = openai.AsyncOpenAI(
-            base_url=url, api_key=key, max_retries=0, default_headers=headers, default_query=query
+            base_url=url,
+            api_key=key,
+            max_retries=0,
+            default_headers=headers,
+            default_query=query,
+            http_client=client_for(url),
         )
     # What the environment says of an account at OpenAI is for OpenAI alone.
     client.organization = client.project = None
@@ -137,7 +145,7 @@ def is_azure(client: Any) -> bool:
 
 
 def is_plain(client: Any) -> bool:
-    """True for a client that only carries an address, headers and a key."""
+    """True for a client of the user's that only carries an address, headers and a key."""
     import openai
 
     return (

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import Enum
 from math import isfinite
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 from pydantic import BaseModel, RootModel, Secret, SecretBytes, SecretStr
@@ -43,7 +44,7 @@ Cell: TypeAlias = Callable[[Any], Any]
 DECIMAL_DIGITS = 38  # what Arrow's decimal128 holds
 DECIMAL_PLACES = 9  # as in SQL's widest money types; leaves 29 digits before the point
 SECRETS = (SecretStr, SecretBytes, Secret)
-_INT64 = range(-(2**63), 2**63)
+_LEAST, _MOST = -(2**63), 2**63 - 1  # of 64 bits
 _MICROSECOND = dt.timedelta(microseconds=1)
 
 
@@ -106,8 +107,8 @@ def _maker(shape: Shape) -> Cell:
 
 
 def _text(value: Any) -> str | None:
-    if value is None:
-        return None
+    if value is None or (type(value) is str and value.isascii()):
+        return value
     if isinstance(value, Enum):
         value = value.value
     if not isinstance(value, str):
@@ -123,20 +124,20 @@ def _text(value: Any) -> str | None:
 
 
 def _integer(value: Any) -> int | None:
-    if value is None:
-        return None
+    if value is None or (type(value) is int and _LEAST <= value <= _MOST):
+        return value
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):
         raise MisfitError("a whole number")
-    if value not in _INT64:
+    if not _LEAST <= value <= _MOST:
         raise MisfitError("a whole number that fits 64 bits")
     return int(value)
 
 
 def _real(value: Any) -> float | None:
-    if value is None:
-        return None
+    if value is None or (type(value) is float and isfinite(value)):
+        return value
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise MisfitError("a number")
     try:
@@ -192,7 +193,7 @@ def _clock(value: Any) -> dt.time | None:
 def _span(value: Any) -> dt.timedelta | None:
     if value is None:
         return None
-    if not isinstance(value, dt.timedelta) or value // _MICROSECOND not in _INT64:
+    if not isinstance(value, dt.timedelta) or not (_LEAST <= value // _MICROSECOND <= _MOST):
         raise MisfitError("a duration of less than 292,000 years")
     return value
 
@@ -273,12 +274,11 @@ def _many(item: Cell) -> Cell:
             return None
         if isinstance(values, str | Mapping | BaseModel) or not hasattr(values, "__iter__"):
             raise MisfitError("a list")
-        made = []
-        for place, value in enumerate(values):
-            try:
-                made.append(item(value))
-            except MisfitError as misfit:
-                made.append(_opened(item, value, misfit, place))
+        inner = list(values)
+        try:
+            made = [item(value) for value in inner]
+        except MisfitError:
+            made = [_fitted(item, value, place) for place, value in enumerate(inner)]
         if isinstance(values, set | frozenset):
             made.sort(key=repr)  # text hashes differ from run to run, a saved column must not
         return made
@@ -287,23 +287,26 @@ def _many(item: Cell) -> Cell:
 
 
 def _record(makers: Mapping[str, Cell]) -> Cell:
+    names = tuple(makers)
     items = tuple(makers.items())
+    # One call for all the attributes: it takes a third of the time of as many calls.
+    taken: Callable[[Any], Any] = attrgetter(*names, "__class__") if names else lambda _: ()
 
     def fields(value: Any) -> dict[str, Any] | None:
         if value is None:
             return None
-        made = {}
-        is_mapping = isinstance(value, Mapping)
-        for name, make in items:
-            try:
-                inner = value.get(name) if is_mapping else getattr(value, name)
-            except AttributeError:
-                raise MisfitError("an object with the declared fields", (name,)) from None
-            try:
-                made[name] = make(inner)
-            except MisfitError as misfit:
-                made[name] = _opened(make, inner, misfit, name)
-        return made
+        try:
+            inner = list(map(value.get, names)) if isinstance(value, Mapping) else taken(value)
+        except AttributeError:
+            lacking = next((name for name in names if not hasattr(value, name)), "")
+            raise MisfitError("an object with the declared fields", (lacking,)) from None
+        try:
+            return {name: make(each) for (name, make), each in zip(items, inner, strict=False)}
+        except MisfitError:
+            return {
+                name: _fitted(make, each, name)
+                for (name, make), each in zip(items, inner, strict=False)
+            }
 
     return fields
 
@@ -314,16 +317,24 @@ def _pairs(item: Cell) -> Cell:
             return None
         if not isinstance(value, Mapping):
             raise MisfitError("an object")
-        made = []
-        for key, inner in value.items():
-            name = key if isinstance(key, str) else str(_jsonable(key))
-            try:
-                made.append((name, item(inner)))
-            except MisfitError as misfit:
-                made.append((name, _opened(item, inner, misfit, "(a key)")))
-        return made
+        named = [
+            (key if isinstance(key, str) else str(_jsonable(key)), inner)
+            for key, inner in value.items()
+        ]
+        try:
+            return [(name, item(inner)) for name, inner in named]
+        except MisfitError:
+            return [(name, _fitted(item, inner, "(a key)")) for name, inner in named]
 
     return pairs
+
+
+def _fitted(make: Cell, value: Any, name: object) -> Any:
+    """A value inside another one, where one of them does not fit: told by its name."""
+    try:
+        return make(value)
+    except MisfitError as misfit:
+        return _opened(make, value, misfit, name)
 
 
 def _opened(make: Cell, value: Any, misfit: MisfitError, name: object) -> Any:

@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from math import inf
 from typing import Any
 
 from lionproc.errors import CallError, Kind
-from lionproc.model.validate import Check, parse, wrong_shape
+from lionproc.model.validate import NOT_PARSED, Check, parse, wrong_shape
 from lionproc.model.vetting import parts_of, target
 
 __all__ = ["MOST_IN_A_CIRCLE", "MOST_TRIALS", "MOST_VALUES", "Weighed"]
@@ -26,6 +28,7 @@ MOST_IN_A_CIRCLE = (
     50_000  # where the schema contains itself: each that fails there is told at length
 )
 _FEW = 2000  # values that are surely no work
+_MOST_STATES = 10_000  # of what may be tried with one value; no schema of a person has as many
 _SHALLOW = 8  # lists and objects that are none where the schema contains itself
 _SAME = ("anyOf", "oneOf", "allOf")
 _SAME_ONE = ("not", "if", "then", "else")
@@ -48,18 +51,29 @@ class Weighed:
         self._trials = _Trials(schema, tagged=tagged)
         self._circle = _contains_itself(schema)
 
-    def __call__(self, text: str) -> Any:
+    def __call__(self, text: str, raw: Any = NOT_PARSED) -> Any:
         """As `Check`."""
-        opened = text.count("[") + text.count("{")
-        if opened + text.count(",") > _FEW or (self._circle and opened > _SHALLOW):
-            self._weigh(text)
-        return self._check(text)
+        if self._may_be_work(text):
+            raw = self._weigh(text, raw)
+        return self._check(text, raw)
 
-    def _weigh(self, text: str) -> None:
+    def _may_be_work(self, text: str) -> bool:
+        """Whether this might be too much to check, told from its length and its signs alone."""
+        if len(text) <= _FEW and not self._circle:  # a value has a sign or two
+            return False
+        opened = text.count("[") + text.count("{")
+        # Each but one is the first in a list or an object, or stands behind a comma.
+        values = 1 + opened + text.count(",")
+        if values <= _FEW and not (self._circle and opened > _SHALLOW):
+            return False
+        return values > MOST_VALUES or values * self._trials.of_one_value > MOST_TRIALS
+
+    def _weigh(self, text: str, raw: Any) -> Any:
+        """What the text holds, if it is not too much."""
         try:
-            value = parse(text)
+            value = parse(text) if raw is NOT_PARSED else raw
         except ValueError:
-            return  # no JSON: the check will say so
+            return NOT_PARSED  # no JSON: the check will say so
         if _is_more(value, MOST_VALUES):
             raise wrong_shape(f"the answer has more than {MOST_VALUES:,} values; give fewer")
         if self._trials.are_more(value, MOST_IN_A_CIRCLE if self._circle else MOST_TRIALS):
@@ -71,6 +85,7 @@ class Weighed:
                 f"the answer is {how} for a type whose kinds have to be tried one by one; {less}",
                 hint="Give each kind a tag, pydantic.Field(discriminator=...): then one is tried.",
             )
+        return value
 
 
 def _is_more(value: Any, most: int) -> bool:
@@ -150,6 +165,27 @@ class _Trials:
                     below.extend((inner, items) for inner in outer)
             layer = [(inner, parts) for inner, parts in below if parts]
         return False
+
+    @cached_property
+    def of_one_value(self) -> float:
+        """The most parts that can be tried with any one value; no bound is known of a circle."""
+        layer = {frozenset({self._number(self._root): 1}.items())}
+        known = set(layer)
+        most = 0
+        while layer:
+            below = set()
+            for parts in layer:
+                applied = [(self._applied(part), times) for part, times in parts]
+                most = max(most, sum(each.trials * times for each, times in applied))
+                names = {name for each, _ in applied for name in each.named}
+                inner = [_sum(applied, name) for name in names]
+                inner += [_sum(applied, ""), _sum(applied, None)]
+                below |= {frozenset(each.items()) for each in inner if each}
+            layer = below - known
+            known |= layer
+            if len(known) > _MOST_STATES:
+                return inf
+        return most
 
     def _number(self, part: Any) -> int:
         """A number for a part; one that only refers to another has the other's."""

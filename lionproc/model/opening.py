@@ -71,7 +71,8 @@ def _through(model: Model, client: openai.AsyncOpenAI | openai.OpenAI) -> Connec
                 "what follows would be another one. Take it out."
             )
     wire: Wire
-    if is_plain(client) and not (proxy_for(base) or "").startswith("socks"):
+    plain = model.client is None or is_plain(client)
+    if plain and not (proxy_for(base) or "").startswith("socks"):
         headers["User-Agent"] = "lionproc"
         url = with_query(base + PATH, client.default_query)
         wire = DirectWire(url, headers, model.timeout)

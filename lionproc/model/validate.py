@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from enum import Enum
 from itertools import islice
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
+import jiter
 from pydantic import TypeAdapter, ValidationError
 
 from lionproc.errors import CallError, Kind
 
 __all__ = [
     "HALF",
+    "NOT_PARSED",
     "Check",
+    "NotParsed",
     "Path",
     "SchemaCheck",
     "TypeCheck",
@@ -38,11 +42,26 @@ HALF = "the text holds half a character (a lone surrogate)"
 _CLOSED = (["additionalProperties"], ["unevaluatedProperties"])
 
 
+class NotParsed(Enum):
+    """The type of `NOT_PARSED`."""
+
+    NOT_PARSED = "not parsed"
+
+
+NOT_PARSED: Final[Literal[NotParsed.NOT_PARSED]] = NotParsed.NOT_PARSED
+"""Stands for what a text holds where nobody has parsed it, or where it is no JSON."""
+
+
 class Check(Protocol):
     """Validates JSON text and says where it is wrong."""
 
-    def __call__(self, text: str) -> Any:
-        """The value, or `WrongError`."""
+    def __call__(self, text: str, raw: Any = NOT_PARSED) -> Any:
+        """The value, or `WrongError`.
+
+        Args:
+            text: The text.
+            raw: What `parse` made of it, so that it is not parsed again.
+        """
 
 
 class WrongError(Exception):
@@ -85,12 +104,22 @@ def whole_characters(text: str) -> str:
 def parse(text: str) -> Any:
     """JSON without two readings: no key twice, no NaN. ValueError if it is no JSON at all."""
     try:
-        value = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
-    except RecursionError:
-        raise wrong_shape(TOO_DEEP) from None
+        value = jiter.from_json(
+            text.encode(), allow_inf_nan=False, catch_duplicate_keys=True, cache_mode="keys"
+        )
+    except ValueError:
+        value = _parse_slowly(text)
     if text.count("[") + text.count("{") > DEEPEST and is_deeper(value, DEEPEST):
         raise wrong_shape(TOO_DEEP)
     return value
+
+
+def _parse_slowly(text: str) -> Any:
+    """What the fast parser does not take: JSON that it knows no limit for, or why it is none."""
+    try:
+        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+    except RecursionError:
+        raise wrong_shape(TOO_DEEP) from None
 
 
 def is_deeper(value: Any, levels: int) -> bool:
@@ -130,8 +159,9 @@ class TypeCheck:
     def __init__(self, adapter: TypeAdapter[Any]) -> None:
         self._validate = adapter.validator.validate_json
 
-    def __call__(self, text: str) -> Any:
+    def __call__(self, text: str, raw: Any = NOT_PARSED) -> Any:
         """The value, or what pydantic says."""
+        del raw  # in its strict mode a text that holds a date is one in JSON only
         try:
             return self._validate(text, strict=True)
         except ValidationError as error:
@@ -168,10 +198,10 @@ class SchemaCheck:
             schema, mask="the value", retriever=_fetch_nothing, validate_formats=True
         )
 
-    def __call__(self, text: str) -> Any:
+    def __call__(self, text: str, raw: Any = NOT_PARSED) -> Any:
         """The value, or where it breaks the schema."""
         try:
-            value = parse(text)
+            value = parse(text) if raw is NOT_PARSED else raw
         except ValueError as error:
             where = f" ({error.msg})" if isinstance(error, json.JSONDecodeError) else ""
             raise WrongError([((), f"not valid JSON{where}")]) from None

@@ -85,22 +85,10 @@ def key_of(case):
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch, tmp_path, quick_certificates):
+def clean_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "home"))
     for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_CUSTOM_HEADERS"):
         monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture(scope="module")
-def quick_certificates(tmp_path_factory):
-    """Each client reads the trusted authorities; one of our own is read in no time."""
-    import trustme
-
-    path = tmp_path_factory.mktemp("authority") / "authority.pem"
-    trustme.CA().cert_pem.write_to_path(str(path))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SSL_CERT_FILE", str(path))
-        yield
 
 
 BASE = {name: values[0] for name, values in (SHAPING | TUNING).items()}

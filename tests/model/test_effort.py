@@ -140,7 +140,7 @@ def test_of_a_long_answer_that_breaks_a_schema_one_fault_is_looked_for():
 def test_what_is_weighed_is_given_to_the_check_as_it_is():
     seen: list[str] = []
 
-    def check(text):
+    def check(text, raw):
         seen.append(text)
         return 1
 

@@ -8,6 +8,7 @@ import json
 import re
 import signal
 import socket
+import sys
 import threading
 import warnings
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Literal
 
 import pandas as pd
 import pytest
+from pydantic import BaseModel, create_model
 
 import lionproc as lp
 from lionproc.engine import loop as engine_loop
@@ -248,6 +250,53 @@ def test_no_reply_takes_long_to_read(schema):
         for said in (text, f"```json\n{text}\n```", f'{{"answer":{text}}}', json.dumps(text)):
             with reading_once(), contextlib.suppress(CallError):
                 read(without_thoughts(said))
+
+
+def looks_at(body, read):
+    """How often a text is gone over: calls of its methods and of functions that are given it."""
+    looks = []
+
+    def note(frame, event, function):
+        if event == "c_call" and getattr(function, "__self__", None) == body:
+            looks.append(function.__name__)
+
+    sys.setprofile(note)
+    try:
+        read(body)
+    finally:
+        sys.setprofile(None)
+    return looks
+
+
+def test_a_reply_is_gone_over_as_often_for_many_fields_as_for_few():
+    looks = {}
+    for count in (240, 960):
+        names = [f"field_{place}" for place in range(count)]
+        record = Answer.of(create_model("Wide", **dict.fromkeys(names, (int, ...))))
+        looks[count] = looks_at(json.dumps(dict.fromkeys(names, 1)), record.read)
+    assert looks[240] == looks[960]
+
+
+def test_a_long_list_of_records_is_not_walked_in_search_of_work_that_cannot_be():
+    class Item(BaseModel):
+        name: str
+        tags: list[str]
+
+    calls = 0
+
+    def note(frame, event, _):
+        nonlocal calls
+        calls += event == "call" and frame.f_code.co_filename.endswith("effort.py")
+
+    read = Answer.of(list[Item]).read
+    text = json.dumps([{"name": "a", "tags": ["b", "c"]}] * 1000)
+    read(text)  # what the schema asks for is worked out with the first long answer
+    sys.setprofile(note)
+    try:
+        assert len(read(text)) == 1000
+    finally:
+        sys.setprofile(None)
+    assert calls < 10
 
 
 @pytest.mark.parametrize("form", [": {}", "data: {}", "{}", '{{"choices": "{}', "\n: {}\n"])

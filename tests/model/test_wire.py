@@ -34,7 +34,7 @@ from lionproc.errors import (
 )
 from lionproc.model.client_wire import ClientWire
 from lionproc.model.direct_wire import DirectWire
-from lionproc.model.environment import proxy_for
+from lionproc.model.environment import certificates, proxy_for
 from lionproc.model.wire import MAX_REPLY_BYTES
 from lionproc.testing import Fault, Server
 
@@ -1094,6 +1094,25 @@ def test_certificates_that_cannot_be_read_are_named(monkeypatch, tmp_path, conte
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
     with pytest.raises(ConfigurationError, match="SSL_CERT_FILE"):
         lp.Model("openai/m", base_url="https://model.example/v1", api_key=KEY).connect()
+
+
+def test_trusted_certificates_are_read_once_for_all_and_only_for_https(monkeypatch, tmp_path):
+    path = tmp_path / "authority.pem"
+    trustme.CA().cert_pem.write_to_path(str(path))
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    read, create = [], httpx2.create_ssl_context
+    monkeypatch.setattr(httpx2, "create_ssl_context", lambda: read.append(1) or create())
+
+    def connect(address):
+        lp.Model("openai/m", base_url=address, api_key=KEY).connect()
+        return len(read)
+
+    assert connect("http://127.0.0.1:9/v1") == 0
+    assert [connect(f"https://{name}.example/v1") for name in ("a", "b", "a")] == [1, 1, 1]
+    assert certificates("https://a.example") is certificates("https://b.example")
+    path.write_text(path.read_text() + "\n")  # somebody adds an authority
+    os.utime(path, (1, 1))
+    assert connect("https://a.example/v1") == 2
 
 
 # --- the wire by itself -------------------------------------------------------------------------
