@@ -232,7 +232,7 @@ class Dispatcher:
         """What a worker does."""
         workers, queue = self.workers, self.queue
         while workers.needs(worker) and not self.permission.stopping:
-            event = queue.take()
+            event = queue.take(new=not self.policy.holds_back)
             if event is None:
                 await workers.sleep(worker)
                 continue

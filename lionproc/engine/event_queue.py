@@ -61,8 +61,11 @@ class EventQueue:
             place = next(i for i, other in enumerate(new) if other.priority < event.priority)
             new.insert(place, event)
 
-    def take(self) -> Event | None:
+    def take(self, *, new: bool = True) -> Event | None:
         """Take out the event whose turn it is.
+
+        Args:
+            new: Whether it may be one that was never sent.
 
         Returns:
             None if nothing is ready, or if another event still waits for permission to send.
@@ -71,7 +74,7 @@ class EventQueue:
             return None
         if self._again:
             return self._again.popleft()
-        if not self._new:
+        if not (new and self._new):
             return None
         event = self._new.popleft()
         if len(self._new) + len(self._delayed) <= self._refill_at:

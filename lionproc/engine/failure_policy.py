@@ -95,6 +95,11 @@ class FailurePolicy:
             await asyncio.sleep(max(until - asyncio.get_running_loop().time(), 0.0))
         return True
 
+    @property
+    def holds_back(self) -> bool:
+        """True while nothing new is to be sent."""
+        return self._first.holds_back
+
     async def may_correct(self, event: Event) -> None:
         """Wait until this event may be asked again with the reason."""
         await self._first.may_correct(event)

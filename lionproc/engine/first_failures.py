@@ -4,7 +4,9 @@ A question whose answers never fit, a parameter that the model refuses, a schema
 does not take: each row fails in the same way, and each is paid or waited for. So a run is on trial
 until its first answer. It stops when enough of its requests, counted in the order they were sent, have
 failed in one way and none has brought an answer. The order matters: failures come back sooner than
-answers, and a failure counts only when everything that was sent before it is back as well.
+answers, and a failure counts only when everything that was sent before it is back as well. While the
+verdict waits for that, and while enough replies wait to be corrected, nothing new is begun: what one
+slow request holds up must not be paid for by all the others.
 
 One answer ends the trial, whether it was bought or is in the journal from an earlier run: then
 failures are their rows' own.
@@ -13,6 +15,7 @@ failures are their rows' own.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -43,7 +46,8 @@ class FirstOutcomes:
         self._out: dict[Event, int] = {}  # in the order they were sent
         self._again: dict[Event, int] = {}  # back without an outcome, to be tried again
         self._failed: list[tuple[int, Kind]] = []
-        self._correcting: set[Event] = set()
+        self._doubtful: set[Event] = set()  # had a reply that does not fit
+        self._near = False  # enough have failed in one way, but not in order
         self._news = asyncio.Event()
 
     def sent(self, event: Event) -> None:
@@ -63,6 +67,7 @@ class FirstOutcomes:
         number = self._out.pop(event, None)
         if number is not None:
             self._again[event] = number
+            self._news.set()
 
     def back(self, reply: Reply) -> None:
         """Something came back, or the connection failed."""
@@ -86,13 +91,13 @@ class FirstOutcomes:
             return self._failed_like_others(event, error, known=known)
         if not event.cached:
             self._over = True
-            for store in (self._out, self._again, self._failed, self._correcting):
+            for store in (self._out, self._again, self._failed, self._doubtful):
                 store.clear()
             self._news.set()
         return False
 
     def _failed_like_others(self, event: Event, error: CallError, *, known: bool) -> bool:
-        self._correcting.discard(event)
+        self._doubtful.discard(event)
         self._news.set()
         number = self._out.pop(event, None)
         if number is None:
@@ -100,22 +105,31 @@ class FirstOutcomes:
         if number is None or event.state != "failed" or error.kind in _OF_THE_SERVER:
             return False  # not sent, given up, or no fault of what was asked
         self._failed.append((number, error.kind))
-        first_out = next(iter(self._out.values()), self._sent)
-        alike = sum(kind is error.kind and number < first_out for number, kind in self._failed)
-        if self.enough is None or alike < self.enough:
-            return False
+        alike = [number for number, kind in self._failed if kind is error.kind]
         # What the journal has answers to is a good question, unless the key is refused now.
-        return not known or error.kind is Kind.FORBIDDEN
+        if self.enough is None or (known and error.kind is not Kind.FORBIDDEN):
+            return False
+        self._near = self._near or len(alike) >= self.enough
+        first_out = next(iter(self._out.values()), self._sent)
+        return sum(number < first_out for number in alike) >= self.enough
+
+    @property
+    def holds_back(self) -> bool:
+        """True while nothing new is to be asked; what was sent before goes on."""
+        if self._over or self.enough is None:
+            return False
+        return len(self._doubtful) >= self.enough or (self._near and bool(self._out))
 
     async def may_correct(self, event: Event) -> None:
         """Wait until this one may be asked again with the reason.
 
-        As long as nothing has been answered no more than `enough` are corrected at a time, for
-        each correction costs as much as the question.
+        As long as nothing has been answered only the first `enough` that are out are corrected,
+        for each correction costs as much as the question.
         """
-        while not self._over and event not in self._correcting:
-            if self.enough is None or len(self._correcting) < self.enough:
-                self._correcting.add(event)
+        if not self._over:
+            self._doubtful.add(event)
+        while not self._over and event in self._out:
+            if event in itertools.islice(self._out, self.enough):
                 return
             self._news.clear()
             await self._news.wait()

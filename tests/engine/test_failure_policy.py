@@ -212,6 +212,59 @@ def test_one_answer_bought_or_known_lets_the_run_go_on(known):
     assert [ends(policy, failed(Kind.EMPTY), known=known) for _ in range(5)] == [None] * 5
 
 
+def sent(policy):
+    event = Event(Call())
+    policy.sent(event)
+    return event
+
+
+def is_over(policy, event, error):
+    policy.came_back(event, Reply(error))
+    event.finish(error)
+    return policy.finished(event, known=False)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_while_one_slow_request_holds_up_the_verdict_nothing_new_is_sent(known):
+    policy = policy_of(first_failures=2)
+    slow = sent(policy)
+    assert [ends(policy, failed(Kind.BAD_REQUEST), known=known) for _ in range(2)] == [None, None]
+    assert policy.holds_back is not known
+    if not known:
+        assert isinstance(is_over(policy, slow, failed(Kind.BAD_REQUEST)), StopRun)
+
+
+def test_an_answer_or_a_failure_to_be_tried_again_lets_new_requests_go():
+    for error in (None, failed(Kind.TIMEOUT)):
+        policy = policy_of(first_failures=1)
+        slow = sent(policy)
+        ends(policy, failed(Kind.BAD_REQUEST))
+        assert policy.holds_back
+        if error is None:
+            assert is_over(policy, slow, None) is None
+        else:
+            assert isinstance(policy.failed(slow, error, 0.0, probe=False), Wait)
+        assert not policy.holds_back
+
+
+def test_of_replies_that_do_not_fit_the_first_are_corrected_first_and_the_rest_wait():
+    async def steps():
+        policy = policy_of(first_failures=2)
+        first, second, third = (sent(policy) for _ in range(3))
+        waiting = asyncio.ensure_future(policy.may_correct(third))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        assert not policy.holds_back
+        await policy.may_correct(second)
+        await policy.may_correct(first)
+        assert policy.holds_back
+        assert is_over(policy, first, failed(Kind.WRONG_SHAPE)) is None
+        await waiting
+        assert isinstance(is_over(policy, second, failed(Kind.WRONG_SHAPE)), StopRun)
+
+    run_virtual(steps())
+
+
 def test_starting_again_forgets_budget_breaker_and_verdict():
     policy = opened(policy_of(Retry(budget=18), first_failures=2))
     ends(policy, failed(Kind.EMPTY))

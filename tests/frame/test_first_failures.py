@@ -196,6 +196,15 @@ async def test_who_serves_many_callers_is_not_stopped_by_the_failures_of_some(se
     engine_loop.submit(way.wire.close()).result(10)
 
 
+def test_what_one_slow_request_holds_up_is_not_paid_for_by_the_others(server):
+    server.configure(
+        faults=lambda body, n: Fault("400", latency_s=1.0 if number(body) == 0 else 0.0)
+    )
+    with pytest.raises(FirstRowsFailedError, match="400"):
+        ask(server, texts(2000), limits={"concurrency": 8, "adapt": False})
+    assert server.counters.total <= 1 + 16 + 8
+
+
 def test_a_pipeline_over_a_frame_is_a_run(server):
     stages = [{"name": "mood", "prompt": "Say {text}", "schema": MOOD, "rate_limit": 60_000}]
     with pytest.raises(RunError, match="first_failures=None"):
