@@ -75,6 +75,18 @@ class Counters:
         if error.kind is Kind.RATE_LIMITED:
             self.throttled += 1
 
+    def add(self, other: Counters) -> None:
+        """Count what another has counted, but for its outlay, which is for its own budget."""
+        self.sent += other.sent
+        self.retried += other.retried
+        self.throttled += other.throttled
+        self.prompt_tokens += other.prompt_tokens
+        self.completion_tokens += other.completion_tokens
+        self.estimated += other.estimated
+        self.guessed += other.guessed
+        self.estimate_off += other.estimate_off
+        self.errors.update(other.errors)
+
     def _used(self, tokens: Tokens, expected: Tokens | None = None) -> None:
         self.outlay.took(tokens, expected)
         self.prompt_tokens += tokens.input

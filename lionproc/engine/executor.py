@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import Counter
 from collections.abc import Callable
 from numbers import Real
 from types import TracebackType
 from typing import Any, Self
 
 from lionproc.engine import loop as engine_loop
+from lionproc.engine.counters import Counters
 from lionproc.engine.dispatcher import Dispatcher
+from lionproc.engine.executor_group import ExecutorGroup
 from lionproc.engine.journal import Journal
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.limiter_chain import LimiterChain
@@ -61,7 +62,7 @@ class RateLimitedAPIExecutor:
         interval: Seconds that `limit_requests` and `limit_tokens` are counted over.
         limiter: The limiter, to share with other executors.
         dispatcher: The core, for code that runs on the engine's loop.
-        counters: What was sent and used so far.
+        group: The core and those of the runs inside, likewise; see `lp.Model(executor=)`.
         outlay: What was spent and is in flight, for a budget.
 
     Raises:
@@ -114,8 +115,8 @@ class RateLimitedAPIExecutor:
             may_send=may_send,
             first_failures=first_failures,
         )
-        self.counters = self.dispatcher.counters
-        self.outlay = self.counters.outlay
+        self.group = ExecutorGroup(self.dispatcher)
+        self.outlay = self.dispatcher.counters.outlay
         self._look_ups: set[asyncio.Task[None]] = set()
 
     # -- life -------------------------------------------------------------------------------
@@ -123,24 +124,24 @@ class RateLimitedAPIExecutor:
     @engine_loop.on_engine
     async def start(self) -> None:
         """Let requests be sent; also again, after `stop` or after an error that stopped all."""
-        await self.dispatcher.start()
+        await self.group.start()
 
     @engine_loop.on_engine
     async def stop(self, grace_s: float = 10.0) -> None:
-        """Stop sending; events that were waiting end as cancelled.
+        """Stop sending; events that were waiting end as cancelled, and runs inside with an error.
 
         Args:
             grace_s: Seconds in which what is in flight may still come back.
         """
-        await self.dispatcher.halt(grace_s)
+        await self.group.stop(grace_s)
 
     def pause(self) -> None:
         """Send nothing more until `resume`. What is in flight comes back."""
-        self.dispatcher.permission.resumed.clear()
+        engine_loop.call(self.dispatcher.permission.resumed.clear)
 
     def resume(self) -> None:
         """Send requests again."""
-        self.dispatcher.permission.resumed.set()
+        engine_loop.call(self.dispatcher.permission.resumed.set)
 
     @property
     def paused(self) -> bool:
@@ -270,8 +271,8 @@ class RateLimitedAPIExecutor:
 
     @engine_loop.on_engine
     async def forward(self) -> None:
-        """Wait until everything that was appended is finished."""
-        await self.dispatcher.idle.wait()
+        """Wait until everything that was appended is finished, and every run inside."""
+        await self.group.forward()
 
     # -- what a person sees and sets --------------------------------------------------------
 
@@ -320,6 +321,11 @@ class RateLimitedAPIExecutor:
         self.dispatcher.replay.journal = journal
 
     @property
+    def counters(self) -> Counters:
+        """What was sent and used so far."""
+        return self.group.counters
+
+    @property
     def fatal(self) -> RunError | None:
         """The error that stopped everything, if one did."""
         return self.dispatcher.fatal
@@ -332,17 +338,17 @@ class RateLimitedAPIExecutor:
     @property
     def queued(self) -> int:
         """Events that wait to be sent, first or again."""
-        return len(self.dispatcher.queue)
+        return self.group.queued
 
     @property
     def in_flight(self) -> int:
         """Requests of this executor on their way."""
-        return len(self.dispatcher.workers.sending)
+        return self.group.in_flight
 
     @property
     def pending_events(self) -> list[Event]:
-        """Events that wait to be sent, in the order they will be."""
-        return engine_loop.call(lambda: list(self.dispatcher.queue))
+        """Events that wait to be sent, in the order they will be, and then those of runs inside."""
+        return engine_loop.call(self.group.pending_events)
 
     @property
     def completed_events(self) -> list[Event]:
@@ -360,17 +366,7 @@ class RateLimitedAPIExecutor:
 
     def status_counts(self) -> dict[str, int]:
         """How many events are in each state (finished ones as far as they are remembered)."""
-
-        def count() -> dict[str, int]:
-            states = Counter(event.state for event in self.dispatcher.history)
-            states["processing"] = self.in_flight
-            states["pending"] = max(self.dispatcher.open_events - self.in_flight, 0)
-            return {
-                state: states[state]
-                for state in ("pending", "processing", "completed", "failed", "cancelled")
-            }
-
-        return engine_loop.call(count)
+        return engine_loop.call(self.group.status_counts)
 
     def __repr__(self) -> str:
         return (

@@ -39,6 +39,7 @@ class Permission:
 
     Attributes:
         resumed: Cleared while nothing may be sent because somebody paused.
+        outer_resumed: The same for the executor that this work runs in, if it is not its own.
         stopping: True once nothing more will be sent.
     """
 
@@ -57,13 +58,23 @@ class Permission:
         self.stopping = False
         self.resumed = asyncio.Event()
         self.resumed.set()
+        self.outer_resumed = self.resumed
+
+    def paused_with(self, outer: Permission) -> None:
+        """Send nothing while that is paused, either."""
+        self.outer_resumed = outer.resumed
+
+    @property
+    def is_paused(self) -> bool:
+        """True while nothing may be sent because somebody paused."""
+        return not (self.resumed.is_set() and self.outer_resumed.is_set())
 
     def at_once(self, event: Event) -> Reservation | None:
         """Permission to send this event if nothing makes it wait; else `wait` has to be asked."""
         if (
             event.done
             or self.stopping
-            or not self.resumed.is_set()
+            or self.is_paused
             or self._policy.is_open
             or self._verdict(event) != "send"
         ):
@@ -79,7 +90,9 @@ class Permission:
         """
         policy, limiter = self._policy, self._limiter
         while not self.stopping:
-            await self.resumed.wait()
+            while self.is_paused:
+                await self.resumed.wait()
+                await self.outer_resumed.wait()
             if event.done:
                 return None
             if policy.is_open and not await policy.probes(event):
@@ -97,7 +110,7 @@ class Permission:
             except CallError as error:
                 return Refused(error)
             if (
-                self.resumed.is_set()
+                not self.is_paused
                 and not event.done
                 and not self.stopping
                 # While this one waited the breaker may have opened, and others may have been sent.

@@ -42,11 +42,18 @@ class Route:
         limiter: The limiter of the endpoint, which others may use too.
         price: What tokens cost there, None where that is not known.
         own: A limiter that only this stage passes, in front of the other; None for none.
+        executor: The one that its work is to run in, None for one of its own.
     """
 
     limiter: Limiter
     price: Price | None
     own: Limiter | None = None
+    executor: RateLimitedAPIExecutor | None = None
+
+    @property
+    def queue_capacity(self) -> int:
+        """Events that may wait."""
+        return 1000 if self.executor is None else self.executor.queue_capacity
 
     def usd(self, tokens: Tokens) -> float | None:
         """Dollars for these tokens, None where the price is not known."""
@@ -97,6 +104,7 @@ class Routes:
         news = asyncio.Event()
         for number, route in enumerate(self.routes):
             executor = RateLimitedAPIExecutor(
+                route.queue_capacity,
                 limiter=route.own or route.limiter,
                 journal=journal,
                 retry=retry,
@@ -111,6 +119,9 @@ class Routes:
             dispatcher.counters.outlay.news = news  # what is back anywhere leaves room for all
             dispatcher.on_stop = self._stop_all
             self.executors.append(executor)
+        for route, dispatcher in zip(self.routes, self.dispatchers, strict=True):
+            if route.executor is not None:
+                route.executor.group.enter(dispatcher)
 
     def count_connections(self) -> None:
         """Find out how many connections each may open, and warn of too few."""
@@ -146,6 +157,12 @@ class Routes:
     async def halt(self, grace_s: float) -> None:
         """Send nothing more; what is in flight may come back for so many seconds."""
         await asyncio.gather(*(each.halt(grace_s) for each in self.dispatchers))
+
+    def leave(self) -> None:
+        """The run is over: leave the executors that its work ran in."""
+        for route, dispatcher in zip(self.routes, self.dispatchers, strict=True):
+            if route.executor is not None:
+                route.executor.group.leave(dispatcher)
 
     async def forward(self) -> None:
         """Wait until every event is finished."""
@@ -256,6 +273,8 @@ class Routes:
             return "Waiting for what is in flight: it may use up the budget."
         own = [route.own for route in self.routes if route.own is not None]
         limiters = [*self.limiters, *own]
+        if any(each.executor is not None and each.executor.paused for each in self.routes):
+            return "The executor of this model is paused; its resume() lets it go on."
         for limiter in limiters:
             if hold := limiter.hold_note():
                 return hold

@@ -184,6 +184,7 @@ class Run(ABC):
             if grace_s is None:  # all is back, unless a fault ended it half way
                 grace_s = 0.0 if fault is None else FAULT_GRACE_S
             await routes.halt(grace_s)
+            routes.leave()
             routes.remember(time.monotonic() - self._started_at, self._journal.path)
             await self._end(fault)
             ticker.cancel()

@@ -605,8 +605,7 @@ def limits_panel(model: Model | str | None = None) -> LimitsPanel:
 
     chosen = default_model(model)
     connection = chosen.connect()
-    limiter = connection.limiter if chosen.executor is None else chosen.executor.limiter
-    return LimitsPanel(limiter, f"{connection.provider.name}/{connection.model}")
+    return LimitsPanel(connection.limiter, f"{connection.provider.name}/{connection.model}")
 
 
 _DEFAULTS = defaults_of(FrameAccessor.process)

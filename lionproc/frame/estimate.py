@@ -129,9 +129,7 @@ def estimate(plan: Plan) -> Estimate:
 
 
 def _minutes(plan: Plan, requests: int, tokens: int) -> float | None:
-    limiter = plan.model.connect().limiter
-    if plan.model.executor is not None:
-        limiter = plan.model.executor.limiter
+    limiter = plan.model.limiter
     needs = [
         amount / limit
         for quantity, amount in ((REQUESTS, requests), (TOKENS, tokens))

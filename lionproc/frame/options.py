@@ -35,11 +35,11 @@ class Options:
     panel: bool | None
 
 
-def options_of(*, own_gate: bool, **given: Any) -> Options:
+def options_of(*, own_limits: bool, **given: Any) -> Options:
     """Check the arguments, and fill in what the session has for those that were not given.
 
     Args:
-        own_gate: Whether the model sends through an executor with limits of its own.
+        own_limits: Whether the model sends through an executor with limits of its own.
         **given: The fields of `Options`.
 
     Raises:
@@ -55,7 +55,7 @@ def options_of(*, own_gate: bool, **given: Any) -> Options:
         return checked(name, default(name, given[name], otherwise))
 
     # An executor that was given has limits of its own; the session's are for those without.
-    limits = given["limits"] if own_gate else default("limits", given["limits"])
+    limits = given["limits"] if own_limits else default("limits", given["limits"])
     return Options(
         limits=checked("limits", limits),
         budget=usual("budget"),

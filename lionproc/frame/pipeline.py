@@ -74,9 +74,9 @@ def pipeline_plan(
         who: Any = stage.model or usual
         asked.append(Stage((output,), answer, who, stage.name, _own_limits(stage), _told(stage)))
         known.add(stage.name, answer, last=number + 1 == len(made))
-    own_gate = any(stage.model.executor is not None for stage in asked)
+    own_limits = any(stage.model.executor is not None for stage in asked)
     more = [PIPELINE_ERROR] if options["details"] else []
-    return Plan(frame, asked, options_of(own_gate=own_gate, **options), more)
+    return Plan(frame, asked, options_of(own_limits=own_limits, **options), more)
 
 
 def _stages(stages: Sequence[Any]) -> list[ProcessingStage]:

@@ -304,9 +304,9 @@ def plan(
         )
         outputs = [Output(made, into, 0 if each else None)]
     chosen = default_model(model)
-    own_gate = chosen.executor is not None
+    own_limits = chosen.executor is not None
     stage = Stage(tuple(outputs), answer, chosen)
-    made_plan = Plan(frame, [stage], options_of(own_gate=own_gate, **options))
+    made_plan = Plan(frame, [stage], options_of(own_limits=own_limits, **options))
     for key, text in (("prompt", prompt), ("system", system)):
         if text is not None:
             made_plan.about[key] = (

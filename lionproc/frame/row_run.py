@@ -244,7 +244,6 @@ class RowRun(Run):
 
 
 def _route(stage: Stage, connection: Connection) -> Route:
-    executor = stage.model.executor
-    limiter = connection.limiter if executor is None else executor.limiter
+    limiter = connection.limiter
     own = None if stage.limits is None else LimiterChain(stage.limits, [limiter])
-    return Route(limiter, connection.price, own)
+    return Route(limiter, connection.price, own, connection.executor)

@@ -127,7 +127,7 @@ class ModelCall:
     @property
     def limiter(self) -> Limiter:
         """The limiter of the endpoint and key it goes to."""
-        return self._recipe.connection.limiter
+        return self._recipe.connection.endpoint.limiter
 
     async def send(self) -> Reply:
         """Make one attempt."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.limits import Limits
 from lionproc.model.estimate import Estimator
@@ -77,6 +78,7 @@ class Connection:
         max_tokens_name: What the bound on the answer is called.
         wire: Sends and receives.
         endpoint: The limiter and the estimates that are shared.
+        executor: The one that the model was given, None if it was given none.
         usual: Fields of a request's body that this model wants where the user sets none.
         free_levels: How deep an answer may nest where its schema leaves that open, None for any
             depth; see `schema.shallow`.
@@ -92,6 +94,7 @@ class Connection:
     max_tokens_name: str
     wire: Wire
     endpoint: EndpointState
+    executor: RateLimitedAPIExecutor | None = None
     usual: Mapping[str, Any] = field(default_factory=dict)
     free_levels: int | None = None
     price: Price | None = None
@@ -99,8 +102,8 @@ class Connection:
 
     @property
     def limiter(self) -> Limiter:
-        """The limiter that all runs to this model go through."""
-        return self.endpoint.limiter
+        """The limiter that all runs to this model go through, whose limits a person sets."""
+        return self.endpoint.limiter if self.executor is None else self.executor.limiter
 
     @property
     def estimator(self) -> Estimator:

@@ -11,7 +11,7 @@ from lionproc.errors import ConfigurationError, ModelError
 from lionproc.model.address import checked_url, fault_of_key, fault_of_url, key_text
 from lionproc.model.connection import Connection
 from lionproc.model.credentials import Secret, looks_like_key
-from lionproc.model.opening import opened
+from lionproc.model.opening import endpoint_of, opened
 from lionproc.model.providers import PROVIDERS, Provider, Structured, provider_named
 
 if TYPE_CHECKING:
@@ -65,8 +65,10 @@ class Model:
             variable in the environment.
         client: Your own openai client, for Azure or not, async or not. Its settings are used
             over connections of lionproc's own; itself it stays untouched.
-        executor: Share the limits of this executor with all else that keeps to them. A run over a
-            frame has a queue of its own, so the executor's counts and lists do not show it.
+        executor: Send through this executor: its limits hold, its counts and lists show what is
+            sent, its `pause()` and `stop()` act on it. A run over a frame keeps its own budget,
+            journal and retries there. A `ProcessingService` or a pipeline of them has executors
+            of its own, which keep the limits of this one.
         temperature: Sampling temperature from 0 to 2. None leaves it to the provider.
         max_tokens: The longest answer in tokens. None leaves it to the provider.
         timeout: Seconds for one attempt.
@@ -196,7 +198,7 @@ class Model:
     @property
     def limiter(self) -> Limiter:
         """The limiter this model's requests go through; its `limits` are live."""
-        return self.connect().limiter
+        return self.executor.limiter if self.executor is not None else endpoint_of(self).limiter
 
     def connect(self) -> Connection:
         """Open a way to the model.

@@ -300,7 +300,7 @@ class ProcessingService:
         return health_of(
             self.name,
             self.executor,
-            None if connection is None else connection.limiter,
+            None if connection is None else connection.endpoint.limiter,
             opened=len(self._runner),
             completed=self._runner.completed,
             errors=self._runner.errors,

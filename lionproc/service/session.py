@@ -97,7 +97,7 @@ class Session:
                 self._resources.wire = connection.wire
                 limits = default("limits", None)
                 if limits is not None:
-                    connection.limiter.limits = limits
+                    connection.endpoint.limiter.limits = limits
                 if self._journal_path is not None and self.executor.journal is None:
                     journal = await asyncio.to_thread(Journal.open, self._journal_path)
                     self._resources.journal = self.executor.journal = journal

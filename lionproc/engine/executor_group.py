@@ -1,0 +1,114 @@
+"""What an executor shows and steers: its own work, and the runs of models it was given to.
+
+A run has a core of its own inside that executor, because its budget, its journal and its patience
+are its own, and an error that stops it stops nobody else. Limits, pause, stop, counts and lists are
+those of the executor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from lionproc.engine.counters import Counters
+from lionproc.errors import RunError
+
+if TYPE_CHECKING:
+    from lionproc.engine.dispatcher import Dispatcher
+    from lionproc.engine.request import Event
+
+STOPPED = (
+    "The executor of this model was stopped. What was answered is kept; await executor.start() "
+    "and run it again for the rest."
+)
+
+
+class ExecutorGroup:
+    """The core of an executor, and the cores of the runs inside it.
+
+    They are added and removed on the engine's loop, and read from any thread.
+
+    Args:
+        own: The executor's own core.
+    """
+
+    def __init__(self, own: Dispatcher) -> None:
+        self._own = own
+        self._runs: tuple[Dispatcher, ...] = ()  # replaced, never changed: others may read it
+        self._stopped = False
+        self._left = asyncio.Event()
+
+    def enter(self, run: Dispatcher) -> None:
+        """A run begins. Where the executor is stopped, so is the run, before it sends anything."""
+        run.history = self._own.history
+        run.permission.paused_with(self._own.permission)
+        self._runs = (*self._runs, run)
+        if self._stopped:
+            run.stop_run(RunError(STOPPED))
+
+    def leave(self, run: Dispatcher) -> None:
+        """A run has ended; what it did stays counted."""
+        self._runs = tuple(other for other in self._runs if other is not run)
+        self._own.counters.add(run.counters)
+        self._left.set()
+
+    async def start(self) -> None:
+        """Let requests be sent."""
+        self._stopped = False
+        await self._own.start()
+
+    async def stop(self, grace_s: float) -> None:
+        """Stop the runs, too; each keeps what it was answered."""
+        self._stopped = True
+        for run in self._runs:
+            run.stop_run(RunError(STOPPED))
+        await asyncio.gather(*(each.halt(grace_s) for each in self.all))
+
+    async def forward(self) -> None:
+        """Wait until everything is finished, the runs included."""
+        await self._own.idle.wait()
+        while self._runs:
+            self._left.clear()
+            await self._left.wait()
+
+    @property
+    def all(self) -> tuple[Dispatcher, ...]:
+        """The cores, the executor's own first."""
+        return (self._own, *self._runs)
+
+    @property
+    def counters(self) -> Counters:
+        """What all of them have done, those that have ended included."""
+        runs = self._runs
+        if not runs:
+            return self._own.counters
+        total = Counters()
+        for each in (self._own, *runs):
+            total.add(each.counters)
+        return total
+
+    @property
+    def queued(self) -> int:
+        """Events that wait to be sent, first or again."""
+        return sum(len(each.queue) for each in self.all)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests on their way."""
+        return sum(len(each.workers.sending) for each in self.all)
+
+    def pending_events(self) -> list[Event]:
+        """Events that wait to be sent. On the engine's loop."""
+        return [event for each in self.all for event in each.queue]
+
+    def status_counts(self) -> dict[str, int]:
+        """How many events are in each state. On the engine's loop."""
+        states: Counter[str] = Counter(event.state for event in self._own.history)
+        states["processing"] = self.in_flight
+        under_way = sum(each.open_events for each in self.all)
+        states["pending"] = max(under_way - self.in_flight, 0)
+        return {
+            state: states[state]
+            for state in ("pending", "processing", "completed", "failed", "cancelled")
+        }
