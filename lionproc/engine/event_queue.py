@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lionproc.engine.request import Event
 
+QUEUE_BYTES = 32 * 2**20  # that calls take while they wait, if they say so; the last may be more
 SLACK = 64  # outdated moments that may stay in the heap
 
 
@@ -27,6 +28,7 @@ class EventQueue:
     Args:
         capacity: Events that may wait. Retries that are due do not count: they have been let in
             before.
+        capacity_bytes: What they may take in memory; one more may wait as long as it is less.
 
     Attributes:
         at_limiter: The event that a worker has taken and that waits for permission to send. While
@@ -35,12 +37,15 @@ class EventQueue:
         room: Set when a producer that waits for room is to look again.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, capacity_bytes: int = QUEUE_BYTES) -> None:
         self.capacity = capacity
+        self.capacity_bytes = capacity_bytes
         self.at_limiter: Event | None = None
         self.room = asyncio.Event()
         # A producer is woken for a quarter of the queue at once, not for every single place.
         self._refill_at = capacity - max(1, capacity // 4)
+        self._refill_at_bytes = capacity_bytes - capacity_bytes // 4
+        self._bytes = 0  # of those that count
         self._new: deque[Event] = deque()
         self._again: deque[Event] = deque()
         self._delayed: dict[Event, float] = {}
@@ -54,6 +59,7 @@ class EventQueue:
 
     def add(self, event: Event) -> None:
         """Let an event wait for its turn."""
+        self._bytes += event.size
         new = self._new
         if not new or new[-1].priority >= event.priority:
             new.append(event)
@@ -77,7 +83,9 @@ class EventQueue:
         if not (new and self._new):
             return None
         event = self._new.popleft()
-        if len(self._new) + len(self._delayed) <= self._refill_at:
+        self._bytes -= event.size
+        waiting = len(self._new) + len(self._delayed)
+        if waiting <= self._refill_at and self._bytes <= self._refill_at_bytes:
             self.room.set()
         return event
 
@@ -89,7 +97,8 @@ class EventQueue:
     @property
     def is_full(self) -> bool:
         """True while no other event may be added."""
-        return len(self._new) + len(self._delayed) >= self.capacity
+        waiting = len(self._new) + len(self._delayed)
+        return waiting >= self.capacity or self._bytes >= self.capacity_bytes
 
     def __len__(self) -> int:
         waiting = len(self._new) + len(self._again) + len(self._delayed)
@@ -106,6 +115,7 @@ class EventQueue:
 
     def delay(self, event: Event, until: float) -> None:
         """Let an event wait until a time of the loop's clock; then it goes before new ones."""
+        self._bytes += event.size if event not in self._delayed else 0
         self._delayed[event] = until
         self._remember(until, event)
 
@@ -117,6 +127,7 @@ class EventQueue:
         """
         if self._delayed.pop(event, None) is None:
             return False
+        self._bytes -= event.size
         self._again.append(event)
         return True
 
@@ -180,10 +191,13 @@ class EventQueue:
 
     def remove(self, event: Event) -> None:
         """Take out an event that is not to be sent any more, wherever it waits."""
-        for waiting in (self._new, self._again):
-            with contextlib.suppress(ValueError):
-                waiting.remove(event)
-        self._delayed.pop(event, None)
+        with contextlib.suppress(ValueError):
+            self._new.remove(event)
+            self._bytes -= event.size
+        with contextlib.suppress(ValueError):
+            self._again.remove(event)
+        if self._delayed.pop(event, None) is not None:
+            self._bytes -= event.size
         self.room.set()
 
     def finished(self, event: Event) -> None:
@@ -196,5 +210,6 @@ class EventQueue:
         waiting = [*self._again, *self._delayed, *self._new]
         for store in (self._again, self._delayed, self._new):
             store.clear()
+        self._bytes = 0
         self.room.set()
         return waiting

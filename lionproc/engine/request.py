@@ -48,7 +48,7 @@ class Call(Protocol):
     """One thing to ask. The engine runs anything of this shape.
 
     A call may have a `limiter`, that of where it goes. An executor with limits of its own
-    lets it pass that one too.
+    lets it pass that one too. And it may have a `size`, the bytes that it takes while it waits.
     """
 
     @property
@@ -84,6 +84,7 @@ class Event:
         seconds: Seconds that all its attempts took together; waits between them do not count.
         cached: True if the answer came from the journal.
         model: Which model answered, in the words of the last reply; empty if it does not say.
+        size: Bytes that its call takes while it waits, as far as it says.
         tag: Whatever its makers want to find again, such as a row's position.
         priority: Higher goes first; equal ones in the order they came.
         claims: How many wait for it; see `RateLimitedAPIExecutor.submit`.
@@ -106,6 +107,7 @@ class Event:
         "priority",
         "prompt_tokens",
         "seconds",
+        "size",
         "state",
         "tag",
         "value",
@@ -121,6 +123,7 @@ class Event:
     ) -> None:
         self.first = call
         self.call = call
+        self.size: int = getattr(call, "size", 0)
         self.tag = tag
         self.deadline_s = deadline_s
         self.priority = priority

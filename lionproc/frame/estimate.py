@@ -95,9 +95,9 @@ def estimate(plan: Plan) -> Estimate:
     asked: set[bytes] = set()
     try:
         since = 0 if options.resume else journal.mark()
-        for start, stop in plan.batches():
+        for made in plan.first_calls(recipe):
             calls = []
-            for _, call in plan.calls(recipe, start, stop):
+            for _, call in made:
                 if isinstance(call, ModelCall) and call.key is not None:
                     calls.append((call.key, call))
                 else:

@@ -20,6 +20,7 @@ from lionproc.frame.assemble import Missing, assemble, check_names, column_names
 from lionproc.frame.cell import cell_text, is_missing
 from lionproc.frame.export import check_frame_can_be_saved, check_target
 from lionproc.frame.options import Options, options_of
+from lionproc.frame.portions import Portions
 from lionproc.frame.prompt import Prompt, must_be_made
 from lionproc.frame.prompt import Rendered as Messages
 from lionproc.frame.row_store import detail_names
@@ -30,7 +31,6 @@ from lionproc.model.defaults import default_model
 from lionproc.model.model import Model
 
 PromptLike: TypeAlias = "str | Callable[[Any], Any]"
-BATCH_ROWS = 256  # rows that are rendered and looked up at once
 
 
 class _FromSchema:
@@ -80,7 +80,8 @@ class Plan:
         self.total = self.rows * self.ends
         self.about: dict[str, str] = {}  # what the files say of the prompt
         self._occurrences: list[dict[bytes, int]] = [{} for _ in stages]
-        self._tried: dict[tuple[int, int], Messages] = {}  # rendered before the run, used in it
+        self._portions = [Portions(stage.columns_of(frame)) for stage in self.stages]
+        self._tried: dict[tuple[int, int], Messages] = {}  # rendered before the run, used up in it
         names = [
             name
             for stage in stages
@@ -139,12 +140,39 @@ class Plan:
                 (made,) = self._rendered(number, output, range(1), _none_yet, keep=True)
                 must_be_made(made, 0)
 
-    def batches(self) -> Iterator[tuple[int, int]]:
-        """Row ranges, small enough to be made at once, none across the end of a chunk."""
-        for chunk in range(0, self.rows, self.options.chunk_size):
-            end = min(chunk + self.options.chunk_size, self.rows)
-            for start in range(chunk, end, BATCH_ROWS):
-                yield start, min(start + BATCH_ROWS, end)
+    def chunks(self) -> Iterator[range]:
+        """The rows, chunk by chunk."""
+        size = self.options.chunk_size
+        for start in range(0, self.rows, size):
+            yield range(start, min(start + size, self.rows))
+
+    def first_calls(self, builder: RequestBuilder) -> Iterator[list[tuple[int, Rendered]]]:
+        """What all rows become at the first stage, as `calls`, some of them at a time."""
+        for rows in self.chunks():
+            yield from self.in_portions(0, builder, rows, _none_yet)
+
+    def in_portions(
+        self, stage: int, builder: RequestBuilder, rows: Rows, answers: Answers
+    ) -> Iterator[list[tuple[int, Rendered]]]:
+        """What rows become at a stage, as `calls`, some of them at a time.
+
+        Args:
+            stage: The number of the stage.
+            builder: Makes calls of messages.
+            rows: Which rows; at the first stage they follow each other.
+            answers: What earlier stages answered, by their number and the row.
+        """
+        portions = self._portions[stage]
+        while rows:
+            part = portions.first(rows)
+            rows = rows[len(part) :]
+            if isinstance(part, range) and stage == 0:
+                made = self.calls(builder, part.start, part.stop)
+            else:
+                made = self.further_calls(stage, builder, part, answers)
+            sizes = [call.size for _, call in made if isinstance(call, ModelCall)]
+            portions.made(len(part), sum(sizes))
+            yield made
 
     def calls(
         self, builder: RequestBuilder, start: int, stop: int, *, keep: bool = False
@@ -187,7 +215,7 @@ class Plan:
         known = [row for n, row in self._tried if n == number and row in rows]
         for row in sorted(known):
             made += output.render(self.frame, range(start, row), answers) if row > start else []
-            made.append(self._tried[number, row])
+            made.append(self._tried[number, row] if keep else self._tried.pop((number, row)))
             start = row + 1
         if start < rows.stop:
             made += output.render(self.frame, range(start, rows.stop), answers)

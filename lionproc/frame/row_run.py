@@ -17,7 +17,8 @@ from lionproc.errors import CallError, Kind
 from lionproc.frame.arrivals import Arrivals
 from lionproc.frame.assemble import Missing
 from lionproc.frame.part_writer import PartWriter
-from lionproc.frame.plan import BATCH_ROWS, Plan, Rendered
+from lionproc.frame.plan import Plan, Rendered
+from lionproc.frame.portions import PORTION_ROWS
 from lionproc.frame.row_store import CACHED, SKIPPED, WAITING, RowStore
 from lionproc.frame.stage import Stage
 from lionproc.model.as_json import plain
@@ -62,7 +63,9 @@ class RowRun(Run):
         names = [str(output.into or "") for output in plan.outputs]
         where = "stage" if plan.staged else "into"
         self._store = RowStore(plan.frame.index, names, where=where, details=options.details)
-        self._arrivals = [Arrivals(BATCH_ROWS) for _ in plan.stages]  # the first one's is not used
+        self._arrivals = [
+            Arrivals(PORTION_ROWS) for _ in plan.stages
+        ]  # the first one's is not used
         self._followers: dict[int, list[int]] = {}  # rows that share the answer of an earlier one
         self._given_up = 0  # stopped while they were in flight
         self._parts = self._part_writer()
@@ -142,11 +145,14 @@ class RowRun(Run):
         """What rows become at a stage, some of them at a time."""
         plan, builder = self._plan, self._builders[number]
         if number == 0:
-            for start, stop in plan.batches():
-                yield await asyncio.to_thread(plan.calls, builder, start, stop)
+            first = plan.first_calls(builder)
+            while (calls := await asyncio.to_thread(next, first, None)) is not None:
+                yield calls
             return
         async for rows in self._arrivals[number].batches():
-            yield await asyncio.to_thread(plan.further_calls, number, builder, rows, self._answer)
+            further = plan.in_portions(number, builder, rows, self._answer)
+            while (calls := await asyncio.to_thread(next, further, None)) is not None:
+                yield calls
 
     def _answer(self, stage: int, row: int) -> Any:
         """What a stage answered for a row, as JSON has it."""

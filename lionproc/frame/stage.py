@@ -47,6 +47,12 @@ class Output:
         cells = {label: taken(frame[label], rows) for label in self.prompt.columns}
         return cells, None if self.place is None else taken(frame.iloc[:, self.place], rows)
 
+    def reads(self, frame: pd.DataFrame) -> set[int]:
+        """The places of the columns that are read for it."""
+        labels = set(self.prompt.columns)
+        places = {place for place, label in enumerate(frame.columns) if label in labels}
+        return places if self.place is None else places | {self.place}
+
     def render(self, frame: pd.DataFrame, rows: Rows, answers: Answers) -> list[Messages]:
         """The messages for rows, or why there are none; the arguments are those of `cells`."""
         cells, value = self.cells(frame, rows, answers)
@@ -79,3 +85,8 @@ class Stage:
     name: str = ""
     limits: Limits | None = None
     told: str = ""
+
+    def columns_of(self, frame: pd.DataFrame) -> list[pd.Series[Any]]:
+        """The columns that are read for it."""
+        places = set[int]().union(*(output.reads(frame) for output in self.outputs))
+        return [frame.iloc[:, place] for place in sorted(places)]

@@ -60,6 +60,12 @@ class StageOutput(Output):
             return cells, None
         return cells, self._data(frame, rows, answers, as_it_is=self.as_it_is)
 
+    def reads(self, frame: pd.DataFrame) -> set[int]:
+        """See `Output.reads`. The data of a stage has the whole row."""
+        if self.prompt.each or self.wants is not None or OfPrompt.DATA in self.prompt.columns:
+            return set(range(frame.shape[1]))
+        return Output.reads(self, frame)
+
     def render(self, frame: pd.DataFrame, rows: Rows, answers: Answers) -> list[Messages]:
         """See `Output.render`. Data that the stage does not take is an error of its row."""
         made = Output.render(self, frame, rows, answers)

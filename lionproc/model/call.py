@@ -125,6 +125,11 @@ class ModelCall:
         )
 
     @property
+    def size(self) -> int:
+        """Bytes that it takes while it waits."""
+        return len(self.body)
+
+    @property
     def limiter(self) -> Limiter:
         """The limiter of the endpoint and key it goes to."""
         return self._recipe.connection.endpoint.limiter

@@ -10,13 +10,33 @@ import yarl
 from lionproc.errors import CallError, Kind
 from lionproc.model.credentials import Secret, redact, secrets_in
 from lionproc.model.environment import certificates, proxy_for
-from lionproc.model.reading import ACCEPT_ENCODING, bounded
+from lionproc.model.reading import ACCEPT_ENCODING, PIECE_BYTES, bounded
 from lionproc.model.wire import MAX_REPLY_BYTES, Response, broken, timed_out, way_to
 
 CONNECT_TIMEOUT_S = 10.0
 CONTENT_ENCODING = "Content-Encoding"
 CONTENT_LENGTH = "Content-Length"
 LONGEST_LENGTH = len(str(MAX_REPLY_BYTES)) - 1  # digits of a body that is surely not too long
+
+
+class _LargeBody(aiohttp.payload.Payload):
+    """A body that is handed to the socket piece by piece, as it takes them, and never copied."""
+
+    _size: int
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body, content_type="application/json")
+        self._size = len(body)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """The body as text."""
+        return str(self._value, encoding, errors)
+
+    async def write(self, writer: aiohttp.abc.AbstractStreamWriter) -> None:
+        """Hand it over."""
+        view = memoryview(self._value)
+        for start in range(0, len(view), PIECE_BYTES):
+            await writer.write(view[start : start + PIECE_BYTES])
 
 
 class DirectWire:
@@ -67,7 +87,7 @@ class DirectWire:
         try:
             async with session.post(
                 self._url.reveal(),
-                data=body,
+                data=body if len(body) <= PIECE_BYTES else _LargeBody(body),
                 headers=self._each.reveal(),
                 allow_redirects=False,
                 proxy=self._proxy.reveal(),

@@ -93,6 +93,54 @@ def test_a_producer_is_woken_once_a_quarter_of_the_queue_is_free(capacity, left)
     assert len(queue) == left
 
 
+def large(tag, size):
+    made = event(tag)
+    made.size = size
+    return made
+
+
+def test_it_is_full_by_bytes_too_and_one_event_may_be_larger_than_all_there_is_room_for():
+    queue = EventQueue(100, capacity_bytes=10)
+    queue.add(large(0, 9))
+    assert not queue.is_full
+    queue.add(large(1, 99))
+    assert queue.is_full
+    queue.room.clear()
+    queue.take()
+    assert queue.is_full
+    assert not queue.room.is_set()
+    queue.take()
+    assert not queue.is_full
+    assert queue.room.is_set()
+
+
+def test_what_large_events_take_is_given_back_wherever_they_go():
+    def is_as_before():
+        queue.add(large("nine", 9))
+        free = not queue.is_full
+        queue.add(one := large("one", 1))
+        full = queue.is_full
+        queue.remove(one)
+        queue.take()
+        return free and full and len(queue) == 0
+
+    queue = EventQueue(100, capacity_bytes=10)
+    new, delayed, again = (large(name, 5) for name in ("new", "delayed", "again"))
+    queue.add(new)
+    for until in (1.0, 2.0):  # the second time in place of the first
+        queue.delay(delayed, until)
+        queue.delay(again, until)
+    queue.end_delay(again)
+    assert queue.is_full
+    for each in (new, delayed, again):
+        queue.remove(each)
+    assert is_as_before()
+    queue.add(new)
+    queue.delay(delayed, 1.0)
+    queue.clear()
+    assert is_as_before()
+
+
 # Time
 
 

@@ -1132,6 +1132,18 @@ async def test_a_wire_that_was_closed_opens_again():
         await asyncio.to_thread(server.wait_for, lambda counters: counters.open_connections == 0)
 
 
+async def test_a_large_body_arrives_whole():
+    with Server(answer="fine") as server:
+        url = f"{server.base_url}/chat/completions"
+        direct = DirectWire(url, {"Authorization": f"Bearer {server.key}"}, 5.0)
+        said = "0123456789" * 300_000
+        sent = {"model": "m", "messages": [{"role": "user", "content": said}]}
+        for _ in range(2):  # aiohttp warns of a body of a megabyte, and a warning is an error here
+            assert (await direct.post(json.dumps(sent).encode())).status == 200
+        await direct.close()
+        assert [request.body for request in server.requests] == [sent, sent]
+
+
 async def test_cancelling_an_attempt_leaves_no_connection_behind():
     with Server() as server:
         server.hold()

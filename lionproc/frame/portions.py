@@ -1,0 +1,74 @@
+"""How many rows are rendered at once: many short ones, few long ones.
+
+Rows that are rendered wait in memory as cells, as messages and as requests. So what is rendered at
+once is bounded by bytes, and begins with a single row: the first request leaves when it is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+__all__ = ["PORTION_BYTES", "PORTION_ROWS", "Portions"]
+
+PORTION_ROWS = 256  # looking them up in the journal at once is as cheap as more would be
+PORTION_BYTES = 4 * 2**20  # of the cells that are read, and of the requests that are made
+_GROWTH = 4
+_R = TypeVar("_R", range, Sequence[int], range | Sequence[int])
+
+
+class Portions:
+    """Cuts rows into portions. What long requests the last rows became shortens the next one.
+
+    Args:
+        columns: The columns that are read.
+    """
+
+    def __init__(self, columns: Sequence[pd.Series[Any]]) -> None:
+        self._columns = columns
+        self._most = 1
+
+    def first(self, rows: _R) -> _R:
+        """The first of these rows, as many as are rendered at once; one at least."""
+        part: Any = rows[: self._most]
+        sizes = np.zeros(len(part), dtype=np.int64)
+        for column in self._columns:
+            places = slice(part.start, part.stop) if isinstance(part, range) else part
+            sizes += _sizes(column.iloc[places])
+        fitting = int(np.searchsorted(np.cumsum(sizes), PORTION_BYTES, side="right"))
+        return part[: max(fitting, 1)]  # type: ignore[no-any-return]
+
+    def made(self, rows: int, size: int) -> None:
+        """So many rows became requests of so many bytes together."""
+        fitting = max(PORTION_BYTES * rows // max(size, 1), 1)
+        self._most = min(self._most * _GROWTH, fitting, PORTION_ROWS)
+
+
+def _sizes(cells: pd.Series[Any]) -> Any:
+    """About how much memory each cell takes when it is read, where it is a text; else 0."""
+    dtype = cells.dtype
+    if isinstance(dtype, pd.ArrowDtype) or getattr(dtype, "storage", "") == "pyarrow":
+        held = pa.array(cells.array)
+        if not _is_text(held.type):
+            return 0
+        return pc.fill_null(pc.binary_length(held), 0).to_numpy()  # they are no objects yet
+    if dtype != object and not isinstance(dtype, pd.StringDtype):
+        return 0
+    return [len(cell) if isinstance(cell, (str, bytes)) else 0 for cell in cells.tolist()]
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return any(
+        test(kind)
+        for test in (
+            pa.types.is_string,
+            pa.types.is_large_string,
+            pa.types.is_binary,
+            pa.types.is_large_binary,
+        )
+    )
