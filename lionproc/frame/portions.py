@@ -57,7 +57,7 @@ def _sizes(cells: pd.Series[Any]) -> Any:
         if not _is_text(held.type):
             return 0
         return pc.fill_null(pc.binary_length(held), 0).to_numpy()  # they are no objects yet
-    if dtype != object and not isinstance(dtype, pd.StringDtype):
+    if not (pd.api.types.is_object_dtype(dtype) or isinstance(dtype, pd.StringDtype)):
         return 0
     return [len(cell) if isinstance(cell, (str, bytes)) else 0 for cell in cells.tolist()]
 
