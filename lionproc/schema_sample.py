@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from lionproc.errors import SchemaError
 from lionproc.seeded_random import SeededRandom
@@ -141,7 +142,7 @@ def _referred(reference: str, root: Any) -> dict[str, Any]:
     if not reference.startswith("#"):
         raise SchemaError(f"The schema refers to {reference!r}, outside itself.")
     found = root
-    for step in reference[1:].split("/")[1:]:
+    for step in unquote(reference[1:]).split("/")[1:]:
         try:
             found = found[step.replace("~1", "/").replace("~0", "~")]
         except (KeyError, TypeError):

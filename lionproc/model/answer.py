@@ -263,7 +263,7 @@ def _wrapped(schema: Mapping[str, Any], called: str) -> dict[str, Any]:
     inner = dict(schema)
     shared: dict[str, Any] = {
         keyword: inner.pop(keyword)
-        for keyword in ("$schema", "$defs", "definitions")
+        for keyword in ("$schema", "$id", "id", "$defs", "definitions")
         if keyword in inner
     }
     for ref in _references(schema):

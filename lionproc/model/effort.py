@@ -17,8 +17,8 @@ from math import inf
 from typing import Any
 
 from lionproc.errors import CallError, Kind
+from lionproc.model.references import FOLLOWED, References, parts_of
 from lionproc.model.validate import NOT_PARSED, Check, parse, wrong_shape
-from lionproc.model.vetting import parts_of, target
 
 __all__ = ["MOST_IN_A_CIRCLE", "MOST_TRIALS", "MOST_VALUES", "Weighed"]
 
@@ -34,7 +34,6 @@ _SAME = ("anyOf", "oneOf", "allOf")
 _SAME_ONE = ("not", "if", "then", "else")
 _ITEMS = ("items", "additionalItems", "unevaluatedItems", "contains")
 _OTHERS = ("additionalProperties", "unevaluatedProperties")
-_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 
 
 class Weighed:
@@ -142,6 +141,7 @@ class _Trials:
 
     def __init__(self, schema: Mapping[str, Any], *, tagged: bool) -> None:
         self._root = schema
+        self._references = References(schema)
         self._tagged = tagged
         self._parts: dict[int, Any] = {}
         self._known: dict[int, _Applied] = {}
@@ -192,7 +192,7 @@ class _Trials:
         for _ in range(100):
             if not isinstance(part, Mapping) or part.keys() != {"$ref"}:
                 break
-            part = target(self._root, part["$ref"])
+            part = self._references.target(part["$ref"])
         self._parts[id(part)] = part
         return id(part)
 
@@ -211,9 +211,9 @@ class _Trials:
         choice = _Applied(trials=0)
         for branch in _of_the_same(part):
             choice.join(self._look(branch, inside), either=either)
-        for keyword in _REFERENCES:
+        for keyword in FOLLOWED:
             if isinstance(part.get(keyword), str):
-                choice.join(self._look(target(self._root, part[keyword]), inside), either=False)
+                choice.join(self._look(self._references.target(part[keyword]), inside), either=False)
         made.join(choice, either=False)
         for name, inner in _mapping(part.get("properties")):
             made.named.setdefault(name, Counter())[self._number(inner)] += 1
@@ -254,12 +254,13 @@ def _list(value: Any) -> list[Any]:
 
 def _contains_itself(schema: Mapping[str, Any]) -> bool:
     """Whether following references from some part leads back to it."""
+    lead = References(schema)
     leads: dict[str, set[str]] = {}
     waiting = _references(schema)
     while waiting:
         reference = waiting.pop()
         if reference not in leads:
-            leads[reference] = _references(target(schema, reference))
+            leads[reference] = _references(lead.target(reference))
             waiting |= leads[reference]
     while True:  # take away what leads nowhere, until nothing or a circle is left
         ends = {reference for reference, to in leads.items() if not to & leads.keys()}
@@ -273,5 +274,5 @@ def _references(schema: Any) -> set[str]:
     if not isinstance(schema, Mapping):
         return set()
     parts = parts_of(schema, with_shared=False)
-    named = [part.get(keyword) for part in parts for keyword in _REFERENCES]
+    named = [part.get(keyword) for part in parts for keyword in FOLLOWED]
     return {reference for reference in named if isinstance(reference, str)}

@@ -15,7 +15,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from lionproc.errors import SchemaError
-from lionproc.model.vetting import target
+from lionproc.model.references import References
 from lionproc.schema_sample import CLOCK, NAIVE_INSTANT
 
 __all__ = [
@@ -207,7 +207,7 @@ def shape_of(schema: Mapping[str, Any], *, formats: bool) -> Shape:
 
 class _Walk:
     def __init__(self, root: Mapping[str, Any], *, formats: bool) -> None:
-        self._root = root
+        self._references = References(root)
         self._formats = formats
 
     def shape(self, node: Any, inside: tuple[str, ...]) -> Shape:
@@ -218,7 +218,7 @@ class _Walk:
             ref = str(node["$ref"])
             if ref in inside:
                 return Json()
-            return self.shape(target(self._root, ref), (*inside, ref))
+            return self.shape(self._references.target(ref), (*inside, ref))
         if "enum" in node or "const" in node:
             return _choice(node["enum"] if "enum" in node else [node["const"]])
         for keyword in ("anyOf", "oneOf", "allOf"):

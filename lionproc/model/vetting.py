@@ -7,12 +7,13 @@ million parts, each of which is checked for every reply.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from lionproc.errors import SchemaError
+from lionproc.model.references import FOLLOWED, References, parts_of
 
-__all__ = ["MOST_LEVELS", "MOST_PARTS", "MOST_REFERENCES", "parts_of", "target", "vet"]
+__all__ = ["MOST_LEVELS", "MOST_PARTS", "MOST_REFERENCES", "vet"]
 
 MOST_PARTS = 5000  # of a schema with its references followed; OpenAI takes 5,000 properties
 MOST_LEVELS = 200  # objects and lists in the text of a schema, one in the other
@@ -23,15 +24,6 @@ _DRAFTS = frozenset(
         *(f"json-schema.org/draft/{year}/schema" for year in ("2019-09", "2020-12")),
     )
 )
-_NAMED = frozenset(
-    (
-        *("properties", "patternProperties", "dependentSchemas", "dependencies"),
-        *("$defs", "definitions"),
-    )
-)
-_SHARED = frozenset(("$defs", "definitions"))  # parts count where they are referred to
-_DATA = frozenset(("enum", "const", "default", "examples", "required"))
-_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 
 
 def vet(schema: Mapping[str, Any]) -> None:
@@ -41,18 +33,38 @@ def vet(schema: Mapping[str, Any]) -> None:
         schema: A JSON Schema.
 
     Raises:
-        SchemaError: It names a draft that is not known, refers outside itself or to nothing, or
-            is too deep or too large with its references followed.
+        SchemaError: It names a draft that is not known, refers outside itself, to nothing or to
+            what could be two parts, or is too deep or too large with its references followed.
     """
     _check_levels(schema)
-    for part in parts_of(schema, with_shared=True):
+    parts = list(parts_of(schema, with_shared=True))
+    for part in parts:
         draft = part.get("$schema")
         if draft is not None and not _is_known(draft):
             raise SchemaError(
                 f"The JSON Schema says it is written in {str(draft)[:100]!r}, which is no draft "
                 "that is known here, and nothing is fetched: leave '$schema' out."
             )
+    old = any("draft-04" in str(part.get("$schema")) for part in parts)
+    for part in parts[1:]:
+        for keyword in ("$id", "id") if old else ("$id",):
+            if _is_a_place(part.get(keyword)) and _refers(part):
+                raise SchemaError(
+                    f"A part of the JSON Schema has an address of its own, {keyword} "
+                    f"{part[keyword][:100]!r}, where its references would be looked up: leave it "
+                    "out, and put shared parts under '$defs' at the top."
+                )
     _Size(schema).of(schema, ())
+
+
+def _is_a_place(name: Any) -> bool:
+    """Whether a part with this name is a root of its own: `#` in it does not mean the whole."""
+    return isinstance(name, str) and not name.startswith("#")
+
+
+def _refers(part: Mapping[str, Any]) -> bool:
+    inside = parts_of(part, with_shared=True)
+    return any(not part.keys().isdisjoint(FOLLOWED) for part in inside)
 
 
 def _is_known(draft: Any) -> bool:
@@ -82,38 +94,18 @@ def _check_levels(schema: Any) -> None:
     )
 
 
-def parts_of(node: Mapping[str, Any], *, with_shared: bool) -> Iterator[Mapping[str, Any]]:
-    """The schemas inside a schema, itself first; what is data and no schema is left out."""
-    yield node
-    for child in _children(node, with_shared=with_shared):
-        yield from parts_of(child, with_shared=with_shared)
-
-
-def _children(node: Mapping[str, Any], *, with_shared: bool) -> Iterator[Mapping[str, Any]]:
-    for keyword, value in node.items():
-        if keyword in _DATA or (keyword in _SHARED and not with_shared):
-            continue
-        if isinstance(value, Mapping):
-            inner = list(value.values()) if keyword in _NAMED else [value]
-        else:
-            inner = value if isinstance(value, list) else []
-        for child in inner:
-            if isinstance(child, Mapping):
-                yield child
-
-
 class _Size:
     """How many parts a schema has once its references are followed, each as often as it is."""
 
     def __init__(self, root: Mapping[str, Any]) -> None:
-        self._root = root
+        self._references = References(root)
         self._known: dict[str, int] = {}
 
     def of(self, node: Mapping[str, Any], inside: tuple[str, ...]) -> int:
         size = 0
         for part in parts_of(node, with_shared=False):
             size += 1
-            for keyword in _REFERENCES:
+            for keyword in FOLLOWED:
                 reference = part.get(keyword)
                 if isinstance(reference, str):
                     size += self._referred(reference, inside)
@@ -134,35 +126,7 @@ class _Size:
             )
         known = self._known.get(reference)
         if known is None:
-            found = target(self._root, reference)
+            found = self._references.target(reference)
             known = self.of(found, (*inside, reference)) if isinstance(found, Mapping) else 1
             self._known[reference] = known
         return known
-
-
-def target(root: Mapping[str, Any], reference: str) -> Any:
-    """The part of a schema that a reference names.
-
-    Raises:
-        SchemaError: It is outside the schema, or nowhere.
-    """
-    if not reference.startswith("#"):
-        raise SchemaError(
-            f"The JSON Schema points to {reference[:100]!r}, outside itself. "
-            "Nothing is fetched: put that schema under '$defs' and refer to it from there."
-        )
-    name = reference[1:]
-    if name and not name.startswith("/"):
-        for part in parts_of(root, with_shared=True):
-            if name in {part.get("$anchor"), part.get("$dynamicAnchor")}:
-                return part
-    node: Any = root
-    for step in filter(None, name.split("/")):
-        key = step.replace("~1", "/").replace("~0", "~")
-        try:
-            node = node[int(key)] if isinstance(node, list) else node[key]
-        except (LookupError, TypeError, ValueError):
-            raise SchemaError(
-                f"The JSON Schema refers to {reference[:100]!r}, which is not in it."
-            ) from None
-    return node
