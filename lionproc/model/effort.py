@@ -1,14 +1,16 @@
 """Bounds the work of checking an answer, before it is checked.
 
-Two answers of a few kilobytes or megabytes would keep the process busy for hours, with the
-interpreter's lock held. One has millions of values, each of which is a fault. The other is nested
+Three answers of a few kilobytes or megabytes would keep the process busy for hours, with the
+interpreter's lock held, or fill its memory. One has millions of values, each of which is a fault.
+One has thousands of faults where hundreds of choices are possible, all named in each. One is nested
 where a type is a choice that leads back to itself (`Add | Multiply | int`, each with operands of
-the same choice): every kind is tried for every operand, so each level doubles the work. Neither is
-an answer that somebody waits for, and both are a wrong shape that the model is told about.
+the same choice): every kind is tried for every operand, so each level doubles the work. None is an
+answer that somebody waits for, and all are a wrong shape that the model is told about.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +20,7 @@ from typing import Any
 
 from lionproc.errors import CallError, Kind
 from lionproc.model.references import FOLLOWED, References, parts_of
-from lionproc.model.validate import NOT_PARSED, Check, parse, wrong_shape
+from lionproc.model.validate import NOT_PARSED, Check, SchemaCheck, parse, wrong_shape
 
 __all__ = ["MOST_IN_A_CIRCLE", "MOST_TRIALS", "MOST_VALUES", "Weighed"]
 
@@ -27,6 +29,7 @@ MOST_TRIALS = 300_000  # of a part of a schema with a value
 MOST_IN_A_CIRCLE = (
     50_000  # where the schema contains itself: each that fails there is told at length
 )
+MOST_TOLD = 100_000_000  # characters that all faults of an answer may be told with
 _FEW = 2000  # values that are surely no work
 _MOST_STATES = 10_000  # of what may be tried with one value; no schema of a person has as many
 _SHALLOW = 8  # lists and objects that are none where the schema contains itself
@@ -47,8 +50,13 @@ class Weighed:
 
     def __init__(self, check: Check, schema: Mapping[str, Any], *, tagged: bool) -> None:
         self._check = check
+        self._schema = schema
         self._trials = _Trials(schema, tagged=tagged)
         self._circle = _contains_itself(schema)
+        # pydantic tells a fault with all choices by name, and each of them apart. JSON Schema's
+        # checker names a few.
+        self._told = len(json.dumps(schema, default=str)) if tagged else 0
+        self._few = min(_FEW, MOST_TOLD // (self._told or 1))
 
     def __call__(self, text: str, raw: Any = NOT_PARSED) -> Any:
         """As `Check`."""
@@ -58,14 +66,24 @@ class Weighed:
 
     def _may_be_work(self, text: str) -> bool:
         """Whether this might be too much to check, told from its length and its signs alone."""
-        if len(text) <= _FEW and not self._circle:  # a value has a sign or two
+        if len(text) <= self._few and not self._circle:  # a value has a sign or two
             return False
         opened = text.count("[") + text.count("{")
         # Each but one is the first in a list or an object, or stands behind a comma.
         values = 1 + opened + text.count(",")
+        if values * self._told > MOST_TOLD:
+            return True
         if values <= _FEW and not (self._circle and opened > _SHALLOW):
             return False
         return values > MOST_VALUES or values * self._trials.of_one_value > MOST_TRIALS
+
+    @cached_property
+    def _first_faults(self) -> Check:
+        """Finds faults without telling all of them: gigabytes, where many have many choices."""
+        try:
+            return SchemaCheck(dict(self._schema))
+        except ValueError:  # its patterns are for pydantic alone
+            return self._check
 
     def _weigh(self, text: str, raw: Any) -> Any:
         """What the text holds, if it is not too much."""
@@ -75,6 +93,8 @@ class Weighed:
             return NOT_PARSED  # no JSON: the check will say so
         if _is_more(value, MOST_VALUES):
             raise wrong_shape(f"the answer has more than {MOST_VALUES:,} values; give fewer")
+        if self._told and _is_more(value, MOST_TOLD // self._told):
+            self._first_faults(text, value)
         if self._trials.are_more(value, MOST_IN_A_CIRCLE if self._circle else MOST_TRIALS):
             how, less = (
                 ("nested too deeply", "nest it less") if self._circle else ("too long", "give less")
@@ -213,7 +233,9 @@ class _Trials:
             choice.join(self._look(branch, inside), either=either)
         for keyword in FOLLOWED:
             if isinstance(part.get(keyword), str):
-                choice.join(self._look(self._references.target(part[keyword]), inside), either=False)
+                choice.join(
+                    self._look(self._references.target(part[keyword]), inside), either=False
+                )
         made.join(choice, either=False)
         for name, inner in _mapping(part.get("properties")):
             made.named.setdefault(name, Counter())[self._number(inner)] += 1

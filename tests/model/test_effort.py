@@ -137,6 +137,17 @@ def test_of_a_long_answer_that_breaks_a_schema_one_fault_is_looked_for():
         read('["a"' + ',"a"' * 1000 + "]")
 
 
+def test_faults_are_not_told_where_all_of_them_with_all_choices_would_fill_the_memory():
+    names = tuple(f"category {n} {'of many ' * 80}" for n in range(200))
+    answer = Answer.of(list[Literal[names]])  # pydantic tells each fault with all 200 names
+    with pytest.raises(CallError, match="the value is not one of"):
+        answer.read(json.dumps({"answer": ["none"] * 1000}))
+    with pytest.raises(CallError, match="Input should be 'category 0"):
+        answer.read(json.dumps({"answer": ["none"]}))
+    right = [names[-1]] * 1000
+    assert answer.read(json.dumps({"answer": right})) == right
+
+
 def test_what_is_weighed_is_given_to_the_check_as_it_is():
     seen: list[str] = []
 

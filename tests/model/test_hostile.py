@@ -22,6 +22,7 @@ import lionproc as lp
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.journal import Entry, Journal
 from lionproc.errors import CallError, Kind, RowsFailedWarning, SchemaError
+from lionproc.model import references
 from lionproc.model.answer import Answer
 from lionproc.model.body import parsed
 from lionproc.model.call import ModelCall, RequestBuilder
@@ -357,6 +358,60 @@ def inside_itself():
 def test_a_schema_that_unfolds_to_millions_of_parts_is_refused(keyword, levels):
     with pytest.raises(SchemaError, match=f"{MOST_PARTS:,} parts|{MOST_REFERENCES} references"):
         Answer.of(unfolding(levels, keyword))
+
+
+def with_two_meanings(way):
+    """A schema that unfolds where its validator looks, and not where another reader does."""
+    bomb = unfolding(20, "allOf")["$defs"]
+    trivial = {name: {"type": "string"} for name in bomb}
+    value, shared = {"$ref": "#/$defs/d0"}, trivial
+    if way == "address":
+        value = {"$id": "https://elsewhere.test/", "$ref": "#/$defs/d0", "$defs": bomb}
+    elif way == "empty step":
+        value, shared = {"$ref": "#/$defs//d0"}, {**trivial, "": {"d0": bomb["d0"]}}
+        shared.update({name: part for name, part in bomb.items() if name != "d0"})
+    elif way == "percent":
+        value, shared = {"$ref": "#/$defs/%640"}, {**bomb, "%640": {"type": "string"}}
+    elif way == "anchor":
+        value = {"$ref": "#a"}
+        shared = {"first": {"$anchor": "a"}, **bomb, "last": {"$anchor": "a", **bomb["d0"]}}
+    return {"type": "object", "properties": {"x": value}, "$defs": shared}
+
+
+@pytest.mark.parametrize("way", ["address", "empty step", "percent", "anchor"])
+def test_what_is_counted_of_a_schema_is_what_its_validator_follows(way):
+    with pytest.raises(SchemaError, match=r"5,000 parts|address of its own|two parts called"):
+        Answer.of(with_two_meanings(way))
+
+
+@pytest.mark.parametrize(
+    ("reference", "shared"),
+    [
+        ("#/$defs/a%20b", {"a b": {"type": "integer"}, "a%20b": {"type": "string"}}),
+        ("#/$defs/c~1d", {"c/d": {"type": "integer"}}),
+        ("#q", {"any": {"$anchor": "q", "type": "integer"}}),
+    ],
+)
+def test_a_reference_is_read_as_its_validator_reads_it(reference, shared):
+    whole = {"$id": "https://whole.test/", "items": {"$ref": reference}, "$defs": shared}
+    answer = Answer.of({"type": "object", "properties": {"x": {"$ref": reference}}, **whole})
+    assert answer.read('{"x": 1}') == {"x": 1}
+    if reference.startswith("#/"):
+        assert Answer.of({"type": "array", **whole}, name="x").read('{"x": [1]}') == [1]
+
+
+def test_anchors_are_looked_up_once_however_many_there_are():
+    looks: list[int] = []
+
+    class Watched(dict):
+        def items(self):
+            looks.append(1)
+            return super().items()
+
+    shared = {f"d{n}": {"$anchor": f"a{n}", "type": "string"} for n in range(50)}
+    found = references.References(Watched({"$defs": shared}))
+    assert [found.target(f"#a{n}") for n in range(50)] == list(shared.values())
+    assert looks == [1]
 
 
 @pytest.mark.parametrize(
