@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from lionproc.data.table import read_table, show, text_column
+from lionproc.engine.trust import check_found
 from lionproc.errors import ConfigurationError, LionprocError, LionprocWarning
 
 if TYPE_CHECKING:
@@ -163,6 +164,7 @@ def _demo(args: argparse.Namespace) -> None:
         # The sample's first run shall be a first run every time. Anybody's own rows may be many
         # and may cost money: their journal stays, and a second call of the command is free.
         journal = (Path(fresh) if sample and embedded else out) / "journal.sqlite"
+        check_found(str(journal))
 
         def run(*, progress: bool, rows: int | None = None) -> tuple[pd.DataFrame, float]:
             began = time.perf_counter()

@@ -264,11 +264,33 @@ def test_all_that_a_client_sends_is_taken_out_of_what_comes_back(way, tmp_path):
     assert not any(map(spelt, files(tmp_path).values()))
 
 
+@pytest.mark.parametrize("way", ["direct", "environment", "client"])
+def test_what_a_proxy_is_sent_is_taken_out_of_what_comes_back(way, tmp_path, monkeypatch):
+    sent = base64.b64encode(f"me:{CANARY}".encode()).decode()
+    body = {"error": {"message": f"refused: Basic {sent} of me:{CANARY}"}}
+    with Said(json.dumps(body).encode(), status="400 No") as proxy:
+        address = proxy.base_url.removesuffix("/v1").replace(
+            "//", f"//me:{quote(CANARY, safe='')}@"
+        )
+        http = httpx2.AsyncClient(proxy=address) if way == "client" else None
+        if way != "client":
+            monkeypatch.setenv("HTTP_PROXY", address)
+        settings = {"base_url": "http://model.test/v1", "api_key": "none"}
+        if way != "direct":
+            settings = {"client": openai.AsyncOpenAI(http_client=http, **settings)}
+        out, _ = ask(lp.Model("openai/m", allow_http=True, **settings), rows=1)
+        (said,) = out.llm.errors()["message"]
+    assert "refused: Basic [key] of [key]" in said
+    for content in files(tmp_path).values():
+        assert sent.encode() not in content
+        assert not spelt(content)
+
+
 class Said:
     """A server that says exactly this, to every request."""
 
-    def __init__(self, body):
-        head = f"HTTP/1.1 200 OK\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+    def __init__(self, body, status="200 OK"):
+        head = f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
         self._reply = head.encode() + body
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.base_url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1"

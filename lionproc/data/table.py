@@ -109,13 +109,14 @@ def show(frame: pd.DataFrame, columns: list[str], *, width: int) -> str:
     Returns:
         Lines without control characters: cells and answers are not to be trusted.
     """
+    names = [_line(name) for name in columns]  # whoever wrote the file chose them
     rows = [[_line(value) for value in row] for row in frame[columns].head(SHOWN_ROWS).to_numpy()]
-    widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
+    widths = [max(len(row[i]) for row in [names, *rows]) for i in range(len(columns))]
     widths[1:] = [min(w, 24) for w in widths[1:]]
     widths[0] = max(12, min(widths[0], width - sum(widths[1:]) - 2 * len(widths)))
     lines = [
         "  ".join(_fit(text, w) for text, w in zip(row, widths, strict=True)).rstrip()
-        for row in [columns, ["-" * w for w in widths], *rows]
+        for row in [names, ["-" * w for w in widths], *rows]
     ]
     if len(frame) > SHOWN_ROWS:
         lines.append(f"... and {len(frame) - SHOWN_ROWS:,} more")

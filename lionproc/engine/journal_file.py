@@ -52,11 +52,16 @@ _SCHEMA: Final = {
     "by_prefix": "CREATE INDEX by_prefix ON record (prefix)",
 }
 _INSERT: Final = f"INSERT INTO record ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608  (constants)
+LARGEST: Final = 64 * 2**20  # bytes of a reply; those that are kept have 16 MiB at most
+# What is larger was put there by somebody else. SQLite knows its length without reading it.
+_BOUNDED: Final = _COLUMNS.replace(
+    "reply", f"CASE WHEN length(reply) <= {LARGEST} THEN reply END", 1
+)
 _NEWEST: Final = (
-    f"SELECT id, {_COLUMNS} FROM record WHERE id IN (SELECT max(id) FROM record WHERE prefix IN"  # noqa: S608  (constants)
+    f"SELECT id, {_BOUNDED} FROM record WHERE id IN (SELECT max(id) FROM record WHERE prefix IN"  # noqa: S608  (constants)
     " (SELECT value FROM json_each(?)) AND id > ? GROUP BY prefix)"
 )
-_HISTORY: Final = f"SELECT id, {_COLUMNS} FROM record WHERE prefix = ? AND id > ? ORDER BY id DESC"  # noqa: S608  (constants)
+_HISTORY: Final = f"SELECT id, {_BOUNDED} FROM record WHERE prefix = ? AND id > ? ORDER BY id DESC"  # noqa: S608  (constants)
 
 _ELSEWHERE: Final = "or give another file with journal="
 _REASONS: Final = {

@@ -22,6 +22,7 @@ USUAL_JOURNAL = "journal.sqlite"
 DAY_S = 86_400.0  # after which it is forgotten
 MOST_ENDPOINTS = 100
 MOST_BYTES = 100_000
+SLOWEST_PER_S = 5 / 60  # no provider has a lower limit; a bad hour of yesterday is none
 
 
 class Pace(NamedTuple):
@@ -48,7 +49,7 @@ def read(folder: Path, identity: str) -> Pace | None:
     if entry is None:
         return None
     per_s, limited, at = entry
-    return Pace(per_s, limited) if 0 <= time.time() - at < DAY_S else None
+    return Pace(max(per_s, SLOWEST_PER_S), limited) if 0 <= time.time() - at < DAY_S else None
 
 
 def write(folder: Path, identity: str, pace: Pace) -> None:

@@ -50,7 +50,9 @@ def local_path(path: str | os.PathLike[str]) -> Path:
     if _is_file(text):
         parts = urlsplit(text)
         if parts.netloc not in {"", "localhost"}:
-            raise ConfigurationError(f"{text!r} names another machine. Give a path of this one.")
+            raise ConfigurationError(
+                f"{_masked(text)!r} names another machine. Give a path of this one."
+            )
         text = url2pathname(parts.path)
     elif _URL.match(text):
         raise ConfigurationError(
@@ -89,10 +91,15 @@ def absolute(path: str | os.PathLike[str]) -> str:
 def shown(path: str | os.PathLike[str]) -> str:
     """A path or an address as it may be shown: without a password or a key that is in it."""
     text = os.fspath(path)
-    if not is_url(text):
-        return text
-    text = re.sub(r"(?<=://)[^/?#]*@", "***@", text)
-    return text.partition("?")[0]
+    return _masked(text) if is_url(text) else text
+
+
+def _masked(address: str) -> str:
+    scheme, _, rest = address.partition("://")
+    head = re.split(r"[?#]", rest, maxsplit=1)[0]
+    if "@" in rest[len(head) :]:  # a password may have these signs in it
+        return f"{scheme}://***"
+    return f"{scheme}://" + re.sub(r".*@", "***@", head, flags=re.DOTALL)
 
 
 def _is_file(text: str) -> bool:

@@ -125,6 +125,11 @@ def _check_folder(target: Path | Remote, run: str | None) -> None:
 
 
 def _check_file(target: Path | Remote) -> None:
+    if isinstance(target, Remote) and not {"?", "#"}.isdisjoint(target.name):
+        raise ConfigurationError(
+            f"{str(target)!r} has parameters behind it, and nothing is saved to such an address. "
+            "Save to a path of this machine, and send the file from there."
+        )
     if target.suffix.lower() not in _SUFFIXES:
         stem = Path(target.name).stem
         raise ConfigurationError(

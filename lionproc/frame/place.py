@@ -141,11 +141,11 @@ def place_of(path: AnyPath, options: Mapping[str, Any] | None = None) -> Path | 
             f"Addresses such as {shown(url)!r} need more than fsspec. "
             + (f"Run: pip install {driver}" if driver else str(error))
         ) from None
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (every store has errors of its own)
         raise ConfigurationError(
             f"{shown(url)!r} cannot be used ({type(error).__name__}). Check the address, or save "
             "to a path of this machine."
-        ) from error
+        ) from None  # its words have the address
     return Remote(url, system, str(inside))
 
 
@@ -171,9 +171,10 @@ def saving(path: AnyPath, options: Mapping[str, Any] | None = None) -> Iterator[
     except LionprocError:
         raise
     except failures as error:
-        above = str(place).removesuffix(place.name)
+        name = str(place).rstrip("/").rpartition("/")[2]
+        above = str(place).removesuffix(name)
         why = getattr(error, "strerror", None) or type(error).__name__
         raise SaveError(
-            f"{place.name!r} could not be saved in {above!r}: {why}. Nothing is lost, the frame "
+            f"{name!r} could not be saved in {above!r}: {why}. Nothing is lost, the frame "
             "is still in memory: free space or choose another path, and save it again."
-        ) from error
+        ) from (None if isinstance(place, Remote) else error)

@@ -8,7 +8,7 @@ import typing
 from enum import Enum
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, RootModel, TypeAdapter
+from pydantic import BaseModel, ImportString, RootModel, TypeAdapter
 from pydantic.errors import PydanticUserError
 
 from lionproc.errors import SchemaError
@@ -94,6 +94,11 @@ def refuse_hidden(schema: Any, label: str) -> None:
             raise SchemaError(
                 f"{where} not show its value, so the column would hold '**********'. Ask for str, "
                 "and keep the column where others do not see it."
+            )
+        if kind is ImportString or isinstance(part, ImportString):
+            raise SchemaError(
+                f"{label} has an ImportString: what the model answers would be imported, and so "
+                "run. Ask for str, or for Literal[...] of the names that are allowed."
             )
         for inner in (*typing.get_args(part), *field_types(part).values()):
             look(inner)

@@ -20,6 +20,7 @@ __all__ = ["is_event_stream", "json_of", "parsed"]
 
 _FIELDS = ("data:", "event:", "id:", "retry:", ":")  # how a line of an event stream begins
 _END = "[DONE]"
+MOST_LINES = 500_000  # of events; each is looked at, on the loop that everybody shares
 _TOO_DEEP = "It is nested too deeply."
 _DECODER = json.JSONDecoder()
 
@@ -71,6 +72,8 @@ def is_event_stream(body: bytes) -> bool:
 
 
 def _read(text: str) -> Any:
+    if text.count("\n") > MOST_LINES:
+        raise ValueError("There are more events than an answer has tokens.")
     place = 0
     payloads: list[str] = []
     while place < len(text):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import httpx2
@@ -10,7 +11,7 @@ import openai
 import orjson
 
 from lionproc.errors import CallError
-from lionproc.model.credentials import redact, secrets_in
+from lionproc.model.credentials import Secret, redact, secrets_in, secrets_of_proxy
 from lionproc.model.environment import proxy_for
 from lionproc.model.twin import twin_of
 from lionproc.model.wire import PATH, Response, broken, timed_out, way_to
@@ -32,7 +33,9 @@ class ClientWire:
         self._client = client
         self._twin: openai.AsyncOpenAI | None = twin_of(client, timeout_s)
         url = str(client.base_url)
-        self._way = way_to(url, proxy_for(url))
+        proxy = proxy_for(url)
+        self._way = way_to(url, proxy)
+        self._of_proxies = Secret((*secrets_of_proxy(proxy), *_of_own_proxies(client)))
         # Azure's client builds the path from the model in the body, so it wants the parsed one;
         # at Azure's newer address the path is the one that everybody has.
         azure = isinstance(client, (openai.AsyncAzureOpenAI, openai.AzureOpenAI))
@@ -59,7 +62,8 @@ class ClientWire:
             raise broken(error, self._way) from None
         # Keys that are renewed are known only here.
         sent = secrets_in(reply.request.headers, str(reply.request.url))
-        return Response(reply.status_code, reply.headers, redact(reply.content, sent))
+        body = redact(reply.content, (*sent, *self._of_proxies.reveal()))
+        return Response(reply.status_code, reply.headers, body)
 
     async def _send(self, client: openai.AsyncOpenAI, body: bytes) -> Any:
         options: Any = {"follow_redirects": False}
@@ -75,3 +79,12 @@ class ClientWire:
         twin, self._twin = self._twin, None
         if twin is not None:
             await twin.close()
+
+
+def _of_own_proxies(client: openai.AsyncOpenAI | openai.OpenAI) -> Iterator[str]:
+    """What the proxies are sent that a client was given, and not the environment."""
+    http = client._client
+    for transport in (http._transport, *http._mounts.values()):
+        headers = getattr(getattr(transport, "_pool", None), "_proxy_headers", ())
+        for name, value in headers:
+            yield from secrets_in({name.decode("latin-1"): value.decode("latin-1")})

@@ -9,11 +9,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache, wraps
 from pathlib import Path
 from typing import Any, Generic, NoReturn, ParamSpec, TypeVar
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from lionproc.errors import LionprocError
 
-__all__ = ["REDACTED", "Secret", "looks_like_key", "redact", "sealed", "secrets_in"]
+__all__ = [
+    "REDACTED",
+    "Secret",
+    "looks_like_key",
+    "redact",
+    "sealed",
+    "secrets_in",
+    "secrets_of_proxy",
+]
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -163,6 +171,27 @@ def secrets_in(headers: Mapping[str, Any], url: str = "") -> tuple[str, ...]:
     ]
     # The longest first: one may be a part of another.
     return tuple(sorted(dict.fromkeys(found), key=len, reverse=True))
+
+
+def secrets_of_proxy(proxy: str | None) -> tuple[str, ...]:
+    """What a proxy is sent, which it may send back: its password, as it is and as it travels.
+
+    Args:
+        proxy: Its address; None for no proxy.
+
+    Example:
+        >>> secrets_of_proxy("http://me:pass%20word@proxy.example:3128")
+        ('bWU6cGFzcyB3b3Jk', 'me:pass word', 'pass word')
+    """
+    login = urlsplit(proxy or "").netloc.rpartition("@")[0]
+    if not login:
+        return ()
+    name, _, password = map(unquote, login.partition(":"))
+    sent = base64.b64encode(f"{name}:{password}".encode()).decode()
+    # A token alone stands where the name is.
+    return secrets_in(
+        {"Proxy-Authorization": f"Basic {sent}", **({} if password else {"token": name})}
+    )
 
 
 def _parts(name: str, value: str) -> Iterator[str]:

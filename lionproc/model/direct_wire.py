@@ -8,7 +8,7 @@ import aiohttp
 import yarl
 
 from lionproc.errors import CallError, Kind
-from lionproc.model.credentials import Secret, redact, secrets_in
+from lionproc.model.credentials import Secret, redact, secrets_in, secrets_of_proxy
 from lionproc.model.environment import certificates, proxy_for
 from lionproc.model.reading import ACCEPT_ENCODING, PIECE_BYTES, bounded
 from lionproc.model.wire import MAX_REPLY_BYTES, Response, broken, timed_out, way_to
@@ -61,7 +61,7 @@ class DirectWire:
         proxy = proxy_for(url) if proxies else None
         self._url = Secret(yarl.URL(url))
         self._headers = Secret(headers)
-        self._secrets = Secret(secrets_in(headers, url))
+        self._secrets = Secret((*secrets_in(headers, url), *secrets_of_proxy(proxy)))
         self._proxy = Secret(proxy)
         # aiohttp sends a session's headers to a proxy too, and the key is not for the proxy.
         self._each = Secret(headers if proxy else None)

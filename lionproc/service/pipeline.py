@@ -26,7 +26,7 @@ from lionproc.service.record_types import (
     JobStatus,
     StageRecord,
 )
-from lionproc.service.records import now, private_folder
+from lionproc.service.records import journal_in, now, private_folder
 from lionproc.service.stage import ProcessingStage
 from lionproc.service.stage_runner import WINDOW, ItemInProgress, RunningJob, Stage, run_stages
 
@@ -49,6 +49,7 @@ class Pipeline:
 
     Raises:
         RecordError: `save_dir` cannot be created.
+        JournalError: The journal there came with a repository or an archive.
 
     Example:
         ```python
@@ -71,6 +72,7 @@ class Pipeline:
         self.name = name
         self.window = window
         self.save_dir = private_folder(save_dir)
+        self._journal = journal_in(self.save_dir)
         self.stages: dict[str, dict[str, Any]] = {}
         self.processors: dict[str, ProcessingService] = {}
         self._stages: list[Stage] = []
@@ -109,7 +111,7 @@ class Pipeline:
                 kind=stage.type,
                 options=stage.options,
                 concurrency=stage.concurrency,
-                journal=self.save_dir / "journal.sqlite",
+                journal=self._journal,
             )
         except LionprocError as error:
             log.warning("a stage was not added: %s", type(error).__name__)

@@ -26,7 +26,7 @@ from lionproc.service.health import Health, health_of
 from lionproc.service.lazy_session import LazySession
 from lionproc.service.prompt import SYSTEM, Prompt, Writer
 from lionproc.service.record_types import RequestRecord, RequestResult, RequestStatus
-from lionproc.service.records import private_folder
+from lionproc.service.records import journal_in, private_folder
 from lionproc.service.request_record import result_of
 from lionproc.service.request_runner import RequestRunner, SendOptions
 from lionproc.service.request_store import UNFINISHED, RequestStore
@@ -81,6 +81,7 @@ class ProcessingService:
     Raises:
         ConfigurationError: An argument is invalid.
         RecordError: `save_dir` cannot be created.
+        JournalError: The journal there came with a repository or an archive.
 
     Example:
         ```python
@@ -124,7 +125,7 @@ class ProcessingService:
             Session,
             limits=self.limits,
             executor=executor,
-            journal=self.save_dir / "journal.sqlite" if journal is None else anchored(journal),
+            journal=journal_in(self.save_dir) if journal is None else anchored(journal),
             retry=retry,
             queue_capacity=queue_capacity,
         )

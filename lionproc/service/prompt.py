@@ -91,6 +91,8 @@ class Prompt:
         if self.writer is not None:
             own = data if isinstance(data, Mapping) else {}
             fields = {"data": data, "options": self.options, **context, **own}
+            if self.options:  # what the stage is told to do is not for an item to say
+                fields["options"] = self.options
             return _filled(self.writer, fields)
         lines = ["Process the data below."]
         if self.kind:

@@ -18,6 +18,7 @@ import orjson
 
 from lionproc.engine.home import make_private
 from lionproc.engine.paths import local_path
+from lionproc.engine.trust import check_found
 from lionproc.engine.whole_file import read_regular, replace_whole
 from lionproc.errors import ConfigurationError, RecordError, did_you_mean
 from lionproc.model.as_json import to_json
@@ -27,6 +28,7 @@ __all__ = [
     "Records",
     "checked_name",
     "checked_status",
+    "journal_in",
     "new_id",
     "now",
     "private_folder",
@@ -131,6 +133,17 @@ def private_folder(path: str | os.PathLike[str]) -> Path:
             "Give save_dir= a folder that can be written."
         ) from error
     return folder
+
+
+def journal_in(folder: Path) -> Path:
+    """The journal that belongs to a folder of records, where none was named.
+
+    Raises:
+        JournalError: There is one that came with a repository or an archive.
+    """
+    journal = folder / "journal.sqlite"
+    check_found(str(journal))
+    return journal
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:

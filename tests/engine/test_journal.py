@@ -537,6 +537,29 @@ def test_damage_never_makes_a_wrong_reply(path, kind, end):
     assert complete < 70
 
 
+def test_a_giant_that_somebody_put_there_is_not_read(path):
+    with Journal.open(path):
+        pass
+    key = bytes(16)
+    with sqlite3.connect(path) as link:
+        link.execute("PRAGMA synchronous = OFF")
+        link.execute(
+            "INSERT INTO record (prefix, key, kind, reply, model, prompt_tokens, completion_tokens,"
+            " attempts, seconds, at, checksum) VALUES (?, ?, '', zeroblob(?), '', 0, 0, 1, 0, 0, 0)",
+            (prefix(key), key, journal_file.LARGEST + 1),
+        )
+    link.close()
+    file = journal_file.JournalFile(str(path))
+    try:
+        for ((_, _, _, _, reply, *_),) in (file.newest([prefix(key)], 0), file.history(0, 0)):
+            assert reply is None
+    finally:
+        file.close()
+    with Journal.open(path) as journal:
+        assert journal.find([key]) == {}
+        assert journal.stats().damaged == 1
+
+
 def test_a_damaged_record_is_absent_and_counted_and_an_older_one_takes_its_place(path):
     with Journal.open(path) as journal:
         keep(journal, an_entry(key_of(1), b"older"), an_entry(key_of(1), b"newest"))

@@ -38,6 +38,11 @@ def test_what_somebody_else_wrote_is_as_if_it_were_not_there(tmp_path, entry):
     assert last_pace.read(tmp_path, "a") is None
 
 
+def test_a_bad_hour_of_yesterday_is_no_pace_to_begin_with(tmp_path):
+    last_pace.write(tmp_path, "a", Pace(0.002, limited=True))  # a request in eight minutes
+    assert last_pace.read(tmp_path, "a") == (last_pace.SLOWEST_PER_S, True)
+
+
 def test_a_folder_that_cannot_be_written_costs_the_hint_alone(tmp_path):
     (tmp_path / "file").touch()
     last_pace.write(tmp_path / "file", "a", Pace(10.0, limited=True))

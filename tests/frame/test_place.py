@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import stat
+import traceback
 
 import fsspec
 import pandas as pd
@@ -160,6 +161,30 @@ def test_a_password_in_an_address_is_not_told(memory, monkeypatch):
     with pytest.raises(SaveError, match="Access denied") as caught:
         write_parquet(texts(1), "locked://me:SECRET@host/out.parquet", {})
     assert "SECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "s3://me:with/SECRET@bucket/out.parquet",
+        "s3://me:with?SECRET@bucket/out.parquet",
+        "s3://me:with#SECRET@bucket/out.parquet",
+        "ftp://me:SECRET/@127.0.0.1:1/out.parquet",
+        "https://127.0.0.1:1/out.parquet?sig=SECRET",
+        "https://127.0.0.1:1/out.parquet#sig=SECRET",
+        "https://127.0.0.1:1/out.parquet?u=a@b&sig=SECRET",
+        "file://me:SECRET@host/out.parquet",
+    ],
+)
+def test_no_sign_in_a_password_lets_it_be_told(ask, server, address):
+    def csv():
+        return texts(1).llm.to_csv(address)
+
+    for work in (lambda: ask(texts(1), save=address), csv, lambda: lp.read_parquet(address)):
+        with pytest.raises((ConfigurationError, SaveError)) as caught:
+            work()
+        assert "SECRET" not in "".join(traceback.format_exception(caught.value))
+    assert server.counters.total == 0
 
 
 # --- files that are there -----------------------------------------------------------------------

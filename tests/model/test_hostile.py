@@ -24,7 +24,7 @@ from lionproc.engine.journal import Entry, Journal
 from lionproc.errors import CallError, Kind, RowsFailedWarning, SchemaError
 from lionproc.model import references
 from lionproc.model.answer import Answer
-from lionproc.model.body import parsed
+from lionproc.model.body import MOST_LINES, parsed
 from lionproc.model.call import ModelCall, RequestBuilder
 from lionproc.model.chat_completion import classify
 from lionproc.model.credentials import _spelling
@@ -305,6 +305,14 @@ def test_no_body_takes_long_to_read(form):
     for text in HARD_TEXTS.values():
         with reading_once(), contextlib.suppress(ValueError):
             parsed((form.format(text) * 2).encode())
+
+
+def test_a_stream_of_more_events_than_an_answer_has_tokens_is_not_looked_through():
+    event = b'data: {"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}]}\n\n'
+    assert classify(200, {}, b":\n" * 1000 + event).error is None
+    for line in (b":\n", b"data:{}\n", b"\n"):
+        error = classify(200, {}, b": \n" + line * MOST_LINES + event).error
+        assert error.kind is Kind.UNREADABLE
 
 
 def test_the_body_of_an_error_is_looked_at_as_far_as_it_is_shown():

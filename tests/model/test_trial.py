@@ -18,6 +18,7 @@ from pydantic import (
     Field,
     FutureDate,
     HttpUrl,
+    ImportString,
     NaiveDatetime,
     PostgresDsn,
     Secret,
@@ -233,6 +234,12 @@ class Bank(BaseModel):
 )
 def test_a_type_that_hides_its_value_is_refused(schema, name):
     with pytest.raises(SchemaError, match=rf"{name}\b.*\*\*\*.*Ask for str"):
+        Answer.of(schema)
+
+
+@pytest.mark.parametrize("schema", [ImportString, list[ImportString[int]]], ids=["bare", "inside"])
+def test_a_type_that_imports_what_is_answered_is_refused(schema):
+    with pytest.raises(SchemaError, match="would be imported, and so run"):
         Answer.of(schema)
 
 

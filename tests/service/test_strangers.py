@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 import lionproc as lp
-from lionproc.errors import LionprocError
+from lionproc.errors import JournalError, LionprocError
 from lionproc.service import records as records_module
 from lionproc.service.lease import Lease
+from lionproc.service.prompt import Prompt
 from lionproc.service.records import RecordError, Records, checked_name
 
 HEX = "ab" * 16
@@ -25,6 +26,27 @@ async def service(model):
 def put(folder, **record):
     record = {"status": "received", "data": {"n": record["id"]}, "schema": None, **record}
     (Path(folder) / f"{record['id']}.json").write_text(json.dumps(record))
+
+
+def test_a_journal_that_came_with_a_repository_does_not_answer_for_a_service(monkeypatch):
+    folder = Path("cloned").absolute()
+    folder.mkdir()
+    (folder / "journal.sqlite").write_bytes(b"answers of somebody else")
+    (folder / "journal.sqlite").chmod(0o644)  # as git and archives leave it
+    for make in (lp.ProcessingService, lp.BatchProcessor, lp.Pipeline):
+        with pytest.raises(JournalError, match=r"can be read by others.*LIONPROC_TRUST"):
+            make(save_dir=folder)
+    lp.ProcessingService(save_dir=folder, journal="mine.sqlite")
+    monkeypatch.setenv("LIONPROC_TRUST", str(folder))
+    lp.Pipeline(save_dir=folder)
+
+
+def test_an_item_does_not_say_what_a_stage_is_told_to_do():
+    prompt = Prompt(None, "{options} {text}", options={"rule": "be brief"})
+    (message,) = prompt.messages({"text": "a", "options": "tell all"}, {"options": "and more"})
+    assert message["content"] == '{"rule":"be brief"} a'
+    (message,) = Prompt(None, "{options}").messages({"options": "of the item"})
+    assert message["content"] == "of the item"
 
 
 EDITS = [
