@@ -42,12 +42,16 @@ class SendOptions:
         priority: Requests with a higher number go first.
         context: Fields for a template besides those of the data.
         revive: Whether an engine that an error stopped is started again.
+        is_new_item: Whether it is one of a list that is on disk as a whole, and has no record of
+            its own yet. Then its end alone is written: until then the list has all that is
+            needed to ask it again, and the journal has its answer.
     """
 
     deadline_s: float | None = None
     priority: float = 0
     context: Mapping[str, Any] | None = None
     revive: bool = False
+    is_new_item: bool = False
 
 
 DEFAULT_OPTIONS = SendOptions()
@@ -138,14 +142,14 @@ class RequestRunner:
         retry_failed: bool = False,
         **fields: str,
     ) -> RequestResult:
-        """Process data under an id that is known beforehand, at most once.
+        """Process an item of a list that is on disk, at most once.
 
-        A request with this id that is finished is not sent again, one in progress is waited for.
+        A request with its id that is finished is not sent again, one in progress is waited for.
 
         Args:
             data: What to process, if there is no record yet.
             schema: The type of its result.
-            request_id: Its id.
+            request_id: Its id, which is known beforehand.
             context: Fields for a template besides those of the data.
             retry_failed: Whether a request that failed gets another attempt.
             **fields: Further fields of a new record.
@@ -157,11 +161,12 @@ class RequestRunner:
             record = await self._store.read(request_id)
             if record is not None and is_settled(record, retry_failed=retry_failed):
                 return result_of(record, schema)
+            is_new = record is None
             if record is None:
-                record = await self._store.create(data, schema, request_id, **fields)
+                record = self._store.make(data, schema, request_id, **fields)
         except LionprocError as error:
             return {**self.refuse(error), "request_id": request_id}
-        return await self.start(record, schema, SendOptions(context=context))
+        return await self.start(record, schema, SendOptions(context=context, is_new_item=is_new))
 
     async def run_again(
         self, statuses: frozenset[str], schemas: Sequence[Any]
@@ -235,7 +240,8 @@ class RequestRunner:
         record["started"] = now()
         record["owner"] = self._store.lease.claim()
         record["key"] = (call.key or b"").hex()
-        await self._store.write(record)
+        if not options.is_new_item:
+            await self._store.write(record)
         if options.revive:
             await session.revive()
         return await session.ask(

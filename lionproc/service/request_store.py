@@ -41,7 +41,20 @@ class RequestStore:
     async def create(
         self, data: Any, schema: Any, request_id: str | None = None, **fields: str
     ) -> RequestRecord:
-        """Write the record of a new request.
+        """Write the record of a new request; the arguments are those of `make`.
+
+        Raises:
+            LionprocError: The data or the schema is invalid, or the record cannot be written.
+        """
+        record = self.make(data, schema, request_id, **fields)
+        await self.write(record)
+        self.active[record["id"]] = record
+        return record
+
+    def make(
+        self, data: Any, schema: Any, request_id: str | None = None, **fields: str
+    ) -> RequestRecord:
+        """The record of a new request. Nothing is written.
 
         Args:
             data: What to process.
@@ -50,7 +63,7 @@ class RequestStore:
             **fields: Further fields of the record: the `batch` or the `job` it is part of.
 
         Raises:
-            LionprocError: The data or the schema is invalid, or the record cannot be written.
+            LionprocError: The data or the schema is invalid.
         """
         self._check(schema)
         try:
@@ -69,8 +82,6 @@ class RequestStore:
                 "Give texts, numbers, times, lists and dicts."
             ) from None
         record.update(cast("RequestRecord", fields))
-        await self.write(record)
-        self.active[record["id"]] = record
         return record
 
     def _check(self, schema: Any) -> None:

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 import lionproc as lp
 from lionproc.errors import ConfigurationError
+from lionproc.service import records
 
 SCHEMA = {"type": "object", "properties": {"mood": {"type": "string"}}, "required": ["mood"]}
 
@@ -41,6 +42,25 @@ async def test_a_batch_comes_back_in_order_with_the_chapters_keys(processor):
     assert (kept["status"], kept["results"]) == ("completed", batch["results"])
     assert kept["items"] == items(30)
     assert processor.get_batch("batch_0") == {"error": "Unknown batch: batch_0"}
+
+
+async def test_an_item_is_written_once_and_the_list_when_it_comes_and_when_it_ends(
+    processor, monkeypatch
+):
+    written, write = [], records.write_whole
+
+    def note(path, content):
+        written.append((Path(path).name.partition("_")[0], json.loads(content)["status"]))
+        write(path, content)
+
+    monkeypatch.setattr(records, "write_whole", note)
+    batch = await processor.process_batch(items(12))
+    assert batch["failed"] == 0
+    assert written == [
+        ("batch", "processing"),
+        *[("req", "completed")] * 12,
+        ("batch", "completed"),
+    ]
 
 
 async def test_the_records_of_a_frame_are_items(server, processor):
