@@ -31,7 +31,8 @@ def dotted(path):
 
 def blocks_of_docstrings():
     for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        source = path.read_text()
+        for node in ast.walk(ast.parse(source)) if "```python" in source else ():
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 text = ast.get_docstring(node) or ""
                 name = ".".join((dotted(path), getattr(node, "name", ""))).rstrip(".")

@@ -6,7 +6,10 @@ import pytest
 import lionproc as lp
 from lionproc.testing import Server
 
-dd = pytest.importorskip("dask.dataframe")
+
+@pytest.fixture
+def dd():
+    return pytest.importorskip("dask.dataframe")
 
 
 @pytest.fixture
@@ -24,7 +27,7 @@ def model(server):
 FRAME = pd.DataFrame({"text": ["one", "two", "three", "four"], "group": [1, 1, 2, 2]})
 
 
-def test_made_up_rows_are_refused_and_real_ones_are_asked(server, model):
+def test_made_up_rows_are_refused_and_real_ones_are_asked(dd, server, model):
     frame = dd.from_pandas(FRAME, npartitions=2)
 
     def ask(part):
@@ -44,7 +47,7 @@ def test_made_up_rows_are_refused_and_real_ones_are_asked(server, model):
     assert server.counters.total == 4
 
 
-async def test_a_collection_of_dask_is_no_list_of_items(server, model, tmp_path):
+async def test_a_collection_of_dask_is_no_list_of_items(dd, server, model, tmp_path):
     processor = lp.BatchProcessor(name="b", save_dir=tmp_path, model=model)
     for given in (dd.from_pandas(FRAME, npartitions=2), dd.from_pandas(FRAME["text"], 2)):
         told = await processor.process_batch(given, str)

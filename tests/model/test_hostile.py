@@ -182,13 +182,16 @@ def patterns():
     package = Path(lp.__file__).parent
     for path in sorted(package.rglob("*.py")):
         text, module = path.read_text(), path.relative_to(package).as_posix()
+        if not re.search(r"\bre\.\w+\(", text):
+            continue
         tree = ast.parse(text)
+        nodes = list(ast.walk(tree))
         names = {
             node.value: ast.unparse(getattr(node, "target", None) or node.targets[0])
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Assign | ast.AnnAssign)
+            for node in nodes
+            if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Call)
         }
-        for node in ast.walk(tree):
+        for node in nodes:
             if (
                 isinstance(node, ast.Call)
                 and isinstance(node.func, ast.Attribute)

@@ -154,7 +154,7 @@ def lab(tmp_path_factory):
 
 @pytest.fixture(scope="module")  # playwright keeps a loop in this thread as long as it is open
 def chromium():
-    """A real browser."""
+    """A real browser, with one cache for all its pages: JupyterLab is megabytes of script."""
     rig = _load("jupyterlab")
     program = rig.chromium()
     if program is None:
@@ -162,7 +162,7 @@ def chromium():
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed.")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
+        yield browser.new_context(viewport={"width": 1000, "height": 760}, device_scale_factor=1.5)
         browser.close()
 
 
@@ -175,7 +175,7 @@ def open_notebook(chromium, lab):
     def act(name: str, *cells: str, theme: str = "Light", classic: bool = False) -> Any:
         lab.theme(theme)
         lab.write(name, *cells)
-        page = chromium.new_page(viewport={"width": 1000, "height": 760}, device_scale_factor=1.5)
+        page = chromium.new_page()
         pages.append(page)
         return rig.Notebook(lab, page, name, classic=classic)
 
