@@ -18,6 +18,7 @@ from lionproc.errors import ColumnError
 from lionproc.frame.dtypes import array_of
 from lionproc.model.answer import Answer
 from lionproc.model.coerce import cell_maker
+from lionproc.model.validate import is_whole
 
 __all__ = [
     "MISSING",
@@ -128,10 +129,16 @@ def check_names(frame: pd.DataFrame, names: Sequence[Hashable], *, overwrite: bo
         overwrite: Whether columns that are there may be replaced.
 
     Raises:
-        ColumnError: A name occurs twice among the new ones, is taken, or is the name of
+        ColumnError: A name is no whole text, occurs twice among the new ones, is taken, or is the name of
             several columns, so that it is not clear which to replace.
     """
     for place, name in enumerate(names):
+        parts = name if isinstance(name, tuple) else (name,)
+        if not all(is_whole(part) for part in parts if isinstance(part, str)):
+            raise ColumnError(
+                f"A column cannot be called {name!r}: half a character (a lone surrogate) is in it. "
+                "Choose another name with into=."
+            )
         if name in names[:place]:
             raise ColumnError(
                 f"Two output columns would be called {name!r}. Give them different names with into="

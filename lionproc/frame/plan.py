@@ -247,7 +247,7 @@ class Plan:
     ) -> Rendered:
         try:
             call = builder.ask(messages)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             from lionproc.errors import Kind
 
             return CallError(

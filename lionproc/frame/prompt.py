@@ -245,7 +245,7 @@ class Prompt:
             else:
                 try:
                     text = cell_text(cell)
-                except Exception as error:  # noqa: BLE001  (a cell may be of any type)
+                except (Exception, SystemExit) as error:  # noqa: BLE001  (of any type)
                     odd[position] = _failed(
                         f"the cell of {field!r} cannot be written as text ({error})"
                         if isinstance(error, PromptError)
@@ -279,12 +279,15 @@ class Prompt:
             if not (self.each and self.on_missing == "skip" and is_missing(subject)):
                 try:
                     result = writer(subject)
-                except Exception as error:  # noqa: BLE001  (the user's own code)
+                except (Exception, SystemExit) as error:  # noqa: BLE001  (the user's own code)
                     odd[position] = _failed(_raised("prompt", error), error)
             try:
                 result = _messages(result)
             except PromptError as error:
                 odd[position] = _failed(str(error))
+                result = None
+            except Exception as error:  # noqa: BLE001  (a text or message may be of any class)
+                odd[position] = _failed(f"its messages raised {type(error).__name__}", error)
                 result = None
             if result is None:
                 odd.setdefault(position, MISSING)
@@ -303,7 +306,7 @@ class Prompt:
             if position not in odd:
                 try:
                     text = system(subject)
-                except Exception as error:  # noqa: BLE001  (the user's own code)
+                except (Exception, SystemExit) as error:  # noqa: BLE001  (the user's own code)
                     odd[position] = _failed(_raised("system", error), error)
                 if text is not None and not isinstance(text, str):
                     odd[position] = _failed(
@@ -397,7 +400,7 @@ def _has_system(messages: list[Message]) -> bool:
     return any(message["role"] in {"system", "developer"} for message in messages)
 
 
-def _raised(role: str, error: Exception) -> str:
+def _raised(role: str, error: BaseException) -> str:
     """What a function of the user's did, with the name it stumbled over: never with a cell.
 
     A name is shown if it stands in the code that ran; what comes from the row does not.

@@ -51,6 +51,7 @@ _CALLS = frozenset("(|!")  # of a function, of a program, of another sheet
 _SEPARATORS = re.compile(r"([;\t\r\n])")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+_ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")  # what Excel shows as that character
 _EXCEL_CELL = 32_767  # characters; openpyxl cuts off the rest in silence
 _EXCEL_FIRST = dt.date(1900, 3, 1)  # days before it do not exist there, or are off by one
 _COMPRESSIONS = {
@@ -283,6 +284,8 @@ def _fit_for_excel(value: Any, column: object) -> Any:
     if isinstance(value, str):
         bare = _NOT_IN_XML.sub("", _SURROGATE.sub("\ufffd", str.__str__(value)))
         value = harmless(bare)
+        if value == bare and _acts(_ESCAPED.sub(lambda found: chr(int(found[1], 16)), bare)):
+            value = "'" + bare
         if len(value) > _EXCEL_CELL:
             raise ColumnError(
                 f"Column {column!r} has a text of {len(value):,} characters, and a cell of Excel "

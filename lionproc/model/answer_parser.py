@@ -220,7 +220,7 @@ def _fit(cell: Cell, value: Any) -> None:
     except MisfitError as misfit:
         where = ".".join(misfit.path)
         raise wrong_shape((f"{where}: " if where else "") + f"expected {misfit.wanted}") from None
-    except Exception as error:  # noqa: BLE001 - a property of the user's model may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a property of the user's model may raise anything
         raise wrong_shape(f"the answer cannot be kept ({type(error).__name__})") from None
 
 

@@ -170,7 +170,7 @@ class TypeCheck:
                 [(fault["loc"], _message(fault)) for fault in found],
                 (fault["type"] for fault in found),
             ) from None
-        except Exception as error:  # noqa: BLE001 - a user's validator may raise anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's validator may raise anything
             raise WrongError(
                 [((), f"the answer type's own check failed with {type(error).__name__}")]
             ) from None

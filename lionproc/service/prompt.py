@@ -68,7 +68,7 @@ class Prompt:
             made = self._made(data, context or {})
         except CallError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             # The text of a foreign error may hold what is in the data.
             raise CallError(
                 Kind.PROMPT, f"The prompt cannot be made for this data ({type(error).__name__})."

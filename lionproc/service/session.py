@@ -147,7 +147,7 @@ class Session:
         builder = self._builder(connection, schema)
         try:
             return builder.ask(messages, occurrence)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise CallError(
                 Kind.PROMPT, f"The messages cannot be written as JSON ({type(error).__name__})."
             ) from error

@@ -308,6 +308,7 @@ def test_a_schema_that_cannot_work_is_refused_or_works(server, model, frame, sch
         ({"system": "Use {text}."}, r"\{text\}"),
         ({"prompt": async_prompt}, "async"),
         ({"into": "text"}, "'text' already"),
+        ({"into": "a\ud800"}, "half a character"),
         ({"into": None}, "into="),
         ({"columns": "text"}, "columns="),
         ({"columns": []}, "columns="),

@@ -4,6 +4,7 @@ import asyncio
 import enum
 import io
 import sqlite3
+import sys
 import threading
 import warnings
 from contextlib import redirect_stderr
@@ -269,6 +270,22 @@ def test_a_function_that_fails_for_one_row_fails_that_row_alone(server, model):
     assert out["a"].isna().tolist() == [False, False, True, False]
     assert out.llm.errors()["message"].tolist() == ["the prompt function raised ZeroDivisionError"]
     assert server.counters.total == 3
+
+
+def messages_in_themselves():
+    message = {"role": "user"}
+    message["content"] = [message]
+    return [message]
+
+
+@pytest.mark.parametrize("way", [sys.exit, messages_in_themselves], ids=["exit", "endless"])
+def test_whatever_a_function_does_with_one_row_the_run_goes_on(server, model, way):
+    frame = pd.DataFrame({"n": [1, 2, 0, 5]})
+    with pytest.warns(RowsFailedWarning, match=r"1 of 4 rows .* \(1 prompt\)"):
+        out = frame.llm.process(
+            lambda row: f"{row['n']}" if row["n"] else way(), "a", model=model, **QUIET
+        )
+    assert out["a"].isna().tolist() == [False, False, True, False]
 
 
 # Paid once

@@ -192,6 +192,12 @@ def test_a_file_of_no_rows_has_its_headers(export):
     assert cells == ["'=a", "at"]
 
 
+def test_what_excel_shows_as_another_character_hides_no_formula(tmp_path):
+    frame = pd.DataFrame({"_x003d_a": ["_x003D_1+1", "_x200B__x0040_SUM(A1)", "a_x003D_b"]})
+    cells = written(frame.llm.to_excel(tmp_path / "out.xlsx", index=False))
+    assert cells == ["'_x003d_a", "'_x003D_1+1", "'_x200B__x0040_SUM(A1)", "a_x003D_b"]
+
+
 def test_an_excel_file_is_one_that_its_readers_can_open(tmp_path):
     path = pd.DataFrame({"a\x01": ["\ud800\x02", "_x003D_1"]}, dtype=object).llm.to_excel(
         tmp_path / "out.xlsx"
