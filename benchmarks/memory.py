@@ -7,20 +7,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import tempfile
-import threading
 from pathlib import Path
 
 from referee import measured
-from work import tell
+from work import forget_peak, peak_mb, tell
 
 IN_FLIGHT = 64
-
-
-def rss_mb() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 1024**2
 
 
 def watched(rows: int) -> dict[str, float]:
@@ -41,20 +34,10 @@ def watched(rows: int) -> dict[str, float]:
         }
         pd.DataFrame({"x": ["warm up"]}).llm.process("{x}", **arguments)
         frame = pd.DataFrame({"x": [f"row {i} " + "word " * 40 for i in range(rows)]})
-        before, peak, stop = rss_mb(), 0.0, threading.Event()
-
-        def watch() -> None:
-            nonlocal peak
-            while not stop.wait(0.05):
-                peak = max(peak, rss_mb())
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
+        before = forget_peak()
         out = frame.llm.process("Answer {x}", **arguments)
-        stop.set()
-        watcher.join()
         assert out["y"].notna().all()
-        return {"above_mb": max(peak, rss_mb()) - before}
+        return {"above_mb": peak_mb() - before}
 
 
 def main() -> None:

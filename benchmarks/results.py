@@ -24,6 +24,10 @@ ORDER = (
     "Start-up",
     "Slots",
     "Memory",
+    "Many rows",
+    "Wide answers",
+    "Large prompts",
+    "Many small runs",
     "Pipeline",
     "Soak",
 )

@@ -1,4 +1,4 @@
-"""All benchmarks, printed and written to benchmarks/RESULTS.md (`make bench`, 16 minutes).
+"""All benchmarks, printed and written to benchmarks/RESULTS.md (`make bench`, 25 minutes).
 
     python benchmarks/run.py [--quick] [--only TITLE] [--peers PYTHON ...]
 
@@ -28,9 +28,10 @@ class Section(NamedTuple):
     Attributes:
         title: One of `results.ORDER`.
         script: Its name in this folder.
-        quick: Its arguments for a short look.
+        quick: Its further arguments for a short look.
         beside: Whether it runs beside the section on limits; it has the cores to itself otherwise.
         peers: Whether it takes `--peers`.
+        arguments: Those it always has.
     """
 
     title: str
@@ -38,14 +39,35 @@ class Section(NamedTuple):
     quick: tuple[str, ...] = ()
     beside: bool = False
     peers: bool = False
+    arguments: tuple[str, ...] = ()
 
 
-LIMITS, SEARCH, LIVE, CPU, WIRES, STARTUP, SLOTS, MEMORY, PIPELINE, _ = results.ORDER
+(
+    LIMITS,
+    SEARCH,
+    LIVE,
+    CPU,
+    WIRES,
+    STARTUP,
+    SLOTS,
+    MEMORY,
+    MANY,
+    WIDE,
+    LARGE,
+    SMALL,
+    PIPELINE,
+    _,
+) = results.ORDER
+ONCE = ("--rounds", "1")
 SECTIONS = (
     Section(CPU, "cpu.py", ("--rows", "2000", "--rounds", "1"), peers=True),
     Section(WIRES, "wires.py", ("--rows", "2000", "--rounds", "1"), peers=True),
     Section(STARTUP, "startup.py"),
     Section(MEMORY, "memory.py", ("--rows", "10000")),
+    Section(MANY, "shapes.py", ("--rows", "10000", *ONCE), arguments=("many", *ONCE)),
+    Section(WIDE, "shapes.py", ("--rows", "1000", *ONCE), arguments=("wide",)),
+    Section(LARGE, "shapes.py", ("--rows", "20", *ONCE), arguments=("large",)),
+    Section(SMALL, "shapes.py", ("--rows", "20", *ONCE), arguments=("small",)),
     Section(SEARCH, "search.py", ("--only", "bucket of 10 s")),
     Section(LIMITS, "adherence.py", ("--seconds", "10")),
     Section(SLOTS, "slots.py", ("--rows", "200"), beside=True),
@@ -78,7 +100,7 @@ def main() -> None:
     args = parser.parse_args()
 
     def run(section: Section, *, show: bool = True) -> str:
-        arguments = section.quick if args.quick else ()
+        arguments = (*section.arguments, *(section.quick if args.quick else ()))
         if section.peers and args.peers:
             arguments = (*arguments, "--peers", *args.peers)
         return output(section, arguments, show=show)
@@ -101,7 +123,10 @@ def main() -> None:
     print(f"\n{time.monotonic() - began:.0f} s")
     if args.quick:
         return
-    outputs = {section.title: (section.script, made[section.title]) for section in asked}
+    outputs = {
+        section.title: (" ".join((section.script, *section.arguments)), made[section.title])
+        for section in asked
+    }
     results.write("make bench", outputs)
     print(f"Written to benchmarks/{results.FILE.name}")
 

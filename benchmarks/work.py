@@ -6,12 +6,15 @@ Runs in the process that is measured, whoever is measured there, so it needs not
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
+import re
 import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 MARK = "RESULT "
@@ -80,15 +83,43 @@ class Needs(NamedTuple):
     packages: tuple[str, ...]
 
 
+def memory_mb(line: str) -> float:
+    """A line of this process's memory: VmRSS for what it has now, VmHWM for its peak.
+
+    `ru_maxrss` is no such peak: a child begins with its parent's.
+    """
+    found = re.search(rf"{line}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None, "memory is measured on Linux"
+    return int(found[1]) / 1024
+
+
+def peak_mb() -> float:
+    """The most memory this process had since it began, or since `forget_peak`."""
+    return memory_mb("VmHWM")
+
+
+def forget_peak() -> float:
+    """Let the peak begin at what this process has now, and tell how much that is."""
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")
+    return memory_mb("VmRSS")
+
+
 class Meter:
-    """User and system time of this process, all its threads, and the time on the wall."""
+    """User and system time of this process, all its threads, and the time on the wall.
+
+    Attributes:
+        began: When, by `time.perf_counter`.
+    """
+
+    began: float
 
     def __enter__(self) -> Self:
-        self._began, self._cpu = time.perf_counter(), self._used()
+        self.began, self._cpu = time.perf_counter(), self._used()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.cpu_s, self.wall_s = self._used() - self._cpu, time.perf_counter() - self._began
+        self.cpu_s, self.wall_s = self._used() - self._cpu, time.perf_counter() - self.began
 
     @staticmethod
     def _used() -> float:
@@ -101,7 +132,7 @@ class Meter:
             "cpu_ms": self.cpu_s / rows * 1000,
             "wall_s": self.wall_s,
             "rows": rows,
-            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "peak_mb": peak_mb(),
         }
 
 

@@ -61,6 +61,7 @@ class Job(RowRun):
         self._warned = False
         self._warned_of_mixture = False
         self.saved_to: str | None = None
+        self._ready: list[pd.DataFrame] = []  # assembled for the file; the first to ask gets it
 
     def _check(self) -> None:
         check_save(self._plan, self._fingerprint)
@@ -92,7 +93,7 @@ class Job(RowRun):
                 await self._parts.finish()
                 self._save_error = self._parts.error
             elif save is not None and self._state == "done":
-                await asyncio.to_thread(self.save, save)
+                await asyncio.to_thread(self._save_all, save)
         except (LionprocError, OSError) as error:
             self._save_error = as_save_error(error)
         finally:
@@ -111,7 +112,10 @@ class Job(RowRun):
         Returns:
             The input's rows, index and columns, with the new columns at the end.
         """
-        return self._frame(0, self._plan.rows)
+        try:
+            return self._ready.pop()
+        except IndexError:
+            return self._frame(0, self._plan.rows)
 
     def _frame(self, start: int, stop: int) -> pd.DataFrame:
         plan, store = self._plan, self._store
@@ -286,7 +290,16 @@ class Job(RowRun):
             SaveError: It could not be written.
             ColumnError: Parquet cannot hold this frame.
         """
-        self.saved_to = str(write_parquet(self._frame(0, self._plan.rows), path, self._facts()))
+        return self._write(self._frame(0, self._plan.rows), path)
+
+    def _save_all(self, path: Any) -> None:
+        """Save the frame when the run has ended, and keep it for `result`."""
+        frame = self._frame(0, self._plan.rows)
+        self._write(frame, path)
+        self._ready.append(frame)
+
+    def _write(self, frame: pd.DataFrame, path: Any) -> str:
+        self.saved_to = str(write_parquet(frame, path, self._facts()))
         return self.saved_to
 
     def _facts(self) -> Mapping[str, Any]:

@@ -342,6 +342,20 @@ def test_a_journal_that_stops_working_stops_the_buying_and_the_answers_are_in_ha
     assert lp.last_job().report().facts["not_sent"] == 2000 - bought
 
 
+def test_a_frame_that_is_saved_is_put_together_once(server, model, monkeypatch):
+    put_together = []
+    real = lp.frame.job.Job._frame
+    monkeypatch.setattr(
+        lp.frame.job.Job, "_frame", lambda *args: put_together.append(1) or real(*args)
+    )
+    job = texts(3).llm.start("Say {text}", into="a", model=model, save="out.parquet", **QUIET)
+    out = job.result(10)
+    assert len(put_together) == 1
+    assert out["a"].tolist() == lp.read_parquet("out.parquet")["a"].tolist()
+    out["a"] = "changed by whoever has it"  # the next one is a frame of its own
+    assert job.frame()["a"].tolist() == lp.read_parquet("out.parquet")["a"].tolist()
+
+
 def test_a_fault_while_rows_are_made_lets_what_is_in_flight_come_back(server, model, monkeypatch):
     server.hold()
 
