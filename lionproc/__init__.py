@@ -30,6 +30,7 @@ if _TYPE_CHECKING:
     from lionproc.frame.results import Report
     from lionproc.model.defaults import configure
     from lionproc.model.model import Model
+    from lionproc.model.prices import Price
     from lionproc.notebook.limits_panel import LimitsPanel
     from lionproc.service import types
     from lionproc.service.batch import BatchProcessor
@@ -55,6 +56,7 @@ __all__ = [
     "LimitsPanel",
     "Model",
     "Pipeline",
+    "Price",
     "ProcessingService",
     "ProcessingStage",
     "RateLimitedAPIExecutor",
@@ -84,6 +86,7 @@ _LATER = {
     "LimitsPanel": "notebook.limits_panel",
     "Model": "model.model",
     "Pipeline": "service.pipeline",
+    "Price": "model.prices",
     "ProcessingService": "service.processing",
     "ProcessingStage": "service.stage",
     "RateLimitedAPIExecutor": "engine.executor",

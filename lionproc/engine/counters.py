@@ -6,10 +6,11 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from lionproc.engine.outlay import Outlay, may_be_billed
+from lionproc.engine.usage import plus
 from lionproc.errors import CallError, Kind
 
 if TYPE_CHECKING:
-    from lionproc.engine.request import Reply
+    from lionproc.engine.request import Event, Reply
     from lionproc.engine.tokens import Tokens
 
 
@@ -22,6 +23,10 @@ class Counters:
         throttled: Attempts that the server refused because of its rate limit.
         prompt_tokens: Tokens read by the model, in answers and in failures that were billed.
         completion_tokens: Tokens written by the model, likewise.
+        cached_tokens: Of those read, the ones from the provider's prompt cache.
+        cached_told: Replies that told them.
+        reasoning_tokens: Of those written, the ones that were thoughts.
+        reasoning_told: Replies that told them.
         estimated: Paid replies whose tokens the server counted.
         guessed: Paid replies whose tokens it did not count.
         estimate_off: Sum of the relative errors of our estimates, over the `estimated` replies.
@@ -29,22 +34,25 @@ class Counters:
         outlay: What was spent and is in flight, for a budget.
     """
 
-    __slots__ = ("completion_tokens", "errors", "estimate_off", "estimated", "guessed", "outlay", "prompt_tokens", "retried", "sent", "throttled")  # fmt: skip
+    __slots__ = ("cached_tokens", "cached_told", "completion_tokens", "errors", "estimate_off", "estimated", "guessed", "outlay", "prompt_tokens", "reasoning_tokens", "reasoning_told", "retried", "sent", "throttled")  # fmt: skip
 
     def __init__(self) -> None:
         self.sent = self.retried = self.throttled = 0
         self.prompt_tokens = self.completion_tokens = 0
+        self.cached_tokens = self.cached_told = 0
+        self.reasoning_tokens = self.reasoning_told = 0
         self.estimated = self.guessed = 0
         self.estimate_off = 0.0
         self.errors: Counter[str] = Counter()
         self.outlay = Outlay()
 
-    def paid(self, expected: Tokens, reply: Reply) -> Tokens:
+    def paid(self, expected: Tokens, reply: Reply, event: Event | None = None) -> Tokens:
         """Count a paid reply.
 
         Args:
             expected: The tokens that were expected when it was sent.
             reply: What came back.
+            event: What it is a reply to, which is told.
 
         Returns:
             The tokens it used; the expected ones where the server did not count them, because
@@ -57,19 +65,22 @@ class Counters:
             self.estimate_off += abs(expected.total - used.total) / max(used.total, 1)
         else:
             self.guessed += 1
-        self._used(used, expected if known else None)
+        self._used(used, reply, event, expected if known else None)
         return used
 
-    def failed(self, expected: Tokens, error: CallError, reply: Reply) -> None:
+    def failed(
+        self, expected: Tokens, error: CallError, reply: Reply, event: Event | None = None
+    ) -> None:
         """Count an attempt that failed.
 
         Args:
             expected: The tokens that were expected when it was sent.
             error: How it failed.
             reply: What came back.
+            event: What it was an attempt of, which is told.
         """
         if reply.used is not None:
-            self._used(reply.used)
+            self._used(reply.used, reply, event)
         elif may_be_billed(error):
             self.outlay.may_have_taken(expected)
         if error.kind is Kind.RATE_LIMITED:
@@ -82,12 +93,33 @@ class Counters:
         self.throttled += other.throttled
         self.prompt_tokens += other.prompt_tokens
         self.completion_tokens += other.completion_tokens
+        self.cached_tokens += other.cached_tokens
+        self.cached_told += other.cached_told
+        self.reasoning_tokens += other.reasoning_tokens
+        self.reasoning_told += other.reasoning_told
         self.estimated += other.estimated
         self.guessed += other.guessed
         self.estimate_off += other.estimate_off
         self.errors.update(other.errors)
 
-    def _used(self, tokens: Tokens, expected: Tokens | None = None) -> None:
-        self.outlay.took(tokens, expected)
+    def _used(
+        self, tokens: Tokens, reply: Reply, event: Event | None, expected: Tokens | None = None
+    ) -> None:
+        usage = reply.usage
+        # Whoever looked at the usage knows the price, or that it is not known.
+        usd = self.outlay.usd(tokens) if usage is None else reply.usd
+        self.outlay.took(tokens, expected, usd)
         self.prompt_tokens += tokens.input
         self.completion_tokens += tokens.output
+        cached = reasoning = None
+        if usage is not None:
+            cached, reasoning = usage.cached, usage.reasoning
+        if cached is not None:
+            self.cached_tokens += cached
+            self.cached_told += 1
+        if reasoning is not None:
+            self.reasoning_tokens += reasoning
+            self.reasoning_told += 1
+        if event is not None:
+            event.count(tokens, cached, usd)
+            event.unkept_usd = plus(event.unkept_usd, usd)

@@ -327,8 +327,7 @@ class Dispatcher:
                 return
             try:
                 policy.paid()
-                used = counters.paid(reservation.tokens, reply)
-                event.count(used)
+                used = counters.paid(reservation.tokens, reply, event)
                 event.model = reply.model
                 # Durable before anything else is done with it.
                 kept = self.replay.keep(event, reply, used, seconds)
@@ -353,9 +352,7 @@ class Dispatcher:
         self, event: Event, reservation: Reservation, error: CallError, reply: Reply, *, probe: bool
     ) -> None:
         """An attempt failed: do what the policy decides."""
-        self.counters.failed(reservation.tokens, error, reply)
-        if reply.used is not None:
-            event.count(reply.used)
+        self.counters.failed(reservation.tokens, error, reply, event)
         if error.kind is Kind.RATE_LIMITED:
             signals = reply.signals or Signals(retry_after_s=error.retry_after_s)
             self._limiter.throttled(reservation, signals)

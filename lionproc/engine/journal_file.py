@@ -36,10 +36,10 @@ BUSY_S = 20.0
 
 _T = TypeVar("_T")
 _APPLICATION: Final = 0x4C696F6E  # "Lion", see https://sqlite.org/pragma.html#pragma_application_id
-_VERSION: Final = 1
+_VERSION: Final = 2
 _COLUMNS: Final = (
     "prefix, key, kind, reply, model, prompt_tokens, completion_tokens, attempts, seconds, at,"
-    " checksum"
+    " checksum, usage"
 )
 _SCHEMA: Final = {
     "record": (
@@ -47,16 +47,22 @@ _SCHEMA: Final = {
         " kind TEXT NOT NULL, reply BLOB NOT NULL, model TEXT NOT NULL,"
         " prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,"
         " attempts INTEGER NOT NULL, seconds REAL NOT NULL, at REAL NOT NULL,"
-        " checksum INTEGER NOT NULL)"
+        " checksum INTEGER NOT NULL, usage BLOB NOT NULL DEFAULT x'')"
     ),
     "by_prefix": "CREATE INDEX by_prefix ON record (prefix)",
 }
-_INSERT: Final = f"INSERT INTO record ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608  (constants)
+# Format 1 was the same without the usage. Its records stay as they are.
+_ADDED: Final = "usage BLOB NOT NULL DEFAULT x''"
+_SCHEMAS: Final = {
+    1: {**_SCHEMA, "record": _SCHEMA["record"].replace(f", {_ADDED}", "")},
+    2: _SCHEMA,
+}
+_INSERT: Final = f"INSERT INTO record ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608  (constants)
 LARGEST: Final = 64 * 2**20  # bytes of a reply; those that are kept have 16 MiB at most
 # What is larger was put there by somebody else. SQLite knows its length without reading it.
 _BOUNDED: Final = _COLUMNS.replace(
     "reply", f"CASE WHEN length(reply) <= {LARGEST} THEN reply END", 1
-)
+).replace("usage", "CASE WHEN length(usage) <= 4096 THEN usage END")
 _NEWEST: Final = (
     f"SELECT id, {_BOUNDED} FROM record WHERE id IN (SELECT max(id) FROM record WHERE prefix IN"  # noqa: S608  (constants)
     " (SELECT value FROM json_each(?)) AND id > ? GROUP BY prefix)"
@@ -332,10 +338,14 @@ class JournalFile:
                 execute("PRAGMA locking_mode = NORMAL")
                 execute("SELECT count(*) FROM sqlite_master").fetchone()  # lets go of the lock
             execute("PRAGMA synchronous = FULL")
-            if write or not _checked(connection, self.path):
+            if write or _checked(connection, self.path) != _VERSION:
                 execute("BEGIN IMMEDIATE")
-                if not _checked(connection, self.path):
+                found = _checked(connection, self.path)
+                if not found:
                     _make_tables(connection)
+                elif found != _VERSION:
+                    execute(f"ALTER TABLE record ADD COLUMN {_ADDED}")
+                    execute(f"PRAGMA user_version = {_VERSION}")
                 execute("DELETE FROM record WHERE id < 0")  # shows that the file can be written
                 execute("COMMIT")
         except BaseException:
@@ -407,11 +417,11 @@ def _make_tables(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA user_version = {_VERSION}")
 
 
-def _checked(connection: sqlite3.Connection, path: str) -> bool:
-    """False if the file is empty; refuses one that is not a journal of this version."""
+def _checked(connection: sqlite3.Connection, path: str) -> int:
+    """The format of the file, 0 if it is empty; refuses one that is no journal, or a newer one."""
     tables, application, version = _at_one_moment(connection)
     if not tables and application == version == 0:
-        return False
+        return 0
     if application != _APPLICATION:
         raise JournalError(
             f"{path!r} is a database of another program, not a journal. "
@@ -423,15 +433,18 @@ def _checked(connection: sqlite3.Connection, path: str) -> bool:
             f"reads {_VERSION}). Upgrade lionproc, {_ELSEWHERE}."
         )
     found = {name.decode("utf-8", "replace"): (kind, sql) for kind, name, sql in tables}
+    schema = _SCHEMAS.get(version)
+    if schema is None:
+        raise sqlite3.DatabaseError("it does not say its format")
     # A trigger or a view could rewrite answers, and an index hide them or refuse new ones, so a
     # schema that is not ours to the letter is not used. (SQLite itself keeps statistics.)
-    if any((found.get(name) or (b"", b""))[1] != sql.encode() for name, sql in _SCHEMA.items()):
+    if any((found.get(name) or (b"", b""))[1] != sql.encode() for name, sql in schema.items()):
         raise sqlite3.DatabaseError("its tables are not those of a journal")
     for name, (kind, _) in found.items():
-        if name not in _SCHEMA and not name.startswith("sqlite_stat"):
+        if name not in schema and not name.startswith("sqlite_stat"):
             what = f"{kind.decode('utf-8', 'replace')} {name!r}"
             raise sqlite3.DatabaseError(f"it has a {what} that lionproc did not put there")
-    return True
+    return version
 
 
 def _at_one_moment(connection: sqlite3.Connection) -> tuple[list[Row], int, int]:

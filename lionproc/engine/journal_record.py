@@ -11,11 +11,14 @@ from math import isfinite
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
+from lionproc.engine.tokens import Tokens
+from lionproc.engine.usage import Usage, from_bytes, to_bytes
+
 __all__ = ["Entry", "Failure", "Row", "from_row", "prefix", "to_row"]
 
 Row = tuple[Any, ...]
 """(prefix, key, kind, reply, model, prompt_tokens, completion_tokens, attempts, seconds, at,
-checksum). `kind` is empty for a reply; a failure has its message in place of the reply."""
+checksum, usage). `kind` is empty for a reply; a failure has its message in place of the reply."""
 
 _NUMBERS: Final = struct.Struct(">qqqddII")
 _PREFIX: Final = struct.Struct(">q8x")
@@ -33,6 +36,9 @@ class Entry(NamedTuple):
         attempts: Requests that were sent for it, at least 1.
         seconds: Seconds from sending the last of them to its whole reply.
         at: When it arrived, in Unix seconds.
+        usage: All that is known of what it used; None where nothing but the tokens is.
+        usd: What it cost when it was bought, in dollars, with those attempts before it that were
+            billed and are not kept; None where that is not known.
     """
 
     key: bytes
@@ -43,6 +49,8 @@ class Entry(NamedTuple):
     attempts: int
     seconds: float
     at: float
+    usage: Usage | None = None
+    usd: float | None = None
 
 
 class Failure(NamedTuple):
@@ -92,20 +100,21 @@ def to_row(record: Entry | Failure) -> Row:
         reply, kind, model = record.reply, "", _sound(record.model)
         prompt, completion = record.prompt_tokens, record.completion_tokens
         seconds = record.seconds + 0.0
+        used = to_bytes(record.usage, record.usd)
     else:
         reply, kind, model = record.message.encode("utf-8", "replace"), _sound(record.kind), ""
         prompt = completion = 0
-        seconds = 0.0
+        seconds, used = 0.0, b""
         if not kind:
             raise ValueError("a failure needs a kind")
     if not (isfinite(at) and isfinite(seconds)):
         raise ValueError("the times of a record must be finite")
     numbers = (prompt, completion, record.attempts, seconds, at)
     try:
-        total = _checksum(record.key, kind.encode(), reply, model.encode(), numbers)
+        total = _checksum(record.key, kind.encode(), reply, model.encode(), numbers, used)
     except struct.error as error:
         raise ValueError(f"a number of this record cannot be kept: {error}") from None
-    return (start, record.key, kind, reply, model, *numbers, total)
+    return (start, record.key, kind, reply, model, *numbers, total, used)
 
 
 def from_row(row: Row) -> Entry | Failure | None:
@@ -114,14 +123,17 @@ def from_row(row: Row) -> Entry | Failure | None:
     Args:
         row: As `to_row` made it, with its text as bytes.
     """
-    start, key, kind, reply, model, *numbers, total = row
+    start, key, kind, reply, model, *numbers, total, kept = row
     try:
-        if prefix(key) != start or total != _checksum(key, kind, reply, model, numbers):
+        if prefix(key) != start or total != _checksum(key, kind, reply, model, numbers, kept):
             return None
         prompt, completion, attempts, seconds, at = numbers
         if kind:
             return Failure(key, kind.decode(), reply.decode(), attempts, at)
-        return Entry(key, reply, model.decode(), prompt, completion, attempts, seconds, at)
+        usage, usd = from_bytes(kept, Tokens(prompt, completion))
+        return Entry(
+            key, reply, model.decode(), prompt, completion, attempts, seconds, at, usage, usd
+        )
     except (TypeError, ValueError, struct.error):
         return None  # not even of the right types
 
@@ -132,6 +144,10 @@ def _sound(text: str) -> str:
     return text.encode("utf-8", "replace").decode()  # a lone surrogate cannot be stored
 
 
-def _checksum(key: bytes, kind: bytes, reply: bytes, model: bytes, numbers: Any) -> int:
+def _checksum(  # noqa: PLR0917  (the parts of one record)
+    key: bytes, kind: bytes, reply: bytes, model: bytes, numbers: Any, used: bytes
+) -> int:
     head = _NUMBERS.pack(*numbers, len(kind), len(model))
-    return crc32(reply, crc32(b"".join((head, key, kind, model))))
+    total = crc32(reply, crc32(b"".join((head, key, kind, model))))
+    # Records of versions that kept no usage have none, and the checksum that they were given.
+    return crc32(used, total) if used else total

@@ -14,7 +14,8 @@ from lionproc.errors import CallError, Kind
 MEMORY = 0.95  # what a reply still counts for after the next one
 Verdict: TypeAlias = Literal["send", "wait", "stop"]
 Usd: TypeAlias = Callable[[Tokens], "float | None"]
-"""The price of tokens in dollars, None where it is not known."""
+"""What a request with so many tokens costs at most, in dollars; None where that is not known."""
+NOT_KEPT = "dollars cannot be kept to: what a reply cost is not known"
 # A 200 that is no answer, and what a gateway says that waited no longer for the model behind it.
 _PERHAPS = frozenset({200, 408, 504, 524})
 
@@ -35,35 +36,68 @@ class Outlay:
 
     An estimate may be off by much, and one that a limit demands (all of `max_tokens`) always is.
     So what is under way is corrected by how far the estimates of the latest replies were off, to
-    which the estimates themselves are added as one reply that was as expected.
+    which the estimates themselves are added as one reply that was as expected. Dollars are
+    corrected in the same way by themselves: what a cache or a cheaper tier saves shows in them
+    alone.
+
+    Args:
+        usd: What a request with so many tokens costs.
 
     Attributes:
+        usd: As given.
         spent: Tokens that were billed, and those of replies that did not count theirs.
+        spent_usd: What they cost, as far as it is known.
+        unpriced: Replies of which it is not.
         lost: Tokens of attempts that came to nothing and may have been billed.
+        lost_usd: What they would cost.
         pledged: Estimated tokens of what is in flight.
+        pledged_usd: What they would cost.
         news: Set when something is back, so that more may leave.
         waiting: How many wait for that.
     """
 
-    __slots__ = ("_in_flight", "_ratios", "_replies", "lost", "news", "pledged", "spent", "waiting")
+    __slots__ = (
+        "_in_flight",
+        "_priced",
+        "_ratios",
+        "_replies",
+        "_usd_ratio",
+        "lost",
+        "lost_usd",
+        "news",
+        "pledged",
+        "pledged_usd",
+        "spent",
+        "spent_usd",
+        "unpriced",
+        "usd",
+        "waiting",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, usd: Usd = lambda _: None) -> None:
+        self.usd = usd
         self.spent = self.lost = self.pledged = Tokens()
+        self.spent_usd = self.lost_usd = self.pledged_usd = 0.0
         self.news = asyncio.Event()
-        self._in_flight = self.waiting = 0
-        self._replies = 0.0
+        self._in_flight = self.waiting = self.unpriced = 0
+        self._replies = self._priced = 0.0
         self._ratios = (0.0, 0.0)
+        self._usd_ratio = 0.0
 
     def leaves(self, estimate: Tokens) -> None:
         """A request leaves."""
         self._in_flight += 1
         self.pledged = _sum(self.pledged, estimate)
+        self.pledged_usd += self.usd(estimate) or 0.0
 
     def is_back(self, estimate: Tokens) -> None:
         """It is back, in whatever way; what it took is told by one of those below."""
         self._in_flight -= 1
         self.news.set()
         self.pledged = _sum(self.pledged, estimate, -1)
+        # Nothing in flight is nothing to the last digit, whatever was added up before.
+        left = self.pledged_usd - (self.usd(estimate) or 0.0)
+        self.pledged_usd = max(left, 0.0) if self._in_flight else 0.0
 
     async def wait(self) -> None:
         """Wait until something is back."""
@@ -74,14 +108,23 @@ class Outlay:
         finally:
             self.waiting -= 1
 
-    def took(self, used: Tokens, estimate: Tokens | None = None) -> None:
+    def took(self, used: Tokens, estimate: Tokens | None = None, usd: float | None = None) -> None:
         """Tokens were billed.
 
         Args:
             used: How many.
             estimate: What had been expected, where the server counted an answer.
+            usd: What they cost in dollars, None where that is not known.
         """
         self.spent = _sum(self.spent, used)
+        if usd is None:
+            self.unpriced += 1
+        else:
+            self.spent_usd += usd
+            expected = None if estimate is None else self.usd(estimate)
+            if expected:
+                self._priced = self._priced * MEMORY + 1
+                self._usd_ratio = self._usd_ratio * MEMORY + usd / expected
         if estimate is not None:
             self._replies = self._replies * MEMORY + 1
             read, written = self._ratios
@@ -93,6 +136,11 @@ class Outlay:
     def may_have_taken(self, estimate: Tokens) -> None:
         """An attempt came to nothing, and nobody knows whether it was billed."""
         self.lost = _sum(self.lost, self.corrected(estimate))
+        self.lost_usd += self.corrected_usd(self.usd(estimate) or 0.0)
+
+    def corrected_usd(self, usd: float) -> float:
+        """The dollars of an estimate by what is known now."""
+        return usd * (self._usd_ratio + 1) / (self._priced + 1)
 
     def corrected(self, estimate: Tokens) -> Tokens:
         """An estimate by what is known now."""
@@ -104,7 +152,6 @@ class Outlay:
         budget: Budget,
         estimate: Tokens,
         sent: int,
-        usd: Usd,
     ) -> tuple[Verdict, str]:
         """Whether one more may leave.
 
@@ -112,18 +159,17 @@ class Outlay:
             budget: The bounds.
             estimate: What the next one will probably take.
             sent: Requests sent so far.
-            usd: The price of tokens in dollars, None where it is not known.
 
         Returns:
             `send`; `wait`, as what is in flight may use the budget up; or `stop`, and which
             bound is reached, in words.
         """
-        return verdict(budget, [(self, usd)], 0, estimate, sent)
+        return verdict(budget, [self], 0, estimate, sent)
 
 
 def verdict(
     budget: Budget,
-    outlays: Sequence[tuple[Outlay, Usd]],
+    outlays: Sequence[Outlay],
     number: int,
     estimate: Tokens,
     sent: int,
@@ -132,7 +178,7 @@ def verdict(
 
     Args:
         budget: The bounds.
-        outlays: What each has spent, and the price of its tokens.
+        outlays: What each has spent.
         number: Which of them wants to send.
         estimate: What that will probably take.
         sent: Requests sent so far, of all together.
@@ -140,34 +186,29 @@ def verdict(
     Returns:
         As `Outlay.verdict`.
     """
-    gone = [(_sum(outlay.spent, outlay.lost), usd) for outlay, usd in outlays]
-    reached = budget.reached(usd=_cost(gone), tokens=_total(gone), requests=sent)
+    usd, tokens = gone(outlays)
+    reached = budget.reached(usd=usd, tokens=tokens, requests=sent)
     if reached:
         return "stop", reached
+    if budget.usd is not None and any(outlay.unpriced for outlay in outlays):
+        return "stop", NOT_KEPT
     # With nothing in flight one may always try: only replies show what a row really takes.
-    if any(outlay._in_flight for outlay, _ in outlays):
-        then = []
-        for place, (outlay, usd) in enumerate(outlays):
-            coming = _sum(outlay.pledged, estimate) if place == number else outlay.pledged
-            then.append((_sum(gone[place][0], outlay.corrected(coming)), usd))
-        if budget.passed(usd=_cost(then), tokens=_total(then)):
+    if any(outlay._in_flight for outlay in outlays):
+        for place, outlay in enumerate(outlays):
+            mine = place == number
+            coming = _sum(outlay.pledged, estimate) if mine else outlay.pledged
+            more = (outlay.usd(estimate) or 0.0) if mine else 0.0
+            tokens += outlay.corrected(coming).total
+            usd += outlay.corrected_usd(outlay.pledged_usd + more)
+        if budget.passed(usd=usd, tokens=tokens):
             return "wait", ""
     return "send", ""
 
 
-def _cost(amounts: Sequence[tuple[Tokens, Usd]]) -> float | None:
-    """What tokens cost together, None where a price is not known."""
-    total = 0.0
-    for tokens, usd in amounts:
-        cost = usd(tokens)
-        if cost is None:
-            return None
-        total += cost
-    return total
-
-
-def _total(amounts: Sequence[tuple[Tokens, Usd]]) -> int:
-    return sum(tokens.total for tokens, _ in amounts)
+def gone(outlays: Sequence[Outlay]) -> tuple[float, int]:
+    """Dollars and tokens that are spent, or may be, of all together."""
+    usd = sum(outlay.spent_usd + outlay.lost_usd for outlay in outlays)
+    return usd, sum(outlay.spent.total + outlay.lost.total for outlay in outlays)
 
 
 def _sum(first: Tokens, second: Tokens, times: int = 1) -> Tokens:

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from lionproc.engine.journal import Entry, Failure
+from lionproc.engine.tokens import Tokens
 from lionproc.errors import JournalError, Kind
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from lionproc.engine.journal import Journal
     from lionproc.engine.request import Event, Reply
-    from lionproc.engine.tokens import Tokens
 
 STALE_S = 2.0  # what was looked up longer ago is looked up again, just before it is sent
 
@@ -68,9 +68,6 @@ class Replay:
         """
         if self._recall(event, entry) and event.error is None:
             event.cached = True
-            event.prompt_tokens = entry.prompt_tokens
-            event.completion_tokens = entry.completion_tokens
-            event.seconds = entry.seconds
             return True
         if event.error is not None:
             event.reset()  # it failed with what is kept, so it is asked anew
@@ -101,6 +98,9 @@ class Replay:
         while entry is not None:
             event.attempts += 1
             event.model = entry.model
+            event.seconds += entry.seconds
+            usage, bought = entry.usage, Tokens(entry.prompt_tokens, entry.completion_tokens)
+            event.count(bought, None if usage is None else usage.cached, entry.usd)
             if event.advance_kept(entry.reply, self._max_corrections):
                 self.has_answered = self.has_answered or event.error is None
                 return True
@@ -131,8 +131,11 @@ class Replay:
             return None
         read, written = used
         attempts, now = event.attempts, time.time()
+        usd, event.unkept_usd = event.unkept_usd, 0.0
         return self.journal.append(
-            Entry(key, reply.raw, reply.model, read, written, attempts, seconds, now)
+            Entry(
+                key, reply.raw, reply.model, read, written, attempts, seconds, now, reply.usage, usd
+            )
         )
 
     def keep_failure(self, event: Event) -> None:

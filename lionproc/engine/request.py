@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from lionproc.engine.quotas import Signals
 from lionproc.engine.tokens import Tokens
+from lionproc.engine.usage import Usage, plus
 from lionproc.errors import CallError, Kind
 
 log = logging.getLogger("lionproc.engine")
@@ -30,6 +31,8 @@ class Reply:
         model: Which model answered, in the server's words.
         used: Tokens as the server counted them, None where it did not say.
         guessed: True where `used` is an estimate, because the server did not say.
+        usage: All that is known of what it used; None where whoever made it did not look.
+        usd: What it costs in dollars, by `usage`; None where that is not known.
         charged: Tokens that count against the limit, where that is more than was used.
         signals: What the headers say about limits.
     """
@@ -40,6 +43,8 @@ class Reply:
     model: str = ""
     used: Tokens | None = None
     guessed: bool = False
+    usage: Usage | None = None
+    usd: float | None = None
     charged: Tokens | None = None
     signals: Signals | None = None
 
@@ -81,6 +86,9 @@ class Event:
         error: Why there is none, once failed or cancelled.
         attempts: Requests sent for it so far.
         usage: Tokens all its attempts used.
+        cached_tokens: Of those read, the ones from the provider's prompt cache; None where a
+            reply does not tell.
+        usd: What its attempts cost, when they were bought; None where that is not known.
         seconds: Seconds that all its attempts took together; waits between them do not count.
         cached: True if the answer came from the journal.
         model: Which model answered, in the words of the last reply; empty if it does not say.
@@ -95,6 +103,7 @@ class Event:
         "_future",
         "attempts",
         "cached",
+        "cached_tokens",
         "call",
         "claims",
         "completion_tokens",
@@ -110,6 +119,8 @@ class Event:
         "size",
         "state",
         "tag",
+        "unkept_usd",
+        "usd",
         "value",
     )
 
@@ -143,6 +154,9 @@ class Event:
         self.corrections = 0
         self.prompt_tokens = 0
         self.completion_tokens = 0
+        self.cached_tokens: int | None = 0
+        self.usd: float | None = 0.0
+        self.unkept_usd: float | None = 0.0  # of it, what no record of the journal tells yet
         self.seconds = 0.0
         self.cached = False
         self.model = ""
@@ -158,10 +172,19 @@ class Event:
         """Tokens that all attempts used."""
         return Tokens(self.prompt_tokens, self.completion_tokens)
 
-    def count(self, used: Tokens) -> None:
-        """Tokens that were billed for one attempt."""
+    def count(self, used: Tokens, cached: int | None, usd: float | None) -> None:
+        """What was billed for one attempt.
+
+        Args:
+            used: Tokens.
+            cached: Of those read, the ones from the provider's prompt cache.
+            usd: Dollars.
+        """
         self.prompt_tokens += used.input
         self.completion_tokens += used.output
+        read = self.cached_tokens
+        self.cached_tokens = None if read is None or cached is None else read + cached
+        self.usd = plus(self.usd, usd)
 
     @property
     def done(self) -> bool:

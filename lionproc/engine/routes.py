@@ -6,32 +6,26 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
 
 from lionproc.engine import last_pace
 from lionproc.engine.budget import Budget
+from lionproc.engine.counters import Counters
 from lionproc.engine.dispatcher import Dispatcher
 from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.journal import Journal
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.open_files import most_connections, warn_of_few
-from lionproc.engine.outlay import Verdict, verdict
+from lionproc.engine.outlay import Outlay, Verdict, verdict
 from lionproc.engine.request import Event
 from lionproc.engine.retry import Retry
 from lionproc.engine.stats import RunStats
 from lionproc.engine.tokens import REQUESTS, TOKENS, Tokens
+from lionproc.engine.usage import Price, Usage
 from lionproc.errors import RunError
 
-__all__ = ["GUESSED", "Price", "Route", "Routes"]
+__all__ = ["GUESSED", "Route", "Routes"]
 
 GUESSED = "they are estimated from the texts"
-
-
-class Price(Protocol):
-    """What tokens cost."""
-
-    def usd(self, tokens: Tokens) -> float:
-        """Dollars for these tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +34,7 @@ class Route:
 
     Attributes:
         limiter: The limiter of the endpoint, which others may use too.
-        price: What tokens cost there, None where that is not known.
+        price: What replies cost there, None where nothing is known of that.
         own: A limiter that only this stage passes, in front of the other; None for none.
         executor: The one that its work is to run in, None for one of its own.
     """
@@ -56,8 +50,8 @@ class Route:
         return 1000 if self.executor is None else self.executor.queue_capacity
 
     def usd(self, tokens: Tokens) -> float | None:
-        """Dollars for these tokens, None where the price is not known."""
-        return None if self.price is None else self.price.usd(tokens)
+        """Dollars for a request with so many tokens, None where the price is not known."""
+        return None if self.price is None else self.price.usd(Usage(tokens.input, tokens.output))
 
 
 class Routes:
@@ -116,7 +110,8 @@ class Routes:
             )
             dispatcher = executor.dispatcher
             dispatcher.replay.has_answered = known
-            dispatcher.counters.outlay.news = news  # what is back anywhere leaves room for all
+            outlay = dispatcher.counters.outlay
+            outlay.news, outlay.usd = news, route.usd  # what is back anywhere leaves room for all
             dispatcher.on_stop = self._stop_all
             self.executors.append(executor)
         for route, dispatcher in zip(self.routes, self.dispatchers, strict=True):
@@ -191,12 +186,12 @@ class Routes:
 
     def verdict(self, budget: Budget, number: int, estimate: Tokens) -> tuple[Verdict, str]:
         """Whether the budget allows one more request on a route; see `Outlay.verdict`."""
-        outlays = [
-            (executor.outlay, route.usd)
-            for executor, route in zip(self.executors, self.routes, strict=True)
-        ]
-        sent = sum(executor.counters.sent for executor in self.executors)
-        return verdict(budget, outlays, number, estimate, sent)
+        return verdict(budget, self.outlays, number, estimate, self.sent())
+
+    @property
+    def outlays(self) -> list[Outlay]:
+        """What was spent on each route."""
+        return [executor.outlay for executor in self.executors]
 
     # -- what a person sees -----------------------------------------------------------------
 
@@ -208,12 +203,23 @@ class Routes:
         return Tokens(counters.prompt_tokens, counters.completion_tokens)
 
     def usd(self, number: int) -> float | None:
-        """What was used on a route costs, None where the price is not known."""
-        return self.routes[number].usd(self.used(number))
+        """What was bought on a route cost, None where that is not known."""
+        if self.routes[number].usd(Tokens(1, 1)) is None and not self._is_priced(number):
+            return None
+        if not self.executors:
+            return 0.0
+        outlay = self.executors[number].outlay
+        return None if outlay.unpriced else outlay.spent_usd
 
-    def sent(self, number: int) -> int:
-        """The requests that were sent on a route."""
-        return self.executors[number].counters.sent if self.executors else 0
+    def _is_priced(self, number: int) -> bool:
+        """Whether replies have told what the table does not know."""
+        outlay = self.executors[number].outlay if self.executors else None
+        return outlay is not None and not outlay.unpriced and outlay.spent.total > 0
+
+    def sent(self, number: int | None = None) -> int:
+        """The requests that were sent on a route, or on all of them."""
+        chosen = self.executors if number is None else self.executors[number : number + 1]
+        return sum(executor.counters.sent for executor in chosen)
 
     @property
     def failing(self) -> bool:
@@ -248,6 +254,8 @@ class Routes:
             queued=sum(executor.queued for executor in self.executors),
             prompt_tokens=sum(each.prompt_tokens for each in counted),
             completion_tokens=sum(each.completion_tokens for each in counted),
+            cached_tokens=_told(counted, "cached_tokens", "cached_told"),
+            reasoning_tokens=_told(counted, "reasoning_tokens", "reasoning_told"),
             guessed=self.guessed,
             estimate_error=(
                 sum(each.estimate_off for each in counted) / estimated if estimated else 0.0
@@ -286,6 +294,12 @@ class Routes:
             if limiter.ignored:
                 return f"A header of the server cannot be meant and is ignored ({limiter.ignored})."
         return f"The server does not count tokens: {GUESSED}." if self.guessed else ""
+
+
+def _told(counted: Sequence[Counters], tokens: str, told: str) -> int | None:
+    """Tokens of all together, None where no reply told them."""
+    known = [each for each in counted if getattr(each, told)]
+    return sum(getattr(each, tokens) for each in known) if known else None
 
 
 def _sum(amounts: Sequence[float | None]) -> float | None:

@@ -71,11 +71,12 @@ class Run(ABC):
         since: int,
         limits: Limits | None = None,
     ) -> None:
-        unpriced = any(route.price is None for route in routes)
+        unpriced = any(route.usd(Tokens(1, 1)) is None for route in routes)
         if budget is not None and budget.usd is not None and unpriced:
             raise ConfigurationError(
                 "The price of this model is not known, so a budget in dollars cannot be kept. "
-                "Use Budget(tokens=...) or Budget(requests=...)."
+                "Give it as Model(..., price=lp.Price(input=..., output=...)) in dollars per "
+                "million tokens, or use Budget(tokens=...) or Budget(requests=...)."
             )
         self._rows = rows
         self._routes = Routes(routes)

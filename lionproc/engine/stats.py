@@ -33,10 +33,13 @@ class RunStats:
         queued: Requests made and waiting to be sent.
         prompt_tokens: Tokens read by the model in this run, as the server counted them.
         completion_tokens: Tokens written by the model in this run.
-        guessed: Replies whose tokens the server did not count; they are in the two above by an
+        cached_tokens: Of those read, the ones that came from the provider's prompt cache; None
+            where no reply told.
+        reasoning_tokens: Of those written, the ones that were thoughts; None where no reply told.
+        guessed: Replies whose tokens the server did not count; they are in the tokens above by an
             estimate.
         estimate_error: Mean relative error of the token estimates, 0.1 for 10 %.
-        usd: What this run cost, or None where the price is not known.
+        usd: What was bought in this run cost, or None where the price is not known.
         began_at: When the run started, in seconds since 1970 (UTC); None before that.
         elapsed_s: Seconds since the run started, pauses included.
         requests_per_minute: Requests sent in the last 60 s; in a run's first minute, what a
@@ -75,6 +78,8 @@ class RunStats:
     queued: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
     guessed: int = 0
     estimate_error: float = 0.0
     usd: float | None = None

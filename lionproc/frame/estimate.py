@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lionproc.engine.journal import Journal
-from lionproc.engine.tokens import REQUESTS, TOKENS, Tokens
+from lionproc.engine.tokens import REQUESTS, TOKENS
+from lionproc.engine.usage import Usage, plus
 from lionproc.errors import ConfigurationError
 from lionproc.frame.plan import Plan
 from lionproc.model.call import ModelCall, RequestBuilder
@@ -92,6 +93,7 @@ def estimate(plan: Plan) -> Estimate:
     options = plan.options
     journal = Journal.open(":memory:" if options.journal is False else options.journal)
     answered = skipped = read = written = 0
+    usd: float | None = 0.0
     asked: set[bytes] = set()
     try:
         since = 0 if options.resume else journal.mark()
@@ -111,10 +113,10 @@ def estimate(plan: Plan) -> Estimate:
                     tokens = call.estimate
                     read += tokens.input
                     written += tokens.output
+                    usd = plus(usd, connection.price.usd(Usage(tokens.input, tokens.output)))
     finally:
         journal.close()
     plan.forget_occurrences()
-    price = connection.price
     return Estimate(
         rows=plan.total,
         answered=answered,
@@ -122,7 +124,7 @@ def estimate(plan: Plan) -> Estimate:
         requests=len(asked),
         prompt_tokens=read,
         completion_tokens=written,
-        usd=None if price is None else price.usd(Tokens(read, written)),
+        usd=usd,
         minutes=_minutes(plan, len(asked), read + written),
         learned=connection.estimator.learned,
     )

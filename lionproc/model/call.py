@@ -11,6 +11,7 @@ import orjson
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.request import Reply
 from lionproc.engine.tokens import Tokens
+from lionproc.engine.usage import Usage
 from lionproc.errors import CallError, Kind
 from lionproc.model.answer import Answer
 from lionproc.model.body import parsed
@@ -21,10 +22,13 @@ from lionproc.model.excerpt import excerpt_of
 from lionproc.model.fitting import instructed
 from lionproc.model.media import NO_MEDIA, Media, tariff_of, weigh
 from lionproc.model.schema import shallow
-from lionproc.model.usage import guess
+from lionproc.model.usage import guess, tier_of
 from lionproc.model.validate import whole_characters
 
 KEY_BYTES = 16
+# Fields that decide when and for how much a request is answered, and not what the answer is. They
+# are sent and are no part of the key, so that what is answered is not asked again for them.
+SHAPE_NOTHING = frozenset({"prompt_cache_key", "service_tier"})
 REPLY_LENGTH = 500  # characters of a reply that will not do, for whoever looks at the failure
 Message = Mapping[str, Any]
 
@@ -57,9 +61,10 @@ class RequestBuilder:
                 self._instruction = answer.instruction
                 if connection.structured == "json_object":
                     fields["response_format"] = {"type": "json_object"}
-        fields = canonical(fields)
         self._head = b'{"model":' + orjson.dumps(connection.model) + b',"messages":'
-        self._tail = b"," + orjson.dumps(fields)[1:] if fields else b"}"
+        self._sent_tail = _tail(fields)
+        keyed = {name: fields[name] for name in fields if name not in SHAPE_NOTHING}
+        self._tail = self._sent_tail if len(keyed) == len(fields) else _tail(keyed)
         self._hash = blake2b(connection.identity.encode() + b"\0", digest_size=KEY_BYTES)
         self.digest = blake2b(
             connection.identity.encode() + self._head + self._tail + self._instruction.encode(),
@@ -82,12 +87,18 @@ class RequestBuilder:
 
     def call(self, messages: bytes, occurrence: int = 0, media: Media = NO_MEDIA) -> ModelCall:
         """The call that sends these messages, already JSON, with this that is not text."""
-        body = self._head + messages + self._tail
+        body = self._head + messages + self._sent_tail
         digest = self._hash.copy()
-        digest.update(body)
+        digest.update(body if self._tail is self._sent_tail else self._head + messages + self._tail)
         if occurrence:
             digest.update(b"\0%d" % occurrence)
         return ModelCall(self, body, digest.digest(), occurrence, media)
+
+
+def _tail(fields: Mapping[str, Any]) -> bytes:
+    """The end of a body, behind the messages."""
+    made = canonical(fields)
+    return b"," + orjson.dumps(made)[1:] if made else b"}"
 
 
 def _format(answer: Answer, free_levels: int | None) -> dict[str, Any] | None:
@@ -151,17 +162,24 @@ class ModelCall:
         elif reply.error.kind is Kind.BAD_REQUEST and self._fits_better(response.body, body):
             reply.error = CallError(Kind.UNSUPPORTED, reply.error.message, status=response.status)
         if reply.error is not None:
+            self._price(reply)
             return reply
         used = reply.used
         if used is None:
             used = reply.used = guess(reply.data, self.estimate.input)
+            reply.usage = Usage(*used, tier=tier_of(reply.data))
             reply.guessed = True
         else:
             text_size = len(self.body) - self._media.size
             connection.estimator.learn(text_size, used, self._media.tokens)
         if recipe.charges_max and recipe.max_tokens:
             reply.charged = Tokens(used.input, max(used.output, recipe.max_tokens))
+        self._price(reply)
         return reply
+
+    def _price(self, reply: Reply) -> None:
+        if reply.usage is not None:
+            reply.usd = self._recipe.connection.price.usd(reply.usage, reply.model)
 
     def _fits_better(self, refusal: bytes, sent: bytes) -> bool:
         """Whether the next attempt is another one: it was learned just now what to leave out."""

@@ -14,7 +14,7 @@ from lionproc.model.endings import WHY_NOT, broken_off, check_ending
 from lionproc.model.headers import signals as read_signals
 from lionproc.model.refusal import error_in_200, refusal
 from lionproc.model.thoughts import without_thoughts
-from lionproc.model.usage import counted
+from lionproc.model.usage import counted, usage_of
 
 _REASONING = ("reasoning_content", "reasoning", "reasoning_details")
 _RAISE = "Raise max_tokens, or let the model reason less (reasoning_effort)."
@@ -57,13 +57,14 @@ def classify(
         return Reply(refused, raw=body, signals=learned)
     if not isinstance(data, dict):
         return Reply(problem, raw=body, signals=learned)
-    model, used = data.get("model"), counted(data.get("usage"))
+    model, usage = data.get("model"), usage_of(data)
     return Reply(
         problem,
         raw=body,
         data=None if problem is not None else data,
         model=model[:200] if isinstance(model, str) else "",
-        used=used,
+        used=None if usage is None else usage.tokens,
+        usage=usage,
         signals=learned,
     )
 

@@ -13,7 +13,7 @@ from lionproc.engine.limiter import Limiter
 from lionproc.engine.limits import Limits
 from lionproc.model.estimate import Estimator
 from lionproc.model.fitting import Fitting
-from lionproc.model.prices import Price
+from lionproc.model.prices import Price, TablePrice
 from lionproc.model.providers import Provider, Structured
 from lionproc.model.wire import Wire
 
@@ -82,7 +82,7 @@ class Connection:
         usual: Fields of a request's body that this model wants where the user sets none.
         free_levels: How deep an answer may nest where its schema leaves that open, None for any
             depth; see `schema.shallow`.
-        price: Dollars per token, None where it is not known.
+        price: What replies cost; its `usd` is None where that is not known.
         endings: Further words of `finish_reason` that mean a whole answer at this server, None
             for one that says none; see `endings.GOOD`.
     """
@@ -97,7 +97,7 @@ class Connection:
     executor: RateLimitedAPIExecutor | None = None
     usual: Mapping[str, Any] = field(default_factory=dict)
     free_levels: int | None = None
-    price: Price | None = None
+    price: Price | TablePrice
     endings: frozenset[str | None] = frozenset()
 
     @property

@@ -12,6 +12,7 @@ from lionproc.model.address import checked_url, fault_of_key, fault_of_url, key_
 from lionproc.model.connection import Connection
 from lionproc.model.credentials import Secret, looks_like_key
 from lionproc.model.opening import endpoint_of, opened
+from lionproc.model.prices import Price
 from lionproc.model.providers import PROVIDERS, Provider, Structured, provider_named
 
 if TYPE_CHECKING:
@@ -32,13 +33,15 @@ class SecretText(Protocol):
 # body, where most servers ignore what they do not know, and a key there would be in the open.
 _OURS = (
     *("provider", "model", "base_url", "api_key", "client", "executor", "temperature"),
-    *("max_tokens", "timeout", "structured", "allow_http"),
+    *("max_tokens", "timeout", "structured", "allow_http", "price", "service_tier"),
 )
 _BODY = (
     *("top_p", "top_k", "min_p", "seed", "stop", "logit_bias", "reasoning_effort", "verbosity"),
-    *("frequency_penalty", "presence_penalty", "repetition_penalty", "service_tier"),
+    *("frequency_penalty", "presence_penalty", "repetition_penalty"),
     *("max_completion_tokens", "max_new_tokens", "min_tokens", "parallel_tool_calls"),
 )
+_TIMEOUT_S = 60.0
+_FLEX_TIMEOUT_S = 900.0  # its replies may take many minutes, and what is given up is billed
 _RESERVED = {"messages", "stream", "n", "stream_options"}
 _OF_THE_CLIENT = {
     "extra_headers": "default_headers",
@@ -71,7 +74,7 @@ class Model:
             of its own, which keep the limits of this one.
         temperature: Sampling temperature from 0 to 2. None leaves it to the provider.
         max_tokens: The longest answer in tokens. None leaves it to the provider.
-        timeout: Seconds for one attempt.
+        timeout: Seconds for one attempt; 60 if it is not given, and 900 for the tier "flex".
         structured: How typed answers are asked for, "json_schema", "json_object" or "prompt",
             where the provider's usual way does not suit this model.
         endings: Further words of `finish_reason` that mean a whole answer at this server, None for
@@ -79,6 +82,11 @@ class Model:
         allow_http: True sends key and rows unencrypted to a host that is not this machine.
         scope: A name for whatever else decides who answers and cannot be seen from here (a
             tenant behind a gateway, a version of the weights): another scope shares no answers.
+        price: What the model costs, where it is not in the table of prices or you pay another
+            price: `lp.Price(...)` in dollars per million tokens.
+        service_tier: The provider's tier, such as "flex" for half the price and slow replies. What
+            a reply costs goes by the tier that the reply names. It shapes no answer: what was
+            answered by another tier is not asked again.
         **params: Anything else for the request's body (`top_p`, `seed`, `reasoning_effort`).
 
     Raises:
@@ -103,11 +111,13 @@ class Model:
         executor: RateLimitedAPIExecutor | None = None,
         temperature: float | None = None,
         max_tokens: int | None = None,
-        timeout: float = 60.0,
+        timeout: float | None = None,
         structured: Structured | None = None,
         endings: Sequence[str | None] = (),
         allow_http: bool = False,
         scope: str | None = None,
+        price: Price | None = None,
+        service_tier: str | None = None,
         **params: Any,
     ) -> None:
         # From here on no traceback that shows local variables shows the key.
@@ -133,6 +143,15 @@ class Model:
             raise ModelError(f"structured is one of {', '.join(_STRUCTURED)}, not {structured!r}.")
         if scope is not None and (not isinstance(scope, str) or not scope):
             raise ModelError(f"scope is a name such as 'tenant a', not {scope!r}.")
+        if price is not None and not isinstance(price, Price):
+            raise ConfigurationError(
+                "price= takes lp.Price(input=..., output=...) in dollars per million tokens, "
+                f"not {type(price).__name__}."
+            )
+        if service_tier is not None and (not isinstance(service_tier, str) or not service_tier):
+            raise ConfigurationError(
+                f"service_tier is a word such as 'flex', not {service_tier!r}."
+            )
         given = [
             name
             for name, value in (("base_url", base_url), ("api_key", key), ("client", client))
@@ -154,7 +173,11 @@ class Model:
         self.executor = executor
         self.temperature = temperature
         self.max_tokens = None if max_tokens is None else int(max_tokens)
-        self.timeout = float(timeout)
+        self.price = price
+        self.service_tier = service_tier
+        usual_s = _FLEX_TIMEOUT_S if service_tier == "flex" else _TIMEOUT_S
+        self._timeout = None if timeout is None else float(timeout)
+        self.timeout = usual_s if timeout is None else float(timeout)
         self.structured = structured
         self.endings = _checked_endings(endings)
         self.allow_http = allow_http
@@ -189,6 +212,8 @@ class Model:
             fields["temperature"] = self.temperature
         if self.max_tokens is not None:
             fields["max_tokens"] = self.max_tokens
+        if self.service_tier is not None:
+            fields["service_tier"] = self.service_tier
         return fields
 
     def with_limits_of(self, executor: RateLimitedAPIExecutor) -> Model:
@@ -217,11 +242,13 @@ class Model:
             "base_url": self.base_url,
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,
-            "timeout": self.timeout,
+            "timeout": self._timeout,
             "structured": self.structured,
             "endings": self.endings,
             "allow_http": self.allow_http,
             "scope": self.scope,
+            "price": self.price,
+            "service_tier": self.service_tier,
             **self.params,
         }
 
@@ -252,7 +279,7 @@ class Model:
     def __repr__(self) -> str:
         if "_api_key" not in vars(self):
             return "<Model, half made>"  # a traceback shows it while __init__ fails
-        usual = {"timeout": 60.0, "endings": (), "allow_http": False}
+        usual = {"endings": (), "allow_http": False}
         shown = [repr(self.provider)] + ([repr(self.model)] if self.model else [])
         shown += [
             f"{name}={value!r}"

@@ -126,7 +126,9 @@ def _through(model: Model, client: openai.AsyncOpenAI | openai.OpenAI) -> Connec
         wire=wire,
         endpoint=shared,
         executor=model.executor,
-        price=price_of(str(model.model), model.settings.prices),
+        price=price_of(
+            str(model.model), settings, model.price, model.service_tier or "", official=official
+        ),
         endings=frozenset((*settings.endings, *model.endings)),
     )
 
@@ -153,7 +155,7 @@ def _local(model: Model) -> Connection:
             f"local {endpoint.identity}", digest, endpoint.model, concurrency=endpoint.slots
         ),
         executor=model.executor,
-        price=price_of(endpoint.model, model.settings.prices),
+        price=price_of(endpoint.model, model.settings, model.price, "", official=True),
         endings=frozenset((*model.settings.endings, *model.endings)),
     )
     if model.model is None:  # the small one; a file of one's own is taken for a better one

@@ -26,6 +26,7 @@ class Provider:
         developer_role: Whether it knows that role; where not, the prompt is sent as system.
         charges_max_tokens: True where `max_tokens` counts against the limit, used or not.
         prices: Its name in genai-prices; empty where nothing is charged.
+        tells_cost: Whether its replies say in dollars what they cost.
         usual_model: The model meant where none is named; empty where one must be.
         endings: Words of `finish_reason` that mean a whole answer there, besides those known
             everywhere; None where it is known to leave the word out.
@@ -41,6 +42,7 @@ class Provider:
     developer_role: bool = False
     charges_max_tokens: bool = False
     prices: str = ""
+    tells_cost: bool = False
     usual_model: str = ""
     endings: tuple[str | None, ...] = ()
 
@@ -73,6 +75,7 @@ PROVIDERS = {
             "OPENROUTER_API_KEY",
             developer_role=True,
             prices="openrouter",
+            tells_cost=True,
         ),
         Provider(
             "groq",

@@ -1,24 +1,91 @@
-"""The tokens of a reply: as the server counted them, or estimated where it did not. Pure.
+"""What a reply used: as the server counted it, or estimated where it did not. Pure.
 
 Servers leave usage out, send null, an empty object, floats, a total alone, or zeros; and some count
-what the model thought only in the total. What is not known is estimated and never taken for zero,
-for a budget is kept by it, and a total is believed.
+what the model thought, or what came from a cache, only in the total. What is not known is
+estimated or left unknown and never taken for zero, for a budget is kept by it, and a total is
+believed.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lionproc.engine.tokens import Tokens
+from lionproc.engine.usage import Usage
 
-__all__ = ["BYTES_PER_TOKEN", "counted", "guess"]
+__all__ = ["BYTES_PER_TOKEN", "counted", "guess", "tier_of", "usage_of"]
 
 # English takes about four bytes a token, most other text fewer: three errs on the safe side.
 BYTES_PER_TOKEN = 3.0
 _MOST = 10**9  # a server that counts more in one reply counts wrongly
+_LONGEST_TIER = 40
+_IN, _OUT = "prompt_tokens_details", "completion_tokens_details"
+# Where the parts of the two counts are told. Sources: the API references of OpenAI, Azure,
+# OpenRouter, Groq, Gemini and Anthropic, and of DeepSeek, Moonshot, DashScope and LiteLLM's proxy.
+# What is told nowhere here is not known: a name that merely looks right may mean something else.
+_CACHED = (
+    (_IN, "cached_tokens"),
+    ("input_tokens_details", "cached_tokens"),
+    ("cache_read_input_tokens",),
+    ("prompt_cache_hit_tokens",),
+    ("cached_tokens",),
+)
+_CACHE_WRITE = (
+    (_IN, "cache_write_tokens"),
+    (_IN, "cache_creation_tokens"),
+    (_IN, "cache_creation_input_tokens"),
+    ("input_tokens_details", "cache_write_tokens"),
+    ("cache_creation_input_tokens",),
+)
+_REASONING = (
+    (_OUT, "reasoning_tokens"),
+    ("output_tokens_details", "reasoning_tokens"),
+    ("output_tokens_details", "thinking_tokens"),
+    ("reasoning_tokens",),
+)
+_AUDIO_INPUT = ((_IN, "audio_tokens"), ("input_tokens_details", "audio_tokens"))
+_AUDIO_OUTPUT = ((_OUT, "audio_tokens"), ("output_tokens_details", "audio_tokens"))
+
+
+def usage_of(data: Mapping[str, Any]) -> Usage | None:
+    """What a server says that a reply used.
+
+    Args:
+        data: The parsed reply.
+
+    Returns:
+        The usage, or None where not even the tokens are all told.
+
+    Example:
+        >>> usage_of({"usage": {"prompt_tokens": 9, "completion_tokens": 2,
+        ...     "prompt_tokens_details": {"cached_tokens": 4}}, "service_tier": "flex"})[:3]
+        (9, 2, 4)
+    """
+    usage = data.get("usage")
+    if not isinstance(usage, Mapping):
+        return None
+    cached, cache_write = _told_at(usage, _CACHED), _told_at(usage, _CACHE_WRITE)
+    reasoning = _told_at(usage, _REASONING)
+    tokens = _tokens(usage, (cached or 0) + (cache_write or 0), reasoning)
+    if tokens is None:
+        return None
+    read, written = tokens
+    if (cached or 0) + (cache_write or 0) > read:
+        cached = cache_write = None  # cannot be, so nothing is known
+    return Usage(
+        read,
+        written,
+        cached,
+        cache_write,
+        _within(reasoning, written),
+        _within(_told_at(usage, _AUDIO_INPUT), read),
+        _within(_told_at(usage, _AUDIO_OUTPUT), written),
+        tier_of(data),
+        _billed(usage),
+    )
 
 
 def counted(usage: Any) -> Tokens | None:
@@ -34,12 +101,39 @@ def counted(usage: Any) -> Tokens | None:
         >>> counted({"prompt_tokens": 5, "completion_tokens": 2.0, "total_tokens": 40})
         Tokens(input=5, output=35)
     """
+    told = usage_of({"usage": usage})
+    return None if told is None else told.tokens
+
+
+def _tokens(usage: Mapping[str, Any], in_cache: int, reasoning: int | None) -> Tokens | None:
+    """Read and written as a whole, whatever of it a server counts beside the two.
+
+    Args:
+        usage: The usage.
+        in_cache: Tokens that were read from a cache or written to it.
+        reasoning: Tokens that the model thought, None where it is not told.
+    """
     read, written, total = _told(usage)
+    if read is not None and in_cache and _counts_beside(usage, read, written, total, in_cache):
+        read += in_cache
     if total is not None and read is not None:
         written = max(written or 0, total - read)
     if total is not None and read is None and written is not None and total > written:
         read = total - written
+    if written is not None and reasoning is not None and reasoning > written:
+        written += reasoning  # more than there is of it, so it is counted beside
     return Tokens(read, written) if read and written else None
+
+
+def _counts_beside(
+    usage: Mapping[str, Any], read: int, written: int | None, total: int | None, in_cache: int
+) -> bool:
+    """Whether the tokens of the cache are beside those that were read, not among them."""
+    if usage.get("prompt_tokens") is None:  # Anthropic's own way
+        return "cache_read_input_tokens" in usage or "cache_creation_input_tokens" in usage
+    if in_cache > read:
+        return True
+    return total is not None and total == read + (written or 0) + in_cache
 
 
 def guess(data: Any, read: int) -> Tokens:
@@ -65,6 +159,54 @@ def _told(usage: Any) -> tuple[int | None, int | None, int | None]:
     read = _number(usage.get("prompt_tokens", usage.get("input_tokens")))
     written = _number(usage.get("completion_tokens", usage.get("output_tokens")))
     return read, written, _number(usage.get("total_tokens"))
+
+
+def _told_at(usage: Mapping[str, Any], places: Sequence[tuple[str, ...]]) -> int | None:
+    """A count that is told at one place or at several, None where it is told nowhere.
+
+    Proxies tell it where their provider did and where OpenAI does, and one of the two may be a
+    zero that means nothing.
+    """
+    most = None
+    for place in places:
+        inside: Any = usage
+        for name in place:
+            inside = inside.get(name) if isinstance(inside, Mapping) else None
+        count = None if inside is None else _number(inside)
+        if count is not None and (most is None or count > most):
+            most = count
+    return most
+
+
+def _within(count: int | None, whole: int) -> int | None:
+    return count if count is not None and count <= whole else None
+
+
+def tier_of(data: Mapping[str, Any]) -> str:
+    """The tier that served a reply; empty where it does not say."""
+    usage = data.get("usage")
+    within = usage.get("service_tier") if isinstance(usage, Mapping) else None  # Anthropic's way
+    for word in (data.get("service_tier"), within):
+        if isinstance(word, str) and word:
+            return word[:_LONGEST_TIER].lower()
+    return ""
+
+
+def _billed(usage: Mapping[str, Any]) -> float | None:
+    """Dollars as OpenRouter tells them; with a key of one's own, the provider's bill is beside."""
+    cost = _dollars(usage.get("cost"))
+    if cost is None or not usage.get("is_byok"):
+        return cost
+    details = usage.get("cost_details")
+    upstream = details.get("upstream_inference_cost") if isinstance(details, Mapping) else None
+    more = _dollars(upstream)
+    return None if more is None else cost + more
+
+
+def _dollars(cost: Any) -> float | None:
+    if isinstance(cost, bool) or not isinstance(cost, (int, float)) or not 0 <= cost <= _MOST:
+        return None
+    return float(cost)
 
 
 def _number(count: Any) -> int | None:

@@ -25,6 +25,7 @@ from lionproc.engine import journal as journal_module
 from lionproc.engine import journal_file
 from lionproc.engine.journal import Entry, Failure, Journal
 from lionproc.engine.journal_record import from_row, prefix, to_row
+from lionproc.engine.usage import Usage
 from lionproc.errors import JournalError
 
 BODY = b'{"choices": [{"message": {"content": "fine"}}]}'
@@ -145,8 +146,9 @@ keys = st.integers(0, 5).map(lambda n: bytes(8) + n.to_bytes(8, "big")) | st.bin
 counts = st.integers(-(2**63), 2**63 - 1)
 times = st.floats(allow_nan=False, allow_infinity=False)
 entries = st.builds(
-    Entry, keys, st.binary(max_size=200), st.text(max_size=9), counts, counts, counts, times, times
-)
+    Entry, keys, st.binary(max_size=200), st.text(max_size=9), counts, counts, counts, times, times,
+    usage=st.none(), usd=st.none() | times,
+)  # fmt: skip
 failures = st.builds(Failure, keys, st.text(min_size=1, max_size=9), st.text(), counts, times)
 
 
@@ -698,9 +700,38 @@ def test_a_database_of_somebody_else_is_refused_and_left_alone(path):
 def test_a_journal_of_a_newer_version_is_refused(path):
     Journal.open(path).close()
     with contextlib.closing(sqlite3.connect(path)) as other, other:
-        other.execute("PRAGMA user_version = 2")
+        other.execute("PRAGMA user_version = 3")
     with pytest.raises(JournalError, match=r"newer lionproc.*Upgrade"):
         Journal.open(path)
+
+
+async def test_a_journal_of_the_format_before_is_read_as_it_was_and_goes_on(path):
+    """A file as that version wrote it, checksum included."""
+    key = bytes(range(16))
+    with contextlib.closing(sqlite3.connect(path)) as old, old:
+        for statement in journal_file._SCHEMAS[1].values():
+            old.execute(statement)
+        old.execute("PRAGMA application_id = 1281978222")
+        old.execute("PRAGMA user_version = 1")
+        row = (283686952306183, key, "", BODY, "m", 10, 2, 1, 0.5, 1.8e9, 2697974407)
+        old.execute("INSERT INTO record VALUES (NULL,?,?,?,?,?,?,?,?,?,?,?)", row)
+    assert "usage" not in journal_file._SCHEMAS[1]["record"]
+    path.chmod(0o600)
+    with Journal.open(path) as journal:
+        kept = journal.find([key])[key]
+        assert (kept.reply, kept.prompt_tokens, kept.usd) == (BODY, 10, None)
+        assert kept.usage is None
+        new = kept._replace(key=bytes(16), usage=Usage(10, 2, 4, tier="flex"), usd=0.25)
+        await journal.append(new)
+        assert journal.find([bytes(16)])[bytes(16)] == new
+
+
+def test_what_is_kept_of_the_usage_is_checked_like_the_rest():
+    row = to_row(Entry(bytes(16), BODY, "m", 10, 2, 1, 0.5, 1.8e9, Usage(10, 2, 4), 0.25))
+    row = tuple(item.encode() if isinstance(item, str) else item for item in row)
+    assert from_row(row).usage.cached == 4
+    assert from_row((*row[:-1], row[-1].replace(b"4", b"5"))) is None
+    assert from_row((*row[:-1], b"")) is None
 
 
 def test_a_schema_that_is_no_text_is_damage(path):

@@ -3,13 +3,17 @@
 import pytest
 
 from lionproc.engine.budget import Budget
-from lionproc.engine.outlay import Outlay, may_be_billed
+from lionproc.engine.outlay import NOT_KEPT, Outlay, may_be_billed
 from lionproc.engine.tokens import Tokens
 from lionproc.errors import CallError, Kind
 
 
 def verdict(outlay, estimate, *, sent=0, **bounds):
-    return outlay.verdict(Budget(**bounds), Tokens(*estimate), sent, lambda tokens: tokens.total)
+    return outlay.verdict(Budget(**bounds), Tokens(*estimate), sent)
+
+
+def priced():
+    return Outlay(lambda tokens: tokens.total)
 
 
 def leave(outlay, estimate, times=1):
@@ -18,7 +22,7 @@ def leave(outlay, estimate, times=1):
 
 
 def test_what_is_in_flight_counts_before_anything_is_back():
-    outlay = Outlay()
+    outlay = priced()
     assert verdict(outlay, (10, 90), tokens=250) == ("send", "")
     leave(outlay, (10, 90), 2)
     assert verdict(outlay, (10, 90), tokens=250) == ("wait", "")
@@ -65,6 +69,29 @@ def test_what_came_to_nothing_and_may_have_been_billed_counts():
     outlay.may_have_taken(Tokens(10, 90))
     assert outlay.spent == (0, 0)
     assert verdict(outlay, (1, 1), tokens=100) == ("stop", "100 tokens")
+
+
+def test_dollars_are_those_of_the_replies_and_what_is_in_flight_costs_as_they_did():
+    outlay = priced()
+    for _ in range(200):  # nine tenths cheaper than the tokens say: a cache, a cheaper tier
+        leave(outlay, (90, 10))
+        outlay.is_back(Tokens(90, 10))
+        outlay.took(Tokens(90, 10), Tokens(90, 10), 10.0)
+    assert outlay.spent_usd == 2000
+    assert outlay.corrected_usd(100) == pytest.approx(14.3, abs=0.1)
+    leave(outlay, (90, 10))
+    assert verdict(outlay, (90, 10), usd=2030) == ("send", "")
+    assert verdict(outlay, (90, 10), usd=2020) == ("wait", "")
+    assert verdict(outlay, (90, 10), usd=2000)[0] == "stop"
+    outlay.is_back(Tokens(90, 10))
+    assert outlay.pledged_usd == 0
+
+
+def test_a_budget_in_dollars_ends_with_the_first_reply_whose_price_is_not_known():
+    outlay = priced()
+    outlay.took(Tokens(10, 1), Tokens(10, 1), None)
+    assert verdict(outlay, (1, 1), usd=1000) == ("stop", NOT_KEPT)
+    assert verdict(outlay, (1, 1), tokens=1000) == ("send", "")
 
 
 @pytest.mark.parametrize(

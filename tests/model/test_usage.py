@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lionproc.engine.tokens import Tokens
-from lionproc.model.usage import counted, guess
+from lionproc.engine.usage import Usage, from_bytes, to_bytes
+from lionproc.model.usage import counted, guess, usage_of
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,83 @@ from lionproc.model.usage import counted, guess
 )
 def test_tokens_are_taken_only_from_counts_that_can_be(usage, used):
     assert counted(usage) == used
+
+
+IN, OUT = "prompt_tokens_details", "completion_tokens_details"
+
+
+@pytest.mark.parametrize(
+    ("usage", "read", "written", "cached", "stored", "thought"),
+    [
+        # OpenAI, Azure, Groq, Gemini
+        ({"prompt_tokens": 9, "completion_tokens": 5, IN: {"cached_tokens": 4},
+          OUT: {"reasoning_tokens": 3}}, 9, 5, 4, None, 3),
+        ({"prompt_tokens": 9, "completion_tokens": 5, IN: {"cached_tokens": 0}}, 9, 5, 0, None, None),
+        ({"prompt_tokens": 9, "completion_tokens": 5, IN: None, OUT: None}, 9, 5, None, None, None),
+        # OpenRouter
+        ({"prompt_tokens": 9, "completion_tokens": 5, IN: {"cached_tokens": 4,
+          "cache_write_tokens": 2}, OUT: {"reasoning_tokens": 0}}, 9, 5, 4, 2, 0),
+        # Anthropic: the cache is beside what was read
+        ({"input_tokens": 9, "output_tokens": 5, "cache_read_input_tokens": 40,
+          "cache_creation_input_tokens": 20}, 69, 5, 40, 20, None),
+        ({"input_tokens": 9, "output_tokens": 5, "cache_read_input_tokens": 4,
+          "cache_creation_input_tokens": 0}, 13, 5, 4, 0, None),
+        # A proxy in front of it: in OpenAI's spelling it is among what was read, or the total says
+        ({"prompt_tokens": 69, "completion_tokens": 5, "total_tokens": 74,
+          "cache_read_input_tokens": 40, "cache_creation_input_tokens": 20,
+          IN: {"cached_tokens": 40}}, 69, 5, 40, 20, None),
+        ({"prompt_tokens": 69, "completion_tokens": 5, "total_tokens": 134,
+          "cache_read_input_tokens": 40, "cache_creation_input_tokens": 20}, 129, 5, 40, 20, None),
+        ({"prompt_tokens": 9, "completion_tokens": 5, "cache_read_input_tokens": 40}, 49, 5, 40, None, None),
+        # DeepSeek, Moonshot
+        ({"prompt_tokens": 9, "completion_tokens": 5, "prompt_cache_hit_tokens": 4,
+          "prompt_cache_miss_tokens": 5}, 9, 5, 4, None, None),
+        ({"prompt_tokens": 9, "completion_tokens": 5, "cached_tokens": 4}, 9, 5, 4, None, None),
+        # Thoughts beside what was written (xAI, Gemini), told by the total or by themselves
+        ({"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 44,
+          OUT: {"reasoning_tokens": 30}}, 9, 35, None, None, 30),
+        ({"prompt_tokens": 9, "completion_tokens": 5, OUT: {"reasoning_tokens": 30}}, 9, 35, None, None, 30),
+        # What cannot be is not known
+        ({"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14,
+          IN: {"cached_tokens": -4, "cache_write_tokens": True}}, 9, 5, None, None, None),
+        ({"prompt_tokens": 9, "completion_tokens": 5, IN: {"cached_tokens": "4"}}, 9, 5, None, None, None),
+        # A name that only looks right
+        ({"prompt_tokens": 9, "completion_tokens": 5, "num_cached": 4, "kv_cached_tokens": 4}, 9, 5, None, None, None),
+    ],
+)  # fmt: skip
+def test_the_whole_usage_is_read_in_every_spelling(usage, read, written, cached, stored, thought):  # noqa: PLR0917
+    assert usage_of({"usage": usage}) == Usage(read, written, cached, stored, thought)
+
+
+def test_sound_tier_and_cost_are_read_where_they_are_told():
+    usage = {"prompt_tokens": 9, "completion_tokens": 5, IN: {"audio_tokens": 3},
+             OUT: {"audio_tokens": 2}, "cost": 0.25}  # fmt: skip
+    told = usage_of({"usage": usage, "service_tier": "Flex"})
+    assert told == Usage(9, 5, None, None, None, 3, 2, "flex", 0.25)
+    own_key = {**usage, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.5}}
+    assert usage_of({"usage": own_key}).billed == 0.75
+    assert usage_of({"usage": {**usage, "is_byok": True}}).billed is None
+    assert usage_of({"usage": {**usage, "cost": {"total_cost": 1}}}).billed is None
+    assert usage_of({"usage": {**usage, "service_tier": "standard"}}).tier == "standard"
+
+
+@given(
+    st.builds(
+        Usage,
+        st.integers(0, 10**9),
+        st.integers(0, 10**9),
+        *[st.none() | st.integers(0, 10**9)] * 5,
+        st.text(max_size=40),
+        billed=st.none(),  # it is in the dollars
+    ),
+    st.none() | st.floats(0, 1e9),
+)
+def test_the_journal_keeps_what_is_known_and_no_more(usage, usd):
+    told = None if usage == Usage(*usage.tokens) else usage
+    assert from_bytes(to_bytes(usage, usd), usage.tokens) == (told, usd)
+    for wrong in (b"[]", b"{", b'"x"'):
+        with pytest.raises(ValueError):  # noqa: PT011  (of whatever reads JSON)
+            from_bytes(wrong, usage.tokens)
 
 
 def said(text, usage=None, **more):

@@ -1,0 +1,101 @@
+"""All that is counted of a reply for its price, and how the journal keeps it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any, Final, NamedTuple, Protocol
+
+from lionproc.engine.tokens import Tokens
+
+__all__ = ["Price", "Usage", "from_bytes", "plus", "to_bytes"]
+
+_COUNTS: Final = ("cached", "cache_write", "reasoning", "audio_input", "audio_output")
+
+
+class Usage(NamedTuple):
+    """What one reply used. What the server did not tell is None, which is not zero.
+
+    Attributes:
+        input: Tokens read, cached ones included.
+        output: Tokens written, thoughts included.
+        cached: Of those read, the ones that came from the provider's prompt cache.
+        cache_write: Of those read, the ones that were put into it.
+        reasoning: Of those written, the ones that were thoughts.
+        audio_input: Of those read, the ones that were sound.
+        audio_output: Of those written, the ones that were sound.
+        tier: The tier that served it, in the server's word; empty where it does not say.
+        billed: Dollars that the server says it costs.
+    """
+
+    input: int = 0
+    output: int = 0
+    cached: int | None = None
+    cache_write: int | None = None
+    reasoning: int | None = None
+    audio_input: int | None = None
+    audio_output: int | None = None
+    tier: str = ""
+    billed: float | None = None
+
+    @property
+    def tokens(self) -> Tokens:
+        """Tokens read and written."""
+        return Tokens(self.input, self.output)
+
+
+class Price(Protocol):
+    """What replies of a model cost."""
+
+    def usd(self, usage: Usage, model: str = "") -> float | None:
+        """Dollars for a reply, None where that is not known.
+
+        Args:
+            usage: What it used.
+            model: The model that answered, in the server's words; empty if it does not say.
+        """
+
+
+def plus(one: float | None, other: float | None) -> float | None:
+    """A sum, not known where a part of it is not."""
+    return None if one is None or other is None else one + other
+
+
+def to_bytes(usage: Usage | None, usd: float | None) -> bytes:
+    """What the journal keeps of a reply besides the tokens: only what is known.
+
+    Args:
+        usage: What it used, None where nothing was told.
+        usd: What it cost when it was bought, None where that is not known.
+    """
+    kept: dict[str, Any] = {}
+    if usage is not None:
+        kept = {name: count for name in _COUNTS if (count := getattr(usage, name)) is not None}
+        if usage.tier:
+            kept["tier"] = usage.tier
+    if usd is not None:
+        kept["usd"] = usd
+    return json.dumps(kept, separators=(",", ":")).encode() if kept else b""
+
+
+def from_bytes(kept: bytes, tokens: Tokens) -> tuple[Usage | None, float | None]:
+    """What `to_bytes` wrote, and more than that where a later version wrote it.
+
+    Args:
+        kept: What it wrote; empty in records of versions before it.
+        tokens: The tokens of the reply.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    if not kept:
+        return None, None
+    data = json.loads(kept)
+    if not isinstance(data, Mapping):
+        raise ValueError("what is kept of a reply's usage is an object")  # noqa: TRY004
+    counts = {name: count for name in _COUNTS if type(count := data.get(name)) is int}
+    tier, usd = data.get("tier"), data.get("usd")
+    used = Usage(*tokens, **counts, tier=tier if isinstance(tier, str) else "")
+    told = used if used != Usage(*tokens) else None
+    return told, float(usd) if isinstance(usd, (int, float)) and isfinite(usd) else None
