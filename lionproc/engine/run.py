@@ -185,11 +185,11 @@ class Run(ABC):
             if grace_s is None:  # all is back, unless a fault ended it half way
                 grace_s = 0.0 if fault is None else FAULT_GRACE_S
             await routes.halt(grace_s)
-            routes.leave()
             routes.remember(time.monotonic() - self._started_at, self._journal.path)
             await self._end(fault)
             ticker.cancel()
             self._tell_the_end()
+            routes.leave()
             _running.discard(self)
 
     async def _end(self, fault: BaseException | None) -> None:

@@ -116,7 +116,7 @@ async def test_a_stop_of_the_executor_ends_the_run_with_what_it_has_and_start_le
 async def test_the_end_of_its_block_waits_for_the_runs_inside(server, executor, model):
     async with executor:
         job = texts(8).llm.start("Say {text}", into="a", model=model, **QUIET)
-    assert job.done
+    assert job.stats.state == "done"
     assert (await job)["a"].notna().all()
     assert executor.counters.sent == 8
 
