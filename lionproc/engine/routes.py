@@ -155,7 +155,7 @@ class Routes:
 
     def leave(self) -> None:
         """The run is over: leave the executors that its work ran in."""
-        for route, dispatcher in zip(self.routes, self.dispatchers, strict=True):
+        for route, dispatcher in zip(self.routes, self.dispatchers, strict=False):
             if route.executor is not None:
                 route.executor.group.leave(dispatcher)
 

@@ -145,7 +145,10 @@ class Run(ABC):
 
     async def _run(self) -> None:
         with gc_threshold.relaxed():
-            await self._main()
+            try:
+                await self._main()
+            finally:
+                self._routes.leave()
 
     async def _main(self) -> None:
         ticker = asyncio.create_task(self._tick())
@@ -189,7 +192,6 @@ class Run(ABC):
             await self._end(fault)
             ticker.cancel()
             self._tell_the_end()
-            routes.leave()
             _running.discard(self)
 
     async def _end(self, fault: BaseException | None) -> None:
