@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,55 @@ def test_every_list_of_names_is_true(module):
     loaded = importlib.import_module(dotted)
     for name in getattr(loaded, "__all__", ()):
         assert hasattr(loaded, name), f"{dotted}.__all__ lists {name}, which is not there"
+
+
+# What only an extra brings, and the modules that may import it, where it is used.
+OF_AN_EXTRA = {
+    "xllamacpp": ("local", ("model/local",)),
+    "fsspec": ("remote", ("frame/place.py",)),
+    "dask": ("dask", ("dask/", "frame/dask_meta.py")),
+    "distributed": ("dask", ("dask/",)),
+}
+
+
+def distributions(requirements):
+    """The names that are imported from what these requirements install."""
+    names = {re.match(r"[\w-]+", each)[0].lower().replace("-", "_") for each in requirements}
+    return {"IPython" if name == "ipython" else name for name in names}
+
+
+def third_party(module):
+    """(name, whether it is needed to import the module) of each package that is not ours."""
+    found = set()
+
+    def walk(node, needed):
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+                continue
+            if isinstance(child, ast.Import):
+                found.update((alias.name.split(".")[0], needed) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                found.add((child.module.split(".")[0], needed))
+            walk(child, needed and not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef))
+
+    walk(ast.parse(module.read_text()), needed=True)
+    return {each for each in found if each[0] not in {*sys.stdlib_module_names, "lionproc"}}
+
+
+def test_everything_that_is_imported_is_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    base = distributions(project["dependencies"])
+    extras = project["optional-dependencies"]
+    for module in MODULES:
+        path = str(module.relative_to(PACKAGE))
+        for name, needed in third_party(module):
+            if name in base:
+                continue
+            assert name in OF_AN_EXTRA, f"{path} imports {name}, which pyproject.toml lacks"
+            extra, places = OF_AN_EXTRA[name]
+            assert name in distributions(extras[extra])
+            assert path.startswith(places), f"{path} imports {name}, of the extra [{extra}]"
+            assert not needed or path.startswith("dask/"), f"{path} cannot do without {name}"
 
 
 def run(code):
