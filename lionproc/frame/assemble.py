@@ -6,9 +6,8 @@ labels, a MultiIndex and an empty frame are no special cases.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from enum import Enum
-from operator import attrgetter
 from typing import Any, Final, Literal, cast
 
 import pandas as pd
@@ -17,7 +16,6 @@ from pandas.api.extensions import ExtensionArray
 from lionproc.errors import ColumnError
 from lionproc.frame.dtypes import array_of
 from lionproc.model.answer import Answer
-from lionproc.model.coerce import cell_maker
 from lionproc.model.validate import is_whole
 
 __all__ = [
@@ -77,17 +75,18 @@ def column_names(answer: Answer, into: Hashable | None) -> list[Hashable]:
 
 
 def columns(
-    answer: Answer, values: Sequence[Any], into: Hashable | None
+    answer: Answer, cells: Sequence[Any], into: Hashable | None
 ) -> dict[Hashable, ExtensionArray]:
-    """Turn answers into the arrays of their columns.
+    """The arrays of the columns that answers fill.
 
     Args:
         answer: The answer type.
-        values: One per row, in the order of the rows: what `answer.read` returned, or `MISSING`.
+        cells: One per row, in the order of the rows: the `cell` of what `answer.answered`
+            returned, or `MISSING`.
         into: As for `column_names`.
 
     Returns:
-        The arrays by column name, each as long as `values`. A row without an answer, and an
+        The arrays by column name, each as long as `cells`. A row without an answer, and an
         answer of None, is NA in all of them. See `lionproc.frame.dtypes` for the dtypes.
 
     Raises:
@@ -99,25 +98,14 @@ def columns(
         ['bad', nan]
     """
     names = column_names(answer, into)
-    present = [None if value is MISSING else value for value in values]
+    present = [None if cell is MISSING else cell for cell in cells]
     if answer.fields is None:
-        make = cell_maker(answer.shape)
-        return {names[0]: array_of(answer.shape, [make(value) for value in present])}
+        return {names[0]: array_of(answer.shape, present)}
     made: dict[Hashable, ExtensionArray] = {}
     for name, field in zip(names, answer.fields, strict=True):
-        make = cell_maker(field.shape)
-        take = _taker(field.name, present)
-        cells = [None if value is None else make(take(value)) for value in present]
-        made[name] = array_of(field.shape, cells)
+        part = [None if cell is None else cell[field.name] for cell in present]
+        made[name] = array_of(field.shape, part)
     return made
-
-
-def _taker(name: str, values: Sequence[Any]) -> Callable[[Any], Any]:
-    """How to take a field out of these answers: objects with attributes, or dicts."""
-    first = next((value for value in values if value is not None), None)
-    if not isinstance(first, Mapping):
-        return attrgetter(name)
-    return lambda value: value.get(name)
 
 
 def check_names(frame: pd.DataFrame, names: Sequence[Hashable], *, overwrite: bool) -> None:

@@ -123,7 +123,7 @@ class Job(RowRun):
         details: dict[Hashable, Any] = {}
         for number, output in enumerate(plan.outputs):
             base = number * plan.rows
-            cells = store.answers[base + start : base + stop]
+            cells = store.cells[base + start : base + stop]
             stage = plan.stages[plan.stage_of(number)]
             new.update(columns(stage.answer, cells, output.into))
             if plan.options.details:

@@ -62,7 +62,13 @@ class RowRun(Run):
             raise
         names = [str(output.into or "") for output in plan.outputs]
         where = "stage" if plan.staged else "into"
-        self._store = RowStore(plan.frame.index, names, where=where, details=options.details)
+        self._store = RowStore(
+            plan.frame.index,
+            names,
+            where=where,
+            details=options.details,
+            further=plan.first_place(len(plan.stages) - 1),
+        )
         self._arrivals = [
             Arrivals(PORTION_ROWS) for _ in plan.stages
         ]  # the first one's is not used
@@ -156,7 +162,7 @@ class RowRun(Run):
 
     def _answer(self, stage: int, row: int) -> Any:
         """What a stage answered for a row, as JSON has it."""
-        return plain(self._store.answers[self._plan.first_place(stage) + row])
+        return plain(self._store.value(self._plan.first_place(stage) + row))
 
     def _without_call(self, place: int, reason: Missing | CallError) -> None:
         if isinstance(reason, CallError):

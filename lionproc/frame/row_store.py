@@ -40,18 +40,26 @@ class RowStore:
             a row to one of them.
         where: What `errors()` calls the column of those names.
         details: Whether attempts, tokens and seconds are kept too.
+        further: How many places, the first ones, have answers that later stages read.
 
     Attributes:
-        answers: The values; `MISSING` where there is none.
+        cells: The answers as their columns hold them; `MISSING` where there is none.
         failures: Why there is none.
         answered_by: Which model answered.
     """
 
     def __init__(
-        self, index: pd.Index[Any], outputs: Sequence[str], *, where: str, details: bool
+        self,
+        index: pd.Index[Any],
+        outputs: Sequence[str],
+        *,
+        where: str,
+        details: bool,
+        further: int = 0,
     ) -> None:
         size = len(index) * len(outputs)
-        self.answers: list[Any] = [MISSING] * size
+        self.cells: list[Any] = [MISSING] * size
+        self._values: list[Any] = [None] * further
         self.failures = Failures(index, outputs, where)
         self.answered_by = AnsweredBy(size)
         self._status = bytearray(size)
@@ -69,6 +77,10 @@ class RowStore:
         """How many places from `start` to `stop` have this status."""
         return self._status.count(status, start, stop)
 
+    def value(self, place: int) -> Any:
+        """What was answered at one of the `further` places, as its type says."""
+        return self._values[place]
+
     def put(self, place: int, event: Event) -> None:
         """An answer has come, or the last attempt to get one failed."""
         if self._details:
@@ -76,7 +88,10 @@ class RowStore:
             self._tokens[place] = event.prompt_tokens + event.completion_tokens
             self._seconds[place] = event.seconds
         if event.error is None:
-            self.answers[place] = event.value
+            call: Any = event.call
+            self.cells[place] = call.cell
+            if place < len(self._values):
+                self._values[place] = event.value
             self.answered_by.note(place, event.model)
             self._status[place] = CACHED if event.cached else ANSWERED
         else:
@@ -99,13 +114,14 @@ class RowStore:
             The places that need nothing more.
         """
         self.answered_by.take_over(before.answered_by)
+        self._values = copy(before._values)
         if self._details:
             self._attempts = copy(before._attempts)
             self._tokens = copy(before._tokens)
             self._seconds = copy(before._seconds)
         for place, status in enumerate(before._status):
             if status in {ANSWERED, CACHED}:
-                self.answers[place] = before.answers[place]
+                self.cells[place] = before.cells[place]
                 self._status[place] = CACHED
                 yield place
             elif status == SKIPPED:

@@ -63,9 +63,10 @@ class Answer:
         name: What the schema is called on the wire, and the property a bare value is under.
         shape: What the columns have to hold.
         fields: One per column for models and objects; None where the answer is one column.
-        read: From the text of a reply to the value. Raises `CallError` of kind empty or
-            wrong_shape, with a message fit to be sent back to the model so that it corrects
-            itself: the place and what was expected, not the text of the reply.
+        answered: From the text of a reply to the value and the cell of its column. Raises
+            `CallError` of kind empty or wrong_shape, with a message fit to be sent back to the
+            model so that it corrects itself: the place and what was expected, not the text of
+            the reply.
 
     Example:
         >>> from typing import Literal
@@ -80,7 +81,7 @@ class Answer:
     name: str
     shape: Shape
     fields: tuple[Field, ...] | None
-    read: Read = dataclasses.field(repr=False)
+    answered: Read = dataclasses.field(repr=False)
     _schema: Mapping[str, Any] | None = dataclasses.field(repr=False)
     _own: bool = dataclasses.field(repr=False)
     _source: tuple[Any, object | None] = dataclasses.field(
@@ -119,6 +120,14 @@ class Answer:
             return _of_json_schema(cls, dict(schema), name)
         refuse(schema)
         return _of_type(cls, schema, name)
+
+    def read(self, text: str) -> Any:
+        """The value in the text of a reply.
+
+        Raises:
+            CallError: See `answered`.
+        """
+        return self.answered(text).value
 
     def __reduce__(self) -> tuple[object, ...]:
         return _again, self._source  # the reader is made of closures; make it anew

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from lionproc.errors import CallError, Kind
 from lionproc.model.coerce import Cell, MisfitError, cell_maker
@@ -43,9 +43,22 @@ from lionproc.model.validate import (
     wrong_shape,
 )
 
-__all__ = ["Form", "Read", "read_either", "read_text"]
+__all__ = ["Answered", "Form", "Read", "read_either", "read_text"]
 
-Read: TypeAlias = Callable[[str], Any]
+
+class Answered(NamedTuple):
+    """An answer in both of its forms, made together when its reply arrives.
+
+    Attributes:
+        value: As its type says: a model, a member of an enum, a number.
+        cell: As its column holds it; see `coerce.cell_maker`.
+    """
+
+    value: Any
+    cell: Any
+
+
+Read: TypeAlias = Callable[[str], Answered]
 
 _DIGITS = re.compile(r"[+-]?[0-9.]+")
 _QUOTED_DIGITS = re.compile(r'"\s*[+-]?[0-9.]+\s*"')
@@ -63,13 +76,14 @@ def _present(text: str) -> str:
     return body
 
 
-def read_text(text: str) -> str:
+def read_text(text: str) -> Answered:
     """The reply itself, without outer whitespace.
 
     Raises:
         CallError: Nothing is left, or it is no valid Unicode.
     """
-    return _present(text)
+    body = _present(text)
+    return Answered(body, body)
 
 
 class Form:
@@ -184,7 +198,7 @@ def read_either(wrapped: Form, bare: Form | None, shape: Shape) -> Read:
             whether it fits a column.
 
     Returns:
-        A function from the text of a reply to the value. It raises `CallError` of kind empty or
+        A function from the text of a reply to the answer. It raises `CallError` of kind empty or
         wrong_shape; the message is fit to be sent back to the model.
     """
     cell = cell_maker(shape)
@@ -192,14 +206,13 @@ def read_either(wrapped: Form, bare: Form | None, shape: Shape) -> Read:
         isinstance(shape, Choice) and any(isinstance(m, str) for m in shape.members)
     )
 
-    def read(text: str) -> Any:
+    def read(text: str) -> Answered:
         body = _present(unfenced(_present(text)))
         if bare is None or body.startswith("{"):
             value = wrapped.read(body)
         else:
             value = _read_bare(bare, body)
-        _fit(cell, value)
-        return value
+        return Answered(value, _fit(cell, value))
 
     def _read_bare(form: Form, body: str) -> Any:
         if isinstance(shape, Boolean):
@@ -214,9 +227,10 @@ def read_either(wrapped: Form, bare: Form | None, shape: Shape) -> Read:
     return read
 
 
-def _fit(cell: Cell, value: Any) -> None:
+def _fit(cell: Cell, value: Any) -> Any:
+    """The value as its column holds it, or a `CallError` of kind wrong_shape."""
     try:
-        cell(value)
+        return cell(value)
     except MisfitError as misfit:
         where = ".".join(misfit.path)
         raise wrong_shape((f"{where}: " if where else "") + f"expected {misfit.wanted}") from None

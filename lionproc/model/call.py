@@ -111,9 +111,13 @@ def _format(answer: Answer, free_levels: int | None) -> dict[str, Any] | None:
 
 
 class ModelCall:
-    """One question. A `Call` of the engine."""
+    """One question. A `Call` of the engine.
 
-    __slots__ = ("_media", "_occurrence", "_recipe", "body", "key")
+    Attributes:
+        cell: The answer as its column holds it, once `read` has read one.
+    """
+
+    __slots__ = ("_media", "_occurrence", "_recipe", "body", "cell", "key")
 
     def __init__(
         self, recipe: RequestBuilder, body: bytes, key: bytes, occurrence: int, media: Media
@@ -123,6 +127,7 @@ class ModelCall:
         self._occurrence = occurrence
         self.body = body
         self.key: bytes | None = key
+        self.cell: Any = None
 
     @property
     def estimate(self) -> Tokens:
@@ -196,10 +201,11 @@ class ModelCall:
         """The typed answer in a paid reply."""
         recipe = self._recipe
         try:
-            return recipe.answer.read(text_of(data, recipe.connection.endings))
+            value, self.cell = recipe.answer.answered(text_of(data, recipe.connection.endings))
         except CallError as error:
             error.reply = excerpt_of(data, REPLY_LENGTH)
             raise
+        return value
 
     def correction(self, data: Any, error: CallError) -> ModelCall | None:
         """The question again, with the answer that will not do and the reason why.

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, NaiveDatetime, RootModel
 
 from lionproc.errors import ColumnError
-from lionproc.frame.assemble import MISSING, assemble, check_names, column_names, columns
+from lionproc.frame import assemble as assembling
+from lionproc.frame.assemble import MISSING, assemble, check_names, column_names
 from lionproc.model.answer import Answer
+from lionproc.model.coerce import cell_maker
 
 
 class Mood(enum.Enum):
@@ -41,6 +43,13 @@ class Review(BaseModel):
 class Point:
     x: float
     y: float
+
+
+def columns(answer, values, into):
+    """The columns of answers, whose cells are made first, as when their replies arrive."""
+    cell = cell_maker(answer.shape)
+    cells = [value if value is MISSING else cell(value) for value in values]
+    return assembling.columns(answer, cells, into)
 
 
 def one(schema, values):
@@ -237,10 +246,10 @@ def test_what_was_read_from_json_always_fits_its_column(data, schema):
 
 
 def test_a_hundred_thousand_answers_take_well_under_a_second():
-    values = [Review(label="bad", stars=2)] * 100_000
     answer = Answer.of(Review)
+    cells = [answer.answered('{"label": "bad", "stars": 2}').cell] * 100_000
     start = time.process_time()
-    columns(answer, values, "r")
+    assembling.columns(answer, cells, "r")
     assert time.process_time() - start < 1.0
 
 

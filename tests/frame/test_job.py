@@ -4,9 +4,11 @@ import asyncio
 import gc
 import threading
 import weakref
+from typing import Annotated
 
 import pandas as pd
 import pytest
+from pydantic import AfterValidator
 
 import lionproc as lp
 from lionproc.engine import loop as engine_loop
@@ -425,3 +427,18 @@ def test_a_frame_is_not_kept_alive_by_having_been_made(server, model):
     del out
     gc.collect()
     assert ref() is None
+
+
+def test_an_answer_becomes_a_cell_when_its_reply_arrives_and_never_again(server, model):
+    looked_at = []
+
+    class Words(list):
+        def __iter__(self):
+            looked_at.append(len(self))
+            return super().__iter__()
+
+    schema = Annotated[list[str], AfterValidator(Words)]
+    job = texts(3).llm.start("Say {text}", into="a", schema=schema, model=model, **QUIET)
+    frames = [job.result(20), job.frame(), job.frame()]
+    assert all(frame["a"].notna().all() for frame in frames)
+    assert len(looked_at) == 3
