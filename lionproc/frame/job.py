@@ -19,7 +19,7 @@ from lionproc.errors import (
 )
 from lionproc.face import face
 from lionproc.frame import results
-from lionproc.frame.assemble import assemble, columns
+from lionproc.frame.assemble import assemble
 from lionproc.frame.export import is_folder_target, write_parquet, write_part
 from lionproc.frame.facts import facts_of, failed_words, stage_facts, title_of
 from lionproc.frame.failures import Outcome
@@ -123,9 +123,7 @@ class Job(RowRun):
         details: dict[Hashable, Any] = {}
         for number, output in enumerate(plan.outputs):
             base = number * plan.rows
-            cells = store.cells[base + start : base + stop]
-            stage = plan.stages[plan.stage_of(number)]
-            new.update(columns(stage.answer, cells, output.into))
+            new.update(store.columns[number].between(start, stop))
             if plan.options.details:
                 details.update(store.details(output.into, base + start, stop - start))
         if details and plan.staged:

@@ -60,11 +60,14 @@ class RowRun(Run):
         except BaseException:
             journal.close()
             raise
-        names = [str(output.into or "") for output in plan.outputs]
+        outputs = [
+            (plan.stages[plan.stage_of(number)].answer, output.into)
+            for number, output in enumerate(plan.outputs)
+        ]
         where = "stage" if plan.staged else "into"
         self._store = RowStore(
             plan.frame.index,
-            names,
+            outputs,
             where=where,
             details=options.details,
             further=plan.first_place(len(plan.stages) - 1),

@@ -12,9 +12,10 @@ import pandas as pd
 
 from lionproc.engine.request import Event
 from lionproc.errors import CallError, Kind
+from lionproc.frame.answer_columns import AnswerColumns
 from lionproc.frame.answered_by import AnsweredBy
-from lionproc.frame.assemble import MISSING
 from lionproc.frame.failures import Failures
+from lionproc.model.answer import Answer
 
 __all__ = ["ANSWERED", "CACHED", "FAILED", "SKIPPED", "WAITING", "RowStore", "detail_names"]
 
@@ -36,14 +37,14 @@ class RowStore:
 
     Args:
         index: The labels of the frame's rows.
-        outputs: What is asked of each row, by name; place `output * rows + row` is the answer of
-            a row to one of them.
+        outputs: What is asked of each row: the shape of the answer, and its column. Place
+            `output * rows + row` is the answer of a row to one of them.
         where: What `errors()` calls the column of those names.
         details: Whether attempts, tokens and seconds are kept too.
         further: How many places, the first ones, have answers that later stages read.
 
     Attributes:
-        cells: The answers as their columns hold them; `MISSING` where there is none.
+        columns: The answers to each output.
         failures: Why there is none.
         answered_by: Which model answered.
     """
@@ -51,16 +52,17 @@ class RowStore:
     def __init__(
         self,
         index: pd.Index[Any],
-        outputs: Sequence[str],
+        outputs: Sequence[tuple[Answer, Hashable | None]],
         *,
         where: str,
         details: bool,
         further: int = 0,
     ) -> None:
         size = len(index) * len(outputs)
-        self.cells: list[Any] = [MISSING] * size
+        self._rows = len(index)
+        self.columns = [AnswerColumns(answer, into, len(index)) for answer, into in outputs]
         self._values: list[Any] = [None] * further
-        self.failures = Failures(index, outputs, where)
+        self.failures = Failures(index, [str(into or "") for _, into in outputs], where)
         self.answered_by = AnsweredBy(size)
         self._status = bytearray(size)
         kept = size if details else 0
@@ -89,7 +91,8 @@ class RowStore:
             self._seconds[place] = event.seconds
         if event.error is None:
             call: Any = event.call
-            self.cells[place] = call.cell
+            output, row = divmod(place, self._rows)
+            self.columns[output].put(row, call.cell)
             if place < len(self._values):
                 self._values[place] = event.value
             self.answered_by.note(place, event.model)
@@ -119,9 +122,13 @@ class RowStore:
             self._attempts = copy(before._attempts)
             self._tokens = copy(before._tokens)
             self._seconds = copy(before._seconds)
+        answered = [status in {ANSWERED, CACHED} for status in before._status]
+        for output, kept in enumerate(self.columns):
+            first = output * self._rows
+            rows = [row for row in range(self._rows) if answered[first + row]]
+            kept.take_over(before.columns[output], rows)
         for place, status in enumerate(before._status):
-            if status in {ANSWERED, CACHED}:
-                self.cells[place] = before.cells[place]
+            if answered[place]:
                 self._status[place] = CACHED
                 yield place
             elif status == SKIPPED:
