@@ -84,16 +84,17 @@ class AnswerColumns:
         shift = np.zeros(len(blocks), dtype=np.int64)
         shift[used] = (used - np.arange(len(used))) * self._size
         places = np.where(numbers >= 0, numbers - shift[numbers // self._size], _NONE)
-        return {
+        found: dict[Hashable, Any] = {
             name: take(_joined([blocks[n][name] for n in used]), places, allow_fill=True)
             for name in blocks[0]
         }
+        return found
 
     def _made(self, cells: list[Any]) -> dict[Hashable, ExtensionArray]:
         return columns(self._answer, cells, self._into)
 
 
-def _joined(arrays: list[ExtensionArray]) -> ExtensionArray:
+def _joined(arrays: list[ExtensionArray]) -> Any:
     if len(arrays) == 1:
         return arrays[0]
     return pd.concat([pd.Series(each) for each in arrays], ignore_index=True).array
