@@ -23,11 +23,11 @@ from lionproc.frame.register import register as _register
 
 if _TYPE_CHECKING:
     from lionproc.engine.executor import RateLimitedAPIExecutor
-    from lionproc.frame.accessor import limits_panel
     from lionproc.frame.estimate import Estimate
-    from lionproc.frame.export import read_facts, read_parquet
     from lionproc.frame.job import Job, last_job
+    from lionproc.frame.parquet_reader import read_facts, read_parquet
     from lionproc.frame.results import Report
+    from lionproc.frame.shared_limits import limits_panel
     from lionproc.model.defaults import configure
     from lionproc.model.model import Model
     from lionproc.model.prices import Price
@@ -93,9 +93,9 @@ _LATER = {
     "Report": "frame.results",
     "configure": "model.defaults",
     "last_job": "frame.job",
-    "limits_panel": "frame.accessor",
-    "read_facts": "frame.export",
-    "read_parquet": "frame.export",
+    "limits_panel": "frame.shared_limits",
+    "read_facts": "frame.parquet_reader",
+    "read_parquet": "frame.parquet_reader",
     "types": "service.types",
 }
 

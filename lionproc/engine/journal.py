@@ -7,6 +7,10 @@ opens it is not (`model/identity.py`): who shares a journal shares the answers o
 
 One thread writes. What is appended within a few milliseconds is committed together, and one
 future per group tells everybody who waits. A reply counts only once its group is on disk.
+
+More than 400 lines, and a class of more than 25 methods: opening, sharing within the process,
+writing, mending after a fault, forking and closing all act on the one group and the one thread
+that its lock guards. The file, its records, groups and paths are modules of their own.
 """
 
 from __future__ import annotations
@@ -21,13 +25,13 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
-from lionproc.engine.home import home
 from lionproc.engine.journal_file import BUSY_S, MEMORY, JournalFile
+from lionproc.engine.journal_group import Durable, Group, resolve
+from lionproc.engine.journal_path import real_path
 from lionproc.engine.journal_record import Entry, Failure, Row, from_row, prefix, to_row
-from lionproc.engine.paths import absolute, local_path
-from lionproc.errors import ConfigurationError, JournalError
+from lionproc.errors import JournalError
 
 __all__ = ["Entry", "Failure", "Journal", "JournalStats"]
 
@@ -65,47 +69,6 @@ class JournalStats:
     trouble: str | None
 
 
-class _Durable(asyncio.Future[None]):
-    """A future that many tasks await.
-
-    Cancelling a task cancels the future it waits for, and with it everybody else's wait. This
-    one declines; the task is cancelled all the same, as soon as the group is settled.
-    """
-
-    def cancel(self, msg: Any | None = None) -> bool:  # noqa: ARG002  (the signature of Future)
-        return False
-
-
-class _Group:
-    """Records that are committed together, and those who wait for it."""
-
-    __slots__ = ("born", "error", "futures", "rows", "settled")
-
-    def __init__(self) -> None:
-        self.rows: list[Row] = []
-        self.futures: dict[asyncio.AbstractEventLoop, _Durable] = {}
-        self.born = time.monotonic()
-        self.settled = threading.Event()
-        self.error: JournalError | None = None
-
-    def settle(self, error: JournalError | None) -> None:
-        self.error = error
-        for loop, future in self.futures.items():
-            with contextlib.suppress(RuntimeError):  # that loop is closed, nobody waits there
-                loop.call_soon_threadsafe(_resolve, future, error)
-        self.settled.set()
-
-
-def _resolve(future: _Durable, error: JournalError | None) -> None:
-    if future.done():
-        return
-    if error is None:
-        future.set_result(None)
-    else:
-        future.set_exception(error)
-        future.exception()  # those who did not wait need no complaint when it is collected
-
-
 class Journal:
     """Replies on disk. Make one with `Journal.open`, which shares it within the process.
 
@@ -127,8 +90,8 @@ class Journal:
         self._file = file
         self._users = 1
         self._thread: threading.Thread | None = None
-        self._group: _Group | None = None  # collecting
-        self._writing: _Group | None = None  # on its way to disk
+        self._group: Group | None = None  # collecting
+        self._writing: Group | None = None  # on its way to disk
         self._closing = False
         self._trouble: JournalError | None = None
         self._retry_at = 0.0
@@ -154,7 +117,7 @@ class Journal:
         """
         if path is not None and os.fspath(path) == MEMORY:
             return cls(JournalFile(MEMORY))
-        where = _real(path)
+        where = real_path(path)
         with _registry_lock:
             journal = _open.get(where)
             if journal is None:
@@ -314,15 +277,15 @@ class Journal:
             if group is None:
                 refusal = self._refusal()
                 if refusal is not None:
-                    refused = _Durable(loop=loop)
-                    _resolve(refused, refusal)
+                    refused = Durable(loop=loop)
+                    resolve(refused, refusal)
                     return refused
-                group = self._group = _Group()
+                group = self._group = Group()
                 self._wake()
             group.rows.append(row)
             future = group.futures.get(loop)
             if future is None:
-                future = group.futures[loop] = _Durable(loop=loop)
+                future = group.futures[loop] = Durable(loop=loop)
             return future
 
     def _refusal(self) -> JournalError | None:
@@ -366,7 +329,7 @@ class Journal:
                     self._largest = max(self._largest, len(group.rows))
             group.settle(error)
 
-    def _keep(self, group: _Group) -> JournalError | None:
+    def _keep(self, group: Group) -> JournalError | None:
         try:
             self._file.write(group.rows)
         except JournalError as error:
@@ -434,32 +397,6 @@ class Journal:
         self._file.after_fork_in_child()
         self._make_locks()
         self._thread = self._group = self._writing = None
-
-
-def anchored(path: str | os.PathLike[str]) -> str:
-    """The path of a journal, to be opened later, perhaps from another working directory.
-
-    Args:
-        path: As `Journal.open` takes it, but for None. What cannot be one stays as it is, for
-            `Journal.open` to refuse.
-
-    Raises:
-        TypeError: It is no path at all.
-    """
-    if os.fspath(path) != MEMORY:
-        with contextlib.suppress(ConfigurationError):
-            return absolute(path)
-    return os.fspath(path)
-
-
-def _real(path: str | os.PathLike[str] | None) -> str:
-    if path is None:
-        return os.path.realpath(home() / "journal.sqlite")
-    try:
-        # A whole path is never taken for a URI, whatever characters it has.
-        return os.path.realpath(local_path(path))
-    except ConfigurationError as error:
-        raise JournalError(f"{error} Give a file with journal=.") from None
 
 
 # One journal per file in a process; those in memory are only in `_everyone`.

@@ -25,6 +25,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from lionproc.engine.journal_record import Row
+from lionproc.engine.journal_schema import ADDED, COLUMNS, VERSION, checked_format, make_tables
+from lionproc.engine.journal_trouble import ELSEWHERE, code_of, trouble
 from lionproc.engine.trust import check_journal
 from lionproc.errors import JournalError
 
@@ -35,32 +37,12 @@ BUSY_S = 20.0
 """Seconds to wait for another process that is writing."""
 
 _T = TypeVar("_T")
-_APPLICATION: Final = 0x4C696F6E  # "Lion", see https://sqlite.org/pragma.html#pragma_application_id
-_VERSION: Final = 2
-_COLUMNS: Final = (
-    "prefix, key, kind, reply, model, prompt_tokens, completion_tokens, attempts, seconds, at,"
-    " checksum, usage"
-)
-_SCHEMA: Final = {
-    "record": (
-        "CREATE TABLE record (id INTEGER PRIMARY KEY, prefix INTEGER NOT NULL, key BLOB NOT NULL,"
-        " kind TEXT NOT NULL, reply BLOB NOT NULL, model TEXT NOT NULL,"
-        " prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,"
-        " attempts INTEGER NOT NULL, seconds REAL NOT NULL, at REAL NOT NULL,"
-        " checksum INTEGER NOT NULL, usage BLOB NOT NULL DEFAULT x'')"
-    ),
-    "by_prefix": "CREATE INDEX by_prefix ON record (prefix)",
-}
-# Format 1 was the same without the usage. Its records stay as they are.
-_ADDED: Final = "usage BLOB NOT NULL DEFAULT x''"
-_SCHEMAS: Final = {
-    1: {**_SCHEMA, "record": _SCHEMA["record"].replace(f", {_ADDED}", "")},
-    2: _SCHEMA,
-}
-_INSERT: Final = f"INSERT INTO record ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608  (constants)
+
+
+_INSERT: Final = f"INSERT INTO record ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608  (constants)
 LARGEST: Final = 64 * 2**20  # bytes of a reply; those that are kept have 16 MiB at most
 # What is larger was put there by somebody else. SQLite knows its length without reading it.
-_BOUNDED: Final = _COLUMNS.replace(
+_BOUNDED: Final = COLUMNS.replace(
     "reply", f"CASE WHEN length(reply) <= {LARGEST} THEN reply END", 1
 ).replace("usage", "CASE WHEN length(usage) <= 4096 THEN usage END")
 _NEWEST: Final = (
@@ -69,32 +51,7 @@ _NEWEST: Final = (
 )
 _HISTORY: Final = f"SELECT id, {_BOUNDED} FROM record WHERE prefix = ? AND id > ? ORDER BY id DESC"  # noqa: S608  (constants)
 
-_ELSEWHERE: Final = "or give another file with journal="
-_REASONS: Final = {
-    sqlite3.SQLITE_FULL: ("the disk is full", f"Free some space {_ELSEWHERE}."),
-    sqlite3.SQLITE_READONLY: ("it is read-only", f"Make it writable {_ELSEWHERE}."),
-    sqlite3.SQLITE_PERM: ("access is denied", f"Make it writable {_ELSEWHERE}."),
-    sqlite3.SQLITE_CANTOPEN: (
-        "it or a file beside it cannot be opened",
-        f"Check the folder and its rights {_ELSEWHERE}.",
-    ),
-    sqlite3.SQLITE_BUSY: (
-        "another process keeps it locked",
-        f"Wait for that process {_ELSEWHERE}.",
-    ),
-    sqlite3.SQLITE_NOTADB: (
-        "it is not a database",
-        f"Move the file aside to start a new one, {_ELSEWHERE}.",
-    ),
-    sqlite3.SQLITE_CORRUPT: (
-        "it is damaged",
-        f"Move it and its -wal and -shm files aside to start a new one, {_ELSEWHERE}.",
-    ),
-    sqlite3.SQLITE_IOERR: (
-        "the disk fails or has no more room for the file",
-        f"Check the disk {_ELSEWHERE}.",
-    ),
-}
+
 # What SQLite answers where shared memory or its locks do not work (network file systems).
 _NO_WAL: Final = {
     sqlite3.SQLITE_IOERR,
@@ -295,7 +252,7 @@ class JournalFile:
                 return self._still_ours(_Link(self._prepared(write=write), inode))
             except sqlite3.OperationalError as error:
                 # Changing the mode of a file does not wait for others by itself.
-                if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                if code_of(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                     raise
                 time.sleep(0.02)
 
@@ -313,7 +270,7 @@ class JournalFile:
         try:
             return self._prepare("WAL", write=write)
         except sqlite3.OperationalError as error:
-            if self.path == MEMORY or _code(error) not in _NO_WAL:
+            if self.path == MEMORY or code_of(error) not in _NO_WAL:
                 raise
             return self._prepare("TRUNCATE", write=write)
 
@@ -327,25 +284,27 @@ class JournalFile:
             execute("PRAGMA trusted_schema = OFF")
             execute("PRAGMA cell_size_check = ON")
             if mode == "WAL":
-                _checked(connection, self.path)  # before anything in a stranger's file changes
+                checked_format(
+                    connection, self.path
+                )  # before anything in a stranger's file changes
                 (kept,) = execute("PRAGMA journal_mode = WAL").fetchone()
                 execute("PRAGMA wal_autocheckpoint = 4000")
             else:
                 # A file left in WAL mode opens without shared memory only in exclusive mode.
                 execute("PRAGMA locking_mode = EXCLUSIVE")
-                _checked(connection, self.path)
+                checked_format(connection, self.path)
                 (kept,) = execute("PRAGMA journal_mode = TRUNCATE").fetchone()
                 execute("PRAGMA locking_mode = NORMAL")
                 execute("SELECT count(*) FROM sqlite_master").fetchone()  # lets go of the lock
             execute("PRAGMA synchronous = FULL")
-            if write or _checked(connection, self.path) != _VERSION:
+            if write or checked_format(connection, self.path) != VERSION:
                 execute("BEGIN IMMEDIATE")
-                found = _checked(connection, self.path)
+                found = checked_format(connection, self.path)
                 if not found:
-                    _make_tables(connection)
-                elif found != _VERSION:
-                    execute(f"ALTER TABLE record ADD COLUMN {_ADDED}")
-                    execute(f"PRAGMA user_version = {_VERSION}")
+                    make_tables(connection)
+                elif found != VERSION:
+                    execute(f"ALTER TABLE record ADD COLUMN {ADDED}")
+                    execute(f"PRAGMA user_version = {VERSION}")
                 execute("DELETE FROM record WHERE id < 0")  # shows that the file can be written
                 execute("COMMIT")
         except BaseException:
@@ -358,22 +317,18 @@ class JournalFile:
         try:
             return work()
         except sqlite3.Error as error:
-            raise _trouble(self.path, verb, error) from error
+            raise trouble(self.path, verb, error) from error
         except UnicodeDecodeError as error:  # in a message that quotes a schema that is damaged
             damaged = sqlite3.DatabaseError("its schema is no text")
-            raise _trouble(self.path, verb, damaged) from error
+            raise trouble(self.path, verb, damaged) from error
         except OSError as error:
             raise JournalError(
                 f"The journal {self.path!r} cannot be {verb}: {error.strerror or error}. "
-                f"Check the folder and its rights, {_ELSEWHERE}."
+                f"Check the folder and its rights, {ELSEWHERE}."
             ) from error
 
 
 _abandoned: list[_Link] = []
-
-
-def _code(error: sqlite3.Error) -> int:
-    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
 
 
 def _inode(path: str) -> _Inode:
@@ -408,65 +363,3 @@ def _make_file(path: str) -> None:
             f"The journal {path!r} cannot be made: there is no folder {str(Path(path).parent)!r}. "
             "Make the folder first, or correct the path."
         ) from None
-
-
-def _make_tables(connection: sqlite3.Connection) -> None:
-    for statement in _SCHEMA.values():
-        connection.execute(statement)
-    connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-    connection.execute(f"PRAGMA user_version = {_VERSION}")
-
-
-def _checked(connection: sqlite3.Connection, path: str) -> int:
-    """The format of the file, 0 if it is empty; refuses one that is no journal, or a newer one."""
-    tables, application, version = _at_one_moment(connection)
-    if not tables and application == version == 0:
-        return 0
-    if application != _APPLICATION:
-        raise JournalError(
-            f"{path!r} is a database of another program, not a journal. "
-            "Give the path of a new file with journal=."
-        )
-    if version > _VERSION:
-        raise JournalError(
-            f"The journal {path!r} was written by a newer lionproc (format {version}, this one "
-            f"reads {_VERSION}). Upgrade lionproc, {_ELSEWHERE}."
-        )
-    found = {name.decode("utf-8", "replace"): (kind, sql) for kind, name, sql in tables}
-    schema = _SCHEMAS.get(version)
-    if schema is None:
-        raise sqlite3.DatabaseError("it does not say its format")
-    # A trigger or a view could rewrite answers, and an index hide them or refuse new ones, so a
-    # schema that is not ours to the letter is not used. (SQLite itself keeps statistics.)
-    if any((found.get(name) or (b"", b""))[1] != sql.encode() for name, sql in schema.items()):
-        raise sqlite3.DatabaseError("its tables are not those of a journal")
-    for name, (kind, _) in found.items():
-        if name not in schema and not name.startswith("sqlite_stat"):
-            what = f"{kind.decode('utf-8', 'replace')} {name!r}"
-            raise sqlite3.DatabaseError(f"it has a {what} that lionproc did not put there")
-    return version
-
-
-def _at_one_moment(connection: sqlite3.Connection) -> tuple[list[Row], int, int]:
-    """What a file says it is, in one transaction: another process may just be making it."""
-    execute = connection.execute
-    alone = not connection.in_transaction
-    if alone:
-        execute("BEGIN")
-    tables = execute("SELECT type, name, sql FROM sqlite_master").fetchall()
-    (application,) = execute("PRAGMA application_id").fetchone()
-    (version,) = execute("PRAGMA user_version").fetchone()
-    if alone:
-        execute("COMMIT")
-    return tables, application, version
-
-
-def _trouble(path: str, verb: str, error: sqlite3.Error) -> JournalError:
-    cause = str(error)
-    if type(error) is sqlite3.DatabaseError and not hasattr(error, "sqlite_errorcode"):
-        reason, way_on = _REASONS[sqlite3.SQLITE_CORRUPT]
-    elif _code(error) in _REASONS:
-        reason, way_on = _REASONS[_code(error)]
-    else:
-        reason, way_on = "SQLite refuses it", f"See the cause in brackets, {_ELSEWHERE}."
-    return JournalError(f"The journal {path!r} cannot be {verb}: {reason} ({cause}). {way_on}")

@@ -1,4 +1,8 @@
-"""`df.llm` and `series.llm`."""
+"""`df.llm`: the verbs for a frame. Those for a series: `series_accessor.py`.
+
+More than 400 lines because two thirds of them are the arguments and docstrings that people read
+in a notebook; what a verb does is a few lines in each.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +19,17 @@ from lionproc.engine.retry import Retry
 from lionproc.errors import ConfigurationError
 from lionproc.face import face
 from lionproc.frame import results
-from lionproc.frame.assemble import column_names
-from lionproc.frame.estimate import Estimate, estimate, must_be_foreseeable
+from lionproc.frame.estimate import Estimate, estimate
 from lionproc.frame.job import Job, launch, prepare, wait_for
 from lionproc.frame.plan import FROM_SCHEMA, Plan, PromptLike, plan
+from lionproc.frame.preview import rows_to_run, try_out
 from lionproc.frame.run_options import (
     PipelineOptions,
     RunOptions,
-    SeriesOptions,
     defaults_of,
     shows,
 )
-from lionproc.model.answer import Answer
-from lionproc.model.defaults import default_model
+from lionproc.frame.shared_limits import limits_panel
 from lionproc.model.model import Model
 
 if TYPE_CHECKING:
@@ -298,10 +300,10 @@ class FrameAccessor:
         Raises:
             ConfigurationError: An argument cannot work; nothing was sent.
         """
-        head = FrameAccessor(self._frame.iloc[: _rows_to_run(n)])
+        head = FrameAccessor(self._frame.iloc[: rows_to_run(n)])
         few: RunOptions = {**options, "save": None, "progress": False}
         whole = self._plan(prompt, into, schema, options)
-        return _try_out(whole, head._plan(prompt, into, schema, few))[0]
+        return try_out(whole, head._plan(prompt, into, schema, few))[0]
 
     @face
     def errors(self) -> pd.DataFrame:
@@ -392,245 +394,17 @@ class FrameAccessor:
                 given = {"into": into, "schema": schema, **options}
                 return _pipeline_plan(self._frame, prompt, _of_stages(given))
         asked: Any = prompt  # a list that is neither is refused there
-        return plan(self._frame, asked, **{**_DEFAULTS, "into": into, "schema": schema, **options})
+        return plan(self._frame, asked, **{**DEFAULTS, "into": into, "schema": schema, **options})
 
 
-class SeriesAccessor:
-    """An LLM for the cells of a series, as `series.llm`."""
-
-    def __init__(self, series: pd.Series[Any]) -> None:
-        self._series = series
-
-    @face
-    @shows(SeriesOptions, FrameAccessor.process)
-    def process(
-        self,
-        prompt: PromptLike,
-        into: Hashable | None = None,
-        schema: Any = str,
-        **options: Unpack[SeriesOptions],
-    ) -> pd.Series[Any] | pd.DataFrame:
-        """Ask the model about every cell, shown as `{value}`.
-
-        Args:
-            prompt: A template with `{value}`, or a function of the cell.
-            into: The name of the result; the series' own by default. For a pydantic model or an
-                object the prefix of its columns.
-            schema: As for `df.llm.process`.
-            **options: The other arguments of `df.llm.process`, but for `columns`.
-
-        Returns:
-            A series with the same index; a frame of the fields for a pydantic model or object.
-
-        Raises:
-            LionprocError: As `df.llm.process`.
-
-        Example:
-            ```python
-            df["review"].llm.process("Summarise in five words: {value}")
-            ```
-        """
-        job = prepare(self._plan(prompt, into, schema, options))
-        return self._unwrapped(wait_for(job), into, job)
-
-    @face
-    @shows(SeriesOptions, process)
-    def start(
-        self,
-        prompt: PromptLike,
-        into: Hashable | None = None,
-        schema: Any = str,
-        **options: Unpack[SeriesOptions],
-    ) -> Job:
-        """Start what `process` does, and return at once.
-
-        Args:
-            prompt: As for `process`.
-            into: The name of the new column in the job's frame, "answer" by default. For a
-                pydantic model or an object the prefix of its columns.
-            schema: As for `process`.
-            **options: The other arguments of `process`.
-
-        Returns:
-            The running job. Its frame has the cells in a column `value`, and the answers.
-
-        Raises:
-            ConfigurationError: An argument cannot work; nothing was sent.
-
-        Example:
-            ```python
-            job = df["review"].llm.start("Summarise in five words: {value}", into="summary")
-            job.result()["summary"]
-            ```
-        """
-        return launch(self._plan(prompt, into, schema, options))
-
-    @face
-    @shows(SeriesOptions, process)
-    async def aprocess(
-        self,
-        prompt: PromptLike,
-        into: Hashable | None = None,
-        schema: Any = str,
-        **options: Unpack[SeriesOptions],
-    ) -> pd.Series[Any] | pd.DataFrame:
-        """`process`, awaited in a running event loop. Cancelling it stops the run.
-
-        Args:
-            prompt: As for `process`.
-            into: As for `process`.
-            schema: As for `process`.
-            **options: The other arguments of `process`.
-
-        Returns:
-            What `process` returns.
-
-        Raises:
-            LionprocError: As `process`.
-        """
-        job = prepare(self._plan(prompt, into, schema, options))
-        return self._unwrapped(await job, into, job)
-
-    @face
-    @shows(SeriesOptions, process)
-    def estimate(
-        self,
-        prompt: PromptLike,
-        into: Hashable | None = None,
-        schema: Any = str,
-        **options: Unpack[SeriesOptions],
-    ) -> Estimate:
-        """What `process` would send, cost and take. Nothing is sent.
-
-        Args:
-            prompt: As for `process`.
-            into: As for `process`.
-            schema: As for `process`.
-            **options: The other arguments of `process`.
-
-        Returns:
-            Requests, rows already answered, tokens, dollars and minutes.
-
-        Raises:
-            ConfigurationError: An argument cannot work.
-        """
-        return estimate(self._plan(prompt, into, schema, options))
-
-    @face
-    @shows(SeriesOptions, process)
-    def preview(
-        self,
-        prompt: PromptLike,
-        into: Hashable | None = None,
-        schema: Any = str,
-        *,
-        n: int = 3,
-        **options: Unpack[SeriesOptions],
-    ) -> pd.Series[Any] | pd.DataFrame:
-        """Run the first cells for real, and print what the whole run would cost and take.
-
-        What they answer is journaled, so `process` does not pay for them again. Nothing is saved.
-
-        Args:
-            prompt: As for `process`.
-            into: As for `process`.
-            schema: As for `process`.
-            n: How many cells to run.
-            **options: The other arguments of `process`.
-
-        Returns:
-            What `process` returns, of the first `n` cells.
-
-        Raises:
-            ConfigurationError: An argument cannot work; nothing was sent.
-        """
-        head = SeriesAccessor(self._series.iloc[: _rows_to_run(n)])
-        few: SeriesOptions = {**options, "save": None, "progress": False}
-        whole = self._plan(prompt, into, schema, options)
-        out, job = _try_out(whole, head._plan(prompt, into, schema, few))
-        return self._unwrapped(out, into, job)
-
-    def _plan(
-        self, prompt: PromptLike, into: Hashable | None, schema: Any, options: SeriesOptions
-    ) -> Plan:
-        answer, label = Answer.of(schema), VALUE
-        new = [into] if answer.fields is None else column_names(answer, into)
-        while label in new:  # a field of this name is no clash: nobody has named the cells
-            label += "_"
-        named = {"into": FROM_SCHEMA if into is None else into, "schema": schema, "each": True}
-        frame = self._series.to_frame(name=label)
-        return plan(frame, prompt, **{**_DEFAULTS, **named, **options})
-
-    def _unwrapped(
-        self, out: pd.DataFrame, into: Hashable | None, job: Job
-    ) -> pd.Series[Any] | pd.DataFrame:
-        made: pd.Series[Any] | pd.DataFrame = out.iloc[:, 1:]  # without the cells
-        if isinstance(made, pd.DataFrame) and made.shape[1] == 1 and not job.has_fields:
-            made = made.iloc[:, 0]
-            made.name = self._series.name if into is None else into
-        made.attrs = dict(out.attrs)
-        return made
-
-    @face
-    def errors(self) -> pd.DataFrame:
-        """As `df.llm.errors`."""
-        return results.run_of(self._series).errors()
-
-    @face
-    def report(self) -> results.Report:
-        """As `df.llm.report`."""
-        return results.run_of(self._series).report()
-
-
-@face
-def limits_panel(model: Model | str | None = None) -> LimitsPanel:
-    """The live limits that all runs to a model share; in a notebook, sliders for them.
-
-    Args:
-        model: An `lp.Model`, or "provider/model". None for the session's.
-
-    Returns:
-        What shows the panel as the last line of a cell; its `limits` can be assigned to.
-
-    Raises:
-        ModelError: There is no such model, or no key for it.
-
-    Example:
-        ```python
-        panel = lp.limits_panel("openai/gpt-4o-mini")
-        panel.limits.requests_per_minute = 300
-        ```
-    """
-    from lionproc.notebook.limits_panel import LimitsPanel
-
-    chosen = default_model(model)
-    connection = chosen.connect()
-    return LimitsPanel(connection.limiter, f"{connection.provider.name}/{connection.model}")
-
-
-_DEFAULTS = defaults_of(FrameAccessor.process)
-
-
-def _rows_to_run(n: Any) -> int:
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise ConfigurationError(f"n is how many rows to run, at least 1, not {n!r}.")
-    return n
-
-
-def _try_out(whole: Plan, head: Plan) -> tuple[pd.DataFrame, Job]:
-    """Run the first rows, and print what all of them would cost and take."""
-    must_be_foreseeable(whole)
-    job = prepare(head)
-    out = wait_for(job)
-    print(f"The whole run: {estimate(whole)}")  # noqa: T201  (what it is for)
-    return out, job
+DEFAULTS = defaults_of(FrameAccessor.process)
 
 
 def _pipeline_plan(frame: pd.DataFrame, stages: Sequence[Any], options: PipelineOptions) -> Plan:
     from lionproc.frame.pipeline import pipeline_plan
 
     taken = PipelineOptions.__optional_keys__
-    usual = {name: value for name, value in _DEFAULTS.items() if name in taken}
+    usual = {name: value for name, value in DEFAULTS.items() if name in taken}
     return pipeline_plan(frame, stages, **{**usual, **options})
 
 
@@ -642,7 +416,7 @@ def _of_stages(given: Mapping[str, Any]) -> PipelineOptions:
     """
     taken = PipelineOptions.__optional_keys__
     for name, value in given.items():
-        if name not in taken and value is not _DEFAULTS[name]:
+        if name not in taken and value is not DEFAULTS[name]:
             raise ConfigurationError(
                 f"{name}={value!r} does not go with stages: each has its own name, prompt, "
                 "schema and system prompt."

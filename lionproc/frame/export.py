@@ -1,4 +1,4 @@
-"""Frames in parquet files: whole or not at all, and read back as they were.
+"""Frames are written to parquet files: whole or not at all, and so that nothing is lost.
 
 A folder holds one part per chunk, all of one run.
 """
@@ -8,11 +8,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import io
 import json
 import os
 import re
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +28,9 @@ from lionproc.engine.whole_file import (
     temporary_name,
 )
 from lionproc.errors import ColumnError, ConfigurationError, LionprocError, SaveError
-from lionproc.face import face
-from lionproc.frame.arrow_extension import is_readable, register, repaired, to_table
+from lionproc.frame.arrow_extension import register, to_table
 from lionproc.frame.assemble import place_in
+from lionproc.frame.parquet_reader import FACTS, LABELS, LEVELS, PART, facts_of, source_of
 from lionproc.frame.place import AnyPath, Remote, place_of, saving
 
 __all__ = [
@@ -39,20 +38,14 @@ __all__ = [
     "check_frame_can_be_saved",
     "check_target",
     "is_folder_target",
-    "read_facts",
-    "read_parquet",
     "write_parquet",
     "write_part",
 ]
 
-_FACTS = b"lionproc"
-_LABELS = b"lionproc.columns"
-_LEVELS = b"lionproc.index"
 _SUFFIXES = (".parquet", ".pq")
 # An OSError too: where nothing but memory is written, it is Arrow that cannot close its file.
 _UNFIT = (pa.ArrowException, TypeError, ValueError, OverflowError, OSError)
 _INDEX = re.compile(r"__index_level_\d+__")  # what pandas calls a level without a name
-_PART = re.compile(r"part-(\d{5,})-([0-9a-f]{8})\.parquet")
 
 register()
 
@@ -164,7 +157,7 @@ def _refuse_loss(target: Path | Remote, rows: int, columns: set[str]) -> None:
     were in it are in the journal. Rows and columns of the input are nowhere else.
     """
     try:
-        with _source(target) as source:
+        with source_of(target) as source:
             file = pq.ParquetFile(source)
             there, schema = file.metadata.num_rows, file.schema_arrow
     except pa.ArrowInvalid:
@@ -176,7 +169,7 @@ def _refuse_loss(target: Path | Remote, rows: int, columns: set[str]) -> None:
             f"The file {target.name!r} is there and cannot be read ({type(error).__name__}). Save "
             "to another path with save=, or say overwrite=True to replace the file."
         ) from None
-    answers = (_facts_of(schema) or {}).get("columns")
+    answers = (facts_of(schema) or {}).get("columns")
     kept = columns | set(map(str, answers if isinstance(answers, list) else ()))
     gone = [name for name in schema.names if name not in kept and not _INDEX.fullmatch(name)]
     if there > rows:
@@ -197,7 +190,7 @@ def _refuse_other_parts(folder: Path | Remote, run: str | None) -> None:
     for entry in sorted(entries, key=lambda entry: entry.name):
         if entry.suffix.lower() not in _SUFFIXES:
             continue  # readers of the folder look at parquet files only
-        part = _PART.fullmatch(entry.name)
+        part = PART.fullmatch(entry.name)
         if part is None or part[2] != mine:
             whose = "parts of another run" if part else "other parquet files"
             raise ConfigurationError(
@@ -315,12 +308,12 @@ def write_parquet(
         ConfigurationError: It is no path, or an address that nothing here can open.
     """
     table = _table(frame, like)
-    extra = {_FACTS: _json(facts)}
+    extra = {FACTS: _json(facts)}
     if frame.columns.nlevels == 1 and _is_mixed(frame.columns):
-        extra[_LABELS] = _json([_json_label(name) for name in frame.columns])
+        extra[LABELS] = _json([_json_label(name) for name in frame.columns])
     if _has_odd_levels(frame):
         names = frame.index.names
-        extra[_LEVELS] = _json([None if name is None else _json_label(name) for name in names])
+        extra[LEVELS] = _json([None if name is None else _json_label(name) for name in names])
     table = table.replace_schema_metadata({**table.schema.metadata, **extra})
     with saving(path) as file:
         _write_down(table, file)
@@ -370,125 +363,6 @@ def write_part(
         _refuse_other_parts(home, run)
     part = home / f"part-{number:05d}-{_digest(run)}.parquet"
     return write_parquet(frame, part.url if isinstance(part, Remote) else part, facts, like)
-
-
-@face
-def read_parquet(path: AnyPath) -> pd.DataFrame:
-    """Read back what `save=` wrote: the same columns, index, dtypes and values.
-
-    Plain `pd.read_parquet` does so too for a single file, as long as lionproc is imported.
-
-    Args:
-        path: A parquet file (of anybody's, also one of `out.to_parquet(...)` that pandas wrote
-            and cannot read itself because of lists in it), or a folder of parts. `~` is the home
-            folder, and addresses are opened as `save=` does.
-
-    Returns:
-        The frame; the parts of a folder one after the other.
-
-    Raises:
-        ConfigurationError: There is nothing, it cannot be read, or the folder holds parts of
-            several runs.
-    """
-    frames = [_read_file(file) for file in _files(path)]
-    return frames[0] if len(frames) == 1 else pd.concat(frames)
-
-
-def _read_file(file: Path | Remote) -> pd.DataFrame:
-    with _readable(file), _source(file) as source:
-        given: Any = source
-        # partitioning=None: a folder called "a=1" in the path must not become a column
-        schema = pq.read_schema(given)
-        if not is_readable(schema):
-            given = io.BytesIO()
-            pq.write_table(repaired(pq.read_table(source, partitioning=None)), given)
-        if not isinstance(given, Path):
-            given.seek(0)
-        frame = pd.read_parquet(given, engine="pyarrow", partitioning=None)
-        labels = (schema.metadata or {}).get(_LABELS)
-        if labels is not None:
-            frame.columns = pd.Index(json.loads(labels), dtype=object, name=frame.columns.name)
-        levels = (schema.metadata or {}).get(_LEVELS)
-        if levels is not None:
-            frame.index = frame.index.set_names(json.loads(levels))
-        return frame
-
-
-@contextlib.contextmanager
-def _readable(file: Path | Remote) -> Iterator[None]:
-    """Anything in a file may be a stranger's, so whatever is wrong with it is told as that.
-
-    Raises:
-        ConfigurationError: The file cannot be read.
-    """
-    try:
-        yield
-    except LionprocError:
-        raise
-    except MemoryError:
-        raise
-    except Exception as error:
-        why = getattr(error, "strerror", None) or f"it is damaged ({type(error).__name__})"
-        raise ConfigurationError(f"{str(file)!r} cannot be read: {why}.") from error
-
-
-@contextlib.contextmanager
-def _source(file: Path | Remote) -> Iterator[Any]:
-    if isinstance(file, Remote):
-        with file.open("rb") as opened:
-            yield opened
-    else:
-        yield file
-
-
-@face
-def read_facts(path: AnyPath) -> dict[str, Any]:
-    """What was kept about the run that made a file.
-
-    Args:
-        path: A file or a folder of parts; of those the first one's facts.
-
-    Returns:
-        The facts, as they were given to `write_parquet`, in JSON's types.
-
-    Raises:
-        ConfigurationError: There is no such file, or it was not saved by lionproc.
-    """
-    file = _files(path)[0]
-    facts: dict[str, Any] | None = None
-    with _readable(file), _source(file) as source, contextlib.suppress(pa.ArrowInvalid):
-        facts = _facts_of(pq.read_schema(source))
-    if facts is None:
-        raise ConfigurationError(f"{file.name!r} was not saved by lionproc: it has no facts.")
-    return facts
-
-
-def _facts_of(schema: pa.Schema) -> dict[str, Any] | None:
-    """The facts in a file's metadata; None where there are none, or they are no facts."""
-    try:
-        facts = json.loads((schema.metadata or {})[_FACTS])
-    except (KeyError, ValueError, RecursionError):
-        return None
-    return facts if isinstance(facts, dict) else None
-
-
-def _files(path: AnyPath) -> list[Path | Remote]:
-    place = place_of(path)
-    with _readable(place):
-        if not place.is_dir():
-            if not place.exists():
-                raise ConfigurationError(f"There is no file {str(place)!r}.")
-            return [place]
-        parts = [(match, f) for f in place.iterdir() if (match := _PART.fullmatch(f.name))]
-    runs = {match[2] for match, _ in parts}
-    if len(runs) != 1:
-        raise ConfigurationError(
-            f"The folder {str(place)!r} holds parts of {len(runs)} runs. "
-            "Name the files of one run instead."
-            if runs
-            else f"The folder {str(place)!r} holds no parts of a run."
-        )
-    return [file for _, file in sorted(parts, key=lambda part: int(part[0][1]))]
 
 
 def _digest(run: str) -> str:

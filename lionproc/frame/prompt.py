@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from lionproc.errors import CallError, Kind, PromptError
+from lionproc.errors import CallError, PromptError
 from lionproc.frame.assemble import MISSING, Missing
 from lionproc.frame.cell import cell_text, is_missing, sound
+from lionproc.frame.prompt_function import (
+    Message,
+    Writer,
+    failed,
+    has_system,
+    messages_of,
+    one_argument,
+    raised,
+)
 from lionproc.template import VALUE, Names, parse, placeholder
 
 __all__ = ["MISSING", "Message", "Missing", "Prompt", "cell_text", "is_missing", "placeholder"]
 
-Message: TypeAlias = dict[str, Any]
-"""One message as the chat API takes it: `{"role": ..., "content": ...}`."""
 Rendered: TypeAlias = list[Message] | Missing | CallError
 """What a row becomes: its messages, or why it has none."""
-Writer: TypeAlias = Callable[[Any], Any]
-"""A function of a row (a dict of label -> cell), or of a cell where `each` is set."""
 
 
 _Text: TypeAlias = str | Missing | CallError
@@ -94,7 +98,7 @@ class Prompt:
         if isinstance(template, str):
             literals, fields = parse(template, names)
         elif callable(template):
-            writer = _one_argument(template, "prompt")
+            writer = one_argument(template, "prompt")
         else:
             raise PromptError(
                 f"A prompt is a text or a function of a row, not {type(template).__name__}."
@@ -177,7 +181,7 @@ class Prompt:
                 user = {"role": "user", "content": text}
                 rows.append([user] if system is None else [system, user])
             else:
-                rows.append(text if system is None or _has_system(text) else [system, *text])
+                rows.append(text if system is None or has_system(text) else [system, *text])
         for position, why in odd.items():
             rows[position] = why  # type: ignore[assignment]  # never a str
         return rows
@@ -224,7 +228,7 @@ class Prompt:
         if self._may_be_empty:
             for position, text in enumerate(made):
                 if not text or text.isspace():
-                    odd.setdefault(position, _failed("the prompt is empty for this row"))
+                    odd.setdefault(position, failed("the prompt is empty for this row"))
         return made
 
     def _texts(
@@ -246,7 +250,7 @@ class Prompt:
                 try:
                     text = cell_text(cell)
                 except (Exception, SystemExit) as error:  # noqa: BLE001  (of any type)
-                    odd[position] = _failed(
+                    odd[position] = failed(
                         f"the cell of {field!r} cannot be written as text ({error})"
                         if isinstance(error, PromptError)
                         else f"the cell of {field!r} ({type(cell).__name__}) cannot be written as "
@@ -280,14 +284,14 @@ class Prompt:
                 try:
                     result = writer(subject)
                 except (Exception, SystemExit) as error:  # noqa: BLE001  (the user's own code)
-                    odd[position] = _failed(_raised("prompt", error), error)
+                    odd[position] = failed(raised("prompt", error), error)
             try:
-                result = _messages(result)
+                result = messages_of(result)
             except PromptError as error:
-                odd[position] = _failed(str(error))
+                odd[position] = failed(str(error))
                 result = None
             except Exception as error:  # noqa: BLE001  (a text or message may be of any class)
-                odd[position] = _failed(f"its messages raised {type(error).__name__}", error)
+                odd[position] = failed(f"its messages raised {type(error).__name__}", error)
                 result = None
             if result is None:
                 odd.setdefault(position, MISSING)
@@ -307,9 +311,9 @@ class Prompt:
                 try:
                     text = system(subject)
                 except (Exception, SystemExit) as error:  # noqa: BLE001  (the user's own code)
-                    odd[position] = _failed(_raised("system", error), error)
+                    odd[position] = failed(raised("system", error), error)
                 if text is not None and not isinstance(text, str):
-                    odd[position] = _failed(
+                    odd[position] = failed(
                         f"the system function returned {type(text).__name__}, not a text"
                     )
                     text = None
@@ -334,28 +338,11 @@ def must_be_made(made: Rendered, at: int) -> None:
         ) from made.__cause__
 
 
-# Functions
-
-
-def _one_argument(function: Writer, role: str) -> Writer:
-    if inspect.iscoroutinefunction(function):
-        raise PromptError(f"The {role} function is async; give an ordinary one.")
-    try:
-        inspect.signature(function).bind(None)
-    except TypeError:
-        raise PromptError(
-            f"The {role} function must take one argument, the row: lambda row: ..."
-        ) from None
-    except ValueError:
-        pass  # a builtin that does not tell
-    return function
-
-
 def _system(system: object, names: Names) -> Message | Writer | None:
     if system is None or system == "":
         return None
     if callable(system):
-        return _one_argument(system, "system")
+        return one_argument(system, "system")
     if not isinstance(system, str):
         raise PromptError(f"system= is a text or a function of a row, not {type(system).__name__}.")
     for name in names.known():
@@ -365,62 +352,3 @@ def _system(system: object, names: Names) -> Message | Writer | None:
                 "Name the column in the prompt, or give system= a function of the row."
             )
     return {"role": "system", "content": sound(system)}
-
-
-def _messages(result: object) -> str | list[Message] | None:
-    """What a function returned, checked; None to skip the row."""
-    if result is None:
-        return None
-    if isinstance(result, str):
-        if not result.strip():
-            raise PromptError("the prompt is empty for this row")
-        return sound(str.__str__(result))
-    if not isinstance(result, (list, tuple)):
-        raise PromptError(
-            f"the prompt function returned {type(result).__name__}, not a text or messages"
-        )
-    if not result:
-        raise PromptError("the prompt function returned no messages")
-    messages = []
-    for message in result:
-        if not (
-            isinstance(message, Mapping)
-            and isinstance(message.get("role"), str)
-            and "content" in message
-        ):
-            raise PromptError("a message that the prompt function returned lacks role or content")
-        content = message["content"]
-        messages.append(
-            {**message, "content": sound(content)} if isinstance(content, str) else dict(message)
-        )
-    return messages
-
-
-def _has_system(messages: list[Message]) -> bool:
-    return any(message["role"] in {"system", "developer"} for message in messages)
-
-
-def _raised(role: str, error: BaseException) -> str:
-    """What a function of the user's did, with the name it stumbled over: never with a cell.
-
-    A name is shown if it stands in the code that ran; what comes from the row does not.
-    """
-    text = f"the {role} function raised {type(error).__name__}"
-    name = error.args[0] if isinstance(error, KeyError) and error.args else None
-    if isinstance(error, (NameError, AttributeError)):
-        name = error.name
-    if not isinstance(name, str):
-        return text
-    traceback = error.__traceback__
-    while traceback is not None:
-        code = traceback.tb_frame.f_code
-        if name in code.co_names or name in code.co_consts:
-            return f"{text}: {name!r}"
-        traceback = traceback.tb_next
-    return text
-
-
-def _failed(message: str, cause: BaseException | None = None) -> CallError:
-    error = CallError(Kind.PROMPT, message)
-    error.__cause__ = cause
-    return error

@@ -6,6 +6,7 @@ The rest is imported when `.llm` is first used, so that `import lionproc` stays 
 from __future__ import annotations
 
 import warnings
+from importlib import import_module
 from typing import Any
 
 import pandas as pd
@@ -23,15 +24,13 @@ class Later:
     completion find there what they find on a frame.
     """
 
-    def __init__(self, name: str, doc: str) -> None:
+    def __init__(self, module: str, name: str, doc: str) -> None:
         self._name = name
         self.__doc__ = doc
-        self.__module__ = "lionproc.frame.accessor"
+        self.__module__ = f"lionproc.frame.{module}"
 
     def _load(self) -> Any:
-        from lionproc.frame import accessor
-
-        return getattr(accessor, self._name)
+        return getattr(import_module(self.__module__), self._name)
 
     def __call__(self, data: Any) -> Any:
         """The accessor of a frame or a series."""
@@ -48,9 +47,15 @@ class Later:
         return dir(self._load())
 
 
-llm = Later("FrameAccessor", "An LLM for the columns of a frame: `df.llm.process(...)` and more.")
+llm = Later(
+    "accessor",
+    "FrameAccessor",
+    "An LLM for the columns of a frame: `df.llm.process(...)` and more.",
+)
 series_llm = Later(
-    "SeriesAccessor", "An LLM for the cells of a series: `series.llm.process(...)` and more."
+    "series_accessor",
+    "SeriesAccessor",
+    "An LLM for the cells of a series: `series.llm.process(...)` and more.",
 )
 
 

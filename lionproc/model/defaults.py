@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lionproc.engine.budget import Budget
-from lionproc.engine.journal import anchored
+from lionproc.engine.journal_path import anchored
 from lionproc.engine.limits import Limits
 from lionproc.engine.retry import Retry
 from lionproc.errors import ArgumentError, ConfigurationError, ModelError, did_you_mean

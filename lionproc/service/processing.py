@@ -15,7 +15,7 @@ from typing import Any, Self, TypedDict
 
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.executor import RateLimitedAPIExecutor
-from lionproc.engine.journal import anchored
+from lionproc.engine.journal_path import anchored
 from lionproc.engine.limits import Limits
 from lionproc.engine.retry import Retry
 from lionproc.errors import LionprocError, ModelError

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lionproc.engine import journal as journal_module
-from lionproc.engine import journal_file
+from lionproc.engine import journal_file, journal_schema
 from lionproc.engine.journal import Entry, Failure, Journal
 from lionproc.engine.journal_record import from_row, prefix, to_row
 from lionproc.engine.usage import Usage
@@ -709,13 +709,13 @@ async def test_a_journal_of_the_format_before_is_read_as_it_was_and_goes_on(path
     """A file as that version wrote it, checksum included."""
     key = bytes(range(16))
     with contextlib.closing(sqlite3.connect(path)) as old, old:
-        for statement in journal_file._SCHEMAS[1].values():
+        for statement in journal_schema._SCHEMAS[1].values():
             old.execute(statement)
         old.execute("PRAGMA application_id = 1281978222")
         old.execute("PRAGMA user_version = 1")
         row = (283686952306183, key, "", BODY, "m", 10, 2, 1, 0.5, 1.8e9, 2697974407)
         old.execute("INSERT INTO record VALUES (NULL,?,?,?,?,?,?,?,?,?,?,?)", row)
-    assert "usage" not in journal_file._SCHEMAS[1]["record"]
+    assert "usage" not in journal_schema._SCHEMAS[1]["record"]
     path.chmod(0o600)
     with Journal.open(path) as journal:
         kept = journal.find([key])[key]
@@ -791,7 +791,7 @@ class Racing:
         if self.reads > 1 and query != "COMMIT":
             with contextlib.suppress(sqlite3.OperationalError):  # it is locked, or done already
                 self.other.execute("BEGIN IMMEDIATE")
-                journal_file._make_tables(self.other)
+                journal_schema.make_tables(self.other)
                 self.other.execute("COMMIT")
             if self.other.in_transaction:
                 self.other.execute("ROLLBACK")
@@ -801,7 +801,7 @@ class Racing:
 def test_what_a_file_is_is_read_at_one_moment_while_another_process_makes_it(path):
     racing = Racing(path)
     with contextlib.closing(racing.connection), contextlib.closing(racing.other):
-        tables, application, version = journal_file._at_one_moment(racing)
+        tables, application, version = journal_schema._at_one_moment(racing)
         assert (len(tables), version) in {(0, 0), (2, 1)}
         assert bool(application) == bool(tables)
 

@@ -22,18 +22,26 @@ from pydantic import BaseModel
 
 from lionproc.engine.whole_file import temporary_name
 from lionproc.errors import ColumnError, ConfigurationError
-from lionproc.frame.assemble import MISSING, assemble, columns
+from lionproc.frame import assemble as assembling
+from lionproc.frame.assemble import MISSING, assemble
 from lionproc.frame.export import (
     SaveError,
     check_frame_can_be_saved,
     check_target,
     is_folder_target,
-    read_facts,
-    read_parquet,
     write_parquet,
     write_part,
 )
+from lionproc.frame.parquet_reader import read_facts, read_parquet
 from lionproc.model.answer import Answer
+from lionproc.model.coerce import cell_maker
+
+
+def columns(answer, values, into):
+    """The columns of answers, whose cells are made first, as when their replies arrive."""
+    cell = cell_maker(answer.shape)
+    cells = [value if value is MISSING else cell(value) for value in values]
+    return assembling.columns(answer, cells, into)
 
 
 class Item(BaseModel):

@@ -12,7 +12,8 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 import lionproc as lp
 from lionproc.errors import ConfigurationError, MissingDependencyError
-from lionproc.frame.export import SaveError, read_facts, write_parquet
+from lionproc.frame.export import SaveError, write_parquet
+from lionproc.frame.parquet_reader import read_facts
 from lionproc.testing import Server
 
 

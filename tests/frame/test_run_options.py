@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from lionproc.frame import accessor, run_options
-from lionproc.frame.accessor import FrameAccessor, SeriesAccessor
+from lionproc.frame.accessor import FrameAccessor
 from lionproc.frame.run_options import PipelineOptions, RunOptions, SeriesOptions, words_of
+from lionproc.frame.series_accessor import SeriesAccessor
 
 PROCESS = inspect.signature(FrameAccessor.process).parameters
 BEFORE = ("self", "prompt", "into", "schema")
@@ -32,7 +33,7 @@ each_verb = pytest.mark.parametrize(("verb", "options"), VERBS, ids=lambda v: v.
 
 def test_process_the_typed_options_and_the_defaults_name_the_same_arguments():
     assert set(PROCESS) == {*BEFORE, *RunOptions.__annotations__}
-    assert set(accessor._DEFAULTS) == {"into", "schema", *RunOptions.__annotations__}
+    assert set(accessor.DEFAULTS) == {"into", "schema", *RunOptions.__annotations__}
     assert RunOptions.__required_keys__ == frozenset()
     types = {name: ref.__forward_arg__ for name, ref in RunOptions.__annotations__.items()}
     assert types == {name: PROCESS[name].annotation for name in types}

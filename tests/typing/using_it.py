@@ -8,7 +8,8 @@ from pydantic import BaseModel
 
 import lionproc as lp
 from lionproc.errors import CallError, Kind, LionprocError
-from lionproc.frame.accessor import FrameAccessor, SeriesAccessor
+from lionproc.frame.accessor import FrameAccessor
+from lionproc.frame.series_accessor import SeriesAccessor
 
 
 class Mood(Enum):

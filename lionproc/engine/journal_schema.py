@@ -1,0 +1,85 @@
+"""The tables of the journal's file, and whether a file has these and nothing else."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from lionproc.engine.journal_record import Row
+from lionproc.engine.journal_trouble import ELSEWHERE
+from lionproc.errors import JournalError
+
+_APPLICATION: Final = 0x4C696F6E  # "Lion", see https://sqlite.org/pragma.html#pragma_application_id
+VERSION: Final = 2
+COLUMNS: Final = (
+    "prefix, key, kind, reply, model, prompt_tokens, completion_tokens, attempts, seconds, at,"
+    " checksum, usage"
+)
+_SCHEMA: Final = {
+    "record": (
+        "CREATE TABLE record (id INTEGER PRIMARY KEY, prefix INTEGER NOT NULL, key BLOB NOT NULL,"
+        " kind TEXT NOT NULL, reply BLOB NOT NULL, model TEXT NOT NULL,"
+        " prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,"
+        " attempts INTEGER NOT NULL, seconds REAL NOT NULL, at REAL NOT NULL,"
+        " checksum INTEGER NOT NULL, usage BLOB NOT NULL DEFAULT x'')"
+    ),
+    "by_prefix": "CREATE INDEX by_prefix ON record (prefix)",
+}
+# Format 1 was the same without the usage. Its records stay as they are.
+ADDED: Final = "usage BLOB NOT NULL DEFAULT x''"
+_SCHEMAS: Final = {
+    1: {**_SCHEMA, "record": _SCHEMA["record"].replace(f", {ADDED}", "")},
+    2: _SCHEMA,
+}
+
+
+def make_tables(connection: sqlite3.Connection) -> None:
+    """Make the tables in an empty file."""
+    for statement in _SCHEMA.values():
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def checked_format(connection: sqlite3.Connection, path: str) -> int:
+    """The format of the file, 0 if it is empty; refuses one that is no journal, or a newer one."""
+    tables, application, version = _at_one_moment(connection)
+    if not tables and application == version == 0:
+        return 0
+    if application != _APPLICATION:
+        raise JournalError(
+            f"{path!r} is a database of another program, not a journal. "
+            "Give the path of a new file with journal=."
+        )
+    if version > VERSION:
+        raise JournalError(
+            f"The journal {path!r} was written by a newer lionproc (format {version}, this one "
+            f"reads {VERSION}). Upgrade lionproc, {ELSEWHERE}."
+        )
+    found = {name.decode("utf-8", "replace"): (kind, sql) for kind, name, sql in tables}
+    schema = _SCHEMAS.get(version)
+    if schema is None:
+        raise sqlite3.DatabaseError("it does not say its format")
+    # A trigger or a view could rewrite answers, and an index hide them or refuse new ones, so a
+    # schema that is not ours to the letter is not used. (SQLite itself keeps statistics.)
+    if any((found.get(name) or (b"", b""))[1] != sql.encode() for name, sql in schema.items()):
+        raise sqlite3.DatabaseError("its tables are not those of a journal")
+    for name, (kind, _) in found.items():
+        if name not in schema and not name.startswith("sqlite_stat"):
+            what = f"{kind.decode('utf-8', 'replace')} {name!r}"
+            raise sqlite3.DatabaseError(f"it has a {what} that lionproc did not put there")
+    return version
+
+
+def _at_one_moment(connection: sqlite3.Connection) -> tuple[list[Row], int, int]:
+    """What a file says it is, in one transaction: another process may just be making it."""
+    execute = connection.execute
+    alone = not connection.in_transaction
+    if alone:
+        execute("BEGIN")
+    tables = execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+    (application,) = execute("PRAGMA application_id").fetchone()
+    (version,) = execute("PRAGMA user_version").fetchone()
+    if alone:
+        execute("COMMIT")
+    return tables, application, version

@@ -1,0 +1,52 @@
+"""What SQLite says when it cannot use the journal, in words that tell a person the way on."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from lionproc.errors import JournalError
+
+ELSEWHERE: Final = "or give another file with journal="
+_REASONS: Final = {
+    sqlite3.SQLITE_FULL: ("the disk is full", f"Free some space {ELSEWHERE}."),
+    sqlite3.SQLITE_READONLY: ("it is read-only", f"Make it writable {ELSEWHERE}."),
+    sqlite3.SQLITE_PERM: ("access is denied", f"Make it writable {ELSEWHERE}."),
+    sqlite3.SQLITE_CANTOPEN: (
+        "it or a file beside it cannot be opened",
+        f"Check the folder and its rights {ELSEWHERE}.",
+    ),
+    sqlite3.SQLITE_BUSY: (
+        "another process keeps it locked",
+        f"Wait for that process {ELSEWHERE}.",
+    ),
+    sqlite3.SQLITE_NOTADB: (
+        "it is not a database",
+        f"Move the file aside to start a new one, {ELSEWHERE}.",
+    ),
+    sqlite3.SQLITE_CORRUPT: (
+        "it is damaged",
+        f"Move it and its -wal and -shm files aside to start a new one, {ELSEWHERE}.",
+    ),
+    sqlite3.SQLITE_IOERR: (
+        "the disk fails or has no more room for the file",
+        f"Check the disk {ELSEWHERE}.",
+    ),
+}
+
+
+def code_of(error: sqlite3.Error) -> int:
+    """The code of an error without its further details."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+
+
+def trouble(path: str, verb: str, error: sqlite3.Error) -> JournalError:
+    """The error that names the file, the cause and the way on."""
+    cause = str(error)
+    if type(error) is sqlite3.DatabaseError and not hasattr(error, "sqlite_errorcode"):
+        reason, way_on = _REASONS[sqlite3.SQLITE_CORRUPT]
+    elif code_of(error) in _REASONS:
+        reason, way_on = _REASONS[code_of(error)]
+    else:
+        reason, way_on = "SQLite refuses it", f"See the cause in brackets, {ELSEWHERE}."
+    return JournalError(f"The journal {path!r} cannot be {verb}: {reason} ({cause}). {way_on}")

@@ -1,0 +1,150 @@
+"""Parquet files and folders of parts are read back as frames, as they were saved."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lionproc.errors import ConfigurationError, LionprocError
+from lionproc.face import face
+from lionproc.frame.arrow_extension import is_readable, repaired
+from lionproc.frame.place import AnyPath, Remote, place_of
+
+FACTS = b"lionproc"
+LABELS = b"lionproc.columns"
+LEVELS = b"lionproc.index"
+PART = re.compile(r"part-(\d{5,})-([0-9a-f]{8})\.parquet")
+
+
+@face
+def read_parquet(path: AnyPath) -> pd.DataFrame:
+    """Read back what `save=` wrote: the same columns, index, dtypes and values.
+
+    Plain `pd.read_parquet` does so too for a single file, as long as lionproc is imported.
+
+    Args:
+        path: A parquet file (of anybody's, also one of `out.to_parquet(...)` that pandas wrote
+            and cannot read itself because of lists in it), or a folder of parts. `~` is the home
+            folder, and addresses are opened as `save=` does.
+
+    Returns:
+        The frame; the parts of a folder one after the other.
+
+    Raises:
+        ConfigurationError: There is nothing, it cannot be read, or the folder holds parts of
+            several runs.
+    """
+    frames = [_read_file(file) for file in files_of(path)]
+    return frames[0] if len(frames) == 1 else pd.concat(frames)
+
+
+def _read_file(file: Path | Remote) -> pd.DataFrame:
+    with readable(file), source_of(file) as source:
+        given: Any = source
+        # partitioning=None: a folder called "a=1" in the path must not become a column
+        schema = pq.read_schema(given)
+        if not is_readable(schema):
+            given = io.BytesIO()
+            pq.write_table(repaired(pq.read_table(source, partitioning=None)), given)
+        if not isinstance(given, Path):
+            given.seek(0)
+        frame = pd.read_parquet(given, engine="pyarrow", partitioning=None)
+        labels = (schema.metadata or {}).get(LABELS)
+        if labels is not None:
+            frame.columns = pd.Index(json.loads(labels), dtype=object, name=frame.columns.name)
+        levels = (schema.metadata or {}).get(LEVELS)
+        if levels is not None:
+            frame.index = frame.index.set_names(json.loads(levels))
+        return frame
+
+
+@contextlib.contextmanager
+def readable(file: Path | Remote) -> Iterator[None]:
+    """Anything in a file may be a stranger's, so whatever is wrong with it is told as that.
+
+    Raises:
+        ConfigurationError: The file cannot be read.
+    """
+    try:
+        yield
+    except LionprocError:
+        raise
+    except MemoryError:
+        raise
+    except Exception as error:
+        why = getattr(error, "strerror", None) or f"it is damaged ({type(error).__name__})"
+        raise ConfigurationError(f"{str(file)!r} cannot be read: {why}.") from error
+
+
+@contextlib.contextmanager
+def source_of(file: Path | Remote) -> Iterator[Any]:
+    """What to read a file from."""
+    if isinstance(file, Remote):
+        with file.open("rb") as opened:
+            yield opened
+    else:
+        yield file
+
+
+@face
+def read_facts(path: AnyPath) -> dict[str, Any]:
+    """What was kept about the run that made a file.
+
+    Args:
+        path: A file or a folder of parts; of those the first one's facts.
+
+    Returns:
+        The facts, as they were given to `write_parquet`, in JSON's types.
+
+    Raises:
+        ConfigurationError: There is no such file, or it was not saved by lionproc.
+    """
+    file = files_of(path)[0]
+    facts: dict[str, Any] | None = None
+    with readable(file), source_of(file) as source, contextlib.suppress(pa.ArrowInvalid):
+        facts = facts_of(pq.read_schema(source))
+    if facts is None:
+        raise ConfigurationError(f"{file.name!r} was not saved by lionproc: it has no facts.")
+    return facts
+
+
+def facts_of(schema: pa.Schema) -> dict[str, Any] | None:
+    """The facts in a file's metadata; None where there are none, or they are no facts."""
+    try:
+        facts = json.loads((schema.metadata or {})[FACTS])
+    except (KeyError, ValueError, RecursionError):
+        return None
+    return facts if isinstance(facts, dict) else None
+
+
+def files_of(path: AnyPath) -> list[Path | Remote]:
+    """The file, or the parts of a folder in their order.
+
+    Raises:
+        ConfigurationError: There is none, or there are parts of several runs.
+    """
+    place = place_of(path)
+    with readable(place):
+        if not place.is_dir():
+            if not place.exists():
+                raise ConfigurationError(f"There is no file {str(place)!r}.")
+            return [place]
+        parts = [(match, f) for f in place.iterdir() if (match := PART.fullmatch(f.name))]
+    runs = {match[2] for match, _ in parts}
+    if len(runs) != 1:
+        raise ConfigurationError(
+            f"The folder {str(place)!r} holds parts of {len(runs)} runs. "
+            "Name the files of one run instead."
+            if runs
+            else f"The folder {str(place)!r} holds no parts of a run."
+        )
+    return [file for _, file in sorted(parts, key=lambda part: int(part[0][1]))]
