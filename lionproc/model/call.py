@@ -27,7 +27,8 @@ from lionproc.model.validate import whole_characters
 
 KEY_BYTES = 16
 # Fields that decide when and for how much a request is answered, and not what the answer is. They
-# are sent and are no part of the key, so that what is answered is not asked again for them.
+# are sent and are no part of the key, so that what is answered is not asked again for them. Requests
+# with one `prompt_cache_key` go where the start of their prompt is cached already.
 SHAPE_NOTHING = frozenset({"prompt_cache_key", "service_tier"})
 REPLY_LENGTH = 500  # characters of a reply that will not do, for whoever looks at the failure
 Message = Mapping[str, Any]
@@ -62,14 +63,16 @@ class RequestBuilder:
                 if connection.structured == "json_object":
                     fields["response_format"] = {"type": "json_object"}
         self._head = b'{"model":' + orjson.dumps(connection.model) + b',"messages":'
-        self._sent_tail = _tail(fields)
         keyed = {name: fields[name] for name in fields if name not in SHAPE_NOTHING}
-        self._tail = self._sent_tail if len(keyed) == len(fields) else _tail(keyed)
+        self._tail = _tail(keyed)
         self._hash = blake2b(connection.identity.encode() + b"\0", digest_size=KEY_BYTES)
         self.digest = blake2b(
             connection.identity.encode() + self._head + self._tail + self._instruction.encode(),
             digest_size=KEY_BYTES,
         ).digest()
+        if connection.takes_cache_key:
+            fields.setdefault("prompt_cache_key", f"lionproc-{self.digest.hex()}")
+        self._sent_tail = self._tail if len(keyed) == len(fields) else _tail(fields)
         self.charges_max = provider.charges_max_tokens
         self._tariff = tariff_of(connection.model)
 
@@ -89,7 +92,8 @@ class RequestBuilder:
         """The call that sends these messages, already JSON, with this that is not text."""
         body = self._head + messages + self._sent_tail
         digest = self._hash.copy()
-        digest.update(body if self._tail is self._sent_tail else self._head + messages + self._tail)
+        for part in (self._head, messages, self._tail):
+            digest.update(part)
         if occurrence:
             digest.update(b"\0%d" % occurrence)
         return ModelCall(self, body, digest.digest(), occurrence, media)

@@ -83,6 +83,7 @@ class Connection:
         free_levels: How deep an answer may nest where its schema leaves that open, None for any
             depth; see `schema.shallow`.
         price: What replies cost; its `usd` is None where that is not known.
+        takes_cache_key: Whether `prompt_cache_key` may be sent there.
         endings: Further words of `finish_reason` that mean a whole answer at this server, None
             for one that says none; see `endings.GOOD`.
     """
@@ -98,6 +99,7 @@ class Connection:
     usual: Mapping[str, Any] = field(default_factory=dict)
     free_levels: int | None = None
     price: Price | TablePrice
+    takes_cache_key: bool = False
     endings: frozenset[str | None] = frozenset()
 
     @property

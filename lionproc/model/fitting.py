@@ -94,7 +94,9 @@ class Fitting:
             if name not in asked:
                 continue
             value = asked.pop(name)
-            if other is None:
+            if name == "prompt_cache_key":  # changes no answer, and nobody but us may have set it
+                yield ""
+            elif other is None:
                 shown = f"={value!r}" if isinstance(value, (int, float)) else ""
                 yield f"The model does not take {name}{shown}, so it was asked without it."
             elif other not in asked:

@@ -14,7 +14,7 @@ from lionproc.model.connection import Connection, EndpointState, endpoint_state
 from lionproc.model.credentials import sealed
 from lionproc.model.identity import identity_of, sent_headers, with_scope
 from lionproc.model.prices import price_of
-from lionproc.model.providers import PROVIDERS
+from lionproc.model.providers import PROVIDERS, Provider
 
 if TYPE_CHECKING:
     import openai
@@ -129,8 +129,16 @@ def _through(model: Model, client: openai.AsyncOpenAI | openai.OpenAI) -> Connec
         price=price_of(
             str(model.model), settings, model.price, model.service_tier or "", official=official
         ),
+        takes_cache_key=settings.takes_cache_key and _is_newest(settings, base),
         endings=frozenset((*settings.endings, *model.endings)),
     )
+
+
+def _is_newest(settings: Provider, base: str) -> bool:
+    """Whether it is the provider's own address; of Azure the newer one, with all that OpenAI has."""
+    if settings.name == "azure":
+        return base.rstrip("/").endswith("/openai/v1")
+    return base == settings.base_url
 
 
 def _local(model: Model) -> Connection:

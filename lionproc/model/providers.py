@@ -28,6 +28,10 @@ class Provider:
         prices: Its name in genai-prices; empty where nothing is charged.
         tells_cost: Whether its replies say in dollars what they cost.
         usual_model: The model meant where none is named; empty where one must be.
+        takes_cache_key: Whether it takes `prompt_cache_key` for what OpenAI means by it. Sent to an
+            address that is not its own, or to an older one of Azure, it may be a 400.
+        caches_from: Tokens at the start of a prompt from which on it keeps them for the next
+            request, without being asked and at a lower price; 0 where it is not known to.
         endings: Words of `finish_reason` that mean a whole answer there, besides those known
             everywhere; None where it is known to leave the word out.
     """
@@ -44,6 +48,8 @@ class Provider:
     prices: str = ""
     tells_cost: bool = False
     usual_model: str = ""
+    takes_cache_key: bool = False
+    caches_from: int = 0
     endings: tuple[str | None, ...] = ()
 
 
@@ -59,6 +65,8 @@ PROVIDERS = {
             charges_max_tokens=True,
             prices="openai",
             usual_model="gpt-4o-mini",
+            takes_cache_key=True,
+            caches_from=1024,
         ),
         Provider(
             "azure",
@@ -68,6 +76,8 @@ PROVIDERS = {
             developer_role=True,
             charges_max_tokens=True,
             prices="azure",
+            takes_cache_key=True,
+            caches_from=1024,
         ),
         Provider(
             "openrouter",
@@ -90,6 +100,7 @@ PROVIDERS = {
             "https://generativelanguage.googleapis.com/v1beta/openai",
             "GEMINI_API_KEY",
             prices="google",
+            caches_from=4096,  # of its newer models; the older ones take half of that
         ),
         Provider(
             "anthropic",

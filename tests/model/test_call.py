@@ -262,6 +262,25 @@ def test_a_plain_question_holds_nothing_that_was_not_given():
     assert body(ASK) == {"model": "m", "messages": ASK}
 
 
+def test_a_key_for_the_prompt_cache_goes_to_openai_itself_and_is_no_part_of_the_question(
+    monkeypatch,
+):
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+
+    def made(schema=str, **more):
+        model = lp.Model("openai/m", api_key=KEY, **more)
+        return RequestBuilder(model.connect(), model.body_params, Answer.of(schema)).ask(ASK)
+
+    sent, own = made(), made(prompt_cache_key="mine")
+    cache_key = json.loads(sent.body)["prompt_cache_key"]
+    assert cache_key.startswith("lionproc-")
+    assert json.loads(own.body)["prompt_cache_key"] == "mine"
+    assert sent.key == own.key
+    assert json.loads(made().body)["prompt_cache_key"] == cache_key
+    assert json.loads(made(int).body)["prompt_cache_key"] != cache_key
+    assert "prompt_cache_key" not in body(ASK)  # to another address that speaks like OpenAI
+
+
 def test_parameters_are_fields_of_the_body():
     made = body(ASK, temperature=0, max_tokens=9, seed=3, logit_bias={"50256": -100})
     assert made == {

@@ -353,6 +353,7 @@ def test_azure_is_reached_at_each_of_its_addresses(after, path):
     assert "authorization" not in sent.headers
     assert sent.body["max_completion_tokens"] == 9
     assert "max_tokens" not in sent.body
+    assert ("prompt_cache_key" in sent.body) == (after == "/openai/v1/")  # older ones refuse it
 
 
 @pytest.mark.parametrize("kind", [openai.AsyncAzureOpenAI, openai.AzureOpenAI])
