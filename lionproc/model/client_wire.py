@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +12,7 @@ import orjson
 from lionproc.errors import CallError
 from lionproc.model.credentials import Secret, redact, secrets_in, secrets_of_proxy
 from lionproc.model.environment import proxy_for
+from lionproc.model.patience import within
 from lionproc.model.twin import twin_of
 from lionproc.model.wire import PATH, Response, broken, timed_out, way_to
 
@@ -31,7 +31,7 @@ class ClientWire:
     def __init__(self, client: openai.AsyncOpenAI | openai.OpenAI, timeout_s: float) -> None:
         self.timeout_s = timeout_s
         self._client = client
-        self._twin: openai.AsyncOpenAI | None = twin_of(client, timeout_s)
+        self._twin: openai.AsyncOpenAI | None = twin_of(client)
         url = str(client.base_url)
         proxy = proxy_for(url)
         self._way = way_to(url, proxy)
@@ -44,9 +44,9 @@ class ClientWire:
     async def post(self, body: bytes) -> Response:
         """See `Wire.post`."""
         if self._twin is None:
-            self._twin = twin_of(self._client, self.timeout_s)
+            self._twin = twin_of(self._client)
         try:
-            async with asyncio.timeout(self.timeout_s):
+            async with within(self.timeout_s):
                 reply = await self._send(self._twin, body)
         except (TimeoutError, openai.APITimeoutError):
             raise timed_out(self.timeout_s) from None

@@ -10,6 +10,7 @@ import yarl
 from lionproc.errors import CallError, Kind
 from lionproc.model.credentials import Secret, redact, secrets_in, secrets_of_proxy
 from lionproc.model.environment import certificates, proxy_for
+from lionproc.model.patience import within
 from lionproc.model.reading import ACCEPT_ENCODING, PIECE_BYTES, bounded
 from lionproc.model.wire import MAX_REPLY_BYTES, Response, broken, timed_out, way_to
 
@@ -76,8 +77,8 @@ class DirectWire:
             headers={**headers, "Accept-Encoding": ACCEPT_ENCODING},
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            # The total covers the last byte too, so a trickle does not outlive it.
-            timeout=aiohttp.ClientTimeout(total=self.timeout_s, sock_connect=CONNECT_TIMEOUT_S),
+            # The whole, to the last byte, is bounded in `post`.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
         )
         return self._session
 
@@ -85,13 +86,16 @@ class DirectWire:
         """See `Wire.post`."""
         session = self._session or self._open()
         try:
-            async with session.post(
-                self._url.reveal(),
-                data=body if len(body) <= PIECE_BYTES else _LargeBody(body),
-                headers=self._each.reveal(),
-                allow_redirects=False,
-                proxy=self._proxy.reveal(),
-            ) as reply:
+            async with (
+                within(self.timeout_s),
+                session.post(
+                    self._url.reveal(),
+                    data=body if len(body) <= PIECE_BYTES else _LargeBody(body),
+                    headers=self._each.reveal(),
+                    allow_redirects=False,
+                    proxy=self._proxy.reveal(),
+                ) as reply,
+            ):
                 came = await _whole(reply)
                 return Response(reply.status, reply.headers, redact(came, self._secrets.reveal()))
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:

@@ -34,12 +34,11 @@ _ASYNC: dict[type, type[openai.AsyncOpenAI]] = {
 }
 
 
-def twin_of(client: openai.AsyncOpenAI | openai.OpenAI, timeout_s: float) -> openai.AsyncOpenAI:
+def twin_of(client: openai.AsyncOpenAI | openai.OpenAI) -> openai.AsyncOpenAI:
     """A client with the settings of another, and nothing of it that holds a connection.
 
     Args:
         client: The user's own, async or not.
-        timeout_s: Seconds that the twin waits for anything.
 
     Raises:
         ModelError: It has a transport that cannot be copied.
@@ -58,7 +57,7 @@ def twin_of(client: openai.AsyncOpenAI | openai.OpenAI, timeout_s: float) -> ope
         # Not made anew from its arguments: that would read the environment once more.
         made = copy.copy(client) if isinstance(client, openai.AsyncOpenAI) else _made_async(client)
         made._client = http
-    made.max_retries, made.timeout = 0, timeout_s
+    made.max_retries, made.timeout = 0, None  # the wire bounds the whole attempt
     for name in ("_api_key_provider", "_azure_ad_token_provider"):
         function = getattr(made, name, None)
         if function is not None:
