@@ -71,6 +71,7 @@ class Kind(StrEnum):
 
     RATE_LIMITED = "rate_limited"  # 429
     OVERLOADED = "overloaded"  # 503, 529
+    NO_CAPACITY = "no_capacity"  # 429 of a cheaper tier that has no room now: no rate limit
     SERVER_ERROR = "server_error"  # any other 5xx, and 408/409
     TIMEOUT = "timeout"  # no whole reply within the timeout
     CONNECTION = "connection"  # refused, reset, closed half way
@@ -150,6 +151,7 @@ class MissingDependencyError(ConfigurationError, ImportError):
 HINTS = {
     Kind.RATE_LIMITED: "Lower limits=, or run the cell again later.",
     Kind.OVERLOADED: "Run the cell again later.",
+    Kind.NO_CAPACITY: "Run the cell again later, or without service_tier=.",
     Kind.SERVER_ERROR: "Run the cell again later.",
     Kind.TIMEOUT: "Raise timeout= of the model, or run the cell again later.",
     Kind.CONNECTION: "Check the network, the proxy and base_url=.",
@@ -172,6 +174,8 @@ HINTS = {
 
 class CallError(LionprocError):
     """One call failed.
+
+    Where a reply was paid for and is no answer, `raw` has it as it came.
 
     Args:
         kind: How it failed.
@@ -203,6 +207,7 @@ class CallError(LionprocError):
         self.retry_after_s = retry_after_s
         self.hint = HINTS.get(kind, "") if hint is None else hint
         self.reply = reply
+        self.raw = b""
         self.arrived = arrived
 
     def __str__(self) -> str:

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
-from lionproc.errors import ConfigurationError
+from lionproc.errors import ConfigurationError, did_you_mean
 from lionproc.face import faced
+
+_BOUNDS = ("usd", "tokens", "requests")
+WARN_AT = 0.8  # of a bound
 
 
 @faced
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Budget:
     """Bounds for one run. Reaching one stops the run and returns what there is.
 
     What is in flight counts with its estimate, from the first request on, and so does what came
     to nothing and may have been billed all the same (a timeout, a connection that broke). So a
     bound on dollars or tokens is passed by no more than one request and the error of the
-    estimates; the bound on requests is exact.
+    estimates; the bound on requests is exact. Dollars are those of the replies: cached tokens
+    and the tier that served them count at their price.
+
+    A run has a budget of its own, `job.budget`: assigning one of its fields acts while it runs.
 
     Args:
         usd: Dollars, for models whose price is known.
@@ -36,15 +43,37 @@ class Budget:
     tokens: int | None = None
     requests: int | None = None
 
-    def __post_init__(self) -> None:
-        for name in ("usd", "tokens", "requests"):
-            bound = getattr(self, name)
-            if bound is None:
-                continue
+    def __setattr__(self, name: str, bound: Any) -> None:
+        if name not in _BOUNDS:
+            raise ConfigurationError(f"A budget has no {name!r}.{did_you_mean(name, _BOUNDS)}")
+        if bound is not None:
             if isinstance(bound, bool) or not isinstance(bound, (int, float)):
                 raise ConfigurationError(f"Budget({name}=...) is a number, not {bound!r}.")
             if not (math.isfinite(bound) and bound >= 0):
                 raise ConfigurationError(f"Budget({name}=...) is 0 or more, not {bound!r}.")
+        object.__setattr__(self, name, bound)
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there is a bound at all."""
+        return any(bound is not None for bound in (self.usd, self.tokens, self.requests))
+
+    def used(self, *, usd: float, tokens: int, requests: int) -> tuple[str, float | None]:
+        """The bound that is used most, in words, and the share of it; none where there is none.
+
+        Args:
+            usd: Dollars spent.
+            tokens: Tokens used.
+            requests: Requests sent.
+        """
+        spent = {"usd": usd, "tokens": tokens, "requests": requests}
+        bounds = {name: bound for name in _BOUNDS if (bound := getattr(self, name)) is not None}
+        if not bounds:
+            return "", None
+        shares = {name: spent[name] / bound if bound else 1.0 for name, bound in bounds.items()}
+        most = max(shares, key=lambda name: shares[name])
+        said = dollars(bounds["usd"]) if most == "usd" else f"{bounds[most]:,} {most}"
+        return said, shares[most]
 
     def reached(self, *, usd: float | None, tokens: int, requests: int) -> str:
         """Which bound is reached, in words; empty while none is.

@@ -357,7 +357,9 @@ class Dispatcher:
             signals = reply.signals or Signals(retry_after_s=error.retry_after_s)
             self._limiter.throttled(reservation, signals)
         else:
-            self._limiter.failed(reservation, error.retry_after_s)
+            # Where a tier has no room, nobody else has to wait: this one does so by itself.
+            own = error.kind is Kind.NO_CAPACITY
+            self._limiter.failed(reservation, None if own else error.retry_after_s)
         decision = self.policy.failed(event, error, self._limiter.now(), probe=probe)
         if isinstance(decision, Wait):
             event.state = "pending"

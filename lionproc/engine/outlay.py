@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias
 
-from lionproc.engine.budget import Budget
+from lionproc.engine.budget import Budget, dollars
 from lionproc.engine.tokens import Tokens
 from lionproc.errors import CallError, Kind
 
@@ -15,7 +15,7 @@ MEMORY = 0.95  # what a reply still counts for after the next one
 Verdict: TypeAlias = Literal["send", "wait", "stop"]
 Usd: TypeAlias = Callable[[Tokens], "float | None"]
 """What a request with so many tokens costs at most, in dollars; None where that is not known."""
-NOT_KEPT = "dollars cannot be kept to: what a reply cost is not known"
+NOT_KEPT = "it cannot be kept: what a reply cost is not known"
 # A 200 that is no answer, and what a gateway says that waited no longer for the model behind it.
 _PERHAPS = frozenset({200, 408, 504, 524})
 
@@ -191,7 +191,7 @@ def verdict(
     if reached:
         return "stop", reached
     if budget.usd is not None and any(outlay.unpriced for outlay in outlays):
-        return "stop", NOT_KEPT
+        return "stop", f"{dollars(budget.usd)} ({NOT_KEPT})"
     # With nothing in flight one may always try: only replies show what a row really takes.
     if any(outlay._in_flight for outlay in outlays):
         for place, outlay in enumerate(outlays):

@@ -81,6 +81,8 @@ class Replay:
             correction that is to be sent.
         """
         if event.advance(reply.data, self._max_corrections):
+            if event.error is not None:
+                event.error.raw = reply.raw
             return True
         return self._recall(event, self.find(event.call.key))
 

@@ -13,12 +13,16 @@ TRANSIENT = frozenset(
     {
         Kind.RATE_LIMITED,
         Kind.OVERLOADED,
+        Kind.NO_CAPACITY,
         Kind.SERVER_ERROR,
         Kind.TIMEOUT,
         Kind.CONNECTION,
         Kind.BAD_REPLY,
     }
 )
+# A cheaper tier waits for room that others leave, which takes minutes: waits are so many times as
+# long there, and there are twice as many of them.
+PATIENCE = 8
 FATAL = frozenset({Kind.ACCESS, Kind.NOT_FOUND, Kind.QUOTA})
 
 
@@ -125,9 +129,11 @@ def decide(
         return Stop(error)
     if error.kind is Kind.UNSUPPORTED:
         return Wait(0.0)  # the next attempt is another one, so it counts for nothing
-    if error.kind not in TRANSIENT or attempt >= retry.max_attempts:
+    patient = error.kind is Kind.NO_CAPACITY
+    if error.kind not in TRANSIENT or attempt >= retry.max_attempts * (2 if patient else 1):
         return Fail(error)
     bound = min(retry.cap_s, retry.base_s * 2 ** min(attempt - 1, 30))
+    bound *= PATIENCE if patient else 1
     return Wait(max(uniform(0.0, bound), error.retry_after_s or 0.0))
 
 
@@ -144,7 +150,8 @@ class RetryBudget:
 
     def spend(self, error: CallError) -> bool:
         """Pay for a failed attempt. False when the budget is gone."""
-        self.left -= {Kind.RATE_LIMITED: 0.25, Kind.UNSUPPORTED: 0.0}.get(error.kind, 1.0)
+        costs = {Kind.RATE_LIMITED: 0.25, Kind.NO_CAPACITY: 0.25, Kind.UNSUPPORTED: 0.0}
+        self.left -= costs.get(error.kind, 1.0)
         return self.left > 0
 
     def refund(self) -> None:

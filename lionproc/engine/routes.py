@@ -189,6 +189,21 @@ class Routes:
         return verdict(budget, self.outlays, number, estimate, self.sent())
 
     @property
+    def unpriced(self) -> bool:
+        """Whether what a request costs is not known on one of them."""
+        return any(route.usd(Tokens(1, 1)) is None for route in self.routes)
+
+    @property
+    def waits_for_budget(self) -> bool:
+        """Whether requests wait for what is in flight, which may use up the budget."""
+        return any(outlay.waiting for outlay in self.outlays)
+
+    def look_again(self) -> None:
+        """The budget was changed: whoever waits for it asks again."""
+        for outlay in self.outlays:
+            outlay.news.set()
+
+    @property
     def outlays(self) -> list[Outlay]:
         """What was spent on each route."""
         return [executor.outlay for executor in self.executors]
@@ -277,7 +292,7 @@ class Routes:
         """What a person should know about why it is not faster, in one line; empty for nothing."""
         if self.failing:
             return "The server fails; probing whether it is back."
-        if any(executor.outlay.waiting for executor in self.executors):
+        if self.waits_for_budget:
             return "Waiting for what is in flight: it may use up the budget."
         own = [route.own for route in self.routes if route.own is not None]
         limiters = [*self.limiters, *own]

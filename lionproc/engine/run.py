@@ -6,22 +6,24 @@ import asyncio
 import atexit
 import concurrent.futures
 import logging
+import math
 import os
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Protocol
 
 from lionproc.engine import gc_threshold
 from lionproc.engine import loop as engine_loop
-from lionproc.engine.budget import Budget
+from lionproc.engine.budget import WARN_AT, Budget
 from lionproc.engine.dispatcher import Dispatcher
 from lionproc.engine.journal import Journal
 from lionproc.engine.limits import Limits
-from lionproc.engine.outlay import Verdict
+from lionproc.engine.outlay import Verdict, gone
 from lionproc.engine.request import Event
 from lionproc.engine.retry import Retry
 from lionproc.engine.routes import Route, Routes
@@ -71,15 +73,9 @@ class Run(ABC):
         since: int,
         limits: Limits | None = None,
     ) -> None:
-        unpriced = any(route.usd(Tokens(1, 1)) is None for route in routes)
-        if budget is not None and budget.usd is not None and unpriced:
-            raise ConfigurationError(
-                "The price of this model is not known, so a budget in dollars cannot be kept. "
-                "Give it as Model(..., price=lp.Price(input=..., output=...)) in dollars per "
-                "million tokens, or use Budget(tokens=...) or Budget(requests=...)."
-            )
         self._rows = rows
         self._routes = Routes(routes)
+        self._set_budget(Budget() if budget is None else budget)
         limiters = self._routes.limiters
         if limits is not None:
             for limiter in limiters:
@@ -89,7 +85,6 @@ class Run(ABC):
         )
         self._journal = journal
         self._retry = retry
-        self._budget = budget
         self._since = since
         self._cached = self._skipped = self._answered = self._failed = 0
         self._errors: Counter[str] = Counter()
@@ -159,7 +154,7 @@ class Run(ABC):
             since=self._since,
             known=self._cached > 0,
             on_done=self._took,
-            may_send=self._may_send if self._budget is not None else None,
+            may_send=self._may_send,
         )
         routes.recall(self._rows, self._journal.path)
         if self._late_pause:
@@ -210,17 +205,21 @@ class Run(ABC):
             self._ended_at = time.monotonic()
 
     def _may_send(self, number: int, estimate: Tokens) -> Verdict:
-        if self._budget is None:
-            return "send"
         if self._budget_reached:
             return "stop"
+        if not self._budget.is_set:
+            return "send"
         verdict, self._budget_reached = self._routes.verdict(self._budget, number, estimate)
         return verdict
 
     async def _tick(self) -> None:
         before = self.stats
+        budget = replace(self._budget)
         while True:
             await asyncio.sleep(TICK_S)
+            if budget != self._budget:
+                budget = replace(self._budget)
+                self._routes.look_again()
             stats = self.stats
             self._use.add(before, stats)
             before = stats
@@ -241,6 +240,32 @@ class Run(ABC):
         Those of the first stage, where stages go to different ones.
         """
         return self._routes.limiters[0].limits
+
+    @property
+    def budget(self) -> Budget:
+        """The live budget of this run; assign a field of it, or another one, to raise it.
+
+        It acts within 200 ms as long as the run goes on. What was stopped by a budget goes on
+        with `retry_failed()` or by running the cell again.
+        """
+        return self._budget
+
+    @budget.setter
+    def budget(self, budget: Budget) -> None:
+        if not isinstance(budget, Budget):
+            raise ConfigurationError(
+                f"budget takes lp.Budget(usd=..., ...), not {type(budget).__name__}."
+            )
+        self._set_budget(budget)
+
+    def _set_budget(self, budget: Budget) -> None:
+        if budget.usd is not None and self._routes.unpriced:
+            raise ConfigurationError(
+                "The price of this model is not known, so a budget in dollars cannot be kept. "
+                "Give it as Model(..., price=lp.Price(input=..., output=...)) in dollars per "
+                "million tokens, or use Budget(tokens=...) or Budget(requests=...)."
+            )
+        self._budget = replace(budget)  # of this run alone
 
     def pause(self) -> None:
         """Let nothing more leave until `resume`. What is in flight comes back and is kept."""
@@ -304,7 +329,11 @@ class Run(ABC):
             if left <= 0:
                 return False
             concurrent.futures.wait((self._future,), timeout=left)
+            self._while_waiting()
         return True
+
+    def _while_waiting(self) -> None:  # noqa: B027  (nothing, unless a subclass has something)
+        """Called a few times a second in the thread that waits."""
 
     def _raise_faults(self) -> None:
         """Raise what ended the run before its time."""
@@ -320,6 +349,7 @@ class Run(ABC):
         """The run at this moment."""
         if not self._routes.executors:
             return RunStats(state=self._state, rows=self._rows)
+        bound, used = self._budget_used()
         so_far = RunStats(
             state=self._state,
             rows=self._rows,
@@ -327,6 +357,9 @@ class Run(ABC):
             cached=self._cached,
             skipped=self._skipped,
             failed=self._failed,
+            usd_of_answers=self._usd_of_answers(),
+            budget=bound,
+            budget_used=used,
             began_at=self._began_at,
             limits_inherited=self._inherits_limits,
             limit_used=self._use.share,
@@ -341,7 +374,22 @@ class Run(ABC):
             return str(self._routes.fatal)
         if self._budget_reached:
             return f"The budget of {self._budget_reached} is reached."
-        return self._routes.note if self._state == "running" else ""
+        if self._state != "running":
+            return ""
+        bound, used = self._budget_used()
+        if used is not None and used >= WARN_AT and not self._routes.waits_for_budget:
+            return f"{math.floor(100 * used)} % of the budget of {bound} is used; job.budget raises it."
+        return self._routes.note
+
+    def _budget_used(self) -> tuple[str, float | None]:
+        if not self._budget.is_set:
+            return "", None
+        usd, tokens = gone(self._routes.outlays)
+        return self._budget.used(usd=usd, tokens=tokens, requests=self._routes.sent())
+
+    def _usd_of_answers(self) -> float | None:
+        """What the answers cost when they were bought, where a subclass knows that."""
+        return None
 
     def _error_counts(self) -> Mapping[str, int]:
         return MappingProxyType(dict(self._errors))

@@ -40,6 +40,10 @@ class RunStats:
             estimate.
         estimate_error: Mean relative error of the token estimates, 0.1 for 10 %.
         usd: What was bought in this run cost, or None where the price is not known.
+        usd_of_answers: What the answers cost when they were bought, in this run or an earlier one;
+            equal questions count once. None where that is not known.
+        budget: The bound that is used most, in words; empty where there is none.
+        budget_used: The share of it that is used, 0.8 for 80 %; None where there is no bound.
         began_at: When the run started, in seconds since 1970 (UTC); None before that.
         elapsed_s: Seconds since the run started, pauses included.
         requests_per_minute: Requests sent in the last 60 s; in a run's first minute, what a
@@ -83,6 +87,9 @@ class RunStats:
     guessed: int = 0
     estimate_error: float = 0.0
     usd: float | None = None
+    usd_of_answers: float | None = None
+    budget: str = ""
+    budget_used: float | None = None
     began_at: float | None = None
     elapsed_s: float = 0.0
     requests_per_minute: float = 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from lionproc.engine.routes import Routes
@@ -49,9 +50,19 @@ def facts_of(
         "prompt_tokens": stats.prompt_tokens,
         "completion_tokens": stats.completion_tokens,
         "replies_with_estimated_tokens": stats.guessed,
-        "usd": stats.usd,
+        "cached_tokens": stats.cached_tokens,
+        "reasoning_tokens": stats.reasoning_tokens,
+        "usd": stats.usd_of_answers,
+        "usd_run": stats.usd,
+        "when": _when(stats),
         **plan.about,
     }
+
+
+def _when(stats: RunStats) -> str | None:
+    if stats.began_at is None:
+        return None
+    return datetime.fromtimestamp(stats.began_at, UTC).isoformat(timespec="seconds")
 
 
 def stage_facts(

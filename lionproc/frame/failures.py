@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from lionproc.frame.results import Report
 
 
+RAW_BYTES = 64 * 1024  # of a reply that is no answer
+
+
 class Failure(NamedTuple):
     """A row without an answer: where it is, where it failed, why, and after how many requests."""
 
@@ -120,6 +123,7 @@ def errors_table(
             "hint": texts(row.error.hint for row in rows),
             "reply": texts(row.error.reply for row in rows),
             "attempts": pd.array([row.attempts for row in rows], dtype="int64"),
+            "raw": texts(row.error.raw[:RAW_BYTES].decode("utf-8", "replace") for row in rows),
         }
     )
     table.no_errors = _none(stats)

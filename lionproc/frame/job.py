@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Generator, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pandas as pd
 
+from lionproc.engine.budget import WARN_AT
 from lionproc.engine.paths import shown
 from lionproc.engine.run import GRACE_S
 from lionproc.engine.stats import RunStats
 from lionproc.errors import (
+    BudgetWarning,
     ConfigurationError,
     LionprocError,
     MixedModelsWarning,
@@ -32,6 +35,7 @@ from lionproc.frame.unanswered import Unanswered
 if TYPE_CHECKING:
     from lionproc.notebook.panel_html import FailureRow
 
+WARN_AFTER_S = 5.0  # nobody can do anything about a budget sooner
 _last: Job | None = None
 
 
@@ -60,6 +64,7 @@ class Job(RowRun):
         self._save_error: LionprocError | None = None
         self._warned = False
         self._warned_of_mixture = False
+        self._warned_of_budget = False
         self.saved_to: str | None = None
         self._ready: list[pd.DataFrame] = []  # assembled for the file; the first to ask gets it
 
@@ -194,6 +199,16 @@ class Job(RowRun):
             self._warned = True
             warn(*unanswered.warning())
 
+    def _while_waiting(self) -> None:
+        """Say once that most of the budget is used, where nothing that a person sees says it."""
+        if self._warned_of_budget or len(self._watchers) > 1:
+            return
+        bound, used = self._budget_used()
+        running = self._state == "running" and self.stats.elapsed_s >= WARN_AFTER_S
+        if used is not None and WARN_AT <= used < 1 and running:
+            self._warned_of_budget = True
+            warn(f"{math.floor(100 * used)} % of the budget of {bound} is used.", BudgetWarning)
+
     def _asks_for_a_warning(self, stats: RunStats) -> bool:
         if stats.rows == stats.answered + stats.skipped:
             return False
@@ -214,7 +229,8 @@ class Job(RowRun):
 
         Returns:
             One row for each: position, index label, output column (or stage), kind, message, hint (what
-            to do about it), reply (what the model said, cut) and attempts. Rows that were
+            to do about it), reply (what the model said, cut), attempts and raw (the whole reply of
+            a row whose answer had the wrong shape, as it came). Rows that were
             skipped for a missing cell are not among them, nor those that were never sent: the
             report counts both.
         """

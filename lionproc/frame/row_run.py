@@ -16,6 +16,7 @@ from lionproc.engine.run import Run
 from lionproc.errors import CallError, Kind
 from lionproc.frame.arrivals import Arrivals
 from lionproc.frame.assemble import Missing
+from lionproc.frame.bought import Bought
 from lionproc.frame.part_writer import PartWriter
 from lionproc.frame.plan import Plan, Rendered
 from lionproc.frame.portions import PORTION_ROWS
@@ -78,7 +79,9 @@ class RowRun(Run):
         self._followers: dict[int, list[int]] = {}  # rows that share the answer of an earlier one
         self._given_up = 0  # stopped while they were in flight
         self._parts = self._part_writer()
+        self._bought = Bought()
         if before is not None:
+            self._bought.take_over(before._bought)
             for place in self._store.take_over(before._store):
                 self._had(place)
 
@@ -209,12 +212,16 @@ class RowRun(Run):
     # -- out --------------------------------------------------------------------------------
 
     def _took(self, event: Event) -> None:
-        self._fill(event.tag, event)
+        bears = event.error is not None or self._bought.add(event.first.key, event.usd)
+        self._fill(event.tag, event, bears=bears)
         for place in self._followers.pop(event.tag, ()):
-            self._fill(place, event)
+            self._fill(place, event, bears=False)
 
-    def _fill(self, place: int, event: Event) -> None:
-        self._store.put(place, event)
+    def _usd_of_answers(self) -> float | None:
+        return self._bought.usd
+
+    def _fill(self, place: int, event: Event, *, bears: bool) -> None:
+        self._store.put(place, event, bears=bears)
         if event.error is not None:
             self._count_failure(place, event.error)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Hashable, Iterator, Sequence
 from copy import copy
@@ -21,7 +22,10 @@ __all__ = ["ANSWERED", "CACHED", "FAILED", "SKIPPED", "WAITING", "RowStore", "de
 
 WAITING, ANSWERED, CACHED, SKIPPED, FAILED = range(5)
 STATUS = ("not_sent", "answered", "cached", "skipped", "failed")
-DETAILS = ("status", "error", "attempts", "tokens", "seconds", "model")
+DETAILS = (
+    *("status", "error", "attempts", "tokens", "input_tokens", "cached_tokens", "output_tokens"),
+    *("usd", "seconds", "model"),
+)
 _MOST_ATTEMPTS = 65535  # what its array holds
 _STILL_TO_ASK = frozenset({Kind.NOT_SENT, Kind.CANCELLED})
 
@@ -68,7 +72,10 @@ class RowStore:
         kept = size if details else 0
         self._details = details
         self._attempts = array("H", bytes(2 * kept))
-        self._tokens = array("L", bytes(array("L").itemsize * kept))
+        self._read = array("q", bytes(8 * kept))
+        self._from_cache = array("q", bytes(8 * kept))  # -1 where it is not known
+        self._written = array("q", bytes(8 * kept))
+        self._usd = array("d", bytes(8 * kept))  # NaN where it is not known
         self._seconds = array("f", bytes(4 * kept))
 
     def status(self, place: int) -> int:
@@ -83,11 +90,23 @@ class RowStore:
         """What was answered at one of the `further` places, as its type says."""
         return self._values[place]
 
-    def put(self, place: int, event: Event) -> None:
-        """An answer has come, or the last attempt to get one failed."""
+    def put(self, place: int, event: Event, *, bears: bool = True) -> None:
+        """An answer has come, or the last attempt to get one failed.
+
+        Args:
+            place: Where it belongs.
+            event: What has come.
+            bears: Whether this row bears the cost; of equal rows the first one does, so that the
+                column adds up to what was paid.
+        """
         if self._details:
             self._attempts[place] = min(event.attempts, _MOST_ATTEMPTS)
-            self._tokens[place] = event.prompt_tokens + event.completion_tokens
+            self._read[place] = event.prompt_tokens
+            self._written[place] = event.completion_tokens
+            cached = event.cached_tokens
+            self._from_cache[place] = -1 if cached is None else cached
+            usd = event.usd if bears else 0.0
+            self._usd[place] = math.nan if usd is None else usd
             self._seconds[place] = event.seconds
         if event.error is None:
             call: Any = event.call
@@ -120,7 +139,8 @@ class RowStore:
         self._values = copy(before._values)
         if self._details:
             self._attempts = copy(before._attempts)
-            self._tokens = copy(before._tokens)
+            self._read, self._written = copy(before._read), copy(before._written)
+            self._from_cache, self._usd = copy(before._from_cache), copy(before._usd)
             self._seconds = copy(before._seconds)
         answered = [status in {ANSWERED, CACHED} for status in before._status]
         for output, kept in enumerate(self.columns):
@@ -147,11 +167,18 @@ class RowStore:
             for place, error in zip(places, errors, strict=True)
         ]
         texts = [None if error is None else f"{error.kind}: {error}" for error in errors]
+        read, written = (np.array(a[first:end], dtype="int64") for a in (self._read, self._written))
+        from_cache = np.array(self._from_cache[first:end], dtype="int64")
+        usd = np.array(self._usd[first:end], dtype="float64")
         made = (
             pd.array(status, dtype="string"),
             pd.array(texts, dtype="string"),
             pd.array(np.array(self._attempts[first:end], dtype="int64"), dtype="Int64"),
-            pd.array(np.array(self._tokens[first:end], dtype="int64"), dtype="Int64"),
+            pd.array(read + written, dtype="Int64"),
+            pd.array(read, dtype="Int64"),
+            pd.arrays.IntegerArray(from_cache, from_cache < 0),
+            pd.array(written, dtype="Int64"),
+            pd.arrays.FloatingArray(np.nan_to_num(usd), np.isnan(usd)),
             pd.array(np.array(self._seconds[first:end], dtype="float64"), dtype="Float64"),
             self.answered_by.column(first, count),
         )

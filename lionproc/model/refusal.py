@@ -31,7 +31,7 @@ _KINDS = {
     424: Kind.SERVER_ERROR,  # of servers whose model failed behind them
     425: Kind.SERVER_ERROR,
     429: Kind.RATE_LIMITED,
-    498: Kind.OVERLOADED,  # Groq's, for its cheaper tier
+    498: Kind.NO_CAPACITY,  # Groq's, for its cheaper tier
     499: Kind.SERVER_ERROR,  # a gateway gave up waiting
     503: Kind.OVERLOADED,
     529: Kind.OVERLOADED,
@@ -92,6 +92,9 @@ _NO_CREDIT_SAID = re.compile(
 _PER_DAY = re.compile(r"per[ _-]?day|\b[RT]PD\b|daily (?:limit|quota|request|token)", re.IGNORECASE)
 _NEVER_FREE = re.compile(r"quota exceeded for metric:[^\n]{0,200}?\blimit: 0\b", re.IGNORECASE)
 _TOO_LARGE = re.compile(r"\brequest too large\b", re.IGNORECASE)
+# OpenAI's 429 for "flex": the tier has no room now, and the pace is not at fault.
+_NO_CAPACITY = frozenset({"resourceunavailable"})
+_NO_CAPACITY_SAID = re.compile(r"\bresource[ _]unavailable\b", re.IGNORECASE)
 _IN_FLIGHT = "openrouterinflightbudget"  # a 402 that passes when what is under way is paid
 _BAD_KEY = frozenset({"apikeyinvalid", "invalidapikey", "apikeyexpired", "consumersuspended"})
 _KEY_IS_OVER = re.compile(
@@ -258,6 +261,8 @@ def _no_access(said: Told) -> str:
 
 def _of_a_429(headers: Mapping[str, str], said: Told, wait_s: float | None) -> tuple[Kind, str]:
     """Whether waiting helps, and if not, what does."""
+    if said.words & _NO_CAPACITY or _NO_CAPACITY_SAID.search(said.text):
+        return Kind.NO_CAPACITY, ""
     # Whoever names a time that a run can wait for is waited for, quota of the day or not.
     soon = wait_s is not None and wait_s < LONGEST_WAIT_S
     if not soon and (_PER_DAY.search(said.text) or day_is_used_up(headers)):

@@ -107,13 +107,25 @@ def _requests(stats: RunStats) -> str:
 def _tokens(stats: RunStats) -> str:
     if not stats.tokens:
         return ""
-    return f"{stats.tokens:,} ({stats.prompt_tokens:,} input, {stats.completion_tokens:,} output)"
+    of_input = f" with {stats.cached_tokens:,} cached" if stats.cached_tokens else ""
+    thought = f" with {stats.reasoning_tokens:,} reasoning" if stats.reasoning_tokens else ""
+    parts = f"{stats.prompt_tokens:,} input{of_input}, {stats.completion_tokens:,} output{thought}"
+    return f"{stats.tokens:,} ({parts})"
 
 
 def _cost(stats: RunStats) -> str:
     if stats.usd is None:
-        return ""
-    return formatting.dollars(stats.usd) + (" for what was sent now" if stats.cached else "")
+        return (
+            "unknown: no price is known for this model; Model(..., price=lp.Price(...)) sets one"
+            if stats.tokens
+            else ""
+        )
+    text = formatting.dollars(stats.usd) + (" for what was sent now" if stats.cached else "")
+    if stats.cached and stats.usd_of_answers is not None:
+        text += (
+            f", {formatting.dollars(stats.usd_of_answers)} for all answers when they were bought"
+        )
+    return f"{text} (budget {stats.budget})" if stats.budget.startswith("$") else text
 
 
 def _time(stats: RunStats) -> str:
@@ -209,12 +221,12 @@ def as_html(stats: RunStats, facts: Mapping[str, Any]) -> str:
     rows = "".join(
         f"<tr style='background:none'>"
         f"<th scope='row' style='{_CELL};font-weight:normal;{_QUIET}'>{html.escape(name)}</th>"
-        f"<td style='{_CELL}'>{html.escape(text)}</td></tr>"
+        f"<td style='{_CELL}'>{formatting.escaped(text)}</td></tr>"
         for name, text in lines(stats, facts)
     )
     return (
         "<div style='max-width:760px;margin:4px 0'>"
-        f"<strong>{html.escape(headline(stats))}</strong>{_bar(stats)}"
+        f"<strong>{formatting.escaped(headline(stats))}</strong>{_bar(stats)}"
         f"<table style='border:0;margin:0;font-variant-numeric:tabular-nums'>{rows}</table></div>"
     )
 

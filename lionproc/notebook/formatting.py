@@ -148,6 +148,16 @@ def safe(text: object, most: int = 200) -> str:
     return html.escape(plain(text, most), quote=True)
 
 
+def escaped(text: str) -> str:
+    """A text escaped for HTML that a notebook shows, where two dollar signs would be mathematics.
+
+    Example:
+        >>> escaped("$1 < $2")
+        '<span>$</span>1 &lt; <span>$</span>2'
+    """
+    return html.escape(text).replace("$", "<span>$</span>")
+
+
 def place(path: object) -> str:
     """A path as it is said from the working directory, where it lies under it.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from lionproc.engine.budget import WARN_AT
 from lionproc.engine.limits import Limits
 from lionproc.engine.stats import RunStats
 from lionproc.notebook import formatting
@@ -125,11 +126,25 @@ def tiles(stats: RunStats, limits: Limits) -> str:
         stats: The run.
         limits: The live limits, to tell the person's from the server's.
     """
-    if stats.usd is None:
-        spent = _tile("Tokens", count(stats.tokens), "price not known")
+    return f"<div class='lp-tiles'>{_rates(stats, limits, say=known(stats))}{_spent(stats)}</div>"
+
+
+def _spent(stats: RunStats) -> str:
+    """Money, or tokens where nobody knows the price; as a bar where there is a budget for it."""
+    part = stats.budget_used
+    tokens = f"{count(stats.tokens)} tokens"
+    if part is None:
+        if stats.usd is None:
+            return _tile("Tokens", count(stats.tokens), "price not known")
+        return _tile("Cost", safe(formatting.dollars(stats.usd)), tokens)
+    near = part >= WARN_AT
+    if stats.budget.startswith("$") and stats.usd is not None:
+        beside = f"of {safe(stats.budget)} · {tokens}"
     else:
-        spent = _tile("Cost", safe(formatting.dollars(stats.usd)), f"{count(stats.tokens)} tokens")
-    return f"<div class='lp-tiles'>{_rates(stats, limits, say=known(stats))}{spent}</div>"
+        beside = f"{formatting.share(min(part, 1.0))} of {safe(stats.budget)}"
+    if stats.usd is None:
+        return _tile("Tokens", count(stats.tokens), f"{beside}; price not known", part, near=near)
+    return _tile("Cost", safe(formatting.dollars(stats.usd)), beside, part, near=near)
 
 
 def rates(stats: RunStats, limits: Limits) -> str:
@@ -163,11 +178,12 @@ def _rate(
     return _tile(name, count(rate), beside, None if held is None else rate / held)
 
 
-def _tile(name: str, value: str, beside: str, part: float | None = None) -> str:
+def _tile(
+    name: str, value: str, beside: str, part: float | None = None, *, near: bool = False
+) -> str:
     width = 0.0 if part is None else 100 * min(max(part, 0.0), 1.0)
-    gauge = (
-        "" if part is None else f"<div class='lp-gauge'><i style='width:{width:.0f}%'></i></div>"
-    )
+    kind = "lp-gauge lp-near" if near else "lp-gauge"
+    gauge = "" if part is None else f"<div class='{kind}'><i style='width:{width:.0f}%'></i></div>"
     quiet = " class='lp-unknown'" if value == UNKNOWN else ""
     return (
         f"<div class='lp-tile' title='{_EXPLAINED.get(name, '')}'><span>{name}</span><b{quiet}>{value}</b><small>{beside}</small>"

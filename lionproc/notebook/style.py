@@ -64,6 +64,7 @@ CSS = """<style>
 .lp-tile small{font-size:12px;color:var(--lp-quiet);font-variant-numeric:tabular-nums}
 .lp-gauge{height:3px;border-radius:2px;background:var(--lp-faint);margin-top:5px;overflow:hidden}
 .lp-gauge i{display:block;height:100%;background:var(--lp-accent);border-radius:2px}
+.lp-gauge.lp-near i{background:var(--lp-warn)}
 
 .lp-panel .lp-middle{display:flex;flex-flow:row wrap;gap:12px 24px;margin-top:16px;
   align-items:stretch}

@@ -29,12 +29,16 @@ class Completion:
         finish_reason: "stop", "length", "content_filter" or "tool_calls"; None says nothing.
         prompt_tokens: Tokens of the request.
         completion_tokens: Tokens of the answer.
+        usage: The whole usage, where the server charges for it.
+        tier: The tier that served it; empty says nothing.
     """
 
     message: dict[str, Any]
     finish_reason: str | None
     prompt_tokens: int
     completion_tokens: int
+    usage: dict[str, Any] | None = None
+    tier: str = ""
 
     def encode(self, n: int, created: int, model: str, usage: Any, choices: int = 1) -> bytes:
         """The chat-completions object as JSON.
@@ -67,11 +71,13 @@ class Completion:
         if usage is not True and usage is not False:
             envelope["usage"] = usage
         elif usage:
-            envelope["usage"] = {
+            envelope["usage"] = self.usage or {
                 "prompt_tokens": self.prompt_tokens,
                 "completion_tokens": self.completion_tokens,
                 "total_tokens": self.prompt_tokens + self.completion_tokens,
             }
+        if self.tier:
+            envelope["service_tier"] = self.tier
         return orjson.dumps(envelope)
 
 

@@ -6,9 +6,11 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+from lionproc.testing.billing import Bill
 from lionproc.testing.connection import Connection
 from lionproc.testing.recorder import Counters, Recorded, Which
 from lionproc.testing.responder import Responder
@@ -33,6 +35,9 @@ class Backend(Protocol):
 
     def wait_change(self, version: int, timeout_s: float) -> None:
         """Return when anything is newer than `version`, or after the timeout."""
+
+    def bill(self) -> Bill:
+        """What was charged."""
 
     def requests(self) -> list[Recorded]:
         """The recorded requests."""
@@ -152,6 +157,10 @@ class ThreadBackend:
         changed = threading.Event()
         self._on_loop(lambda: self._responder.watch(version, changed.set))
         changed.wait(timeout_s)
+
+    def bill(self) -> Bill:
+        """See `Backend`."""
+        return self._on_loop(lambda: replace(self._responder.cashier.bill))
 
     def requests(self) -> list[Recorded]:
         """See `Backend`."""

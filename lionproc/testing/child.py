@@ -21,6 +21,7 @@ import orjson
 
 from lionproc.errors import ConfigurationError, LionprocError
 from lionproc.testing.backends import serve
+from lionproc.testing.billing import Bill
 from lionproc.testing.control import TOKEN_HEADER, Control, recorded_from_json
 from lionproc.testing.recorder import Counters, Recorded
 from lionproc.testing.responder import Responder
@@ -106,6 +107,10 @@ class ChildBackend:
         """See `Backend`."""
         with suppress(TimeoutError):
             self._ask("changed", {"version": version}, max(timeout_s, 0.001))
+
+    def bill(self) -> Bill:
+        """See `Backend`."""
+        return Bill.from_json(self._ask("bill", {}))
 
     def requests(self) -> list[Recorded]:
         """See `Backend`."""

@@ -35,6 +35,7 @@ class Control:
         self._operations: dict[str, Callable[[dict[str, Any]], Any]] = {
             "configure": lambda asked: responder.configure(changes_from_json(asked)),
             "snapshot": lambda _: [responder.version, responder.recorder.snapshot()],
+            "bill": lambda _: responder.cashier.bill.to_json(),
             "requests": lambda _: [_to_json(e.recorded()) for e in responder.recorder.exchanges],
             "worst_window": lambda asked: responder.recorder.worst_window(**asked),
             "hold": lambda _: responder.hold(),

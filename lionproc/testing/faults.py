@@ -28,6 +28,7 @@ REFUSALS: dict[str, tuple[int, str, str | None, str]] = {
     "429": (429, "requests", "rate_limit_exceeded", "Rate limit reached for requests."),
     "429_no_header": (429, "requests", "rate_limit_exceeded", "Rate limit reached for requests."),
     "429_absurd": (429, "requests", "rate_limit_exceeded", "Rate limit reached for requests."),
+    "429_no_capacity": (429, "tier", "resource_unavailable", "Resource unavailable: no capacity."),
     "500": (500, "server_error", None, "The server had an error."),
     "503": (503, "server_error", None, "The server is overloaded."),
     "529": (529, "overloaded_error", None, "Overloaded."),

@@ -14,6 +14,7 @@ import orjson
 from lionproc.errors import SchemaError
 from lionproc.testing import faults
 from lionproc.testing.answers import Completion, answer_to, completion, error_object, prompt_text
+from lionproc.testing.billing import Cashier
 from lionproc.testing.connection import Connection, Reply, Request
 from lionproc.testing.faults import Fault
 from lionproc.testing.headers import limit_headers, retry_headers
@@ -43,6 +44,7 @@ class Responder:
     ) -> None:
         self.settings = settings
         self.recorder = Recorder(record)
+        self.cashier = Cashier()
         self.port = 0
         self.connections: set[Connection] = set()
         self.control: Callable[[Exchange], None] | None = None
@@ -290,6 +292,11 @@ class Responder:
         if not by_max:
             self.recorder.charged(exchange, _charge(prompt_tokens, None, made))
         exchange.tokens = (prompt_tokens, made.completion_tokens)
+        if settings.prices is not None:
+            read, wrote = exchange.tokens
+            used = self.cashier.used(body, prompt_text(body), read, wrote)
+            self.cashier.charge(settings.prices, body["model"], used)
+            made.usage, made.tier = used.told(settings.spelling), used.tier
         return self._completed(body, made, n, fault)
 
     def _completed(

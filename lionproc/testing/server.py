@@ -12,6 +12,7 @@ from lionproc.errors import LionprocError
 from lionproc.face import faced
 from lionproc.testing.answers import Answer
 from lionproc.testing.backends import Backend, ThreadBackend
+from lionproc.testing.billing import Bill, Spelling
 from lionproc.testing.faults import Faults
 from lionproc.testing.headers import HeaderStyle, RetryStyle
 from lionproc.testing.limits import Limit, What
@@ -50,6 +51,11 @@ class Server:
             "llm_provider", "date" or "none".
         headers: Rate-limit headers on every reply: "openai", "anthropic" or None.
         models: What GET /v1/models lists.
+        prices: Whose prices to charge, by the name in genai-prices ("openai"): then replies tell
+            cached tokens (a repeated beginning of 1,024 tokens and more, in steps of 128) and the
+            tier, and `bill` adds up what they cost. None charges nothing.
+        spelling: How replies tell their usage then: as "openai", "openrouter", "anthropic",
+            "deepseek" or "moonshot" do.
         key: The key to demand; "random" makes one, None accepts everybody.
         port: Port, 0 for a free one.
         record: How many of the last requests are kept in `requests`.
@@ -81,6 +87,8 @@ class Server:
         retry: RetryStyle = "retry-after",
         headers: HeaderStyle | None = None,
         models: Sequence[str] = ("test-model",),
+        prices: str | None = None,
+        spelling: Spelling = "openai",
         key: str | None = "random",
         port: int = 0,
         record: int = 10_000,
@@ -99,6 +107,8 @@ class Server:
             "retry": retry,
             "headers": headers,
             "models": models,
+            "prices": prices,
+            "spelling": spelling,
         }
         if count_tokens is not None:
             changes["count_tokens"] = count_tokens
@@ -144,7 +154,8 @@ class Server:
 
         Args:
             settings: Any of `latency_s`, `slow_when_busy`, `limits`, `faults`, `seed`, `answer`,
-                `usage`, `count_tokens`, `charge`, `count_refused`, `retry`, `headers`, `models`.
+                `usage`, `count_tokens`, `charge`, `count_refused`, `retry`, `headers`, `models`, `prices`,
+                `spelling`.
 
         Raises:
             ConfigurationError: An unknown setting or a value that cannot work; nothing changed.
@@ -155,6 +166,11 @@ class Server:
     def counters(self) -> Counters:
         """A snapshot of what happened so far."""
         return self._backend.snapshot()[1]
+
+    @property
+    def bill(self) -> Bill:
+        """What was charged so far; every answer that was made is, whether it arrived or not."""
+        return self._backend.bill()
 
     @property
     def requests(self) -> list[Recorded]:

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from lionproc.errors import ConfigurationError, did_you_mean
 from lionproc.seeded_random import unit
 from lionproc.testing.answers import Answer, default_tokens
+from lionproc.testing.billing import SPELLINGS, Spelling
 from lionproc.testing.faults import FaultPlan, Faults
 from lionproc.testing.headers import HEADERS, RETRIES, HeaderStyle, RetryStyle
 from lionproc.testing.limits import Limit, from_json
@@ -41,6 +42,8 @@ class Settings:
     retry: RetryStyle = "retry-after"
     headers: HeaderStyle | None = None
     models: Sequence[str] = ("test-model",)
+    prices: str | None = None
+    spelling: Spelling = "openai"
     plan: FaultPlan = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -64,6 +67,7 @@ class Settings:
             raise ConfigurationError("slow_when_busy= is a number of slots, at least 1.")
         _one_of("retry", self.retry, RETRIES)
         _one_of("headers", self.headers, HEADERS)
+        _one_of("spelling", self.spelling, SPELLINGS)
         _one_of("charge", self.charge, get_args(ChargeRule))
 
     def changed(self, changes: Mapping[str, Any]) -> Settings:

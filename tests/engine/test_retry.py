@@ -35,6 +35,10 @@ def test_what_may_pass_is_tried_again_what_stays_stops_all_and_the_rest_fails_al
     decision = decide(failed(kind), 1, Retry(), high)
     if kind in PASSES:
         assert decision == Wait(0.5)
+    elif kind is Kind.NO_CAPACITY:  # for longer, and more often
+        assert decision == Wait(4.0)
+        assert isinstance(decide(failed(kind), 11, Retry(), high), Wait)
+        assert isinstance(decide(failed(kind), 12, Retry(), high), Fail)
     elif kind is Kind.UNSUPPORTED:  # the next attempt is another one
         assert decision == decide(failed(kind), 99, Retry(), high) == Wait(0.0)
     else:

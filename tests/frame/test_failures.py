@@ -128,12 +128,12 @@ def test_where_nothing_failed_the_table_says_so(server, model):
     sentence = "No errors: 2 of 3 rows answered, 1 skipped (empty cells)."
     assert repr(errors) == sentence
     assert errors._repr_html_() == f"<p>{sentence}</p>"
-    assert list(errors)[-3:] == ["hint", "reply", "attempts"]
+    assert list(errors)[-3:] == ["reply", "attempts", "raw"]
 
 
 def test_a_part_of_the_table_is_a_frame_like_any_other(one_failed):
     errors = one_failed.llm.errors()
-    assert "1 rows x 8 columns" in repr(errors)
+    assert "1 rows x 9 columns" in repr(errors)
     none = errors[errors["kind"] == "timeout"]
     assert type(none) is pd.DataFrame
     assert "Empty DataFrame" in repr(none)

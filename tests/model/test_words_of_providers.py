@@ -159,7 +159,7 @@ def test_what_no_row_can_get_past_is_not_taken_for_the_rows_own(status, body, wo
             "Requested 12328", code="rate_limit_exceeded"), Kind.TOO_LARGE),
         (424, {"error": "Request failed during generation", "error_type": "generation"},
             Kind.SERVER_ERROR),
-        (498, error("Flex tier capacity exceeded"), Kind.OVERLOADED),
+        (498, error("Flex tier capacity exceeded"), Kind.NO_CAPACITY),
         (499, [error("The operation was cancelled.", status="CANCELLED")], Kind.SERVER_ERROR),
         (400, error("Invalid prompt: your prompt was flagged as potentially violating our usage "
             "policy.", code="invalid_prompt"), Kind.FILTERED),

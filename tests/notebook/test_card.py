@@ -161,3 +161,9 @@ def test_all_is_escaped():
     text = card.as_html(RunStats(note=hostile, state="failed"), dict.fromkeys(FACTS, hostile))
     assert "<script" not in text
     assert "&lt;script&gt;" in text
+
+
+def test_dollars_in_a_notebook_are_money_and_no_mathematics():
+    stats = RunStats(rows=3, answered=3, cached=2, usd=0.25, usd_of_answers=0.5, prompt_tokens=9)
+    shown = as_html(stats, {"prompt": "Is $5 more than $4?"})
+    assert shown.count("$") == shown.count("<span>$</span>") == 4

@@ -440,6 +440,11 @@ SEEN = {
     "429": lambda r: r.status == 429 and r.headers["retry-after"] == "1",
     "429_no_header": lambda r: r.status == 429 and not any("retry" in h for h in r.headers),
     "429_absurd": lambda r: r.status == 429 and r.headers["retry-after"] == "banana",
+    "429_no_capacity": lambda r: (
+        r.status == 429
+        and error_code(r) == "resource_unavailable"
+        and not any("retry" in h for h in r.headers)
+    ),
     "500": lambda r: r.status == 500 and r.json["error"]["message"],
     "502_html": lambda r: r.status == 502 and r.headers["content-type"].startswith("text/html"),
     "503": lambda r: r.status == 503,
