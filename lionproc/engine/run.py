@@ -378,7 +378,7 @@ class Run(ABC):
             return ""
         bound, used = self._budget_used()
         if used is not None and used >= WARN_AT and not self._routes.waits_for_budget:
-            return f"{math.floor(100 * used)} % of the budget of {bound} is used; job.budget raises it."
+            return f"{math.floor(100 * used)} % of the budget of {bound} is used; `lp.last_job().budget` raises it."
         return self._routes.note
 
     def _budget_used(self) -> tuple[str, float | None]:

@@ -139,7 +139,7 @@ def _spent(stats: RunStats) -> str:
         return _tile("Cost", safe(formatting.dollars(stats.usd)), tokens)
     near = part >= WARN_AT
     if stats.budget.startswith("$") and stats.usd is not None:
-        beside = f"of {safe(stats.budget)} · {tokens}"
+        beside = f"of {safe(stats.budget)} ({formatting.share(min(part, 1.0))})"
     else:
         beside = f"{formatting.share(min(part, 1.0))} of {safe(stats.budget)}"
     if stats.usd is None:
