@@ -205,7 +205,7 @@ def test_errors_name_the_row_the_column_and_the_reason_in_order(server, model):
         )
 
     errors = out.llm.errors()
-    assert " ".join(errors) == "position index into kind message hint reply attempts"
+    assert " ".join(errors) == "position index into kind message hint reply attempts raw"
     assert errors["position"].tolist() == [2, 4, 2, 4]
     assert errors["index"].tolist() == [("x", 3), ("y", 2)] * 2
     assert errors["into"].tolist() == ["t_a", "t_a", "u_a", "u_a"]

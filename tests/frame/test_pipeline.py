@@ -117,7 +117,7 @@ def test_errors_and_report_are_there_as_after_process_stage_by_stage(server, run
         out = run(df, stages)
 
     errors = out.llm.errors()
-    assert " ".join(errors) == "position index stage kind message hint reply attempts"
+    assert " ".join(errors) == "position index stage kind message hint reply attempts raw"
     assert errors["position"].tolist() == [2, 3]
     assert errors["index"].tolist() == ["y", "z"]
     assert errors["stage"].tolist() == ["a", "b"]
