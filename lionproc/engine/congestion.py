@@ -32,6 +32,8 @@ PATIENCE_S = 8.0  # before more is looked for, and
 WORTH = 80  # requests for that, as one refusal in a hundred requests is all it may cost
 DOUBLING_S = 4.0
 FORGOTTEN = 4  # a rate that doubled more often without a refusal is no bound any more
+MOST_IN_STORE_S = 60.0  # what a bucket may hold, in seconds of its rate
+WINDOWS_S = 1.0, 10.0, 60.0  # that limits are usually by
 LONGEST_S = 30.0  # a wait of our own
 SURE = 3.0  # of congestion: the logarithm of the odds
 FEW = 0.005, 0.1  # the share of stray refusals, at least and at most
@@ -120,8 +122,10 @@ class Congestion:
         self._known: float | None = None  # the rate when the last spell ended, and the like
         self._was = self._counted, 0, 0.0, 0
         self._blind_s = 0.0  # by which the server may have opened before it was asked
+        self._shut_s = 0.0  # for how long it is known to have been shut
         self._shut = 0  # times in a row that it was not open yet
-        self._shut_before = 0
+        self._tries = 0  # of these, since the last guess
+        self._held_s = 0.0  # how long it was shut the last time
         self._proofs = 0  # times in a row that the same was measured
         self.presumed = 0  # doubts in any refusal that there are before the first
         self._doubts = 0  # times that a measurement was contradicted
@@ -210,7 +214,7 @@ class Congestion:
         if self._spell is not None and (probing or admitted <= 0):
             self._shut += 1
         else:
-            self._shut_before, self._shut = self._shut, 0
+            self._shut = self._tries = 0
             self._known = self.rate
             self._was = self._counted, self._proofs, self._before, self._doubts
             opened_at = refusal.now if self._opened_at is None else self._opened_at
@@ -218,6 +222,7 @@ class Congestion:
         self.epoch += 1
         self.probe = refusal.departures
         self._opened_at, self._refused = None, 0
+        self._shut_s = refusal.now - self._spell.closed_at
         self.gap_s = min(4 * refusal.took_s, 3.0) if self._shut or self.rate is None else 0.0
         self._wait(refusal)
         return True
@@ -264,16 +269,21 @@ class Congestion:
             if not self._shut:
                 return
         if spell is None or spell.admitted <= 0:
-            wait_s = (0.5 if said_s is None else 0.05) * 1.5**self._shut
+            wait_s = (0.3 if said_s is None else 0.05) * 1.2**self._shut
         else:
-            # The one before is a hint how long it may last.
-            tries = self._shut + max(self._shut_before - 2, 0)
-            wait_s = max(0.15, 1 / self.rate if self.rate else 0.0) * 4.0**tries
+            wait_s = max(0.15, 1 / self.rate if self.rate else 0.0) * 3.0**self._tries
         self._blind_s = wait_s = min(wait_s, LONGEST_S) * (0.9 + 0.2 * refusal.jitter)
-        if spell is not None and self._shut:
-            minute_s = spell.opened_at + 60.1 - now
-            if 0.05 < minute_s < 2 * wait_s:
-                wait_s, self._blind_s = minute_s, 0.0
+        self._tries += 1
+        if spell is not None and spell.admitted * (now - spell.closed_at) > MOST_IN_STORE_S:
+            for window_s in WINDOWS_S:
+                left_s = spell.opened_at + window_s + 0.1 - now
+                if 0.05 < left_s < 2 * wait_s:
+                    wait_s, self._blind_s, self._tries = left_s, 0.0, 2
+                    break
+        elif spell is not None and self.rate and min(self._held_s / 2, self._held_s * self.rate / 20) > 1:
+            # Windows open when what was admitted comes to the rate that was measured.
+            even_s = spell.opened_at + spell.admitted / self.rate - now
+            self._blind_s = wait_s = max(wait_s, min(even_s, LONGEST_S))
         self._hold(now + wait_s)
 
     # -- the rate ---------------------------------------------------------------------------
@@ -288,7 +298,9 @@ class Congestion:
         (self._counted, self._proofs, self._before, self._doubts) = self._was
         seconds = max(now - spell.opened_at, 0.01)
         unclean = not self._clean and self._doubts < 3
-        if not self._shut and (unclean or (known is not None and ended <= known)):
+        at_ease = known is not None and ended <= known
+        as_many = spell.admitted * MANY > 1
+        if not self._shut and as_many and (unclean or at_ease):
             self._contradicted()
             self._counted, self._proofs = (float(spell.admitted), seconds), 0
             top = max(self._before, ended)
@@ -297,7 +309,7 @@ class Congestion:
         if self._clean and not self._shut:
             self._doubts = max(self._doubts - 1, 0)
         measured, at_most = self._bounds(spell.admitted, seconds)
-        if self._before == 0.0 and seconds < 60:
+        if self._before == 0.0 and spell.admitted * self._shut_s < MOST_IN_STORE_S:
             # What the server had in store is in the count: it is no more than a bound.
             top = self._before = min(ended / 4, at_most)
             self._doubts += 1
@@ -305,7 +317,7 @@ class Congestion:
             return
         counted = float(spell.admitted), seconds
         before = self._counted[0] / self._counted[1] if self._counted[1] else 0.0
-        if 0.9 * measured <= before <= 1.1 * at_most:
+        if not at_ease and 0.9 * measured <= before <= 1.1 * at_most:
             # The same as before: known the better, the longer it is measured.
             self._proofs += 1
             counted = counted[0] + self._counted[0] / 2, counted[1] + self._counted[1] / 2
@@ -314,9 +326,9 @@ class Congestion:
             self._proofs = 0
         self._counted, self.rate, self._before = counted, measured, ended
         least_s = max(PATIENCE_S, WORTH / measured)
-        patience_s = min(least_s * 2**self._proofs, max(4 * PATIENCE_S, 2 * least_s))
+        patience_s = min(least_s * 2**self._proofs, max(3 * PATIENCE_S, least_s))
         patience_s = min(patience_s, max(PATIENCE_S, 4 * counted[1]))  # no more than it rests on
-        held_s = now - spell.closed_at
+        held_s = self._held_s = now - spell.closed_at
         low = HEADROOM * measured
         if self._shut and at_most > 1.25 * measured:  # it was asked too late to tell
             low = math.sqrt(measured * at_most)
@@ -326,6 +338,8 @@ class Congestion:
         # end is a measurement too.
         if not self._shut:
             at_most = max(at_most, math.sqrt(measured * ended))
+        if ended > 1.6 * measured and held_s * measured < 20:  # mostly it was no limit
+            patience_s = min(patience_s, PATIENCE_S)
         top = min(at_most, max(ended, measured))
         self._curve = Curve(min(low, top), top, patience_s, max(DOUBLING_S, held_s / 4))
 
