@@ -5,6 +5,14 @@
 The executor and its limiter are the real ones; only the provider is played. Every kind is run once
 by them and once by a client that knows everything: how many requests are admitted now, and when the
 next one will be. It has as many requests in flight, and nothing is ever refused to it.
+
+Who does not know the limit cannot do that. Say it may double at any moment, and 0.90 of four minutes
+is the goal: half speed may last for 48 s at most, so more than the limit is asked for five times in
+them, and a limit that stayed refuses at least one request each time. One refusal shows the limit at
+first. After it a bucket is open again at once and a minute's window after most of a minute; to get
+0.80 of the first minute from the bucket one has to ask within 12 s, and the window refuses that. So
+seven refusals in five minutes are the least, however low the limit is: 0.2 % at 600 a minute, but
+2.3 % at 60. Both counts are printed: those at the goal of 1 %, and with seven granted.
 """
 
 from __future__ import annotations
@@ -32,14 +40,13 @@ from lionproc.testing.provider import Provider, Said
 
 SECONDS = 300
 FIRST, LATER, REFUSED = 0.80, 0.90, 0.01
-A_FEW = 25  # refusals that a search may cost in five minutes, however few are asked
+LEAST = 7  # refusals that who does not know the limit has to pay, see above
 STRAY_TIME = 1.15
 NOTES = """
 min 1 ... min 5: rows done in that minute over what a client that knows everything got done; 2-5:
 the same of these four together; refused: the share of all requests that got a 429. Goal: 0.80 in
-the first minute, 0.90 from the second on, at most 1 % refused or 25 requests, for what it takes to
-find a silent limit does not depend on how low it is; where requests are refused at random, 1.15
-times the time. Where headers state the limit, who knows everything keeps it too, and leaves
+the first minute, 0.90 from the second on, at most 1 % refused; where requests are refused at random,
+1.15 times the time. Where headers state the limit, who knows everything keeps it too, and leaves
 alone what the server has in store beyond it. The first requests that are refused whatever
 is asked cost even that client a round trip each."""
 
@@ -72,7 +79,8 @@ def scenes() -> dict[str, Scene]:
     half_second = {"retry": "retry-after-ms", "retry_s": lambda _: 0.5}
     kind("first 4 refused, Retry-After 0.5, then free", refuse_first=4, **half_second)
     kind("first 4 refused, silent, then free", refuse_first=4)
-    kind("first 8 refused, Retry-After 0.5, then free", refuse_first=8, **half_second)
+    kind("first 20 refused, Retry-After 0.5, then free", refuse_first=20, **half_second)
+    kind("first 20 refused, silent, then free", refuse_first=20)
     for rpm in (60, 600, 6000):
         for burst_s in (1, 10, 60):
             if rpm < 6000 or burst_s == 10:
@@ -248,14 +256,12 @@ def measure(name: str) -> dict[str, Any]:
     whole = sum(got["minutes"]) / sum(best)
     refused = got["refused"] / got["asked"]
     if scene.provider().stray:
-        good = whole >= 1 / STRAY_TIME
+        fast, few = whole >= 1 / STRAY_TIME, True
     else:
-        good = (
-            shares[0] >= FIRST
-            and later >= LATER
-            and (refused <= REFUSED or got["refused"] <= A_FEW)
-        )
-    return got | {"name": name, "shares": shares, "later": later, "good": good, "best": best}
+        fast, few = shares[0] >= FIRST and later >= LATER, refused <= REFUSED
+    granted = fast and (few or got["refused"] <= LEAST)
+    found = {"fast": fast, "few": few, "granted": granted}
+    return got | found | {"name": name, "shares": shares, "later": later, "best": best}
 
 
 def main() -> None:
@@ -272,20 +278,22 @@ def main() -> None:
         return
     minutes = "".join(f"{f'min {n}':>7}" for n in range(1, SECONDS // 60 + 1))
     print(f"{'server':48}{minutes}{'2-5':>7}{'429s':>6}{'refused':>9}")
-    below = 0
+    at_goal = granted = 0
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         for made in pool.imap(measure, names):
             shares = "".join(f"{share:7.2f}" for share in made["shares"])
             refused = made["refused"] / made["asked"]
-            below += not made["good"]
-            mark = "" if made["good"] else "  below its goal"
+            at_goal += made["fast"] and made["few"]
+            granted += made["granted"]
+            mark = "" if made["fast"] else "  too slow"
+            mark += "" if made["few"] else "  too many refused"
             mark += f"  failed: {made['failed']}" if made["failed"] else ""
             print(
                 f"{made['name']:48}{shares}{made['later']:7.2f}{made['refused']:6}"
                 f"{refused:9.2%}{mark}",
                 flush=True,
             )
-    print(f"{len(names) - below} of {len(names)} at their goal")
+    print(f"{at_goal} of {len(names)} at their goal, {granted} with {LEAST} refusals granted")
     print(NOTES)
 
 

@@ -5,7 +5,8 @@ What the server says is believed: nothing leaves before the time it names. Where
 1. Slow start: a few requests, and one more in flight for each reply, as TCP's window opens (RFC
    5681); the rate of departures doubles quickly too, so a server that refuses meets few at once.
 2. A refusal (429) is congestion: all wait, shortly; then one request looks whether the server is
-   open again. While it is not, the waits grow, to the end of the minute that the limit may be by.
+   open again. While it is not, the waits grow (RFC 6298), to the end of the second, ten seconds or
+   minute that the limit may be by; a known window is waited out at once.
 3. Each opening ends a measurement: what was admitted from one opening to the next, over the time
    between, is the server's limit, however it counts. The rate falls to just below that (TCP
    Westwood, Mascolo et al., 2001; BBR's delivery rate), not to a share of what it was.
@@ -125,7 +126,7 @@ class Congestion:
         self._shut_s = 0.0  # for how long it is known to have been shut
         self._shut = 0  # times in a row that it was not open yet
         self._tries = 0  # of these, since the last guess
-        self._held_s = 0.0  # how long it was shut the last time
+        self._is_window = False  # it was shut for longer than a bucket would be
         self._proofs = 0  # times in a row that the same was measured
         self.presumed = 0  # doubts in any refusal that there are before the first
         self._doubts = 0  # times that a measurement was contradicted
@@ -223,7 +224,8 @@ class Congestion:
         self.probe = refusal.departures
         self._opened_at, self._refused = None, 0
         self._shut_s = refusal.now - self._spell.closed_at
-        self.gap_s = min(4 * refusal.took_s, 3.0) if self._shut or self.rate is None else 0.0
+        doubtful = self._spell.admitted > 0 and (self._shut or self.rate is None)
+        self.gap_s = min(4 * refusal.took_s, 3.0) if doubtful else 0.0
         self._wait(refusal)
         return True
 
@@ -269,7 +271,7 @@ class Congestion:
             if not self._shut:
                 return
         if spell is None or spell.admitted <= 0:
-            wait_s = (0.3 if said_s is None else 0.05) * 1.2**self._shut
+            wait_s = (0.3 if said_s is None else 0.05) * 1.15**self._shut
         else:
             wait_s = max(0.15, 1 / self.rate if self.rate else 0.0) * 3.0**self._tries
         self._blind_s = wait_s = min(wait_s, LONGEST_S) * (0.9 + 0.2 * refusal.jitter)
@@ -280,9 +282,9 @@ class Congestion:
                 if 0.05 < left_s < 2 * wait_s:
                     wait_s, self._blind_s, self._tries = left_s, 0.0, 2
                     break
-        elif spell is not None and self.rate and min(self._held_s / 2, self._held_s * self.rate / 20) > 1:
+        elif spell is not None and self._is_window and spell.per_s < 1.6 * (self.rate or 0.0):
             # Windows open when what was admitted comes to the rate that was measured.
-            even_s = spell.opened_at + spell.admitted / self.rate - now
+            even_s = spell.opened_at + spell.admitted / (self.rate or 1.0) - now
             self._blind_s = wait_s = max(wait_s, min(even_s, LONGEST_S))
         self._hold(now + wait_s)
 
@@ -299,7 +301,7 @@ class Congestion:
         seconds = max(now - spell.opened_at, 0.01)
         unclean = not self._clean and self._doubts < 3
         at_ease = known is not None and ended <= known
-        as_many = spell.admitted * MANY > 1
+        as_many = spell.admitted * MANY > 1 or self._doubts == 0
         if not self._shut and as_many and (unclean or at_ease):
             self._contradicted()
             self._counted, self._proofs = (float(spell.admitted), seconds), 0
@@ -328,9 +330,11 @@ class Congestion:
         least_s = max(PATIENCE_S, WORTH / measured)
         patience_s = min(least_s * 2**self._proofs, max(3 * PATIENCE_S, least_s))
         patience_s = min(patience_s, max(PATIENCE_S, 4 * counted[1]))  # no more than it rests on
-        held_s = self._held_s = now - spell.closed_at
+        held_s = now - spell.closed_at
+        self._is_window = held_s > max(2.0, 20 / measured)
         low = HEADROOM * measured
-        if self._shut and at_most > 1.25 * measured:  # it was asked too late to tell
+        late = self._shut or (self._blind_s > 1 and not self._is_window)
+        if late and at_most > 1.25 * measured:  # it was asked too late to tell
             low = math.sqrt(measured * at_most)
         else:
             patience_s = max(patience_s, min(12 * held_s, 120.0))
@@ -338,7 +342,7 @@ class Congestion:
         # end is a measurement too.
         if not self._shut:
             at_most = max(at_most, math.sqrt(measured * ended))
-        if ended > 1.6 * measured and held_s * measured < 20:  # mostly it was no limit
+        if ended > 1.6 * measured and not self._is_window:  # mostly it was no limit
             patience_s = min(patience_s, PATIENCE_S)
         top = min(at_most, max(ended, measured))
         self._curve = Curve(min(low, top), top, patience_s, max(DOUBLING_S, held_s / 4))
