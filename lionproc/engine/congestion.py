@@ -271,7 +271,7 @@ class Congestion:
             if not self._shut:
                 return
         if spell is None or spell.admitted <= 0:
-            wait_s = (0.3 if said_s is None else 0.05) * 1.15**self._shut
+            wait_s = (0.37 if said_s is None else 0.05) * 1.15**self._shut
         else:
             wait_s = max(0.15, 1 / self.rate if self.rate else 0.0) * 3.0**self._tries
         self._blind_s = wait_s = min(wait_s, LONGEST_S) * (0.9 + 0.2 * refusal.jitter)
