@@ -51,6 +51,9 @@ class Watcher(Protocol):
 class Run(ABC):
     """Rows on their way through one executor or more. A subclass feeds and takes back events.
 
+    It has more than 25 methods because it is a public face: what people steer and look at, and
+    the four that a subclass fills in, are a few lines each. The sending is done by its `Routes`.
+
     Args:
         rows: How many rows there are.
         routes: Where the requests go, stage by stage.

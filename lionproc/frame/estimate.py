@@ -39,18 +39,18 @@ class Estimate:
     learned: bool
 
     def __repr__(self) -> str:
-        parts = [f"{self.rows:,} rows: {self.requests:,} requests to send"]
+        from lionproc.notebook.formatting import dollars, plural
+
+        parts = [f"{plural(self.rows, 'row')}: {plural(self.requests, 'request')} to send"]
         if self.answered:
-            parts.append(f"{self.answered:,} rows answered by the journal")
+            parts.append(f"{plural(self.answered, 'row')} answered by the journal")
         if self.skipped:
-            parts.append(f"{self.skipped:,} rows skipped")
+            parts.append(f"{plural(self.skipped, 'row')} skipped")
         text = ", ".join(parts)
         text += (
             f"; about {self.prompt_tokens:,} tokens to read and {self.completion_tokens:,} to write"
         )
         if self.usd is not None:
-            from lionproc.notebook.formatting import dollars
-
             text += f", {dollars(self.usd)}"
         if self.minutes is not None:
             text += f", at least {self.minutes:,.1f} minutes within the limits"

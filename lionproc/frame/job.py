@@ -1,4 +1,7 @@
-"""`Job`: a run over a frame, to watch and steer while it runs, and to ask for results."""
+"""`Job`: a run over a frame, to watch and steer while it runs, and to ask for results.
+
+More than 400 lines because nearly all of them are the face that people call, with its docstrings.
+"""
 
 from __future__ import annotations
 
@@ -41,6 +44,9 @@ _last: Job | None = None
 
 class Job(RowRun):
     """A run over a frame. Made by `df.llm.start(...)`; awaiting it gives the frame.
+
+    It has more than 25 methods because it is a public face: what is kept of each row is in its
+    `RowStore`, what is written in its `PartWriter`, and most methods here are a few lines.
 
     Attributes:
         limits: The live limits; assign a field and it acts within 100 ms.

@@ -70,7 +70,7 @@ def test_a_preview_runs_a_few_rows_for_real_and_says_what_the_rest_costs(
     assert out["a"].notna().all()
     assert len(out) == 2
     said = capsys.readouterr().out
-    assert "1 requests to send" in said
+    assert "1 request to send" in said
     assert "guesses" not in said
     FRAME.llm.process("Say {text}", into="a", model=model, journal=journal, progress=False)
     assert server.counters.total == 3
