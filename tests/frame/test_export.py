@@ -602,17 +602,26 @@ DTYPES = [
 ]
 
 
-@pytest.mark.parametrize("described", DTYPES, ids=range(len(DTYPES)))
-def test_a_column_type_of_a_stranger_is_an_error_of_ours_or_does_no_harm(tmp_path, described):
-    path = tmp_path / "o.parquet"
+@pytest.fixture(scope="module")
+def strangers(tmp_path_factory):
+    """A file with each of these, written where lionproc's type is not known."""
+    folder = tmp_path_factory.mktemp("strangers")
     code = """
 import base64, sys, pyarrow as pa, pyarrow.parquet as pq
-field = pa.field("a", pa.string(), metadata={
-    b"ARROW:extension:name": b"lionproc.column",
-    b"ARROW:extension:metadata": base64.b64decode(sys.argv[2])})
-pq.write_table(pa.table([["a", None]], schema=pa.schema([field])), sys.argv[1])
+for number, described in enumerate(sys.argv[2:]):
+    field = pa.field("a", pa.string(), metadata={
+        b"ARROW:extension:name": b"lionproc.column",
+        b"ARROW:extension:metadata": base64.b64decode(described)})
+    table = pa.table([["a", None]], schema=pa.schema([field]))
+    pq.write_table(table, f"{sys.argv[1]}/{number}-o.parquet")
 """
-    run_python(code, path, base64.b64encode(described).decode())
+    run_python(code, folder, *(base64.b64encode(described).decode() for described in DTYPES))
+    return folder
+
+
+@pytest.mark.parametrize("number", range(len(DTYPES)))
+def test_a_column_type_of_a_stranger_is_an_error_of_ours_or_does_no_harm(strangers, number):
+    path = strangers / f"{number}-o.parquet"
     for act in (lambda: len(read_parquet(path)), lambda: check_target(path, rows=9, columns="a")):
         try:
             assert act() in {2, None}
