@@ -26,6 +26,7 @@ if _TYPE_CHECKING:
     from lionproc.frame.estimate import Estimate
     from lionproc.frame.job import Job, last_job
     from lionproc.frame.parquet_reader import read_facts, read_parquet
+    from lionproc.frame.preview import Preview
     from lionproc.frame.results import Report
     from lionproc.frame.shared_limits import limits_panel
     from lionproc.model.defaults import configure
@@ -56,6 +57,7 @@ __all__ = [
     "LimitsPanel",
     "Model",
     "Pipeline",
+    "Preview",
     "Price",
     "ProcessingService",
     "ProcessingStage",
@@ -86,6 +88,7 @@ _LATER = {
     "LimitsPanel": "notebook.limits_panel",
     "Model": "model.model",
     "Pipeline": "service.pipeline",
+    "Preview": "frame.preview",
     "Price": "model.prices",
     "ProcessingService": "service.processing",
     "ProcessingStage": "service.stage",

@@ -200,6 +200,18 @@ class Journal:
         found = self._newest(keys, since)
         return {key: record for key, record in found.items() if type(record) is Failure}
 
+    def latest(self, most: int) -> list[Entry]:
+        """The replies among the records that came last, the newest first.
+
+        Args:
+            most: How many records are looked at.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        records = map(self._read, self._file.latest(most))
+        return [record for record in records if type(record) is Entry]
+
     def mark(self) -> int:
         """A point in the journal, for `since`: what is on disk now comes before it."""
         return self._file.last_id()

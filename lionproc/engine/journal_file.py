@@ -49,6 +49,7 @@ _NEWEST: Final = (
     f"SELECT id, {_BOUNDED} FROM record WHERE id IN (SELECT max(id) FROM record WHERE prefix IN"  # noqa: S608  (constants)
     " (SELECT value FROM json_each(?)) AND id > ? GROUP BY prefix)"
 )
+_LATEST: Final = f"SELECT id, {_BOUNDED} FROM record ORDER BY id DESC LIMIT ?"  # noqa: S608  (constants)
 _HISTORY: Final = f"SELECT id, {_BOUNDED} FROM record WHERE prefix = ? AND id > ? ORDER BY id DESC"  # noqa: S608  (constants)
 
 
@@ -110,6 +111,10 @@ class JournalFile:
     def history(self, prefix: int, since: int) -> list[Row]:
         """All rows (id first) of one prefix with an id above `since`, newest first."""
         return self._read(_HISTORY, (prefix, since))
+
+    def latest(self, most: int) -> list[Row]:
+        """The rows (id first) that came last, the newest first."""
+        return self._read(_LATEST, (most,))
 
     def last_id(self) -> int:
         """The id of the newest record, 0 if there is none."""

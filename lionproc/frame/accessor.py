@@ -22,7 +22,7 @@ from lionproc.frame import results
 from lionproc.frame.estimate import Estimate, estimate
 from lionproc.frame.job import Job, launch, prepare, wait_for
 from lionproc.frame.plan import FROM_SCHEMA, Plan, PromptLike, plan
-from lionproc.frame.preview import rows_to_run, try_out
+from lionproc.frame.preview import Preview, Sampling, preview
 from lionproc.frame.run_options import (
     PipelineOptions,
     RunOptions,
@@ -265,10 +265,16 @@ class FrameAccessor:
             **options: All other arguments of `process`.
 
         Returns:
-            Requests, rows already answered, tokens, dollars and minutes.
+            An `lp.Estimate`: requests, rows already answered, tokens, dollars, minutes, which limit
+            decides how long it takes, and whether lengths were seen or are guessed.
 
         Raises:
             ConfigurationError: An argument cannot work.
+
+        Example:
+            ```python
+            df.llm.estimate("Is {review} positive?", into="ok", schema=bool).usd
+            ```
         """
         return estimate(self._plan(prompt, into, schema, options))
 
@@ -281,29 +287,45 @@ class FrameAccessor:
         schema: Any = str,
         *,
         n: int = 3,
+        sample: Sampling = "head",
+        seed: int = 0,
         **options: Unpack[RunOptions],
-    ) -> pd.DataFrame:
-        """Run the first rows for real, and print what the whole run would cost and take.
+    ) -> Preview:
+        """Run a few rows for real, and say what the rest would cost and take.
 
-        What they answer is journaled, so `process` does not pay for them again.
+        What they answer is journaled, so `process` does not pay for them again. Shown as the last
+        line of a cell, a preview has each row's prompt, reply, answer, tokens, cost and time.
 
         Args:
             prompt: As for `process`.
             into: As for `process`.
             schema: As for `process`.
             n: How many rows to run.
+            sample: Which ones: "head" the first, "random" some from anywhere, which say best what
+                the rest costs, "longest" those with the longest prompts, which go wrong first.
+            seed: For "random": the same seed draws the same rows.
             **options: All other arguments of `process`; nothing is saved.
 
         Returns:
-            The first `n` rows with their answers.
+            An `lp.Preview`: `.frame`, the rows with their answers; `.rows`, a frame of what went
+            out and came back; `.estimate` of the rest, by what was seen.
 
         Raises:
             ConfigurationError: An argument cannot work; nothing was sent.
+            RunError: The run cannot go on, as in `process`.
+
+        Example:
+            ```python
+            df.llm.preview("Is {review} positive?", into="ok", schema=bool, n=20, sample="random")
+            ```
         """
-        head = FrameAccessor(self._frame.iloc[: rows_to_run(n)])
-        few: RunOptions = {**options, "save": None, "progress": False}
+        less: RunOptions = {**options, "save": None, "progress": False}
+
+        def few(rows: list[int]) -> Plan:
+            return FrameAccessor(self._frame.iloc[rows])._plan(prompt, into, schema, less)
+
         whole = self._plan(prompt, into, schema, options)
-        return try_out(whole, head._plan(prompt, into, schema, few))[0]
+        return preview(whole, few, lambda out, _: out, n=n, sample=sample, seed=seed)
 
     @face
     def errors(self) -> pd.DataFrame:

@@ -2,63 +2,96 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
+from lionproc.engine.home import VARIABLE
 from lionproc.engine.journal import Journal
-from lionproc.engine.tokens import REQUESTS, TOKENS
-from lionproc.engine.usage import Usage, plus
+from lionproc.engine.replay import Replay
+from lionproc.engine.request import Event
 from lionproc.errors import ConfigurationError
+from lionproc.frame.cacheable import MOST_SAMPLES, FixedPart, fixed_part
+from lionproc.frame.forecast import Forecast
 from lionproc.frame.plan import Plan
+from lionproc.frame.seen import Reservoir, Sample, of_model
 from lionproc.model.call import ModelCall, RequestBuilder
+
+__all__ = ["Estimate", "estimate", "must_be_foreseeable"]
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A run foreseen. Printed, it is a sentence or two.
+    """A run foreseen. The last line of a cell shows it as a table. What is not known is None.
 
     Attributes:
         rows: Rows of the run.
+        requests: Requests to send; equal rows share one.
         answered: Rows that the journal answers without a request.
         skipped: Rows that are not asked for a missing cell, or cannot be.
-        requests: Requests to send; equal rows share one.
-        prompt_tokens: Tokens they will read.
-        completion_tokens: Tokens they will write.
-        usd: What they cost, None where the price is not known.
-        minutes: The least time the limits allow, None where none is set.
-        learned: False as long as no reply has shown how long answers are.
+        input_tokens: Tokens that will be read, cached ones included.
+        cached_tokens: Of those, the ones from the provider's prompt cache.
+        output_tokens: Tokens that will be written, thoughts included as far as they were seen.
+        usd: What it costs, in dollars.
+        minutes: How long it takes; the least time that the limits allow, where no reply has shown
+            how long one takes.
+        limited_by: The limit that decides how long it takes: "requests_per_minute",
+            "tokens_per_minute", "input_tokens_per_minute", "output_tokens_per_minute",
+            "concurrency", or None.
+        basis: "seen" where replies have shown how long answers are, "guess" where the schema
+            is all there is.
+        source: What the tokens are judged by, in words.
+        output_range: The fewest and the most tokens that will probably be written.
+        usd_range: The least and the most that it will probably cost, in dollars.
+        usd_standard: What it costs at the standard tier, where a cheaper one is asked for.
+        service_tier: The tier that is asked for; empty for none.
+        seconds: How long one request takes.
+        model: Provider and model.
+        hints: What would make it cheaper, in sentences.
+
+    Example:
+        ```python
+        foreseen = df.llm.estimate("Is {review} positive?", into="ok", schema=bool)
+        foreseen.usd, foreseen.minutes, foreseen.basis
+        ```
     """
 
     rows: int
+    requests: int
     answered: int
     skipped: int
-    requests: int
-    prompt_tokens: int
-    completion_tokens: int
+    input_tokens: int
+    cached_tokens: int | None
+    output_tokens: int
     usd: float | None
     minutes: float | None
-    learned: bool
+    limited_by: str | None
+    basis: Literal["seen", "guess"]
+    source: str = ""
+    output_range: tuple[int, int] = (0, 0)
+    usd_range: tuple[float, float] | None = None
+    usd_standard: float | None = None
+    service_tier: str = ""
+    seconds: float | None = None
+    model: str = ""
+    hints: tuple[str, ...] = field(default=())
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it by name, for a log or a file."""
+        return asdict(self)
 
     def __repr__(self) -> str:
-        from lionproc.notebook.formatting import dollars, plural
+        from lionproc.notebook.money import estimate_text
 
-        parts = [f"{plural(self.rows, 'row')}: {plural(self.requests, 'request')} to send"]
-        if self.answered:
-            parts.append(f"{plural(self.answered, 'row')} answered by the journal")
-        if self.skipped:
-            parts.append(f"{plural(self.skipped, 'row')} skipped")
-        text = ", ".join(parts)
-        text += (
-            f"; about {self.prompt_tokens:,} tokens to read and {self.completion_tokens:,} to write"
-        )
-        if self.usd is not None:
-            text += f", {dollars(self.usd)}"
-        if self.minutes is not None:
-            text += f", at least {self.minutes:,.1f} minutes within the limits"
-        if not self.learned and self.requests:
-            text += (
-                ". No reply has been seen yet, so lengths are guesses; preview() makes them good"
-            )
-        return text + "."
+        return estimate_text(self)
+
+    def _repr_html_(self) -> str:
+        from lionproc.notebook.money import estimate_html
+
+        return estimate_html(self)
 
 
 def must_be_foreseeable(plan: Plan) -> None:
@@ -75,11 +108,12 @@ def must_be_foreseeable(plan: Plan) -> None:
         )
 
 
-def estimate(plan: Plan) -> Estimate:
+def estimate(plan: Plan, samples: Sequence[Sample] = ()) -> Estimate:
     """Foresee a run. Nothing is sent, and nothing is changed.
 
     Args:
         plan: The run.
+        samples: What rows of it have taken, where that is known; else the journal is asked.
 
     Returns:
         Requests, tokens, dollars and minutes.
@@ -89,52 +123,79 @@ def estimate(plan: Plan) -> Estimate:
     """
     must_be_foreseeable(plan)
     connection = plan.model.connect()
-    recipe = RequestBuilder(connection, plan.model.body_params, plan.answer)
-    options = plan.options
-    journal = Journal.open(":memory:" if options.journal is False else options.journal)
-    answered = skipped = read = written = 0
-    usd: float | None = 0.0
-    asked: set[bytes] = set()
-    try:
-        since = 0 if options.resume else journal.mark()
-        for made in plan.first_calls(recipe):
+    builder = RequestBuilder(connection, plan.model.body_params, plan.answer)
+    look = _Look(plan, builder)
+    with _kept(plan.options.journal) as journal:
+        look.through(journal)
+        if not samples:
+            samples = list(_replayed(look.kept, journal, plan.options.retry.max_corrections))
+        others = None if samples else of_model(journal, connection.model)
+    forecast = Forecast(
+        plan, builder, look.sizes, samples=samples, others=others, fixed=look.fixed()
+    )
+    return Estimate(
+        rows=plan.total,
+        requests=look.sizes.total(),
+        answered=look.answered,
+        skipped=look.skipped,
+        **forecast.made(),
+    )
+
+
+class _Look:
+    """One pass over all rows: how many are to be asked, and how large their questions are."""
+
+    def __init__(self, plan: Plan, builder: RequestBuilder) -> None:
+        self._plan = plan
+        self._builder = builder
+        self.answered = self.skipped = 0
+        self.sizes: Counter[tuple[int, int]] = Counter()  # (bytes of text, tokens of media)
+        self.kept = Reservoir()
+        self._some: list[ModelCall] = []
+
+    def through(self, journal: Journal) -> None:
+        """Look at every row."""
+        asked: set[bytes] = set()
+        resumes = self._plan.options.resume
+        for made in self._plan.first_calls(self._builder):
             calls = []
             for _, call in made:
                 if isinstance(call, ModelCall) and call.key is not None:
                     calls.append((call.key, call))
                 else:
-                    skipped += 1
-            kept = journal.find([key for key, _ in calls], since)
+                    self.skipped += 1
+            kept = journal.find([key for key, _ in calls])
             for key, call in calls:
                 if key in kept:
-                    answered += 1
+                    self.kept.add(call, kept[key])
+                if key in kept and resumes:
+                    self.answered += 1
                 elif key not in asked:
                     asked.add(key)
-                    tokens = call.estimate
-                    read += tokens.input
-                    written += tokens.output
-                    usd = plus(usd, connection.price.usd(Usage(tokens.input, tokens.output)))
-    finally:
-        journal.close()
-    plan.forget_occurrences()
-    return Estimate(
-        rows=plan.total,
-        answered=answered,
-        skipped=skipped,
-        requests=len(asked),
-        prompt_tokens=read,
-        completion_tokens=written,
-        usd=usd,
-        minutes=_minutes(plan, len(asked), read + written),
-        learned=connection.estimator.learned,
-    )
+                    self.sizes[call.text_size, call.media_tokens] += 1
+                    if len(self._some) < MOST_SAMPLES:
+                        self._some.append(call)
+        self._plan.forget_occurrences()
+
+    def fixed(self) -> FixedPart | None:
+        """What is the same in all questions."""
+        return fixed_part(self._some, self._plan.outputs[0].prompt.literals)
 
 
-def _minutes(plan: Plan, requests: int, tokens: int) -> float | None:
-    limiter = plan.model.limiter
-    needs = [
-        amount / limit
-        for quantity, amount in ((REQUESTS, requests), (TOKENS, tokens))
-        if (limit := limiter.effective(quantity, plan.options.limits)) is not None
-    ]
-    return max(needs) if needs else None
+def _kept(journal: Any) -> Journal:
+    """The journal, if there is one: to look is no reason to make a file."""
+    if journal is None:
+        path = Path(os.environ.get(VARIABLE) or ".lionproc") / "journal.sqlite"
+        return Journal.open(None if path.exists() else ":memory:")
+    if journal is False or (Path(journal).parent.is_dir() and not Path(journal).exists()):
+        return Journal.open(":memory:")
+    return Journal.open(journal)
+
+
+def _replayed(kept: Reservoir, journal: Journal, max_corrections: int) -> Iterator[Sample]:
+    """What rows took that the journal answers, questions asked again included."""
+    replay = Replay(journal, 0, max_corrections)
+    for call, entry in kept.kept:
+        event = Event(call)
+        if replay.answer(event, entry):
+            yield Sample.of(call, event)

@@ -365,16 +365,23 @@ class Job(RowRun):
         return self.report()._repr_html_()
 
 
-def prepare(plan: Plan, before: Job | None = None, *, waited_for: bool = True) -> Job:
+def prepare(
+    plan: Plan,
+    before: Job | None = None,
+    *,
+    waited_for: bool = True,
+    job_type: type[Job] | None = None,
+) -> Job:
     """A run that has not begun, remembered as the last one.
 
     Args:
         plan: The run.
         before: Another run of this plan, whose answers it begins with.
         waited_for: Whether the cell waits for the frame. Else it gets the job.
+        job_type: A class of job that looks at more; a job by default.
     """
     global _last  # noqa: PLW0603  (the last job of the session)
-    job = _last = Job(plan, before, waited_for=waited_for)
+    job = _last = (job_type or Job)(plan, before, waited_for=waited_for)
     results.show(job, progress=plan.options.progress, panel=plan.options.panel)
     return job
 

@@ -1,32 +1,308 @@
-"""Runs the first rows for real, and says what all of them would cost and take."""
+"""Runs some rows for real, shows what went out and came back, and what the rest will take."""
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Literal, TypeAlias
 
+import orjson
 import pandas as pd
 
-from lionproc.errors import ConfigurationError
-from lionproc.frame.estimate import estimate, must_be_foreseeable
+from lionproc.engine.request import Event
+from lionproc.errors import ConfigurationError, JournalError
+from lionproc.frame.assemble import Missing
+from lionproc.frame.estimate import Estimate, estimate, must_be_foreseeable
 from lionproc.frame.job import Job, prepare, wait_for
 from lionproc.frame.plan import Plan
+from lionproc.frame.row_store import SKIPPED
+from lionproc.frame.seen import Sample
+from lionproc.model.as_json import plain
+from lionproc.model.body import parsed
+from lionproc.model.call import ModelCall, RequestBuilder
+
+__all__ = ["Preview", "Sampling", "TriedRow", "preview"]
+
+Sampling: TypeAlias = Literal["head", "random", "longest"]
+_WAYS = ("head", "random", "longest")
 
 
-def rows_to_run(n: Any) -> int:
-    """How many rows to run.
+@dataclass(frozen=True, slots=True)
+class TriedRow:
+    """One question that was asked for real.
+
+    Attributes:
+        label: The row's, in the frame's index.
+        prompt: What was asked, as text.
+        reply: What the model wrote, as it came; None where nothing came.
+        answer: The value that was read from it, None where there is none.
+        tokens: Tokens read and written, questions asked again included.
+        usd: What it cost when it was bought, in dollars; None where that is not known.
+        seconds: How long its requests took.
+        error: Why there is no answer.
+        into: The column of the answer.
+        note: What stands in place of numbers: that it was skipped, or shares a request.
+    """
+
+    label: str
+    prompt: str
+    reply: str | None
+    answer: Any
+    tokens: int | None
+    usd: float | None
+    seconds: float | None
+    error: str | None
+    into: str
+    note: str = ""
+
+    @property
+    def answer_text(self) -> str:
+        """The answer as text, empty where there is none."""
+        if self.answer is None:
+            return ""
+        if isinstance(self.answer, str):
+            return self.answer
+        return orjson.dumps(self.answer, default=str).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """Rows that were tried, and the rest foreseen. The last line of a cell shows it.
+
+    Attributes:
+        frame: The rows that were tried, with their answers, as `process` returns them.
+        rows: The same row by row: prompt, reply, answer, tokens, usd (dollars when it was
+            bought), seconds, error.
+        estimate: What the rows that are not answered yet will take, by what was seen.
+
+    Example:
+        ```python
+        tried = df.llm.preview("Is {review} positive?", into="ok", schema=bool, sample="random")
+        tried.rows["error"].notna().sum(), tried.estimate.usd
+        ```
+    """
+
+    frame: pd.DataFrame | pd.Series[Any]
+    rows: pd.DataFrame
+    estimate: Estimate
+    _tried: tuple[TriedRow, ...] = field(default=(), repr=False)
+
+    @property
+    def _headline(self) -> str:
+        tried = [row for row in self._tried if row.note != _SKIPPED]
+        failed = [row for row in tried if row.error]
+        many = f"{len(tried):,} {'row' if len(tried) == 1 else 'rows'}"
+        if not tried:
+            return f"Preview: none of {len(self._tried):,} rows can be asked, all were skipped"
+        if len(failed) == len(tried):
+            return f"Preview: no answer to any of {many}. {failed[0].error}"
+        without = f", {len(failed):,} without an answer" if failed else ", all answered"
+        return f"Preview: {many} tried{without}"
+
+    def __repr__(self) -> str:
+        from lionproc.notebook.money import preview_text
+
+        return preview_text(self._headline, self._tried, self.estimate)
+
+    def _repr_html_(self) -> str:
+        from lionproc.notebook.money import preview_html
+
+        return preview_html(self._headline, self._tried, self.estimate)
+
+
+_SKIPPED = "skipped: a cell is missing"
+
+
+def preview(
+    whole: Plan,
+    few: Callable[[list[int]], Plan],
+    unwrapped: Callable[[pd.DataFrame, Job], Any],
+    *,
+    n: int,
+    sample: Sampling,
+    seed: int,
+) -> Preview:
+    """Run some rows for real.
+
+    Args:
+        whole: The run that is tried out.
+        few: The same run over the rows at these positions.
+        unwrapped: What `process` returns, of the frame of a job.
+        n: How many rows.
+        sample: Which ones.
+        seed: For "random".
 
     Raises:
-        ConfigurationError: It is no number of rows.
+        ConfigurationError: An argument cannot work; nothing was sent.
+        RunError: As the run.
     """
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise ConfigurationError(f"n is how many rows to run, at least 1, not {n!r}.")
-    return n
-
-
-def try_out(whole: Plan, head: Plan) -> tuple[pd.DataFrame, Job]:
-    """Run the first rows, and print what all of them would cost and take."""
+    if sample not in _WAYS:
+        raise ConfigurationError(f"sample is 'head', 'random' or 'longest', not {sample!r}.")
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise ConfigurationError(f"seed is a whole number, not {seed!r}.")
     must_be_foreseeable(whole)
-    job = prepare(head)
+    plan = few(_chosen(whole, n, sample, seed))
+    job = prepare(plan, job_type=_Trial)
     out = wait_for(job)
-    print(f"The whole run: {estimate(whole)}")  # noqa: T201  (what it is for)
-    return out, job
+    assert isinstance(job, _Trial)  # noqa: S101  (for the type checker)
+    tried = tuple(job.tried())
+    foreseen = estimate(whole, job.samples())
+    return Preview(unwrapped(out, job), _table(tried, plan), foreseen, tried)
+
+
+def _chosen(plan: Plan, n: int, sample: Sampling, seed: int) -> list[int]:
+    """The positions of the rows to run, in their order."""
+    if sample == "head" or plan.rows <= n:
+        return list(range(min(n, plan.rows)))
+    connection = plan.model.connect()
+    builder = RequestBuilder(connection, plan.model.body_params, plan.answer)
+    if sample == "random":
+        chosen: list[int] = []
+        for row in Random(seed).sample(range(plan.rows), plan.rows):
+            made = plan.calls(builder, row, row + 1)
+            if not all(isinstance(call, Missing) for _, call in made):
+                chosen.append(row)
+                if len(chosen) == n:
+                    break
+    else:
+        sizes = (
+            (call.text_size + call.media_tokens, -(place % plan.rows))
+            for made in plan.first_calls(builder)
+            for place, call in made
+            if isinstance(call, ModelCall)
+        )
+        longest: dict[int, int] = {}
+        for size, row in heapq.nlargest(n * len(plan.outputs), sizes):
+            longest.setdefault(-row, size)
+        chosen = list(longest)[:n]
+    plan.forget_occurrences()
+    return sorted(chosen)
+
+
+class _Trial(Job):
+    """A run that remembers what went out and came back."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._events: dict[int, Event] = {}
+        self._sharing: set[int] = set()
+        self._raw: dict[bytes, bytes] = {}
+
+    def _took(self, event: Event) -> None:
+        sharing = self._followers.get(event.tag, ())
+        self._events.update(dict.fromkeys((event.tag, *sharing), event))
+        self._sharing.update(sharing)
+        super()._took(event)
+
+    async def _close(self) -> None:
+        try:
+            await asyncio.to_thread(self._read_replies)
+        finally:
+            await super()._close()
+
+    def _read_replies(self) -> None:
+        """As they were kept, before a journal in memory is closed."""
+        keys = [key for event in self._events.values() for key in event.keys]
+        try:
+            self._journal.flush()
+            self._raw = {key: entry.reply for key, entry in self._journal.find(keys).items()}
+        except JournalError:
+            self._raw = {}  # the run says so; the rows are shown without their replies
+
+    def samples(self) -> list[Sample]:
+        """What each question took that was paid for."""
+        return [
+            Sample.of(event.first, event)
+            for place, event in self._events.items()
+            if place not in self._sharing
+            and isinstance(event.first, ModelCall)
+            and event.prompt_tokens
+        ]
+
+    def tried(self) -> Iterator[TriedRow]:
+        """What became of each row, in the order of the frame."""
+        plan = self._plan
+        for row in range(plan.rows):
+            for number, output in enumerate(plan.outputs):
+                place = number * plan.rows + row
+                label, into = str(plan.frame.index[row]), str(output.into or "")
+                event = self._events.get(place)
+                error = self._store.failures.at(place)
+                said = None if error is None else " ".join(filter(None, [str(error), error.hint]))
+                if event is None:
+                    note = _SKIPPED if self._store.status(place) == SKIPPED else "not sent"
+                    yield TriedRow(label, "", None, None, None, None, None, said, into, note)
+                    continue
+                shares = place in self._sharing
+                yield TriedRow(
+                    label,
+                    _asked(event),
+                    self._reply(event),
+                    None if event.error is not None else plain(event.value),
+                    0 if shares else event.usage.total or None,
+                    0.0 if shares else event.usd,
+                    event.seconds,
+                    said,
+                    into,
+                    "shares the request of an equal row" if shares else "",
+                )
+
+    def _reply(self, event: Event) -> str | None:
+        """What the model wrote last."""
+        for key in reversed(event.keys):
+            if key in self._raw:
+                return _written(self._raw[key])
+        return event.error.reply or None if event.error is not None else None
+
+
+def _written(raw: bytes) -> str:
+    """The text in a reply; the whole of it where there is none."""
+    try:
+        said = parsed(raw)["choices"][0]["message"]["content"]
+    except (ValueError, LookupError, TypeError):
+        said = None
+    return said if isinstance(said, str) else raw.decode("utf-8", "replace")
+
+
+def _asked(event: Event) -> str:
+    """A question as a person reads it."""
+    call: Any = event.first
+    messages = orjson.loads(call.body)["messages"]
+    texts = [(message.get("role"), _shown(message.get("content"))) for message in messages]
+    if len(texts) == 1:
+        return texts[0][1]
+    return "\n".join(f"{role}: {text}" for role, text in texts)
+
+
+def _shown(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return "" if content is None else str(content)
+    parts = [part if isinstance(part, dict) else {} for part in content]
+    return "\n".join(
+        str(part["text"]) if "text" in part else f"[{part.get('type', 'part')}]" for part in parts
+    )
+
+
+def _table(tried: Sequence[TriedRow], plan: Plan) -> pd.DataFrame:
+    """The rows as a frame, with the labels of those that were tried."""
+    index = plan.frame.index.repeat(len(plan.outputs))
+    columns: dict[str, Any] = {}
+    if len(plan.outputs) > 1:
+        columns["into"] = pd.array([row.into for row in tried], dtype="string")
+    columns |= {
+        "prompt": pd.array([row.prompt or None for row in tried], dtype="string"),
+        "reply": pd.array([row.reply for row in tried], dtype="string"),
+        "answer": pd.Series([row.answer for row in tried], dtype=object, index=index),
+        "tokens": pd.array([row.tokens for row in tried], dtype="Int64"),
+        "usd": pd.array([row.usd for row in tried], dtype="Float64"),
+        "seconds": pd.array([row.seconds for row in tried], dtype="Float64"),
+        "error": pd.array([row.error for row in tried], dtype="string"),
+    }
+    return pd.DataFrame(columns, index=index)

@@ -118,6 +118,13 @@ class Prompt:
             _may_be_empty=not "".join(literals).strip(),
         )
 
+    @property
+    def literals(self) -> list[str] | None:
+        """The parts of the template that are the same in every row; None for a function."""
+        if self._writer is not None:
+            return None
+        return (self._format % (("\0",) * len(self._fields))).split("\0")
+
     def render(self, *cells: Any, value: Any = None) -> list[Message] | Missing:
         """The messages for one row.
 

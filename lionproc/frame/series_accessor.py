@@ -14,7 +14,7 @@ from lionproc.frame.assemble import column_names
 from lionproc.frame.estimate import Estimate, estimate
 from lionproc.frame.job import Job, launch, prepare, wait_for
 from lionproc.frame.plan import FROM_SCHEMA, Plan, PromptLike, plan
-from lionproc.frame.preview import rows_to_run, try_out
+from lionproc.frame.preview import Preview, Sampling, preview
 from lionproc.frame.run_options import (
     SeriesOptions,
     shows,
@@ -152,9 +152,11 @@ class SeriesAccessor:
         schema: Any = str,
         *,
         n: int = 3,
+        sample: Sampling = "head",
+        seed: int = 0,
         **options: Unpack[SeriesOptions],
-    ) -> pd.Series[Any] | pd.DataFrame:
-        """Run the first cells for real, and print what the whole run would cost and take.
+    ) -> Preview:
+        """Run a few cells for real, and say what the rest would cost and take.
 
         What they answer is journaled, so `process` does not pay for them again. Nothing is saved.
 
@@ -163,19 +165,31 @@ class SeriesAccessor:
             into: As for `process`.
             schema: As for `process`.
             n: How many cells to run.
+            sample: As for `df.llm.preview`: "head", "random" or "longest".
+            seed: For "random".
             **options: The other arguments of `process`.
 
         Returns:
-            What `process` returns, of the first `n` cells.
+            An `lp.Preview`, as `df.llm.preview` does; its `frame` is what `process` returns, of
+            these cells.
 
         Raises:
             ConfigurationError: An argument cannot work; nothing was sent.
+            RunError: The run cannot go on, as in `process`.
         """
-        head = SeriesAccessor(self._series.iloc[: rows_to_run(n)])
-        few: SeriesOptions = {**options, "save": None, "progress": False}
-        whole = self._plan(prompt, into, schema, options)
-        out, job = try_out(whole, head._plan(prompt, into, schema, few))
-        return self._unwrapped(out, into, job)
+        less: SeriesOptions = {**options, "save": None, "progress": False}
+
+        def few(rows: list[int]) -> Plan:
+            return SeriesAccessor(self._series.iloc[rows])._plan(prompt, into, schema, less)
+
+        return preview(
+            self._plan(prompt, into, schema, options),
+            few,
+            lambda out, job: self._unwrapped(out, into, job),
+            n=n,
+            sample=sample,
+            seed=seed,
+        )
 
     def _plan(
         self, prompt: PromptLike, into: Hashable | None, schema: Any, options: SeriesOptions

@@ -138,11 +138,21 @@ class ModelCall:
         """The tokens it will probably take, as far as is known now."""
         recipe = self._recipe
         return recipe.connection.estimator.tokens(
-            len(self.body) - self._media.size,
+            self.text_size,
             recipe.max_tokens,
             charges_max=recipe.charges_max,
             media=self._media.tokens,
         )
+
+    @property
+    def text_size(self) -> int:
+        """Bytes of the body, without what is no text."""
+        return len(self.body) - self._media.size
+
+    @property
+    def media_tokens(self) -> int:
+        """Tokens of its pictures, sounds and files by the provider's rule."""
+        return self._media.tokens
 
     @property
     def size(self) -> int:
@@ -179,8 +189,7 @@ class ModelCall:
             reply.usage = Usage(*used, tier=tier_of(reply.data))
             reply.guessed = True
         else:
-            text_size = len(self.body) - self._media.size
-            connection.estimator.learn(text_size, used, self._media.tokens)
+            connection.estimator.learn(self.text_size, used, self._media.tokens)
         if recipe.charges_max and recipe.max_tokens:
             reply.charged = Tokens(used.input, max(used.output, recipe.max_tokens))
         self._price(reply)

@@ -1,12 +1,10 @@
 """What is left of a run when it has ended: a summary that reads well anywhere.
 
-The HTML is a plain table with inline styles only, and without any style it is still a table:
-code hosts and exports take everything else away.
+How it is written: `pairs.py`.
 """
 
 from __future__ import annotations
 
-import html
 import weakref
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +13,7 @@ from lionproc.engine.run import Run
 from lionproc.engine.stats import RunStats
 from lionproc.notebook import formatting
 from lionproc.notebook.frontend import Bundle, Screen
+from lionproc.notebook.pairs import as_lines, as_table
 from lionproc.notebook.rates import server_takes
 
 HEADLINES = {
@@ -26,9 +25,7 @@ HEADLINES = {
     "failed": "could not go on",
 }
 IN_MEMORY = ":memory:"  # a journal that is gone with the run
-_QUIET = "opacity:.65"
 _put: weakref.WeakSet[Run] = weakref.WeakSet()
-_CELL = "text-align:left;vertical-align:top;padding:2px 16px 2px 0;border:0;background:none"
 
 
 def headline(stats: RunStats) -> str:
@@ -206,9 +203,7 @@ def as_text(stats: RunStats, facts: Mapping[str, Any]) -> str:
         stats: The run.
         facts: As for `lines`.
     """
-    pairs = lines(stats, facts)
-    width = max(len(name) for name, _ in pairs)
-    return "\n".join([headline(stats), *(f"  {name:<{width}}  {text}" for name, text in pairs)])
+    return as_lines(headline(stats), lines(stats, facts))
 
 
 def as_html(stats: RunStats, facts: Mapping[str, Any]) -> str:
@@ -218,16 +213,10 @@ def as_html(stats: RunStats, facts: Mapping[str, Any]) -> str:
         stats: The run.
         facts: As for `lines`.
     """
-    rows = "".join(
-        f"<tr style='background:none'>"
-        f"<th scope='row' style='{_CELL};font-weight:normal;{_QUIET}'>{html.escape(name)}</th>"
-        f"<td style='{_CELL}'>{formatting.escaped(text)}</td></tr>"
-        for name, text in lines(stats, facts)
-    )
     return (
         "<div style='max-width:760px;margin:4px 0'>"
         f"<strong>{formatting.escaped(headline(stats))}</strong>{_bar(stats)}"
-        f"<table style='border:0;margin:0;font-variant-numeric:tabular-nums'>{rows}</table></div>"
+        f"{as_table(lines(stats, facts))}</div>"
     )
 
 

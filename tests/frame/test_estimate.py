@@ -33,7 +33,9 @@ def test_an_estimate_sends_nothing_and_counts_equal_rows_once(server, model, tmp
     assert server.counters.total == 0
     assert (foreseen.rows, foreseen.requests, foreseen.skipped) == (5, 3, 1)
     assert foreseen.usd is not None
+    assert foreseen.basis == "guess"
     assert "guesses" in repr(foreseen)
+    assert not (tmp_path / "j.sqlite").exists()
 
 
 def test_what_the_journal_has_costs_nothing(server, model, tmp_path):
@@ -50,7 +52,8 @@ def test_what_the_journal_has_costs_nothing(server, model, tmp_path):
         )
     foreseen = FRAME.llm.estimate("Say {text}", into="a", model=model, journal=journal)
     assert (foreseen.answered, foreseen.requests) == (1, 2)
-    assert foreseen.learned
+    assert foreseen.basis == "seen"
+    assert foreseen.source == "1 reply to this prompt"
 
 
 def test_limits_say_how_long_it_takes_at_least(model, tmp_path):
@@ -58,45 +61,8 @@ def test_limits_say_how_long_it_takes_at_least(model, tmp_path):
         "Say {text}", into="a", model=model, journal=False, limits={"requests_per_minute": 2}
     )
     assert foreseen.minutes == pytest.approx(1.5)
-    assert "1.5 minutes" in repr(foreseen)
-
-
-def test_a_preview_runs_a_few_rows_for_real_and_says_what_the_rest_costs(
-    server, model, tmp_path, capsys
-):
-    journal = str(tmp_path / "j.sqlite")
-    out = FRAME.llm.preview("Say {text}", into="a", model=model, journal=journal, n=2)
-    assert server.counters.total == 2
-    assert out["a"].notna().all()
-    assert len(out) == 2
-    said = capsys.readouterr().out
-    assert "1 request to send" in said
-    assert "guesses" not in said
-    FRAME.llm.process("Say {text}", into="a", model=model, journal=journal, progress=False)
-    assert server.counters.total == 3
-
-
-def test_a_preview_of_no_rows_is_refused(model):
-    with pytest.raises(lp.errors.ConfigurationError, match="at least 1"):
-        FRAME.llm.preview("Say {text}", into="a", model=model, n=0)
-
-
-def test_a_series_is_estimated_and_previewed_as_its_frame_is(server, model, tmp_path, capsys):
-    series, options = FRAME["text"], {"model": model, "journal": str(tmp_path / "j.sqlite")}
-    foreseen = series.llm.estimate("Say {value}", **options)
-    assert server.counters.total == 0
-    assert isinstance(foreseen, lp.Estimate)
-    assert (foreseen.rows, foreseen.requests, foreseen.skipped) == (5, 3, 1)
-
-    out = series.llm.preview("Say {value}", n=2, save=str(tmp_path / "no.parquet"), **options)
-    assert isinstance(out, pd.Series)
-    assert out.name == "text"
-    assert out.tolist() == ["echo: Say one", "echo: Say two"]
-    assert server.counters.total == 2
-    assert "The whole run: 5 rows: 1 request" in capsys.readouterr().out
-    assert not (tmp_path / "no.parquet").exists()
-    with pytest.raises(lp.errors.ConfigurationError, match="n is how many rows"):
-        series.llm.preview("Say {value}", n=0, **options)
+    assert foreseen.limited_by == "requests_per_minute"
+    assert "at least 1 min 30 s, limited by requests_per_minute" in repr(foreseen)
 
 
 def test_a_picture_is_estimated_by_its_pixels_and_sent_under_a_limit_its_bytes_would_break(
@@ -117,7 +83,7 @@ def test_a_picture_is_estimated_by_its_pixels_and_sent_under_a_limit_its_bytes_w
         model = lp.Model("openai", "gpt-4o", base_url=server.base_url, api_key=server.key)
         frame = pd.DataFrame({"n": range(3)})
         foreseen = frame.llm.estimate(look, into="a", model=model)
-        assert 1105 <= foreseen.prompt_tokens / 3 <= 1250
+        assert 1105 <= foreseen.input_tokens / 3 <= 1250
         limits = lp.Limits(tokens_per_minute=200_000)
         out = frame.llm.process(look, into="a", model=model, limits=limits, progress=False)
     assert out["a"].tolist() == ["A cat."] * 3

@@ -71,7 +71,7 @@ def test_every_verb_shows_its_options_with_the_defaults_and_types_of_process(ver
     shown = inspect.signature(verb).parameters
     assert all(parameter.kind is not parameter.VAR_KEYWORD for parameter in shown.values())
     assert set(options.__annotations__) <= set(shown)
-    assert set(shown) <= {*BEFORE, "stages", "n", *options.__annotations__}
+    assert set(shown) <= {*BEFORE, "stages", "n", "sample", "seed", *options.__annotations__}
     for name in options.__annotations__:
         assert shown[name] == PROCESS[name]
     for name in {"schema", "into"} & set(shown):

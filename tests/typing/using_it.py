@@ -1,7 +1,7 @@
 """The API as a user types it. Not run: mypy reads it, see `test_typing.py`."""
 
 from enum import Enum
-from typing import Any, Literal, assert_type
+from typing import Literal, assert_type
 
 import pandas as pd
 from pydantic import BaseModel
@@ -84,8 +84,8 @@ def options(frame: pd.DataFrame, series: "pd.Series[str]") -> None:
     foreseen: lp.Estimate = llm.estimate("{x}", columns=["a"], into="{column}_b", chunk_size=10)
     foreseen = of_series.estimate("{value}", model="local", system="Be brief.")
     report: lp.Report = job.report()
-    assert_type(llm.preview("{x}", n=5, on_missing="send"), pd.DataFrame)
-    assert_type(of_series.preview("{value}", n=5), pd.Series[Any] | pd.DataFrame)
+    assert_type(llm.preview("{x}", n=5, sample="random", on_missing="send"), lp.Preview)
+    assert_type(of_series.preview("{value}", n=5), lp.Preview)
     llm.pipeline([{"name": "mood", "prompt": "{x}"}], errors="raise", save="out.parquet")
     assert_type(foreseen.minutes, float | None)
     assert_type(report.stats, lp.RunStats)
