@@ -11,6 +11,7 @@ from lionproc.engine.tokens import Tokens
 
 __all__ = ["Price", "Usage", "from_bytes", "plus", "to_bytes"]
 
+_written: Final = json.JSONEncoder(separators=(",", ":")).encode
 _COUNTS: Final = ("cached", "cache_write", "reasoning", "audio_input", "audio_output")
 
 
@@ -71,12 +72,13 @@ def to_bytes(usage: Usage | None, usd: float | None) -> bytes:
     """
     kept: dict[str, Any] = {}
     if usage is not None:
-        kept = {name: count for name in _COUNTS if (count := getattr(usage, name)) is not None}
+        counts = zip(_COUNTS, usage[2:7], strict=True)
+        kept = {name: count for name, count in counts if count is not None}
         if usage.tier:
             kept["tier"] = usage.tier
     if usd is not None:
         kept["usd"] = usd
-    return json.dumps(kept, separators=(",", ":")).encode() if kept else b""
+    return _written(kept).encode() if kept else b""
 
 
 def from_bytes(kept: bytes, tokens: Tokens) -> tuple[Usage | None, float | None]:

@@ -101,8 +101,10 @@ class FrameAccessor:
             errors: "coerce" makes failed rows NA and warns once; "raise" raises after all
                 others are done and kept.
             overwrite: Replace columns that are there.
-            details: Add columns with each row's status, error, attempts, tokens, seconds and the
-                model that answered, as its reply says.
+            details: Add columns with each row's status, error, attempts, tokens (all, input, cached
+                and output), dollars, seconds and the model that answered, as its reply says. What
+                is not known is NA. Of equal rows, which share a request, the first bears the
+                dollars, so that they add up to what was paid.
             progress: False shows nothing.
             panel: True shows the live panel, False never; None where the frontend can drive it.
 

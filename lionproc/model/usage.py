@@ -65,7 +65,7 @@ def usage_of(data: Mapping[str, Any]) -> Usage | None:
         (9, 2, 4)
     """
     usage = data.get("usage")
-    if not isinstance(usage, Mapping):
+    if not isinstance(usage, dict):
         return None
     cached, cache_write = _told_at(usage, _CACHED), _told_at(usage, _CACHE_WRITE)
     reasoning = _told_at(usage, _REASONING)
@@ -154,7 +154,7 @@ def guess(data: Any, read: int) -> Tokens:
 
 def _told(usage: Any) -> tuple[int | None, int | None, int | None]:
     """Read, written and total, each None where it is not told or cannot be."""
-    if not isinstance(usage, Mapping):
+    if not isinstance(usage, dict):
         return None, None, None
     read = _number(usage.get("prompt_tokens", usage.get("input_tokens")))
     written = _number(usage.get("completion_tokens", usage.get("output_tokens")))
@@ -169,9 +169,11 @@ def _told_at(usage: Mapping[str, Any], places: Sequence[tuple[str, ...]]) -> int
     """
     most = None
     for place in places:
-        inside: Any = usage
-        for name in place:
-            inside = inside.get(name) if isinstance(inside, Mapping) else None
+        inside: Any = usage.get(place[0])
+        if inside is None:
+            continue
+        if len(place) > 1:
+            inside = inside.get(place[1]) if isinstance(inside, dict) else None
         count = None if inside is None else _number(inside)
         if count is not None and (most is None or count > most):
             most = count
@@ -185,7 +187,7 @@ def _within(count: int | None, whole: int) -> int | None:
 def tier_of(data: Mapping[str, Any]) -> str:
     """The tier that served a reply; empty where it does not say."""
     usage = data.get("usage")
-    within = usage.get("service_tier") if isinstance(usage, Mapping) else None  # Anthropic's way
+    within = usage.get("service_tier") if isinstance(usage, dict) else None  # Anthropic's way
     for word in (data.get("service_tier"), within):
         if isinstance(word, str) and word:
             return word[:_LONGEST_TIER].lower()
@@ -198,7 +200,7 @@ def _billed(usage: Mapping[str, Any]) -> float | None:
     if cost is None or not usage.get("is_byok"):
         return cost
     details = usage.get("cost_details")
-    upstream = details.get("upstream_inference_cost") if isinstance(details, Mapping) else None
+    upstream = details.get("upstream_inference_cost") if isinstance(details, dict) else None
     more = _dollars(upstream)
     return None if more is None else cost + more
 
@@ -210,6 +212,8 @@ def _dollars(cost: Any) -> float | None:
 
 
 def _number(count: Any) -> int | None:
+    if type(count) is int and 0 <= count <= _MOST:
+        return count
     if isinstance(count, bool) or not isinstance(count, (int, float)) or not 0 <= count <= _MOST:
         return None
     return math.ceil(count)

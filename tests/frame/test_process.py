@@ -462,6 +462,7 @@ def test_one_bad_row_in_300_gives_299_answers_and_one_record_and_the_next_call_i
         "hint": record["hint"],
         "reply": record["reply"],
         "attempts": 1,
+        "raw": None,
     }
     assert "400" in record["message"]
     assert pd.isna(record["reply"])
