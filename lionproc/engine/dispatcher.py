@@ -13,6 +13,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 
+from lionproc.engine.awaiting_disk import AwaitingDisk
 from lionproc.engine.coalescing import PATIENCE_S, Coalescing
 from lionproc.engine.counters import Counters
 from lionproc.engine.event_queue import EventQueue
@@ -84,6 +85,7 @@ class Dispatcher:
             lambda fault: self.stop_run(RunError(f"A fault inside lionproc: {fault!r}")),
             self._call_worker,
         )
+        self.awaiting_disk = AwaitingDisk(lambda: limiter.limits.concurrency, self._on_disk)
         limiter.on_change(self._call_worker)
         self.fatal: RunError | None = None
         self.history: deque[Event] = deque(maxlen=history)
@@ -120,6 +122,7 @@ class Dispatcher:
             for event in self.queue.clear():
                 self.finish(event, not_sent())
             await self.workers.stop(grace_s)
+            await self.awaiting_disk.empty()
             for event in self.coalescing.unfinished():
                 self.finish(event, CallError(Kind.CANCELLED, "Stopped while it was in flight."))
             self.coalescing.stop()
@@ -325,26 +328,48 @@ class Dispatcher:
             if reply.error is not None:
                 self._failed(event, reservation, reply.error, reply, probe=probe)
                 return
+            left = False
             try:
                 policy.paid()
                 used = counters.paid(reservation.tokens, reply, event)
                 event.model = reply.model
-                # Durable before anything else is done with it.
+                # Durable before anything else is done with it. Its slot need not wait for the disk,
+                # but for the first replies: what they say decides whether anything else is sent.
                 kept = self.replay.keep(event, reply, used, seconds)
                 if kept is not None:
-                    await kept
+                    left = not policy.on_trial and self.awaiting_disk.takes(event, reply, kept)
+                    await (kept.written if left else kept.durable)
             except JournalError as error:
                 # This one is in hand and goes into the frame, but nothing more is bought.
                 self.stop_run(error)
             finally:
                 charged = reply.charged or reply.used
                 self._limiter.settle(reservation, charged, reply.signals, seconds)
+            if left:
+                return
             if event.done or self.replay.settle(event, reply):
                 self.finish(event)
                 return
             self.workers.sending.discard(worker)
             await policy.may_correct(event)
             reservation = await self._wait_for_permission(event)
+
+    def _on_disk(self, event: Event, reply: Reply, error: BaseException | None) -> None:
+        """A reply whose slot has gone on counts from now; or it never will."""
+        if isinstance(error, JournalError):
+            self.stop_run(error)
+        try:
+            if event.done or self.replay.settle(event, reply):
+                self.finish(event)
+            elif self.permission.stopping:
+                self.finish(event, not_sent())
+            else:  # it is corrected when its turn comes, as after a failure
+                event.state = "pending"
+                self._delay(event, 0.0)
+        except Exception as fault:
+            log.exception("a reply could not be read")
+            self.finish(event, CallError(Kind.UNEXPECTED, f"{type(fault).__name__}: {fault}"))
+            self.stop_run(RunError(f"A fault inside lionproc: {fault!r}"))
 
     # -- out --------------------------------------------------------------------------------
 

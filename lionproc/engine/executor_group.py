@@ -105,9 +105,10 @@ class ExecutorGroup:
     def status_counts(self) -> dict[str, int]:
         """How many events are in each state. On the engine's loop."""
         states: Counter[str] = Counter(event.state for event in self._own.history)
-        states["processing"] = self.in_flight
+        processing = self.in_flight + sum(len(each.awaiting_disk) for each in self.all)
+        states["processing"] = processing
         under_way = sum(each.open_events for each in self.all)
-        states["pending"] = max(under_way - self.in_flight, 0)
+        states["pending"] = max(under_way - processing, 0)
         return {
             state: states[state]
             for state in ("pending", "processing", "completed", "failed", "cancelled")

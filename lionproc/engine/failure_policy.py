@@ -96,6 +96,11 @@ class FailurePolicy:
         return True
 
     @property
+    def on_trial(self) -> bool:
+        """True while what comes back may stop the run, as nothing was answered yet."""
+        return self._first.on_trial
+
+    @property
     def holds_back(self) -> bool:
         """True while nothing new is to be sent."""
         return self._first.holds_back

@@ -114,6 +114,11 @@ class FirstOutcomes:
         return sum(number < first_out for number in alike) >= self.enough
 
     @property
+    def on_trial(self) -> bool:
+        """True until the first answer."""
+        return not self._over
+
+    @property
     def holds_back(self) -> bool:
         """True while nothing new is to be asked; what was sent before goes on."""
         if self._over or self.enough is None:

@@ -5,12 +5,8 @@ across runs and not asking twice are one lookup. Replies are kept raw, so anothe
 be read from them without paying again. Which place answers is a part of the hash, the key that
 opens it is not (`model/identity.py`): who shares a journal shares the answers of the same place.
 
-One thread writes. What is appended within a few milliseconds is committed together, and one
-future per group tells everybody who waits. A reply counts only once its group is on disk.
-
-More than 400 lines, and a class of more than 25 methods: opening, sharing within the process,
-writing, mending after a fault, forking and closing all act on the one group and the one thread
-that its lock guards. The file, its records, groups and paths are modules of their own.
+What is appended within a few milliseconds is written together, and one future per group tells
+everybody who waits. A reply counts only once its group is on disk.
 """
 
 from __future__ import annotations
@@ -20,25 +16,20 @@ import atexit
 import contextlib
 import os
 import threading
-import time
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
-from lionproc.engine.journal_file import BUSY_S, MEMORY, JournalFile
-from lionproc.engine.journal_group import Durable, Group, resolve
+from lionproc.engine.journal_file import MEMORY, JournalFile
 from lionproc.engine.journal_path import real_path
 from lionproc.engine.journal_record import Entry, Failure, Row, from_row, prefix, to_row
+from lionproc.engine.journal_writer import JournalWriter, Kept
 from lionproc.errors import JournalError
 
-__all__ = ["Entry", "Failure", "Journal", "JournalStats"]
+__all__ = ["Entry", "Failure", "Journal", "JournalStats", "Kept"]
 
-GATHER_S = 0.01
-"""Seconds for which a group collects records before it is committed."""
-RETRY_S = 1.0
-"""Seconds between attempts to write again after the journal failed."""
 _BATCH: Final = 512  # keys in one query
 
 
@@ -89,15 +80,8 @@ class Journal:
     def __init__(self, file: JournalFile) -> None:
         self._file = file
         self._users = 1
-        self._thread: threading.Thread | None = None
-        self._group: Group | None = None  # collecting
-        self._writing: Group | None = None  # on its way to disk
-        self._closing = False
-        self._trouble: JournalError | None = None
-        self._retry_at = 0.0
-        self._written = self._commits = self._largest = 0
+        self._writer = JournalWriter(file)
         self._damaged: set[int] = set()
-        self._make_locks()
         _everyone.add(self)
 
     @classmethod
@@ -145,7 +129,18 @@ class Journal:
         Raises:
             ValueError: The key is not 16 bytes, or a number is none.
         """
-        return self._append(to_row(entry))
+        return self.keep(entry).durable
+
+    def keep(self, entry: Entry) -> Kept:
+        """Keep a reply, and tell both when it is in the file and when it is on disk.
+
+        Args:
+            entry: The reply.
+
+        Raises:
+            ValueError: As `append`.
+        """
+        return self._writer.append(to_row(entry))
 
     def append_failure(self, failure: Failure) -> asyncio.Future[None]:
         """Keep the fact that a request was given up. As `append`; it makes `find` miss the key.
@@ -159,7 +154,7 @@ class Journal:
         Raises:
             ValueError: As `append`, or the kind is empty.
         """
-        return self._append(to_row(failure))
+        return self._writer.append(to_row(failure)).durable
 
     def flush(self) -> None:
         """Block until everything appended so far is on disk.
@@ -167,14 +162,7 @@ class Journal:
         Raises:
             JournalError: Some of it could not be kept.
         """
-        with self._lock:
-            groups = [group for group in (self._writing, self._group) if group is not None]
-            self._hurry.set()
-        for group in groups:
-            group.settled.wait()
-        for group in groups:
-            if group.error is not None:
-                raise group.error
+        self._writer.flush()
 
     # Reading
 
@@ -232,18 +220,18 @@ class Journal:
 
     def stats(self) -> JournalStats:
         """The journal at this moment."""
-        with self._lock:
-            groups = (self._writing, self._group)
+        writer = self._writer
+        with writer.lock:
             return JournalStats(
                 path=self.path,
                 mode=self._file.mode,
                 bytes=self._file.size(),
-                pending=sum(len(group.rows) for group in groups if group is not None),
-                written=self._written,
-                commits=self._commits,
-                largest_group=self._largest,
+                pending=writer.pending,
+                written=writer.done.records,
+                commits=writer.done.groups,
+                largest_group=writer.done.largest,
                 damaged=len(self._damaged),
-                trouble=None if self._trouble is None else str(self._trouble),
+                trouble=None if writer.trouble is None else str(writer.trouble),
             )
 
     def close(self) -> None:
@@ -269,91 +257,13 @@ class Journal:
 
     def __repr__(self) -> str:
         stats = self.stats()
-        state = "closed" if self._closing else "in trouble" if stats.trouble else "open"
+        state = "closed" if self._writer.closing else "in trouble" if stats.trouble else "open"
         return (
             f"<Journal {stats.path!r} {state}, {stats.mode}, {stats.written} written, "
             f"{stats.pending} pending>"
         )
 
     # Inside
-
-    def _make_locks(self) -> None:
-        self._lock = threading.Lock()
-        self._work = threading.Condition(self._lock)
-        self._hurry = threading.Event()
-
-    def _append(self, row: Row) -> asyncio.Future[None]:
-        loop = asyncio.get_running_loop()
-        with self._lock:
-            group = self._group
-            if group is None:
-                refusal = self._refusal()
-                if refusal is not None:
-                    refused = Durable(loop=loop)
-                    resolve(refused, refusal)
-                    return refused
-                group = self._group = Group()
-                self._wake()
-            group.rows.append(row)
-            future = group.futures.get(loop)
-            if future is None:
-                future = group.futures[loop] = Durable(loop=loop)
-            return future
-
-    def _refusal(self) -> JournalError | None:
-        if self._closing:
-            return JournalError(f"The journal {self.path!r} is closed. Open it again.")
-        if self._trouble is not None and time.monotonic() < self._retry_at:
-            return self._trouble
-        return None
-
-    def _wake(self) -> None:
-        if self._thread is None:  # started by the first append, so that readers need none
-            self._thread = threading.Thread(
-                target=self._write_groups, name="lionproc journal", daemon=True
-            )
-            self._thread.start()
-        else:
-            self._work.notify()
-
-    def _write_groups(self) -> None:
-        while True:
-            with self._lock:
-                while self._group is None:
-                    if self._closing:
-                        return
-                    self._work.wait()
-                # The wait of the group counts from its first record, not from our last commit.
-                wait_s = self._group.born + GATHER_S - time.monotonic()
-            if wait_s > 0:
-                self._hurry.wait(wait_s)
-            with self._lock:
-                group, self._group, self._writing = self._group, None, self._group
-                if not self._closing:
-                    self._hurry.clear()
-            error = self._keep(group)
-            with self._lock:
-                self._writing = None
-                self._trouble, self._retry_at = error, time.monotonic() + RETRY_S
-                if error is None:
-                    self._commits += 1
-                    self._written += len(group.rows)
-                    self._largest = max(self._largest, len(group.rows))
-            group.settle(error)
-
-    def _keep(self, group: Group) -> JournalError | None:
-        try:
-            self._file.write(group.rows)
-        except JournalError as error:
-            return error
-        except Exception as error:  # noqa: BLE001  (whoever waits must hear of it, whatever it is)
-            trouble = JournalError(
-                f"The journal {self.path!r} cannot be written: {type(error).__name__}. "
-                "This is a fault of lionproc; please report it."
-            )
-            trouble.__cause__ = error
-            return trouble
-        return None
 
     def _newest(self, keys: Sequence[bytes], since: int) -> dict[bytes, Entry | Failure]:
         found: dict[bytes, Entry | Failure] = {}
@@ -388,27 +298,20 @@ class Journal:
         return record
 
     def _shut(self) -> None:
-        with self._lock:
-            self._closing = True
-            self._hurry.set()
-            self._work.notify()
-            thread = self._thread
-        if thread is not None:
-            thread.join(BUSY_S * 2 + 5)
+        self._writer.close()
         self._file.close()
 
     def _before_fork(self) -> None:
-        self._lock.acquire()
+        self._writer.lock.acquire()
         self._file.before_fork()
 
     def _after_fork_in_parent(self) -> None:
         self._file.after_fork_in_parent()
-        self._lock.release()
+        self._writer.lock.release()
 
     def _after_fork_in_child(self) -> None:
         self._file.after_fork_in_child()
-        self._make_locks()
-        self._thread = self._group = self._writing = None
+        self._writer.after_fork_in_child()
 
 
 # One journal per file in a process; those in memory are only in `_everyone`.

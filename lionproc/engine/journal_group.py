@@ -1,4 +1,4 @@
-"""Records that are committed together, and the one future that tells all who wait for them."""
+"""Records that share their fate, and the one future that tells all who wait for them."""
 
 from __future__ import annotations
 
@@ -25,19 +25,36 @@ class Durable(asyncio.Future[None]):
 
 
 class Group:
-    """Records that are committed together, and those who wait for it."""
+    """Records that are written, or put on disk, together, and those who wait for it.
 
-    __slots__ = ("born", "error", "futures", "rows", "settled")
+    Attributes:
+        rows: What is to be written.
+        parts_of: The groups in which that will be put on disk.
+        size: Records in the group.
+        settled: Set when it is known what became of them.
+        error: Why they could not be kept.
+    """
+
+    __slots__ = ("born", "error", "futures", "parts_of", "rows", "settled", "size")
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
+        self.parts_of: list[Group] = []
+        self.size = 0
         self.futures: dict[asyncio.AbstractEventLoop, Durable] = {}
         self.born = time.monotonic()
         self.settled = threading.Event()
         self.error: JournalError | None = None
 
+    def future(self, loop: asyncio.AbstractEventLoop) -> Durable:
+        """What tells those who wait in this loop."""
+        future = self.futures.get(loop)
+        if future is None:
+            future = self.futures[loop] = Durable(loop=loop)
+        return future
+
     def settle(self, error: JournalError | None) -> None:
-        """Tell everybody that they are on disk, or why not."""
+        """Tell everybody that it is done, or why not."""
         self.error = error
         for loop, future in self.futures.items():
             with contextlib.suppress(RuntimeError):  # that loop is closed, nobody waits there

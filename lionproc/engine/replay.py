@@ -17,7 +17,7 @@ from lionproc.errors import JournalError, Kind
 if TYPE_CHECKING:
     import asyncio
 
-    from lionproc.engine.journal import Journal
+    from lionproc.engine.journal import Journal, Kept
     from lionproc.engine.request import Event, Reply
 
 STALE_S = 2.0  # what was looked up longer ago is looked up again, just before it is sent
@@ -111,9 +111,7 @@ class Replay:
 
     # -- keeping ----------------------------------------------------------------------------
 
-    def keep(
-        self, event: Event, reply: Reply, used: Tokens, seconds: float
-    ) -> asyncio.Future[None] | None:
+    def keep(self, event: Event, reply: Reply, used: Tokens, seconds: float) -> Kept | None:
         """Hand a paid reply to the journal.
 
         Args:
@@ -123,7 +121,7 @@ class Replay:
             seconds: How long the attempt took.
 
         Returns:
-            A future that is done once the reply is on disk; None if nothing is to be kept.
+            What tells when it is written and when it is on disk; None if nothing is to be kept.
 
         Raises:
             JournalError: Nothing can be written any more.
@@ -134,7 +132,7 @@ class Replay:
         read, written = used
         attempts, now = event.attempts, time.time()
         usd, event.unkept_usd = event.unkept_usd, 0.0
-        return self.journal.append(
+        return self.journal.keep(
             Entry(
                 key, reply.raw, reply.model, read, written, attempts, seconds, now, reply.usage, usd
             )

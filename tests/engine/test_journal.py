@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lionproc.engine import journal as journal_module
-from lionproc.engine import journal_file, journal_schema
+from lionproc.engine import journal_file, journal_schema, journal_writer
 from lionproc.engine.journal import Entry, Failure, Journal
 from lionproc.engine.journal_record import from_row, prefix, to_row
 from lionproc.engine.usage import Usage
@@ -249,7 +249,7 @@ def test_a_loop_that_ended_before_its_reply_was_written_holds_nothing_up(path):
 
 
 def test_flush_returns_when_everything_is_on_disk_and_before_the_group_is_due(path, monkeypatch):
-    monkeypatch.setattr(journal_module, "GATHER_S", 3600.0)
+    monkeypatch.setattr(journal_writer, "GATHER_S", 3600.0)
     with Journal.open(path) as journal:
 
         async def leave() -> None:
@@ -403,7 +403,7 @@ def test_no_acknowledged_reply_is_lost_when_the_process_is_killed(path):
 def test_a_full_disk_is_told_to_all_who_wait_and_writing_goes_on_when_there_is_room(
     path, monkeypatch
 ):
-    monkeypatch.setattr(journal_module, "RETRY_S", 3600.0)
+    monkeypatch.setattr(journal_writer, "RETRY_S", 3600.0)
     tries, write = [], journal_file.JournalFile.write
     monkeypatch.setattr(
         journal_file.JournalFile, "write", lambda *args: (tries.append(1), write(*args))[1]
@@ -426,7 +426,7 @@ def test_a_full_disk_is_told_to_all_who_wait_and_writing_goes_on_when_there_is_r
                 assert "in trouble" in repr(journal)
             finally:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-            journal._retry_at = 0.0  # the hour is over
+            journal._writer._retry_at = 0.0  # the hour is over
             await journal.append(an_entry(key_of(5)))
 
         asyncio.run(asyncio.wait_for(main(), 20))

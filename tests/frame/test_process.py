@@ -18,7 +18,7 @@ import pytest
 from pydantic import BaseModel
 
 import lionproc as lp
-from lionproc.engine import journal
+from lionproc.engine import journal_writer
 from lionproc.errors import (
     AccessError,
     BudgetWarning,
@@ -700,7 +700,7 @@ def test_a_budget_of_requests_is_exact_when_shapes_are_asked_again(server, model
 
 def test_a_budget_of_tokens_is_passed_by_no_more_than_what_is_in_flight(server, model, monkeypatch):
     # A slow disk: what has come back and is not yet written must not be counted twice.
-    monkeypatch.setattr(journal, "GATHER_S", 0.05)
+    monkeypatch.setattr(journal_writer, "GATHER_S", 0.05)
     server.configure(latency_s=0.002, answer="four tokens fit in")
 
     with pytest.warns(BudgetWarning, match="500 tokens"):
