@@ -13,7 +13,7 @@ from lionproc.engine.usage import Usage, plus
 from lionproc.frame.cacheable import WORTH_SAYING, FixedPart, cached_tokens
 from lionproc.frame.plan import Plan
 from lionproc.frame.seen import Line, OfModel, Sample, usd_factor
-from lionproc.model.answer_size import answer_tokens
+from lionproc.model.answer_size import MOST_THOUGHTS, answer_tokens, thinks
 from lionproc.model.call import RequestBuilder
 
 __all__ = ["Forecast"]
@@ -160,6 +160,9 @@ class Forecast:
                 f"the type of the answer, and the thoughts in {others.replies:,} replies of this "
                 "model to other prompts"
             )
+        elif thinks(self._builder.connection.model, self._plan.model.body_params):
+            guessed[2] += MOST_THOUGHTS
+            source = f"{source}; this model may think first, so it may be much more"
         if bound is not None:
             guessed = [min(part, float(bound)) for part in guessed]
         low, usual, high = (Line(0.0, part) for part in guessed)

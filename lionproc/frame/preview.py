@@ -44,6 +44,9 @@ class TriedRow:
         seconds: How long its requests took.
         error: Why there is no answer.
         into: The column of the answer.
+        system: The system prompt of `prompt`, as text; empty where it has none.
+        asked: The rest of it.
+        requests: How many it took.
         note: What stands in place of numbers: that it was skipped, or shares a request.
     """
 
@@ -57,6 +60,9 @@ class TriedRow:
     error: str | None
     into: str
     note: str = ""
+    system: str = ""
+    asked: str = ""
+    requests: int = 0
 
     @property
     def answer_text(self) -> str:
@@ -113,6 +119,7 @@ class Preview:
         return preview_html(self._headline, self._tried, self.estimate)
 
 
+_SYSTEM = frozenset({"system", "developer"})
 _SKIPPED = "skipped: a cell is missing"
 
 
@@ -239,9 +246,10 @@ class _Trial(Job):
                     yield TriedRow(label, "", None, None, None, None, None, said, into, note)
                     continue
                 shares = place in self._sharing
+                whole, system, asked = _asked(event)
                 yield TriedRow(
                     label,
-                    _asked(event),
+                    whole,
                     self._reply(event),
                     None if event.error is not None else plain(event.value),
                     0 if shares else event.usage.total or None,
@@ -250,6 +258,9 @@ class _Trial(Job):
                     said,
                     into,
                     "shares the request of an equal row" if shares else "",
+                    system,
+                    asked,
+                    event.attempts,
                 )
 
     def _reply(self, event: Event) -> str | None:
@@ -269,11 +280,17 @@ def _written(raw: bytes) -> str:
     return said if isinstance(said, str) else raw.decode("utf-8", "replace")
 
 
-def _asked(event: Event) -> str:
-    """A question as a person reads it."""
+def _asked(event: Event) -> tuple[str, str, str]:
+    """A question as a person reads it: all of it, the system prompt at its start, and the rest."""
     call: Any = event.first
     messages = orjson.loads(call.body)["messages"]
     texts = [(message.get("role"), _shown(message.get("content"))) for message in messages]
+    whole = _together(texts)
+    system = texts.pop(0)[1] if len(texts) > 1 and texts[0][0] in _SYSTEM else ""
+    return whole, system, _together(texts)
+
+
+def _together(texts: Sequence[tuple[Any, str]]) -> str:
     if len(texts) == 1:
         return texts[0][1]
     return "\n".join(f"{role}: {text}" for role, text in texts)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 from lionproc.model.answer import Answer
 from lionproc.model.shape import (
@@ -22,7 +24,16 @@ from lionproc.model.shape import (
     Time,
 )
 
-__all__ = ["Span", "answer_tokens"]
+__all__ = ["Span", "answer_tokens", "thinks"]
+
+
+# Models that are known to think before they answer, unless they are told not to.
+_THINKS = re.compile(
+    r"(?:^|[/:])(?:gpt-(?:5(?!.*chat)|oss)|o[134](?:-|$)|gemini-(?:2\.5|[3-9])|deepseek-r|magistral"
+    r"|qwq|grok-[4-9])|reason|think",
+    re.IGNORECASE,
+)
+MOST_THOUGHTS = 2000  # tokens before a short answer; few tasks take more
 
 
 class Span(NamedTuple):
@@ -71,6 +82,18 @@ def answer_tokens(answer: Answer) -> Span:
         shape = Record(((answer.name, shape),))
     low, usual, high = _characters(shape, 0)
     return Span(-(-low // _SPARSE), -(-usual // _USUAL), -(-high // _DENSE))
+
+
+def thinks(model: str, params: Mapping[str, Any]) -> bool:
+    """Whether a model is known to think before it answers, and is not told to leave that.
+
+    Args:
+        model: Its name.
+        params: Fields of the requests.
+    """
+    if params.get("reasoning_effort") in {"none", "minimal"}:
+        return False
+    return bool(_THINKS.search(model)) or "reasoning_effort" in params
 
 
 def _characters(shape: Shape, depth: int) -> _Size:

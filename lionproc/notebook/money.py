@@ -21,6 +21,8 @@ __all__ = ["estimate_html", "estimate_text", "preview_html", "preview_text"]
 FOLDED = 280  # characters of a text that are shown before a person unfolds it
 LINES = 4
 MOST = 20_000  # of a text that a notebook's file shall hold
+# A cell's text is no mathematics, whatever signs are in it.
+_BOX = "<div class='mathjax_ignore tex2jax_ignore' style='max-width:760px;margin:4px 0'>"
 _NUMBERS = "font-variant-numeric:tabular-nums"
 
 
@@ -105,17 +107,22 @@ def _short(seconds: float) -> str:
 def _note(foreseen: Estimate) -> str:
     if foreseen.basis != "guess":
         return ""
-    return (
-        "lengths are guesses; a model that thinks before it answers writes many times more. "
-        "df.llm.preview(...) with the same arguments tries a few rows and measures."
-    )
+    return "lengths are guesses; df.llm.preview(...) with the same arguments tries a few rows and measures."
 
 
 def _headline(foreseen: Estimate) -> str:
     if not foreseen.requests:
         return "Estimate: nothing to send, nothing to pay"
-    cost = "cost unknown" if foreseen.usd is None else f"about {formatting.dollars(foreseen.usd)}"
-    time = "" if foreseen.minutes is None else f", {formatting.duration(60 * foreseen.minutes)}"
+    time = ""
+    if foreseen.minutes is not None:
+        least = "at least " if foreseen.seconds is None else ""
+        time = f", {least}{formatting.duration(60 * foreseen.minutes)}"
+    if foreseen.usd is None:
+        cost = "cost unknown"
+    elif foreseen.basis == "guess" and foreseen.usd_range is not None:
+        cost = " to ".join(map(formatting.dollars, foreseen.usd_range)) + " by a guess"
+    else:
+        cost = f"about {formatting.dollars(foreseen.usd)}"
     return f"Estimate: {formatting.plural(foreseen.requests, 'request')}, {cost}{time}"
 
 
@@ -127,7 +134,7 @@ def estimate_text(foreseen: Estimate) -> str:
 def estimate_html(foreseen: Estimate) -> str:
     """An estimate for a notebook; everything in it is escaped."""
     return (
-        "<div style='max-width:760px;margin:4px 0'>"
+        f"{_BOX}"
         f"<strong>{formatting.escaped(_headline(foreseen))}</strong>{as_table(estimate_lines(foreseen))}</div>"
     )
 
@@ -143,11 +150,14 @@ def preview_text(head: str, rows: Sequence[TriedRow], foreseen: Estimate) -> str
         rows: The rows that were tried.
         foreseen: The estimate of the rest.
     """
-    parts = [head]
+    shared = _shared(rows)
+    parts = [head, *([f"  system  {formatting.plain(shared, 300)}"] if shared else [])]
     for row in rows:
         parts.append(f"\nrow {formatting.plain(row.label, 60)}  {_facts(row)}")
         parts += [
-            f"  {name:<6}  {formatting.plain(text, 300)}" for name, text in _texts(row) if text
+            f"  {name:<6}  {formatting.plain(_ends(text, 300), 300)}"
+            for name, text in _texts(row, shared)
+            if text
         ]
     return "\n".join([*parts, "", f"The rest. {estimate_text(foreseen)}"])
 
@@ -160,9 +170,11 @@ def preview_html(head: str, rows: Sequence[TriedRow], foreseen: Estimate) -> str
         rows: The rows that were tried.
         foreseen: The estimate of the rest.
     """
-    blocks = "".join(_row_html(row) for row in rows)
+    shared = _shared(rows)
+    blocks = _texts_html([("system", shared)]) if shared else ""
+    blocks += "".join(_row_html(row, shared) for row in rows)
     return (
-        "<div style='max-width:760px;margin:4px 0'>"
+        f"{_BOX}"
         f"<strong>{formatting.escaped(head)}</strong>{blocks}"
         f"<div style='{_RULE};padding-top:8px;margin-top:10px'>"
         f"<div style='{QUIET}'>The rest, by what was seen</div>{estimate_html(foreseen)}</div></div>"
@@ -173,31 +185,51 @@ _RULE = "border-top:1px solid rgba(128,128,128,.35)"
 _TEXT = "white-space:pre-wrap;overflow-wrap:anywhere"
 
 
-def _row_html(row: TriedRow) -> str:
+def _shared(rows: Sequence[TriedRow]) -> str:
+    """The system prompt, where all rows have the same: it is shown once."""
+    told = {row.system for row in rows if row.prompt}
+    return told.pop() if len(told) == 1 else ""
+
+
+def _texts_html(texts: Sequence[tuple[str, str]]) -> str:
     cells = "".join(
         "<tr style='background:none'>"
         f"<th scope='row' style='{CELL};width:64px;font-weight:normal;{QUIET}'>{name}</th>"
         f"<td style='{CELL};padding-right:0;{_style(name)}'>{_folded(text)}</td></tr>"
-        for name, text in _texts(row)
+        for name, text in texts
         if text
     )
     return (
+        f"<table style='border:0;margin:2px 0 0;width:100%;table-layout:fixed;{_NUMBERS}'>"
+        f"{cells}</table>"
+    )
+
+
+def _row_html(row: TriedRow, shared: str) -> str:
+    return (
         f"<div style='{_RULE};padding-top:6px;margin-top:8px;{_NUMBERS}'>"
-        "<div style='display:flex;flex-wrap:wrap;gap:2px 14px'>"
+        "<div style='display:flex;flex-wrap:wrap;gap:2px 14px;font-size:.93em'>"
         f"<span>row {formatting.escaped(formatting.plain(row.label, 60))}</span>"
         f"<span style='{QUIET}'>{formatting.escaped(_facts(row))}</span></div>"
-        f"<table style='border:0;margin:2px 0 0;width:100%;table-layout:fixed'>{cells}</table></div>"
+        f"{_texts_html(_texts(row, shared))}</div>"
     )
 
 
 def _style(name: str) -> str:
     if name == "answer":
         return "font-weight:600"
-    return "color:#c62828;color:light-dark(#b3261e,#ff8a80)" if name == "error" else ""
+    return "color:var(--jp-error-color1,#d64545)" if name == "error" else ""
+
+
+def _ends(text: str, most: int) -> str:
+    """The beginning and the end of a text: what differs between rows may stand at either."""
+    flat = formatting.plain(text, len(text) + 1)
+    return flat if len(flat) <= most else f"{flat[: most // 2]} … {flat[-most // 2 + 3 :]}"
 
 
 def _facts(row: TriedRow) -> str:
     parts = [
+        formatting.plural(row.requests, "request") if row.requests > 1 else "",
         "tokens unknown" if row.tokens is None else formatting.plural(row.tokens, "token"),
         "cost unknown" if row.usd is None else formatting.dollars(row.usd),
         "" if row.seconds is None else _short(row.seconds),
@@ -205,10 +237,11 @@ def _facts(row: TriedRow) -> str:
     return row.note or " · ".join(part for part in parts if part)
 
 
-def _texts(row: TriedRow) -> list[tuple[str, str]]:
+def _texts(row: TriedRow, shared: str) -> list[tuple[str, str]]:
     reply = row.reply or ""
     return [
-        ("prompt", row.prompt),
+        ("system", "" if row.system == shared else row.system),
+        ("prompt", row.asked),
         ("reply", "" if reply.strip() == row.answer_text.strip() else reply),
         ("answer", row.answer_text),
         ("error", row.error or ""),
@@ -224,7 +257,7 @@ def _folded(text: str) -> str:
     whole = formatting.escaped("\n".join(lines))
     if len(text) <= FOLDED and len(lines) <= LINES:
         return f"<div style='{_TEXT}'>{whole}</div>"
-    start = formatting.plain(" ".join(lines), FOLDED // 2)
+    start = _ends(" ".join(lines), FOLDED // 2)
     return (
         f"<details><summary style='cursor:pointer;overflow-wrap:anywhere'>{formatting.escaped(start)} "
         f"<span style='{QUIET}'>{len(text):,} characters</span></summary>"

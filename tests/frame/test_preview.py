@@ -87,6 +87,7 @@ def test_a_preview_shows_what_went_out_and_came_back_and_its_rows_are_never_paid
         assert list(rows.columns) == columns
         assert list(rows.index) == [0, 1, 2, 3]
         assert rows["prompt"][0] == "system: Be brief.\nuser: Say one"
+        assert tried._repr_html_().count("Be brief.") == 1  # what all rows have is shown once
         assert rows["reply"][0] == f'{{"answer":"{tried.frame["a"][0]}"}}'
         assert list(rows["answer"][:3]) == list(tried.frame["a"][:3])
         assert rows["tokens"].sum() == server.bill.input_tokens + server.bill.output_tokens
@@ -211,6 +212,8 @@ def test_a_guess_is_made_from_the_type_of_the_answer_and_what_the_model_has_writ
         assert (label.basis, label.cached_tokens) == ("guess", None)
         text = REVIEWS.llm.estimate("Is {review} good?", **asked)
         assert text.output_tokens > 10 * label.output_tokens
+        thinks = {**asked, "model": model_at(server, "gpt-5-mini"), "schema": Mood}
+        assert REVIEWS.llm.estimate("{review}", **thinks).usd_range[1] > 10 * label.usd_range[1]
         bounded = model_at(server, max_tokens=9)
         few = REVIEWS.llm.estimate("Is {review} good?", **{**asked, "model": bounded})
         assert few.output_range[1] == 9 * len(REVIEWS)
