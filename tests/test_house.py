@@ -86,6 +86,74 @@ def test_imports_run_one_way(module):
             pytest.fail(f"{module.name} imports {other} at its top")
 
 
+def dotted(module):
+    return ".".join(module.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def circles(needs):
+    """The groups of modules that need each other (Tarjan's strongly connected components)."""
+    order, lowest, path, found = {}, {}, [], []
+
+    def visit(name):
+        order[name] = lowest[name] = len(order)
+        path.append(name)
+        for other in needs[name]:
+            if other not in order:
+                visit(other)
+            if other in path:
+                lowest[name] = min(lowest[name], lowest[other])
+        if lowest[name] == order[name]:
+            group = path[path.index(name) :]
+            del path[-len(group) :]
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for name in needs:
+        if name not in order:
+            visit(name)
+    return found
+
+
+def test_a_circle_of_imports_is_found():
+    needs = {"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set(), "e": {"a"}}
+    assert circles(needs) == [["b", "c"]]
+
+
+def test_no_modules_import_each_other_not_even_late_or_for_types():
+    names = {dotted(module) for module in MODULES}
+    needs = {}
+    for module in MODULES:
+        found = names & {name for name, _, _ in imports(module)} - {dotted(module)}
+        # `from lionproc.engine import loop` needs the module, not what its room exports.
+        rooms = {name for name in found if any(each.startswith(f"{name}.") for each in found)}
+        needs[dotted(module)] = found - rooms
+    assert circles(needs) == []
+
+
+MOST_LINES = 400
+MOST_METHODS = 25
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda m: str(m.relative_to(PACKAGE)))
+def test_what_is_large_says_why(module):
+    """`More than 400 lines because ...` and `more than 25 methods because ...`, in its docstring."""
+    text = module.read_text()
+    tree = ast.parse(text)
+    if text.count("\n") > MOST_LINES:
+        assert f"More than {MOST_LINES} lines" in (ast.get_docstring(tree) or ""), "says not why"
+    for each in ast.walk(tree):
+        if isinstance(each, ast.ClassDef):
+            methods = {
+                part.name
+                for part in each.body
+                if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef)
+                and not (part.name.startswith("__") and part.name.endswith("__"))
+            }
+            if len(methods) > MOST_METHODS:
+                why = f"more than {MOST_METHODS} methods because"
+                assert why in (ast.get_docstring(each) or ""), f"{each.name} says not why"
+
+
 def test_every_room_is_known():
     rooms = {room_of(module) for module in MODULES if module.parent != PACKAGE}
     assert rooms <= set(MAY_IMPORT)
@@ -107,12 +175,11 @@ def test_what_is_exported_is_listed_and_what_is_listed_is_exported():
 def test_every_list_of_names_is_true(module):
     if module.name == "__main__.py":
         return
-    dotted = ".".join(module.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     if room_of(module) == "dask":
         pytest.importorskip("distributed")
-    loaded = importlib.import_module(dotted)
+    loaded = importlib.import_module(dotted(module))
     for name in getattr(loaded, "__all__", ()):
-        assert hasattr(loaded, name), f"{dotted}.__all__ lists {name}, which is not there"
+        assert hasattr(loaded, name), f"{dotted(module)}.__all__ lists {name}, which is not there"
 
 
 # What only an extra brings, and the modules that may import it, where it is used.

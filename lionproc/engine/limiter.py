@@ -2,6 +2,10 @@
 
 Everything here runs on the engine's loop thread, but for changes of `Limits`, which may come
 from anywhere and are handed over.
+
+More than 400 lines because reserving, settling, cancelling and learning all change the one account
+of what is sent and in flight. What they ask (rates and windows, quotas of the provider, congestion,
+concurrency) are modules of their own.
 """
 
 from __future__ import annotations
@@ -53,6 +57,9 @@ class Learned(NamedTuple):
 
 class Limiter:
     """Sends requests on at the pace of the limits, in the order they came.
+
+    It has more than 25 methods because all that happens to a reservation, and all that is asked
+    about the pace, goes through the one account that it keeps.
 
     Args:
         limits: The live limits; their changes act at once.

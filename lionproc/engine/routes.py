@@ -57,6 +57,9 @@ class Route:
 class Routes:
     """The routes of a run. What happens on one of them that stops it stops them all.
 
+    It has more than 25 methods because a run asks everything of all its routes at once; each
+    is a few lines that sum up what the routes say.
+
     Args:
         routes: One for each stage, in order.
 

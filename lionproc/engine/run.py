@@ -1,4 +1,8 @@
-"""A run from start to end: fed, watched and steered from any thread."""
+"""A run from start to end: fed, watched and steered from any thread.
+
+More than 400 lines because half of them are the face that people steer a run by, with its
+docstrings, and the other half its start, its ticks and its end, which share one state.
+"""
 
 from __future__ import annotations
 

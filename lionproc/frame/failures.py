@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import pandas as pd
@@ -13,7 +13,6 @@ from lionproc.engine.stats import RunStats
 from lionproc.errors import CallError, Kind
 
 if TYPE_CHECKING:
-    from lionproc.frame.job import Job
     from lionproc.frame.results import Report
 
 
@@ -145,10 +144,14 @@ class Outcome:
     """A run as its frames remember it: errors and report, without its rows and answers.
 
     A `Watcher` of the run, so that it has the last report when nobody holds the job any more.
+
+    Args:
+        report: A job's method that says what it did. The job itself is not kept.
+        failures: Its failures.
     """
 
-    def __init__(self, job: Job, failures: Failures) -> None:
-        self._job = weakref.ref(job)
+    def __init__(self, report: Callable[[], Report], failures: Failures) -> None:
+        self._newest = weakref.WeakMethod(report)
         self._failures = failures
         self._report: Report | None = None
 
@@ -166,8 +169,8 @@ class Outcome:
 
     def report(self) -> Report:
         """What the run did, or has done so far."""
-        job = self._job()
-        if job is not None:
-            self._report = job.report()
+        newest = self._newest()
+        if newest is not None:
+            self._report = newest()
         assert self._report is not None  # noqa: S101  (a job that has gone has closed its watchers)
         return self._report

@@ -65,7 +65,7 @@ class Job(RowRun):
     def __init__(self, plan: Plan, before: Job | None = None, *, waited_for: bool = False) -> None:
         super().__init__(plan, before)
         self._waited_for = waited_for  # by the cell that started it, whose output has the card
-        self._outcome = Outcome(self, self._store.failures)
+        self._outcome = Outcome(self.report, self._store.failures)
         self.watch(self._outcome)
         self._save_error: LionprocError | None = None
         self._warned = False
@@ -255,7 +255,7 @@ class Job(RowRun):
         }
         if self._plan.staged:
             facts["stages"] = stage_facts(self._plan, self._store, self._routes, self._connections)
-        return results.Report.of(self.stats, facts)
+        return results.Report(self.stats, facts)
 
     @property
     def title(self) -> str:
@@ -382,7 +382,18 @@ def prepare(
     """
     global _last  # noqa: PLW0603  (the last job of the session)
     job = _last = (job_type or Job)(plan, before, waited_for=waited_for)
-    results.show(job, progress=plan.options.progress, panel=plan.options.panel)
+    from lionproc.notebook.progress import watchers
+
+    shown = watchers(
+        job,
+        progress=plan.options.progress,
+        panel=plan.options.panel,
+        title=job.title,
+        facts=lambda: job.report().facts,
+        latest=job.latest_errors,
+    )
+    for watcher in shown:
+        job.watch(watcher)
     return job
 
 

@@ -3,45 +3,26 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from hashlib import blake2b
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import pandas as pd
 import pyarrow as pa
 
-from lionproc.errors import (
-    CallError,
-    ColumnError,
-    PromptError,
-    did_you_mean,
-)
+from lionproc.errors import CallError, Kind, PromptError
 from lionproc.frame.assemble import Missing, assemble, check_names, column_names, names_of
 from lionproc.frame.cell import cell_text, is_missing
 from lionproc.frame.export import check_frame_can_be_saved, check_target
-from lionproc.frame.options import Options, options_of
+from lionproc.frame.options import Options
 from lionproc.frame.portions import Portions
-from lionproc.frame.prompt import Prompt, must_be_made
 from lionproc.frame.prompt import Rendered as Messages
+from lionproc.frame.prompt import must_be_made
 from lionproc.frame.row_store import detail_names
 from lionproc.frame.stage import Answers, Output, Rows, Stage
 from lionproc.model.answer import Answer
 from lionproc.model.call import ModelCall, RequestBuilder
-from lionproc.model.defaults import default_model
 from lionproc.model.model import Model
-
-PromptLike: TypeAlias = "str | Callable[[Any], Any]"
-
-
-class _FromSchema:
-    """Where no name was given: "answer", or the field names of a model."""
-
-    def __repr__(self) -> str:
-        return "<the fields of a model, else 'answer'>"
-
-
-FROM_SCHEMA = _FromSchema()
-
 
 Rendered: TypeAlias = "ModelCall | Missing | CallError"
 """What a row becomes: a call, or why there is none."""
@@ -248,8 +229,6 @@ class Plan:
         try:
             call = builder.ask(messages)
         except (TypeError, ValueError, RecursionError) as error:
-            from lionproc.errors import Kind
-
             return CallError(
                 Kind.PROMPT, f"The messages cannot be written as JSON ({type(error).__name__})."
             )
@@ -301,83 +280,6 @@ def _shown(cell: Any, most: int) -> str:
         return ""  # it has no text, which is what went wrong
 
 
-def plan(
-    frame: pd.DataFrame,
-    prompt: PromptLike,
-    *,
-    into: Any,
-    schema: Any,
-    system: Any,
-    model: Model | str | None,
-    columns: Sequence[Hashable] | None,
-    on_missing: Literal["skip", "send"],
-    each: bool = False,
-    **options: Any,
-) -> Plan:
-    """Understand and check the arguments of a run.
-
-    Raises:
-        ConfigurationError: One of them cannot work; nothing was sent.
-    """
-    # A bare value has the same name on the wire whatever its column is called, so that the same
-    # question into another column is not bought again.
-    answer = Answer.of(schema)
-    if columns is not None:
-        outputs = _outputs_by_column(frame, prompt, into, system, columns, on_missing=on_missing)
-    else:
-        if isinstance(into, _FromSchema):
-            into = "answer" if answer.fields is None else None
-        made = Prompt.of(
-            prompt, list(frame.columns), system=system, each=each, on_missing=on_missing
-        )
-        outputs = [Output(made, into, 0 if each else None)]
-    chosen = default_model(model)
-    own_limits = chosen.executor is not None
-    stage = Stage(tuple(outputs), answer, chosen)
-    made_plan = Plan(frame, [stage], options_of(own_limits=own_limits, **options))
-    for key, text in (("prompt", prompt), ("system", system)):
-        if text is not None:
-            made_plan.about[key] = (
-                text if isinstance(text, str) else getattr(text, "__qualname__", "a function")
-            )
-    return made_plan
-
-
-def _outputs_by_column(
-    frame: pd.DataFrame,
-    prompt: PromptLike,
-    into: Any,
-    system: Any,
-    columns: Sequence[Hashable],
-    *,
-    on_missing: Literal["skip", "send"],
-) -> list[Output]:
-    if not pd.api.types.is_list_like(columns, allow_sets=False) or not len(columns):
-        raise ColumnError(f'columns= is a list of column names, like ["title"], not {columns!r}.')
-    if isinstance(into, _FromSchema):
-        into = "{column}_answer"
-    if not isinstance(into, str) or "{column}" not in into:
-        raise ColumnError(
-            f'With columns=, into= names one column for each: into="{{column}}_fr", not {into!r}.'
-        )
-    if isinstance(prompt, str) and "{value}" not in prompt.replace(" ", ""):
-        raise ColumnError("With columns=, the prompt shows the cell as {value}; it has none.")
-    outputs = []
-    for column in columns:
-        if column not in frame.columns:
-            raise ColumnError(
-                f"There is no column {column!r}.{did_you_mean(column, frame.columns)}"
-            )
-        place = frame.columns.get_loc(column)
-        if not isinstance(place, int):
-            raise ColumnError(f"There is more than one column {column!r}; rename them first.")
-        made = Prompt.of(
-            prompt, list(frame.columns), system=system, each=True, on_missing=on_missing
-        )
-        outputs.append(Output(made, into.replace("{column}", str(column)), place))
-    return outputs
-
-
 def check_save(plan: Plan, fingerprint: str) -> None:
     """Refuse a target of `save=` that cannot be written.
 
@@ -404,4 +306,4 @@ def warn(message: str, category: type[Warning]) -> None:
     warnings.warn(message, category, stacklevel=depth)
 
 
-__all__ = ["Options", "Output", "Plan", "check_save", "plan"]
+__all__ = ["Options", "Output", "Plan", "check_save", "warn"]

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import pandas as pd
 
 from lionproc.engine.stats import RunStats
 from lionproc.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from lionproc.frame.job import Job
 
 
 class Made(Protocol):
@@ -91,11 +88,6 @@ class Report:
     stats: RunStats
     facts: Mapping[str, Any]
 
-    @classmethod
-    def of(cls, stats: RunStats, facts: Mapping[str, Any]) -> Report:
-        """The report of a run at this moment."""
-        return cls(stats, facts)
-
     def __repr__(self) -> str:
         from lionproc.notebook.card import as_text
 
@@ -105,19 +97,3 @@ class Report:
         from lionproc.notebook.card import as_html
 
         return as_html(self.stats, self.facts)
-
-
-def show(job: Job, *, progress: bool, panel: bool | None) -> None:
-    """Let a person see the job, in the way that suits where they sit."""
-    from lionproc.notebook.progress import watchers
-
-    shown = watchers(
-        job,
-        progress=progress,
-        panel=panel,
-        title=job.title,
-        facts=lambda: job.report().facts,
-        latest=job.latest_errors,
-    )
-    for watcher in shown:
-        job.watch(watcher)

@@ -13,7 +13,8 @@ from lionproc.frame.accessor import DEFAULTS, VALUE, FrameAccessor
 from lionproc.frame.assemble import column_names
 from lionproc.frame.estimate import Estimate, estimate
 from lionproc.frame.job import Job, launch, prepare, wait_for
-from lionproc.frame.plan import FROM_SCHEMA, Plan, PromptLike, plan
+from lionproc.frame.plan import Plan
+from lionproc.frame.plan_arguments import FROM_SCHEMA, PromptLike, plan
 from lionproc.frame.preview import Preview, Sampling, preview
 from lionproc.frame.run_options import (
     SeriesOptions,

@@ -11,6 +11,7 @@ from lionproc.errors import ConfigurationError, ModelError
 from lionproc.model.address import checked_url, fault_of_key, fault_of_url, key_text
 from lionproc.model.connection import Connection
 from lionproc.model.credentials import Secret, looks_like_key
+from lionproc.model.model_settings import ModelSettings
 from lionproc.model.opening import endpoint_of, opened
 from lionproc.model.prices import Price
 from lionproc.model.providers import PROVIDERS, Provider, Structured, provider_named
@@ -54,7 +55,7 @@ _DAY_S = 86_400.0
 _STRUCTURED = ("json_schema", "json_object", "prompt")
 
 
-class Model:
+class Model(ModelSettings):
     """A model to ask.
 
     Args:
@@ -135,7 +136,7 @@ class Model:
             params, base_url = {}, None  # they may hold a key
             raise ModelError(fault)
         provider, model = _named(provider, model)
-        self.settings: Provider = provider_named(provider)
+        self.settings = provider_named(provider)
         _in_range("temperature", temperature, 0, self._takes(base_url, client).temperature_max)
         _in_range("timeout", timeout, 1e-3, _DAY_S)
         _in_range("max_tokens", max_tokens, 1, math.inf, whole=True)

@@ -19,7 +19,7 @@ from lionproc.model.providers import PROVIDERS, Provider
 if TYPE_CHECKING:
     import openai
 
-    from lionproc.model.model import Model
+    from lionproc.model.model_settings import ModelSettings
     from lionproc.model.wire import Wire
 
 __all__ = ["endpoint_of", "opened"]
@@ -32,7 +32,7 @@ _VARIABLES = (
 
 
 @sealed
-def opened(model: Model) -> Connection:
+def opened(model: ModelSettings) -> Connection:
     """Open a way to a model.
 
     Args:
@@ -54,7 +54,7 @@ def opened(model: Model) -> Connection:
     return _through(model, client)
 
 
-def endpoint_of(model: Model) -> EndpointState:
+def endpoint_of(model: ModelSettings) -> EndpointState:
     """What is shared for the model's endpoint and key, without opening a way there each time.
 
     A client is made to find out which endpoint that is, which takes 20 to 100 ms.
@@ -77,12 +77,12 @@ def endpoint_of(model: Model) -> EndpointState:
     return endpoint
 
 
-_endpoints: weakref.WeakKeyDictionary[Model, tuple[int, EndpointState]] = (
+_endpoints: weakref.WeakKeyDictionary[ModelSettings, tuple[int, EndpointState]] = (
     weakref.WeakKeyDictionary()
 )
 
 
-def _through(model: Model, client: openai.AsyncOpenAI | openai.OpenAI) -> Connection:
+def _through(model: ModelSettings, client: openai.AsyncOpenAI | openai.OpenAI) -> Connection:
     import openai
 
     from lionproc.model.client_wire import ClientWire
@@ -141,7 +141,7 @@ def _is_newest(settings: Provider, base: str) -> bool:
     return base == settings.base_url
 
 
-def _local(model: Model) -> Connection:
+def _local(model: ModelSettings) -> Connection:
     from lionproc.model import local
     from lionproc.model.direct_wire import DirectWire
     from lionproc.model.wire import PATH

@@ -1,0 +1,108 @@
+"""The arguments of a run, understood and checked: what `plan` makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Literal, TypeAlias
+
+import pandas as pd
+
+from lionproc.errors import ColumnError, did_you_mean
+from lionproc.frame.options import options_of
+from lionproc.frame.plan import Plan
+from lionproc.frame.prompt import Prompt
+from lionproc.frame.stage import Output, Stage
+from lionproc.model.answer import Answer
+from lionproc.model.defaults import default_model
+from lionproc.model.model import Model
+
+__all__ = ["FROM_SCHEMA", "PromptLike", "plan"]
+
+PromptLike: TypeAlias = "str | Callable[[Any], Any]"
+
+
+class _FromSchema:
+    """Where no name was given: "answer", or the field names of a model."""
+
+    def __repr__(self) -> str:
+        return "<the fields of a model, else 'answer'>"
+
+
+FROM_SCHEMA = _FromSchema()
+
+
+def plan(
+    frame: pd.DataFrame,
+    prompt: PromptLike,
+    *,
+    into: Any,
+    schema: Any,
+    system: Any,
+    model: Model | str | None,
+    columns: Sequence[Hashable] | None,
+    on_missing: Literal["skip", "send"],
+    each: bool = False,
+    **options: Any,
+) -> Plan:
+    """Understand and check the arguments of a run.
+
+    Raises:
+        ConfigurationError: One of them cannot work; nothing was sent.
+    """
+    # A bare value has the same name on the wire whatever its column is called, so that the same
+    # question into another column is not bought again.
+    answer = Answer.of(schema)
+    if columns is not None:
+        outputs = _outputs_by_column(frame, prompt, into, system, columns, on_missing=on_missing)
+    else:
+        if isinstance(into, _FromSchema):
+            into = "answer" if answer.fields is None else None
+        made = Prompt.of(
+            prompt, list(frame.columns), system=system, each=each, on_missing=on_missing
+        )
+        outputs = [Output(made, into, 0 if each else None)]
+    chosen = default_model(model)
+    own_limits = chosen.executor is not None
+    stage = Stage(tuple(outputs), answer, chosen)
+    made_plan = Plan(frame, [stage], options_of(own_limits=own_limits, **options))
+    for key, text in (("prompt", prompt), ("system", system)):
+        if text is not None:
+            made_plan.about[key] = (
+                text if isinstance(text, str) else getattr(text, "__qualname__", "a function")
+            )
+    return made_plan
+
+
+def _outputs_by_column(
+    frame: pd.DataFrame,
+    prompt: PromptLike,
+    into: Any,
+    system: Any,
+    columns: Sequence[Hashable],
+    *,
+    on_missing: Literal["skip", "send"],
+) -> list[Output]:
+    if not pd.api.types.is_list_like(columns, allow_sets=False) or not len(columns):
+        raise ColumnError(f'columns= is a list of column names, like ["title"], not {columns!r}.')
+    if isinstance(into, _FromSchema):
+        into = "{column}_answer"
+    if not isinstance(into, str) or "{column}" not in into:
+        raise ColumnError(
+            f'With columns=, into= names one column for each: into="{{column}}_fr", not {into!r}.'
+        )
+    if isinstance(prompt, str) and "{value}" not in prompt.replace(" ", ""):
+        raise ColumnError("With columns=, the prompt shows the cell as {value}; it has none.")
+    outputs = []
+    for column in columns:
+        if column not in frame.columns:
+            raise ColumnError(
+                f"There is no column {column!r}.{did_you_mean(column, frame.columns)}"
+            )
+        place = frame.columns.get_loc(column)
+        if not isinstance(place, int):
+            raise ColumnError(f"There is more than one column {column!r}; rename them first.")
+        made = Prompt.of(
+            prompt, list(frame.columns), system=system, each=True, on_missing=on_missing
+        )
+        outputs.append(Output(made, into.replace("{column}", str(column)), place))
+    return outputs
