@@ -4,6 +4,9 @@ Everything here runs on the engine's loop. The parts around the core return deci
 core carries them out: which event is next (`EventQueue`), whether it is answered already
 (`Replay`, `Coalescing`), when it may be sent (`Permission`), and what its failure means
 (`FailurePolicy`).
+
+More than 400 lines because the workers' loop, the end of an event and the state that both change
+(running, paused, halting, over) are one thing; what can be decided apart from it is in the parts.
 """
 
 from __future__ import annotations
