@@ -84,6 +84,9 @@ class _Link:
 class JournalFile:
     """One SQLite file with a connection to write and one to read, each behind its lock.
 
+    It has more than 25 methods because every question to the file, and what befalls a file (a fork,
+    a change from outside, a fault), has to hold the same two locks.
+
     Args:
         path: An absolute path, or `":memory:"`.
 
