@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -108,12 +108,12 @@ def must_be_foreseeable(plan: Plan) -> None:
         )
 
 
-def estimate(plan: Plan, samples: Sequence[Sample] = ()) -> Estimate:
+def estimate(plan: Plan, tried: Mapping[bytes, Sample] | None = None) -> Estimate:
     """Foresee a run. Nothing is sent, and nothing is changed.
 
     Args:
         plan: The run.
-        samples: What rows of it have taken, where that is known; else the journal is asked.
+        tried: What questions of it have just taken, by their keys. The journal has others.
 
     Returns:
         Requests, tokens, dollars and minutes.
@@ -127,11 +127,11 @@ def estimate(plan: Plan, samples: Sequence[Sample] = ()) -> Estimate:
     look = _Look(plan, builder)
     with _kept(plan.options.journal) as journal:
         look.through(journal)
-        if not samples:
-            samples = list(_replayed(look.kept, journal, plan.options.retry.max_corrections))
+        samples = dict(_replayed(look.kept, journal, plan.options.retry.max_corrections))
+        samples.update(tried or {})
         others = None if samples else of_model(journal, connection.model)
     forecast = Forecast(
-        plan, builder, look.sizes, samples=samples, others=others, fixed=look.fixed()
+        plan, builder, look.sizes, samples=list(samples.values()), others=others, fixed=look.fixed()
     )
     return Estimate(
         rows=plan.total,
@@ -192,10 +192,12 @@ def _kept(journal: Any) -> Journal:
     return Journal.open(journal)
 
 
-def _replayed(kept: Reservoir, journal: Journal, max_corrections: int) -> Iterator[Sample]:
+def _replayed(
+    kept: Reservoir, journal: Journal, max_corrections: int
+) -> Iterator[tuple[bytes, Sample]]:
     """What rows took that the journal answers, questions asked again included."""
     replay = Replay(journal, 0, max_corrections)
     for call, entry in kept.kept:
         event = Event(call)
         if replay.answer(event, entry):
-            yield Sample.of(call, event)
+            yield entry.key, Sample.of(call, event)

@@ -221,15 +221,15 @@ class _Trial(Job):
         except JournalError:
             self._raw = {}  # the run says so; the rows are shown without their replies
 
-    def samples(self) -> list[Sample]:
-        """What each question took that was paid for."""
-        return [
-            Sample.of(event.first, event)
-            for place, event in self._events.items()
-            if place not in self._sharing
-            and isinstance(event.first, ModelCall)
+    def samples(self) -> dict[bytes, Sample]:
+        """What each question took that was paid for, by its key."""
+        return {
+            event.first.key: Sample.of(event.first, event)
+            for event in self._events.values()
+            if isinstance(event.first, ModelCall)
+            and event.first.key is not None
             and event.prompt_tokens
-        ]
+        }
 
     def tried(self) -> Iterator[TriedRow]:
         """What became of each row, in the order of the frame."""

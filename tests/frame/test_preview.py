@@ -104,6 +104,9 @@ def test_a_preview_shows_what_went_out_and_came_back_and_its_rows_are_never_paid
         assert server.counters.total == 3
         assert again.rows["reply"].tolist()[:3] == rows["reply"].tolist()[:3]
         assert again.estimate.requests == 0
+        assert SHORT.llm.preview("Say {text}", system="Be brief.", **asked).estimate.source == (
+            "3 replies to this prompt"  # those of earlier runs count too
+        )
         assert "nothing to pay" in repr(again.estimate)
 
 
