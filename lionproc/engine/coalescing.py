@@ -1,4 +1,7 @@
-"""Equal calls share one request: in one executor, and in all that run over the same journal."""
+"""Equal calls share one request: in one executor, and in all that run over the same journal.
+
+The equal rows of one run are joined before, in `frame/row_run.py`.
+"""
 
 from __future__ import annotations
 

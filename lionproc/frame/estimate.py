@@ -1,4 +1,7 @@
-"""What a run would cost and take, before it is started."""
+"""What a run would cost and take, before it is started: the counts, and what is shown of them.
+
+Tokens, dollars and minutes are foreseen in `forecast.py`.
+"""
 
 from __future__ import annotations
 

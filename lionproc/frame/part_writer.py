@@ -1,4 +1,4 @@
-"""Parts of a folder, each written as soon as its rows are settled."""
+"""When a part of a folder is written: as soon as its rows are settled. How: `export.write_part`."""
 
 from __future__ import annotations
 

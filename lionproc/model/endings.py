@@ -1,7 +1,8 @@
 """Why an answer ended: the words of all servers are good, known to be bad, or unknown.
 
 An allow-list: only an ending that is known to be good makes an answer. "Dear Sir, we are writing
-to" looks like one, and only the ending tells that the server ran out of resources there.
+to" looks like one, and only the ending tells that the server ran out of resources there. Such a row
+fails; it is not asked again with a correction.
 """
 
 from __future__ import annotations

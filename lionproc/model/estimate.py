@@ -1,4 +1,7 @@
-"""How many tokens a request will take, learned from the replies. No tokenizer, no download."""
+"""How many tokens a request will take, for the limiter, learned from the replies.
+
+No tokenizer, no download. What `df.llm.estimate` makes of it is in `frame/forecast.py`.
+"""
 
 from __future__ import annotations
 

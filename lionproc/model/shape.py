@@ -197,7 +197,7 @@ def shape_of(schema: Mapping[str, Any], *, formats: bool) -> Shape:
 
     Returns:
         The shape; what has no counterpart (unions of different kinds, tuples, a model
-        inside itself) is `Free`.
+        inside itself) is `Json`.
 
     Raises:
         SchemaError: A choice that cannot be a category, or a reference to nothing.
