@@ -71,9 +71,9 @@ class Forecast:
         self._others = others or OfModel()
         self._fixed = fixed
         self._tier = plan.model.service_tier or ""
-        self._cached = self._cached_seen()
         self._output = self._output_by_samples() if samples else self._output_by_schema()
         self._read = self._read_by_size()
+        self._cached = self._from_cache_each()
 
     def made(self) -> dict[str, Any]:
         """The fields of an estimate that are foreseen, not counted."""
@@ -171,12 +171,16 @@ class Forecast:
     def _written(self, line: Line) -> float:
         return sum(line.at(size) * count for (size, _), count in self._sizes.items())
 
-    def _cached_seen(self) -> float | None:
+    def _from_cache_each(self) -> float | None:
         """Tokens of each question that come from the provider's cache, None if nobody knows.
 
         Of replies that came at the same time all but the first may have missed it, so what most
-        show is believed.
+        show is believed. Before any has come, a provider that is known to cache will probably do
+        so; the dearer end of the range is without.
         """
+        if not self._samples:
+            known = self._builder.connection.provider.caches_from
+            return float(self._cacheable()) if known else None
         told = [sample.cached for sample in self._samples if sample.cached is not None]
         if not told:
             return None
@@ -223,7 +227,8 @@ class Forecast:
         learned = bool(self._samples) or self._builder.connection.estimator.learned
         in_cache = max(self._cached or 0.0, float(self._cacheable()))
         low = self._usd(self._tier, self._output.low, in_cache, unsure=1.0 if learned else _UNSURE)
-        high = self._usd(self._tier, self._output.high, self._cached or 0)
+        seen = (self._cached or 0) if self._samples else 0
+        high = self._usd(self._tier, self._output.high, seen)
         return min(usd if low is None else low, usd), max(usd if high is None else high, usd)
 
     # -- the cache --------------------------------------------------------------------------

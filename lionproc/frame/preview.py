@@ -6,9 +6,9 @@ import asyncio
 import heapq
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from random import Random
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
 import orjson
 import pandas as pd
 
@@ -150,8 +150,8 @@ def preview(
         raise ConfigurationError(f"n is how many rows to run, at least 1, not {n!r}.")
     if sample not in _WAYS:
         raise ConfigurationError(f"sample is 'head', 'random' or 'longest', not {sample!r}.")
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise ConfigurationError(f"seed is a whole number, not {seed!r}.")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ConfigurationError(f"seed is a whole number from 0 on, not {seed!r}.")
     must_be_foreseeable(whole)
     plan = few(_chosen(whole, n, sample, seed))
     job = prepare(plan, job_type=_Trial)
@@ -170,7 +170,7 @@ def _chosen(plan: Plan, n: int, sample: Sampling, seed: int) -> list[int]:
     builder = RequestBuilder(connection, plan.model.body_params, plan.answer)
     if sample == "random":
         chosen: list[int] = []
-        for row in Random(seed).sample(range(plan.rows), plan.rows):
+        for row in map(int, np.random.default_rng(seed).permutation(plan.rows)):
             made = plan.calls(builder, row, row + 1)
             if not all(isinstance(call, Missing) for _, call in made):
                 chosen.append(row)

@@ -212,9 +212,13 @@ def test_a_guess_is_made_from_the_type_of_the_answer_and_what_the_model_has_writ
         label = REVIEWS.llm.estimate("Is {review} good?", schema=Mood, **asked)
         assert label.output_tokens <= 10 * len(REVIEWS)
         assert label.output_range[0] < label.output_tokens <= label.output_range[1]
-        assert (label.basis, label.cached_tokens) == ("guess", None)
+        assert (label.basis, label.cached_tokens) == ("guess", 0)
         text = REVIEWS.llm.estimate("Is {review} good?", **asked)
         assert text.output_tokens > 10 * label.output_tokens
+        briefed = {**asked, "schema": Mood, "system": RULES}  # the provider will cache the brief
+        brief = REVIEWS.llm.estimate("{review}", **briefed)
+        assert brief.cached_tokens > 0.8 * brief.input_tokens
+        assert 1.5 * brief.usd < brief.usd_range[1]  # or it will not
         thinks = {**asked, "model": model_at(server, "gpt-5-mini"), "schema": Mood}
         assert REVIEWS.llm.estimate("{review}", **thinks).usd_range[1] > 10 * label.usd_range[1]
         bounded = model_at(server, max_tokens=9)
