@@ -63,6 +63,8 @@ __all__ = [
     "ServiceDownError",
     "StoppedWarning",
     "did_you_mean",
+    "pass_on_interrupt",
+    "words_of",
 ]
 
 
@@ -313,3 +315,35 @@ def did_you_mean(word: object, known: Iterable[object]) -> str:
 
 def _initials(word: str) -> str:
     return "".join(part[:1] for part in word.split("_"))
+
+
+def pass_on_interrupt(error: BaseException) -> None:
+    """Raise Ctrl-C again. Whatever else code of the user's raises is the failure of one row.
+
+    Some of it is no `Exception`: a panic of a library in Rust, the cancelling of a task, a group.
+
+    Args:
+        error: What was caught.
+
+    Raises:
+        KeyboardInterrupt: It is one.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        raise error
+
+
+def words_of(error: BaseException) -> str:
+    """The type and the text of an error of any class; its text may itself be one.
+
+    Args:
+        error: What was caught.
+
+    Example:
+        >>> words_of(ValueError("no such day"))
+        'ValueError: no such day'
+    """
+    try:
+        return f"{type(error).__name__}: {error}"
+    except BaseException as another:  # noqa: BLE001  (of any class)
+        pass_on_interrupt(another)
+        return type(error).__name__

@@ -32,7 +32,14 @@ from lionproc.engine.reservation import Reservation
 from lionproc.engine.retry import Retry, Wait
 from lionproc.engine.tokens import Tokens
 from lionproc.engine.workers import Worker, WorkerPool
-from lionproc.errors import CallError, JournalError, Kind, RunError
+from lionproc.errors import (
+    CallError,
+    JournalError,
+    Kind,
+    RunError,
+    pass_on_interrupt,
+    words_of,
+)
 
 log = logging.getLogger("lionproc.engine")
 
@@ -318,10 +325,11 @@ class Dispatcher:
                 reply = await event.call.send()
             except BaseException as fault:
                 self._limiter.failed(reservation)
-                if not isinstance(fault, Exception):
+                if isinstance(fault, (asyncio.CancelledError, GeneratorExit)):
                     raise
+                pass_on_interrupt(fault)
                 log.exception("a call raised instead of replying")
-                self.finish(event, CallError(Kind.UNEXPECTED, f"{type(fault).__name__}: {fault}"))
+                self.finish(event, CallError(Kind.UNEXPECTED, words_of(fault)))
                 return
             finally:
                 counters.outlay.is_back(reservation.tokens)

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 from lionproc.engine.quotas import Signals
 from lionproc.engine.tokens import Tokens
 from lionproc.engine.usage import Usage, plus
-from lionproc.errors import CallError, Kind
+from lionproc.errors import CallError, Kind, pass_on_interrupt
 
 log = logging.getLogger("lionproc.engine")
 EventState: TypeAlias = Literal["pending", "processing", "completed", "failed", "cancelled"]
@@ -274,11 +274,7 @@ class Event:
 
 
 def _unreadable(fault: BaseException) -> CallError:
-    """The failure of the one row whose reply something stumbled over. Never the run's.
-
-    A panic of a library written in Rust is no `Exception`, and is a fault like any other.
-    """
-    if not isinstance(fault, Exception) and type(fault).__name__ != "PanicException":
-        raise fault
+    """The failure of the one row whose reply something stumbled over. Never the run's."""
+    pass_on_interrupt(fault)
     log.warning("a reply could not be read: %s", type(fault).__name__)
     return CallError(Kind.UNREADABLE, f"The reply could not be read ({type(fault).__name__}).")

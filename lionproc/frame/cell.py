@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 import pandas as pd
 
-from lionproc.errors import PromptError
+from lionproc.errors import PromptError, pass_on_interrupt
 
 __all__ = ["cell_text", "is_missing", "sound"]
 
@@ -38,6 +38,16 @@ def is_missing(value: object) -> bool:
         return False
     if value is None or value is pd.NA or value is pd.NaT:
         return True
+    try:
+        return _is_missing(value)
+    except BaseException as error:  # noqa: BLE001  (of any type; it is something, whatever it is)
+        pass_on_interrupt(error)
+        return False
+
+
+def _is_missing(value: object) -> bool:
+    if isinstance(value, Decimal):
+        return value.is_nan()  # a signalling one cannot be compared
     if isinstance(value, float):
         return value != value  # noqa: PLR0124  (what NaN is)
     if isinstance(value, (int, *_CONTAINERS)) or not pd.api.types.is_scalar(value):
@@ -65,10 +75,23 @@ def cell_text(value: object) -> str:
         >>> cell_text(1.0), cell_text([1, "a"]), cell_text(pd.Timestamp("2026-01-02"))
         ('1.0', '[1,"a"]', '2026-01-02T00:00:00')
     """
+    try:
+        # A subclass of str may do anything where it is looked at; a text is one from here on.
+        return sound(str.__str__(_text(value)))
+    except PromptError:
+        raise
+    except BaseException as error:
+        pass_on_interrupt(error)
+        raise PromptError(
+            f"a {type(value).__name__}, whose text raises {type(error).__name__}"
+        ) from error
+
+
+def _text(value: object) -> str:
     if isinstance(value, Enum):
         value = value.value
     if isinstance(value, str):
-        return sound(str.__str__(value))
+        return value
     if type(value) in _PRINTED:
         return str(value)
     if isinstance(value, (dt.date, dt.time)):  # datetime and Timestamp are dates
@@ -81,7 +104,7 @@ def cell_text(value: object) -> str:
         return _as_json(value)
     if _has_no_text(value):
         raise PromptError(f"a {type(value).__name__} has no text; convert the column first")
-    return sound(str(value))
+    return str(value)
 
 
 def sound(text: str) -> str:

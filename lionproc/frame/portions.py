@@ -59,7 +59,7 @@ def _sizes(cells: pd.Series[Any]) -> Any:
         return pc.fill_null(pc.binary_length(held), 0).to_numpy()  # they are no objects yet
     if not (pd.api.types.is_object_dtype(dtype) or isinstance(dtype, pd.StringDtype)):
         return 0
-    return [len(cell) if isinstance(cell, (str, bytes)) else 0 for cell in cells.tolist()]
+    return [_length(cell) for cell in cells.tolist()]
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -72,3 +72,10 @@ def _is_text(kind: pa.DataType) -> bool:
             pa.types.is_large_binary,
         )
     )
+
+
+def _length(cell: object) -> int:
+    kind = type(cell)  # isinstance() and len() ask the cell, which may be of any class
+    if issubclass(kind, str):
+        return str.__len__(cell)  # type: ignore[arg-type]
+    return bytes.__len__(cell) if issubclass(kind, bytes) else 0  # type: ignore[arg-type]

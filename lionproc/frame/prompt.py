@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from lionproc.errors import CallError, PromptError
+from lionproc.errors import CallError, PromptError, pass_on_interrupt
 from lionproc.frame.assemble import MISSING, Missing
 from lionproc.frame.cell import cell_text, is_missing, sound
 from lionproc.frame.prompt_function import (
@@ -248,7 +248,7 @@ class Prompt:
                 add(cell)
                 continue
             text = ""
-            if isinstance(cell, CallError):
+            if issubclass(type(cell), CallError):  # isinstance() asks the cell
                 odd[position] = cell
             elif is_missing(cell):
                 if self.on_missing == "skip":
@@ -256,12 +256,9 @@ class Prompt:
             else:
                 try:
                     text = cell_text(cell)
-                except (Exception, SystemExit) as error:  # noqa: BLE001  (of any type)
+                except PromptError as error:
                     odd[position] = failed(
                         f"the cell of {field!r} cannot be written as text ({error})"
-                        if isinstance(error, PromptError)
-                        else f"the cell of {field!r} ({type(cell).__name__}) cannot be written as "
-                        f"text: {type(error).__name__}"
                     )
             add(text)
         return texts
@@ -290,14 +287,16 @@ class Prompt:
             if not (self.each and self.on_missing == "skip" and is_missing(subject)):
                 try:
                     result = writer(subject)
-                except (Exception, SystemExit) as error:  # noqa: BLE001  (the user's own code)
+                except BaseException as error:  # noqa: BLE001  (the user's own code)
+                    pass_on_interrupt(error)
                     odd[position] = failed(raised("prompt", error), error)
             try:
                 result = messages_of(result)
             except PromptError as error:
                 odd[position] = failed(str(error))
                 result = None
-            except Exception as error:  # noqa: BLE001  (a text or message may be of any class)
+            except BaseException as error:  # noqa: BLE001  (a text or message may be of any class)
+                pass_on_interrupt(error)
                 odd[position] = failed(f"its messages raised {type(error).__name__}", error)
                 result = None
             if result is None:
@@ -317,7 +316,8 @@ class Prompt:
             if position not in odd:
                 try:
                     text = system(subject)
-                except (Exception, SystemExit) as error:  # noqa: BLE001  (the user's own code)
+                except BaseException as error:  # noqa: BLE001  (the user's own code)
+                    pass_on_interrupt(error)
                     odd[position] = failed(raised("system", error), error)
                 if text is not None and not isinstance(text, str):
                     odd[position] = failed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
@@ -74,10 +75,12 @@ def raised(role: str, error: BaseException) -> str:
     A name is shown if it stands in the code that ran; what comes from the row does not.
     """
     text = f"the {role} function raised {type(error).__name__}"
-    name = error.args[0] if isinstance(error, KeyError) and error.args else None
-    if isinstance(error, (NameError, AttributeError)):
-        name = error.name
-    if not isinstance(name, str):
+    name: object = None
+    with contextlib.suppress(Exception):  # an error of the user's may have attributes that raise
+        name = error.args[0] if isinstance(error, KeyError) and error.args else None
+        if isinstance(error, (NameError, AttributeError)):
+            name = error.name
+    if type(name) is not str:
         return text
     traceback = error.__traceback__
     while traceback is not None:

@@ -107,7 +107,7 @@ class StageOutput(Output):
         for offset, row in enumerate(rows):
             data = {name: cells[offset] for name, cells in columns.items()}
             data |= {name: answers(number, row) for number, name in enumerate(self.stages)}
-            why = (cell for cell in data.values() if isinstance(cell, CallError))
+            why = (cell for cell in data.values() if issubclass(type(cell), CallError))
             made.append(next(why, data))
         return made
 

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from lionproc.errors import CallError, Kind
+from lionproc.errors import CallError, Kind, pass_on_interrupt
 from lionproc.model.coerce import Cell, MisfitError, cell_maker
 from lionproc.model.fences import unfenced
 from lionproc.model.shape import (
@@ -234,7 +234,8 @@ def _fit(cell: Cell, value: Any) -> Any:
     except MisfitError as misfit:
         where = ".".join(misfit.path)
         raise wrong_shape((f"{where}: " if where else "") + f"expected {misfit.wanted}") from None
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a property of the user's model may raise anything
+    except BaseException as error:  # noqa: BLE001 - a property of the user's model may raise anything
+        pass_on_interrupt(error)
         raise wrong_shape(f"the answer cannot be kept ({type(error).__name__})") from None
 
 

@@ -15,6 +15,7 @@ from lionproc.model.headers import signals as read_signals
 from lionproc.model.refusal import error_in_200, refusal
 from lionproc.model.thoughts import without_thoughts
 from lionproc.model.usage import counted, usage_of
+from lionproc.model.validate import whole_characters
 
 _REASONING = ("reasoning_content", "reasoning", "reasoning_details")
 _RAISE = "Raise max_tokens, or let the model reason less (reasoning_effort)."
@@ -62,7 +63,7 @@ def classify(
         problem,
         raw=body,
         data=None if problem is not None else data,
-        model=model[:200] if isinstance(model, str) else "",
+        model=whole_characters(model[:200]) if isinstance(model, str) else "",
         used=None if usage is None else usage.tokens,
         usage=usage,
         signals=learned,

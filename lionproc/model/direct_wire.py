@@ -8,6 +8,7 @@ import aiohttp
 import yarl
 
 from lionproc.errors import CallError, Kind
+from lionproc.model.connector import QuietConnector
 from lionproc.model.credentials import Secret, redact, secrets_in, secrets_of_proxy
 from lionproc.model.environment import certificates, proxy_for
 from lionproc.model.patience import within
@@ -70,7 +71,7 @@ class DirectWire:
         self._way = way_to(url, proxy)
 
     def _open(self) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(limit=0, ssl=certificates(str(self._url.reveal())))
+        connector = QuietConnector(limit=0, ssl=certificates(str(self._url.reveal())))
         headers = {} if self._proxy.reveal() else self._headers.reveal()
         self._session = aiohttp.ClientSession(
             connector=connector,

@@ -15,6 +15,7 @@ from typing import Any
 
 from lionproc.engine.tokens import Tokens
 from lionproc.engine.usage import Usage
+from lionproc.model.validate import whole_characters
 
 __all__ = ["BYTES_PER_TOKEN", "counted", "guess", "tier_of", "usage_of"]
 
@@ -190,7 +191,7 @@ def tier_of(data: Mapping[str, Any]) -> str:
     within = usage.get("service_tier") if isinstance(usage, dict) else None  # Anthropic's way
     for word in (data.get("service_tier"), within):
         if isinstance(word, str) and word:
-            return word[:_LONGEST_TIER].lower()
+            return whole_characters(word[:_LONGEST_TIER]).lower()
     return ""
 
 

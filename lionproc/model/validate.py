@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 import jiter
 from pydantic import TypeAdapter, ValidationError
 
-from lionproc.errors import CallError, Kind
+from lionproc.errors import CallError, Kind, pass_on_interrupt
 
 __all__ = [
     "HALF",
@@ -170,7 +170,8 @@ class TypeCheck:
                 [(fault["loc"], _message(fault)) for fault in found],
                 (fault["type"] for fault in found),
             ) from None
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's validator may raise anything
+        except BaseException as error:  # noqa: BLE001 - a user's validator may raise anything
+            pass_on_interrupt(error)
             raise WrongError(
                 [((), f"the answer type's own check failed with {type(error).__name__}")]
             ) from None

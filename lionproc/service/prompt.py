@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from lionproc.errors import CallError, Kind, PromptError, did_you_mean
+from lionproc.errors import CallError, Kind, PromptError, did_you_mean, pass_on_interrupt
 from lionproc.model.as_json import to_json
 from lionproc.template import AnyName, parse
 
@@ -68,7 +68,8 @@ class Prompt:
             made = self._made(data, context or {})
         except CallError:
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            pass_on_interrupt(error)
             # The text of a foreign error may hold what is in the data.
             raise CallError(
                 Kind.PROMPT, f"The prompt cannot be made for this data ({type(error).__name__})."

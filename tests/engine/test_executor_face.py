@@ -464,3 +464,27 @@ def test_halting_takes_no_longer_than_what_is_in_flight(virtual):
         assert executor.status_counts()["processing"] == 0
 
     virtual(main())
+
+
+class UnspeakableError(Exception):
+    def __str__(self):
+        raise ValueError
+
+    __repr__ = __str__
+
+
+class Panic(BaseException):
+    """As libraries in Rust raise it."""
+
+
+@pytest.mark.parametrize("fault", [UnspeakableError(), Panic(), SystemExit()], ids=type)
+async def test_whatever_a_call_raises_fails_that_call_alone(fault):
+    class Faulty(OneCall):
+        async def send(self):
+            raise fault
+
+    desk = Desk()
+    async with RateLimitedAPIExecutor() as executor:
+        with pytest.raises(CallError, match=type(fault).__name__):
+            await executor.submit(Faulty(desk, "bad", key=False))
+        assert await executor.submit(desk.call("good")) == "answer good"

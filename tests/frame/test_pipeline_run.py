@@ -184,3 +184,17 @@ def test_a_prompt_is_made_once_for_a_row_that_is_tried_before_the_run(server, mo
 
     numbers(5).llm.process(prompt, into="a", model=model, **QUIET)
     assert sorted(rows) == [0, 1, 2, 3, 4]
+
+
+class Odd:
+    def __str__(self):
+        raise ValueError
+
+
+def test_a_cell_whose_text_raises_fails_its_row_alone_where_a_stage_sees_the_whole_row(
+    server, model
+):
+    df = pd.DataFrame({"n": pd.Series([1, Odd(), 3], dtype=object)})
+    with pytest.warns(RowsFailedWarning, match="1 of 3 rows"):
+        out = df.llm.pipeline([{"name": "a"}], model=model, **QUIET)
+    assert out["a"].isna().tolist() == [False, True, False]

@@ -282,7 +282,33 @@ def messages_in_themselves():
     return [message]
 
 
-@pytest.mark.parametrize("way", [sys.exit, messages_in_themselves], ids=["exit", "endless"])
+class PanicException(BaseException):
+    pass
+
+
+class UnspeakableError(KeyError):
+    args = property(lambda error: 1 / 0)
+
+
+def raising(error):
+    def way():
+        raise error
+
+    return way
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        sys.exit,
+        messages_in_themselves,
+        *map(
+            raising,
+            [PanicException(), asyncio.CancelledError(), GeneratorExit(), UnspeakableError()],
+        ),
+    ],
+    ids=["exit", "endless", "panic", "cancelled", "closed", "unspeakable"],
+)
 def test_whatever_a_function_does_with_one_row_the_run_goes_on(server, model, way):
     frame = pd.DataFrame({"n": [1, 2, 0, 5]})
     with pytest.warns(RowsFailedWarning, match=r"1 of 4 rows .* \(1 prompt\)"):

@@ -1,3 +1,4 @@
+import asyncio
 import datetime as dt
 import decimal
 import enum
@@ -14,6 +15,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from lionproc.errors import CallError, Kind, PromptError
+from lionproc.frame.portions import Portions
 from lionproc.frame.prompt import MISSING, Prompt, cell_text, is_missing, placeholder
 from lionproc.template import Names, parse
 
@@ -351,6 +353,64 @@ def test_a_missing_cell_skips_the_row_or_is_sent_as_nothing(cell):
 )
 def test_what_is_not_missing_is_not_missing(cell):
     assert not is_missing(cell)
+
+
+class OddText(str):
+    __slots__ = ()
+
+    def __str__(self):
+        raise ValueError
+
+    isascii = __len__ = __str__
+
+
+class Odd:
+    def __init__(self, text):
+        self.text = text
+
+    def __str__(self):
+        if isinstance(self.text, str):
+            return self.text
+        raise self.text
+
+
+class OddFloat(float):
+    def __ne__(self, other):
+        raise ValueError
+
+    __hash__ = float.__hash__
+
+
+class OddClass:
+    __class__ = property(lambda cell: 1 / 0)
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        (OddText("a"), "a"),
+        (Odd(OddText("a")), "a"),
+        (OddFloat(1), "1.0"),
+        (decimal.Decimal("sNaN"), None),
+        (Odd(ValueError()), CallError),
+        (Odd(asyncio.CancelledError()), CallError),
+        (Odd(GeneratorExit()), CallError),
+        (OddClass(), CallError),
+    ],
+    ids=["text", "text of it", "float", "sNaN", "raises", "cancels", "closes", "class"],
+)
+def test_whatever_a_cell_does_when_it_is_looked_at_the_other_rows_are_asked(cell, text):
+    column = np.empty(2, dtype=object)
+    column[:] = cell, "good"
+    assert Portions([pd.Series(column, dtype=object)]).first(range(2)) == range(1)
+    odd, good = Prompt.of("{a}", ["a"]).render_slice({"a": [cell, "good"]}, 0, 2)
+    assert good[0]["content"] == "good"
+    if text is None:
+        assert odd is MISSING
+    elif isinstance(text, str):
+        assert odd[0]["content"] == text
+    else:
+        assert odd.kind is Kind.PROMPT
 
 
 def test_a_cell_without_text_fails_its_row_alone_and_is_not_shown():

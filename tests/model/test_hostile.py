@@ -16,7 +16,7 @@ from typing import Literal
 
 import pandas as pd
 import pytest
-from pydantic import BaseModel, create_model
+from pydantic import BaseModel, create_model, field_validator
 
 import lionproc as lp
 from lionproc.engine import loop as engine_loop
@@ -139,6 +139,29 @@ def test_a_kept_reply_that_cannot_be_read_is_asked_again(tmp_path, raw, late):
                 out = ask(df, model, OPEN, journal=tmp_path / "j")
                 assert out["a_x"].tolist() == ["1", "1"]
         assert server.counters.total == (1 if late else 2)
+
+
+def test_a_model_whose_name_is_half_a_character_ends_no_run():
+    told = rb'{"model": "\ud800", "service_tier": "\ud800", "choices": [{}], "usage": {%s}}'
+    reply = classify(200, {}, told % b'"prompt_tokens": 1, "completion_tokens": 1')
+    assert (reply.model, reply.usage.tier) == ("\ufffd", "\ufffd")
+
+
+@pytest.mark.parametrize(
+    "fault", [SystemExit(), asyncio.CancelledError(), GeneratorExit()], ids=type
+)
+def test_whatever_a_validator_raises_is_a_wrong_shape(fault):
+    class Checked(BaseModel):
+        x: int
+
+        @field_validator("x")
+        @classmethod
+        def _check(cls, x):
+            raise fault
+
+    with pytest.raises(CallError, match=type(fault).__name__) as caught:
+        Answer.of(Checked).read('{"x": 1}')
+    assert caught.value.kind is Kind.WRONG_SHAPE
 
 
 # --- nothing over a reply takes longer than a reply ----------------------------------------------

@@ -1,0 +1,77 @@
+"""Connections that are used again only while nothing came on them unasked. Imports aiohttp.
+
+A connection that is kept open has no numbers on its replies: the next one that arrives is taken for
+the answer to the next question. A proxy that sends a reply twice, or one after it gave up, would so
+hand each row the answer of the row before it, from then on. What arrives while nobody has asked is
+therefore the end of a connection, as urllib3 and httpcore have it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import select
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+import aiohttp
+
+if TYPE_CHECKING:
+    from aiohttp.connector import Connection
+
+__all__ = ["QuietConnector"]
+
+log = logging.getLogger("lionproc")
+
+
+class QuietConnector(aiohttp.TCPConnector):
+    """A `TCPConnector` that gives out an open connection only if it was quiet since its reply.
+
+    Once anything came unasked, each request has a connection of its own: the next such reply may
+    come while another one is awaited, and then nobody can tell them apart.
+    """
+
+    _used: WeakSet[Any] | None = None
+    _is_quiet = True
+
+    async def connect(self, *args: Any, **kwargs: Any) -> Connection:
+        """A connection that was quiet, or a new one."""
+        used = self._used = WeakSet() if self._used is None else self._used
+        while True:
+            connection = await super().connect(*args, **kwargs)
+            protocol = connection.protocol
+            if protocol not in used:  # it is new
+                used.add(protocol)
+                return connection
+            may_be_used = False
+            try:
+                may_be_used = self._is_quiet and not await self._has_spoken(connection)
+            finally:
+                if not may_be_used:
+                    connection.close()
+            if may_be_used:
+                return connection
+
+    async def _has_spoken(self, connection: Connection) -> bool:
+        """Whether something came since the last reply: a reply, or the end."""
+        protocol, transport = connection.protocol, connection.transport
+        if protocol is None or transport is None:
+            return True
+        socket = transport.get_extra_info("socket")
+        waits = socket is not None and _is_readable(socket)
+        if waits:
+            for _ in range(2):  # the loop looks at its sockets, and reads
+                await asyncio.sleep(0)
+        if protocol.should_close and not transport.is_closing():
+            self._is_quiet = False
+            log.warning("a server sent a reply that nobody had asked for")
+        return waits or bool(protocol.should_close)
+
+
+def _is_readable(socket: Any) -> bool:
+    """Whether bytes, or the end, wait in a socket. Never blocks."""
+    if not hasattr(select, "poll"):  # Windows, where select() has no bound of numbers
+        return bool(select.select([socket], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(socket, select.POLLIN)
+    return bool(poll.poll(0))

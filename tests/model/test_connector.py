@@ -1,0 +1,82 @@
+"""A connection is used again only while nothing came on it that nobody had asked for."""
+
+import asyncio
+import json
+import socket
+import threading
+
+import pytest
+
+from lionproc.model.direct_wire import DirectWire
+
+
+def reply(text):
+    body = json.dumps(text).encode()
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+
+
+class Peer:
+    """Answers each request with its own words, and says more when it is told to."""
+
+    def __init__(self):
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}/"
+        self.connections = []
+        self._serving = threading.Thread(target=self._serve, daemon=True)
+        self._serving.start()
+
+    def _serve(self):
+        while True:
+            connection, _ = self._listening.accept()
+            if self._listening.fileno() < 0:
+                return
+            self.connections.append(connection)
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    @staticmethod
+    def _answer(connection):
+        with connection.makefile("rb") as lines:
+            while lines.readline():
+                length = 0
+                while (line := lines.readline().strip()) != b"":
+                    name, _, value = line.partition(b":")
+                    length = int(value) if name.lower() == b"content-length" else length
+                connection.sendall(reply(lines.read(length).decode()))
+
+    def close(self):
+        for connection in self.connections:
+            connection.close()
+        self._listening.close()
+
+
+@pytest.fixture
+def peer():
+    made = Peer()
+    yield made
+    made.close()
+
+
+async def asked(wire, word):
+    return json.loads((await wire.post(word.encode())).body)
+
+
+@pytest.mark.parametrize("is_read", [False, True], ids=["not read yet", "read already"])
+async def test_a_reply_that_nobody_asked_for_answers_no_row(peer, is_read):
+    wire = DirectWire(peer.url, {}, 5.0)
+    assert await asked(wire, "one") == "one"
+    peer.connections[0].sendall(reply("of another row"))
+    for _ in range(3 * is_read):  # passes of the loop, which reads it
+        await asyncio.sleep(0)
+    assert [await asked(wire, word) for word in ("two", "three")] == ["two", "three"]
+    # From then on no connection is trusted with a second reply.
+    assert len(peer.connections) == 3
+    await wire.close()
+
+
+async def test_a_connection_that_the_server_closes_is_no_reason_to_open_one_for_each_row(peer):
+    wire = DirectWire(peer.url, {}, 5.0)
+    assert await asked(wire, "one") == "one"
+    peer.connections[0].shutdown(socket.SHUT_WR)
+    assert [await asked(wire, word) for word in ("two", "three")] == ["two", "three"]
+    assert len(peer.connections) == 2
+    await wire.close()
