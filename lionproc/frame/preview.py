@@ -13,7 +13,7 @@ import orjson
 import pandas as pd
 
 from lionproc.engine.request import Event
-from lionproc.errors import ConfigurationError, JournalError
+from lionproc.errors import CallError, ConfigurationError, JournalError
 from lionproc.frame.assemble import Missing
 from lionproc.frame.estimate import Estimate, estimate, must_be_foreseeable
 from lionproc.frame.job import Job, prepare, wait_for
@@ -65,6 +65,11 @@ class TriedRow:
     requests: int = 0
 
     @property
+    def error_kind(self) -> str:
+        """How it failed, in a word or two; empty where it did not."""
+        return (self.error or "").partition(":")[0]
+
+    @property
     def answer_text(self) -> str:
         """The answer as text, empty where there is none."""
         if self.answer is None:
@@ -104,7 +109,7 @@ class Preview:
         if not tried:
             return f"Preview: none of {len(self._tried):,} rows can be asked, all were skipped"
         if len(failed) == len(tried):
-            return f"Preview: no answer to any of {many}. {failed[0].error}"
+            return f"Preview: no answer to any of {many} ({failed[0].error_kind})"
         without = f", {len(failed):,} without an answer" if failed else ", all answered"
         return f"Preview: {many} tried{without}"
 
@@ -240,7 +245,7 @@ class _Trial(Job):
                 label, into = str(plan.frame.index[row]), str(output.into or "")
                 event = self._events.get(place)
                 error = self._store.failures.at(place)
-                said = None if error is None else " ".join(filter(None, [str(error), error.hint]))
+                said = None if error is None else _why(error)
                 if event is None:
                     note = _SKIPPED if self._store.status(place) == SKIPPED else "not sent"
                     yield TriedRow(label, "", None, None, None, None, None, said, into, note)
@@ -269,6 +274,12 @@ class _Trial(Job):
             if key in self._raw:
                 return _written(self._raw[key])
         return event.error.reply or None if event.error is not None else None
+
+
+def _why(error: CallError) -> str:
+    """What went wrong and what to do about it."""
+    message = error.message.rstrip(".")
+    return " ".join(filter(None, [f"{error.kind.value.replace('_', ' ')}: {message}.", error.hint]))
 
 
 def _written(raw: bytes) -> str:

@@ -61,7 +61,8 @@ def _rows(foreseen: Estimate) -> str:
 def _input(foreseen: Estimate) -> str:
     text = f"about {formatting.count(foreseen.input_tokens)}"
     if foreseen.cached_tokens is not None:
-        text += f", {formatting.count(foreseen.cached_tokens)} of them from the provider's cache"
+        many = formatting.count(foreseen.cached_tokens) if foreseen.cached_tokens else "none"
+        text += f", {many} of them from the provider's cache"
     return text
 
 

@@ -169,7 +169,8 @@ def test_a_preview_without_any_answer_says_why_as_the_run_does(journal):
         assert tried.rows["reply"].tolist() == ["It depends."] * 3
         assert tried.rows["error"].str.contains("'positive'").all()
         assert tried.rows["usd"].sum() == pytest.approx(float(server.bill.usd))
-        assert "no answer to any of 3 rows" in repr(tried)
+        assert "no answer to any of 3 rows (wrong shape)" in repr(tried)
+        assert tried.rows["error"].str.count("widen schema").eq(1).all()
         assert tried.estimate.usd > float(server.bill.usd)  # those that fail are paid for as well
         with pytest.raises(lp.errors.FirstRowsFailedError):
             REVIEWS.llm.preview("Say: {review}", n=20, **asked)
