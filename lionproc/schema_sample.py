@@ -164,7 +164,7 @@ def _weight(option: Any) -> int:
     return 2 if isinstance(option, Mapping) and {"$ref", "properties"} & option.keys() else 1
 
 
-def _type(schema: dict[str, Any], draws: _Draws, depth: int) -> str:
+def _type(schema: Mapping[str, object], draws: _Draws, depth: int) -> str:
     kind = schema.get("type")
     if isinstance(kind, list):
         return "null" if depth >= SHALLOW and "null" in kind else str(draws.choice(kind))

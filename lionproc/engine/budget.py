@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from lionproc.errors import ConfigurationError, did_you_mean
 from lionproc.face import faced
@@ -43,7 +42,7 @@ class Budget:
     tokens: int | None = None
     requests: int | None = None
 
-    def __setattr__(self, name: str, bound: Any) -> None:
+    def __setattr__(self, name: str, bound: object) -> None:
         if name not in _BOUNDS:
             raise ConfigurationError(f"A budget has no {name!r}.{did_you_mean(name, _BOUNDS)}")
         if bound is not None:

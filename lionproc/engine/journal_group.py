@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import threading
 import time
-from typing import Any
 
 from lionproc.engine.journal_record import Row
 from lionproc.errors import JournalError
@@ -19,7 +18,7 @@ class Durable(asyncio.Future[None]):
     one declines; the task is cancelled all the same, as soon as the group is settled.
     """
 
-    def cancel(self, msg: Any | None = None) -> bool:  # noqa: ARG002  (the signature of Future)
+    def cancel(self, msg: object = None) -> bool:  # noqa: ARG002  (the signature of Future)
         """Decline; True would say that it is cancelled."""
         return False
 

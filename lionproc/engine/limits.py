@@ -122,7 +122,7 @@ class Limits:
         for listener in listeners:
             listener()
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         self.update(**{name: value})
 
     def as_dict(self) -> dict[str, Any]:
@@ -160,7 +160,7 @@ class Limits:
         return (Limits, tuple(self.as_dict().values()))
 
 
-def _checked(name: str, value: Any) -> Any:
+def _checked(name: str, value: object) -> Any:
     if name in _RATES:
         return None if value is None else _above_zero(name, value, "None for no limit")
     if name == "concurrency":
@@ -182,7 +182,7 @@ def _checked(name: str, value: Any) -> Any:
     raise LimitsError(f"There is no limit called {name!r}.{did_you_mean(name, _FIELDS)}")
 
 
-def _above_zero(name: str, value: Any, otherwise: str) -> float:
+def _above_zero(name: str, value: object, otherwise: str) -> float:
     number = math.nan
     if isinstance(value, SupportsFloat) and not isinstance(value, bool):
         with contextlib.suppress(TypeError, ValueError, OverflowError):

@@ -181,9 +181,9 @@ class FrameAccessor:
     @shows(RunOptions, process)
     async def aprocess(
         self,
-        prompt: PromptLike | Sequence[Any],
-        into: Any = FROM_SCHEMA,
-        schema: Any = str,
+        prompt: PromptLike | Sequence[object],
+        into: object = FROM_SCHEMA,
+        schema: object = str,
         **options: Unpack[RunOptions],
     ) -> pd.DataFrame:
         """`process`, awaited in a running event loop. Cancelling it stops the run.
@@ -255,8 +255,8 @@ class FrameAccessor:
     def estimate(
         self,
         prompt: PromptLike,
-        into: Any = FROM_SCHEMA,
-        schema: Any = str,
+        into: object = FROM_SCHEMA,
+        schema: object = str,
         **options: Unpack[RunOptions],
     ) -> Estimate:
         """What `process` would send, cost and take. Nothing is sent.
@@ -286,8 +286,8 @@ class FrameAccessor:
     def preview(
         self,
         prompt: PromptLike,
-        into: Any = FROM_SCHEMA,
-        schema: Any = str,
+        into: object = FROM_SCHEMA,
+        schema: object = str,
         *,
         n: int = 3,
         sample: Sampling = "head",
@@ -410,7 +410,11 @@ class FrameAccessor:
         return to_excel(self._frame, path, **options)
 
     def _plan(
-        self, prompt: PromptLike | Sequence[Any], into: Any, schema: Any, options: RunOptions
+        self,
+        prompt: PromptLike | Sequence[object],
+        into: object,
+        schema: object,
+        options: RunOptions,
     ) -> Plan:
         if isinstance(prompt, (list, tuple)):
             from lionproc.frame.pipeline import are_stages
@@ -425,7 +429,7 @@ class FrameAccessor:
 DEFAULTS = defaults_of(FrameAccessor.process)
 
 
-def _pipeline_plan(frame: pd.DataFrame, stages: Sequence[Any], options: PipelineOptions) -> Plan:
+def _pipeline_plan(frame: pd.DataFrame, stages: Sequence[object], options: PipelineOptions) -> Plan:
     from lionproc.frame.pipeline import pipeline_plan
 
     taken = PipelineOptions.__optional_keys__
@@ -433,7 +437,7 @@ def _pipeline_plan(frame: pd.DataFrame, stages: Sequence[Any], options: Pipeline
     return pipeline_plan(frame, stages, **{**usual, **options})
 
 
-def _of_stages(given: Mapping[str, Any]) -> PipelineOptions:
+def _of_stages(given: Mapping[str, object]) -> PipelineOptions:
     """The arguments of a run through stages, where they are given in place of the prompt.
 
     Raises:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from array import array
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,7 @@ class AnswerColumns:
         self._last: Any = MISSING
         self._lock = threading.Lock()
 
-    def put(self, row: int, cell: Any) -> None:
+    def put(self, row: int, cell: object) -> None:
         """A row has its answer.
 
         Args:
@@ -90,7 +90,7 @@ class AnswerColumns:
         }
         return found
 
-    def _made(self, cells: list[Any]) -> dict[Hashable, ExtensionArray]:
+    def _made(self, cells: Sequence[object]) -> dict[Hashable, ExtensionArray]:
         return columns(self._answer, cells, self._into)
 
 

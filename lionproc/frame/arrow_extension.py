@@ -184,7 +184,7 @@ def _described(schema: pa.Schema) -> list[dict[str, Any]]:
     return columns
 
 
-def _kept_arrow(dtype: Any, arrow: Arrow) -> tuple[Arrow, dict[str, Any]] | None:
+def _kept_arrow(dtype: object, arrow: Arrow) -> tuple[Arrow, dict[str, Any]] | None:
     """The column as `SavedDtype`, and what pandas without lionproc is told about it."""
     if not isinstance(dtype, pd.ArrowDtype) or pa.types.is_dictionary(dtype.pyarrow_dtype):
         return None

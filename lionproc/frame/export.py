@@ -288,7 +288,7 @@ def _is_mixed(names: pd.Index[Any]) -> bool:
 
 
 def write_parquet(
-    frame: pd.DataFrame, path: AnyPath, facts: Mapping[str, Any], like: pa.Schema | None = None
+    frame: pd.DataFrame, path: AnyPath, facts: Mapping[str, object], like: pa.Schema | None = None
 ) -> Path | str:
     """Write a frame to a parquet file, whole or not at all (of addresses: see `place.py`).
 
@@ -331,7 +331,7 @@ def write_part(
     folder: AnyPath,
     number: int,
     frame: pd.DataFrame,
-    facts: Mapping[str, Any],
+    facts: Mapping[str, object],
     *,
     run: str,
     like: pa.Schema | None = None,

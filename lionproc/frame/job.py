@@ -312,7 +312,7 @@ class Job(RowRun):
         """
         return self._write(self._frame(0, self._plan.rows), path)
 
-    def _save_all(self, path: Any) -> None:
+    def _save_all(self, path: object) -> None:
         """Save the frame when the run has ended, and keep it for `result`."""
         frame = self._frame(0, self._plan.rows)
         self._write(frame, path)

@@ -29,7 +29,7 @@ from lionproc.service.stage import ProcessingStage
 __all__ = ["are_stages", "pipeline_plan"]
 
 
-def are_stages(given: Any) -> bool:
+def are_stages(given: object) -> bool:
     """Whether an argument is a list of stages, and not a prompt."""
     return (
         isinstance(given, Sequence)
@@ -41,11 +41,11 @@ def are_stages(given: Any) -> bool:
 
 def pipeline_plan(
     frame: pd.DataFrame,
-    stages: Sequence[Any],
+    stages: Sequence[object],
     *,
     model: Model | str | None,
     on_missing: Literal["skip", "send"],
-    **options: Any,
+    **options: object,
 ) -> Plan:
     """Understand and check the arguments of a run through stages.
 

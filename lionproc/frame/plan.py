@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, TypeAlias
 
@@ -224,7 +224,7 @@ class Plan:
             occurrences.clear()
 
     def _call(
-        self, stage: int, builder: RequestBuilder, messages: list[dict[str, Any]]
+        self, stage: int, builder: RequestBuilder, messages: Sequence[Mapping[str, object]]
     ) -> Rendered:
         try:
             call = builder.ask(messages)

@@ -39,7 +39,7 @@ class RunId(str):
     def __copy__(self) -> RunId:
         return self
 
-    def __deepcopy__(self, _: Any) -> RunId:
+    def __deepcopy__(self, _: object) -> RunId:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -99,7 +99,7 @@ class SeriesAccessor:
         self,
         prompt: PromptLike,
         into: Hashable | None = None,
-        schema: Any = str,
+        schema: object = str,
         **options: Unpack[SeriesOptions],
     ) -> pd.Series[Any] | pd.DataFrame:
         """`process`, awaited in a running event loop. Cancelling it stops the run.
@@ -125,7 +125,7 @@ class SeriesAccessor:
         self,
         prompt: PromptLike,
         into: Hashable | None = None,
-        schema: Any = str,
+        schema: object = str,
         **options: Unpack[SeriesOptions],
     ) -> Estimate:
         """What `process` would send, cost and take. Nothing is sent.
@@ -150,7 +150,7 @@ class SeriesAccessor:
         self,
         prompt: PromptLike,
         into: Hashable | None = None,
-        schema: Any = str,
+        schema: object = str,
         *,
         n: int = 3,
         sample: Sampling = "head",
@@ -193,7 +193,7 @@ class SeriesAccessor:
         )
 
     def _plan(
-        self, prompt: PromptLike, into: Hashable | None, schema: Any, options: SeriesOptions
+        self, prompt: PromptLike, into: Hashable | None, schema: object, options: SeriesOptions
     ) -> Plan:
         answer, label = Answer.of(schema), VALUE
         new = [into] if answer.fields is None else column_names(answer, into)

@@ -33,7 +33,7 @@ def checked_url(url: str, *, allow_http: bool) -> str:
     return urlunsplit(parts._replace(path=parts.path.rstrip("/"), fragment=""))
 
 
-def fault_of_url(url: Any, *, allow_http: bool) -> str:
+def fault_of_url(url: object, *, allow_http: bool) -> str:
     """Why a key may not be sent to an address, with nothing secret in it; empty where it may."""
     try:
         parts = urlsplit(str(url))
@@ -58,7 +58,7 @@ def fault_of_url(url: Any, *, allow_http: bool) -> str:
     return ""
 
 
-def checked_key(key: Any, name: str) -> str:
+def checked_key(key: object, name: str) -> str:
     """A key that can stand in a header, without the line break of the file it came from.
 
     Args:
@@ -74,7 +74,7 @@ def checked_key(key: Any, name: str) -> str:
     return str(key_text(key))
 
 
-def fault_of_key(key: Any, name: str) -> str:
+def fault_of_key(key: object, name: str) -> str:
     """Why a key cannot stand in a header, never shown; empty where it can."""
     text = key_text(key)
     if not isinstance(text, str):
@@ -87,7 +87,7 @@ def fault_of_key(key: Any, name: str) -> str:
     return ""
 
 
-def key_text(key: Any) -> Any:
+def key_text(key: object) -> Any:
     """A key as it was meant: unmasked, and without the line break of the file it came from."""
     masked = getattr(key, "get_secret_value", None)
     key = masked() if callable(masked) else key

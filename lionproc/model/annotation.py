@@ -33,7 +33,7 @@ ASK_FOR = (
 _IMPORTED: Any = ImportString  # to a type checker it is what was imported
 
 
-def refuse(schema: Any) -> None:
+def refuse(schema: object) -> None:
     """Say at once what is no answer type, and what was probably meant.
 
     Args:
@@ -72,7 +72,7 @@ def refuse(schema: Any) -> None:
         raise SchemaError(f"{label_of(schema)} is no type. {ASK_FOR}")
 
 
-def refuse_hidden(schema: Any, label: str) -> None:
+def refuse_hidden(schema: object, label: str) -> None:
     """Refuse types whose value is not what they show: they would be kept as asterisks.
 
     Args:
@@ -84,7 +84,7 @@ def refuse_hidden(schema: Any, label: str) -> None:
     """
     seen: list[Any] = []
 
-    def look(part: Any) -> None:
+    def look(part: object) -> None:
         if any(part is other for other in seen):
             return
         seen.append(part)
@@ -156,7 +156,7 @@ def shapes_of_type(adapter: TypeAdapter[Any], label: str) -> tuple[Shape, Shape]
     return shape_of(generated, formats=True), shape_of(on_wire, formats=True)
 
 
-def field_types(schema: Any) -> dict[str, Any]:
+def field_types(schema: object) -> dict[str, Any]:
     """The types of a model's, dataclass's or TypedDict's fields by name, as far as known."""
     model = _without_none(schema)
     is_model = isinstance(model, type) and issubclass(model, BaseModel)
@@ -168,14 +168,14 @@ def field_types(schema: Any) -> dict[str, Any]:
         return {}
 
 
-def _without_none(schema: Any) -> Any:
+def _without_none(schema: object) -> Any:
     if typing.get_origin(schema) in (typing.Union, types.UnionType):
         rest = [a for a in typing.get_args(schema) if a is not type(None)]
         return rest[0] if len(rest) == 1 else schema
     return schema
 
 
-def label_of(schema: Any) -> str:
+def label_of(schema: object) -> str:
     """A short name for people: "'positive' | 'negative'", "Review", "list[str]"."""
     origin, args = typing.get_origin(schema), typing.get_args(schema)
     if origin is Literal:

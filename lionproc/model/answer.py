@@ -113,7 +113,7 @@ class Answer:
         return answer
 
     @classmethod
-    def _understood(cls, schema: Any, name: object | None) -> Answer:
+    def _understood(cls, schema: object, name: object | None) -> Answer:
         if schema is str:
             return cls("str", wire.property_name(name), Text(), None, read_text, None, _own=False)
         if isinstance(schema, Mapping):
@@ -190,7 +190,7 @@ class Answer:
         )
 
 
-def _again(schema: Any, name: object | None) -> Answer:
+def _again(schema: object, name: object | None) -> Answer:
     return Answer.of(schema, name=name)
 
 
@@ -290,7 +290,7 @@ def _wrapped(schema: Mapping[str, Any], called: str) -> dict[str, Any]:
     }
 
 
-def _references(node: Any) -> list[str]:
+def _references(node: object) -> list[str]:
     if isinstance(node, Mapping):
         own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
         return own + [ref for inner in node.values() for ref in _references(inner)]

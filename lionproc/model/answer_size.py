@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from lionproc.model.answer import Answer
 from lionproc.model.shape import (
@@ -84,7 +84,7 @@ def answer_tokens(answer: Answer) -> Span:
     return Span(-(-low // _SPARSE), -(-usual // _USUAL), -(-high // _DENSE))
 
 
-def thinks(model: str, params: Mapping[str, Any]) -> bool:
+def thinks(model: str, params: Mapping[str, object]) -> bool:
     """Whether a model is known to think before it answers, and is not told to leave that.
 
     Args:

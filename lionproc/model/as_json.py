@@ -66,7 +66,7 @@ def _written(value: Any, options: int, text: Callable[[str], str]) -> bytes:
         return orjson.dumps(_tree(value, "", text), option=options)
 
 
-def _tree(value: Any, at: str, text: Callable[[str], str], depth: int = 0) -> Any:
+def _tree(value: object, at: str, text: Callable[[str], str], depth: int = 0) -> Any:
     """A value of plain dicts, lists, texts, numbers and None."""
     if depth > _DEEPEST:
         raise TypeError(f"more than {_DEEPEST} levels, one in the other, are not JSON")
@@ -88,7 +88,7 @@ def _tree(value: Any, at: str, text: Callable[[str], str], depth: int = 0) -> An
 
 
 def _dict(
-    value: Mapping[Any, Any], at: str, text: Callable[[str], str], depth: int
+    value: Mapping[object, object], at: str, text: Callable[[str], str], depth: int
 ) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for key, inner in value.items():
@@ -149,7 +149,7 @@ def _numpy_time(value: Any) -> Any:
 
 
 @_part.register(np.floating)
-def _numpy_number(value: Any) -> Any:
+def _numpy_number(value: object) -> Any:
     return float(str(value))  # 1.1 of 32 bits is 1.1, and not 1.100000023841858
 
 
@@ -167,7 +167,7 @@ for _kind in (Decimal, os.PathLike, dt.timedelta):
     _part.register(_kind, str)
 
 
-def _key(key: Any) -> str:
+def _key(key: object) -> str:
     if isinstance(key, str):
         return str.__str__(key)
     if key is None or isinstance(key, bool):

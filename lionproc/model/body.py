@@ -60,7 +60,7 @@ def json_of(text: bytes | str) -> Any:
     return _not_deep(orjson.loads(text), text.encode() if isinstance(text, str) else text)
 
 
-def _not_deep(data: Any, body: bytes) -> Any:
+def _not_deep(data: object, body: bytes) -> Any:
     if body.count(b"[") + body.count(b"{") > DEEPEST and is_deeper(data, DEEPEST):
         raise ValueError(_TOO_DEEP)
     return data

@@ -99,7 +99,7 @@ class RequestBuilder:
         return ModelCall(self, body, digest.digest(), occurrence, media)
 
 
-def _tail(fields: Mapping[str, Any]) -> bytes:
+def _tail(fields: Mapping[str, object]) -> bytes:
     """The end of a body, behind the messages."""
     made = canonical(fields)
     return b"," + orjson.dumps(made)[1:] if made else b"}"
@@ -220,7 +220,7 @@ class ModelCall:
             raise
         return value
 
-    def correction(self, data: Any, error: CallError) -> ModelCall | None:
+    def correction(self, data: object, error: CallError) -> ModelCall | None:
         """The question again, with the answer that will not do and the reason why.
 
         The turns go on alternating between user and assistant: many servers demand that.

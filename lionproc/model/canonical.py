@@ -19,7 +19,7 @@ _EXACT = 2**53  # beyond it a float is no longer a certain whole number
 _FIRST = ("role", "content")
 
 
-def canonical(value: Any, *, ordered: bool = False) -> Any:
+def canonical(value: object, *, ordered: bool = False) -> Any:
     """The same JSON, written in one way.
 
     Args:
@@ -46,25 +46,25 @@ def canonical(value: Any, *, ordered: bool = False) -> Any:
     return value
 
 
-def canonical_messages(messages: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+def canonical_messages(messages: Sequence[Mapping[str, object]]) -> Sequence[Mapping[str, Any]]:
     """Messages written in one way, role and content first as everybody has them."""
     if all(_is_usual(message) for message in messages):
         return messages
     return [message if _is_usual(message) else _role_first(message) for message in messages]
 
 
-def _is_usual(message: Any) -> bool:
+def _is_usual(message: object) -> bool:
     return not isinstance(message, dict) or (
         tuple(message) == _FIRST and type(message["content"]) is str
     )
 
 
-def _role_first(message: Mapping[str, Any]) -> dict[str, Any]:
+def _role_first(message: Mapping[str, object]) -> dict[str, Any]:
     written: dict[str, Any] = canonical(message)
     return {name: written.pop(name) for name in _FIRST if name in written} | written
 
 
-def _sorted(value: Mapping[Any, Any]) -> list[Any]:
+def _sorted(value: Mapping[object, object]) -> list[Any]:
     try:
         return sorted(value)
     except TypeError:  # names that are no texts: whoever writes the JSON says so

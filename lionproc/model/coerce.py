@@ -135,7 +135,7 @@ def _integer(value: Any) -> int | None:
     return int(value)
 
 
-def _real(value: Any) -> float | None:
+def _real(value: object) -> float | None:
     if value is None or (type(value) is float and isfinite(value)):
         return value
     if not isinstance(value, int | float) or isinstance(value, bool):
@@ -149,19 +149,19 @@ def _real(value: Any) -> float | None:
     return number
 
 
-def _flag(value: Any) -> bool | None:
+def _flag(value: object) -> bool | None:
     if value is None or isinstance(value, bool):
         return value
     raise MisfitError("true or false")
 
 
-def _day(value: Any) -> dt.date | None:
+def _day(value: object) -> dt.date | None:
     if value is None or (isinstance(value, dt.date) and not isinstance(value, dt.datetime)):
         return value
     raise MisfitError("a date")
 
 
-def _utc(value: Any) -> dt.datetime | None:
+def _utc(value: object) -> dt.datetime | None:
     if value is None:
         return None
     if not isinstance(value, dt.datetime):
@@ -178,19 +178,19 @@ def _utc(value: Any) -> dt.datetime | None:
         raise MisfitError("a date and time that exists in UTC") from None
 
 
-def _naive(value: Any) -> dt.datetime | None:
+def _naive(value: object) -> dt.datetime | None:
     if value is None or (isinstance(value, dt.datetime) and value.tzinfo is None):
         return value
     raise MisfitError("a date and time without an offset")
 
 
-def _clock(value: Any) -> dt.time | None:
+def _clock(value: object) -> dt.time | None:
     if value is None or (isinstance(value, dt.time) and value.tzinfo is None):
         return value
     raise MisfitError("a time of day without an offset")
 
 
-def _span(value: Any) -> dt.timedelta | None:
+def _span(value: object) -> dt.timedelta | None:
     if value is None:
         return None
     if not isinstance(value, dt.timedelta) or not (_LEAST <= value // _MICROSECOND <= _MOST):
@@ -198,7 +198,7 @@ def _span(value: Any) -> dt.timedelta | None:
     return value
 
 
-def _amount(value: Any) -> Decimal | None:
+def _amount(value: object) -> Decimal | None:
     if value is None:
         return None
     if not isinstance(value, Decimal) or not value.is_finite():
@@ -213,7 +213,7 @@ def _amount(value: Any) -> Decimal | None:
     return value
 
 
-def _json(value: Any) -> str | None:
+def _json(value: object) -> str | None:
     if value is None:
         return None
     try:
@@ -225,7 +225,7 @@ def _json(value: Any) -> str | None:
     return _text(text)
 
 
-def _jsonable(value: Any) -> Any:
+def _jsonable(value: object) -> Any:
     if isinstance(value, SECRETS):
         raise MisfitError("a value that may be shown")  # it would be kept as asterisks
     try:
@@ -249,7 +249,7 @@ _SIMPLE: Mapping[type, Cell] = {
 def _choice(members: tuple[Any, ...]) -> Cell:
     known = {member: member for member in members}
 
-    def choose(value: Any) -> Any:
+    def choose(value: object) -> Any:
         if value is None:
             return None
         if isinstance(value, Enum):
@@ -312,7 +312,7 @@ def _record(makers: Mapping[str, Cell]) -> Cell:
 
 
 def _pairs(item: Cell) -> Cell:
-    def pairs(value: Any) -> list[tuple[str, Any]] | None:
+    def pairs(value: object) -> list[tuple[str, Any]] | None:
         if value is None:
             return None
         if not isinstance(value, Mapping):
@@ -329,7 +329,7 @@ def _pairs(item: Cell) -> Cell:
     return pairs
 
 
-def _fitted(make: Cell, value: Any, name: object) -> Any:
+def _fitted(make: Cell, value: object, name: object) -> Any:
     """A value inside another one, where one of them does not fit: told by its name."""
     try:
         return make(value)
@@ -337,7 +337,7 @@ def _fitted(make: Cell, value: Any, name: object) -> Any:
         return _opened(make, value, misfit, name)
 
 
-def _opened(make: Cell, value: Any, misfit: MisfitError, name: object) -> Any:
+def _opened(make: Cell, value: object, misfit: MisfitError, name: object) -> Any:
     """What a RootModel wraps, tried after the wrapping did not fit."""
     try:
         if isinstance(value, RootModel):

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache, wraps
 from pathlib import Path
-from typing import Any, Generic, NoReturn, ParamSpec, TypeVar
+from typing import Generic, NoReturn, ParamSpec, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from lionproc.errors import LionprocError
@@ -102,7 +102,7 @@ class Secret(Generic[T]):
     def __copy__(self) -> Secret[T]:
         return self
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Secret[T]:
+    def __deepcopy__(self, memo: Mapping[int, object]) -> Secret[T]:
         return self
 
     def __reduce__(self) -> NoReturn:
@@ -149,7 +149,7 @@ def looks_like_key(text: str) -> bool:
     return bool(_BARE_KEY.fullmatch(text)) and _mixed(text.replace("-", "").replace("_", ""))
 
 
-def secrets_in(headers: Mapping[str, Any], url: str = "") -> tuple[str, ...]:
+def secrets_in(headers: Mapping[str, object], url: str = "") -> tuple[str, ...]:
     """What a request carries that nobody else may see, as a careless server may send it back.
 
     Args:

@@ -20,7 +20,7 @@ _session: dict[str, Any] = {}
 
 
 @face
-def configure(**defaults: Any) -> None:
+def configure(**defaults: object) -> None:
     """Set defaults for every run of this session. An argument of a run goes before them.
 
     Args:
@@ -63,7 +63,7 @@ def _limits(given: Any) -> Limits:
     return Limits.of(given)
 
 
-def _budget(given: Any) -> Budget:
+def _budget(given: object) -> Budget:
     if isinstance(given, Mapping):
         names = Budget.__dataclass_fields__
         for name in given:
@@ -95,19 +95,19 @@ def _journal(given: Any) -> Any:
         ) from None
 
 
-def _chunk_size(given: Any) -> int:
+def _chunk_size(given: object) -> int:
     if isinstance(given, bool) or not isinstance(given, int) or given < 1:
         raise ConfigurationError(f"chunk_size is a whole number from 1 on, not {given!r}.")
     return given
 
 
-def _progress(given: Any) -> bool:
+def _progress(given: object) -> bool:
     if not isinstance(given, bool):
         raise ConfigurationError(f"progress is True or False, not {given!r}.")
     return given
 
 
-def _panel(given: Any) -> bool:
+def _panel(given: object) -> bool:
     if not isinstance(given, bool):
         raise ConfigurationError(
             f"panel is True, False, or None for where it can be used, not {given!r}."

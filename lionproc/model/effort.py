@@ -85,7 +85,7 @@ class Weighed:
         except ValueError:  # its patterns are for pydantic alone
             return self._check
 
-    def _weigh(self, text: str, raw: Any) -> Any:
+    def _weigh(self, text: str, raw: object) -> Any:
         """What the text holds, if it is not too much."""
         try:
             value = parse(text) if raw is NOT_PARSED else raw
@@ -107,7 +107,7 @@ class Weighed:
         return value
 
 
-def _is_more(value: Any, most: int) -> bool:
+def _is_more(value: object, most: int) -> bool:
     """Whether it has more values in it than this."""
     layer, seen = [value], 1
     while layer and seen <= most:
@@ -166,7 +166,7 @@ class _Trials:
         self._parts: dict[int, Any] = {}
         self._known: dict[int, _Applied] = {}
 
-    def are_more(self, value: Any, most: int) -> bool:
+    def are_more(self, value: object, most: int) -> bool:
         """Whether a value is more work than this."""
         layer = [(value, Counter([self._number(self._root)]))]
         seen = 0
@@ -222,7 +222,7 @@ class _Trials:
             known = self._known[number] = self._look(self._parts[number], frozenset())
         return known
 
-    def _look(self, part: Any, inside: frozenset[int]) -> _Applied:
+    def _look(self, part: object, inside: frozenset[int]) -> _Applied:
         made = _Applied()
         if not isinstance(part, Mapping) or id(part) in inside:
             return made
@@ -258,7 +258,7 @@ def _sum(applied: list[tuple[_Applied, int]], name: str | None) -> Counter[int]:
     return made
 
 
-def _of_the_same(part: Mapping[str, Any]) -> Iterator[Any]:
+def _of_the_same(part: Mapping[str, object]) -> Iterator[Any]:
     for keyword in _SAME:
         yield from _list(part.get(keyword))
     yield from (part[keyword] for keyword in _SAME_ONE if keyword in part)
@@ -266,15 +266,15 @@ def _of_the_same(part: Mapping[str, Any]) -> Iterator[Any]:
         yield inner
 
 
-def _mapping(value: Any) -> list[tuple[str, Any]]:
+def _mapping(value: object) -> list[tuple[str, Any]]:
     return list(value.items()) if isinstance(value, Mapping) else []
 
 
-def _list(value: Any) -> list[Any]:
+def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _contains_itself(schema: Mapping[str, Any]) -> bool:
+def _contains_itself(schema: Mapping[str, object]) -> bool:
     """Whether following references from some part leads back to it."""
     lead = References(schema)
     leads: dict[str, set[str]] = {}
@@ -292,7 +292,7 @@ def _contains_itself(schema: Mapping[str, Any]) -> bool:
             del leads[reference]
 
 
-def _references(schema: Any) -> set[str]:
+def _references(schema: object) -> set[str]:
     if not isinstance(schema, Mapping):
         return set()
     parts = parts_of(schema, with_shared=False)

@@ -7,8 +7,7 @@ fails; it is not asked again with a correction.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Mapping
 
 from lionproc.errors import CallError, Kind
 
@@ -61,7 +60,7 @@ WHY_NOT = {
 }
 
 
-def check_ending(choice: dict[str, Any], also_good: Collection[str | None] = ()) -> None:
+def check_ending(choice: Mapping[str, object], also_good: Collection[str | None] = ()) -> None:
     """Refuse a choice that did not end well.
 
     Args:
@@ -95,7 +94,7 @@ def check_ending(choice: dict[str, Any], also_good: Collection[str | None] = ())
     )
 
 
-def broken_off(data: dict[str, Any]) -> str | None:
+def broken_off(data: Mapping[str, object]) -> str | None:
     """The ending of an answer that the server broke off, which it may finish another time."""
     choices = data.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
@@ -108,7 +107,7 @@ def _bad(word: str | None) -> Kind | None:
     return _BAD.get((word or "").partition(":")[0].strip())
 
 
-def _ending(choice: dict[str, Any]) -> str | None:
+def _ending(choice: Mapping[str, object]) -> str | None:
     """What the choice says of its ending: a router may leave only the model's own word."""
     for name in ("finish_reason", "native_finish_reason"):
         said = choice.get(name)

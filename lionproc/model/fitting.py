@@ -171,7 +171,7 @@ class Fitting:
         return False
 
 
-def _named(reply: bytes, text: str, asked: Mapping[str, Any]) -> str | None:
+def _named(reply: bytes, text: str, asked: Mapping[str, object]) -> str | None:
     """Which field of the question a refusal names; the first in its words, if more than one."""
     for given in (_param(reply), *_extra(reply)):
         if given in asked and given != "messages":

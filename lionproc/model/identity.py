@@ -49,7 +49,7 @@ def sent_headers(client: Any) -> dict[str, str]:
     }
 
 
-def identity_of(base: str, client: Any, scope: str | None) -> str:
+def identity_of(base: str, client: object, scope: str | None) -> str:
     """The identity of a place, with nothing readable in it but the address.
 
     Args:

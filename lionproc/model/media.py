@@ -129,7 +129,7 @@ def tariff_of(model: str) -> Tariff:
     return next((tariff for start, tariff in _TARIFFS if name.startswith(start)), _USUAL)
 
 
-def weigh(messages: Sequence[Mapping[str, Any]], tariff: Tariff) -> Media:
+def weigh(messages: Sequence[Mapping[str, object]], tariff: Tariff) -> Media:
     """What the parts of messages that are not text take.
 
     Args:

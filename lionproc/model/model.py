@@ -186,7 +186,7 @@ class Model(ModelSettings):
         self.params = params
         self._api_key = None if key is None else _checked(key)
 
-    def _takes(self, base_url: str | None, client: Any) -> Provider:
+    def _takes(self, base_url: str | None, client: object) -> Provider:
         """What is known to be taken; of another address than the provider's own, nothing is."""
         return self.settings if base_url is None and client is None else PROVIDERS["openai"]
 
@@ -260,7 +260,7 @@ class Model(ModelSettings):
     def __copy__(self) -> Model:
         return self._changed()
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Model:
+    def __deepcopy__(self, memo: Mapping[int, object]) -> Model:
         return self._changed()  # in this process, so with its key
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -290,13 +290,13 @@ class Model(ModelSettings):
         return f"Model({', '.join(shown)})"
 
 
-def _is_key(*given: Any) -> bool:
+def _is_key(*given: object) -> bool:
     """Whether a key stands where a name or an address belongs."""
     texts = [text for text in given if isinstance(text, str)]
     return any(looks_like_key(part) for text in texts for part in (text, text.partition("/")[2]))
 
 
-def _named(provider: Any, model: str | None) -> tuple[str, str | None]:
+def _named(provider: object, model: str | None) -> tuple[str, str | None]:
     """The provider and the model from the ways to write them."""
     if not isinstance(provider, str) or not provider:
         raise ModelError(f'The provider is a name such as "openai", not {type(provider).__name__}.')
@@ -319,7 +319,7 @@ def _restored(provider: str, model: str | None, arguments: dict[str, Any]) -> Mo
     return Model(provider, model, **arguments)
 
 
-def _wants_logprobs(params: Mapping[str, Any]) -> bool:
+def _wants_logprobs(params: Mapping[str, object]) -> bool:
     return bool(params.get("logprobs") or params.get("top_logprobs"))
 
 
@@ -329,7 +329,7 @@ def _checked_endings(endings: Any) -> tuple[str | None, ...]:
     return tuple(endings)
 
 
-def _in_range(name: str, value: Any, low: float, high: float, *, whole: bool = False) -> None:
+def _in_range(name: str, value: object, low: float, high: float, *, whole: bool = False) -> None:
     if value is None:
         return
     kind = int if whole else (int, float)
@@ -347,7 +347,7 @@ def _checked(key: Secret[Any]) -> Secret[str]:
     return Secret(key_text(key.reveal()))
 
 
-def _fault_of_params(params: Mapping[str, Any]) -> str:
+def _fault_of_params(params: Mapping[str, object]) -> str:
     """What is no field of a body; the message never has a value, it may be a secret."""
     import json
 

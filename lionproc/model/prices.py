@@ -216,7 +216,7 @@ def _of_table(prices: Any) -> tuple[tuple[int, _Rates], ...] | None:
     return tuple((start, _rates(prices, start)) for start in sorted(starts))
 
 
-def _rates(prices: Any, start: int) -> _Rates:
+def _rates(prices: object, start: int) -> _Rates:
     def rate(name: str) -> float | None:
         price = getattr(prices, name)
         if price is None:

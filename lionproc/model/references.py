@@ -28,14 +28,14 @@ _ANCHORS = ("$anchor", "$dynamicAnchor")
 _PLACES = ("$id", "id")  # before 2019 an anchor was written "$id": "#name", in draft 4 as "id"
 
 
-def parts_of(node: Mapping[str, Any], *, with_shared: bool) -> Iterator[Mapping[str, Any]]:
+def parts_of(node: Mapping[str, object], *, with_shared: bool) -> Iterator[Mapping[str, Any]]:
     """The schemas inside a schema, itself first; what is data and no schema is left out."""
     yield node
     for child in _children(node, with_shared=with_shared):
         yield from parts_of(child, with_shared=with_shared)
 
 
-def _children(node: Mapping[str, Any], *, with_shared: bool) -> Iterator[Mapping[str, Any]]:
+def _children(node: Mapping[str, object], *, with_shared: bool) -> Iterator[Mapping[str, Any]]:
     for keyword, value in node.items():
         if keyword in _DATA or (keyword in _SHARED and not with_shared):
             continue
@@ -98,7 +98,7 @@ class References:
         return found
 
 
-def _anchors_of(part: Mapping[str, Any]) -> Iterator[str]:
+def _anchors_of(part: Mapping[str, object]) -> Iterator[str]:
     for keyword in _ANCHORS:
         name = part.get(keyword)
         if isinstance(name, str):

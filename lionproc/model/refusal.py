@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from lionproc.engine.quotas import Signals
 from lionproc.errors import CallError, Kind
@@ -186,7 +185,7 @@ def _meant(
     )
 
 
-def error_in_200(error: Any, learned: Signals) -> CallError:
+def error_in_200(error: object, learned: Signals) -> CallError:
     """The error of a reply with status 200 that has an error in it.
 
     Args:
@@ -211,7 +210,7 @@ def error_in_200(error: Any, learned: Signals) -> CallError:
     )
 
 
-def _status_in(error: Any) -> int | None:
+def _status_in(error: object) -> int | None:
     """The status of a 4xx that a router or a server put into a 200."""
     code = error.get("code") if isinstance(error, dict) else None
     if isinstance(code, bool) or not isinstance(code, (int, str)):

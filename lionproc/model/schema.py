@@ -51,7 +51,7 @@ def property_name(text: object | None) -> str:
     return "answer" if text is None else schema_name(text)
 
 
-def compact(schema: Mapping[str, Any]) -> dict[str, Any]:
+def compact(schema: Mapping[str, object]) -> dict[str, Any]:
     """A copy without the titles that pydantic adds: they are tokens in every request."""
     made: dict[str, Any] = _copy(schema, frozenset(("title",)))
     return made
@@ -79,7 +79,7 @@ def strict(schema: Mapping[str, Any]) -> dict[str, Any] | None:
     return root
 
 
-def is_strict(schema: Mapping[str, Any]) -> bool:
+def is_strict(schema: Mapping[str, object]) -> bool:
     """Whether a user's own schema is in the strict subset as it stands."""
     return strict(schema) == compact(schema)
 
@@ -109,7 +109,7 @@ def _tighten(node: dict[str, Any]) -> bool:
     return kind is not None or any(k in node for k in ("anyOf", "$ref", "enum", "const"))
 
 
-def shallow(schema: Mapping[str, Any], levels: int) -> dict[str, Any]:
+def shallow(schema: Mapping[str, object], levels: int) -> dict[str, Any]:
     """The schema with an end to what it leaves open.
 
     `{"type": "object"}` allows objects in objects without end, and a very small model nests them
@@ -129,7 +129,7 @@ def shallow(schema: Mapping[str, Any], levels: int) -> dict[str, Any]:
     return made
 
 
-def _shallow(node: Any, levels: int) -> Any:
+def _shallow(node: object, levels: int) -> Any:
     if node is True or node == {}:
         return _anything(levels)
     if not isinstance(node, Mapping):
@@ -158,7 +158,7 @@ def _anything(levels: int) -> dict[str, Any]:
     return {"anyOf": [scalar, many, {"type": "object", "additionalProperties": inner}]}
 
 
-def _copy(node: Any, without: frozenset[str]) -> Any:
+def _copy(node: object, without: frozenset[str]) -> Any:
     if isinstance(node, list):
         return [_copy(item, without) for item in node]
     if not isinstance(node, Mapping):

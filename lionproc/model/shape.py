@@ -232,7 +232,7 @@ class _Walk:
             return self._one_of(kinds, inside)
         return self._typed(node, inside)
 
-    def _one_of(self, branches: Sequence[Any], inside: tuple[str, ...]) -> Shape:
+    def _one_of(self, branches: Sequence[object], inside: tuple[str, ...]) -> Shape:
         shapes = [self.shape(branch, inside) for branch in branches]
         return reduce(_either, shapes) if shapes else Json()
 

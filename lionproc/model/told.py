@@ -50,7 +50,7 @@ def told(body: bytes) -> Told:
     return told_in(_inside(data))
 
 
-def _inside(data: Any) -> Any:
+def _inside(data: object) -> Any:
     """The error in a body: of an object, or of Google's list with an object in it."""
     if isinstance(data, list) and data and isinstance(data[0], dict) and "error" in data[0]:
         data = data[0]
@@ -59,7 +59,7 @@ def _inside(data: Any) -> Any:
     return ""
 
 
-def faults_in(data: Any) -> list[dict[str, Any]]:
+def faults_in(data: object) -> list[dict[str, Any]]:
     """The faults that a server made with pydantic lists, in whatever they lie."""
     for _ in range(_DEEPEST):
         if not isinstance(data, dict):
@@ -70,7 +70,7 @@ def faults_in(data: Any) -> list[dict[str, Any]]:
     return []
 
 
-def told_in(error: Any, depth: int = 0) -> Told:
+def told_in(error: object, depth: int = 0) -> Told:
     """What an error object says.
 
     Args:
@@ -119,12 +119,12 @@ def told_in(error: Any, depth: int = 0) -> Told:
     return Told(shown(message), frozenset(words), text, wait_s)
 
 
-def _objects(value: Any) -> list[dict[str, Any]]:
+def _objects(value: object) -> list[dict[str, Any]]:
     found = value[:20] if isinstance(value, list) else [value]
     return [each for each in found if isinstance(each, dict)]
 
 
-def _letters(name: Any) -> str:
+def _letters(name: object) -> str:
     return _LETTERS.sub("", str(name).lower()[:80]) if isinstance(name, str) else ""
 
 

@@ -82,7 +82,7 @@ def try_out(schema: Mapping[str, Any], check: Check, label: str) -> None:
     )
 
 
-def _keywords(node: Any) -> Iterator[str]:
+def _keywords(node: object) -> Iterator[str]:
     """Every keyword of a schema; names of properties are none."""
     if not isinstance(node, Mapping):
         return

@@ -51,7 +51,7 @@ _AUDIO_INPUT = ((_IN, "audio_tokens"), ("input_tokens_details", "audio_tokens"))
 _AUDIO_OUTPUT = ((_OUT, "audio_tokens"), ("output_tokens_details", "audio_tokens"))
 
 
-def usage_of(data: Mapping[str, Any]) -> Usage | None:
+def usage_of(data: Mapping[str, object]) -> Usage | None:
     """What a server says that a reply used.
 
     Args:
@@ -89,7 +89,7 @@ def usage_of(data: Mapping[str, Any]) -> Usage | None:
     )
 
 
-def counted(usage: Any) -> Tokens | None:
+def counted(usage: object) -> Tokens | None:
     """What a server says that it read and wrote.
 
     Args:
@@ -106,7 +106,7 @@ def counted(usage: Any) -> Tokens | None:
     return None if told is None else told.tokens
 
 
-def _tokens(usage: Mapping[str, Any], in_cache: int, reasoning: int | None) -> Tokens | None:
+def _tokens(usage: Mapping[str, object], in_cache: int, reasoning: int | None) -> Tokens | None:
     """Read and written as a whole, whatever of it a server counts beside the two.
 
     Args:
@@ -127,7 +127,7 @@ def _tokens(usage: Mapping[str, Any], in_cache: int, reasoning: int | None) -> T
 
 
 def _counts_beside(
-    usage: Mapping[str, Any], read: int, written: int | None, total: int | None, in_cache: int
+    usage: Mapping[str, object], read: int, written: int | None, total: int | None, in_cache: int
 ) -> bool:
     """Whether the tokens of the cache are beside those that were read, not among them."""
     if usage.get("prompt_tokens") is None:  # Anthropic's own way
@@ -137,7 +137,7 @@ def _counts_beside(
     return total is not None and total == read + (written or 0) + in_cache
 
 
-def guess(data: Any, read: int) -> Tokens:
+def guess(data: object, read: int) -> Tokens:
     """What a reply probably took, by what is known of it.
 
     Args:
@@ -153,7 +153,7 @@ def guess(data: Any, read: int) -> Tokens:
     return Tokens(told_read or read, told_written or said)
 
 
-def _told(usage: Any) -> tuple[int | None, int | None, int | None]:
+def _told(usage: object) -> tuple[int | None, int | None, int | None]:
     """Read, written and total, each None where it is not told or cannot be."""
     if not isinstance(usage, dict):
         return None, None, None
@@ -162,7 +162,7 @@ def _told(usage: Any) -> tuple[int | None, int | None, int | None]:
     return read, written, _number(usage.get("total_tokens"))
 
 
-def _told_at(usage: Mapping[str, Any], places: Sequence[tuple[str, ...]]) -> int | None:
+def _told_at(usage: Mapping[str, object], places: Sequence[tuple[str, ...]]) -> int | None:
     """A count that is told at one place or at several, None where it is told nowhere.
 
     Proxies tell it where their provider did and where OpenAI does, and one of the two may be a
@@ -185,7 +185,7 @@ def _within(count: int | None, whole: int) -> int | None:
     return count if count is not None and count <= whole else None
 
 
-def tier_of(data: Mapping[str, Any]) -> str:
+def tier_of(data: Mapping[str, object]) -> str:
     """The tier that served a reply; empty where it does not say."""
     usage = data.get("usage")
     within = usage.get("service_tier") if isinstance(usage, dict) else None  # Anthropic's way
@@ -195,7 +195,7 @@ def tier_of(data: Mapping[str, Any]) -> str:
     return ""
 
 
-def _billed(usage: Mapping[str, Any]) -> float | None:
+def _billed(usage: Mapping[str, object]) -> float | None:
     """Dollars as OpenRouter tells them; with a key of one's own, the provider's bill is beside."""
     cost = _dollars(usage.get("cost"))
     if cost is None or not usage.get("is_byok"):
@@ -206,7 +206,7 @@ def _billed(usage: Mapping[str, Any]) -> float | None:
     return None if more is None else cost + more
 
 
-def _dollars(cost: Any) -> float | None:
+def _dollars(cost: object) -> float | None:
     if isinstance(cost, bool) or not isinstance(cost, (int, float)) or not 0 <= cost <= _MOST:
         return None
     return float(cost)
@@ -220,7 +220,7 @@ def _number(count: Any) -> int | None:
     return math.ceil(count)
 
 
-def _size(data: Any) -> int:
+def _size(data: object) -> int:
     """Bytes of what the model wrote, answer and thoughts."""
     choices = data.get("choices") if isinstance(data, Mapping) else None
     choices = choices if isinstance(choices, list) else []
@@ -234,5 +234,5 @@ def _size(data: Any) -> int:
     )
 
 
-def _size_of(value: Any) -> int:
+def _size_of(value: object) -> int:
     return len(json.dumps(value, default=str))

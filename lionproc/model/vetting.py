@@ -57,17 +57,17 @@ def vet(schema: Mapping[str, Any]) -> None:
     _Size(schema).of(schema, ())
 
 
-def _is_a_place(name: Any) -> bool:
+def _is_a_place(name: object) -> bool:
     """Whether a part with this name is a root of its own: `#` in it does not mean the whole."""
     return isinstance(name, str) and not name.startswith("#")
 
 
-def _refers(part: Mapping[str, Any]) -> bool:
+def _refers(part: Mapping[str, object]) -> bool:
     inside = parts_of(part, with_shared=True)
     return any(not part.keys().isdisjoint(FOLLOWED) for part in inside)
 
 
-def _is_known(draft: Any) -> bool:
+def _is_known(draft: object) -> bool:
     if not isinstance(draft, str):
         return False
     address = draft.removeprefix("https://").removeprefix("http://").removesuffix("#")

@@ -161,7 +161,7 @@ def _errors(stats: RunStats) -> str:
     )
 
 
-def _saved(stats: RunStats, facts: Mapping[str, Any]) -> str:
+def _saved(stats: RunStats, facts: Mapping[str, object]) -> str:
     parts = [formatting.place(facts["saved_to"])] if facts.get("saved_to") else []
     if facts.get("save_error"):
         parts.append(f"not saved: {formatting.plain(facts['save_error'], 400)}")
@@ -172,7 +172,7 @@ def _saved(stats: RunStats, facts: Mapping[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def _more(stats: RunStats, facts: Mapping[str, Any]) -> str:
+def _more(stats: RunStats, facts: Mapping[str, object]) -> str:
     """The way on."""
     if not _over(stats):
         return ""
@@ -196,7 +196,7 @@ def _over(stats: RunStats) -> bool:
     return stats.state in {"done", "stopped", "failed"}
 
 
-def as_text(stats: RunStats, facts: Mapping[str, Any]) -> str:
+def as_text(stats: RunStats, facts: Mapping[str, object]) -> str:
     """The summary for a terminal.
 
     Args:
@@ -206,7 +206,7 @@ def as_text(stats: RunStats, facts: Mapping[str, Any]) -> str:
     return as_lines(headline(stats), lines(stats, facts))
 
 
-def as_html(stats: RunStats, facts: Mapping[str, Any]) -> str:
+def as_html(stats: RunStats, facts: Mapping[str, object]) -> str:
     """The summary for a notebook; everything in it is escaped.
 
     Args:
@@ -238,7 +238,7 @@ def _bar(stats: RunStats) -> str:
     )
 
 
-def as_bundle(stats: RunStats, facts: Mapping[str, Any]) -> dict[str, str]:
+def as_bundle(stats: RunStats, facts: Mapping[str, object]) -> dict[str, str]:
     """The summary as content of a cell's output."""
     return {"text/html": as_html(stats, facts), "text/plain": as_text(stats, facts)}
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from lionproc.errors import ConfigurationError, MissingDependencyError
 
 
-def load(ipython: Any) -> None:
+def load(ipython: object) -> None:
     """Let a running event loop be entered once more, by way of nest-asyncio2.
 
     lionproc needs none of this: `df.llm.process(...)` runs on a loop of its own, and

@@ -142,7 +142,7 @@ def bundle_of(widget: Any, text: str) -> Bundle:
     return made
 
 
-def close_all(widgets: Iterable[Any]) -> None:
+def close_all(widgets: Iterable[object]) -> None:
     """Take widgets off the kernel's and the frontend's books, with their layouts and styles."""
     for widget in widgets:
         for part in (getattr(widget, "layout", None), getattr(widget, "style", None), widget):

@@ -212,7 +212,7 @@ class Panel:
         engine_loop.get().call_soon_threadsafe(act)
 
 
-def _set(widget: Any, **traits: Any) -> None:
+def _set(widget: object, **traits: object) -> None:
     """Set traits that differ; a trait that stays costs no message."""
     for name, value in traits.items():
         if getattr(widget, name) != value:

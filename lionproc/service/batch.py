@@ -74,8 +74,8 @@ class BatchProcessor:
 
     async def process_batch(
         self,
-        items: Iterable[Any],
-        schema: Any = None,
+        items: Iterable[object],
+        schema: object = None,
         *,
         progress: bool = False,
         on_result: OnResult | None = None,
@@ -98,7 +98,9 @@ class BatchProcessor:
         listener = _Listener(on_result, progress=progress)
         return await engine_loop.bridge(self._process(items, schema, listener))
 
-    async def _process(self, items: Iterable[Any], schema: Any, listener: _Listener) -> BatchResult:
+    async def _process(
+        self, items: Iterable[object], schema: object, listener: _Listener
+    ) -> BatchResult:
         try:
             if schema is not None:
                 Answer.of(schema)
@@ -111,7 +113,7 @@ class BatchProcessor:
     async def _run(
         self,
         record: BatchRecord,
-        schema: Any,
+        schema: object,
         listener: _Listener | None = None,
         *,
         retry_failed: bool = False,
@@ -197,7 +199,7 @@ class BatchProcessor:
         )
 
     @engine_loop.on_engine
-    async def retry_failed(self, batch_id: str, *schemas: Any) -> BatchResult:
+    async def retry_failed(self, batch_id: str, *schemas: object) -> BatchResult:
         """Send the items of a batch again that failed.
 
         Args:

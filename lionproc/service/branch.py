@@ -136,9 +136,9 @@ class Branch:
     async def ask(self, text: str, *, schema: type[T], deadline_s: float | None = None) -> T: ...
 
     @overload
-    async def ask(self, text: str, *, schema: Any, deadline_s: float | None = None) -> Any: ...
+    async def ask(self, text: str, *, schema: object, deadline_s: float | None = None) -> Any: ...
 
-    async def ask(self, text: str, *, schema: Any = str, deadline_s: float | None = None) -> Any:
+    async def ask(self, text: str, *, schema: object = str, deadline_s: float | None = None) -> Any:
         """Ask a single question: no history is sent along, and nothing is remembered.
 
         Args:
@@ -156,7 +156,7 @@ class Branch:
         return await self._ask(text, [], schema, deadline_s)
 
     async def _ask(
-        self, text: str, history: list[dict[str, str]], schema: Any, deadline_s: float | None
+        self, text: str, history: list[dict[str, str]], schema: object, deadline_s: float | None
     ) -> Any:
         if not isinstance(text, str) or not text.strip():
             raise ConfigurationError("What is said to a model is a text, and not an empty one.")

@@ -73,7 +73,7 @@ class JobStore(Generic[J, T]):
         self._items = items
         self._lease = lease
 
-    async def create(self, items: Any, **fields: Any) -> J:
+    async def create(self, items: object, **fields: object) -> J:
         """Write the record of a new batch or job.
 
         Args:

@@ -83,7 +83,7 @@ class Pipeline:
             self.save_dir, "job", "data", self._lease
         )
 
-    async def add_stage(self, config: ProcessingStage | Mapping[str, Any]) -> AddedStage:
+    async def add_stage(self, config: ProcessingStage | Mapping[str, object]) -> AddedStage:
         """Add a stage at the end.
 
         Args:
@@ -122,7 +122,7 @@ class Pipeline:
         self._stages.append(Stage(stage, service))
         return {"status": "success", "stage_id": stage_id}
 
-    async def process_data(self, data: Iterable[Any], *, progress: bool = False) -> JobResult:
+    async def process_data(self, data: Iterable[object], *, progress: bool = False) -> JobResult:
         """Send items through all stages.
 
         Args:
@@ -136,7 +136,7 @@ class Pipeline:
         """
         return await self._watched(engine_loop.bridge(self._process(data)), show=progress)
 
-    async def _process(self, items: Iterable[Any]) -> JobResult:
+    async def _process(self, items: Iterable[object]) -> JobResult:
         try:
             if not self._stages:
                 raise RecordError("The pipeline has no stages yet: await pipeline.add_stage(...).")

@@ -178,8 +178,8 @@ class ProcessingService:
     @engine_loop.on_engine
     async def process_data(
         self,
-        data: Any,
-        schema: Any = None,
+        data: object,
+        schema: object = None,
         *,
         deadline_s: float | None = None,
         priority: float = 0,
@@ -207,8 +207,8 @@ class ProcessingService:
     @engine_loop.on_engine
     async def submit(
         self,
-        data: Any,
-        schema: Any = None,
+        data: object,
+        schema: object = None,
         *,
         deadline_s: float | None = None,
         priority: float = 0,
@@ -259,7 +259,7 @@ class ProcessingService:
 
     # -- records and state ---------------------------------------------------------------------
 
-    def get_request(self, request_id: str, schema: Any = None) -> RequestRecord:
+    def get_request(self, request_id: str, schema: object = None) -> RequestRecord:
         """A request as it is now.
 
         Args:
@@ -333,7 +333,7 @@ class ProcessingService:
         return await self._runner.run_again(UNFINISHED, schemas)
 
     @engine_loop.on_engine
-    async def retry_failed(self, *schemas: Any) -> list[RequestResult]:
+    async def retry_failed(self, *schemas: object) -> list[RequestResult]:
         """Send every request again that failed.
 
         Args:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Generic, cast
+from typing import Generic, cast
 
 import orjson
 
@@ -264,7 +264,7 @@ class Records(Generic[R]):
         return self.folder / f"{record_id}.json"
 
 
-def _is_sound(name: str, value: Any) -> bool:
+def _is_sound(name: str, value: object) -> bool:
     """Whether the value of a field has the type that this package writes there."""
     types = _FIELDS.get(name)
     if types is None or value is None:

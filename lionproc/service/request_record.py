@@ -14,7 +14,7 @@ from lionproc.model.as_json import plain, to_json
 from lionproc.service.record_types import RequestRecord, RequestResult
 
 
-def result_of(record: RequestRecord, schema: Any = None) -> RequestResult:
+def result_of(record: RequestRecord, schema: object = None) -> RequestResult:
     """What `process_data` returned, or would have returned, for a record.
 
     Args:
@@ -59,7 +59,7 @@ def schema_as_json(schema: Any) -> Any:
     return plain(TypeAdapter(schema).json_schema())
 
 
-def schema_finder(schemas: Sequence[Any]) -> Callable[[Any], Any]:
+def schema_finder(schemas: Sequence[object]) -> Callable[[Any], Any]:
     """A function from the schema in a record to the type it was written for.
 
     Args:
@@ -77,7 +77,7 @@ def schema_finder(schemas: Sequence[Any]) -> Callable[[Any], Any]:
     )
 
 
-def as_type(result: Any, schema: Any) -> Any:
+def as_type(result: object, schema: object) -> Any:
     """A result from a record as an instance of its type; as it is where it does not fit."""
     if schema is None or schema is str or isinstance(schema, Mapping):
         return result
@@ -104,6 +104,6 @@ def add_usage(record: RequestRecord, event: Event) -> None:
     }
 
 
-def _count(value: Any) -> int:
+def _count(value: object) -> int:
     """A count from a record, 0 where somebody edited it into something else."""
     return value if type(value) is int and 0 <= value < 2**53 else 0

@@ -134,10 +134,10 @@ class RequestRunner:
 
     async def process_once(
         self,
-        data: Any,
-        schema: Any,
+        data: object,
+        schema: object,
         request_id: str,
-        context: Mapping[str, Any] | None = None,
+        context: Mapping[str, object] | None = None,
         *,
         retry_failed: bool = False,
         **fields: str,
@@ -169,7 +169,7 @@ class RequestRunner:
         return await self.start(record, schema, SendOptions(context=context, is_new_item=is_new))
 
     async def run_again(
-        self, statuses: frozenset[str], schemas: Sequence[Any]
+        self, statuses: frozenset[str], schemas: Sequence[object]
     ) -> list[RequestResult]:
         """Run the requests on disk that have one of some statuses and that nobody works on.
 
@@ -207,7 +207,9 @@ class RequestRunner:
 
     # -- one request ------------------------------------------------------------------------
 
-    async def _run(self, record: RequestRecord, schema: Any, options: SendOptions) -> RequestResult:
+    async def _run(
+        self, record: RequestRecord, schema: object, options: SendOptions
+    ) -> RequestResult:
         try:
             session = self._session.get()
             event = await self._ask(session, record, schema, options)
@@ -230,7 +232,7 @@ class RequestRunner:
         return await self._fail(record, event.error.kind, message)
 
     async def _ask(
-        self, session: Session, record: RequestRecord, schema: Any, options: SendOptions
+        self, session: Session, record: RequestRecord, schema: object, options: SendOptions
     ) -> Event:
         messages = self._prompt.messages(record["data"], options.context)
         occurrence = 0 if self._deduplicate else occurrence_of(record["id"])

@@ -39,7 +39,7 @@ class RequestStore:
         self._checked_schema: Any = None
 
     async def create(
-        self, data: Any, schema: Any, request_id: str | None = None, **fields: str
+        self, data: object, schema: object, request_id: str | None = None, **fields: str
     ) -> RequestRecord:
         """Write the record of a new request; the arguments are those of `make`.
 

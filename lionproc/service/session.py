@@ -110,7 +110,7 @@ class Session:
                 )  # engine's loop, which closes things, ends in its own handler
             return self._connection
 
-    def _builder(self, connection: Connection, schema: Any) -> RequestBuilder:
+    def _builder(self, connection: Connection, schema: object) -> RequestBuilder:
         """What builds requests for answers of a type.
 
         Raises:

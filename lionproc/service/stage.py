@@ -60,7 +60,7 @@ class ProcessingStage(Form):
 
     @field_validator("schema", "input_schema")
     @classmethod
-    def _schema(cls, schema: Any) -> Any:
+    def _schema(cls, schema: object) -> Any:
         if schema is not None:
             Answer.of(schema)
         return schema

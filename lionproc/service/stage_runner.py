@@ -111,7 +111,7 @@ class RunningJob:
 
 async def run_stages(
     job: RunningJob,
-    items: Iterable[Any],
+    items: Iterable[object],
     stages: Sequence[Stage],
     finished: Callable[[ItemInProgress], None],
     window: int = WINDOW,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from lionproc.testing.billing import Bill
 from lionproc.testing.connection import Connection
@@ -27,7 +27,7 @@ class Backend(Protocol):
 
     port: int
 
-    def configure(self, changes: Mapping[str, Any]) -> None:
+    def configure(self, changes: Mapping[str, object]) -> None:
         """Change settings."""
 
     def snapshot(self) -> tuple[int, Counters]:
@@ -143,7 +143,7 @@ class ThreadBackend:
         self._loop.call_soon_threadsafe(run)
         return outcome.result(timeout=START_S)
 
-    def configure(self, changes: Mapping[str, Any]) -> None:
+    def configure(self, changes: Mapping[str, object]) -> None:
         """See `Backend`."""
         self._on_loop(lambda: self._responder.configure(changes))
 

@@ -78,7 +78,7 @@ class ChildBackend:
             raise LionprocError("The test server's process did not start; its error is on stderr.")
         self.port = int(orjson.loads(line)["port"])
 
-    def _ask(self, operation: str, asked: Mapping[str, Any], timeout_s: float = ANSWER_S) -> Any:
+    def _ask(self, operation: str, asked: Mapping[str, object], timeout_s: float = ANSWER_S) -> Any:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
         try:
             body = orjson.dumps(asked)
@@ -92,7 +92,7 @@ class ChildBackend:
             raise ConfigurationError(result["error"]["message"])
         return result
 
-    def configure(self, changes: Mapping[str, Any]) -> None:
+    def configure(self, changes: Mapping[str, object]) -> None:
         """See `Backend`."""
         self._ask("configure", changes_to_json(changes))
 

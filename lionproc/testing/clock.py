@@ -132,7 +132,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def _came_back(self, _: object) -> None:
         self._outside -= 1
 
-    async def shutdown_default_executor(self, *args: Any, **kwargs: Any) -> None:
+    async def shutdown_default_executor(self, *args: object, **kwargs: object) -> None:
         """Like any loop's; it waits for a thread of its own."""
         with self.outside_work():
             await super().shutdown_default_executor(*args, **kwargs)

@@ -63,7 +63,7 @@ class Responder:
 
     # --- what the user steers -----------------------------------------------------------------
 
-    def configure(self, changes: Mapping[str, Any]) -> None:
+    def configure(self, changes: Mapping[str, object]) -> None:
         """Change settings from this request on; new limits remember what was admitted before."""
         self.settings = self.settings.changed(changes)
         if "faults" in changes:
@@ -349,7 +349,7 @@ def _charge(prompt_tokens: int, max_tokens: int | None, made: Completion | None)
     return Charge(prompt_tokens, made.completion_tokens if made else 0)
 
 
-def _what_is_wrong(body: Any) -> tuple[str, str | None] | None:
+def _what_is_wrong(body: object) -> tuple[str, str | None] | None:
     """Why a body is no chat request: a message and the parameter, None if it is one."""
     if not isinstance(body, dict):
         return "The body of the request is no JSON object.", None

@@ -147,7 +147,7 @@ class Server:
         """End the server. Open connections are cut; the counters stay readable."""
         self._backend.close()
 
-    def configure(self, **settings: Any) -> None:
+    def configure(self, **settings: object) -> None:
         """Change settings from the next request on; returns when they are in force.
 
         New limits know what was admitted before. A script of faults starts over.
