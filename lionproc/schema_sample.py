@@ -39,7 +39,7 @@ FORMATS = {
 }
 
 
-def instance(schema: Mapping[str, Any] | bool, seed: int, *, smallest: bool = False) -> Any:
+def instance(schema: Mapping[str, Any] | bool, seed: int, *, smallest: bool = False) -> object:
     """A value that is valid under a schema.
 
     Enums are spread evenly over seeds, arrays are short, recursion ends. Other patterns than
@@ -129,7 +129,7 @@ def _flat(schema: Mapping[str, Any], root: Any) -> dict[str, Any]:
     raise SchemaError("The schema refers to itself for ever, so it has no finite instance.")
 
 
-def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, object]:
     both = {**other, **one}
     if "properties" in one and "properties" in other:
         both["properties"] = {**one["properties"], **other["properties"]}
@@ -138,7 +138,7 @@ def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     return both
 
 
-def _referred(reference: str, root: Any) -> dict[str, Any]:
+def _referred(reference: str, root: Any) -> dict[str, object]:
     if not reference.startswith("#"):
         raise SchemaError(f"The schema refers to {reference!r}, outside itself.")
     found = root

@@ -167,7 +167,7 @@ class RateLimitedAPIExecutor:
     @engine_loop.on_engine
     async def submit(
         self, call: Call, *, deadline_s: float | None = None, priority: float = 0
-    ) -> Any:
+    ) -> object:
         """Send a call and wait for its answer.
 
         Giving up the wait takes the call out of the queue again, unless somebody else waits
@@ -186,7 +186,7 @@ class RateLimitedAPIExecutor:
         """
         return await self.settled(await self._append(call, deadline_s, priority))
 
-    async def settled(self, event: Event) -> Any:
+    async def settled(self, event: Event) -> object:
         """Wait for an event on the engine's loop; it is withdrawn when nobody waits any more."""
         event.claims += 1
         try:

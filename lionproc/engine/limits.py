@@ -156,7 +156,7 @@ class Limits:
         ]
         return f"Limits({', '.join(shown)})"
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return (Limits, tuple(self.as_dict().values()))
 
 

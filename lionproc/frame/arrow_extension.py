@@ -56,7 +56,7 @@ class SavedDtype(pa.ExtensionType):
         """Equal types have equal hashes: pandas looks types up where `dtype_backend=` is given."""
         return hash((self.storage_type, self.__arrow_ext_serialize__()))
 
-    def to_pandas_dtype(self) -> Any:
+    def to_pandas_dtype(self) -> object:
         """What pyarrow asks for a dtype with `__from_arrow__`."""
         if self.dtype["kind"] == "arrow":
             return _Arrow(self.storage_type)
@@ -184,7 +184,7 @@ def _described(schema: pa.Schema) -> list[dict[str, Any]]:
     return columns
 
 
-def _kept_arrow(dtype: object, arrow: Arrow) -> tuple[Arrow, dict[str, Any]] | None:
+def _kept_arrow(dtype: object, arrow: Arrow) -> tuple[Arrow, dict[str, object]] | None:
     """The column as `SavedDtype`, and what pandas without lionproc is told about it."""
     if not isinstance(dtype, pd.ArrowDtype) or pa.types.is_dictionary(dtype.pyarrow_dtype):
         return None

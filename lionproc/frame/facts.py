@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from lionproc.engine.routes import Routes
 from lionproc.engine.stats import RunStats
@@ -19,7 +18,7 @@ __all__ = ["facts_of", "failed_words", "model_names", "stage_facts", "title_of"]
 
 def facts_of(
     plan: Plan, stats: RunStats, connections: Sequence[Connection], run: str
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """What a run did, as a whole.
 
     Args:
@@ -67,7 +66,7 @@ def _when(stats: RunStats) -> str | None:
 
 def stage_facts(
     plan: Plan, store: RowStore, routes: Routes, connections: Sequence[Connection]
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """What each stage of a pipeline did."""
     made = []
     for number, (stage, connection) in enumerate(zip(plan.stages, connections, strict=True)):

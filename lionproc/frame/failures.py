@@ -84,7 +84,7 @@ class ErrorsTable(pd.DataFrame):
     no_errors: str
 
     @property
-    def _constructor(self) -> Any:
+    def _constructor(self) -> object:
         return pd.DataFrame  # what is made of it is a frame like any other
 
     def __repr__(self) -> str:

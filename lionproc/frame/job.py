@@ -322,7 +322,7 @@ class Job(RowRun):
         self.saved_to = str(write_parquet(frame, path, self._facts()))
         return self.saved_to
 
-    def _facts(self) -> Mapping[str, Any]:
+    def _facts(self) -> Mapping[str, object]:
         return facts_of(self._plan, self.stats, self._connections, self._fingerprint)
 
     def __await__(self) -> Generator[Any, None, pd.DataFrame]:

@@ -117,7 +117,7 @@ def read_facts(path: AnyPath) -> dict[str, Any]:
     return facts
 
 
-def facts_of(schema: pa.Schema) -> dict[str, Any] | None:
+def facts_of(schema: pa.Schema) -> dict[str, object] | None:
     """The facts in a file's metadata; None where there are none, or they are no facts."""
     try:
         facts = json.loads((schema.metadata or {})[FACTS])

@@ -268,7 +268,7 @@ class Plan:
         return digest.hexdigest()
 
 
-def _none_yet(stage: int, row: int) -> Any:
+def _none_yet(stage: int, row: int) -> object:
     """Answers of earlier stages, for the first one."""
     raise LookupError(f"stage {stage} has not answered row {row}")
 

@@ -42,7 +42,7 @@ class RunId(str):
     def __deepcopy__(self, _: object) -> RunId:
         return self
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return (str, (str(self),))
 
 

@@ -65,7 +65,7 @@ _COMPRESSIONS = {
 _Clean = Callable[[Any, Any], Any]
 
 
-def harmless(value: Any) -> Any:
+def harmless(value: Any) -> object:
     """A cell or a label that no spreadsheet program takes for a formula or an error.
 
     Args:
@@ -186,7 +186,7 @@ def to_excel(frame: pd.DataFrame, path: AnyPath, **options: Any) -> Path | str:
     return shown(path) if is_url(path) else local_path(path)
 
 
-def _compression(name: str) -> Any:
+def _compression(name: str) -> object:
     """What pandas would read from the name; the file it writes to has another one at first."""
     stem, _, ending = name.rpartition(".")
     method = _COMPRESSIONS.get(ending.lower()) if stem else None
@@ -262,7 +262,7 @@ def _labels(labels: pd.Index[Any], clean: _Clean) -> pd.Index[Any]:
     return labels.set_names(names) if same else pd.Index(made, dtype=object, name=names[0])
 
 
-def _clean(value: Any, column: object) -> Any:
+def _clean(value: Any, column: object) -> object:
     """A cell for CSV. Half a character, which UTF-8 does not have, becomes U+FFFD."""
     del column
     made = harmless(value)
@@ -275,7 +275,7 @@ def _clean(value: Any, column: object) -> Any:
     return "".join((first, *others)) if others else first
 
 
-def _fit_for_excel(value: Any, column: object) -> Any:
+def _fit_for_excel(value: Any, column: object) -> object:
     """A cell for Excel. What it cannot hold goes first, for it may stand before a formula."""
     if isinstance(value, dt.date | dt.time) and value is not pd.NaT:
         return _time_for_excel(value)
@@ -294,7 +294,7 @@ def _fit_for_excel(value: Any, column: object) -> Any:
     return value
 
 
-def _time_for_excel(value: Any) -> Any:
+def _time_for_excel(value: Any) -> object:
     day = value.date() if isinstance(value, dt.datetime) else value
     early = isinstance(day, dt.date) and day < _EXCEL_FIRST
     return value.isoformat() if early or getattr(value, "tzinfo", None) is not None else value

@@ -267,7 +267,7 @@ def _of_json_schema(cls: type[Answer], schema: dict[str, Any], name: object | No
     return cls(label, called, shape, None, read, asked, _own=True)
 
 
-def _wrapped(schema: Mapping[str, Any], called: str) -> dict[str, Any]:
+def _wrapped(schema: Mapping[str, Any], called: str) -> dict[str, object]:
     """An object schema with `schema` as its one property, and the shared parts at the top."""
     inner = dict(schema)
     shared: dict[str, Any] = {

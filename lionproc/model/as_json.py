@@ -66,7 +66,7 @@ def _written(value: Any, options: int, text: Callable[[str], str]) -> bytes:
         return orjson.dumps(_tree(value, "", text), option=options)
 
 
-def _tree(value: object, at: str, text: Callable[[str], str], depth: int = 0) -> Any:
+def _tree(value: object, at: str, text: Callable[[str], str], depth: int = 0) -> object:
     """A value of plain dicts, lists, texts, numbers and None."""
     if depth > _DEEPEST:
         raise TypeError(f"more than {_DEEPEST} levels, one in the other, are not JSON")
@@ -89,7 +89,7 @@ def _tree(value: object, at: str, text: Callable[[str], str], depth: int = 0) ->
 
 def _dict(
     value: Mapping[object, object], at: str, text: Callable[[str], str], depth: int
-) -> dict[str, Any]:
+) -> dict[str, object]:
     made: dict[str, Any] = {}
     for key, inner in value.items():
         name = text(_key(key))
@@ -100,7 +100,7 @@ def _dict(
 
 
 @singledispatch
-def _part(value: Any) -> Any:
+def _part(value: Any) -> object:
     """What a value that JSON does not know is written as.
 
     Raises:
@@ -122,14 +122,14 @@ def _part(value: Any) -> Any:
 
 @_part.register(dt.date)  # datetime and Timestamp are dates too, and so is what pandas has for none
 @_part.register(dt.time)
-def _time(value: Any) -> Any:
+def _time(value: Any) -> object:
     return value.isoformat() if value == value else None  # noqa: PLR0124
 
 
 @_part.register(bytes)
 @_part.register(bytearray)
 @_part.register(memoryview)
-def _bytes(value: Any) -> Any:
+def _bytes(value: Any) -> object:
     try:
         return bytes(value).decode()
     except UnicodeDecodeError:
@@ -138,18 +138,18 @@ def _bytes(value: Any) -> Any:
 
 @_part.register(set)
 @_part.register(frozenset)
-def _set(value: Any) -> Any:
+def _set(value: Any) -> object:
     return sorted(value, key=repr)  # the same in every process
 
 
 @_part.register(np.datetime64)
 @_part.register(np.timedelta64)
-def _numpy_time(value: Any) -> Any:
+def _numpy_time(value: Any) -> object:
     return None if np.isnat(value) else str(value)  # orjson makes a day in 1677 of NaT
 
 
 @_part.register(np.floating)
-def _numpy_number(value: object) -> Any:
+def _numpy_number(value: object) -> object:
     return float(str(value))  # 1.1 of 32 bits is 1.1, and not 1.100000023841858
 
 

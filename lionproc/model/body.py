@@ -51,7 +51,7 @@ def parsed(body: bytes) -> Any:
     return _generated(_not_deep(data, body))
 
 
-def json_of(text: bytes | str) -> Any:
+def json_of(text: bytes | str) -> object:
     """What JSON of a server holds, if it is no deeper than anything a server has to say.
 
     Raises:
@@ -60,7 +60,7 @@ def json_of(text: bytes | str) -> Any:
     return _not_deep(orjson.loads(text), text.encode() if isinstance(text, str) else text)
 
 
-def _not_deep(data: object, body: bytes) -> Any:
+def _not_deep(data: object, body: bytes) -> object:
     if body.count(b"[") + body.count(b"{") > DEEPEST and is_deeper(data, DEEPEST):
         raise ValueError(_TOO_DEEP)
     return data
@@ -71,7 +71,7 @@ def is_event_stream(body: bytes) -> bool:
     return body[:64].lstrip().startswith(tuple(field.encode() for field in _FIELDS))
 
 
-def _read(text: str) -> Any:
+def _read(text: str) -> object:
     if text.count("\n") > MOST_LINES:
         raise ValueError("There are more events than an answer has tokens.")
     place = 0
@@ -99,7 +99,7 @@ def _only_an_end_mark(rest: str) -> None:
             raise ValueError("There is something behind the JSON.")
 
 
-def _events(payloads: list[str]) -> Iterator[dict[str, Any]]:
+def _events(payloads: list[str]) -> Iterator[dict[str, object]]:
     for payload in payloads:
         if payload == _END:
             return
@@ -111,7 +111,7 @@ def _events(payloads: list[str]) -> Iterator[dict[str, Any]]:
         yield event
 
 
-def _completion(events: list[dict[str, Any]]) -> dict[str, Any]:
+def _completion(events: list[dict[str, Any]]) -> dict[str, object]:
     """One completion from the events of a stream."""
     for event in events:
         if event.get("error"):
@@ -124,7 +124,7 @@ def _completion(events: list[dict[str, Any]]) -> dict[str, Any]:
     return _joined(events)
 
 
-def _choice(event: dict[str, Any]) -> dict[str, Any]:
+def _choice(event: dict[str, Any]) -> dict[str, object]:
     """The first choice of an event; only one is ever asked for."""
     choices = event.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
@@ -158,7 +158,7 @@ def _joined(chunks: list[dict[str, Any]]) -> dict[str, Any]:
     return {**made, "choices": [{**choice, "message": message}]}
 
 
-def _generated(data: Any) -> Any:
+def _generated(data: Any) -> object:
     """What a server that checks the shape itself refused, as the reply it was: Groq's way."""
     error = data.get("error") if isinstance(data, dict) else None
     if not isinstance(error, dict) or error.get("code") != "json_validate_failed":

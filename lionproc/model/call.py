@@ -206,7 +206,7 @@ class ModelCall:
             return True  # learned from another row, while this one was under way
         return fitting.learn(refusal, sent, own_format=bool(instruction))
 
-    def parse(self, raw: bytes) -> Any:
+    def parse(self, raw: bytes) -> object:
         """A kept body, parsed."""
         return parsed(raw)
 

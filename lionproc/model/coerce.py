@@ -225,7 +225,7 @@ def _json(value: object) -> str | None:
     return _text(text)
 
 
-def _jsonable(value: object) -> Any:
+def _jsonable(value: object) -> object:
     if isinstance(value, SECRETS):
         raise MisfitError("a value that may be shown")  # it would be kept as asterisks
     try:
@@ -249,7 +249,7 @@ _SIMPLE: Mapping[type, Cell] = {
 def _choice(members: tuple[Any, ...]) -> Cell:
     known = {member: member for member in members}
 
-    def choose(value: object) -> Any:
+    def choose(value: object) -> object:
         if value is None:
             return None
         if isinstance(value, Enum):
@@ -312,7 +312,7 @@ def _record(makers: Mapping[str, Cell]) -> Cell:
 
 
 def _pairs(item: Cell) -> Cell:
-    def pairs(value: object) -> list[tuple[str, Any]] | None:
+    def pairs(value: object) -> list[tuple[str, object]] | None:
         if value is None:
             return None
         if not isinstance(value, Mapping):
@@ -329,7 +329,7 @@ def _pairs(item: Cell) -> Cell:
     return pairs
 
 
-def _fitted(make: Cell, value: object, name: object) -> Any:
+def _fitted(make: Cell, value: object, name: object) -> object:
     """A value inside another one, where one of them does not fit: told by its name."""
     try:
         return make(value)
@@ -337,7 +337,7 @@ def _fitted(make: Cell, value: object, name: object) -> Any:
         return _opened(make, value, misfit, name)
 
 
-def _opened(make: Cell, value: object, misfit: MisfitError, name: object) -> Any:
+def _opened(make: Cell, value: object, misfit: MisfitError, name: object) -> object:
     """What a RootModel wraps, tried after the wrapping did not fit."""
     try:
         if isinstance(value, RootModel):

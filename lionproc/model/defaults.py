@@ -84,7 +84,7 @@ def _retry(given: Any) -> Retry:
     return given
 
 
-def _journal(given: Any) -> Any:
+def _journal(given: Any) -> object:
     if given is False:
         return given
     try:

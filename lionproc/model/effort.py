@@ -85,7 +85,7 @@ class Weighed:
         except ValueError:  # its patterns are for pydantic alone
             return self._check
 
-    def _weigh(self, text: str, raw: object) -> Any:
+    def _weigh(self, text: str, raw: object) -> object:
         """What the text holds, if it is not too much."""
         try:
             value = parse(text) if raw is NOT_PARSED else raw
@@ -258,7 +258,7 @@ def _sum(applied: list[tuple[_Applied, int]], name: str | None) -> Counter[int]:
     return made
 
 
-def _of_the_same(part: Mapping[str, object]) -> Iterator[Any]:
+def _of_the_same(part: Mapping[str, object]) -> Iterator[object]:
     for keyword in _SAME:
         yield from _list(part.get(keyword))
     yield from (part[keyword] for keyword in _SAME_ONE if keyword in part)
@@ -266,11 +266,11 @@ def _of_the_same(part: Mapping[str, object]) -> Iterator[Any]:
         yield inner
 
 
-def _mapping(value: object) -> list[tuple[str, Any]]:
+def _mapping(value: object) -> list[tuple[str, object]]:
     return list(value.items()) if isinstance(value, Mapping) else []
 
 
-def _list(value: object) -> list[Any]:
+def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 

@@ -227,7 +227,9 @@ def instructed(messages: Sequence[Mapping[str, Any]], instruction: str) -> list[
     return [{"role": "system", "content": instruction}, *messages]
 
 
-def _with_role(messages: Sequence[dict[str, Any]], role: str, other: str) -> list[dict[str, Any]]:
+def _with_role(
+    messages: Sequence[dict[str, Any]], role: str, other: str
+) -> list[dict[str, object]]:
     """The messages with another role; two of one role in a row become one, where they are texts."""
     made: list[dict[str, Any]] = []
     for message in messages:

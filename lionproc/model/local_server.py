@@ -42,7 +42,7 @@ def main() -> None:
     os._exit(0)  # the server's threads are in the middle of C++: do not unwind them
 
 
-def parameters(params: Any, settings: dict[str, Any]) -> Any:
+def parameters(params: Any, settings: dict[str, Any]) -> object:
     """Fill llama.cpp's parameters.
 
     Args:

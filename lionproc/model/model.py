@@ -206,7 +206,7 @@ class Model(ModelSettings):
         )
 
     @property
-    def body_params(self) -> dict[str, Any]:
+    def body_params(self) -> dict[str, object]:
         """Fields of a request's body besides model, messages and response_format."""
         fields = dict(self.params)
         if self.temperature is not None:
@@ -238,7 +238,7 @@ class Model(ModelSettings):
         """
         return opened(self)
 
-    def _arguments(self) -> dict[str, Any]:
+    def _arguments(self) -> dict[str, object]:
         return {
             "base_url": self.base_url,
             "temperature": self.temperature,
@@ -263,7 +263,7 @@ class Model(ModelSettings):
     def __deepcopy__(self, memo: Mapping[int, object]) -> Model:
         return self._changed()  # in this process, so with its key
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         """Pickles carry no key: it is taken from the environment where the pickle is opened.
 
         Raises:

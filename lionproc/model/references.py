@@ -35,7 +35,7 @@ def parts_of(node: Mapping[str, object], *, with_shared: bool) -> Iterator[Mappi
         yield from parts_of(child, with_shared=with_shared)
 
 
-def _children(node: Mapping[str, object], *, with_shared: bool) -> Iterator[Mapping[str, Any]]:
+def _children(node: Mapping[str, object], *, with_shared: bool) -> Iterator[Mapping[str, object]]:
     for keyword, value in node.items():
         if keyword in _DATA or (keyword in _SHARED and not with_shared):
             continue
@@ -84,7 +84,7 @@ class References:
         return node
 
     @cached_property
-    def _anchors(self) -> dict[str, Mapping[str, Any]]:
+    def _anchors(self) -> dict[str, Mapping[str, object]]:
         """Looked for once: a schema may have as many anchors as references."""
         found: dict[str, Mapping[str, Any]] = {}
         for part in parts_of(self._root, with_shared=True):

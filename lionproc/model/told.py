@@ -50,7 +50,7 @@ def told(body: bytes) -> Told:
     return told_in(_inside(data))
 
 
-def _inside(data: object) -> Any:
+def _inside(data: object) -> object:
     """The error in a body: of an object, or of Google's list with an object in it."""
     if isinstance(data, list) and data and isinstance(data[0], dict) and "error" in data[0]:
         data = data[0]
@@ -119,7 +119,7 @@ def told_in(error: object, depth: int = 0) -> Told:
     return Told(shown(message), frozenset(words), text, wait_s)
 
 
-def _objects(value: object) -> list[dict[str, Any]]:
+def _objects(value: object) -> list[dict[str, object]]:
     found = value[:20] if isinstance(value, list) else [value]
     return [each for each in found if isinstance(each, dict)]
 
@@ -128,7 +128,7 @@ def _letters(name: object) -> str:
     return _LETTERS.sub("", str(name).lower()[:80]) if isinstance(name, str) else ""
 
 
-def _wrapped(text: Any) -> Any:
+def _wrapped(text: Any) -> object:
     """The error inside a text that is JSON itself, or None."""
     if not isinstance(text, str) or text.lstrip()[:1] not in {"{", "["}:
         return None

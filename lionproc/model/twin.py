@@ -166,7 +166,7 @@ def _bounded_transport(module: ModuleType) -> Any:
         def __init__(self, inner: Any) -> None:
             self._inner = inner
 
-        async def handle_async_request(self, request: Any) -> Any:
+        async def handle_async_request(self, request: Any) -> object:
             response = await self._inner.handle_async_request(request)
             response.stream = Stream(response)
             response.headers.pop("Content-Length", None)
@@ -195,7 +195,7 @@ class _Fresh:
             self._made[id(thing)] = self._new(thing)
         return self._made[id(thing)]
 
-    def _new(self, thing: Any) -> Any:
+    def _new(self, thing: Any) -> object:
         module, kind = self._module, type(thing)
         if isinstance(thing, dict):
             return {key: self.of(value) for key, value in thing.items()}
@@ -226,7 +226,7 @@ class _Fresh:
             raise _uncopied(thing)
         return thing  # a setting
 
-    def _copied(self, transport: Any) -> Any:
+    def _copied(self, transport: Any) -> object:
         try:
             made = copy.copy(transport)
             inner = vars(made)
@@ -238,7 +238,7 @@ class _Fresh:
         return made
 
 
-def _fresh_pool(pool: Any) -> Any:
+def _fresh_pool(pool: Any) -> object:
     """A pool of httpcore with the same settings and no connections, for async use."""
     library = sys.modules[_library(pool)]
     name = type(pool).__name__

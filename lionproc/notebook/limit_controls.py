@@ -178,12 +178,12 @@ class LimitControls:
             row.enable(on=on)
 
     @property
-    def movable(self) -> list[Any]:
+    def movable(self) -> list[object]:
         """The widgets that a person moves."""
         return [widget for row in self.rows for widget in (row.field, row.slider)]
 
     @property
-    def widgets(self) -> list[Any]:
+    def widgets(self) -> list[object]:
         """All widgets of the wheel."""
         return [self.box, *(row.box for row in self.rows), *self.movable]
 

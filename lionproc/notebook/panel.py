@@ -128,7 +128,7 @@ class Panel:
         card.put(self._screen, self._run, bundle)
         close_all(before)
 
-    def _widgets(self) -> list[Any]:
+    def _widgets(self) -> list[object]:
         return [
             *self.wheel.widgets, self.pause, self.stop, self.errors, self._head, self._tiles,
             self._note, self._list, self._heading, self._plot, self._style, self._limits,

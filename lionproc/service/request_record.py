@@ -48,7 +48,7 @@ def is_settled(record: RequestRecord, *, retry_failed: bool) -> bool:
     return record.get("status") == "completed" and "result" in record
 
 
-def schema_as_json(schema: Any) -> Any:
+def schema_as_json(schema: Any) -> object:
     """A schema as a record has it: as given if it is JSON, or the JSON Schema of a type."""
     if schema is None or schema is str:
         return None
@@ -77,7 +77,7 @@ def schema_finder(schemas: Sequence[object]) -> Callable[[Any], Any]:
     )
 
 
-def as_type(result: object, schema: object) -> Any:
+def as_type(result: object, schema: object) -> object:
     """A result from a record as an instance of its type; as it is where it does not fit."""
     if schema is None or schema is str or isinstance(schema, Mapping):
         return result

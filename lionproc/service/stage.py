@@ -67,7 +67,7 @@ class ProcessingStage(Form):
 
     @field_validator("model")
     @classmethod
-    def _model(cls, model: Any) -> Any:
+    def _model(cls, model: Any) -> object:
         return None if model is None else Model.of(model)
 
     @classmethod

@@ -6,7 +6,6 @@ import argparse
 import secrets
 import sys
 from contextlib import suppress
-from typing import Any
 
 import orjson
 
@@ -67,7 +66,7 @@ def limit(text: str) -> Limit:
         raise ConfigurationError(f"--limit {text}: {error}") from None
 
 
-def start_of(arguments: argparse.Namespace) -> dict[str, Any]:
+def start_of(arguments: argparse.Namespace) -> dict[str, object]:
     """What `run_until_closed` needs, from the command line.
 
     Raises:

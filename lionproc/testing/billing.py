@@ -27,7 +27,7 @@ class Used:
     output: int
     tier: str
 
-    def told(self, spelling: str) -> dict[str, Any]:
+    def told(self, spelling: str) -> dict[str, object]:
         """The `usage` of the reply, as a provider spells it."""
         total = {"total_tokens": self.input + self.output}
         read = {"prompt_tokens": self.input, "completion_tokens": self.output}
@@ -77,7 +77,7 @@ class Bill:
     output_tokens: int = 0
     by_tier: Mapping[str, int] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """As plain JSON."""
         return {**vars(self), "usd": str(self.usd), "by_tier": dict(self.by_tier)}
 

@@ -64,7 +64,7 @@ class Control:
         exchange.connection.send(exchange, reply)
 
 
-def _to_json(recorded: Recorded) -> dict[str, Any]:
+def _to_json(recorded: Recorded) -> dict[str, object]:
     raw = {name: base64.b64encode(getattr(recorded, name)) for name in ("raw_head", "raw_body")}
     return vars(recorded) | {name: data.decode() for name, data in raw.items()}
 

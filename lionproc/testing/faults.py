@@ -223,7 +223,7 @@ class FaultPlan:
                 return fault
         return None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The plan as plain JSON, read back by `from_json`.
 
         Raises:

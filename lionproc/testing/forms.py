@@ -56,7 +56,7 @@ def reshaped(form: str, body: bytes) -> tuple[bytes, str]:
     return COMMENTS + b"".join(events) + b"data: [DONE]\n\n", STREAM
 
 
-def _chunks(whole: dict[str, Any]) -> list[dict[str, Any]]:
+def _chunks(whole: dict[str, Any]) -> list[dict[str, object]]:
     """The chunks of a stream: a role, the content in three, an ending and the usage."""
     choice = whole["choices"][0]
     content = choice["message"]["content"] or ""

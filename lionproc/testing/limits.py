@@ -99,7 +99,7 @@ class Limit:
         """A fresh state of this limit."""
         raise NotImplementedError
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The limit as plain JSON, read back by `from_json`."""
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return {"kind": type(self).__name__} | {k: v for k, v in fields.items() if v is not None}

@@ -119,7 +119,7 @@ def _one_of(name: str, value: object, known: Sequence[object]) -> None:
         raise ConfigurationError(f"{name}= cannot be {value!r}.{did_you_mean(value, known)}")
 
 
-def changes_to_json(changes: Mapping[str, Any]) -> dict[str, Any]:
+def changes_to_json(changes: Mapping[str, Any]) -> dict[str, object]:
     """Settings as plain JSON, for a server in another process.
 
     Raises:
