@@ -128,7 +128,7 @@ async def test_a_mistake_in_what_is_awaited_shows_the_persons_own_line_too():
 def test_the_whole_way_is_in_the_log_for_whoever_asks(caplog):
     with caplog.at_level("DEBUG", logger="lionproc"), pytest.raises(PromptError):
         frame().llm.process("{revew}", **MODEL)
-    assert "plan.py" in caplog.text
+    assert "plan_arguments.py" in caplog.text
 
 
 def test_what_was_given_is_not_in_the_frame_that_is_shown():
