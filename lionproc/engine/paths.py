@@ -99,7 +99,10 @@ def _masked(address: str) -> str:
     head = re.split(r"[?#]", rest, maxsplit=1)[0]
     if "@" in rest[len(head) :]:  # a password may have these signs in it
         return f"{scheme}://***"
-    return f"{scheme}://" + re.sub(r".*@", "***@", head, flags=re.DOTALL)
+    told, at, host = head.rpartition("@")
+    if at and (":" in told or "@" in head.partition("/")[0]):  # a password, or a token
+        return f"{scheme}://***@{host}"
+    return f"{scheme}://{head}"
 
 
 def _is_file(text: str) -> bool:

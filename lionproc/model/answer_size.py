@@ -73,7 +73,7 @@ def answer_tokens(answer: Answer) -> Span:
     Example:
         >>> from typing import Literal
         >>> answer_tokens(Answer.of(Literal["positive", "negative"])).usual
-        7
+        7.0
     """
     if answer.plain:
         return TEXT

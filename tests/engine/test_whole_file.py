@@ -167,6 +167,8 @@ def test_what_is_no_path_is_refused(path):
 
 def test_a_password_in_an_address_is_not_shown():
     assert shown("ftp://me:SECRET@host/x?sig=SECRET") == "ftp://***@host/x"
+    assert shown("https://SECRET@host/x@y") == "https://***@y"
+    assert shown("ftp://me:SEC/RET@host/x") == "ftp://***@host/x"
     assert shown("s3://bucket/x@y") == "s3://bucket/x@y"
 
 

@@ -112,7 +112,7 @@ def test_bytes_of_any_kind_are_never_paid_for(body, status):
         (422, Kind.BAD_REQUEST),
         (424, Kind.SERVER_ERROR),
         (429, Kind.RATE_LIMITED),
-        (498, Kind.OVERLOADED),
+        (498, Kind.NO_CAPACITY),
         (499, Kind.SERVER_ERROR),
         (500, Kind.SERVER_ERROR),
         (502, Kind.SERVER_ERROR),

@@ -152,6 +152,7 @@ OPEN = {
 
 @with_model
 @pytest.mark.filterwarnings("ignore::lionproc.errors.RowsFailedWarning")
+@pytest.mark.timeout(180)  # of work for a model on a busy machine, not of waiting
 def test_most_answers_to_an_open_schema_end_instead_of_nesting_and_repeating_themselves():
     frame = pd.DataFrame({"text": [f"Process text {number}" for number in range(8)]})
     out = frame.llm.process(

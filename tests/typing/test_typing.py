@@ -7,6 +7,7 @@ import pytest
 HERE = Path(__file__).parent
 
 
+@pytest.mark.timeout(180)  # a first run reads all that is imported
 def test_code_that_uses_the_api_as_documented_passes_the_type_checker():
     pytest.importorskip("mypy")
     checked = subprocess.run(
