@@ -49,8 +49,8 @@ class FrameAccessor:
     def process(
         self,
         prompt: PromptLike,
-        into: Any = FROM_SCHEMA,
-        schema: Any = str,
+        into: object = FROM_SCHEMA,
+        schema: object = str,
         *,
         system: Any = None,
         model: Model | str | None = None,
@@ -157,8 +157,8 @@ class FrameAccessor:
     def start(
         self,
         prompt: PromptLike | Sequence[Any],
-        into: Any = FROM_SCHEMA,
-        schema: Any = str,
+        into: object = FROM_SCHEMA,
+        schema: object = str,
         **options: Unpack[RunOptions],
     ) -> Job:
         """Start what `process` does, and return at once.

@@ -72,8 +72,10 @@ class PipelineOptions(TypedDict, total=False):
     """Replace columns that are there."""
 
     details: bool
-    """Add columns with each row's status, error, attempts, tokens, seconds and the model that
-    answered, as its reply says.
+    """Add columns with each row's status, error, attempts, tokens (all, input, cached and output),
+    dollars, seconds and the model that answered, as its reply says. What is not known is NA. Of
+    equal rows, which share a request, the first bears the dollars, so that they add up to what was
+    paid.
     """
 
     progress: bool | None

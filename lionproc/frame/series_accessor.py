@@ -35,7 +35,7 @@ class SeriesAccessor:
         self,
         prompt: PromptLike,
         into: Hashable | None = None,
-        schema: Any = str,
+        schema: object = str,
         **options: Unpack[SeriesOptions],
     ) -> pd.Series[Any] | pd.DataFrame:
         """Ask the model about every cell, shown as `{value}`.
@@ -67,7 +67,7 @@ class SeriesAccessor:
         self,
         prompt: PromptLike,
         into: Hashable | None = None,
-        schema: Any = str,
+        schema: object = str,
         **options: Unpack[SeriesOptions],
     ) -> Job:
         """Start what `process` does, and return at once.
