@@ -233,7 +233,8 @@ def test_a_guess_is_made_from_the_type_of_the_answer_and_what_the_model_has_writ
         assert text.minutes is not None
 
 
-def test_the_limit_that_decides_is_named():
+def test_the_limit_that_decides_is_named_and_to_look_makes_no_journal(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "home"))
     model = lp.Model("openai/m", api_key="k")
     seen = REVIEWS.llm.estimate("{review}", model=model, limits={"tokens_per_minute": 1000})
     assert seen.limited_by == "tokens_per_minute"
@@ -242,6 +243,7 @@ def test_the_limit_that_decides_is_named():
     assert REVIEWS.llm.estimate("{review}", model=model, limits=limits).limited_by == (
         "requests_per_minute"
     )
+    assert not (tmp_path / "home").exists()
 
 
 @pytest.mark.parametrize(
