@@ -486,13 +486,13 @@ def test_finds_the_limit_of_a_server_that_only_says_429_with_a_handful_of_them(
 @pytest.mark.parametrize(
     ("server", "share", "first", "later"),
     [
-        (lambda: Bucket(10, 600), 0.95, 40, 4),
-        (lambda: Bucket(1, 10), 0.95, 30, 10),
-        (lambda: Window(10, 1), 0.95, 13, 4),
-        (lambda: Window(100, 1), 0.95, 40, 6),
-        (lambda: Window(10, 10), 0.9, 50, 8),
+        (lambda: Bucket(10, 600), 0.95, 35, 4),
+        (lambda: Bucket(1, 10), 0.95, 13, 10),
+        (lambda: Window(10, 1), 0.95, 12, 4),
+        (lambda: Window(100, 1), 0.95, 35, 6),
+        (lambda: Window(10, 10), 0.9, 32, 8),
         (lambda: Window(10, 60), 0.95, 25, 8),
-        (lambda: Rolling(10, 10), 0.95, 48, 4),
+        (lambda: Rolling(10, 10), 0.95, 32, 4),
         (lambda: Rolling(10, 60), 0.9, 25, 8),
     ],
     ids=[
