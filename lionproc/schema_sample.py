@@ -158,7 +158,7 @@ def _chosen(schema: dict[str, Any], choice: str, draws: _Draws, depth: int) -> d
     return _merged(rest, dict(draws.choice(options)))
 
 
-def _weight(option: Any) -> int:
+def _weight(option: object) -> int:
     if option == {"type": "null"}:
         return 0
     return 2 if isinstance(option, Mapping) and {"$ref", "properties"} & option.keys() else 1

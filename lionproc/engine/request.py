@@ -73,7 +73,7 @@ class Call(Protocol):
     def read(self, data: Any) -> Any:
         """The answer in a paid reply; raises `CallError` if it is none."""
 
-    def correction(self, data: Any, error: CallError) -> Call | None:
+    def correction(self, data: object, error: CallError) -> Call | None:
         """The call that asks again with the reason, or None."""
 
 
@@ -191,7 +191,7 @@ class Event:
         """True once nothing more will happen to it."""
         return self.state in {"completed", "failed", "cancelled"}
 
-    def advance(self, data: Any, max_corrections: int) -> bool:
+    def advance(self, data: object, max_corrections: int) -> bool:
         """Read a paid reply.
 
         Returns:

@@ -301,7 +301,7 @@ def _asked(event: Event) -> tuple[str, str, str]:
     return whole, system, _together(texts)
 
 
-def _together(texts: Sequence[tuple[Any, str]]) -> str:
+def _together(texts: Sequence[tuple[object, str]]) -> str:
     if len(texts) == 1:
         return texts[0][1]
     return "\n".join(f"{role}: {text}" for role, text in texts)

@@ -125,7 +125,7 @@ class Prompt:
             return None
         return (self._format % (("\0",) * len(self._fields))).split("\0")
 
-    def render(self, *cells: Any, value: Any = None) -> list[Message] | Missing:
+    def render(self, *cells: object, value: object = None) -> list[Message] | Missing:
         """The messages for one row.
 
         Args:
@@ -148,11 +148,11 @@ class Prompt:
 
     def render_slice(
         self,
-        cells: Mapping[Hashable, Sequence[Any]],
+        cells: Mapping[Hashable, Sequence[object]],
         start: int,
         stop: int,
         *,
-        value: Sequence[Any] | None = None,
+        value: Sequence[object] | None = None,
     ) -> list[Rendered]:
         """The messages for rows `start` to `stop`, fast.
 
@@ -265,8 +265,8 @@ class Prompt:
 
     def _subjects(
         self,
-        cut: Mapping[Hashable, Sequence[Any]],
-        values: Sequence[Any] | None,
+        cut: Mapping[Hashable, Sequence[object]],
+        values: Sequence[object] | None,
         count: int,
     ) -> list[Any]:
         """What a function is called with, row by row."""
@@ -280,7 +280,9 @@ class Prompt:
             for row in zip(*(cut[label] for label in labels), strict=True)
         ]
 
-    def _write(self, writer: Writer, subjects: Sequence[Any], odd: dict[int, _Text]) -> list[Any]:
+    def _write(
+        self, writer: Writer, subjects: Sequence[object], odd: dict[int, _Text]
+    ) -> list[Any]:
         made: list[Any] = []
         for position, subject in enumerate(subjects):
             result: Any = None
@@ -305,7 +307,7 @@ class Prompt:
         return made
 
     def _systems(
-        self, subjects: Sequence[Any], odd: dict[int, _Text], count: int
+        self, subjects: Sequence[object], odd: dict[int, _Text], count: int
     ) -> list[Message | None]:
         system = self._system
         if not callable(system):

@@ -227,7 +227,7 @@ def read_either(wrapped: Form, bare: Form | None, shape: Shape) -> Read:
     return read
 
 
-def _fit(cell: Cell, value: Any) -> Any:
+def _fit(cell: Cell, value: object) -> Any:
     """The value as its column holds it, or a `CallError` of kind wrong_shape."""
     try:
         return cell(value)
@@ -239,7 +239,7 @@ def _fit(cell: Cell, value: Any) -> Any:
         raise wrong_shape(f"the answer cannot be kept ({type(error).__name__})") from None
 
 
-def _disguised(shape: Shape | None, raw: Any, path: Path) -> Iterator[tuple[Path, str]]:
+def _disguised(shape: Shape | None, raw: object, path: Path) -> Iterator[tuple[Path, str]]:
     """Where pydantic's strict mode takes one thing for another."""
     match shape:
         case Choice(members=members) if isinstance(raw, bool):

@@ -122,14 +122,14 @@ def _part(value: Any) -> object:
 
 @_part.register(dt.date)  # datetime and Timestamp are dates too, and so is what pandas has for none
 @_part.register(dt.time)
-def _time(value: Any) -> object:
+def _time(value: dt.date | dt.time) -> object:
     return value.isoformat() if value == value else None  # noqa: PLR0124
 
 
 @_part.register(bytes)
 @_part.register(bytearray)
 @_part.register(memoryview)
-def _bytes(value: Any) -> object:
+def _bytes(value: bytes | bytearray | memoryview) -> object:
     try:
         return bytes(value).decode()
     except UnicodeDecodeError:
@@ -138,13 +138,13 @@ def _bytes(value: Any) -> object:
 
 @_part.register(set)
 @_part.register(frozenset)
-def _set(value: Any) -> object:
+def _set(value: set[object] | frozenset[object]) -> object:
     return sorted(value, key=repr)  # the same in every process
 
 
 @_part.register(np.datetime64)
 @_part.register(np.timedelta64)
-def _numpy_time(value: Any) -> object:
+def _numpy_time(value: np.datetime64 | np.timedelta64) -> object:
     return None if np.isnat(value) else str(value)  # orjson makes a day in 1677 of NaT
 
 

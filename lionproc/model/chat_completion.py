@@ -82,7 +82,7 @@ def _unreadable(body: bytes) -> CallError:
     return CallError(Kind.BAD_REPLY, f"The server answered 200 with {kind}.", status=200)
 
 
-def _no_completion(data: Any, learned: Signals) -> CallError | None:
+def _no_completion(data: object, learned: Signals) -> CallError | None:
     """Why JSON is no chat completion, or one that the server did not finish."""
     if not isinstance(data, dict):
         return _bad_reply("The server answered 200 with JSON that is no object.")
@@ -106,7 +106,7 @@ def _bad_reply(message: str) -> CallError:
     return CallError(Kind.BAD_REPLY, message, status=200)
 
 
-def text_of(data: Any, also_good: Collection[str | None] = ()) -> str:
+def text_of(data: object, also_good: Collection[str | None] = ()) -> str:
     """The text of a paid reply, without the thoughts before it.
 
     Args:
@@ -162,14 +162,14 @@ def _choice(data: Any) -> dict[str, Any]:
     raise CallError(Kind.EMPTY, "The reply has no choice in it.")
 
 
-def _refusing(message: Mapping[str, Any]) -> bool:
+def _refusing(message: Mapping[str, object]) -> bool:
     """Whether a part of the message is a refusal, as the Responses API names it."""
     content = message.get("content")
     parts = content if isinstance(content, list) else []
     return any(isinstance(part, dict) and part.get("type") == "refusal" for part in parts)
 
 
-def _content(message: Mapping[str, Any]) -> Any:
+def _content(message: Mapping[str, object]) -> Any:
     content = message.get("content")
     if not isinstance(content, list):
         return content
@@ -182,7 +182,7 @@ def _content(message: Mapping[str, Any]) -> Any:
     return "".join(text for text in texts if isinstance(text, str))
 
 
-def _reasoning(message: Mapping[str, Any]) -> bool:
+def _reasoning(message: Mapping[str, object]) -> bool:
     """Whether the server sent thoughts apart from the answer."""
     content = message.get("content")
     parts = content if isinstance(content, list) else []

@@ -122,7 +122,7 @@ def _parse_slowly(text: str) -> Any:
         raise wrong_shape(TOO_DEEP) from None
 
 
-def is_deeper(value: Any, levels: int) -> bool:
+def is_deeper(value: object, levels: int) -> bool:
     """Whether lists and objects are nested deeper than this. A loop, for it may be very deep."""
     layer = [value]
     for _ in range(levels):
@@ -138,7 +138,7 @@ def is_deeper(value: Any, levels: int) -> bool:
     return True
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _once(pairs: Sequence[tuple[str, object]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
         raise wrong_shape("a key occurs twice in the same object; give each key once")
@@ -217,7 +217,7 @@ class SchemaCheck:
             (str(list(fault.schema_path)[-1:][0]) for fault in faults if fault.schema_path),
         )
 
-    def _faults(self, text: str, value: Any) -> Iterable[Any]:
+    def _faults(self, text: str, value: object) -> Iterable[Any]:
         """What is wrong; of a long answer the first fault alone, for all are found at once."""
         import jsonschema_rs
 

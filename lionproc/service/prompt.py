@@ -83,7 +83,7 @@ class Prompt:
             made = [{"role": "system", "content": self.system}, *made]
         return made
 
-    def _made(self, data: Any, context: Mapping[str, Any]) -> str | list[Message]:
+    def _made(self, data: object, context: Mapping[str, object]) -> str | list[Message]:
         if callable(self.writer):
             written = self.writer(data)
             if isinstance(written, (str, list)):
@@ -103,7 +103,7 @@ class Prompt:
         return "\n".join([*lines, "", "Data:", _text(data)])
 
 
-def _filled(template: str, fields: Mapping[str, Any]) -> str:
+def _filled(template: str, fields: Mapping[str, object]) -> str:
     """A template with the values of its names in their places.
 
     Raises:
