@@ -91,7 +91,7 @@ class Dispatcher:
         self.permission = Permission(limiter, self.policy, self.counters.outlay, may_send)
         self.workers = WorkerPool(
             self._work,
-            lambda: limiter.limits.concurrency,
+            lambda: limiter.concurrency,
             lambda fault: self.stop_run(RunError(f"A fault inside lionproc: {fault!r}")),
             self._call_worker,
         )
