@@ -1,6 +1,6 @@
 """CPU per row: the whole path of lionproc against a bare aiohttp + orjson loop, in one run.
 
-    python benchmarks/cpu.py [--rows 20000] [--in-flight 64] [--latency 0.05] [--rounds 3]
+    python benchmarks/cpu.py [--rows 20000] [--in-flight 64] [--latency 0.05 0] [--rounds 3]
                              [--no-peers] [--peers PYTHON ...]
 
 All send the same prompts to the same server in another process, one after the other. Figures are
@@ -20,11 +20,13 @@ from typing import Literal
 
 import peers
 import work
+from behind_tls import tls
 from referee import Contest, Entry, entries
 
 NOTES = """
 floor: a bare aiohttp + orjson loop, without limiter, journal, checks or retries. whole:
-df.llm.process with the journal, the limiter and a typed column. warm: once more, every answer
+df.llm.process with the journal, the limiter and a typed column. adapt off: the same with
+limits={"adapt": False}. TLS: the same through TLS, which another process ends. warm: whole once more, every answer
 from the journal. openai, litellm: a semaphore and a gather around their create, retries as they
 come. polar-llama, silkloom-core: their own call for a column, with the same shape of answer."""
 
@@ -86,7 +88,7 @@ def play(
         env = {"BENCH_URL": server.base_url, "BENCH_KEY": str(server.key)}
 
         def measure(entry: Entry, *command: object, **more: str) -> None:
-            if contest.measure(entry, *command, **env, **more):
+            if contest.measure(entry, *command, **{**env, **more}):
                 assert work.same(server.requests[-1].body), f"{entry.label} asks something else"
 
         for _ in range(rounds):
@@ -97,6 +99,14 @@ def play(
                     measure(
                         Entry(kind, kind), "cpu.py", "--one", kind, *size, BENCH_JOURNAL=journal
                     )
+                again = ("cpu.py", "--one", "whole", *size)
+                other = str(Path(folder) / "adapt.sqlite")
+                off = Entry("whole", "whole, adapt off")
+                measure(off, *again, BENCH_JOURNAL=other, BENCH_ADAPT="0")
+                with tls(server.base_url, folder) as (url, authority):
+                    other = str(Path(folder) / "tls.sqlite")
+                    through = {"BENCH_URL": url, "SSL_CERT_FILE": authority}
+                    measure(Entry("whole", "whole, TLS"), *again, BENCH_JOURNAL=other, **through)
             for peer in found:
                 measure(peer, "peers.py", peer.name, *(few if peer.name in peers.SLOW else size))
     return contest
@@ -106,7 +116,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--in-flight", type=int, default=64)
-    parser.add_argument("--latency", type=float, default=0.05)
+    parser.add_argument("--latency", type=float, nargs="+", default=[0.05, 0.0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--no-peers", action="store_true", help="only floor, whole and warm")
     parser.add_argument("--peers", nargs="+", default=[], metavar="PYTHON")
@@ -116,11 +126,13 @@ def main() -> None:
         whole(args.rows, args.in_flight, warm=args.one == "warm")
         return
     found = [] if args.no_peers else entries(peers.NEEDS, args.peers)
-    contest = play(args.rows, args.in_flight, args.latency, args.rounds, found)
-    print(
-        f"{args.rows:,} rows, {args.in_flight} in flight, server latency {args.latency * 1000:g} ms"
-    )
-    contest.show()
+    for number, latency in enumerate(args.latency):
+        # The peers once: without latency only our own work is of interest.
+        contest = play(args.rows, args.in_flight, latency, args.rounds, () if number else found)
+        print(
+            f"{args.rows:,} rows, {args.in_flight} in flight, server latency {latency * 1000:g} ms"
+        )
+        contest.show()
     print(NOTES)
 
 
