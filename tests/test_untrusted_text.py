@@ -138,7 +138,7 @@ def test_a_servers_words_are_shown_as_text():
     from lionproc.frame.results import Report
 
     stats = replace(lp.last_job().stats, note=reason, state="failed")
-    drawn = Report.of(stats, {"model": SCRIPT, "provider": SCRIPT})._repr_html_()
+    drawn = Report(stats, {"model": SCRIPT, "provider": SCRIPT})._repr_html_()
     assert is_inert(drawn)
     assert "&lt;script&gt;" in drawn
 
