@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from IPython import version_info
 from IPython.core.ultratb import FormattedTB
 
 import lionproc as lp
@@ -109,7 +110,8 @@ def test_a_mistake_shows_the_persons_own_line_and_one_of_ours(call, kind):
     frames = traceback.extract_tb(caught.value.__traceback__)
     assert [f.filename for f in frames[:-1]] == [__file__] * (len(frames) - 1)
     assert frames[-1].filename == face.__code__.co_filename
-    shown = FormattedTB(mode="Context", theme_name="nocolor").text(
+    plain = {"theme_name": "nocolor"} if version_info >= (9,) else {"color_scheme": "NoColor"}
+    shown = FormattedTB(mode="Context", **plain).text(
         kind, caught.value, caught.value.__traceback__
     )
     assert shown.count("/lionproc/") == 1

@@ -54,6 +54,8 @@ class ClientWire:
             reply = error.response
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
+            if isinstance(cause, CallError):  # what the reading found; openai 3.0 wraps it
+                raise cause.with_traceback(None) from None
             arrived = not isinstance(cause, httpx2.ConnectError)
             raise broken(cause, self._way, arrived=arrived) from None
         except CallError as error:

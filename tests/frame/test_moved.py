@@ -148,7 +148,7 @@ def test_columns_are_whatever_pandas_takes_for_a_list_of_them(model):
         frame.columns[:2].to_numpy(),
         pd.Series(["a", "b"]),
         ("a", "b"),
-        frame.select_dtypes("str").columns,
+        frame.select_dtypes(exclude="number").columns,
     ):
         out = frame.llm.process("{value}", columns=columns, into="{column}_q", model=model, **QUIET)
         assert out.columns.tolist() == ["a", "b", "n", "a_q", "b_q"]
