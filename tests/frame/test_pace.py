@@ -55,11 +55,11 @@ def test_what_the_headers_say_of_the_limit_is_shown_as_learned(server, model):
 
 
 def test_the_next_process_begins_with_what_the_last_run_saw(server, model, home):
-    server.configure(limits=[RollingWindow(requests=3000, window_s=1)], latency_s=0.01)
-    first = stats_of(model, 150, limits={"concurrency": 8})
+    server.configure(limits=[RollingWindow(requests=1200, window_s=1)], latency_s=0.01)
+    first = stats_of(model, 80, limits={"concurrency": 8})
     assert first.learned_from == "refusals"
     connection._states.clear()  # what a process knows of endpoints ends with it
-    seen = stats_of(model, 300, limits={"concurrency": 8})
+    seen = stats_of(model, 120, limits={"concurrency": 8})
     assert seen.learned_from in {"earlier run", "refusals"}
     assert seen.throttled <= first.throttled
     names = {path.name for path in home.iterdir()}

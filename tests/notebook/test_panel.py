@@ -333,15 +333,14 @@ def test_where_moves_cannot_arrive_the_panel_says_so_and_names_start(
     assert not any(shell.events.callbacks.values()), "nothing listens after the end"
 
 
-def test_a_run_that_ended_leaves_no_widgets_but_its_card(watch, server):
+def test_a_run_that_ended_leaves_no_widgets_but_its_card(watch, server, until):
     from ipywidgets.widgets.widget import _instances
 
     before = len(_instances)
     watched = watch(rows=3)
     assert watched.job.wait(10)
-    left = len(_instances) - before
     # The box, the card's HTML, and the layout and style of each.
-    assert left <= 6, left
+    until(lambda: len(_instances) - before <= 6, what="the other widgets are closed")
     assert isinstance(watched.panel.box.children[0], ipywidgets.HTML)
 
 
