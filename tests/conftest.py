@@ -1,4 +1,4 @@
-"""Processes that are killed, interrupted and starved by tests, started in milliseconds."""
+"""A server with a model at it, and processes to be killed, interrupted and starved by tests."""
 
 import contextlib
 import json
@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+import lionproc as lp
+from lionproc.testing import Server
 
 # How fast a machine draws and runs examples is nothing a test should fail for.
 settings.register_profile("lionproc", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -125,6 +128,19 @@ class Zygote:
         self._process.stdin.close()
         self._process.wait(30)
         self._process.stdout.close()
+
+
+@pytest.fixture
+def server():
+    """A server that answers at once and well, unless a test tells it otherwise."""
+    with Server() as made:
+        yield made
+
+
+@pytest.fixture
+def model(server):
+    """A model at that server."""
+    return lp.Model("openai", "test-model", base_url=server.base_url, api_key=server.key)
 
 
 @pytest.fixture(scope="session")

@@ -33,11 +33,6 @@ def server():
         yield made
 
 
-@pytest.fixture
-def model(server):
-    return lp.Model("openai", "test-model", base_url=server.base_url, api_key=server.key)
-
-
 def texts(count):
     return pd.DataFrame({"text": [f"text {n}" for n in range(count)]})
 

@@ -18,7 +18,7 @@ from lionproc.engine.limiter import Limiter
 from lionproc.engine.limits import Limits
 from lionproc.engine.request import Reply
 from lionproc.engine.tokens import Tokens
-from lionproc.testing import RollingWindow, Server, run_virtual
+from lionproc.testing import RollingWindow, run_virtual
 
 FAST = {"progress": False, "limits": {"adapt": False}}
 
@@ -29,17 +29,6 @@ def home(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     yield
     lp.configure(limits=None)
-
-
-@pytest.fixture
-def server():
-    with Server() as made:
-        yield made
-
-
-@pytest.fixture
-def model(server):
-    return lp.Model("openai", "test-model", base_url=server.base_url, api_key=server.key)
 
 
 def texts(count):

@@ -14,12 +14,6 @@ from lionproc.testing import Server
 
 
 @pytest.fixture
-def server():
-    with Server() as running:
-        yield running
-
-
-@pytest.fixture
 def model(server):
     return lp.Model("openai", model="gpt-4o-mini", base_url=server.base_url, api_key=server.key)
 

@@ -21,7 +21,6 @@ from lionproc.errors import (
     StoppedWarning,
 )
 from lionproc.notebook import card
-from lionproc.testing import Server
 
 MOOD = Literal["pos", "neg"]
 
@@ -33,17 +32,6 @@ def home(tmp_path, monkeypatch):
     lp.configure(limits={"adapt": False}, progress=False)
     yield
     lp.configure(limits=None, progress=None)
-
-
-@pytest.fixture
-def server():
-    with Server() as made:
-        yield made
-
-
-@pytest.fixture
-def model(server):
-    return lp.Model("openai", "test-model", base_url=server.base_url, api_key=server.key)
 
 
 def texts(count):

@@ -20,7 +20,6 @@ from lionproc.errors import (
     RowsFailedWarning,
 )
 from lionproc.frame import job as job_module
-from lionproc.testing import Server
 
 QUIET = {"progress": False}
 
@@ -32,17 +31,6 @@ def home(tmp_path, monkeypatch):
     lp.configure(limits={"adapt": False})
     yield tmp_path / "home"
     lp.configure(limits=None)
-
-
-@pytest.fixture
-def server():
-    with Server() as made:
-        yield made
-
-
-@pytest.fixture
-def model(server):
-    return lp.Model("openai", "test-model", base_url=server.base_url, api_key=server.key)
 
 
 def texts(count):

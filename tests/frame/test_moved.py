@@ -9,7 +9,6 @@ from pydantic import BaseModel
 
 import lionproc as lp
 from lionproc.errors import ColumnError, ConfigurationError
-from lionproc.testing import Server
 
 QUIET = {"progress": False, "limits": {"adapt": False}}
 
@@ -18,17 +17,6 @@ QUIET = {"progress": False, "limits": {"adapt": False}}
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def server():
-    with Server() as made:
-        yield made
-
-
-@pytest.fixture
-def model(server):
-    return lp.Model("openai", "test-model", base_url=server.base_url, api_key=server.key)
 
 
 @pytest.fixture

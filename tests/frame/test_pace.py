@@ -18,17 +18,6 @@ def home(tmp_path, monkeypatch):
     return tmp_path / "home"
 
 
-@pytest.fixture
-def server():
-    with Server() as made:
-        yield made
-
-
-@pytest.fixture
-def model(server):
-    return lp.Model("openai", "test-model", base_url=server.base_url, api_key=server.key)
-
-
 def texts(count):
     return pd.DataFrame({"text": [f"text {n}" for n in range(count)]})
 

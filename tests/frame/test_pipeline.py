@@ -15,18 +15,11 @@ from lionproc.errors import (
     RowsFailedWarning,
     RunError,
 )
-from lionproc.testing import Server
 
 
 @pytest.fixture(autouse=True)
 def in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def server():
-    with Server() as running:
-        yield running
 
 
 @pytest.fixture

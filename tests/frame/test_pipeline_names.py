@@ -8,18 +8,11 @@ from pydantic import BaseModel
 
 import lionproc as lp
 from lionproc.errors import ColumnError, PromptError, RowsFailedWarning
-from lionproc.testing import Server
 
 
 @pytest.fixture(autouse=True)
 def in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def server():
-    with Server() as running:
-        yield running
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import pytest
 import lionproc as lp
 from lionproc.engine.journal import Journal
 from lionproc.errors import BudgetWarning, ConfigurationError, RowsFailedWarning, RunError
-from lionproc.testing import Server
 
 QUIET = {"progress": False}
 STAGES = [{"name": "a", "prompt": "A {n}"}, {"name": "b", "prompt": "B {a}"}]
@@ -16,12 +15,6 @@ STAGES = [{"name": "a", "prompt": "A {n}"}, {"name": "b", "prompt": "B {a}"}]
 def in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def server():
-    with Server() as running:
-        yield running
 
 
 @pytest.fixture

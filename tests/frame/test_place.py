@@ -14,7 +14,6 @@ import lionproc as lp
 from lionproc.errors import ConfigurationError, MissingDependencyError
 from lionproc.frame.export import SaveError, write_parquet
 from lionproc.frame.parquet_reader import read_facts
-from lionproc.testing import Server
 
 
 @pytest.fixture(autouse=True)
@@ -24,12 +23,6 @@ def home(tmp_path, monkeypatch):
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     return tmp_path / "me"
-
-
-@pytest.fixture
-def server():
-    with Server() as made:
-        yield made
 
 
 @pytest.fixture

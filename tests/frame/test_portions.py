@@ -9,20 +9,8 @@ import pytest
 import lionproc as lp
 from lionproc.engine.event_queue import QUEUE_BYTES
 from lionproc.frame.portions import PORTION_BYTES, PORTION_ROWS, Portions
-from lionproc.testing import Server
 
 MIB = 2**20
-
-
-@pytest.fixture
-def server():
-    with Server() as made:
-        yield made
-
-
-@pytest.fixture
-def model(server):
-    return lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
 
 
 def portions_of(portions, rows, size=10):
