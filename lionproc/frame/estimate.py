@@ -87,12 +87,12 @@ class Estimate:
         return asdict(self)
 
     def __repr__(self) -> str:
-        from lionproc.notebook.money import estimate_text
+        from lionproc.notebook.estimate_card import estimate_text
 
         return estimate_text(self)
 
     def _repr_html_(self) -> str:
-        from lionproc.notebook.money import estimate_html
+        from lionproc.notebook.estimate_card import estimate_html
 
         return estimate_html(self)
 

@@ -6,7 +6,7 @@ import asyncio
 import heapq
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import orjson
@@ -24,59 +24,13 @@ from lionproc.model.as_json import plain
 from lionproc.model.body import parsed
 from lionproc.model.call import ModelCall, RequestBuilder
 
-__all__ = ["Preview", "Sampling", "TriedRow", "preview"]
+if TYPE_CHECKING:
+    from lionproc.notebook.preview_card import TriedRow
+
+__all__ = ["Preview", "Sampling", "preview"]
 
 Sampling: TypeAlias = Literal["head", "random", "longest"]
 _WAYS = ("head", "random", "longest")
-
-
-@dataclass(frozen=True, slots=True)
-class TriedRow:
-    """One question that was asked for real.
-
-    Attributes:
-        label: The row's, in the frame's index.
-        prompt: What was asked, as text.
-        reply: What the model wrote, as it came; None where nothing came.
-        answer: The value that was read from it, None where there is none.
-        tokens: Tokens read and written, questions asked again included.
-        usd: What it cost when it was bought, in dollars; None where that is not known.
-        seconds: How long its requests took.
-        error: Why there is no answer.
-        into: The column of the answer.
-        system: The system prompt of `prompt`, as text; empty where it has none.
-        asked: The rest of it.
-        requests: How many it took.
-        note: What stands in place of numbers: that it was skipped, or shares a request.
-    """
-
-    label: str
-    prompt: str
-    reply: str | None
-    answer: Any
-    tokens: int | None
-    usd: float | None
-    seconds: float | None
-    error: str | None
-    into: str
-    note: str = ""
-    system: str = ""
-    asked: str = ""
-    requests: int = 0
-
-    @property
-    def error_kind(self) -> str:
-        """How it failed, in a word or two; empty where it did not."""
-        return (self.error or "").partition(":")[0]
-
-    @property
-    def answer_text(self) -> str:
-        """The answer as text, empty where there is none."""
-        if self.answer is None:
-            return ""
-        if isinstance(self.answer, str):
-            return self.answer
-        return orjson.dumps(self.answer, default=str).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +68,14 @@ class Preview:
         return f"Preview: {many} tried{without}"
 
     def __repr__(self) -> str:
-        from lionproc.notebook.money import preview_text
+        from lionproc.notebook.preview_card import preview_text
 
-        return preview_text(self._headline, self._tried, self.estimate)
+        return preview_text(self._headline, self._tried, repr(self.estimate))
 
     def _repr_html_(self) -> str:
-        from lionproc.notebook.money import preview_html
+        from lionproc.notebook.preview_card import preview_html
 
-        return preview_html(self._headline, self._tried, self.estimate)
+        return preview_html(self._headline, self._tried, self.estimate._repr_html_())
 
 
 _SYSTEM = frozenset({"system", "developer"})
@@ -238,6 +192,8 @@ class _Trial(Job):
 
     def tried(self) -> Iterator[TriedRow]:
         """What became of each row, in the order of the frame."""
+        from lionproc.notebook.preview_card import TriedRow
+
         plan = self._plan
         for row in range(plan.rows):
             for number, output in enumerate(plan.outputs):

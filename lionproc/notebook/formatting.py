@@ -65,6 +65,16 @@ def duration(seconds: float) -> str:
     return f"{hours:,} h {rest:02} min" if rest else f"{hours:,} h"
 
 
+def short_duration(seconds: float) -> str:
+    """The time of a request, which is never shown as nothing.
+
+    Example:
+        >>> short_duration(0.042), short_duration(0.42)
+        ('under 0.1 s', '0.4 s')
+    """
+    return duration(seconds) if seconds >= 0.05 else "under 0.1 s"
+
+
 def left(seconds: float) -> str:
     """About how long it still takes, no more exact than it is known.
 
