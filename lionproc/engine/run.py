@@ -1,45 +1,34 @@
-"""A run from start to end: fed, watched and steered from any thread.
-
-More than 400 lines because half of them are the face that people steer a run by, with its
-docstrings, and the other half its start, its ticks and its end, which share one state.
-"""
+"""A run from start to end: fed, watched and steered from any thread."""
 
 from __future__ import annotations
 
 import asyncio
-import atexit
 import concurrent.futures
 import logging
-import math
-import os
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Protocol
 
-from lionproc.engine import gc_threshold
+from lionproc.engine import at_exit, gc_threshold
 from lionproc.engine import loop as engine_loop
-from lionproc.engine.budget import WARN_AT, Budget
+from lionproc.engine.budget import Budget
 from lionproc.engine.dispatcher import Dispatcher
 from lionproc.engine.journal import Journal
 from lionproc.engine.limits import Limits
-from lionproc.engine.outlay import Verdict, gone
 from lionproc.engine.request import Event
 from lionproc.engine.retry import Retry
 from lionproc.engine.routes import Route, Routes
+from lionproc.engine.run_budget import RunBudget
 from lionproc.engine.stats import LimitUse, RunStats, State
-from lionproc.engine.tokens import Tokens
-from lionproc.errors import ConfigurationError, Kind, RunError
+from lionproc.errors import Kind, RunError
 
 log = logging.getLogger("lionproc.engine")
 TICK_S = 0.2  # how often watchers look
-GRACE_S = 0.8  # what is in flight gets when a person interrupts
 FAULT_GRACE_S = 10.0  # and when the run fails
-_running: set[Run] = set()
 
 
 class Watcher(Protocol):
@@ -82,7 +71,7 @@ class Run(ABC):
     ) -> None:
         self._rows = rows
         self._routes = Routes(routes)
-        self._set_budget(Budget() if budget is None else budget)
+        self._budget = RunBudget(self._routes, budget)
         limiters = self._routes.limiters
         if limits is not None:
             for limiter in limiters:
@@ -96,7 +85,6 @@ class Run(ABC):
         self._cached = self._skipped = self._answered = self._failed = 0
         self._errors: Counter[str] = Counter()
         self._state: State = "running"
-        self._budget_reached = ""
         self._started_at = time.monotonic()
         self._began_at: float | None = None  # by the clock on the wall
         self._ended_at: float | None = None
@@ -140,10 +128,8 @@ class Run(ABC):
             if self._future is None:
                 self._started_at = time.monotonic()
                 self._began_at = time.time()
-                _running.add(self)
+                at_exit.began(self)
                 self._future = engine_loop.submit(self._run())
-                atexit.unregister(_end_all)  # last registered is first called: before the loop ends
-                atexit.register(_end_all)
 
     async def _run(self) -> None:
         with gc_threshold.relaxed():
@@ -161,7 +147,7 @@ class Run(ABC):
             since=self._since,
             known=self._cached > 0,
             on_done=self._took,
-            may_send=self._may_send,
+            may_send=self._budget.may_send,
         )
         routes.recall(self._rows, self._journal.path)
         if self._late_pause:
@@ -194,14 +180,14 @@ class Run(ABC):
             await self._end(fault)
             ticker.cancel()
             self._tell_the_end()
-            _running.discard(self)
+            at_exit.ended(self)
 
     async def _end(self, fault: BaseException | None) -> None:
-        if fault is None and self._stop_grace_s is None and not self._budget_reached:
+        if fault is None and self._stop_grace_s is None and not self._budget.reached:
             self._routes.judge_the_end()
         if fault is not None or self._routes.fatal is not None:
             self._state = "failed"
-        elif self._stop_grace_s is not None or self._budget_reached:
+        elif self._stop_grace_s is not None or self._budget.reached:
             self._state = "stopped"
         else:
             self._state = "done"
@@ -211,22 +197,11 @@ class Run(ABC):
             await _in_thread(self._journal.close)
             self._ended_at = time.monotonic()
 
-    def _may_send(self, number: int, estimate: Tokens) -> Verdict:
-        if self._budget_reached:
-            return "stop"
-        if not self._budget.is_set:
-            return "send"
-        verdict, self._budget_reached = self._routes.verdict(self._budget, number, estimate)
-        return verdict
-
     async def _tick(self) -> None:
         before = self.stats
-        budget = replace(self._budget)
         while True:
             await asyncio.sleep(TICK_S)
-            if budget != self._budget:
-                budget = replace(self._budget)
-                self._routes.look_again()
+            self._budget.heed()
             stats = self.stats
             self._use.add(before, stats)
             before = stats
@@ -255,24 +230,11 @@ class Run(ABC):
         It acts within 200 ms as long as the run goes on. What was stopped by a budget goes on
         with `retry_failed()` or by running the cell again.
         """
-        return self._budget
+        return self._budget.bounds
 
     @budget.setter
     def budget(self, budget: Budget) -> None:
-        if not isinstance(budget, Budget):
-            raise ConfigurationError(
-                f"budget takes lp.Budget(usd=..., ...), not {type(budget).__name__}."
-            )
-        self._set_budget(budget)
-
-    def _set_budget(self, budget: Budget) -> None:
-        if budget.usd is not None and self._routes.unpriced:
-            raise ConfigurationError(
-                "The price of this model is not known, so a budget in dollars cannot be kept. "
-                "Give it as Model(..., price=lp.Price(input=..., output=...)) in dollars per "
-                "million tokens, or use Budget(tokens=...) or Budget(requests=...)."
-            )
-        self._budget = replace(budget)  # of this run alone
+        self._budget.set(budget)
 
     def pause(self) -> None:
         """Let nothing more leave until `resume`. What is in flight comes back and is kept."""
@@ -356,7 +318,7 @@ class Run(ABC):
         """The run at this moment."""
         if not self._routes.executors:
             return RunStats(state=self._state, rows=self._rows)
-        bound, used = self._budget_used()
+        bound, used = self._budget.used()
         so_far = RunStats(
             state=self._state,
             rows=self._rows,
@@ -379,20 +341,11 @@ class Run(ABC):
     def _note(self) -> str:
         if self._state == "failed" and self._routes.fatal is not None:
             return str(self._routes.fatal)
-        if self._budget_reached:
-            return f"The budget of {self._budget_reached} is reached."
+        if self._budget.reached:
+            return f"The budget of {self._budget.reached} is reached."
         if self._state != "running":
             return ""
-        bound, used = self._budget_used()
-        if used is not None and used >= WARN_AT and not self._routes.waits_for_budget:
-            return f"{math.floor(100 * used)} % of the budget of {bound} is used; `lp.last_job().budget` raises it."
-        return self._routes.note
-
-    def _budget_used(self) -> tuple[str, float | None]:
-        if not self._budget.is_set:
-            return "", None
-        usd, tokens = gone(self._routes.outlays)
-        return self._budget.used(usd=usd, tokens=tokens, requests=self._routes.sent())
+        return self._budget.note or self._routes.note
 
     def _usd_of_answers(self) -> float | None:
         """What the answers cost when they were bought, where a subclass knows that."""
@@ -418,24 +371,6 @@ async def _in_thread(work: Callable[[], None]) -> None:
         work()
     else:
         await done
-
-
-def _end_all() -> None:
-    """At exit: what is in flight may still come back and is kept."""
-    runs = list(_running)
-    for run in runs:
-        run.stop(GRACE_S)
-    for run in runs:
-        run.wait(GRACE_S + 1.0)
-
-
-def _forget() -> None:
-    """In a forked child: the runs stayed with the parent."""
-    _running.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
 
 
 def _safely(tell: Callable[[RunStats], None], stats: RunStats) -> None:

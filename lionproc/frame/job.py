@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pandas as pd
 
+from lionproc.engine.at_exit import GRACE_S
 from lionproc.engine.budget import WARN_AT
 from lionproc.engine.paths import shown
-from lionproc.engine.run import GRACE_S
 from lionproc.engine.stats import RunStats
 from lionproc.errors import (
     BudgetWarning,
@@ -192,7 +192,7 @@ class Job(RowRun):
             stats,
             failed=failed_words(self._plan, self._store, stats.errors),
             given_up=self._given_up,
-            budget=self._budget_reached,
+            budget=self._budget.reached,
             errors_at=self.errors_at,
             unsaved=options.save is not None and self._parts is None,
         )
@@ -209,7 +209,7 @@ class Job(RowRun):
         """Say once that most of the budget is used, where nothing that a person sees says it."""
         if self._warned_of_budget or len(self._watchers) > 1:
             return
-        bound, used = self._budget_used()
+        bound, used = self._budget.used()
         running = self._state == "running" and self.stats.elapsed_s >= WARN_AFTER_S
         if used is not None and WARN_AT <= used < 1 and running:
             self._warned_of_budget = True
@@ -223,7 +223,7 @@ class Job(RowRun):
 
             return not shown_for(self)
         # Whoever has the job in hand has stopped it themselves.
-        return bool(stats.failed or self._budget_reached)
+        return bool(stats.failed or self._budget.reached)
 
     @property
     def errors_at(self) -> str:

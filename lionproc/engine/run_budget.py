@@ -1,0 +1,89 @@
+"""The live budget of a run: what it allows, how much of it is used, and what is said of that."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from lionproc.engine.budget import WARN_AT, Budget
+from lionproc.engine.outlay import Verdict, gone
+from lionproc.engine.routes import Routes
+from lionproc.engine.tokens import Tokens
+from lionproc.errors import ConfigurationError
+
+
+class RunBudget:
+    """One budget for all routes of a run. Set from any thread, asked on the engine's loop.
+
+    Args:
+        routes: Where the requests go; they know what was spent.
+        bounds: What may be spent; None for all there is.
+
+    Attributes:
+        reached: The bound that stopped the run, in words; empty while none did.
+
+    Raises:
+        ConfigurationError: It cannot be kept.
+    """
+
+    def __init__(self, routes: Routes, bounds: Budget | None) -> None:
+        self.reached = ""
+        self._routes = routes
+        self.set(Budget() if bounds is None else bounds)
+        self._heeded = replace(self.bounds)
+
+    def set(self, bounds: Budget) -> None:
+        """Put others in place of the bounds.
+
+        Raises:
+            ConfigurationError: They cannot be kept.
+        """
+        if not isinstance(bounds, Budget):
+            raise ConfigurationError(
+                f"budget takes lp.Budget(usd=..., ...), not {type(bounds).__name__}."
+            )
+        if bounds.usd is not None and self._routes.unpriced:
+            raise ConfigurationError(
+                "The price of this model is not known, so a budget in dollars cannot be kept. "
+                "Give it as Model(..., price=lp.Price(input=..., output=...)) in dollars per "
+                "million tokens, or use Budget(tokens=...) or Budget(requests=...)."
+            )
+        self.bounds = replace(bounds)  # of this run alone; its fields can be assigned to
+
+    def heed(self) -> None:
+        """Let those who wait for the budget ask again, if it was changed."""
+        if self._heeded != self.bounds:
+            self._heeded = replace(self.bounds)
+            self._routes.look_again()
+
+    def may_send(self, number: int, estimate: Tokens) -> Verdict:
+        """Whether one more request may leave.
+
+        Args:
+            number: Of its route.
+            estimate: What it will probably take.
+        """
+        if self.reached:
+            return "stop"
+        if not self.bounds.is_set:
+            return "send"
+        verdict, self.reached = self._routes.verdict(self.bounds, number, estimate)
+        return verdict
+
+    def used(self) -> tuple[str, float | None]:
+        """The bound that is used most, in words, and the share of it; None without a bound."""
+        if not self.bounds.is_set:
+            return "", None
+        usd, tokens = gone(self._routes.outlays)
+        return self.bounds.used(usd=usd, tokens=tokens, requests=self._routes.sent())
+
+    @property
+    def note(self) -> str:
+        """What a person should know of it while the run goes on; empty for nothing."""
+        bound, used = self.used()
+        if used is None or used < WARN_AT or self._routes.waits_for_budget:
+            return ""
+        return (
+            f"{math.floor(100 * used)} % of the budget of {bound} is used; "
+            "`lp.last_job().budget` raises it."
+        )
