@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -217,10 +218,6 @@ class Model(ModelSettings):
             fields["service_tier"] = self.service_tier
         return fields
 
-    def with_limits_of(self, executor: RateLimitedAPIExecutor) -> Model:
-        """The same model, kept to the limits of an executor."""
-        return self._changed(executor=executor)
-
     @property
     def limiter(self) -> Limiter:
         """The limiter this model's requests go through; its `limits` are live."""
@@ -253,15 +250,13 @@ class Model(ModelSettings):
             **self.params,
         }
 
-    def _changed(self, **changes: Any) -> Model:
-        kept = {"api_key": self._api_key, "client": self.client, "executor": self.executor}
-        return Model(self.provider, self.model, **{**self._arguments(), **kept, **changes})
-
     def __copy__(self) -> Model:
-        return self._changed()
+        kept: dict[str, Any] = {**self._arguments(), "api_key": self._api_key}
+        kept |= {"client": self.client, "executor": self.executor}
+        return Model(self.provider, self.model, **kept)
 
     def __deepcopy__(self, memo: Mapping[int, object]) -> Model:
-        return self._changed()  # in this process, so with its key
+        return copy.copy(self)  # in this process, so with its key
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickles carry no key: it is taken from the environment where the pickle is opened.

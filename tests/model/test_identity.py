@@ -124,12 +124,13 @@ def test_no_tenant_is_answered_with_the_answers_of_another():
 
 
 def test_a_scope_is_a_part_of_the_model_and_travels_with_it():
+    import copy
     import pickle
 
     model = lp.Model("openai/m", base_url=AT, scope="tenant a")
     assert repr(model) == f"Model('openai', 'm', base_url='{AT}', scope='tenant a')"
     assert pickle.loads(pickle.dumps(model)).scope == "tenant a"  # noqa: S301  (made just here)
-    assert model.with_limits_of(lp.RateLimitedAPIExecutor()).scope == "tenant a"
+    assert copy.copy(model).scope == copy.deepcopy(model).scope == "tenant a"
     for scope in ("", 7):
         with pytest.raises(ModelError, match="scope"):
             lp.Model("openai/m", scope=scope)
