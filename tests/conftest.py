@@ -152,6 +152,41 @@ def zygotes(tmp_path_factory):
         zygote.close()
 
 
+@pytest.fixture
+def calls_of():
+    """Counts the calls, of Python and of C, that some work makes.
+
+    What it costs, then, wherever it runs and whatever else runs there.
+    """
+
+    def count(work):
+        made = 0
+
+        def note(_frame, event, _argument):
+            nonlocal made
+            made += event in {"call", "c_call"}
+
+        sys.setprofile(note)
+        try:
+            work()
+        finally:
+            sys.setprofile(None)
+        return made
+
+    return count
+
+
+# Files that wait for kernels, browsers, compilers and kills. Of few tests, so last by themselves.
+LONG = ("notebook", "typing", "test_crash.py", "model/test_local.py", "test_people.py")
+
+
+def pytest_collection_modifyitems(items):
+    """Long files first: with several workers none of them is what all wait for at the end."""
+    here = Path(__file__).parent
+    places = [here / name for name in LONG]
+    items.sort(key=lambda item: not any(item.path.is_relative_to(place) for place in places))
+
+
 def pytest_make_parametrize_id(config, val, argname):
     """Names that are the same in every process, so that tests can be shared among several."""
     text = repr(val)

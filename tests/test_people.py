@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -175,6 +178,22 @@ def test_a_second_interrupt_ends_it_now(tmp_path, zygotes, server, slow):
 
     assert facts(child.output)["state"] == "stopped"
     server.release()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no SIGINT to ignore")
+def test_the_interrupts_of_this_file_work_where_sigint_is_ignored_too():
+    """As a suite inherits it that is started with `nohup make test &`, and by some servers."""
+    ran = subprocess.run(
+        ["sh", "-c", """trap "" INT; exec "$0" "$@" """, sys.executable, "-m", "pytest", "-q",
+         "-p", "no:cacheprovider", "-k", "gives_what_hangs_a_moment", __file__],
+        capture_output=True, text=True, check=False, env=without_xdist(),
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout
+    assert "1 passed" in ran.stdout
+
+
+def without_xdist():
+    return {name: value for name, value in os.environ.items() if "PYTEST" not in name}
 
 
 def test_an_interrupt_at_any_moment_is_a_keyboard_interrupt_and_loses_nothing(

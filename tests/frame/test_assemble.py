@@ -2,7 +2,6 @@ import dataclasses
 import datetime as dt
 import enum
 import json
-import time
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -245,12 +244,10 @@ def test_what_was_read_from_json_always_fits_its_column(data, schema):
     assert len(columns(answer, [read], "out")["out"]) == 1
 
 
-def test_a_hundred_thousand_answers_take_well_under_a_second():
+def test_an_answer_becomes_cells_of_its_columns_in_a_few_calls(calls_of):
     answer = Answer.of(Review)
-    cells = [answer.answered('{"label": "bad", "stars": 2}').cell] * 100_000
-    start = time.process_time()
-    assembling.columns(answer, cells, "r")
-    assert time.process_time() - start < 1.0
+    cells = [answer.answered('{"label": "bad", "stars": 2}').cell] * 10_000
+    assert calls_of(lambda: assembling.columns(answer, cells, "r")) < 5 * len(cells)
 
 
 # ---------------------------------------------------------------- the frame

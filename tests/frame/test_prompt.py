@@ -3,7 +3,6 @@ import datetime as dt
 import decimal
 import enum
 import re
-import time
 import uuid
 from urllib.parse import urlsplit
 
@@ -553,18 +552,11 @@ def test_a_slice_is_what_its_rows_are_one_by_one(rows, start, stop):
     ]
 
 
-def test_rendering_is_fast():
-    count = 20_000
+def test_rendering_takes_a_few_calls_a_row(calls_of):
+    count = 1000
     cells = {"a": [f"text {n}" for n in range(count)], "b": ["é" * 20] * count}
     prompt = Prompt.of("Title: {a}\nReview: {b}", ["a", "b"], system="s")
-    best = min(timed(lambda: prompt.render_slice(cells, 0, count)) for _ in range(3))
-    assert best / count < 10e-6  # 1 us where nothing else runs
-
-
-def timed(work):
-    began = time.process_time()
-    work()
-    return time.process_time() - began
+    assert calls_of(lambda: prompt.render_slice(cells, 0, count)) < 10 * count
 
 
 def test_a_missing_time_within_a_list_is_none_and_no_day_of_1677():

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 
 import ipywidgets
 import pytest
@@ -283,11 +282,9 @@ def test_what_does_not_change_is_not_sent_again(still):
     assert sent == []
 
 
-def test_drawing_takes_less_than_a_hundredth_of_a_core(still):
+def test_drawing_takes_few_calls_a_second(still, calls_of):
     panel, _, now, _ = still
-    began = time.thread_time()
-    _minute(panel, now)
-    assert time.thread_time() - began < 0.6, "seconds of CPU for a minute of a run"
+    assert calls_of(lambda: _minute(panel, now)) < 60 * 3000
 
 
 class FakeEvents:

@@ -24,7 +24,7 @@ def shared():
 
 
 def test_a_child_process_has_the_same_face(shared, ask, chat):
-    before = shared.counters
+    before, began = shared.counters, time.monotonic()
     shared.configure(
         limits=RollingWindow(requests=1000),
         faults=[None, Fault("429", retry_after_s=3)],
@@ -44,7 +44,7 @@ def test_a_child_process_has_the_same_face(shared, ask, chat):
     last = shared.requests[-1]
     assert last.body["messages"][0]["content"] == "one"
     assert last.headers["authorization"] == f"Bearer {shared.key}"
-    assert abs(time.monotonic() - last.arrived_s) < 30
+    assert began <= last.arrived_s <= time.monotonic()  # by the clock of this process
     shared.configure(latency_s=0, faults=None, limits=(), answer=None)
 
 
