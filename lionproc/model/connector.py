@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import select
-from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 import aiohttp
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["QuietConnector"]
 
 log = logging.getLogger("lionproc")
+IsReadable: TypeAlias = Callable[[], bool]
 
 
 class QuietConnector(aiohttp.TCPConnector):
@@ -31,34 +33,34 @@ class QuietConnector(aiohttp.TCPConnector):
     come while another one is awaited, and then nobody can tell them apart.
     """
 
-    _used: WeakSet[Any] | None = None
+    _used: WeakKeyDictionary[Any, IsReadable] | None = None
     _is_quiet = True
 
     async def connect(self, *args: Any, **kwargs: Any) -> Connection:
         """A connection that was quiet, or a new one."""
-        used = self._used = WeakSet() if self._used is None else self._used
+        if self._used is None:
+            self._used = WeakKeyDictionary()
         while True:
             connection = await super().connect(*args, **kwargs)
-            protocol = connection.protocol
-            if protocol not in used:  # it is new
-                used.add(protocol)
+            is_readable = self._used.get(connection.protocol)
+            if is_readable is None:  # it is new
+                self._used[connection.protocol] = _watch(connection.transport)
                 return connection
             may_be_used = False
             try:
-                may_be_used = self._is_quiet and not await self._has_spoken(connection)
+                may_be_used = self._is_quiet and not await self._has_spoken(connection, is_readable)
             finally:
                 if not may_be_used:
                     connection.close()
             if may_be_used:
                 return connection
 
-    async def _has_spoken(self, connection: Connection) -> bool:
+    async def _has_spoken(self, connection: Connection, is_readable: IsReadable) -> bool:
         """Whether something came since the last reply: a reply, or the end."""
         protocol, transport = connection.protocol, connection.transport
         if protocol is None or transport is None:
             return True
-        socket = transport.get_extra_info("socket")
-        waits = socket is not None and _is_readable(socket)
+        waits = is_readable()
         if waits:
             for _ in range(2):  # the loop looks at its sockets, and reads
                 await asyncio.sleep(0)
@@ -68,10 +70,13 @@ class QuietConnector(aiohttp.TCPConnector):
         return waits or bool(protocol.should_close)
 
 
-def _is_readable(socket: Any) -> bool:
-    """Whether bytes, or the end, wait in a socket. Never blocks."""
+def _watch(transport: asyncio.Transport | None) -> IsReadable:
+    """What tells whether bytes, or the end, wait in a socket. It never blocks."""
+    socket = None if transport is None else transport.get_extra_info("socket")
+    if socket is None or socket.fileno() < 0:
+        return lambda: False
     if not hasattr(select, "poll"):  # Windows, where select() has no bound of numbers
-        return bool(select.select([socket], [], [], 0)[0])
+        return lambda: bool(select.select([socket], [], [], 0)[0])
     poll = select.poll()
     poll.register(socket, select.POLLIN)
-    return bool(poll.poll(0))
+    return lambda: bool(poll.poll(0))

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 
 import aiohttp
 import yarl
+from aiohttp.http import HttpProcessingError
 
 from lionproc.errors import CallError, Kind
 from lionproc.model.connector import QuietConnector
 from lionproc.model.credentials import Secret, redact, secrets_in, secrets_of_proxy
 from lionproc.model.environment import certificates, proxy_for
+from lionproc.model.exchange import Exchange, is_known
 from lionproc.model.patience import within
 from lionproc.model.reading import ACCEPT_ENCODING, PIECE_BYTES, bounded
 from lionproc.model.wire import MAX_REPLY_BYTES, Response, broken, timed_out, way_to
@@ -68,61 +70,71 @@ class DirectWire:
         # aiohttp sends a session's headers to a proxy too, and the key is not for the proxy.
         self._each = Secret(headers if proxy else None)
         self._session: aiohttp.ClientSession | None = None
+        self._exchange: Exchange | None = None
         self._way = way_to(url, proxy)
 
     def _open(self) -> aiohttp.ClientSession:
         connector = QuietConnector(limit=0, ssl=certificates(str(self._url.reveal())))
         headers = {} if self._proxy.reveal() else self._headers.reveal()
-        self._session = aiohttp.ClientSession(
+        headers = {**headers, "Accept-Encoding": ACCEPT_ENCODING}
+        session = self._session = aiohttp.ClientSession(
             connector=connector,
-            headers={**headers, "Accept-Encoding": ACCEPT_ENCODING},
+            headers=headers,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             # The whole, to the last byte, is bounded in `post`.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
         )
-        return self._session
+        if is_known() and self._proxy.reveal() is None:
+            self._exchange = Exchange(session, self._url.reveal(), headers)
+        return session
 
     async def post(self, body: bytes) -> Response:
         """See `Wire.post`."""
-        session = self._session or self._open()
         try:
-            async with (
-                within(self.timeout_s),
-                session.post(
-                    self._url.reveal(),
-                    data=body if len(body) <= PIECE_BYTES else _LargeBody(body),
-                    headers=self._each.reveal(),
-                    allow_redirects=False,
-                    proxy=self._proxy.reveal(),
-                ) as reply,
-            ):
-                came = await _whole(reply)
-                return Response(reply.status, reply.headers, redact(came, self._secrets.reveal()))
+            session = self._session or self._open()
+            async with within(self.timeout_s):
+                if self._exchange is None or len(body) > PIECE_BYTES:
+                    status, headers, came = await self._post(session, body)
+                else:
+                    status, headers, came = await self._exchange.post(body, _whole)
+                return Response(status, headers, redact(came, self._secrets.reveal()))
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
             raise broken(error, self._way, arrived=False) from None
         except TimeoutError:
             raise timed_out(self.timeout_s) from None
         except aiohttp.ClientPayloadError:
             raise CallError(Kind.CONNECTION, "The reply broke off or cannot be decoded.") from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
             raise broken(error, self._way) from None
+
+    async def _post(
+        self, session: aiohttp.ClientSession, body: bytes
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        async with session.post(
+            self._url.reveal(),
+            data=body if len(body) <= PIECE_BYTES else _LargeBody(body),
+            headers=self._each.reveal(),
+            allow_redirects=False,
+            proxy=self._proxy.reveal(),
+        ) as reply:
+            try:
+                return reply.status, reply.headers, await _whole(reply.headers, reply.content)
+            except CallError:
+                reply.close()  # the rest of it is not wanted
+                raise
 
     async def close(self) -> None:
         """See `Wire.close`."""
-        session, self._session = self._session, None
+        session, self._session, self._exchange = self._session, None, None
         if session is not None:
             await session.close()
 
 
-async def _whole(reply: aiohttp.ClientResponse) -> bytes:
-    headers = reply.headers
+async def _whole(headers: Mapping[str, str], content: aiohttp.StreamReader) -> bytes:
     length = headers.get(CONTENT_LENGTH, "")
     encoding = headers.get(CONTENT_ENCODING, "")
     if length and len(length) <= LONGEST_LENGTH and not encoding:
-        return await reply.read()
-    try:
-        return b"".join([piece async for piece in bounded(reply.content.iter_any(), encoding)])
-    except CallError:
-        reply.close()  # the rest of it is not wanted
-        raise
+        # Most replies come in one piece.
+        return content.read_nowait() if content.is_eof() else await content.read()
+    return b"".join([piece async for piece in bounded(content.iter_any(), encoding)])

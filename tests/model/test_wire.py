@@ -833,6 +833,20 @@ def test_a_redirect_within_the_origin_is_not_followed_either(wire):
     assert counters.redirects_followed == 0
 
 
+def test_an_aiohttp_whose_connections_are_not_known_sends_the_same_in_its_own_way(monkeypatch):
+    sent = []
+    with Server(answer="fine") as server:
+        for known in (True, False):
+            monkeypatch.setattr("lionproc.model.direct_wire.is_known", lambda known=known: known)
+            with model_at("direct", server.base_url, server.key) as model:
+                assert ask(model)["a"].tolist() == ["fine"]
+            sent.append(server.requests[-1])
+            monkeypatch.setattr("lionproc.model.exchange.Exchange.post", None)
+    ours, its_own = sent
+    assert ours.headers == its_own.headers
+    assert (ours.path, ours.body) == (its_own.path, its_own.body)
+
+
 def test_connections_are_reused(wire):
     limits = {"concurrency": 4, "adapt": False}
     out, counters = asked(wire, None, rows=60, limits=limits, server={"latency_s": 0.002})
