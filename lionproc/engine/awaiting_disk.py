@@ -1,4 +1,4 @@
-"""Replies that are in the journal's file and wait for the disk, while their slots send again.
+"""Replies that are written and wait for the disk, while their slots send again.
 
 A kill loses none of them, a power cut would: so they do not count yet, and there is a bound.
 """
@@ -44,9 +44,9 @@ class AwaitingDisk:
             kept: Tells when it is on disk.
 
         Returns:
-            False if too many wait; then its slot has to wait with it.
+            False if too many wait, or a kill would lose it; then its slot has to wait with it.
         """
-        if self._count >= self._most():
+        if not kept.written or self._count >= self._most():
             return False
         durable = kept.durable
         together = self._waiting.get(durable)

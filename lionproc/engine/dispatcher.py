@@ -312,14 +312,7 @@ class Dispatcher:
         """Send one event until it is finished or has to wait."""
         counters, policy = self.counters, self.policy
         while reservation is not None:
-            event.state = "processing"
-            event.attempts += 1
-            counters.sent += 1
-            if event.attempts > 1:
-                counters.retried += 1
-            policy.sent(event)
-            self.workers.sending.add(worker)
-            counters.outlay.leaves(reservation.tokens)
+            self._leaves(event, reservation, worker)
             started = self._limiter.now()
             try:
                 reply = await event.call.send()
@@ -349,7 +342,8 @@ class Dispatcher:
                 kept = self.replay.keep(event, reply, used, seconds)
                 if kept is not None:
                     left = not policy.on_trial and self.awaiting_disk.takes(event, reply, kept)
-                    await (kept.written if left else kept.durable)
+                    if not left:
+                        await self.replay.hurried(kept)
             except JournalError as error:
                 # This one is in hand and goes into the frame, but nothing more is bought.
                 self.stop_run(error)
@@ -364,6 +358,16 @@ class Dispatcher:
             self.workers.sending.discard(worker)
             await policy.may_correct(event)
             reservation = await self._wait_for_permission(event)
+
+    def _leaves(self, event: Event, reservation: Reservation, worker: Worker) -> None:
+        event.state = "processing"
+        event.attempts += 1
+        self.counters.sent += 1
+        if event.attempts > 1:
+            self.counters.retried += 1
+        self.policy.sent(event)
+        self.workers.sending.add(worker)
+        self.counters.outlay.leaves(reservation.tokens)
 
     def _on_disk(self, event: Event, reply: Reply, error: BaseException | None) -> None:
         """A reply whose slot has gone on counts from now; or it never will."""

@@ -5,7 +5,7 @@ across runs and not asking twice are one lookup. Replies are kept raw, so anothe
 be read from them without paying again. Which place answers is a part of the hash, the key that
 opens it is not (`model/identity.py`): who shares a journal shares the answers of the same place.
 
-What is appended within a few milliseconds is written together, and one future per group tells
+What is appended within a few milliseconds is put on disk together, and one future per group tells
 everybody who waits. A reply counts only once its group is on disk.
 """
 
@@ -108,6 +108,7 @@ class Journal:
                 journal = _open[where] = cls(JournalFile(where))
             else:
                 journal._users += 1
+                journal._file.take_over()
         return journal
 
     # Writing
@@ -132,7 +133,7 @@ class Journal:
         return self.keep(entry).durable
 
     def keep(self, entry: Entry) -> Kept:
-        """Keep a reply, and tell both when it is in the file and when it is on disk.
+        """Keep a reply, and tell whether a kill would lose it and when it is on disk.
 
         Args:
             entry: The reply.
@@ -141,6 +142,10 @@ class Journal:
             ValueError: As `append`.
         """
         return self._writer.append(to_row(entry))
+
+    def hurry(self) -> None:
+        """Somebody waits until what was kept last is on disk."""
+        self._writer.hurry()
 
     def append_failure(self, failure: Failure) -> asyncio.Future[None]:
         """Keep the fact that a request was given up. As `append`; it makes `find` miss the key.

@@ -7,6 +7,7 @@ import contextlib
 import threading
 import time
 
+from lionproc.engine.journal_intake import Log
 from lionproc.engine.journal_record import Row
 from lionproc.errors import JournalError
 
@@ -24,22 +25,20 @@ class Durable(asyncio.Future[None]):
 
 
 class Group:
-    """Records that are written, or put on disk, together, and those who wait for it.
+    """Records that are put on disk together, and those who wait for it.
 
     Attributes:
         rows: What is to be written.
-        parts_of: The groups in which that will be put on disk.
-        size: Records in the group.
+        log: Where they are already, if anywhere.
         settled: Set when it is known what became of them.
         error: Why they could not be kept.
     """
 
-    __slots__ = ("born", "error", "futures", "parts_of", "rows", "settled", "size")
+    __slots__ = ("born", "error", "futures", "log", "rows", "settled")
 
-    def __init__(self) -> None:
+    def __init__(self, log: Log | None) -> None:
         self.rows: list[Row] = []
-        self.parts_of: list[Group] = []
-        self.size = 0
+        self.log = log
         self.futures: dict[asyncio.AbstractEventLoop, Durable] = {}
         self.born = time.monotonic()
         self.settled = threading.Event()

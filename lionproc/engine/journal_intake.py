@@ -1,0 +1,223 @@
+"""What has come and is not yet in the journal's file: logs beside it, written at once.
+
+To commit to the file takes a tenth of a millisecond and another thread, and a slot would wait for
+both. To append to a plain file takes microseconds. So a record is appended to a log first: from
+then on no end of this process loses it. A moment later the writer puts many of them into the file
+together, and the log is emptied. Each process has logs of its own, and holds a lock on them as
+long as it lives. Whoever opens the journal and finds a log without its lock reads it: its process
+was killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from lionproc.engine.journal_record import Row, from_row
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["Intake", "Log", "left_behind"]
+
+ENDING: Final = ".intake"
+MOST: Final = 32  # logs of all processes; whoever finds no place waits for the disk
+LARGEST: Final = 256 * 2**20  # bytes of a log; a writer that is slow has never let one grow so far
+_HEAD: Final = struct.Struct(">4s16sIIIIqqqddq")
+_MARK: Final = b"row1"
+_FLAGS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+class Log:
+    """One log. Used by one thread at a time.
+
+    Args:
+        path: A file that is not there.
+
+    Raises:
+        OSError: It cannot be made, or cannot be locked here.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._size = 0
+        self._file = os.open(
+            path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600
+        )
+        try:
+            _lock(self._file)
+            self._is_sound = self._is_there()  # somebody may have taken it for one left behind
+        except BaseException:
+            self.close()
+            raise
+
+    def add(self, row: Row) -> bool:
+        """Append a record. False if it could not be: it is kept by the file alone."""
+        if not self._is_sound:
+            return False
+        record = _packed(row)
+        self._size += len(record)
+        try:
+            self._is_sound = os.write(self._file, record) == len(record) and self._size <= LARGEST
+        except OSError:
+            self._is_sound = False
+        return self._is_sound
+
+    def clear(self) -> None:
+        """All of it is on disk elsewhere."""
+        try:
+            if self._size:
+                os.ftruncate(self._file, 0)
+            self._size = 0
+            self._is_sound = self._is_there()
+        except OSError:
+            self._is_sound = False
+
+    def close(self, *, is_ours: bool = True) -> None:
+        """Give it up.
+
+        Args:
+            is_ours: Whether it is removed too. A forked child leaves it to its parent.
+        """
+        if is_ours:
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+        with contextlib.suppress(OSError):
+            os.close(self._file)
+
+    def _is_there(self) -> bool:
+        """Whether it can be found, should this process be killed."""
+        return os.fstat(self._file).st_nlink > 0
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it takes records."""
+        return self._is_sound
+
+
+class Intake:
+    """The logs of a journal in this process. The caller holds a lock.
+
+    Args:
+        path: The journal's file.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._journal = Path(path)
+        self._free: list[Log] = []
+
+    def take(self) -> Log | None:
+        """An empty log; None where none can be made."""
+        while self._free:
+            log = self._free.pop()
+            if log.is_sound:
+                return log
+            log.close()
+        for path in _paths(self._journal):
+            try:
+                return Log(path)
+            except FileExistsError:
+                continue  # another one's
+            except OSError:
+                break
+        return None
+
+    def give_back(self, log: Log) -> None:
+        """All that is in a log is on disk."""
+        log.clear()
+        self._free.append(log)
+
+    def close(self, *, is_ours: bool = True) -> None:
+        """Give up all that are free; see `Log.close`."""
+        while self._free:
+            self._free.pop().close(is_ours=is_ours)
+
+
+@contextlib.contextmanager
+def left_behind(path: str) -> Iterator[list[Row]]:
+    """What processes that were killed had not yet put into the journal.
+
+    Args:
+        path: The journal's file.
+
+    Yields:
+        The records, in the order they came in each. When the block ends well they are removed.
+    """
+    with contextlib.ExitStack() as held:
+        rows: list[Row] = []
+        found: list[Path] = []
+        for log in _paths(Path(path)):
+            with contextlib.suppress(OSError):
+                file = os.open(log, os.O_RDONLY | _FLAGS)
+                held.callback(os.close, file)
+                if _is_trusted(file):
+                    _lock(file)
+                    rows += _rows(file)
+                    found.append(log)
+        yield rows
+        for log in found:
+            with contextlib.suppress(OSError):
+                log.unlink()
+
+
+def _paths(journal: Path) -> Iterator[Path]:
+    """Where logs may be. A bounded number of names needs no look at all that is in the folder."""
+    for number in range(MOST if fcntl is not None else 0):
+        yield journal.with_name(f".{journal.name}.{number}{ENDING}")
+
+
+def _is_trusted(file: int) -> bool:
+    """Whether this user alone can have written it: what is in it would be answers."""
+    found = os.fstat(file)
+    return (
+        stat.S_ISREG(found.st_mode)
+        and found.st_uid == os.geteuid()
+        and not found.st_mode & 0o022
+        and found.st_size <= LARGEST + 64 * 2**20
+    )
+
+
+def _lock(file: int) -> None:
+    """Lock a log; it stays so until the process ends.
+
+    Raises:
+        OSError: Another process has it, or files cannot be locked here.
+    """
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _packed(row: Row) -> bytes:
+    _, key, kind, reply, model, prompt, completion, attempts, seconds, at, total, used = row
+    kind, model = kind.encode(), model.encode()
+    sizes = len(kind), len(reply), len(model), len(used)
+    head = _HEAD.pack(_MARK, key, *sizes, prompt, completion, attempts, seconds, at, total)
+    return b"".join((head, kind, reply, model, used))
+
+
+def _rows(file: int) -> Iterator[Row]:
+    """The records of a log, up to the first that is torn or damaged."""
+    with os.fdopen(os.dup(file), "rb") as log:
+        content = log.read()
+    place = 0
+    while len(content) - place >= _HEAD.size:
+        mark, key, *numbers, total = _HEAD.unpack_from(content, place)
+        sizes, numbers = numbers[:4], numbers[4:]
+        place += _HEAD.size
+        if mark != _MARK or len(content) - place < sum(sizes):
+            return
+        parts = []
+        for size in sizes:
+            parts.append(content[place : place + size])
+            place += size
+        kind, reply, model, used = parts
+        start = int.from_bytes(key[:8], "big", signed=True)
+        if from_row((start, key, kind, reply, model, *numbers, total, used)) is None:
+            return
+        yield (start, key, kind.decode(), reply, model.decode(), *numbers, total, used)

@@ -1,0 +1,140 @@
+"""What has come is written at once, beside the journal; a kill loses none of it."""
+
+import asyncio
+import os
+import stat
+import threading
+
+import pytest
+
+from lionproc.engine import journal_intake
+from lionproc.engine.journal import Entry, Journal
+from lionproc.engine.journal_file import JournalFile
+from lionproc.engine.journal_intake import MOST, Intake
+from lionproc.engine.journal_record import to_row
+
+pytestmark = pytest.mark.skipif(journal_intake.fcntl is None, reason="needs locks of files")
+BODY = b'{"choices": []}'
+
+
+def an_entry(number, reply=BODY):
+    return Entry(number.to_bytes(16, "big"), reply, "a-mödel", 10, 2, 1, 0.25, 1.8e9)
+
+
+def killed_with(path, *entries):
+    """The log of a process that was killed before it could put these into the journal."""
+    log = Intake(str(path)).take()
+    assert all(log.add(to_row(entry)) for entry in entries)
+    log.close(is_ours=False)
+    return log._path
+
+
+def found_in(journal, *entries):
+    found = journal.find([entry.key for entry in entries])
+    return [entry for entry in entries if found.get(entry.key) == entry]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path.resolve() / "journal.sqlite"
+
+
+def test_what_a_killed_process_had_written_is_in_the_journal_that_is_opened_next(path):
+    entries = [an_entry(number, b"x" * number) for number in range(40)]
+    log = killed_with(path, *entries)
+    with Journal.open(path) as journal:
+        assert found_in(journal, *entries) == entries
+        assert not log.exists()
+        killed_with(path, later := an_entry(99))
+        with Journal.open(path):  # one that is open already
+            assert found_in(journal, later) == [later]
+        assert len(journal) == 41
+
+
+def test_what_it_had_put_into_the_file_is_not_put_there_twice(path):
+    entries = [an_entry(number) for number in range(3)]
+    with Journal.open(path) as journal:
+
+        async def keep():
+            await journal.append(entries[0])
+
+        asyncio.run(keep())
+    killed_with(path, *entries[:1])
+    killed_with(path, *entries)
+    with Journal.open(path) as journal:
+        assert len(journal) == 3
+        assert found_in(journal, *entries) == entries
+
+
+def test_of_a_log_that_is_cut_or_damaged_all_before_that_is_kept(path):
+    entries = [an_entry(number, b"a reply") for number in range(3)]
+    for damage in (lambda whole: whole[:-3], lambda whole: whole[:-3] + b"???"):
+        log = killed_with(path, *entries)
+        log.write_bytes(damage(log.read_bytes()))
+        with Journal.open(path) as journal:
+            assert found_in(journal, *entries) == entries[:2]
+        path.unlink()
+
+
+@pytest.mark.parametrize("what", ["mode", "link", "folder"])
+def test_a_log_that_others_can_write_answers_nothing(path, what):
+    log = killed_with(path, entry := an_entry(1))
+    if what == "mode":
+        log.chmod(0o622)
+    elif what == "link":
+        log.rename(other := log.with_name("other"))
+        log.symlink_to(other)
+    else:
+        log.unlink()
+        log.mkdir()
+    with Journal.open(path) as journal:
+        assert found_in(journal, entry) == []
+
+
+def test_the_log_of_a_living_process_is_left_to_it(path):
+    log = Intake(str(path)).take()
+    log.add(to_row(an_entry(1)))
+    with Journal.open(path) as journal:
+        assert len(journal) == 0
+    assert log._path.exists()
+    log.close()
+
+
+def test_a_log_that_was_removed_or_has_no_place_is_told_and_makes_the_slot_wait(path, monkeypatch):
+    held = threading.Event()
+    monkeypatch.setattr(JournalFile, "flush", lambda _: held.wait(20))
+    intake = Intake(str(path))
+    logs = [intake.take() for _ in range(MOST)]
+    assert intake.take() is None
+    with Journal.open(path) as journal:
+
+        async def written():
+            first = journal.keep(an_entry(1))
+            held.set()
+            await first.durable
+            logs.pop().close()
+            second = journal.keep(an_entry(2))
+            await second.durable
+            path.with_name(f".{path.name}.{MOST - 1}.intake").unlink()
+            for _ in range(2):  # it is seen when it is emptied; then a new one is made
+                await journal.keep(an_entry(3)).durable
+            return first.written, second.written, logs[-1].is_sound
+
+        assert asyncio.run(written()) == (False, True, True)
+        assert path.with_name(f".{path.name}.{MOST - 1}.intake").exists()
+    for log in logs:
+        log.close()
+
+
+def test_the_logs_are_for_their_owner_alone_empty_when_all_is_on_disk_and_gone_at_the_end(path):
+    with Journal.open(path) as journal:
+
+        async def keep():
+            await journal.append(an_entry(1))
+
+        asyncio.run(keep())
+        logs = [each for each in path.parent.iterdir() if each.suffix == ".intake"]
+        assert [(stat.S_IMODE(log.stat().st_mode), log.stat().st_size) for log in logs] == [
+            (0o600, 0)
+        ]
+    assert os.listdir(path.parent) == [path.name]
