@@ -12,6 +12,7 @@ from lionproc.engine.tokens import Tokens
 from lionproc.errors import CallError, Kind
 
 MEMORY = 0.95  # what a reply still counts for after the next one
+MOST_KNOWN = 1000  # estimates whose dollars are remembered
 Verdict: TypeAlias = Literal["send", "wait", "stop"]
 Usd: TypeAlias = Callable[[Tokens], "float | None"]
 """What a request with so many tokens costs at most, in dollars; None where that is not known."""
@@ -57,6 +58,7 @@ class Outlay:
     """
 
     __slots__ = (
+        "_expected",
         "_in_flight",
         "_priced",
         "_ratios",
@@ -79,6 +81,7 @@ class Outlay:
         self.spent = self.lost = self.pledged = Tokens()
         self.spent_usd = self.lost_usd = self.pledged_usd = 0.0
         self.news = asyncio.Event()
+        self._expected: dict[Tokens, float] = {}
         self._in_flight = self.waiting = self.unpriced = 0
         self._replies = self._priced = 0.0
         self._ratios = (0.0, 0.0)
@@ -88,7 +91,16 @@ class Outlay:
         """A request leaves."""
         self._in_flight += 1
         self.pledged = _sum(self.pledged, estimate)
-        self.pledged_usd += self.usd(estimate) or 0.0
+        self.pledged_usd += self._usd_expected(estimate)
+
+    def _usd_expected(self, estimate: Tokens) -> float:
+        """The dollars of an estimate, which is asked for when it leaves, is back and is billed."""
+        usd = self._expected.get(estimate)
+        if usd is None:
+            if len(self._expected) >= MOST_KNOWN:
+                self._expected.clear()
+            usd = self._expected[estimate] = self.usd(estimate) or 0.0
+        return usd
 
     def is_back(self, estimate: Tokens) -> None:
         """It is back, in whatever way; what it took is told by one of those below."""
@@ -96,7 +108,7 @@ class Outlay:
         self.news.set()
         self.pledged = _sum(self.pledged, estimate, -1)
         # Nothing in flight is nothing to the last digit, whatever was added up before.
-        left = self.pledged_usd - (self.usd(estimate) or 0.0)
+        left = self.pledged_usd - self._usd_expected(estimate)
         self.pledged_usd = max(left, 0.0) if self._in_flight else 0.0
 
     async def wait(self) -> None:
@@ -121,7 +133,7 @@ class Outlay:
             self.unpriced += 1
         else:
             self.spent_usd += usd
-            expected = None if estimate is None else self.usd(estimate)
+            expected = None if estimate is None else self._usd_expected(estimate)
             if expected:
                 self._priced = self._priced * MEMORY + 1
                 self._usd_ratio = self._usd_ratio * MEMORY + usd / expected

@@ -71,15 +71,12 @@ class Permission:
 
     def at_once(self, event: Event) -> Reservation | None:
         """Permission to send this event if nothing makes it wait; else `wait` has to be asked."""
-        if (
-            event.done
-            or self.stopping
-            or self.is_paused
-            or self._policy.is_open
-            or self._verdict(event) != "send"
-        ):
+        if event.done or self.stopping or self.is_paused or self._policy.is_open:
             return None
-        return self._limiter.reserve_at_once(event.call.estimate, self._further_limiter(event))
+        estimate = event.call.estimate
+        if self._verdict(estimate) != "send":
+            return None
+        return self._limiter.reserve_at_once(estimate, self._further_limiter(event))
 
     async def wait(self, event: Event) -> Reservation | Refused | None:
         """Wait until this event may be sent.
@@ -97,16 +94,15 @@ class Permission:
                 return None
             if policy.is_open and not await policy.probes(event):
                 continue
-            verdict = self._verdict(event)
+            estimate = event.call.estimate
+            verdict = self._verdict(estimate)
             if verdict == "wait":
                 await self._outlay.wait()
                 continue
             if verdict == "stop":
                 return Refused(CallError(Kind.NOT_SENT, "The budget was reached."), stops_run=True)
             try:
-                reservation = await limiter.reserve(
-                    event.call.estimate, self._further_limiter(event)
-                )
+                reservation = await limiter.reserve(estimate, self._further_limiter(event))
             except CallError as error:
                 return Refused(error)
             if (
@@ -115,14 +111,14 @@ class Permission:
                 and not self.stopping
                 # While this one waited the breaker may have opened, and others may have been sent.
                 and policy.allows(event)
-                and self._verdict(event) == "send"
+                and self._verdict(event.call.estimate) == "send"
             ):
                 return reservation
             limiter.cancel(reservation)
         return Refused(not_sent())
 
-    def _verdict(self, event: Event) -> Verdict:
-        return "send" if self._may_send is None else self._may_send(event.call.estimate)
+    def _verdict(self, estimate: Tokens) -> Verdict:
+        return "send" if self._may_send is None else self._may_send(estimate)
 
     def _further_limiter(self, event: Event) -> Limiter | None:
         """The limiter of the endpoint, where the executor has limits of its own."""

@@ -71,6 +71,8 @@ def check_ending(choice: Mapping[str, object], also_good: Collection[str | None]
         CallError: It was cut off, filtered, refused, broken off or a tool call, or nobody knows
             what its ending means.
     """
+    if _ends_well(choice):
+        return
     said = _ending(choice)
     word = None if said is None else _plain(said)
     if word in GOOD or said in also_good or word in also_good:
@@ -98,8 +100,16 @@ def broken_off(data: Mapping[str, object]) -> str | None:
     """The ending of an answer that the server broke off, which it may finish another time."""
     choices = data.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
-    said = _ending(choice) if isinstance(choice, dict) else None
+    if not isinstance(choice, dict) or _ends_well(choice):
+        return None
+    said = _ending(choice)
     return said if said is not None and _bad(_plain(said)) is Kind.BAD_REPLY else None
+
+
+def _ends_well(choice: Mapping[str, object]) -> bool:
+    """Whether it ends as nearly all do, which is told without a closer look."""
+    said = choice.get("finish_reason")
+    return type(said) is str and said in GOOD
 
 
 def _bad(word: str | None) -> Kind | None:

@@ -6,6 +6,8 @@ the closing tag, because the chat's template wrote the opening one. The raw repl
 
 from __future__ import annotations
 
+import re
+
 __all__ = ["without_thoughts"]
 
 _NAMES = ("think", "thinking", "thought", "thoughts", "reasoning", "seed:think")
@@ -19,6 +21,10 @@ _TAGS = (
 _CHANNELS = ("<|channel|>", "<|start|>assistant<|channel|>")
 _FINAL, _BEGINS, _ENDS = "<|channel|>final", "<|message|>", ("<|return|>", "<|end|>")
 _BARE = ("analysis", "assistantfinal")
+
+
+# Each of the above has one of these in it, but for what has no marks.
+_has_mark = re.compile("[<\u25c1]|THINK\\]").search
 
 
 def without_thoughts(text: str) -> str:
@@ -40,6 +46,8 @@ def without_thoughts(text: str) -> str:
         >>> without_thoughts("The tag <think> opens the thoughts.")
         'The tag <think> opens the thoughts.'
     """
+    if not (_has_mark(text) or text.lstrip().startswith(_BARE[0])):
+        return text  # as nearly all are
     channels = _of_channels(text)
     if channels is not None:
         return channels

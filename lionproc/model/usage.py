@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from lionproc.engine.tokens import Tokens
@@ -27,28 +28,30 @@ _IN, _OUT = "prompt_tokens_details", "completion_tokens_details"
 # Where the parts of the two counts are told. Sources: the API references of OpenAI, Azure,
 # OpenRouter, Groq, Gemini and Anthropic, and of DeepSeek, Moonshot, DashScope and LiteLLM's proxy.
 # What is told nowhere here is not known: a name that merely looks right may mean something else.
-_CACHED = (
-    (_IN, "cached_tokens"),
-    ("input_tokens_details", "cached_tokens"),
-    ("cache_read_input_tokens",),
-    ("prompt_cache_hit_tokens",),
-    ("cached_tokens",),
-)
-_CACHE_WRITE = (
-    (_IN, "cache_write_tokens"),
-    (_IN, "cache_creation_tokens"),
-    (_IN, "cache_creation_input_tokens"),
-    ("input_tokens_details", "cache_write_tokens"),
-    ("cache_creation_input_tokens",),
-)
-_REASONING = (
-    (_OUT, "reasoning_tokens"),
-    ("output_tokens_details", "reasoning_tokens"),
-    ("output_tokens_details", "thinking_tokens"),
-    ("reasoning_tokens",),
-)
-_AUDIO_INPUT = ((_IN, "audio_tokens"), ("input_tokens_details", "audio_tokens"))
-_AUDIO_OUTPUT = ((_OUT, "audio_tokens"), ("output_tokens_details", "audio_tokens"))
+_PARTS: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "cached": (
+        (_IN, "cached_tokens"),
+        ("input_tokens_details", "cached_tokens"),
+        ("cache_read_input_tokens",),
+        ("prompt_cache_hit_tokens",),
+        ("cached_tokens",),
+    ),
+    "cache_write": (
+        (_IN, "cache_write_tokens"),
+        (_IN, "cache_creation_tokens"),
+        (_IN, "cache_creation_input_tokens"),
+        ("input_tokens_details", "cache_write_tokens"),
+        ("cache_creation_input_tokens",),
+    ),
+    "reasoning": (
+        (_OUT, "reasoning_tokens"),
+        ("output_tokens_details", "reasoning_tokens"),
+        ("output_tokens_details", "thinking_tokens"),
+        ("reasoning_tokens",),
+    ),
+    "audio_input": ((_IN, "audio_tokens"), ("input_tokens_details", "audio_tokens")),
+    "audio_output": ((_OUT, "audio_tokens"), ("output_tokens_details", "audio_tokens")),
+}
 
 
 def usage_of(data: Mapping[str, object]) -> Usage | None:
@@ -68,13 +71,15 @@ def usage_of(data: Mapping[str, object]) -> Usage | None:
     usage = data.get("usage")
     if not isinstance(usage, dict):
         return None
-    cached, cache_write = _told_at(usage, _CACHED), _told_at(usage, _CACHE_WRITE)
-    reasoning = _told_at(usage, _REASONING)
-    tokens = _tokens(usage, (cached or 0) + (cache_write or 0), reasoning)
+    told = {part: _told_at(usage, places) for part, places in _told_by(tuple(usage))}
+    cached, cache_write = told.get("cached"), told.get("cache_write")
+    in_cache = (cached or 0) + (cache_write or 0)
+    reasoning = told.get("reasoning")
+    tokens = _tokens(usage, in_cache, reasoning)
     if tokens is None:
         return None
     read, written = tokens
-    if (cached or 0) + (cache_write or 0) > read:
+    if in_cache > read:
         cached = cache_write = None  # cannot be, so nothing is known
     return Usage(
         read,
@@ -82,11 +87,20 @@ def usage_of(data: Mapping[str, object]) -> Usage | None:
         cached,
         cache_write,
         _within(reasoning, written),
-        _within(_told_at(usage, _AUDIO_INPUT), read),
-        _within(_told_at(usage, _AUDIO_OUTPUT), written),
+        _within(told.get("audio_input"), read),
+        _within(told.get("audio_output"), written),
         tier_of(data),
         _billed(usage),
     )
+
+
+@lru_cache(maxsize=64)
+def _told_by(names: tuple[str, ...]) -> tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]:
+    """The parts that may be told among these names, and where. A server uses the same ones."""
+    known = [
+        (part, tuple(at for at in places if at[0] in names)) for part, places in _PARTS.items()
+    ]
+    return tuple((part, places) for part, places in known if places)
 
 
 def counted(usage: object) -> Tokens | None:
