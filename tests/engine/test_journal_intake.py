@@ -1,7 +1,6 @@
 """What has come is written at once, beside the journal; a kill loses none of it."""
 
 import asyncio
-import os
 import stat
 import threading
 
@@ -137,4 +136,4 @@ def test_the_logs_are_for_their_owner_alone_empty_when_all_is_on_disk_and_gone_a
         assert [(stat.S_IMODE(log.stat().st_mode), log.stat().st_size) for log in logs] == [
             (0o600, 0)
         ]
-    assert os.listdir(path.parent) == [path.name]
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
