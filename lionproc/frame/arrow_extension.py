@@ -1,11 +1,13 @@
-"""Dtypes that parquet alone forgets, kept in the file as an Arrow extension type.
+"""Dtypes that parquet alone forgets, noted beside columns of plain Arrow types.
 
 `pd.read_parquet` fails on columns of lists and structs that pandas itself wrote (the dtype's
 name cannot be parsed), turns decimals into objects and categories that are no text into floats.
-Such columns are written with the extension type "lionproc.column". Whoever has imported
-lionproc gets the same dtypes back from plain `pd.read_parquet`; pandas alone, duckdb and Spark
-see the storage underneath (lists, structs, numbers), polars a column whose
-`.ext.storage()` is that.
+A file has such columns as what they are (lists, structs, numbers), so that Polars, DuckDB, R and
+pandas alone read them with nothing in the way. What their pandas dtype was is said in the
+metadata of the field, under "lionproc.dtype", and `lp.read_parquet` makes it again.
+
+pyarrow asks an extension type for the dtype of a column, so while a file is read its columns
+have one, for that moment. Files of version 0.1 have it inside; they are read as before.
 """
 
 from __future__ import annotations
@@ -14,24 +16,25 @@ import base64
 import contextlib
 import json
 from collections.abc import Hashable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-__all__ = ["SavedDtype", "is_readable", "register", "repaired", "to_table"]
+__all__ = ["SavedDtype", "register", "to_frame", "to_table"]
 
 _NAME = "lionproc.column"
+_NOTE = b"lionproc.dtype"  # in the metadata of a field
 Arrow: TypeAlias = Any  # an Arrow array or chunked array: stubs for these differ too much
 _untyped: Any = pa
 
 
 class SavedDtype(pa.ExtensionType):
-    """A column whose pandas dtype is more than its parquet type.
+    """A column whose pandas dtype is more than its Arrow type.
 
     Args:
-        storage: What is in the file.
+        storage: Its Arrow type.
         dtype: How to make the pandas dtype again: {"kind": "arrow"}, or {"kind": "category"}
             with the categories, the dtype of their index, and whether they are ordered. Where
             JSON has no such values (dates, intervals), "held" has the categories as Arrow writes
@@ -43,7 +46,7 @@ class SavedDtype(pa.ExtensionType):
         super().__init__(storage, _NAME)
 
     def __arrow_ext_serialize__(self) -> bytes:
-        return json.dumps(self.dtype, sort_keys=True).encode()
+        return _note(self.dtype)
 
     @classmethod
     def __arrow_ext_deserialize__(cls, storage: pa.DataType, serialized: bytes) -> SavedDtype:
@@ -100,13 +103,13 @@ class _Category:
 
 
 def register() -> None:
-    """Make the type known to pyarrow, once for a process."""
+    """Make the type of old files known to pyarrow, once for a process."""
     with contextlib.suppress(pa.ArrowKeyError):  # it is already
         _untyped.register_extension_type(SavedDtype(pa.null(), {"kind": "arrow"}))
 
 
 def to_table(frame: pd.DataFrame, like: pa.Schema | None = None) -> pa.Table:
-    """A frame as an Arrow table that plain `pd.read_parquet` can read back.
+    """A frame as a table of plain Arrow types, which `to_frame` and plain pandas read back.
 
     Args:
         frame: With unique column names that are all text, or a MultiIndex of columns.
@@ -134,15 +137,80 @@ def to_table(frame: pd.DataFrame, like: pa.Schema | None = None) -> pa.Table:
         if nested is not None:
             kept[place] = nested
     metadata = json.loads(table.schema.metadata[b"pandas"])
-    for place, (column, described) in kept.items():
-        table = table.set_column(place, table.schema.field(place).name, column)
-        metadata["columns"][place].update(described)
+    for place, column in kept.items():
+        table = table.set_column(place, column.field(table.schema.field(place).name), column.arrow)
+        metadata["columns"][place].update(column.described)
     if like is not None:
         table = _alike(table, metadata["columns"], like)
     for column in metadata["columns"]:
         if not _readable(column["numpy_type"]):
             column["numpy_type"] = "object"
     return table.replace_schema_metadata({b"pandas": json.dumps(metadata).encode()})
+
+
+def to_frame(table: pa.Table) -> pd.DataFrame:
+    """The frame that a table was made of, with its dtypes.
+
+    Args:
+        table: Of `to_table`, or of anybody's: also of pandas' own `to_parquet`, which names dtypes
+            that it cannot read itself.
+
+    Raises:
+        Exception: Of any kind, where the metadata is made up.
+    """
+    table = _noted(table)
+    for place, field in enumerate(table.schema):
+        note = (field.metadata or {}).get(_NOTE)
+        if note is not None:
+            saved = SavedDtype.__arrow_ext_deserialize__(field.type, note)
+            chunks = table.column(place).chunks
+            chunks = [pa.ExtensionArray.from_storage(saved, chunk) for chunk in chunks]
+            table = table.set_column(place, field.name, _untyped.chunked_array(chunks, type=saved))
+    # What pd.read_parquet does. pandas 3 makes more of a table than pyarrow alone.
+    convert: Any = getattr(pd.DataFrame, "from_arrow", pa.Table.to_pandas)
+    frame: pd.DataFrame = convert(table)
+    return frame
+
+
+def _noted(table: pa.Table) -> pa.Table:
+    """The table with a note for each dtype that pandas has named and cannot read."""
+    described = _described(table.schema)
+    if all(_readable(column["numpy_type"]) for column in described):
+        return table
+    metadata = json.loads(table.schema.metadata[b"pandas"])
+    for column in metadata["columns"]:
+        place = table.schema.get_field_index(column.get("field_name") or column["name"])
+        if _readable(column["numpy_type"]):
+            continue
+        column["numpy_type"] = "object"
+        field = table.schema.field(place)
+        if not pa.types.is_dictionary(field.type):
+            noted = field.with_metadata({_NOTE: _note({"kind": "arrow"})})
+            table = table.set_column(place, noted, table.column(place))
+    kept = {**table.schema.metadata, b"pandas": json.dumps(metadata).encode()}
+    return table.replace_schema_metadata(kept)
+
+
+class _Kept(NamedTuple):
+    """A column as it goes into a table.
+
+    Attributes:
+        arrow: Its values.
+        dtype: How to make its dtype again, as `SavedDtype` has it.
+        described: What pandas without lionproc is told about it.
+    """
+
+    arrow: Arrow
+    dtype: Mapping[str, Any]
+    described: Mapping[str, object]
+
+    def field(self, name: str) -> pa.Field:
+        """The field of the column, with its note."""
+        return pa.field(name, self.arrow.type, metadata={_NOTE: _note(self.dtype)})
+
+
+def _note(dtype: Mapping[str, Any]) -> bytes:
+    return json.dumps(dtype, sort_keys=True).encode()
 
 
 def _alike(table: pa.Table, described: list[dict[str, Any]], like: pa.Schema) -> pa.Table:
@@ -152,30 +220,9 @@ def _alike(table: pa.Table, described: list[dict[str, Any]], like: pa.Schema) ->
         whole = like.get_field_index(field.name)
         if whole >= 0 and like.field(whole).type != field.type:
             column = table.column(place).cast(like.field(whole).type)
-            table = table.set_column(place, field.name, column)
+            table = table.set_column(place, like.field(whole), column)
             described[place] = there[field.name]
     return table
-
-
-def is_readable(schema: pa.Schema) -> bool:
-    """Whether `pd.read_parquet` can read a file of this schema; not so for `frame.to_parquet`."""
-    return all(_readable(column["numpy_type"]) for column in _described(schema))
-
-
-def repaired(table: pa.Table) -> pa.Table:
-    """A table that pandas wrote and cannot read, as one it can."""
-    metadata = json.loads(table.schema.metadata[b"pandas"])
-    for described in metadata["columns"]:
-        place = table.schema.get_field_index(described.get("field_name") or described["name"])
-        if _readable(described["numpy_type"]):
-            continue
-        described["numpy_type"] = "object"
-        if not pa.types.is_dictionary(table.schema.field(place).type):
-            arrow = table.column(place)
-            saved = _as_saved(SavedDtype(arrow.type, {"kind": "arrow"}), arrow)
-            table = table.set_column(place, table.schema.field(place).name, saved)
-    kept = {**table.schema.metadata, b"pandas": json.dumps(metadata).encode()}
-    return table.replace_schema_metadata(kept)
 
 
 def _described(schema: pa.Schema) -> list[dict[str, Any]]:
@@ -184,14 +231,12 @@ def _described(schema: pa.Schema) -> list[dict[str, Any]]:
     return columns
 
 
-def _kept_arrow(dtype: object, arrow: Arrow) -> tuple[Arrow, dict[str, object]] | None:
-    """The column as `SavedDtype`, and what pandas without lionproc is told about it."""
+def _kept_arrow(dtype: object, arrow: Arrow) -> _Kept | None:
     if not isinstance(dtype, pd.ArrowDtype) or pa.types.is_dictionary(dtype.pyarrow_dtype):
         return None
     if _readable(str(dtype)):
         return None
-    saved = SavedDtype(arrow.type, {"kind": "arrow"})
-    return _as_saved(saved, arrow), {"pandas_type": "object", "numpy_type": "object"}
+    return _Kept(arrow, {"kind": "arrow"}, {"pandas_type": "object", "numpy_type": "object"})
 
 
 _PLAIN: Mapping[str, tuple[Any, str, str]] = {
@@ -202,7 +247,7 @@ _PLAIN: Mapping[str, tuple[Any, str, str]] = {
 }
 
 
-def _kept_category(column: pd.Series[Any]) -> tuple[Arrow, dict[str, Any]] | None:
+def _kept_category(column: pd.Series[Any]) -> _Kept | None:
     dtype = column.dtype
     if not isinstance(dtype, pd.CategoricalDtype):
         return None
@@ -226,12 +271,11 @@ def _kept_category(column: pd.Series[Any]) -> tuple[Arrow, dict[str, Any]] | Non
     stored: list[Any] = [_stored(member, how) for member in members]
     stored.append(None)  # code -1
     values = _untyped.array([stored[code] for code in column.cat.codes], type=storage)
-    saved = SavedDtype(storage, how)
     described = {"pandas_type": pandas_type, "numpy_type": numpy_type, "metadata": None}
-    return _as_saved(saved, _untyped.chunked_array([values])), described
+    return _Kept(_untyped.chunked_array([values]), how, described)
 
 
-def _held_category(column: pd.Series[Any]) -> tuple[Arrow, dict[str, Any]] | None:
+def _held_category(column: pd.Series[Any]) -> _Kept | None:
     """A category of dates, intervals and whatever else Arrow knows; None if it does not.
 
     What parquet can have by itself is in the file as it is, the rest as text.
@@ -251,8 +295,7 @@ def _held_category(column: pd.Series[Any]) -> tuple[Arrow, dict[str, Any]] | Non
     how = {"kind": "category", "held": _packed(held), "ordered": bool(column.cat.ordered)}
     values = _untyped.array([[*stored, None][code] for code in column.cat.codes], type=type_)
     described = {"pandas_type": "object", "numpy_type": "object", "metadata": None}
-    saved = SavedDtype(type_, how)
-    return _as_saved(saved, _untyped.chunked_array([values])), described
+    return _Kept(_untyped.chunked_array([values]), how, described)
 
 
 def _is_plain(held: pa.Table) -> bool:
@@ -283,11 +326,6 @@ def _stored(member: Hashable, how: Mapping[str, Any]) -> Any:
     if how["index"] not in {"object", "str"} or isinstance(member, str):
         return member
     return json.dumps(member)
-
-
-def _as_saved(saved: SavedDtype, arrow: Arrow) -> Arrow:
-    chunks = [pa.ExtensionArray.from_storage(saved, chunk) for chunk in arrow.chunks]
-    return _untyped.chunked_array(chunks, type=saved)
 
 
 def _storage(array: Arrow) -> Arrow:

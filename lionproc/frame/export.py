@@ -37,7 +37,9 @@ __all__ = [
     "SaveError",
     "check_frame_can_be_saved",
     "check_target",
+    "check_writable",
     "is_folder_target",
+    "table_of",
     "write_parquet",
     "write_part",
 ]
@@ -130,8 +132,16 @@ def _check_file(target: Path | Remote) -> None:
             f"{stem + '.parquet'!r}, or a folder ({stem + '/'!r}). "
             "For other formats, use the frame that comes back: out.to_csv(...)."
         )
-    if isinstance(target, Remote):
-        return
+    if isinstance(target, Path):
+        check_writable(target)
+
+
+def check_writable(target: Path) -> None:
+    """Refuse a file of this machine that cannot be written. Missing folders are made.
+
+    Raises:
+        OSError: It cannot.
+    """
     refuse_planted_link(target)
     make_folders(target.parent)
     _probe(target.parent)
@@ -215,15 +225,23 @@ def check_frame_can_be_saved(frame: pd.DataFrame, answers: Sequence[Hashable] = 
         ColumnError: Column names that are not unique (as text), or a column with values that
             have no parquet type; the message names the column.
     """
-    schema: pa.Schema = _table(frame).schema
+    schema: pa.Schema = table_of(frame).schema
     places = {place_in(frame, name) for name in answers}
     return pa.schema(
         [field for place, field in enumerate(schema) if place not in places], schema.metadata
     )
 
 
-def _table(frame: pd.DataFrame, like: pa.Schema | None = None) -> pa.Table:
-    """The frame as a table that is known to fit parquet."""
+def table_of(frame: pd.DataFrame, like: pa.Schema | None = None) -> pa.Table:
+    """The frame as a table of plain Arrow types that is known to fit parquet.
+
+    Args:
+        frame: Any.
+        like: The types of the whole, where this is a part of it.
+
+    Raises:
+        ColumnError: It cannot be one; the message names the column.
+    """
     _unique_names(frame)
     try:
         return _fitting_table(frame, like)
@@ -307,7 +325,7 @@ def write_parquet(
         SaveError: The file could not be written; an older one is untouched.
         ConfigurationError: It is no path, or an address that nothing here can open.
     """
-    table = _table(frame, like)
+    table = table_of(frame, like)
     extra = {FACTS: _json(facts)}
     if frame.columns.nlevels == 1 and _is_mixed(frame.columns):
         extra[LABELS] = _json([_json_label(name) for name in frame.columns])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import re
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ import pyarrow.parquet as pq
 
 from lionproc.errors import ConfigurationError, LionprocError
 from lionproc.face import face
-from lionproc.frame.arrow_extension import is_readable, repaired
+from lionproc.frame.arrow_extension import to_frame
 from lionproc.frame.place import AnyPath, Remote, place_of
 
 FACTS = b"lionproc"
@@ -29,7 +28,9 @@ PART = re.compile(r"part-(\d{5,})-([0-9a-f]{8})\.parquet")
 def read_parquet(path: AnyPath) -> pd.DataFrame:
     """Read back what `save=` wrote: the same columns, index, dtypes and values.
 
-    Plain `pd.read_parquet` does so too for a single file, as long as lionproc is imported.
+    Plain `pd.read_parquet` gives the same values, and the dtypes that it knows how to make again:
+    lists come as arrays, structs as dicts, decimals as objects, and categories that are no text as
+    what they are made of.
 
     Args:
         path: A parquet file (of anybody's, also one of `out.to_parquet(...)` that pandas wrote
@@ -49,15 +50,10 @@ def read_parquet(path: AnyPath) -> pd.DataFrame:
 
 def _read_file(file: Path | Remote) -> pd.DataFrame:
     with readable(file), source_of(file) as source:
-        given: Any = source
         # partitioning=None: a folder called "a=1" in the path must not become a column
-        schema = pq.read_schema(given)
-        if not is_readable(schema):
-            given = io.BytesIO()
-            pq.write_table(repaired(pq.read_table(source, partitioning=None)), given)
-        if not isinstance(given, Path):
-            given.seek(0)
-        frame = pd.read_parquet(given, engine="pyarrow", partitioning=None)
+        table = pq.read_table(source, partitioning=None)
+        schema = table.schema
+        frame = to_frame(table)
         labels = (schema.metadata or {}).get(LABELS)
         if labels is not None:
             frame.columns = pd.Index(json.loads(labels), dtype=object, name=frame.columns.name)

@@ -23,6 +23,7 @@ from pydantic import BaseModel
 from lionproc.engine.whole_file import temporary_name
 from lionproc.errors import ColumnError, ConfigurationError
 from lionproc.frame import assemble as assembling
+from lionproc.frame.arrow_extension import SavedDtype, to_table
 from lionproc.frame.assemble import MISSING, assemble
 from lionproc.frame.export import (
     SaveError,
@@ -127,7 +128,23 @@ def test_what_is_saved_is_read_back_identical(tmp_path, values, index):
     out = result(VALUES[values], INDEXES[index])
     path = write_parquet(out, tmp_path / "out.parquet", {"rows": len(out)})
     assert_identical(read_parquet(path), out)
-    assert_identical(pd.read_parquet(path), out)
+    assert len(pd.read_parquet(path)) == len(out)
+
+
+def test_files_that_have_a_type_of_ours_inside_are_read_as_before(tmp_path):
+    """Version 0.1 wrote such; whoever has imported lionproc reads them with plain pandas too."""
+    out = result(VALUES["full"])
+    table = to_table(out)
+    for place, field in enumerate(table.schema):
+        note = (field.metadata or {}).get(b"lionproc.dtype")
+        if note is not None:
+            saved = SavedDtype(field.type, json.loads(note))
+            chunks = [pa.ExtensionArray.from_storage(saved, c) for c in table.column(place).chunks]
+            table = table.set_column(place, field.name, pa.chunked_array(chunks, type=saved))
+    pq.write_table(table, tmp_path / "old.parquet")
+    assert "extension" in str(pq.read_schema(tmp_path / "old.parquet"))
+    assert_identical(read_parquet(tmp_path / "old.parquet"), out)
+    assert_identical(pd.read_parquet(tmp_path / "old.parquet"), out)
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -150,7 +167,7 @@ def test_any_answers_survive_the_file(tmp_path_factory, data, schema):
     out = assemble(pd.DataFrame(index=range(len(values))), columns(ANSWERS[schema], values, "out"))
     path = tmp_path_factory.getbasetemp() / "any.parquet"
     write_parquet(out, path, {})
-    assert_identical(pd.read_parquet(path), out)
+    assert_identical(read_parquet(path), out)
 
 
 def test_a_long_column_keeps_its_categories_over_many_row_groups(tmp_path):
@@ -602,19 +619,20 @@ DTYPES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def strangers(tmp_path_factory):
+@pytest.fixture(scope="module", params=["as a type", "as a note"])
+def strangers(tmp_path_factory, request):
     """A file with each of these, written where lionproc's type is not known."""
     folder = tmp_path_factory.mktemp("strangers")
     code = """
 import base64, sys, pyarrow as pa, pyarrow.parquet as pq
 for number, described in enumerate(sys.argv[2:]):
-    field = pa.field("a", pa.string(), metadata={
-        b"ARROW:extension:name": b"lionproc.column",
-        b"ARROW:extension:metadata": base64.b64decode(described)})
+    described = base64.b64decode(described)
+    field = pa.field("a", pa.string(), metadata={b"lionproc.dtype": described} if NOTE else {
+        b"ARROW:extension:name": b"lionproc.column", b"ARROW:extension:metadata": described})
     table = pa.table([["a", None]], schema=pa.schema([field]))
     pq.write_table(table, f"{sys.argv[1]}/{number}-o.parquet")
 """
+    code = code.replace("NOTE", str(request.param == "as a note"))
     run_python(code, folder, *(base64.b64encode(described).decode() for described in DTYPES))
     return folder
 
@@ -685,9 +703,7 @@ def test_categories_of_whatever_kind_come_back(tmp_path, values):
         pd.testing.assert_frame_equal(
             read_parquet(tmp_path / "out.parquet"), frame.iloc[:rows], check_freq=False
         )
-        pd.testing.assert_frame_equal(
-            pd.read_parquet(tmp_path / "out.parquet"), frame.iloc[:rows], check_freq=False
-        )
+        assert len(pd.read_parquet(tmp_path / "out.parquet")) == rows
 
 
 @pytest.mark.parametrize("first", [None, (1, 2)])
