@@ -207,6 +207,7 @@ OF_AN_EXTRA = {
     "fsspec": ("remote", ("frame/place.py",)),
     "dask": ("dask", ("dask/", "frame/dask_meta.py")),
     "distributed": ("dask", ("dask/",)),
+    "datasets": ("datasets", ("frame/as_arrow.py",)),
 }
 
 

@@ -34,6 +34,9 @@ from lionproc.frame.shared_limits import limits_panel
 from lionproc.model.model import Model
 
 if TYPE_CHECKING:
+    import datasets
+    import pyarrow as pa
+
     from lionproc.notebook.limits_panel import LimitsPanel
 
 VALUE = "value"
@@ -408,6 +411,85 @@ class FrameAccessor:
         from lionproc.frame.spreadsheet import to_excel
 
         return to_excel(self._frame, path, **options)
+
+    @face
+    def to_jsonl(
+        self,
+        path: str | os.PathLike[str],
+        format: Literal["records", "openai"] = "records",  # noqa: A002 - as pandas calls such
+    ) -> Path | str:
+        """Write this frame as JSON Lines: its rows, or conversations to train a model on.
+
+        Args:
+            path: The file, or an address that fsspec knows; replaced, whole or not at all. One
+                that ends in .gz is packed.
+            format: "records" writes a row as an object, with lists and objects as what they are,
+                times as ISO 8601, and null where a cell is missing or no number. Levels of the
+                index that have a name come first.
+                "openai" writes `{"messages": [...]}`: what was asked of a row, system prompt
+                included, and its answer in the form in which the model is asked for it. Prompt and
+                answers are made of the cells that this frame has now, so select, sort and correct
+                it first. Rows without an answer are left out, and a warning counts them.
+
+        Returns:
+            The path.
+
+        Raises:
+            ConfigurationError: For "openai": this frame was not made by a run of this session, or
+                by one of several stages.
+            ColumnError: A column is not there any more, a cell cannot be JSON, or an answer is none
+                that its type allows.
+            SaveError: It could not be written; an older file is untouched.
+
+        Example:
+            ```python
+            out.llm.to_jsonl("rows.jsonl")
+            out[out["checked"]].llm.to_jsonl("train.jsonl", format="openai")
+            pd.read_json("rows.jsonl", lines=True, dtype=False)  # texts stay texts
+            ```
+        """
+        from lionproc.frame.json_lines import to_jsonl
+
+        return to_jsonl(self._frame, path, format)
+
+    @face
+    def to_arrow(self) -> pa.Table:
+        """This frame as an Arrow table, with plain lists, structs and dictionaries in it.
+
+        It is what `save=` writes: Polars, DuckDB and others take it as it is, and it has pandas'
+        metadata, so that the index comes back.
+
+        Raises:
+            ColumnError: Arrow has no type for a column, or two are called the same.
+
+        Example:
+            ```python
+            polars.from_arrow(out.llm.to_arrow())
+            ```
+        """
+        from lionproc.frame.as_arrow import to_arrow
+
+        return to_arrow(self._frame)
+
+    @face
+    def to_dataset(self) -> datasets.Dataset:
+        """This frame as a dataset of Hugging Face, in memory. Nothing is downloaded or written.
+
+        Categories become texts (or numbers), and maps lists of keys and values, for a dataset has
+        neither. Levels of the index that have a name come first; others are left out.
+
+        Raises:
+            MissingDependencyError: The package `datasets` is not installed.
+            ColumnError: Arrow has no type for a column, or two are called the same.
+
+        Example:
+            ```python
+            out.llm.to_dataset().train_test_split(test_size=0.1, seed=0)
+            ```
+        """
+        from lionproc.frame.as_arrow import to_dataset
+
+        return to_dataset(self._frame)
 
     def _plan(
         self,

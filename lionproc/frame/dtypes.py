@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 from pandas.api.extensions import ExtensionArray, ExtensionDtype
 
+from lionproc.frame.cell import is_missing
 from lionproc.model.coerce import DECIMAL_DIGITS, DECIMAL_PLACES
 from lionproc.model.shape import (
     Boolean,
@@ -29,7 +30,7 @@ from lionproc.model.shape import (
     walk,
 )
 
-__all__ = ["Dtype", "array_of", "arrow_type", "dtype_of"]
+__all__ = ["Dtype", "array_of", "arrow_type", "cells_of", "dtype_of"]
 
 Dtype: TypeAlias = ExtensionDtype | np.dtype[Any]
 
@@ -135,6 +136,15 @@ def array_of(shape: Shape, cells: Sequence[Any]) -> ExtensionArray:
             return pd.arrays.ArrowExtensionArray(pa.array(cells, type=arrow_type(shape)))
         case _:
             return pd.array(list(cells), dtype="string")
+
+
+def cells_of(column: pd.Series[Any]) -> list[Any]:
+    """The cells of a column as plain Python values: dicts for records and maps, None for NA."""
+    if isinstance(column.dtype, pd.ArrowDtype):
+        arrow: Any = pa.array(column.array)
+        cells: list[Any] = arrow.to_pylist(maps_as_pydicts="strict")
+        return cells
+    return [None if is_missing(cell) else cell for cell in column.tolist()]
 
 
 def _categories(members: Sequence[Any]) -> pd.Index[Any]:

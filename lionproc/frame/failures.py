@@ -13,6 +13,7 @@ from lionproc.engine.stats import RunStats
 from lionproc.errors import CallError, Kind
 
 if TYPE_CHECKING:
+    from lionproc.frame.asked import Asked
     from lionproc.frame.results import Report
 
 
@@ -148,9 +149,13 @@ class Outcome:
     Args:
         report: A job's method that says what it did. The job itself is not kept.
         failures: Its failures.
+        asked: What it asks of every row.
     """
 
-    def __init__(self, report: Callable[[], Report], failures: Failures) -> None:
+    def __init__(
+        self, report: Callable[[], Report], failures: Failures, asked: Sequence[Asked] = ()
+    ) -> None:
+        self.asked = asked
         self._newest = weakref.WeakMethod(report)
         self._failures = failures
         self._report: Report | None = None

@@ -25,8 +25,9 @@ from lionproc.errors import (
 )
 from lionproc.face import face
 from lionproc.frame import results
+from lionproc.frame.asked import asked_of
 from lionproc.frame.assemble import assemble
-from lionproc.frame.export import is_folder_target, write_parquet, write_part
+from lionproc.frame.export import check_target, is_folder_target, write_parquet, write_part
 from lionproc.frame.facts import facts_of, failed_words, stage_facts, title_of
 from lionproc.frame.failures import Outcome
 from lionproc.frame.part_writer import PartWriter, as_save_error
@@ -65,7 +66,7 @@ class Job(RowRun):
     def __init__(self, plan: Plan, before: Job | None = None, *, waited_for: bool = False) -> None:
         super().__init__(plan, before)
         self._waited_for = waited_for  # by the cell that started it, whose output has the card
-        self._outcome = Outcome(self.report, self._store.failures)
+        self._outcome = Outcome(self.report, self._store.failures, asked_of(plan))
         self.watch(self._outcome)
         self._save_error: LionprocError | None = None
         self._warned = False
@@ -300,8 +301,10 @@ class Job(RowRun):
     def save(self, path: Any) -> str:
         """Write the frame as it is now to a parquet file, whole or not at all.
 
+        While the run goes on, rows that are not answered yet are NA in it.
+
         Args:
-            path: The file; replaced if it is there.
+            path: The file, ending in .parquet; replaced if it is there.
 
         Returns:
             The path.
@@ -309,7 +312,14 @@ class Job(RowRun):
         Raises:
             SaveError: It could not be written.
             ColumnError: Parquet cannot hold this frame.
+            ConfigurationError: It is a folder, or ends as another format does.
         """
+        if is_folder_target(path):
+            raise ConfigurationError(
+                f"{shown(path)!r} is a folder, and this writes one file: name it, such as "
+                "'out.parquet'. save= of the run writes a folder of parts."
+            )
+        check_target(path)
         return self._write(self._frame(0, self._plan.rows), path)
 
     def _save_all(self, path: object) -> None:

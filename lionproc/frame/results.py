@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
 
 from lionproc.engine.stats import RunStats
 from lionproc.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from lionproc.frame.asked import Asked
+
 
 class Made(Protocol):
-    """A run that made a frame."""
+    """A run that made a frame.
+
+    Attributes:
+        asked: What it asked of every row; nothing, where that were several questions in turn.
+    """
+
+    asked: Sequence[Asked]
 
     def errors(self) -> pd.DataFrame:
         """The rows that failed."""

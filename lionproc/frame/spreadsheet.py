@@ -26,12 +26,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from lionproc.engine.paths import is_url, local_path, shown
 from lionproc.errors import ColumnError, ConfigurationError, MissingDependencyError, SaveError
+from lionproc.frame.dtypes import cells_of
 from lionproc.frame.place import AnyPath, Remote, place_of, saving
+from lionproc.model.as_json import to_json
 
-__all__ = ["harmless", "to_csv", "to_excel"]
+__all__ = ["flat_cells", "harmless", "to_csv", "to_excel"]
 
 _SIGNS = frozenset("=+-@")
 _LOOK_ALIKE = frozenset("\u2212\u2010")  # a minus and a hyphen that NFKC leaves as they are
@@ -127,7 +130,7 @@ def _acts_where_it_is_split(text: str) -> bool:
 def to_csv(frame: pd.DataFrame, path: AnyPath, **options: Any) -> Path | str:
     """Write a frame as CSV that is safe to open in a spreadsheet program.
 
-    Text is quoted throughout. A program that expects semicolons or tabs splits it nevertheless,
+    Text is quoted throughout, and lists and records are JSON. A program that expects semicolons or tabs splits it nevertheless,
     so what would begin like a formula behind one, or on a line of its own, gets an apostrophe too.
 
     Args:
@@ -217,7 +220,7 @@ def _defused(frame: pd.DataFrame, options: dict[str, Any], clean: _Clean) -> pd.
     for place, name in enumerate(frame.columns):
         column = frame.iloc[:, place]
         if not _is_plain(column, clean):
-            cells = [clean(value, name) for value in column]
+            cells = [clean(value, name) for value in flat_cells(column)]
             changed: Any = pd.Series(cells, index=frame.index, dtype=object)
             made.isetitem(place, changed)
     made.columns = _labels(frame.columns, clean)
@@ -232,6 +235,14 @@ def _defused(frame: pd.DataFrame, options: dict[str, Any], clean: _Clean) -> pd.
         if option in options:
             options[option] = clean(options[option], option)
     return made
+
+
+def flat_cells(column: pd.Series[Any]) -> list[Any]:
+    """The cells of a column, with lists and records as JSON: a cell of a sheet holds one text."""
+    dtype = column.dtype
+    if not (isinstance(dtype, pd.ArrowDtype) and pa.types.is_nested(dtype.pyarrow_dtype)):
+        return list(column)
+    return [cell if cell is None else to_json(cell).decode() for cell in cells_of(column)]
 
 
 def _is_plain(values: Any, clean: _Clean) -> bool:

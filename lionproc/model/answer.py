@@ -25,6 +25,7 @@ from lionproc.model.annotation import (
     type_adapter,
 )
 from lionproc.model.answer_parser import Form, Read, read_either, read_text
+from lionproc.model.answer_writer import Write, write_json, write_text
 from lionproc.model.canonical import canonical
 from lionproc.model.effort import Weighed
 from lionproc.model.shape import AskedSchema, Record, Shape, Text, shape_of
@@ -67,6 +68,9 @@ class Answer:
             `CallError` of kind empty or wrong_shape, with a message fit to be sent back to the
             model so that it corrects itself: the place and what was expected, not the text of
             the reply.
+        written: From a cell to the text of a reply that has this answer, in the form that is
+            asked for; what trains a model. Raises `CallError` of kind wrong_shape for a cell that
+            is no answer.
 
     Example:
         >>> from typing import Literal
@@ -82,6 +86,7 @@ class Answer:
     shape: Shape
     fields: tuple[Field, ...] | None
     answered: Read = dataclasses.field(repr=False)
+    written: Write = dataclasses.field(repr=False)
     _schema: Mapping[str, Any] | None = dataclasses.field(repr=False)
     _own: bool = dataclasses.field(repr=False)
     _source: tuple[Any, object | None] = dataclasses.field(
@@ -115,7 +120,8 @@ class Answer:
     @classmethod
     def _understood(cls, schema: object, name: object | None) -> Answer:
         if schema is str:
-            return cls("str", wire.property_name(name), Text(), None, read_text, None, _own=False)
+            called = wire.property_name(name)
+            return cls("str", called, Text(), None, read_text, write_text, None, _own=False)
         if isinstance(schema, Mapping):
             return _of_json_schema(cls, dict(schema), name)
         refuse(schema)
@@ -211,13 +217,15 @@ def _of_type(cls: type[Answer], schema: Any, name: object | None) -> Answer:
     called = wire.property_name(own_name or name)
     if is_object:
         read = read_either(Form(check, on_wire), None, shape)
-        return cls(label, called, shape, fields, read, whole, _own=False)
+        write = write_json(shape, on_wire, read, None)
+        return cls(label, called, shape, fields, read, write, whole, _own=False)
     wrapper = TypeAdapter(create_model("Answer", value=(schema, PydanticField(alias=called))))
     asked = wire.compact(wrapper.json_schema(schema_generator=AskedSchema))
     wrapped = Weighed(TypeCheck(wrapper), asked, tagged=True)
     form = Form(wrapped, Record(((called, on_wire),)), unwrap=attrgetter("value"))
     read = read_either(form, Form(check, on_wire), shape)
-    return cls(label, called, shape, fields, read, asked, _own=False)
+    write = write_json(shape, on_wire, read, called)
+    return cls(label, called, shape, fields, read, write, asked, _own=False)
 
 
 def _of_json_schema(cls: type[Answer], schema: dict[str, Any], name: object | None) -> Answer:
@@ -258,13 +266,15 @@ def _of_json_schema(cls: type[Answer], schema: dict[str, Any], name: object | No
             parts = schema.get("properties", {})
             fields = tuple(Field(n, parts.get(n, {}), inner) for n, inner in shape.fields)
         read = read_either(Form(check, shape), None, shape)
-        return cls(label, called, shape, fields, read, schema, _own=True)
+        write = write_json(shape, shape, read, None)
+        return cls(label, called, shape, fields, read, write, schema, _own=True)
     called = wire.property_name(name)
     asked = _wrapped(schema, called)
     wrapped = Weighed(SchemaCheck(asked), asked, tagged=False)
     form = Form(wrapped, Record(((called, shape),)), unwrap=lambda value: value[called])
     read = read_either(form, Form(check, shape), shape)
-    return cls(label, called, shape, None, read, asked, _own=True)
+    write = write_json(shape, shape, read, called)
+    return cls(label, called, shape, None, read, write, asked, _own=True)
 
 
 def _wrapped(schema: Mapping[str, Any], called: str) -> dict[str, object]:

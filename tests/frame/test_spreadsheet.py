@@ -8,6 +8,7 @@ import zipfile
 import numpy as np
 import openpyxl
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from lionproc.errors import ColumnError
@@ -205,3 +206,22 @@ def test_an_excel_file_is_one_that_its_readers_can_open(tmp_path):
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
     assert len(pd.read_excel(path)) == 2
+
+
+def test_lists_and_records_are_json_in_a_cell(export):
+    kind = pa.struct({"name": pa.string(), "at": pa.timestamp("us")})
+    made = pd.DataFrame(
+        {
+            "r": pd.array(
+                [{"name": "=x", "at": dt.datetime(2026, 1, 1)}, None], pd.ArrowDtype(kind)
+            ),  # noqa: DTZ001
+            "l": pd.array([["a", "b"], []], pd.ArrowDtype(pa.list_(pa.string()))),
+        }
+    )
+    cells = export(made, index=False, header=False)
+    assert [cell or None for cell in cells] == [
+        '{"name":"=x","at":"2026-01-01T00:00:00"}',
+        '["a","b"]',
+        None,
+        "[]",
+    ]
