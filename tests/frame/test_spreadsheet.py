@@ -213,8 +213,8 @@ def test_lists_and_records_are_json_in_a_cell(export):
     made = pd.DataFrame(
         {
             "r": pd.array(
-                [{"name": "=x", "at": dt.datetime(2026, 1, 1)}, None], pd.ArrowDtype(kind)
-            ),  # noqa: DTZ001
+                [{"name": "=x", "at": pd.Timestamp(2026, 1, 1)}, None], pd.ArrowDtype(kind)
+            ),
             "l": pd.array([["a", "b"], []], pd.ArrowDtype(pa.list_(pa.string()))),
         }
     )
