@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from lionproc.frame.prompt import Prompt
+from lionproc.frame.stage import Output
 from lionproc.model.answer import Answer
-
-if TYPE_CHECKING:
-    from lionproc.frame.plan import Plan
 
 __all__ = ["Asked", "asked_of"]
 
@@ -32,14 +29,17 @@ class Asked:
     value: Hashable | None = None
 
 
-def asked_of(plan: Plan) -> tuple[Asked, ...]:
-    """The questions of a run; none of one through stages, where a row is asked what others said."""
-    if plan.staged:
-        return ()
-    labels = plan.frame.columns
+def asked_of(
+    outputs: Sequence[Output], answer: Answer, labels: Sequence[Hashable]
+) -> tuple[Asked, ...]:
+    """The questions of a run.
+
+    Args:
+        outputs: What is asked of each row.
+        answer: The shape of the answers.
+        labels: What the columns of the frame are called.
+    """
     return tuple(
-        Asked(
-            each.prompt, plan.answer, each.into, None if each.place is None else labels[each.place]
-        )
-        for each in plan.outputs
+        Asked(each.prompt, answer, each.into, None if each.place is None else labels[each.place])
+        for each in outputs
     )

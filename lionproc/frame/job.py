@@ -66,7 +66,9 @@ class Job(RowRun):
     def __init__(self, plan: Plan, before: Job | None = None, *, waited_for: bool = False) -> None:
         super().__init__(plan, before)
         self._waited_for = waited_for  # by the cell that started it, whose output has the card
-        self._outcome = Outcome(self.report, self._store.failures, asked_of(plan))
+        # Through stages a row is asked what others have said of it: there is no one question.
+        asked = asked_of(() if plan.staged else plan.outputs, plan.answer, list(plan.frame.columns))
+        self._outcome = Outcome(self.report, self._store.failures, asked)
         self.watch(self._outcome)
         self._save_error: LionprocError | None = None
         self._warned = False
