@@ -209,7 +209,7 @@ class _Kept(NamedTuple):
         return pa.field(name, self.arrow.type, metadata={_NOTE: _note(self.dtype)})
 
 
-def _note(dtype: Mapping[str, Any]) -> bytes:
+def _note(dtype: Mapping[str, object]) -> bytes:
     return json.dumps(dtype, sort_keys=True).encode()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pyarrow as pa
@@ -51,7 +51,7 @@ def to_dataset(frame: pd.DataFrame) -> datasets.Dataset:
     return datasets.Dataset(datasets.table.InMemoryTable(table.replace_schema_metadata(None)))
 
 
-def _of_datasets(kind: Any) -> Any:
+def _of_datasets(kind: pa.DataType) -> pa.DataType:
     """The type that a dataset has for an Arrow type: no dictionaries, maps or extensions."""
     types = pa.types
     if isinstance(kind, pa.BaseExtensionType):

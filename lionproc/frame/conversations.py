@@ -23,7 +23,7 @@ __all__ = ["conversations"]
 CHUNK_ROWS = 1000
 
 
-def conversations(frame: pd.DataFrame) -> Iterator[dict[str, Any] | None]:
+def conversations(frame: pd.DataFrame) -> Iterator[dict[str, object] | None]:
     """For each row `{"messages": [...]}` with the answer as the last turn; None without an answer.
 
     Where the run asked about several columns, the rows come again for each of them.
@@ -62,7 +62,7 @@ def _check(frame: pd.DataFrame, asked: Asked) -> None:
             raise ColumnError(f"The frame has no column {name!r} any more, which the prompt shows.")
 
 
-def _turns(frame: pd.DataFrame, asked: Asked) -> Iterator[dict[str, Any] | None]:
+def _turns(frame: pd.DataFrame, asked: Asked) -> Iterator[dict[str, object] | None]:
     cells = {label: frame[label].tolist() for label in asked.prompt.columns}
     value = None if asked.value is None else frame[asked.value].tolist()
     rendered = asked.prompt.render_slice(cells, 0, len(frame), value=value)

@@ -66,7 +66,7 @@ def write_records(frame: pd.DataFrame, write: Callable[[bytes], object]) -> None
         write(to_json(record) + b"\n")
 
 
-def records(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def records(frame: pd.DataFrame) -> Iterator[dict[str, object]]:
     """The rows as JSON objects. Levels of the index that have a name come first.
 
     Raises:

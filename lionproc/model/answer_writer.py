@@ -59,7 +59,7 @@ def write_json(shape: Shape, on_wire: Shape, read: Read, under: str | None) -> W
     return write
 
 
-def _told(shape: Shape, on_wire: Shape, cell: Any, *, nulls: bool) -> Any:
+def _told(shape: Shape, on_wire: Shape, cell: Any, *, nulls: bool) -> object:
     """A cell as JSON has it."""
     if cell is None:
         return None
