@@ -27,12 +27,12 @@ if _TYPE_CHECKING:
     from lionproc.frame.job import Job, last_job
     from lionproc.frame.parquet_reader import read_facts, read_parquet
     from lionproc.frame.preview import Preview
-    from lionproc.frame.results import Report
     from lionproc.frame.shared_limits import limits_panel
     from lionproc.model.defaults import configure
     from lionproc.model.model import Model
     from lionproc.model.prices import Price
     from lionproc.notebook.limits_panel import LimitsPanel
+    from lionproc.reports.report import Report
     from lionproc.service import types
     from lionproc.service.batch import BatchProcessor
     from lionproc.service.branch import Branch
@@ -93,7 +93,7 @@ _LATER = {
     "ProcessingService": "service.processing",
     "ProcessingStage": "service.stage",
     "RateLimitedAPIExecutor": "engine.executor",
-    "Report": "frame.results",
+    "Report": "reports.report",
     "configure": "model.defaults",
     "last_job": "frame.job",
     "limits_panel": "frame.shared_limits",

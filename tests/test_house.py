@@ -27,16 +27,17 @@ MAY_IMPORT = {
     "engine": {"errors", "face"},
     "model": {"errors", "face", "engine", "schema_sample"},
     "notebook": {"errors", "face", "engine"},
-    "frame": {"errors", "face", "template", "engine", "model", "notebook", "service"},
+    "frame": {"errors", "face", "template", "engine", "model", "notebook", "service", "reports"},
     "service": {"errors", "face", "template", "engine", "model"},
+    "reports": {"errors", "face", "engine", "model", "notebook", "frame"},
     "data": {"errors"},
     "testing": {"errors", "face", "seeded_random", "schema_sample"},
     "dask": {"errors", "face", "engine", "model", "frame"},
 }
-# A frame shows itself through the notebook's room, and one module of it is the door to the
-# service's pipeline. Both are imported where they are used, so that neither is needed.
-ONLY_WHERE_USED = {("frame", "notebook"), ("frame", "service")}
-DOORS = {"frame/pipeline.py"}
+# A frame shows itself through the notebook's room, one module of it is the door to the service's
+# pipeline, and one to the reports. All are imported where they are used, so that none is needed.
+ONLY_WHERE_USED = {("frame", "notebook"), ("frame", "service"), ("frame", "reports")}
+DOORS = {("frame", "service"): "frame/pipeline.py", ("frame", "reports"): "frame/reporting.py"}
 HEAVY = (
     "openai", "aiohttp", "ipywidgets", "IPython", "jsonschema_rs", "genai_prices", "dask",
     "distributed", "httpx2", "matplotlib", "nest_asyncio2", "xllamacpp", "tqdm",
@@ -80,8 +81,8 @@ def test_imports_run_one_way(module):
         if other in {"", room} or other not in MAY_IMPORT or types:
             continue
         assert other in MAY_IMPORT[room], f"{room} must not import {other} ({module.name})"
-        if (room, other) == ("frame", "service"):
-            assert str(module.relative_to(PACKAGE)) in DOORS
+        if (room, other) in DOORS:
+            assert str(module.relative_to(PACKAGE)) == DOORS[room, other]
         elif top and (room, other) in ONLY_WHERE_USED:
             pytest.fail(f"{module.name} imports {other} at its top")
 
@@ -205,6 +206,7 @@ def test_every_list_of_names_is_true(module):
 OF_AN_EXTRA = {
     "xllamacpp": ("local", ("model/local",)),
     "fsspec": ("remote", ("frame/place.py",)),
+    "matplotlib": ("plot", ("reports/plot.py",)),
     "dask": ("dask", ("dask/", "frame/dask_meta.py")),
     "distributed": ("dask", ("dask/",)),
     "datasets": ("datasets", ("frame/as_arrow.py",)),

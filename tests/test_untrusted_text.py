@@ -135,7 +135,7 @@ def test_a_servers_words_are_shown_as_text():
             ask(pd.DataFrame({"text": ["x"]}), "{text}", model)
     from dataclasses import replace
 
-    from lionproc.frame.results import Report
+    from lionproc.reports.report import Report
 
     stats = replace(lp.last_job().stats, note=reason, state="failed")
     drawn = Report(stats, {"model": SCRIPT, "provider": SCRIPT})._repr_html_()

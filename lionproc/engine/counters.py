@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from lionproc.engine.latencies import Latencies
 from lionproc.engine.outlay import Outlay, may_be_billed
-from lionproc.engine.usage import plus
+from lionproc.engine.usage import Saved, plus
 from lionproc.errors import CallError, Kind
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ class Counters:
     Attributes:
         sent: Attempts that were sent.
         retried: Attempts after the first one of an event, corrections included.
+        retries: The same by the kind of error that made them necessary.
         throttled: Attempts that the server refused because of its rate limit.
         prompt_tokens: Tokens read by the model, in answers and in failures that were billed.
         completion_tokens: Tokens written by the model, likewise.
@@ -32,9 +34,11 @@ class Counters:
         estimate_off: Sum of the relative errors of our estimates, over the `estimated` replies.
         errors: Finished events without an answer, by the kind of their error.
         outlay: What was spent and is in flight, for a budget.
+        latencies: How long the paid replies took.
+        saved: Dollars that they would have cost more without a prompt cache or a cheaper tier.
     """
 
-    __slots__ = ("cached_tokens", "cached_told", "completion_tokens", "errors", "estimate_off", "estimated", "guessed", "outlay", "prompt_tokens", "reasoning_tokens", "reasoning_told", "retried", "sent", "throttled")  # fmt: skip
+    __slots__ = ("cached_tokens", "cached_told", "completion_tokens", "errors", "estimate_off", "estimated", "guessed", "latencies", "outlay", "prompt_tokens", "reasoning_tokens", "reasoning_told", "retried", "retries", "saved", "sent", "throttled")  # fmt: skip
 
     def __init__(self) -> None:
         self.sent = self.retried = self.throttled = 0
@@ -44,7 +48,17 @@ class Counters:
         self.estimated = self.guessed = 0
         self.estimate_off = 0.0
         self.errors: Counter[str] = Counter()
+        self.retries: Counter[str] = Counter()
         self.outlay = Outlay()
+        self.latencies = Latencies()
+        self.saved = Saved()
+
+    def sends(self, event: Event) -> None:
+        """Count an attempt that is made now."""
+        self.sent += 1
+        if event.attempts > 1:
+            self.retried += 1
+            self.retries[event.again_for] += 1
 
     def paid(self, expected: Tokens, reply: Reply, event: Event | None = None) -> Tokens:
         """Count a paid reply.
@@ -101,6 +115,9 @@ class Counters:
         self.guessed += other.guessed
         self.estimate_off += other.estimate_off
         self.errors.update(other.errors)
+        self.retries.update(other.retries)
+        self.latencies = Latencies.together([self.latencies, other.latencies])
+        self.saved = self.saved.plus(other.saved)
 
     def _used(
         self, tokens: Tokens, reply: Reply, event: Event | None, expected: Tokens | None = None
@@ -109,6 +126,8 @@ class Counters:
         # Whoever looked at the usage knows the price, or that it is not known.
         usd = self.outlay.usd(tokens) if usage is None else reply.usd
         self.outlay.took(tokens, expected, usd)
+        if reply.saved is not None:
+            self.saved = self.saved.plus(reply.saved)
         self.prompt_tokens += tokens.input
         self.completion_tokens += tokens.output
         cached = reasoning = None

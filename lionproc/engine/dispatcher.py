@@ -336,6 +336,7 @@ class Dispatcher:
             try:
                 policy.paid()
                 used = counters.paid(reservation.tokens, reply, event)
+                counters.latencies.add(seconds)
                 event.model = reply.model
                 # Durable before anything else is done with it. Its slot need not wait for the disk,
                 # but for the first replies: what they say decides whether anything else is sent.
@@ -362,9 +363,7 @@ class Dispatcher:
     def _leaves(self, event: Event, reservation: Reservation, worker: Worker) -> None:
         event.state = "processing"
         event.attempts += 1
-        self.counters.sent += 1
-        if event.attempts > 1:
-            self.counters.retried += 1
+        self.counters.sends(event)
         self.policy.sent(event)
         self.workers.sending.add(worker)
         self.counters.outlay.leaves(reservation.tokens)
@@ -403,6 +402,7 @@ class Dispatcher:
         decision = self.policy.failed(event, error, self._limiter.now(), probe=probe)
         if isinstance(decision, Wait):
             event.state = "pending"
+            event.again_for = error.kind
             self._delay(event, decision.seconds)
             return
         self.finish(event, error)

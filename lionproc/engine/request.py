@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from lionproc.engine.quotas import Signals
 from lionproc.engine.tokens import Tokens
-from lionproc.engine.usage import Usage, plus
+from lionproc.engine.usage import Saved, Usage, plus
 from lionproc.errors import CallError, Kind, pass_on_interrupt
 
 log = logging.getLogger("lionproc.engine")
@@ -33,6 +33,7 @@ class Reply:
         guessed: True where `used` is an estimate, because the server did not say.
         usage: All that is known of what it used; None where whoever made it did not look.
         usd: What it costs in dollars, by `usage`; None where that is not known.
+        saved: What it would have cost more; None where that is nothing or not known.
         charged: Tokens that count against the limit, where that is more than was used.
         signals: What the headers say about limits.
     """
@@ -45,6 +46,7 @@ class Reply:
     guessed: bool = False
     usage: Usage | None = None
     usd: float | None = None
+    saved: Saved | None = None
     charged: Tokens | None = None
     signals: Signals | None = None
 
@@ -85,6 +87,7 @@ class Event:
         value: The answer, once completed.
         error: Why there is none, once failed or cancelled.
         attempts: Requests sent for it so far.
+        again_for: What was wrong with the last one, by its kind, if it is sent again.
         usage: Tokens all its attempts used.
         cached_tokens: Of those read, the ones from the provider's prompt cache; None where a
             reply does not tell.
@@ -101,6 +104,7 @@ class Event:
     __slots__ = (
         "_corrected",
         "_future",
+        "again_for",
         "attempts",
         "cached",
         "cached_tokens",
@@ -151,6 +155,7 @@ class Event:
         self.value: Any = None
         self.error: CallError | None = None
         self.attempts = 0
+        self.again_for = ""
         self.corrections = 0
         self.prompt_tokens = 0
         self.completion_tokens = 0
@@ -208,6 +213,7 @@ class Event:
                     again = self.call.correction(data, error)
             if again is not None:
                 self.error = None
+                self.again_for = error.kind
                 self.call = again
                 self.corrections += 1
                 if again.key is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,6 +14,7 @@ from lionproc.engine.counters import Counters
 from lionproc.engine.dispatcher import Dispatcher
 from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.journal import Journal
+from lionproc.engine.latencies import Latencies
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.open_files import most_connections, warn_of_few
 from lionproc.engine.outlay import Outlay, Verdict, verdict
@@ -20,7 +22,7 @@ from lionproc.engine.request import Event
 from lionproc.engine.retry import Retry
 from lionproc.engine.stats import RunStats
 from lionproc.engine.tokens import REQUESTS, TOKENS, Tokens
-from lionproc.engine.usage import Price, Usage
+from lionproc.engine.usage import Price, Saved, Usage
 from lionproc.errors import RunError
 
 __all__ = ["GUESSED", "Route", "Routes"]
@@ -72,6 +74,13 @@ class Routes:
         self.routes = tuple(routes)
         self.limiters = list(dict.fromkeys(route.limiter for route in routes))
         self.executors: list[RateLimitedAPIExecutor] = []
+        self._outlays_before: list[Outlay] = []
+        self._sent_before = 0
+
+    def go_on_from(self, before: Routes) -> None:
+        """Let a budget count what an earlier run of the same rows has sent and spent, too."""
+        self._outlays_before = before.outlays
+        self._sent_before = before.sent_in_all
 
     @property
     def dispatchers(self) -> list[Dispatcher]:
@@ -189,7 +198,7 @@ class Routes:
 
     def verdict(self, budget: Budget, number: int, estimate: Tokens) -> tuple[Verdict, str]:
         """Whether the budget allows one more request on a route; see `Outlay.verdict`."""
-        return verdict(budget, self.outlays, number, estimate, self.sent())
+        return verdict(budget, self.outlays, number, estimate, self.sent_in_all)
 
     @property
     def unpriced(self) -> bool:
@@ -208,8 +217,13 @@ class Routes:
 
     @property
     def outlays(self) -> list[Outlay]:
-        """What was spent on each route."""
-        return [executor.outlay for executor in self.executors]
+        """What was spent on each route, and behind them what was spent before this run."""
+        return [*(executor.outlay for executor in self.executors), *self._outlays_before]
+
+    @property
+    def sent_in_all(self) -> int:
+        """The requests that were sent on all routes, and before this run."""
+        return self.sent() + self._sent_before
 
     # -- what a person sees -----------------------------------------------------------------
 
@@ -248,6 +262,29 @@ class Routes:
     def guessed(self) -> int:
         """Replies whose tokens the server did not count."""
         return sum(executor.counters.guessed for executor in self.executors)
+
+    @property
+    def latencies(self) -> Latencies:
+        """How long the paid replies of all routes took."""
+        return Latencies.together(executor.counters.latencies for executor in self.executors)
+
+    @property
+    def retries(self) -> Counter[str]:
+        """The requests that were sent again, by the kind of error that made it necessary."""
+        counted = Counter[str]()
+        for executor in self.executors:
+            counted.update(executor.counters.retries)
+        return counted
+
+    @property
+    def saved(self) -> Saved | None:
+        """What the replies would have cost more, None where the price of one is not known."""
+        if any(executor.outlay.unpriced for executor in self.executors):
+            return None
+        whole = Saved()
+        for executor in self.executors:
+            whole = whole.plus(executor.counters.saved)
+        return whole
 
     def stats(self, elapsed_s: float, so_far: RunStats) -> RunStats:
         """A snapshot with what the routes know, all together.

@@ -24,6 +24,7 @@ from lionproc.engine.retry import Retry
 from lionproc.engine.routes import Route, Routes
 from lionproc.engine.run_budget import RunBudget
 from lionproc.engine.stats import LimitUse, RunStats, State
+from lionproc.engine.timeline import Timeline
 from lionproc.errors import Kind, RunError
 
 log = logging.getLogger("lionproc.engine")
@@ -56,6 +57,8 @@ class Run(ABC):
         since: Only journal records after this mark answer rows.
         limits: Limits this run was given, which become those of its endpoints; None leaves those
             they have.
+        before: An earlier run of the same rows: its budget as it is now is that of this run,
+            and what it has spent counts.
     """
 
     def __init__(
@@ -68,9 +71,13 @@ class Run(ABC):
         budget: Budget | None,
         since: int,
         limits: Limits | None = None,
+        before: Run | None = None,
     ) -> None:
         self._rows = rows
         self._routes = Routes(routes)
+        if before is not None:
+            self._routes.go_on_from(before._routes)
+            budget = before.budget
         self._budget = RunBudget(self._routes, budget)
         limiters = self._routes.limiters
         if limits is not None:
@@ -96,6 +103,7 @@ class Run(ABC):
         self._late_pause = False
         self._halting: asyncio.Future[None] | None = None
         self._use = LimitUse()
+        self._timeline = Timeline()
 
     # -- what a subclass does ---------------------------------------------------------------
 
@@ -204,12 +212,14 @@ class Run(ABC):
             self._budget.heed()
             stats = self.stats
             self._use.add(before, stats)
+            self._timeline.add(stats, self._routes.latencies.counts)
             before = stats
             for watcher in self._watchers:
                 _safely(watcher.update, stats)
 
     def _tell_the_end(self) -> None:
         stats = self.stats
+        self._timeline.add(stats, self._routes.latencies.counts)
         for watcher in self._watchers:
             _safely(watcher.close, stats)
 
@@ -228,7 +238,8 @@ class Run(ABC):
         """The live budget of this run; assign a field of it, or another one, to raise it.
 
         It acts within 200 ms as long as the run goes on. What was stopped by a budget goes on
-        with `retry_failed()` or by running the cell again.
+        with `retry_failed()` once it is raised, and what was spent counts; or by running the
+        cell again, whose budget counts from the start.
         """
         return self._budget.bounds
 

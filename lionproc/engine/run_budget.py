@@ -75,7 +75,13 @@ class RunBudget:
         if not self.bounds.is_set:
             return "", None
         usd, tokens = gone(self._routes.outlays)
-        return self.bounds.used(usd=usd, tokens=tokens, requests=self._routes.sent())
+        return self.bounds.used(usd=usd, tokens=tokens, requests=self._routes.sent_in_all)
+
+    @property
+    def used_up(self) -> str:
+        """The bound that is reached as the bounds are now, in words; empty while none is."""
+        usd, tokens = gone(self._routes.outlays)
+        return self.bounds.reached(usd=usd, tokens=tokens, requests=self._routes.sent_in_all)
 
     @property
     def note(self) -> str:
@@ -85,5 +91,5 @@ class RunBudget:
             return ""
         return (
             f"{math.floor(100 * used)} % of the budget of {bound} is used; "
-            "`lp.last_job().budget` raises it."
+            "lp.last_job().budget raises it."
         )

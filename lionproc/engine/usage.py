@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from lionproc.engine.tokens import Tokens
 
-__all__ = ["Price", "Usage", "from_bytes", "plus", "to_bytes"]
+__all__ = ["Price", "Saved", "Usage", "from_bytes", "plus", "to_bytes"]
 
 _written: Final = json.JSONEncoder(separators=(",", ":")).encode
 _COUNTS: Final = ("cached", "cache_write", "reasoning", "audio_input", "audio_output")
@@ -46,6 +46,26 @@ class Usage(NamedTuple):
         return Tokens(self.input, self.output)
 
 
+class Saved(NamedTuple):
+    """Dollars that replies would have cost more; below zero where it was dearer.
+
+    Attributes:
+        prompt_cache: Without the provider's prompt cache.
+        tier: At the standard tier.
+        batch: The same, of what the Batch API answered.
+    """
+
+    prompt_cache: float = 0.0
+    tier: float = 0.0
+    batch: float = 0.0
+
+    def plus(self, other: Saved) -> Saved:
+        """Both together."""
+        return Saved(
+            self.prompt_cache + other.prompt_cache, self.tier + other.tier, self.batch + other.batch
+        )
+
+
 class Price(Protocol):
     """What replies of a model cost."""
 
@@ -56,6 +76,9 @@ class Price(Protocol):
             usage: What it used.
             model: The model that answered, in the server's words; empty if it does not say.
         """
+
+    def saved(self, usage: Usage, model: str = "") -> Saved | None:
+        """What it would have cost more, None where that is nothing or not known."""
 
 
 def plus(one: float | None, other: float | None) -> float | None:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lionproc.notebook.limits_panel import LimitsPanel
+    from lionproc.reports.report import Report
 
 VALUE = "value"
 
@@ -348,8 +349,13 @@ class FrameAccessor:
         return results.run_of(self._frame).errors()
 
     @face
-    def report(self) -> results.Report:
-        """What the run that made this frame did: rows, requests, tokens, dollars, time.
+    def report(self) -> Report:
+        """What the run that made this frame did, and what it took and saved.
+
+        Returns:
+            An `lp.Report`: rows, requests, tokens, dollars, latency and errors as attributes and
+            `as_dict()`; a card as the last line of a cell; `plot()` over time; `to_html(path)`,
+            a page to hand on.
 
         Raises:
             ConfigurationError: This frame was not made by a run of this session.

@@ -1,4 +1,4 @@
-"""What the answers of a run cost when they were bought."""
+"""What the answers of a run cost when they were bought, and what was not bought again."""
 
 from __future__ import annotations
 
@@ -14,29 +14,50 @@ class Bought:
 
     Attributes:
         usd: Dollars, None where that of one is not known.
+        by_journal: Dollars that the answers had cost which the journal had; None as above.
+        by_sharing: Dollars that the rows would have cost which got the answer of an equal one;
+            None as above.
     """
 
     def __init__(self) -> None:
         self.usd: float | None = 0.0
+        self.by_journal: float | None = 0.0
+        self.by_sharing: float | None = 0.0
         # Half of a key tells questions apart well enough, and takes little room.
         self._asked: set[int] = set()
 
-    def add(self, key: bytes | None, usd: float | None) -> bool:
+    def add(
+        self, key: bytes | None, usd: float | None, *, rows: int = 1, kept: bool = False
+    ) -> bool:
         """An answer has come.
 
         Args:
             key: Of its question; None for one that is never shared.
             usd: What it cost.
+            rows: How many rows get it.
+            kept: Whether the journal had it.
 
         Returns:
             False where it was counted already.
         """
-        if key is not None:
-            half = int.from_bytes(key[:8], "big")
-            if half in self._asked:
-                return False
-            self._asked.add(half)
-        self.usd = plus(self.usd, usd)
+        first = self._is_first(key)
+        if first:
+            self.usd = plus(self.usd, usd)
+            if kept:
+                self.by_journal = plus(self.by_journal, usd)
+        shared = rows - first
+        if shared:
+            more = None if usd is None else shared * usd
+            self.by_sharing = plus(self.by_sharing, more)
+        return first
+
+    def _is_first(self, key: bytes | None) -> bool:
+        if key is None:
+            return True
+        half = int.from_bytes(key[:8], "big")
+        if half in self._asked:
+            return False
+        self._asked.add(half)
         return True
 
     def take_over(self, before: Bought) -> None:

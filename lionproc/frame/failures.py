@@ -14,7 +14,7 @@ from lionproc.errors import CallError, Kind
 
 if TYPE_CHECKING:
     from lionproc.frame.asked import Asked
-    from lionproc.frame.results import Report
+    from lionproc.reports.report import Report
 
 
 RAW_BYTES = 64 * 1024  # of a reply that is no answer

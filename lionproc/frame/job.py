@@ -38,6 +38,7 @@ from lionproc.frame.unanswered import Unanswered
 
 if TYPE_CHECKING:
     from lionproc.notebook.panel_html import FailureRow
+    from lionproc.reports.report import Report
 
 WARN_AFTER_S = 5.0  # nobody can do anything about a budget sooner
 _last: Job | None = None
@@ -245,8 +246,10 @@ class Job(RowRun):
         """
         return self._store.failures.table(self.stats)
 
-    def report(self) -> results.Report:
-        """What the run did, as one table and a readable summary."""
+    def report(self) -> Report:
+        """What the run did, as data, as a card, as plots and as a page."""
+        from lionproc.frame.reporting import report_of
+
         facts = {
             **self._facts(),
             "not_sent": max(self.stats.left - self._given_up, 0) if self.done else 0,
@@ -258,7 +261,7 @@ class Job(RowRun):
         }
         if self._plan.staged:
             facts["stages"] = stage_facts(self._plan, self._store, self._routes, self._connections)
-        return results.Report(self.stats, facts)
+        return report_of(self, facts)
 
     @property
     def title(self) -> str:
@@ -289,14 +292,22 @@ class Job(RowRun):
     def retry_failed(self) -> Job:
         """Ask again for the rows without an answer; the others keep theirs.
 
+        The budget goes on with them: it is the one that this job has now, and what was spent
+        counts. To go on behind it, raise it first: `job.budget.usd = 5`.
+
         Returns:
             A new job, started. Its frame has the answers of both.
 
         Raises:
-            ConfigurationError: This run is not finished.
+            ConfigurationError: This run is not finished, or its budget is used up.
         """
         if not self.done:
             raise ConfigurationError("The run is not finished; stop() it or wait for it first.")
+        if reached := self._budget.used_up:
+            raise ConfigurationError(
+                f"The budget of {reached} is used up, and what was spent counts. Raise it first, "
+                "by a field of job.budget (as in job.budget.usd = 5), then retry_failed() goes on."
+            )
         return launch(self._plan, before=self)
 
     @face

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
 
-from lionproc.engine.stats import RunStats
 from lionproc.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from lionproc.frame.asked import Asked
+    from lionproc.reports.report import Report
 
 
 class Made(Protocol):
@@ -88,21 +87,3 @@ def run_of(frame: pd.DataFrame | pd.Series[Any]) -> Made:
         "it since has lost that. lp.last_job() has the errors and the report of the last "
         "df.llm.process."
     )
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a run did. Printed, it is a summary; `facts` has the numbers."""
-
-    stats: RunStats
-    facts: Mapping[str, Any]
-
-    def __repr__(self) -> str:
-        from lionproc.notebook.card import as_text
-
-        return as_text(self.stats, self.facts)
-
-    def _repr_html_(self) -> str:
-        from lionproc.notebook.card import as_html
-
-        return as_html(self.stats, self.facts)

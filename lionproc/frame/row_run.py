@@ -17,6 +17,7 @@ from lionproc.errors import CallError, Kind
 from lionproc.frame.arrivals import Arrivals
 from lionproc.frame.assemble import Missing
 from lionproc.frame.bought import Bought
+from lionproc.frame.extremes import Extremes
 from lionproc.frame.part_writer import PartWriter
 from lionproc.frame.plan import Plan, Rendered
 from lionproc.frame.portions import PORTION_ROWS
@@ -57,6 +58,7 @@ class RowRun(Run):
                 budget=options.budget,
                 since=0 if options.resume else journal.mark(),
                 limits=options.limits,
+                before=before,
             )
         except BaseException:
             journal.close()
@@ -80,6 +82,7 @@ class RowRun(Run):
         self._given_up = 0  # stopped while they were in flight
         self._parts = self._part_writer()
         self._bought = Bought()
+        self._slowest, self._dearest = Extremes(), Extremes()
         if before is not None:
             self._bought.take_over(before._bought)
             for place in self._store.take_over(before._store):
@@ -212,9 +215,16 @@ class RowRun(Run):
     # -- out --------------------------------------------------------------------------------
 
     def _took(self, event: Event) -> None:
-        bears = event.error is not None or self._bought.add(event.first.key, event.usd)
+        sharing = self._followers.pop(event.tag, ())
+        bears = event.error is not None or self._bought.add(
+            event.first.key, event.usd, rows=1 + len(sharing), kept=event.cached
+        )
+        if event.attempts and not event.cached:
+            self._slowest.add(event.seconds, event)
+            if event.usd:
+                self._dearest.add(event.usd, event)
         self._fill(event.tag, event, bears=bears)
-        for place in self._followers.pop(event.tag, ()):
+        for place in sharing:
             self._fill(place, event, bears=False)
 
     def _usd_of_answers(self) -> float | None:

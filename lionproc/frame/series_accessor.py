@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import pandas as pd
 
@@ -21,6 +21,9 @@ from lionproc.frame.run_options import (
     shows,
 )
 from lionproc.model.answer import Answer
+
+if TYPE_CHECKING:
+    from lionproc.reports.report import Report
 
 
 class SeriesAccessor:
@@ -219,6 +222,6 @@ class SeriesAccessor:
         return results.run_of(self._series).errors()
 
     @face
-    def report(self) -> results.Report:
+    def report(self) -> Report:
         """As `df.llm.report`."""
         return results.run_of(self._series).report()

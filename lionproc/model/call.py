@@ -197,7 +197,9 @@ class ModelCall:
 
     def _price(self, reply: Reply) -> None:
         if reply.usage is not None:
-            reply.usd = self._recipe.connection.price.usd(reply.usage, reply.model)
+            price = self._recipe.connection.price
+            reply.usd = price.usd(reply.usage, reply.model)
+            reply.saved = price.saved(reply.usage, reply.model)
 
     def _fits_better(self, refusal: bytes, sent: bytes) -> bool:
         """Whether the next attempt is another one: it was learned just now what to leave out."""

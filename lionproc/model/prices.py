@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lionproc.engine.usage import Usage
+from lionproc.engine.usage import Saved, Usage
 from lionproc.errors import ConfigurationError
 from lionproc.face import faced
 
@@ -29,7 +30,10 @@ _CHEAPER = frozenset({"flex", "batch"})  # never dearer than the usual one
 class Price:
     """Your own prices of a model, as price lists print them. They go before the table's.
 
-    They hold for every reply, whatever tier served it and however long its prompt was.
+    They are those of the standard tier, and hold however long a prompt is. What a reply costs
+    that another tier served is said by `tiers`. Without it, a reply of a tier that is never
+    dearer ("flex", "batch") is priced as the standard one, and what a reply of any other tier
+    costs is not known.
 
     Args:
         input: Dollars per million tokens read.
@@ -37,9 +41,11 @@ class Price:
         cached_input: Dollars per million tokens read from the provider's prompt cache; None
             for no discount.
         cache_write: Dollars per million tokens put into that cache; None for no surcharge.
+        tiers: By how much all of this is multiplied for a reply of a tier, by the word that the
+            reply has for it: `{"flex": 0.5, "priority": 2}`.
 
     Raises:
-        ConfigurationError: A price is negative or not a number.
+        ConfigurationError: A price or a factor is negative or not a number.
 
     Example:
         >>> price = Price(input=0.15, cached_input=0.075, output=0.60)
@@ -51,35 +57,61 @@ class Price:
     output: float
     cached_input: float | None = None
     cache_write: float | None = None
+    tiers: Mapping[str, float] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
         for name in ("input", "output", "cached_input", "cache_write"):
             value = getattr(self, name)
             if value is None and name not in {"input", "output"}:
                 continue
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not (number and math.isfinite(value) and value >= 0):
+            if not _is_amount(value):
                 raise ConfigurationError(
                     f"Price({name}=...) is dollars per million tokens, 0 or more, not {value!r}."
                 )
+        if self.tiers is not None:
+            object.__setattr__(self, "tiers", _factors(self.tiers))
 
-    def usd(self, usage: Usage, model: str = "") -> float:
-        """What a reply costs, in dollars.
+    def factor(self, tier: str) -> float | None:
+        """By how much the prices of a tier differ from these, None where that is not known."""
+        given = None if self.tiers is None else self.tiers.get(tier)
+        if given is None and (tier in _USUAL_TIERS or tier in _CHEAPER):
+            return 1.0
+        return given
+
+    def usd(self, usage: Usage, model: str = "") -> float | None:
+        """What a reply costs, in dollars; None where its tier has no price.
 
         Args:
             usage: What it used.
             model: Which model answered; the price is the same for all.
         """
-        del model
-        cached, written = usage.cached or 0, usage.cache_write or 0
-        of_cached = self.input if self.cached_input is None else self.cached_input
-        of_written = self.input if self.cache_write is None else self.cache_write
-        return (
-            (usage.input - cached - written) * self.input
-            + cached * of_cached
-            + written * of_written
-            + usage.output * self.output
-        ) / _MILLION
+        rates = self._rates(usage.tier, usage.input, model)
+        return None if rates is None else _cost(usage, rates)
+
+    def _rates(self, tier: str, read: int, model: str) -> _Rates | None:
+        del read, model
+        return _own_rates(self, tier)
+
+    def saved(self, usage: Usage, model: str = "") -> Saved | None:
+        """What it would have cost more; see `_saved`."""
+        return _saved(self, usage, model)
+
+
+def _is_amount(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return math.isfinite(value) and value >= 0
+
+
+def _factors(given: object) -> dict[str, float]:
+    if isinstance(given, Mapping) and all(
+        isinstance(tier, str) and _is_amount(factor) for tier, factor in given.items()
+    ):
+        return {tier.lower(): factor for tier, factor in given.items()}
+    raise ConfigurationError(
+        "Price(tiers=...) says by how much the price of a tier differs, as in "
+        f'{{"flex": 0.5}}, not {given!r}.'
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +136,45 @@ class TablePrice:
         """What a reply costs, in dollars; None where that is not known."""
         if self.tells_cost and usage.billed is not None:
             return usage.billed
-        tier = usage.tier or ("" if self.asked_tier in _CHEAPER else self.asked_tier)
+        rates = self._rates(usage.tier, usage.input, model)
+        return None if rates is None else _cost(usage, rates)
+
+    def _rates(self, tier: str, read: int, model: str) -> _Rates | None:
+        tier = tier or ("" if self.asked_tier in _CHEAPER else self.asked_tier)
         hour = int(time.time() // _TABLE_S)
-        steps = None
-        if model and model != self.model:
-            steps = _steps(model, self.provider, tier, hour)
-        if steps is None:
-            steps = _steps(self.model, self.provider, tier, hour)
-        return None if steps is None else _cost(usage, steps)
+        steps = _steps_of_either(model, self.model, self.provider, tier, hour)
+        if steps is None or len(steps) == 1:
+            return steps and steps[0][1]
+        return [rates for start, rates in steps if read > start or not start][-1]
+
+    def saved(self, usage: Usage, model: str = "") -> Saved | None:
+        """What it would have cost more; see `_saved`."""
+        return _saved(self, usage, model)
+
+
+def _saved(price: Price | TablePrice, usage: Usage, model: str) -> Saved | None:
+    """What a reply would have cost more without a cache, and at the standard tier.
+
+    Returns:
+        None where that is nothing or not known.
+    """
+    cached, stored, usual = usage.cached or 0, usage.cache_write or 0, usage.tier in _USUAL_TIERS
+    if usual and not cached and not stored:
+        return None
+    rates = price._rates(usage.tier, usage.input, model)
+    if rates is None:
+        return None
+    of_cache = cached * (rates.input - rates.cached) + stored * (rates.input - rates.cache_write)
+    if usual:
+        return Saved(of_cache)
+    uncached = Usage(usage.input, usage.output, None, None, *usage[4:7])
+    standard = price._rates("default", usage.input, model)
+    paid, otherwise = _cost(uncached, rates), standard and _cost(uncached, standard)
+    if paid is None or otherwise is None:
+        return None
+    of_tier = otherwise - paid
+    batch = usage.tier == "batch"
+    return Saved(of_cache, 0.0 if batch else of_tier, of_tier if batch else 0.0)
 
 
 def price_of(
@@ -125,12 +188,26 @@ def price_of(
         own: What its user says that it costs, which goes before everything else.
         tier: The `service_tier` that is asked for; empty for none.
         official: Whether the provider's own address is asked, which may be believed on its cost.
+
+    Raises:
+        ConfigurationError: Its user's prices do not say what the tier costs, and it may be more.
     """
     if own is not None:
-        return own
+        return _asked(own, tier)
     if not provider.prices:
         return Price(input=0.0, output=0.0)
     return TablePrice(model, provider.prices, tier, provider.tells_cost and official)
+
+
+def _asked(own: Price, tier: str) -> Price:
+    """Prices where a tier is asked for: the dearer ones for a reply that names none."""
+    factor = own.factor(tier)
+    if factor is None:
+        raise ConfigurationError(
+            f"lp.Price(...) has the prices of the standard tier, and service_tier={tier!r} may cost "
+            f"more. Say by how much: lp.Price(..., tiers={{{tier!r}: 2.0}})."
+        )
+    return own if factor <= 1 else replace(own, tiers={**(own.tiers or {}), "": factor})
 
 
 class _Rates(NamedTuple):
@@ -145,13 +222,26 @@ class _Rates(NamedTuple):
     audio_output: float | None
 
 
-def _cost(usage: Usage, steps: tuple[tuple[int, _Rates], ...]) -> float | None:
+@lru_cache(maxsize=512)
+def _own_rates(price: Price, tier: str) -> _Rates | None:
+    """The rates of one's own prices for a reply of a tier."""
+    factor = price.factor(tier)
+    if factor is None:
+        return None
+    read, wrote = factor * price.input / _MILLION, factor * price.output / _MILLION
+    cached, stored = (
+        read if own is None else factor * own / _MILLION
+        for own in (price.cached_input, price.cache_write)
+    )
+    return _Rates(read, cached, stored, read, wrote, None, None)
+
+
+def _cost(usage: Usage, rates: _Rates) -> float | None:
     read, wrote, cached, stored, thought, heard, spoken, _, _ = usage
-    rates = steps[0][1]
-    for above, dearer in steps[1:]:
-        if read > above:
-            rates = dearer
     cached, stored = cached or 0, stored or 0
+    if not (thought or heard or spoken) and rates.output is not None:
+        anew = (read - cached - stored) * rates.input
+        return anew + cached * rates.cached + stored * rates.cache_write + wrote * rates.output
     heard, spoken = min(heard or 0, read - cached - stored), spoken or 0
     thought = min(thought or 0, wrote - spoken)
     cost = (
@@ -173,6 +263,14 @@ def _cost(usage: Usage, steps: tuple[tuple[int, _Rates], ...]) -> float | None:
 
 
 @lru_cache(maxsize=512)
+def _steps_of_either(
+    named: str, asked: str, provider: str, tier: str, hour: int
+) -> tuple[tuple[int, _Rates], ...] | None:
+    """The rates of the model that a reply names, else of the one that was asked."""
+    steps = _steps(named, provider, tier, hour) if named and named != asked else None
+    return _steps(asked, provider, tier, hour) if steps is None else steps
+
+
 def _steps(
     model: str, provider: str, tier: str, hour: int
 ) -> tuple[tuple[int, _Rates], ...] | None:

@@ -6,7 +6,7 @@ How it is written: `pairs.py`.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lionproc.engine.run import Run
@@ -183,8 +183,15 @@ def _more(stats: RunStats, facts: Mapping[str, object]) -> str:
         parts.append(
             f"{formatting.plain(facts.get('errors_at', 'out.llm.errors()'))} lists the errors"
         )
+    at_budget = stats.state == "stopped" and (stats.budget_used or 0.0) >= 1
+    if at_budget and stats.left:
+        parts.append(
+            "raise lp.last_job().budget, and lp.last_job().retry_failed() goes on from here"
+        )
     if not kept and (stats.left or stats.failed):
         parts.append("without a journal, running the cell again starts over")
+    elif at_budget and stats.left:
+        parts.append("so does running the cell again with a larger budget=, and pays nothing twice")
     elif stats.left:
         parts.append("running the cell again goes on from here, and pays nothing twice")
     elif stats.failed:
@@ -206,17 +213,22 @@ def as_text(stats: RunStats, facts: Mapping[str, object]) -> str:
     return as_lines(headline(stats), lines(stats, facts))
 
 
-def as_html(stats: RunStats, facts: Mapping[str, object]) -> str:
+def as_html(
+    stats: RunStats, facts: Mapping[str, object], pairs: Sequence[tuple[str, str]] | None = None
+) -> str:
     """The summary for a notebook; everything in it is escaped.
 
     Args:
         stats: The run.
         facts: As for `lines`.
+        pairs: What it says, `lines` by default.
     """
+    if pairs is None:
+        pairs = lines(stats, facts)
     return (
         "<div style='max-width:760px;margin:4px 0'>"
         f"<strong>{formatting.escaped(headline(stats))}</strong>{_bar(stats)}"
-        f"{as_table(lines(stats, facts))}</div>"
+        f"{as_table(pairs)}</div>"
     )
 
 

@@ -46,6 +46,18 @@ def dollars(usd: float) -> str:
     return f"${usd:.3f}" if usd < 1 else f"${usd:,.2f}"
 
 
+def fine_dollars(usd: float) -> str:
+    """The money for one row, which may be very little: never cut to a bound.
+
+    Example:
+        >>> fine_dollars(0.0000409), fine_dollars(0.0000000123), fine_dollars(0.25)
+        ('$0.000041', '$0.000000012', '$0.250')
+    """
+    if not 0 < usd < 0.0001:
+        return dollars(usd)
+    return f"${usd:.{1 - math.floor(math.log10(usd))}f}"
+
+
 def duration(seconds: float) -> str:
     """A time as it is said.
 

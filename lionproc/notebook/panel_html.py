@@ -138,10 +138,8 @@ def _spent(stats: RunStats) -> str:
             return _tile("Tokens", count(stats.tokens), "price not known")
         return _tile("Cost", safe(formatting.dollars(stats.usd)), tokens)
     near = part >= WARN_AT
-    if stats.budget.startswith("$") and stats.usd is not None:
-        beside = f"of {safe(stats.budget)} ({formatting.share(min(part, 1.0))})"
-    else:
-        beside = f"{formatting.share(min(part, 1.0))} of {safe(stats.budget)}"
+    used = formatting.share(min(part, 1.0)).replace(" ", "\N{NO-BREAK SPACE}")
+    beside = f"{used} of {safe(stats.budget)}"
     if stats.usd is None:
         return _tile("Tokens", count(stats.tokens), f"{beside}; price not known", part, near=near)
     return _tile("Cost", safe(formatting.dollars(stats.usd)), beside, part, near=near)

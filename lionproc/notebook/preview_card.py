@@ -160,7 +160,7 @@ def _facts(row: TriedRow) -> str:
     parts = [
         formatting.plural(row.requests, "request") if row.requests > 1 else "",
         "tokens unknown" if row.tokens is None else formatting.plural(row.tokens, "token"),
-        "cost unknown" if row.usd is None else formatting.dollars(row.usd),
+        "cost unknown" if row.usd is None else formatting.fine_dollars(row.usd),
         "" if row.seconds is None else formatting.short_duration(row.seconds),
     ]
     return row.note or " · ".join(part for part in parts if part)

@@ -106,8 +106,7 @@ def test_a_budget_of_half_the_bill_stops_within_one_requests_cost_and_says_how_t
         with pytest.warns(BudgetWarning, match=r"larger budget= goes on from here"):
             out = run(reviews(300), model, journal, budget=lp.Budget(usd=whole / 2))
         spent = float(server.bill.usd) - whole
-    most = whole / 300 * 3  # the dearest request: all of it read anew
-    assert whole / 2 <= spent <= whole / 2 + most
+    assert whole / 2 <= spent <= whole / 2 + whole / 300
     stats = out.llm.report().stats
     assert stats.usd == pytest.approx(spent, abs=1e-9)
     assert stats.budget_used >= 1
@@ -150,6 +149,29 @@ def test_what_waits_for_a_budget_goes_on_when_it_is_raised(journal):
         server.wait_for(lambda seen: seen.in_flight == 32)
         server.release()
         assert job.result(30)["about"].notna().all()
+
+
+def test_what_a_budget_stopped_goes_on_when_it_is_raised_and_what_was_spent_counts(journal):
+    with Server(prices="openai", answer="wine") as server:
+        with pytest.warns(BudgetWarning, match="10 requests"):
+            run(reviews(30), served(server), journal, budget=lp.Budget(requests=10))
+        job = lp.last_job()
+        with pytest.raises(ConfigurationError, match=r"10 requests is used up.*job\.budget"):
+            job.retry_failed()
+        job.budget.requests = 25
+        more = job.retry_failed()
+        with pytest.warns(BudgetWarning, match="25 requests"):
+            out = more.result(30)
+        assert (server.counters.total, more.stats.sent) == (25, 15)
+        assert (more.stats.budget, more.stats.budget_used) == ("25 requests", 1.0)
+        more.budget = lp.Budget(usd=float(server.bill.usd) * 3)
+        whole = more.retry_failed()
+        assert whole.result(30)["about"].notna().all()
+        assert server.counters.total == 30
+        assert whole.stats.budget_used == pytest.approx(
+            float(server.bill.usd) / whole.budget.usd, abs=1e-6
+        )
+    assert out["about"].notna().sum() == 25
 
 
 def test_four_fifths_of_a_budget_are_said_while_it_runs(journal, monkeypatch):

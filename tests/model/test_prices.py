@@ -126,12 +126,39 @@ def test_prices_of_ones_own_count_whatever_is_known_of_the_model():
     assert "price=Price(input=3" in repr(model)
 
 
+def test_prices_of_ones_own_are_those_of_the_standard_tier_and_never_too_low_for_another():
+    plain, tiered = lp.Price(1, 2), lp.Price(1, 2, 0.1, tiers={"flex": 0.5, "Priority": 2})
+    million = Usage(10**6, 0)
+    for tier in ("", "default", "standard", "flex", "batch"):
+        assert plain.usd(million._replace(tier=tier)) == pytest.approx(1)
+    assert plain.usd(million._replace(tier="priority")) is None
+    assert tiered.usd(million._replace(tier="flex")) == pytest.approx(0.5)
+    assert tiered.usd(Usage(10**6, 10**6, 10**6, tier="priority")) == pytest.approx(4.2)
+    assert tiered.usd(million._replace(tier="scale")) is None
+
+    def asked(price, tier):
+        return price_of("m", PROVIDERS["openai"], price, tier, official=True)
+
+    assert asked(plain, "flex") is plain
+    dear = asked(tiered, "priority")  # a reply that names no tier may have been served by it
+    assert dear.usd(million) == pytest.approx(2)
+    assert dear.usd(million._replace(tier="default")) == pytest.approx(1)
+    with pytest.raises(ConfigurationError, match=r"tiers=\{'priority': 2.0\}"):
+        lp.Model("openai/m", api_key="k", price=plain, service_tier="priority").connect()
+
+
 @pytest.mark.parametrize("wrong", [{"input": -1, "output": 1}, {"input": "1", "output": 1},
                                    {"input": 1, "output": None}, {"input": 1, "output": True},
                                    {"input": 1, "output": 1, "cached_input": float("nan")}])  # fmt: skip
 def test_prices_that_cannot_be_are_refused(wrong):
     with pytest.raises(ConfigurationError, match="dollars per million tokens"):
         lp.Price(**wrong)
+
+
+@pytest.mark.parametrize("wrong", ["flex", 0.5, {"flex": "half"}, {"flex": -1}, {0.5: "flex"}])
+def test_factors_of_tiers_that_cannot_be_are_refused(wrong):
+    with pytest.raises(ConfigurationError, match=r"Price\(tiers=\.\.\.\)"):
+        lp.Price(1, 2, tiers=wrong)
 
 
 def test_what_is_no_price_and_no_tier_is_refused_before_anything_is_sent():
