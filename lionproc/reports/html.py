@@ -62,11 +62,11 @@ svg .limit{stroke:var(--quiet);stroke-dasharray:5 4}
 def page(
     stats: RunStats,
     facts: Mapping[str, Any],
+    *,
     pairs: Sequence[tuple[str, str]],
     over_time: Sequence[Mapping[str, Any]],
     stand_out: Mapping[str, pd.DataFrame],
     failures: pd.DataFrame | None,
-    *,
     saved: float,
     asked: bool,
 ) -> str:
@@ -157,7 +157,9 @@ def _asked(facts: Mapping[str, Any]) -> str:
         shown = f"<pre>{html.escape(text)}</pre>"
         if len(text) > _FOLDED:
             first = _safe(formatting.first_line(text))
-            shown = f"<details><summary>{first} ({len(text):,} characters)</summary>{shown}</details>"
+            shown = (
+                f"<details><summary>{first} ({len(text):,} characters)</summary>{shown}</details>"
+            )
         made += [f"<h2>{name.capitalize()}</h2>{shown}"] if text else []
     return "".join(made)
 

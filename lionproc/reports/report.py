@@ -311,10 +311,10 @@ class Report:
         made = page(
             self.stats,
             self.facts,
-            self.pairs(labels=cells),
-            self.over_time,
-            {"Slowest rows": self.slowest, "Most expensive rows": self.most_expensive},
-            self.failures() if cells else None,
+            pairs=self.pairs(labels=cells),
+            over_time=self.over_time,
+            stand_out={"Slowest rows": self.slowest, "Most expensive rows": self.most_expensive},
+            failures=self.failures() if cells else None,
             saved=sum(usd for usd in self.usd_saved.values() if usd),
             asked=prompt,
         )
