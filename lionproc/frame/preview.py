@@ -13,7 +13,7 @@ import orjson
 import pandas as pd
 
 from lionproc.engine.request import Event
-from lionproc.errors import CallError, ConfigurationError, JournalError
+from lionproc.errors import CallError, ConfigurationError, JournalError, pass_on_interrupt
 from lionproc.frame.assemble import Missing
 from lionproc.frame.estimate import Estimate, estimate, must_be_foreseeable
 from lionproc.frame.job import Job, prepare, wait_for
@@ -212,7 +212,7 @@ class _Trial(Job):
                     label,
                     whole,
                     self._reply(event),
-                    None if event.error is not None else plain(event.value),
+                    _answered(event),
                     0 if shares else event.usage.total or None,
                     0.0 if shares else event.usd,
                     event.seconds,
@@ -230,6 +230,18 @@ class _Trial(Job):
             if key in self._raw:
                 return _written(self._raw[key])
         return event.error.reply or None if event.error is not None else None
+
+
+def _answered(event: Event) -> Any:
+    """The answer as JSON has it, or else as its column does."""
+    if event.error is not None:
+        return None
+    try:
+        return plain(event.value)
+    except BaseException as error:  # noqa: BLE001  (of the user's type, of any class)
+        pass_on_interrupt(error)
+        call: Any = event.call
+        return call.cell
 
 
 def _why(error: CallError) -> str:

@@ -286,7 +286,10 @@ class Prompt:
         made: list[Any] = []
         for position, subject in enumerate(subjects):
             result: Any = None
-            if not (self.each and self.on_missing == "skip" and is_missing(subject)):
+            unreadable = _unreadable(subject)
+            if unreadable is not None:
+                odd[position] = unreadable
+            elif not (self.each and self.on_missing == "skip" and is_missing(subject)):
                 try:
                     result = writer(subject)
                 except BaseException as error:  # noqa: BLE001  (the user's own code)
@@ -315,7 +318,10 @@ class Prompt:
         systems: list[Message | None] = []
         for position, subject in enumerate(subjects):
             text: Any = None
-            if position not in odd:
+            unreadable = _unreadable(subject)
+            if unreadable is not None:
+                odd[position] = unreadable
+            elif position not in odd:
                 try:
                     text = system(subject)
                 except BaseException as error:  # noqa: BLE001  (the user's own code)
@@ -328,6 +334,12 @@ class Prompt:
                     text = None
             systems.append({"role": "system", "content": sound(text)} if text else None)
         return systems
+
+
+def _unreadable(subject: Any) -> CallError | None:
+    """Why what a function would be called with, a cell or a row, cannot be read; None if it can."""
+    cells = subject.values() if type(subject) is dict else (subject,)
+    return next((cell for cell in cells if issubclass(type(cell), CallError)), None)
 
 
 def must_be_made(made: Rendered, at: int) -> None:

@@ -13,7 +13,7 @@ from lionproc.engine.replay import Replay
 from lionproc.engine.request import Event
 from lionproc.engine.routes import Route
 from lionproc.engine.run import Run
-from lionproc.errors import CallError, Kind
+from lionproc.errors import CallError, Kind, pass_on_interrupt
 from lionproc.frame.arrivals import Arrivals
 from lionproc.frame.assemble import Missing
 from lionproc.frame.bought import Bought
@@ -170,8 +170,18 @@ class RowRun(Run):
                 yield calls
 
     def _answer(self, stage: int, row: int) -> Any:
-        """What a stage answered for a row, as JSON has it."""
-        return plain(self._store.value(self._plan.first_place(stage) + row))
+        """What a stage answered for a row, as JSON has it.
+
+        Raises:
+            CallError: It has no form in JSON; that row cannot go on.
+        """
+        try:
+            return plain(self._store.value(self._plan.first_place(stage) + row))
+        except BaseException as error:
+            pass_on_interrupt(error)  # a property of the user's model may raise anything
+            name = self._plan.stages[stage].name
+            why = f"the answer of stage {name!r} cannot be written as JSON ({type(error).__name__})"
+            raise CallError(Kind.PROMPT, why) from error
 
     def _without_call(self, place: int, reason: Missing | CallError) -> None:
         if isinstance(reason, CallError):

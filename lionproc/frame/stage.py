@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from lionproc.engine.limits import Limits
+from lionproc.errors import CallError, Kind, pass_on_interrupt
 from lionproc.frame.prompt import Prompt
 from lionproc.frame.prompt import Rendered as Messages
 from lionproc.model.answer import Answer
@@ -60,10 +61,27 @@ class Output:
 
 
 def taken(column: pd.Series[Any], rows: Rows) -> list[Any]:
-    """The cells of some rows."""
+    """The cells of some rows; a `CallError` where one cannot be read.
+
+    Arrow looks at nothing that it is given: a text may be no UTF-8, and a time may lie beyond what
+    Python has. Nobody knows before the cell is read, and then all of the column fails with it.
+    """
     places: Any = slice(rows.start, rows.stop) if isinstance(rows, range) else rows
-    cells: list[Any] = column.iloc[places].tolist()
-    return cells
+    part = column.iloc[places]
+    try:
+        return list(part.tolist())
+    except BaseException as error:  # noqa: BLE001  (of any class: an array may be anybody's)
+        pass_on_interrupt(error)
+    return [_cell(part, place) for place in range(len(part))]
+
+
+def _cell(column: pd.Series[Any], place: int) -> Any:
+    try:
+        return column.iloc[place : place + 1].tolist()[0]
+    except BaseException as error:  # noqa: BLE001  (as above)
+        pass_on_interrupt(error)
+        why = f"the cell of {column.name!r} cannot be read ({type(error).__name__})"
+        return CallError(Kind.PROMPT, why)
 
 
 @dataclass(frozen=True, slots=True)

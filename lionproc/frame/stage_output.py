@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -53,7 +52,7 @@ class StageOutput(Output):
             elif name is OfPrompt.DATA:
                 cells[name] = list(map(_text, self._data(frame, rows, answers)))
             elif isinstance(name, (Answered, AnsweredByAny)):
-                cells[name] = [_text(name.value(partial(_of, answers, row))) for row in rows]
+                cells[name] = [_shown(name, answers, row) for row in rows]
             else:
                 cells[name] = taken(frame[name], rows)
         if not self.prompt.each:
@@ -93,7 +92,7 @@ class StageOutput(Output):
     ) -> list[Any]:
         """The data of rows; a `CallError` where a cell of it has no text."""
         if self.last_answer and self.stages:
-            return [answers(len(self.stages) - 1, row) for row in rows]
+            return [_of(answers, row, len(self.stages) - 1) for row in rows]
         columns: dict[Hashable, list[Any]] = {}
         for place, label in enumerate(frame.columns):
             name = Names.text(label)
@@ -106,14 +105,25 @@ class StageOutput(Output):
         made: list[Any] = []
         for offset, row in enumerate(rows):
             data = {name: cells[offset] for name, cells in columns.items()}
-            data |= {name: answers(number, row) for number, name in enumerate(self.stages)}
+            data |= {name: _of(answers, row, number) for number, name in enumerate(self.stages)}
             why = (cell for cell in data.values() if issubclass(type(cell), CallError))
             made.append(next(why, data))
         return made
 
 
 def _of(answers: Answers, row: int, stage: int) -> Any:
-    return answers(stage, row)
+    """What a stage answered; the error where that has no form in JSON."""
+    try:
+        return answers(stage, row)
+    except CallError as error:
+        return error
+
+
+def _shown(name: Answered | AnsweredByAny, answers: Answers, row: int) -> Any:
+    try:
+        return _text(name.value(lambda stage: answers(stage, row)))
+    except CallError as error:
+        return error
 
 
 def _text(value: Any) -> Any:
@@ -127,7 +137,7 @@ def _plain(cell: Any, name: str) -> Any:
     """A cell in data; where it has no text, the error of whoever shows it."""
     if is_missing(cell):
         return None
-    if type(cell) in _PLAIN:
+    if type(cell) in _PLAIN or issubclass(type(cell), CallError):
         return cell
     try:
         return cell_text(cell)

@@ -6,9 +6,11 @@ scalars, and keys that are numbers. Each is written as `df.llm.process` shows it
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import datetime as dt
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from enum import Enum
 from functools import singledispatch
@@ -17,6 +19,7 @@ from typing import Any
 import numpy as np
 import orjson
 from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 __all__ = ["plain", "to_json"]
 
@@ -117,6 +120,12 @@ def _part(value: Any) -> object:
     made = value.item() if isinstance(value, np.generic) else value
     if made is not value and not isinstance(made, (np.generic, complex)):
         return made
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if not isinstance(made, (complex, Iterator)):
+        # Whatever else pydantic reads from JSON it can write: addresses, patterns, fractions.
+        with contextlib.suppress(PydanticSerializationError):
+            return to_jsonable_python(value)
     raise TypeError(f"not JSON serializable: {kind.__name__}")
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Callable, Mapping
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact, InvalidOperation
 from enum import Enum
 from math import isfinite
 from operator import attrgetter
@@ -44,6 +44,9 @@ Cell: TypeAlias = Callable[[Any], Any]
 DECIMAL_DIGITS = 38  # what Arrow's decimal128 holds
 DECIMAL_PLACES = 9  # as in SQL's widest money types; leaves 29 digits before the point
 SECRETS = (SecretStr, SecretBytes, Secret)
+_PLACE = Decimal(1).scaleb(-DECIMAL_PLACES)
+# All digits count: other arithmetic, `normalize` too, would round to 28 of them.
+_EXACT = Context(prec=DECIMAL_DIGITS, traps=[Inexact, InvalidOperation])
 _LEAST, _MOST = -(2**63), 2**63 - 1  # of 64 bits
 _MICROSECOND = dt.timedelta(microseconds=1)
 
@@ -193,7 +196,8 @@ def _clock(value: object) -> dt.time | None:
 def _span(value: object) -> dt.timedelta | None:
     if value is None:
         return None
-    if not isinstance(value, dt.timedelta) or not (_LEAST <= value // _MICROSECOND <= _MOST):
+    # The least of 64 bits stands for a gap.
+    if not isinstance(value, dt.timedelta) or not (_LEAST < value // _MICROSECOND <= _MOST):
         raise MisfitError("a duration of less than 292,000 years")
     return value
 
@@ -203,14 +207,13 @@ def _amount(value: object) -> Decimal | None:
         return None
     if not isinstance(value, Decimal) or not value.is_finite():
         raise MisfitError("a decimal number")
-    _, digits, exponent = value.normalize().as_tuple() if value else Decimal(0).as_tuple()
-    places = -int(exponent)
-    if places > DECIMAL_PLACES or len(digits) - places > DECIMAL_DIGITS - DECIMAL_PLACES:
+    try:
+        return value.quantize(_PLACE, context=_EXACT)
+    except ArithmeticError:
         raise MisfitError(
             f"a decimal number with at most {DECIMAL_DIGITS - DECIMAL_PLACES} digits before "
             f"and {DECIMAL_PLACES} after the point"
-        )
-    return value
+        ) from None
 
 
 def _json(value: object) -> str | None:

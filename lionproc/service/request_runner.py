@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lionproc.engine.request import Event
-from lionproc.errors import CallError, Kind, LionprocError
+from lionproc.errors import CallError, Kind, LionprocError, pass_on_interrupt
 from lionproc.model.as_json import plain
 from lionproc.service.concurrency import for_each
 from lionproc.service.lazy_session import LazySession
@@ -254,10 +254,16 @@ class RequestRunner:
         )
 
     async def _complete(self, record: RequestRecord, event: Event) -> RequestResult:
+        try:
+            result = plain(event.value)
+        except BaseException as error:  # noqa: BLE001  (of the user's type, of any class)
+            pass_on_interrupt(error)
+            why = f"The answer has no form in JSON ({type(error).__name__}); change the schema."
+            return await self._fail(record, Kind.UNREADABLE, why)
         record.pop("error", None)
         record.pop("kind", None)
         record["status"] = "completed"
-        record["result"] = plain(event.value)
+        record["result"] = result
         record["completed"] = now()
         self.completed += 1
         log.info("%s completed", record["id"], extra={"request_id": record["id"]})

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, NaiveDatetime, RootModel
 
-from lionproc.errors import ColumnError
+from lionproc.errors import CallError, ColumnError
 from lionproc.frame import assemble as assembling
 from lionproc.frame.assemble import MISSING, assemble, check_names, column_names
 from lionproc.model.answer import Answer
@@ -138,6 +138,33 @@ def test_values_arrive_exactly(schema, value, cell):
     made = one(schema, [MISSING, value])
     assert pd.isna(made[0])
     assert made[1] == cell
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("1." + "0" * 50, Decimal(1)),
+        ("0E+50", Decimal(0)),
+        ("9" * 29 + "." + "9" * 9, Decimal("9" * 29 + "." + "9" * 9)),
+        ("12345678901234567890123456789.1234567891", None),  # 28 digits of it would fit
+        ("1E+999999", None),
+        ("0." + "3" * 100_000, None),
+    ],
+)
+def test_a_decimal_fits_its_column_exactly_or_is_a_wrong_shape(text, cell):
+    for schema, written in ((Decimal, f'"{text}"'), (list[Decimal], f'["{text}"]')):
+        answer = Answer.of(schema)
+        if cell is None:
+            with pytest.raises(CallError, match="29 digits before and 9 after"):
+                answer.answered(written)
+        else:
+            made = columns(answer, [answer.answered(written).cell], "out")["out"][0]
+            assert made == (cell if schema is Decimal else [cell])
+
+
+def test_the_least_duration_of_64_bits_is_refused_for_it_means_a_gap():
+    with pytest.raises(CallError, match="a duration of less than 292,000 years"):
+        Answer.of(dt.timedelta).answered('"-P106751991DT4H0M54.775808S"')
 
 
 def test_a_model_becomes_one_column_per_field():

@@ -1,7 +1,9 @@
 """A pipeline over a frame is a run like any other: one job, one report, one way to be stopped."""
 
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pydantic import BaseModel, computed_field
 
 import lionproc as lp
 from lionproc.engine.journal import Journal
@@ -182,6 +184,59 @@ def test_a_prompt_is_made_once_for_a_row_that_is_tried_before_the_run(server, mo
 class Odd:
     def __str__(self):
         raise ValueError
+
+
+class Raising(BaseModel):
+    n: int
+
+    @computed_field
+    @property
+    def half(self) -> int:
+        return {2: 1}[self.n]  # of all others it raises
+
+
+def test_an_answer_without_a_form_in_json_fails_its_row_alone(server, model):
+    server.configure(answer=lambda body: f'{{"n": {1 + ("2" in body["messages"][-1]["content"])}}}')
+    df = pd.DataFrame({"n": [1, 2]})
+    for prompt in ("B {a}", "C {n} {a_n}", lambda data: f"D {data['a']['n']}"):
+        stages = [
+            {"name": "a", "prompt": "A {n}", "schema": Raising},
+            {"name": "b", "prompt": prompt},
+        ]
+        with pytest.warns(RowsFailedWarning, match="1 of 2 rows"):
+            out = df.llm.pipeline(stages, model=model, details=True, **QUIET)
+        assert out["a_n"].tolist() == [1, 2]
+        assert out["b"].isna().tolist() == [True, False]
+        why = out["pipeline_error"][0]
+        assert why.startswith("b: prompt: the answer of stage 'a' cannot be written as JSON")
+    tried = df.llm.preview("A {n}", into="a", schema=Raising, model=model)
+    assert tried.rows["answer"].tolist() == [{"n": 1}, {"n": 2, "half": 1}]
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [
+        [{"name": "a", "prompt": "A {text}"}],
+        [{"name": "a"}],
+        [{"name": "a", "prompt": lambda data: data["text"]}],
+    ],
+    ids=["template", "whole row", "function"],
+)
+def test_a_cell_that_cannot_be_read_fails_its_row_alone(server, model, stages):
+    held = pa.array([b"one", b"caf\xe9", b"three"])
+    text = pa.StringArray.from_buffers(3, *held.buffers()[1:])
+    moments = pa.array([0, 1, 10**18]).cast(pa.timestamp("s"))  # the last one in 31,688,740,000
+    df = pd.DataFrame(
+        {
+            "text": pd.arrays.ArrowExtensionArray(text),
+            "at": pd.arrays.ArrowExtensionArray(moments),
+        }
+    )
+    last = stages[0].get("prompt") != "A {text}"  # else all of the row is read
+    with pytest.warns(RowsFailedWarning, match=f"{1 + last} of 3 rows"):
+        out = df.llm.pipeline(stages, model=model, details=True, **QUIET)
+    assert out["a"].isna().tolist() == [False, True, last]
+    assert "the cell of 'text' cannot be read (Unicode" in out["pipeline_error"][1]
 
 
 def test_a_cell_whose_text_raises_fails_its_row_alone_where_a_stage_sees_the_whole_row(

@@ -1,17 +1,28 @@
+import dataclasses
 import datetime as dt
 import enum
+import ipaddress
 import json
+import re
 import subprocess
 import sys
 import uuid
+from collections import deque
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import HttpUrl
 
 from lionproc.model.as_json import plain, to_json
+
+
+@dataclasses.dataclass
+class Scores:
+    by_day: dict[int, object]
 
 
 class Code(enum.IntEnum):
@@ -63,6 +74,15 @@ class Name(str):
         ({pd.Timestamp("2024"): 1}, {"2024-01-01T00:00:00": 1}),
         ({None: 1, True: 2}, {"null": 1, "true": 2}),
         ("half \ud800", "half \ufffd"),
+        (
+            Scores({1: 2**70, 2: uuid.UUID(int=1)}),
+            {"by_day": {"1": str(2**70), "2": str(uuid.UUID(int=1))}},
+        ),
+        (HttpUrl("https://example.com/a"), "https://example.com/a"),
+        (ipaddress.ip_address("192.0.2.1"), "192.0.2.1"),
+        (re.compile("a+"), "a+"),
+        (Fraction(1, 3), "1/3"),
+        (deque([1]), [1]),
     ],
 )
 def test_what_a_row_may_hold_has_a_form_in_json(value, kept):
@@ -99,6 +119,7 @@ def test_the_records_of_a_frame_of_all_dtypes_are_json():
         ({1: "a", "1": "b"}, "two keys are '1' as text"),
         ({"frame": pd.DataFrame()}, "not JSON serializable: DataFrame"),
         ([1 + 2j], "not JSON serializable: complex"),
+        (iter([1]), "not JSON serializable: list_iterator"),
     ],
 )
 def test_what_has_none_is_named_with_its_place_and_never_shown(value, why):

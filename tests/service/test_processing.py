@@ -178,6 +178,14 @@ async def test_what_cannot_be_processed_is_refused_with_a_dict_and_nothing_is_se
     assert service.list_requests() == []
 
 
+async def test_an_answer_without_a_form_in_json_is_a_failure_that_is_on_disk(server, service):
+    server.configure(answer='"1+2j"')
+    told = await service.process_data({"text": "x"}, schema=complex)
+    assert (told["status"], told["kind"]) == ("error", "unreadable")
+    assert "no form in JSON (TypeError)" in told["error"]
+    assert on_disk(told["request_id"])["status"] == "failed"
+
+
 async def test_requests_are_listed_by_status(server, service):
     done = await service.process_data({"n": 1})
     server.configure(faults=["content_filter"])
