@@ -35,7 +35,7 @@ for line in sys.stdin:
         os.dup2(output, 1)
         os.dup2(output, 2)
         status = 0
-        # Whoever starts the suite in the background ignores SIGINT, and children inherit that.
+        # Whoever starts a suite in the background ignores SIGINT, and children inherit that.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             os.chdir(task["folder"])
@@ -54,6 +54,9 @@ for line in sys.stdin:
     print(pid, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
+
+# So that every interrupt is tried as where the suite is started with `nohup make test &`.
+IGNORING = """trap "" INT; exec "$0" "$@" """
 
 
 class Child:
@@ -100,12 +103,16 @@ class Zygote:
         self._folder = folder
         self._count = 0
         self._process = subprocess.Popen(
-            [sys.executable, "-u", "-c", ZYGOTE],
+            ["sh", "-c", IGNORING, sys.executable, "-u", "-c", ZYGOTE],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, "LIONPROC_HOME": str(folder / "home")},
         )
+
+    @property
+    def pid(self):
+        return self._process.pid
 
     def start(self, code, folder=None, **names):
         self._count += 1

@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import os
+import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -180,20 +178,12 @@ def test_a_second_interrupt_ends_it_now(tmp_path, zygotes, server, slow):
     server.release()
 
 
-@pytest.mark.skipif(os.name != "posix", reason="there is no SIGINT to ignore")
-def test_the_interrupts_of_this_file_work_where_sigint_is_ignored_too():
+def test_what_is_interrupted_here_was_started_by_somebody_who_ignores_interrupts(zygotes):
     """As a suite inherits it that is started with `nohup make test &`, and by some servers."""
-    ran = subprocess.run(
-        ["sh", "-c", """trap "" INT; exec "$0" "$@" """, sys.executable, "-m", "pytest", "-q",
-         "-p", "no:cacheprovider", "-k", "gives_what_hangs_a_moment", __file__],
-        capture_output=True, text=True, check=False, env=without_xdist(),
-    )  # fmt: skip
-    assert ran.returncode == 0, ran.stdout
-    assert "1 passed" in ran.stdout
-
-
-def without_xdist():
-    return {name: value for name, value in os.environ.items() if "PYTEST" not in name}
+    (ignored,) = re.findall(r"SigIgn:\s*(\w+)", Path(f"/proc/{zygotes[0].pid}/status").read_text())
+    assert int(ignored, 16) & 1 << (signal.SIGINT - 1)
+    code = "import signal; print('raises:', signal.getsignal(signal.SIGINT).__name__)"
+    assert facts(zygotes[0].run(code).output) == {"raises": "default_int_handler"}
 
 
 def test_an_interrupt_at_any_moment_is_a_keyboard_interrupt_and_loses_nothing(
