@@ -138,6 +138,22 @@ class Zygote:
 
 
 @pytest.fixture
+def home(tmp_path, monkeypatch):
+    """Where lionproc keeps its files, beside a working folder that is new and empty."""
+    monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def no_slow_start(home):
+    """Runs that go at once; else every one begins slowly, to feel its way."""
+    lp.configure(limits={"adapt": False})
+    yield
+    lp.configure(limits=None)
+
+
+@pytest.fixture
 def server():
     """A server that answers at once and well, unless a test tells it otherwise."""
     with Server() as made:

@@ -25,9 +25,7 @@ FAST = {"progress": False, "limits": {"adapt": False}}
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
+def no_limits_afterwards(home):
     yield
     lp.configure(limits=None)
 

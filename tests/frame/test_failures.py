@@ -26,12 +26,10 @@ MOOD = Literal["pos", "neg"]
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
-    lp.configure(limits={"adapt": False}, progress=False)
+def quiet(no_slow_start):
+    lp.configure(progress=False)
     yield
-    lp.configure(limits=None, progress=None)
+    lp.configure(progress=None)
 
 
 def texts(count):

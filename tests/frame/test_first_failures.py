@@ -27,13 +27,7 @@ MOOD = Literal["good", "bad"]
 PROSE = "Well, I would say that it is rather good on the whole."
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
-    lp.configure(limits={"adapt": False})
-    yield
-    lp.configure(limits=None)
+pytestmark = pytest.mark.usefixtures("no_slow_start")
 
 
 @pytest.fixture

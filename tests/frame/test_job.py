@@ -24,13 +24,7 @@ from lionproc.frame import job as job_module
 QUIET = {"progress": False}
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
-    lp.configure(limits={"adapt": False})
-    yield tmp_path / "home"
-    lp.configure(limits=None)
+pytestmark = pytest.mark.usefixtures("no_slow_start")
 
 
 def texts(count):

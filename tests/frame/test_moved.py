@@ -13,10 +13,7 @@ from lionproc.errors import ColumnError, ConfigurationError
 QUIET = {"progress": False, "limits": {"adapt": False}}
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.fixture

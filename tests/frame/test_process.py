@@ -61,11 +61,8 @@ class Review(BaseModel):
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
-    lp.configure(limits={"adapt": False})  # else every run begins slowly, to feel its way
-    yield tmp_path / "home"
+def as_at_the_start_afterwards(no_slow_start):
+    yield
     lp.configure(**dict.fromkeys(("model", "limits", "budget", "retry", "journal", "chunk_size")))
 
 

@@ -138,26 +138,13 @@ def kind_of(out):
     return None if message is pd.NA else message.partition(":")[0]
 
 
-class Raw:
-    """A server that says exactly these bytes, to every request, on a connection each.
+class Listener:
+    """A port of its own; each connection is served on a thread."""
 
-    Args:
-        reply: Everything after the request, head included.
-        tls: A context, to speak TLS.
-        keep: Leave the connection open after the reply.
-    """
-
-    def __init__(self, reply, tls=None, keep=False):
-        self._reply, self._tls, self._keep = reply, tls, keep
-        self.requests = []
+    def __init__(self):
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
-        self._threads[0].start()
-
-    @property
-    def base_url(self):
-        return f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}/v1"
+        threading.Thread(target=self._accept, daemon=True).start()
 
     def __enter__(self):
         return self
@@ -172,6 +159,25 @@ class Raw:
             except OSError:
                 return
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+
+class Raw(Listener):
+    """A server that says exactly these bytes, to every request, on a connection each.
+
+    Args:
+        reply: Everything after the request, head included.
+        tls: A context, to speak TLS.
+        keep: Leave the connection open after the reply.
+    """
+
+    def __init__(self, reply, tls=None, keep=False):
+        self._reply, self._tls, self._keep = reply, tls, keep
+        self.requests = []
+        super().__init__()
+
+    @property
+    def base_url(self):
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}/v1"
 
     def _serve(self, connection):
         with contextlib.suppress(OSError), connection:
@@ -932,30 +938,15 @@ def test_a_refused_connection_says_why(wire):
 # --- proxies and certificates from the environment ----------------------------------------------
 
 
-class Proxy:
+class Proxy(Listener):
     """A small HTTP proxy: plain requests are answered by `upstream`, CONNECT opens a tunnel to it."""
 
     def __init__(self, upstream):
         self._upstream = upstream
         self.seen = []
         self.heads = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._listener.close()
-
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+        super().__init__()
+        self.url = f"http://127.0.0.1:{self.port}"
 
     def _serve(self, client):
         with contextlib.suppress(OSError), client:

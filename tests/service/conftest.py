@@ -1,7 +1,6 @@
 import pytest
 
 import lionproc as lp
-from lionproc.testing import Server
 
 
 @pytest.fixture(autouse=True)
@@ -9,12 +8,6 @@ def in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "LIONPROC_MODEL", "LIONPROC_HOME"):
         monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def server():
-    with Server() as running:
-        yield running
 
 
 @pytest.fixture
