@@ -29,6 +29,7 @@ ORDER = (
     "Large prompts",
     "Many small runs",
     "Pipeline",
+    "Money",
     "Soak",
 )
 PACKAGES = ("aiohttp", "aiolimiter", "openai", "orjson", "pandas", "pyarrow", "pydantic")

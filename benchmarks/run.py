@@ -56,6 +56,7 @@ class Section(NamedTuple):
     LARGE,
     SMALL,
     PIPELINE,
+    MONEY,
     _,
 ) = results.ORDER
 ONCE = ("--rounds", "1")
@@ -73,6 +74,7 @@ SECTIONS = (
     Section(SLOTS, "slots.py", ("--rows", "200"), beside=True),
     Section(LIVE, "live.py", ("--short",), beside=True),
     Section(PIPELINE, "pipeline.py", ("--items", "50"), beside=True),
+    Section(MONEY, "money.py", ("--rows", "200"), beside=True),
 )
 
 

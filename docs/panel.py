@@ -28,7 +28,8 @@ model = lp.Model("openai", "gpt-4o-mini", base_url={url!r}, api_key={key!r})
 df = pd.DataFrame({{"review": [f"Kettle {{n}}: boils, and whistles a tune." for n in range(1200)]}})
 limits = lp.Limits(requests_per_minute=1500, tokens_per_minute=60_000, concurrency=24)
 out = df.llm.process("Is this positive? {{review}}", into="sentiment",
-                     model=model, limits=limits, journal=False)
+                     model=model, limits=limits, budget=lp.Budget(usd=0.01),
+                     journal=False)
 """
 
 

@@ -123,7 +123,7 @@ def _output(foreseen: _Foreseen) -> str:
 def _cost(foreseen: _Foreseen) -> str:
     tier = formatting.plain(foreseen.service_tier, 40)
     if foreseen.usd is None:
-        text = "unknown: no price is known for this model; lp.Price(...) gives one"
+        text = "unknown: no price is known for this model; Model(..., price=lp.Price(...)) sets one"
         if foreseen.usd_standard is not None:
             text = f"unknown at the tier {tier}"
     else:
@@ -141,7 +141,7 @@ def _time(foreseen: _Foreseen) -> str:
     if foreseen.minutes is None:
         return "unknown until a reply has shown how long one takes"
     least = "at least " if foreseen.seconds is None else "about "
-    text = least + formatting.duration(60 * foreseen.minutes)
+    text = least + _roughly(60 * foreseen.minutes)
     if foreseen.limited_by:
         text += f", limited by {foreseen.limited_by}"
     if foreseen.seconds is not None:
@@ -161,7 +161,7 @@ def _headline(foreseen: _Foreseen) -> str:
     time = ""
     if foreseen.minutes is not None:
         least = "at least " if foreseen.seconds is None else ""
-        time = f", {least}{formatting.duration(60 * foreseen.minutes)}"
+        time = f", {least}{_roughly(60 * foreseen.minutes)}"
     if foreseen.usd is None:
         cost = "cost unknown"
     elif foreseen.basis == "guess" and foreseen.usd_range is not None:
