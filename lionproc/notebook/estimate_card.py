@@ -149,6 +149,11 @@ def _time(foreseen: _Foreseen) -> str:
     return text
 
 
+def _roughly(seconds: float) -> str:
+    """A time that is foreseen, no more exact than it is known."""
+    return formatting.duration(60 * round(seconds / 60) if seconds >= 120 else seconds)
+
+
 def _note(foreseen: _Foreseen) -> str:
     if foreseen.basis != "guess":
         return ""
