@@ -22,10 +22,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
-from lionproc.engine.journal_file import MEMORY, JournalFile
+from lionproc.engine.journal_file import LAST_ID, MEMORY, JournalFile
 from lionproc.engine.journal_path import real_path
 from lionproc.engine.journal_record import Entry, Failure, Row, from_row, prefix, to_row
 from lionproc.engine.journal_writer import JournalWriter, Kept
+from lionproc.engine.run_log import RunLog
 from lionproc.errors import JournalError
 
 __all__ = ["Entry", "Failure", "Journal", "JournalStats", "Kept"]
@@ -66,6 +67,9 @@ class Journal:
     All methods may be called from any thread. The journal stays usable after `fork`: the child
     opens connections of its own, and what the parent had not yet written stays the parent's.
 
+    Attributes:
+        runs: The runs that it remembers.
+
     Example:
         >>> import asyncio
         >>> async def main(journal):
@@ -81,6 +85,7 @@ class Journal:
         self._file = file
         self._users = 1
         self._writer = JournalWriter(file)
+        self.runs = RunLog(file)
         self._damaged: set[int] = set()
         _everyone.add(self)
 
@@ -132,26 +137,28 @@ class Journal:
         """
         return self.keep(entry).durable
 
-    def keep(self, entry: Entry) -> Kept:
+    def keep(self, entry: Entry, run: int = 0) -> Kept:
         """Keep a reply, and tell whether a kill would lose it and when it is on disk.
 
         Args:
             entry: The reply.
+            run: The number of the run that bought it, 0 for none that is remembered.
 
         Raises:
             ValueError: As `append`.
         """
-        return self._writer.append(to_row(entry))
+        return self._writer.append((*to_row(entry), run))
 
     def hurry(self) -> None:
         """Somebody waits until what was kept last is on disk."""
         self._writer.hurry()
 
-    def append_failure(self, failure: Failure) -> asyncio.Future[None]:
+    def append_failure(self, failure: Failure, run: int = 0) -> asyncio.Future[None]:
         """Keep the fact that a request was given up. As `append`; it makes `find` miss the key.
 
         Args:
             failure: What happened.
+            run: The number of the run it happened in, 0 for none that is remembered.
 
         Returns:
             As `append`.
@@ -159,7 +166,7 @@ class Journal:
         Raises:
             ValueError: As `append`, or the kind is empty.
         """
-        return self._writer.append(to_row(failure)).durable
+        return self._writer.append((*to_row(failure), run)).durable
 
     def flush(self) -> None:
         """Block until everything appended so far is on disk.
@@ -171,12 +178,15 @@ class Journal:
 
     # Reading
 
-    def find(self, keys: Sequence[bytes], since: int = 0) -> dict[bytes, Entry]:
+    def find(
+        self, keys: Sequence[bytes], since: int = 0, until: int | None = None
+    ) -> dict[bytes, Entry]:
         """Look up replies.
 
         Args:
             keys: Keys of 16 bytes each, any number, repeats allowed.
             since: Only records that came after this `mark()` count.
+            until: Only records that came before this `mark()` count.
 
         Returns:
             The newest reply of each key that has one. A key whose newest record is a failure
@@ -185,7 +195,7 @@ class Journal:
         Raises:
             JournalError: The journal cannot be read.
         """
-        found = self._newest(keys, since)
+        found = self._newest(keys, since, until)
         return {key: record for key, record in found.items() if type(record) is Entry}
 
     def failures(self, keys: Sequence[bytes], since: int = 0) -> dict[bytes, Failure]:
@@ -270,27 +280,30 @@ class Journal:
 
     # Inside
 
-    def _newest(self, keys: Sequence[bytes], since: int) -> dict[bytes, Entry | Failure]:
+    def _newest(
+        self, keys: Sequence[bytes], since: int, until: int | None = None
+    ) -> dict[bytes, Entry | Failure]:
         found: dict[bytes, Entry | Failure] = {}
+        until = LAST_ID if until is None else until
         wanted = list(dict.fromkeys(keys))
         for start in range(0, len(wanted), _BATCH):
             by_prefix: dict[int, list[bytes]] = {}
             for key in wanted[start : start + _BATCH]:
                 by_prefix.setdefault(prefix(key), []).append(key)
-            for row in self._file.newest(list(by_prefix), since):
+            for row in self._file.newest(list(by_prefix), since, until):
                 record = self._read(row)
                 for key in by_prefix.get(row[1], ()):
                     if record is None or record.key != key:
                         # Damaged, or of a key that begins alike: look further back.
-                        older = self._older(key, since)
+                        older = self._older(key, since, until)
                         if older is not None:
                             found[key] = older
                     else:
                         found[key] = record
         return found
 
-    def _older(self, key: bytes, since: int) -> Entry | Failure | None:
-        for row in self._file.history(prefix(key), since):
+    def _older(self, key: bytes, since: int, until: int) -> Entry | Failure | None:
+        for row in self._file.history(prefix(key), since, until):
             record = self._read(row)
             if record is not None and record.key == key:
                 return record

@@ -33,12 +33,12 @@ from typing import Final, TypeVar
 
 from lionproc.engine.journal_intake import left_behind
 from lionproc.engine.journal_record import Row
-from lionproc.engine.journal_schema import ADDED, COLUMNS, VERSION, checked_format, make_tables
+from lionproc.engine.journal_schema import COLUMNS, VERSION, bring_up, checked_format
 from lionproc.engine.journal_trouble import ELSEWHERE, code_of, trouble
 from lionproc.engine.trust import check_journal
 from lionproc.errors import JournalError
 
-__all__ = ["BUSY_S", "MEMORY", "JournalFile"]
+__all__ = ["BUSY_S", "LAST_ID", "MEMORY", "JournalFile"]
 
 MEMORY: Final = ":memory:"
 BUSY_S = 20.0
@@ -47,11 +47,12 @@ BUSY_S = 20.0
 _T = TypeVar("_T")
 
 
-_INSERT: Final = f"INSERT INTO record ({COLUMNS}) VALUES "  # noqa: S608  (constants)
-_ROW: Final = f"({','.join('?' * len(COLUMNS.split(',')))})"
+_INSERT: Final = f"INSERT INTO record ({COLUMNS}, run) VALUES "  # noqa: S608  (constants)
+_ROW: Final = f"({','.join('?' * (len(COLUMNS.split(',')) + 1))})"
 AT_ONCE: Final = 64
 """Rows in one statement, and one transaction. Python's lock is let go of once for each statement, and
 got back only when the engine's thread, busy as it is, lets go of it in its turn."""
+LAST_ID: Final = 2**63 - 1  # SQLite has no larger one
 LARGEST: Final = 64 * 2**20  # bytes of a reply; those that are kept have 16 MiB at most
 # What is larger was put there by somebody else. SQLite knows its length without reading it.
 _BOUNDED: Final = COLUMNS.replace(
@@ -59,11 +60,13 @@ _BOUNDED: Final = COLUMNS.replace(
 ).replace("usage", "CASE WHEN length(usage) <= 4096 THEN usage END")
 _NEWEST: Final = (
     f"SELECT id, {_BOUNDED} FROM record WHERE id IN (SELECT max(id) FROM record WHERE prefix IN"  # noqa: S608  (constants)
-    " (SELECT value FROM json_each(?)) AND id > ? GROUP BY prefix)"
+    " (SELECT value FROM json_each(?)) AND id > ? AND id <= ? GROUP BY prefix)"
 )
 _SAME: Final = "SELECT id FROM record WHERE prefix = ? AND key = ? AND checksum = ?"
 _LATEST: Final = f"SELECT id, {_BOUNDED} FROM record ORDER BY id DESC LIMIT ?"  # noqa: S608  (constants)
-_HISTORY: Final = f"SELECT id, {_BOUNDED} FROM record WHERE prefix = ? AND id > ? ORDER BY id DESC"  # noqa: S608  (constants)
+_HISTORY: Final = (
+    f"SELECT id, {_BOUNDED} FROM record WHERE prefix = ? AND id > ? AND id <= ? ORDER BY id DESC"  # noqa: S608  (constants)
+)
 
 
 # What SQLite answers where shared memory or its locks do not work (network file systems).
@@ -152,25 +155,39 @@ class JournalFile:
         finally:
             os.close(wal)
 
-    def newest(self, prefixes: Sequence[int], since: int) -> list[Row]:
-        """The newest row (its id first) of each prefix among those with an id above `since`."""
-        return self._read(_NEWEST, (json.dumps(list(prefixes)), since))
+    def newest(self, prefixes: Sequence[int], since: int, until: int = LAST_ID) -> list[Row]:
+        """The newest row (its id first) of each prefix, with an id above `since` up to `until`."""
+        return self.read(_NEWEST, (json.dumps(list(prefixes)), since, until))
 
-    def history(self, prefix: int, since: int) -> list[Row]:
-        """All rows (id first) of one prefix with an id above `since`, newest first."""
-        return self._read(_HISTORY, (prefix, since))
+    def history(self, prefix: int, since: int, until: int = LAST_ID) -> list[Row]:
+        """All rows (id first) of one prefix with an id above `since` up to `until`, newest first."""
+        return self.read(_HISTORY, (prefix, since, until))
 
     def latest(self, most: int) -> list[Row]:
         """The rows (id first) that came last, the newest first."""
-        return self._read(_LATEST, (most,))
+        return self.read(_LATEST, (most,))
 
     def last_id(self) -> int:
         """The id of the newest record, 0 if there is none."""
-        return int(self._read("SELECT coalesce(max(id), 0) FROM record", ())[0][0])
+        return int(self.read("SELECT coalesce(max(id), 0) FROM record", ())[0][0])
 
     def count(self) -> int:
         """How many records there are."""
-        return int(self._read("SELECT count(*) FROM record", ())[0][0])
+        return int(self.read("SELECT count(*) FROM record", ())[0][0])
+
+    def read(self, query: str, values: tuple[object, ...]) -> list[Row]:
+        """What the file answers; texts are bytes."""
+        with self._read_lock:
+            return self._guard("read", lambda: self._fetch(query, values))
+
+    def change(self, statement: str, values: tuple[object, ...]) -> int:
+        """Change what is kept beside the records; in the file when this returns.
+
+        Returns:
+            The id of the row that was inserted last.
+        """
+        with self._write_lock:
+            return self._guard("written", lambda: self._change(statement, values))
 
     def size(self) -> int:
         """Bytes on disk, what is not yet checkpointed included."""
@@ -279,9 +296,9 @@ class JournalFile:
                 with self._read_lock:
                     self._drop()
 
-    def _read(self, query: str, values: tuple[object, ...]) -> list[Row]:
-        with self._read_lock:
-            return self._guard("read", lambda: self._fetch(query, values))
+    def _change(self, statement: str, values: tuple[object, ...]) -> int:
+        self._writer = self._current(self._writer, write=True)
+        return int(self._writer.connection.execute(statement, values).lastrowid or 0)
 
     def _fetch(self, query: str, values: tuple[object, ...]) -> list[Row]:
         if self.path == MEMORY:
@@ -366,12 +383,7 @@ class JournalFile:
             execute(f"PRAGMA synchronous = {'NORMAL' if kept == b'wal' else 'FULL'}")
             if write or checked_format(connection, self.path) != VERSION:
                 execute("BEGIN IMMEDIATE")
-                found = checked_format(connection, self.path)
-                if not found:
-                    make_tables(connection)
-                elif found != VERSION:
-                    execute(f"ALTER TABLE record ADD COLUMN {ADDED}")
-                    execute(f"PRAGMA user_version = {VERSION}")
+                bring_up(connection, checked_format(connection, self.path))
                 execute("DELETE FROM record WHERE id < 0")  # shows that the file can be written
                 execute("COMMIT")
         except BaseException:

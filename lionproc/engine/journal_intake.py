@@ -30,8 +30,8 @@ __all__ = ["Intake", "Log", "left_behind"]
 ENDING: Final = ".intake"
 MOST: Final = 32  # logs of all processes; whoever finds no place waits for the disk
 LARGEST: Final = 256 * 2**20  # bytes of a log; a writer that is slow has never let one grow so far
-_HEAD: Final = struct.Struct(">4s16sIIIIqqqddq")
-_MARK: Final = b"row1"
+_HEAD: Final = struct.Struct(">4s16sIIIIqqqddqq")
+_MARK: Final = b"row2"
 _FLAGS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -194,10 +194,10 @@ def _lock(file: int) -> None:
 
 
 def _packed(row: Row) -> bytes:
-    _, key, kind, reply, model, prompt, completion, attempts, seconds, at, total, used = row
+    _, key, kind, reply, model, prompt, completion, attempts, seconds, at, total, used, run = row
     kind, model = kind.encode(), model.encode()
     sizes = len(kind), len(reply), len(model), len(used)
-    head = _HEAD.pack(_MARK, key, *sizes, prompt, completion, attempts, seconds, at, total)
+    head = _HEAD.pack(_MARK, key, *sizes, prompt, completion, attempts, seconds, at, total, run)
     return b"".join((head, kind, reply, model, used))
 
 
@@ -207,7 +207,7 @@ def _rows(file: int) -> Iterator[Row]:
         content = log.read()
     place = 0
     while len(content) - place >= _HEAD.size:
-        mark, key, *numbers, total = _HEAD.unpack_from(content, place)
+        mark, key, *numbers, total, run = _HEAD.unpack_from(content, place)
         sizes, numbers = numbers[:4], numbers[4:]
         place += _HEAD.size
         if mark != _MARK or len(content) - place < sum(sizes):
@@ -220,4 +220,4 @@ def _rows(file: int) -> Iterator[Row]:
         start = int.from_bytes(key[:8], "big", signed=True)
         if from_row((start, key, kind, reply, model, *numbers, total, used)) is None:
             return
-        yield (start, key, kind.decode(), reply, model.decode(), *numbers, total, used)
+        yield (start, key, kind.decode(), reply, model.decode(), *numbers, total, used, run)

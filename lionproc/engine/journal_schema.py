@@ -10,7 +10,7 @@ from lionproc.engine.journal_trouble import ELSEWHERE
 from lionproc.errors import JournalError
 
 _APPLICATION: Final = 0x4C696F6E  # "Lion", see https://sqlite.org/pragma.html#pragma_application_id
-VERSION: Final = 2
+VERSION: Final = 3
 COLUMNS: Final = (
     "prefix, key, kind, reply, model, prompt_tokens, completion_tokens, attempts, seconds, at,"
     " checksum, usage"
@@ -21,21 +21,46 @@ _SCHEMA: Final = {
         " kind TEXT NOT NULL, reply BLOB NOT NULL, model TEXT NOT NULL,"
         " prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,"
         " attempts INTEGER NOT NULL, seconds REAL NOT NULL, at REAL NOT NULL,"
-        " checksum INTEGER NOT NULL, usage BLOB NOT NULL DEFAULT x'')"
+        " checksum INTEGER NOT NULL, usage BLOB NOT NULL DEFAULT x'',"
+        " run INTEGER NOT NULL DEFAULT 0)"
     ),
     "by_prefix": "CREATE INDEX by_prefix ON record (prefix)",
+    "run": (
+        "CREATE TABLE run (id INTEGER PRIMARY KEY, facts BLOB NOT NULL, checksum INTEGER NOT NULL)"
+    ),
 }
-# Format 1 was the same without the usage. Its records stay as they are.
-ADDED: Final = "usage BLOB NOT NULL DEFAULT x''"
+# Format 1 had no usage, and neither it nor format 2 had runs. Their records stay as they are.
+_USAGE: Final = "usage BLOB NOT NULL DEFAULT x''"
+_RUN: Final = "run INTEGER NOT NULL DEFAULT 0"
+_SECOND: Final = {
+    "record": _SCHEMA["record"].replace(f", {_RUN}", ""),
+    "by_prefix": _SCHEMA["by_prefix"],
+}
 _SCHEMAS: Final = {
-    1: {**_SCHEMA, "record": _SCHEMA["record"].replace(f", {ADDED}", "")},
-    2: _SCHEMA,
+    1: {**_SECOND, "record": _SECOND["record"].replace(f", {_USAGE}", "")},
+    2: _SECOND,
+    3: _SCHEMA,
+}
+_ADDED: Final = {
+    2: (f"ALTER TABLE record ADD COLUMN {_USAGE}",),
+    3: (f"ALTER TABLE record ADD COLUMN {_RUN}", _SCHEMA["run"]),
 }
 
 
-def make_tables(connection: sqlite3.Connection) -> None:
-    """Make the tables in an empty file."""
-    for statement in _SCHEMA.values():
+def bring_up(connection: sqlite3.Connection, found: int) -> None:
+    """Make the tables in an empty file, or what those of an earlier format lack.
+
+    Args:
+        connection: In a transaction.
+        found: What `checked_format` says.
+    """
+    if found == VERSION:
+        return
+    statements = list(_SCHEMA.values())
+    if found:
+        later = range(found + 1, VERSION + 1)
+        statements = [statement for version in later for statement in _ADDED[version]]
+    for statement in statements:
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {_APPLICATION}")
     connection.execute(f"PRAGMA user_version = {VERSION}")

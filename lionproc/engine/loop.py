@@ -57,6 +57,16 @@ def submit(work: Coroutine[Any, Any, T]) -> Future[T]:
     return asyncio.run_coroutine_threadsafe(work, get())
 
 
+async def in_thread(work: Callable[[], None]) -> None:
+    """Do blocking work beside the loop that this is awaited in."""
+    try:
+        done = asyncio.get_running_loop().run_in_executor(None, work)
+    except RuntimeError:  # the interpreter ends and starts no more threads
+        work()
+    else:
+        await done
+
+
 def call(function: Callable[[], T]) -> T:
     """Run a plain function on the engine's loop and wait for what it returns."""
     if here():

@@ -33,11 +33,13 @@ class Replay:
 
     Attributes:
         has_answered: Whether the journal had an answer to anything. Set from any thread.
+        run: The number in the journal of the run that this is done for, 0 for none.
     """
 
     def __init__(self, journal: Journal | None, since: int, max_corrections: int) -> None:
         self.journal = journal
         self.has_answered = False
+        self.run = 0
         self._since = since
         self._max_corrections = max_corrections
 
@@ -135,7 +137,8 @@ class Replay:
         return self.journal.keep(
             Entry(
                 key, reply.raw, reply.model, read, written, attempts, seconds, now, reply.usage, usd
-            )
+            ),
+            self.run,
         )
 
     def hurried(self, kept: Kept) -> asyncio.Future[None]:
@@ -153,7 +156,7 @@ class Replay:
         for key in event.keys:
             failure = Failure(key, error.kind, error.message, event.attempts, time.time())
             with contextlib.suppress(JournalError):
-                self.journal.append_failure(failure).add_done_callback(_retrieve)
+                self.journal.append_failure(failure, self.run).add_done_callback(_retrieve)
 
 
 def _retrieve(future: asyncio.Future[None]) -> None:

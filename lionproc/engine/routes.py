@@ -92,6 +92,7 @@ class Routes:
         *,
         journal: Journal,
         retry: Retry,
+        run: int,
         since: int,
         known: bool,
         on_done: Callable[[Event], None],
@@ -102,6 +103,7 @@ class Routes:
         Args:
             journal: Where replies are kept.
             retry: How patient to be.
+            run: The number of the run in the journal, 0 for one that is not remembered.
             since: Only journal records after this mark answer anything.
             known: Whether the journal has answered something before.
             on_done: Called with every event when it is finished.
@@ -121,7 +123,7 @@ class Routes:
                 first_failures=retry.first_failures,
             )
             dispatcher = executor.dispatcher
-            dispatcher.replay.has_answered = known
+            dispatcher.replay.has_answered, dispatcher.replay.run = known, run
             outlay = dispatcher.counters.outlay
             outlay.news, outlay.usd = news, route.usd  # what is back anywhere leaves room for all
             dispatcher.on_stop = self._stop_all

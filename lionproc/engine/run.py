@@ -19,6 +19,7 @@ from lionproc.engine.budget import Budget
 from lionproc.engine.dispatcher import Dispatcher
 from lionproc.engine.journal import Journal
 from lionproc.engine.limits import Limits
+from lionproc.engine.noted_run import NotedRun
 from lionproc.engine.request import Event
 from lionproc.engine.retry import Retry
 from lionproc.engine.routes import Route, Routes
@@ -87,6 +88,7 @@ class Run(ABC):
             limiter.limits_of_run is limiter.limits for limiter in limiters
         )
         self._journal = journal
+        self._noted = NotedRun(journal, self._to_note)
         self._retry = retry
         self._since = since
         self._cached = self._skipped = self._answered = self._failed = 0
@@ -123,6 +125,10 @@ class Run(ABC):
     async def _close(self) -> None:
         """The last event is finished: write what is open, close what `_open` opened."""
 
+    def _to_note(self) -> Mapping[str, object] | None:
+        """What the journal remembers of this run; None for a run that it does not remember."""
+        return None
+
     # -- life -------------------------------------------------------------------------------
 
     def watch(self, watcher: Watcher) -> None:
@@ -147,11 +153,13 @@ class Run(ABC):
                 self._routes.leave()
 
     async def _main(self) -> None:
+        number = await self._noted.begin()
         ticker = asyncio.create_task(self._tick())
         routes = self._routes
         routes.open(
             journal=self._journal,
             retry=self._retry,
+            run=number,
             since=self._since,
             known=self._cached > 0,
             on_done=self._took,
@@ -202,7 +210,8 @@ class Run(ABC):
         try:
             await self._close()
         finally:
-            await _in_thread(self._journal.close)
+            await self._noted.end()
+            await engine_loop.in_thread(self._journal.close)
             self._ended_at = time.monotonic()
 
     async def _tick(self) -> None:
@@ -214,6 +223,7 @@ class Run(ABC):
             self._use.add(before, stats)
             self._timeline.add(stats, self._routes.latencies.counts)
             before = stats
+            await self._noted.again()
             for watcher in self._watchers:
                 _safely(watcher.update, stats)
 
@@ -375,13 +385,6 @@ class Run(ABC):
         return self._routes.fatal
 
 
-async def _in_thread(work: Callable[[], None]) -> None:
-    try:
-        done = asyncio.get_running_loop().run_in_executor(None, work)
-    except RuntimeError:  # the interpreter ends and starts no more threads
-        work()
-    else:
-        await done
 
 
 def _safely(tell: Callable[[RunStats], None], stats: RunStats) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, cast
 
+from lionproc.engine.lease import Lease
 from lionproc.errors import ConfigurationError, RecordError
 from lionproc.model.as_json import plain
-from lionproc.service.lease import Lease
 from lionproc.service.record_types import BatchRecord, BatchResult, JobRecord, JobResult
 from lionproc.service.records import Records, checked_status, new_id, now
 

@@ -10,12 +10,12 @@ from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from lionproc.engine import loop as engine_loop
+from lionproc.engine.lease import Lease
 from lionproc.errors import LionprocError, RecordError
 from lionproc.face import faced
 from lionproc.model.model import Model
 from lionproc.service.health import Health
 from lionproc.service.job_store import JobStore
-from lionproc.service.lease import Lease
 from lionproc.service.pipeline_html import Box, as_html, as_text
 from lionproc.service.pipeline_results import outcome_of, with_results
 from lionproc.service.processing import ProcessingService

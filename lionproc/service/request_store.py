@@ -7,10 +7,10 @@ import logging
 from pathlib import Path
 from typing import Any, cast
 
+from lionproc.engine.lease import Lease
 from lionproc.errors import ConfigurationError, RecordError
 from lionproc.model.answer import Answer
 from lionproc.model.as_json import plain
-from lionproc.service.lease import Lease
 from lionproc.service.record_types import RequestRecord
 from lionproc.service.records import Records, checked_status, new_id, now
 from lionproc.service.request_record import as_type, schema_as_json

@@ -700,22 +700,25 @@ def test_a_database_of_somebody_else_is_refused_and_left_alone(path):
 def test_a_journal_of_a_newer_version_is_refused(path):
     Journal.open(path).close()
     with contextlib.closing(sqlite3.connect(path)) as other, other:
-        other.execute("PRAGMA user_version = 3")
+        other.execute("PRAGMA user_version = 4")
     with pytest.raises(JournalError, match=r"newer lionproc.*Upgrade"):
         Journal.open(path)
 
 
-async def test_a_journal_of_the_format_before_is_read_as_it_was_and_goes_on(path):
+@pytest.mark.parametrize("version", [1, 2])
+async def test_a_journal_of_a_format_before_is_read_as_it_was_and_goes_on(path, version):
     """A file as that version wrote it, checksum included."""
     key = bytes(range(16))
     with contextlib.closing(sqlite3.connect(path)) as old, old:
-        for statement in journal_schema._SCHEMAS[1].values():
+        for statement in journal_schema._SCHEMAS[version].values():
             old.execute(statement)
         old.execute("PRAGMA application_id = 1281978222")
-        old.execute("PRAGMA user_version = 1")
+        old.execute(f"PRAGMA user_version = {version}")
         row = (283686952306183, key, "", BODY, "m", 10, 2, 1, 0.5, 1.8e9, 2697974407)
-        old.execute("INSERT INTO record VALUES (NULL,?,?,?,?,?,?,?,?,?,?,?)", row)
+        columns = journal_schema.COLUMNS.replace(", usage", "")
+        old.execute(f"INSERT INTO record ({columns}) VALUES (?,?,?,?,?,?,?,?,?,?,?)", row)  # noqa: S608
     assert "usage" not in journal_schema._SCHEMAS[1]["record"]
+    assert "run" not in journal_schema._SCHEMAS[2]
     path.chmod(0o600)
     with Journal.open(path) as journal:
         kept = journal.find([key])[key]
@@ -724,6 +727,8 @@ async def test_a_journal_of_the_format_before_is_read_as_it_was_and_goes_on(path
         new = kept._replace(key=bytes(16), usage=Usage(10, 2, 4, tier="flex"), usd=0.25)
         await journal.append(new)
         assert journal.find([bytes(16)])[bytes(16)] == new
+        assert journal.runs.begin({"name": "first"}) == 1
+        assert [run.facts["name"] for run in journal.runs.all()] == ["first"]
 
 
 def test_what_is_kept_of_the_usage_is_checked_like_the_rest():
@@ -791,7 +796,7 @@ class Racing:
         if self.reads > 1 and query != "COMMIT":
             with contextlib.suppress(sqlite3.OperationalError):  # it is locked, or done already
                 self.other.execute("BEGIN IMMEDIATE")
-                journal_schema.make_tables(self.other)
+                journal_schema.bring_up(self.other, 0)
                 self.other.execute("COMMIT")
             if self.other.in_transaction:
                 self.other.execute("ROLLBACK")

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
+from lionproc.engine.lease import Lease
 from lionproc.errors import ConfigurationError
 from lionproc.model.as_json import plain, to_json
-from lionproc.service.lease import Lease
 from lionproc.service.records import (
     RecordError,
     Records,

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import lionproc as lp
+from lionproc.engine.lease import Lease
 from lionproc.errors import JournalError, LionprocError
 from lionproc.service import records as records_module
-from lionproc.service.lease import Lease
 from lionproc.service.prompt import Prompt
 from lionproc.service.records import RecordError, Records, checked_name
 

@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 
-from lionproc.service.lease import FOLDER, Lease
+from lionproc.engine.lease import FOLDER, Lease
 
 
 def test_a_lease_in_a_copied_folder_has_ended(tmp_path):
@@ -47,7 +47,7 @@ def test_a_forked_child_does_not_keep_the_lease_of_its_parent(tmp_path):
     code = textwrap.dedent("""
         import os, sys
         from pathlib import Path
-        from lionproc.service.lease import Lease
+        from lionproc.engine.lease import Lease
         lease = Lease(Path(sys.argv[1]))
         print(lease.claim(), flush=True)
         if os.fork() == 0:

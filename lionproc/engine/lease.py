@@ -1,4 +1,4 @@
-"""A lease: shows other processes that somebody is working on a request, as long as that is true.
+"""A lease: shows other processes that somebody is at work, as long as that is true.
 
 A lease is a file that its process keeps locked. The operating system releases the lock when the
 process ends, however it ends (`kill -9` and a power failure included), so a lease needs no
@@ -43,12 +43,14 @@ class Lease:
         """Hold the lease, from now until `close`. Returns its id."""
         if self._lock is None:
             path = self._folder / self.id
-            try:
-                self._folder.mkdir(mode=0o700, exist_ok=True)
-                self._lock = _locked(path)
-            except OSError:  # a file system without locks, or a folder that cannot be written
-                with contextlib.suppress(OSError):
-                    path.unlink()
+            for _ in range(2):  # another process may just be removing the empty folder
+                try:
+                    self._folder.mkdir(mode=0o700, exist_ok=True)
+                    self._lock = _locked(path)
+                    break
+                except OSError:  # a file system without locks, or a folder that cannot be written
+                    with contextlib.suppress(OSError):
+                        path.unlink()
         return self.id
 
     def is_held(self, other: object) -> bool:
@@ -81,6 +83,8 @@ class Lease:
         lock, self._lock = self._lock, None
         if lock is not None:
             _release(lock, self._folder / self.id)
+            with contextlib.suppress(OSError):
+                self._folder.rmdir()  # where it was the last one
 
 
 def _locked(path: Path) -> FileLock | None:

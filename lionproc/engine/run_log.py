@@ -1,0 +1,137 @@
+"""The runs that a journal remembers: what each was asked, how it went, and whether it still goes.
+
+A run is noted when it begins, every few seconds, and when it ends. While it goes its process holds
+a lease beside the journal. The system ends that with the process, so a run that never noted an end
+and whose lease is free was killed; what it noted last is what is known of it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+from zlib import crc32
+
+from lionproc.engine.journal_file import MEMORY, JournalFile
+from lionproc.engine.lease import Lease
+
+__all__ = ["KILLED", "KeptRun", "RunLog"]
+
+KILLED: Final = "killed"
+QUIET_S: Final = 60.0
+"""Seconds after which a run without a lease, where the disk has no locks, is taken for killed."""
+_LARGEST: Final = 16 * 2**20  # bytes of what is noted of a run; what is larger we did not put there
+_READ: Final = f"SELECT id, CASE WHEN length(facts) <= {_LARGEST} THEN facts END, checksum FROM run"  # noqa: S608  (constants)
+
+
+class KeptRun(NamedTuple):
+    """What is remembered of one run.
+
+    Attributes:
+        number: Its number in this journal, from 1; its records bear it.
+        facts: What was noted last, in JSON's types.
+        state: "running", "paused", "stopping", "done", "stopped", "failed" or "killed".
+    """
+
+    number: int
+    facts: dict[str, Any]
+    state: str
+
+
+class RunLog:
+    """The runs in one journal. All methods may be called from any thread.
+
+    Args:
+        file: The journal's file.
+    """
+
+    def __init__(self, file: JournalFile) -> None:
+        self._file = file
+        self._leases: dict[int, Lease] = {}
+
+    def begin(self, facts: Mapping[str, object]) -> int:
+        """Note that a run begins.
+
+        Args:
+            facts: What is known of it, in JSON's types.
+
+        Returns:
+            Its number.
+
+        Raises:
+            JournalError: It could not be noted.
+        """
+        lease = self._lease()
+        made = _written({**facts, "lease": lease.claim() if lease is not None else None})
+        number = self._file.change("INSERT INTO run (facts, checksum) VALUES (?, ?)", made)
+        if lease is not None:
+            self._leases[number] = lease
+        return number
+
+    def note(self, number: int, facts: Mapping[str, object]) -> None:
+        """Note how a run goes.
+
+        Raises:
+            JournalError: It could not be noted.
+        """
+        lease = self._leases.get(number)
+        made = _written({**facts, "lease": None if lease is None else lease.id})
+        self._file.change("UPDATE run SET facts = ?, checksum = ? WHERE id = ?", (*made, number))
+
+    def end(self, number: int, facts: Mapping[str, object]) -> None:
+        """Note how a run ended.
+
+        Raises:
+            JournalError: It could not be noted. The run counts as ended all the same.
+        """
+        try:
+            self.note(number, facts)
+        finally:
+            lease = self._leases.pop(number, None)
+            if lease is not None:
+                lease.close()
+
+    def all(self) -> list[KeptRun]:
+        """The runs, oldest first; one that is damaged is left out.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        lease = self._lease()
+        made = []
+        for number, kept, checksum in self._file.read(f"{_READ} ORDER BY id", ()):
+            facts = _read(kept, checksum)
+            if facts is not None:
+                made.append(KeptRun(number, facts, _state(facts, lease)))
+        return made
+
+    def _lease(self) -> Lease | None:
+        return None if self._file.path == MEMORY else Lease(Path(self._file.path).parent)
+
+
+def _written(facts: Mapping[str, object]) -> tuple[bytes, int]:
+    kept = json.dumps({**facts, "seen": time.time()}, default=str).encode()
+    return kept, crc32(kept)
+
+
+def _read(kept: object, checksum: object) -> dict[str, Any] | None:
+    if not isinstance(kept, bytes) or crc32(kept) != checksum:
+        return None
+    try:
+        facts = json.loads(kept)
+    except (ValueError, RecursionError):
+        return None
+    return facts if isinstance(facts, dict) else None
+
+
+def _state(facts: Mapping[str, Any], lease: Lease | None) -> str:
+    noted = str(facts.get("state", KILLED))
+    if noted in {"done", "stopped", "failed"}:
+        return noted
+    held, seen = facts.get("lease"), facts.get("seen")
+    if lease is not None and held is not None:
+        return noted if lease.is_held(held) else KILLED
+    quiet_s = time.time() - seen if isinstance(seen, float) else QUIET_S
+    return noted if abs(quiet_s) < QUIET_S else KILLED
