@@ -32,7 +32,9 @@ if _TYPE_CHECKING:
     from lionproc.model.model import Model
     from lionproc.model.prices import Price
     from lionproc.notebook.limits_panel import LimitsPanel
+    from lionproc.reports.journal_care import journal
     from lionproc.reports.report import Report
+    from lionproc.reports.runs import run, runs
     from lionproc.service import types
     from lionproc.service.batch import BatchProcessor
     from lionproc.service.branch import Branch
@@ -68,11 +70,14 @@ __all__ = [
     "__version__",
     "configure",
     "errors",
+    "journal",
     "last_job",
     "limits_panel",
     "load_ipython_extension",
     "read_facts",
     "read_parquet",
+    "run",
+    "runs",
     "types",
 ]
 
@@ -95,10 +100,13 @@ _LATER = {
     "RateLimitedAPIExecutor": "engine.executor",
     "Report": "reports.report",
     "configure": "model.defaults",
+    "journal": "reports.journal_care",
     "last_job": "frame.job",
     "limits_panel": "frame.shared_limits",
     "read_facts": "frame.parquet_reader",
     "read_parquet": "frame.parquet_reader",
+    "run": "reports.runs",
+    "runs": "reports.runs",
     "types": "service.types",
 }
 

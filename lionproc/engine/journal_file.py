@@ -64,6 +64,9 @@ _NEWEST: Final = (
 )
 _SAME: Final = "SELECT id FROM record WHERE prefix = ? AND key = ? AND checksum = ?"
 _LATEST: Final = f"SELECT id, {_BOUNDED} FROM record ORDER BY id DESC LIMIT ?"  # noqa: S608  (constants)
+_OF_RUN: Final = f"SELECT id, {_BOUNDED} FROM record WHERE run = ? AND id > ? ORDER BY id LIMIT ?"  # noqa: S608  (constants)
+_SOME: Final = 1000
+_ALL: Final = f"SELECT id, {_BOUNDED}, run FROM record WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608  (constants)
 _HISTORY: Final = (
     f"SELECT id, {_BOUNDED} FROM record WHERE prefix = ? AND id > ? AND id <= ? ORDER BY id DESC"  # noqa: S608  (constants)
 )
@@ -166,6 +169,28 @@ class JournalFile:
     def latest(self, most: int) -> list[Row]:
         """The rows (id first) that came last, the newest first."""
         return self.read(_LATEST, (most,))
+
+    def of_run(self, run: int, since: int) -> Iterator[Row]:
+        """The rows (id first) of a run with an id above `since`, oldest first, some at a time."""
+        while rows := self.read(_OF_RUN, (run, since, _SOME)):
+            yield from rows
+            since = rows[-1][0]
+
+    def all(self) -> Iterator[Row]:
+        """All rows: the id, the columns of a record, and the number of its run; oldest first."""
+        since = 0
+        while rows := self.read(_ALL, (since, _SOME)):
+            yield from rows
+            since = rows[-1][0]
+
+    def prune(self, where: str, values: tuple[object, ...]) -> int:
+        """Remove the records of which `where` is true, and give their space back.
+
+        Returns:
+            How many they were.
+        """
+        with self._write_lock:
+            return self._guard("written", lambda: self._prune(where, values))
 
     def last_id(self) -> int:
         """The id of the newest record, 0 if there is none."""
@@ -274,6 +299,18 @@ class JournalFile:
                 self._writer.close()
                 self._writer = None
             raise
+
+    def _prune(self, where: str, values: tuple[object, ...]) -> int:
+        self._writer = self._current(self._writer, write=True)
+        execute = self._writer.connection.execute
+        removed = execute(f"DELETE FROM record WHERE {where}", values).rowcount  # noqa: S608  (ours)
+        execute("DELETE FROM run_answers WHERE run NOT IN (SELECT id FROM run)")
+        with contextlib.suppress(
+            sqlite3.OperationalError
+        ):  # others read just now: it is used again
+            execute("VACUUM")
+            execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return removed
 
     def _open_wal(self) -> int | None:
         """The WAL, to be flushed; None where all of it is in the file, where SQLite flushed it."""

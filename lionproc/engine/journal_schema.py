@@ -28,6 +28,7 @@ _SCHEMA: Final = {
     "run": (
         "CREATE TABLE run (id INTEGER PRIMARY KEY, facts BLOB NOT NULL, checksum INTEGER NOT NULL)"
     ),
+    "run_answers": ("CREATE TABLE run_answers (run INTEGER PRIMARY KEY, digests BLOB NOT NULL)"),
 }
 # Format 1 had no usage, and neither it nor format 2 had runs. Their records stay as they are.
 _USAGE: Final = "usage BLOB NOT NULL DEFAULT x''"
@@ -43,7 +44,7 @@ _SCHEMAS: Final = {
 }
 _ADDED: Final = {
     2: (f"ALTER TABLE record ADD COLUMN {_USAGE}",),
-    3: (f"ALTER TABLE record ADD COLUMN {_RUN}", _SCHEMA["run"]),
+    3: (f"ALTER TABLE record ADD COLUMN {_RUN}", _SCHEMA["run"], _SCHEMA["run_answers"]),
 }
 
 

@@ -25,11 +25,18 @@ class NotedRun:
         journal: Where.
         facts: What is known of the run now, in JSON's types; None where it is not remembered.
             Called on the engine's loop.
+        digests: Those of its answers at its end, None where there are none. Called beside the loop.
     """
 
-    def __init__(self, journal: Journal, facts: Callable[[], Mapping[str, object] | None]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        facts: Callable[[], Mapping[str, object] | None],
+        digests: Callable[[], bytes | None],
+    ) -> None:
         self._journal = journal
         self._facts = facts
+        self._digests = digests
         self._number = 0
         self._since = 0
         self._next_at = 0.0
@@ -75,9 +82,8 @@ class NotedRun:
                 self._journal.flush()
                 until = self._journal.mark()
             finally:
-                self._journal.runs.end(
-                    self._number, {**facts, "since": self._since, "until": until}
-                )
+                whole = {**facts, "since": self._since, "until": until}
+                self._journal.runs.end(self._number, whole, self._digests())
 
         await _tried(end)
 

@@ -34,12 +34,14 @@ class Replay:
     Attributes:
         has_answered: Whether the journal had an answer to anything. Set from any thread.
         run: The number in the journal of the run that this is done for, 0 for none.
+        until: Only records before this mark answer anything; None for all.
     """
 
     def __init__(self, journal: Journal | None, since: int, max_corrections: int) -> None:
         self.journal = journal
         self.has_answered = False
         self.run = 0
+        self.until: int | None = None
         self._since = since
         self._max_corrections = max_corrections
 
@@ -53,7 +55,7 @@ class Replay:
         """
         if key is None or self.journal is None:
             return None
-        return self.journal.find([key], self._since).get(key)
+        return self.journal.find([key], self._since, self.until).get(key)
 
     def answer(self, event: Event, entry: Entry) -> bool:
         """Answer an event from the journal, if what is kept there is an answer.

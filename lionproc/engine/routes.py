@@ -94,6 +94,7 @@ class Routes:
         retry: Retry,
         run: int,
         since: int,
+        until: int | None,
         known: bool,
         on_done: Callable[[Event], None],
         may_send: Callable[[int, Tokens], Verdict] | None,
@@ -105,6 +106,7 @@ class Routes:
             retry: How patient to be.
             run: The number of the run in the journal, 0 for one that is not remembered.
             since: Only journal records after this mark answer anything.
+            until: And only those before this one; None for all.
             known: Whether the journal has answered something before.
             on_done: Called with every event when it is finished.
             may_send: Asked before each request, with the number of its route and its estimate.
@@ -123,7 +125,8 @@ class Routes:
                 first_failures=retry.first_failures,
             )
             dispatcher = executor.dispatcher
-            dispatcher.replay.has_answered, dispatcher.replay.run = known, run
+            replay = dispatcher.replay
+            replay.has_answered, replay.run, replay.until = known, run, until
             outlay = dispatcher.counters.outlay
             outlay.news, outlay.usd = news, route.usd  # what is back anywhere leaves room for all
             dispatcher.on_stop = self._stop_all

@@ -88,9 +88,10 @@ class Run(ABC):
             limiter.limits_of_run is limiter.limits for limiter in limiters
         )
         self._journal = journal
-        self._noted = NotedRun(journal, self._to_note)
+        self._noted = NotedRun(journal, self._to_note, self._digests)
         self._retry = retry
         self._since = since
+        self._until: int | None = None  # a run that is over ends at a mark, one that runs does not
         self._cached = self._skipped = self._answered = self._failed = 0
         self._errors: Counter[str] = Counter()
         self._state: State = "running"
@@ -129,6 +130,10 @@ class Run(ABC):
         """What the journal remembers of this run; None for a run that it does not remember."""
         return None
 
+    def _digests(self) -> bytes | None:
+        """Digests of the answers, by which runs are compared; None where there are none."""
+        return None
+
     # -- life -------------------------------------------------------------------------------
 
     def watch(self, watcher: Watcher) -> None:
@@ -161,6 +166,7 @@ class Run(ABC):
             retry=self._retry,
             run=number,
             since=self._since,
+            until=self._until,
             known=self._cached > 0,
             on_done=self._took,
             may_send=self._budget.may_send,
@@ -338,7 +344,7 @@ class Run(ABC):
     def stats(self) -> RunStats:
         """The run at this moment."""
         if not self._routes.executors:
-            return RunStats(state=self._state, rows=self._rows)
+            return RunStats(state=self._state, rows=self._rows, began_at=self._began_at)
         bound, used = self._budget.used()
         so_far = RunStats(
             state=self._state,

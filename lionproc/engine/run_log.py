@@ -80,14 +80,24 @@ class RunLog:
         made = _written({**facts, "lease": None if lease is None else lease.id})
         self._file.change("UPDATE run SET facts = ?, checksum = ? WHERE id = ?", (*made, number))
 
-    def end(self, number: int, facts: Mapping[str, object]) -> None:
+    def end(self, number: int, facts: Mapping[str, object], digests: bytes | None) -> None:
         """Note how a run ended.
+
+        Args:
+            number: The run's.
+            facts: What is known of it.
+            digests: Of its answers, by which runs are compared; None where there are none.
 
         Raises:
             JournalError: It could not be noted. The run counts as ended all the same.
         """
         try:
             self.note(number, facts)
+            if digests is not None:
+                self._file.change(
+                    "INSERT OR REPLACE INTO run_answers (run, digests) VALUES (?, ?)",
+                    (number, digests),
+                )
         finally:
             lease = self._leases.pop(number, None)
             if lease is not None:
@@ -106,6 +116,40 @@ class RunLog:
             if facts is not None:
                 made.append(KeptRun(number, facts, _state(facts, lease)))
         return made
+
+    def forget(self, number: int) -> None:
+        """Remember a run no more.
+
+        Raises:
+            JournalError: The journal cannot be written.
+        """
+        self._file.change("DELETE FROM run WHERE id = ?", (number,))
+
+    def end_before(self, mark: int) -> None:
+        """No run reaches beyond this mark: what comes after it is of later runs.
+
+        SQLite gives the ids of removed records again, if they were the last ones.
+
+        Raises:
+            JournalError: The journal cannot be written.
+        """
+        for number, kept, checksum in self._file.read(f"{_READ} ORDER BY id", ()):
+            facts = _read(kept, checksum)
+            until = None if facts is None else facts.get("until")
+            if facts is not None and isinstance(until, int) and until > mark:
+                made = json.dumps({**facts, "until": mark}).encode()
+                values = (made, crc32(made), number)
+                self._file.change("UPDATE run SET facts = ?, checksum = ? WHERE id = ?", values)
+
+    def digests(self, number: int) -> bytes | None:
+        """The digests of a run's answers, None where there are none.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        query = "SELECT digests FROM run_answers WHERE run = ? AND length(digests) <= ?"
+        found = self._file.read(query, (number, _LARGEST))
+        return found[0][0] if found and isinstance(found[0][0], bytes) else None
 
     def _lease(self) -> Lease | None:
         return None if self._file.path == MEMORY else Lease(Path(self._file.path).parent)

@@ -67,6 +67,7 @@ class FrameAccessor:
         journal: Any = None,
         resume: bool = True,
         deduplicate: bool = True,
+        name: str | None = None,
         on_missing: Literal["skip", "send"] = "skip",
         errors: Literal["coerce", "raise"] = "coerce",
         overwrite: bool = False,
@@ -101,6 +102,7 @@ class FrameAccessor:
                 False for nowhere on disk.
             resume: False asks again even what the journal has.
             deduplicate: False asks equal rows one by one.
+            name: What `lp.runs()` calls this run.
             on_missing: "skip" leaves rows with a missing cell in the prompt NA without asking,
                 "send" asks with an empty text there.
             errors: "coerce" makes failed rows NA and warns once; "raise" raises after all
@@ -147,6 +149,7 @@ class FrameAccessor:
             "journal": journal,
             "resume": resume,
             "deduplicate": deduplicate,
+            "name": name,
             "on_missing": on_missing,
             "errors": errors,
             "overwrite": overwrite,
@@ -361,6 +364,20 @@ class FrameAccessor:
             ConfigurationError: This frame was not made by a run of this session.
         """
         return results.run_of(self._frame).report()
+
+    @face
+    def facts(self) -> dict[str, Any]:
+        """Which run made these columns, and how: also of a frame that `lp.read_parquet` read.
+
+        Returns:
+            What `lp.read_facts` says of a file: model, provider, schema, prompt, columns, rows,
+            tokens, dollars, when, and the id of the run, for `lp.run`.
+
+        Raises:
+            ConfigurationError: This frame was not made by a run of this session, nor read from a
+                file that one wrote.
+        """
+        return dict(results.run_of(self._frame).facts())
 
     @face
     def limits(self, model: Model | str | None = None) -> LimitsPanel:

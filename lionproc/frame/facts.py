@@ -25,7 +25,7 @@ def facts_of(
         plan: The run.
         stats: Its numbers.
         connections: The ways to the models of its stages.
-        run: Its fingerprint.
+        run: Its id.
     """
     if plan.staged:
         what = {"model": ", ".join(model_names(connections))}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import pandas as pd
@@ -62,6 +62,29 @@ class Failures:
         """Places and errors, the newest first."""
         for place, (error, _) in itertools.islice(reversed(self._all.items()), most):
             yield place, error
+
+    def kept(self, most: int) -> list[dict[str, object]]:
+        """The first failures, in JSON's types, for the journal; without the model's own replies.
+
+        Args:
+            most: How many.
+        """
+        rows = len(self._index)
+        return [
+            {
+                "position": place % rows,
+                "index": str(self._index[place % rows]),
+                "where": self._outputs[place // rows],
+                "kind": str(error.kind),
+                "message": error.message,
+                "hint": error.hint,
+                "attempts": attempts,
+            }
+            for place, (error, attempts) in sorted(self._all.items(), key=lambda item: item[0])[
+                :most
+            ]
+            if error.kind is not Kind.NOT_SENT
+        ]
 
     def table(self, stats: RunStats) -> ErrorsTable:
         """What `errors()` gives. Rows that were never sent are no errors: the report counts them.
@@ -149,14 +172,20 @@ class Outcome:
     Args:
         report: A job's method that says what it did. The job itself is not kept.
         failures: Its failures.
+        named: The facts that its files have, of those of its report.
         asked: What it asks of every row.
     """
 
     def __init__(
-        self, report: Callable[[], Report], failures: Failures, asked: Sequence[Asked] = ()
+        self,
+        report: Callable[[], Report],
+        failures: Failures,
+        named: Collection[str],
+        asked: Sequence[Asked] = (),
     ) -> None:
         self.asked = asked
         self._newest = weakref.WeakMethod(report)
+        self._named = named
         self._failures = failures
         self._report: Report | None = None
 
@@ -171,6 +200,11 @@ class Outcome:
     def errors(self) -> ErrorsTable:
         """The rows that failed."""
         return self._failures.table(self.report().stats)
+
+    def facts(self) -> dict[str, Any]:
+        """What a file with its answers says of the run."""
+        facts = self.report().facts
+        return {name: facts[name] for name in facts if name in self._named}
 
     def report(self) -> Report:
         """What the run did, or has done so far."""

@@ -25,6 +25,7 @@ from lionproc.errors import (
 )
 from lionproc.face import face
 from lionproc.frame import results
+from lionproc.frame.answer_digests import packed
 from lionproc.frame.asked import asked_of
 from lionproc.frame.assemble import assemble
 from lionproc.frame.export import check_target, is_folder_target, write_parquet, write_part
@@ -33,6 +34,7 @@ from lionproc.frame.failures import Outcome
 from lionproc.frame.part_writer import PartWriter, as_save_error
 from lionproc.frame.plan import Plan, check_save, warn
 from lionproc.frame.row_run import RowRun
+from lionproc.frame.run_note import new_run_id, note_of
 from lionproc.frame.stopped_at import PIPELINE_ERROR, stopped_at
 from lionproc.frame.unanswered import Unanswered
 
@@ -54,6 +56,7 @@ class Job(RowRun):
         limits: The live limits; assign a field and it acts within 100 ms.
         stats: The run at this moment.
         done: True once it has ended.
+        run_id: What `lp.runs()` and the files that it saves call this run.
 
     Example:
         ```python
@@ -65,11 +68,13 @@ class Job(RowRun):
     """
 
     def __init__(self, plan: Plan, before: Job | None = None, *, waited_for: bool = False) -> None:
+        self.run_id = new_run_id()
         super().__init__(plan, before)
         self._waited_for = waited_for  # by the cell that started it, whose output has the card
         # Through stages a row is asked what others have said of it: there is no one question.
         asked = asked_of(() if plan.staged else plan.outputs, plan.answer, list(plan.frame.columns))
-        self._outcome = Outcome(self.report, self._store.failures, asked)
+        named = frozenset(self._facts())
+        self._outcome = Outcome(self.report, self._store.failures, named, asked)
         self.watch(self._outcome)
         self._save_error: LionprocError | None = None
         self._warned = False
@@ -114,6 +119,21 @@ class Job(RowRun):
         finally:
             await super()._close()
 
+    def _to_note(self) -> Mapping[str, object] | None:
+        if self._plan.options.journal is False:
+            return None
+        stats = self.stats
+        ended = stats.state in {"done", "stopped", "failed"}
+        failures = self._store.failures if ended else None
+        return note_of(self._plan, self._builders, stats, self.report().facts, failures)
+
+    def _digests(self) -> bytes | None:
+        rows = self._plan.rows
+        columns: dict[Hashable, Any] = {}
+        for kept in self._store.columns:
+            columns.update(kept.between(0, rows))
+        return packed(columns)
+
     @property
     def has_fields(self) -> bool:
         """True where the answers fill a column for each field of a model."""
@@ -146,7 +166,7 @@ class Job(RowRun):
         new.update(details)
         frame = plan.frame.iloc[start:stop] if (start, stop) != (0, plan.rows) else plan.frame
         made = assemble(frame, new, overwrite=plan.options.overwrite)
-        results.remember(made, self._outcome, self._fingerprint)
+        results.remember(made, self._outcome, self.run_id)
         return made
 
     @face
@@ -346,7 +366,7 @@ class Job(RowRun):
         return self.saved_to
 
     def _facts(self) -> Mapping[str, object]:
-        return facts_of(self._plan, self.stats, self._connections, self._fingerprint)
+        return facts_of(self._plan, self.stats, self._connections, self.run_id)
 
     def __await__(self) -> Generator[Any, None, pd.DataFrame]:
         return self._finished().__await__()

@@ -11,6 +11,7 @@ from lionproc.engine.limits import Limits
 from lionproc.engine.paths import absolute
 from lionproc.engine.retry import Retry
 from lionproc.errors import ConfigurationError
+from lionproc.frame.cell import sound
 from lionproc.model.defaults import checked, default
 
 __all__ = ["Options", "options_of"]
@@ -33,6 +34,7 @@ class Options:
     details: bool
     progress: bool
     panel: bool | None
+    name: str | None
 
 
 def options_of(*, own_limits: bool, **given: Any) -> Options:
@@ -70,7 +72,14 @@ def options_of(*, own_limits: bool, **given: Any) -> Options:
         details=given["details"],
         progress=usual("progress", True),
         panel=usual("panel"),
+        name=_name(given["name"]),
     )
+
+
+def _name(given: object) -> str | None:
+    if given is not None and (not isinstance(given, str) or not given.strip()):
+        raise ConfigurationError(f"name= is what lp.runs() calls the run, a text, not {given!r}.")
+    return None if given is None else sound(given)
 
 
 def _save(given: Any) -> str | None:

@@ -17,6 +17,7 @@ from lionproc.errors import ConfigurationError, LionprocError
 from lionproc.face import face
 from lionproc.frame.arrow_extension import to_frame
 from lionproc.frame.place import AnyPath, Remote, place_of
+from lionproc.frame.results import SavedRun, remember
 
 FACTS = b"lionproc"
 LABELS = b"lionproc.columns"
@@ -60,6 +61,9 @@ def _read_file(file: Path | Remote) -> pd.DataFrame:
         levels = (schema.metadata or {}).get(LEVELS)
         if levels is not None:
             frame.index = frame.index.set_names(json.loads(levels))
+        facts = facts_of(schema)
+        if facts is not None and isinstance(facts.get("run"), str):
+            remember(frame, SavedRun(facts), str(facts["run"]))
         return frame
 
 

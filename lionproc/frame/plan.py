@@ -60,6 +60,7 @@ class Plan:
         self.ends = len(stages[-1].outputs)  # how often a row comes to its end
         self.total = self.rows * self.ends
         self.about: dict[str, str] = {}  # what the files say of the prompt
+        self.asked: dict[str, object] | None = None  # what the journal remembers of the questions
         self._occurrences: list[dict[bytes, int]] = [{} for _ in stages]
         self._portions = [Portions(stage.columns_of(frame)) for stage in self.stages]
         self._tried: dict[tuple[int, int], Messages] = {}  # rendered before the run, used up in it

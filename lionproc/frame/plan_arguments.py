@@ -11,12 +11,13 @@ from lionproc.errors import ColumnError, did_you_mean
 from lionproc.frame.options import options_of
 from lionproc.frame.plan import Plan
 from lionproc.frame.prompt import Prompt
+from lionproc.frame.run_note import asked_of
 from lionproc.frame.stage import Output, Stage
 from lionproc.model.answer import Answer
 from lionproc.model.defaults import default_model
 from lionproc.model.model import Model
 
-__all__ = ["FROM_SCHEMA", "PromptLike", "plan"]
+__all__ = ["FROM_SCHEMA", "PromptLike", "outputs_of", "plan"]
 
 PromptLike: TypeAlias = "str | Callable[[Any], Any]"
 
@@ -52,25 +53,57 @@ def plan(
     # A bare value has the same name on the wire whatever its column is called, so that the same
     # question into another column is not bought again.
     answer = Answer.of(schema)
-    if columns is not None:
-        outputs = _outputs_by_column(frame, prompt, into, system, columns, on_missing=on_missing)
-    else:
-        if isinstance(into, _FromSchema):
-            into = "answer" if answer.fields is None else None
-        made = Prompt.of(
-            prompt, list(frame.columns), system=system, each=each, on_missing=on_missing
-        )
-        outputs = [Output(made, into, 0 if each else None)]
+    if isinstance(into, _FromSchema):
+        usual = "answer" if answer.fields is None else None
+        into = usual if columns is None else "{column}_answer"
+    outputs = outputs_of(
+        frame,
+        prompt,
+        into=into,
+        system=system,
+        columns=columns,
+        on_missing=on_missing,
+        each=each,
+    )
     chosen = default_model(model)
     own_limits = chosen.executor is not None
     stage = Stage(tuple(outputs), answer, chosen)
     made_plan = Plan(frame, [stage], options_of(own_limits=own_limits, **options))
+    made_plan.asked = asked_of(
+        prompt=prompt,
+        system=system,
+        into=into,
+        columns=columns,
+        on_missing=on_missing,
+        each=each,
+    )
     for key, text in (("prompt", prompt), ("system", system)):
         if text is not None:
             made_plan.about[key] = (
                 text if isinstance(text, str) else getattr(text, "__qualname__", "a function")
             )
     return made_plan
+
+
+def outputs_of(
+    frame: pd.DataFrame,
+    prompt: PromptLike,
+    *,
+    into: Any,
+    system: Any,
+    columns: Sequence[Hashable] | None,
+    on_missing: Literal["skip", "send"],
+    each: bool,
+) -> list[Output]:
+    """What is asked of each row.
+
+    Raises:
+        ConfigurationError: It cannot work; nothing was sent.
+    """
+    if columns is not None:
+        return _outputs_by_column(frame, prompt, into, system, columns, on_missing=on_missing)
+    made = Prompt.of(prompt, list(frame.columns), system=system, each=each, on_missing=on_missing)
+    return [Output(made, into, 0 if each else None)]
 
 
 def _outputs_by_column(
@@ -84,8 +117,6 @@ def _outputs_by_column(
 ) -> list[Output]:
     if not pd.api.types.is_list_like(columns, allow_sets=False) or not len(columns):
         raise ColumnError(f'columns= is a list of column names, like ["title"], not {columns!r}.')
-    if isinstance(into, _FromSchema):
-        into = "{column}_answer"
     if not isinstance(into, str) or "{column}" not in into:
         raise ColumnError(
             f'With columns=, into= names one column for each: into="{{column}}_fr", not {into!r}.'

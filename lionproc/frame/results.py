@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import pandas as pd
 
@@ -28,6 +28,9 @@ class Made(Protocol):
 
     def report(self) -> Report:
         """What the run did."""
+
+    def facts(self) -> Mapping[str, Any]:
+        """What a file with its answers says of the run."""
 
 
 KEY = "lionproc_run"  # in a frame's `attrs`
@@ -60,7 +63,7 @@ def remember(frame: pd.DataFrame | pd.Series[Any], run: Made, run_id: str) -> No
     Args:
         frame: The frame.
         run: The run; not more of it than shall live as long as the frame does.
-        run_id: Equal for the same run started again.
+        run_id: The id of the run.
     """
     known = RunId(run_id)
     known.run = run
@@ -77,13 +80,40 @@ def run_of(frame: pd.DataFrame | pd.Series[Any]) -> Made:
     if isinstance(known, RunId):
         return known.run
     if known is not None:
-        raise ConfigurationError(
-            f"The run that made this frame ({known}) was in another session or process, and its "
-            "errors and report went with it. Running the same call again asks only for what has "
-            "no answer, and lists what fails."
-        )
+        raise _elsewhere(known)
     raise ConfigurationError(
         "This frame was not returned by df.llm.process or df.llm.pipeline, or what was done with "
         "it since has lost that. lp.last_job() has the errors and the report of the last "
         "df.llm.process."
     )
+
+
+def _elsewhere(run: object) -> ConfigurationError:
+    return ConfigurationError(
+        f"The run that made this frame ({run}) was in another session or process. "
+        f"lp.run({str(run)!r}) has its errors and report, as far as its journal is at hand. "
+        "Running the same call again asks only for what has no answer, and lists what fails."
+    )
+
+
+class SavedRun:
+    """The run that made a file, as far as the file knows it.
+
+    Args:
+        facts: What the file says.
+    """
+
+    def __init__(self, facts: Mapping[str, Any]) -> None:
+        self._facts = facts
+
+    def errors(self) -> NoReturn:
+        """A file has no errors."""
+        raise _elsewhere(self._facts["run"])
+
+    def report(self) -> NoReturn:
+        """A file has no report."""
+        raise _elsewhere(self._facts["run"])
+
+    def facts(self) -> Mapping[str, Any]:
+        """What the file says."""
+        return self._facts

@@ -43,7 +43,7 @@ class RowRun(Run):
         ways = {number: model.connect() for number, model in models.items()}
         self._connections = [ways[id(stage.model)] for stage in plan.stages]
         self._builders = [
-            RequestBuilder(connection, stage.model.body_params, stage.answer)
+            self._builder(stage, connection)
             for connection, stage in zip(self._connections, plan.stages, strict=True)
         ]
         self._fingerprint = plan.fingerprint(self._builders)
@@ -87,6 +87,10 @@ class RowRun(Run):
             self._bought.take_over(before._bought)
             for place in self._store.take_over(before._store):
                 self._had(place)
+
+    def _builder(self, stage: Stage, connection: Connection) -> RequestBuilder:
+        """What makes the questions of a stage."""
+        return RequestBuilder(connection, stage.model.body_params, stage.answer)
 
     def _check(self) -> None:
         """Refuse what cannot work, before anything is opened."""
@@ -133,13 +137,16 @@ class RowRun(Run):
             for event in events:
                 if event.done:
                     self._took(event)
-                elif not (
-                    self._join(dispatcher, event.tag, event.first) or dispatcher.offer(event)
-                ):
-                    await dispatcher.put(event)
+                else:
+                    await self._ask(dispatcher, event)
         if number + 1 < len(self._plan.stages):
             await dispatcher.idle.wait()  # then nothing more comes out of this stage
             self._arrivals[number + 1].close()
+
+    async def _ask(self, dispatcher: Dispatcher, event: Event) -> None:
+        """Send what the journal could not answer, unless an equal row asks it already."""
+        if not (self._join(dispatcher, event.tag, event.first) or dispatcher.offer(event)):
+            await dispatcher.put(event)
 
     def _fresh(
         self, dispatcher: Dispatcher, calls: list[tuple[int, Rendered]]
@@ -210,7 +217,7 @@ class RowRun(Run):
         if not fresh:
             return []
         kept = self._journal.find(
-            [call.key for _, call in fresh if call.key is not None], self._since
+            [call.key for _, call in fresh if call.key is not None], self._since, self._until
         )
         events = []
         for place, call in fresh:

@@ -58,6 +58,9 @@ class PipelineOptions(TypedDict, total=False):
     deduplicate: bool
     """False asks equal rows one by one."""
 
+    name: str | None
+    """What `lp.runs()` calls this run."""
+
     on_missing: Literal["skip", "send"]
     """"skip" leaves rows with a missing cell in the prompt NA without asking, "send" asks with
     an empty text there.

@@ -144,6 +144,11 @@ class Answer:
         return self._schema is None
 
     @property
+    def is_json_schema(self) -> bool:
+        """Whether it was given as a JSON Schema, and not as a type."""
+        return self._own
+
+    @property
     def json_schema(self) -> Mapping[str, Any] | None:
         """The JSON Schema a reply has to match, None for plain text."""
         return self._schema

@@ -41,9 +41,21 @@ class RequestBuilder:
         connection: The way to the model.
         params: Fields of the body besides model, messages and response_format.
         answer: The shape of the answers.
+        told: What the messages are to say of that shape, where `params` has the fields of an
+            earlier builder; None to work out from the answer how it is asked for.
+
+    Attributes:
+        fields: The fields of the body that shape the answer, besides model and messages.
+        told: What the messages say of the answer's shape; empty where a field says it.
     """
 
-    def __init__(self, connection: Connection, params: Mapping[str, Any], answer: Answer) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        params: Mapping[str, Any],
+        answer: Answer,
+        told: str | None = None,
+    ) -> None:
         self.connection = connection
         self.answer = answer
         provider = connection.provider
@@ -51,23 +63,24 @@ class RequestBuilder:
         self.max_tokens: int | None = fields.pop("max_tokens", None)
         if self.max_tokens is not None:
             fields[connection.max_tokens_name] = self.max_tokens
-        self._instruction = ""
+        self.told = told or ""
         # What says in words how to answer, where the format in the body is ours to change.
         self.instruction = "" if "response_format" in fields else answer.instruction
         self.changed: dict[str, None] = {}  # what was not sent as it was asked, in sentences
-        if not answer.plain and "response_format" not in fields:
+        if told is None and not answer.plain and "response_format" not in fields:
             if connection.structured == "json_schema":
                 fields["response_format"] = _format(answer, connection.free_levels)
             else:
-                self._instruction = answer.instruction
+                self.told = answer.instruction
                 if connection.structured == "json_object":
                     fields["response_format"] = {"type": "json_object"}
         self._head = b'{"model":' + orjson.dumps(connection.model) + b',"messages":'
         keyed = {name: fields[name] for name in fields if name not in SHAPE_NOTHING}
+        self.fields = keyed
         self._tail = _tail(keyed)
         self._hash = blake2b(connection.identity.encode() + b"\0", digest_size=KEY_BYTES)
         self.digest = blake2b(
-            connection.identity.encode() + self._head + self._tail + self._instruction.encode(),
+            connection.identity.encode() + self._head + self._tail + self.told.encode(),
             digest_size=KEY_BYTES,
         ).digest()
         if connection.takes_cache_key:
@@ -83,8 +96,8 @@ class RequestBuilder:
             messages: Chat messages.
             occurrence: Tells equal questions apart that shall not share an answer.
         """
-        if self._instruction:
-            messages = instructed(messages, self._instruction)
+        if self.told:
+            messages = instructed(messages, self.told)
         written = orjson.dumps(canonical_messages(messages))
         return self.call(written, occurrence, weigh(messages, self._tariff))
 

@@ -1,1 +1,1 @@
-"""What a person knows of a run afterwards: its report, its plots, and one file to hand on."""
+"""After a run: its report, plots and page, what the journal remembers of it, and care for that."""

@@ -1,0 +1,124 @@
+"""From the JSON Schema of an answer back to a Python type that makes the same schema."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from pydantic import create_model
+
+from lionproc.errors import SchemaError
+from lionproc.model.answer import Answer
+
+__all__ = ["answer_of_schema"]
+
+_PLAIN: Final[Mapping[str, type]] = {
+    "string": str,
+    "integer": int,
+    "number": float,
+    "boolean": bool,
+}
+_FORMATS: Final[Mapping[str, type]] = {
+    "date": dt.date,
+    "date-time": dt.datetime,
+    "time": dt.time,
+    "duration": dt.timedelta,
+    "uuid": uuid.UUID,
+}
+_DEEPEST: Final = 50
+_SAYS_NOTHING: Final = frozenset(("title", "description", "default"))
+
+
+def answer_of_schema(schema: Mapping[str, Any] | None, *, bare: bool, own: bool) -> Answer:
+    """The answer that was asked for with a JSON Schema.
+
+    Args:
+        schema: What `Answer.json_schema` was.
+        bare: Whether the answer is one value, which the schema has as its one property.
+        own: Whether the user gave the schema.
+
+    Returns:
+        An answer that reads the same replies into columns of the same types. Where no type makes
+        this schema, the schema itself is used, and columns of dates are texts.
+
+    Raises:
+        SchemaError: This is no schema that answers are asked for with.
+    """
+    if schema is None:
+        return Answer.of(str)
+    inner: dict[str, Any] = dict(schema)
+    if bare:
+        properties = schema.get("properties")
+        if not isinstance(properties, Mapping) or len(properties) != 1:
+            raise SchemaError("The schema of a bare value has one property.")
+        shared = {key: schema[key] for key in ("$defs", "definitions") if key in schema}
+        inner = {**shared, **dict(*properties.values())}
+    if not own:
+        try:
+            found = Answer.of(_type(inner, inner.get("$defs", {}), _DEEPEST))
+            if _bones(found.json_schema) == _bones(schema) or _is_simple(inner):
+                return found
+        except (LookupError, TypeError, ValueError):  # SchemaError is a ValueError
+            pass
+    return Answer.of(inner)
+
+
+def _is_simple(inner: Mapping[str, object]) -> bool:
+    return set(inner) <= {"type", "enum"}
+
+
+def _type(schema: Mapping[str, Any], shared: Mapping[str, Any], deepest: int) -> Any:
+    """The type that a schema describes; LookupError where there is none."""
+    if not deepest:
+        raise LookupError("it is nested too deep")
+    if "$ref" in schema:
+        return _type(shared[str(schema["$ref"]).rpartition("/")[2]], shared, deepest - 1)
+    if "enum" in schema:
+        return Literal[tuple(schema["enum"])]
+    if "const" in schema:
+        return Literal[schema["const"]]
+    if "anyOf" in schema:
+        kinds = [part for part in schema["anyOf"] if part != {"type": "null"}]
+        if len(kinds) != 1 or len(schema["anyOf"]) > len(kinds) + 1:
+            raise LookupError("it is one of several")
+        return _type(kinds[0], shared, deepest - 1) | None
+    kind = schema["type"]
+    if kind == "string" and "format" in schema:
+        return _FORMATS[schema["format"]]
+    if kind == "array":
+        return list[_type(schema["items"], shared, deepest - 1)]  # type: ignore[misc]
+    if kind == "object":
+        return _record(schema, shared, deepest)
+    return _PLAIN[kind]
+
+
+def _record(schema: Mapping[str, Any], shared: Mapping[str, Any], deepest: int) -> Any:
+    if "properties" not in schema:
+        return dict[str, _type(schema["additionalProperties"], shared, deepest - 1)]  # type: ignore[misc]
+    required = set(schema.get("required", ()))
+    fields: dict[str, Any] = {}
+    for name, inner in schema["properties"].items():
+        if not name.isidentifier() or name.startswith("_"):
+            raise LookupError(f"{name!r} is the name of no field")
+        kind = _type(inner, shared, deepest - 1)
+        fields[name] = (kind, ...) if name in required else (kind, inner.get("default"))
+    return create_model("Answer", **fields)
+
+
+def _bones(node: object) -> object:
+    """A schema without what does not say which values it takes."""
+    if isinstance(node, Mapping):
+        if "properties" in node:
+            properties = {name: _bones(inner) for name, inner in node["properties"].items()}
+            rest = {key: _bones(value) for key, value in node.items() if key != "properties"}
+            return {**_without_words(rest), "properties": properties}
+        return _without_words({key: _bones(value) for key, value in node.items()})
+    if isinstance(node, list):
+        return [_bones(each) for each in node]
+    return node
+
+
+def _without_words(node: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in node.items() if key not in _SAYS_NOTHING}

@@ -1,0 +1,180 @@
+"""A run that is over, asked again of its journal: nothing is sent, and only its own answers count.
+
+It is the same engine and the same run over rows. The model in it is the one that the journal
+remembers: it makes the same keys, and has no way to anybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from lionproc.engine.dispatcher import Dispatcher
+from lionproc.engine.request import Event
+from lionproc.errors import CallError, ConfigurationError, Kind
+from lionproc.frame.job import Job
+from lionproc.frame.options import options_of
+from lionproc.frame.plan import Plan
+from lionproc.frame.plan_arguments import PromptLike, outputs_of
+from lionproc.frame.stage import Stage
+from lionproc.model.answer import Answer
+from lionproc.model.call import RequestBuilder
+from lionproc.model.connection import Connection, EndpointState
+from lionproc.model.prices import Price
+from lionproc.model.providers import PROVIDERS
+from lionproc.model.schema_type import answer_of_schema
+from lionproc.model.wire import Response
+
+__all__ = ["answers_again"]
+
+_GIVE = "Give it: lp.run({run!r}).frame(df, {name}=...)."
+
+
+def answers_again(
+    frame: pd.DataFrame,
+    note: Mapping[str, Any],
+    *,
+    journal: str,
+    until: int | None,
+    prompt: PromptLike | None = None,
+    system: object = None,
+    schema: object = None,
+) -> pd.DataFrame:
+    """The answers of a run for the rows of a frame, by what the rows say.
+
+    Args:
+        frame: The rows, in any order.
+        note: What the journal remembers of the run.
+        journal: Its path.
+        until: The mark up to which the run's records are there; None for all.
+        prompt: The prompt, where it was a function.
+        system: The system prompt, where it was a function.
+        schema: The type of the answers, where the one that the journal remembers will not do.
+
+    Returns:
+        The frame with the columns of the run; rows that it did not answer are NA.
+
+    Raises:
+        ConfigurationError: It cannot be asked again; the message says what is missing.
+    """
+    run, asked = note.get("run"), note.get("asked")
+    ways, shapes = note.get("ways"), note.get("shapes")
+    if not isinstance(asked, dict) or not ways or not shapes:
+        raise ConfigurationError(
+            f"The run {run!r} was a pipeline, and only its stages can ask again. Run "
+            "df.llm.pipeline(...) with them: what the journal has is not sent."
+        )
+    given: dict[str, Any] = {}
+    for name, value in (("prompt", prompt), ("system", system)):
+        if value is None and name in asked["functions"]:
+            raise ConfigurationError(
+                f"The {name} of the run {run!r} was a function, which a journal cannot keep. "
+                + _GIVE.format(run=run, name=name)
+            )
+        given[name] = asked[name] if value is None else value
+    if asked["into"] is None or (asked["by_column"] and asked["columns"] is None):
+        raise ConfigurationError(
+            f"The run {run!r} made columns whose names are neither text nor whole numbers, and a "
+            "journal cannot keep those. Run the same call again: what the journal has is not sent."
+        )
+    answer = (
+        answer_of_schema(shapes[0]["schema"], bare=shapes[0]["bare"], own=shapes[0]["own"])
+        if schema is None
+        else Answer.of(schema)
+    )
+    outputs = outputs_of(
+        frame,
+        given["prompt"],
+        into=asked["into"][0],
+        system=given["system"],
+        columns=asked["columns"],
+        on_missing=asked["on_missing"],
+        each=asked["each"],
+    )
+    model: Any = _Model(ways[0])
+    plan = Plan(frame, [Stage(tuple(outputs), answer, model)], _options(journal, note))
+    job = _Again(plan, until)
+    job.begin()
+    return job.result()
+
+
+def _options(journal: str, note: Mapping[str, Any]) -> Any:
+    usual: dict[str, Any] = dict.fromkeys(
+        ("limits", "budget", "retry", "chunk_size", "save", "panel", "name")
+    )
+    made = options_of(
+        **usual,
+        own_limits=True,
+        journal=journal,
+        resume=True,
+        deduplicate=bool(note.get("deduplicate", True)),
+        errors="coerce",
+        overwrite=True,
+        details=False,
+        progress=False,
+    )
+    return replace(made, budget=None, limits=None)  # the session's are for runs that send
+
+
+class _Model:
+    """The model of a run that is over."""
+
+    executor = None
+
+    def __init__(self, way: Mapping[str, Any]) -> None:
+        self.body_params: Mapping[str, Any] = way["fields"]
+        self.told = str(way["told"])
+        self._way = way
+
+    def connect(self) -> Connection:
+        """A way to nobody."""
+        way = self._way
+        provider = PROVIDERS.get(str(way["provider"]), PROVIDERS["openai"])
+        return Connection(
+            identity=str(way["identity"]),
+            model=str(way["model"]),
+            provider=provider,
+            structured="json_schema",
+            max_tokens_name="max_tokens",
+            wire=_NoWire(),
+            endpoint=EndpointState(),
+            price=Price(input=0.0, output=0.0),
+            endings=frozenset(way["endings"]),
+        )
+
+
+class _NoWire:
+    async def post(self, body: bytes) -> Response:
+        del body
+        raise CallError(Kind.NOT_SENT, _NO_ANSWER)
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+_NO_ANSWER = "The run has no answer to it."
+
+
+class _Again(Job):
+    """Asks the journal, and nobody else."""
+
+    def __init__(self, plan: Plan, until: int | None) -> None:
+        super().__init__(plan)
+        self._until = until
+
+    def _builder(self, stage: Stage, connection: Connection) -> RequestBuilder:
+        kept: Any = stage.model
+        return RequestBuilder(connection, kept.body_params, stage.answer, kept.told)
+
+    def _to_note(self) -> None:
+        """A run that is asked again is no run of its own."""
+
+    async def _ask(self, dispatcher: Dispatcher, event: Event) -> None:
+        del dispatcher
+        self._fail(event.tag, CallError(Kind.NOT_SENT, _NO_ANSWER))
+
+    def _tell(self) -> None:
+        """Rows without an answer are no surprise here."""

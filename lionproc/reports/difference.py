@@ -1,0 +1,133 @@
+"""What changed from one run to another."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from lionproc.errors import ConfigurationError
+from lionproc.frame.answer_digests import digests_of
+
+if TYPE_CHECKING:
+    from lionproc.reports.past_run import PastRun
+
+__all__ = ["Difference", "difference"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """What changed from one run to another. Printed, it says so in a few lines.
+
+    Attributes:
+        prompt: The difference of the prompts, line by line (as `diff -u`); empty where they are
+            equal.
+        system: The same of the system prompts.
+        settings: Model, schema, provider and parameters that differ: name -> (then, now).
+        compared: How many rows have an answer in at least one of the runs; None where the answers
+            could not be compared without the frame.
+        changed: How many of these have another answer, or one in one run alone.
+    """
+
+    prompt: str
+    system: str
+    settings: Mapping[str, tuple[Any, Any]]
+    compared: int | None
+    changed: int | None
+
+    def __repr__(self) -> str:
+        from lionproc.notebook.formatting import plain
+
+        lines = []
+        for what, text in (("prompt", self.prompt), ("system prompt", self.system)):
+            if text:
+                shown = (f"  {plain(line, 500)}" for line in text.splitlines())
+                lines += [f"The {what} changed:", *shown]
+        for name, (then, now) in self.settings.items():
+            lines.append(f"{name}: {plain(then)} -> {plain(now)}")
+        if not lines:
+            lines.append("Both asked the same.")
+        if self.compared is None:
+            lines.append("Answers: not compared; .diff(other, df) compares them on a frame.")
+        else:
+            lines.append(f"Answers: {self.changed:,} of {self.compared:,} differ.")
+        return "\n".join(lines)
+
+
+def difference(
+    one: PastRun, other: PastRun, df: pd.DataFrame | pd.Series[Any] | None
+) -> Difference:
+    """See `PastRun.diff`.
+
+    Raises:
+        ConfigurationError: The runs made no columns in common.
+    """
+    then, now = _asked(one), _asked(other)
+    settings = {name: (then.get(name), now.get(name)) for name in {**then, **now}}
+    compared = changed = None
+    counted = _on_frame(one, other, df) if df is not None else _by_row(one, other)
+    if counted is not None:
+        compared, changed = counted
+    return Difference(
+        prompt=_lines(one.prompt, other.prompt),
+        system=_lines(str(one.facts.get("system") or ""), str(other.facts.get("system") or "")),
+        settings={name: (a, b) for name, (a, b) in settings.items() if a != b},
+        compared=compared,
+        changed=changed,
+    )
+
+
+def _lines(then: str, now: str) -> str:
+    made = difflib.unified_diff(then.splitlines(), now.splitlines(), lineterm="", n=1)
+    return "\n".join(line for line in made if not line.startswith(("---", "+++", "@@")))
+
+
+def _asked(past: PastRun) -> dict[str, Any]:
+    """Model, schema and parameters, by name."""
+    facts = past.facts
+    asked = {name: facts.get(name) for name in ("provider", "model", "schema")}
+    ways = past.note.get("ways")
+    fields = ways[0].get("fields", {}) if isinstance(ways, list) and ways else {}
+    asked |= {n: value for n, value in fields.items() if n != "response_format"}  # see the schema
+    shapes = past.note.get("shapes")
+    if isinstance(shapes, list) and shapes and shapes[0].get("schema") is not None:
+        asked["JSON Schema"] = shapes[0]["schema"]
+    return asked
+
+
+def _by_row(one: PastRun, other: PastRun) -> tuple[int, int] | None:
+    then, now = one.answer_digests(), other.answer_digests()
+    if then is None or now is None:
+        return None
+    pairs = _pairs(list(then), list(now))
+    if not pairs or one.stats.rows != other.stats.rows:
+        return None
+    return _count([(then[a], now[b]) for a, b in pairs])
+
+
+def _on_frame(one: PastRun, other: PastRun, df: pd.DataFrame | pd.Series[Any]) -> tuple[int, int]:
+    then, now = one.frame(df), other.frame(df)
+    pairs = _pairs(one.columns, other.columns)
+    if not pairs:
+        raise ConfigurationError(
+            f"The runs made other columns ({one.columns} and {other.columns}), so their answers "
+            "cannot be compared."
+        )
+    return _count([(digests_of(then[a]), digests_of(now[b])) for a, b in pairs])
+
+
+def _pairs(then: list[Any], now: list[Any]) -> list[tuple[Any, Any]]:
+    """Which column is compared with which: those of one name; where each has one, these two."""
+    if len(then) == len(now) == 1:
+        return [(then[0], now[0])]
+    return [(name, name) for name in then if name in now]
+
+
+def _count(pairs: list[tuple[Any, Any]]) -> tuple[int, int]:
+    answered = np.logical_or.reduce([(a != 0) | (b != 0) for a, b in pairs])
+    changed = np.logical_or.reduce([a != b for a, b in pairs])
+    return int(answered.sum()), int(changed.sum())

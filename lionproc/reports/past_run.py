@@ -1,0 +1,210 @@
+"""A run as its journal remembers it: its report, its errors, its answers for a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any, Final
+
+import pandas as pd
+
+from lionproc.engine.journal import Entry, Journal
+from lionproc.engine.run_log import KILLED, KeptRun
+from lionproc.engine.stats import RunStats
+from lionproc.engine.usage import plus
+from lionproc.errors import ConfigurationError
+from lionproc.face import face
+from lionproc.frame.accessor import VALUE
+from lionproc.frame.answer_digests import Digests, unpacked
+from lionproc.frame.plan_arguments import PromptLike
+from lionproc.frame.results import Report
+from lionproc.reports.again import answers_again
+from lionproc.reports.difference import Difference, difference
+
+__all__ = ["PastRun"]
+
+_FIELDS: Final = frozenset(field.name for field in fields(RunStats))
+_ERRORS: Final = ("position", "index", "into", "kind", "message", "hint", "attempts")
+
+
+class PastRun:
+    """A run that a journal remembers. `lp.run(id)` gives it.
+
+    Attributes:
+        id: What `lp.runs()` calls it.
+        name: What the user called it; empty where they did not.
+        state: "running", "done", "stopped", "failed", "killed", ...
+        program: The name of the notebook or script that it ran in.
+        prompt: Its prompt; the name of the function where it was one.
+        stats: Its numbers, as `job.stats`.
+        facts: What its report is made of.
+    """
+
+    def __init__(self, journal: Journal, kept: KeptRun) -> None:
+        self._path = journal.path
+        self._number = kept.number
+        self._note: Mapping[str, Any] = kept.facts
+        self.id = str(kept.facts.get("run", ""))
+        self.name = str(kept.facts.get("name") or "")
+        self.state = kept.state
+        self.program = str(kept.facts.get("program") or "")
+        facts = kept.facts.get("facts")
+        self.facts: Mapping[str, Any] = facts if isinstance(facts, dict) else {}
+        self.prompt = str(self.facts.get("prompt", ""))
+        self.stats = _stats(kept)
+        if kept.state == KILLED:
+            self.stats = _with_records(self.stats, journal, kept)
+
+    @face
+    def report(self) -> Report:
+        """What the run did, as `job.report()` says it."""
+        return Report(self.stats, {**self.facts, "errors_at": f"lp.run({self.id!r}).errors()"})
+
+    @face
+    def errors(self) -> pd.DataFrame:
+        """The rows that failed, as `job.errors()` lists them, at most the first thousand.
+
+        Returns:
+            Position, index (as text), output column, kind, message, hint and attempts of each. A
+            run that was killed had no time to list its rows: `report()` counts their kinds.
+        """
+        noted = self._note.get("errors")
+        listed = noted if isinstance(noted, list) else []
+        rows = [{**row, "into": row.get("where")} for row in listed if isinstance(row, dict)]
+        table = pd.DataFrame({name: [row.get(name) for row in rows] for name in _ERRORS})
+        counts = dict.fromkeys(("position", "attempts"), "Int64")
+        return table.astype({**dict.fromkeys(_ERRORS, "string"), **counts})
+
+    @face
+    def frame(
+        self,
+        df: pd.DataFrame | pd.Series[Any],
+        *,
+        prompt: PromptLike | None = None,
+        system: object = None,
+        schema: object = None,
+    ) -> pd.DataFrame:
+        """The answers of this run, put onto the rows of a frame by what they say. Nothing is sent.
+
+        The rows may be in any order, be fewer, or be more: what the journal had no answer to when
+        this run ended is NA. Later runs change nothing of it.
+
+        Args:
+            df: A frame with the columns that the prompt shows; the series, for a run over one.
+            prompt: The prompt, where it was a function: a journal cannot keep those.
+            system: The same for the system prompt.
+            schema: The type of the answers, to have them as that type has them. None for what the
+                journal remembers, which makes the same columns for all types that a JSON Schema
+                can say.
+
+        Returns:
+            A new frame with the columns of the run.
+
+        Raises:
+            ConfigurationError: The frame lacks a column that the prompt shows, the prompt was a
+                function and is not given, or the run was a pipeline.
+
+        Example:
+            ```python
+            out = lp.run("first try").frame(df.sample(frac=1))
+            ```
+        """
+        asked = self._note.get("asked")
+        of_series = isinstance(asked, dict) and asked.get("each")
+        if of_series and not isinstance(df, pd.Series):
+            raise ConfigurationError(f"The run {self.id!r} was over a series: give it the series.")
+        return answers_again(
+            df.to_frame(VALUE) if isinstance(df, pd.Series) else df,
+            self._note,
+            journal=self._path,
+            until=self._until(),
+            prompt=prompt,
+            system=system,
+            schema=schema,
+        )
+
+    @face
+    def diff(self, other: PastRun, df: pd.DataFrame | pd.Series[Any] | None = None) -> Difference:
+        """What changed from this run to another: prompt, model, parameters, schema, and answers.
+
+        Args:
+            other: The other run.
+            df: Rows to compare the answers on. None compares them row by row, which takes that
+                both runs ended and were over as many rows.
+
+        Returns:
+            The difference: printed, what changed; `.prompt` has the prompts' difference line by
+            line, `.changed` how many answers differ, `.compared` of how many.
+        """
+        return difference(self, other, df)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of its answers."""
+        found = self._note.get("columns")
+        return [str(name) for name in found] if isinstance(found, list) else []
+
+    def answer_digests(self) -> dict[str, Digests] | None:
+        """Digests of its answers, row by row, by column; None where it did not end."""
+        with Journal.open(self._path) as journal:
+            kept = journal.runs.digests(self._number)
+        if kept is None:
+            return None
+        found = unpacked(kept, len(self.columns), self.stats.rows)
+        return None if found is None else dict(zip(self.columns, found, strict=True))
+
+    @property
+    def note(self) -> Mapping[str, Any]:
+        """All that the journal remembers of it."""
+        return self._note
+
+    def _until(self) -> int | None:
+        until = self._note.get("until")
+        return until if isinstance(until, int) else None
+
+    def __repr__(self) -> str:
+        from lionproc.notebook.formatting import plain
+
+        called = f" {self.name!r}" if self.name else ""
+        stats = self.stats
+        return plain(
+            f"<Run {self.id}{called} {self.state}: {stats.answered:,} of {stats.rows:,} rows, "
+            f"{self.facts.get('model')}; it has .report(), .errors(), .frame(df), .diff(other)>"
+        )
+
+    def _repr_html_(self) -> str:
+        return self.report()._repr_html_()
+
+
+def _stats(kept: KeptRun) -> RunStats:
+    noted = kept.facts.get("stats")
+    known = {k: v for k, v in noted.items() if k in _FIELDS} if isinstance(noted, dict) else {}
+    return RunStats(**{**known, "state": "stopped" if kept.state == KILLED else kept.state})
+
+
+def _with_records(stats: RunStats, journal: Journal, kept: KeptRun) -> RunStats:
+    """The numbers of a run that could not note its end, from what it bought."""
+    since = kept.facts.get("since")
+    records = journal.of_run(kept.number, since if isinstance(since, int) else 0)
+    replies = [record for record in records if isinstance(record, Entry)]
+    usd: float | None = 0.0
+    for reply in replies:
+        usd = plus(usd, reply.usd)
+    ways = kept.facts.get("ways")  # an answer is a row, unless there are several to a row
+    alone = isinstance(ways, list) and len(ways) == 1
+    answered = stats.cached + len({reply.key for reply in replies}) if alone else 0
+    last = max((record.at for record in records), default=None)
+    seconds = stats.elapsed_s
+    if last is not None and stats.began_at is not None:
+        seconds = max(seconds, last - stats.began_at)
+    return replace(
+        stats,
+        answered=max(stats.answered, min(answered, stats.rows)),
+        sent=max(stats.sent, len(replies)),
+        prompt_tokens=max(stats.prompt_tokens, sum(reply.prompt_tokens for reply in replies)),
+        completion_tokens=max(
+            stats.completion_tokens, sum(reply.completion_tokens for reply in replies)
+        ),
+        usd=usd if stats.usd is None or usd is None else max(usd, stats.usd),
+        elapsed_s=seconds,
+    )

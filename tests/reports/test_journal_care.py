@@ -1,0 +1,115 @@
+"""The journal in hand: how large it is, what is in it, and taking things out."""
+
+import contextlib
+import json
+import sqlite3
+
+import pandas as pd
+import pytest
+
+import lionproc as lp
+from lionproc.errors import ConfigurationError
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    lp.configure(progress=False)
+    yield
+    lp.configure(progress=None)
+
+
+@pytest.fixture
+def runs(model):
+    """Two runs of four rows each."""
+    df = pd.DataFrame({"text": [f"text {n}" for n in range(4)]})
+    for name in ("old", "new"):
+        df.llm.process(f"{name} {{text}}", into="a", model=model, name=name)
+    return df
+
+
+def test_a_journal_says_how_much_is_in_it_and_whether_it_is_whole(runs):
+    journal = lp.journal()
+    assert journal.records == 8
+    assert journal.size > 10_000
+    assert journal.verify(progress=False) == lp.journal().verify(progress=False)
+    assert "8 records" in repr(journal)
+    with contextlib.closing(sqlite3.connect(journal.path)) as other, other:
+        other.execute("UPDATE record SET reply = x'00' WHERE id = 3")
+    found = journal.verify(progress=False)
+    assert (found.records, found.damaged, bool(found)) == (8, 1, False)
+
+
+def test_what_a_run_bought_is_taken_out_and_nothing_else(runs, server, model):
+    assert lp.journal().prune(run="old") == 4
+    assert lp.runs()["name"].tolist() == ["new"]
+    sent = server.counters.total
+    runs.llm.process("new {text}", into="a", model=model)
+    assert server.counters.total == sent
+    runs.llm.process("old {text}", into="a", model=model)
+    assert server.counters.total == sent + 4
+
+
+def test_what_is_old_goes_and_gives_its_space_back(runs):
+    journal = lp.journal()
+    with contextlib.closing(sqlite3.connect(journal.path)) as other, other:
+        other.execute("UPDATE record SET at = at - 40 * 86400, reply = zeroblob(1000000)"
+                      " WHERE run = 1")  # fmt: skip
+    before = journal.size
+    assert journal.prune(older_than="30d") == 4
+    assert journal.records == 4
+    assert journal.size < before - 3_000_000
+    assert journal.prune(older_than="30d", run="new") == 0
+
+
+def test_an_earlier_run_has_nothing_of_what_comes_after_a_prune(runs, server, model):
+    lp.journal().prune(older_than="0s")
+    server.configure(answer=lambda body: "bought again")
+    runs.llm.process("new {text}", into="a", model=model, name="later")
+    assert lp.run("new").frame(runs)["a"].isna().all()
+    assert set(lp.run("later").frame(runs)["a"]) == {"bought again"}
+
+
+@pytest.mark.parametrize("age", ["30", "a month", 30, "-1d"])
+def test_an_age_that_is_none_is_refused(runs, age):
+    with pytest.raises(ConfigurationError, match='"30d"'):
+        lp.journal().prune(older_than=age)
+    assert lp.journal().records == 8
+
+
+def test_nothing_is_taken_out_unless_it_is_said_what(runs):
+    with pytest.raises(ConfigurationError, match="prune"):
+        lp.journal().prune()
+
+
+def test_nothing_is_taken_out_while_a_run_goes_on(runs, server, model):
+    server.configure(faults=lambda body, n: "hang")
+    job = runs.llm.start("more {text}", into="a", model=model)
+    server.wait_for(lambda seen: seen.in_flight)
+    with pytest.raises(ConfigurationError, match="goes on"):
+        lp.journal().prune(older_than="0s")
+    job.stop(0.0)
+    assert job.wait(20)
+    assert lp.journal().prune(older_than="0s") == 8
+
+
+def test_the_records_are_read_by_other_programs(runs):
+    lp.journal().export("records.parquet", progress=False)
+    lp.journal().export("records.jsonl", progress=False)
+    table = pd.read_parquet("records.parquet")
+    assert table["run"].nunique() == 2
+    assert table["input_tokens"].gt(0).all()
+    with open("records.jsonl", encoding="utf-8") as file:
+        lines = [json.loads(line) for line in file]
+    assert [line["key"] for line in lines] == table["key"].tolist()
+    assert "choices" in json.loads(lines[0]["reply"])
+    with pytest.raises(ConfigurationError, match="parquet"):
+        lp.journal().export("records.csv")
+
+
+def test_a_journal_that_is_not_there_is_empty_and_stays_so(tmp_path):
+    assert (lp.journal().records, lp.journal().size) == (0, 0)
+    assert not list(tmp_path.rglob("*.sqlite"))
+    with pytest.raises(ConfigurationError, match="no journal"):
+        lp.journal().export("records.parquet")

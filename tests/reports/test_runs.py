@@ -1,0 +1,242 @@
+"""What a journal remembers of its runs, and what is done with that a day later."""
+
+import contextlib
+import datetime as dt
+import sqlite3
+from typing import Literal
+
+import pandas as pd
+import pytest
+from pydantic import BaseModel, Field
+
+import lionproc as lp
+from lionproc.errors import BudgetWarning, ConfigurationError, RowsFailedWarning
+from lionproc.testing import Server
+
+MOOD = Literal["pos", "neg"]
+
+
+class Review(BaseModel):
+    """An answer with fields of several types."""
+
+    mood: MOOD
+    stars: int | None = Field(default=None, description="1 to 5")
+    tags: list[str]
+    day: dt.date
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    lp.configure(progress=False)
+    yield
+    lp.configure(progress=None)
+
+
+@pytest.fixture
+def df():
+    return pd.DataFrame({"text": [f"text {n}" for n in range(8)]}, index=list("abcdefgh"))
+
+
+def said(body):
+    return str(body["messages"][-1]["content"])
+
+
+def test_each_run_is_remembered_with_what_it_was_asked_and_what_it_did(df, model):
+    df.llm.process("Say {text}", into="a", model=model, name="first try")
+    df.llm.process("Say {text}", into="a", model=model)
+    first, again = lp.runs().to_dict("records")
+    assert (first["name"], first["state"], first["prompt"]) == ("first try", "done", "Say {text}")
+    assert (first["rows"], first["answered"], first["cached"]) == (8, 8, 0)
+    assert (again["answered"], again["cached"], again["input_tokens"]) == (8, 8, 0)
+    assert first["input_tokens"] > 0
+    assert first["run"] != again["run"]
+    assert lp.runs()["started"].dtype == "datetime64[us, UTC]"
+    assert lp.runs()["started"].notna().all()
+
+
+def test_where_there_is_no_journal_there_are_no_runs_and_none_is_made(tmp_path):
+    assert list(lp.runs().columns)[:4] == ["run", "name", "started", "state"]
+    assert not len(lp.runs())
+    assert not list(tmp_path.rglob("*.sqlite"))
+    with pytest.raises(ConfigurationError, match="no journal"):
+        lp.run("x")
+
+
+def test_a_run_without_a_journal_leaves_nothing(df, model):
+    df.llm.process("Say {text}", into="a", model=model, journal=False)
+    assert not len(lp.runs())
+
+
+def test_yesterdays_answers_meet_todays_frame_in_another_order(df, server, model):
+    out = df.llm.process("Say {text}", into="a", schema=MOOD, model=model, name="first")
+    sent = server.counters.total
+    today = pd.concat([df.sample(frac=1, random_state=1), pd.DataFrame({"text": ["new"]})])
+    back = lp.run("first").frame(today)
+    assert server.counters.total == sent
+    assert back["a"].dtype == out["a"].dtype
+    assert back["a"].iloc[:-1].to_dict() == out["a"].to_dict()
+    assert pd.isna(back["a"].iloc[-1])
+    assert back["text"].equals(today["text"])
+
+
+def test_a_later_run_changes_nothing_of_an_earlier_one(df, server, model):
+    server.configure(answer=lambda body: "then")
+    df.llm.process("Say {text}", into="a", model=model, name="then")
+    server.configure(answer=lambda body: "now")
+    df.llm.process("Say {text}", into="a", model=model, name="now", resume=False)
+    assert set(lp.run("then").frame(df)["a"]) == {"then"}
+    assert set(lp.run("now").frame(df)["a"]) == {"now"}
+
+
+def test_fields_come_back_in_the_types_they_had(df, server, model):
+    server.configure(answer=lambda body: '{"mood":"pos","tags":["x"],"day":"2026-11-26"}')
+    out = df.llm.process("Say {text}", schema=Review, model=model, name="fields")
+    back = lp.run("fields").frame(df)
+    assert list(back.dtypes) == list(out.dtypes)
+    pd.testing.assert_frame_equal(back, out)
+
+
+@pytest.mark.parametrize("schema", [str, int, bool, list[str], MOOD | None, dict[str, int]])
+def test_answers_of_every_kind_come_back_as_they_were(df, model, schema):
+    out = df.llm.process("Say {text}", into="a", schema=schema, model=model, name="kind")
+    pd.testing.assert_frame_equal(lp.run("kind").frame(df), out)
+
+
+def test_a_shape_given_as_json_schema_and_columns_each_come_back(df, model):
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    out = df.llm.process("Say {text}", into="o", schema=schema, model=model, name="own")
+    pd.testing.assert_frame_equal(lp.run("own").frame(df), out)
+    out = df.llm.process("In French: {value}", columns=["text"], model=model, name="each")
+    pd.testing.assert_frame_equal(lp.run("each").frame(df), out)
+    whole = df["text"].llm.process("Shorter: {value}", model=model, name="series")
+    assert lp.run("series").frame(df["text"]).iloc[:, -1].tolist() == whole.tolist()
+    with pytest.raises(ConfigurationError, match="over a series"):
+        lp.run("series").frame(df)
+
+
+def test_a_prompt_that_was_a_function_is_given_again(df, model):
+    def ask(row):
+        return f"Say {row['text']}"
+
+    out = df.llm.process(ask, into="a", model=model, name="function")
+    with pytest.raises(ConfigurationError, match="was a function.*frame"):
+        lp.run("function").frame(df)
+    pd.testing.assert_frame_equal(lp.run("function").frame(df, prompt=ask), out)
+
+
+def test_a_frame_that_lacks_a_column_of_the_prompt_is_refused_by_name(df, model):
+    df.llm.process("Say {text}", into="a", model=model, name="first")
+    with pytest.raises(ConfigurationError, match="text"):
+        lp.run("first").frame(df.rename(columns={"text": "other"}))
+
+
+def test_an_answer_that_was_corrected_is_the_answer(df, server, model):
+    server.configure(faults=lambda body, n: "wrong_shape" if len(body["messages"]) == 1 else None)
+    out = df.llm.process("Say {text}", into="a", schema=MOOD, model=model, name="mended")
+    assert lp.run("mended").stats.sent == 16
+    pd.testing.assert_frame_equal(lp.run("mended").frame(df), out)
+
+
+def test_the_rows_that_failed_and_the_report_are_there_tomorrow(df, server, model):
+    server.configure(faults=lambda body, n: "400" if said(body).endswith("3") else None)
+    with pytest.warns(RowsFailedWarning):
+        df.llm.process("Say {text}", into="a", model=model, name="one failed")
+    past = lp.run("one failed")
+    (row,) = past.errors().to_dict("records")
+    assert (row["position"], row["index"], row["kind"]) == (3, "d", "bad_request")
+    assert "7 of 8 answered" in repr(past.report())
+    assert lp.runs()["failed"].tolist() == [1]
+
+
+KILLED = """
+import pandas as pd
+import lionproc as lp
+
+df = pd.DataFrame({"text": [f"text {n}" for n in range(8)]})
+df.llm.process("Say {text}", into="a", model=lp.Model("openai", "m", base_url=base_url,
+    api_key=key), name="night", progress=False, limits={"concurrency": 2, "adapt": False})
+"""
+
+
+def test_a_run_that_was_killed_shows_as_killed_with_what_it_had(df, tmp_path, zygotes):
+    with Server(faults=lambda body, n: "hang" if n >= 5 else None) as server:
+        child = zygotes[0].start(KILLED, tmp_path, base_url=server.base_url, key=server.key)
+        journal = tmp_path / "journal.sqlite"
+        code = zygotes[0]._folder / "home" / "journal.sqlite"
+        server.wait_for(lambda seen: seen.total >= 6)
+        (going,) = lp.runs(code).tail(1).to_dict("records")
+        assert going["state"] == "running"
+        child.kill()
+    night = lp.runs(code).tail(1).to_dict("records")[0]
+    assert (night["name"], night["state"], night["answered"]) == ("night", "killed", 5)
+    assert night["input_tokens"] > 0
+    assert lp.run("night", code).frame(df)["a"].notna().sum() == 5
+    assert not journal.exists()
+
+
+def test_what_changed_between_two_runs(df, server, model):
+    server.configure(answer=lambda body: "neg" if "strictly" in said(body) else "pos")
+    hot = lp.Model("openai", "test-model", base_url=server.base_url, api_key=server.key,
+                   temperature=0.5)  # fmt: skip
+    prompt = "Judge the mood.\n{text}"
+    df.llm.process(prompt, into="a", schema=MOOD, model=model, name="one")
+    df.llm.process("Judge strictly.\n{text}", into="a", schema=MOOD, model=hot, name="two")
+    changed = lp.run("one").diff(lp.run("two"))
+    assert changed.prompt.splitlines() == ["-Judge the mood.", "+Judge strictly.", " {text}"]
+    assert changed.settings == {"temperature": (None, 0.5)}
+    assert (changed.changed, changed.compared) == (8, 8)
+    assert "8 of 8 differ" in repr(changed)
+    same = lp.run("one").diff(lp.run("one"))
+    assert (same.prompt, same.settings, same.changed) == ("", {}, 0)
+    assert "asked the same" in repr(same)
+
+
+def test_answers_of_runs_over_other_orders_are_compared_on_a_frame(df, server, model):
+    server.configure(answer="the same")
+    df.llm.process("Say {text}", into="a", model=model, name="one")
+    df.head(4).iloc[::-1].llm.process("Shout {text}", into="a", model=model, name="two")
+    one, two = lp.run("one"), lp.run("two")
+    assert one.diff(two).compared is None
+    assert "diff(other, df)" in repr(one.diff(two))
+    onto = one.diff(two, df)
+    assert (onto.compared, onto.changed) == (8, 4)
+
+
+def test_a_run_is_found_by_its_name_and_by_the_beginning_of_its_id(df, model):
+    df.llm.process("Say {text}", into="a", model=model, name="twice")
+    df.llm.process("Say {text} again", into="a", model=model, name="twice")
+    assert lp.run("twice").prompt == "Say {text} again"
+    ids = lp.runs()["run"].tolist()
+    assert lp.run(ids[0]).prompt == "Say {text}"
+    with pytest.raises(ConfigurationError, match="2 runs begin with"):
+        lp.run(ids[0][:4])
+    with pytest.raises(ConfigurationError, match="'twice'"):
+        lp.run("twise")
+
+
+def test_a_file_names_the_run_that_made_it_and_so_does_its_frame(df, model):
+    out = df.llm.process("Say {text}", into="a", model=model, save="out.parquet")
+    run = lp.read_facts("out.parquet")["run"]
+    assert lp.run(run).prompt == "Say {text}"
+    assert out.llm.facts()["run"] == run
+    back = lp.read_parquet("out.parquet")
+    assert back.llm.facts() == lp.read_facts("out.parquet")
+    with pytest.raises(ConfigurationError, match=rf"lp\.run\('{run}'\)"):
+        back.llm.errors()
+
+
+def test_a_record_of_a_run_that_somebody_damaged_is_left_out(df, model, tmp_path):
+    df.llm.process("Say {text}", into="a", model=model)
+    df.llm.process("Say {text}!", into="a", model=model)
+    with contextlib.closing(sqlite3.connect(tmp_path / "home" / "journal.sqlite")) as other, other:
+        other.execute("UPDATE run SET facts = x'7b7d' WHERE id = 1")
+    assert lp.runs()["prompt"].tolist() == ["Say {text}!"]
+
+
+def test_a_run_that_was_stopped_says_so(df, server, model):
+    with pytest.warns(BudgetWarning):
+        df.llm.process("Say {text}", into="a", model=model, budget=lp.Budget(requests=3))
+    assert lp.runs()["state"].tolist() == ["stopped"]
+    assert lp.runs()["answered"].tolist() == [3]
