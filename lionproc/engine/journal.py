@@ -17,11 +17,12 @@ import contextlib
 import os
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
+from lionproc.engine.journal_contents import JournalContents
 from lionproc.engine.journal_file import LAST_ID, MEMORY, JournalFile
 from lionproc.engine.journal_path import real_path
 from lionproc.engine.journal_record import Entry, Failure, Row, from_row, prefix, to_row
@@ -69,6 +70,7 @@ class Journal:
 
     Attributes:
         runs: The runs that it remembers.
+        contents: Its records, for whoever looks at all of them or removes some.
 
     Example:
         >>> import asyncio
@@ -86,6 +88,7 @@ class Journal:
         self._users = 1
         self._writer = JournalWriter(file)
         self.runs = RunLog(file)
+        self.contents = JournalContents(file, self.runs, self._read)
         self._damaged: set[int] = set()
         _everyone.add(self)
 
@@ -214,51 +217,6 @@ class Journal:
         """
         records = map(self._read, self._file.latest(most))
         return [record for record in records if type(record) is Entry]
-
-    def of_run(self, run: int, since: int) -> Iterator[Entry | Failure]:
-        """What a run kept, oldest first, without the replies.
-
-        Args:
-            run: Its number.
-            since: The mark at which it began.
-
-        Raises:
-            JournalError: The journal cannot be read.
-        """
-        for row in self._file.of_run(run, since):
-            record = self._read(row)
-            if record is not None:
-                yield record._replace(reply=b"") if isinstance(record, Entry) else record
-
-    def records(self) -> Iterator[tuple[Entry | Failure | None, int]]:
-        """All records, oldest first, each with the number of its run; None for a damaged one.
-
-        Raises:
-            JournalError: The journal cannot be read.
-        """
-        for row in self._file.all():
-            yield self._read(row[:-1]), row[-1]
-
-    def prune(self, *, before: float | None = None, run: int | None = None) -> int:
-        """Remove records for good, and give their space back.
-
-        Args:
-            before: Those that came before this time, in Unix seconds.
-            run: Those of the run with this number, and the run itself.
-
-        Returns:
-            How many records were removed.
-
-        Raises:
-            JournalError: The journal cannot be written.
-        """
-        if run is not None:
-            self.runs.forget(run)
-        conditions = {"at < ?": before, "run = ?": run}
-        asked = {where: value for where, value in conditions.items() if value is not None}
-        removed = self._file.prune(" AND ".join(asked) or "0", tuple(asked.values()))
-        self.runs.end_before(self._file.last_id())
-        return removed
 
     def mark(self) -> int:
         """A point in the journal, for `since`: what is on disk now comes before it."""

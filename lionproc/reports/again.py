@@ -16,7 +16,7 @@ from lionproc.engine.dispatcher import Dispatcher
 from lionproc.engine.request import Event
 from lionproc.errors import CallError, ConfigurationError, Kind
 from lionproc.frame.job import Job
-from lionproc.frame.options import options_of
+from lionproc.frame.options import Options, options_of
 from lionproc.frame.plan import Plan
 from lionproc.frame.plan_arguments import PromptLike, outputs_of
 from lionproc.frame.stage import Stage
@@ -27,6 +27,7 @@ from lionproc.model.prices import Price
 from lionproc.model.providers import PROVIDERS
 from lionproc.model.schema_type import answer_of_schema
 from lionproc.model.wire import Response
+from lionproc.reports.difference import Note
 
 __all__ = ["answers_again"]
 
@@ -35,7 +36,7 @@ _GIVE = "Give it: lp.run({run!r}).frame(df, {name}=...)."
 
 def answers_again(
     frame: pd.DataFrame,
-    note: Mapping[str, Any],
+    note: Note,
     *,
     journal: str,
     until: int | None,
@@ -101,7 +102,7 @@ def answers_again(
     return job.result()
 
 
-def _options(journal: str, note: Mapping[str, Any]) -> Any:
+def _options(journal: str, note: Note) -> Options:
     usual: dict[str, Any] = dict.fromkeys(
         ("limits", "budget", "retry", "chunk_size", "save", "panel", "name")
     )
@@ -124,7 +125,7 @@ class _Model:
 
     executor = None
 
-    def __init__(self, way: Mapping[str, Any]) -> None:
+    def __init__(self, way: Note) -> None:
         self.body_params: Mapping[str, Any] = way["fields"]
         self.told = str(way["told"])
         self._way = way

@@ -5,18 +5,42 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import pandas as pd
 
+from lionproc.engine.stats import RunStats
 from lionproc.errors import ConfigurationError
-from lionproc.frame.answer_digests import digests_of
+from lionproc.frame.answer_digests import Digests, digests_of
 
-if TYPE_CHECKING:
-    from lionproc.reports.past_run import PastRun
+__all__ = ["Difference", "Note", "Rows", "difference"]
 
-__all__ = ["Difference", "difference"]
+Note: TypeAlias = "Mapping[str, Any]"
+"""What a journal remembers of a run, in JSON's types."""
+Rows: TypeAlias = "pd.DataFrame | pd.Series[Any]"
+
+
+class Remembered(Protocol):
+    """A run that a journal remembers."""
+
+    prompt: str
+    facts: Note
+    stats: RunStats
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of its answers."""
+
+    @property
+    def note(self) -> Note:
+        """All that is known of it."""
+
+    def answer_digests(self) -> Mapping[str, Digests] | None:
+        """Digests of its answers, row by row, by column; None where there are none."""
+
+    def frame(self, df: Rows) -> pd.DataFrame:
+        """Its answers for the rows of a frame."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +82,7 @@ class Difference:
         return "\n".join(lines)
 
 
-def difference(
-    one: PastRun, other: PastRun, df: pd.DataFrame | pd.Series[Any] | None
-) -> Difference:
+def difference(one: Remembered, other: Remembered, df: Rows | None) -> Difference:
     """See `PastRun.diff`.
 
     Raises:
@@ -86,7 +108,7 @@ def _lines(then: str, now: str) -> str:
     return "\n".join(line for line in made if not line.startswith(("---", "+++", "@@")))
 
 
-def _asked(past: PastRun) -> dict[str, Any]:
+def _asked(past: Remembered) -> dict[str, Any]:
     """Model, schema and parameters, by name."""
     facts = past.facts
     asked = {name: facts.get(name) for name in ("provider", "model", "schema")}
@@ -99,7 +121,7 @@ def _asked(past: PastRun) -> dict[str, Any]:
     return asked
 
 
-def _by_row(one: PastRun, other: PastRun) -> tuple[int, int] | None:
+def _by_row(one: Remembered, other: Remembered) -> tuple[int, int] | None:
     then, now = one.answer_digests(), other.answer_digests()
     if then is None or now is None:
         return None
@@ -109,7 +131,7 @@ def _by_row(one: PastRun, other: PastRun) -> tuple[int, int] | None:
     return _count([(then[a], now[b]) for a, b in pairs])
 
 
-def _on_frame(one: PastRun, other: PastRun, df: pd.DataFrame | pd.Series[Any]) -> tuple[int, int]:
+def _on_frame(one: Remembered, other: Remembered, df: Rows) -> tuple[int, int]:
     then, now = one.frame(df), other.frame(df)
     pairs = _pairs(one.columns, other.columns)
     if not pairs:
@@ -120,14 +142,14 @@ def _on_frame(one: PastRun, other: PastRun, df: pd.DataFrame | pd.Series[Any]) -
     return _count([(digests_of(then[a]), digests_of(now[b])) for a, b in pairs])
 
 
-def _pairs(then: list[Any], now: list[Any]) -> list[tuple[Any, Any]]:
+def _pairs(then: list[str], now: list[str]) -> list[tuple[str, str]]:
     """Which column is compared with which: those of one name; where each has one, these two."""
     if len(then) == len(now) == 1:
         return [(then[0], now[0])]
     return [(name, name) for name in then if name in now]
 
 
-def _count(pairs: list[tuple[Any, Any]]) -> tuple[int, int]:
+def _count(pairs: list[tuple[Digests, Digests]]) -> tuple[int, int]:
     answered = np.logical_or.reduce([(a != 0) | (b != 0) for a, b in pairs])
     changed = np.logical_or.reduce([a != b for a, b in pairs])
     return int(answered.sum()), int(changed.sum())

@@ -133,7 +133,7 @@ class JournalCare:
                     f"The run {goes_on[0]!r} goes on over this journal. Wait for it, or stop it."
                 )
             number = None if run is None else found_in(kept, run).number
-            return kept.prune(before=before, run=number)
+            return kept.contents.prune(before=before, run=number)
 
     @face
     def export(self, path: AnyPath, *, progress: bool = True) -> str:
@@ -176,7 +176,7 @@ class JournalCare:
         records = damaged = 0
         with opened(self.path) as kept:
             if kept is not None:
-                for row in _bar(kept.records(), len(kept), shown=progress):
+                for row in _bar(kept.contents, len(kept), shown=progress):
                     records += 1
                     damaged += row[0] is None
         return Verified(records, damaged)
@@ -199,7 +199,7 @@ def _shown(kept: Journal, *, progress: bool) -> Iterator[pd.DataFrame]:
     """The records as frames, some at a time."""
     names = {each.number: each.facts.get("run") for each in kept.runs.all()}
     group: list[Mapping[str, Any]] = []
-    for record, run in _bar(kept.records(), len(kept), shown=progress):
+    for record, run in _bar(kept.contents, len(kept), shown=progress):
         if record is None:
             continue
         group.append(_row(record, names.get(run)))

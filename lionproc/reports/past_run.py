@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any, Final
+from typing import Final
 
 import pandas as pd
 
@@ -19,7 +18,7 @@ from lionproc.frame.answer_digests import Digests, unpacked
 from lionproc.frame.plan_arguments import PromptLike
 from lionproc.frame.results import Report
 from lionproc.reports.again import answers_again
-from lionproc.reports.difference import Difference, difference
+from lionproc.reports.difference import Difference, Note, Rows, difference
 
 __all__ = ["PastRun"]
 
@@ -43,13 +42,13 @@ class PastRun:
     def __init__(self, journal: Journal, kept: KeptRun) -> None:
         self._path = journal.path
         self._number = kept.number
-        self._note: Mapping[str, Any] = kept.facts
+        self._note: Note = kept.facts
         self.id = str(kept.facts.get("run", ""))
         self.name = str(kept.facts.get("name") or "")
         self.state = kept.state
         self.program = str(kept.facts.get("program") or "")
         facts = kept.facts.get("facts")
-        self.facts: Mapping[str, Any] = facts if isinstance(facts, dict) else {}
+        self.facts: Note = facts if isinstance(facts, dict) else {}
         self.prompt = str(self.facts.get("prompt", ""))
         self.stats = _stats(kept)
         if kept.state == KILLED:
@@ -78,7 +77,7 @@ class PastRun:
     @face
     def frame(
         self,
-        df: pd.DataFrame | pd.Series[Any],
+        df: Rows,
         *,
         prompt: PromptLike | None = None,
         system: object = None,
@@ -106,6 +105,7 @@ class PastRun:
 
         Example:
             ```python
+            df.llm.process("Is {review} positive?", into="ok", schema=bool, name="first try")
             out = lp.run("first try").frame(df.sample(frac=1))
             ```
         """
@@ -124,7 +124,7 @@ class PastRun:
         )
 
     @face
-    def diff(self, other: PastRun, df: pd.DataFrame | pd.Series[Any] | None = None) -> Difference:
+    def diff(self, other: PastRun, df: Rows | None = None) -> Difference:
         """What changed from this run to another: prompt, model, parameters, schema, and answers.
 
         Args:
@@ -154,7 +154,7 @@ class PastRun:
         return None if found is None else dict(zip(self.columns, found, strict=True))
 
     @property
-    def note(self) -> Mapping[str, Any]:
+    def note(self) -> Note:
         """All that the journal remembers of it."""
         return self._note
 
@@ -185,7 +185,7 @@ def _stats(kept: KeptRun) -> RunStats:
 def _with_records(stats: RunStats, journal: Journal, kept: KeptRun) -> RunStats:
     """The numbers of a run that could not note its end, from what it bought."""
     since = kept.facts.get("since")
-    records = journal.of_run(kept.number, since if isinstance(since, int) else 0)
+    records = journal.contents.of_run(kept.number, since if isinstance(since, int) else 0)
     replies = [record for record in records if isinstance(record, Entry)]
     usd: float | None = 0.0
     for reply in replies:

@@ -83,7 +83,8 @@ def run(id: str, journal: AnyPath = None) -> PastRun:  # noqa: A002  (what every
 
     Example:
         ```python
-        lp.run("first try").frame(df)     # yesterday's answers, on today's rows
+        df.llm.process("Is {review} positive?", into="ok", schema=bool, name="first try")
+        lp.run("first try").frame(df.sample(frac=1))  # tomorrow, with the rows in another order
         ```
     """
     with opened(journal) as kept:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import sqlite3
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -100,8 +101,7 @@ def test_the_records_are_read_by_other_programs(runs):
     table = pd.read_parquet("records.parquet")
     assert table["run"].nunique() == 2
     assert table["input_tokens"].gt(0).all()
-    with open("records.jsonl", encoding="utf-8") as file:
-        lines = [json.loads(line) for line in file]
+    lines = [json.loads(line) for line in Path("records.jsonl").read_text("utf-8").splitlines()]
     assert [line["key"] for line in lines] == table["key"].tolist()
     assert "choices" in json.loads(lines[0]["reply"])
     with pytest.raises(ConfigurationError, match="parquet"):

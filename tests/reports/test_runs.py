@@ -121,7 +121,7 @@ def test_a_prompt_that_was_a_function_is_given_again(df, model):
         return f"Say {row['text']}"
 
     out = df.llm.process(ask, into="a", model=model, name="function")
-    with pytest.raises(ConfigurationError, match="was a function.*frame"):
+    with pytest.raises(ConfigurationError, match=r"was a function.*frame"):
         lp.run("function").frame(df)
     pd.testing.assert_frame_equal(lp.run("function").frame(df, prompt=ask), out)
 

@@ -1,0 +1,73 @@
+"""All that is in a journal: read from one end to the other, or of one run, and taken out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from lionproc.engine.journal_file import JournalFile
+from lionproc.engine.journal_record import Entry, Failure, Row
+from lionproc.engine.run_log import RunLog
+
+__all__ = ["JournalContents"]
+
+
+class JournalContents:
+    """The records of a journal.
+
+    Args:
+        file: Its file.
+        runs: The runs that it remembers.
+        read: From a row, its id first, to a record; None for a damaged one.
+    """
+
+    def __init__(
+        self, file: JournalFile, runs: RunLog, read: Callable[[Row], Entry | Failure | None]
+    ) -> None:
+        self._file = file
+        self._runs = runs
+        self._read = read
+
+    def of_run(self, run: int, since: int) -> Iterator[Entry | Failure]:
+        """What a run kept, oldest first, without the replies.
+
+        Args:
+            run: Its number.
+            since: The mark at which it began.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        for row in self._file.of_run(run, since):
+            record = self._read(row)
+            if record is not None:
+                yield record._replace(reply=b"") if isinstance(record, Entry) else record
+
+    def __iter__(self) -> Iterator[tuple[Entry | Failure | None, int]]:
+        """All records, oldest first, each with the number of its run; None for a damaged one.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        for row in self._file.all():
+            yield self._read(row[:-1]), row[-1]
+
+    def prune(self, *, before: float | None = None, run: int | None = None) -> int:
+        """Remove records for good, and give their space back.
+
+        Args:
+            before: Those that came before this time, in Unix seconds.
+            run: Those of the run with this number, and the run itself.
+
+        Returns:
+            How many records were removed.
+
+        Raises:
+            JournalError: The journal cannot be written.
+        """
+        if run is not None:
+            self._runs.forget(run)
+        conditions = {"at < ?": before, "run = ?": run}
+        asked = {where: value for where, value in conditions.items() if value is not None}
+        removed = self._file.prune(" AND ".join(asked) or "0", tuple(asked.values()))
+        self._runs.end_before(self._file.last_id())
+        return removed
