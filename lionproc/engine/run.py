@@ -391,8 +391,6 @@ class Run(ABC):
         return self._routes.fatal
 
 
-
-
 def _safely(tell: Callable[[RunStats], None], stats: RunStats) -> None:
     """A display that breaks must not break the run."""
     try:

@@ -11,7 +11,7 @@ from lionproc.errors import ColumnError, did_you_mean
 from lionproc.frame.options import options_of
 from lionproc.frame.plan import Plan
 from lionproc.frame.prompt import Prompt
-from lionproc.frame.run_note import asked_of
+from lionproc.frame.run_note import arguments_of
 from lionproc.frame.stage import Output, Stage
 from lionproc.model.answer import Answer
 from lionproc.model.defaults import default_model
@@ -69,7 +69,7 @@ def plan(
     own_limits = chosen.executor is not None
     stage = Stage(tuple(outputs), answer, chosen)
     made_plan = Plan(frame, [stage], options_of(own_limits=own_limits, **options))
-    made_plan.asked = asked_of(
+    made_plan.asked = arguments_of(
         prompt=prompt,
         system=system,
         into=into,

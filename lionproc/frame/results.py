@@ -103,6 +103,8 @@ class SavedRun:
         facts: What the file says.
     """
 
+    asked: Sequence[Asked] = ()
+
     def __init__(self, facts: Mapping[str, Any]) -> None:
         self._facts = facts
 

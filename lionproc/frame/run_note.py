@@ -23,7 +23,7 @@ from lionproc.frame.plan import Plan
 from lionproc.model.answer import Answer
 from lionproc.model.call import RequestBuilder
 
-__all__ = ["asked_of", "new_run_id", "note_of", "program_name"]
+__all__ = ["arguments_of", "new_run_id", "note_of", "program_name"]
 
 MOST_ERRORS: Final = 1000
 """Rows without an answer that are listed; the kinds of all are counted."""
@@ -35,7 +35,7 @@ def new_run_id() -> str:
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
-def asked_of(
+def arguments_of(
     *, prompt: object, system: object, into: object, columns: object, on_missing: str, each: bool
 ) -> dict[str, object]:
     """The arguments that shape the questions of a run over rows, in JSON's types.

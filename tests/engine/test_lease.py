@@ -29,6 +29,8 @@ def test_the_file_of_a_lease_is_for_its_owner_alone_and_is_removed_with_it(tmp_p
     assert file.parent.stat().st_mode & 0o777 == 0o700
     lease.close()
     assert not file.exists()
+    assert not file.parent.exists()
+    file.parent.mkdir()
     file.touch()  # as a killed process leaves it
     assert not Lease(tmp_path).is_held(file.name)
     assert not file.exists()
