@@ -134,7 +134,7 @@ class JournalFile:
                     self.flush()
 
     def _has(self, row: Row) -> bool:
-        return bool(self._read(_SAME, (row[0], row[1], row[10])))
+        return bool(self.read(_SAME, (row[0], row[1], row[10])))
 
     def write(self, rows: Sequence[Row]) -> None:
         """Keep rows, all or none; no end of this process loses them when this returns."""

@@ -23,7 +23,7 @@ def an_entry(number, reply=BODY):
 def killed_with(path, *entries):
     """The log of a process that was killed before it could put these into the journal."""
     log = Intake(str(path)).take()
-    assert all(log.add(to_row(entry)) for entry in entries)
+    assert all(log.add((*to_row(entry), 3)) for entry in entries)
     log.close(is_ours=False)
     return log._path
 
@@ -43,6 +43,7 @@ def test_what_a_killed_process_had_written_is_in_the_journal_that_is_opened_next
     log = killed_with(path, *entries)
     with Journal.open(path) as journal:
         assert found_in(journal, *entries) == entries
+        assert len(list(journal.contents.of_run(3, 0))) == 40  # still records of their run
         assert not log.exists()
         killed_with(path, later := an_entry(99))
         with Journal.open(path):  # one that is open already
@@ -92,7 +93,7 @@ def test_a_log_that_others_can_write_answers_nothing(path, what):
 
 def test_the_log_of_a_living_process_is_left_to_it(path):
     log = Intake(str(path)).take()
-    log.add(to_row(an_entry(1)))
+    log.add((*to_row(an_entry(1)), 3))
     with Journal.open(path) as journal:
         assert len(journal) == 0
     assert log._path.exists()
