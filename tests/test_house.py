@@ -32,7 +32,6 @@ MAY_IMPORT = {
     "reports": {"errors", "face", "engine", "model", "notebook", "frame"},
     "data": {"errors"},
     "testing": {"errors", "face", "seeded_random", "schema_sample"},
-    "reports": {"errors", "face", "engine", "model", "frame", "notebook"},
     "dask": {"errors", "face", "engine", "model", "frame"},
 }
 # A frame shows itself through the notebook's room, one module of it is the door to the service's

@@ -125,7 +125,10 @@ class Job(RowRun):
         stats = self.stats
         ended = stats.state in {"done", "stopped", "failed"}
         failures = self._store.failures if ended else None
-        return note_of(self._plan, self._builders, stats, self.report().facts, failures)
+        from lionproc.frame.reporting import kept
+
+        report = self.report()
+        return note_of(self._plan, self._builders, report, kept(report), failures)
 
     def _digests(self) -> bytes | None:
         rows = self._plan.rows

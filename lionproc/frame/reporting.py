@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from lionproc.frame.extremes import Extreme
 from lionproc.frame.plan import Plan
+from lionproc.reports.kept_report import kept
 from lionproc.reports.measured import latency_of, over_time
 from lionproc.reports.report import Report, Row
 
 if TYPE_CHECKING:
     from lionproc.frame.row_run import RowRun
 
-__all__ = ["report_of"]
+__all__ = ["kept", "report_of"]
 
 
 def report_of(run: RowRun, facts: Mapping[str, Any]) -> Report:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from lionproc.engine.stats import RunStats
 from lionproc.frame.assemble import column_names
@@ -22,6 +22,9 @@ from lionproc.frame.failures import Failures
 from lionproc.frame.plan import Plan
 from lionproc.model.answer import Answer
 from lionproc.model.call import RequestBuilder
+
+if TYPE_CHECKING:
+    from lionproc.reports.report import Report
 
 __all__ = ["arguments_of", "new_run_id", "note_of", "program_name"]
 
@@ -60,8 +63,8 @@ def arguments_of(
 def note_of(
     plan: Plan,
     builders: Sequence[RequestBuilder],
-    stats: RunStats,
-    facts: Mapping[str, object],
+    report: Report,
+    kept: Mapping[str, object],
     failures: Failures | None,
 ) -> dict[str, object]:
     """What is remembered of a run, in JSON's types.
@@ -69,10 +72,11 @@ def note_of(
     Args:
         plan: The run.
         builders: Made its questions, stage by stage.
-        stats: Its numbers.
-        facts: Those of its report.
+        report: What it did so far.
+        kept: The same, as far as it is neither stats nor facts.
         failures: Its rows without an answer; None while it goes.
     """
+    stats, facts = report.stats, report.facts
     note: dict[str, object] = {
         "run": facts["run"],
         "name": plan.options.name,
@@ -90,6 +94,7 @@ def note_of(
         "shapes": [_shape(stage.answer) for stage in plan.stages],
         "stats": {**asdict(_plain(stats)), "errors": dict(stats.errors)},
         "facts": dict(facts),
+        "report": dict(kept),
     }
     if failures is not None:
         note["errors"] = failures.kept(MOST_ERRORS)

@@ -16,9 +16,10 @@ from lionproc.face import face
 from lionproc.frame.accessor import VALUE
 from lionproc.frame.answer_digests import Digests, unpacked
 from lionproc.frame.plan_arguments import PromptLike
-from lionproc.frame.results import Report
 from lionproc.reports.again import answers_again
 from lionproc.reports.difference import Difference, Note, Rows, difference
+from lionproc.reports.kept_report import report_again
+from lionproc.reports.report import Report
 
 __all__ = ["PastRun"]
 
@@ -57,7 +58,9 @@ class PastRun:
     @face
     def report(self) -> Report:
         """What the run did, as `job.report()` says it."""
-        return Report(self.stats, {**self.facts, "errors_at": f"lp.run({self.id!r}).errors()"})
+        kept = self._note.get("report")
+        facts = {**self.facts, "errors_at": f"lp.run({self.id!r}).errors()"}
+        return report_again(self.stats, facts, kept if isinstance(kept, dict) else {}, self.errors)
 
     @face
     def errors(self) -> pd.DataFrame:
