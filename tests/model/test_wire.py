@@ -228,7 +228,9 @@ def completion(content="fine", finish="stop", **message):
 
 def asked_raw(wire, reply, **more):
     with Raw(reply) as server, model_at(wire, server.base_url, KEY) as model:
-        return ask(model, retry=lp.Retry(base_s=0.01, max_attempts=1), **more), server
+        # It closes each connection without a word, so a second question might meet a closed one.
+        once = lp.Retry(max_attempts=1, max_corrections=0)
+        return ask(model, retry=once, **more), server
 
 
 # --- what passes: a retry that succeeds ---------------------------------------------------------
