@@ -14,6 +14,7 @@ import contextlib
 import mmap
 import os
 import stat
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -171,7 +172,6 @@ def _repository_of(file: Path) -> Path | None:
                 place = above / place.read_text()[8:].strip()
             if _holds(place / "index", str(file.relative_to(above)).encode()):
                 return above
-        return None
     return None
 
 
@@ -182,9 +182,30 @@ def _holds(index: Path, name: bytes) -> bool:
         if not 0 < size <= LARGEST_INDEX:
             return False
         with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            if content[4:8] == b"\0\0\0\4":  # names without what they share with the one before
-                return content.find(name.rpartition(b"/")[2] + b"\0") >= 0
+            if content[4:8] == b"\0\0\0\4":
+                return any(name in _names(content, size) for size in (20, 32))  # SHA-1, SHA-256
             return content.find(name + b"\0") >= 0
+
+
+def _names(index: mmap.mmap, hash_size: int) -> Iterator[bytes]:
+    """The names in a git index of version 4, each kept without what it shares with the last."""
+    place, name = 12, b""
+    with contextlib.suppress(IndexError):  # hashes of another size
+        for _ in range(int.from_bytes(index[8:12])):
+            place += 40 + hash_size
+            place += 4 if index[place] & 0x40 else 2  # flags, and more of them
+            byte = index[place]
+            cut = byte & 0x7F
+            while byte & 0x80:
+                place += 1
+                byte = index[place]
+                cut = (cut + 1 << 7) | byte & 0x7F
+            end = index.find(b"\0", place + 1)
+            if end < 0:
+                return
+            name = name[: max(len(name) - cut, 0)] + index[place + 1 : end]
+            place = end + 1
+            yield name
 
 
 def _user(uid: int) -> str:

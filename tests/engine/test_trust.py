@@ -6,6 +6,7 @@ import shutil
 import stat
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -109,6 +110,45 @@ def test_a_group_of_ones_own_may_write(work, monkeypatch):
     keep_one()
 
 
+@pytest.mark.parametrize(
+    ("gid", "members", "primary", "listed", "own"),
+    [
+        (0, ["eve"], ["eve"], False, True),  # root may do everything anyway
+        (7, [], ["me"], False, True),  # named as the user, whose own it is
+        (7, ["eve"], ["me"], False, False),
+        (7, [], ["me", "eve"], True, False),  # the first group of another account
+        (8, ["me", "root"], [], True, True),
+        (8, ["me"], [], False, False),  # a directory service may know more than it lists
+        (9, [], [], True, False),  # nobody knows it
+    ],
+)
+def test_a_group_is_ones_own_where_nobody_else_can_be_in_it(  # noqa: PLR0917
+    monkeypatch, gid, members, primary, listed, own
+):
+    uids = {"me": 1, "eve": 2, "root": 0}
+
+    def account(name):
+        return SimpleNamespace(pw_name=name, pw_uid=uids[name], pw_gid=7 if name == "me" else 70)
+
+    def group(asked):
+        return SimpleNamespace(gr_name={7: "me", 8: "work"}[asked], gr_mem=members)
+
+    others = [SimpleNamespace(pw_name=n, pw_uid=uids[n], pw_gid=gid) for n in primary if n != "me"]
+    monkeypatch.setattr(os, "geteuid", lambda: 1)
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: account("me"))
+    monkeypatch.setattr("pwd.getpwall", lambda: [*([account("me")] if listed else []), *others])
+    monkeypatch.setattr("grp.getgrgid", group)
+    assert trust._is_own_group(gid) is own
+
+
+def test_an_empty_file_found_here_is_made_for_its_owner_alone(work):
+    file = home() / "journal.sqlite"
+    file.touch(0o644)
+    file.chmod(0o644)
+    assert keep_one() == file
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
 @pytest.mark.parametrize("rights", [0o644, 0o640])
 def test_a_journal_found_here_that_others_can_read_was_not_made_here(work, rights):
     path = keep_one()
@@ -150,6 +190,29 @@ def test_a_journal_that_came_with_a_cloned_repository_is_not_used_without_a_word
     git("rm", "-q", "--cached", "-f", ".lionproc/journal.sqlite")
     Path(".lionproc/journal.sqlite").chmod(0o600)
     keep_one()
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+@pytest.mark.parametrize("how", ["a worktree", "short names in the index", "a repository in it"])
+def test_a_journal_that_git_tracks_is_found_in_whatever_way_git_keeps_it(work, tmp_path, how):
+    place = work / "deep"
+    place.mkdir()
+    git("init", "-q", ".")
+    if how == "a worktree":
+        git("commit", "-q", "--allow-empty", "-m", "x")
+        place = tmp_path / "tree"
+        git("worktree", "add", "-q", str(place))
+    os.chdir(place)
+    file = keep_one()
+    Path(".lionproc/journal").touch()  # most of its name is what a neighbour has
+    git("add", "-f", ".lionproc/journal", ".lionproc/journal.sqlite")
+    if how == "short names in the index":
+        git("update-index", "--index-version", "4")
+    if how == "a repository in it":
+        git("init", "-q", ".")
+    with pytest.raises(JournalError, match="part of the git repository"):
+        Journal.open()
+    keep_one(file)  # naming it is a word
 
 
 def test_the_folders_that_are_named_are_trusted_and_no_others(work, tmp_path, monkeypatch):
