@@ -167,7 +167,7 @@ class QuantityLimit:
         if pacer is None:
             return True
         due = max(amount + self._owed, 0.0)
-        return due <= pacer.max_rate and pacer.has_capacity(due)
+        return pacer.has_capacity(due)
 
     async def pace(self, amount: float) -> None:
         """Wait until this amount is due. More than the bucket holds passes in slices."""

@@ -121,6 +121,29 @@ def test_an_event_that_is_finished_waits_for_nobody(desk, journal):
     assert mine.asked_elsewhere(a) is None  # a is still the one that asks
 
 
+def test_whoever_has_stopped_is_asked_by_nobody_until_it_starts_again(desk, journal):
+    stopped = Coalescing(journal)
+    stopped.stop()
+    assert not Coalescing(journal).has_peers
+    stopped.start()
+    assert Coalescing(journal).has_peers
+    assert stopped.has_peers
+
+
+def test_what_is_finished_is_forgotten_and_nothing_that_took_its_place(desk, journal):
+    (mine, a), (other, b) = asks_of(desk, journal)
+    mine.add(a)
+    mine.asks(a)
+    other.asks(b)  # its patience is over
+    a.finish()
+    mine.finished(a)
+    assert mine.live(a.first.key) is None
+    assert Coalescing(journal).asked_elsewhere(Event(desk.call("a"))) is b
+    b.finish()
+    other.finished(b)
+    assert JournalPeers.of(journal).asking == {}
+
+
 def test_failures_count_for_corrections_too_until_the_executor_starts_again(desk):
     alone, event = Coalescing(None), Event(desk.call("a"))
     event._corrected = (b"a correction",)

@@ -114,6 +114,19 @@ def opened(policy, now=0.0):
     return policy
 
 
+DOWN = {"connection", "timeout", "server_error", "overloaded", "bad_reply"}
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in Kind if kind not in {"access", "not_found", "quota"}]
+)
+def test_what_a_server_that_is_down_does_opens_the_breaker_and_nothing_else_does(kind):
+    policy = policy_of(Retry(budget=1000))
+    for _ in range(99):
+        fails(policy, kind)
+    assert policy.is_open is (kind in DOWN)
+
+
 @pytest.mark.parametrize("kind", [Kind.BAD_REQUEST, Kind.WRONG_SHAPE, None])
 def test_whatever_shows_that_the_server_lives_closes_the_breaker(kind):
     policy = opened(policy_of())

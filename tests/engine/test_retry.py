@@ -155,6 +155,15 @@ def test_what_counts_is_a_whole_number(name):
         Retry(**{name: 2.5})
 
 
+def test_the_first_failures_that_stop_a_run_are_one_at_least_or_no_matter():
+    assert [Retry(first_failures=count).first_failures for count in (1, 99, None)] == [1, 99, None]
+    for wrong in (0, -1, True, 2.0, "3"):
+        with pytest.raises(
+            ConfigurationError, match=r"first_failures=\.\.\.\).*from 1 on, or None"
+        ):
+            Retry(first_failures=wrong)
+
+
 # The budget
 
 
@@ -170,6 +179,12 @@ def test_a_failure_costs_one_and_a_429_a_quarter():
     assert spend_all(RetryBudget(10), Kind.TIMEOUT) == 10
     assert spend_all(RetryBudget(10), Kind.SERVER_ERROR) == 10
     assert spend_all(RetryBudget(10), Kind.RATE_LIMITED) == 40
+
+
+def test_what_asks_for_patience_costs_a_quarter_and_what_was_not_supported_nothing():
+    assert spend_all(RetryBudget(10), Kind.NO_CAPACITY) == 40
+    budget = RetryBudget(1)
+    assert all(budget.spend(failed(Kind.UNSUPPORTED)) for _ in range(99))
 
 
 def test_a_success_gives_one_back_and_never_more_than_there_was():
