@@ -29,10 +29,18 @@ import pytest
 import lionproc as lp
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.journal import Journal
-from lionproc.errors import AccessError, CallError, Kind, RowsFailedError, RowsFailedWarning
+from lionproc.errors import (
+    AccessError,
+    CallError,
+    Kind,
+    LionprocError,
+    RowsFailedError,
+    RowsFailedWarning,
+)
 from lionproc.frame.plan import Plan
 from lionproc.model import local
 from lionproc.model.credentials import Secret, _spelling, redact, secrets_in
+from lionproc.model.wire import way_to
 from lionproc.testing import Server
 
 CANARY = "sk-canary/DO+NOT/leak-4f9a81c27be0"
@@ -284,6 +292,17 @@ def test_what_a_proxy_is_sent_is_taken_out_of_what_comes_back(way, tmp_path, mon
     for content in files(tmp_path).values():
         assert sent.encode() not in content
         assert not spelt(content)
+
+
+@pytest.mark.parametrize("password", ["word/hunter2", "1/hunter2", "hunter2/1"])
+def test_the_password_of_a_proxy_with_a_slash_in_it_is_not_shown(password, monkeypatch):
+    address = f"http://me:{password}@127.0.0.1:9"
+    monkeypatch.setenv("HTTPS_PROXY", address)
+    with pytest.raises(LionprocError) as caught:
+        ask(lp.Model("openai/m", base_url="https://model.test/v1", api_key="none"), rows=1)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "hunter2" not in shown
+    assert "hunter2" not in way_to("https://model.test/v1", address)
 
 
 class Said:

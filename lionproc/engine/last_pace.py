@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import math
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +21,7 @@ USUAL_JOURNAL = "journal.sqlite"
 DAY_S = 86_400.0  # after which it is forgotten
 MOST_ENDPOINTS = 100
 MOST_BYTES = 100_000
+LATEST = 1e12  # seconds since 1970; a number of thousands of digits is no time
 SLOWEST_PER_S = 5 / 60  # no provider has a lower limit; a bad hour of yesterday is none
 
 
@@ -85,4 +85,4 @@ def _is_sound(entry: object) -> bool:
     per_s, _, at = entry
     if not (type(per_s) in {int, float} and type(at) in {int, float}):
         return False
-    return 0.001 < per_s < 1e6 and math.isfinite(at)
+    return bool(0.001 < per_s < 1e6 and 0 <= at < LATEST)

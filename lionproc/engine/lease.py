@@ -43,6 +43,8 @@ class Lease:
         """Hold the lease, from now until `close`. Returns its id."""
         if self._lock is None:
             path = self._folder / self.id
+            if self._folder.is_symlink():
+                return self.id  # a file that is made there, or removed, is somebody else's
             for _ in range(2):  # another process may just be removing the empty folder
                 try:
                     self._folder.mkdir(mode=0o700, exist_ok=True)
@@ -64,7 +66,7 @@ class Lease:
             return True
         path = self._folder / other
         try:
-            if not path.is_file() or path.is_symlink():
+            if not path.is_file() or path.is_symlink() or self._folder.is_symlink():
                 return False
             lock = _locked(path)
         except OSError:

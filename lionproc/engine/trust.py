@@ -35,8 +35,9 @@ def check_journal(path: str) -> None:
 
     Raises:
         JournalError: Somebody else owns or can write it, its folder or one above; the message
-            says who, and the way on.
+            says who, and the way on. Or what is beside it is no file.
     """
+    _refuse_odd(path)
     folder = Path(os.path.realpath(Path(path).parent))
     if os.name != "posix" or _is_trusted(folder):
         return
@@ -48,6 +49,17 @@ def check_journal(path: str) -> None:
     for end in ("", *BESIDE):
         with contextlib.suppress(FileNotFoundError):
             _check_file(path, path + end)
+
+
+def _refuse_odd(path: str) -> None:
+    """Refuse a pipe, a device or a folder beside a journal: SQLite would wait there for ever."""
+    for end in BESIDE:
+        with contextlib.suppress(OSError):
+            if not stat.S_ISREG(Path(path + end).stat().st_mode):
+                raise JournalError(
+                    f"The journal {path!r} is not used: {path + end!r} beside it is a folder, a "
+                    "pipe or a device, and SQLite would write there. Remove it."
+                )
 
 
 def check_found(path: str) -> None:

@@ -42,6 +42,14 @@ def fault_of_url(url: object, *, allow_http: bool) -> str:
         host = None
     if "@" in str(url) and (not host or "@" in parts.netloc):  # and never show it
         return "base_url must not hold a user name or password; use api_key=."
+    if "@" in str(url) and parts.port is not None and not _is_loopback(str(host)):
+        # https://me:1/word@host: a password with a slash in it ends the host at its first digits
+        return (
+            "base_url must not hold a user name or password; use api_key=. Where the @ in it is a "
+            "part of the path, write %40."
+        )
+    if host and not _is_name(host):
+        host = None
     if not host or parts.scheme not in {"http", "https"}:
         shown = "something else" if looks_like_key(str(url)) else repr(url)
         return f"base_url is an address such as https://host/v1, not {shown}."
@@ -97,6 +105,14 @@ def key_text(key: object) -> Any:
 def with_query(url: str, query: Mapping[str, object]) -> str:
     """An address with parameters behind it, if there are any."""
     return f"{url}?{urlencode(dict(query))}" if query else url
+
+
+def _is_name(host: str) -> bool:
+    """Whether it may be a host: a name, or an address in brackets, which were looked at before."""
+    # What is beyond ASCII is judged by who knows the rules for such names, before anything is sent.
+    return ":" in host or all(
+        letter.isalnum() or letter in "-._" for letter in host if letter.isascii()
+    )
 
 
 def _is_loopback(host: str) -> bool:

@@ -53,7 +53,7 @@ def own_client(
             )
     key = key or "none"
     if at_openai:
-        with _environment_named():
+        with _environment_named(str(url)):
             return openai.AsyncOpenAI(
                 base_url=url, api_key=key, max_retries=0, http_client=client_for(str(url))
             )
@@ -120,7 +120,7 @@ def _bare(url: str, key: str, own: dict[str, str], query: dict[str, str]) -> ope
     headers |= {name: own[name.lower()] for name in names if name.lower() in own}
     if "authorization" not in own:
         headers |= {"Authorization": openai.Omit(), **own}
-    with _environment_named():
+    with _environment_named(url):
         client = openai.AsyncOpenAI(
             base_url=url,
             api_key=key,
@@ -161,8 +161,20 @@ def is_plain(client: Any) -> bool:
 
 
 @contextlib.contextmanager
-def _environment_named() -> Iterator[None]:
-    """The client reads the environment; what cannot be used in it is named."""
+def _environment_named(url: str) -> Iterator[None]:
+    """The client reads the environment; what cannot be used in it is named.
+
+    Args:
+        url: Where the client goes.
+    """
+    import httpx2
+
+    try:
+        httpx2.URL(url)
+    except httpx2.InvalidURL:
+        raise ModelError(
+            "base_url is an address such as https://host/v1, not what it is."
+        ) from None
     try:
         yield
     except ImportError as error:
@@ -172,7 +184,7 @@ def _environment_named() -> Iterator[None]:
             "The environment names a SOCKS proxy (ALL_PROXY or the like), which needs one more "
             'package. Run: pip install "httpx2[socks]"'
         ) from None
-    except ValueError:
+    except (ValueError, httpx2.InvalidURL):  # whose words show what it holds
         raise ModelError(
             "The environment names a proxy (HTTP_PROXY, HTTPS_PROXY or ALL_PROXY) with an address "
             "that cannot be. It is such as http://proxy.example:3128."

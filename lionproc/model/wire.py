@@ -60,8 +60,20 @@ def way_to(url: str, proxy: str | None = None) -> str:
         >>> way_to("https://api.openai.com/v1", "http://me:secret@proxy.example:3128")
         'api.openai.com through the proxy proxy.example:3128'
     """
-    host, via = (urlsplit(each or "").netloc.rpartition("@")[2] for each in (url, proxy))
+    host, via = _place(url), _place(proxy or "")
     return f"{host} through the proxy {via}" if via else host
+
+
+def _place(url: str) -> str:
+    """The host and port of an address."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return "(an address that cannot be)"  # a slash in its password, say: not to be shown
+    if "@" in url[url.find(parts.netloc) + len(parts.netloc) :]:
+        return "(an address with an @ in its path)"
+    return parts.netloc.rpartition("@")[2]
 
 
 def broken(error: BaseException, way: str, *, arrived: bool = True) -> CallError:

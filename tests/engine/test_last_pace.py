@@ -28,7 +28,8 @@ def test_it_is_forgotten_after_a_day(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("entry", [[-1.0, True, 1.0], [1e9, True, 1.0], ["1", True, 1.0],
-                                   [1.0, 1, 1.0], [1.0, True], 7, None, {}, [True, True, 1.0]])  # fmt: skip
+                                   [1.0, 1, 1.0], [1.0, True], 7, None, {}, [True, True, 1.0],
+                                   [1.0, True, 10**400], [10**400, True, 1.0]])  # fmt: skip
 def test_what_somebody_else_wrote_is_as_if_it_were_not_there(tmp_path, entry):
     last_pace.write(tmp_path, "a", Pace(10.0, limited=True))
     (name,) = json.loads((tmp_path / NAME).read_text())

@@ -36,6 +36,18 @@ def test_the_file_of_a_lease_is_for_its_owner_alone_and_is_removed_with_it(tmp_p
     assert not file.exists()
 
 
+def test_leases_are_neither_made_nor_removed_where_a_link_leads(tmp_path):
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    (cache / ("a" * 32)).write_text("of somebody else")
+    (tmp_path / FOLDER).symlink_to(cache)
+    lease = Lease(tmp_path)
+    lease.claim()
+    assert not lease.is_held("a" * 32)
+    lease.close()
+    assert [file.read_text() for file in cache.iterdir()] == ["of somebody else"]
+
+
 def test_a_lease_may_be_claimed_again_after_it_was_closed(tmp_path):
     lease = Lease(tmp_path)
     first = lease.claim()

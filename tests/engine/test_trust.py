@@ -103,6 +103,26 @@ def test_a_link_beside_the_journal_is_not_followed(work):
     assert (work / "mine").read_text() == "precious"
 
 
+@pytest.mark.parametrize("trusted", [False, True])
+def test_a_pipe_or_a_folder_beside_the_journal_is_refused_and_not_waited_at(
+    work, monkeypatch, trusted
+):
+    path = keep_one()
+    if trusted:
+        monkeypatch.setenv("LIONPROC_TRUST", str(work))
+    for end in ("-wal", "-journal", "-shm"):
+        beside = Path(f"{path}{end}")
+        os.mkfifo(beside, 0o600)
+        with pytest.raises(JournalError, match=f"sqlite{end}.*Remove it"):
+            Journal.open(path)
+        beside.unlink()
+        beside.mkdir(0o700)
+        with pytest.raises(JournalError, match=f"sqlite{end}.*Remove it"):
+            Journal.open(path)
+        beside.rmdir()
+    assert keep_one() == path
+
+
 def test_a_group_of_ones_own_may_write(work, monkeypatch):
     monkeypatch.setattr(trust, "_is_own_group", lambda gid: True)
     work.chmod(0o775)

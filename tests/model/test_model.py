@@ -274,7 +274,10 @@ def test_plain_http_on_this_machine_is_fine(url):
 
 @pytest.mark.parametrize(
     "url",
-    ["model.example/v1", "ftp://model.example", "https://", "https://[::1", "file:///etc", "x" * 9],
+    [
+        *("model.example/v1", "ftp://model.example", "https://", "https://[::1", "file:///etc"),
+        *("x" * 9, "https://model.example%2f.localhost/v1", "https://model.example;x"),
+    ],
 )
 def test_what_is_no_address_is_refused(url):
     with pytest.raises(ModelError, match="https://host/v1"):
@@ -287,6 +290,7 @@ def test_what_is_no_address_is_refused(url):
         "https://me:hunter2@model.example/v1",
         "https://hunter2@model.example",
         "me:hunter2@model.example",
+        "https://me:1/hunter2@model.example",
     ],
 )
 def test_an_address_with_a_password_is_refused_without_being_shown(url):
@@ -295,9 +299,16 @@ def test_an_address_with_a_password_is_refused_without_being_shown(url):
     assert "hunter2" not in str(caught.value)
 
 
-def test_an_at_sign_in_the_path_is_no_password():
-    url = "https://model.example/models/one@001"
+@pytest.mark.parametrize(
+    "url", ["https://model.example/models/one@001", "http://localhost:8000/models/one@001"]
+)
+def test_an_at_sign_in_the_path_is_no_password(url):
     assert lp.Model("openai/m", base_url=url).base_url == url
+
+
+def test_a_host_in_any_script_is_an_address():
+    url = "https://\u0909\u0926\u093e\u0939\u0930\u0923.example/v1"
+    assert lp.Model("openai/m", base_url=url, api_key="k").connect()
 
 
 @pytest.mark.parametrize("url", ["https://model.example/v1?key=1", "https://model.example/v1#x"])
