@@ -222,6 +222,8 @@ def _bounds(schema: dict[str, Any], span: float) -> tuple[float, float]:
     high = math.inf if high is None else high
     low = max(low, schema.get("exclusiveMinimum", -math.inf))
     high = min(high, schema.get("exclusiveMaximum", math.inf))
+    # Next to a very large number a small one is nothing: 1e20 + 100 is 1e20.
+    span = max(span, *(abs(end) / 1e6 for end in (low, high) if math.isfinite(end)), 0)
     if math.isinf(low):
         low = min(0, high - span) if math.isfinite(high) else 0
     return low, high if math.isfinite(high) else low + span

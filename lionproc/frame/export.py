@@ -340,7 +340,8 @@ def write_parquet(
 
 def _write_down(table: pa.Table, path: Path) -> None:
     try:
-        pq.write_table(table, path)
+        with path.open("wb") as sink:  # Arrow opens no path that is no Unicode
+            pq.write_table(table, sink)
     except pa.ArrowException as error:
         raise OSError(errno.EIO, type(error).__name__) from error
 

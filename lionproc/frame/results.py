@@ -89,9 +89,10 @@ def run_of(frame: pd.DataFrame | pd.Series[Any]) -> Made:
 
 
 def _elsewhere(run: object) -> ConfigurationError:
+    shown = repr(str(run)[:64])  # of a file that may be a stranger's
     return ConfigurationError(
-        f"The run that made this frame ({run}) was in another session or process. "
-        f"lp.run({str(run)!r}) has its errors and report, as far as its journal is at hand. "
+        f"The run that made this frame ({shown}) was in another session or process. "
+        f"lp.run({shown}) has its errors and report, as far as its journal is at hand. "
         "Running the same call again asks only for what has no answer, and lists what fails."
     )
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from operator import attrgetter
 from typing import Any
 
+import orjson
 from pydantic import Field as PydanticField
 from pydantic import TypeAdapter, create_model
 
@@ -114,6 +115,13 @@ class Answer:
             SchemaError: This cannot be asked for; the message says why, and what can.
         """
         answer = cls._understood(schema, name)
+        try:
+            orjson.dumps(answer.json_schema)
+        except TypeError as error:
+            raise SchemaError(
+                f"{answer.label[:60]} cannot be asked for: no request can carry its schema ({error}). "
+                f"{ASK_FOR}"
+            ) from None
         object.__setattr__(answer, "_source", (schema, name))
         return answer
 

@@ -203,7 +203,7 @@ def _extra(reply: bytes) -> list[str]:
     return [
         str(fault["loc"][-1])
         for fault in faults_in(_loaded(reply))
-        if fault.get("type") in _EXTRA and isinstance(fault.get("loc"), list) and fault["loc"]
+        if str(fault.get("type")) in _EXTRA and isinstance(fault.get("loc"), list) and fault["loc"]
     ]
 
 

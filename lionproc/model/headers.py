@@ -72,6 +72,7 @@ def signals(headers: Mapping[str, str], clock: Callable[[], float] = time.time) 
     """
     if not _speak(tuple(headers)):
         return SILENCE
+    clock = _of_server(headers, clock)
     quotas: dict[str, Quota] = {}
     ignored = ""
     for quantity, names in _names(headers):
@@ -101,6 +102,7 @@ def day_is_used_up(headers: Mapping[str, str], clock: Callable[[], float] = time
         >>> day_is_used_up({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "7h"})
         True
     """
+    clock = _of_server(headers, clock)
     for _, (_, remaining, reset) in _names(headers):
         if remaining in headers and reset in headers and _number(headers[remaining]) == 0:
             seconds = _seconds(headers[reset], clock)
@@ -127,6 +129,7 @@ def retry_after_s(
         >>> retry_after_s({"retry-after": "2"}), retry_after_s({"retry-after": "banana"})
         (2.0, None)
     """
+    clock = _of_server(headers, clock)
     for prefix in _PREFIXES:
         ms = _number(headers.get(prefix + "retry-after-ms"))
         if ms is not None and ms / 1000 <= _DAY_S:
@@ -184,6 +187,18 @@ def _is_by_day(quota: Quota) -> bool:
         return False
     period_s = reset_s * (limit / (limit - remaining))
     return 0.5 * _DAY_S <= period_s <= 1.02 * _DAY_S
+
+
+def _of_server(headers: Mapping[str, str], clock: Callable[[], float]) -> Callable[[], float]:
+    """The clock that a server reads where it names a moment; ours may be off by an hour."""
+
+    def now() -> float:
+        try:
+            return parsedate_to_datetime(headers["date"]).timestamp()
+        except (KeyError, ValueError, TypeError, OverflowError, LookupError):
+            return clock()
+
+    return now
 
 
 def _number(text: str | None) -> float | None:

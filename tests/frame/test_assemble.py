@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field, NaiveDatetime, RootModel
+from pydantic import BaseModel, Field, NaiveDatetime, RootModel, create_model
 
 from lionproc.errors import CallError, ColumnError
 from lionproc.frame import assemble as assembling
@@ -165,6 +165,11 @@ def test_a_decimal_fits_its_column_exactly_or_is_a_wrong_shape(text, cell):
 def test_the_least_duration_of_64_bits_is_refused_for_it_means_a_gap():
     with pytest.raises(CallError, match="a duration of less than 292,000 years"):
         Answer.of(dt.timedelta).answered('"-P106751991DT4H0M54.775808S"')
+
+
+def test_a_field_with_a_point_in_its_name_is_one_field():
+    answer = Answer.of(create_model("Dotted", **{"a.b": (int, ...), "c": (str, ...)}))
+    assert answer.answered('{"a.b": 1, "c": "x"}').cell == {"a.b": 1, "c": "x"}
 
 
 def test_a_model_becomes_one_column_per_field():

@@ -367,6 +367,13 @@ def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["out.parquet"]
 
 
+def test_a_file_whose_name_is_no_unicode_is_written(tmp_path):
+    folder = os.fsencode(tmp_path) + b"/caf\xe9"
+    write_parquet(result([FULL]), Path(os.fsdecode(folder + b"/out.parquet")), {})
+    with open(folder + b"/out.parquet", "rb") as file:  # noqa: PTH123  (a path of bytes)
+        assert pq.read_table(file).num_rows == 1
+
+
 def test_whoever_reads_the_old_file_while_it_is_replaced_reads_all_of_it(tmp_path):
     path = write_parquet(pd.DataFrame({"a": [1]}), tmp_path / "out.parquet", {})
     old = path.read_bytes()

@@ -163,6 +163,15 @@ def test_a_frame_of_another_session_says_so_and_a_strange_one_says_where_to_look
         texts(2).llm.report()
 
 
+def test_what_a_stranger_calls_a_run_in_a_file_is_shown_without_its_control_characters():
+    frame = texts(1)
+    frame.attrs["lionproc_run"] = "\x1b]0;title\x07" * 1000
+    with pytest.raises(ConfigurationError, match="another session") as caught:
+        frame.llm.errors()
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000
+
+
 def test_in_a_file_of_pandas_the_run_is_an_id_and_nothing_more(one_failed, tmp_path):
     one_failed.attrs["mine"] = 7
     path = tmp_path / "plain.parquet"

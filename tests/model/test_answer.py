@@ -605,6 +605,8 @@ def test_an_answer_can_be_sent_to_another_process():
         ({"type": "strin"}, "no valid JSON Schema, at 'type'"),
         ({"type": "object", "properties": []}, "'properties'"),
         ({"type": "string", "default": {1, 2}}, "no JSON"),
+        ({"type": "integer", "maximum": 10**30}, "exceeds 64-bit"),
+        (Literal[10**30, 1], "exceeds 64-bit"),
         ({"$ref": "#/$defs/nowhere"}, "which is not in it"),
         ({"type": "array", "items": {"$ref": "#"}}, "inside one"),
     ],

@@ -16,6 +16,7 @@ from lionproc.errors import (
     ParameterWarning,
     RowsFailedWarning,
 )
+from lionproc.model.fitting import Fitting
 from lionproc.testing import Fault, Server
 from lionproc.testing.answers import error_object
 
@@ -122,6 +123,15 @@ def test_a_parameter_that_the_model_does_not_take_is_left_out_and_that_is_said_o
         assert refused <= 2
         assert server.counters.total == 6 + refused
         assert all(sent.body["seed"] == 1 for sent in server.requests)
+
+
+@pytest.mark.parametrize("type_", [[], {}, None, 7])
+def test_a_fault_of_an_odd_type_teaches_nothing_and_raises_nothing(type_):
+    reply = json.dumps({"detail": [{"type": type_, "loc": ["seed"], "msg": "unsupported"}]})
+    body = b'{"messages":[],"seed":1}'
+    fitting = Fitting()
+    assert not fitting.learn(reply.encode(), body, own_format=True)
+    assert fitting.fit(body, "") == (body, [])
 
 
 def test_what_was_learned_is_known_to_the_next_run_which_says_it_too_and_buys_nothing_twice():

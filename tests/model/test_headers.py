@@ -80,6 +80,19 @@ def test_no_header_makes_it_raise_or_wait_for_ever(text):
             assert number is None or (math.isfinite(number) and number >= 0)
 
 
+@pytest.mark.parametrize("off_s", [-3600.0, 0.0, 3600.0, -NOW, 1e12])
+def test_a_moment_is_read_by_the_clock_of_the_server_that_names_it(off_s):
+    headers = {"date": "Mon, 02 Nov 2026 00:00:00 GMT", "retry-after": "2026-11-02T00:00:30Z"}
+    reset = {
+        "anthropic-ratelimit-requests-limit": "50",
+        "anthropic-ratelimit-requests-reset": "2026-11-02T00:00:40Z",
+    }
+    assert retry_after_s(headers, lambda: NOW + off_s) == 30
+    quotas = signals(headers | reset, lambda: NOW + off_s).quotas
+    assert quotas["requests"].reset_s == 40
+    assert retry_after_s(headers | {"date": "today"}, lambda: NOW) == 30
+
+
 def test_milliseconds_go_before_seconds_and_nonsense_gives_way():
     assert retry_after_s({"retry-after-ms": "1500", "retry-after": "9"}) == 1.5
     assert retry_after_s({"retry-after-ms": "soon", "retry-after": "9"}) == 9

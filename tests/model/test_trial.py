@@ -134,6 +134,8 @@ class Either(BaseModel):
         Annotated[set[Literal["a", "b", "c"]], Field(min_length=3)],
         Annotated[int, AfterValidator(lambda value: value if value == 77_777 else 1 / 0)],
         Annotated[float, Field(gt=0, lt=1e-9)],
+        Annotated[float, Field(gt=1e20)],  # 1e20 + 100 is 1e20
+        Annotated[float, Field(lt=-1e300)],
         Annotated[Decimal, Field(max_digits=3, decimal_places=2)],
         bounded(10, 5),  # an answer without stars passes
         {"type": "object", "propertyNames": {"pattern": "^[0-9]$"}, "minProperties": 1},
