@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "lionproc"
 PAGE = ROOT / "docs" / "architecture.md"
-DOOR = {"__init__", "__main__", "cli"}
+DOOR = {"__init__", "__main__", "pandas_accessors"}
 FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 
 # What is defined in a file, and what to say of that file; "room:name" where several have the name.
@@ -98,6 +98,8 @@ QUESTIONS: Lines = (
     ("check_target", "When is a file that is there not replaced?"),
     ("Unanswered", "What is said of rows without an answer?"),
     ("HINTS", "Where do the hints in the table of errors come from?"),
+    ("cli:ended", "How does a command end: exit codes, and errors as sentences?"),
+    ("target_of", "Where does a command write, and what does it never overwrite?"),
     ("to_jsonl", "Who writes rows, and conversations to train a model on, as JSON Lines?"),
     ("harmless", "Where is a formula kept out of a spreadsheet?"),
     ("escaped", "Where is text escaped for the card and the panel?"),
@@ -156,7 +158,7 @@ def rooms() -> dict[str, str]:
         name: (ast.get_docstring(tree(path)) or "").splitlines()[0]
         for name, path in sorted(found.items())
     }
-    lines["lionproc"] = "The package itself, and the command line."
+    lines["lionproc"] = "The package itself, and its place on frames."
     return lines
 
 

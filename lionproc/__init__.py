@@ -19,7 +19,7 @@ from lionproc.engine.budget import Budget
 from lionproc.engine.limits import Limits
 from lionproc.engine.retry import Retry
 from lionproc.engine.stats import RunStats
-from lionproc.frame.register import register as _register
+from lionproc.pandas_accessors import register as _register
 
 if _TYPE_CHECKING:
     from lionproc.engine.executor import RateLimitedAPIExecutor

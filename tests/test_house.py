@@ -30,7 +30,8 @@ MAY_IMPORT = {
     "frame": {"errors", "face", "template", "engine", "model", "notebook", "service", "reports"},
     "service": {"errors", "face", "template", "engine", "model"},
     "reports": {"errors", "face", "engine", "model", "notebook", "frame"},
-    "data": {"errors"},
+    "cli": {"errors", "template", "engine", "model", "frame", "notebook", "reports", "data"},
+    "data": set(),
     "testing": {"errors", "face", "seeded_random", "schema_sample"},
     "dask": {"errors", "face", "engine", "model", "frame"},
 }
@@ -270,6 +271,32 @@ def test_importing_it_reads_nothing_heavy_and_registers_the_accessors():
     assert frames
     assert series
     assert not tops & set(HEAVY)
+
+
+def test_pandas_is_imported_when_somebody_wants_it_and_has_the_accessors_then():
+    code = (
+        "import sys, lionproc\nprint('pandas' in sys.modules)\nimport lionproc.errors, pandas as pd\n"
+        "print(type(pd.DataFrame.llm).__name__, type(pd.Series.llm).__name__)\n"
+        "import importlib.resources\nprint((importlib.resources.files('pandas') / '__init__.py').is_file())\n"
+        "import pyarrow, inspect\nprint(len(inspect.getsource(pd)) > 0, len(sys.meta_path))\n"
+        "import importlib\nimportlib.reload(lionproc)\nprint(len(sys.meta_path))"
+    )
+    asked, kinds, found, read, again = run(code).splitlines()
+    assert (asked, kinds, found) == ("False", "Later Later", "True")
+    assert read == f"True {again}"
+
+
+def test_an_import_of_pandas_that_failed_may_succeed_the_next_time(tmp_path):
+    """As in a notebook: it is not installed, or broken, and mended while the kernel lives."""
+    (tmp_path / "pandas.py").write_text("raise RuntimeError('broken')")
+    code = (
+        f"import sys, importlib, lionproc\nsys.path.insert(0, {str(tmp_path)!r})\n"
+        "for _ in range(2):\n"
+        "    try:\n        import pandas\n    except RuntimeError as error:\n        print(error)\n"
+        f"sys.path.remove({str(tmp_path)!r})\nimportlib.invalidate_caches()\n"
+        "import pandas\nprint(pandas.DataFrame.llm is not None)"
+    )
+    assert run(code).splitlines() == ["broken", "broken", "True"]
 
 
 def test_importing_it_starts_no_thread_and_writes_no_file(tmp_path):

@@ -6,7 +6,6 @@ import os
 import re
 from pathlib import Path
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from lionproc.errors import ConfigurationError
 
@@ -53,6 +52,8 @@ def local_path(path: str | os.PathLike[str]) -> Path:
             raise ConfigurationError(
                 f"{_masked(text)!r} names another machine. Give a path of this one."
             )
+        from urllib.request import url2pathname  # it brings the whole of HTTP along
+
         text = url2pathname(parts.path)
     elif _URL.match(text):
         raise ConfigurationError(

@@ -1,51 +1,36 @@
-"""The command `lionproc`: a demo that answers questions about a table, yours or ours.
+"""`lionproc demo`: answers a question about a table, yours or ours, and shows how it is done.
 
 It is written the way a notebook would be: everything goes through the public `df.llm.process`.
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib.metadata
 import shlex
 import shutil
 import sys
 import tempfile
 import textwrap
 import time
-import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal
 
-from lionproc.data.table import read_table, show, text_column
+from lionproc.cli.help_text import TINY
+from lionproc.cli.question import labels_of, model_of
+from lionproc.cli.reading import read
+from lionproc.cli.table import sample_reviews, show, text_column
 from lionproc.engine.trust import check_found
-from lionproc.errors import ConfigurationError, LionprocError, LionprocWarning
+from lionproc.errors import ConfigurationError
+from lionproc.template import placeholder
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["main"]
+__all__ = ["Demo", "demo"]
 
 MANY = 200  # rows of the embedded model that nobody should start without a word about the time
 TRIED = 8
 LABELS = ("positive", "negative")
-TINY = (
-    "The embedded model is tiny (135 million parameters). It shows how the work is done, "
-    "not how good answers can be: for those, name a model with --model."
-)
-EXAMPLES = """\
-examples:
-  lionproc demo                                      60 reviews, the embedded model
-  lionproc demo --file my.csv                        is each text positive or negative?
-  lionproc demo --file my.csv --column text --labels bug,praise,question
-  lionproc demo --file my.parquet --prompt "Summarise in five words: {text}"
-  lionproc demo --file my.csv --model openai/gpt-5-mini --rows 20
-  lionproc demo --file my.csv --model qwen3 --base-url http://localhost:8000/v1
-
-Keys are read from the environment (OPENAI_API_KEY and the like), never from the command line.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,78 +53,48 @@ class Question:
         return Literal[self.labels] if self.labels else str
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demo:
+    """The options of the demo; None is not given.
 
-    Args:
-        argv: The arguments, without the program's name; None for those of the process.
+    Attributes:
+        file: The table; None for the sample reviews.
+        column: The column to ask about.
+        prompt: The template.
+        labels: The allowed answers, by commas.
+        into: The column for the answers.
+        rows: Only the first rows.
+        encoding: Of CSV.
+        model: "provider/model", or "local".
+        base_url: The address of a server.
+        out: The folder for results.
+    """
+
+    file: Path | None = None
+    column: str | None = None
+    prompt: str | None = None
+    labels: str | None = None
+    into: str | None = None
+    rows: int | None = None
+    encoding: str | None = None
+    model: str = "local"
+    base_url: str | None = None
+    out: Path = Path("demo")
+
+
+def demo(args: Demo) -> int:
+    """Ask, show, save, and ask again.
 
     Returns:
-        The exit code: 0, 1 if the work failed, 2 if the arguments cannot work, 130 if interrupted.
+        The exit code.
+
+    Raises:
+        LionprocError: An option cannot work, or the run cannot go on.
     """
-    parser = _parser()
-    args = parser.parse_args(argv)
-    if args.command is None:
-        parser.print_help()
-        return 0
-    with warnings.catch_warnings():
-        warnings.showwarning = _show_warning
-        try:
-            _demo(args)
-        except ConfigurationError as error:
-            return _fail(error, 2)
-        except LionprocError as error:
-            return _fail(error, 1)
-        except KeyboardInterrupt:
-            print("\nStopped. What was answered is kept.", file=sys.stderr)
-            return 130
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="lionproc",
-        description="Put an LLM to work on the columns of a DataFrame. This command shows how; "
-        "the work itself is done in Python, with df.llm.process(...).",
-    )
-    parser.add_argument("--version", action="version", version=f"lionproc {_version()}")
-    commands = parser.add_subparsers(dest="command", metavar="command")
-    demo = commands.add_parser(
-        "demo",
-        help="answer a question about every row of a table, with no key and no account",
-        description=textwrap.fill(
-            "Answer a question about every row of a table, show and save the result, then run it "
-            "again: nothing is asked twice. " + TINY,
-            79,
-        ),
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = demo.add_argument
-    add("--file", type=Path, help="a CSV, TSV or parquet file (default: 60 sample reviews)")
-    add("--column", help="the column to ask about (default: the one with the most text)")
-    add("--prompt", help='the question, with columns in braces: "Is this angry? {text}"')
-    add("--labels", help=f"the allowed answers (default: {','.join(LABELS)})")
-    add("--into", help="the name of the new column (default: sentiment, or answer)")
-    add("--rows", type=int, help="only the first ROWS rows")
-    add("--model", default="local", help='"provider/model", or "local", the embedded one (default)')
-    add("--base-url", help="the address of any other OpenAI-compatible server")
-    add("--out", type=Path, default=Path("demo"), help="the folder for results (default: demo)")
-    return parser
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("lionproc")
-    except importlib.metadata.PackageNotFoundError:
-        return "(not installed)"
-
-
-def _demo(args: argparse.Namespace) -> None:
     import lionproc as lp
 
     sample = args.file is None
-    frame = read_table(args.file)
+    frame = _table(args.file, args.encoding)
     column = text_column(frame, args.column)
     if args.rows is not None:
         if args.rows < 1:
@@ -150,12 +105,9 @@ def _demo(args: argparse.Namespace) -> None:
     if embedded and args.base_url is not None:
         raise ConfigurationError("--base-url needs --model, the name its server knows.")
     out = _folder(args.out)
-    model: Any = args.model
-    if embedded:
-        model = lp.Model("local", temperature=0.0)
-    elif args.base_url is not None:
-        model = lp.Model("openai", args.model, base_url=args.base_url)
-    saved = out / f"{'reviews' if sample else args.file.stem}-answered.parquet"
+    settings: dict[str, Any] = {"temperature": 0.0} if embedded else {}
+    model = model_of(args.model, args.base_url, **settings)
+    saved = out / f"{'reviews' if args.file is None else args.file.stem}-answered.parquet"
 
     _introduce(frame, question, embedded=embedded)
     with tempfile.TemporaryDirectory(
@@ -201,12 +153,21 @@ def _demo(args: argparse.Namespace) -> None:
     print(f"Saved to {saved}; read it with pandas.read_parquet({str(saved)!r}).")
     if sample:
         print(f"Now yours:       {_command()} --file my.csv --column text --labels bug,praise")
+    return 0
 
 
-def _question(args: argparse.Namespace, column: str, *, sample: bool) -> Question:
-    labels = tuple(dict.fromkeys(t.strip() for t in (args.labels or "").split(",") if t.strip()))
-    if args.labels is not None and len(labels) < 2:
-        raise ConfigurationError('--labels needs at least two answers: --labels "yes,no".')
+def _table(file: Path | None, encoding: str | None) -> pd.DataFrame:
+    if file is None:
+        return sample_reviews()
+    frame = read(str(file), encoding=encoding).frame
+    frame.columns = frame.columns.map(str)
+    if frame.empty:
+        raise ConfigurationError(f"{str(file)!r} has no rows.")
+    return frame
+
+
+def _question(args: Demo, column: str, *, sample: bool) -> Question:
+    labels = () if args.labels is None else labels_of(args.labels)
     if not labels and args.prompt is None:
         labels = LABELS
     prompt = args.prompt
@@ -215,8 +176,7 @@ def _question(args: argparse.Namespace, column: str, *, sample: bool) -> Questio
         # beginning of all prompts is computed once.
         task = "the sentiment of " * (labels == LABELS) + ("this review" if sample else "this text")
         choice = f"{', '.join(labels[:-1])} or {labels[-1]}"
-        name = column.replace("{", "{{").replace("}", "}}")
-        prompt = f"Classify {task} as {choice}: {{{name}}}"
+        prompt = f"Classify {task} as {choice}: {placeholder(column)}"
     into = args.into or ("sentiment" if labels == LABELS else "answer")
     return Question(prompt, into, labels)
 
@@ -278,30 +238,3 @@ def _facts(stats: Any, seconds: float) -> str:
 
 def _width() -> int:
     return min(shutil.get_terminal_size().columns, 120)
-
-
-def _show_warning(  # noqa: PLR0917 - the signature of warnings.showwarning
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    """Ours are sentences for a person; where in the code they arose is of no use to them."""
-    if issubclass(category, LionprocWarning):
-        print(f"lionproc: {message}", file=sys.stderr)
-    else:
-        print(
-            warnings.formatwarning(message, category, filename, lineno, line),
-            file=file or sys.stderr,
-        )
-
-
-def _fail(error: LionprocError, code: int) -> int:
-    print(f"lionproc: {error}", file=sys.stderr)
-    return code
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,0 +1,167 @@
+"""How a command ends: its exit code, and what went wrong in a sentence on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from enum import IntEnum
+from typing import Any, NoReturn, TextIO
+
+from lionproc.errors import (
+    BudgetWarning,
+    ConfigurationError,
+    LionprocError,
+    LionprocWarning,
+    MissingDependencyError,
+    ModelError,
+    RowsFailedWarning,
+    StoppedWarning,
+)
+
+__all__ = ["DEBUG", "Exit", "ended", "said", "tell"]
+
+DEBUG = "LIONPROC_DEBUG"
+# Options of Python as an error names them, and what they are called here.
+_OPTION = re.compile(
+    r"\b(into|save|model|base_url|budget|schema|system|journal|name|max_tokens|timeout"
+    r"|overwrite)=(?:True\b|\(?\.\.\.\)?)?(?=(['\"{])?)"
+)
+_WORDS = (
+    ("Model(..., price=lp.Price(input=..., output=...))", "--price IN,OUT"),
+    ("Model(..., api_key=...)", "--key-env NAME"),
+    ("lp.Price(...)", "--price"),
+    ("Budget(tokens=...)", "--budget 300000tokens"),
+    ("Budget(requests=...)", "--budget 500requests"),
+    ("api_key=", "--key-env"),
+    ("Run the cell again", "Run it again"),
+)
+_OURS = (  # the summary says it in other words
+    RowsFailedWarning,
+    BudgetWarning,
+    StoppedWarning,
+)
+
+
+class Exit(IntEnum):
+    """Exit codes. Of 0, 3 and 4 there is an output."""
+
+    ANSWERED = 0
+    FAILED = 1
+    USAGE = 2
+    ROWS_FAILED = 3
+    BUDGET = 4
+    INTERRUPTED = 130  # 128 and the number of the signal
+    PIPE = 141
+    TERMINATED = 143
+
+
+def ended(command: Callable[[], int], *, debug: bool) -> int:
+    """Run a command, and turn whatever ends it into an exit code and a sentence.
+
+    Args:
+        command: Returns its exit code.
+        debug: Show where in the code it went wrong.
+
+    Returns:
+        The exit code.
+    """
+    debug = debug or bool(os.environ.get(DEBUG))
+    stopped_by: list[int] = []
+    try:
+        with _quiet(), _terminated(stopped_by):
+            return command()
+    except BrokenPipeError:
+        # Whoever read has seen enough (`| head`). Python must not find the same at its end.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.PIPE
+    except KeyboardInterrupt:
+        if debug:
+            traceback.print_exc()
+        tell("\nStopped. What was answered is kept: the same command goes on from there.")
+        return Exit.TERMINATED if stopped_by else Exit.INTERRUPTED
+    except LionprocError as error:
+        if debug:
+            traceback.print_exc()
+        tell(f"lionproc: {said(str(error))}")
+        usage = isinstance(error, ConfigurationError) and not isinstance(
+            error, ModelError | MissingDependencyError
+        )
+        return Exit.USAGE if usage else Exit.FAILED
+    except Exception as error:
+        if debug:
+            raise
+        tell(
+            f"lionproc: {type(error).__name__}: {error}\nThis is a fault of lionproc. "
+            f"--traceback, or {DEBUG}=1 in the environment, shows where it is."
+        )
+        return Exit.FAILED
+
+
+def tell(text: str) -> None:
+    """Say something to a person, who may not listen any more."""
+    with contextlib.suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def said(text: str) -> str:
+    """A message of the library in the words of the command: `save=` is `--save` here."""
+
+    def option(found: re.Match[str]) -> str:
+        return f"--{found[1].replace('_', '-')}{' ' if found[2] else ''}"
+
+    for there, here in _WORDS:
+        text = text.replace(there, here)
+    return _OPTION.sub(option, text)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Our warnings as sentences: where in the code they arose is of no use to a person here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", LionprocWarning)
+        warnings.showwarning = _show_warning
+        yield
+
+
+def _show_warning(  # noqa: PLR0917 - the signature of warnings.showwarning
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    if issubclass(category, _OURS):
+        return
+    if issubclass(category, LionprocWarning):
+        tell(f"lionproc: {said(str(message))}")
+    else:
+        shown = warnings.formatwarning(message, category, filename, lineno, line)
+        print(shown, file=file or sys.stderr)
+
+
+@contextlib.contextmanager
+def _terminated(stopped_by: list[int]) -> Iterator[None]:
+    """SIGTERM, with which schedulers and containers end a process, stops it as Ctrl-C does."""
+
+    def stop(number: int, frame: object) -> NoReturn:
+        del frame
+        stopped_by.append(number)
+        raise KeyboardInterrupt
+
+    try:
+        before: Any = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

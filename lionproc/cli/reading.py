@@ -1,0 +1,253 @@
+"""Tables for the command: CSV, JSON Lines and parquet, from files and from standard input.
+
+Cells of CSV are texts, as they stand in the file: "007" stays "007" and "NA" stays "NA", for a
+prompt that shows another text than the file asks another question. An empty cell is a missing one.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import io
+import itertools
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, cast
+
+from lionproc.engine.paths import local_path
+from lionproc.errors import ConfigurationError, LionprocError, did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["STDIN", "Format", "Table", "format_of", "missing_file", "read"]
+
+Format: TypeAlias = Literal["csv", "jsonl", "parquet"]
+STDIN = "-"
+ENDINGS: dict[str, Format] = {
+    **dict.fromkeys((".csv", ".tsv", ".txt"), "csv"),
+    **dict.fromkeys((".jsonl", ".ndjson"), "jsonl"),
+    **dict.fromkeys((".parquet", ".pq"), "parquet"),
+}
+_HEAD = 1 << 16  # bytes that are looked at to learn how a file is written
+_DELIMITERS = (",", ";", "\t", "|")
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table, and how its file is written, so that the answers are written alike.
+
+    Attributes:
+        frame: The rows.
+        format: What it was read from.
+        delimiter: Between the cells of CSV.
+        marked: Whether a byte order mark stood at its start, as Excel wants it.
+    """
+
+    frame: pd.DataFrame
+    format: Format
+    delimiter: str = ","
+    marked: bool = False
+
+
+def format_of(path: str) -> Format | None:
+    """The format that the ending of a name says (.gz may follow it); None for another one."""
+    name = path.lower().removesuffix(".gz")
+    return ENDINGS.get(Path(name).suffix)
+
+
+def read(
+    path: str,
+    *,
+    format: Format | None = None,  # noqa: A002 - the field of a `Table`
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    rows: int | None = None,
+) -> Table:
+    """Read a file once, from its beginning to its end.
+
+    Args:
+        path: A file, or "-" for standard input.
+        format: What it is, where its ending does not say so.
+        delimiter: Between the cells of CSV; None for the one that its first line has.
+        encoding: Of CSV; None for UTF-8, or what a byte order mark says.
+        rows: Read the first ones only.
+
+    Raises:
+        ConfigurationError: There is no such file, or it is no such table.
+    """
+    if rows is not None and rows < 1:
+        raise ConfigurationError(f"--rows must be 1 or more, not {rows}.")
+    said = format or format_of(path)
+    try:
+        if path == STDIN:
+            source: Any = io.BytesIO(sys.stdin.buffer.read())
+            said = said or ("jsonl" if source.getvalue()[:_HEAD].lstrip()[:1] == b"{" else "csv")
+        else:
+            source = _opened(path, said)
+        if said == "parquet":
+            return Table(_parquet(path, rows), "parquet")
+        with source:
+            if said == "jsonl":
+                return Table(_json_lines(source, rows), "jsonl")
+            return _csv(source, path, delimiter, encoding, rows)
+    except (OSError, ValueError, LookupError, csv.Error, EOFError, Warning) as error:
+        if isinstance(error, LionprocError):
+            raise
+        raise ConfigurationError(_why(path, said, error)) from error
+
+
+def _opened(path: str, said: Format | None) -> IO[bytes] | None:
+    place = local_path(path)
+    if place.is_dir() and said is None:
+        raise ConfigurationError(f"{path!r} is a folder. Give one file of it.")
+    if not place.exists():
+        raise missing_file(place)
+    if said is None:
+        raise ConfigurationError(
+            f"{place.name!r} ends in {place.suffix!r}; this command reads .csv, .tsv, .jsonl and "
+            ".parquet. --from says which of them it is."
+        )
+    if said == "parquet":
+        return None
+    if place.suffix.lower() == ".gz":
+        return cast("IO[bytes]", gzip.GzipFile(place))
+    return place.open("rb")
+
+
+def missing_file(path: Path) -> ConfigurationError:
+    """The error for a file that is not there; it names what is near."""
+    if path.is_dir():
+        return ConfigurationError(f"{str(path)!r} is a folder. Give one file of it.")
+    if not path.parent.is_dir():
+        return ConfigurationError(f"There is no folder {str(path.parent)!r}.")
+    tables = sorted(each.name for each in path.parent.iterdir() if format_of(each.name))
+    return ConfigurationError(
+        f"There is no file {path.name!r} in {str(path.parent.resolve())!r}."
+        + did_you_mean(path.name, tables)
+    )
+
+
+def _why(path: str, said: Format | None, error: Exception) -> str:
+    """What is wrong with a file. Parsers quote what they could not read, so they are not quoted."""
+    name = "What comes from standard input" if path == STDIN else repr(path)
+    if isinstance(error, UnicodeError):
+        return (
+            f"{name} is not written in UTF-8. Say how it is, as in --encoding cp1252 (Excel in "
+            "western Europe) or --encoding shift_jis."
+        )
+    if isinstance(error, LookupError):
+        return f"There is no such encoding: {error}."
+    if isinstance(error, OSError):
+        return f"{name} cannot be read: {error.strerror or type(error).__name__}."
+    return (
+        f"{name} cannot be read as a table ({type(error).__name__}). Is it really "
+        f"{'CSV with a line of column names' if said == 'csv' else said}?"
+    )
+
+
+def _parquet(path: str, rows: int | None) -> pd.DataFrame:
+    if path == STDIN:
+        raise ConfigurationError("Parquet is read from a file, not from standard input.")
+    from lionproc.frame.parquet_reader import read_parquet
+
+    frame = read_parquet(path)
+    return frame if rows is None else frame.head(rows)
+
+
+def _csv(
+    source: Any, path: str, delimiter: str | None, encoding: str | None, rows: int | None
+) -> Table:
+    import pandas as pd
+
+    head = source.read(_HEAD)
+    source.seek(0)
+    marks = [name for mark, name in _MARKS if head.startswith(mark)]
+    encoding = encoding or (marks or ["utf-8"])[0]
+    is_tsv = path.lower().removesuffix(".gz").endswith(".tsv")
+    names, found = _header(head, encoding, delimiter or ("\t" if is_tsv else None))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # cells that would be cut off
+        frame = pd.read_csv(
+            source,
+            sep=found,
+            encoding=encoding,
+            dtype=str,
+            keep_default_na=False,
+            na_values=[""],
+            index_col=False,
+            nrows=rows,
+        )
+    if len(names) == frame.shape[1]:
+        frame.columns = pd.Index(names)  # as they are written: pandas makes "a.1" of a second "a"
+    return Table(frame, "csv", found, bool(marks))
+
+
+def _header(head: bytes, encoding: str, delimiter: str | None) -> tuple[list[str], str]:
+    """The names in the first line, and what stands between them."""
+    text = codecs.getincrementaldecoder(encoding)().decode(head)
+    lines = io.StringIO(text, newline="")
+    if delimiter is None:
+        quoted = text.splitlines()[:1] or [""]
+        bare = "".join(itertools.islice(quoted[0].split('"'), 0, None, 2))  # not within quotes
+        delimiter = max(_DELIMITERS, key=bare.count)
+    if len(delimiter) != 1:
+        raise ConfigurationError(f"--delimiter is one character, not {delimiter!r}.")
+    names = next((line for line in csv.reader(lines, delimiter=delimiter) if line), [])
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigurationError(
+                f"Two columns are called {name!r}, so it is not clear which is meant. Rename one."
+            )
+    return names, delimiter
+
+
+def _json_lines(source: Any, rows: int | None) -> pd.DataFrame:
+    import pandas as pd
+
+    records = list(itertools.islice(_records(source), rows))
+    names = dict.fromkeys(name for record in records for name in record)
+    return pd.DataFrame(
+        {name: _column([record.get(name) for record in records]) for name in names},
+        index=range(len(records)),
+    )
+
+
+def _records(source: Any) -> Iterator[dict[str, Any]]:
+    import orjson
+
+    for number, line in enumerate(source, 1):
+        bare = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+        if not bare.strip():
+            continue
+        try:
+            record = orjson.loads(bare)
+        except ValueError:
+            record = None
+        if not isinstance(record, dict):
+            raise ConfigurationError(f"Line {number:,} is no JSON object, and so no row.")
+        yield record
+
+
+def _column(cells: list[Any]) -> Any:
+    """A column of the type that its cells have: whole numbers stay whole beside missing cells."""
+    import pandas as pd
+
+    kinds = {type(cell) for cell in cells if cell is not None}
+    if kinds == {str}:
+        return pd.array(cells, dtype="str")
+    if kinds in ({int}, {float}, {bool}):
+        try:
+            return pd.array(cells)
+        except (OverflowError, ValueError):
+            pass
+    return pd.Series(cells, dtype=object).array

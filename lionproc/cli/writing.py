@@ -1,0 +1,228 @@
+"""Answers are written where they were asked for: a file beside the input, another, or a pipe."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
+
+from lionproc.cli.reading import STDIN, Format, Table, format_of, read
+from lionproc.engine.paths import is_url, local_path, shown
+from lionproc.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["STDOUT", "Target", "target_of"]
+
+STDOUT = "-"
+_CHUNK_ROWS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where answers go.
+
+    Attributes:
+        path: A file, a folder of parts, an address, or "-" for standard output.
+        format: How they are written.
+        like: How CSV is written.
+        as_is: Whether answers that begin like a formula are left as they are, in CSV.
+    """
+
+    path: str
+    format: Format
+    like: Table
+    as_is: bool = False
+
+    @property
+    def save(self) -> str | None:
+        """What `process` itself saves: parquet, which has the facts of the run in it."""
+        return self.path if self.format == "parquet" else None
+
+    def check(self, *, rows: int, columns: Sequence[str], overwrite: bool) -> None:
+        """Refuse, before anything is sent, what cannot be written or would be lost.
+
+        Args:
+            rows: How many will be written.
+            columns: Their names.
+            overwrite: Whether a file may be replaced that holds what the new one will not.
+
+        Raises:
+            ConfigurationError: It cannot be written, or holds more.
+        """
+        if self.format == "parquet" or self.path == STDOUT:
+            return
+        from lionproc.frame.export import check_writable
+
+        place = local_path(self.path)
+        try:
+            check_writable(place)
+        except OSError as error:
+            raise ConfigurationError(
+                f"Nothing can be saved at {self.path!r}: {error.strerror}. Choose another path "
+                "with --save."
+            ) from None
+        if place.exists() and not overwrite:
+            _refuse_loss(self.path, rows, columns)
+
+    def write(self, frame: pd.DataFrame, answers: Sequence[str]) -> None:
+        """Write a frame, to a file whole or not at all.
+
+        Args:
+            frame: The rows with their answers.
+            answers: The columns that a model has filled.
+
+        Raises:
+            SaveError: The file could not be written; an older one is untouched.
+            BrokenPipeError: Nobody reads standard output any more.
+        """
+        if self.path == STDOUT:
+            self._write(frame, answers, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+            return
+        from lionproc.frame.place import saving
+
+        packed = self.path.lower().endswith(".gz")
+        with saving(self.path) as file:
+            opened = gzip.GzipFile(file, "wb", mtime=0) if packed else file.open("wb")
+            with cast("BinaryIO", opened) as sink:
+                self._write(frame, answers, sink)
+
+    def _write(self, frame: pd.DataFrame, answers: Sequence[str], sink: BinaryIO) -> None:
+        from lionproc.frame.json_lines import named_levels, write_records
+
+        if self.format == "jsonl":
+            write_records(frame, sink.write)
+            return
+        levels = [name for name, _ in named_levels(frame)]
+        frame = frame.reset_index(levels) if levels else frame
+        shown = {
+            name: _for_csv(frame[name], harmless=name in answers and not self.as_is)
+            for name in frame.columns
+        }
+        made: Any = frame.assign(**{str(k): v for k, v in shown.items() if v is not None})
+        # A carriage return alone ends a line for some readers, and csv does not quote it.
+        odd = any(
+            made[name].astype("str").str.contains("\r", regex=False).any()
+            for name in made.columns
+            if made[name].dtype.kind not in "biufcmM"
+        )
+        if self.like.marked:
+            sink.write("\ufeff".encode())
+        made.to_csv(
+            sink,
+            index=False,
+            sep=self.like.delimiter,
+            encoding="utf-8",
+            lineterminator="\n",
+            quoting=csv.QUOTE_NONNUMERIC if odd else csv.QUOTE_MINIMAL,
+            chunksize=_CHUNK_ROWS,
+        )
+
+
+def _for_csv(column: pd.Series[Any], *, harmless: bool) -> Any:
+    """A column as CSV can have it; None where it is so already. Lists and records become JSON."""
+    import pandas as pd
+
+    from lionproc.frame.dtypes import cells_of
+    from lionproc.frame.spreadsheet import harmless as defused
+    from lionproc.model.as_json import to_json
+
+    dtype = column.dtype
+    is_arrow = isinstance(dtype, pd.ArrowDtype)
+    is_text = isinstance(dtype, pd.StringDtype)
+    if (dtype.kind in "biufcmM" and not is_arrow) or (is_text and not harmless):
+        return None
+    cells = [
+        to_json(cell).decode() if isinstance(cell, list | dict) else cell
+        for cell in cells_of(column)
+    ]
+    if harmless:
+        cells = [defused(cell) for cell in cells]
+    return pd.Series(cells, index=column.index, dtype=object)
+
+
+def target_of(
+    save: str | None,
+    source: str,
+    table: Table,
+    to: Literal["csv", "jsonl"] | None = None,
+    *,
+    as_is: bool = False,
+) -> Target:
+    """Where the answers go.
+
+    Args:
+        save: What was asked for; None for a file beside the input, or standard output where the
+            input came from standard input.
+        source: The input.
+        table: What was read from it.
+        to: The format on standard output; None for that of the input.
+        as_is: See `Target`.
+
+    Raises:
+        ConfigurationError: It is the input itself, or ends as no format that is written.
+    """
+    if save is None:
+        save = STDOUT if source == STDIN else _beside(source)
+    if save == STDOUT:
+        usual: Format = "jsonl" if table.format == "parquet" else table.format
+        return Target(save, to or usual, table, as_is)
+    if source != STDIN and not is_url(save) and _is_same(save, source):
+        raise ConfigurationError(
+            f"{shown(save)!r} is the input, and it is never overwritten. Choose another path "
+            "with --save."
+        )
+    is_folder = save.endswith(("/", os.sep)) or is_url(save) or local_path(save).is_dir()
+    said = format_of(save) or ("parquet" if is_folder or not Path(save).suffix else None)
+    if said is None:
+        raise ConfigurationError(
+            f"{Path(save).name!r} ends in {Path(save).suffix!r}; this command writes .csv, .tsv, "
+            ".jsonl and .parquet, and folders of parquet parts (--save folder/)."
+        )
+    if table.format != "csv":
+        table = Table(table.frame, table.format)
+    if save.lower().removesuffix(".gz").endswith(".tsv"):
+        table = Table(table.frame, table.format, "\t", table.marked)
+    return Target(save, said, table, as_is)
+
+
+def _beside(source: str) -> str:
+    path = Path(source)
+    name = path.name.removesuffix(".gz")
+    return str(path.with_name(f"{Path(name).stem}-answered{Path(name).suffix}"))
+
+
+def _is_same(one: str, other: str) -> bool:
+    first, second = local_path(one), local_path(other)
+    if first.exists() and second.exists():
+        return first.samefile(second)
+    return first.absolute() == second.absolute()
+
+
+def _refuse_loss(path: str, rows: int, columns: Sequence[str]) -> None:
+    """Refuse to replace a file with more rows, or with columns that the new one has not."""
+    try:
+        there = read(path).frame
+    except ConfigurationError:
+        raise ConfigurationError(
+            f"The file {path!r} is there, and is no table that could be looked at. Choose another "
+            "path with --save, or say --overwrite to replace it."
+        ) from None
+    gone = [str(name) for name in there.columns if str(name) not in columns]
+    if len(there) > rows:
+        loses = f"has {len(there):,} rows, and this run has {rows:,}"
+    elif gone:
+        loses = f"has a column {gone[0]!r}, which the result of this run does not have"
+    else:
+        return
+    raise ConfigurationError(
+        f"The file {path!r} {loses}. Choose another path with --save, or say --overwrite to "
+        "replace it."
+    )

@@ -1,0 +1,401 @@
+"""`lionproc process`: a table in, the table with answers out, and an exit code for a script."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import lionproc as lp
+from lionproc.cli import main
+from lionproc.testing import Server
+
+ROOT = Path(lp.__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def shared():
+    with Server() as made:
+        yield made
+
+
+@pytest.fixture
+def server(shared, tmp_path, monkeypatch):
+    shared.configure(faults=None, answer=None, latency_s=0.0)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LIONPROC_HOME", raising=False)
+    monkeypatch.delenv("LIONPROC_MODEL", raising=False)
+    monkeypatch.setenv("LIONPROC_API_KEY", shared.key)
+    return shared
+
+
+@pytest.fixture
+def ask(server, capsysbinary):
+    """Run the command at the server: its code, and what it wrote to both outputs."""
+
+    def ask(*argv, command="process"):
+        code = main([command, *map(str, argv), "--base-url", server.base_url, "-m", "test-model"])
+        out, err = capsysbinary.readouterr()
+        return code, out.decode(), err.decode()
+
+    return ask
+
+
+def table(name="in.csv", text="id,text\n1,one\n2,two\n"):
+    Path(name).write_bytes(text.encode())
+    return name
+
+
+def stdin(monkeypatch, content):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+
+# ---- in and out
+
+
+def test_the_answers_stand_beside_the_input_and_a_second_time_nothing_is_sent(ask, server):
+    table()
+    sent = server.counters.total
+    code, out, err = ask("in.csv", "-p", "Say {text}")
+    assert (code, out) == (0, "")
+    assert Path("in-answered.csv").read_text() == (
+        "id,text,answer\n1,one,echo: Say one\n2,two,echo: Say two\n"
+    )
+    assert "2 rows: 2 answered; 2 requests" in err
+    assert "Written to in-answered.csv." in err
+    assert server.counters.total == sent + 2
+    code, _, err = ask("in.csv", "-p", "Say {text}")
+    assert code == 0
+    assert "2 answered (2 from the journal); 0 requests" in err
+    assert server.counters.total == sent + 2
+    assert Path("in.csv").read_text() == "id,text\n1,one\n2,two\n"
+
+
+def test_cells_of_a_csv_are_texts_as_they_stand_there_and_it_is_written_as_it_was(ask):
+    """A mark of Excel, semicolons, quotes, lines in cells, numbers with zeros, NA, odd names."""
+    given = '\ufeffid;"{name}";\n007;"a ""b""\nc; d";NA\n-8;=1+1;\n'
+    Path("in.csv").write_bytes(given.encode())
+    assert ask("in.csv", "-p", "{id}|{ {{name}} }", "--into", "a")[0] == 0
+    written = Path("in-answered.csv").read_bytes().decode()
+    assert written == (
+        '\ufeffid;{name};;a\n007;"a ""b""\nc; d";NA;"echo: 007|a ""b""\nc; d"\n'
+        "-8;=1+1;;echo: -8|=1+1\n"
+    )
+
+
+def test_an_empty_cell_is_a_missing_one_whose_row_is_not_asked_unless_told(ask, server):
+    table(text="id,text\n1,\n2,NA\n")
+    code, _, err = ask("in.csv", "-p", "Say {text}")
+    assert code == 0
+    assert "1 skipped (a cell is empty)" in err
+    assert pd.read_csv("in-answered.csv", dtype=str)["answer"].isna().tolist() == [True, False]
+    assert ask("in.csv", "-p", "Say {text}", "--send-missing")[0] == 0
+    assert pd.read_csv("in-answered.csv", dtype=str)["answer"].tolist()[0] == "echo: Say"
+
+
+@pytest.mark.parametrize("save", ["out.csv", "out.tsv", "out.jsonl", "out.jsonl.gz", "out.parquet"])
+def test_every_format_is_written_and_read_by_the_command_itself(ask, server, save):
+    server.configure(answer=lambda body: {"answer": ["x", "y"]})
+    table(text="id\tte,xt\n1\tone\n", name="in.tsv")
+    code, *_ = ask("in.tsv", "-p", "{te,xt}", "--type", "list[str]", "--into", "t", "--save", save)
+    assert code == 0
+    code, out, _ = ask(save, "-p", "{t}", "--into", "again", "--save", "-", "--to", "jsonl", "-q")
+    assert code == 0
+    row = json.loads(out)
+    assert (row["id"], row["te,xt"]) == ("1", "one")
+    assert row["t"] == (["x", "y"] if "jsonl" in save or "parquet" in save else '["x","y"]')
+    assert server.requests[-1].body["messages"][-1]["content"] == '["x","y"]'
+
+
+def test_parquet_has_the_dtypes_and_the_facts_of_the_run(ask, server):
+    server.configure(answer={"answer": "b"})
+    table()
+    assert ask("in.csv", "-p", "Say {text}", "--labels", 'a, "b"', "--save", "o.parquet")[0] == 0
+    assert lp.read_parquet("o.parquet")["answer"].dtype.categories.tolist() == ["a", "b"]
+    assert lp.read_facts("o.parquet")["prompt"] == "Say {text}"
+
+
+def test_json_lines_keep_whole_numbers_whole_and_lists_lists(ask):
+    lines = '{"n": 1, "x": [1, {"a": null}], "t": "007"}\n\n{"n": null, "big": 9007199254740993}\n'
+    table("in.jsonl", lines)
+    assert ask("in.jsonl", "-p", "Say {t}", "--rows", 9)[0] == 0
+    made = [json.loads(line) for line in Path("in-answered.jsonl").read_text().splitlines()]
+    assert made == [
+        {"n": 1, "x": [1, {"a": None}], "t": "007", "big": None, "answer": "echo: Say 007"},
+        {"n": None, "x": None, "t": None, "big": 9007199254740993, "answer": None},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        (b"text\none\n", "text,answer\none,echo: Say one\n"),
+        (b'{"text": "one"}\n', '{"text":"one","answer":"echo: Say one"}\n'),
+    ],
+    ids=["csv", "jsonl"],
+)
+def test_a_pipe_is_read_and_written(ask, monkeypatch, given, wanted):
+    stdin(monkeypatch, given)
+    code, out, err = ask("-", "-p", "Say {text}")
+    assert (code, out) == (0, wanted)
+    assert "1 answered" in err
+
+
+def test_an_answer_that_begins_like_a_formula_acts_in_no_spreadsheet_unless_told(ask, server):
+    server.configure(answer='=HYPERLINK("http://x")')
+    table()
+    ask("in.csv", "-p", "Say {text}")
+    assert pd.read_csv("in-answered.csv")["answer"].str.startswith("'=HYPER").all()
+    ask("in.csv", "-p", "Say {text}", "--as-is", "--save", "o.jsonl")
+    ask("in.csv", "-p", "Say {text}", "--as-is")
+    assert pd.read_csv("in-answered.csv")["answer"].str.startswith("=HYPER").all()
+    assert json.loads(Path("o.jsonl").read_text().splitlines()[0])["answer"].startswith("=HYPER")
+
+
+# ---- what is asked
+
+
+def test_prompts_and_schemas_come_from_files_and_limits_from_options(ask, server):
+    table()
+    Path("p.txt").write_text("Say\n{text}\n")
+    Path("s.txt").write_text("Be brief.")
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    Path("s.json").write_text(json.dumps(schema))
+    server.configure(answer={"n": 7})
+    code, *_ = ask(
+        "in.csv", "--prompt-file", "p.txt", "--system-file", "s.txt", "--schema", "s.json",
+        "--into", "r", "--rpm", 6000, "--tpm", 1e6, "--concurrency", 1, "--temperature", 0.5,
+        "--max-tokens", 50, "--timeout", 20,
+    )  # fmt: skip
+    assert code == 0
+    asked = server.requests[-1].body
+    assert [turn["content"] for turn in asked["messages"]] == ["Be brief.", "Say\ntwo"]
+    assert asked["temperature"] == 0.5
+    assert asked["response_format"]["json_schema"]["schema"]["properties"] == schema["properties"]
+    assert Path("in-answered.csv").read_text().splitlines() == ["id,text,r_n", "1,one,7", "2,two,7"]
+    assert lp.last_job().limits.requests_per_minute == 6000
+
+
+def test_an_estimate_sends_nothing_and_a_preview_asks_a_few(ask, server):
+    table()
+    sent = server.counters.total
+    code, out, _ = ask("in.csv", "-p", "Say {text}", "--json", command="estimate")
+    assert (code, json.loads(out)["requests"]) == (0, 2)
+    code, out, _ = ask("in.csv", "-p", "Say {text}", command="estimate")
+    assert "2 requests" in out
+    assert server.counters.total == sent
+    code, out, _ = ask("in.csv", "-p", "Say {text}", "-n", 1, command="preview")
+    assert code == 0
+    assert "echo: Say one" in out
+    code, out, _ = ask("in.csv", "-p", "Say {text}", "-n", 1, "--json", command="preview")
+    assert json.loads(out)["rows"][0]["answer"] == "echo: Say one"
+    assert server.counters.total == sent + 1
+
+
+# ---- how it ends
+
+
+def test_rows_that_failed_are_code_3_and_are_listed(ask, server):
+    server.configure(faults=lambda body, n: "400" if "two" in str(body) else None)
+    table()
+    code, out, err = ask("in.csv", "-p", "Say {text}", "--errors", "e.csv", "--json")
+    assert code == 3
+    said = json.loads(out)
+    assert (said["answered"], said["failed"], said["errors"]) == (1, 1, {"bad_request": 1})
+    assert (said["exit_code"], said["saved_to"]) == (3, "in-answered.csv")
+    assert pd.read_csv("e.csv")["kind"].tolist() == ["bad_request"]
+    assert pd.read_csv("in-answered.csv")["answer"].isna().tolist() == [False, True]
+    code, _, err = ask("in.csv", "-p", "Say {text}", "-q")
+    assert code == 3
+    assert "row 2: HTTP 400" in err
+
+
+@pytest.mark.parametrize("save", ["o.csv", "o.parquet"])
+def test_a_budget_that_is_reached_is_code_4_and_what_there_is_is_written(ask, save):
+    table()
+    argv = ("in.csv", "-p", "Say {text}", "--save", save, "--concurrency", 1)
+    code, _, err = ask(*argv, "--budget", "1requests")
+    assert code == 4
+    assert "1 answered, 1 not asked" in err
+    assert "larger --budget goes on" in err
+    read = pd.read_csv(save) if save == "o.csv" else lp.read_parquet(save)
+    assert read["answer"].notna().sum() == 1
+    assert ask(*argv, "--budget", "300000 tokens")[0] == 0
+
+
+def test_a_key_that_is_refused_is_code_1_and_nothing_is_written(ask, monkeypatch):
+    monkeypatch.setenv("OTHER_KEY", "sk-wrong")
+    table()
+    code, out, err = ask("in.csv", "-p", "Say {text}", "--key-env", "OTHER_KEY")
+    assert (code, out) == (1, "")
+    assert "401" in err
+    assert "Traceback" not in err
+    assert not Path("in-answered.csv").exists()
+    assert main(["process", "in.csv", "-p", "{text}"]) == 1  # no model
+
+
+REFUSED = {
+    "no prompt": ([], "There is no prompt"),
+    "two prompts": (["-p", "{text}", "--prompt-file", "in.csv"], "--prompt and --prompt-file both"),
+    "no column": (["-p", "{txet}"], "Did you mean 'text'?"),
+    "two types": (["-p", "{text}", "--type", "int", "--labels", "a,b"], "--labels and --type both"),
+    "no type": (["-p", "{text}", "--type", "integer"], "There is no type 'integer'"),
+    "no schema": (["-p", "{text}", "--schema", "in.csv"], "'in.csv' is no JSON"),
+    "a column": (["-p", "{text}", "--into", "id"], "Choose another name with --into"),
+    "the input": (["-p", "{text}", "--save", "./in.csv"], "is never overwritten"),
+    "an ending": (["-p", "{text}", "--save", "out.xlsx"], "ends in '.xlsx'"),
+    "a limit": (["-p", "{text}", "--rpm", "0"], "requests_per_minute"),
+    "a budget": (["-p", "{text}", "--budget", "two"], "--budget is a number"),
+    "no price": (["-p", "{text}", "--budget", "2"], "--price IN,OUT"),
+    "no key": (["-p", "{text}", "--key-env", "NO_SUCH_KEY"], "there is no 'NO_SUCH_KEY'"),
+    "rows": (["-p", "{text}", "--rows", "0"], "--rows must be 1 or more"),
+    "an option": (["-p", "{text}", "--lables", "a,b"], "--lables"),
+    "a number": (["-p", "{text}", "--rpm", "many"], "valid number"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_cannot_work_is_code_2_in_one_sentence_and_nothing_is_sent(ask, server, kind):
+    table()
+    sent = server.counters.total
+    argv, words = REFUSED[kind]
+    code, out, err = ask("in.csv", *argv)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert "Traceback" not in err
+    assert server.counters.total == sent
+    assert {each.name for each in Path().iterdir()} <= {"in.csv", ".lionproc"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("latin.csv", "text\ncafé\n".encode("latin-1"), "--encoding cp1252"),
+        ("ragged.csv", b"a,b\nsecret,1\nx,2,3\n", "cannot be read as a table"),
+        ("long.csv", b"a,b\nsecret,1,2\nx,2,3\n", "cannot be read as a table"),
+        ("twice.csv", b"a,a\n1,2\n", "Two columns are called 'a'"),
+        ("empty.csv", b"", "cannot be read as a table"),
+        ("odd.jsonl", b'{"a": 1}\n["secret"]\n', "Line 2 is no JSON object"),
+        ("torn.parquet", b"PAR1 secret", "cannot be read"),
+        ("book.xlsx", b"PK", ".csv, .tsv, .jsonl and .parquet"),
+    ],
+)
+def test_a_file_that_is_no_table_is_refused_without_showing_its_content(ask, name, content, words):
+    Path(name).write_bytes(content)
+    code, out, err = ask(name, "-p", "{a}")
+    assert (code, out) == (2, "")
+    assert words in err
+    assert "secret" not in err
+
+
+def test_other_encodings_are_read_when_they_are_named_or_marked(ask):
+    Path("a.csv").write_bytes("text\ncafé\n".encode("cp1252"))
+    Path("b.csv").write_bytes("text;n\ncafé;1\n".encode("utf-16"))
+    assert ask("a.csv", "-p", "{text}", "--encoding", "cp1252")[0] == 0
+    assert ask("b.csv", "-p", "{text}")[0] == 0
+    assert Path("a-answered.csv").read_text("utf-8") == "text,answer\ncafé,echo: café\n"
+    assert Path("b-answered.csv").read_text("utf-8-sig") == "text;n;answer\ncafé;1;echo: café\n"
+
+
+def test_a_file_with_more_in_it_is_replaced_only_when_told(ask, server):
+    table()
+    assert ask("in.csv", "-p", "Say {text}")[0] == 0
+    before, sent = Path("in-answered.csv").read_bytes(), server.counters.total
+    for argv in (["--rows", 1], ["--into", "other"]):
+        code, _, err = ask("in.csv", "-p", "Say {text}", *argv)
+        assert code == 2
+        assert "--overwrite" in err
+    assert (Path("in-answered.csv").read_bytes(), server.counters.total) == (before, sent)
+    assert ask("in.csv", "-p", "Say {text}", "--rows", 1, "--overwrite")[0] == 0
+    assert len(pd.read_csv("in-answered.csv")) == 1
+
+
+def test_a_fault_of_ours_is_a_sentence_and_a_traceback_only_when_asked_for(ask, monkeypatch):
+    def broken(*_, **__):
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr("lionproc.cli.asking.process", broken)
+    table()
+    code, _, err = ask("in.csv", "-p", "{text}")
+    assert code == 1
+    assert "ZeroDivisionError: oh" in err
+    assert "Traceback" not in err
+    monkeypatch.setenv("LIONPROC_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        ask("in.csv", "-p", "{text}")
+
+
+# ---- as a process
+
+MANY = 40
+
+
+def command(server, *more, prompt="Say {text}"):
+    return ["process", "in.csv", "-p", prompt, "--base-url", server.base_url, "-m",
+            "test-model", "--concurrency", "2", *more]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=str)
+def test_what_was_answered_before_it_is_stopped_is_not_paid_again(server, zygotes, number):
+    table(text="text\n" + "".join(f"row {n}\n" for n in range(MANY)))
+    server.configure(latency_s=0.01)
+    before, twice = server.counters.total, server.duplicates()
+    argv = command(server, prompt=f"{number} {{text}}")
+    code = (
+        f"import os\nos.environ['LIONPROC_API_KEY'] = {server.key!r}\n"
+        f"os.environ['LIONPROC_HOME'] = '.lionproc'\n"
+        f"from lionproc.cli import main\nraise SystemExit(main({argv!r}))"
+    )
+    child = zygotes[0].start(code, folder=Path.cwd())
+    server.wait_for(lambda c: c.total >= before + 10)
+    child.signal(number)
+    ended = child.wait()
+    assert ended == {signal.SIGKILL: -9, signal.SIGINT: 130, signal.SIGTERM: 143}[number]
+    assert not Path("in-answered.csv").exists()
+    if number != signal.SIGKILL:
+        assert "the same command goes on" in child.output
+        assert "Traceback" not in child.output
+    assert main([*argv, "-q"]) == 0
+    assert len(pd.read_csv("in-answered.csv").dropna()) == MANY
+    assert server.duplicates() - twice <= 2  # what was in flight
+
+
+def test_in_a_pipe_that_closes_nothing_is_said_of_it(server):
+    """The real command, as a shell runs it: `lionproc process ... --save - | head -1`."""
+    table(text="text\n" + "".join(f"row {n} {'x' * 3000}\n" for n in range(MANY)))
+    argv = [sys.executable, "-m", "lionproc", *command(server, "--save", "-", "-q")]
+    with subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    ) as process:  # fmt: skip
+        assert process.stdout.readline() == b"text,answer\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(30) == 141
+
+
+def test_its_key_is_in_no_argument_and_no_output(ask, server):
+    table()
+    _, out, err = ask("in.csv", "-p", "Say {text}", "--json")
+    assert server.key not in out + err
+    for command_name in ("process", "estimate", "preview", "demo"):
+        assert main([command_name, "--help"]) == 0
+
+
+def test_its_help_comes_without_pandas(server):
+    code = (
+        "import sys; from lionproc.cli import main\n"
+        "assert main(['process', '--help']) == 0\n"
+        "heavy = {'pandas', 'numpy', 'pyarrow', 'openai', 'aiohttp', 'tqdm', 'rich'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout
+    assert shown.splitlines()[-1] == "[]"
+    for said in ("Exit codes:", "130", "Examples:", "--labels", "007"):
+        assert said in shown
