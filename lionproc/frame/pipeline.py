@@ -18,6 +18,7 @@ from lionproc.frame.options import options_of
 from lionproc.frame.pipeline_names import Known, OfPrompt, StageNames
 from lionproc.frame.plan import Plan
 from lionproc.frame.prompt import Prompt
+from lionproc.frame.run_note import shape_kept
 from lionproc.frame.stage import Stage
 from lionproc.frame.stage_output import StageOutput
 from lionproc.frame.stopped_at import PIPELINE_ERROR
@@ -26,7 +27,9 @@ from lionproc.model.defaults import default_model
 from lionproc.model.model import Model
 from lionproc.service.stage import ProcessingStage
 
-__all__ = ["are_stages", "pipeline_plan"]
+__all__ = ["are_stages", "pipeline_plan", "stages_again", "stages_of"]
+
+_ASKED = frozenset(("name", "type", "options", "prompt", "system", "input"))
 
 
 def are_stages(given: object) -> bool:
@@ -60,23 +63,78 @@ def pipeline_plan(
         ConfigurationError: One of them cannot work; nothing was sent.
     """
     made = _stages(stages)
-    usual = None  # asked for only where a stage needs it
+    usual: list[Model] = []  # asked for only where a stage needs it
+
+    def who(stage: ProcessingStage) -> Model:
+        if stage.model is None and not usual:
+            usual.append(default_model(model))
+        chosen: Model = stage.model or usual[0]
+        return chosen
+
+    asked = stages_of(frame, made, list(map(who, made)), on_missing)
+    own_limits = any(stage.model.executor is not None for stage in asked)
+    more = [PIPELINE_ERROR] if options["details"] else []
+    plan = Plan(frame, asked, options_of(own_limits=own_limits, **options), more)
+    plan.asked = _arguments(made, on_missing)
+    return plan
+
+
+def _arguments(stages: Sequence[ProcessingStage], on_missing: str) -> dict[str, object]:
+    """The arguments that shape the questions, in JSON's types; see `run_note`."""
+    return {
+        "stages": [_fields(stage) for stage in stages],
+        "functions": [f"prompt of stage {each.name!r}" for each in stages if callable(each.prompt)],
+        "on_missing": on_missing,
+    }
+
+
+def _fields(stage: ProcessingStage) -> dict[str, object]:
+    given = {name: getattr(stage, name) for name in stage.model_fields_set & _ASKED}
+    if callable(stage.prompt):
+        given["prompt"] = None
+    if stage.input_schema is not None:
+        given["input_schema"] = shape_kept(Answer.of(stage.input_schema))
+    return given
+
+
+def stages_again(
+    frame: pd.DataFrame,
+    fields: Sequence[Mapping[str, Any]],
+    models: Sequence[Model],
+    on_missing: Literal["skip", "send"],
+) -> list[Stage]:
+    """`stages_of`, for stages that are remembered by their fields."""
+    return stages_of(frame, [ProcessingStage(**each) for each in fields], models, on_missing)
+
+
+def stages_of(
+    frame: pd.DataFrame,
+    stages: Sequence[ProcessingStage],
+    models: Sequence[Model],
+    on_missing: Literal["skip", "send"],
+) -> list[Stage]:
+    """What the stages ask of the rows of a frame.
+
+    Args:
+        frame: The input.
+        stages: What they do.
+        models: Who answers at each.
+        on_missing: As for `pipeline_plan`.
+
+    Raises:
+        ConfigurationError: One of them cannot work.
+    """
     known = Known(list(frame.columns))
     asked = []
-    for number, stage in enumerate(made):
+    for number, (stage, who) in enumerate(zip(stages, models, strict=True)):
         answer = Answer.of(str if stage.schema is None else stage.schema)
         try:
             output = _output(stage, known, on_missing)
         except PromptError as error:
             raise PromptError(f"Stage {stage.name!r}: {error}") from error.__cause__
-        if stage.model is None:
-            usual = usual or default_model(model)
-        who: Any = stage.model or usual
         asked.append(Stage((output,), answer, who, stage.name, _own_limits(stage), _told(stage)))
-        known.add(stage.name, answer, last=number + 1 == len(made))
-    own_limits = any(stage.model.executor is not None for stage in asked)
-    more = [PIPELINE_ERROR] if options["details"] else []
-    return Plan(frame, asked, options_of(own_limits=own_limits, **options), more)
+        known.add(stage.name, answer, last=number + 1 == len(stages))
+    return asked
 
 
 def _stages(stages: Sequence[Any]) -> list[ProcessingStage]:

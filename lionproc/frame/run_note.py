@@ -25,8 +25,7 @@ from lionproc.model.call import RequestBuilder
 
 if TYPE_CHECKING:
     from lionproc.reports.report import Report
-
-__all__ = ["arguments_of", "new_run_id", "note_of", "program_name"]
+__all__ = ["arguments_of", "new_run_id", "note_of", "program_name", "shape_kept"]
 
 MOST_ERRORS: Final = 1000
 """Rows without an answer that are listed; the kinds of all are counted."""
@@ -91,7 +90,7 @@ def note_of(
         "deduplicate": plan.options.deduplicate,
         "asked": plan.asked,
         "ways": [_way(builder) for builder in builders],
-        "shapes": [_shape(stage.answer) for stage in plan.stages],
+        "shapes": [shape_kept(stage.answer) for stage in plan.stages],
         "stats": {**asdict(_plain(stats)), "errors": dict(stats.errors)},
         "facts": dict(facts),
         "report": dict(kept),
@@ -133,7 +132,8 @@ def _way(builder: RequestBuilder) -> dict[str, object]:
     }
 
 
-def _shape(answer: Answer) -> dict[str, object]:
+def shape_kept(answer: Answer) -> dict[str, object]:
+    """The shape of answers, in JSON's types."""
     return {
         "label": answer.label,
         "schema": answer.json_schema,

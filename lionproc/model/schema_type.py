@@ -12,7 +12,7 @@ from pydantic import create_model
 from lionproc.errors import SchemaError
 from lionproc.model.answer import Answer
 
-__all__ = ["answer_of_schema"]
+__all__ = ["type_of_schema"]
 
 _PLAIN: Final[Mapping[str, type]] = {
     "string": str,
@@ -31,8 +31,8 @@ _DEEPEST: Final = 50
 _SAYS_NOTHING: Final = frozenset(("title", "description", "default"))
 
 
-def answer_of_schema(schema: Mapping[str, Any] | None, *, bare: bool, own: bool) -> Answer:
-    """The answer that was asked for with a JSON Schema.
+def type_of_schema(schema: Mapping[str, Any] | None, *, bare: bool, own: bool) -> object:
+    """The type of the answers that were asked for with a JSON Schema, as `Answer.of` takes it.
 
     Args:
         schema: What `Answer.json_schema` was.
@@ -40,14 +40,14 @@ def answer_of_schema(schema: Mapping[str, Any] | None, *, bare: bool, own: bool)
         own: Whether the user gave the schema.
 
     Returns:
-        An answer that reads the same replies into columns of the same types. Where no type makes
-        this schema, the schema itself is used, and columns of dates are texts.
+        A type that reads the same replies into columns of the same types. Where none makes this
+        schema, it is the schema itself, and columns of dates are texts.
 
     Raises:
         SchemaError: This is no schema that answers are asked for with.
     """
     if schema is None:
-        return Answer.of(str)
+        return str
     inner: dict[str, Any] = dict(schema)
     if bare:
         properties = schema.get("properties")
@@ -57,12 +57,12 @@ def answer_of_schema(schema: Mapping[str, Any] | None, *, bare: bool, own: bool)
         inner = {**shared, **dict(*properties.values())}
     if not own:
         try:
-            found = Answer.of(_type(inner, inner.get("$defs", {}), _DEEPEST))
-            if _bones(found.json_schema) == _bones(schema) or _is_simple(inner):
+            found: object = _type(inner, inner.get("$defs", {}), _DEEPEST)
+            if _bones(Answer.of(found).json_schema) == _bones(schema) or _is_simple(inner):
                 return found
         except (LookupError, TypeError, ValueError):  # SchemaError is a ValueError
             pass
-    return Answer.of(inner)
+    return inner
 
 
 def _is_simple(inner: Mapping[str, object]) -> bool:

@@ -6,9 +6,9 @@ remembers: it makes the same keys, and has no way to anybody.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -23,15 +23,14 @@ from lionproc.frame.stage import Stage
 from lionproc.model.answer import Answer
 from lionproc.model.call import RequestBuilder
 from lionproc.model.connection import Connection, EndpointState
+from lionproc.model.model import Model
 from lionproc.model.prices import Price
 from lionproc.model.providers import PROVIDERS
-from lionproc.model.schema_type import answer_of_schema
+from lionproc.model.schema_type import type_of_schema
 from lionproc.model.wire import Response
 from lionproc.reports.difference import Note
 
 __all__ = ["answers_again"]
-
-_GIVE = "Give it: lp.run({run!r}).frame(df, {name}=...)."
 
 
 def answers_again(
@@ -61,45 +60,76 @@ def answers_again(
     Raises:
         ConfigurationError: It cannot be asked again; the message says what is missing.
     """
-    run, asked = note.get("run"), note.get("asked")
-    ways, shapes = note.get("ways"), note.get("shapes")
+    asked, ways, shapes = note.get("asked"), note.get("ways"), note.get("shapes")
     if not isinstance(asked, dict) or not ways or not shapes:
         raise ConfigurationError(
-            f"The run {run!r} was a pipeline, and only its stages can ask again. Run "
-            "df.llm.pipeline(...) with them: what the journal has is not sent."
+            f"The journal does not say what the run {note.get('run')!r} asked."
         )
-    given: dict[str, Any] = {}
-    for name, value in (("prompt", prompt), ("system", system)):
+    models = [_Model(way) for way in ways]
+    if "stages" in asked:
+        stages = _of_pipeline(frame, note, models)
+    else:
+        given = {"prompt": prompt, "system": system}
+        stages = [_of_rows(frame, note, given, schema, models[0])]
+    plan = Plan(frame, stages, _options(journal, note))
+    job = _Again(plan, until)
+    job.begin()
+    return job.result()
+
+
+def _of_rows(
+    frame: pd.DataFrame,
+    note: Note,
+    given: Mapping[str, Any],
+    schema: object,
+    model: _Model,
+) -> Stage:
+    run, asked = note.get("run"), note["asked"]
+    for name, value in given.items():
         if value is None and name in asked["functions"]:
             raise ConfigurationError(
                 f"The {name} of the run {run!r} was a function, which a journal cannot keep. "
-                + _GIVE.format(run=run, name=name)
+                f"Give it: lp.run({run!r}).frame(df, {name}=...)."
             )
-        given[name] = asked[name] if value is None else value
     if asked["into"] is None or (asked["by_column"] and asked["columns"] is None):
         raise ConfigurationError(
             f"The run {run!r} made columns whose names are neither text nor whole numbers, and a "
             "journal cannot keep those. Run the same call again: what the journal has is not sent."
         )
-    answer = (
-        answer_of_schema(shapes[0]["schema"], bare=shapes[0]["bare"], own=shapes[0]["own"])
-        if schema is None
-        else Answer.of(schema)
-    )
+    prompt, system = (asked[n] if given[n] is None else given[n] for n in ("prompt", "system"))
     outputs = outputs_of(
         frame,
-        given["prompt"],
+        prompt,
         into=asked["into"][0],
-        system=given["system"],
+        system=system,
         columns=asked["columns"],
         on_missing=asked["on_missing"],
         each=asked["each"],
     )
-    model: Any = _Model(ways[0])
-    plan = Plan(frame, [Stage(tuple(outputs), answer, model)], _options(journal, note))
-    job = _Again(plan, until)
-    job.begin()
-    return job.result()
+    answer = Answer.of(_type(note["shapes"][0]) if schema is None else schema)
+    return Stage(tuple(outputs), answer, cast("Model", model))
+
+
+def _of_pipeline(frame: pd.DataFrame, note: Note, models: Sequence[_Model]) -> list[Stage]:
+    from lionproc.frame.pipeline import stages_again
+
+    asked = note["asked"]
+    if asked["functions"]:
+        raise ConfigurationError(
+            f"The {asked['functions'][0]} of the run {note.get('run')!r} was a function, which a "
+            "journal cannot keep. Run df.llm.pipeline(...) again: what the journal has is not sent."
+        )
+    stages: list[Mapping[str, object]] = []
+    for fields, shape in zip(asked["stages"], note["shapes"], strict=True):
+        given = {**fields, "schema": _type(shape)}
+        if "input_schema" in fields:
+            given["input_schema"] = _type(fields["input_schema"])
+        stages.append(given)
+    return stages_again(frame, stages, cast("list[Model]", list(models)), asked["on_missing"])
+
+
+def _type(shape: Note) -> object:
+    return type_of_schema(shape["schema"], bare=shape["bare"], own=shape["own"])
 
 
 def _options(journal: str, note: Note) -> Options:

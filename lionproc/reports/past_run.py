@@ -103,8 +103,8 @@ class PastRun:
             A new frame with the columns of the run.
 
         Raises:
-            ConfigurationError: The frame lacks a column that the prompt shows, the prompt was a
-                function and is not given, or the run was a pipeline.
+            ConfigurationError: The frame lacks a column that the prompt shows, or the prompt was a
+                function and is not given.
 
         Example:
             ```python

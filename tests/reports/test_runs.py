@@ -126,6 +126,25 @@ def test_a_prompt_that_was_a_function_is_given_again(df, model):
     pd.testing.assert_frame_equal(lp.run("function").frame(df, prompt=ask), out)
 
 
+def test_a_pipeline_comes_back_with_all_its_stages(df, server, model):
+    server.configure(answer=None)
+    stages = [
+        {"name": "mood", "prompt": "Mood of {text}?", "schema": MOOD},
+        {"name": "why", "prompt": "Why is it {mood}? {text}", "schema": {"type": "array",
+         "items": {"type": "string"}}},
+        {"name": "sum", "options": {"do": "sum up"}, "type": "text"},
+    ]  # fmt: skip
+    out = df.llm.pipeline(stages, model=model, name="three")
+    assert lp.runs()["answered"].tolist() == [8]
+    sent = server.counters.total
+    back = lp.run("three").frame(df.iloc[::-1])
+    assert server.counters.total == sent
+    pd.testing.assert_frame_equal(back.iloc[::-1], out)
+    df.llm.pipeline([{"name": "f", "prompt": str}], model=model, name="function")
+    with pytest.raises(ConfigurationError, match="prompt of stage 'f'"):
+        lp.run("function").frame(df)
+
+
 def test_a_frame_that_lacks_a_column_of_the_prompt_is_refused_by_name(df, model):
     df.llm.process("Say {text}", into="a", model=model, name="first")
     with pytest.raises(ConfigurationError, match="text"):
