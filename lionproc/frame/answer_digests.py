@@ -24,19 +24,14 @@ def digests_of(column: Any) -> Digests:
         column: Cells as a column of a frame holds them.
     """
     series = pd.Series(column)
-    try:
-        codes, distinct = pd.factorize(series)
-        cells = list(distinct)
-    except (TypeError, ValueError, NotImplementedError):  # lists and structs
-        texts = pd.Series(
-            [None if _missing(cell) else _text(cell) for cell in series], dtype=object
-        )
-        codes, distinct = pd.factorize(texts)
-        cells = list(distinct)
-    texts_of = np.array([*map(_text, cells), ""], dtype=object)
-    numbers = pd.util.hash_array(texts_of, categorize=False)
-    numbers[-1] = 0  # what is missing has the code -1
-    made: Digests = numbers.take(codes)
+    missing = series.isna().to_numpy()
+    texts = series.to_numpy(dtype=object, copy=True)
+    if not isinstance(series.dtype, pd.StringDtype):
+        there = np.flatnonzero(~missing)
+        texts[there] = [_text(texts[place]) for place in there]
+    texts[missing] = ""
+    made: Digests = pd.util.hash_array(texts, categorize=False)
+    made[missing] = 0
     return made
 
 
@@ -58,21 +53,16 @@ def unpacked(kept: bytes, columns: int, rows: int) -> list[Digests] | None:
     return [numbers[n * rows : (n + 1) * rows] for n in range(columns)]
 
 
-def _missing(cell: object) -> bool:
-    missing = pd.isna(cell)  # type: ignore[call-overload]
-    return missing is True or missing is np.True_ or cell is None
-
-
 def _text(cell: Any) -> str:
-    if type(cell) is str:
-        return "s" + cell
+    if isinstance(cell, str):
+        return cell
     if isinstance(cell, bool | np.bool_):
-        return f"j{bool(cell)}"
+        return str(bool(cell))
     if isinstance(cell, int | float | np.number):
-        return f"j{float(cell)!r}"
+        return repr(float(cell))
     if isinstance(cell, np.ndarray):
         cell = cell.tolist()
     try:
-        return "j" + to_json(cell).decode()
+        return to_json(cell).decode()
     except (TypeError, ValueError):
-        return "r" + str(cell)
+        return str(cell)

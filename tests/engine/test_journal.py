@@ -731,6 +731,21 @@ async def test_a_journal_of_a_format_before_is_read_as_it_was_and_goes_on(path, 
         assert [run.facts["name"] for run in journal.runs.all()] == ["first"]
 
 
+async def test_a_version_before_goes_on_writing_into_a_file_that_was_upgraded(path):
+    """As version 2 had it open: its own statement, on a connection from before the upgrade."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as old:
+        for statement in journal_schema._SCHEMAS[2].values():
+            old.execute(statement)
+        old.execute("PRAGMA application_id = 1281978222")
+        old.execute("PRAGMA user_version = 2")
+        path.chmod(0o600)
+        entry = Entry(bytes(16), BODY, "m", 10, 2, 1, 0.5, 1.8e9)
+        with Journal.open(path) as journal:
+            columns, marks = journal_schema.COLUMNS, ",".join("?" * 12)
+            old.execute(f"INSERT INTO record ({columns}) VALUES ({marks})", to_row(entry))  # noqa: S608
+            assert journal.find([bytes(16)])[bytes(16)] == entry
+
+
 def test_what_is_kept_of_the_usage_is_checked_like_the_rest():
     row = to_row(Entry(bytes(16), BODY, "m", 10, 2, 1, 0.5, 1.8e9, Usage(10, 2, 4), 0.25))
     row = tuple(item.encode() if isinstance(item, str) else item for item in row)
