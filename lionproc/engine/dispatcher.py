@@ -330,7 +330,7 @@ class Dispatcher:
             event.seconds += seconds
             probe = policy.came_back(event, reply)
             if reply.error is not None:
-                self._failed(event, reservation, reply.error, reply, probe=probe)
+                self._failed(event, reservation, reply, seconds, probe=probe)
                 return
             left = False
             try:
@@ -388,9 +388,11 @@ class Dispatcher:
     # -- out --------------------------------------------------------------------------------
 
     def _failed(
-        self, event: Event, reservation: Reservation, error: CallError, reply: Reply, *, probe: bool
+        self, event: Event, reservation: Reservation, reply: Reply, took_s: float, *, probe: bool
     ) -> None:
         """An attempt failed: do what the policy decides."""
+        error = reply.error
+        assert error is not None  # noqa: S101  (else it did not fail)
         self.counters.failed(reservation.tokens, error, reply, event)
         if error.kind is Kind.RATE_LIMITED:
             signals = reply.signals or Signals(retry_after_s=error.retry_after_s)
@@ -399,7 +401,8 @@ class Dispatcher:
             # Where a tier has no room, nobody else has to wait: this one does so by itself.
             own = error.kind is Kind.NO_CAPACITY
             self._limiter.failed(reservation, None if own else error.retry_after_s)
-        decision = self.policy.failed(event, error, self._limiter.now(), probe=probe)
+        now = self._limiter.now()
+        decision = self.policy.failed(event, error, now, probe=probe, took_s=took_s)
         if isinstance(decision, Wait):
             event.state = "pending"
             event.again_for = error.kind

@@ -133,7 +133,9 @@ class FailurePolicy:
         self._breaker.succeeded()
         self._budget.refund()
 
-    def failed(self, event: Event, error: CallError, now: float, *, probe: bool) -> Decision:
+    def failed(
+        self, event: Event, error: CallError, now: float, *, probe: bool, took_s: float = 0.0
+    ) -> Decision:
         """An attempt failed.
 
         Args:
@@ -141,6 +143,7 @@ class FailurePolicy:
             error: How it failed.
             now: The time of the loop's clock.
             probe: What `came_back` said.
+            took_s: Seconds from when it was sent to its failure.
 
         Returns:
             `Wait`: send the event again after that time. `Fail`: give the event up. `StopRun`:
@@ -150,7 +153,7 @@ class FailurePolicy:
             self._breaker.failed(now, probe=probe)
         elif error.kind is not Kind.RATE_LIMITED:
             self._breaker.succeeded()  # it answers, though not what we hoped
-        decision = decide(error, event.attempts, self._retry, self._uniform)
+        decision = decide(error, event.attempts, self._retry, self._uniform, took_s)
         if isinstance(decision, Stop):
             return StopRun(AccessError(f"{error.message} Everything answered so far is kept."))
         if isinstance(decision, Fail):

@@ -10,6 +10,7 @@ slowest disk keeps no slot from sending.
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from dataclasses import dataclass
@@ -22,7 +23,9 @@ from lionproc.engine.journal_record import Row
 from lionproc.errors import JournalError
 
 GATHER_S = 0.01
-"""Seconds for which a group collects records, unless somebody waits for it."""
+"""Seconds for which a group collects records, unless somebody waits for it or few come."""
+IDLE_S = 0.03
+"""Seconds after a group in which the next one collects records; who comes later goes at once."""
 RETRY_S = 1.0
 """Seconds between attempts to write again after the journal failed."""
 
@@ -74,6 +77,7 @@ class JournalWriter:
         self._news = threading.Condition(self.lock)
         self._hurry = threading.Event()
         self._thread: threading.Thread | None = None
+        self._idle_since = math.inf  # nobody knows yet how many come
         self._group: Group | None = None  # to be written next
         self._writing: Group | None = None
 
@@ -168,6 +172,8 @@ class JournalWriter:
                     self._news.wait()
                 # The wait of the group counts from its first record, not from our last flush.
                 wait_s = self._group.born + GATHER_S - time.monotonic()
+                if self._group.born > self._idle_since + IDLE_S:
+                    wait_s = 0.0
             if wait_s > 0:
                 self._hurry.wait(wait_s)
             with self.lock:
@@ -186,6 +192,7 @@ class JournalWriter:
                     self.done.largest = max(self.done.largest, len(group.rows))
                 if group.log is not None:
                     self._intake.give_back(group.log)
+                self._idle_since = time.monotonic()
             group.settle(error)
 
     def _kept(self, group: Group) -> JournalError | None:

@@ -34,7 +34,8 @@ class Retry:
     429, 408, 409, 5xx, timeouts, broken connections and unreadable replies are tried again
     after a random time of up to `base_s * 2**(attempt - 1)` seconds, at most `cap_s` ("full
     jitter", M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015), and
-    never before the server's `Retry-After`.
+    never before the server's `Retry-After`. The time counts from when the attempt was sent: what
+    took long to fail has waited already.
 
     Args:
         max_attempts: Requests for one row, the first included, at least 1.
@@ -107,7 +108,11 @@ Decision: TypeAlias = Wait | Fail | Stop
 
 
 def decide(
-    error: CallError, attempt: int, retry: Retry, uniform: Callable[[float, float], float]
+    error: CallError,
+    attempt: int,
+    retry: Retry,
+    uniform: Callable[[float, float], float],
+    took_s: float = 0.0,
 ) -> Decision:
     """What to do after a failed attempt.
 
@@ -116,6 +121,7 @@ def decide(
         attempt: Which attempt it was, from 1.
         retry: The run's patience.
         uniform: `random.uniform`, or something tests can foresee.
+        took_s: Seconds from when it was sent to its failure.
 
     Returns:
         Wait, Fail or Stop.
@@ -134,7 +140,7 @@ def decide(
         return Fail(error)
     bound = min(retry.cap_s, retry.base_s * 2 ** min(attempt - 1, 30))
     bound *= PATIENCE if patient else 1
-    return Wait(max(uniform(0.0, bound), error.retry_after_s or 0.0))
+    return Wait(max(uniform(0.0, bound) - took_s, error.retry_after_s or 0.0))
 
 
 class RetryBudget:

@@ -79,6 +79,14 @@ def test_the_wait_is_drawn_from_zero_to_its_bound():
     assert drawn == [(0.0, 2.0)]
 
 
+@pytest.mark.parametrize(("took_s", "left_s"), [(0.1, 0.4), (0.5, 0.0), (60.0, 0.0)])
+def test_what_took_long_to_fail_has_waited_already(took_s, left_s):
+    retry = Retry(base_s=0.5)
+    assert decide(failed(), 1, retry, high, took_s).seconds == pytest.approx(left_s)
+    asked = failed(retry_after_s=7.0)  # the server knows better
+    assert decide(asked, 1, retry, high, took_s) == Wait(7.0)
+
+
 def test_the_wait_of_a_very_late_attempt_is_a_number():
     retry = Retry(max_attempts=10**6, base_s=1.0, cap_s=math.inf)
     assert decide(failed(), 999_999, retry, high) == Wait(2.0**30)
