@@ -36,8 +36,9 @@ def conversations(frame: pd.DataFrame) -> Iterator[dict[str, object] | None]:
     asked = results.run_of(frame).asked
     if not asked:
         raise ConfigurationError(
-            "The stages of a pipeline ask several questions of a row, so there is no one "
-            "conversation of it. Ask with df.llm.process(...), and write what it returns."
+            "These rows were asked in several ways (the stages of a pipeline, or other words in "
+            "retry_failed), so there is no one conversation of them. Ask with "
+            "df.llm.process(...), and write what it returns."
         )
     for question in asked:
         _check(frame, question)

@@ -27,6 +27,7 @@ from lionproc.face import face
 from lionproc.frame import results
 from lionproc.frame.answer_digests import packed
 from lionproc.frame.asked import asked_of
+from lionproc.frame.asked_again import asked_again
 from lionproc.frame.assemble import assemble
 from lionproc.frame.export import check_target, is_folder_target, write_parquet, write_part
 from lionproc.frame.facts import facts_of, failed_words, stage_facts, title_of
@@ -39,6 +40,9 @@ from lionproc.frame.stopped_at import PIPELINE_ERROR, stopped_at
 from lionproc.frame.unanswered import Unanswered
 
 if TYPE_CHECKING:
+    from lionproc.engine.limits import Limits
+    from lionproc.frame.plan_arguments import PromptLike
+    from lionproc.model.model import Model
     from lionproc.notebook.panel_html import FailureRow
     from lionproc.reports.report import Report
 
@@ -72,19 +76,22 @@ class Job(RowRun):
         super().__init__(plan, before)
         self._waited_for = waited_for  # by the cell that started it, whose output has the card
         # Through stages a row is asked what others have said of it: there is no one question.
-        asked = asked_of(() if plan.staged else plan.outputs, plan.answer, list(plan.frame.columns))
+        # Nor is there where some rows were asked in other words.
+        several = plan.staged or self.in_other_words
+        asked = asked_of(() if several else plan.outputs, plan.answer, list(plan.frame.columns))
         named = frozenset(self._facts())
         self._outcome = Outcome(self.report, self._store.failures, named, asked)
         self.watch(self._outcome)
         self._save_error: LionprocError | None = None
         self._warned = False
-        self._warned_of_mixture = False
+        # Whoever asks another model for what the first one did not answer knows of both.
+        self._warned_of_mixture = before is not None and before._plan.model is not plan.model
         self._warned_of_budget = False
         self.saved_to: str | None = None
         self._ready: list[pd.DataFrame] = []  # assembled for the file; the first to ask gets it
 
     def _check(self) -> None:
-        check_save(self._plan, self._fingerprint)
+        check_save(self._plan, self._saved_as)
 
     def _part_writer(self) -> PartWriter | None:
         plan = self._plan
@@ -101,7 +108,7 @@ class Job(RowRun):
             chunk,
             part,
             self._facts(),
-            run=self._fingerprint,
+            run=self._saved_as,
             like=self._plan.saved_as,
         )
         self.saved_to = shown(save)
@@ -312,17 +319,38 @@ class Job(RowRun):
         ]
 
     @face
-    def retry_failed(self) -> Job:
+    def retry_failed(
+        self,
+        *,
+        prompt: PromptLike | None = None,
+        model: Model | str | None = None,
+        limits: Limits | Mapping[str, Any] | None = None,
+    ) -> Job:
         """Ask again for the rows without an answer; the others keep theirs.
+
+        They may be asked in other words, or of another model. With `details=True` the columns
+        `{into}_model` and `{into}_run` say which model and which run answered each row.
 
         The budget goes on with them: it is the one that this job has now, and what was spent
         counts. To go on behind it, raise it first: `job.budget.usd = 5`.
+
+        Args:
+            prompt: Another prompt, as for `process`; None for the same. Schema, system prompt and
+                columns stay.
+            model: Another model, as for `process`; None for the same.
+            limits: Other limits, as for `process`; None for the same.
 
         Returns:
             A new job, started. Its frame has the answers of both.
 
         Raises:
-            ConfigurationError: This run is not finished, or its budget is used up.
+            ConfigurationError: This run is not finished, its budget is used up, or an argument
+                cannot work; nothing was sent.
+
+        Example:
+            ```python
+            out = job.retry_failed(model="openai/gpt-5", prompt="Carefully: {review}").result()
+            ```
         """
         if not self.done:
             raise ConfigurationError("The run is not finished; stop() it or wait for it first.")
@@ -331,7 +359,8 @@ class Job(RowRun):
                 f"The budget of {reached} is used up, and what was spent counts. Raise it first, "
                 "by a field of job.budget (as in job.budget.usd = 5), then retry_failed() goes on."
             )
-        return launch(self._plan, before=self)
+        again = asked_again(self._plan, prompt=prompt, model=model, limits=limits)
+        return launch(again, before=self)
 
     @face
     def save(self, path: Any) -> str:

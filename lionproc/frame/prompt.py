@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from lionproc.errors import CallError, PromptError, pass_on_interrupt
@@ -117,6 +117,23 @@ class Prompt:
             _fields=tuple(fields),
             _may_be_empty=not "".join(literals).strip(),
         )
+
+    def replaced(self, template: str | Writer, columns: Sequence[Hashable]) -> Prompt:
+        """A prompt with another template, and all else of this one.
+
+        Args:
+            template: As for `of`.
+            columns: As for `of`.
+
+        Raises:
+            PromptError: As `of`; or this one shows a cell as `{value}` and the template does not.
+        """
+        if self.each and isinstance(template, str) and "{value}" not in template.replace(" ", ""):
+            raise PromptError("The prompt shows each cell as {value}; it has none.")
+        system = self._system
+        told = system["content"] if isinstance(system, dict) else system
+        made = Prompt.of(template, columns, system=told, each=self.each, on_missing=self.on_missing)
+        return replace(made, _system=system)
 
     @property
     def literals(self) -> list[str] | None:

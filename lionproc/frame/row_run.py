@@ -34,6 +34,9 @@ class RowRun(Run):
     Args:
         plan: The run.
         before: Another run of this plan, whose answers it begins with.
+
+    Attributes:
+        in_other_words: Whether some rows were asked in other words than others.
     """
 
     def __init__(self, plan: Plan, before: RowRun | None = None) -> None:
@@ -47,6 +50,11 @@ class RowRun(Run):
             for connection, stage in zip(self._connections, plan.stages, strict=True)
         ]
         self._fingerprint = plan.fingerprint(self._builders)
+        # Parts of one frame are of one run, whoever answers the rest of it.
+        self._saved_as: str = self._fingerprint if before is None else before._saved_as
+        self.in_other_words: bool = before is not None and (
+            before.in_other_words or before._plan.outputs != plan.outputs
+        )
         self._check()
         journal = Journal.open(":memory:" if options.journal is False else options.journal)
         try:
@@ -73,6 +81,7 @@ class RowRun(Run):
             outputs,
             where=where,
             details=options.details,
+            run=self._fingerprint,
             further=plan.first_place(len(plan.stages) - 1),
         )
         self._arrivals = [

@@ -24,8 +24,9 @@ WAITING, ANSWERED, CACHED, SKIPPED, FAILED = range(5)
 STATUS = ("not_sent", "answered", "cached", "skipped", "failed")
 DETAILS = (
     *("status", "error", "attempts", "tokens", "input_tokens", "cached_tokens", "output_tokens"),
-    *("usd", "seconds", "model"),
+    *("usd", "seconds", "model", "run", "note"),
 )
+_NOTES = (None, "asked again", "repaired", "asked again, repaired")
 _MOST_ATTEMPTS = 65535  # what its array holds
 _STILL_TO_ASK = frozenset({Kind.NOT_SENT, Kind.CANCELLED})
 
@@ -45,12 +46,14 @@ class RowStore:
             `output * rows + row` is the answer of a row to one of them.
         where: What `errors()` calls the column of those names.
         details: Whether attempts, tokens and seconds are kept too.
+        run: The id of the run that fills it.
         further: How many places, the first ones, have answers that later stages read.
 
     Attributes:
         columns: The answers to each output.
         failures: Why there is none.
         answered_by: Which model answered.
+        filled_by: Which run did, by its id.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class RowStore:
         *,
         where: str,
         details: bool,
+        run: str = "",
         further: int = 0,
     ) -> None:
         size = len(index) * len(outputs)
@@ -68,6 +72,8 @@ class RowStore:
         self._values: list[Any] = [None] * further
         self.failures = Failures(index, [str(into or "") for _, into in outputs], where)
         self.answered_by = AnsweredBy(size)
+        self.filled_by = AnsweredBy(size if details else 0)
+        self._run = run
         self._status = bytearray(size)
         kept = size if details else 0
         self._details = details
@@ -77,6 +83,7 @@ class RowStore:
         self._written = array("q", bytes(8 * kept))
         self._usd = array("d", bytes(8 * kept))  # NaN where it is not known
         self._seconds = array("f", bytes(4 * kept))
+        self._notes = bytearray(kept)  # places in _NOTES
 
     def status(self, place: int) -> int:
         """WAITING, ANSWERED, CACHED, SKIPPED or FAILED."""
@@ -108,8 +115,12 @@ class RowStore:
             usd = event.usd if bears else 0.0
             self._usd[place] = math.nan if usd is None else usd
             self._seconds[place] = event.seconds
+            self._notes[place] = event.corrections > 0
         if event.error is None:
             call: Any = event.call
+            if self._details:
+                self.filled_by.note(place, self._run)
+                self._notes[place] += 2 * call.mended
             output, row = divmod(place, self._rows)
             self.columns[output].put(row, call.cell)
             if place < len(self._values):
@@ -141,7 +152,8 @@ class RowStore:
             self._attempts = copy(before._attempts)
             self._read, self._written = copy(before._read), copy(before._written)
             self._from_cache, self._usd = copy(before._from_cache), copy(before._usd)
-            self._seconds = copy(before._seconds)
+            self._seconds, self._notes = copy(before._seconds), copy(before._notes)
+            self.filled_by.take_over(before.filled_by)
         answered = [status in {ANSWERED, CACHED} for status in before._status]
         for output, kept in enumerate(self.columns):
             first = output * self._rows
@@ -181,5 +193,7 @@ class RowStore:
             pd.arrays.FloatingArray(np.nan_to_num(usd), np.isnan(usd)),
             pd.array(np.array(self._seconds[first:end], dtype="float64"), dtype="Float64"),
             self.answered_by.column(first, count),
+            self.filled_by.column(first, count),
+            pd.array([_NOTES[note] for note in self._notes[first:end]], dtype="string"),
         )
         return dict(zip(detail_names(into), made, strict=True))

@@ -76,9 +76,9 @@ class PipelineOptions(TypedDict, total=False):
 
     details: bool
     """Add columns with each row's status, error, attempts, tokens (all, input, cached and output),
-    dollars, seconds and the model that answered, as its reply says. What is not known is NA. Of
-    equal rows, which share a request, the first bears the dollars, so that they add up to what was
-    paid.
+    dollars, seconds, the model that answered, as its reply says, the run, and a note where an
+    answer was asked again for its shape or repaired. What is not known is NA. Of equal rows, which
+    share a request, the first bears the dollars, so that they add up to what was paid.
     """
 
     progress: bool | None

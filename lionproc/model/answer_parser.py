@@ -52,10 +52,13 @@ class Answered(NamedTuple):
     Attributes:
         value: As its type says: a model, a member of an enum, a number.
         cell: As its column holds it; see `coerce.cell_maker`.
+        mended: Whether the reply had another form, with one reading: a code fence around it, the
+            value without the object that was asked for, another case, 3.0 for 3.
     """
 
     value: Any
     cell: Any
+    mended: bool = False
 
 
 Read: TypeAlias = Callable[[str], Answered]
@@ -110,8 +113,8 @@ class Form:
         )
         self._temporal = any(isinstance(part, _TEMPORAL) for part in parts)
 
-    def read(self, body: str) -> Any:
-        """The value of JSON text, or a `CallError` of kind wrong_shape."""
+    def read(self, body: str) -> tuple[Any, bool]:
+        """The value of JSON text, and whether it was mended; or a `CallError` of kind wrong_shape."""
         try:
             raw = parse(body)
         except ValueError:
@@ -120,11 +123,12 @@ class Form:
             if self._may_be_disguised(body):
                 for path, reason in _disguised(self._shape, raw, ()):
                     raise wrong_shape(self._reason([(path, reason)]))
+        mended = False
         try:
             value = self._check(body, raw)
         except WrongError as wrong:
-            value = self._forgive(body, wrong)
-        return value if self._unwrap is None else self._unwrap(value)
+            value, mended = self._forgive(body, wrong), True
+        return value if self._unwrap is None else self._unwrap(value), mended
 
     def _may_be_disguised(self, body: str) -> bool:
         """Whether pydantic alone might read something into this text. Errs on the safe side."""
@@ -207,22 +211,24 @@ def read_either(wrapped: Form, bare: Form | None, shape: Shape) -> Read:
     )
 
     def read(text: str) -> Answered:
-        body = _present(unfenced(_present(text)))
+        whole = _present(text)
+        body = _present(unfenced(whole))
         if bare is None or body.startswith("{"):
-            value = wrapped.read(body)
+            value, mended = wrapped.read(body)
+            mended = mended or len(body) != len(whole)
         else:
-            value = _read_bare(bare, body)
-        return Answered(value, _fit(cell, value))
+            value, mended = _read_bare(bare, body), True
+        return Answered(value, _fit(cell, value), mended)
 
     def _read_bare(form: Form, body: str) -> Any:
         if isinstance(shape, Boolean):
             body = {"true": "true", "false": "false"}.get(body.lower(), body)
         try:
-            return form.read(body)
+            return form.read(body)[0]
         except CallError:
             if not words or body.startswith(('"', "[")):
                 raise
-        return form.read(json.dumps(body))
+        return form.read(json.dumps(body))[0]
 
     return read
 

@@ -132,9 +132,10 @@ class ModelCall:
 
     Attributes:
         cell: The answer as its column holds it, once `read` has read one.
+        mended: Whether the reply had another form than was asked for; see `Answered`.
     """
 
-    __slots__ = ("_media", "_occurrence", "_recipe", "body", "cell", "key")
+    __slots__ = ("_media", "_occurrence", "_recipe", "body", "cell", "key", "mended")
 
     def __init__(
         self, recipe: RequestBuilder, body: bytes, key: bytes, occurrence: int, media: Media
@@ -145,6 +146,7 @@ class ModelCall:
         self.body = body
         self.key: bytes | None = key
         self.cell: Any = None
+        self.mended = False
 
     @property
     def estimate(self) -> Tokens:
@@ -229,7 +231,8 @@ class ModelCall:
         """The typed answer in a paid reply."""
         recipe = self._recipe
         try:
-            value, self.cell = recipe.answer.answered(text_of(data, recipe.connection.endings))
+            said = text_of(data, recipe.connection.endings)
+            value, self.cell, self.mended = recipe.answer.answered(said)
         except CallError as error:
             error.reply = excerpt_of(data, REPLY_LENGTH)
             raise

@@ -40,16 +40,19 @@ class Chart:
         title: What is shown, with its unit.
         lines: Its lines.
         beside: What is said beside them, such as a limit that is far above.
+        counts: Whether the values are whole numbers.
     """
 
     title: str
     lines: Sequence[Line]
     beside: str = ""
+    counts: bool = False
 
     @property
     def top(self) -> float:
         """The value at the upper edge."""
-        return round_top(max((line.highest for line in self.lines), default=0.0))
+        top = round_top(max((line.highest for line in self.lines), default=0.0))
+        return 2 * math.ceil(top / 2) if self.counts else top  # half of it has a line, too
 
 
 def charts_of(points: Sequence[Mapping[str, Any]]) -> list[Chart]:
@@ -78,7 +81,7 @@ def charts_of(points: Sequence[Mapping[str, Any]]) -> list[Chart]:
             ],
         ),
         _held("Tokens per minute", tokens, of("tokens_limit")),
-        Chart("What went wrong", [line for line in failures if line.highest]),
+        Chart("What went wrong", [line for line in failures if line.highest], counts=True),
     ]
 
 

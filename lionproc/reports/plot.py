@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lionproc.errors import MissingDependencyError
+from lionproc.notebook.formatting import count
 from lionproc.reports.charts import Chart, charts_of
 
 if TYPE_CHECKING:
@@ -55,15 +56,15 @@ def figure(title: str, points: Sequence[Mapping[str, Any]]) -> Figure:
             self.savefig(drawn, format="png", dpi=110)
             return drawn.getvalue()
 
-    made = Drawn(figsize=(9.0, 5.6), layout="constrained")
+    made = Drawn(figsize=(9.0, 6.0), layout="constrained")
     made.patch.set_alpha(0.0)
     axes = made.subplots(2, 2, sharex=True).flat
     seconds = [point["seconds"] for point in points]
     in_minutes = bool(seconds) and seconds[-1] >= 120
     for chart, axis in zip(charts_of(points), axes, strict=True):
         _draw(axis, chart, [s / 60 for s in seconds] if in_minutes else seconds)
-        axis.yaxis.set_major_locator(MaxNLocator(4))
-        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        axis.yaxis.set_major_locator(MaxNLocator(4, integer=chart.counts))
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
     for axis in made.axes[2:]:
         axis.set_xlabel("minutes" if in_minutes else "seconds", color=_TEXT, fontsize=9)
     made.suptitle(title, color=_TEXT, fontsize=10, x=0.01, ha="left")
@@ -72,7 +73,7 @@ def figure(title: str, points: Sequence[Mapping[str, Any]]) -> Figure:
 
 def _draw(axis: Axes, chart: Chart, times: Sequence[float]) -> None:
     axis.patch.set_alpha(0.0)
-    axis.set_title(chart.title, loc="left", color=_TEXT, fontsize=10, fontweight="bold")
+    axis.set_title(chart.title, loc="left", color=_TEXT, fontsize=10, fontweight="bold", pad=20)
     for line in chart.lines:
         values = [float("nan") if value is None else value for value in line.values]
         axis.plot(times, values, label=line.name, **_LOOKS[line.look])
@@ -82,15 +83,13 @@ def _draw(axis: Axes, chart: Chart, times: Sequence[float]) -> None:
     for side in ("top", "right", "left"):
         axis.spines[side].set_visible(False)
     axis.spines["bottom"].set_color(_TEXT)
+    beside = chart.beside if chart.lines else "nothing"
     if chart.lines:
         axis.legend(
-            loc="upper right", fontsize=8, frameon=False, labelcolor=_TEXT, ncols=3,
-            bbox_to_anchor=(1.0, 1.14), borderaxespad=0.0, handlelength=1.4, columnspacing=1.0,
-            title=None,
+            loc="lower left", fontsize=8, frameon=False, labelcolor=_TEXT, ncols=4,
+            bbox_to_anchor=(-0.02, 0.99), handlelength=1.4, columnspacing=1.2, borderaxespad=0.2,
         )  # fmt: skip
-    else:
-        axis.text(0.5, 0.5, "nothing", transform=axis.transAxes, ha="center", color=_TEXT)
-    if chart.beside:
-        axis.text(
-            0.0, 0.98, chart.beside, transform=axis.transAxes, va="top", color=_TEXT, fontsize=8
-        )
+    axis.text(
+        1.0, 1.03, beside, transform=axis.transAxes, ha="right", va="bottom",
+        color=_TEXT, fontsize=8,
+    )  # fmt: skip

@@ -258,7 +258,7 @@ class Report:
         more = {
             "cost": [("savings", _saved(self.usd_saved))],
             "time": [("latency", _latency(self.latency))],
-            "requests": [("sent again", _reasons(self.retried_for))],
+            "requests": [("retries", _reasons(self.retried_for))],
         }
         made = []
         for name, text in card.lines(self.stats, self.facts):
@@ -361,7 +361,7 @@ def _reasons(retried_for: Mapping[str, int]) -> str:
     from lionproc.notebook.formatting import kind
 
     most_first = sorted(retried_for.items(), key=lambda item: -item[1])
-    return ", ".join(f"{number:,} after {kind(name)}" for name, number in most_first)
+    return ", ".join(f"{number:,} {kind(name)}" for name, number in most_first)
 
 
 def _table(rows: Sequence[Row]) -> pd.DataFrame:

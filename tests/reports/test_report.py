@@ -101,7 +101,7 @@ def test_the_card_and_the_text_say_the_same(ran):
     _, report, *_ = ran
     text, card = repr(report), report._repr_html_()
     for said in ("by the journal", "by equal rows", "by the provider's prompt cache",
-                 "by the tier", "half within", "2 after rate limited", "slowest", "dearest"):  # fmt: skip
+                 "by the tier", "half within", "2 rate limited", "slowest", "dearest"):  # fmt: skip
         assert said in text
         assert said.replace("'", "&#x27;") in card
     assert SECRET not in card  # escaped
