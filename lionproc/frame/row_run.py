@@ -36,8 +36,11 @@ class RowRun(Run):
         before: Another run of this plan, whose answers it begins with.
 
     Attributes:
+        run_id: What the run is called, where it has a name.
         in_other_words: Whether some rows were asked in other words than others.
     """
+
+    run_id: str = ""
 
     def __init__(self, plan: Plan, before: RowRun | None = None) -> None:
         self._plan = plan
@@ -81,7 +84,7 @@ class RowRun(Run):
             outputs,
             where=where,
             details=options.details,
-            run=self._fingerprint,
+            run=self.run_id,
             further=plan.first_place(len(plan.stages) - 1),
         )
         self._arrivals = [
