@@ -1,21 +1,18 @@
 """The commands and their options. Nothing heavy is imported before one of them runs.
 
-Typer reads options from signatures, so each stands here with its help; what is done with them is
-in the modules beside.
+What a question is asked with is in `options.py`, what is done in the modules beside.
 """
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
 import typer
 
 from lionproc.cli import help_text
-from lionproc.cli.ending import ended
+from lionproc.cli.options import AsJson, JournalPath, Quiet, Source, asks, debugging, ends
 from lionproc.cli.question import Question
 
 __all__ = ["app", "run"]
@@ -28,8 +25,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-FormatName: TypeAlias = Literal["csv", "jsonl", "parquet"]
-_debugging: list[bool] = []  # whether --traceback was given
 
 
 def run(argv: Sequence[str] | None = None) -> int:
@@ -61,173 +56,16 @@ def _lionproc(
     ] = False,
 ) -> None:
     del version
-    _debugging[:] = [traceback]
+    debugging[:] = [traceback]
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
-
-
-# -- what several commands have -----------------------------------------------------------------
-
-Source = Annotated[
-    str,
-    typer.Argument(
-        metavar="FILE",
-        help="A table: .csv, .tsv, .jsonl or .parquet; - for standard input (CSV or JSON Lines).",
-        show_default=False,
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
-
-
-def _question(
-    *,
-    prompt: Annotated[
-        str | None,
-        typer.Option("--prompt", "-p", help='The question: "Is this angry? {text}".'),
-    ] = None,
-    prompt_file: Annotated[Path | None, typer.Option(help="A file with it.")] = None,
-    into: Annotated[
-        str | None,
-        typer.Option(
-            help="The new column, or with fields in the schema the start of their names. "
-            "[default: answer, or the names of the fields]"
-        ),
-    ] = None,
-    labels: Annotated[
-        str | None, typer.Option(help='The allowed answers: "bug,praise,question".')
-    ] = None,
-    schema: Annotated[
-        Path | None, typer.Option(help="A file with the JSON Schema of an answer.")
-    ] = None,
-    type: Annotated[  # noqa: A002 - what it is called on the command line
-        str | None,
-        typer.Option(
-            help="The type of an answer: str, int, float, bool, date, datetime, time, or a list "
-            "of one of them: list[str]. [default: str]"
-        ),
-    ] = None,
-    system: Annotated[str | None, typer.Option(help="A system prompt.")] = None,
-    system_file: Annotated[Path | None, typer.Option(help="A file with it.")] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            help="Who answers: openai/gpt-5-mini, or local, the embedded one; with --base-url the "
-            "name that its server knows. [default: LIONPROC_MODEL]",
-        ),
-    ] = None,
-    base_url: Annotated[
-        str | None, typer.Option(help="The address of any other OpenAI-compatible server.")
-    ] = None,
-    key_env: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="The environment variable that has the key. [default: the provider's; "
-            "LIONPROC_API_KEY with --base-url]",
-        ),
-    ] = None,
-    temperature: Annotated[float | None, typer.Option(help="For the model.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="The longest answer.")] = None,
-    timeout: Annotated[
-        float | None, typer.Option(help="Seconds for one attempt. [default: 60]")
-    ] = None,
-    price: Annotated[
-        str | None,
-        typer.Option(
-            metavar="IN,OUT",
-            help="Dollars per million tokens read and written, where they are not known: "
-            "0.15,0.60.",
-        ),
-    ] = None,
-    rpm: Annotated[float | None, typer.Option(help="Requests per minute, at most.")] = None,
-    tpm: Annotated[float | None, typer.Option(help="Tokens per minute, at most.")] = None,
-    concurrency: Annotated[
-        int | None, typer.Option(help="Requests at once, at most. [default: 32]")
-    ] = None,
-    budget: Annotated[
-        str | None,
-        typer.Option(help="Dollars, at most: 2.5; or 300000tokens, or 500requests."),
-    ] = None,
-    journal: Annotated[
-        Path | None,
-        typer.Option(help="Where answers are kept. [default: .lionproc/journal.sqlite]"),
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="What `lionproc runs` calls it.")] = None,
-    send_missing: Annotated[
-        bool, typer.Option("--send-missing", help="Ask about rows with an empty cell too.")
-    ] = False,
-    no_resume: Annotated[
-        bool, typer.Option("--no-resume", help="Ask again what is answered already.")
-    ] = False,
-    source_format: Annotated[
-        FormatName | None,
-        typer.Option("--from", help="What FILE is, where its name does not say so."),
-    ] = None,
-    delimiter: Annotated[
-        str | None, typer.Option(help="Between the cells of CSV. [default: as its first line has]")
-    ] = None,
-    encoding: Annotated[
-        str | None, typer.Option(help="Of CSV, such as cp1252. [default: UTF-8]")
-    ] = None,
-    rows: Annotated[int | None, typer.Option(help="Only the first ROWS rows.")] = None,
-) -> None:
-    """The options that `process`, `estimate` and `preview` share: never called."""
-
-
-_READING = {
-    "format": "source_format",
-    "delimiter": "delimiter",
-    "encoding": "encoding",
-    "rows": "rows",
-}
-
-
-def _asks(command: Callable[..., int]) -> Callable[..., None]:
-    """A command with the options of `_question` before its own.
-
-    It is called with `question` and `reading` (how FILE is read) in place of them.
-    """
-    shared = inspect.signature(_question, eval_str=True).parameters
-    own = [
-        each
-        for each in inspect.signature(command, eval_str=True).parameters.values()
-        if each.name not in {"question", "reading"}
-    ]
-
-    @functools.wraps(command)
-    def called(**given: Any) -> int:
-        question = Question.of(given)
-        reading = {name: given[option] for name, option in _READING.items()}
-        rest = {name: value for name, value in given.items() if name not in shared}
-        return command(question=question, reading=reading, **rest)
-
-    first = [each for each in own if each.kind is each.POSITIONAL_OR_KEYWORD]
-    last = [each for each in own if each.kind is each.KEYWORD_ONLY]
-    made: Any = called
-    parameters = [*first, *shared.values(), *last]
-    made.__signature__ = inspect.Signature(parameters)
-    made.__annotations__ = {each.name: each.annotation for each in parameters}
-    return _ends(made)
-
-
-def _ends(command: Callable[..., int]) -> Callable[..., None]:
-    """A command whose errors are told, and which ends with its exit code."""
-
-    @functools.wraps(command)
-    def called(*arguments: Any, **given: Any) -> None:
-        debug = _debugging[-1:] == [True]
-        raise typer.Exit(ended(functools.partial(command, *arguments, **given), debug=debug))
-
-    return called
 
 
 # -- the commands -------------------------------------------------------------------------------
 
 
 @app.command(help=help_text.PROCESS, epilog=help_text.PROCESS_EXAMPLES)
-@_asks
+@asks
 def process(
     file: Source,
     *,
@@ -288,7 +126,7 @@ def process(
 
 
 @app.command(help=help_text.ESTIMATE)
-@_asks
+@asks
 def estimate(
     file: Source, *, question: Question, reading: dict[str, Any], as_json: AsJson = False
 ) -> int:
@@ -300,7 +138,7 @@ def estimate(
 
 
 @app.command(help=help_text.PREVIEW, epilog=help_text.PREVIEW_EXAMPLES)
-@_asks
+@asks
 def preview(
     file: Source,
     *,
@@ -321,8 +159,109 @@ def preview(
     return asking.preview(frame, question, n=n, sample=sample, seed=seed, as_json=as_json)
 
 
+@app.command()
+@ends
+def runs(*, journal: JournalPath = None, as_json: AsJson = False) -> int:
+    """List the runs that the journal remembers: when, what, how many rows, what they cost."""
+    from lionproc.cli import looking_back
+
+    return looking_back.runs(journal, as_json=as_json)
+
+
+@app.command(epilog=help_text.REPORT_EXAMPLES)
+@ends
+def report(
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RUN]",
+            help="Its id, the beginning of it, or its name. [default: the newest]",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    html: Annotated[
+        Path | None, typer.Option(help="Write it as one page, to be mailed: no cells in it.")
+    ] = None,
+    prompt: Annotated[bool, typer.Option("--prompt", help="The page has the prompt too.")] = False,
+    cells: Annotated[
+        bool, typer.Option("--cells", help="The page has texts of rows too: labels, replies.")
+    ] = False,
+    errors: Annotated[
+        Path | None, typer.Option(help="A CSV file for the rows that failed, and why.")
+    ] = None,
+    journal: JournalPath = None,
+    as_json: AsJson = False,
+) -> int:
+    """Say what a run did: rows, tokens, dollars, time, errors."""
+    from lionproc.cli import looking_back
+
+    return looking_back.report(
+        run, journal, html=html, prompt=prompt, cells=cells, errors=errors, as_json=as_json
+    )
+
+
+journals = typer.Typer(
+    help="Look at the journal, where answers are kept, and tidy it up.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(journals, name="journal")
+
+
+@journals.command()
+@ends
+def info(*, journal: JournalPath = None, as_json: AsJson = False) -> int:
+    """Say where it is, and how much is in it."""
+    from lionproc.cli import looking_back
+
+    return looking_back.info(journal, as_json=as_json)
+
+
+@journals.command()
+@ends
+def prune(
+    *,
+    older_than: Annotated[
+        str | None, typer.Option(metavar="AGE", help="What is older goes: 30d, 12h, 8w.")
+    ] = None,
+    run: Annotated[
+        str | None, typer.Option(help="What this run bought goes: its id, or its name.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")] = False,
+    journal: JournalPath = None,
+) -> int:
+    """Remove records for good. They are paid for again when they are asked again."""
+    from lionproc.cli import looking_back
+
+    return looking_back.prune(journal, older_than=older_than, run=run, sure=yes)
+
+
+@journals.command()
+@ends
+def export(
+    path: Annotated[str, typer.Argument(metavar="FILE", help="It ends in .parquet or .jsonl.")],
+    *,
+    journal: JournalPath = None,
+    quiet: Quiet = False,
+) -> int:
+    """Write all records to one file that any program reads."""
+    from lionproc.cli import looking_back
+
+    return looking_back.export(journal, path, quiet=quiet)
+
+
+@journals.command()
+@ends
+def verify(*, journal: JournalPath = None, quiet: Quiet = False) -> int:
+    """Compare every record with its checksum. The exit code is 1 where one is damaged."""
+    from lionproc.cli import looking_back
+
+    return looking_back.verify(journal, quiet=quiet)
+
+
 @app.command(help=help_text.DEMO, epilog=help_text.DEMO_EXAMPLES)
-@_ends
+@ends
 def demo(
     *,
     file: Annotated[

@@ -55,6 +55,7 @@ def process(
         KeyboardInterrupt: It was interrupted; what was answered is in the journal.
     """
     from lionproc.frame.job import prepare, wait_for
+    from lionproc.model.as_json import to_json
 
     began = time.monotonic()
     options = {"save": target.save, "overwrite": overwrite, "details": details}
@@ -73,7 +74,7 @@ def process(
         job.errors().llm.to_csv(listed, index=False)
     seconds, code = time.monotonic() - began, _code(job)
     if as_json:
-        text = json.dumps({**_facts(job, target, seconds), "exit_code": int(code)})
+        text = to_json({**_facts(job, target, seconds), "exit_code": int(code)}).decode()
         print(text, file=sys.stderr if target.path == STDOUT else sys.stdout, flush=True)
     elif not quiet or code:
         tell(_summary(job, target, listed, seconds))
@@ -149,20 +150,12 @@ def _code(job: Job) -> Exit:
 
 def _facts(job: Job, target: Target, seconds: float) -> dict[str, Any]:
     """What was done, for a script."""
-    stats = job.stats
+    said_at_length = {"slowest", "most_expensive", "over_time", "stages"}
+    facts = {k: v for k, v in job.report().as_dict().items() if k not in said_at_length}
     return {
-        "rows": stats.rows,
-        "answered": stats.answered,
-        "cached": stats.cached,
-        "skipped": stats.skipped,
-        "failed": stats.failed,
-        "not_sent": stats.left,
-        "errors": dict(stats.errors),
-        "requests": stats.sent,
-        "input_tokens": stats.prompt_tokens,
-        "output_tokens": stats.completion_tokens,
-        "usd": stats.usd,
+        **facts,
         "seconds": round(seconds, 3),
+        "not_sent": job.stats.left,
         "saved_to": None if target.path == STDOUT else shown(target.path),
     }
 

@@ -32,10 +32,14 @@ _OPTION = re.compile(
     r"\b(into|save|model|base_url|budget|schema|system|journal|name|max_tokens|timeout"
     r"|overwrite)=(?:True\b|\(?\.\.\.\)?)?(?=(['\"{])?)"
 )
+_PAST_ERRORS = re.compile(r"lp\.run\('([^']+)'\)\.errors\(\)")
 _WORDS = (
     ("Model(..., price=lp.Price(input=..., output=...))", "--price IN,OUT"),
     ("Model(..., api_key=...)", "--key-env NAME"),
+    ("Model(..., price=lp.Price(...))", "--price IN,OUT"),
     ("lp.Price(...)", "--price"),
+    ("lp.runs()", "`lionproc runs`"),
+    ("running the cell again", "the same command"),
     ("Budget(tokens=...)", "--budget 300000tokens"),
     ("Budget(requests=...)", "--budget 500requests"),
     ("api_key=", "--key-env"),
@@ -118,6 +122,7 @@ def said(text: str) -> str:
 
     for there, here in _WORDS:
         text = text.replace(there, here)
+    text = _PAST_ERRORS.sub(r"`lionproc report \1 --errors FILE`", text)
     return _OPTION.sub(option, text)
 
 

@@ -10,6 +10,7 @@ __all__ = [
     "PREVIEW_EXAMPLES",
     "PROCESS",
     "PROCESS_EXAMPLES",
+    "REPORT_EXAMPLES",
     "TINY",
 ]
 
@@ -28,6 +29,7 @@ Examples:
   lionproc demo
   lionproc estimate reviews.csv -p "Is this positive? {review}" --type bool -m openai/gpt-5-mini
   lionproc process reviews.csv -p "Is this positive? {review}" --type bool -m openai/gpt-5-mini
+  lionproc report
 """
 
 PROCESS = """Ask about every row, and write the table with the answers.
@@ -76,6 +78,13 @@ What they answer is kept, so `process` does not pay for them again.
 PREVIEW_EXAMPLES = """\b
 Example:
   lionproc preview reviews.csv -p "Is this positive? {review}" --type bool -n 5 --sample longest
+"""
+
+REPORT_EXAMPLES = """\b
+Examples:
+  lionproc report                                  the newest run
+  lionproc report "first try" --html report.html   one page, with no cells in it
+  lionproc report 1a2b3c --json | jq .usd
 """
 
 ESTIMATE = """Say what `process` would send, cost and take. Nothing is sent."""

@@ -16,12 +16,15 @@ __all__ = ["home", "make_private"]
 VARIABLE = "LIONPROC_HOME"
 
 
-def home() -> Path:
+def home(*, make: bool = True) -> Path:
     """The folder of lionproc's own files, made if it is not there yet.
 
     A folder made here is for its owner alone (0700), and holds a `.gitignore` that keeps
     answers out of a repository. A folder that `LIONPROC_HOME` names and that exists already
     belongs to somebody: nothing in it is changed.
+
+    Args:
+        make: False makes nothing: to look is no reason to leave a folder behind.
 
     Returns:
         The absolute path of the folder.
@@ -36,7 +39,7 @@ def home() -> Path:
         check_journal(str(folder / "journal.sqlite"))
         if not named:
             check_found(str(folder / "journal.sqlite"))
-        if not named or not folder.exists():
+        if make and (not named or not folder.exists()):
             make_private(folder)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)

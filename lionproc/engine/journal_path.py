@@ -27,14 +27,18 @@ def anchored(path: str | os.PathLike[str]) -> str:
     return os.fspath(path)
 
 
-def real_path(path: str | os.PathLike[str] | None) -> str:
+def real_path(path: str | os.PathLike[str] | None, *, make: bool = True) -> str:
     """The file that is opened, None for the usual one.
+
+    Args:
+        path: A path, or None.
+        make: Whether the folder of the usual one is made.
 
     Raises:
         JournalError: It is the path of no file.
     """
     if path is None:
-        return os.path.realpath(home() / "journal.sqlite")
+        return os.path.realpath(home(make=make) / "journal.sqlite")
     try:
         # A whole path is never taken for a URI, whatever characters it has.
         return os.path.realpath(local_path(path))

@@ -49,7 +49,7 @@ def journal(path: str | os.PathLike[str] | None = None) -> JournalCare:
     given = default("journal", path)
     if given is False:
         raise ConfigurationError("This session keeps no journal on disk (journal=False).")
-    return JournalCare(real_path(given))
+    return JournalCare(real_path(given, make=False))
 
 
 @dataclass(frozen=True, slots=True)

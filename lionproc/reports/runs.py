@@ -89,7 +89,7 @@ def run(id: str, journal: AnyPath = None) -> PastRun:  # noqa: A002  (what every
     """
     with opened(journal) as kept:
         if kept is None:
-            where = real_path(default("journal", journal) or None)
+            where = real_path(default("journal", journal) or None, make=False)
             raise ConfigurationError(f"There is no journal {where!r}, so it remembers no run.")
         return PastRun(kept, found_in(kept, id))
 
@@ -141,7 +141,7 @@ def opened(path: AnyPath) -> Iterator[Journal | None]:
     given = default("journal", path)
     if given is False:  # the session keeps nothing on disk
         given = None
-    where = real_path(given)
+    where = real_path(given, make=False)
     if not os.path.lexists(where):
         yield None
         return

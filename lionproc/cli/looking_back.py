@@ -1,0 +1,204 @@
+"""`lionproc runs`, `report` and `journal`: what a journal remembers, and what is done with it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from lionproc.cli.ending import Exit, said, tell
+from lionproc.errors import ConfigurationError
+
+__all__ = ["export", "info", "prune", "report", "runs", "verify"]
+
+SHOWN = ("run", "name", "started", "state", "model", "rows", "answered", "failed", "usd", "prompt")
+WIDEST = 40  # characters of a cell
+
+
+def runs(journal: Path | None, *, as_json: bool) -> int:
+    """List the runs that a journal remembers, the newest last.
+
+    Args:
+        journal: Its path; None for the usual one.
+        as_json: Whether it is a JSON array.
+
+    Returns:
+        The exit code.
+    """
+    import lionproc as lp
+    from lionproc.notebook.formatting import dollars, plain
+
+    table = lp.runs(journal)
+    if as_json:
+        _print_json(table.to_dict("records"))
+    elif table.empty:
+        tell("No run is remembered here yet.")
+    else:
+        shown = table[list(SHOWN)].astype(object)
+        shown["started"] = table["started"].dt.tz_convert(_here()).dt.strftime("%Y-%m-%d %H:%M")
+        shown["usd"] = table["usd"].map(dollars, na_action="ignore").astype(object)
+        for name in SHOWN:
+            cells = shown[name].where(shown[name].notna(), "")
+            shown[name] = [plain(cell, WIDEST) for cell in cells]
+        print(shown.to_string(index=False, justify="left"), flush=True)
+    return Exit.ANSWERED
+
+
+def _here() -> Any:
+    from datetime import datetime
+
+    return datetime.now().astimezone().tzinfo
+
+
+def report(
+    run: str | None,
+    journal: Path | None,
+    *,
+    html: Path | None,
+    prompt: bool,
+    cells: bool,
+    errors: Path | None,
+    as_json: bool,
+) -> int:
+    """Say what a run did.
+
+    Args:
+        run: Its id, the beginning of one, or its name; None for the newest.
+        journal: The path of the journal; None for the usual one.
+        html: Where a page of it is written.
+        prompt: Whether the prompt is on that page.
+        cells: Whether texts of rows are on it.
+        errors: Where the rows that failed are listed, as CSV.
+        as_json: Whether it is a JSON object.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        ConfigurationError: There is no such run.
+    """
+    import lionproc as lp
+
+    if run is None:
+        known = lp.runs(journal)
+        if known.empty:
+            raise ConfigurationError("No run is remembered here yet.")
+        run = str(known["run"].iloc[-1])
+    past = lp.run(run, journal)
+    made = past.report()
+    if errors is not None:
+        past.errors().llm.to_csv(errors, index=False)
+        tell(f"The rows that failed are listed in {errors}.")
+    if html is not None:
+        made.to_html(html, prompt=prompt, cells=cells)
+        tell(f"Written to {html}.")
+    if as_json:
+        _print_json(made.as_dict())
+    elif html is None:
+        print(said(repr(made)), flush=True)
+    return Exit.ANSWERED
+
+
+def info(journal: Path | None, *, as_json: bool) -> int:
+    """Say where a journal is, and how much is in it.
+
+    Args:
+        journal: Its path; None for the usual one.
+        as_json: Whether it is a JSON object.
+
+    Returns:
+        The exit code.
+    """
+    import lionproc as lp
+
+    kept = lp.journal(journal)
+    facts = {
+        "path": kept.path,
+        "size": kept.size,
+        "records": kept.records,
+        "runs": len(lp.runs(journal)),
+    }
+    if as_json:
+        _print_json(facts)
+    else:
+        print(f"journal  {facts['path']}")
+        print(f"size     {kept.size / 2**20:,.1f} MB")
+        print(f"records  {kept.records:,}")
+        print(f"runs     {facts['runs']:,}", flush=True)
+    return Exit.ANSWERED
+
+
+def prune(journal: Path | None, *, older_than: str | None, run: str | None, sure: bool) -> int:
+    """Remove records for good.
+
+    Args:
+        journal: The path of the journal; None for the usual one.
+        older_than: An age such as "30d".
+        run: The id or name of a run.
+        sure: Whether nobody is asked first.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        ConfigurationError: Neither is given, or it cannot be.
+    """
+    import lionproc as lp
+    from lionproc.notebook.formatting import plural
+
+    if older_than is None and run is None:
+        raise ConfigurationError("Say what is to be removed: --older-than 30d, or --run RUN.")
+    kept = lp.journal(journal)
+    if not sure and sys.stdin is not None and sys.stdin.isatty():
+        import typer
+
+        typer.confirm(
+            f"What is removed from {kept.path} is paid for again when it is asked again. Go on?",
+            abort=True,
+            err=True,
+        )
+    before = kept.size
+    removed = kept.prune(older_than=older_than, run=run)
+    freed = max(before - kept.size, 0) / 2**20
+    tell(f"{plural(removed, 'record')} removed, {freed:,.1f} MB given back.")
+    return Exit.ANSWERED
+
+
+def export(journal: Path | None, path: str, *, quiet: bool) -> int:
+    """Write all records of a journal to a file.
+
+    Args:
+        journal: Its path; None for the usual one.
+        path: A file that ends in .parquet or .jsonl.
+        quiet: Whether nothing is shown meanwhile.
+
+    Returns:
+        The exit code.
+    """
+    import lionproc as lp
+
+    tell(f"Written to {lp.journal(journal).export(path, progress=not quiet)}.")
+    return Exit.ANSWERED
+
+
+def verify(journal: Path | None, *, quiet: bool) -> int:
+    """Read every record of a journal and compare it with its checksum.
+
+    Args:
+        journal: Its path; None for the usual one.
+        quiet: Whether nothing is shown meanwhile.
+
+    Returns:
+        The exit code: 1 where a record is damaged.
+    """
+    import lionproc as lp
+
+    found = lp.journal(journal).verify(progress=not quiet)
+    print(f"{found.records:,} records, {found.damaged:,} damaged", flush=True)
+    return Exit.ANSWERED if found else Exit.FAILED
+
+
+def _print_json(value: object) -> None:
+    from lionproc.model.as_json import to_json
+
+    print(to_json(value).decode(), flush=True)
