@@ -63,6 +63,7 @@ __all__ = [
     "ServiceDownError",
     "StoppedWarning",
     "did_you_mean",
+    "let_go",
     "pass_on_interrupt",
     "words_of",
 ]
@@ -177,7 +178,7 @@ HINTS = {
 class CallError(LionprocError):
     """One call failed.
 
-    Where a reply was paid for and is no answer, `raw` has it as it came.
+    Where a reply was paid for and is no answer, `raw` has the beginning of it as it came.
 
     Args:
         kind: How it failed.
@@ -330,6 +331,17 @@ def pass_on_interrupt(error: BaseException) -> None:
     """
     if isinstance(error, KeyboardInterrupt):
         raise error
+
+
+def let_go(error: BaseException) -> None:
+    """Forget what was under way when an error was raised, before it is kept.
+
+    The frames of its traceback hold rows and replies of megabytes, for as long as the error lives.
+
+    Args:
+        error: What is kept.
+    """
+    error.__traceback__ = error.__cause__ = error.__context__ = None
 
 
 def words_of(error: BaseException) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lionproc.engine.journal import Journal, Kept
     from lionproc.engine.request import Event, Reply
 
+RAW_BYTES = 64 * 1024  # of a reply that is no answer; all of it is in the journal
 STALE_S = 2.0  # what was looked up longer ago is looked up again, just before it is sent
 
 
@@ -86,7 +87,7 @@ class Replay:
         """
         if event.advance(reply.data, self._max_corrections):
             if event.error is not None:
-                event.error.raw = reply.raw
+                event.error.raw = reply.raw[:RAW_BYTES]
             return True
         return self._recall(event, self.find(event.call.key))
 

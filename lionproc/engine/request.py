@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 from lionproc.engine.quotas import Signals
 from lionproc.engine.tokens import Tokens
 from lionproc.engine.usage import Saved, Usage, plus
-from lionproc.errors import CallError, Kind, pass_on_interrupt
+from lionproc.errors import CallError, Kind, let_go, pass_on_interrupt
 
 log = logging.getLogger("lionproc.engine")
 EventState: TypeAlias = Literal["pending", "processing", "completed", "failed", "cancelled"]
@@ -236,6 +236,8 @@ class Event:
         """Settle it and wake whoever awaits it."""
         if error is not None:
             self.error = error
+        if self.error is not None:
+            let_go(self.error)
         if self.error is None:
             self.state = "completed"
         elif self.error.kind in {Kind.CANCELLED, Kind.NOT_SENT, Kind.DEADLINE}:

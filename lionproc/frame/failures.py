@@ -10,14 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import pandas as pd
 
 from lionproc.engine.stats import RunStats
-from lionproc.errors import CallError, Kind
+from lionproc.errors import CallError, Kind, let_go
 
 if TYPE_CHECKING:
     from lionproc.frame.asked import Asked
     from lionproc.reports.report import Report
-
-
-RAW_BYTES = 64 * 1024  # of a reply that is no answer
 
 
 class Failure(NamedTuple):
@@ -47,6 +44,7 @@ class Failures:
 
     def add(self, place: int, error: CallError, attempts: int) -> None:
         """Note that the answer at a place failed."""
+        let_go(error)
         self._all[place] = (error, attempts)
 
     def at(self, place: int) -> CallError | None:
@@ -146,7 +144,7 @@ def errors_table(
             "hint": texts(row.error.hint for row in rows),
             "reply": texts(row.error.reply for row in rows),
             "attempts": pd.array([row.attempts for row in rows], dtype="int64"),
-            "raw": texts(row.error.raw[:RAW_BYTES].decode("utf-8", "replace") for row in rows),
+            "raw": texts(row.error.raw.decode("utf-8", "replace") for row in rows),
         }
     )
     table.no_errors = _none(stats)

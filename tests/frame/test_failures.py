@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import lionproc as lp
+from lionproc.engine.replay import RAW_BYTES
 from lionproc.errors import (
     BudgetWarning,
     CallError,
@@ -69,6 +70,26 @@ def test_what_the_model_said_and_what_to_do_stand_beside_the_reason(server, mode
     assert record["reply"] == "It is rather [31mfine"
     assert "schema=" in record["hint"]
     assert record["hint"] not in record["message"]
+
+
+def test_what_is_kept_of_a_row_that_failed_is_short_whatever_the_server_said(server, model):
+    long = "x" * 2**20
+    server.configure(answer=lambda body: long if " 1" in said(body) else '{"answer": 7}')
+
+    def prompt(row):
+        if row["text"] == "text 2":
+            raise ValueError(row)
+        return f"Say {row['text']}"
+
+    job = texts(3).llm.start(
+        prompt, into="a", schema=int, model=model, retry=lp.Retry(max_corrections=0)
+    )
+    job.wait(10)
+    errors = [error for _, error in job._store.failures]
+    assert sorted(error.kind for error in errors) == [Kind.PROMPT, Kind.WRONG_SHAPE]
+    for error in errors:  # their frames would hold the reply, what it was parsed to, and the rows
+        assert error.__traceback__ is error.__cause__ is error.__context__ is None
+        assert len(error.raw) <= RAW_BYTES
 
 
 def test_an_answer_that_was_cut_off_is_shown_as_far_as_it_came(server, model):
