@@ -1,9 +1,12 @@
 """What a run has spent and may still spend, by itself: no sockets, no clock."""
 
+import asyncio
+
 import pytest
 
 from lionproc.engine.budget import Budget
-from lionproc.engine.outlay import NOT_KEPT, Outlay, may_be_billed
+from lionproc.engine.outlay import NOT_KEPT, Outlay, gone, may_be_billed
+from lionproc.engine.outlay import verdict as shared_verdict
 from lionproc.engine.tokens import Tokens
 from lionproc.errors import CallError, Kind
 
@@ -65,10 +68,53 @@ def test_estimates_are_corrected_by_the_replies_and_less_so_while_there_are_few(
 
 
 def test_what_came_to_nothing_and_may_have_been_billed_counts():
-    outlay = Outlay()
+    outlay = priced()
     outlay.may_have_taken(Tokens(10, 90))
     assert outlay.spent == (0, 0)
     assert verdict(outlay, (1, 1), tokens=100) == ("stop", "100 tokens")
+    assert verdict(outlay, (1, 1), usd=100) == ("stop", "$100.00")
+    assert verdict(outlay, (1, 1), usd=101) == ("send", "")
+
+
+def test_what_may_have_been_billed_is_judged_as_replies_were():
+    outlay = priced()
+    for _ in range(200):
+        outlay.took(Tokens(100, 8), Tokens(100, 4096), 1.0)
+    outlay.may_have_taken(Tokens(100, 4096))
+    assert outlay.lost.output < 250
+    assert outlay.lost_usd < 300
+
+
+def test_nothing_in_flight_is_nothing_to_the_last_digit():
+    outlay = Outlay(lambda tokens: tokens.total / 10)
+    for tokens in (1, 2):
+        outlay.leaves(Tokens(tokens, 0))
+    for tokens in (1, 2):
+        outlay.is_back(Tokens(tokens, 0))
+    assert outlay.pledged_usd == 0  # 0.1 + 0.2 - 0.1 - 0.2 is not
+
+
+def test_each_of_several_is_corrected_by_its_own_replies():
+    exact, cheap = priced(), priced()
+    for _ in range(200):
+        cheap.took(Tokens(5, 5), Tokens(50, 50), 10.0)
+    leave(cheap, (50, 50))
+    spent, _ = gone([exact, cheap])
+    asked = (Budget(usd=spent + 100), [exact, cheap])
+    assert shared_verdict(*asked, 0, Tokens(40, 40), 0) == ("send", "")
+    assert shared_verdict(*asked, 0, Tokens(50, 50), 0) == ("wait", "")
+    assert shared_verdict(*asked, 1, Tokens(50, 50), 0) == ("send", "")
+
+
+async def test_whoever_waits_is_counted_and_woken_by_what_is_back():
+    outlay = priced()
+    outlay.leaves(Tokens(1, 1))
+    waits = asyncio.create_task(outlay.wait())
+    await asyncio.sleep(0)
+    assert outlay.waiting == 1
+    outlay.is_back(Tokens(1, 1))
+    await asyncio.wait_for(waits, 1)
+    assert outlay.waiting == 0
 
 
 def test_dollars_are_those_of_the_replies_and_what_is_in_flight_costs_as_they_did():
@@ -104,6 +150,7 @@ def test_a_budget_in_dollars_ends_with_the_first_reply_whose_price_is_not_known(
         (CallError(Kind.CONNECTION, "Broke off."), True),
         (CallError(Kind.CONNECTION, "Refused.", arrived=False), False),
         (CallError(Kind.UNREADABLE, "A stream.", status=200), True),
+        (CallError(Kind.SERVER_ERROR, "Request timeout.", status=408), True),
         (CallError(Kind.SERVER_ERROR, "Gateway timeout.", status=504), True),
         (CallError(Kind.SERVER_ERROR, "Gateway timeout.", status=524), True),
         (CallError(Kind.SERVER_ERROR, "Oops.", status=500), False),
