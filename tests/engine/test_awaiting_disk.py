@@ -25,9 +25,8 @@ class Disk:
             lambda event, reply, error: self.told.append((event.tag, reply.data, error)),
         )
 
-    def group(self):
-        loop = asyncio.get_running_loop()
-        return Kept(loop.create_future(), loop.create_future())
+    def group(self, *, written=True):
+        return Kept(written, asyncio.get_running_loop().create_future())
 
     def takes(self, tag, group):
         return self.waiting.takes(Event(Call(), tag=tag), Reply(data=f"reply {tag}"), group)
@@ -55,6 +54,11 @@ async def test_how_many_may_wait_is_asked_each_time():
     assert not disk.takes(1, disk.group())
     disk.most = 1
     assert disk.takes(1, disk.group())
+
+
+async def test_what_a_kill_would_lose_is_not_held():
+    disk = Disk()
+    assert not disk.takes(1, disk.group(written=False))
 
 
 @pytest.mark.parametrize("error", [None, JournalError("the disk is full")])

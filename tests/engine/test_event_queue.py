@@ -114,6 +114,17 @@ def test_it_is_full_by_bytes_too_and_one_event_may_be_larger_than_all_there_is_r
     assert queue.room.is_set()
 
 
+def test_a_producer_is_woken_once_a_quarter_of_the_bytes_is_free():
+    queue = EventQueue(100, capacity_bytes=8)
+    for tag in range(8):
+        queue.add(large(tag, 1))
+    queue.room.clear()
+    queue.take()
+    assert not queue.room.is_set()
+    queue.take()
+    assert queue.room.is_set()
+
+
 def test_what_large_events_take_is_given_back_wherever_they_go():
     def is_as_before():
         queue.add(large("nine", 9))
