@@ -28,6 +28,7 @@ ORDER = (
     "Wide answers",
     "Large prompts",
     "Many small runs",
+    "A large journal",
     "Pipeline",
     "Money",
     "Soak",
