@@ -34,7 +34,7 @@ def rows(start: int, stop: int, size: int) -> Iterator[Row]:
     noise = os.urandom(size)
     for number in range(start, stop):
         reply = b'{"n":%d}' % number + noise
-        key = random.Random(number).randbytes(16)  # noqa: S311  (a benchmark)
+        key = random.Random(number).randbytes(16)
         yield (*to_row(Entry(key, reply, "some-model", 600, 40, 1, 0.8, 1.8e9)), 1)
 
 
@@ -58,8 +58,8 @@ def timed(work: Callable[[], object], times: int) -> float:
 
 def look(path: Path, records: int) -> None:
     opened = timed(lambda: Journal.open(path).close(), OPENINGS)
-    numbers = random.Random(7).sample(range(records), min(LOOKED_UP, records))  # noqa: S311
-    keys = [random.Random(number).randbytes(16) for number in numbers]  # noqa: S311
+    numbers = random.Random(7).sample(range(records), min(LOOKED_UP, records))
+    keys = [random.Random(number).randbytes(16) for number in numbers]
     with Journal.open(path) as journal:
         began = time.perf_counter()
         found = sum(
