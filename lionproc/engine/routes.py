@@ -278,7 +278,7 @@ class Routes:
         """The requests that were sent again, by the kind of error that made it necessary."""
         counted = Counter[str]()
         for executor in self.executors:
-            counted.update(executor.counters.retries)
+            counted.update(dict(executor.counters.retries))
         return counted
 
     @property
