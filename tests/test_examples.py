@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pandas as pd
+import polars
 import pydantic
 import pytest
 
@@ -128,9 +129,14 @@ def frame():
     return pd.DataFrame({"review": ["A joy to use.", "Broke on day two."]})
 
 
-def given():
-    """What the examples take for granted."""
+def given(source):
+    """What an example takes for granted."""
+    run = {}
+    if re.search(r"\b(out|job)\.", source):
+        out = frame().llm.process("Is {review} positive?", into="ok").assign(checked=True)
+        run = {"out": out, "job": lp.last_job()}
     return {
+        **run,
         "Annotated": Annotated,
         "Literal": Literal,
         "Model": lp.Model,
@@ -139,6 +145,7 @@ def given():
         "df": frame(),
         "lp": lp,
         "pd": pd,
+        "polars": polars,
         "service": lp.ProcessingService(),
     }
 
@@ -155,7 +162,7 @@ def run(source, names):
 
 @pytest.mark.parametrize(("module", "source"), list(blocks_of_docstrings()))
 def test_every_block_of_a_docstring_runs(module, source, session, caplog):
-    run(source, vars(importlib.import_module(module)) | given())
+    run(source, vars(importlib.import_module(module)) | given(source))
     assert not [entry.message for entry in caplog.records if entry.levelname == "WARNING"]
 
 
