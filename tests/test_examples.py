@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pandas as pd
-import polars
+import polars as pl
 import pydantic
 import pytest
 
@@ -145,7 +145,7 @@ def given(source):
         "df": frame(),
         "lp": lp,
         "pd": pd,
-        "polars": polars,
+        "polars": pl,
         "service": lp.ProcessingService(),
     }
 
