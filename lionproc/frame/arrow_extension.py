@@ -261,7 +261,7 @@ def _kept_category(column: pd.Series[Any]) -> _Kept | None:
     kind = index.kind if isinstance(index, np.dtype) else "O"
     if not plain or kind not in _PLAIN or not (text or isinstance(index, np.dtype)):
         return _held_category(column)
-    how = {
+    how: dict[str, Any] = {
         "kind": "category",
         "categories": members,
         "index": str(index),
@@ -269,6 +269,9 @@ def _kept_category(column: pd.Series[Any]) -> _Kept | None:
     }
     storage, pandas_type, numpy_type = _PLAIN[kind]
     stored: list[Any] = [_stored(member, how) for member in members]
+    if len(set(stored)) < len(stored):  # 1 and "1"
+        how["quoted"] = True
+        stored = [_stored(member, how) for member in members]
     stored.append(None)  # code -1
     values = _untyped.array([stored[code] for code in column.cat.codes], type=storage)
     described = {"pandas_type": pandas_type, "numpy_type": numpy_type, "metadata": None}
@@ -323,6 +326,8 @@ def _unpacked(packed: str) -> pa.Table:
 
 def _stored(member: Hashable, how: Mapping[str, Any]) -> Any:
     """A category as it is in the file: itself, or as text where numbers and text are mixed."""
+    if how.get("quoted"):
+        return json.dumps(member)
     if how["index"] not in {"object", "str"} or isinstance(member, str):
         return member
     return json.dumps(member)

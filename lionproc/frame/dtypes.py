@@ -94,9 +94,11 @@ def arrow_type(shape: Shape) -> pa.DataType:
             kinds = {type(member) for member in members}
             if kinds == {bool}:
                 return pa.bool_()
-            if kinds == {int}:
+            whole = [member for member in members if type(member) is int]
+            if kinds == {int} and all(-(2**63) <= member < 2**63 for member in whole):
                 return pa.int64()
-            return pa.float64() if kinds <= {int, float} else pa.string()
+            exact = all(abs(member) <= 2**53 for member in whole)
+            return pa.float64() if kinds <= {int, float} and exact else pa.string()
         case _:
             return _ARROW.get(type(shape), pa.string())
 

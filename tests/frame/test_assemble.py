@@ -167,6 +167,21 @@ def test_the_least_duration_of_64_bits_is_refused_for_it_means_a_gap():
         Answer.of(dt.timedelta).answered('"-P106751991DT4H0M54.775808S"')
 
 
+@pytest.mark.parametrize(
+    ("members", "held"),
+    [
+        ([2**63 - 1, -(2**63)], [2**63 - 1, -(2**63)]),
+        ([2**64 - 1, 1], [str(2**64 - 1), "1"]),  # Arrow's whole numbers end before
+        ([2**53 + 1, 0.5], [str(2**53 + 1), "0.5"]),  # a float would be another number
+        ([2, 0.5], [2.0, 0.5]),
+    ],
+)
+def test_choices_of_large_numbers_in_a_list_are_exact(members, held):
+    schema = {"type": "array", "items": {"enum": members}}
+    (made,) = columns(Answer.of(schema), [members], "a")["a"]
+    assert list(made) == held
+
+
 def test_a_field_with_a_point_in_its_name_is_one_field():
     answer = Answer.of(create_model("Dotted", **{"a.b": (int, ...), "c": (str, ...)}))
     assert answer.answered('{"a.b": 1, "c": "x"}').cell == {"a.b": 1, "c": "x"}

@@ -131,6 +131,14 @@ def test_what_is_saved_is_read_back_identical(tmp_path, values, index):
     assert len(pd.read_parquet(path)) == len(out)
 
 
+@pytest.mark.parametrize("alike", [(1, "1"), (True, "true"), (0.5, "0.5", "a")])
+def test_choices_that_are_alike_as_text_come_back_as_they_were(tmp_path, alike):
+    answer = Answer.of(Literal[alike])
+    out = assemble(pd.DataFrame({"n": range(len(alike))}), columns(answer, alike, "a"))
+    read = read_parquet(write_parquet(out, tmp_path / "out.parquet", {}))
+    assert list(map(repr, read["a"])) == list(map(repr, alike))
+
+
 def test_files_that_have_a_type_of_ours_inside_are_read_as_before(tmp_path):
     """Version 0.1 wrote such; whoever has imported lionproc reads them with plain pandas too."""
     out = result(VALUES["full"])
