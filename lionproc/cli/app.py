@@ -109,8 +109,10 @@ def process(
     """Ask about every row, and write the table with the answers."""
     from lionproc.cli import asking
     from lionproc.cli.reading import read
-    from lionproc.cli.writing import target_of
+    from lionproc.cli.writing import refuse_the_input, target_of
 
+    if errors is not None:
+        refuse_the_input(str(errors), file, "--errors")
     table = read(file, **reading)
     target = target_of(save, file, table, target_format, as_is=as_is)
     return asking.process(

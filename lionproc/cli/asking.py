@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lionproc.cli.ending import Exit, said, tell
+from lionproc.cli.ending import Exit, said, show, show_json, tell
 from lionproc.cli.question import Question
 from lionproc.cli.writing import STDOUT, Target
 from lionproc.engine.paths import shown
@@ -55,7 +53,6 @@ def process(
         KeyboardInterrupt: It was interrupted; what was answered is in the journal.
     """
     from lionproc.frame.job import prepare, wait_for
-    from lionproc.model.as_json import to_json
 
     began = time.monotonic()
     options = {"save": target.save, "overwrite": overwrite, "details": details}
@@ -74,8 +71,8 @@ def process(
         job.errors().llm.to_csv(listed, index=False)
     seconds, code = time.monotonic() - began, _code(job)
     if as_json:
-        text = to_json({**_facts(job, target, seconds), "exit_code": int(code)}).decode()
-        print(text, file=sys.stderr if target.path == STDOUT else sys.stdout, flush=True)
+        facts = {**_facts(job, target, seconds), "exit_code": int(code)}
+        show_json(facts, beside=target.path == STDOUT)
     elif not quiet or code:
         tell(_summary(job, target, listed, seconds))
     return code
@@ -95,7 +92,10 @@ def estimate(frame: pd.DataFrame, question: Question, *, as_json: bool = False) 
     from lionproc.frame.estimate import estimate as foresee
 
     foreseen = foresee(_plan(frame, question))
-    print(json.dumps(foreseen.as_dict()) if as_json else said(repr(foreseen)), flush=True)
+    if as_json:
+        show_json(foreseen.as_dict())
+    else:
+        show(said(repr(foreseen)))
     return Exit.ANSWERED
 
 
@@ -121,14 +121,12 @@ def preview(
     Returns:
         The exit code.
     """
-    from lionproc.model.as_json import to_json
-
     tried = frame.llm.preview(**question.arguments(), n=n, sample=sample, seed=seed)
     if as_json:
         rows = tried.rows.reset_index(names="row").to_dict("records")
-        print(to_json({"rows": rows, "estimate": tried.estimate.as_dict()}).decode(), flush=True)
+        show_json({"rows": rows, "estimate": tried.estimate.as_dict()})
     else:
-        print(said(repr(tried)), flush=True)
+        show(said(repr(tried)))
     return Exit.ROWS_FAILED if tried.rows["error"].notna().any() else Exit.ANSWERED
 
 

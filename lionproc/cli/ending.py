@@ -24,7 +24,7 @@ from lionproc.errors import (
     StoppedWarning,
 )
 
-__all__ = ["DEBUG", "Exit", "ended", "said", "tell"]
+__all__ = ["DEBUG", "Exit", "ended", "said", "show", "show_json", "tell"]
 
 DEBUG = "LIONPROC_DEBUG"
 # Options of Python as an error names them, and what they are called here.
@@ -112,6 +112,34 @@ def tell(text: str) -> None:
     """Say something to a person, who may not listen any more."""
     with contextlib.suppress(OSError, ValueError):
         print(text, file=sys.stderr, flush=True)
+
+
+def show(text: str) -> None:
+    """Write what was asked for to standard output, for a person.
+
+    Raises:
+        BrokenPipeError: Nobody reads it any more.
+    """
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "replace").decode(encoding), flush=True)
+
+
+def show_json(value: object, *, beside: bool = False) -> None:
+    """Write JSON, which is UTF-8 whatever a terminal shows.
+
+    Args:
+        value: What `to_json` takes.
+        beside: To standard error, for answers are on standard output.
+
+    Raises:
+        BrokenPipeError: Nobody reads it any more.
+    """
+    from lionproc.model.as_json import to_json
+
+    stream = sys.stderr if beside else sys.stdout
+    stream.flush()
+    stream.buffer.write(to_json(value) + b"\n")
+    stream.flush()
 
 
 def said(text: str) -> str:

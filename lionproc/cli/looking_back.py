@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lionproc.cli.ending import Exit, said, tell
+from lionproc.cli.ending import Exit, said, show, show_json, tell
 from lionproc.errors import ConfigurationError
 
 __all__ = ["export", "info", "prune", "report", "runs", "verify"]
@@ -30,7 +30,7 @@ def runs(journal: Path | None, *, as_json: bool) -> int:
 
     table = lp.runs(journal)
     if as_json:
-        _print_json(table.to_dict("records"))
+        show_json(table.to_dict("records"))
     elif table.empty:
         tell("No run is remembered here yet.")
     else:
@@ -40,7 +40,7 @@ def runs(journal: Path | None, *, as_json: bool) -> int:
         for name in SHOWN:
             cells = shown[name].where(shown[name].notna(), "")
             shown[name] = [plain(cell, WIDEST) for cell in cells]
-        print(shown.to_string(index=False, justify="left"), flush=True)
+        show(shown.to_string(index=False, justify="left"))
     return Exit.ANSWERED
 
 
@@ -93,9 +93,9 @@ def report(
         made.to_html(html, prompt=prompt, cells=cells)
         tell(f"Written to {html}.")
     if as_json:
-        _print_json(made.as_dict())
+        show_json(made.as_dict())
     elif html is None:
-        print(said(repr(made)), flush=True)
+        show(said(repr(made)))
     return Exit.ANSWERED
 
 
@@ -119,12 +119,12 @@ def info(journal: Path | None, *, as_json: bool) -> int:
         "runs": len(lp.runs(journal)),
     }
     if as_json:
-        _print_json(facts)
+        show_json(facts)
     else:
-        print(f"journal  {facts['path']}")
-        print(f"size     {kept.size / 2**20:,.1f} MB")
-        print(f"records  {kept.records:,}")
-        print(f"runs     {facts['runs']:,}", flush=True)
+        show(f"journal  {facts['path']}")
+        show(f"size     {kept.size / 2**20:,.1f} MB")
+        show(f"records  {kept.records:,}")
+        show(f"runs     {facts['runs']:,}")
     return Exit.ANSWERED
 
 
@@ -194,11 +194,5 @@ def verify(journal: Path | None, *, quiet: bool) -> int:
     import lionproc as lp
 
     found = lp.journal(journal).verify(progress=not quiet)
-    print(f"{found.records:,} records, {found.damaged:,} damaged", flush=True)
+    show(f"{found.records:,} records, {found.damaged:,} damaged")
     return Exit.ANSWERED if found else Exit.FAILED
-
-
-def _print_json(value: object) -> None:
-    from lionproc.model.as_json import to_json
-
-    print(to_json(value).decode(), flush=True)

@@ -88,6 +88,12 @@ def read(
     if rows is not None and rows < 1:
         raise ConfigurationError(f"--rows must be 1 or more, not {rows}.")
     said = format or format_of(path)
+    if said is None and path != STDIN and local_path(path).is_dir():
+        if not any(local_path(path).glob("part-*.parquet")):
+            raise ConfigurationError(
+                f"{path!r} is a folder, and none of parquet parts. Give one file of it."
+            )
+        said = "parquet"
     try:
         if path == STDIN:
             source: Any = io.BytesIO(sys.stdin.buffer.read())
@@ -108,8 +114,6 @@ def read(
 
 def _opened(path: str, said: Format | None) -> IO[bytes] | None:
     place = local_path(path)
-    if place.is_dir() and said is None:
-        raise ConfigurationError(f"{path!r} is a folder. Give one file of it.")
     if not place.exists():
         raise missing_file(place)
     if said is None:
@@ -126,8 +130,6 @@ def _opened(path: str, said: Format | None) -> IO[bytes] | None:
 
 def missing_file(path: Path) -> ConfigurationError:
     """The error for a file that is not there; it names what is near."""
-    if path.is_dir():
-        return ConfigurationError(f"{str(path)!r} is a folder. Give one file of it.")
     if not path.parent.is_dir():
         return ConfigurationError(f"There is no folder {str(path.parent)!r}.")
     tables = sorted(each.name for each in path.parent.iterdir() if format_of(each.name))

@@ -18,7 +18,7 @@ from lionproc.errors import ConfigurationError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["STDOUT", "Target", "target_of"]
+__all__ = ["STDOUT", "Target", "refuse_the_input", "target_of"]
 
 STDOUT = "-"
 _CHUNK_ROWS = 10_000
@@ -56,7 +56,7 @@ class Target:
         Raises:
             ConfigurationError: It cannot be written, or holds more.
         """
-        if self.format == "parquet" or self.path == STDOUT:
+        if self.format == "parquet" or self.path == STDOUT or is_url(self.path):
             return
         from lionproc.frame.export import check_writable
 
@@ -174,11 +174,7 @@ def target_of(
     if save == STDOUT:
         usual: Format = "jsonl" if table.format == "parquet" else table.format
         return Target(save, to or usual, table, as_is)
-    if source != STDIN and not is_url(save) and _is_same(save, source):
-        raise ConfigurationError(
-            f"{shown(save)!r} is the input, and it is never overwritten. Choose another path "
-            "with --save."
-        )
+    refuse_the_input(save, source, "--save")
     is_folder = save.endswith(("/", os.sep)) or is_url(save) or local_path(save).is_dir()
     said = format_of(save) or ("parquet" if is_folder or not Path(save).suffix else None)
     if said is None:
@@ -191,6 +187,24 @@ def target_of(
     if save.lower().removesuffix(".gz").endswith(".tsv"):
         table = Table(table.frame, table.format, "\t", table.marked)
     return Target(save, said, table, as_is)
+
+
+def refuse_the_input(path: str, source: str, option: str) -> None:
+    """Refuse to write where the input is.
+
+    Args:
+        path: What is written.
+        source: The input.
+        option: What said so.
+
+    Raises:
+        ConfigurationError: It is the same file.
+    """
+    if source != STDIN and not is_url(path) and _is_same(path, source):
+        raise ConfigurationError(
+            f"{shown(path)!r} is the input, and it is never overwritten. Choose another path "
+            f"with {option}."
+        )
 
 
 def _beside(source: str) -> str:

@@ -146,6 +146,36 @@ def test_a_pipe_is_read_and_written(ask, monkeypatch, given, wanted):
     assert "1 answered" in err
 
 
+def test_a_table_without_rows_is_written_with_its_new_column(ask):
+    table(text="id,text\n")
+    assert ask("in.csv", "-p", "Say {text}")[0] == 0
+    assert Path("in-answered.csv").read_text() == "id,text,answer\n"
+
+
+def test_a_folder_of_parts_is_written_and_read(ask):
+    table()
+    assert ask("in.csv", "-p", "Say {text}", "--save", "parts/")[0] == 0
+    code, out, _ = ask("parts", "-p", "{answer}", "--into", "b", "--save", "-")
+    assert code == 0
+    assert [json.loads(line)["b"] for line in out.splitlines()] == [
+        "echo: echo: Say one",
+        "echo: echo: Say two",
+    ]
+
+
+def test_json_is_utf_8_and_text_is_shown_wherever_the_terminal_is(ask, monkeypatch):
+    """As on Windows, where the encoding of a pipe is not UTF-8."""
+    table(text="text\ncafé\n")
+    for argv in (["--save", "-"], ["-n", "1"], ["-n", "1", "--json"]):
+        written = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+        command = "process" if "--save" in argv else "preview"
+        assert ask("in.csv", "-p", "Say {text}", *argv, command=command)[0] == 0
+        sys.stdout.flush()
+        assert ("café".encode() in written.getvalue()) is (argv != ["-n", "1"])
+        assert b"echo: Say caf" in written.getvalue()
+
+
 def test_an_answer_that_begins_like_a_formula_acts_in_no_spreadsheet_unless_told(ask, server):
     server.configure(answer='=HYPERLINK("http://x")')
     table()
@@ -248,6 +278,7 @@ REFUSED = {
     "no schema": (["-p", "{text}", "--schema", "in.csv"], "'in.csv' is no JSON"),
     "a column": (["-p", "{text}", "--into", "id"], "Choose another name with --into"),
     "the input": (["-p", "{text}", "--save", "./in.csv"], "is never overwritten"),
+    "the input as errors": (["-p", "{text}", "--errors", "in.csv"], "another path with --errors"),
     "an ending": (["-p", "{text}", "--save", "out.xlsx"], "ends in '.xlsx'"),
     "a limit": (["-p", "{text}", "--rpm", "0"], "requests_per_minute"),
     "a budget": (["-p", "{text}", "--budget", "two"], "--budget is a number"),
