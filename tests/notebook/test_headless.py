@@ -6,6 +6,7 @@ import contextlib
 import re
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -46,7 +47,7 @@ class Executed:
                 "started": RUN.replace("llm.process", "llm.start").format(
                     url=held.base_url, key=held.key
                 ),
-                "its result": "out = out.result()",
+                "its result": "open('waits', 'w').close(); out = out.result()",
                 "slow": SLOW.format(url=slow.base_url, key=slow.key),
             }
             notebook = nbformat.v4.new_notebook(
@@ -65,7 +66,8 @@ class Executed:
                 command = [sys.executable, "-m", *TOOLS[tool].split()]
                 running = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
             stack.callback(running.kill)
-            held.wait_for(lambda counters: counters.in_flight == 30, timeout_s=40)
+            # These programs take what a cell shows while one runs: so this ends within the next.
+            wait_until((folder / "waits").exists, running)
             held.release()
             status = running.wait(40)
         self.log = (folder / "log").read_text()
@@ -73,6 +75,12 @@ class Executed:
         saved = nbformat.read(folder / "out.ipynb", as_version=4)
         self.metadata = saved.metadata
         self.outputs = dict(zip(cells, (cell.outputs for cell in saved.cells), strict=True))
+
+
+def wait_until(condition, running):
+    tick = threading.Event()  # never set
+    while not condition() and running.poll() is None:
+        tick.wait(0.01)
 
 
 @pytest.fixture(scope="module", params=TOOLS)
