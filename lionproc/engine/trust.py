@@ -35,7 +35,7 @@ def check_journal(path: str) -> None:
 
     Raises:
         JournalError: Somebody else owns or can write it, its folder or one above; the message
-            says who, and the way on. Or what is beside it is no file.
+            says who, and the way on. Or a pipe or a device is beside it.
     """
     _refuse_odd(path)
     folder = Path(os.path.realpath(Path(path).parent))
@@ -52,13 +52,14 @@ def check_journal(path: str) -> None:
 
 
 def _refuse_odd(path: str) -> None:
-    """Refuse a pipe, a device or a folder beside a journal: SQLite would wait there for ever."""
+    """Refuse a pipe or a device beside a journal, at which SQLite would wait for ever."""
     for end in BESIDE:
         with contextlib.suppress(OSError):
-            if not stat.S_ISREG(Path(path + end).stat().st_mode):
+            mode = Path(path + end).stat().st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # at a folder it does not wait
                 raise JournalError(
-                    f"The journal {path!r} is not used: {path + end!r} beside it is a folder, a "
-                    "pipe or a device, and SQLite would write there. Remove it."
+                    f"The journal {path!r} is not used: {path + end!r} beside it is a pipe or a "
+                    "device, and SQLite would wait there for ever. Remove it."
                 )
 
 
