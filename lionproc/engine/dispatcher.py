@@ -42,6 +42,7 @@ from lionproc.errors import (
 )
 
 log = logging.getLogger("lionproc.engine")
+AHEAD = 63  # events that are looked up together with the one whose turn it is
 
 
 class Dispatcher:
@@ -269,6 +270,7 @@ class Dispatcher:
                 raise
             finally:
                 workers.sending.discard(worker)
+                queue.is_back(event)
 
     def _is_left_to_others(self, event: Event) -> bool:
         """True if another executor has answered it since it was queued, or asks it just now."""
@@ -280,9 +282,10 @@ class Dispatcher:
             self._delay(event, PATIENCE_S)
             other.on_done(lambda: self._look_again(event))
             return True
-        if replay.is_stale(event, shared=self.coalescing.has_peers):
+        shared = self.coalescing.has_peers
+        if replay.is_stale(event, shared=shared):
             try:
-                entry = replay.find(event.first.key)
+                entry = replay.find_again(event, () if shared else self.queue.next_ones(AHEAD))
             except JournalError as error:
                 self.finish(event, CallError(Kind.NOT_SENT, str(error)))
                 self.stop_run(error)

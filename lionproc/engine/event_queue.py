@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
+import itertools
 from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from lionproc.engine.request import Event
 
 QUEUE_BYTES = 32 * 2**20  # that calls take while they wait, if they say so; the last may be more
+OUT_BYTES = 128 * 2**20  # that the bodies in flight take together; one may always be in flight
 SLACK = 64  # outdated moments that may stay in the heap
 
 
@@ -29,6 +31,7 @@ class EventQueue:
         capacity: Events that may wait. Retries that are due do not count: they have been let in
             before.
         capacity_bytes: What they may take in memory; one more may wait as long as it is less.
+        out_bytes: What those may take together that were taken and are not back.
 
     Attributes:
         at_limiter: The event that a worker has taken and that waits for permission to send. While
@@ -37,8 +40,11 @@ class EventQueue:
         room: Set when a producer that waits for room is to look again.
     """
 
-    def __init__(self, capacity: int, capacity_bytes: int = QUEUE_BYTES) -> None:
+    def __init__(
+        self, capacity: int, capacity_bytes: int = QUEUE_BYTES, out_bytes: int = OUT_BYTES
+    ) -> None:
         self.capacity = capacity
+        self._out_bytes = out_bytes
         self.capacity_bytes = capacity_bytes
         self.at_limiter: Event | None = None
         self.room = asyncio.Event()
@@ -46,6 +52,7 @@ class EventQueue:
         self._refill_at = capacity - max(1, capacity // 4)
         self._refill_at_bytes = capacity_bytes - capacity_bytes // 4
         self._bytes = 0  # of those that count
+        self._out = 0  # bytes of those that were taken and are not back
         self._new: deque[Event] = deque()
         self._again: deque[Event] = deque()
         self._delayed: dict[Event, float] = {}
@@ -74,24 +81,43 @@ class EventQueue:
             new: Whether it may be one that was never sent.
 
         Returns:
-            None if nothing is ready, or if another event still waits for permission to send.
+            None if nothing is ready, if another event still waits for permission to send, or if
+            those in flight take too much memory for one more.
         """
         if self.at_limiter is not None:
             return None
         if self._again:
-            return self._again.popleft()
+            return self._leaves(self._again)
         if not (new and self._new):
             return None
-        event = self._new.popleft()
+        event = self._leaves(self._new)
+        if event is None:
+            return None
         self._bytes -= event.size
         waiting = len(self._new) + len(self._delayed)
         if waiting <= self._refill_at and self._bytes <= self._refill_at_bytes:
             self.room.set()
         return event
 
+    def _leaves(self, waiting: deque[Event]) -> Event | None:
+        """Take the first one out, if what is out already leaves room for it."""
+        size = waiting[0].size
+        if self._out and self._out + size > self._out_bytes:
+            return None
+        self._out += size
+        return waiting.popleft()
+
+    def is_back(self, event: Event) -> None:
+        """An event that was taken is answered, or waits again."""
+        self._out -= event.size
+
+    def next_ones(self, most: int) -> Iterator[Event]:
+        """Those that were never sent and whose turn comes next."""
+        return itertools.islice(self._new, most)
+
     @property
     def is_ready(self) -> bool:
-        """True if `take` would give an event."""
+        """True if `take` may give an event."""
         return self.at_limiter is None and bool(self._new or self._again)
 
     @property

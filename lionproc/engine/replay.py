@@ -16,6 +16,7 @@ from lionproc.errors import JournalError, Kind
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Iterable
 
     from lionproc.engine.journal import Journal, Kept
     from lionproc.engine.request import Event, Reply
@@ -98,7 +99,32 @@ class Replay:
             event: Not yet sent, or sent and failed; then what was looked up does not matter.
             shared: Whether others write answers into the same journal.
         """
-        return event.attempts == 0 and (shared or time.time() - event.created > STALE_S)
+        return event.attempts == 0 and (shared or time.time() - event.looked_up > STALE_S)
+
+    def find_again(self, event: Event, next_ones: Iterable[Event] = ()) -> Entry | None:
+        """The kept reply to an event that is about to be sent.
+
+        Those that follow it are looked up with it, for one look at many keys costs a tenth of one
+        for each. What is there for one of them is found when its turn comes.
+
+        Args:
+            event: Which.
+            next_ones: Those that are sent next.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        if self.journal is None or event.first.key is None:
+            return None
+        keys = {event.first.key: event}
+        for other in next_ones:
+            if other.attempts == 0 and other.first.key is not None:
+                keys.setdefault(other.first.key, other)
+        found = self.journal.find(list(keys), self._since)
+        now = time.time()
+        for key, asked in keys.items():
+            asked.looked_up = 0.0 if key in found else now
+        return found.get(event.first.key)
 
     def _recall(self, event: Event, entry: Entry | None) -> bool:
         """Take an event through the kept replies. True if they settle it."""

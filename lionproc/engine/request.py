@@ -96,6 +96,7 @@ class Event:
         cached: True if the answer came from the journal.
         model: Which model answered, in the words of the last reply; empty if it does not say.
         size: Bytes that its call takes while it waits, as far as it says.
+        looked_up: When the journal was last asked for its answer, in Unix seconds.
         tag: Whatever its makers want to find again, such as a row's position.
         priority: Higher goes first; equal ones in the order they came.
         claims: How many wait for it; see `RateLimitedAPIExecutor.submit`.
@@ -116,6 +117,7 @@ class Event:
         "deadline_s",
         "error",
         "first",
+        "looked_up",
         "model",
         "priority",
         "prompt_tokens",
@@ -143,7 +145,7 @@ class Event:
         self.deadline_s = deadline_s
         self.priority = priority
         self.claims = 0
-        self.created = time.time()
+        self.created = self.looked_up = time.time()
         self._future: asyncio.Future[Any] | None = None
         self.reset()
 

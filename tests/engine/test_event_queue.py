@@ -125,6 +125,24 @@ def test_a_producer_is_woken_once_a_quarter_of_the_bytes_is_free():
     assert queue.room.is_set()
 
 
+def test_no_more_bytes_are_out_at_once_than_there_is_room_for_and_one_may_always_be():
+    queue = EventQueue(100, out_bytes=10)
+    first, second, third = large(1, 99), large(2, 6), large(3, 6)
+    for each in (first, second, third):
+        queue.add(each)
+    assert queue.take() is first
+    assert queue.take() is None
+    queue.is_back(first)
+    assert queue.take() is second
+    assert queue.take() is None  # smaller ones behind it do not overtake it
+    queue.delay(second, 1.0)
+    queue.is_back(second)
+    queue.end_delay(second)
+    assert queue.take() is second
+    queue.is_back(second)
+    assert queue.take() is third
+
+
 def test_what_large_events_take_is_given_back_wherever_they_go():
     def is_as_before():
         queue.add(large("nine", 9))

@@ -110,6 +110,20 @@ def test_without_a_journal_or_a_key_nothing_is_found_and_nothing_kept(journal):
     assert Replay(journal, 0, 2).find(None) is None
 
 
+def test_those_that_follow_are_looked_up_together_and_what_is_found_is_looked_up_in_its_turn(
+    journal, monkeypatch
+):
+    keep(journal, b="42")
+    replay = Replay(journal, 0, 2)
+    events = [Event(Question(name)) for name in "abc"]
+    monkeypatch.setattr(replay_module, "STALE_S", 3600.0)
+    for event in events:
+        event.looked_up -= 7200.0
+    assert replay.find_again(events[0], events[1:]) is None
+    assert [replay.is_stale(event, shared=False) for event in events] == [False, True, False]
+    assert replay.answer(events[1], replay.find_again(events[1]))
+
+
 def test_what_waited_for_long_is_looked_up_again_and_at_once_where_others_write_too(monkeypatch):
     replay, event = Replay(None, 0, 2), Event(Question("a"))
     assert not replay.is_stale(event, shared=False)
