@@ -20,6 +20,7 @@ from lionproc.engine.limits import Limits
 from lionproc.engine.outlay import Verdict
 from lionproc.engine.request import Call, Event
 from lionproc.engine.retry import Retry
+from lionproc.engine.together import Together
 from lionproc.engine.tokens import Tokens
 from lionproc.errors import CallError, ConfigurationError, JournalError, Kind, LimitsError, RunError
 from lionproc.face import faced
@@ -118,6 +119,7 @@ class RateLimitedAPIExecutor:
         self.group = ExecutorGroup(self.dispatcher)
         self.outlay = self.dispatcher.counters.outlay
         self._look_ups: set[asyncio.Task[None]] = set()
+        self._find = Together(self.dispatcher.replay.find_all)
 
     # -- life -------------------------------------------------------------------------------
 
@@ -255,7 +257,7 @@ class RateLimitedAPIExecutor:
         """Answer an event from the journal, or queue it."""
         dispatcher, replay = self.dispatcher, self.dispatcher.replay
         try:
-            entry = await asyncio.to_thread(replay.find, event.first.key)
+            entry = await self._find(event.first.key)
             if event.done:
                 return
             if entry is not None and replay.answer(event, entry):

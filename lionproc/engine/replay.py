@@ -16,7 +16,7 @@ from lionproc.errors import JournalError, Kind
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from lionproc.engine.journal import Journal, Kept
     from lionproc.engine.request import Event, Reply
@@ -55,9 +55,15 @@ class Replay:
         Raises:
             JournalError: The journal cannot be read.
         """
-        if key is None or self.journal is None:
-            return None
-        return self.journal.find([key], self._since, self.until).get(key)
+        return self.find_all([key])[0]
+
+    def find_all(self, keys: Sequence[bytes | None]) -> list[Entry | None]:
+        """As `find`, for many."""
+        known = [key for key in keys if key is not None]
+        if not known or self.journal is None:
+            return [None] * len(keys)
+        found = self.journal.find(known, self._since, self.until)
+        return [None if key is None else found.get(key) for key in keys]
 
     def answer(self, event: Event, entry: Entry) -> bool:
         """Answer an event from the journal, if what is kept there is an answer.
@@ -120,11 +126,11 @@ class Replay:
         for other in next_ones:
             if other.attempts == 0 and other.first.key is not None:
                 keys.setdefault(other.first.key, other)
-        found = self.journal.find(list(keys), self._since)
+        found = dict(zip(keys, self.find_all(list(keys)), strict=True))
         now = time.time()
         for key, asked in keys.items():
-            asked.looked_up = 0.0 if key in found else now
-        return found.get(event.first.key)
+            asked.looked_up = now if found[key] is None else 0.0
+        return found[event.first.key]
 
     def _recall(self, event: Event, entry: Entry | None) -> bool:
         """Take an event through the kept replies. True if they settle it."""

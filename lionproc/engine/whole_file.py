@@ -17,11 +17,13 @@ from pathlib import Path
 from lionproc.engine.paths import local_path
 
 __all__ = [
+    "keep_rights",
     "make_folders",
     "read_regular",
     "refuse_odd_file",
     "refuse_planted_link",
     "replace_whole",
+    "sync_folder",
     "temporary_name",
 ]
 
@@ -69,10 +71,10 @@ def replace_whole(path: str | os.PathLike[str], *, private: bool = False) -> Ite
         os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
         yield temporary
         if old is not None:
-            _keep_rights(temporary, old)
+            keep_rights(temporary, old)
         _sync(temporary)
         temporary.replace(target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()  # there only if something went wrong
@@ -170,7 +172,8 @@ def temporary_name(name: str) -> str:
     return f".{name[:40]}.{secrets.token_hex(4)}.tmp"
 
 
-def _keep_rights(made: Path, old: os.stat_result) -> None:
+def keep_rights(made: Path, old: os.stat_result) -> None:
+    """Give a file the owner and the rights of the one whose place it takes."""
     if os.name != "posix":
         return
     new, mode = made.stat(), stat.S_IMODE(old.st_mode) & 0o777
@@ -193,7 +196,7 @@ def _sync(file: Path) -> None:
         os.close(handle)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the rename durable, on systems where a folder can be opened."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)

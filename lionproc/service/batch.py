@@ -108,7 +108,7 @@ class BatchProcessor:
         except LionprocError as error:
             log.warning("a batch was not taken: %s", type(error).__name__)
             return {"status": "error", "error": str(error)}
-        return await self._run(record, schema, listener)
+        return await self._run(record, schema, listener, is_new=True)
 
     async def _run(
         self,
@@ -117,6 +117,7 @@ class BatchProcessor:
         listener: _Listener | None = None,
         *,
         retry_failed: bool = False,
+        is_new: bool = False,
     ) -> BatchResult:
         batch_id, items, service = record["id"], record["items"], self.service
         results: list[RequestResult | None] = [None] * len(items)
@@ -130,6 +131,7 @@ class BatchProcessor:
                 schema,
                 _request_id(batch_id, position),
                 retry_failed=retry_failed,
+                is_new=is_new,
                 batch=batch_id,
             )
             results[position] = result

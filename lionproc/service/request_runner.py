@@ -140,6 +140,7 @@ class RequestRunner:
         context: Mapping[str, object] | None = None,
         *,
         retry_failed: bool = False,
+        is_new: bool = False,
         **fields: str,
     ) -> RequestResult:
         """Process an item of a list that is on disk, at most once.
@@ -152,21 +153,22 @@ class RequestRunner:
             request_id: Its id, which is known beforehand.
             context: Fields for a template besides those of the data.
             retry_failed: Whether a request that failed gets another attempt.
+            is_new: Whether the list is, so that nothing can be known of its items.
             **fields: Further fields of a new record.
         """
         running = self._tasks.get(request_id)
         if running is not None:
             return await asyncio.shield(running)
         try:
-            record = await self._store.read(request_id)
+            record = None if is_new else await self._store.read(request_id)
             if record is not None and is_settled(record, retry_failed=retry_failed):
                 return result_of(record, schema)
-            is_new = record is None
+            unknown = record is None
             if record is None:
                 record = self._store.make(data, schema, request_id, **fields)
         except LionprocError as error:
             return {**self.refuse(error), "request_id": request_id}
-        return await self.start(record, schema, SendOptions(context=context, is_new_item=is_new))
+        return await self.start(record, schema, SendOptions(context=context, is_new_item=unknown))
 
     async def run_again(
         self, statuses: frozenset[str], schemas: Sequence[object]

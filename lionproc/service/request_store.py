@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from lionproc.engine.lease import Lease
+from lionproc.engine.together import Together
 from lionproc.errors import ConfigurationError, RecordError
 from lionproc.model.answer import Answer
 from lionproc.model.as_json import plain
@@ -34,6 +35,7 @@ class RequestStore:
 
     def __init__(self, folder: Path) -> None:
         self.records: Records[RequestRecord] = Records(folder, "req")
+        self._write: Together[RequestRecord, None] = Together(self.records.write_all)
         self.lease = Lease(folder)
         self.active: dict[str, RequestRecord] = {}
         self._checked_schema: Any = None
@@ -104,7 +106,7 @@ class RequestStore:
         Raises:
             RecordError: It cannot be written.
         """
-        await asyncio.to_thread(self.records.write, record)
+        await self._write(record)
 
     async def write_end(self, record: RequestRecord) -> None:
         """Write how a request ended. May fail (it is logged): the journal has the answer."""

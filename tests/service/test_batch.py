@@ -47,13 +47,14 @@ async def test_a_batch_comes_back_in_order_with_the_chapters_keys(processor):
 async def test_an_item_is_written_once_and_the_list_when_it_comes_and_when_it_ends(
     processor, monkeypatch
 ):
-    written, write = [], records.write_whole
+    written, write = [], records.replace_all
 
-    def note(path, content):
-        written.append((Path(path).name.partition("_")[0], json.loads(content)["status"]))
-        write(path, content)
+    def note(folder, contents):
+        for name, content in contents.items():
+            written.append((name.partition("_")[0], json.loads(content)["status"]))
+        return write(folder, contents)
 
-    monkeypatch.setattr(records, "write_whole", note)
+    monkeypatch.setattr(records, "replace_all", note)
     batch = await processor.process_batch(items(12))
     assert batch["failed"] == 0
     assert written == [

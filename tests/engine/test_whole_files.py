@@ -1,0 +1,70 @@
+"""Many files of a folder at once: each whole or not at all, and one that fails harms no other."""
+
+import os
+import stat
+
+import pytest
+
+from lionproc.engine import whole_files
+from lionproc.engine.whole_files import replace_all
+
+
+def test_new_ones_are_for_their_owner_alone_and_old_ones_keep_their_rights(tmp_path):
+    folder = tmp_path / "deep"
+    assert replace_all(folder, {"new": b"1", "old": b"2", "large": b"x" * 300_000}) == {}
+    (folder / "old").chmod(0o640)
+    assert replace_all(folder, {"old": b"3", "empty": b""}) == {}
+    assert {path.name: path.read_bytes()[:9] for path in folder.iterdir()} == {
+        "new": b"1", "old": b"3", "large": b"x" * 9, "empty": b"",
+    }  # fmt: skip
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+    assert modes == {"new": 0o600, "old": 0o640, "large": 0o600, "empty": 0o600}
+
+
+def test_one_that_cannot_be_replaced_is_named_and_the_others_are_written(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "other").write_bytes(b"before")
+    (tmp_path / "link").symlink_to(tmp_path / "other")
+    os.mkfifo(tmp_path / "pipe")
+    contents = dict.fromkeys(["folder", "link", "pipe", "fine"], b"after")
+    assert replace_all(tmp_path, contents).keys() == {"folder", "pipe"}
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "other").read_bytes() == (tmp_path / "fine").read_bytes() == b"after"
+    assert {path.name for path in tmp_path.iterdir()} == {*contents, "other"}
+
+
+@pytest.mark.parametrize("step", ["write", "flush", "take_its_place"])
+def test_what_fails_half_way_leaves_the_old_one_and_nothing_else(tmp_path, monkeypatch, step):
+    replace_all(tmp_path, {"one": b"before", "two": b"before"})
+    real = getattr(whole_files._File, step)
+
+    def fails(self, *content):
+        if self.name == "one":
+            raise OSError(28, "No space left on device")
+        real(self, *content)
+
+    monkeypatch.setattr(whole_files._File, step, fails)
+    (error,) = replace_all(tmp_path, {"one": b"after", "two": b"after"}).values()
+    assert error.errno == 28
+    assert (tmp_path / "one").read_bytes() == b"before"
+    assert (tmp_path / "two").read_bytes() == b"after"
+    assert {path.name for path in tmp_path.iterdir()} == {"one", "two"}
+
+
+def test_all_are_flushed_before_any_has_its_name_and_the_folder_last(tmp_path, monkeypatch):
+    steps = []
+    flush, sync_folder = whole_files._File.flush, whole_files.sync_folder
+    names = lambda: {path.name for path in tmp_path.iterdir()} & {"a", "b"}  # noqa: E731
+    monkeypatch.setattr(
+        whole_files._File, "flush", lambda self: (flush(self), steps.append(names()))
+    )
+    monkeypatch.setattr(
+        whole_files, "sync_folder", lambda each: (sync_folder(each), steps.append(names()))
+    )
+    replace_all(tmp_path, {"a": b"1", "b": b"2"})
+    assert steps == [set(), set(), {"a", "b"}]
+
+
+def test_a_folder_that_cannot_be_made_is_the_error_of_all(tmp_path):
+    (tmp_path / "file").touch()
+    assert replace_all(tmp_path / "file" / "x", {"a": b"", "b": b""}).keys() == {"a", "b"}
