@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lionproc.engine.limits import Limits
 from lionproc.errors import ConfigurationError
 from lionproc.frame.plan import Plan
+from lionproc.frame.run_note import with_prompt
 from lionproc.frame.stage import Output
 from lionproc.model.defaults import checked, default_model
 from lionproc.model.model import Model
@@ -39,6 +40,8 @@ def asked_again(
         ConfigurationError: It cannot work; nothing was sent.
     """
     options = plan.options
+    if options.name is not None:  # lp.run() finds both by name
+        options = replace(options, name=f"{options.name}, again")
     if limits is not None:
         options = replace(options, limits=checked("limits", limits))
     if prompt is None and model is None:
@@ -58,9 +61,12 @@ def asked_again(
         stage = replace(stage, model=default_model(model))
     other = Plan(plan.frame, [stage], options)
     other.about.update(plan.about)
+    other.asked = plan.asked
     if prompt is not None:
         named = getattr(prompt, "__qualname__", "a function")
         other.about["prompt"] = prompt if isinstance(prompt, str) else named
+        if plan.asked is not None:
+            other.asked = with_prompt(plan.asked, prompt)
     return other
 
 

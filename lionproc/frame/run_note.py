@@ -25,7 +25,7 @@ from lionproc.model.call import RequestBuilder
 
 if TYPE_CHECKING:
     from lionproc.reports.report import Report
-__all__ = ["arguments_of", "new_run_id", "note_of", "program_name", "shape_kept"]
+__all__ = ["arguments_of", "new_run_id", "note_of", "program_name", "shape_kept", "with_prompt"]
 
 MOST_ERRORS: Final = 1000
 """Rows without an answer that are listed; the kinds of all are counted."""
@@ -57,6 +57,13 @@ def arguments_of(
         "on_missing": on_missing,
         "each": each,
     }
+
+
+def with_prompt(arguments: Mapping[str, object], prompt: object) -> dict[str, object]:
+    """The same arguments with another prompt."""
+    given: Any = arguments["functions"]
+    functions = [name for name in given if name != "prompt"] + ["prompt"] * callable(prompt)
+    return {**arguments, "prompt": None if callable(prompt) else prompt, "functions": functions}
 
 
 def note_of(

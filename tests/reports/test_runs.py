@@ -195,6 +195,17 @@ def test_a_run_that_was_killed_shows_as_killed_with_what_it_had(df, tmp_path, zy
     assert not journal.exists()
 
 
+def test_what_was_asked_again_in_other_words_is_a_run_beside_the_first(df, server, model):
+    server.configure(faults=lambda body, n: "400" if said(body) == "Say text 3" else None)
+    with pytest.warns(RowsFailedWarning):
+        df.llm.process("Say {text}", into="a", model=model, name="first")
+    out = lp.last_job().retry_failed(prompt="Please say {text}").result()
+    assert lp.runs()["name"].tolist() == ["first", "first, again"]
+    assert lp.run("first").frame(df)["a"].isna().tolist() == [False] * 3 + [True] + [False] * 4
+    second = lp.run("first, again").frame(df)["a"]
+    assert second.dropna().to_dict() == {"d": out.loc["d", "a"]}
+
+
 def test_what_changed_between_two_runs(df, server, model):
     server.configure(answer=lambda body: "neg" if "strictly" in said(body) else "pos")
     hot = lp.Model("openai", "test-model", base_url=server.base_url, api_key=server.key,
