@@ -69,7 +69,7 @@ class Difference:
         lines = []
         for what, text in (("prompt", self.prompt), ("system prompt", self.system)):
             if text:
-                shown = (f"  {plain(line, 500)}" for line in text.splitlines())
+                shown = (f"  {line[:1]}{plain(line[1:], 500)}" for line in text.splitlines())
                 lines += [f"The {what} changed:", *shown]
         for name, (then, now) in self.settings.items():
             lines.append(f"{name}: {plain(then)} -> {plain(now)}")

@@ -218,6 +218,7 @@ def test_what_changed_between_two_runs(df, server, model):
     assert changed.settings == {"temperature": (None, 0.5)}
     assert (changed.changed, changed.compared) == (8, 8)
     assert "8 of 8 differ" in repr(changed)
+    assert "\n   {text}\n" in repr(changed)  # a line that stayed stands below those that did not
     same = lp.run("one").diff(lp.run("one"))
     assert (same.prompt, same.settings, same.changed) == ("", {}, 0)
     assert "asked the same" in repr(same)
