@@ -283,6 +283,7 @@ class Job(RowRun):
         facts = {
             **self._facts(),
             "not_sent": max(self.stats.left - self._given_up, 0) if self.done else 0,
+            "answers": [str(name) for name in self._plan.answer_names],
             "errors_at": self.errors_at,
             "save": self._plan.options.save,
             "saved_to": self.saved_to,

@@ -70,6 +70,7 @@ class Plan:
             for output in stage.outputs
             for name in column_names(stage.answer, output.into)
         ]
+        self.answer_names = list(names)
         if options.details:
             names += [n for output in self.outputs for n in detail_names(output.into)]
         check_names(frame, [*names, *more_names], overwrite=options.overwrite)

@@ -110,7 +110,7 @@ def _safe(text: object, most: int = 400) -> str:
 
 
 def _columns(facts: Mapping[str, Any]) -> str:
-    names = [formatting.plain(name, 60) for name in facts.get("columns", ())]
+    names = [formatting.plain(name, 60) for name in facts.get("answers", ())]
     made = ", ".join(names[:6]) + ", ..." * (len(names) > 6)
     model = formatting.model_name(facts)
     return f"The answers of {model} in {made}" if made else model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -229,8 +229,8 @@ class Report:
             "requests_limit": stats.requests_limit,
             "tokens_limit": stats.tokens_limit,
             "stages": list(self.facts.get("stages", ())),
-            "slowest": self.slowest.to_dict("records"),
-            "most_expensive": self.most_expensive.to_dict("records"),
+            "slowest": [asdict(row) for row in self._slowest],
+            "most_expensive": [asdict(row) for row in self._dearest],
             "over_time": [dict(point) for point in self.over_time],
         }
 

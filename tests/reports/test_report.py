@@ -31,6 +31,7 @@ def ran(tmp_path_factory):
     asked = {"into": "about", "system": SYSTEM, "journal": journal, **QUIET}
     with Server(prices="openai", answer="wine", latency_s=0.01) as server:
         asked["model"] = served(server, service_tier="flex")
+        asked |= {"retry": lp.Retry(base_s=0.01), "details": True}
         frame.head(10).llm.process("{text}", **asked)
         before = float(server.bill.usd)
 
@@ -133,7 +134,7 @@ def test_a_page_has_numbers_and_nothing_that_was_not_meant_to_be_shared(ran, tmp
     raw = path.read_text(encoding="utf-8")
     page = Page(raw)
     assert "44 of 45 answered" in page.text
-    assert "openai/gpt-5-mini" in page.text
+    assert "The answers of openai/gpt-5-mini in about" in page.words  # no columns of details
     assert "by the provider's prompt cache" in page.text
     assert "svg" in page.tags
     assert not page.links
@@ -202,6 +203,7 @@ def test_what_is_not_known_is_neither_nothing_nor_free(tmp_path):
         report.usd is report.usd_saved["deduplication"] is report.usd_saved["prompt_cache"] is None
     )
     assert report.usd_saved["journal"] == 0
+    assert json.loads(json.dumps(report.as_dict()))["slowest"][0]["usd"] is None
     assert "unknown" in report.to_html(tmp_path / "r.html").read_text()
     nothing = again.llm.report()
     assert set(nothing.latency.values()) == {None}
