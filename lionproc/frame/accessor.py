@@ -453,7 +453,8 @@ class FrameAccessor:
                 "openai" writes `{"messages": [...]}`: what was asked of a row, system prompt
                 included, and its answer in the form in which the model is asked for it. Prompt and
                 answers are made of the cells that this frame has now, so select, sort and correct
-                it first. Rows without an answer are left out, and a warning counts them.
+                it first. Rows without an answer are left out, and a warning counts them. In another
+                session, `lp.run(id).frame(df)` makes a frame that knows it again.
 
         Returns:
             The path.

@@ -17,14 +17,15 @@ from lionproc.frame import results
 from lionproc.frame.asked import Asked
 from lionproc.frame.assemble import column_names, place_in
 from lionproc.frame.dtypes import cells_of
+from lionproc.model.as_json import to_json
 
 __all__ = ["conversations"]
 
 CHUNK_ROWS = 1000
 
 
-def conversations(frame: pd.DataFrame) -> Iterator[dict[str, object] | None]:
-    """For each row `{"messages": [...]}` with the answer as the last turn; None without an answer.
+def conversations(frame: pd.DataFrame) -> Iterator[bytes | None]:
+    """For each row `{"messages": [...]}` as JSON, with the answer as the last turn; None without an answer.
 
     Where the run asked about several columns, the rows come again for each of them.
 
@@ -33,7 +34,7 @@ def conversations(frame: pd.DataFrame) -> Iterator[dict[str, object] | None]:
         ColumnError: A column that was shown or answered is not there any more, or a cell of an
             answer is none that its type allows.
     """
-    asked = results.run_of(frame).asked
+    asked = results.run_of(frame, results.HOW_ASKED).asked
     if not asked:
         raise ConfigurationError(
             "These rows were asked in several ways (the stages of a pipeline, or other words in "
@@ -63,7 +64,7 @@ def _check(frame: pd.DataFrame, asked: Asked) -> None:
             raise ColumnError(f"The frame has no column {name!r} any more, which the prompt shows.")
 
 
-def _turns(frame: pd.DataFrame, asked: Asked) -> Iterator[dict[str, object] | None]:
+def _turns(frame: pd.DataFrame, asked: Asked) -> Iterator[bytes | None]:
     cells = {label: frame[label].tolist() for label in asked.prompt.columns}
     value = None if asked.value is None else frame[asked.value].tolist()
     rendered = asked.prompt.render_slice(cells, 0, len(frame), value=value)
@@ -79,7 +80,7 @@ def _turns(frame: pd.DataFrame, asked: Asked) -> Iterator[dict[str, object] | No
                 f"Row {frame.index[row]!r}: what stands in {_where(asked)} is no answer of the "
                 f"type {asked.answer.label}: {why}. Correct it, or make it NA to leave the row out."
             ) from None
-        yield {"messages": [*messages, {"role": "assistant", "content": said}]}
+        yield to_json({"messages": [*messages, {"role": "assistant", "content": said}]})
 
 
 def _answers(frame: pd.DataFrame, asked: Asked) -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal, TypeAlias, cast
 
@@ -38,7 +38,7 @@ def to_jsonl(frame: pd.DataFrame, path: AnyPath, format: Format = "records") -> 
     ending = Path(name).suffix.lower()
     if ending in _PACKED:
         raise ConfigurationError(f"{name!r}: of packed files, .gz is written. Use .jsonl.gz.")
-    lines: Iterable[Any]
+    lines: Iterable[bytes | None]
     lines = records(frame) if format == "records" else conversations(frame)
     left_out = 0
     with saving(path) as file, _opened(file, packed=ending == ".gz") as sink:
@@ -46,7 +46,7 @@ def to_jsonl(frame: pd.DataFrame, path: AnyPath, format: Format = "records") -> 
             if line is None:
                 left_out += 1
             else:
-                sink.write(to_json(line) + b"\n")
+                sink.write(line + b"\n")
     if left_out:
         warn(
             f"{left_out:,} of {len(frame):,} rows have no answer, and are not in {name!r}.",
@@ -63,10 +63,10 @@ def _opened(file: Path, *, packed: bool) -> IO[bytes]:
 def write_records(frame: pd.DataFrame, write: Callable[[bytes], object]) -> None:
     """Write the rows of a frame as JSON Lines to something that is open already."""
     for record in records(frame):
-        write(to_json(record) + b"\n")
+        write(record + b"\n")
 
 
-def records(frame: pd.DataFrame) -> Iterator[dict[str, object]]:
+def records(frame: pd.DataFrame) -> Iterator[bytes]:
     """The rows as JSON objects. Levels of the index that have a name come first.
 
     Raises:
@@ -82,13 +82,15 @@ def records(frame: pd.DataFrame) -> Iterator[dict[str, object]]:
             )
     for start in range(0, len(frame), CHUNK_ROWS):
         cells = [cells_of(column.iloc[start : start + CHUNK_ROWS]) for _, column in columns]
-        for name, column in zip(names, cells, strict=True):
-            _must_be_json(name, column)
         rows: Iterable[Sequence[Any]] = zip(*cells, strict=True)
         if not cells:
             rows = itertools.repeat((), len(frame.iloc[start : start + CHUNK_ROWS]))
         for row in rows:
-            yield dict(zip(names, row, strict=True))
+            record = dict(zip(names, row, strict=True))
+            try:
+                yield to_json(record)
+            except TypeError:
+                raise _odd_cell(record) from None
 
 
 def named_levels(frame: pd.DataFrame) -> Iterator[tuple[Hashable, pd.Series[Any]]]:
@@ -98,11 +100,14 @@ def named_levels(frame: pd.DataFrame) -> Iterator[tuple[Hashable, pd.Series[Any]
             yield name, frame.index.get_level_values(number).to_series()
 
 
-def _must_be_json(name: str, cells: Sequence[object]) -> None:
-    try:
-        to_json(cells)
-    except TypeError as error:
-        raise ColumnError(
-            f"Column {name!r} cannot be written as JSON: {error}. Convert it first (for example "
-            "with .astype('string')), or drop it."
-        ) from None
+def _odd_cell(record: Mapping[str, object]) -> ColumnError:
+    """The error for a row that cannot be JSON; it names the column."""
+    for name, cell in record.items():
+        try:
+            to_json(cell)
+        except TypeError as error:
+            return ColumnError(
+                f"Column {name!r} cannot be written as JSON: {error}. Convert it first (for "
+                "example with .astype('string')), or drop it."
+            )
+    return ColumnError("A row cannot be written as JSON.")

@@ -15,13 +15,11 @@ if TYPE_CHECKING:
 
 
 class Made(Protocol):
-    """A run that made a frame.
+    """A run that made a frame."""
 
-    Attributes:
-        asked: What it asked of every row; nothing, where that were several questions in turn.
-    """
-
-    asked: Sequence[Asked]
+    @property
+    def asked(self) -> Sequence[Asked]:
+        """What it asked of every row; nothing, where that were several questions in turn."""
 
     def errors(self) -> pd.DataFrame:
         """The rows that failed."""
@@ -33,6 +31,7 @@ class Made(Protocol):
         """What a file with its answers says of the run."""
 
 
+HOW_ASKED = "A frame that its .frame(df) makes knows how the rows were asked."
 KEY = "lionproc_run"  # in a frame's `attrs`
 
 
@@ -70,8 +69,12 @@ def remember(frame: pd.DataFrame | pd.Series[Any], run: Made, run_id: str) -> No
     frame.attrs[KEY] = known
 
 
-def run_of(frame: pd.DataFrame | pd.Series[Any]) -> Made:
+def run_of(frame: pd.DataFrame | pd.Series[Any], more: str = "") -> Made:
     """The run that made a frame, or the frame it was made of.
+
+    Args:
+        frame: The frame.
+        more: What helps where the run was in another session, in a sentence.
 
     Raises:
         ConfigurationError: It was not made by a run of this session.
@@ -80,7 +83,7 @@ def run_of(frame: pd.DataFrame | pd.Series[Any]) -> Made:
     if isinstance(known, RunId):
         return known.run
     if known is not None:
-        raise _elsewhere(known)
+        raise _elsewhere(known, more)
     raise ConfigurationError(
         "This frame was not returned by df.llm.process or df.llm.pipeline, or what was done with "
         "it since has lost that. lp.last_job() has the errors and the report of the last "
@@ -88,12 +91,15 @@ def run_of(frame: pd.DataFrame | pd.Series[Any]) -> Made:
     )
 
 
-def _elsewhere(run: object) -> ConfigurationError:
+def _elsewhere(run: object, more: str = "") -> ConfigurationError:
     shown = repr(str(run)[:64])  # of a file that may be a stranger's
     return ConfigurationError(
         f"The run that made this frame ({shown}) was in another session or process. "
         f"lp.run({shown}) has its errors and report, as far as its journal is at hand. "
-        "Running the same call again asks only for what has no answer, and lists what fails."
+        + (
+            more
+            or "Running the same call again asks only for what has no answer, and lists what fails."
+        )
     )
 
 
@@ -104,10 +110,13 @@ class SavedRun:
         facts: What the file says.
     """
 
-    asked: Sequence[Asked] = ()
-
     def __init__(self, facts: Mapping[str, Any]) -> None:
         self._facts = facts
+
+    @property
+    def asked(self) -> NoReturn:
+        """A file does not say how each row was asked."""
+        raise _elsewhere(self._facts["run"], HOW_ASKED)
 
     def errors(self) -> NoReturn:
         """A file has no errors."""

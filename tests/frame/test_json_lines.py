@@ -3,6 +3,7 @@
 import datetime as dt
 import gzip
 import json
+import pickle
 from typing import Any, Literal
 
 import pandas as pd
@@ -99,6 +100,15 @@ def test_what_cannot_be_written_leaves_the_old_file_and_names_the_column(tmp_pat
 # ---- conversations
 
 
+def elsewhere(out):
+    return pickle.loads(pickle.dumps(out))  # noqa: S301 - our own
+
+
+def saved(out):
+    lp.last_job().save("saved.parquet")
+    return lp.read_parquet("saved.parquet")
+
+
 def test_a_conversation_is_what_was_asked_and_the_answer_as_the_model_is_asked_for_it(
     server, model, tmp_path
 ):
@@ -163,9 +173,11 @@ def test_several_columns_make_a_conversation_for_each(model, tmp_path):
         (lambda out, model: out.drop(columns="text"), "no column 'text' any more, which the prompt shows"),
         (lambda out, model: out.drop(columns="a"), "no column 'a' any more, with the answers"),
         (lambda out, model: pd.DataFrame(out.to_dict()), "not returned by"),
+        (lambda out, model: saved(out), r"lp\.run\('\S+'\).*\.frame\(df\) makes knows"),
+        (lambda out, model: elsewhere(out), r"\.frame\(df\) makes knows"),
         (lambda out, model: out.llm.process("{text}", into="text", model=model, overwrite=True, **QUIET), "taken its place"),
     ],
-    ids=["no cells", "no answers", "no run", "replaced"],
+    ids=["no cells", "no answers", "no run", "a file", "another process", "replaced"],
 )  # fmt: skip
 def test_where_it_is_not_known_what_was_asked_it_is_said(model, tmp_path, change, words):
     out: Any = frame().llm.process("Say {text}", into="a", model=model, **QUIET)
@@ -175,9 +187,20 @@ def test_where_it_is_not_known_what_was_asked_it_is_said(model, tmp_path, change
     assert not (tmp_path / "t.jsonl").exists()
 
 
+def test_the_answers_of_a_run_that_is_remembered_are_conversations_too(server, model, tmp_path):
+    """As in another session, with the rows in another order."""
+    server.configure(answer={"mood": "bad", "tags": [], "at": None, "scores": {}})
+    out = frame().llm.process(
+        "Say {text}", into="r", schema=Review, system="Be brief.", model=model, name="y", **QUIET
+    )
+    now = lines(out.llm.to_jsonl(tmp_path / "now.jsonl", format="openai"))
+    again = lp.run("y").frame(frame().iloc[::-1])
+    assert lines(again.llm.to_jsonl(tmp_path / "then.jsonl", format="openai")) == now[::-1]
+
+
 def test_stages_are_no_conversation(model, tmp_path):
     out = frame().llm.pipeline([{"name": "a", "prompt": "Say {text}"}], model=model, **QUIET)
-    with pytest.raises(ConfigurationError, match="several questions"):
+    with pytest.raises(ConfigurationError, match="several ways"):
         out.llm.to_jsonl(tmp_path / "t.jsonl", format="openai")
 
 
