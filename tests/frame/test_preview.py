@@ -276,3 +276,18 @@ def test_a_fixed_text_that_cannot_be_cached_is_named_with_what_moving_it_would_s
     assert says in hint
     assert "saves up to $" in hint
     assert hint in repr(foreseen).replace("  to save  ", "")
+
+
+def test_prices_of_ones_own_are_foreseen_at_the_tier_that_is_asked_for(journal):
+    with Server() as server:
+
+        def foreseen(**tiers):
+            model = lp.Model("openai/own", base_url=server.base_url, api_key=server.key,
+                             service_tier="flex", price=lp.Price(1, 2, **tiers))  # fmt: skip
+            return pd.DataFrame({"text": ["a", "b"]}).llm.estimate(
+                "{text}", into="a", model=model, journal=journal
+            )
+
+        half, whole = foreseen(tiers={"flex": 0.5}), foreseen()
+    assert half.usd_standard == pytest.approx(2 * half.usd)
+    assert whole.usd == whole.usd_standard == half.usd_standard

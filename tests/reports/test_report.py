@@ -157,6 +157,21 @@ def test_a_page_has_prompts_and_cells_where_they_are_asked_for_and_escapes_them(
     assert ".sqlite" not in raw
 
 
+def test_nothing_untrusted_becomes_html_on_a_page(tmp_path):
+    script = "<script>alert('1')</script>"
+    with Server(faults=lambda body, _: "400" if "bad" in str(body) else None, key=None) as server:
+        model = lp.Model("openai", script, base_url=server.base_url)
+        frame = pd.DataFrame({script: ["good", f"bad {script}"]}, index=[script, script + "2"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            out = frame.llm.process(f"{{{script}}}", into=script + "a", system=script, model=model,
+                                    journal=False, **QUIET)  # fmt: skip
+    path = out.llm.report().to_html(tmp_path / "r.html", prompt=True, cells=True)
+    page = Page(path.read_text())
+    assert "script" not in page.tags
+    assert script in page.text
+
+
 def test_a_page_that_cannot_be_written_is_an_error_of_ours(ran, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SaveError):
