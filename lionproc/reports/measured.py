@@ -12,6 +12,7 @@ __all__ = ["latency_of", "over_time"]
 
 SHARES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 MOST_POINTS = 48
+SMOOTH_S = 3.0  # a rate is the mean of so long: what leaves within a second comes in bursts
 FEW_POINTS = 24  # of less than a second each, in which a rate says little
 
 
@@ -32,17 +33,24 @@ def over_time(points: Sequence[Point]) -> list[dict[str, Any]]:
         for point, later in zip(points[::2], points[1::2], strict=False):
             point.take(later)
         points = points[::2]
-    return [_rates(point) for point in points if point.seconds > 0]
+    points = [point for point in points if point.seconds > 0]
+    return [_rates(point, points) for point in points]
 
 
-def _rates(point: Point) -> dict[str, Any]:
-    per_minute = 60 / point.seconds
+def _rates(point: Point, points: Sequence[Point]) -> dict[str, Any]:
+    middle = point.start_s + point.seconds / 2
+    near = [(p, part) for p in points if (part := _part(p, middle)) > 0]
+    per_minute = 60 / sum(p.seconds * part for p, part in near)
+
+    def rate(name: str) -> float:
+        return per_minute * sum(float(getattr(p, name)) * part for p, part in near)
+
     return {
-        "seconds": point.start_s + point.seconds / 2,
-        "requests_per_minute": point.sent * per_minute,
+        "seconds": middle,
+        "requests_per_minute": rate("sent"),
         "requests_limit": point.requests_limit,
-        "input_tokens_per_minute": point.input_tokens * per_minute,
-        "output_tokens_per_minute": point.output_tokens * per_minute,
+        "input_tokens_per_minute": rate("input_tokens"),
+        "output_tokens_per_minute": rate("output_tokens"),
         "tokens_limit": point.tokens_limit,
         "latency_p50": quantile(point.latencies, 0.5),
         "latency_p95": quantile(point.latencies, 0.95),
@@ -50,3 +58,10 @@ def _rates(point: Point) -> dict[str, Any]:
         "retries": point.retried,
         "failed": point.failed,
     }
+
+
+def _part(point: Point, middle: float) -> float:
+    """How much of a point lies within the seconds around a moment that its rate is the mean of."""
+    start = max(point.start_s, middle - SMOOTH_S / 2)
+    end = min(point.start_s + point.seconds, middle + SMOOTH_S / 2)
+    return max(end - start, 0.0) / point.seconds

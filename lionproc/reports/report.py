@@ -71,7 +71,7 @@ class Report:
             `deduplication` (equal rows), the provider's `prompt_cache`, a cheaper `tier` and the
             `batch` API. Below zero where a tier or a cache was dearer.
         over_time: Up to 48 stretches of the run, each a dict: the middle in `seconds` since its
-            start, rates and limits per minute, latency_p50 and _p95, and what was refused, sent
+            start, rates (means of 3 s at least) and limits per minute, latency_p50 and _p95, and what was refused, sent
             again and failed.
 
     Example:
