@@ -25,7 +25,7 @@ from referee import measured
 IN_FLIGHT = 64
 FIELDS = (60, 240)
 LARGE_MB = 5
-LARGE_IN_FLIGHT = 8
+LARGE_IN_FLIGHT = 64
 ROWS = {"many": 500_000, "wide": 20_000, "large": 150, "small": 200}
 ITEMS = 100  # of a batch, for each small run
 Figures = dict[str, float]

@@ -55,7 +55,7 @@ class Budget:
     @property
     def is_set(self) -> bool:
         """Whether there is a bound at all."""
-        return any(bound is not None for bound in (self.usd, self.tokens, self.requests))
+        return self.usd is not None or self.tokens is not None or self.requests is not None
 
     def used(self, *, usd: float, tokens: int, requests: int) -> tuple[str, float | None]:
         """The bound that is used most, in words, and the share of it; none where there is none.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lionproc.engine.request import Event
 
 QUEUE_BYTES = 32 * 2**20  # that calls take while they wait, if they say so; the last may be more
-OUT_BYTES = 128 * 2**20  # that the bodies in flight take together; one may always be in flight
+OUT_BYTES = 80 * 2**20  # that the bodies in flight take together; one may always be in flight
 SLACK = 64  # outdated moments that may stay in the heap
 
 
@@ -44,7 +44,7 @@ class EventQueue:
         self, capacity: int, capacity_bytes: int = QUEUE_BYTES, out_bytes: int = OUT_BYTES
     ) -> None:
         self.capacity = capacity
-        self._out_bytes = out_bytes
+        self.out_bytes = out_bytes
         self.capacity_bytes = capacity_bytes
         self.at_limiter: Event | None = None
         self.room = asyncio.Event()
@@ -102,7 +102,7 @@ class EventQueue:
     def _leaves(self, waiting: deque[Event]) -> Event | None:
         """Take the first one out, if what is out already leaves room for it."""
         size = waiting[0].size
-        if self._out and self._out + size > self._out_bytes:
+        if self._out and self._out + size > self.out_bytes:
             return None
         self._out += size
         return waiting.popleft()

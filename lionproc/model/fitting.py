@@ -80,7 +80,7 @@ class Fitting:
         Returns:
             The body to send, and a sentence for each thing that is not as it was asked.
         """
-        roles = any(role.encode() in body for role in self._roles)
+        roles = self._roles and any(role.encode() in body for role in self._roles)
         if not (self._fields or self._format or roles):
             return body, []
         asked = orjson.loads(body)

@@ -33,3 +33,22 @@ def test_nobody_queues_for_the_slots_that_a_server_takes_away_and_they_are_used_
         await executor.stop()
 
     virtual(main())
+
+
+def test_large_bodies_are_in_flight_one_after_the_other_and_all_are_sent(virtual, desk):
+    desk.seconds = 1.0
+
+    async def main():
+        limiter = Limiter(Limits(concurrency=16))
+        limiter.congestion.skip_start()
+        executor = RateLimitedAPIExecutor(limiter=limiter)
+        executor.dispatcher.queue.out_bytes = 10
+        for number, size in enumerate((4, 4, 4, 99, 1, 1, 1)):
+            call = desk.call(number)
+            call.size = size
+            await executor.append(call)
+        await executor.forward()
+        await executor.stop()
+
+    virtual(main())
+    assert desk.times == [0, 0, 1, 2, 3, 3, 3]
