@@ -1,4 +1,7 @@
-"""How a command ends: its exit code, and what went wrong in a sentence on standard error."""
+"""How a command ends: what went wrong in a sentence on standard error, and the exit code of that.
+
+What a run says by its exit code (all answered, rows failed, a budget reached) is in `asking.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run may spend at most."""
+"""What a run may spend at most, and when that is reached."""
 
 from __future__ import annotations
 

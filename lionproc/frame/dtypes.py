@@ -180,7 +180,7 @@ def _with_text(shape: Shape, cell: Any) -> Any:
         case Choice() if _becomes_text(shape):
             return cell if isinstance(cell, str) else json.dumps(cell)
         case List(item=item):
-            return [_with_text(item, inner) for inner in cell]
+            return cell and [_with_text(item, inner) for inner in cell]
         case Map(value=value):
             return [(key, _with_text(value, inner)) for key, inner in cell]
         case Record(fields=fields):

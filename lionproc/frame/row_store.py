@@ -1,4 +1,4 @@
-"""Values, statuses, errors and details of a run, by position."""
+"""Values, statuses and errors of a run, by position, and the columns of `details=True`."""
 
 from __future__ import annotations
 
