@@ -1,143 +1,102 @@
 """How fast a server takes requests, found as TCP finds the rate of a path. Pure: time is handed in.
 
-What the server says is believed: nothing leaves before the time it names. Where it says nothing:
-
-1. Slow start: a few requests, and one more in flight for each reply, as TCP's window opens (RFC
-   5681); the rate of departures doubles quickly too, so a server that refuses meets few at once.
-2. A refusal (429) is congestion: all wait, shortly; then one request looks whether the server is
-   open again. While it is not, the waits grow (RFC 6298), to the end of the second, ten seconds or
-   minute that the limit may be by; a known window is waited out at once.
-3. Each opening ends a measurement: what was admitted from one opening to the next, over the time
-   between, is the server's limit, however it counts. The rate falls to just below that (TCP
-   Westwood, Mascolo et al., 2001; BBR's delivery rate), not to a share of what it was.
-4. It stays there until the refusals are paid for, `WORTH` requests each, rises to the limit on a
-   cubic curve (RFC 9438), then doubles until the next refusal: limits grow, neighbours leave.
-5. A refusal at a rate that was measured to be admitted is none of our doing. It is undone, as TCP
-   undoes losses that were none (RFC 4015), and more of them in a row are wanted the next time:
-   a sequential test of "every second is refused" against "a few in a hundred" (Wald, 1945). Those
-   that fail the test are stray, and cost their own row a retry and nobody else.
+1. Slow start: one more in flight for each reply, as TCP's window opens (RFC 5681).
+2. A refusal (429) shuts the server, for as long as it says; else one request looks whether it is
+   open, after waits that grow (RFC 6298) or end when a window ends (`reopening`).
+3. Each opening ends a spell. What was admitted in it, over its time, is the limit, however it
+   counts (TCP Westwood, BBR); openings are known to be between two moments, the limit between two
+   rates (`spell`). Bounds that agree are narrowed, others replaced.
+4. The pace rises from just below the bounds to their top, then doubles until the next refusal,
+   ever later while the bounds hold (RFC 9438): limits grow, neighbours leave. If it fell, half.
+5. Refusals at a pace that the server took are stray until a test says otherwise (`stray`); those
+   found wrong make the test harder (RFC 4015). A stray refusal costs its own row a retry.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
-MAX_HOLD_S = 600.0  # longer than any limit by the minute can mean
+from lionproc.engine.reopening import Reopening
+from lionproc.engine.spell import Bounds, Refusal, Spell
+from lionproc.engine.stray import StrayTest
+
 WINDOW = 10  # requests in flight before the first reply
 START_PER_S = 20.0  # until the first reply says how long one takes
 QUICK_S = 0.35  # with quicker replies the window would outrun the refusals
-HEADROOM = 0.95  # of the measured rate
-PATIENCE_S = 8.0  # before more is looked for, and
-WORTH = 80  # requests for that, as one refusal in a hundred requests is all it may cost
+HEADROOM = 0.979  # of the measured rate
+PATIENCE_S = 24.0, 45.0  # before more is looked for: at least, and at most
+WORTH = 120  # requests for that, as one refusal in a hundred requests is all it may cost
+UNSURE_S = 6.0  # before more is looked for where little is known
 DOUBLING_S = 4.0
-FORGOTTEN = 4  # a rate that doubled more often without a refusal is no bound any more
-MOST_IN_STORE_S = 60.0  # what a bucket may hold, in seconds of its rate
-WINDOWS_S = 1.0, 10.0, 60.0  # that limits are usually by
-LONGEST_S = 30.0  # a wait of our own
-SURE = 3.0  # of congestion: the logarithm of the odds
-FEW = 0.005, 0.1  # the share of stray refusals, at least and at most
-MANY = 0.2  # the share of refusals in a congestion
-
-
-class Refusal(NamedTuple):
-    """A 429, and how things stood when it came.
-
-    Attributes:
-        now: Seconds of the loop's clock.
-        epoch: `Congestion.epoch` when the request left.
-        number: Which request of this limiter it was, from 0.
-        departures: How many requests have left by now.
-        took_s: Seconds from its leaving to the refusal.
-        per_s: Requests per second that left lately.
-        retry_after_s: Seconds the server asks for.
-        jitter: A random number from 0 to 1, so that many clients do not wake together.
-    """
-
-    now: float
-    epoch: int
-    number: int
-    departures: int
-    took_s: float
-    per_s: float
-    retry_after_s: float | None
-    jitter: float
-
-
-@dataclass(slots=True)
-class Spell:
-    """From an opening of the server to the refusal that ended it."""
-
-    opened_at: float
-    closed_at: float
-    admitted: int
-    per_s: float  # at its end
+SEARCH_S = 0.7  # the same, after the first refusal
+FORGOTTEN = 16  # times the rate without a refusal: it is no bound any more
+USUAL_STORE_S = 10.0  # seconds of its rate that a bucket holds
+GAP_S = 3.0  # for what becomes of a probe, at most
 
 
 @dataclass(slots=True)
 class Curve:
-    """The rate over the time since an opening: from `low` to `top`, flat there, then doubling."""
+    """A pace over time: from `low` to `top`, then doubling; no bound any more beyond `most`."""
 
     low: float
     top: float
-    patience_s: float
+    most: float
+    patience_s: float = 0.0
     doubling_s: float = DOUBLING_S
+    since: float = math.inf  # the first request
 
-    def at(self, open_s: float) -> float | None:
-        """Requests per second; None where it is no bound any more."""
-        left = 1.0 - open_s / self.patience_s
-        if left > 0:
-            return self.top - (self.top - self.low) * left**3
-        doublings = (open_s - self.patience_s) / self.doubling_s
-        return None if doublings > FORGOTTEN else self.top * 2.0**doublings
+    def at(self, now: float) -> float | None:
+        """Requests per second; None for no bound."""
+        seconds = max(now - self.since, 0.0)
+        if seconds < self.patience_s:
+            return self.low + (self.top - self.low) * seconds / self.patience_s
+        pace = self.top * 2.0 ** min((seconds - self.patience_s) / self.doubling_s, 99.0)
+        return None if pace > self.most else pace
 
 
 class Congestion:
     """What the refusals of one server teach.
 
     Attributes:
-        epoch: How many times it was found congested.
-        hold_until: When the next request may leave.
+        epoch: How many times it was found shut.
         window: Requests in flight that slow start allows, None once it is over.
-        probe: The number of the request that looks whether the server is open.
-        gap_s: Seconds for which the others wait for what becomes of it.
-        rate: Requests per second that it was measured to take, None where that is not known.
+        reply_s: How long a reply takes.
+        bounds: The limit in requests per second, None where it is not known.
+        reopening: When the next request may leave.
+        stray: The test for refusals that do not come of the pace.
     """
 
     def __init__(self) -> None:
         self.epoch = 0
-        self.hold_until = 0.0
-        self.probe = 0
-        self.gap_s = 0.0
-        self.rate: float | None = None
         self.window: int | None = WINDOW
-        self.reply_s: float | None = None  # how long a reply takes
+        self.reply_s: float | None = None
+        self.bounds: Bounds | None = None
+        self.reopening = Reopening()
+        self.stray = StrayTest()
         self._curve: Curve | None = None
-        self._opened_at: float | None = None
-        self._left_at = -math.inf
+        self._spell: Spell | None = None  # that goes on, or ended while it is shut
+        self._first: Spell | None = None
+        self._rests_s = 0.0  # for how long the bounds were measured
+        self._tested = 0.0  # the rate above which more was tested for
+        self._is_shut = False
+        self._shut_at = -math.inf  # when what was refused last had left
+        self._probe = 0  # the number of the request that looks whether it is open
+        self._probed_at = 0.0
+        self._gap_s = 0.0  # for which the others wait for what becomes of it
+        self._departures = 0
         self._refused = 0  # of those that left since the opening
-        self._spell: Spell | None = None
-        self._counted = 0.0, 0.0  # admitted, and seconds, that the rate rests on
-        self._before = 0.0  # the rate before the last cut
-        self._known: float | None = None  # the rate when the last spell ended, and the like
-        self._was = self._counted, 0, 0.0, 0
-        self._blind_s = 0.0  # by which the server may have opened before it was asked
-        self._shut_s = 0.0  # for how long it is known to have been shut
-        self._shut = 0  # times in a row that it was not open yet
-        self._tries = 0  # of these, since the last guess
-        self._is_window = False  # it was shut for longer than a bucket would be
-        self._proofs = 0  # times in a row that the same was measured
-        self.presumed = 0  # doubts in any refusal that there are before the first
-        self._doubts = 0  # times that a measurement was contradicted
-        self._stray = 0
-        self._below = 0  # requests that left at no more than the rate
-        self._astray = 0  # of these since the opening
-        self._clean = True  # whether there were none in the last spell
-        self._score = 0.0
-        self._run = 0  # refusals at no more than the rate that the score is made of
-        self._ran = 0  # of the last congestion
-        self._last = 0  # number of the last refused request
+        self._left_at = -math.inf
+
+    @property
+    def hold_until(self) -> float:
+        """When the next request may leave."""
+        return self.reopening.hold_until
+
+    @property
+    def rate(self) -> float | None:
+        """Requests per second that it was measured to take, None where that is not known."""
+        return None if self.bounds is None else self.bounds.low
 
     def skip_start(self) -> None:
         """No slow start: the run is too short to feel its way, or the limit is known."""
@@ -146,29 +105,36 @@ class Congestion:
 
     def begin_with(self, per_s: float, *, limited: bool) -> None:
         """Begin with what an earlier run saw of this server."""
-        self.window, self._before = None, per_s
+        self.window = None
         if limited:
-            self.rate, self._counted = per_s, (per_s * PATIENCE_S, PATIENCE_S)
-            self._curve = Curve(HEADROOM * per_s, per_s, PATIENCE_S)
+            self.bounds, self._rests_s = Bounds(per_s, per_s), max(PATIENCE_S)
+            self._curve = Curve(
+                HEADROOM * per_s, per_s, FORGOTTEN * per_s, self._patience_s(per_s, 0.0)
+            )
         else:
-            self._curve = Curve(per_s, per_s, QUICK_S, QUICK_S)
+            self._curve = Curve(per_s, per_s, FORGOTTEN * per_s, QUICK_S, QUICK_S)
 
     # -- on the way -------------------------------------------------------------------------
 
-    def departed(self, now: float, pace: float | None) -> None:
-        """A request leaves, at that pace."""
-        if self.rate is None or (pace is not None and pace <= self.rate):
-            self._below += 1
-        if self._opened_at is None:
-            self._opened_at = now
-            if self._spell is not None:
-                self._aim(self._spell, now)
-        elif now - self._left_at > 1.0 and self._curve is not None:
-            # Time in which nothing was asked proves nothing (RFC 7661).
-            idle_s = now - self._left_at
-            if idle_s * (self._curve.at(self._left_at - self._opened_at) or 0.0) > 2:
-                self._opened_at += idle_s
+    def departed(self, now: float, pace: float | None) -> bool:
+        """A request leaves, at that pace; returns True if the others wait what becomes of it."""
+        number, idle_s, curve = self._departures, now - self._left_at, self._curve
+        self._departures += 1
         self._left_at = now
+        if self.bounds is None or (pace is not None and pace <= self.bounds.high):
+            self.stray.left()
+        if self._spell is None:
+            self._spell = Spell(-math.inf, now)
+            if curve is not None:
+                curve.since = now
+        elif self._is_shut:
+            if number == self._probe:
+                self._probed_at = now
+                self.reopening.wait(now + self._gap_s)
+                return True
+        elif idle_s > 1.0 and curve is not None and idle_s * (curve.at(now - idle_s) or 0.0) > 2:
+            curve.since += idle_s  # time in which nothing was asked proves nothing (RFC 7661)
+        return False
 
     def admitted(self, seconds: float, slots: int) -> None:
         """A reply came during slow start; it took so long, and that many slots there are."""
@@ -177,177 +143,157 @@ class Congestion:
             known_s = self.reply_s or seconds
             self.reply_s = known_s + (seconds - known_s) / 8
 
+    def look(self, now: float) -> float | None:
+        """Open, if the probe was not refused in time; returns from when the pace counts, if so."""
+        is_out = self._departures > self._probe
+        if not (self._is_shut and is_out and now >= self._probed_at + self._gap_s):
+            return None
+        self._open()
+        return self._probed_at
+
     def pace(self, now: float) -> float | None:
         """Requests per second that may leave, None for no bound."""
         if self.window is not None:
-            known_s = self.reply_s
-            return max(START_PER_S, self.window / max(known_s or 1.0, QUICK_S))
+            return max(START_PER_S, self.window / max(self.reply_s or 1.0, QUICK_S))
         if self._curve is None:
             return None
-        pace = self._curve.at(0.0 if self._opened_at is None else now - self._opened_at)
-        if pace is None:  # nothing was refused at many times the rate
-            self._curve = self._spell = self.rate = None
-            self._contradicted()
+        pace = self._curve.at(now)
+        if pace is None and not self._is_shut:  # nothing was refused at many times the rate
+            self._curve = self.bounds = None
+            self.stray.unproved(doubt=True)
         return pace
-
-    def _contradicted(self) -> None:
-        """A refusal had nothing to do with the rate."""
-        self._doubts += 1
-        self._stray += max(self._ran, 1)
 
     # -- refusals ---------------------------------------------------------------------------
 
     def refused(self, refusal: Refusal) -> bool:
         """A 429 came; returns True if it is congestion, False if it is stray or no news."""
+        self.look(refusal.now)
+        left_at, reopening = refusal.now - refusal.took_s, self.reopening
+        spell = self._spell = self._spell or Spell(-math.inf, left_at)
         if refusal.epoch != self.epoch:
-            self._came_late(refusal)
+            if refusal.epoch == self.epoch - 1 and self._is_shut and not reopening.tries:
+                # It had left before the congestion was known, and was counted as admitted.
+                spell.admitted -= 1
+                self._wait(refusal, spell)
             return False
-        self._refused += 1
-        probing = self._spell is not None and refusal.number == self.probe
-        below = self.rate is None or refusal.per_s <= self.rate
-        if not probing and not self._is_congestion(refusal, below=below):
-            if below and self._curve is not None:
-                self._curve.patience_s = min(self._curve.patience_s, PATIENCE_S)
-            return False
-        self._clean = not self._astray and (self.rate is None or not self._run)
-        self._ran, self._astray, self._score, self._run = self._run, 0, 0.0, 0
-        admitted = refusal.departures - self.probe - self._refused
-        if self._spell is not None and (probing or admitted <= 0):
-            self._shut += 1
+        if self._is_shut:
+            reopening.tries += 1
         else:
-            self._shut = self._tries = 0
-            self._known = self.rate
-            self._was = self._counted, self._proofs, self._before, self._doubts
-            opened_at = refusal.now if self._opened_at is None else self._opened_at
-            self._spell = Spell(opened_at, refusal.now, admitted, refusal.per_s)
+            self._refused += 1
+            known, per_s = self.bounds, refusal.per_s
+            congested = self.stray.is_congestion(
+                refusal.number,
+                within=known is None or per_s <= known.high,
+                below=known is not None and per_s <= 1.03 * known.low,
+            )
+            if not (congested or reopening.vain):
+                return False
+            self._is_shut, reopening.tries = True, 0
+            spell.closed_at, spell.per_s = refusal.now, per_s
+            spell.admitted += self._departures - self._probe - self._refused
+            if reopening.vain and spell.admitted < WINDOW:
+                spell.admitted = 0
         self.epoch += 1
-        self.probe = refusal.departures
-        self._opened_at, self._refused = None, 0
-        self._shut_s = refusal.now - self._spell.closed_at
-        doubtful = self._spell.admitted > 0 and (self._shut or self.rate is None)
-        self.gap_s = min(4 * refusal.took_s, 3.0) if doubtful else 0.0
-        self._wait(refusal)
+        self._probe, self._refused = self._departures, 0
+        self._shut_at = -math.inf
+        self._wait(refusal, spell)
         return True
 
-    def _came_late(self, refusal: Refusal) -> None:
-        """It had left before the congestion was known, and was counted as admitted."""
-        if refusal.epoch == self.epoch - 1 and self._spell is not None:
-            self._spell.admitted -= 1
-        if refusal.retry_after_s is not None and self._opened_at is None:
-            self._hold(refusal.now + min(refusal.retry_after_s, MAX_HOLD_S))
-
-    def _is_congestion(self, refusal: Refusal, *, below: bool) -> bool:
-        """Whether the refusals up to this one are more than a few in a hundred."""
-        few = self._few
-        between = max(refusal.number - self._last - 1, 0)
-        self._last = max(refusal.number, self._last)
-        self._score += between * math.log((1 - MANY) / (1 - few))
-        if self._score <= 0:  # those before were stray
-            self._stray += self._run
-            self._astray += self._run
-            self._score, self._run = 0.0, 0
-        self._score += math.log(MANY / few)
-        self._run += below
-        return self._score >= SURE + 2 * max(self._doubts, self.presumed)
-
-    @property
-    def _few(self) -> float:
-        """The share of requests that are refused whatever the rate."""
-        least, most = FEW
-        if self.presumed:
-            least *= 4
-        return min(max((self._stray + 0.5) / (self._below + 100), least), most)
-
-    def _hold(self, until: float) -> None:
-        self.hold_until = max(self.hold_until, until)
-
-    def _wait(self, refusal: Refusal) -> None:
-        """For as long as the server says; longer every time that it was not open then."""
-        now, said_s, spell = refusal.now, refusal.retry_after_s, self._spell
-        self._hold(now + 2 * refusal.took_s)  # those under way may be refused as well
-        self._blind_s = 0.0
-        if said_s is not None:
-            self._hold(now + min(said_s, MAX_HOLD_S) * (1 + 0.05 * refusal.jitter) + 0.02)
-            if not self._shut:
-                return
-        if spell is None or spell.admitted <= 0:
-            wait_s = (0.37 if said_s is None else 0.05) * 1.15**self._shut
-        else:
-            wait_s = max(0.15, 1 / self.rate if self.rate else 0.0) * 3.0**self._tries
-        self._blind_s = wait_s = min(wait_s, LONGEST_S) * (0.9 + 0.2 * refusal.jitter)
-        self._tries += 1
-        if spell is not None and spell.admitted * (now - spell.closed_at) > MOST_IN_STORE_S:
-            for window_s in WINDOWS_S:
-                left_s = spell.opened_at + window_s + 0.1 - now
-                if 0.05 < left_s < 2 * wait_s:
-                    wait_s, self._blind_s, self._tries = left_s, 0.0, 2
-                    break
-        elif spell is not None and self._is_window and spell.per_s < 1.6 * (self.rate or 0.0):
-            # Windows open when what was admitted comes to the rate that was measured.
-            even_s = spell.opened_at + spell.admitted / (self.rate or 1.0) - now
-            self._blind_s = wait_s = max(wait_s, min(even_s, LONGEST_S))
-        self._hold(now + wait_s)
+    def _wait(self, refusal: Refusal, spell: Spell) -> None:
+        self._shut_at = max(self._shut_at, refusal.now - refusal.took_s)
+        self._gap_s = min(3 * refusal.took_s, GAP_S) if spell.admitted > 0 else 0.0
+        self.reopening.refused(refusal, spell, self._shut_at, self.bounds)
 
     # -- the rate ---------------------------------------------------------------------------
 
-    def _aim(self, spell: Spell, now: float) -> None:
-        """The server may be open: set the rate from what the last spell showed."""
+    def _open(self) -> None:
+        """The server is open again: what it admitted from opening to opening is its limit."""
+        spell, now, tries = self._spell, self._probed_at, self.reopening.tries
+        if spell is None:
+            return
+        self._is_shut = False
+        shut_at = self.reopening.opened(now, spell, self._shut_at)
+        self._spell = Spell(shut_at, now)
         if spell.admitted <= 0:
+            self._spell.shut_at = -math.inf
             self.window = WINDOW
             return
         self.window = None
-        known, ended = self._known, spell.per_s
-        (self._counted, self._proofs, self._before, self._doubts) = self._was
-        seconds = max(now - spell.opened_at, 0.01)
-        unclean = not self._clean and self._doubts < 3
-        at_ease = known is not None and ended <= known
-        as_many = spell.admitted * MANY > 1 or self._doubts == 0
-        if not self._shut and as_many and (unclean or at_ease):
-            self._contradicted()
-            self._counted, self._proofs = (float(spell.admitted), seconds), 0
-            top = max(self._before, ended)
-            self._curve = Curve(top, top, 1.0, 1.0)
-            return
-        if self._clean and not self._shut:
-            self._doubts = max(self._doubts - 1, 0)
-        measured, at_most = self._bounds(spell.admitted, seconds)
-        if self._before == 0.0 and spell.admitted * self._shut_s < MOST_IN_STORE_S:
-            # What the server had in store is in the count: it is no more than a bound.
-            top = self._before = min(ended / 4, at_most)
-            self._doubts += 1
-            self._curve = Curve(min(measured, top), top, 1.0, 1.0)
-            return
-        counted = float(spell.admitted), seconds
-        before = self._counted[0] / self._counted[1] if self._counted[1] else 0.0
-        if not at_ease and 0.9 * measured <= before <= 1.1 * at_most:
-            # The same as before: known the better, the longer it is measured.
-            self._proofs += 1
-            counted = counted[0] + self._counted[0] / 2, counted[1] + self._counted[1] / 2
-            measured, at_most = self._bounds(*counted)
-        else:
-            self._proofs = 0
-        self._counted, self.rate, self._before = counted, measured, ended
-        least_s = max(PATIENCE_S, WORTH / measured)
-        patience_s = min(least_s * 2**self._proofs, max(3 * PATIENCE_S, least_s))
-        patience_s = min(patience_s, max(PATIENCE_S, 4 * counted[1]))  # no more than it rests on
-        held_s = now - spell.closed_at
-        self._is_window = held_s > max(2.0, 20 / measured)
-        low = HEADROOM * measured
-        late = self._shut or (self._blind_s > 1 and not self._is_window)
-        if late and at_most > 1.25 * measured:  # it was asked too late to tell
-            low = math.sqrt(measured * at_most)
-        else:
-            patience_s = max(patience_s, min(12 * held_s, 120.0))
-        # Without a store a server refuses at once what is above its limit, so the rate at the
-        # end is a measurement too.
-        if not self._shut:
-            at_most = max(at_most, math.sqrt(measured * ended))
-        if ended > 1.6 * measured and not self._is_window:  # mostly it was no limit
-            patience_s = min(patience_s, PATIENCE_S)
-        top = min(at_most, max(ended, measured))
-        self._curve = Curve(min(low, top), top, patience_s, max(DOUBLING_S, held_s / 4))
+        if tries:
+            self.stray.confirmed()
+        if spell.is_first:
+            self._first = spell
+            if not spell.is_window(shut_at):
+                # What the server had in store is in the count: it is no more than a bound.
+                pace = max(spell.admitted / USUAL_STORE_S, spell.per_s / 8)
+                pace = min(pace, spell.bounds(shut_at, now).high)
+                most = 2 * max(spell.per_s, START_PER_S)
+                self._curve = Curve(pace, pace, most, SEARCH_S, SEARCH_S, now)
+                if not tries:
+                    self.stray.doubts = max(self.stray.doubts, 1)
+                return
+            spell.shut_at = spell.opened_at
+        found = spell.bounds(shut_at, now)
+        if self.bounds is not None and now - spell.opened_at < 0.9 * self.reopening.window_s:
+            if not spell.is_joined:
+                self._join(spell, self.bounds, found, now)
+                return
+            self.reopening.window_s = 0.0
+        self._learn(spell, self.bounds, found, now)
 
-    def _bounds(self, admitted: float, seconds: float) -> tuple[float, float]:
-        """The least and the most that the rate can be."""
-        open_s = max(seconds - self._blind_s, 0.1 * seconds)
-        return max(admitted, 0.5) / seconds, (admitted + 1) / open_s
+    def _join(self, spell: Spell, known: Bounds, found: Bounds, now: float) -> None:
+        """Less than a whole window proves nothing: it goes on being measured."""
+        self._spell = replace(spell, is_joined=True)
+        low = HEADROOM * min(known.low, found.middle)
+        most, patience_s = FORGOTTEN * known.high, self.reopening.window_s / 6
+        self._curve = Curve(low, known.high, most, patience_s, since=now)
+
+    def _learn(self, spell: Spell, known: Bounds | None, found: Bounds, now: float) -> None:
+        """A spell was measured: narrow or replace the bounds, and set the pace by them."""
+        both, fell = None if known is None else known.meet(found), False
+        tries = self.reopening.tries
+        if known is not None:
+            if found.high * (1 - 1 / spell.admitted) > 1.05 * known.high:
+                both = None  # more was admitted than it could have been
+            fell = both is None and spell.per_s <= known.high
+            if both and (tries or spell.per_s > known.high or both.high < 0.9 * known.high):
+                self.stray.confirmed()
+            else:
+                rose = found.low > 1.5 * known.high
+                self.stray.unproved(doubt=bool(both) or fell or rose)
+            if fell:  # what was measured before and after that together is neither
+                found = Bounds(known.low / 2, known.low)
+        self.bounds = both or found
+        self._rests_s = 0.0 if fell else spell.seconds + (self._rests_s if both else 0.0)
+        low, top = self.bounds
+        if not (tries or fell):
+            low = self.bounds.middle
+        low, held_s = HEADROOM * low, now - spell.closed_at
+        patience_s = self._patience_s(self.bounds.low, held_s)
+        grew = known is None or spell.per_s > 1.05 * known.low
+        if grew and not self._stores(top):
+            # Without a store a server refuses at once what is above its limit, so the pace at the
+            # end is a measurement too.
+            high, end = top, max(spell.per_s, top)
+            top, tested = math.sqrt(high * end), self._tested or math.inf
+            low = max(low, HEADROOM * min(high, 1.02 * self.bounds.low))
+            if end > 1.25 * high and not spell.is_test and not 0.9 < high / tested < 1.1:
+                self._spell = replace(self._spell or spell, is_test=True)
+                if known is not None or spell is not self._first:
+                    top = HEADROOM * end  # not the pace of slow start, which overshoots
+                self._tested, low, patience_s = high, HEADROOM * top, max(3.0, 30 / top)
+        doubling_s = max(DOUBLING_S, min(16 / low, 16.0), held_s / 4)
+        most = max(FORGOTTEN * top, 2 * spell.per_s)
+        self._curve = Curve(low, top, most, patience_s, doubling_s, now)
+
+    def _stores(self, per_s: float) -> bool:
+        """Whether the server is known to hold requests for later, or to count by long windows."""
+        first = self._first
+        return self.reopening.was_window or (first is not None and first.had_in_store(per_s, 2.0))
+
+    def _patience_s(self, per_s: float, held_s: float) -> float:
+        """Before more is looked for: as a look is worth, and as long as the bounds are known."""
+        least_s, most_s = PATIENCE_S
+        wanted_s = max(min(WORTH / per_s, most_s), least_s)
+        wanted_s = min(wanted_s, max(UNSURE_S, 8 * self._rests_s))
+        return max(wanted_s, self.reopening.window_s, min(4 * held_s, 60.0))

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from lionproc.engine.adaptive_concurrency import AdaptiveConcurrency
-from lionproc.engine.congestion import START_PER_S, Congestion, Refusal
+from lionproc.engine.congestion import START_PER_S, Congestion
 from lionproc.engine.last_pace import Pace
 from lionproc.engine.limits import Limits
 from lionproc.engine.news import News
@@ -28,6 +28,7 @@ from lionproc.engine.open_files import most_connections
 from lionproc.engine.quantity_limits import QuantityLimits
 from lionproc.engine.quotas import ProviderQuotas, Signals
 from lionproc.engine.reservation import Reservation
+from lionproc.engine.spell import Refusal
 from lionproc.engine.stats import LearnedFrom
 from lionproc.engine.tokens import (
     INPUT,
@@ -76,7 +77,7 @@ class Limiter:
         self._stale = True
         self._checked_at = -math.inf
         self._paced: float | None = None
-        self._due_at = -math.inf
+        self._paced_from = -math.inf  # when the last one was due
         self.in_flight = 0
         self.peak_in_flight = 0
         self.departures = 0
@@ -170,11 +171,14 @@ class Limiter:
             self._paced = None
             per_minute = [self.effective(quantity) for quantity in QUANTITIES]
             self._quantities.set(per_minute, self._limits.burst_seconds, now)
+        opened_at = self.congestion.look(now)
+        if opened_at is not None:
+            self._paced_from = opened_at
         if adapt:
             if self._quantities.any_known:
                 self.congestion.skip_start()
             # Who states a limit knows the server: a refusal within it is more likely a stray one.
-            self.congestion.presumed = 2 if self._limits.requests_per_minute else 0
+            self.congestion.stray.presumed = 2 if self._limits.requests_per_minute else 0
             self._paced = self.congestion.pace(now)
 
     # -- reserving --------------------------------------------------------------------------
@@ -282,7 +286,7 @@ class Limiter:
             self.waiting_for = "the server, which has just refused requests"
             return hold
         if self._paced is not None:
-            early = self._due_at - LATE_S - now
+            early = self._paced_from + 1.0 / self._paced - LATE_S - now
             if early > 0:
                 self.waiting_for = "its turn at the pace that the server takes"
                 return early
@@ -301,17 +305,13 @@ class Limiter:
         bucket = self._quantities.sent(amounts, now)
         self.quotas.departed(amounts)
         congestion = self.congestion
-        probes = self.departures == congestion.probe
-        congestion.departed(now, self._paced)
-        if probes:
-            self._checked_at = -math.inf
-            self._paced = congestion.pace(now) if self._limits.adapt else None
-        if self._paced is not None:
+        if self._paced is None:
+            self._paced_from = now
+        else:
             # Evenly spaced: after a 429 the server has nothing in store for a burst.
-            gap_s = 1.0 / self._paced
-            self._due_at = max(self._due_at, now) + (
-                max(gap_s, congestion.gap_s) if probes else gap_s
-            )
+            self._paced_from = max(self._paced_from + 1.0 / self._paced, now)
+        if congestion.departed(now, self._paced):  # look again when it is known what became of it
+            self._checked_at = congestion.hold_until - CHECK_S - 1e-6
         self.in_flight += 1
         slots = self.concurrency
         full = slots if self.in_flight >= slots else None
@@ -372,7 +372,6 @@ class Limiter:
                 now,
                 reservation.epoch,
                 reservation.number,
-                self.departures,
                 now - reservation.at,
                 self._rate(now),
                 signals.wait_s,
@@ -389,7 +388,7 @@ class Limiter:
         if retry_after_s:
             loop = self._loop or asyncio.get_running_loop()
             until = loop.time() + min(retry_after_s, 600.0)
-            self.congestion.hold_until = max(self.congestion.hold_until, until)
+            self.congestion.reopening.ask(until)
             self._asked(retry_after_s, loop.time())
             self._news.tell()
 
