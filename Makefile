@@ -92,6 +92,6 @@ $(PACKAGE): pyproject.toml
 
 $(DEV): $(PACKAGE)
 	@echo "Installing the tools for tests into $(VENV) ..."
-	@$(PIP) install -e ".[local,dask]" --group dev
+	@$(PIP) install -e ".[local,dask,datasets]" --group dev
 	@rm -f $(VENV)/.dev-*
 	@touch $@

@@ -246,7 +246,7 @@ def _column(cells: list[Any]) -> Any:
 
     kinds = {type(cell) for cell in cells if cell is not None}
     if kinds == {str}:
-        return pd.array(cells, dtype="str")
+        return pd.Series(cells).array  # text, in the way of this pandas
     if kinds in ({int}, {float}, {bool}):
         try:
             return pd.array(cells)

@@ -144,9 +144,27 @@ def cells_of(column: pd.Series[Any]) -> list[Any]:
     """The cells of a column as plain Python values: dicts for records and maps, None for NA."""
     if isinstance(column.dtype, pd.ArrowDtype):
         arrow: Any = pa.array(column.array)
-        cells: list[Any] = arrow.to_pylist(maps_as_pydicts="strict")
-        return cells
+        cells: list[Any] = arrow.to_pylist()
+        return [_with_dicts(arrow.type, cell) for cell in cells] if _has_maps(arrow.type) else cells
     return [None if is_missing(cell) else cell for cell in column.tolist()]
+
+
+def _has_maps(kind: pa.DataType) -> bool:
+    inside = (kind.field(number).type for number in range(kind.num_fields))
+    return pa.types.is_map(kind) or any(map(_has_maps, inside))
+
+
+def _with_dicts(kind: pa.DataType, cell: Any) -> object:
+    """A cell with dicts for maps, which Arrow gives as lists of pairs."""
+    if cell is None:
+        return None
+    if pa.types.is_map(kind):
+        return {key: _with_dicts(kind.item_type, value) for key, value in cell}
+    if pa.types.is_struct(kind):
+        return {field.name: _with_dicts(field.type, cell[field.name]) for field in kind}
+    if isinstance(cell, list):
+        return [_with_dicts(kind.value_type, inner) for inner in cell]
+    return cell
 
 
 def _categories(members: Sequence[Any]) -> pd.Index[Any]:

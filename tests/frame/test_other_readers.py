@@ -140,6 +140,7 @@ def test_a_dataset_has_the_rows_and_the_named_index_and_downloads_nothing(out, m
     made = out.llm.to_dataset()
     assert made.num_rows == 3
     assert made.column_names == ["id", *out.columns]
+    assert made.features["r_mood"].dtype in {"string", "large_string"}
     full: Any = made[0]
     assert full["r_mood"] == "good"
     assert full["r_scores"] == [{"key": "x", "value": 0.5}]
