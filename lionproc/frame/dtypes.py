@@ -176,6 +176,8 @@ def _masked(
     cells: Sequence[Any], dtype: type[np.generic]
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """The values with a zero in every gap, and where the gaps are. Never by way of floats."""
+    if None not in cells:  # as nearly always
+        return np.fromiter(cells, dtype, len(cells)), np.zeros(len(cells), np.bool_)
     mask = np.fromiter((cell is None for cell in cells), np.bool_, len(cells))
     values = np.fromiter((0 if cell is None else cell for cell in cells), dtype, len(cells))
     return values, mask

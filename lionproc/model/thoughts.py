@@ -6,8 +6,6 @@ the closing tag, because the chat's template wrote the opening one. The raw repl
 
 from __future__ import annotations
 
-import re
-
 __all__ = ["without_thoughts"]
 
 _NAMES = ("think", "thinking", "thought", "thoughts", "reasoning", "seed:think")
@@ -21,10 +19,7 @@ _TAGS = (
 _CHANNELS = ("<|channel|>", "<|start|>assistant<|channel|>")
 _FINAL, _BEGINS, _ENDS = "<|channel|>final", "<|message|>", ("<|return|>", "<|end|>")
 _BARE = ("analysis", "assistantfinal")
-
-
-# Each of the above has one of these in it, but for what has no marks.
-_has_mark = re.compile("[<\u25c1]|THINK\\]").search
+_MARKS = ("<", "◁", "THINK]")  # each of the above has one in it, but for what has no marks
 
 
 def without_thoughts(text: str) -> str:
@@ -46,7 +41,7 @@ def without_thoughts(text: str) -> str:
         >>> without_thoughts("The tag <think> opens the thoughts.")
         'The tag <think> opens the thoughts.'
     """
-    if not (_has_mark(text) or text.lstrip().startswith(_BARE[0])):
+    if not any(mark in text for mark in _MARKS) and not text.lstrip().startswith(_BARE[0]):
         return text  # as nearly all are
     channels = _of_channels(text)
     if channels is not None:
