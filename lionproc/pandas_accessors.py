@@ -6,7 +6,7 @@ the service layer) does not wait for it: the accessors are registered when panda
 
 from __future__ import annotations
 
-import importlib.util  # importlib.abc would take longer to import than all of this
+import contextlib
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
@@ -14,14 +14,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from importlib.abc import Loader
+    from importlib.abc import Loader  # which takes longer to import than all of this
 
 __all__ = ["register"]
 
 
 def register() -> None:
     """Put `.llm` on frames and series now, or when pandas is imported."""
-    if "pandas" in sys.modules:
+    if sys.modules.get("pandas") is not None:
         _register()
     elif not any(isinstance(finder, _AfterPandas) for finder in sys.meta_path):
         sys.meta_path.insert(0, _AfterPandas())
@@ -34,26 +34,25 @@ def _register() -> None:
 
 
 class _AfterPandas:
-    """Finds pandas where the others do, once, and has something done when it is imported."""
+    """Finds pandas where the others do, and has something done when it is imported."""
 
     def find_spec(
         self,
         fullname: str,
-        path: Sequence[str] | None,
+        path: Sequence[str] | None = None,
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
-        """See `importlib.abc.MetaPathFinder`."""
-        del path, target
+        """See `importlib.abc.MetaPathFinder`. Who only asks whether pandas is there imports none."""
         if fullname != "pandas":
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
-        if spec is None or spec.loader is None:
-            sys.meta_path.insert(0, self)  # it may be installed later, as in a notebook
-            return spec
-        loader: Any = _Loader(spec.loader)
-        spec.loader = loader
-        return spec
+        for finder in sys.meta_path:
+            if finder is not self:
+                spec = finder.find_spec(fullname, path, target)
+                if spec is not None and spec.loader is not None:
+                    loader: Any = _Loader(spec.loader, self)
+                    spec.loader = loader
+                    return spec
+        return None
 
 
 class _Loader:
@@ -61,10 +60,12 @@ class _Loader:
 
     Args:
         loader: The other one.
+        finder: What found it, which is needed no more when pandas is there.
     """
 
-    def __init__(self, loader: Loader) -> None:
+    def __init__(self, loader: Loader, finder: _AfterPandas) -> None:
         self._loader = loader
+        self._finder = finder
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._loader, name)  # what finds files and sources of pandas
@@ -74,12 +75,10 @@ class _Loader:
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        """See `importlib.abc.Loader`."""
-        try:
-            self._loader.exec_module(module)
-        except BaseException:
-            sys.meta_path.insert(0, _AfterPandas())  # the next attempt may succeed
-            raise
+        """See `importlib.abc.Loader`. If it fails, the next attempt may succeed."""
+        self._loader.exec_module(module)
+        with contextlib.suppress(ValueError):
+            sys.meta_path.remove(self._finder)
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         module.__loader__ = self._loader

@@ -275,7 +275,8 @@ def test_importing_it_reads_nothing_heavy_and_registers_the_accessors():
 
 def test_pandas_is_imported_when_somebody_wants_it_and_has_the_accessors_then():
     code = (
-        "import sys, lionproc\nprint('pandas' in sys.modules)\nimport lionproc.errors, pandas as pd\n"
+        "import sys, lionproc, importlib.util\nimportlib.util.find_spec('pandas')\n"
+        "print('pandas' in sys.modules)\nimport lionproc.errors, pandas as pd\n"
         "print(type(pd.DataFrame.llm).__name__, type(pd.Series.llm).__name__)\n"
         "import importlib.resources\nprint((importlib.resources.files('pandas') / '__init__.py').is_file())\n"
         "import pyarrow, inspect\nprint(len(inspect.getsource(pd)) > 0, len(sys.meta_path))\n"
