@@ -39,6 +39,7 @@ __all__ = [
     "check_target",
     "check_writable",
     "is_folder_target",
+    "part_of",
     "table_of",
     "write_parquet",
     "write_part",
@@ -380,8 +381,13 @@ def write_part(
     home = place_of(folder)
     if isinstance(home, Remote) or home.is_dir():
         _refuse_other_parts(home, run)
-    part = home / f"part-{number:05d}-{_digest(run)}.parquet"
+    part = home / part_of(number, run)
     return write_parquet(frame, part.url if isinstance(part, Remote) else part, facts, like)
+
+
+def part_of(number: int, run: str) -> str:
+    """The name of a part; see `write_part`."""
+    return f"part-{number:05d}-{_digest(run)}.parquet"
 
 
 def _digest(run: str) -> str:

@@ -36,6 +36,7 @@ from lionproc.frame.part_writer import PartWriter, as_save_error
 from lionproc.frame.plan import Plan, check_save, warn
 from lionproc.frame.row_run import RowRun
 from lionproc.frame.run_note import new_run_id, note_of
+from lionproc.frame.stale_parts import remove_stale_parts
 from lionproc.frame.stopped_at import PIPELINE_ERROR, stopped_at
 from lionproc.frame.unanswered import Unanswered
 
@@ -112,6 +113,25 @@ class Job(RowRun):
             like=self._plan.saved_as,
         )
         self.saved_to = shown(save)
+
+    async def _open(self) -> None:
+        if self._parts is not None:
+            await asyncio.to_thread(self._remove_stale_parts)
+
+    def _remove_stale_parts(self) -> None:
+        plan = self._plan
+        save, like = plan.options.save, plan.saved_as
+        assert save is not None  # noqa: S101  (else there would be no parts)
+        assert like is not None  # noqa: S101  (as for `save`)
+        read = sorted(set[int]().union(*(o.reads(plan.frame) for o in plan.outputs)))
+        remove_stale_parts(
+            save,
+            self._fingerprint,
+            plan.frame,
+            read=read,
+            size=plan.options.chunk_size,
+            like=like,
+        )
 
     async def _close(self) -> None:
         save = self._plan.options.save

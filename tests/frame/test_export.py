@@ -20,8 +20,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+import lionproc as lp
 from lionproc.engine.whole_file import temporary_name
-from lionproc.errors import ColumnError, ConfigurationError
+from lionproc.errors import BudgetWarning, ColumnError, ConfigurationError
 from lionproc.frame import assemble as assembling
 from lionproc.frame.arrow_extension import SavedDtype, to_table
 from lionproc.frame.assemble import MISSING, assemble
@@ -531,6 +532,21 @@ def test_parts_of_another_run_are_neither_mixed_nor_overwritten(tmp_path):
         with pytest.raises(ConfigurationError, match="another run"):
             refused()
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_part_whose_rows_were_corrected_is_not_read_as_if_it_were_theirs(tmp_path, server, model):
+    df = pd.DataFrame({"text": [f"text {n}" for n in range(40)], "note": "first"})
+    run = {"into": "a", "model": model, "save": tmp_path / "parts", "chunk_size": 10,
+           "journal": tmp_path / "journal.sqlite", "progress": False}  # fmt: skip
+    df.llm.process("Say {text}", **run)
+    corrected = df.assign(note="second")  # a column that the prompt does not show changes nothing
+    corrected.loc[12:14, "text"] = ["better 12", "better 13", "better 14"]
+    with pytest.warns(BudgetWarning):
+        corrected.llm.process("Say {text}", budget=lp.Budget(requests=1), **run)
+    kept = lp.read_parquet(tmp_path / "parts")
+    assert kept["text"].tolist() == [f"text {n}" for n in [*range(10), *range(20, 40)]]
+    out = corrected.llm.process("Say {text}", **run)
+    pd.testing.assert_frame_equal(lp.read_parquet(tmp_path / "parts"), out)
 
 
 def test_other_parquet_files_in_the_folder_are_refused_and_other_files_are_not(tmp_path):

@@ -1,0 +1,70 @@
+"""Parts in a folder whose rows have changed since they were written.
+
+A folder belongs to a run, and a run that is started again finds its parts there. Rows that were
+corrected in between are asked again and their part is written anew; but until then, and for good
+where the run stops before, the old part would be read as if it were this frame's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lionproc.engine.paths import shown
+from lionproc.frame.export import part_of, table_of
+from lionproc.frame.place import place_of
+
+__all__ = ["remove_stale_parts"]
+
+log = logging.getLogger("lionproc")
+
+
+def remove_stale_parts(
+    folder: str, run: str, frame: pd.DataFrame, *, read: Sequence[int], size: int, like: pa.Schema
+) -> int:
+    """Remove the parts of a folder whose rows are not those of the frame any more.
+
+    Only of a folder of this machine: to read all that is at an address would take too long.
+
+    Args:
+        folder: Where the parts are.
+        run: The fingerprint of the run.
+        frame: The input.
+        read: The places of its columns that the prompt shows.
+        size: Rows in a part.
+        like: The types that its columns have in the parts.
+
+    Returns:
+        How many were removed. Their answers are in the journal.
+    """
+    home = place_of(folder)
+    if not isinstance(home, Path):
+        return 0
+    removed = 0
+    for number, start in enumerate(range(0, len(frame), size)):
+        part = home / part_of(number, run)
+        if part.is_file() and not _holds(part, frame.iloc[start : start + size], read, like):
+            removed += 1
+            with contextlib.suppress(OSError):
+                part.unlink()
+    if removed:
+        log.info("%d parts in %r had rows that have changed", removed, shown(folder))
+    return removed
+
+
+def _holds(part: Path, rows: pd.DataFrame, read: Sequence[int], like: pa.Schema) -> bool:
+    names = [str(rows.columns[place]) for place in read]
+    try:
+        then = pq.read_table(part, columns=names, partitioning=None)
+        now = table_of(rows, like).select(names)
+        return then.num_rows == now.num_rows and all(
+            then.column(name).cast(now.column(name).type).equals(now.column(name)) for name in names
+        )
+    except (pa.ArrowException, OSError, KeyError, ValueError):
+        return False
