@@ -58,7 +58,7 @@ class Target:
         """
         if self.format == "parquet" or self.path == STDOUT or is_url(self.path):
             return
-        from lionproc.frame.export import check_writable
+        from lionproc.frame.save_target import check_writable
 
         place = local_path(self.path)
         try:

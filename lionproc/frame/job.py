@@ -29,13 +29,14 @@ from lionproc.frame.answer_digests import packed
 from lionproc.frame.asked import asked_of
 from lionproc.frame.asked_again import asked_again
 from lionproc.frame.assemble import assemble
-from lionproc.frame.export import check_target, is_folder_target, write_parquet, write_part
+from lionproc.frame.export import write_parquet, write_part
 from lionproc.frame.facts import facts_of, failed_words, stage_facts, title_of
 from lionproc.frame.failures import Outcome
 from lionproc.frame.part_writer import PartWriter, as_save_error
 from lionproc.frame.plan import Plan, check_save, warn
 from lionproc.frame.row_run import RowRun
 from lionproc.frame.run_note import new_run_id, note_of
+from lionproc.frame.save_target import check_target, is_folder_target
 from lionproc.frame.stale_parts import remove_stale_parts
 from lionproc.frame.stopped_at import PIPELINE_ERROR, stopped_at
 from lionproc.frame.unanswered import Unanswered

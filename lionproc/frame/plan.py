@@ -13,12 +13,13 @@ import pyarrow as pa
 from lionproc.errors import CallError, Kind, PromptError
 from lionproc.frame.assemble import Missing, assemble, check_names, column_names, names_of
 from lionproc.frame.cell import cell_text, is_missing
-from lionproc.frame.export import check_frame_can_be_saved, check_target
+from lionproc.frame.export import check_frame_can_be_saved
 from lionproc.frame.options import Options
 from lionproc.frame.portions import Portions
 from lionproc.frame.prompt import Rendered as Messages
 from lionproc.frame.prompt import must_be_made
 from lionproc.frame.row_store import detail_names
+from lionproc.frame.save_target import check_target
 from lionproc.frame.stage import Answers, Output, Rows, Stage
 from lionproc.model.answer import Answer
 from lionproc.model.call import ModelCall, RequestBuilder

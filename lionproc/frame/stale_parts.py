@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lionproc.engine.paths import shown
-from lionproc.frame.export import part_of, table_of
+from lionproc.frame.export import table_of
 from lionproc.frame.place import place_of
+from lionproc.frame.save_target import part_of
 
 __all__ = ["remove_stale_parts"]
 

@@ -29,12 +29,11 @@ from lionproc.frame.assemble import MISSING, assemble
 from lionproc.frame.export import (
     SaveError,
     check_frame_can_be_saved,
-    check_target,
-    is_folder_target,
     write_parquet,
     write_part,
 )
 from lionproc.frame.parquet_reader import read_facts, read_parquet
+from lionproc.frame.save_target import check_target, is_folder_target
 from lionproc.model.answer import Answer
 from lionproc.model.coerce import cell_maker
 

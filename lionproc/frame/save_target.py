@@ -1,0 +1,209 @@
+"""Where results are saved: a file or a folder of parts, and whether that can be written.
+
+All of it is asked before anything is sent, so that no night run ends without its file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lionproc.engine.paths import is_url, local_path, shown
+from lionproc.engine.whole_file import (
+    make_folders,
+    refuse_odd_file,
+    refuse_planted_link,
+    temporary_name,
+)
+from lionproc.errors import ConfigurationError, LionprocError
+from lionproc.frame.parquet_reader import PART, facts_of, source_of
+from lionproc.frame.place import AnyPath, Remote, place_of
+
+__all__ = ["check_target", "check_writable", "is_folder_target", "part_of", "refuse_other_parts"]
+
+_SUFFIXES = (".parquet", ".pq")
+_INDEX = re.compile(r"__index_level_\d+__")  # what pandas calls a level without a name
+
+
+def is_folder_target(path: AnyPath) -> bool:
+    """Whether results go into a folder of parts: "results/", an existing folder, or no suffix.
+
+    Raises:
+        ConfigurationError: It can be no path.
+    """
+    text = os.fspath(path)
+    if text.endswith(("/", os.sep)):
+        return True
+    if is_url(text):  # asking the store would take a request
+        return not Path(text.rpartition("/")[2]).suffix
+    return local_path(text).is_dir() or not Path(text).suffix
+
+
+def check_target(
+    path: AnyPath,
+    *,
+    run: str | None = None,
+    rows: int | None = None,
+    columns: Iterable[object] = (),
+    overwrite: bool = False,
+) -> None:
+    """Refuse a path that cannot be written, before anything is sent.
+
+    Folders that are missing are made, the parents of a file too: a night run must not fail for
+    a folder in the morning. Of an address only what can be seen by reading is known.
+
+    Args:
+        path: "results.parquet" for one file, "results/" for a folder of parts.
+        run: The run's fingerprint, for a folder: parts of this run may be there already.
+        rows: How many rows will be written, None where that is not known: then no file that is
+            there is looked into.
+        columns: The columns and index levels that will be written, with `rows`.
+        overwrite: Whether a file may be replaced that holds what the new one will not.
+
+    Raises:
+        ConfigurationError: The suffix is not parquet's, the path is in the way of itself, the
+            folder holds parts of another run or other parquet files, the file holds rows or
+            columns that would be lost, or it cannot be written.
+    """
+    try:
+        target = place_of(path)
+        if is_folder_target(path):
+            _check_folder(target, run)
+        else:
+            _check_file(target)
+            if rows is not None and not overwrite and target.exists():
+                _refuse_loss(target, rows, {str(name) for name in columns})
+    except LionprocError:
+        raise
+    except Exception as error:
+        if not isinstance(error, OSError) and not isinstance(target, Remote):
+            raise
+        raise ConfigurationError(
+            f"Nothing can be saved at {shown(path)!r}: "
+            f"{getattr(error, 'strerror', None) or type(error).__name__}. "
+            "Choose another path with save=."
+        ) from None
+
+
+def _check_folder(target: Path | Remote, run: str | None) -> None:
+    if isinstance(target, Path):
+        make_folders(target)
+        _probe(target)
+    refuse_other_parts(target, run)
+
+
+def _check_file(target: Path | Remote) -> None:
+    if isinstance(target, Remote) and not {"?", "#"}.isdisjoint(target.name):
+        raise ConfigurationError(
+            f"{str(target)!r} has parameters behind it, and nothing is saved to such an address. "
+            "Save to a path of this machine, and send the file from there."
+        )
+    if target.suffix.lower() not in _SUFFIXES:
+        stem = Path(target.name).stem
+        raise ConfigurationError(
+            f"{target.name!r} would be saved as parquet, and ends in {target.suffix!r}. Use "
+            f"{stem + '.parquet'!r}, or a folder ({stem + '/'!r}). "
+            "For other formats, use the frame that comes back: out.to_csv(...)."
+        )
+    if isinstance(target, Path):
+        check_writable(target)
+
+
+def check_writable(target: Path) -> None:
+    """Refuse a file of this machine that cannot be written. Missing folders are made.
+
+    Raises:
+        OSError: It cannot.
+    """
+    refuse_planted_link(target)
+    make_folders(target.parent)
+    _probe(target.parent)
+    refuse_odd_file(target)
+    if target.exists() and not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, "the file is write-protected")
+
+
+def _probe(folder: Path) -> None:
+    """Make and remove a file: rights, read-only disks and full ones all show here."""
+    temporary = folder / temporary_name("probe")
+    try:
+        temporary.write_bytes(b"\0")
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _refuse_loss(target: Path | Remote, rows: int, columns: set[str]) -> None:
+    """Refuse to replace a parquet file that holds what would not be in the new one.
+
+    Running a cell again, with more rows or for other answers, replaces its file: the answers that
+    were in it are in the journal. Rows and columns of the input are nowhere else.
+    """
+    try:
+        with source_of(target) as source:
+            file = pq.ParquetFile(source)
+            there, schema = file.metadata.num_rows, file.schema_arrow
+    except pa.ArrowInvalid:
+        return  # no parquet file
+    except OSError:
+        raise
+    except Exception as error:  # noqa: BLE001  (a stranger may have written it)
+        raise ConfigurationError(
+            f"The file {target.name!r} is there and cannot be read ({type(error).__name__}). Save "
+            "to another path with save=, or say overwrite=True to replace the file."
+        ) from None
+    answers = (facts_of(schema) or {}).get("columns")
+    kept = columns | set(map(str, answers if isinstance(answers, list) else ()))
+    gone = [name for name in schema.names if name not in kept and not _INDEX.fullmatch(name)]
+    if there > rows:
+        loses = f"has {there:,} rows, and this run has {rows:,}"
+    elif gone:
+        loses = f"has a column {gone[0]!r}, which the result of this run does not have"
+    else:
+        return
+    raise ConfigurationError(
+        f"The file {target.name!r} {loses}. Save to another path with save=, or say "
+        "overwrite=True to replace the file."
+    )
+
+
+def refuse_other_parts(folder: Path | Remote, run: str | None) -> None:
+    """Refuse a folder with parquet files that are not this run's.
+
+    Raises:
+        ConfigurationError: It has some.
+    """
+    mine = None if run is None else _digest(run)
+    entries: list[Path | Remote] = [*folder.iterdir()]
+    for entry in sorted(entries, key=lambda entry: entry.name):
+        if entry.suffix.lower() not in _SUFFIXES:
+            continue  # readers of the folder look at parquet files only
+        part = PART.fullmatch(entry.name)
+        if part is None or part[2] != mine:
+            whose = "parts of another run" if part else "other parquet files"
+            raise ConfigurationError(
+                f"The folder {str(folder)!r} holds {whose} ({entry.name}), and reading it "
+                "would mix them with this run's. Choose an empty folder, or move them away."
+            )
+
+
+def part_of(number: int, run: str) -> str:
+    """The name of a part: `part-00007-1a2b3c4d.parquet`, the chunk and a digest of the run.
+
+    Args:
+        number: Of the chunk, from 0.
+        run: The run's fingerprint.
+    """
+    return f"part-{number:05d}-{_digest(run)}.parquet"
+
+
+def _digest(run: str) -> str:
+    return hashlib.sha256(run.encode()).hexdigest()[:8]
