@@ -155,7 +155,7 @@ def left_behind(path: str) -> Iterator[list[Row]]:
         found: list[Path] = []
         for log in _paths(Path(path)):
             with contextlib.suppress(OSError):
-                file = os.open(log, os.O_RDONLY | _FLAGS)
+                file = os.open(log, os.O_RDWR | _FLAGS)  # where locks are those of NFS they want it
                 held.callback(os.close, file)
                 if _is_trusted(file):
                     _lock(file)

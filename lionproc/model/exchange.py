@@ -27,6 +27,7 @@ __all__ = ["Exchange", "is_known"]
 
 # Versions whose connections are known to work like this. With any other its own post is used.
 _KNOWN = ("3.14.",)
+SWITCHING = 101  # the one status below 200 that no other follows
 
 
 def is_known() -> bool:
@@ -70,11 +71,11 @@ class Exchange:
         except TimeoutError as error:
             raise aiohttp.ConnectionTimeoutError from error
         try:
-            protocol = connection.protocol
+            protocol, transport = connection.protocol, _open(connection.transport)
             protocol.set_response_params(read_until_eof=True, auto_decompress=False)
-            connection.transport.write(b"%b%d\r\n\r\n%b" % (self._head.reveal(), len(body), body))
+            transport.write(b"%b%d\r\n\r\n%b" % (self._head.reveal(), len(body), body))
             message, content = await protocol.read()
-            while 100 <= message.code < 200:
+            while 100 <= message.code < 200 and message.code != SWITCHING:
                 message, content = await protocol.read()
             came = await read(message.headers, content)
         except BaseException:
@@ -82,6 +83,13 @@ class Exchange:
             raise
         connection.release()
         return message.code, message.headers, came
+
+
+def _open(transport: asyncio.Transport | None) -> asyncio.Transport:
+    """The transport, if it was not closed since it was given out."""
+    if transport is None or transport.is_closing():
+        raise aiohttp.ClientConnectionResetError("It was closed before it was used.")
+    return transport
 
 
 def _head(url: yarl.URL, headers: Mapping[str, str]) -> bytes:

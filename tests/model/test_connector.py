@@ -7,6 +7,8 @@ import threading
 
 import pytest
 
+from lionproc.errors import CallError, Kind
+from lionproc.model.connector import QuietConnector
 from lionproc.model.direct_wire import DirectWire
 
 
@@ -79,4 +81,27 @@ async def test_a_connection_that_the_server_closes_is_no_reason_to_open_one_for_
     peer.connections[0].shutdown(socket.SHUT_WR)
     assert [await asked(wire, word) for word in ("two", "three")] == ["two", "three"]
     assert len(peer.connections) == 2
+    await wire.close()
+
+
+@pytest.mark.parametrize("moment", ["before it is given out", "after the loop has seen it"])
+async def test_a_connection_that_is_closed_before_it_is_used_is_a_failure_of_the_connection(
+    peer, monkeypatch, moment
+):
+    connect = QuietConnector.connect
+
+    async def closed(self, *args, **kwargs):
+        connection = await connect(self, *args, **kwargs)
+        connection.transport.abort()
+        for _ in range(3 * (moment != "before it is given out")):
+            await asyncio.sleep(0)
+        return connection
+
+    wire = DirectWire(peer.url, {}, 5.0)
+    monkeypatch.setattr(QuietConnector, "connect", closed)
+    with pytest.raises(CallError) as failed:
+        await asked(wire, "one")
+    assert failed.value.kind is Kind.CONNECTION
+    monkeypatch.setattr(QuietConnector, "connect", connect)
+    assert await asked(wire, "two") == "two"
     await wire.close()

@@ -835,6 +835,14 @@ def test_a_redirect_reaches_no_other_origin(kind_of_wire, status):
         assert other.requests == []
 
 
+def test_a_server_that_changes_the_protocol_gives_no_answer_and_one_that_hesitates_does(wire):
+    out, _ = asked_raw(wire, b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n")
+    assert kind_of(out) not in {Kind.TIMEOUT, None}
+    early = b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"
+    out, _ = asked_raw(wire, early + http(completion()))
+    assert out["a"].notna().all()
+
+
 def test_a_redirect_within_the_origin_is_not_followed_either(wire):
     out, counters = asked(wire, ["redirect"])
     assert kind_of(out) == Kind.REDIRECT
