@@ -176,8 +176,8 @@ def _summary(job: Job, target: Target, errors: Path | None, seconds: float) -> s
         if number
     ]
     took = [plural(stats.sent, "request"), plural(stats.tokens, "token")]
-    if stats.usd is not None:
-        took.append(dollars(stats.usd))
+    if stats.sent:
+        took.append("cost unknown" if stats.usd is None else dollars(stats.usd))
     lines = [
         f"{plural(stats.rows, 'row')}: {', '.join(rows)}; {', '.join([*took, duration(seconds)])}."
     ]

@@ -187,6 +187,7 @@ def _csv(
             keep_default_na=False,
             na_values=[""],
             index_col=False,
+            skip_blank_lines=len(names) > 1,  # where there is one column, it is an empty cell
             nrows=rows,
         )
     if len(names) == frame.shape[1]:

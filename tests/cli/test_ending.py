@@ -1,8 +1,10 @@
 """What is said at the end is said in the words of the command."""
 
 import pytest
+import typer
 
 from lionproc.cli import main
+from lionproc.cli.app import app
 from lionproc.cli.ending import said
 
 
@@ -27,3 +29,29 @@ def test_a_shell_completes_commands_and_options(monkeypatch, capsys):
     monkeypatch.setenv("COMP_WORDS", "lionproc process --lab")
     assert main([]) == 0
     assert capsys.readouterr().out.split() == ["--labels"]
+
+
+def commands(group, path=()):
+    for name, each in group.commands.items():
+        if hasattr(each, "commands"):
+            yield from commands(each, (*path, name))
+        else:
+            yield (*path, name), each
+
+
+def test_every_command_and_every_option_has_help(capsys):
+    found = dict(commands(typer.main.get_command(app)))
+    assert {("process",), ("estimate",), ("preview",), ("runs",), ("report",), ("demo",)} < set(
+        found
+    )
+    assert {path[1] for path in found if path[0] == "journal"} == {
+        "info",
+        "prune",
+        "export",
+        "verify",
+    }
+    for path, command in found.items():
+        assert command.help, path
+        assert [each.name for each in command.params if not each.help] == [], path
+        assert main([*path, "--help"]) == 0
+        assert max(map(len, capsys.readouterr().out.splitlines())) <= 100, path

@@ -146,6 +146,17 @@ def test_a_pipe_is_read_and_written(ask, monkeypatch, given, wanted):
     assert "1 answered" in err
 
 
+def test_no_line_is_lost_where_there_is_one_column_and_an_empty_one_is_no_row_elsewhere(ask):
+    table("one.csv", "text\none\n\ntwo\r\nx\n")
+    table("two.csv", 'text,n\n\n"one\r\nline",1\n\n')
+    assert ask("one.csv", "-p", "{text}", "--save", "-")[1].splitlines() == [
+        "text,answer", "one,echo: one", ",", "two,echo: two", "x,echo: x"
+    ]  # fmt: skip
+    assert ask("two.csv", "-p", "{n}", "--save", "-")[1] == (
+        '"text","n","answer"\n"one\r\nline","1","echo: 1"\n'
+    )
+
+
 def test_a_table_without_rows_is_written_with_its_new_column(ask):
     table(text="id,text\n")
     assert ask("in.csv", "-p", "Say {text}")[0] == 0
