@@ -13,6 +13,7 @@ import io
 import itertools
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,6 +164,10 @@ def _parquet(path: str, rows: int | None) -> pd.DataFrame:
     from lionproc.frame.parquet_reader import read_parquet
 
     frame = read_parquet(path)
+    # Names are texts here, as in a CSV and in a prompt.
+    frame.columns = [", ".join(map(str, n)) if isinstance(n, tuple) else str(n) for n in frame]
+    names = [*frame.columns, *(str(name) for name in frame.index.names if name is not None)]
+    _must_differ(names)
     return frame if rows is None else frame.head(rows)
 
 
@@ -206,12 +211,16 @@ def _header(head: bytes, encoding: str, delimiter: str | None) -> tuple[list[str
     if len(delimiter) != 1:
         raise ConfigurationError(f"--delimiter is one character, not {delimiter!r}.")
     names = next((line for line in csv.reader(lines, delimiter=delimiter) if line), [])
-    for name in names:
-        if names.count(name) > 1:
+    _must_differ(names)
+    return names, delimiter
+
+
+def _must_differ(names: list[str]) -> None:
+    for name, count in Counter(names).items():
+        if count > 1:
             raise ConfigurationError(
                 f"Two columns are called {name!r}, so it is not clear which is meant. Rename one."
             )
-    return names, delimiter
 
 
 def _json_lines(source: Any, rows: int | None) -> pd.DataFrame:

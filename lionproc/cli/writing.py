@@ -128,6 +128,7 @@ class Target:
 
 def _for_csv(column: pd.Series[Any], *, harmless: bool) -> Any:
     """A column as CSV can have it; None where it is so already. Lists and records become JSON."""
+    import numpy as np
     import pandas as pd
 
     from lionproc.frame.dtypes import cells_of
@@ -140,7 +141,7 @@ def _for_csv(column: pd.Series[Any], *, harmless: bool) -> Any:
     if (dtype.kind in "biufcmM" and not is_arrow) or (is_text and not harmless):
         return None
     cells = [
-        to_json(cell).decode() if isinstance(cell, list | dict) else cell
+        to_json(cell).decode() if isinstance(cell, list | tuple | dict | np.ndarray) else cell
         for cell in cells_of(column)
     ]
     if harmless:

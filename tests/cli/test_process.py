@@ -13,6 +13,7 @@ import pytest
 
 import lionproc as lp
 from lionproc.cli import main
+from lionproc.frame.export import write_parquet
 from lionproc.testing import Server
 
 ROOT = Path(lp.__file__).parents[1]
@@ -118,6 +119,19 @@ def test_parquet_has_the_dtypes_and_the_facts_of_the_run(ask, server):
     assert ask("in.csv", "-p", "Say {text}", "--labels", 'a, "b"', "--save", "o.parquet")[0] == 0
     assert lp.read_parquet("o.parquet")["answer"].dtype.categories.tolist() == ["a", "b"]
     assert lp.read_facts("o.parquet")["prompt"] == "Say {text}"
+
+
+def test_names_of_a_parquet_file_are_texts_and_its_named_index_is_written(ask):
+    made = pd.DataFrame([["one", [1, 2]]], index=pd.Index([7], name="id"))
+    write_parquet(made, "in.parquet", {})
+    code, out, _ = ask("in.parquet", "-p", "{0} {1}", "--save", "-")
+    assert code == 0
+    assert json.loads(out) == {"id": 7, "0": "one", "1": [1, 2], "answer": "echo: one [1,2]"}
+    assert ask("in.parquet", "-p", "{0} {1}", "--save", "-", "--to", "csv")[1].splitlines() == [
+        "id,0,1,answer", '7,one,"[1,2]","echo: one [1,2]"'
+    ]  # fmt: skip
+    write_parquet(pd.DataFrame({"id": ["x"]}, index=made.index), "twice.parquet", {})
+    assert "Two columns are called 'id'" in ask("twice.parquet", "-p", "{id}")[2]
 
 
 def test_json_lines_keep_whole_numbers_whole_and_lists_lists(ask):
