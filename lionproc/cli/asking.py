@@ -52,20 +52,21 @@ def process(
         LionprocError: It could not begin, or had to stop; nothing was written.
         KeyboardInterrupt: It was interrupted; what was answered is in the journal.
     """
+    from lionproc.frame.export import is_folder_target
     from lionproc.frame.job import prepare, wait_for
 
     began = time.monotonic()
     options = {"save": target.save, "overwrite": overwrite, "details": details}
     plan = _plan(frame, question, **options, progress=not quiet, panel=False)
     answers = [str(name) for name in plan.names]
-    kept = [str(name) for name in (*frame.columns, *frame.index.names) if name is not None]
-    target.check(rows=len(frame), columns=[*kept, *answers], overwrite=overwrite)
+    given = [str(name) for name in (*frame.columns, *frame.index.names) if name is not None]
+    target.check(rows=len(frame), columns=[*given, *answers], overwrite=overwrite)
     job = prepare(plan)
     out = wait_for(job)
     if target.save is None:
         target.write(out, answers)
-    elif job.stats.state != "done":  # what is only a part of it is not saved by the run itself
-        job.save(target.save)
+    elif job.stats.state != "done" and not is_folder_target(target.save):
+        job.save(target.save)  # the run itself saves whole frames alone, and in folders whole parts
     listed = errors if errors is not None and job.stats.failed else None
     if listed is not None:
         job.errors().llm.to_csv(listed, index=False)

@@ -111,19 +111,19 @@ def info(journal: Path | None, *, as_json: bool) -> int:
     """
     import lionproc as lp
 
-    kept = lp.journal(journal)
+    care = lp.journal(journal)
     facts = {
-        "path": kept.path,
-        "size": kept.size,
-        "records": kept.records,
+        "path": care.path,
+        "size": care.size,
+        "records": care.records,
         "runs": len(lp.runs(journal)),
     }
     if as_json:
         show_json(facts)
     else:
         show(f"journal  {facts['path']}")
-        show(f"size     {kept.size / 2**20:,.1f} MB")
-        show(f"records  {kept.records:,}")
+        show(f"size     {care.size / 2**20:,.1f} MB")
+        show(f"records  {care.records:,}")
         show(f"runs     {facts['runs']:,}")
     return Exit.ANSWERED
 
@@ -148,18 +148,18 @@ def prune(journal: Path | None, *, older_than: str | None, run: str | None, sure
 
     if older_than is None and run is None:
         raise ConfigurationError("Say what is to be removed: --older-than 30d, or --run RUN.")
-    kept = lp.journal(journal)
+    care = lp.journal(journal)
     if not sure and sys.stdin is not None and sys.stdin.isatty():
         import typer
 
         typer.confirm(
-            f"What is removed from {kept.path} is paid for again when it is asked again. Go on?",
+            f"What is removed from {care.path} is paid for again when it is asked again. Go on?",
             abort=True,
             err=True,
         )
-    before = kept.size
-    removed = kept.prune(older_than=older_than, run=run)
-    freed = max(before - kept.size, 0) / 2**20
+    before = care.size
+    removed = care.prune(older_than=older_than, run=run)
+    freed = max(before - care.size, 0) / 2**20
     tell(f"{plural(removed, 'record')} removed, {freed:,.1f} MB given back.")
     return Exit.ANSWERED
 

@@ -191,7 +191,7 @@ def _noted(table: pa.Table) -> pa.Table:
     return table.replace_schema_metadata(kept)
 
 
-class _Kept(NamedTuple):
+class _Column(NamedTuple):
     """A column as it goes into a table.
 
     Attributes:
@@ -231,12 +231,12 @@ def _described(schema: pa.Schema) -> list[dict[str, Any]]:
     return columns
 
 
-def _kept_arrow(dtype: object, arrow: Arrow) -> _Kept | None:
+def _kept_arrow(dtype: object, arrow: Arrow) -> _Column | None:
     if not isinstance(dtype, pd.ArrowDtype) or pa.types.is_dictionary(dtype.pyarrow_dtype):
         return None
     if _readable(str(dtype)):
         return None
-    return _Kept(arrow, {"kind": "arrow"}, {"pandas_type": "object", "numpy_type": "object"})
+    return _Column(arrow, {"kind": "arrow"}, {"pandas_type": "object", "numpy_type": "object"})
 
 
 _PLAIN: Mapping[str, tuple[Any, str, str]] = {
@@ -247,7 +247,7 @@ _PLAIN: Mapping[str, tuple[Any, str, str]] = {
 }
 
 
-def _kept_category(column: pd.Series[Any]) -> _Kept | None:
+def _kept_category(column: pd.Series[Any]) -> _Column | None:
     dtype = column.dtype
     if not isinstance(dtype, pd.CategoricalDtype):
         return None
@@ -275,10 +275,10 @@ def _kept_category(column: pd.Series[Any]) -> _Kept | None:
     stored.append(None)  # code -1
     values = _untyped.array([stored[code] for code in column.cat.codes], type=storage)
     described = {"pandas_type": pandas_type, "numpy_type": numpy_type, "metadata": None}
-    return _Kept(_untyped.chunked_array([values]), how, described)
+    return _Column(_untyped.chunked_array([values]), how, described)
 
 
-def _held_category(column: pd.Series[Any]) -> _Kept | None:
+def _held_category(column: pd.Series[Any]) -> _Column | None:
     """A category of dates, intervals and whatever else Arrow knows; None if it does not.
 
     What parquet can have by itself is in the file as it is, the rest as text.
@@ -298,7 +298,7 @@ def _held_category(column: pd.Series[Any]) -> _Kept | None:
     how = {"kind": "category", "held": _packed(held), "ordered": bool(column.cat.ordered)}
     values = _untyped.array([[*stored, None][code] for code in column.cat.codes], type=type_)
     described = {"pandas_type": "object", "numpy_type": "object", "metadata": None}
-    return _Kept(_untyped.chunked_array([values]), how, described)
+    return _Column(_untyped.chunked_array([values]), how, described)
 
 
 def _is_plain(held: pa.Table) -> bool:
