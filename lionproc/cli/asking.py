@@ -52,8 +52,8 @@ def process(
         LionprocError: It could not begin, or had to stop; nothing was written.
         KeyboardInterrupt: It was interrupted; what was answered is in the journal.
     """
-    from lionproc.frame.export import is_folder_target
     from lionproc.frame.job import prepare, wait_for
+    from lionproc.frame.save_target import is_folder_target
 
     began = time.monotonic()
     options = {"save": target.save, "overwrite": overwrite, "details": details}
