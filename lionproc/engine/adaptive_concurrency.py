@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from statistics import median
 
+FEWER, MORE = -1, 1
+
 
 class AdaptiveConcurrency:
     """Finds how many requests in flight a server takes well that has no limit."""
@@ -26,6 +28,7 @@ class AdaptiveConcurrency:
         self._counted_from = 0.0
         self._before: tuple[int | None, float, float] | None = None
         self._quiet_until = -math.inf
+        self._tried_fewer = False
 
     def replied(
         self, number: int, latency_s: float, left_at: float, now: float, full: int | None
@@ -67,6 +70,7 @@ class AdaptiveConcurrency:
 
     def _judge(self, latency_s: float, per_s: float, full: int, now: float) -> None:
         unloaded_s = self._unloaded_s or latency_s
+        failed = None
         if self._before is not None:
             cap, before_per_s, before_s = self._before
             self._before = None
@@ -74,16 +78,34 @@ class AdaptiveConcurrency:
             if per_s < (0.95 if fewer else 1.03) * before_per_s:
                 # Fewer in flight cost throughput, so the longer latency is not a queue; or more
                 # of them brought nothing.
-                if fewer:
+                failed = FEWER if fewer else MORE
+                if fewer and cap is None:
                     self._unloaded_s = before_s
-                self.cap = cap
+                self.cap, per_s, latency_s = cap, before_per_s, before_s
                 self._quiet_until = now + 60
-                return
-        if now < self._quiet_until:
+                if fewer or self.cap is None or self._tried_fewer:
+                    self._tried_fewer = False
+                    return
+        if failed is None and now < self._quiet_until:
             return
-        if self.slows(latency_s) and full > 1:
-            self._before = (self.cap, per_s, latency_s)
-            self.cap = max(1, math.ceil(full * max(1.25 * unloaded_s / latency_s, 0.5)))
+        if failed is None and self.slows(latency_s) and full > 1:
+            self._try(self._fewer(full, latency_s), per_s, latency_s)
+        elif self.cap is not None and failed is MORE:
+            # The best may be at fewer: throughput falls on both sides of its peak.
+            self._tried_fewer = True
+            self._try(max(1, math.floor(self.cap / 1.25)), per_s, latency_s)
         elif self.cap is not None and latency_s < 1.3 * unloaded_s:
-            self._before = (self.cap, per_s, latency_s)
-            self.cap = math.ceil(1.25 * self.cap)
+            self._try(math.ceil(1.25 * self.cap), per_s, latency_s)
+
+    def queues(self, in_flight: int, latency_s: float) -> None:
+        """A server queues already in slow start, by so long a latency: begin with fewer."""
+        self.cap = self._fewer(in_flight, latency_s)
+
+    def _fewer(self, count: int, latency_s: float) -> int:
+        """As many as would be answered without a queue, by Little's law; half at least."""
+        unloaded_s = self._unloaded_s or latency_s
+        return max(1, math.ceil(count * max(1.25 * unloaded_s / latency_s, 0.5)))
+
+    def _try(self, cap: int, per_s: float, latency_s: float) -> None:
+        self._before = (self.cap, per_s, latency_s)
+        self.cap = cap

@@ -46,6 +46,7 @@ log = logging.getLogger("lionproc.engine")
 CHECK_S = 0.25  # how often a moving pace is looked at
 LATE_S = 0.02  # what an even pace makes up for timers that come late
 SHORT = 10  # a run of this many times the concurrency is too short for slow start
+SLOWER = 1.6  # than without load: in slow start that is a queue
 SLOT_CHECK_S = 5.0  # a freed slot wakes the limiter; this only bounds what a fault could cost
 
 
@@ -356,8 +357,9 @@ class Limiter:
         congestion = self.congestion
         congestion.admitted(latency_s, self._limits.concurrency)
         # Few replies do not tell how long one takes without load.
-        if self.in_flight > 32 and self.adaptive.slows(congestion.reply_s or 0.0, by=2.0):
-            self.adaptive.cap, congestion.window = self.in_flight + 1, None
+        if self.in_flight > 32 and self.adaptive.slows(congestion.reply_s or 0.0, by=SLOWER):
+            self.adaptive.queues(self.in_flight, congestion.reply_s or latency_s)
+            congestion.window = None
         self._news.tell()
 
     def throttled(self, reservation: Reservation, signals: Signals) -> None:

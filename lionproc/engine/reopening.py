@@ -9,6 +9,8 @@ moment at which what was admitted comes to the rate that was measured.
 
 from __future__ import annotations
 
+import math
+
 from lionproc.engine.spell import STORE_S, Bounds, Refusal, Spell
 
 MAX_HOLD_S = 600.0  # longer than any limit by the minute can mean
@@ -92,14 +94,17 @@ class Reopening:
         self, now: float, wait_s: float, spell: Spell, shut_at: float, known: Bounds | None
     ) -> float:
         """The wait, or a wait to the moment when the server should open."""
+        best_s = wait_s
         if self.tries and spell.is_window(shut_at):
             for window_s in WINDOWS_S:
                 left_s = spell.opened_at + window_s + LATE_S - now
                 if shut_at - spell.closed_at < window_s < spell.seconds and known is None:
                     left_s %= window_s  # it may have been open for several
-                if left_s > 0.05 and (known is None or left_s < 2 * wait_s):
-                    self._aim_s = window_s
-                    return left_s
+                if not 0.05 < left_s < (math.inf if known is None else 2 * wait_s):
+                    continue
+                if self._aim_s is None or left_s < best_s + LATE_S:  # of equal ones the longest
+                    self._aim_s, best_s = window_s, left_s
+            return best_s
         elif self.was_window and not self.tries and known is not None:
             left_s = spell.opened_at + spell.admitted / known.low + LATE_S - now
             if wait_s < left_s < 2 * MOST_S:
