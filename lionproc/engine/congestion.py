@@ -98,6 +98,11 @@ class Congestion:
         """Requests per second that it was measured to take, None where that is not known."""
         return None if self.bounds is None else self.bounds.low
 
+    @property
+    def is_probing(self) -> bool:
+        """Whether it is not yet known what becomes of the request that looks."""
+        return self._is_shut and self._departures > self._probe
+
     def skip_start(self) -> None:
         """No slow start: the run is too short to feel its way, or the limit is known."""
         if self.epoch == 0:
@@ -145,8 +150,7 @@ class Congestion:
 
     def look(self, now: float) -> float | None:
         """Open, if the probe was not refused in time; returns from when the pace counts, if so."""
-        is_out = self._departures > self._probe
-        if not (self._is_shut and is_out and now >= self._probed_at + self._gap_s):
+        if not self.is_probing or now < self._probed_at + self._gap_s:
             return None
         self._open()
         return self._probed_at

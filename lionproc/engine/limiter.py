@@ -166,6 +166,8 @@ class Limiter:
     def _refresh(self, now: float) -> None:
         """Bring what is kept up to date with the limits and with what the server taught."""
         self._checked_at = now
+        if self.congestion.is_probing:  # look again when it is known what becomes of it
+            self._checked_at = min(now, self.congestion.hold_until - CHECK_S - 1e-6)
         adapt = self._limits.adapt
         if self._stale:
             self._stale = False
@@ -311,8 +313,8 @@ class Limiter:
         else:
             # Evenly spaced: after a 429 the server has nothing in store for a burst.
             self._paced_from = max(self._paced_from + 1.0 / self._paced, now)
-        if congestion.departed(now, self._paced):  # look again when it is known what became of it
-            self._checked_at = congestion.hold_until - CHECK_S - 1e-6
+        if congestion.departed(now, self._paced):
+            self._checked_at = -math.inf
         self.in_flight += 1
         slots = self.concurrency
         full = slots if self.in_flight >= slots else None

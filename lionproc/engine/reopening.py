@@ -105,7 +105,7 @@ class Reopening:
                 if self._aim_s is None or left_s < best_s + LATE_S:  # of equal ones the longest
                     self._aim_s, best_s = window_s, left_s
             return best_s
-        elif self.was_window and not self.tries and known is not None:
+        if self.was_window and not self.tries and known is not None:
             left_s = spell.opened_at + spell.admitted / known.low + LATE_S - now
             if wait_s < left_s < 2 * MOST_S:
                 self._aim_s = 0.0

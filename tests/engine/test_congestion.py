@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
+import math
 import random
 
 import pytest
 
-from lionproc.engine.congestion import Congestion
+from lionproc.engine.congestion import HEADROOM, START_PER_S, Congestion
 from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.last_pace import Pace
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.limits import Limits
 from lionproc.engine.quotas import ProviderQuotas, Quota, Signals
 from lionproc.engine.request import Event, Reply
+from lionproc.engine.spell import Bounds, Refusal, Spell
 from lionproc.engine.tokens import Tokens
 from lionproc.errors import CallError, Kind
-from lionproc.testing import RollingWindow, TokenBucket, run_virtual
+from lionproc.testing import FixedWindow, RollingWindow, TokenBucket, run_virtual
 from lionproc.testing.provider import Provider
 
 SMALL = Tokens(8, 2)
@@ -188,3 +192,226 @@ def test_who_waits_for_what_the_headers_said_hears_of_what_they_say_next():
         await asyncio.wait_for(waiting, 1)
 
     run_virtual(main())
+
+
+# One mechanism at a time, without a loop
+
+ARRIVES_S, REFUSED_S, ANSWERED_S = 0.01, 0.04, 0.5
+
+
+class Run:
+    """Requests that leave as fast as `Congestion` lets them.
+
+    Attributes:
+        congestion: What is tried.
+        left: When each request left.
+        admitted: When each of the admitted ones came to the server.
+        refused: When each of the refused ones did.
+    """
+
+    def __init__(self, limit, *, stray=0.0, seed=1, in_flight=64):
+        self.congestion = Congestion()
+        self.meter = None if limit is None else limit.meter()
+        self.stray, self.rng, self.slots = stray, random.Random(seed), in_flight
+        self.left, self.admitted, self.refused = [], [], []
+        self.now = self.since = 0.0
+        self._order, self._coming = itertools.count(), []
+        self._checked, self._pace = -math.inf, None
+
+    def set(self, limit):
+        """Another limit from now on."""
+        self.meter = limit.meter()
+        for then in self.admitted:
+            if then > self.now - 60:
+                self.meter.take(then, 1)
+
+    def until(self, end_s):
+        """Go on until then."""
+        while self.now < end_s:
+            self._leave()
+            step = self.now + 0.005
+            while self._coming and self._coming[0][0] <= step:
+                self.now, _, what = heapq.heappop(self._coming)
+                what()
+            self.now = max(self.now, step)
+        return self
+
+    def rate(self, start_s, end_s):
+        """Admitted a second."""
+        return sum(1 for at in self.admitted if start_s <= at < end_s) / (end_s - start_s)
+
+    def refusals(self, start_s, end_s):
+        """How many."""
+        return sum(1 for at in self.refused if start_s <= at < end_s)
+
+    def _leave(self):
+        congestion = self.congestion
+        while self.slots:
+            if self.now - self._checked >= 0.1 or congestion.is_probing:
+                self._checked = self.now
+                opened_at = congestion.look(self.now)
+                self.since = self.since if opened_at is None else opened_at
+                self._pace = congestion.pace(self.now)
+            due = self.since + (1 / self._pace if self._pace else 0.0)
+            if congestion.hold_until > self.now or (self._pace and due > self.now):
+                return
+            self.since = due if self._pace and self.now - due < 0.02 else self.now
+            number, epoch = len(self.left), congestion.epoch
+            if congestion.departed(self.now, self._pace):
+                self._checked = -math.inf
+            self.left.append(self.now)
+            self.slots -= 1
+            left_at = self.now
+            self._in(ARRIVES_S, lambda n=number, e=epoch, at=left_at: self._judge(n, e, at))
+
+    def _in(self, seconds, what):
+        heapq.heappush(self._coming, (self.now + seconds, next(self._order), what))
+
+    def _judge(self, number, epoch, left_at):
+        if (self.meter and self.meter.wait_s(self.now, 1)) or self.rng.random() < self.stray:
+            self.refused.append(self.now)
+            self._in(REFUSED_S, lambda: self._no(number, epoch, left_at))
+        else:
+            if self.meter:
+                self.meter.take(self.now, 1)
+            self.admitted.append(self.now)
+            self._in(ANSWERED_S, self._yes)
+
+    def _no(self, number, epoch, left_at):
+        self.slots += 1
+        lately = sum(1 for at in self.left[-200:] if at > self.now - 1)
+        per_s = min(self._pace or math.inf, lately or 1)
+        took_s = self.now - left_at
+        if self.congestion.refused(Refusal(self.now, epoch, number, took_s, per_s, None, 0.5)):
+            self._checked = -math.inf
+
+    def _yes(self):
+        self.slots += 1
+        self.congestion.admitted(ANSWERED_S, 64)
+
+
+def closed(*, admitted, tries=0, per_s=10.0):
+    """A server that refused after so many, was asked as often in vain, and is being asked now."""
+    congestion, now = Congestion(), 2.0
+    for _ in range(admitted + 1):
+        congestion.departed(0.0, None)
+    number = admitted
+    for _ in range(tries + 1):
+        assert congestion.refused(Refusal(now, congestion.epoch, number, 0.01, per_s, None, 0.5))
+        now, number = congestion.hold_until, number + 1
+        assert congestion.departed(now, None)
+    return congestion, now
+
+
+def known(bounds):
+    congestion = Congestion()
+    congestion.window, congestion.bounds = None, bounds
+    return congestion
+
+
+def test_slow_start_has_one_more_in_flight_for_each_reply_and_ends_at_twice_the_slots():
+    congestion = Congestion()
+    assert congestion.pace(0.0) == START_PER_S
+    for _ in range(90):
+        congestion.admitted(1.0, slots=50)
+    assert congestion.pace(0.0) == pytest.approx(100.0)
+    congestion.admitted(1.0, slots=50)
+    assert congestion.pace(0.0) is None
+
+
+def test_one_request_looks_and_the_others_wait_for_what_becomes_of_it():
+    congestion, asked_at = closed(admitted=100)
+    assert congestion.is_probing
+    assert congestion.hold_until > asked_at
+    assert congestion.look(congestion.hold_until - 0.001) is None
+    assert congestion.look(congestion.hold_until) == asked_at
+    assert not congestion.is_probing
+
+
+def test_what_was_refused_late_was_not_admitted():
+    congestion = Congestion()
+    for _ in range(40):
+        congestion.departed(0.0, None)
+    assert congestion.refused(Refusal(1.0, 0, 20, 0.01, 1.0, None, 0.5))
+    for number in range(21, 40):
+        assert not congestion.refused(Refusal(1.0, 0, number, 0.01, 1.0, None, 0.5))
+    asked_at = congestion.hold_until
+    congestion.departed(asked_at, None)
+    congestion.look(congestion.hold_until)
+    assert congestion.pace(asked_at) == pytest.approx(2.0)  # a tenth of 20: not of 39
+
+
+@pytest.mark.parametrize(("tries", "doubts"), [(0, 1), (1, 0)])
+def test_a_first_refusal_is_in_doubt_unless_the_server_was_really_shut(tries, doubts):
+    congestion, _ = closed(admitted=100, tries=tries)
+    congestion.look(congestion.hold_until)
+    assert congestion.stray.doubts == doubts
+
+
+def test_a_limit_that_fell_is_halved():
+    congestion = known(Bounds(10.0, 10.1))
+    spell = Spell(0.0, 0.0, closed_at=10.0, admitted=80, per_s=9.9)
+    congestion._learn(spell, congestion.bounds, Bounds(7.5, 7.9), 10.2)
+    assert congestion.bounds == Bounds(5.0, 10.0)
+    assert congestion.pace(10.2) == pytest.approx(HEADROOM * 5.0)
+
+
+def test_more_than_the_bounds_allow_is_another_limit():
+    congestion = known(Bounds(9.5, 10.0))
+    spell = Spell(0.0, 0.0, closed_at=100.0, admitted=1070, per_s=12.0)
+    congestion._learn(spell, congestion.bounds, Bounds(9.9, 10.7), 100.2)
+    assert congestion.bounds == Bounds(9.9, 10.7)
+
+
+def test_less_than_a_window_proves_nothing_and_goes_on_being_measured():
+    congestion, _ = closed(admitted=150)
+    congestion.bounds, congestion.reopening.window_s = Bounds(10.0, 10.0), 60.0
+    congestion._spell.shut_at = congestion._spell.opened_at
+    congestion.look(congestion.hold_until)
+    assert congestion.bounds == Bounds(10.0, 10.0)
+    assert congestion._spell.is_joined
+    assert congestion._spell.admitted == 150
+
+
+def test_without_a_store_the_pace_in_the_end_is_tested():
+    first = Spell(-math.inf, 0.0, closed_at=0.5, admitted=10, per_s=20.0)
+    spell = Spell(1.0, 1.2, closed_at=5.2, admitted=18, per_s=16.0)
+    for admitted, pace in ((10, HEADROOM**2 * 16.0), (110, HEADROOM * math.sqrt(20.0))):
+        congestion = known(None)
+        congestion._first = first
+        first.admitted = admitted
+        congestion._learn(spell, None, Bounds(4.0, 5.0), 5.5)
+        assert congestion.pace(5.5) == pytest.approx(pace)
+
+
+@pytest.mark.parametrize(("per_s", "doubts"), [(10.0, 1), (10.5, 0)])
+def test_a_refusal_at_a_known_pace_that_measured_the_same_again_is_a_doubt(per_s, doubts):
+    congestion = known(Bounds(9.9, 10.1))
+    spell = Spell(0.0, 0.0, closed_at=10.0, admitted=100, per_s=per_s)
+    congestion._learn(spell, congestion.bounds, Bounds(9.9, 10.1), 10.2)
+    assert congestion.stray.doubts == doubts
+
+
+@pytest.mark.parametrize(
+    ("limit", "share", "refusals"),
+    [
+        (TokenBucket(requests=60), 0.97, 5),
+        (TokenBucket(requests=600), 0.97, 9),
+        (RollingWindow(requests=600), 0.97, 3),
+        (FixedWindow(requests=600, window_s=1), 0.93, 25),
+    ],
+    ids=["slow", "bucket", "minute", "second"],
+)
+def test_a_known_limit_is_used_and_more_is_asked_for_ever_later(limit, share, refusals):
+    run = Run(limit).until(240)
+    assert run.rate(60, 240) >= share * limit.requests / 60
+    assert run.refusals(60, 240) <= refusals
+
+
+@pytest.mark.parametrize(("factor", "refusals"), [(0.5, 9), (2.0, 9)])
+def test_another_limit_is_found_within_half_a_minute(factor, refusals):
+    run = Run(TokenBucket(requests=600)).until(60)
+    run.set(TokenBucket(requests=600 * factor))
+    run.until(120)
+    assert run.rate(90, 120) == pytest.approx(10 * factor, rel=0.05)
+    assert run.refusals(60, 120) <= refusals
