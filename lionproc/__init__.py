@@ -23,6 +23,7 @@ from lionproc.pandas_accessors import register as _register
 
 if _TYPE_CHECKING:
     from lionproc.engine.executor import RateLimitedAPIExecutor
+    from lionproc.evaluation.score import Score
     from lionproc.frame.estimate import Estimate
     from lionproc.frame.job import Job, last_job
     from lionproc.frame.parquet_reader import read_facts, read_parquet
@@ -67,6 +68,7 @@ __all__ = [
     "Report",
     "Retry",
     "RunStats",
+    "Score",
     "__version__",
     "configure",
     "errors",
@@ -99,6 +101,7 @@ _LATER = {
     "ProcessingStage": "service.stage",
     "RateLimitedAPIExecutor": "engine.executor",
     "Report": "reports.report",
+    "Score": "evaluation.score",
     "configure": "model.defaults",
     "journal": "reports.journal_care",
     "last_job": "frame.job",

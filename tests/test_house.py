@@ -27,21 +27,36 @@ MAY_IMPORT = {
     "engine": {"errors", "face"},
     "model": {"errors", "face", "engine", "schema_sample"},
     "notebook": {"errors", "face", "engine"},
-    "frame": {"errors", "face", "template", "engine", "model", "notebook", "service", "reports"},
+    "frame": {
+        "errors",
+        "face",
+        "template",
+        "engine",
+        "model",
+        "notebook",
+        "service",
+        "reports",
+        "evaluation",
+    },
     "service": {"errors", "face", "template", "engine", "model"},
     "reports": {"errors", "face", "engine", "model", "notebook", "frame"},
+    "evaluation": {"errors", "face", "engine", "model", "frame", "notebook"},
     "cli": {"errors", "template", "engine", "model", "frame", "notebook", "reports", "data"},
     "data": set(),
     "testing": {"errors", "face", "seeded_random", "schema_sample"},
     "dask": {"errors", "face", "engine", "model", "frame"},
 }
 # A frame shows itself through the notebook's room, one module of it is the door to the service's
-# pipeline, and one to the reports. All are imported where they are used, so that none is needed.
+# pipeline, one to the reports and one to the evaluation. All are imported where they are used, so that none is needed.
 ONLY_WHERE_USED = {("frame", "notebook"), ("frame", "service"), ("frame", "reports")}
-DOORS = {("frame", "service"): "frame/pipeline.py", ("frame", "reports"): "frame/reporting.py"}
+DOORS = {
+    ("frame", "service"): "frame/pipeline.py",
+    ("frame", "reports"): "frame/reporting.py",
+    ("frame", "evaluation"): "frame/scoring.py",
+}
 HEAVY = (
     "openai", "aiohttp", "ipywidgets", "IPython", "jsonschema_rs", "genai_prices", "dask",
-    "distributed", "httpx2", "matplotlib", "nest_asyncio2", "xllamacpp", "tqdm",
+    "distributed", "httpx2", "matplotlib", "nest_asyncio2", "sklearn", "xllamacpp", "tqdm",
 )  # fmt: skip
 
 
@@ -207,7 +222,8 @@ def test_every_list_of_names_is_true(module):
 OF_AN_EXTRA = {
     "xllamacpp": ("local", ("model/local",)),
     "fsspec": ("remote", ("frame/place.py",)),
-    "matplotlib": ("plot", ("reports/plot.py",)),
+    "matplotlib": ("plot", ("notebook/figure.py", "reports/plot.py", "evaluation/plot.py")),
+    "sklearn": ("evaluate", ("evaluation/labels.py",)),
     "dask": ("dask", ("dask/", "frame/dask_meta.py")),
     "distributed": ("dask", ("dask/",)),
     "datasets": ("datasets", ("frame/as_arrow.py",)),
@@ -217,7 +233,8 @@ OF_AN_EXTRA = {
 def distributions(requirements):
     """The names that are imported from what these requirements install."""
     names = {re.match(r"[\w-]+", each)[0].lower().replace("-", "_") for each in requirements}
-    return {"IPython" if name == "ipython" else name for name in names}
+    imported = {"ipython": "IPython", "scikit_learn": "sklearn"}
+    return {imported.get(name, name) for name in names}
 
 
 def third_party(module):

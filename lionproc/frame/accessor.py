@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import datasets
     import pyarrow as pa
 
+    from lionproc.frame.scoring import Score
     from lionproc.notebook.limits_panel import LimitsPanel
     from lionproc.reports.report import Report
 
@@ -365,6 +366,42 @@ class FrameAccessor:
             ConfigurationError: This frame was not made by a run of this session.
         """
         return results.run_of(self._frame).report()
+
+    @face
+    def score(self, into: Hashable, gold: Hashable, by: Hashable | None = None) -> Score:
+        """How good the answers in a column are, by the rows where somebody has said what is right.
+
+        Works on any frame, whoever made it. A row without gold is not scored; one with gold and
+        without an answer is counted apart, as `missing`.
+
+        Args:
+            into: The column of answers: labels (a choice, text, true and false), numbers, or lists.
+            gold: The column of what is right; missing where that is not known. Some hundred rows
+                drawn at random will do.
+            by: A column whose values are slices with numbers of their own.
+
+        Returns:
+            An `lp.Score`: of labels `.accuracy` with a 95 % `.interval`, `.kappa`, `.f1`, `.table`,
+            `.confusion` and `.shares` (of each label in the whole frame, corrected for the
+            model's errors); of numbers `.mae`, `.rmse` and `.r`; of lists `.precision` and
+            `.recall`; `.wrong`, the rows that differ; `.slices`, with `by=`. A card as the last
+            line of a cell, and `.plot()`.
+
+        Raises:
+            ColumnError: A column is not there, or several are called so.
+            ConfigurationError: There is no gold, it is of another kind than the answers, or has
+                labels that the answer type does not have.
+            MissingDependencyError: scikit-learn is not installed, which labels need
+                (`pip install 'lionproc[evaluate]'`).
+
+        Example:
+            ```python
+            out.llm.score("sentiment", gold="label", by="country")
+            ```
+        """
+        from lionproc.frame.scoring import score
+
+        return score(self._frame, into, gold, by)
 
     @face
     def facts(self) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Is it any good: answers against gold, with the intervals that belong to such numbers."""

@@ -1,0 +1,164 @@
+"""`score.plot()`: what was taken for what, drawn by matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from lionproc.errors import ConfigurationError
+from lionproc.evaluation.card import headline
+from lionproc.evaluation.scored import Scored, most_frequent
+from lionproc.notebook.figure import BAD, MAIN, OTHER, TEXT, blank, tidy
+from lionproc.notebook.formatting import plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["figure"]
+
+MOST = 20  # labels in the picture
+
+
+def figure(score: Scored) -> Figure:
+    """Draw a score.
+
+    Args:
+        score: The score.
+
+    Raises:
+        ConfigurationError: There is nothing to draw.
+        MissingDependencyError: matplotlib is not installed.
+    """
+    title = plain(headline(score).removeprefix("lionproc: "), 160)
+    if score.n and score.points is not None:
+        made = blank(title, 5.0, 5.0, called="score.plot()")
+        _numbers(made.subplots(), score.points)
+        return made
+    if not score.n or score.table is None:
+        raise ConfigurationError("There is nothing to draw: no row has both gold and an answer.")
+    places = most_frequent(score.table, "support", MOST)
+    if score.shares is None:
+        made = blank(title, 7.0, 1.2 + 0.32 * len(places), called="score.plot()")
+        _items(made.subplots(), score.table.iloc[places])
+    elif score.confusion is None:  # too many labels for one
+        made = blank(title, 6.0, 1.2 + 0.32 * len(places), called="score.plot()")
+        _shares(made.subplots(), score.shares.iloc[places])
+    else:
+        made = blank(title, 9.0, max(3.2, 1.4 + 0.42 * len(places)), called="score.plot()")
+        confusion, shares = made.subplots(1, 2)
+        _confusion(confusion, score.confusion.iloc[places, places])
+        _shares(shares, score.shares.iloc[places])
+    return made
+
+
+def _names(labels: Sequence[object]) -> list[str]:
+    return [plain(label, 24).replace("$", r"\$") for label in labels]
+
+
+def _head(axis: Axes, title: str, pad: float = 8) -> None:
+    axis.set_title(title, loc="left", color=TEXT, fontsize=10, fontweight="bold", pad=pad)
+
+
+def _confusion(axis: Axes, table: pd.DataFrame) -> None:
+    from matplotlib.patches import Rectangle
+
+    tidy(axis)
+    _head(axis, "Gold by row, answer by column")
+    labels, counts = _names(list(table.index)), table.to_numpy()
+    size, of_row = len(labels), counts.sum(axis=1)
+    for gold in range(size):
+        for said in range(size):
+            part = counts[gold, said] / (of_row[gold] or 1)
+            color = "#2e9e5b" if gold == said else BAD
+            axis.add_patch(
+                Rectangle((said - 0.47, gold - 0.47), 0.94, 0.94, linewidth=0,
+                          facecolor=color if part else TEXT, alpha=0.08 + 0.77 * part if part else 0.1)
+            )  # fmt: skip
+            axis.text(
+                said, gold, f"{counts[gold, said]:,}", ha="center", va="center",
+                fontsize=9 if size <= 10 else 6, color="white" if part > 0.6 else TEXT,
+            )  # fmt: skip
+    axis.set_xlim(-0.5, size - 0.5)
+    axis.set_ylim(size - 0.5, -0.5)
+    axis.spines["bottom"].set_visible(False)
+    slanted = size > 4 or max(map(len, labels)) > 10
+    axis.set_xticks(
+        range(size), labels, rotation=30 if slanted else 0, ha="right" if slanted else "center"
+    )
+    axis.set_yticks(range(size), labels)
+
+
+def _shares(axis: Axes, shares: pd.DataFrame) -> None:
+    from matplotlib.ticker import PercentFormatter
+
+    tidy(axis, grid="x")
+    _head(axis, "Share in the whole frame", pad=20)
+    places = np.arange(len(shares))
+    low, share, high = (shares[name].to_numpy() for name in ("low", "share", "high"))
+    axis.hlines(places, low, high, color=MAIN, linewidth=5, alpha=0.4)
+    axis.plot(share, places, "o", color=MAIN, markersize=6, label="corrected, 95 %")
+    axis.plot(
+        shares["answers"],
+        places,
+        "|",
+        color=OTHER,
+        markersize=14,
+        markeredgewidth=2,
+        label="as answered",
+    )
+    axis.set_xlim(0, min(1.0, 1.15 * float(max(high.max(), shares["answers"].max()))))
+    axis.set_ylim(len(shares) - 0.5, -0.5)
+    axis.set_yticks(places, _names(list(shares.index)))
+    axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
+    _legend(axis)
+
+
+def _items(axis: Axes, table: pd.DataFrame) -> None:
+    from matplotlib.ticker import PercentFormatter
+
+    tidy(axis, grid="x")
+    _head(axis, "Items, the most frequent first", pad=20)
+    places = np.arange(len(table))
+    precision, recall = (
+        table[name].to_numpy("float64", na_value=np.nan) for name in ("precision", "recall")
+    )
+    axis.plot(precision, places, "o", color=MAIN, markersize=6, label="precision")
+    axis.plot(
+        recall, places, "D", color=OTHER, markersize=9, label="recall",
+        markerfacecolor="none", markeredgewidth=1.6,
+    )  # fmt: skip
+    axis.set_xlim(-0.02, 1.02)
+    axis.set_ylim(len(table) - 0.5, -0.5)
+    axis.set_yticks(places, _names(list(table.index)))
+    axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
+    _legend(axis)
+
+
+def _numbers(axis: Axes, points: npt.NDArray[np.float64]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    tidy(axis, grid="both")
+    _head(axis, "Answer against gold")
+    whole = bool((points == np.round(points)).all())
+    for each in (axis.xaxis, axis.yaxis):
+        each.set_major_locator(MaxNLocator(8, integer=whole))
+    ends = [float(points.min()), float(points.max())]
+    axis.plot(ends, ends, color=TEXT, linewidth=1.2, linestyle=(0, (5, 3)))
+    # As large as there are rows: whole numbers lie on one another.
+    points, counts = np.unique(points, axis=0, return_counts=True)
+    sizes = 14 + 260 * (counts - 1) / max(1, counts.max() - 1) if counts.max() > 1 else 14
+    axis.scatter(points[:, 0], points[:, 1], s=sizes, color=MAIN, alpha=0.55, linewidths=0)
+    axis.set_xlabel("gold", color=TEXT, fontsize=9)
+    axis.set_ylabel("answer", color=TEXT, fontsize=9)
+
+
+def _legend(axis: Axes) -> None:
+    axis.legend(
+        loc="lower left", fontsize=8, frameon=False, labelcolor=TEXT, ncols=4,
+        bbox_to_anchor=(-0.02, 0.99), handlelength=1.4, columnspacing=1.2, borderaxespad=0.2,
+    )  # fmt: skip

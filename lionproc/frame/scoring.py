@@ -1,0 +1,7 @@
+"""Answers against gold: the one place where a frame uses the room of the evaluation."""
+
+from __future__ import annotations
+
+from lionproc.evaluation.score import Score, score
+
+__all__ = ["Score", "score"]

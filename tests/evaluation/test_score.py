@@ -1,0 +1,242 @@
+"""Answers against gold: the numbers are those of others, and nothing is left out in silence."""
+
+import json
+import sys
+from enum import Enum
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics
+
+import lionproc as lp
+from lionproc.errors import ColumnError, ConfigurationError, MissingDependencyError
+from lionproc.testing import Server
+
+LABELS = ["bad", "fair", "good"]
+
+
+def random_frame(seed, rows=300):
+    rng = np.random.default_rng(seed)
+    gold = rng.choice(LABELS, rows, p=[0.5, 0.1, 0.4])
+    said = np.where(rng.random(rows) < 0.7, gold, rng.choice(LABELS, rows))
+    return pd.DataFrame({"said": pd.Categorical(said, categories=LABELS), "gold": gold})
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_labels_have_the_numbers_of_scikit_learn(seed):
+    frame = random_frame(seed)
+    score, gold, said = frame.llm.score("said", gold="gold"), frame["gold"], frame["said"]
+    assert score.accuracy == metrics.accuracy_score(gold, said)
+    assert score.kappa == pytest.approx(metrics.cohen_kappa_score(gold, said))
+    assert score.f1 == pytest.approx(metrics.f1_score(gold, said, average="macro"))
+    report = metrics.classification_report(gold, said, output_dict=True)
+    for label in LABELS:
+        theirs = [report[label][name] for name in ("precision", "recall", "f1-score", "support")]
+        assert score.table.loc[label].tolist() == pytest.approx(theirs)
+    assert (score.confusion.to_numpy() == metrics.confusion_matrix(gold, said)).all()
+    assert (score.confusion.index.name, score.confusion.columns.name) == ("gold", "said")
+
+
+def test_a_label_that_is_nowhere_is_neither_right_nor_wrong():
+    said = pd.Categorical(["a", "b"], categories=["a", "b", "never"])
+    score = pd.DataFrame({"said": said, "gold": ["a", "b"]}).llm.score("said", gold="gold")
+    assert score.f1 == 1.0
+    assert score.table.loc["never", ["precision", "recall", "f1"]].isna().all()
+
+
+def test_kappa_is_unknown_where_there_is_one_label_only():
+    score = pd.DataFrame({"said": ["a"] * 3, "gold": ["a"] * 3}).llm.score("said", gold="gold")
+    assert (score.accuracy, score.kappa, score.confusion.loc["a", "a"]) == (1.0, None, 3)
+
+
+def test_a_missing_answer_is_counted_apart_and_said():
+    frame = pd.DataFrame({"said": ["a", "b", None, "a", None], "gold": ["a", "a", "b", None, None]})
+    score = frame.llm.score("said", gold="gold")
+    assert (score.rows, score.n, score.missing, score.right) == (5, 2, 1, 1)
+    assert (score.accuracy, score.accuracy_with_missing) == (0.5, 1 / 3)
+    for shown in (repr(score), score._repr_html_()):
+        assert "2 with gold and an answer, 1 with gold and no answer, 2 without gold" in shown
+        assert "50.0 % (95 % interval 9.5 to 90.5 %), 33.3 % with missing answers as wrong" in shown
+
+
+def test_without_one_answer_nothing_is_claimed():
+    frame = pd.DataFrame({"said": pd.array([None, None], dtype="string"), "gold": ["a", None]})
+    score = frame.llm.score("said", gold="gold")
+    assert (score.n, score.missing, score.accuracy, score.f1, score.kappa) == (
+        0,
+        1,
+        None,
+        None,
+        None,
+    )
+    assert score.shares is None
+    assert "no answer to score, 1 row with gold have none" in repr(score)
+    with pytest.raises(ConfigurationError, match="nothing to draw"):
+        score.plot()
+
+
+def test_the_wrong_rows_are_there_whole_the_most_confident_first():
+    frame = pd.DataFrame(
+        {
+            "text": list("uvwxy"),
+            "said": ["a", "b", "a", "b", "a"],
+            "said_confidence": pd.array([0.9, 0.6, None, 0.99, 0.7], dtype="Float64"),
+            "gold": ["a", "a", "b", "a", "b"],
+        },
+        index=[7, 7, 8, 9, 9],
+    )
+    wrong = frame.llm.score("said", gold="gold").wrong
+    assert list(wrong.columns) == ["gold", "said", "said_confidence", "text"]
+    assert wrong["text"].tolist() == ["x", "y", "v", "w"]
+    assert wrong.index.tolist() == [9, 9, 7, 8]
+
+
+def test_numbers_have_errors_and_a_correlation():
+    frame = pd.DataFrame(
+        {
+            "said": pd.array([1, 2, 5, 4, None], dtype="Int64"),
+            "gold": [1.0, 3.0, 3.0, np.nan, 2.0],
+        }
+    )
+    score = frame.llm.score("said", gold="gold")
+    assert (score.measure, score.n, score.missing, score.accuracy) == ("numbers", 3, 1, None)
+    assert (score.mae, score.bias) == (1.0, pytest.approx(1 / 3))
+    assert score.rmse == pytest.approx(np.sqrt(5 / 3))
+    assert score.r == pytest.approx(np.corrcoef([1, 2, 5], [1, 3, 3])[0, 1])
+    assert score.wrong["said"].tolist() == [5, 2]  # the farthest off first
+    assert "0.333 too high on average" in repr(score)
+
+
+def test_lists_have_precision_and_recall_over_their_items():
+    said = pd.Series([["a", "b"], ["c"], [], ["d", "d"], None])
+    frame = pd.DataFrame({"said": said, "gold": [["b", "a"], ["c", "x"], [], ["d"], ["e"]]})
+    frame["arrow"] = frame["said"].astype(pd.ArrowDtype(__import__("pyarrow").list_(_string())))
+    for name in ("said", "arrow"):
+        score = frame.llm.score(name, gold="gold")
+        assert (score.n, score.missing, score.right) == (4, 1, 2)
+        assert (score.precision, score.recall, score.f1) == (4 / 5, 4 / 5, 4 / 5)
+        assert score.table.loc["d"].tolist() == [0.5, 1.0, pytest.approx(2 / 3), 1]
+        assert score.wrong.index.tolist() == [1, 3]
+
+
+def _string():
+    return __import__("pyarrow").string()
+
+
+def test_slices_have_their_own_numbers_a_missing_one_too():
+    frame = pd.DataFrame(
+        {
+            "said": ["a", "b", "a", None, "a"],
+            "gold": ["a", "a", "a", "a", None],
+            "land": ["x", "x", None, None, "y"],
+        }
+    )
+    slices = frame.llm.score("said", gold="gold", by="land").slices
+    assert slices["n"].tolist() == [2, 0, 1]
+    assert slices["missing"].tolist() == [0, 0, 1]
+    assert slices["accuracy"].tolist() == [0.5, pd.NA, 1.0]
+    assert slices.index.isna().tolist() == [False, False, True]
+
+
+class Mood(Enum):
+    GOOD = "good"
+    BAD = "bad"
+
+
+@pytest.mark.parametrize(
+    ("said", "gold"),
+    [
+        (pd.Categorical([1, 5, None]), [1.0, 5.0, np.nan]),  # a choice of numbers is labels
+        (pd.array([True, False, None], dtype="boolean"), [True, False, None]),
+        (pd.array(["good", "bad", None], dtype="string"), [Mood.GOOD, Mood.BAD, None]),
+        (pd.Categorical(["good", "bad", None]), pd.Categorical(["good", "bad", None])),
+    ],
+)
+def test_labels_are_the_same_in_whatever_type_they_come(said, gold):
+    score = pd.DataFrame({"said": said, "gold": gold}).llm.score("said", gold="gold")
+    assert (score.measure, score.n, score.right) == ("labels", 2, 2)
+
+
+def test_answers_of_a_run_are_scored_and_its_type_says_which_labels_there_are(tmp_path):
+    frame = pd.DataFrame({"text": ["fine", "poor", "so"], "gold": ["good", "bad", None]})
+    with Server(answer="good") as server:
+        out = frame.llm.process(
+            "{text}", into="mood", schema=Literal["good", "bad"], progress=False, journal=False,
+            model=lp.Model("openai/m", base_url=server.base_url, api_key=server.key),
+        )  # fmt: skip
+    score = out.llm.score("mood", gold="gold")
+    assert isinstance(score, lp.Score)
+    assert (score.n, score.right) == (2, 1)
+    out["gold"] = ["Good", "bad", "awful"]
+    with pytest.raises(ConfigurationError, match=r"'Good' \(1 row\), 'awful' \(1 row\).*'good'"):
+        out.llm.score("mood", gold="gold")
+
+
+BAD = {
+    "a column that is not there": ({"gold": "labl"}, ColumnError, "Did you mean 'label'"),
+    "an answer that is not there": ({"into": "sad"}, ColumnError, "no column 'sad'"),
+    "a slice that is not there": ({"by": "nowhere"}, ColumnError, "by: the frame has no column"),
+    "itself": ({"gold": "said"}, ColumnError, "the column of the answers"),
+    "two of a name": ({"gold": "twice"}, ColumnError, "2 columns are called 'twice'"),
+    "no gold": ({"gold": "empty"}, ConfigurationError, "no value in any row"),
+    "numbers for text": ({"gold": "code"}, ConfigurationError, "has numbers, .* are text"),
+    "text for numbers": ({"into": "code", "gold": "label"}, ConfigurationError, "pd.to_numeric"),
+    "records": ({"into": "record"}, ConfigurationError, "score its fields one by one"),
+    "slices by lists": ({"by": "lists"}, ConfigurationError, "no slice can be named by"),
+    "an unknown argument": ({"golden": 1}, ConfigurationError, "Did you mean 'gold'"),
+}
+
+
+@pytest.mark.parametrize("given", BAD)
+def test_bad_input_is_refused_with_what_is_wrong_and_the_way_on(given):
+    more, error, says = BAD[given]
+    frame = pd.DataFrame(
+        {"said": ["a", "b"], "label": ["a", "a"], "code": [0, 1], "empty": [None, np.nan]}
+    )
+    frame["record"] = [{"a": 1}, {"a": 2}]
+    frame["lists"] = [["a"], ["b"]]
+    frame.insert(0, "twice", 1)
+    frame.insert(0, "twice", 2, allow_duplicates=True)
+    with pytest.raises(error, match=says):
+        frame.llm.score(**{"into": "said", "gold": "label", **more})
+
+
+def test_a_score_is_plain_json_too():
+    frame = random_frame(0).assign(day=pd.Timestamp("2026-01-01"), few=[[]] * 300)
+    made = frame.llm.score("said", gold="gold", by="day").as_dict()
+    assert json.loads(json.dumps(made, allow_nan=False)) == made
+    assert made["wrong"] == len(frame.llm.score("said", gold="gold").wrong)
+    assert made["slices"][0]["day"].startswith("2026-01-01")
+    assert made["confusion"][0]["gold"] == "bad"
+
+
+def test_nothing_of_a_label_becomes_html_or_mathematics():
+    label = "<img src=x onerror=alert(1)> $a$"
+    frame = pd.DataFrame({"said": [label, "b"], "gold": ["b", label], label: [label, None]})
+    page = frame.llm.score("said", gold="gold", by=label)._repr_html_()
+    assert "<img" not in page
+    assert "$a$" not in page
+
+
+@pytest.mark.parametrize("labels", [2, 12, 600])
+def test_pictures_are_drawn_of_few_labels_and_of_many(labels):
+    said = [f"label {n} $" for n in range(labels)]
+    score = pd.DataFrame({"said": said, "gold": said[::-1]}).llm.score("said", gold="gold")
+    assert (score.confusion is None) == (labels > 500)
+    assert score.plot()._repr_png_().startswith(b"\x89PNG")
+    assert len(repr(score).splitlines()) < 40
+
+
+def test_what_an_extra_brings_is_told_where_it_is_missing(monkeypatch):
+    frame = random_frame(0)
+    score = frame.llm.score("said", gold="gold")
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(MissingDependencyError, match=r"score\.plot\(\).*lionproc\[plot\]"):
+        score.plot()
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(MissingDependencyError, match=r"lionproc\[evaluate\]"):
+        frame.llm.score("said", gold="gold")
+    numbers = pd.DataFrame({"said": [1, 2], "gold": [1, 3]})
+    assert numbers.llm.score("said", gold="gold").mae == 0.5
