@@ -180,7 +180,8 @@ def _show_warning(  # noqa: PLR0917 - the signature of warnings.showwarning
         tell(f"lionproc: {said(str(message))}")
     else:
         shown = warnings.formatwarning(message, category, filename, lineno, line)
-        print(shown, file=file or sys.stderr)
+        del file
+        tell(shown.rstrip())
 
 
 @contextlib.contextmanager

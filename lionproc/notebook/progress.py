@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from lionproc.engine.run import Run, Watcher
 from lionproc.engine.stats import RunStats
@@ -60,6 +61,34 @@ def watchers(
     return [PrintedLine(run, facts)]
 
 
+class Stream:
+    """A stream that may go while it is written to: a pipe that is closed, a session that ends.
+
+    What cannot be written is not written. tqdm keeps its lock where a write fails, and then the
+    process waits for that lock for ever when it ends.
+
+    Args:
+        stream: The stream.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write as much as can be."""
+        with contextlib.suppress(OSError, ValueError):
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush what can be."""
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
+
+
 class Bar:
     """tqdm over rows, with what a person should know behind it, as far as the terminal is wide.
 
@@ -78,7 +107,7 @@ class Bar:
             bar_format=BAR,
             dynamic_ncols=True,
             mininterval=0.1 if watched else LOG_S,
-            file=sys.stderr,
+            file=None if sys.stderr is None else Stream(sys.stderr),
         )
 
     def update(self, stats: RunStats) -> None:

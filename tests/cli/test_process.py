@@ -440,6 +440,23 @@ def test_in_a_pipe_that_closes_nothing_is_said_of_it(server):
         assert process.wait(30) == 141
 
 
+def test_whoever_reads_the_progress_may_go_and_the_work_is_done(server):
+    """`lionproc process ... 2>&1 >&- | head`, or a session that ends: the run does not hang."""
+    table(text="text\n" + "".join(f"row {n}\n" for n in range(MANY)))
+    server.configure(latency_s=0.05)
+    argv = [sys.executable, "-m", "lionproc", *command(server, prompt="Slowly {text}")]
+    with subprocess.Popen(
+        argv, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    ) as process:
+        process.stderr.read(1)
+        process.stderr.close()
+        try:
+            assert process.wait(40) == 0
+        finally:
+            process.kill()
+    assert len(pd.read_csv("in-answered.csv").dropna()) == MANY
+
+
 def test_its_key_is_in_no_argument_and_no_output(ask, server):
     table()
     _, out, err = ask("in.csv", "-p", "Say {text}", "--json")

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 
 import pytest
 
@@ -90,6 +91,36 @@ def test_the_bar_of_a_log_file_is_told_rarely(monkeypatch):
     assert log.getvalue().count("\r") <= 4
     assert "1000/1000" in log.getvalue()
     assert "10 failed" in log.getvalue()
+
+
+def test_a_bar_whose_terminal_has_gone_holds_nobody_up(monkeypatch):
+    """tqdm keeps its lock where a write fails, and every other bar then waits for ever."""
+
+    class Gone(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError(32, "Broken pipe")
+
+        def flush(self):
+            self.write("")
+
+    monkeypatch.setattr(sys, "stderr", Gone())
+    bar, free = Bar(Run(10)), []
+
+    def run():
+        bar.update(RunStats(rows=10, answered=5))
+        bar.close(RunStats(rows=10, answered=10))
+
+    def look():
+        lock = type(bar._bar).get_lock()
+        free.append(lock.acquire(blocking=False))
+        if free[-1]:
+            lock.release()
+
+    for work in (run, look):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join(10)
+    assert free == [True]
 
 
 def test_a_line_is_replaced_now_and_then_and_at_last_by_the_card():
