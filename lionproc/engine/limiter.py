@@ -84,7 +84,6 @@ class Limiter:
         self.departures = 0
         self.waiting_for = ""
         self.ignored = ""  # a header that cannot be meant
-        self._asked_until = -math.inf  # what the server itself named, unlike our own patience
         self.quotas = ProviderQuotas()
         self.congestion = Congestion()
         self.adaptive = AdaptiveConcurrency()
@@ -370,7 +369,6 @@ class Limiter:
         loop = self._loop or asyncio.get_running_loop()
         now = loop.time()
         self._learn(signals, reservation, now)
-        self._asked(signals.wait_s, now)
         congested = self.congestion.refused(
             Refusal(
                 now,
@@ -393,12 +391,7 @@ class Limiter:
             loop = self._loop or asyncio.get_running_loop()
             until = loop.time() + min(retry_after_s, 600.0)
             self.congestion.reopening.ask(until)
-            self._asked(retry_after_s, loop.time())
             self._news.tell()
-
-    def _asked(self, seconds: float | None, now: float) -> None:
-        if seconds:
-            self._asked_until = max(self._asked_until, now + min(seconds, 600.0))
 
     def cancel(self, reservation: Reservation) -> None:
         """It was never sent: everything is given back."""
@@ -517,7 +510,7 @@ class Limiter:
         seconds = self.holding_s()
         if self._loop is None or seconds <= 0.5:
             return ""
-        if self._asked_until > self._loop.time():
+        if self.congestion.reopening.asked_until > self._loop.time():
             return f"The server asked everybody to wait, {seconds:.0f} s more."
         return f"The server refused requests and named no time: trying again in {seconds:.0f} s."
 

@@ -30,6 +30,7 @@ class Reopening:
         tries: Times that the server was asked and not open yet.
         vain: Times in a row that it admitted nothing at all.
         window_s: The window that it was found to count by, 0.0 for none.
+        asked_until: When the server itself said to come again, unlike our own patience.
         was_window: Whether it was shut for longer than a bucket would be, the last time.
     """
 
@@ -40,17 +41,17 @@ class Reopening:
         self.window_s = 0.0
         self.was_window = False
         self._aim_s: float | None = None  # the window whose end is waited for; 0.0 for an even rate
-        self._asked_until = 0.0  # by the server
+        self.asked_until = 0.0
         self._until = 0.0
 
     @property
     def hold_until(self) -> float:
         """When the next request may leave."""
-        return max(self._asked_until, self._until)
+        return max(self.asked_until, self._until)
 
     def ask(self, until: float) -> None:
         """The server asks all to wait until then."""
-        self._asked_until = max(self._asked_until, until)
+        self.asked_until = max(self.asked_until, until)
 
     def wait(self, until: float) -> None:
         """We wait for what becomes of the request that looks whether it is open."""

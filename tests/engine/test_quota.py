@@ -218,3 +218,21 @@ def test_times_when_slots_are_free_say_nothing():
         server.now += 0.01
         server.reply(5.0)
     assert server.adaptive.cap is None
+
+
+def test_the_peak_of_throughput_is_looked_for_on_both_sides():
+    """Beyond 48 at once all of them together get less done, as self-hosted models do."""
+    server = Server()
+    server.unloaded(*[1.24] * 8)  # the first ones were slow by chance, so latency says too little
+    full = 128
+    for _ in range(400):
+        server.busy(0.5, full=full, latency_s=max(1.0, (full / 48) ** 1.5))
+        full = server.adaptive.cap or full
+    assert 44 <= full <= 56
+
+
+def test_a_queue_in_slow_start_is_cut_to_what_would_be_answered_without_one():
+    server = Server()
+    server.unloaded(*[1.0] * 8)
+    server.adaptive.queues(100, latency_s=2.0)
+    assert server.adaptive.cap == 63  # 100 * 1.25 / 2
