@@ -35,6 +35,8 @@ ENDINGS: dict[str, Format] = {
     **dict.fromkeys((".parquet", ".pq"), "parquet"),
 }
 _HEAD = 1 << 16  # bytes that are looked at to learn how a file is written
+_SPARSE_CELLS = 10_000_000  # a table of more, of which nearly all would be empty, is none
+_SPARSE = 50
 _DELIMITERS = (",", ";", "\t", "|")
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -181,7 +183,7 @@ def _csv(
     marks = [name for mark, name in _MARKS if head.startswith(mark)]
     encoding = encoding or (marks or ["utf-8"])[0]
     is_tsv = path.lower().removesuffix(".gz").endswith(".tsv")
-    names, found = _header(head, encoding, delimiter or ("\t" if is_tsv else None))
+    names, found = _header(source, head, encoding, delimiter or ("\t" if is_tsv else None))
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # cells that would be cut off
         frame = pd.read_csv(
@@ -200,17 +202,20 @@ def _csv(
     return Table(frame, "csv", found, bool(marks))
 
 
-def _header(head: bytes, encoding: str, delimiter: str | None) -> tuple[list[str], str]:
-    """The names in the first line, and what stands between them."""
-    text = codecs.getincrementaldecoder(encoding)().decode(head)
-    lines = io.StringIO(text, newline="")
+def _header(
+    source: Any, head: bytes, encoding: str, delimiter: str | None
+) -> tuple[list[str], str]:
+    """The names in the first line, however long it is, and what stands between them."""
+    lines = io.TextIOWrapper(source, encoding, newline="")  # refuses what decodes no text
     if delimiter is None:
+        text = codecs.getincrementaldecoder(encoding)().decode(head)
         quoted = text.splitlines()[:1] or [""]
         bare = "".join(itertools.islice(quoted[0].split('"'), 0, None, 2))  # not within quotes
         delimiter = max(_DELIMITERS, key=bare.count)
     if len(delimiter) != 1:
         raise ConfigurationError(f"--delimiter is one character, not {delimiter!r}.")
     names = next((line for line in csv.reader(lines, delimiter=delimiter) if line), [])
+    lines.detach().seek(0)
     _must_differ(names)
     return names, delimiter
 
@@ -228,6 +233,12 @@ def _json_lines(source: Any, rows: int | None) -> pd.DataFrame:
 
     records = list(itertools.islice(_records(source), rows))
     names = dict.fromkeys(name for record in records for name in record)
+    cells = len(names) * len(records)
+    if cells > _SPARSE_CELLS and cells > _SPARSE * sum(map(len, records)):
+        raise ConfigurationError(
+            f"The lines have {len(names):,} different keys, and each has a few of them only: as a "
+            f"table that would be {cells:,} cells. Put what varies into one field, as an object."
+        )
     return pd.DataFrame(
         {name: _column([record.get(name) for record in records]) for name in names},
         index=range(len(records)),

@@ -18,7 +18,7 @@ from lionproc.errors import ConfigurationError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["STDOUT", "Target", "refuse_the_input", "target_of"]
+__all__ = ["STDOUT", "Target", "refuse_the_answers", "refuse_the_input", "target_of"]
 
 STDOUT = "-"
 _CHUNK_ROWS = 10_000
@@ -172,6 +172,10 @@ def target_of(
     """
     if save is None:
         save = STDOUT if source == STDIN else _beside(source)
+        if local_path(save).is_symlink():  # nobody here chose where it leads
+            raise ConfigurationError(
+                f"{shown(save)!r} is a link to another place. Say with --save where the answers go."
+            )
     if save == STDOUT:
         usual: Format = "jsonl" if table.format == "parquet" else table.format
         return Target(save, to or usual, table, as_is)
@@ -188,6 +192,22 @@ def target_of(
     if save.lower().removesuffix(".gz").endswith(".tsv"):
         table = Table(table.frame, table.format, "\t", table.marked)
     return Target(save, said, table, as_is)
+
+
+def refuse_the_answers(path: str, target: Target) -> None:
+    """Refuse to list the rows that failed where the answers go.
+
+    Args:
+        path: Where they are listed.
+        target: Where the answers go.
+
+    Raises:
+        ConfigurationError: It is the same file.
+    """
+    if target.path != STDOUT and not is_url(target.path) and _is_same(path, target.path):
+        raise ConfigurationError(
+            f"The answers go to {shown(path)!r} too. Choose another path with --errors."
+        )
 
 
 def refuse_the_input(path: str, source: str, option: str) -> None:

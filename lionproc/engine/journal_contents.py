@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from lionproc.engine.journal_file import JournalFile
 from lionproc.engine.journal_record import Entry, Failure, Row
 from lionproc.engine.run_log import RunLog
 
 __all__ = ["JournalContents"]
+
+_ANY_LEFT: Final = "SELECT 1 FROM record WHERE run = ? LIMIT 1"
 
 
 class JournalContents:
@@ -56,7 +59,7 @@ class JournalContents:
 
         Args:
             before: Those that came before this time, in Unix seconds.
-            run: Those of the run with this number, and the run itself.
+            run: Those of the run with this number; when none of them is left, the run too.
 
         Returns:
             How many records were removed.
@@ -64,10 +67,11 @@ class JournalContents:
         Raises:
             JournalError: The journal cannot be written.
         """
-        if run is not None:
-            self._runs.forget(run)
         conditions = {"at < ?": before, "run = ?": run}
         asked = {where: value for where, value in conditions.items() if value is not None}
         removed = self._file.prune(" AND ".join(asked) or "0", tuple(asked.values()))
+        # The number of a run that is forgotten is given again, and with it what is left of it.
+        if run is not None and not self._file.read(_ANY_LEFT, (run,)):
+            self._runs.forget(run)
         self._runs.end_before(self._file.last_id())
         return removed

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import Any
-from zlib import compress, decompress, error
+from typing import Any, Final
+from zlib import compress, decompressobj, error
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,9 @@ import pandas as pd
 from lionproc.model.as_json import to_json
 
 __all__ = ["digests_of", "packed", "unpacked"]
+
+_MOST: Final = 2**30
+"""Bytes of the digests of a run that are compared."""
 
 Digests = np.ndarray[Any, np.dtype[np.uint64]]
 """One number for each row; 0 where there is no answer."""
@@ -43,11 +46,14 @@ def packed(columns: Mapping[Hashable, Any]) -> bytes:
 
 def unpacked(kept: bytes, columns: int, rows: int) -> list[Digests] | None:
     """The digests of each column; None where what is kept is not that many."""
+    size = columns * rows * 8
+    if size > _MOST:
+        return None
     try:
-        whole = decompress(kept)
+        whole = decompressobj().decompress(kept, size + 1)  # what is packed may be far more
     except error:
         return None
-    if len(whole) != columns * rows * 8:
+    if len(whole) != size:
         return None
     numbers = np.frombuffer(whole, dtype=np.uint64)
     return [numbers[n * rows : (n + 1) * rows] for n in range(columns)]

@@ -11,6 +11,7 @@ from pydantic import create_model
 
 from lionproc.errors import SchemaError
 from lionproc.model.answer import Answer
+from lionproc.model.vetting import vet
 
 __all__ = ["type_of_schema"]
 
@@ -48,6 +49,7 @@ def type_of_schema(schema: Mapping[str, Any] | None, *, bare: bool, own: bool) -
     """
     if schema is None:
         return str
+    vet(schema)  # whoever keeps it may have edited it: types are made of all that it unfolds to
     inner: dict[str, Any] = dict(schema)
     if bare:
         properties = schema.get("properties")
@@ -57,7 +59,7 @@ def type_of_schema(schema: Mapping[str, Any] | None, *, bare: bool, own: bool) -
         inner = {**shared, **dict(*properties.values())}
     if not own:
         try:
-            found: object = _type(inner, inner.get("$defs", {}), _DEEPEST)
+            found: object = _Types(inner.get("$defs", {})).of(inner, _DEEPEST)
             if _bones(Answer.of(found).json_schema) == _bones(schema) or _is_simple(inner):
                 return found
         except (LookupError, TypeError, ValueError):  # SchemaError is a ValueError
@@ -69,42 +71,57 @@ def _is_simple(inner: Mapping[str, object]) -> bool:
     return set(inner) <= {"type", "enum"}
 
 
-def _type(schema: Mapping[str, Any], shared: Mapping[str, Any], deepest: int) -> Any:
-    """The type that a schema describes; LookupError where there is none."""
-    if not deepest:
-        raise LookupError("it is nested too deep")
-    if "$ref" in schema:
-        return _type(shared[str(schema["$ref"]).rpartition("/")[2]], shared, deepest - 1)
-    if "enum" in schema:
-        return Literal[tuple(schema["enum"])]
-    if "const" in schema:
-        return Literal[schema["const"]]
-    if "anyOf" in schema:
-        kinds = [part for part in schema["anyOf"] if part != {"type": "null"}]
-        if len(kinds) != 1 or len(schema["anyOf"]) > len(kinds) + 1:
-            raise LookupError("it is one of several")
-        return _type(kinds[0], shared, deepest - 1) | None
-    kind = schema["type"]
-    if kind == "string" and "format" in schema:
-        return _FORMATS[schema["format"]]
-    if kind == "array":
-        return list[_type(schema["items"], shared, deepest - 1)]  # type: ignore[misc]
-    if kind == "object":
-        return _record(schema, shared, deepest)
-    return _PLAIN[kind]
+class _Types:
+    """The types of the parts of a schema; what is shared is made once.
 
+    Args:
+        shared: The parts that references lead to, by name.
+    """
 
-def _record(schema: Mapping[str, Any], shared: Mapping[str, Any], deepest: int) -> Any:
-    if "properties" not in schema:
-        return dict[str, _type(schema["additionalProperties"], shared, deepest - 1)]  # type: ignore[misc]
-    required = set(schema.get("required", ()))
-    fields: dict[str, Any] = {}
-    for name, inner in schema["properties"].items():
-        if not name.isidentifier() or name.startswith("_"):
-            raise LookupError(f"{name!r} is the name of no field")
-        kind = _type(inner, shared, deepest - 1)
-        fields[name] = (kind, ...) if name in required else (kind, inner.get("default"))
-    return create_model("Answer", **fields)
+    def __init__(self, shared: Mapping[str, Any]) -> None:
+        self._shared = shared
+        self._made: dict[str, Any] = {}
+
+    def of(self, schema: Mapping[str, Any], deepest: int) -> Any:
+        """The type that a part describes; LookupError where there is none."""
+        if not deepest:
+            raise LookupError("it is nested too deep")
+        if "$ref" in schema:
+            return self._referred(str(schema["$ref"]).rpartition("/")[2], deepest - 1)
+        if "enum" in schema:
+            return Literal[tuple(schema["enum"])]
+        if "const" in schema:
+            return Literal[schema["const"]]
+        if "anyOf" in schema:
+            kinds = [part for part in schema["anyOf"] if part != {"type": "null"}]
+            if len(kinds) != 1 or len(schema["anyOf"]) > len(kinds) + 1:
+                raise LookupError("it is one of several")
+            return self.of(kinds[0], deepest - 1) | None
+        kind = schema["type"]
+        if kind == "string" and "format" in schema:
+            return _FORMATS[schema["format"]]
+        if kind == "array":
+            return list[self.of(schema["items"], deepest - 1)]  # type: ignore[misc]
+        if kind == "object":
+            return self._record(schema, deepest)
+        return _PLAIN[kind]
+
+    def _referred(self, name: str, deepest: int) -> Any:
+        if name not in self._made:
+            self._made[name] = self.of(self._shared[name], deepest)
+        return self._made[name]
+
+    def _record(self, schema: Mapping[str, Any], deepest: int) -> Any:
+        if "properties" not in schema:
+            return dict[str, self.of(schema["additionalProperties"], deepest - 1)]  # type: ignore[misc]
+        required = set(schema.get("required", ()))
+        fields: dict[str, Any] = {}
+        for name, inner in schema["properties"].items():
+            if not name.isidentifier() or name.startswith("_"):
+                raise LookupError(f"{name!r} is the name of no field")
+            kind = self.of(inner, deepest - 1)
+            fields[name] = (kind, ...) if name in required else (kind, inner.get("default"))
+        return create_model("Answer", **fields)
 
 
 def _bones(node: object) -> object:

@@ -51,7 +51,7 @@ def blank(title: str, width: float, height: float, *, called: str, without: str 
 
     made = Drawn(figsize=(width, height), layout="constrained")
     made.patch.set_alpha(0.0)
-    made.suptitle(title, color=TEXT, fontsize=10, x=0.01, ha="left")
+    made.suptitle(title, color=TEXT, fontsize=10, x=0.01, ha="left", parse_math=False)
     return made
 
 

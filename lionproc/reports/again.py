@@ -14,7 +14,7 @@ import pandas as pd
 
 from lionproc.engine.dispatcher import Dispatcher
 from lionproc.engine.request import Event
-from lionproc.errors import CallError, ConfigurationError, Kind
+from lionproc.errors import CallError, ConfigurationError, Kind, LionprocError
 from lionproc.frame.job import Job
 from lionproc.frame.options import Options, options_of
 from lionproc.frame.plan import Plan
@@ -61,17 +61,21 @@ def answers_again(
         ConfigurationError: It cannot be asked again; the message says what is missing.
     """
     asked, ways, shapes = note.get("asked"), note.get("ways"), note.get("shapes")
+    unknown = f"The journal does not say what the run {note.get('run')!r} asked."
     if not isinstance(asked, dict) or not ways or not shapes:
-        raise ConfigurationError(
-            f"The journal does not say what the run {note.get('run')!r} asked."
-        )
-    models = [_Model(way) for way in ways]
-    if "stages" in asked:
-        stages = _of_pipeline(frame, note, models)
-    else:
-        given = {"prompt": prompt, "system": system}
-        stages = [_of_rows(frame, note, given, schema, models[0])]
-    plan = Plan(frame, stages, _options(journal, note))
+        raise ConfigurationError(unknown)
+    try:
+        models = [_Model(way) for way in ways]
+        if "stages" in asked:
+            stages = _of_pipeline(frame, note, models)
+        else:
+            given = {"prompt": prompt, "system": system}
+            stages = [_of_rows(frame, note, given, schema, models[0])]
+        plan = Plan(frame, stages, _options(journal, note))
+    except LionprocError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        raise ConfigurationError(unknown) from None  # somebody noted what we do not
     job = _Again(plan, until)
     job.begin()
     return job.result()
@@ -156,24 +160,24 @@ class _Model:
     executor = None
 
     def __init__(self, way: Note) -> None:
-        self.body_params: Mapping[str, Any] = way["fields"]
+        self.body_params: Mapping[str, Any] = dict(way["fields"])
         self.told = str(way["told"])
-        self._way = way
+        self._identity, self._name = str(way["identity"]), str(way["model"])
+        self._provider = PROVIDERS.get(str(way["provider"]), PROVIDERS["openai"])
+        self._endings = frozenset(way["endings"])
 
     def connect(self) -> Connection:
         """A way to nobody."""
-        way = self._way
-        provider = PROVIDERS.get(str(way["provider"]), PROVIDERS["openai"])
         return Connection(
-            identity=str(way["identity"]),
-            model=str(way["model"]),
-            provider=provider,
+            identity=self._identity,
+            model=self._name,
+            provider=self._provider,
             structured="json_schema",
             max_tokens_name="max_tokens",
             wire=_NoWire(),
             endpoint=EndpointState(),
             price=Price(input=0.0, output=0.0),
-            endings=frozenset(way["endings"]),
+            endings=self._endings,
         )
 
 

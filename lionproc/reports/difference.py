@@ -112,13 +112,18 @@ def _asked(past: Remembered) -> dict[str, Any]:
     """Model, schema and parameters, by name."""
     facts = past.facts
     asked = {name: facts.get(name) for name in ("provider", "model", "schema")}
-    ways = past.note.get("ways")
-    fields = ways[0].get("fields", {}) if isinstance(ways, list) and ways else {}
-    asked |= {n: value for n, value in fields.items() if n != "response_format"}  # see the schema
-    shapes = past.note.get("shapes")
-    if isinstance(shapes, list) and shapes and shapes[0].get("schema") is not None:
-        asked["JSON Schema"] = shapes[0]["schema"]
+    fields = _first(past.note.get("ways")).get("fields")
+    if isinstance(fields, dict):
+        asked |= {n: value for n, value in fields.items() if n != "response_format"}  # the schema
+    schema = _first(past.note.get("shapes")).get("schema")
+    if schema is not None:
+        asked["JSON Schema"] = schema
     return asked
+
+
+def _first(noted: object) -> Note:
+    """Of the stages of a run the first, whatever somebody noted."""
+    return noted[0] if isinstance(noted, list) and noted and isinstance(noted[0], dict) else {}
 
 
 def _by_row(one: Remembered, other: Remembered) -> tuple[int, int] | None:

@@ -215,7 +215,7 @@ def _errors(failures: pd.DataFrame) -> str:
     body = "".join(
         f"<tr><td class='n'>{row['position']:,}</td><td>{_safe(row['index'], 60)}</td>"
         f"<td>{_safe(formatting.kind(row['kind']))}</td><td>{_safe(row['message'])}"
-        f"{_said(row['reply'])}</td></tr>"
+        f"{_said(row.get('reply'))}</td></tr>"
         for row in rows[:_MOST_ERRORS]
     )
     more = len(rows) - _MOST_ERRORS

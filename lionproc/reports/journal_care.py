@@ -197,7 +197,7 @@ def _seconds(age: object) -> float:
 
 def _shown(kept: Journal, *, progress: bool) -> Iterator[pd.DataFrame]:
     """The records as frames, some at a time."""
-    names = {each.number: each.facts.get("run") for each in kept.runs.all()}
+    names = {each.number: str(each.facts.get("run", "")) for each in kept.runs.all()}
     group: list[Mapping[str, Any]] = []
     for record, run in _bar(kept.contents, len(kept), shown=progress):
         if record is None:

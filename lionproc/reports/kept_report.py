@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from lionproc.engine.stats import RunStats
-from lionproc.reports.report import Report, Row
+from lionproc.reports.report import Report
 
 __all__ = ["kept", "report_again"]
 
@@ -37,17 +37,17 @@ def report_again(
     Args:
         stats: The run's counts.
         facts: What else is known of it.
-        given: What `kept` gave.
+        given: What `sound_report` makes of what `kept` gave.
         failures: What lists the rows that failed.
     """
     return Report(
         stats,
         facts,
-        latency=given.get("latency", {}),
-        retried_for=given.get("retried_for", {}),
-        usd_saved=given.get("usd_saved", {}),
-        over_time=given.get("over_time", ()),
-        _slowest=[Row(**row) for row in given.get("slowest", ())],
-        _dearest=[Row(**row) for row in given.get("dearest", ())],
+        latency=given["latency"],
+        retried_for=given["retried_for"],
+        usd_saved=given["usd_saved"],
+        over_time=given["over_time"],
+        _slowest=given["slowest"],
+        _dearest=given["dearest"],
         failures=failures,
     )

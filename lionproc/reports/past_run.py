@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Final
 
 import pandas as pd
@@ -20,10 +20,16 @@ from lionproc.reports.again import answers_again
 from lionproc.reports.difference import Difference, Note, Rows, difference
 from lionproc.reports.kept_report import report_again
 from lionproc.reports.report import Report
+from lionproc.reports.sound import (
+    sound_errors,
+    sound_facts,
+    sound_mark,
+    sound_report,
+    sound_stats,
+)
 
 __all__ = ["PastRun"]
 
-_FIELDS: Final = frozenset(field.name for field in fields(RunStats))
 _ERRORS: Final = ("position", "index", "into", "kind", "message", "hint", "attempts")
 
 
@@ -48,8 +54,7 @@ class PastRun:
         self.name = str(kept.facts.get("name") or "")
         self.state = kept.state
         self.program = str(kept.facts.get("program") or "")
-        facts = kept.facts.get("facts")
-        self.facts: Note = facts if isinstance(facts, dict) else {}
+        self.facts: Note = sound_facts(kept.facts.get("facts"))
         self.prompt = str(self.facts.get("prompt", ""))
         self.stats = _stats(kept)
         if kept.state == KILLED:
@@ -58,9 +63,8 @@ class PastRun:
     @face
     def report(self) -> Report:
         """What the run did, as `job.report()` says it."""
-        kept = self._note.get("report")
         facts = {**self.facts, "errors_at": f"lp.run({self.id!r}).errors()"}
-        return report_again(self.stats, facts, kept if isinstance(kept, dict) else {}, self.errors)
+        return report_again(self.stats, facts, sound_report(self._note.get("report")), self.errors)
 
     @face
     def errors(self) -> pd.DataFrame:
@@ -70,9 +74,8 @@ class PastRun:
             Position, index (as text), output column, kind, message, hint and attempts of each. A
             run that was killed had no time to list its rows: `report()` counts their kinds.
         """
-        noted = self._note.get("errors")
-        listed = noted if isinstance(noted, list) else []
-        rows = [{**row, "into": row.get("where")} for row in listed if isinstance(row, dict)]
+        noted = sound_errors(self._note.get("errors"))
+        rows = [{**row, "into": row["where"]} for row in noted]
         table = pd.DataFrame({name: [row.get(name) for row in rows] for name in _ERRORS})
         counts = dict.fromkeys(("position", "attempts"), "Int64")
         return table.astype({**dict.fromkeys(_ERRORS, "string"), **counts})
@@ -162,8 +165,7 @@ class PastRun:
         return self._note
 
     def _until(self) -> int | None:
-        until = self._note.get("until")
-        return until if isinstance(until, int) else None
+        return sound_mark(self._note.get("until"))
 
     def __repr__(self) -> str:
         from lionproc.notebook.formatting import plain
@@ -180,15 +182,13 @@ class PastRun:
 
 
 def _stats(kept: KeptRun) -> RunStats:
-    noted = kept.facts.get("stats")
-    known = {k: v for k, v in noted.items() if k in _FIELDS} if isinstance(noted, dict) else {}
+    known = sound_stats(kept.facts.get("stats"))
     return RunStats(**{**known, "state": "stopped" if kept.state == KILLED else kept.state})
 
 
 def _with_records(stats: RunStats, journal: Journal, kept: KeptRun) -> RunStats:
     """The numbers of a run that could not note its end, from what it bought."""
-    since = kept.facts.get("since")
-    records = journal.contents.of_run(kept.number, since if isinstance(since, int) else 0)
+    records = journal.contents.of_run(kept.number, sound_mark(kept.facts.get("since")) or 0)
     replies = [record for record in records if isinstance(record, Entry)]
     usd: float | None = 0.0
     for reply in replies:

@@ -13,6 +13,7 @@ import pytest
 
 import lionproc as lp
 from lionproc.cli import main
+from lionproc.cli.reading import read
 from lionproc.frame.export import write_parquet
 from lionproc.testing import Server
 
@@ -304,6 +305,8 @@ REFUSED = {
     "no schema": (["-p", "{text}", "--schema", "in.csv"], "'in.csv' is no JSON"),
     "a column": (["-p", "{text}", "--into", "id"], "Choose another name with --into"),
     "the input": (["-p", "{text}", "--save", "./in.csv"], "is never overwritten"),
+    "the answers as errors": (["-p", "{text}", "--save", "o.csv", "--errors", "./o.csv"], "go to"),
+    "what is no encoding of text": (["-p", "{text}", "--encoding", "rot13"], "no such encoding"),
     "the input as errors": (["-p", "{text}", "--errors", "in.csv"], "another path with --errors"),
     "an ending": (["-p", "{text}", "--save", "out.xlsx"], "ends in '.xlsx'"),
     "a limit": (["-p", "{text}", "--rpm", "0"], "requests_per_minute"),
@@ -314,6 +317,27 @@ REFUSED = {
     "an option": (["-p", "{text}", "--lables", "a,b"], "--lables"),
     "a number": (["-p", "{text}", "--rpm", "many"], "valid number"),
 }
+
+
+def test_answers_go_through_no_link_that_nobody_named(ask, tmp_path):
+    table()
+    Path("in-answered.csv").symlink_to(tmp_path / "elsewhere.csv")  # it came with the table
+    code, _, err = ask("in.csv", "-p", "{text}")
+    assert code == 2
+    assert "is a link" in err
+    assert not (tmp_path / "elsewhere.csv").exists()
+
+
+def test_a_table_as_wide_as_it_is_long_is_read_or_refused(ask):
+    Path("wide.csv").write_text(",".join(f"column number {n}" for n in range(5000)) + ",a,a\n")
+    code, _, err = ask("wide.csv", "-p", "{a}")
+    assert (code, "'a', so it is not clear" in err) == (2, True)
+    names = [f"column number {n}" for n in range(5000)]
+    Path("wide.csv").write_text(",".join(names) + "\n" + "," * 4999 + "\n")
+    assert read("wide.csv").frame.columns.tolist() == names
+    Path("sparse.jsonl").write_text("".join(f'{{"k{n}": 1}}\n' for n in range(4000)))
+    code, _, err = ask("sparse.jsonl", "-p", "{k1}")
+    assert (code, "16,000,000 cells" in err) == (2, True)
 
 
 @pytest.mark.parametrize("kind", REFUSED)

@@ -52,6 +52,17 @@ def test_what_a_run_bought_is_taken_out_and_nothing_else(runs, server, model):
     assert server.counters.total == sent + 4
 
 
+def test_a_run_of_which_something_is_left_keeps_its_number(runs, model, tmp_path):
+    assert lp.journal().prune(run="new", older_than="1d") == 0
+    other = pd.DataFrame({"text": ["z"]})
+    other.llm.process("Say {text}", into="a", model=model, name="later")
+    assert lp.runs()["name"].tolist() == ["old", "new", "later"]
+    assert lp.journal().prune(run="later") == 1  # and not what the pruned one had bought
+    lp.journal().export(tmp_path / "all.jsonl", progress=False)
+    lines = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
+    assert [line["run"] for line in lines] == [lp.run(n).id for n in ["old"] * 4 + ["new"] * 4]
+
+
 def test_what_is_old_goes_and_gives_its_space_back(runs):
     journal = lp.journal()
     with contextlib.closing(sqlite3.connect(journal.path)) as other, other:

@@ -11,6 +11,7 @@ import pytest
 
 import lionproc as lp
 from lionproc.errors import MissingDependencyError, SaveError
+from lionproc.reports.plot import figure
 from lionproc.testing import Server
 
 QUIET = {"progress": False}
@@ -176,6 +177,20 @@ def test_a_page_that_cannot_be_written_is_an_error_of_ours(ran, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SaveError):
         ran[1].to_html(tmp_path / "file" / "report.html")
+
+
+def test_a_run_that_is_remembered_has_its_failed_rows_on_its_page(model, server, tmp_path):
+    server.configure(faults=["400"])
+    frame, journal = pd.DataFrame({"text": ["one", "two"]}), tmp_path / "j.sqlite"
+    with pytest.warns(lp.errors.RowsFailedWarning):
+        frame.llm.process("Say {text}", into="a", model=model, journal=journal, name="x",
+                          limits={"concurrency": 1}, progress=False)  # fmt: skip
+    page = lp.run("x", journal).report().to_html(tmp_path / "page.html", cells=True)
+    assert "Rows without an answer" in page.read_text()
+
+
+def test_a_model_that_is_called_like_a_formula_is_drawn_as_it_is_called(tmp_path):
+    figure(r"$\frac{$, 4 rows", []).savefig(tmp_path / "drawn.svg")
 
 
 def test_a_plot_shows_the_limit_the_latency_the_tokens_and_what_went_wrong(ran):

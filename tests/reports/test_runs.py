@@ -2,8 +2,12 @@
 
 import contextlib
 import datetime as dt
+import json
 import sqlite3
+import tracemalloc
+import zlib
 from typing import Literal
+from zlib import crc32
 
 import pandas as pd
 import pytest
@@ -264,6 +268,67 @@ def test_a_record_of_a_run_that_somebody_damaged_is_left_out(df, model, tmp_path
     with contextlib.closing(sqlite3.connect(tmp_path / "home" / "journal.sqlite")) as other, other:
         other.execute("UPDATE run SET facts = x'7b7d' WHERE id = 1")
     assert lp.runs()["prompt"].tolist() == ["Say {text}!"]
+
+
+ODD = [None, -1, 1e300, float("nan"), 10**30, "<script>", [], {}, [1], {"a": [{}]}]
+
+
+def written(path, change):
+    """What the first run noted, changed by somebody."""
+    with contextlib.closing(sqlite3.connect(path)) as other, other:
+        note = json.loads(other.execute("SELECT facts FROM run WHERE id = 1").fetchone()[0])
+        kept = json.dumps(change(note)).encode()
+        other.execute("UPDATE run SET facts = ?, checksum = ? WHERE id = 1", (kept, crc32(kept)))
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+def test_a_run_whose_note_somebody_else_wrote_hides_no_other(df, model, tmp_path, odd):
+    df.llm.process("Say {text}", into="a", model=model, name="odd")
+    df.llm.process("Say {text}!", into="a", model=model, name="good")
+    good = lp.run("good")
+
+    def change(note):
+        inner = ("stats", "facts", "asked", "report")
+        note |= {name: dict.fromkeys(note[name], odd) for name in inner}
+        note |= {"ways": [dict.fromkeys(note["ways"][0], odd)], "shapes": [odd], "errors": [odd]}
+        return note | {"columns": odd, "until": odd, "since": odd}
+
+    written(tmp_path / "home" / "journal.sqlite", change)
+    assert lp.runs()["answered"].tolist()[1] == 8
+    past = lp.run("odd")
+    report = past.report()
+    assert json.dumps(report.as_dict(), allow_nan=False)
+    page = report.to_html(tmp_path / "report.html", prompt=True, cells=True)
+    assert "<script>" not in page.read_text() + report._repr_html_()
+    assert past.errors().empty or past.errors()["message"].isna().all()
+    assert past.diff(good).compared is None
+    with pytest.raises(ConfigurationError, match=r"does not say what|was over a series"):
+        past.frame(df)
+
+
+def test_a_few_bytes_in_a_run_fill_no_memory(df, model, tmp_path):
+    df.llm.process("Say {text}", into="a", schema=Review, model=model, name="first")
+    path = tmp_path / "home" / "journal.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as other, other:
+        bomb = zlib.compress(bytes(2**26), 9)
+        other.execute("UPDATE run_answers SET digests = ?", (bomb,))
+    kept = lp.run("first")
+    tracemalloc.start()
+    assert kept.answer_digests() is None
+    assert tracemalloc.get_traced_memory()[1] < 2**22
+    tracemalloc.stop()
+    doubled = {
+        f"d{n}": {
+            "type": "object",
+            "properties": {side: {"$ref": f"#/$defs/d{n - 1}"} for side in "xy"},
+            "required": ["x", "y"],
+        }
+        for n in range(1, 40)
+    }
+    schema = {"$defs": {"d0": {"type": "string"}, **doubled}, "$ref": "#/$defs/d39"}
+    written(path, lambda note: note | {"shapes": [{**note["shapes"][0], "schema": schema}]})
+    with pytest.raises(ConfigurationError, match="5,000 parts"):
+        lp.run("first").frame(df)
 
 
 def test_a_run_that_was_stopped_says_so(df, server, model):
