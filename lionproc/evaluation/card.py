@@ -33,7 +33,7 @@ def percent(share: float | None) -> str:
     tenths = round(share * 1000)
     tenths = min(tenths, 999) if share < 1 else tenths
     tenths = max(tenths, 1) if share > 0 else tenths
-    return "100 %" if tenths == 1000 else f"{tenths / 10:.1f} %"
+    return f"{tenths / 10:.1f} %" if 0 < tenths < 1000 else f"{tenths // 10} %"
 
 
 def _between(low: float, high: float) -> str:
@@ -52,7 +52,7 @@ def headline(score: Scored) -> str:
     of = plural(score.n, "answer")
     if score.measure == "numbers":
         return f"lionproc: off by {number(score.mae)} on average, {of}"
-    if score.measure == "lists":
+    if score.measure == "lists" and score.table is not None and not score.table.empty:
         return (
             f"lionproc: {percent(score.recall)} of the items found, {percent(score.precision)} "
             f"of what was answered is right, {of}"
@@ -136,7 +136,7 @@ def _more(score: Scored) -> str:
         else ".wrong has the row that differs"
     ]
     parts = parts if len(score.wrong) else []
-    if score.n:
+    if score.points is not None or (score.table is not None and score.n and len(score.table)):
         parts.append(".plot() draws it")
     return ", ".join(parts)
 

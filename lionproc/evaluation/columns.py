@@ -70,14 +70,15 @@ def one_column(frame: pd.DataFrame, name: Hashable, argument: str) -> pd.Series[
     Raises:
         ColumnError: There is none, or there are several.
     """
-    try:
-        places = [place for place, each in enumerate(frame.columns) if bool(each == name)]
-    except ValueError:  # an array, a series
-        places = []
-    if not places:
-        shown = repr(name) if isinstance(name, (str, int, tuple)) else f"a {type(name).__name__}"
+    if not isinstance(name, Hashable):
         raise ColumnError(
-            f"{argument}: the frame has no column {shown}.{did_you_mean(name, frame.columns)}"
+            f"{argument} takes the name of a column, not a {type(name).__name__}. Put it into the "
+            "frame first: df.assign(label=...)."
+        )
+    places = [place for place, each in enumerate(frame.columns) if bool(each == name)]
+    if not places:
+        raise ColumnError(
+            f"{argument}: the frame has no column {name!r}.{did_you_mean(name, frame.columns)}"
         )
     if len(places) > 1:
         raise ColumnError(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 
+from lionproc.errors import ConfigurationError
 from lionproc.evaluation.columns import Column
 from lionproc.evaluation.intervals import Numbers as Floats
 from lionproc.evaluation.part import Mask, Part, Places
@@ -17,6 +21,9 @@ class Numbers:
     Args:
         answers: The answers.
         gold: The gold.
+
+    Raises:
+        ConfigurationError: One of them is infinite.
     """
 
     def __init__(self, answers: Column, gold: Column) -> None:
@@ -49,5 +56,14 @@ class Numbers:
 
 
 def _floats(column: Column) -> Floats:
-    cells = (np.nan if cell is None else float(cell) for cell in column.cells)  # type: ignore[arg-type]  # numbers, as was checked
-    return np.fromiter(cells, np.float64, len(column.cells))
+    cells: Iterable[Any] = (np.nan if cell is None else cell for cell in column.cells)
+    try:
+        made = np.fromiter(cells, np.float64, len(column.cells))
+    except OverflowError:  # a whole number of more than 308 digits
+        made = np.array([np.inf])
+    if np.isinf(made).any():
+        raise ConfigurationError(
+            f"{column.name!r} has an infinite number, or one too large to compute with, and one "
+            "would make every mean infinite. Leave those rows empty."
+        )
+    return made

@@ -41,6 +41,8 @@ def figure(score: Scored) -> Figure:
         return made
     if not score.n or score.table is None:
         raise ConfigurationError("There is nothing to draw: no row has both gold and an answer.")
+    if score.table.empty:
+        raise ConfigurationError("There is nothing to draw: all lists are empty.")
     places = most_frequent(score.table, "support", MOST)
     if score.shares is None:
         made = blank(title, 7.0, 1.2 + 0.32 * len(places), called="score.plot()")

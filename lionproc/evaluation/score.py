@@ -121,9 +121,9 @@ def score(frame: pd.DataFrame, into: Hashable, gold: Hashable, by: Hashable | No
             labels that could not have been answered.
         MissingDependencyError: scikit-learn is not installed, for labels.
     """
+    answers, right = column(frame, into, "into"), column(frame, gold, "gold")
     if into == gold:
         raise ColumnError(f"gold: {gold!r} is the column of the answers, which are all like it.")
-    answers, right = column(frame, into, "score"), column(frame, gold, "gold")
     measure = measure_of(answers, right)
     compared = _COMPARED[measure](answers, right)
     has_gold = right.is_there

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from sklearn import metrics
 
@@ -112,7 +113,7 @@ def test_numbers_have_errors_and_a_correlation():
 def test_lists_have_precision_and_recall_over_their_items():
     said = pd.Series([["a", "b"], ["c"], [], ["d", "d"], None])
     frame = pd.DataFrame({"said": said, "gold": [["b", "a"], ["c", "x"], [], ["d"], ["e"]]})
-    frame["arrow"] = frame["said"].astype(pd.ArrowDtype(__import__("pyarrow").list_(_string())))
+    frame["arrow"] = frame["said"].astype(pd.ArrowDtype(pa.list_(pa.string())))
     for name in ("said", "arrow"):
         score = frame.llm.score(name, gold="gold")
         assert (score.n, score.missing, score.right) == (4, 1, 2)
@@ -121,8 +122,13 @@ def test_lists_have_precision_and_recall_over_their_items():
         assert score.wrong.index.tolist() == [1, 3]
 
 
-def _string():
-    return __import__("pyarrow").string()
+def test_lists_that_are_all_empty_are_all_right_and_have_no_items():
+    frame = pd.DataFrame({"said": [[], []], "gold": [[], []]})
+    score = frame.llm.score("said", gold="gold")
+    assert (score.accuracy, score.precision, score.recall, score.f1) == (1.0, None, None, None)
+    assert "unknown of the items" not in repr(score)
+    with pytest.raises(ConfigurationError, match="all lists are empty"):
+        score.plot()
 
 
 def test_slices_have_their_own_numbers_a_missing_one_too():
@@ -185,6 +191,8 @@ BAD = {
     "text for numbers": ({"into": "code", "gold": "label"}, ConfigurationError, "pd.to_numeric"),
     "records": ({"into": "record"}, ConfigurationError, "score its fields one by one"),
     "slices by lists": ({"by": "lists"}, ConfigurationError, "no slice can be named by"),
+    "a series": ({"gold": pd.Series([1])}, ColumnError, "takes the name of a column, not a Series"),
+    "no numbers": ({"into": "code", "gold": "endless"}, ConfigurationError, "infinite"),
     "an unknown argument": ({"golden": 1}, ConfigurationError, "Did you mean 'gold'"),
 }
 
@@ -195,6 +203,7 @@ def test_bad_input_is_refused_with_what_is_wrong_and_the_way_on(given):
     frame = pd.DataFrame(
         {"said": ["a", "b"], "label": ["a", "a"], "code": [0, 1], "empty": [None, np.nan]}
     )
+    frame["endless"] = [1.0, np.inf]
     frame["record"] = [{"a": 1}, {"a": 2}]
     frame["lists"] = [["a"], ["b"]]
     frame.insert(0, "twice", 1)
