@@ -21,9 +21,9 @@ MOST = 12  # rows of a table on the card
 MOST_CONFUSED = 8
 _BLUE, _GREEN, _RED = "47,129,214", "46,158,91", "214,69,69"
 _HEAD = (
-    f"white-space:nowrap;padding:2px 12px 2px 0;border:0;background:none;font-weight:normal;{QUIET}"
+    f"white-space:nowrap;padding:2px 10px 2px 0;border:0;background:none;font-weight:normal;{QUIET}"
 )
-_CELL = "padding:2px 12px 2px 0;border:0;background:none;white-space:nowrap"
+_CELL = "padding:2px 10px 2px 0;border:0;background:none;white-space:nowrap"
 
 
 def percent(share: float | None) -> str:
@@ -162,11 +162,12 @@ def _by_label(score: Scored) -> tuple[Row, Body, int]:
     ]
     if score.shares is not None:
         shares = score.shares.iloc[places]
-        heads += ["answered", "corrected (95 % interval)"]
+        heads += ["answered", "of the gold" if score.gold_in_all else "corrected (95 % interval)"]
         columns += [
             [percent(value) for value in shares["answers"]],
             [
-                f"{percent(share)} ({_between(low, high).removesuffix(' %')})"
+                percent(share)
+                + ("" if score.gold_in_all else f" ({_between(low, high).removesuffix(' %')})")
                 for share, low, high in zip(
                     shares["share"], shares["low"], shares["high"], strict=True
                 )
@@ -218,7 +219,7 @@ def _slice_name(value: object) -> str:
 def _below(score: Scored, name: str, more: int) -> list[str]:
     """What is said below a table."""
     made = [f"{more:,} more in .{name}"] if more else []
-    if name == "table" and score.shares is not None and score.n + score.missing < score.rows:
+    if name == "table" and score.shares is not None and not score.gold_in_all:
         made.append(
             f"corrected: the share in all {score.rows:,} rows, by the errors on the rows with gold "
             "(if those were drawn at random)"
@@ -288,7 +289,7 @@ def _bar(low: float, middle: float, high: float, before: float | None = None) ->
         else ""
     )
     return (
-        "<div style='position:relative;width:100px;height:12px;border-radius:2px;"
+        "<div style='position:relative;width:80px;height:12px;border-radius:2px;"
         "background:rgba(128,128,128,.14)'>"
         f"<div style='position:absolute;left:{100 * low:.1f}%;width:{max(1.0, 100 * (high - low)):.1f}%;"
         f"top:3px;bottom:3px;border-radius:2px;background:rgba({_BLUE},.45)'></div>{mark}"
@@ -298,7 +299,7 @@ def _bar(low: float, middle: float, high: float, before: float | None = None) ->
 
 
 def _share_bars(score: Scored) -> list[str]:
-    if score.shares is None or score.table is None:
+    if score.shares is None or score.table is None or score.gold_in_all:
         return []
     shares = score.shares.iloc[most_frequent(score.table, "support", MOST)]
     ends = (shares[name] for name in ("low", "share", "high", "answers"))
@@ -315,7 +316,8 @@ def _slice_bars(score: Scored) -> list[str]:
 
 def _table(heads: Row, rows: Sequence[Row], bars: Sequence[str], below: Sequence[str]) -> str:
     def side(place: int) -> str:
-        return "text-align:right" if place else "text-align:left"
+        left = "text-align:left;white-space:normal;min-width:60px;max-width:120px"
+        return "text-align:right" if place else left
 
     head = "".join(
         f"<th scope='col' style='{_HEAD};{side(place)}'>{escaped(text)}</th>"

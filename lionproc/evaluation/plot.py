@@ -44,17 +44,18 @@ def figure(score: Scored) -> Figure:
     if score.table.empty:
         raise ConfigurationError("There is nothing to draw: all lists are empty.")
     places = most_frequent(score.table, "support", MOST)
+    told = "of the gold" if score.gold_in_all else "corrected, 95 %"
     if score.shares is None:
         made = blank(title, 7.0, 1.2 + 0.32 * len(places), called="score.plot()")
         _items(made.subplots(), score.table.iloc[places])
     elif score.confusion is None:  # too many labels for one
         made = blank(title, 6.0, 1.2 + 0.32 * len(places), called="score.plot()")
-        _shares(made.subplots(), score.shares.iloc[places])
+        _shares(made.subplots(), score.shares.iloc[places], told)
     else:
         made = blank(title, 9.0, max(3.2, 1.4 + 0.42 * len(places)), called="score.plot()")
         confusion, shares = made.subplots(1, 2)
         _confusion(confusion, score.confusion.iloc[places, places])
-        _shares(shares, score.shares.iloc[places])
+        _shares(shares, score.shares.iloc[places], told)
     return made
 
 
@@ -95,15 +96,13 @@ def _confusion(axis: Axes, table: pd.DataFrame) -> None:
     axis.set_yticks(range(size), labels)
 
 
-def _shares(axis: Axes, shares: pd.DataFrame) -> None:
-    from matplotlib.ticker import PercentFormatter
-
+def _shares(axis: Axes, shares: pd.DataFrame, told: str) -> None:
     tidy(axis, grid="x")
     _head(axis, "Share in the whole frame", pad=20)
     places = np.arange(len(shares))
     low, share, high = (shares[name].to_numpy() for name in ("low", "share", "high"))
     axis.hlines(places, low, high, color=MAIN, linewidth=5, alpha=0.4)
-    axis.plot(share, places, "o", color=MAIN, markersize=6, label="corrected, 95 %")
+    axis.plot(share, places, "o", color=MAIN, markersize=6, label=told)
     axis.plot(
         shares["answers"],
         places,
@@ -116,13 +115,11 @@ def _shares(axis: Axes, shares: pd.DataFrame) -> None:
     axis.set_xlim(0, min(1.0, 1.15 * float(max(high.max(), shares["answers"].max()))))
     axis.set_ylim(len(shares) - 0.5, -0.5)
     axis.set_yticks(places, _names(list(shares.index)))
-    axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
+    _percents(axis)
     _legend(axis)
 
 
 def _items(axis: Axes, table: pd.DataFrame) -> None:
-    from matplotlib.ticker import PercentFormatter
-
     tidy(axis, grid="x")
     _head(axis, "Items, the most frequent first", pad=20)
     places = np.arange(len(table))
@@ -137,7 +134,7 @@ def _items(axis: Axes, table: pd.DataFrame) -> None:
     axis.set_xlim(-0.02, 1.02)
     axis.set_ylim(len(table) - 0.5, -0.5)
     axis.set_yticks(places, _names(list(table.index)))
-    axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
+    _percents(axis)
     _legend(axis)
 
 
@@ -157,6 +154,13 @@ def _numbers(axis: Axes, points: npt.NDArray[np.float64]) -> None:
     axis.scatter(points[:, 0], points[:, 1], s=sizes, color=MAIN, alpha=0.55, linewidths=0)
     axis.set_xlabel("gold", color=TEXT, fontsize=9)
     axis.set_ylabel("answer", color=TEXT, fontsize=9)
+
+
+def _percents(axis: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+    axis.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=None, symbol=" %"))
 
 
 def _legend(axis: Axes) -> None:

@@ -43,6 +43,11 @@ class Scored:
     wrong: pd.DataFrame = field(default_factory=pd.DataFrame)
     points: npt.NDArray[np.float64] | None = None
 
+    @property
+    def gold_in_all(self) -> bool:
+        """Whether every row has gold: then nothing of the frame is left to be estimated."""
+        return self.n + self.missing == self.rows
+
 
 def most_frequent(table: pd.DataFrame, count: str, most: int) -> npt.NDArray[np.intp]:
     """The places of the rows with the largest counts, in the order of the table.

@@ -229,6 +229,21 @@ def test_nothing_of_a_label_becomes_html_or_mathematics():
     assert "$a$" not in page
 
 
+def test_an_interval_is_shown_where_something_is_estimated_and_only_there():
+    frame = random_frame(0)
+    whole = frame.llm.score("said", gold="gold")
+    part = frame.assign(gold=frame["gold"].where(frame.index < 90)).llm.score("said", gold="gold")
+    for shown in (repr(whole), whole._repr_html_()):
+        assert "of the gold" in shown
+        assert "corrected" not in shown
+    for shown in (repr(part), part._repr_html_()):
+        assert "corrected (95 % interval)" in shown
+        assert "(if those were drawn at random)" in shown
+    axis = part.plot().axes[1]
+    for text, place in zip(axis.get_xticklabels(), axis.get_xticks(), strict=True):
+        assert float(text.get_text().removesuffix(" %")) == pytest.approx(100 * place)
+
+
 @pytest.mark.parametrize("labels", [2, 12, 600])
 def test_pictures_are_drawn_of_few_labels_and_of_many(labels):
     said = [f"label {n} $" for n in range(labels)]
