@@ -281,7 +281,8 @@ class Congestion:
             high, end = top, max(spell.per_s, top)
             top, tested = math.sqrt(high * end), self._tested or math.inf
             low = max(low, HEADROOM * min(high, 1.02 * self.bounds.low))
-            if end > 1.25 * high and not spell.is_test and not 0.9 < high / tested < 1.1:
+            is_new = high > 2 and not (spell.is_test or 0.9 < high / tested < 1.1)
+            if end > 1.25 * high and is_new:  # slower ones hold one request for a second
                 self._spell = replace(self._spell or spell, is_test=True)
                 if known is not None or spell is not self._first:
                     top = HEADROOM * end  # not the pace of slow start, which overshoots
