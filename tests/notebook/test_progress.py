@@ -10,7 +10,6 @@ import struct
 import subprocess
 import sys
 import termios
-import threading
 
 import pytest
 
@@ -91,31 +90,6 @@ def test_the_bar_of_a_log_file_is_told_rarely(monkeypatch):
     assert log.getvalue().count("\r") <= 4
     assert "1000/1000" in log.getvalue()
     assert "10 failed" in log.getvalue()
-
-
-def test_a_bar_whose_terminal_has_gone_holds_nobody_up(monkeypatch):
-    """tqdm keeps its lock where a write fails, and every other bar then waits for ever."""
-
-    class Gone(io.StringIO):
-        def write(self, text):
-            raise BrokenPipeError(32, "Broken pipe")
-
-        def flush(self):
-            self.write("")
-
-    def show():
-        with contextlib.suppress(BrokenPipeError):
-            bar = Bar(Run(10))
-            bar.update(RunStats(rows=10, answered=5))
-            bar.close(RunStats(rows=10, answered=10))
-
-    for stream in (Gone(), io.StringIO()):
-        monkeypatch.setattr(sys, "stderr", stream)
-        thread = threading.Thread(target=show, daemon=True)
-        thread.start()
-        thread.join(10)
-        assert not thread.is_alive()
-    assert "10/10" in stream.getvalue()
 
 
 def test_a_line_is_replaced_now_and_then_and_at_last_by_the_card():
