@@ -128,6 +128,8 @@ def from_row(row: Row) -> Entry | Failure | None:
         if prefix(key) != start or total != _checksum(key, kind, reply, model, numbers, kept):
             return None
         prompt, completion, attempts, seconds, at = numbers
+        if not (isfinite(seconds) and isfinite(at)):
+            return None  # not one of ours, and SQLite takes no NaN
         if kind:
             return Failure(key, kind.decode(), reply.decode(), attempts, at)
         usage, usd = from_bytes(kept, Tokens(prompt, completion))

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pandas as pd
@@ -23,6 +24,7 @@ __all__ = ["JournalCare", "Verified", "journal"]
 
 _AGE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])", re.ASCII)
 _SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _GROUP: Final = 2000
 """Records in one group of a file that is exported."""
 _ENDED: Final = frozenset(("done", "stopped", "failed", "killed"))
@@ -233,7 +235,7 @@ _TYPES: Final = {
 def _row(record: Entry | Failure, run: object) -> Mapping[str, Any]:
     common = {
         "run": run,
-        "at": pd.Timestamp(record.at, unit="s", tz="UTC").round("us"),
+        "at": _date(record.at),
         "key": record.key.hex(),
         "attempts": record.attempts,
     }
@@ -249,6 +251,14 @@ def _row(record: Entry | Failure, run: object) -> Mapping[str, Any]:
         "usd": record.usd,
         "seconds": record.seconds,
     }
+
+
+def _date(at: float) -> datetime | None:
+    """The time of a record; None where no calendar has it."""
+    try:
+        return _EPOCH + timedelta(seconds=at)
+    except OverflowError:
+        return None
 
 
 def _table(rows: list[Mapping[str, Any]]) -> pd.DataFrame:

@@ -1,12 +1,13 @@
 """What has come is written at once, beside the journal; a kill loses none of it."""
 
 import asyncio
+import math
 import stat
 import threading
 
 import pytest
 
-from lionproc.engine import journal_intake
+from lionproc.engine import journal_intake, journal_record
 from lionproc.engine.journal import Entry, Journal
 from lionproc.engine.journal_file import JournalFile
 from lionproc.engine.journal_intake import MOST, Intake
@@ -49,6 +50,21 @@ def test_what_a_killed_process_had_written_is_in_the_journal_that_is_opened_next
         with Journal.open(path):  # one that is open already
             assert found_in(journal, later) == [later]
         assert len(journal) == 41
+
+
+def test_a_record_that_the_file_cannot_take_keeps_nobody_out_of_the_journal(path):
+    log = killed_with(path, first := an_entry(1))
+    start, key, kind, reply, model, *numbers, _, used = to_row(an_entry(2))
+    numbers[3] = math.nan  # seconds, with the right checksum
+    total = journal_record._checksum(key, b"", reply, model.encode(), numbers, used)
+    with log.open("ab") as end:
+        end.write(
+            journal_intake._packed((start, key, kind, reply, model, *numbers, total, used, 3))
+        )
+    with Journal.open(path) as journal:
+        assert found_in(journal, first) == [first]
+        assert len(journal) == 1
+    assert not log.exists()
 
 
 def test_what_it_had_put_into_the_file_is_not_put_there_twice(path):

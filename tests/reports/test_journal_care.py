@@ -1,5 +1,6 @@
 """The journal in hand: how large it is, what is in it, and taking things out."""
 
+import asyncio
 import contextlib
 import json
 import sqlite3
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 
 import lionproc as lp
+from lionproc.engine.journal import Entry, Journal
 from lionproc.errors import ConfigurationError
 
 
@@ -104,6 +106,16 @@ def test_nothing_is_taken_out_while_a_run_goes_on(runs, server, model):
     job.stop(0.0)
     assert job.wait(20)
     assert lp.journal().prune(older_than="0s") == 8
+
+
+def test_a_record_of_a_day_that_no_calendar_has_is_exported_without_it(tmp_path):
+    async def keep():
+        with Journal.open(tmp_path / "j.sqlite") as journal:
+            await journal.append(Entry(bytes(16), b"{}", "m", 1, 1, 1, 0.1, 9e300))
+
+    asyncio.run(keep())
+    lp.journal(tmp_path / "j.sqlite").export(tmp_path / "all.parquet", progress=False)
+    assert pd.read_parquet(tmp_path / "all.parquet")["at"].isna().all()
 
 
 def test_the_records_are_read_by_other_programs(runs):
