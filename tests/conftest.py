@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,14 +20,22 @@ from lionproc.testing import Server
 settings.register_profile("lionproc", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("lionproc")
 
-# Everything heavy is imported once; a child is a fork of that, so 50 kills cost seconds.
+# Everything heavy is imported once, and a child is a fork of that: so 50 kills cost seconds. Of as
+# many processes as there are sockets, which are forks of one too, each has one child at a time.
 ZYGOTE = """
 import atexit, json, os, signal, sys, traceback
 import aiohttp, aiolimiter, jsonschema_rs, openai, orjson, pandas, pyarrow.parquet, pydantic, tqdm
 import genai_prices, lionproc, lionproc.frame.job, lionproc.model.direct_wire
 
 openai.AsyncOpenAI(api_key="none")  # what it imports when it is first made
-for line in sys.stdin:
+mine, *others = map(int, sys.argv[1:])
+for other in others:
+    if os.fork() == 0:
+        mine, others = other, []
+        break
+told = os.fdopen(os.dup(mine), "w", buffering=1)
+print(os.getpid(), file=told)
+for line in os.fdopen(mine):
     task = json.loads(line)
     pid = os.fork()
     if pid == 0:
@@ -39,6 +48,7 @@ for line in sys.stdin:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             os.chdir(task["folder"])
+            os.environ["LIONPROC_HOME"] = task["home"]
             exec(compile(task["code"], "child", "exec"), {"__name__": "__main__", **task["names"]})
         except KeyboardInterrupt as error:
             print("KeyboardInterrupt:", error)
@@ -51,8 +61,10 @@ for line in sys.stdin:
         atexit._run_exitfuncs()
         sys.stdout.flush()
         os._exit(status)
-    print(pid, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+    print(pid, file=told)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), file=told)
+for _ in others:
+    os.wait()
 """
 
 # So that every interrupt is tried as where the suite is started with `nohup make test &`.
@@ -99,20 +111,13 @@ class Child:
 class Zygote:
     """Starts children, one at a time."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, there):
         self._folder = folder
         self._count = 0
-        self._process = subprocess.Popen(
-            ["sh", "-c", IGNORING, sys.executable, "-u", "-c", ZYGOTE],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "LIONPROC_HOME": str(folder / "home")},
-        )
-
-    @property
-    def pid(self):
-        return self._process.pid
+        self._tasks = there.makefile("w")
+        self._told = there.makefile("r")
+        self.home = folder / "home"
+        self.pid = int(self._told.readline())
 
     def start(self, code, folder=None, **names):
         self._count += 1
@@ -120,11 +125,12 @@ class Zygote:
         task = {
             "code": code,
             "folder": str(folder or self._folder),
+            "home": str(self.home),
             "names": names,
             "output": str(output),
         }
-        print(json.dumps(task), file=self._process.stdin, flush=True)
-        return Child(int(self._process.stdout.readline()), output, self._process.stdout.readline)
+        print(json.dumps(task), file=self._tasks, flush=True)
+        return Child(int(self._told.readline()), output, self._told.readline)
 
     def run(self, code, folder=None, **names):
         child = self.start(code, folder, **names)
@@ -132,9 +138,8 @@ class Zygote:
         return child
 
     def close(self):
-        self._process.stdin.close()
-        self._process.wait(30)
-        self._process.stdout.close()
+        self._tasks.close()
+        self._told.close()
 
 
 @pytest.fixture
@@ -169,10 +174,18 @@ def model(server):
 @pytest.fixture(scope="session")
 def zygotes(tmp_path_factory):
     """Two that start children at once."""
-    made = [Zygote(Path(tmp_path_factory.mktemp("zygote"))) for _ in range(2)]
+    ours, theirs = zip(socket.socketpair(), socket.socketpair(), strict=True)
+    handles = [each.fileno() for each in theirs]
+    command = ["sh", "-c", IGNORING, sys.executable, "-c", ZYGOTE, *map(str, handles)]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=handles)
+    for each in theirs:
+        each.close()
+    made = [Zygote(Path(tmp_path_factory.mktemp("zygote")), each) for each in ours]
     yield made
-    for zygote in made:
+    for zygote, each in zip(made, ours, strict=True):
         zygote.close()
+        each.close()
+    process.wait(30)
 
 
 @pytest.fixture

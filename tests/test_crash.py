@@ -4,8 +4,6 @@ Together these tests kill a run more than 50 times with SIGKILL, which no proces
 """
 
 import signal
-import subprocess
-import sys
 import threading
 from collections import Counter
 from functools import partial
@@ -278,33 +276,29 @@ def test_killed_while_the_file_is_saved_it_is_whole_or_absent(tmp_path, zygotes,
 
 
 SCRIPT = """
-import sys
 import pandas as pd
 import lionproc as lp
 
 frame = pd.DataFrame({"text": [f"text {n}" for n in range(400)]})
-model = lp.Model("openai", "m", base_url=sys.argv[1], api_key=sys.argv[2])
+model = lp.Model("openai", "m", base_url=base_url, api_key=key)
 fast = {"adapt": False}
 out = frame.llm.process("Say {text}", into="answer", model=model, limits=fast, progress=False)
 print(out["answer"].notna().sum(), lp.last_job().stats.sent)
 """
 
 
-def test_killed_half_way_a_second_run_sends_the_other_half(tmp_path, monkeypatch):
-    """As a person meets it: a script, `kill -9`, the same script again."""
-    monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "home"))
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
+def test_killed_half_way_a_second_run_sends_the_other_half(tmp_path, zygotes):
+    """As a person meets it: a script, `kill -9`, the same script again, and nothing is named."""
     with Server(latency_s=(0.0, 0.005)) as server:
-        command = [sys.executable, script, server.base_url, server.key]
-        process = subprocess.Popen(command, cwd=tmp_path)
+        names = {"base_url": server.base_url, "key": server.key}
+        first = zygotes[0].start(SCRIPT, tmp_path, **names)
         server.wait_for(lambda c: c.ok >= 200, 30)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        first.kill()
         under_way = 32
 
-        second = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-        answered, sent = map(int, second.stdout.split())
+        second = zygotes[0].run(SCRIPT, tmp_path, **names)
+        assert second.status == 0, second.output
+        answered, sent = map(int, second.output.split())
 
         assert answered == 400
         assert sent <= 200 + under_way

@@ -109,17 +109,35 @@ class Screen(Protocol):
 
 
 class Output:
-    """A place in the output of the cell that runs now."""
+    """A place in the output of the cell that runs now.
+
+    A program that runs a notebook hears what is said while one of its cells runs, and nothing in
+    between, which is when a started run may end. So what is put there last is put there once more
+    when the next cell begins.
+    """
 
     def __init__(self) -> None:
         self._id = uuid.uuid4().hex
+        self._by_program = False
+        self._latest: Bundle = {}
 
     def show(self, bundle: Bundle) -> None:
         """See `Screen.show`."""
+        self._by_program = surface() == "headless"
         self._publish(bundle, update=False)
 
     def replace(self, bundle: Bundle) -> None:
         """See `Screen.replace`."""
+        if self._by_program:
+            self._latest = bundle
+            shell().events.register("pre_run_cell", self._again)
+        self._update(bundle)
+
+    def _again(self, *_: object) -> None:
+        shell().events.unregister("pre_run_cell", self._again)
+        self._update(self._latest)
+
+    def _update(self, bundle: Bundle) -> None:
         # In no context, so that it counts as said by the cell that runs now: nbclient listens
         # to no other. Frontends with a person know the place by its id.
         contextvars.Context().run(self._publish, bundle, update=True)

@@ -181,15 +181,15 @@ def model():
 
 @pytest.mark.local_model
 def test_the_demo_answers_saves_and_sends_nothing_the_second_time(capsys, tmp_path, model):
-    assert main(["demo", "--rows", "6", "--out", str(tmp_path)]) == 0
+    assert main(["demo", "--rows", "3", "--out", str(tmp_path)]) == 0
     out = capsys.readouterr().out
-    assert "6 rows answered" in out
+    assert "3 rows answered" in out
     assert "nothing sent" in out
-    assert "of 6 agree" in out
+    assert "of 3 agree" in out
     assert "tiny" in out
     saved = pd.read_parquet(tmp_path / "reviews-answered.parquet")
     assert saved["sentiment"].isin(["positive", "negative"]).all()
-    assert saved["id"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert saved["id"].tolist() == [1, 2, 3]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["reviews-answered.parquet"]
 
 
@@ -211,17 +211,17 @@ def test_a_table_of_ones_own_keeps_its_journal_for_the_next_time(capsys, tmp_pat
 def test_before_many_rows_of_the_embedded_model_it_is_said_how_long_they_take(
     capsys, tmp_path, model, monkeypatch
 ):
-    monkeypatch.setattr("lionproc.cli.demo.MANY", 4)
+    monkeypatch.setattr("lionproc.cli.demo.MANY", 3)
     monkeypatch.setattr("lionproc.cli.demo.TRIED", 2)
-    path = tmp_path / "five.csv"
-    pd.DataFrame({"text": [f"It is number {n}." for n in range(5)]}).to_csv(path, index=False)
+    path = tmp_path / "four.csv"
+    pd.DataFrame({"text": [f"It is number {n}." for n in range(4)]}).to_csv(path, index=False)
     assert main(["demo", "--file", str(path), "--out", str(tmp_path / "out")]) == 0
     out = capsys.readouterr().out
     said = " ".join(out[: out.index("rows answered in")].split())
     assert "By the first 2 rows, the embedded model takes about" in said
-    assert "for 5 rows here" in said
+    assert "for 4 rows here" in said
     assert "--rows 100 takes about" in said
-    assert "5 rows answered" in out  # nothing is left out for it
+    assert "4 rows answered" in out  # nothing is left out for it
 
 
 def test_the_command_that_is_named_for_ones_own_table_runs():

@@ -181,11 +181,15 @@ def test_no_changed_row_is_ever_believed(record, data):
 # Waiting for the disk
 
 
-async def test_all_records_of_a_group_share_one_future_and_one_commit(path):
+async def test_all_records_of_a_group_share_one_future_and_one_commit(path, monkeypatch):
+    # Nothing is slower than this: the group is written when somebody is in a hurry, not before.
+    monkeypatch.setattr(journal_writer, "GATHER_S", 3600.0)
     with Journal.open(path) as journal:
         waiting = {id(journal.append(an_entry(key_of(n)))): None for n in range(50)}
         assert len(waiting) == 1
-        await journal.append(an_entry(key_of(50)))
+        last = journal.append(an_entry(key_of(50)))
+        journal.hurry()
+        await last
         assert journal.stats().commits == 1
         assert journal.stats().largest_group == 51
 

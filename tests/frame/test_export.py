@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
@@ -187,19 +188,42 @@ def test_a_long_column_keeps_its_categories_over_many_row_groups(tmp_path):
     assert_identical(pd.read_parquet(pq_path), out)
 
 
-def run_python(code, *arguments):
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code, *map(str, arguments)],
-        capture_output=True,
+STRANGER = """
+import contextlib, io, json, sys, traceback
+for line in sys.stdin:
+    code, sys.argv[1:] = json.loads(line)
+    fault = ""
+    with contextlib.redirect_stdout(io.StringIO()) as told:
+        try:
+            exec(code, {})
+        except BaseException:
+            fault = traceback.format_exc()
+    print(json.dumps([told.getvalue(), fault]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def run_python():
+    """Run code in a process that knows pandas, and nothing of lionproc."""
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", STRANGER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         text=True,
         cwd="/",
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    ) as process:
+
+        def run(code, *arguments):
+            print(json.dumps([code, [*map(str, arguments)]]), file=process.stdin, flush=True)
+            told, fault = json.loads(process.stdout.readline())
+            assert not fault, fault
+            return told
+
+        yield run
+        process.stdin.close()
 
 
-def test_pandas_without_lionproc_reads_the_file_with_plain_types(tmp_path):
+def test_pandas_without_lionproc_reads_the_file_with_plain_types(tmp_path, run_python):
     for values in VALUES.values():
         path = write_parquet(result(values), tmp_path / "out.parquet", {})
         code = """
@@ -219,7 +243,7 @@ print(len(frame))
         assert dtypes["out_price"] == "object"
 
 
-def test_pandas_without_lionproc_sees_the_values(tmp_path):
+def test_pandas_without_lionproc_sees_the_values(tmp_path, run_python):
     path = write_parquet(result([FULL, MISSING]), tmp_path / "out.parquet", {})
     code = """
 import sys
@@ -236,7 +260,7 @@ assert pd.isna(gap["out_stars"]) and gap["out_items"] is None
     run_python(code, path)
 
 
-def test_arrow_sees_the_storage_types(tmp_path):
+def test_arrow_sees_the_storage_types(tmp_path, run_python):
     path = write_parquet(result([FULL]), tmp_path / "out.parquet", {})
     code = """
 import sys
@@ -300,7 +324,7 @@ def test_columns_named_by_numbers_come_back(tmp_path):
     assert list(pd.read_parquet(alone).columns) == [0, 1]
 
 
-def test_dtypes_that_pandas_cannot_name_never_make_the_file_unreadable(tmp_path):
+def test_dtypes_that_pandas_cannot_name_never_make_the_file_unreadable(tmp_path, run_python):
     words = pd.Series(["a", None], dtype=pd.ArrowDtype(pa.dictionary(pa.int32(), pa.string())))
     days = pd.Index([Decimal(1), Decimal(2)], dtype=pd.ArrowDtype(pa.decimal128(5, 2)))
     out = pd.DataFrame({"words": words.array, "n": [1, 2]}, index=days)
@@ -435,28 +459,21 @@ def test_a_folder_in_the_place_of_the_file_is_an_error_and_stays(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["out.parquet"]
 
 
-def test_killed_at_any_moment_the_file_is_whole(tmp_path):
+def test_killed_at_any_moment_the_file_is_whole(tmp_path, zygotes):
     path = tmp_path / "out.parquet"
     code = """
-import sys
 import pandas as pd
 from lionproc.frame.export import write_parquet
 for n in range(10**6):
-    write_parquet(pd.DataFrame({"n": [n] * 20_000}), sys.argv[1], {"n": n})
+    write_parquet(pd.DataFrame({"n": [n] * 20_000}), path, {"n": n})
     print(n, flush=True)
 """
-    root = Path(__file__).parents[2]
+    tick = threading.Event()  # never set
     for after in (1, 3, 8):
-        writer = subprocess.Popen(
-            [sys.executable, "-c", code, str(path)],
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(root)},
-        )
-        for _ in range(after):
-            writer.stdout.readline()
-        writer.kill()
-        writer.wait()
-        writer.stdout.close()
+        writer = zygotes[0].start(code, path=str(path))
+        while writer.running and len(writer.output.splitlines()) < after:
+            tick.wait(0.002)
+        assert writer.kill() == -signal.SIGKILL, writer.output
         frame = pd.read_parquet(path)
         assert frame["n"].tolist() == [read_facts(path)["n"]] * 20_000
 
@@ -578,7 +595,7 @@ def test_an_unfinished_temporary_file_does_not_disturb_readers(tmp_path):
 
 
 @pytest.mark.parametrize("backend", ["numpy_nullable", "pyarrow"])
-def test_plain_pandas_reads_the_file_with_any_dtype_backend(tmp_path, backend):
+def test_plain_pandas_reads_the_file_with_any_dtype_backend(tmp_path, run_python, backend):
     path = write_parquet(result([FULL, MISSING]), tmp_path / "out.parquet", {})
     frame = pd.read_parquet(path, dtype_backend=backend)  # with lionproc imported
     assert frame["out_items"].iloc[0][0]["sku"] == "a"
@@ -650,7 +667,7 @@ DTYPES = [
 
 
 @pytest.fixture(scope="module", params=["as a type", "as a note"])
-def strangers(tmp_path_factory, request):
+def strangers(tmp_path_factory, run_python, request):
     """A file with each of these, written where lionproc's type is not known."""
     folder = tmp_path_factory.mktemp("strangers")
     code = """

@@ -162,23 +162,39 @@ def chromium():
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed.")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser.new_context(viewport={"width": 1000, "height": 760}, device_scale_factor=1.5)
+        yield browser.new_context(viewport=rig.VIEW, device_scale_factor=1.5)
         browser.close()
 
 
-@pytest.fixture
-def open_notebook(chromium, lab):
-    """Open a notebook with these cells, in JupyterLab or in Notebook 7."""
-    rig = sys.modules["lionproc_tests_jupyterlab"]
-    pages: list[Any] = []
+@pytest.fixture(scope="module")
+def in_lab(chromium, lab):
+    """One notebook, in a page of JupyterLab that is loaded once."""
+    lab.write("notebook.ipynb", "")
+    page = chromium.new_page()
+    yield sys.modules["lionproc_tests_jupyterlab"].Notebook(lab, page, "notebook.ipynb")
+    page.close()
 
-    def act(name: str, *cells: str, theme: str = "Light", classic: bool = False) -> Any:
-        lab.theme(theme)
-        lab.write(name, *cells)
-        page = chromium.new_page()
-        pages.append(page)
-        return rig.Notebook(lab, page, name, classic=classic)
+
+@pytest.fixture
+def notebook_of(in_lab):
+    """A notebook with these cells in JupyterLab."""
+
+    def act(*cells: str, theme: str = "Light") -> Any:
+        in_lab.become(*cells, theme=theme)
+        return in_lab
+
+    return act
+
+
+@pytest.fixture
+def classic_notebook_of(chromium, lab):
+    """The same in Notebook 7."""
+    page = chromium.new_page()
+
+    def act(*cells: str) -> Any:
+        lab.write("classic.ipynb", *cells)
+        rig = sys.modules["lionproc_tests_jupyterlab"]
+        return rig.Notebook(lab, page, "classic.ipynb", classic=True)
 
     yield act
-    for page in pages:
-        page.close()
+    page.close()

@@ -19,6 +19,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+VIEW = {"width": 1000, "height": 760}
 WIDGET = "window.jupyterapp.shell.currentWidget"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 START_S = 90  # a cold server on a busy machine
@@ -145,6 +146,26 @@ class Notebook:
         self.page.wait_for_function(
             f"() => {{ try {{ return {condition} }} catch (e) {{ return false }} }}"
         )
+
+    def become(self, *cells: str, theme: str) -> None:
+        """Hold other cells, as if it were another notebook: a page takes seconds to load."""
+        kernel = f"{WIDGET}.sessionContext.session.kernel"
+        self.page.evaluate(  # a test that failed half way may have left its cell running
+            f"() => {kernel}.status === 'busy' && {kernel}.interrupt()"
+        )
+        self._until(f"{kernel}.status === 'idle'")
+        self.page.set_viewport_size(VIEW)
+        self.page.evaluate(
+            f"""([cells, theme]) => {{
+                const notebook = {WIDGET}.content.model.sharedModel;
+                const empty = {{cell_type: 'code', metadata: {{}}, outputs: [], execution_count: null}};
+                notebook.insertCells(0, cells.map(source => ({{...empty, source}})));
+                notebook.deleteCellRange(cells.length, notebook.cells.length);
+                return window.jupyterapp.commands.execute('apputils:change-theme', {{theme}});
+            }}""",
+            [cells, f"JupyterLab {theme}"],
+        )
+        self._until(f"document.querySelectorAll('.jp-CodeCell').length === {len(cells)}")
 
     def run(self, cell: int) -> None:
         """Start a cell. Does not wait for it."""

@@ -18,7 +18,7 @@ WAIT_S = 30.0
 class Frontend:
     """Talks to a kernel of its own as JupyterLab does, or as one that knows no subshells."""
 
-    def __init__(self, *, subshell: bool) -> None:
+    def __init__(self) -> None:
         self.manager = KernelManager(kernel_name="python3")
         self.manager.start_kernel(env={**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1"})
         self.client = self.manager.client()
@@ -27,11 +27,21 @@ class Frontend:
         self.widgets: dict[str, dict[str, Any]] = {}  # comm id -> state
         self.seen: list[dict[str, Any]] = []
         self.subshell: str | None = None
-        if subshell:
-            request = self.client.session.msg("create_subshell_request", {})
-            self.client.control_channel.send(request)
-            reply = self.client.control_channel.get_msg(timeout=WAIT_S)
+
+    def begin(self, *, subshell: bool) -> None:
+        """Forget what was seen, and talk from now on as one that knows subshells or not."""
+        if subshell and self.subshell is None:
+            reply = self._ask("create_subshell_request")
             self.subshell = reply["content"]["subshell_id"]
+        elif self.subshell is not None and not subshell:
+            self._ask("delete_subshell_request", subshell_id=self.subshell)
+            self.subshell = None
+        self.widgets.clear()
+        self.seen.clear()
+
+    def _ask(self, kind: str, **content: str) -> Any:
+        self.client.control_channel.send(self.client.session.msg(kind, content))
+        return self.client.control_channel.get_msg(timeout=WAIT_S)
 
     def run(self, code: str) -> str:
         """Start a cell; gives what `idle` waits for."""

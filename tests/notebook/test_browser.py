@@ -44,8 +44,8 @@ def arrivals(server, seconds):
     return sum(counters.per_second[start : start + seconds])
 
 
-def test_a_person_steers_a_run_while_its_cell_runs(open_notebook, server):
-    notebook = open_notebook("steer.ipynb", cell(server), "int(out['out'].notna().sum()), len(out)")
+def test_a_person_steers_a_run_while_its_cell_runs(notebook_of, server):
+    notebook = notebook_of(cell(server), "int(out['out'].notna().sum()), len(out)")
     notebook.run(0)
     notebook[".lp-panel .lp-curve"].wait_for()  # some seconds of the run are drawn
     assert arrivals(server, 3) == pytest.approx(15, abs=3), "300 a minute"
@@ -87,11 +87,9 @@ def test_a_person_steers_a_run_while_its_cell_runs(open_notebook, server):
     assert set(output["data"]) == {"text/html", "text/plain"}, "the saved notebook has the card"
 
 
-def test_a_started_job_is_steered_between_cells_in_the_dark(open_notebook, server):
+def test_a_started_job_is_steered_between_cells_in_the_dark(notebook_of, server):
     server.configure(faults={"400": 0.1, "429": 0.02})
-    notebook = open_notebook(
-        "start.ipynb", cell(server, "start", rpm=600), "out.limits", "out.stop()", theme="Dark"
-    )
+    notebook = notebook_of(cell(server, "start", rpm=600), "out.limits", "out.stop()", theme="Dark")
     notebook.run(0)
     notebook.ended(0)
     field = notebook[".lp-requests-per-minute input"]
@@ -121,9 +119,9 @@ BEYOND = """panel => {
     return found }"""
 
 
-def test_in_a_narrow_window_nothing_is_cut_off(open_notebook, server):
+def test_in_a_narrow_window_nothing_is_cut_off(notebook_of, server):
     server.configure(faults={"400": 0.1}, limits=TokenBucket(requests=600, burst_s=1))
-    notebook = open_notebook("narrow.ipynb", cell(server, rpm=1500))
+    notebook = notebook_of(cell(server, rpm=1500))
     notebook.page.set_viewport_size({"width": 700, "height": 800})
     notebook.run(0)
     notebook[".lp-panel .lp-takes"].wait_for(state="attached")  # a level line has no height
@@ -137,8 +135,8 @@ def test_in_a_narrow_window_nothing_is_cut_off(open_notebook, server):
     notebook.says(0, "lionproc: stopped")
 
 
-def test_notebook_7_delivers_moves_too(open_notebook, server):
-    notebook = open_notebook("classic.ipynb", cell(server), classic=True)
+def test_notebook_7_delivers_moves_too(classic_notebook_of, server):
+    notebook = classic_notebook_of(cell(server))
     notebook.run(0)
     field = notebook[".lp-concurrency input"]
     field.wait_for()
@@ -150,9 +148,8 @@ def test_notebook_7_delivers_moves_too(open_notebook, server):
     notebook.says(0, "lionproc: stopped")
 
 
-def test_the_limits_are_moved_before_a_run(open_notebook, server):
-    notebook = open_notebook(
-        "limits.ipynb",
+def test_the_limits_are_moved_before_a_run(notebook_of, server):
+    notebook = notebook_of(
         "import lionproc as lp\n"
         f"model = lp.Model('openai', model='m', base_url={server.base_url!r}, api_key='x')\n"
         "panel = lp.limits_panel(model)\npanel",
@@ -170,8 +167,8 @@ def test_the_limits_are_moved_before_a_run(open_notebook, server):
     notebook.says(1, "requests_per_minute=15000")
 
 
-def test_every_control_has_a_name_and_can_be_reached_by_keyboard(open_notebook, server):
-    notebook = open_notebook("keys.ipynb", cell(server))
+def test_every_control_has_a_name_and_can_be_reached_by_keyboard(notebook_of, server):
+    notebook = notebook_of(cell(server))
     notebook.run(0)
     page = notebook.page
     for label in ("Requests / min", "Tokens / min", "In flight"):

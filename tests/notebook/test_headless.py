@@ -111,6 +111,38 @@ def test_a_started_job_leaves_its_card_where_it_began(executed):
     assert executed.outputs["its result"] == []
 
 
+def test_a_job_that_ends_between_two_cells_leaves_its_card_too(tmp_path):
+    """When a program that runs a notebook hears nothing: it listens while a cell runs."""
+    import nbclient
+    import nbformat
+
+    ended = tmp_path / "ended"
+    told = f"import threading; threading.Thread(target=lambda: (out.wait(), open({str(ended)!r}, 'w'))).start()"
+
+    def between(cell_index, **_):
+        if cell_index == 0:
+            server.release()
+            tick = threading.Event()  # never set
+            while not ended.exists():
+                assert not tick.wait(0.01)
+
+    with Server(answer="yes") as server:
+        server.hold()
+        start = RUN.replace("llm.process", "llm.start").format(url=server.base_url, key=server.key)
+        cells = [nbformat.v4.new_code_cell(cell) for cell in (start + told, "pass")]
+        notebook = nbformat.v4.new_notebook(cells=cells)
+        nbclient.NotebookClient(
+            notebook,
+            timeout=40,
+            kernel_name="python3",
+            resources={"metadata": {"path": str(tmp_path)}},
+            on_cell_executed=between,
+        ).execute()
+    (output,) = notebook.cells[0].outputs
+    assert "30 of 30 answered" in output.data["text/plain"]
+    assert notebook.cells[1].outputs == []
+
+
 def test_the_log_of_a_program_that_runs_a_notebook_moves(executed):
     """What papermill writes to its log is what a cell prints, not what is replaced there."""
     printed = "".join(output.get("text", "") for output in executed.outputs["slow"])

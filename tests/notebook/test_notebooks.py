@@ -16,6 +16,28 @@ LOCAL = pytest.mark.skipif(
 )
 
 
+# A kernel takes seconds to start: as after a restart of it, nothing of the notebook before is left.
+FRESH = """
+%reset -f
+import os, lionproc
+lionproc.configure(model=None)
+os.environ["LIONPROC_HOME"] = {home!r}  # or the journal of an earlier run would be tested
+os.chdir({folder!r})
+del os, lionproc
+"""
+
+
+@pytest.fixture(scope="module")
+def program():
+    """What runs notebooks, and its kernel."""
+    import nbclient
+    import nbformat
+
+    made = nbclient.NotebookClient(nbformat.v4.new_notebook(), timeout=120, kernel_name="python3")
+    with made.setup_kernel():
+        yield made
+
+
 @pytest.mark.timeout(170)
 @pytest.mark.parametrize(
     "notebook",
@@ -24,15 +46,15 @@ LOCAL = pytest.mark.skipif(
         for path in NOTEBOOKS
     ],
 )
-def test_a_notebook_runs_from_its_first_cell_to_its_last(notebook, tmp_path, monkeypatch):
-    import nbclient
+def test_a_notebook_runs_from_its_first_cell_to_its_last(notebook, tmp_path, program):
     import nbformat
 
-    # Without a journal of an earlier run, or it would be that one's answers that are tested.
-    monkeypatch.setenv("LIONPROC_HOME", str(tmp_path))
-    cells = nbformat.read(notebook, as_version=4)
-    resources = {"metadata": {"path": str(FOLDER)}}
-    nbclient.NotebookClient(cells, timeout=120, resources=resources).execute()
+    program.nb = nbformat.read(notebook, as_version=4)
+    fresh = FRESH.format(home=str(tmp_path), folder=str(FOLDER))
+    program.nb.cells.insert(0, nbformat.v4.new_code_cell(fresh))
+    program.reset_execution_trackers()
+    for number, cell in enumerate(program.nb.cells):
+        program.execute_cell(cell, number)
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)

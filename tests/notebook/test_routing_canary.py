@@ -13,11 +13,23 @@ out = df.llm.{call}("Say {{text}}", into="out", model=model, journal=False, limi
 """
 
 
-@pytest.fixture
-def kernel(kernels, request, server):  # the kernel ends first: it keeps asking the server
-    made = kernels.Frontend(subshell=request.param)
+END = "import lionproc as lp\nlp.last_job().stop(0.0)\nlp.last_job().wait(20)"
+
+
+@pytest.fixture(scope="module")
+def shared(kernels):
+    """A kernel takes seconds to start."""
+    made = kernels.Frontend()
     yield made
     made.close()
+
+
+@pytest.fixture
+def kernel(shared, request, server):  # the run ends first: it keeps asking the server
+    shared.begin(subshell=request.param)
+    yield shared
+    ended = shared.run(END)
+    shared.until(lambda: shared.idle(ended), "nothing runs any more")
 
 
 def start(kernel, server, call="process"):

@@ -1,10 +1,6 @@
 import asyncio
 import json
-import os
 import signal
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import pandas as pd
@@ -246,48 +242,42 @@ async def test_closing_ends_quickly_and_what_is_left_is_resumed_by_the_next(serv
     assert (kept["status"], kept["results"]) == ("completed", resumed["results"])
 
 
-PROGRAM = textwrap.dedent(
-    """
-    import asyncio, sys
-    import lionproc as lp
+PROGRAM = """
+import asyncio, warnings
+import lionproc as lp
 
-    async def main():
-        model = lp.Model("openai", model="m", base_url=sys.argv[1], api_key=sys.argv[2])
-        processor = lp.BatchProcessor(
-            "Killed", "batches", batch_size=20, requests_per_minute=None, max_tokens=None, model=model
-        )
-        schema = {"type": "object", "properties": {"mood": {"type": "string"}}}
-        if sys.argv[3] == "start":
-            await processor.process_batch([{"n": n} for n in range(500)], schema)
-        else:
-            (batch,) = await processor.resume()
-            done = [result for result in batch["results"] if result["status"] == "success"]
-            print(batch["status"], len(done))
+warnings.simplefilter("error")
 
-    asyncio.run(main())
-    """
-)
+async def main():
+    model = lp.Model("openai", model="m", base_url=base_url, api_key=key)
+    processor = lp.BatchProcessor(
+        "Killed", "batches", batch_size=20, requests_per_minute=None, max_tokens=None, model=model
+    )
+    schema = {"type": "object", "properties": {"mood": {"type": "string"}}}
+    if not again:
+        await processor.process_batch([{"n": n} for n in range(500)], schema)
+    else:
+        (batch,) = await processor.resume()
+        done = [result for result in batch["results"] if result["status"] == "success"]
+        print(batch["status"], len(done))
+
+asyncio.run(main())
+"""
 
 
 def test_a_killed_batch_of_500_resumes_to_500_and_pays_no_item_twice_but_those_in_flight(
-    server, tmp_path
+    server, tmp_path, zygotes
 ):
     server.configure(latency_s=0.03)
-    program = tmp_path / "program.py"
-    program.write_text(PROGRAM)
-    command = [sys.executable, str(program), server.base_url, server.key]
-    environment = {**os.environ, "PYTHONWARNINGS": "error"}
-    process = subprocess.Popen([*command, "start"], env=environment)
+    names = {"base_url": server.base_url, "key": server.key}
+    first = zygotes[0].start(PROGRAM, tmp_path, again=False, **names)
     server.wait_for(lambda counters: counters.total >= 150, timeout_s=30)
     in_flight = server.counters.in_flight
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert first.kill() == -signal.SIGKILL, first.output
     sent = server.counters.total
     assert sent < 450
     for path in Path("batches").glob("*.json"):
         json.loads(path.read_text())  # nothing is torn
-    again = subprocess.run(
-        [*command, "resume"], env=environment, capture_output=True, text=True, check=False
-    )
-    assert again.stdout.split() == ["success", "500"], again.stderr
+    again = zygotes[0].run(PROGRAM, tmp_path, again=True, **names)
+    assert again.output.split() == ["success", "500"]  # and not one warning
     assert server.counters.total - 500 <= max(in_flight, 20)

@@ -130,36 +130,52 @@ asyncio.run(main())
 """
 
 
+PROGRAMS = [
+    (ONE_BY_ONE, "success success"),
+    (IN_CHUNKS, " ".join(["success"] * 20)),
+    (STAGES, "success success refused"),
+    (READY, "success completed success 20 completed stage_0 stage_1 success completed"),
+]
+GIVEN = """
+import os, warnings
+os.environ |= openai
+os.environ.pop("LIONPROC_HOME")
+warnings.simplefilter("error")
+"""
+
+
 @pytest.mark.parametrize(
-    ("program", "says"),
-    [
-        (ONE_BY_ONE, "success success"),
-        (IN_CHUNKS, " ".join(["success"] * 20)),
-        (STAGES, "success success refused"),
-        (READY, "success completed success 20 completed stage_0 stage_1 success completed"),
-        (KEPT_TO_THE_END, "success"),
-    ],
-    ids=["one_by_one", "in_chunks", "stages", "ready", "kept_to_the_end"],
+    ("program", "says"), PROGRAMS, ids=["one_by_one", "in_chunks", "stages", "ready"]
 )
-def test_a_script_runs_with_nothing_but_the_openai_variables(server, tmp_path, program, says):
-    (tmp_path / "program.py").write_text(program)
-    environment = {
-        **os.environ,
-        "OPENAI_BASE_URL": server.base_url,
-        "OPENAI_API_KEY": server.key,
-    }
+def test_a_script_runs_with_nothing_but_the_openai_variables(
+    server, tmp_path, zygotes, program, says
+):
+    openai = {"OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": server.key}
+    done = zygotes[0].run(GIVEN + program, tmp_path, openai=openai)
+    assert done.output.split() == says.split()  # and not one warning
+    assert done.status == 0
+    kept_without(server.key, tmp_path)
+
+
+def test_a_script_whose_service_lives_to_the_very_end_says_nothing_at_it(server, tmp_path):
+    """In a Python of its own, which takes itself apart."""
+    (tmp_path / "program.py").write_text(KEPT_TO_THE_END)
+    openai = {"OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": server.key}
     done = subprocess.run(
         [sys.executable, "-W", "error", "program.py"],
-        env=environment,
+        env={**os.environ, **openai},
         capture_output=True,
         text=True,
         check=False,
         cwd=tmp_path,
     )
-    assert done.stdout.split() == says.split(), done.stderr
+    assert done.stdout.split() == ["success"], done.stderr
     assert done.stderr == ""
-    kept = "".join(path.read_text() for path in tmp_path.rglob("*.json"))
-    assert server.key not in kept
+    kept_without(server.key, tmp_path)
+
+
+def kept_without(key, folder):
+    assert key not in "".join(path.read_text() for path in folder.rglob("*.json"))
 
 
 PAGE = os.environ.get("LIONPROC_CHAPTER", "")
