@@ -1,10 +1,10 @@
 """A server with a model at it, and processes to be killed, interrupted and starved by tests."""
 
 import contextlib
+import itertools
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -21,21 +21,21 @@ settings.register_profile("lionproc", deadline=None, suppress_health_check=[Heal
 settings.load_profile("lionproc")
 
 # Everything heavy is imported once, and a child is a fork of that: so 50 kills cost seconds. Of as
-# many processes as there are sockets, which are forks of one too, each has one child at a time.
+# many processes as there are pairs of pipes, forks of one too, each has one child at a time.
 ZYGOTE = """
 import atexit, json, os, signal, sys, traceback
 import aiohttp, aiolimiter, jsonschema_rs, openai, orjson, pandas, pyarrow.parquet, pydantic, tqdm
 import genai_prices, lionproc, lionproc.frame.job, lionproc.model.direct_wire
 
 openai.AsyncOpenAI(api_key="none")  # what it imports when it is first made
-mine, *others = map(int, sys.argv[1:])
+mine, *others = [each.split(",") for each in sys.argv[1:]]
 for other in others:
     if os.fork() == 0:
         mine, others = other, []
         break
-told = os.fdopen(os.dup(mine), "w", buffering=1)
+tasks, told = os.fdopen(int(mine[0])), os.fdopen(int(mine[1]), "w", buffering=1)
 print(os.getpid(), file=told)
-for line in os.fdopen(mine):
+for line in tasks:
     task = json.loads(line)
     pid = os.fork()
     if pid == 0:
@@ -111,17 +111,20 @@ class Child:
 class Zygote:
     """Starts children, one at a time."""
 
-    def __init__(self, folder, there):
+    def __init__(self, folder, tasks, told):
         self._folder = folder
         self._count = 0
-        self._tasks = there.makefile("w")
-        self._told = there.makefile("r")
+        self._child = None
+        self._tasks = os.fdopen(tasks, "w")
+        self._told = os.fdopen(told)
         self.home = folder / "home"
         self.pid = int(self._told.readline())
 
     def start(self, code, folder=None, **names):
+        self._end()
         self._count += 1
         output = self._folder / f"output-{self._count}"
+        output.touch()
         task = {
             "code": code,
             "folder": str(folder or self._folder),
@@ -130,14 +133,20 @@ class Zygote:
             "output": str(output),
         }
         print(json.dumps(task), file=self._tasks, flush=True)
-        return Child(int(self._told.readline()), output, self._told.readline)
+        self._child = Child(int(self._told.readline()), output, self._told.readline)
+        return self._child
 
     def run(self, code, folder=None, **names):
         child = self.start(code, folder, **names)
         child.wait()
         return child
 
+    def _end(self):
+        if self._child is not None and self._child.running:
+            self._child.kill()  # of a test that failed
+
     def close(self):
+        self._end()
         self._tasks.close()
         self._told.close()
 
@@ -174,17 +183,20 @@ def model(server):
 @pytest.fixture(scope="session")
 def zygotes(tmp_path_factory):
     """Two that start children at once."""
-    ours, theirs = zip(socket.socketpair(), socket.socketpair(), strict=True)
-    handles = [each.fileno() for each in theirs]
-    command = ["sh", "-c", IGNORING, sys.executable, "-c", ZYGOTE, *map(str, handles)]
+    tasks, told = [os.pipe() for _ in range(2)], [os.pipe() for _ in range(2)]
+    theirs = [(to[0], back[1]) for to, back in zip(tasks, told, strict=True)]
+    handles = list(itertools.chain(*theirs))
+    command = ["sh", "-c", IGNORING, sys.executable, "-c", ZYGOTE, *(f"{a},{b}" for a, b in theirs)]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=handles)
-    for each in theirs:
-        each.close()
-    made = [Zygote(Path(tmp_path_factory.mktemp("zygote")), each) for each in ours]
+    for each in handles:
+        os.close(each)
+    made = [
+        Zygote(Path(tmp_path_factory.mktemp("zygote")), to[1], back[0])
+        for to, back in zip(tasks, told, strict=True)
+    ]
     yield made
-    for zygote, each in zip(made, ours, strict=True):
+    for zygote in made:
         zygote.close()
-        each.close()
     process.wait(30)
 
 
