@@ -25,7 +25,12 @@ settings.load_profile("lionproc")
 ZYGOTE = """
 import atexit, json, os, signal, sys, traceback
 import aiohttp, aiolimiter, jsonschema_rs, openai, orjson, pandas, pyarrow.parquet, pydantic, tqdm
-import genai_prices, lionproc, lionproc.frame.job, lionproc.model.direct_wire
+import filelock, genai_prices.data, pyarrow.pandas_compat
+import lionproc.frame.accessor, lionproc.frame.estimate, lionproc.frame.job
+import lionproc.frame.preview, lionproc.frame.reporting, lionproc.frame.seen
+import lionproc.frame.shared_limits, lionproc.model.client_wire, lionproc.model.direct_wire
+import lionproc.model.twin, lionproc.notebook.notes, lionproc.notebook.progress
+import lionproc.reports.kept_report
 
 openai.AsyncOpenAI(api_key="none")  # what it imports when it is first made
 mine, *others = [each.split(",") for each in sys.argv[1:]]
