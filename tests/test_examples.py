@@ -133,7 +133,16 @@ def given(source):
     """What an example takes for granted."""
     run = {}
     if re.search(r"\b(out|job)\.", source):
-        out = frame().llm.process("Is {review} positive?", into="ok").assign(checked=True)
+        out = (
+            frame()
+            .llm.process("Is {review} positive?", into="ok")
+            .assign(
+                checked=True,
+                sentiment=["positive", "negative"],
+                label=["positive", "positive"],
+                country=["FR", "PT"],
+            )
+        )
         run = {"out": out, "job": lp.last_job()}
     return {
         **run,

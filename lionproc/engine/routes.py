@@ -92,7 +92,6 @@ class Routes:
         *,
         journal: Journal,
         retry: Retry,
-        run: int,
         since: int,
         until: int | None,
         known: bool,
@@ -104,7 +103,6 @@ class Routes:
         Args:
             journal: Where replies are kept.
             retry: How patient to be.
-            run: The number of the run in the journal, 0 for one that is not remembered.
             since: Only journal records after this mark answer anything.
             until: And only those before this one; None for all.
             known: Whether the journal has answered something before.
@@ -126,7 +124,7 @@ class Routes:
             )
             dispatcher = executor.dispatcher
             replay = dispatcher.replay
-            replay.has_answered, replay.run, replay.until = known, run, until
+            replay.has_answered, replay.until = known, until
             outlay = dispatcher.counters.outlay
             outlay.news, outlay.usd = news, route.usd  # what is back anywhere leaves room for all
             dispatcher.on_stop = self._stop_all
@@ -134,6 +132,11 @@ class Routes:
         for route, dispatcher in zip(self.routes, self.dispatchers, strict=True):
             if route.executor is not None:
                 route.executor.group.enter(dispatcher)
+
+    def number(self, run: int) -> None:
+        """Say which number the run has in the journal, 0 for one that is not remembered."""
+        for dispatcher in self.dispatchers:
+            dispatcher.replay.run = run
 
     def count_connections(self) -> None:
         """Find out how many connections each may open, and warn of too few."""

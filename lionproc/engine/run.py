@@ -158,13 +158,11 @@ class Run(ABC):
                 self._routes.leave()
 
     async def _main(self) -> None:
-        number = await self._noted.begin()
         ticker = asyncio.create_task(self._tick())
         routes = self._routes
         routes.open(
             journal=self._journal,
             retry=self._retry,
-            run=number,
             since=self._since,
             until=self._until,
             known=self._cached > 0,
@@ -176,6 +174,7 @@ class Run(ABC):
             routes.pause()
         fault: BaseException | None = None
         try:
+            routes.number(await self._noted.begin())
             await self._open()
             if self._stop_grace_s is None:
                 feeding = self._feeding = asyncio.create_task(self._feed(routes.dispatchers))

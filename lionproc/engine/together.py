@@ -25,8 +25,8 @@ class Together(Generic[T, R]):
 
     Example:
         ```python
-        find = Together(lambda keys: [store.get(key) for key in keys])
-        entry = await find(key)
+        lengths = Together(lambda texts: [len(text) for text in texts])
+        assert await lengths("four") == 4
         ```
     """
 

@@ -35,7 +35,6 @@ def opened(*routes, known=False, retry=None):
     made.open(
         journal=None,
         retry=retry or Retry(),
-        run=0,
         since=0,
         until=None,
         known=known,
