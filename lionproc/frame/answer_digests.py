@@ -28,14 +28,26 @@ def digests_of(column: Any) -> Digests:
     """
     series = pd.Series(column)
     missing = series.isna().to_numpy()
+    made = _numbers(series, missing)
+    made[made == 0] = 1
+    made[missing] = 0
+    return made
+
+
+def _numbers(series: pd.Series[Any], missing: np.ndarray[Any, Any]) -> Digests:
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        of_each = digests_of(list(series.cat.categories)) if len(series.cat.categories) else None
+        codes = series.cat.codes.to_numpy()
+        return np.zeros(len(series), np.uint64) if of_each is None else of_each.take(codes)
+    if pd.api.types.is_numeric_dtype(series.dtype) and not isinstance(series.dtype, pd.ArrowDtype):
+        whole = series.to_numpy(dtype="float64", na_value=0.0)  # 3 and 3.0 are one answer
+        return pd.util.hash_array(whole)
     texts = series.to_numpy(dtype=object, copy=True)
     if not isinstance(series.dtype, pd.StringDtype):
         there = np.flatnonzero(~missing)
         texts[there] = [_text(texts[place]) for place in there]
     texts[missing] = ""
-    made: Digests = pd.util.hash_array(texts, categorize=False)
-    made[missing] = 0
-    return made
+    return pd.util.hash_array(texts, categorize=False)
 
 
 def packed(columns: Mapping[Hashable, Any]) -> bytes:
