@@ -9,7 +9,6 @@ from typing import Final
 
 from lionproc.engine.journal import Journal
 from lionproc.engine.loop import in_thread
-from lionproc.errors import JournalError
 
 __all__ = ["NotedRun"]
 
@@ -78,12 +77,14 @@ class NotedRun:
 
         def end() -> None:
             until: int | None = None
+            digests: bytes | None = None
             try:
                 self._journal.flush()
                 until = self._journal.mark()
+                digests = self._digests()
             finally:
                 whole = {**facts, "since": self._since, "until": until}
-                self._journal.runs.end(self._number, whole, self._digests())
+                self._journal.runs.end(self._number, whole, digests)
 
         await _tried(end)
 
@@ -91,5 +92,5 @@ class NotedRun:
 async def _tried(work: Callable[[], None]) -> None:
     try:
         await in_thread(work)
-    except JournalError:
+    except Exception:
         log.debug("the run could not be noted", exc_info=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from zlib import crc32
@@ -24,6 +24,7 @@ QUIET_S: Final = 60.0
 """Seconds after which a run without a lease, where the disk has no locks, is taken for killed."""
 _LARGEST: Final = 16 * 2**20  # bytes of what is noted of a run; what is larger we did not put there
 _READ: Final = f"SELECT id, CASE WHEN length(facts) <= {_LARGEST} THEN facts END, checksum FROM run"  # noqa: S608  (constants)
+_UPDATE: Final = "UPDATE run SET facts = ?, checksum = ? WHERE id = ?"
 
 
 class KeptRun(NamedTuple):
@@ -78,7 +79,7 @@ class RunLog:
         """
         lease = self._leases.get(number)
         made = _written({**facts, "lease": None if lease is None else lease.id})
-        self._file.change("UPDATE run SET facts = ?, checksum = ? WHERE id = ?", (*made, number))
+        self._file.change(_UPDATE, (*made, number))
 
     def end(self, number: int, facts: Mapping[str, object], digests: bytes | None) -> None:
         """Note how a run ended.
@@ -110,12 +111,7 @@ class RunLog:
             JournalError: The journal cannot be read.
         """
         lease = self._lease()
-        made = []
-        for number, kept, checksum in self._file.read(f"{_READ} ORDER BY id", ()):
-            facts = _read(kept, checksum)
-            if facts is not None:
-                made.append(KeptRun(number, facts, _state(facts, lease)))
-        return made
+        return [KeptRun(number, facts, _state(facts, lease)) for number, facts in self._noted()]
 
     def forget(self, number: int) -> None:
         """Remember a run no more.
@@ -133,13 +129,10 @@ class RunLog:
         Raises:
             JournalError: The journal cannot be written.
         """
-        for number, kept, checksum in self._file.read(f"{_READ} ORDER BY id", ()):
-            facts = _read(kept, checksum)
-            until = None if facts is None else facts.get("until")
-            if facts is not None and isinstance(until, int) and until > mark:
-                made = json.dumps({**facts, "until": mark}).encode()
-                values = (made, crc32(made), number)
-                self._file.change("UPDATE run SET facts = ?, checksum = ? WHERE id = ?", values)
+        for number, facts in self._noted():
+            until = facts.get("until")
+            if isinstance(until, int) and until > mark:
+                self._file.change(_UPDATE, (*_packed({**facts, "until": mark}), number))
 
     def digests(self, number: int) -> bytes | None:
         """The digests of a run's answers, None where there are none.
@@ -151,12 +144,23 @@ class RunLog:
         found = self._file.read(query, (number, _LARGEST))
         return found[0][0] if found and isinstance(found[0][0], bytes) else None
 
+    def _noted(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The numbers and facts of all runs that are not damaged, oldest first."""
+        for number, kept, checksum in self._file.read(f"{_READ} ORDER BY id", ()):
+            facts = _read(kept, checksum)
+            if facts is not None:
+                yield number, facts
+
     def _lease(self) -> Lease | None:
         return None if self._file.path == MEMORY else Lease(Path(self._file.path).parent)
 
 
 def _written(facts: Mapping[str, object]) -> tuple[bytes, int]:
-    kept = json.dumps({**facts, "seen": time.time()}, default=str).encode()
+    return _packed({**facts, "seen": time.time()})
+
+
+def _packed(facts: Mapping[str, object]) -> tuple[bytes, int]:
+    kept = json.dumps(facts, default=str).encode()
     return kept, crc32(kept)
 
 

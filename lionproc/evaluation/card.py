@@ -12,6 +12,7 @@ import pandas as pd
 
 from lionproc.evaluation.scored import Scored, most_frequent
 from lionproc.frame.cell import is_missing
+from lionproc.notebook.card import bar_of
 from lionproc.notebook.formatting import escaped, plain, plural, safe
 from lionproc.notebook.pairs import BOX, QUIET, as_lines, as_table
 
@@ -271,13 +272,7 @@ def _accuracy_bar(score: Scored) -> str:
         (score.n - score.right, "#d64545"),
         (score.missing, "rgba(128,128,128,.3)"),
     )
-    pieces = "".join(
-        f"<div style='flex:{rows};background:{color}'></div>" for rows, color in parts if rows
-    )
-    return (
-        "<div style='display:flex;gap:2px;height:4px;max-width:420px;margin:6px 0;"
-        f"border-radius:2px;overflow:hidden'>{pieces}</div>"
-    )
+    return bar_of(parts)
 
 
 def _bar(low: float, middle: float, high: float, before: float | None = None) -> str:

@@ -241,6 +241,11 @@ def _bar(stats: RunStats) -> str:
         (stats.failed, "#d64545"),
         (stats.left, "rgba(128,128,128,.3)"),
     )
+    return bar_of(parts)
+
+
+def bar_of(parts: Sequence[tuple[float, str]]) -> str:
+    """One line of parts, each as long as its number and in its color."""
     pieces = "".join(
         f"<div style='flex:{number};background:{color}'></div>" for number, color in parts if number
     )

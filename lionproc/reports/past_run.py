@@ -188,7 +188,8 @@ def _stats(kept: KeptRun) -> RunStats:
 
 def _with_records(stats: RunStats, journal: Journal, kept: KeptRun) -> RunStats:
     """The numbers of a run that could not note its end, from what it bought."""
-    records = journal.contents.of_run(kept.number, sound_mark(kept.facts.get("since")) or 0)
+    since = sound_mark(kept.facts.get("since")) or 0
+    records = list(journal.contents.of_run(kept.number, since))
     replies = [record for record in records if isinstance(record, Entry)]
     usd: float | None = 0.0
     for reply in replies:

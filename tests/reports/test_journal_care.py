@@ -13,14 +13,7 @@ import lionproc as lp
 from lionproc.engine.journal import Entry, Journal
 from lionproc.errors import ConfigurationError
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
-    lp.configure(progress=False)
-    yield
-    lp.configure(progress=None)
+pytestmark = pytest.mark.usefixtures("quiet_home")
 
 
 @pytest.fixture

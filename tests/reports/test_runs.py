@@ -29,13 +29,7 @@ class Review(BaseModel):
     day: dt.date
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
-    lp.configure(progress=False)
-    yield
-    lp.configure(progress=None)
+pytestmark = pytest.mark.usefixtures("quiet_home")
 
 
 @pytest.fixture
@@ -197,6 +191,7 @@ def test_a_run_that_was_killed_shows_as_killed_with_what_it_had(df, tmp_path, zy
     night = lp.runs(code).tail(1).to_dict("records")[0]
     assert (night["name"], night["state"], night["answered"]) == ("night", "killed", 5)
     assert night["input_tokens"] > 0
+    assert night["seconds"] > 0  # until its last answer
     assert lp.run("night", code).frame(df)["a"].notna().sum() == 5
     assert not journal.exists()
 
