@@ -14,6 +14,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 import lionproc as lp
+from lionproc.engine.journal import Journal
 from lionproc.errors import BudgetWarning, ConfigurationError, RowsFailedWarning
 from lionproc.testing import Server
 
@@ -191,7 +192,9 @@ def test_a_run_that_was_killed_shows_as_killed_with_what_it_had(df, tmp_path, zy
     night = lp.runs(code).tail(1).to_dict("records")[0]
     assert (night["name"], night["state"], night["answered"]) == ("night", "killed", 5)
     assert night["input_tokens"] > 0
-    assert night["seconds"] > 0  # until its last answer
+    with Journal.open(code) as kept:
+        last = max(record.at for record, _ in kept.contents)
+    assert night["seconds"] >= last - night["started"].timestamp() - 1e-5  # to its last answer
     assert lp.run("night", code).frame(df)["a"].notna().sum() == 5
     assert not journal.exists()
 
