@@ -6,14 +6,15 @@ import re
 import signal
 import threading
 import time
+from concurrent.futures import Future
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 import lionproc as lp
+from lionproc.engine import at_exit, replay
 from lionproc.engine import loop as engine_loop
-from lionproc.engine import replay
 from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.limits import Limits
@@ -212,6 +213,49 @@ def test_an_interrupt_at_any_moment_is_a_keyboard_interrupt_and_loses_nothing(
         assert "finished" in child.output
     assert server.duplicates() == 0
     assert server.counters.ok == 300 * len(runs)
+
+
+def test_an_interrupt_while_the_engine_starts_leaves_no_half_of_it(tmp_path, zygotes):
+    """The loop is made where no interrupt arrives, and the next call finds it."""
+    code = """
+import asyncio, os, signal
+from lionproc.engine import loop
+
+make = asyncio.new_event_loop
+
+def interrupted():
+    made.append(None)
+    os.kill(os.getpid(), signal.SIGINT)
+    return make()
+
+made = []
+asyncio.new_event_loop = interrupted
+try:
+    loop.get()
+    loop.call(lambda: None)
+    for _ in range(1000):
+        os.getpid()
+except KeyboardInterrupt:
+    print("interrupted: yes")
+print("runs:", loop.call(loop.here))
+print("made:", len(made))
+"""
+    child = zygotes[0].run(code, tmp_path)
+    assert facts(child.output) == {"interrupted": "yes", "runs": "True", "made": "1"}
+
+
+def test_a_run_interrupted_before_it_began_has_ended(server, model, monkeypatch):
+    def interrupt(run):
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(at_exit, "began", interrupt)
+    with pytest.raises(KeyboardInterrupt, match="Stopped after 0 of 3 rows"):
+        texts(3).llm.process("Say {text}", into="a", model=model, **FAST)
+    job = lp.last_job()
+    assert (job.done, job.stats.state) == (True, "stopped")
+    assert server.counters.total == 0
+    assert job.retry_failed().result()["a"].notna().all()
 
 
 def test_after_a_cancelled_cell_nothing_is_left_running(server, model):
@@ -427,14 +471,16 @@ def test_an_hour_of_sleep_while_requests_wait_hangs_nothing():
 
 def engine_loop_of_test(loop):
     """Let the engine run on the virtual loop of this test."""
-    engine_loop._loop, engine_loop._thread = loop, threading.current_thread()
+    started = Future()
+    started.set_result(loop)
+    engine_loop._started, engine_loop._thread = started, threading.current_thread()
 
 
 @pytest.fixture(autouse=True)
 def own_engine_loop():
-    before = engine_loop._loop, engine_loop._thread
+    before = engine_loop._started, engine_loop._thread
     yield
-    engine_loop._loop, engine_loop._thread = before
+    engine_loop._started, engine_loop._thread = before
 
 
 # A fork

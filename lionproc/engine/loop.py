@@ -20,31 +20,38 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 _lock = threading.Lock()
-_loop: asyncio.AbstractEventLoop | None = None
 _thread: threading.Thread | None = None
+_started: Future[asyncio.AbstractEventLoop] = Future()
 
 
 def get() -> asyncio.AbstractEventLoop:
-    """The engine's loop, started on first use."""
-    global _loop, _thread  # noqa: PLW0603  (the one loop of the process)
+    """The engine's loop, started on first use.
+
+    It is made on its own thread, where no Ctrl-C arrives: one that came in the middle would leave
+    half a loop behind. Whoever is interrupted while it starts finds it at the next call.
+    """
+    global _thread, _started  # noqa: PLW0603  (the one loop of the process)
     with _lock:
-        if _loop is None or _loop.is_closed() or _thread is None or not _thread.is_alive():
-            ready = threading.Event()
-            loop = asyncio.new_event_loop()
-
-            def run() -> None:
-                asyncio.set_event_loop(loop)
-                loop.call_soon(ready.set)
-                loop.run_forever()
-
-            _loop = loop
-            _thread = threading.Thread(target=run, name="lionproc", daemon=True)
-            _thread.start()
-            ready.wait()
+        if _thread is None or not _thread.is_alive():
+            _started = Future()
+            _thread = threading.Thread(target=_run, args=(_started,), name="lionproc", daemon=True)
             # Called before what was registered earlier: the loop ends before the journals close.
             atexit.unregister(_stop)
             atexit.register(_stop)
-        return _loop
+            _thread.start()
+        started = _started
+    return started.result()
+
+
+def _run(started: Future[asyncio.AbstractEventLoop]) -> None:
+    try:
+        loop = asyncio.new_event_loop()
+    except OSError as error:  # no file descriptor is left
+        started.set_exception(error)
+        return
+    asyncio.set_event_loop(loop)
+    loop.call_soon(started.set_result, loop)
+    loop.run_forever()
 
 
 def here() -> bool:
@@ -102,9 +109,10 @@ def on_engine(
 
 def _stop() -> None:
     """At exit: let the loop end its tasks, then stop."""
-    loop, thread = _loop, _thread
-    if loop is None or thread is None or not thread.is_alive():
+    thread = _thread
+    if thread is None or not thread.is_alive():
         return
+    loop = _started.result()
 
     async def end() -> None:
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
@@ -123,8 +131,8 @@ def _stop() -> None:
 
 def _forget() -> None:
     """In a forked child: the thread did not come along, so neither does the loop."""
-    global _loop, _thread, _lock  # noqa: PLW0603
-    _loop = _thread = None
+    global _thread, _lock  # noqa: PLW0603
+    _thread = None
     _lock = threading.Lock()
 
 

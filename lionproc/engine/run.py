@@ -146,11 +146,13 @@ class Run(ABC):
         with self._lock:
             if self._future is None:
                 self._started_at = time.monotonic()
-                self._began_at = time.time()
                 at_exit.began(self)
                 self._future = engine_loop.submit(self._run())
 
     async def _run(self) -> None:
+        if self._began_at is not None:  # Ctrl-C came before `begin` could note that it had begun
+            return
+        self._began_at = time.time()
         with gc_threshold.relaxed():
             try:
                 await self._main()
