@@ -64,8 +64,9 @@ test-lowest: $(DEV) ## the tests on the lowest dependencies that pyproject.toml 
 	@$(RUN) -m uv pip install --quiet --python .venv-lowest/bin/python --group dev
 	@.venv-lowest/bin/python -m pytest $(ARGS)
 
+# In a container everybody is root, and JupyterLab wants to be told that this is meant.
 lab: $(DEV) ## the notebooks in JupyterLab, with everything they need
-	@$(RUN) -m jupyterlab notebooks $(ARGS)
+	@$(RUN) -m jupyterlab notebooks $$([ "$$(id -u)" != 0 ] || echo --allow-root) $(ARGS)
 
 bench: $(DEV) ## the benchmarks, 16 minutes (ARGS="--quick", ARGS="--only cpu --peers PYTHON")
 	@$(RUN) benchmarks/run.py $(ARGS)
