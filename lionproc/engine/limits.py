@@ -166,7 +166,7 @@ def _checked(name: str, value: object) -> Any:
     if name == "concurrency":
         number = _above_zero(name, value, "1 sends one request after the other")
         if number != int(number):
-            raise LimitsError(f"concurrency counts requests, so {value!r} cannot be; round it.")
+            raise LimitsError(f"concurrency counts requests: a whole number, not {value!r}.")
         return int(number)
     if name == "burst_seconds":
         number = _above_zero(name, value, "1.0 is the default")

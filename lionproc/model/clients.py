@@ -173,7 +173,7 @@ def _environment_named(url: str) -> Iterator[None]:
         httpx2.URL(url)
     except httpx2.InvalidURL:
         raise ModelError(
-            "base_url is an address such as https://host/v1, not what it is."
+            "base_url= is no valid address. Give one such as https://host/v1."
         ) from None
     try:
         yield
@@ -186,8 +186,8 @@ def _environment_named(url: str) -> Iterator[None]:
         ) from None
     except (ValueError, httpx2.InvalidURL):  # whose words show what it holds
         raise ModelError(
-            "The environment names a proxy (HTTP_PROXY, HTTPS_PROXY or ALL_PROXY) with an address "
-            "that cannot be. It is such as http://proxy.example:3128."
+            "The environment names a proxy (HTTP_PROXY, HTTPS_PROXY or ALL_PROXY) with an invalid "
+            "address. Give one such as http://proxy.example:3128."
         ) from None
     except OSError as error:
         raise ModelError(

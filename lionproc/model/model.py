@@ -92,7 +92,7 @@ class Model(ModelSettings):
         **params: Anything else for the request's body (`top_p`, `seed`, `reasoning_effort`).
 
     Raises:
-        ModelError: An unknown provider, no model name, no key, or an address that cannot be.
+        ModelError: An unknown provider, no model name, no key, or an invalid address.
         ConfigurationError: A number is out of range.
 
     Example:

@@ -70,7 +70,7 @@ def _place(url: str) -> str:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
-        return "(an address that cannot be)"  # a slash in its password, say: not to be shown
+        return "(an invalid address)"  # a slash in its password, say: not to be shown
     if "@" in url[url.find(parts.netloc) + len(parts.netloc) :]:
         return "(an address with an @ in its path)"
     return parts.netloc.rpartition("@")[2]

@@ -91,7 +91,7 @@ class ProcessingStage(Form):
         try:
             return cls(**config)
         except ValidationError as error:
-            raise ConfigurationError(f"The stage cannot be: {what_is_wrong(error)}.") from None
+            raise ConfigurationError(f"The stage is invalid: {what_is_wrong(error)}.") from None
 
     def prompt_maker(self) -> Prompt:
         """What makes this stage's messages.
