@@ -23,6 +23,7 @@ from lionproc.pandas_accessors import register as _register
 
 if _TYPE_CHECKING:
     from lionproc.engine.executor import RateLimitedAPIExecutor
+    from lionproc.evaluation.review_file import read_review
     from lionproc.evaluation.score import Score
     from lionproc.frame.estimate import Estimate
     from lionproc.frame.job import Job, last_job
@@ -78,6 +79,7 @@ __all__ = [
     "load_ipython_extension",
     "read_facts",
     "read_parquet",
+    "read_review",
     "run",
     "runs",
     "types",
@@ -108,6 +110,7 @@ _LATER = {
     "limits_panel": "frame.shared_limits",
     "read_facts": "frame.parquet_reader",
     "read_parquet": "frame.parquet_reader",
+    "read_review": "evaluation.review_file",
     "run": "reports.runs",
     "runs": "reports.runs",
     "types": "service.types",

@@ -68,10 +68,13 @@ def pairs(score: Scored) -> list[tuple[str, str]]:
     if score.missing:
         rows.append(f"{score.missing:,} with gold and no answer")
     rows.append(f"{without:,} without gold" if without else "none without gold")
+    if score.not_found:
+        rows.append(f"{plural(score.not_found, 'row')} of the review not in this frame")
     made = [
         ("answers", f"{plain(score.into, 80)}, compared with {plain(score.gold, 80)}"),
         ("rows", ", ".join(rows)),
         (_ACCURACY[score.measure], _accuracy(score)),
+        ("weighted", _WEIGHTED if score.weighted else ""),
         ("kappa", _kappa(score)),
         ("F1", _f1(score)),
         ("error", _error(score)),
@@ -82,6 +85,10 @@ def pairs(score: Scored) -> list[tuple[str, str]]:
     return [(name, text) for name, text in made if text]
 
 
+_WEIGHTED = (
+    "each row counts for as many as it stands for, as the review drew some more often than others; "
+    "the interval is Wilson's for as many rows drawn alike as say as much"
+)
 _ACCURACY = {"labels": "accuracy", "lists": "all right", "numbers": ""}
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from lionproc.errors import MissingDependencyError
 from lionproc.evaluation.columns import Column, check_labels, ordered
-from lionproc.evaluation.intervals import corrected
+from lionproc.evaluation.intervals import Numbers, corrected, effective
 from lionproc.evaluation.part import Mask, Part, Places, of_right
 
 __all__ = ["Labels"]
@@ -39,13 +39,14 @@ class Labels:
     Args:
         answers: The answers.
         gold: The gold.
+        weights: How many rows each stands for, where those with gold were not drawn alike.
 
     Raises:
         ConfigurationError: The gold has a label that could not have been answered.
         MissingDependencyError: scikit-learn is not installed.
     """
 
-    def __init__(self, answers: Column, gold: Column) -> None:
+    def __init__(self, answers: Column, gold: Column, weights: Numbers | None = None) -> None:
         check_labels(answers, gold)
         self._metrics = _metrics()
         found = set(answers.cells).union(gold.cells) - {None}
@@ -56,6 +57,7 @@ class Labels:
         self._answers = np.fromiter((code[cell] for cell in answers.cells), np.int64, rows)
         self._gold = np.fromiter((code[cell] for cell in gold.cells), np.int64, rows)
         self._names = (str(gold.name), str(answers.name))
+        self._weights = weights
 
     @property
     def scored(self) -> Mask:
@@ -64,11 +66,14 @@ class Labels:
 
     def part(self, rows: Places) -> Part:
         """Right answers of these rows."""
-        return of_right(int((self._answers[rows] == self._gold[rows]).sum()), len(rows))
+        return of_right(self._answers[rows] == self._gold[rows], self._of(rows))
 
     def wrong(self) -> Places:
         """The rows with a wrong answer."""
         return np.flatnonzero(self.scored & (self._answers != self._gold))
+
+    def _of(self, rows: Places | Mask) -> Numbers | None:
+        return None if self._weights is None else self._weights[rows]
 
     def _both(self) -> tuple[Places, Places]:
         return self._gold[self.scored], self._answers[self.scored]
@@ -78,7 +83,8 @@ class Labels:
         gold, answers = self._both()
         if len(self.labels) > MOST or len(np.union1d(gold, answers)) < 2:
             return None
-        return float(self._metrics.cohen_kappa_score(gold, answers))
+        weights = self._of(self.scored)
+        return float(self._metrics.cohen_kappa_score(gold, answers, sample_weight=weights))
 
     def table(self) -> pd.DataFrame:
         """Precision, recall, F1 and gold rows of each label; NA where there is nothing to count."""
@@ -86,15 +92,20 @@ class Labels:
         all_labels = range(len(self.labels))
         if len(gold):
             values = self._metrics.precision_recall_fscore_support(
-                gold, answers, labels=list(all_labels), zero_division=np.nan
+                gold,
+                answers,
+                labels=list(all_labels),
+                zero_division=np.nan,
+                sample_weight=self._of(self.scored),
             )
         else:
             values = [[np.nan for _ in all_labels]] * 3 + [[0 for _ in all_labels]]
-        made = {
+        made: dict[str, Any] = {
             name: pd.array([None if np.isnan(each) else each for each in column], dtype="Float64")
             for name, column in zip(("precision", "recall", "f1"), values, strict=False)
         }
-        made["support"] = pd.array(values[3], dtype="Int64")
+        support = np.bincount(gold, minlength=len(self.labels))  # of rows, whatever they weigh
+        made["support"] = pd.array(support, dtype="Int64")
         return pd.DataFrame(made, index=self._index(0))
 
     def confusion(self) -> pd.DataFrame | None:
@@ -116,13 +127,16 @@ class Labels:
         """
         size, rows = len(self.labels), len(self._gold)
         answered, has_gold = self._answers >= 0, self._gold >= 0
-        n = int(has_gold.sum())
+        weights = np.ones(rows) if self._weights is None else self._weights.copy()
+        n = effective(weights[has_gold])
+        weights *= n / weights[has_gold].sum()
         mix = _counted(self._answers[answered], size) / max(1, int(answered.sum()))
         wrong = self.wrong()
-        missed = _counted(self._gold[self._wanting()], size)  # wrong for another label each
-        taken = _counted(self._answers[wrong], size)
-        lost = _counted(self._gold[wrong], size)
-        unanswered = int(missed.sum())
+        wanting = self._wanting()
+        missed = _counted(self._gold[wanting], size, weights[wanting])  # wrong for another each
+        taken = _counted(self._answers[wrong], size, weights[wrong])
+        lost = _counted(self._gold[wrong], size, weights[wrong])
+        unanswered = missed.sum()
         errors = lost - taken + missed - unanswered * mix
         squares = lost + taken + missed * (1 - mix) ** 2 + (unanswered - missed) * mix**2
         share, low, high = corrected(mix, errors, squares, n, rows)
@@ -136,5 +150,5 @@ class Labels:
         return pd.Index(self.labels, name=self._names[which], tupleize_cols=False)
 
 
-def _counted(codes: Places, size: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    return np.bincount(codes, minlength=size).astype(np.float64)
+def _counted(codes: Places, size: int, weights: Numbers | None = None) -> Numbers:
+    return np.bincount(codes, weights, minlength=size).astype(np.float64)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lionproc.evaluation.columns import Column
+from lionproc.evaluation.intervals import Numbers
 from lionproc.evaluation.part import Mask, Part, Places, of_right
 
 __all__ = ["Lists"]
@@ -22,26 +23,35 @@ class Lists:
     Args:
         answers: The answers.
         gold: The gold. An empty list is gold that says that there is nothing.
+        weights: How many rows each stands for, where those with gold were not drawn alike.
     """
 
-    def __init__(self, answers: Column, gold: Column) -> None:
+    def __init__(self, answers: Column, gold: Column, weights: Numbers | None = None) -> None:
         self.scored: Mask = answers.is_there & gold.is_there
         self._name = str(gold.name)
+        self._weights = weights
         rows = np.flatnonzero(self.scored).tolist()
         self._answers = {row: _items(answers.cells[row]) for row in rows}
         self._gold = {row: _items(gold.cells[row]) for row in rows}
 
     def part(self, rows: Places) -> Part:
         """Rows with exactly the items of the gold; precision, recall and F1 over all items."""
-        said = sum(self._answers[row].total() for row in rows)
-        there = sum(self._gold[row].total() for row in rows)
-        found = sum((self._answers[row] & self._gold[row]).total() for row in rows)
-        right = sum(self._answers[row] == self._gold[row] for row in rows)
+        weights = None if self._weights is None else self._weights[rows]
+        both = [(self._answers[row], self._gold[row]) for row in rows]
+
+        def total(counts: Iterable[int]) -> float:
+            made = np.fromiter(counts, np.float64, len(both))
+            return float((made if weights is None else made * weights).sum())
+
+        said = total(answer.total() for answer, _ in both)
+        there = total(gold.total() for _, gold in both)
+        found = total((answer & gold).total() for answer, gold in both)
+        right = np.fromiter((answer == gold for answer, gold in both), np.bool_, len(both))
         return {
             "precision": found / said if said else None,
             "recall": found / there if there else None,
             "f1": 2 * found / (said + there) if said + there else None,
-            **of_right(right, len(rows)),
+            **of_right(right, weights),
         }
 
     def wrong(self) -> Places:

@@ -21,13 +21,15 @@ class Numbers:
     Args:
         answers: The answers.
         gold: The gold.
+        weights: How many rows each stands for, where those with gold were not drawn alike.
 
     Raises:
         ConfigurationError: One of them is infinite.
     """
 
-    def __init__(self, answers: Column, gold: Column) -> None:
+    def __init__(self, answers: Column, gold: Column, weights: Floats | None = None) -> None:
         self.answers, self.gold = _floats(answers), _floats(gold)
+        self._weights = weights
 
     @property
     def scored(self) -> Mask:
@@ -39,13 +41,14 @@ class Numbers:
         if not len(rows):
             return dict.fromkeys(("mae", "rmse", "bias", "r"))
         answers, gold = self.answers[rows], self.gold[rows]
+        weights = None if self._weights is None else self._weights[rows]
         errors = answers - gold
         spread = len(rows) > 1 and np.ptp(answers) > 0 and np.ptp(gold) > 0
         return {
-            "mae": float(np.abs(errors).mean()),
-            "rmse": float(np.sqrt((errors**2).mean())),
-            "bias": float(errors.mean()),
-            "r": float(np.corrcoef(answers, gold)[0, 1]) if spread else None,
+            "mae": float(np.average(np.abs(errors), weights=weights)),
+            "rmse": float(np.sqrt(np.average(errors**2, weights=weights))),
+            "bias": float(np.average(errors, weights=weights)),
+            "r": _correlation(answers, gold, weights) if spread else None,
         }
 
     def wrong(self) -> Places:
@@ -53,6 +56,13 @@ class Numbers:
         errors = np.where(self.scored, np.abs(self.answers - self.gold), 0.0)
         order = np.argsort(-errors, kind="stable")
         return order[errors[order] > 0]
+
+
+def _correlation(answers: Floats, gold: Floats, weights: Floats | None) -> float:
+    if weights is None:
+        return float(np.corrcoef(answers, gold)[0, 1])
+    (first, both), (_, second) = np.cov(answers, gold, aweights=weights)
+    return float(both / np.sqrt(first * second))
 
 
 def _floats(column: Column) -> Floats:

@@ -7,7 +7,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from lionproc.evaluation.intervals import wilson
+from lionproc.evaluation.intervals import Numbers, weighted, wilson
 
 __all__ = ["Comparison", "Mask", "Part", "Places", "of_right"]
 
@@ -30,7 +30,15 @@ class Comparison(Protocol):
         """The rows with a wrong answer, the worst first, in order where none is worse."""
 
 
-def of_right(right: int, n: int) -> Part:
-    """Accuracy and its interval."""
-    low, high = wilson(right, n) if n else (None, None)
-    return {"right": right, "accuracy": right / n if n else None, "low": low, "high": high}
+def of_right(right: Mask, weights: Numbers | None = None) -> Part:
+    """Accuracy and its interval.
+
+    Args:
+        right: Which of the rows are right.
+        weights: How many rows each stands for, where they were not drawn alike.
+    """
+    n, hits = len(right), int(right.sum())
+    if not n:
+        return {"right": 0, "accuracy": None, "low": None, "high": None}
+    share, low, high = (hits / n, *wilson(hits, n)) if weights is None else weighted(right, weights)
+    return {"right": hits, "accuracy": share, "low": low, "high": high}

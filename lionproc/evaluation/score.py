@@ -10,10 +10,12 @@ import pandas as pd
 
 from lionproc.errors import ColumnError, ConfigurationError
 from lionproc.evaluation.columns import Column, Measure, column, measure_of, one_column
+from lionproc.evaluation.intervals import Numbers as Floats
 from lionproc.evaluation.labels import Labels
 from lionproc.evaluation.lists import Lists
 from lionproc.evaluation.numbers import Numbers
 from lionproc.evaluation.part import Comparison, Part, Places
+from lionproc.evaluation.review_match import matched
 from lionproc.evaluation.scored import Scored
 
 if TYPE_CHECKING:
@@ -55,6 +57,10 @@ class Score(Scored):
             random, with a 95 % interval (`low`, `high`). Prediction-powered inference; the formula
             and its sources: `lionproc.evaluation.intervals.corrected`.
         slices: With `by=`: a row per value of that column, with its own n, missing and numbers.
+        not_found: Rows of a review that are not in this frame.
+        weighted: True where the rows with gold were not drawn alike (`to_review` takes unsure ones
+            more often) and each counts for as many as it stands for. Of the numbers only the counts
+            (n, missing, right, support, confusion) are plain then.
         wrong: The rows with a wrong answer; gold, answer and confidence come first. The most
             confident are on top where there is `{into}_confidence`, else the farthest off.
 
@@ -106,13 +112,19 @@ class Score(Scored):
         return as_html(self)
 
 
-def score(frame: pd.DataFrame, into: Hashable, gold: Hashable, by: Hashable | None = None) -> Score:
+def score(
+    frame: pd.DataFrame,
+    into: Hashable,
+    gold: Hashable | pd.DataFrame,
+    by: Hashable | None = None,
+) -> Score:
     """Compare a column of answers with a column of gold.
 
     Args:
         frame: Any frame with both; no run is needed.
         into: The column of the answers.
-        gold: The column of what is right, missing where nobody has said it.
+        gold: The column of what is right, missing where nobody has said it; or what
+            `lp.read_review` read.
         by: A column whose values are slices.
 
     Raises:
@@ -121,11 +133,14 @@ def score(frame: pd.DataFrame, into: Hashable, gold: Hashable, by: Hashable | No
             labels that could not have been answered.
         MissingDependencyError: scikit-learn is not installed, for labels.
     """
+    weights, not_found = None, 0
+    if isinstance(gold, pd.DataFrame):
+        frame, gold, weights, not_found = matched(frame, into, gold)
     answers, right = column(frame, into, "into"), column(frame, gold, "gold")
     if into == gold:
         raise ColumnError(f"gold: {gold!r} is the column of the answers, which are all like it.")
     measure = measure_of(answers, right)
-    compared = _COMPARED[measure](answers, right)
+    compared = _COMPARED[measure](answers, right, weights)
     has_gold = right.is_there
     scored = np.flatnonzero(compared.scored)
     n, missing = len(scored), int(has_gold.sum()) - len(scored)
@@ -141,13 +156,17 @@ def score(frame: pd.DataFrame, into: Hashable, gold: Hashable, by: Hashable | No
         more["points"] = np.column_stack([compared.gold[scored], compared.answers[scored]])
     if more.get("right") is not None:
         more["accuracy_with_missing"] = more["right"] / (n + missing)
+        if weights is not None:
+            part = weights[scored].sum() / weights[has_gold].sum()
+            more["accuracy_with_missing"] = (more["accuracy"] or 0.0) * float(part)
+    more |= {"not_found": not_found, "weighted": weights is not None}
     if by is not None:
         more["slices"] = _slices(one_column(frame, by, "by"), compared, has_gold)
     wrong = _wrong(frame, compared.wrong(), gold=gold, into=into)
     return Score(into, gold, measure, len(frame), n, missing, wrong=wrong, **more)
 
 
-_COMPARED: Mapping[Measure, Callable[[Column, Column], Comparison]] = {
+_COMPARED: Mapping[Measure, Callable[[Column, Column, Floats | None], Comparison]] = {
     "labels": Labels,
     "numbers": Numbers,
     "lists": Lists,

@@ -41,6 +41,8 @@ class Scored:
     shares: pd.DataFrame | None = None
     slices: pd.DataFrame | None = None
     wrong: pd.DataFrame = field(default_factory=pd.DataFrame)
+    not_found: int = 0
+    weighted: bool = False
     points: npt.NDArray[np.float64] | None = None
 
     @property

@@ -368,7 +368,9 @@ class FrameAccessor:
         return results.run_of(self._frame).report()
 
     @face
-    def score(self, into: Hashable, gold: Hashable, by: Hashable | None = None) -> Score:
+    def score(
+        self, into: Hashable, gold: Hashable | pd.DataFrame, by: Hashable | None = None
+    ) -> Score:
         """How good the answers in a column are, by the rows where somebody has said what is right.
 
         Works on any frame, whoever made it. A row without gold is not scored; one with gold and
@@ -377,7 +379,8 @@ class FrameAccessor:
         Args:
             into: The column of answers: labels (a choice, text, true and false), numbers, or lists.
             gold: The column of what is right; missing where that is not known. Some hundred rows
-                drawn at random will do.
+                drawn at random will do. Or what `lp.read_review` read: then rows are found by
+                what they say, and weighted by how they were drawn.
             by: A column whose values are slices with numbers of their own.
 
         Returns:
@@ -402,6 +405,66 @@ class FrameAccessor:
         from lionproc.frame.scoring import score
 
         return score(self._frame, into, gold, by)
+
+    @face
+    def to_review(
+        self,
+        path: str | os.PathLike[str],
+        n: int = 100,
+        by: Hashable | None = None,
+        *,
+        into: Hashable | None = None,
+        columns: Sequence[Hashable] | None = None,
+        seed: int = 0,
+        overwrite: bool = False,
+    ) -> Path | str:
+        """Write a sample of the answers for a person to label, as CSV or Excel.
+
+        Each row has an `id`, the columns that the prompt shows, the answer, an empty column
+        `gold`, what is `allowed` in it, and a `weight`: how many rows this one stands for. No text
+        in it can act as a formula. `lp.read_review(path)` reads it back for `score`, which
+        weights each row by how it was drawn.
+
+        Args:
+            path: The file, ending in .csv or .xlsx; replaced, whole or not at all.
+            n: How many rows; only rows with an answer are drawn.
+            by: A column whose values all come in, rare ones more often than they are: those of
+                the answers, so that no label is left out, or any other.
+            into: The column of the answers; None for the only one of the run.
+            columns: What a person sees; None for the columns of the prompt.
+            seed: The same one draws the same rows.
+            overwrite: Replace a file in which somebody has labelled rows.
+
+        Rows that the model is less sure of come in up to ten times as often, where there is a
+        column `{into}_confidence`.
+
+        Returns:
+            The path.
+
+        Raises:
+            ConfigurationError: It is not clear which column is meant, or no row has an answer.
+            ColumnError: A column is not there.
+            SaveError: It could not be written, or somebody has labelled rows in it.
+
+        Example:
+            ```python
+            out.llm.to_review("review.csv", n=100, by="sentiment")
+            # ... a person fills in the column gold ...
+            out.llm.score("sentiment", gold=lp.read_review("review.csv"))
+            ```
+        """
+        from lionproc.frame.scoring import to_review
+
+        return to_review(
+            self._frame,
+            path,
+            n=n,
+            by=by,
+            into=into,
+            columns=columns,
+            seed=seed,
+            overwrite=overwrite,
+        )
 
     @face
     def facts(self) -> dict[str, Any]:

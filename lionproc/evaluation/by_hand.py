@@ -1,0 +1,183 @@
+"""What a person may write into a cell as gold, and what is read of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+__all__ = ["Allowed", "allowed_in", "day_of", "number_of"]
+
+_BOOLEANS = {"true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}
+# What Excel writes for them in other languages.
+_BOOLEANS |= {"wahr": True, "falsch": False, "vrai": True, "faux": False, "verdadero": True}
+_BOOLEANS |= {
+    "falso": False,
+    "vero": True,
+    "waar": True,
+    "onwaar": False,
+    "ja": True,
+    "nein": False,
+}
+_DAY = re.compile(r"(\d{1,4})[./-](\d{1,2})[./-](\d{1,4})(?:[ T].*)?")
+TEXT, WHOLE, NUMBER = "any text", "a whole number", "a number"
+LIST, DAY, BOOLEAN = 'a list, as ["a", "b"]', "a day, as 2026-12-31", "true | false"
+
+
+def number_of(text: str, *, comma: bool) -> float:
+    """A number as people and spreadsheets write it: 1234.5, 1,234.5, 1.234,5.
+
+    Args:
+        text: The text.
+        comma: Whether the comma is the sign before the decimals, where that is not clear.
+
+    Raises:
+        ValueError: It is none.
+    """
+    made = text.strip().replace("\u00a0", "").replace("\u202f", "").replace(" ", "")
+    point, last_comma = made.rfind("."), made.rfind(",")
+    if last_comma >= 0 and point >= 0:
+        comma = last_comma > point
+    elif last_comma >= 0 and made.count(",") == 1 and not re.fullmatch(r"-?\d{1,3},\d{3}", made):
+        comma = True
+    elif point >= 0 and made.count(".") == 1:
+        comma = False
+    made = made.replace(".", "").replace(",", ".") if comma else made.replace(",", "")
+    number = float(made)
+    if not np.isfinite(number):
+        raise ValueError(text)
+    return number
+
+
+def day_of(text: str, *, month_first: bool = False) -> dt.date:
+    """A day as people and spreadsheets write it: 2026-12-31, 31/12/2026, 31.12.26, 12/31/2026.
+
+    Args:
+        text: The text; a time behind it is no matter.
+        month_first: Whether 01/02/2026 is the second of January.
+
+    Raises:
+        ValueError: It is none.
+    """
+    found = _DAY.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(text)
+    first, second, third = map(int, found.groups())
+    if len(found[1]) == 4:
+        return dt.date(first, second, third)
+    year = third + 2000 if third < 100 else third
+    if second > 12 or (month_first and first <= 12):
+        first, second = second, first
+    return dt.date(year, second, first)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What gold may be.
+
+    Attributes:
+        words: The same for the person who writes it, and for whoever reads the file.
+        labels: The labels, by their texts, where it is one of some.
+    """
+
+    words: str
+    labels: Mapping[str, object] | None = None
+
+    @classmethod
+    def of_words(cls, words: str) -> Allowed:
+        """What `words` meant."""
+        if words in {TEXT, WHOLE, NUMBER, LIST, DAY, BOOLEAN}:
+            return cls(words)
+        labels = json.loads(words) if words.startswith("[") else words.split(" | ")
+        return cls(words, {str(label): str(label) for label in labels})
+
+    def read(self, text: str, *, comma: bool, month_first: bool) -> object:
+        """A value of what a person wrote.
+
+        Raises:
+            ValueError: It is nothing that is allowed.
+        """
+        if self.labels is not None:
+            return self._label(text)
+        return _READERS[self.words](text, comma, month_first)
+
+    def _label(self, text: str) -> object:
+        """A label as it was written, or the only one that is like it but for case and spaces."""
+        assert self.labels is not None  # noqa: S101  (for the type checker)
+        if text in self.labels:
+            return self.labels[text]
+        like = [name for name in self.labels if _folded(name) == _folded(text)]
+        if len(like) != 1:
+            raise ValueError(text)
+        return self.labels[like[0]]
+
+
+def _folded(text: str) -> str:
+    made = " ".join(text.split()).casefold()
+    return made.removesuffix(".0") if re.fullmatch(r"-?\d+\.0", made) else made  # 3.0 of Excel
+
+
+def _whole(text: str, comma: bool, _: bool) -> int:
+    number = number_of(text, comma=comma)
+    if number != int(number):
+        raise ValueError(text)
+    return int(number)
+
+
+def _boolean(text: str, *_: object) -> bool:
+    try:
+        return _BOOLEANS[text.strip().removesuffix(".0").casefold()]
+    except KeyError:
+        raise ValueError(text) from None
+
+
+def _list(text: str, *_: object) -> list[object]:
+    if not text.strip().startswith("["):  # a, b; c
+        return [part.strip() for part in re.split(r"[,;\n]", text) if part.strip()]
+    return list(json.loads(text))
+
+
+_READERS: Mapping[str, Callable[[str, bool, bool], object]] = {
+    TEXT: lambda text, *_: text,
+    WHOLE: _whole,
+    NUMBER: lambda text, comma, _: number_of(text, comma=comma),
+    LIST: _list,
+    DAY: lambda text, _, month_first: day_of(text, month_first=month_first),
+    BOOLEAN: _boolean,
+}
+
+
+def allowed_in(answers: pd.Series[Any]) -> Allowed:
+    """What gold for a column of answers may be, by the type of the column."""
+    dtype = answers.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        return _one_of(dtype.categories.tolist())
+    if pd.api.types.is_bool_dtype(dtype):
+        return Allowed(BOOLEAN)
+    if pd.api.types.is_integer_dtype(dtype):
+        return Allowed(WHOLE)
+    if pd.api.types.is_numeric_dtype(dtype):
+        return Allowed(NUMBER)
+    if isinstance(dtype, pd.ArrowDtype):
+        arrow = dtype.pyarrow_dtype
+        if pa.types.is_list(arrow):
+            return Allowed(LIST)
+        if pa.types.is_date(arrow):
+            return Allowed(DAY)
+    found = {type(cell) for cell in answers.tolist() if isinstance(cell, (list, tuple))}
+    return Allowed(LIST if found else TEXT)
+
+
+def _one_of(labels: Sequence[object]) -> Allowed:
+    texts = [str(label) for label in labels]
+    words = " | ".join(texts)
+    if words.split(" | ") != texts or words.startswith("[") or words in _READERS:
+        words = json.dumps(texts, ensure_ascii=False)
+    return Allowed(words, dict(zip(texts, labels, strict=True)))

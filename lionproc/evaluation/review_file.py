@@ -1,0 +1,333 @@
+"""A sample for a person to label, as a file for a spreadsheet program, and back."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from lionproc.engine.paths import local_path, shown
+from lionproc.errors import ColumnError, ConfigurationError, SaveError, did_you_mean
+from lionproc.evaluation.by_hand import TEXT, Allowed, allowed_in, number_of
+from lionproc.evaluation.columns import one_column
+from lionproc.evaluation.draw import checked_number, drawn, strata_of
+from lionproc.evaluation.intervals import Numbers
+from lionproc.evaluation.row_ids import ids_of
+from lionproc.face import face
+from lionproc.frame import results
+from lionproc.frame.asked import Asked
+from lionproc.frame.assemble import column_names
+from lionproc.frame.cell import is_missing
+from lionproc.frame.spreadsheet import to_csv, to_excel
+from lionproc.model.as_json import to_json
+
+__all__ = ["ALLOWED", "GOLD", "ID", "OWN", "WEIGHT", "Review", "read_review", "to_review"]
+
+ID, GOLD, ALLOWED, WEIGHT = "id", "gold", "allowed", "weight"
+OWN = frozenset((ID, GOLD, ALLOWED, WEIGHT))
+SURE = 0.1  # how often the surest row comes in, where one that is not sure at all is 1
+
+
+# -- out --------------------------------------------------------------------------------------
+
+
+def to_review(
+    frame: pd.DataFrame,
+    path: str | os.PathLike[str],
+    *,
+    n: int,
+    by: Hashable | None,
+    into: Hashable | None,
+    columns: Sequence[Hashable] | None,
+    seed: int,
+    overwrite: bool,
+) -> Path | str:
+    """Write a sample to label; see `df.llm.to_review`."""
+    n, seed = checked_number("n", n, 1), checked_number("seed", seed, 0)
+    asked = _asked(frame)
+    into = _answers(frame, asked, into, by)
+    answers = one_column(frame, into, "into")
+    there = np.flatnonzero(~answers.map(is_missing).to_numpy(dtype=bool))
+    if not len(there):
+        raise ConfigurationError(f"{into!r} has no answer in any row, so there is none to review.")
+    if not overwrite:
+        _must_lose_nothing(path)
+    shown_columns = _shown(frame, asked, into, columns)
+    part = frame.iloc[there]
+    stratum = None if by is None else strata_of(one_column(part, by, "by"))
+    sizes = _unsure(part, into)
+    if stratum is not None:  # rare ones more often than they are, frequent ones not as often
+        sizes = sizes / np.sqrt(np.bincount(stratum))[stratum]
+    found, chance = drawn(
+        np.zeros(len(part), np.intp) if stratum is None else stratum, n, seed, sizes
+    )
+    rows = there[found]
+    ids = ids_of(frame, shown_columns)
+    made: dict[str, Any] = {ID: [ids[row] for row in rows]}
+    for name in shown_columns:
+        made[_header(name)] = one_column(frame, name, "columns").iloc[rows].array
+    made[str(into)] = [_flat(cell) for cell in answers.iloc[rows]]
+    made[GOLD] = pd.array([None] * len(rows), dtype="string")
+    made[ALLOWED] = allowed_in(answers).words
+    made[WEIGHT] = np.round(1 / chance, 4)
+    sheet = pd.DataFrame(made)
+    if str(path).lower().endswith(".xlsx"):
+        return to_excel(sheet, path, index=False)
+    return to_csv(sheet, path, index=False, encoding="utf-8-sig")  # else Excel takes it for cp1252
+
+
+def _asked(frame: pd.DataFrame) -> Sequence[Asked]:
+    try:
+        return results.run_of(frame).asked
+    except ConfigurationError:
+        return ()  # of another session, or nobody's
+
+
+def _answers(
+    frame: pd.DataFrame, asked: Sequence[Asked], into: Hashable | None, by: Hashable | None
+) -> Hashable:
+    if into is not None:
+        return into
+    made = [name for each in asked for name in column_names(each.answer, each.into)]
+    made = [name for name in made if name in frame.columns]
+    if len(made) == 1:
+        return made[0]
+    if by is not None and (by in made or not made):
+        return by
+    which = f"one of {', '.join(map(repr, made))}" if made else "the column of the answers"
+    raise ConfigurationError(f"into= says what is to be reviewed: {which}.")
+
+
+def _shown(
+    frame: pd.DataFrame,
+    asked: Sequence[Asked],
+    into: Hashable,
+    columns: Sequence[Hashable] | None,
+) -> list[Hashable]:
+    """The columns that a person sees: those of the prompt, where it is known."""
+    if columns is not None:
+        if isinstance(columns, str) or not columns:
+            raise ColumnError(
+                f'columns= is a list of column names, like ["title"], not {columns!r}.'
+            )
+        return list(columns)
+    for each in asked:
+        if into in column_names(each.answer, each.into):
+            read = [*each.prompt.columns, *([] if each.value is None else [each.value])]
+            read = [name for name in dict.fromkeys(read) if name in frame.columns]
+            if read:
+                return read
+    rest: list[Hashable] = [name for name in frame.columns if not str(name).startswith(str(into))]
+    if not rest:
+        raise ConfigurationError("There is no column besides the answers that a person could read.")
+    return rest
+
+
+def _header(name: Hashable) -> str:
+    return f"row_{name}" if str(name).casefold() in OWN else str(name)
+
+
+def _flat(cell: Any) -> Any:
+    if isinstance(cell, (list, tuple, dict, np.ndarray)):
+        return to_json(cell.tolist() if isinstance(cell, np.ndarray) else cell).decode()
+    return cell
+
+
+def _unsure(part: pd.DataFrame, into: Hashable) -> Numbers:
+    name = f"{into}_confidence"
+    if list(part.columns).count(name) != 1:
+        return np.ones(len(part))
+    sure = pd.to_numeric(part[name], errors="coerce").to_numpy("float64", na_value=0.0)
+    unsure: Numbers = np.clip(1 - np.nan_to_num(sure), SURE, 1.0)
+    return unsure
+
+
+def _must_lose_nothing(path: str | os.PathLike[str]) -> None:
+    """Refuse to put an empty sheet in the place of one that somebody has filled in."""
+    place = local_path(path) if "://" not in str(path) else None
+    if place is None or not Path(place).exists():
+        return
+    try:
+        labelled = len(read_review(path))
+    except (ConfigurationError, OSError, ValueError):
+        labelled = 0  # it is something else
+    if labelled:
+        raise SaveError(
+            f"{shown(path)} has labels in {labelled:,} rows, which would be lost. Write another "
+            "file, or say overwrite=True."
+        )
+
+
+# -- in ---------------------------------------------------------------------------------------
+
+
+class Review(pd.DataFrame):
+    """What a person labelled: a frame with the columns `id`, `gold` and `weight`, and the rest.
+
+    Attributes:
+        unlabelled: How many rows were left empty; they are not in it.
+    """
+
+    _metadata = ["unlabelled"]  # noqa: RUF012  (as pandas wants it)
+    unlabelled: int
+
+    @property
+    def _constructor(self) -> object:
+        return pd.DataFrame  # what is made of it is a frame like any other
+
+    @property
+    def _counts(self) -> str:
+        return f"{len(self):,} rows labelled, {self.unlabelled:,} left empty"
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()}\n\n{self._counts}"
+
+    def _repr_html_(self) -> str | None:
+        table = cast("str | None", super()._repr_html_())  # type: ignore[misc]  # missing in the stubs
+        return None if table is None else f"{table}<p>{self._counts}</p>"
+
+
+@face
+def read_review(path: str | os.PathLike[str]) -> Review:
+    """Read the labels that a person wrote into a file of `out.llm.to_review`.
+
+    Reads what spreadsheet programs make of it: semicolons or tabs, a byte order mark, other
+    encodings, decimal commas, days as 31/12/2026, rows in another order, more columns, .xlsx.
+    Labels may differ from the allowed ones by case and spaces.
+
+    Args:
+        path: The file.
+
+    Returns:
+        A frame of the rows with gold, for `out.llm.score(into, gold=...)`. `.unlabelled` says
+        how many were left empty.
+
+    Raises:
+        ConfigurationError: It is no such file, or gold is none of what is allowed: the message names
+            the row as the spreadsheet counts it.
+
+    Example:
+        ```python
+        gold = lp.read_review("review.csv")
+        out.llm.score("sentiment", gold=gold)
+        ```
+    """
+    sheet, comma = _sheet(path)
+    names = {str(name).strip().casefold(): name for name in sheet.columns}
+    if GOLD not in names:
+        raise ConfigurationError(
+            f"{shown(path)} has no column 'gold', where the labels would be."
+            f"{did_you_mean(GOLD, list(sheet.columns))} It has {', '.join(map(repr, sheet.columns))}."
+        )
+    sheet = sheet.rename(columns={names[own]: own for own in OWN if own in names})
+    filled = (sheet[GOLD].str.strip() != "").to_numpy(dtype=bool)
+    made = Review(sheet[filled])
+    made[GOLD] = _gold(made, comma=comma, path=path)
+    if WEIGHT in made:
+        made[WEIGHT] = _weights(made, comma=comma)
+    made.index = pd.RangeIndex(len(made))
+    made.unlabelled = int((~filled).sum())
+    return made
+
+
+def _gold(sheet: pd.DataFrame, *, comma: bool, path: object) -> pd.Series[Any]:
+    """The gold as what is allowed says, by rows as a spreadsheet counts them."""
+    said = sheet[ALLOWED] if ALLOWED in sheet else pd.Series(TEXT, index=sheet.index)
+    kinds = {words: Allowed.of_words(words or TEXT) for words in set(said)}
+    american = _month_first(sheet[GOLD])
+    values: dict[int, object] = {}
+    wrong: list[str] = []
+    for row, (text, words) in enumerate(zip(sheet[GOLD], said, strict=True)):
+        try:
+            values[row] = kinds[words].read(text.strip(), comma=comma, month_first=american)
+        except (ValueError, OverflowError):
+            wrong.append(f"row {int(sheet.index[row]) + 2}: {text[:60]!r}, allowed: {words[:300]}")
+    if wrong:
+        more = f"; and {len(wrong) - 5:,} more" if len(wrong) > 5 else ""
+        raise ConfigurationError(
+            f"{shown(str(path))} has gold that is not allowed. {'; '.join(wrong[:5])}{more}. "
+            "Correct it there, or leave it empty."
+        )
+    gold = pd.Series(values, index=range(len(sheet)), dtype=object)
+    gold.index = sheet.index
+    kind = {type(each) for each in values.values()}
+    dtype = _DTYPES.get(kind.pop()) if len(kind) == 1 else None
+    return gold if dtype is None else pd.Series(pd.array(gold, dtype=dtype), index=gold.index)
+
+
+_DTYPES: Mapping[type, Any] = {str: "string", int: "Int64", float: "Float64", bool: "boolean"}
+
+
+def _month_first(texts: pd.Series[Any]) -> bool:
+    """Whether days are written as 12/31/2026: one of them says so."""
+    parts = texts.str.extract(r"^\s*(\d{1,2})/(\d{1,2})/\d{2,4}")
+    return bool((pd.to_numeric(parts[1], errors="coerce") > 12).any())
+
+
+def _weights(sheet: pd.DataFrame, *, comma: bool) -> Numbers:
+    made = []
+    for row, text in zip(sheet.index, sheet[WEIGHT], strict=True):
+        try:
+            weight = number_of(text, comma=comma)
+        except ValueError:
+            weight = 0.0
+        if weight <= 0:
+            raise ConfigurationError(
+                f"Row {int(row) + 2} has the weight {text!r}, and it is how many rows this one "
+                "stands for. Take the number that to_review wrote, or delete the column: then "
+                "all rows count alike."
+            )
+        made.append(weight)
+    return np.array(made, dtype=np.float64)
+
+
+def _sheet(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, bool]:
+    """The cells as text, and whether the comma is the sign before decimals there."""
+    place = Path(local_path(path))
+    if not place.is_file():
+        raise ConfigurationError(f"There is no file {shown(path)}.")
+    if place.suffix.lower() in {".xlsx", ".xlsm"}:
+        made = pd.read_excel(place, dtype=object, keep_default_na=False)
+        return made.map(_excel_text), False
+    text = _decoded(place.read_bytes())
+    first, _, rest = text.partition("\n")
+    separator = ""
+    if first.strip().lower().startswith("sep="):
+        separator, text = first.strip()[4:5], rest
+    head = text.partition("\n")[0]
+    separator = separator or max(";,\t", key=head.count)
+    rows = list(csv.reader(io.StringIO(text), delimiter=separator))
+    width = len(rows[0]) if rows else 0
+    if not width:
+        raise ConfigurationError(f"{shown(path)} is empty.")
+    body = [[*row, *[""] * (width - len(row))][:width] for row in rows[1:]]
+    blank = [not any(cell.strip() for cell in row) for row in body]
+    sheet = pd.DataFrame(body, columns=[_bare(name) for name in rows[0]], dtype=object)
+    return sheet[~np.array(blank, dtype=bool)], separator == ";"
+
+
+def _excel_text(cell: object) -> str:
+    if is_missing(cell):
+        return ""
+    if isinstance(cell, pd.Timestamp) or hasattr(cell, "isoformat"):
+        return str(cell)
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
+
+
+def _bare(name: str) -> str:
+    return name.strip().lstrip("\ufeff")
+
+
+def _decoded(raw: bytes) -> str:
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return raw.decode("utf-16")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace")

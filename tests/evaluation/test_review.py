@@ -1,0 +1,218 @@
+"""A sample that a person labels in a spreadsheet program, and what its labels say of the frame."""
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import pytest
+from statsmodels.stats.proportion import proportion_confint
+
+import lionproc as lp
+from lionproc.errors import ConfigurationError, SaveError
+from lionproc.evaluation.draw import drawn
+from lionproc.evaluation.intervals import weighted
+from lionproc.evaluation.row_ids import ids_of
+from lionproc.testing import Server
+
+Mood = Literal["positive", "negative", "neutral"]
+
+
+def said_of(body):
+    text = body["messages"][-1]["content"]
+    return next(mood for mood in ("negative", "neutral", "positive") if mood in text)
+
+
+@pytest.fixture(scope="module")
+def out():
+    """300 answers, few of them neutral, of a run of this session."""
+    moods = ["neutral" if n % 60 == 0 else ("positive", "negative")[n % 3 == 0] for n in range(300)]
+    reviews = [f"{mood}, ä {n}\n=1+{n}" for n, mood in enumerate(moods)]
+    frame = pd.DataFrame({"n": range(300), "review": reviews}, index=[n % 7 for n in range(300)])
+    with Server(answer=said_of) as server:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+        made = frame.llm.process(
+            "Mood? {review}", "mood", Mood, model=model, journal=False, progress=False
+        )
+    made["mood_confidence"] = pd.array(np.linspace(0.4, 1, 300), dtype="Float64")
+    return made
+
+
+def written(out, path, n=60, **more):
+    out.llm.to_review(path, n=n, by="mood", **more)
+    return pd.read_csv(path)
+
+
+def test_a_sample_has_every_label_unsure_rows_more_often_and_what_each_stands_for(out, tmp_path):
+    sheet = written(out, tmp_path / "review.csv")
+    assert list(sheet.columns) == ["id", "review", "mood", "gold", "allowed", "weight"]
+    assert set(sheet["mood"]) == {"positive", "negative", "neutral"}
+    assert sheet["gold"].isna().all()
+    assert set(sheet["allowed"]) == {"positive | negative | neutral"}
+    assert sheet["weight"].sum() == pytest.approx(300, rel=0.2)
+    drawn_rows = out[out["review"].isin(sheet["review"].str.replace("'", ""))]
+    assert drawn_rows["mood_confidence"].mean() < out["mood_confidence"].mean() - 0.05
+    assert [text[:12] for text in sheet["review"]] == [
+        t[:12] for t in drawn_rows["review"]
+    ]  # in order
+    assert sheet.equals(written(out, tmp_path / "again.csv"))  # the same seed, the same rows
+
+
+@pytest.mark.parametrize("into", ["mood", "text", "number", "yes", "items"])
+def test_what_a_person_writes_comes_back_as_the_answers_are(tmp_path, into):
+    answers = {
+        "mood": (pd.Categorical(["a", "b"], categories=["a", "b"]), [" B", "a"], ["b", "a"]),
+        "text": (["one", "two"], ["three", "two"], ["three", "two"]),
+        "number": (pd.array([1.5, 2.0], dtype="Float64"), ["2,5", "1.000,0"], [2.5, 1000.0]),
+        "yes": (pd.array([True, False], dtype="boolean"), ["FALSCH", "yes"], [False, True]),
+        "items": ([["a"], []], ['["a", "b"]', "a; c"], [["a", "b"], ["a", "c"]]),
+    }
+    made, typed, meant = answers[into]
+    frame = pd.DataFrame({"text_read": ["first", "second"], into: made})
+    path = tmp_path / "review.csv"
+    frame.llm.to_review(path, into=into, columns=["text_read"])
+    sheet = pd.read_csv(path).assign(gold=typed)
+    sheet.to_csv(path, index=False, sep=";", decimal=",")
+    gold = lp.read_review(path)
+    assert list(gold["gold"]) == meant
+    assert frame.llm.score(into, gold=gold).n == 2
+
+
+def as_excel_saves(sheet, path, way):
+    if way == "semicolons":
+        sheet.to_csv(path, sep=";", decimal=",", index=False, encoding="utf-8-sig")
+    elif way == "cp1252":
+        sheet.to_csv(path, index=False, encoding="cp1252", lineterminator="\r\n")
+    elif way == "unicode text":
+        sheet.to_csv(path, sep="\t", index=False, encoding="utf-16")
+    elif way == "sep=":
+        path.write_text("sep=;\n" + sheet.to_csv(sep=";", index=False), encoding="utf-8")
+    else:
+        path = path.with_suffix(".xlsx")
+        sheet.to_excel(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize("way", ["semicolons", "cp1252", "unicode text", "sep=", "xlsx"])
+def test_a_file_that_a_spreadsheet_program_has_saved_is_read_as_it_was_meant(out, tmp_path, way):
+    sheet = written(out, tmp_path / "review.csv")
+    sheet["gold"] = [mood.upper() + " " for mood in sheet["mood"]]
+    sheet.loc[3:4, "gold"] = None
+    plain = sheet.copy()
+    sheet["comment"] = "mine"
+    sheet = sheet.rename(columns={"gold": "Gold"})[
+        list(reversed(sheet.rename(columns={"gold": "Gold"}).columns))
+    ]
+    path = as_excel_saves(sheet.sample(frac=1, random_state=0), tmp_path / "review.csv", way)
+    gold = lp.read_review(path)
+    assert (len(gold), gold.unlabelled) == (58, 2)
+    assert "58 rows labelled, 2 left empty" in repr(gold)
+    score = out.sample(frac=1, random_state=1).llm.score("mood", gold=gold)
+    assert (score.n, score.accuracy, score.not_found, score.weighted) == (58, 1.0, 0, True)
+    assert gold["weight"].sum() == pytest.approx(plain.drop([3, 4])["weight"].sum())
+
+
+def test_without_ids_rows_are_found_by_what_they_say(out, tmp_path):
+    sheet = written(out, tmp_path / "review.csv").assign(gold=lambda s: s["mood"])
+    sheet.to_csv(tmp_path / "review.csv", index=False)
+    gold = lp.read_review(tmp_path / "review.csv")
+    by_id = out.llm.score("mood", gold=gold)
+    assert out.llm.score("mood", gold=gold.drop(columns="id")).as_dict() == by_id.as_dict()
+    elsewhere = pd.DataFrame(out).drop(columns="mood_confidence")
+    elsewhere.attrs = {}  # of another session: nobody knows its prompt
+    assert elsewhere.llm.score("mood", gold=gold).n == 60
+    changed = elsewhere.assign(review=["other", *list(elsewhere["review"])[1:]])
+    lost = gold["review"].str.startswith("neutral, ä 0\n").sum()
+    assert changed.llm.score("mood", gold=gold).not_found == lost
+    with pytest.raises(ConfigurationError, match="None of the 60 labelled rows is in this frame"):
+        elsewhere.assign(review="other").llm.score("mood", gold=gold)
+
+
+def test_days_and_numbers_that_a_spreadsheet_has_rewritten_are_still_the_same_rows():
+    when = pd.to_datetime(["2026-01-31", "2026-02-28"])
+    frame = pd.DataFrame({"when": when, "price": [1234.5, 3.0], "mood": ["a", "b"]})
+    review = pd.DataFrame(
+        {"when": ["28/02/2026", "31/01/2026"], "price": ["3", "1.234,5"], "gold": ["b", "b"]}
+    )
+    score = frame.llm.score("mood", gold=review)
+    assert (score.n, score.accuracy, score.weighted) == (2, 0.5, False)
+    assert list(score.wrong["price"]) == [1234.5]
+
+
+def test_equal_rows_each_have_their_own_gold_and_two_golds_of_one_row_are_refused():
+    frame = pd.DataFrame({"text": ["x", "x", "y"], "mood": ["a", "b", "a"]})
+    review = pd.DataFrame({"text": ["x", "x"], "gold": ["a", "a"]})
+    assert frame.llm.score("mood", gold=review).n == 2
+    twice = review.assign(id=ids_of(frame, ["text"])[0], gold=["a", "b"])
+    with pytest.raises(ConfigurationError, match=r"says 'a' and 'b' of one row \(index 0\)"):
+        frame.llm.score("mood", gold=twice)
+
+
+def test_what_is_no_label_is_named_with_its_row_and_the_allowed_ones(out, tmp_path):
+    path = tmp_path / "review.csv"
+    written(out, path).assign(gold=["good", *["positive"] * 58, "bad"]).to_csv(path, index=False)
+    with pytest.raises(ConfigurationError) as told:
+        lp.read_review(path)
+    assert "row 2: 'good', allowed: positive | negative | neutral; row 61: 'bad'" in str(told.value)
+    path.write_text("id,label\nr1,positive\n")
+    with pytest.raises(ConfigurationError, match=r"no column 'gold'.*It has 'id', 'label'"):
+        lp.read_review(path)
+
+
+def test_a_sheet_that_somebody_has_filled_in_is_not_written_over(out, tmp_path):
+    path = tmp_path / "review.csv"
+    sheet = written(out, path)
+    written(out, path)  # an empty one is
+    sheet.assign(gold=["positive", *[None] * 59]).to_csv(path, index=False)
+    with pytest.raises(SaveError, match="has labels in 1 rows, which would be lost"):
+        written(out, path)
+    assert written(out, path, overwrite=True)["gold"].isna().all()
+
+
+def test_no_cell_of_it_is_a_formula(tmp_path):
+    frame = pd.DataFrame(
+        {"text": ["=HYPERLINK(1)", "+cmd|' /C calc'!A0"], "said": ["@SUM(1)", "a"]}
+    )
+    frame.llm.to_review(tmp_path / "review.csv", into="said")
+    assert (
+        not pd.read_csv(tmp_path / "review.csv").map(lambda c: str(c)[:1] in "=+@").any(axis=None)
+    )
+    path = frame.llm.to_review(tmp_path / "review.xlsx", into="said")
+    sheet = pd.read_excel(path).assign(gold=["x", "a"]).astype(object)
+    sheet.to_excel(path, index=False)
+    assert frame.llm.score("said", gold=lp.read_review(path).drop(columns="id")).n == 2
+
+
+def test_the_weighted_share_is_that_of_the_frame_and_equal_weights_change_nothing():
+    random = np.random.default_rng(0)
+    right = random.random(100) < 0.8
+    share, low, high = weighted(right, np.full(100, 3.0))
+    theirs = proportion_confint(right.sum(), 100, method="wilson")
+    assert (share, low, high) == pytest.approx((right.mean(), *theirs))
+    strata, sizes = random.integers(0, 3, 1000), random.uniform(0.1, 1, 1000)
+    truth = random.random(1000) < np.clip(1 - sizes, 0.1, 0.9)
+    shares, held = [], 0
+    for seed in range(200):
+        rows, chance = drawn(strata, 80, seed, sizes)
+        assert len(set(rows)) == 80
+        share, low, high = weighted(truth[rows], 1 / chance)
+        shares.append(share)
+        held += low <= truth.mean() <= high
+    assert np.mean(shares) == pytest.approx(truth.mean(), abs=0.01)
+    assert held >= 187
+    plain = np.mean([truth[drawn(strata, 80, seed, sizes)[0]].mean() for seed in range(50)])
+    assert plain < truth.mean() - 0.05  # what comes of not weighting
+
+
+def test_a_weighted_score_counts_rows_for_what_they_stand_for():
+    frame = pd.DataFrame({"text": list("abcd"), "said": ["x", "x", "y", "y"]})
+    review = pd.DataFrame({"text": list("abc"), "gold": ["x", "y", "y"], "weight": [1.0, 2.0, 5.0]})
+    score = frame.llm.score("said", gold=review)
+    assert (score.right, score.n, score.accuracy) == (2, 3, 0.75)
+    assert score.table.loc["x", "precision"] == pytest.approx(1 / 3)
+    assert score.table["support"].tolist() == [1, 2]
+    assert "counts for as many as it stands for" in repr(score)
+    assert score.shares["share"].sum() == pytest.approx(1)
+    numbers = frame.assign(said=[1.0, 2.0, 3.0, 4.0]).llm.score(
+        "said", gold=review.assign(gold=[1.0, 4.0, 3.0])
+    )
+    assert (numbers.mae, numbers.bias) == (0.5, -0.5)
