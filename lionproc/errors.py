@@ -13,6 +13,7 @@ LionprocError
 ├── RunError                               the whole run had to stop; what was paid for is kept
 │   ├── AccessError                        the server refuses the key, the model or an empty account
 │   ├── FirstRowsFailedError               the first rows all failed in one way, none was answered
+│   ├── NoLogprobsError                    the model does not tell what confidence=True is made of
 │   ├── JournalError                       replies cannot be kept, so none are bought
 │   └── ServiceDownError                   the server fails faster than retrying is worth
 ├── SaveError (also OSError)               a file could not be written
@@ -23,6 +24,7 @@ LionprocWarning (UserWarning)
 ├── RowsFailedWarning                      some rows came back as NA
 ├── ParameterWarning                       the model was asked without something it does not take
 ├── BudgetWarning                          a budget was reached, the frame is partial
+├── ConfidenceWarning                      answers without a confidence, votes that cannot differ
 ├── MixedModelsWarning                     the answers of a run come from more than one model
 └── StoppedWarning                         somebody stopped the run that a cell waited for
 
@@ -42,6 +44,7 @@ __all__ = [
     "BudgetWarning",
     "CallError",
     "ColumnError",
+    "ConfidenceWarning",
     "ConfigurationError",
     "FirstRowsFailedError",
     "JournalError",
@@ -52,6 +55,7 @@ __all__ = [
     "MissingDependencyError",
     "MixedModelsWarning",
     "ModelError",
+    "NoLogprobsError",
     "ParameterWarning",
     "PromptError",
     "RecordError",
@@ -96,6 +100,7 @@ class Kind(StrEnum):
     EMPTY = "empty"  # no choice, or no text in it
     TOOL_CALL = "tool_call"  # a tool call where text was expected
     WRONG_SHAPE = "wrong_shape"  # text that is not what the schema asks for
+    NO_LOGPROBS = "no_logprobs"  # confidence=True was asked for, and the model does not tell it
     PROMPT = "prompt"  # the prompt could not be made for this row
     NOT_SENT = "not_sent"  # the run stopped before this one was sent
     CANCELLED = "cancelled"  # given up while waiting or in flight
@@ -234,6 +239,10 @@ class AccessError(RunError):
     """The server refuses the key, does not know the model or path, or the account is used up."""
 
 
+class NoLogprobsError(RunError):
+    """The model does not tell how likely its tokens are, which `confidence=True` is made of."""
+
+
 class FirstRowsFailedError(RunError):
     """The first requests of a run all failed in one way; the message has a reply and a way on."""
 
@@ -276,6 +285,10 @@ class BudgetWarning(LionprocWarning):
 
 class MixedModelsWarning(LionprocWarning):
     """The answers of a run come from more than one model, as their replies say."""
+
+
+class ConfidenceWarning(LionprocWarning):
+    """Some answers have no confidence, or votes that cannot differ; the message says why."""
 
 
 class StoppedWarning(LionprocWarning):

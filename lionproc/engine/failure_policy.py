@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from lionproc.engine.first_failures import FirstOutcomes
 from lionproc.engine.retry import Breaker, Fail, Retry, RetryBudget, Stop, Wait, decide
-from lionproc.errors import AccessError, CallError, Kind, RunError, ServiceDownError
+from lionproc.errors import (
+    AccessError,
+    CallError,
+    Kind,
+    NoLogprobsError,
+    RunError,
+    ServiceDownError,
+)
 
 if TYPE_CHECKING:
     from lionproc.engine.request import Event, Reply
@@ -155,7 +162,7 @@ class FailurePolicy:
             self._breaker.succeeded()  # it answers, though not what we hoped
         decision = decide(error, event.attempts, self._retry, self._uniform, took_s)
         if isinstance(decision, Stop):
-            return StopRun(AccessError(f"{error.message} Everything answered so far is kept."))
+            return _stopped(error)
         if isinstance(decision, Fail):
             spent = error.kind in COSTLY and not self._budget.spend(error)
             if spent and error.kind is Kind.FORBIDDEN:
@@ -181,6 +188,9 @@ class FailurePolicy:
         Returns:
             `StopRun` if the first requests all failed in one way.
         """
+        error = event.error
+        if error is not None and event.state == "failed" and error.kind is Kind.NO_LOGPROBS:
+            return _stopped(error)  # a reply that was paid for, as all others would be
         if self._first.is_over_with(event, known=known):
             return StopRun(self._first.verdict(event))
         return None
@@ -198,3 +208,9 @@ class FailurePolicy:
             errors: The kinds of the failures.
         """
         return self._first.unreached(errors)
+
+
+def _stopped(error: CallError) -> StopRun:
+    """Every other row would fail like this one."""
+    kind = NoLogprobsError if error.kind is Kind.NO_LOGPROBS else AccessError
+    return StopRun(kind(f"{error.message} Everything answered so far is kept."))

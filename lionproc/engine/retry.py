@@ -23,7 +23,7 @@ TRANSIENT = frozenset(
 # A cheaper tier waits for room that others leave, which takes minutes: waits are so many times as
 # long there, and there are twice as many of them.
 PATIENCE = 8
-FATAL = frozenset({Kind.ACCESS, Kind.NOT_FOUND, Kind.QUOTA})
+FATAL = frozenset({Kind.ACCESS, Kind.NOT_FOUND, Kind.QUOTA, Kind.NO_LOGPROBS})
 
 
 @faced

@@ -49,11 +49,13 @@ class Field:
         name: As it is called in Python, or in the user's JSON Schema.
         annotation: The field's type; for a JSON Schema, its part of the schema.
         shape: What the column has to hold.
+        key: As it is called in the JSON of a reply.
     """
 
     name: str
     annotation: Any
     shape: Shape
+    key: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,7 +224,11 @@ def _of_type(cls: type[Answer], schema: Any, name: object | None) -> Answer:
     fields = None
     if isinstance(shape, Record):
         hints = field_types(schema)
-        fields = tuple(Field(n, hints.get(n, Any), inner) for n, inner in shape.fields)
+        keys = [key for key, _ in on_wire.fields] if isinstance(on_wire, Record) else []
+        fields = tuple(
+            Field(n, hints.get(n, Any), inner, key)
+            for (n, inner), key in zip(shape.fields, keys, strict=True)
+        )
     try_out(whole, TypeCheck(adapter), label)
     is_object = isinstance(shape, Record) and "anyOf" not in whole  # no Optional[Model]
     own_name = getattr(schema, "__name__", None) if is_object else None
@@ -277,7 +283,7 @@ def _of_json_schema(cls: type[Answer], schema: dict[str, Any], name: object | No
         fields = None
         if isinstance(shape, Record):
             parts = schema.get("properties", {})
-            fields = tuple(Field(n, parts.get(n, {}), inner) for n, inner in shape.fields)
+            fields = tuple(Field(n, parts.get(n, {}), inner, n) for n, inner in shape.fields)
         read = read_either(Form(check, shape), None, shape)
         write = write_json(shape, shape, read, None)
         return cls(label, called, shape, fields, read, write, schema, _own=True)

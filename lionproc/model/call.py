@@ -17,9 +17,11 @@ from lionproc.model.answer import Answer
 from lionproc.model.body import parsed
 from lionproc.model.canonical import canonical, canonical_messages
 from lionproc.model.chat_completion import classify, text_of
+from lionproc.model.confidence import WAY_ON, Confidences
 from lionproc.model.connection import Connection
 from lionproc.model.excerpt import excerpt_of
 from lionproc.model.fitting import instructed
+from lionproc.model.logprobs import has_logprobs
 from lionproc.model.media import NO_MEDIA, Media, tariff_of, weigh
 from lionproc.model.schema import shallow
 from lionproc.model.usage import guess, tier_of
@@ -30,6 +32,7 @@ KEY_BYTES = 16
 # are sent and are no part of the key, so that what is answered is not asked again for them. Requests
 # with one `prompt_cache_key` go where the start of their prompt is cached already.
 SHAPE_NOTHING = frozenset({"prompt_cache_key", "service_tier"})
+_REFUSED = frozenset({Kind.BAD_REQUEST, Kind.ACCESS, Kind.FORBIDDEN, Kind.NOT_FOUND})
 REPLY_LENGTH = 500  # characters of a reply that will not do, for whoever looks at the failure
 Message = Mapping[str, Any]
 
@@ -43,6 +46,7 @@ class RequestBuilder:
         answer: The shape of the answers.
         told: What the messages are to say of that shape, where `params` has the fields of an
             earlier builder; None to work out from the answer how it is asked for.
+        confidence: Whether replies are to tell how sure the model is of what it chose.
 
     Attributes:
         fields: The fields of the body that shape the answer, besides model and messages.
@@ -55,11 +59,16 @@ class RequestBuilder:
         params: Mapping[str, Any],
         answer: Answer,
         told: str | None = None,
+        *,
+        confidence: bool = False,
     ) -> None:
         self.connection = connection
         self.answer = answer
+        self.confidences = Confidences.of(answer) if confidence else None
         provider = connection.provider
         fields: dict[str, Any] = {**connection.usual, **params}
+        if confidence:
+            fields = {"top_logprobs": connection.top_logprobs, **fields, "logprobs": True}
         self.max_tokens: int | None = fields.pop("max_tokens", None)
         if self.max_tokens is not None:
             fields[connection.max_tokens_name] = self.max_tokens
@@ -101,15 +110,31 @@ class RequestBuilder:
         written = orjson.dumps(canonical_messages(messages))
         return self.call(written, occurrence, weigh(messages, self._tariff))
 
-    def call(self, messages: bytes, occurrence: int = 0, media: Media = NO_MEDIA) -> ModelCall:
-        """The call that sends these messages, already JSON, with this that is not text."""
+    def call(
+        self, messages: bytes, occurrence: int = 0, media: Media = NO_MEDIA, vote: int = 0
+    ) -> ModelCall:
+        """The call that sends these messages, already JSON, with this that is not text.
+
+        Args:
+            messages: Chat messages as JSON.
+            occurrence: As for `ask`.
+            media: What in them is no text.
+            vote: Which of several answers to the one question it is for; the first one, 0, is
+                that of a question that is asked once.
+        """
         body = self._head + messages + self._sent_tail
         digest = self._hash.copy()
         for part in (self._head, messages, self._tail):
             digest.update(part)
         if occurrence:
             digest.update(b"\0%d" % occurrence)
-        return ModelCall(self, body, digest.digest(), occurrence, media)
+        key = digest.digest()
+        return ModelCall(self, body, _key_of_vote(key, vote), occurrence, media, vote=vote)
+
+
+def _key_of_vote(key: bytes, vote: int) -> bytes:
+    """The key of one of several answers to a question."""
+    return blake2b(key + b"\0vote %d" % vote, digest_size=KEY_BYTES).digest() if vote else key
 
 
 def _tail(fields: Mapping[str, object]) -> bytes:
@@ -132,20 +157,33 @@ class ModelCall:
 
     Attributes:
         cell: The answer as its column holds it, once `read` has read one.
+        confidences: How sure the model was of each choice in it, where that was asked for.
         mended: Whether the reply had another form than was asked for; see `Answered`.
     """
 
-    __slots__ = ("_media", "_occurrence", "_recipe", "body", "cell", "key", "mended")
+    __slots__ = (
+        *("_media", "_occurrence", "_recipe", "_vote"),
+        *("body", "cell", "confidences", "key", "mended"),
+    )
 
     def __init__(
-        self, recipe: RequestBuilder, body: bytes, key: bytes, occurrence: int, media: Media
+        self,
+        recipe: RequestBuilder,
+        body: bytes,
+        key: bytes,
+        occurrence: int,
+        media: Media,
+        *,
+        vote: int,
     ) -> None:
         self._recipe = recipe
         self._media = media
         self._occurrence = occurrence
+        self._vote = vote
         self.body = body
         self.key: bytes | None = key
         self.cell: Any = None
+        self.confidences: tuple[float | None, ...] = ()
         self.mended = False
 
     @property
@@ -179,11 +217,20 @@ class ModelCall:
         """The limiter of the endpoint and key it goes to."""
         return self._recipe.connection.endpoint.limiter
 
+    def as_vote(self, vote: int) -> ModelCall:
+        """The same question, for another answer to it."""
+        assert self.key is not None  # noqa: S101  (a call of a recipe has one)
+        key = _key_of_vote(self.key, vote)
+        return ModelCall(self._recipe, self.body, key, self._occurrence, self._media, vote=vote)
+
     async def send(self) -> Reply:
         """Make one attempt."""
         recipe = self._recipe
         connection = recipe.connection
         endpoint = connection.endpoint
+        sure = recipe.confidences is not None
+        if sure and endpoint.fitting.leaves_out("logprobs", "top_logprobs"):
+            return Reply(_no_logprobs(connection.model))
         body, changed = endpoint.fitting.fit(self.body, recipe.instruction)
         try:
             response = await connection.wire.post(body)
@@ -193,6 +240,10 @@ class ModelCall:
         reply = classify(response.status, response.headers, response.body, proven=endpoint.proven)
         if reply.error is None:
             endpoint.proven = True
+            if sure:
+                endpoint.tells_logprobs = has_logprobs(reply.data) or bool(endpoint.tells_logprobs)
+        elif sure and reply.error.kind in _REFUSED and b"logprobs" in response.body.lower():
+            reply.error = _no_logprobs(connection.model, reply.error)
         elif reply.error.kind is Kind.BAD_REQUEST and self._fits_better(response.body, body):
             reply.error = CallError(Kind.UNSUPPORTED, reply.error.message, status=response.status)
         if reply.error is not None:
@@ -232,6 +283,10 @@ class ModelCall:
         recipe = self._recipe
         try:
             said = text_of(data, recipe.connection.endings)
+            if recipe.confidences is not None:
+                if recipe.connection.endpoint.tells_logprobs is False:
+                    raise _no_logprobs(recipe.connection.model)
+                self.confidences = recipe.confidences.read(data, said)
             value, self.cell, self.mended = recipe.answer.answered(said)
         except CallError as error:
             error.reply = excerpt_of(data, REPLY_LENGTH)
@@ -252,7 +307,24 @@ class ModelCall:
             _add(messages, "assistant", said, between="")
         reason = "There was no answer." if error.kind is Kind.EMPTY else error.message
         _add(messages, "user", f"{reason} Answer again, correctly.", between="\n\n")
-        return self._recipe.call(orjson.dumps(messages), self._occurrence, self._media)
+        return self._recipe.call(orjson.dumps(messages), self._occurrence, self._media, self._vote)
+
+
+def _no_logprobs(model: str, refused: CallError | None = None) -> CallError:
+    """Why there is no confidence, and the way on."""
+    if refused is None:
+        what = f"The replies of {model!r} have no log-probabilities"
+    else:
+        what = (
+            f"{model!r} was asked for log-probabilities and refused: {refused.message.rstrip('.')}"
+        )
+    return CallError(
+        Kind.NO_LOGPROBS,
+        f"{what}, so confidence=True cannot say how sure it is. {WAY_ON} Where the server gives "
+        "fewer of them than were asked for: lp.Model(..., top_logprobs=5).",
+        status=None if refused is None else refused.status,
+        hint="",
+    )
 
 
 def _add(messages: list[dict[str, Any]], role: str, text: str, *, between: str) -> None:

@@ -26,12 +26,15 @@ class EndpointState:
         limiter: What all requests go through.
         estimator: What is known of its tokens.
         proven: Whether an answer ever came, so that the key and the model's name are right.
+        tells_logprobs: Whether its replies have the log-probabilities that were asked for; None
+            before the first one that was.
     """
 
     limiter: Limiter = field(default_factory=Limiter)
     estimator: Estimator = field(default_factory=Estimator)
     fitting: Fitting = field(default_factory=Fitting)
     proven: bool = False
+    tells_logprobs: bool | None = None
 
 
 _states: dict[tuple[str, ...], EndpointState] = {}
@@ -86,6 +89,7 @@ class Connection:
         takes_cache_key: Whether `prompt_cache_key` may be sent there.
         endings: Further words of `finish_reason` that mean a whole answer at this server, None
             for one that says none; see `endings.GOOD`.
+        top_logprobs: How many of the likeliest tokens it is asked for, where they are wanted.
     """
 
     identity: str
@@ -101,6 +105,7 @@ class Connection:
     price: Price | TablePrice
     takes_cache_key: bool = False
     endings: frozenset[str | None] = frozenset()
+    top_logprobs: int = 20  # as many as OpenAI gives, and vLLM unless it is told otherwise
 
     @property
     def limiter(self) -> Limiter:

@@ -69,6 +69,10 @@ class Fitting:
         """Say beforehand that the provider takes another role for this one."""
         self._roles.setdefault(role, other)
 
+    def leaves_out(self, *names: str) -> bool:
+        """Whether one of these fields of a body is known not to be taken."""
+        return any(name in self._fields for name in names)
+
     def fit(self, body: bytes, instruction: str) -> tuple[bytes, list[str]]:
         """The body as this model takes it.
 

@@ -50,6 +50,9 @@ USUAL: Mapping[str, Any] = {
     "dry_sequence_breakers": ["\n\n\n"],
 }
 FREE_LEVELS = 2
+# It lists tokens before the grammar has a say, and knows no bound on how many: the likeliest 20 of a
+# small model often have none of the allowed answers among them.
+TOP_LOGPROBS = 50
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,6 +165,7 @@ def _local(model: ModelSettings) -> Connection:
         executor=model.executor,
         price=price_of(endpoint.model, model.settings, model.price, "", official=True),
         endings=frozenset((*model.settings.endings, *model.endings)),
+        top_logprobs=local.TOP_LOGPROBS,
     )
     if model.model is None:  # the small one; a file of one's own is taken for a better one
         connection.usual, connection.free_levels = local.USUAL, local.FREE_LEVELS

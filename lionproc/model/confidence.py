@@ -1,0 +1,332 @@
+r"""How sure a model is of an answer that it chose among a few: from the tokens of its reply.
+
+The probability of an answer is that of its tokens, one after the other, and an answer may be
+several tokens that others begin with too: "positive" and "possible" part at the second one. So
+the allowed answers are walked like a trie. At each token the listed alternatives are sorted by
+the answers that they leave possible; those that leave none (another quote, another word) count
+for nothing, as a server that holds the model to the schema would never let them through:
+
+    P(answer) = P(tokens that leave this answer alone) + P(tokens that leave the same answers as the
+                token that came) x P(answer | what follows), all by P(tokens that leave any)
+
+What is not listed is bounded, and the bound is held against the answer: an answer of which no
+token is listed counts with the probability of the least likely token that is, and all of them
+together with no more than the listed ones leave over. So a confidence is rather too low.
+Servers list probabilities before they hold the model to a schema (llama.cpp, vLLM), so that
+others than the allowed ones are among them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from lionproc.errors import CallError, SchemaError
+from lionproc.model.answer import Answer
+from lionproc.model.chat_completion import text_of
+from lionproc.model.fences import unfenced
+from lionproc.model.logprobs import Token, tokens_of, tokens_under
+from lionproc.model.shape import Boolean, Choice, Shape
+
+__all__ = ["WAY_ON", "Confidences", "confidence_of"]
+
+WAY_ON = (
+    "votes=5 works with every model and type: it asks each row five times, and the confidence is "
+    "the share of the majority."
+)
+_SPACE = b" \t\r\n"
+_ENDS = b",}] \t\r\n"  # what may stand behind a number or a word of JSON
+Possible: TypeAlias = frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Spelling:
+    """The allowed answers as they may be written in a reply.
+
+    Attributes:
+        texts: Each answer's spellings.
+        ends: What may follow one; None where it says itself that it is at its end (a quote).
+    """
+
+    texts: tuple[tuple[bytes, ...], ...]
+    ends: bytes | None
+
+    def possible(self, said: bytes, *, ended: bool = False) -> Possible:
+        """The answers that may still become of a beginning, or that a whole value is."""
+        return frozenset(
+            place
+            for place, texts in enumerate(self.texts)
+            if any(self._fits(text, said, ended=ended) for text in texts)
+        )
+
+    def _fits(self, text: bytes, said: bytes, *, ended: bool) -> bool:
+        if said.startswith(text):
+            ends = _ends_itself(text) or self.ends is None
+            return ends or len(said) == len(text) or said[len(text)] in (self.ends or b"")
+        return not ended and text.startswith(said)
+
+    def lower(self) -> _Spelling:
+        """The same, whatever the case."""
+        lowered = tuple(tuple(text.lower() for text in texts) for texts in self.texts)
+        return _Spelling(lowered, self.ends)
+
+
+def _ends_itself(text: bytes) -> bool:
+    return len(text) > 1 and text.endswith(b'"')
+
+
+class _Place:
+    """Where in a reply an answer is chosen, and among which.
+
+    Args:
+        key: The property that it is under.
+        shape: What it may be.
+        schema: The same as JSON Schema, which says whether it may be null.
+    """
+
+    def __init__(self, key: str, shape: Boolean | Choice, schema: object) -> None:
+        self.key = key
+        members: list[Any] = list(shape.members) if isinstance(shape, Choice) else [True, False]
+        if _may_be_null(schema):
+            members.append(None)
+        words = [member if isinstance(member, str) else json.dumps(member) for member in members]
+        self._spellings = (
+            _Spelling(tuple(_written(member, ascii=False) for member in members), _ENDS),
+            _Spelling(tuple(_written(member, ascii=True) for member in members), _ENDS),
+            _Spelling(tuple((word.encode("utf-8", "replace"),) for word in words), _SPACE),
+        )
+
+    def confidence(self, tokens: Sequence[Token], start: int, value: str) -> float | None:
+        """The probability of the value that stands in a reply.
+
+        Args:
+            tokens: Those of the reply.
+            start: At which byte the value begins.
+            value: The value as it stands there.
+        """
+        whole = value.encode("utf-8", "surrogatepass")
+        for spelling in self._spellings:
+            for spelt, change in ((spelling, bytes), (spelling.lower(), bytes.lower)):
+                answer = spelt.possible(change(whole), ended=True)
+                if len(answer) == 1:
+                    steps = list(_steps(tokens, start, spelt, change))
+                    return _probability(steps, next(iter(answer)))
+        return None
+
+
+def _written(member: Any, *, ascii: bool) -> tuple[bytes, ...]:  # noqa: A002  (of JSON)
+    """An answer in JSON; a whole number may be written with a point or without."""
+    texts = {json.dumps(member, ensure_ascii=ascii)}
+    if isinstance(member, int | float) and not isinstance(member, bool) and member == int(member):
+        texts |= {str(int(member)), f"{int(member)}.0"}
+    return tuple(sorted(text.encode("utf-8", "surrogatepass") for text in texts))
+
+
+def _may_be_null(schema: Any) -> bool:
+    if not isinstance(schema, Mapping):
+        return False
+    kind = schema.get("type")
+    branches = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
+    return (
+        kind == "null"
+        or (isinstance(kind, list) and "null" in kind)
+        or None in schema.get("enum", ())
+        or any(map(_may_be_null, branches))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One token on the way to the answer: the answers possible before it, what might have come."""
+
+    before: Possible
+    came: Possible
+    likely: tuple[tuple[Possible, float], ...]
+
+
+def _steps(
+    tokens: Sequence[Token], start: int, spelling: _Spelling, change: Any
+) -> Iterator[_Step]:
+    said = b""  # of the value, up to the token
+    for token in tokens:
+        behind = max(start - token.start, 0)
+        if behind >= len(token.text) and token.text:
+            continue  # before the value
+        before = spelling.possible(change(said))
+        if len(before) < 2:
+            return
+        lead, first = token.text[:behind], not said
+        likely = []
+        for text, probability in token.likely:
+            inside = _behind(lead, text) if text else None  # no text is the end of the reply
+            if inside is not None:
+                inside = inside.lstrip(_SPACE) if first else inside
+                likely.append((spelling.possible(change(said + inside)), probability))
+        came = token.text[behind:]
+        said += came.lstrip(_SPACE) if first else came
+        yield _Step(before, spelling.possible(change(said)), tuple(likely))
+
+
+def _behind(lead: bytes, text: bytes) -> bytes | None:
+    """What of a token belongs to the value, where the one that came has something before it.
+
+    The space between a colon and the value may be there or not: it changes no answer.
+    """
+    if text.startswith(lead):
+        return text[len(lead) :]
+    text, lead = text.lstrip(_SPACE), lead.strip(_SPACE)
+    if text.startswith(lead):
+        return text[len(lead) :]
+    return b"" if lead.startswith(text.rstrip(_SPACE)) else None
+
+
+def _probability(steps: Sequence[_Step], answer: int) -> float | None:
+    """The probability of the answer that was given, None where nothing says."""
+    share = {answer: 1.0}  # of one allowed answer there is no step
+    for step in reversed(steps):
+        mixed = _mixed(step, share)
+        if mixed is None:
+            return None
+        share = mixed
+    return min(max(share.get(answer, 0.0), 0.0), 1.0)
+
+
+def _mixed(step: _Step, after: Mapping[int, float]) -> dict[int, float] | None:
+    """The answers' probabilities before a token, from those behind the one that came."""
+    known: dict[int, float] = dict.fromkeys(step.before, 0.0)
+    open_: list[tuple[Possible, float]] = []
+    for left, probability in step.likely:
+        if left == step.came:
+            for place, share in after.items():
+                known[place] += probability * share
+        elif len(left) == 1:
+            known[next(iter(left))] += probability
+        elif left:
+            open_.append((left, probability))
+    spread = dict(known)
+    for left, probability in open_:  # nobody went on from there: as the others are spread
+        base = sum(known[place] for place in left)
+        for place in left:
+            part = known[place] / base if base else 1 / len(left)
+            spread[place] += probability * part
+    listed = sum(probability for _, probability in step.likely)
+    unseen = step.before.difference(*(left for left, _ in step.likely))
+    least = min((probability for _, probability in step.likely), default=0.0)
+    beyond = min(len(unseen) * least, max(1.0 - listed, 0.0))
+    allowed = sum(probability for left, probability in step.likely if left)
+    whole = allowed + beyond
+    if not whole:
+        return None
+    return {place: share / whole for place, share in spread.items()}
+
+
+class Confidences:
+    """Reads from replies how sure the model was of what it chose.
+
+    Attributes:
+        names: The fields whose values are chosen among a few; (None,) for an answer that is one
+            value.
+    """
+
+    def __init__(self, places: Mapping[str | None, _Place]) -> None:
+        self._places = dict(places)
+        self.names = tuple(places)
+
+    @classmethod
+    def of(cls, answer: Answer) -> Confidences:
+        """What there is to read in the replies to a question.
+
+        Args:
+            answer: The type of its answers.
+
+        Raises:
+            SchemaError: None of it is a choice; the message says what works.
+        """
+        schema: Mapping[str, Any] = answer.json_schema or {}
+        parts: Mapping[str, Any] = schema.get("properties", {})
+        found: list[tuple[str | None, str, Shape]] = [(None, answer.name, answer.shape)]
+        if answer.fields is not None:
+            found = [(field.name, field.key, field.shape) for field in answer.fields]
+        places = {
+            name: _Place(key, shape, parts.get(key))
+            for name, key, shape in found
+            if isinstance(shape, Boolean | Choice)
+        }
+        if not places:
+            what = "has no field that is one" if answer.fields is not None else "is none"
+            raise SchemaError(
+                "confidence=True is the probability of an answer among those allowed, so it takes "
+                f"schema=Literal[...], an Enum or bool, and {answer.label[:60]} {what}. {WAY_ON}"
+            )
+        return cls(places)
+
+    def read(self, data: object, said: str) -> tuple[float | None, ...]:
+        """The probability of each choice, in the order of `names`; None where it is not known.
+
+        Args:
+            data: The parsed reply.
+            said: Its text, as `chat_completion.text_of` takes it out: a good answer.
+        """
+        body = unfenced(said.strip())
+        tokens = tokens_under(tokens_of(data), body)
+        if not tokens:
+            return (None,) * len(self._places)
+        spans = _spans(body) if body.startswith("{") else dict.fromkeys(self._keys(), (0, body))
+        made = []
+        for place in self._places.values():
+            span = spans.get(place.key)
+            known = None if span is None else place.confidence(tokens, *span)
+            made.append(known)
+        return tuple(made)
+
+    def _keys(self) -> Iterable[str]:
+        return (place.key for place in self._places.values())
+
+
+def _spans(body: str) -> dict[str, tuple[int, str]]:
+    """For each property of a JSON object at which byte its value begins, and the value's text."""
+    found: dict[str, tuple[int, str]] = {}
+    decoder = json.JSONDecoder()
+    place = 1
+    try:
+        while True:
+            place = _over(body, place, ", \t\r\n")
+            if body[place] == "}":
+                return found
+            key, place = decoder.raw_decode(body, place)
+            place = _over(body, place, ": \t\r\n")
+            _, end = decoder.raw_decode(body, place)
+            found[str(key)] = (len(body[:place].encode("utf-8", "surrogatepass")), body[place:end])
+            place = end
+    except (ValueError, IndexError, RecursionError):
+        return found
+
+
+def _over(body: str, place: int, marks: str) -> int:
+    while body[place] in marks:
+        place += 1
+    return place
+
+
+def confidence_of(data: object, answer: Answer) -> float | None:
+    """How sure the model was of the answer in one reply that was asked for with log-probabilities.
+
+    Args:
+        data: The parsed reply.
+        answer: The type of the answer.
+
+    Returns:
+        The probability of the answer among those allowed; of a model with several choices that of
+        the least sure one. None where the reply does not say, or has no answer.
+
+    Raises:
+        SchemaError: Nothing in the answer is a choice.
+    """
+    confidences = Confidences.of(answer)
+    try:
+        known = [each for each in confidences.read(data, text_of(data)) if each is not None]
+    except CallError:
+        return None
+    return min(known, default=None)

@@ -1,0 +1,127 @@
+"""The tokens of a reply with their log-probabilities, as servers send them.
+
+They differ: some leave out `bytes`, some list a token twice, some write -9999 for "hardly ever",
+some list the thoughts or a code fence that the message no longer has. What fits nothing is None.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Token", "has_logprobs", "tokens_of", "tokens_under"]
+
+_SPACES = str.maketrans({"Ġ": " ", "Ċ": "\n", "▁": " "})  # how vocabularies write them
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token of a reply.
+
+    Attributes:
+        text: Its bytes: a token may be half a character.
+        start: How many bytes of the text stand before it.
+        likely: What might have stood there with its probability, itself included.
+    """
+
+    text: bytes
+    start: int
+    likely: tuple[tuple[bytes, float], ...]
+
+
+def has_logprobs(data: Any) -> bool:
+    """Whether a reply has log-probabilities at all."""
+    return bool(_content(data))
+
+
+def tokens_of(data: Any) -> tuple[Token, ...]:
+    """The tokens of a parsed reply; none where it does not have them in a form that is known."""
+    made: list[Token] = []
+    start = 0
+    for entry in _content(data):
+        text = _text(entry)
+        if text is None:
+            return ()
+        made.append(Token(text, start, _likely(entry, text)))
+        start += len(text)
+    return tuple(made)
+
+
+def tokens_under(tokens: tuple[Token, ...], said: str) -> tuple[Token, ...]:
+    """The tokens that make a text, placed from its first byte on; none where they do not make it.
+
+    Args:
+        tokens: Those of the whole reply, with whatever came before the text and behind it.
+        said: The text.
+    """
+    for known in (tokens, tuple(_with_spaces(tokens))):
+        whole = b"".join(token.text for token in known)
+        first = whole.rfind(said.encode("utf-8", "surrogatepass"))
+        if first >= 0:
+            return tuple(
+                Token(token.text, token.start - first, token.likely)
+                for token in known
+                if token.start + len(token.text) > first
+            )
+    return ()
+
+
+def _content(data: Any) -> list[Any]:
+    try:
+        found = data["choices"][0]["logprobs"]["content"]
+    except (LookupError, TypeError):
+        return []
+    return found if isinstance(found, list) else []
+
+
+def _text(entry: Any) -> bytes | None:
+    if not isinstance(entry, dict):
+        return None
+    given, token = entry.get("bytes"), entry.get("token")
+    if isinstance(given, list):
+        try:
+            return bytes(given)
+        except (TypeError, ValueError):
+            pass
+    return token.encode("utf-8", "surrogatepass") if isinstance(token, str) else None
+
+
+def _likely(entry: dict[str, Any], text: bytes) -> tuple[tuple[bytes, float], ...]:
+    """Each alternative once: two tokens may read the same, but not with the same probability."""
+    listed = entry.get("top_logprobs")
+    found: dict[tuple[bytes, float], None] = {}
+    for other in listed if isinstance(listed, list) else ():
+        read = _text(other)
+        likely = None if read is None else _probability(other)
+        if read is not None and likely is not None:
+            found[read, likely] = None
+    own = _probability(entry)
+    if own is not None and all(read != text for read, _ in found):
+        found[text, own] = None  # drawn though it is none of the likeliest
+    return tuple(found)
+
+
+def _probability(entry: dict[str, Any]) -> float | None:
+    value = entry.get("logprob")
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+        return None
+    return math.exp(min(value, 0.0))
+
+
+def _with_spaces(tokens: tuple[Token, ...]) -> Iterator[Token]:
+    """Tokens in the spelling of their vocabulary, read as the text that they are."""
+    start = 0
+    for token in tokens:
+        text = _spaced(token.text)
+        yield Token(text, start, tuple((_spaced(read), p) for read, p in token.likely))
+        start += len(text)
+
+
+def _spaced(text: bytes) -> bytes:
+    return (
+        text.decode("utf-8", "surrogateescape")
+        .translate(_SPACES)
+        .encode("utf-8", "surrogateescape")
+    )

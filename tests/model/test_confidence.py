@@ -1,0 +1,255 @@
+"""How sure a model is of a choice: by hand from the tokens of its reply, in every form they have."""
+
+import enum
+import json
+import math
+from typing import Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from lionproc.errors import SchemaError
+from lionproc.model.answer import Answer
+from lionproc.model.chat_completion import text_of
+from lionproc.model.confidence import Confidences, confidence_of
+
+MOOD = Answer.of(Literal["positive", "negative"])
+SHARED = Answer.of(Literal["positive", "possible", "negative"])
+
+
+def entry(text, probability):
+    raw = text if isinstance(text, bytes) else text.encode()
+    logprob = math.log(probability) if probability else -9999.0
+    return {"token": raw.decode("utf-8", "replace"), "bytes": list(raw), "logprob": logprob}
+
+
+def reply(*tokens, content=None):
+    """A reply of tokens: each a text that was certain, or pairs of which the first one came."""
+    listed, said = [], b""
+    for token in tokens:
+        pairs = [(token, 1.0)] if isinstance(token, str | bytes) else token
+        entries = [entry(*pair) for pair in pairs]
+        listed.append({**entries[0], "top_logprobs": entries})
+        said += bytes(entries[0]["bytes"])
+    message = {"role": "assistant", "content": said.decode() if content is None else content}
+    choice = {"message": message, "finish_reason": "stop", "logprobs": {"content": listed}}
+    return {"choices": [{"index": 0, **choice}]}
+
+
+def test_the_probability_is_that_of_the_answers_tokens_among_those_that_lead_to_an_answer():
+    pairs = [("positive", 0.6), ("negative", 0.2), ("pos", 0.05), ("Great", 0.1)]
+    data = reply('{"answer":"', pairs, '"}')
+    assert confidence_of(data, MOOD) == pytest.approx(0.65 / 0.85)
+
+
+def test_labels_that_share_a_beginning_are_told_apart_where_they_part():
+    first = [("pos", 0.7), ("neg", 0.2), ("neutral", 0.05)]
+    then = [("itive", 0.6), ("sible", 0.3), ("ed", 0.1)]
+    data = reply('{"', "answer", '":"', first, then, '"}')
+    assert confidence_of(data, SHARED) == pytest.approx(0.7 / 0.9 * 0.6 / 0.9)
+
+
+def test_a_beginning_that_nobody_went_on_from_is_spread_as_the_rest_is():
+    data = reply('{"answer":"', [("positive", 0.6), ("possible", 0.2), ("pos", 0.1)], '"}')
+    assert confidence_of(data, SHARED) == pytest.approx(
+        # negative is not listed: it counts as the least likely token that is, here what is left over
+        (0.6 + 0.1 * 0.75) / (0.9 + 0.1)
+    )
+
+
+def test_a_label_that_begins_another_one_ends_with_its_quote():
+    answer = Answer.of(Literal["good", "good enough"])
+    data = reply('{"answer": ', '"good', [('"', 0.8), (" enough", 0.2)], "}")
+    assert confidence_of(data, answer) == pytest.approx(0.8)
+    data = reply('{"answer": ', '"good', [(" enough", 0.2), ('"', 0.7)], '"}')
+    assert confidence_of(data, answer) == pytest.approx(0.2 / 0.9)
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        ('{"answer":', [("true", 0.6), ("false", 0.2), ("True", 0.1)], "}"),
+        ('{"answer": ', [("true", 0.6), ("false", 0.2)], "}"),
+        ('{"answer":', [(" true", 0.4), ("true", 0.2), (" false", 0.2)], "}"),
+        ('{"answer', [('": true', 0.6), ('":false', 0.2), ("s", 0.1)], "}"),
+        ('{"answer":', [(" true}", 0.6), ("false", 0.2)]),
+        ('{\n  "answer" :', [("\n", 0.5), (" ", 0.5)], [("true", 0.6), ("false", 0.2)], "\n}"),
+        ("```json\n", '{"answer":', [("true", 0.6), ("false", 0.2)], "}\n```"),
+        ("<think>", "true?", "</think>", '{"answer":', [("true", 0.6), ("false", 0.2)], "}"),
+        ([("true", 0.6), ("false", 0.2)],),
+        ([("tr", 0.6), ("fal", 0.2)], "ue"),
+    ],
+    ids=str,
+)
+def test_spaces_fences_thoughts_and_tokens_across_the_edges_change_nothing(tokens):
+    data = reply(*tokens)
+    assert confidence_of(data, Answer.of(bool)) == pytest.approx(0.75)
+
+
+def test_what_is_not_listed_is_bounded_and_the_bound_is_held_against_the_answer():
+    listed = [("positive", 0.02), ("Great", 0.5), ("The", 0.01)]
+    data = reply('{"answer":"', listed, '"}')
+    assert confidence_of(data, MOOD) == pytest.approx(0.02 / (0.02 + 0.01))
+    data = reply('{"answer":"', [("positive", 0.9), ("Great", 0.098)], '"}')
+    assert confidence_of(data, MOOD) == pytest.approx(0.9 / 0.902)  # no more than is left over
+
+
+def test_a_bound_is_not_lost_on_the_way_from_the_first_token_to_the_one_that_decides():
+    listed = [("positive", 0.02), ("Great", 0.5), ("The", 0.01)]
+    data = reply('{"answer":', [(' "', 0.1), ("\n", 0.2)], listed, '"}')
+    assert confidence_of(data, MOOD) == pytest.approx(2 / 3)
+
+
+def test_the_token_that_came_counts_where_it_is_none_of_those_listed_and_twice_listed_ones_once():
+    data = reply('{"answer":"', [("positive", 0.2), ("negative", 0.7), ("negative", 0.7)], '"}')
+    place = data["choices"][0]["logprobs"]["content"][1]
+    place["top_logprobs"] = place["top_logprobs"][1:]
+    assert confidence_of(data, MOOD) == pytest.approx(0.2 / 0.9)
+    # Two tokens of a vocabulary that read the same have probabilities of their own.
+    data = reply('{"answer":"', [("positive", 0.2), ("negative", 0.3), ("negative", 0.1)], '"}')
+    assert confidence_of(data, MOOD) == pytest.approx(0.2 / 0.6)
+
+
+def test_the_end_of_a_reply_is_no_beginning_of_an_answer():
+    data = reply('{"answer":"', [("positive", 0.3), ("negative", 0.1), ("", 0.5)], '"}', "")
+    assert confidence_of(data, MOOD) == pytest.approx(0.75)
+
+
+def test_a_token_may_be_half_a_character_and_a_character_may_be_written_as_an_escape():
+    answer = Answer.of(Literal["café", "cafè"])
+    data = reply('{"answer":"caf', [(b"\xc3", 0.9)], [(b"\xa9", 0.6), (b"\xa8", 0.2)], '"}')
+    assert confidence_of(data, answer) == pytest.approx(0.75)
+    data = reply('{"answer":"caf\\u00e', [("9", 0.6), ("8", 0.2)], '"}')
+    assert confidence_of(data, answer) == pytest.approx(0.75)
+
+
+class Mark(enum.Enum):
+    ONE = 1
+    TWELVE = 12
+    HALF = 0.5
+
+
+def test_numbers_end_where_something_else_follows_and_null_is_an_answer_where_it_may_be():
+    answer = Answer.of(Mark)
+    data = reply('{"answer":', [("1", 0.8), ("0", 0.1)], [("}", 0.6), ("2", 0.2)])
+    assert confidence_of(data, answer) == pytest.approx(0.8 / 0.9 * 0.75)
+    either = Answer.of(Literal["yes"] | None)
+    data = reply('{"answer":', [("null", 0.6), ('"yes', 0.2)], "}")
+    assert confidence_of(data, either) == pytest.approx(0.75)
+    assert confidence_of(reply('{"answer":"yes"}'), Answer.of(Literal["yes"])) == 1.0
+
+
+def test_an_answer_in_another_case_is_read_as_the_answer_that_it_was_taken_for():
+    data = reply('{"answer":"', [("Positive", 0.6), ("positive", 0.1), ("Negative", 0.2)], '"}')
+    assert confidence_of(data, MOOD) == pytest.approx(0.7 / 0.9)
+    assert confidence_of(reply([("positive", 0.6), ("negative", 0.3)]), MOOD) == pytest.approx(
+        2 / 3
+    )
+
+
+class Review(BaseModel):
+    reason: str
+    mood: Literal["good", "bad"]
+    urgent: bool
+
+
+def test_each_choice_of_a_model_has_its_own():
+    answer = Answer.of(Review)
+    data = reply(
+        '{"reason":"bad? urgent:true","mood":"',
+        [("good", 0.6), ("bad", 0.2)],
+        '","urgent":',
+        [("false", 0.9), ("true", 0.1)],
+        "}",
+    )
+    confidences = Confidences.of(answer)
+    assert confidences.names == ("mood", "urgent")
+    assert confidences.read(data, text_of(data)) == pytest.approx((0.75, 0.9))
+    assert confidence_of(data, answer) == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize("schema", [str, int, float, list[bool], dict[str, bool]], ids=str)
+def test_what_is_no_choice_is_refused_with_the_way_on(schema):
+    with pytest.raises(SchemaError, match=r"Literal.*votes=5"):
+        Confidences.of(Answer.of(schema))
+
+
+def broken():
+    good = reply('{"answer":"', [("positive", 0.6), ("negative", 0.2)], '"}')
+    for path, value in [
+        (("logprobs",), None),
+        (("logprobs",), {"content": None}),
+        (("logprobs",), {"content": []}),
+        (("logprobs",), {"content": "positive"}),
+        (("logprobs",), [0.1]),
+        (("logprobs", "content", 1), None),
+        (("logprobs", "content", 1, "token"), 17),
+        (("logprobs", "content", 1, "bytes"), [999]),
+        (("logprobs", "content", 1, "top_logprobs"), {"a": 1}),
+        (("logprobs", "content", 1, "top_logprobs", 1), "negative"),
+        (("logprobs", "content", 1, "top_logprobs", 1, "logprob"), "-1"),
+        (("logprobs", "content", 1, "logprob"), None),
+        (("message", "content"), '{"answer":"negative"}'),
+        (("message", "content"), "neither"),
+    ]:
+        data = json.loads(json.dumps(good))
+        holder = data["choices"][0]
+        for step in path[:-1]:
+            holder = holder[step]
+        holder[path[-1]] = value
+        yield data
+
+
+@pytest.mark.parametrize("data", list(broken()))
+def test_tokens_that_are_none_or_of_another_text_are_unknown_and_never_a_number_made_up(data):
+    known = confidence_of(data, MOOD)
+    assert known is None or 0 < known <= 1
+    if data["choices"][0]["message"]["content"] != '{"answer":"positive"}':
+        assert known is None
+
+
+def test_a_token_that_hardly_ever_comes_and_nothing_else_is_unknown():
+    data = reply('{"answer":"', [("positive", 0.0), ("Great", 1.0)], '"}')
+    assert confidence_of(data, MOOD) is None
+
+
+def test_tokens_in_the_spelling_of_a_vocabulary_are_read():
+    data = reply('{"answer":Ġ"', [("positive", 0.6), ("negative", 0.2)], '"}')
+    for token in data["choices"][0]["logprobs"]["content"]:
+        token["bytes"] = None
+    data["choices"][0]["message"]["content"] = '{"answer": "positive"}'
+    assert confidence_of(data, MOOD) == pytest.approx(0.75)
+
+
+LABELS = st.lists(
+    st.text(st.sampled_from('abé" \\'), min_size=1, max_size=4), min_size=2, max_size=5, unique=True
+)
+
+
+@settings(max_examples=60)
+@given(st.data(), LABELS)
+def test_a_model_of_random_tokens_is_as_sure_as_counting_all_its_ways_says(data, labels):
+    """A made-up model writes characters by chance; what it writes is counted out exactly."""
+    answer = Answer.of(Literal[tuple(labels)])
+    texts = {
+        label: json.dumps({"answer": label}, ensure_ascii=False, separators=(",", ":"))
+        for label in labels
+    }
+    weights = {label: data.draw(st.integers(1, 9)) for label in labels}
+    said = data.draw(st.sampled_from(labels))
+    tokens, place, alive = [], 0, dict(weights)
+    while place < len(texts[said]):
+        after = {}
+        for label, weight in alive.items():
+            after.setdefault(texts[label][place : place + 1], {})[label] = weight
+        whole = sum(alive.values())
+        step = texts[said][place]
+        # An impossible token takes half of everything, as before a server holds to the schema.
+        pairs = [(text, sum(each.values()) / whole / 2) for text, each in after.items()]
+        tokens.append(sorted([*pairs, ("~", 0.5)], key=lambda pair: pair[0] != step))
+        alive = after[step]
+        place += 1
+    known = confidence_of(reply(*tokens), answer)
+    assert known == pytest.approx(weights[said] / sum(weights.values()))
