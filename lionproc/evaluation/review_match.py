@@ -14,7 +14,7 @@ from lionproc.errors import ConfigurationError
 from lionproc.evaluation.by_hand import allowed_in, day_of, number_of
 from lionproc.evaluation.columns import one_column
 from lionproc.evaluation.intervals import Numbers
-from lionproc.evaluation.row_ids import ids_of, text_of
+from lionproc.evaluation.row_ids import cell_words, ids_of
 from lionproc.frame import results
 from lionproc.frame.cell import is_missing
 from lionproc.frame.dtypes import cells_of
@@ -158,7 +158,7 @@ def _candidates(
 
 def _keys(frame: pd.DataFrame, names: Sequence[Hashable]) -> list[tuple[str, ...]]:
     columns = [
-        [_plain(text_of(cell)) for cell in cells_of(one_column(frame, name, "columns"))]
+        [_plain(cell_words(cell)) for cell in cells_of(one_column(frame, name, "columns"))]
         for name in names
     ]
     return list(zip(*columns, strict=True))

@@ -13,10 +13,10 @@ from lionproc.evaluation.columns import one_column
 from lionproc.frame.cell import cell_text, is_missing
 from lionproc.frame.dtypes import cells_of
 
-__all__ = ["contents", "ids_of", "text_of"]
+__all__ = ["cell_words", "contents", "ids_of"]
 
 
-def text_of(cell: object) -> str:
+def cell_words(cell: object) -> str:
     """A cell as text; empty for a missing one."""
     if type(cell) is str:
         return cell
@@ -31,7 +31,8 @@ def text_of(cell: object) -> str:
 def contents(frame: pd.DataFrame, columns: Sequence[Hashable]) -> list[str]:
     """What each row says in some columns, as one text."""
     texts = [
-        [text_of(cell) for cell in cells_of(one_column(frame, name, "columns"))] for name in columns
+        [cell_words(cell) for cell in cells_of(one_column(frame, name, "columns"))]
+        for name in columns
     ]
     if len(texts) == 1:
         return texts[0]
