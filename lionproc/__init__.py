@@ -29,6 +29,7 @@ if _TYPE_CHECKING:
     from lionproc.frame.job import Job, last_job
     from lionproc.frame.parquet_reader import read_facts, read_parquet
     from lionproc.frame.preview import Preview
+    from lionproc.frame.register import register
     from lionproc.frame.shared_limits import limits_panel
     from lionproc.model.defaults import configure
     from lionproc.model.model import Model
@@ -80,6 +81,7 @@ __all__ = [
     "read_facts",
     "read_parquet",
     "read_review",
+    "register",
     "run",
     "runs",
     "types",
@@ -111,6 +113,7 @@ _LATER = {
     "read_facts": "frame.parquet_reader",
     "read_parquet": "frame.parquet_reader",
     "read_review": "evaluation.review_file",
+    "register": "frame.register",
     "run": "reports.runs",
     "runs": "reports.runs",
     "types": "service.types",

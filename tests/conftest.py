@@ -230,7 +230,7 @@ def calls_of():
 
 
 # Files that wait for kernels, browsers, compilers and kills. Of few tests, so last by themselves.
-LONG = ("notebook", "typing", "test_crash.py", "model/test_local.py", "test_people.py")
+LONG = ("notebook", "release", "test_crash.py", "model/test_local.py", "test_people.py")
 
 
 def pytest_collection_modifyitems(items):

@@ -33,9 +33,7 @@ from lionproc.errors import (
     ServiceDownError,
     StoppedWarning,
 )
-from lionproc.frame.accessor import FrameAccessor
 from lionproc.frame.job import Job
-from lionproc.frame.register import register
 from lionproc.model.call import ModelCall
 from lionproc.testing import Fault, Server
 
@@ -1100,19 +1098,6 @@ def test_an_argument_that_does_not_exist_is_named_with_the_near_one(server, mode
     with pytest.raises(TypeError, match=r"'chunksize'.*'chunk_size'"):
         texts(1).llm.start("Say {text}", into="a", model=model, chunksize=3)
     assert server.counters.total == 0
-
-
-def test_registration_says_who_had_the_name(monkeypatch):
-    class Other:
-        _accessor = type("Accessor", (), {"__module__": "other_package.frames"})
-
-    monkeypatch.setattr(pd.DataFrame, "llm", Other)
-    with pytest.warns(LionprocWarning, match=r"belonged to other_package\.frames"):
-        register()
-    assert isinstance(texts(1).llm, FrameAccessor)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        register()  # our own is no stranger
 
 
 def test_a_fault_of_our_own_ends_the_run_with_a_word_instead_of_hanging_it(model, monkeypatch):

@@ -1,4 +1,4 @@
-"""The API as a user types it. Not run: mypy reads it, see `test_typing.py`."""
+"""The API as a user types it. Not run: mypy reads it, see `test_release.py`."""
 
 from enum import Enum
 from typing import Literal, assert_type
