@@ -48,7 +48,7 @@ WALK: Lines = (
         "JournalWriter",
         "A paid reply is written to the file, then flushed: only then does it count.",
     ),
-    ("text_of", "The text is taken out of the reply."),
+    ("model:text_of", "The text is taken out of the reply."),
     ("read_either", "Text becomes a value, checked, and its cell, or a reason to ask once more."),
     ("cell_maker", "Called by the former: a cell that the column can hold exactly."),
     ("array_of", "Cells become an array with the dtype of the answer type."),

@@ -61,11 +61,12 @@ series_llm = Later(
 )
 
 
-_others: dict[type, Any] = {}  # what another package had at `llm`, to be given back
+NAME = "llm"
+_others: dict[type, Any] = {}  # what another package had there, to be given back
 
 
 @face
-def register(name: str = "llm") -> None:
+def register(name: str = NAME) -> None:
     """Put lionproc's verbs on frames and series, under another name too.
 
     Importing lionproc does it under `llm`. Where two packages want that name, the one that is
@@ -92,14 +93,14 @@ def register(name: str = "llm") -> None:
         (pd.DataFrame, register_dataframe_accessor, llm),
         (pd.Series, register_series_accessor, series_llm),
     )
-    if name != "llm":
+    if name != NAME:
         _check_name(name, [kind for kind, _, _ in kinds])
     register_saved_type()
     for kind, add, accessor in kinds:
         other = kind.__dict__.get(name)
         if other is not None and _class_of(other) is not accessor:
             owner = getattr(_class_of(other), "__module__", "another package")
-            if name == "llm":
+            if name == NAME:
                 _others[kind] = other
             warnings.warn(
                 f"{kind.__name__}.{name} belonged to {owner}; now it is lionproc's. To have both, "
@@ -111,8 +112,8 @@ def register(name: str = "llm") -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # pandas says the same, without names
             add(name)(accessor)
-        if name != "llm" and kind in _others and _class_of(kind.__dict__.get("llm")) is accessor:
-            kind.llm = _others.pop(kind)
+        if name != NAME and kind in _others and _class_of(kind.__dict__.get(NAME)) is accessor:
+            setattr(kind, NAME, _others.pop(kind))
 
 
 def _class_of(descriptor: object) -> object:
