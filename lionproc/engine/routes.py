@@ -76,11 +76,18 @@ class Routes:
         self.executors: list[RateLimitedAPIExecutor] = []
         self._outlays_before: list[Outlay] = []
         self._sent_before = 0
+        self._beside = [self]  # the routes of all runs that share a budget
+        self._news = asyncio.Event()
 
     def go_on_from(self, before: Routes) -> None:
         """Let a budget count what an earlier run of the same rows has sent and spent, too."""
         self._outlays_before = before.outlays
         self._sent_before = before.sent_in_all
+
+    def go_beside(self, other: Routes) -> None:
+        """Let one budget count what this run and another one send and spend at the same time."""
+        self._beside, self._news = other._beside, other._news
+        self._beside.append(self)
 
     @property
     def dispatchers(self) -> list[Dispatcher]:
@@ -109,7 +116,6 @@ class Routes:
             on_done: Called with every event when it is finished.
             may_send: Asked before each request, with the number of its route and its estimate.
         """
-        news = asyncio.Event()
         for number, route in enumerate(self.routes):
             executor = RateLimitedAPIExecutor(
                 route.queue_capacity,
@@ -126,7 +132,8 @@ class Routes:
             replay = dispatcher.replay
             replay.has_answered, replay.until = known, until
             outlay = dispatcher.counters.outlay
-            outlay.news, outlay.usd = news, route.usd  # what is back anywhere leaves room for all
+            outlay.usd = route.usd
+            outlay.news = self._news  # what is back anywhere leaves room for all
             dispatcher.on_stop = self._stop_all
             self.executors.append(executor)
         for route, dispatcher in zip(self.routes, self.dispatchers, strict=True):
@@ -211,7 +218,8 @@ class Routes:
     @property
     def unpriced(self) -> bool:
         """Whether what a request costs is not known on one of them."""
-        return any(route.usd(Tokens(1, 1)) is None for route in self.routes)
+        all_routes = [route for routes in self._beside for route in routes.routes]
+        return any(route.usd(Tokens(1, 1)) is None for route in all_routes)
 
     @property
     def waits_for_budget(self) -> bool:
@@ -225,13 +233,17 @@ class Routes:
 
     @property
     def outlays(self) -> list[Outlay]:
-        """What was spent on each route, and behind them what was spent before this run."""
-        return [*(executor.outlay for executor in self.executors), *self._outlays_before]
+        """What was spent on each route, and behind them beside this run and before it."""
+        others = [
+            each for routes in self._beside if routes is not self for each in routes.executors
+        ]
+        executors = [*self.executors, *others]
+        return [*(executor.outlay for executor in executors), *self._outlays_before]
 
     @property
     def sent_in_all(self) -> int:
-        """The requests that were sent on all routes, and before this run."""
-        return self.sent() + self._sent_before
+        """The requests that were sent on all routes, beside this run and before it."""
+        return sum(routes.sent() for routes in self._beside) + self._sent_before
 
     # -- what a person sees -----------------------------------------------------------------
 

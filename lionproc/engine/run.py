@@ -43,6 +43,27 @@ class Watcher(Protocol):
         """The run has ended like this."""
 
 
+class Steered(Protocol):
+    """A run, or several as one, as far as a person looks at it and steers it."""
+
+    @property
+    def limits(self) -> Limits:
+        """The live limits."""
+
+    @property
+    def stats(self) -> RunStats:
+        """What it has done so far."""
+
+    def pause(self) -> None:
+        """Let nothing more leave until `resume`."""
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+
+    def stop(self) -> None:
+        """Send nothing more."""
+
+
 class Run(ABC):
     """Rows on their way through one executor or more. A subclass feeds and takes back events.
 
@@ -60,6 +81,7 @@ class Run(ABC):
             they have.
         before: An earlier run of the same rows: its budget as it is now is that of this run,
             and what it has spent counts.
+        beside: A run at the same time, whose budget is that of both.
     """
 
     def __init__(
@@ -73,13 +95,16 @@ class Run(ABC):
         since: int,
         limits: Limits | None = None,
         before: Run | None = None,
+        beside: Run | None = None,
     ) -> None:
         self._rows = rows
         self._routes = Routes(routes)
         if before is not None:
             self._routes.go_on_from(before._routes)
             budget = before.budget
-        self._budget = RunBudget(self._routes, budget)
+        self._budget: RunBudget = RunBudget(
+            self._routes, budget, None if beside is None else beside._budget
+        )
         limiters = self._routes.limiters
         if limits is not None:
             for limiter in limiters:
@@ -135,6 +160,10 @@ class Run(ABC):
         return None
 
     # -- life -------------------------------------------------------------------------------
+
+    def give_up(self) -> None:
+        """It will never begin: close what is open for it."""
+        self._journal.close()
 
     def watch(self, watcher: Watcher) -> None:
         """Tell a watcher how the run goes."""

@@ -18,6 +18,8 @@ class RunBudget:
     Args:
         routes: Where the requests go; they know what was spent.
         bounds: What may be spent; None for all there is.
+        beside: The budget of a run at the same time, which becomes that of both; `bounds` are no
+            matter then.
 
     Attributes:
         reached: The bound that stopped the run, in words; empty while none did.
@@ -26,11 +28,22 @@ class RunBudget:
         ConfigurationError: It cannot be kept.
     """
 
-    def __init__(self, routes: Routes, bounds: Budget | None) -> None:
+    def __init__(
+        self, routes: Routes, bounds: Budget | None, beside: RunBudget | None = None
+    ) -> None:
         self.reached = ""
         self._routes = routes
+        self._shared: list[Budget] = [Budget()]
+        if beside is not None:
+            routes.go_beside(beside._routes)
+            self._shared, bounds = beside._shared, beside.bounds
         self.set(Budget() if bounds is None else bounds)
         self._heeded = replace(self.bounds)
+
+    @property
+    def bounds(self) -> Budget:
+        """What may be spent."""
+        return self._shared[0]
 
     def set(self, bounds: Budget) -> None:
         """Put others in place of the bounds.
@@ -48,7 +61,7 @@ class RunBudget:
                 "Give it as Model(..., price=lp.Price(input=..., output=...)) in dollars per "
                 "million tokens, or use Budget(tokens=...) or Budget(requests=...)."
             )
-        self.bounds = replace(bounds)  # of this run alone; its fields can be assigned to
+        self._shared[0] = replace(bounds)  # no other's; its fields can be assigned to
 
     def heed(self) -> None:
         """Let those who wait for the budget ask again, if it was changed."""

@@ -73,9 +73,16 @@ class Job(RowRun):
         ```
     """
 
-    def __init__(self, plan: Plan, before: Job | None = None, *, waited_for: bool = False) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        before: Job | None = None,
+        *,
+        beside: Job | None = None,
+        waited_for: bool = False,
+    ) -> None:
         self.run_id = new_run_id()
-        super().__init__(plan, before)
+        super().__init__(plan, before, beside)
         self._waited_for = waited_for  # by the cell that started it, whose output has the card
         # Through stages a row is asked what others have said of it: there is no one question.
         # Nor is there where some rows were asked in other words.
@@ -225,12 +232,15 @@ class Job(RowRun):
         if self._save_error is not None:
             raise self._save_error
         out = self.frame()
-        self._tell_mixture()
+        self.tell_of_models()
         self._tell()
         return out
 
-    def _tell_mixture(self) -> None:
-        """Warn, once, where more than one model has answered."""
+    def tell_of_models(self) -> None:
+        """Warn, once, where more than one model has answered, or one does not take a parameter."""
+        for builder in self._builders:
+            while builder.changed:  # each is said once
+                warn(builder.changed.popitem()[0], ParameterWarning)
         mixture = self._store.answered_by.mixture()
         if mixture and not self._warned_of_mixture:
             self._warned_of_mixture = True
@@ -253,9 +263,6 @@ class Job(RowRun):
         )
         if stats.failed and options.errors == "raise":
             raise unanswered.error()
-        for builder in self._builders:
-            while builder.changed:  # each is said once
-                warn(builder.changed.popitem()[0], ParameterWarning)
         if not self._warned and self._asks_for_a_warning(stats):
             self._warned = True
             warn(*unanswered.warning())
@@ -468,6 +475,7 @@ def prepare(
     *,
     waited_for: bool = True,
     job_type: type[Job] | None = None,
+    beside: Job | None = None,
 ) -> Job:
     """A run that has not begun, remembered as the last one.
 
@@ -476,9 +484,10 @@ def prepare(
         before: Another run of this plan, whose answers it begins with.
         waited_for: Whether the cell waits for the frame. Else it gets the job.
         job_type: A class of job that looks at more; a job by default.
+        beside: A run at the same time, whose budget is that of both.
     """
     global _last  # noqa: PLW0603  (the last job of the session)
-    job = _last = (job_type or Job)(plan, before, waited_for=waited_for)
+    job = _last = (job_type or Job)(plan, before, beside=beside, waited_for=waited_for)
     from lionproc.notebook.progress import watchers
 
     shown = watchers(

@@ -34,6 +34,7 @@ class RowRun(Run):
     Args:
         plan: The run.
         before: Another run of this plan, whose answers it begins with.
+        beside: A run at the same time, whose budget is that of both.
 
     Attributes:
         run_id: What the run is called, where it has a name.
@@ -42,7 +43,9 @@ class RowRun(Run):
 
     run_id: str = ""
 
-    def __init__(self, plan: Plan, before: RowRun | None = None) -> None:
+    def __init__(
+        self, plan: Plan, before: RowRun | None = None, beside: RowRun | None = None
+    ) -> None:
         self._plan = plan
         options = plan.options
         models = {id(stage.model): stage.model for stage in plan.stages}
@@ -70,6 +73,7 @@ class RowRun(Run):
                 since=0 if options.resume else journal.mark(),
                 limits=options.limits,
                 before=before,
+                beside=beside,
             )
         except BaseException:
             journal.close()

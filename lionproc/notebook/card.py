@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lionproc.engine.run import Run
+from lionproc.engine.run import Steered
 from lionproc.engine.stats import RunStats
 from lionproc.notebook import formatting
 from lionproc.notebook.frontend import Bundle, Screen
@@ -25,7 +25,7 @@ HEADLINES = {
     "failed": "could not go on",
 }
 IN_MEMORY = ":memory:"  # a journal that is gone with the run
-_put: weakref.WeakSet[Run] = weakref.WeakSet()
+_put: weakref.WeakSet[Steered] = weakref.WeakSet()
 
 
 def headline(stats: RunStats) -> str:
@@ -260,13 +260,13 @@ def as_bundle(stats: RunStats, facts: Mapping[str, object]) -> dict[str, str]:
     return {"text/html": as_html(stats, facts), "text/plain": as_text(stats, facts)}
 
 
-def put(screen: Screen, run: Run, bundle: Bundle) -> None:
+def put(screen: Screen, run: Steered, bundle: Bundle) -> None:
     """Leave a run's card in the output of its cell."""
     screen.replace(bundle)
     _put.add(run)
 
 
-def shown_for(run: Run) -> bool:
+def shown_for(run: Steered) -> bool:
     """Whether the card of a run that has ended stands in the output of a notebook's cell.
 
     It says what failed, what was not sent and how to go on, so a warning would only say it once

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lionproc.engine import loop as engine_loop
-from lionproc.engine.run import Run
+from lionproc.engine.run import Steered
 from lionproc.engine.stats import RunStats
 from lionproc.notebook import card, panel_html
 from lionproc.notebook.frontend import (
@@ -49,7 +49,7 @@ class Panel:
 
     def __init__(
         self,
-        run: Run,
+        run: Steered,
         *,
         title: str,
         facts: Callable[[], Mapping[str, Any]],

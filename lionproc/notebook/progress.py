@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
-from lionproc.engine.run import Run, Watcher
+from lionproc.engine.run import Steered, Watcher
 from lionproc.engine.stats import RunStats
 from lionproc.notebook import card, formatting
 from lionproc.notebook.frontend import Bundle, Output, Screen, bundle_of, say, surface
@@ -28,7 +28,7 @@ LEAST_BAR = 12  # characters of the bar itself, whatever there is to say
 
 
 def watchers(
-    run: Run,
+    run: Steered,
     *,
     progress: bool,
     panel: bool | None,
@@ -96,7 +96,7 @@ class Bar:
         run: The run, not yet begun.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Steered) -> None:
         from tqdm.auto import tqdm
 
         watched = sys.stderr is not None and sys.stderr.isatty()
@@ -130,7 +130,7 @@ class NotebookBar:
 
     def __init__(
         self,
-        run: Run,
+        run: Steered,
         facts: Callable[[], Mapping[str, Any]],
         screen: Screen | None = None,
     ) -> None:
@@ -166,7 +166,7 @@ class PrintedLine:
 
     def __init__(
         self,
-        run: Run,
+        run: Steered,
         facts: Callable[[], Mapping[str, Any]],
         screen: Screen | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -207,7 +207,7 @@ class Behind:
         run: The run.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Steered) -> None:
         self._run = run
         self._history = History()
 
