@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Protocol
 
 from lionproc.engine import at_exit, gc_threshold
 from lionproc.engine import loop as engine_loop
@@ -26,42 +25,12 @@ from lionproc.engine.routes import Route, Routes
 from lionproc.engine.run_budget import RunBudget
 from lionproc.engine.stats import LimitUse, RunStats, State
 from lionproc.engine.timeline import Timeline
+from lionproc.engine.watching import Watcher
 from lionproc.errors import Kind, RunError
 
 log = logging.getLogger("lionproc.engine")
 TICK_S = 0.2  # how often watchers look
 FAULT_GRACE_S = 10.0  # and when the run fails
-
-
-class Watcher(Protocol):
-    """Something a person looks at. It is told, and never asks."""
-
-    def update(self, stats: RunStats) -> None:
-        """The run at this moment; called a few times a second from the engine's thread."""
-
-    def close(self, stats: RunStats) -> None:
-        """The run has ended like this."""
-
-
-class Steered(Protocol):
-    """A run, or several as one, as far as a person looks at it and steers it."""
-
-    @property
-    def limits(self) -> Limits:
-        """The live limits."""
-
-    @property
-    def stats(self) -> RunStats:
-        """What it has done so far."""
-
-    def pause(self) -> None:
-        """Let nothing more leave until `resume`."""
-
-    def resume(self) -> None:
-        """Go on after `pause`."""
-
-    def stop(self) -> None:
-        """Send nothing more."""
 
 
 class Run(ABC):

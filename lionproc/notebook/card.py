@@ -9,8 +9,8 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lionproc.engine.run import Steered
 from lionproc.engine.stats import RunStats
+from lionproc.engine.watching import Steered
 from lionproc.notebook import formatting
 from lionproc.notebook.frontend import Bundle, Screen
 from lionproc.notebook.pairs import as_lines, as_table

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lionproc.engine import loop as engine_loop
-from lionproc.engine.run import Steered
 from lionproc.engine.stats import RunStats
+from lionproc.engine.watching import Steered
 from lionproc.notebook import card, panel_html
 from lionproc.notebook.frontend import (
     Delivery,

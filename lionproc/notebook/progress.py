@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
-from lionproc.engine.run import Steered, Watcher
 from lionproc.engine.stats import RunStats
+from lionproc.engine.watching import Steered, Watcher
 from lionproc.notebook import card, formatting
 from lionproc.notebook.frontend import Bundle, Output, Screen, bundle_of, say, surface
 from lionproc.notebook.history import History
