@@ -28,7 +28,6 @@ from lionproc.frame import results
 from lionproc.frame.answer_digests import packed
 from lionproc.frame.asked import asked_of
 from lionproc.frame.asked_again import asked_again
-from lionproc.frame.assemble import assemble
 from lionproc.frame.export import write_parquet, write_part
 from lionproc.frame.facts import facts_of, failed_words, stage_facts, title_of
 from lionproc.frame.failures import Outcome
@@ -38,8 +37,8 @@ from lionproc.frame.row_run import RowRun
 from lionproc.frame.run_note import new_run_id, note_of
 from lionproc.frame.save_target import check_target, is_folder_target
 from lionproc.frame.stale_parts import remove_stale_parts
-from lionproc.frame.stopped_at import PIPELINE_ERROR, stopped_at
 from lionproc.frame.unanswered import Unanswered
+from lionproc.frame.with_answers import with_answers
 
 if TYPE_CHECKING:
     from lionproc.engine.limits import Limits
@@ -191,19 +190,7 @@ class Job(RowRun):
             return self._frame(0, self._plan.rows)
 
     def _frame(self, start: int, stop: int) -> pd.DataFrame:
-        plan, store = self._plan, self._store
-        new: dict[Hashable, Any] = {}
-        details: dict[Hashable, Any] = {}
-        for number, output in enumerate(plan.outputs):
-            base = number * plan.rows
-            new.update(store.columns[number].between(start, stop))
-            if plan.options.details:
-                details.update(store.details(output.into, base + start, stop - start))
-        if details and plan.staged:
-            details[PIPELINE_ERROR] = stopped_at(plan, store, self._answer, start, stop)
-        new.update(details)
-        frame = plan.frame.iloc[start:stop] if (start, stop) != (0, plan.rows) else plan.frame
-        made = assemble(frame, new, overwrite=plan.options.overwrite)
+        made = with_answers(self._plan, self._store, start, stop, self._answer)
         results.remember(made, self._outcome, self.run_id)
         return made
 

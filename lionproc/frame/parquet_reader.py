@@ -22,7 +22,7 @@ from lionproc.frame.results import SavedRun, remember
 FACTS = b"lionproc"
 LABELS = b"lionproc.columns"
 LEVELS = b"lionproc.index"
-PART = re.compile(r"part-(\d{5,})-([0-9a-f]{8})\.parquet")
+PART = re.compile(r"part-(\d{5,})-([0-9a-f]{8})(?:-[0-9a-f]{8})?\.parquet")
 
 
 @face

@@ -21,8 +21,9 @@ from lionproc.frame.extremes import Extremes
 from lionproc.frame.part_writer import PartWriter
 from lionproc.frame.plan import Plan, Rendered
 from lionproc.frame.portions import PORTION_ROWS
-from lionproc.frame.row_store import CACHED, SKIPPED, WAITING, RowStore
+from lionproc.frame.row_store import CACHED, SKIPPED, WAITING
 from lionproc.frame.stage import Stage
+from lionproc.frame.with_answers import store_of
 from lionproc.model.as_json import plain
 from lionproc.model.call import ModelCall, RequestBuilder
 from lionproc.model.connection import Connection
@@ -78,19 +79,7 @@ class RowRun(Run):
         except BaseException:
             journal.close()
             raise
-        outputs = [
-            (plan.stages[plan.stage_of(number)].answer, output.into)
-            for number, output in enumerate(plan.outputs)
-        ]
-        where = "stage" if plan.staged else "into"
-        self._store = RowStore(
-            plan.frame.index,
-            outputs,
-            where=where,
-            details=options.details,
-            run=self.run_id,
-            further=plan.first_place(len(plan.stages) - 1),
-        )
+        self._store = store_of(plan, self.run_id)
         self._arrivals = [
             Arrivals(PORTION_ROWS) for _ in plan.stages
         ]  # the first one's is not used

@@ -195,14 +195,16 @@ def refuse_other_parts(folder: Path | Remote, run: str | None) -> None:
             )
 
 
-def part_of(number: int, run: str) -> str:
+def part_of(number: int, run: str, rows: str | None = None) -> str:
     """The name of a part: `part-00007-1a2b3c4d.parquet`, the chunk and a digest of the run.
 
     Args:
         number: Of the chunk, from 0.
         run: The run's fingerprint.
+        rows: What is in the part, where the run alone does not say that.
     """
-    return f"part-{number:05d}-{_digest(run)}.parquet"
+    known = "" if rows is None else f"-{_digest(rows)}"
+    return f"part-{number:05d}-{_digest(run)}{known}.parquet"
 
 
 def _digest(run: str) -> str:

@@ -62,7 +62,7 @@ class SeriesAccessor:
             ```
         """
         job = prepare(self._plan(prompt, into, schema, options))
-        return self._unwrapped(wait_for(job), into, job)
+        return self._unwrapped(wait_for(job), into, job.has_fields)
 
     @face
     @shows(SeriesOptions, process)
@@ -120,7 +120,7 @@ class SeriesAccessor:
             LionprocError: As `process`.
         """
         job = prepare(self._plan(prompt, into, schema, options))
-        return self._unwrapped(await job, into, job)
+        return self._unwrapped(await job, into, job.has_fields)
 
     @face
     @shows(SeriesOptions, process)
@@ -189,7 +189,7 @@ class SeriesAccessor:
         return preview(
             self._plan(prompt, into, schema, options),
             few,
-            lambda out, job: self._unwrapped(out, into, job),
+            lambda out, job: self._unwrapped(out, into, job.has_fields),
             n=n,
             sample=sample,
             seed=seed,
@@ -207,10 +207,13 @@ class SeriesAccessor:
         return plan(frame, prompt, **{**DEFAULTS, **named, **options})
 
     def _unwrapped(
-        self, out: pd.DataFrame, into: Hashable | None, job: Job
+        self,
+        out: pd.DataFrame,
+        into: Hashable | None,
+        has_fields: bool,
     ) -> pd.Series[Any] | pd.DataFrame:
         made: pd.Series[Any] | pd.DataFrame = out.iloc[:, 1:]  # without the cells
-        if isinstance(made, pd.DataFrame) and made.shape[1] == 1 and not job.has_fields:
+        if isinstance(made, pd.DataFrame) and made.shape[1] == 1 and not has_fields:
             made = made.iloc[:, 0]
             made.name = self._series.name if into is None else into
         made.attrs = dict(out.attrs)

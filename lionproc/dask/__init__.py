@@ -1,0 +1,55 @@
+"""The same accessor on Dask: for frames that outgrow the memory, one core or one machine.
+
+```python
+import dask.dataframe as dd
+import lionproc.dask
+
+ddf = dd.from_pandas(df, npartitions=2)  # or dd.read_parquet("reviews/")
+out = ddf.llm.process("Is {review} positive?", into="positive", schema=bool, model="local")
+out.compute()  # or out.to_parquet("answers/")
+```
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from lionproc.errors import LionprocWarning, MissingDependencyError
+
+try:
+    import distributed  # noqa: F401  (all of it is needed, not only dask)
+    from dask import dataframe as _dd
+except ImportError as _missing:
+    raise MissingDependencyError(
+        f"lionproc.dask needs {_missing.name}, which is not installed: pip install 'lionproc[dask]'"
+    ) from None
+
+from dask.dataframe.extensions import register_dataframe_accessor, register_series_accessor
+
+from lionproc.dask.accessor import DaskFrameAccessor, DaskSeriesAccessor
+from lionproc.dask.reading import read_folder as read_parquet
+
+__all__ = ["DaskFrameAccessor", "DaskSeriesAccessor", "read_parquet"]
+
+
+def _register() -> None:
+    kinds: tuple[tuple[Any, Any, Any], ...] = (
+        (_dd.DataFrame, register_dataframe_accessor, DaskFrameAccessor),
+        (_dd.Series, register_series_accessor, DaskSeriesAccessor),
+    )
+    for kind, add, accessor in kinds:
+        other = getattr(kind, "llm", None)
+        owner = getattr(other, "__module__", "another package")
+        if other is not None and not owner.startswith("lionproc."):
+            warnings.warn(
+                f"Dask's {kind.__name__}.llm belonged to {owner}; now it is lionproc's.",
+                LionprocWarning,
+                stacklevel=3,
+            )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # Dask says the same, without names
+            add("llm")(accessor)
+
+
+_register()

@@ -1,0 +1,91 @@
+"""What a worker does with a partition: an ordinary run of the ordinary engine.
+
+All partitions of a process share its engine, limiter and journal, as runs of a notebook do. Across
+processes the limits hold because their limiters take their permissions from one budget.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from lionproc.dask.parts import Part
+from lionproc.dask.question import Question, Rows
+from lionproc.dask.sharing import shared_budget
+from lionproc.errors import RowsFailedError
+from lionproc.frame.job import Job, prepare
+
+__all__ = ["answered", "checked"]
+
+log = logging.getLogger("lionproc")
+FAILED = "lionproc_failed"  # in the attrs of a partition on its way to `checked`
+
+
+class PartitionJob(Job):
+    """A run over one partition. Nobody looks at its process, so what it would warn of is logged."""
+
+    def _tell(self) -> None:
+        stats = self.stats
+        if stats.failed:
+            kinds = ", ".join(f"{count:,} {kind}" for kind, count in stats.errors.items())
+            log.warning("%d of %d rows of a partition failed: %s", stats.failed, stats.rows, kinds)
+
+    def _tell_mixture(self) -> None:
+        mixture = self._store.answered_by.mixture()
+        if mixture:
+            log.warning("the answers come from more than one model: %s", mixture)
+
+
+def answered(part: Rows, number: int, question: Question) -> Rows:
+    """A partition with its answers.
+
+    Args:
+        part: Its rows.
+        number: Which partition it is.
+        question: What is asked.
+
+    Returns:
+        What `process` returns for such rows. How many failed is in its attrs.
+    """
+    with shared_budget(question) as limits:
+        plan = question.plan(part, limits=limits)
+        job = prepare(plan, job_type=PartitionJob)
+        place = None if question.save is None else Part(question, number, job)
+        out = None if place is None else place.read()
+        failed: Mapping[str, int] = {}
+        if out is None:
+            job.begin()
+            out = job.result()
+            failed = job.stats.errors
+            if place is not None:
+                place.write(out)
+    made = question.shaped(part, out, plan)
+    made.attrs = {FAILED: dict(failed)} if failed else {}
+    return made
+
+
+def failures(part: Rows) -> Mapping[str, int]:
+    """How many rows of a partition failed, by kind."""
+    found: Mapping[str, int] = part.attrs.get(FAILED, {})
+    return found
+
+
+def checked(part: Rows, failed: Sequence[Mapping[str, int]]) -> Rows:
+    """A partition, if no row failed in any: for `errors="raise"`.
+
+    Raises:
+        RowsFailedError: Some did. All others are done and journaled.
+    """
+    kinds: dict[str, int] = {}
+    for each in failed:
+        for kind, count in each.items():
+            kinds[kind] = kinds.get(kind, 0) + count
+    if kinds:
+        words = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items())
+        raise RowsFailedError(
+            f"{sum(kinds.values()):,} rows failed ({words}). The answers of all others are "
+            'journaled: errors="coerce" gives them with NA for those that failed, and running '
+            "again asks only for the rest."
+        )
+    part.attrs = {}
+    return part

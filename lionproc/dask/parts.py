@@ -1,0 +1,140 @@
+"""Partitions that are saved: whole or not at all, under a name that says what is in it.
+
+`part-00007-1a2b3c4d-5e6f7a8b.parquet`: the partition, a digest of what is asked of whom (prompt,
+model, schema, and the columns that come), and one of what was asked about (its rows). A part that
+is there and whole is read back and nothing is asked; one with rows that failed is asked again for
+those. So a folder on a disk that all workers share resumes on any of them, with or without journal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lionproc.dask.question import Question
+from lionproc.errors import ConfigurationError, LionprocError
+from lionproc.frame.assemble import assemble
+from lionproc.frame.export import table_of, write_parquet
+from lionproc.frame.job import Job
+from lionproc.frame.parquet_reader import PART, facts_of, read_parquet, source_of
+from lionproc.frame.place import Remote, place_of
+from lionproc.frame.save_target import part_of
+
+__all__ = ["Part"]
+
+
+class Part:
+    """The file of one partition.
+
+    Args:
+        question: What is asked.
+        number: Which partition it is.
+        job: The run over its rows, not yet begun.
+
+    Raises:
+        ConfigurationError: The folder holds parts of another run.
+    """
+
+    def __init__(self, question: Question, number: int, job: Job) -> None:
+        assert question.save is not None  # noqa: S101  (else there would be no parts)
+        self._folder = place_of(question.save)
+        self._job = job
+        self._number = number
+        plan = job._plan
+        asked = hashlib.sha256()
+        for builder in job._builders:
+            asked.update(builder.digest)
+        kept = {k: v for k, v in (plan.asked or {}).items() if k != "into"}
+        asked.update(repr((plan.names, sorted(kept.items()), sorted(plan.about.items()))).encode())
+        asked.update(repr(question.partitions).encode())
+        self._run = asked.hexdigest()
+        rows = hashlib.sha256()
+        for piece in _written(plan.frame):
+            rows.update(piece)
+        if _calls(question):
+            # What a function asks is known when it was asked.
+            for calls in plan.first_calls(job._builders[0]):
+                for _, call in calls:
+                    rows.update(getattr(call, "key", None) or b"-")
+            plan.forget_occurrences()
+        self._name = part_of(number, self._run, rows.hexdigest())
+
+    def read(self) -> pd.DataFrame | None:
+        """The rows with their answers, where they are all there already.
+
+        Raises:
+            ConfigurationError: The folder holds parts of another run.
+        """
+        mine = PART.fullmatch(self._name)
+        assert mine is not None  # noqa: S101  (we made it)
+        for name in self._names():
+            found = PART.fullmatch(name)
+            if found is None or found[2] != mine[2]:
+                whose = "parts of another run" if found else "other parquet files"
+                raise ConfigurationError(
+                    f"The folder {str(self._folder)!r} holds {whose} ({name}), and reading it "
+                    "would mix them with this run's. Choose an empty folder, or move them away."
+                )
+        file = self._folder / self._name
+        if not file.exists() or not _is_whole(file):
+            return None
+        plan = self._job._plan
+        try:
+            saved = read_parquet(file.url if isinstance(file, Remote) else file)
+            if len(saved) != plan.rows:
+                return None
+            columns = {name: saved[str(name)].array for name in plan.names}
+        except (LionprocError, KeyError):
+            return None
+        return assemble(plan.frame, columns, overwrite=plan.options.overwrite)
+
+    def write(self, out: pd.DataFrame) -> None:
+        """Write the rows with their answers, and remove what was there for this partition before.
+
+        Raises:
+            SaveError: It could not be written.
+        """
+        file = self._folder / self._name
+        where = file.url if isinstance(file, Remote) else file
+        write_parquet(out, where, self._job._facts())
+        if not isinstance(self._folder, Path):
+            return
+        for name in self._names():
+            found = PART.fullmatch(name)
+            if found is not None and int(found[1]) == self._number and name != self._name:
+                (self._folder / name).unlink(missing_ok=True)  # of rows that have changed since
+
+    def _names(self) -> list[str]:
+        if not self._folder.is_dir():
+            return []
+        names = [entry.name for entry in self._folder.iterdir()]
+        return sorted(name for name in names if name.lower().endswith((".parquet", ".pq")))
+
+
+def _is_whole(file: Path | Remote) -> bool:
+    """Whether every row that could be asked has its answer."""
+    try:
+        with source_of(file) as source:
+            facts: Any = facts_of(pq.read_schema(source)) or {}
+        return bool(facts["rows"] == facts["answered"] + facts["skipped"])
+    except (pa.ArrowException, OSError, KeyError, TypeError):
+        return False
+
+
+def _written(frame: pd.DataFrame) -> Iterator[bytes]:
+    """The rows as bytes: the same for the same rows, whoever has read them."""
+    table = table_of(frame).replace_schema_metadata(None)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table.combine_chunks())
+    yield memoryview(sink.getvalue())  # type: ignore[misc]
+
+
+def _calls(question: Question) -> bool:
+    return callable(question.asked.prompt) or callable(question.asked.options.get("system"))

@@ -1,0 +1,192 @@
+"""What is asked of every partition: checked here, and carried to wherever the partitions are.
+
+It travels in the graph of the tasks, which schedulers show, log and write down. So no key is in it
+(see `keys.py`), and nothing of it is shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias
+
+import pandas as pd
+
+from lionproc.dask import keys
+from lionproc.engine.limits import Limits
+from lionproc.engine.paths import is_url, local_path
+from lionproc.errors import ConfigurationError
+from lionproc.frame.accessor import DEFAULTS, FrameAccessor
+from lionproc.frame.plan import Plan
+from lionproc.frame.save_target import check_writable, is_folder_target
+from lionproc.frame.series_accessor import SeriesAccessor
+from lionproc.frame.with_answers import columns_before
+from lionproc.model.defaults import default_model
+from lionproc.model.model import Model
+
+__all__ = ["Asked", "DaskRows", "Question", "Rows", "question_of"]
+
+Rows: TypeAlias = Any
+"""A frame or a series of pandas."""
+DaskRows: TypeAlias = Any
+"""A frame or a series of Dask, which has no types."""
+
+Kind = Literal["frame", "series"]
+_HERE = ("limits", "budget", "save", "errors", "progress", "panel", "journal")
+"""What acts on the whole of the work, and is no argument of a partition's own run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The arguments of a call, as they were given.
+
+    Attributes:
+        kind: Whether a frame is asked about, or a series.
+        prompt: As for `process`.
+        into: As for `process`.
+        schema: As for `process`.
+        options: All others.
+    """
+
+    kind: Kind
+    prompt: Any
+    into: Any
+    schema: Any
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One call of `process`, for all partitions.
+
+    Attributes:
+        asked: Its arguments; of the options those that a partition's run takes as they are.
+        model: Who answers.
+        key: Where the model's key is found, see `keys.py`; None where it has none of its own.
+        limits: Those of all partitions together; None leaves what there is.
+        journal: Where replies are kept, on the machine of each worker.
+        save: The folder of the parts, None for none.
+        partitions: How many there are.
+        token: Tells it from every other.
+    """
+
+    asked: Asked
+    model: Model
+    key: str | None
+    limits: Limits | None
+    journal: Any
+    save: str | None
+    partitions: int
+    token: str = field(default_factory=lambda: hashlib.sha256(os.urandom(32)).hexdigest()[:24])
+
+    def plan(self, part: Rows, *, limits: Limits | None = None) -> Plan:
+        """The run over one partition.
+
+        Args:
+            part: Its rows.
+            limits: Those of the run.
+        """
+        given = {
+            **self.asked.options,
+            "model": keys.with_key(self.model, self.key),
+            "limits": limits,
+            "journal": self.journal,
+            "progress": False,
+            "panel": False,
+        }
+        return _plan(self.asked, part, given)
+
+    def shaped(self, part: Rows, out: pd.DataFrame, plan: Plan) -> Rows:
+        """What `process` returns for a partition: a frame, or for a series what it gives."""
+        if self.asked.kind == "frame":
+            return out
+        fields = plan.answer.fields is not None
+        return SeriesAccessor(part)._unwrapped(out, self.asked.into, fields)
+
+    def __dask_tokenize__(self) -> str:
+        """What Dask knows it by."""
+        return self.token
+
+    def __repr__(self) -> str:
+        return f"<Question {self.token}>"
+
+
+def question_of(asked: Asked, rows: DaskRows) -> tuple[Question, Rows]:
+    """Check the arguments of a call, as far as that is possible without a row.
+
+    Args:
+        asked: The arguments.
+        rows: What is asked about.
+
+    Returns:
+        The question, and what comes out without its rows.
+
+    Raises:
+        ConfigurationError: An argument cannot work; nothing was sent.
+    """
+    given = {**DEFAULTS, **asked.options}
+    _refuse(given)
+    model = _model_of(given["model"])
+    plan = _plan(asked, rows._meta, {**asked.options, "model": model})
+    usual = plan.options  # the session's defaults are those of this process
+    kept = {name: given[name] for name in asked.options if name not in {*_HERE, "model"}}
+    question = Question(
+        asked=replace(asked, options={**kept, "retry": usual.retry}),
+        model=model,
+        key=keys.keep(model),
+        limits=usual.limits,
+        journal=usual.journal,
+        save=_folder_of(usual.save),
+        partitions=rows.npartitions,
+    )
+    return question, question.shaped(rows._meta, columns_before(plan), plan)
+
+
+def _plan(asked: Asked, rows: Rows, options: Mapping[str, Any]) -> Plan:
+    given: Any = options
+    accessor: Any = FrameAccessor if asked.kind == "frame" else SeriesAccessor
+    made: Plan = accessor(rows)._plan(asked.prompt, asked.into, asked.schema, given)
+    return made
+
+
+def _refuse(options: Mapping[str, Any]) -> None:
+    if options["budget"] is not None:
+        raise ConfigurationError(
+            "budget= counts what one process spends, and this is done by many. Bound it by the "
+            "rows (ddf.partitions[:10]) or by limits=, which hold for all of them together."
+        )
+
+
+def _model_of(given: Model | str | None) -> Model:
+    model = default_model(given)
+    if model.executor is not None:
+        raise ConfigurationError(
+            "A model with executor= sends through one process, and this is done by many. Leave "
+            "executor= out and give limits=, which hold for all of them together."
+        )
+    if model.client is not None:
+        raise ConfigurationError(
+            "A model with client= cannot travel to other processes: the client holds a key and "
+            "open connections. Give base_url= and api_key= in place of it."
+        )
+    return model
+
+
+def _folder_of(save: str | None) -> str | None:
+    if save is None:
+        return None
+    if not is_folder_target(save):
+        raise ConfigurationError(
+            f"A Dask frame is saved in parts, one for each partition: save= is a folder, such as "
+            f"{save.rpartition('.')[0] + '/'!r}, not {save!r}."
+        )
+    if not is_url(save):
+        try:
+            check_writable(local_path(save) / "part")
+        except OSError as error:
+            raise ConfigurationError(
+                f"Nothing can be saved in {save!r}: {error.strerror}. Choose another folder."
+            ) from None
+    return save

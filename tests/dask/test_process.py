@@ -1,0 +1,229 @@
+"""`ddf.llm`: the same frame as with pandas, asked partition by partition when it is computed."""
+
+import datetime as dt
+from decimal import Decimal
+from typing import Literal
+
+import pandas as pd
+import pydantic
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal, assert_series_equal
+
+import lionproc as lp
+from lionproc.testing import Server
+
+dd = pytest.importorskip("dask.dataframe")
+pytest.importorskip("distributed")
+
+import lionproc.dask  # noqa: E402
+
+
+class Review(pydantic.BaseModel):
+    mood: Literal["good", "bad"]
+    topics: list[str]
+    stars: int | None
+    inner: dict[str, float]
+
+
+SCHEMAS = [
+    str, int, float, bool, Literal["a", "b"], list[int], Review, dt.date, Decimal,
+    dt.datetime, {"type": "object", "properties": {"x": {"type": "integer"}}},
+]  # fmt: skip
+FRAME = pd.DataFrame({"text": list("abcdefgh"), "n": range(8)})
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch, Server() as made:
+        patch.setenv("LIONPROC_HOME", str(tmp_path_factory.mktemp("home")))
+        yield made
+
+
+@pytest.fixture(scope="module")
+def asked(shared):
+    return {
+        "model": lp.Model("openai", "m", base_url=shared.base_url, api_key=shared.key),
+        "progress": False,
+        "journal": False,
+    }
+
+
+def computed(frame):
+    return frame.compute(scheduler="sync")
+
+
+columns = st.sampled_from(
+    ["int64", "Int64", "float64", "boolean", "category", "datetime64[ns, UTC]", "string"]
+)
+
+
+@settings(max_examples=10)
+@given(
+    schema=st.sampled_from(SCHEMAS),
+    dtype=columns,
+    cells=st.lists(st.integers(0, 1) | st.none(), min_size=1, max_size=6),
+    parts=st.integers(1, 3),
+    details=st.booleans(),
+)
+def test_pandas_and_dask_give_equal_frames(asked, schema, dtype, cells, parts, details):  # noqa: PLR0917
+    numpy = not pd.api.types.is_extension_array_dtype(dtype) or "datetime" in dtype
+    given_cells = [0 if cell is None and numpy else cell for cell in cells]
+    frame = pd.DataFrame({"cell": pd.Series(given_cells, dtype=dtype)})
+    frame["text"] = [f"row {place}" for place in range(len(cells))]
+    ddf = dd.from_pandas(frame, npartitions=parts)
+    there = ddf.compute()
+    into = None if schema is Review else "answer"
+    how = {"into": into, "schema": schema, "details": details, **asked}
+    lazy = ddf.llm.process("{cell} of {text}", **how)
+    here, there = there.llm.process("{cell} of {text}", **how), computed(lazy)
+    prefix = "llm" if into is None else into
+    varies = [f"{prefix}_seconds", f"{prefix}_run"] if details else []
+    assert_frame_equal(
+        there.drop(columns=varies), here.drop(columns=varies), check_categorical=True
+    )
+    assert list(lazy.dtypes) == list(there.dtypes)
+    assert lazy.divisions == ddf.divisions
+
+
+def test_nothing_is_sent_before_it_is_computed_and_nothing_for_made_up_rows(shared, asked):
+    before = shared.counters.total
+    out = dd.from_pandas(FRAME, npartitions=3).llm.process("Lazy {text}", into="a", **asked)
+    assert list(out.columns) == ["text", "n", "a"]
+    assert shared.counters.total == before
+    assert computed(out.partitions[1])["a"].tolist() == [
+        "echo: Lazy d",
+        "echo: Lazy e",
+        "echo: Lazy f",
+    ]
+    assert shared.counters.total == before + 3
+
+
+@pytest.mark.parametrize(
+    ("schema", "into"), [(str, None), (list[str], "topics"), (Review, "r"), (bool, None)]
+)
+def test_a_series_gives_what_it_gives_with_pandas(asked, schema, into):
+    series = dd.from_pandas(FRAME["text"], npartitions=2)
+    here = series.compute().llm.process("Of {value}", into, schema, **asked)
+    lazy = series.llm.process("Of {value}", into, schema, **asked)
+    same = assert_series_equal if isinstance(here, pd.Series) else assert_frame_equal
+    same(computed(lazy), here)
+
+
+def test_functions_columns_and_a_system_prompt_go_along(asked):
+    ddf = dd.from_pandas(FRAME, npartitions=2)
+    how = {"columns": ["text", "n"], "into": "{column}_fr", "system": "Be kind.", **asked}
+    out = computed(ddf.llm.process("In French: {value}", **how))
+    assert out["n_fr"].tolist() == [f"echo: In French: {n}" for n in range(8)]
+    out = computed(ddf.llm.process(lambda row: f"{row['text']}{row['n']}", into="x", **asked))
+    assert out["x"].tolist() == [f"echo: {text}{n}" for n, text in enumerate("abcdefgh")]
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # of Dask itself
+def test_partitions_that_are_empty_or_all_missing_keep_the_types(asked, tmp_path):
+    frame = pd.DataFrame({"text": pd.array([None, None, "a", "b"], dtype="string"), "n": range(4)})
+    ddf = dd.from_pandas(frame, npartitions=2)
+    how = {"into": "r", "schema": Review, "details": True, **asked}
+    for rows in (ddf, ddf[ddf["n"] > 1], ddf[ddf["n"] > 9]):
+        out = rows.llm.process("Of {text}", **how, save=tmp_path / f"{rows.npartitions}-{id(rows)}")
+        parts = [computed(part) for part in out.partitions]
+        assert all((part.dtypes == out.dtypes).all() for part in parts)
+    out = ddf.llm.process("Of {text}", **how)
+    out.to_parquet(tmp_path / "all", compute_kwargs={"scheduler": "sync"})
+    back = lionproc.dask.read_parquet(tmp_path / "all")
+    assert (back.dtypes == out.dtypes).all()
+    assert computed(back)["r_topics"].isna().tolist() == [True, True, False, False]
+    assert computed(back)["r_error"].isna().all()
+
+
+def test_one_bad_row_is_na_and_ends_no_job_and_raises_at_the_end_where_that_is_wanted(home):
+    def fault(body, number):
+        return "400" if "row c" in str(body["messages"]) else None
+
+    with Server(answer="fine", faults=fault) as server:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+        how = {"into": "a", "model": model, "retry": lp.Retry(first_failures=None)}
+        ddf = dd.from_pandas(FRAME, npartitions=4)
+        out = computed(ddf.llm.process("row {text}", **how))
+        assert out["a"].isna().tolist() == [text == "c" for text in FRAME["text"]]
+        assert server.counters.total == 8
+        strict = ddf.llm.process("Strictly row {text}", errors="raise", **how)
+        with pytest.raises(lp.errors.RowsFailedError, match="1 bad_request"):
+            computed(strict)
+        assert server.counters.total == 16  # all others are done and kept:
+        assert computed(ddf.llm.process("Strictly row {text}", **how))["a"].notna().sum() == 7
+        assert server.counters.total == 17
+
+
+def test_a_part_that_is_there_is_read_and_what_has_changed_or_failed_is_asked_again(home, tmp_path):
+    bad = {"c"}
+
+    def fault(body, number):
+        return "400" if any(f"row {text}" in str(body["messages"]) for text in bad) else None
+
+    with Server(faults=fault) as server:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+        how = {"into": "a", "schema": list[int], "model": model, "journal": False}
+        how |= {"save": tmp_path / "out", "retry": lp.Retry(first_failures=None, max_attempts=1)}
+
+        def run(frame, prompt="row {text}"):
+            before = server.counters.total
+            out = computed(dd.from_pandas(frame, npartitions=4).llm.process(prompt, **how))
+            assert_frame_equal(lp.read_parquet(tmp_path / "out"), out)
+            assert_frame_equal(computed(lionproc.dask.read_parquet(tmp_path / "out")), out)
+            return server.counters.total - before
+
+        assert run(FRAME) == 8
+        assert run(FRAME) == 2  # the partition with the row that failed
+        bad.clear()
+        assert run(FRAME) == 2
+        assert run(FRAME) == 0
+        changed = FRAME.assign(n=FRAME["n"].where(FRAME["n"] != 7, 70))
+        assert run(changed) == 2
+        with pytest.raises(lp.errors.ConfigurationError, match="another run"):
+            run(FRAME, "other row {text}")
+        with pytest.raises(lp.errors.ConfigurationError, match="another run"):
+            run(FRAME.assign(text="x"), lambda row: "row " + row["text"])
+
+
+def test_one_partition_alone_writes_its_own_part(asked, tmp_path):
+    ddf = dd.from_pandas(FRAME, npartitions=4)
+    out = ddf.llm.process("Of {text}", into="a", save=tmp_path, **asked)
+    computed(out.partitions[2])
+    (part,) = tmp_path.glob("*.parquet")
+    assert part.name.startswith("part-00002-")
+    assert lp.read_parquet(part)["n"].tolist() == [4, 5]
+
+
+def test_what_a_function_asks_is_part_of_the_name(asked, shared, tmp_path):
+    ddf = dd.from_pandas(FRAME, npartitions=1)
+    words = "one"
+
+    def prompt(row):
+        return f"{words} {row['text']}"
+
+    for words in ("one", "two", "two"):
+        out = computed(ddf.llm.process(prompt, into="a", save=tmp_path, **asked))
+        assert out["a"][0] == f"echo: {words} a"
+    assert len(list(tmp_path.glob("*.parquet"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"into": "n"}, "'n'"),
+        ({"schema": object()}, "object"),
+        ({"budget": lp.Budget(requests=1)}, "budget="),
+        ({"errors": "ignore"}, "'raise'"),
+        ({"save": "out.parquet"}, "save="),
+        ({"colums": ["text"]}, "columns"),
+        ({"resume": 1}, "resume"),
+    ],
+)
+def test_what_cannot_work_is_refused_when_it_is_called(asked, arguments, words):
+    ddf = dd.from_pandas(FRAME, npartitions=2)
+    with pytest.raises(lp.errors.ConfigurationError, match=words):
+        ddf.llm.process("Say {text}", **{"into": "a", **asked, **arguments})
+    with pytest.raises(lp.errors.ConfigurationError, match="text"):
+        ddf.llm.process("Say {txt}", into="a", **asked)
