@@ -1,0 +1,132 @@
+"""The recipes do what they show: each page is run as a notebook, with a server of our own."""
+
+import ast
+import dataclasses
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import lionproc as lp
+from lionproc.model.providers import PROVIDERS
+from lionproc.testing import Server
+from lionproc.testing.answers import prompt_text
+
+RECIPES = Path(__file__).parents[1] / "docs" / "recipes"
+PAGES = sorted(page for page in RECIPES.glob("*.md") if page.stem != "index")
+BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```)?", re.MULTILINE | re.DOTALL)
+ADDRESS = re.compile(r"http://localhost:\d+/v1|https://my-resource\.openai\.azure\.com")
+# A picture of one pixel, in two colours.
+PNG = "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55000000{}49454e44ae426082"
+
+# What the model says on each page, by what stands in the prompt.
+REPLIES = {
+    "azure": {"joy": "true", "Broke": "false"},
+    "classify": {"looks good": "positive", "Broke": "negative", "Fine": "mixed"},
+    "clean-names": {
+        "Siemens AG": "Siemens",
+        "Which": "IBM",
+    },
+    "extract": {
+        "Panda": {
+            "make": "Fiat",
+            "year": 2019,
+            "price_eur": 7900,
+            "fuel": "petrol",
+            "extras": ["heated seats", "roof rack"],
+        },
+        "Saab": {
+            "make": "Saab",
+            "year": None,
+            "price_eur": None,
+            "fuel": "unknown",
+            "extras": [],
+        },
+    },
+    "images": {"chair": "yes", "lamp": "no"},
+    "judge": {
+        "reset": {"reason": "It is what the manual says.", "grade": 3},
+        "waterproof": {"reason": "The manual speaks of splashes, not of diving.", "grade": 1},
+    },
+    "match": {
+        "M3)\n2: Apple MacBook Air": "true",
+        "ThinkPad X1 Carbon\n2: Lenovo": "true",
+        "same product": "false",
+    },
+    "night-run": {"Ticket": "Does not start"},
+    "providers": {"joy": "true", "Broke": "false"},
+    "translate": {
+        "Oak table": "Table en chêne",
+        "Seats six": "Six places assises.",
+        "Floor lamp": "Lampadaire",
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Server(key=None) as made:  # as local servers are
+        yield made
+
+
+@pytest.fixture
+def notebook(tmp_path, monkeypatch, server):
+    """Runs blocks as cells of one notebook, in a folder and a session of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("lionproc.model.defaults._session", {})
+    for name, provider in PROVIDERS.items():
+        if provider.base_url:
+            moved = dataclasses.replace(provider, base_url=server.base_url)
+            monkeypatch.setitem(PROVIDERS, name, moved)
+        if provider.key_variable:
+            monkeypatch.setenv(provider.key_variable, "sk-test")
+    lp.configure(progress=False, limits={"adapt": False})
+    for name in ("1.png", "2.png"):
+        (tmp_path / name).write_bytes(bytes.fromhex(PNG.format(name[0] * 2)))
+    names = {}
+
+    def cell(source):
+        source = ADDRESS.sub(
+            lambda found: server.base_url.removesuffix("/v1" if "azure" in found[0] else ""),
+            source,
+        )
+        tree = ast.parse(source)
+        last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+        exec(compile(tree, "cell", "exec"), names)
+        shown = last and eval(compile(ast.Expression(last.value), "cell", "eval"), names)
+        if shown is not None:
+            print(shown)
+
+    with pd.option_context("display.width", 100, "display.max_columns", 20):
+        yield cell
+
+
+def test_every_recipe_has_replies_and_is_listed():
+    index = (RECIPES / "index.md").read_text()
+    assert {page.stem for page in PAGES} == set(REPLIES)
+    assert set(re.findall(r"\]\(([\w-]+)\.md\)", index)) == set(REPLIES)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_recipe_shows_what_it_says(page, notebook, server, capsys):
+    replies = REPLIES[page.stem]
+
+    def answer(body):
+        prompt = prompt_text(body)
+        return next(said for words, said in replies.items() if words in prompt)
+
+    server.configure(answer=answer)
+    blocks = BLOCK.findall(page.read_text())
+    assert any(shown for _, shown in blocks)
+    for source, shown in blocks:
+        notebook(source)
+        said = capsys.readouterr().out
+        if shown:
+            assert said.rstrip() == shown.rstrip()
+
+
+def test_a_recipe_fits_on_a_screen():
+    for page in PAGES:
+        assert page.read_text().count("\n") <= 90, page.name
