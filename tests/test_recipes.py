@@ -93,11 +93,11 @@ def notebook(tmp_path, monkeypatch, server):
             source,
         )
         tree = ast.parse(source)
-        last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
-        exec(compile(tree, "cell", "exec"), names)
-        shown = last and eval(compile(ast.Expression(last.value), "cell", "eval"), names)
-        if shown is not None:
-            print(shown)
+        if isinstance(tree.body[-1], ast.Expr):  # what a notebook shows of it
+            shown = ast.parse("print(...)", mode="eval").body
+            shown.args = [tree.body[-1].value]
+            tree.body[-1].value = shown
+        exec(compile(ast.fix_missing_locations(tree), "cell", "exec"), names)  # noqa: S102
 
     with pd.option_context("display.width", 100, "display.max_columns", 20):
         yield cell
