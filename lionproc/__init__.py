@@ -31,6 +31,7 @@ if _TYPE_CHECKING:
     from lionproc.frame.preview import Preview
     from lionproc.frame.register import register
     from lionproc.frame.shared_limits import limits_panel
+    from lionproc.model.composed import Fallback
     from lionproc.model.defaults import configure
     from lionproc.model.model import Model
     from lionproc.model.prices import Price
@@ -54,6 +55,7 @@ __all__ = [
     "Branch",
     "Budget",
     "Estimate",
+    "Fallback",
     "Field",
     "Form",
     "Health",
@@ -92,6 +94,7 @@ _LATER = {
     "BatchProcessor": "service.batch",
     "Branch": "service.branch",
     "Estimate": "frame.estimate",
+    "Fallback": "model.composed",
     "Field": "service.form",
     "Form": "service.form",
     "Health": "service.health",

@@ -58,6 +58,7 @@ class Dispatcher:
         on_done: Called with every event when it is finished.
         may_send: Asked before each request, with its estimate; see `Permission`.
         first_failures: How many first requests that fail in one way stop everything.
+        elsewhere: The kinds of failure that somebody else makes up for; see `FailurePolicy`.
 
     Attributes:
         on_stop: Called when something that no event can get past stops everything.
@@ -80,6 +81,7 @@ class Dispatcher:
         on_done: Callable[[Event], None] | None,
         may_send: Callable[[Tokens], Verdict] | None,
         first_failures: int | None,
+        elsewhere: frozenset[Kind] = frozenset(),
     ) -> None:
         self._limiter = limiter
         self._on_done = on_done
@@ -88,7 +90,7 @@ class Dispatcher:
         self.queue = EventQueue(queue_capacity)
         self.replay = Replay(journal, since, retry.max_corrections)
         self.coalescing = Coalescing(journal)
-        self.policy = FailurePolicy(retry, first_failures)
+        self.policy = FailurePolicy(retry, first_failures, elsewhere=elsewhere)
         self.permission = Permission(limiter, self.policy, self.counters.outlay, may_send)
         self.workers = WorkerPool(
             self._work,
@@ -427,7 +429,8 @@ class Dispatcher:
             if event.state == "failed":
                 log.info("a request failed: %s", error.kind)
                 self.coalescing.failed(event, error)
-                self.replay.keep_failure(event)
+                if event.attempts or error.kind not in self.policy.elsewhere:
+                    self.replay.keep_failure(event)
         verdict = self.policy.finished(event, known=self.replay.has_answered)
         if verdict is not None:
             self.stop_run(verdict.error)

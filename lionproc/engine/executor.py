@@ -57,6 +57,8 @@ class RateLimitedAPIExecutor:
         first_failures: So many first requests that fail in one way, with no answer among them,
             stop everything. None never does, as suits whoever serves callers that have nothing
             to do with each other.
+        elsewhere: The kinds of failure that somebody else makes up for, so that they never stop
+            everything.
 
     Attributes:
         queue_capacity: Events that may wait.
@@ -93,6 +95,7 @@ class RateLimitedAPIExecutor:
         on_done: Callable[[Event], None] | None = None,
         may_send: Callable[[Tokens], Verdict] | None = None,
         first_failures: int | None = None,
+        elsewhere: frozenset[Kind] = frozenset(),
     ) -> None:
         if isinstance(queue_capacity, bool) or not queue_capacity >= 1:
             raise ConfigurationError(f"queue_capacity is at least 1, not {queue_capacity!r}.")
@@ -115,6 +118,7 @@ class RateLimitedAPIExecutor:
             on_done=on_done,
             may_send=may_send,
             first_failures=first_failures,
+            elsewhere=elsewhere,
         )
         self.group = ExecutorGroup(self.dispatcher)
         self.outlay = self.dispatcher.counters.outlay

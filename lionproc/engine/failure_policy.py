@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from lionproc.engine.first_failures import FirstOutcomes
-from lionproc.engine.retry import Breaker, Fail, Retry, RetryBudget, Stop, Wait, decide
+from lionproc.engine.retry import FATAL, Breaker, Fail, Retry, RetryBudget, Stop, Wait, decide
 from lionproc.errors import (
     AccessError,
     CallError,
@@ -32,6 +32,10 @@ BREAKING = frozenset(
     {Kind.CONNECTION, Kind.TIMEOUT, Kind.SERVER_ERROR, Kind.OVERLOADED, Kind.BAD_REPLY}
 )
 COSTLY = BREAKING | {Kind.FORBIDDEN}  # final failures that the retry budget pays for
+# Where somebody else answers meanwhile: failures in a row after which a server is left alone, and
+# seconds for which one is that refuses the key, the model or the account.
+ENOUGH = 5
+REFUSING_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,9 @@ class FailurePolicy:
         retry: How patient to be.
         first_failures: How many first requests that fail in one way stop the run; None never.
         uniform: `random.uniform`, or something that tests can foresee.
+        elsewhere: The kinds of failure that another server makes up for. They never stop the run;
+            while the circuit breaker is open for one, what would wait is refused at once, so that
+            it can go there.
     """
 
     def __init__(
@@ -60,7 +67,9 @@ class FailurePolicy:
         retry: Retry,
         first_failures: int | None,
         uniform: Callable[[float, float], float] = random.uniform,
+        elsewhere: frozenset[Kind] = frozenset(),
     ) -> None:
+        self.elsewhere = elsewhere
         self._retry = retry
         self._first_failures = first_failures
         self._uniform = uniform
@@ -69,10 +78,11 @@ class FailurePolicy:
 
     def start(self) -> None:
         """Forget what was; also when an executor is started again."""
-        self._first = FirstOutcomes(self._first_failures)
+        self._first = FirstOutcomes(self._first_failures, self.elsewhere)
         self._budget = RetryBudget(self._retry.budget)
-        self._breaker = Breaker()
+        self._breaker = Breaker(ENOUGH) if self.elsewhere else Breaker()
         self._prober: Event | None = None
+        self._opened_by: CallError | None = None
 
     # -- before an attempt ------------------------------------------------------------------
 
@@ -101,6 +111,23 @@ class FailurePolicy:
         if until is not None:
             await asyncio.sleep(max(until - asyncio.get_running_loop().time(), 0.0))
         return True
+
+    def refused(self, event: Event, now: float) -> CallError | None:
+        """While the breaker is open and somebody else answers: why this event is not sent here.
+
+        Returns:
+            None where it may be sent, as the probe for which it is time.
+        """
+        if self._prober is event:
+            return None
+        probed = self._prober is not None and not self._prober.done
+        until = self._breaker.opened_until
+        error = self._opened_by
+        if error is None or (not probed and (until is None or now >= until)):
+            self._prober = event
+            return None
+        why = f"{error.message} So it was not asked for this row."
+        return CallError(error.kind, why, status=error.status)
 
     @property
     def on_trial(self) -> bool:
@@ -156,6 +183,8 @@ class FailurePolicy:
             `Wait`: send the event again after that time. `Fail`: give the event up. `StopRun`:
             give up the event and the run.
         """
+        if error.kind in self.elsewhere:
+            return self._failed_here(event, error, now, probe=probe, took_s=took_s)
         if error.kind in BREAKING:
             self._breaker.failed(now, probe=probe)
         elif error.kind is not Kind.RATE_LIMITED:
@@ -175,6 +204,25 @@ class FailurePolicy:
                     "Everything answered so far is kept; run the same cell again to go on."
                 )
             )
+        self._first.put_off(event)
+        return decision
+
+    def _failed_here(
+        self, event: Event, error: CallError, now: float, *, probe: bool, took_s: float
+    ) -> Decision:
+        """As `failed`, where somebody else makes up for it: nothing of it stops the run."""
+        if error.kind in FATAL:
+            self._breaker.refused(now, REFUSING_S)
+        elif error.kind in BREAKING:
+            self._breaker.failed(now, probe=probe)
+        elif error.kind not in {Kind.RATE_LIMITED, Kind.NO_CAPACITY}:
+            self._breaker.succeeded()
+        if self._breaker.is_open:
+            self._opened_by = error
+            return Fail(error)
+        decision = decide(error, event.attempts, self._retry, self._uniform, took_s)
+        if not isinstance(decision, Wait):
+            return Fail(error)
         self._first.put_off(event)
         return decision
 
@@ -207,7 +255,7 @@ class FailurePolicy:
         Args:
             errors: The kinds of the failures.
         """
-        return self._first.unreached(errors)
+        return None if self.elsewhere else self._first.unreached(errors)
 
 
 def _stopped(error: CallError) -> StopRun:

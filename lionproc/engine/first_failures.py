@@ -35,10 +35,12 @@ class FirstOutcomes:
 
     Args:
         enough: So many failures of one kind, with no answer among them, end the run; None never.
+        elsewhere: Kinds that count for nothing, for another server makes up for them.
     """
 
-    def __init__(self, enough: int | None) -> None:
+    def __init__(self, enough: int | None, elsewhere: frozenset[Kind] = frozenset()) -> None:
         self.enough = enough
+        self._not_counted = _OF_THE_SERVER | elsewhere
         self._reached = False
         self._unreached = ""
         self._over = enough is None
@@ -102,7 +104,7 @@ class FirstOutcomes:
         number = self._out.pop(event, None)
         if number is None:
             number = self._again.pop(event, None)
-        if number is None or event.state != "failed" or error.kind in _OF_THE_SERVER:
+        if number is None or event.state != "failed" or error.kind in self._not_counted:
             return False  # not sent, given up, or no fault of what was asked
         self._failed.append((number, error.kind))
         alike = [number for number, kind in self._failed if kind is error.kind]

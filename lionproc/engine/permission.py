@@ -87,12 +87,13 @@ class Permission:
         """
         policy, limiter = self._policy, self._limiter
         while not self.stopping:
-            while self.is_paused:
-                await self.resumed.wait()
-                await self.outer_resumed.wait()
+            await self._until_resumed()
             if event.done:
                 return None
-            if policy.is_open and not await policy.probes(event):
+            if policy.is_open and policy.elsewhere:  # somebody else answers meanwhile
+                if (error := policy.refused(event, limiter.now())) is not None:
+                    return Refused(error)
+            elif policy.is_open and not await policy.probes(event):
                 continue
             estimate = event.call.estimate
             verdict = self._verdict(estimate)
@@ -116,6 +117,11 @@ class Permission:
                 return reservation
             limiter.cancel(reservation)
         return Refused(not_sent())
+
+    async def _until_resumed(self) -> None:
+        while self.is_paused:
+            await self.resumed.wait()
+            await self.outer_resumed.wait()
 
     def _verdict(self, estimate: Tokens) -> Verdict:
         return "send" if self._may_send is None else self._may_send(estimate)

@@ -208,3 +208,8 @@ class Breaker:
         elif self.is_open or self.failures < self.threshold:
             return
         self.opened_until = now + min(2.0**self.failed_probes, 30.0)
+
+    def refused(self, now: float, seconds: float) -> None:
+        """It refused everybody at `now`, which takes at least so many seconds to change."""
+        self.failures += 1
+        self.opened_until = now + seconds

@@ -1,4 +1,4 @@
-"""Where the requests of a run go: an executor for each stage, steered and counted as one."""
+"""Where the requests of a run go: an executor for each model of each stage, steered as one."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from lionproc.engine.retry import Retry
 from lionproc.engine.stats import RunStats
 from lionproc.engine.tokens import REQUESTS, TOKENS, Tokens
 from lionproc.engine.usage import Price, Saved, Usage
-from lionproc.errors import RunError
+from lionproc.errors import Kind, RunError
 
-__all__ = ["GUESSED", "Route", "Routes"]
+__all__ = ["GUESSED", "Route", "Routes", "summed"]
 
 GUESSED = "they are estimated from the texts"
 
@@ -39,12 +39,14 @@ class Route:
         price: What replies cost there, None where nothing is known of that.
         own: A limiter that only this stage passes, in front of the other; None for none.
         executor: The one that its work is to run in, None for one of its own.
+        elsewhere: The kinds of failure after which another route takes over.
     """
 
     limiter: Limiter
     price: Price | None
     own: Limiter | None = None
     executor: RateLimitedAPIExecutor | None = None
+    elsewhere: frozenset[Kind] = frozenset()
 
     @property
     def queue_capacity(self) -> int:
@@ -127,6 +129,7 @@ class Routes:
                 on_done=on_done,
                 may_send=None if may_send is None else partial(may_send, number),
                 first_failures=retry.first_failures,
+                elsewhere=route.elsewhere,
             )
             dispatcher = executor.dispatcher
             replay = dispatcher.replay
@@ -263,6 +266,13 @@ class Routes:
         outlay = self.executors[number].outlay
         return None if outlay.unpriced else outlay.spent_usd
 
+    def errors(self, number: int) -> dict[str, int]:
+        """How many rows a route had no answer for, by kind, wherever they went then."""
+        if not self.executors:
+            return {}
+        counted = self.executors[number].counters.errors
+        return {str(kind): count for kind, count in dict(counted).items()}
+
     def _is_priced(self, number: int) -> bool:
         """Whether replies have told what the table does not know."""
         outlay = self.executors[number].outlay if self.executors else None
@@ -335,13 +345,13 @@ class Routes:
             estimate_error=(
                 sum(each.estimate_off for each in counted) / estimated if estimated else 0.0
             ),
-            usd=_sum(costs),
+            usd=summed(costs),
             requests_per_minute=sum(each.per_minute(REQUESTS, window_s) for each in limiters),
             tokens_per_minute=sum(each.per_minute(TOKENS, window_s) for each in limiters),
-            requests_limit=_sum([each.effective(REQUESTS) for each in limiters]),
-            tokens_limit=_sum([each.effective(TOKENS) for each in limiters]),
-            pace=_sum([each.pace_per_minute for each in limiters]),
-            learned_requests_per_minute=_sum([each.per_minute for each in learned]),
+            requests_limit=summed([each.effective(REQUESTS) for each in limiters]),
+            tokens_limit=summed([each.effective(TOKENS) for each in limiters]),
+            pace=summed([each.pace_per_minute for each in limiters]),
+            learned_requests_per_minute=summed([each.per_minute for each in learned]),
             learned_from=learned[0].source,
             concurrency=sum(each.concurrency for each in limiters),
             holding_s=max(each.holding_s() for each in limiters),
@@ -377,7 +387,7 @@ def _told(counted: Sequence[Counters], tokens: str, told: str) -> int | None:
     return sum(getattr(each, tokens) for each in known) if known else None
 
 
-def _sum(amounts: Sequence[float | None]) -> float | None:
+def summed(amounts: Sequence[float | None]) -> float | None:
     """All of them together, None where one is not known."""
     known = [amount for amount in amounts if amount is not None]
     return sum(known) if len(known) == len(amounts) else None

@@ -5,11 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 State = Literal["running", "paused", "stopping", "stopped", "done", "failed"]
 LearnedFrom = Literal["", "headers", "refusals", "earlier run"]
 NOTHING: Mapping[str, int] = MappingProxyType({})
+
+
+class MemberUse(NamedTuple):
+    """What one member of a model that is made of several did.
+
+    Attributes:
+        member: What it is called.
+        answered: Rows that have its answer.
+        requests: Requests sent to it.
+        prompt_tokens: Tokens that it read.
+        completion_tokens: Tokens that it wrote.
+        usd: What that cost, None where it is not known.
+        errors: Requests that it had no answer to, by kind, wherever those rows went then.
+        stage: The stage that it belongs to, where there are several.
+    """
+
+    member: str
+    answered: int
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    usd: float | None
+    errors: Mapping[str, int]
+    stage: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +91,7 @@ class RunStats:
             it named no time, as is usual.
         note: One line about anything a person should know ("server asked to wait 12 s").
         errors: How many rows failed of each kind.
+        members: What each member of a model that is made of several did; empty for a single one.
     """
 
     state: State = "running"
@@ -101,6 +126,7 @@ class RunStats:
     learned_from: LearnedFrom = ""
     limits_inherited: bool = False
     limit_used: float | None = None
+    members: tuple[MemberUse, ...] = ()
     concurrency: int = 0
     holding_s: float = 0.0
     note: str = ""

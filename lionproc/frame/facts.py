@@ -6,14 +6,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from lionproc.engine.routes import Routes
-from lionproc.engine.stats import RunStats
+from lionproc.engine.routes import Routes, summed
+from lionproc.engine.stats import MemberUse, RunStats
 from lionproc.errors import Kind
+from lionproc.frame.legs import Leg
 from lionproc.frame.plan import Plan
 from lionproc.frame.row_store import ANSWERED, CACHED, FAILED, SKIPPED, RowStore
 from lionproc.model.connection import Connection
 
-__all__ = ["facts_of", "failed_words", "model_names", "stage_facts", "title_of"]
+__all__ = ["facts_of", "failed_words", "member_facts", "model_names", "stage_facts", "title_of"]
 
 
 def facts_of(
@@ -24,18 +25,14 @@ def facts_of(
     Args:
         plan: The run.
         stats: Its numbers.
-        connections: The ways to the models of its stages.
+        connections: The ways to all models of its stages.
         run: Its id.
     """
-    if plan.staged:
-        what = {"model": ", ".join(model_names(connections))}
-    else:
-        (connection,) = connections
-        what = {
-            "model": connection.model,
-            "provider": connection.provider.name,
-            "schema": plan.answer.label,
-        }
+    what = {"model": ", ".join(model_names(connections))}
+    if not plan.staged:
+        if len(connections) == 1:
+            what = {"model": connections[0].model, "provider": connections[0].provider.name}
+        what["schema"] = plan.answer.label
     return {
         **what,
         "columns": [str(name) for name in plan.names],
@@ -65,29 +62,43 @@ def _when(stats: RunStats) -> str | None:
 
 
 def stage_facts(
-    plan: Plan, store: RowStore, routes: Routes, connections: Sequence[Connection]
+    plan: Plan,
+    store: RowStore,
+    routes: Routes,
+    legs: Sequence[Leg],
+    connections: Sequence[Connection],
 ) -> list[dict[str, object]]:
-    """What each stage of a pipeline did."""
+    """What each stage of a pipeline did, all of its models together."""
     made = []
-    for number, (stage, connection) in enumerate(zip(plan.stages, connections, strict=True)):
+    for number, stage in enumerate(plan.stages):
         first = plan.first_place(number)
         places = (first, first + plan.rows)
-        cached, used = store.count(CACHED, *places), routes.used(number)
+        cached = store.count(CACHED, *places)
+        asked = [leg.number for leg in legs if leg.stage == number]
+        used = [routes.used(leg) for leg in asked]
         made.append(
             {
                 "stage": stage.name,
-                "model": model_names([connection])[0],
+                "model": ", ".join(model_names([connections[leg] for leg in asked])),
                 "answered": store.count(ANSWERED, *places) + cached,
                 "cached": cached,
                 "skipped": store.count(SKIPPED, *places),
                 "failed": store.count(FAILED, *places),
-                "requests": routes.sent(number),
-                "prompt_tokens": used.input,
-                "completion_tokens": used.output,
-                "usd": routes.usd(number),
+                "requests": sum(routes.sent(leg) for leg in asked),
+                "prompt_tokens": sum(tokens.input for tokens in used),
+                "completion_tokens": sum(tokens.output for tokens in used),
+                "usd": summed([routes.usd(leg) for leg in asked]),
             }
         )
     return made
+
+
+def member_facts(members: Sequence[MemberUse]) -> list[dict[str, object]]:
+    """What each member of models that are made of several did, in JSON's types."""
+    return [
+        {name: value for name, value in member._asdict().items() if name != "stage" or value}
+        for member in members
+    ]
 
 
 def failed_words(plan: Plan, store: RowStore, errors: Mapping[str, int]) -> Mapping[str, int]:

@@ -29,7 +29,7 @@ from lionproc.frame.answer_digests import packed
 from lionproc.frame.asked import asked_of
 from lionproc.frame.asked_again import asked_again
 from lionproc.frame.export import write_parquet, write_part
-from lionproc.frame.facts import facts_of, failed_words, stage_facts, title_of
+from lionproc.frame.facts import facts_of, failed_words, member_facts, stage_facts, title_of
 from lionproc.frame.failures import Outcome
 from lionproc.frame.part_writer import PartWriter, as_save_error
 from lionproc.frame.plan import Plan, check_save, warn
@@ -93,7 +93,10 @@ class Job(RowRun):
         self._save_error: LionprocError | None = None
         self._warned = False
         # Whoever asks another model for what the first one did not answer knows of both.
-        self._warned_of_mixture = before is not None and before._plan.model is not plan.model
+        # So does whoever asks a model that is made of several.
+        self._warned_of_mixture = any(leg.is_shared for leg in self._legs) or (
+            before is not None and before._plan.model is not plan.model
+        )
         self._warned_of_budget = False
         self.saved_to: str | None = None
         self._ready: list[pd.DataFrame] = []  # assembled for the file; the first to ask gets it
@@ -306,7 +309,11 @@ class Job(RowRun):
             "journal": self._journal.path,
         }
         if self._plan.staged:
-            facts["stages"] = stage_facts(self._plan, self._store, self._routes, self._connections)
+            facts["stages"] = stage_facts(
+                self._plan, self._store, self._routes, self._legs, self._connections
+            )
+        if members := self.stats.members:
+            facts["members"] = member_facts(members)
         return report_of(self, facts)
 
     @property

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lionproc.engine.dispatcher import Dispatcher
 from lionproc.engine.journal import Journal
-from lionproc.engine.limiter_chain import LimiterChain
 from lionproc.engine.replay import Replay
 from lionproc.engine.request import Event
-from lionproc.engine.routes import Route
 from lionproc.engine.run import Run
+from lionproc.engine.stats import MemberUse, RunStats
 from lionproc.errors import CallError, Kind, pass_on_interrupt
 from lionproc.frame.arrivals import Arrivals
 from lionproc.frame.assemble import Missing
 from lionproc.frame.bought import Bought
 from lionproc.frame.extremes import Extremes
+from lionproc.frame.legs import BACKLOG, Leg, legs_of, member_names, route_of
 from lionproc.frame.part_writer import PartWriter
 from lionproc.frame.plan import Plan, Rendered
 from lionproc.frame.portions import PORTION_ROWS
@@ -27,6 +29,8 @@ from lionproc.frame.with_answers import store_of
 from lionproc.model.as_json import plain
 from lionproc.model.call import ModelCall, RequestBuilder
 from lionproc.model.connection import Connection
+from lionproc.model.model import Model
+from lionproc.model.steps import Outcome
 
 
 class RowRun(Run):
@@ -49,13 +53,16 @@ class RowRun(Run):
     ) -> None:
         self._plan = plan
         options = plan.options
-        models = {id(stage.model): stage.model for stage in plan.stages}
+        self._legs = legs_of(plan.stages)
+        models = {id(leg.model): leg.model for leg in self._legs}
         ways = {number: model.connect() for number, model in models.items()}
-        self._connections = [ways[id(stage.model)] for stage in plan.stages]
+        self._connections = [ways[id(leg.model)] for leg in self._legs]
         self._builders = [
-            self._builder(stage, connection)
-            for connection, stage in zip(self._connections, plan.stages, strict=True)
+            self._builder(plan.stages[leg.stage], leg.model, connection)
+            for leg, connection in zip(self._legs, self._connections, strict=True)
         ]
+        for leg, builder in zip(self._legs, self._builders, strict=True):
+            builder.for_others = leg.is_shared
         self._fingerprint = plan.fingerprint(self._builders)
         # Parts of one frame are of one run, whoever answers the rest of it.
         self._saved_as: str = self._fingerprint if before is None else before._saved_as
@@ -67,7 +74,10 @@ class RowRun(Run):
         try:
             super().__init__(
                 rows=plan.total,
-                routes=list(map(_route, plan.stages, self._connections)),
+                routes=[
+                    route_of(leg, plan.stages[leg.stage], connection)
+                    for leg, connection in zip(self._legs, self._connections, strict=True)
+                ],
                 journal=journal,
                 retry=options.retry,
                 budget=options.budget,
@@ -80,9 +90,15 @@ class RowRun(Run):
             journal.close()
             raise
         self._store = store_of(plan, self.run_id)
-        self._arrivals = [
-            Arrivals(PORTION_ROWS) for _ in plan.stages
-        ]  # the first one's is not used
+        # The first one's is not used.
+        self._arrivals = [Arrivals[int](PORTION_ROWS) for _ in plan.stages]
+        self._handed = [Arrivals[tuple[int, ModelCall]](PORTION_ROWS) for _ in self._legs]
+        self._at: dict[int, Leg] = {}  # of rows that are not at the first leg of their stage
+        self._answered_at = [0] * len(self._legs)  # rows, by the leg whose answer they have
+        self._first_legs = [leg for leg in self._legs if leg.leaf == 0]
+        self._member_names: dict[int, str] = {}
+        self._says: dict[int, str] = {}  # who answered, where the replies do not tell
+        self._name_members()
         self._followers: dict[int, list[int]] = {}  # rows that share the answer of an earlier one
         self._given_up = 0  # stopped while they were in flight
         self._parts = self._part_writer()
@@ -93,9 +109,23 @@ class RowRun(Run):
             for place in self._store.take_over(before._store):
                 self._had(place)
 
-    def _builder(self, stage: Stage, connection: Connection) -> RequestBuilder:
-        """What makes the questions of a stage."""
-        return RequestBuilder(connection, stage.model.body_params, stage.answer)
+    def _builder(self, stage: Stage, model: Model, connection: Connection) -> RequestBuilder:
+        """What makes the questions of a stage for one of its models."""
+        return RequestBuilder(connection, model.body_params, stage.answer)
+
+    def _legs_at(self, stage: int) -> list[Leg]:
+        """The legs of a stage, one for each of its models."""
+        return [leg for leg in self._legs if leg.stage == stage]
+
+    def _name_members(self) -> None:
+        for first in self._first_legs:
+            legs = self._legs_at(first.stage)
+            asked = [self._connections[leg.number] for leg in legs]
+            told = Counter(connection.model for connection in asked)
+            for leg, name in zip(legs, member_names(asked), strict=True):
+                self._member_names[leg.number] = name
+                if told[self._connections[leg.number].model] > 1:
+                    self._says[leg.number] = name
 
     def _check(self) -> None:
         """Refuse what cannot work, before anything is opened."""
@@ -125,28 +155,46 @@ class RowRun(Run):
     # -- in ---------------------------------------------------------------------------------
 
     async def _feed(self, dispatchers: Sequence[Dispatcher]) -> None:
-        stages = [asyncio.create_task(self._feed_stage(n, d)) for n, d in enumerate(dispatchers)]
+        legs = zip(self._legs, dispatchers, strict=True)
+        feeds = [asyncio.create_task(self._feed_leg(leg, d)) for leg, d in legs]
         try:
-            await asyncio.gather(*stages)
+            await asyncio.gather(*feeds)
         finally:
-            for stage in stages:
-                stage.cancel()
+            for feed in feeds:
+                feed.cancel()
 
-    async def _feed_stage(self, number: int, dispatcher: Dispatcher) -> None:
-        async for calls in self._calls(number):
+    async def _feed_leg(self, leg: Leg, dispatcher: Dispatcher) -> None:
+        async for calls in self._calls(leg):
             if dispatcher.fatal is not None:
                 break
             fresh = self._fresh(dispatcher, calls)
             # Whoever was under way a moment ago and is not any more has been journaled since.
-            events = await asyncio.to_thread(self._recall, number, dispatcher.replay, fresh)
-            for event in events:
-                if event.done:
-                    self._took(event)
-                else:
+            recalled = await asyncio.to_thread(self._recall, leg, dispatcher.replay, fresh)
+            for at, event, before in recalled:
+                for other in before:
+                    self._paid_before(event.tag, other)
+                if at is leg and not event.done:
                     await self._ask(dispatcher, event)
-        if number + 1 < len(self._plan.stages):
-            await dispatcher.idle.wait()  # then nothing more comes out of this stage
-            self._arrivals[number + 1].close()
+                else:
+                    self._begin_at(at, event)
+            for further in self._handed[leg.number + 1 :]:
+                await further.few(BACKLOG)  # nothing is taken up much sooner than it can go on
+        if leg.number + 1 < len(self._legs):
+            await dispatcher.idle.wait()  # then nothing more comes out of this leg
+            following = self._legs[leg.number + 1]
+            if following.leaf:
+                self._handed[following.number].close()
+            else:
+                self._arrivals[following.stage].close()
+
+    def _begin_at(self, leg: Leg, event: Event) -> None:
+        """A row enters a stage where the journal has what answers it, or leads there."""
+        if event.done:
+            if leg.leaf:
+                self._at[event.tag] = leg
+            self._took(event)
+        else:
+            self._hand_on(leg, [event.tag], event.first)
 
     async def _ask(self, dispatcher: Dispatcher, event: Event) -> None:
         """Send what the journal could not answer, unless an equal row asks it already."""
@@ -168,16 +216,20 @@ class RowRun(Run):
                 self._without_call(place, call)
         return fresh
 
-    async def _calls(self, number: int) -> AsyncIterator[list[tuple[int, Rendered]]]:
-        """What rows become at a stage, some of them at a time."""
-        plan, builder = self._plan, self._builders[number]
-        if number == 0:
+    async def _calls(self, leg: Leg) -> AsyncIterator[list[tuple[int, Rendered]]]:
+        """What rows become at a leg, some of them at a time."""
+        plan, builder = self._plan, self._builders[leg.number]
+        if leg.leaf:
+            async for handed in self._handed[leg.number].batches():
+                yield await asyncio.to_thread(_asked_too, builder, handed)
+            return
+        if leg.stage == 0:
             first = plan.first_calls(builder)
             while (calls := await asyncio.to_thread(next, first, None)) is not None:
                 yield calls
             return
-        async for rows in self._arrivals[number].batches():
-            further = plan.in_portions(number, builder, rows, self._answer)
+        async for rows in self._arrivals[leg.stage].batches():
+            further = plan.in_portions(leg.stage, builder, rows, self._answer)
             while (calls := await asyncio.to_thread(next, further, None)) is not None:
                 yield calls
 
@@ -211,33 +263,87 @@ class RowRun(Run):
             return True
         error = dispatcher.coalescing.failure(call.key)
         if error is not None:
-            self._fail(place, error)
+            following = self._following(place, Outcome(error.kind))
+            if following is None:
+                self._fail(place, error)
+            else:
+                self._hand_on(following, [place], call)
             return True
         return False
 
     def _recall(
-        self, number: int, replay: Replay, fresh: list[tuple[int, ModelCall]]
-    ) -> list[Event]:
-        """Events for calls, those that the journal can answer already settled."""
+        self, leg: Leg, replay: Replay, fresh: list[tuple[int, ModelCall]]
+    ) -> list[tuple[Leg, Event, list[Event]]]:
+        """Where calls begin: a leg, and the event there, which is settled if the journal answers it.
+
+        And the kept answers of smaller models, which led there.
+        """
         if not fresh:
             return []
-        kept = self._journal.find(
-            [call.key for _, call in fresh if call.key is not None], self._since, self._until
-        )
-        events = []
-        for place, call in fresh:
-            event = Event(call, tag=place)
-            entry = None if call.key is None else kept.get(call.key)
-            if entry is not None and replay.answer(event, entry):
-                event.finish()
-                self._connections[number].endpoint.proven = True
-            events.append(event)
-        return events
+        # Who enters a stage is looked up at all of its models, who was handed on at this one.
+        legs = [leg] if leg.leaf else self._legs_at(leg.stage)
+        others = [self._builders[other.number] for other in legs[1:]]
+        asked = [(place, [call, *(o.ask_too(call) for o in others)]) for place, call in fresh]
+        keys = {call.key for _, calls in asked for call in calls if call.key is not None}
+        kept = self._journal.find(list(keys), self._since, self._until)
+        recalled = []
+        for place, calls in asked:
+            events = [Event(call, tag=place) for call in calls]
+            answered = {}
+            for number, event in enumerate(events):
+                entry = None if event.first.key is None else kept.get(event.first.key)
+                if entry is not None and replay.answer(event, entry):
+                    answered[number] = self._what_became(legs[number], event)
+            if len(legs) > 1:
+                number, stands = leg.steps.kept(answered.get)
+            else:
+                number, stands = 0, 0 in answered
+            if stands:
+                events[number].finish()
+                self._connections[legs[number].number].endpoint.proven = True
+            before = [events[n] for n in answered if n < number]
+            recalled.append((legs[number], events[number], before))
+        return recalled
 
     # -- out --------------------------------------------------------------------------------
 
+    def _leg_of(self, place: int) -> Leg:
+        """Where a row is asked now."""
+        at = self._at.get(place)
+        return self._first_legs[self._plan.stage_at(place)] if at is None else at
+
+    def _what_became(self, leg: Leg, event: Event) -> Outcome:
+        """What became of a row at a leg."""
+        del leg
+        return Outcome(None if event.error is None else event.error.kind)
+
+    def _following(self, place: int, outcome: Outcome) -> Leg | None:
+        """The leg at which a row is asked next, None where the outcome stands."""
+        leg = self._leg_of(place)
+        leaf = leg.steps.after(leg.leaf, outcome)
+        return None if leaf is None else self._legs[leg.number - leg.leaf + leaf]
+
+    def _hand_on(self, leg: Leg, places: Sequence[int], call: Any) -> None:
+        """Rows that share a question are asked at another leg."""
+        for place in places:
+            self._at[place] = leg
+            self._handed[leg.number].add((place, call))
+
+    def _paid_before(self, place: int, event: Event) -> None:
+        """What a row has taken at a leg whose answer it does not keep."""
+        self._store.add(place, event)
+        if event.error is None:
+            self._bought.add(event.first.key, event.usd, kept=event.cached)
+
     def _took(self, event: Event) -> None:
         sharing = self._followers.pop(event.tag, ())
+        leg = self._leg_of(event.tag)
+        if leg.is_shared:
+            following = self._following(event.tag, self._what_became(leg, event))
+            if following is not None:
+                self._paid_before(event.tag, event)
+                self._hand_on(following, [event.tag, *sharing], event.first)
+                return
         bears = event.error is not None or self._bought.add(
             event.first.key, event.usd, rows=1 + len(sharing), kept=event.cached
         )
@@ -245,9 +351,40 @@ class RowRun(Run):
             self._slowest.add(event.seconds, event)
             if event.usd:
                 self._dearest.add(event.usd, event)
+        if event.error is None:
+            self._answered_at[leg.number] += 1 + len(sharing)
+            event.model = self._says.get(leg.number, event.model)
         self._fill(event.tag, event, bears=bears)
         for place in sharing:
             self._fill(place, event, bears=False)
+
+    @property
+    def stats(self) -> RunStats:
+        """The run at this moment."""
+        stats = super().stats
+        members = self._members()
+        return replace(stats, members=members) if members else stats
+
+    def _members(self) -> tuple[MemberUse, ...]:
+        """What each model did of those that are one of several."""
+        made = []
+        for leg in self._legs:
+            if leg.is_shared:
+                number = leg.number
+                used = self._routes.used(number)
+                made.append(
+                    MemberUse(
+                        self._member_names[number],
+                        self._answered_at[number],
+                        self._routes.sent(number),
+                        used.input,
+                        used.output,
+                        self._routes.usd(number),
+                        self._routes.errors(number),
+                        self._plan.stages[leg.stage].name,
+                    )
+                )
+        return tuple(made)
 
     def _usd_of_answers(self) -> float | None:
         return self._bought.usd
@@ -297,7 +434,8 @@ class RowRun(Run):
             self._parts.settled(place % self._plan.rows)
 
 
-def _route(stage: Stage, connection: Connection) -> Route:
-    limiter = connection.limiter
-    own = None if stage.limits is None else LimiterChain(stage.limits, [limiter])
-    return Route(limiter, connection.price, own, connection.executor)
+def _asked_too(
+    builder: RequestBuilder, handed: Sequence[tuple[int, ModelCall]]
+) -> list[tuple[int, Rendered]]:
+    """What rows become at a model, by what was asked of another one."""
+    return [(place, builder.ask_too(call)) for place, call in handed]

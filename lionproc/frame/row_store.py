@@ -84,6 +84,7 @@ class RowStore:
         self._usd = array("d", bytes(8 * kept))  # NaN where it is not known
         self._seconds = array("f", bytes(4 * kept))
         self._notes = bytearray(kept)  # places in _NOTES
+        self._begun = bytearray(kept)  # whether something of this run is kept
 
     def status(self, place: int) -> int:
         """WAITING, ANSWERED, CACHED, SKIPPED or FAILED."""
@@ -106,16 +107,7 @@ class RowStore:
             bears: Whether this row bears the cost; of equal rows the first one does, so that the
                 column adds up to what was paid.
         """
-        if self._details:
-            self._attempts[place] = min(event.attempts, _MOST_ATTEMPTS)
-            self._read[place] = event.prompt_tokens
-            self._written[place] = event.completion_tokens
-            cached = event.cached_tokens
-            self._from_cache[place] = -1 if cached is None else cached
-            usd = event.usd if bears else 0.0
-            self._usd[place] = math.nan if usd is None else usd
-            self._seconds[place] = event.seconds
-            self._notes[place] = event.corrections > 0
+        self.add(place, event, bears=bears)
         if event.error is None:
             call: Any = event.call
             if self._details:
@@ -129,6 +121,25 @@ class RowStore:
             self._status[place] = CACHED if event.cached else ANSWERED
         else:
             self.fail(place, event.error, event.attempts)
+
+    def add(self, place: int, event: Event, *, bears: bool = True) -> None:
+        """Add what an event took to what its row has taken in this run."""
+        if not self._details:
+            return
+        if not self._begun[place]:  # what it had is of an earlier run
+            self._begun[place] = 1
+            for kept in (self._attempts, self._read, self._written, self._from_cache, self._notes):
+                kept[place] = 0
+            self._usd[place] = self._seconds[place] = 0.0
+        self._attempts[place] = min(self._attempts[place] + event.attempts, _MOST_ATTEMPTS)
+        self._read[place] += event.prompt_tokens
+        self._written[place] += event.completion_tokens
+        cached, known = event.cached_tokens, self._from_cache[place]
+        self._from_cache[place] = -1 if cached is None or known < 0 else known + cached
+        usd = event.usd if bears else 0.0
+        self._usd[place] += math.nan if usd is None else usd
+        self._seconds[place] += event.seconds
+        self._notes[place] |= event.corrections > 0
 
     def skip(self, place: int) -> None:
         """It is not asked, for a cell is missing."""

@@ -20,8 +20,10 @@ from lionproc.engine.stats import RunStats
 from lionproc.frame.assemble import column_names
 from lionproc.frame.failures import Failures
 from lionproc.frame.plan import Plan
+from lionproc.frame.stage import Stage
 from lionproc.model.answer import Answer
 from lionproc.model.call import RequestBuilder
+from lionproc.model.composed import leaves_of, steps_of
 
 if TYPE_CHECKING:
     from lionproc.reports.report import Report
@@ -77,12 +79,14 @@ def note_of(
 
     Args:
         plan: The run.
-        builders: Made its questions, stage by stage.
+        builders: Made its questions, stage by stage and model by model.
         report: What it did so far.
         kept: The same, as far as it is neither stats nor facts.
         failures: Its rows without an answer; None while it goes.
     """
     stats, facts = report.stats, report.facts
+    made = iter(builders)
+    ways = [_ways(stage, [next(made) for _ in leaves_of(stage.model)]) for stage in plan.stages]
     note: dict[str, object] = {
         "run": facts["run"],
         "name": plan.options.name,
@@ -96,7 +100,7 @@ def note_of(
         ],
         "deduplicate": plan.options.deduplicate,
         "asked": plan.asked,
-        "ways": [_way(builder) for builder in builders],
+        "ways": ways,
         "shapes": [shape_kept(stage.answer) for stage in plan.stages],
         "stats": {**asdict(_plain(stats)), "errors": dict(stats.errors)},
         "facts": dict(facts),
@@ -124,6 +128,13 @@ def _labels(labels: Any) -> list[str | int | None] | None:
     if any(not isinstance(label, str | int | None) or isinstance(label, bool) for label in given):
         return None
     return given
+
+
+def _ways(stage: Stage, builders: Sequence[RequestBuilder]) -> dict[str, object]:
+    """How the model of a stage was asked, or the models that it is made of."""
+    if len(builders) == 1:
+        return _way(builders[0])
+    return {"members": list(map(_way, builders)), "steps": steps_of(stage.model).noted()}
 
 
 def _way(builder: RequestBuilder) -> dict[str, object]:

@@ -51,7 +51,10 @@ class RequestBuilder:
     Attributes:
         fields: The fields of the body that shape the answer, besides model and messages.
         told: What the messages say of the answer's shape; empty where a field says it.
+        for_others: Whether another model may be asked the same, so that calls keep what was asked.
     """
+
+    for_others: bool = False
 
     def __init__(
         self,
@@ -105,10 +108,22 @@ class RequestBuilder:
             messages: Chat messages.
             occurrence: Tells equal questions apart that shall not share an answer.
         """
+        asked = messages if self.for_others else None
         if self.told:
             messages = instructed(messages, self.told)
         written = orjson.dumps(canonical_messages(messages))
-        return self.call(written, occurrence, weigh(messages, self._tariff))
+        call = self.call(written, occurrence, weigh(messages, self._tariff))
+        call.asked = asked
+        return call
+
+    def ask_too(self, call: ModelCall) -> ModelCall:
+        """The call that asks this model what another one was asked.
+
+        Args:
+            call: Made by a builder whose calls are `for_others`.
+        """
+        assert call.asked is not None  # noqa: S101  (else it was not made for others)
+        return self.ask(call.asked, call.occurrence)
 
     def call(
         self, messages: bytes, occurrence: int = 0, media: Media = NO_MEDIA, vote: int = 0
@@ -156,14 +171,16 @@ class ModelCall:
     """One question. A `Call` of the engine.
 
     Attributes:
+        asked: The messages as they were given, where another model may be asked them too.
         cell: The answer as its column holds it, once `read` has read one.
         confidences: How sure the model was of each choice in it, where that was asked for.
         mended: Whether the reply had another form than was asked for; see `Answered`.
+        occurrence: Tells equal questions apart that shall not share an answer.
     """
 
     __slots__ = (
-        *("_media", "_occurrence", "_recipe", "_vote"),
-        *("body", "cell", "confidences", "key", "mended"),
+        *("_media", "_recipe", "_vote", "asked"),
+        *("body", "cell", "confidences", "key", "mended", "occurrence"),
     )
 
     def __init__(
@@ -178,7 +195,8 @@ class ModelCall:
     ) -> None:
         self._recipe = recipe
         self._media = media
-        self._occurrence = occurrence
+        self.occurrence = occurrence
+        self.asked: Sequence[Message] | None = None
         self._vote = vote
         self.body = body
         self.key: bytes | None = key
@@ -221,7 +239,7 @@ class ModelCall:
         """The same question, for another answer to it."""
         assert self.key is not None  # noqa: S101  (a call of a recipe has one)
         key = _key_of_vote(self.key, vote)
-        return ModelCall(self._recipe, self.body, key, self._occurrence, self._media, vote=vote)
+        return ModelCall(self._recipe, self.body, key, self.occurrence, self._media, vote=vote)
 
     async def send(self) -> Reply:
         """Make one attempt."""
@@ -307,7 +325,7 @@ class ModelCall:
             _add(messages, "assistant", said, between="")
         reason = "There was no answer." if error.kind is Kind.EMPTY else error.message
         _add(messages, "user", f"{reason} Answer again, correctly.", between="\n\n")
-        return self._recipe.call(orjson.dumps(messages), self._occurrence, self._media, self._vote)
+        return self._recipe.call(orjson.dumps(messages), self.occurrence, self._media, self._vote)
 
 
 def _no_logprobs(model: str, refused: CallError | None = None) -> CallError:

@@ -53,6 +53,7 @@ def lines(stats: RunStats, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("schema", formatting.plain(facts.get("schema", ""), 100)),
         ("rows", _rows(stats)),
         *[("stage", formatting.plain(_stage(stage), 400)) for stage in facts.get("stages", ())],
+        *[("model", formatting.plain(_member(member), 400)) for member in facts.get("members", ())],
         ("requests", _requests(stats)),
         ("tokens", _tokens(stats)),
         ("cost", _cost(stats)),
@@ -88,6 +89,14 @@ def _stage(facts: Mapping[str, Any]) -> str:
     parts += [f"{facts[name]:,} {name}" for name in ("skipped", "failed") if facts[name]]
     parts.append(formatting.plural(facts["requests"], "request"))
     return f"{facts['stage']}: {', '.join(parts)}"
+
+
+def _member(facts: Mapping[str, Any]) -> str:
+    parts = [f"{facts['answered']:,} answered", formatting.plural(facts["requests"], "request")]
+    if facts["usd"] is not None:
+        parts.append(formatting.dollars(facts["usd"]))
+    parts += [f"{count:,} {kind.replace('_', ' ')}" for kind, count in facts["errors"].items()]
+    return f"{facts['member']}: {', '.join(parts)}"
 
 
 def _requests(stats: RunStats) -> str:

@@ -66,7 +66,7 @@ def header(stats: RunStats, title: str, left: Left | None) -> str:
     return (
         f"<div class='lp-top lp-{stats.state}'><span class='lp-dot'></span>"
         f"<b role='status'>{_STATES[stats.state]}</b><span class='lp-what'>{safe(title)}</span>"
-        f"<span class='lp-when'>{_when(stats, left)}</span></div>{_bar(stats)}{_rows(stats)}"
+        f"<span class='lp-when'>{_when(stats, left)}</span></div>{_bar(stats)}{_rows(stats)}{_members(stats)}"
     )
 
 
@@ -117,6 +117,19 @@ def _rows(stats: RunStats) -> str:
             parts.append(f"<span class='{kind}'>{number:,} {word}</span>")
     parts.append(f"<span class='lp-push'>{stats.left:,} left</span>")
     return f"<div class='lp-rows'>{''.join(parts)}</div>"
+
+
+def _members(stats: RunStats) -> str:
+    """Who answered how much, where the model is made of several."""
+    parts = []
+    for each in stats.members:
+        cost = "" if each.usd is None else f" · {formatting.dollars(each.usd)}"
+        lost = sum(each.errors.values())
+        failed = f" · {lost:,} handed on or failed" if lost else ""
+        parts.append(
+            f"<span>{safe(each.member)} <b>{each.answered:,}</b>{safe(cost)}{failed}</span>"
+        )
+    return f"<div class='lp-rows lp-members'>{''.join(parts)}</div>" if parts else ""
 
 
 def tiles(stats: RunStats, limits: Limits) -> str:

@@ -27,6 +27,7 @@ from lionproc.model.model import Model
 from lionproc.model.prices import Price
 from lionproc.model.providers import PROVIDERS
 from lionproc.model.schema_type import type_of_schema
+from lionproc.model.steps import steps_noted
 from lionproc.model.wire import Response
 from lionproc.reports.difference import Note
 
@@ -65,7 +66,7 @@ def answers_again(
     if not isinstance(asked, dict) or not ways or not shapes:
         raise ConfigurationError(unknown)
     try:
-        models = [_Model(way) for way in ways]
+        models = [_model(way) for way in ways]
         if "stages" in asked:
             stages = _of_pipeline(frame, note, models)
         else:
@@ -86,7 +87,7 @@ def _of_rows(
     note: Note,
     given: Mapping[str, Any],
     schema: object,
-    model: _Model,
+    model: _Model | _Composed,
 ) -> Stage:
     run, asked = note.get("run"), note["asked"]
     for name, value in given.items():
@@ -114,7 +115,9 @@ def _of_rows(
     return Stage(tuple(outputs), answer, cast("Model", model))
 
 
-def _of_pipeline(frame: pd.DataFrame, note: Note, models: Sequence[_Model]) -> list[Stage]:
+def _of_pipeline(
+    frame: pd.DataFrame, note: Note, models: Sequence[_Model | _Composed]
+) -> list[Stage]:
     from lionproc.frame.pipeline import stages_again
 
     asked = note["asked"]
@@ -181,6 +184,18 @@ class _Model:
         )
 
 
+class _Composed:
+    """The models of a run that is over, where there were several in the place of one."""
+
+    def __init__(self, way: Note) -> None:
+        self.leaves = tuple(_Model(each) for each in way["members"])
+        self.steps = steps_noted(way["steps"])
+
+
+def _model(way: Note) -> _Model | _Composed:
+    return _Composed(way) if "members" in way else _Model(way)
+
+
 class _NoWire:
     async def post(self, body: bytes) -> Response:
         del body
@@ -200,8 +215,8 @@ class _Again(Job):
         super().__init__(plan)
         self._until = until
 
-    def _builder(self, stage: Stage, connection: Connection) -> RequestBuilder:
-        kept: Any = stage.model
+    def _builder(self, stage: Stage, model: Model, connection: Connection) -> RequestBuilder:
+        kept: Any = model
         return RequestBuilder(connection, kept.body_params, stage.answer, kept.told)
 
     def _to_note(self) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from lionproc.engine.stats import RunStats
+from lionproc.engine.stats import MemberUse, RunStats
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -229,10 +229,22 @@ class Report:
             "requests_limit": stats.requests_limit,
             "tokens_limit": stats.tokens_limit,
             "stages": list(self.facts.get("stages", ())),
+            "members": [dict(each) for each in self.facts.get("members", ())],
             "slowest": [asdict(row) for row in self._slowest],
             "most_expensive": [asdict(row) for row in self._dearest],
             "over_time": [dict(point) for point in self.over_time],
         }
+
+    @property
+    def members(self) -> pd.DataFrame:
+        """A row for each member of a model that is made of several; empty for a single one.
+
+        Columns: member, answered (rows), requests, prompt_tokens, completion_tokens, usd and errors
+        (a dict: how many requests had no answer there, by kind).
+        """
+        columns = [*MemberUse._fields]
+        made = pd.DataFrame(list(self.facts.get("members", ())), columns=columns)
+        return made if made["stage"].notna().any() else made.drop(columns="stage")
 
     # -- to be looked at --------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ _MOST: Final = 1e11
 """No count, sum or time of a run is larger; a date of more seconds is in the year 5138."""
 _LISTS: Final = frozenset(("answers", "columns"))
 _STAGE: Final = ("answered", "cached", "skipped", "failed", "requests")
+_MEMBER: Final = ("answered", "requests", "prompt_tokens", "completion_tokens")
 _POINT: Final = ("seconds", "requests_per_minute", "input_tokens_per_minute",
                  "output_tokens_per_minute", "refused", "retries", "failed")  # fmt: skip
 _POINT_OR_NONE: Final = ("requests_limit", "tokens_limit", "latency_p50", "latency_p95")
@@ -39,6 +40,13 @@ def sound_facts(noted: object) -> dict[str, Any]:
     for name, value in noted.items() if isinstance(noted, dict) else ():
         if name == "stages":
             made[name] = [each for each in _dicts(value) if _has_numbers(each, _STAGE)]
+        elif name == "members":
+            made[name] = [
+                {**each, "errors": _numbers(each.get("errors"))}
+                for each in _dicts(value)
+                if _has_numbers(each, _MEMBER) and isinstance(each.get("member"), str)
+                and (each.get("usd") is None or _is_number(each["usd"]))
+            ]  # fmt: skip
         elif name in _LISTS:
             made[name] = [str(each) for each in value] if isinstance(value, list) else []
         elif value is None or isinstance(value, str) or _is_number(value):

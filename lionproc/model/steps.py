@@ -1,0 +1,232 @@
+"""Who is asked first, and who next: the steps that a row takes through models composed of models.
+
+Pure: a composition is a tree, its leaves are numbered from 0 in the order they were given, and all
+that is decided here is which of them a row goes to, by what became of it at the one before.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from lionproc.errors import Kind
+
+__all__ = ["CANNOT", "ONE", "Cascaded", "InTurn", "Outcome", "Steps", "steps_noted"]
+
+# What a model cannot answer: it is down, has no room, refuses the key or the row, or reads less.
+# What it answers badly (a wrong shape, an empty or a cut reply) is not among them, and neither is
+# a request that is wrong by itself (400): another one would get the same.
+CANNOT = frozenset(
+    {
+        *(Kind.CONNECTION, Kind.TIMEOUT, Kind.SERVER_ERROR, Kind.OVERLOADED, Kind.BAD_REPLY),
+        *(Kind.RATE_LIMITED, Kind.NO_CAPACITY, Kind.ACCESS, Kind.QUOTA, Kind.NOT_FOUND),
+        *(Kind.FORBIDDEN, Kind.CONTEXT_LENGTH, Kind.TOO_LARGE, Kind.FILTERED, Kind.REFUSED),
+    }
+)
+# Of one row, and not of the server: no answer, which is as unsure as one can be.
+NO_ANSWER = frozenset(
+    {
+        *(Kind.WRONG_SHAPE, Kind.EMPTY, Kind.TRUNCATED, Kind.TOOL_CALL, Kind.UNKNOWN_ENDING),
+        *(Kind.UNREADABLE, Kind.CONTEXT_LENGTH, Kind.TOO_LARGE, Kind.FILTERED, Kind.REFUSED),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a row at one leaf.
+
+    Attributes:
+        error: How it failed; None for an answer.
+        confidence: How sure the answer is, from 0 to 1; None where that is not known.
+    """
+
+    error: Kind | None = None
+    confidence: float | None = None
+
+
+Found: TypeAlias = Callable[[int], "Outcome | None"]
+"""The answer of a leaf that the journal has, None where it has none."""
+
+
+class Steps(ABC):
+    """The steps through one model, or through several.
+
+    Attributes:
+        count: How many leaves there are.
+    """
+
+    count: int
+
+    @abstractmethod
+    def after(self, leaf: int, outcome: Outcome) -> int | None:
+        """The leaf that is asked next.
+
+        Args:
+            leaf: Who was asked.
+            outcome: What became of it.
+
+        Returns:
+            Its number; None where the outcome stands.
+        """
+
+    @abstractmethod
+    def kept(self, found: Found) -> tuple[int, bool]:
+        """Where a row begins, by what the journal has: an answer goes before a request.
+
+        Args:
+            found: Looks a leaf up.
+
+        Returns:
+            A leaf, and whether its answer is there and stands; else it is to be asked.
+        """
+
+    @abstractmethod
+    def elsewhere(self, leaf: int) -> frozenset[Kind]:
+        """The failures of a leaf that somebody else makes up for, whoever's fault they are."""
+
+    @abstractmethod
+    def noted(self) -> object:
+        """The same in JSON's types; see `steps_noted`."""
+
+
+class _One(Steps):
+    count = 1
+
+    def after(self, leaf: int, outcome: Outcome) -> int | None:
+        del leaf, outcome
+        return None
+
+    def kept(self, found: Found) -> tuple[int, bool]:
+        return 0, found(0) is not None
+
+    def elsewhere(self, leaf: int) -> frozenset[Kind]:
+        del leaf
+        return frozenset()
+
+    def noted(self) -> object:
+        return None
+
+
+ONE: Steps = _One()
+
+
+class _Several(Steps):
+    """What all compositions have in common.
+
+    Args:
+        children: The steps through each member.
+    """
+
+    def __init__(self, children: Sequence[Steps]) -> None:
+        self.children = tuple(children)
+        self.starts = [0]
+        for child in self.children:
+            self.starts.append(self.starts[-1] + child.count)
+        self.count = self.starts.pop()
+
+    def _child(self, leaf: int) -> int:
+        """The number of the member that a leaf belongs to."""
+        return max(n for n, start in enumerate(self.starts) if start <= leaf)
+
+    def after(self, leaf: int, outcome: Outcome) -> int | None:
+        """See `Steps.after`; what the member itself has an answer to stays within it."""
+        number = self._child(leaf)
+        start = self.starts[number]
+        within = self.children[number].after(leaf - start, outcome)
+        if within is not None:
+            return start + within
+        if number + 1 < len(self.children) and self._goes_on(outcome):
+            return self.starts[number + 1]
+        return None
+
+    @abstractmethod
+    def _goes_on(self, outcome: Outcome) -> bool:
+        """Whether the next member is asked after this."""
+
+    def _kept(self, number: int, found: Found) -> tuple[int, Outcome | None]:
+        """Where a row would begin at a member, and the answer that is there."""
+        start = self.starts[number]
+        leaf, answered = self.children[number].kept(lambda place: found(start + place))
+        return start + leaf, found(start + leaf) if answered else None
+
+    def elsewhere(self, leaf: int) -> frozenset[Kind]:
+        """See `Steps.elsewhere`."""
+        number = self._child(leaf)
+        within = self.children[number].elsewhere(leaf - self.starts[number])
+        return within | self._made_up_for if number + 1 < len(self.children) else within
+
+    _made_up_for: frozenset[Kind] = frozenset()
+
+
+class InTurn(_Several):
+    """The next one answers what the one before cannot."""
+
+    _made_up_for = CANNOT
+
+    def _goes_on(self, outcome: Outcome) -> bool:
+        return outcome.error in CANNOT
+
+    def kept(self, found: Found) -> tuple[int, bool]:
+        """See `Steps.kept`; of several answers the first one's is taken."""
+        for number in range(len(self.children)):
+            leaf, outcome = self._kept(number, found)
+            if outcome is not None:
+                return leaf, True
+        return self._kept(0, found)[0], False
+
+    def noted(self) -> object:
+        """See `Steps.noted`."""
+        return {"in_turn": [child.noted() for child in self.children]}
+
+
+class Cascaded(_Several):
+    """The next one answers what the one before is not sure of.
+
+    Args:
+        children: The steps through each member, from the smallest model on.
+        below: An answer of less confidence than this goes on, and one whose confidence is not
+            known; see `Outcome`.
+    """
+
+    def __init__(self, children: Sequence[Steps], below: float) -> None:
+        super().__init__(children)
+        self.below = below
+
+    def _goes_on(self, outcome: Outcome) -> bool:
+        if outcome.error is not None:
+            return outcome.error in NO_ANSWER
+        return outcome.confidence is None or not outcome.confidence >= self.below
+
+    def kept(self, found: Found) -> tuple[int, bool]:
+        """See `Steps.kept`; of several answers the largest one's is taken."""
+        last = len(self.children) - 1
+        for number in range(last, -1, -1):
+            leaf, outcome = self._kept(number, found)
+            if outcome is None:
+                continue
+            if number == last or not self._goes_on(outcome):
+                return leaf, True
+            return self._kept(number + 1, found)[0], False
+        return self._kept(0, found)[0], False
+
+    def noted(self) -> object:
+        """See `Steps.noted`."""
+        return {"cascade": [child.noted() for child in self.children], "below": self.below}
+
+
+def steps_noted(noted: Any) -> Steps:
+    """The steps that `Steps.noted` noted.
+
+    Raises:
+        ValueError: Somebody noted what we do not.
+    """
+    if noted is None:
+        return ONE
+    if isinstance(noted, Mapping) and isinstance(noted.get("in_turn"), list):
+        return InTurn([steps_noted(each) for each in noted["in_turn"]])
+    if isinstance(noted, Mapping) and isinstance(noted.get("cascade"), list):
+        return Cascaded([steps_noted(each) for each in noted["cascade"]], float(noted["below"]))
+    raise ValueError("These are no steps.")
