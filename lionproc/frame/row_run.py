@@ -172,7 +172,7 @@ class RowRun(Run):
             recalled = await asyncio.to_thread(self._recall, leg, dispatcher.replay, fresh)
             for at, event, before in recalled:
                 for other in before:
-                    self._paid_before(event.tag, other)
+                    self._paid_before([event.tag], other)
                 if at is leg and not event.done:
                     await self._ask(dispatcher, event)
                 else:
@@ -329,9 +329,10 @@ class RowRun(Run):
             self._at[place] = leg
             self._handed[leg.number].add((place, call))
 
-    def _paid_before(self, place: int, event: Event) -> None:
-        """What a row has taken at a leg whose answer it does not keep."""
-        self._store.add(place, event)
+    def _paid_before(self, places: Sequence[int], event: Event) -> None:
+        """What rows that share a question have taken at a leg whose answer they do not keep."""
+        for number, place in enumerate(places):
+            self._store.add(place, event, bears=number == 0)
         if event.error is None:
             self._bought.add(event.first.key, event.usd, kept=event.cached)
 
@@ -341,8 +342,9 @@ class RowRun(Run):
         if leg.is_shared:
             following = self._following(event.tag, self._what_became(leg, event))
             if following is not None:
-                self._paid_before(event.tag, event)
-                self._hand_on(following, [event.tag, *sharing], event.first)
+                places = [event.tag, *sharing]
+                self._paid_before(places, event)
+                self._hand_on(following, places, event.first)
                 return
         bears = event.error is not None or self._bought.add(
             event.first.key, event.usd, rows=1 + len(sharing), kept=event.cached

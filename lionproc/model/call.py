@@ -205,6 +205,11 @@ class ModelCall:
         self.mended = False
 
     @property
+    def answer(self) -> Answer:
+        """The shape of the answer."""
+        return self._recipe.answer
+
+    @property
     def estimate(self) -> Tokens:
         """The tokens it will probably take, as far as is known now."""
         recipe = self._recipe

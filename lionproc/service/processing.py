@@ -22,6 +22,7 @@ from lionproc.errors import LionprocError, ModelError
 from lionproc.face import faced
 from lionproc.model.model import Model
 from lionproc.service.branch import Branch
+from lionproc.service.composed_session import made_session
 from lionproc.service.health import Health, health_of
 from lionproc.service.lazy_session import LazySession
 from lionproc.service.prompt import SYSTEM, Prompt, Writer
@@ -122,7 +123,7 @@ class ProcessingService:
         self._prompt = Prompt(system, prompt, kind, dict(options or {}))
         self.save_dir = private_folder(save_dir)
         make_session = partial(
-            Session,
+            made_session,
             limits=self.limits,
             executor=executor,
             journal=journal_in(self.save_dir) if journal is None else anchored(journal),
@@ -295,7 +296,7 @@ class ProcessingService:
     def health(self) -> Health:
         """Its state at this moment: queue, rates and limits, errors, oldest wait."""
         try:
-            connection = self.session._connection
+            connection = self.session.connection
         except ModelError as error:
             return Health(name=self.name, state="stopped", note=str(error))
         return health_of(

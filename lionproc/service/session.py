@@ -23,6 +23,7 @@ from lionproc.errors import CallError, Kind
 from lionproc.model.answer import Answer
 from lionproc.model.as_json import to_json
 from lionproc.model.call import ModelCall, RequestBuilder
+from lionproc.model.composed import leaves_of
 from lionproc.model.connection import Connection
 from lionproc.model.defaults import MODEL_VARIABLE, default, default_model
 from lionproc.model.model import Model
@@ -56,6 +57,8 @@ class Session:
         journal: The file that replies are kept in, None to keep none.
         retry: How often and how long to retry.
         queue_capacity: Requests that may wait.
+        elsewhere: The kinds of failure after which another session takes over.
+        for_others: Whether another session may be asked the same.
     """
 
     def __init__(
@@ -67,19 +70,24 @@ class Session:
         journal: str | os.PathLike[str] | None = None,
         retry: Retry | None = None,
         queue_capacity: int = 1000,
+        elsewhere: frozenset[Kind] = frozenset(),
+        for_others: bool = False,
     ) -> None:
         self.model = model
+        self._for_others = for_others
         shared_limiters = () if model.executor is None else (model.executor.limiter,)
         self.executor = executor or RateLimitedAPIExecutor(
             queue_capacity,
             limiter=LimiterChain(limits or _unlimited(), shared_limiters),
             retry=retry,
+            elsewhere=elsewhere,
         )
         self._owns_executor = executor is None
         self._journal_path = journal
         self._opening = asyncio.Lock()
         self._connection: Connection | None = None
         self._builders: dict[Hashable, RequestBuilder] = {}
+        self._by_answer: dict[int, RequestBuilder] = {}  # by the id of the answer type
         self._resources = _Resources()
         weakref.finalize(self, _close_unused, self._resources).atexit = False
         _sessions.add(self)
@@ -145,12 +153,34 @@ class Session:
         """
         connection = await self.open()
         builder = self._builder(connection, schema)
+        builder.for_others = self._for_others
         try:
             return builder.ask(messages, occurrence)
         except (TypeError, ValueError, RecursionError) as error:
             raise CallError(
                 Kind.PROMPT, f"The messages cannot be written as JSON ({type(error).__name__})."
             ) from error
+
+    def asks_too(self, call: ModelCall) -> ModelCall:
+        """The call that asks this session's model what another one was asked; it is open.
+
+        Args:
+            call: Of a session that is `for_others`.
+        """
+        assert self._connection is not None  # noqa: S101  (it was opened)
+        builder = self._by_answer.get(id(call.answer))
+        if builder is None or builder.connection is not self._connection:
+            builder = RequestBuilder(self._connection, self.model.body_params, call.answer)
+            builder.for_others = True
+            if len(self._by_answer) >= MAX_BUILDERS:
+                self._by_answer.clear()
+            self._by_answer[id(call.answer)] = builder
+        return builder.ask_too(call)
+
+    @property
+    def connection(self) -> Connection | None:
+        """The way to the model, if it is open."""
+        return self._connection
 
     @property
     def stopped(self) -> str:
@@ -203,6 +233,7 @@ class Session:
                 await self.executor.dispatcher.halt(10.0)
             self._connection = None
             self._builders.clear()
+            self._by_answer.clear()
             taken = self._resources.take()
             if taken.journal is not None:
                 self.executor.journal = None
@@ -224,9 +255,17 @@ def session_of(model: Model) -> Session:
     with _lock:
         session = _shared_sessions.get(model)
         if session is None:
-            session = Session(_ModelCopy.of(model), executor=model.executor)
+            session = _shared_session(model)
             _shared_sessions[model] = session
         return session
+
+
+def _shared_session(model: Model) -> Session:
+    if len(leaves_of(model)) > 1:
+        from lionproc.service.composed_session import ComposedSession
+
+        return ComposedSession(model)
+    return Session(_ModelCopy.of(model), executor=model.executor)
 
 
 def session_model(given: Model | str | None = None) -> Model:

@@ -1,0 +1,147 @@
+"""The way to a model that is made of several: a session for each, and the steps between them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from copy import copy
+from typing import Any
+
+from lionproc.engine.request import Event
+from lionproc.engine.tokens import Tokens
+from lionproc.model.call import ModelCall
+from lionproc.model.composed import leaves_of, steps_of
+from lionproc.model.connection import Connection
+from lionproc.model.model import Model
+from lionproc.model.steps import Outcome
+from lionproc.service.session import Session
+
+__all__ = ["ComposedSession", "made_session"]
+
+
+class ComposedSession(Session):
+    """Sends questions to several models in turn, as their steps say.
+
+    What a caller sees of an executor is the first one's.
+
+    Args:
+        model: The model that is made of several.
+        **shared: What else all sessions are given; see `Session`.
+    """
+
+    def __init__(self, model: Model, **shared: Any) -> None:
+        leaves = leaves_of(model)
+        self.steps = steps_of(model)
+        given = shared.pop("executor", None)
+        self.sessions = [
+            Session(
+                leaf,
+                executor=leaf.executor or given,
+                elsewhere=self.steps.elsewhere(number),
+                for_others=True,
+                **shared,
+            )
+            for number, leaf in enumerate(leaves)
+        ]
+        first = self.sessions[0]
+        self.model, self.executor = first.model, first.executor
+
+    @property
+    def connection(self) -> Connection | None:
+        """The way to the first model, if it is open."""
+        return self.sessions[0].connection
+
+    async def open(self) -> Connection:
+        """Connect to the first model; to others when they are asked."""
+        return await self.sessions[0].open()
+
+    async def call(
+        self, messages: Sequence[Mapping[str, Any]], schema: Any = str, occurrence: int = 0
+    ) -> ModelCall:
+        """Build the call that sends these messages to the first model; see `Session.call`."""
+        for session in self.sessions[1:]:
+            await session.open()
+        return await self.sessions[0].call(messages, schema, occurrence)
+
+    @property
+    def stopped(self) -> str:
+        """Why nothing can be sent any more, or ""."""
+        return next((each.stopped for each in self.sessions if each.stopped), "")
+
+    async def revive(self) -> None:
+        """Start what an error stopped again: the cause may be gone."""
+        for session in self.sessions:
+            await session.revive()
+
+    async def ask(
+        self,
+        call: ModelCall,
+        *,
+        previous_key: bytes | None = None,
+        deadline_s: float | None = None,
+        priority: float = 0,
+    ) -> Event:
+        """Send a call until a model has answered it or none can; see `Session.ask`."""
+        others = [each.asks_too(call) for each in self.sessions[1:]]
+        calls = [call, *others]
+        leaf, event, before = await asyncio.to_thread(self._kept, calls, previous_key)
+        while event is None:
+            session = self.sessions[leaf]
+            asked = await session.ask(calls[leaf], deadline_s=deadline_s, priority=priority)
+            following = self.steps.after(leaf, _what_became(asked))
+            if following is None:
+                event = asked
+            else:
+                before.append(asked)
+                leaf = following
+                await self.sessions[leaf].revive()
+        return _with(event, before) if before else event
+
+    def _kept(
+        self, calls: Sequence[ModelCall], previous_key: bytes | None
+    ) -> tuple[int, Event | None, list[Event]]:
+        """Where a request begins by what the journal has: a leaf, its answer, and those before."""
+        replay = self.executor.dispatcher.replay
+        keys = [call.key for call in calls]
+        if previous_key is not None:
+            keys.append(previous_key)
+        events = [Event(call) for call in calls]
+        answered: dict[int, Outcome] = {}
+        for number, entry in enumerate(replay.find_all(keys)):
+            # An earlier version may have kept the first model's answer under another key.
+            place = number if number < len(calls) else 0
+            if entry is not None and place not in answered and replay.answer(events[place], entry):
+                answered[place] = _what_became(events[place])
+        leaf, stands = self.steps.kept(answered.get)
+        if stands:
+            events[leaf].finish()
+        before = [events[number] for number in answered if number < leaf]
+        return leaf, events[leaf] if stands else None, before
+
+    async def close(self) -> None:
+        """Stop sending and close all connections."""
+        for session in self.sessions:
+            await session.close()
+
+
+def made_session(model: Model, **shared: Any) -> Session:
+    """The session for a model, whatever it is made of; the arguments are those of `Session`."""
+    return (
+        Session(model, **shared) if len(leaves_of(model)) == 1 else ComposedSession(model, **shared)
+    )
+
+
+def _what_became(event: Event) -> Outcome:
+    return Outcome(None if event.error is None else event.error.kind)
+
+
+def _with(event: Event, before: Sequence[Event]) -> Event:
+    """An event with what was taken for it before; others may have the event itself."""
+    whole = copy(event)
+    for other in before:
+        whole.attempts += other.attempts
+        whole.seconds += other.seconds
+        whole.count(
+            Tokens(other.prompt_tokens, other.completion_tokens), other.cached_tokens, other.usd
+        )
+    return whole
