@@ -112,7 +112,7 @@ class Fallback(Composed):
 
     Example:
         ```python
-        model = lp.Fallback(["openai/gpt-4o-mini", "openrouter/openai/gpt-4o-mini"])
+        model = lp.Fallback(["openai/gpt-4o-mini", "local"])
         df.llm.process("Is {review} positive?", into="ok", schema=bool, model=model)
         ```
     """
