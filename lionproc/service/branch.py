@@ -16,8 +16,9 @@ from lionproc.errors import CallError, ConfigurationError, Kind, RecordError
 from lionproc.face import faced
 from lionproc.model.as_json import to_json
 from lionproc.model.model import Model
+from lionproc.service.composed_session import session_of
 from lionproc.service.records import LARGEST, write_whole
-from lionproc.service.session import session_model, session_of
+from lionproc.service.session import session_model
 
 log = logging.getLogger("lionproc.service")
 T = TypeVar("T")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import Any
@@ -14,9 +16,9 @@ from lionproc.model.composed import leaves_of, steps_of
 from lionproc.model.connection import Connection
 from lionproc.model.model import Model
 from lionproc.model.steps import Outcome
-from lionproc.service.session import Session
+from lionproc.service.session import ModelCopy, Session
 
-__all__ = ["ComposedSession", "made_session"]
+__all__ = ["ComposedSession", "made_session", "session_of"]
 
 
 class ComposedSession(Session):
@@ -129,6 +131,23 @@ def made_session(model: Model, **shared: Any) -> Session:
     return (
         Session(model, **shared) if len(leaves_of(model)) == 1 else ComposedSession(model, **shared)
     )
+
+
+_shared_sessions: weakref.WeakKeyDictionary[Model, Session] = weakref.WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def session_of(model: Model) -> Session:
+    """The session for this very `Model`, which everything in this process shares."""
+    with _lock:
+        session = _shared_sessions.get(model)
+        if session is None:
+            if len(leaves_of(model)) > 1:
+                session = ComposedSession(model)
+            else:
+                session = Session(ModelCopy.of(model), executor=model.executor)
+            _shared_sessions[model] = session
+        return session
 
 
 def _what_became(event: Event) -> Outcome:

@@ -23,7 +23,6 @@ from lionproc.errors import CallError, Kind
 from lionproc.model.answer import Answer
 from lionproc.model.as_json import to_json
 from lionproc.model.call import ModelCall, RequestBuilder
-from lionproc.model.composed import leaves_of
 from lionproc.model.connection import Connection
 from lionproc.model.defaults import MODEL_VARIABLE, default, default_model
 from lionproc.model.model import Model
@@ -246,26 +245,7 @@ def _unlimited() -> Limits:
 
 
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
-_shared_sessions: weakref.WeakKeyDictionary[Model, Session] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
-
-
-def session_of(model: Model) -> Session:
-    """The session for this very `Model`, which everything in this process shares."""
-    with _lock:
-        session = _shared_sessions.get(model)
-        if session is None:
-            session = _shared_session(model)
-            _shared_sessions[model] = session
-        return session
-
-
-def _shared_session(model: Model) -> Session:
-    if len(leaves_of(model)) > 1:
-        from lionproc.service.composed_session import ComposedSession
-
-        return ComposedSession(model)
-    return Session(_ModelCopy.of(model), executor=model.executor)
 
 
 def session_model(given: Model | str | None = None) -> Model:
@@ -287,11 +267,11 @@ def session_model(given: Model | str | None = None) -> Model:
 _models_by_name: dict[int, Model] = {}
 
 
-class _ModelCopy(Model):
+class ModelCopy(Model):
     """A copy of a model: a session that held the model itself would keep it alive for ever."""
 
     @classmethod
-    def of(cls, model: Model | str) -> _ModelCopy:
+    def of(cls, model: Model | str) -> ModelCopy:
         other = cls.__new__(cls)
         other.__dict__.update(Model.of(model).__dict__)
         return other
