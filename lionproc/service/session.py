@@ -272,6 +272,7 @@ class ModelCopy(Model):
 
     @classmethod
     def of(cls, model: Model | str) -> ModelCopy:
+        """A copy of this one."""
         other = cls.__new__(cls)
         other.__dict__.update(Model.of(model).__dict__)
         return other
