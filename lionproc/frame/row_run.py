@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from lionproc.engine.dispatcher import Dispatcher
-from lionproc.engine.journal import Journal
+from lionproc.engine.journal import Entry, Journal
 from lionproc.engine.replay import Replay
 from lionproc.engine.request import Event
 from lionproc.engine.run import Run
-from lionproc.engine.stats import MemberUse, RunStats
+from lionproc.engine.stats import RunStats
 from lionproc.errors import CallError, Kind, pass_on_interrupt
 from lionproc.frame.arrivals import Arrivals
 from lionproc.frame.assemble import Missing
 from lionproc.frame.bought import Bought
 from lionproc.frame.extremes import Extremes
-from lionproc.frame.legs import BACKLOG, Leg, legs_of, member_names, route_of
+from lionproc.frame.legs import BACKLOG, Leg, legs_of, route_of
+from lionproc.frame.members import Members
 from lionproc.frame.part_writer import PartWriter
 from lionproc.frame.plan import Plan, Rendered
 from lionproc.frame.portions import PORTION_ROWS
+from lionproc.frame.recall import Recalled, recall
 from lionproc.frame.row_store import CACHED, SKIPPED, WAITING
 from lionproc.frame.stage import Stage
 from lionproc.frame.with_answers import store_of
@@ -94,11 +95,8 @@ class RowRun(Run):
         self._arrivals = [Arrivals[int](PORTION_ROWS) for _ in plan.stages]
         self._handed = [Arrivals[tuple[int, ModelCall]](PORTION_ROWS) for _ in self._legs]
         self._at: dict[int, Leg] = {}  # of rows that are not at the first leg of their stage
-        self._answered_at = [0] * len(self._legs)  # rows, by the leg whose answer they have
         self._first_legs = [leg for leg in self._legs if leg.leaf == 0]
-        self._member_names: dict[int, str] = {}
-        self._says: dict[int, str] = {}  # who answered, where the replies do not tell
-        self._name_members()
+        self._members = Members(self._legs, self._connections)
         self._followers: dict[int, list[int]] = {}  # rows that share the answer of an earlier one
         self._given_up = 0  # stopped while they were in flight
         self._parts = self._part_writer()
@@ -116,16 +114,6 @@ class RowRun(Run):
     def _legs_at(self, stage: int) -> list[Leg]:
         """The legs of a stage, one for each of its models."""
         return [leg for leg in self._legs if leg.stage == stage]
-
-    def _name_members(self) -> None:
-        for first in self._first_legs:
-            legs = self._legs_at(first.stage)
-            asked = [self._connections[leg.number] for leg in legs]
-            told = Counter(connection.model for connection in asked)
-            for leg, name in zip(legs, member_names(asked), strict=True):
-                self._member_names[leg.number] = name
-                if told[self._connections[leg.number].model] > 1:
-                    self._says[leg.number] = name
 
     def _check(self) -> None:
         """Refuse what cannot work, before anything is opened."""
@@ -170,13 +158,13 @@ class RowRun(Run):
             fresh = self._fresh(dispatcher, calls)
             # Whoever was under way a moment ago and is not any more has been journaled since.
             recalled = await asyncio.to_thread(self._recall, leg, dispatcher.replay, fresh)
-            for at, event, before in recalled:
-                for other in before:
-                    self._paid_before([event.tag], other)
-                if at is leg and not event.done:
-                    await self._ask(dispatcher, event)
+            for row in recalled:
+                for other in row.before:
+                    self._paid_before([row.event.tag], other)
+                if row.leg is leg and not row.event.done:
+                    await self._ask(dispatcher, row.event)
                 else:
-                    self._begin_at(at, event)
+                    self._begin_at(row.leg, row.event)
             for further in self._handed[leg.number + 1 :]:
                 await further.few(BACKLOG)  # nothing is taken up much sooner than it can go on
         if leg.number + 1 < len(self._legs):
@@ -273,37 +261,20 @@ class RowRun(Run):
 
     def _recall(
         self, leg: Leg, replay: Replay, fresh: list[tuple[int, ModelCall]]
-    ) -> list[tuple[Leg, Event, list[Event]]]:
-        """Where calls begin: a leg, and the event there, which is settled if the journal answers it.
-
-        And the kept answers of smaller models, which led there.
-        """
+    ) -> list[Recalled]:
+        """Where calls begin; who was handed on to a leg begins there."""
         if not fresh:
             return []
-        # Who enters a stage is looked up at all of its models, who was handed on at this one.
         legs = [leg] if leg.leaf else self._legs_at(leg.stage)
-        others = [self._builders[other.number] for other in legs[1:]]
-        asked = [(place, [call, *(o.ask_too(call) for o in others)]) for place, call in fresh]
-        keys = {call.key for _, calls in asked for call in calls if call.key is not None}
-        kept = self._journal.find(list(keys), self._since, self._until)
-        recalled = []
-        for place, calls in asked:
-            events = [Event(call, tag=place) for call in calls]
-            answered = {}
-            for number, event in enumerate(events):
-                entry = None if event.first.key is None else kept.get(event.first.key)
-                if entry is not None and replay.answer(event, entry):
-                    answered[number] = self._what_became(legs[number], event)
-            if len(legs) > 1:
-                number, stands = leg.steps.kept(answered.get)
-            else:
-                number, stands = 0, 0 in answered
-            if stands:
-                events[number].finish()
-                self._connections[legs[number].number].endpoint.proven = True
-            before = [events[n] for n in answered if n < number]
-            recalled.append((legs[number], events[number], before))
-        return recalled
+        builders = [self._builders[each.number] for each in legs]
+        found = recall(fresh, legs, builders, self._find, replay, self._what_became)
+        for each in found:
+            if each.event.done:
+                self._connections[each.leg.number].endpoint.proven = True
+        return found
+
+    def _find(self, keys: list[bytes]) -> dict[bytes, Entry]:
+        return self._journal.find(keys, self._since, self._until)
 
     # -- out --------------------------------------------------------------------------------
 
@@ -354,8 +325,8 @@ class RowRun(Run):
             if event.usd:
                 self._dearest.add(event.usd, event)
         if event.error is None:
-            self._answered_at[leg.number] += 1 + len(sharing)
-            event.model = self._says.get(leg.number, event.model)
+            self._members.answered[leg.number] += 1 + len(sharing)
+            event.model = self._members.who(leg, event.model)
         self._fill(event.tag, event, bears=bears)
         for place in sharing:
             self._fill(place, event, bears=False)
@@ -364,29 +335,8 @@ class RowRun(Run):
     def stats(self) -> RunStats:
         """The run at this moment."""
         stats = super().stats
-        members = self._members()
+        members = self._members.used(self._routes, self._plan.stages)
         return replace(stats, members=members) if members else stats
-
-    def _members(self) -> tuple[MemberUse, ...]:
-        """What each model did of those that are one of several."""
-        made = []
-        for leg in self._legs:
-            if leg.is_shared:
-                number = leg.number
-                used = self._routes.used(number)
-                made.append(
-                    MemberUse(
-                        self._member_names[number],
-                        self._answered_at[number],
-                        self._routes.sent(number),
-                        used.input,
-                        used.output,
-                        self._routes.usd(number),
-                        self._routes.errors(number),
-                        self._plan.stages[leg.stage].name,
-                    )
-                )
-        return tuple(made)
 
     def _usd_of_answers(self) -> float | None:
         return self._bought.usd

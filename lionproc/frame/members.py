@@ -1,0 +1,74 @@
+"""What each member of models that are made of several did: its name, its rows, its part of the counts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from lionproc.engine.routes import Routes
+from lionproc.engine.stats import MemberUse
+from lionproc.frame.legs import Leg, member_names
+from lionproc.frame.stage import Stage
+from lionproc.model.connection import Connection
+
+__all__ = ["Members"]
+
+
+class Members:
+    """The members of the models of a run.
+
+    Args:
+        legs: The legs of the run.
+        connections: The ways to their models.
+
+    Attributes:
+        answered: How many rows have the answer of each leg.
+    """
+
+    def __init__(self, legs: Sequence[Leg], connections: Sequence[Connection]) -> None:
+        self._legs = legs
+        self.answered = [0] * len(legs)
+        self._names: dict[int, str] = {}
+        self._says: dict[int, str] = {}
+        for first in legs:
+            if first.leaf == 0:
+                numbers = [leg.number for leg in legs if leg.stage == first.stage]
+                self._name(numbers, [connections[number] for number in numbers])
+
+    def _name(self, numbers: Sequence[int], connections: Sequence[Connection]) -> None:
+        told = Counter(connection.model for connection in connections)
+        names = member_names(connections)
+        for number, connection, name in zip(numbers, connections, names, strict=True):
+            self._names[number] = name
+            if told[connection.model] > 1:
+                self._says[number] = name
+
+    def who(self, leg: Leg, told: str) -> str:
+        """Who answered at a leg.
+
+        Args:
+            leg: Where.
+            told: The model's name as the reply has it, which is taken where no other member of
+                the same model is called so.
+        """
+        return self._says.get(leg.number, told)
+
+    def used(self, routes: Routes, stages: Sequence[Stage]) -> tuple[MemberUse, ...]:
+        """What each did so far; nothing for models that are single ones."""
+        made = []
+        for leg in self._legs:
+            if leg.is_shared:
+                tokens = routes.used(leg.number)
+                made.append(
+                    MemberUse(
+                        self._names[leg.number],
+                        self.answered[leg.number],
+                        routes.sent(leg.number),
+                        tokens.input,
+                        tokens.output,
+                        routes.usd(leg.number),
+                        routes.errors(leg.number),
+                        stages[leg.stage].name,
+                    )
+                )
+        return tuple(made)

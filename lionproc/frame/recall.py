@@ -1,0 +1,70 @@
+"""Where rows begin at a stage, by what the journal has: an answer goes before a request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from lionproc.engine.journal import Entry
+from lionproc.engine.replay import Replay
+from lionproc.engine.request import Event
+from lionproc.frame.legs import Leg
+from lionproc.model.call import ModelCall, RequestBuilder
+from lionproc.model.steps import Outcome
+
+__all__ = ["Recalled", "recall"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """Where a row begins.
+
+    Attributes:
+        leg: Its leg.
+        event: Its event there, settled where the journal has the answer.
+        before: Kept answers of smaller models, which led there.
+    """
+
+    leg: Leg
+    event: Event
+    before: Sequence[Event] = ()
+
+
+def recall(
+    fresh: Sequence[tuple[int, ModelCall]],
+    legs: Sequence[Leg],
+    builders: Sequence[RequestBuilder],
+    find: Callable[[list[bytes]], Mapping[bytes, Entry]],
+    replay: Replay,
+    what_became: Callable[[Leg, Event], Outcome],
+) -> list[Recalled]:
+    """Look rows up at all legs that they may begin at. Any thread.
+
+    Args:
+        fresh: Places, and what they ask at the first of the legs.
+        legs: Where they may begin.
+        builders: What makes the questions of each leg.
+        find: Looks keys up in the journal.
+        replay: Reads what is kept.
+        what_became: How an answered event counts for the steps.
+    """
+    asked = [(place, [call, *(b.ask_too(call) for b in builders[1:])]) for place, call in fresh]
+    keys = {call.key for _, calls in asked for call in calls if call.key is not None}
+    kept = find(list(keys))
+    made = []
+    for place, calls in asked:
+        events = [Event(call, tag=place) for call in calls]
+        answered: dict[int, Outcome] = {}
+        for number, event in enumerate(events):
+            entry = None if event.first.key is None else kept.get(event.first.key)
+            if entry is not None and replay.answer(event, entry):
+                answered[number] = what_became(legs[number], event)
+        if len(legs) == 1:
+            number, stands = 0, 0 in answered
+        else:
+            number, stands = legs[0].steps.kept(answered.get)
+        if stands:
+            events[number].finish()
+        before = [events[other] for other in answered if other < number]
+        made.append(Recalled(legs[number], events[number], before))
+    return made
