@@ -34,6 +34,7 @@ def recall(
     fresh: Sequence[tuple[int, ModelCall]],
     legs: Sequence[Leg],
     builders: Sequence[RequestBuilder],
+    *,
     find: Callable[[list[bytes]], Mapping[bytes, Entry]],
     replay: Replay,
     what_became: Callable[[Leg, Event], Outcome],

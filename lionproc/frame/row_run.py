@@ -37,6 +37,9 @@ from lionproc.model.steps import Outcome
 class RowRun(Run):
     """A run over the rows of a plan: it feeds the engine and fills a store.
 
+    It has more than 25 methods because a row comes in, goes from leg to leg and comes out in many
+    small steps, each of which a subclass may see; where it goes is decided in `steps.py`.
+
     Args:
         plan: The run.
         before: Another run of this plan, whose answers it begins with.
@@ -267,7 +270,14 @@ class RowRun(Run):
             return []
         legs = [leg] if leg.leaf else self._legs_at(leg.stage)
         builders = [self._builders[each.number] for each in legs]
-        found = recall(fresh, legs, builders, self._find, replay, self._what_became)
+        found = recall(
+            fresh,
+            legs,
+            builders,
+            find=self._find,
+            replay=replay,
+            what_became=self._what_became,
+        )
         for each in found:
             if each.event.done:
                 self._connections[each.leg.number].endpoint.proven = True
