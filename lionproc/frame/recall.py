@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from lionproc.engine.journal import Entry
 from lionproc.engine.replay import Replay
 from lionproc.engine.request import Event
+from lionproc.errors import CallError
+from lionproc.frame.assemble import Missing
 from lionproc.frame.legs import Leg
 from lionproc.model.call import ModelCall, RequestBuilder
 from lionproc.model.steps import Outcome
 
-__all__ = ["Recalled", "recall"]
+__all__ = ["Recalled", "asked_too", "recall"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +71,10 @@ def recall(
         before = [events[other] for other in answered if other < number]
         made.append(Recalled(legs[number], events[number], before))
     return made
+
+
+def asked_too(
+    builder: RequestBuilder, handed: Sequence[tuple[int, ModelCall]]
+) -> list[tuple[int, ModelCall | Missing | CallError]]:
+    """What rows become at a model, by what was asked of another one."""
+    return [(place, builder.ask_too(call)) for place, call in handed]

@@ -23,7 +23,7 @@ from lionproc.frame.members import Members
 from lionproc.frame.part_writer import PartWriter
 from lionproc.frame.plan import Plan, Rendered
 from lionproc.frame.portions import PORTION_ROWS
-from lionproc.frame.recall import Recalled, recall
+from lionproc.frame.recall import Recalled, asked_too, recall
 from lionproc.frame.row_store import CACHED, SKIPPED, WAITING
 from lionproc.frame.stage import Stage
 from lionproc.frame.with_answers import store_of
@@ -212,7 +212,7 @@ class RowRun(Run):
         plan, builder = self._plan, self._builders[leg.number]
         if leg.leaf:
             async for handed in self._handed[leg.number].batches():
-                yield await asyncio.to_thread(_asked_too, builder, handed)
+                yield await asyncio.to_thread(asked_too, builder, handed)
             return
         if leg.stage == 0:
             first = plan.first_calls(builder)
@@ -270,14 +270,8 @@ class RowRun(Run):
             return []
         legs = [leg] if leg.leaf else self._legs_at(leg.stage)
         builders = [self._builders[each.number] for each in legs]
-        found = recall(
-            fresh,
-            legs,
-            builders,
-            find=self._find,
-            replay=replay,
-            what_became=self._what_became,
-        )
+        became = self._what_became
+        found = recall(fresh, legs, builders, find=self._find, replay=replay, what_became=became)
         for each in found:
             if each.event.done:
                 self._connections[each.leg.number].endpoint.proven = True
@@ -394,10 +388,3 @@ class RowRun(Run):
     def _settled(self, place: int) -> None:
         if self._parts is not None:
             self._parts.settled(place % self._plan.rows)
-
-
-def _asked_too(
-    builder: RequestBuilder, handed: Sequence[tuple[int, ModelCall]]
-) -> list[tuple[int, Rendered]]:
-    """What rows become at a model, by what was asked of another one."""
-    return [(place, builder.ask_too(call)) for place, call in handed]
