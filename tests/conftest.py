@@ -1,6 +1,7 @@
 """A server with a model at it, and processes to be killed, interrupted and starved by tests."""
 
 import contextlib
+import functools
 import itertools
 import json
 import os
@@ -15,6 +16,11 @@ from hypothesis import HealthCheck, settings
 
 import lionproc as lp
 from lionproc.testing import Server
+
+# Kept, whatever the shell says: a suite, and the hundreds of processes that it starts, compile what
+# they import once and not each time.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # How fast a machine draws and runs examples is nothing a test should fail for.
 settings.register_profile("lionproc", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -237,7 +243,12 @@ def pytest_collection_modifyitems(items):
     """Long files first: with several workers none of them is what all wait for at the end."""
     here = Path(__file__).parent
     places = [here / name for name in LONG]
-    items.sort(key=lambda item: not any(item.path.is_relative_to(place) for place in places))
+
+    @functools.cache
+    def is_short(path):
+        return not any(path.is_relative_to(place) for place in places)
+
+    items.sort(key=lambda item: is_short(item.path))
 
 
 def pytest_make_parametrize_id(config, val, argname):

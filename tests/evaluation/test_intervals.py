@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import binomtest
 
 from lionproc.evaluation.intervals import Z, corrected, wilson
 from lionproc.frame.accessor import FrameAccessor
@@ -24,6 +23,8 @@ def test_the_interval_of_a_share_is_the_one_in_the_literature(right, n, low, hig
 
 @pytest.mark.parametrize(("right", "n"), [(0, 1), (1, 1), (7, 50), (499, 500), (20, 20)])
 def test_the_interval_of_a_share_is_that_of_scipy(right, n):
+    from scipy.stats import binomtest  # takes seconds, of every worker of the suite
+
     theirs = binomtest(right, n).proportion_ci(method="wilson")
     assert wilson(right, n) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
 

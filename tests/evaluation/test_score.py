@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from sklearn import metrics
 
 import lionproc as lp
 from lionproc.errors import ColumnError, ConfigurationError, MissingDependencyError
@@ -27,6 +26,8 @@ def random_frame(seed, rows=300):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_labels_have_the_numbers_of_scikit_learn(seed):
+    from sklearn import metrics
+
     frame = random_frame(seed)
     score, gold, said = frame.llm.score("said", gold="gold"), frame["gold"], frame["said"]
     assert score.accuracy == metrics.accuracy_score(gold, said)
