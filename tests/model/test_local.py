@@ -150,21 +150,43 @@ OPEN = {
 }
 
 
+LIST = {
+    "type": "object",
+    "properties": {"words": {"type": "array", "items": {"type": "string"}}},
+    "required": ["words"],
+}
+
+
+# Always the likeliest word, and one row after the other: so a run is as the one before. Where the
+# levels are not ended, or repetitions not made less likely, every row is cut off.
 @with_model
 @pytest.mark.filterwarnings("ignore::lionproc.errors.RowsFailedWarning")
-@pytest.mark.timeout(180)  # of work for a model on a busy machine, not of waiting
-def test_most_answers_to_an_open_schema_end_instead_of_nesting_and_repeating_themselves():
-    frame = pd.DataFrame({"text": [f"Process text {number}" for number in range(8)]})
-    out = frame.llm.process(
-        'Process the data below.\n\nData:\n{{"text":"{text}","type":"text"}}',
+@pytest.mark.parametrize(
+    ("schema", "template", "texts"),
+    [
+        (
+            OPEN,
+            'Process the data below.\n\nData:\n{{"text":"{text}","type":"text"}}',
+            ["Process text 0", "Process text 1", "Process text 2"],
+        ),
+        (LIST, "List words that rhyme with {text}.", ["cat", "hat", "sun"]),
+    ],
+    ids=["nesting", "repeating"],
+)
+def test_most_answers_to_an_open_schema_end_instead_of_nesting_and_repeating_themselves(
+    schema, template, texts
+):
+    out = pd.DataFrame({"text": texts}).llm.process(
+        template,
         into="done",
-        schema=OPEN,
+        schema=schema,
         system="You process data for a program. Do what is asked, and add nothing else.",
-        model=lp.Model("local", seed=1),
+        model=lp.Model("local", temperature=0, max_tokens=80),
+        limits={"concurrency": 1},
         journal=False,
         progress=False,
     )
-    assert len(out.llm.errors()) <= 2
+    assert len(out.llm.errors()) <= 1, out.llm.errors()
 
 
 @with_model
