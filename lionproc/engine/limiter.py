@@ -17,11 +17,14 @@ import math
 import random
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 from lionproc.engine.adaptive_concurrency import AdaptiveConcurrency
 from lionproc.engine.congestion import START_PER_S, Congestion
 from lionproc.engine.last_pace import Pace
+from lionproc.engine.lease_budget import PerMinute
+from lionproc.engine.lender import Lender, Loan, Office
 from lionproc.engine.limits import Limits
 from lionproc.engine.news import News
 from lionproc.engine.open_files import most_connections
@@ -91,6 +94,9 @@ class Limiter:
         self.connections: int | None = None  # that the process can open
         self._limits = limits or Limits()
         self.limits_of_run: Limits | None = None  # the last that a run was given
+        self.lender: Lender | None = None  # of a budget that others use too
+        self.folder: Path | None = None  # where that is kept for limits that are shared
+        self._placed = False  # whether the lender was put here, and not for shared limits
         self._limits.on_change(self._changed)
 
     # -- limits -----------------------------------------------------------------------------
@@ -170,6 +176,7 @@ class Limiter:
         adapt = self._limits.adapt
         if self._stale:
             self._stale = False
+            self._heed_shared()
             self._paced = None
             per_minute = [self.effective(quantity) for quantity in QUANTITIES]
             self._quantities.set(per_minute, self._limits.burst_seconds, now)
@@ -182,6 +189,57 @@ class Limiter:
             # Who states a limit knows the server: a refusal within it is more likely a stray one.
             self.congestion.stray.presumed = 2 if self._limits.requests_per_minute else 0
             self._paced = self.congestion.pace(now)
+
+    # -- a budget that others use too ---------------------------------------------------------
+
+    def borrow(self, office: Office | None, *, place: str = "", own: bool = False) -> Lender | None:
+        """Take permissions from a budget that is kept elsewhere, from now on.
+
+        Args:
+            office: Where it is kept; None for no such budget any more.
+            place: Where this is.
+            own: Whether the limits here are to be those of the budget.
+        """
+        if office is None:
+            self.lender = None
+        else:
+            self.lender = Lender(self, office, own=own, place=place)
+        self._placed = office is not None
+        self._stale = True
+        return self.lender
+
+    def _heed_shared(self) -> None:
+        """Have a lender where the limits are shared, and none where they are not any more."""
+        shared = self._limits.shared and bool(self.identity)
+        if self._placed or shared == (self.lender is not None):
+            return
+        if not shared:
+            self.lender = None
+            return
+        from lionproc.engine.home import home
+        from lionproc.engine.shared_file import SharedFile
+
+        self.lender = Lender(self, SharedFile(self.folder or home(), self.identity))
+
+    def own_limits(self) -> PerMinute:
+        """The limits per minute that a person set, for each quantity."""
+        return tuple(self._own(quantity) for quantity in QUANTITIES)
+
+    def take_limits(self, limits: PerMinute) -> None:
+        """Make these the limits per minute: somebody else who shares them has set them."""
+        names = ("requests", "tokens", "input_tokens", "output_tokens")
+        pairs = zip(names, limits, strict=True)
+        self._limits.update(**{f"{name}_per_minute": limit for name, limit in pairs})
+
+    def taught(self) -> PerMinute:
+        """What the server says that the limits are; nothing where that is not to be learned."""
+        if not self._limits.adapt:
+            return ()
+        return tuple(self.quotas.limits.get(quantity) for quantity in QUANTITIES)
+
+    def past(self, now: float) -> list[tuple[float, list[float]]]:
+        """What was sent in the last minute."""
+        return self._quantities.past(now)
 
     # -- reserving --------------------------------------------------------------------------
 
@@ -225,10 +283,8 @@ class Limiter:
         """
         if self._turn.locked() or self._loop is None:
             return None
-        now = self._loop.time()
-        if self._stale or now - self._checked_at > CHECK_S:
-            self._refresh(now)
-        if self._quantities.active:
+        now = self._looked(self._loop)
+        if self._quantities.active or self.lender is not None:
             return None
         amounts = amounts_of(tokens)
         if self._wait_s(amounts, now) > 0:
@@ -257,24 +313,34 @@ class Limiter:
         amounts = amounts_of(tokens)
         async with self._turn:
             paced = False
-            while True:
-                now = loop.time()
-                if self._stale or now - self._checked_at > CHECK_S:
-                    self._refresh(now)
-                wait = self._wait_s(amounts, now)
-                if wait > 0:
-                    if wait == math.inf:
-                        self.refuse(tokens)
-                        if self._stale:
-                            continue
-                    await self._news.wait(wait)
-                elif not paced and not self._quantities.ready(amounts):
-                    paced = await self._news.unless(self._quantities.pace(amounts))
-                else:
-                    if not paced:
-                        await self._quantities.pace(amounts)
-                    self.waiting_for = ""
-                    return self._grant(tokens, amounts, now)
+            with Loan(amounts) as loan:
+                while True:
+                    now = self._looked(loop)
+                    wait = self._wait_s(amounts, now)
+                    if wait > 0:
+                        if wait == math.inf:
+                            self.refuse(tokens)
+                        if not self._stale:
+                            await self._news.wait(wait)
+                    elif not paced and not self._quantities.ready(amounts):
+                        paced = await self._news.unless(self._quantities.pace(amounts))
+                    elif (lend_s := await loan.wait_s(self.lender)) is not None:
+                        self.waiting_for = loan.waiting_for
+                        await self._news.wait(lend_s)  # meanwhile all else may have changed
+                    else:
+                        if not paced:
+                            await self._quantities.pace(amounts)
+                        self.waiting_for = ""
+                        made = self._grant(tokens, amounts, now)
+                        made.lent = loan.use()
+                        return made
+
+    def _looked(self, loop: asyncio.AbstractEventLoop) -> float:
+        """What time it is, with everything that is kept brought up to it now and then."""
+        now = loop.time()
+        if self._stale or now - self._checked_at > CHECK_S:
+            self._refresh(now)
+        return now
 
     def _wait_s(self, amounts: Amounts, now: float) -> float:
         """Seconds to wait before looking again; 0.0 to go."""
@@ -383,6 +449,8 @@ class Limiter:
         if congested:
             self._checked_at = -math.inf
             self._news.tell()
+            if self.lender is not None:
+                self.lender.refused(self.holding_s())
 
     def failed(self, reservation: Reservation, retry_after_s: float | None = None) -> None:
         """It failed in another way. A failed request counts against the limit all the same."""
@@ -398,6 +466,8 @@ class Limiter:
         self._free(reservation)
         amounts = amounts_of(reservation.tokens)
         self._quantities.correct(reservation.bucket, [-amount for amount in amounts])
+        if reservation.lent and self.lender is not None:
+            self.lender.give_back(reservation.at, amounts)
 
     def redate(self, reservation: Reservation) -> None:
         """It is sent only now, for it had to wait at another limiter: count it from here."""
@@ -418,9 +488,10 @@ class Limiter:
     def _correct(self, reservation: Reservation, used: Tokens) -> None:
         if used != reservation.tokens:
             pairs = zip(amounts_of(used), amounts_of(reservation.tokens), strict=True)
-            self._quantities.correct(
-                reservation.bucket, [after - before for after, before in pairs]
-            )
+            deltas = tuple(after - before for after, before in pairs)
+            self._quantities.correct(reservation.bucket, deltas)
+            if reservation.lent and self.lender is not None:
+                self.lender.correct(reservation.at, deltas)
 
     def _learn(self, signals: Signals, reservation: Reservation, now: float) -> None:
         if signals.ignored and not self.ignored:

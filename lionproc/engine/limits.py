@@ -18,7 +18,7 @@ _RATES = (
     "input_tokens_per_minute",
     "output_tokens_per_minute",
 )
-_FIELDS = (*_RATES, "concurrency", "burst_seconds", "adapt")
+_FIELDS = (*_RATES, "concurrency", "burst_seconds", "adapt", "shared")
 Listener: TypeAlias = "Callable[[], None]"
 
 
@@ -40,6 +40,9 @@ class Limits:
             Some servers judge a minute's limit by the second; 1.0 suits them.
         adapt: Learn from the server: its rate-limit headers, 429s and growing latency.
             False keeps exactly to the numbers above (a `Retry-After` is honoured anyway).
+        shared: True keeps one budget for all processes that use the same journal folder, the same
+            endpoint, key and model, and say so too: together they send what is set, the latest
+            assignment counts for all, and a 429 slows all. `concurrency` stays each one's own.
 
     Raises:
         LimitsError: A value is not a number, not above zero, or not a field.
@@ -60,6 +63,7 @@ class Limits:
     concurrency: int
     burst_seconds: float
     adapt: bool
+    shared: bool
     _lock: threading.Lock
     _listeners: list[weakref.WeakMethod[Listener]]
 
@@ -72,6 +76,7 @@ class Limits:
         concurrency: int = 32,
         burst_seconds: float = 1.0,
         adapt: bool = True,
+        shared: bool = False,
     ) -> None:
         object.__setattr__(self, "_lock", threading.Lock())
         object.__setattr__(self, "_listeners", [])
@@ -83,6 +88,7 @@ class Limits:
             concurrency=concurrency,
             burst_seconds=burst_seconds,
             adapt=adapt,
+            shared=shared,
         )
 
     @classmethod
@@ -175,9 +181,9 @@ def _checked(name: str, value: object) -> Any:
                 f"burst_seconds is at most 60, the window of the limit; got {value!r}."
             )
         return number
-    if name == "adapt":
+    if name in {"adapt", "shared"}:
         if not isinstance(value, bool):
-            raise LimitsError(f"adapt is True or False, not {value!r}.")
+            raise LimitsError(f"{name} is True or False, not {value!r}.")
         return value
     raise LimitsError(f"There is no limit called {name!r}.{did_you_mean(name, _FIELDS)}")
 

@@ -75,6 +75,11 @@ class QuantityLimits:
         """How much of a quantity was sent since then. From any thread."""
         return self._minute.left_since(moment, QUANTITIES.index(quantity))
 
+    def past(self, now: float) -> list[tuple[float, list[float]]]:
+        """What was sent in the last minute: seconds ago, and the amounts of all quantities."""
+        self._minute.forget(now)
+        return self._minute.past(now)
+
     def per_minute(self, quantity: str, window_s: float, limit: float | None, now: float) -> float:
         """See `Limiter.per_minute`."""
         # Buckets that lie whole in the window: the one across its edge would make 602 of 600.

@@ -20,6 +20,7 @@ class Reservation:
         mark: How much was sent before it.
         full: The concurrency, if it took the last slot, else None.
         open: False once it was given back.
+        lent: Whether it was lent by a budget that others use too.
     """
 
     number: int
@@ -30,3 +31,4 @@ class Reservation:
     mark: tuple[float, ...]
     full: int | None
     open: bool = True
+    lent: bool = False

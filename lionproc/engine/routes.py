@@ -20,6 +20,7 @@ from lionproc.engine.open_files import most_connections, warn_of_few
 from lionproc.engine.outlay import Outlay, Verdict, verdict
 from lionproc.engine.request import Event
 from lionproc.engine.retry import Retry
+from lionproc.engine.shared_file import shared_in
 from lionproc.engine.stats import RunStats
 from lionproc.engine.tokens import REQUESTS, TOKENS, Tokens
 from lionproc.engine.usage import Price, Saved, Usage
@@ -164,6 +165,7 @@ class Routes:
         """
         folder = last_pace.folder_of(journal)
         for limiter in self.limiters:
+            limiter.folder = shared_in(journal)
             seen = None if folder is None else last_pace.read(folder, limiter.identity)
             limiter.begin(rows, seen)
 

@@ -90,6 +90,13 @@ class SlidingWindow:
         first = moment // self.grain_s
         return sum(held[place] for bucket, held in list(self._buckets.items()) if bucket >= first)
 
+    def past(self, now: float) -> list[tuple[float, list[float]]]:
+        """What was sent: seconds ago at most, and the amounts."""
+        return [
+            (max(now - (bucket + 1) * self.grain_s, 0.0), list(held))
+            for bucket, held in self._buckets.items()
+        ]
+
     def narrowed(self, window_s: float, place: int, now: float) -> SlidingWindow:
         """The history of one amount, seen through a shorter window."""
         other = SlidingWindow(window_s, 1)

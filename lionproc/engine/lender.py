@@ -1,0 +1,271 @@
+"""Permissions that a limiter borrows from a budget that others use too.
+
+In front of what a limiter keeps by itself: a request leaves when both allow it. Lives on the
+engine's loop. What is lent is used within its lease or given back; see `lease_budget.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Self, TypeAlias
+
+from lionproc.engine.lease_budget import LEASE_S, NONE, Ask, Entry, Grant, PerMinute
+from lionproc.engine.tokens import QUANTITIES, Amounts
+from lionproc.engine.window import DUST
+
+if TYPE_CHECKING:
+    from lionproc.engine.limiter import Limiter
+
+__all__ = ["Lender", "Loan", "Office"]
+
+log = logging.getLogger("lionproc.engine")
+Office: TypeAlias = "Callable[[Ask], Awaitable[Grant]]"
+"""Where a budget is kept: takes what a holder says to it, and brings back the answer."""
+
+IDLE_S = 0.5  # without use, after which the rest of a lease is given back
+SAFE_S = 1.0  # before the end of a lease it is not used any more
+LATE_S = 0.5  # by which what comes back is dated back: it must not outlive what it belongs to
+AGAIN_S = 1.0  # before an office that cannot be reached is asked again
+
+
+class Lender:
+    """What one limiter has borrowed.
+
+    Args:
+        limiter: The limiter. Its limits become those of the budget, and the other way round.
+        office: Where the budget is.
+        own: Whether the limits that the limiter has now are what a person wants them to be; else
+            those of the budget are taken.
+        place: Where this is, for who keeps the budget and hears that the place is gone.
+    """
+
+    def __init__(
+        self, limiter: Limiter, office: Office, *, own: bool = True, place: str = ""
+    ) -> None:
+        self._limiter = limiter
+        self._office = office
+        self._holder = f"{place} {secrets.token_hex(8)}"
+        self._knows = ""
+        self._lease = 0
+        self._until = 0.0
+        self._permissions = 0
+        self._bag = list(NONE)
+        self._used: list[tuple[float, tuple[float, ...]]] = []
+        self._corrections: list[tuple[float, tuple[float, ...]]] = []
+        self._agreed: PerMinute | None = None if own else limiter.own_limits()
+        self._wish: tuple[str, PerMinute] | None = None
+        self._hold_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._settling: asyncio.Task[None] | None = None
+        self._asking = asyncio.Lock()
+        self._unreachable = False
+
+    @property
+    def waiting_for(self) -> str:
+        """What a person is told while it waits."""
+        if self._unreachable:
+            return "the shared budget, which cannot be reached"
+        return "room under the limit that is shared with others"
+
+    def wish(self, limits: PerMinute, name: str) -> None:
+        """Tell the budget, with the next words, what a person wants the limits to be.
+
+        Args:
+            limits: The limits.
+            name: Of the wish; each is heeded once, whoever tells it.
+        """
+        self._wish = (name, limits)
+        self._agreed = self._limiter.own_limits()
+
+    async def take(self, amounts: Amounts) -> float:
+        """Take permission for one request.
+
+        Args:
+            amounts: What it is expected to take of each quantity.
+
+        Returns:
+            0.0 if there is permission; else the seconds after which to ask again.
+        """
+        loop = asyncio.get_running_loop()
+        if not self._covers(amounts, loop.time()):
+            wait_s = await self._ask(amounts)
+            if wait_s > 0:
+                return wait_s
+            if not self._covers(amounts, loop.time()):  # it took too long on its way
+                return SAFE_S / 100
+        self._permissions -= 1
+        self._bag = [left - amount for left, amount in zip(self._bag, amounts, strict=True)]
+        self._used.append((loop.time(), amounts))
+        self._give_back_later(loop)
+        return 0.0
+
+    def give_back(self, at: float, amounts: Amounts) -> None:
+        """A request that had permission was not sent.
+
+        Args:
+            at: When it had it, in seconds of the loop's clock.
+            amounts: What it was expected to take.
+        """
+        self.correct(at, tuple(-amount for amount in amounts))
+
+    def correct(self, at: float, deltas: tuple[float, ...]) -> None:
+        """A request took so much more, or less, than it was expected to."""
+        if any(deltas):
+            self._corrections.append((at, deltas))
+
+    def refused(self, hold_s: float) -> None:
+        """The server wants nothing more for so long; all others are to hear of it at once."""
+        self._hold_s = max(self._hold_s, hold_s)
+        if self._settling is None or self._settling.done():
+            self._settling = asyncio.get_running_loop().create_task(self._settle())
+
+    async def close(self) -> None:
+        """Give everything back."""
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._settle()
+
+    def _covers(self, amounts: Amounts, now: float) -> bool:
+        return (
+            self._permissions > 0
+            and now < self._until
+            and self._agreed == self._limiter.own_limits()
+            and all(
+                limit is None or left >= amount - DUST
+                for left, amount, limit in zip(
+                    self._bag, amounts, self._agreed or NONE, strict=True
+                )
+            )
+        )
+
+    def _give_back_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_later(IDLE_S, self._idle)
+
+    def _idle(self) -> None:
+        if self._lease and (self._settling is None or self._settling.done()):
+            self._settling = asyncio.get_running_loop().create_task(self._settle())
+
+    async def _settle(self) -> None:
+        if self._lease or self._hold_s or self._corrections:
+            await self._ask(None)
+
+    async def _ask(self, amounts: Amounts | None) -> float:
+        """Say what there is to say, and borrow for such a request. Returns seconds to wait."""
+        async with self._asking:
+            loop = asyncio.get_running_loop()
+            sent_at = loop.time()
+            used, self._used = self._used, []
+            corrections, self._corrections = self._corrections, []
+            hold_s, self._hold_s = self._hold_s, 0.0
+            lease, self._lease = self._lease, 0
+            self._permissions = 0
+            wanted = self._limiter.own_limits()
+            if self._wish is None and wanted != self._agreed:
+                self._wish = (secrets.token_hex(8), wanted)
+            wish = self._wish
+            more = [each for each in corrections if min(each[1]) >= 0]
+            less = [each for each in corrections if min(each[1]) < 0]
+            ask = Ask(
+                holder=self._holder,
+                amounts=amounts,
+                lease=lease,
+                used=_aged(used, sent_at),
+                corrections=[*_aged(more, sent_at), *_aged(less, sent_at, LATE_S)],
+                knows=self._knows,
+                past=None if self._knows else self._limiter.past(sent_at),
+                limits=wanted if wish is None else wish[1],
+                assigned="" if wish is None else wish[0],
+                taught=self._limiter.taught(),
+                hold_s=hold_s,
+            )
+            try:
+                grant = await self._office(ask)
+            except Exception as error:  # noqa: BLE001  (whatever it is, nothing may be sent)
+                if not self._unreachable:
+                    log.warning("the shared budget cannot be reached: %r", error)
+                self._unreachable = True
+                # What was said may be lost, so it is said again. What is heard twice counts once.
+                self._lease, self._used = lease, [*used, *self._used]
+                self._corrections = [*corrections, *self._corrections]
+                self._hold_s = max(self._hold_s, hold_s)
+                return AGAIN_S
+            self._unreachable = False
+            if self._wish == wish:
+                self._wish = None
+            if self._knows != grant.budget and ask.past is None:
+                self._knows = ""  # it is another budget, which wants to know the past
+                return SAFE_S / 100
+            self._knows = grant.budget
+            self._agree(tuple(grant.limits), wanted)
+            if grant.lease:
+                self._lease, self._permissions = grant.lease, grant.permissions
+                self._bag = list(grant.amounts)
+                self._until = sent_at + LEASE_S - SAFE_S
+            return 0.0 if grant.lease or amounts is None else max(grant.wait_s, 0.001)
+
+    def _agree(self, limits: PerMinute, wanted: PerMinute) -> None:
+        """Take over the limits of the budget, unless a person has just wanted others here."""
+        if self._wish is None and self._limiter.own_limits() == wanted:
+            self._agreed = limits
+            if limits != wanted:
+                self._limiter.take_limits(limits)
+
+
+class Loan:
+    """Permission for one request, as a context: what is not used is given back at its end.
+
+    Args:
+        amounts: What the request is expected to take.
+    """
+
+    def __init__(self, amounts: Amounts) -> None:
+        self._amounts = amounts
+        self._from: Lender | None = None
+        self._at = 0.0
+        self.waiting_for = ""
+
+    async def wait_s(self, lender: Lender | None) -> float | None:
+        """Get permission, where that is needed and not there yet.
+
+        Args:
+            lender: Who lends it; None where nobody has to.
+
+        Returns:
+            None if nothing is needed; else the seconds after which to look again at everything.
+        """
+        if lender is None or self._from is not None:
+            return None
+        wait_s = await lender.take(self._amounts)
+        self.waiting_for = lender.waiting_for
+        if wait_s == 0:
+            self._from, self._at = lender, asyncio.get_running_loop().time()
+        return wait_s
+
+    def use(self) -> bool:
+        """The request is sent. Returns whether its permission was lent."""
+        used, self._from = self._from, None
+        return used is not None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._from is not None:
+            self._from.give_back(self._at, self._amounts)
+
+
+def _aged(
+    entries: list[tuple[float, tuple[float, ...]]], now: float, older_s: float = 0.0
+) -> list[Entry]:
+    """Seconds ago, with what is of the same moment together."""
+    together: dict[int, list[float]] = {}
+    for at, amounts in entries:
+        held = together.setdefault(int((now - at) * 20), [0.0] * len(QUANTITIES))
+        for place, amount in enumerate(amounts):
+            held[place] += amount
+    return [(tick / 20 + older_s, amounts) for tick, amounts in together.items()]
