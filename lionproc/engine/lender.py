@@ -10,14 +10,11 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Self, TypeAlias
+from typing import Protocol, Self, TypeAlias
 
 from lionproc.engine.lease_budget import LEASE_S, NONE, Ask, Entry, Grant, PerMinute
 from lionproc.engine.tokens import QUANTITIES, Amounts
 from lionproc.engine.window import DUST
-
-if TYPE_CHECKING:
-    from lionproc.engine.limiter import Limiter
 
 __all__ = ["Lender", "Loan", "Office"]
 
@@ -29,6 +26,22 @@ IDLE_S = 0.5  # without use, after which the rest of a lease is given back
 SAFE_S = 1.0  # before the end of a lease it is not used any more
 LATE_S = 0.5  # by which what comes back is dated back: it must not outlive what it belongs to
 AGAIN_S = 1.0  # before an office that cannot be reached is asked again
+
+
+class Borrower(Protocol):
+    """A limiter, as far as it is known here."""
+
+    def own_limits(self) -> PerMinute:
+        """The limits per minute that a person set."""
+
+    def take_limits(self, limits: PerMinute) -> None:
+        """Make these the limits per minute."""
+
+    def taught(self) -> PerMinute:
+        """What the server says that the limits are."""
+
+    def past(self, now: float) -> list[tuple[float, list[float]]]:
+        """What was sent in the last minute."""
 
 
 class Lender:
@@ -43,7 +56,7 @@ class Lender:
     """
 
     def __init__(
-        self, limiter: Limiter, office: Office, *, own: bool = True, place: str = ""
+        self, limiter: Borrower, office: Office, *, own: bool = True, place: str = ""
     ) -> None:
         self._limiter = limiter
         self._office = office
