@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import Protocol, Self, TypeAlias
 
-from lionproc.engine.lease_budget import LEASE_S, NONE, Ask, Entry, Grant, PerMinute
+from lionproc.engine.lease_messages import LEASE_S, NONE, Ask, Entry, Grant, PerMinute
 from lionproc.engine.tokens import QUANTITIES, Amounts
 from lionproc.engine.window import DUST
 

@@ -23,7 +23,7 @@ from typing import NamedTuple
 from lionproc.engine.adaptive_concurrency import AdaptiveConcurrency
 from lionproc.engine.congestion import START_PER_S, Congestion
 from lionproc.engine.last_pace import Pace
-from lionproc.engine.lease_budget import PerMinute
+from lionproc.engine.lease_messages import PerMinute
 from lionproc.engine.lender import Lender, Loan, Office
 from lionproc.engine.limits import Limits
 from lionproc.engine.news import News

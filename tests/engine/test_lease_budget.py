@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lionproc.engine.lease_budget import LEASE_S, Ask, LeaseBudget
+from lionproc.engine.lease_budget import LeaseBudget
+from lionproc.engine.lease_messages import LEASE_S, Ask
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.limits import Limits
 from lionproc.engine.quotas import Signals
