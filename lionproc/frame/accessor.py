@@ -73,6 +73,9 @@ class FrameAccessor:
         errors: Literal["coerce", "raise"] = "coerce",
         overwrite: bool = False,
         details: bool = False,
+        confidence: bool = False,
+        votes: int = 1,
+        tie: Literal["na", "first"] = "na",
         progress: bool | None = None,
         panel: bool | None = None,
     ) -> pd.DataFrame:
@@ -114,6 +117,15 @@ class FrameAccessor:
                 and a note where an answer was asked again for its shape or repaired. What is not
                 known is NA. Of equal rows, which share a request, the first bears the dollars, so
                 that they add up to what was paid.
+            confidence: Add `{into}_confidence`, from 0 to 1: the probability of the answer among
+                those allowed, from the log-probabilities of its tokens. For Literal, Enum and bool;
+                of a pydantic model a column for each such field. Where the model does not tell
+                them: `votes=`.
+            votes: Ask each row so many times; the answer is that of the majority and
+                `{into}_confidence` its share. Each vote is a request; `votes=5` after `votes=3`
+                buys two more.
+            tie: Where several answers have the most votes: "na" leaves the row without one, "first"
+                takes the one that was given first.
             progress: False shows nothing.
             panel: True shows the live panel, False never; None where the frontend can drive it.
 
@@ -156,6 +168,9 @@ class FrameAccessor:
             "errors": errors,
             "overwrite": overwrite,
             "details": details,
+            "confidence": confidence,
+            "votes": votes,
+            "tie": tie,
             "progress": progress,
             "panel": panel,
         }

@@ -5,6 +5,7 @@ Tokens, dollars and minutes are foreseen in `forecast.py`.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from lionproc.frame.cacheable import MOST_SAMPLES, FixedPart, fixed_part
 from lionproc.frame.forecast import Forecast
 from lionproc.frame.plan import Plan
 from lionproc.frame.seen import Reservoir, Sample, of_model
+from lionproc.frame.votes import ballots_of
 from lionproc.model.call import ModelCall, RequestBuilder
 
 __all__ = ["Estimate", "estimate", "must_be_foreseeable"]
@@ -126,7 +128,7 @@ def estimate(plan: Plan, tried: Mapping[bytes, Sample] | None = None) -> Estimat
     """
     must_be_foreseeable(plan)
     connection = plan.model.connect()
-    builder = RequestBuilder(connection, plan.model.body_params, plan.answer)
+    builder = plan.stages[0].builder(connection)
     look = _Look(plan, builder)
     with _kept(plan.options.journal) as journal:
         look.through(journal)
@@ -161,19 +163,19 @@ class _Look:
         asked: set[bytes] = set()
         resumes = self._plan.options.resume
         for made in self._plan.first_calls(self._builder):
-            calls = []
+            rows: list[list[tuple[bytes, ModelCall]]] = []
             for _, call in made:
-                if isinstance(call, ModelCall) and call.key is not None:
-                    calls.append((call.key, call))
+                if isinstance(call, ModelCall):
+                    ballots = ballots_of(call, self._plan.stages[0].votes)
+                    rows.append([(each.key, each) for each in ballots if each.key is not None])
                 else:
                     self.skipped += 1
-            kept = journal.find([key for key, _ in calls])
-            for key, call in calls:
+            kept = journal.find([key for calls in rows for key, _ in calls])
+            self.answered += sum(resumes and all(key in kept for key, _ in row) for row in rows)
+            for key, call in itertools.chain.from_iterable(rows):
                 if key in kept:
                     self.kept.add(call, kept[key])
-                if key in kept and resumes:
-                    self.answered += 1
-                elif key not in asked:
+                if not (key in kept and resumes) and key not in asked:
                     asked.add(key)
                     self.sizes[call.text_size, call.media_tokens] += 1
                     if len(self._some) < MOST_SAMPLES:

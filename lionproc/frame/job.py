@@ -18,6 +18,7 @@ from lionproc.engine.paths import shown
 from lionproc.engine.stats import RunStats
 from lionproc.errors import (
     BudgetWarning,
+    ConfidenceWarning,
     ConfigurationError,
     LionprocError,
     MixedModelsWarning,
@@ -38,6 +39,7 @@ from lionproc.frame.run_note import new_run_id, note_of
 from lionproc.frame.save_target import check_target, is_folder_target
 from lionproc.frame.stale_parts import remove_stale_parts
 from lionproc.frame.unanswered import Unanswered
+from lionproc.frame.unsure import unsure
 from lionproc.frame.with_answers import with_answers
 
 if TYPE_CHECKING:
@@ -98,6 +100,7 @@ class Job(RowRun):
             before is not None and before._plan.model is not plan.model
         )
         self._warned_of_budget = False
+        self._warned_of_unsure = False
         self.saved_to: str | None = None
         self._ready: list[pd.DataFrame] = []  # assembled for the file; the first to ask gets it
 
@@ -253,6 +256,11 @@ class Job(RowRun):
         )
         if stats.failed and options.errors == "raise":
             raise unanswered.error()
+        if not self._warned_of_unsure:
+            self._warned_of_unsure = True
+            unknown, ties = self._store.no_confidence, self._ballots.ties
+            for told in unsure(stats, unknown=unknown, ties=ties):
+                warn(told, ConfidenceWarning)
         if not self._warned and self._asks_for_a_warning(stats):
             self._warned = True
             warn(*unanswered.warning())

@@ -13,6 +13,7 @@ import pyarrow as pa
 from lionproc.errors import CallError, Kind, PromptError
 from lionproc.frame.assemble import Missing, assemble, check_names, column_names, names_of
 from lionproc.frame.cell import cell_text, is_missing
+from lionproc.frame.confidence_columns import confidence_names
 from lionproc.frame.export import check_frame_can_be_saved
 from lionproc.frame.options import Options
 from lionproc.frame.portions import Portions
@@ -72,6 +73,12 @@ class Plan:
             for name in column_names(stage.answer, output.into)
         ]
         self.answer_names = list(names)
+        names += [
+            name
+            for stage in stages
+            for output in stage.outputs
+            for name in confidence_names(stage, output.into)
+        ]
         if options.details:
             names += [n for output in self.outputs for n in detail_names(output.into)]
         check_names(frame, [*names, *more_names], overwrite=options.overwrite)
@@ -100,8 +107,13 @@ class Plan:
         return self.stages[0].model
 
     def stage_at(self, place: int) -> int:
-        """The number of the stage that a place belongs to."""
-        return self._stage_of[place // self.rows]
+        """The number of the stage that a place belongs to, or that of a vote on it."""
+        return self._stage_of[place // self.rows % len(self._stage_of)]
+
+    @property
+    def stages_of_outputs(self) -> list[int]:
+        """The number of the stage of each output."""
+        return list(self._stage_of)
 
     def stage_of(self, output: int) -> int:
         """The number of the stage that an output belongs to."""

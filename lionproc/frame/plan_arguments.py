@@ -13,6 +13,7 @@ from lionproc.frame.plan import Plan
 from lionproc.frame.prompt import Prompt
 from lionproc.frame.run_note import arguments_of
 from lionproc.frame.stage import Output, Stage
+from lionproc.frame.stage_check import check_stage
 from lionproc.model.answer import Answer
 from lionproc.model.defaults import default_model
 from lionproc.model.model import Model
@@ -42,6 +43,9 @@ def plan(
     model: Model | str | None,
     columns: Sequence[Hashable] | None,
     on_missing: Literal["skip", "send"],
+    confidence: bool,
+    votes: int,
+    tie: Literal["na", "first"],
     each: bool = False,
     **options: Any,
 ) -> Plan:
@@ -67,7 +71,8 @@ def plan(
     )
     chosen = default_model(model)
     own_limits = chosen.executor is not None
-    stage = Stage(tuple(outputs), answer, chosen)
+    stage = Stage(tuple(outputs), answer, chosen, confidence=confidence, votes=votes, tie=tie)
+    check_stage(stage)
     made_plan = Plan(frame, [stage], options_of(own_limits=own_limits, **options))
     made_plan.asked = arguments_of(
         prompt=prompt,
@@ -76,6 +81,9 @@ def plan(
         columns=columns,
         on_missing=on_missing,
         each=each,
+        confidence=confidence,
+        votes=votes,
+        tie=tie,
     )
     for key, text in (("prompt", prompt), ("system", system)):
         if text is not None:

@@ -13,6 +13,7 @@ import orjson
 import pandas as pd
 
 from lionproc.engine.request import Event
+from lionproc.engine.usage import plus
 from lionproc.errors import CallError, ConfigurationError, JournalError, pass_on_interrupt
 from lionproc.frame.assemble import Missing
 from lionproc.frame.estimate import Estimate, estimate, must_be_foreseeable
@@ -20,9 +21,10 @@ from lionproc.frame.job import Job, prepare, wait_for
 from lionproc.frame.plan import Plan
 from lionproc.frame.row_store import SKIPPED
 from lionproc.frame.seen import Sample
+from lionproc.frame.votes import Verdict
 from lionproc.model.as_json import plain
 from lionproc.model.body import parsed
-from lionproc.model.call import ModelCall, RequestBuilder
+from lionproc.model.call import ModelCall
 
 if TYPE_CHECKING:
     from lionproc.notebook.preview_card import TriedRow
@@ -126,7 +128,7 @@ def _chosen(plan: Plan, n: int, sample: Sampling, seed: int) -> list[int]:
     if sample == "head" or plan.rows <= n:
         return list(range(min(n, plan.rows)))
     connection = plan.model.connect()
-    builder = RequestBuilder(connection, plan.model.body_params, plan.answer)
+    builder = plan.stages[0].builder(connection)
     if sample == "random":
         chosen: list[int] = []
         for row in map(int, np.random.default_rng(seed).permutation(plan.rows)):
@@ -156,6 +158,7 @@ class _Trial(Job):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._events: dict[int, Event] = {}
+        self._said: dict[int, Event | Verdict] = {}
         self._sharing: set[int] = set()
         self._raw: dict[bytes, bytes] = {}
 
@@ -164,6 +167,10 @@ class _Trial(Job):
         self._events.update(dict.fromkeys((event.tag, *sharing), event))
         self._sharing.update(sharing)
         super()._took(event)
+
+    def _fill_row(self, place: int, event: Event | Verdict, *, bears: bool) -> None:
+        self._said[place] = event
+        super()._fill_row(place, event, bears=bears)
 
     async def _close(self) -> None:
         try:
@@ -199,29 +206,31 @@ class _Trial(Job):
             for number, output in enumerate(plan.outputs):
                 place = number * plan.rows + row
                 label, into = str(plan.frame.index[row]), str(output.into or "")
-                event = self._events.get(place)
+                tags = [tag for tag in self._ballots.tags(place) if tag in self._events]
                 error = self._store.failures.at(place)
                 said = None if error is None else _why(error)
-                if event is None:
+                if not tags:
                     note = _SKIPPED if self._store.status(place) == SKIPPED else "not sent"
                     yield TriedRow(label, "", None, None, None, None, None, said, into, note)
                     continue
-                shares = place in self._sharing
-                whole, system, asked = _asked(event)
+                events = [self._events[tag] for tag in tags]
+                own = [self._events[tag] for tag in tags if tag not in self._sharing]
+                whole, system, asked = _asked(events[0])
+                replies = [reply for reply in map(self._reply, events) if reply is not None]
                 yield TriedRow(
                     label,
                     whole,
-                    self._reply(event),
-                    _answered(event),
-                    0 if shares else event.usage.total or None,
-                    0.0 if shares else event.usd,
-                    event.seconds,
+                    "\n".join(replies) if replies else None,
+                    _answered(self._said.get(place)),
+                    sum(event.usage.total for event in own) or (None if own else 0),
+                    _usd(own),
+                    sum(event.seconds for event in events),
                     said,
                     into,
-                    "shares the request of an equal row" if shares else "",
+                    "" if own else "shares the request of an equal row",
                     system,
                     asked,
-                    event.attempts,
+                    sum(event.attempts for event in events),
                 )
 
     def _reply(self, event: Event) -> str | None:
@@ -232,9 +241,17 @@ class _Trial(Job):
         return event.error.reply or None if event.error is not None else None
 
 
-def _answered(event: Event) -> Any:
+def _usd(events: Sequence[Event]) -> float | None:
+    """What they cost together, None where that of one is not known."""
+    usd: float | None = 0.0
+    for event in events:
+        usd = plus(usd, event.usd)
+    return usd
+
+
+def _answered(event: Event | Verdict | None) -> Any:
     """The answer as JSON has it, or else as its column does."""
-    if event.error is not None:
+    if event is None or event.error is not None:
         return None
     try:
         return plain(event.value)

@@ -55,7 +55,7 @@ def _rows(plan: Plan, found: Sequence[Extreme]) -> list[Row]:
         Row(
             row.place % rows,
             index[row.place % rows],
-            str(plan.outputs[row.place // rows].into or ""),
+            str(plan.outputs[row.place // rows % len(plan.outputs)].into or ""),
             row.seconds,
             row.usd,
             row.input_tokens + row.output_tokens,

@@ -26,6 +26,7 @@ from lionproc.frame.portions import PORTION_ROWS
 from lionproc.frame.recall import Recalled, asked_too, recall
 from lionproc.frame.row_store import CACHED, SKIPPED, WAITING
 from lionproc.frame.stage import Stage
+from lionproc.frame.votes import Ballots, Cast, Verdict, ballots_of
 from lionproc.frame.with_answers import store_of
 from lionproc.model.as_json import plain
 from lionproc.model.call import ModelCall, RequestBuilder
@@ -94,6 +95,7 @@ class RowRun(Run):
             journal.close()
             raise
         self._store = store_of(plan, self.run_id)
+        self._ballots = Ballots(plan.stages, plan.stages_of_outputs, plan.rows)
         # The first one's is not used.
         self._arrivals = [Arrivals[int](PORTION_ROWS) for _ in plan.stages]
         self._handed = [Arrivals[tuple[int, ModelCall]](PORTION_ROWS) for _ in self._legs]
@@ -112,7 +114,7 @@ class RowRun(Run):
 
     def _builder(self, stage: Stage, model: Model, connection: Connection) -> RequestBuilder:
         """What makes the questions of a stage for one of its models."""
-        return RequestBuilder(connection, model.body_params, stage.answer)
+        return stage.builder(connection, model)
 
     def _legs_at(self, stage: int) -> list[Leg]:
         """The legs of a stage, one for each of its models."""
@@ -201,8 +203,11 @@ class RowRun(Run):
             if self._store.status(place) != WAITING:
                 continue  # an earlier job has it
             if isinstance(call, ModelCall):
-                if not self._join(dispatcher, place, call):
-                    fresh.append((place, call))
+                votes = self._plan.stages[self._plan.stage_at(place)].votes
+                tags = self._ballots.tags(place)
+                for tag, ballot in zip(tags, ballots_of(call, votes), strict=True):
+                    if not self._join(dispatcher, tag, ballot):
+                        fresh.append((tag, ballot))
             else:
                 self._without_call(place, call)
         return fresh
@@ -240,7 +245,7 @@ class RowRun(Run):
 
     def _without_call(self, place: int, reason: Missing | CallError) -> None:
         if isinstance(reason, CallError):
-            self._fail(place, reason)
+            self._fail_row(place, reason)
         else:
             self._store.skip(place)
             self._skipped += 1
@@ -307,7 +312,7 @@ class RowRun(Run):
     def _paid_before(self, places: Sequence[int], event: Event) -> None:
         """What rows that share a question have taken at a leg whose answer they do not keep."""
         for number, place in enumerate(places):
-            self._store.add(place, event, bears=number == 0)
+            self._store.add(self._ballots.place_of(place), event, bears=number == 0)
         if event.error is None:
             self._bought.add(event.first.key, event.usd, kept=event.cached)
 
@@ -345,7 +350,20 @@ class RowRun(Run):
     def _usd_of_answers(self) -> float | None:
         return self._bought.usd
 
-    def _fill(self, place: int, event: Event, *, bears: bool) -> None:
+    def _fill(self, tag: int, event: Event, *, bears: bool) -> None:
+        """A row has an answer, or one of the votes on it."""
+        place = self._ballots.place_of(tag)
+        if self._plan.stages[self._plan.stage_at(place)].votes == 1:
+            self._fill_row(place, event, bears=bears)
+        else:
+            self._cast(tag, Cast(event, bears))
+
+    def _cast(self, tag: int, vote: Cast | CallError) -> None:
+        verdict = self._ballots.cast(tag, vote)
+        if verdict is not None:
+            self._fill_row(self._ballots.place_of(tag), verdict, bears=True)
+
+    def _fill_row(self, place: int, event: Event | Verdict, *, bears: bool) -> None:
         self._store.put(place, event, bears=bears)
         if event.error is not None:
             self._count_failure(place, event.error)
@@ -374,7 +392,15 @@ class RowRun(Run):
         before = range(place % self._plan.rows, place, self._plan.rows)
         return all(self._store.status(other) == CACHED for other in before)
 
-    def _fail(self, place: int, error: CallError) -> None:
+    def _fail(self, tag: int, error: CallError) -> None:
+        """A row cannot be asked, or one of the votes on it."""
+        place = self._ballots.place_of(tag)
+        if self._plan.stages[self._plan.stage_at(place)].votes == 1:
+            self._fail_row(place, error)
+        else:
+            self._cast(tag, error)
+
+    def _fail_row(self, place: int, error: CallError) -> None:
         self._store.fail(place, error)
         self._count_failure(place, error)
 

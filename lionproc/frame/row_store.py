@@ -15,7 +15,9 @@ from lionproc.engine.request import Event
 from lionproc.errors import CallError, Kind
 from lionproc.frame.answer_columns import AnswerColumns
 from lionproc.frame.answered_by import AnsweredBy
+from lionproc.frame.confidence_columns import ConfidenceColumns
 from lionproc.frame.failures import Failures
+from lionproc.frame.votes import Verdict
 from lionproc.model.answer import Answer
 
 __all__ = ["ANSWERED", "CACHED", "FAILED", "SKIPPED", "WAITING", "RowStore", "detail_names"]
@@ -48,10 +50,13 @@ class RowStore:
         details: Whether attempts, tokens and seconds are kept too.
         run: The id of the run that fills it.
         further: How many places, the first ones, have answers that later stages read.
+        sure: For each output the columns that say how sure its answers are.
 
     Attributes:
         columns: The answers to each output.
         failures: Why there is none.
+        confidences: How sure they are.
+        no_confidence: How many answers should have a confidence and have none.
         answered_by: Which model answered.
         filled_by: Which run did, by its id.
     """
@@ -65,10 +70,14 @@ class RowStore:
         details: bool,
         run: str = "",
         further: int = 0,
+        sure: Sequence[Sequence[str]] = (),
     ) -> None:
         size = len(index) * len(outputs)
         self._rows = len(index)
         self.columns = [AnswerColumns(answer, into, len(index)) for answer, into in outputs]
+        sure = sure or [()] * len(outputs)
+        self.confidences = [ConfidenceColumns(names, len(index)) for names in sure]
+        self.no_confidence = 0
         self._values: list[Any] = [None] * further
         self.failures = Failures(index, [str(into or "") for _, into in outputs], where)
         self.answered_by = AnsweredBy(size)
@@ -98,7 +107,7 @@ class RowStore:
         """What was answered at one of the `further` places, as its type says."""
         return self._values[place]
 
-    def put(self, place: int, event: Event, *, bears: bool = True) -> None:
+    def put(self, place: int, event: Event | Verdict, *, bears: bool = True) -> None:
         """An answer has come, or the last attempt to get one failed.
 
         Args:
@@ -115,6 +124,9 @@ class RowStore:
                 self._notes[place] += 2 * call.mended
             output, row = divmod(place, self._rows)
             self.columns[output].put(row, call.cell)
+            sure = self.confidences[output]
+            sure.put(row, call.confidences)
+            self.no_confidence += sure.unknown(row)
             if place < len(self._values):
                 self._values[place] = event.value
             self.answered_by.note(place, event.model)
@@ -122,7 +134,7 @@ class RowStore:
         else:
             self.fail(place, event.error, event.attempts)
 
-    def add(self, place: int, event: Event, *, bears: bool = True) -> None:
+    def add(self, place: int, event: Event | Verdict, *, bears: bool = True) -> None:
         """Add what an event took to what its row has taken in this run."""
         if not self._details:
             return
@@ -170,6 +182,7 @@ class RowStore:
             first = output * self._rows
             rows = [row for row in range(self._rows) if answered[first + row]]
             kept.take_over(before.columns[output], rows)
+            self.confidences[output].take_over(before.confidences[output])
         for place, status in enumerate(before._status):
             if answered[place]:
                 self._status[place] = CACHED

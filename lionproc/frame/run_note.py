@@ -40,9 +40,25 @@ def new_run_id() -> str:
 
 
 def arguments_of(
-    *, prompt: object, system: object, into: object, columns: object, on_missing: str, each: bool
+    *,
+    prompt: object,
+    system: object,
+    into: object,
+    columns: object,
+    on_missing: str,
+    each: bool,
+    **how: object,
 ) -> dict[str, object]:
     """The arguments that shape the questions of a run over rows, in JSON's types.
+
+    Args:
+        prompt: The prompt.
+        system: The system prompt.
+        into: The column.
+        columns: The columns that are asked about.
+        on_missing: What becomes of missing cells.
+        each: Whether the prompt is for single cells.
+        **how: Others, in JSON's types already.
 
     Returns:
         The same; a function is None there, and named under "functions". "into" and "columns" are
@@ -58,6 +74,7 @@ def arguments_of(
         "by_column": columns is not None,
         "on_missing": on_missing,
         "each": each,
+        **how,
     }
 
 

@@ -94,6 +94,22 @@ class SeriesOptions(PipelineOptions, total=False):
     system: Any
     """A system prompt: a text, or a function of the row."""
 
+    confidence: bool
+    """Add `{into}_confidence`, from 0 to 1: the probability of the answer among those allowed, from
+    the log-probabilities of its tokens. For Literal, Enum and bool; of a pydantic model a column
+    for each such field. Where the model does not tell them: `votes=`.
+    """
+
+    votes: int
+    """Ask each row so many times; the answer is that of the majority and `{into}_confidence` its
+    share. Each vote is a request; `votes=5` after `votes=3` buys two more.
+    """
+
+    tie: Literal["na", "first"]
+    """Where several answers have the most votes: "na" leaves the row without one, "first" takes
+    the one that was given first.
+    """
+
 
 class RunOptions(SeriesOptions, total=False):
     """What a run over a frame takes besides its prompt."""

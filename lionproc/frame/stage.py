@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import pandas as pd
 
@@ -13,6 +13,8 @@ from lionproc.errors import CallError, Kind, pass_on_interrupt
 from lionproc.frame.prompt import Prompt
 from lionproc.frame.prompt import Rendered as Messages
 from lionproc.model.answer import Answer
+from lionproc.model.call import RequestBuilder
+from lionproc.model.connection import Connection
 from lionproc.model.model import Model
 
 __all__ = ["Answers", "Cells", "Output", "Rows", "Stage", "taken"]
@@ -95,6 +97,9 @@ class Stage:
         name: What it is called, where there are several.
         limits: Limits of its own, kept besides those of the endpoint.
         told: What shapes its questions besides the rows; equal for equal stages.
+        confidence: Whether replies are to tell how sure the model is of what it chose.
+        votes: How often each row is asked.
+        tie: What becomes of a row where several answers have the most votes.
     """
 
     outputs: tuple[Output, ...]
@@ -103,6 +108,19 @@ class Stage:
     name: str = ""
     limits: Limits | None = None
     told: str = ""
+    confidence: bool = False
+    votes: int = 1
+    tie: Literal["na", "first"] = "na"
+
+    def builder(self, connection: Connection, model: Model | None = None) -> RequestBuilder:
+        """What makes its questions.
+
+        Args:
+            connection: The way to a model.
+            model: Which one, where its own is made of several.
+        """
+        fields = (model or self.model).body_params
+        return RequestBuilder(connection, fields, self.answer, confidence=self.confidence)
 
     def columns_of(self, frame: pd.DataFrame) -> list[pd.Series[Any]]:
         """The columns that are read for it."""

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from lionproc.frame.assemble import assemble
+from lionproc.frame.confidence_columns import confidence_names
 from lionproc.frame.plan import Plan
 from lionproc.frame.row_store import RowStore
 from lionproc.frame.stopped_at import PIPELINE_ERROR, stopped_at
@@ -37,6 +38,10 @@ def store_of(plan: Plan, run: str = "") -> RowStore:
         details=plan.options.details,
         run=run,
         further=plan.first_place(len(plan.stages) - 1),
+        sure=[
+            confidence_names(plan.stages[plan.stage_of(number)], output.into)
+            for number, output in enumerate(plan.outputs)
+        ],
     )
 
 
@@ -57,6 +62,7 @@ def with_answers(
     for number, output in enumerate(plan.outputs):
         base = number * plan.rows
         new.update(store.columns[number].between(start, stop))
+        new.update(store.confidences[number].between(start, stop))
         if plan.options.details:
             details.update(store.details(output.into, base + start, stop - start))
     if details and plan.staged:

@@ -123,7 +123,8 @@ class RequestBuilder:
             call: Made by a builder whose calls are `for_others`.
         """
         assert call.asked is not None  # noqa: S101  (else it was not made for others)
-        return self.ask(call.asked, call.occurrence)
+        made = self.ask(call.asked, call.occurrence)
+        return made.as_vote(call.vote) if call.vote else made
 
     def call(
         self, messages: bytes, occurrence: int = 0, media: Media = NO_MEDIA, vote: int = 0
@@ -176,11 +177,12 @@ class ModelCall:
         confidences: How sure the model was of each choice in it, where that was asked for.
         mended: Whether the reply had another form than was asked for; see `Answered`.
         occurrence: Tells equal questions apart that shall not share an answer.
+        vote: Which of several answers to the question it is for.
     """
 
     __slots__ = (
-        *("_media", "_recipe", "_vote", "asked"),
-        *("body", "cell", "confidences", "key", "mended", "occurrence"),
+        *("_media", "_recipe", "asked", "body", "cell"),
+        *("confidences", "key", "mended", "occurrence", "vote"),
     )
 
     def __init__(
@@ -197,7 +199,7 @@ class ModelCall:
         self._media = media
         self.occurrence = occurrence
         self.asked: Sequence[Message] | None = None
-        self._vote = vote
+        self.vote = vote
         self.body = body
         self.key: bytes | None = key
         self.cell: Any = None
@@ -244,7 +246,9 @@ class ModelCall:
         """The same question, for another answer to it."""
         assert self.key is not None  # noqa: S101  (a call of a recipe has one)
         key = _key_of_vote(self.key, vote)
-        return ModelCall(self._recipe, self.body, key, self.occurrence, self._media, vote=vote)
+        made = ModelCall(self._recipe, self.body, key, self.occurrence, self._media, vote=vote)
+        made.asked = self.asked
+        return made
 
     async def send(self) -> Reply:
         """Make one attempt."""
@@ -330,7 +334,7 @@ class ModelCall:
             _add(messages, "assistant", said, between="")
         reason = "There was no answer." if error.kind is Kind.EMPTY else error.message
         _add(messages, "user", f"{reason} Answer again, correctly.", between="\n\n")
-        return self._recipe.call(orjson.dumps(messages), self.occurrence, self._media, self._vote)
+        return self._recipe.call(orjson.dumps(messages), self.occurrence, self._media, self.vote)
 
 
 def _no_logprobs(model: str, refused: CallError | None = None) -> CallError:

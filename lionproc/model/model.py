@@ -219,6 +219,11 @@ class Model(ModelSettings):
         return fields
 
     @property
+    def gives_logprobs(self) -> bool:
+        """Whether it may tell how likely its tokens are, as far as its provider is known."""
+        return self._takes(self.base_url, self.client).logprobs
+
+    @property
     def limiter(self) -> Limiter:
         """The limiter this model's requests go through; its `limits` are live."""
         return self.executor.limiter if self.executor is not None else endpoint_of(self).limiter

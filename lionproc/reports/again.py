@@ -112,7 +112,8 @@ def _of_rows(
         each=asked["each"],
     )
     answer = Answer.of(_type(note["shapes"][0]) if schema is None else schema)
-    return Stage(tuple(outputs), answer, cast("Model", model))
+    how = {name: asked[name] for name in ("confidence", "votes", "tie") if name in asked}
+    return Stage(tuple(outputs), answer, cast("Model", model), **how)
 
 
 def _of_pipeline(
@@ -217,7 +218,9 @@ class _Again(Job):
 
     def _builder(self, stage: Stage, model: Model, connection: Connection) -> RequestBuilder:
         kept: Any = model
-        return RequestBuilder(connection, kept.body_params, stage.answer, kept.told)
+        return RequestBuilder(
+            connection, kept.body_params, stage.answer, kept.told, confidence=stage.confidence
+        )
 
     def _to_note(self) -> None:
         """A run that is asked again is no run of its own."""

@@ -21,6 +21,9 @@ Note: TypeAlias = "Mapping[str, Any]"
 Rows: TypeAlias = "pd.DataFrame | pd.Series[Any]"
 
 
+_SHAPING = ("votes", "tie")  # arguments that shape the answers and are no fields of a request
+
+
 class Remembered(Protocol):
     """A run that a journal remembers."""
 
@@ -115,6 +118,9 @@ def _asked(past: Remembered) -> dict[str, Any]:
     fields = _first(past.note.get("ways")).get("fields")
     if isinstance(fields, dict):
         asked |= {n: value for n, value in fields.items() if n != "response_format"}  # the schema
+    given = past.note.get("asked")
+    if isinstance(given, dict):
+        asked |= {name: given[name] for name in _SHAPING if name in given}
     schema = _first(past.note.get("shapes")).get("schema")
     if schema is not None:
         asked["JSON Schema"] = schema

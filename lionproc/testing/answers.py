@@ -31,6 +31,7 @@ class Completion:
         completion_tokens: Tokens of the answer.
         usage: The whole usage, where the server charges for it.
         tier: The tier that served it; empty says nothing.
+        logprobs: The tokens with their log-probabilities; None says nothing.
     """
 
     message: dict[str, Any]
@@ -39,6 +40,7 @@ class Completion:
     completion_tokens: int
     usage: dict[str, Any] | None = None
     tier: str = ""
+    logprobs: list[dict[str, object]] | None = None
 
     def encode(self, n: int, created: int, model: str, usage: Any, choices: int = 1) -> bytes:
         """The chat-completions object as JSON.
@@ -62,7 +64,7 @@ class Completion:
                 {
                     "index": 0,
                     "message": self.message,
-                    "logprobs": None,
+                    "logprobs": self.logprobs and {"content": self.logprobs, "refusal": None},
                     "finish_reason": self.finish_reason,
                 }
             ][:choices],

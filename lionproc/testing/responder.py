@@ -19,6 +19,7 @@ from lionproc.testing.connection import Connection, Reply, Request
 from lionproc.testing.faults import Fault
 from lionproc.testing.headers import limit_headers, retry_headers
 from lionproc.testing.limits import Charge
+from lionproc.testing.logprobs import MOST, logprobs_of
 from lionproc.testing.recorder import Exchange, Recorder
 from lionproc.testing.settings import Settings
 
@@ -268,7 +269,11 @@ class Responder:
 
         def made_completion() -> Completion:
             text = answer_to(body, settings.answer)
-            return completion(text, prompt_tokens, max_tokens, settings.count_tokens)
+            whole = completion(text, prompt_tokens, max_tokens, settings.count_tokens)
+            sure = settings.confidence_of(body)
+            if sure is not None:
+                whole.logprobs = logprobs_of(body, whole.message["content"], sure)
+            return whole
 
         by_max = settings.charge == "max_tokens" and max_tokens is not None
         counts_output = any(limit.what.endswith("tokens") for limit, _ in self._meters)
@@ -365,4 +370,9 @@ def _what_is_wrong(body: object) -> tuple[str, str | None] | None:
     for name in ("max_tokens", "max_completion_tokens"):
         if not isinstance(body.get(name, 1), int | None) or (body.get(name) or 1) < 1:
             return f"'{name}' is a whole number, at least 1.", name
+    most = body.get("top_logprobs")
+    if most is not None and not (isinstance(most, int) and 0 <= most <= MOST):
+        return f"Invalid value: 'top_logprobs' is a whole number from 0 to {MOST}.", "top_logprobs"
+    if most is not None and not body.get("logprobs"):
+        return "'top_logprobs' needs 'logprobs' to be true.", "top_logprobs"
     return None

@@ -16,6 +16,7 @@ from lionproc.testing.billing import Bill, Spelling
 from lionproc.testing.faults import Faults
 from lionproc.testing.headers import HeaderStyle, RetryStyle
 from lionproc.testing.limits import Limit, What
+from lionproc.testing.logprobs import Sure
 from lionproc.testing.recorder import Counters, Recorded, Which
 from lionproc.testing.settings import ChargeRule, Latency, Settings
 
@@ -42,6 +43,9 @@ class Server:
         seed: Decides rates and ranges: the n-th request gets the same in every run.
         answer: What to say: text, a dict (becomes JSON) or a function of the parsed body. By
             default an instance of the schema in `response_format`, or an echo.
+        confidence: What log-probabilities say where a request asks for them: the probability of
+            each choice in the answer, a number from 0 to 1 or a function of the parsed body; None
+            leaves them out, as servers do that have none.
         usage: Whether replies tell their tokens; a dict, or None for null, is told as it is.
         count_tokens: Tokens of a text; a quarter of its characters by default.
         charge: What a token limit counts: "max_tokens" as OpenAI does (prompt and `max_tokens`,
@@ -80,6 +84,7 @@ class Server:
         faults: Faults = None,
         seed: int = 0,
         answer: Answer | None = None,
+        confidence: Sure = 0.9,
         usage: bool | Mapping[str, Any] | None = True,
         count_tokens: Callable[[str], int] | None = None,
         charge: ChargeRule = "max_tokens",
@@ -101,6 +106,7 @@ class Server:
             "faults": faults,
             "seed": seed,
             "answer": answer,
+            "confidence": confidence,
             "usage": usage,
             "charge": charge,
             "count_refused": count_refused,

@@ -14,6 +14,7 @@ from lionproc.testing.billing import SPELLINGS, Spelling
 from lionproc.testing.faults import FaultPlan, Faults
 from lionproc.testing.headers import HEADERS, RETRIES, HeaderStyle, RetryStyle
 from lionproc.testing.limits import Limit, from_json
+from lionproc.testing.logprobs import Sure
 
 __all__ = ["ChargeRule", "Latency", "Settings"]
 
@@ -35,6 +36,7 @@ class Settings:
     faults: Faults | FaultPlan = None
     seed: int = 0
     answer: Answer | None = None
+    confidence: Sure = 0.9
     usage: bool | Mapping[str, Any] | None = True
     count_tokens: Callable[[str], int] = default_tokens
     charge: ChargeRule = "max_tokens"
@@ -63,6 +65,11 @@ class Settings:
                 raise ConfigurationError(
                     "latency_s= is seconds, (low, high) seconds, or a function of the body."
                 )
+        sure = self.confidence
+        if not (sure is None or callable(sure) or 0 <= sure <= 1):
+            raise ConfigurationError(
+                "confidence= is a probability from 0 to 1, a function of the body, or None."
+            )
         if self.slow_when_busy is not None and self.slow_when_busy < 1:
             raise ConfigurationError("slow_when_busy= is a number of slots, at least 1.")
         _one_of("retry", self.retry, RETRIES)
@@ -89,6 +96,13 @@ class Settings:
                     f"The server has no setting {name!r}.{did_you_mean(name, known)}"
                 )
         return replace(self, **changes)
+
+    def confidence_of(self, body: dict[str, Any]) -> float | None:
+        """How sure the server says it is of one answer, None where it does not say."""
+        sure = self.confidence
+        if not body.get("logprobs"):
+            return None
+        return sure(body) if callable(sure) else sure
 
     def latency_of(self, body: dict[str, Any], n: int) -> float:
         """Seconds that one request takes.

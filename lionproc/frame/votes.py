@@ -1,0 +1,187 @@
+"""Votes: a row asked several times, and what the majority of its answers says.
+
+Each vote is a request of its own, with a key of its own, so that votes never share an answer and
+more of them buy only what is new. The places of the votes follow one another: that of vote `v` of
+an answer is `v * places + place`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import orjson
+
+from lionproc.engine.request import Event
+from lionproc.engine.usage import plus
+from lionproc.errors import CallError, Kind
+from lionproc.frame.stage import Stage
+from lionproc.model.as_json import plain
+from lionproc.model.call import ModelCall
+
+__all__ = ["Ballots", "Cast", "Verdict", "ballots_of"]
+
+_STILL_TO_ASK = frozenset({Kind.NOT_SENT, Kind.CANCELLED})
+
+
+def ballots_of(call: ModelCall, votes: int) -> Iterator[ModelCall]:
+    """The calls that ask a question several times; the first one is the question asked once."""
+    yield call
+    for vote in range(1, votes):
+        yield call.as_vote(vote)
+
+
+class Cast(NamedTuple):
+    """One vote.
+
+    Attributes:
+        event: What came.
+        bears: Whether its row bears what it cost.
+    """
+
+    event: Event
+    bears: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class Verdict:
+    """What the votes on a row say together. It is told as an event is.
+
+    Attributes:
+        error: Why there is no answer.
+        value: The answer of the majority, None where nobody has it.
+        cell: The same as its column holds it.
+        confidences: The share of the majority.
+        mended: Whether the reply had another form than was asked for.
+        cached: Whether all votes came from the journal.
+        tied: Whether several answers have as many votes, so that there is none.
+    """
+
+    error: CallError | None = None
+    value: Any = None
+    cell: Any = None
+    confidences: tuple[float | None, ...] = ()
+    mended: bool = False
+    cached: bool = False
+    tied: bool = False
+    attempts: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int | None = 0
+    usd: float | None = 0.0
+    seconds: float = 0.0
+    corrections: int = 0
+    model: str = ""
+
+    @property
+    def call(self) -> Verdict:
+        """What has the cell and how sure it is: of an event its call, here itself."""
+        return self
+
+    def _add(self, cast: Cast) -> None:
+        """Add what a vote took."""
+        event = cast.event
+        self.attempts += event.attempts
+        self.prompt_tokens += event.prompt_tokens
+        self.completion_tokens += event.completion_tokens
+        cached, known = event.cached_tokens, self.cached_tokens
+        self.cached_tokens = None if cached is None or known is None else known + cached
+        self.usd = plus(self.usd, event.usd if cast.bears else 0.0)
+        self.seconds += event.seconds
+        self.corrections += event.corrections
+
+
+class Ballots:
+    """The votes of a run that are not counted yet. Lives on the engine's loop.
+
+    Args:
+        stages: What is asked.
+        stage_of: The number of the stage of each output.
+        rows: How many rows there are.
+    """
+
+    def __init__(self, stages: Sequence[Stage], stage_of: Sequence[int], rows: int) -> None:
+        self._stages = stages
+        self._stage_of = stage_of
+        self._rows = rows
+        self._places = max(rows * len(stage_of), 1)
+        self._cast: dict[int, list[Cast | CallError | None]] = {}
+        self.ties = 0
+
+    def place_of(self, tag: int) -> int:
+        """The place of the answer that a vote is on."""
+        return tag % self._places
+
+    def tags(self, place: int) -> range:
+        """The places of the votes on an answer."""
+        return range(place, place + self._stage(place).votes * self._places, self._places)
+
+    def cast(self, tag: int, vote: Cast | CallError) -> Verdict | None:
+        """A vote has come.
+
+        Args:
+            tag: Its place.
+            vote: What came, or why nothing was asked.
+
+        Returns:
+            What they all say, once they are all there.
+        """
+        place = tag % self._places
+        stage = self._stage(place)
+        box = self._cast.setdefault(place, [None] * stage.votes)
+        box[tag // self._places] = vote
+        votes = [each for each in box if each is not None]
+        if len(votes) < stage.votes:
+            return None
+        del self._cast[place]
+        verdict = _counted(votes, first_of_equals=stage.tie == "first")
+        self.ties += verdict.tied
+        return verdict
+
+    def _stage(self, place: int) -> Stage:
+        return self._stages[self._stage_of[place // self._rows]]
+
+
+def _counted(votes: Sequence[Cast | CallError], *, first_of_equals: bool) -> Verdict:
+    """What votes say; in the order in which they were asked, whatever came first."""
+    verdict = Verdict(cached=True)
+    heaps: dict[bytes, list[Any]] = {}
+    errors: list[CallError] = []
+    for vote in votes:
+        if isinstance(vote, CallError):
+            errors.append(vote)
+            continue
+        verdict._add(vote)
+        if vote.event.error is not None:
+            errors.append(vote.event.error)
+            continue
+        verdict.cached = verdict.cached and vote.event.cached
+        heaps.setdefault(_canonical(vote.event), []).append(vote.event)
+    open_ = [error for error in errors if error.kind in _STILL_TO_ASK]
+    if open_ or not heaps:
+        verdict.error = (open_ or errors)[0]
+        return verdict
+    ranked = sorted(heaps.values(), key=len, reverse=True)  # of equal ones the first that was asked
+    first, second = len(ranked[0]), len(ranked[1]) if len(ranked) > 1 else 0
+    if errors and first - second <= len(errors):
+        verdict.error = errors[0]  # with their votes it might be another answer
+        return verdict
+    verdict.confidences = (first / len(votes),)
+    event = ranked[0][0]
+    verdict.model = event.model
+    if first == second and not first_of_equals:
+        verdict.tied = True
+        return verdict
+    verdict.value, verdict.cell = event.value, event.call.cell
+    verdict.mended = event.call.mended
+    return verdict
+
+
+def _canonical(event: Event) -> bytes:
+    """Equal for equal answers, however they were written."""
+    call: Any = event.call
+    try:
+        return orjson.dumps(plain(call.cell), option=orjson.OPT_SORT_KEYS)
+    except Exception:  # noqa: BLE001  (a cell of any type that a column can hold)
+        return repr(call.cell).encode("utf-8", "replace")

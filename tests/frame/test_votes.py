@@ -1,0 +1,242 @@
+"""`votes=`: rows asked several times, the majority, its share, ties, and what votes cost."""
+
+import json
+from collections import Counter
+from typing import Literal
+
+import pandas as pd
+import pytest
+from pydantic import BaseModel
+
+import lionproc as lp
+from lionproc.errors import BudgetWarning, ConfidenceWarning, ConfigurationError, RowsFailedWarning
+from lionproc.testing import Server
+
+pytestmark = pytest.mark.usefixtures("home")
+AB = Literal["a", "b", "c"]
+ONE_BY_ONE = lp.Limits(concurrency=1)
+
+
+class Votes:
+    """Answers by row, in the order in which a row is asked."""
+
+    def __init__(self, **by_row):
+        self.by_row = by_row
+        self.asked = Counter()
+
+    def __call__(self, body):
+        row = body["messages"][-1]["content"]
+        said = self.by_row[row][self.asked[row]]
+        self.asked[row] += 1
+        return {"answer": said}
+
+
+@pytest.fixture(scope="module")
+def shared():
+    with Server() as made:
+        yield made
+
+
+@pytest.fixture
+def server(shared):
+    shared.configure(faults=None, answer=None)
+    return shared
+
+
+@pytest.fixture
+def model(server):
+    return lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+
+
+def ask(model, rows, **more):
+    frame = pd.DataFrame({"text": rows})
+    given = {"into": "x", "schema": AB, "model": model, "limits": ONE_BY_ONE, **more}
+    return frame.llm.process("{text}", **given)
+
+
+def test_the_majority_wins_and_its_share_is_the_confidence(server, model):
+    server.configure(answer=Votes(p="abaab", q="ccccc", r="abcbb"))
+    out = ask(model, ["p", "q", None, "r"], votes=5, details=True)
+    assert out["x"].tolist()[:2] == ["a", "c"]
+    assert out["x"].iloc[3] == "b"
+    assert out["x"].isna().tolist() == [False, False, True, False]
+    assert out["x_confidence"].dtype == "Float64"
+    assert out["x_confidence"].tolist()[:2] == [0.6, 1.0]
+    assert out["x_attempts"].tolist() == [5, 5, 0, 5]
+    assert list(out.columns[:3]) == ["text", "x", "x_confidence"]
+    report = out.llm.report()
+    assert (report.rows, report.answered, report.requests) == (4, 3, 15)
+
+
+def test_votes_are_kept_one_by_one_so_that_more_of_them_buy_only_what_is_new(server, model):
+    server.configure(answer=Votes(p="abbab"))
+    before = server.counters.total
+    assert ask(model, ["p"])["x"].tolist() == ["a"]  # asked once: it is the first vote
+    assert ask(model, ["p"], votes=3)["x"].tolist() == ["b"]
+    assert server.counters.total == before + 3
+    frame = pd.DataFrame({"text": ["p", "p"]})
+    foreseen = frame.llm.estimate("{text}", schema=AB, model=model, votes=5)
+    assert (foreseen.requests, foreseen.answered) == (2, 0)
+    out = ask(model, ["p", "p"], votes=5)
+    assert out["x_confidence"].tolist() == [0.6, 0.6]
+    assert server.counters.total == before + 5
+    again = ask(model, ["p", "p"], votes=5)
+    assert server.counters.total == before + 5
+    pd.testing.assert_frame_equal(out, again)
+    assert again.llm.report().cached == 2
+    bodies = [json.dumps(each.body, sort_keys=True) for each in list(server.requests)[-5:]]
+    assert len(set(bodies)) == 1  # no nonce in what the model is asked
+
+
+def test_equal_rows_share_their_votes_unless_they_are_asked_one_by_one(server, model):
+    server.configure(answer=lambda body: {"answer": "a"})
+    before = server.counters.total
+    ask(model, ["same", "same", "same"], votes=3, limits=lp.Limits(concurrency=8))
+    assert server.counters.total == before + 3
+    ask(model, ["same", "same"], votes=3, deduplicate=False)
+    assert server.counters.total == before + 6
+
+
+def test_a_tie_is_na_and_said_once_or_the_answer_that_was_given_first(server, model):
+    server.configure(answer=Votes(p="ab", q="aa"))
+    with pytest.warns(ConfidenceWarning, match=r"1 of 2 rows is NA.*tie='first'") as told:
+        out = ask(model, ["p", "q"], votes=2)
+    assert len(told) == 1
+    assert out["x"].isna().tolist() == [True, False]
+    assert out["x_confidence"].tolist() == [0.5, 1.0]
+    assert out.llm.errors().empty
+    first = ask(model, ["p", "q"], votes=2, tie="first")
+    assert first["x"].tolist() == ["a", "a"]
+
+
+def test_which_answer_was_first_is_a_matter_of_the_votes_and_not_of_the_network(server, model):
+    server.configure(answer=Votes(p="ba"), latency_s=lambda body: 0)
+    ask(model, ["p"], votes=2, tie="first")  # kept
+    assert ask(model, ["p"], votes=2, tie="first")["x"].tolist() == ["b"]
+
+
+def test_a_vote_that_failed_counts_only_where_it_could_change_who_wins(server, model):
+    def faults(body, n):
+        return "refusal" if n in {1, 6} else None
+
+    server.configure(answer=Votes(p="aaaab", q="abbab"), faults=faults)
+    with pytest.warns(RowsFailedWarning, match="1 refused"):
+        out = ask(model, ["p", "q"], votes=5)
+    assert out["x"].iloc[0] == "a"
+    assert (
+        out["x_confidence"].iloc[0] == 0.6
+    )  # of all five, as nobody knows what it would have said
+    assert out["x"].isna().tolist() == [False, True]
+    assert out.llm.errors()["position"].tolist() == [1]
+    server.configure(faults=None, answer=lambda body: {"answer": "b"})
+    before = server.counters.total
+    again = ask(model, ["p", "q"], votes=5)
+    assert server.counters.total == before + 2  # only what failed is asked again
+    assert again["x"].tolist() == ["a", "b"]
+
+
+class Person(BaseModel):
+    name: str
+    tags: list[str]
+
+
+@pytest.mark.parametrize(
+    ("schema", "said", "wins"),
+    [
+        (str, ["Yes", "yes", "yes "], "yes"),
+        (int, [{"answer": 3}, {"answer": 3.0}, {"answer": 4}], 3),
+        (float, [{"answer": 1}, {"answer": 1.0}, {"answer": 0.5}], 1.0),
+        (bool, [{"answer": True}, {"answer": False}, {"answer": True}], True),
+        (list[str], [{"answer": ["a"]}, {"answer": ["b"]}, {"answer": ["a"]}], ["a"]),
+    ],
+    ids=lambda value: str(value)[:12],
+)
+def test_answers_of_any_type_are_compared_as_what_they_are(server, model, schema, said, wins):
+    told = iter(said)
+    server.configure(answer=lambda body: next(told))
+    out = ask(model, [f"row {schema}"], schema=schema, votes=3)
+    assert out["x"].tolist()[0] == wins
+    assert out["x_confidence"].tolist() == [pytest.approx(2 / 3)]
+
+
+def test_a_model_is_voted_on_as_a_whole(server, model):
+    told = iter(
+        [
+            '{"name": "Ann", "tags": ["x"]}',
+            '{"tags": ["x"], "name": "Ann"}',
+            '{"name": "Bob", "tags": ["x"]}',
+        ]
+    )
+    server.configure(answer=lambda body: next(told))
+    out = ask(model, ["who"], schema=Person, into=None, votes=3)
+    assert out["name"].tolist() == ["Ann"]
+    assert out["confidence"].tolist() == [pytest.approx(2 / 3)]
+
+
+def test_a_vote_of_a_wrong_shape_is_asked_again_by_itself(server, model):
+    def answer(body):
+        return {"answer": "a"} if len(body["messages"]) > 1 else {"answer": "z"}
+
+    server.configure(answer=answer)
+    before = server.counters.total
+    out = ask(model, ["mend"], votes=3, details=True)
+    assert server.counters.total == before + 6  # each vote has its own second chance
+    assert out["x_note"].tolist() == ["asked again"]
+    ask(model, ["mend"], votes=3)
+    assert server.counters.total == before + 6
+
+
+def test_a_budget_counts_every_vote_and_what_was_bought_is_kept(server, model):
+    server.configure(answer=lambda body: {"answer": "a"})
+    with pytest.warns(BudgetWarning):
+        out = ask(model, list("stuv"), votes=3, budget=lp.Budget(requests=5))
+    assert out["x"].notna().sum() == 1
+    before = server.counters.total
+    out = ask(model, list("stuv"), votes=3)
+    assert server.counters.total == before + 7
+    assert out["x_confidence"].tolist() == [1.0] * 4
+
+
+def test_a_run_knows_its_votes_and_so_does_the_next_session(server, model):
+    server.configure(answer=Votes(p="abb", q="aab"))
+    out = ask(model, ["p", "q"], votes=3)
+    run = lp.run(out.llm.facts()["run"])
+    again = run.frame(pd.DataFrame({"text": ["q", "new", "p"]}))
+    assert again["x"].tolist()[::2] == ["a", "b"]
+    assert again["x_confidence"].isna().tolist() == [False, True, False]
+    once = lp.run(ask(model, ["p", "q"]).llm.facts()["run"])
+    assert once.diff(run).settings["votes"] == (1, 3)
+
+
+def test_a_preview_shows_what_a_row_took_with_all_its_votes(server, model):
+    server.configure(answer=Votes(p="aba", q="bbb"))
+    frame = pd.DataFrame({"text": ["p", "q"]})
+    before = server.counters.prompt_tokens + server.counters.completion_tokens
+    tried = frame.llm.preview("{text}", into="x", schema=AB, model=model, votes=3, n=1)
+    assert tried.frame["x"].tolist() == ["a"]
+    assert tried.rows["answer"].tolist() == ["a"]
+    assert tried.rows["reply"].iloc[0].count("answer") == 3
+    counted = server.counters
+    taken = counted.prompt_tokens + counted.completion_tokens - before
+    assert tried.rows["tokens"].tolist() == [taken]
+    assert tried.estimate.requests == 3
+
+
+@pytest.mark.parametrize("settings", [{"temperature": 0}, {"seed": 7}], ids=str)
+def test_votes_that_hardly_differ_are_warned_of(server, settings):
+    server.configure(answer=lambda body: {"answer": "a"})
+    same = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key, **settings)
+    with pytest.warns(ConfidenceWarning, match=next(iter(settings))) as told:
+        ask(same, ["p"], votes=2)
+    assert len(told) == 1
+
+
+def test_votes_that_cannot_be_are_refused(model):
+    for more, match in [
+        ({"votes": 0}, "votes"),
+        ({"votes": 2.5}, "votes"),
+        ({"votes": True}, "votes"),
+        ({"votes": 3, "tie": "random"}, "tie"),
+    ]:
+        with pytest.raises(ConfigurationError, match=match):
+            ask(model, ["p"], **more)
