@@ -26,7 +26,7 @@ from lionproc.frame.portions import PORTION_ROWS
 from lionproc.frame.recall import Recalled, asked_too, recall
 from lionproc.frame.row_store import CACHED, SKIPPED, WAITING
 from lionproc.frame.stage import Stage
-from lionproc.frame.votes import Ballots, Cast, Verdict, ballots_of
+from lionproc.frame.votes import Ballots, Cast, Verdict
 from lionproc.frame.with_answers import store_of
 from lionproc.model.as_json import plain
 from lionproc.model.call import ModelCall, RequestBuilder
@@ -160,6 +160,8 @@ class RowRun(Run):
         async for calls in self._calls(leg):
             if dispatcher.fatal is not None:
                 break
+            if leg.leaf == 0:  # who was handed on has its place already
+                calls = list(self._ballots.each(calls))  # noqa: PLW2901
             fresh = self._fresh(dispatcher, calls)
             # Whoever was under way a moment ago and is not any more has been journaled since.
             recalled = await asyncio.to_thread(self._recall, leg, dispatcher.replay, fresh)
@@ -200,14 +202,11 @@ class RowRun(Run):
         """The calls that nobody asks yet; what needs no call of its own is settled."""
         fresh: list[tuple[int, ModelCall]] = []
         for place, call in calls:
-            if self._store.status(place) != WAITING:
+            if self._store.status(self._ballots.place_of(place)) != WAITING:
                 continue  # an earlier job has it
             if isinstance(call, ModelCall):
-                votes = self._plan.stages[self._plan.stage_at(place)].votes
-                tags = self._ballots.tags(place)
-                for tag, ballot in zip(tags, ballots_of(call, votes), strict=True):
-                    if not self._join(dispatcher, tag, ballot):
-                        fresh.append((tag, ballot))
+                if not self._join(dispatcher, place, call):
+                    fresh.append((place, call))
             else:
                 self._without_call(place, call)
         return fresh

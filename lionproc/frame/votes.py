@@ -7,21 +7,23 @@ an answer is `v * places + place`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 
 from lionproc.engine.request import Event
 from lionproc.engine.usage import plus
 from lionproc.errors import CallError, Kind
+from lionproc.frame.assemble import Missing
 from lionproc.frame.stage import Stage
 from lionproc.model.as_json import plain
 from lionproc.model.call import ModelCall
 
 __all__ = ["Ballots", "Cast", "Verdict", "ballots_of"]
 
+Rendered: TypeAlias = ModelCall | Missing | CallError
 _STILL_TO_ASK = frozenset({Kind.NOT_SENT, Kind.CANCELLED})
 
 
@@ -116,6 +118,15 @@ class Ballots:
     def tags(self, place: int) -> range:
         """The places of the votes on an answer."""
         return range(place, place + self._stage(place).votes * self._places, self._places)
+
+    def each(self, calls: Iterable[tuple[int, Rendered]]) -> Iterator[tuple[int, Rendered]]:
+        """The calls of all votes on some answers, with their places."""
+        for place, call in calls:
+            votes = self._stage(place).votes
+            if votes == 1 or not isinstance(call, ModelCall):
+                yield place, call
+            else:
+                yield from zip(self.tags(place), ballots_of(call, votes), strict=True)
 
     def cast(self, tag: int, vote: Cast | CallError) -> Verdict | None:
         """A vote has come.

@@ -240,3 +240,18 @@ def test_votes_that_cannot_be_are_refused(model):
     ]:
         with pytest.raises(ConfigurationError, match=match):
             ask(model, ["p"], **more)
+
+
+def test_each_vote_goes_its_own_way_through_models_that_are_made_of_several(server, model):
+    def faults(body, n):
+        return "503" if body["model"] == "down" else None
+
+    server.configure(answer=Votes(p="abb"), faults=faults)
+    down = lp.Model("openai", "down", base_url=server.base_url, api_key=server.key)
+    both = lp.Fallback([down, model])
+    out = ask(both, ["p"], votes=3, details=True, retry=lp.Retry(max_attempts=1))
+    assert out["x"].tolist() == ["b"]
+    assert out["x_confidence"].tolist() == [pytest.approx(2 / 3)]
+    before = server.counters.total
+    ask(model, ["p"], votes=3)
+    assert server.counters.total == before  # the keys are those of who answered
