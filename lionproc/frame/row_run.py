@@ -26,7 +26,7 @@ from lionproc.frame.portions import PORTION_ROWS
 from lionproc.frame.recall import Recalled, asked_too, recall
 from lionproc.frame.row_store import CACHED, SKIPPED, WAITING
 from lionproc.frame.stage import Stage
-from lionproc.frame.votes import Ballots, Cast, Verdict
+from lionproc.frame.votes import Ballots, Verdict
 from lionproc.frame.with_answers import store_of
 from lionproc.model.as_json import plain
 from lionproc.model.call import ModelCall, RequestBuilder
@@ -244,7 +244,7 @@ class RowRun(Run):
 
     def _without_call(self, place: int, reason: Missing | CallError) -> None:
         if isinstance(reason, CallError):
-            self._fail_row(place, reason)
+            self._fill_row(place, Verdict(error=reason), bears=False)
         else:
             self._store.skip(place)
             self._skipped += 1
@@ -349,18 +349,12 @@ class RowRun(Run):
     def _usd_of_answers(self) -> float | None:
         return self._bought.usd
 
-    def _fill(self, tag: int, event: Event, *, bears: bool) -> None:
-        """A row has an answer, or one of the votes on it."""
-        place = self._ballots.place_of(tag)
-        if self._plan.stages[self._plan.stage_at(place)].votes == 1:
-            self._fill_row(place, event, bears=bears)
-        else:
-            self._cast(tag, Cast(event, bears))
-
-    def _cast(self, tag: int, vote: Cast | CallError) -> None:
-        verdict = self._ballots.cast(tag, vote)
-        if verdict is not None:
-            self._fill_row(self._ballots.place_of(tag), verdict, bears=True)
+    def _fill(self, tag: int, came: Event | CallError, *, bears: bool) -> None:
+        """A row has an answer or cannot have one, or one of the votes on it."""
+        said = self._ballots.cast(tag, came, bears=bears)
+        if said is not None:
+            place = self._ballots.place_of(tag)
+            self._fill_row(place, said, bears=bears or not isinstance(said, Event))
 
     def _fill_row(self, place: int, event: Event | Verdict, *, bears: bool) -> None:
         self._store.put(place, event, bears=bears)
@@ -392,16 +386,7 @@ class RowRun(Run):
         return all(self._store.status(other) == CACHED for other in before)
 
     def _fail(self, tag: int, error: CallError) -> None:
-        """A row cannot be asked, or one of the votes on it."""
-        place = self._ballots.place_of(tag)
-        if self._plan.stages[self._plan.stage_at(place)].votes == 1:
-            self._fail_row(place, error)
-        else:
-            self._cast(tag, error)
-
-    def _fail_row(self, place: int, error: CallError) -> None:
-        self._store.fail(place, error)
-        self._count_failure(place, error)
+        self._fill(tag, error, bears=False)
 
     def _count_failure(self, place: int, error: CallError) -> None:
         if error.kind in {Kind.NOT_SENT, Kind.CANCELLED}:

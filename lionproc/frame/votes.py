@@ -128,20 +128,23 @@ class Ballots:
             else:
                 yield from zip(self.tags(place), ballots_of(call, votes), strict=True)
 
-    def cast(self, tag: int, vote: Cast | CallError) -> Verdict | None:
+    def cast(self, tag: int, came: Event | CallError, *, bears: bool) -> Event | Verdict | None:
         """A vote has come.
 
         Args:
             tag: Its place.
-            vote: What came, or why nothing was asked.
+            came: What came, or why nothing was asked.
+            bears: Whether its row bears what it cost.
 
         Returns:
-            What they all say, once they are all there.
+            What they all say, once they are all there; of a row that is asked once what came.
         """
         place = tag % self._places
         stage = self._stage(place)
+        if stage.votes == 1:
+            return came if isinstance(came, Event) else Verdict(error=came)
         box = self._cast.setdefault(place, [None] * stage.votes)
-        box[tag // self._places] = vote
+        box[tag // self._places] = Cast(came, bears) if isinstance(came, Event) else came
         votes = [each for each in box if each is not None]
         if len(votes) < stage.votes:
             return None
