@@ -6,44 +6,32 @@ All labels are escaped; everything has inline styles, as `notebook/pairs.py` say
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
 
 import pandas as pd
 
 from lionproc.evaluation.scored import Scored, most_frequent
+from lionproc.evaluation.tables import (
+    GREEN,
+    HEAD,
+    RED,
+    Body,
+    Row,
+    between,
+    interval_bar,
+    number,
+    percent,
+    table_html,
+    table_text,
+)
 from lionproc.frame.cell import is_missing
 from lionproc.notebook.card import bar_of
 from lionproc.notebook.formatting import escaped, plain, plural, safe
-from lionproc.notebook.pairs import BOX, QUIET, as_lines, as_table
+from lionproc.notebook.pairs import BOX, as_lines, as_table
 
 __all__ = ["as_html", "as_text", "headline", "pairs"]
 
 MOST = 12  # rows of a table on the card
 MOST_CONFUSED = 8
-_BLUE, _GREEN, _RED = "47,129,214", "46,158,91", "214,69,69"
-_HEAD = (
-    f"white-space:nowrap;padding:2px 10px 2px 0;border:0;background:none;font-weight:normal;{QUIET}"
-)
-_CELL = "padding:2px 10px 2px 0;border:0;background:none;white-space:nowrap"
-
-
-def percent(share: float | None) -> str:
-    """A share in percent with one digit; never 100 % before it is whole, nor 0 % above nothing."""
-    if share is None or pd.isna(share):
-        return "unknown"
-    tenths = round(share * 1000)
-    tenths = min(tenths, 999) if share < 1 else tenths
-    tenths = max(tenths, 1) if share > 0 else tenths
-    return f"{tenths / 10:.1f} %" if 0 < tenths < 1000 else f"{tenths // 10} %"
-
-
-def _between(low: float, high: float) -> str:
-    return f"{percent(low).removesuffix(' %')} to {percent(high)}"
-
-
-def number(value: float | None) -> str:
-    """A number with three digits that matter."""
-    return "unknown" if value is None or pd.isna(value) else f"{value:.3g}"
 
 
 def headline(score: Scored) -> str:
@@ -95,7 +83,7 @@ _ACCURACY = {"labels": "accuracy", "lists": "all right", "numbers": ""}
 def _accuracy(score: Scored) -> str:
     if score.interval is None:
         return ""
-    text = f"{percent(score.accuracy)} (95 % interval {_between(*score.interval)})"
+    text = f"{percent(score.accuracy)} (95 % interval {between(*score.interval)})"
     if score.missing:
         text += f", {percent(score.accuracy_with_missing)} with missing answers as wrong"
     return text
@@ -151,9 +139,6 @@ def _more(score: Scored) -> str:
 
 # -- tables ----------------------------------------------------------------------------------
 
-Row: TypeAlias = Sequence[str]
-Body: TypeAlias = list[Row]
-
 
 def _by_label(score: Scored) -> tuple[Row, Body, int]:
     """Heads, rows of texts, and how many rows are left out."""
@@ -175,7 +160,7 @@ def _by_label(score: Scored) -> tuple[Row, Body, int]:
             [percent(value) for value in shares["answers"]],
             [
                 percent(share)
-                + ("" if score.gold_in_all else f" ({_between(low, high).removesuffix(' %')})")
+                + ("" if score.gold_in_all else f" ({between(low, high).removesuffix(' %')})")
                 for share, low, high in zip(
                     shares["share"], shares["low"], shares["high"], strict=True
                 )
@@ -216,7 +201,7 @@ def _by_slice(score: Scored) -> tuple[Row, Body, int]:
     if "low" in slices:
         heads.append("95 % interval")
         ends = zip(slices["low"], slices["high"], strict=True)
-        columns.append(["" if pd.isna(low) else _between(low, high) for low, high in ends])
+        columns.append(["" if pd.isna(low) else between(low, high) for low, high in ends])
     return heads, list(zip(*columns, strict=True)), len(score.slices) - len(slices)
 
 
@@ -239,16 +224,8 @@ def as_text(score: Scored) -> str:
     """The score for a terminal."""
     parts = [as_lines(headline(score), pairs(score))]
     for heads, rows, more, name in _tables(score):
-        widths = [max(len(row[place]) for row in [heads, *rows]) for place in range(len(heads))]
-        lines = [
-            "  "
-            + "  ".join(
-                text.rjust(width) if place else text.ljust(width)
-                for place, (text, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in [heads, *rows]
-        ]
-        parts += ["", *lines, *(f"  {text}" for text in _below(score, name, more))]
+        below = (f"  {text}" for text in _below(score, name, more))
+        parts += ["", *table_text(heads, rows), *below]
     return "\n".join(parts)
 
 
@@ -261,7 +238,7 @@ def as_html(score: Scored) -> str:
     """The score for a notebook; everything in it is escaped."""
     bars = {"table": _share_bars(score), "slices": _slice_bars(score)}
     tables = "".join(
-        _table(heads, rows, bars[name], _below(score, name, more))
+        table_html(heads, rows, bars[name], _below(score, name, more))
         for heads, rows, more, name in _tables(score)
     )
     return (
@@ -282,30 +259,12 @@ def _accuracy_bar(score: Scored) -> str:
     return bar_of(parts)
 
 
-def _bar(low: float, middle: float, high: float, before: float | None = None) -> str:
-    """An interval between 0 and 1, its middle, and a faint mark of what was there before."""
-    mark = (
-        f"<div style='position:absolute;left:calc({100 * before:.1f}% - 1px);top:1px;bottom:1px;"
-        "width:2px;background:rgba(128,128,128,.8)'></div>"
-        if before is not None
-        else ""
-    )
-    return (
-        "<div style='position:relative;width:80px;height:12px;border-radius:2px;"
-        "background:rgba(128,128,128,.14)'>"
-        f"<div style='position:absolute;left:{100 * low:.1f}%;width:{max(1.0, 100 * (high - low)):.1f}%;"
-        f"top:3px;bottom:3px;border-radius:2px;background:rgba({_BLUE},.45)'></div>{mark}"
-        f"<div style='position:absolute;left:calc({100 * middle:.1f}% - 1px);top:0;bottom:0;width:3px;"
-        f"background:rgb({_BLUE})'></div></div>"
-    )
-
-
 def _share_bars(score: Scored) -> list[str]:
     if score.shares is None or score.table is None or score.gold_in_all:
         return []
     shares = score.shares.iloc[most_frequent(score.table, "support", MOST)]
     ends = (shares[name] for name in ("low", "share", "high", "answers"))
-    return [_bar(*each) for each in zip(*ends, strict=True)]
+    return [interval_bar(*each) for each in zip(*ends, strict=True)]
 
 
 def _slice_bars(score: Scored) -> list[str]:
@@ -313,34 +272,7 @@ def _slice_bars(score: Scored) -> list[str]:
         return []
     slices = score.slices.iloc[most_frequent(score.slices, "n", MOST)]
     ends = zip(*(slices[name] for name in ("low", "accuracy", "high")), strict=True)
-    return ["" if pd.isna(low) else _bar(low, middle, high) for low, middle, high in ends]
-
-
-def _table(heads: Row, rows: Sequence[Row], bars: Sequence[str], below: Sequence[str]) -> str:
-    def side(place: int) -> str:
-        left = "text-align:left;white-space:normal;min-width:60px;max-width:120px"
-        return "text-align:right" if place else left
-
-    head = "".join(
-        f"<th scope='col' style='{_HEAD};{side(place)}'>{escaped(text)}</th>"
-        for place, text in enumerate(heads)
-    )
-    body = "".join(
-        "<tr style='background:none'>"
-        + "".join(
-            f"<td style='{_CELL};{side(place)}'>{escaped(text)}</td>"
-            for place, text in enumerate(row)
-        )
-        + (f"<td style='{_CELL}'>{bars[place]}</td>" if bars else "")
-        + "</tr>"
-        for place, row in enumerate(rows)
-    )
-    return (
-        "<div style='overflow-x:auto'>"
-        "<table style='border:0;margin:10px 0 0;font-variant-numeric:tabular-nums'>"
-        f"<thead><tr style='background:none'>{head}</tr></thead><tbody>{body}</tbody></table>"
-        "</div>" + "".join(f"<div style='{QUIET}'>{escaped(text)}</div>" for text in below)
-    )
+    return ["" if pd.isna(low) else interval_bar(low, middle, high) for low, middle, high in ends]
 
 
 def _confusion(score: Scored) -> str:
@@ -350,17 +282,17 @@ def _confusion(score: Scored) -> str:
         return ""
     labels = [safe(label, 24) for label in table.index]
     head = "".join(
-        f"<th scope='col' style='{_HEAD};text-align:center'>{each}</th>" for each in labels
+        f"<th scope='col' style='{HEAD};text-align:center'>{each}</th>" for each in labels
     )
     body = "".join(
-        f"<tr style='background:none'><th scope='row' style='{_HEAD};text-align:right'>{labels[gold]}"
+        f"<tr style='background:none'><th scope='row' style='{HEAD};text-align:right'>{labels[gold]}"
         f"</th>{''.join(_shaded(row, gold, said) for said in range(len(row)))}</tr>"
         for gold, row in enumerate(table.to_numpy().tolist())
     )
     return (
         "<table style='border:0;margin:10px 0 0;border-collapse:separate;border-spacing:2px;"
         "font-variant-numeric:tabular-nums'>"
-        f"<thead><tr style='background:none'><th style='{_HEAD};text-align:right'>gold ↓ answer →"
+        f"<thead><tr style='background:none'><th style='{HEAD};text-align:right'>gold ↓ answer →"
         f"</th>{head}</tr></thead><tbody>{body}</tbody></table>"
     )
 
@@ -368,7 +300,7 @@ def _confusion(score: Scored) -> str:
 def _shaded(row: Sequence[int], gold: int, said: int) -> str:
     part = row[said] / (sum(row) or 1)
     color = (
-        f"rgba({_GREEN if gold == said else _RED},{0.08 + 0.6 * part:.2f})"
+        f"rgba({GREEN if gold == said else RED},{0.08 + 0.6 * part:.2f})"
         if row[said]
         else ("rgba(128,128,128,.08)")
     )

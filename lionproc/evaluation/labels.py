@@ -48,7 +48,6 @@ class Labels:
 
     def __init__(self, answers: Column, gold: Column, weights: Numbers | None = None) -> None:
         check_labels(answers, gold)
-        self._metrics = _metrics()
         found = set(answers.cells).union(gold.cells) - {None}
         self.labels = list(answers.categories or ordered(found))
         code = {label: place for place, label in enumerate(self.labels)}
@@ -84,14 +83,14 @@ class Labels:
         if len(self.labels) > MOST or len(np.union1d(gold, answers)) < 2:
             return None
         weights = self._of(self.scored)
-        return float(self._metrics.cohen_kappa_score(gold, answers, sample_weight=weights))
+        return float(_metrics().cohen_kappa_score(gold, answers, sample_weight=weights))
 
     def table(self) -> pd.DataFrame:
         """Precision, recall, F1 and gold rows of each label; NA where there is nothing to count."""
         gold, answers = self._both()
         all_labels = range(len(self.labels))
         if len(gold):
-            values = self._metrics.precision_recall_fscore_support(
+            values = _metrics().precision_recall_fscore_support(
                 gold,
                 answers,
                 labels=list(all_labels),
@@ -116,7 +115,7 @@ class Labels:
         gold, answers = self._both()
         counts = np.full((size, size), len(gold), np.int64)  # right, where there is one label
         if size > 1 and len(gold):
-            counts = self._metrics.confusion_matrix(gold, answers, labels=list(range(size)))
+            counts = _metrics().confusion_matrix(gold, answers, labels=list(range(size)))
         return pd.DataFrame(counts, index=self._index(0), columns=self._index(1))
 
     def shares(self) -> pd.DataFrame:
