@@ -23,6 +23,7 @@ from lionproc.pandas_accessors import register as _register
 
 if _TYPE_CHECKING:
     from lionproc.engine.executor import RateLimitedAPIExecutor
+    from lionproc.evaluation.comparison import Comparison
     from lionproc.evaluation.review_file import read_review
     from lionproc.evaluation.score import Score
     from lionproc.frame.estimate import Estimate
@@ -54,6 +55,7 @@ __all__ = [
     "BatchProcessor",
     "Branch",
     "Budget",
+    "Comparison",
     "Estimate",
     "Fallback",
     "Field",
@@ -93,6 +95,7 @@ __all__ = [
 _LATER = {
     "BatchProcessor": "service.batch",
     "Branch": "service.branch",
+    "Comparison": "evaluation.comparison",
     "Estimate": "frame.estimate",
     "Fallback": "model.composed",
     "Field": "service.form",

@@ -330,7 +330,7 @@ class Run(ABC):
     def _while_waiting(self) -> None:  # noqa: B027  (nothing, unless a subclass has something)
         """Called a few times a second in the thread that waits."""
 
-    def _raise_faults(self) -> None:
+    def raise_faults(self) -> None:
         """Raise what ended the run before its time."""
         if self._future is not None and self._future.done():
             self._future.result()

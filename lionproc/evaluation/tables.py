@@ -89,12 +89,25 @@ def interval_bar(low: float, middle: float, high: float, before: float | None = 
 
 
 def table_html(
-    heads: Row, rows: Sequence[Row], bars: Sequence[str] = (), below: Sequence[str] = ()
+    heads: Row,
+    rows: Sequence[Row],
+    bars: Sequence[str] = (),
+    below: Sequence[str] = (),
+    *,
+    first: int = 120,
 ) -> str:
-    """A table for a notebook, with a bar behind each row, and what is said below it."""
+    """A table for a notebook, with a bar behind each row, and what is said below it.
+
+    Args:
+        heads: What stands above the columns.
+        rows: The cells.
+        bars: HTML, made by `interval_bar`.
+        below: Sentences.
+        first: The most pixels of the first column, which breaks its lines.
+    """
 
     def side(place: int) -> str:
-        left = "text-align:left;white-space:normal;min-width:60px;max-width:120px"
+        left = f"text-align:left;white-space:normal;min-width:60px;max-width:{first}px"
         return "text-align:right" if place else left
 
     head = "".join(

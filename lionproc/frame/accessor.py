@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import datasets
     import pyarrow as pa
 
-    from lionproc.frame.scoring import Score
+    from lionproc.frame.scoring import Comparison, Score, WayToDraw
     from lionproc.notebook.limits_panel import LimitsPanel
     from lionproc.reports.report import Report
 
@@ -420,6 +420,80 @@ class FrameAccessor:
         from lionproc.frame.scoring import score
 
         return score(self._frame, into, gold, by)
+
+    @face
+    @shows(RunOptions, process, without=("columns", "save", "errors", "overwrite"))
+    def compare(
+        self,
+        prompts: Mapping[str, Any] | Sequence[PromptLike] | PromptLike,
+        into: object = FROM_SCHEMA,
+        schema: object = str,
+        *,
+        models: Mapping[str, Any] | Sequence[Any] | Model | str | None = None,
+        n: int | None = 50,
+        sample: WayToDraw = "random",
+        gold: Hashable | None = None,
+        seed: int = 0,
+        **options: Unpack[RunOptions],
+    ) -> Comparison:
+        """Ask the same rows in several ways: which is better, and is that luck?
+
+        Every prompt is asked of every model, all at the same time, under the limits that they
+        share and one budget. What is answered is journaled, so `process` with one of them does not
+        pay for it again, and neither does running the cell again with one more.
+
+        Args:
+            prompts: By name: `{"short": "...", "strict": "..."}`, each a prompt as for `process`,
+                or a dict of `prompt` and what goes with it alone (`system`). Or a list, or one.
+            into: As for `process`; the columns of the comparison are called as the variants.
+            schema: As for `process`.
+            models: A list of models, or `{"name": model}`; None for `model=`.
+            n: How many rows; None for all.
+            sample: "random" draws them anywhere, "head" takes the first.
+            gold: The column of what is right. Rows without it are not drawn; its values come in
+                as often as they are.
+            seed: The same one draws the same rows.
+            **options: The other arguments of `process`.
+
+        Returns:
+            An `lp.Comparison`: `.table` (a row for each variant: accuracy with a 95 % interval,
+            or agreement without gold, dollars for 1,000 rows, seconds, errors), `.frame`,
+            `.disagreements`, `.agreement`, `.best`, `.test(a, b)` (McNemar's), `.diff(a, b)`,
+            `.use(name)`, `.plot()`. A card as the last line of a cell.
+
+        Raises:
+            ConfigurationError: An argument cannot work; nothing was sent.
+            RunError: None of the variants could go on. If one could, it is not raised: the others
+                are shown with what stopped them.
+
+        Example:
+            ```python
+            c = df.llm.compare(
+                {"short": "Mood? {review}", "strict": "Positive or negative? {review}"},
+                models=["openai/gpt-4o-mini", "openai/gpt-4o"],
+                into="mood", schema=Literal["positive", "negative"], gold="label", n=100,
+            )
+            ```
+        """
+        from lionproc.frame.scoring import compare
+
+        def asks(rows: pd.DataFrame, prompt: Any, into: Any, more: dict[str, Any]) -> Plan:
+            given: Any = more
+            return FrameAccessor(rows)._plan(prompt, into, schema, given)
+
+        taken: dict[str, Any] = dict(options)
+        return compare(
+            self._frame,
+            prompts,
+            asks,
+            into=into,
+            models=models,
+            n=n,
+            sample=sample,
+            gold=gold,
+            seed=seed,
+            options=taken,
+        )
 
     @face
     def to_review(

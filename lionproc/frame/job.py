@@ -221,7 +221,7 @@ class Job(RowRun):
                 f"The run is not finished after {timeout} s and goes on; "
                 "job.frame() has what is there, job.stop() ends it."
             )
-        self._raise_faults()
+        self.raise_faults()
         if self._save_error is not None:
             raise self._save_error
         out = self.frame()

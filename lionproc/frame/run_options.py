@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import Any, Literal, ParamSpec, TypedDict, TypeVar
 
 from lionproc.engine.budget import Budget
@@ -125,7 +125,7 @@ def defaults_of(process: Callable[..., Any]) -> dict[str, Any]:
 
 
 def shows(
-    options: type[Any], process: Callable[..., Any]
+    options: type[Any], process: Callable[..., Any], without: Collection[str] = ()
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Show the options of a function, in its signature and its help, as they are at `process`.
 
@@ -134,11 +134,13 @@ def shows(
     Args:
         options: The `TypedDict` that the function's `**options` are.
         process: Has the defaults and the words of each.
+        without: Names of those that the function does not take.
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         at_process = inspect.signature(process).parameters
-        shared = [at_process[name] for name in at_process if name in options.__annotations__]
+        taken = set(options.__annotations__) - set(without)
+        shared = [at_process[name] for name in at_process if name in taken]
         signature = inspect.signature(function)
         own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
         shown: Any = function

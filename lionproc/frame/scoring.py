@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from lionproc.evaluation.compare import WayToDraw, compare
+from lionproc.evaluation.comparison import Comparison
 from lionproc.evaluation.review_file import to_review
 from lionproc.evaluation.score import Score, score
 
-__all__ = ["Score", "score", "to_review"]
+__all__ = ["Comparison", "Score", "WayToDraw", "compare", "score", "to_review"]

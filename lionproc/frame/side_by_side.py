@@ -59,7 +59,12 @@ class SideBySide:
         from lionproc.notebook.progress import watchers
 
         self._display = watchers(
-            self, progress=progress, panel=panel, title=title, facts=self._facts, latest=self._latest
+            self,
+            progress=progress,
+            panel=panel,
+            title=title,
+            facts=self._facts,
+            latest=self._latest,
         )
         for job in self.jobs.values():
             job.watch(_Relay(self, job))
@@ -146,7 +151,9 @@ class SideBySide:
             return so_far
         together = Routes([route for routes in open_ones for route in routes.routes])
         together.executors = [executor for routes in open_ones for executor in routes.executors]
-        return together.stats(max(stats.elapsed_s for stats in each), so_far)
+        made = together.stats(max(stats.elapsed_s for stats in each), so_far)
+        # One that has bought nothing has cost nothing, whatever its price would be.
+        return replace(made, usd=_sum([stats.usd for stats in each if stats.tokens]))
 
     def _note(self, each: Sequence[RunStats]) -> str:
         notes = {
@@ -171,7 +178,7 @@ class SideBySide:
 
     def _latest(self, most: int) -> list[FailureRow]:
         found = [
-            replace(row, row=f"{row.row} ({name})")
+            row._replace(row=f"{row.row} ({name})")
             for name, job in self.jobs.items()
             for row in job.latest_errors(most)
         ]

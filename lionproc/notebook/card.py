@@ -185,6 +185,8 @@ def _more(stats: RunStats, facts: Mapping[str, object]) -> str:
     """The way on."""
     if not _over(stats):
         return ""
+    if facts.get("more"):
+        return str(facts["more"])
     kept, parts = facts.get("journal") != IN_MEMORY, []
     if stats.state == "failed":
         parts.append("lp.last_job().frame() has what was answered")

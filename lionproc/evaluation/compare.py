@@ -1,0 +1,293 @@
+"""Runs every prompt with every model over one sample, all at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from lionproc.errors import (
+    BudgetWarning,
+    ColumnError,
+    ConfigurationError,
+    LionprocError,
+    did_you_mean,
+)
+from lionproc.evaluation.columns import (
+    Column,
+    Measure,
+    check_labels,
+    column,
+    measure_of,
+    one_column,
+)
+from lionproc.evaluation.comparison import Comparison
+from lionproc.evaluation.draw import checked_number, drawn, strata_of
+from lionproc.evaluation.part import Mask, Places
+from lionproc.evaluation.sheet import Answers, Sheet
+from lionproc.evaluation.tallies import Tally
+from lionproc.evaluation.variants import Variant, variants_of
+from lionproc.frame.assemble import MISSING, column_names, columns
+from lionproc.frame.cell import is_missing
+from lionproc.frame.job import Job
+from lionproc.frame.plan import Plan, warn
+from lionproc.frame.row_store import detail_names
+from lionproc.frame.side_by_side import SideBySide
+
+__all__ = ["Asks", "WayToDraw", "compare"]
+
+WayToDraw: TypeAlias = Literal["random", "head"]
+Asks: TypeAlias = Callable[[pd.DataFrame, Any, Any, "dict[str, Any]"], Plan]
+"""Plans a run: of a frame, a prompt, the name of the new column, and the other arguments."""
+
+_TOOK = ("status", "seconds", "usd", "input_tokens", "output_tokens")
+
+
+def compare(
+    frame: pd.DataFrame,
+    prompts: object,
+    asks: Asks,
+    *,
+    into: object,
+    models: object,
+    n: int | None,
+    sample: WayToDraw,
+    gold: Hashable | None,
+    seed: int,
+    options: dict[str, Any],
+) -> Comparison:
+    """Compare prompts and models; see `df.llm.compare`.
+
+    Args:
+        frame: All rows.
+        prompts: By name, as a list, or one.
+        asks: Plans a run.
+        into: As for `process`; what the answers are called.
+        models: By name, as a list, or one; None for the usual one.
+        n: How many rows; None for all.
+        sample: How they are chosen.
+        gold: The column of what is right, if there is one.
+        seed: The same one draws the same rows.
+        options: The other arguments of `process`.
+    """
+    usual = options.pop("model", None)
+    if usual is not None and models is not None:
+        raise ConfigurationError("model= and models= were both given; models= has them all.")
+    variants = variants_of(prompts, models, usual)
+    for variant in variants:
+        if variant.name in frame.columns:
+            raise ColumnError(
+                f"{variant.name!r} is the name of a variant and of a column of the frame; give "
+                "the prompt another name."
+            )
+    label = options.pop("name", None)
+    progress, panel = options.pop("progress", None), options.pop("panel", None)
+    details = options.get("details", False)
+    quiet = {**options, "details": True, "overwrite": True, "progress": False, "panel": False}
+
+    def planned(rows: pd.DataFrame, variant: Variant) -> Plan:
+        name = f"{label or 'compare'}: {variant.name}"
+        more = {**quiet, **variant.more, "model": variant.model, "name": name}
+        return asks(rows, variant.prompt, variant.name, more)
+
+    # Each is checked on no rows: what is wrong with one is said before a row is drawn.
+    blank = frame.iloc[:0]
+    checked = [planned(blank, variant) for variant in variants]
+    measure = None if gold is None else _measure(frame, gold, checked[0])
+    rows = _rows(frame, checked, variants, n=n, sample=sample, gold=gold, seed=seed)
+    chosen = frame.iloc[rows]
+    plans = {variant.name: planned(chosen, variant) for variant in variants}
+    shown = asks(
+        blank, variants[0].prompt, into, {**quiet, "model": variants[0].model, **variants[0].more}
+    )
+    called = ", ".join(str(name) for name in shown.answer_names[:3])
+    together = SideBySide(
+        plans,
+        progress=shows(asks, blank, variants[0], progress),
+        panel=panel,
+        title=f"{called}, {len(variants)} variants compared" if called else "variants compared",
+    )
+    together.wait()
+    tallies, answers, made = [], [], chosen.copy()
+    for variant in variants:
+        job = together.jobs[variant.name]
+        error = _error(job)
+        told = job.frame()
+        took_names = dict(zip(detail_names(variant.name), _details(), strict=True))
+        took = told[list(took_names)].rename(columns=took_names)
+        names = [name for name in job._plan.names if name not in took_names]
+        for name in [*names, *(took_names if details else ())]:
+            made[name] = told[name].array
+        answers.append(Answers(variant.name, job._plan.answer_names, took[list(_TOOK)]))
+        tallies.append(Tally.of(job, took, error))
+    if all(tally.fatal is not None for tally in tallies):
+        first = tallies[0].fatal
+        assert first is not None  # noqa: S101  (for the type checker)
+        raise first
+    sheet = Sheet(made, answers, gold, measure)
+    stats = together.stats
+    if stats.state == "stopped" and stats.left:
+        warn(
+            f"The comparison has stopped early: {stats.left:,} of {stats.rows:,} answers are missing. "
+            f"{stats.note}".rstrip(),
+            BudgetWarning,
+        )
+
+    def whole(variant: Variant, more: dict[str, Any]) -> Any:
+        given = {**options, "details": details, **variant.more, "model": variant.model, **more}
+        return asks(frame, variant.prompt, given.pop("into", into), given)
+
+    return Comparison(
+        variants,
+        sheet,
+        tallies,
+        rows_of=len(frame),
+        drawn=_how(n, len(frame), len(rows), sample=sample, gold=gold, seed=seed),
+        stats=stats,
+        whole=whole,
+        read=_read(plans[variants[0].name]),
+        called=called,
+    )
+
+
+def shows(asks: Asks, blank: pd.DataFrame, variant: Variant, progress: bool | None) -> bool:
+    """Whether a display is wanted: as given, or as the session has it."""
+    more = {"details": False, "progress": progress, "model": variant.model}
+    return asks(blank, variant.prompt, variant.name, more).options.progress
+
+
+def _details() -> list[str]:
+    return [name.removeprefix("llm_") for name in detail_names(None)]
+
+
+def _error(job: Job) -> LionprocError | None:
+    """What ended a run, if something did; what else there is to say of it is said."""
+    try:
+        job.raise_faults()
+    except LionprocError as error:
+        return error
+    job.tell_of_models()
+    return None
+
+
+def _read(plan: Plan) -> list[Hashable]:
+    """The columns that the first prompt shows, for the rows of the card."""
+    (output, *_) = plan.outputs
+    return [plan.frame.columns[place] for place in sorted(output.reads(plan.frame))]
+
+
+# -- before anything is sent ------------------------------------------------------------------
+
+
+def _measure(frame: pd.DataFrame, gold: Hashable, plan: Plan) -> Measure:
+    """How answers will be compared with the gold.
+
+    Raises:
+        ConfigurationError: They cannot be.
+    """
+    right = column(frame, gold, "gold")
+    (output, *_) = plan.outputs
+    names = column_names(plan.answer, output.into)
+    if len(names) > 1 or plan.answer.fields is not None:
+        raise ConfigurationError(
+            "The answers have several fields, and gold= is one column. Compare without gold=, then "
+            f"score them one by one: c.frame.llm.score({str(names[0])!r}, gold=...)."
+        )
+    empty = pd.Series(columns(plan.answer, [MISSING], names[0])[names[0]])
+    answers = Column(names[0], [None], _kinds_of(empty.dtype), _categories(empty.dtype))
+    measure = measure_of(answers, right)
+    check_labels(answers, right)
+    return measure
+
+
+def _categories(dtype: object) -> tuple[object, ...] | None:
+    if isinstance(dtype, pd.CategoricalDtype):
+        return tuple(dtype.categories.tolist())
+    return None
+
+
+def _kinds_of(dtype: Any) -> frozenset[str]:
+    types = pd.api.types
+    if types.is_bool_dtype(dtype):
+        return frozenset({"true and false"})
+    if types.is_numeric_dtype(dtype):
+        return frozenset({"numbers"})
+    if isinstance(dtype, pd.StringDtype):
+        return frozenset({"text"})
+    lists = isinstance(dtype, pd.ArrowDtype) and str(dtype).startswith("list")
+    return frozenset({"lists"}) if lists else frozenset({f"{dtype} values"})
+
+
+def _rows(
+    frame: pd.DataFrame,
+    plans: Sequence[Plan],
+    variants: Sequence[Variant],
+    *,
+    n: int | None,
+    sample: WayToDraw,
+    gold: Hashable | None,
+    seed: int,
+) -> Places:
+    """The positions of the rows that are asked: with gold, and with all that a template shows."""
+    n = len(frame) if n is None else checked_number("n", n, 1)
+    seed = checked_number("seed", seed, 0)
+    if sample not in {"random", "head"}:
+        raise ConfigurationError(
+            f"sample is 'random' or 'head', not {sample!r}.{did_you_mean(sample, ['random', 'head'])}"
+        )
+    fit = _fit(frame, plans, variants, gold)
+    places = np.flatnonzero(fit)
+    if gold is not None:
+        there = ~one_column(frame, gold, "gold").map(is_missing).to_numpy(dtype=bool)
+        places = np.flatnonzero(fit & there)
+    if not len(places):
+        raise ConfigurationError(
+            "There is no row to compare on: each lacks a cell of a prompt"
+            + (f", or has no gold in {gold!r}." if gold is not None else ".")
+        )
+    if sample == "head":
+        return places[:n]
+    strata = np.zeros(len(places), dtype=np.intp)
+    if gold is not None:
+        strata = strata_of(one_column(frame, gold, "gold").iloc[places])
+    found, _ = drawn(strata, n, seed)
+    return places[found]
+
+
+def _fit(
+    frame: pd.DataFrame, plans: Sequence[Plan], variants: Sequence[Variant], gold: Hashable | None
+) -> Mask:
+    """The rows that have all that the templates show."""
+    fit = np.ones(len(frame), dtype=bool)
+    for plan, variant in zip(plans, variants, strict=True):
+        (output, *_) = plan.outputs
+        if output.prompt.literals is None:
+            continue  # a function sees all of a row
+        if gold is not None and gold in output.prompt.columns:
+            raise ConfigurationError(
+                f"The prompt {variant.prompt_name!r} shows the column {gold!r}, which is the gold: "
+                "any model can copy it."
+            )
+        if output.prompt.on_missing == "skip":
+            for name in output.prompt.columns:
+                fit &= ~one_column(frame, name, "prompt").map(is_missing).to_numpy(dtype=bool)
+    return fit
+
+
+def _how(
+    n: int | None, all_rows: int, rows: int, *, sample: str, gold: Hashable | None, seed: int
+) -> str:
+    """How the rows were drawn, in words."""
+    of = "with gold" if gold is not None else "in all"
+    if n is None or rows == all_rows or (rows < n):
+        return (
+            f"all {rows:,} rows {of}"
+            if rows < all_rows or gold is not None
+            else f"all {rows:,} rows"
+        )
+    if sample == "head":
+        return f"the first {rows:,} rows {of}"
+    spread = f", spread over the values of {gold!r} as they are" if gold is not None else ""
+    return f"{rows:,} of {all_rows:,} rows, drawn at random (seed {seed}){spread}"
