@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
+from lionproc.evaluation.compared import Compared
 from lionproc.evaluation.mcnemar import NO_SIGN, Pair
 from lionproc.evaluation.tables import (
     GREEN,
@@ -26,9 +27,6 @@ from lionproc.frame.cell import is_missing
 from lionproc.notebook.formatting import dollars, duration, escaped, plain, plural, short_duration
 from lionproc.notebook.pairs import BOX, CELL, QUIET, as_lines, as_table
 
-if TYPE_CHECKING:
-    from lionproc.evaluation.comparison import Comparison
-
 __all__ = ["as_html", "as_text", "headline", "pairs", "ranked"]
 
 MOST = 12  # variants of the table
@@ -37,7 +35,7 @@ MOST_ROWS = 5
 _SHOWN = "–"  # noqa: RUF001  (nothing to show)
 
 
-def headline(made: Comparison) -> str:
+def headline(made: Compared) -> str:
     """The comparison in one line."""
     variants = plural(len(made.variants), "variant")
     if made.gold is None:
@@ -65,7 +63,7 @@ def headline(made: Comparison) -> str:
     return f"lionproc: {how}, which may be luck"
 
 
-def ranked(made: Comparison) -> list[str]:
+def ranked(made: Compared) -> list[str]:
     """The variants, the best first; in their order without gold."""
     table = made.table
     for name, best_first in (("accuracy", False), ("mae", True)):
@@ -74,7 +72,7 @@ def ranked(made: Comparison) -> list[str]:
     return made.variants
 
 
-def pairs(made: Comparison) -> list[tuple[str, str]]:
+def pairs(made: Compared) -> list[tuple[str, str]]:
     """What is said above the table."""
     stats = made.stats
     by = "each other" if made.gold is None else plain(made.gold, 60)
@@ -84,8 +82,8 @@ def pairs(made: Comparison) -> list[tuple[str, str]]:
     if cost and stats.cached:
         cost += f" for what was sent now, {stats.cached:,} answers from the journal"
     told = [
-        ("answers", f"{plain(made._called, 60)}, compared with {by}"),
-        ("sample", made._drawn),
+        ("answers", f"{plain(made.called, 60)}, compared with {by}"),
+        ("sample", made.drawn),
         ("cost", cost),
         ("time", f"{duration(stats.elapsed_s)}, all at the same time"),
         ("note", plain(stats.note, 300) if stats.state != "done" else ""),
@@ -93,7 +91,7 @@ def pairs(made: Comparison) -> list[tuple[str, str]]:
     return [(name, text) for name, text in told if text]
 
 
-def _table(made: Comparison) -> tuple[Row, Body, list[str], list[str]]:
+def _table(made: Compared) -> tuple[Row, Body, list[str], list[str]]:
     """Heads, rows, a bar for each, and what is said below."""
     order = ranked(made)[:MOST]
     table = made.table.loc[order]
@@ -134,7 +132,7 @@ def _table(made: Comparison) -> tuple[Row, Body, list[str], list[str]]:
     return heads, list(zip(*columns, strict=True)), bars, below
 
 
-def _luck(made: Comparison) -> list[Pair]:
+def _luck(made: Compared) -> list[Pair]:
     """The pairs that are worth a sentence: those of the best one, in the order of the table."""
     best = made.best
     found = [pair for pair in made.pairs if best in {pair.a, pair.b} and pair.rows]
@@ -143,7 +141,7 @@ def _luck(made: Comparison) -> list[Pair]:
     return found[:MOST_PAIRS]
 
 
-def _failures(made: Comparison) -> list[tuple[str, str]]:
+def _failures(made: Compared) -> list[tuple[str, str]]:
     """What went wrong, and where: once for all variants to which the same happened."""
     of: dict[str, list[str]] = {}
     for name, text in made.table["error"].dropna().items():
@@ -151,20 +149,20 @@ def _failures(made: Comparison) -> list[tuple[str, str]]:
     return [(", ".join(names), text) for text, names in of.items()]
 
 
-def _more(made: Comparison) -> str:
+def _more(made: Compared) -> str:
     rows = len(made.disagreements)
     parts = (
         [f".disagreements has the {plural(rows, 'row')} they answer differently"] if rows else []
     )
     if len(made.pairs) > MOST_PAIRS:
         parts.append(f".tests all {len(made.pairs):,} pairs")
-    if len({v.prompt_name for v in made._variants.values()}) > 1:
+    if len({v.prompt_name for v in made.asked.values()}) > 1:
         parts.append(".diff(a, b) what the prompts say differently")
     parts.append(".use(name) asks about all rows")
     return ", ".join(parts)
 
 
-def as_text(made: Comparison) -> str:
+def as_text(made: Compared) -> str:
     """The comparison for a terminal."""
     heads, rows, _, below = _table(made)
     lines = [as_lines(headline(made), pairs(made)), "", *table_text(heads, rows)]
@@ -180,7 +178,7 @@ def as_text(made: Comparison) -> str:
     return "\n".join([*lines, "", f"  {_more(made)}"])
 
 
-def as_html(made: Comparison) -> str:
+def as_html(made: Compared) -> str:
     """The comparison for a notebook; everything in it is escaped."""
     heads, rows, bars, below = _table(made)
     parts = [
@@ -218,24 +216,24 @@ def _sentences(title: str, told: Sequence[tuple[str, str]]) -> str:
     return f"{_title(title)}<table style='border:0;margin:2px 0 0'>{rows}</table>"
 
 
-def _rows(made: Comparison) -> str:
+def _rows(made: Compared) -> str:
     """The rows where they differ most, with what each says: green where it is right."""
-    names: list[Any] = [each.columns[0] for each in made._sheet.answers if len(each.columns) == 1]
+    names: list[Any] = [each.columns[0] for each in made.sheet.answers if len(each.columns) == 1]
     there = made.table["answered"].gt(0)
     names = [name for name in ranked(made) if name in names and there[name]][:6]
     table = made.disagreements
     if not len(table) or len(names) < 2:
         return ""
-    read: list[Any] = [name for name in made._read if name != made.gold][:1]
+    read: list[Any] = [name for name in made.read if name != made.gold][:1]
     gold = [] if made.gold is None else [made.gold]
     heads = "".join(
         f"<th scope='col' style='{HEAD};text-align:left;white-space:normal;max-width:130px;"
         f"vertical-align:bottom;padding-left:8px'>{escaped(plain(name, 40))}</th>"
         for name in [*read, *gold, *names]
     )
-    right = {name: made._sheet.right(str(name)) for name in names} if gold else {}
+    right = {name: made.sheet.right(str(name)) for name in names} if gold else {}
     body = ""
-    for place in made._sheet.disagreements()[:MOST_ROWS].tolist():
+    for place in made.sheet.disagreements()[:MOST_ROWS].tolist():
         row = made.frame.iloc[place]
         cells = [_cell(row[name], 90, wide=True) for name in read]
         cells += [_cell(row[name], 30) for name in gold]
@@ -262,9 +260,9 @@ def _cell(value: Any, most: int, *, wide: bool = False, color: str = "") -> str:
     )
 
 
-def _prompts(made: Comparison) -> str:
+def _prompts(made: Compared) -> str:
     """What two prompts say differently, folded."""
-    of_each = {variant.prompt_name: variant for variant in made._variants.values()}
+    of_each = {variant.prompt_name: variant for variant in made.asked.values()}
     if len(of_each) != 2:
         return ""
     first, second = of_each.values()

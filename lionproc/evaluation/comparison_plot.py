@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from lionproc.errors import ConfigurationError
+from lionproc.evaluation.compared import Compared
 from lionproc.notebook.figure import MAIN, OTHER, TEXT, blank, tidy
 from lionproc.notebook.formatting import dollars, plain, plural
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from lionproc.evaluation.comparison import Comparison
 
 __all__ = ["figure"]
 
@@ -24,7 +23,7 @@ _NAMES = {
 }
 
 
-def figure(made: Comparison) -> Figure:
+def figure(made: Compared) -> Figure:
     """Draw a comparison.
 
     Args:
@@ -40,7 +39,7 @@ def figure(made: Comparison) -> Figure:
         raise ConfigurationError("There is nothing to draw: no variant has an answer to compare.")
     from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-    title = f"{plain(made._called, 40)}: {plural(len(table), 'variant')}, {plural(len(made.frame), 'row')}"
+    title = f"{plain(made.called, 40)}: {plural(len(table), 'variant')}, {plural(len(made.frame), 'row')}"
     title += ", 95 % intervals" if "low" in table else ""
     drawn = blank(title, 7.0, 4.2, called="comparison.plot()")
     axis = drawn.subplots()
