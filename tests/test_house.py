@@ -222,7 +222,15 @@ def test_every_list_of_names_is_true(module):
 OF_AN_EXTRA = {
     "xllamacpp": ("local", ("model/local",)),
     "fsspec": ("remote", ("frame/place.py",)),
-    "matplotlib": ("plot", ("notebook/figure.py", "reports/plot.py", "evaluation/plot.py")),
+    "matplotlib": (
+        "plot",
+        (
+            "notebook/figure.py",
+            "reports/plot.py",
+            "evaluation/plot.py",
+            "evaluation/comparison_plot.py",
+        ),
+    ),
     "sklearn": ("evaluate", ("evaluation/labels.py",)),
     "dask": ("dask", ("dask/", "frame/dask_meta.py")),
     "distributed": ("dask", ("dask/",)),
