@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from enum import Enum
+from operator import itemgetter
 from typing import Any, Final, Literal, cast
 
 import pandas as pd
@@ -102,8 +103,12 @@ def columns(
     if answer.fields is None:
         return {names[0]: array_of(answer.shape, present)}
     made: dict[Hashable, ExtensionArray] = {}
+    whole = None not in present
     for name, field in zip(names, answer.fields, strict=True):
-        part = [None if cell is None else cell[field.name] for cell in present]
+        if whole:
+            part = list(map(itemgetter(field.name), present))
+        else:
+            part = [None if cell is None else cell[field.name] for cell in present]
         made[name] = array_of(field.shape, part)
     return made
 

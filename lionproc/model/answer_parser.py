@@ -38,6 +38,7 @@ from lionproc.model.validate import (
     Check,
     Path,
     WrongError,
+    has_each_key_once,
     is_whole,
     parse,
     wrong_shape,
@@ -104,6 +105,7 @@ class Form:
         parts = list(walk(shape))
         names = [n for part in parts if isinstance(part, Record) for n, _ in part.fields]
         self._check = check
+        self._looks_at_raw = getattr(check, "looks_at_raw", True)
         self._shape = shape
         self._unwrap = unwrap
         self._names = frozenset(names)
@@ -115,12 +117,14 @@ class Form:
 
     def read(self, body: str) -> tuple[Any, bool]:
         """The value of JSON text, and whether it was mended; or a `CallError` of kind wrong_shape."""
-        try:
-            raw = parse(body)
-        except ValueError:
-            raw = NOT_PARSED  # no JSON: the check will say so
-        else:
-            if self._may_be_disguised(body):
+        raw: Any = NOT_PARSED
+        disguised = self._may_be_disguised(body)
+        if disguised or self._looks_at_raw or not has_each_key_once(body):
+            try:
+                raw = parse(body)
+            except ValueError:
+                disguised = False  # no JSON: the check will say so
+            if disguised:
                 for path, reason in _disguised(self._shape, raw, ()):
                     raise wrong_shape(self._reason([(path, reason)]))
         mended = False

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from enum import Enum
 from math import isfinite
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, TypeAlias
 
 from pydantic import BaseModel, RootModel, Secret, SecretBytes, SecretStr
@@ -249,6 +249,60 @@ _SIMPLE: Mapping[type, Cell] = {
 }
 
 
+def _shows_what_it_has(kind: type, names: tuple[str, ...]) -> bool:
+    """Whether these attributes of an object of a class are what is in its `__dict__`."""
+    return issubclass(kind, BaseModel) and not (
+        kind.__getattribute__ is not object.__getattribute__
+        or any(name in vars(each) for each in kind.__mro__ for name in names)
+    )
+
+
+def _all_fit(makers: Sequence[Cell]) -> Callable[[tuple[Any, ...]], bool]:
+    """A function that tells whether every one of these values is its own cell.
+
+    As nearly always in a record of texts, numbers and yes or no. All are looked at together, in a
+    few calls that are as fast as C, which take a tenth of the time of a call for each. It errs on
+    the safe side: what it refuses may fit all the same.
+
+    Args:
+        makers: What makes the cell of each value.
+    """
+    kinds = tuple(_KINDS.get(make, _Never) for make in makers)
+    if not kinds or _Never in kinds:
+        return lambda _: False
+    texts, integers, reals = (_picked(kinds, kind) for kind in (str, int, float))
+
+    def fit(values: tuple[Any, ...]) -> bool:
+        if tuple(map(type, values)) != kinds:
+            return False
+        if integers is not None:
+            whole = integers(values)
+            if min(whole) < _LEAST or max(whole) > _MOST:
+                return False
+        # What is no number, or endless, is so in a sum too.
+        if reals is not None and not isfinite(sum(reals(values))):
+            return False
+        return texts is None or "".join(texts(values)).isascii()
+
+    return fit
+
+
+class _Never:
+    """The type of no value."""
+
+
+_KINDS: Mapping[Cell, type] = {_text: str, _integer: int, _real: float, _flag: bool}
+
+
+def _picked(kinds: Sequence[type], kind: type) -> Callable[[Sequence[Any]], tuple[Any, ...]] | None:
+    """What takes all values of a kind out of a row of values; None where there are none."""
+    places = [place for place, each in enumerate(kinds) if each is kind]
+    if not places:
+        return None
+    # Of a single place it would give the bare value.
+    return itemgetter(*places) if len(places) > 1 else itemgetter(slice(places[0], places[0] + 1))
+
+
 def _choice(members: tuple[Any, ...]) -> Cell:
     known = {member: member for member in members}
 
@@ -297,14 +351,27 @@ def _record(makers: Mapping[str, Cell]) -> Cell:
     if any("." in name for name in names):  # there it would look further in
         taken = lambda value: [getattr(value, name) for name in names]  # noqa: E731
 
+    fit_already = _all_fit(list(makers.values()))
+    known: dict[type, bool] = {}  # whether what such an object has is what it shows
+
     def fields(value: Any) -> dict[str, Any] | None:
         if value is None:
             return None
+        kind = type(value)
+        shows = known.get(kind)
+        if shows is None:
+            shows = known[kind] = _shows_what_it_has(kind, names)
+        if shows:
+            held: dict[str, Any] = value.__dict__
+            if tuple(held) == names and fit_already(tuple(held.values())):
+                return held.copy()
         try:
             inner = list(map(value.get, names)) if isinstance(value, Mapping) else taken(value)
         except AttributeError:
             lacking = next((name for name in names if not hasattr(value, name)), "")
             raise MisfitError("an object with the declared fields", (lacking,)) from None
+        if fit_already(tuple(inner[: len(names)])):
+            return dict(zip(names, inner, strict=False))
         try:
             return {name: make(each) for (name, make), each in zip(items, inner, strict=False)}
         except MisfitError:

@@ -50,6 +50,7 @@ class Weighed:
 
     def __init__(self, check: Check, schema: Mapping[str, Any], *, tagged: bool) -> None:
         self._check = check
+        self.looks_at_raw = getattr(check, "looks_at_raw", True)
         self._schema = schema
         self._trials = _Trials(schema, tagged=tagged)
         self._circle = _contains_itself(schema)
