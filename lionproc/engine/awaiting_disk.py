@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from lionproc.engine.journal import Kept
     from lionproc.engine.request import Event, Reply
 
+FULL = 0.75  # of what may wait: from then on there is no time to gather more
+
 
 class AwaitingDisk:
     """Holds replies until they are on disk. Lives on the engine's loop.
@@ -20,14 +22,17 @@ class AwaitingDisk:
     Args:
         most: How many may wait now.
         on_disk: Called with each of them, and why it is not on disk if it is not.
+        hurry: Called when soon no more may wait: what waits is to come to the disk at once.
     """
 
     def __init__(
         self,
         most: Callable[[], int],
         on_disk: Callable[[Event, Reply, BaseException | None], None],
+        hurry: Callable[[], None],
     ) -> None:
         self._most = most
+        self._hurry = hurry
         self._on_disk = on_disk
         self._waiting: dict[asyncio.Future[None], list[tuple[Event, Reply]]] = {}
         self._count = 0
@@ -46,7 +51,8 @@ class AwaitingDisk:
         Returns:
             False if too many wait, or a kill would lose it; then its slot has to wait with it.
         """
-        if not kept.written or self._count >= self._most():
+        most = self._most()
+        if not kept.written or self._count >= most:
             return False
         durable = kept.durable
         together = self._waiting.get(durable)
@@ -55,6 +61,8 @@ class AwaitingDisk:
             durable.add_done_callback(self._settle)
         together.append((event, reply))
         self._count += 1
+        if self._count >= FULL * most:
+            self._hurry()
         return True
 
     def _settle(self, durable: asyncio.Future[None]) -> None:

@@ -98,7 +98,9 @@ class Dispatcher:
             lambda fault: self.stop_run(RunError(f"A fault inside lionproc: {fault!r}")),
             self._call_worker,
         )
-        self.awaiting_disk = AwaitingDisk(lambda: limiter.limits.concurrency, self._on_disk)
+        self.awaiting_disk = AwaitingDisk(
+            lambda: limiter.limits.concurrency, self._on_disk, self.replay.hurry
+        )
         limiter.on_change(self._call_worker)
         self.fatal: RunError | None = None
         self.history: deque[Event] = deque(maxlen=history)
@@ -250,6 +252,8 @@ class Dispatcher:
         while workers.needs(worker) and not self.permission.stopping:
             event = queue.take(new=not self.policy.holds_back)
             if event is None:
+                if not workers.sending:
+                    self.replay.hurry()
                 await workers.sleep(worker)
                 continue
             try:

@@ -126,7 +126,7 @@ class Journal:
 
         Must be called on a running event loop. The future belongs to every record of the same
         group; any number of tasks may await it, and cancelling one of them does not disturb
-        the others (it is cancelled when the group is settled, usually within 15 ms).
+        the others (it is cancelled when the group is settled, usually within 35 ms).
 
         Args:
             entry: The reply.

@@ -130,8 +130,7 @@ class Intake:
         return None
 
     def give_back(self, log: Log) -> None:
-        """All that is in a log is on disk."""
-        log.clear()
+        """A log is empty again."""
         self._free.append(log)
 
     def close(self, *, is_ours: bool = True) -> None:

@@ -178,9 +178,13 @@ class Replay:
 
     def hurried(self, kept: Kept) -> asyncio.Future[None]:
         """What tells that a reply is on disk, for somebody who waits for nothing else."""
+        self.hurry()
+        return kept.durable
+
+    def hurry(self) -> None:
+        """Put what is kept on disk at once, for nothing more comes to be put there with it."""
         if self.journal is not None:
             self.journal.hurry()
-        return kept.durable
 
     def keep_failure(self, event: Event) -> None:
         """Keep the failure of an event as a failure, so that the next run tries it again."""

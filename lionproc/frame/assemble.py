@@ -99,7 +99,7 @@ def columns(
         ['bad', nan]
     """
     names = column_names(answer, into)
-    present = [None if cell is MISSING else cell for cell in cells]
+    present: list[Any] = [None if cell is MISSING else cell for cell in cells]
     if answer.fields is None:
         return {names[0]: array_of(answer.shape, present)}
     made: dict[Hashable, ExtensionArray] = {}

@@ -12,7 +12,7 @@ import orjson
 from lionproc.errors import CallError
 from lionproc.model.credentials import Secret, redact, secrets_in, secrets_of_proxy
 from lionproc.model.environment import proxy_for
-from lionproc.model.patience import within
+from lionproc.model.patience import Patience
 from lionproc.model.twin import twin_of
 from lionproc.model.wire import PATH, Response, broken, timed_out, way_to
 
@@ -30,6 +30,7 @@ class ClientWire:
 
     def __init__(self, client: openai.AsyncOpenAI | openai.OpenAI, timeout_s: float) -> None:
         self.timeout_s = timeout_s
+        self._patience = Patience(timeout_s)
         self._client = client
         self._twin: openai.AsyncOpenAI | None = twin_of(client)
         url = str(client.base_url)
@@ -46,7 +47,7 @@ class ClientWire:
         if self._twin is None:
             self._twin = twin_of(self._client)
         try:
-            async with within(self.timeout_s):
+            with self._patience.attempt():
                 reply = await self._send(self._twin, body)
         except (TimeoutError, openai.APITimeoutError):
             raise timed_out(self.timeout_s) from None
@@ -79,6 +80,7 @@ class ClientWire:
     async def close(self) -> None:
         """See `Wire.close`."""
         twin, self._twin = self._twin, None
+        self._patience.close()
         if twin is not None:
             await twin.close()
 

@@ -20,7 +20,7 @@ import aiohttp
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
 
-__all__ = ["QuietConnector"]
+__all__ = ["IsReadable", "QuietConnector"]
 
 log = logging.getLogger("lionproc")
 IsReadable: TypeAlias = Callable[[], bool]
@@ -31,10 +31,13 @@ class QuietConnector(aiohttp.TCPConnector):
 
     Once anything came unasked, each request has a connection of its own: the next such reply may
     come while another one is awaited, and then nobody can tell them apart.
+
+    Attributes:
+        is_quiet: Whether nothing ever came unasked.
     """
 
     _used: WeakKeyDictionary[Any, IsReadable] | None = None
-    _is_quiet = True
+    is_quiet = True
 
     async def connect(self, *args: Any, **kwargs: Any) -> Connection:
         """A connection that was quiet, or a new one."""
@@ -46,14 +49,23 @@ class QuietConnector(aiohttp.TCPConnector):
             if is_readable is None:  # it is new
                 self._used[connection.protocol] = _watch(connection.transport)
                 return connection
-            may_be_used = False
-            try:
-                may_be_used = self._is_quiet and not await self._has_spoken(connection, is_readable)
-            finally:
-                if not may_be_used:
-                    connection.close()
-            if may_be_used:
+            if await self.may_be_used(connection, is_readable):
                 return connection
+
+    def watch_of(self, connection: Connection) -> IsReadable:
+        """What tells whether bytes, or the end, wait in a connection that `connect` gave."""
+        assert self._used is not None  # noqa: S101  (it gave one)
+        return self._used[connection.protocol]
+
+    async def may_be_used(self, connection: Connection, is_readable: IsReadable) -> bool:
+        """Whether a connection was quiet since its reply. Otherwise it is closed."""
+        may_be_used = False
+        try:
+            may_be_used = self.is_quiet and not await self._has_spoken(connection, is_readable)
+        finally:
+            if not may_be_used:
+                connection.close()
+        return may_be_used
 
     async def _has_spoken(self, connection: Connection, is_readable: IsReadable) -> bool:
         """Whether something came since the last reply: a reply, or the end."""
@@ -65,7 +77,7 @@ class QuietConnector(aiohttp.TCPConnector):
             for _ in range(2):  # the loop looks at its sockets, and reads
                 await asyncio.sleep(0)
         if protocol.should_close and not transport.is_closing():
-            self._is_quiet = False
+            self.is_quiet = False
             log.warning("a server sent a reply that nobody had asked for")
         return waits or bool(protocol.should_close)
 

@@ -12,8 +12,8 @@ from lionproc.errors import CallError, Kind
 from lionproc.model.connector import QuietConnector
 from lionproc.model.credentials import Secret, redact, secrets_in, secrets_of_proxy
 from lionproc.model.environment import certificates, proxy_for
-from lionproc.model.exchange import Exchange, is_known
-from lionproc.model.patience import within
+from lionproc.model.exchange import Exchange, all_of, is_known
+from lionproc.model.patience import Patience
 from lionproc.model.reading import ACCEPT_ENCODING, PIECE_BYTES, bounded
 from lionproc.model.wire import MAX_REPLY_BYTES, Response, broken, timed_out, way_to
 
@@ -62,6 +62,7 @@ class DirectWire:
         proxies: bool = True,
     ) -> None:
         self.timeout_s = timeout_s
+        self._patience = Patience(timeout_s)
         proxy = proxy_for(url) if proxies else None
         self._url = Secret(yarl.URL(url))
         self._headers = Secret(headers)
@@ -86,14 +87,14 @@ class DirectWire:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
         )
         if is_known() and self._proxy.reveal() is None:
-            self._exchange = Exchange(session, self._url.reveal(), headers)
+            self._exchange = Exchange(session, connector, self._url.reveal(), headers)
         return session
 
     async def post(self, body: bytes) -> Response:
         """See `Wire.post`."""
         try:
             session = self._session or self._open()
-            async with within(self.timeout_s):
+            with self._patience.attempt():
                 if self._exchange is None or len(body) > PIECE_BYTES:
                     status, headers, came = await self._post(session, body)
                 else:
@@ -111,6 +112,8 @@ class DirectWire:
     async def _post(
         self, session: aiohttp.ClientSession, body: bytes
     ) -> tuple[int, Mapping[str, str], bytes]:
+        if self._exchange is not None:
+            self._exchange.lend()
         async with session.post(
             self._url.reveal(),
             data=body if len(body) <= PIECE_BYTES else _LargeBody(body),
@@ -126,7 +129,11 @@ class DirectWire:
 
     async def close(self) -> None:
         """See `Wire.close`."""
-        session, self._session, self._exchange = self._session, None, None
+        session, self._session = self._session, None
+        exchange, self._exchange = self._exchange, None
+        self._patience.close()
+        if exchange is not None:
+            exchange.close()
         if session is not None:
             await session.close()
 
@@ -136,5 +143,5 @@ async def _whole(headers: Mapping[str, str], content: aiohttp.StreamReader) -> b
     encoding = headers.get(CONTENT_ENCODING, "")
     if length and len(length) <= LONGEST_LENGTH and not encoding:
         # Most replies come in one piece.
-        return content.read_nowait() if content.is_eof() else await content.read()
+        return all_of(content) if content.is_eof() else await content.read()
     return b"".join([piece async for piece in bounded(content.iter_any(), encoding)])

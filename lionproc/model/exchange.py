@@ -3,14 +3,15 @@
 aiohttp's own `ClientSession.post` makes some sixty objects for a request, and a task to write it:
 for cookies, redirects, uploads, traces. A row has none of these, and every row has the same head.
 So the head is made once, by aiohttp, and what follows is one write and one read on a connection
-that aiohttp opened, keeps and closes: addresses, TLS and the parsing of replies stay with it.
-Importing this imports aiohttp.
+that aiohttp opened and closes: addresses, TLS and the parsing of replies stay with it. Between two
+requests a connection is kept here. Importing this imports aiohttp.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
 
@@ -20,14 +21,18 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     import yarl
+    from aiohttp.connector import Connection
+
+    from lionproc.model.connector import IsReadable, QuietConnector
 
     Reader = Callable[[Mapping[str, str], aiohttp.StreamReader], Awaitable[bytes]]
 
-__all__ = ["Exchange", "is_known"]
+__all__ = ["Exchange", "all_of", "is_known"]
 
 # Versions whose connections are known to work like this. With any other its own post is used.
 _KNOWN = ("3.14.",)
 SWITCHING = 101  # the one status below 200 that no other follows
+KEPT_S = 15.0  # as long as aiohttp keeps a connection that nobody uses
 
 
 def is_known() -> bool:
@@ -35,23 +40,50 @@ def is_known() -> bool:
     return aiohttp.__version__.startswith(_KNOWN)
 
 
+def all_of(content: aiohttp.StreamReader) -> bytes:
+    """The whole of a body that has come."""
+    if type(content) is aiohttp.StreamReader and is_known() and content.exception() is None:
+        held: deque[bytes] = content._buffer
+        # Where it came in one piece, aiohttp has nothing to do but to hand it over.
+        if len(held) == 1 and not content._protocol._reading_paused:
+            return held.popleft()
+    return content.read_nowait()
+
+
+class _Kept(NamedTuple):
+    """A connection between two requests, and since when, by the loop's clock."""
+
+    connection: Connection
+    is_readable: IsReadable
+    since: float
+
+
 class Exchange:
     """Posts to one address, again and again. Lives on one loop.
 
     Args:
         session: Whose connections are used.
+        connector: That of the session.
         url: The address.
         headers: Sent with every request.
     """
 
     def __init__(
-        self, session: aiohttp.ClientSession, url: yarl.URL, headers: Mapping[str, str]
+        self,
+        session: aiohttp.ClientSession,
+        connector: QuietConnector,
+        url: yarl.URL,
+        headers: Mapping[str, str],
     ) -> None:
         self._timeout = session.timeout
-        self._connector: Any = session.connector
+        self._connector = connector
+        self._loop = asyncio.get_running_loop()
+        self._kept: deque[_Kept] = deque()  # the one that waits for the longest time is the first
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_closed = False
         # It is never sent: the connector asks it where to connect, and the head is taken from it.
         request = aiohttp.ClientRequest(
-            "POST", url, headers=headers, loop=asyncio.get_running_loop(), session=session
+            "POST", url, headers=headers, loop=self._loop, session=session
         )
         self._request = Secret(request)
         self._head = Secret(_head(url, request.headers))
@@ -66,12 +98,10 @@ class Exchange:
         Returns:
             The status, the headers and the body of the reply.
         """
+        connection, is_readable = await self._connection()
         try:
-            connection = await self._connector.connect(self._request.reveal(), [], self._timeout)
-        except TimeoutError as error:
-            raise aiohttp.ConnectionTimeoutError from error
-        try:
-            protocol, transport = connection.protocol, _open(connection.transport)
+            protocol: Any = connection.protocol
+            transport = _open(protocol.transport)
             protocol.set_response_params(read_until_eof=True, auto_decompress=False)
             transport.write(b"%b%d\r\n\r\n%b" % (self._head.reveal(), len(body), body))
             message, content = await protocol.read()
@@ -81,8 +111,58 @@ class Exchange:
         except BaseException:
             connection.close()
             raise
-        connection.release()
+        if protocol.should_close or self._is_closed:
+            connection.release()
+        else:
+            self._keep(connection, is_readable)
         return message.code, message.headers, came
+
+    async def _connection(self) -> tuple[Connection, IsReadable]:
+        """One that was kept and is quiet, or a new one."""
+        connector = self._connector
+        while self._kept:
+            connection, is_readable, _ = self._kept.popleft()
+            protocol: Any = connection.protocol
+            if (
+                connector.is_quiet
+                and not protocol.should_close
+                and protocol.is_connected()
+                and not is_readable()
+            ) or await connector.may_be_used(connection, is_readable):
+                return connection, is_readable
+        try:
+            connection = await connector.connect(self._request.reveal(), [], self._timeout)
+        except TimeoutError as error:
+            raise aiohttp.ConnectionTimeoutError from error
+        return connection, connector.watch_of(connection)
+
+    def _keep(self, connection: Connection, is_readable: IsReadable) -> None:
+        self._kept.append(_Kept(connection, is_readable, self._loop.time()))
+        if self._timer is None:
+            self._timer = self._loop.call_later(KEPT_S, self._close_old)
+
+    def _close_old(self) -> None:
+        """Close the connections that nobody used for some time."""
+        self._timer = None
+        old = self._loop.time() - KEPT_S
+        while self._kept and self._kept[0].since <= old:
+            self._kept.popleft().connection.close()
+        if self._kept:
+            self._timer = self._loop.call_at(self._kept[0].since + KEPT_S, self._close_old)
+
+    def lend(self) -> None:
+        """Let the session use one of the connections that are kept here."""
+        if self._kept:
+            self._kept.popleft().connection.release()
+
+    def close(self) -> None:
+        """Close the connections that are kept, and keep none any more."""
+        self._is_closed = True
+        while self._kept:
+            self._kept.popleft().connection.close()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 def _open(transport: asyncio.Transport | None) -> asyncio.Transport:

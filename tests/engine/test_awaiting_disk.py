@@ -20,10 +20,15 @@ class Disk:
     def __init__(self, most=9):
         self.most = most
         self.told = []
+        self.hurried = 0
         self.waiting = AwaitingDisk(
             lambda: self.most,
             lambda event, reply, error: self.told.append((event.tag, reply.data, error)),
+            self._hurry,
         )
+
+    def _hurry(self):
+        self.hurried += 1
 
     def group(self, *, written=True):
         return Kept(written, asyncio.get_running_loop().create_future())
@@ -47,6 +52,16 @@ async def test_no_more_wait_than_may_and_a_place_is_free_when_one_is_on_disk():
     assert len(disk.waiting) == 1
     assert disk.takes(3, second)
     assert not disk.takes(4, second)
+
+
+async def test_the_disk_is_asked_to_hurry_before_no_more_may_wait():
+    disk = Disk(most=8)
+    group = disk.group()
+    for tag in range(5):
+        disk.takes(tag, group)
+    assert disk.hurried == 0
+    disk.takes(5, group)
+    assert disk.hurried == 1
 
 
 async def test_how_many_may_wait_is_asked_each_time():

@@ -8,8 +8,10 @@ import threading
 import pytest
 
 from lionproc.errors import CallError, Kind
+from lionproc.model import exchange
 from lionproc.model.connector import QuietConnector
 from lionproc.model.direct_wire import DirectWire
+from lionproc.model.reading import PIECE_BYTES
 
 
 def reply(text):
@@ -104,4 +106,37 @@ async def test_a_connection_that_is_closed_before_it_is_used_is_a_failure_of_the
     assert failed.value.kind is Kind.CONNECTION
     monkeypatch.setattr(QuietConnector, "connect", connect)
     assert await asked(wire, "two") == "two"
+    await wire.close()
+
+
+async def test_a_large_body_goes_over_the_connection_that_small_ones_left(peer):
+    wire = DirectWire(peer.url, {}, 5.0)
+    large = "x" * (PIECE_BYTES + 1)
+    for word in ("one", large, "two"):
+        assert await asked(wire, word) == word
+    assert len(peer.connections) == 1
+    await wire.close()
+
+
+async def test_connections_that_nobody_uses_are_closed_after_a_while(peer, monkeypatch):
+    monkeypatch.setattr(exchange, "KEPT_S", 0.0)
+    wire = DirectWire(peer.url, {}, 5.0)
+    await asyncio.gather(*(asked(wire, word) for word in ("one", "two")))
+    assert len(peer.connections) == 2
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert await asked(wire, "three") == "three"
+    assert len(peer.connections) == 3
+    await wire.close()
+
+
+async def test_a_wire_that_is_closed_keeps_no_connection_and_no_timer(peer):
+    wire = DirectWire(peer.url, {}, 5.0)
+    await asked(wire, "one")
+    kept = wire._exchange
+    await wire.close()
+    assert not kept._kept
+    assert kept._timer is None
+    assert wire._patience._timer is None
+    assert await asked(wire, "two") == "two"  # it opens again
     await wire.close()

@@ -10,7 +10,7 @@ import pytest
 
 import lionproc as lp
 from lionproc.engine import loop as engine_loop
-from lionproc.model.patience import within
+from lionproc.model.patience import Patience
 from lionproc.testing import Server, run_virtual
 
 
@@ -30,7 +30,7 @@ def test_what_came_while_the_loop_stood_still_is_read():
                 stand_still(0.2)
 
             loop.call_later(0.01, reply)
-            async with within(0.1):
+            with Patience(0.1).attempt():
                 return await loop.sock_recv(here, 9)
 
     assert asyncio.run(main()) == b"paid"
@@ -39,9 +39,8 @@ def test_what_came_while_the_loop_stood_still_is_read():
 def test_what_takes_longer_ends_in_time():
     async def main():
         loop = asyncio.get_running_loop()
-        with pytest.raises(TimeoutError):
-            async with within(3.0):
-                await asyncio.sleep(9)
+        with pytest.raises(TimeoutError), Patience(3.0).attempt():
+            await asyncio.sleep(9)
         return loop.time()
 
     assert run_virtual(main()) == pytest.approx(3.0, abs=0.01)
@@ -51,9 +50,8 @@ def test_a_loop_that_stands_still_again_and_again_is_given_its_time_once():
     async def main():
         loop = asyncio.get_running_loop()
         started = loop.time()
-        with pytest.raises(TimeoutError):
-            async with within(3.0):
-                await asyncio.sleep(90)
+        with pytest.raises(TimeoutError), Patience(3.0).attempt():
+            await asyncio.sleep(90)
         return loop.time() - started
 
     assert run_virtual(main(), lateness=lambda: 1.0) == pytest.approx(6.0, abs=1.5)
@@ -62,7 +60,7 @@ def test_a_loop_that_stands_still_again_and_again_is_given_its_time_once():
 def test_an_end_from_outside_is_no_timeout():
     async def main():
         async def wait():
-            async with within(3.0):
+            with Patience(3.0).attempt():
                 await asyncio.sleep(90)
 
         task = asyncio.ensure_future(wait())

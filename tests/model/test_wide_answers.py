@@ -32,7 +32,9 @@ class Spoiled(pydantic.BaseModel):
     @pydantic.model_validator(mode="after")
     def _spoil(self) -> Spoiled:
         if self.spoil:
-            object.__setattr__(self, self.name, {"name": "\ud800", "share": float("nan")}[self.name])
+            object.__setattr__(
+                self, self.name, {"name": "\ud800", "share": float("nan")}[self.name]
+            )
         return self
 
 
