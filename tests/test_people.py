@@ -35,7 +35,7 @@ def texts(count):
     return pd.DataFrame({"text": [f"text {n}" for n in range(count)]})
 
 
-def wait_until(condition, timeout_s=10.0):
+def wait_until(condition, timeout_s=30.0):
     tick = threading.Event()
     for _ in range(int(timeout_s / 0.005)):
         if condition():

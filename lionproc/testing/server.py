@@ -209,7 +209,7 @@ class Server:
         return self._backend.worst_window(window_s, what, which)
 
     def wait_for(
-        self, condition: Callable[[Counters], object], timeout_s: float = 10.0
+        self, condition: Callable[[Counters], object], timeout_s: float = 30.0
     ) -> Counters:
         """Wait until the counters are as they should be.
 

@@ -100,7 +100,7 @@ def test_stages_take_other_limits_alone(server, model):
     job = frame().llm.start(stages, model=model, **QUIET)
     server.wait_for(lambda seen: seen.in_flight == 6)
     job.stop(0.0)
-    job.wait(10)
+    job.wait(30)
     server.release()
     with pytest.raises(ConfigurationError, match="a prompt and a model each"):
         job.retry_failed(prompt="C {text}")

@@ -84,7 +84,7 @@ def test_what_is_kept_of_a_row_that_failed_is_short_whatever_the_server_said(ser
     job = texts(3).llm.start(
         prompt, into="a", schema=int, model=model, retry=lp.Retry(max_corrections=0)
     )
-    job.wait(10)
+    job.wait(30)
     errors = [error for _, error in job._store.failures]
     assert sorted(error.kind for error in errors) == [Kind.PROMPT, Kind.WRONG_SHAPE]
     for error in errors:  # their frames would hold the reply, what it was parsed to, and the rows
@@ -122,7 +122,7 @@ def test_rows_that_were_never_sent_are_no_errors_and_the_report_counts_them(serv
     job = texts(100).llm.start("Say {text}", into="a", model=model)
     server.wait_for(lambda counters: counters.in_flight == 32)
     job.stop(0)
-    assert job.wait(20)
+    assert job.wait(30)
     assert job.errors()["kind"].tolist() == ["cancelled"] * 32
     assert job.report().facts["not_sent"] == 68
 

@@ -39,7 +39,7 @@ def fails(*words, fault="400"):
     return lambda body, n: fault if str(said(body)).endswith(words) else None
 
 
-def wait_until(condition, timeout_s=10.0):
+def wait_until(condition, timeout_s=30.0):
     tick = threading.Event()
     for _ in range(int(timeout_s / 0.01)):
         if condition():

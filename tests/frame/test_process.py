@@ -759,7 +759,7 @@ def test_a_run_that_waits_for_its_budget_says_so_and_can_be_stopped(server, mode
     while "budget" not in job.stats.note:
         job.wait(0.005)
     job.stop(0.01)
-    assert job.wait(10)
+    assert job.wait(30)
     assert (job.stats.state, job.stats.sent) == ("stopped", 2)
 
 
@@ -928,7 +928,7 @@ def test_parts_are_written_as_soon_as_their_chunk_is_whole(server, model, tmp_pa
     pd.testing.assert_frame_equal(lp.read_parquet(folder), out)
 
 
-def wait_until(condition, timeout_s=10.0):
+def wait_until(condition, timeout_s=30.0):
     tick = threading.Event()
     for _ in range(int(timeout_s / 0.01)):
         if condition():

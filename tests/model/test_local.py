@@ -82,7 +82,7 @@ def alive(pid):
     return not Path("/proc").is_dir()
 
 
-def until(condition, seconds=15.0):
+def until(condition, seconds=30.0):
     """Wait for a condition, and say whether it came."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

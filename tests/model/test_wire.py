@@ -13,6 +13,7 @@ import time
 import tracemalloc
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -865,7 +866,13 @@ def test_an_aiohttp_whose_connections_are_not_known_sends_the_same_in_its_own_wa
 
 def test_connections_are_reused(wire):
     limits = {"concurrency": 4, "adapt": False}
-    out, counters = asked(wire, None, rows=60, limits=limits, server={"latency_s": 0.002})
+    with Server(answer="fine") as at, model_at(wire, at.base_url, at.key) as model:
+        at.hold()
+        with ThreadPoolExecutor(1) as beside:
+            all_at_once = beside.submit(at.wait_for, lambda now: now.in_flight == 4)
+            all_at_once.add_done_callback(lambda _: at.release())
+            out, counters = ask(model, 60, limits=limits), at.counters
+        assert all_at_once.exception() is None
     assert out["a"].notna().all()
     assert counters.peak_in_flight == 4
     assert counters.connections == 4

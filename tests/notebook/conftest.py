@@ -28,7 +28,7 @@ def _load(name: str) -> Any:
     return module
 
 
-def wait_until(condition, timeout_s: float = 10.0, what: str = "the condition"):
+def wait_until(condition, timeout_s: float = 30.0, what: str = "the condition"):
     """Wait for a condition and give what it gave."""
     end = time.monotonic() + timeout_s
     while True:
@@ -134,7 +134,7 @@ def watch(server):
     server.release()
     for watched in made:
         watched.job.stop(0.0)
-        assert watched.job.wait(10)
+        assert watched.job.wait(30)
 
 
 @pytest.fixture(scope="session")

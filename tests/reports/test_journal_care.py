@@ -97,7 +97,7 @@ def test_nothing_is_taken_out_while_a_run_goes_on(runs, server, model):
     with pytest.raises(ConfigurationError, match="goes on"):
         lp.journal().prune(older_than="0s")
     job.stop(0.0)
-    assert job.wait(20)
+    assert job.wait(30)
     assert lp.journal().prune(older_than="0s") == 8
 
 
