@@ -28,9 +28,10 @@ except ImportError as _missing:
 from dask.dataframe.extensions import register_dataframe_accessor, register_series_accessor
 
 from lionproc.dask.accessor import DaskFrameAccessor, DaskSeriesAccessor
+from lionproc.dask.local_cluster import local
 from lionproc.dask.reading import read_folder as read_parquet
 
-__all__ = ["DaskFrameAccessor", "DaskSeriesAccessor", "read_parquet"]
+__all__ = ["DaskFrameAccessor", "DaskSeriesAccessor", "local", "read_parquet"]
 
 
 def _register() -> None:

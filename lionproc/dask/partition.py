@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import pandas as pd
+from distributed import Reschedule
+
+from lionproc.dask.attendant import Attendant
 from lionproc.dask.parts import Part
 from lionproc.dask.question import Question, Rows
-from lionproc.dask.sharing import shared_budget
+from lionproc.dask.sharing import shared_budget, this_worker
 from lionproc.errors import RowsFailedError
 from lionproc.frame.job import Job, prepare
 
@@ -47,21 +52,34 @@ def answered(part: Rows, number: int, question: Question) -> Rows:
     Returns:
         What `process` returns for such rows. How many failed is in its attrs.
     """
-    with shared_budget(question) as limits:
+    worker = this_worker()
+    with shared_budget(question, worker) as limits:
         plan = question.plan(part, limits=limits)
         job = prepare(plan, job_type=PartitionJob)
         place = None if question.save is None else Part(question, number, job)
         out = None if place is None else place.read()
         failed: Mapping[str, int] = {}
         if out is None:
-            job.begin()
-            out = job.result()
+            out = _asked(job, worker, question.token, number)
             failed = job.stats.errors
             if place is not None:
                 place.write(out)
     made = question.shaped(part, out, plan)
     made.attrs = {FAILED: dict(failed)} if failed else {}
     return made
+
+
+def _asked(job: Job, worker: Any, question: str, number: int) -> pd.DataFrame:
+    if worker is None:
+        job.begin()
+        return job.result()
+    attendant = Attendant(job, worker, question, number)
+    job.watch(attendant)
+    job.begin()
+    out = job.result()
+    if attendant.unwanted:  # what there is of it must not be taken for all of it
+        raise Reschedule
+    return out
 
 
 def failures(part: Rows) -> Mapping[str, int]:

@@ -117,10 +117,10 @@ class LeaseBudget:
             limits=self.limits,
         )
 
-    def drop(self, holder: str, now: float) -> None:
-        """A holder is gone: what it was lent is taken for used now."""
+    def drop(self, place: str, now: float) -> None:
+        """All holders at a place are gone: what they were lent is taken for used now."""
         for number, lease in list(self._leases.items()):
-            if lease.holder == holder:
+            if lease.holder.partition(" ")[0] == place:
                 self._lose(number, now)
 
     def _hear(self, ask: Ask, now: float) -> None:

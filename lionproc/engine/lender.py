@@ -52,7 +52,7 @@ class Lender:
         office: Where the budget is.
         own: Whether the limits that the limiter has now are what a person wants them to be; else
             those of the budget are taken.
-        place: Where this is, for who keeps the budget and hears that the place is gone.
+        place: Where this is, for who keeps the budget and hears that the place is gone; a word.
     """
 
     def __init__(

@@ -122,6 +122,7 @@ def test_what_a_dead_holder_was_lent_counts_as_spent_and_gives_nothing_back_but_
     assert budget.in_window(1.0 + LEASE_S + 59)[0] == 5
     assert budget.in_window(1.0 + LEASE_S + 61)[0] == 0
     again = budget.ask(Ask(amounts=AMOUNTS, **who), 100.0)
+    budget.drop("elsewhere", 100.5)
     budget.drop("a", 100.5)
     assert budget.counts.lost == 5 + again.permissions
     assert budget.in_window(100.5 + 59)[0] == again.permissions

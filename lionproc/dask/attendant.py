@@ -1,0 +1,95 @@
+"""Watches over a partition's run: ends it when nobody wants it any more, and tells how it goes.
+
+Dask cannot stop a task that runs. Without this, a worker whose client has pressed Ctrl-C would go
+on asking, and paying, to the end of its partitions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from lionproc.dask.sharing import on_worker
+from lionproc.engine.stats import RunStats
+
+if TYPE_CHECKING:
+    from lionproc.engine.run import Run
+
+__all__ = ["Attendant"]
+
+TELL_S = 0.4
+GRACE_S = 2.0  # for what is in flight when nobody wants the answers, which are kept all the same
+
+
+class Attendant:
+    """A `Watcher` of a partition's run.
+
+    Args:
+        run: The run, not yet begun.
+        worker: The worker that does it.
+        question: The token of the question.
+        number: Which partition it is.
+
+    Attributes:
+        unwanted: True if the run was ended because nobody wants it any more.
+    """
+
+    def __init__(self, run: Run, worker: Any, question: str, number: int) -> None:
+        self._run = run
+        self._worker = worker
+        self._question = question
+        self._number = number
+        self._key = worker.get_current_task()
+        self._told_at = 0.0
+        self._paused = False
+        self._stopped = False
+        self.unwanted = False
+
+    def update(self, stats: RunStats) -> None:
+        """See `Watcher.update`."""
+        if self.unwanted:
+            return
+        if not self._is_wanted():
+            self.unwanted = True
+            self._run.stop(GRACE_S)
+        elif time.monotonic() - self._told_at >= TELL_S:
+            self._tell(stats)
+
+    def close(self, stats: RunStats) -> None:
+        """See `Watcher.close`."""
+        if self._worker.status.name == "running":
+            with contextlib.suppress(Exception):
+                self._tell(stats)
+
+    def _is_wanted(self) -> bool:
+        if self._worker.status.name not in {"running", "paused", "closing_gracefully"}:
+            return False
+        task = self._worker.state.tasks.get(self._key)
+        return task is not None and task.state != "cancelled"
+
+    def _tell(self, stats: RunStats) -> None:
+        self._told_at = time.monotonic()
+        said = asdict(replace(stats, errors={})) | {"errors": dict(stats.errors)}
+        run = getattr(self._run, "run_id", "")
+
+        async def tell() -> Mapping[str, bool]:
+            wanted: Mapping[str, bool] = await self._worker.scheduler.lionproc_tell(
+                question=self._question, number=self._number, run=run, stats=said
+            )
+            return wanted
+
+        on_worker(self._worker, tell()).add_done_callback(self._heed)
+
+    def _heed(self, answer: Any) -> None:
+        """Do what the notebook wants. What cannot be heard is heard the next time."""
+        with contextlib.suppress(Exception):
+            wanted = answer.result()
+            if wanted["stopped"] and not self._stopped:
+                self._stopped = True
+                self._run.stop()
+            if wanted["paused"] != self._paused:
+                self._paused = wanted["paused"]
+                (self._run.pause if self._paused else self._run.resume)()

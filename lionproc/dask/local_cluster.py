@@ -1,0 +1,52 @@
+"""A cluster of processes on this machine, with defaults that suit this kind of work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from distributed import Client
+
+from lionproc.errors import ConfigurationError
+from lionproc.face import face
+
+__all__ = ["local"]
+
+
+@face
+def local(n_workers: int = 2, *, threads_per_worker: int = 2, **options: Any) -> Client:
+    """Start workers on this machine, and use them from now on.
+
+    They are reached from this machine alone, and no dashboard is opened. A worker sends many
+    requests at once by itself: a second one helps where the CPU is the bound (thousands of
+    requests a minute, large answers), or a frame does not fit into the memory of one.
+
+    Args:
+        n_workers: How many processes.
+        threads_per_worker: Partitions that each has under way at the same time.
+        **options: Those of `distributed.LocalCluster`, such as `memory_limit="2GB"` for each
+            worker, or `dashboard_address="127.0.0.1:8787"`.
+
+    Returns:
+        The client, which is the one that is used from now on. Close it, or use it as a context
+        manager, to end the workers.
+
+    Raises:
+        ConfigurationError: A number cannot be.
+
+    Example:
+        ```python
+        import dask.dataframe as dd
+        import lionproc.dask
+
+        ddf = dd.from_pandas(df, npartitions=2)
+        with lionproc.dask.local(n_workers=1, processes=False):
+            ddf.llm.process("Is {review} positive?", into="ok", schema=bool).compute()
+        ```
+    """
+    for name, number in (("n_workers", n_workers), ("threads_per_worker", threads_per_worker)):
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise ConfigurationError(f"{name} is a whole number from 1 on, not {number!r}.")
+    usual = {"host": "127.0.0.1", "dashboard_address": None, "processes": True}
+    sizes = {"n_workers": n_workers, "threads_per_worker": threads_per_worker}
+    # It ends its workers when it is closed.
+    return Client(**{**usual, **sizes, **options})  # type: ignore[no-untyped-call]

@@ -1,0 +1,171 @@
+"""What the scheduler of a cluster knows for all workers: the budgets, and how runs are getting on.
+
+The budgets are asked by workers through handlers of the scheduler, a few times a second each. What
+is in them is in memory alone: a scheduler that is started again begins with nothing in store, and
+hears from the workers what they have sent in the last minute. Nothing here tells which endpoint, key
+or model a budget is for.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from distributed import SchedulerPlugin
+
+from lionproc.engine.lease_budget import LeaseBudget
+from lionproc.engine.lease_messages import Ask
+
+__all__ = ["NAME", "LionprocPlugin"]
+
+NAME: Final = "lionproc"
+MOST_QUESTIONS: Final = 100  # that are remembered
+OF_ROWS: Final = ("rows", "answered", "cached", "skipped", "failed", "in_flight", "queued")
+OF_REQUESTS: Final = (
+    *("sent", "retried", "throttled", "prompt_tokens", "completion_tokens", "guessed", "usd"),
+)
+
+
+@dataclass(slots=True)
+class Work:
+    """One question, as far as it is under way.
+
+    Attributes:
+        paused: Whether nothing more is to leave for now.
+        stopped: Whether nothing more is to leave at all.
+        runs: Of each partition, its runs and the stats of each; the last one is that which counts,
+            the others were on workers that have gone.
+    """
+
+    paused: bool = False
+    stopped: bool = False
+    runs: dict[int, dict[str, Mapping[str, Any]]] = field(default_factory=dict)
+
+
+class LionprocPlugin(SchedulerPlugin):
+    """Keeps the budgets of a cluster. The first that is registered stays."""
+
+    name = NAME
+    idempotent = True
+
+    def __init__(self) -> None:
+        self._budgets: dict[str, LeaseBudget] = {}
+        self._of_question: dict[str, set[str]] = {}
+        self._wishes: dict[str, Sequence[float | None]] = {}
+        self._work: dict[str, Work] = {}
+
+    async def start(self, scheduler: Any) -> None:
+        """Offer the handlers, unless somebody was faster."""
+        scheduler.handlers.setdefault("lionproc_ask", self.ask)
+        scheduler.handlers.setdefault("lionproc_set_limits", self.set_limits)
+        scheduler.handlers.setdefault("lionproc_budgets", self.budgets)
+        scheduler.handlers.setdefault("lionproc_tell", self.tell)
+        scheduler.handlers.setdefault("lionproc_steer", self.steer)
+        scheduler.handlers.setdefault("lionproc_look", self.look)
+
+    def remove_worker(self, scheduler: object, worker: str, **_: object) -> None:
+        """A worker is gone, however: what it was lent counts as spent."""
+        del scheduler
+        for budget in self._budgets.values():
+            budget.drop(worker, time.monotonic())
+
+    async def ask(self, budget: str, ask: Mapping[str, Any]) -> dict[str, Any]:
+        """Lend permissions; see `LeaseBudget.ask`.
+
+        Args:
+            budget: Which one.
+            ask: An `Ask`, as a dict.
+        """
+        asked = Ask(**ask)
+        found = self._budgets.setdefault(budget, LeaseBudget())
+        if asked.assigned:
+            self._of_question.setdefault(asked.assigned, set()).add(budget)
+        grant = found.ask(asked, time.monotonic())
+        if asked.assigned in self._wishes:  # somebody changed them before anybody had begun
+            found.assign(tuple(self._wishes[asked.assigned]), f"{asked.assigned} changed")
+        return grant.as_dict()
+
+    async def set_limits(self, question: str, limits: Sequence[float | None]) -> None:
+        """Change the limits of everything that a question is sent to.
+
+        Args:
+            question: Its token.
+            limits: One for each quantity, None for no limit.
+        """
+        self._wishes[question] = limits
+        for name in self._of_question.get(question, ()):
+            self._budgets[name].assign(tuple(limits), secrets.token_hex(8))
+
+    async def budgets(self) -> list[dict[str, Any]]:
+        """What became of the permissions of each budget, for whoever looks."""
+        return [
+            {"limits": budget.limits, **budget.as_json()["counts"]}
+            for budget in self._budgets.values()
+        ]
+
+    # -- how it goes ------------------------------------------------------------------------
+
+    async def tell(
+        self, question: str, number: int, run: str, stats: Mapping[str, Any]
+    ) -> dict[str, bool]:
+        """A worker says how a partition gets on, and hears whether it is to go on.
+
+        Args:
+            question: The token of the question.
+            number: Which partition.
+            run: The id of its run.
+            stats: A `RunStats`, as a dict.
+        """
+        if question not in self._work and len(self._work) >= MOST_QUESTIONS:
+            del self._work[next(iter(self._work))]
+        work = self._work.setdefault(question, Work())
+        work.runs.setdefault(number, {})[run] = stats
+        return {"paused": work.paused, "stopped": work.stopped}
+
+    async def steer(self, question: str, paused: bool, stopped: bool) -> None:
+        """Pause, go on or stop, for all partitions of a question."""
+        work = self._work.setdefault(question, Work())
+        work.paused, work.stopped = paused, stopped
+
+    async def look(self, question: str) -> dict[str, Any]:
+        """How a question gets on: the sums of what its runs say, and its limits."""
+        work = self._work.get(question, Work())
+        names = self._of_question.get(question, ())
+        limits = next((self._budgets[name].effective() for name in names), ())
+        return {**summed(work.runs.values()), "limits": limits}
+
+
+def summed(partitions: Iterable[Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """What the runs of all partitions come to.
+
+    Args:
+        partitions: Of each, the stats of its runs, the one that counts last.
+
+    Returns:
+        Sums by field; "begun" and "ended" count partitions; "errors" and "states" count kinds.
+    """
+    total: dict[str, Any] = dict.fromkeys((*OF_ROWS, *OF_REQUESTS), 0)
+    errors, states = Counter[str](), Counter[str]()
+    for runs in partitions:
+        *lost, last = runs.values()
+        errors.update(last["errors"])
+        states[last["state"]] += 1
+        for name in OF_ROWS:
+            total[name] += last[name]
+        for name in OF_REQUESTS:
+            for each in (*lost, last):
+                known = total[name] is not None and each[name] is not None
+                total[name] = total[name] + each[name] if known else None
+    begun = states.total()
+    going = states["running"] + states["paused"] + states["stopping"]
+    return {
+        **total,
+        "begun": begun,
+        "ended": begun - going,
+        "errors": dict(errors),
+        "states": dict(states),
+    }

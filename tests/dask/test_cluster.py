@@ -1,0 +1,107 @@
+"""Two worker processes of a cluster: one budget, no key in a graph, and nothing paid twice."""
+
+import multiprocessing
+import os
+import signal
+
+import pandas as pd
+import pytest
+from pandas.testing import assert_frame_equal
+
+import lionproc as lp
+from lionproc.testing import Server
+
+dd = pytest.importorskip("dask.dataframe")
+distributed = pytest.importorskip("distributed")
+
+import cloudpickle  # noqa: E402
+
+import lionproc.dask  # noqa: E402
+
+FRAME = pd.DataFrame({"text": [f"row {n}" for n in range(60)], "n": range(60)})
+CONCURRENCY = 4
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("cluster")
+
+
+@pytest.fixture(scope="module")
+def client(folder):
+    # Workers are forks of a process that has imported all, so that they cost little to start.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["distributed", "lionproc.dask", "openai", "lionproc.model.clients"]
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("process", "nanny"):
+            patch.setattr(f"distributed.{module}.get_mp_context", lambda: context, raising=False)
+        patch.setenv("LIONPROC_HOME", str(folder / "home"))
+        patch.delenv("OPENAI_API_KEY", raising=False)
+        options = {"local_directory": str(folder), "memory_limit": 0}
+        with lionproc.dask.local(n_workers=2, **options) as made:
+            yield made
+
+
+@pytest.fixture
+def server(client):
+    with Server() as made:
+        yield made
+
+
+@pytest.fixture
+def model(server):
+    return lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+
+
+@pytest.fixture
+def ddf():
+    return dd.from_pandas(FRAME, npartitions=6)
+
+
+def budgets(client):
+    return client.sync(client.scheduler.lionproc_budgets)
+
+
+def test_workers_answer_as_one_process_does_and_no_key_is_in_what_travels(
+    client, server, model, ddf
+):
+    assert client.scheduler_info()["address"].startswith("tcp://127.0.0.1:")
+    out = ddf.llm.process("Say {text}", into="a", schema=list[int], model=model)
+    there = out.compute()
+    here = ddf.compute().llm.process("Say {text}", "a", list[int], model=model, journal=False)
+    assert_frame_equal(there, here)
+    written = cloudpickle.dumps(out) + repr(out).encode() + repr(out.__dask_graph__()).encode()
+    assert server.key.encode() not in written
+
+
+def test_all_workers_borrow_from_one_budget_and_hear_of_its_limits(client, server, model, ddf):
+    limits = lp.Limits(requests_per_minute=6_000, adapt=False)
+    ddf.llm.process("One {text}", into="a", model=model, limits=limits).compute()
+    (budget,) = [each for each in budgets(client) if each["limits"][0] == 6_000]
+    assert server.counters.total == 60
+    assert budget["granted"] - budget["refunded"] - budget["lost"] >= 60
+
+
+def test_a_worker_that_is_killed_repeats_at_most_what_was_in_flight(client, server, model, ddf):
+    limits = lp.Limits(requests_per_minute=1_200, concurrency=CONCURRENCY, adapt=False)
+    out = ddf.llm.process("Kill {text}", into="a", model=model, limits=limits)
+    pids = list(client.run(os.getpid).values())
+    future = client.compute(out)
+    server.wait_for(lambda counters: counters.total >= 20)
+    os.kill(pids[0], signal.SIGKILL)
+    got = future.result(60)
+    assert got["a"].tolist() == [f"echo: Kill {text}" for text in FRAME["text"]]
+    assert 60 <= server.counters.total <= 60 + CONCURRENCY
+
+
+def test_who_is_not_waited_for_any_more_sends_nothing_more(client, server, model, ddf):
+    limits = lp.Limits(requests_per_minute=600, concurrency=CONCURRENCY, adapt=False)
+    future = client.compute(ddf.llm.process("Stop {text}", "a", model=model, limits=limits))
+    server.wait_for(lambda counters: counters.total >= 5)
+    future.cancel()
+    del future
+    client.sync(client.scheduler.lionproc_budgets)
+    server.wait_for(lambda counters: not counters.in_flight and not counters.open_connections)
+    assert server.counters.total < 60
