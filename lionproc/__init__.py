@@ -35,6 +35,7 @@ if _TYPE_CHECKING:
     from lionproc.model.composed import Fallback
     from lionproc.model.defaults import configure
     from lionproc.model.model import Model
+    from lionproc.model.pool import Pool
     from lionproc.model.prices import Price
     from lionproc.notebook.limits_panel import LimitsPanel
     from lionproc.reports.journal_care import journal
@@ -66,6 +67,7 @@ __all__ = [
     "LimitsPanel",
     "Model",
     "Pipeline",
+    "Pool",
     "Preview",
     "Price",
     "ProcessingService",
@@ -105,6 +107,7 @@ _LATER = {
     "LimitsPanel": "notebook.limits_panel",
     "Model": "model.model",
     "Pipeline": "service.pipeline",
+    "Pool": "model.pool",
     "Preview": "frame.preview",
     "Price": "model.prices",
     "ProcessingService": "service.processing",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lionproc.engine.latencies import Latencies
@@ -13,6 +14,27 @@ from lionproc.errors import CallError, Kind
 if TYPE_CHECKING:
     from lionproc.engine.request import Event, Reply
     from lionproc.engine.tokens import Tokens
+
+
+@dataclass(slots=True)
+class WayUse:
+    """What was sent one way of several to the same model.
+
+    Attributes:
+        sent: Requests that came back.
+        answered: Paid replies.
+        prompt_tokens: Tokens read.
+        completion_tokens: Tokens written.
+        usd: What they cost, None where that is not known.
+        errors: Requests that failed, by kind.
+    """
+
+    sent: int = 0
+    answered: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    usd: float | None = 0.0
+    errors: Counter[str] = field(default_factory=Counter)
 
 
 class Counters:
@@ -35,10 +57,11 @@ class Counters:
         errors: Finished events without an answer, by the kind of their error.
         outlay: What was spent and is in flight, for a budget.
         latencies: How long the paid replies took.
+        ways: What was sent each way, where there are several to the same model.
         saved: Dollars that they would have cost more without a prompt cache or a cheaper tier.
     """
 
-    __slots__ = ("cached_tokens", "cached_told", "completion_tokens", "errors", "estimate_off", "estimated", "guessed", "latencies", "outlay", "prompt_tokens", "reasoning_tokens", "reasoning_told", "retried", "retries", "saved", "sent", "throttled")  # fmt: skip
+    __slots__ = ("cached_tokens", "cached_told", "completion_tokens", "errors", "estimate_off", "estimated", "guessed", "latencies", "outlay", "prompt_tokens", "reasoning_tokens", "reasoning_told", "retried", "retries", "saved", "sent", "throttled", "ways")  # fmt: skip
 
     def __init__(self) -> None:
         self.sent = self.retried = self.throttled = 0
@@ -52,6 +75,7 @@ class Counters:
         self.outlay = Outlay()
         self.latencies = Latencies()
         self.saved = Saved()
+        self.ways: dict[int, WayUse] = {}
 
     def sends(self, event: Event) -> None:
         """Count an attempt that is made now."""
@@ -60,13 +84,16 @@ class Counters:
             self.retried += 1
             self.retries[event.again_for] += 1
 
-    def paid(self, expected: Tokens, reply: Reply, event: Event | None = None) -> Tokens:
+    def paid(
+        self, expected: Tokens, reply: Reply, event: Event | None = None, way: int | None = None
+    ) -> Tokens:
         """Count a paid reply.
 
         Args:
             expected: The tokens that were expected when it was sent.
             reply: What came back.
             event: What it is a reply to, which is told.
+            way: Which way it came, where there are several.
 
         Returns:
             The tokens it used; the expected ones where the server did not count them, because
@@ -79,11 +106,21 @@ class Counters:
             self.estimate_off += abs(expected.total - used.total) / max(used.total, 1)
         else:
             self.guessed += 1
-        self._used(used, reply, event, expected if known else None)
+        usd = self._used(used, reply, event, expected if known else None)
+        if way is not None:
+            use = self.ways.setdefault(way, WayUse())
+            use.sent += 1
+            use.answered += 1
+            self._used_there(use, used, usd)
         return used
 
     def failed(
-        self, expected: Tokens, error: CallError, reply: Reply, event: Event | None = None
+        self,
+        expected: Tokens,
+        error: CallError,
+        reply: Reply,
+        event: Event | None = None,
+        way: int | None = None,
     ) -> None:
         """Count an attempt that failed.
 
@@ -92,9 +129,16 @@ class Counters:
             error: How it failed.
             reply: What came back.
             event: What it was an attempt of, which is told.
+            way: Which way it was sent, where there are several.
         """
+        if way is not None:
+            use = self.ways.setdefault(way, WayUse())
+            use.sent += 1
+            use.errors[error.kind] += 1
         if reply.used is not None:
-            self._used(reply.used, reply, event)
+            usd = self._used(reply.used, reply, event)
+            if way is not None:
+                self._used_there(self.ways[way], reply.used, usd)
         elif may_be_billed(error):
             self.outlay.may_have_taken(expected)
         if error.kind is Kind.RATE_LIMITED:
@@ -119,9 +163,16 @@ class Counters:
         self.latencies = Latencies.together([self.latencies, other.latencies])
         self.saved = self.saved.plus(other.saved)
 
+    @staticmethod
+    def _used_there(use: WayUse, tokens: Tokens, usd: float | None) -> None:
+        use.prompt_tokens += tokens.input
+        use.completion_tokens += tokens.output
+        use.usd = plus(use.usd, usd)
+
     def _used(
         self, tokens: Tokens, reply: Reply, event: Event | None, expected: Tokens | None = None
-    ) -> None:
+    ) -> float | None:
+        """Count tokens that were billed; gives their dollars."""
         usage = reply.usage
         # Whoever looked at the usage knows the price, or that it is not known.
         usd = self.outlay.usd(tokens) if usage is None else reply.usd
@@ -142,3 +193,4 @@ class Counters:
         if event is not None:
             event.count(tokens, cached, usd)
             event.unkept_usd = plus(event.unkept_usd, usd)
+        return usd

@@ -15,6 +15,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from lionproc.engine.awaiting_disk import AwaitingDisk
 from lionproc.engine.coalescing import PATIENCE_S, Coalescing
@@ -344,7 +345,7 @@ class Dispatcher:
             left = False
             try:
                 policy.paid()
-                used = counters.paid(reservation.tokens, reply, event)
+                used = counters.paid(reservation.tokens, reply, event, reservation.way)
                 counters.latencies.add(seconds)
                 event.model = reply.model
                 # Durable before anything else is done with it. Its slot need not wait for the disk,
@@ -372,6 +373,9 @@ class Dispatcher:
     def _leaves(self, event: Event, reservation: Reservation, worker: Worker) -> None:
         event.state = "processing"
         event.attempts += 1
+        if reservation.way is not None:
+            call: Any = event.call
+            event.call = call.through(reservation.way)
         self.counters.sends(event)
         self.policy.sent(event)
         self.workers.sending.add(worker)
@@ -402,7 +406,8 @@ class Dispatcher:
         """An attempt failed: do what the policy decides."""
         error = reply.error
         assert error is not None  # noqa: S101  (else it did not fail)
-        self.counters.failed(reservation.tokens, error, reply, event)
+        another_takes = self._limiter.another_takes(reservation, error, event.attempts)
+        self.counters.failed(reservation.tokens, error, reply, event, reservation.way)
         if error.kind is Kind.RATE_LIMITED:
             signals = reply.signals or Signals(retry_after_s=error.retry_after_s)
             self._limiter.throttled(reservation, signals)
@@ -411,7 +416,11 @@ class Dispatcher:
             own = error.kind is Kind.NO_CAPACITY
             self._limiter.failed(reservation, None if own else error.retry_after_s)
         now = self._limiter.now()
-        decision = self.policy.failed(event, error, now, probe=probe, took_s=took_s)
+        decision = (
+            self.policy.goes_another_way(event)
+            if another_takes
+            else self.policy.failed(event, error, now, probe=probe, took_s=took_s)
+        )
         if isinstance(decision, Wait):
             event.state = "pending"
             event.again_for = error.kind

@@ -167,6 +167,14 @@ class FailurePolicy:
         self._breaker.succeeded()
         self._budget.refund()
 
+    def goes_another_way(self, event: Event) -> Wait:
+        """An attempt failed, and there is another way to the same model: it is sent there at once.
+
+        It says nothing of the model, so nobody else is judged by it.
+        """
+        self._first.put_off(event)
+        return Wait(0.0)
+
     def failed(
         self, event: Event, error: CallError, now: float, *, probe: bool, took_s: float = 0.0
     ) -> Decision:

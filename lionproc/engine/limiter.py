@@ -271,6 +271,35 @@ class Limiter:
                     "or set max_tokens.",
                 )
 
+    @property
+    def members(self) -> tuple[Limiter, ...]:
+        """The limiters of the endpoints: itself, where it is no pool."""
+        return (self,)
+
+    def due_in(self, tokens: Tokens, now: float) -> float:
+        """Seconds until a request may be sent, as far as is known: 0.0 now, inf never.
+
+        Args:
+            tokens: What it is expected to read and write.
+            now: The time of the loop's clock.
+        """
+        if self._stale or now - self._checked_at > CHECK_S:
+            self._refresh(now)
+        amounts = amounts_of(tokens)
+        return max(self._wait_s(amounts, now), self._quantities.due_s(amounts, now))
+
+    def another_takes(self, reservation: Reservation, error: CallError, attempts: int) -> bool:  # noqa: ARG002  (of pools)
+        """Whether a request that failed is at once sent another way; only a pool has any.
+
+        Called before `throttled` or `failed`.
+
+        Args:
+            reservation: What it was sent with.
+            error: How it failed.
+            attempts: Which attempt of its event it was, from 1.
+        """
+        return False
+
     def reserve_at_once(self, tokens: Tokens, last: Limiter | None = None) -> Reservation | None:  # noqa: ARG002  (of chains)
         """Permission to send one request, where nobody waits and no rate is to be kept.
 
@@ -305,6 +334,13 @@ class Limiter:
         Raises:
             CallError: Of kind `too_large`, if no waiting would help.
         """
+        return await self._reserve(tokens)
+
+    async def reserve_due(self, tokens: Tokens) -> Reservation:
+        """`reserve`, for a request that `due_in` says may be sent now."""
+        return await self._reserve(tokens, waited=True)
+
+    async def _reserve(self, tokens: Tokens, *, waited: bool = False) -> Reservation:
         loop = self._loop
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
@@ -323,13 +359,13 @@ class Limiter:
                         if not self._stale:
                             await self._news.wait(wait)
                     elif not paced and not self._quantities.ready(amounts):
-                        paced = await self._news.unless(self._quantities.pace(amounts))
+                        paced = await self._news.unless(self._quantities.pace(amounts, waited=waited))
                     elif (lend_s := await loan.wait_s(self.lender)) is not None:
                         self.waiting_for = loan.waiting_for
                         await self._news.wait(lend_s)  # meanwhile all else may have changed
                     else:
                         if not paced:
-                            await self._quantities.pace(amounts)
+                            await self._quantities.pace(amounts, waited=waited)
                         self.waiting_for = ""
                         made = self._grant(tokens, amounts, now)
                         made.lent = loan.use()

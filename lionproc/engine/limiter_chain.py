@@ -10,6 +10,7 @@ from lionproc.engine.limits import Limits
 from lionproc.engine.quotas import Signals
 from lionproc.engine.reservation import Reservation
 from lionproc.engine.tokens import Tokens
+from lionproc.errors import CallError
 
 LATE_S = 0.005  # a wait at a further limiter that is worth correcting the first one's count
 
@@ -72,6 +73,7 @@ class LimiterChain(Limiter):
                 if now - earlier.at > LATE_S:
                     limiter.redate(earlier)
             self._passed[reservation.number] = passed
+            reservation.way = passed[-1][1].way
             return reservation
 
     def settle(
@@ -106,6 +108,11 @@ class LimiterChain(Limiter):
         super().failed(reservation, None if further else retry_after_s)
         for limiter, passed, last in further:
             limiter.failed(passed, retry_after_s if last else None)
+
+    def another_takes(self, reservation: Reservation, error: CallError, attempts: int) -> bool:
+        """See `Limiter.another_takes`."""
+        passed = self._passed.get(reservation.number, ())
+        return any(limiter.another_takes(held, error, attempts) for limiter, held in passed)
 
     def cancel(self, reservation: Reservation) -> None:
         """See `Limiter.cancel`."""

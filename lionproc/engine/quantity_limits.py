@@ -45,10 +45,14 @@ class QuantityLimits:
         """True if `pace` would not wait."""
         return all(limit.ready(amounts[limit.place]) for limit in self.active)
 
-    async def pace(self, amounts: Amounts) -> None:
-        """Wait until these amounts are due at an even pace."""
+    def due_s(self, amounts: Amounts, now: float) -> float:
+        """Seconds until `pace` would have let these amounts pass."""
+        return max((limit.due_s(now, amounts[limit.place]) for limit in self.active), default=0.0)
+
+    async def pace(self, amounts: Amounts, *, waited: bool = False) -> None:
+        """Wait until these amounts are due at an even pace; `waited` as `QuantityLimit.pace`."""
         for limit in self.active:
-            await limit.pace(amounts[limit.place])
+            await limit.pace(amounts[limit.place], waited=waited)
 
     def sent(self, amounts: Amounts, now: float) -> int:
         """Count these amounts as sent now; returns the bucket, for `correct` and `redate`."""

@@ -55,7 +55,8 @@ class Call(Protocol):
     """One thing to ask. The engine runs anything of this shape.
 
     A call may have a `limiter`, that of where it goes. An executor with limits of its own
-    lets it pass that one too. And it may have a `size`, the bytes that it takes while it waits.
+    lets it pass that one too. Where that is a `LimiterPool`, the call has `through(way)`: the same
+    call, sent that way. And it may have a `size`, the bytes that it takes while it waits.
     """
 
     @property

@@ -21,6 +21,7 @@ class Reservation:
         full: The concurrency, if it took the last slot, else None.
         open: False once it was given back.
         lent: Whether it was lent by a budget that others use too.
+        way: Which way of a `LimiterPool` it is for, None where there is one alone.
     """
 
     number: int
@@ -32,3 +33,4 @@ class Reservation:
     full: int | None
     open: bool = True
     lent: bool = False
+    way: int | None = None

@@ -10,7 +10,7 @@ from functools import partial
 
 from lionproc.engine import last_pace
 from lionproc.engine.budget import Budget
-from lionproc.engine.counters import Counters
+from lionproc.engine.counters import Counters, WayUse
 from lionproc.engine.dispatcher import Dispatcher
 from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.journal import Journal
@@ -75,7 +75,8 @@ class Routes:
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self.routes = tuple(routes)
-        self.limiters = list(dict.fromkeys(route.limiter for route in routes))
+        members = [limiter for route in routes for limiter in route.limiter.members]
+        self.limiters = list(dict.fromkeys(members))
         self.executors: list[RateLimitedAPIExecutor] = []
         self._outlays_before: list[Outlay] = []
         self._sent_before = 0
@@ -267,6 +268,10 @@ class Routes:
             return 0.0
         outlay = self.executors[number].outlay
         return None if outlay.unpriced else outlay.spent_usd
+
+    def ways(self, number: int) -> dict[int, WayUse]:
+        """What was sent each way, where a route has several to the same model."""
+        return dict(self.executors[number].counters.ways) if self.executors else {}
 
     def errors(self, number: int) -> dict[str, int]:
         """How many rows a route had no answer for, by kind, wherever they went then."""

@@ -17,7 +17,8 @@ class MemberUse(NamedTuple):
 
     Attributes:
         member: What it is called.
-        answered: Rows that have its answer.
+        answered: Rows that have its answer; of a `Pool`, whose answers are those of all members,
+            the replies that it gave in this run.
         requests: Requests sent to it.
         prompt_tokens: Tokens that it read.
         completion_tokens: Tokens that it wrote.

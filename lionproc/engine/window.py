@@ -7,6 +7,7 @@ minute's worth pass in a second. Together they are smooth and never over.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -127,6 +128,8 @@ class QuantityLimit:
         self._short_allowed = math.inf
         self._pacer: AsyncLimiter | None = None
         self._owed = 0.0
+        self._per_second = math.inf
+        self._drained_at = -math.inf  # when the pacer will have forgotten all that passed
         self._left_at = self._warm_at = -math.inf
 
     @property
@@ -144,7 +147,8 @@ class QuantityLimit:
             return
         from aiolimiter import AsyncLimiter
 
-        per_second = per_minute / MINUTE_S
+        per_second = self._per_second = per_minute / MINUTE_S
+        self._drained_at = now
         self._allowed = max(per_minute, 1.0)
         burst = per_second * burst_s
         if self.by_second:
@@ -176,17 +180,41 @@ class QuantityLimit:
         due = max(amount + self._owed, 0.0)
         return pacer.has_capacity(due)
 
-    async def pace(self, amount: float) -> None:
-        """Wait until this amount is due. More than the bucket holds passes in slices."""
+    def due_s(self, now: float, amount: float) -> float:
+        """Seconds until `pace` would have let all of this amount pass."""
+        if self._pacer is None:
+            return 0.0
+        due = max(amount + self._owed, 0.0)
+        return max(self._drained_at - now + (due - self._pacer.max_rate) / self._per_second, 0.0)
+
+    async def pace(self, amount: float, *, waited: bool = False) -> None:
+        """Wait until this amount is due. More than the bucket holds passes in slices.
+
+        Args:
+            amount: How much.
+            waited: Whether the wait for these is over, as `due_s` said.
+        """
         if self._pacer is None:
             return
         due = amount + self._owed
         self._owed = min(due, 0.0)
         due = max(due, 0.0)
-        while due > self._pacer.max_rate:
+        if waited and due > self._pacer.max_rate:
             await self._pacer.acquire(self._pacer.max_rate)
+            self._passed(due, due - self._pacer.max_rate)
+            return
+        while due > self._pacer.max_rate:
+            await self._acquire(self._pacer, self._pacer.max_rate)
             due -= self._pacer.max_rate
-        await self._pacer.acquire(due)
+        await self._acquire(self._pacer, due)
+
+    async def _acquire(self, pacer: AsyncLimiter, amount: float) -> None:
+        await pacer.acquire(amount)
+        self._passed(amount)
+
+    def _passed(self, amount: float, waited_for: float = 0.0) -> None:
+        since = asyncio.get_running_loop().time() - waited_for / self._per_second
+        self._drained_at = max(self._drained_at, since) + amount / self._per_second
 
     def take(self, now: float, amount: float) -> None:
         """Note that this amount is sent now (the limiter tells the minute's window)."""

@@ -286,7 +286,8 @@ class Forecast:
             if (limit := limiter.effective(quantity, given)) is not None
         }
         if seconds is not None:
-            at_once = limiter.concurrency if given is None else given.concurrency
+            each = len(limiter.members)  # a limit of the run is what each member may send
+            at_once = limiter.concurrency if given is None else each * given.concurrency
             rounds = requests / at_once
             needs["concurrency"] = max(rounds, 1.0) * seconds / 60
         if not needs:

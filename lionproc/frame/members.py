@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from lionproc.engine.counters import WayUse
 from lionproc.engine.routes import Routes
 from lionproc.engine.stats import MemberUse
+from lionproc.engine.usage import Usage
 from lionproc.frame.legs import Leg, member_names
 from lionproc.frame.stage import Stage
 from lionproc.model.connection import Connection
@@ -27,6 +29,7 @@ class Members:
 
     def __init__(self, legs: Sequence[Leg], connections: Sequence[Connection]) -> None:
         self._legs = legs
+        self._connections = connections
         self.answered = [0] * len(legs)
         self._names: dict[int, str] = {}
         self._says: dict[int, str] = {}
@@ -55,9 +58,13 @@ class Members:
 
     def used(self, routes: Routes, stages: Sequence[Stage]) -> tuple[MemberUse, ...]:
         """What each did so far; nothing for models that are single ones."""
-        made = []
+        made: list[MemberUse] = []
         for leg in self._legs:
-            if leg.is_shared:
+            ways = self._connections[leg.number].ways
+            stage = stages[leg.stage].name
+            if ways:
+                made += self._used_by_way(ways, routes.ways(leg.number), stage)
+            elif leg.is_shared:
                 tokens = routes.used(leg.number)
                 made.append(
                     MemberUse(
@@ -68,7 +75,32 @@ class Members:
                         tokens.output,
                         routes.usd(leg.number),
                         routes.errors(leg.number),
-                        stages[leg.stage].name,
+                        stage,
                     )
                 )
         return tuple(made)
+
+    @staticmethod
+    def _used_by_way(
+        ways: Sequence[Connection], counted: Mapping[int, WayUse], stage: str
+    ) -> list[MemberUse]:
+        made = []
+        for number, name in enumerate(member_names(ways)):
+            use = counted.get(number) or WayUse()
+            usd = use.usd
+            if use.answered == 0 and ways[number].price.usd(Usage(1, 1)) is None:
+                usd = None
+            errors = {str(kind): count for kind, count in dict(use.errors).items()}
+            made.append(
+                MemberUse(
+                    name,
+                    use.answered,
+                    use.sent,
+                    use.prompt_tokens,
+                    use.completion_tokens,
+                    usd,
+                    errors,
+                    stage,
+                )
+            )
+        return made

@@ -52,14 +52,15 @@ def recall(
         what_became: How an answered event counts for the steps.
     """
     asked = [(place, [call, *(b.ask_too(call) for b in builders[1:])]) for place, call in fresh]
-    keys = {call.key for _, calls in asked for call in calls if call.key is not None}
+    keys = {key for _, calls in asked for call in calls for key in call.keys_by_way}
     kept = find(list(keys))
     made = []
     for place, calls in asked:
         events = [Event(call, tag=place) for call in calls]
         answered: dict[int, Outcome] = {}
         for number, event in enumerate(events):
-            entry = None if event.first.key is None else kept.get(event.first.key)
+            own = calls[number].keys_by_way
+            entry = next((kept[key] for key in own if key in kept), None)
             if entry is not None and replay.answer(event, entry):
                 answered[number] = what_became(legs[number], event)
         if len(legs) == 1:

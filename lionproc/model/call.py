@@ -52,6 +52,7 @@ class RequestBuilder:
         fields: The fields of the body that shape the answer, besides model and messages.
         told: What the messages say of the answer's shape; empty where a field says it.
         for_others: Whether another model may be asked the same, so that calls keep what was asked.
+        ways: The builders of all ways to the model, where there are several; see `Connection`.
     """
 
     for_others: bool = False
@@ -98,6 +99,12 @@ class RequestBuilder:
         if connection.takes_cache_key:
             fields.setdefault("prompt_cache_key", f"lionproc-{self.digest.hex()}")
         self._sent_tail = self._tail if len(keyed) == len(fields) else _tail(fields)
+        self.ways = tuple(
+            RequestBuilder(way, params, answer, told, confidence=confidence)
+            for way in connection.ways
+        )
+        for way in self.ways:
+            way.changed = self.changed
         self.charges_max = provider.charges_max_tokens
         self._tariff = tariff_of(connection.model)
 
@@ -181,7 +188,7 @@ class ModelCall:
     """
 
     __slots__ = (
-        *("_media", "_recipe", "asked", "body", "cell"),
+        *("_media", "_named_by", "_recipe", "asked", "body", "cell"),
         *("confidences", "key", "mended", "occurrence", "vote"),
     )
 
@@ -196,6 +203,7 @@ class ModelCall:
         vote: int,
     ) -> None:
         self._recipe = recipe
+        self._named_by = recipe  # what gives keys and chooses ways
         self._media = media
         self.occurrence = occurrence
         self.asked: Sequence[Message] | None = None
@@ -240,7 +248,30 @@ class ModelCall:
     @property
     def limiter(self) -> Limiter:
         """The limiter of the endpoint and key it goes to."""
-        return self._recipe.connection.endpoint.limiter
+        return self._named_by.connection.endpoint.limiter
+
+    def through(self, way: int) -> ModelCall:
+        """The same call, sent one way of several to the model; its key stays."""
+        named, recipe = self._named_by, self._named_by.ways[way]
+        assert self.key is not None  # noqa: S101  (a call of a recipe has one)
+        body = recipe._head + self._messages + recipe._sent_tail
+        other = ModelCall(recipe, body, self.key, self.occurrence, self._media, vote=self.vote)
+        other.asked, other._named_by = self.asked, named
+        return other
+
+    @property
+    def keys_by_way(self) -> list[bytes]:
+        """The keys that a plain run of each way would give it, its own first."""
+        keys = [
+            way.call(self._messages, self.occurrence, self._media, self.vote).key
+            for way in self._named_by.ways
+        ]
+        return list(dict.fromkeys(key for key in (self.key, *keys) if key is not None))
+
+    @property
+    def _messages(self) -> bytes:
+        recipe = self._recipe
+        return self.body[len(recipe._head) : len(self.body) - len(recipe._sent_tail)]
 
     def as_vote(self, vote: int) -> ModelCall:
         """The same question, for another answer to it."""
@@ -334,7 +365,7 @@ class ModelCall:
             _add(messages, "assistant", said, between="")
         reason = "There was no answer." if error.kind is Kind.EMPTY else error.message
         _add(messages, "user", f"{reason} Answer again, correctly.", between="\n\n")
-        return self._recipe.call(orjson.dumps(messages), self.occurrence, self._media, self.vote)
+        return self._named_by.call(orjson.dumps(messages), self.occurrence, self._media, self.vote)
 
 
 def _no_logprobs(model: str, refused: CallError | None = None) -> CallError:

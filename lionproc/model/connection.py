@@ -90,6 +90,8 @@ class Connection:
         endings: Further words of `finish_reason` that mean a whole answer at this server, None
             for one that says none; see `endings.GOOD`.
         top_logprobs: How many of the likeliest tokens it is asked for, where they are wanted.
+        ways: Where it stands for several ways to one model: all of them, in the order of the ways of
+            its limiter, which is a `LimiterPool`.
     """
 
     identity: str
@@ -106,6 +108,7 @@ class Connection:
     takes_cache_key: bool = False
     endings: frozenset[str | None] = frozenset()
     top_logprobs: int = 20  # as many as OpenAI gives, and vLLM unless it is told otherwise
+    ways: tuple[Connection, ...] = ()
 
     @property
     def limiter(self) -> Limiter:

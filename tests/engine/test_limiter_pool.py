@@ -1,0 +1,194 @@
+"""Several limiters in the place of one, on a clock that jumps."""
+
+import asyncio
+
+import pytest
+
+from lionproc.engine.limiter import Limiter
+from lionproc.engine.limiter_chain import LimiterChain
+from lionproc.engine.limiter_pool import LimiterPool
+from lionproc.engine.limits import Limits
+from lionproc.engine.tokens import Tokens
+from lionproc.errors import CallError, Kind
+from lionproc.testing import run_virtual
+
+ONE = Tokens(8, 2)
+DOWN = CallError(Kind.CONNECTION, "Refused.")
+
+
+def limiter(per_minute=None, *, tokens=None, concurrency=32, adapt=False):
+    return Limiter(
+        Limits(
+            requests_per_minute=per_minute,
+            tokens_per_minute=tokens,
+            concurrency=concurrency,
+            adapt=adapt,
+        )
+    )
+
+
+def fullest(times, window_s=60.0):
+    return max(sum(start <= at < start + window_s for at in times) for start in times)
+
+
+async def crowd(pool, seconds, *, workers=64, latency_s=0.05, tokens=ONE):
+    """Many workers that always have something to send; gives the times, way by way."""
+    loop = asyncio.get_running_loop()
+    sent = [[] for _ in pool.members]
+
+    async def work():
+        while True:
+            reservation = await pool.reserve(tokens)
+            sent[reservation.way].append(loop.time())
+            await asyncio.sleep(latency_s)
+            pool.settle(reservation, tokens)
+
+    tasks = [asyncio.create_task(work()) for _ in range(workers)]
+    await asyncio.sleep(seconds)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return sent
+
+
+@pytest.mark.parametrize("limits", [(600, 600), (600, 60), (50, 50, 50)])
+def test_limits_add_up_and_each_is_kept(limits):
+    async def main():
+        pool = LimiterPool([limiter(each) for each in limits])
+        sent = await crowd(pool, 121)
+        for times, limit in zip(sent, limits, strict=True):
+            assert fullest(times) <= limit
+        assert sum(map(len, sent)) >= 0.97 * 2 * sum(limits)
+
+    run_virtual(main())
+
+
+def test_slots_add_up_and_the_less_busy_one_is_taken():
+    async def main():
+        pool = LimiterPool([limiter(concurrency=3), limiter(concurrency=9)])
+        assert pool.concurrency == 12
+        held = [pool.reserve_at_once(ONE) or await pool.reserve(ONE) for _ in range(12)]
+        assert [each.way for each in held].count(0) == 3
+        waiting = asyncio.create_task(pool.reserve(ONE))
+        await asyncio.sleep(1)
+        assert not waiting.done()
+        pool.settle(held[5], ONE)
+        assert (await waiting).way == held[5].way
+
+    run_virtual(main())
+
+
+def test_one_that_the_server_holds_holds_nobody_else():
+    async def main():
+        pool = LimiterPool([limiter(600, adapt=True), limiter(600, adapt=True)])
+        first = await pool.reserve(ONE)
+        pool.failed(first, 60.0)
+        sent = await crowd(pool, 50)
+        assert not sent[first.way]
+        assert len(sent[1 - first.way]) >= 0.95 * 500
+
+    run_virtual(main())
+
+
+def test_requests_larger_than_a_moments_share_pass():
+    async def main():
+        pool = LimiterPool([limiter(tokens=6000), limiter(tokens=6000)])
+        sent = await crowd(pool, 180, tokens=Tokens(900, 100))
+        assert sum(map(len, sent)) >= 0.9 * 36
+        assert all(fullest(times) <= 6 for times in sent)
+        with pytest.raises(CallError) as caught:
+            await pool.reserve(Tokens(6000, 100))
+        assert caught.value.kind is Kind.TOO_LARGE
+
+    run_virtual(main())
+
+
+def test_what_each_may_send_changes_live_for_all():
+    async def main():
+        pool = LimiterPool([limiter(60), limiter(60)])
+        crowded = asyncio.create_task(crowd(pool, 120))
+        await asyncio.sleep(60)
+        pool.members[1].limits.requests_per_minute = 600  # equal limits are one object
+        sent = await crowded
+        late = [sum(at >= 60 for at in times) for times in sent]
+        assert min(late) >= 0.9 * 540
+
+    run_virtual(main())
+
+
+def fails(pool, reservation, error=DOWN, attempts=1):
+    taken = pool.another_takes(reservation, error, attempts)
+    pool.failed(reservation)
+    return taken
+
+
+def test_one_that_fails_is_left_out_probed_by_one_alone_and_comes_back():
+    async def main():
+        pool = LimiterPool([limiter(), limiter()])
+
+        async def ways(count=20):
+            held = [await pool.reserve(ONE) for _ in range(count)]
+            for each in held:
+                pool.cancel(each)
+            return {each.way for each in held}
+
+        bad = await pool.reserve(ONE)
+        held = [await pool.reserve(ONE) for _ in range(5)]
+        same = [bad, *(each for each in held if each.way == bad.way)]
+        assert [fails(pool, each) for each in same] == [True] * 3
+        for each in held:
+            if each.open:
+                pool.settle(each, ONE)
+        assert await ways() == {1 - bad.way}
+        await asyncio.sleep(1.1)
+        probes = [await pool.reserve(ONE) for _ in range(10)]
+        (probe,) = [each for each in probes if each.way == bad.way]
+        assert fails(pool, probe)  # still down: twice as long now
+        await asyncio.sleep(1.5)
+        assert await ways() == {1 - bad.way}
+        await asyncio.sleep(0.6)
+        probe = next(r for r in [await pool.reserve(ONE) for _ in range(3)] if r.way == bad.way)
+        pool.settle(probe, ONE)
+        assert await ways() == {0, 1}
+
+    run_virtual(main())
+
+
+def test_a_key_that_is_refused_is_left_out_at_once_and_the_last_one_is_never_left_alone():
+    async def main():
+        pool = LimiterPool([limiter(), limiter()])
+        refused = CallError(Kind.ACCESS, "No.")
+        first = await pool.reserve(ONE)
+        assert fails(pool, first, refused, attempts=5)
+        second = await pool.reserve(ONE)
+        assert second.way != first.way
+        assert not fails(pool, second, refused)  # nobody else: that is the run's end
+        assert await pool.reserve(ONE)  # all are tried where all are left out
+
+    run_virtual(main())
+
+
+def test_what_is_the_rows_own_fault_is_nobodys_of_the_pool():
+    async def main():
+        pool = LimiterPool([limiter(), limiter()])
+        for _ in range(5):
+            row = CallError(Kind.BAD_REQUEST, "Your fault.")
+            assert not fails(pool, await pool.reserve(ONE), row)
+        held = [await pool.reserve(ONE) for _ in range(4)]
+        assert {each.way for each in held} == {0, 1}
+
+    run_virtual(main())
+
+
+def test_behind_limits_of_a_stage_a_pool_still_says_which_way():
+    async def main():
+        pool = LimiterPool([limiter(), limiter()])
+        chain = LimiterChain(Limits(concurrency=100, adapt=False), [pool])
+        held = [await chain.reserve(ONE) for _ in range(4)]
+        assert {each.way for each in held} == {0, 1}
+        assert chain.another_takes(held[0], CallError(Kind.QUOTA, "Empty."), 1)
+        chain.failed(held[0])
+        after = await chain.reserve(ONE)
+        assert after.way != held[0].way
+
+    run_virtual(main())
