@@ -359,7 +359,9 @@ class Limiter:
                         if not self._stale:
                             await self._news.wait(wait)
                     elif not paced and not self._quantities.ready(amounts):
-                        paced = await self._news.unless(self._quantities.pace(amounts, waited=waited))
+                        paced = await self._news.unless(
+                            self._quantities.pace(amounts, waited=waited)
+                        )
                     elif (lend_s := await loan.wait_s(self.lender)) is not None:
                         self.waiting_for = loan.waiting_for
                         await self._news.wait(lend_s)  # meanwhile all else may have changed

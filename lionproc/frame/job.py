@@ -96,8 +96,10 @@ class Job(RowRun):
         self._warned = False
         # Whoever asks another model for what the first one did not answer knows of both.
         # So does whoever asks a model that is made of several.
-        self._warned_of_mixture = any(leg.is_shared for leg in self._legs) or (
-            before is not None and before._plan.model is not plan.model
+        self._warned_of_mixture = (
+            len(self._connections) > len(plan.stages)
+            or any(connection.ways for connection in self._connections)
+            or (before is not None and before._plan.model is not plan.model)
         )
         self._warned_of_budget = False
         self._warned_of_unsure = False
