@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import datasets
     import pyarrow as pa
 
-    from lionproc.frame.scoring import Comparison, Score, WayToDraw
+    from lionproc.frame.scoring import Check, Comparison, Score, WayToDraw
     from lionproc.notebook.limits_panel import LimitsPanel
     from lionproc.reports.report import Report
 
@@ -420,6 +420,36 @@ class FrameAccessor:
         from lionproc.frame.scoring import score
 
         return score(self._frame, into, gold, by)
+
+    @face
+    def check(self, into: Hashable | None = None) -> Check:
+        """What smells in the answers, before they are trusted.
+
+        One label for nearly every row, labels that are never used, numbers at their bounds,
+        refusals and other phrases that are no answers, answers far longer than the rest, one text
+        for many different rows, answers that were asked again or repaired, failed rows, thoughts
+        and dollars out of line with `estimate`. Works on any frame; of one that a run of this
+        session made it knows more.
+
+        Args:
+            into: The column of answers, or the prefix of its columns; None for all of the run.
+
+        Returns:
+            A frame with a row for each finding (column, finding, rows, example, what_to_do),
+            which prints itself and shows a card. Empty where nothing was found, and says so.
+
+        Raises:
+            ColumnError: A column is not there, or several are called so.
+            ConfigurationError: It is not known which column has the answers.
+
+        Example:
+            ```python
+            out.llm.check("summary")
+            ```
+        """
+        from lionproc.frame.scoring import check
+
+        return check(self._frame, into)
 
     @face
     @shows(RunOptions, process, without=("columns", "save", "errors", "overwrite"))

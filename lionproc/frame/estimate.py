@@ -20,6 +20,7 @@ from lionproc.engine.request import Event
 from lionproc.errors import ConfigurationError
 from lionproc.frame.cacheable import MOST_SAMPLES, FixedPart, fixed_part
 from lionproc.frame.forecast import Forecast
+from lionproc.frame.foreseen import remember
 from lionproc.frame.plan import Plan
 from lionproc.frame.seen import Reservoir, Sample, of_model
 from lionproc.frame.votes import ballots_of
@@ -138,13 +139,16 @@ def estimate(plan: Plan, tried: Mapping[bytes, Sample] | None = None) -> Estimat
     forecast = Forecast(
         plan, builder, look.sizes, samples=list(samples.values()), others=others, fixed=look.fixed()
     )
-    return Estimate(
+    made = Estimate(
         rows=plan.total,
         requests=look.sizes.total(),
         answered=look.answered,
         skipped=look.skipped,
         **forecast.made(),
     )
+    known = made.usd_range or (None if made.usd is None else (made.usd, made.usd))
+    remember(plan.fingerprint([builder]), known)
+    return made
 
 
 class _Look:

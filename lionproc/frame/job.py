@@ -37,6 +37,7 @@ from lionproc.frame.plan import Plan, check_save, warn
 from lionproc.frame.row_run import RowRun
 from lionproc.frame.run_note import new_run_id, note_of
 from lionproc.frame.save_target import check_target, is_folder_target
+from lionproc.frame.smells import smells
 from lionproc.frame.stale_parts import remove_stale_parts
 from lionproc.frame.unanswered import Unanswered
 from lionproc.frame.unsure import unsure
@@ -93,6 +94,7 @@ class Job(RowRun):
         self._outcome = Outcome(self.report, self._store.failures, named, asked)
         self.watch(self._outcome)
         self._save_error: LionprocError | None = None
+        self._smells = ""
         self._warned = False
         # Whoever asks another model for what the first one did not answer knows of both.
         # So does whoever asks a model that is made of several.
@@ -159,6 +161,7 @@ class Job(RowRun):
         except (LionprocError, OSError) as error:
             self._save_error = as_save_error(error)
         finally:
+            self._smells = await asyncio.to_thread(smells, self._plan, self._store)
             await super()._close()
 
     def _to_note(self) -> Mapping[str, object] | None:
@@ -317,6 +320,8 @@ class Job(RowRun):
             "saved_to": self.saved_to,
             "save_error": None if self._save_error is None else str(self._save_error),
             "journal": self._journal.path,
+            "check": self._smells,
+            "fingerprint": self._fingerprint,
         }
         if self._plan.staged:
             facts["stages"] = stage_facts(

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from lionproc.evaluation.check import Check, bounds_of, check, in_one_line
 from lionproc.evaluation.compare import WayToDraw, compare
 from lionproc.evaluation.comparison import Comparison
+from lionproc.evaluation.look import looked_at
 from lionproc.evaluation.review_file import to_review
 from lionproc.evaluation.score import Score, score
 
-__all__ = ["Comparison", "Score", "WayToDraw", "compare", "score", "to_review"]
+__all__ = [
+    "Check",
+    "Comparison",
+    "Score",
+    "WayToDraw",
+    "bounds_of",
+    "check",
+    "compare",
+    "in_one_line",
+    "looked_at",
+    "score",
+    "to_review",
+]

@@ -61,6 +61,7 @@ def lines(stats: RunStats, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("time", _time(stats)),
         ("limit", _limit(stats)),
         ("errors", _errors(stats)),
+        ("check", _check(facts)),
         ("note", formatting.plain(stats.note, 400)),
         ("saved", _saved(stats, facts)),
         ("more", _more(stats, facts)),
@@ -168,6 +169,11 @@ def _errors(stats: RunStats) -> str:
         f"{number:,} {formatting.kind(kind)}"
         for kind, number in sorted(stats.errors.items(), key=lambda item: -item[1])
     )
+
+
+def _check(facts: Mapping[str, Any]) -> str:
+    said = formatting.plain(facts.get("check") or "", 300)
+    return f"{said} (out.llm.check() has examples)" if said else ""
 
 
 def _saved(stats: RunStats, facts: Mapping[str, object]) -> str:

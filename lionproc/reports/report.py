@@ -281,7 +281,8 @@ class Report:
         ]
         where = next((n for n, (name, _) in enumerate(made) if name in _LAST), len(made))
         made[where:where] = [*(pair for pairs in more.values() for pair in pairs), *last]
-        return [(name, text) for name, text in made if text]
+        hidden = set() if labels else {"check"}  # it may say what rows say
+        return [(name, text) for name, text in made if text and name not in hidden]
 
     def plot(self) -> Figure:
         """Draw the run over time: throughput against the limit, latency, tokens, what went wrong.
