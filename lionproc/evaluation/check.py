@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Hashable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from lionproc.errors import ConfigurationError
 from lionproc.evaluation.columns import one_column
-from lionproc.evaluation.look import FEWEST, Bounds, Finding, looked_at
 from lionproc.evaluation.row_ids import cell_words, contents
 from lionproc.frame import results
 from lionproc.frame.asked import Asked
 from lionproc.frame.assemble import column_names
 from lionproc.frame.foreseen import foreseen
-from lionproc.model.answer import Answer
+from lionproc.frame.look import FEWEST, Bounds, Finding, bounds_of, looked_at
 from lionproc.notebook.formatting import dollars, escaped, plain, plural
 from lionproc.notebook.pairs import BOX, CELL, QUIET
 
 if TYPE_CHECKING:
     from lionproc.reports.report import Report
 
-__all__ = ["Check", "bounds_of", "check", "in_one_line"]
+__all__ = ["Check", "check"]
 
 AGAIN = 0.05  # of the rows
 FAILED = 0.01
@@ -108,25 +107,6 @@ def check(frame: pd.DataFrame, into: Hashable | None) -> Check:
     named = ", ".join(plain(name, 40) for name in columns[:4])
     more = f" and {len(columns) - 4} more" if len(columns) > 4 else ""
     return _frame(frame, found, f"{named}{more}, {plural(len(frame), 'row')}")
-
-
-def in_one_line(findings: Sequence[Finding]) -> str:
-    """What was found, for the card of a run; no cell is in it."""
-    said = list(dict.fromkeys(each.says for each in findings))
-    more = f"; {len(said) - 2} more" if len(said) > 2 else ""
-    return "; ".join(said[:2]) + more
-
-
-def bounds_of(answer: Answer) -> Mapping[str, Bounds]:
-    """The least and the most that the numbers of an answer may be, by field."""
-    schema = answer.json_schema or {}
-    made: dict[str, Bounds] = {}
-    for name, node in cast("Mapping[str, Any]", schema.get("properties", {})).items():
-        ways = [node, *node.get("anyOf", ())] if isinstance(node, Mapping) else []
-        low = next((each["minimum"] for each in ways if "minimum" in each), None)
-        high = next((each["maximum"] for each in ways if "maximum" in each), None)
-        made[name] = (low, high)
-    return made
 
 
 def _of_run(frame: pd.DataFrame) -> tuple[Sequence[Asked], Report | None]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from lionproc.evaluation.check import Check, bounds_of, check, in_one_line
+from lionproc.evaluation.check import Check, check
 from lionproc.evaluation.compare import WayToDraw, compare
 from lionproc.evaluation.comparison import Comparison
-from lionproc.evaluation.look import looked_at
 from lionproc.evaluation.review_file import to_review
 from lionproc.evaluation.score import Score, score
 
@@ -14,11 +13,8 @@ __all__ = [
     "Comparison",
     "Score",
     "WayToDraw",
-    "bounds_of",
     "check",
     "compare",
-    "in_one_line",
-    "looked_at",
     "score",
     "to_review",
 ]

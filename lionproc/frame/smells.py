@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from lionproc.frame.look import Finding, bounds_of, in_one_line, looked_at
 from lionproc.frame.plan import Plan
 from lionproc.frame.row_store import RowStore
 
@@ -28,9 +29,7 @@ def smells(plan: Plan, store: RowStore) -> str:
         plan: The run.
         store: Its answers.
     """
-    from lionproc.frame.scoring import bounds_of, in_one_line, looked_at
-
-    found: list[Any] = []
+    found: list[Finding] = []
     try:
         for number in range(len(plan.outputs)):
             answer = plan.stages[plan.stage_of(number)].answer

@@ -10,7 +10,7 @@ import pytest
 
 import lionproc as lp
 from lionproc.errors import ColumnError, ConfigurationError
-from lionproc.evaluation.look import looked_at
+from lionproc.frame.look import looked_at
 from lionproc.testing import Server
 
 Mood = Literal["good", "bad", "odd"]
@@ -84,13 +84,13 @@ def test_labels_are_looked_at_by_how_often_they_are_used():
     kind = pd.CategoricalDtype(["good", "bad", "odd"])
     assert said_of(["good"] * 40 + ["bad"] * 20 + ["odd"], dtype=kind) == []
     assert said_of(["good"] * 59 + ["bad"], dtype=kind) == [
-        "98.3 % of the answers are the same label",
+        "98 % of the answers are the same label",
         "1 of 3 labels is never used",
     ]
     assert said_of(["good"] * 5, dtype=kind) == []  # too few to say anything
     assert said_of([True] * 40, dtype="boolean") == ["100 % of the answers are the same label"]
     assert said_of(["yes"] * 99 + ["no"], dtype="string") == [
-        "99.0 % of the answers are the same text"
+        "99 % of the answers are the same text"
     ]
     assert said_of([None] * 40, dtype=kind) == []
 
@@ -98,7 +98,7 @@ def test_labels_are_looked_at_by_how_often_they_are_used():
 def test_numbers_are_looked_at_against_the_bounds_of_the_schema():
     numbers = pd.Series([1, 5] * 30 + [3] * 5, dtype="Int64")
     (found,) = looked_at(numbers, (1, 5))
-    assert (found.says, found.rows) == ("92.3 % of the numbers are at the bounds of the schema", 60)
+    assert (found.says, found.rows) == ("92 % of the numbers are at the bounds of the schema", 60)
     assert not list(looked_at(numbers))
     assert not list(looked_at(pd.Series([0, 1] * 30, dtype="Int64"), (0, 1)))
     assert [f.says for f in looked_at(pd.Series([5.0] * 60), (1, 5))] == [

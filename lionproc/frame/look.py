@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +12,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lionproc.evaluation.phrases import PHRASES
+from lionproc.frame.phrases import PHRASES
+from lionproc.model.answer import Answer
 
-__all__ = ["Bounds", "Finding", "looked_at"]
+__all__ = ["FEWEST", "Bounds", "Finding", "bounds_of", "in_one_line", "looked_at"]
 
 FEWEST = 30  # answers of which a share says something
 NEARLY_ALL = 0.97
@@ -100,9 +101,9 @@ def looked_at(answers: pd.Series[Any], bounds: Bounds = (None, None)) -> Iterato
 
 
 def _share(rows: int, of: int) -> str:
-    from lionproc.evaluation.tables import percent
+    from lionproc.notebook.formatting import share
 
-    return percent(rows / of)
+    return share(rows / of)
 
 
 def _most(part: pd.Series[Any], what: str, advice: str) -> Iterator[Finding]:
@@ -203,3 +204,22 @@ def _long(lengths: Any, least: int, one: str, several: str) -> Iterator[Finding]
             int(np.argmax(lengths)),
             "Has it copied its input, or run on? lp.Model(..., max_tokens=) bounds what is paid.",
         )
+
+
+def in_one_line(findings: Sequence[Finding]) -> str:
+    """What was found, for the card of a run; no cell is in it."""
+    said = list(dict.fromkeys(each.says for each in findings))
+    more = f"; {len(said) - 2} more" if len(said) > 2 else ""
+    return "; ".join(said[:2]) + more
+
+
+def bounds_of(answer: Answer) -> Mapping[str, Bounds]:
+    """The least and the most that the numbers of an answer may be, by field."""
+    schema = answer.json_schema or {}
+    made: dict[str, Bounds] = {}
+    for name, node in cast("Mapping[str, Any]", schema.get("properties", {})).items():
+        ways = [node, *node.get("anyOf", ())] if isinstance(node, Mapping) else []
+        low = next((each["minimum"] for each in ways if "minimum" in each), None)
+        high = next((each["maximum"] for each in ways if "maximum" in each), None)
+        made[name] = (low, high)
+    return made
