@@ -116,7 +116,8 @@ class JournalWriter:
 
     def hurry(self) -> None:
         """Somebody waits for what was appended last: do not gather any more."""
-        self._hurry.set()
+        if not self._hurry.is_set():
+            self._hurry.set()
 
     def flush(self) -> None:
         """Block until everything appended so far is on disk.

@@ -140,11 +140,10 @@ class Limiter:
     def concurrency(self) -> int:
         """How many requests may be in flight now."""
         limits = self._limits
-        most = limits.concurrency
-        if self.connections is not None:
-            most = min(most, self.connections)
-        cap = self.adaptive.cap if limits.adapt else None
-        return most if cap is None else min(cap, most)
+        most, known, cap = limits.concurrency, self.connections, self.adaptive.cap
+        if known is not None and known < most:
+            most = known
+        return cap if cap is not None and cap < most and limits.adapt else most
 
     def effective(self, quantity: str, limits: Limits | None = None) -> float | None:
         """The limit per minute that is kept for a quantity: the person's or, lower, the provider's.
@@ -387,7 +386,7 @@ class Limiter:
         if self._wants_slot:
             self.waiting_for = "a free slot"
             return SLOT_CHECK_S
-        hold = self.congestion.hold_until - now
+        hold = self.congestion.reopening.hold_until - now
         if hold > 0:
             self.waiting_for = "the server, which has just refused requests"
             return hold

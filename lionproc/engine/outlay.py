@@ -46,12 +46,10 @@ class Outlay:
 
     Attributes:
         usd: As given.
-        spent: Tokens that were billed, and those of replies that did not count theirs.
-        spent_usd: What they cost, as far as it is known.
+        spent_usd: What the tokens cost that were billed, as far as it is known.
         unpriced: Replies of which it is not.
         lost: Tokens of attempts that came to nothing and may have been billed.
         lost_usd: What they would cost.
-        pledged: Estimated tokens of what is in flight.
         pledged_usd: What they would cost.
         news: Set when something is back, so that more may leave.
         waiting: How many wait for that.
@@ -60,16 +58,18 @@ class Outlay:
     __slots__ = (
         "_expected",
         "_in_flight",
+        "_pledged_input",
+        "_pledged_output",
         "_priced",
         "_ratios",
         "_replies",
+        "_spent_input",
+        "_spent_output",
         "_usd_ratio",
         "lost",
         "lost_usd",
         "news",
-        "pledged",
         "pledged_usd",
-        "spent",
         "spent_usd",
         "unpriced",
         "usd",
@@ -78,7 +78,9 @@ class Outlay:
 
     def __init__(self, usd: Usd = lambda _: None) -> None:
         self.usd = usd
-        self.spent = self.lost = self.pledged = Tokens()
+        self.lost = Tokens()
+        self._spent_input = self._spent_output = 0
+        self._pledged_input = self._pledged_output = 0
         self.spent_usd = self.lost_usd = self.pledged_usd = 0.0
         self.news = asyncio.Event()
         self._expected: dict[Tokens, float] = {}
@@ -87,10 +89,22 @@ class Outlay:
         self._ratios = (0.0, 0.0)
         self._usd_ratio = 0.0
 
+    @property
+    def spent(self) -> Tokens:
+        """Tokens that were billed, and those of replies that did not count theirs."""
+        return Tokens(self._spent_input, self._spent_output)
+
+    @property
+    def pledged(self) -> Tokens:
+        """Estimated tokens of what is in flight."""
+        return Tokens(self._pledged_input, self._pledged_output)
+
     def leaves(self, estimate: Tokens) -> None:
         """A request leaves."""
         self._in_flight += 1
-        self.pledged = _sum(self.pledged, estimate)
+        read, written = estimate
+        self._pledged_input += read
+        self._pledged_output += written
         self.pledged_usd += self._usd_expected(estimate)
 
     def _usd_expected(self, estimate: Tokens) -> float:
@@ -106,7 +120,9 @@ class Outlay:
         """It is back, in whatever way; what it took is told by one of those below."""
         self._in_flight -= 1
         self.news.set()
-        self.pledged = _sum(self.pledged, estimate, -1)
+        read, written = estimate
+        self._pledged_input -= read
+        self._pledged_output -= written
         # Nothing in flight is nothing to the last digit, whatever was added up before.
         left = self.pledged_usd - self._usd_expected(estimate)
         self.pledged_usd = max(left, 0.0) if self._in_flight else 0.0
@@ -128,7 +144,9 @@ class Outlay:
             estimate: What had been expected, where the server counted an answer.
             usd: What they cost in dollars, None where that is not known.
         """
-        self.spent = _sum(self.spent, used)
+        read, written = used
+        self._spent_input += read
+        self._spent_output += written
         if usd is None:
             self.unpriced += 1
         else:
@@ -139,10 +157,10 @@ class Outlay:
                 self._usd_ratio = self._usd_ratio * MEMORY + usd / expected
         if estimate is not None:
             self._replies = self._replies * MEMORY + 1
-            read, written = self._ratios
+            of_read, of_written = self._ratios
             self._ratios = (
-                read * MEMORY + used.input / max(estimate.input, 1),
-                written * MEMORY + used.output / max(estimate.output, 1),
+                of_read * MEMORY + read / (estimate.input or 1),
+                of_written * MEMORY + written / (estimate.output or 1),
             )
 
     def may_have_taken(self, estimate: Tokens) -> None:
@@ -223,5 +241,5 @@ def gone(outlays: Sequence[Outlay]) -> tuple[float, int]:
     return usd, sum(outlay.spent.total + outlay.lost.total for outlay in outlays)
 
 
-def _sum(first: Tokens, second: Tokens, times: int = 1) -> Tokens:
-    return Tokens(first.input + times * second.input, first.output + times * second.output)
+def _sum(first: Tokens, second: Tokens) -> Tokens:
+    return Tokens(first.input + second.input, first.output + second.output)

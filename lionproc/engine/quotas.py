@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import add
 
 from lionproc.engine.tokens import QUANTITIES
 
@@ -47,7 +48,7 @@ class ProviderQuotas:
     def __init__(self) -> None:
         self.limits: dict[str, float] = {}
         self._left: dict[str, tuple[float, float, float, float]] = {}
-        self._departed = [0.0] * len(QUANTITIES)
+        self._departed = (0.0,) * len(QUANTITIES)
         self._doubted: set[tuple[str, float]] = set()
 
     def disbelieve(self, quantity: str) -> None:
@@ -59,13 +60,11 @@ class ProviderQuotas:
 
     def departed(self, amounts: Sequence[float]) -> None:
         """Note what is sent now, one amount for each quantity."""
-        departed = self._departed
-        for place, amount in enumerate(amounts):
-            departed[place] += amount
+        self._departed = tuple(map(add, self._departed, amounts))
 
     def mark(self) -> tuple[float, ...]:
         """How much was sent so far, to tell later what was sent after a request."""
-        return tuple(self._departed)
+        return self._departed
 
     def learn(self, quotas: Mapping[str, Quota], mark: tuple[float, ...], now: float) -> bool:
         """Take in a reply's quotas; `mark` is from when its request was sent. True for a new limit."""

@@ -98,7 +98,8 @@ class Exchange:
         Returns:
             The status, the headers and the body of the reply.
         """
-        connection, is_readable = await self._connection()
+        at_hand = self._at_hand()
+        connection, is_readable = await self._connection() if at_hand is None else at_hand
         try:
             protocol: Any = connection.protocol
             transport = _open(protocol.transport)
@@ -117,18 +118,22 @@ class Exchange:
             self._keep(connection, is_readable)
         return message.code, message.headers, came
 
+    def _at_hand(self) -> tuple[Connection, IsReadable] | None:
+        """A connection that was kept, if it is quiet without doubt."""
+        if self._kept and self._connector.is_quiet:
+            connection, is_readable, _ = self._kept[0]
+            protocol: Any = connection.protocol
+            if protocol.is_connected() and not protocol.should_close and not is_readable():
+                self._kept.popleft()
+                return connection, is_readable
+        return None
+
     async def _connection(self) -> tuple[Connection, IsReadable]:
-        """One that was kept and is quiet, or a new one."""
+        """One that was kept and turns out to be quiet, or a new one."""
         connector = self._connector
         while self._kept:
             connection, is_readable, _ = self._kept.popleft()
-            protocol: Any = connection.protocol
-            if (
-                connector.is_quiet
-                and not protocol.should_close
-                and protocol.is_connected()
-                and not is_readable()
-            ) or await connector.may_be_used(connection, is_readable):
+            if await connector.may_be_used(connection, is_readable):
                 return connection, is_readable
         try:
             connection = await connector.connect(self._request.reveal(), [], self._timeout)

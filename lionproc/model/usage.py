@@ -24,6 +24,7 @@ __all__ = ["BYTES_PER_TOKEN", "counted", "guess", "tier_of", "usage_of"]
 BYTES_PER_TOKEN = 3.0
 _MOST = 10**9  # a server that counts more in one reply counts wrongly
 _LONGEST_TIER = 40
+_BARE = {"prompt_tokens", "completion_tokens", "total_tokens"}  # all that most servers tell
 _IN, _OUT = "prompt_tokens_details", "completion_tokens_details"
 # Where the parts of the two counts are told. Sources: the API references of OpenAI, Azure,
 # OpenRouter, Groq, Gemini and Anthropic, and of DeepSeek, Moonshot, DashScope and LiteLLM's proxy.
@@ -71,6 +72,21 @@ def usage_of(data: Mapping[str, object]) -> Usage | None:
     usage = data.get("usage")
     if not isinstance(usage, dict):
         return None
+    if usage.keys() == _BARE:
+        read, written, total = (
+            usage["prompt_tokens"],
+            usage["completion_tokens"],
+            usage["total_tokens"],
+        )
+        if (
+            type(read) is int
+            and type(written) is int
+            and type(total) is int
+            and read > 0
+            and written > 0
+            and read + written == total <= _MOST
+        ):
+            return Usage(read, written, tier=tier_of(data))
     told = {part: _told_at(usage, places) for part, places in _told_by(tuple(usage))}
     cached, cache_write = told.get("cached"), told.get("cache_write")
     in_cache = (cached or 0) + (cache_write or 0)
@@ -203,7 +219,10 @@ def tier_of(data: Mapping[str, object]) -> str:
     """The tier that served a reply; empty where it does not say."""
     usage = data.get("usage")
     within = usage.get("service_tier") if isinstance(usage, dict) else None  # Anthropic's way
-    for word in (data.get("service_tier"), within):
+    first = data.get("service_tier")
+    if first is None and within is None:
+        return ""
+    for word in (first, within):
         if isinstance(word, str) and word:
             return whole_characters(word[:_LONGEST_TIER]).lower()
     return ""
