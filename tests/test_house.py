@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "cli": {"errors", "template", "engine", "model", "frame", "notebook", "reports", "data"},
     "data": set(),
     "testing": {"errors", "face", "seeded_random", "schema_sample"},
-    "dask": {"errors", "face", "engine", "model", "frame"},
+    "dask": {"errors", "face", "engine", "model", "frame", "notebook"},
 }
 # A frame shows itself through the notebook's room, one module of it is the door to the service's
 # pipeline, one to the reports and one to the evaluation. All are imported where they are used, so that none is needed.

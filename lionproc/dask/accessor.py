@@ -8,13 +8,16 @@ from typing import Any, Unpack
 import dask.dataframe as dd
 from dask.delayed import delayed
 
+from lionproc.dask.job import DaskJob
 from lionproc.dask.partition import answered, checked, failures
 from lionproc.dask.question import Asked, DaskRows, Question, question_of
+from lionproc.errors import ConfigurationError
 from lionproc.face import face
 from lionproc.frame.accessor import FrameAccessor
 from lionproc.frame.plan_arguments import FROM_SCHEMA, PromptLike
 from lionproc.frame.run_options import RunOptions, SeriesOptions, shows
 from lionproc.frame.series_accessor import SeriesAccessor
+from lionproc.notebook.progress import watchers
 
 __all__ = ["DaskFrameAccessor", "DaskSeriesAccessor"]
 
@@ -67,6 +70,31 @@ class DaskFrameAccessor:
         """
         return _lazily(self._frame, Asked("frame", prompt, into, schema, options))
 
+    @face
+    @shows(RunOptions, FrameAccessor.process)
+    def start(
+        self,
+        prompt: PromptLike,
+        into: object = FROM_SCHEMA,
+        schema: object = str,
+        **options: Unpack[RunOptions],
+    ) -> DaskJob:
+        """Start what `process` does on the cluster that is in use, and return at once.
+
+        Args:
+            prompt: As for `df.llm.process`.
+            into: As for `df.llm.process`.
+            schema: As for `df.llm.process`.
+            **options: As for `ddf.llm.process`.
+
+        Returns:
+            The running job: live stats and limits, pause and stop, and the frame at its end.
+
+        Raises:
+            ConfigurationError: An argument cannot work, or there is no cluster; nothing was sent.
+        """
+        return _started(self._frame, Asked("frame", prompt, into, schema, options))
+
 
 class DaskSeriesAccessor:
     """An LLM for the cells of a Dask series, as `series.llm`."""
@@ -99,6 +127,33 @@ class DaskSeriesAccessor:
             ConfigurationError: An argument cannot work; nothing was sent.
         """
         return _lazily(self._series, Asked("series", prompt, into, schema, options))
+
+
+def _started(asked_about: DaskRows, asked: Asked) -> DaskJob:
+    from distributed.client import _get_global_client
+
+    client = _get_global_client()
+    if client is None:
+        raise ConfigurationError(
+            "start() gives the work to a cluster, and there is none yet: lionproc.dask.local() "
+            "makes one on this machine, distributed.Client(address) uses another."
+        )
+    rows = asked_about.optimize()
+    question, meta = question_of(asked, rows)
+    parts = tasks_of(question, rows, raising=asked.options.get("errors") == "raise")
+    job = DaskJob(client, question, parts, meta, rows.divisions)
+    shown = watchers(
+        job,
+        progress=question.progress,
+        panel=question.panel,
+        title=job.title,
+        facts=job.facts,
+        latest=job.latest_errors,
+    )
+    for watcher in shown:
+        job.watch(watcher)
+    job.begin()
+    return job
 
 
 def _lazily(asked_about: DaskRows, asked: Asked) -> DaskRows:

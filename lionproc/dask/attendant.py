@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +16,13 @@ from lionproc.dask.sharing import on_worker
 from lionproc.engine.stats import RunStats
 
 if TYPE_CHECKING:
-    from lionproc.engine.run import Run
+    from lionproc.frame.job import Job
 
 __all__ = ["Attendant"]
 
 TELL_S = 0.4
+MOST_FAILURES = 50  # of a partition that are told
+FIRST_S = 10.0  # to hear whether a partition is to begin at all
 GRACE_S = 2.0  # for what is in flight when nobody wants the answers, which are kept all the same
 
 
@@ -37,7 +39,7 @@ class Attendant:
         unwanted: True if the run was ended because nobody wants it any more.
     """
 
-    def __init__(self, run: Run, worker: Any, question: str, number: int) -> None:
+    def __init__(self, run: Job, worker: Any, question: str, number: int) -> None:
         self._run = run
         self._worker = worker
         self._question = question
@@ -48,6 +50,11 @@ class Attendant:
         self._stopped = False
         self.unwanted = False
 
+    def begin(self) -> None:
+        """Hear whether the run is to begin, in the thread of the task."""
+        with contextlib.suppress(Exception):  # then it is heard later
+            self._heed_now(self._tell(self._run.stats).result(FIRST_S))
+
     def update(self, stats: RunStats) -> None:
         """See `Watcher.update`."""
         if self.unwanted:
@@ -56,13 +63,14 @@ class Attendant:
             self.unwanted = True
             self._run.stop(GRACE_S)
         elif time.monotonic() - self._told_at >= TELL_S:
-            self._tell(stats)
+            self._tell(stats).add_done_callback(self._heed)
 
     def close(self, stats: RunStats) -> None:
         """See `Watcher.close`."""
         if self._worker.status.name == "running":
             with contextlib.suppress(Exception):
-                self._tell(stats)
+                failures = self._run._store.failures.kept(MOST_FAILURES)
+                self._tell(stats, failures)
 
     def _is_wanted(self) -> bool:
         if self._worker.status.name not in {"running", "paused", "closing_gracefully"}:
@@ -70,26 +78,32 @@ class Attendant:
         task = self._worker.state.tasks.get(self._key)
         return task is not None and task.state != "cancelled"
 
-    def _tell(self, stats: RunStats) -> None:
+    def _tell(self, stats: RunStats, failures: Sequence[Mapping[str, object]] = ()) -> Any:
         self._told_at = time.monotonic()
         said = asdict(replace(stats, errors={})) | {"errors": dict(stats.errors)}
         run = getattr(self._run, "run_id", "")
 
         async def tell() -> Mapping[str, bool]:
             wanted: Mapping[str, bool] = await self._worker.scheduler.lionproc_tell(
-                question=self._question, number=self._number, run=run, stats=said
+                question=self._question,
+                number=self._number,
+                run=run,
+                stats=said,
+                failures=failures,
             )
             return wanted
 
-        on_worker(self._worker, tell()).add_done_callback(self._heed)
+        return on_worker(self._worker, tell())
 
     def _heed(self, answer: Any) -> None:
         """Do what the notebook wants. What cannot be heard is heard the next time."""
         with contextlib.suppress(Exception):
-            wanted = answer.result()
-            if wanted["stopped"] and not self._stopped:
-                self._stopped = True
-                self._run.stop()
-            if wanted["paused"] != self._paused:
-                self._paused = wanted["paused"]
-                (self._run.pause if self._paused else self._run.resume)()
+            self._heed_now(answer.result())
+
+    def _heed_now(self, wanted: Mapping[str, bool]) -> None:
+        if wanted["stopped"] and not self._stopped:
+            self._stopped = True
+            self._run.stop()
+        if wanted["paused"] != self._paused:
+            self._paused = wanted["paused"]
+            (self._run.pause if self._paused else self._run.resume)()

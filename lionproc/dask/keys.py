@@ -10,37 +10,42 @@ on the cluster can read it there, as everything else.
 from __future__ import annotations
 
 import hashlib
-import logging
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from distributed import WorkerPlugin
 from distributed.client import _get_global_client as current_client
 
 from lionproc.errors import ModelError
+from lionproc.model.composed import leaves_of
 from lionproc.model.credentials import Secret
 from lionproc.model.model import Model
 
-__all__ = ["keep", "send", "with_key"]
+__all__ = ["keep", "with_keys"]
 
-log = logging.getLogger("lionproc")
 WAIT_S = 10.0  # for a key that is on its way
 _known: dict[str, Secret[Any]] = {}
 _arrived = threading.Condition()
 
 
-def keep(model: Model) -> str | None:
-    """Remember the key that a model was given, and hand it to the cluster that is in use.
+def keep(model: Model) -> tuple[str | None, ...]:
+    """Remember the keys that a model was given, and hand them to the cluster that is in use.
 
     Returns:
-        The name under which `with_key` finds it; None where it was given none.
+        For each single model in it the name under which `with_keys` finds its key; None where it
+        was given none.
     """
+    return tuple(map(_keep, leaves_of(model)))
+
+
+def _keep(model: Model) -> str | None:
     secret = model._api_key
     if secret is None:
         return None
     name = hashlib.sha256(b"lionproc key\0" + secret.reveal().encode()).hexdigest()[:24]
     _take(name, secret)
-    send(name)
+    _send(name, secret)
     return name
 
 
@@ -50,30 +55,34 @@ def _take(name: str, secret: Secret[Any]) -> None:
         _arrived.notify_all()
 
 
-def send(name: str | None) -> None:
+def _send(name: str, secret: Secret[Any]) -> None:
     """Hand a key to the workers of the cluster that this process uses, those that come later too."""
-    secret = None if name is None else _known.get(name)
     client: Any = current_client()
-    if secret is None or client is None or client.asynchronous or client.status != "running":
+    if client is None or client.asynchronous or client.status != "running":
         return
     sent = vars(client).setdefault("_lionproc_keys", set())
     if name not in sent:
-        client.register_plugin(KeyPlugin(str(name), secret))
+        client.register_plugin(KeyPlugin(name, secret))
         sent.add(name)
 
 
-def with_key(model: Model, name: str | None) -> Model:
-    """The model with its key, wherever this is.
+def with_keys(model: Model, names: Sequence[str | None]) -> Model:
+    """The model with its keys, wherever this is.
 
     Args:
-        model: The model, which lost its key if it has travelled.
-        name: What `keep` said.
+        model: The model, which has lost them if it has travelled. It gets them back.
+        names: What `keep` said.
 
     Raises:
         ModelError: It had a key, and that has not come here.
     """
-    if name is None or model._api_key is not None:
-        return model
+    for leaf, name in zip(leaves_of(model), names, strict=True):
+        if name is not None and leaf._api_key is None:
+            leaf._api_key = _arrived_key(leaf, name)
+    return model
+
+
+def _arrived_key(model: Model, name: str) -> Secret[Any]:
     with _arrived:
         _arrived.wait_for(lambda: name in _known, WAIT_S)
         secret = _known.get(name)
@@ -88,8 +97,7 @@ def with_key(model: Model, name: str | None) -> Model:
                 else "call process() again."
             )
         )
-    given: Any = {**model._arguments(), "api_key": secret}
-    return Model(model.provider, model.model, **given)
+    return secret
 
 
 class KeyPlugin(WorkerPlugin):

@@ -75,6 +75,7 @@ def _asked(job: Job, worker: Any, question: str, number: int) -> pd.DataFrame:
         return job.result()
     attendant = Attendant(job, worker, question, number)
     job.watch(attendant)
+    attendant.begin()
     job.begin()
     out = job.result()
     if attendant.unwanted:  # what there is of it must not be taken for all of it

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 import pandas as pd
 
-from lionproc.dask import keys
+from lionproc.dask.keys import keep, with_keys
 from lionproc.engine.limits import Limits
 from lionproc.engine.paths import is_url, local_path
 from lionproc.errors import ConfigurationError
@@ -23,6 +23,7 @@ from lionproc.frame.plan import Plan
 from lionproc.frame.save_target import check_writable, is_folder_target
 from lionproc.frame.series_accessor import SeriesAccessor
 from lionproc.frame.with_answers import columns_before
+from lionproc.model.composed import leaves_of
 from lionproc.model.defaults import default_model
 from lionproc.model.model import Model
 
@@ -64,21 +65,25 @@ class Question:
     Attributes:
         asked: Its arguments; of the options those that a partition's run takes as they are.
         model: Who answers.
-        key: Where the model's key is found, see `keys.py`; None where it has none of its own.
+        keys: Where the keys of the model are found, see `keys.py`.
         limits: Those of all partitions together; None leaves what there is.
         journal: Where replies are kept, on the machine of each worker.
         save: The folder of the parts, None for none.
         partitions: How many there are.
+        progress: Whether a person sees how it gets on.
+        panel: Whether that is the panel.
         token: Tells it from every other.
     """
 
     asked: Asked
     model: Model
-    key: str | None
+    keys: tuple[str | None, ...]
     limits: Limits | None
     journal: Any
     save: str | None
     partitions: int
+    progress: bool
+    panel: bool | None
     token: str = field(default_factory=lambda: hashlib.sha256(os.urandom(32)).hexdigest()[:24])
 
     def plan(self, part: Rows, *, limits: Limits | None = None) -> Plan:
@@ -90,7 +95,7 @@ class Question:
         """
         given = {
             **self.asked.options,
-            "model": keys.with_key(self.model, self.key),
+            "model": with_keys(self.model, self.keys),
             "limits": limits,
             "journal": self.journal,
             "progress": False,
@@ -135,11 +140,13 @@ def question_of(asked: Asked, rows: DaskRows) -> tuple[Question, Rows]:
     question = Question(
         asked=replace(asked, options={**kept, "retry": usual.retry}),
         model=model,
-        key=keys.keep(model),
+        keys=keep(model),
         limits=usual.limits,
         journal=usual.journal,
         save=_folder_of(usual.save),
         partitions=rows.npartitions,
+        progress=usual.progress,
+        panel=usual.panel,
     )
     return question, question.shaped(rows._meta, columns_before(plan), plan)
 
@@ -161,12 +168,12 @@ def _refuse(options: Mapping[str, Any]) -> None:
 
 def _model_of(given: Model | str | None) -> Model:
     model = default_model(given)
-    if model.executor is not None:
+    if any(leaf.executor is not None for leaf in leaves_of(model)):
         raise ConfigurationError(
             "A model with executor= sends through one process, and this is done by many. Leave "
             "executor= out and give limits=, which hold for all of them together."
         )
-    if model.client is not None:
+    if any(leaf.client is not None for leaf in leaves_of(model)):
         raise ConfigurationError(
             "A model with client= cannot travel to other processes: the client holds a key and "
             "open connections. Give base_url= and api_key= in place of it."

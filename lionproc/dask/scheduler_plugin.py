@@ -23,6 +23,7 @@ from lionproc.engine.lease_messages import Ask
 __all__ = ["NAME", "LionprocPlugin"]
 
 NAME: Final = "lionproc"
+MOST_SHOWN: Final = 20
 MOST_QUESTIONS: Final = 100  # that are remembered
 OF_ROWS: Final = ("rows", "answered", "cached", "skipped", "failed", "in_flight", "queued")
 OF_REQUESTS: Final = (
@@ -39,11 +40,13 @@ class Work:
         stopped: Whether nothing more is to leave at all.
         runs: Of each partition, its runs and the stats of each; the last one is that which counts,
             the others were on workers that have gone.
+        failures: Of each partition, the first rows that failed.
     """
 
     paused: bool = False
     stopped: bool = False
     runs: dict[int, dict[str, Mapping[str, Any]]] = field(default_factory=dict)
+    failures: dict[int, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
 
 class LionprocPlugin(SchedulerPlugin):
@@ -66,6 +69,7 @@ class LionprocPlugin(SchedulerPlugin):
         scheduler.handlers.setdefault("lionproc_tell", self.tell)
         scheduler.handlers.setdefault("lionproc_steer", self.steer)
         scheduler.handlers.setdefault("lionproc_look", self.look)
+        scheduler.handlers.setdefault("lionproc_failures", self.failures)
 
     def remove_worker(self, scheduler: object, worker: str, **_: object) -> None:
         """A worker is gone, however: what it was lent counts as spent."""
@@ -110,7 +114,12 @@ class LionprocPlugin(SchedulerPlugin):
     # -- how it goes ------------------------------------------------------------------------
 
     async def tell(
-        self, question: str, number: int, run: str, stats: Mapping[str, Any]
+        self,
+        question: str,
+        number: int,
+        run: str,
+        stats: Mapping[str, Any],
+        failures: Sequence[Mapping[str, Any]] = (),
     ) -> dict[str, bool]:
         """A worker says how a partition gets on, and hears whether it is to go on.
 
@@ -119,11 +128,14 @@ class LionprocPlugin(SchedulerPlugin):
             number: Which partition.
             run: The id of its run.
             stats: A `RunStats`, as a dict.
+            failures: The first rows that failed, when it has ended.
         """
         if question not in self._work and len(self._work) >= MOST_QUESTIONS:
             del self._work[next(iter(self._work))]
         work = self._work.setdefault(question, Work())
         work.runs.setdefault(number, {})[run] = stats
+        if failures:
+            work.failures[number] = failures
         return {"paused": work.paused, "stopped": work.stopped}
 
     async def steer(self, question: str, paused: bool, stopped: bool) -> None:
@@ -136,7 +148,17 @@ class LionprocPlugin(SchedulerPlugin):
         work = self._work.get(question, Work())
         names = self._of_question.get(question, ())
         limits = next((self._budgets[name].effective() for name in names), ())
-        return {**summed(work.runs.values()), "limits": limits}
+        failures = (await self.failures(question))[:MOST_SHOWN]
+        return {**summed(work.runs.values()), "limits": limits, "failures": failures}
+
+    async def failures(self, question: str) -> list[dict[str, Any]]:
+        """The first rows that failed in each partition."""
+        work = self._work.get(question, Work())
+        return [
+            {"partition": number, **failure}
+            for number, failures in sorted(work.failures.items())
+            for failure in failures
+        ]
 
 
 def summed(partitions: Iterable[Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typing import Any
 from distributed import get_worker
 from distributed.protocol.pickle import dumps
 
-from lionproc.dask import keys
+from lionproc.dask.keys import with_keys
 from lionproc.dask.question import Question
 from lionproc.dask.scheduler_plugin import NAME, LionprocPlugin
 from lionproc.engine import loop as engine_loop
@@ -28,6 +28,7 @@ from lionproc.engine.lender import Lender
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.limits import Limits
 from lionproc.errors import ConfigurationError, LionprocError
+from lionproc.model.composed import leaves_of
 
 __all__ = ["shared_budget", "this_worker", "with_plugin"]
 
@@ -50,12 +51,12 @@ def shared_budget(question: Question, worker: Any) -> Iterator[Limits | None]:
         yield _alone(question.limits)
         return
     with_plugin(worker)
-    limiter = keys.with_key(question.model, question.key).connect().limiter
-    _enter(limiter, worker, question)
-    try:
+    model = with_keys(question.model, question.keys)
+    with contextlib.ExitStack() as borrowing:
+        for limiter in {leaf.connect().limiter for leaf in leaves_of(model)}:
+            _enter(limiter, worker, question)
+            borrowing.callback(_leave, limiter)
         yield None
-    finally:
-        _leave(limiter)
 
 
 def this_worker() -> Any:
@@ -147,7 +148,7 @@ class _Borrowing:
 
 
 _borrowing: dict[Limiter, _Borrowing] = {}
-_heeded: set[str] = set()  # questions whose limits were told to the budget
+_heeded: set[tuple[str, str]] = set()  # questions whose limits were told to a budget
 _lock = threading.Lock()
 
 
@@ -163,8 +164,9 @@ def _enter(limiter: Limiter, worker: Any, question: Question) -> None:
             now = _borrowing[limiter] = _Borrowing(lender, scheduler)
         now.runs += 1
         wanted = question.limits
-        if wanted is not None and question.token not in _heeded:
-            _heeded.add(question.token)
+        known = (question.token, limiter.identity)
+        if wanted is not None and known not in _heeded:
+            _heeded.add(known)
             lender = now.lender
 
             def tell() -> None:

@@ -265,4 +265,5 @@ def parts_of(stats: RunStats) -> list[str]:
 
 def _advance(bar: Any, stats: RunStats, behind: str) -> None:
     bar.set_postfix_str(behind, refresh=False)
+    bar.total = stats.rows  # of a cluster it is known when all of it has begun
     bar.update(stats.finished - bar.n)

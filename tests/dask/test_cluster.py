@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import time
 
 import pandas as pd
 import pytest
@@ -105,3 +106,52 @@ def test_who_is_not_waited_for_any_more_sends_nothing_more(client, server, model
     client.sync(client.scheduler.lionproc_budgets)
     server.wait_for(lambda counters: not counters.in_flight and not counters.open_connections)
     assert server.counters.total < 60
+
+
+def test_a_job_is_watched_and_steered_from_the_notebook(client, server, model, ddf):
+    limits = lp.Limits(requests_per_minute=600, concurrency=CONCURRENCY, adapt=False)
+    how = {"into": "a", "model": model, "progress": False}
+    job = ddf.llm.start("Job {text}", limits=limits, **how)
+    server.wait_for(lambda counters: counters.total >= 5)
+    job.pause()
+    assert job.stats.state == "paused"
+    job.limits.requests_per_minute = 60_000
+    job.resume()
+    got = job.result(60)
+    assert got.compute()["a"].tolist() == [f"echo: Job {text}" for text in FRAME["text"]]
+    assert got.divisions == ddf.divisions
+    assert any(each["limits"][0] == 60_000 for each in budgets(client))
+    assert server.counters.total == 60
+    until(lambda: job.stats.state == "done")
+    assert (job.stats.rows, job.stats.answered, job.stats.sent) == (60, 60, 60)
+    assert job.errors().empty
+    assert "60 requests" in repr(job)
+
+
+def test_a_job_that_is_stopped_gives_what_there_is(client, server, model, ddf):
+    limits = lp.Limits(requests_per_minute=600, concurrency=CONCURRENCY, adapt=False)
+    job = ddf.llm.start("Halt {text}", "a", model=model, limits=limits, progress=False)
+    server.wait_for(lambda counters: counters.total >= 5)
+    job.stop()
+    got = job.result(60).compute()
+    assert len(got) == 60
+    assert got["a"].notna().sum() == server.counters.total < 60
+    until(lambda: job.stats.state == "stopped")
+
+
+def test_workers_that_die_again_and_again_end_in_an_error_that_says_what_to_do(client, model, ddf):
+    def deadly(row):
+        os._exit(1) if row["n"] == 33 else None
+        return f"Die {row['text']}"
+
+    client.run_on_scheduler(lambda dask_scheduler: setattr(dask_scheduler, "allowed_failures", 0))
+    job = ddf.llm.start(deadly, "a", model=model, progress=False)
+    with pytest.raises(lp.errors.RunError, match="memory"):
+        job.result(60)
+
+
+def until(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

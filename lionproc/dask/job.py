@@ -1,0 +1,352 @@
+"""`DaskJob`: all partitions of a question on their way through a cluster, watched and steered here.
+
+Workers tell the scheduler how their runs get on, a few times a second; this looks there, and says
+there what a person wants. So it holds no connection to a worker, and works with any that come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dask.dataframe as dd
+import pandas as pd
+from distributed import Client, wait
+from distributed.scheduler import KilledWorker
+
+from lionproc.dask.question import DaskRows, Question, Rows
+from lionproc.dask.scheduler_plugin import LionprocPlugin
+from lionproc.engine import loop as engine_loop
+from lionproc.engine.limits import Limits
+from lionproc.engine.stats import RunStats, State
+from lionproc.engine.watching import Watcher
+from lionproc.errors import ConfigurationError, LionprocError, RunError
+from lionproc.face import face
+
+if TYPE_CHECKING:
+    from lionproc.notebook.panel_html import FailureRow
+
+__all__ = ["DaskJob"]
+
+LOOK_S = 0.3
+GONE = "The cluster has ended, or this client of it was closed. What was answered is journaled: start it again."
+
+
+class DaskJob:
+    """What `ddf.llm.start(...)` gives: the work of a cluster, live.
+
+    Attributes:
+        limits: The live limits of all workers together; assign a rate and it acts within a second.
+            `concurrency` is that of each worker process, as it was at the start.
+
+    Example:
+        ```python
+        import dask.dataframe as dd
+        import lionproc.dask
+
+        ddf = dd.from_pandas(df, npartitions=2)
+        with lionproc.dask.local(n_workers=1, processes=False):
+            job = ddf.llm.start("Is {review} positive?", into="ok", schema=bool)
+            job.limits.requests_per_minute = 300
+            out = job.result().compute()  # waits; a Dask frame, of partitions that are there
+        ```
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        question: Question,
+        parts: Sequence[Any],
+        meta: Rows,
+        divisions: Sequence[Any],
+    ) -> None:
+        self.limits = Limits() if question.limits is None else question.limits.copy()
+        self._client = client
+        self._question = question
+        self._meta = meta
+        self._divisions = tuple(divisions)
+        self._seen: Mapping[str, Any] = {}
+        self._rates: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
+        self._paused = self._stopped = False
+        self._began_at, self._started_at = time.time(), time.monotonic()
+        self._ended_at: float | None = None
+        self._watchers: list[Watcher] = []
+        client.register_plugin(LionprocPlugin())
+        self._futures = list(client.compute(list(parts)))  # type: ignore[no-untyped-call]
+        self.limits.on_change(self._changed)
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell a watcher how it goes."""
+        self._watchers.append(watcher)
+
+    def begin(self) -> None:
+        """Look from now on. The work itself has begun already."""
+        engine_loop.submit(self._look_on())
+
+    # -- what a person does -----------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Let nothing more leave until `resume`. What is in flight comes back and is kept."""
+        self._paused = True
+        self._steer()
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        self._paused = False
+        self._steer()
+
+    def stop(self) -> None:
+        """Send nothing more. Rows that were not asked are NA; what was answered is kept."""
+        self._stopped = True
+        self._steer()
+
+    def _steer(self) -> None:
+        self._say(
+            lambda scheduler: scheduler.lionproc_steer(
+                question=self._question.token, paused=self._paused, stopped=self._stopped
+            )
+        )
+
+    def _changed(self) -> None:
+        limits = self.limits
+        wanted = (
+            limits.requests_per_minute,
+            limits.tokens_per_minute,
+            limits.input_tokens_per_minute,
+            limits.output_tokens_per_minute,
+        )
+        self._say(
+            lambda scheduler: scheduler.lionproc_set_limits(
+                question=self._question.token, limits=wanted
+            )
+        )
+
+    def _say(self, what: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
+        """Say something to the scheduler, from any thread; returns the future of its answer."""
+
+        async def said() -> Any:
+            return await what(self._client.scheduler)
+
+        loop: Any = self._client.loop
+        return asyncio.run_coroutine_threadsafe(said(), loop.asyncio_loop)
+
+    # -- how it goes ------------------------------------------------------------------------
+
+    @property
+    def done(self) -> bool:
+        """True once all partitions have ended, in whatever way."""
+        return all(future.done() for future in self._futures)
+
+    @property
+    def stats(self) -> RunStats:
+        """All workers at this moment, as of a third of a second ago.
+
+        Until every partition has begun, `rows` is what they come to if all are like those that have.
+        """
+        seen = self._seen
+        elapsed_s = (self._ended_at or time.monotonic()) - self._started_at
+        parts, begun = self._question.partitions, seen.get("begun", 0)
+        rows = seen.get("rows", 0)
+        if begun < parts:
+            rows = max(round(rows * parts / begun), parts) if begun else parts
+        limits = seen.get("limits") or (None,) * 4
+        return RunStats(
+            state=self._state(),
+            began_at=self._began_at,
+            elapsed_s=elapsed_s,
+            requests_per_minute=self._per_minute(),
+            requests_limit=limits[0],
+            tokens_limit=limits[1],
+            concurrency=self.limits.concurrency,
+            note=self._note(begun),
+            errors=seen.get("errors", {}),
+            rows=rows,
+            **{name: seen[name] for name in seen if name in _COUNTED},
+        )
+
+    def _state(self) -> State:
+        if self._ended_at is not None:
+            if any(future.status != "finished" for future in self._futures):
+                return "failed"
+            return "stopped" if self._stopped else "done"
+        if self._stopped:
+            return "stopping"
+        return "paused" if self._paused else "running"
+
+    def _note(self, begun: int) -> str:
+        parts = self._question.partitions
+        ended = sum(future.done() for future in self._futures)
+        if self._ended_at is not None:
+            return ""
+        return f"{ended:,} of {parts:,} partitions done, {begun - ended:,} under way."
+
+    def _per_minute(self) -> float:
+        since, sent = self._rates[0]
+        until, now = self._rates[-1]
+        return 60 * (now - sent) / (until - since) if until - since > 1 else 0.0
+
+    async def _look_on(self) -> None:
+        while not self.done and self._client.status == "running":
+            await self._look()
+            for watcher in self._watchers:
+                with contextlib.suppress(Exception):  # a display that breaks breaks nothing else
+                    watcher.update(self.stats)
+            await asyncio.sleep(LOOK_S)
+        await self._look()
+        self._ended_at = time.monotonic()
+        for watcher in self._watchers:
+            with contextlib.suppress(Exception):
+                watcher.close(self.stats)
+
+    async def _look(self) -> None:
+        with contextlib.suppress(Exception):  # the scheduler may be gone
+            token = self._question.token
+            said = self._say(lambda scheduler: scheduler.lionproc_look(question=token))
+            self._seen = await asyncio.wait_for(asyncio.wrap_future(said), 5.0)
+            now = time.monotonic()
+            self._rates.append((now, self._seen["sent"]))
+            while now - self._rates[0][0] > 60:
+                self._rates.popleft()
+
+    # -- what comes out ---------------------------------------------------------------------
+
+    def frame(self) -> DaskRows:
+        """The partitions that are done, as a Dask frame; divisions are not known.
+
+        Raises:
+            ConfigurationError: None is done yet.
+        """
+        done = [future for future in self._futures if future.status == "finished"]
+        if not done:
+            raise ConfigurationError("No partition is done yet.")
+        return dd.from_delayed(done, meta=self._meta, prefix="llm")
+
+    @face
+    def result(self, timeout: float | None = None) -> DaskRows:
+        """Wait for the end.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Returns:
+            A Dask frame (or series), as `ddf.llm.process` gives it, whose partitions are computed
+            and are kept by the workers as long as it lives.
+
+        Raises:
+            TimeoutError: It still runs, and goes on.
+            RunError: Something stopped it, or workers died; the message says what to do.
+            RowsFailedError: Rows failed and `errors="raise"` was asked for.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        finished = False
+        while not finished:
+            left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+            try:
+                wait(self._futures, timeout=left)  # type: ignore[no-untyped-call]
+            except TimeoutError:
+                raise TimeoutError(
+                    f"The work is not finished after {timeout} s and goes on; job.stats says how "
+                    "it gets on, job.stop() ends it."
+                ) from None
+            finished = self._all_finished()
+        return dd.from_delayed(
+            self._futures, meta=self._meta, divisions=self._divisions, prefix="llm"
+        )
+
+    def _all_finished(self) -> bool:
+        """Whether all partitions are there. Some may be lost again with the worker that had them.
+
+        Raises:
+            LionprocError: One cannot be.
+        """
+        states = [(number, future, future.status) for number, future in enumerate(self._futures)]
+        for number, future, status in states:
+            if status == "error":
+                raise _told(number, future.exception())
+        if self._client.status != "running" or any(each[2] == "cancelled" for each in states):
+            raise RunError(GONE)
+        return all(status == "finished" for _, _, status in states)
+
+    def errors(self) -> pd.DataFrame:
+        """The rows that failed, the first of each partition.
+
+        Returns:
+            Partition, position in it, index label, column, kind, message, hint and attempts.
+        """
+        rows = self._say(
+            lambda scheduler: scheduler.lionproc_failures(question=self._question.token)
+        ).result(30)
+        names = ("partition", "position", "index", "where", "kind", "message", "hint", "attempts")
+        return pd.DataFrame(rows, columns=list(names))
+
+    def latest_errors(self, most: int) -> list[FailureRow]:
+        """Some failures, for the panel."""
+        from lionproc.notebook.panel_html import FailureRow
+
+        return [
+            FailureRow(
+                row=each["index"],
+                kind=each["kind"],
+                message=each["message"],
+                hint=each["hint"],
+                reply="",
+                text="",
+            )
+            for each in self._seen.get("failures", ())[:most]
+        ]
+
+    @property
+    def title(self) -> str:
+        """What is made with which model, in a few words."""
+        made = self._meta.columns[-1] if self._meta.ndim > 1 else self._meta.name
+        return f"{made} with {self._question.model.provider}, on Dask"
+
+    def facts(self) -> dict[str, object]:
+        """What the card at the end says besides the numbers."""
+        question = self._question
+        return {
+            "model": str(question.model.model),
+            "provider": question.model.provider,
+            "save": question.save,
+            "saved_to": question.save,
+            "errors_at": "job.errors()",
+        }
+
+    def __repr__(self) -> str:
+        stats = self.stats
+        return (
+            f"<DaskJob {stats.state}: {stats.finished:,} of about {stats.rows:,} rows, "
+            f"{stats.sent:,} requests; it has .stats, .limits, .pause(), .stop(), .result()>"
+        )
+
+
+_COUNTED = frozenset(
+    {
+        *("answered", "cached", "skipped", "failed", "in_flight", "queued", "sent", "retried"),
+        *("throttled", "prompt_tokens", "completion_tokens", "guessed", "usd"),
+    }
+)
+
+
+def _told(number: int, error: BaseException) -> BaseException:
+    """The error of a partition, with the way on."""
+    if isinstance(error, KilledWorker):
+        return RunError(
+            f"Partition {number} was given to several workers, and each died while it had it. Most "
+            "often that is memory: make partitions smaller (ddf.repartition(partition_size="
+            '"64MB")), give each worker more (lionproc.dask.local(memory_limit="4GB")), or fewer '
+            "threads. client.get_worker_logs() may say more. What was answered is journaled, and "
+            "doing it again goes on from there."
+        )
+    if isinstance(error, LionprocError):
+        return error
+    made = RunError(
+        f"Partition {number} could not be done: {type(error).__name__}: {error}. What was answered "
+        "is journaled, and doing it again goes on from there."
+    )
+    made.__cause__ = error
+    return made
