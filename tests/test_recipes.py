@@ -1,6 +1,7 @@
 """The recipes do what they show: each page is run as a notebook, with a server of our own."""
 
 import ast
+import copy
 import dataclasses
 import re
 from pathlib import Path
@@ -20,9 +21,9 @@ ADDRESS = re.compile(r"http://localhost:\d+/v1|https://my-resource\.openai\.azur
 # A picture of one pixel, in two colours.
 PNG = "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55000000{}49454e44ae426082"
 
-# What the model says on each page, by what stands in the prompt.
+# What the model says on each page, by what stands in the prompt; a list, time after time.
 REPLIES = {
-    "azure": {"joy": "true", "Broke": "false"},
+    "azure": {"joy": True, "Broke": False},
     "classify": {"looks good": "positive", "Broke": "negative", "Fine": "mixed"},
     "clean-names": {
         "Siemens AG": "Siemens",
@@ -58,13 +59,18 @@ REPLIES = {
         "waterproof": {"reason": "The manual speaks of splashes, not of diving.", "grade": 1},
     },
     "match": {
-        "M3)\n2: Apple MacBook Air": "true",
-        "ThinkPad X1 Carbon\n2: Lenovo": "true",
-        "same product": "false",
+        "M3)\n2: Apple MacBook Air": True,
+        "ThinkPad X1 Carbon\n2: Lenovo": True,
+        "same product": False,
     },
     "night-run": {"Ticket": "Does not start"},
-    "providers": {"joy": "true", "Broke": "false"},
+    "providers": {"joy": True, "Broke": False},
     "scale": {"Review": "positive"},
+    "sure": {
+        "joy": "positive",
+        "Broke": "negative",
+        "lamp": ["positive", "negative", "negative", "positive"],
+    },
     "translate": {
         "Oak table": "Table en chêne",
         "Seats six": "Six places assises.",
@@ -113,6 +119,12 @@ def notebook(tmp_path, monkeypatch, server):
         yield cell
 
 
+def typed(body):
+    """Whether a value is asked for, which goes as the field of an object."""
+    asked = body.get("response_format") or {}
+    return "answer" in asked.get("json_schema", {}).get("schema", {}).get("properties", {})
+
+
 def test_every_recipe_has_replies_and_is_listed():
     index = (RECIPES / "index.md").read_text()
     assert {page.stem for page in PAGES} == set(REPLIES)
@@ -121,13 +133,18 @@ def test_every_recipe_has_replies_and_is_listed():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_recipe_shows_what_it_says(page, notebook, server, capsys):
-    replies = REPLIES[page.stem]
+    replies = copy.deepcopy(REPLIES[page.stem])
 
     def answer(body):
         prompt = prompt_text(body)
-        return next(said for words, said in replies.items() if words in prompt)
+        said = next(said for words, said in replies.items() if words in prompt)
+        said = said.pop(0) if isinstance(said, list) else said
+        return said if isinstance(said, dict) else {"answer": said} if typed(body) else str(said)
 
-    server.configure(answer=answer)
+    def sure(body):
+        return 0.6 if "lamp" in prompt_text(body) else 0.97
+
+    server.configure(answer=answer, confidence=sure)
     blocks = BLOCK.findall(page.read_text())
     assert any(shown for _, shown in blocks)
     for source, shown in blocks:
