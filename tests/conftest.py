@@ -55,9 +55,10 @@ for line in tasks:
         os.dup2(output, 1)
         os.dup2(output, 2)
         status = 0
-        # Whoever starts a suite in the background ignores SIGINT, and children inherit that.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
+            # Whoever starts a suite in the background ignores SIGINT, and children inherit that.
+            # From here on one may come, in the middle of this call too.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             os.chdir(task["folder"])
             os.environ["LIONPROC_HOME"] = task["home"]
             exec(compile(task["code"], "child", "exec"), {"__name__": "__main__", **task["names"]})
