@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from lionproc.notebook.limits_panel import LimitsPanel
     from lionproc.reports.report import Report
 
-VALUE = "value"
-
 
 class FrameAccessor:
     """An LLM for the columns of a frame, as `df.llm`."""
@@ -70,6 +68,7 @@ class FrameAccessor:
         deduplicate: bool = True,
         name: str | None = None,
         on_missing: Literal["skip", "send"] = "skip",
+        examples: object = None,
         errors: Literal["coerce", "raise"] = "coerce",
         overwrite: bool = False,
         details: bool = False,
@@ -109,6 +108,9 @@ class FrameAccessor:
             name: What `lp.runs()` calls this run.
             on_missing: "skip" leaves rows with a missing cell in the prompt NA without asking,
                 "send" asks with an empty text there.
+            examples: Rows with their answers, shown to the model before each question: a frame with
+                the columns that the prompt shows and those of the answer (`into`), or a list of
+                pairs like `({"review": "Fine."}, "positive")`. `score` leaves such rows out.
             errors: "coerce" makes failed rows NA and warns once; "raise" raises after all
                 others are done and kept.
             overwrite: Replace columns that are there.
@@ -165,6 +167,7 @@ class FrameAccessor:
             "deduplicate": deduplicate,
             "name": name,
             "on_missing": on_missing,
+            "examples": examples,
             "errors": errors,
             "overwrite": overwrite,
             "details": details,

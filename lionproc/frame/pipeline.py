@@ -7,6 +7,7 @@ knows no frames.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -18,8 +19,10 @@ from lionproc.frame.options import options_of
 from lionproc.frame.pipeline_names import Known, OfPrompt, StageNames
 from lionproc.frame.plan import Plan
 from lionproc.frame.prompt import Prompt
+from lionproc.frame.examples import check_length, examples_of
 from lionproc.frame.run_note import shape_kept
 from lionproc.frame.stage import Stage
+from lionproc.frame.stage_check import check_stage
 from lionproc.frame.stage_output import StageOutput
 from lionproc.frame.stopped_at import PIPELINE_ERROR
 from lionproc.model.answer import Answer
@@ -29,7 +32,8 @@ from lionproc.service.stage import ProcessingStage
 
 __all__ = ["are_stages", "pipeline_plan", "stages_again", "stages_of"]
 
-_ASKED = frozenset(("name", "type", "options", "prompt", "system", "input"))
+_HOW = ("confidence", "votes", "tie")
+_ASKED = frozenset(("name", "type", "options", "prompt", "system", "input", *_HOW))
 
 
 def are_stages(given: object) -> bool:
@@ -72,10 +76,14 @@ def pipeline_plan(
         return chosen
 
     asked = stages_of(frame, made, list(map(who, made)), on_missing)
+    for stage in asked:
+        check_stage(stage)
+        check_length(stage.outputs[0].prompt.turns, stage.model)
     own_limits = any(stage.model.executor is not None for stage in asked)
     more = [PIPELINE_ERROR] if options["details"] else []
     plan = Plan(frame, asked, options_of(own_limits=own_limits, **options), more)
-    plan.asked = _arguments(made, on_missing)
+    turns = [list(stage.outputs[0].prompt.turns) for stage in asked]
+    plan.asked = {**_arguments(made, on_missing), "examples": turns}
     return plan
 
 
@@ -102,9 +110,15 @@ def stages_again(
     fields: Sequence[Mapping[str, Any]],
     models: Sequence[Model],
     on_missing: Literal["skip", "send"],
+    examples: Sequence[Sequence[dict[str, Any]]] = (),
 ) -> list[Stage]:
-    """`stages_of`, for stages that are remembered by their fields."""
-    return stages_of(frame, [ProcessingStage(**each) for each in fields], models, on_missing)
+    """`stages_of`, for stages that are remembered by their fields, and by their examples as turns."""
+    stages = [ProcessingStage(**each) for each in fields]
+    made = stages_of(frame, stages, models, on_missing)
+    for number, turns in enumerate(examples):
+        if turns:
+            made[number] = made[number].with_turns([turns])
+    return made
 
 
 def stages_of(
@@ -132,7 +146,11 @@ def stages_of(
             output = _output(stage, known, on_missing)
         except PromptError as error:
             raise PromptError(f"Stage {stage.name!r}: {error}") from error.__cause__
-        asked.append(Stage((output,), answer, who, stage.name, _own_limits(stage), _told(stage)))
+        if stage.examples is not None:
+            output = _with_examples(output, stage, answer, on_missing)
+        how: dict[str, Any] = {name: getattr(stage, name) for name in _HOW}
+        limits, told = _own_limits(stage), _told(stage)
+        asked.append(Stage((output,), answer, who, stage.name, limits, told, **how))
         known.add(stage.name, answer, last=number + 1 == len(stages))
     return asked
 
@@ -180,6 +198,29 @@ def _output(
     )
 
 
+def _with_examples(
+    output: StageOutput,
+    stage: ProcessingStage,
+    answer: Answer,
+    on_missing: Literal["skip", "send"],
+) -> StageOutput:
+    try:
+        examples = examples_of(
+            stage.examples,
+            answer=answer,
+            into=stage.name,
+            read=(),
+            values=(),
+            on_missing=on_missing,
+        )
+        template: Any = stage.prompt or stage.prompt_maker().messages
+        if output.prompt.each:  # it is shown the whole row
+            examples = examples.as_rows()
+        return replace(output, prompt=output.prompt.with_examples(examples, template))
+    except ConfigurationError as error:
+        raise type(error)(f"Stage {stage.name!r}: {error}") from error.__cause__
+
+
 def _own_limits(stage: ProcessingStage) -> Limits | None:
     """The limits that a stage was given; one without any has those of its endpoint alone."""
     if not stage.model_fields_set & {"rate_limit", "concurrency"}:
@@ -191,4 +232,5 @@ def _own_limits(stage: ProcessingStage) -> Limits | None:
 def _told(stage: ProcessingStage) -> str:
     prompt = stage.prompt
     shown = prompt if isinstance(prompt, str) else getattr(prompt, "__qualname__", repr(prompt))
-    return repr((stage.name, stage.type, shown, stage.system, stage.options, stage.input))
+    shaping = (stage.name, stage.type, shown, stage.system, stage.options, stage.input)
+    return repr((*shaping, stage.votes, stage.tie) if stage.votes > 1 else shaping)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
 import pandas as pd
 
 from lionproc.errors import ColumnError, did_you_mean
+from lionproc.frame.examples import check_length, examples_kept, examples_of
 from lionproc.frame.options import options_of
 from lionproc.frame.plan import Plan
 from lionproc.frame.prompt import Prompt
@@ -31,6 +33,7 @@ class _FromSchema:
 
 
 FROM_SCHEMA = _FromSchema()
+VALUE = "value"  # what the cells of a series are called
 
 
 def plan(
@@ -46,7 +49,9 @@ def plan(
     confidence: bool,
     votes: int,
     tie: Literal["na", "first"],
+    examples: object,
     each: bool = False,
+    value_names: Sequence[Hashable] = (),
     **options: Any,
 ) -> Plan:
     """Understand and check the arguments of a run.
@@ -70,6 +75,12 @@ def plan(
         each=each,
     )
     chosen = default_model(model)
+    if examples is not None:
+        outputs = [
+            _shown(o, prompt, answer, examples, names=_value_names(o, frame, value_names))
+            for o in outputs
+        ]
+        check_length(outputs[0].prompt.turns, chosen)
     own_limits = chosen.executor is not None
     stage = Stage(tuple(outputs), answer, chosen, confidence=confidence, votes=votes, tie=tie)
     check_stage(stage)
@@ -84,13 +95,48 @@ def plan(
         confidence=confidence,
         votes=votes,
         tie=tie,
+        examples=[list(output.prompt.turns) for output in outputs],
     )
+    if examples is not None:
+        made_plan.about["examples"] = examples_kept(outputs[0].prompt.turns)
+    if votes > 1:
+        made_plan.about["votes"] = str(votes)
     for key, text in (("prompt", prompt), ("system", system)):
         if text is not None:
             made_plan.about[key] = (
                 text if isinstance(text, str) else getattr(text, "__qualname__", "a function")
             )
     return made_plan
+
+
+def _value_names(
+    output: Output, frame: pd.DataFrame, given: Sequence[Hashable]
+) -> tuple[Hashable, ...]:
+    """What the column of the cells may be called in a frame of examples."""
+    if not output.prompt.each or output.place is None:
+        return ()
+    return tuple(given) or (frame.columns[output.place],)  # of several columns each has its own
+
+
+def _shown(
+    output: Output,
+    prompt: PromptLike,
+    answer: Answer,
+    examples: object,
+    *,
+    names: Sequence[Hashable],
+) -> Output:
+    """What is asked of each row, with examples before it."""
+    own = output.prompt
+    shown = examples_of(
+        examples,
+        answer=answer,
+        into=output.into,
+        read=own.columns,
+        values=names,
+        on_missing=own.on_missing,
+    )
+    return replace(output, prompt=own.with_examples(shown, prompt))
 
 
 def outputs_of(

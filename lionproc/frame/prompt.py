@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from lionproc.errors import CallError, PromptError, pass_on_interrupt
 from lionproc.frame.assemble import MISSING, Missing
 from lionproc.frame.cell import cell_text, is_missing, sound
 from lionproc.frame.prompt_function import (
+    SYSTEM_ROLES,
     Message,
     Writer,
     failed,
@@ -29,6 +30,13 @@ Rendered: TypeAlias = list[Message] | Missing | CallError
 _Text: TypeAlias = str | Missing | CallError
 
 
+class Shown(Protocol):
+    """Examples that can be worded by any template."""
+
+    def shown_by(self, template: str | Writer, *, each: bool) -> tuple[Message, ...]:
+        """The turns of a user and an assistant."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """A prompt that has been checked against the columns and can be made for any row.
@@ -39,6 +47,7 @@ class Prompt:
         columns: Labels of the columns that are read, in order, each once.
         each: Whether it is made for one cell at a time (`{value}`).
         on_missing: What becomes of a row that lacks a cell the template reads.
+        turns: Examples as turns of a user and an assistant, between the system prompt and the row.
     """
 
     columns: tuple[Hashable, ...]
@@ -49,6 +58,8 @@ class Prompt:
     _format: str  # the template for the % operator: it makes one pass, and cells are only text
     _fields: tuple[Hashable, ...]  # what fills it: labels, or VALUE
     _may_be_empty: bool
+    turns: tuple[Message, ...] = ()
+    _examples: Shown | None = None
 
     @classmethod
     def of(
@@ -133,7 +144,21 @@ class Prompt:
         system = self._system
         told = system["content"] if isinstance(system, dict) else system
         made = Prompt.of(template, columns, system=told, each=self.each, on_missing=self.on_missing)
-        return replace(made, _system=system)
+        made = replace(made, _system=system)
+        return made if self._examples is None else made.with_examples(self._examples, template)
+
+    def with_examples(self, examples: Shown, template: str | Writer) -> Prompt:
+        """The same with examples, in the words of its own template.
+
+        Raises:
+            ConfigurationError: One of them cannot be worded.
+        """
+        turns = examples.shown_by(template, each=self.each)
+        return replace(self, turns=turns, _examples=examples)
+
+    def alone(self) -> Prompt:
+        """The same without what is fixed: no system prompt, no examples."""
+        return replace(self, _system=None, turns=(), _examples=None)
 
     @property
     def literals(self) -> list[str] | None:
@@ -173,7 +198,7 @@ class Prompt:
     ) -> list[Rendered]:
         """The messages for rows `start` to `stop`, fast.
 
-        The dict of a fixed system message is the same object in every row: do not change it.
+        The dicts of what is fixed are the same objects in every row: do not change them.
 
         Args:
             cells: For each of `columns`, its cells as a list over all rows.
@@ -203,9 +228,11 @@ class Prompt:
         for text, system in zip(made, systems, strict=True):
             if type(text) is str:
                 user = {"role": "user", "content": text}
-                rows.append([user] if system is None else [system, user])
+                head = self.turns if system is None else (system, *self.turns)
+                rows.append([*head, user])
             else:
-                rows.append(text if system is None or has_system(text) else [system, *text])
+                whole = text if system is None or has_system(text) else [system, *text]
+                rows.append(self._with_turns(whole) if self.turns else whole)
         for position, why in odd.items():
             rows[position] = why  # type: ignore[assignment]  # never a str
         return rows
@@ -231,6 +258,12 @@ class Prompt:
         must_be_made(made, at)
 
     # Inside
+
+    def _with_turns(self, messages: list[Message]) -> list[Message]:
+        """Messages with the examples behind the system prompt, wherever that comes from."""
+        roles = [message["role"] for message in messages]
+        start = next((n for n, role in enumerate(roles) if role not in SYSTEM_ROLES), len(roles))
+        return [*messages[:start], *self.turns, *messages[start:]]
 
     def _fill(
         self,

@@ -16,6 +16,9 @@ Writer: TypeAlias = Callable[[Any], Any]
 """A function of a row (a dict of label -> cell), or of a cell where `each` is set."""
 
 
+SYSTEM_ROLES = frozenset({"system", "developer"})
+
+
 def one_argument(function: Writer, role: str) -> Writer:
     """The function, if it can be called with a row.
 
@@ -66,7 +69,7 @@ def messages_of(result: object) -> str | list[Message] | None:
 
 def has_system(messages: list[Message]) -> bool:
     """Whether the messages say themselves what the model is."""
-    return any(message["role"] in {"system", "developer"} for message in messages)
+    return any(message["role"] in SYSTEM_ROLES for message in messages)
 
 
 def raised(role: str, error: BaseException) -> str:

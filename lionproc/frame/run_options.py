@@ -94,6 +94,12 @@ class SeriesOptions(PipelineOptions, total=False):
     system: Any
     """A system prompt: a text, or a function of the row."""
 
+    examples: object
+    """Rows with their answers, shown to the model before each question: a frame with the columns
+    that the prompt shows and those of the answer (`into`), or a list of pairs like
+    `({"review": "Fine."}, "positive")`. `score` leaves such rows out.
+    """
+
     confidence: bool
     """Add `{into}_confidence`, from 0 to 1: the probability of the answer among those allowed, from
     the log-probabilities of its tokens. For Literal, Enum and bool; of a pydantic model a column

@@ -9,12 +9,12 @@ import pandas as pd
 
 from lionproc.face import face
 from lionproc.frame import results
-from lionproc.frame.accessor import DEFAULTS, VALUE, FrameAccessor
+from lionproc.frame.accessor import DEFAULTS, FrameAccessor
 from lionproc.frame.assemble import column_names
 from lionproc.frame.estimate import Estimate, estimate
 from lionproc.frame.job import Job, launch, prepare, wait_for
 from lionproc.frame.plan import Plan
-from lionproc.frame.plan_arguments import FROM_SCHEMA, PromptLike, plan
+from lionproc.frame.plan_arguments import FROM_SCHEMA, VALUE, PromptLike, plan
 from lionproc.frame.preview import Preview, Sampling, preview
 from lionproc.frame.run_options import (
     SeriesOptions,
@@ -202,7 +202,12 @@ class SeriesAccessor:
         new = [into] if answer.fields is None else column_names(answer, into)
         while label in new:  # a field of this name is no clash: nobody has named the cells
             label += "_"
-        named = {"into": FROM_SCHEMA if into is None else into, "schema": schema, "each": True}
+        named = {
+            "into": FROM_SCHEMA if into is None else into,
+            "schema": schema,
+            "each": True,
+            "value_names": (VALUE, self._series.name),
+        }
         frame = self._series.to_frame(name=label)
         return plan(frame, prompt, **{**DEFAULTS, **named, **options})
 

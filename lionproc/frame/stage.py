@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import pandas as pd
 
 from lionproc.engine.limits import Limits
 from lionproc.errors import CallError, Kind, pass_on_interrupt
-from lionproc.frame.prompt import Prompt
+from lionproc.frame.prompt import Message, Prompt
 from lionproc.frame.prompt import Rendered as Messages
 from lionproc.model.answer import Answer
 from lionproc.model.call import RequestBuilder
@@ -111,6 +111,12 @@ class Stage:
     confidence: bool = False
     votes: int = 1
     tie: Literal["na", "first"] = "na"
+
+    def with_turns(self, turns: Sequence[Sequence[Message]]) -> Stage:
+        """The same with examples that are worded already, for each of its outputs."""
+        pairs = zip(self.outputs, turns, strict=True)
+        outputs = [replace(o, prompt=replace(o.prompt, turns=tuple(each))) for o, each in pairs]
+        return replace(self, outputs=tuple(outputs))
 
     def builder(self, connection: Connection, model: Model | None = None) -> RequestBuilder:
         """What makes its questions.

@@ -50,6 +50,7 @@ USUAL: Mapping[str, Any] = {
     "dry_sequence_breakers": ["\n\n\n"],
 }
 FREE_LEVELS = 2
+CONTEXT = 1024
 # It lists tokens before the grammar has a say, and knows no bound on how many: the likeliest 20 of a
 # small model often have none of the allowed answers among them.
 TOP_LOGPROBS = 50
@@ -121,7 +122,7 @@ def start(
     *,
     threads: int = 1,
     slots: int = 4,
-    context: int = 1024,
+    context: int = CONTEXT,
 ) -> Endpoint:
     """Start the embedded model, or return the one that already runs with these settings.
 

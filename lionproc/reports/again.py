@@ -113,7 +113,8 @@ def _of_rows(
     )
     answer = Answer.of(_type(note["shapes"][0]) if schema is None else schema)
     how = {name: asked[name] for name in ("confidence", "votes", "tie") if name in asked}
-    return Stage(tuple(outputs), answer, cast("Model", model), **how)
+    stage = Stage(tuple(outputs), answer, cast("Model", model), **how)
+    return stage.with_turns(asked.get("examples") or [()] * len(outputs))
 
 
 def _of_pipeline(
@@ -133,7 +134,8 @@ def _of_pipeline(
         if "input_schema" in fields:
             given["input_schema"] = _type(fields["input_schema"])
         stages.append(given)
-    return stages_again(frame, stages, cast("list[Model]", list(models)), asked["on_missing"])
+    known = cast("list[Model]", list(models))
+    return stages_again(frame, stages, known, asked["on_missing"], asked.get("examples") or ())
 
 
 def _type(shape: Note) -> object:

@@ -121,6 +121,7 @@ def _asked(past: Remembered) -> dict[str, Any]:
     given = past.note.get("asked")
     if isinstance(given, dict):
         asked |= {name: given[name] for name in _SHAPING if name in given}
+    asked["examples"] = facts.get("examples", "none")
     schema = _first(past.note.get("shapes")).get("schema")
     if schema is not None:
         asked["JSON Schema"] = schema

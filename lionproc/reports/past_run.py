@@ -13,9 +13,8 @@ from lionproc.engine.stats import RunStats
 from lionproc.engine.usage import plus
 from lionproc.errors import ConfigurationError
 from lionproc.face import face
-from lionproc.frame.accessor import VALUE
 from lionproc.frame.answer_digests import Digests, unpacked
-from lionproc.frame.plan_arguments import PromptLike
+from lionproc.frame.plan_arguments import VALUE, PromptLike
 from lionproc.reports.again import answers_again
 from lionproc.reports.difference import Difference, Note, Rows, difference
 from lionproc.reports.kept_report import report_again

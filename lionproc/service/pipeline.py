@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.lease import Lease
-from lionproc.errors import LionprocError, RecordError
+from lionproc.errors import ConfigurationError, LionprocError, RecordError
 from lionproc.face import faced
 from lionproc.model.model import Model
 from lionproc.service.health import Health
@@ -96,6 +96,11 @@ class Pipeline:
         """
         try:
             stage = ProcessingStage.of(config)
+            if stage.of_frames:
+                raise ConfigurationError(
+                    f"{stage.of_frames[0]}= of a stage works in df.llm.pipeline, whose frames have "
+                    "columns for it; the records of this pipeline have none."
+                )
             if _folded(stage.name) in {_folded(name) for name in self._stage_names()}:
                 raise RecordError(
                     f"There is a stage called {stage.name!r} already; give this one another name."

@@ -49,6 +49,10 @@ class ProcessingStage(Form):
         "the item and the answers so far",
     )
     concurrency: int = Field(32, ge=1, description="Requests in flight at once")
+    examples: Any = Field(None, description="As for df.llm.process; for df.llm.pipeline alone")
+    confidence: bool = Field(False, description="As for df.llm.process; for df.llm.pipeline alone")
+    votes: int = Field(1, ge=1, description="As for df.llm.process; for df.llm.pipeline alone")
+    tie: Literal["na", "first"] = Field("na", description="What votes that tie come to")
 
     @field_validator("name")
     @classmethod
@@ -92,6 +96,12 @@ class ProcessingStage(Form):
             return cls(**config)
         except ValidationError as error:
             raise ConfigurationError(f"The stage is invalid: {what_is_wrong(error)}.") from None
+
+    @property
+    def of_frames(self) -> list[str]:
+        """Fields it was given that a frame has columns for, and a record of a service has not."""
+        usual: dict[str, object] = {"examples": None, "confidence": False, "votes": 1}
+        return [name for name, value in usual.items() if getattr(self, name) is not value]
 
     def prompt_maker(self) -> Prompt:
         """What makes this stage's messages.
