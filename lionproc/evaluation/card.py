@@ -51,11 +51,17 @@ def headline(score: Scored) -> str:
 
 def pairs(score: Scored) -> list[tuple[str, str]]:
     """The score as pairs of a name and a text."""
-    without = score.rows - score.n - score.missing
+    without = score.rows - score.n - score.missing - (score.examples or 0)
     rows = [f"{score.n:,} with gold and an answer"]
     if score.missing:
         rows.append(f"{score.missing:,} with gold and no answer")
     rows.append(f"{without:,} without gold" if without else "none without gold")
+    if score.examples:
+        rows.append(
+            f"{plural(score.examples, 'example')} left out, as the model was shown the answer"
+        )
+    if score.examples is None:
+        rows.append("examples not left out: which rows they are is not known in this session")
     if score.not_found:
         rows.append(f"{plural(score.not_found, 'row')} of the review not in this frame")
     made = [
@@ -68,6 +74,7 @@ def pairs(score: Scored) -> list[tuple[str, str]]:
         ("error", _error(score)),
         ("r", "" if score.r is None else f"{score.r:.3f} (Pearson)"),
         ("mistakes", _mistakes(score)),
+        ("by itself", _by_itself(score)),
         ("more", _more(score)),
     ]
     return [(name, text) for name, text in made if text]
@@ -123,6 +130,21 @@ def _mistakes(score: Scored) -> str:
     worst = sorted((each for each in found if each[1] != each[2]), key=lambda each: -each[0])[:3]
     labels = [plain(label, 40) for label in score.confusion.index]
     return ", ".join(f"{n:,} {labels[gold]} taken for {labels[said]}" for n, gold, said in worst)
+
+
+def _by_itself(score: Scored) -> str:
+    """How many rows need no look."""
+    cover = score.coverage
+    if cover is None:
+        return ""
+    wanted = percent(cover.accuracy)
+    if cover.threshold is None or cover.interval is None:
+        return f"no confidence is high enough for {wanted} right: look at all rows"
+    seen = f"{percent(cover.seen)} of {cover.n:,} with gold right, {between(*cover.interval)}"
+    return (
+        f"{percent(cover.share)} of the rows, from a confidence of {cover.threshold:.3g} on, for "
+        f"{wanted} right ({seen}); look at the rest: .review(accuracy={cover.accuracy:g})"
+    )
 
 
 def _more(score: Scored) -> str:
@@ -205,6 +227,29 @@ def _by_slice(score: Scored) -> tuple[Row, Body, int]:
     return heads, list(zip(*columns, strict=True)), len(score.slices) - len(slices)
 
 
+def _by_confidence(score: Scored) -> tuple[Row, Body, int]:
+    if score.reliability is None:
+        return (), [], 0
+    table = score.reliability
+    ends = zip(table["from"], table["to"], strict=True)
+    columns = [
+        [f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}" for low, high in ends],
+        [f"{n:,}" for n in table["n"]],
+        [percent(each) for each in table["confidence"]],
+        [percent(each) for each in table["accuracy"]],
+        [between(low, high) for low, high in zip(table["low"], table["high"], strict=True)],
+    ]
+    heads = ["confidence", "n", "sure", "right", "95 % interval"]
+    return heads, list(zip(*columns, strict=True)), 0
+
+
+def _confidence_bars(score: Scored) -> list[str]:
+    if score.reliability is None:
+        return []
+    ends = (score.reliability[name] for name in ("low", "accuracy", "high", "confidence"))
+    return [interval_bar(*each) for each in zip(*ends, strict=True)]
+
+
 def _slice_name(value: object) -> str:
     return "(missing)" if is_missing(value) else plain(value, 30)
 
@@ -212,6 +257,10 @@ def _slice_name(value: object) -> str:
 def _below(score: Scored, name: str, more: int) -> list[str]:
     """What is said below a table."""
     made = [f"{more:,} more in .{name}"] if more else []
+    if name == "reliability":
+        made.append(
+            "tenths of the rows with gold, by confidence; the grey mark is how sure they were"
+        )
     if name == "table" and score.shares is not None and not score.gold_in_all:
         made.append(
             f"corrected: the share in all {score.rows:,} rows, by the errors on the rows with gold "
@@ -230,13 +279,21 @@ def as_text(score: Scored) -> str:
 
 
 def _tables(score: Scored) -> list[tuple[Row, list[Row], int, str]]:
-    made = [(*_by_label(score), "table"), (*_by_slice(score), "slices")]
+    made = [
+        (*_by_label(score), "table"),
+        (*_by_confidence(score), "reliability"),
+        (*_by_slice(score), "slices"),
+    ]
     return [each for each in made if each[1]]
 
 
 def as_html(score: Scored) -> str:
     """The score for a notebook; everything in it is escaped."""
-    bars = {"table": _share_bars(score), "slices": _slice_bars(score)}
+    bars = {
+        "table": _share_bars(score),
+        "reliability": _confidence_bars(score),
+        "slices": _slice_bars(score),
+    }
     tables = "".join(
         table_html(heads, rows, bars[name], _below(score, name, more))
         for heads, rows, more, name in _tables(score)

@@ -52,10 +52,15 @@ def figure(score: Scored) -> Figure:
         made = blank(title, 6.0, 1.2 + 0.32 * len(places), called="score.plot()")
         _shares(made.subplots(), score.shares.iloc[places], told)
     else:
-        made = blank(title, 9.0, max(3.2, 1.4 + 0.42 * len(places)), called="score.plot()")
-        confusion, shares = made.subplots(1, 2)
+        more = score.reliability is not None
+        made = blank(
+            title, 13.0 if more else 9.0, max(3.2, 1.4 + 0.42 * len(places)), called="score.plot()"
+        )
+        confusion, shares, *further = made.subplots(1, 2 + more)
         _confusion(confusion, score.confusion.iloc[places, places])
         _shares(shares, score.shares.iloc[places], told)
+        for axis in further:
+            _reliability(axis, score)
     return made
 
 
@@ -119,6 +124,31 @@ def _shares(axis: Axes, shares: pd.DataFrame, told: str) -> None:
     _legend(axis)
 
 
+def _reliability(axis: Axes, score: Scored) -> None:
+    """How often answers are right against how sure they were."""
+    table = score.reliability
+    assert table is not None  # noqa: S101  (else it is not drawn)
+    tidy(axis, grid="both")
+    _head(axis, "Right, by how sure it was", pad=20)
+    sure, right, low, high = (
+        table[name].to_numpy("float64") for name in ("confidence", "accuracy", "low", "high")
+    )
+    axis.plot([0, 1], [0, 1], color=TEXT, linewidth=1.2, linestyle=(0, (5, 3)), alpha=0.7)
+    axis.vlines(sure, low, high, color=MAIN, linewidth=5, alpha=0.4)
+    axis.plot(sure, right, "o-", color=MAIN, markersize=6, linewidth=1, label="right, 95 %")
+    cover = score.coverage
+    if cover is not None and cover.threshold is not None:
+        told = f"{100 * cover.share:.0f} % of the rows from {cover.threshold:.2f} on"
+        axis.axvline(cover.threshold, color=OTHER, linewidth=1.6, label=told)
+    start = max(0.0, float(min(sure.min(), low.min())) - 0.05)
+    axis.set_xlim(start, 1.02)
+    axis.set_ylim(start, 1.02)
+    axis.set_xlabel("confidence", color=TEXT, fontsize=9)
+    _percents(axis)
+    _percents(axis, up=True)
+    _legend(axis)
+
+
 def _items(axis: Axes, table: pd.DataFrame) -> None:
     tidy(axis, grid="x")
     _head(axis, "Items, the most frequent first", pad=20)
@@ -156,11 +186,12 @@ def _numbers(axis: Axes, points: npt.NDArray[np.float64]) -> None:
     axis.set_ylabel("answer", color=TEXT, fontsize=9)
 
 
-def _percents(axis: Axes) -> None:
+def _percents(axis: Axes, *, up: bool = False) -> None:
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-    axis.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=None, symbol=" %"))
+    along = axis.yaxis if up else axis.xaxis
+    along.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    along.set_major_formatter(PercentFormatter(1.0, decimals=None, symbol=" %"))
 
 
 def _legend(axis: Axes) -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from lionproc.errors import ColumnError, ConfigurationError
+from lionproc.evaluation.calibration import Calibration, calibration_of
 from lionproc.evaluation.columns import Column, Measure, column, measure_of, one_column
 from lionproc.evaluation.intervals import Numbers as Floats
 from lionproc.evaluation.labels import Labels
 from lionproc.evaluation.lists import Lists
 from lionproc.evaluation.numbers import Numbers
-from lionproc.evaluation.part import Comparison, Part, Places
+from lionproc.evaluation.part import Comparison, Mask, Part, Places
 from lionproc.evaluation.review_match import matched
 from lionproc.evaluation.scored import Scored
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["Score", "score"]
+
+SHARE = 0.95  # of the rows that nobody looks at is to be right, unless somebody says otherwise
 
 
 class Score(Scored):
@@ -61,6 +65,16 @@ class Score(Scored):
         weighted: True where the rows with gold were not drawn alike (`to_review` takes unsure ones
             more often) and each counts for as many as it stands for. Of the numbers only the counts
             (n, missing, right, support, confusion) are plain then.
+        examples: Rows with gold that the model was shown with their answers (`examples=`). They are
+            left out, wherever they stand in the frame; None where there were some and it is not
+            known which, as in a frame that was read from a file.
+        reliability: Where there is `{into}_confidence`: a row for each tenth of the scored rows, by
+            confidence: `from`, `to`, n, the mean `confidence` and the `accuracy` with its 95 %
+            interval. Equal confidences stay together. A model that knows itself is as often
+            right as it is sure.
+        coverage: How many rows can go without a look if 95 % of them are to be right: `.share` of
+            all rows, those from `.threshold` on. It is found on the rows with gold, of which `.seen`
+            are right, with an `.interval`.
         wrong: The rows with a wrong answer; gold, answer and confidence come first. The most
             confident are on top where there is `{into}_confidence`, else the farthest off.
 
@@ -78,13 +92,42 @@ class Score(Scored):
         made: dict[str, Any] = {
             name: value
             for name, value in vars(self).items()
-            if not isinstance(value, (pd.DataFrame, np.ndarray))
+            if not name.startswith("_") and not isinstance(value, (pd.DataFrame, np.ndarray))
         }
         made |= {"into": str(self.into), "gold": str(self.gold), "wrong": len(self.wrong)}
         made["interval"] = None if self.interval is None else list(self.interval)
-        for name in ("table", "confusion", "shares", "slices"):
+        made["coverage"] = None if self.coverage is None else asdict(self.coverage)
+        for name in ("table", "confusion", "shares", "slices", "reliability"):
             made[name] = _records(getattr(self, name))
         return made
+
+    def review(self, accuracy: float = 0.95) -> pd.DataFrame:
+        """The rows to look at, so that of the others this share is right.
+
+        The threshold is the lowest confidence from which on the rows with gold are right so often.
+
+        Args:
+            accuracy: The share of the others that is to be right, such as 0.95.
+
+        Returns:
+            Rows of the frame: those without an answer, those without a confidence, and those less
+            sure than the threshold, in this order. All of them, where no confidence is enough.
+
+        Raises:
+            ConfigurationError: There are no confidences to go by, or it is no share.
+
+        Example:
+            ```python
+            score = out.llm.score("sentiment", gold="label")
+            score.review(accuracy=0.95).to_csv("look.csv")
+            ```
+        """
+        if self._calibration is None or self._frame is None:
+            raise ConfigurationError(
+                f"Which rows to look at is told by their confidences, and no row with gold has one: "
+                f"ask with confidence=True, or votes=5, for the column {f'{self.into}_confidence'!r}."
+            )
+        return self._frame.iloc[self._calibration.to_look_at(accuracy)]
 
     def plot(self) -> Figure:
         """Draw it: what was taken for what and the shares; numbers against gold; items of lists.
@@ -117,6 +160,9 @@ def score(
     into: Hashable,
     gold: Hashable | pd.DataFrame,
     by: Hashable | None = None,
+    shown: Mask | None = None,
+    *,
+    examples_known: bool = True,
 ) -> Score:
     """Compare a column of answers with a column of gold.
 
@@ -126,6 +172,8 @@ def score(
         gold: The column of what is right, missing where nobody has said it; or what
             `lp.read_review` read.
         by: A column whose values are slices.
+        shown: Which rows the model was shown with their answers, None for none.
+        examples_known: False where there were such rows, and nobody knows which.
 
     Raises:
         ColumnError: A column is not there, or there are several of its name.
@@ -139,31 +187,74 @@ def score(
     answers, right = column(frame, into, "into"), column(frame, gold, "gold")
     if into == gold:
         raise ColumnError(f"gold: {gold!r} is the column of the answers, which are all like it.")
+    right, examples = _without(right, shown)
     measure = measure_of(answers, right)
     compared = _COMPARED[measure](answers, right, weights)
     has_gold = right.is_there
     scored = np.flatnonzero(compared.scored)
     n, missing = len(scored), int(has_gold.sum()) - len(scored)
     more: dict[str, Any] = _told(compared.part(scored))
-    if isinstance(compared, Labels):
-        more["table"] = table = compared.table()
-        more["f1"] = float(table["f1"].mean()) if n else None
-        more |= {"kappa": compared.kappa() if n else None, "confusion": compared.confusion()}
-        more["shares"] = compared.shares() if bool(answers.is_there.any()) else None
-    elif isinstance(compared, Lists):
-        more["table"] = compared.table()
-    elif isinstance(compared, Numbers):
-        more["points"] = np.column_stack([compared.gold[scored], compared.answers[scored]])
+    more |= _numbers_of(compared, scored, answered=bool(answers.is_there.any()))
     if more.get("right") is not None:
         more["accuracy_with_missing"] = more["right"] / (n + missing)
         if weights is not None:
             part = weights[scored].sum() / weights[has_gold].sum()
             more["accuracy_with_missing"] = (more["accuracy"] or 0.0) * float(part)
     more |= {"not_found": not_found, "weighted": weights is not None}
+    if more.get("right") is not None:
+        sure = calibration_of(
+            frame,
+            into,
+            scored=scored,
+            wrong=compared.wrong(),
+            answered=answers.is_there,
+            weights=weights,
+        )
+        more |= _of_confidences(frame, sure)
+    more["examples"] = examples if examples_known else None
     if by is not None:
         more["slices"] = _slices(one_column(frame, by, "by"), compared, has_gold)
     wrong = _wrong(frame, compared.wrong(), gold=gold, into=into)
     return Score(into, gold, measure, len(frame), n, missing, wrong=wrong, **more)
+
+
+def _of_confidences(frame: pd.DataFrame, sure: Calibration | None) -> dict[str, Any]:
+    if sure is None:
+        return {}
+    found = {"reliability": sure.table(), "coverage": sure.coverage(SHARE)}
+    return {**found, "_calibration": sure, "_frame": frame}
+
+
+def _numbers_of(compared: Comparison, scored: Places, *, answered: bool) -> dict[str, Any]:
+    """The numbers that belong to one kind of answers."""
+    made: dict[str, Any] = {}
+    n = len(scored)
+    if isinstance(compared, Labels):
+        made["table"] = table = compared.table()
+        made["f1"] = float(table["f1"].mean()) if n else None
+        made |= {"kappa": compared.kappa() if n else None, "confusion": compared.confusion()}
+        made["shares"] = compared.shares() if answered else None
+    elif isinstance(compared, Lists):
+        made["table"] = compared.table()
+    elif isinstance(compared, Numbers):
+        made["points"] = np.column_stack([compared.gold[scored], compared.answers[scored]])
+    return made
+
+
+def _without(gold: Column, shown: Mask | None) -> tuple[Column, int]:
+    """The gold of rows that are no examples, and how many were."""
+    if shown is None:
+        return gold, 0
+    given = shown & gold.is_there
+    if not given.any():
+        return gold, 0
+    if given.sum() == gold.is_there.sum():
+        raise ConfigurationError(
+            f"Every row with gold in {gold.name!r} is one of examples=, which the model was shown with "
+            "the answer. Score it on other rows."
+        )
+    cells = [None if out else cell for cell, out in zip(gold.cells, given, strict=True)]
+    return replace(gold, cells=cells), int(given.sum())
 
 
 _COMPARED: Mapping[Measure, Callable[[Column, Column, Floats | None], Comparison]] = {

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from lionproc.evaluation.calibration import Calibration, Coverage
 from lionproc.evaluation.columns import Measure
 
 __all__ = ["Scored", "most_frequent"]
@@ -44,6 +45,11 @@ class Scored:
     not_found: int = 0
     weighted: bool = False
     points: npt.NDArray[np.float64] | None = None
+    examples: int | None = 0
+    reliability: pd.DataFrame | None = None
+    coverage: Coverage | None = None
+    _calibration: Calibration | None = None
+    _frame: pd.DataFrame | None = None
 
     @property
     def gold_in_all(self) -> bool:

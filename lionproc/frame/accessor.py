@@ -392,7 +392,7 @@ class FrameAccessor:
         """How good the answers in a column are, by the rows where somebody has said what is right.
 
         Works on any frame, whoever made it. A row without gold is not scored; one with gold and
-        without an answer is counted apart, as `missing`.
+        without an answer is counted apart, as `missing`; one that was among `examples=` is left out.
 
         Args:
             into: The column of answers: labels (a choice, text, true and false), numbers, or lists.
@@ -405,8 +405,9 @@ class FrameAccessor:
             An `lp.Score`: of labels `.accuracy` with a 95 % `.interval`, `.kappa`, `.f1`, `.table`,
             `.confusion` and `.shares` (of each label in the whole frame, corrected for the
             model's errors); of numbers `.mae`, `.rmse` and `.r`; of lists `.precision` and
-            `.recall`; `.wrong`, the rows that differ; `.slices`, with `by=`. A card as the last
-            line of a cell, and `.plot()`.
+            `.recall`; `.wrong`, the rows that differ; `.slices`, with `by=`. With confidences
+            `.reliability`, `.coverage` and `.review(accuracy=0.95)`, the rows to look at. A card as
+            the last line of a cell, and `.plot()`.
 
         Raises:
             ColumnError: A column is not there, or several are called so.

@@ -60,4 +60,6 @@ def _same(frame: pd.DataFrame, asked: Asked) -> npt.NDArray[np.bool_] | None:
     cells: dict[Hashable, list[Any]] = {name: frame[name].tolist() for name in asked.prompt.columns}
     value = None if asked.value is None else frame[asked.value].tolist()
     rows = asked.prompt.alone().render_slice(cells, 0, len(frame), value=value)
-    return np.array([isinstance(row, list) and orjson.dumps(row) in shown for row in rows], np.bool_)
+    return np.array(
+        [isinstance(row, list) and orjson.dumps(row) in shown for row in rows], np.bool_
+    )

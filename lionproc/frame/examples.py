@@ -57,7 +57,10 @@ class Examples:
 
     def as_rows(self) -> Examples:
         """The same for a prompt that is shown whole rows, as dicts."""
-        rows = [dict(zip(self.labels, row, strict=True)) for row in zip(*(self.cells[l] for l in self.labels), strict=True)]
+        rows = [
+            dict(zip(self.labels, row, strict=True))
+            for row in zip(*(self.cells[label] for label in self.labels), strict=True)
+        ]
         return dataclasses.replace(self, cells={None: rows}, labels=())
 
     def shown_by(self, template: str | Writer, *, each: bool) -> tuple[Message, ...]:

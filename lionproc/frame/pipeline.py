@@ -7,19 +7,19 @@ knows no frames.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import pandas as pd
 
 from lionproc.engine.limits import Limits
 from lionproc.errors import ConfigurationError, PromptError
+from lionproc.frame.examples import check_length, examples_of
 from lionproc.frame.options import options_of
 from lionproc.frame.pipeline_names import Known, OfPrompt, StageNames
 from lionproc.frame.plan import Plan
 from lionproc.frame.prompt import Prompt
-from lionproc.frame.examples import check_length, examples_of
 from lionproc.frame.run_note import shape_kept
 from lionproc.frame.stage import Stage
 from lionproc.frame.stage_check import check_stage

@@ -18,7 +18,7 @@ from lionproc.frame.export import check_frame_can_be_saved
 from lionproc.frame.options import Options
 from lionproc.frame.portions import Portions
 from lionproc.frame.prompt import Rendered as Messages
-from lionproc.frame.prompt import must_be_made
+from lionproc.frame.prompt_function import must_be_made
 from lionproc.frame.row_store import detail_names
 from lionproc.frame.save_target import check_target
 from lionproc.frame.stage import Answers, Output, Rows, Stage

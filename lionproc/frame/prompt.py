@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from lionproc.errors import CallError, PromptError, pass_on_interrupt
 from lionproc.frame.assemble import MISSING, Missing
 from lionproc.frame.cell import cell_text, is_missing, sound
 from lionproc.frame.prompt_function import (
-    SYSTEM_ROLES,
     Message,
+    Shown,
     Writer,
     failed,
     has_system,
     messages_of,
+    must_be_made,
     one_argument,
     raised,
+    unreadable,
+    with_turns,
 )
 from lionproc.template import VALUE, Names, parse, placeholder
 
@@ -28,13 +31,6 @@ Rendered: TypeAlias = list[Message] | Missing | CallError
 
 
 _Text: TypeAlias = str | Missing | CallError
-
-
-class Shown(Protocol):
-    """Examples that can be worded by any template."""
-
-    def shown_by(self, template: str | Writer, *, each: bool) -> tuple[Message, ...]:
-        """The turns of a user and an assistant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +228,7 @@ class Prompt:
                 rows.append([*head, user])
             else:
                 whole = text if system is None or has_system(text) else [system, *text]
-                rows.append(self._with_turns(whole) if self.turns else whole)
+                rows.append(with_turns(whole, self.turns))
         for position, why in odd.items():
             rows[position] = why  # type: ignore[assignment]  # never a str
         return rows
@@ -258,12 +254,6 @@ class Prompt:
         must_be_made(made, at)
 
     # Inside
-
-    def _with_turns(self, messages: list[Message]) -> list[Message]:
-        """Messages with the examples behind the system prompt, wherever that comes from."""
-        roles = [message["role"] for message in messages]
-        start = next((n for n, role in enumerate(roles) if role not in SYSTEM_ROLES), len(roles))
-        return [*messages[:start], *self.turns, *messages[start:]]
 
     def _fill(
         self,
@@ -336,9 +326,8 @@ class Prompt:
         made: list[Any] = []
         for position, subject in enumerate(subjects):
             result: Any = None
-            unreadable = _unreadable(subject)
-            if unreadable is not None:
-                odd[position] = unreadable
+            if (why := unreadable(subject)) is not None:
+                odd[position] = why
             elif not (self.each and self.on_missing == "skip" and is_missing(subject)):
                 try:
                     result = writer(subject)
@@ -368,9 +357,8 @@ class Prompt:
         systems: list[Message | None] = []
         for position, subject in enumerate(subjects):
             text: Any = None
-            unreadable = _unreadable(subject)
-            if unreadable is not None:
-                odd[position] = unreadable
+            if (why := unreadable(subject)) is not None:
+                odd[position] = why
             elif position not in odd:
                 try:
                     text = system(subject)
@@ -384,29 +372,6 @@ class Prompt:
                     text = None
             systems.append({"role": "system", "content": sound(text)} if text else None)
         return systems
-
-
-def _unreadable(subject: Any) -> CallError | None:
-    """Why what a function would be called with, a cell or a row, cannot be read; None if it can."""
-    cells = subject.values() if type(subject) is dict else (subject,)
-    return next((cell for cell in cells if issubclass(type(cell), CallError)), None)
-
-
-def must_be_made(made: Rendered, at: int) -> None:
-    """Refuse a prompt that fails where it was tried, so that it shows before the run.
-
-    Args:
-        made: What the row became.
-        at: The row.
-
-    Raises:
-        PromptError: It failed.
-    """
-    if isinstance(made, CallError):
-        raise PromptError(
-            f"Tried on row {at}, the prompt fails: {made.message}. "
-            "Correct it before the run, or give the row what it needs."
-        ) from made.__cause__
 
 
 def _system(system: object, names: Names) -> Message | Writer | None:

@@ -1,11 +1,11 @@
-"""Functions that people give for a prompt: what they may return, and what is said when they raise."""
+"""What goes into a prompt besides its template: functions that people give, messages, examples."""
 
 from __future__ import annotations
 
 import contextlib
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from lionproc.errors import CallError, Kind, PromptError
 from lionproc.frame.cell import sound
@@ -14,6 +14,13 @@ Message: TypeAlias = dict[str, Any]
 """One message as the chat API takes it: `{"role": ..., "content": ...}`."""
 Writer: TypeAlias = Callable[[Any], Any]
 """A function of a row (a dict of label -> cell), or of a cell where `each` is set."""
+
+
+class Shown(Protocol):
+    """Examples that can be worded by any template."""
+
+    def shown_by(self, template: str | Writer, *, each: bool) -> tuple[Message, ...]:
+        """The turns of a user and an assistant."""
 
 
 SYSTEM_ROLES = frozenset({"system", "developer"})
@@ -72,6 +79,21 @@ def has_system(messages: list[Message]) -> bool:
     return any(message["role"] in SYSTEM_ROLES for message in messages)
 
 
+def with_turns(messages: list[Message], turns: tuple[Message, ...]) -> list[Message]:
+    """Messages with examples behind the system prompt, wherever that comes from."""
+    if not turns:
+        return messages
+    roles = [message["role"] for message in messages]
+    start = next((n for n, role in enumerate(roles) if role not in SYSTEM_ROLES), len(roles))
+    return [*messages[:start], *turns, *messages[start:]]
+
+
+def unreadable(subject: Any) -> CallError | None:
+    """Why what a function would be called with, a cell or a row, cannot be read; None if it can."""
+    cells = subject.values() if type(subject) is dict else (subject,)
+    return next((cell for cell in cells if issubclass(type(cell), CallError)), None)
+
+
 def raised(role: str, error: BaseException) -> str:
     """What a function of the user's did, with the name it stumbled over: never with a cell.
 
@@ -99,3 +121,20 @@ def failed(message: str, cause: BaseException | None = None) -> CallError:
     error = CallError(Kind.PROMPT, message)
     error.__cause__ = cause
     return error
+
+
+def must_be_made(made: object, at: int) -> None:
+    """Refuse a prompt that fails where it was tried, so that it shows before the run.
+
+    Args:
+        made: What the row became.
+        at: The row.
+
+    Raises:
+        PromptError: It failed.
+    """
+    if isinstance(made, CallError):
+        raise PromptError(
+            f"Tried on row {at}, the prompt fails: {made.message}. "
+            "Correct it before the run, or give the row what it needs."
+        ) from made.__cause__
