@@ -157,3 +157,37 @@ def test_a_recipe_shows_what_it_says(page, notebook, server, capsys):
 def test_a_recipe_fits_on_a_screen():
     for page in PAGES:
         assert page.read_text().count("\n") <= 90, page.name
+
+
+# Pages whose blocks need something before them, and show nothing that can be compared.
+BEFORE = """
+from typing import Literal
+import pandas as pd, lionproc as lp
+df = pd.DataFrame({"review": ["A joy.", "Broke."], "label": ["good", "bad"], "country": ["F", "P"]})
+prompt = prompt_a = "Is this good or bad? {review}"
+prompt_b = "Good or bad? {review}"
+Mood = Literal["good", "bad"]
+lp.configure(model="openai/gpt-4o-mini")
+out = df.llm.process(prompt, into="mood", schema=Mood, name="first try", save="mood.parquet")
+out.llm.to_review("review.csv", overwrite=True)
+job = lp.last_job()
+"""
+
+
+@pytest.mark.parametrize("page", ["quickstart", "questions"])
+def test_every_block_of_a_page_runs_in_order(page, notebook, server, tmp_path, capsys):
+    def answer(body):
+        said = "positive" if page == "quickstart" else "good"
+        return {"answer": said} if typed(body) else said
+
+    server.configure(answer=answer, confidence=None)
+    reviews = (Path(lp.__file__).parent / "data" / "reviews.csv").read_text()
+    few = reviews.splitlines()[:8]  # its limits are real ones
+    (tmp_path / "reviews.csv").write_text("\n".join(few))
+    if page != "quickstart":
+        notebook(BEFORE)
+    blocks = BLOCK.findall((RECIPES.parent / f"{page}.md").read_text())
+    assert blocks
+    for source, _ in blocks:
+        notebook(source)
+    assert "Error" not in capsys.readouterr().out
