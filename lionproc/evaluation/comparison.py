@@ -32,7 +32,10 @@ class Comparison(Compared):
 
     Example:
         ```python
-        c = df.llm.compare({"short": p1, "strict": p2}, into="mood", schema=Mood, gold="label")
+        c = df.assign(label=["good", "bad"]).llm.compare(
+            {"short": "Mood? {review}", "strict": "Good or bad, nothing else: {review}"},
+            into="mood", schema=Literal["good", "bad"], gold="label",
+        )
         c.table["accuracy"], c.best
         c.test("short", "strict").words  # is it better, or luck?
         c.disagreements.head(10)

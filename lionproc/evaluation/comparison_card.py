@@ -78,9 +78,9 @@ def pairs(made: Compared) -> list[tuple[str, str]]:
     by = "each other" if made.gold is None else plain(made.gold, 60)
     cost = "" if stats.usd is None else dollars(stats.usd)
     if stats.usd is None and stats.tokens:
-        cost = "unknown: Model(..., price=lp.Price(...)) sets a price"
+        cost = "not known of all (Model(..., price=lp.Price(...)) sets a price)"
     if cost and stats.cached:
-        cost += f" for what was sent now, {stats.cached:,} answers from the journal"
+        cost += f" for what was sent now; {plural(stats.cached, 'answer')} from the journal"
     told = [
         ("answers", f"{plain(made.called, 60)}, compared with {by}"),
         ("sample", made.drawn),

@@ -196,18 +196,18 @@ def _times(number: int) -> str:
 
 
 def _often(p: float) -> str:
-    """A probability as people say it: 14 of 100, 1 of 500.
+    """A probability as people say it: 14 of 100, 1 of 470.
 
     Example:
         >>> _often(0.144), _often(0.031), _often(0.0021), _often(0.0000001), _often(1.0)
-        ('14 of 100', '3 of 100', '1 of 500', 'fewer than 1 of 1,000,000', '100 of 100')
+        ('14 of 100', '3 of 100', '1 of 470', 'fewer than 1 of 1,000,000', '100 of 100')
     """
     if p >= 0.0095:
         return f"{round(100 * p)} of 100"
     if p < 1e-6:
         return "fewer than 1 of 1,000,000"
     size = round(1 / p)
-    digits = 10 ** (len(str(size)) - 1)
+    digits = 10 ** (len(str(size)) - 2)  # two that matter
     return f"1 of {size // digits * digits:,}"
 
 

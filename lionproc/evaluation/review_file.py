@@ -214,8 +214,8 @@ def read_review(path: str | os.PathLike[str]) -> Review:
 
     Example:
         ```python
-        gold = lp.read_review("review.csv")
-        out.llm.score("sentiment", gold=gold)
+        gold = lp.read_review(out.llm.to_review("review.csv", into="sentiment"))
+        gold.unlabelled  # all of them, until somebody has filled in the column gold
         ```
     """
     sheet, comma = _sheet(path)

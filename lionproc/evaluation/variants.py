@@ -137,6 +137,9 @@ def _model_name(model: object) -> str:
         return "the usual model"
     if isinstance(model, str):
         return model
+    if members := getattr(model, "members", None):  # a model that is made of models
+        inner = (_model_name(member).rpartition("/")[2] for member in members)
+        return f"{type(model).__name__}({', '.join(inner)})"
     provider, name = getattr(model, "provider", None), getattr(model, "model", None)
     if isinstance(provider, str) and isinstance(name, str):
         return f"{provider}/{name}"

@@ -448,7 +448,7 @@ class FrameAccessor:
 
         Example:
             ```python
-            out.llm.check("summary")
+            out.llm.check("sentiment")
             ```
         """
         from lionproc.frame.scoring import check
@@ -502,7 +502,7 @@ class FrameAccessor:
 
         Example:
             ```python
-            c = df.llm.compare(
+            c = df.assign(label=["positive", "negative"]).llm.compare(
                 {"short": "Mood? {review}", "strict": "Positive or negative? {review}"},
                 models=["openai/gpt-4o-mini", "openai/gpt-4o"],
                 into="mood", schema=Literal["positive", "negative"], gold="label", n=100,
@@ -572,8 +572,8 @@ class FrameAccessor:
         Example:
             ```python
             out.llm.to_review("review.csv", n=100, by="sentiment")
-            # ... a person fills in the column gold ...
-            out.llm.score("sentiment", gold=lp.read_review("review.csv"))
+            # and when a person has filled in the column gold:
+            # out.llm.score("sentiment", gold=lp.read_review("review.csv"))
             ```
         """
         from lionproc.frame.scoring import to_review

@@ -39,7 +39,7 @@ def test_the_rows_that_are_said_to_be_needed_show_it_in_four_of_five_samples():
     ("only_a", "only_b", "tests", "said"),
     [
         (1, 12, 1, "b is better than a: in 13 rows only one of them is right, 12 times the former"),
-        (1, 12, 1, "and once the latter. Luck alone does that in 1 of 200 samples"),
+        (1, 12, 1, "and once the latter. Luck alone does that in 1 of 290 samples"),
         (1, 12, 6, "Luck alone does that in 2 of 100 samples (p = 0.021, for 6 pairs)."),
         (5, 13, 1, "b may be better than a, or lucky: in 18 rows only one of them is right"),
         (5, 13, 1, "samples (p = 0.096). If it is real, about 220 rows would show it."),
