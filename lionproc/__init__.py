@@ -32,6 +32,7 @@ if _TYPE_CHECKING:
     from lionproc.frame.preview import Preview
     from lionproc.frame.register import register
     from lionproc.frame.shared_limits import limits_panel
+    from lionproc.model.cascade import Cascade
     from lionproc.model.composed import Fallback
     from lionproc.model.defaults import configure
     from lionproc.model.model import Model
@@ -56,6 +57,7 @@ __all__ = [
     "BatchProcessor",
     "Branch",
     "Budget",
+    "Cascade",
     "Comparison",
     "Estimate",
     "Fallback",
@@ -97,6 +99,7 @@ __all__ = [
 _LATER = {
     "BatchProcessor": "service.batch",
     "Branch": "service.branch",
+    "Cascade": "model.cascade",
     "Comparison": "evaluation.comparison",
     "Estimate": "frame.estimate",
     "Fallback": "model.composed",

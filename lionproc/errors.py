@@ -243,6 +243,10 @@ class NoLogprobsError(RunError):
     """The model does not tell how likely its tokens are, which `confidence=True` is made of."""
 
 
+class TargetError(RunError):
+    """The sample of a cascade cannot show that its target is kept."""
+
+
 class FirstRowsFailedError(RunError):
     """The first requests of a run all failed in one way; the message has a reply and a way on."""
 

@@ -25,6 +25,8 @@ class MemberUse(NamedTuple):
         usd: What that cost, None where it is not known.
         errors: Requests that it had no answer to, by kind, wherever those rows went then.
         stage: The stage that it belongs to, where there are several.
+        confidence: How sure it was on average of the answers that stand, in a cascade; None where
+            nobody asked.
     """
 
     member: str
@@ -35,6 +37,7 @@ class MemberUse(NamedTuple):
     usd: float | None
     errors: Mapping[str, int]
     stage: str = ""
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,12 @@ class Arrivals(Generic[T]):
         self._rows: deque[T] = deque()
         self._news = asyncio.Event()
         self._taken = asyncio.Event()
-        self._closed = False
+        self._closed = self._abandoned = False
+
+    def abandon(self) -> None:
+        """Nobody takes them any more: who waits in `few` waits in vain."""
+        self._abandoned = True
+        self._taken.set()
 
     def add(self, row: T) -> None:
         """A row has come."""
@@ -41,7 +46,7 @@ class Arrivals(Generic[T]):
 
     async def few(self, most: int) -> None:
         """Wait until no more than so many rows wait here."""
-        while len(self._rows) > most:
+        while len(self._rows) > most and not self._abandoned:
             self._taken.clear()
             await self._taken.wait()
 

@@ -96,7 +96,12 @@ def stage_facts(
 def member_facts(members: Sequence[MemberUse]) -> list[dict[str, object]]:
     """What each member of models that are made of several did, in JSON's types."""
     return [
-        {name: value for name, value in member._asdict().items() if name != "stage" or value}
+        {
+            name: value
+            for name, value in member._asdict().items()
+            if value is not None or name == "usd"
+            if name != "stage" or value
+        }
         for member in members
     ]
 

@@ -173,7 +173,10 @@ class Job(RowRun):
         from lionproc.frame.reporting import kept
 
         report = self.report()
-        return note_of(self._plan, self._builders, report, kept(report), failures)
+        steps = [leg.steps for leg in self._first_legs]
+        return note_of(
+            self._plan, self._builders, report, kept(report), failures=failures, steps=steps
+        )
 
     def _digests(self) -> bytes | None:
         rows = self._plan.rows
@@ -329,6 +332,10 @@ class Job(RowRun):
             )
         if members := self.stats.members:
             facts["members"] = member_facts(members)
+        for calibration in self._calibrations.values():
+            if calibration.threshold is not None:
+                facts["threshold"] = calibration.threshold.below
+                facts["promise"] = calibration.told
         return report_of(self, facts)
 
     @property

@@ -52,8 +52,9 @@ def legs_of(stages: Sequence[Stage]) -> list[Leg]:
     """The legs of all stages, in the order in which rows come to them."""
     legs: list[Leg] = []
     for number, stage in enumerate(stages):
+        steps = steps_of(stage.model)
         for leaf, model in enumerate(leaves_of(stage.model)):
-            legs.append(Leg(len(legs), number, leaf, model, steps_of(stage.model)))
+            legs.append(Leg(len(legs), number, leaf, model, steps))
     return legs
 
 

@@ -22,15 +22,13 @@ class Members:
     Args:
         legs: The legs of the run.
         connections: The ways to their models.
-
-    Attributes:
-        answered: How many rows have the answer of each leg.
     """
 
     def __init__(self, legs: Sequence[Leg], connections: Sequence[Connection]) -> None:
         self._legs = legs
         self._connections = connections
-        self.answered = [0] * len(legs)
+        self._answered = [0] * len(legs)
+        self._sure = [[0.0, 0.0] for _ in legs]  # the sum of confidences, and of how many rows
         self._names: dict[int, str] = {}
         self._says: dict[int, str] = {}
         for first in legs:
@@ -45,6 +43,13 @@ class Members:
             self._names[number] = name
             if told[connection.model] > 1:
                 self._says[number] = name
+
+    def count(self, leg: Leg, rows: int, sure: float | None) -> None:
+        """Rows have the answer of a leg, which was so sure of it."""
+        self._answered[leg.number] += rows
+        if sure is not None:
+            self._sure[leg.number][0] += rows * sure
+            self._sure[leg.number][1] += rows
 
     def who(self, leg: Leg, told: str) -> str:
         """Who answered at a leg.
@@ -69,16 +74,21 @@ class Members:
                 made.append(
                     MemberUse(
                         self._names[leg.number],
-                        self.answered[leg.number],
+                        self._answered[leg.number],
                         routes.sent(leg.number),
                         tokens.input,
                         tokens.output,
                         routes.usd(leg.number),
                         routes.errors(leg.number),
                         stage,
+                        self._confidence(leg.number),
                     )
                 )
         return tuple(made)
+
+    def _confidence(self, number: int) -> float | None:
+        total, rows = self._sure[number]
+        return total / rows if rows else None
 
     @staticmethod
     def _used_by_way(

@@ -106,6 +106,11 @@ class Plan:
         """Who answers, where there is one stage."""
         return self.stages[0].model
 
+    def places_of(self, stage: int) -> range:
+        """The places of all answers of a stage."""
+        outputs = [number for number, its in enumerate(self._stage_of) if its == stage]
+        return range(outputs[0] * self.rows, (outputs[-1] + 1) * self.rows)
+
     def stage_at(self, place: int) -> int:
         """The number of the stage that a place belongs to, or that of a vote on it."""
         return self._stage_of[place // self.rows % len(self._stage_of)]

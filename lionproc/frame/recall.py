@@ -12,7 +12,7 @@ from lionproc.errors import CallError
 from lionproc.frame.assemble import Missing
 from lionproc.frame.legs import Leg
 from lionproc.model.call import ModelCall, RequestBuilder
-from lionproc.model.steps import Outcome
+from lionproc.model.steps import Found, Outcome
 
 __all__ = ["Recalled", "asked_too", "recall"]
 
@@ -40,6 +40,7 @@ def recall(
     find: Callable[[list[bytes]], Mapping[bytes, Entry]],
     replay: Replay,
     what_became: Callable[[Leg, Event], Outcome],
+    begins: Callable[[int, Found], tuple[int, bool]],
 ) -> list[Recalled]:
     """Look rows up at all legs that they may begin at. Any thread.
 
@@ -50,6 +51,7 @@ def recall(
         find: Looks keys up in the journal.
         replay: Reads what is kept.
         what_became: How an answered event counts for the steps.
+        begins: Where a row begins, by its place and what is kept of it.
     """
     asked = [(place, [call, *(b.ask_too(call) for b in builders[1:])]) for place, call in fresh]
     keys = {key for _, calls in asked for call in calls for key in call.keys_by_way}
@@ -66,7 +68,7 @@ def recall(
         if len(legs) == 1:
             number, stands = 0, 0 in answered
         else:
-            number, stands = legs[0].steps.kept(answered.get)
+            number, stands = begins(place, answered.get)
         if stands:
             events[number].finish()
         before = [events[other] for other in answered if other < number]

@@ -1,9 +1,15 @@
-"""Feeds rows to the engine, lets equal rows share a request, and collects the answers."""
+"""Feeds rows to the engine, lets equal rows share a request, and collects the answers.
+
+More than 400 lines because a row's whole way is here, in at a leg, on to others and out into the
+store. What is decided on it is decided elsewhere: `steps.py`, `recall.py`, `calibrating.py`,
+`votes.py`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -13,10 +19,11 @@ from lionproc.engine.replay import Replay
 from lionproc.engine.request import Event
 from lionproc.engine.run import Run
 from lionproc.engine.stats import RunStats
-from lionproc.errors import CallError, Kind, pass_on_interrupt
+from lionproc.errors import CallError, Kind, TargetError, pass_on_interrupt
 from lionproc.frame.arrivals import Arrivals
 from lionproc.frame.assemble import Missing
 from lionproc.frame.bought import Bought
+from lionproc.frame.calibrating import Calibration
 from lionproc.frame.extremes import Extremes
 from lionproc.frame.legs import BACKLOG, Leg, legs_of, route_of
 from lionproc.frame.members import Members
@@ -30,9 +37,11 @@ from lionproc.frame.votes import Ballots, Verdict
 from lionproc.frame.with_answers import store_of
 from lionproc.model.as_json import plain
 from lionproc.model.call import ModelCall, RequestBuilder
+from lionproc.model.cascade import Cascade
 from lionproc.model.connection import Connection
-from lionproc.model.model import Model
-from lionproc.model.steps import Outcome
+from lionproc.model.steps import Cascaded, Found, Outcome
+
+LOOK_S = 0.2  # whether a run has stopped in which a threshold is waited for
 
 
 class RowRun(Run):
@@ -63,7 +72,7 @@ class RowRun(Run):
         ways = {number: model.connect() for number, model in models.items()}
         self._connections = [ways[id(leg.model)] for leg in self._legs]
         self._builders = [
-            self._builder(plan.stages[leg.stage], leg.model, connection)
+            self._builder(plan.stages[leg.stage], leg.leaf, connection)
             for leg, connection in zip(self._legs, self._connections, strict=True)
         ]
         for leg, builder in zip(self._legs, self._builders, strict=True):
@@ -102,6 +111,7 @@ class RowRun(Run):
         self._at: dict[int, Leg] = {}  # of rows that are not at the first leg of their stage
         self._first_legs = [leg for leg in self._legs if leg.leaf == 0]
         self._members = Members(self._legs, self._connections)
+        self._calibrations = self._to_calibrate(before)
         self._followers: dict[int, list[int]] = {}  # rows that share the answer of an earlier one
         self._given_up = 0  # stopped while they were in flight
         self._parts = self._part_writer()
@@ -112,9 +122,25 @@ class RowRun(Run):
             for place in self._store.take_over(before._store):
                 self._had(place)
 
-    def _builder(self, stage: Stage, model: Model, connection: Connection) -> RequestBuilder:
+    def _builder(self, stage: Stage, leaf: int, connection: Connection) -> RequestBuilder:
         """What makes the questions of a stage for one of its models."""
-        return stage.builder(connection, model)
+        return stage.builder(connection, leaf)
+
+    def _to_calibrate(self, before: RowRun | None) -> dict[int, Calibration]:
+        """The cascades whose threshold this run finds, by stage; an earlier run may have found it."""
+        made = {}
+        for leg in self._first_legs:
+            model = self._plan.stages[leg.stage].model
+            if not isinstance(model, Cascade) or model.target is None:
+                continue
+            assert isinstance(leg.steps, Cascaded)  # noqa: S101  (those of a cascade)
+            known = None if before is None else before._calibrations.get(leg.stage)
+            if known is not None and known.threshold is not None and known.model is model:
+                leg.steps.below = known.threshold.below
+                made[leg.stage] = known
+            else:
+                made[leg.stage] = Calibration(model, leg.steps, self._plan.places_of(leg.stage))
+        return made
 
     def _legs_at(self, stage: int) -> list[Leg]:
         """The legs of a stage, one for each of its models."""
@@ -157,6 +183,20 @@ class RowRun(Run):
                 feed.cancel()
 
     async def _feed_leg(self, leg: Leg, dispatcher: Dispatcher) -> None:
+        try:
+            await self._feed_calls(leg, dispatcher)
+        finally:
+            self._handed[leg.number].abandon()
+        if leg.number + 1 < len(self._legs):
+            await dispatcher.idle.wait()  # then nothing more comes out of this leg
+            following = self._legs[leg.number + 1]
+            if following.leaf:
+                await self._until_calibrated(following, dispatcher)
+                self._handed[following.number].close()
+            else:
+                self._arrivals[following.stage].close()
+
+    async def _feed_calls(self, leg: Leg, dispatcher: Dispatcher) -> None:
         async for calls in self._calls(leg):
             if dispatcher.fatal is not None:
                 break
@@ -167,20 +207,53 @@ class RowRun(Run):
             recalled = await asyncio.to_thread(self._recall, leg, dispatcher.replay, fresh)
             for row in recalled:
                 for other in row.before:
-                    self._paid_before([row.event.tag], other)
+                    self._answered_before(leg.stage, other)
                 if row.leg is leg and not row.event.done:
                     await self._ask(dispatcher, row.event)
                 else:
                     self._begin_at(row.leg, row.event)
             for further in self._handed[leg.number + 1 :]:
                 await further.few(BACKLOG)  # nothing is taken up much sooner than it can go on
-        if leg.number + 1 < len(self._legs):
-            await dispatcher.idle.wait()  # then nothing more comes out of this leg
-            following = self._legs[leg.number + 1]
-            if following.leaf:
-                self._handed[following.number].close()
-            else:
-                self._arrivals[following.stage].close()
+
+    async def _until_calibrated(self, leg: Leg, dispatcher: Dispatcher) -> None:
+        """Before the large model's leg is closed: wait for the threshold that decides what it gets."""
+        calibration = self._calibrations.get(leg.stage)
+        if calibration is None or not self._is_last_of_cascade(leg):
+            return
+        calibration.small_is_over()
+        self._calibrate(calibration)
+        while not (calibration.settled.is_set() or dispatcher.permission.stopping):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(calibration.settled.wait(), LOOK_S)
+
+    @staticmethod
+    def _is_last_of_cascade(leg: Leg) -> bool:
+        return isinstance(leg.steps, Cascaded) and leg.leaf == leg.steps.starts[-1]
+
+    def _calibrate(self, calibration: Calibration) -> None:
+        """Find the threshold once the sample is complete, and let those go on who wait for it."""
+        if not calibration.is_complete:
+            return
+        dispatchers = self._routes.dispatchers
+        if any(each.permission.stopping for each in dispatchers):
+            calibration.close()
+            return
+        try:
+            calibration.find()
+        except TargetError as error:
+            dispatchers[0].stop_run(error)
+            return
+        held, calibration.held = calibration.held, []
+        for event, sharing in held:
+            self._passes(event, sharing)
+
+    def _answered_before(self, stage: int, event: Event) -> None:
+        """A kept answer of a smaller model, where that of a larger one is kept too."""
+        self._paid_before([event.tag], event)
+        calibration = self._calibrations.get(stage)
+        if calibration is not None and calibration.is_open:
+            leg = self._legs_at(stage)[0]
+            calibration.small(event.tag, event, self._what_became(leg, event).confidence)
 
     def _begin_at(self, leg: Leg, event: Event) -> None:
         """A row enters a stage where the journal has what answers it, or leads there."""
@@ -275,7 +348,22 @@ class RowRun(Run):
         legs = [leg] if leg.leaf else self._legs_at(leg.stage)
         builders = [self._builders[each.number] for each in legs]
         became = self._what_became
-        found = recall(fresh, legs, builders, find=self._find, replay=replay, what_became=became)
+        calibration = self._calibrations.get(leg.stage)
+
+        def begins(place: int, found: Found) -> tuple[int, bool]:
+            return (
+                leg.steps.kept(found) if calibration is None else calibration.begins(place, found)
+            )
+
+        found = recall(
+            fresh,
+            legs,
+            builders,
+            find=self._find,
+            replay=replay,
+            what_became=became,
+            begins=begins,
+        )
         for each in found:
             if each.event.done:
                 self._connections[each.leg.number].endpoint.proven = True
@@ -293,8 +381,13 @@ class RowRun(Run):
 
     def _what_became(self, leg: Leg, event: Event) -> Outcome:
         """What became of a row at a leg."""
-        del leg
-        return Outcome(None if event.error is None else event.error.kind)
+        if event.error is not None:
+            return Outcome(event.error.kind)
+        if not leg.steps.unsure(leg.leaf):
+            return Outcome()
+        call: Any = event.call
+        known = [each for each in call.confidences if each is not None]
+        return Outcome(confidence=min(known, default=None))
 
     def _following(self, place: int, outcome: Outcome) -> Leg | None:
         """The leg at which a row is asked next, None where the outcome stands."""
@@ -316,15 +409,32 @@ class RowRun(Run):
             self._bought.add(event.first.key, event.usd, kept=event.cached)
 
     def _took(self, event: Event) -> None:
-        sharing = self._followers.pop(event.tag, ())
+        self._passes(event, self._followers.pop(event.tag, ()))
+
+    def _passes(self, event: Event, sharing: Sequence[int]) -> None:
+        """Rows that share what came go on to another leg, wait for a threshold, or have it."""
         leg = self._leg_of(event.tag)
-        if leg.is_shared:
-            following = self._following(event.tag, self._what_became(leg, event))
-            if following is not None:
-                places = [event.tag, *sharing]
-                self._paid_before(places, event)
-                self._hand_on(following, places, event.first)
-                return
+        if not leg.is_shared:
+            self._keep(leg, event, sharing)
+            return
+        outcome, places = self._what_became(leg, event), [event.tag, *sharing]
+        following = leg.steps.after(leg.leaf, outcome)
+        calibration = self._calibrations.get(leg.stage)
+        waits = False
+        if calibration is not None and calibration.is_open:
+            following, waits = calibration.came(leg.leaf, places, event, outcome, following)
+        if following is not None:
+            self._paid_before(places, event)
+            self._hand_on(self._legs[leg.number - leg.leaf + following], places, event.first)
+        elif not waits:
+            self._keep(leg, event, sharing, outcome.confidence)
+        if calibration is not None:
+            self._calibrate(calibration)
+
+    def _keep(
+        self, leg: Leg, event: Event, sharing: Sequence[int], sure: float | None = None
+    ) -> None:
+        """What came is what these rows have."""
         bears = event.error is not None or self._bought.add(
             event.first.key, event.usd, rows=1 + len(sharing), kept=event.cached
         )
@@ -333,7 +443,7 @@ class RowRun(Run):
             if event.usd:
                 self._dearest.add(event.usd, event)
         if event.error is None:
-            self._members.answered[leg.number] += 1 + len(sharing)
+            self._members.count(leg, 1 + len(sharing), sure)
             event.model = self._members.who(leg, event.model)
         self._fill(event.tag, event, bears=bears)
         for place in sharing:

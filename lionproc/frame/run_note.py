@@ -20,10 +20,10 @@ from lionproc.engine.stats import RunStats
 from lionproc.frame.assemble import column_names
 from lionproc.frame.failures import Failures
 from lionproc.frame.plan import Plan
-from lionproc.frame.stage import Stage
 from lionproc.model.answer import Answer
 from lionproc.model.call import RequestBuilder
-from lionproc.model.composed import leaves_of, steps_of
+from lionproc.model.composed import leaves_of
+from lionproc.model.steps import Steps
 
 if TYPE_CHECKING:
     from lionproc.reports.report import Report
@@ -90,7 +90,9 @@ def note_of(
     builders: Sequence[RequestBuilder],
     report: Report,
     kept: Mapping[str, object],
+    *,
     failures: Failures | None,
+    steps: Sequence[Steps],
 ) -> dict[str, object]:
     """What is remembered of a run, in JSON's types.
 
@@ -100,10 +102,14 @@ def note_of(
         report: What it did so far.
         kept: The same, as far as it is neither stats nor facts.
         failures: Its rows without an answer; None while it goes.
+        steps: Where rows went from model to model, stage by stage.
     """
     stats, facts = report.stats, report.facts
     made = iter(builders)
-    ways = [_ways(stage, [next(made) for _ in leaves_of(stage.model)]) for stage in plan.stages]
+    ways = [
+        _ways([next(made) for _ in leaves_of(stage.model)], its)
+        for stage, its in zip(plan.stages, steps, strict=True)
+    ]
     note: dict[str, object] = {
         "run": facts["run"],
         "name": plan.options.name,
@@ -147,11 +153,11 @@ def _labels(labels: Any) -> list[str | int | None] | None:
     return given
 
 
-def _ways(stage: Stage, builders: Sequence[RequestBuilder]) -> dict[str, object]:
+def _ways(builders: Sequence[RequestBuilder], steps: Steps) -> dict[str, object]:
     """How the model of a stage was asked, or the models that it is made of."""
     if len(builders) == 1:
         return _way(builders[0])
-    return {"members": list(map(_way, builders)), "steps": steps_of(stage.model).noted()}
+    return {"members": list(map(_way, builders)), "steps": steps.noted()}
 
 
 def _way(builder: RequestBuilder) -> dict[str, object]:

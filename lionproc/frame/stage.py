@@ -14,6 +14,7 @@ from lionproc.frame.prompt import Message, Prompt
 from lionproc.frame.prompt import Rendered as Messages
 from lionproc.model.answer import Answer
 from lionproc.model.call import RequestBuilder
+from lionproc.model.composed import leaves_of, steps_of
 from lionproc.model.connection import Connection
 from lionproc.model.model import Model
 
@@ -118,15 +119,20 @@ class Stage:
         outputs = [replace(o, prompt=replace(o.prompt, turns=tuple(each))) for o, each in pairs]
         return replace(self, outputs=tuple(outputs))
 
-    def builder(self, connection: Connection, model: Model | None = None) -> RequestBuilder:
+    def builder(self, connection: Connection, leaf: int = 0) -> RequestBuilder:
         """What makes its questions.
 
         Args:
             connection: The way to a model.
-            model: Which one, where its own is made of several.
+            leaf: Which one, where its own is made of several.
         """
-        fields = (model or self.model).body_params
-        return RequestBuilder(connection, fields, self.answer, confidence=self.confidence)
+        fields = leaves_of(self.model)[leaf].body_params
+        sure = self.is_asked_for_confidence(leaf)
+        return RequestBuilder(connection, fields, self.answer, confidence=sure)
+
+    def is_asked_for_confidence(self, leaf: int) -> bool:
+        """Whether one of its models is to tell how sure it is: for the frame, or for a cascade."""
+        return self.confidence or (self.votes == 1 and steps_of(self.model).unsure(leaf))
 
     def columns_of(self, frame: pd.DataFrame) -> list[pd.Series[Any]]:
         """The columns that are read for it."""

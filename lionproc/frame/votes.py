@@ -21,7 +21,7 @@ from lionproc.frame.stage import Stage
 from lionproc.model.as_json import plain
 from lionproc.model.call import ModelCall
 
-__all__ = ["Ballots", "Cast", "Verdict", "ballots_of"]
+__all__ = ["Ballots", "Cast", "Verdict", "answer_of", "ballots_of"]
 
 Rendered: TypeAlias = ModelCall | Missing | CallError
 _STILL_TO_ASK = frozenset({Kind.NOT_SENT, Kind.CANCELLED})
@@ -171,7 +171,7 @@ def _counted(votes: Sequence[Cast | CallError], *, first_of_equals: bool) -> Ver
             errors.append(vote.event.error)
             continue
         verdict.cached = verdict.cached and vote.event.cached
-        heaps.setdefault(_canonical(vote.event), []).append(vote.event)
+        heaps.setdefault(answer_of(vote.event), []).append(vote.event)
     open_ = [error for error in errors if error.kind in _STILL_TO_ASK]
     if open_ or not heaps:
         verdict.error = (open_ or errors)[0]
@@ -192,7 +192,7 @@ def _counted(votes: Sequence[Cast | CallError], *, first_of_equals: bool) -> Ver
     return verdict
 
 
-def _canonical(event: Event) -> bytes:
+def answer_of(event: Event) -> bytes:
     """Equal for equal answers, however they were written."""
     call: Any = event.call
     try:

@@ -8,6 +8,7 @@ round. Which member a row goes to is decided in `steps.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any
 
 from lionproc.errors import ModelError
@@ -46,6 +47,11 @@ class Composed(Model):
         made = tuple(Model.of(member) for member in members)
         if len(set(map(id, made))) < len(made):
             raise ModelError(f"{name} has the same lp.Model twice; each is asked once.")
+        if any(getattr(member, "target", None) is not None for member in made):
+            raise ModelError(
+                f"A Cascade with target= is no member of a {name}: it finds its threshold in a run "
+                "of its own. Give it below=."
+            )
         leaves = tuple(leaf for member in made for leaf in leaves_of(member))
         self.__dict__.update(leaves[0].__dict__)
         self.members, self.leaves = made, leaves
@@ -84,7 +90,7 @@ def leaves_of(model: Model) -> tuple[Model, ...]:
 
 def steps_of(model: Model) -> Steps:
     """Which of the leaves a row goes to."""
-    return getattr(model, "steps", ONE)
+    return copy(getattr(model, "steps", ONE))  # what a run finds out is its own
 
 
 @faced

@@ -41,10 +41,12 @@ class Outcome:
     Attributes:
         error: How it failed; None for an answer.
         confidence: How sure the answer is, from 0 to 1; None where that is not known.
+        of_vote: Whether it is one of several votes on a row, which say together how sure they are.
     """
 
     error: Kind | None = None
     confidence: float | None = None
+    of_vote: bool = False
 
 
 Found: TypeAlias = Callable[[int], "Outcome | None"]
@@ -88,6 +90,10 @@ class Steps(ABC):
         """The failures of a leaf that somebody else makes up for, whoever's fault they are."""
 
     @abstractmethod
+    def unsure(self, leaf: int) -> bool:
+        """Whether it matters how sure the answers of a leaf are."""
+
+    @abstractmethod
     def noted(self) -> object:
         """The same in JSON's types; see `steps_noted`."""
 
@@ -105,6 +111,10 @@ class _One(Steps):
     def elsewhere(self, leaf: int) -> frozenset[Kind]:
         del leaf
         return frozenset()
+
+    def unsure(self, leaf: int) -> bool:
+        del leaf
+        return False
 
     def noted(self) -> object:
         return None
@@ -160,6 +170,11 @@ class _Several(Steps):
 
     _made_up_for: frozenset[Kind] = frozenset()
 
+    def unsure(self, leaf: int) -> bool:
+        """See `Steps.unsure`."""
+        number = self._child(leaf)
+        return self.children[number].unsure(leaf - self.starts[number])
+
 
 class InTurn(_Several):
     """The next one answers what the one before cannot."""
@@ -188,17 +203,29 @@ class Cascaded(_Several):
     Args:
         children: The steps through each member, from the smallest model on.
         below: An answer of less confidence than this goes on, and one whose confidence is not
-            known; see `Outcome`.
+            known; see `Outcome`. None while that is still to be found out: then answers stand.
     """
 
-    def __init__(self, children: Sequence[Steps], below: float) -> None:
+    def __init__(self, children: Sequence[Steps], below: float | None) -> None:
         super().__init__(children)
         self.below = below
 
     def _goes_on(self, outcome: Outcome) -> bool:
+        if outcome.of_vote:
+            return False
         if outcome.error is not None:
             return outcome.error in NO_ANSWER
+        if self.below is None:
+            return False
         return outcome.confidence is None or not outcome.confidence >= self.below
+
+    def is_last(self, leaf: int) -> bool:
+        """Whether a leaf belongs to the largest model."""
+        return self._child(leaf) == len(self.children) - 1
+
+    def unsure(self, leaf: int) -> bool:
+        """See `Steps.unsure`."""
+        return not self.is_last(leaf) or super().unsure(leaf)
 
     def kept(self, found: Found) -> tuple[int, bool]:
         """See `Steps.kept`; of several answers the largest one's is taken."""
@@ -228,5 +255,10 @@ def steps_noted(noted: Any) -> Steps:
     if isinstance(noted, Mapping) and isinstance(noted.get("in_turn"), list):
         return InTurn([steps_noted(each) for each in noted["in_turn"]])
     if isinstance(noted, Mapping) and isinstance(noted.get("cascade"), list):
-        return Cascaded([steps_noted(each) for each in noted["cascade"]], float(noted["below"]))
+        return Cascaded([steps_noted(each) for each in noted["cascade"]], _number(noted["below"]))
     raise ValueError("These are no steps.")
+
+
+def _number(noted: Any) -> float:
+    """A threshold; that of a run which had not found one lets nothing stand."""
+    return 2.0 if noted is None else float(noted)

@@ -54,6 +54,7 @@ def lines(stats: RunStats, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("rows", _rows(stats)),
         *[("stage", formatting.plain(_stage(stage), 400)) for stage in facts.get("stages", ())],
         *[("model", formatting.plain(_member(member), 400)) for member in facts.get("members", ())],
+        ("target", formatting.plain(str(facts.get("promise") or ""), 400)),
         ("requests", _requests(stats)),
         ("tokens", _tokens(stats)),
         ("cost", _cost(stats)),
@@ -96,6 +97,8 @@ def _member(facts: Mapping[str, Any]) -> str:
     parts = [f"{facts['answered']:,} answered", formatting.plural(facts["requests"], "request")]
     if facts["usd"] is not None:
         parts.append(formatting.dollars(facts["usd"]))
+    if facts.get("confidence") is not None:
+        parts.append(f"confidence {facts['confidence']:.2f} on average")
     parts += [f"{count:,} {kind.replace('_', ' ')}" for kind, count in facts["errors"].items()]
     return f"{facts['member']}: {', '.join(parts)}"
 

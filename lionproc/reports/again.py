@@ -22,6 +22,7 @@ from lionproc.frame.plan_arguments import PromptLike, outputs_of
 from lionproc.frame.stage import Stage
 from lionproc.model.answer import Answer
 from lionproc.model.call import RequestBuilder
+from lionproc.model.composed import leaves_of
 from lionproc.model.connection import Connection, EndpointState
 from lionproc.model.model import Model
 from lionproc.model.prices import Price
@@ -218,10 +219,11 @@ class _Again(Job):
         super().__init__(plan)
         self._until = until
 
-    def _builder(self, stage: Stage, model: Model, connection: Connection) -> RequestBuilder:
-        kept: Any = model
+    def _builder(self, stage: Stage, leaf: int, connection: Connection) -> RequestBuilder:
+        kept: Any = leaves_of(stage.model)[leaf]
+        sure = stage.is_asked_for_confidence(leaf)
         return RequestBuilder(
-            connection, kept.body_params, stage.answer, kept.told, confidence=stage.confidence
+            connection, kept.body_params, stage.answer, kept.told, confidence=sure
         )
 
     def _to_note(self) -> None:

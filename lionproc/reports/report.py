@@ -240,11 +240,13 @@ class Report:
         """A row for each member of a model that is made of several; empty for a single one.
 
         Columns: member, answered (rows), requests, prompt_tokens, completion_tokens, usd and errors
-        (a dict: how many requests had no answer there, by kind).
+        (a dict: how many requests had no answer there, by kind); of a cascade also confidence, how sure
+        each was on average of its answers that stand.
         """
         columns = [*MemberUse._fields]
         made = pd.DataFrame(list(self.facts.get("members", ())), columns=columns)
-        return made if made["stage"].notna().any() else made.drop(columns="stage")
+        empty = [name for name in ("stage", "confidence") if not made[name].notna().any()]
+        return made.drop(columns=empty)
 
     # -- to be looked at --------------------------------------------------------------------
 

@@ -1,0 +1,162 @@
+"""The sample of a cascade with a target: which rows it has, what they say, and who waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import numpy as np
+
+from lionproc.engine.request import Event
+from lionproc.errors import Kind, TargetError
+from lionproc.frame.votes import answer_of
+from lionproc.model.calibration import Threshold, found_threshold
+from lionproc.model.cascade import Cascade
+from lionproc.model.steps import Cascaded, Found, Outcome
+
+__all__ = ["Calibration"]
+
+_SEED = 20250917  # any will do, as long as a rerun draws the same rows
+_NOT_ASKED = frozenset({Kind.NOT_SENT, Kind.CANCELLED})
+
+
+class Calibration:
+    """Finds the threshold of a cascade, for one stage of a run. Lives on the engine's loop.
+
+    Args:
+        model: The cascade.
+        steps: Its steps in this run, which get the threshold.
+        places: The places of the stage.
+
+    Attributes:
+        is_open: Whether the threshold is still to be found.
+        settled: Set when it is found, or never will be.
+        held: Answers of the small model, with the places that share each, that wait for it.
+        threshold: What was found.
+    """
+
+    def __init__(self, model: Cascade, steps: Cascaded, places: range) -> None:
+        self.model, self._steps = model, steps
+        count = min(model.sample, len(places))
+        drawn = np.random.default_rng(_SEED).choice(len(places), size=count, replace=False)
+        self._unseen = {places[int(number)] for number in drawn}
+        self._asked: dict[int, tuple[bytes | None, float | None]] = {}  # of the small one
+        self._pairs: list[tuple[float | None, bool]] = []
+        self._small_is_over = False
+        self.is_open = True
+        self.settled = asyncio.Event()
+        self.held: list[tuple[Event, Sequence[int]]] = []
+        self.threshold: Threshold | None = None
+
+    def begins(self, place: int, found: Found) -> tuple[int, bool]:
+        """Where a row begins; of the sample both models are asked."""
+        large = self._steps.starts[1]
+        if self.is_open and place in self._unseen:
+            for leaf in range(large):
+                if found(leaf) is not None:
+                    return self._steps.kept(found)
+            return 0, False
+        return self._steps.kept(found)
+
+    def small(self, place: int, event: Event, sure: float | None) -> None:
+        """The small model has answered a row, or has no answer."""
+        if place in self._unseen:
+            self._unseen.remove(place)
+            said = None if event.error is not None else answer_of(event)
+            self._asked[place] = (said, sure)
+
+    def came(
+        self,
+        leaf: int,
+        places: Sequence[int],
+        event: Event,
+        outcome: Outcome,
+        following: int | None,
+    ) -> tuple[int | None, bool]:
+        """A model has answered a row, or failed it.
+
+        Args:
+            leaf: Which model of the cascade.
+            places: The rows that share it.
+            event: What came.
+            outcome: What became of it.
+            following: Who is asked next by the steps.
+
+        Returns:
+            Who is asked next, and whether the row waits for the threshold instead.
+        """
+        if self._steps.is_last(leaf):
+            if following is None:
+                for place in places:
+                    self._large(place, event)
+            return following, False
+        large = self._steps.starts[1]
+        sampled = [place for place in places if place in self._unseen]
+        if event.error is None and following is None:
+            if not sampled:
+                self.held.append((event, places[1:]))
+                return None, True
+            following = large
+        if following == large:
+            for place in sampled:
+                self.small(place, event, outcome.confidence)
+        elif following is None:
+            self._unseen.difference_update(sampled)
+        return following, False
+
+    def _large(self, place: int, event: Event) -> None:
+        small = self._asked.pop(place, None)
+        if small is None or (event.error is not None and event.error.kind in _NOT_ASKED):
+            return
+        said, sure = small
+        # What the large one cannot answer is no reason to believe the small one.
+        same = event.error is None and said is not None and said == answer_of(event)
+        self._pairs.append((sure, same))
+
+    def small_is_over(self) -> None:
+        """The small model has nothing more to answer: what was not asked had a cell missing."""
+        self._small_is_over = True
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all that the sample can say is there."""
+        return self.is_open and not self._asked and (self._small_is_over or not self._unseen)
+
+    def close(self) -> None:
+        """Nothing will be found any more: the run stops."""
+        self.settled.set()
+
+    def find(self) -> None:
+        """Find the threshold.
+
+        Raises:
+            TargetError: The sample cannot show that there is one.
+        """
+        self.is_open = False
+        self.settled.set()
+        model, pairs = self.model, self._pairs
+        assert model.target is not None  # noqa: S101  (else there is nothing to find)
+        found = found_threshold(pairs, target=model.target, certainty=model.certainty)
+        if found is None:
+            differ = sum(not same for _, same in pairs)
+            raise TargetError(
+                f"The sample cannot show that any threshold keeps the target of {model.target:g}: "
+                f"in {differ:,} of {len(pairs):,} rows the small model does not say what the large "
+                "one says, the surest among them. Nothing more was sent, and what was answered is "
+                "kept. Take the large model alone, raise sample=, or lower target=."
+            )
+        self.threshold = found
+        self._steps.below = found.below
+
+    @property
+    def told(self) -> str:
+        """What the threshold promises, in a sentence; empty while there is none."""
+        found, model = self.threshold, self.model
+        if found is None:
+            return ""
+        return (
+            f"At least {model.target:.1%} of the answers are the large model's (certainty "
+            f"{model.certainty:.0%}): of a sample of {found.rows:,} rows {found.stand:,} would stand "
+            f"at a confidence of {found.below:.4g} or more, {found.wrong:,} of them differ, so at "
+            f"most {found.at_most:.1%} of all rows do."
+        )
