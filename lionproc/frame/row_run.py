@@ -36,7 +36,7 @@ from lionproc.frame.stage import Stage
 from lionproc.frame.votes import Ballots, Verdict
 from lionproc.frame.with_answers import store_of
 from lionproc.model.as_json import plain
-from lionproc.model.call import ModelCall, RequestBuilder
+from lionproc.model.call import ModelCall, RequestBuilder, what_became
 from lionproc.model.cascade import Cascade
 from lionproc.model.connection import Connection
 from lionproc.model.steps import Cascaded, Found, Outcome
@@ -381,13 +381,7 @@ class RowRun(Run):
 
     def _what_became(self, leg: Leg, event: Event) -> Outcome:
         """What became of a row at a leg."""
-        if event.error is not None:
-            return Outcome(event.error.kind)
-        if not leg.steps.unsure(leg.leaf):
-            return Outcome()
-        call: Any = event.call
-        known = [each for each in call.confidences if each is not None]
-        return Outcome(confidence=min(known, default=None))
+        return what_became(event, sure=leg.steps.unsure(leg.leaf))
 
     def _following(self, place: int, outcome: Outcome) -> Leg | None:
         """The leg at which a row is asked next, None where the outcome stands."""

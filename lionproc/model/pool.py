@@ -49,8 +49,10 @@ class Pool(Composed):
 
     Example:
         ```python
-        keys = [lp.Model("openai/gpt-4o-mini", api_key=key) for key in ("sk-one", "sk-two")]
-        model = lp.Pool(keys)
+        import os
+
+        keys = [os.environ.get(name) for name in ("OPENAI_API_KEY", "OUR_OTHER_KEY")]
+        model = lp.Pool([lp.Model("openai/gpt-4o-mini", api_key=key) for key in keys])
         df.llm.process("Is {review} positive?", into="ok", schema=bool, model=model)
         ```
     """

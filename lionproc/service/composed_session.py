@@ -11,7 +11,8 @@ from typing import Any
 
 from lionproc.engine.request import Event
 from lionproc.engine.tokens import Tokens
-from lionproc.model.call import ModelCall
+from lionproc.errors import ConfigurationError
+from lionproc.model.call import ModelCall, what_became
 from lionproc.model.composed import leaves_of, steps_of
 from lionproc.model.connection import Connection
 from lionproc.model.model import Model
@@ -32,6 +33,12 @@ class ComposedSession(Session):
     """
 
     def __init__(self, model: Model, **shared: Any) -> None:
+        if getattr(model, "target", None) is not None:
+            raise ConfigurationError(
+                "A Cascade with target= finds its threshold from a sample of a frame's rows, and "
+                "there is none here: give it below=, such as the threshold that a run has found "
+                '(out.llm.report().facts["threshold"]).'
+            )
         leaves = leaves_of(model)
         self.steps = steps_of(model)
         given = shared.pop("executor", None)
@@ -41,6 +48,7 @@ class ComposedSession(Session):
                 executor=leaf.executor or given,
                 elsewhere=self.steps.elsewhere(number),
                 for_others=True,
+                sure=self.steps.unsure(number),
                 **shared,
             )
             for number, leaf in enumerate(leaves)
@@ -90,7 +98,7 @@ class ComposedSession(Session):
         while event is None:
             session = self.sessions[leaf]
             asked = await session.ask(calls[leaf], deadline_s=deadline_s, priority=priority)
-            following = self.steps.after(leaf, _what_became(asked))
+            following = self.steps.after(leaf, self._what_became(leaf, asked))
             if following is None:
                 event = asked
             else:
@@ -113,12 +121,15 @@ class ComposedSession(Session):
             # An earlier version may have kept the first model's answer under another key.
             place = number if number < len(calls) else 0
             if entry is not None and place not in answered and replay.answer(events[place], entry):
-                answered[place] = _what_became(events[place])
+                answered[place] = self._what_became(place, events[place])
         leaf, stands = self.steps.kept(answered.get)
         if stands:
             events[leaf].finish()
         before = [events[number] for number in answered if number < leaf]
         return leaf, events[leaf] if stands else None, before
+
+    def _what_became(self, leaf: int, event: Event) -> Outcome:
+        return what_became(event, sure=self.steps.unsure(leaf))
 
     async def close(self) -> None:
         """Stop sending and close all connections."""
@@ -148,10 +159,6 @@ def session_of(model: Model) -> Session:
                 session = Session(ModelCopy.of(model), executor=model.executor)
             _shared_sessions[model] = session
         return session
-
-
-def _what_became(event: Event) -> Outcome:
-    return Outcome(None if event.error is None else event.error.kind)
 
 
 def _with(event: Event, before: Sequence[Event]) -> Event:

@@ -58,6 +58,7 @@ class Session:
         queue_capacity: Requests that may wait.
         elsewhere: The kinds of failure after which another session takes over.
         for_others: Whether another session may be asked the same.
+        sure: Whether replies are to tell how sure the model is of what it chose.
     """
 
     def __init__(
@@ -71,8 +72,10 @@ class Session:
         queue_capacity: int = 1000,
         elsewhere: frozenset[Kind] = frozenset(),
         for_others: bool = False,
+        sure: bool = False,
     ) -> None:
         self.model = model
+        self._sure = sure
         self._for_others = for_others
         shared_limiters = () if model.executor is None else (model.executor.limiter,)
         self.executor = executor or RateLimitedAPIExecutor(
@@ -117,6 +120,9 @@ class Session:
                 )  # engine's loop, which closes things, ends in its own handler
             return self._connection
 
+    def _made(self, connection: Connection, answer: Answer) -> RequestBuilder:
+        return RequestBuilder(connection, self.model.body_params, answer, confidence=self._sure)
+
     def _builder(self, connection: Connection, schema: object) -> RequestBuilder:
         """What builds requests for answers of a type.
 
@@ -127,9 +133,9 @@ class Session:
         try:
             known = self._builders.get(key)
         except TypeError:  # a type without a hash cannot be remembered
-            return RequestBuilder(connection, self.model.body_params, Answer.of(schema))
+            return self._made(connection, Answer.of(schema))
         if known is None or known.connection is not connection:
-            known = RequestBuilder(connection, self.model.body_params, Answer.of(schema))
+            known = self._made(connection, Answer.of(schema))
             if len(self._builders) >= MAX_BUILDERS:
                 self._builders.clear()
             self._builders[key] = known
@@ -169,7 +175,7 @@ class Session:
         assert self._connection is not None  # noqa: S101  (it was opened)
         builder = self._by_answer.get(id(call.answer))
         if builder is None or builder.connection is not self._connection:
-            builder = RequestBuilder(self._connection, self.model.body_params, call.answer)
+            builder = self._made(self._connection, call.answer)
             builder.for_others = True
             if len(self._by_answer) >= MAX_BUILDERS:
                 self._by_answer.clear()

@@ -1,0 +1,265 @@
+"""`lp.Cascade`: the small model first, and the large one for what it is not sure of."""
+
+import asyncio
+import hashlib
+from typing import Literal
+
+import pandas as pd
+import pytest
+
+import lionproc as lp
+from lionproc.errors import ConfigurationError, ModelError, SchemaError, TargetError
+from lionproc.testing import Server
+
+QUIET = {"progress": False, "panel": False}
+MOOD = Literal["good", "bad"]
+pytestmark = pytest.mark.usefixtures("no_slow_start")
+
+
+def by_chance(text, what):
+    digest = hashlib.blake2b(f"{what} {text}".encode(), digest_size=7).digest()
+    return int.from_bytes(digest, "big") / 2**56
+
+
+def text_of(body):
+    return body["messages"][0]["content"][4:]
+
+
+def true_mood(text):
+    return "good" if by_chance(text, "mood") < 0.6 else "bad"
+
+
+def sure(body):
+    return 1 - 0.5 * by_chance(text_of(body), "sure") ** 3
+
+
+def small_mood(body):
+    """Right as often as it is sure."""
+    text = text_of(body)
+    right = by_chance(text, "right") < sure(body)
+    return {"answer": true_mood(text) if right else {"good": "bad", "bad": "good"}[true_mood(text)]}
+
+
+@pytest.fixture
+def small(monkeypatch, tmp_path):
+    monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "home"))
+    with Server(answer=small_mood, confidence=sure) as server:
+        yield server
+
+
+@pytest.fixture
+def large():
+    with Server(answer=lambda body: {"answer": true_mood(text_of(body))}) as server:
+        yield server
+
+
+def at(server, name, **more):
+    return lp.Model("openai", name, base_url=server.base_url, api_key=server.key, **more)
+
+
+def ask(model, texts, **more):
+    frame = pd.DataFrame({"text": texts})
+    arguments = {"into": "a", "schema": MOOD, "model": model, "details": True, **QUIET, **more}
+    return frame.llm.process("Say {text}", **arguments)
+
+
+def names(count, word="t"):
+    return [f"{word}{n}" for n in range(count)]
+
+
+def unsure(texts, below):
+    bodies = [{"messages": [{"content": f"Say {text}"}]} for text in texts]
+    return [sure(body) < below for body in bodies]
+
+
+def sent(*servers):
+    return [server.counters.total for server in servers]
+
+
+def test_what_the_small_one_is_less_sure_of_goes_on_and_a_rerun_sends_nothing(small, large):
+    cascade = lp.Cascade([at(small, "s"), at(large, "l")], below=0.8)
+    out = ask(cascade, names(60))
+    on = unsure(names(60), 0.8)
+    assert (out["a_model"] == "l").tolist() == on
+    assert [text for text, it in zip(out["a"], on, strict=True) if it] == [
+        true_mood(text) for text, it in zip(names(60), on, strict=True) if it
+    ]
+    assert sent(small, large) == [60, sum(on)]
+    members = out.llm.report().members.set_index("member")
+    assert members["answered"].tolist() == [60 - sum(on), sum(on)]
+    assert members["confidence"]["openai/s"] > 0.85
+    again = ask(cascade, names(60))
+    assert set(again["a_status"]) == {"cached"}
+    assert again["a_model"].tolist() == out["a_model"].tolist()
+    assert sent(small, large) == [60, sum(on)]
+    remembered = lp.run(lp.runs()["run"].iloc[-1]).frame(pd.DataFrame({"text": names(60)}))
+    assert remembered["a"].tolist() == out["a"].tolist()
+
+
+def test_plain_runs_and_cascades_share_what_was_paid_for(small, large):
+    ask(at(small, "s"), names(20), confidence=True)
+    on = unsure(names(20), 0.8)
+    cascade = lp.Cascade([at(small, "s"), at(large, "l")], below=0.8)
+    ask(cascade, names(20))
+    assert sent(small, large) == [20, sum(on)]
+    ask(at(large, "l"), names(40))  # all rows, those of the cascade from the journal
+    assert sent(large) == [40]
+    out = ask(cascade, names(40))
+    assert set(out["a_model"]) == {"s", "l"} - ({"s"} if all(out["a_model"] == "l") else set())
+    assert sent(small, large) == [20, 40]  # the large one's answers are there: nobody is asked
+    assert set(out["a_status"]) == {"cached"}
+
+
+def test_a_row_without_an_answer_of_the_small_one_goes_on_and_one_that_is_down_stops_the_run(
+    small, large
+):
+    small.configure(faults=lambda body, _: "content_filter" if text_of(body) == "t1" else None)
+    cascade = lp.Cascade([at(small, "s"), at(large, "l")], below=0.01)
+    assert ask(cascade, names(3))["a_model"].tolist() == ["s", "l", "s"]
+    small.configure(faults={"401": 1.0})
+    with pytest.raises(lp.errors.AccessError):
+        ask(cascade, names(30, "u"))
+    assert sent(large) == [1]  # the large one's price is not paid for that
+
+
+def test_three_levels_and_members_that_are_composed(small, large):
+    with Server(answer=small_mood, confidence=lambda body: 0.9) as middle:
+        levels = [at(small, "s"), lp.Pool([at(middle, "m"), at(middle, "m", scope="x")])]
+        cascade = lp.Cascade(
+            [*levels, lp.Fallback([at(small, "gone"), at(large, "l")])], below=0.85
+        )
+        small.configure(faults=lambda body, _: "404" if body["model"] == "gone" else None)
+        out = ask(cascade, names(30))
+        on = unsure(names(30), 0.85)
+        assert (out["a_model"] == "m").tolist() == on
+        cascade = lp.Cascade(
+            [*levels, lp.Fallback([at(small, "gone"), at(large, "l")])], below=0.95
+        )
+        out = ask(cascade, names(30))
+        assert (out["a_model"] == "l").tolist() == unsure(names(30), 0.95)
+
+
+def test_each_level_is_priced_and_a_row_bears_all_that_it_took(small, large):
+    cheap, dear = lp.Price(input=1000.0, output=0.0), lp.Price(input=9000.0, output=0.0)
+    cascade = lp.Cascade([at(small, "s", price=cheap), at(large, "l", price=dear)], below=0.8)
+    out = ask(cascade, names(12), confidence=True)
+    on = pd.Series(unsure(names(12), 0.8))
+    read = out["a_input_tokens"]
+    assert out["a_usd"][~on].tolist() == pytest.approx((read[~on] * 0.001).tolist())
+    assert out["a_usd"][on].tolist() == pytest.approx((read[on] / 2 * 0.010).tolist())
+    assert out.llm.report().usd == pytest.approx(out["a_usd"].sum())
+    assert out["a_confidence"][~on].min() >= 0.8
+    again = ask(cascade, names(12), confidence=True)
+    assert again["a_usd"].tolist() == pytest.approx(out["a_usd"].tolist())
+
+
+def test_the_target_is_kept_with_a_threshold_that_the_sample_shows(small, large):
+    cascade = lp.Cascade([at(small, "s"), at(large, "l")], target=0.9, sample=80)
+    texts = names(300)
+    out = ask(cascade, texts)
+    facts = out.llm.report().facts
+    same = (out["a"] == [true_mood(text) for text in texts]).mean()
+    assert same >= 0.9
+    assert 0 < facts["threshold"] < 1
+    assert "90.0%" in facts["promise"]
+    assert "80 rows" in facts["promise"]
+    asked = sent(small, large)
+    assert asked[0] == 300
+    assert 80 <= asked[1] < 250
+    again = ask(cascade, texts)  # the same sample, the same threshold
+    assert sent(small, large) == asked
+    assert again["a_model"].tolist() == out["a_model"].tolist()
+    remembered = lp.run(lp.runs()["run"].iloc[-1]).frame(pd.DataFrame({"text": texts}))
+    assert remembered["a"].tolist() == out["a"].tolist()
+
+
+def test_rows_that_are_equal_or_have_no_cell_are_no_trouble_to_a_sample(small, large):
+    texts = names(100) * 2 + [None] * 20
+    out = ask(lp.Cascade([at(small, "s"), at(large, "l")], target=0.8, sample=100), texts)
+    assert out["a"].isna().sum() == 20
+    assert out["a"][:100].tolist() == out["a"][100:200].tolist()
+    assert sent(small) == [100]
+
+
+def test_a_target_that_the_sample_cannot_show_ends_the_run_and_keeps_what_was_paid(small, large):
+    wrong = {"good": "bad", "bad": "good"}
+    small.configure(answer=lambda body: {"answer": wrong[true_mood(text_of(body))]})
+    cascade = lp.Cascade([at(small, "s"), at(large, "l")], target=0.95, sample=60)
+    with pytest.raises(TargetError, match="raise sample="):
+        ask(cascade, names(200))
+    assert sent(small, large) == [200, 60]
+    ask(at(large, "l"), names(200))
+    assert sent(large) == [200]
+
+
+def test_a_budget_that_is_reached_while_the_sample_is_asked_stops_as_ever(small, large):
+    cascade = lp.Cascade([at(small, "s"), at(large, "l")], target=0.9, sample=80)
+    with pytest.warns(lp.errors.BudgetWarning):
+        out = ask(cascade, names(120), budget=lp.Budget(requests=50))
+    assert sum(sent(small, large)) == 50
+    assert out["a"].isna().any()
+    assert ask(cascade, names(120))["a"].notna().all()  # and goes on from there
+    assert sent(small) == [120]
+
+
+def test_a_large_model_that_refuses_the_key_ends_a_run_that_waits_for_it(small, large):
+    large.configure(faults={"401": 1.0})
+    for cascade in (
+        lp.Cascade([at(small, "s"), at(large, "l")], below=0.99999),
+        lp.Cascade([at(small, "s"), at(large, "l")], target=0.9, sample=80),
+    ):
+        with pytest.raises(lp.errors.AccessError):
+            ask(cascade, names(700))
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({}, "below= .* or target="),
+        ({"below": 0.8, "target": 0.9}, "one of them"),
+        ({"below": 1.5}, "at most 1"),
+        ({"target": 1}, "between 0 and 1"),
+        ({"target": 0.95, "sample": 58}, "that takes 59"),
+        ({"target": 0.99}, "that takes 299"),
+        ({"below": 0.5, "sample": 0}, "sample"),
+    ],
+)
+def test_what_cannot_be_shown_or_meant_is_refused_before_anything_is_paid(small, more, said):
+    with pytest.raises(ConfigurationError, match=said):
+        lp.Cascade([at(small, "s"), at(small, "l")], **more)
+
+
+def test_it_is_taken_wherever_a_model_is(small, large, tmp_path):
+    cascade = lp.Cascade([at(small, "s"), at(large, "l")], below=0.8)
+    frame = pd.DataFrame({"text": names(20)})
+    stages = [{"name": "x", "prompt": "Say {text}", "schema": MOOD}]
+    out = frame.llm.pipeline(stages, model=cascade, details=True, **QUIET)
+    assert (out["x_model"] == "l").tolist() == unsure(names(20), 0.8)
+    assert frame.llm.estimate("Say {text}", into="a", schema=MOOD, model=cascade).answered == 20
+
+    async def serve():
+        branch = lp.Branch("b", model=cascade)
+        for text in names(6, "b"):
+            await branch.ask(f"Say {text}", schema=MOOD)
+        prompt = "Say {text}"
+        service = lp.ProcessingService(
+            "s", tmp_path / "s", None, None, model=cascade, prompt=prompt, system=None
+        )
+        async with service:
+            for text in names(6, "s"):
+                await service.process_data({"text": text}, schema=MOOD)
+
+    before = sent(large)[0]
+    asyncio.run(serve())
+    assert sent(large)[0] - before == sum(unsure([*names(6, "b"), *names(6, "s")], 0.8))
+
+
+def test_a_threshold_needs_a_choice_and_a_target_a_frame(small, large):
+    with pytest.raises(SchemaError, match="votes"):
+        ask(lp.Cascade([at(small, "s"), at(large, "l")], below=0.8), ["t0"], schema=str)
+    found = lp.Cascade([at(small, "s"), at(large, "l")], target=0.9)
+    with pytest.raises(ModelError, match="below="):
+        lp.Fallback([found, at(large, "x")])
+    with pytest.raises(ConfigurationError, match="below="):
+        asyncio.run(lp.Branch("b", model=found).chat("Hello"))
+    assert sent(small, large) == [0, 0]
