@@ -36,7 +36,8 @@ from lionproc.frame.stage import Stage
 from lionproc.frame.votes import Ballots, Verdict
 from lionproc.frame.with_answers import store_of
 from lionproc.model.as_json import plain
-from lionproc.model.call import ModelCall, RequestBuilder, what_became
+from lionproc.model.became import what_became
+from lionproc.model.call import ModelCall, RequestBuilder
 from lionproc.model.cascade import Cascade
 from lionproc.model.connection import Connection
 from lionproc.model.steps import Cascaded, Found, Outcome

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from lionproc.engine.limiter import Limiter
-from lionproc.engine.request import Event, Reply
+from lionproc.engine.request import Reply
 from lionproc.engine.tokens import Tokens
 from lionproc.engine.usage import Usage
 from lionproc.errors import CallError, Kind
@@ -24,7 +24,6 @@ from lionproc.model.fitting import instructed
 from lionproc.model.logprobs import has_logprobs
 from lionproc.model.media import NO_MEDIA, Media, tariff_of, weigh
 from lionproc.model.schema import shallow
-from lionproc.model.steps import Outcome
 from lionproc.model.usage import guess, tier_of
 from lionproc.model.validate import whole_characters
 
@@ -367,20 +366,6 @@ class ModelCall:
         reason = "There was no answer." if error.kind is Kind.EMPTY else error.message
         _add(messages, "user", f"{reason} Answer again, correctly.", between="\n\n")
         return self._named_by.call(orjson.dumps(messages), self.occurrence, self._media, self.vote)
-
-
-def what_became(event: Event, *, sure: bool) -> Outcome:
-    """What became of a question, for the steps of a model that is made of several.
-
-    Args:
-        event: Of a `ModelCall`, with an answer or an error.
-        sure: Whether it matters how sure the answer is; of several choices the least sure one counts.
-    """
-    if event.error is not None:
-        return Outcome(event.error.kind)
-    call: Any = event.call
-    known = [each for each in call.confidences if each is not None] if sure else []
-    return Outcome(confidence=min(known, default=None))
 
 
 def _no_logprobs(model: str, refused: CallError | None = None) -> CallError:

@@ -12,7 +12,8 @@ from typing import Any
 from lionproc.engine.request import Event
 from lionproc.engine.tokens import Tokens
 from lionproc.errors import ConfigurationError
-from lionproc.model.call import ModelCall, what_became
+from lionproc.model.became import what_became
+from lionproc.model.call import ModelCall
 from lionproc.model.composed import leaves_of, steps_of
 from lionproc.model.connection import Connection
 from lionproc.model.model import Model
