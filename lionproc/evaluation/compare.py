@@ -29,8 +29,10 @@ from lionproc.evaluation.part import Mask, Places
 from lionproc.evaluation.sheet import Answers, Sheet
 from lionproc.evaluation.tallies import Tally
 from lionproc.evaluation.variants import Variant, variants_of
+from lionproc.frame.asked import Asked
 from lionproc.frame.assemble import MISSING, column_names, columns
 from lionproc.frame.cell import is_missing
+from lionproc.frame.example_rows import rows_shown
 from lionproc.frame.job import Job
 from lionproc.frame.plan import Plan, warn
 from lionproc.frame.row_store import detail_names
@@ -87,13 +89,15 @@ def compare(
     details = options.get("details", False)
     quiet = {**options, "details": True, "overwrite": True, "progress": False, "panel": False}
 
+    blank = frame.iloc[:0]
+
     def planned(rows: pd.DataFrame, variant: Variant) -> Plan:
         name = f"{label or 'compare'}: {variant.name}"
         more = {**quiet, **variant.more, "model": variant.model, "name": name}
+        more |= _renamed(more.get("examples"), asks, blank, variant, {**more, "into": into})
         return asks(rows, variant.prompt, variant.name, more)
 
     # Each is checked on no rows: what is wrong with one is said before a row is drawn.
-    blank = frame.iloc[:0]
     checked = [planned(blank, variant) for variant in variants]
     measure = None if gold is None else _measure(frame, gold, checked[0])
     rows = _rows(frame, checked, variants, n=n, sample=sample, gold=gold, seed=seed)
@@ -150,6 +154,18 @@ def compare(
         read=_read(plans[variants[0].name]),
         called=called,
     )
+
+
+def _renamed(
+    examples: object, asks: Asks, blank: pd.DataFrame, variant: Variant, more: dict[str, Any]
+) -> dict[str, Any]:
+    """A frame of examples, whose answers are called as a run calls them, with the variant's names."""
+    if not isinstance(examples, pd.DataFrame):
+        return {}
+    plan = asks(blank, variant.prompt, more.pop("into"), more)
+    names = column_names(plan.answer, variant.name)
+    called = dict(zip(plan.answer_names, names, strict=True))
+    return {"examples": examples.rename(columns=called)}
 
 
 def shows(asks: Asks, blank: pd.DataFrame, variant: Variant, progress: bool | None) -> bool:
@@ -244,7 +260,7 @@ def _rows(
         places = np.flatnonzero(fit & there)
     if not len(places):
         raise ConfigurationError(
-            "There is no row to compare on: each lacks a cell of a prompt"
+            "There is no row to compare on: each lacks a cell of a prompt, or is one of examples="
             + (f", or has no gold in {gold!r}." if gold is not None else ".")
         )
     if sample == "head":
@@ -263,6 +279,9 @@ def _fit(
     fit = np.ones(len(frame), dtype=bool)
     for plan, variant in zip(plans, variants, strict=True):
         (output, *_) = plan.outputs
+        if output.prompt.turns:  # what a model was shown with the answer says nothing of it
+            shown = rows_shown(frame, Asked(output.prompt, plan.answer, output.into))
+            fit &= ~shown if shown is not None else True
         if output.prompt.literals is None:
             continue  # a function sees all of a row
         if gold is not None and gold in output.prompt.columns:

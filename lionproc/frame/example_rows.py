@@ -16,7 +16,7 @@ from lionproc.frame.asked import Asked
 from lionproc.frame.assemble import column_names, place_in
 from lionproc.frame.prompt_function import Message
 
-__all__ = ["example_rows"]
+__all__ = ["example_rows", "rows_shown"]
 
 
 def example_rows(frame: pd.DataFrame, into: Hashable) -> npt.NDArray[np.bool_] | None:
@@ -41,11 +41,20 @@ def example_rows(frame: pd.DataFrame, into: Hashable) -> npt.NDArray[np.bool_] |
         return none if shown in {None, "none"} else None
     for question in asked:
         if question.prompt.turns:
-            return _same(frame, question)
+            return rows_shown(frame, question)
     return none
 
 
-def _same(frame: pd.DataFrame, asked: Asked) -> npt.NDArray[np.bool_] | None:
+def rows_shown(frame: pd.DataFrame, asked: Asked) -> npt.NDArray[np.bool_] | None:
+    """Which rows would be asked just what one of the examples was asked.
+
+    Args:
+        frame: Rows.
+        asked: A question with examples.
+
+    Returns:
+        True for each such row; None where a column that the prompt shows is not there any more.
+    """
     shown: set[bytes] = set()
     said: list[Message] = []
     for turn in asked.prompt.turns:

@@ -222,7 +222,7 @@ def _of_pairs(
         shown.append(pair[0])
         said.append(pair[1])
     if each:
-        return {None: shown}, said, names
+        return {None: [_alone(cell) for cell in shown]}, said, names
     rows = [_row(row, read, name) for row, name in zip(shown, names, strict=True)]
     labels = list(dict.fromkeys(label for row in rows for label in row))
     for name, row in zip(names, rows, strict=True):
@@ -230,6 +230,11 @@ def _of_pairs(
             if label not in row:
                 raise ColumnError(f"examples: {name} has no {label!r}, as others have.")
     return {label: [row[label] for row in rows] for label in labels}, said, names
+
+
+def _alone(cell: Any) -> Any:
+    """A cell to ask about, which may be named as the prompt names it."""
+    return cell["value"] if isinstance(cell, Mapping) and list(cell) == ["value"] else cell
 
 
 def _row(given: Any, read: Sequence[Hashable], name: str) -> Mapping[Hashable, Any]:

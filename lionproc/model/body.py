@@ -136,6 +136,7 @@ def _joined(chunks: list[dict[str, Any]]) -> dict[str, Any]:
     choice: dict[str, Any] = {"index": 0, "finish_reason": None}
     made: dict[str, Any] = {"object": "chat.completion", "model": "", "usage": None}
     calls: list[Any] = []
+    tokens: list[Any] = []
     for chunk in chunks:
         made["model"] = made["model"] or chunk.get("model") or ""
         made["usage"] = chunk.get("usage") or made["usage"]
@@ -143,6 +144,7 @@ def _joined(chunks: list[dict[str, Any]]) -> dict[str, Any]:
         for name in ("finish_reason", "native_finish_reason", "error"):
             if part.get(name) is not None:
                 choice[name] = part[name]
+        tokens += _tokens(part)
         delta = part.get("delta")
         for name, value in delta.items() if isinstance(delta, dict) else ():
             if isinstance(value, str):
@@ -155,7 +157,16 @@ def _joined(chunks: list[dict[str, Any]]) -> dict[str, Any]:
     message["role"] = "assistant"
     if calls:
         message["tool_calls"] = calls
+    if tokens:
+        choice["logprobs"] = {"content": tokens}
     return {**made, "choices": [{**choice, "message": message}]}
+
+
+def _tokens(part: dict[str, object]) -> list[object]:
+    """The tokens of a chunk with their log-probabilities, where it has them."""
+    listed = part.get("logprobs")
+    found = listed.get("content") if isinstance(listed, dict) else None
+    return found if isinstance(found, list) else []
 
 
 def _generated(data: Any) -> object:

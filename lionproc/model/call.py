@@ -300,11 +300,8 @@ class ModelCall:
             endpoint.proven = True
             if sure:
                 endpoint.tells_logprobs = has_logprobs(reply.data) or bool(endpoint.tells_logprobs)
-        elif sure and reply.error.kind in _REFUSED and b"logprobs" in response.body.lower():
-            reply.error = _no_logprobs(connection.model, reply.error)
-        elif reply.error.kind is Kind.BAD_REQUEST and self._fits_better(response.body, body):
-            reply.error = CallError(Kind.UNSUPPORTED, reply.error.message, status=response.status)
-        if reply.error is not None:
+        else:
+            reply.error = self._refused(reply.error, response.body, body)
             self._price(reply)
             return reply
         used = reply.used
@@ -324,6 +321,20 @@ class ModelCall:
             price = self._recipe.connection.price
             reply.usd = price.usd(reply.usage, reply.model)
             reply.saved = price.saved(reply.usage, reply.model)
+
+    def _refused(self, error: CallError, refusal: bytes, sent: bytes) -> CallError:
+        """What a failed attempt means, by what the server says in its body."""
+        recipe = self._recipe
+        fitting = recipe.connection.endpoint.fitting
+        again = CallError(Kind.UNSUPPORTED, error.message, status=error.status)
+        if recipe.confidences is not None and error.kind in _REFUSED:
+            if fitting.learn_most("top_logprobs", refusal, sent):
+                return again
+            if b"logprobs" in refusal.lower():
+                return _no_logprobs(recipe.connection.model, error)
+        if error.kind is Kind.BAD_REQUEST and self._fits_better(refusal, sent):
+            return again
+        return error
 
     def _fits_better(self, refusal: bytes, sent: bytes) -> bool:
         """Whether the next attempt is another one: it was learned just now what to leave out."""

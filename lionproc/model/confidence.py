@@ -19,8 +19,8 @@ others than the allowed ones are among them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from lionproc.errors import CallError, SchemaError
@@ -38,6 +38,7 @@ WAY_ON = (
 )
 _SPACE = b" \t\r\n"
 _ENDS = b",}] \t\r\n"  # what may stand behind a number or a word of JSON
+_MOST_KEPT = 10_000
 Possible: TypeAlias = frozenset[int]
 
 
@@ -52,14 +53,23 @@ class _Spelling:
 
     texts: tuple[tuple[bytes, ...], ...]
     ends: bytes | None
+    _found: dict[tuple[bytes, bool], Possible] = field(default_factory=dict, compare=False)
 
     def possible(self, said: bytes, *, ended: bool = False) -> Possible:
-        """The answers that may still become of a beginning, or that a whole value is."""
-        return frozenset(
-            place
-            for place, texts in enumerate(self.texts)
-            if any(self._fits(text, said, ended=ended) for text in texts)
-        )
+        """The answers that may still become of a beginning, or that a whole value is.
+
+        Replies to one question have the same few tokens again and again, so it is kept.
+        """
+        found = self._found.get((said, ended))
+        if found is None:
+            if len(self._found) >= _MOST_KEPT:
+                self._found.clear()
+            found = self._found[said, ended] = frozenset(
+                place
+                for place, texts in enumerate(self.texts)
+                if any(self._fits(text, said, ended=ended) for text in texts)
+            )
+        return found
 
     def _fits(self, text: bytes, said: bytes, *, ended: bool) -> bool:
         if said.startswith(text):
@@ -92,11 +102,14 @@ class _Place:
         if _may_be_null(schema):
             members.append(None)
         words = [member if isinstance(member, str) else json.dumps(member) for member in members]
-        self._spellings = (
+        spellings = (
             _Spelling(tuple(_written(member, ascii=False) for member in members), _ENDS),
             _Spelling(tuple(_written(member, ascii=True) for member in members), _ENDS),
             _Spelling(tuple((word.encode("utf-8", "replace"),) for word in words), _SPACE),
         )
+        self._ways: list[tuple[_Spelling, Callable[[bytes], bytes]]]
+        self._ways = [(each, bytes) for each in spellings]
+        self._ways += [(each.lower(), bytes.lower) for each in spellings]
 
     def confidence(self, tokens: Sequence[Token], start: int, value: str) -> float | None:
         """The probability of the value that stands in a reply.
@@ -107,12 +120,11 @@ class _Place:
             value: The value as it stands there.
         """
         whole = value.encode("utf-8", "surrogatepass")
-        for spelling in self._spellings:
-            for spelt, change in ((spelling, bytes), (spelling.lower(), bytes.lower)):
-                answer = spelt.possible(change(whole), ended=True)
-                if len(answer) == 1:
-                    steps = list(_steps(tokens, start, spelt, change))
-                    return _probability(steps, next(iter(answer)))
+        for spelling, change in self._ways:
+            answer = spelling.possible(change(whole), ended=True)
+            if len(answer) == 1:
+                steps = list(_steps(tokens, start, spelling, change))
+                return _probability(steps, next(iter(answer)))
         return None
 
 

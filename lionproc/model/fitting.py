@@ -50,6 +50,11 @@ _SAYS = re.compile(
     r"not permitted|not allowed|deprecated|unavailable|not available|unexpected",
     re.IGNORECASE,
 )
+_TOO_MUCH = re.compile(
+    r"logprobs.*\b(?:less|greater|more|most|max\w*|between|exceed\w*|range|up to|limit\w*)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_NUMBER = re.compile(r"(?<![\w.])\d{1,6}(?![\w]|\.\d)")
 _VALUE = re.compile(r"unsupported ?value", re.IGNORECASE)
 _ROLE = re.compile(r"\brole", re.IGNORECASE)
 _FORMAT = re.compile(
@@ -62,6 +67,7 @@ class Fitting:
 
     def __init__(self) -> None:
         self._fields: dict[str, str | None] = {}  # another name, or None for left out
+        self._most: dict[str, int] = {}  # of a number the most that it takes
         self._format = 0  # which of _FORMATS is the most that it takes
         self._roles: dict[str, str] = {}
 
@@ -85,10 +91,10 @@ class Fitting:
             The body to send, and a sentence for each thing that is not as it was asked.
         """
         roles = self._roles and any(role.encode() in body for role in self._roles)
-        if not (self._fields or self._format or roles):
+        if not (self._fields or self._most or self._format or roles):
             return body, []
         asked = orjson.loads(body)
-        changed = [*self._fit_fields(asked), *self._fit_roles(asked)]
+        changed = [*self._fit_fields(asked), *self._fit_numbers(asked), *self._fit_roles(asked)]
         if instruction and self._format:
             changed += self._fit_format(asked, instruction)
         return (orjson.dumps(asked), changed) if changed else (body, [])
@@ -106,6 +112,13 @@ class Fitting:
             elif other not in asked:
                 asked[other] = value
                 yield ""
+
+    def _fit_numbers(self, asked: dict[str, Any]) -> Iterator[str]:
+        for name, most in self._most.items():
+            value = asked.get(name)
+            if isinstance(value, int) and value > most:
+                asked[name] = most
+                yield f"The model takes {name} of {most} at the most, so {value} were not asked for."
 
     def _fit_roles(self, asked: dict[str, Any]) -> Iterator[str]:
         for role, other in self._roles.items():
@@ -129,6 +142,17 @@ class Fitting:
             f"The model does not take a response_format of type {given}, so the shape of the "
             f"answers was asked for in words (structured={_FORMATS[self._format]!r})."
         )
+
+    def learn_most(self, name: str, reply: bytes, sent: bytes) -> bool:
+        """Look whether a 400 says how large a number may be; see `learn`."""
+        said, value = told(reply).text, orjson.loads(sent).get(name)
+        if not isinstance(value, int) or not _TOO_MUCH.search(said):
+            return False
+        less = [n for n in map(int, _NUMBER.findall(said)) if 0 < n < value]
+        if not less:
+            return False
+        self._most[name] = max(less)
+        return True
 
     def learn(self, reply: bytes, sent: bytes, *, own_format: bool) -> bool:
         """Look whether a 400 names something that can be left out or said in another way.

@@ -23,12 +23,22 @@ class Token:
     Attributes:
         text: Its bytes: a token may be half a character.
         start: How many bytes of the text stand before it.
-        likely: What might have stood there with its probability, itself included.
+        entry: What the server says of it; nearly all tokens are looked at no closer.
+        spaced: Whether it is spelt as in its vocabulary.
     """
 
     text: bytes
     start: int
-    likely: tuple[tuple[bytes, float], ...]
+    entry: dict[str, Any]
+    spaced: bool = False
+
+    @property
+    def likely(self) -> tuple[tuple[bytes, float], ...]:
+        """What might have stood there with its probability, itself included."""
+        found = _likely(self.entry, _text(self.entry) or b"")
+        if self.spaced:
+            return tuple((_spaced(text), probability) for text, probability in found)
+        return found
 
 
 def has_logprobs(data: Any) -> bool:
@@ -44,7 +54,7 @@ def tokens_of(data: Any) -> tuple[Token, ...]:
         text = _text(entry)
         if text is None:
             return ()
-        made.append(Token(text, start, _likely(entry, text)))
+        made.append(Token(text, start, entry))
         start += len(text)
     return tuple(made)
 
@@ -56,12 +66,13 @@ def tokens_under(tokens: tuple[Token, ...], said: str) -> tuple[Token, ...]:
         tokens: Those of the whole reply, with whatever came before the text and behind it.
         said: The text.
     """
-    for known in (tokens, tuple(_with_spaces(tokens))):
+    for spell in (tuple, _with_spaces):
+        known: tuple[Token, ...] = tuple(spell(tokens))
         whole = b"".join(token.text for token in known)
         first = whole.rfind(said.encode("utf-8", "surrogatepass"))
         if first >= 0:
             return tuple(
-                Token(token.text, token.start - first, token.likely)
+                Token(token.text, token.start - first, token.entry, token.spaced)
                 for token in known
                 if token.start + len(token.text) > first
             )
@@ -115,7 +126,7 @@ def _with_spaces(tokens: tuple[Token, ...]) -> Iterator[Token]:
     start = 0
     for token in tokens:
         text = _spaced(token.text)
-        yield Token(text, start, tuple((_spaced(read), p) for read, p in token.likely))
+        yield Token(text, start, token.entry, spaced=True)
         start += len(text)
 
 

@@ -51,6 +51,8 @@ def lines(stats: RunStats, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("model", formatting.plain(formatting.model_name(facts))),
         ("prompt", formatting.first_line(facts.get("prompt", ""))),
         ("schema", formatting.plain(facts.get("schema", ""), 100)),
+        ("examples", formatting.plain(facts.get("examples", ""), 40)),
+        ("votes", _votes(facts)),
         ("rows", _rows(stats)),
         *[("stage", formatting.plain(_stage(stage), 400)) for stage in facts.get("stages", ())],
         *[("model", formatting.plain(_member(member), 400)) for member in facts.get("members", ())],
@@ -91,6 +93,11 @@ def _stage(facts: Mapping[str, Any]) -> str:
     parts += [f"{facts[name]:,} {name}" for name in ("skipped", "failed") if facts[name]]
     parts.append(formatting.plural(facts["requests"], "request"))
     return f"{facts['stage']}: {', '.join(parts)}"
+
+
+def _votes(facts: Mapping[str, Any]) -> str:
+    votes = formatting.plain(facts.get("votes", ""), 10)
+    return f"{votes} for each row, the majority is the answer" if votes else ""
 
 
 def _member(facts: Mapping[str, Any]) -> str:

@@ -19,6 +19,9 @@ from lionproc.errors import (
     ParameterWarning,
     RowsFailedWarning,
 )
+from lionproc.model.answer import Answer
+from lionproc.model.body import parsed
+from lionproc.model.confidence import confidence_of
 from lionproc.testing import Fault, Server
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -182,6 +185,53 @@ def test_a_model_that_refuses_them_is_not_asked_without(server, model, body, sta
     assert server.counters.total <= before + 2
     out = ask(fresh, confidence=False)
     assert out["mood"].notna().sum() == 3
+
+
+@pytest.mark.parametrize(
+    ("said", "most"),
+    [
+        ("Invalid value for 'top_logprobs': must be less than or equal to 5.", 5),
+        ("Requested sample logprobs of 20, which is greater than max allowed: 8", 8),
+        ("top_logprobs must be between 0 and 5", 5),
+    ],
+    ids=str,
+)
+def test_a_model_that_tells_fewer_tokens_is_asked_for_as_many_as_it_tells(server, said, most):
+    fault = Fault("other", status=400, body=json.dumps({"error": {"message": said}}))
+    server.configure(
+        answer=mood,
+        confidence=sure,
+        faults=lambda body, n: fault if body.get("top_logprobs", 0) > most else None,
+    )
+    name = f"few-{len(said)}"
+    few = lp.Model("openai", name, base_url=server.base_url, api_key=server.key)
+    with pytest.warns(ParameterWarning, match=f"top_logprobs of {most} at the most"):
+        out = ask(few)
+    assert out["mood_confidence"].tolist()[:2] == pytest.approx([0.97, 0.625])
+    assert server.requests[-1].body["top_logprobs"] == most
+
+
+def test_a_reply_that_comes_as_a_stream_has_its_log_probabilities_in_pieces():
+    whole = {"choices": [{"index": 0, "finish_reason": "stop"}]}
+    tokens = [
+        {"token": '{"answer":"', "logprob": 0.0, "top_logprobs": []},
+        {
+            "token": "positive",
+            "logprob": math.log(0.75),
+            "top_logprobs": [
+                {"token": "positive", "logprob": math.log(0.75)},
+                {"token": "negative", "logprob": math.log(0.25)},
+            ],
+        },
+        {"token": '"}', "logprob": 0.0, "top_logprobs": []},
+    ]
+    chunks = [
+        {"choices": [{"index": 0, "delta": {"content": t["token"]}, "logprobs": {"content": [t]}}]}
+        for t in tokens
+    ]
+    body = b"".join(b"data: " + json.dumps(each).encode() + b"\n\n" for each in [*chunks, whole])
+    answer = Answer.of(Literal["positive", "negative"])
+    assert confidence_of(parsed(body), answer) == pytest.approx(0.75)
 
 
 def test_what_a_model_was_asked_without_is_known_to_a_run_that_needs_it(server, model):

@@ -188,8 +188,8 @@ def test_a_series_and_each_of_several_columns_have_their_own(server, model):
         "Mood of {value}", schema=MOOD, model=model, examples=[("Lovely.", "positive")]
     )
     assert sent(server)[0][:-1] == TURNS[:2]
-    for name in ("value", "review"):
-        gold = pd.DataFrame({name: ["Lovely."], "mood": ["positive"]})
+    frames = [pd.DataFrame({n: ["Lovely."], "mood": ["positive"]}) for n in ("value", "review")]
+    for gold in [*frames, [({"value": "Lovely."}, "positive")]]:
         DF["review"].llm.process(
             "Mood of {value}", into="mood", schema=MOOD, model=model, examples=gold, resume=False
         )
@@ -336,3 +336,23 @@ def test_training_data_shows_what_was_asked_with_its_examples(server, model):
     ask(model).llm.to_jsonl("train.jsonl", format="openai")
     first = json.loads(Path("train.jsonl").read_text().splitlines()[0])["messages"]
     assert first[: len(TURNS)] == TURNS
+
+
+def test_variants_that_are_compared_are_shown_them_and_are_not_judged_by_them(server, model):
+    server.configure(answer=lambda body: {"answer": "positive"})
+    rows = [*(f"row {n}" for n in range(6)), "Lovely.", "Awful."]
+    frame = pd.DataFrame({"review": rows, "label": ["positive", "negative"] * 4})
+    compared = frame.llm.compare(
+        {"short": "Mood of {review}", "long": "What mood? {review}"},
+        into="mood",
+        schema=MOOD,
+        gold="label",
+        model=model,
+        examples=GOLD,
+        confidence=True,
+        progress=False,
+    )
+    assert compared.table["n"].tolist() == [6, 6]
+    assert compared.frame["review"].tolist() == rows[:6]
+    assert compared.frame["short_confidence"].notna().all()
+    assert all(len(messages) == 5 for messages in sent(server, 12))
