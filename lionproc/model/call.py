@@ -17,7 +17,7 @@ from lionproc.model.answer import Answer
 from lionproc.model.body import parsed
 from lionproc.model.canonical import canonical, canonical_messages
 from lionproc.model.chat_completion import classify, text_of
-from lionproc.model.confidence import WAY_ON, Confidences
+from lionproc.model.confidence import Confidences, no_logprobs
 from lionproc.model.connection import Connection
 from lionproc.model.excerpt import excerpt_of
 from lionproc.model.fitting import instructed
@@ -288,7 +288,7 @@ class ModelCall:
         endpoint = connection.endpoint
         sure = recipe.confidences is not None
         if sure and endpoint.fitting.leaves_out("logprobs", "top_logprobs"):
-            return Reply(_no_logprobs(connection.model))
+            return Reply(no_logprobs(connection.model))
         body, changed = endpoint.fitting.fit(self.body, recipe.instruction)
         try:
             response = await connection.wire.post(body)
@@ -331,7 +331,7 @@ class ModelCall:
             if fitting.learn_most("top_logprobs", refusal, sent):
                 return again
             if b"logprobs" in refusal.lower():
-                return _no_logprobs(recipe.connection.model, error)
+                return no_logprobs(recipe.connection.model, error)
         if error.kind is Kind.BAD_REQUEST and self._fits_better(refusal, sent):
             return again
         return error
@@ -354,7 +354,7 @@ class ModelCall:
             said = text_of(data, recipe.connection.endings)
             if recipe.confidences is not None:
                 if recipe.connection.endpoint.tells_logprobs is False:
-                    raise _no_logprobs(recipe.connection.model)
+                    raise no_logprobs(recipe.connection.model)
                 self.confidences = recipe.confidences.read(data, said)
             value, self.cell, self.mended = recipe.answer.answered(said)
         except CallError as error:
@@ -377,23 +377,6 @@ class ModelCall:
         reason = "There was no answer." if error.kind is Kind.EMPTY else error.message
         _add(messages, "user", f"{reason} Answer again, correctly.", between="\n\n")
         return self._named_by.call(orjson.dumps(messages), self.occurrence, self._media, self.vote)
-
-
-def _no_logprobs(model: str, refused: CallError | None = None) -> CallError:
-    """Why there is no confidence, and the way on."""
-    if refused is None:
-        what = f"The replies of {model!r} have no log-probabilities"
-    else:
-        what = (
-            f"{model!r} was asked for log-probabilities and refused: {refused.message.rstrip('.')}"
-        )
-    return CallError(
-        Kind.NO_LOGPROBS,
-        f"{what}, so confidence=True cannot say how sure it is. {WAY_ON} Where the server gives "
-        "fewer of them than were asked for: lp.Model(..., top_logprobs=5).",
-        status=None if refused is None else refused.status,
-        hint="",
-    )
 
 
 def _add(messages: list[dict[str, Any]], role: str, text: str, *, between: str) -> None:

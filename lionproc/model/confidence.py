@@ -23,14 +23,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from lionproc.errors import CallError, SchemaError
+from lionproc.errors import CallError, Kind, SchemaError
 from lionproc.model.answer import Answer
 from lionproc.model.chat_completion import text_of
 from lionproc.model.fences import unfenced
 from lionproc.model.logprobs import Token, tokens_of, tokens_under
 from lionproc.model.shape import Boolean, Choice, Shape
 
-__all__ = ["WAY_ON", "Confidences", "confidence_of"]
+__all__ = ["WAY_ON", "Confidences", "confidence_of", "no_logprobs"]
 
 WAY_ON = (
     "votes=5 works with every model and type: it asks each row five times, and the confidence is "
@@ -342,3 +342,25 @@ def confidence_of(data: object, answer: Answer) -> float | None:
     except CallError:
         return None
     return min(known, default=None)
+
+
+def no_logprobs(model: str, refused: CallError | None = None) -> CallError:
+    """Why there is no confidence, and the way on.
+
+    Args:
+        model: Who does not tell it.
+        refused: What was refused; None where replies just have none.
+    """
+    if refused is None:
+        what = f"The replies of {model!r} have no log-probabilities"
+    else:
+        what = (
+            f"{model!r} was asked for log-probabilities and refused: {refused.message.rstrip('.')}"
+        )
+    return CallError(
+        Kind.NO_LOGPROBS,
+        f"{what}, so confidence=True cannot say how sure it is. {WAY_ON} Where the server gives "
+        "fewer of them than were asked for: lp.Model(..., top_logprobs=5).",
+        status=None if refused is None else refused.status,
+        hint="",
+    )
