@@ -31,6 +31,8 @@ ORDER = (
     "A large journal",
     "Pipeline",
     "Money",
+    "Limits of a cluster",
+    "Out of core",
     "Soak",
 )
 PACKAGES = ("aiohttp", "aiolimiter", "openai", "orjson", "pandas", "pyarrow", "pydantic")

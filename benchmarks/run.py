@@ -58,6 +58,8 @@ class Section(NamedTuple):
     JOURNAL,
     PIPELINE,
     MONEY,
+    CLUSTER,
+    OUT_OF_CORE,
     _,
 ) = results.ORDER
 ONCE = ("--rounds", "1")
@@ -70,6 +72,7 @@ SECTIONS = (
     Section(WIDE, "shapes.py", ("--rows", "1000", *ONCE), arguments=("wide",)),
     Section(LARGE, "shapes.py", ("--rows", "20", *ONCE), arguments=("large",)),
     Section(SMALL, "shapes.py", ("--rows", "20", *ONCE), arguments=("small",)),
+    Section(OUT_OF_CORE, "out_of_core.py", ("--rows", "5000", "--partition", "1000")),
     Section(JOURNAL, "journal_size.py", ("--records", "20000")),
     Section(SEARCH, "search.py", ("--only", "bucket of 10 s")),
     Section(LIMITS, "adherence.py", ("--seconds", "10")),
@@ -77,6 +80,7 @@ SECTIONS = (
     Section(LIVE, "live.py", ("--short",), beside=True),
     Section(PIPELINE, "pipeline.py", ("--items", "50"), beside=True),
     Section(MONEY, "money.py", ("--rows", "200"), beside=True),
+    Section(CLUSTER, "cluster_limits.py", ("--seconds", "10")),
 )
 
 
