@@ -46,7 +46,9 @@ def local(n_workers: int = 2, *, threads_per_worker: int = 2, **options: Any) ->
     for name, number in (("n_workers", n_workers), ("threads_per_worker", threads_per_worker)):
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             raise ConfigurationError(f"{name} is a whole number from 1 on, not {number!r}.")
-    usual = {"host": "127.0.0.1", "dashboard_address": None, "processes": True}
+    usual: dict[str, Any] = {"dashboard_address": None, "processes": True}
+    if options.get("processes", True):
+        usual["host"] = "127.0.0.1"  # threads are reached from nowhere else anyway
     sizes = {"n_workers": n_workers, "threads_per_worker": threads_per_worker}
     # It ends its workers when it is closed.
     return Client(**{**usual, **sizes, **options})  # type: ignore[no-untyped-call]

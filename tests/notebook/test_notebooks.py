@@ -15,6 +15,11 @@ LOCAL = pytest.mark.skipif(
     reason="the embedded model is not installed",
 )
 
+NEEDS = {
+    "01": LOCAL,
+    "08": pytest.mark.skipif(find_spec("distributed") is None, reason="Dask is not installed"),
+}
+
 
 # A kernel takes seconds to start: as after a restart of it, nothing of the notebook before is left.
 FRESH = """
@@ -41,10 +46,7 @@ def program():
 @pytest.mark.timeout(170)
 @pytest.mark.parametrize(
     "notebook",
-    [
-        pytest.param(path, id=path.stem, marks=LOCAL if path.stem.startswith("01") else ())
-        for path in NOTEBOOKS
-    ],
+    [pytest.param(path, id=path.stem, marks=NEEDS.get(path.stem[:2], ())) for path in NOTEBOOKS],
 )
 def test_a_notebook_runs_from_its_first_cell_to_its_last(notebook, tmp_path, program):
     import nbformat
