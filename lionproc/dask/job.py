@@ -11,6 +11,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 import dask.dataframe as dd
@@ -75,6 +76,7 @@ class DaskJob:
         self._began_at, self._started_at = time.time(), time.monotonic()
         self._ended_at: float | None = None
         self._watchers: list[Watcher] = []
+        self._looking: Future[None] | None = None
         client.register_plugin(LionprocPlugin())
         self._futures = list(client.compute(list(parts)))  # type: ignore[no-untyped-call]
         self.limits.on_change(self._changed)
@@ -85,7 +87,7 @@ class DaskJob:
 
     def begin(self) -> None:
         """Look from now on. The work itself has begun already."""
-        engine_loop.submit(self._look_on())
+        self._looking = engine_loop.submit(self._look_on())
 
     # -- what a person does -----------------------------------------------------------------
 
@@ -196,7 +198,8 @@ class DaskJob:
                 with contextlib.suppress(Exception):  # a display that breaks breaks nothing else
                     watcher.update(self.stats)
             await asyncio.sleep(LOOK_S)
-        await self._look()
+        if self._client.status == "running":
+            await self._look()
         self._ended_at = time.monotonic()
         for watcher in self._watchers:
             with contextlib.suppress(Exception):
@@ -253,6 +256,9 @@ class DaskJob:
                     "it gets on, job.stop() ends it."
                 ) from None
             finished = self._all_finished()
+        if self._looking is not None:
+            with contextlib.suppress(TimeoutError):
+                self._looking.result(LOOK_S * 10)  # so that the last numbers are there
         return dd.from_delayed(
             self._futures, meta=self._meta, divisions=self._divisions, prefix="llm"
         )

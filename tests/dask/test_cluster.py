@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import time
 
 import pandas as pd
 import pytest
@@ -122,7 +121,7 @@ def test_a_job_is_watched_and_steered_from_the_notebook(client, server, model, d
     assert got.divisions == ddf.divisions
     assert any(each["limits"][0] == 60_000 for each in budgets(client))
     assert server.counters.total == 60
-    until(lambda: job.stats.state == "done")
+    assert job.stats.state == "done"
     assert (job.stats.rows, job.stats.answered, job.stats.sent) == (60, 60, 60)
     assert job.errors().empty
     assert "60 requests" in repr(job)
@@ -136,7 +135,7 @@ def test_a_job_that_is_stopped_gives_what_there_is(client, server, model, ddf):
     got = job.result(60).compute()
     assert len(got) == 60
     assert got["a"].notna().sum() == server.counters.total < 60
-    until(lambda: job.stats.state == "stopped")
+    assert job.stats.state == "stopped"
 
 
 def test_workers_that_die_again_and_again_end_in_an_error_that_says_what_to_do(client, model, ddf):
@@ -148,10 +147,3 @@ def test_workers_that_die_again_and_again_end_in_an_error_that_says_what_to_do(c
     job = ddf.llm.start(deadly, "a", model=model, progress=False)
     with pytest.raises(lp.errors.RunError, match="memory"):
         job.result(60)
-
-
-def until(condition):
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
