@@ -2,7 +2,7 @@
 """Show griffe, which reads the code without running it, docstrings as they are meant.
 
 What `shows` does to a verb: the arguments of `process` in its signature, their words in its help.
-An example is set as one, and why a class is large is left to those who read the code.
+An example and a tree are set as such, and why a class is large is left to those who read the code.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import griffe
 SIZE = re.compile(
     r"^.*more than \d+ methods because(?:.|\n)*?(?:\n\n|\Z)", re.MULTILINE | re.IGNORECASE
 )
+TREE = re.compile(r"(?:^\S.*\n)(?:^[├└│].*\n)+", re.MULTILINE)
 PROCESS = "frame.accessor.FrameAccessor.process"
 
 
@@ -53,4 +54,5 @@ class Shown(griffe.Extension):
 
 
 def _as_meant(doc: str) -> str:
+    doc = TREE.sub(lambda found: f"```text\n{found[0]}```\n", doc)
     return re.sub(r"^Example:$", "Examples:", SIZE.sub("", doc), flags=re.MULTILINE)
