@@ -79,8 +79,9 @@ REPLIES = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def server():
+    """One of its own for each page: what others sent counts for the limits of an address."""
     with Server(key=None) as made:  # as local servers are
         yield made
 
