@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from array import array
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,22 +73,25 @@ class AnswerColumns:
 
     def between(self, start: int, stop: int) -> dict[Hashable, ExtensionArray]:
         """The arrays by column name for the rows from `start` to `stop`; NA where none came."""
+        return dict(self.each(start, stop))
+
+    def each(self, start: int, stop: int) -> Iterator[tuple[Hashable, ExtensionArray]]:
+        """As `between`, one column after the other: all of them at once are as much as there is."""
         with self._lock:
             numbers = np.array(self._number[start:stop], dtype=np.int64)
             blocks, latest = list(self._blocks), list(self._open)
         blocks.append(self._made(latest))
         used = np.unique(numbers[numbers >= 0] // self._size)
         if not len(used):
-            return columns(self._answer, [MISSING] * (stop - start), self._into)
+            yield from columns(self._answer, [MISSING] * (stop - start), self._into).items()
+            return
         # Where an answer is in those of the blocks that are used, put one behind the other.
         shift = np.zeros(len(blocks), dtype=np.int64)
         shift[used] = (used - np.arange(len(used))) * self._size
         places = np.where(numbers >= 0, numbers - shift[numbers // self._size], _NONE)
-        found: dict[Hashable, Any] = {
-            name: take(_joined([blocks[n][name] for n in used]), places, allow_fill=True)
-            for name in blocks[0]
-        }
-        return found
+        for name in blocks[0]:
+            joined: Any = _joined([blocks[n][name] for n in used])
+            yield name, take(joined, places, allow_fill=True)
 
     def _made(self, cells: Sequence[object]) -> dict[Hashable, ExtensionArray]:
         return columns(self._answer, cells, self._into)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Iterable
 from typing import Any, Final
-from zlib import compress, decompressobj, error
+from zlib import compressobj, decompressobj, error
 
 import numpy as np
 import pandas as pd
@@ -50,10 +50,11 @@ def _numbers(series: pd.Series[Any], missing: np.ndarray[Any, Any]) -> Digests:
     return pd.util.hash_array(texts, categorize=False)
 
 
-def packed(columns: Mapping[Hashable, Any]) -> bytes:
+def packed(columns: Iterable[Any]) -> bytes:
     """The digests of some columns of one length, one column after the other, compressed."""
-    whole = b"".join(digests_of(column).tobytes() for column in columns.values())
-    return compress(whole, 1)
+    packing = compressobj(1)
+    pieces = [packing.compress(digests_of(column).tobytes()) for column in columns]
+    return b"".join((*pieces, packing.flush()))
 
 
 def unpacked(kept: bytes, columns: int, rows: int) -> list[Digests] | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Generator, Hashable, Mapping
+from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pandas as pd
@@ -180,10 +180,7 @@ class Job(RowRun):
 
     def _digests(self) -> bytes | None:
         rows = self._plan.rows
-        columns: dict[Hashable, Any] = {}
-        for kept in self._store.columns:
-            columns.update(kept.between(0, rows))
-        return packed(columns)
+        return packed(column for kept in self._store.columns for _, column in kept.each(0, rows))
 
     @property
     def has_fields(self) -> bool:
