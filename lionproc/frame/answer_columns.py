@@ -12,7 +12,6 @@ from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from pandas.api.extensions import ExtensionArray, take
 
 from lionproc.frame.assemble import MISSING, column_names, columns
@@ -32,6 +31,9 @@ class AnswerColumns:
         answer: The answer type.
         into: As for `column_names`.
         rows: How many rows there are.
+
+    Attributes:
+        width: How many columns.
     """
 
     def __init__(self, answer: Answer, into: Hashable | None, rows: int) -> None:
@@ -39,8 +41,8 @@ class AnswerColumns:
         self._into = into
         self._number = array("l", [_NONE]) * rows  # of each row: that of its answer, as they came
         fewest, most = BLOCK_ROWS
-        width = len(column_names(answer, into))
-        self._size = min(max(BLOCK_CELLS // max(width, 1), fewest), most)
+        self.width = len(column_names(answer, into))
+        self._size = min(max(BLOCK_CELLS // max(self.width, 1), fewest), most)
         self._blocks: list[dict[Hashable, ExtensionArray]] = []
         self._open: list[Any] = []  # the latest cells, not yet a block
         self._last: Any = MISSING
@@ -90,8 +92,9 @@ class AnswerColumns:
         shift[used] = (used - np.arange(len(used))) * self._size
         places = np.where(numbers >= 0, numbers - shift[numbers // self._size], _NONE)
         for name in blocks[0]:
-            joined: Any = _joined([blocks[n][name] for n in used])
-            yield name, take(joined, places, allow_fill=True)
+            joined = _joined([blocks[n][name] for n in used])
+            found: Any = take(joined, places, allow_fill=True)
+            yield name, found
 
     def _made(self, cells: Sequence[object]) -> dict[Hashable, ExtensionArray]:
         return columns(self._answer, cells, self._into)
@@ -100,4 +103,5 @@ class AnswerColumns:
 def _joined(arrays: list[ExtensionArray]) -> Any:
     if len(arrays) == 1:
         return arrays[0]
-    return pd.concat([pd.Series(each) for each in arrays], ignore_index=True).array
+    kind: Any = type(arrays[0])
+    return kind._concat_same_type(arrays)  # what pandas' concat comes to where all are of one type

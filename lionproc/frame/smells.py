@@ -1,7 +1,7 @@
 """What smells in the answers of a run that has ended, in one line for its card.
 
-Looks at 20,000 rows at most, from everywhere, so that it takes a fraction of a second whatever
-the run took. `out.llm.check()` looks at all.
+Looks at 20,000 rows at most, of wide answers at fewer, from everywhere, so that it takes a fraction
+of a second whatever the run took. `out.llm.check()` looks at all.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from lionproc.frame.row_store import RowStore
 __all__ = ["smells"]
 
 log = logging.getLogger("lionproc")
-PART_ROWS, PARTS = 1000, 20
+MOST_ROWS, FEWEST_ROWS = 20_000, 1000
+MOST_CELLS = 200_000
+PART_ROWS, FEWEST_PARTS = 1000, 5
 
 
 def smells(plan: Plan, store: RowStore) -> str:
@@ -43,7 +45,11 @@ def smells(plan: Plan, store: RowStore) -> str:
 
 
 def _columns(plan: Plan, store: RowStore, number: int) -> Iterator[pd.Series[Any]]:
-    starts = range(0, plan.rows, max(PART_ROWS, plan.rows // PARTS))
-    parts = [store.columns[number].between(s, min(s + PART_ROWS, plan.rows)) for s in starts]
-    for name in parts[0] if parts else ():
-        yield pd.concat([pd.Series(part[name], name=name) for part in parts], ignore_index=True)
+    answers = store.columns[number]
+    rows = min(MOST_ROWS, max(MOST_CELLS // max(answers.width, 1), FEWEST_ROWS))
+    size = min(PART_ROWS, rows // FEWEST_PARTS)
+    starts = range(0, plan.rows, max(size, plan.rows * size // rows))
+    parts = (answers.each(start, min(start + size, plan.rows)) for start in starts)
+    for column in zip(*parts, strict=True):  # one after the other, so that no two are there at once
+        name = column[0][0]
+        yield pd.concat([pd.Series(cells, name=name) for _, cells in column], ignore_index=True)

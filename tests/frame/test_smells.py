@@ -1,0 +1,35 @@
+"""What smells is looked for in so many rows as take a moment, from everywhere in the frame."""
+
+from types import SimpleNamespace
+
+import pydantic
+import pytest
+
+from lionproc.frame.answer_columns import AnswerColumns
+from lionproc.frame.smells import MOST_CELLS, _columns
+from lionproc.model.answer import Answer
+
+
+def answered(fields, rows):
+    """A run whose answers tell their row in each field."""
+    kind = pydantic.create_model("Kind", **{f"f{n}": (int, ...) for n in range(fields)})
+    kept = AnswerColumns(Answer.of(kind), None, rows)
+    for row in range(rows):
+        kept.put(row, {f"f{n}": row for n in range(fields)})
+    return SimpleNamespace(rows=rows), SimpleNamespace(columns=[kept])
+
+
+@pytest.mark.parametrize(
+    ("fields", "rows", "seen"), [(2, 500, 500), (60, 3000, 3000), (300, 3000, 1000)]
+)
+def test_of_wide_answers_fewer_rows_are_looked_at_and_from_everywhere(fields, rows, seen):
+    columns = list(_columns(*answered(fields, rows), 0))
+    assert [column.name for column in columns] == [f"f{n}" for n in range(fields)]
+    looked_at = columns[-1].tolist()
+    assert len(looked_at) == seen <= max(MOST_CELLS // fields, 1000)
+    assert looked_at == sorted(set(looked_at))
+    assert looked_at[-1] >= rows * 0.8
+
+
+def test_a_run_without_rows_has_nothing_to_look_at():
+    assert all(column.empty for column in _columns(*answered(2, 0), 0))
