@@ -33,6 +33,7 @@ ORDER = (
     "Money",
     "Limits of a cluster",
     "Out of core",
+    "Models made of models",
     "Soak",
 )
 PACKAGES = ("aiohttp", "aiolimiter", "openai", "orjson", "pandas", "pyarrow", "pydantic")

@@ -60,6 +60,7 @@ class Section(NamedTuple):
     MONEY,
     CLUSTER,
     OUT_OF_CORE,
+    COMPOSED,
     _,
 ) = results.ORDER
 ONCE = ("--rounds", "1")
@@ -81,6 +82,7 @@ SECTIONS = (
     Section(PIPELINE, "pipeline.py", ("--items", "50"), beside=True),
     Section(MONEY, "money.py", ("--rows", "200"), beside=True),
     Section(CLUSTER, "cluster_limits.py", ("--seconds", "10")),
+    Section(COMPOSED, "cascade.py", ("--seeds", "5", "--minutes", "1"), beside=True),
 )
 
 

@@ -19,7 +19,7 @@ from lionproc.engine.replay import Replay
 from lionproc.engine.request import Event
 from lionproc.engine.run import Run
 from lionproc.engine.stats import RunStats
-from lionproc.errors import CallError, Kind, TargetError, pass_on_interrupt
+from lionproc.errors import CallError, ConfigurationError, Kind, TargetError, pass_on_interrupt
 from lionproc.frame.arrivals import Arrivals
 from lionproc.frame.assemble import Missing
 from lionproc.frame.bought import Bought
@@ -134,6 +134,11 @@ class RowRun(Run):
             model = self._plan.stages[leg.stage].model
             if not isinstance(model, Cascade) or model.target is None:
                 continue
+            if self._plan.stages[leg.stage].votes > 1:
+                raise ConfigurationError(
+                    "A Cascade with target= goes by log-probabilities: leave votes= out, or give "
+                    "the Cascade below=."
+                )
             assert isinstance(leg.steps, Cascaded)  # noqa: S101  (those of a cascade)
             known = None if before is None else before._calibrations.get(leg.stage)
             if known is not None and known.threshold is not None and known.model is model:
@@ -351,10 +356,12 @@ class RowRun(Run):
         became = self._what_became
         calibration = self._calibrations.get(leg.stage)
 
+        voted = self._plan.stages[leg.stage].votes > 1
+
         def begins(place: int, found: Found) -> tuple[int, bool]:
-            return (
-                leg.steps.kept(found) if calibration is None else calibration.begins(place, found)
-            )
+            if calibration is not None:
+                return calibration.begins(place, found)
+            return leg.steps.kept(found, only_first=voted)
 
         found = recall(
             fresh,
@@ -382,7 +389,8 @@ class RowRun(Run):
 
     def _what_became(self, leg: Leg, event: Event) -> Outcome:
         """What became of a row at a leg."""
-        return what_became(event, sure=leg.steps.unsure(leg.leaf))
+        became = what_became(event, sure=leg.steps.unsure(leg.leaf))
+        return replace(became, of_vote=True) if self._plan.stages[leg.stage].votes > 1 else became
 
     def _following(self, place: int, outcome: Outcome) -> Leg | None:
         """The leg at which a row is asked next, None where the outcome stands."""
@@ -457,9 +465,36 @@ class RowRun(Run):
     def _fill(self, tag: int, came: Event | CallError, *, bears: bool) -> None:
         """A row has an answer or cannot have one, or one of the votes on it."""
         said = self._ballots.cast(tag, came, bears=bears)
+        if isinstance(came, Event) and isinstance(said, Verdict):
+            said = self._voted(tag, came, said)
         if said is not None:
             place = self._ballots.place_of(tag)
             self._fill_row(place, said, bears=bears or not isinstance(said, Event))
+
+    def _voted(self, tag: int, last: Event, said: Verdict) -> Verdict | None:
+        """What all votes say is sure enough, or they are all cast again at the next model.
+
+        Args:
+            tag: The place of the vote that came last.
+            last: That vote.
+            said: What they say together.
+
+        Returns:
+            What they say; None where another model is asked.
+        """
+        leg, place = self._leg_of(tag), self._ballots.place_of(tag)
+        error = None if said.error is None else said.error.kind
+        sure = 0.0 if said.tied else next(iter(said.confidences), None)
+        leaf = leg.steps.after(leg.leaf, Outcome(error, sure))
+        asked: Any = last.first
+        if leaf is None or asked.asked is None:
+            return said
+        self._store.add(place, said)
+        self._ballots.ties -= said.tied  # the next model decides
+        following = self._legs[leg.number - leg.leaf + leaf]
+        for vote, each in enumerate(self._ballots.tags(place)):
+            self._hand_on(following, [each], asked.as_vote(vote))
+        return None
 
     def _fill_row(self, place: int, event: Event | Verdict, *, bears: bool) -> None:
         self._store.put(place, event, bears=bears)

@@ -75,11 +75,13 @@ class Steps(ABC):
         """
 
     @abstractmethod
-    def kept(self, found: Found) -> tuple[int, bool]:
+    def kept(self, found: Found, *, only_first: bool = False) -> tuple[int, bool]:
         """Where a row begins, by what the journal has: an answer goes before a request.
 
         Args:
             found: Looks a leaf up.
+            only_first: Whether a cascade begins at its smallest model in any case, as for votes,
+                which say together how sure they are.
 
         Returns:
             A leaf, and whether its answer is there and stands; else it is to be asked.
@@ -105,7 +107,8 @@ class _One(Steps):
         del leaf, outcome
         return None
 
-    def kept(self, found: Found) -> tuple[int, bool]:
+    def kept(self, found: Found, *, only_first: bool = False) -> tuple[int, bool]:
+        del only_first
         return 0, found(0) is not None
 
     def elsewhere(self, leaf: int) -> frozenset[Kind]:
@@ -156,10 +159,12 @@ class _Several(Steps):
     def _goes_on(self, outcome: Outcome) -> bool:
         """Whether the next member is asked after this."""
 
-    def _kept(self, number: int, found: Found) -> tuple[int, Outcome | None]:
+    def _kept(self, number: int, found: Found, *, only_first: bool) -> tuple[int, Outcome | None]:
         """Where a row would begin at a member, and the answer that is there."""
         start = self.starts[number]
-        leaf, answered = self.children[number].kept(lambda place: found(start + place))
+        leaf, answered = self.children[number].kept(
+            lambda place: found(start + place), only_first=only_first
+        )
         return start + leaf, found(start + leaf) if answered else None
 
     def elsewhere(self, leaf: int) -> frozenset[Kind]:
@@ -184,13 +189,13 @@ class InTurn(_Several):
     def _goes_on(self, outcome: Outcome) -> bool:
         return outcome.error in CANNOT
 
-    def kept(self, found: Found) -> tuple[int, bool]:
+    def kept(self, found: Found, *, only_first: bool = False) -> tuple[int, bool]:
         """See `Steps.kept`; of several answers the first one's is taken."""
         for number in range(len(self.children)):
-            leaf, outcome = self._kept(number, found)
+            leaf, outcome = self._kept(number, found, only_first=only_first)
             if outcome is not None:
                 return leaf, True
-        return self._kept(0, found)[0], False
+        return self._kept(0, found, only_first=only_first)[0], False
 
     def noted(self) -> object:
         """See `Steps.noted`."""
@@ -227,17 +232,17 @@ class Cascaded(_Several):
         """See `Steps.unsure`."""
         return not self.is_last(leaf) or super().unsure(leaf)
 
-    def kept(self, found: Found) -> tuple[int, bool]:
+    def kept(self, found: Found, *, only_first: bool = False) -> tuple[int, bool]:
         """See `Steps.kept`; of several answers the largest one's is taken."""
         last = len(self.children) - 1
-        for number in range(last, -1, -1):
-            leaf, outcome = self._kept(number, found)
+        for number in range(0 if only_first else last, -1, -1):
+            leaf, outcome = self._kept(number, found, only_first=only_first)
             if outcome is None:
                 continue
             if number == last or not self._goes_on(outcome):
                 return leaf, True
-            return self._kept(number + 1, found)[0], False
-        return self._kept(0, found)[0], False
+            return self._kept(number + 1, found, only_first=only_first)[0], False
+        return self._kept(0, found, only_first=only_first)[0], False
 
     def noted(self) -> object:
         """See `Steps.noted`."""

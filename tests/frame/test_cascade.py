@@ -263,3 +263,29 @@ def test_a_threshold_needs_a_choice_and_a_target_a_frame(small, large):
     with pytest.raises(ConfigurationError, match="below="):
         asyncio.run(lp.Branch("b", model=found).chat("Hello"))
     assert sent(small, large) == [0, 0]
+
+
+def test_with_votes_the_share_of_the_majority_decides_whatever_the_type(small, large):
+    """Row t2 has three of four votes, and t5 a tie: they go on, and all votes of theirs."""
+    asked = {}
+
+    def says(body):
+        text = text_of(body)
+        asked[text] = asked.get(text, 0) + 1
+        split = {"t2": "aaba", "t5": "abab"}.get(text, "aaaa")
+        return split[(asked[text] - 1) % 4]
+
+    small.configure(answer=says, confidence=None)
+    large.configure(answer="c")
+    cascade = lp.Cascade([at(small, "s"), at(large, "l")], below=0.8)
+    out = ask(cascade, names(7), schema=str, votes=4)
+    assert out["a"].tolist() == ["a", "a", "c", "a", "a", "c", "a"]
+    assert out["a_confidence"].tolist() == [1.0] * 7
+    assert out["a_model"].tolist() == ["l" if n in {2, 5} else "s" for n in range(7)]
+    assert out["a_attempts"].tolist() == [8 if n in {2, 5} else 4 for n in range(7)]
+    assert sent(small, large) == [28, 8]
+    again = ask(cascade, names(7), schema=str, votes=4)
+    assert again["a"].tolist() == out["a"].tolist()
+    assert sent(small, large) == [28, 8]
+    with pytest.raises(ConfigurationError, match="leave votes= out"):
+        ask(lp.Cascade([at(small, "s"), at(large, "l")], target=0.9), names(2), votes=3)
