@@ -35,10 +35,12 @@ def example_rows(frame: pd.DataFrame, into: Hashable) -> npt.NDArray[np.bool_] |
     except ConfigurationError:
         return none  # no run of this session, which nobody can know more of
     try:
-        asked = [each for each in run.asked if into in column_names(each.answer, each.into)]
+        questions = run.asked
     except ConfigurationError:
-        shown = run.facts().get("examples")
-        return none if shown in {None, "none"} else None
+        questions = ()
+    asked = [each for each in questions if into in column_names(each.answer, each.into)]
+    if not questions:  # it was in another session, or there were several stages
+        return none if run.facts().get("examples", "none") == "none" else None
     for question in asked:
         if question.prompt.turns:
             return rows_shown(frame, question)

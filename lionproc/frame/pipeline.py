@@ -15,7 +15,7 @@ import pandas as pd
 
 from lionproc.engine.limits import Limits
 from lionproc.errors import ConfigurationError, PromptError
-from lionproc.frame.examples import check_length, examples_of
+from lionproc.frame.examples import check_length, examples_kept, examples_of
 from lionproc.frame.options import options_of
 from lionproc.frame.pipeline_names import Known, OfPrompt, StageNames
 from lionproc.frame.plan import Plan
@@ -84,6 +84,9 @@ def pipeline_plan(
     plan = Plan(frame, asked, options_of(own_limits=own_limits, **options), more)
     turns = [list(stage.outputs[0].prompt.turns) for stage in asked]
     plan.asked = {**_arguments(made, on_missing), "examples": turns}
+    shown = [f"{s.name}: {examples_kept(t)}" for s, t in zip(asked, turns, strict=True) if t]
+    if shown:
+        plan.about["examples"] = ", ".join(shown)
     return plan
 
 

@@ -116,9 +116,12 @@ def _likely(entry: dict[str, Any], text: bytes) -> tuple[tuple[bytes, float], ..
 
 def _probability(entry: dict[str, Any]) -> float | None:
     value = entry.get("logprob")
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return math.exp(min(value, 0.0))
+    try:
+        return None if math.isnan(value) else math.exp(min(value, 0.0))
+    except OverflowError:  # an integer that no float holds
+        return None
 
 
 def _with_spaces(tokens: tuple[Token, ...]) -> Iterator[Token]:

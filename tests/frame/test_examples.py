@@ -227,6 +227,9 @@ def test_a_stage_has_its_own_with_the_columns_that_its_prompt_shows(server, mode
         "love: Lovely.",
         '{"answer":"positive"}',
     ]
+    assert out.llm.facts()["examples"].startswith("topic: 1 (")
+    score = out.assign(gold="negative").llm.score("mood", gold="gold")
+    assert score.examples is None  # what earlier stages said is not asked again
     run = lp.run(out.llm.facts()["run"])
     again = run.frame(DF)
     assert again["mood"].tolist() == ["negative"] * 2

@@ -113,7 +113,7 @@ def test_the_token_that_came_counts_where_it_is_none_of_those_listed_and_twice_l
 
 
 def test_the_end_of_a_reply_is_no_beginning_of_an_answer():
-    data = reply('{"answer":"', [("positive", 0.3), ("negative", 0.1), ("", 0.5)], '"}', "")
+    data = reply('{"answer":"', [("positive", 0.3), ("Great", 0.1), ("", 0.5)], '"}', "")
     assert confidence_of(data, MOOD) == pytest.approx(0.75)
 
 
@@ -210,6 +210,13 @@ def test_tokens_that_are_none_or_of_another_text_are_unknown_and_never_a_number_
         assert known is None
 
 
+def test_a_number_that_no_float_holds_is_no_probability_and_no_fault():
+    data = reply('{"answer":"', [("positive", 0.6), ("negative", 0.2)], '"}')
+    listed = data["choices"][0]["logprobs"]["content"][1]["top_logprobs"]
+    listed[1]["logprob"] = -(10**400)
+    assert confidence_of(data, MOOD) == pytest.approx(0.6 / (0.6 + 0.4))  # as if it were not listed
+
+
 def test_a_token_that_hardly_ever_comes_and_nothing_else_is_unknown():
     data = reply('{"answer":"', [("positive", 0.0), ("Great", 1.0)], '"}')
     assert confidence_of(data, MOOD) is None
@@ -253,3 +260,35 @@ def test_a_model_of_random_tokens_is_as_sure_as_counting_all_its_ways_says(data,
         place += 1
     known = confidence_of(reply(*tokens), answer)
     assert known == pytest.approx(weights[said] / sum(weights.values()))
+
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**400), 10**400)
+    | st.floats()
+    | st.sampled_from(["positive", "negative", '{"answer":"', '"}', "", "�", "token_id:5"])
+    | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["token", "bytes", "logprob", "top_logprobs", "content"]), inner
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=150)
+@given(
+    ANYTHING,
+    st.lists(
+        st.dictionaries(st.sampled_from(["token", "bytes", "logprob", "top_logprobs"]), ANYTHING),
+        max_size=4,
+    ),
+)
+def test_whatever_a_server_sends_as_log_probabilities_harms_no_answer(anything, entries):
+    for told in (anything, {"content": anything}, {"content": entries}):
+        data = {"choices": [{"message": {"content": '{"answer":"positive"}'}, "logprobs": told}]}
+        (known,) = Confidences.of(MOOD).read(data, '{"answer":"positive"}')
+        assert known is None or 0 <= known <= 1
