@@ -10,18 +10,21 @@ from functools import cache
 
 import architecture
 
+import lionproc
 from lionproc.errors import HINTS, Kind
 from lionproc.model.providers import PROVIDERS
 
 WIDTH, HIGH, ACROSS, DOWN = 190, 62, 18, 52  # of a box, and between boxes, in pixels
 MERMAID = re.compile(r"```mermaid\n.*?```", re.DOTALL)
+NAMED = re.compile(r"^::: lionproc\.(\w+)$", re.MULTILINE)
+NOT_OURS = {"Field", "__version__"}  # pydantic's own, and a text
 MARK = re.compile(r"<!-- drawn: (\w+) -->\n(?!\n?[|`])")
 
 
 def drawn(text: str) -> str:
     """A page with its pictures and tables in it."""
     text = MERMAID.sub(lambda _: picture(), text)
-    made = {"providers": providers, "kinds": kinds, "command": command}
+    made = {"providers": providers, "kinds": kinds, "command": command, "rest": rest}
     return MARK.sub(lambda found: made[found[1]]() + "\n" if found[1] in made else found[0], text)
 
 
@@ -121,6 +124,14 @@ def kinds() -> str:
     lines = ["| Kind | What happened | What to do |", "|---|---|---|"]
     lines += [f"| `{kind}` | {said[kind.name]} | {HINTS.get(kind, '')} |" for kind in Kind]
     return "\n".join(lines)
+
+
+def rest() -> str:
+    """What is public and on no page of the reference yet, so that nothing is left out."""
+    pages = (architecture.ROOT / "docs" / "reference").glob("*.md")
+    named = {name for page in pages for name in NAMED.findall(page.read_text())}
+    left = sorted({*lionproc.__all__} - named - NOT_OURS)
+    return "\n\n".join(["## More" if left else "", *(f"::: lionproc.{name}" for name in left)])
 
 
 def command() -> str:

@@ -69,7 +69,7 @@ REPLIES = {
     "sure": {
         "joy": "positive",
         "Broke": "negative",
-        "lamp": ["positive", "negative", "negative", "positive"],
+        "lamp": ["positive", "negative", "negative", "positive", "negative"],
     },
     "translate": {
         "Oak table": "Table en chêne",
