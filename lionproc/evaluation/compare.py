@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -89,47 +89,27 @@ def compare(
     details = options.get("details", False)
     quiet = {**options, "details": True, "overwrite": True, "progress": False, "panel": False}
 
-    blank = frame.iloc[:0]
-
     def planned(rows: pd.DataFrame, variant: Variant) -> Plan:
         name = f"{label or 'compare'}: {variant.name}"
         more = {**quiet, **variant.more, "model": variant.model, "name": name}
-        more |= _renamed(more.get("examples"), asks, blank, variant, {**more, "into": into})
-        return asks(rows, variant.prompt, variant.name, more)
+        return asks(rows, variant.prompt, into, more)
 
     # Each is checked on no rows: what is wrong with one is said before a row is drawn.
+    blank = frame.iloc[:0]
     checked = [planned(blank, variant) for variant in variants]
-    measure = None if gold is None else _measure(frame, gold, checked[0])
+    measure = None if gold is None else _measure(frame, gold, checked[0], variants[0])
     rows = _rows(frame, checked, variants, n=n, sample=sample, gold=gold, seed=seed)
     chosen = frame.iloc[rows]
     plans = {variant.name: planned(chosen, variant) for variant in variants}
-    shown = asks(
-        blank, variants[0].prompt, into, {**quiet, "model": variants[0].model, **variants[0].more}
-    )
-    called = ", ".join(str(name) for name in shown.answer_names[:3])
+    called = ", ".join(str(name) for name in checked[0].answer_names[:3])
     together = SideBySide(
         plans,
-        progress=shows(asks, blank, variants[0], progress),
+        progress=_shows(asks, blank, variants[0], into, progress),
         panel=panel,
         title=f"{called}, {len(variants)} variants compared" if called else "variants compared",
     )
     together.wait()
-    tallies, answers, made = [], [], chosen.copy()
-    for variant in variants:
-        job = together.jobs[variant.name]
-        error = _error(job)
-        told = job.frame()
-        took_names = dict(zip(detail_names(variant.name), _details(), strict=True))
-        took = told[list(took_names)].rename(columns=took_names)
-        names = [name for name in job._plan.names if name not in took_names]
-        for name in [*names, *(took_names if details else ())]:
-            made[name] = told[name].array
-        answers.append(Answers(variant.name, job._plan.answer_names, took[list(_TOOK)]))
-        tallies.append(Tally.of(job, took, error))
-    if all(tally.fatal is not None for tally in tallies):
-        first = tallies[0].fatal
-        assert first is not None  # noqa: S101  (for the type checker)
-        raise first
+    made, answers, tallies = _collected(chosen, variants, together, plans, details=details)
     sheet = Sheet(made, answers, gold, measure)
     stats = together.stats
     if stats.state == "stopped" and stats.left:
@@ -156,22 +136,54 @@ def compare(
     )
 
 
-def _renamed(
-    examples: object, asks: Asks, blank: pd.DataFrame, variant: Variant, more: dict[str, Any]
-) -> dict[str, Any]:
-    """A frame of examples, whose answers are called as a run calls them, with the variant's names."""
-    if not isinstance(examples, pd.DataFrame):
-        return {}
-    plan = asks(blank, variant.prompt, more.pop("into"), more)
-    names = column_names(plan.answer, variant.name)
-    called = dict(zip(plan.answer_names, names, strict=True))
-    return {"examples": examples.rename(columns=called)}
+def _collected(
+    rows: pd.DataFrame,
+    variants: Sequence[Variant],
+    together: SideBySide,
+    plans: Mapping[str, Plan],
+    *,
+    details: bool,
+) -> tuple[pd.DataFrame, list[Answers], list[Tally]]:
+    """The rows with what each variant answered, and what that took.
+
+    Raises:
+        RunError: None of them could go on.
+    """
+    made = rows.copy()
+    answers: list[Answers] = []
+    tallies: list[Tally] = []
+    for variant in variants:
+        job, plan = together.jobs[variant.name], plans[variant.name]
+        error, told = _error(job), job.frame()
+        (output, *_) = plan.outputs
+        names = dict(zip(detail_names(output.into), _details(), strict=True))
+        took = told[list(names)].rename(columns=names)
+        for name in plan.names:
+            if details or name not in names:
+                made[_called(name, output.into, variant)] = told[name].array
+        own = [_called(name, output.into, variant) for name in plan.answer_names]
+        answers.append(Answers(variant.name, own, took[list(_TOOK)]))
+        tallies.append(Tally.of(job, took, error))
+    fatal = [tally.fatal for tally in tallies if tally.fatal is not None]
+    if len(fatal) == len(tallies):
+        raise fatal[0]
+    return made, answers, tallies
 
 
-def shows(asks: Asks, blank: pd.DataFrame, variant: Variant, progress: bool | None) -> bool:
+def _shows(
+    asks: Asks, blank: pd.DataFrame, variant: Variant, into: object, progress: bool | None
+) -> bool:
     """Whether a display is wanted: as given, or as the session has it."""
-    more = {"details": False, "progress": progress, "model": variant.model}
-    return asks(blank, variant.prompt, variant.name, more).options.progress
+    more = {"overwrite": True, "progress": progress, "model": variant.model}
+    return asks(blank, variant.prompt, into, more).options.progress
+
+
+def _called(name: Hashable, into: Hashable | None, variant: Variant) -> Hashable:
+    """What a column of a run is called beside those of the other variants."""
+    if name == into:
+        return variant.name
+    prefix = f"{'llm' if into is None else into}_"
+    return f"{variant.name}_{str(name).removeprefix(prefix)}"
 
 
 def _details() -> list[str]:
@@ -197,7 +209,7 @@ def _read(plan: Plan) -> list[Hashable]:
 # -- before anything is sent ------------------------------------------------------------------
 
 
-def _measure(frame: pd.DataFrame, gold: Hashable, plan: Plan) -> Measure:
+def _measure(frame: pd.DataFrame, gold: Hashable, plan: Plan, first: Variant) -> Measure:
     """How answers will be compared with the gold.
 
     Raises:
@@ -209,7 +221,8 @@ def _measure(frame: pd.DataFrame, gold: Hashable, plan: Plan) -> Measure:
     if len(names) > 1 or plan.answer.fields is not None:
         raise ConfigurationError(
             "The answers have several fields, and gold= is one column. Compare without gold=, then "
-            f"score them one by one: c.frame.llm.score({str(names[0])!r}, gold=...)."
+            f"score them one by one: c.frame.llm.score({_called(names[0], output.into, first)!r}, "
+            "gold=...)."
         )
     empty = pd.Series(columns(plan.answer, [MISSING], names[0])[names[0]])
     answers = Column(names[0], [None], _kinds_of(empty.dtype), _categories(empty.dtype))
@@ -275,21 +288,20 @@ def _rows(
 def _fit(
     frame: pd.DataFrame, plans: Sequence[Plan], variants: Sequence[Variant], gold: Hashable | None
 ) -> Mask:
-    """The rows that have all that the templates show."""
+    """The rows that have all that the templates show, and are no examples."""
     fit = np.ones(len(frame), dtype=bool)
     for plan, variant in zip(plans, variants, strict=True):
         (output, *_) = plan.outputs
-        if output.prompt.turns:  # what a model was shown with the answer says nothing of it
-            shown = rows_shown(frame, Asked(output.prompt, plan.answer, output.into))
-            fit &= ~shown if shown is not None else True
-        if output.prompt.literals is None:
-            continue  # a function sees all of a row
-        if gold is not None and gold in output.prompt.columns:
+        template = output.prompt.literals is not None  # a function sees all of a row
+        if template and gold is not None and gold in output.prompt.columns:
             raise ConfigurationError(
                 f"The prompt {variant.prompt_name!r} shows the column {gold!r}, which is the gold: "
                 "any model can copy it."
             )
-        if output.prompt.on_missing == "skip":
+        if output.prompt.turns:  # what a model was shown with the answer says nothing of it
+            shown = rows_shown(frame, Asked(output.prompt, plan.answer, output.into))
+            fit &= True if shown is None else ~shown
+        if template and output.prompt.on_missing == "skip":
             for name in output.prompt.columns:
                 fit &= ~one_column(frame, name, "prompt").map(is_missing).to_numpy(dtype=bool)
     return fit

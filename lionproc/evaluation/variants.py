@@ -14,7 +14,7 @@ from lionproc.notebook.formatting import escaped
 __all__ = ["Diff", "Variant", "difference", "variants_of"]
 
 # What shapes an answer besides the prompt, and so may differ between the prompts.
-OF_A_PROMPT = frozenset({"prompt", "system", "examples", "confidence", "votes"})
+OF_A_PROMPT = frozenset({"prompt", "system", "examples", "confidence", "votes", "tie"})
 MOST = 40  # variants: each is asked about every row of the sample
 
 
@@ -45,8 +45,16 @@ class Variant:
         return "\n".join([*parts, _told(self.prompt)])
 
 
-def _told(prompt: object) -> str:
-    return prompt if isinstance(prompt, str) else getattr(prompt, "__qualname__", repr(prompt))
+def _told(given: Any) -> str:
+    if isinstance(given, (bool, int, str)) or given is None:
+        return str(given)
+    if callable(given):
+        return getattr(given, "__qualname__", "a function")
+    return f"{len(given):,} rows"  # examples
+
+
+def _same(a: object, b: object) -> bool:
+    return a is b or (isinstance(a, (bool, int, str)) and a == b)
 
 
 def variants_of(prompts: object, models: object, usual: object) -> list[Variant]:
@@ -108,7 +116,8 @@ def _prompts(given: object) -> dict[str, tuple[object, dict[str, object]]]:
                 f"The prompt {name!r} is a list: compare takes prompts of one question each."
             )
         for other, (text, beside) in made.items():
-            if text == prompt and beside == more:
+            alike = beside.keys() == more.keys() and all(_same(beside[k], more[k]) for k in more)
+            if alike and _same(text, prompt):
                 raise ConfigurationError(
                     f"The prompts {other!r} and {name!r} are the same, so they have the same "
                     "answers: equal questions are asked once."

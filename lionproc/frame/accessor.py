@@ -478,11 +478,13 @@ class FrameAccessor:
 
         Args:
             prompts: By name: `{"short": "...", "strict": "..."}`, each a prompt as for `process`,
-                or a dict of `prompt` and what goes with it alone (`system`). Or a list, or one.
+                or a dict of `prompt` and what goes with it alone (`system`, `examples`,
+                `confidence`, `votes`). Or a list, or one.
             into: As for `process`; the columns of the comparison are called as the variants.
             schema: As for `process`.
             models: A list of models, or `{"name": model}`; None for `model=`.
-            n: How many rows; None for all.
+            n: How many rows; None for all. Rows that are examples, or lack a cell that a template
+                shows, are not drawn.
             sample: "random" draws them anywhere, "head" takes the first.
             gold: The column of what is right. Rows without it are not drawn; its values come in
                 as often as they are.

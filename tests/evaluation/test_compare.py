@@ -345,6 +345,38 @@ def test_a_prompt_may_have_its_own_system_prompt_and_rows_without_a_cell_are_not
     assert "+system: Be brief." in made.diff("plain", "told")
 
 
+def test_examples_confidence_and_votes_are_a_prompts_own_and_examples_are_not_drawn(server, common):
+    frame = FRAME.iloc[:40].assign(mood=lambda rows: rows["label"].array)
+    prompts = {
+        "plain": SHORT,
+        "shown": {"prompt": SHORT, "examples": frame.iloc[:3][["text", "mood"]]},
+        "voted": {"prompt": SHORT, "votes": 3},
+    }
+    made = frame.llm.compare(prompts, model=model_at(server), n=None, gold="label", **common)
+    assert list(made.frame["text"]) == list(frame["text"][3:])
+    assert list(made.frame.columns)[3:] == ["plain", "shown", "voted", "voted_confidence"]
+    usd = made.table["usd_per_1000"]
+    assert usd["voted"] == pytest.approx(3 * usd["plain"])
+    assert usd["shown"] > usd["plain"]
+    assert "+examples: 3 rows" in made.diff("plain", "shown")
+    sent = server.counters.total
+    made.use("shown", overwrite=True)
+    assert server.counters.total == sent + 3  # those that are examples
+
+
+def test_a_model_that_is_made_of_models_is_compared_like_any_other(server, common):
+    pool = lp.Pool([model_at(server), model_at(server, scope="other")])
+    fallback = lp.Fallback([model_at(server, "gpt-4o", api_key="sk-wrong"), model_at(server)])
+    made = FRAME.llm.compare(SHORT, models=[model_at(server), pool, fallback], n=20, **common)
+    assert made.variants == [
+        "openai/gpt-4o-mini",
+        "Pool(gpt-4o-mini, gpt-4o-mini)",
+        "Fallback(gpt-4o, gpt-4o-mini)",
+    ]
+    assert made.table["answered"].tolist() == [20, 20, 20]
+    assert (made.agreement == 1).all(axis=None)
+
+
 def test_there_is_one_bar_for_all_of_them(server, common, monkeypatch):
     told = io.StringIO()
     monkeypatch.setattr("sys.stderr", told)
