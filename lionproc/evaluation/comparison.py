@@ -67,7 +67,9 @@ class Comparison(Compared):
         for pair in self.pairs:
             if {pair.a, pair.b} == {first, second}:
                 return pair
-        raise ConfigurationError(f"{first!r} cannot be compared with itself.")
+        if first == second:
+            raise ConfigurationError(f"{first!r} cannot be compared with itself.")
+        return Pair(first, second, 0, 0, 0, 1.0, 1.0)
 
     @face
     def diff(self, a: str | int, b: str | int) -> Diff:

@@ -55,6 +55,8 @@ def headline(made: Compared) -> str:
     if len(made.variants) == 1:
         return f"lionproc: {how}"
     against = [pair for pair in made.pairs if best in {pair.a, pair.b}]
+    if not against:
+        return f"lionproc: {how}; no other has an answer"
     if all(pair.is_sure for pair in against):
         return f"lionproc: {how}, and better than all others"
     if any(pair.is_sure for pair in against):
@@ -135,7 +137,7 @@ def _table(made: Compared) -> tuple[Row, Body, list[str], list[str]]:
 def _luck(made: Compared) -> list[Pair]:
     """The pairs that are worth a sentence: those of the best one, in the order of the table."""
     best = made.best
-    found = [pair for pair in made.pairs if best in {pair.a, pair.b} and pair.rows]
+    found = [pair for pair in made.pairs if best in {pair.a, pair.b}]
     order = ranked(made)
     found.sort(key=lambda pair: order.index(pair.b if pair.a == best else pair.a))
     return found[:MOST_PAIRS]

@@ -112,13 +112,15 @@ class Sheet:
         return right
 
     def pairs(self) -> list[Pair]:
-        """McNemar's test for all pairs, with Holm's correction; the surest first."""
+        """McNemar's test for all pairs that share a row, with Holm's correction; the surest first."""
         if not self._with_gold:
             return []
         made = []
         for place, a in enumerate(self.names):
             for b in self.names[place + 1 :]:
                 both = self._with_gold[a].scored & self._with_gold[b].scored
+                if not both.any():
+                    continue  # one of them has not answered: there is nothing to be lucky with
                 first, second = self._better(a, b, both)
                 made.append((a, b, int(both.sum()), first, second, p_value(first, second)))
         corrected = holm([each[-1] for each in made])

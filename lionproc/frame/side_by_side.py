@@ -130,6 +130,8 @@ class SideBySide:
         errors = Counter[str]()
         for stats in each:
             errors.update(stats.errors)
+            if stats.state == "failed" and stats.errors:
+                errors[max(stats.errors, key=lambda kind: stats.errors[kind])] += stats.left
         began = [stats.began_at for stats in each if stats.began_at is not None]
         so_far = RunStats(
             state=_state([stats.state for stats in each]),
@@ -156,12 +158,13 @@ class SideBySide:
         return replace(made, usd=_sum([stats.usd for stats in each if stats.tokens]))
 
     def _note(self, each: Sequence[RunStats]) -> str:
-        notes = {
-            f"{name}: {stats.note}" if stats.state == "failed" else stats.note
-            for name, stats in zip(self.jobs, each, strict=True)
-            if stats.note
-        }
-        return " ".join(sorted(notes))
+        of: dict[str, list[str]] = {}  # what several say is said once
+        for name, stats in zip(self.jobs, each, strict=True):
+            if stats.note:
+                of.setdefault(stats.note, []).extend([name] if stats.state == "failed" else [])
+        return " ".join(
+            f"{', '.join(names)}: {note}" if names else note for note, names in of.items()
+        )
 
     def _facts(self) -> Mapping[str, Any]:
         """What the card of all says besides the numbers."""
@@ -243,6 +246,7 @@ def _as_stage(name: str, stats: RunStats) -> dict[str, object]:
     """One of them, as the card shows a stage."""
     lost = stats.left if stats.state == "failed" else 0
     return {
+        "called": "variant",
         "stage": name,
         "answered": stats.answered,
         "cached": stats.cached,

@@ -54,7 +54,10 @@ def lines(stats: RunStats, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("examples", formatting.plain(facts.get("examples", ""), 40)),
         ("votes", _votes(facts)),
         ("rows", _rows(stats)),
-        *[("stage", formatting.plain(_stage(stage), 400)) for stage in facts.get("stages", ())],
+        *[
+            (stage.get("called", "stage"), formatting.plain(_stage(stage), 400))
+            for stage in facts.get("stages", ())
+        ],
         *[("model", formatting.plain(_member(member), 400)) for member in facts.get("members", ())],
         ("target", formatting.plain(str(facts.get("promise") or ""), 400)),
         ("requests", _requests(stats)),

@@ -164,6 +164,8 @@ def test_one_that_cannot_go_on_harms_no_other_and_is_shown_with_its_error(server
     assert made.table.loc["refused", ["accuracy", "usd_per_1000", "seconds"]].isna().all()
     assert made.frame["refused"].isna().all()
     assert made.best == "good"
+    assert len(made.tests) == 0  # there is no pair, and none to correct for
+    assert made.test("good", "refused").rows == 0
     for shown in (repr(made), made._repr_html_()):
         assert "HTTP 401" in shown
         assert "sk-wrong" not in shown
