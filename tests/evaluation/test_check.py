@@ -43,7 +43,9 @@ REFUSALS = (
 )
 NO_REFUSALS = (
     "I'm sorry to hear that the zip broke.",
-    '"I cannot let you pass," the guard said.',
+    '"I cannot help you," the guard said.',
+    "The shop wrote: I cannot provide a refund.",
+    "Great keyboard. Written as an AI, it says on the box.",
     "As an AI engineer, she likes the keyboard.",
     "As an airline CEO, he travels a lot.",
     "The buyer cannot provide a receipt.",

@@ -154,7 +154,7 @@ def test_all_variants_stream_at_the_same_time(common):
 
 
 def test_one_that_cannot_go_on_harms_no_other_and_is_shown_with_its_error(server, common):
-    refused = model_at(server, "gpt-4o", api_key="sk-wrong")
+    refused = model_at(server, "mine", api_key="sk-wrong")  # nobody knows its price
     made = FRAME.llm.compare(
         SHORT, models={"good": model_at(server), "refused": refused}, n=30, gold="label", **common
     )
@@ -164,6 +164,7 @@ def test_one_that_cannot_go_on_harms_no_other_and_is_shown_with_its_error(server
     assert made.table.loc["refused", ["accuracy", "usd_per_1000", "seconds"]].isna().all()
     assert made.frame["refused"].isna().all()
     assert made.best == "good"
+    assert made.stats.usd is not None  # it has cost nothing
     assert len(made.tests) == 0  # there is no pair, and none to correct for
     assert made.test("good", "refused").rows == 0
     for shown in (repr(made), made._repr_html_()):
