@@ -9,10 +9,14 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from lionproc.dask.question import Question
 from lionproc.dask.sharing import on_worker
+from lionproc.dask.work import BOUNDS, Works
+from lionproc.engine.budget import Budget
 from lionproc.engine.stats import RunStats
 
 if TYPE_CHECKING:
@@ -25,26 +29,28 @@ MOST_FAILURES = 50  # of a partition that are told
 FIRST_S = 10.0  # to hear whether a partition is to begin at all
 GRACE_S = 2.0  # for what is in flight when nobody wants the answers, which are kept all the same
 
+WORKS = Works()  # of this process, where there is no cluster
+
 
 class Attendant:
     """A `Watcher` of a partition's run.
 
     Args:
         run: The run, not yet begun.
-        worker: The worker that does it.
-        question: The token of the question.
+        worker: The worker that does it; None where there is no cluster.
+        question: What is asked.
         number: Which partition it is.
 
     Attributes:
         unwanted: True if the run was ended because nobody wants it any more.
     """
 
-    def __init__(self, run: Job, worker: Any, question: str, number: int) -> None:
+    def __init__(self, run: Job, worker: Any, question: Question, number: int) -> None:
         self._run = run
         self._worker = worker
         self._question = question
         self._number = number
-        self._key = worker.get_current_task()
+        self._key = None if worker is None else worker.get_current_task()
         self._told_at = 0.0
         self._paused = False
         self._stopped = False
@@ -67,40 +73,53 @@ class Attendant:
 
     def close(self, stats: RunStats) -> None:
         """See `Watcher.close`."""
-        if self._worker.status.name == "running":
+        if self._worker is None or self._worker.status.name == "running":
             with contextlib.suppress(Exception):
                 failures = self._run._store.failures.kept(MOST_FAILURES)
                 self._tell(stats, failures)
 
     def _is_wanted(self) -> bool:
+        if self._worker is None:
+            return True
         if self._worker.status.name not in {"running", "paused", "closing_gracefully"}:
             return False
         task = self._worker.state.tasks.get(self._key)
         return task is not None and task.state != "cancelled"
 
-    def _tell(self, stats: RunStats, failures: Sequence[Mapping[str, object]] = ()) -> Any:
+    def _tell(
+        self, stats: RunStats, failures: Sequence[Mapping[str, object]] = ()
+    ) -> Future[dict[str, Any]]:
         self._told_at = time.monotonic()
-        said = asdict(replace(stats, errors={})) | {"errors": dict(stats.errors)}
-        run = getattr(self._run, "run_id", "")
+        budget = self._question.budget
+        said: dict[str, Any] = {
+            "number": self._number,
+            "run": self._run.run_id,
+            "stats": asdict(replace(stats, errors={})) | {"errors": dict(stats.errors)},
+            "failures": failures,
+            "budget": None if budget is None else {name: getattr(budget, name) for name in BOUNDS},
+        }
+        if self._worker is None:
+            here: Future[dict[str, Any]] = Future()
+            here.set_result(WORKS.hear(self._question.token, **said))
+            return here
 
-        async def tell() -> Mapping[str, bool]:
-            wanted: Mapping[str, bool] = await self._worker.scheduler.lionproc_tell(
-                question=self._question,
-                number=self._number,
-                run=run,
-                stats=said,
-                failures=failures,
+        async def tell() -> dict[str, Any]:
+            answer: dict[str, Any] = await self._worker.scheduler.lionproc_tell(
+                question=self._question.token, **said
             )
-            return wanted
+            return answer
 
-        return on_worker(self._worker, tell())
+        going: Future[dict[str, Any]] = on_worker(self._worker, tell())
+        return going
 
-    def _heed(self, answer: Any) -> None:
-        """Do what the notebook wants. What cannot be heard is heard the next time."""
+    def _heed(self, answer: Future[dict[str, Any]]) -> None:
+        """Do what is wanted. What cannot be heard is heard the next time."""
         with contextlib.suppress(Exception):
             self._heed_now(answer.result())
 
-    def _heed_now(self, wanted: Mapping[str, bool]) -> None:
+    def _heed_now(self, wanted: Mapping[str, Any]) -> None:
+        if wanted["left"]:  # of the budget of all, for this run
+            self._run.budget = Budget(**wanted["left"])
         if wanted["stopped"] and not self._stopped:
             self._stopped = True
             self._run.stop()

@@ -174,7 +174,8 @@ class DaskJob:
         if self._ended_at is not None:
             if any(future.status != "finished" for future in self._futures):
                 return "failed"
-            return "stopped" if self._stopped else "done"
+            stopped = self._stopped or self._seen.get("reached")
+            return "stopped" if stopped else "done"
         if self._stopped:
             return "stopping"
         return "paused" if self._paused else "running"
@@ -182,6 +183,8 @@ class DaskJob:
     def _note(self, begun: int) -> str:
         parts = self._question.partitions
         ended = sum(future.done() for future in self._futures)
+        if reached := self._seen.get("reached"):
+            return f"The budget of {reached} is reached."
         if self._ended_at is not None:
             return ""
         return f"{ended:,} of {parts:,} partitions done, {begun - ended:,} under way."

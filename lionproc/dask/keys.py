@@ -9,6 +9,7 @@ on the cluster can read it there, as everything else.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import threading
 from collections.abc import Sequence
@@ -36,7 +37,9 @@ def keep(model: Model) -> tuple[str | None, ...]:
         For each single model in it the name under which `with_keys` finds its key; None where it
         was given none.
     """
-    return tuple(map(_keep, leaves_of(model)))
+    names = tuple(map(_keep, leaves_of(model)))
+    send(names)
+    return names
 
 
 def _keep(model: Model) -> str | None:
@@ -45,7 +48,6 @@ def _keep(model: Model) -> str | None:
         return None
     name = hashlib.sha256(b"lionproc key\0" + secret.reveal().encode()).hexdigest()[:24]
     _take(name, secret)
-    _send(name, secret)
     return name
 
 
@@ -55,15 +57,27 @@ def _take(name: str, secret: Secret[Any]) -> None:
         _arrived.notify_all()
 
 
-def _send(name: str, secret: Secret[Any]) -> None:
-    """Hand a key to the workers of the cluster that this process uses, those that come later too."""
+def send(names: Sequence[str | None]) -> None:
+    """Hand keys to the workers of the cluster that this process uses, those that come later too.
+
+    Called when a question is asked, and again when it leaves for the workers of a cluster that
+    was not there yet. They wait a while for what is on its way.
+
+    Args:
+        names: What `keep` said. What is not known here is left to who knows it.
+    """
     client: Any = current_client()
-    if client is None or client.asynchronous or client.status != "running":
+    if client is None or client.status != "running":
         return
     sent = vars(client).setdefault("_lionproc_keys", set())
-    if name not in sent:
-        client.register_plugin(KeyPlugin(name, secret))
+    for name in names:
+        secret = _known.get(name) if name is not None else None
+        if name is None or secret is None or name in sent:
+            continue
         sent.add(name)
+        plugin = KeyPlugin(name, secret)
+        going = client._register_worker_plugin(plugin, plugin.name, idempotent=True)
+        asyncio.run_coroutine_threadsafe(going, client.loop.asyncio_loop)
 
 
 def with_keys(model: Model, names: Sequence[str | None]) -> Model:
@@ -89,8 +103,8 @@ def _arrived_key(model: Model, name: str) -> Secret[Any]:
     if secret is None:
         variable = model.settings.key_variable
         raise ModelError(
-            "The key of this model has not come to this worker: api_key= is handed to the cluster "
-            "of the Client that is there when process() is called. Make the Client first, or "
+            "The key of this model has not come to this worker: api_key= is handed on by the process "
+            "that was given it, to the cluster of its Client. Ask from there, or "
             + (
                 f"set {variable} in the environment of the workers and leave api_key= out."
                 if variable

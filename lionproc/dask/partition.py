@@ -34,6 +34,8 @@ class PartitionJob(Job):
         if stats.failed:
             kinds = ", ".join(f"{count:,} {kind}" for kind, count in stats.errors.items())
             log.warning("%d of %d rows of a partition failed: %s", stats.failed, stats.rows, kinds)
+        if stats.state == "stopped":
+            log.warning("%d of %d rows of a partition were not sent", stats.left, stats.rows)
 
     def _tell_mixture(self) -> None:
         mixture = self._store.answered_by.mixture()
@@ -60,7 +62,7 @@ def answered(part: Rows, number: int, question: Question) -> Rows:
         out = None if place is None else place.read()
         failed: Mapping[str, int] = {}
         if out is None:
-            out = _asked(job, worker, question.token, number)
+            out = _asked(job, worker, question, number)
             failed = job.stats.errors
             if place is not None:
                 place.write(out)
@@ -69,10 +71,7 @@ def answered(part: Rows, number: int, question: Question) -> Rows:
     return made
 
 
-def _asked(job: Job, worker: Any, question: str, number: int) -> pd.DataFrame:
-    if worker is None:
-        job.begin()
-        return job.result()
+def _asked(job: Job, worker: Any, question: Question, number: int) -> pd.DataFrame:
     attendant = Attendant(job, worker, question, number)
     job.watch(attendant)
     attendant.begin()

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeAlias
 
 import pandas as pd
 
-from lionproc.dask.keys import keep, with_keys
+from lionproc.dask.keys import keep, send, with_keys
+from lionproc.engine.budget import Budget
 from lionproc.engine.limits import Limits
 from lionproc.engine.paths import is_url, local_path
 from lionproc.errors import ConfigurationError
@@ -67,6 +68,7 @@ class Question:
         model: Who answers.
         keys: Where the keys of the model are found, see `keys.py`.
         limits: Those of all partitions together; None leaves what there is.
+        budget: That of all partitions together; None for none.
         journal: Where replies are kept, on the machine of each worker.
         save: The folder of the parts, None for none.
         partitions: How many there are.
@@ -79,6 +81,7 @@ class Question:
     model: Model
     keys: tuple[str | None, ...]
     limits: Limits | None
+    budget: Budget | None
     journal: Any
     save: str | None
     partitions: int
@@ -97,6 +100,7 @@ class Question:
             **self.asked.options,
             "model": with_keys(self.model, self.keys),
             "limits": limits,
+            "budget": self.budget,
             "journal": self.journal,
             "progress": False,
             "panel": False,
@@ -114,8 +118,17 @@ class Question:
         """What Dask knows it by."""
         return self.token
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """On its way: its keys are sent beside it."""
+        send(self.keys)
+        return (_restored, ({each.name: getattr(self, each.name) for each in fields(self)},))
+
     def __repr__(self) -> str:
         return f"<Question {self.token}>"
+
+
+def _restored(kept: dict[str, Any]) -> Question:
+    return Question(**kept)
 
 
 def question_of(asked: Asked, rows: DaskRows) -> tuple[Question, Rows]:
@@ -132,7 +145,6 @@ def question_of(asked: Asked, rows: DaskRows) -> tuple[Question, Rows]:
         ConfigurationError: An argument cannot work; nothing was sent.
     """
     given = {**DEFAULTS, **asked.options}
-    _refuse(given)
     model = _model_of(given["model"])
     plan = _plan(asked, rows._meta, {**asked.options, "model": model})
     usual = plan.options  # the session's defaults are those of this process
@@ -142,6 +154,7 @@ def question_of(asked: Asked, rows: DaskRows) -> tuple[Question, Rows]:
         model=model,
         keys=keep(model),
         limits=usual.limits,
+        budget=usual.budget,
         journal=usual.journal,
         save=_folder_of(usual.save),
         partitions=rows.npartitions,
@@ -156,14 +169,6 @@ def _plan(asked: Asked, rows: Rows, options: Mapping[str, Any]) -> Plan:
     accessor: Any = FrameAccessor if asked.kind == "frame" else SeriesAccessor
     made: Plan = accessor(rows)._plan(asked.prompt, asked.into, asked.schema, given)
     return made
-
-
-def _refuse(options: Mapping[str, Any]) -> None:
-    if options["budget"] is not None:
-        raise ConfigurationError(
-            "budget= counts what one process spends, and this is done by many. Bound it by the "
-            "rows (ddf.partitions[:10]) or by limits=, which hold for all of them together."
-        )
 
 
 def _model_of(given: Model | str | None) -> Model:

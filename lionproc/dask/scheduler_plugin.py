@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from distributed import SchedulerPlugin
 
+from lionproc.dask.work import Works, summed
 from lionproc.engine.lease_budget import LeaseBudget
 from lionproc.engine.lease_messages import Ask
 
@@ -24,29 +23,6 @@ __all__ = ["NAME", "LionprocPlugin"]
 
 NAME: Final = "lionproc"
 MOST_SHOWN: Final = 20
-MOST_QUESTIONS: Final = 100  # that are remembered
-OF_ROWS: Final = ("rows", "answered", "cached", "skipped", "failed", "in_flight", "queued")
-OF_REQUESTS: Final = (
-    *("sent", "retried", "throttled", "prompt_tokens", "completion_tokens", "guessed", "usd"),
-)
-
-
-@dataclass(slots=True)
-class Work:
-    """One question, as far as it is under way.
-
-    Attributes:
-        paused: Whether nothing more is to leave for now.
-        stopped: Whether nothing more is to leave at all.
-        runs: Of each partition, its runs and the stats of each; the last one is that which counts,
-            the others were on workers that have gone.
-        failures: Of each partition, the first rows that failed.
-    """
-
-    paused: bool = False
-    stopped: bool = False
-    runs: dict[int, dict[str, Mapping[str, Any]]] = field(default_factory=dict)
-    failures: dict[int, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
 
 class LionprocPlugin(SchedulerPlugin):
@@ -59,7 +35,11 @@ class LionprocPlugin(SchedulerPlugin):
         self._budgets: dict[str, LeaseBudget] = {}
         self._of_question: dict[str, set[str]] = {}
         self._wishes: dict[str, Sequence[float | None]] = {}
-        self._work: dict[str, Work] = {}
+        self._works = Works()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """It goes to the scheduler empty."""
+        return (LionprocPlugin, ())
 
     async def start(self, scheduler: Any) -> None:
         """Offer the handlers, unless somebody was faster."""
@@ -113,81 +93,29 @@ class LionprocPlugin(SchedulerPlugin):
 
     # -- how it goes ------------------------------------------------------------------------
 
-    async def tell(
-        self,
-        question: str,
-        number: int,
-        run: str,
-        stats: Mapping[str, Any],
-        failures: Sequence[Mapping[str, Any]] = (),
-    ) -> dict[str, bool]:
-        """A worker says how a partition gets on, and hears whether it is to go on.
-
-        Args:
-            question: The token of the question.
-            number: Which partition.
-            run: The id of its run.
-            stats: A `RunStats`, as a dict.
-            failures: The first rows that failed, when it has ended.
-        """
-        if question not in self._work and len(self._work) >= MOST_QUESTIONS:
-            del self._work[next(iter(self._work))]
-        work = self._work.setdefault(question, Work())
-        work.runs.setdefault(number, {})[run] = stats
-        if failures:
-            work.failures[number] = failures
-        return {"paused": work.paused, "stopped": work.stopped}
+    async def tell(self, question: str, **said: Any) -> dict[str, Any]:
+        """A worker says how a partition gets on, and hears whether it is to go on: see `Work.hear`."""
+        return self._works.hear(question, **said)
 
     async def steer(self, question: str, paused: bool, stopped: bool) -> None:
         """Pause, go on or stop, for all partitions of a question."""
-        work = self._work.setdefault(question, Work())
+        work = self._works.of(question)
         work.paused, work.stopped = paused, stopped
 
     async def look(self, question: str) -> dict[str, Any]:
         """How a question gets on: the sums of what its runs say, and its limits."""
-        work = self._work.get(question, Work())
+        work = self._works.of(question)
         names = self._of_question.get(question, ())
         limits = next((self._budgets[name].effective() for name in names), ())
         failures = (await self.failures(question))[:MOST_SHOWN]
-        return {**summed(work.runs.values()), "limits": limits, "failures": failures}
+        seen = summed(work.runs.values())
+        return {**seen, "limits": limits, "failures": failures, "reached": work.reached}
 
     async def failures(self, question: str) -> list[dict[str, Any]]:
         """The first rows that failed in each partition."""
-        work = self._work.get(question, Work())
+        work = self._works.of(question)
         return [
             {"partition": number, **failure}
             for number, failures in sorted(work.failures.items())
             for failure in failures
         ]
-
-
-def summed(partitions: Iterable[Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
-    """What the runs of all partitions come to.
-
-    Args:
-        partitions: Of each, the stats of its runs, the one that counts last.
-
-    Returns:
-        Sums by field; "begun" and "ended" count partitions; "errors" and "states" count kinds.
-    """
-    total: dict[str, Any] = dict.fromkeys((*OF_ROWS, *OF_REQUESTS), 0)
-    errors, states = Counter[str](), Counter[str]()
-    for runs in partitions:
-        *lost, last = runs.values()
-        errors.update(last["errors"])
-        states[last["state"]] += 1
-        for name in OF_ROWS:
-            total[name] += last[name]
-        for name in OF_REQUESTS:
-            for each in (*lost, last):
-                known = total[name] is not None and each[name] is not None
-                total[name] = total[name] + each[name] if known else None
-    begun = states.total()
-    going = states["running"] + states["paused"] + states["stopping"]
-    return {
-        **total,
-        "begun": begun,
-        "ended": begun - going,
-        "errors": dict(errors),
-        "states": dict(states),
-    }

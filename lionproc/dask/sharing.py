@@ -48,7 +48,7 @@ def shared_budget(question: Question, worker: Any) -> Iterator[Limits | None]:
         ConfigurationError: The scheduler cannot keep a budget.
     """
     if worker is None:
-        yield _alone(question.limits)
+        yield _alone(question)
         return
     with_plugin(worker)
     model = with_keys(question.model, question.keys)
@@ -67,8 +67,16 @@ def this_worker() -> Any:
         return None
 
 
-def _alone(limits: Limits | None) -> Limits | None:
-    if limits is None or limits.shared or multiprocessing.parent_process() is None:
+def _alone(question: Question) -> Limits | None:
+    limits = question.limits
+    if multiprocessing.parent_process() is None:
+        return limits
+    if question.budget is not None:
+        raise ConfigurationError(
+            "budget= is counted in one place, and processes without a cluster have none: make one "
+            "with lionproc.dask.local(), or compute with scheduler='threads'."
+        )
+    if limits is None or limits.shared:
         return limits
     together = limits.copy()
     together.shared = True

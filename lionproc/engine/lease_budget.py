@@ -127,7 +127,8 @@ class LeaseBudget:
         if ask.limits and (ask.assigned or not self._names):
             self.assign(tuple(ask.limits), ask.assigned or self.id)
         if ask.taught:
-            self.taught = tuple(ask.taught)
+            pairs = zip(ask.taught, self.taught, strict=True)  # who has not heard says nothing
+            self.taught = tuple(was if said is None else said for said, was in pairs)
         if ask.hold_s > 0:
             self._refused(ask.hold_s, now)
         if ask.past is not None:  # the used and corrected is in it

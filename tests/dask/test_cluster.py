@@ -60,6 +60,17 @@ def ddf():
     return dd.from_pandas(FRAME, npartitions=6)
 
 
+def test_a_key_follows_a_question_to_a_cluster_that_comes_later(client, server, model, ddf):
+    key = "sk-late-" + "x" * 24
+    with Server(key=None, answer="late") as other:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("lionproc.dask.keys.current_client", lambda: None)
+            late = lp.Model("openai", "m", base_url=other.base_url, api_key=key)
+            out = ddf.partitions[:2].llm.process("Late {text}", "a", model=late)
+        assert out.compute()["a"].eq("late").all()
+        assert other.requests[-1].headers["authorization"] == f"Bearer {key}"
+
+
 def budgets(client):
     return client.sync(client.scheduler.lionproc_budgets)
 
@@ -125,6 +136,15 @@ def test_a_job_is_watched_and_steered_from_the_notebook(client, server, model, d
     assert (job.stats.rows, job.stats.answered, job.stats.sent) == (60, 60, 60)
     assert job.errors().empty
     assert "60 requests" in repr(job)
+
+
+def test_a_budget_stops_all_workers(client, server, model, ddf):
+    limits = lp.Limits(requests_per_minute=1_200, concurrency=CONCURRENCY, adapt=False)
+    how = {"model": model, "limits": limits, "budget": lp.Budget(requests=20), "progress": False}
+    job = ddf.llm.start("Bound {text}", "a", **how)
+    assert job.result(60)["a"].count().compute() == server.counters.total
+    assert 20 <= server.counters.total <= 20 + 12  # half a second's worth, and a little
+    assert "20 requests" in job.stats.note
 
 
 def test_a_job_that_is_stopped_gives_what_there_is(client, server, model, ddf):

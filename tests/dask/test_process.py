@@ -59,6 +59,7 @@ columns = st.sampled_from(
 )
 
 
+@pytest.mark.filterwarnings("ignore::lionproc.errors.RowsFailedWarning")  # they fail in both
 @settings(max_examples=10)
 @given(
     schema=st.sampled_from(SCHEMAS),
@@ -196,6 +197,17 @@ def test_one_partition_alone_writes_its_own_part(asked, tmp_path):
     assert lp.read_parquet(part)["n"].tolist() == [4, 5]
 
 
+def test_a_budget_is_one_for_all_partitions(home):
+    with Server() as server:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+        ddf = dd.from_pandas(FRAME, npartitions=4)
+        out = ddf.llm.process("Of {text}", into="a", model=model, budget=lp.Budget(requests=5))
+        assert computed(out)["a"].notna().sum() == server.counters.total == 5
+        # Computed once more it counts from the start, and goes on with what was not sent.
+        assert computed(out)["a"].notna().sum() == 8
+        assert server.counters.total == 8
+
+
 def test_what_a_function_asks_is_part_of_the_name(asked, shared, tmp_path):
     ddf = dd.from_pandas(FRAME, npartitions=1)
     words = "one"
@@ -214,7 +226,7 @@ def test_what_a_function_asks_is_part_of_the_name(asked, shared, tmp_path):
     [
         ({"into": "n"}, "'n'"),
         ({"schema": object()}, "object"),
-        ({"budget": lp.Budget(requests=1)}, "budget="),
+        ({"budget": 5}, "budget="),
         ({"errors": "ignore"}, "'raise'"),
         ({"save": "out.parquet"}, "save="),
         ({"colums": ["text"]}, "columns"),
