@@ -17,6 +17,7 @@ from lionproc.model.steps import Cascaded, Found, Outcome
 __all__ = ["Calibration"]
 
 _SEED = 20250917  # any will do, as long as a rerun draws the same rows
+_NONE_STANDS = 2.0
 _NOT_ASKED = frozenset({Kind.NOT_SENT, Kind.CANCELLED})
 
 
@@ -137,6 +138,9 @@ class Calibration:
         model, pairs = self.model, self._pairs
         assert model.target is not None  # noqa: S101  (else there is nothing to find)
         found = found_threshold(pairs, target=model.target, certainty=model.certainty)
+        if found is None and not self.held:
+            self._steps.below = _NONE_STANDS  # the sample was all there is
+            return
         if found is None:
             differ = sum(not same for _, same in pairs)
             raise TargetError(

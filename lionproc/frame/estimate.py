@@ -19,12 +19,15 @@ from lionproc.engine.replay import Replay
 from lionproc.engine.request import Event
 from lionproc.errors import ConfigurationError
 from lionproc.frame.cacheable import MOST_SAMPLES, FixedPart, fixed_part
+from lionproc.frame.estimate_members import MemberLooks, added_up
 from lionproc.frame.forecast import Forecast
 from lionproc.frame.foreseen import remember
 from lionproc.frame.plan import Plan
 from lionproc.frame.seen import Reservoir, Sample, of_model
 from lionproc.frame.votes import ballots_of
 from lionproc.model.call import ModelCall, RequestBuilder
+from lionproc.model.composed import leaves_of
+from lionproc.model.model import Model
 
 __all__ = ["Estimate", "estimate", "must_be_foreseeable"]
 
@@ -128,45 +131,101 @@ def estimate(plan: Plan, tried: Mapping[bytes, Sample] | None = None) -> Estimat
         ConfigurationError: It has several stages.
     """
     must_be_foreseeable(plan)
-    connection = plan.model.connect()
-    builder = plan.stages[0].builder(connection)
-    look = _Look(plan, builder)
+    leaves, stage = leaves_of(plan.model), plan.stages[0]
+    builders = [stage.builder(leaf.connect(), number) for number, leaf in enumerate(leaves)]
+    for builder in builders:
+        builder.for_others = len(leaves) > 1
+    looks, perhaps = ([Look(plan, builder) for builder in builders] for _ in range(2))
     with _kept(plan.options.journal) as journal:
-        look.through(journal)
-        samples = dict(_replayed(look.kept, journal, plan.options.retry.max_corrections))
-        samples.update(tried or {})
-        others = None if samples else of_model(journal, connection.model)
-    forecast = Forecast(
-        plan, builder, look.sizes, samples=list(samples.values()), others=others, fixed=look.fixed()
-    )
+        passed: Look | MemberLooks = looks[0]
+        if len(leaves) > 1:
+            passed = MemberLooks(plan, looks, perhaps)
+        passed.through(journal)
+        certain = [
+            _foreseen(plan, look, leaf, journal, tried or {})
+            for look, leaf in zip(looks, leaves, strict=True)
+            if look.sizes or look is looks[0]
+        ]
+        more = [
+            _foreseen(plan, look.with_kept(there.kept), leaf, journal, tried or {})
+            for look, there, leaf in zip(perhaps, looks, leaves, strict=True)
+            if look.sizes
+        ]
+    requests = sum(look.sizes.total() for look in looks)
+    fields = certain[0]
+    if isinstance(passed, MemberLooks):
+        fields = added_up(certain, more, passed.share)
+        going = sum(look.sizes.total() for look in perhaps)
+        requests += round(going * (1.0 if passed.share is None else passed.share))
     made = Estimate(
         rows=plan.total,
-        requests=look.sizes.total(),
-        answered=look.answered,
-        skipped=look.skipped,
-        **forecast.made(),
+        requests=requests * (1 if len(leaves) == 1 else stage.votes),
+        answered=passed.answered,
+        skipped=passed.skipped,
+        **fields,
     )
     known = made.usd_range or (None if made.usd is None else (made.usd, made.usd))
-    remember(plan.fingerprint([builder]), known)
+    remember(plan.fingerprint(builders), known)
     return made
 
 
-class _Look:
-    """One pass over all rows: how many are to be asked, and how large their questions are."""
+def _foreseen(
+    plan: Plan, look: Look, leaf: Model, journal: Journal, tried: Mapping[bytes, Sample]
+) -> dict[str, Any]:
+    """What is foreseen of one model."""
+    samples = dict(_replayed(look.kept, journal, plan.options.retry.max_corrections))
+    if leaf is plan.model or look.builder.connection.model == plan.model.model:
+        samples.update(tried)
+    others = None if samples else of_model(journal, look.builder.connection.model)
+    forecast = Forecast(
+        plan,
+        look.builder,
+        look.sizes,
+        model=leaf,
+        samples=list(samples.values()),
+        others=others,
+        fixed=look.fixed(),
+    )
+    return forecast.made()
+
+
+class Look:
+    """One pass over all rows: how many are to be asked, and how large their questions are.
+
+    Attributes:
+        builder: Makes the questions.
+        answered: Rows that the journal answers.
+        skipped: Rows that are not asked.
+        sizes: How many questions there are, by bytes of text and tokens of media.
+        kept: Some that the journal has replies to.
+    """
 
     def __init__(self, plan: Plan, builder: RequestBuilder) -> None:
         self._plan = plan
-        self._builder = builder
+        self.builder = builder
         self.answered = self.skipped = 0
-        self.sizes: Counter[tuple[int, int]] = Counter()  # (bytes of text, tokens of media)
+        self.sizes: Counter[tuple[int, int]] = Counter()
         self.kept = Reservoir()
         self._some: list[ModelCall] = []
+        self._asked: set[bytes] = set()
+
+    def with_kept(self, kept: Reservoir) -> Look:
+        """The same, judged by these replies."""
+        self.kept = kept
+        return self
+
+    def ask(self, call: ModelCall) -> None:
+        """A question is to be sent, unless an equal one is."""
+        if call.key is not None and call.key not in self._asked:
+            self._asked.add(call.key)
+            self.sizes[call.text_size, call.media_tokens] += 1
+            if len(self._some) < MOST_SAMPLES:
+                self._some.append(call)
 
     def through(self, journal: Journal) -> None:
         """Look at every row."""
-        asked: set[bytes] = set()
         resumes = self._plan.options.resume
-        for made in self._plan.first_calls(self._builder):
+        for made in self._plan.first_calls(self.builder):
             rows: list[list[tuple[bytes, ModelCall]]] = []
             for _, call in made:
                 if isinstance(call, ModelCall):
@@ -179,11 +238,8 @@ class _Look:
             for key, call in itertools.chain.from_iterable(rows):
                 if key in kept:
                     self.kept.add(call, kept[key])
-                if not (key in kept and resumes) and key not in asked:
-                    asked.add(key)
-                    self.sizes[call.text_size, call.media_tokens] += 1
-                    if len(self._some) < MOST_SAMPLES:
-                        self._some.append(call)
+                if not (key in kept and resumes):
+                    self.ask(call)
         self._plan.forget_occurrences()
 
     def fixed(self) -> FixedPart | None:

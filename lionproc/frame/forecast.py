@@ -15,6 +15,7 @@ from lionproc.frame.plan import Plan
 from lionproc.frame.seen import Line, OfModel, Sample, usd_factor
 from lionproc.model.answer_size import MOST_THOUGHTS, answer_tokens, thinks
 from lionproc.model.call import RequestBuilder
+from lionproc.model.model import Model
 
 __all__ = ["Forecast"]
 
@@ -47,6 +48,7 @@ class Forecast:
         plan: The run.
         builder: Makes its calls.
         sizes: How many questions there are of each (bytes of text, tokens of media).
+        model: Who answers them.
         samples: What rows of this prompt took.
         others: Where there are none: replies of the model to other questions.
         fixed: What is the same in all questions.
@@ -58,6 +60,7 @@ class Forecast:
         builder: RequestBuilder,
         sizes: Mapping[tuple[int, int], int],
         *,
+        model: Model,
         samples: Sequence[Sample],
         others: OfModel | None,
         fixed: FixedPart | None,
@@ -70,7 +73,8 @@ class Forecast:
         self._samples = samples
         self._others = others or OfModel()
         self._fixed = fixed
-        self._tier = plan.model.service_tier or ""
+        self._model = model
+        self._tier = model.service_tier or ""
         self._output = self._output_by_samples() if samples else self._output_by_schema()
         self._read = self._read_by_size()
         self._cached = self._from_cache_each()
@@ -160,7 +164,7 @@ class Forecast:
                 f"the type of the answer, and the thoughts in {others.replies:,} replies of this "
                 "model to other prompts"
             )
-        elif thinks(self._builder.connection.model, self._plan.model.body_params):
+        elif thinks(self._builder.connection.model, self._model.body_params):
             guessed[2] += MOST_THOUGHTS
             source = f"{source}; this model may think first, so it may be much more"
         if bound is not None:
@@ -275,7 +279,7 @@ class Forecast:
             seconds = sum(sample.seconds for sample in self._samples) / max(sent, 1)
         if not self._requests:
             return 0.0, None, seconds
-        limiter, given = self._plan.model.limiter, self._plan.options.limits
+        limiter, given = self._model.limiter, self._plan.options.limits
         if self._builder.charges_max and self._builder.max_tokens is not None:
             wrote = max(wrote, float(self._requests * self._builder.max_tokens))
         requests = self._requests * again

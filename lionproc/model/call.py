@@ -262,6 +262,8 @@ class ModelCall:
     @property
     def keys_by_way(self) -> list[bytes]:
         """The keys that a plain run of each way would give it, its own first."""
+        if not self._named_by.ways:
+            return [] if self.key is None else [self.key]
         keys = [
             way.call(self._messages, self.occurrence, self._media, self.vote).key
             for way in self._named_by.ways

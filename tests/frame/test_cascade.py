@@ -1,7 +1,9 @@
 """`lp.Cascade`: the small model first, and the large one for what it is not sure of."""
 
 import asyncio
+import copy
 import hashlib
+import pickle
 from typing import Literal
 
 import pandas as pd
@@ -289,3 +291,61 @@ def test_with_votes_the_share_of_the_majority_decides_whatever_the_type(small, l
     assert sent(small, large) == [28, 8]
     with pytest.raises(ConfigurationError, match="leave votes= out"):
         ask(lp.Cascade([at(small, "s"), at(large, "l")], target=0.9), names(2), votes=3)
+
+
+def test_where_the_sample_is_the_whole_frame_the_large_one_answers_all(small, large):
+    cascade = lp.Cascade([at(small, "s"), at(large, "l")], target=0.95)
+    assert set(ask(cascade, names(5))["a_model"]) == {"l"}
+    shown = pd.DataFrame({"text": names(9)}).llm.preview(
+        "Say {text}", into="a", schema=MOOD, model=cascade, n=2
+    )
+    assert shown.frame["a"].tolist() == [true_mood("t0"), true_mood("t1")]
+
+
+def test_an_estimate_counts_every_level_and_learns_how_many_rows_go_on(small, large):
+    cheap, dear = lp.Price(input=1000.0, output=0.0), lp.Price(input=9000.0, output=0.0)
+    models = [at(small, "s", price=cheap), at(large, "l", price=dear)]
+    cascade = lp.Cascade(models, below=0.8)
+    frame = pd.DataFrame({"text": names(100)})
+
+    def foreseen(model):
+        return frame.llm.estimate("Say {text}", into="a", schema=MOOD, model=model)
+
+    blind = foreseen(cascade)
+    assert (blind.requests, blind.answered) == (200, 0)
+    assert blind.usd == pytest.approx(10 * foreseen(models[0]).usd, rel=0.1)
+    assert "go on" in blind.hints[-1]
+    ask(cascade, names(50))
+    on = unsure(names(50), 0.8)
+    known = foreseen(cascade)
+    assert known.answered == 50
+    assert known.requests == 50 + sum(on)
+    assert known.usd < blind.usd
+    assert foreseen(lp.Fallback(models)).requests == foreseen(models[0]).requests - sum(on)
+
+
+def test_models_made_of_models_are_compared_copied_and_sent_to_other_processes(
+    small, large, monkeypatch
+):
+    monkeypatch.setenv("OPENAI_API_KEY", small.key)
+    cascade = lp.Cascade(
+        [at(small, "s"), lp.Pool([at(large, "l"), at(large, "l", scope="x")])], below=0.8
+    )
+    frame = pd.DataFrame({"text": names(30), "label": [true_mood(text) for text in names(30)]})
+    compared = frame.llm.compare(
+        {"p": "Say {text}"},
+        models=[at(large, "l"), cascade, lp.Fallback([at(small, "s"), at(large, "l")])],
+        schema=MOOD,
+        into="a",
+        gold="label",
+        n=30,
+        **QUIET,
+    )
+    accuracy = compared.table["accuracy"].tolist()
+    assert accuracy[0] == 1.0
+    assert accuracy[0] >= accuracy[1] >= accuracy[2]
+    for again in (copy.copy(cascade), pickle.loads(pickle.dumps(cascade))):  # noqa: S301  (ours)
+        assert repr(again) == repr(cascade)
+        assert small.key not in repr(again)
+        assert (again.below, len(again.leaves)) == (0.8, 2)
+    assert small.key.encode() not in pickle.dumps(cascade)

@@ -1,0 +1,147 @@
+"""What a run would cost whose model is made of several: each member foreseen by itself, and added up.
+
+Of a `Fallback` the first member is foreseen, as if it could answer all. Of a `Cascade` each level is:
+how many rows go on is taken from the small model's answers that the journal has; where it has too few
+of them, all are counted, so that the estimate is rather too high.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lionproc.engine.replay import Replay
+from lionproc.engine.request import Event
+from lionproc.model.became import what_became
+from lionproc.model.call import ModelCall
+from lionproc.model.composed import steps_of
+from lionproc.model.steps import Cascaded, Outcome
+
+if TYPE_CHECKING:
+    from lionproc.engine.journal import Journal
+    from lionproc.frame.estimate import Look
+    from lionproc.frame.plan import Plan
+
+__all__ = ["MemberLooks", "added_up"]
+
+FEW = 20  # answers of the small model that say too little of how many rows go on
+_UNKNOWN = (
+    "How many rows go on to the larger model is not known before the small one has answered some: all "
+    "are counted. preview(n=50) asks both and shows it."
+)
+
+
+class MemberLooks:
+    """One pass over all rows, for all members.
+
+    Args:
+        plan: The run.
+        looks: What is to be asked of each member for sure; filled.
+        perhaps: What is asked of each if a smaller one is not sure; filled.
+
+    Attributes:
+        answered: Rows that the journal answers.
+        skipped: Rows that are not asked.
+    """
+
+    def __init__(self, plan: Plan, looks: Sequence[Look], perhaps: Sequence[Look]) -> None:
+        self._plan, self._looks, self._perhaps = plan, looks, perhaps
+        self._steps = steps_of(plan.model)
+        self._unsure = self._kept_by_small = 0
+        self.answered = self.skipped = 0
+
+    def through(self, journal: Journal) -> None:
+        """Look at every row."""
+        plan, looks = self._plan, self._looks
+        replay = Replay(journal, 0, plan.options.retry.max_corrections)
+        for made in plan.first_calls(looks[0].builder):
+            asked = []
+            for _, call in made:
+                if isinstance(call, ModelCall):
+                    asked.append([call, *(look.builder.ask_too(call) for look in looks[1:])])
+                else:
+                    self.skipped += 1
+            kept = journal.find([key for row in asked for call in row for key in call.keys_by_way])
+            for calls in asked:
+                self._row(calls, kept, replay)
+        plan.forget_occurrences()
+
+    def _row(self, calls: Sequence[ModelCall], kept: Mapping[bytes, Any], replay: Replay) -> None:
+        steps, looks = self._steps, self._looks
+        found: dict[int, Outcome] = {}
+        for number, call in enumerate(calls):
+            entry = next((kept[key] for key in call.keys_by_way if key in kept), None)
+            if entry is not None:
+                looks[number].kept.add(call, entry)
+                event = Event(call)
+                if replay.answer(event, entry):
+                    found[number] = what_became(event, sure=steps.unsure(number))
+        if isinstance(steps, Cascaded) and steps.below is not None and 0 in found:
+            self._kept_by_small += 1
+            self._unsure += steps.after(0, found[0]) is not None
+        leaf, stands = steps.kept(found.get) if self._plan.options.resume else (0, False)
+        if stands:
+            self.answered += 1
+            return
+        looks[leaf].ask(calls[leaf])
+        if isinstance(steps, Cascaded):
+            for start in steps.starts:
+                if start > leaf:
+                    self._perhaps[start].ask(calls[start])
+
+    @property
+    def share(self) -> float | None:
+        """The share of rows that go on to the next level; None where that is not known."""
+        return self._unsure / self._kept_by_small if self._kept_by_small >= FEW else None
+
+
+def added_up(
+    certain: Sequence[Mapping[str, Any]], perhaps: Sequence[Mapping[str, Any]], share: float | None
+) -> dict[str, Any]:
+    """The fields of an estimate of all members.
+
+    Args:
+        certain: The fields of each member that is asked for sure, the first one's first.
+        perhaps: Those of each that may be asked.
+        share: How many of these rows are, as far as that is known.
+    """
+    part = 1.0 if share is None else share
+    weighed = [(each, 1.0) for each in certain] + [(each, part) for each in perhaps]
+    low = [(each, 1.0) for each in certain] + [(each, share or 0.0) for each in perhaps]
+    first = dict(certain[0])
+    slowest, weight = max(weighed, key=lambda each: (each[0]["minutes"] or 0.0) * each[1])
+    ranges = [each["usd_range"] for each, _ in weighed]
+    return {
+        **first,
+        "input_tokens": round(_sum(weighed, "input_tokens") or 0),
+        "cached_tokens": _whole(_sum(weighed, "cached_tokens")),
+        "output_tokens": round(_sum(weighed, "output_tokens") or 0),
+        "output_range": (
+            round(sum(each["output_range"][0] * times for each, times in low)),
+            round(sum(each["output_range"][1] * times for each, times in weighed)),
+        ),
+        "usd": _sum(weighed, "usd"),
+        "usd_range": None
+        if None in ranges
+        else (
+            sum(each["usd_range"][0] * times for each, times in low),
+            sum(each["usd_range"][1] * times for each, times in weighed),
+        ),
+        "usd_standard": None,
+        "minutes": None if slowest["minutes"] is None else slowest["minutes"] * weight,
+        "limited_by": slowest["limited_by"],
+        "basis": "seen" if all(each["basis"] == "seen" for each, _ in weighed) else "guess",
+        "model": ", ".join(dict.fromkeys(each["model"] for each, _ in weighed)),
+        "hints": (*first["hints"], *([_UNKNOWN] if perhaps and share is None else [])),
+    }
+
+
+def _sum(weighed: Sequence[tuple[Mapping[str, Any], float]], name: str) -> float | None:
+    amounts = [(each[name], times) for each, times in weighed]
+    if any(amount is None for amount, _ in amounts):
+        return None
+    return float(sum(amount * times for amount, times in amounts))
+
+
+def _whole(amount: float | None) -> int | None:
+    return None if amount is None else round(amount)
