@@ -19,7 +19,7 @@ from lionproc.model.steps import Cascaded, Outcome
 
 if TYPE_CHECKING:
     from lionproc.engine.journal import Journal
-    from lionproc.frame.estimate import Look
+    from lionproc.frame.look import Look
     from lionproc.frame.plan import Plan
 
 __all__ = ["MemberLooks", "added_up"]
