@@ -19,9 +19,9 @@ from lionproc.errors import ConfigurationError
 from lionproc.frame.estimate_members import MemberLooks, added_up
 from lionproc.frame.forecast import Forecast
 from lionproc.frame.foreseen import remember
-from lionproc.frame.look import Look
 from lionproc.frame.plan import Plan
 from lionproc.frame.seen import Reservoir, Sample, of_model
+from lionproc.frame.to_ask import ToAsk
 from lionproc.model.composed import leaves_of
 from lionproc.model.model import Model
 
@@ -131,9 +131,9 @@ def estimate(plan: Plan, tried: Mapping[bytes, Sample] | None = None) -> Estimat
     builders = [stage.builder(leaf.connect(), number) for number, leaf in enumerate(leaves)]
     for builder in builders:
         builder.for_others = len(leaves) > 1
-    looks, perhaps = ([Look(plan, builder) for builder in builders] for _ in range(2))
+    looks, perhaps = ([ToAsk(plan, builder) for builder in builders] for _ in range(2))
     with _kept(plan.options.journal) as journal:
-        passed: Look | MemberLooks = looks[0]
+        passed: ToAsk | MemberLooks = looks[0]
         if len(leaves) > 1:
             passed = MemberLooks(plan, looks, perhaps)
         passed.through(journal)
@@ -166,7 +166,7 @@ def estimate(plan: Plan, tried: Mapping[bytes, Sample] | None = None) -> Estimat
 
 
 def _foreseen(
-    plan: Plan, look: Look, leaf: Model, journal: Journal, tried: Mapping[bytes, Sample]
+    plan: Plan, look: ToAsk, leaf: Model, journal: Journal, tried: Mapping[bytes, Sample]
 ) -> dict[str, Any]:
     """What is foreseen of one model."""
     samples = dict(_replayed(look.kept, journal, plan.options.retry.max_corrections))

@@ -19,8 +19,8 @@ from lionproc.model.steps import Cascaded, Outcome
 
 if TYPE_CHECKING:
     from lionproc.engine.journal import Journal
-    from lionproc.frame.look import Look
     from lionproc.frame.plan import Plan
+    from lionproc.frame.to_ask import ToAsk
 
 __all__ = ["MemberLooks", "added_up"]
 
@@ -44,7 +44,7 @@ class MemberLooks:
         skipped: Rows that are not asked.
     """
 
-    def __init__(self, plan: Plan, looks: Sequence[Look], perhaps: Sequence[Look]) -> None:
+    def __init__(self, plan: Plan, looks: Sequence[ToAsk], perhaps: Sequence[ToAsk]) -> None:
         self._plan, self._looks, self._perhaps = plan, looks, perhaps
         self._steps = steps_of(plan.model)
         self._unsure = self._kept_by_small = 0

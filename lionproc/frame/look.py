@@ -1,73 +1,225 @@
-"""One pass over the rows of a run that is foreseen: how many are to be asked, and how large they are."""
+"""What smells in a column of answers, by the column alone: quick, and in time with its length."""
 
 from __future__ import annotations
 
-import itertools
-from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
 
-from lionproc.engine.journal import Journal
-from lionproc.frame.cacheable import MOST_SAMPLES, FixedPart, fixed_part
-from lionproc.frame.plan import Plan
-from lionproc.frame.seen import Reservoir
-from lionproc.frame.votes import ballots_of
-from lionproc.model.call import ModelCall, RequestBuilder
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
-__all__ = ["Look"]
+from lionproc.frame.phrases import PHRASES
+from lionproc.model.answer import Answer
+
+__all__ = ["FEWEST", "Bounds", "Finding", "bounds_of", "in_one_line", "looked_at"]
+
+FEWEST = 30  # answers of which a share says something
+NEARLY_ALL = 0.97
+AT_BOUNDS = 0.8
+MANY = 0.01  # of all, of what one answer alone says little about
+LONG, TIMES_LONGER = 200, 10  # characters, and how often the median
+BEGINNING = 400  # characters that are looked at for phrases
+
+Places = npt.NDArray[np.intp]
+Bounds = tuple[float | None, float | None]
+"""The least and the most that a number may be."""
 
 
-class Look:
-    """One pass over all rows: how many are to be asked, and how large their questions are.
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that should be looked at.
 
     Attributes:
-        builder: Makes the questions.
-        answered: Rows that the journal answers.
-        skipped: Rows that are not asked.
-        sizes: How many questions there are, by bytes of text and tokens of media.
-        kept: Some that the journal has replies to.
+        says: What it is, in a sentence that names no cell.
+        rows: How many rows it is about.
+        place: The first of them, by position among the rows; None for none.
+        advice: What to do about it.
+        column: The column; empty for all.
     """
 
-    def __init__(self, plan: Plan, builder: RequestBuilder) -> None:
-        self._plan = plan
-        self.builder = builder
-        self.answered = self.skipped = 0
-        self.sizes: Counter[tuple[int, int]] = Counter()
-        self.kept = Reservoir()
-        self._some: list[ModelCall] = []
-        self._asked: set[bytes] = set()
+    says: str
+    rows: int
+    place: int | None
+    advice: str
+    column: Hashable = ""
 
-    def with_kept(self, kept: Reservoir) -> Look:
-        """The same, judged by these replies."""
-        self.kept = kept
-        return self
 
-    def ask(self, call: ModelCall) -> None:
-        """A question is to be sent, unless an equal one is."""
-        if call.key is not None and call.key not in self._asked:
-            self._asked.add(call.key)
-            self.sizes[call.text_size, call.media_tokens] += 1
-            if len(self._some) < MOST_SAMPLES:
-                self._some.append(call)
+_SAYS: Mapping[str, tuple[str, str, str]] = {
+    "refusal": (
+        "reads like a refusal",
+        "read like refusals",
+        "Say in system= what the data is and what it is for, or ask another model for these rows.",
+    ),
+    "asks back": (
+        "asks for a text instead of answering",
+        "ask for a text instead of answering",
+        "Is the cell that the prompt shows empty there? preview() shows what is sent.",
+    ),
+    "chat": (
+        "begins as chat (such as Sure, or Here is)",
+        "begin as chat (such as Sure, or Here is)",
+        "Say in the prompt: answer with the text alone. Or give schema= a model with one field.",
+    ),
+    "nothing": (
+        "says nothing (N/A, none, unknown)",
+        "say nothing (N/A, none, unknown)",
+        "schema=str | None lets the model say that there is nothing; such cells are NA then.",
+    ),
+}
 
-    def through(self, journal: Journal) -> None:
-        """Look at every row."""
-        resumes = self._plan.options.resume
-        for made in self._plan.first_calls(self.builder):
-            rows: list[list[tuple[bytes, ModelCall]]] = []
-            for _, call in made:
-                if isinstance(call, ModelCall):
-                    ballots = ballots_of(call, self._plan.stages[0].votes)
-                    rows.append([(each.key, each) for each in ballots if each.key is not None])
-                else:
-                    self.skipped += 1
-            kept = journal.find([key for calls in rows for key, _ in calls])
-            self.answered += sum(resumes and all(key in kept for key, _ in row) for row in rows)
-            for key, call in itertools.chain.from_iterable(rows):
-                if key in kept:
-                    self.kept.add(call, kept[key])
-                if not (key in kept and resumes):
-                    self.ask(call)
-        self._plan.forget_occurrences()
 
-    def fixed(self) -> FixedPart | None:
-        """What is the same in all questions."""
-        return fixed_part(self._some, self._plan.outputs[0].prompt.literals)
+def looked_at(answers: pd.Series[Any], bounds: Bounds = (None, None)) -> Iterator[Finding]:
+    """What smells in a column.
+
+    Args:
+        answers: The column.
+        bounds: The least and the most that a number may be, where the schema says so.
+    """
+    there = np.flatnonzero(answers.notna().to_numpy(dtype=bool))
+    if not len(there):
+        return
+    part, dtype = answers.iloc[there], answers.dtype
+    kinds = pd.api.types
+    found: Iterator[Finding] = iter(())
+    if isinstance(dtype, pd.CategoricalDtype):
+        found = _of_labels(part, len(dtype.categories))
+    elif kinds.is_bool_dtype(dtype):
+        found = _of_labels(part, 2)
+    elif kinds.is_numeric_dtype(dtype):
+        found = _of_numbers(part, bounds)
+    elif isinstance(dtype, pd.ArrowDtype):
+        found = _of_lists(part) if pa.types.is_list(dtype.pyarrow_dtype) else found
+    elif isinstance(dtype, pd.StringDtype) or kinds.infer_dtype(part.head(1000)) == "string":
+        found = _of_texts(part)
+    for each in found:
+        place = None if each.place is None else int(there[each.place])
+        yield Finding(each.says, each.rows, place, each.advice, answers.name or "")
+
+
+def _share(rows: int, of: int) -> str:
+    from lionproc.notebook.formatting import share
+
+    return share(rows / of)
+
+
+def _most(part: pd.Series[Any], what: str, advice: str) -> Iterator[Finding]:
+    """One answer for nearly all rows."""
+    counts = part.value_counts()
+    rows = int(counts.iloc[0])
+    if len(part) >= FEWEST and rows >= NEARLY_ALL * len(part):
+        says = f"{_share(rows, len(part))} of the answers are the same {what}"
+        yield Finding(says, rows, _first(part == counts.index[0]), advice)
+
+
+def _first(mask: Any) -> int | None:
+    found = np.flatnonzero(np.asarray(mask, dtype=bool))
+    return int(found[0]) if len(found) else None
+
+
+def _of_labels(part: pd.Series[Any], able: int) -> Iterator[Finding]:
+    yield from _most(
+        part,
+        "label",
+        "Is that so in the data? Compare with some rows by hand (to_review), or say in the prompt "
+        "when each of the others is right.",
+    )
+    if isinstance(part.dtype, pd.CategoricalDtype) and len(part) >= max(FEWEST, 10 * able):
+        used = np.bincount(part.cat.codes.to_numpy(), minlength=able)
+        never = int((used == 0).sum())
+        if never:
+            says = f"{never:,} of {able:,} labels {'is' if never == 1 else 'are'} never used"
+            yield Finding(
+                says, 0, None, "Say in the prompt what they mean, or leave them out of schema=."
+            )
+
+
+def _of_numbers(part: pd.Series[Any], bounds: Bounds) -> Iterator[Finding]:
+    same = list(_most(part, "number", "Does the prompt say what the ends of the scale mean?"))
+    yield from same
+    low, high = bounds
+    values = part.to_numpy(dtype="float64")
+    at = np.zeros(len(values), dtype=bool)
+    for bound in (low, high):
+        at |= values == bound if bound is not None else False
+    narrow = low is not None and high is not None and high - low <= 1
+    rows = int(at.sum())
+    if not same and not narrow and len(part) >= FEWEST and rows >= AT_BOUNDS * len(part):
+        yield Finding(
+            f"{_share(rows, len(part))} of the numbers are at the bounds of the schema",
+            rows,
+            _first(at),
+            "The scale may be too short, or not explained: say what its steps mean.",
+        )
+
+
+def _of_lists(part: pd.Series[Any]) -> Iterator[Finding]:
+    lengths = pc.list_value_length(pa.array(part)).to_numpy(zero_copy_only=False)
+    rows = int((lengths == 0).sum())
+    if len(part) >= FEWEST and rows >= NEARLY_ALL * len(part):
+        yield Finding(
+            f"{_share(rows, len(part))} of the lists are empty",
+            rows,
+            _first(lengths == 0),
+            "Say in the prompt what belongs into the list, with an example.",
+        )
+    yield from _long(lengths, 20, "list", "lists")
+
+
+def _of_texts(part: pd.Series[Any]) -> Iterator[Finding]:
+    texts = pa.array(part, type=pa.large_string(), from_pandas=True)
+    beginning = pc.utf8_slice_codeunits(texts, 0, BEGINNING)
+    beginning = pc.replace_substring(beginning, "\u2019", "'")
+    for kind, pattern in PHRASES.items():
+        mask = pc.match_substring_regex(beginning, pattern).to_numpy(zero_copy_only=False)
+        rows = int(mask.sum())
+        least = 1 if kind in {"refusal", "asks back"} else max(2, MANY * len(part))
+        if rows >= least:
+            one, several, advice = _SAYS[kind]
+            says = f"1 answer {one}" if rows == 1 else f"{rows:,} answers {several}"
+            yield Finding(says, rows, _first(mask), advice)
+    if part.nunique() * 10 <= len(part):  # labels, as texts
+        yield from _most(
+            part, "text", "schema=Literal[...] keeps to the labels you name, and counts the others."
+        )
+    lengths = pc.utf8_length(texts).to_numpy(zero_copy_only=False)
+    yield from _long(lengths, LONG, "answer", "answers")
+
+
+def _long(lengths: Any, least: int, one: str, several: str) -> Iterator[Finding]:
+    """Answers that are far longer than the rest."""
+    if len(lengths) < FEWEST:
+        return
+    median = float(np.median(lengths))
+    mask = lengths > max(least, TIMES_LONGER * median)
+    rows = int(mask.sum())
+    if rows:
+        says = f"1 {one} is" if rows == 1 else f"{rows:,} {several} are"
+        yield Finding(
+            f"{says} more than {TIMES_LONGER} times as long as is usual",
+            rows,
+            int(np.argmax(lengths)),
+            "Has it copied its input, or run on? lp.Model(..., max_tokens=) bounds what is paid.",
+        )
+
+
+def in_one_line(findings: Sequence[Finding]) -> str:
+    """What was found, for the card of a run; no cell is in it."""
+    said = list(dict.fromkeys(each.says for each in findings))
+    more = f"; {len(said) - 2} more" if len(said) > 2 else ""
+    return "; ".join(said[:2]) + more
+
+
+def bounds_of(answer: Answer) -> Mapping[str, Bounds]:
+    """The least and the most that the numbers of an answer may be, by field."""
+    schema = answer.json_schema or {}
+    made: dict[str, Bounds] = {}
+    for name, node in cast("Mapping[str, Any]", schema.get("properties", {})).items():
+        ways = [node, *node.get("anyOf", ())] if isinstance(node, Mapping) else []
+        low = next((each["minimum"] for each in ways if "minimum" in each), None)
+        high = next((each["maximum"] for each in ways if "maximum" in each), None)
+        made[name] = (low, high)
+    return made
