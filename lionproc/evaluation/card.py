@@ -46,6 +46,8 @@ def headline(score: Scored) -> str:
             f"lionproc: {percent(score.recall)} of the items found, {percent(score.precision)} "
             f"of what was answered is right, {of}"
         )
+    if score.weighted:
+        return f"lionproc: {percent(score.accuracy)} right, judged by {of} of a review"
     return f"lionproc: {percent(score.accuracy)} of {of} right"
 
 
@@ -81,8 +83,8 @@ def pairs(score: Scored) -> list[tuple[str, str]]:
 
 
 _WEIGHTED = (
-    "each row counts for as many as it stands for, as the review drew some more often than others; "
-    "the interval is Wilson's for as many rows drawn alike as say as much"
+    "each row counts for as many as it stands for, as the review drew unsure and rare ones more "
+    "often; the interval takes that into account"
 )
 _ACCURACY = {"labels": "accuracy", "lists": "all right", "numbers": ""}
 
@@ -263,8 +265,8 @@ def _below(score: Scored, name: str, more: int) -> list[str]:
         )
     if name == "table" and score.shares is not None and not score.gold_in_all:
         made.append(
-            f"corrected: the share in all {score.rows:,} rows, by the errors on the rows with gold "
-            "(if those were drawn at random)"
+            f"corrected: the share in all {score.rows:,} rows, by the errors on the rows with gold"
+            + (", weighted as drawn" if score.weighted else " (if those were drawn at random)")
         )
     return made
 
