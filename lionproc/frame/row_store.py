@@ -77,6 +77,7 @@ class RowStore:
         self.columns = [AnswerColumns(answer, into, len(index)) for answer, into in outputs]
         sure = sure or [()] * len(outputs)
         self.confidences = [ConfidenceColumns(names, len(index)) for names in sure]
+        self._sure = any(sure)
         self.no_confidence = 0
         self._values: list[Any] = [None] * further
         self.failures = Failures(index, [str(into or "") for _, into in outputs], where)
@@ -124,9 +125,10 @@ class RowStore:
                 self._notes[place] += 2 * call.mended
             output, row = divmod(place, self._rows)
             self.columns[output].put(row, call.cell)
-            sure = self.confidences[output]
-            sure.put(row, call.confidences)
-            self.no_confidence += sure.unknown(row)
+            if self._sure:
+                sure = self.confidences[output]
+                sure.put(row, call.confidences)
+                self.no_confidence += sure.unknown(row)
             if place < len(self._values):
                 self._values[place] = event.value
             self.answered_by.note(place, event.model)
