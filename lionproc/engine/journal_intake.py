@@ -25,7 +25,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Intake", "Log", "left_behind"]
+__all__ = ["Intake", "Log", "left_behind", "logs_beside"]
 
 ENDING: Final = ".intake"
 MOST: Final = 32  # logs of all processes; whoever finds no place waits for the disk
@@ -120,7 +120,7 @@ class Intake:
             if log.is_sound:
                 return log
             log.close()
-        for path in _paths(self._journal):
+        for path in logs_beside(self._journal):
             try:
                 return Log(path)
             except FileExistsError:
@@ -152,7 +152,7 @@ def left_behind(path: str) -> Iterator[list[Row]]:
     with contextlib.ExitStack() as held:
         rows: list[Row] = []
         found: list[Path] = []
-        for log in _paths(Path(path)):
+        for log in logs_beside(Path(path)):
             with contextlib.suppress(OSError):
                 file = os.open(log, os.O_RDWR | _FLAGS)  # where locks are those of NFS they want it
                 held.callback(os.close, file)
@@ -166,19 +166,26 @@ def left_behind(path: str) -> Iterator[list[Row]]:
                 log.unlink()
 
 
-def _paths(journal: Path) -> Iterator[Path]:
-    """Where logs may be. A bounded number of names needs no look at all that is in the folder."""
+def logs_beside(journal: Path) -> Iterator[Path]:
+    """Where logs may be. A bounded number of names needs no look at all that is in the folder.
+
+    Args:
+        journal: The journal's file.
+    """
     for number in range(MOST if fcntl is not None else 0):
         yield journal.with_name(f".{journal.name}.{number}{ENDING}")
 
 
 def _is_trusted(file: int) -> bool:
-    """Whether this user alone can have written it: what is in it would be answers."""
+    """Whether lionproc made it for this user: what is in it would be answers.
+
+    A log is made for its owner alone. One that others can read was cloned, unpacked or copied.
+    """
     found = os.fstat(file)
     return (
         stat.S_ISREG(found.st_mode)
         and found.st_uid == os.geteuid()
-        and not found.st_mode & 0o022
+        and not found.st_mode & 0o077
         and found.st_size <= LARGEST + 64 * 2**20
     )
 

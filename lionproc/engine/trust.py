@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
+from lionproc.engine.journal_intake import logs_beside
 from lionproc.errors import JournalError
 
 __all__ = ["check_found", "check_journal"]
@@ -66,30 +67,40 @@ def _refuse_odd(path: str) -> None:
 def check_found(path: str) -> None:
     """Refuse a journal that nobody named, and that was not made here by lionproc.
 
+    What is beside it is looked at too, whether the file itself is there or not: pages of its WAL go
+    before those of the file, and what a log has is put into the journal when it is opened.
+
     Args:
         path: The file, found in the working folder.
 
     Raises:
-        JournalError: Others can read it, or it is part of a git repository.
+        JournalError: Others can read a part of it, or it is part of a git repository.
     """
     file = Path(path)
-    if os.name != "posix" or not file.exists() or _is_trusted(Path(os.path.realpath(file.parent))):
+    if os.name != "posix" or _is_trusted(Path(os.path.realpath(file.parent))):
         return
-    found = file.stat()
-    if found.st_size == 0:
-        file.chmod(0o600)  # nothing is in it, and what comes is for its owner
-    elif found.st_mode & 0o077:
+    with contextlib.suppress(FileNotFoundError):
+        if file.stat().st_size == 0:
+            file.chmod(0o600)  # nothing is in it, and what comes is for its owner
+    for part in (file, *(Path(path + end) for end in BESIDE), *logs_beside(file)):
+        with contextlib.suppress(FileNotFoundError):
+            _check_made_here(path, part)
+
+
+def _check_made_here(path: str, part: Path) -> None:
+    what = f"The journal {path!r}" if path == str(part) else f"{str(part)!r}, a part of the journal,"
+    if part.stat().st_mode & 0o077:
         raise JournalError(
-            f"The journal {path!r} can be read by others. lionproc makes journals for their owner "
+            f"{what} can be read by others. lionproc makes journals for their owner "
             "alone, so this one was cloned, unpacked or copied. If you trust the answers in it: "
-            f"chmod 600; {_else(file.parent)}"
+            f"chmod 600; {_else(part.parent)}"
         )
-    repository = _repository_of(file)
+    repository = _repository_of(part)
     if repository is not None:
         raise JournalError(
-            f"The journal {path!r} is part of the git repository {str(repository)!r}: whoever "
+            f"{what} is part of the git repository {str(repository)!r}: whoever "
             "can write there can write its answers, and reads yours. If you trust the answers in "
-            f"it: git rm --cached; {_else(file.parent)}"
+            f"it: git rm --cached; {_else(part.parent)}"
         )
 
 

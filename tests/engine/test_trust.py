@@ -13,6 +13,8 @@ import pytest
 from lionproc.engine import journal_file, trust
 from lionproc.engine.home import home
 from lionproc.engine.journal import Entry, Journal
+from lionproc.engine.journal_intake import Intake
+from lionproc.engine.journal_record import to_row
 from lionproc.errors import JournalError
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="there are no such rights")
@@ -259,3 +261,42 @@ def test_what_is_put_there_between_the_look_and_the_opening_is_not_used(work, mo
     monkeypatch.setattr(journal_file, "_make_file", too_late)
     with pytest.raises(JournalError, match="written by everybody"):
         Journal.open(work / "journal.sqlite")
+
+
+def planted(part):
+    """What a stranger's commit has beside the place of a journal: pages, or answers of a log."""
+    if part.endswith(".intake"):
+        log = Intake(str(Path(".lionproc/journal.sqlite").resolve())).take()
+        log.add((*to_row(Entry(bytes(16), b"theirs", "m", 1, 1, 1, 0.1, 1.8e9)), 0))
+        log.close(is_ours=False)
+    else:
+        Path(".lionproc", part).write_bytes(b"theirs")
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+@pytest.mark.parametrize("is_there", [False, True])
+@pytest.mark.parametrize("part", [".journal.sqlite.0.intake", "journal.sqlite-wal"])
+def test_what_came_with_a_repository_beside_the_place_of_a_journal_is_not_used(
+    work, part, is_there
+):
+    home()
+    if is_there:
+        keep_one()
+    planted(part)
+    file = work / ".lionproc" / part
+    file.chmod(0o644)  # as git leaves it
+    with pytest.raises(JournalError, match=r"a part of the journal.*cloned"):
+        Journal.open()
+    file.chmod(0o600)  # as git leaves it where the umask says so
+    git("init", "-q", ".")
+    git("add", "-f", f".lionproc/{part}")
+    with pytest.raises(JournalError, match=r"a part of the journal.*git repository"):
+        Journal.open()
+
+
+def test_a_log_that_others_can_read_answers_nothing_beside_a_journal_that_is_named_either(work):
+    home()
+    planted(".journal.sqlite.0.intake")
+    Path(".lionproc/.journal.sqlite.0.intake").chmod(0o644)
+    with Journal.open(".lionproc/journal.sqlite") as journal:
+        assert len(journal) == 0
