@@ -88,7 +88,9 @@ def check_found(path: str) -> None:
 
 
 def _check_made_here(path: str, part: Path) -> None:
-    what = f"The journal {path!r}" if path == str(part) else f"{str(part)!r}, a part of the journal,"
+    what = (
+        f"The journal {path!r}" if path == str(part) else f"{str(part)!r}, a part of the journal,"
+    )
     if part.stat().st_mode & 0o077:
         raise JournalError(
             f"{what} can be read by others. lionproc makes journals for their owner "

@@ -354,11 +354,12 @@ class ModelCall:
         recipe = self._recipe
         try:
             said = text_of(data, recipe.connection.endings)
-            if recipe.confidences is not None:
-                if recipe.connection.endpoint.tells_logprobs is False:
-                    raise no_logprobs(recipe.connection.model)
-                self.confidences = recipe.confidences.read(data, said)
+            sure = recipe.confidences
+            if sure is not None and recipe.connection.endpoint.tells_logprobs is False:
+                raise no_logprobs(recipe.connection.model)
             value, self.cell, self.mended = recipe.answer.answered(said)
+            if sure is not None:  # of a good answer, whose size and depth are bounded
+                self.confidences = sure.read(data, said)
         except CallError as error:
             error.reply = excerpt_of(data, REPLY_LENGTH)
             raise

@@ -19,8 +19,11 @@ others than the allowed ones are among them.
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeAlias
 
 from lionproc.errors import CallError, Kind, SchemaError
@@ -39,48 +42,65 @@ WAY_ON = (
 _SPACE = b" \t\r\n"
 _ENDS = b",}] \t\r\n"  # what may stand behind a number or a word of JSON
 _MOST_KEPT = 10_000
+SPARE = 16  # tokens besides one for each byte of a value: spaces before it, ends behind it
 Possible: TypeAlias = frozenset[int]
 
 
-@dataclass(frozen=True, slots=True)
 class _Spelling:
     """The allowed answers as they may be written in a reply.
 
-    Attributes:
+    Args:
         texts: Each answer's spellings.
         ends: What may follow one; None where it says itself that it is at its end (a quote).
+        change: What a reply goes through before it is compared.
     """
 
-    texts: tuple[tuple[bytes, ...], ...]
-    ends: bytes | None
-    _found: dict[tuple[bytes, bool], Possible] = field(default_factory=dict, compare=False)
+    def __init__(
+        self,
+        texts: Iterable[Iterable[bytes]],
+        ends: bytes | None,
+        change: Callable[[bytes], bytes] = bytes,
+    ) -> None:
+        self._ends, self._change = ends, change
+        self._places: dict[bytes, set[int]] = defaultdict(set)
+        for place, spellings in enumerate(texts):
+            for text in spellings:
+                self._places[change(text)].add(place)
+        self._sorted = sorted(self._places)
+        self._sizes = sorted(set(map(len, self._sorted)))
+        self._most = self._sizes[-1] + 1  # bytes that say which it is
+        self._found: dict[tuple[bytes, bool], Possible] = {}
 
     def possible(self, said: bytes, *, ended: bool = False) -> Possible:
         """The answers that may still become of a beginning, or that a whole value is.
 
         Replies to one question have the same few tokens again and again, so it is kept.
         """
-        found = self._found.get((said, ended))
+        key = said[: self._most], ended
+        found = self._found.get(key)
         if found is None:
             if len(self._found) >= _MOST_KEPT:
                 self._found.clear()
-            found = self._found[said, ended] = frozenset(
-                place
-                for place, texts in enumerate(self.texts)
-                if any(self._fits(text, said, ended=ended) for text in texts)
-            )
+            found = self._found[key] = self._looked_up(self._change(key[0]), ended=ended)
         return found
 
-    def _fits(self, text: bytes, said: bytes, *, ended: bool) -> bool:
-        if said.startswith(text):
-            ends = _ends_itself(text) or self.ends is None
-            return ends or len(said) == len(text) or said[len(text)] in (self.ends or b"")
-        return not ended and text.startswith(said)
+    def _looked_up(self, said: bytes, *, ended: bool) -> Possible:
+        found: set[int] = set()
+        for size in self._sizes:  # what it begins with
+            if size > len(said):
+                break
+            text = said[:size]
+            if text in self._places and self._is_end(text, said):
+                found |= self._places[text]
+        if not ended:  # what begins with it; no text has the byte 255
+            first, behind = (bisect_left(self._sorted, each) for each in (said, said + b"\xff"))
+            found.update(*(self._places[text] for text in self._sorted[first:behind]))
+        return frozenset(found)
 
-    def lower(self) -> _Spelling:
-        """The same, whatever the case."""
-        lowered = tuple(tuple(text.lower() for text in texts) for texts in self.texts)
-        return _Spelling(lowered, self.ends)
+    def _is_end(self, text: bytes, said: bytes) -> bool:
+        if _ends_itself(text) or self._ends is None or len(said) == len(text):
+            return True
+        return said[len(text)] in self._ends
 
 
 def _ends_itself(text: bytes) -> bool:
@@ -102,14 +122,16 @@ class _Place:
         if _may_be_null(schema):
             members.append(None)
         words = [member if isinstance(member, str) else json.dumps(member) for member in members]
-        spellings = (
-            _Spelling(tuple(_written(member, ascii=False) for member in members), _ENDS),
-            _Spelling(tuple(_written(member, ascii=True) for member in members), _ENDS),
-            _Spelling(tuple((word.encode("utf-8", "replace"),) for word in words), _SPACE),
+        spellings: tuple[tuple[Sequence[Iterable[bytes]], bytes], ...] = (
+            ([_written(member, ascii=False) for member in members], _ENDS),
+            ([_written(member, ascii=True) for member in members], _ENDS),
+            ([(word.encode("utf-8", "replace"),) for word in words], _SPACE),
         )
-        self._ways: list[tuple[_Spelling, Callable[[bytes], bytes]]]
-        self._ways = [(each, bytes) for each in spellings]
-        self._ways += [(each.lower(), bytes.lower) for each in spellings]
+        self._spellings = [
+            _Spelling(texts, ends, change)
+            for change in (bytes, bytes.lower)
+            for texts, ends in spellings
+        ]
 
     def confidence(self, tokens: Sequence[Token], start: int, value: str) -> float | None:
         """The probability of the value that stands in a reply.
@@ -120,11 +142,12 @@ class _Place:
             value: The value as it stands there.
         """
         whole = value.encode("utf-8", "surrogatepass")
-        for spelling, change in self._ways:
-            answer = spelling.possible(change(whole), ended=True)
+        for spelling in self._spellings:
+            answer = spelling.possible(whole, ended=True)
             if len(answer) == 1:
-                steps = list(_steps(tokens, start, spelling, change))
-                return _probability(steps, next(iter(answer)))
+                most = len(whole) + SPARE
+                steps = list(islice(_steps(tokens, start, spelling), most + 1))
+                return _probability(steps, *answer) if len(steps) <= most else None
         return None
 
 
@@ -151,34 +174,46 @@ def _may_be_null(schema: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One token on the way to the answer: the answers possible before it, what might have come."""
+    """One token on the way to the answer: the answers possible before it, what might have come.
+
+    Attributes:
+        before: The answers possible before it.
+        came: Those that it left.
+        likely: The probability of the listed tokens by what they leave.
+        least: That of the least likely one of them.
+        listed: That of all of them.
+    """
 
     before: Possible
     came: Possible
-    likely: tuple[tuple[Possible, float], ...]
+    likely: Mapping[Possible, float]
+    least: float
+    listed: float
 
 
-def _steps(
-    tokens: Sequence[Token], start: int, spelling: _Spelling, change: Any
-) -> Iterator[_Step]:
+def _steps(tokens: Sequence[Token], start: int, spelling: _Spelling) -> Iterator[_Step]:
     said = b""  # of the value, up to the token
     for token in tokens:
         behind = max(start - token.start, 0)
-        if behind >= len(token.text) and token.text:
+        if behind and behind >= len(token.text):
             continue  # before the value
-        before = spelling.possible(change(said))
+        before = spelling.possible(said)
         if len(before) < 2:
             return
         lead, first = token.text[:behind], not said
-        likely = []
+        likely: dict[Possible, float] = defaultdict(float)
+        least = 1.0
+        listed = 0.0
         for text, probability in token.likely:
             inside = _behind(lead, text) if text else None  # no text is the end of the reply
             if inside is not None:
                 inside = inside.lstrip(_SPACE) if first else inside
-                likely.append((spelling.possible(change(said + inside)), probability))
+                likely[spelling.possible(said + inside)] += probability
+                least = min(least, probability)
+                listed += probability
         came = token.text[behind:]
         said += came.lstrip(_SPACE) if first else came
-        yield _Step(before, spelling.possible(change(said)), tuple(likely))
+        yield _Step(before, spelling.possible(said), likely, least if likely else 0.0, listed)
 
 
 def _behind(lead: bytes, text: bytes) -> bytes | None:
@@ -209,7 +244,7 @@ def _mixed(step: _Step, after: Mapping[int, float]) -> dict[int, float] | None:
     """The answers' probabilities before a token, from those behind the one that came."""
     known: dict[int, float] = dict.fromkeys(step.before, 0.0)
     open_: list[tuple[Possible, float]] = []
-    for left, probability in step.likely:
+    for left, probability in step.likely.items():
         if left == step.came:
             for place, share in after.items():
                 known[place] += probability * share
@@ -223,11 +258,9 @@ def _mixed(step: _Step, after: Mapping[int, float]) -> dict[int, float] | None:
         for place in left:
             part = known[place] / base if base else 1 / len(left)
             spread[place] += probability * part
-    listed = sum(probability for _, probability in step.likely)
-    unseen = step.before.difference(*(left for left, _ in step.likely))
-    least = min((probability for _, probability in step.likely), default=0.0)
-    beyond = min(len(unseen) * least, max(1.0 - listed, 0.0))
-    allowed = sum(probability for left, probability in step.likely if left)
+    unseen = step.before.difference(*step.likely)
+    beyond = min(len(unseen) * step.least, max(1.0 - step.listed, 0.0))
+    allowed = sum(probability for left, probability in step.likely.items() if left)
     whole = allowed + beyond
     if not whole:
         return None
@@ -301,7 +334,7 @@ def _spans(body: str) -> dict[str, tuple[int, str]]:
     """For each property of a JSON object at which byte its value begins, and the value's text."""
     found: dict[str, tuple[int, str]] = {}
     decoder = json.JSONDecoder()
-    place = 1
+    place, counted, size = 1, 0, 0  # of so many characters so many bytes are known
     try:
         while True:
             place = _over(body, place, ", \t\r\n")
@@ -310,7 +343,9 @@ def _spans(body: str) -> dict[str, tuple[int, str]]:
             key, place = decoder.raw_decode(body, place)
             place = _over(body, place, ": \t\r\n")
             _, end = decoder.raw_decode(body, place)
-            found[str(key)] = (len(body[:place].encode("utf-8", "surrogatepass")), body[place:end])
+            size += len(body[counted:place].encode("utf-8", "surrogatepass"))
+            counted = place
+            found[str(key)] = (size, body[place:end])
             place = end
     except (ValueError, IndexError, RecursionError):
         return found

@@ -16,6 +16,10 @@ __all__ = ["Token", "has_logprobs", "tokens_of", "tokens_under"]
 _SPACES = str.maketrans({"Ġ": " ", "Ċ": "\n", "▁": " "})  # how vocabularies write them
 
 
+MOST_TOKENS = 250_000  # of a reply; no model writes as many
+MOST_LISTED = 100  # alternatives of a token that are read; servers list 20
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """One token of a reply.
@@ -34,11 +38,26 @@ class Token:
 
     @property
     def likely(self) -> tuple[tuple[bytes, float], ...]:
-        """What might have stood there with its probability, itself included."""
-        found = _likely(self.entry, _text(self.entry) or b"")
-        if self.spaced:
-            return tuple((_spaced(text), probability) for text, probability in found)
-        return found
+        """What might have stood there with its probability, itself included.
+
+        Each once: two tokens may read the same, but not with the same probability.
+        """
+        entry = self.entry
+        listed = entry.get("top_logprobs")
+        found: dict[tuple[bytes, float], None] = {}
+        for other in listed[:MOST_LISTED] if isinstance(listed, list) else ():
+            read = self._read(other)
+            likely = None if read is None else _probability(other)
+            if read is not None and likely is not None:
+                found[read, likely] = None
+        own = _probability(entry)
+        if own is not None and all(read != self.text for read, _ in found):
+            found[self.text, own] = None  # drawn though it is none of the likeliest
+        return tuple(found)
+
+    def _read(self, entry: object) -> bytes | None:
+        text = _text(entry)
+        return _spaced(text) if self.spaced and text is not None else text
 
 
 def has_logprobs(data: Any) -> bool:
@@ -50,7 +69,8 @@ def tokens_of(data: Any) -> tuple[Token, ...]:
     """The tokens of a parsed reply; none where it does not have them in a form that is known."""
     made: list[Token] = []
     start = 0
-    for entry in _content(data):
+    entries = _content(data)
+    for entry in entries if len(entries) <= MOST_TOKENS else ():
         text = _text(entry)
         if text is None:
             return ()
@@ -66,10 +86,11 @@ def tokens_under(tokens: tuple[Token, ...], said: str) -> tuple[Token, ...]:
         tokens: Those of the whole reply, with whatever came before the text and behind it.
         said: The text.
     """
+    wanted = said.encode("utf-8", "surrogatepass")
     for spell in (tuple, _with_spaces):
         known: tuple[Token, ...] = tuple(spell(tokens))
         whole = b"".join(token.text for token in known)
-        first = whole.rfind(said.encode("utf-8", "surrogatepass"))
+        first = _last_place(whole, wanted)
         if first >= 0:
             return tuple(
                 Token(token.text, token.start - first, token.entry, token.spaced)
@@ -77,6 +98,12 @@ def tokens_under(tokens: tuple[Token, ...], said: str) -> tuple[Token, ...]:
                 if token.start + len(token.text) > first
             )
     return ()
+
+
+def _last_place(whole: bytes, wanted: bytes) -> int:
+    """As `whole.rfind(wanted)`, whose time may grow with the product of both lengths."""
+    behind = whole[::-1].find(wanted[::-1])
+    return behind if behind < 0 else len(whole) - behind - len(wanted)
 
 
 def _content(data: Any) -> list[Any]:
@@ -87,7 +114,7 @@ def _content(data: Any) -> list[Any]:
     return found if isinstance(found, list) else []
 
 
-def _text(entry: Any) -> bytes | None:
+def _text(entry: object) -> bytes | None:
     if not isinstance(entry, dict):
         return None
     given, token = entry.get("bytes"), entry.get("token")
@@ -97,21 +124,6 @@ def _text(entry: Any) -> bytes | None:
         except (TypeError, ValueError):
             pass
     return token.encode("utf-8", "surrogatepass") if isinstance(token, str) else None
-
-
-def _likely(entry: dict[str, Any], text: bytes) -> tuple[tuple[bytes, float], ...]:
-    """Each alternative once: two tokens may read the same, but not with the same probability."""
-    listed = entry.get("top_logprobs")
-    found: dict[tuple[bytes, float], None] = {}
-    for other in listed if isinstance(listed, list) else ():
-        read = _text(other)
-        likely = None if read is None else _probability(other)
-        if read is not None and likely is not None:
-            found[read, likely] = None
-    own = _probability(entry)
-    if own is not None and all(read != text for read, _ in found):
-        found[text, own] = None  # drawn though it is none of the likeliest
-    return tuple(found)
 
 
 def _probability(entry: dict[str, Any]) -> float | None:

@@ -21,7 +21,7 @@ from lionproc.errors import (
 )
 from lionproc.model.answer import Answer
 from lionproc.model.body import parsed
-from lionproc.model.confidence import confidence_of
+from lionproc.model.confidence import Confidences, confidence_of
 from lionproc.testing import Fault, Server
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -154,6 +154,22 @@ def test_single_replies_without_them_are_na_and_it_is_said_once(server, model):
     with pytest.warns(ConfidenceWarning):
         again = ask(model)  # what is kept is read the same way
     pd.testing.assert_frame_equal(out, again)
+
+
+def test_a_reply_that_is_no_answer_is_not_searched_for_its_tokens(server, model, monkeypatch):
+    searched = []
+    read = Confidences.read
+    monkeypatch.setattr(
+        Confidences,
+        "read",
+        lambda each, data, said: searched.append(said) or read(each, data, said),
+    )
+    server.configure(answer=lambda body: "aX" + "a" * 9 if text_of(body) == "Bad." else mood(body))
+    with pytest.warns(RowsFailedWarning):
+        out = ask(model, retry=lp.Retry(max_corrections=0))
+    assert out["mood_confidence"].notna().tolist() == [True, False, False, True]
+    assert searched
+    assert not any("aX" in said for said in searched)
 
 
 @pytest.mark.parametrize(

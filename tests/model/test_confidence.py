@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from lionproc.errors import SchemaError
 from lionproc.model.answer import Answer
 from lionproc.model.chat_completion import text_of
-from lionproc.model.confidence import Confidences, confidence_of
+from lionproc.model.confidence import Confidences, _Spelling, confidence_of
+from lionproc.model.logprobs import Token, tokens_of, tokens_under
 
 MOOD = Answer.of(Literal["positive", "negative"])
 SHARED = Answer.of(Literal["positive", "possible", "negative"])
@@ -176,6 +177,33 @@ def test_what_is_no_choice_is_refused_with_the_way_on(schema):
         Confidences.of(Answer.of(schema))
 
 
+def test_tokens_without_end_and_alternatives_without_end_are_not_all_read(monkeypatch):
+    read = []
+    likely = Token.likely.fget
+    monkeypatch.setattr(
+        Token, "likely", property(lambda token: read.append(token) or likely(token))
+    )
+    data = reply('{"answer":"', "pos", *[""] * 500, "itive", '"}')
+    assert confidence_of(data, SHARED) is None  # nobody spells a word in so many tokens
+    assert len(read) < 50
+    data = reply('{"answer":"', [("positive", 0.6)] + [("~", 1e-9)] * 500, '"}')
+    data["choices"][0]["logprobs"]["content"][1]["top_logprobs"] += [entry("negative", 0.2)]
+    assert confidence_of(data, MOOD) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("labels", [300, 600])
+def test_what_a_token_leaves_possible_is_looked_up_and_not_tried_label_by_label(
+    labels, monkeypatch
+):
+    tried = []
+    ends = _Spelling._is_end
+    monkeypatch.setattr(_Spelling, "_is_end", lambda *a: tried.append(a) or ends(*a))
+    answer = Answer.of(Literal[tuple(f"label {number}" for number in range(labels))])
+    tokens = [[("7", 0.6), *((str(n), 0.01) for n in range(20))], '"}']
+    assert 0 < confidence_of(reply('{"answer":"label ', *tokens), answer) <= 1
+    assert len(tried) < 100
+
+
 def broken():
     good = reply('{"answer":"', [("positive", 0.6), ("negative", 0.2)], '"}')
     for path, value in [
@@ -228,6 +256,18 @@ def test_tokens_in_the_spelling_of_a_vocabulary_are_read():
         token["bytes"] = None
     data["choices"][0]["message"]["content"] = '{"answer": "positive"}'
     assert confidence_of(data, MOOD) == pytest.approx(0.75)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.text("aX", max_size=6)), st.text("aX", min_size=1, max_size=6))
+def test_a_text_is_found_at_its_last_place_among_the_tokens(texts, said):
+    tokens = tokens_of(reply(*texts))
+    whole = "".join(texts)
+    found = tokens_under(tokens, said)
+    if whole.rfind(said) < 0:
+        assert found == ()
+    else:
+        assert sum(len(t.text) for t in found) + found[0].start == len(whole) - whole.rfind(said)
 
 
 LABELS = st.lists(
