@@ -36,6 +36,8 @@ LONGEST_WAIT_S = 5.0  # before a holder asks again, whatever it waits for
 GRAIN_S = 0.1
 CUT, LEAST_SHARE, BACK_S = 0.7, 0.1, 30.0  # of the pace after a refusal, and until it is back
 STORM_S = 2.0  # refusals within so long are one
+LONGEST_HOLD_S = 600.0  # nobody waits longer, whatever the clock did or a file says
+LATEST = 1e12  # seconds since 1970, and more than anybody sends; a number beyond is none of ours
 MOST_NAMES = 1000  # of assignments that are remembered
 WINDOW_S = MINUTE_S + MARGIN_CAP_S
 
@@ -226,7 +228,9 @@ class LeaseBudget:
 
     def _go_on(self, now: float) -> None:
         """Whatever time does: leases end, what was sent leaves the window, more becomes due."""
+        self._hold_until = min(self._hold_until, now + LONGEST_HOLD_S)
         for number, lease in list(self._leases.items()):
+            lease.until = min(lease.until, now + LEASE_S)
             if lease.until <= now:
                 self._lose(number, lease.until)
         gone = bisect.bisect_left(self._order, math.floor((now - WINDOW_S) / GRAIN_S))
@@ -242,7 +246,8 @@ class LeaseBudget:
                 self._due[place] = 0.0
             else:
                 more = since * self._share(now) * limit / MINUTE_S
-                self._due[place] = min(self._due[place] + more, self._store(limit))
+                due = min(self._due[place] + more, self._store(limit))
+                self._due[place] = max(due, -limit * LONGEST_HOLD_S / MINUTE_S)
 
     def _set_back(self, now: float) -> None:
         """The clock is behind what is known: it was set back, or it is another machine's."""
@@ -251,8 +256,6 @@ class LeaseBudget:
             amounts = self._sent.pop(bucket)
             self._order.remove(bucket)
             self._note(now, amounts)
-        for lease in self._leases.values():
-            lease.until = min(lease.until, now + LEASE_S)
         self._hold_until = min(self._hold_until, now)
         self._cut_at = min(self._cut_at, now)
 
@@ -344,8 +347,8 @@ class LeaseBudget:
 
 
 def _number(given: object) -> float:
-    if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
-        raise ValueError("this is no number")
+    if isinstance(given, bool) or not isinstance(given, int | float) or not abs(given) <= LATEST:
+        raise ValueError("this is no number of ours")
     return float(given)
 
 

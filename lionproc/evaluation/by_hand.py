@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from lionproc.frame.spreadsheet import harmless
+
 __all__ = ["Allowed", "allowed_in", "day_of", "number_of"]
 
 _BOOLEANS = {"true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}
@@ -92,10 +94,14 @@ class Allowed:
 
     @classmethod
     def of_words(cls, words: str) -> Allowed:
-        """What `words` meant."""
+        """What `words` meant.
+
+        Raises:
+            ValueError: They mean nothing.
+        """
         if words in {TEXT, WHOLE, NUMBER, LIST, DAY, BOOLEAN}:
             return cls(words)
-        labels = json.loads(words) if words.startswith("[") else words.split(" | ")
+        labels = _json_list(words) if words.startswith("[") else words.split(" | ")
         return cls(words, {str(label): str(label) for label in labels})
 
     def read(self, text: str, *, comma: bool, month_first: bool) -> object:
@@ -104,6 +110,8 @@ class Allowed:
         Raises:
             ValueError: It is nothing that is allowed.
         """
+        if self.labels is None or text not in self.labels:
+            text = _as_meant(text)
         if self.labels is not None:
             return self._label(text)
         return _READERS[self.words](text, comma, month_first)
@@ -126,7 +134,7 @@ def _folded(text: str) -> str:
 
 def _whole(text: str, comma: bool, _: bool) -> int:
     number = number_of(text, comma=comma)
-    if number != int(number):
+    if number != int(number) or not -(2**63) <= number < 2**63:  # what a column can hold
         raise ValueError(text)
     return int(number)
 
@@ -141,7 +149,20 @@ def _boolean(text: str, *_: object) -> bool:
 def _list(text: str, *_: object) -> list[object]:
     if not text.strip().startswith("["):  # a, b; c
         return [part.strip() for part in re.split(r"[,;\n]", text) if part.strip()]
-    return list(json.loads(text))
+    return _json_list(text)
+
+
+def _json_list(text: str) -> list[object]:
+    try:
+        return list(json.loads(text))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _as_meant(text: str) -> str:
+    """Without the apostrophe that our files put before what would be a formula."""
+    bare = text.removeprefix("'")
+    return bare if bare != text and harmless(bare) == text else text
 
 
 _READERS: Mapping[str, Callable[[str, bool, bool], object]] = {
@@ -178,6 +199,7 @@ def allowed_in(answers: pd.Series[Any]) -> Allowed:
 def _one_of(labels: Sequence[object]) -> Allowed:
     texts = [str(label) for label in labels]
     words = " | ".join(texts)
-    if words.split(" | ") != texts or words.startswith("[") or words in _READERS:
+    plain = words.split(" | ") == texts and not words.startswith("[") and words not in _READERS
+    if not plain or harmless(words) != words:  # JSON begins like no formula: nothing changes it
         words = json.dumps(texts, ensure_ascii=False)
     return Allowed(words, dict(zip(texts, labels, strict=True)))

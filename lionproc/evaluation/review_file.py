@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +16,7 @@ from lionproc.evaluation.by_hand import TEXT, Allowed, allowed_in, number_of
 from lionproc.evaluation.columns import one_column
 from lionproc.evaluation.draw import checked_number, drawn, strata_of
 from lionproc.evaluation.intervals import Numbers
+from lionproc.evaluation.review_sheet import read_sheet
 from lionproc.evaluation.row_ids import ids_of
 from lionproc.face import face
 from lionproc.frame import results
@@ -218,8 +217,15 @@ def read_review(path: str | os.PathLike[str]) -> Review:
         gold.unlabelled  # all of them, until somebody has filled in the column gold
         ```
     """
-    sheet, comma = _sheet(path)
-    names = {str(name).strip().casefold(): name for name in sheet.columns}
+    sheet, comma = read_sheet(path)
+    found = [str(name).strip().casefold() for name in sheet.columns]
+    names = dict(zip(found, sheet.columns, strict=True))
+    twice = [own for own in (ID, GOLD, ALLOWED, WEIGHT) if found.count(own) > 1]
+    if twice:
+        raise ConfigurationError(
+            f"{shown(path)} has {found.count(twice[0])} columns {twice[0]!r}, so it is not known "
+            "which is meant. Rename or delete the other ones."
+        )
     if GOLD not in names:
         raise ConfigurationError(
             f"{shown(path)} has no column 'gold', where the labels would be."
@@ -239,7 +245,7 @@ def read_review(path: str | os.PathLike[str]) -> Review:
 def _gold(sheet: pd.DataFrame, *, comma: bool, path: object) -> pd.Series[Any]:
     """The gold as what is allowed says, by rows as a spreadsheet counts them."""
     said = sheet[ALLOWED] if ALLOWED in sheet else pd.Series(TEXT, index=sheet.index)
-    kinds = {words: Allowed.of_words(words or TEXT) for words in set(said)}
+    kinds = {words: _allowed(words or TEXT) for words in set(said)}
     american = _month_first(sheet[GOLD])
     values: dict[int, object] = {}
     wrong: list[str] = []
@@ -259,6 +265,13 @@ def _gold(sheet: pd.DataFrame, *, comma: bool, path: object) -> pd.Series[Any]:
     kind = {type(each) for each in values.values()}
     dtype = _DTYPES.get(kind.pop()) if len(kind) == 1 else None
     return gold if dtype is None else pd.Series(pd.array(gold, dtype=dtype), index=gold.index)
+
+
+def _allowed(words: str) -> Allowed:
+    try:
+        return Allowed.of_words(words)
+    except ValueError:  # nothing is allowed there, which each of its rows says
+        return Allowed(words, {})
 
 
 _DTYPES: Mapping[type, Any] = {str: "string", int: "Int64", float: "Float64", bool: "boolean"}
@@ -285,49 +298,3 @@ def _weights(sheet: pd.DataFrame, *, comma: bool) -> Numbers:
             )
         made.append(weight)
     return np.array(made, dtype=np.float64)
-
-
-def _sheet(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, bool]:
-    """The cells as text, and whether the comma is the sign before decimals there."""
-    place = Path(local_path(path))
-    if not place.is_file():
-        raise ConfigurationError(f"There is no file {shown(path)}.")
-    if place.suffix.lower() in {".xlsx", ".xlsm"}:
-        made = pd.read_excel(place, dtype=object, keep_default_na=False)
-        return made.map(_excel_text), False
-    text = _decoded(place.read_bytes())
-    first, _, rest = text.partition("\n")
-    separator = ""
-    if first.strip().lower().startswith("sep="):
-        separator, text = first.strip()[4:5], rest
-    head = text.partition("\n")[0]
-    separator = separator or max(";,\t", key=head.count)
-    rows = list(csv.reader(io.StringIO(text), delimiter=separator))
-    width = len(rows[0]) if rows else 0
-    if not width:
-        raise ConfigurationError(f"{shown(path)} is empty.")
-    body = [[*row, *[""] * (width - len(row))][:width] for row in rows[1:]]
-    blank = [not any(cell.strip() for cell in row) for row in body]
-    sheet = pd.DataFrame(body, columns=[_bare(name) for name in rows[0]], dtype=object)
-    return sheet[~np.array(blank, dtype=bool)], separator == ";"
-
-
-def _excel_text(cell: object) -> str:
-    if is_missing(cell):
-        return ""
-    if isinstance(cell, pd.Timestamp) or hasattr(cell, "isoformat"):
-        return str(cell)
-    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
-
-
-def _bare(name: str) -> str:
-    return name.strip().lstrip("\ufeff")
-
-
-def _decoded(raw: bytes) -> str:
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return raw.decode("utf-16")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return raw.decode("cp1252", "replace")

@@ -254,3 +254,36 @@ def test_a_clock_that_is_set_back_gives_nothing_free():
     sent = budget.in_window(160.0)[0]
     assert budget.in_window(10.0)[0] == sent
     assert budget.ask(Ask(amounts=AMOUNTS, **who), 10.0).permissions <= 60 - sent
+
+
+def test_a_hold_or_a_lease_that_a_clock_set_far_ahead_ends_when_it_is_right_again():
+    budget, ask = limited(60)
+    future = 1e9
+    budget.ask(Ask(**ask, amounts=AMOUNTS), future)
+    budget.ask(Ask(**ask, hold_s=500.0), future + 100)  # nothing was sent in the last minute
+    for _ in range(2):
+        budget.ask(Ask(**ask), now := 600.0)
+        budget = LeaseBudget.from_json(json.loads(json.dumps(budget.as_json())))
+    assert budget.ask(Ask(**ask, amounts=AMOUNTS), now + 601.0).permissions
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("hold_until", 1e308), ("hold_until", 1e11), ("due", [-1e308] * 4), ("due", [-1e11] * 4)],
+)
+@pytest.mark.parametrize("until", [-1e308, 1e11, 1e308])
+def test_whatever_somebody_wrote_into_the_file_nobody_waits_for_ever(name, value, until):
+    budget, ask = limited(60)
+    budget.ask(Ask(**ask, amounts=AMOUNTS), 0.0)
+    budget.ask(Ask(**ask, amounts=AMOUNTS), 5.0)
+    kept = budget.as_json()
+    assert kept["leases"]
+    kept["leases"][0][1]["until"] = until
+    kept = {**kept, "leases": kept["leases"], name: value}
+    try:
+        budget = LeaseBudget.from_json(json.loads(json.dumps(kept)))
+    except ValueError:
+        return  # then a new one begins
+    asking = Ask(holder="a", amounts=AMOUNTS, past=())
+    budget.ask(asking, 10.0)
+    assert any(budget.ask(asking, 10.0 + wait).permissions for wait in (0.0, 601.0, 602.0))

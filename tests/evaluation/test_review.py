@@ -216,3 +216,60 @@ def test_a_weighted_score_counts_rows_for_what_they_stand_for():
         "said", gold=review.assign(gold=[1.0, 4.0, 3.0])
     )
     assert (numbers.mae, numbers.bias) == (0.5, -0.5)
+
+
+@pytest.mark.parametrize("labels", [["-1", "0", "1"], [-1, 0, 1], ["=a", "+b", "'c"]], ids=str)
+@pytest.mark.parametrize("copied", [False, True])
+def test_labels_that_look_like_formulas_come_back_as_they_are(tmp_path, labels, copied):
+    kinds = pd.CategoricalDtype(labels)
+    frame = pd.DataFrame({"t": list("abcdef"), "mood": pd.array(labels * 2, dtype=kinds)})
+    path = tmp_path / "review.csv"
+    frame.llm.to_review(path, n=6, into="mood")
+    sheet = pd.read_csv(path, dtype=str, keep_default_na=False)
+    answered = dict(zip(frame["t"], map(str, frame["mood"]), strict=True))
+    sheet["gold"] = sheet["mood"] if copied else sheet["t"].map(answered)
+    sheet.to_csv(path, index=False)
+    assert frame.llm.score("mood", gold=lp.read_review(path)).accuracy == 1
+
+
+HEAD = "id,t,gold,allowed,weight\n"
+A_LIST = '"a list, as [""a"", ""b""]"'
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        (f"{HEAD}r1,x,a,[1,1\n", "row 2: 'a', allowed"),
+        (f'{HEAD}r1,x,a,"{"[" * 9999}",1\n', "row 2: 'a', allowed"),
+        (f'{HEAD}r1,x,"{"[" * 9999}",{A_LIST},1\n', "row 2: '\\[\\[.*allowed: a list"),
+        (f"{HEAD}r1,x,1e300,a whole number,1\n", "row 2: '1e300', allowed: a whole number"),
+        ("id,gold,Gold\nr1,a,b\n", "2 columns 'gold'"),
+        ("id,gold,allowed,Allowed\nr1,a,b,c\n", "2 columns 'allowed'"),
+        (b"\xff\xfe" + HEAD.encode("utf-16le") + b"x", "cannot be read as a table"),
+        (f"id,gold{',' * 2000}\n" + "r1,a\n" * 2000, "2,001 rows that are shorter"),
+    ],
+)
+def test_what_a_stranger_made_of_the_file_is_an_error_of_ours(tmp_path, raw, says):
+    path = tmp_path / "review.csv"
+    path.write_bytes(raw if isinstance(raw, bytes) else raw.encode())
+    with pytest.raises(ConfigurationError, match=says):
+        lp.read_review(path)
+
+
+def test_a_cell_may_be_a_whole_document(tmp_path):
+    path = tmp_path / "review.csv"
+    path.write_text(f"{HEAD}r1,{'x' * 200_000},a,a | b,1\n")
+    assert len(lp.read_review(path)["t"][0]) == 200_000
+
+
+def test_a_workbook_that_claims_more_than_it_has_fills_no_memory(tmp_path):
+    path = tmp_path / "review.xlsx"
+    with pd.ExcelWriter(path) as writer:
+        pd.DataFrame({"id": ["r1"], "gold": ["a"], "allowed": ["a | b"]}).to_excel(
+            writer, index=False
+        )
+        writer.sheets["Sheet1"].cell(row=3000, column=10_000).value = "far away"
+    assert lp.read_review(path)["gold"].tolist() == ["a"]
+    path.write_bytes(b"PK")
+    with pytest.raises(ConfigurationError, match="cannot be read as a table"):
+        lp.read_review(path)

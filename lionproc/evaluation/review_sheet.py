@@ -1,0 +1,122 @@
+"""The cells of a file that came back from somebody's spreadsheet program, as texts.
+
+Anybody may have written it, so what it unpacks to is bounded before it is unpacked.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import importlib.util
+import io
+import os
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lionproc.engine.paths import local_path, shown
+from lionproc.errors import ConfigurationError, MissingDependencyError
+from lionproc.frame.cell import is_missing
+
+__all__ = ["read_sheet"]
+
+SPARE_CELLS = 1_000_000  # cells that a table may have beyond those that are written in the file
+LARGEST = 2**30  # bytes that a workbook may unpack to
+
+
+def read_sheet(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, bool]:
+    """The cells as texts, and whether the comma is the sign before decimals there.
+
+    Args:
+        path: CSV in any form, or .xlsx.
+
+    Raises:
+        ConfigurationError: There is no such file, or it is none of these.
+    """
+    place = Path(local_path(path))
+    if not place.is_file():
+        raise ConfigurationError(f"There is no file {shown(path)}.")
+    try:
+        if place.suffix.lower() in {".xlsx", ".xlsm"}:
+            rows, separator = _rows_of_excel(place), ""
+        else:
+            rows, separator = _rows_of_text(_decoded(place.read_bytes()))
+    except (csv.Error, zipfile.BadZipFile, LookupError, SyntaxError, ValueError) as error:
+        raise ConfigurationError(
+            f"{shown(path)} cannot be read as a table: {error}. Save it as CSV in UTF-8, or as "
+            ".xlsx."
+        ) from None
+    width = len(rows[0]) if rows else 0
+    if not width:
+        raise ConfigurationError(f"{shown(path)} is empty.")
+    if width * len(rows) > SPARE_CELLS + 2 * sum(map(len, rows)):
+        raise ConfigurationError(
+            f"{shown(path)} has {len(rows):,} rows that are shorter than its {width:,} columns. "
+            "Delete the empty columns."
+        )
+    body = [[*row, *[""] * (width - len(row))][:width] for row in rows[1:]]
+    blank = [not any(cell.strip() for cell in row) for row in body]
+    sheet = pd.DataFrame(body, columns=[_bare(name) for name in rows[0]], dtype=object)
+    return sheet[~np.array(blank, dtype=bool)], separator == ";"
+
+
+def _rows_of_text(text: str) -> tuple[list[list[str]], str]:
+    first, _, rest = text.partition("\n")
+    separator = ""
+    if first.strip().lower().startswith("sep="):
+        separator, text = first.strip()[4:5], rest
+    head = text.partition("\n")[0]
+    separator = separator or max(";,\t", key=head.count)
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a cell may be a document
+    return list(csv.reader(io.StringIO(text, newline=""), delimiter=separator)), separator
+
+
+def _rows_of_excel(place: Path) -> list[list[str]]:
+    """The rows of the first sheet without the empty cells at their ends: it may claim millions."""
+    if importlib.util.find_spec("openpyxl") is None:
+        raise MissingDependencyError("Excel files need openpyxl. Run: pip install openpyxl")
+    openpyxl: Any = importlib.import_module("openpyxl")
+    with zipfile.ZipFile(place) as packed:
+        if sum(part.file_size for part in packed.infolist()) > LARGEST:
+            raise ValueError(f"it unpacks to more than {LARGEST // 2**30} GiB")
+    book = openpyxl.load_workbook(place, read_only=True, data_only=True)
+    try:
+        sheet: Any = book.worksheets[0]
+        sheet.reset_dimensions()
+        return [
+            _without_end([_text(cell) for cell in row]) for row in sheet.iter_rows(values_only=True)
+        ]
+    finally:
+        book.close()
+
+
+def _without_end(row: Sequence[str]) -> list[str]:
+    size = len(row)
+    while size and not row[size - 1]:
+        size -= 1
+    return list(row[:size])
+
+
+def _text(cell: object) -> str:
+    if is_missing(cell):
+        return ""
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return str(cell)
+
+
+def _bare(name: str) -> str:
+    return name.strip().lstrip("\ufeff")
+
+
+def _decoded(raw: bytes) -> str:
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return raw.decode("utf-16")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace")
