@@ -19,12 +19,11 @@ others than the allowed ones are among them.
 from __future__ import annotations
 
 import json
-from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import Any
 
 from lionproc.errors import CallError, Kind, SchemaError
 from lionproc.model.answer import Answer
@@ -32,6 +31,7 @@ from lionproc.model.chat_completion import text_of
 from lionproc.model.fences import unfenced
 from lionproc.model.logprobs import Token, tokens_of, tokens_under
 from lionproc.model.shape import Boolean, Choice, Shape
+from lionproc.model.spelling import Possible, Spelling
 
 __all__ = ["WAY_ON", "Confidences", "confidence_of", "no_logprobs"]
 
@@ -41,70 +41,7 @@ WAY_ON = (
 )
 _SPACE = b" \t\r\n"
 _ENDS = b",}] \t\r\n"  # what may stand behind a number or a word of JSON
-_MOST_KEPT = 10_000
 SPARE = 16  # tokens besides one for each byte of a value: spaces before it, ends behind it
-Possible: TypeAlias = frozenset[int]
-
-
-class _Spelling:
-    """The allowed answers as they may be written in a reply.
-
-    Args:
-        texts: Each answer's spellings.
-        ends: What may follow one; None where it says itself that it is at its end (a quote).
-        change: What a reply goes through before it is compared.
-    """
-
-    def __init__(
-        self,
-        texts: Iterable[Iterable[bytes]],
-        ends: bytes | None,
-        change: Callable[[bytes], bytes] = bytes,
-    ) -> None:
-        self._ends, self._change = ends, change
-        self._places: dict[bytes, set[int]] = defaultdict(set)
-        for place, spellings in enumerate(texts):
-            for text in spellings:
-                self._places[change(text)].add(place)
-        self._sorted = sorted(self._places)
-        self._sizes = sorted(set(map(len, self._sorted)))
-        self._most = self._sizes[-1] + 1  # bytes that say which it is
-        self._found: dict[tuple[bytes, bool], Possible] = {}
-
-    def possible(self, said: bytes, *, ended: bool = False) -> Possible:
-        """The answers that may still become of a beginning, or that a whole value is.
-
-        Replies to one question have the same few tokens again and again, so it is kept.
-        """
-        key = said[: self._most], ended
-        found = self._found.get(key)
-        if found is None:
-            if len(self._found) >= _MOST_KEPT:
-                self._found.clear()
-            found = self._found[key] = self._looked_up(self._change(key[0]), ended=ended)
-        return found
-
-    def _looked_up(self, said: bytes, *, ended: bool) -> Possible:
-        found: set[int] = set()
-        for size in self._sizes:  # what it begins with
-            if size > len(said):
-                break
-            text = said[:size]
-            if text in self._places and self._is_end(text, said):
-                found |= self._places[text]
-        if not ended:  # what begins with it; no text has the byte 255
-            first, behind = (bisect_left(self._sorted, each) for each in (said, said + b"\xff"))
-            found.update(*(self._places[text] for text in self._sorted[first:behind]))
-        return frozenset(found)
-
-    def _is_end(self, text: bytes, said: bytes) -> bool:
-        if _ends_itself(text) or self._ends is None or len(said) == len(text):
-            return True
-        return said[len(text)] in self._ends
-
-
-def _ends_itself(text: bytes) -> bool:
-    return len(text) > 1 and text.endswith(b'"')
 
 
 class _Place:
@@ -128,7 +65,7 @@ class _Place:
             ([(word.encode("utf-8", "replace"),) for word in words], _SPACE),
         )
         self._spellings = [
-            _Spelling(texts, ends, change)
+            Spelling(texts, ends, change)
             for change in (bytes, bytes.lower)
             for texts, ends in spellings
         ]
@@ -191,7 +128,7 @@ class _Step:
     listed: float
 
 
-def _steps(tokens: Sequence[Token], start: int, spelling: _Spelling) -> Iterator[_Step]:
+def _steps(tokens: Sequence[Token], start: int, spelling: Spelling) -> Iterator[_Step]:
     said = b""  # of the value, up to the token
     for token in tokens:
         behind = max(start - token.start, 0)

@@ -13,8 +13,9 @@ from pydantic import BaseModel
 from lionproc.errors import SchemaError
 from lionproc.model.answer import Answer
 from lionproc.model.chat_completion import text_of
-from lionproc.model.confidence import Confidences, _Spelling, confidence_of
+from lionproc.model.confidence import Confidences, confidence_of
 from lionproc.model.logprobs import Token, tokens_of, tokens_under
+from lionproc.model.spelling import Spelling
 
 MOOD = Answer.of(Literal["positive", "negative"])
 SHARED = Answer.of(Literal["positive", "possible", "negative"])
@@ -196,8 +197,8 @@ def test_what_a_token_leaves_possible_is_looked_up_and_not_tried_label_by_label(
     labels, monkeypatch
 ):
     tried = []
-    ends = _Spelling._is_end
-    monkeypatch.setattr(_Spelling, "_is_end", lambda *a: tried.append(a) or ends(*a))
+    ends = Spelling._is_end
+    monkeypatch.setattr(Spelling, "_is_end", lambda *a: tried.append(a) or ends(*a))
     answer = Answer.of(Literal[tuple(f"label {number}" for number in range(labels))])
     tokens = [[("7", 0.6), *((str(n), 0.01) for n in range(20))], '"}']
     assert 0 < confidence_of(reply('{"answer":"label ', *tokens), answer) <= 1
