@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from lionproc.errors import ConfigurationError, ModelError
 from lionproc.model.address import checked_url, fault_of_key, fault_of_url, key_text
 from lionproc.model.connection import Connection
-from lionproc.model.credentials import Secret, looks_like_key
+from lionproc.model.credentials import Secret, looks_like_key, secrets_in
 from lionproc.model.model_settings import ModelSettings
 from lionproc.model.opening import endpoint_of, opened
 from lionproc.model.prices import Price
@@ -46,8 +46,8 @@ _TIMEOUT_S = 60.0
 _FLEX_TIMEOUT_S = 900.0  # its replies may take many minutes, and what is given up is billed
 _RESERVED = {"messages", "stream", "n", "stream_options"}
 _OF_THE_CLIENT = {
-    "extra_headers": "default_headers",
-    "extra_query": "default_query",
+    **dict.fromkeys(("extra_headers", "default_headers", "headers"), "default_headers"),
+    **dict.fromkeys(("extra_query", "default_query", "query"), "default_query"),
     "http_client": "http_client",
     "organization": "organization",
     "project": "project",
@@ -365,7 +365,7 @@ def _fault_of_params(params: Mapping[str, object]) -> str:
             return f"Model() has no argument {name!r}, and no server takes it. Did you mean {near[0]!r}?"
         if name == "extra_body":
             return "Give the fields of extra_body to Model(...) directly, by their names."
-        if isinstance(value, str) and looks_like_key(value):
+        if isinstance(value, str) and (looks_like_key(value) or secrets_in({name: value})):
             return (
                 f"Model({name}=...) goes into the request's body, and this is a key: use api_key=."
             )
