@@ -20,6 +20,7 @@ ORDER = (
     "A limit that nobody told",
     "A limit dropped and raised mid-run",
     "CPU per row",
+    "CPU per row, before and after",
     "Bare wires",
     "Start-up",
     "Slots",

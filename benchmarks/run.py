@@ -47,6 +47,7 @@ class Section(NamedTuple):
     SEARCH,
     LIVE,
     CPU,
+    _,
     WIRES,
     STARTUP,
     SLOTS,

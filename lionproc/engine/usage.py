@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any, Final, NamedTuple, Protocol
 
+import orjson
+
 from lionproc.engine.tokens import Tokens
 
 __all__ = ["Price", "Saved", "Usage", "from_bytes", "plus", "to_bytes"]
 
-_written: Final = json.JSONEncoder(separators=(",", ":")).encode
 _COUNTS: Final = ("cached", "cache_write", "reasoning", "audio_input", "audio_output")
 
 
@@ -101,7 +102,7 @@ def to_bytes(usage: Usage | None, usd: float | None) -> bytes:
             kept["tier"] = usage.tier
     if usd is not None:
         kept["usd"] = usd
-    return _written(kept).encode() if kept else b""
+    return orjson.dumps(kept) if kept else b""
 
 
 def from_bytes(kept: bytes, tokens: Tokens) -> tuple[Usage | None, float | None]:

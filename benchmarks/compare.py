@@ -1,0 +1,153 @@
+"""CPU per row of two versions and of the bare loop, by turns in one run: made for a busy machine.
+
+    python benchmarks/compare.py --before FOLDER [--rows 3000] [--rounds 7] [--write]
+
+A version is a folder with the package in it, such as `git worktree add` makes. Each contestant is
+a process of its own that waits while the others work; each round all do as many rows, one after
+the other, within seconds. So what the neighbours of a machine do to one they do to all, and the
+ratios within a round are worth something where times are not. 0 ms and 50 ms are rows of `cpu.py`,
+"60 fields" those of `shapes.py wide`, at 20 ms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import peers
+import results
+import shapes
+import work
+from referee import begin
+
+HERE = Path(__file__).resolve().parent
+IN_FLIGHT = 64
+TITLE = "CPU per row, before and after"
+FIELDS = 60
+
+
+def whole(texts: Sequence[str], folder: str) -> None:
+    """Rows as cpu.py has them."""
+    import pandas as pd
+
+    import lionproc as lp
+
+    url, key = os.environ["BENCH_URL"], os.environ["BENCH_KEY"]
+    out = pd.DataFrame({"message": texts}).llm.process(
+        work.TEMPLATE,
+        into="label",
+        schema=Literal["billing", "delivery", "product", "other"],
+        system=work.SYSTEM,
+        model=lp.Model("openai", model=work.MODEL, base_url=url, api_key=key),
+        journal=f"{folder}/journal.sqlite",
+        limits=lp.Limits(concurrency=IN_FLIGHT),
+        progress=False,
+    )
+    assert out["label"].notna().all()
+
+
+def wide(texts: Sequence[str], folder: str) -> None:
+    """Rows as shapes.py has them."""
+    import pandas as pd
+
+    frame, path = pd.DataFrame({"x": [text[:40] for text in texts]}), f"{folder}/journal.sqlite"
+    schema = shapes.schema(FIELDS)
+    out = shapes.run(frame, "Say {x}", schema, journal=path, in_flight=IN_FLIGHT).result()
+    assert out.iloc[:, -1].notna().all()
+
+
+def contestant(kind: str) -> None:
+    """Work when a number of rows comes in, and tell the microseconds that each took."""
+    call: Callable[[Sequence[str]], object]
+    if kind == "floor":
+        call = peers.floor(os.environ["BENCH_URL"], os.environ["BENCH_KEY"], IN_FLIGHT)
+    else:
+
+        def call(texts: Sequence[str]) -> None:
+            with tempfile.TemporaryDirectory() as folder:
+                (wide if kind == "wide" else whole)(texts, folder)
+
+    call(work.messages(work.WARM_UP, "Warm up"))
+    print("ready", flush=True)
+    for number, line in enumerate(sys.stdin):
+        texts = work.messages(int(line), f"Round {number}")
+        with work.Meter() as meter:
+            call(texts)
+        print(meter.cpu_s / len(texts) * 1e6, flush=True)
+
+
+def play(
+    kind: str, versions: Mapping[str, str], latency_s: float, answer: str, size: tuple[int, int]
+) -> dict[str, list[float]]:
+    """Microseconds a row of each contestant in each round; a size is rows and rounds."""
+    from lionproc.testing import Server
+
+    with Server(process=True, latency_s=latency_s, record=0, answer=answer) as server:
+        env = {"BENCH_URL": server.base_url, "BENCH_KEY": str(server.key)}
+        playing: dict[str, Any] = {}
+        if kind != "wide":
+            playing["floor"] = begin(Path(__file__).name, "--one", "floor", **env)
+        for name, folder in versions.items():
+            playing[name] = begin(Path(__file__).name, "--one", kind, **env, PYTHONPATH=folder)
+        took: dict[str, list[float]] = {name: [] for name in playing}
+        for name, process in playing.items():
+            assert process.stdout.readline() == "ready\n", f"{name}: {process.stderr.read()}"
+        rows, rounds = size
+        for _ in range(rounds):
+            for name, process in playing.items():
+                process.stdin.write(f"{rows}\n")
+                process.stdin.flush()
+                took[name].append(float(process.stdout.readline()))
+        for process in playing.values():
+            process.communicate()
+    return took
+
+
+def told(title: str, took: Mapping[str, Sequence[float]]) -> list[str]:
+    """Lines of a table: of each the median, and the median of how many times another it is."""
+    others = [name for name in ("floor", "before") if name in took]
+    lines = [f"{title:<24}{'CPU us/row':>12}" + "".join(f"{'x ' + name:>12}" for name in others)]
+    for name, each in took.items():
+        line = f"{name:<24}{statistics.median(each):>12.0f}"
+        for other in others:
+            pairs = zip(each, took[other], strict=True)
+            line += f"{statistics.median(a / b for a, b in pairs):>12.2f}"
+        lines.append(line)
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--before", help="a folder with the older package in it")
+    parser.add_argument("--rows", type=int, default=3000)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--write", action="store_true", help="into benchmarks/RESULTS.md")
+    parser.add_argument("--one", choices=["floor", "whole", "wide"], help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.one:
+        contestant(args.one)
+        return
+    versions = {"before": str(Path(args.before).resolve()), "now": str(HERE.parent)}
+    lines = [f"{args.rows:,} rows a round, {args.rounds} rounds by turns, {IN_FLIGHT} in flight"]
+    rounds = (
+        ("server latency 0 ms", "whole", 0.0, work.ANSWER),
+        ("server latency 50 ms", "whole", 0.05, work.ANSWER),
+        (f"{FIELDS} fields, 20 ms", "wide", 0.02, json.dumps(shapes.fields(FIELDS))),
+    )
+    for title, kind, latency_s, answer in rounds:
+        took = play(kind, versions, latency_s, answer, (args.rows, args.rounds))
+        lines += told(title, took)
+        print("\n".join(lines[-len(took) - 1 :]), flush=True)
+    if args.write:
+        results.write("compare.py", {TITLE: ("compare.py --before FOLDER", "\n".join(lines))})
+
+
+if __name__ == "__main__":
+    main()
