@@ -20,7 +20,7 @@ __all__ = ["smells"]
 
 log = logging.getLogger("lionproc")
 MOST_ROWS, FEWEST_ROWS = 20_000, 1000
-MOST_CELLS = 200_000
+MOST_CELLS = 60_000
 PART_ROWS, FEWEST_PARTS = 1000, 5
 
 
