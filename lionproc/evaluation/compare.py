@@ -37,6 +37,7 @@ from lionproc.frame.job import Job
 from lionproc.frame.plan import Plan, warn
 from lionproc.frame.row_store import detail_names
 from lionproc.frame.side_by_side import SideBySide
+from lionproc.notebook.formatting import plural
 
 __all__ = ["Asks", "WayToDraw", "compare"]
 
@@ -311,14 +312,11 @@ def _how(
     n: int | None, all_rows: int, rows: int, *, sample: str, gold: Hashable | None, seed: int
 ) -> str:
     """How the rows were drawn, in words."""
-    of = "with gold" if gold is not None else "in all"
-    if n is None or rows == all_rows or (rows < n):
-        return (
-            f"all {rows:,} rows {of}"
-            if rows < all_rows or gold is not None
-            else f"all {rows:,} rows"
-        )
+    said = plural(rows, "row")
+    if n is None or rows < n or rows == all_rows:
+        some = "that can be asked" if rows < all_rows else "there are"
+        return f"{said}: all {'with gold' if gold is not None else some}"
     if sample == "head":
-        return f"the first {rows:,} rows {of}"
+        return f"the first {said}" + (" with gold" if gold is not None else "")
     spread = f", spread over the values of {gold!r} as they are" if gold is not None else ""
     return f"{rows:,} of {all_rows:,} rows, drawn at random (seed {seed}){spread}"

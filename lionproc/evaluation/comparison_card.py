@@ -43,6 +43,8 @@ def headline(made: Compared) -> str:
             return f"lionproc: {variants} on {plural(len(made.frame), 'row')}, without gold"
         rows = len(made.disagreements)
         of = f"{rows:,} of {plural(len(made.frame), 'row')}"
+        if not rows:
+            return f"lionproc: {variants} answer all of {plural(len(made.frame), 'row')} alike"
         return f"lionproc: {variants} answer {of} differently"
     best = made.best
     if best is None:
@@ -77,14 +79,16 @@ def ranked(made: Compared) -> list[str]:
 def pairs(made: Compared) -> list[tuple[str, str]]:
     """What is said above the table."""
     stats = made.stats
-    by = "each other" if made.gold is None else plain(made.gold, 60)
+    by = plain(made.gold, 60)
+    if made.gold is None:
+        by = "each other" if len(made.variants) > 1 else ""
     cost = "" if stats.usd is None else dollars(stats.usd)
     if stats.usd is None and stats.tokens:
         cost = "not known of all (Model(..., price=lp.Price(...)) sets a price)"
     if cost and stats.cached:
         cost += f" for what was sent now; {plural(stats.cached, 'answer')} from the journal"
     told = [
-        ("answers", f"{plain(made.called, 60)}, compared with {by}"),
+        ("answers", plain(made.called, 60) + (f", compared with {by}" if by else "")),
         ("sample", made.drawn),
         ("cost", cost),
         ("time", f"{duration(stats.elapsed_s)}, all at the same time"),
