@@ -3,22 +3,61 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any
 
 import numpy as np
+import orjson
+import pandas as pd
 
 from lionproc.engine.request import Event
-from lionproc.errors import Kind, TargetError
+from lionproc.errors import ColumnError, ConfigurationError, Kind, TargetError, did_you_mean
+from lionproc.frame.cell import is_missing
 from lionproc.frame.votes import answer_of
-from lionproc.model.calibration import Threshold, found_threshold
+from lionproc.model.as_json import plain
+from lionproc.model.calibration import Threshold, fewest_rows, found_threshold
 from lionproc.model.cascade import Cascade
 from lionproc.model.steps import Cascaded, Found, Outcome
 
-__all__ = ["Calibration"]
+__all__ = ["Calibration", "gold_of"]
 
 _SEED = 20250917  # any will do, as long as a rerun draws the same rows
 _NONE_STANDS = 2.0
 _NOT_ASKED = frozenset({Kind.NOT_SENT, Kind.CANCELLED})
+
+
+def gold_of(model: Cascade, frame: pd.DataFrame, places: range) -> dict[int, bytes] | None:
+    """The right answers by place, as `answer_of` writes them; None where the cascade names none.
+
+    Raises:
+        ColumnError: There is no such column, or more than one.
+        ConfigurationError: Too few rows have gold to show the target.
+    """
+    name = model.gold
+    if name is None:
+        return None
+    if list(frame.columns).count(name) != 1:
+        raise ColumnError(f"gold: there is no column {name!r}.{did_you_mean(name, frame.columns)}")
+    cells = frame[name].tolist()
+    gold = {
+        place: orjson.dumps(_plain(cells[place % len(cells)]), option=orjson.OPT_SORT_KEYS)
+        for place in places
+        if not is_missing(cells[place % len(cells)])
+    }
+    fewest = fewest_rows(model.target or 0.5, model.certainty)
+    if len(gold) < fewest:
+        raise ConfigurationError(
+            f"gold: {len(gold):,} rows of {name!r} have a value, and to show a target of "
+            f"{model.target:g} takes {fewest:,}. Label more, or lower target=."
+        )
+    return gold
+
+
+def _plain(cell: Any) -> object:
+    cell = cell.value if isinstance(cell, Enum) else cell
+    cell = cell.item() if isinstance(cell, np.generic) else cell
+    return int(cell) if isinstance(cell, float) and cell.is_integer() else plain(cell)
 
 
 class Calibration:
@@ -28,6 +67,8 @@ class Calibration:
         model: The cascade.
         steps: Its steps in this run, which get the threshold.
         places: The places of the stage.
+        gold: The right answers, by place, where people have given some; then these rows are the
+            sample, and the large model is not asked for it.
 
     Attributes:
         is_open: Whether the threshold is still to be found.
@@ -36,11 +77,18 @@ class Calibration:
         threshold: What was found.
     """
 
-    def __init__(self, model: Cascade, steps: Cascaded, places: range) -> None:
-        self.model, self._steps = model, steps
-        count = min(model.sample, len(places))
-        drawn = np.random.default_rng(_SEED).choice(len(places), size=count, replace=False)
-        self._unseen = {places[int(number)] for number in drawn}
+    def __init__(
+        self,
+        model: Cascade,
+        steps: Cascaded,
+        places: range,
+        gold: Mapping[int, bytes] | None = None,
+    ) -> None:
+        self.model, self._steps, self._gold = model, steps, gold
+        able: Sequence[int] = places if gold is None else list(gold)
+        count = min(model.sample, len(able))
+        drawn = np.random.default_rng(_SEED).choice(len(able), size=count, replace=False)
+        self._unseen = {able[int(number)] for number in drawn}
         self._asked: dict[int, tuple[bytes | None, float | None]] = {}  # of the small one
         self._pairs: list[tuple[float | None, bool]] = []
         self._small_is_over = False
@@ -51,12 +99,9 @@ class Calibration:
 
     def begins(self, place: int, found: Found) -> tuple[int, bool]:
         """Where a row begins; of the sample both models are asked."""
-        large = self._steps.starts[1]
         if self.is_open and place in self._unseen:
-            for leaf in range(large):
-                if found(leaf) is not None:
-                    return self._steps.kept(found)
-            return 0, False
+            small = any(found(leaf) is not None for leaf in range(self._steps.starts[1]))
+            return self._steps.kept(found) if small else (0, False)
         return self._steps.kept(found)
 
     def small(self, place: int, event: Event, sure: float | None) -> None:
@@ -64,7 +109,10 @@ class Calibration:
         if place in self._unseen:
             self._unseen.remove(place)
             said = None if event.error is not None else answer_of(event)
-            self._asked[place] = (said, sure)
+            if self._gold is None:
+                self._asked[place] = (said, sure)
+            else:
+                self._pairs.append((sure, said == self._gold[place]))
 
     def came(
         self,
@@ -91,19 +139,25 @@ class Calibration:
                 for place in places:
                     self._large(place, event)
             return following, False
-        large = self._steps.starts[1]
+        return self._came_small(places, event, outcome, following)
+
+    def _came_small(
+        self, places: Sequence[int], event: Event, outcome: Outcome, following: int | None
+    ) -> tuple[int | None, bool]:
+        large, waits = self._steps.starts[1], False
         sampled = [place for place in places if place in self._unseen]
         if event.error is None and following is None:
-            if not sampled:
+            if sampled and self._gold is None:
+                following = large
+            else:
+                waits = True
                 self.held.append((event, places[1:]))
-                return None, True
-            following = large
-        if following == large:
+        if waits or following == large:
             for place in sampled:
                 self.small(place, event, outcome.confidence)
         elif following is None:
             self._unseen.difference_update(sampled)
-        return following, False
+        return following, waits
 
     def _large(self, place: int, event: Event) -> None:
         small = self._asked.pop(place, None)
@@ -143,11 +197,12 @@ class Calibration:
             return
         if found is None:
             differ = sum(not same for _, same in pairs)
+            says = "the large one says" if self._gold is None else "the gold says"
             raise TargetError(
                 f"The sample cannot show that any threshold keeps the target of {model.target:g}: "
-                f"in {differ:,} of {len(pairs):,} rows the small model does not say what the large "
-                "one says, the surest among them. Nothing more was sent, and what was answered is "
-                "kept. Take the large model alone, raise sample=, or lower target=."
+                f"in {differ:,} of {len(pairs):,} rows the small model does not say what {says}, "
+                "the surest among them. Nothing more was sent, and what was answered is kept. Take "
+                "the large model alone, raise sample=, or lower target=."
             )
         self.threshold = found
         self._steps.below = found.below
@@ -158,8 +213,11 @@ class Calibration:
         found, model = self.threshold, self.model
         if found is None:
             return ""
+        whose = "the large model's"
+        if self._gold is not None:
+            whose = f"as {model.gold!r} has it or the large model's"
         return (
-            f"At least {model.target:.1%} of the answers are the large model's (certainty "
+            f"At least {model.target:.1%} of the answers are {whose} (certainty "
             f"{model.certainty:.0%}): of a sample of {found.rows:,} rows {found.stand:,} would stand "
             f"at a confidence of {found.below:.4g} or more, {found.wrong:,} of them differ, so at "
             f"most {found.at_most:.1%} of all rows do."

@@ -23,7 +23,7 @@ from lionproc.errors import CallError, ConfigurationError, Kind, TargetError, pa
 from lionproc.frame.arrivals import Arrivals
 from lionproc.frame.assemble import Missing
 from lionproc.frame.bought import Bought
-from lionproc.frame.calibrating import Calibration
+from lionproc.frame.calibrating import Calibration, gold_of
 from lionproc.frame.extremes import Extremes
 from lionproc.frame.legs import BACKLOG, Leg, legs_of, route_of
 from lionproc.frame.members import Members
@@ -145,7 +145,9 @@ class RowRun(Run):
                 leg.steps.below = known.threshold.below
                 made[leg.stage] = known
             else:
-                made[leg.stage] = Calibration(model, leg.steps, self._plan.places_of(leg.stage))
+                places = self._plan.places_of(leg.stage)
+                gold = gold_of(model, self._plan.frame, places)
+                made[leg.stage] = Calibration(model, leg.steps, places, gold)
         return made
 
     def _legs_at(self, stage: int) -> list[Leg]:

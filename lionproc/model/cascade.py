@@ -51,6 +51,9 @@ class Cascade(Composed):
             the large model. It takes two models, and the frame of a run: services have no sample.
         sample: Rows that the large model answers to find the threshold.
         certainty: The probability with which the target is kept.
+        gold: With `target`: a column of the frame in which some rows, drawn by chance, have the right
+            answer. They are the sample then, and the large model is not asked for it: what is shown
+            is that small answers which stand are wrong in at most `1 - target` of all rows.
 
     Raises:
         ConfigurationError: Neither or both of `below` and `target` are given, a number is out of
@@ -72,12 +75,15 @@ class Cascade(Composed):
         target: float | None = None,
         sample: int = 200,
         certainty: float = 0.95,
+        gold: str | None = None,
     ) -> None:
         if (below is None) == (target is None):
             raise ConfigurationError(
                 "Cascade takes below= (a confidence, such as 0.8), or target= (the share of answers "
                 "that are to be the large model's, such as 0.95), and one of them."
             )
+        if gold is not None and target is None:
+            raise ConfigurationError("gold= is what target= is shown with; give that too.")
         for name, value in (("below", below), ("target", target), ("certainty", certainty)):
             _checked(name, value)
         if isinstance(sample, bool) or not isinstance(sample, int) or sample < 1:
@@ -97,13 +103,14 @@ class Cascade(Composed):
                 f"{len(self.members)}: give below=, or two."
             )
         self.below, self.target = below, target
-        self.sample, self.certainty = sample, certainty
+        self.sample, self.certainty, self.gold = sample, certainty, gold
         self.steps = Cascaded([steps_of(member) for member in self.members], below)
 
     def _named(self) -> dict[str, object]:
         if self.target is None:
             return {"below": self.below}
-        return {"target": self.target, "sample": self.sample, "certainty": self.certainty}
+        named = {"target": self.target, "sample": self.sample, "certainty": self.certainty}
+        return {**named, "gold": self.gold}
 
 
 def _checked(name: str, value: float | None) -> None:

@@ -349,3 +349,30 @@ def test_models_made_of_models_are_compared_copied_and_sent_to_other_processes(
         assert small.key not in repr(again)
         assert (again.below, len(again.leaves)) == (0.8, 2)
     assert small.key.encode() not in pickle.dumps(cascade)
+
+
+def test_gold_finds_the_threshold_without_asking_the_large_one(small, large):
+    texts = names(260)
+    frame = pd.DataFrame({"text": texts, "label": [true_mood(text) for text in texts]})
+    frame.loc[100:, "label"] = None
+    models = [at(small, "s"), at(large, "l")]
+    cascade = lp.Cascade(models, target=0.9, gold="label")
+    arguments = {"into": "a", "schema": MOOD, **QUIET}
+    out = frame.llm.process("Say {text}", model=cascade, **arguments)
+    facts = out.llm.report().facts
+    assert sent(large) == [sum(unsure(texts, facts["threshold"]))]
+    assert "as 'label' has it" in facts["promise"]
+    assert "100 rows" in facts["promise"]
+    assert (out["a"] == [true_mood(text) for text in texts]).mean() >= 0.9
+    before = sent(small, large)
+    frame.llm.process("Say {text}", model=cascade, **arguments)
+    assert sent(small, large) == before
+    few = lp.Cascade(models, target=0.99, sample=300, gold="label")
+    with pytest.raises(ConfigurationError, match="takes 299"):
+        frame.llm.process("Say {text}", model=few, **arguments)
+    with pytest.raises(lp.errors.ColumnError, match="label"):
+        frame.llm.process(
+            "Say {text}", model=lp.Cascade(models, target=0.9, gold="labels"), **arguments
+        )
+    with pytest.raises(ConfigurationError, match="target="):
+        lp.Cascade(models, below=0.5, gold="label")
