@@ -116,9 +116,10 @@ class _Step:
     Attributes:
         before: The answers possible before it.
         came: Those that it left.
-        likely: The probability of the listed tokens by what they leave.
-        least: That of the least likely one of them.
-        listed: That of all of them.
+        likely: The probability of the tokens that are known by what they leave.
+        least: That of the least likely one that the server lists; one that it does not list has no
+            more. The one that came may have less.
+        listed: That of all that are known.
     """
 
     before: Possible
@@ -139,18 +140,20 @@ def _steps(tokens: Sequence[Token], start: int, spelling: Spelling) -> Iterator[
             return
         lead, first = token.text[:behind], not said
         likely: dict[Possible, float] = defaultdict(float)
-        least = 1.0
-        listed = 0.0
-        for text, probability in token.likely:
+        known = list(token.likeliest)
+        least = min((probability for _, probability in known), default=1.0)
+        own = token.probability
+        if own is not None and all(text != token.text for text, _ in known):
+            known.append((token.text, own))  # drawn though it is none of the likeliest
+        for text, probability in known:
             inside = _behind(lead, text) if text else None  # no text is the end of the reply
             if inside is not None:
                 inside = inside.lstrip(_SPACE) if first else inside
                 likely[spelling.possible(said + inside)] += probability
-                least = min(least, probability)
-                listed += probability
+        listed = sum(probability for _, probability in known)
         came = token.text[behind:]
         said += came.lstrip(_SPACE) if first else came
-        yield _Step(before, spelling.possible(said), likely, least if likely else 0.0, listed)
+        yield _Step(before, spelling.possible(said), likely, least, listed)
 
 
 def _behind(lead: bytes, text: bytes) -> bytes | None:

@@ -37,23 +37,24 @@ class Token:
     spaced: bool = False
 
     @property
-    def likely(self) -> tuple[tuple[bytes, float], ...]:
-        """What might have stood there with its probability, itself included.
+    def likeliest(self) -> tuple[tuple[bytes, float], ...]:
+        """The likeliest tokens at its place with their probabilities, as the server lists them.
 
         Each once: two tokens may read the same, but not with the same probability.
         """
-        entry = self.entry
-        listed = entry.get("top_logprobs")
+        listed = self.entry.get("top_logprobs")
         found: dict[tuple[bytes, float], None] = {}
         for other in listed[:MOST_LISTED] if isinstance(listed, list) else ():
             read = self._read(other)
             likely = None if read is None else _probability(other)
             if read is not None and likely is not None:
                 found[read, likely] = None
-        own = _probability(entry)
-        if own is not None and all(read != self.text for read, _ in found):
-            found[self.text, own] = None  # drawn though it is none of the likeliest
         return tuple(found)
+
+    @property
+    def probability(self) -> float | None:
+        """Its own, None where it is not told."""
+        return _probability(self.entry)
 
     def _read(self, entry: object) -> bytes | None:
         text = _text(entry)

@@ -352,7 +352,8 @@ def by_hand(tokens, label, labels):
             p for piece, p in listed.items() if any(leads(piece, o) for o in left if o != label)
         )
         if not wrong:  # none of the other's tokens is listed: at the most what the least likely has
-            wrong = min(*listed.values(), 1 - sum(listed.values()))
+            least = min(math.exp(each["logprob"]) for each in token["top_logprobs"])
+            wrong = min(least, 1 - sum(listed.values()))
         known *= right / (right + wrong)
         said += token["token"]
     return known

@@ -98,6 +98,15 @@ def test_what_is_not_listed_is_bounded_and_the_bound_is_held_against_the_answer(
     assert confidence_of(data, MOOD) == pytest.approx(0.9 / 0.902)  # no more than is left over
 
 
+def test_the_bound_is_that_of_the_list_where_what_came_is_less_likely_than_all_of_it():
+    data = reply('{"answer":"', [("positive", 0.001), ("Great", 0.5), ("The", 0.009)], '"}')
+    place = data["choices"][0]["logprobs"]["content"][1]
+    place["top_logprobs"] = place["top_logprobs"][1:]
+    assert confidence_of(data, MOOD) == pytest.approx(0.001 / (0.001 + 0.009))
+    place["top_logprobs"] = []  # then all that is left over may be the other one's
+    assert confidence_of(data, MOOD) == pytest.approx(0.001)
+
+
 def test_a_bound_is_not_lost_on_the_way_from_the_first_token_to_the_one_that_decides():
     listed = [("positive", 0.02), ("Great", 0.5), ("The", 0.01)]
     data = reply('{"answer":', [(' "', 0.1), ("\n", 0.2)], listed, '"}')
@@ -180,9 +189,9 @@ def test_what_is_no_choice_is_refused_with_the_way_on(schema):
 
 def test_tokens_without_end_and_alternatives_without_end_are_not_all_read(monkeypatch):
     read = []
-    likely = Token.likely.fget
+    likely = Token.likeliest.fget
     monkeypatch.setattr(
-        Token, "likely", property(lambda token: read.append(token) or likely(token))
+        Token, "likeliest", property(lambda token: read.append(token) or likely(token))
     )
     data = reply('{"answer":"', "pos", *[""] * 500, "itive", '"}')
     assert confidence_of(data, SHARED) is None  # nobody spells a word in so many tokens
