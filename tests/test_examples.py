@@ -139,6 +139,7 @@ def given(source):
             .assign(
                 checked=True,
                 sentiment=["positive", "negative"],
+                sentiment_confidence=[0.9, 0.6],
                 label=["positive", "positive"],
                 country=["FR", "PT"],
             )
