@@ -184,8 +184,7 @@ class JournalWriter:
                     self._hurry.clear()
                 group, self._group, self._writing = self._group, None, self._group
             error = self._kept(group)
-            if group.log is not None:  # before the lock: whoever appends need not wait for it
-                group.log.clear()
+            log = _emptied(group, error)  # before the lock: whoever appends need not wait for it
             with self.lock:
                 self._writing = None
                 if error is not None:
@@ -195,8 +194,8 @@ class JournalWriter:
                     self.done.groups += 1
                     self.done.records += len(group.rows)
                     self.done.largest = max(self.done.largest, len(group.rows))
-                if group.log is not None:
-                    self._intake.give_back(group.log)
+                if log is not None:
+                    self._intake.give_back(log)
                 self._idle_since = time.monotonic()
             group.settle(error)
 
@@ -214,3 +213,17 @@ class JournalWriter:
             trouble.__cause__ = error
             return trouble
         return None
+
+
+def _emptied(group: Group, error: JournalError | None) -> Log | None:
+    """The log of a group, to be used again.
+
+    What the file did not take stays in it: whoever opens the journal next finds it there.
+    """
+    log = group.log
+    if log is not None and error is not None:
+        log.close(is_ours=False)
+        return None
+    if log is not None:
+        log.clear()
+    return log

@@ -34,11 +34,18 @@ class NotedRun:
         digests: Callable[[], bytes | None],
     ) -> None:
         self._journal = journal
-        self._facts = facts
+        self._facts_now = facts
         self._digests = digests
         self._number = 0
         self._since = 0
         self._next_at = 0.0
+
+    def _facts(self) -> Mapping[str, object] | None:
+        try:
+            return self._facts_now()
+        except Exception:  # of labels and types that are anybody's, their code too
+            log.debug("the run could not be noted", exc_info=True)
+            return None
 
     async def begin(self) -> int:
         """Note that it begins.

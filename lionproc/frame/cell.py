@@ -15,7 +15,7 @@ import pandas as pd
 
 from lionproc.errors import PromptError, pass_on_interrupt
 
-__all__ = ["cell_text", "is_missing", "sound"]
+__all__ = ["cell_text", "is_missing", "label_text", "sound"]
 
 
 _PRINTED: Final = frozenset({int, float, bool, complex, Decimal})
@@ -163,3 +163,11 @@ def _part(value: object) -> Any:
     if isinstance(value, np.generic) and value.dtype.kind not in "mM":
         return value.item()
     return None if is_missing(value) else cell_text(value)
+
+
+def label_text(label: object) -> str:
+    """A label of the index as text. It is anybody's, and shown when all is paid: it ends nothing."""
+    try:
+        return str(label)
+    except Exception as error:  # noqa: BLE001  (it is anybody's code)
+        return f"({type(label).__name__}, whose text raises {type(error).__name__})"

@@ -11,6 +11,7 @@ import pandas as pd
 
 from lionproc.engine.stats import RunStats
 from lionproc.errors import CallError, Kind, let_go
+from lionproc.frame.cell import label_text
 
 if TYPE_CHECKING:
     from lionproc.frame.asked import Asked
@@ -71,7 +72,7 @@ class Failures:
         return [
             {
                 "position": place % rows,
-                "index": str(self._index[place % rows]),
+                "index": label_text(self._index[place % rows]),
                 "where": self._outputs[place // rows],
                 "kind": str(error.kind),
                 "message": error.message,

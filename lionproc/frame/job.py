@@ -29,6 +29,7 @@ from lionproc.frame import results
 from lionproc.frame.answer_digests import packed
 from lionproc.frame.asked import asked_of
 from lionproc.frame.asked_again import asked_again
+from lionproc.frame.cell import label_text
 from lionproc.frame.export import write_parquet, write_part
 from lionproc.frame.facts import facts_of, failed_words, member_facts, stage_facts, title_of
 from lionproc.frame.failures import Outcome
@@ -350,7 +351,7 @@ class Job(RowRun):
         index, rows = self._plan.frame.index, self._plan.rows
         return [
             FailureRow(
-                row=str(index[place % rows]),
+                row=label_text(index[place % rows]),
                 kind=str(error.kind),
                 message=error.message,
                 hint=error.hint,

@@ -16,6 +16,7 @@ from lionproc.engine.request import Event
 from lionproc.engine.usage import plus
 from lionproc.errors import CallError, ConfigurationError, JournalError, pass_on_interrupt
 from lionproc.frame.assemble import Missing
+from lionproc.frame.cell import label_text
 from lionproc.frame.estimate import Estimate, estimate, must_be_foreseeable
 from lionproc.frame.job import Job, prepare, wait_for
 from lionproc.frame.plan import Plan
@@ -205,7 +206,7 @@ class _Trial(Job):
         for row in range(plan.rows):
             for number, output in enumerate(plan.outputs):
                 place = number * plan.rows + row
-                label, into = str(plan.frame.index[row]), str(output.into or "")
+                label, into = label_text(plan.frame.index[row]), str(output.into or "")
                 tags = [tag for tag in self._ballots.tags(place) if tag in self._events]
                 error = self._store.failures.at(place)
                 said = None if error is None else _why(error)

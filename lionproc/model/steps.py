@@ -33,6 +33,8 @@ NO_ANSWER = frozenset(
     }
 )
 
+DEEPEST = 50  # models of models of models
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -249,18 +251,26 @@ class Cascaded(_Several):
         return {"cascade": [child.noted() for child in self.children], "below": self.below}
 
 
-def steps_noted(noted: Any) -> Steps:
+def steps_noted(noted: Any, depth: int = 0) -> Steps:
     """The steps that `Steps.noted` noted.
+
+    Args:
+        noted: What was noted.
+        depth: How deep in it this stands.
 
     Raises:
         ValueError: Somebody noted what we do not.
     """
     if noted is None:
         return ONE
-    if isinstance(noted, Mapping) and isinstance(noted.get("in_turn"), list):
-        return InTurn([steps_noted(each) for each in noted["in_turn"]])
-    if isinstance(noted, Mapping) and isinstance(noted.get("cascade"), list):
-        return Cascaded([steps_noted(each) for each in noted["cascade"]], _number(noted["below"]))
+    if isinstance(noted, Mapping) and depth < DEEPEST:
+        for name in ("in_turn", "cascade"):
+            members = noted.get(name)
+            if isinstance(members, list) and len(members) > 1:
+                children = [steps_noted(each, depth + 1) for each in members]
+                if name == "in_turn":
+                    return InTurn(children)
+                return Cascaded(children, _number(noted["below"]))
     raise ValueError("These are no steps.")
 
 

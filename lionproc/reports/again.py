@@ -194,6 +194,8 @@ class _Composed:
     def __init__(self, way: Note) -> None:
         self.leaves = tuple(_Model(each) for each in way["members"])
         self.steps = steps_noted(way["steps"])
+        if self.steps.count != len(self.leaves):
+            raise ValueError("there are steps to models that are not there, or none to some")
 
 
 def _model(way: Note) -> _Model | _Composed:

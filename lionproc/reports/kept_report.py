@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from lionproc.engine.stats import RunStats
+from lionproc.frame.cell import label_text
 from lionproc.reports.report import Report
 
 __all__ = ["kept", "report_again"]
@@ -21,8 +22,8 @@ def kept(report: Report) -> dict[str, object]:
         "retried_for": dict(report.retried_for),
         "usd_saved": dict(report.usd_saved),
         "over_time": [dict(point) for point in report.over_time],
-        "slowest": [{**asdict(row), "index": str(row.index)} for row in report._slowest],
-        "dearest": [{**asdict(row), "index": str(row.index)} for row in report._dearest],
+        "slowest": [{**asdict(row), "index": label_text(row.index)} for row in report._slowest],
+        "dearest": [{**asdict(row), "index": label_text(row.index)} for row in report._dearest],
     }
 
 

@@ -12,6 +12,7 @@ from lionproc.engine.journal import Entry, Journal
 from lionproc.engine.journal_file import JournalFile
 from lionproc.engine.journal_intake import MOST, Intake
 from lionproc.engine.journal_record import to_row
+from lionproc.errors import JournalError
 
 pytestmark = pytest.mark.skipif(journal_intake.fcntl is None, reason="needs locks of files")
 BODY = b'{"choices": []}'
@@ -154,3 +155,22 @@ def test_the_logs_are_for_their_owner_alone_empty_when_all_is_on_disk_and_gone_a
             (0o600, 0)
         ]
     assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_what_the_file_could_not_take_stays_in_its_log_for_the_next_one(path, monkeypatch):
+    async def append(journal, entry):
+        await journal.append(entry)
+
+    with Journal.open(path) as journal:
+        with monkeypatch.context() as full:
+            trouble = JournalError("the disk is full")
+            full.setattr(JournalFile, "write", lambda *_: (_ for _ in ()).throw(trouble))
+            with pytest.raises(JournalError, match="full"):
+                asyncio.run(append(journal, lost := an_entry(1)))
+        journal._writer._retry_at = 0.0
+        asyncio.run(append(journal, kept := an_entry(2)))  # with a log of its own
+        assert found_in(journal, lost, kept) == [kept]
+    with Journal.open(path) as journal:
+        assert found_in(journal, lost, kept) == [lost, kept]
+        assert len(journal) == 2
+    assert not list(path.parent.glob(".*.intake"))

@@ -291,3 +291,22 @@ def test_prices_of_ones_own_are_foreseen_at_the_tier_that_is_asked_for(journal):
         half, whole = foreseen(tiers={"flex": 0.5}), foreseen()
     assert half.usd_standard == pytest.approx(2 * half.usd)
     assert whole.usd == whole.usd_standard == half.usd_standard
+
+
+class Mute:
+    """A label of a stranger's class."""
+
+    def __str__(self):
+        raise RuntimeError
+
+
+def test_a_label_that_has_no_text_costs_nobody_what_was_tried(journal):
+    frame = pd.DataFrame({"text": ["one"]}, index=pd.Index([Mute()], dtype=object))
+    with Server(answer="yes") as server:
+        asked = {"into": "a", "model": model_at(server), "journal": journal}
+        tried = frame.llm.preview("{text}", **asked)
+        out = frame.llm.process("{text}!", **asked)
+    assert tried.rows["answer"].tolist() == ["yes"]
+    assert "row (Mute, whose text raises RuntimeError)" in str(tried)
+    assert out["a"].tolist() == ["yes"]
+    assert lp.runs(journal)["state"].tolist()[-1] == "done"

@@ -306,6 +306,38 @@ def test_a_run_whose_note_somebody_else_wrote_hides_no_other(df, model, tmp_path
         past.frame(df)
 
 
+def nested(times, key):
+    steps = None
+    for _ in range(times):
+        steps = {key: [steps, None], "below": 0.5}
+    return steps
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        nested(300, "in_turn"),
+        nested(300, "cascade"),
+        nested(2, "in_turn"),  # to three models, and there are two
+        {"in_turn": []},
+        {"cascade": [None, None]},
+        None,
+    ],
+    ids=["deep", "deep cascade", "three", "none", "no threshold", "one"],
+)
+def test_steps_that_somebody_else_noted_lead_nowhere(df, server, model, tmp_path, steps):
+    other = lp.Model("openai", "other", base_url=server.base_url, api_key=server.key)
+    both = lp.Fallback([model, other])
+    df.llm.process("Say {text}", into="a", model=both, name="odd")
+    assert lp.run("odd").frame(df)["a"].notna().any()
+    written(
+        tmp_path / "home" / "journal.sqlite",
+        lambda note: note | {"ways": [{**note["ways"][0], "steps": steps}]},
+    )
+    with pytest.raises(ConfigurationError, match="does not say what"):
+        lp.run("odd").frame(df)
+
+
 def test_a_few_bytes_in_a_run_fill_no_memory(df, model, tmp_path):
     df.llm.process("Say {text}", into="a", schema=Review, model=model, name="first")
     path = tmp_path / "home" / "journal.sqlite"
