@@ -11,6 +11,7 @@ import pytest
 
 import lionproc as lp
 from lionproc.errors import ConfigurationError, ModelError, SchemaError, TargetError
+from lionproc.frame.arrivals import Arrivals
 from lionproc.testing import Server
 
 QUIET = {"progress": False, "panel": False}
@@ -202,6 +203,21 @@ def test_a_budget_that_is_reached_while_the_sample_is_asked_stops_as_ever(small,
     assert out["a"].isna().any()
     assert ask(cascade, names(120))["a"].notna().all()  # and goes on from there
     assert sent(small) == [120]
+
+
+def test_who_waits_for_a_leg_that_has_ended_goes_on():
+    async def play():
+        handed = Arrivals(10)
+        for row in range(5):
+            handed.add(row)
+        waiting = asyncio.create_task(handed.few(2))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        handed.abandon()
+        await asyncio.wait_for(waiting, 1)
+        await asyncio.wait_for(handed.few(0), 1)
+
+    asyncio.run(play())
 
 
 def test_a_large_model_that_refuses_the_key_ends_a_run_that_waits_for_it(small, large):

@@ -35,8 +35,7 @@ def test_as_many_may_differ_as_the_interval_allows():
     assert found_threshold(sample_of(200, 5), target=0.95, certainty=0.95) is None
 
 
-def test_the_search_ends_at_the_first_candidate_that_fails():
-    """What is below a threshold that is not good enough may look good again, and is not looked at."""
+def test_no_threshold_below_one_that_fails_is_taken_however_many_rows_are_right_there():
     rows = [(0.999, True)] * 60 + [(0.7, False)] * 20 + [(0.3, True)] * 1000
     found = found_threshold(rows, target=0.99, certainty=0.95)
     assert 0.7 < found.below <= 0.999
