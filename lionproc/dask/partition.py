@@ -58,14 +58,16 @@ def answered(part: Rows, number: int, question: Question) -> Rows:
     with shared_budget(question, worker) as limits:
         plan = question.plan(part, limits=limits)
         job = prepare(plan, job_type=PartitionJob)
-        place = None if question.save is None else Part(question, number, job)
-        out = None if place is None else place.read()
-        failed: Mapping[str, int] = {}
-        if out is None:
-            out = _asked(job, worker, question, number)
-            failed = job.stats.errors
-            if place is not None:
-                place.write(out)
+        try:
+            place = None if question.save is None else Part(question, number, job)
+            out = None if place is None else place.read()
+            if out is None:
+                out = _asked(job, worker, question, number)
+                if place is not None:
+                    place.write(out)
+        finally:
+            job.will_not_begin()  # if it has not
+        failed = job.stats.errors
     made = question.shaped(part, out, plan)
     made.attrs = {FAILED: dict(failed)} if failed else {}
     return made

@@ -7,7 +7,7 @@ from typing import Literal
 import pandas as pd
 import pydantic
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal, assert_series_equal
 
@@ -60,7 +60,7 @@ columns = st.sampled_from(
 
 
 @pytest.mark.filterwarnings("ignore::lionproc.errors.RowsFailedWarning")  # they fail in both
-@settings(max_examples=10)
+@settings(max_examples=8, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
     schema=st.sampled_from(SCHEMAS),
     dtype=columns,
