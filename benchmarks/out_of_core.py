@@ -1,6 +1,6 @@
 """A frame that is never whole in memory: from parquet to parquet through workers, and how it grows.
 
-python benchmarks/out_of_core.py [--rows 100000] [--workers 1 2] [--partition 25000]
+python benchmarks/out_of_core.py [--rows 100000] [--workers 1 2] [--partition 10000]
 
 Two million rows: python benchmarks/out_of_core.py --rows 2000000 --workers 2 --partition 50000
 """
@@ -76,7 +76,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--partition", type=int, default=25_000, help="rows")
+    parser.add_argument("--partition", type=int, default=10_000, help="rows")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "in"

@@ -74,7 +74,7 @@ SECTIONS = (
     Section(WIDE, "shapes.py", ("--rows", "1000", *ONCE), arguments=("wide",)),
     Section(LARGE, "shapes.py", ("--rows", "20", *ONCE), arguments=("large",)),
     Section(SMALL, "shapes.py", ("--rows", "20", *ONCE), arguments=("small",)),
-    Section(OUT_OF_CORE, "out_of_core.py", ("--rows", "5000", "--partition", "1000")),
+    Section(OUT_OF_CORE, "out_of_core.py", ("--rows", "5000"), arguments=("--rows", "40000")),
     Section(JOURNAL, "journal_size.py", ("--records", "20000")),
     Section(SEARCH, "search.py", ("--only", "bucket of 10 s")),
     Section(LIMITS, "adherence.py", ("--seconds", "10")),
