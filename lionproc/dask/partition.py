@@ -66,7 +66,8 @@ def answered(part: Rows, number: int, question: Question) -> Rows:
                 if place is not None:
                     place.write(out)
         finally:
-            job.will_not_begin()  # if it has not
+            if job.stats.began_at is None:  # and never will: nobody else closes it then
+                job._journal.close()
         failed = job.stats.errors
     made = question.shaped(part, out, plan)
     made.attrs = {FAILED: dict(failed)} if failed else {}

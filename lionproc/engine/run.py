@@ -147,12 +147,6 @@ class Run(ABC):
                 at_exit.began(self)
                 self._future = engine_loop.submit(self._run())
 
-    def will_not_begin(self) -> None:
-        """Close what a run holds that has not begun and never will; nothing if it has."""
-        with self._lock:
-            if self._future is None:
-                self._journal.close()
-
     async def _run(self) -> None:
         if self._began_at is not None:  # Ctrl-C came before `begin` could note that it had begun
             return
