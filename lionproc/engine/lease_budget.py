@@ -24,14 +24,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from lionproc.engine.lease_messages import LEASE_S, NONE, Ask, Grant, PerMinute
+from lionproc.engine.lease_messages import LEASE_S, NONE, SAFE_S, Ask, Grant, PerMinute
 from lionproc.engine.tokens import QUANTITIES
 from lionproc.engine.window import DUST, MARGIN_CAP_S, MINUTE_S
 
 __all__ = ["LeaseBudget"]
 
 SHARE_S = 0.5  # worth of permissions in one lease: 10 at 1,200 a minute
-UNLIMITED = 50  # permissions in a lease where there is no limit, so that a hold is heard of soon
+# Where there is no limit there are more in a lease, and it is used for less long, so that few words
+# are said and a hold is heard of soon.
+UNLIMITED, UNLIMITED_S = 500, 0.5
 LONGEST_WAIT_S = 5.0  # before a holder asks again, whatever it waits for
 GRAIN_S = 0.1
 CUT, LEAST_SHARE, BACK_S = 0.7, 0.1, 30.0  # of the pace after a refusal, and until it is back
@@ -116,6 +118,7 @@ class LeaseBudget:
             lease=self._number,
             permissions=permissions,
             amounts=lent,
+            use_s=UNLIMITED_S if self.effective()[0] is None else LEASE_S - SAFE_S,
             limits=self.limits,
         )
 

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from lionproc.engine.tokens import QUANTITIES
 
-__all__ = ["LEASE_S", "NONE", "Ask", "Entry", "Grant", "PerMinute"]
+__all__ = ["LEASE_S", "NONE", "SAFE_S", "Ask", "Entry", "Grant", "PerMinute"]
 
 PerMinute: TypeAlias = tuple[float | None, ...]
 """A limit for each of `QUANTITIES`, None for no limit."""
@@ -20,6 +20,7 @@ Entry: TypeAlias = tuple[float, Sequence[float]]
 """Seconds ago, and the amounts of each quantity."""
 
 LEASE_S = 5.0  # for which a lease holds
+SAFE_S = 1.0  # before its end it is not used any more
 NONE: tuple[float, ...] = (0.0,) * len(QUANTITIES)
 
 
@@ -69,6 +70,7 @@ class Grant:
         lease: The number of the lease, 0 for none.
         permissions: How many requests may be sent.
         amounts: What they may take of each quantity together.
+        use_s: Seconds for which they may be used, from when they were asked for.
         wait_s: Seconds after which to ask again, where there is no lease.
         limits: What the limits are.
     """
@@ -77,6 +79,7 @@ class Grant:
     lease: int = 0
     permissions: int = 0
     amounts: Sequence[float] = NONE
+    use_s: float = LEASE_S - SAFE_S
     wait_s: float = 0.0
     limits: Sequence[float | None] = ()
 

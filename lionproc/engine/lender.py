@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import Protocol, Self, TypeAlias
 
-from lionproc.engine.lease_messages import LEASE_S, NONE, Ask, Entry, Grant, PerMinute
+from lionproc.engine.lease_messages import NONE, SAFE_S, Ask, Entry, Grant, PerMinute
 from lionproc.engine.tokens import QUANTITIES, Amounts
 from lionproc.engine.window import DUST
 
@@ -23,7 +23,6 @@ Office: TypeAlias = "Callable[[Ask], Awaitable[Grant]]"
 """Where a budget is kept: takes what a holder says to it, and brings back the answer."""
 
 IDLE_S = 0.5  # without use, after which the rest of a lease is given back
-SAFE_S = 1.0  # before the end of a lease it is not used any more
 LATE_S = 0.5  # by which what comes back is dated back: it must not outlive what it belongs to
 AGAIN_S = 1.0  # before an office that cannot be reached is asked again
 
@@ -218,7 +217,7 @@ class Lender:
             if grant.lease:
                 self._lease, self._permissions = grant.lease, grant.permissions
                 self._bag = list(grant.amounts)
-                self._until = sent_at + LEASE_S - SAFE_S
+                self._until = sent_at + grant.use_s
             return 0.0 if grant.lease or amounts is None else max(grant.wait_s, 0.001)
 
     def _agree(self, limits: PerMinute, wanted: PerMinute) -> None:

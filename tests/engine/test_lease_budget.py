@@ -237,7 +237,7 @@ def test_a_file_is_one_budget_for_all_and_what_somebody_wrote_into_it_is_none(tm
     ask = Ask(holder="a", amounts=AMOUNTS, past=())
     for wrong in ("", "[]", '{"id": 1}', file.read_text().replace('"due": [', '"due": ["x", ')):
         file.write_text(wrong)
-        assert SharedFile(tmp_path, "m").ask(ask).permissions == 50  # no limits, nothing sent
+        assert SharedFile(tmp_path, "m").ask(ask).permissions == 500  # no limits, nothing sent
     file.with_suffix(".lock").unlink()
     file.with_suffix(".lock").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="link"):
