@@ -89,8 +89,9 @@ class Log:
         if is_ours:
             with contextlib.suppress(OSError):
                 self._path.unlink()
+        file, self._file = self._file, -1  # the number may soon be another file's
         with contextlib.suppress(OSError):
-            os.close(self._file)
+            os.close(file)
 
     def _is_there(self) -> bool:
         """Whether it can be found, should this process be killed."""

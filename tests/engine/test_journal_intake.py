@@ -174,3 +174,12 @@ def test_what_the_file_could_not_take_stays_in_its_log_for_the_next_one(path, mo
         assert found_in(journal, lost, kept) == [lost, kept]
         assert len(journal) == 2
     assert not list(path.parent.glob(".*.intake"))
+
+
+def test_a_log_that_is_closed_twice_closes_nobody_elses_file(path):
+    log = Intake(str(path)).take()
+    log.close()
+    with path.with_name("other").open("w") as other:  # which has the same number now
+        log.close()
+        other.write("mine")
+    assert path.with_name("other").read_text() == "mine"
