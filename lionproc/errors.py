@@ -15,6 +15,7 @@ LionprocError
 │   ├── FirstRowsFailedError               the first rows all failed in one way, none was answered
 │   ├── NoLogprobsError                    the model does not tell what confidence=True is made of
 │   ├── JournalError                       replies cannot be kept, so none are bought
+│   ├── TargetError                        no threshold of a cascade can keep what it was to keep
 │   └── ServiceDownError                   the server fails faster than retrying is worth
 ├── SaveError (also OSError)               a file could not be written
 ├── RecordError                            a record of a service cannot be written or read
@@ -66,6 +67,7 @@ __all__ = [
     "SchemaError",
     "ServiceDownError",
     "StoppedWarning",
+    "TargetError",
     "did_you_mean",
     "let_go",
     "pass_on_interrupt",
