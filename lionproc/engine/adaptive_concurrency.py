@@ -79,11 +79,13 @@ class AdaptiveConcurrency:
                 # Fewer in flight cost throughput, so the longer latency is not a queue; or more
                 # of them brought nothing.
                 failed = FEWER if fewer else MORE
-                if fewer and cap is None:
-                    self._unloaded_s = before_s
+                mistaken = fewer and self.slows(before_s)
+                if mistaken:
+                    unloaded_s = self._unloaded_s = before_s
                 self.cap, per_s, latency_s = cap, before_per_s, before_s
-                self._quiet_until = now + 60
-                if fewer or self.cap is None or self._tried_fewer:
+                if not mistaken or cap is None:  # else what the cap was chosen by was wrong too
+                    self._quiet_until = now + 60
+                if now < self._quiet_until and (fewer or cap is None or self._tried_fewer):
                     self._tried_fewer = False
                     return
         if failed is None and now < self._quiet_until:

@@ -65,6 +65,8 @@ class Congestion:
         bounds: The limit in requests per second, None where it is not known.
         reopening: When the next request may leave.
         stray: The test for refusals that do not come of the pace.
+        is_stated: Whether a person stated a limit, who knows the server: it refuses others rather
+            by chance.
     """
 
     def __init__(self) -> None:
@@ -74,6 +76,7 @@ class Congestion:
         self.bounds: Bounds | None = None
         self.reopening = Reopening()
         self.stray = StrayTest()
+        self.is_stated = False
         self._curve: Curve | None = None
         self._spell: Spell | None = None  # that goes on, or ended while it is shut
         self._first: Spell | None = None
@@ -126,8 +129,6 @@ class Congestion:
         number, idle_s, curve = self._departures, now - self._left_at, self._curve
         self._departures += 1
         self._left_at = now
-        if self.bounds is None or (pace is not None and pace <= self.bounds.high):
-            self.stray.left()
         if self._spell is None:
             self._spell = Spell(-math.inf, now)
             if curve is not None:
@@ -164,7 +165,8 @@ class Congestion:
         pace = self._curve.at(now)
         if pace is None and not self._is_shut:  # nothing was refused at many times the rate
             self._curve = self.bounds = None
-            self.stray.unproved(doubt=True)
+            self.stray.unproved()
+            self.stray.proved = False
         return pace
 
     # -- refusals ---------------------------------------------------------------------------
@@ -174,6 +176,9 @@ class Congestion:
         self.look(refusal.now)
         left_at, reopening = refusal.now - refusal.took_s, self.reopening
         spell = self._spell = self._spell or Spell(-math.inf, left_at)
+        congested = self.stray.is_congestion(refusal.number, above=self._is_above(refusal.per_s))
+        if refusal.is_spent:
+            congested = self.stray.proved = True
         if refusal.epoch != self.epoch:
             if refusal.epoch == self.epoch - 1 and self._is_shut and not reopening.tries:
                 # It had left before the congestion was known, and was counted as admitted.
@@ -184,16 +189,10 @@ class Congestion:
             reopening.tries += 1
         else:
             self._refused += 1
-            known, per_s = self.bounds, refusal.per_s
-            congested = self.stray.is_congestion(
-                refusal.number,
-                within=known is None or per_s <= known.high,
-                below=known is not None and per_s <= 1.03 * known.low,
-            )
             if not (congested or reopening.vain):
                 return False
             self._is_shut, reopening.tries = True, 0
-            spell.closed_at, spell.per_s = refusal.now, per_s
+            spell.closed_at, spell.per_s = refusal.now, refusal.per_s
             spell.admitted += self._departures - self._probe - self._refused
             if reopening.vain and spell.admitted < WINDOW:
                 spell.admitted = 0
@@ -202,6 +201,12 @@ class Congestion:
         self._shut_at = -math.inf
         self._wait(refusal, spell)
         return True
+
+    def _is_above(self, per_s: float) -> bool:
+        """Whether that pace is above the limit, as far as is known; the first refusal says so."""
+        if self.bounds is not None:
+            return HEADROOM * per_s > self.bounds.low
+        return self.stray.proved or not (self.epoch or self.is_stated)
 
     def _wait(self, refusal: Refusal, spell: Spell) -> None:
         self._shut_at = max(self._shut_at, refusal.now - refusal.took_s)
@@ -220,7 +225,7 @@ class Congestion:
         self._spell = Spell(shut_at, now)
         if spell.admitted <= 0:
             self._spell.shut_at = -math.inf
-            self.window = WINDOW
+            self.window, self.stray.proved = WINDOW, False
             return
         self.window = None
         if tries:
@@ -233,8 +238,6 @@ class Congestion:
                 pace = min(pace, spell.bounds(shut_at, now).high)
                 most = 2 * max(spell.per_s, START_PER_S)
                 self._curve = Curve(pace, pace, most, SEARCH_S, SEARCH_S, now)
-                if not tries:
-                    self.stray.doubts = max(self.stray.doubts, 1)
                 return
             spell.shut_at = spell.opened_at
         found = spell.bounds(shut_at, now)
@@ -263,8 +266,7 @@ class Congestion:
             if both and (tries or spell.per_s > known.high or both.high < 0.9 * known.high):
                 self.stray.confirmed()
             else:
-                rose = found.low > 1.5 * known.high
-                self.stray.unproved(doubt=bool(both) or fell or rose)
+                self.stray.unproved()
             if fell:  # what was measured before and after that together is neither
                 found = Bounds(known.low / 2, known.low)
         self.bounds = both or found
@@ -281,7 +283,7 @@ class Congestion:
             high, end = top, max(spell.per_s, top)
             top, tested = math.sqrt(high * end), self._tested or math.inf
             low = max(low, HEADROOM * min(high, 1.02 * self.bounds.low))
-            is_new = high > 2 and not (spell.is_test or 0.9 < high / tested < 1.1)
+            is_new = high > 2 and not (both or spell.is_test or 0.9 < high / tested < 1.1)
             if end > 1.25 * high and is_new:  # slower ones hold one request for a second
                 self._spell = replace(self._spell or spell, is_test=True)
                 if known is not None or spell is not self._first:

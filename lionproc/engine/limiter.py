@@ -185,8 +185,7 @@ class Limiter:
         if adapt:
             if self._quantities.any_known:
                 self.congestion.skip_start()
-            # Who states a limit knows the server: a refusal within it is more likely a stray one.
-            self.congestion.stray.presumed = 2 if self._limits.requests_per_minute else 0
+            self.congestion.is_stated = self._limits.requests_per_minute is not None
             self._paced = self.congestion.pace(now)
 
     # -- a budget that others use too ---------------------------------------------------------
@@ -481,6 +480,7 @@ class Limiter:
                 self._rate(now),
                 signals.wait_s,
                 random.random(),
+                any(quota.remaining == 0 for quota in signals.quotas.values()),
             )
         )
         if congested:

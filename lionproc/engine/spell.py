@@ -21,6 +21,7 @@ class Refusal(NamedTuple):
         per_s: Requests per second that left lately.
         retry_after_s: Seconds the server asks for.
         jitter: A random number from 0 to 1, so that many clients do not wake together.
+        is_spent: Whether the server says that nothing is left of a limit.
     """
 
     now: float
@@ -30,6 +31,7 @@ class Refusal(NamedTuple):
     per_s: float
     retry_after_s: float | None
     jitter: float
+    is_spent: bool = False
 
 
 class Bounds(NamedTuple):

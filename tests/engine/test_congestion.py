@@ -344,11 +344,29 @@ def test_what_was_refused_late_was_not_admitted():
     assert congestion.pace(asked_at) == pytest.approx(2.0)  # a tenth of 20: not of 39
 
 
-@pytest.mark.parametrize(("tries", "doubts"), [(0, 1), (1, 0)])
-def test_a_first_refusal_is_in_doubt_unless_the_server_was_really_shut(tries, doubts):
-    congestion, _ = closed(admitted=100, tries=tries)
-    congestion.look(congestion.hold_until)
-    assert congestion.stray.doubts == doubts
+def test_the_first_refusal_is_believed_and_the_next_ones_only_in_a_burst():
+    congestion, _ = closed(admitted=100)
+    now = congestion.hold_until
+    congestion.look(now)
+    for number in (202, 203):
+        assert not congestion.refused(Refusal(now, 1, number, 0.01, 10.0, None, 0.5))
+    assert congestion.refused(Refusal(now, 1, 204, 0.01, 10.0, None, 0.5))
+
+
+def test_a_refusal_that_says_that_nothing_is_left_of_a_limit_is_believed():
+    congestion = Congestion()
+    congestion.is_stated = True
+    for _ in range(9):
+        congestion.departed(0.0, None)
+    assert not congestion.refused(Refusal(1.0, 0, 7, 0.01, 10.0, 30.0, 0.5))
+    assert congestion.refused(Refusal(1.0, 0, 8, 0.01, 10.0, 30.0, 0.5, is_spent=True))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_strays_from_the_first_second_on_are_no_limit(seed):
+    run = Run(None, stray=0.05, seed=seed, in_flight=24).until(20)
+    assert run.rate(0, 20) >= 0.75 * 24 / ANSWERED_S * 0.95
+    assert run.congestion.bounds is None
 
 
 def test_a_limit_that_fell_is_halved():
@@ -387,12 +405,13 @@ def test_without_a_store_the_pace_in_the_end_is_tested():
         assert congestion.pace(5.5) == pytest.approx(pace)
 
 
-@pytest.mark.parametrize(("per_s", "doubts"), [(10.0, 1), (10.5, 0)])
-def test_a_refusal_at_a_known_pace_that_measured_the_same_again_is_a_doubt(per_s, doubts):
+@pytest.mark.parametrize(("per_s", "doubted"), [(10.0, True), (10.5, False)])
+def test_a_refusal_at_a_known_pace_that_measured_the_same_again_is_a_doubt(per_s, doubted):
     congestion = known(Bounds(9.9, 10.1))
     spell = Spell(0.0, 0.0, closed_at=10.0, admitted=100, per_s=per_s)
-    congestion._learn(spell, congestion.bounds, Bounds(9.9, 10.1), 10.2)
-    assert congestion.stray.doubts == doubts
+    for _ in range(6):
+        congestion._learn(spell, congestion.bounds, Bounds(9.9, 10.1), 10.2)
+    assert congestion.stray.is_congestion(150, above=True) is not doubted
 
 
 @pytest.mark.parametrize(

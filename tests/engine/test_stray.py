@@ -5,47 +5,54 @@ from __future__ import annotations
 from lionproc.engine.stray import StrayTest
 
 
-def refusals(test, numbers, *, below=False):
-    return [test.is_congestion(number, within=True, below=below) for number in numbers]
+def refusals(test, numbers, *, above=False):
+    return [test.is_congestion(number, above=above) for number in numbers]
 
 
-def test_one_refusal_is_enough_where_nothing_speaks_against_it():
-    assert refusals(StrayTest(), [40]) == [True]
-
-
-def test_a_doubt_wants_a_second_one_soon_after():
+def proved():
     test = StrayTest()
-    test.doubts = 1
-    assert refusals(test, [40, 42]) == [False, True]
-    far = StrayTest()
-    far.doubts = 1
-    assert refusals(far, [40, 90]) == [False, False]
+    test.proved = True
+    return test
 
 
-def test_a_pace_that_the_server_took_is_as_good_as_a_doubt():
-    assert refusals(StrayTest(), [40, 42], below=True) == [False, True]
+def test_one_refusal_is_enough_above_a_limit_that_was_measured():
+    assert refusals(proved(), [400], above=True) == [True]
 
 
-def test_a_stated_limit_wants_a_burst():
+def test_a_pace_that_the_server_took_wants_a_second_one_soon_after():
+    assert refusals(proved(), [400, 402]) == [False, True]
+    assert refusals(proved(), [400, 450]) == [False, False]
+
+
+def test_before_there_is_proof_it_wants_a_burst():
     test = StrayTest()
-    test.presumed = 2
-    assert refusals(test, range(5)) == [False, False, False, True, False]
+    assert refusals(test, range(3)) == [False, False, True]
+    assert test.proved
 
 
-def test_those_that_were_not_enough_make_the_next_ones_count_less():
+def test_of_many_sent_at_once_refusals_come_in_any_order_and_are_no_burst_for_that():
+    assert not any(refusals(StrayTest(), [40, 10, 30, 20]))
+    assert refusals(StrayTest(), [12, 11, 10]) == [False, False, True]
+
+
+def test_one_in_twenty_is_never_congestion_and_makes_the_next_ones_count_less():
     test = StrayTest()
-    test.doubts = 1
-    for _ in range(500):
-        test.left()
-    assert not any(refusals(test, range(0, 500, 20)))  # one in twenty, whatever the pace
-    assert refusals(test, [520, 521]) == [False, False]
+    assert not any(refusals(test, range(20, 500, 20)))
+    assert not any(refusals(test, range(520, 525)))
 
 
-def test_congestion_that_was_none_is_a_doubt_and_one_that_was_takes_it_back():
+def test_what_was_refused_before_the_proof_came_of_the_limit_too():
     test = StrayTest()
-    assert refusals(test, [40]) == [True]
-    test.unproved(doubt=True)
-    assert test.doubts == 1
-    assert refusals(test, [100]) == [False]
+    refusals(test, [20, 40, 60])
+    assert refusals(test, range(80, 88))[-1]
+    assert refusals(test, [400], above=True) == [True]
+
+
+def test_what_was_believed_and_is_in_doubt_counts_until_it_is_taken_back():
+    test = proved()
+    assert refusals(test, [100, 101, 102], above=True) == [True, True, True]
+    for _ in range(4):
+        test.unproved()
+    assert refusals(test, [300, 301], above=True) == [False, True]
     test.confirmed()
-    assert test.doubts == 0
+    assert refusals(test, [500], above=True) == [True]
