@@ -124,8 +124,8 @@ class Congestion:
 
     # -- on the way -------------------------------------------------------------------------
 
-    def departed(self, now: float, pace: float | None) -> bool:
-        """A request leaves, at that pace; returns True if the others wait what becomes of it."""
+    def departed(self, now: float) -> bool:
+        """A request leaves; returns True if the others wait for what becomes of it."""
         number, idle_s, curve = self._departures, now - self._left_at, self._curve
         self._departures += 1
         self._left_at = now

@@ -414,7 +414,7 @@ class Limiter:
         else:
             # Evenly spaced: after a 429 the server has nothing in store for a burst.
             self._paced_from = max(self._paced_from + 1.0 / self._paced, now)
-        if congestion.departed(now, self._paced):
+        if congestion.departed(now):
             self._checked_at = -math.inf
         self.in_flight += 1
         slots = self.concurrency

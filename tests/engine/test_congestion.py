@@ -159,10 +159,10 @@ def test_a_long_silent_refusal_is_waited_out_with_few_questions():
 def test_nothing_is_looked_for_while_nothing_is_sent():
     congestion = Congestion()
     congestion.begin_with(10.0, limited=True)
-    congestion.departed(0.0, 9.5)
-    congestion.departed(0.1, 9.5)
+    congestion.departed(0.0)
+    congestion.departed(0.1)
     before = congestion.pace(0.1)
-    congestion.departed(1000.0, 9.5)
+    congestion.departed(1000.0)
     assert congestion.pace(1000.0) == pytest.approx(before, rel=0.02)
 
 
@@ -260,7 +260,7 @@ class Run:
                 return
             self.since = due if self._pace and self.now - due < 0.02 else self.now
             number, epoch = len(self.left), congestion.epoch
-            if congestion.departed(self.now, self._pace):
+            if congestion.departed(self.now):
                 self._checked = -math.inf
             self.left.append(self.now)
             self.slots -= 1
@@ -297,12 +297,12 @@ def closed(*, admitted, tries=0, per_s=10.0):
     """A server that refused after so many, was asked as often in vain, and is being asked now."""
     congestion, now = Congestion(), 2.0
     for _ in range(admitted + 1):
-        congestion.departed(0.0, None)
+        congestion.departed(0.0)
     number = admitted
     for _ in range(tries + 1):
         assert congestion.refused(Refusal(now, congestion.epoch, number, 0.01, per_s, None, 0.5))
         now, number = congestion.hold_until, number + 1
-        assert congestion.departed(now, None)
+        assert congestion.departed(now)
     return congestion, now
 
 
@@ -334,12 +334,12 @@ def test_one_request_looks_and_the_others_wait_for_what_becomes_of_it():
 def test_what_was_refused_late_was_not_admitted():
     congestion = Congestion()
     for _ in range(40):
-        congestion.departed(0.0, None)
+        congestion.departed(0.0)
     assert congestion.refused(Refusal(1.0, 0, 20, 0.01, 1.0, None, 0.5))
     for number in range(21, 40):
         assert not congestion.refused(Refusal(1.0, 0, number, 0.01, 1.0, None, 0.5))
     asked_at = congestion.hold_until
-    congestion.departed(asked_at, None)
+    congestion.departed(asked_at)
     congestion.look(congestion.hold_until)
     assert congestion.pace(asked_at) == pytest.approx(2.0)  # a tenth of 20: not of 39
 
@@ -357,7 +357,7 @@ def test_a_refusal_that_says_that_nothing_is_left_of_a_limit_is_believed():
     congestion = Congestion()
     congestion.is_stated = True
     for _ in range(9):
-        congestion.departed(0.0, None)
+        congestion.departed(0.0)
     assert not congestion.refused(Refusal(1.0, 0, 7, 0.01, 10.0, 30.0, 0.5))
     assert congestion.refused(Refusal(1.0, 0, 8, 0.01, 10.0, 30.0, 0.5, is_spent=True))
 

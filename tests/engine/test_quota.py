@@ -236,3 +236,12 @@ def test_a_queue_in_slow_start_is_cut_to_what_would_be_answered_without_one():
     server.unloaded(*[1.0] * 8)
     server.adaptive.queues(100, latency_s=2.0)
     assert server.adaptive.cap == 63  # 100 * 1.25 / 2
+
+
+def test_a_cut_in_slow_start_that_was_a_mistake_is_taken_back():
+    server = Server()
+    server.unloaded(*[0.3] * 8)  # quick by chance, so the usual latency looked like a queue
+    server.adaptive.queues(40, latency_s=0.5)
+    assert server.adaptive.cap == 30
+    server.busy(20, full=30, latency_s=0.5)
+    assert server.adaptive.cap > 60
