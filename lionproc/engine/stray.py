@@ -66,7 +66,8 @@ class StrayTest:
 
     def _odds(self, few: float) -> tuple[float, int, int]:
         """The logarithm of the odds; how many refusals before do not count, and how many do."""
-        odds, settled, run, last = 0.0, 0, [], self._recent[0][0]
+        odds, settled, last = 0.0, 0, self._recent[0][0]
+        run: list[bool] = []
         for number, may_be_stray in self._recent:
             odds += max(number - last - 1, 0) * math.log((1 - MANY) / (1 - few))
             if odds <= 0:  # those before were stray
