@@ -8,8 +8,9 @@
    rates (`spell`). Bounds that agree are narrowed, others replaced.
 4. The pace rises from just below the bounds to their top, then doubles until the next refusal,
    ever later while the bounds hold (RFC 9438): limits grow, neighbours leave. If it fell, half.
-5. Refusals at a pace that the server took are stray until a test says otherwise (`stray`); those
-   found wrong make the test harder (RFC 4015). A stray refusal costs its own row a retry.
+5. The first refusal is believed, and undone if the server is open (RFC 4015); a limit is proved
+   by a burst alone. Others at a pace that the server took are stray until a test says otherwise
+   (`stray`): a stray refusal costs its own row a retry.
 """
 
 from __future__ import annotations
