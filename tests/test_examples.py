@@ -175,7 +175,9 @@ def test_every_block_of_a_docstring_runs(module, source, session, caplog):
     if module.startswith("lionproc.dask"):
         pytest.importorskip("distributed")
     run(source, vars(importlib.import_module(module)) | given(source))
-    assert not [entry.message for entry in caplog.records if entry.levelname == "WARNING"]
+    # A cluster's own log says when the machine is busy.
+    ours = [entry for entry in caplog.records if not entry.name.startswith("distributed")]
+    assert not [entry.message for entry in ours if entry.levelname == "WARNING"]
 
 
 @pytest.mark.parametrize("source", list(blocks_of_pages()))
