@@ -129,7 +129,8 @@ class Allowed:
 
 def _folded(text: str) -> str:
     made = " ".join(text.split()).casefold()
-    return made.removesuffix(".0") if re.fullmatch(r"-?\d+\.0", made) else made  # 3.0 of Excel
+    whole = made.removesuffix(".0")
+    return whole if whole.removeprefix("-").isdecimal() else made  # 3.0 of Excel
 
 
 def _whole(text: str, comma: bool, _: bool) -> int:

@@ -11,7 +11,7 @@ from lionproc.engine.retry import Breaker, Fail, Retry, RetryBudget, Stop, Wait,
 from lionproc.errors import CallError, ConfigurationError, Kind
 
 # By their words, so that every kind there is is judged here.
-STOPS = {"access", "not_found", "quota"}
+STOPS = {"access", "not_found", "quota", "no_logprobs"}
 PASSES = {"rate_limited", "overloaded", "server_error", "timeout", "connection", "bad_reply"}
 
 

@@ -8,6 +8,7 @@ from pandas.api.extensions import register_dataframe_accessor
 
 import lionproc as lp
 from lionproc.errors import ConfigurationError, LionprocWarning
+from lionproc.frame import register as registering
 from lionproc.frame.accessor import FrameAccessor
 from lionproc.frame.series_accessor import SeriesAccessor
 
@@ -23,9 +24,10 @@ class Theirs:
 
 @pytest.fixture
 def frame():
-    """A frame; whatever is registered in a test is gone after it."""
+    """A frame; whatever is registered in a test is gone after it, and whom it belonged to."""
     ours = pd.DataFrame.__dict__["llm"], pd.Series.__dict__["llm"]
     yield pd.DataFrame({"text": ["a"]})
+    registering._others.clear()
     for kind, descriptor in zip((pd.DataFrame, pd.Series), ours, strict=True):
         kind.llm = descriptor
         if "lp" in kind.__dict__:
