@@ -334,7 +334,9 @@ def test_a_run_that_ended_leaves_no_widgets_but_its_card(watch, server, until):
     from ipywidgets.widgets.widget import _instances
 
     before = len(_instances)
+    server.hold()  # until it is watched: three rows are quick
     watched = watch(rows=3)
+    server.release()
     assert watched.job.wait(10)
     # The box, the card's HTML, and the layout and style of each.
     until(lambda: len(_instances) - before <= 6, what="the other widgets are closed")
