@@ -46,9 +46,16 @@ def local(n_workers: int = 2, *, threads_per_worker: int = 2, **options: Any) ->
     for name, number in (("n_workers", n_workers), ("threads_per_worker", threads_per_worker)):
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             raise ConfigurationError(f"{name} is a whole number from 1 on, not {number!r}.")
-    usual: dict[str, Any] = {"dashboard_address": None, "processes": True}
+    usual: dict[str, Any] = {"processes": True}
+    if options.get("dashboard_address") is None:
+        # Without pages. What tells of health listens all the same: at a port that is free, as a
+        # second cluster would be warned of the usual one, and reached from here alone.
+        usual["dashboard_address"] = None
+        usual["scheduler_kwargs"] = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
     if options.get("processes", True):
-        usual["host"] = "127.0.0.1"  # threads are reached from nowhere else anyway
+        usual["host"] = "127.0.0.1"
+    else:  # they are reached from nowhere else, except to be asked for their health
+        usual["worker_dashboard_address"] = "127.0.0.1:0"
     sizes = {"n_workers": n_workers, "threads_per_worker": threads_per_worker}
     # It ends its workers when it is closed.
     return Client(**{**usual, **sizes, **options})  # type: ignore[no-untyped-call]

@@ -44,6 +44,22 @@ def client(folder):
             yield made
 
 
+def test_two_local_clusters_go_side_by_side_and_only_this_machine_reaches_them():
+    """The second one would be warned of the port of the first, and a warning is an error here."""
+    psutil = pytest.importorskip("psutil")
+
+    def listening():
+        own = psutil.Process().net_connections()
+        return {one.laddr for one in own if one.status == psutil.CONN_LISTEN}
+
+    before = listening()
+    usual = {"n_workers": 1, "processes": False, "set_as_default": False}
+    with lionproc.dask.local(**usual), lionproc.dask.local(**usual):
+        opened = listening() - before
+    assert opened
+    assert {address.ip for address in opened} == {"127.0.0.1"}
+
+
 @pytest.fixture
 def server(client):
     with Server() as made:
