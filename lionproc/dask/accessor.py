@@ -140,9 +140,7 @@ def _started(asked_about: DaskRows, asked: Asked) -> DaskJob:
             "start() gives the work to a cluster, and there is none yet: lionproc.dask.local() "
             "makes one on this machine, distributed.Client(address) uses another."
         )
-    rows = asked_about.optimize()
-    question, meta = question_of(asked, rows)
-    parts = tasks_of(question, rows, raising=asked.options.get("errors") == "raise")
+    rows, question, meta, parts = _planned(asked_about, asked)
     job = DaskJob(client, question, parts, meta, rows.divisions)
     shown = watchers(
         job,
@@ -159,9 +157,7 @@ def _started(asked_about: DaskRows, asked: Asked) -> DaskJob:
 
 
 def _lazily(asked_about: DaskRows, asked: Asked) -> DaskRows:
-    rows = asked_about.optimize()
-    question, meta = question_of(asked, rows)
-    parts = tasks_of(question, rows, raising=asked.options.get("errors") == "raise")
+    rows, _, meta, parts = _planned(asked_about, asked)
     return dd.from_delayed(parts, meta=meta, divisions=rows.divisions, prefix="llm")
 
 
@@ -186,3 +182,15 @@ def tasks_of(question: Question, rows: DaskRows, *, raising: bool) -> list[Any]:
         return done
     failed = [delayed(failures)(part) for part in done]
     return [delayed(checked)(part, failed) for part in done]
+
+
+def _planned(asked_about: DaskRows, asked: Asked) -> tuple[DaskRows, Question, Any, list[Any]]:
+    """The rows, what is asked of them, an empty answer, and the work on each partition."""
+    rows = asked_about.optimize()
+    question, meta = question_of(asked, rows)
+    return (
+        rows,
+        question,
+        meta,
+        tasks_of(question, rows, raising=asked.options.get("errors") == "raise"),
+    )

@@ -299,6 +299,7 @@ class Run(ABC):
                 self._feeding.cancel()
             self._halting = asyncio.ensure_future(self._routes.halt(grace_s))
 
+        self.begin()  # interrupted before it had begun, it begins in order to end as others do
         engine_loop.get().call_soon_threadsafe(act)
 
     @property

@@ -550,7 +550,6 @@ def wait_for(job: Job) -> pd.DataFrame:
     except KeyboardInterrupt:
         pass
     try:
-        job.begin()  # interrupted before it had begun, it begins in order to end as others do
         job.stop(GRACE_S)
         job.wait(GRACE_S + 5.0)
     except KeyboardInterrupt:

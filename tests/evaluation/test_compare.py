@@ -412,6 +412,22 @@ def test_interrupting_it_stops_all_of_them_and_keeps_what_there_is(common, monke
         assert all(job.done for job in waited)
 
 
+def test_interrupted_before_all_of_them_began_every_one_has_ended(common, monkeypatch):
+    with Server(answer=said_of, latency_s=30) as server:
+        begin, begun = Job.begin, []
+
+        def interrupted(job):
+            begun.append(job)
+            if len(begun) == 2:
+                raise KeyboardInterrupt
+            begin(job)
+
+        monkeypatch.setattr(Job, "begin", interrupted)
+        with pytest.raises(KeyboardInterrupt, match="pays nothing twice"):
+            FRAME.llm.compare(PROMPTS, model=model_at(server), n=50, **common)
+        assert {(job.done, job.stats.state) for job in begun} == {(True, "stopped")}
+
+
 def test_the_card_has_everything_and_escapes_what_others_wrote(compared, server, tmp_path):
     html = compared._repr_html_()
     for text in (
