@@ -179,7 +179,7 @@ def _enter(limiter: Limiter, worker: Any, question: Question) -> None:
 
             def tell() -> None:
                 limiter.limits = wanted.copy()
-                lender.wish(limiter.own_limits(), question.token)
+                lender.wish(limiter.in_force.own_limits(), question.token)
 
             engine_loop.call(tell)
 

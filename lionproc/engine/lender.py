@@ -10,13 +10,13 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import Protocol, Self, TypeAlias
+from typing import Protocol, TypeAlias
 
 from lionproc.engine.lease_messages import NONE, SAFE_S, Ask, Entry, Grant, PerMinute
 from lionproc.engine.tokens import QUANTITIES, Amounts
 from lionproc.engine.window import DUST
 
-__all__ = ["Lender", "Loan", "Office"]
+__all__ = ["Borrower", "Lender", "Office"]
 
 log = logging.getLogger("lionproc.engine")
 Office: TypeAlias = "Callable[[Ask], Awaitable[Grant]]"
@@ -28,7 +28,7 @@ AGAIN_S = 1.0  # before an office that cannot be reached is asked again
 
 
 class Borrower(Protocol):
-    """A limiter, as far as it is known here."""
+    """The limits of a limiter, as far as they are known here."""
 
     def own_limits(self) -> PerMinute:
         """The limits per minute that a person set."""
@@ -47,7 +47,7 @@ class Lender:
     """What one limiter has borrowed.
 
     Args:
-        limiter: The limiter. Its limits become those of the budget, and the other way round.
+        limiter: Its limits, which become those of the budget, and the other way round.
         office: Where the budget is.
         own: Whether the limits that the limiter has now are what a person wants them to be; else
             those of the budget are taken.
@@ -226,49 +226,6 @@ class Lender:
             self._agreed = limits
             if limits != wanted:
                 self._limiter.take_limits(limits)
-
-
-class Loan:
-    """Permission for one request, as a context: what is not used is given back at its end.
-
-    Args:
-        amounts: What the request is expected to take.
-    """
-
-    def __init__(self, amounts: Amounts) -> None:
-        self._amounts = amounts
-        self._from: Lender | None = None
-        self._at = 0.0
-        self.waiting_for = ""
-
-    async def wait_s(self, lender: Lender | None) -> float | None:
-        """Get permission, where that is needed and not there yet.
-
-        Args:
-            lender: Who lends it; None where nobody has to.
-
-        Returns:
-            None if nothing is needed; else the seconds after which to look again at everything.
-        """
-        if lender is None or self._from is not None:
-            return None
-        wait_s = await lender.take(self._amounts)
-        self.waiting_for = lender.waiting_for
-        if wait_s == 0:
-            self._from, self._at = lender, asyncio.get_running_loop().time()
-        return wait_s
-
-    def use(self) -> bool:
-        """The request is sent. Returns whether its permission was lent."""
-        used, self._from = self._from, None
-        return used is not None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._from is not None:
-            self._from.give_back(self._at, self._amounts)
 
 
 def _aged(

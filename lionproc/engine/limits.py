@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
-import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, SupportsFloat, TypeAlias
+from typing import Any, SupportsFloat
 
+from lionproc.engine.listeners import Listeners
 from lionproc.errors import LimitsError, did_you_mean
 from lionproc.face import faced
 
@@ -19,7 +19,6 @@ _RATES = (
     "output_tokens_per_minute",
 )
 _FIELDS = (*_RATES, "concurrency", "burst_seconds", "adapt", "shared")
-Listener: TypeAlias = "Callable[[], None]"
 
 
 @faced
@@ -65,7 +64,7 @@ class Limits:
     adapt: bool
     shared: bool
     _lock: threading.Lock
-    _listeners: list[weakref.WeakMethod[Listener]]
+    _listeners: Listeners
 
     def __init__(  # noqa: PLR0917  (the order is the contract's)
         self,
@@ -79,7 +78,7 @@ class Limits:
         shared: bool = False,
     ) -> None:
         object.__setattr__(self, "_lock", threading.Lock())
-        object.__setattr__(self, "_listeners", [])
+        object.__setattr__(self, "_listeners", Listeners())
         self.update(
             requests_per_minute=requests_per_minute,
             tokens_per_minute=tokens_per_minute,
@@ -124,9 +123,7 @@ class Limits:
         with self._lock:
             for name, value in checked.items():
                 object.__setattr__(self, name, value)
-            listeners = [listener for ref in self._listeners if (listener := ref())]
-        for listener in listeners:
-            listener()
+        self._listeners.tell()
 
     def __setattr__(self, name: str, value: object) -> None:
         self.update(**{name: value})
@@ -144,9 +141,7 @@ class Limits:
 
         The method's object is held weakly, so listening keeps nothing alive.
         """
-        with self._lock:
-            self._listeners[:] = [ref for ref in self._listeners if ref()]
-            self._listeners.append(weakref.WeakMethod(listener))
+        self._listeners.add(listener)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Limits) and self.as_dict() == other.as_dict()

@@ -166,7 +166,7 @@ class Routes:
         """
         folder = last_pace.folder_of(journal)
         for limiter in self.limiters:
-            limiter.folder = shared_in(journal)
+            limiter.borrowing.folder = shared_in(journal)
             seen = None if folder is None else last_pace.read(folder, limiter.identity)
             limiter.begin(rows, seen)
 
@@ -383,8 +383,8 @@ class Routes:
             if waiting and waiting != "a free slot":
                 return f"Waiting for {waiting}."
         for limiter in limiters:
-            if limiter.ignored:
-                return f"A header of the server cannot be meant and is ignored ({limiter.ignored})."
+            if limiter.in_force.ignored:
+                return f"A header of the server cannot be meant and is ignored ({limiter.in_force.ignored})."
         return f"The server does not count tokens: {GUESSED}." if self.guessed else ""
 
 

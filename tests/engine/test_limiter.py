@@ -347,7 +347,7 @@ def test_a_header_that_admits_no_request_is_a_hint_and_forgotten():
         assert loop.time() - start < 1
         odd = Signals(ignored="x-ratelimit-limit-tokens: 1")
         limiter.settle(await limiter.reserve(SMALL), SMALL, odd)
-        assert limiter.ignored == odd.ignored
+        assert limiter.in_force.ignored == odd.ignored
 
     run_virtual(main())
 

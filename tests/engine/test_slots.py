@@ -17,15 +17,15 @@ def test_nobody_queues_for_the_slots_that_a_server_takes_away_and_they_are_used_
 
     async def main():
         limiter = Limiter(Limits(concurrency=16))
-        limiter.congestion.skip_start()
-        limiter.adaptive.cap = 4
+        limiter.pace.congestion.skip_start()
+        limiter.pace.adaptive.cap = 4
         executor = RateLimitedAPIExecutor(limiter=limiter)
         for number in range(40):
             await executor.append(desk.call(number))
         await executor.forward()
-        assert limiter.peak_in_flight <= limiter.adaptive.cap < 8
+        assert limiter.peak_in_flight <= limiter.pace.adaptive.cap < 8
         assert waited == [limiter]  # the very first, that finds the loop
-        limiter.adaptive.cap = None
+        limiter.pace.adaptive.cap = None
         for number in range(40, 80):
             await executor.append(desk.call(number))
         await executor.forward()
@@ -40,7 +40,7 @@ def test_large_bodies_are_in_flight_one_after_the_other_and_all_are_sent(virtual
 
     async def main():
         limiter = Limiter(Limits(concurrency=16))
-        limiter.congestion.skip_start()
+        limiter.pace.congestion.skip_start()
         executor = RateLimitedAPIExecutor(limiter=limiter)
         executor.dispatcher.queue.out_bytes = 10
         for number, size in enumerate((4, 4, 4, 99, 1, 1, 1)):
