@@ -12,10 +12,7 @@ out.compute()  # or out.to_parquet("answers/")
 
 from __future__ import annotations
 
-import warnings
-from typing import Any
-
-from lionproc.errors import LionprocWarning, MissingDependencyError
+from lionproc.errors import MissingDependencyError
 
 try:
     import distributed  # noqa: F401  (all of it is needed, not only dask)
@@ -30,27 +27,14 @@ from dask.dataframe.extensions import register_dataframe_accessor, register_seri
 from lionproc.dask.accessor import DaskFrameAccessor, DaskSeriesAccessor
 from lionproc.dask.local_cluster import local
 from lionproc.dask.reading import read_folder as read_parquet
+from lionproc.frame.register import register_too
 
 __all__ = ["DaskFrameAccessor", "DaskSeriesAccessor", "local", "read_parquet"]
 
 
-def _register() -> None:
-    kinds: tuple[tuple[Any, Any, Any], ...] = (
-        (_dd.DataFrame, register_dataframe_accessor, DaskFrameAccessor),
-        (_dd.Series, register_series_accessor, DaskSeriesAccessor),
-    )
-    for kind, add, accessor in kinds:
-        other = getattr(kind, "llm", None)
-        owner = getattr(other, "__module__", "another package")
-        if other is not None and not owner.startswith("lionproc."):
-            warnings.warn(
-                f"Dask's {kind.__name__}.llm belonged to {owner}; now it is lionproc's.",
-                LionprocWarning,
-                stacklevel=3,
-            )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # Dask says the same, without names
-            add("llm")(accessor)
-
-
-_register()
+register_too(
+    {
+        _dd.DataFrame: (register_dataframe_accessor, DaskFrameAccessor),
+        _dd.Series: (register_series_accessor, DaskSeriesAccessor),
+    }
+)

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any, Unpack
 
-import dask.dataframe as dd
-from dask.delayed import delayed
-
+from lionproc.dask.foresight import foreseen, tried
 from lionproc.dask.job import DaskJob
-from lionproc.dask.partition import answered, checked, failures
-from lionproc.dask.question import Asked, DaskRows, Question, question_of
+from lionproc.dask.planned import lazily, started
+from lionproc.dask.question import Asked, DaskRows
+from lionproc.dask.refusals import refused
 from lionproc.errors import ConfigurationError
 from lionproc.face import face
 from lionproc.frame.accessor import FrameAccessor
+from lionproc.frame.estimate import Estimate
 from lionproc.frame.plan_arguments import FROM_SCHEMA, PromptLike
-from lionproc.frame.run_options import RunOptions, SeriesOptions, shows
+from lionproc.frame.preview import Preview, Sampling
+from lionproc.frame.run_options import PipelineOptions, RunOptions, SeriesOptions, shows
 from lionproc.frame.series_accessor import SeriesAccessor
-from lionproc.notebook.progress import watchers
 
 __all__ = ["DaskFrameAccessor", "DaskSeriesAccessor"]
+
+_ERRORS = (
+    "job = ddf.llm.start(...) has job.errors(); and with details=True the frame has a column of "
+    'errors: out[out["mood_status"] == "failed"].compute().'
+)
+_REPORT = (
+    "Each partition is a run of its own: lp.runs() lists them where the workers' journal is this "
+    "process's. job = ddf.llm.start(...) has job.stats, the sums of all."
+)
 
 
 class DaskFrameAccessor:
@@ -70,7 +79,7 @@ class DaskFrameAccessor:
             out.compute()  # or out.to_parquet("answers/")
             ```
         """
-        return _lazily(self._frame, Asked("frame", prompt, into, schema, options))
+        return lazily(self._frame, Asked("frame", prompt, into, schema, options))
 
     @face
     @shows(RunOptions, FrameAccessor.process)
@@ -95,7 +104,166 @@ class DaskFrameAccessor:
         Raises:
             ConfigurationError: An argument cannot work, or there is no cluster; nothing was sent.
         """
-        return _started(self._frame, Asked("frame", prompt, into, schema, options))
+        return started(self._frame, Asked("frame", prompt, into, schema, options))
+
+    @face
+    @shows(RunOptions, FrameAccessor.process)
+    async def aprocess(
+        self,
+        prompt: PromptLike | Sequence[object],
+        into: object = FROM_SCHEMA,
+        schema: object = str,
+        **options: Unpack[RunOptions],
+    ) -> DaskRows:
+        """`start`, awaited in a running event loop. Cancelling it stops the work.
+
+        Args:
+            prompt: As for `df.llm.process`; or the stages of `pipeline`.
+            into: As for `df.llm.process`.
+            schema: As for `df.llm.process`.
+            **options: As for `ddf.llm.process`.
+
+        Returns:
+            What `job.result()` returns: a Dask frame whose partitions are there.
+
+        Raises:
+            ConfigurationError: An argument cannot work, or there is no cluster; nothing was sent.
+            LionprocError: As `job.result()`.
+        """
+        return await started(self._frame, Asked("frame", prompt, into, schema, options))
+
+    @face
+    @shows(PipelineOptions, FrameAccessor.process)
+    def pipeline(self, stages: Sequence[Any], **options: Unpack[PipelineOptions]) -> DaskRows:
+        """Send every row through stages, when the frame that comes back is computed.
+
+        Args:
+            stages: As for `df.llm.pipeline`. They have the model and the limits of the call, and
+                none of their own.
+            **options: As for `ddf.llm.process`.
+
+        Returns:
+            As `ddf.llm.process`.
+
+        Raises:
+            ConfigurationError: An argument cannot work; nothing was sent.
+        """
+        from lionproc.frame.pipeline import are_stages
+
+        if not are_stages(stages):
+            raise ConfigurationError("stages= is a list of stages: dicts or lp.ProcessingStage.")
+        return lazily(self._frame, Asked("frame", list(stages), FROM_SCHEMA, str, options))
+
+    @face
+    @shows(RunOptions, FrameAccessor.process)
+    def estimate(
+        self,
+        prompt: PromptLike,
+        into: object = FROM_SCHEMA,
+        schema: object = str,
+        **options: Unpack[RunOptions],
+    ) -> Estimate:
+        """What `process` would send, cost and take, by a sample of the rows. Nothing is sent.
+
+        Up to 1,000 rows of five partitions are read. Of more rows it is not seen which ones are
+        equal. `answered` counts what the journal of this process has, and not what is saved.
+        Where concurrency decides about the minutes, they are those of one worker process.
+
+        Args:
+            prompt: As for `df.llm.process`.
+            into: As for `df.llm.process`.
+            schema: As for `df.llm.process`.
+            **options: As for `ddf.llm.process`.
+
+        Returns:
+            An `lp.Estimate` of all rows, as `df.llm.estimate` gives it; `.sample` says what it was
+            foreseen from.
+
+        Raises:
+            ConfigurationError: An argument cannot work, or the rows come from a `process` that is
+                not computed yet.
+        """
+        return foreseen(self._frame, Asked("frame", prompt, into, schema, options))
+
+    @face
+    @shows(RunOptions, FrameAccessor.process)
+    def preview(
+        self,
+        prompt: PromptLike,
+        into: object = FROM_SCHEMA,
+        schema: object = str,
+        *,
+        n: int = 3,
+        sample: Sampling = "head",
+        seed: int = 0,
+        **options: Unpack[RunOptions],
+    ) -> Preview:
+        """Run a few rows for real, in this process, and say what the rest would cost and take.
+
+        They are taken from up to 1,000 rows of five partitions.
+
+        Args:
+            prompt: As for `df.llm.process`.
+            into: As for `df.llm.process`.
+            schema: As for `df.llm.process`.
+            n: How many rows to run.
+            sample: As for `df.llm.preview`, of the rows that were read.
+            seed: For "random".
+            **options: As for `ddf.llm.process`; nothing is saved.
+
+        Returns:
+            An `lp.Preview`, as `df.llm.preview` gives it; its `.estimate` is that of all rows.
+
+        Raises:
+            ConfigurationError: An argument cannot work, or the rows come from a `process` that is
+                not computed yet; nothing was sent.
+            RunError: The run cannot go on.
+        """
+        asked = Asked("frame", prompt, into, schema, options)
+        return tried(self._frame, asked, n=n, sample=sample, seed=seed)
+
+    compare = refused(
+        "compare",
+        "It asks the same few rows in several ways: take some, as with "
+        "ddf.head(200, npartitions=-1).llm.compare(...).",
+    )
+    limits = refused(
+        "limits",
+        "Workers keep the limits together while they work: job = ddf.llm.start(...), and "
+        "job.limits are live.",
+    )
+    errors = refused("errors", _ERRORS)
+    report = refused("report", _REPORT)
+    score = refused(
+        "score",
+        "Bring the columns here that it compares: "
+        'out[["mood", "label"]].compute().llm.score("mood", gold="label").',
+    )
+    check = refused(
+        "check",
+        'Bring the answers here, or some of them: out[["mood"]].compute().llm.check("mood").',
+    )
+    to_review = refused(
+        "to_review",
+        "Draw from rows that are here: out.sample(frac=0.01).compute().llm.to_review(...).",
+    )
+    facts = refused("facts", 'With save="answers/", lp.read_facts says it of each part.')
+    to_csv = refused(
+        "to_csv",
+        "out.compute().llm.to_csv(path) brings all rows here; out.to_csv(folder) does not, and lets formulas through.",
+    )
+    to_excel = refused("to_excel", "A sheet is written at once: out.compute().llm.to_excel(path).")
+    to_jsonl = refused(
+        "to_jsonl",
+        "out.compute().llm.to_jsonl(path) brings all rows here; a partition at a time does not: "
+        "for part in out.partitions: part.compute().llm.to_jsonl(...).",
+    )
+    to_arrow = refused(
+        "to_arrow",
+        'out.compute().llm.to_arrow() brings all rows here; with save="answers/" Arrow reads the '
+        'folder: pyarrow.dataset.dataset("answers/").',
+    )
+    to_dataset = refused("to_dataset", "A dataset is in memory: out.compute().llm.to_dataset().")
 
 
 class DaskSeriesAccessor:
@@ -128,69 +296,117 @@ class DaskSeriesAccessor:
         Raises:
             ConfigurationError: An argument cannot work; nothing was sent.
         """
-        return _lazily(self._series, Asked("series", prompt, into, schema, options))
+        return lazily(self._series, Asked("series", prompt, into, schema, options))
 
+    @face
+    @shows(SeriesOptions, SeriesAccessor.process)
+    def start(
+        self,
+        prompt: PromptLike,
+        into: Hashable | None = None,
+        schema: object = str,
+        **options: Unpack[SeriesOptions],
+    ) -> DaskJob:
+        """Start what `process` does on the cluster that is in use, and return at once.
 
-def _started(asked_about: DaskRows, asked: Asked) -> DaskJob:
-    from distributed.client import _get_global_client
+        Args:
+            prompt: As for `series.llm.process`.
+            into: As for `series.llm.process`.
+            schema: As for `series.llm.process`.
+            **options: As for `ddf.llm.process`.
 
-    client = _get_global_client()
-    if client is None:
-        raise ConfigurationError(
-            "start() gives the work to a cluster, and there is none yet: lionproc.dask.local() "
-            "makes one on this machine, distributed.Client(address) uses another."
-        )
-    rows, question, meta, parts = _planned(asked_about, asked)
-    job = DaskJob(client, question, parts, meta, rows.divisions)
-    shown = watchers(
-        job,
-        progress=question.progress,
-        panel=question.panel,
-        title=job.title,
-        facts=job.facts,
-        latest=job.latest_errors,
-    )
-    for watcher in shown:
-        job.watch(watcher)
-    job.begin()
-    return job
+        Returns:
+            The running job; its result is what `process` gives.
 
+        Raises:
+            ConfigurationError: An argument cannot work, or there is no cluster; nothing was sent.
+        """
+        return started(self._series, Asked("series", prompt, into, schema, options))
 
-def _lazily(asked_about: DaskRows, asked: Asked) -> DaskRows:
-    rows, _, meta, parts = _planned(asked_about, asked)
-    return dd.from_delayed(parts, meta=meta, divisions=rows.divisions, prefix="llm")
+    @face
+    @shows(SeriesOptions, SeriesAccessor.process)
+    async def aprocess(
+        self,
+        prompt: PromptLike,
+        into: Hashable | None = None,
+        schema: object = str,
+        **options: Unpack[SeriesOptions],
+    ) -> DaskRows:
+        """`start`, awaited in a running event loop. Cancelling it stops the work.
 
+        Args:
+            prompt: As for `series.llm.process`.
+            into: As for `series.llm.process`.
+            schema: As for `series.llm.process`.
+            **options: As for `ddf.llm.process`.
 
-def tasks_of(question: Question, rows: DaskRows, *, raising: bool) -> list[Any]:
-    """A task for each partition.
+        Returns:
+            What `process` gives, of partitions that are there.
 
-    Args:
-        question: What is asked.
-        rows: A Dask frame or series.
-        raising: Whether rows that failed raise, once all are done.
-    """
-    # Numbers that belong to the partitions, whichever of them are computed later: their files are
-    # called by them.
-    parts = rows.to_delayed(optimize_graph=False)
-    asked = delayed(question, traverse=False)
-    ask = delayed(answered, pure=False)
-    done = [
-        ask(part, number, asked, dask_key_name=(f"llm-process-{question.token}", number))
-        for number, part in enumerate(parts)
-    ]
-    if not raising:
-        return done
-    failed = [delayed(failures)(part) for part in done]
-    return [delayed(checked)(part, failed) for part in done]
+        Raises:
+            ConfigurationError: An argument cannot work, or there is no cluster; nothing was sent.
+            LionprocError: As `job.result()`.
+        """
+        return await started(self._series, Asked("series", prompt, into, schema, options))
 
+    @face
+    @shows(SeriesOptions, SeriesAccessor.process)
+    def estimate(
+        self,
+        prompt: PromptLike,
+        into: Hashable | None = None,
+        schema: object = str,
+        **options: Unpack[SeriesOptions],
+    ) -> Estimate:
+        """What `process` would send, cost and take, by a sample of the cells. Nothing is sent.
 
-def _planned(asked_about: DaskRows, asked: Asked) -> tuple[DaskRows, Question, Any, list[Any]]:
-    """The rows, what is asked of them, an empty answer, and the work on each partition."""
-    rows = asked_about.optimize()
-    question, meta = question_of(asked, rows)
-    return (
-        rows,
-        question,
-        meta,
-        tasks_of(question, rows, raising=asked.options.get("errors") == "raise"),
-    )
+        Args:
+            prompt: As for `series.llm.process`.
+            into: As for `series.llm.process`.
+            schema: As for `series.llm.process`.
+            **options: As for `ddf.llm.process`.
+
+        Returns:
+            As `ddf.llm.estimate`.
+
+        Raises:
+            ConfigurationError: As `ddf.llm.estimate`.
+        """
+        return foreseen(self._series, Asked("series", prompt, into, schema, options))
+
+    @face
+    @shows(SeriesOptions, SeriesAccessor.process)
+    def preview(
+        self,
+        prompt: PromptLike,
+        into: Hashable | None = None,
+        schema: object = str,
+        *,
+        n: int = 3,
+        sample: Sampling = "head",
+        seed: int = 0,
+        **options: Unpack[SeriesOptions],
+    ) -> Preview:
+        """Run a few cells for real, in this process, and say what the rest would cost and take.
+
+        Args:
+            prompt: As for `series.llm.process`.
+            into: As for `series.llm.process`.
+            schema: As for `series.llm.process`.
+            n: How many cells to run.
+            sample: As for `ddf.llm.preview`.
+            seed: For "random".
+            **options: As for `ddf.llm.process`; nothing is saved.
+
+        Returns:
+            As `ddf.llm.preview`.
+
+        Raises:
+            ConfigurationError: As `ddf.llm.preview`.
+            RunError: The run cannot go on.
+        """
+        asked = Asked("series", prompt, into, schema, options)
+        return tried(self._series, asked, n=n, sample=sample, seed=seed)
+
+    errors = refused("errors", _ERRORS)
+    report = refused("report", _REPORT)

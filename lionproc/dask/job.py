@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from distributed import Client, wait
 from distributed.scheduler import KilledWorker
 
 from lionproc.dask.question import DaskRows, Question, Rows
+from lionproc.dask.refusals import refused
 from lionproc.dask.scheduler_plugin import LionprocPlugin
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.limits import Limits
@@ -265,6 +266,32 @@ class DaskJob:
         return dd.from_delayed(
             self._futures, meta=self._meta, divisions=self._divisions, prefix="llm"
         )
+
+    def __await__(self) -> Generator[Any, None, DaskRows]:
+        """`await job` is `job.result()`. Cancelling stops the work."""
+        return self._awaited().__await__()
+
+    async def _awaited(self) -> DaskRows:
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+        def tell(_: object) -> None:
+            with contextlib.suppress(RuntimeError):  # that loop has ended, and waits no more
+                loop.call_soon_threadsafe(ended.set)
+
+        assert self._looking is not None  # noqa: S101  (it was begun)
+        self._looking.add_done_callback(tell)
+        try:
+            await ended.wait()
+        except asyncio.CancelledError:
+            self.stop()
+            raise
+        return await asyncio.to_thread(self.result)
+
+    report = refused("report", "job.stats has the numbers, and job.errors() the rows that failed.")
+    retry_failed = refused(
+        "retry_failed", "Compute it again: only rows that failed are asked again."
+    )
+    save = refused("save", 'job.result().to_parquet("answers/") writes a file for each partition.')
 
     def _all_finished(self) -> bool:
         """Whether all partitions are there. Some may be lost again with the worker that had them.

@@ -54,6 +54,7 @@ def answered(part: Rows, number: int, question: Question) -> Rows:
     Returns:
         What `process` returns for such rows. How many failed is in its attrs.
     """
+    question.check(part, number)
     worker = this_worker()
     with shared_budget(question, worker) as limits:
         plan = question.plan(part, limits=limits)

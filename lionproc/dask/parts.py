@@ -9,6 +9,7 @@ those. So a folder on a disk that all workers share resumes on any of them, with
 from __future__ import annotations
 
 import hashlib
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,22 @@ class Part:
                     rows.update(getattr(call, "key", None) or b"-")
             plan.forget_occurrences()
         self._name = part_of(number, self._run, rows.hexdigest())
+        self._check_folder()
+
+    def _check_folder(self) -> None:
+        """Refuse a disk that is not the notebook's: whoever reads the folder there finds no part.
+
+        Raises:
+            ConfigurationError: The folder is not here.
+        """
+        if isinstance(self._folder, Path) and not self._folder.is_dir():
+            raise ConfigurationError(
+                f"The folder {str(self._folder)!r} is not there on {socket.gethostname()!r}: it "
+                "was made where process() was called. Nothing was sent for this partition. Workers "
+                'on other machines need a disk that all share, or an address (save="s3://..."). To '
+                "have each save its parts on its own disk, make the folder there. If it was "
+                "removed, call process() again."
+            )
 
     def read(self) -> pd.DataFrame | None:
         """The rows with their answers, where they are all there already.

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeAlias
 
 import pandas as pd
+from dask.dataframe.utils import check_meta
 
 from lionproc.dask.keys import keep, send, with_keys
 from lionproc.engine.budget import Budget
@@ -28,7 +29,7 @@ from lionproc.model.composed import leaves_of
 from lionproc.model.defaults import default_model
 from lionproc.model.model import Model
 
-__all__ = ["Asked", "DaskRows", "Question", "Rows", "question_of"]
+__all__ = ["Asked", "DaskRows", "Question", "Rows", "plan_of", "question_of"]
 
 Rows: TypeAlias = Any
 """A frame or a series of pandas."""
@@ -58,6 +59,12 @@ class Asked:
     schema: Any
     options: Mapping[str, Any]
 
+    def shaped(self, part: Rows, out: pd.DataFrame, has_fields: bool) -> Rows:
+        """What `process` returns for some rows: a frame, or for a series what it gives."""
+        if self.kind == "frame":
+            return out
+        return SeriesAccessor(part)._unwrapped(out, self.into, has_fields)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
@@ -67,6 +74,7 @@ class Question:
         asked: Its arguments; of the options those that a partition's run takes as they are.
         model: Who answers.
         keys: Where the keys of the model are found, see `keys.py`.
+        meta: What is asked about, without its rows.
         limits: Those of all partitions together; None leaves what there is.
         budget: That of all partitions together; None for none.
         journal: Where replies are kept, on the machine of each worker.
@@ -80,6 +88,7 @@ class Question:
     asked: Asked
     model: Model
     keys: tuple[str | None, ...]
+    meta: Rows
     limits: Limits | None
     budget: Budget | None
     journal: Any
@@ -88,6 +97,26 @@ class Question:
     progress: bool
     panel: bool | None
     token: str = field(default_factory=lambda: hashlib.sha256(os.urandom(32)).hexdigest()[:24])
+
+    def check(self, part: Rows, number: int) -> None:
+        """Refuse a partition that Dask would refuse with its answers: when they are paid for.
+
+        Args:
+            part: Its rows.
+            number: Which partition it is.
+
+        Raises:
+            ConfigurationError: Its columns are not those that it was said to have.
+        """
+        try:
+            if type(part) is not type(self.meta) or part.ndim > 1:
+                check_meta(part, self.meta)  # type: ignore[no-untyped-call]
+        except ValueError as error:
+            raise ConfigurationError(
+                f"Partition {number} is not what Dask was told that it is (meta=), so its answers "
+                f"would not be taken: nothing was sent for it. {error}\nGive from_map, "
+                "from_delayed or map_partitions a meta= that is true, or make all partitions alike."
+            ) from None
 
     def plan(self, part: Rows, *, limits: Limits | None = None) -> Plan:
         """The run over one partition.
@@ -109,10 +138,7 @@ class Question:
 
     def shaped(self, part: Rows, out: pd.DataFrame, plan: Plan) -> Rows:
         """What `process` returns for a partition: a frame, or for a series what it gives."""
-        if self.asked.kind == "frame":
-            return out
-        fields = plan.answer.fields is not None
-        return SeriesAccessor(part)._unwrapped(out, self.asked.into, fields)
+        return self.asked.shaped(part, out, plan.answer.fields is not None)
 
     def __dask_tokenize__(self) -> str:
         """What Dask knows it by."""
@@ -147,12 +173,14 @@ def question_of(asked: Asked, rows: DaskRows) -> tuple[Question, Rows]:
     given = {**DEFAULTS, **asked.options}
     model = _model_of(given["model"])
     plan = _plan(asked, rows._meta, {**asked.options, "model": model})
+    _refuse_stages_of_their_own(plan, model)
     usual = plan.options  # the session's defaults are those of this process
     kept = {name: given[name] for name in asked.options if name not in {*_HERE, "model"}}
     question = Question(
         asked=replace(asked, options={**kept, "retry": usual.retry}),
         model=model,
         keys=keep(model),
+        meta=rows._meta,
         limits=usual.limits,
         budget=usual.budget,
         journal=usual.journal,
@@ -162,6 +190,21 @@ def question_of(asked: Asked, rows: DaskRows) -> tuple[Question, Rows]:
         panel=usual.panel,
     )
     return question, question.shaped(rows._meta, columns_before(plan), plan)
+
+
+def plan_of(asked: Asked, rows: Rows, more: Mapping[str, Any] | None = None) -> Plan:
+    """A run over rows that are here.
+
+    Args:
+        asked: The arguments of a call.
+        rows: A frame or a series of pandas.
+        more: Options that take the place of those.
+
+    Raises:
+        ConfigurationError: An argument cannot work on Dask; nothing was sent.
+    """
+    given = {**asked.options, **(more or {})}
+    return _plan(asked, rows, {**given, "model": _model_of(given.get("model"))})
 
 
 def _plan(asked: Asked, rows: Rows, options: Mapping[str, Any]) -> Plan:
@@ -184,6 +227,17 @@ def _model_of(given: Model | str | None) -> Model:
             "open connections. Give base_url= and api_key= in place of it."
         )
     return model
+
+
+def _refuse_stages_of_their_own(plan: Plan, model: Model) -> None:
+    """Stages share what the workers share."""
+    for stage in plan.stages:
+        if stage.model is not model or stage.limits is not None:
+            raise ConfigurationError(
+                f"Stage {stage.name!r} has a model or limits of its own, and workers keep those of "
+                "the call together: give it model= and limits=. What another model is to answer is "
+                "asked of the frame that comes back: out.llm.process(..., model=...)."
+            )
 
 
 def _folder_of(save: str | None) -> str | None:

@@ -56,6 +56,7 @@ class Estimate:
         seconds: How long one request takes.
         model: Provider and model.
         hints: What would make it cheaper, in sentences.
+        sample: Which part of the rows it was foreseen from, in words; empty where it was all.
 
     Example:
         ```python
@@ -83,6 +84,7 @@ class Estimate:
     seconds: float | None = None
     model: str = ""
     hints: tuple[str, ...] = field(default=())
+    sample: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """All of it by name, for a log or a file."""
@@ -113,12 +115,20 @@ def must_be_foreseeable(plan: Plan) -> None:
         )
 
 
-def estimate(plan: Plan, tried: Mapping[bytes, Sample] | None = None) -> Estimate:
+def estimate(
+    plan: Plan,
+    tried: Mapping[bytes, Sample] | None = None,
+    *,
+    times: float = 1.0,
+    sample: str = "",
+) -> Estimate:
     """Foresee a run. Nothing is sent, and nothing is changed.
 
     Args:
         plan: The run.
         tried: What questions of it have just taken, by their keys. The journal has others.
+        times: How many rows each row of the plan stands for, where it has a sample of them.
+        sample: Which part of the rows that is, in words.
 
     Returns:
         Requests, tokens, dollars and minutes.
@@ -138,12 +148,12 @@ def estimate(plan: Plan, tried: Mapping[bytes, Sample] | None = None) -> Estimat
             passed = MemberLooks(plan, looks, perhaps)
         passed.through(journal)
         certain = [
-            _foreseen(plan, look, leaf, journal, tried or {})
+            _foreseen(plan, look, leaf, journal, tried or {}, times=times)
             for look, leaf in zip(looks, leaves, strict=True)
             if look.sizes or look is looks[0]
         ]
         more = [
-            _foreseen(plan, look.with_kept(there.kept), leaf, journal, tried or {})
+            _foreseen(plan, look.with_kept(there.kept), leaf, journal, tried or {}, times=times)
             for look, there, leaf in zip(perhaps, looks, leaves, strict=True)
             if look.sizes
         ]
@@ -154,10 +164,11 @@ def estimate(plan: Plan, tried: Mapping[bytes, Sample] | None = None) -> Estimat
         going = sum(look.sizes.total() for look in perhaps)
         requests += round(going * (1.0 if passed.share is None else passed.share))
     made = Estimate(
-        rows=plan.total,
-        requests=requests * (1 if len(leaves) == 1 else stage.votes),
-        answered=passed.answered,
-        skipped=passed.skipped,
+        rows=round(plan.total * times),
+        requests=round(requests * (1 if len(leaves) == 1 else stage.votes) * times),
+        answered=round(passed.answered * times),
+        skipped=round(passed.skipped * times),
+        sample=sample,
         **fields,
     )
     known = made.usd_range or (None if made.usd is None else (made.usd, made.usd))
@@ -166,7 +177,13 @@ def estimate(plan: Plan, tried: Mapping[bytes, Sample] | None = None) -> Estimat
 
 
 def _foreseen(
-    plan: Plan, look: ToAsk, leaf: Model, journal: Journal, tried: Mapping[bytes, Sample]
+    plan: Plan,
+    look: ToAsk,
+    leaf: Model,
+    journal: Journal,
+    tried: Mapping[bytes, Sample],
+    *,
+    times: float,
 ) -> dict[str, Any]:
     """What is foreseen of one model."""
     samples = dict(_replayed(look.kept, journal, plan.options.retry.max_corrections))
@@ -176,7 +193,7 @@ def _foreseen(
     forecast = Forecast(
         plan,
         look.builder,
-        look.sizes,
+        {size: count * times for size, count in look.sizes.items()},
         model=leaf,
         samples=list(samples.values()),
         others=others,

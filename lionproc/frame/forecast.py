@@ -58,7 +58,7 @@ class Forecast:
         self,
         plan: Plan,
         builder: RequestBuilder,
-        sizes: Mapping[tuple[int, int], int],
+        sizes: Mapping[tuple[int, int], float],
         *,
         model: Model,
         samples: Sequence[Sample],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -93,6 +93,7 @@ def preview(
     n: int,
     sample: Sampling,
     seed: int,
+    foresee: Callable[[Plan, Mapping[bytes, Sample]], Estimate] = estimate,
 ) -> Preview:
     """Run some rows for real.
 
@@ -103,6 +104,7 @@ def preview(
         n: How many rows.
         sample: Which ones.
         seed: For "random".
+        foresee: Says what the rest will take, by what these rows took.
 
     Raises:
         ConfigurationError: An argument cannot work; nothing was sent.
@@ -120,7 +122,7 @@ def preview(
     out = wait_for(job)
     assert isinstance(job, _Trial)  # noqa: S101  (for the type checker)
     tried = tuple(job.tried())
-    foreseen = estimate(whole, job.samples())
+    foreseen = foresee(whole, job.samples())
     return Preview(unwrapped(out, job), _table(tried, plan), foreseen, tried)
 
 

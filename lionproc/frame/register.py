@@ -6,9 +6,9 @@ The rest is imported when `.llm` is first used, so that `import lionproc` stays 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 from pandas.api.extensions import register_dataframe_accessor, register_series_accessor
@@ -62,6 +62,14 @@ series_llm = Later(
 
 
 NAME = "llm"
+Kinds: TypeAlias = dict[type, tuple[Any, Any]]
+"""Classes of frames and series: what puts accessors on them, and the accessor."""
+
+_kinds: Kinds = {
+    pd.DataFrame: (register_dataframe_accessor, llm),
+    pd.Series: (register_series_accessor, series_llm),
+}
+_names: list[str] = []  # that were registered
 _others: dict[type, Any] = {}  # what another package had there, to be given back
 
 
@@ -88,32 +96,54 @@ def register(name: str = NAME) -> None:
         df.lp.process("Is this positive? {review}", into="positive", schema=bool)
         ```
     """
-    # pandas wants a class, and calls it with the frame.
-    kinds: tuple[tuple[type, Any, Any], ...] = (
-        (pd.DataFrame, register_dataframe_accessor, llm),
-        (pd.Series, register_series_accessor, series_llm),
-    )
     if name != NAME:
-        _check_name(name, [kind for kind, _, _ in kinds])
+        _check_name(name, _kinds)
     register_saved_type()
-    for kind, add, accessor in kinds:
-        other = kind.__dict__.get(name)
-        if other is not None and _class_of(other) is not accessor:
-            owner = getattr(_class_of(other), "__module__", "another package")
-            if name == NAME:
-                _others[kind] = other
-            warnings.warn(
-                f"{kind.__name__}.{name} belonged to {owner}; now it is lionproc's. To have both, "
-                f'call lp.register("lp"): then df.lp.process(...) is lionproc\'s, and .llm is '
-                f"given back to {owner.partition('.')[0]}.",
-                LionprocWarning,
-                stacklevel=2,
-            )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # pandas says the same, without names
-            add(name)(accessor)
-        if name != NAME and kind in _others and _class_of(kind.__dict__.get(NAME)) is accessor:
-            setattr(kind, NAME, _others.pop(kind))
+    if name not in _names:
+        _names.append(name)
+    for kind in _kinds:
+        _put(kind, name)
+
+
+def register_too(kinds: Kinds) -> None:
+    """Frames and series of another kind have the verbs too, under all names that pandas' have.
+
+    Args:
+        kinds: The classes.
+
+    Warns:
+        LionprocWarning: Another package had a name, which it says.
+    """
+    _kinds.update(kinds)
+    for name in _names or [NAME]:
+        for kind in kinds:
+            _put(kind, name)
+
+
+def _put(kind: type, name: str) -> None:
+    add, accessor = _kinds[kind]
+    other = kind.__dict__.get(name)
+    owner = getattr(_class_of(other), "__module__", "another package")
+    if other is not None and not owner.startswith("lionproc."):
+        if name == NAME:
+            _others[kind] = other
+        warnings.warn(
+            f"{_told(kind)}.{name} belonged to {owner}; now it is lionproc's. To have both, "
+            f'call lp.register("lp"): then df.lp.process(...) is lionproc\'s, and .llm is '
+            f"given back to {owner.partition('.')[0]}.",
+            LionprocWarning,
+            stacklevel=3,
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # pandas says the same, without names
+        add(name)(accessor)
+    if name != NAME and kind in _others and _class_of(kind.__dict__.get(NAME)) is accessor:
+        setattr(kind, NAME, _others.pop(kind))
+
+
+def _told(kind: type) -> str:
+    package = kind.__module__.partition(".")[0]
+    return kind.__name__ if package == "pandas" else f"{package}.{kind.__name__}"
 
 
 def _class_of(descriptor: object) -> object:
@@ -121,14 +151,15 @@ def _class_of(descriptor: object) -> object:
     return getattr(descriptor, "_accessor", descriptor)
 
 
-def _check_name(name: str, kinds: Sequence[type]) -> None:
+def _check_name(name: str, kinds: Iterable[type]) -> None:
     if not isinstance(name, str) or not name.isidentifier() or name.startswith("_"):
         raise ConfigurationError(
             f"register() needs a name that can be an attribute, like 'lp', not {name!r}."
         )
     for kind in kinds:
-        of_pandas = getattr(_class_of(getattr(kind, name, None)), "__module__", "pandas")
-        if hasattr(kind, name) and of_pandas.partition(".")[0] == "pandas":
+        package = kind.__module__.partition(".")[0]  # pandas, or the like
+        owner = getattr(_class_of(getattr(kind, name, None)), "__module__", package)
+        if hasattr(kind, name) and owner.partition(".")[0] == package:
             raise ConfigurationError(
-                f"pandas.{kind.__name__} has {name!r} itself. Choose another name, like 'lp'."
+                f"{package}.{kind.__name__} has {name!r} itself. Choose another name, like 'lp'."
             )

@@ -73,6 +73,9 @@ class _Foreseen(Protocol):
     @property
     def hints(self) -> tuple[str, ...]: ...
 
+    @property
+    def sample(self) -> str: ...
+
 
 def estimate_lines(foreseen: _Foreseen) -> list[tuple[str, str]]:
     """An estimate as pairs of a name and a text."""
@@ -86,10 +89,11 @@ def estimate_lines(foreseen: _Foreseen) -> list[tuple[str, str]]:
         ("time", _time(foreseen)),
         ("judged by", foreseen.source),
         *[("to save", formatting.plain(hint, 400)) for hint in foreseen.hints],
+        ("foreseen from", _sample(foreseen)),
         ("note", _note(foreseen)),
     ]
     if not foreseen.requests:
-        kept = ("model", "rows", "requests")
+        kept = ("model", "rows", "requests", "foreseen from")
         made = [(name, text) for name, text in made if name in kept]
     return [(name, text) for name, text in made if text]
 
@@ -152,6 +156,12 @@ def _time(foreseen: _Foreseen) -> str:
 def _roughly(seconds: float) -> str:
     """A time that is foreseen, no more exact than it is known."""
     return formatting.duration(60 * round(seconds / 60) if seconds >= 120 else seconds)
+
+
+def _sample(foreseen: _Foreseen) -> str:
+    if not foreseen.sample:
+        return ""
+    return f"{foreseen.sample}; what equals a row elsewhere is not seen, and counted as a request"
 
 
 def _note(foreseen: _Foreseen) -> str:

@@ -28,6 +28,7 @@ def frame():
     ours = pd.DataFrame.__dict__["llm"], pd.Series.__dict__["llm"]
     yield pd.DataFrame({"text": ["a"]})
     registering._others.clear()
+    registering._names[:] = ["llm"]
     for kind, descriptor in zip((pd.DataFrame, pd.Series), ours, strict=True):
         kind.llm = descriptor
         if "lp" in kind.__dict__:

@@ -1,0 +1,114 @@
+"""From the arguments of a call to work on partitions: computed later, or given to a cluster now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dask.dataframe as dd
+from dask.delayed import delayed
+from distributed.client import _get_global_client
+
+from lionproc.dask.job import DaskJob
+from lionproc.dask.partition import answered, checked, failures
+from lionproc.dask.question import Asked, DaskRows, Question, question_of
+from lionproc.errors import ConfigurationError
+from lionproc.notebook.progress import watchers
+
+__all__ = ["asks_before", "lazily", "started", "tasks_of"]
+
+
+def lazily(asked_about: DaskRows, asked: Asked) -> DaskRows:
+    """What comes out, to be computed.
+
+    Args:
+        asked_about: A Dask frame or series.
+        asked: The arguments of the call.
+
+    Raises:
+        ConfigurationError: One of them cannot work; nothing was sent.
+    """
+    rows, _, meta, parts = _planned(asked_about, asked)
+    return dd.from_delayed(parts, meta=meta, divisions=rows.divisions, prefix="llm")
+
+
+def started(asked_about: DaskRows, asked: Asked) -> DaskJob:
+    """The work, given to the cluster that is in use.
+
+    Args:
+        asked_about: A Dask frame or series.
+        asked: The arguments of the call.
+
+    Raises:
+        ConfigurationError: One of them cannot work, or there is no cluster; nothing was sent.
+    """
+    client = _get_global_client()
+    if client is None:
+        raise ConfigurationError(
+            "start() gives the work to a cluster, and there is none yet: lionproc.dask.local() "
+            "makes one on this machine, distributed.Client(address) uses another."
+        )
+    if client.asynchronous:
+        raise ConfigurationError(
+            "This client was made with asynchronous=True, and everything here waits by itself. "
+            "Make another one for it: distributed.Client(address). await ddf.llm.aprocess(...) "
+            "does not block the loop."
+        )
+    rows, question, meta, parts = _planned(asked_about, asked)
+    job = DaskJob(client, question, parts, meta, rows.divisions)
+    shown = watchers(
+        job,
+        progress=question.progress,
+        panel=question.panel,
+        title=job.title,
+        facts=job.facts,
+        latest=job.latest_errors,
+    )
+    for watcher in shown:
+        job.watch(watcher)
+    job.begin()
+    return job
+
+
+def tasks_of(question: Question, rows: DaskRows, *, raising: bool) -> list[Any]:
+    """A task for each partition.
+
+    Args:
+        question: What is asked.
+        rows: A Dask frame or series.
+        raising: Whether rows that failed raise, once all are done.
+    """
+    # Numbers that belong to the partitions, whichever of them are computed later: their files are
+    # called by them.
+    parts = rows.to_delayed(optimize_graph=False)
+    asked = delayed(question, traverse=False)
+    ask = delayed(answered, pure=False)
+    done = [
+        ask(part, number, asked, dask_key_name=(f"llm-process-{question.token}", number))
+        for number, part in enumerate(parts)
+    ]
+    if not raising:
+        return done
+    failed = [delayed(failures)(part) for part in done]
+    return [delayed(checked)(part, failed) for part in done]
+
+
+def asks_before(rows: DaskRows) -> bool:
+    """Whether a model is asked when these rows are computed: by a `process` that is not done yet.
+
+    Args:
+        rows: A Dask frame or series.
+    """
+    graph = dict(rows.optimize(fuse=False).__dask_graph__())
+    return any(getattr(task, "func", None) is answered for task in graph.values())
+
+
+def _planned(asked_about: DaskRows, asked: Asked) -> tuple[DaskRows, Question, Any, list[Any]]:
+    """The rows, what is asked of them, an empty answer, and the work on each partition."""
+    rows = asked_about.optimize()
+    question, meta = question_of(asked, rows)
+    return (
+        rows,
+        question,
+        meta,
+        tasks_of(question, rows, raising=asked.options.get("errors") == "raise"),
+    )

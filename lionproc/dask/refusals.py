@@ -1,0 +1,33 @@
+"""Verbs that a Dask frame does not have, and the way on of each.
+
+Whoever changes `pandas` to `dask.dataframe` and nothing else finds every verb: what cannot be done
+partition by partition says what can be done in place of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from lionproc.errors import ConfigurationError
+from lionproc.face import face
+
+__all__ = ["refused"]
+
+
+def refused(verb: str, instead: str) -> Callable[..., NoReturn]:
+    """A verb that says what to do in place of it.
+
+    Args:
+        verb: As it is called.
+        instead: The way on, as a sentence or two.
+    """
+
+    def refuse(self: object, *arguments: Any, **options: Any) -> NoReturn:
+        del self, arguments, options
+        raise ConfigurationError(f"On Dask there is no {verb}(). {instead}")
+
+    refuse.__name__ = verb
+    refuse.__qualname__ = verb
+    refuse.__doc__ = f"Not on Dask. {instead}\n\nRaises:\n    ConfigurationError: Always."
+    return face(refuse)
