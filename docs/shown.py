@@ -33,7 +33,12 @@ class Shown(griffe.Extension):
         """See `griffe.Extension`."""
         if pkg.name == "lionproc":
             self._at = {parameter.name: parameter for parameter in pkg[PROCESS].parameters}
-            for place in ("frame.accessor", "frame.series_accessor", "dask.accessor"):
+            for place in (
+                "frame.accessor",
+                "frame.series_accessor",
+                "dask.accessor",
+                "dask.series_accessor",
+            ):
                 self._in(pkg[place])
 
     def _in(self, module: griffe.Module) -> None:

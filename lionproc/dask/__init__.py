@@ -24,9 +24,10 @@ except ImportError as _missing:
 
 from dask.dataframe.extensions import register_dataframe_accessor, register_series_accessor
 
-from lionproc.dask.accessor import DaskFrameAccessor, DaskSeriesAccessor
+from lionproc.dask.accessor import DaskFrameAccessor
 from lionproc.dask.local_cluster import local
 from lionproc.dask.reading import read_folder as read_parquet
+from lionproc.dask.series_accessor import DaskSeriesAccessor
 from lionproc.frame.register import register_too
 
 __all__ = ["DaskFrameAccessor", "DaskSeriesAccessor", "local", "read_parquet"]

@@ -1,34 +1,24 @@
-"""`ddf.llm` and `series.llm`: the verbs for Dask frames and series, with the arguments of pandas'."""
+"""`ddf.llm`: the verbs for Dask frames, with the arguments of pandas'. Series: `series_accessor.py`."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any, Unpack
 
 from lionproc.dask.foresight import foreseen, tried
 from lionproc.dask.job import DaskJob
 from lionproc.dask.planned import lazily, started
 from lionproc.dask.question import Asked, DaskRows
-from lionproc.dask.refusals import refused
+from lionproc.dask.refusals import ERRORS, REPORT, refused
 from lionproc.errors import ConfigurationError
 from lionproc.face import face
 from lionproc.frame.accessor import FrameAccessor
 from lionproc.frame.estimate import Estimate
 from lionproc.frame.plan_arguments import FROM_SCHEMA, PromptLike
 from lionproc.frame.preview import Preview, Sampling
-from lionproc.frame.run_options import PipelineOptions, RunOptions, SeriesOptions, shows
-from lionproc.frame.series_accessor import SeriesAccessor
+from lionproc.frame.run_options import PipelineOptions, RunOptions, shows
 
-__all__ = ["DaskFrameAccessor", "DaskSeriesAccessor"]
-
-_ERRORS = (
-    "job = ddf.llm.start(...) has job.errors(); and with details=True the frame has a column of "
-    'errors: out[out["mood_status"] == "failed"].compute().'
-)
-_REPORT = (
-    "Each partition is a run of its own: lp.runs() lists them where the workers' journal is this "
-    "process's. job = ddf.llm.start(...) has job.stats, the sums of all."
-)
+__all__ = ["DaskFrameAccessor"]
 
 
 class DaskFrameAccessor:
@@ -232,8 +222,8 @@ class DaskFrameAccessor:
         "Workers keep the limits together while they work: job = ddf.llm.start(...), and "
         "job.limits are live.",
     )
-    errors = refused("errors", _ERRORS)
-    report = refused("report", _REPORT)
+    errors = refused("errors", ERRORS)
+    report = refused("report", REPORT)
     score = refused(
         "score",
         "Bring the columns here that it compares: "
@@ -264,149 +254,3 @@ class DaskFrameAccessor:
         'folder: pyarrow.dataset.dataset("answers/").',
     )
     to_dataset = refused("to_dataset", "A dataset is in memory: out.compute().llm.to_dataset().")
-
-
-class DaskSeriesAccessor:
-    """An LLM for the cells of a Dask series, as `series.llm`."""
-
-    def __init__(self, series: DaskRows) -> None:
-        self._series = series
-
-    @face
-    @shows(SeriesOptions, SeriesAccessor.process)
-    def process(
-        self,
-        prompt: PromptLike,
-        into: Hashable | None = None,
-        schema: object = str,
-        **options: Unpack[SeriesOptions],
-    ) -> DaskRows:
-        """Ask the model about every cell, shown as `{value}`, when what comes back is computed.
-
-        Args:
-            prompt: As for `series.llm.process`.
-            into: As for `series.llm.process`.
-            schema: As for `series.llm.process`.
-            **options: As for `ddf.llm.process`.
-
-        Returns:
-            A Dask series with the same partitions and divisions; a Dask frame of the fields for a
-            pydantic model or object.
-
-        Raises:
-            ConfigurationError: An argument cannot work; nothing was sent.
-        """
-        return lazily(self._series, Asked("series", prompt, into, schema, options))
-
-    @face
-    @shows(SeriesOptions, SeriesAccessor.process)
-    def start(
-        self,
-        prompt: PromptLike,
-        into: Hashable | None = None,
-        schema: object = str,
-        **options: Unpack[SeriesOptions],
-    ) -> DaskJob:
-        """Start what `process` does on the cluster that is in use, and return at once.
-
-        Args:
-            prompt: As for `series.llm.process`.
-            into: As for `series.llm.process`.
-            schema: As for `series.llm.process`.
-            **options: As for `ddf.llm.process`.
-
-        Returns:
-            The running job; its result is what `process` gives.
-
-        Raises:
-            ConfigurationError: An argument cannot work, or there is no cluster; nothing was sent.
-        """
-        return started(self._series, Asked("series", prompt, into, schema, options))
-
-    @face
-    @shows(SeriesOptions, SeriesAccessor.process)
-    async def aprocess(
-        self,
-        prompt: PromptLike,
-        into: Hashable | None = None,
-        schema: object = str,
-        **options: Unpack[SeriesOptions],
-    ) -> DaskRows:
-        """`start`, awaited in a running event loop. Cancelling it stops the work.
-
-        Args:
-            prompt: As for `series.llm.process`.
-            into: As for `series.llm.process`.
-            schema: As for `series.llm.process`.
-            **options: As for `ddf.llm.process`.
-
-        Returns:
-            What `process` gives, of partitions that are there.
-
-        Raises:
-            ConfigurationError: An argument cannot work, or there is no cluster; nothing was sent.
-            LionprocError: As `job.result()`.
-        """
-        return await started(self._series, Asked("series", prompt, into, schema, options))
-
-    @face
-    @shows(SeriesOptions, SeriesAccessor.process)
-    def estimate(
-        self,
-        prompt: PromptLike,
-        into: Hashable | None = None,
-        schema: object = str,
-        **options: Unpack[SeriesOptions],
-    ) -> Estimate:
-        """What `process` would send, cost and take, by a sample of the cells. Nothing is sent.
-
-        Args:
-            prompt: As for `series.llm.process`.
-            into: As for `series.llm.process`.
-            schema: As for `series.llm.process`.
-            **options: As for `ddf.llm.process`.
-
-        Returns:
-            As `ddf.llm.estimate`.
-
-        Raises:
-            ConfigurationError: As `ddf.llm.estimate`.
-        """
-        return foreseen(self._series, Asked("series", prompt, into, schema, options))
-
-    @face
-    @shows(SeriesOptions, SeriesAccessor.process)
-    def preview(
-        self,
-        prompt: PromptLike,
-        into: Hashable | None = None,
-        schema: object = str,
-        *,
-        n: int = 3,
-        sample: Sampling = "head",
-        seed: int = 0,
-        **options: Unpack[SeriesOptions],
-    ) -> Preview:
-        """Run a few cells for real, in this process, and say what the rest would cost and take.
-
-        Args:
-            prompt: As for `series.llm.process`.
-            into: As for `series.llm.process`.
-            schema: As for `series.llm.process`.
-            n: How many cells to run.
-            sample: As for `ddf.llm.preview`.
-            seed: For "random".
-            **options: As for `ddf.llm.process`; nothing is saved.
-
-        Returns:
-            As `ddf.llm.preview`.
-
-        Raises:
-            ConfigurationError: As `ddf.llm.preview`.
-            RunError: The run cannot go on.
-        """
-        asked = Asked("series", prompt, into, schema, options)
-        return tried(self._series, asked, n=n, sample=sample, seed=seed)
-
-    errors = refused("errors", _ERRORS)
-    report = refused("report", _REPORT)

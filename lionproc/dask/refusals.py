@@ -12,7 +12,16 @@ from typing import Any, NoReturn
 from lionproc.errors import ConfigurationError
 from lionproc.face import face
 
-__all__ = ["refused"]
+__all__ = ["ERRORS", "REPORT", "refused"]
+
+ERRORS = (
+    "job = ddf.llm.start(...) has job.errors(); and with details=True the frame has a column of "
+    'errors: out[out["mood_status"] == "failed"].compute().'
+)
+REPORT = (
+    "Each partition is a run of its own: lp.runs() lists them where the workers' journal is this "
+    "process's. job = ddf.llm.start(...) has job.stats, the sums of all."
+)
 
 
 def refused(verb: str, instead: str) -> Callable[..., NoReturn]:
