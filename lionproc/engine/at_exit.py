@@ -14,6 +14,9 @@ GRACE_S = 0.8  # what is in flight gets then, and when a person interrupts
 class UnderWay(Protocol):
     """A run, as far as it is to be ended."""
 
+    def stay_behind(self) -> None:
+        """This is a forked child, and the run goes on in its parent."""
+
     def stop(self, grace_s: float) -> None:
         """Send nothing more."""
 
@@ -45,5 +48,11 @@ def _end_all() -> None:
         run.wait(GRACE_S + 1.0)
 
 
+def _forked() -> None:
+    for run in _under_way:
+        run.stay_behind()
+    _under_way.clear()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_under_way.clear)  # the runs stayed with the parent
+    os.register_at_fork(after_in_child=_forked)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from functools import partial
 from numbers import Real
 from types import TracebackType
 from typing import Any, Self
@@ -13,6 +14,7 @@ from lionproc.engine import loop as engine_loop
 from lionproc.engine.counters import Counters
 from lionproc.engine.dispatcher import Dispatcher
 from lionproc.engine.executor_group import ExecutorGroup
+from lionproc.engine.forked import leave_behind, renew_in_child
 from lionproc.engine.journal import Journal
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.limiter_chain import LimiterChain
@@ -108,10 +110,10 @@ class RateLimitedAPIExecutor:
             # A share of an interval shorter than a minute is kept as strictly as the minute's.
             self.limits.burst_seconds = self.interval if self.interval < 60 else 1.0
             self.update_limits(limit_requests, limit_tokens, concurrency_limit)
-        self.dispatcher = Dispatcher(
+        self._make_dispatcher = partial(
+            Dispatcher,
             queue_capacity=self.queue_capacity,
             limiter=self.limiter,
-            journal=journal,
             retry=retry or Retry(),
             since=since,
             history=history,
@@ -120,10 +122,22 @@ class RateLimitedAPIExecutor:
             first_failures=first_failures,
             elsewhere=elsewhere,
         )
+        self._begin(journal)
+        if limiter is None:
+            renew_in_child(self)  # who shares a limiter with others is renewed by its owner
+
+    def _begin(self, journal: Journal | None) -> None:
+        self.dispatcher = self._make_dispatcher(journal=journal)
         self.group = ExecutorGroup(self.dispatcher)
         self.outlay = self.dispatcher.counters.outlay
         self._look_ups: set[asyncio.Task[None]] = set()
         self._find = Together(self.dispatcher.replay.find_all)
+
+    def renew(self) -> None:
+        """In a forked child: begin anew."""
+        leave_behind((self.dispatcher, self.group, self._look_ups))
+        self.limiter.renew()
+        self._begin(self.journal)
 
     # -- life -------------------------------------------------------------------------------
 

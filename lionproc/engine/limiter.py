@@ -75,6 +75,10 @@ class Limiter:
         self.borrowing = Borrowing(self.in_force)
         self.in_force.limits.on_change(self._changed)
 
+    def renew(self) -> None:
+        """In a forked child: who waits and what is on its way stayed with the parent."""
+        Limiter.__init__(self, self.limits)
+
     # -- limits -----------------------------------------------------------------------------
 
     @property

@@ -34,10 +34,18 @@ class LimiterChain(Limiter):
     def __init__(self, limits: Limits | None = None, behind: Sequence[Limiter] = ()) -> None:
         super().__init__(limits)
         self.behind = tuple(behind)
+        self._begin()
+
+    def _begin(self) -> None:
         # Held from the first limiter to the last: only one request is ever between two of them,
         # so what the first one counted is sent at once, and nothing overtakes.
         self._passing = asyncio.Lock()
         self._passed: dict[int, list[tuple[Limiter, Reservation]]] = {}
+
+    def renew(self) -> None:
+        """See `Limiter.renew`."""
+        super().renew()
+        self._begin()
 
     def reserve_at_once(self, tokens: Tokens, last: Limiter | None = None) -> Reservation | None:
         """See `Limiter.reserve_at_once`."""

@@ -16,6 +16,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, ParamSpec, TypeVar
 
+from lionproc.engine.forked import leave_behind
+
 T = TypeVar("T")
 P = ParamSpec("P")
 
@@ -132,6 +134,8 @@ def _stop() -> None:
 def _forget() -> None:
     """In a forked child: the thread did not come along, so neither does the loop."""
     global _thread, _lock  # noqa: PLW0603
+    if _thread is not None:
+        leave_behind(_started)
     _thread = None
     _lock = threading.Lock()
 

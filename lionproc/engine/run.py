@@ -1,4 +1,7 @@
-"""A run from start to end: fed, watched and steered from any thread."""
+"""A run from start to end: fed, watched and steered from any thread.
+
+More than 400 lines because it is a public face: nearly all are what people steer and look at.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from lionproc.engine import at_exit, gc_threshold
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.budget import Budget
 from lionproc.engine.dispatcher import Dispatcher
+from lionproc.engine.forked import STAYED_BEHIND
 from lionproc.engine.journal import Journal
 from lionproc.engine.limits import Limits
 from lionproc.engine.noted_run import NotedRun
@@ -133,6 +137,14 @@ class Run(ABC):
     def give_up(self) -> None:
         """It will never begin: close what is open for it."""
         self._journal.close()
+
+    def stay_behind(self) -> None:
+        """In a forked child: whoever waits for it here hears that it goes on in the parent."""
+        self._lock = threading.Lock()
+        self._watchers.clear()
+        self._ended_at = time.monotonic()
+        self._future = concurrent.futures.Future()
+        self._future.set_exception(RunError(STAYED_BEHIND))
 
     def watch(self, watcher: Watcher) -> None:
         """Tell a watcher how the run goes."""

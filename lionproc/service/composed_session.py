@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
@@ -147,6 +148,17 @@ def made_session(model: Model, **shared: Any) -> Session:
 
 _shared_sessions: weakref.WeakKeyDictionary[Model, Session] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
+
+
+def _forked() -> None:
+    """In a forked child: what is shared there is opened there."""
+    global _lock  # noqa: PLW0603
+    _lock = threading.Lock()
+    _shared_sessions.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 def session_of(model: Model) -> Session:

@@ -14,12 +14,13 @@ from typing import Any
 
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.executor import RateLimitedAPIExecutor
+from lionproc.engine.forked import leave_behind
 from lionproc.engine.journal import Journal
 from lionproc.engine.limiter_chain import LimiterChain
 from lionproc.engine.limits import Limits
 from lionproc.engine.request import Event
 from lionproc.engine.retry import Retry
-from lionproc.errors import CallError, Kind
+from lionproc.errors import CallError, ConfigurationError, Kind
 from lionproc.model.answer import Answer
 from lionproc.model.as_json import to_json
 from lionproc.model.call import ModelCall, RequestBuilder
@@ -101,6 +102,11 @@ class Session:
             ModelError: There is no key, or the address is invalid.
             JournalError: The journal cannot be opened.
         """
+        if self in _of_parent:
+            raise ConfigurationError(
+                "This service was used before its process was forked: its connections and requests "
+                "under way stayed with the parent. Make it anew in each process."
+            )
         async with self._opening:
             if self._connection is None:
                 connection = await asyncio.to_thread(self.model.connect)
@@ -251,7 +257,27 @@ def _unlimited() -> Limits:
 
 
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+_of_parent: weakref.WeakSet[Session] = weakref.WeakSet()  # of a forked child
 _lock = threading.Lock()
+
+
+def _forked() -> None:
+    """In a forked child: what was opened is the parent's, and is neither used nor closed here."""
+    global _lock  # noqa: PLW0603
+    _lock = threading.Lock()
+    for session in _sessions:
+        if session._connection is not None or session._opening.locked():
+            _of_parent.add(session)
+            leave_behind((session, session._resources.take(), session._connection))
+        else:
+            session._opening = asyncio.Lock()
+    for session in _of_parent:
+        _sessions.discard(session)
+    _closing.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 def session_model(given: Model | str | None = None) -> Model:

@@ -1,0 +1,97 @@
+"""A process is forked while something is under way or open: a web server's workers, multiprocessing."""
+
+import os
+
+import pytest
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+
+START = """
+import asyncio, atexit, os, sys, traceback
+import pandas as pd, lionproc as lp
+from lionproc.errors import RunError
+
+model = lp.Model("openai", "m", base_url=base_url, api_key=key, timeout=4)
+
+def forked(work):
+    pid = os.fork()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    status = 1
+    try:
+        asyncio.run(asyncio.wait_for(work(), 20))
+        atexit._run_exitfuncs()  # as in a child that ends by itself
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(status)
+"""
+
+
+def test_what_a_parent_has_open_is_neither_used_nor_closed_in_a_forked_child(
+    tmp_path, zygotes, server
+):
+    code = f"""{START}
+branch = lp.Branch("b", system="Talk.")
+branch.add_model(model)
+executor = lp.RateLimitedAPIExecutor(concurrency_limit=2)
+own = lp.Model("openai", "m", base_url=base_url, api_key=key, timeout=4, executor=executor)
+frame = pd.DataFrame({{"text": ["one", "two", "three"]}})
+service = lp.ProcessingService("s", save_dir="s", model=model)
+
+async def talk(name):
+    await executor.start()
+    await executor.forward()
+    out = await frame.llm.aprocess(name + " {{text}}", into="a", model=own, progress=False)
+    assert out["a"].tolist() == [f"echo: {{name}} {{text}}" for text in frame["text"]]
+    assert await branch.chat(name) == "echo: " + name
+    assert executor.in_flight == 0
+
+async def child():
+    await talk("child")
+    told = await service.process_data({{"x": 2}}, {{"type": "object"}})
+    assert "used before its process was forked" in told["error"], told
+
+asyncio.run(talk("first"))
+assert asyncio.run(service.process_data({{"x": 1}}, {{"type": "object"}}))["status"] == "success"
+executor.limiter.in_flight = 2  # as in the middle of a run
+assert forked(child) == 0
+executor.limiter.in_flight = 0
+asyncio.run(talk("second"))
+print("fine")
+"""
+    child = zygotes[0].run(code, tmp_path, base_url=server.base_url, key=server.key)
+    assert child.status == 0, child.output
+    assert child.output.endswith("fine\n")
+    assert server.counters.total == 4 * 3 + 1  # and nothing twice, after a reply nobody heard of
+
+
+def test_a_run_that_goes_on_in_the_parent_is_not_waited_for_in_a_forked_child(
+    tmp_path, zygotes, server
+):
+    code = f"""{START}
+frame = pd.DataFrame({{"text": [str(number) for number in range(40)]}})
+job = frame.llm.start("Say {{text}}", into="a", model=model, progress=False)
+job.pause()
+
+async def child():
+    job.stop()
+    assert job.wait() and job.done
+    try:
+        await job
+    except RunError as error:
+        assert "in the process that started it" in str(error), error
+    else:
+        raise AssertionError("it was waited for")
+
+assert forked(child) == 0
+job.resume()
+assert job.result()["a"].notna().all()
+print("fine")
+"""
+    child = zygotes[0].run(code, tmp_path, base_url=server.base_url, key=server.key)
+    assert child.status == 0, child.output
+    assert child.output.endswith("fine\n")
+    assert server.counters.total == 40
