@@ -13,6 +13,7 @@ import architecture
 import lionproc
 from lionproc.errors import HINTS, Kind
 from lionproc.model.providers import PROVIDERS
+from lionproc.model.refusal import WAYS_ON
 
 WIDTH, HIGH, ACROSS, DOWN = 190, 62, 18, 52  # of a box, and between boxes, in pixels
 MERMAID = re.compile(r"```mermaid\n.*?```", re.DOTALL)
@@ -122,7 +123,8 @@ def kinds() -> str:
     source = (architecture.PACKAGE / "errors.py").read_text()
     said = dict(re.findall(r'^    (\w+) = "\w+"  # (.*)$', source, re.MULTILINE))
     lines = ["| Kind | What happened | What to do |", "|---|---|---|"]
-    lines += [f"| `{kind}` | {said[kind.name]} | {HINTS.get(kind, '')} |" for kind in Kind]
+    helps = WAYS_ON | HINTS
+    lines += [f"| `{kind}` | {said[kind.name]} | {helps.get(kind, '')} |" for kind in Kind]
     return "\n".join(lines)
 
 

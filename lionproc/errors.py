@@ -39,6 +39,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from enum import StrEnum
 
+from lionproc.habits import meant
+
 __all__ = [
     "AccessError",
     "ArgumentError",
@@ -130,7 +132,9 @@ class ArgumentError(ConfigurationError, TypeError):
             name: What was written.
             known: What there is.
         """
-        return cls(f"{called}() has no argument {name!r}.{did_you_mean(name, known)}")
+        names = list(map(str, known))
+        way_on = meant(str(name), names) or did_you_mean(name, names)
+        return cls(f"{called}() has no argument {name!r}.{way_on}")
 
 
 class PromptError(ConfigurationError):

@@ -12,7 +12,7 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 from lionproc.errors import ArgumentError, LionprocError
 
@@ -46,7 +46,7 @@ def face(function: Callable[P, T]) -> Callable[P, T]:
         @functools.wraps(function)
         async def awaited(*args: P.args, **kwargs: P.kwargs) -> Any:
             try:
-                _check(function, kwargs, known)
+                _check(function, args, kwargs, known)
                 return await function(*args, **kwargs)
             except LionprocError as error:
                 del args, kwargs  # there may be a key among them, and this frame is shown
@@ -57,7 +57,7 @@ def face(function: Callable[P, T]) -> Callable[P, T]:
     @functools.wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            _check(function, kwargs, known)
+            _check(function, args, kwargs, known)
             return function(*args, **kwargs)
         except LionprocError as error:
             del args, kwargs  # there may be a key among them, and this frame is shown
@@ -83,21 +83,40 @@ def _told(error: LionprocError | KeyboardInterrupt) -> BaseException:
     return error.with_traceback(None)
 
 
-def _arguments(function: Callable[..., Any]) -> tuple[str, ...] | None:
-    """The names it takes, None where it takes any."""
+class _Arguments(NamedTuple):
+    names: tuple[str, ...] | None  # those that it takes, None where it takes any
+    places: tuple[str, ...] | None  # those that may come without a name, None where any number may
+
+
+def _arguments(function: Callable[..., Any]) -> _Arguments:
     parameters = inspect.signature(function).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return None
-    names = [p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY]
-    return tuple(name for name in names if name != "self")
+    kinds = {parameter.kind for parameter in parameters}
+    names = (p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY)
+    places = (p.name for p in parameters if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD})
+    return _Arguments(
+        None if inspect.Parameter.VAR_KEYWORD in kinds else tuple(n for n in names if n != "self"),
+        None if inspect.Parameter.VAR_POSITIONAL in kinds else tuple(places),
+    )
 
 
-def _check(function: Any, given: dict[str, Any], known: tuple[str, ...] | None) -> None:
+def _check(function: Any, args: tuple[Any, ...], given: dict[str, Any], takes: _Arguments) -> None:
+    known, places = takes
+    if places is not None and len(args) > len(places):
+        named = [name for name in places if name != "self"]
+        first = " and ".join(", ".join(named).rsplit(", ", 1)) or "nothing"
+        raise ArgumentError(
+            f"{_called(function)}() takes {first} without a name, and what else it takes as "
+            f"name=...; {len(args) - (len(places) - len(named))} came without one."
+        )
     if known is None:
         return
     for name in given:
         if name not in known:
-            called = function.__name__
-            if called == "__init__":
-                called = function.__qualname__.rpartition(".")[0]
-            raise ArgumentError.unknown(called, name, known)
+            raise ArgumentError.unknown(_called(function), name, known)
+
+
+def _called(function: Any) -> str:
+    name: str = function.__name__
+    if name == "__init__":
+        name = function.__qualname__.rpartition(".")[0]
+    return name

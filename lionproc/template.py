@@ -221,10 +221,20 @@ def _unknown(template: str, start: int, name: str, names: Names) -> PromptError:
             "column first, or give a function of the row. Braces of the text itself, as in JSON, "
             "are doubled: {{ and }}."
         )
+    if not name.strip() and names.required:
+        return PromptError(
+            f"Nothing stands between these braces{where}\nPut the name of a column there, like "
+            f"{{{(names.known() or ['review'])[0]}}}. Braces of the text itself, as in JSON, are "
+            "doubled: {{ and }}."
+        )
     if name == "value":
         hint = " {value} is the cell of columns=[...], and of a Series."
-    elif not name or any(mark in name for mark in "\"'\n{:,"):
+    elif any(mark in name for mark in "\"'\n{:,"):
         hint = " Braces of the text itself, as in JSON, are doubled: {{ and }}."
+    elif names.each:
+        hint = " The prompt of a Series, or of columns=[...], shows the cell as {value}."
+    elif not names.known() and names.required:
+        hint = "The frame has no columns."
     else:
         hint = ""
     shown = name if len(name) <= 40 else name[:37] + "..."

@@ -13,6 +13,7 @@ from IPython import version_info
 from IPython.core.ultratb import FormattedTB
 
 import lionproc as lp
+from lionproc import habits
 from lionproc.errors import ArgumentError, ColumnError, ConfigurationError, LimitsError, PromptError
 from lionproc.face import face
 from lionproc.model import defaults
@@ -52,6 +53,10 @@ UNKNOWN: list[Any] = [
     (lambda: Server(latency=1), "Server() ", "'latency_s'"),
     (lambda: lp.RateLimitedAPIExecutor(limit_request=5), "RateLimitedAPIExecutor() ", "'limit_requests'"),
     (lambda: lp.ProcessingService("a", "b", request_per_minute=5), "ProcessingService() ", "'requests_per_minute'"),
+    (lambda: frame().llm.process("{review}", labels="a", **MODEL), "process() ", 'schema=Literal["a", "b"]'),
+    (lambda: frame().llm.start("{review}", temperature=0), "start() ", "model=lp.Model(..., temperature=...)"),
+    (lambda: frame().llm.process("{review}", rpm=500, **MODEL), "process() ", "lp.Limits(requests_per_minute=...)"),
+    (lambda: lp.configure(concurrency=8), "configure() ", "limits=lp.Limits(concurrency=...)"),
     (lambda: lp.last_job(wait=True), "last_job() ", "'wait'"),
 ]  # fmt: skip
 
@@ -64,6 +69,36 @@ def test_an_argument_that_does_not_exist_is_named_with_the_near_one(call, called
     assert near in str(caught.value)
     assert isinstance(caught.value, TypeError)
     assert isinstance(caught.value, ConfigurationError)
+
+
+def test_every_word_out_of_habit_leads_to_an_argument_that_there_is():
+    classes = {"limits": lp.Limits, "model": lp.Model, "budget": lp.Budget, "retry": lp.Retry}
+    for name, (_, fields) in habits.FIELDS.items():
+        assert name in inspect.signature(frame().llm.process).parameters
+        taken = {*inspect.signature(classes[name]).parameters}
+        taken |= {"top_p", "seed", "reasoning_effort"} if name == "model" else set()  # of the body
+        assert set(fields.values()) <= taken
+    arguments = {*inspect.signature(frame().llm.process).parameters, "gold"}
+    assert {name.strip() for name in habits.WORDS} <= arguments
+    assert not arguments & {word for _, words in habits.WORDS.values() for word in words}
+
+
+def test_more_arguments_without_a_name_than_a_call_takes_are_refused_with_those_that_it_takes():
+    with pytest.raises(
+        ArgumentError, match=r"^Fallback\(\) takes models without a name, .*; 2 came"
+    ):
+        lp.Fallback("openai/a", "openai/b")  # type: ignore[misc]
+    with pytest.raises(ArgumentError, match=r"process.* takes prompt, into and schema without"):
+        frame().llm.process("{review}", "mood", str, "Be brief.")  # type: ignore[misc]
+
+
+def test_an_accessor_shows_its_verbs_and_names_the_near_one():
+    shown = repr(frame().llm)
+    assert "every row: process, start, aprocess" in shown
+    assert "of a frame that came back: errors, report" in shown
+    with pytest.raises(AttributeError, match=r"no verb 'proces'\. Did you mean 'process'"):
+        frame()["review"].llm.proces("{value}")  # type: ignore[attr-defined]
+    assert not hasattr(frame().llm, "_repr_html_")
 
 
 @pytest.mark.parametrize(

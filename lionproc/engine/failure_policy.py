@@ -208,8 +208,8 @@ class FailurePolicy:
         if not self._budget.spend(error) or self._breaker.is_down:
             return StopRun(
                 ServiceDownError(
-                    f"The server keeps failing (last: {error.message}), so the run stopped. "
-                    "Everything answered so far is kept; run the same cell again to go on."
+                    f"The server keeps failing, so the run stopped. The last time: {error} "
+                    "What was answered so far is kept; run the same cell again to go on."
                 )
             )
         self._first.put_off(event)

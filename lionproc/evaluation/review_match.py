@@ -50,8 +50,13 @@ def matched(
         )
     answers = one_column(frame, into, "into")
     review = review[~review["gold"].map(is_missing)]
+    if not len(review):
+        raise ConfigurationError(
+            "No row of the review is labelled yet: its column 'gold' is empty. Fill it in, save the "
+            "file and read it again with lp.read_review."
+        )
     places = _places(frame, into, review)
-    if not len(review) or (places < 0).all():
+    if (places < 0).all():
         raise ConfigurationError(
             f"None of the {len(review):,} labelled rows is in this frame. They are found by the "
             "column 'id', or else by the cells that a person saw: are those as they were?"

@@ -39,7 +39,7 @@ def read_sheet(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, bool]:
     """
     place = Path(local_path(path))
     if not place.is_file():
-        raise ConfigurationError(f"There is no file {shown(path)}.")
+        raise ConfigurationError(f"There is no file {shown(path)!r}.")
     try:
         if place.suffix.lower() in {".xlsx", ".xlsm"}:
             rows, separator = _rows_of_excel(place), ""

@@ -83,11 +83,11 @@ class FrameAccessor(AnswersAccessor):
             schema: The answer's type: str, int, float, bool, Literal, Enum, list[...], a
                 pydantic model, or a JSON Schema as a dict.
             system: A system prompt: a text, or a function of the row.
-            model: An `lp.Model`, or "provider/model". None for the session's.
-            limits: `lp.Limits`, which become the live limits of everything that goes to this
-                endpoint, key and model. None leaves them as they are.
-            budget: `lp.Budget`; reaching it stops the run and returns what there is.
-            retry: `lp.Retry`.
+            model: "provider/model", or an `lp.Model`. None for that of `lp.configure`.
+            limits: `lp.Limits(requests_per_minute=500)`, which become the live limits of
+                everything that goes to this endpoint, key and model. None leaves them as they are.
+            budget: `lp.Budget(usd=5)`; reaching it stops the run and returns what there is.
+            retry: `lp.Retry`: how often, and how long, what failed is tried again.
             columns: Ask the same about each of these columns; the prompt shows the cell as
                 `{value}`.
             chunk_size: Rows per saved part and checkpoint, 1000 if not set.

@@ -11,16 +11,18 @@ import pandas as pd
 
 from lionproc.face import face
 from lionproc.frame import results
+from lionproc.frame.verbs import Verbs
 
 if TYPE_CHECKING:
     import datasets
     import pyarrow as pa
 
+    from lionproc.frame.place import AnyPath
     from lionproc.frame.scoring import Check, Score
     from lionproc.reports.report import Report
 
 
-class AnswersAccessor:
+class AnswersAccessor(Verbs):
     """What is known of the answers in a frame."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
@@ -197,6 +199,32 @@ class AnswersAccessor:
                 file that one wrote.
         """
         return dict(results.run_of(self._frame).facts())
+
+    @face
+    def to_parquet(self, path: AnyPath) -> Path | str:
+        """Write this frame as a parquet file that knows the run which made its columns, as `save=`.
+
+        `df.to_parquet` writes the same cells; `lp.read_facts` finds no prompt and model in its
+        files, and pandas cannot read lists in them.
+
+        Args:
+            path: The file, ending in .parquet, or an address that fsspec knows; replaced, whole or
+                not at all.
+
+        Returns:
+            The path.
+
+        Raises:
+            ConfigurationError: This frame was not made by a run of this session, nor read from a
+                file that one wrote; or the path ends as another format does.
+            SaveError: It could not be written; an older file is untouched.
+        """
+        from lionproc.frame.export import write_parquet
+        from lionproc.frame.save_target import check_file
+
+        facts = self.facts()
+        check_file(path)
+        return write_parquet(self._frame, path, facts)
 
     @face
     def to_csv(self, path: str | os.PathLike[str], **options: Any) -> Path | str:

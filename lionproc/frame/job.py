@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pandas as pd
@@ -37,7 +38,7 @@ from lionproc.frame.part_writer import PartWriter, as_save_error
 from lionproc.frame.plan import Plan, check_save, warn
 from lionproc.frame.row_run import RowRun
 from lionproc.frame.run_note import new_run_id, note_of
-from lionproc.frame.save_target import check_target, is_folder_target
+from lionproc.frame.save_target import check_file, is_folder_target
 from lionproc.frame.smells import smells
 from lionproc.frame.stale_parts import remove_stale_parts
 from lionproc.frame.unanswered import Unanswered
@@ -396,7 +397,9 @@ class Job(RowRun):
             ```
         """
         if not self.done:
-            raise ConfigurationError("The run is not finished; stop() it or wait for it first.")
+            raise ConfigurationError(
+                "The run is not finished: wait for it with job.result(), or end it with job.stop()."
+            )
         if reached := self._budget.used_up:
             raise ConfigurationError(
                 f"The budget of {reached} is used up, and what was spent counts. Raise it first, "
@@ -422,12 +425,7 @@ class Job(RowRun):
             ColumnError: Parquet cannot hold this frame.
             ConfigurationError: It is a folder, or ends as another format does.
         """
-        if is_folder_target(path):
-            raise ConfigurationError(
-                f"{shown(path)!r} is a folder, and this writes one file: name it, such as "
-                "'out.parquet'. save= of the run writes a folder of parts."
-            )
-        check_target(path)
+        check_file(path)
         return self._write(self._frame(0, self._plan.rows), path)
 
     def _save_all(self, path: object) -> None:
@@ -517,6 +515,19 @@ def prepare(
     return job
 
 
+@contextmanager
+def trial() -> Iterator[None]:
+    """What runs in it and comes to its end does not take the place of the last job.
+
+    A look at one row must not hide the run that a person has in hand. One that failed is the last.
+    """
+    global _last  # noqa: PLW0603  (the last job of the session)
+    before = _last
+    yield
+    if before is not None:
+        _last = before
+
+
 def launch(plan: Plan, before: Job | None = None) -> Job:
     """Start a run, and remember it as the last one."""
     job = prepare(plan, before, waited_for=False)
@@ -526,7 +537,7 @@ def launch(plan: Plan, before: Job | None = None) -> Job:
 
 @face
 def last_job() -> Job:
-    """The run that was started last in this session.
+    """The run that was started last in this session; a preview is none, if it came to its end.
 
     Raises:
         ConfigurationError: There was none.

@@ -17,7 +17,7 @@ from lionproc.errors import ConfigurationError, LionprocError
 from lionproc.face import face
 from lionproc.frame.arrow_extension import to_frame
 from lionproc.frame.place import AnyPath, Remote, place_of
-from lionproc.frame.results import SavedRun, remember
+from lionproc.frame.results import KEY, SavedRun, remember
 
 FACTS = b"lionproc"
 LABELS = b"lionproc.columns"
@@ -109,12 +109,27 @@ def read_facts(path: AnyPath) -> dict[str, Any]:
         ConfigurationError: There is no such file, or it was not saved by lionproc.
     """
     file = files_of(path)[0]
-    facts: dict[str, Any] | None = None
+    schema = pa.schema(())
     with readable(file), source_of(file) as source, contextlib.suppress(pa.ArrowInvalid):
-        facts = facts_of(pq.read_schema(source))
+        schema = pq.read_schema(source)
+    facts: dict[str, Any] | None = facts_of(schema)
     if facts is None:
-        raise ConfigurationError(f"{file.name!r} was not saved by lionproc: it has no facts.")
+        raise ConfigurationError(_no_facts(file.name, schema))
     return facts
+
+
+def _no_facts(name: str, schema: pa.Schema) -> str:
+    """What to say of a file without facts; pandas keeps the id of the run, which leads to them."""
+    try:
+        run = json.loads((schema.metadata or {})[b"PANDAS_ATTRS"])[KEY]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        run = None
+    if not isinstance(run, str):
+        return f"{name!r} was not saved by lionproc: it has no facts."
+    return (
+        f"{name!r} was written by pandas, and so without facts. lp.run({run[:64]!r}) has the report "
+        "of its run. save= and job.save(...) write the facts into the file."
+    )
 
 
 def facts_of(schema: pa.Schema) -> dict[str, object] | None:

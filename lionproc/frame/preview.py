@@ -18,7 +18,7 @@ from lionproc.errors import CallError, ConfigurationError, JournalError, pass_on
 from lionproc.frame.assemble import Missing
 from lionproc.frame.cell import label_text
 from lionproc.frame.estimate import Estimate, estimate, must_be_foreseeable
-from lionproc.frame.job import Job, prepare, wait_for
+from lionproc.frame.job import Job, prepare, trial, wait_for
 from lionproc.frame.plan import Plan
 from lionproc.frame.row_store import SKIPPED
 from lionproc.frame.seen import Sample
@@ -118,8 +118,9 @@ def preview(
         raise ConfigurationError(f"seed is a whole number from 0 on, not {seed!r}.")
     must_be_foreseeable(whole)
     plan = few(_chosen(whole, n, sample, seed))
-    job = prepare(plan, job_type=_Trial)
-    out = wait_for(job)
+    with trial():
+        job = prepare(plan, job_type=_Trial)
+        out = wait_for(job)
     assert isinstance(job, _Trial)  # noqa: S101  (for the type checker)
     tried = tuple(job.tried())
     foreseen = foresee(whole, job.samples())

@@ -27,7 +27,14 @@ from lionproc.errors import ConfigurationError, LionprocError
 from lionproc.frame.parquet_reader import PART, facts_of, source_of
 from lionproc.frame.place import AnyPath, Remote, place_of
 
-__all__ = ["check_target", "check_writable", "is_folder_target", "part_of", "refuse_other_parts"]
+__all__ = [
+    "check_file",
+    "check_target",
+    "check_writable",
+    "is_folder_target",
+    "part_of",
+    "refuse_other_parts",
+]
 
 _SUFFIXES = (".parquet", ".pq")
 _INDEX = re.compile(r"__index_level_\d+__")  # what pandas calls a level without a name
@@ -209,3 +216,17 @@ def part_of(number: int, run: str, rows: str | None = None) -> str:
 
 def _digest(run: str) -> str:
     return hashlib.sha256(run.encode()).hexdigest()[:8]
+
+
+def check_file(path: AnyPath) -> None:
+    """As `check_target`, where one file is written and no folder of parts.
+
+    Raises:
+        ConfigurationError: It is a folder, or `check_target` refuses it.
+    """
+    if is_folder_target(path):
+        raise ConfigurationError(
+            f"{shown(path)!r} is a folder, and this writes one file: name it, such as "
+            "'out.parquet'. save= of the run writes a folder of parts."
+        )
+    check_target(path)

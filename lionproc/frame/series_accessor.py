@@ -20,13 +20,14 @@ from lionproc.frame.run_options import (
     SeriesOptions,
     shows,
 )
+from lionproc.frame.verbs import Verbs
 from lionproc.model.answer import Answer
 
 if TYPE_CHECKING:
     from lionproc.reports.report import Report
 
 
-class SeriesAccessor:
+class SeriesAccessor(Verbs):
     """An LLM for the cells of a series, as `series.llm`."""
 
     def __init__(self, series: pd.Series[Any]) -> None:

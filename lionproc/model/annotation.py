@@ -45,7 +45,8 @@ def refuse(schema: object) -> None:
     if schema is None or schema is type(None):
         raise SchemaError(f"None is no answer: there would be nothing to read. {ASK_FOR}")
     if schema in (Any, object):
-        raise SchemaError(f"'Any' says nothing about the answer. {ASK_FOR}")
+        named = "Any" if schema is Any else "object"
+        raise SchemaError(f"{named!r} says nothing about the answer. {ASK_FOR}")
     if isinstance(schema, str):
         raise SchemaError(f"The schema is a text, {schema[:60]!r}; give the type itself. {ASK_FOR}")
     if isinstance(schema, list | tuple | set | frozenset):

@@ -251,6 +251,12 @@ def _of_json_schema(cls: type[Answer], schema: dict[str, Any], name: object | No
     import jsonschema_rs
 
     if not _SAYING & schema.keys():
+        if schema and all(isinstance(value, type) for value in schema.values()):
+            raise SchemaError(
+                "A dict of types is no schema. For several fields, ask for a pydantic model: class "
+                f"Answer(pydantic.BaseModel), with a line such as '{next(iter(schema))}: "
+                f"{next(iter(schema.values())).__name__}' for each."
+            )
         raise SchemaError(
             "A dict as schema has to be a JSON Schema, and this one does not say what the answer "
             f"is (no 'type', 'properties', 'enum', ...). {ASK_FOR}"

@@ -336,6 +336,8 @@ class ModelCall:
                 return no_logprobs(recipe.connection.model, error)
         if error.kind is Kind.BAD_REQUEST and self._fits_better(refusal, sent):
             return again
+        if error.kind is Kind.NOT_FOUND:
+            error.message += f" It was asked for {recipe.connection.model[:100]!r}."
         return error
 
     def _fits_better(self, refusal: bytes, sent: bytes) -> bool:

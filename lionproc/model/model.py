@@ -290,6 +290,10 @@ class Model(ModelSettings):
         return f"Model({', '.join(shown)})"
 
 
+# How the models of a provider are called, for the example where only a model was named.
+_FAMILIES = (("claude", "anthropic"), ("gemini", "gemini"))
+
+
 def _is_key(*given: object) -> bool:
     """Whether a key stands where a name or an address belongs."""
     texts = [text for text in given if isinstance(text, str)]
@@ -303,9 +307,13 @@ def _named(provider: object, model: str | None) -> tuple[str, str | None]:
     if model is None and "/" in provider:
         provider, _, model = provider.partition("/")
     if model is None and provider not in PROVIDERS:
+        family = next((of for start, of in _FAMILIES if provider.startswith(start)), "")
+        near = [] if family else get_close_matches(provider, PROVIDERS, n=1)
+        guess = f" Did you mean {near[0]!r}?" if near else ""
+        example = "" if near else f', for example "{family or "openai"}/{provider}"'
         raise ModelError(
-            f'{provider!r} names no provider. Write the model as "provider/model", '
-            f'for example "openai/{provider}"; providers are {", ".join(PROVIDERS)}.'
+            f'{provider!r} names no provider.{guess} Write the model as "provider/model"{example}; '
+            f"providers are {', '.join(PROVIDERS)}."
         )
     if model is None:
         model = provider_named(provider).usual_model or None

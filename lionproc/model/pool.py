@@ -77,7 +77,7 @@ class Pool(Composed):
         for other in self.members[1:]:
             if not same and _name(other) != _name(first):
                 raise ModelError(
-                    f"Members of a Pool are the same model, and {first.model!r} and {other.model!r} "
+                    f"Members of a Pool are the same model, and {_said(first)} and {_said(other)} "
                     "are called differently. If they are (two deployments of one model), say "
                     "lp.Pool([...], same=True); for another model where one fails, take lp.Fallback."
                 )
@@ -136,6 +136,10 @@ class Pool(Composed):
 
 def _name(model: Model) -> str:
     return str(model.model).rpartition("/")[2].lower()
+
+
+def _said(model: Model) -> str:
+    return repr(model.model or model.settings.name)
 
 
 def _shaping(model: Model) -> Mapping[str, Any]:

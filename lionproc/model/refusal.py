@@ -35,7 +35,7 @@ _KINDS = {
     503: Kind.OVERLOADED,
     529: Kind.OVERLOADED,
 }
-_WAYS_ON = {
+WAYS_ON = {
     Kind.ACCESS: "The server refuses the key: check api_key= or the provider's key variable.",
     Kind.NOT_FOUND: "The server does not know this model or path: check model= and base_url=.",
     Kind.CONTEXT_LENGTH: "The prompt is longer than the model reads.",
@@ -179,7 +179,7 @@ def _meant(
     if said.is_page and kind in {Kind.ACCESS, Kind.NOT_FOUND, Kind.FORBIDDEN, Kind.BAD_REQUEST}:
         way_on = _A_PAGE
     text = f"HTTP {status}: {said.message}" if said.message else f"HTTP {status}."
-    way_on = way_on or _WAYS_ON.get(kind, "")
+    way_on = way_on or WAYS_ON.get(kind, "")
     return CallError(
         kind, f"{text} {way_on}" if way_on else text, status=status, retry_after_s=wait_s
     )
@@ -204,7 +204,7 @@ def error_in_200(error: object, learned: Signals) -> CallError:
     text = f"The server answered 200 with an error: {said.message or 'no reason given'}"
     return CallError(
         kind,
-        f"{text} {_WAYS_ON[kind]}" if kind in _WAYS_ON else text,
+        f"{text} {WAYS_ON[kind]}" if kind in WAYS_ON else text,
         status=200,
         retry_after_s=learned.retry_after_s,
     )
@@ -254,7 +254,7 @@ def _is_filtered(status: int, said: Told) -> bool:
 def _no_access(said: Told) -> str:
     """The way on where the key or the place is refused, whatever it was good for before."""
     if said.words & _BAD_KEY or _KEY_IS_OVER.search(said.text):
-        return _WAYS_ON[Kind.ACCESS]
+        return WAYS_ON[Kind.ACCESS]
     return _NOT_HERE if _ABROAD.search(said.text) else ""
 
 

@@ -58,7 +58,7 @@ def lines(stats: RunStats, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
             (stage.get("called", "stage"), formatting.plain(_stage(stage), 400))
             for stage in facts.get("stages", ())
         ],
-        *[("model", formatting.plain(_member(member), 400)) for member in facts.get("members", ())],
+        *[("by", formatting.plain(_member(member), 400)) for member in facts.get("members", ())],
         ("target", formatting.plain(str(facts.get("promise") or ""), 400)),
         ("requests", _requests(stats)),
         ("tokens", _tokens(stats)),
@@ -109,7 +109,10 @@ def _member(facts: Mapping[str, Any]) -> str:
         parts.append(formatting.dollars(facts["usd"]))
     if facts.get("confidence") is not None:
         parts.append(f"confidence {facts['confidence']:.2f} on average")
-    parts += [f"{count:,} {kind.replace('_', ' ')}" for kind, count in facts["errors"].items()]
+    lost = sum(facts["errors"].values())
+    if lost:
+        kinds = ", ".join(map(formatting.kind, facts["errors"]))
+        parts.append(f"{lost:,} handed on or failed ({kinds})")
     return f"{facts['member']}: {', '.join(parts)}"
 
 

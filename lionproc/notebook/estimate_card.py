@@ -124,12 +124,19 @@ def _output(foreseen: _Foreseen) -> str:
     return about if low == high else f"{about} ({low} to {high})"
 
 
+def _is_free(foreseen: _Foreseen) -> bool:
+    """Whether something is sent and costs exactly nothing, as on one's own machine."""
+    return foreseen.usd == 0 and bool(foreseen.requests) and not any(foreseen.usd_range or ())
+
+
 def _cost(foreseen: _Foreseen) -> str:
     tier = formatting.plain(foreseen.service_tier, 40)
     if foreseen.usd is None:
         text = "unknown: no price is known for this model; Model(..., price=lp.Price(...)) sets one"
         if foreseen.usd_standard is not None:
             text = f"unknown at the tier {tier}"
+    elif _is_free(foreseen):
+        return "$0: this model costs nothing"
     else:
         text = f"about {formatting.dollars(foreseen.usd)}"
         if foreseen.usd_range is not None:
@@ -179,6 +186,8 @@ def _headline(foreseen: _Foreseen) -> str:
         time = f", {least}{_roughly(60 * foreseen.minutes)}"
     if foreseen.usd is None:
         cost = "cost unknown"
+    elif _is_free(foreseen):
+        cost = "$0"
     elif foreseen.basis == "guess" and foreseen.usd_range is not None:
         cost = " to ".join(map(formatting.dollars, foreseen.usd_range)) + " by a guess"
     else:

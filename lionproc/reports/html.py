@@ -20,7 +20,7 @@ from lionproc.reports.svg import svg
 
 __all__ = ["page"]
 
-_OURS = ("model", "rows", "stage", "requests", "tokens", "cost", "savings", "when", "time", "latency",
+_OURS = ("model", "rows", "stage", "by", "requests", "tokens", "cost", "savings", "when", "time", "latency",
          "limit", "errors", "retries")  # fmt: skip
 _MOST_ERRORS = 200
 _FOLDED = 600  # characters of a text that are shown before a person unfolds it

@@ -278,7 +278,7 @@ class Report:
         for name, text in card.lines(self.stats, self.facts):
             made += [(name, text), *more.pop(name, [])]
         last = [
-            ("slowest", rows(self._slowest, lambda r: formatting.duration(r.seconds))),
+            ("slowest", rows(self._slowest, lambda r: formatting.short_duration(r.seconds))),
             ("dearest", rows(self._dearest, lambda r: formatting.fine_dollars(r.usd or 0.0))),
         ]
         where = next((n for n, (name, _) in enumerate(made) if name in _LAST), len(made))
@@ -362,13 +362,15 @@ def _saved(saved: Mapping[str, float | None]) -> str:
 
 
 def _latency(latency: Mapping[str, float | None]) -> str:
-    from lionproc.notebook.formatting import duration
+    from lionproc.notebook.formatting import duration, short_duration
 
     half, most, longest = (latency.get(name) for name in ("p50", "p95", "longest"))
     if half is None or most is None or longest is None:
         return ""
+    half, most = max(half, 0.1), max(most, 0.1)  # within that, as nothing takes no time
     return (
-        f"half within {duration(half)}, 95 % within {duration(most)}, longest {duration(longest)}"
+        f"half within {duration(half)}, 95 % within {duration(most)}, "
+        f"longest {short_duration(longest)}"
     )
 
 

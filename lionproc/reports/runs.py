@@ -104,7 +104,8 @@ def found_in(journal: Journal, wanted: str) -> KeptRun:
     known = journal.runs.all()
     found = _found(wanted, known)
     if found is None:
-        near = did_you_mean(wanted, [_name(each) for each in known])
+        names = dict.fromkeys(_name(each) for each in known if each.facts.get("name"))
+        near = did_you_mean(wanted, names)
         raise ConfigurationError(
             f"The journal {journal.path!r} remembers no run {wanted!r}.{near} lp.runs() lists "
             "its runs."

@@ -125,6 +125,8 @@ def test_without_ids_rows_are_found_by_what_they_say(out, tmp_path):
     assert changed.llm.score("mood", gold=gold).not_found == lost
     with pytest.raises(ConfigurationError, match="None of the 60 labelled rows is in this frame"):
         elsewhere.assign(review="other").llm.score("mood", gold=gold)
+    with pytest.raises(ConfigurationError, match="No row of the review is labelled yet"):
+        elsewhere.llm.score("mood", gold=gold.assign(gold=None))
 
 
 def test_days_and_numbers_that_a_spreadsheet_has_rewritten_are_still_the_same_rows():

@@ -291,6 +291,13 @@ def test_a_file_of_somebody_else_has_no_facts_but_can_be_read(tmp_path):
     assert read_parquet(path)["a"].tolist() == [1]
     with pytest.raises(ConfigurationError, match="not saved by lionproc"):
         read_facts(path)
+    made = pd.DataFrame({"a": [1]})
+    made.attrs["lionproc_run"] = "20260101-000000-abcdef"
+    made.to_parquet(path)  # of a frame that a run made, and pandas wrote
+    with pytest.raises(
+        ConfigurationError, match=r"lp\.run\('20260101-000000-abcdef'\) has the report"
+    ):
+        read_facts(path)
     path.write_text("no parquet")
     with pytest.raises(ConfigurationError, match="not saved by lionproc"):
         read_facts(path)

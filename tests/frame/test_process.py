@@ -568,7 +568,9 @@ def test_a_429_makes_everybody_wait_as_long_as_the_server_says(server, model):
     assert arrived[6] - arrived[5] >= 0.6
 
 
-@pytest.mark.parametrize(("status", "word"), [("401", "key"), ("403", ""), ("404", "model")])
+@pytest.mark.parametrize(
+    ("status", "word"), [("401", "key"), ("403", ""), ("404", "asked for 'test-model'")]
+)
 def test_a_refused_key_or_model_stops_the_run_at_once(server, model, status, word):
     server.configure(faults={status: 1.0})
 
@@ -882,6 +884,20 @@ def test_a_limit_of_requests_is_kept_from_the_first_second_on(server, model):
 
 
 # Saving
+
+
+def test_a_frame_that_came_back_is_handed_on_with_the_facts_of_its_run(server, model):
+    out = texts(3).llm.process("Say {text}", into="a", schema=list[str], model=model, **QUIET)
+    texts(1).llm.preview("Look {text}", model=model)
+    assert lp.last_job().stats.rows == 3  # a look at one row hides no run
+    out.head(2).llm.to_parquet("deep/two.parquet")
+    assert lp.read_facts("deep/two.parquet") == out.llm.facts()
+    pd.testing.assert_frame_equal(lp.read_parquet("deep/two.parquet"), out.head(2))
+    for path, says in (("out.csv", "ends in"), ("parts/", "is a folder")):
+        with pytest.raises(ConfigurationError, match=says):
+            out.llm.to_parquet(path)
+    with pytest.raises(ConfigurationError, match="not returned by"):
+        texts(1).llm.to_parquet("raw.parquet")
 
 
 def test_a_file_has_the_answers_and_the_facts_and_no_key(server, model):

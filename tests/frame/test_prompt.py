@@ -169,6 +169,13 @@ def test_json_in_a_prompt_gets_the_hint_to_double_its_braces(template):
     assert "JSON" in refusal(template, ["id", "review text"])
 
 
+def test_a_column_that_cannot_be_named_is_answered_with_what_can_stand_there():
+    assert "Nothing stands between these braces (line 1, position 3)" in refusal("a {} {review}")
+    assert refusal("{review}", []).endswith("The frame has no columns.")
+    with pytest.raises(PromptError, match=r"shows the cell as \{value\}"):
+        parse("{review}", Names(["title"], each=True))
+
+
 def test_an_unmatched_brace_is_pointed_at():
     message = refusal("one\ntwo {review} and { more", COLUMNS)
     assert "opening brace without a closing one (line 2, position 18)" in message

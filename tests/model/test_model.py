@@ -67,6 +67,21 @@ def test_a_model_given_apart_may_have_slashes_in_its_name():
 
 
 @pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ("gpt-4o-mini", 'for example "openai/gpt-4o-mini"'),
+        ("claude-haiku-4-5", 'for example "anthropic/claude-haiku-4-5"'),
+        ("gemini-3-flash", 'for example "gemini/gemini-3-flash"'),
+        ("locl", "Did you mean 'local'?"),
+    ],
+)
+def test_a_model_without_its_provider_is_answered_with_the_likely_one(written, says):
+    with pytest.raises(ModelError, match="names no provider") as caught:
+        lp.Model(written)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("gpt-4o-mini",), '"openai/gpt-4o-mini"'),
