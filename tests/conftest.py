@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import gc
 import itertools
 import json
 import os
@@ -29,9 +30,9 @@ settings.load_profile("lionproc")
 # Everything heavy is imported once, and a child is a fork of that: so 50 kills cost seconds. Of as
 # many processes as there are pairs of pipes, forks of one too, each has one child at a time.
 ZYGOTE = """
-import atexit, json, os, signal, sys, traceback
+import atexit, gc, json, os, signal, sys, traceback
 import aiohttp, aiolimiter, jsonschema_rs, openai, orjson, pandas, pyarrow.parquet, pydantic, tqdm
-import filelock, genai_prices.data, pyarrow.pandas_compat
+import filelock, genai_prices.data, pyarrow.dataset, pyarrow.pandas_compat, pyarrow.vendored.version
 import lionproc.frame.accessor, lionproc.frame.estimate, lionproc.frame.job
 import lionproc.frame.preview, lionproc.frame.reporting, lionproc.frame.seen
 import lionproc.frame.shared_limits, lionproc.model.client_wire, lionproc.model.direct_wire
@@ -39,6 +40,8 @@ import lionproc.model.twin, lionproc.notebook.notes, lionproc.notebook.progress
 import lionproc.reports.kept_report
 
 openai.AsyncOpenAI(api_key="none")  # what it imports when it is first made
+gc.collect()
+gc.freeze()  # or the first collection of each child would write to, and so copy, all it shares
 mine, *others = [each.split(",") for each in sys.argv[1:]]
 for other in others:
     if os.fork() == 0:
@@ -250,6 +253,12 @@ def pytest_collection_modifyitems(items):
         return not any(path.is_relative_to(place) for place in places)
 
     items.sort(key=lambda item: is_short(item.path))
+
+
+def pytest_collection_finish(session):
+    """What was imported and collected stays to the end: no collection of garbage walks it again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_make_parametrize_id(config, val, argname):

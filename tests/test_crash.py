@@ -16,7 +16,7 @@ import pytest
 import lionproc as lp
 from lionproc.testing import Server
 
-ROWS = 200
+ROWS = 120
 CHUNK = 20
 SLOTS = 8
 

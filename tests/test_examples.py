@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pandas as pd
-import polars as pl
 import pydantic
 import pytest
 
@@ -155,7 +154,7 @@ def given(source):
         "df": frame(),
         "lp": lp,
         "pd": pd,
-        "polars": pl,
+        "polars": importlib.import_module("polars"),
         "service": lp.ProcessingService(),
     }
 

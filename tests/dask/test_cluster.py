@@ -11,13 +11,7 @@ from pandas.testing import assert_frame_equal
 import lionproc as lp
 from lionproc.testing import Server
 
-dd = pytest.importorskip("dask.dataframe")
-distributed = pytest.importorskip("distributed")
-
-import cloudpickle  # noqa: E402
-
-import lionproc.dask  # noqa: E402
-
+pytestmark = pytest.mark.usefixtures("dd")
 FRAME = pd.DataFrame({"text": [f"row {n}" for n in range(60)], "n": range(60)})
 CONCURRENCY = 4
 
@@ -28,7 +22,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def client(folder):
+def client(folder, dd):
     # Workers are forks of a process that has imported all, so that they cost little to start.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
@@ -40,7 +34,7 @@ def client(folder):
         patch.setenv("LIONPROC_HOME", str(folder / "home"))
         patch.delenv("OPENAI_API_KEY", raising=False)
         options = {"local_directory": str(folder), "memory_limit": 0}
-        with lionproc.dask.local(n_workers=2, **options) as made:
+        with lp.dask.local(n_workers=2, **options) as made:
             yield made
 
 
@@ -54,7 +48,7 @@ def test_two_local_clusters_go_side_by_side_and_only_this_machine_reaches_them()
 
     before = listening()
     usual = {"n_workers": 1, "processes": False, "set_as_default": False}
-    with lionproc.dask.local(**usual), lionproc.dask.local(**usual):
+    with lp.dask.local(**usual), lp.dask.local(**usual):
         opened = listening() - before
     assert opened
     assert {address.ip for address in opened} == {"127.0.0.1"}
@@ -72,7 +66,7 @@ def model(server):
 
 
 @pytest.fixture
-def ddf():
+def ddf(dd):
     return dd.from_pandas(FRAME, npartitions=6)
 
 
@@ -99,6 +93,8 @@ def test_workers_answer_as_one_process_does_and_no_key_is_in_what_travels(
     there = out.compute()
     here = ddf.compute().llm.process("Say {text}", "a", list[int], model=model, journal=False)
     assert_frame_equal(there, here)
+    import cloudpickle
+
     written = cloudpickle.dumps(out) + repr(out).encode() + repr(out.__dask_graph__()).encode()
     assert server.key.encode() not in written
 

@@ -14,10 +14,7 @@ from pandas.testing import assert_frame_equal, assert_series_equal
 import lionproc as lp
 from lionproc.testing import Server
 
-dd = pytest.importorskip("dask.dataframe")
-pytest.importorskip("distributed")
-
-import lionproc.dask  # noqa: E402
+pytestmark = pytest.mark.usefixtures("dd")
 
 
 class Review(pydantic.BaseModel):
@@ -68,7 +65,7 @@ columns = st.sampled_from(
     parts=st.integers(1, 3),
     details=st.booleans(),
 )
-def test_pandas_and_dask_give_equal_frames(asked, schema, dtype, cells, parts, details):  # noqa: PLR0917
+def test_pandas_and_dask_give_equal_frames(dd, asked, schema, dtype, cells, parts, details):  # noqa: PLR0917
     numpy = not pd.api.types.is_extension_array_dtype(dtype) or "datetime" in dtype
     given_cells = [0 if cell is None and numpy else cell for cell in cells]
     frame = pd.DataFrame({"cell": pd.Series(given_cells, dtype=dtype)})
@@ -88,7 +85,7 @@ def test_pandas_and_dask_give_equal_frames(asked, schema, dtype, cells, parts, d
     assert lazy.divisions == ddf.divisions
 
 
-def test_nothing_is_sent_before_it_is_computed_and_nothing_for_made_up_rows(shared, asked):
+def test_nothing_is_sent_before_it_is_computed_and_nothing_for_made_up_rows(dd, shared, asked):
     before = shared.counters.total
     out = dd.from_pandas(FRAME, npartitions=3).llm.process("Lazy {text}", into="a", **asked)
     assert list(out.columns) == ["text", "n", "a"]
@@ -104,7 +101,7 @@ def test_nothing_is_sent_before_it_is_computed_and_nothing_for_made_up_rows(shar
 @pytest.mark.parametrize(
     ("schema", "into"), [(str, None), (list[str], "topics"), (Review, "r"), (bool, None)]
 )
-def test_a_series_gives_what_it_gives_with_pandas(asked, schema, into):
+def test_a_series_gives_what_it_gives_with_pandas(dd, asked, schema, into):
     series = dd.from_pandas(FRAME["text"], npartitions=2)
     here = series.compute().llm.process("Of {value}", into, schema, **asked)
     lazy = series.llm.process("Of {value}", into, schema, **asked)
@@ -112,7 +109,7 @@ def test_a_series_gives_what_it_gives_with_pandas(asked, schema, into):
     same(computed(lazy), here)
 
 
-def test_functions_columns_and_a_system_prompt_go_along(asked):
+def test_functions_columns_and_a_system_prompt_go_along(dd, asked):
     ddf = dd.from_pandas(FRAME, npartitions=2)
     how = {"columns": ["text", "n"], "into": "{column}_fr", "system": "Be kind.", **asked}
     out = computed(ddf.llm.process("In French: {value}", **how))
@@ -122,7 +119,7 @@ def test_functions_columns_and_a_system_prompt_go_along(asked):
 
 
 @pytest.mark.filterwarnings("ignore:The inplace keyword")  # of Dask itself
-def test_partitions_that_are_empty_or_all_missing_keep_the_types(asked, tmp_path):
+def test_partitions_that_are_empty_or_all_missing_keep_the_types(dd, asked, tmp_path):
     frame = pd.DataFrame({"text": pd.array([None, None, "a", "b"], dtype="string"), "n": range(4)})
     ddf = dd.from_pandas(frame, npartitions=2)
     how = {"into": "r", "schema": Review, "details": True, **asked}
@@ -132,13 +129,13 @@ def test_partitions_that_are_empty_or_all_missing_keep_the_types(asked, tmp_path
         assert all((part.dtypes == out.dtypes).all() for part in parts)
     out = ddf.llm.process("Of {text}", **how)
     out.to_parquet(tmp_path / "all", compute_kwargs={"scheduler": "sync"})
-    back = lionproc.dask.read_parquet(tmp_path / "all")
+    back = lp.dask.read_parquet(tmp_path / "all")
     assert (back.dtypes == out.dtypes).all()
     assert computed(back)["r_topics"].isna().tolist() == [True, True, False, False]
     assert computed(back)["r_error"].isna().all()
 
 
-def test_one_bad_row_is_na_and_ends_no_job_and_raises_at_the_end_where_that_is_wanted(home):
+def test_one_bad_row_is_na_and_ends_no_job_and_raises_at_the_end_where_that_is_wanted(dd, home):
     def fault(body, number):
         return "400" if "row c" in str(body["messages"]) else None
 
@@ -157,7 +154,9 @@ def test_one_bad_row_is_na_and_ends_no_job_and_raises_at_the_end_where_that_is_w
         assert server.counters.total == 17
 
 
-def test_a_part_that_is_there_is_read_and_what_has_changed_or_failed_is_asked_again(home, tmp_path):
+def test_a_part_that_is_there_is_read_and_what_has_changed_or_failed_is_asked_again(
+    dd, home, tmp_path
+):
     bad = {"c"}
 
     def fault(body, number):
@@ -172,7 +171,7 @@ def test_a_part_that_is_there_is_read_and_what_has_changed_or_failed_is_asked_ag
             before = server.counters.total
             out = computed(dd.from_pandas(frame, npartitions=4).llm.process(prompt, **how))
             assert_frame_equal(lp.read_parquet(tmp_path / "out"), out)
-            assert_frame_equal(computed(lionproc.dask.read_parquet(tmp_path / "out")), out)
+            assert_frame_equal(computed(lp.dask.read_parquet(tmp_path / "out")), out)
             return server.counters.total - before
 
         assert run(FRAME) == 8
@@ -188,7 +187,7 @@ def test_a_part_that_is_there_is_read_and_what_has_changed_or_failed_is_asked_ag
             run(FRAME.assign(text="x"), lambda row: "row " + row["text"])
 
 
-def test_one_partition_alone_writes_its_own_part(asked, tmp_path):
+def test_one_partition_alone_writes_its_own_part(dd, asked, tmp_path):
     ddf = dd.from_pandas(FRAME, npartitions=4)
     out = ddf.llm.process("Of {text}", into="a", save=tmp_path, **asked)
     computed(out.partitions[2])
@@ -197,7 +196,7 @@ def test_one_partition_alone_writes_its_own_part(asked, tmp_path):
     assert lp.read_parquet(part)["n"].tolist() == [4, 5]
 
 
-def test_a_budget_is_one_for_all_partitions(home):
+def test_a_budget_is_one_for_all_partitions(dd, home):
     with Server() as server:
         model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
         ddf = dd.from_pandas(FRAME, npartitions=4)
@@ -208,7 +207,7 @@ def test_a_budget_is_one_for_all_partitions(home):
         assert server.counters.total == 8
 
 
-def test_what_a_function_asks_is_part_of_the_name(asked, shared, tmp_path):
+def test_what_a_function_asks_is_part_of_the_name(dd, asked, shared, tmp_path):
     ddf = dd.from_pandas(FRAME, npartitions=1)
     words = "one"
 
@@ -233,7 +232,7 @@ def test_what_a_function_asks_is_part_of_the_name(asked, shared, tmp_path):
         ({"resume": 1}, "resume"),
     ],
 )
-def test_what_cannot_work_is_refused_when_it_is_called(asked, arguments, words):
+def test_what_cannot_work_is_refused_when_it_is_called(dd, asked, arguments, words):
     ddf = dd.from_pandas(FRAME, npartitions=2)
     with pytest.raises(lp.errors.ConfigurationError, match=words):
         ddf.llm.process("Say {text}", **{"into": "a", **asked, **arguments})

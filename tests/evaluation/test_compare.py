@@ -10,9 +10,6 @@ import numpy as np
 import pandas as pd
 import pydantic
 import pytest
-from sklearn.metrics import accuracy_score
-from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.proportion import proportion_confint
 
 import lionproc as lp
 from lionproc.errors import (
@@ -81,6 +78,10 @@ def compared(server, tmp_path_factory):
 
 
 def test_each_variant_has_the_numbers_of_scikit_learn_and_statsmodels(compared):
+    from sklearn.metrics import accuracy_score
+    from statsmodels.stats.contingency_tables import mcnemar
+    from statsmodels.stats.proportion import proportion_confint
+
     table, frame = compared.table, compared.frame
     assert list(table.index) == [
         "short with gpt-4o-mini", "short with gpt-4o", "strict with gpt-4o-mini", "strict with gpt-4o"

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.multitest import multipletests
 
 from lionproc.evaluation.mcnemar import Pair, holm, p_value, rows_needed
 
 
 def test_the_p_value_is_that_of_statsmodels_for_few_rows_and_for_many():
+    from statsmodels.stats.contingency_tables import mcnemar
+
     random = np.random.default_rng(0)
     cases = [(0, 0), (1, 0), (0, 6), (7, 7), (900, 1000), (30_000, 30_500)]
     cases += [tuple(map(int, random.integers(0, 60, 2))) for _ in range(60)]
@@ -18,6 +18,8 @@ def test_the_p_value_is_that_of_statsmodels_for_few_rows_and_for_many():
 
 
 def test_several_pairs_are_corrected_as_statsmodels_corrects_them():
+    from statsmodels.stats.multitest import multipletests
+
     random = np.random.default_rng(1)
     for size in (1, 2, 6, 15):
         values = list(random.random(size) ** 3)

@@ -5,7 +5,6 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import pytest
-from statsmodels.stats.proportion import proportion_confint
 
 import lionproc as lp
 from lionproc.errors import ConfigurationError, SaveError
@@ -185,6 +184,8 @@ def test_no_cell_of_it_is_a_formula(tmp_path):
 
 
 def test_the_weighted_share_is_that_of_the_frame_and_equal_weights_change_nothing():
+    from statsmodels.stats.proportion import proportion_confint
+
     random = np.random.default_rng(0)
     right = random.random(100) < 0.8
     share, low, high = weighted(right, np.full(100, 3.0))
