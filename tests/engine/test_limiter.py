@@ -81,9 +81,9 @@ def busy_machine() -> Callable[[], float]:
 @pytest.mark.parametrize("rpm", [60, 90, 600, 6000])
 def test_uses_98_percent_of_a_request_limit_and_never_more(rpm, lateness):
     limiter = Limiter(Limits(requests_per_minute=rpm, concurrency=64, adapt=False))
-    left = run_virtual(crowd(limiter, 180), lateness=lateness)
+    left = run_virtual(crowd(limiter, 120), lateness=lateness)
     assert fullest(left, 60.0) <= rpm
-    assert len(left) >= 0.98 * rpm * 3
+    assert len(left) >= 0.98 * rpm * 2
     assert sum(1 for at, _ in left if at - left[0][0] < 60) >= 0.98 * rpm
 
 
@@ -126,8 +126,8 @@ def test_a_limit_below_one_a_minute_still_lets_one_through():
 
 @settings(max_examples=25, deadline=None)
 @given(
-    changes=st.lists(st.tuples(st.floats(0.1, 40), st.integers(20, 3000)), min_size=1, max_size=5),
-    first=st.integers(20, 3000),
+    changes=st.lists(st.tuples(st.floats(0.1, 40), st.integers(10, 1000)), min_size=1, max_size=5),
+    first=st.integers(10, 1000),
 )
 def test_no_window_exceeds_the_limit_in_force_when_its_last_request_left(first, changes):
     in_force: list[tuple[float, float]] = [(0.0, first)]
@@ -533,8 +533,8 @@ def test_follows_a_limit_that_changes(factor):
 @pytest.mark.parametrize(("noise", "seed"), [(0.01, 1), (0.02, 2), (0.05, 3)])
 def test_429s_that_have_nothing_to_do_with_the_pace_do_not_strangle_a_run(noise, seed):
     """With a wait for each of them, a run of 640 a second is left 350, 270 or 180."""
-    admitted, _ = run_virtual(unlimited_run(Bucket(1e9, 1e9), 50, None, noise, seed=seed))
-    assert between(admitted, 40, 50) / 10 > 50
+    admitted, _ = run_virtual(unlimited_run(Bucket(1e9, 1e9), 30, None, noise, seed=seed))
+    assert between(admitted, 20, 30) / 10 > 50
 
 
 def test_429s_unrelated_to_the_pace_do_not_hide_a_limit():
