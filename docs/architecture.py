@@ -176,11 +176,17 @@ def rooms() -> dict[str, str]:
     return lines
 
 
+def statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Those directly below a node, in each of its blocks."""
+    for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+        yield from getattr(node, block, ())
+
+
 def imports(path: Path) -> Iterator[tuple[str, bool]]:
     """The rooms that a file imports when it runs, and whether at its top."""
 
     def walk(node: ast.AST, *, top: bool) -> Iterator[tuple[str, bool]]:
-        for child in ast.iter_child_nodes(node):
+        for child in statements(node):
             if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
                 continue
             names = []
@@ -224,6 +230,16 @@ def defined(path: Path) -> Iterator[str]:
             yield from (target.id for target in targets if isinstance(target, ast.Name))
 
 
+@cache
+def homes() -> dict[str, list[Path]]:
+    """The files that define a name at their top."""
+    found: dict[str, list[Path]] = {}
+    for path in modules():
+        for name in set(defined(path)):
+            found.setdefault(name, []).append(path)
+    return found
+
+
 def home_of(what: str) -> Path:
     """The one file that defines a name.
 
@@ -234,11 +250,7 @@ def home_of(what: str) -> Path:
         LookupError: No file does, or several do.
     """
     *room, name = what.split(":")
-    found = [
-        path
-        for path in modules()
-        if name in defined(path) and (not room or room_of(path) == room[0])
-    ]
+    found = [path for path in homes().get(name, ()) if not room or room_of(path) == room[0]]
     if len(found) != 1:
         raise LookupError(f"{what} is defined in {len(found)} files; mend {Path(__file__).name}.")
     return found[0]

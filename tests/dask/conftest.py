@@ -1,0 +1,13 @@
+"""Dask, imported by the first test that wants it: it takes a second, and every worker of a suite
+reads all files."""
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def dd():
+    pytest.importorskip("distributed")
+    frames = pytest.importorskip("dask.dataframe")
+    import lionproc.dask  # noqa: F401
+
+    return frames
