@@ -238,6 +238,11 @@ class DaskFrameAccessor:
         "Draw from rows that are here: out.sample(frac=0.01).compute().llm.to_review(...).",
     )
     facts = refused("facts", 'With save="answers/", lp.read_facts says it of each part.')
+    to_parquet = refused(
+        "to_parquet",
+        'save="answers/" writes a part per partition, with the facts of its run; '
+        'lionproc.dask.read_parquet("answers/") reads them back.',
+    )
     to_csv = refused(
         "to_csv",
         "out.compute().llm.to_csv(path) brings all rows here; out.to_csv(folder) does not, and lets formulas through.",

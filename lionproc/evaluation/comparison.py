@@ -48,7 +48,8 @@ class Comparison(Compared):
         """Whether one variant is better than another, or luck: McNemar's test.
 
         Args:
-            a: The name of a variant, or its number from 1 on.
+            a: The name of a variant, or its number from 1 on. The name of a prompt alone is the
+                variant with the first model.
             b: Another one.
 
         Returns:
@@ -104,7 +105,14 @@ class Comparison(Compared):
         """
         from lionproc.frame.job import prepare, wait_for
 
-        return wait_for(prepare(self._whole(self._find(variant), options)))
+        found = self._find(variant)
+        alike = [e.name for e in self.asked.values() if variant in {e.prompt_name, e.model_name}]
+        if found.name != variant and len(alike) > 1:
+            raise ConfigurationError(
+                f"{variant!r} is in {len(alike)} variants, and all rows are paid for: name one of "
+                f"{', '.join(map(repr, alike[:8]))}."
+            )
+        return wait_for(prepare(self._whole(found, options)))
 
     def _find(self, name: str | int) -> Variant:
         known = list(self.asked.values())

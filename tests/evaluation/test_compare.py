@@ -258,6 +258,11 @@ def test_what_prompts_say_differently_is_shown_line_by_line(compared):
         compared.diff("short with gpt4o", "strict")
 
 
+def test_all_rows_are_asked_of_one_variant_that_is_named_and_not_of_the_first_like_it(compared):
+    with pytest.raises(ConfigurationError, match=r"'short' is in 2 variants.*'short with gpt-4o'"):
+        compared.use("short")
+
+
 def test_numbers_are_compared_by_their_errors(tmp_path):
     frame = pd.DataFrame(
         {"text": [f"#{n}" for n in range(40)], "stars": [n % 5 + 1 for n in range(40)]}
