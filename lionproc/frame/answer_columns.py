@@ -1,4 +1,4 @@
-"""The answers of a run as the arrays of their columns, in the order in which they came.
+"""The answers of a run as the arrays of their columns.
 
 As objects, an answer of 60 fields takes twenty times what its columns take. So answers become
 arrays while they come, a block at a time, and a frame is put together from the blocks.
@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import threading
 from array import array
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 import numpy as np
-from pandas.api.extensions import ExtensionArray, take
+from pandas.api.extensions import ExtensionArray
 
-from lionproc.frame.assemble import MISSING, column_names, columns
+from lionproc.frame.answer_arrays import array_of
+from lionproc.frame.answer_blocks import Blocks, Numbers
+from lionproc.frame.assemble import MISSING, arrow_columns, column_names, column_shapes
 from lionproc.model.answer import Answer
 
 __all__ = ["AnswerColumns"]
 
 BLOCK_CELLS = 16_384  # that become arrays at once: a millisecond or two of the engine's time
 BLOCK_ROWS = (64, 4096)  # the fewest, and the most
-_NONE = -1
+JOINED = 8  # blocks that become one at most: of a small array most is not what it holds
+_NONE, _NEVER = -1, -2
 
 
 class AnswerColumns:
@@ -38,14 +41,19 @@ class AnswerColumns:
 
     def __init__(self, answer: Answer, into: Hashable | None, rows: int) -> None:
         self._answer = answer
-        self._into = into
-        self._number = array("l", [_NONE]) * rows  # of each row: that of its answer, as they came
+        self._names = column_names(answer, into)
+        self._shapes = column_shapes(answer)
+        self.width = len(self._names)
         fewest, most = BLOCK_ROWS
-        self.width = len(column_names(answer, into))
         self._size = min(max(BLOCK_CELLS // max(self.width, 1), fewest), most)
-        self._blocks: list[dict[Hashable, ExtensionArray]] = []
+        self._number = array("q", [_NONE]) * rows  # of each row: that of its answer
+        self._blocks = Blocks([none.type for none in arrow_columns(answer, ())])
         self._open: list[Any] = []  # the latest cells, not yet a block
+        self._users = 0  # rows that have one of those
         self._last: Any = MISSING
+        self._stretch = min(max(most, self._size), JOINED * self._size)  # rows of a final block
+        self._left = [min(self._stretch, rows - n) for n in range(0, rows, self._stretch)]
+        self._complete: list[int] = []  # stretches of which nothing more is to come
         self._lock = threading.Lock()
 
     def put(self, row: int, cell: object) -> None:
@@ -57,51 +65,81 @@ class AnswerColumns:
                 its place.
         """
         with self._lock:
-            if cell is not self._last:
+            if cell is not self._last or not self._open:
                 self._open.append(cell)
                 self._last = cell
-                if len(self._open) >= self._size:
-                    self._blocks.append(self._made(self._open))
-                    self._open = []
-            self._number[row] = len(self._blocks) * self._size + len(self._open) - 1
+            self._users += 1
+            self._set(row, self._blocks.end + len(self._open) - 1)
+            if len(self._open) >= self._size:
+                self._close()
+
+    def never(self, row: int) -> None:
+        """A row will have no answer."""
+        with self._lock:
+            self._set(row, _NEVER)
+
+    def _set(self, row: int, number: int) -> None:
+        if self._number[row] == _NONE:
+            stretch = row // self._stretch
+            self._left[stretch] -= 1
+            if not self._left[stretch]:
+                self._complete.append(stretch)
+        self._number[row] = number
 
     def take_over(self, before: AnswerColumns, rows: list[int]) -> None:
         """Begin with some answers of an earlier run of the same rows."""
         with before._lock:
-            self._blocks, self._open = list(before._blocks), list(before._open)
+            before._close()
             for row in rows:
-                self._number[row] = before._number[row]
-        self._last = MISSING
+                self._set(row, before._number[row])
+            self._blocks = before._blocks.used_by(np.array(self._number))
+
+    def settle(self) -> Iterator[None]:
+        """No more is to come: whatever is left gets the order of the rows, a piece at a time."""
+        with self._lock:
+            self._close()
+        for stretch, left in enumerate(self._left):
+            if left:
+                with self._lock:
+                    self._order(stretch)
+                yield
 
     def between(self, start: int, stop: int) -> dict[Hashable, ExtensionArray]:
         """The arrays by column name for the rows from `start` to `stop`; NA where none came."""
-        return dict(self.each(start, stop))
+        return dict(self.each(slice(start, stop)))
 
-    def each(self, start: int, stop: int) -> Iterator[tuple[Hashable, ExtensionArray]]:
-        """As `between`, one column after the other: all of them at once are as much as there is."""
+    def each(self, rows: slice | Numbers) -> Iterator[tuple[Hashable, ExtensionArray]]:
+        """The name and the array of one column after the other; all at once are all there is.
+
+        Args:
+            rows: From which to which, or which.
+        """
         with self._lock:
-            numbers = np.array(self._number[start:stop], dtype=np.int64)
-            blocks, latest = list(self._blocks), list(self._open)
-        blocks.append(self._made(latest))
-        used = np.unique(numbers[numbers >= 0] // self._size)
-        if not len(used):
-            yield from columns(self._answer, [MISSING] * (stop - start), self._into).items()
-            return
-        # Where an answer is in those of the blocks that are used, put one behind the other.
-        shift = np.zeros(len(blocks), dtype=np.int64)
-        shift[used] = (used - np.arange(len(used))) * self._size
-        places = np.where(numbers >= 0, numbers - shift[numbers // self._size], _NONE)
-        for name in blocks[0]:
-            joined = _joined([blocks[n][name] for n in used])
-            found: Any = take(joined, places, allow_fill=True)
-            yield name, found
+            numbers = np.array(np.asarray(self._number)[rows])
+            blocks, latest = self._blocks.copy(), list(self._open)
+        if latest:
+            blocks.add(arrow_columns(self._answer, latest), len(latest), 0)
+        found = blocks.at(numbers)
+        for place, (name, shape) in enumerate(zip(self._names, self._shapes, strict=True)):
+            yield name, array_of(shape, found.column(place))
 
-    def _made(self, cells: Sequence[object]) -> dict[Hashable, ExtensionArray]:
-        return columns(self._answer, cells, self._into)
+    def _close(self) -> None:
+        """The latest cells become a block, and what is complete gets the order of the rows."""
+        if self._open:
+            made = arrow_columns(self._answer, self._open)
+            self._blocks.add(made, len(self._open), self._users)
+            self._open, self._users, self._last = [], 0, MISSING
+        for stretch in self._complete:
+            self._order(stretch)
+        self._complete = []
 
-
-def _joined(arrays: list[ExtensionArray]) -> Any:
-    if len(arrays) == 1:
-        return arrays[0]
-    kind: Any = type(arrays[0])
-    return kind._concat_same_type(arrays)  # what pandas' concat comes to where all are of one type
+    def _order(self, stretch: int) -> None:
+        """The answers of a stretch of rows become one block."""
+        first = stretch * self._stretch
+        numbers = np.array(self._number[first : first + self._stretch])
+        answers = numbers[numbers >= 0]
+        if 2 * len(np.unique(answers)) < len(answers):
+            return  # they share them, and would have one each
+        start = self._blocks.end
+        self._blocks.move(numbers)
+        self._number[first : first + len(numbers)] = array("q", range(start, self._blocks.end))

@@ -12,19 +12,23 @@ from operator import itemgetter
 from typing import Any, Final, Literal, cast
 
 import pandas as pd
+import pyarrow as pa
 from pandas.api.extensions import ExtensionArray
 
 from lionproc.errors import ColumnError
-from lionproc.frame.dtypes import array_of
+from lionproc.frame.answer_arrays import array_of, arrow_of
 from lionproc.model.answer import Answer
+from lionproc.model.shape import Shape
 from lionproc.model.validate import is_whole
 
 __all__ = [
     "MISSING",
     "Missing",
+    "arrow_columns",
     "assemble",
     "check_names",
     "column_names",
+    "column_shapes",
     "columns",
     "names_of",
     "place_in",
@@ -98,19 +102,43 @@ def columns(
         >>> list(columns(mood, ["bad", MISSING], "mood")["mood"])
         ['bad', nan]
     """
-    names = column_names(answer, into)
+    kept = arrow_columns(answer, cells)
+    return {
+        name: array_of(shape, values)
+        for name, shape, values in zip(
+            column_names(answer, into), column_shapes(answer), kept, strict=True
+        )
+    }
+
+
+def column_shapes(answer: Answer) -> list[Shape]:
+    """What each of the columns holds, in order."""
+    return [answer.shape] if answer.fields is None else [field.shape for field in answer.fields]
+
+
+def arrow_columns(answer: Answer, cells: Sequence[Any]) -> list[pa.Array]:
+    """The columns that answers fill, as they are kept.
+
+    Args:
+        answer: The answer type.
+        cells: As for `columns`.
+
+    Returns:
+        One array per column, each as long as `cells`.
+    """
     present: list[Any] = [None if cell is MISSING else cell for cell in cells]
     if answer.fields is None:
-        return {names[0]: array_of(answer.shape, present)}
-    made: dict[Hashable, ExtensionArray] = {}
-    whole = None not in present
-    for name, field in zip(names, answer.fields, strict=True):
-        if whole:
-            part = list(map(itemgetter(field.name), present))
-        else:
-            part = [None if cell is None else cell[field.name] for cell in present]
-        made[name] = array_of(field.shape, part)
-    return made
+        return [arrow_of(answer.shape, present)]
+    names = [field.name for field in answer.fields]
+    if not (names and present):
+        return [arrow_of(shape, ()) for shape in column_shapes(answer)]
+    # One call for all fields of an answer, and one that turns rows into columns.
+    taken: Any = itemgetter(*names)
+    if len(names) == 1:  # of a single one it would give the bare value
+        taken = lambda cell: (cell[names[0]],)  # noqa: E731
+    none = (None,) * len(names)
+    parts = zip(*(none if cell is None else taken(cell) for cell in present), strict=True)
+    return [arrow_of(field.shape, part) for field, part in zip(answer.fields, parts, strict=True)]
 
 
 def check_names(frame: pd.DataFrame, names: Sequence[Hashable], *, overwrite: bool) -> None:

@@ -154,6 +154,8 @@ class Job(RowRun):
 
     async def _close(self) -> None:
         save = self._plan.options.save
+        for _ in self._store.settle():
+            await asyncio.sleep(0)  # others have their turn
         try:
             if self._parts is not None:
                 await self._parts.finish()
@@ -181,8 +183,8 @@ class Job(RowRun):
         )
 
     def _digests(self) -> bytes | None:
-        rows = self._plan.rows
-        return packed(column for kept in self._store.columns for _, column in kept.each(0, rows))
+        rows = slice(0, self._plan.rows)
+        return packed(column for kept in self._store.columns for _, column in kept.each(rows))
 
     @property
     def has_fields(self) -> bool:

@@ -158,12 +158,18 @@ class RowStore:
     def skip(self, place: int) -> None:
         """It is not asked, for a cell is missing."""
         self._status[place] = SKIPPED
+        self._never(place)
 
     def fail(self, place: int, error: CallError, attempts: int = 0) -> None:
         """There is no answer. One that was not sent, or given up, is still to be asked."""
         self.failures.add(place, error, attempts)
         if error.kind not in _STILL_TO_ASK:
             self._status[place] = FAILED
+            self._never(place)
+
+    def _never(self, place: int) -> None:
+        output, row = divmod(place, self._rows)
+        self.columns[output].never(row)
 
     def take_over(self, before: RowStore) -> Iterator[int]:
         """Begin with what another run of the same rows has; only the rest is asked.
@@ -192,6 +198,11 @@ class RowStore:
             elif status == SKIPPED:
                 self._status[place] = SKIPPED
                 yield place
+
+    def settle(self) -> Iterator[None]:
+        """No more is to come: keep the answers in the least memory, a piece at a time."""
+        for kept in self.columns:
+            yield from kept.settle()
 
     def details(self, into: Hashable | None, first: int, count: int) -> dict[Hashable, Any]:
         """The columns of `details=True` for some places."""

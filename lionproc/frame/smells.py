@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from lionproc.frame.look import Finding, bounds_of, in_one_line, looked_at
@@ -48,8 +49,7 @@ def _columns(plan: Plan, store: RowStore, number: int) -> Iterator[pd.Series[Any
     answers = store.columns[number]
     rows = min(MOST_ROWS, max(MOST_CELLS // max(answers.width, 1), FEWEST_ROWS))
     size = min(PART_ROWS, rows // FEWEST_PARTS)
-    starts = range(0, plan.rows, max(size, plan.rows * size // rows))
-    parts = (answers.each(start, min(start + size, plan.rows)) for start in starts)
-    for column in zip(*parts, strict=True):  # one after the other, so that no two are there at once
-        name = column[0][0]
-        yield pd.concat([pd.Series(cells, name=name) for _, cells in column], ignore_index=True)
+    starts = np.arange(0, plan.rows, max(size, plan.rows * size // rows))
+    places = (starts[:, None] + np.arange(size)).ravel()
+    for name, cells in answers.each(places[places < plan.rows]):
+        yield pd.Series(cells, name=name)

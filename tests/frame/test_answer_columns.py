@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from pandas.testing import assert_extension_array_equal
@@ -84,6 +86,56 @@ def test_a_later_run_begins_with_some_answers_of_an_earlier_one(blocks_of):
     same(kept.between(0, 9), columns(answer, expected, "a"))
 
 
+def test_whatever_comes_in_whatever_order_each_row_has_what_came_for_it_last(blocks_of):
+    answer = Answer.of(create_model("Made", text=(str | None, ...), many=(list[int], ...)))
+    for seed in range(20):
+        chance = random.Random(seed)
+        rows = chance.choice((0, 1, 9, 40))
+        kept, expected, given = AnswerColumns(answer, None, rows), [MISSING] * rows, {}
+        order = sorted(range(rows), key=lambda row, near=chance: row + near.uniform(0, 9))
+        for row in [*order, *chance.sample(range(rows), rows // 5)]:
+            made = {"text": chance.choice((f"text {row}", None)), "many": [row] * (row % 3)}
+            given = chance.choice((made, made, given or made))
+            if chance.random() < 0.8:
+                kept.put(row, given)
+                expected[row] = given
+            elif expected[row] is MISSING:
+                kept.never(row)
+            if chance.random() < 0.1:
+                same(kept.between(0, rows), columns(answer, expected, None))
+        early = dict(kept.each(slice(0, rows)))
+        for _ in kept.settle():
+            pass
+        same(early, columns(answer, expected, None))
+        same(kept.between(0, rows), columns(answer, expected, None))
+        some = np.array(chance.sample(range(rows), rows // 2), dtype=np.int64)
+        same(dict(kept.each(some)), columns(answer, [expected[row] for row in some], None))
+        later, had = AnswerColumns(answer, None, rows), expected[: rows // 2]
+        had += [MISSING] * (rows - len(had))
+        later.take_over(kept, [row for row, cell in enumerate(had) if cell is not MISSING])
+        for row in range(0, rows, 4):
+            had[row] = {"text": "later", "many": []}
+            later.put(row, had[row])
+        same(later.between(0, rows), columns(answer, had, None))
+        same(kept.between(0, rows), columns(answer, expected, None))
+
+
+def test_a_frame_has_its_texts_in_common_with_what_is_kept_and_cannot_change_it():
+    answer = Answer.of(create_model("Both", text=(str, ...), n=(int, ...), many=(list[int], ...)))
+    kept, cells = AnswerColumns(answer, None, 500), []
+    for row in range(500):
+        cells.append({"text": f"a text {row}", "n": row, "many": [row]})
+        kept.put(row, cells[row])
+    for _ in kept.settle():
+        pass
+    held = pa.total_allocated_bytes()
+    frame = pd.DataFrame(kept.between(0, 500))
+    assert pa.total_allocated_bytes() < held + 1000
+    frame.loc[3, "text"], frame.loc[3, "n"] = "changed", 7
+    frame["many"] = frame["many"].iloc[::-1].array
+    same(kept.between(0, 500), columns(answer, cells, None))
+
+
 def test_wide_answers_take_hardly_more_than_their_columns_in_arrow():
     kinds = (str, int, float, bool)
     fields = {f"f{place}": (kinds[place % 4], ...) for place in range(60)}
@@ -97,8 +149,12 @@ def test_wide_answers_take_hardly_more_than_their_columns_in_arrow():
             made = (values[0].format(row), values[1] + row, values[2] + row, values[3])
             kept.put(row, {name: made[place % 4] for place, name in enumerate(fields)})
         taken = tracemalloc.get_traced_memory()[0] + pa.total_allocated_bytes() - held
+        for _ in kept.settle():
+            pass
+        found = kept.between(0, 1000)
+        taken_with_a_frame = tracemalloc.get_traced_memory()[0] + pa.total_allocated_bytes() - held
     finally:
         tracemalloc.stop()
-    found = kept.between(0, 1000)
     in_arrow = sum(pa.array(values).nbytes for values in found.values())
     assert taken < 2 * in_arrow
+    assert taken_with_a_frame < 2 * in_arrow

@@ -1,0 +1,107 @@
+"""Cells become Arrow arrays, which are kept, and these the pandas arrays that a frame has.
+
+In Arrow an answer takes the least memory, and pandas takes over texts, lists and records as they
+are there: a frame and the run that made it have them in common, and neither can change them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pandas.api.extensions import ExtensionArray
+
+from lionproc.frame.dtypes import arrow_type, dtype_of
+from lionproc.model.shape import Choice, Duration, Instant, List, Map, Record, Shape, walk
+
+__all__ = ["array_of", "arrow_of"]
+
+
+def arrow_of(shape: Shape, cells: Sequence[Any]) -> pa.Array:
+    """A column of answers as it is kept.
+
+    Args:
+        shape: What the answers are.
+        cells: One per row, as `cell_maker(shape)` makes them; None where there is no answer.
+
+    Returns:
+        An array with as many elements, null for None. A choice is the place of its member.
+    """
+    if isinstance(shape, Choice):
+        place: dict[Any, int | None] = {member: n for n, member in enumerate(shape.members)}
+        place[None] = None
+        return pa.array([place[cell] for cell in cells], _places_of(shape))
+    if isinstance(dtype_of(shape), pd.StringDtype):
+        return pa.array(cells, pa.large_string())  # as pandas has them
+    if isinstance(shape, List | Map | Record) and any(map(_becomes_text, walk(shape))):
+        cells = [_with_text(shape, cell) for cell in cells]
+    return pa.array(cells, arrow_type(shape))
+
+
+def array_of(shape: Shape, kept: pa.Array) -> ExtensionArray:
+    """A column of a frame.
+
+    Args:
+        shape: What the answers are.
+        kept: As `arrow_of` makes it.
+
+    Returns:
+        An array of `dtype_of(shape)` with as many elements, NA for null.
+    """
+    dtype: Any = dtype_of(shape)
+    match shape:
+        case Choice():
+            codes = kept.fill_null(-1).to_numpy(zero_copy_only=False)
+            return pd.Categorical.from_codes(codes, dtype=dtype)
+        case Instant(zoned=zoned):
+            instants = pd.DatetimeIndex(_moments(kept))
+            return (instants.tz_localize("UTC") if zoned else instants).array
+        case Duration():
+            return pd.TimedeltaIndex(_moments(kept)).array
+        case _:
+            made: ExtensionArray = dtype.__from_arrow__(kept)
+            return made
+
+
+def _places_of(shape: Choice) -> pa.DataType:
+    """The smallest integers that count the members."""
+    return next(
+        kind
+        for kind in (pa.int8(), pa.int16(), pa.int32())
+        if len(shape.members) < 2 ** (kind.bit_width - 1)
+    )
+
+
+def _moments(kept: pa.Array) -> np.ndarray[Any, Any]:
+    moments: np.ndarray[Any, Any] = kept.to_numpy(zero_copy_only=False)
+    return moments.copy()  # what is in Arrow cannot be written to
+
+
+def _becomes_text(shape: Shape) -> bool:
+    """Whether this is a choice of text and numbers, for which Arrow has text only."""
+    return (
+        isinstance(shape, Choice)
+        and pa.types.is_string(arrow_type(shape))
+        and not all(isinstance(member, str) for member in shape.members)
+    )
+
+
+def _with_text(shape: Shape, cell: Any) -> Any:
+    """The same cell with 1 as "1" where a choice inside it mixes text and numbers."""
+    if cell is None:
+        return None
+    match shape:
+        case Choice() if _becomes_text(shape):
+            return cell if isinstance(cell, str) else json.dumps(cell)
+        case List(item=item):
+            return cell and [_with_text(item, inner) for inner in cell]
+        case Map(value=value):
+            return [(key, _with_text(value, inner)) for key, inner in cell]
+        case Record(fields=fields):
+            return {name: _with_text(inner, cell[name]) for name, inner in fields}
+        case _:
+            return cell
