@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from numbers import Real
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.counters import Counters
@@ -387,6 +387,10 @@ class RateLimitedAPIExecutor:
     def status_counts(self) -> dict[str, int]:
         """How many events are in each state (finished ones as far as they are remembered)."""
         return engine_loop.call(self.group.status_counts)
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: what waits and the limits belong to this process."""
+        raise TypeError("An executor cannot be pickled. Make one in each process.")
 
     def __repr__(self) -> str:
         return (

@@ -9,6 +9,7 @@ import asyncio
 import math
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pandas as pd
@@ -119,19 +120,19 @@ class Job(RowRun):
             return None
         return PartWriter(plan.rows, plan.options.chunk_size, plan.ends, self._write_part)
 
-    def _write_part(self, chunk: int, start: int, stop: int) -> None:
+    def _write_part(self, chunk: int, start: int, stop: int) -> Path | str:
         save = self._plan.options.save
         assert save is not None  # noqa: S101  (else there would be no parts)
-        part = self._frame(start, stop)
-        write_part(
+        part = write_part(
             save,
             chunk,
-            part,
+            self._frame(start, stop),
             self._facts(),
             run=self._saved_as,
             like=self._plan.saved_as,
         )
         self.saved_to = shown(save)
+        return part
 
     async def _open(self) -> None:
         if self._parts is not None:

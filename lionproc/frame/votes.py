@@ -201,7 +201,8 @@ def _counted(votes: Sequence[Cast | CallError], *, first_of_equals: bool) -> Ver
 def answer_of(event: Event) -> bytes:
     """Equal for equal answers, however they were written."""
     call: Any = event.call
+    cell = call.cell + 0.0 if type(call.cell) is float else call.cell  # -0.0 is 0.0
     try:
-        return orjson.dumps(plain(call.cell), option=orjson.OPT_SORT_KEYS)
+        return orjson.dumps(plain(cell), option=orjson.OPT_SORT_KEYS)
     except Exception:  # noqa: BLE001  (a cell of any type that a column can hold)
         return repr(call.cell).encode("utf-8", "replace")

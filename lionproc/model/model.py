@@ -268,8 +268,13 @@ class Model(ModelSettings):
 
         Raises:
             TypeError: It has a client, which cannot travel, and without which the rows would
-                go somewhere else.
+                go somewhere else; or an executor, whose limits would not hold there.
         """
+        if self.executor is not None:
+            raise TypeError(
+                "A Model with executor= cannot be pickled: the executor and its limits belong to "
+                "this process. Make the Model where it is used, or give limits= there."
+            )
         if self.client is not None:
             raise TypeError(
                 "A Model with client= cannot be pickled: the client holds a key and open "

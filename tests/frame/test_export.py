@@ -572,6 +572,26 @@ def test_a_part_whose_rows_were_corrected_is_not_read_as_if_it_were_theirs(tmp_p
     pd.testing.assert_frame_equal(lp.read_parquet(tmp_path / "parts"), out)
 
 
+def test_parts_that_somebody_moves_away_while_a_run_goes_on_are_there_at_its_end(
+    tmp_path, server, model
+):
+    df = pd.DataFrame({"text": [f"text {n}" for n in range(30)]})
+    parts, away = tmp_path / "parts", tmp_path / "away"
+
+    def answer(body):
+        if body["messages"][-1]["content"] == "text 29":
+            for part in parts.glob("part-000[01]?-*.parquet"):
+                part.rename(away / part.name)
+        return "yes"
+
+    away.mkdir()
+    server.configure(answer=answer)
+    limits = {"concurrency": 1, "adapt": False}
+    df.llm.process("{text}", into="a", model=model, save=parts, chunk_size=1, limits=limits)
+    assert list(away.iterdir())
+    assert lp.read_parquet(parts)["a"].notna().tolist() == [True] * 30
+
+
 def test_other_parquet_files_in_the_folder_are_refused_and_other_files_are_not(tmp_path):
     (tmp_path / "README.md").write_text("mine")
     check_target(tmp_path, run="a")

@@ -109,6 +109,12 @@ def test_a_tie_is_na_and_said_once_or_the_answer_that_was_given_first(server, mo
     assert first["x"].tolist() == ["a", "a"]
 
 
+def test_numbers_that_are_equal_are_one_answer(server, model):
+    server.configure(answer=Votes(p=[0.0, -0.0, 1]))
+    out = ask(model, ["p"], votes=3, schema=float)
+    assert (out["x"].tolist(), out["x_confidence"].tolist()) == ([0.0], [pytest.approx(2 / 3)])
+
+
 def test_which_answer_was_first_is_a_matter_of_the_votes_and_not_of_the_network(server, model):
     server.configure(answer=Votes(p="ba"), latency_s=lambda body: 0)
     ask(model, ["p"], votes=2, tie="first")  # kept

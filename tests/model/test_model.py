@@ -409,6 +409,13 @@ def test_a_model_with_a_client_does_not_travel_to_send_rows_elsewhere():
     assert copy.copy(model).client is model.client
 
 
+def test_a_model_with_an_executor_does_not_travel_to_send_rows_without_its_limits():
+    executor = lp.RateLimitedAPIExecutor(limit_requests=60)
+    for thing in (lp.Model("openai/m", base_url=AT, api_key=KEY, executor=executor), executor):
+        with pytest.raises(TypeError, match=r"in each process|where it is used"):
+            pickle.dumps(thing)
+
+
 def test_the_bound_on_the_answer_has_the_name_that_the_address_knows(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     assert lp.Model("openai/m").connect().max_tokens_name == "max_completion_tokens"
