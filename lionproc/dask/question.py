@@ -16,6 +16,7 @@ import pandas as pd
 from dask.dataframe.utils import check_meta
 
 from lionproc.dask.keys import keep, send, with_keys
+from lionproc.dask.place import Home
 from lionproc.engine.budget import Budget
 from lionproc.engine.limits import Limits
 from lionproc.engine.paths import is_url, local_path
@@ -77,7 +78,8 @@ class Question:
         meta: What is asked about, without its rows.
         limits: Those of all partitions together; None leaves what there is.
         budget: That of all partitions together; None for none.
-        journal: Where replies are kept, on the machine of each worker.
+        journal: Where replies are kept, on the machine of each worker; None for the usual place.
+        home: Where that is.
         save: The folder of the parts, None for none.
         partitions: How many there are.
         progress: Whether a person sees how it gets on.
@@ -92,6 +94,7 @@ class Question:
     limits: Limits | None
     budget: Budget | None
     journal: Any
+    home: Home
     save: str | None
     partitions: int
     progress: bool
@@ -130,7 +133,7 @@ class Question:
             "model": with_keys(self.model, self.keys),
             "limits": limits,
             "budget": self.budget,
-            "journal": self.journal,
+            "journal": self.home.journal() if self.journal is None else self.journal,
             "progress": False,
             "panel": False,
         }
@@ -184,6 +187,7 @@ def question_of(asked: Asked, rows: DaskRows) -> tuple[Question, Rows]:
         limits=usual.limits,
         budget=usual.budget,
         journal=usual.journal,
+        home=Home.here(),
         save=_folder_of(usual.save),
         partitions=rows.npartitions,
         progress=usual.progress,

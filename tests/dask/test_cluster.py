@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -14,6 +15,7 @@ from lionproc.testing import Server
 pytestmark = pytest.mark.usefixtures("dd")
 FRAME = pd.DataFrame({"text": [f"row {n}" for n in range(60)], "n": range(60)})
 CONCURRENCY = 4
+PRELOAD = ["distributed", "lionproc.dask", "openai", "lionproc.model.clients"]
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +27,7 @@ def folder(tmp_path_factory):
 def client(folder, dd):
     # Workers are forks of a process that has imported all, so that they cost little to start.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["distributed", "lionproc.dask", "openai", "lionproc.model.clients"]
-    )
+    context.set_forkserver_preload(PRELOAD)
     with pytest.MonkeyPatch.context() as patch:
         for module in ("process", "nanny"):
             patch.setattr(f"distributed.{module}.get_mp_context", lambda: context, raising=False)
@@ -117,6 +117,99 @@ def test_a_worker_that_is_killed_repeats_at_most_what_was_in_flight(client, serv
     got = future.result(60)
     assert got["a"].tolist() == [f"echo: Kill {text}" for text in FRAME["text"]]
     assert 60 <= server.counters.total <= 60 + CONCURRENCY
+
+
+NOTEBOOK = """
+import multiprocessing
+import dask.dataframe as dd, distributed, pandas as pd
+import lionproc as lp, lionproc.dask
+
+if address:
+    client = distributed.Client(address)
+else:
+    import distributed.nanny, distributed.process
+    context = multiprocessing.get_context("fork")  # which imports nothing again
+    distributed.process.get_mp_context = distributed.nanny.get_mp_context = lambda: context
+    client = lionproc.dask.local(n_workers=1, memory_limit=0)
+ddf = dd.from_pandas(pd.DataFrame(columns), npartitions=6)
+model = lp.Model("openai", "m", base_url=url, api_key=key)
+limits = lp.Limits(concurrency=4, adapt=False)
+ddf.llm.process("Of {text}", "a", model=model, limits=limits, save="answers/").compute()
+"""
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["a cluster of its own", "one that stays"])
+def test_a_notebook_that_is_killed_repeats_at_most_what_was_in_flight(
+    client, zygotes, tmp_path, monkeypatch, own
+):
+    columns = {"text": FRAME["text"].tolist(), "n": FRAME["n"].tolist()}
+    with Server(latency_s=0.05) as server:
+        names = {"url": server.base_url, "key": server.key, "columns": columns}
+        address = "" if own else client.scheduler_info()["address"]
+        child = zygotes[0].start(NOTEBOOK, tmp_path, address=address, **names)
+        server.wait_for(lambda counters: counters.total >= 25, timeout_s=60)
+        child.kill()
+        assert server.counters.total < 60
+        # The same cell again, at once: where there is no cluster, or on the one that is there.
+        if own:
+            monkeypatch.setenv("LIONPROC_HOME", str(zygotes[0].home))
+        monkeypatch.chdir(tmp_path)
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+        out = dd.from_pandas(pd.DataFrame(columns), npartitions=6).llm.process(
+            "Of {text}", "a", model=model, save="answers/"
+        )
+        got = out.compute(scheduler="sync") if own else out.compute()
+        assert got["a"].tolist() == [f"echo: Of {text}" for text in FRAME["text"]]
+        assert server.counters.total <= 60 + 2 * CONCURRENCY
+        assert_frame_equal(lp.read_parquet("answers/"), got)
+
+
+@pytest.fixture
+def apart(client, tmp_path, monkeypatch):
+    """A notebook and workers that each have a working folder of their own, and no other home."""
+
+    def go(folder, home):
+        before = str(Path.cwd()), os.environ.pop("LIONPROC_HOME", None)
+        there = Path(folder.format(os.getpid()))
+        there.mkdir(exist_ok=True)
+        os.chdir(there)
+        if home:
+            os.environ["LIONPROC_HOME"] = home
+        return before
+
+    before = client.run(go, f"{tmp_path}/worker-{{}}", None)
+    monkeypatch.delenv("LIONPROC_HOME")
+    (tmp_path / "notebook").mkdir()
+    monkeypatch.chdir(tmp_path / "notebook")
+    yield tmp_path
+    for worker, (folder, home) in before.items():
+        client.run(go, folder, home, workers=[worker])
+
+
+def files(folder):
+    return sorted({str(each.relative_to(folder)) for each in folder.rglob("*.sqlite")})
+
+
+def test_workers_in_folders_of_their_own_use_the_notebooks_journal_and_its_paths(
+    client, server, model, ddf, apart
+):
+    def twice(prompt, **how):
+        before = server.counters.total
+        out = ddf.llm.process(prompt, "a", model=model, **how)
+        for _ in range(2):
+            assert out.compute()["a"].notna().all()
+        return server.counters.total - before
+
+    assert twice("Apart {text}") == 60
+    assert files(apart) == ["notebook/.lionproc/journal.sqlite"]
+    assert twice("Told {text}", journal="replies.sqlite") == 60
+    assert "notebook/replies.sqlite" in files(apart)
+    # As if the notebook were on another machine: each has its own, and what is saved is for all.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lionproc.dask.place.machine", lambda: ("elsewhere",))
+        assert twice("Far {text}", save="answers/") == 60
+    assert sum("worker-" in each for each in files(apart)) == 2
+    assert len(list((apart / "notebook/answers").glob("*.parquet"))) == 6
 
 
 def test_who_is_not_waited_for_any_more_sends_nothing_more(client, server, model, ddf):
