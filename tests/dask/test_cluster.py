@@ -140,7 +140,7 @@ ddf.llm.process("Of {text}", "a", model=model, limits=limits, save="answers/").c
 
 @pytest.mark.parametrize("own", [True, False], ids=["a cluster of its own", "one that stays"])
 def test_a_notebook_that_is_killed_repeats_at_most_what_was_in_flight(
-    client, zygotes, tmp_path, monkeypatch, own
+    client, dd, zygotes, tmp_path, monkeypatch, own
 ):
     columns = {"text": FRAME["text"].tolist(), "n": FRAME["n"].tolist()}
     with Server(latency_s=0.05) as server:
