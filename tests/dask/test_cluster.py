@@ -139,7 +139,7 @@ ddf.llm.process("Of {text}", "a", model=model, limits=limits, save="answers/").c
 
 
 @pytest.mark.parametrize("own", [True, False], ids=["a cluster of its own", "one that stays"])
-def test_a_notebook_that_is_killed_repeats_at_most_what_was_in_flight(
+def test_a_notebook_that_is_killed_repeats_at_most_what_was_in_flight(  # noqa: PLR0917
     client, dd, zygotes, tmp_path, monkeypatch, own
 ):
     columns = {"text": FRAME["text"].tolist(), "n": FRAME["n"].tolist()}
