@@ -45,7 +45,9 @@ def classify(
         refused = refusal(status, headers, body, learned, proven=proven)
         if learned.retry_after_s is None and refused.retry_after_s is not None:
             learned = replace(learned, retry_after_s=refused.retry_after_s)  # said in words
-        if not (status == 400 and b'"failed_generation"' in body):
+        # Some gateways answer 201, and what was paid for counts.
+        may_be_one = status < 300 or (status == 400 and b'"failed_generation"' in body)
+        if not may_be_one:
             return Reply(refused, raw=body, signals=learned)
     data: Any = None
     problem: CallError | None

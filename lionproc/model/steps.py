@@ -23,6 +23,7 @@ CANNOT = frozenset(
         *(Kind.CONNECTION, Kind.TIMEOUT, Kind.SERVER_ERROR, Kind.OVERLOADED, Kind.BAD_REPLY),
         *(Kind.RATE_LIMITED, Kind.NO_CAPACITY, Kind.ACCESS, Kind.QUOTA, Kind.NOT_FOUND),
         *(Kind.FORBIDDEN, Kind.CONTEXT_LENGTH, Kind.TOO_LARGE, Kind.FILTERED, Kind.REFUSED),
+        Kind.REDIRECT,
     }
 )
 # Of one row, and not of the server: no answer, which is as unsure as one can be.

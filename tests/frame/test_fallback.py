@@ -89,6 +89,8 @@ def test_where_the_first_is_down_rows_go_straight_to_the_next_and_a_rerun_sends_
         "404",
         "reset",
         "502_html",
+        "redirect",
+        Fault("other", status=204),
         other(429, "insufficient_quota", "You exceeded your current quota."),
         other(400, "content_filter", "The prompt triggered the content policy."),
     ],

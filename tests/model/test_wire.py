@@ -624,6 +624,16 @@ def test_what_a_server_refused_and_is_right_all_the_same_is_an_answer(kind_of_wi
         assert server.counters.total == 1
 
 
+def test_a_reply_with_another_status_of_success_is_an_answer(kind_of_wire):
+    whole = '{"choices":[{"message":{"content":"fine"},"finish_reason":"stop"}]}'
+    with (
+        Server(faults=[Fault("other", status=201, body=whole)]) as server,
+        model_at(kind_of_wire, server.base_url, server.key) as model,
+    ):
+        assert ask(model)["a"].tolist() == ["fine"]
+        assert server.counters.total == 1
+
+
 @pytest.mark.parametrize(
     ("body", "kind"),
     [
