@@ -79,16 +79,17 @@ def looked_at(answers: pd.Series[Any], bounds: Bounds = (None, None)) -> Iterato
         answers: The column.
         bounds: The least and the most that a number may be, where the schema says so.
     """
-    there = np.flatnonzero(answers.notna().to_numpy(dtype=bool))
+    missing = answers.isna().to_numpy(dtype=bool)
+    there = np.flatnonzero(~missing)
     if not len(there):
         return
-    part, dtype = answers.iloc[there], answers.dtype
+    part, dtype = answers.iloc[there] if missing.any() else answers, answers.dtype
     kinds = pd.api.types
     found: Iterator[Finding] = iter(())
     if isinstance(dtype, pd.CategoricalDtype):
-        found = _of_labels(part, len(dtype.categories))
+        found = _of_labels(part.cat.codes.to_numpy(), len(dtype.categories))
     elif kinds.is_bool_dtype(dtype):
-        found = _of_labels(part, 2)
+        found = _of_labels(part.to_numpy(dtype="int8"), 2, known=False)
     elif kinds.is_numeric_dtype(dtype):
         found = _of_numbers(part, bounds)
     elif isinstance(dtype, pd.ArrowDtype):
@@ -106,13 +107,18 @@ def _share(rows: int, of: int) -> str:
     return share(rows / of)
 
 
-def _most(part: pd.Series[Any], what: str, advice: str) -> Iterator[Finding]:
-    """One answer for nearly all rows."""
-    counts = part.value_counts()
-    rows = int(counts.iloc[0])
-    if len(part) >= FEWEST and rows >= NEARLY_ALL * len(part):
-        says = f"{_share(rows, len(part))} of the answers are the same {what}"
-        yield Finding(says, rows, _first(part == counts.index[0]), advice)
+def _most(same: npt.NDArray[np.bool_], what: str, advice: str) -> Iterator[Finding]:
+    """One answer for nearly all rows.
+
+    Args:
+        same: Where the answer is that most rows have.
+        what: What such answers are called.
+        advice: What to do about it.
+    """
+    rows = int(same.sum())
+    if len(same) >= FEWEST and rows >= NEARLY_ALL * len(same):
+        says = f"{_share(rows, len(same))} of the answers are the same {what}"
+        yield Finding(says, rows, _first(same), advice)
 
 
 def _first(mask: Any) -> int | None:
@@ -120,15 +126,16 @@ def _first(mask: Any) -> int | None:
     return int(found[0]) if len(found) else None
 
 
-def _of_labels(part: pd.Series[Any], able: int) -> Iterator[Finding]:
+def _of_labels(codes: npt.NDArray[Any], able: int, *, known: bool = True) -> Iterator[Finding]:
+    """Labels, by their places; `known` if it is known which there are."""
+    used = np.bincount(codes, minlength=able)
     yield from _most(
-        part,
+        codes == used.argmax(),
         "label",
         "Is that so in the data? Compare with some rows by hand (to_review), or say in the prompt "
         "when each of the others is right.",
     )
-    if isinstance(part.dtype, pd.CategoricalDtype) and len(part) >= max(FEWEST, 10 * able):
-        used = np.bincount(part.cat.codes.to_numpy(), minlength=able)
+    if known and len(codes) >= max(FEWEST, 10 * able):
         never = int((used == 0).sum())
         if never:
             says = f"{never:,} of {able:,} labels {'is' if never == 1 else 'are'} never used"
@@ -138,10 +145,17 @@ def _of_labels(part: pd.Series[Any], able: int) -> Iterator[Finding]:
 
 
 def _of_numbers(part: pd.Series[Any], bounds: Bounds) -> Iterator[Finding]:
-    same = list(_most(part, "number", "Does the prompt say what the ends of the scale mean?"))
+    exact = part.to_numpy(
+        dtype="int64" if pd.api.types.is_signed_integer_dtype(part.dtype) else "float64"
+    )
+    # Whatever more than half of them are is in the middle of them.
+    middle = np.partition(exact, len(exact) // 2)[len(exact) // 2]
+    same = list(
+        _most(exact == middle, "number", "Does the prompt say what the ends of the scale mean?")
+    )
     yield from same
     low, high = bounds
-    values = part.to_numpy(dtype="float64")
+    values = exact.astype("float64")
     at = np.zeros(len(values), dtype=bool)
     for bound in (low, high):
         at |= values == bound if bound is not None else False
@@ -181,9 +195,13 @@ def _of_texts(part: pd.Series[Any]) -> Iterator[Finding]:
             one, several, advice = _SAYS[kind]
             says = f"1 answer {one}" if rows == 1 else f"{rows:,} answers {several}"
             yield Finding(says, rows, _first(mask), advice)
-    if part.nunique() * 10 <= len(part):  # labels, as texts
+    counts = pc.value_counts(texts)
+    if len(counts) * 10 <= len(texts):  # labels, as texts
+        most = counts.field("values")[int(np.argmax(counts.field("counts").to_numpy()))]
         yield from _most(
-            part, "text", "schema=Literal[...] keeps to the labels you name, and counts the others."
+            pc.equal(texts, most).to_numpy(zero_copy_only=False),
+            "text",
+            "schema=Literal[...] keeps to the labels you name, and counts the others.",
         )
     lengths = pc.utf8_length(texts).to_numpy(zero_copy_only=False)
     yield from _long(lengths, LONG, "answer", "answers")
