@@ -29,6 +29,7 @@ from lionproc.model.answer_parser import Form, Read, read_either, read_text
 from lionproc.model.answer_writer import Write, write_json, write_text
 from lionproc.model.canonical import canonical
 from lionproc.model.effort import Weighed
+from lionproc.model.familiar import remembering
 from lionproc.model.shape import AskedSchema, Record, Shape, Text, shape_of
 from lionproc.model.trial import try_out
 from lionproc.model.validate import SchemaCheck, TypeCheck
@@ -242,7 +243,7 @@ def _of_type(cls: type[Answer], schema: Any, name: object | None) -> Answer:
     asked = wire.compact(wrapper.json_schema(schema_generator=AskedSchema))
     wrapped = Weighed(TypeCheck(wrapper), asked, tagged=True)
     form = Form(wrapped, Record(((called, on_wire),)), unwrap=attrgetter("value"))
-    read = read_either(form, Form(check, on_wire), shape)
+    read = remembering(read_either(form, Form(check, on_wire), shape), shape, schema)
     write = write_json(shape, on_wire, read, called)
     return cls(label, called, shape, fields, read, write, asked, _own=False)
 
@@ -297,7 +298,7 @@ def _of_json_schema(cls: type[Answer], schema: dict[str, Any], name: object | No
     asked = _wrapped(schema, called)
     wrapped = Weighed(SchemaCheck(asked), asked, tagged=False)
     form = Form(wrapped, Record(((called, shape),)), unwrap=lambda value: value[called])
-    read = read_either(form, Form(check, shape), shape)
+    read = remembering(read_either(form, Form(check, shape), shape), shape)
     write = write_json(shape, shape, read, called)
     return cls(label, called, shape, None, read, write, asked, _own=True)
 

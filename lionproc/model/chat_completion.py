@@ -129,7 +129,8 @@ def text_of(data: object, also_good: Collection[str | None] = ()) -> str:
         message = {}  # as where a filter held it back; its ending says more
     content = _content(message)
     answer = without_thoughts(content) if isinstance(content, str) else ""
-    only_thoughts = not answer.strip() and (
+    has_answer = bool(answer) and not answer.isspace()
+    only_thoughts = not has_answer and (
         _reasoning(message) or (isinstance(content, str) and bool(content.strip()))
     )
     try:
@@ -138,11 +139,11 @@ def text_of(data: object, also_good: Collection[str | None] = ()) -> str:
         if only_thoughts and error.kind is Kind.TRUNCATED:
             reason = "The token limit was reached while it still reasoned."
             raise CallError(Kind.TRUNCATED, reason, hint=_RAISE) from None
-        if answer.strip() or error.kind is not Kind.UNKNOWN_ENDING:
+        if has_answer or error.kind is not Kind.UNKNOWN_ENDING:
             raise
     if message.get("refusal") or _refusing(message):
         raise CallError(Kind.REFUSED, WHY_NOT[Kind.REFUSED])
-    if answer.strip():
+    if has_answer:
         return answer
     if message.get("tool_calls"):
         raise CallError(Kind.TOOL_CALL, WHY_NOT[Kind.TOOL_CALL])
@@ -167,8 +168,9 @@ def _choice(data: Any) -> dict[str, Any]:
 def _refusing(message: Mapping[str, object]) -> bool:
     """Whether a part of the message is a refusal, as the Responses API names it."""
     content = message.get("content")
-    parts = content if isinstance(content, list) else []
-    return any(isinstance(part, dict) and part.get("type") == "refusal" for part in parts)
+    if not isinstance(content, list):
+        return False
+    return any(isinstance(part, dict) and part.get("type") == "refusal" for part in content)
 
 
 def _content(message: Mapping[str, object]) -> Any:

@@ -19,7 +19,6 @@ _TAGS = (
 _CHANNELS = ("<|channel|>", "<|start|>assistant<|channel|>")
 _FINAL, _BEGINS, _ENDS = "<|channel|>final", "<|message|>", ("<|return|>", "<|end|>")
 _BARE = ("analysis", "assistantfinal")
-_MARKS = ("<", "◁", "THINK]")  # each of the above has one in it, but for what has no marks
 
 
 def without_thoughts(text: str) -> str:
@@ -41,7 +40,9 @@ def without_thoughts(text: str) -> str:
         >>> without_thoughts("The tag <think> opens the thoughts.")
         'The tag <think> opens the thoughts.'
     """
-    if not any(mark in text for mark in _MARKS) and not text.lstrip().startswith(_BARE[0]):
+    # Each of the above has one of these in it, but for what has no marks.
+    marked = "<" in text or "◁" in text or "THINK]" in text
+    if not marked and not text.lstrip().startswith(_BARE[0]):
         return text  # as nearly all are
     channels = _of_channels(text)
     if channels is not None:
