@@ -58,6 +58,10 @@ class Coalescing:
         """How an equal call failed since the executor started, if one did."""
         return None if key is None else self._failures.get(key)
 
+    def is_new(self, key: bytes | None) -> bool:
+        """Whether nobody asks the same now, or failed with it since the executor started."""
+        return key is None or not (key in self._live or key in self._failures)
+
     def add(self, event: Event) -> None:
         """From now on equal calls may share this event."""
         key = event.first.key
@@ -68,9 +72,11 @@ class Coalescing:
         """From now on equal calls do not share this event any more."""
         key = event.first.key
         if key is not None:
-            for events in (self._live, self._peers.asking):
-                if events.get(key) is event:
-                    del events[key]
+            live, asking = self._live, self._peers.asking
+            if live.get(key) is event:
+                del live[key]
+            if asking.get(key) is event:
+                del asking[key]
             if self._waiting:
                 self._waiting.discard(event)
 

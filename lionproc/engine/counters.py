@@ -103,7 +103,9 @@ class Counters:
         known = reply.used is not None and not reply.guessed
         if known:
             self.estimated += 1
-            self.estimate_off += abs(expected.total - used.total) / max(used.total, 1)
+            total = used.input + used.output
+            off = expected.input + expected.output - total
+            self.estimate_off += abs(off) / (total or 1)
         else:
             self.guessed += 1
         usd = self._used(used, reply, event, expected if known else None)

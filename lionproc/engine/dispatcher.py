@@ -320,10 +320,10 @@ class Dispatcher:
 
     async def _send(self, event: Event, reservation: Reservation | None, worker: Worker) -> None:
         """Send one event until it is finished or has to wait."""
-        counters, policy = self.counters, self.policy
+        counters, policy, now = self.counters, self.policy, asyncio.get_running_loop().time
         while reservation is not None:
             self._leaves(event, reservation, worker)
-            started = self._limiter.now()
+            started = now()
             try:
                 reply = await event.call.send()
             except BaseException as fault:
@@ -336,7 +336,7 @@ class Dispatcher:
                 return
             finally:
                 counters.outlay.is_back(reservation.tokens)
-            seconds = self._limiter.now() - started
+            seconds = now() - started
             event.seconds += seconds
             probe = policy.came_back(event, reply)
             if reply.error is not None:
@@ -377,7 +377,8 @@ class Dispatcher:
             call: Any = event.call
             event.call = call.through(reservation.way)
         self.counters.sends(event)
-        self.policy.sent(event)
+        if self.policy.on_trial:
+            self.policy.sent(event)
         self.workers.sending.add(worker)
         self.counters.outlay.leaves(reservation.tokens)
 

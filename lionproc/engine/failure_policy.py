@@ -137,7 +137,7 @@ class FailurePolicy:
     @property
     def holds_back(self) -> bool:
         """True while nothing new is to be sent."""
-        return self._first.holds_back
+        return self._first.on_trial and self._first.holds_back
 
     async def may_correct(self, event: Event) -> None:
         """Wait until this event may be asked again with the reason."""
@@ -247,7 +247,7 @@ class FailurePolicy:
         error = event.error
         if error is not None and event.state == "failed" and error.kind is Kind.NO_LOGPROBS:
             return _stopped(error)  # a reply that was paid for, as all others would be
-        if self._first.is_over_with(event, known=known):
+        if self._first.on_trial and self._first.is_over_with(event, known=known):
             return StopRun(self._first.verdict(event))
         return None
 

@@ -36,6 +36,9 @@ class FirstOutcomes:
     Args:
         enough: So many failures of one kind, with no answer among them, end the run; None never.
         elsewhere: Kinds that count for nothing, for another server makes up for them.
+
+    Attributes:
+        on_trial: True until the first answer.
     """
 
     def __init__(self, enough: int | None, elsewhere: frozenset[Kind] = frozenset()) -> None:
@@ -43,7 +46,7 @@ class FirstOutcomes:
         self._not_counted = _OF_THE_SERVER | elsewhere
         self._reached = False
         self._unreached = ""
-        self._over = enough is None
+        self.on_trial = enough is not None
         self._sent = 0
         self._out: dict[Event, int] = {}  # in the order they were sent
         self._again: dict[Event, int] = {}  # back without an outcome, to be tried again
@@ -54,7 +57,7 @@ class FirstOutcomes:
 
     def sent(self, event: Event) -> None:
         """A request is sent."""
-        if self._over:
+        if not self.on_trial:
             return
         number = self._again.pop(event, None)
         if number is None and event not in self._out:
@@ -86,13 +89,13 @@ class FirstOutcomes:
             event: With an answer or an error.
             known: Whether the journal had an answer to anything.
         """
-        if self._over:
+        if not self.on_trial:
             return False
         error = event.error
         if error is not None:
             return self._failed_like_others(event, error, known=known)
         if not event.cached:
-            self._over = True
+            self.on_trial = False
             for store in (self._out, self._again, self._failed, self._doubtful):
                 store.clear()
             self._news.set()
@@ -116,14 +119,9 @@ class FirstOutcomes:
         return sum(number < first_out for number in alike) >= self.enough
 
     @property
-    def on_trial(self) -> bool:
-        """True until the first answer."""
-        return not self._over
-
-    @property
     def holds_back(self) -> bool:
         """True while nothing new is to be asked; what was sent before goes on."""
-        if self._over or self.enough is None:
+        if not self.on_trial or self.enough is None:
             return False
         return len(self._doubtful) >= self.enough or (self._near and bool(self._out))
 
@@ -133,9 +131,9 @@ class FirstOutcomes:
         As long as nothing has been answered only the first `enough` that are out are corrected,
         for each correction costs as much as the question.
         """
-        if not self._over:
+        if self.on_trial:
             self._doubtful.add(event)
-        while not self._over and event in self._out:
+        while self.on_trial and event in self._out:
             if event in itertools.islice(self._out, self.enough):
                 return
             self._news.clear()
@@ -143,7 +141,7 @@ class FirstOutcomes:
 
     def stop(self) -> None:
         """The run stops: nobody waits for a verdict any more."""
-        self._over = True
+        self.on_trial = False
         self._news.set()
 
     def verdict(self, event: Event) -> FirstRowsFailedError:

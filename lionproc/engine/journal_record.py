@@ -97,7 +97,8 @@ def to_row(record: Entry | Failure) -> Row:
     # SQLite knows no -0.0: adding 0.0 keeps the checksum true to what will be read.
     at = record.at + 0.0
     if isinstance(record, Entry):
-        reply, kind, model = record.reply, "", _sound(record.model)
+        reply, kind, model = record.reply, "", record.model
+        model = model if model.isascii() else _sound(model)
         prompt, completion = record.prompt_tokens, record.completion_tokens
         seconds = record.seconds + 0.0
         used = to_bytes(record.usage, record.usd)
@@ -141,8 +142,6 @@ def from_row(row: Row) -> Entry | Failure | None:
 
 
 def _sound(text: str) -> str:
-    if text.isascii():
-        return text
     return text.encode("utf-8", "replace").decode()  # a lone surrogate cannot be stored
 
 

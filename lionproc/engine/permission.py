@@ -74,9 +74,10 @@ class Permission:
         if event.done or self.stopping or self.is_paused or self._policy.is_open:
             return None
         estimate = event.call.estimate
-        if self._verdict(estimate) != "send":
+        if self._may_send is not None and self._may_send(estimate) != "send":
             return None
-        return self._limiter.reserve_at_once(estimate, self._further_limiter(event))
+        last = self._further_limiter(event) if self._is_chain else None
+        return self._limiter.reserve_at_once(estimate, last)
 
     async def wait(self, event: Event) -> Reservation | Refused | None:
         """Wait until this event may be sent.

@@ -85,6 +85,7 @@ class Event:
 
     Attributes:
         state: pending, processing, completed, failed or cancelled.
+        done: True once nothing more will happen to it.
         value: The answer, once completed.
         error: Why there is none, once failed or cancelled.
         attempts: Requests sent for it so far.
@@ -116,6 +117,7 @@ class Event:
         "corrections",
         "created",
         "deadline_s",
+        "done",
         "error",
         "first",
         "looked_up",
@@ -155,6 +157,7 @@ class Event:
         self.call = self.first
         self._corrected: tuple[bytes, ...] = ()
         self.state: EventState = "pending"
+        self.done = False
         self.value: Any = None
         self.error: CallError | None = None
         self.attempts = 0
@@ -193,11 +196,6 @@ class Event:
         read = self.cached_tokens
         self.cached_tokens = None if read is None or cached is None else read + cached
         self.usd = plus(self.usd, usd)
-
-    @property
-    def done(self) -> bool:
-        """True once nothing more will happen to it."""
-        return self.state in {"completed", "failed", "cancelled"}
 
     def advance(self, data: object, max_corrections: int) -> bool:
         """Read a paid reply.
@@ -239,14 +237,13 @@ class Event:
         """Settle it and wake whoever awaits it."""
         if error is not None:
             self.error = error
-        if self.error is not None:
-            let_go(self.error)
         if self.error is None:
             self.state = "completed"
-        elif self.error.kind in {Kind.CANCELLED, Kind.NOT_SENT, Kind.DEADLINE}:
-            self.state = "cancelled"
         else:
-            self.state = "failed"
+            let_go(self.error)
+            given_up = self.error.kind in {Kind.CANCELLED, Kind.NOT_SENT, Kind.DEADLINE}
+            self.state = "cancelled" if given_up else "failed"
+        self.done = True
         future = self._future
         if future is not None and not future.done():
             if self.error is None:

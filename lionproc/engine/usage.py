@@ -14,6 +14,7 @@ from lionproc.engine.tokens import Tokens
 __all__ = ["Price", "Saved", "Usage", "from_bytes", "plus", "to_bytes"]
 
 _COUNTS: Final = ("cached", "cache_write", "reasoning", "audio_input", "audio_output")
+_NOTHING_MORE: Final = (*(None,) * len(_COUNTS), "")  # what most servers tell besides the tokens
 
 
 class Usage(NamedTuple):
@@ -95,7 +96,7 @@ def to_bytes(usage: Usage | None, usd: float | None) -> bytes:
         usd: What it cost when it was bought, None where that is not known.
     """
     kept: dict[str, Any] = {}
-    if usage is not None:
+    if usage is not None and usage[2:8] != _NOTHING_MORE:
         counts = zip(_COUNTS, usage[2:7], strict=True)
         kept = {name: count for name, count in counts if count is not None}
         if usage.tier:

@@ -106,6 +106,7 @@ class RowRun(Run):
             raise
         self._store = store_of(plan, self.run_id)
         self._ballots = Ballots(plan.stages, plan.stages_of_outputs, plan.rows)
+        self._staged = plan.staged
         # The first one's is not used.
         self._arrivals = [Arrivals[int](PORTION_ROWS) for _ in plan.stages]
         self._handed = [Arrivals[tuple[int, ModelCall]](PORTION_ROWS) for _ in self._legs]
@@ -333,6 +334,8 @@ class RowRun(Run):
 
     def _join(self, dispatcher: Dispatcher, place: int, call: Any) -> bool:
         """Let a row share the answer, or the failure, of an equal one in this run."""
+        if dispatcher.coalescing.is_new(call.key):
+            return False
         event = dispatcher.coalescing.live(call.key)
         if event is not None:
             self._followers.setdefault(event.tag, []).append(place)
@@ -420,7 +423,7 @@ class RowRun(Run):
         """Rows that share what came go on to another leg, wait for a threshold, or have it."""
         leg = self._leg_of(event.tag)
         if not leg.is_shared:
-            self._keep(leg, event, sharing)
+            self._keep(event, sharing)
             return
         outcome, places = self._what_became(leg, event), [event.tag, *sharing]
         following = leg.steps.after(leg.leaf, outcome)
@@ -432,13 +435,14 @@ class RowRun(Run):
             self._paid_before(places, event)
             self._hand_on(self._legs[leg.number - leg.leaf + following], places, event.first)
         elif not waits:
-            self._keep(leg, event, sharing, outcome.confidence)
+            if event.error is None:
+                self._members.count(leg, 1 + len(sharing), outcome.confidence)
+                event.model = self._members.who(leg, event.model)
+            self._keep(event, sharing)
         if calibration is not None:
             self._calibrate(calibration)
 
-    def _keep(
-        self, leg: Leg, event: Event, sharing: Sequence[int], sure: float | None = None
-    ) -> None:
+    def _keep(self, event: Event, sharing: Sequence[int]) -> None:
         """What came is what these rows have."""
         bears = event.error is not None or self._bought.add(
             event.first.key, event.usd, rows=1 + len(sharing), kept=event.cached
@@ -447,9 +451,6 @@ class RowRun(Run):
             self._slowest.add(event.seconds, event)
             if event.usd:
                 self._dearest.add(event.usd, event)
-        if event.error is None:
-            self._members.count(leg, 1 + len(sharing), sure)
-            event.model = self._members.who(leg, event.model)
         self._fill(event.tag, event, bears=bears)
         for place in sharing:
             self._fill(place, event, bears=False)
@@ -466,6 +467,9 @@ class RowRun(Run):
 
     def _fill(self, tag: int, came: Event | CallError, *, bears: bool) -> None:
         """A row has an answer or cannot have one, or one of the votes on it."""
+        if self._ballots.once and isinstance(came, Event):
+            self._fill_row(tag, came, bears=bears)
+            return
         said = self._ballots.cast(tag, came, bears=bears)
         if isinstance(came, Event) and isinstance(said, Verdict):
             said = self._voted(tag, came, said)
@@ -514,7 +518,7 @@ class RowRun(Run):
 
     def _goes_on(self, place: int) -> bool:
         """Hand a row with its answer to the next stage. False if there is none."""
-        following = self._plan.next_place(place)
+        following = self._plan.next_place(place) if self._staged else None
         if following is None:
             return False
         self._arrivals[self._plan.stage_at(following)].add(place % self._plan.rows)

@@ -117,7 +117,8 @@ class RowStore:
             bears: Whether this row bears the cost; of equal rows the first one does, so that the
                 column adds up to what was paid.
         """
-        self.add(place, event, bears=bears)
+        if self._details:
+            self.add(place, event, bears=bears)
         if event.error is None:
             call: Any = event.call
             if self._details:

@@ -101,6 +101,10 @@ class Ballots:
         stages: What is asked.
         stage_of: The number of the stage of each output.
         rows: How many rows there are.
+
+    Attributes:
+        once: Whether each row is asked once, so that the place of a vote is that of its answer.
+        ties: How many votes ended in a tie.
     """
 
     def __init__(self, stages: Sequence[Stage], stage_of: Sequence[int], rows: int) -> None:
@@ -109,7 +113,7 @@ class Ballots:
         self._rows = rows
         self._places = max(rows * len(stage_of), 1)
         self._cast: dict[int, list[Cast | CallError | None]] = {}
-        self._once = all(stage.votes == 1 for stage in stages)
+        self.once = all(stage.votes == 1 for stage in stages)
         self.ties = 0
 
     def place_of(self, tag: int) -> int:
@@ -122,7 +126,7 @@ class Ballots:
 
     def each(self, calls: Iterable[tuple[int, Rendered]]) -> Iterator[tuple[int, Rendered]]:
         """The calls of all votes on some answers, with their places."""
-        if self._once:
+        if self.once:
             yield from calls
             return
         for place, call in calls:
@@ -143,7 +147,7 @@ class Ballots:
         Returns:
             What they all say, once they are all there; of a row that is asked once what came.
         """
-        if self._once:
+        if self.once:
             return came if isinstance(came, Event) else Verdict(error=came)
         place = tag % self._places
         stage = self._stage(place)

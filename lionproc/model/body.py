@@ -48,7 +48,8 @@ def parsed(body: bytes) -> Any:
             data = _read(body.decode("utf-8-sig").lstrip())
         except RecursionError:
             raise ValueError(_TOO_DEEP) from None
-    return _generated(_not_deep(data, body))
+    data = _not_deep(data, body)
+    return _generated(data) if isinstance(data, dict) and "error" in data else data
 
 
 def json_of(text: bytes | str) -> object:
@@ -169,9 +170,9 @@ def _tokens(part: dict[str, object]) -> list[object]:
     return found if isinstance(found, list) else []
 
 
-def _generated(data: Any) -> object:
+def _generated(data: dict[str, Any]) -> object:
     """What a server that checks the shape itself refused, as the reply it was: Groq's way."""
-    error = data.get("error") if isinstance(data, dict) else None
+    error = data["error"]
     if not isinstance(error, dict) or error.get("code") != "json_validate_failed":
         return data
     text = error.get("failed_generation")

@@ -91,7 +91,8 @@ class RequestBuilder:
         keyed = {name: fields[name] for name in fields if name not in SHAPE_NOTHING}
         self.fields = keyed
         self._tail = _tail(keyed)
-        self._hash = blake2b(connection.identity.encode() + b"\0", digest_size=KEY_BYTES)
+        start = connection.identity.encode() + b"\0" + self._head
+        self._hash = blake2b(start, digest_size=KEY_BYTES)
         self.digest = blake2b(
             connection.identity.encode() + self._head + self._tail + self.told.encode(),
             digest_size=KEY_BYTES,
@@ -147,8 +148,8 @@ class RequestBuilder:
         """
         body = self._head + messages + self._sent_tail
         digest = self._hash.copy()
-        for part in (self._head, messages, self._tail):
-            digest.update(part)
+        digest.update(messages)
+        digest.update(self._tail)
         if occurrence:
             digest.update(b"\0%d" % occurrence)
         key = digest.digest()
@@ -222,12 +223,12 @@ class ModelCall:
     @property
     def estimate(self) -> Tokens:
         """The tokens it will probably take, as far as is known now."""
-        recipe = self._recipe
-        return recipe.connection.estimator.tokens(
-            self.text_size,
+        recipe, media = self._recipe, self._media
+        return recipe.connection.endpoint.estimator.tokens(
+            len(self.body) - media.size,
             recipe.max_tokens,
             charges_max=recipe.charges_max,
-            media=self._media.tokens,
+            media=media.tokens,
         )
 
     @property
@@ -296,7 +297,8 @@ class ModelCall:
             response = await connection.wire.post(body)
         except CallError as error:
             return Reply(error)
-        recipe.changed.update(dict.fromkeys(filter(None, changed)))
+        if changed:
+            recipe.changed.update(dict.fromkeys(filter(None, changed)))
         reply = classify(response.status, response.headers, response.body, proven=endpoint.proven)
         if reply.error is None:
             endpoint.proven = True
@@ -312,7 +314,7 @@ class ModelCall:
             reply.usage = Usage(*used, tier=tier_of(reply.data))
             reply.guessed = True
         else:
-            connection.estimator.learn(self.text_size, used, self._media.tokens)
+            endpoint.estimator.learn(self.text_size, used, self._media.tokens)
         if recipe.charges_max and recipe.max_tokens:
             reply.charged = Tokens(used.input, max(used.output, recipe.max_tokens))
         self._price(reply)

@@ -95,12 +95,14 @@ def _no_completion(data: object, learned: Signals) -> CallError | None:
         return _bad_reply("The server answered 200 without any choices.")
     if not choices and counted(data.get("usage")) is None:
         return _bad_reply("The server answered 200 with no choice in it.")
-    if choices and isinstance(choices[0], dict) and choices[0].get("error"):
-        # A proxy's upstream failed half way (OpenRouter says it like this).
-        return error_in_200(choices[0]["error"], learned)
-    word = broken_off(data)
-    if word is not None:
-        return _bad_reply(f"The server broke the answer off ({word!r}).")
+    first = choices[0] if choices else None
+    if isinstance(first, dict):
+        if first.get("error"):
+            # A proxy's upstream failed half way (OpenRouter says it like this).
+            return error_in_200(first["error"], learned)
+        word = broken_off(first)
+        if word is not None:
+            return _bad_reply(f"The server broke the answer off ({word!r}).")
     return None
 
 

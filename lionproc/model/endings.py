@@ -96,11 +96,9 @@ def check_ending(choice: Mapping[str, object], also_good: Collection[str | None]
     )
 
 
-def broken_off(data: Mapping[str, object]) -> str | None:
-    """The ending of an answer that the server broke off, which it may finish another time."""
-    choices = data.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    if not isinstance(choice, dict) or _ends_well(choice):
+def broken_off(choice: Mapping[str, object]) -> str | None:
+    """The ending of a choice that the server broke off, which it may finish another time."""
+    if _ends_well(choice):
         return None
     said = _ending(choice)
     return said if said is not None and _bad(_plain(said)) is Kind.BAD_REPLY else None
