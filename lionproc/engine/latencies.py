@@ -30,8 +30,7 @@ class Latencies:
         """A reply took so long."""
         place = int(math.log(seconds / LEAST_S) * _PER_E) if seconds > LEAST_S else 0
         self.counts[place if place < BINS else BINS - 1] += 1
-        if seconds > self.longest_s:
-            self.longest_s = seconds
+        self.longest_s = max(self.longest_s, seconds)
 
     @classmethod
     def together(cls, several: Iterable[Latencies]) -> Latencies:

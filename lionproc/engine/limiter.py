@@ -302,8 +302,7 @@ class Limiter:
         self.in_flight += 1
         slots = self.concurrency
         full = slots if self.in_flight >= slots else None
-        if self.in_flight > self.peak_in_flight:
-            self.peak_in_flight = self.in_flight
+        self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
         number = self.departures
         self.departures += 1
         epoch, mark = self.pace.congestion.epoch, self.in_force.quotas.mark()

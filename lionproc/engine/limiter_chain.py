@@ -49,9 +49,38 @@ class LimiterChain(Limiter):
 
     def reserve_at_once(self, tokens: Tokens, last: Limiter | None = None) -> Reservation | None:
         """See `Limiter.reserve_at_once`."""
-        if self.behind or (last is not None and last is not self):
+        limiters = self._after(last)
+        if not limiters:
+            return super().reserve_at_once(tokens)
+        if self._passing.locked():
             return None
-        return super().reserve_at_once(tokens)
+        reservation = super().reserve_at_once(tokens)
+        if reservation is None:
+            return None
+        passed: list[tuple[Limiter, Reservation]] = []
+        for limiter in limiters:
+            further = limiter.reserve_at_once(tokens)
+            if further is None:
+                super().cancel(reservation)
+                for earlier, held in passed:
+                    earlier.cancel(held)
+                return None
+            passed.append((limiter, further))
+        return self._through(reservation, passed)
+
+    def _after(self, last: Limiter | None) -> Sequence[Limiter]:
+        """The limiters to pass after this one."""
+        if last is None or last is self or last in self.behind:
+            return self.behind
+        return (*self.behind, last)
+
+    def _through(
+        self, reservation: Reservation, passed: list[tuple[Limiter, Reservation]]
+    ) -> Reservation:
+        """It has passed all of them."""
+        self._passed[reservation.number] = passed
+        reservation.way = passed[-1][1].way
+        return reservation
 
     async def reserve(self, tokens: Tokens, last: Limiter | None = None) -> Reservation:
         """See `Limiter.reserve`; waits for every limiter in turn.
@@ -60,9 +89,7 @@ class LimiterChain(Limiter):
             tokens: What the request is expected to read and write.
             last: The limiter of the endpoint that this request goes to, passed after all others.
         """
-        limiters = self.behind
-        if last is not None and last is not self and last not in limiters:
-            limiters = (*limiters, last)
+        limiters = self._after(last)
         if not limiters:
             return await super().reserve(tokens)
         async with self._passing:
@@ -80,9 +107,7 @@ class LimiterChain(Limiter):
             for limiter, earlier in ((self, reservation), *passed):
                 if now - earlier.at > LATE_S:
                     limiter.redate(earlier)
-            self._passed[reservation.number] = passed
-            reservation.way = passed[-1][1].way
-            return reservation
+            return self._through(reservation, passed)
 
     def settle(
         self,

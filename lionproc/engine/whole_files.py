@@ -26,7 +26,7 @@ from lionproc.engine.whole_file import (
 
 __all__ = ["replace_all"]
 
-AT_ONCE = 32  # files that are flushed at the same time
+AT_ONCE = 8  # flushes at the same time; more threads cost more than the disk has of them
 
 
 def replace_all(folder: Path, contents: Mapping[str, bytes]) -> dict[str, OSError]:
@@ -43,16 +43,17 @@ def replace_all(folder: Path, contents: Mapping[str, bytes]) -> dict[str, OSErro
     errors: dict[str, OSError] = {}
     try:
         refuse_planted_link(folder)
-        real = Path(os.path.realpath(folder))
-        make_folders(real)
+        real = os.path.realpath(folder)
+        make_folders(Path(real))
     except OSError as error:
         return dict.fromkeys(contents, error)
     with contextlib.ExitStack() as held:
         files: list[_File] = []
         for name, content in contents.items():
             with _noted(errors, name):
-                old = _found(real / name)
-                if old is None or (stat.S_ISREG(old.st_mode) and os.access(real / name, os.W_OK)):
+                target = f"{real}{os.sep}{name}"  # a Path takes longer than the call of the system
+                old = _found(target)
+                if old is None or (stat.S_ISREG(old.st_mode) and os.access(target, os.W_OK)):
                     files.append(held.enter_context(_File(real, name, old)))
                     files[-1].write(content)
                 else:  # a link to follow, or what must not be replaced
@@ -63,7 +64,7 @@ def replace_all(folder: Path, contents: Mapping[str, bytes]) -> dict[str, OSErro
             if file.name not in errors:
                 with _noted(errors, file.name):
                     file.take_its_place()
-    sync_folder(real)
+    sync_folder(Path(real))
     return errors
 
 
@@ -75,9 +76,9 @@ def _noted(errors: dict[str, OSError], name: str) -> Iterator[None]:
         errors[name] = error
 
 
-def _found(path: Path) -> os.stat_result | None:
+def _found(path: str) -> os.stat_result | None:
     try:
-        return path.lstat()
+        return os.lstat(path)
     except FileNotFoundError:
         return None
 
@@ -91,10 +92,10 @@ class _File:
         old: What that is, None if it is not there.
     """
 
-    def __init__(self, folder: Path, name: str, old: os.stat_result | None) -> None:
+    def __init__(self, folder: str, name: str, old: os.stat_result | None) -> None:
         self.name = name
-        self._target = folder / name
-        self._path = folder / temporary_name(name)
+        self._target = f"{folder}{os.sep}{name}"
+        self._path = f"{folder}{os.sep}{temporary_name(name)}"
         self._old = old
         self._is_in_place = False
         self._handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
@@ -106,11 +107,11 @@ class _File:
 
     def flush(self) -> None:
         if self._old is not None:
-            keep_rights(self._path, self._old)
+            keep_rights(Path(self._path), self._old)
         os.fsync(self._handle)
 
     def take_its_place(self) -> None:
-        self._path.replace(self._target)
+        os.replace(self._path, self._target)  # noqa: PTH105  (as above)
         self._is_in_place = True
 
     def __enter__(self) -> Self:
@@ -120,18 +121,19 @@ class _File:
         os.close(self._handle)
         if not self._is_in_place:
             with contextlib.suppress(OSError):
-                self._path.unlink()
+                os.unlink(self._path)  # noqa: PTH108
 
 
 def _flush(files: list[_File], errors: dict[str, OSError]) -> None:
-    def one(file: _File) -> None:
-        with _noted(errors, file.name):
-            file.flush()
+    def some(part: list[_File]) -> None:
+        for file in part:
+            with _noted(errors, file.name):
+                file.flush()
 
     left = [file for file in files if file.name not in errors]
-    if len(left) < 2:
-        for file in left:
-            one(file)
+    parts = [left[start::AT_ONCE] for start in range(min(AT_ONCE, len(left)))]
+    if len(parts) < 2:
+        some(left)
         return
-    with ThreadPoolExecutor(min(len(left), AT_ONCE)) as pool:
-        list(pool.map(one, left))
+    with ThreadPoolExecutor(len(parts)) as pool:
+        list(pool.map(some, parts))

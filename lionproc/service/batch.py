@@ -40,7 +40,7 @@ class BatchProcessor:
     Args:
         name: Its name in logs and in `health()`.
         save_dir: The folder of its batches and their requests.
-        batch_size: How many items are in progress at the same time.
+        batch_size: How many items are asked at the same time.
         requests_per_minute: As for `ProcessingService`.
         **service: All other arguments of `ProcessingService`.
 
@@ -124,6 +124,7 @@ class BatchProcessor:
         self._store.running[batch_id] = record
         listener = listener or _Listener()
         listener.start(len(items))
+        places = asyncio.Semaphore(self.batch_size)
 
         async def process(position: int) -> None:
             result = await service._runner.process_once(
@@ -132,6 +133,7 @@ class BatchProcessor:
                 _request_id(batch_id, position),
                 retry_failed=retry_failed,
                 is_new=is_new,
+                places=places,
                 batch=batch_id,
             )
             results[position] = result
@@ -140,7 +142,9 @@ class BatchProcessor:
         try:
             await service.session.revive()
             positions = range(len(items))
-            await for_each(positions, self.batch_size, process, lambda: not service.stopped)
+            # As many again as are asked may have their records written meanwhile.
+            most = 2 * self.batch_size
+            await for_each(positions, most, process, lambda: not service.stopped)
             return await self._finish(record, self._complete(batch_id, results))
         except LionprocError as error:
             log.warning("%s stopped: %s", batch_id, type(error).__name__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import traceback
 from collections import Counter
@@ -45,6 +46,8 @@ class SendOptions:
         is_new_item: Whether it is one of a list that is on disk as a whole, and has no record of
             its own yet. Then its end alone is written: until then the list has all that is
             needed to ask it again, and the journal has its answer.
+        places: Bounds how many of a list are asked at the same time. Once the journal has an
+            answer the next one has its place, while its record is written.
     """
 
     deadline_s: float | None = None
@@ -52,6 +55,7 @@ class SendOptions:
     context: Mapping[str, Any] | None = None
     revive: bool = False
     is_new_item: bool = False
+    places: asyncio.Semaphore | None = None
 
 
 DEFAULT_OPTIONS = SendOptions()
@@ -141,6 +145,7 @@ class RequestRunner:
         *,
         retry_failed: bool = False,
         is_new: bool = False,
+        places: asyncio.Semaphore | None = None,
         **fields: str,
     ) -> RequestResult:
         """Process an item of a list that is on disk, at most once.
@@ -154,6 +159,7 @@ class RequestRunner:
             context: Fields for a template besides those of the data.
             retry_failed: Whether a request that failed gets another attempt.
             is_new: Whether the list is, so that nothing can be known of its items.
+            places: See `SendOptions`.
             **fields: Further fields of a new record.
         """
         running = self._tasks.get(request_id)
@@ -168,7 +174,8 @@ class RequestRunner:
                 record = self._store.make(data, schema, request_id, **fields)
         except LionprocError as error:
             return {**self.refuse(error), "request_id": request_id}
-        return await self.start(record, schema, SendOptions(context=context, is_new_item=unknown))
+        options = SendOptions(context=context, is_new_item=unknown, places=places)
+        return await self.start(record, schema, options)
 
     async def run_again(
         self, statuses: frozenset[str], schemas: Sequence[object]
@@ -214,7 +221,8 @@ class RequestRunner:
     ) -> RequestResult:
         try:
             session = self._session.get()
-            event = await self._ask(session, record, schema, options)
+            async with options.places or contextlib.nullcontext():
+                event = await self._ask(session, record, schema, options)
         except LionprocError as error:
             kind = error.kind if isinstance(error, CallError) else Kind.NOT_SENT
             return await self._fail(record, kind, str(error))
