@@ -220,16 +220,25 @@ class Limiter:
         Returns:
             The reservation, or None: then `reserve` waits for it.
         """
+        amounts = amounts_of(tokens)
+        now = self._free_at(amounts)
+        if now is None:
+            return None
+        self.waiting_for = ""
+        return self._grant(tokens, amounts, now)
+
+    def is_free(self, tokens: Tokens) -> bool:
+        """Whether `reserve_at_once` would give permission now."""
+        return self._free_at(amounts_of(tokens)) is not None
+
+    def _free_at(self, amounts: Amounts) -> float | None:
+        """The time, if nobody waits, no rate is to be kept and a request may leave now."""
         if self._turn.locked() or self._loop is None:
             return None
         now = self._looked(self._loop)
         if self.in_force.sent.active or self.borrowing.lender is not None:
             return None
-        amounts = amounts_of(tokens)
-        if self._wait_s(amounts, now) > 0:
-            return None
-        self.waiting_for = ""
-        return self._grant(tokens, amounts, now)
+        return None if self._wait_s(amounts, now) > 0 else now
 
     async def reserve(self, tokens: Tokens, last: Limiter | None = None) -> Reservation:  # noqa: ARG002  (of chains)
         """Wait for permission to send one request.

@@ -50,23 +50,29 @@ class LimiterChain(Limiter):
     def reserve_at_once(self, tokens: Tokens, last: Limiter | None = None) -> Reservation | None:
         """See `Limiter.reserve_at_once`."""
         limiters = self._after(last)
-        if not limiters:
-            return super().reserve_at_once(tokens)
-        if self._passing.locked():
+        # All are looked at before the first one counts it: one that is given back has cost its turn.
+        if limiters and not self._are_free(limiters, tokens):
             return None
         reservation = super().reserve_at_once(tokens)
-        if reservation is None:
-            return None
+        if reservation is None or not limiters:
+            return reservation
         passed: list[tuple[Limiter, Reservation]] = []
         for limiter in limiters:
             further = limiter.reserve_at_once(tokens)
-            if further is None:
+            if further is None:  # as where one is passed twice, and had a single place
                 super().cancel(reservation)
                 for earlier, held in passed:
                     earlier.cancel(held)
                 return None
             passed.append((limiter, further))
         return self._through(reservation, passed)
+
+    def is_free(self, tokens: Tokens) -> bool:
+        """See `Limiter.is_free`."""
+        return super().is_free(tokens) and self._are_free(self.behind, tokens)
+
+    def _are_free(self, limiters: Sequence[Limiter], tokens: Tokens) -> bool:
+        return not self._passing.locked() and all(limiter.is_free(tokens) for limiter in limiters)
 
     def _after(self, last: Limiter | None) -> Sequence[Limiter]:
         """The limiters to pass after this one."""

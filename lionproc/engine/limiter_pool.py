@@ -151,6 +151,10 @@ class LimiterPool(Limiter):
         reservation = way.limiter.reserve_at_once(tokens)
         return None if reservation is None else self._bound(number, way, reservation)
 
+    def is_free(self, tokens: Tokens) -> bool:
+        """See `Limiter.is_free`."""
+        return not self._turn.locked() and self._usable(self.now())[0][1].limiter.is_free(tokens)
+
     async def reserve(self, tokens: Tokens, last: Limiter | None = None) -> Reservation:
         """See `Limiter.reserve`; the reservation says which `way` it is for."""
         del last

@@ -128,3 +128,45 @@ def test_a_reservation_is_given_back_at_every_gate():
             assert (chain.in_flight, key.in_flight) == (0, 0)
 
     run_virtual(main())
+
+
+def test_where_all_gates_are_open_a_request_passes_at_once_and_is_given_back_at_each():
+    async def main():
+        key, endpoint = limiter_of(), limiter_of(concurrency=1)
+        chain = stage(None, key)
+        chain.settle(await chain.reserve(ONE, endpoint), ONE)  # the first finds the loop
+        held = chain.reserve_at_once(ONE, endpoint)
+        assert [gate.in_flight for gate in (chain, key, endpoint)] == [1, 1, 1]
+        assert chain.reserve_at_once(ONE, endpoint) is None  # and no other has counted it
+        assert [gate.departures for gate in (chain, key, endpoint)] == [2, 2, 2]
+        chain.settle(held, ONE)
+        assert [gate.in_flight for gate in (chain, key, endpoint)] == [0, 0, 0]
+
+    run_virtual(main())
+
+
+def test_at_once_nobody_overtakes_who_waits_between_two_gates():
+    async def main():
+        endpoint, chain = limiter_of(concurrency=1), stage(None)
+        held = await chain.reserve(ONE, endpoint)
+        waits = asyncio.create_task(chain.reserve(ONE, endpoint))
+        await asyncio.sleep(0)
+        chain.settle(held, ONE)
+        assert chain.reserve_at_once(ONE, endpoint) is None
+        chain.settle(await waits, ONE)
+        assert chain.reserve_at_once(ONE, endpoint) is not None
+
+    run_virtual(main())
+
+
+def test_a_gate_with_one_place_that_is_passed_twice_gives_it_back_and_is_waited_for():
+    async def main():
+        key = limiter_of(concurrency=2)
+        chain = stage(None, key, key)
+        chain.settle(await chain.reserve(ONE), ONE)
+        key.limits.concurrency = 1
+        assert chain.is_free(ONE)
+        assert chain.reserve_at_once(ONE) is None
+        assert [gate.in_flight for gate in (chain, key)] == [0, 0]
+
+    run_virtual(main())

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import signal
+import threading
 from pathlib import Path
 
 import pandas as pd
@@ -58,6 +59,27 @@ async def test_an_item_is_written_once_and_the_list_when_it_comes_and_when_it_en
         *[("req", "completed")] * 12,
         ("batch", "completed"),
     ]
+
+
+async def test_an_item_leaves_its_place_to_the_next_one_while_its_record_is_written(
+    server, processor, monkeypatch
+):
+    disk, write = threading.Event(), records.replace_all
+
+    def slow(folder, contents):
+        if any(name.startswith("req_") for name in contents):
+            disk.wait(30)
+        return write(folder, contents)
+
+    monkeypatch.setattr(records, "replace_all", slow)
+    task = asyncio.create_task(processor.process_batch(items(24)))
+    await asyncio.to_thread(server.wait_for, lambda counters: counters.total >= 16, timeout_s=10)
+    assert server.counters.total == 16
+    assert server.counters.peak_in_flight <= 8
+    assert not list(Path("batches").glob("req_*"))
+    disk.set()
+    assert (await task)["failed"] == 0
+    assert len(list(Path("batches").glob("req_*"))) == 24
 
 
 async def test_the_records_of_a_frame_are_items(server, processor):
