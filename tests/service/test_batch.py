@@ -76,10 +76,10 @@ async def test_an_item_leaves_its_place_to_the_next_one_while_its_record_is_writ
     await asyncio.to_thread(server.wait_for, lambda counters: counters.total >= 16, timeout_s=10)
     assert server.counters.total == 16
     assert server.counters.peak_in_flight <= 8
-    assert not list(Path("batches").glob("req_*"))
+    assert processor.service._store.records.statuses() == {}
     disk.set()
     assert (await task)["failed"] == 0
-    assert len(list(Path("batches").glob("req_*"))) == 24
+    assert processor.service.status_counts() == {"completed": 24}
 
 
 async def test_the_records_of_a_frame_are_items(server, processor):
