@@ -16,6 +16,8 @@ WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heron")
 SHALLOW = 5  # from here on the smallest choice is taken, so recursive schemas end
 MOST_VALUES = 20_000  # from half of them on the smallest choice is taken
 LONGEST = 100_000  # characters of a text
+LETTERS = 100  # of a text, and
+ENTRIES = 20  # of an object's schema that is joined with another, take as long as a value
 DEEPEST = 60  # a schema that gets here requires itself for ever
 
 # JSON Schema's formats "time" and "date-time" want an offset; these two have none.
@@ -75,17 +77,21 @@ class _Draws(SeededRandom):
         """Count a value at a depth; the depth at which it is to be made."""
         if depth > DEEPEST:
             raise SchemaError("The schema requires itself for ever, so it has no finite instance.")
-        self._left -= 1
-        if self._left < 0:
-            raise OverflowError("The schema asks for more values than are made up.")
+        self.work(1)
         return depth if self._left > MOST_VALUES // 2 else max(depth, SHALLOW)
+
+    def work(self, amount: int) -> None:
+        """Count work that takes as long as so many values: long texts, and parts that are joined."""
+        self._left -= amount
+        if self._left < 0:
+            raise OverflowError("The schema asks for more than is made up.")
 
 
 def _value(schema: Mapping[str, Any] | bool, draws: _Draws, root: Any, depth: int) -> Any:
     depth = draws.one_more(depth)
     if isinstance(schema, bool) or not schema:
         return draws.choice(WORDS)
-    schema = _flat(schema, root)
+    schema = _flat(schema, root, draws)
     if "const" in schema:
         return schema["const"]
     if "enum" in schema:
@@ -115,21 +121,22 @@ def _plain(kind: str, schema: dict[str, Any], draws: _Draws) -> Any:
             return _string(schema, draws)
 
 
-def _flat(schema: Mapping[str, Any], root: Any) -> dict[str, Any]:
+def _flat(schema: Mapping[str, Any], root: Any, draws: _Draws) -> dict[str, Any]:
     """The schema with `$ref` and `allOf` merged in."""
-    flat = dict(schema)
+    flat: dict[str, Any] = dict(schema)
     for _ in range(DEEPEST):
         if "$ref" in flat:
             flat = {**_referred(flat.pop("$ref"), root), **flat}
         elif "allOf" in flat:
             for part in flat.pop("allOf"):
-                flat = _merged(flat, _flat(part, root))
+                flat = _merged(flat, _flat(part, root, draws))
+                draws.work(1 + len(flat.get("properties", ())) // ENTRIES)
         else:
             return flat
     raise SchemaError("The schema refers to itself for ever, so it has no finite instance.")
 
 
-def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, object]:
+def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     both = {**other, **one}
     if "properties" in one and "properties" in other:
         both["properties"] = {**one["properties"], **other["properties"]}
@@ -256,6 +263,7 @@ def _string(schema: dict[str, Any], draws: _Draws) -> str:
     least = schema.get("minLength", 0)
     if least > LONGEST:
         raise OverflowError("The schema asks for a longer text than is made up.")
+    draws.work(least // LETTERS)
     while len(text) < least:
         text += f" {draws.choice(WORDS)}"
     most = schema.get("maxLength")

@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import inf
 from typing import Any
 
 from lionproc.errors import CallError, Kind
-from lionproc.model.references import FOLLOWED, References, parts_of
+from lionproc.model.long_numbers import has_too_many_long_numbers, may_have_long_numbers
+from lionproc.model.references import FOLLOWED, References, circular, for_the_same, parts_of
 from lionproc.model.validate import NOT_PARSED, Check, SchemaCheck, parse, wrong_shape
 
 __all__ = ["MOST_IN_A_CIRCLE", "MOST_TRIALS", "MOST_VALUES", "Weighed"]
@@ -30,11 +31,12 @@ MOST_IN_A_CIRCLE = (
     50_000  # where the schema contains itself: each that fails there is told at length
 )
 MOST_TOLD = 100_000_000  # characters that all faults of an answer may be told with
+MOST_UNIQUE = 1000  # lists or objects in a set: their hashes can be made equal
+LONG = 100_000  # characters of one text
+_FORMS = ("format", "contentMediaType")
 _FEW = 2000  # values that are surely no work
-_MOST_STATES = 10_000  # of what may be tried with one value; no schema of a person has as many
+_MOST_LOOKED_AT = 100_000  # parts and names that are gone through to say what any value may take
 _SHALLOW = 8  # lists and objects that are none where the schema contains itself
-_SAME = ("anyOf", "oneOf", "allOf")
-_SAME_ONE = ("not", "if", "then", "else")
 _ITEMS = ("items", "additionalItems", "unevaluatedItems", "contains")
 _OTHERS = ("additionalProperties", "unevaluatedProperties")
 
@@ -53,7 +55,7 @@ class Weighed:
         self.looks_at_raw = getattr(check, "looks_at_raw", True)
         self._schema = schema
         self._trials = _Trials(schema, tagged=tagged)
-        self._circle = _contains_itself(schema)
+        self._circle = bool(circular(schema))
         # pydantic tells a fault with all choices by name, and each of them apart. JSON Schema's
         # checker names a few.
         self._told = len(json.dumps(schema, default=str)) if tagged else 0
@@ -61,6 +63,8 @@ class Weighed:
 
     def __call__(self, text: str, raw: Any = NOT_PARSED) -> Any:
         """As `Check`."""
+        if may_have_long_numbers(text):
+            raw = _without_long_numbers(text, raw)
         if self._may_be_work(text):
             raw = self._weigh(text, raw)
         return self._check(text, raw)
@@ -69,6 +73,8 @@ class Weighed:
         """Whether this might be too much to check, told from its length and its signs alone."""
         if len(text) <= self._few and not self._circle:  # a value has a sign or two
             return False
+        if len(text) > LONG and self._trials.has_particular_places:
+            return True
         opened = text.count("[") + text.count("{")
         # Each but one is the first in a list or an object, or stands behind a comma.
         values = 1 + opened + text.count(",")
@@ -108,6 +114,17 @@ class Weighed:
         return value
 
 
+def _without_long_numbers(text: str, raw: Any) -> Any:
+    """What the text holds, if it does not hold very many long numbers."""
+    try:
+        value = parse(text) if raw is NOT_PARSED else raw
+    except ValueError:
+        return NOT_PARSED  # no JSON: the check will say so
+    if has_too_many_long_numbers(value):
+        raise wrong_shape("the answer has very many numbers of very many digits; give fewer")
+    return value
+
+
 def _is_more(value: object, most: int) -> bool:
     """Whether it has more values in it than this."""
     layer, seen = [value], 1
@@ -132,9 +149,13 @@ class _Applied:
         named: Parts that are tried with each property, by its name.
         others: Those that are tried with every property.
         items: Those that are tried with every item.
+        unique: Whether items have to differ, so that each may be compared with each.
+        form: Whether a text has to be in a form that takes long to check: an address, a pattern.
     """
 
     trials: int = 1
+    unique: bool = False
+    form: bool = False
     named: dict[str, Counter[int]] = field(default_factory=dict)
     others: Counter[int] = field(default_factory=Counter)
     items: Counter[int] = field(default_factory=Counter)
@@ -142,8 +163,11 @@ class _Applied:
     def join(self, more: _Applied, *, either: bool) -> None:
         """Add another part for the same value; `either` if only one of the two is tried."""
         self.trials += more.trials
+        self.unique = self.unique or more.unique
+        self.form = self.form or more.form
         for name, parts in more.named.items():
-            self.named[name] = _joined(self.named.get(name, Counter()), parts, either=either)
+            known = self.named.get(name)
+            self.named[name] = parts if known is None else _joined(known, parts, either=either)
         self.others = _joined(self.others, more.others, either=either)
         self.items = _joined(self.items, more.items, either=either)
 
@@ -178,6 +202,7 @@ class _Trials:
                 seen += sum(each.trials * times for each, times in applied)
                 if seen > most:
                     return True
+                _check_particular(outer, [each for each, _ in applied])
                 if isinstance(outer, dict):
                     for name, inner in outer.items():
                         below.append((inner, _sum(applied, name)))
@@ -188,24 +213,31 @@ class _Trials:
         return False
 
     @cached_property
+    def has_particular_places(self) -> bool:
+        """Whether some text has to be in a form, or some items have to differ."""
+        parts = parts_of(self._root, with_shared=True)
+        return any(not part.keys().isdisjoint((*_FORMS, "uniqueItems")) for part in parts)
+
+    @cached_property
     def of_one_value(self) -> float:
         """The most parts that can be tried with any one value; no bound is known of a circle."""
         layer = {frozenset({self._number(self._root): 1}.items())}
         known = set(layer)
-        most = 0
+        most = looked_at = 0
         while layer:
             below = set()
             for parts in layer:
                 applied = [(self._applied(part), times) for part, times in parts]
                 most = max(most, sum(each.trials * times for each, times in applied))
                 names = {name for each, _ in applied for name in each.named}
+                looked_at += 1 + len(names) * len(applied)
+                if looked_at > _MOST_LOOKED_AT:
+                    return inf
                 inner = [_sum(applied, name) for name in names]
                 inner += [_sum(applied, ""), _sum(applied, None)]
                 below |= {frozenset(each.items()) for each in inner if each}
             layer = below - known
             known |= layer
-            if len(known) > _MOST_STATES:
-                return inf
         return most
 
     def _number(self, part: Any) -> int:
@@ -220,26 +252,27 @@ class _Trials:
     def _applied(self, number: int) -> _Applied:
         known = self._known.get(number)
         if known is None:
-            known = self._known[number] = self._look(self._parts[number], frozenset())
+            known = self._known[number] = self._look(self._parts[number])
         return known
 
-    def _look(self, part: object, inside: frozenset[int]) -> _Applied:
+    def _look(self, part: object) -> _Applied:
+        """What is tried; for the same value no part leads back to itself (see `vetting`)."""
         made = _Applied()
-        if not isinstance(part, Mapping) or id(part) in inside:
+        if not isinstance(part, Mapping):
             return made
-        inside |= {id(part)}
+        made.unique = part.get("uniqueItems") is True
+        made.form = not part.keys().isdisjoint(_FORMS)
         either = self._tagged and "discriminator" in part
         choice = _Applied(trials=0)
-        for branch in _of_the_same(part):
-            choice.join(self._look(branch, inside), either=either)
+        for branch in for_the_same(part):
+            choice.join(self._applied(self._number(branch)), either=either)
         for keyword in FOLLOWED:
             if isinstance(part.get(keyword), str):
-                choice.join(
-                    self._look(self._references.target(part[keyword]), inside), either=False
-                )
+                target = self._references.target(part[keyword])
+                choice.join(self._applied(self._number(target)), either=False)
         made.join(choice, either=False)
         for name, inner in _mapping(part.get("properties")):
-            made.named.setdefault(name, Counter())[self._number(inner)] += 1
+            made.named[name] = made.named.get(name, Counter()) + Counter([self._number(inner)])
         others = [inner for _, inner in _mapping(part.get("patternProperties"))]
         others += [part[keyword] for keyword in _OTHERS if isinstance(part.get(keyword), Mapping)]
         made.others.update(map(self._number, others))
@@ -249,22 +282,33 @@ class _Trials:
         return made
 
 
+def _check_particular(value: Any, applied: list[_Applied]) -> None:
+    """Refuse a long text in a form of its own, and very many lists or objects that have to differ."""
+    if isinstance(value, str):
+        if len(value) > LONG and any(each.form for each in applied):
+            raise wrong_shape(
+                f"a text is longer than {LONG:,} characters where a certain form is asked for"
+            )
+    elif (
+        isinstance(value, list)
+        and len(value) > MOST_UNIQUE
+        and any(each.unique for each in applied)
+        and any(map(_inner, value))
+    ):
+        raise wrong_shape(
+            f"more than {MOST_UNIQUE:,} lists or objects that have to differ; give fewer"
+        )
+
+
 def _sum(applied: list[tuple[_Applied, int]], name: str | None) -> Counter[int]:
     """What is tried with a property, or with an item."""
     made: Counter[int] = Counter()
+    none: Counter[int] = Counter()
     for each, times in applied:
-        found = each.items if name is None else each.others + each.named.get(name, Counter())
-        for part, count in found.items():
-            made[part] += count * times
+        for found in (each.items,) if name is None else (each.others, each.named.get(name, none)):
+            for part, count in found.items():
+                made[part] += count * times
     return made
-
-
-def _of_the_same(part: Mapping[str, object]) -> Iterator[object]:
-    for keyword in _SAME:
-        yield from _list(part.get(keyword))
-    yield from (part[keyword] for keyword in _SAME_ONE if keyword in part)
-    for _, inner in _mapping(part.get("dependentSchemas")):
-        yield inner
 
 
 def _mapping(value: object) -> list[tuple[str, object]]:
@@ -273,29 +317,3 @@ def _mapping(value: object) -> list[tuple[str, object]]:
 
 def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
-
-
-def _contains_itself(schema: Mapping[str, object]) -> bool:
-    """Whether following references from some part leads back to it."""
-    lead = References(schema)
-    leads: dict[str, set[str]] = {}
-    waiting = _references(schema)
-    while waiting:
-        reference = waiting.pop()
-        if reference not in leads:
-            leads[reference] = _references(lead.target(reference))
-            waiting |= leads[reference]
-    while True:  # take away what leads nowhere, until nothing or a circle is left
-        ends = {reference for reference, to in leads.items() if not to & leads.keys()}
-        if not ends:
-            return bool(leads)
-        for reference in ends:
-            del leads[reference]
-
-
-def _references(schema: object) -> set[str]:
-    if not isinstance(schema, Mapping):
-        return set()
-    parts = parts_of(schema, with_shared=False)
-    named = [part.get(keyword) for part in parts for keyword in FOLLOWED]
-    return {reference for reference in named if isinstance(reference, str)}

@@ -7,13 +7,14 @@ validator reads it (RFC 6901, percent-decoded), and what could lead to two place
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from functools import cached_property
 from typing import Any
 from urllib.parse import unquote
 
 from lionproc.errors import SchemaError
 
-__all__ = ["FOLLOWED", "References", "parts_of"]
+__all__ = ["FOLLOWED", "References", "circular", "for_the_same", "parts_of"]
 
 FOLLOWED = ("$ref", "$dynamicRef", "$recursiveRef")
 _NAMED = frozenset(
@@ -24,6 +25,9 @@ _NAMED = frozenset(
 )
 _SHARED = frozenset(("$defs", "definitions"))  # parts count where they are referred to
 _DATA = frozenset(("enum", "const", "default", "examples", "required"))
+_SAME = ("anyOf", "oneOf", "allOf")
+_SAME_ONE = ("not", "if", "then", "else")
+_SAME_NAMED = ("dependentSchemas", "dependencies")
 _ANCHORS = ("$anchor", "$dynamicAnchor")
 _PLACES = ("$id", "id")  # before 2019 an anchor was written "$id": "#name", in draft 4 as "id"
 
@@ -46,6 +50,43 @@ def _children(node: Mapping[str, object], *, with_shared: bool) -> Iterator[Mapp
         for child in inner:
             if isinstance(child, Mapping):
                 yield child
+
+
+def for_the_same(part: Mapping[str, Any]) -> Iterator[Any]:
+    """The schemas inside one that the same value is held against, references aside."""
+    for keyword in _SAME:
+        inner = part.get(keyword)
+        yield from inner if isinstance(inner, list) else ()
+    yield from (part[keyword] for keyword in _SAME_ONE if keyword in part)
+    for keyword in _SAME_NAMED:
+        named = part.get(keyword)
+        yield from named.values() if isinstance(named, Mapping) else ()
+
+
+def circular(schema: Mapping[str, object]) -> AbstractSet[str]:
+    """The references of a schema that lead into a circle: on from them there is no end."""
+    lead = References(schema)
+    leads: dict[str, set[str]] = {}
+    waiting = _references(schema)
+    while waiting:
+        reference = waiting.pop()
+        if reference not in leads:
+            leads[reference] = _references(lead.target(reference))
+            waiting |= leads[reference]
+    while True:  # take away what leads nowhere, until nothing or a circle is left
+        ends = {reference for reference, to in leads.items() if not to & leads.keys()}
+        if not ends:
+            return leads.keys()
+        for reference in ends:
+            del leads[reference]
+
+
+def _references(schema: object) -> set[str]:
+    if not isinstance(schema, Mapping):
+        return set()
+    parts = parts_of(schema, with_shared=False)
+    named = [part.get(keyword) for part in parts for keyword in FOLLOWED]
+    return {reference for reference in named if isinstance(reference, str)}
 
 
 class References:

@@ -7,6 +7,7 @@ type. None never appears in a shape, because every column can hold a missing val
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any, TypeAlias
@@ -15,7 +16,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from lionproc.errors import SchemaError
-from lionproc.model.references import References
+from lionproc.model.references import References, circular
 from lionproc.schema_sample import CLOCK, NAIVE_INSTANT
 
 __all__ = [
@@ -42,6 +43,8 @@ __all__ = [
 ]
 
 Scalar: TypeAlias = str | int | float | bool
+
+MOST_SHAPES = 20_000  # looked at in a schema; those without a circle have fewer, see `vetting`
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,21 +205,44 @@ def shape_of(schema: Mapping[str, Any], *, formats: bool) -> Shape:
     Raises:
         SchemaError: A choice that cannot be a category, or a reference to nothing.
     """
-    return _Walk(schema, formats=formats).shape(schema, ())
+    try:
+        return _Walk(schema, formats=formats).shape(schema, ())
+    except _ManyWaysError:
+        return _Walk(schema, formats=formats, once=circular(schema)).shape(schema, ())
+
+
+class _ManyWaysError(Exception):
+    """Parts that contain each other do so in very many ways."""
 
 
 class _Walk:
-    def __init__(self, root: Mapping[str, Any], *, formats: bool) -> None:
+    """Reads parts of a schema as shapes.
+
+    Args:
+        root: The whole schema.
+        formats: As for `shape_of`.
+        once: References of which one inside another is not opened. Where nine kinds of things each
+            contain all nine, there are a million ways from one to the next, and no column for them.
+    """
+
+    def __init__(
+        self, root: Mapping[str, Any], *, formats: bool, once: AbstractSet[str] = frozenset()
+    ) -> None:
         self._references = References(root)
         self._formats = formats
+        self._once = once
+        self._left = MOST_SHAPES
 
     def shape(self, node: Any, inside: tuple[str, ...]) -> Shape:
         """The shape of one part; `inside` are the references that led to it."""
+        self._left -= 1
+        if self._left < 0 and not self._once:
+            raise _ManyWaysError
         if not isinstance(node, Mapping):
             return Json()
         if "$ref" in node:
             ref = str(node["$ref"])
-            if ref in inside:
+            if ref in inside or (ref in self._once and not self._once.isdisjoint(inside)):
                 return Json()
             return self.shape(self._references.target(ref), (*inside, ref))
         if "enum" in node or "const" in node:

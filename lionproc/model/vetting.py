@@ -7,11 +7,11 @@ million parts, each of which is checked for every reply.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lionproc.errors import SchemaError
-from lionproc.model.references import FOLLOWED, References, parts_of
+from lionproc.model.references import FOLLOWED, References, for_the_same, parts_of
 
 __all__ = ["MOST_LEVELS", "MOST_PARTS", "MOST_REFERENCES", "vet"]
 
@@ -34,7 +34,8 @@ def vet(schema: Mapping[str, Any]) -> None:
 
     Raises:
         SchemaError: It names a draft that is not known, refers outside itself, to nothing or to
-            what could be two parts, or is too deep or too large with its references followed.
+            what could be two parts, is too deep or too large with its references followed, or has
+            parts that hold one value against themselves without end.
     """
     _check_levels(schema)
     parts = list(parts_of(schema, with_shared=True))
@@ -55,6 +56,44 @@ def vet(schema: Mapping[str, Any]) -> None:
                     "out, and put shared parts under '$defs' at the top."
                 )
     _Size(schema).of(schema, ())
+    _check_ends(schema)
+
+
+def _check_ends(schema: Mapping[str, Any]) -> None:
+    """Refuse parts that hold a value against themselves again: twelve of them take for ever.
+
+    Into a property or an item a circle may lead: there the value ends it.
+    """
+    references = References(schema)
+
+    def ahead(part: Mapping[str, Any], inner: Iterable[object]) -> list[Mapping[str, Any]]:
+        named = [part[keyword] for keyword in FOLLOWED if isinstance(part.get(keyword), str)]
+        found = [*inner, *map(references.target, named)]
+        return [each for each in found if isinstance(each, Mapping)]
+
+    waiting, seen, done = [schema], {id(schema)}, set[int]()
+    while waiting:  # each part that is used
+        for start in parts_of(waiting.pop(), with_shared=False):
+            way = [(start, iter(ahead(start, for_the_same(start))))]
+            inside = {id(start)}
+            while way:
+                part, rest = way[-1]
+                following = next((each for each in rest if id(each) not in done), None)
+                if following is None:
+                    inside.discard(id(part))
+                    done.add(id(part))
+                    way.pop()
+                elif id(following) in inside:
+                    raise SchemaError(
+                        "In the JSON Schema a part refers to itself for the same value, which has "
+                        "no end. It may do so for a property or an item."
+                    )
+                else:
+                    inside.add(id(following))
+                    way.append((following, iter(ahead(following, for_the_same(following)))))
+            new = [each for each in ahead(start, ()) if id(each) not in seen]
+            waiting += new
+            seen.update(map(id, new))
 
 
 def _is_a_place(name: object) -> bool:

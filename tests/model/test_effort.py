@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import re
 import sys
+from decimal import Decimal
 from typing import Annotated, Literal
 
 import pydantic
@@ -114,6 +117,76 @@ def test_an_answer_of_more_values_than_any_model_writes_is_a_wrong_shape(schema,
     for said in (text, f'{{"answer": {text}}}'):
         with pytest.raises(CallError, match="more than 100,000 values"):
             Answer.of(schema).read(said)
+
+
+ONE_HASH = 2**61 - 1  # all multiples of it have the hash 0
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        (set[int], [n * ONE_HASH for n in range(1, 20_000)]),
+        (set[Decimal], [f"{n * ONE_HASH}" for n in range(1, 20_000)]),
+        (set[Decimal], [f"{n * ONE_HASH}e-9" for n in range(1, 20_000)]),
+        (dict[int, int], {f"{n * ONE_HASH}": n for n in range(1, 20_000)}),
+        ({"type": "array", "uniqueItems": True}, [10**30 + n for n in range(20_000)]),
+        ({"type": "array", "items": {"multipleOf": 0.001}}, [10**4000 + n for n in range(1500)]),
+    ],
+    ids=["set", "decimals", "exponents", "keys", "unique", "multiples"],
+)
+def test_very_many_numbers_of_one_hash_or_of_very_many_digits_are_a_wrong_shape(schema, value):
+    with pytest.raises(CallError, match="numbers of very many digits") as failed:
+        Answer.of(schema).read(json.dumps({"answer": value}))
+    assert failed.value.kind is Kind.WRONG_SHAPE
+
+
+def test_many_long_numbers_as_people_have_them_are_read():
+    ids = {f"{10**19 + n}" for n in range(5000)}
+    assert Answer.of(set[str]).read(json.dumps({"answer": sorted(ids)})) == ids
+    amounts = [f"{n}.00" for n in range(5000)]
+    assert len(Answer.of(list[Decimal]).read(json.dumps({"answer": amounts}))) == 5000
+    assert len(Answer.of(set[int]).read(json.dumps({"answer": list(range(50_000))}))) == 50_000
+
+
+class Pair(pydantic.BaseModel, frozen=True):
+    a: int
+    b: int
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [(set[tuple[int, int]], [[n, 1] for n in range(1001)]), (set[Pair], [{"a": 1, "b": 2}] * 1001)],
+    ids=["tuples", "models"],
+)
+def test_very_many_lists_or_objects_that_have_to_differ_are_a_wrong_shape(schema, value):
+    read = Answer.of(schema).read
+    with pytest.raises(CallError, match="that have to differ"):
+        read(json.dumps({"answer": value}, indent=9))
+    assert read(json.dumps({"answer": value[:1000]}))
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        (re.Pattern, "(a|b)*" * 20_000),
+        (pydantic.Json[list[int]], json.dumps([1] * 50_000)),
+        ({"type": "string", "format": "regex"}, "(" * 200_000),
+        ({"type": "array", "items": {"type": "string", "format": "email"}}, ["ñ" * 200_000]),
+    ],
+    ids=["pattern", "JSON in a text", "regex", "email"],
+)
+def test_a_long_text_where_a_form_is_asked_for_is_a_wrong_shape(schema, text):
+    with pytest.raises(CallError, match="where a certain form is asked for"):
+        Answer.of(schema).read(json.dumps({"answer": text}))
+
+
+def test_beside_a_form_a_text_may_be_long():
+    class Letter(pydantic.BaseModel):
+        day: dt.date
+        text: str
+
+    said = json.dumps({"day": "2026-11-27", "text": "x" * 200_000})
+    assert len(Answer.of(Letter).read(said).text) == 200_000
 
 
 def test_a_long_list_of_what_may_be_many_things_is_a_wrong_shape_before_all_are_tried():

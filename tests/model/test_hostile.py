@@ -22,12 +22,13 @@ import lionproc as lp
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.journal import Entry, Journal
 from lionproc.errors import CallError, Kind, RowsFailedWarning, SchemaError
-from lionproc.model import references
+from lionproc.model import references, shape
 from lionproc.model.answer import Answer
 from lionproc.model.body import MOST_LINES, parsed
 from lionproc.model.call import ModelCall, RequestBuilder
 from lionproc.model.chat_completion import classify
 from lionproc.model.credentials import _spelling
+from lionproc.model.schema_type import type_of_schema
 from lionproc.model.thoughts import without_thoughts
 from lionproc.model.vetting import MOST_PARTS, MOST_REFERENCES
 from lionproc.testing import Server
@@ -460,6 +461,97 @@ def test_anchors_are_looked_up_once_however_many_there_are():
 def test_a_schema_that_goes_too_deep_is_refused(make, says):
     with pytest.raises(SchemaError, match=says):
         Answer.of(make())
+
+
+def each_contains_all(kinds, keyword="properties"):
+    """As many kinds of things as that, each of which may hold any of them."""
+    refs = [{"$ref": f"#/$defs/k{n}"} for n in range(kinds)]
+    inner = {f"p{n}": ref for n, ref in enumerate(refs)} if keyword == "properties" else refs
+    return {
+        "type": "object",
+        "properties": {"x": refs[0], "y": refs[-1]},
+        "$defs": {f"k{n}": {"type": "object", keyword: inner} for n in range(kinds)},
+    }
+
+
+@pytest.mark.parametrize(
+    "make", [Answer.of, lambda schema: type_of_schema(schema, bare=False, own=True)]
+)
+def test_parts_that_contain_each_other_are_not_followed_along_all_ways(make, monkeypatch):
+    looked = 0
+    look = shape._Walk.shape
+
+    def count(self, *arguments):
+        nonlocal looked
+        looked += 1
+        return look(self, *arguments)
+
+    monkeypatch.setattr(shape._Walk, "shape", count)
+    assert make(each_contains_all(9))  # nine: a million ways from one to the next
+    assert looked < 50_000
+
+
+def test_few_kinds_that_contain_each_other_are_columns_as_far_as_they_differ():
+    field = Answer.of(each_contains_all(2)).shape.by_name["x"]
+    assert field == shape.Record(
+        (("p0", shape.Json()), ("p1", shape.Record((("p0", shape.Json()), ("p1", shape.Json())))))
+    )
+
+
+@pytest.mark.parametrize("keyword", ["anyOf", "oneOf", "allOf"])
+@pytest.mark.parametrize("kinds", [1, 9])
+def test_a_part_that_a_value_is_held_against_without_end_is_refused(keyword, kinds):
+    with pytest.raises(SchemaError, match="refers to itself for the same value"):
+        Answer.of(each_contains_all(kinds, keyword))
+
+
+def test_through_a_property_or_an_item_a_part_may_lead_to_itself():
+    tree = {
+        "type": "object",
+        "properties": {"x": {"type": "string"}, "more": {"$ref": "#/$defs/t"}},
+    }
+    tree["$defs"] = {"t": {"type": "array", "items": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}}
+    assert Answer.of(tree).read('{"x": "a", "more": [{"x": "b"}, null]}')
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "array", "items": {"type": "string", "minLength": 99_999}, "minItems": 9000},
+        {
+            "type": "object",
+            "properties": {"x": {"$ref": "#/$defs/d"}},
+            "$defs": {
+                "d": {
+                    "type": "object",
+                    "properties": {
+                        f"p{n}": {"allOf": [{"$ref": "#/$defs/d"}] * 2} for n in range(400)
+                    },
+                }
+            },
+        },
+    ],
+    ids=["texts", "joined"],
+)
+def test_no_answer_is_made_up_for_long(schema):
+    with calls_of("schema_sample.py", "effort.py") as calls:
+        assert Answer.of(schema)
+    assert len(calls) < 400_000
+
+
+@contextlib.contextmanager
+def calls_of(*files):
+    calls = []
+
+    def note(frame, event, _):
+        if event == "call" and frame.f_code.co_filename.endswith(files):
+            calls.append(None)
+
+    sys.setprofile(note)
+    try:
+        yield calls
+    finally:
+        sys.setprofile(None)
 
 
 def test_types_that_unfold_are_bounded_as_schemas_are():
