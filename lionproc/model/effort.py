@@ -231,7 +231,7 @@ class _Trials:
                 most = max(most, sum(each.trials * times for each, times in applied))
                 names = {name for each, _ in applied for name in each.named}
                 looked_at += 1 + len(names) * len(applied)
-                if looked_at > _MOST_LOOKED_AT:
+                if most > MOST_TRIALS or looked_at > _MOST_LOOKED_AT:
                     return inf
                 inner = [_sum(applied, name) for name in names]
                 inner += [_sum(applied, ""), _sum(applied, None)]
