@@ -65,9 +65,10 @@ test-lowest: $(DEV) ## the tests on the lowest dependencies that pyproject.toml 
 	@$(RUN) -m uv pip install --quiet --python .venv-lowest/bin/python --group dev
 	@.venv-lowest/bin/python -m pytest $(ARGS)
 
-# In a container everybody is root, and JupyterLab wants to be told that this is meant.
+# The notebooks show pictures of docs/, so the checkout is what JupyterLab serves. In a container
+# everybody is root, and JupyterLab wants to be told that this is meant.
 lab: $(DEV) ## the notebooks in JupyterLab, with everything they need
-	@$(RUN) -m jupyterlab notebooks $$([ "$$(id -u)" != 0 ] || echo --allow-root) $(ARGS)
+	@$(RUN) -m jupyterlab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks $$([ "$$(id -u)" != 0 ] || echo --allow-root) $(ARGS)
 
 docs: $(DOCS) ## the documentation, into build/site; links checked, warnings are errors
 	@$(RUN) docs/make_site.py

@@ -150,7 +150,7 @@ def demo(args: Demo) -> int:
         print(f"{agree} of {len(answered)} agree with the labels in the file.")
     print(f"First run:       {_facts(first, first_s)}")
     print(f"The same again:  {_facts(second, second_s)}")
-    print(f"Saved to {saved}; read it with pandas.read_parquet({str(saved)!r}).")
+    print(f"Saved to {saved}; read it with lionproc.read_parquet({str(saved)!r}).")
     if sample:
         print(f"Now yours:       {_command()} --file my.csv --column text --labels bug,praise")
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
@@ -113,10 +113,18 @@ class ErrorsTable(pd.DataFrame):
     def __repr__(self) -> str:
         return super().__repr__() if len(self) else self.no_errors
 
-    def _repr_html_(self) -> str | None:
+    def _repr_html_(self) -> str:
         if not len(self):
             return f"<p>{self.no_errors}</p>"
-        return cast("str | None", super()._repr_html_())  # type: ignore[misc]  # missing in the stubs
+        from lionproc.notebook.errors_html import MOST_ROWS, errors_html
+
+        where = str(self.columns[2])  # `into`, or a pipeline's `stage`
+        several = len(self[where].unique()) > 1
+        ways = [
+            (len(rows), rows.head(MOST_ROWS).to_dict("records"))
+            for _, rows in self.groupby(["kind", "message"], dropna=False, sort=False)
+        ]
+        return errors_html(ways, where if several else "")
 
 
 def errors_table(

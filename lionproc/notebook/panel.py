@@ -177,7 +177,10 @@ class Panel:
         whose = inherited(stats, self._run.limits)
         if self._inherited is None and stats.elapsed_s:
             self._inherited = whose
-        self._heading.value = panel_html.heading(whose if whose == self._inherited else "")
+        said = whose if whose == self._inherited else ""
+        if len(stats.members) > 1 and not said:
+            said = "of each member; they add up"
+        self._heading.value = panel_html.heading(said)
 
     def _draw_errors(self) -> None:
         self._list.value = (

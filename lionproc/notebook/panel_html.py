@@ -202,13 +202,13 @@ def _tile(
     )
 
 
-def heading(inherited: str) -> str:
+def heading(said: str) -> str:
     """What stands over the fields of the limits.
 
     Args:
-        inherited: Which of them an earlier run set, empty for none.
+        said: Whose they are: which of them an earlier run set, or that each of several has them.
     """
-    return f"<div class='lp-heading'><b>Limits</b> <span>{safe(inherited)}</span></div>"
+    return f"<div class='lp-heading'><b>Limits</b> <span>{safe(said)}</span></div>"
 
 
 def note(said: Note) -> str:

@@ -48,10 +48,15 @@ def figure(title: str, points: Sequence[Mapping[str, Any]]) -> Figure:
     for chart, axis in zip(charts_of(points), axes, strict=True):
         _draw(axis, chart, [s / 60 for s in seconds] if in_minutes else seconds)
         axis.yaxis.set_major_locator(MaxNLocator(4, integer=chart.counts))
-        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value)))
     for axis in made.axes[2:]:
         axis.set_xlabel("minutes" if in_minutes else "seconds", color=TEXT, fontsize=9)
     return made
+
+
+def _tick(value: float) -> str:
+    """A number beside a line of the grid: none of them is rounded to the next one's."""
+    return count(value) if value >= 10 else f"{value:.3g}"
 
 
 def _draw(axis: Axes, chart: Chart, times: Sequence[float]) -> None:

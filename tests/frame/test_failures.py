@@ -138,6 +138,26 @@ def test_where_nothing_failed_the_table_says_so(server, model):
     assert list(errors)[-3:] == ["reply", "attempts", "raw"]
 
 
+def test_a_notebook_shows_what_failed_alike_once_with_what_to_do_and_some_rows_of_it(server, model):
+    server.configure(answer="<b>no</b>", faults=lambda _, number: "400" if number < 3 else None)
+    with pytest.warns(RowsFailedWarning):
+        out = texts(12).llm.process(
+            "Say {text}", into="mood", schema=MOOD, model=model,
+            retry=lp.Retry(max_corrections=0, first_failures=None),
+        )  # fmt: skip
+    page = out.llm.errors()._repr_html_()
+    assert "12 rows without an answer" in page
+    assert page.count("Name the allowed answers in the prompt") == 1
+    wrong = int((out.llm.errors()["kind"] == "wrong_shape").sum())
+    assert page.index(f"{wrong} <b>wrong shape</b>") < page.index(
+        f"{12 - wrong} <b>bad request</b>"
+    )
+    assert f"and {wrong - 5} row" in page
+    assert "&lt;b&gt;no&lt;/b&gt;" in page
+    assert "<b>no</b>" not in page
+    assert "chatcmpl" not in page  # the raw reply is in the frame, for those who look for it
+
+
 def test_a_part_of_the_table_is_a_frame_like_any_other(one_failed):
     errors = one_failed.llm.errors()
     assert "1 rows x 9 columns" in repr(errors)

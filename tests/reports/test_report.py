@@ -195,6 +195,10 @@ def test_a_model_that_is_called_like_a_formula_is_drawn_as_it_is_called(tmp_path
 
 def test_a_plot_shows_the_limit_the_latency_the_tokens_and_what_went_wrong(ran):
     figure = ran[1].plot()
+    figure.canvas.draw()
+    for axis in figure.axes:
+        beside = [label.get_text() for label in axis.get_yticklabels()]
+        assert len(set(beside)) == len(beside)  # no two lines of the grid are called alike
     titles = [axis.get_title(loc="left") for axis in figure.axes]
     assert titles == [
         "Requests per minute",
