@@ -511,3 +511,32 @@ print("fine:", len(out))
     assert "fine: 40" in child.output
     assert server.counters.total == 80
     assert Path(tmp_path / "j.sqlite").exists()
+
+
+def test_a_validator_that_asks_and_waits_fails_its_rows_and_nothing_stands_still(
+    tmp_path, zygotes, server
+):
+    code = """
+import pandas as pd, pydantic, lionproc as lp
+model = lp.Model("openai", "m", base_url=base_url, api_key=key)
+frame = pd.DataFrame({"text": ["one", "two"]})
+names = dict(into="a", model=model, progress=False)
+other = frame.llm.start("Wait for {text}", **names)
+
+class Checked(pydantic.BaseModel):
+    x: str
+
+    @pydantic.field_validator("x")
+    @classmethod
+    def asks(cls, x):
+        return other.result()["a"][0] if x == "waits" else frame.llm.process("Is it {text}?", **names)["a"][0]
+
+out = frame.llm.process("Say {text}", schema=Checked, **names)
+told = out.llm.errors()["message"]
+assert len(told) == 2 and told.str.contains("on the thread that sends").all(), list(told)
+assert other.result()["a"].notna().all()
+print("fine")
+"""
+    child = zygotes[0].run(code, tmp_path, base_url=server.base_url, key=server.key)
+    assert child.status == 0, child.output
+    assert child.output.endswith("fine\n")

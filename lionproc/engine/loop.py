@@ -17,6 +17,7 @@ from concurrent.futures import Future
 from typing import Any, ParamSpec, TypeVar
 
 from lionproc.engine.forked import leave_behind
+from lionproc.errors import RunError
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -59,6 +60,20 @@ def _run(started: Future[asyncio.AbstractEventLoop]) -> None:
 def here() -> bool:
     """True on the engine's thread."""
     return threading.current_thread() is _thread
+
+
+def refuse_to_wait_here() -> None:
+    """Refuse to wait on the engine's thread for what happens there: it would stand still for ever.
+
+    Raises:
+        RunError: This is that thread.
+    """
+    if here():
+        raise RunError(
+            "A run is not waited for on the thread that sends, where validators of an answer type "
+            "are called: nothing would ever come back. Ask before or after the run, in a prompt "
+            "function, or in another stage of df.llm.pipeline."
+        )
 
 
 def submit(work: Coroutine[Any, Any, T]) -> Future[T]:

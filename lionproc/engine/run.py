@@ -327,9 +327,13 @@ class Run(ABC):
 
         Returns:
             True if it has ended.
+
+        Raises:
+            RunError: It is waited for where it runs: in a validator of an answer type.
         """
         if self._future is None:
             return False
+        engine_loop.refuse_to_wait_here()
         end = None if timeout is None else time.monotonic() + timeout
         while not self._future.done():
             # In slices, so that Ctrl-C gets through on every platform.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pandas as pd
 
+from lionproc.engine import loop as engine_loop
 from lionproc.engine.at_exit import GRACE_S
 from lionproc.engine.budget import WARN_AT
 from lionproc.engine.paths import shown
@@ -25,6 +26,7 @@ from lionproc.errors import (
     LionprocError,
     MixedModelsWarning,
     ParameterWarning,
+    RunError,
 )
 from lionproc.face import face
 from lionproc.frame import results
@@ -557,7 +559,13 @@ def wait_for(job: Job) -> pd.DataFrame:
 
     Raises:
         KeyboardInterrupt: A person interrupted; what was paid for is kept.
+        RunError: It would be waited for where it runs.
     """
+    try:
+        engine_loop.refuse_to_wait_here()
+    except RunError:
+        job.give_up()
+        raise
     try:
         job.begin()
         return job.result()

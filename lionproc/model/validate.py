@@ -15,7 +15,7 @@ import jiter
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from lionproc.errors import CallError, Kind, pass_on_interrupt
+from lionproc.errors import CallError, Kind, RunError, pass_on_interrupt
 
 __all__ = [
     "HALF",
@@ -203,8 +203,9 @@ class TypeCheck:
             ) from None
         except BaseException as error:  # noqa: BLE001 - a user's validator may raise anything
             pass_on_interrupt(error)
+            why = f": {error}" if type(error) is RunError else ""  # which quotes no reply
             raise WrongError(
-                [((), f"the answer type's own check failed with {type(error).__name__}")]
+                [((), f"the answer type's own check failed with {type(error).__name__}{why}")]
             ) from None
 
 
