@@ -1,17 +1,20 @@
 """CPU per row of two versions and of the bare loop, by turns in one run: made for a busy machine.
 
+    git worktree add FOLDER COMMIT
+
     python benchmarks/compare.py --before FOLDER [--rows 3000] [--rounds 7] [--write]
 
 A version is a folder with the package in it, such as `git worktree add` makes. Each contestant is
 a process of its own that waits while the others work; each round all do as many rows, one after
 the other, within seconds. So what the neighbours of a machine do to one they do to all, and the
 ratios within a round are worth something where times are not. 0 ms and 50 ms are rows of `cpu.py`,
-"60 fields" those of `shapes.py wide`, at 20 ms.
+"60 fields" those of `shapes.py wide`, at 20 ms, "batch" the items of `shapes.py small`.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import statistics
@@ -63,8 +66,16 @@ def wide(texts: Sequence[str], folder: str) -> None:
     assert out.iloc[:, -1].notna().all()
 
 
+def batch(texts: Sequence[str], folder: str) -> None:
+    """As many items of a batch, with records and a journal."""
+    asyncio.run(shapes.items_per_s(folder, len(texts)))
+
+
+KINDS = {"whole": whole, "wide": wide, "batch": batch}
+
+
 def contestant(kind: str) -> None:
-    """Work when a number of rows comes in, and tell the microseconds that each took."""
+    """Work when a number of rows comes in; tell the microseconds of each, and rows a second."""
     call: Callable[[Sequence[str]], object]
     if kind == "floor":
         call = peers.floor(os.environ["BENCH_URL"], os.environ["BENCH_KEY"], IN_FLIGHT)
@@ -72,7 +83,7 @@ def contestant(kind: str) -> None:
 
         def call(texts: Sequence[str]) -> None:
             with tempfile.TemporaryDirectory() as folder:
-                (wide if kind == "wide" else whole)(texts, folder)
+                KINDS[kind](texts, folder)
 
     call(work.messages(work.WARM_UP, "Warm up"))
     print("ready", flush=True)
@@ -80,23 +91,23 @@ def contestant(kind: str) -> None:
         texts = work.messages(int(line), f"Round {number}")
         with work.Meter() as meter:
             call(texts)
-        print(meter.cpu_s / len(texts) * 1e6, flush=True)
+        print(meter.cpu_s / len(texts) * 1e6, len(texts) / meter.wall_s, flush=True)
 
 
 def play(
     kind: str, versions: Mapping[str, str], latency_s: float, answer: str, size: tuple[int, int]
-) -> dict[str, list[float]]:
-    """Microseconds a row of each contestant in each round; a size is rows and rounds."""
+) -> dict[str, list[tuple[float, float]]]:
+    """What each contestant told in each round: CPU us a row, rows a second. A size is both counts."""
     from lionproc.testing import Server
 
     with Server(process=True, latency_s=latency_s, record=0, answer=answer) as server:
         env = {"BENCH_URL": server.base_url, "BENCH_KEY": str(server.key)}
         playing: dict[str, Any] = {}
-        if kind != "wide":
+        if kind == "whole":
             playing["floor"] = begin(Path(__file__).name, "--one", "floor", **env)
         for name, folder in versions.items():
             playing[name] = begin(Path(__file__).name, "--one", kind, **env, PYTHONPATH=folder)
-        took: dict[str, list[float]] = {name: [] for name in playing}
+        took: dict[str, list[tuple[float, float]]] = {name: [] for name in playing}
         for name, process in playing.items():
             assert process.stdout.readline() == "ready\n", f"{name}: {process.stderr.read()}"
         rows, rounds = size
@@ -104,21 +115,24 @@ def play(
             for name, process in playing.items():
                 process.stdin.write(f"{rows}\n")
                 process.stdin.flush()
-                took[name].append(float(process.stdout.readline()))
+                cpu_us, per_s = map(float, process.stdout.readline().split())
+                took[name].append((cpu_us, per_s))
         for process in playing.values():
             process.communicate()
     return took
 
 
-def told(title: str, took: Mapping[str, Sequence[float]]) -> list[str]:
+def told(title: str, took: Mapping[str, Sequence[tuple[float, float]]]) -> list[str]:
     """Lines of a table: of each the median, and the median of how many times another it is."""
     others = [name for name in ("floor", "before") if name in took]
-    lines = [f"{title:<24}{'CPU us/row':>12}" + "".join(f"{'x ' + name:>12}" for name in others)]
+    heads = ["CPU us/row", "rows/s", *(f"x {name}" for name in others)]
+    lines = [f"{title:<24}" + "".join(f"{head:>12}" for head in heads)]
     for name, each in took.items():
-        line = f"{name:<24}{statistics.median(each):>12.0f}"
+        cpu_us, per_s = map(statistics.median, zip(*each, strict=True))
+        line = f"{name:<24}{cpu_us:>12.0f}{per_s:>12,.0f}"
         for other in others:
             pairs = zip(each, took[other], strict=True)
-            line += f"{statistics.median(a / b for a, b in pairs):>12.2f}"
+            line += f"{statistics.median(a[0] / b[0] for a, b in pairs):>12.2f}"
         lines.append(line)
     return lines
 
@@ -129,7 +143,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=3000)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--write", action="store_true", help="into benchmarks/RESULTS.md")
-    parser.add_argument("--one", choices=["floor", "whole", "wide"], help=argparse.SUPPRESS)
+    parser.add_argument("--one", choices=["floor", *KINDS], help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
         contestant(args.one)
@@ -140,6 +154,7 @@ def main() -> None:
         ("server latency 0 ms", "whole", 0.0, work.ANSWER),
         ("server latency 50 ms", "whole", 0.05, work.ANSWER),
         (f"{FIELDS} fields, 20 ms", "wide", 0.02, json.dumps(shapes.fields(FIELDS))),
+        ("batch, 20 ms", "batch", 0.02, "fine"),
     )
     for title, kind, latency_s, answer in rounds:
         took = play(kind, versions, latency_s, answer, (args.rows, args.rounds))

@@ -149,11 +149,12 @@ def small(rows: int) -> Figures:
             job = run(frame, "Say {x}", journal=f"{folder}/j.sqlite", in_flight=IN_FLIGHT)
             starts.append(time.perf_counter() - began)
             job.result()
-        rate = asyncio.run(_items_per_s(folder, rows * ITEMS))
+        rate = asyncio.run(items_per_s(folder, rows * ITEMS))
     return {"start_ms": statistics.median(starts) * 1000, "items_per_s": rate}
 
 
-async def _items_per_s(folder: str, count: int) -> float:
+async def items_per_s(folder: str, count: int) -> float:
+    """Items of one batch that are done a second."""
     import lionproc as lp
 
     url, key = os.environ["BENCH_URL"], os.environ["BENCH_KEY"]

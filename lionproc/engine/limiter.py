@@ -390,9 +390,10 @@ class Limiter:
             self._news.tell()
 
     def _correct(self, reservation: Reservation, used: Tokens) -> None:
-        if used != reservation.tokens:
-            pairs = zip(amounts_of(used), amounts_of(reservation.tokens), strict=True)
-            deltas = tuple(after - before for after, before in pairs)
+        expected = reservation.tokens
+        if used != expected:
+            read, written = used.input - expected.input, used.output - expected.output
+            deltas = amounts_of(Tokens(read, written), requests=0.0)
             self.in_force.sent.correct(reservation.bucket, deltas)
             self.borrowing.correct(reservation, deltas)
 

@@ -121,10 +121,11 @@ class LimitsInForce:
     def wait(self, amounts: Amounts, now: float) -> Wait | None:
         """Why a request with such amounts waits; None if it may leave now."""
         self.wants_word = False
-        seconds = self.sent.wait_s(amounts, now)
-        if seconds > 0:
-            return Wait(seconds, "room under the limit of the last minute")
-        if self.limits.adapt:
+        if self.sent.active:
+            seconds = self.sent.wait_s(amounts, now)
+            if seconds > 0:
+                return Wait(seconds, "room under the limit of the last minute")
+        if self.limits.adapt and self.quotas.left:
             seconds = self.quotas.wait_s(amounts, now)
             if seconds > 0:
                 self.wants_word = True

@@ -58,7 +58,8 @@ class QuantityLimits:
         """Count these amounts as sent now; returns the bucket, for `correct` and `redate`."""
         self._minute.forget(now)
         bucket = self._minute.add(now, amounts)
-        self._take(amounts, now)
+        if self.active:
+            self._take(amounts, now)
         return bucket
 
     def correct(self, bucket: int, deltas: Sequence[float]) -> None:

@@ -43,18 +43,24 @@ class Signals:
 
 
 class ProviderQuotas:
-    """Remembers the provider's limits, and never plans beyond what it says is left."""
+    """Remembers the provider's limits, and never plans beyond what it says is left.
+
+    Attributes:
+        limits: By quantity.
+        left: Likewise what is left: how much may be sent in all until when, since when that counts,
+            and how much comes back a second.
+    """
 
     def __init__(self) -> None:
         self.limits: dict[str, float] = {}
-        self._left: dict[str, tuple[float, float, float, float]] = {}
+        self.left: dict[str, tuple[float, float, float, float]] = {}
         self._departed = (0.0,) * len(QUANTITIES)
         self._doubted: set[tuple[str, float]] = set()
 
     def disbelieve(self, quantity: str) -> None:
         """Forget a limit that cannot be, and what was said with it; also when it is said again."""
         limit = self.limits.pop(quantity, None)
-        self._left.pop(quantity, None)
+        self.left.pop(quantity, None)
         if limit is not None:
             self._doubted.add((quantity, limit))
 
@@ -84,7 +90,7 @@ class ProviderQuotas:
                 # What was sent after this request is not yet in the server's count.
                 ceiling = quota.remaining + mark[place]
                 until = now + min(quota.reset_s, 120.0)
-                self._left[quantity] = (
+                self.left[quantity] = (
                     ceiling,
                     until,
                     now,
@@ -95,12 +101,10 @@ class ProviderQuotas:
     def wait_s(self, amounts: Sequence[float], now: float) -> float:
         """Seconds until the server has these amounts left, by its own words."""
         wait = 0.0
-        for quantity, (ceiling, until, since, per_s) in (
-            list(self._left.items()) if self._left else ()
-        ):
+        for quantity, (ceiling, until, since, per_s) in list(self.left.items()):
             place = QUANTITIES.index(quantity)
             if now >= until:
-                del self._left[quantity]
+                del self.left[quantity]
                 continue
             lacking = self._departed[place] + amounts[place] - ceiling - (now - since) * per_s
             if lacking > 1e-9:

@@ -20,6 +20,7 @@ class Tokens(NamedTuple):
         return self.input + self.output
 
 
-def amounts_of(tokens: Tokens) -> Amounts:
-    """What one request with these tokens takes of each quantity."""
-    return 1.0, float(tokens.input + tokens.output), float(tokens.input), float(tokens.output)
+def amounts_of(tokens: Tokens, requests: float = 1.0) -> Amounts:
+    """What one request with these tokens, or so many, takes of each quantity."""
+    read, written = tokens
+    return requests, float(read + written), float(read), float(written)

@@ -53,15 +53,17 @@ def recall(
         what_became: How an answered event counts for the steps.
         begins: Where a row begins, by its place and what is kept of it.
     """
-    asked = [(place, [call, *(b.ask_too(call) for b in builders[1:])]) for place, call in fresh]
-    keys = {key for _, calls in asked for call in calls for key in call.keys_by_way}
-    kept = find(list(keys))
+    asked: list[tuple[int, list[tuple[ModelCall, list[bytes]]]]] = []
+    for place, call in fresh:
+        calls = [call, *(b.ask_too(call) for b in builders[1:])] if len(builders) > 1 else [call]
+        asked.append((place, [(each, each.keys_by_way) for each in calls]))
+    kept = find(list({key for _, keyed in asked for _, keys in keyed for key in keys}))
     made = []
-    for place, calls in asked:
-        events = [Event(call, tag=place) for call in calls]
+    for place, keyed in asked:
+        events = [Event(call, tag=place) for call, _ in keyed]
         answered: dict[int, Outcome] = {}
-        for number, event in enumerate(events):
-            own = calls[number].keys_by_way
+        for number, event in enumerate(events if kept else ()):
+            own = keyed[number][1]
             entry = next((kept[key] for key in own if key in kept), None)
             if entry is not None and replay.answer(event, entry):
                 answered[number] = what_became(legs[number], event)
