@@ -7,6 +7,8 @@ on asking, and paying, to the end of its partitions.
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -18,6 +20,7 @@ from lionproc.dask.sharing import on_worker
 from lionproc.dask.work import BOUNDS, Works
 from lionproc.engine.budget import Budget
 from lionproc.engine.stats import RunStats
+from lionproc.model.composed import leaves_of
 
 if TYPE_CHECKING:
     from lionproc.frame.job import Job
@@ -51,9 +54,11 @@ class Attendant:
         self._question = question
         self._number = number
         self._key = None if worker is None else worker.get_current_task()
+        self._place = f"{socket.gethostname()}/{os.getpid()}"
         self._told_at = 0.0
         self._paused = False
         self._stopped = False
+        self._concurrency: int | None = None  # as it was wanted last
         self.unwanted = False
 
     def begin(self) -> None:
@@ -94,7 +99,8 @@ class Attendant:
         said: dict[str, Any] = {
             "number": self._number,
             "run": self._run.run_id,
-            "stats": asdict(replace(stats, errors={})) | {"errors": dict(stats.errors)},
+            "stats": asdict(replace(stats, errors={}))
+            | {"errors": dict(stats.errors), "place": self._place},
             "failures": failures,
             "budget": None if budget is None else {name: getattr(budget, name) for name in BOUNDS},
         }
@@ -120,6 +126,11 @@ class Attendant:
     def _heed_now(self, wanted: Mapping[str, Any]) -> None:
         if wanted["left"]:  # of the budget of all, for this run
             self._run.budget = Budget(**wanted["left"])
+        concurrency = wanted["concurrency"]
+        if concurrency is not None and concurrency != self._concurrency:
+            self._concurrency = concurrency
+            for leaf in leaves_of(self._question.model):
+                leaf.connect().limiter.limits.update(concurrency=concurrency)
         if wanted["stopped"] and not self._stopped:
             self._stopped = True
             self._run.stop()

@@ -11,7 +11,7 @@ import pandas as pd
 from dask.base import compute
 from dask.delayed import delayed
 
-from lionproc.dask.planned import asks_before
+from lionproc.dask.planned import asks_before, known_length
 from lionproc.dask.question import Asked, DaskRows, Rows, plan_of
 from lionproc.errors import ConfigurationError
 from lionproc.frame.estimate import Estimate, estimate
@@ -113,7 +113,7 @@ def _drawn(rows: DaskRows, most: int) -> Drawn:
     seen: Sequence[Any] = compute(*looks)  # type: ignore[no-untyped-call]
     lengths, first, second = zip(*seen, strict=True)
     found = sum(lengths)
-    known = found if some == len(parts) else _known_length(rows)
+    known = found if some == len(parts) else known_length(rows)
     if not found and known != 0:
         raise ConfigurationError(
             f"The {some} of {len(parts):,} partitions that were looked at have no rows, so "
@@ -134,12 +134,3 @@ def _looked_at(part: Rows, most: int) -> tuple[int, Rows, Rows]:
     """How many rows there are, and some of the first and of the second half."""
     middle = len(part) // 2
     return len(part), part.iloc[:middle][:most], part.iloc[middle:][:most]
-
-
-def _known_length(rows: DaskRows) -> int | None:
-    """How many rows there are, where files or the frame that it was made of say so."""
-    counted = rows.shape[0] if rows.ndim > 1 else rows.size
-    graph: Mapping[Any, Any] = dict(counted.optimize(fuse=False).__dask_graph__())
-    if len(graph) >= rows.npartitions:  # each would be read to count it
-        return None
-    return int(counted.compute(scheduler="sync"))

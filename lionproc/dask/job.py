@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ import pandas as pd
 from distributed import Client, wait
 from distributed.scheduler import KilledWorker
 
+from lionproc.dask.progress import Progress
 from lionproc.dask.question import DaskRows, Question, Rows
 from lionproc.dask.refusals import refused
 from lionproc.dask.scheduler_plugin import LionprocPlugin
@@ -28,6 +28,9 @@ from lionproc.engine.stats import RunStats, State
 from lionproc.engine.watching import Watcher
 from lionproc.errors import ConfigurationError, LionprocError, RunError
 from lionproc.face import face
+from lionproc.frame.plan import warn
+from lionproc.frame.unanswered import Unanswered
+from lionproc.notebook.card import shown_for
 
 if TYPE_CHECKING:
     from lionproc.notebook.panel_html import FailureRow
@@ -43,7 +46,7 @@ class DaskJob:
 
     Attributes:
         limits: The live limits of all workers together; assign a rate and it acts within a second.
-            `concurrency` is that of each worker process, as it was at the start.
+            `concurrency` is that of each worker process.
 
     Example:
         ```python
@@ -65,17 +68,16 @@ class DaskJob:
         parts: Sequence[Any],
         meta: Rows,
         divisions: Sequence[Any],
+        *,
+        rows: int | None = None,
     ) -> None:
         self.limits = Limits() if question.limits is None else question.limits.copy()
         self._client = client
         self._question = question
         self._meta = meta
         self._divisions = tuple(divisions)
-        self._seen: Mapping[str, Any] = {}
-        self._rates: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
-        self._paused = self._stopped = False
-        self._began_at, self._started_at = time.time(), time.monotonic()
-        self._ended_at: float | None = None
+        self._progress = Progress(question, self.limits, rows)
+        self._paused = self._stopped = self._warned = False
         self._watchers: list[Watcher] = []
         self._looking: Future[None] | None = None
         client.register_plugin(LionprocPlugin())
@@ -124,7 +126,7 @@ class DaskJob:
         )
         self._say(
             lambda scheduler: scheduler.lionproc_set_limits(
-                question=self._question.token, limits=wanted
+                question=self._question.token, limits=wanted, concurrency=limits.concurrency
             )
         )
 
@@ -148,52 +150,20 @@ class DaskJob:
     def stats(self) -> RunStats:
         """All workers at this moment, as of a third of a second ago.
 
-        Until every partition has begun, `rows` is what they come to if all are like those that have.
+        Until every partition has begun, `rows` is what they come to if all are like those that
+        have, where files do not say how many there are.
         """
-        seen = self._seen
-        elapsed_s = (self._ended_at or time.monotonic()) - self._started_at
-        parts, begun = self._question.partitions, seen.get("begun", 0)
-        rows = seen.get("rows", 0)
-        if begun < parts:
-            rows = max(round(rows * parts / begun), parts) if begun else parts
-        limits = seen.get("limits") or (None,) * 4
-        return RunStats(
-            state=self._state(),
-            began_at=self._began_at,
-            elapsed_s=elapsed_s,
-            requests_per_minute=self._per_minute(),
-            requests_limit=limits[0],
-            tokens_limit=limits[1],
-            concurrency=self.limits.concurrency,
-            note=self._note(begun),
-            errors=seen.get("errors", {}),
-            rows=rows,
-            **{name: seen[name] for name in seen if name in _COUNTED},
-        )
+        return self._progress.stats(self._state(), sum(future.done() for future in self._futures))
 
     def _state(self) -> State:
-        if self._ended_at is not None:
+        if self._progress.ended:
             if any(future.status != "finished" for future in self._futures):
                 return "failed"
-            stopped = self._stopped or self._seen.get("reached")
+            stopped = self._stopped or self._progress.reached
             return "stopped" if stopped else "done"
         if self._stopped:
             return "stopping"
         return "paused" if self._paused else "running"
-
-    def _note(self, begun: int) -> str:
-        parts = self._question.partitions
-        ended = sum(future.done() for future in self._futures)
-        if reached := self._seen.get("reached"):
-            return f"The budget of {reached} is reached."
-        if self._ended_at is not None:
-            return ""
-        return f"{ended:,} of {parts:,} partitions done, {begun - ended:,} under way."
-
-    def _per_minute(self) -> float:
-        since, sent = self._rates[0]
-        until, now = self._rates[-1]
-        return 60 * (now - sent) / (until - since) if until - since > 1 else 0.0
 
     async def _look_on(self) -> None:
         while not self.done and self._client.status == "running":
@@ -204,7 +174,7 @@ class DaskJob:
             await asyncio.sleep(LOOK_S)
         if self._client.status == "running":
             await self._look()
-        self._ended_at = time.monotonic()
+        self._progress.end()
         for watcher in self._watchers:
             with contextlib.suppress(Exception):
                 watcher.close(self.stats)
@@ -213,11 +183,7 @@ class DaskJob:
         with contextlib.suppress(Exception):  # the scheduler may be gone
             token = self._question.token
             said = self._say(lambda scheduler: scheduler.lionproc_look(question=token))
-            self._seen = await asyncio.wait_for(asyncio.wrap_future(said), 5.0)
-            now = time.monotonic()
-            self._rates.append((now, self._seen["sent"]))
-            while now - self._rates[0][0] > 60:
-                self._rates.popleft()
+            self._progress.see(await asyncio.wait_for(asyncio.wrap_future(said), 5.0))
 
     # -- what comes out ---------------------------------------------------------------------
 
@@ -247,6 +213,10 @@ class DaskJob:
             TimeoutError: It still runs, and goes on.
             RunError: Something stopped it, or workers died; the message says what to do.
             RowsFailedError: Rows failed and `errors="raise"` was asked for.
+
+        Warns:
+            RowsFailedWarning: Rows failed, and no card in the notebook says so.
+            BudgetWarning: The budget ended it, and no card says so.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         finished = False
@@ -263,9 +233,26 @@ class DaskJob:
         if self._looking is not None:
             with contextlib.suppress(TimeoutError):
                 self._looking.result(LOOK_S * 10)  # so that the last numbers are there
+        self._warn()
         return dd.from_delayed(
             self._futures, meta=self._meta, divisions=self._divisions, prefix="llm"
         )
+
+    def _warn(self) -> None:
+        """Say once that rows have no answer, where no card says it and nobody stopped it."""
+        stats, reached = self.stats, self._progress.reached
+        if self._warned or not (stats.failed or reached) or shown_for(self):
+            return
+        self._warned = True
+        unanswered = Unanswered(
+            stats,
+            failed=stats.errors,
+            given_up=0,
+            budget=reached,
+            errors_at="job.errors()",
+            unsaved=False,
+        )
+        warn(*unanswered.warning())
 
     def __await__(self) -> Generator[Any, None, DaskRows]:
         """`await job` is `job.result()`. Cancelling stops the work."""
@@ -332,7 +319,7 @@ class DaskJob:
                 reply="",
                 text="",
             )
-            for each in self._seen.get("failures", ())[:most]
+            for each in self._progress.failures[:most]
         ]
 
     @property
@@ -355,17 +342,10 @@ class DaskJob:
     def __repr__(self) -> str:
         stats = self.stats
         return (
-            f"<DaskJob {stats.state}: {stats.finished:,} of about {stats.rows:,} rows, "
+            f"<DaskJob {stats.state}: {stats.finished:,} of {self._progress.about}"
+            f"{stats.rows:,} rows, "
             f"{stats.sent:,} requests; it has .stats, .limits, .pause(), .stop(), .result()>"
         )
-
-
-_COUNTED = frozenset(
-    {
-        *("answered", "cached", "skipped", "failed", "in_flight", "queued", "sent", "retried"),
-        *("throttled", "prompt_tokens", "completion_tokens", "guessed", "usd"),
-    }
-)
 
 
 def _told(number: int, error: BaseException) -> BaseException:

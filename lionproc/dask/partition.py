@@ -27,15 +27,24 @@ FAILED = "lionproc_failed"  # in the attrs of a partition on its way to `checked
 
 
 class PartitionJob(Job):
-    """A run over one partition. Nobody looks at its process, so what it would warn of is logged."""
+    """A run over one partition. Nobody looks at its process, so what it would warn of is logged.
+
+    Attributes:
+        number: Which partition it is.
+        watched: Whether the notebook says it of all partitions together.
+    """
+
+    number = 0
+    watched = False
 
     def _tell(self) -> None:
-        stats = self.stats
+        stats, level = self.stats, logging.INFO if self.watched else logging.WARNING
+        of = f"of {stats.rows:,} rows of partition {self.number}"
         if stats.failed:
             kinds = ", ".join(f"{count:,} {kind}" for kind, count in stats.errors.items())
-            log.warning("%d of %d rows of a partition failed: %s", stats.failed, stats.rows, kinds)
+            log.log(level, "%d %s failed: %s", stats.failed, of, kinds)
         if stats.state == "stopped":
-            log.warning("%d of %d rows of a partition were not sent", stats.left, stats.rows)
+            log.log(level, "%d %s were not sent", stats.left, of)
 
     def _tell_mixture(self) -> None:
         mixture = self._store.answered_by.mixture()
@@ -59,6 +68,8 @@ def answered(part: Rows, number: int, question: Question) -> Rows:
     with shared_budget(question, worker) as limits:
         plan = question.plan(part, limits=limits)
         job = prepare(plan, job_type=PartitionJob)
+        assert isinstance(job, PartitionJob)  # noqa: S101  (for the type checker)
+        job.number, job.watched = number, question.watched
         try:
             place = None if question.save is None else Part(question, number, job)
             out = None if place is None else place.read()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Mapping
 from typing import Any
 
 import dask.dataframe as dd
@@ -14,7 +16,10 @@ from lionproc.dask.question import Asked, DaskRows, Question, question_of
 from lionproc.errors import ConfigurationError
 from lionproc.notebook.progress import watchers
 
-__all__ = ["asks_before", "lazily", "started", "tasks_of"]
+__all__ = ["asks_before", "known_length", "lazily", "started", "tasks_of"]
+
+MOST_FILES = 1000  # whose ends are read for the number of their rows
+_ARITHMETIC = frozenset({None, operator.mul, operator.floordiv})  # and numbers
 
 
 def lazily(asked_about: DaskRows, asked: Asked) -> DaskRows:
@@ -53,8 +58,9 @@ def started(asked_about: DaskRows, asked: Asked) -> DaskJob:
             "Make another one for it: distributed.Client(address). await ddf.llm.aprocess(...) "
             "does not block the loop."
         )
-    rows, question, meta, parts = _planned(asked_about, asked)
-    job = DaskJob(client, question, parts, meta, rows.divisions)
+    rows, question, meta, parts = _planned(asked_about, asked, watched=True)
+    many = known_length(asked_about)
+    job = DaskJob(client, question, parts, meta, rows.divisions, rows=many)
     shown = watchers(
         job,
         progress=question.progress,
@@ -102,10 +108,27 @@ def asks_before(rows: DaskRows) -> bool:
     return any(getattr(task, "func", None) is answered for task in graph.values())
 
 
-def _planned(asked_about: DaskRows, asked: Asked) -> tuple[DaskRows, Question, Any, list[Any]]:
+def known_length(rows: DaskRows) -> int | None:
+    """How many rows there are, where files or the frame that it was made of say so at once.
+
+    Args:
+        rows: A Dask frame or series.
+    """
+    if rows.npartitions > MOST_FILES:
+        return None
+    counted = rows.shape[0] if rows.ndim > 1 else rows.size
+    graph: Mapping[Any, Any] = dict(counted.optimize(fuse=False).__dask_graph__())
+    if any(getattr(task, "func", None) not in _ARITHMETIC for task in graph.values()):
+        return None  # rows would be read
+    return int(counted.compute(scheduler="sync"))
+
+
+def _planned(
+    asked_about: DaskRows, asked: Asked, *, watched: bool = False
+) -> tuple[DaskRows, Question, Any, list[Any]]:
     """The rows, what is asked of them, an empty answer, and the work on each partition."""
     rows = asked_about.optimize()
-    question, meta = question_of(asked, rows)
+    question, meta = question_of(asked, rows, watched=watched)
     return (
         rows,
         question,

@@ -84,6 +84,7 @@ class Question:
         partitions: How many there are.
         progress: Whether a person sees how it gets on.
         panel: Whether that is the panel.
+        watched: Whether a job in the notebook says at its end what went wrong.
         token: Tells it from every other.
     """
 
@@ -99,6 +100,7 @@ class Question:
     partitions: int
     progress: bool
     panel: bool | None
+    watched: bool
     token: str = field(default_factory=lambda: hashlib.sha256(os.urandom(32)).hexdigest()[:24])
 
     def check(self, part: Rows, number: int) -> None:
@@ -160,12 +162,13 @@ def _restored(kept: dict[str, Any]) -> Question:
     return Question(**kept)
 
 
-def question_of(asked: Asked, rows: DaskRows) -> tuple[Question, Rows]:
+def question_of(asked: Asked, rows: DaskRows, *, watched: bool = False) -> tuple[Question, Rows]:
     """Check the arguments of a call, as far as that is possible without a row.
 
     Args:
         asked: The arguments.
         rows: What is asked about.
+        watched: Whether a job watches it.
 
     Returns:
         The question, and what comes out without its rows.
@@ -192,6 +195,7 @@ def question_of(asked: Asked, rows: DaskRows) -> tuple[Question, Rows]:
         partitions=rows.npartitions,
         progress=usual.progress,
         panel=usual.panel,
+        watched=watched,
     )
     return question, question.shaped(rows._meta, columns_before(plan), plan)
 

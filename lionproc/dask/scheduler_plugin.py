@@ -73,13 +73,17 @@ class LionprocPlugin(SchedulerPlugin):
             found.assign(tuple(self._wishes[asked.assigned]), f"{asked.assigned} changed")
         return grant.as_dict()
 
-    async def set_limits(self, question: str, limits: Sequence[float | None]) -> None:
+    async def set_limits(
+        self, question: str, limits: Sequence[float | None], concurrency: int | None = None
+    ) -> None:
         """Change the limits of everything that a question is sent to.
 
         Args:
             question: Its token.
             limits: One for each quantity, None for no limit.
+            concurrency: That of each process; None leaves what there is.
         """
+        self._works.of(question).concurrency = concurrency
         self._wishes[question] = limits
         for name in self._of_question.get(question, ()):
             self._budgets[name].assign(tuple(limits), secrets.token_hex(8))

@@ -32,6 +32,7 @@ class Work:
         paused: Whether nothing more is to leave for now.
         stopped: Whether nothing more is to leave at all.
         reached: The bound of the budget that stopped it, in words.
+        concurrency: How many requests each process may have in flight; None leaves what there is.
         runs: Of each partition, its runs and the stats of each; the last one is that which counts,
             the others were on workers that have gone.
         failures: Of each partition, the first rows that failed.
@@ -40,6 +41,7 @@ class Work:
     paused: bool = False
     stopped: bool = False
     reached: str = ""
+    concurrency: int | None = None
     runs: dict[int, dict[str, Mapping[str, Any]]] = field(default_factory=dict)
     failures: dict[int, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
@@ -61,7 +63,8 @@ class Work:
             budget: The bounds of all together; None for none.
 
         Returns:
-            "paused", "stopped", and "left": what this run may spend by each bound, from its start.
+            "paused", "stopped", "concurrency", and "left": what this run may spend by each bound,
+            from its start.
         """
         mine = self.runs.get(number, {})
         if run not in mine and mine and not self._under_way():
@@ -72,7 +75,12 @@ class Work:
         if failures:
             self.failures[number] = failures
         left = {} if budget is None else self._left(budget, stats)
-        return {"paused": self.paused, "stopped": self.stopped, "left": left}
+        return {
+            "paused": self.paused,
+            "stopped": self.stopped,
+            "concurrency": self.concurrency,
+            "left": left,
+        }
 
     def _under_way(self) -> bool:
         lasts = (list(runs.values())[-1] for runs in self.runs.values())
@@ -126,20 +134,33 @@ def summed(partitions: Iterable[Mapping[str, Mapping[str, Any]]]) -> dict[str, A
         partitions: Of each, the stats of its runs, the one that counts last.
 
     Returns:
-        Sums by field; "begun" and "ended" count partitions; "errors" counts kinds.
+        Sums by field; "begun" and "ended" count partitions; "errors" counts kinds; "places" are
+        the processes that have some under way.
     """
     total: dict[str, Any] = dict.fromkeys((*OF_ROWS, *OF_REQUESTS), 0)
     errors, states = Counter[str](), Counter[str]()
+    places = set()
     for runs in partitions:
         *lost, last = runs.values()
         errors.update(last["errors"])
         states[last["state"]] += 1
+        if last["state"] in UNDER_WAY:
+            places.add(last.get("place", ""))
         for name in OF_ROWS:
             total[name] += last[name]
         for name in OF_REQUESTS:
             for each in (*lost, last):
-                known = total[name] is not None and each[name] is not None
-                total[name] = total[name] + each[name] if known else None
+                amount = each[name]
+                if amount is None and not each["prompt_tokens"] + each["completion_tokens"]:
+                    amount = 0  # nothing was bought yet
+                known = total[name] is not None and amount is not None
+                total[name] = total[name] + amount if known else None
     begun = states.total()
     ended = begun - sum(states[state] for state in UNDER_WAY)
-    return {**total, "begun": begun, "ended": ended, "errors": dict(errors)}
+    return {
+        **total,
+        "begun": begun,
+        "ended": ended,
+        "errors": dict(errors),
+        "places": sorted(places),
+    }

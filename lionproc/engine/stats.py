@@ -94,6 +94,7 @@ class RunStats:
         holding_s: Seconds for which everybody waits after a refusal, as the server asked or, where
             it named no time, as is usual.
         note: One line about anything a person should know ("server asked to wait 12 s").
+        partitions: How many partitions are done and under way, of a run on a cluster; else empty.
         errors: How many rows failed of each kind.
         members: What each member of a model that is made of several did; empty for a single one.
     """
@@ -134,6 +135,7 @@ class RunStats:
     concurrency: int = 0
     holding_s: float = 0.0
     note: str = ""
+    partitions: str = ""
     errors: Mapping[str, int] = field(default_factory=lambda: NOTHING)
 
     @property

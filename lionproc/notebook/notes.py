@@ -49,4 +49,4 @@ def note_of(stats: RunStats, *, said: str, reachable: bool, idle_s: float) -> No
     note = stats.note.replace("`", "'")
     if note.startswith(_WAITING):
         return Note(note) if idle_s >= STILL_S else Note()
-    return Note(note, alert=bool(note))
+    return Note(note, alert=True) if note else Note(stats.partitions)

@@ -97,7 +97,8 @@ def _bar(stats: RunStats) -> str:
 
 
 def _rows(stats: RunStats) -> str:
-    done = formatting.share(stats.finished / stats.rows) if stats.rows else "100 %"
+    nothing = "0 %" if stats.state in {"running", "paused"} else "100 %"
+    done = formatting.share(stats.finished / stats.rows) if stats.rows else nothing
     parts = [f"<span><b>{done}</b> · {stats.finished:,} of {stats.rows:,} rows</span>"]
     for number, word, kind in (
         (stats.cached, "cached", "cached"),

@@ -260,6 +260,8 @@ def parts_of(stats: RunStats) -> list[str]:
             parts.append(f"{number:,} {word}")
     if stats.note:
         parts.append(formatting.plain(stats.note))
+    if stats.partitions:
+        parts.append(stats.partitions.rstrip("."))
     return parts
 
 

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,8 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import lionproc as lp
+from lionproc.errors import BudgetWarning, RowsFailedWarning
+from lionproc.notebook.panel import Panel
 from lionproc.testing import Server
 
 pytestmark = pytest.mark.usefixtures("dd")
@@ -244,10 +247,73 @@ def test_a_job_is_watched_and_steered_from_the_notebook(client, server, model, d
     assert "60 requests" in repr(job)
 
 
+class Screen:
+    """Where a panel is shown."""
+
+    def __init__(self):
+        self.shown = []
+
+    def show(self, bundle):
+        self.shown.append(bundle)
+
+    replace = show
+
+
+def test_what_is_moved_in_the_panel_reaches_all_workers(client, server, model, ddf):
+    limits = lp.Limits(requests_per_minute=600, concurrency=CONCURRENCY, adapt=False)
+    job = ddf.llm.start("Move {text}", "a", model=model, limits=limits, progress=False)
+    screen = Screen()
+    panel = Panel(job, title=job.title, facts=job.facts, latest=job.latest_errors, screen=screen)
+    job.watch(panel)
+    assert "0 of 60 rows" in panel._head.value  # which are known before any worker has begun
+    server.wait_for(lambda counters: counters.total >= 5)
+
+    def move(field, value):
+        row = next(row for row in panel.wheel.rows if row.knob.field == field)
+        data = {"method": "update", "state": {"value": value}, "buffer_paths": []}
+        said = {"buffers": [], "content": {"data": data}}
+        person = threading.Thread(target=row.field.comm.handle_msg, args=(said,))
+        person.start()
+        person.join()
+
+    job.pause()
+    move("concurrency", "9")
+    move("requests_per_minute", "6,000")
+
+    def in_force():
+        from lionproc.dask.sharing import _borrowing
+        from lionproc.engine.tokens import REQUESTS
+
+        return [(limiter.concurrency, limiter.effective(REQUESTS)) for limiter in _borrowing]
+
+    while any(found != [(9, 6_000)] for found in client.run(in_force).values()):
+        assert not job.done
+    assert job.stats.concurrency == 18  # of two processes
+    assert "under way in 2 processes" in job.stats.partitions
+    job.resume()
+    job.result(60)
+    assert (job.stats.state, job.stats.sent, job.stats.partitions) == ("done", 60, "")
+    assert "60 of 60 answered" in screen.shown[-1]["text/plain"] or "60" in str(screen.shown[-1])
+
+
+def test_rows_that_failed_are_told_once_of_all_partitions(client, dd, model, caplog):
+    with Server(faults=lambda body, _: "400" if "row 1" in str(body["messages"]) else None) as bad:
+        model = lp.Model("openai", "m", base_url=bad.base_url, api_key=bad.key)
+        ddf = dd.from_pandas(FRAME.head(20), npartitions=4)
+        retry = lp.Retry(first_failures=None)
+        job = ddf.llm.start("Tell {text}", "a", model=model, retry=retry, progress=False)
+        with pytest.warns(RowsFailedWarning, match=r"11 of 20 rows .*11 bad_request.*job\.errors"):
+            job.result(60)
+        assert len(job.errors()) == 11
+        job.result(60)  # and says it no more
+
+
 def test_a_budget_stops_all_workers(client, server, model, ddf):
     limits = lp.Limits(requests_per_minute=1_200, concurrency=CONCURRENCY, adapt=False)
     how = {"model": model, "limits": limits, "budget": lp.Budget(requests=20), "progress": False}
     job = ddf.llm.start("Bound {text}", "a", **how)
+    with pytest.warns(BudgetWarning, match=r"20 requests was reached, so \d+ of 60 rows"):
+        job.result(60)
     assert job.result(60)["a"].count().compute() == server.counters.total
     assert 20 <= server.counters.total <= 20 + 12  # half a second's worth, and a little
     assert "20 requests" in job.stats.note
