@@ -18,7 +18,10 @@ from pandas.api.extensions import ExtensionArray
 from lionproc.frame.dtypes import arrow_type, dtype_of
 from lionproc.model.shape import Choice, Duration, Instant, List, Map, Record, Shape, walk
 
-__all__ = ["array_of", "arrow_of"]
+__all__ = ["POOL", "array_of", "arrow_of"]
+
+POOL = pa.system_memory_pool()
+"""Where kept arrays are. Arrow's own pool does not give back what many small arrays took."""
 
 
 def arrow_of(shape: Shape, cells: Sequence[Any]) -> pa.Array:
@@ -34,12 +37,13 @@ def arrow_of(shape: Shape, cells: Sequence[Any]) -> pa.Array:
     if isinstance(shape, Choice):
         place: dict[Any, int | None] = {member: n for n, member in enumerate(shape.members)}
         place[None] = None
-        return pa.array([place[cell] for cell in cells], _places_of(shape))
-    if isinstance(dtype_of(shape), pd.StringDtype):
-        return pa.array(cells, pa.large_string())  # as pandas has them
-    if isinstance(shape, List | Map | Record) and any(map(_becomes_text, walk(shape))):
+        return pa.array([place[cell] for cell in cells], _places_of(shape), memory_pool=POOL)
+    kind = arrow_type(shape)
+    if pa.types.is_string(kind):
+        kind = pa.large_string()  # as pandas has it
+    elif pa.types.is_nested(kind) and any(map(_becomes_text, walk(shape))):
         cells = [_with_text(shape, cell) for cell in cells]
-    return pa.array(cells, arrow_type(shape))
+    return pa.array(cells, kind, memory_pool=POOL)
 
 
 def array_of(shape: Shape, kept: pa.Array) -> ExtensionArray:

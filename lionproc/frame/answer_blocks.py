@@ -11,6 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
+
+from lionproc.frame.answer_arrays import POOL
 
 __all__ = ["Blocks", "Numbers"]
 
@@ -133,12 +136,12 @@ class Found:
         kept = pa.chunked_array(self._blocks[place], self._types[place])
         if self._first is not None:
             return kept.slice(self._first, self._size)
-        return kept.take(self._places)
+        return pc.take(kept, self._places, memory_pool=POOL)
 
 
 def _joined(values: pa.ChunkedArray) -> pa.Array:
     # Of a single one it would be a copy.
-    return values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
+    return values.chunk(0) if values.num_chunks == 1 else values.combine_chunks(POOL)
 
 
 def _block_of(starts: Sequence[int] | Numbers, numbers: Numbers) -> Numbers:

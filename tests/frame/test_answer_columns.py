@@ -14,6 +14,7 @@ from pandas.testing import assert_extension_array_equal
 from pydantic import AwareDatetime, create_model
 
 from lionproc.frame import answer_columns
+from lionproc.frame.answer_arrays import POOL
 from lionproc.frame.answer_columns import AnswerColumns
 from lionproc.frame.assemble import MISSING, columns
 from lionproc.model.answer import Answer
@@ -37,6 +38,11 @@ MADE = (  # cells of each kind of column, made of a number
 def blocks_of(request, monkeypatch):
     monkeypatch.setattr(answer_columns, "BLOCK_CELLS", 0)
     monkeypatch.setattr(answer_columns, "BLOCK_ROWS", (request.param, request.param))
+
+
+def in_pools():
+    """Bytes that Arrow has now, in its own pool and in that of kept answers."""
+    return pa.total_allocated_bytes() + POOL.bytes_allocated()
 
 
 def same(one, other):
@@ -128,9 +134,9 @@ def test_a_frame_has_its_texts_in_common_with_what_is_kept_and_cannot_change_it(
         kept.put(row, cells[row])
     for _ in kept.settle():
         pass
-    held = pa.total_allocated_bytes()
+    held = in_pools()
     frame = pd.DataFrame(kept.between(0, 500))
-    assert pa.total_allocated_bytes() < held + 1000
+    assert in_pools() < held + 1000
     frame.loc[3, "text"], frame.loc[3, "n"] = "changed", 7
     frame["many"] = frame["many"].iloc[::-1].array
     same(kept.between(0, 500), columns(answer, cells, None))
@@ -142,17 +148,17 @@ def test_wide_answers_take_hardly_more_than_their_columns_in_arrow():
     answer = Answer.of(create_model("Wide", **fields))
     values = ("some words of text {}", 7_000_000, 0.25, True)
     kept = AnswerColumns(answer, None, 1000)
-    held = pa.total_allocated_bytes()
+    held = in_pools()
     tracemalloc.start()
     try:
         for row in range(1000):
             made = (values[0].format(row), values[1] + row, values[2] + row, values[3])
             kept.put(row, {name: made[place % 4] for place, name in enumerate(fields)})
-        taken = tracemalloc.get_traced_memory()[0] + pa.total_allocated_bytes() - held
+        taken = tracemalloc.get_traced_memory()[0] + in_pools() - held
         for _ in kept.settle():
             pass
         found = kept.between(0, 1000)
-        taken_with_a_frame = tracemalloc.get_traced_memory()[0] + pa.total_allocated_bytes() - held
+        taken_with_a_frame = tracemalloc.get_traced_memory()[0] + in_pools() - held
     finally:
         tracemalloc.stop()
     in_arrow = sum(pa.array(values).nbytes for values in found.values())
