@@ -53,6 +53,7 @@ class RequestBuilder:
         told: What the messages say of the answer's shape; empty where a field says it.
         for_others: Whether another model may be asked the same, so that calls keep what was asked.
         ways: The builders of all ways to the model, where there are several; see `Connection`.
+        size: Bytes of a body without its messages.
     """
 
     for_others: bool = False
@@ -100,6 +101,7 @@ class RequestBuilder:
         if connection.takes_cache_key:
             fields.setdefault("prompt_cache_key", f"lionproc-{self.digest.hex()}")
         self._sent_tail = self._tail if len(keyed) == len(fields) else _tail(fields)
+        self.size = len(self._head) + len(self._sent_tail)
         self.ways = tuple(
             RequestBuilder(way, params, answer, told, confidence=confidence)
             for way in connection.ways
@@ -146,14 +148,13 @@ class RequestBuilder:
             vote: Which of several answers to the one question it is for; the first one, 0, is
                 that of a question that is asked once.
         """
-        body = self._head + messages + self._sent_tail
         digest = self._hash.copy()
         digest.update(messages)
         digest.update(self._tail)
         if occurrence:
             digest.update(b"\0%d" % occurrence)
         key = digest.digest()
-        return ModelCall(self, body, _key_of_vote(key, vote), occurrence, media, vote=vote)
+        return ModelCall(self, messages, _key_of_vote(key, vote), occurrence, media, vote=vote)
 
 
 def _key_of_vote(key: bytes, vote: int) -> bytes:
@@ -189,14 +190,14 @@ class ModelCall:
     """
 
     __slots__ = (
-        *("_media", "_named_by", "_recipe", "asked", "body", "cell"),
+        *("_media", "_messages", "_named_by", "_recipe", "asked", "cell"),
         *("confidences", "key", "mended", "occurrence", "vote"),
     )
 
     def __init__(
         self,
         recipe: RequestBuilder,
-        body: bytes,
+        messages: bytes,
         key: bytes,
         occurrence: int,
         media: Media,
@@ -209,11 +210,17 @@ class ModelCall:
         self.occurrence = occurrence
         self.asked: Sequence[Message] | None = None
         self.vote = vote
-        self.body = body
+        # What is the same in all calls of a recipe, a long schema perhaps, is not kept with each.
+        self._messages = messages
         self.key: bytes | None = key
         self.cell: Any = None
         self.confidences: tuple[float | None, ...] = ()
         self.mended = False
+
+    @property
+    def body(self) -> bytes:
+        """The request, as it is sent."""
+        return self._recipe._head + self._messages + self._recipe._sent_tail
 
     @property
     def answer(self) -> Answer:
@@ -225,7 +232,7 @@ class ModelCall:
         """The tokens it will probably take, as far as is known now."""
         recipe, media = self._recipe, self._media
         return recipe.connection.endpoint.estimator.tokens(
-            len(self.body) - media.size,
+            recipe.size + len(self._messages) - media.size,
             recipe.max_tokens,
             charges_max=recipe.charges_max,
             media=media.tokens,
@@ -234,7 +241,7 @@ class ModelCall:
     @property
     def text_size(self) -> int:
         """Bytes of the body, without what is no text."""
-        return len(self.body) - self._media.size
+        return self._recipe.size + len(self._messages) - self._media.size
 
     @property
     def media_tokens(self) -> int:
@@ -244,7 +251,7 @@ class ModelCall:
     @property
     def size(self) -> int:
         """Bytes that it takes while it waits."""
-        return len(self.body)
+        return len(self._messages)
 
     @property
     def limiter(self) -> Limiter:
@@ -255,8 +262,8 @@ class ModelCall:
         """The same call, sent one way of several to the model; its key stays."""
         named, recipe = self._named_by, self._named_by.ways[way]
         assert self.key is not None  # noqa: S101  (a call of a recipe has one)
-        body = recipe._head + self._messages + recipe._sent_tail
-        other = ModelCall(recipe, body, self.key, self.occurrence, self._media, vote=self.vote)
+        made = (self._messages, self.key, self.occurrence, self._media)
+        other = ModelCall(recipe, *made, vote=self.vote)
         other.asked, other._named_by = self.asked, named
         return other
 
@@ -271,16 +278,11 @@ class ModelCall:
         ]
         return list(dict.fromkeys(key for key in (self.key, *keys) if key is not None))
 
-    @property
-    def _messages(self) -> bytes:
-        recipe = self._recipe
-        return self.body[len(recipe._head) : len(self.body) - len(recipe._sent_tail)]
-
     def as_vote(self, vote: int) -> ModelCall:
         """The same question, for another answer to it."""
         assert self.key is not None  # noqa: S101  (a call of a recipe has one)
         key = _key_of_vote(self.key, vote)
-        made = ModelCall(self._recipe, self.body, key, self.occurrence, self._media, vote=vote)
+        made = ModelCall(self._recipe, self._messages, key, self.occurrence, self._media, vote=vote)
         made.asked = self.asked
         return made
 
@@ -374,7 +376,7 @@ class ModelCall:
 
         The turns go on alternating between user and assistant: many servers demand that.
         """
-        messages = orjson.loads(self.body)["messages"]
+        messages = orjson.loads(self._messages)
         try:
             said = whole_characters(text_of(data, self._recipe.connection.endings))
         except CallError:

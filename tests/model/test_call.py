@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import json
+import tracemalloc
 from typing import Literal
 
 import openai
@@ -279,6 +280,19 @@ def test_a_key_for_the_prompt_cache_goes_to_openai_itself_and_is_no_part_of_the_
     assert json.loads(made().body)["prompt_cache_key"] == cache_key
     assert json.loads(made(int).body)["prompt_cache_key"] != cache_key
     assert "prompt_cache_key" not in body(ASK)  # to another address that speaks like OpenAI
+
+
+def test_calls_that_wait_hold_their_messages_and_not_the_shape_that_all_of_them_ask_for():
+    builder = recipe(Literal[tuple(f"label {n}" for n in range(500))])
+    first = builder.ask(ASK)
+    assert first.size < 100
+    assert len(first.body) == first.text_size > 5000
+    tracemalloc.start()
+    try:
+        calls = [builder.ask(ASK) for _ in range(100)]
+        assert tracemalloc.get_traced_memory()[0] < 1000 * len(calls)
+    finally:
+        tracemalloc.stop()
 
 
 def test_parameters_are_fields_of_the_body():
