@@ -166,8 +166,9 @@ def check_names(frame: pd.DataFrame, names: Sequence[Hashable], *, overwrite: bo
             )
     taken = [name for name in names if name in frame.columns]
     if taken and not overwrite:
+        named = "name" if len(names) == 1 else "name, of several fields the prefix,"
         raise ColumnError(
-            f"The frame has {_listed(taken)} already. Choose another name with into=, or say "
+            f"The frame has {_listed(taken)} already. Choose another {named} with into=, or say "
             "overwrite=True to replace the values."
         )
     for name in taken:

@@ -406,9 +406,10 @@ class Job(RowRun):
                 "The run is not finished: wait for it with job.result(), or end it with job.stop()."
             )
         if reached := self._budget.used_up:
+            bound = "usd" if reached.startswith("$") else reached.rpartition(" ")[2]
             raise ConfigurationError(
-                f"The budget of {reached} is used up, and what was spent counts. Raise it first, "
-                "by a field of job.budget (as in job.budget.usd = 5), then retry_failed() goes on."
+                f"The budget of {reached} is used up, and what was spent counts. Raise it first "
+                f"(job.budget.{bound} = ...), then retry_failed() goes on."
             )
         again = asked_again(self._plan, prompt=prompt, model=model, limits=limits)
         return launch(again, before=self)

@@ -27,6 +27,7 @@ from lionproc.model.call import ModelCall, RequestBuilder
 from lionproc.model.model import Model
 
 Rendered: TypeAlias = "ModelCall | Missing | CallError"
+_TRIED_ROWS = 5  # before the run, where the first of them fail
 """What a row becomes: a call, or why there is none."""
 
 
@@ -89,7 +90,7 @@ class Plan:
             blank = pd.array([None] * self.rows, dtype="string")
             whole = assemble(frame, dict.fromkeys(made, blank), overwrite=True)
             self.saved_as = check_frame_can_be_saved(whole, made)
-        self._try_first_row()
+        self._try_first_rows()
 
     @property
     def staged(self) -> bool:
@@ -134,12 +135,22 @@ class Plan:
         last = len(self.stages) - 1
         return None if self._stage_of[place // self.rows] == last else following
 
-    def _try_first_row(self) -> None:
-        """A function that cannot work is found out before the run, not at its end."""
+    def _try_first_rows(self) -> None:
+        """A function that cannot work is found out before the run, not at its end.
+
+        Where the first row fails, the next ones are tried: a picture that is missing is the fault
+        of one row, and a mistake in the function is that of all.
+        """
         for number, output in enumerate(self.stages[0].outputs):
-            if self.rows:
-                (made,) = self._rendered(number, output, range(1), _none_yet, keep=True)
-                must_be_made(made, 0)
+            tried: list[Messages] = []
+            for row in range(min(self.rows, _TRIED_ROWS)):
+                rows = range(row, row + 1)
+                tried += self._rendered(number, output, rows, _none_yet, keep=True)
+                if not isinstance(tried[-1], CallError):
+                    break
+            else:
+                if tried:
+                    must_be_made(tried[0], 0)
 
     def chunks(self) -> Iterator[range]:
         """The rows, chunk by chunk."""

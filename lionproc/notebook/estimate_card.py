@@ -162,7 +162,7 @@ def _time(foreseen: _Foreseen) -> str:
 
 def _roughly(seconds: float) -> str:
     """A time that is foreseen, no more exact than it is known."""
-    return formatting.duration(60 * round(seconds / 60) if seconds >= 120 else seconds)
+    return formatting.duration(60 * round(seconds / 60) if seconds >= 120 else max(seconds, 0.1))
 
 
 def _sample(foreseen: _Foreseen) -> str:

@@ -260,6 +260,20 @@ def test_a_prompt_that_cannot_work_is_refused_with_the_reason(server, model, fra
     assert server.counters.total == sent
 
 
+def test_a_prompt_that_fails_for_the_first_row_alone_fails_that_row_alone(server, model):
+    frame = pd.DataFrame({"text": ["missing.png", "a", "b"]})
+
+    def prompt(row):
+        if row["text"] == "missing.png":
+            raise FileNotFoundError
+        return row["text"]
+
+    with pytest.warns(RowsFailedWarning):
+        out = frame.llm.process(prompt, into="a", model=model, **FAST)
+    assert out["a"].notna().tolist() == [False, True, True]
+    assert out.llm.errors()[["index", "kind"]].to_numpy().tolist() == [[0, "prompt"]]
+
+
 async def async_prompt(row):
     return "x"
 
