@@ -321,7 +321,9 @@ def _packed(held: pa.Table) -> str:
 
 def _unpacked(packed: str) -> pa.Table:
     with pa.ipc.open_stream(base64.b64decode(packed)) as stream:
-        return stream.read_all()
+        held = stream.read_all()
+    held.validate(full=True)  # a stranger's offsets would be followed out of the memory
+    return held
 
 
 def _stored(member: Hashable, how: Mapping[str, Any]) -> Any:

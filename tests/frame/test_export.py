@@ -678,6 +678,25 @@ def test_metadata_of_a_stranger_is_an_error_of_ours_or_does_no_harm(tmp_path, ke
     check_target(path, rows=1, columns=["0", "b"])  # looking at it does no harm either
 
 
+def test_categories_of_a_stranger_that_lead_out_of_the_memory_are_refused(tmp_path):
+    path = write_parquet(
+        pd.DataFrame({"a": pd.Categorical([b"yes", b"no"])}), tmp_path / "o.parquet", {}
+    )
+    table = pq.read_table(path)
+    note = json.loads(table.schema.field("a").metadata[b"lionproc.dtype"])
+    held = base64.b64decode(note["held"])
+    ends, beyond = (np.array(ends, dtype="int32").tobytes() for ends in ([0, 2, 5], [0, 2, 10**9]))
+    assert ends in held
+    note["held"] = base64.b64encode(held.replace(ends, beyond)).decode()
+    field = table.schema.field("a").with_metadata({b"lionproc.dtype": json.dumps(note)})
+    pq.write_table(table.set_column(0, field, table.column(0)), path)
+    code = "import sys, lionproc as lp; lp.read_parquet(sys.argv[1])"
+    command = [sys.executable, "-c", code, path]
+    read = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert read.returncode == 1  # and not killed by a signal
+    assert "ConfigurationError" in read.stderr
+
+
 DTYPES = [
     b"",
     b"[]",
