@@ -227,5 +227,7 @@ class QuantityLimit:
     def correct(self, bucket: int, delta: float) -> None:
         """The amount turned out to be `delta` more (or less) than was taken."""
         self._minute.correct(bucket, self.place, delta)
-        if self._pacer is not None:
-            self._owed += delta
+        if self._pacer is not None and self.limit is not None:
+            # No more than a minute's worth: what it took is out of every window after that, and a
+            # server that counts wrongly would stop all rows for days.
+            self._owed = min(self._owed + delta, self.limit)

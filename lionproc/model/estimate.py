@@ -10,6 +10,8 @@ from lionproc.model.usage import BYTES_PER_TOKEN
 
 ANSWER_TOKENS = 256.0  # before the first reply: answers are bounded by their longest usual kind
 MEMORY = 0.995  # what a reply still counts for after the next one
+FEW = 32
+MOST_TIMES = 8  # what was expected, that one reply counts for
 
 
 class Estimator:
@@ -67,7 +69,17 @@ class Estimator:
         return Tokens(max(int(read), 1), int(output + 0.999))
 
     def learn(self, sent_bytes: int, used: Tokens, media: int = 0) -> None:
-        """Take in what a request of this size, with this much media, really took."""
+        """Take in what a request of this size, with this much media, really took.
+
+        A count that is far from all others may be wrong, and no row may be too large for the limits
+        because one reply says that it took a billion tokens. So each counts for a few times what was
+        expected at most; where replies do take that much, the next ones say so too.
+        """
+        expected = self.tokens(sent_bytes, None, charges_max=False, media=media)
+        used = Tokens(
+            min(used.input, MOST_TIMES * max(expected.input, FEW)),
+            min(used.output, MOST_TIMES * max(expected.output, FEW)),
+        )
         self._seen = self._seen * MEMORY + 1
         self._out = self._out * MEMORY + used.output
         self.output = self._out / self._seen

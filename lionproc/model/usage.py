@@ -22,7 +22,8 @@ __all__ = ["BYTES_PER_TOKEN", "counted", "guess", "tier_of", "usage_of"]
 
 # English takes about four bytes a token, most other text fewer: three errs on the safe side.
 BYTES_PER_TOKEN = 3.0
-_MOST = 10**9  # a server that counts more in one reply counts wrongly
+_MOST = 20_000_000  # the longest context is half of that: who counts more in one reply, miscounts
+_MOST_USD = 10_000.0
 _LONGEST_TIER = 40
 _BARE = {"prompt_tokens", "completion_tokens", "total_tokens"}  # all that most servers tell
 _IN, _OUT = "prompt_tokens_details", "completion_tokens_details"
@@ -240,7 +241,7 @@ def _billed(usage: Mapping[str, object]) -> float | None:
 
 
 def _dollars(cost: object) -> float | None:
-    if isinstance(cost, bool) or not isinstance(cost, (int, float)) or not 0 <= cost <= _MOST:
+    if isinstance(cost, bool) or not isinstance(cost, (int, float)) or not 0 <= cost <= _MOST_USD:
         return None
     return float(cost)
 

@@ -265,6 +265,17 @@ def test_what_was_estimated_too_high_lets_the_next_ones_go_earlier_and_no_more_t
     run_virtual(main())
 
 
+def test_a_count_that_cannot_be_holds_the_next_ones_back_for_a_minute_and_no_longer():
+    async def main():
+        minute = SlidingWindow(MINUTE_S + MARGIN_CAP_S, 1)
+        made = limit_of(6000, by_second=False, minute=minute)
+        made.correct(minute.add(0.0, (100,)), 1e9)
+        assert await paced(made, [100]) == pytest.approx([MINUTE_S], abs=2)
+        assert made.wait_s(asyncio.get_running_loop().time(), 100) < MARGIN_CAP_S + 2
+
+    run_virtual(main())
+
+
 def test_a_new_limit_forgets_what_was_owed_to_the_old_one():
     async def main():
         made = limit_of(6000, by_second=False)

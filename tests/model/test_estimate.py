@@ -78,6 +78,26 @@ def test_requests_of_one_size_are_learned_too():
     assert estimator.tokens(800, None, charges_max=False).input == pytest.approx(200, abs=2)
 
 
+@pytest.mark.parametrize("place", [0, 1, 20])
+def test_one_count_that_cannot_be_makes_no_later_row_too_large(place):
+    estimator = Estimator()
+    for number in range(25):
+        count = Tokens(20_000_000, 20_000_000) if number == place else Tokens(100, 10)
+        estimator.learn(400, count)
+        estimate = estimator.tokens(400, None, charges_max=False)
+        assert estimate.input + estimate.output <= 8 * (400 // 3 + 256)
+    assert estimate.input + estimate.output < 400
+
+
+def test_replies_that_all_take_far_more_than_was_expected_are_believed():
+    estimator = Estimator()
+    for _ in range(10):
+        estimator.learn(400, Tokens(100_000, 30_000))
+    estimate = estimator.tokens(400, None, charges_max=False)
+    assert estimate.input > 75_000
+    assert estimate.output > 24_000
+
+
 def test_it_follows_a_change():
     estimator = Estimator()
     for _ in range(500):

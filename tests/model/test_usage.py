@@ -163,3 +163,17 @@ def test_whatever_a_reply_is_its_tokens_are_a_possible_number(reply):
     assert written >= 0
     found = counted(reply)
     assert found is None or min(found) > 0
+
+
+@pytest.mark.parametrize(
+    "part", ["prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens"]
+)
+def test_more_tokens_than_any_context_has_are_a_wrong_count(part):
+    told = {"prompt_tokens": 9, "completion_tokens": 2, part: 20_000_001}
+    found = usage_of({"usage": told})
+    assert found is None or found.tokens == (9, 2)
+
+
+def test_a_reply_that_costs_more_than_any_did_says_nothing_of_its_price():
+    told = {"prompt_tokens": 9, "completion_tokens": 2, "cost": 1e5}
+    assert usage_of({"usage": told}).billed is None
