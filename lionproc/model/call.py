@@ -53,7 +53,7 @@ class RequestBuilder:
         told: What the messages say of the answer's shape; empty where a field says it.
         for_others: Whether another model may be asked the same, so that calls keep what was asked.
         ways: The builders of all ways to the model, where there are several; see `Connection`.
-        size: Bytes of a body without its messages.
+        rest: Bytes of a body behind its messages.
     """
 
     for_others: bool = False
@@ -101,7 +101,7 @@ class RequestBuilder:
         if connection.takes_cache_key:
             fields.setdefault("prompt_cache_key", f"lionproc-{self.digest.hex()}")
         self._sent_tail = self._tail if len(keyed) == len(fields) else _tail(fields)
-        self.size = len(self._head) + len(self._sent_tail)
+        self.rest = len(self._sent_tail)
         self.ways = tuple(
             RequestBuilder(way, params, answer, told, confidence=confidence)
             for way in connection.ways
@@ -190,7 +190,7 @@ class ModelCall:
     """
 
     __slots__ = (
-        *("_media", "_messages", "_named_by", "_recipe", "asked", "cell"),
+        *("_begins", "_media", "_named_by", "_recipe", "asked", "cell"),
         *("confidences", "key", "mended", "occurrence", "vote"),
     )
 
@@ -211,7 +211,8 @@ class ModelCall:
         self.asked: Sequence[Message] | None = None
         self.vote = vote
         # What is the same in all calls of a recipe, a long schema perhaps, is not kept with each.
-        self._messages = messages
+        # A copy, for what orjson has written is in a block of four kilobytes at least.
+        self._begins = recipe._head + messages
         self.key: bytes | None = key
         self.cell: Any = None
         self.confidences: tuple[float | None, ...] = ()
@@ -220,7 +221,7 @@ class ModelCall:
     @property
     def body(self) -> bytes:
         """The request, as it is sent."""
-        return self._recipe._head + self._messages + self._recipe._sent_tail
+        return self._begins + self._recipe._sent_tail
 
     @property
     def answer(self) -> Answer:
@@ -232,7 +233,7 @@ class ModelCall:
         """The tokens it will probably take, as far as is known now."""
         recipe, media = self._recipe, self._media
         return recipe.connection.endpoint.estimator.tokens(
-            recipe.size + len(self._messages) - media.size,
+            len(self._begins) + recipe.rest - media.size,
             recipe.max_tokens,
             charges_max=recipe.charges_max,
             media=media.tokens,
@@ -241,7 +242,7 @@ class ModelCall:
     @property
     def text_size(self) -> int:
         """Bytes of the body, without what is no text."""
-        return self._recipe.size + len(self._messages) - self._media.size
+        return len(self._begins) + self._recipe.rest - self._media.size
 
     @property
     def media_tokens(self) -> int:
@@ -251,7 +252,7 @@ class ModelCall:
     @property
     def size(self) -> int:
         """Bytes that it takes while it waits."""
-        return len(self._messages)
+        return len(self._begins)
 
     @property
     def limiter(self) -> Limiter:
@@ -277,6 +278,10 @@ class ModelCall:
             for way in self._named_by.ways
         ]
         return list(dict.fromkeys(key for key in (self.key, *keys) if key is not None))
+
+    @property
+    def _messages(self) -> bytes:
+        return self._begins[len(self._recipe._head) :]
 
     def as_vote(self, vote: int) -> ModelCall:
         """The same question, for another answer to it."""
