@@ -24,6 +24,7 @@ from lionproc.model.fitting import instructed
 from lionproc.model.logprobs import has_logprobs
 from lionproc.model.media import NO_MEDIA, Media, tariff_of, weigh
 from lionproc.model.schema import shallow
+from lionproc.model.turns import say
 from lionproc.model.usage import guess, tier_of
 from lionproc.model.validate import whole_characters
 
@@ -210,8 +211,7 @@ class ModelCall:
         self.occurrence = occurrence
         self.asked: Sequence[Message] | None = None
         self.vote = vote
-        # What is the same in all calls of a recipe, a long schema perhaps, is not kept with each.
-        # A copy, for what orjson has written is in a block of four kilobytes at least.
+        # Not the schema, which all have; and a copy, for orjson writes into blocks of 4 kilobytes.
         self._begins = recipe._head + messages
         self.key: bytes | None = key
         self.cell: Any = None
@@ -263,8 +263,8 @@ class ModelCall:
         """The same call, sent one way of several to the model; its key stays."""
         named, recipe = self._named_by, self._named_by.ways[way]
         assert self.key is not None  # noqa: S101  (a call of a recipe has one)
-        made = (self._messages, self.key, self.occurrence, self._media)
-        other = ModelCall(recipe, *made, vote=self.vote)
+        asks = (self._messages, self.key, self.occurrence, self._media)
+        other = ModelCall(recipe, *asks, vote=self.vote)
         other.asked, other._named_by = self.asked, named
         return other
 
@@ -387,19 +387,7 @@ class ModelCall:
         except CallError:
             said = ""
         if said:
-            _add(messages, "assistant", said, between="")
+            say(messages, "assistant", said, between="")
         reason = "There was no answer." if error.kind is Kind.EMPTY else error.message
-        _add(messages, "user", f"{reason} Answer again, correctly.", between="\n\n")
+        say(messages, "user", f"{reason} Answer again, correctly.", between="\n\n")
         return self._named_by.call(orjson.dumps(messages), self.occurrence, self._media, self.vote)
-
-
-def _add(messages: list[dict[str, Any]], role: str, text: str, *, between: str) -> None:
-    """Say something in a role; in the last message, where that is in this role already."""
-    last = messages[-1] if messages else {}
-    content = last.get("content")
-    if last.get("role") != role:
-        messages.append({"role": role, "content": text})
-    elif isinstance(content, list):
-        last["content"] = [*content, {"type": "text", "text": text}]
-    else:
-        last["content"] = f"{content}{between}{text}" if content else text
