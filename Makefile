@@ -34,7 +34,7 @@ test: $(DEV) ## the tests (ARGS="-k limiter" for some of them)
 	@command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 \
 	  || command -v google-chrome >/dev/null 2>&1 \
 	  || echo "Chromium is not installed: the browser tests will be skipped."
-	@$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(RUN) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(DEV) ## ruff and mypy
 	@$(RUN) -m ruff check .

@@ -239,8 +239,23 @@ def calls_of():
     return count
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    """More than there are cores: a third of its time a worker waits for kernels, pages and kills."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return cores + 2
+
+
 # Files that wait for kernels, browsers, compilers and kills. Of few tests, so last by themselves.
-LONG = ("notebook", "release", "test_crash.py", "model/test_local.py", "test_people.py")
+LONG = (
+    "notebook",
+    "release",
+    "test_crash.py",
+    "dask",
+    "model/test_local.py",
+    "test_people.py",
+    "test_secrets.py",
+)
 
 
 def pytest_collection_modifyitems(items):
