@@ -549,9 +549,14 @@ FORBIDDEN_MODULES = {
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "read_pickle", "to_pickle", "system"}
 
 
+WORDS = re.compile("|".join([*FORBIDDEN_MODULES, *FORBIDDEN_CALLS, "shell", "allow_pickle"]))
+
+
 def forbidden(source):
     """What a module does that it never should: names of modules and calls."""
     found = set()
+    if source.isascii() and not WORDS.search(source):
+        return found  # most files, which take seconds to parse
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names} & FORBIDDEN_MODULES
@@ -575,11 +580,11 @@ def forbidden(source):
     return found
 
 
-@pytest.mark.parametrize(
-    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
-)
-def test_no_module_unpickles_or_evaluates_anything(path):
-    assert forbidden(path.read_text()) == set()
+def test_no_module_unpickles_or_evaluates_anything():
+    modules = sorted(PACKAGE.rglob("*.py"))
+    assert len(modules) > 300
+    found = {path: forbidden(path.read_text()) for path in modules}
+    assert {str(path): names for path, names in found.items() if names} == {}
 
 
 @pytest.mark.parametrize(
