@@ -32,7 +32,7 @@ del os, lionproc
 """
 
 
-FEW = "ROWS = 8"  # for the notebook that asks the embedded model about 60 of them
+FEW = "ROWS = 5"  # for the notebook that asks the embedded model about 60 of them
 
 
 @pytest.fixture(scope="module")
