@@ -15,12 +15,8 @@ from lionproc.frame.job import Job
 from lionproc.frame.series_accessor import SeriesAccessor
 from lionproc.testing import Server
 
-dask = pytest.importorskip("dask")
-dd = pytest.importorskip("dask.dataframe")
-pytest.importorskip("distributed")
-
-import lionproc.dask  # noqa: E402
-from lionproc.dask.job import DaskJob  # noqa: E402
+dask = pytest.importorskip("dask")  # its frames are imported by the first test that wants them
+pytestmark = pytest.mark.usefixtures("dd")
 
 FRAME = pd.DataFrame({"text": [f"row {n}" for n in range(1200)], "n": range(1200)})
 SMALL = FRAME.head(8)
@@ -52,7 +48,9 @@ def verbs_of(kind):
 
 
 def test_every_verb_of_pandas_is_there_or_says_what_to_do_in_its_place(sent, how):
-    ddf = dd.from_pandas(SMALL, npartitions=2)
+    from lionproc.dask.job import DaskJob
+
+    ddf = dask.dataframe.from_pandas(SMALL, npartitions=2)
     for kind, accessor in ((FrameAccessor, ddf.llm), (SeriesAccessor, ddf["text"].llm)):
         for name in verbs_of(kind):
             verb = getattr(accessor, name)
@@ -73,7 +71,7 @@ def test_every_verb_of_pandas_is_there_or_says_what_to_do_in_its_place(sent, how
 def test_an_estimate_is_that_of_all_rows_and_says_which_it_saw(sent, how):
     limits = lp.Limits(requests_per_minute=60)
     asked = {"prompt": "Foresee {text}", "into": "a", "limits": limits, **how}
-    ddf = dd.from_pandas(FRAME, npartitions=30)
+    ddf = dask.dataframe.from_pandas(FRAME, npartitions=30)
     all_rows = ddf.llm.estimate(**asked)
     assert (all_rows.rows, all_rows.requests, all_rows.minutes) == (1200, 1200, 20)
     assert all_rows.limited_by == "requests_per_minute"
@@ -90,14 +88,14 @@ def test_an_estimate_is_that_of_all_rows_and_says_which_it_saw(sent, how):
         ddf[ddf["n"] < 0].llm.estimate(**asked)
     # What can be seen as a whole is the estimate of pandas.
     less = {**asked, "limits": None}
-    assert dd.from_pandas(SMALL, 2).llm.estimate(**less) == SMALL.llm.estimate(**less)
+    assert dask.dataframe.from_pandas(SMALL, 2).llm.estimate(**less) == SMALL.llm.estimate(**less)
     cells = {**less, "prompt": "Foresee {value}", "into": None}
     assert ddf["text"].llm.estimate(**cells).rows == 1200
     assert sent() == 0
 
 
 def test_rows_that_were_tried_do_not_count_as_answered_everywhere(sent, how):
-    ddf = dd.from_pandas(FRAME, npartitions=30)
+    ddf = dask.dataframe.from_pandas(FRAME, npartitions=30)
     tried = ddf.llm.preview("Try {text}", "a", n=4, **how)
     assert tried.frame["a"].tolist() == [f"echo: Try row {n}" for n in range(4)]
     assert sent() == 4
@@ -107,12 +105,14 @@ def test_rows_that_were_tried_do_not_count_as_answered_everywhere(sent, how):
     cells = ddf["text"].llm.preview("Try {value}", n=2, **how)
     here = FRAME["text"].head(2).llm.process("Try {value}", **how)
     assert_series_equal(cells.frame, here, check_dtype=False)
-    whole = dd.from_pandas(SMALL, npartitions=2).llm.preview("Whole {text}", "a", n=3, **how)
+    whole = dask.dataframe.from_pandas(SMALL, npartitions=2).llm.preview(
+        "Whole {text}", "a", n=3, **how
+    )
     assert (whole.estimate.answered, whole.estimate.sample) == (3, "")
 
 
 def test_nothing_is_bought_in_order_to_foresee_what_follows_it(sent, how):
-    first = dd.from_pandas(SMALL, npartitions=2).llm.process("First {text}", "a", **how)
+    first = dask.dataframe.from_pandas(SMALL, npartitions=2).llm.process("First {text}", "a", **how)
     for verb in (first.llm.estimate, first.llm.preview, first["a"].llm.estimate):
         with pytest.raises(ConfigurationError, match=r"persist\(\)"):
             verb("Then {n}", "b", **how)
@@ -123,7 +123,7 @@ def test_nothing_is_bought_in_order_to_foresee_what_follows_it(sent, how):
 
 def test_stages_go_along_and_share_what_the_workers_share(sent, how):
     stages = [{"name": "x", "prompt": "Is {text}"}, {"name": "y", "prompt": "So {x}"}]
-    ddf = dd.from_pandas(SMALL, npartitions=2)
+    ddf = dask.dataframe.from_pandas(SMALL, npartitions=2)
     out = ddf.llm.pipeline(stages, **how)
     assert sent() == 0
     assert_frame_equal(out.compute(), ddf.compute().llm.pipeline(stages, **how))
@@ -138,12 +138,14 @@ def test_another_name_is_that_of_dask_frames_too(how):
     ours = [(kind, kind.__dict__["llm"]) for kind in registering._kinds]
     try:
         lp.register("lp")
-        ddf = dd.from_pandas(SMALL, npartitions=2)
-        assert type(ddf.lp) is type(ddf.llm) is lionproc.dask.DaskFrameAccessor
-        assert type(ddf["text"].lp) is lionproc.dask.DaskSeriesAccessor
-        del dd.DataFrame.lp
-        registering.register_too({dd.DataFrame: registering._kinds[dd.DataFrame]})  # an import
-        assert type(ddf.head(1, compute=False).lp) is lionproc.dask.DaskFrameAccessor
+        ddf = dask.dataframe.from_pandas(SMALL, npartitions=2)
+        assert type(ddf.lp) is type(ddf.llm) is lp.dask.DaskFrameAccessor
+        assert type(ddf["text"].lp) is lp.dask.DaskSeriesAccessor
+        del dask.dataframe.DataFrame.lp
+        registering.register_too(
+            {dask.dataframe.DataFrame: registering._kinds[dask.dataframe.DataFrame]}
+        )  # an import
+        assert type(ddf.head(1, compute=False).lp) is lp.dask.DaskFrameAccessor
         with pytest.raises(ConfigurationError, match=r"dask\.DataFrame has 'npartitions'"):
             lp.register("npartitions")
     finally:
@@ -156,7 +158,9 @@ def test_another_name_is_that_of_dask_frames_too(how):
 
 
 def partitions(*parts):
-    return dd.from_map(lambda number: parts[number], range(len(parts)), meta=SMALL.iloc[:0])
+    return dask.dataframe.from_map(
+        lambda number: parts[number], range(len(parts)), meta=SMALL.iloc[:0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -180,18 +184,29 @@ def test_a_partition_that_dask_would_refuse_is_not_paid_for(sent, how, other):
 
 LISTS = pd.Series([["a"], []] * 4, dtype=pd.ArrowDtype(pa.list_(pa.string())))
 ODD = {
-    "empty ones": lambda: (ddf := dd.from_pandas(SMALL, npartitions=4))[ddf["n"] > 5],
-    "one row each": lambda: dd.from_pandas(SMALL.head(3), npartitions=3).clear_divisions(),
-    "equal labels": lambda: dd.from_pandas(SMALL.set_axis([1, 1, 1, 2, 2, 2, 2, 3]), npartitions=3),
+    "empty ones": lambda: (ddf := dask.dataframe.from_pandas(SMALL, npartitions=4))[ddf["n"] > 5],
+    "one row each": lambda: dask.dataframe.from_pandas(
+        SMALL.head(3), npartitions=3
+    ).clear_divisions(),
+    "equal labels": lambda: dask.dataframe.from_pandas(
+        SMALL.set_axis([1, 1, 1, 2, 2, 2, 2, 3]), npartitions=3
+    ),
     "numbers of two kinds": lambda: partitions(SMALL[:4], SMALL[4:].assign(n=[4.5, 5, 6, 7])),
-    "unknown categories": lambda: dd.from_pandas(SMALL, npartitions=3).astype({"text": "category"}),
-    "delayed": lambda: dd.from_delayed(
+    "unknown categories": lambda: dask.dataframe.from_pandas(SMALL, npartitions=3).astype(
+        {"text": "category"}
+    ),
+    "delayed": lambda: dask.dataframe.from_delayed(
         [dask.delayed(SMALL.iloc)[k : k + 4] for k in (0, 4)], meta=SMALL.iloc[:0]
     ),
-    "shuffled": lambda: dd.from_pandas(SMALL, npartitions=3).shuffle("n"),
-    "lists": lambda: dd.from_pandas(SMALL.assign(tags=LISTS), npartitions=2),
-    "some columns": lambda: dd.from_pandas(SMALL, npartitions=2)[["text"]],
-    "names that are numbers": lambda: dd.from_pandas(SMALL.rename(columns={"n": 0}), npartitions=2),
+    "shuffled": lambda: dask.dataframe.from_pandas(SMALL, npartitions=3).shuffle(
+        "n",
+        shuffle_method="tasks",  # by way of the disk the order of rows is another each time
+    ),
+    "lists": lambda: dask.dataframe.from_pandas(SMALL.assign(tags=LISTS), npartitions=2),
+    "some columns": lambda: dask.dataframe.from_pandas(SMALL, npartitions=2)[["text"]],
+    "names that are numbers": lambda: dask.dataframe.from_pandas(
+        SMALL.rename(columns={"n": 0}), npartitions=2
+    ),
 }
 
 
@@ -212,17 +227,19 @@ def test_odd_partitions_give_what_pandas_gives_and_cost_it_once(sent, how, odd, 
 
 
 def test_what_follows_in_the_graph_costs_nothing_more(sent, how):
-    out = dd.from_pandas(SMALL, npartitions=4).llm.process("Once {text}", "a", **how)
+    out = dask.dataframe.from_pandas(SMALL, npartitions=4).llm.process("Once {text}", "a", **how)
     one = out.compute()
     for later in (out, out.repartition(npartitions=1), out[out["n"] >= 0], out.persist()):
         assert_frame_equal(later.compute(), one)
-    assert out[["a"]].count().compute().item() == len(dd.merge(out, out, on="n")) == 8
+    assert out[["a"]].count().compute().item() == len(dask.dataframe.merge(out, out, on="n")) == 8
     assert sent() == 8
 
 
 def test_a_folder_that_is_not_on_this_disk_is_refused_and_nothing_is_sent(sent, how, tmp_path):
     folder = tmp_path / "answers"
-    out = dd.from_pandas(SMALL, npartitions=2).llm.process("At {text}", "a", save=folder, **how)
+    out = dask.dataframe.from_pandas(SMALL, npartitions=2).llm.process(
+        "At {text}", "a", save=folder, **how
+    )
     shutil.rmtree(folder)  # as a worker sees it that is another machine
     with pytest.raises(ConfigurationError, match="a disk that all share"):
         out.compute()
