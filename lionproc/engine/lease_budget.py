@@ -98,7 +98,11 @@ class LeaseBudget:
         Args:
             ask: What it says.
             now: Seconds, of any clock that runs on.
+
+        Raises:
+            ValueError: It says what cannot be; nobody else suffers for that.
         """
+        _check(ask)
         self.counts.asks += 1
         self._go_on(now)
         self._hear(ask, now)
@@ -368,3 +372,17 @@ def _limits(given: Sequence[object]) -> PerMinute:
     if any(each is not None and each <= 0 for each in made):
         raise ValueError("a limit is above zero")
     return made
+
+
+def _check(ask: Ask) -> None:
+    """Refuse what would spoil the account of all: no numbers, or not one for each quantity."""
+    width = len(QUANTITIES)
+    taken = (*ask.used, *(ask.past or ()), *([] if ask.amounts is None else [(0.0, ask.amounts)]))
+    for age, amounts in (*taken, *ask.corrections):
+        _number(age)
+        _numbers(amounts, width)
+    if any(amount < -DUST for _, amounts in taken for amount in amounts):
+        raise ValueError("nobody takes less than nothing")
+    if ask.limits:
+        _limits(ask.limits)
+    _numbers([0.0 if each is None else each for each in ask.taught or NONE], width)

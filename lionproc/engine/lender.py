@@ -74,12 +74,13 @@ class Lender:
         self._settling: asyncio.Task[None] | None = None
         self._asking = asyncio.Lock()
         self._unreachable = False
+        self._in_the_way = ""
 
     @property
     def waiting_for(self) -> str:
         """What a person is told while it waits."""
         if self._unreachable:
-            return "the shared budget, which cannot be reached"
+            return f"the shared budget, which cannot be reached{self._in_the_way}"
         return "room under the limit that is shared with others"
 
     def wish(self, limits: PerMinute, name: str) -> None:
@@ -201,6 +202,7 @@ class Lender:
                 if not self._unreachable:
                     log.warning("the shared budget cannot be reached: %r", error)
                 self._unreachable = True
+                self._in_the_way = _file_of(error)
                 # What was said may be lost, so it is said again. What is heard twice counts once.
                 self._lease, self._used = lease, [*used, *self._used]
                 self._corrections = [*corrections, *self._corrections]
@@ -238,3 +240,10 @@ def _aged(
         for place, amount in enumerate(amounts):
             held[place] += amount
     return [(tick / 20 + older_s, amounts) for tick, amounts in together.items()]
+
+
+def _file_of(error: Exception) -> str:
+    """The file that stands in the way, and why, for whoever can remove it."""
+    if not isinstance(error, OSError) or not error.filename:
+        return ""
+    return f" ({str(error.filename2 or error.filename)!r}: {error.strerror})"

@@ -185,6 +185,52 @@ def test_an_office_that_cannot_be_reached_lets_nothing_leave_and_loses_nothing()
     run_virtual(main())
 
 
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"used": [(1.0, (NAN, 1.0, 1.0, 0.0))]},
+        {"used": [(1.0, (-5.0, 1.0, 1.0, 0.0))]},
+        {"corrections": [(NAN, AMOUNTS)]},
+        {"corrections": [(0.0, (1e300, 0.0, 0.0, 0.0))]},
+        {"past": [(1.0, (1.0, 1.0))]},
+        {"amounts": (NAN, NAN, NAN, NAN)},
+        {"limits": (-1.0, None, None, None), "assigned": "x"},
+        {"taught": (NAN, None, None, None)},
+    ],
+)
+def test_who_says_what_cannot_be_is_refused_and_spoils_it_for_nobody(said):
+    budget, ask = limited(60)
+    budget.ask(Ask(**ask), 0.0)
+    with pytest.raises(ValueError, match=r"number|nothing|limit"):
+        budget.ask(Ask(**{**ask, **said}), 1.0)
+    assert budget.ask(Ask(amounts=AMOUNTS, **ask), 10.0).permissions
+
+
+def test_the_file_that_stands_in_the_way_of_a_shared_budget_is_named(tmp_path):
+    async def main():
+        office, tried = SharedFile(tmp_path, "endpoint"), asyncio.Event()
+        office._file.mkdir()
+
+        async def asked(ask):
+            try:
+                return await office(ask)
+            finally:
+                tried.set()
+
+        limiter = Limiter(Limits(requests_per_minute=60, adapt=False))
+        lender = limiter.borrow(asked, place="here", own=True)
+        sending = asyncio.create_task(limiter.reserve(ONE))
+        await tried.wait()
+        assert str(office._file) in lender.waiting_for
+        office._file.rmdir()
+        await sending
+
+    asyncio.run(main())
+
+
 @given(
     steps=st.lists(
         st.tuples(st.integers(0, 2), st.floats(0, 4), st.integers(0, 20), st.booleans()),
