@@ -32,6 +32,8 @@ MOST_FAILURES = 50  # of a partition that are told
 FIRST_S = 10.0  # to hear whether a partition is to begin at all
 GRACE_S = 2.0  # for what is in flight when nobody wants the answers, which are kept all the same
 
+# A worker that is out of memory for now ("paused") ends what it has, and begins nothing.
+_AT_WORK = frozenset({"running", "paused", "closing_gracefully"})
 WORKS = Works()  # of this process, where there is no cluster
 
 
@@ -78,7 +80,7 @@ class Attendant:
 
     def close(self, stats: RunStats) -> None:
         """See `Watcher.close`."""
-        if self._worker is None or self._worker.status.name == "running":
+        if self._worker is None or self._worker.status.name in _AT_WORK:
             with contextlib.suppress(Exception):
                 failures = self._run._store.failures.kept(MOST_FAILURES)
                 self._tell(stats, failures)
@@ -86,7 +88,7 @@ class Attendant:
     def _is_wanted(self) -> bool:
         if self._worker is None:
             return True
-        if self._worker.status.name not in {"running", "paused", "closing_gracefully"}:
+        if self._worker.status.name not in _AT_WORK:
             return False
         task = self._worker.state.tasks.get(self._key)
         return task is not None and task.state != "cancelled"

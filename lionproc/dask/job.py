@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Coroutine, Generator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Any
 
 import dask.dataframe as dd
@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 __all__ = ["DaskJob"]
 
 LOOK_S = 0.3
-GONE = "The cluster has ended, or this client of it was closed. What was answered is journaled: start it again."
+GONE = (
+    "The cluster has ended or was restarted, this client of it was closed, or the work was cancelled. "
+    "What was answered is journaled: start it again, and only the rest is asked."
+)
 
 
 class DaskJob:
@@ -218,6 +221,18 @@ class DaskJob:
             RowsFailedWarning: Rows failed, and no card in the notebook says so.
             BudgetWarning: The budget ended it, and no card says so.
         """
+        try:
+            self._wait(timeout)
+        finally:
+            if self.done and self._looking is not None:
+                with contextlib.suppress(TimeoutError):
+                    self._looking.result(LOOK_S * 10)  # so that the last numbers are there
+        self._warn()
+        return dd.from_delayed(
+            self._futures, meta=self._meta, divisions=self._divisions, prefix="llm"
+        )
+
+    def _wait(self, timeout: float | None) -> None:
         deadline = None if timeout is None else time.monotonic() + timeout
         finished = False
         while not finished:
@@ -229,14 +244,9 @@ class DaskJob:
                     f"The work is not finished after {timeout} s and goes on; job.stats says how "
                     "it gets on, job.stop() ends it."
                 ) from None
+            except CancelledError:
+                raise RunError(GONE) from None
             finished = self._all_finished()
-        if self._looking is not None:
-            with contextlib.suppress(TimeoutError):
-                self._looking.result(LOOK_S * 10)  # so that the last numbers are there
-        self._warn()
-        return dd.from_delayed(
-            self._futures, meta=self._meta, divisions=self._divisions, prefix="llm"
-        )
 
     def _warn(self) -> None:
         """Say once that rows have no answer, where no card says it and nobody stopped it."""

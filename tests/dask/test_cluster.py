@@ -330,6 +330,39 @@ def test_a_job_that_is_stopped_gives_what_there_is(client, server, model, ddf):
     assert job.stats.state == "stopped"
 
 
+def test_a_job_whose_cluster_was_restarted_says_how_to_go_on(client, server, model, ddf):
+    limits = lp.Limits(requests_per_minute=600, concurrency=CONCURRENCY, adapt=False)
+    job = ddf.llm.start("Gone {text}", "a", model=model, limits=limits, progress=False)
+    server.wait_for(lambda counters: counters.total >= 5)
+    client.cancel(job._futures)  # as a restart does
+    with pytest.raises(lp.errors.RunError, match="only the rest is asked"):
+        job.result(60)
+    assert job.stats.state == "failed"
+
+
+def test_what_paused_workers_have_done_is_told(client, server, model, ddf):
+    def pause(dask_worker):
+        from distributed import Status
+
+        dask_worker.status = Status.paused
+
+    def resume(dask_worker):
+        from distributed import Status
+
+        dask_worker.status = Status.running
+
+    server.configure(latency_s=0.3)
+    job = ddf.llm.start("Full {text}", "a", model=model, progress=False)
+    server.wait_for(lambda counters: counters.total >= 1)
+    client.run(pause)  # as one whose memory is full: what it has goes on
+    while not any(future.done() for future in job._futures):
+        pass
+    server.configure(latency_s=0)
+    client.run(resume)
+    job.result(60)
+    assert (job.stats.rows, job.stats.answered) == (60, 60)
+
+
 def test_workers_that_die_again_and_again_end_in_an_error_that_says_what_to_do(client, model, ddf):
     def deadly(row):
         os._exit(1) if row["n"] == 33 else None
