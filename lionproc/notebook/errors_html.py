@@ -35,26 +35,36 @@ def _way(count: int, rows: Sequence[Mapping[Any, Any]], where: str) -> str:
     kind = formatting.safe(formatting.kind(_text(rows[0], "kind")), 40)
     message = formatting.escaped(formatting.plain(_text(rows[0], "message"), 400))
     hint = formatting.escaped(formatting.plain(_text(rows[0], "hint"), 300))
-    cells = "".join(_row(row, where) for row in rows[:MOST_ROWS])
-    left = count - len(rows[:MOST_ROWS])
-    more = f"<div style='{QUIET}'>and {formatting.plural(left, 'row')} more</div>" if left else ""
+    shown, left = rows[:MOST_ROWS], count - len(rows[:MOST_ROWS])
+    if any(_text(row, "reply") for row in shown):
+        more = (
+            f"<div style='{QUIET}'>and {formatting.plural(left, 'row')} more</div>" if left else ""
+        )
+        below = (
+            "<table style='border:0;margin:2px 0 0;font-variant-numeric:tabular-nums'>"
+            f"{''.join(_row(row, where) for row in shown)}</table>{more}"
+        )
+    else:
+        more = f", and {formatting.plural(left, 'row')} more" if left else ""
+        below = f"<div style='{QUIET}'>{', '.join(_label(row, where) for row in shown)}{more}</div>"
     return (
         f"<div style='{_RULE}'>{count:,} <b>{kind}</b> {message}"
-        f"<div style='{QUIET}'>{hint}</div>"
-        "<table style='border:0;margin:2px 0 0;font-variant-numeric:tabular-nums'>"
-        f"{cells}</table>{more}</div>"
+        f"<div style='{QUIET}'>{hint}</div>{below}</div>"
     )
 
 
 def _row(row: Mapping[Any, Any], where: str) -> str:
-    place = f" · {formatting.plain(row[where], 60)}" if where else ""
-    label = formatting.escaped(f"row {formatting.plain(row['index'], 60)}{place}")
     said = formatting.plain(_text(row, "reply"), 160)
     return (
         "<tr style='background:none'>"
-        f"<th scope='row' style='{CELL};font-weight:normal;white-space:nowrap;{QUIET}'>{label}</th>"
+        f"<th scope='row' style='{CELL};font-weight:normal;white-space:nowrap;{QUIET}'>{_label(row, where)}</th>"
         f"<td style='{CELL};overflow-wrap:anywhere'>{formatting.escaped(said)}</td></tr>"
     )
+
+
+def _label(row: Mapping[Any, Any], where: str) -> str:
+    place = f" · {formatting.plain(row[where], 60)}" if where else ""
+    return formatting.escaped(f"row {formatting.plain(row['index'], 60)}{place}")
 
 
 def _text(row: Mapping[Any, Any], name: str) -> str:
