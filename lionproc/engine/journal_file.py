@@ -127,7 +127,7 @@ class JournalFile:
         """Put in what processes that were killed had not put in any more."""
         if self.mode == "wal":
             with left_behind(self.path) as rows:
-                missing = [row for row in rows if not self._has(row)]
+                missing = [row for row in dict.fromkeys(rows) if not self._has(row)]
                 if missing:
                     self.write(missing)
                 if rows:

@@ -77,7 +77,7 @@ def test_what_it_had_put_into_the_file_is_not_put_there_twice(path):
 
         asyncio.run(keep())
     killed_with(path, *entries[:1])
-    killed_with(path, *entries)
+    killed_with(path, *entries, *entries)  # nor what is in a log twice
     with Journal.open(path) as journal:
         assert len(journal) == 3
         assert found_in(journal, *entries) == entries
