@@ -17,6 +17,7 @@ _MOST: Final = 2**30
 """Bytes of the digests of a run that are compared."""
 
 _SAMPLE: Final = 1000
+_AT_ONCE: Final = 16_384  # cells, which become objects for it
 
 Digests = np.ndarray[Any, np.dtype[np.uint64]]
 """One number for each row; 0 where there is no answer."""
@@ -64,7 +65,11 @@ def _repeats(series: pd.Series[Any]) -> bool:
 def packed(columns: Iterable[Any]) -> bytes:
     """The digests of some columns of one length, one column after the other, compressed."""
     packing = compressobj(1)
-    pieces = [packing.compress(digests_of(column).tobytes()) for column in columns]
+    pieces = [
+        packing.compress(digests_of(column[start : start + _AT_ONCE]).tobytes())
+        for column in columns
+        for start in range(0, len(column), _AT_ONCE)
+    ]
     return b"".join((*pieces, packing.flush()))
 
 

@@ -22,6 +22,7 @@ NEARLY_ALL = 0.97
 AT_BOUNDS = 0.8
 MANY = 0.01  # of all, of what one answer alone says little about
 LONG, TIMES_LONGER = 200, 10  # characters, and how often the median
+FEW = 101  # texts that tell which one nearly all may be
 BEGINNING = 400  # characters that are looked at for phrases
 
 Places = npt.NDArray[np.intp]
@@ -195,14 +196,13 @@ def _of_texts(part: pd.Series[Any]) -> Iterator[Finding]:
             one, several, advice = _SAYS[kind]
             says = f"1 answer {one}" if rows == 1 else f"{rows:,} answers {several}"
             yield Finding(says, rows, _first(mask), advice)
-    counts = pc.value_counts(texts)
-    if len(counts) * 10 <= len(texts):  # labels, as texts
-        most = counts.field("values")[int(np.argmax(counts.field("counts").to_numpy()))]
-        yield from _most(
-            pc.equal(texts, most).to_numpy(zero_copy_only=False),
-            "text",
-            "schema=Literal[...] keeps to the labels you name, and counts the others.",
-        )
+    # Whatever nearly all of them are is what most of a few are that stand far from each other.
+    few = texts.take(pa.array(np.linspace(0, len(texts) - 1, FEW).astype(int))).to_pylist()
+    yield from _most(
+        pc.equal(texts, max(few, key=few.count)).to_numpy(zero_copy_only=False),
+        "text",
+        "schema=Literal[...] keeps to the labels you name, and counts the others.",
+    )
     lengths = pc.utf8_length(texts).to_numpy(zero_copy_only=False)
     yield from _long(lengths, LONG, "answer", "answers")
 
