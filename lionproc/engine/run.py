@@ -13,7 +13,6 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 
 from lionproc.engine import at_exit, gc_threshold
 from lionproc.engine import loop as engine_loop
@@ -395,7 +394,7 @@ class Run(ABC):
         return None
 
     def _error_counts(self) -> Mapping[str, int]:
-        return MappingProxyType(dict(self._errors))
+        return dict(self._errors)
 
     def _count_error(self, kind: Kind, rows: int = 1) -> None:
         self._failed += rows

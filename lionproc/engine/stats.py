@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 State = Literal["running", "paused", "stopping", "stopped", "done", "failed"]
 LearnedFrom = Literal["", "headers", "refusals", "earlier run"]
-NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
 class MemberUse(NamedTuple):
@@ -136,7 +134,7 @@ class RunStats:
     holding_s: float = 0.0
     note: str = ""
     partitions: str = ""
-    errors: Mapping[str, int] = field(default_factory=lambda: NOTHING)
+    errors: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def finished(self) -> int:

@@ -1,7 +1,9 @@
 """What a report says of a run, beside what the server saw."""
 
+import copy
 import gc
 import json
+import pickle
 import warnings
 import weakref
 from html.parser import HTMLParser
@@ -63,6 +65,12 @@ def test_a_report_counts_what_the_server_saw(ran):
     assert report.input_tokens > report.cached_tokens
     half, most, longest = (report.latency[name] for name in ("p50", "p95", "longest"))
     assert 0.01 <= half <= most <= longest
+
+
+def test_a_report_can_be_copied_and_pickled(ran):
+    _, report, *_ = ran
+    for twin in (copy.deepcopy(report), pickle.loads(pickle.dumps(report))):  # noqa: S301  (made here)
+        assert (twin.errors, twin.usd, twin.stats) == (report.errors, report.usd, report.stats)
 
 
 def test_what_was_saved_is_what_the_price_list_says(ran):
