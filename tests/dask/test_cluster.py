@@ -1,5 +1,6 @@
 """Two worker processes of a cluster: one budget, no key in a graph, and nothing paid twice."""
 
+import asyncio
 import multiprocessing
 import os
 import signal
@@ -245,6 +246,30 @@ def test_a_job_is_watched_and_steered_from_the_notebook(client, server, model, d
     assert (job.stats.rows, job.stats.answered, job.stats.sent) == (60, 60, 60)
     assert job.errors().empty
     assert "60 requests" in repr(job)
+
+
+async def test_work_on_a_cluster_can_be_awaited_and_a_series_has_a_job(client, server, model, ddf):
+    how = {"model": model, "progress": False}
+    got = await ddf.llm.aprocess("Await {text}", "a", **how)
+    assert got.divisions == ddf.divisions
+    assert got.compute()["a"].tolist() == [f"echo: Await {text}" for text in FRAME["text"]]
+    cells = await ddf["text"].llm.aprocess("Await {value}", **how)
+    assert cells.compute().tolist() == got.compute()["a"].tolist()
+    assert ddf["text"].llm.start("Await {value}", **how).result(60).name == "text"
+    assert server.counters.total == 60
+    limits = lp.Limits(requests_per_minute=600, concurrency=CONCURRENCY, adapt=False)
+    task = asyncio.create_task(ddf.llm.aprocess("Leave {text}", "a", limits=limits, **how))
+    await asyncio.to_thread(server.wait_for, lambda counters: counters.total >= 65)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    while any((await asyncio.to_thread(client.run, at_work)).values()):
+        pass
+    assert server.counters.total < 60 + 60
+
+
+def at_work(dask_worker):
+    return len(dask_worker.active_threads)
 
 
 class Screen:
