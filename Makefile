@@ -99,6 +99,7 @@ $(PACKAGE): pyproject.toml
 $(DEV): $(PACKAGE)
 	@echo "Installing the tools for tests into $(VENV) ..."
 	@$(PIP) install -e ".[local,dask,datasets]" --group dev
+	@$(RUN) -m compileall -q lionproc # once, and not by each of the workers of the first run
 	@rm -f $(VENV)/.dev-*
 	@touch $@
 

@@ -337,6 +337,7 @@ def test_importing_it_reads_nothing_heavy_and_registers_the_accessors():
     assert frames
     assert series
     assert not tops & set(HEAVY)
+    assert not [name for name in loaded if name.startswith("lionproc.service.")]
 
 
 def test_pandas_is_imported_when_somebody_wants_it_and_has_the_accessors_then():

@@ -7,7 +7,6 @@ import io
 import os
 import pty
 import struct
-import subprocess
 import sys
 import termios
 
@@ -179,15 +178,3 @@ def test_the_bar_stays_a_bar_however_much_there_is_to_say(monkeypatch, columns):
     assert last.rstrip().endswith("]"), "nothing is cut off"
     assert "23 failed" in last
     assert "server takes ~300/min" in last
-
-
-def test_importing_lionproc_loads_nothing_of_a_notebook():
-    code = (
-        "import sys, lionproc; "
-        "heavy = {'ipywidgets', 'IPython', 'tqdm', 'nest_asyncio2'} & set(sys.modules); "
-        "sys.exit(str(heavy) if heavy else 0)"
-    )
-    found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
-    assert found.returncode == 0, found.stderr
