@@ -214,7 +214,7 @@ def at_random(shop, name, random):
     return kill
 
 
-def in_parallel(tmp_path, zygotes, work):
+def in_parallel(tmp_path, zygotes, work, time=0):
     """Do the same with both zygotes at once, each with a server of its own; adds up."""
     results, faults = [], []
 
@@ -223,7 +223,7 @@ def in_parallel(tmp_path, zygotes, work):
         folder.mkdir()
         shop = Shop(folder, zygotes[number])
         try:
-            results.append(work(shop, Random(number)))
+            results.append(work(shop, Random(2 * time + number)))
         except BaseException as fault:
             faults.append(fault)
         finally:
@@ -239,29 +239,31 @@ def in_parallel(tmp_path, zygotes, work):
     return sum(results)
 
 
-def test_killed_at_random_moments_nothing_is_bought_twice(tmp_path, zygotes):
+@pytest.mark.parametrize("time", range(2))
+def test_killed_at_random_moments_nothing_is_bought_twice(tmp_path, zygotes, time):
     def work(shop, random):
         return sum(
             killed_and_finished(
                 shop, f"run{n}", [at_random(shop, f"run{n}", random) for _ in range(3)]
             )
-            for n in range(6)
+            for n in range(3)
         )
 
-    assert in_parallel(tmp_path, zygotes, work) >= 27
+    assert in_parallel(tmp_path, zygotes, work, time) >= 14
 
 
-def test_killed_in_the_middle_of_writing_nothing_is_torn(tmp_path, zygotes):
+@pytest.mark.parametrize("moments", [list(MOMENTS)[::2], list(MOMENTS)[1::2]])
+def test_killed_in_the_middle_of_writing_nothing_is_torn(tmp_path, zygotes, moments):
     def work(shop, random):
         kills = 0
-        for moment, code in MOMENTS.items():
+        for moment in moments:
             name = f"run-{moment}"
             nths = random.sample(range(1, 4), 2)
-            killings = [partial(shop.start, name, code, nth=nth) for nth in nths]
+            killings = [partial(shop.start, name, MOMENTS[moment], nth=nth) for nth in nths]
             kills += killed_and_finished(shop, name, killings)
         return kills
 
-    assert in_parallel(tmp_path, zygotes, work) >= 22
+    assert in_parallel(tmp_path, zygotes, work) >= 11
 
 
 @pytest.mark.parametrize("moment", [m for m in MOMENTS if "part" in m])
