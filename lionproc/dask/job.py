@@ -347,7 +347,25 @@ class DaskJob:
             "save": question.save,
             "saved_to": question.save,
             "errors_at": "job.errors()",
+            "more": self._way_on(),
         }
+
+    def _way_on(self) -> str:
+        """What the card says of going on. `lp.last_job()` knows nothing of a cluster."""
+        stats, parts = self.stats, list[str]()
+        if stats.state == "failed":
+            parts.append("job.frame() has the partitions that are done")
+        if stats.failed:
+            parts.append("job.errors() lists the errors")
+        again = "running the cell again"
+        if self._question.journal is False and (stats.left or stats.failed):
+            parts.append(f"without a journal, {again} starts over")
+        elif stats.left:
+            larger = " with a larger budget=" if self._progress.reached else ""
+            parts.append(f"{again}{larger} goes on from here, and pays nothing twice")
+        elif stats.failed:
+            parts.append(f"{again} asks only for those")
+        return "; ".join(parts)
 
     def __repr__(self) -> str:
         stats = self.stats

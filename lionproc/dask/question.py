@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeAlias
 
 import pandas as pd
+from dask.base import is_dask_collection
 from dask.dataframe.utils import check_meta
 
 from lionproc.dask.keys import keep, send, with_keys
@@ -177,6 +178,11 @@ def question_of(asked: Asked, rows: DaskRows, *, watched: bool = False) -> tuple
         ConfigurationError: An argument cannot work; nothing was sent.
     """
     given = {**DEFAULTS, **asked.options}
+    if is_dask_collection(given["examples"]):
+        raise ConfigurationError(
+            "examples= go with every question, so they have to be here: examples=gold.head(8), or "
+            "gold.compute()."
+        )
     model = _model_of(given["model"])
     plan = _plan(asked, rows._meta, {**asked.options, "model": model})
     _refuse_stages_of_their_own(plan, model)

@@ -160,6 +160,7 @@ def files_of(path: AnyPath) -> list[Path | Remote]:
             f"The folder {str(place)!r} holds parts of {len(runs)} runs. "
             "Name the files of one run instead."
             if runs
-            else f"The folder {str(place)!r} holds no parts of a run."
+            else f"The folder {str(place)!r} holds no parts of a run. One that a Dask frame's "
+            "to_parquet wrote is read by lionproc.dask.read_parquet."
         )
     return [file for _, file in sorted(parts, key=lambda part: int(part[0][1]))]

@@ -13,6 +13,7 @@ from pandas.testing import assert_frame_equal
 
 import lionproc as lp
 from lionproc.errors import BudgetWarning, RowsFailedWarning
+from lionproc.notebook.card import as_bundle
 from lionproc.notebook.panel import Panel
 from lionproc.testing import Server
 
@@ -272,6 +273,13 @@ def at_work(dask_worker):
     return len(dask_worker.active_threads)
 
 
+def card_of(job):
+    """What the card says, which knows of no job but this one."""
+    said = as_bundle(job.stats, job.facts())["text/plain"]
+    assert "last_job" not in said
+    return said
+
+
 class Screen:
     """Where a panel is shown."""
 
@@ -330,6 +338,7 @@ def test_rows_that_failed_are_told_once_of_all_partitions(client, dd, model, cap
         with pytest.warns(RowsFailedWarning, match=r"11 of 20 rows .*11 bad_request.*job\.errors"):
             job.result(60)
         assert len(job.errors()) == 11
+        assert "job.errors() lists the errors" in card_of(job)
         job.result(60)  # and says it no more
 
 
@@ -342,6 +351,7 @@ def test_a_budget_stops_all_workers(client, server, model, ddf):
     assert job.result(60)["a"].count().compute() == server.counters.total
     assert 20 <= server.counters.total <= 20 + 12  # half a second's worth, and a little
     assert "20 requests" in job.stats.note
+    assert "again with a larger budget= goes on from here" in card_of(job)
 
 
 def test_a_job_that_is_stopped_gives_what_there_is(client, server, model, ddf):
@@ -353,6 +363,7 @@ def test_a_job_that_is_stopped_gives_what_there_is(client, server, model, ddf):
     assert len(got) == 60
     assert got["a"].notna().sum() == server.counters.total < 60
     assert job.stats.state == "stopped"
+    assert "running the cell again goes on from here" in card_of(job)
 
 
 def test_a_job_whose_cluster_was_restarted_says_how_to_go_on(client, server, model, ddf):
@@ -363,6 +374,7 @@ def test_a_job_whose_cluster_was_restarted_says_how_to_go_on(client, server, mod
     with pytest.raises(lp.errors.RunError, match="only the rest is asked"):
         job.result(60)
     assert job.stats.state == "failed"
+    assert "job.frame() has the partitions that are done" in card_of(job)
 
 
 def test_what_paused_workers_have_done_is_told(client, server, model, ddf):

@@ -238,3 +238,5 @@ def test_what_cannot_work_is_refused_when_it_is_called(dd, asked, arguments, wor
         ddf.llm.process("Say {text}", **{"into": "a", **asked, **arguments})
     with pytest.raises(lp.errors.ConfigurationError, match="text"):
         ddf.llm.process("Say {txt}", into="a", **asked)
+    with pytest.raises(lp.errors.ConfigurationError, match=r"examples=gold\.head\(8\)"):
+        ddf.llm.process("Say {text}", into="a", examples=ddf.assign(a="x"), **asked)
