@@ -345,6 +345,8 @@ class Limiter:
                 self._news.tell()
             if signals is not None:
                 self._learn(signals, reservation, now)
+                if not signals.quotas and self.in_force.silent():
+                    self._news.tell()
 
     def throttled(self, reservation: Reservation, signals: Signals) -> None:
         """A 429 came back: everybody waits, and the pace is cut once per storm."""

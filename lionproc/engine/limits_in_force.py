@@ -138,6 +138,12 @@ class LimitsInForce:
         self.quotas.departed(amounts)
         return bucket
 
+    def silent(self) -> bool:
+        """A reply said nothing of limits. True if one that was told before is forgotten now."""
+        forgotten = self.quotas.silent()
+        self.is_stale = self.is_stale or forgotten
+        return forgotten
+
     def learn(self, signals: Signals, mark: tuple[float, ...], now: float) -> bool:
         """Learn from headers; returns True if somebody waits for what they say.
 

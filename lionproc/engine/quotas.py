@@ -42,6 +42,9 @@ class Signals:
         return max(resets, default=None)
 
 
+FORGOTTEN_AFTER = 5  # replies one after the other that say nothing of limits
+
+
 class ProviderQuotas:
     """Remembers the provider's limits, and never plans beyond what it says is left.
 
@@ -56,6 +59,7 @@ class ProviderQuotas:
         self.left: dict[str, tuple[float, float, float, float]] = {}
         self._departed = (0.0,) * len(QUANTITIES)
         self._doubted: set[tuple[str, float]] = set()
+        self._silent = 0
 
     def disbelieve(self, quantity: str) -> None:
         """Forget a limit that cannot be, and what was said with it; also when it is said again."""
@@ -63,6 +67,19 @@ class ProviderQuotas:
         self.left.pop(quantity, None)
         if limit is not None:
             self._doubted.add((quantity, limit))
+
+    def silent(self) -> bool:
+        """A reply said nothing of limits. True if what an earlier one said is forgotten with that.
+
+        Whoever has limits tells them with every reply. One that was told once, and never again, was
+        a mistake, or that of another server behind the same address: a whole run would keep to it.
+        """
+        self._silent += 1
+        if self._silent < FORGOTTEN_AFTER or not self.limits:
+            return False
+        self.limits.clear()
+        self.left.clear()
+        return True
 
     def departed(self, amounts: Sequence[float]) -> None:
         """Note what is sent now, one amount for each quantity."""
@@ -75,6 +92,7 @@ class ProviderQuotas:
     def learn(self, quotas: Mapping[str, Quota], mark: tuple[float, ...], now: float) -> bool:
         """Take in a reply's quotas; `mark` is from when its request was sent. True for a new limit."""
         news = False
+        self._silent = 0
         for place, quantity in enumerate(QUANTITIES):
             quota = quotas.get(quantity)
             if quota is None or (quantity, quota.limit) in self._doubted:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lionproc.engine.adaptive_concurrency import AdaptiveConcurrency
-from lionproc.engine.quotas import ProviderQuotas, Quota
+from lionproc.engine.quotas import FORGOTTEN_AFTER, ProviderQuotas, Quota
 from lionproc.engine.tokens import INPUT, QUANTITIES, REQUESTS, TOKENS, Tokens
 
 ONE = (1.0, 10.0, 8.0, 2.0)  # a request of ten tokens, by quantity
@@ -41,6 +41,22 @@ def test_a_limit_is_news_once_and_again_when_it_changes():
 def test_limits_of_several_amounts_are_kept_apart():
     quotas = taught({REQUESTS: Quota(limit=600), TOKENS: Quota(limit=9000)})
     assert quotas.limits == {REQUESTS: 600, TOKENS: 9000}
+
+
+def test_a_limit_that_one_reply_told_and_the_next_ones_do_not_is_forgotten():
+    quotas = taught({REQUESTS: Quota(1, 0, 60.0)})
+    assert [quotas.silent() for _ in range(FORGOTTEN_AFTER)] == [False, False, False, False, True]
+    assert quotas.limits == {}
+    assert quotas.wait_s(ONE, 0.0) == 0.0
+    assert not quotas.silent()
+
+
+def test_a_limit_that_some_replies_leave_out_is_kept():
+    quotas = taught({REQUESTS: Quota(600)})
+    for _ in range(3):
+        assert not any(quotas.silent() for _ in range(FORGOTTEN_AFTER - 1))
+        assert not quotas.learn({REQUESTS: Quota(600)}, (0.0,) * 4, 0.0)
+    assert quotas.limits == {REQUESTS: 600}
 
 
 @pytest.mark.parametrize("limit", [0, -1])
