@@ -118,7 +118,7 @@ def _check_file(target: Path | Remote) -> None:
         raise ConfigurationError(
             f"{target.name!r} would be saved as parquet, and ends in {target.suffix!r}. Use "
             f"{stem + '.parquet'!r}, or a folder ({stem + '/'!r}). "
-            "For other formats, use the frame that comes back: out.to_csv(...)."
+            "For other formats, use the frame that comes back: out.llm.to_csv(...)."
         )
     if isinstance(target, Path):
         check_writable(target)
