@@ -67,7 +67,9 @@ def show(frame: pd.DataFrame, columns: list[str], *, width: int) -> str:
         Lines without control characters: cells and answers are not to be trusted.
     """
     names = [_line(name) for name in columns]  # whoever wrote the file chose them
-    rows = [[_line(value) for value in row] for row in frame[columns].head(SHOWN_ROWS).to_numpy()]
+    cells = frame[columns].head(SHOWN_ROWS)
+    cells = cells.astype(object).where(cells.notna(), "–")  # noqa: RUF001  (no answer, and no minus)
+    rows = [[_line(value) for value in row] for row in cells.to_numpy()]
     widths = [max(len(row[i]) for row in [names, *rows]) for i in range(len(columns))]
     widths[1:] = [min(w, 24) for w in widths[1:]]
     widths[0] = max(12, min(widths[0], width - sum(widths[1:]) - 2 * len(widths)))

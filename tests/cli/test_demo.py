@@ -163,6 +163,8 @@ def test_a_shown_table_fits_the_terminal_and_holds_no_control_characters():
     assert lines[0].split() == ["text", "answer"]
     assert lines[2].endswith("yes")
     assert lines[-1] == "... and 8 more"
+    skipped = pd.DataFrame({"text": [None], "answer": pd.array([None], dtype="string")})
+    assert show(skipped, ["text", "answer"], width=60).splitlines()[-1].split() == ["–", "–"]  # noqa: RUF001
 
 
 # ---- the demo, for real
