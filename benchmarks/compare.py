@@ -72,6 +72,27 @@ def batch(texts: Sequence[str], folder: str) -> None:
 
 
 KINDS = {"whole": whole, "wide": wide, "batch": batch}
+FLOORS = {"whole": "floor", "wide": "wide floor"}
+
+
+def wide_floor() -> Callable[[Sequence[str]], object]:
+    """The bare loop with what 60 fields take at least: their schema, pydantic, and a frame."""
+    import pandas as pd
+    from pydantic import TypeAdapter
+
+    from lionproc.model.answer import Answer
+
+    schema = shapes.schema(FIELDS)
+    adapter, shape = TypeAdapter(schema), Answer.of(schema).response_format()
+    ask = peers.floor(os.environ["BENCH_URL"], os.environ["BENCH_KEY"], IN_FLIGHT, shape)
+
+    def call(texts: Sequence[str]) -> None:
+        answers = [
+            adapter.validate_json(text, strict=True) for text in ask([text[:40] for text in texts])
+        ]
+        pd.DataFrame([answer.__dict__ for answer in answers]).convert_dtypes()
+
+    return call
 
 
 def contestant(kind: str) -> None:
@@ -79,6 +100,8 @@ def contestant(kind: str) -> None:
     call: Callable[[Sequence[str]], object]
     if kind == "floor":
         call = peers.floor(os.environ["BENCH_URL"], os.environ["BENCH_KEY"], IN_FLIGHT)
+    elif kind == "wide floor":
+        call = wide_floor()
     else:
 
         def call(texts: Sequence[str]) -> None:
@@ -103,8 +126,8 @@ def play(
     with Server(process=True, latency_s=latency_s, record=0, answer=answer) as server:
         env = {"BENCH_URL": server.base_url, "BENCH_KEY": str(server.key)}
         playing: dict[str, Any] = {}
-        if kind == "whole":
-            playing["floor"] = begin(Path(__file__).name, "--one", "floor", **env)
+        if kind in FLOORS:
+            playing["floor"] = begin(Path(__file__).name, "--one", FLOORS[kind], **env)
         for name, folder in versions.items():
             playing[name] = begin(Path(__file__).name, "--one", kind, **env, PYTHONPATH=folder)
         took: dict[str, list[tuple[float, float]]] = {name: [] for name in playing}
@@ -142,8 +165,9 @@ def main() -> None:
     parser.add_argument("--before", help="a folder with the older package in it")
     parser.add_argument("--rows", type=int, default=3000)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only", choices=KINDS)
     parser.add_argument("--write", action="store_true", help="into benchmarks/RESULTS.md")
-    parser.add_argument("--one", choices=["floor", *KINDS], help=argparse.SUPPRESS)
+    parser.add_argument("--one", choices=[*FLOORS.values(), *KINDS], help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
         contestant(args.one)
@@ -157,6 +181,8 @@ def main() -> None:
         ("batch, 20 ms", "batch", 0.02, "fine"),
     )
     for title, kind, latency_s, answer in rounds:
+        if args.only not in {None, kind}:
+            continue
         took = play(kind, versions, latency_s, answer, (args.rows, args.rounds))
         lines += told(title, took)
         print("\n".join(lines[-len(took) - 1 :]), flush=True)

@@ -43,7 +43,7 @@ def gathered(ask: Ask, in_flight: int) -> Column:
     return lambda texts: runner.run(column(texts))
 
 
-def floor(url: str, key: str, in_flight: int) -> Column:
+def floor(url: str, key: str, in_flight: int, shape: Any = SHAPE) -> Column:
     """A bare aiohttp + orjson loop: no limiter, no journal, no checks, no retries."""
     import aiohttp
     import orjson
@@ -63,7 +63,7 @@ def floor(url: str, key: str, in_flight: int) -> Column:
 
         async def worker() -> None:
             for text in todo:
-                async with session.post(url, data=orjson.dumps(body(text))) as reply:
+                async with session.post(url, data=orjson.dumps(body(text, shape))) as reply:
                     data = orjson.loads(await reply.read())
                     answers.append(data["choices"][0]["message"]["content"])
 

@@ -59,9 +59,9 @@ def chat(message: str) -> list[dict[str, str]]:
     ]
 
 
-def body(message: str) -> dict[str, Any]:
+def body(message: str, shape: Any = SHAPE) -> dict[str, Any]:
     """The whole request of one row."""
-    return {"model": MODEL, "messages": chat(message), "response_format": SHAPE}
+    return {"model": MODEL, "messages": chat(message), "response_format": shape}
 
 
 def same(sent: dict[str, Any]) -> bool:
