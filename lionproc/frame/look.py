@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -197,9 +198,11 @@ def _of_texts(part: pd.Series[Any]) -> Iterator[Finding]:
             says = f"1 answer {one}" if rows == 1 else f"{rows:,} answers {several}"
             yield Finding(says, rows, _first(mask), advice)
     # Whatever nearly all of them are is what most of a few are that stand far from each other.
-    few = texts.take(pa.array(np.linspace(0, len(texts) - 1, FEW).astype(int))).to_pylist()
+    # Each is taken once and compared by its hash: one answer may be megabytes long.
+    places = np.unique(np.linspace(0, len(texts) - 1, FEW).astype(int))
+    few = Counter(texts.take(pa.array(places)).to_pylist())
     yield from _most(
-        pc.equal(texts, max(few, key=few.count)).to_numpy(zero_copy_only=False),
+        pc.equal(texts, max(few, key=few.__getitem__)).to_numpy(zero_copy_only=False),
         "text",
         "schema=Literal[...] keeps to the labels you name, and counts the others.",
     )

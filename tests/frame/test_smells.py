@@ -1,11 +1,14 @@
 """What smells is looked for in so many rows as take a moment, from everywhere in the frame."""
 
+import tracemalloc
 from types import SimpleNamespace
 
+import pandas as pd
 import pydantic
 import pytest
 
 from lionproc.frame.answer_columns import AnswerColumns
+from lionproc.frame.look import looked_at
 from lionproc.frame.smells import MOST_CELLS, _columns
 from lionproc.model.answer import Answer
 
@@ -33,3 +36,14 @@ def test_of_wide_answers_fewer_rows_are_looked_at_and_from_everywhere(fields, ro
 
 def test_a_run_without_rows_has_nothing_to_look_at():
     assert all(column.empty for column in _columns(*answered(2, 0), 0))
+
+
+def test_a_giant_among_few_answers_is_taken_once_to_be_looked_at():
+    giant = "a" * 2_000_000
+    tracemalloc.start()
+    try:
+        assert not list(looked_at(pd.Series(["one", giant, "two"], dtype="str")))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 5 * len(giant)
