@@ -81,6 +81,8 @@ class DaskJob:
         self._divisions = tuple(divisions)
         self._progress = Progress(question, self.limits, rows)
         self._paused = self._stopped = self._warned = False
+        self._concurrency = self.limits.concurrency
+        self._moved = False  # that, by a person: else each worker keeps what it has
         self._watchers: list[Watcher] = []
         self._looking: Future[None] | None = None
         client.register_plugin(LionprocPlugin())
@@ -121,6 +123,8 @@ class DaskJob:
 
     def _changed(self) -> None:
         limits = self.limits
+        self._moved |= limits.concurrency != self._concurrency
+        concurrency = limits.concurrency if self._moved else None
         wanted = (
             limits.requests_per_minute,
             limits.tokens_per_minute,
@@ -129,7 +133,7 @@ class DaskJob:
         )
         self._say(
             lambda scheduler: scheduler.lionproc_set_limits(
-                question=self._question.token, limits=wanted, concurrency=limits.concurrency
+                question=self._question.token, limits=wanted, concurrency=concurrency
             )
         )
 

@@ -309,9 +309,14 @@ def test_what_is_moved_in_the_panel_reaches_all_workers(client, server, model, d
         person.start()
         person.join()
 
+    def wanted(dask_scheduler):
+        return dask_scheduler.plugins["lionproc"]._works.of(token).concurrency
+
+    token = job._question.token
     job.pause()
-    move("concurrency", "9")
     move("requests_per_minute", "6,000")
+    assert client.run_on_scheduler(wanted) is None  # each worker keeps what it has
+    move("concurrency", "9")
 
     def in_force():
         from lionproc.dask.sharing import _borrowing
