@@ -3,11 +3,11 @@
 1. Slow start: one more in flight for each reply, as TCP's window opens (RFC 5681).
 2. A refusal (429) shuts the server, for as long as it says; else one request looks whether it is
    open, after waits that grow (RFC 6298) or end when a window ends (`reopening`).
-3. Each opening ends a spell. What was admitted in it, over its time, is the limit, however it
-   counts (TCP Westwood, BBR); openings are known to be between two moments, the limit between two
-   rates (`spell`). Bounds that agree are narrowed, others replaced.
-4. The pace rises from just below the bounds to their top, then doubles until the next refusal,
-   ever later while the bounds hold (RFC 9438): limits grow, neighbours leave. If it fell, half.
+3. Each opening ends a spell. What was admitted in it, over its time, is the limit (TCP Westwood,
+   BBR); without a store for later what was not asked for is lost, so the pace that was refused is
+   the upper bound (`spell`). Bounds are narrowed by each spell, or replaced if it contradicts them.
+4. The pace rises from the lower bound to the upper one, the more slowly the closer they are, then
+   doubles until the next refusal: limits grow, neighbours leave (RFC 9438). If it fell, half.
 5. The first refusal is believed, and undone if the server is open (RFC 4015); a limit is proved
    by a burst alone. Others at a pace that the server took are stray until a test says otherwise
    (`stray`): a stray refusal costs its own row a retry.
@@ -26,12 +26,12 @@ WINDOW = 10  # requests in flight before the first reply
 START_PER_S = 20.0  # until the first reply says how long one takes
 QUICK_S = 0.35  # with quicker replies the window would outrun the refusals
 HEADROOM = 0.979  # of the measured rate
-PATIENCE_S = 24.0, 45.0  # before more is looked for: at least, and at most
-WORTH = 120  # requests for that, as one refusal in a hundred requests is all it may cost
-UNSURE_S = 6.0  # before more is looked for where little is known
-DOUBLING_S = 4.0
+PATIENCE_S = 26.0  # before more is looked for, which shuts the server for half a second
+WORTH = 150  # requests for that, so that looking is refused two times in three hundred requests
+DOUBLING_S = 3.0  # beyond the bounds, as BBR's Startup but slow enough for refusals to come back
 SEARCH_S = 0.7  # the same, after the first refusal
 FORGOTTEN = 16  # times the rate without a refusal: it is no bound any more
+STORED_S = 2.0  # seconds of its rate that tell a store from requests that came late
 USUAL_STORE_S = 10.0  # seconds of its rate that a bucket holds
 GAP_S = 3.0  # for what becomes of a probe, at most
 
@@ -51,7 +51,7 @@ class Curve:
         """Requests per second; None for no bound."""
         seconds = max(now - self.since, 0.0)
         if seconds < self.patience_s:
-            return self.low + (self.top - self.low) * seconds / self.patience_s
+            return self.low * math.pow(self.top / self.low, seconds / self.patience_s)
         pace = self.top * 2.0 ** min((seconds - self.patience_s) / self.doubling_s, 99.0)
         return None if pace > self.most else pace
 
@@ -82,7 +82,6 @@ class Congestion:
         self._spell: Spell | None = None  # that goes on, or ended while it is shut
         self._first: Spell | None = None
         self._rests_s = 0.0  # for how long the bounds were measured
-        self._tested = 0.0  # the rate above which more was tested for
         self._is_shut = False
         self._shut_at = -math.inf  # when what was refused last had left
         self._probe = 0  # the number of the request that looks whether it is open
@@ -116,9 +115,9 @@ class Congestion:
         """Begin with what an earlier run saw of this server."""
         self.window = None
         if limited:
-            self.bounds, self._rests_s = Bounds(per_s, per_s), max(PATIENCE_S)
+            self.bounds = Bounds(per_s, per_s)
             self._curve = Curve(
-                HEADROOM * per_s, per_s, FORGOTTEN * per_s, self._patience_s(per_s, 0.0)
+                HEADROOM * per_s, per_s, FORGOTTEN * per_s, self._patience_s(self.bounds, 0.0)
             )
         else:
             self._curve = Curve(per_s, per_s, FORGOTTEN * per_s, QUICK_S, QUICK_S)
@@ -218,18 +217,18 @@ class Congestion:
 
     def _open(self) -> None:
         """The server is open again: what it admitted from opening to opening is its limit."""
-        spell, now, tries = self._spell, self._probed_at, self.reopening.tries
+        spell, now, reopening = self._spell, self._probed_at, self.reopening
         if spell is None:
             return
         self._is_shut = False
-        shut_at = self.reopening.opened(now, spell, self._shut_at)
-        self._spell = Spell(shut_at, now)
+        shut_at = reopening.opened(now, spell, self._shut_at, limited=self.stray.proved)
+        self._spell = Spell(now if reopening.was_window else shut_at, now)
         if spell.admitted <= 0:
             self._spell.shut_at = -math.inf
             self.window, self.stray.proved = WINDOW, False
             return
         self.window = None
-        if tries:
+        if reopening.tries:
             self.stray.confirmed()
         if spell.is_first:
             self._first = spell
@@ -241,13 +240,30 @@ class Congestion:
                 self._curve = Curve(pace, pace, most, SEARCH_S, SEARCH_S, now)
                 return
             spell.shut_at = spell.opened_at
-        found = spell.bounds(shut_at, now)
-        if self.bounds is not None and now - spell.opened_at < 0.9 * self.reopening.window_s:
+        found = self._found(spell, shut_at, now)
+        if self.bounds is not None and now - spell.opened_at < 0.9 * reopening.window_s:
             if not spell.is_joined:
                 self._join(spell, self.bounds, found, now)
                 return
-            self.reopening.window_s = 0.0
+            reopening.window_s = 0.0
         self._learn(spell, self.bounds, found, now)
+
+    def _found(self, spell: Spell, shut_at: float, open_at: float) -> Bounds:
+        """The limit, by a spell that ended with an opening between these."""
+        found = spell.bounds(shut_at, open_at)
+        if self._stores(found.high):
+            # With nothing in store at both ends, one request more or less would have been noticed.
+            return found if self.reopening.tries else spell.exact(shut_at)
+        # Without a store a server refuses at once what is above its limit, so the pace in the end
+        # is a bound, and what was not asked for while it was less was lost.
+        return Bounds(found.low, max(found.high, spell.per_s))
+
+    def _stores(self, per_s: float) -> bool:
+        """Whether the server is known to hold requests for later, or to count by long windows."""
+        first = self._first
+        return self.reopening.was_window or (
+            first is not None and first.had_in_store(per_s, STORED_S)
+        )
 
     def _join(self, spell: Spell, known: Bounds, found: Bounds, now: float) -> None:
         """Less than a whole window proves nothing: it goes on being measured."""
@@ -258,50 +274,27 @@ class Congestion:
 
     def _learn(self, spell: Spell, known: Bounds | None, found: Bounds, now: float) -> None:
         """A spell was measured: narrow or replace the bounds, and set the pace by them."""
-        both, fell = None if known is None else known.meet(found), False
-        tries = self.reopening.tries
+        above, fell = self._is_above(spell.per_s), False
         if known is not None:
-            if found.high * (1 - 1 / spell.admitted) > 1.05 * known.high:
-                both = None  # more was admitted than it could have been
-            fell = both is None and spell.per_s <= known.high
-            if both and (tries or spell.per_s > known.high or both.high < 0.9 * known.high):
+            fell = not above and found.high < known.low
+            if fell:  # what was measured before and after that together is neither
+                found = Bounds(known.low / 2, known.low)
+            elif found.low <= known.high:
+                low = max(known.low, found.low)
+                found = Bounds(low, max(low, min(known.high, found.high)))
+            if (above or self.reopening.tries) and not fell:
                 self.stray.confirmed()
             else:
                 self.stray.unproved()
-            if fell:  # what was measured before and after that together is neither
-                found = Bounds(known.low / 2, known.low)
-        self.bounds = both or found
-        self._rests_s = 0.0 if fell else spell.seconds + (self._rests_s if both else 0.0)
-        low, top = self.bounds
-        if not (tries or fell):
-            low = self.bounds.middle
-        low, held_s = HEADROOM * low, now - spell.closed_at
-        patience_s = self._patience_s(self.bounds.low, held_s)
-        grew = known is None or spell.per_s > 1.05 * known.low
-        if grew and not self._stores(top):
-            # Without a store a server refuses at once what is above its limit, so the pace at the
-            # end is a measurement too.
-            high, end = top, max(spell.per_s, top)
-            top, tested = math.sqrt(high * end), self._tested or math.inf
-            low = max(low, HEADROOM * min(high, 1.02 * self.bounds.low))
-            is_new = high > 2 and not (both or spell.is_test or 0.9 < high / tested < 1.1)
-            if end > 1.25 * high and is_new:  # slower ones hold one request for a second
-                self._spell = replace(self._spell or spell, is_test=True)
-                if known is not None or spell is not self._first:
-                    top = HEADROOM * end  # not the pace of slow start, which overshoots
-                self._tested, low, patience_s = high, HEADROOM * top, max(3.0, 30 / top)
-        doubling_s = max(DOUBLING_S, min(16 / low, 16.0), held_s / 4)
-        most = max(FORGOTTEN * top, 2 * spell.per_s)
-        self._curve = Curve(low, top, most, patience_s, doubling_s, now)
+        self.bounds, held_s = found, now - spell.closed_at
+        low = found.low if fell or self.reopening.tries else found.middle
+        doubling_s = max(DOUBLING_S, min(16 / low, 16.0))
+        most = max(FORGOTTEN * found.high, 2 * spell.per_s)
+        patience_s = self._patience_s(found, held_s)
+        top = found.high if self._stores(found.high) else found.high / HEADROOM
+        self._curve = Curve(HEADROOM * low, top, most, patience_s, doubling_s, now)
 
-    def _stores(self, per_s: float) -> bool:
-        """Whether the server is known to hold requests for later, or to count by long windows."""
-        first = self._first
-        return self.reopening.was_window or (first is not None and first.had_in_store(per_s, 2.0))
-
-    def _patience_s(self, per_s: float, held_s: float) -> float:
-        """Before more is looked for: as a look is worth, and as long as the bounds are known."""
-        least_s, most_s = PATIENCE_S
-        wanted_s = max(min(WORTH / per_s, most_s), least_s)
-        wanted_s = min(wanted_s, max(UNSURE_S, 8 * self._rests_s))
-        return max(wanted_s, self.reopening.window_s, min(4 * held_s, 60.0))
+    def _patience_s(self, bounds: Bounds, held_s: float) -> float:
+        """Before more is looked for: as a look is worth, and as well as the limit is known."""
+        known_s = max(PATIENCE_S, WORTH / bounds.middle) * (bounds.low / bounds.high) ** 2
+        return max(known_s, self.reopening.window_s, 4 * held_s)

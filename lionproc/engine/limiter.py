@@ -31,7 +31,7 @@ from lionproc.errors import CallError
 
 CHECK_S = 0.25  # how often a moving pace is looked at
 SHORT = 10  # a run of this many times the concurrency is too short for slow start
-SLOT_CHECK_S = 5.0  # a freed slot wakes the limiter; this only bounds what a fault could cost
+LOOK_S = 1.0  # who waits looks again: the pace may have risen, and no fault shall cost more
 
 
 class Limiter:
@@ -276,7 +276,7 @@ class Limiter:
                         if wait == math.inf:
                             self.refuse(tokens)
                         if not self.in_force.is_stale:
-                            await self._news.wait(wait)
+                            await self._news.wait(min(wait, LOOK_S))
                     elif not paced and not self.in_force.sent.ready(amounts):
                         paced = await self._news.unless(
                             self.in_force.sent.pace(amounts, waited=waited)
@@ -297,7 +297,7 @@ class Limiter:
         self._wants_slot = self.in_flight >= self.concurrency
         if self._wants_slot:
             self.waiting_for = "a free slot"
-            return SLOT_CHECK_S
+            return LOOK_S
         wait = self.pace.wait(now) or self.in_force.wait(amounts, now)
         if wait is None:
             return 0.0

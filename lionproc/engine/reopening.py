@@ -30,7 +30,8 @@ class Reopening:
         tries: Times that the server was asked and not open yet.
         vain: Times in a row that it admitted nothing at all.
         window_s: The window that it was found to count by, 0.0 for none.
-        asked_until: When the server itself said to come again, unlike our own patience.
+        asked_until: When the server itself asked to come again, unlike our own patience.
+        said_until: The same to the word; who comes again is spread a little beyond it.
         was_window: Whether it was shut for longer than a bucket would be, the last time.
     """
 
@@ -41,7 +42,7 @@ class Reopening:
         self.window_s = 0.0
         self.was_window = False
         self._aim_s: float | None = None  # the window whose end is waited for; 0.0 for an even rate
-        self.asked_until = 0.0
+        self.asked_until = self.said_until = 0.0
         self._until = 0.0
 
     @property
@@ -64,6 +65,7 @@ class Reopening:
         self._steps = 0 if not self.tries else 2 if self._aim_s else self._steps + 1
         self._aim_s = None
         if said_s is not None:
+            self.said_until = now + min(said_s, MAX_HOLD_S)
             self.ask(now + min(said_s, MAX_HOLD_S) * (1 + 0.05 * refusal.jitter) + 0.02)
             if not self.tries:
                 return
@@ -74,12 +76,26 @@ class Reopening:
         wait_s = min(wait_s, MOST_S) * (0.9 + 0.2 * refusal.jitter)
         self._until = max(self._until, now + self._aimed(now, wait_s, spell, shut_at, known))
 
-    def opened(self, now: float, spell: Spell, shut_at: float) -> float:
-        """It is open; returns until when it was shut."""
+    def opened(self, now: float, spell: Spell, shut_at: float, *, limited: bool) -> float:
+        """It is open; returns until when it was shut.
+
+        Args:
+            now: Seconds of the loop's clock.
+            spell: What it admitted before it was shut.
+            shut_at: When what it refused last had left.
+            limited: Whether there is proof that it has a limit, so that what it said is believed.
+        """
         if self._aim_s is not None:  # it opened when it should
             shut_at = now - LATE_S
             if now - spell.closed_at > LONG_S:
                 self.window_s = self._aim_s or self.window_s
+        said_until = min(self.said_until, now)
+        is_long = spell.is_window(said_until) and said_until - spell.closed_at > LONG_S
+        if limited and spell.is_first and is_long:
+            shut_at = max(shut_at, said_until)
+            seconds = shut_at - spell.opened_at
+            fits = [window_s for window_s in WINDOWS_S if abs(seconds - window_s) < SOON_S]
+            self.window_s = max(fits, default=self.window_s)
         self.was_window = spell.is_window(shut_at) and shut_at - spell.closed_at > LONG_S
         self.vain = self.vain + 1 if spell.admitted <= 0 else 0
         return shut_at

@@ -45,11 +45,6 @@ class Bounds(NamedTuple):
         """As many times the one as the other is of it."""
         return math.sqrt(self.low * self.high)
 
-    def meet(self, other: Bounds) -> Bounds | None:
-        """What agrees with both, None if nothing does."""
-        both = Bounds(max(self.low, other.low), min(self.high, other.high))
-        return both if both.low <= both.high else None
-
 
 @dataclass(slots=True)
 class Spell:
@@ -62,7 +57,6 @@ class Spell:
         closed_at: When it refused again.
         admitted: Requests between.
         per_s: Requests per second that left in the end.
-        is_test: Whether it was a test of the pace at which the one before ended.
         is_joined: Whether it goes on with what was measured before it closed the last time.
     """
 
@@ -71,7 +65,6 @@ class Spell:
     closed_at: float = 0.0
     admitted: int = 0
     per_s: float = 0.0
-    is_test: bool = False
     is_joined: bool = False
 
     @property
@@ -92,6 +85,11 @@ class Spell:
         """The limit, where the next opening is between these: what was admitted, over the time."""
         high = self.admitted / max(shut_at - self.opened_at, SHORTEST_S)
         return Bounds(min(self.admitted / max(open_at - self.shut_at, SHORTEST_S), high), high)
+
+    def exact(self, shut_at: float) -> Bounds:
+        """The same, where the server had nothing in store when it was shut before and then."""
+        seconds = max(shut_at - self.shut_at, SHORTEST_S)
+        return Bounds(max(self.admitted - 1, 0.5) / seconds, (self.admitted + 1) / seconds)
 
     def had_in_store(self, per_s: float, seconds: float) -> bool:
         """Whether more was admitted than the limit and so many seconds of it in store."""

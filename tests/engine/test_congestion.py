@@ -11,12 +11,13 @@ import random
 
 import pytest
 
-from lionproc.engine.congestion import HEADROOM, START_PER_S, Congestion
+from lionproc.engine.congestion import HEADROOM, PATIENCE_S, START_PER_S, WORTH, Congestion
 from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.last_pace import Pace
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.limits import Limits
 from lionproc.engine.quotas import ProviderQuotas, Quota, Signals
+from lionproc.engine.reopening import Reopening
 from lionproc.engine.request import Event, Reply
 from lionproc.engine.spell import Bounds, Refusal, Spell
 from lionproc.engine.tokens import Tokens
@@ -380,8 +381,8 @@ def test_a_limit_that_fell_is_halved():
 def test_more_than_the_bounds_allow_is_another_limit():
     congestion = known(Bounds(9.5, 10.0))
     spell = Spell(0.0, 0.0, closed_at=100.0, admitted=1070, per_s=12.0)
-    congestion._learn(spell, congestion.bounds, Bounds(9.9, 10.7), 100.2)
-    assert congestion.bounds == Bounds(9.9, 10.7)
+    congestion._learn(spell, congestion.bounds, Bounds(10.6, 10.8), 100.2)
+    assert congestion.bounds == Bounds(10.6, 10.8)
 
 
 def test_less_than_a_window_proves_nothing_and_goes_on_being_measured():
@@ -394,15 +395,41 @@ def test_less_than_a_window_proves_nothing_and_goes_on_being_measured():
     assert congestion._spell.admitted == 150
 
 
-def test_without_a_store_the_pace_in_the_end_is_tested():
-    first = Spell(-math.inf, 0.0, closed_at=0.5, admitted=10, per_s=20.0)
+@pytest.mark.parametrize(
+    ("held", "bounds"), [(10, Bounds(18 / 5.2, 16.0)), (110, Bounds(17 / 4.2, 19 / 4.2))]
+)
+def test_without_a_store_the_pace_in_the_end_is_the_upper_bound(held, bounds):
+    congestion = known(None)
+    congestion._first = Spell(-math.inf, 0.0, closed_at=0.5, admitted=held, per_s=20.0)
     spell = Spell(1.0, 1.2, closed_at=5.2, admitted=18, per_s=16.0)
-    for admitted, pace in ((10, HEADROOM**2 * 16.0), (110, HEADROOM * math.sqrt(20.0))):
-        congestion = known(None)
-        congestion._first = first
-        first.admitted = admitted
-        congestion._learn(spell, None, Bounds(4.0, 5.0), 5.5)
-        assert congestion.pace(5.5) == pytest.approx(pace)
+    assert congestion._found(spell, 5.2, 6.2) == pytest.approx(bounds)
+
+
+def test_less_than_a_lower_bound_above_the_limit_proves_nothing():
+    congestion = known(Bounds(9.5, 10.0))
+    spell = Spell(0.0, 0.0, closed_at=60.0, admitted=540, per_s=20.0)
+    congestion._learn(spell, congestion.bounds, Bounds(9.0, 9.1), 60.2)
+    assert congestion.bounds == Bounds(9.5, 9.5)
+
+
+def test_the_closer_the_bounds_the_more_slowly_the_pace_rises():
+    congestion = known(None)
+    wide, close = Bounds(5.0, 10.0), Bounds(9.0, 10.0)
+    assert 3 * congestion._patience_s(wide, 0.1) < congestion._patience_s(close, 0.1)
+
+
+def test_a_slow_limit_is_asked_for_more_as_seldom_as_its_requests_are_worth():
+    congestion = known(None)
+    assert congestion._patience_s(Bounds(1.0, 1.0), 0.1) == WORTH
+    assert congestion._patience_s(Bounds(100.0, 100.0), 0.1) == PATIENCE_S
+
+
+def test_a_wait_that_a_server_with_a_limit_names_tells_its_window():
+    reopening, spell = Reopening(), Spell(-math.inf, 0.0, closed_at=6.0, admitted=600, per_s=100.0)
+    reopening.refused(Refusal(6.0, 0, 600, 0.05, 100.0, 54.0, 0.5), spell, 5.95, None)
+    assert reopening.opened(62.0, spell, 5.95, limited=True) == 60.0
+    assert reopening.window_s == 60.0
+    assert Reopening().opened(62.0, spell, 5.95, limited=False) == 5.95
 
 
 @pytest.mark.parametrize(("per_s", "doubted"), [(10.0, True), (10.5, False)])
