@@ -166,6 +166,25 @@ class Zygote:
         self._told.close()
 
 
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    """Of a certificate authority of our own: itself, and the path of its file."""
+    import trustme
+
+    made = trustme.CA()
+    path = tmp_path_factory.mktemp("authority") / "authority.pem"
+    made.cert_pem.write_to_path(str(path))
+    return made, str(path)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_authorities(authority):
+    """Every client reads the trusted ones when it is made; those of the system take 20 ms."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", authority[1])
+        yield
+
+
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     """Where lionproc keeps its files, beside a working folder that is new and empty."""

@@ -17,23 +17,11 @@ AZURE = {"azure_endpoint": "https://one.example", "api_version": "1"}
 
 
 @pytest.fixture(autouse=True)
-def quiet_environment(monkeypatch, tmp_path, quick_certificates):
+def quiet_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "home"))
     for name in list(os.environ):
         if name.startswith(("OPENAI_", "AZURE_")) or name.upper().endswith("_PROXY"):
             monkeypatch.delenv(name)
-
-
-@pytest.fixture(scope="module")
-def quick_certificates(tmp_path_factory):
-    """Each client reads the trusted authorities; one of our own is read in no time."""
-    import trustme
-
-    path = tmp_path_factory.mktemp("authority") / "authority.pem"
-    trustme.CA().cert_pem.write_to_path(str(path))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SSL_CERT_FILE", str(path))
-        yield
 
 
 def identity(scope=None, kind=openai.AsyncOpenAI, **settings):

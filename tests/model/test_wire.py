@@ -44,22 +44,12 @@ PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 KEY = "sk-test-of-the-wire-0123456789"
 
 
-@pytest.fixture(scope="session")
-def authority(tmp_path_factory):
-    """Of a certificate authority of our own: itself, and the path of its file."""
-    made = trustme.CA()
-    path = tmp_path_factory.mktemp("authority") / "authority.pem"
-    made.cert_pem.write_to_path(str(path))
-    return made, str(path)
-
-
 @pytest.fixture(autouse=True)
 def quiet_environment(monkeypatch, tmp_path, authority):
     monkeypatch.setenv("LIONPROC_HOME", str(tmp_path / "home"))
     for name in list(os.environ):
         if name.upper() in PROXY_VARIABLES or name.startswith(("OPENAI_", "AZURE_", "SSL_CERT")):
             monkeypatch.delenv(name)
-    # Every client reads the trusted authorities when it is made; the system's take 20 ms.
     monkeypatch.setenv("SSL_CERT_FILE", authority[1])
 
 
