@@ -59,13 +59,12 @@ def array_of(shape: Shape, kept: pa.Array) -> ExtensionArray:
     dtype: Any = dtype_of(shape)
     match shape:
         case Choice():
-            codes = kept.fill_null(-1).to_numpy(zero_copy_only=False)
-            return pd.Categorical.from_codes(codes, dtype=dtype)
+            return pd.Categorical.from_codes(_own(kept.fill_null(-1)), dtype=dtype)
         case Instant(zoned=zoned):
-            instants = pd.DatetimeIndex(_moments(kept))
+            instants = pd.DatetimeIndex(_own(kept))
             return (instants.tz_localize("UTC") if zoned else instants).array
         case Duration():
-            return pd.TimedeltaIndex(_moments(kept)).array
+            return pd.TimedeltaIndex(_own(kept)).array
         case _:
             made: ExtensionArray = dtype.__from_arrow__(kept)
             return made
@@ -80,9 +79,10 @@ def _places_of(shape: Choice) -> pa.DataType:
     )
 
 
-def _moments(kept: pa.Array) -> np.ndarray[Any, Any]:
-    moments: np.ndarray[Any, Any] = kept.to_numpy(zero_copy_only=False)
-    return moments.copy()  # what is in Arrow cannot be written to
+def _own(kept: pa.Array) -> np.ndarray[Any, Any]:
+    """The values for a frame alone: what is in Arrow cannot be written to."""
+    values: np.ndarray[Any, Any] = kept.to_numpy(zero_copy_only=False)
+    return values.copy()
 
 
 def _becomes_text(shape: Shape) -> bool:

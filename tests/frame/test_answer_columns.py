@@ -65,6 +65,20 @@ def test_answers_that_come_in_any_order_are_the_columns_of_their_rows(kind, made
         same(kept.between(start, stop), columns(answer, cells[start:stop], "a"))
 
 
+@pytest.mark.parametrize(("kind", "made"), MADE, ids=[str(kind) for kind, _ in MADE])
+def test_a_column_of_answers_can_be_written_to_and_what_is_kept_stays(kind, made):
+    answer, cells = Answer.of(kind), [made(row) for row in range(9)]
+    kept = AnswerColumns(answer, "a", 9)
+    for row, cell in enumerate(cells):
+        kept.put(row, cell)
+    assert list(kept.settle()) == []
+    frame = pd.DataFrame(kept.between(0, 9))
+    frame.loc[1, "a"] = None
+    frame.iloc[2:4, 0] = frame["a"].iloc[4:6].array
+    assert frame["a"].isna()[1]
+    same(kept.between(0, 9), columns(answer, cells, "a"))
+
+
 def test_an_answer_that_rows_share_and_one_that_replaces_another(blocks_of):
     answer = Answer.of(create_model("Pair", name=(str, ...), n=(int, ...)))
     kept = AnswerColumns(answer, None, 10)
