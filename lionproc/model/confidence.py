@@ -19,10 +19,12 @@ others than the allowed ones are among them.
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from operator import attrgetter
 from typing import Any
 
 from lionproc.errors import CallError, Kind, SchemaError
@@ -131,7 +133,10 @@ class _Step:
 
 def _steps(tokens: Sequence[Token], start: int, spelling: Spelling) -> Iterator[_Step]:
     said = b""  # of the value, up to the token
-    for token in tokens:
+    # Each of many fields is looked up in all the tokens: they are in order, so it is no walk.
+    first_one = max(bisect_left(tokens, start, key=attrgetter("start")) - 1, 0)
+    for place in range(first_one, len(tokens)):
+        token = tokens[place]
         behind = max(start - token.start, 0)
         if behind and behind >= len(token.text):
             continue  # before the value

@@ -29,6 +29,7 @@ _FORMATS: Final[Mapping[str, type]] = {
     "uuid": uuid.UUID,
 }
 _DEEPEST: Final = 50
+_MOST_MEMBERS: Final = 5000
 _SAYS_NOTHING: Final = frozenset(("title", "description", "default"))
 
 
@@ -89,7 +90,7 @@ class _Types:
         if "$ref" in schema:
             return self._referred(str(schema["$ref"]).rpartition("/")[2], deepest - 1)
         if "enum" in schema:
-            return Literal[tuple(schema["enum"])]
+            return _literal(tuple(schema["enum"]))
         if "const" in schema:
             return Literal[schema["const"]]
         if "anyOf" in schema:
@@ -122,6 +123,12 @@ class _Types:
             kind = self.of(inner, deepest - 1)
             fields[name] = (kind, ...) if name in required else (kind, inner.get("default"))
         return create_model("Answer", **fields)
+
+
+def _literal(members: tuple[Any, ...]) -> Any:
+    if not 0 < len(members) <= _MOST_MEMBERS:
+        raise LookupError("there are none to choose from, or so many that their type takes long")
+    return Literal[members]
 
 
 def _bones(node: object) -> object:

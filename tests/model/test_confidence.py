@@ -342,3 +342,27 @@ def test_whatever_a_server_sends_as_log_probabilities_harms_no_answer(anything, 
         data = {"choices": [{"message": {"content": '{"answer":"positive"}'}, "logprobs": told}]}
         (known,) = Confidences.of(MOOD).read(data, '{"answer":"positive"}')
         assert known is None or 0 <= known <= 1
+
+
+def test_a_field_is_looked_up_among_the_tokens_and_not_walked_to():
+    class Watched(tuple):
+        __slots__ = ()
+        looks = 0
+
+        def __getitem__(self, place):
+            Watched.looks += 1
+            return super().__getitem__(place)
+
+        def __iter__(self):
+            raise AssertionError("walked")
+
+    confidences = Confidences.of(Answer.of(Literal["yes", "no"], name="a"))
+    (place,) = confidences._places.values()
+    said = [b"{", *[b" "] * 10_000, b'"a":', b'"yes"', b"}"]
+    starts = [0]
+    for text in said[:-1]:
+        starts.append(starts[-1] + len(text))
+    entry = {"logprob": -0.5}
+    tokens = Watched(Token(text, start, entry) for text, start in zip(said, starts, strict=True))
+    assert place.confidence(tokens, starts[-2], '"yes"') == pytest.approx(math.exp(-0.5))
+    assert Watched.looks < 100

@@ -495,6 +495,12 @@ def test_parts_that_contain_each_other_are_not_followed_along_all_ways(make, mon
     assert looked < 50_000
 
 
+@pytest.mark.parametrize("members", [[], [f"m{n}" for n in range(20_000)]], ids=["none", "many"])
+def test_no_type_is_made_of_choices_that_are_none_or_very_many(members):
+    schema = {"type": "object", "properties": {"x": {"enum": members}}, "required": ["x"]}
+    assert type_of_schema(schema, bare=False, own=False) == schema
+
+
 def test_few_kinds_that_contain_each_other_are_columns_as_far_as_they_differ():
     field = Answer.of(each_contains_all(2)).shape.by_name["x"]
     assert field == shape.Record(
