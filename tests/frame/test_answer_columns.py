@@ -72,7 +72,7 @@ def test_a_column_of_answers_can_be_written_to_and_what_is_kept_stays(kind, made
     for row, cell in enumerate(cells):
         kept.put(row, cell)
     assert list(kept.settle()) == []
-    frame = pd.DataFrame(kept.between(0, 9))
+    frame = pd.DataFrame(kept.between(0, 9), copy=False)
     frame.loc[1, "a"] = None
     frame.iloc[2:4, 0] = frame["a"].iloc[4:6].array
     assert frame["a"].isna()[1]
@@ -149,7 +149,7 @@ def test_a_frame_has_its_texts_in_common_with_what_is_kept_and_cannot_change_it(
     for _ in kept.settle():
         pass
     held = in_pools()
-    frame = pd.DataFrame(kept.between(0, 500))
+    frame = pd.DataFrame(kept.between(0, 500), copy=False)
     assert in_pools() < held + 1000
     frame.loc[3, "text"], frame.loc[3, "n"] = "changed", 7
     frame["many"] = frame["many"].iloc[::-1].array
