@@ -40,6 +40,7 @@ CUT, LEAST_SHARE, BACK_S = 0.7, 0.1, 30.0  # of the pace after a refusal, and un
 STORM_S = 2.0  # refusals within so long are one
 LONGEST_HOLD_S = 600.0  # nobody waits longer, whatever the clock did or a file says
 LATEST = 1e12  # seconds since 1970, and more than anybody sends; a number beyond is none of ours
+LEAST_TAUGHT = 1.0  # a minute; no provider has a lower limit
 MOST_NAMES = 1000  # of assignments that are remembered
 WINDOW_S = MINUTE_S + MARGIN_CAP_S
 
@@ -329,7 +330,7 @@ class LeaseBudget:
             made = cls(
                 id=str(kept["id"]),
                 limits=_limits(kept["limits"]),
-                taught=_limits(kept["taught"]),
+                taught=_limits(kept["taught"], LEAST_TAUGHT),
                 counts=Counts(**{k: int(v) for k, v in kept["counts"].items()}),
                 _number=int(kept["number"]),
                 _due=_numbers(kept["due"], width),
@@ -365,11 +366,11 @@ def _numbers(given: Sequence[object], width: int) -> list[float]:
     return [_number(each) for each in given]
 
 
-def _limits(given: Sequence[object]) -> PerMinute:
+def _limits(given: Sequence[object], least: float = 0.0) -> PerMinute:
     if len(given) != len(QUANTITIES):
         raise ValueError("these are not as many limits as there are quantities")
     made = tuple(None if each is None else _number(each) for each in given)
-    if any(each is not None and each <= 0 for each in made):
+    if any(each is not None and (each <= 0 or each < least) for each in made):
         raise ValueError("a limit is above zero")
     return made
 

@@ -315,7 +315,10 @@ def test_a_hold_or_a_lease_that_a_clock_set_far_ahead_ends_when_it_is_right_agai
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("hold_until", 1e308), ("hold_until", 1e11), ("due", [-1e308] * 4), ("due", [-1e11] * 4)],
+    [
+        *(("hold_until", 1e308), ("hold_until", 1e11), ("due", [-1e308] * 4)),
+        *(("due", [-1e11] * 4), ("taught", [1e-9, None, None, None])),
+    ],
 )
 @pytest.mark.parametrize("until", [-1e308, 1e11, 1e308])
 def test_whatever_somebody_wrote_into_the_file_nobody_waits_for_ever(name, value, until):
