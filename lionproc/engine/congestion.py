@@ -81,7 +81,6 @@ class Congestion:
         self._curve: Curve | None = None
         self._spell: Spell | None = None  # that goes on, or ended while it is shut
         self._first: Spell | None = None
-        self._rests_s = 0.0  # for how long the bounds were measured
         self._is_shut = False
         self._shut_at = -math.inf  # when what was refused last had left
         self._probe = 0  # the number of the request that looks whether it is open
@@ -297,4 +296,4 @@ class Congestion:
     def _patience_s(self, bounds: Bounds, held_s: float) -> float:
         """Before more is looked for: as a look is worth, and as well as the limit is known."""
         known_s = max(PATIENCE_S, WORTH / bounds.middle) * (bounds.low / bounds.high) ** 2
-        return max(known_s, self.reopening.window_s, 4 * held_s)
+        return max(known_s + self.reopening.window_s, 4 * held_s)
