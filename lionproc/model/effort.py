@@ -1,10 +1,11 @@
 """Bounds the work of checking an answer, before it is checked.
 
-Three answers of a few kilobytes or megabytes would keep the process busy for hours, with the
+Four answers of a few kilobytes or megabytes would keep the process busy for hours, with the
 interpreter's lock held, or fill its memory. One has millions of values, each of which is a fault.
 One has thousands of faults where hundreds of choices are possible, all named in each. One is nested
 where a type is a choice that leads back to itself (`Add | Multiply | int`, each with operands of
-the same choice): every kind is tried for every operand, so each level doubles the work. None is an
+the same choice): every kind is tried for every operand, so each level doubles the work. One has a long text where a
+pattern looks ahead, which from each character on goes to the end. None is an
 answer that somebody waits for, and all are a wrong shape that the model is told about.
 """
 
@@ -14,7 +15,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import inf
 from typing import Any
 
@@ -33,6 +34,8 @@ MOST_IN_A_CIRCLE = (
 MOST_TOLD = 100_000_000  # characters that all faults of an answer may be told with
 MOST_UNIQUE = 1000  # lists or objects in a set: their hashes can be made equal
 LONG = 100_000  # characters of one text
+MOST_LOOKED_AROUND = 100_000_000  # squares of the characters of texts, where patterns look around
+_FEW_LETTERS = 1000  # of an answer, in which no pattern is work
 _FORMS = ("format", "contentMediaType")
 _FEW = 2000  # values that are surely no work
 _MOST_LOOKED_AT = 100_000  # parts and names that are gone through to say what any value may take
@@ -71,6 +74,8 @@ class Weighed:
 
     def _may_be_work(self, text: str) -> bool:
         """Whether this might be too much to check, told from its length and its signs alone."""
+        if len(text) > _FEW_LETTERS and self._trials.look_around:
+            return True
         if len(text) <= self._few and not self._circle:  # a value has a sign or two
             return False
         if len(text) > LONG and self._trials.has_particular_places:
@@ -151,11 +156,15 @@ class _Applied:
         items: Those that are tried with every item.
         unique: Whether items have to differ, so that each may be compared with each.
         form: Whether a text has to be in a form that takes long to check: an address, a pattern.
+        patterns: How many patterns that look around a text is held against.
+        names: How many of those each name of a property is held against.
     """
 
     trials: int = 1
     unique: bool = False
     form: bool = False
+    patterns: int = 0
+    names: int = 0
     named: dict[str, Counter[int]] = field(default_factory=dict)
     others: Counter[int] = field(default_factory=Counter)
     items: Counter[int] = field(default_factory=Counter)
@@ -165,6 +174,8 @@ class _Applied:
         self.trials += more.trials
         self.unique = self.unique or more.unique
         self.form = self.form or more.form
+        self.patterns += more.patterns
+        self.names += more.names
         for name, parts in more.named.items():
             known = self.named.get(name)
             self.named[name] = parts if known is None else _joined(known, parts, either=either)
@@ -194,7 +205,7 @@ class _Trials:
     def are_more(self, value: object, most: int) -> bool:
         """Whether a value is more work than this."""
         layer = [(value, Counter([self._number(self._root)]))]
-        seen = 0
+        seen = squares = 0
         while layer:
             below = []
             for outer, parts in layer:
@@ -203,6 +214,9 @@ class _Trials:
                 if seen > most:
                     return True
                 _check_particular(outer, [each for each, _ in applied])
+                if self.look_around:
+                    squares += _looked_around(outer, applied)
+                    _check_squares(squares)
                 if isinstance(outer, dict):
                     for name, inner in outer.items():
                         below.append((inner, _sum(applied, name)))
@@ -217,6 +231,14 @@ class _Trials:
         """Whether some text has to be in a form, or some items have to differ."""
         parts = parts_of(self._root, with_shared=True)
         return any(not part.keys().isdisjoint((*_FORMS, "uniqueItems")) for part in parts)
+
+    @cached_property
+    def look_around(self) -> bool:
+        """Whether there are patterns for which a text is gone over again and again."""
+        if self._tagged:  # pydantic's own engine never does
+            return False
+        parts = parts_of(self._root, with_shared=True)
+        return any(map(_looks_around, (name for part in parts for name in _patterns_in(part))))
 
     @cached_property
     def of_one_value(self) -> float:
@@ -262,6 +284,13 @@ class _Trials:
             return made
         made.unique = part.get("uniqueItems") is True
         made.form = not part.keys().isdisjoint(_FORMS)
+        if self.look_around:
+            made.patterns = _looks_around(part.get("pattern"))
+            made.names = sum(
+                _looks_around(name) for name, _ in _mapping(part.get("patternProperties"))
+            )
+            if isinstance(part.get("propertyNames"), Mapping):
+                made.names += self._applied(self._number(part["propertyNames"])).patterns
         either = self._tagged and "discriminator" in part
         choice = _Applied(trials=0)
         for branch in for_the_same(part):
@@ -298,6 +327,41 @@ def _check_particular(value: Any, applied: list[_Applied]) -> None:
         raise wrong_shape(
             f"more than {MOST_UNIQUE:,} lists or objects that have to differ; give fewer"
         )
+
+
+def _looked_around(value: Any, applied: list[tuple[_Applied, int]]) -> int:
+    """The squares of the characters that patterns which look around go over in a value itself."""
+    if isinstance(value, str):
+        return len(value) ** 2 * sum(each.patterns * times for each, times in applied)
+    if isinstance(value, dict):
+        times = sum(each.names * times for each, times in applied)
+        return times and times * sum(len(name) ** 2 for name in value)
+    return 0
+
+
+def _check_squares(squares: int) -> None:
+    if squares > MOST_LOOKED_AROUND:
+        raise wrong_shape("a text is too long for a pattern that looks around, as in (?=...)")
+
+
+def _patterns_in(part: Mapping[str, Any]) -> list[object]:
+    """The patterns that a part of a schema has itself."""
+    return [part.get("pattern"), *(name for name, _ in _mapping(part.get("patternProperties")))]
+
+
+@lru_cache(maxsize=1024)
+def _looks_around(pattern: object) -> bool:
+    """Whether a pattern wants more than the engine that goes over each text once."""
+    import jsonschema_rs
+
+    if not isinstance(pattern, str):
+        return False
+    once = jsonschema_rs.RegexOptions()
+    try:
+        jsonschema_rs.validator_for({"pattern": pattern}, pattern_options=once)
+    except ValueError:
+        return True
+    return False
 
 
 def _sum(applied: list[tuple[_Applied, int]], name: str | None) -> Counter[int]:

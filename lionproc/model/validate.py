@@ -6,7 +6,7 @@ Reasons name what was expected. They never quote the reply, because they appear 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from itertools import islice
 from typing import Any, Final, Literal, Protocol, TypeAlias
@@ -16,6 +16,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from lionproc.errors import CallError, Kind, RunError, pass_on_interrupt
+from lionproc.model.references import parts_of
 
 __all__ = [
     "HALF",
@@ -38,6 +39,7 @@ Path: TypeAlias = tuple[str | int, ...]
 
 MOST_FAULTS = 100
 LONG = 100_000  # characters
+MOST_TOLD = 10_000_000  # characters of the objects that faults are told with
 DEEPEST = 128  # lists and objects, one in the other; the checks behind end at 255
 TOO_DEEP = f"the JSON is nested deeper than {DEEPEST} levels"
 HALF = "the text holds half a character (a lone surrogate)"
@@ -229,6 +231,11 @@ class SchemaCheck:
     def __init__(self, schema: dict[str, Any]) -> None:
         import jsonschema_rs
 
+        # An object may have a fault for each part, for each name that it wants, and for each it has.
+        parts = list(parts_of(schema, with_shared=True))
+        lists = [names for part in parts for names in _wanted(part)]
+        self._wants = len(parts) + sum(len(names) for names in lists if isinstance(names, list))
+        self._names = any("propertyNames" in part for part in parts)
         self._validator = jsonschema_rs.validator_for(
             schema, mask="the value", retriever=_fetch_nothing, validate_formats=True
         )
@@ -252,16 +259,28 @@ class SchemaCheck:
         )
 
     def _faults(self, text: str, value: object) -> Iterable[Any]:
-        """What is wrong; of a long answer the first fault alone, for all are found at once."""
+        """What is wrong; of a long answer the first fault alone, for all are found at once.
+
+        Each is told with the whole object that it is in.
+        """
         import jsonschema_rs
 
-        if len(text) <= LONG:
+        faults = self._wants + (text.count(":") if self._names else 0)
+        if len(text) <= LONG and len(text) * faults <= MOST_TOLD:
             return iter(self._validator.iter_errors(value))
         try:
             self._validator.validate(value)
         except jsonschema_rs.ValidationError as error:
             return [error]
         return []
+
+
+def _wanted(part: Mapping[str, Any]) -> Iterator[object]:
+    """The lists of names that a part of a schema wants an object to have."""
+    yield part.get("required")
+    for keyword in ("dependentRequired", "dependencies"):
+        named = part.get(keyword)
+        yield from named.values() if isinstance(named, Mapping) else ()
 
 
 def _schema_message(fault: Any) -> str:

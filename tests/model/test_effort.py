@@ -210,6 +210,51 @@ def test_of_a_long_answer_that_breaks_a_schema_one_fault_is_looked_for():
         read('["a"' + ',"a"' * 1000 + "]")
 
 
+AROUND = r"(?=.*[A-Z])(?=.*\d).+"  # from each letter on it looks ahead to the end
+
+
+def in_each(inner):
+    return {"type": "array", "items": inner}
+
+
+@pytest.mark.parametrize(
+    ("inner", "said"),
+    [
+        ({"type": "string", "pattern": AROUND}, "a" * 12_000),
+        ({"type": "object", "patternProperties": {AROUND: {}}}, {"a" * 12_000: 1}),
+        ({"type": "object", "propertyNames": {"pattern": AROUND}}, {"a" * 12_000: 1}),
+    ],
+    ids=["text", "property", "name"],
+)
+def test_a_long_text_where_a_pattern_looks_around_is_a_wrong_shape(inner, said):
+    read = Answer.of(in_each(inner)).read
+    with pytest.raises(CallError, match="too long for a pattern that looks around"):
+        read(json.dumps([said]))
+    with pytest.raises(CallError, match="too long for a pattern that looks around"):
+        read(json.dumps([{"a" * 2000: 1} if isinstance(said, dict) else "a" * 2000] * 50))
+
+
+def test_beside_a_pattern_that_looks_around_and_under_one_that_does_not_texts_may_be_long():
+    schema = {
+        "type": "object",
+        "properties": {
+            "code": {"type": "string", "pattern": AROUND},
+            "simple": {"type": "string", "pattern": "^(a+)+$"},
+            "free": {"type": "string"},
+        },
+    }
+    said = {"code": "A1", "simple": "a" * 50_000, "free": "b" * 50_000}
+    assert Answer.of(schema).read(json.dumps(said)) == said
+
+
+def test_faults_that_are_told_with_the_whole_object_are_not_looked_for_in_a_large_one():
+    read = Answer.of({"type": "object", "propertyNames": {"pattern": "^z"}}).read
+    with pytest.raises(CallError, match="and 97 more"):
+        read(json.dumps({f"k{n}": n for n in range(200)}))
+    with pytest.raises(CallError, match=r"^[^;]*$"):
+        read(json.dumps({f"k{n}": n for n in range(1500)}))
+
+
 def test_faults_are_not_told_where_all_of_them_with_all_choices_would_fill_the_memory():
     names = tuple(f"category {n} {'of many ' * 80}" for n in range(200))
     answer = Answer.of(list[Literal[names]])  # pydantic tells each fault with all 200 names
