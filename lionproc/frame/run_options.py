@@ -28,18 +28,18 @@ class PipelineOptions(TypedDict, total=False):
     """What a run through stages takes besides them."""
 
     model: Model | str | None
-    """An `lp.Model`, or "provider/model". None for the session's."""
+    """"provider/model", or an `lp.Model`. None for that of `lp.configure`."""
 
     limits: Limits | Mapping[str, Any] | None
-    """`lp.Limits`, which become the live limits of everything that goes to this endpoint, key
-    and model. None leaves them as they are.
+    """`lp.Limits(requests_per_minute=500)`, which become the live limits of everything that goes to
+    this endpoint, key and model. None leaves them as they are.
     """
 
     budget: Budget | None
-    """`lp.Budget`; reaching it stops the run and returns what there is."""
+    """`lp.Budget(usd=5)`; reaching it stops the run and returns what there is."""
 
     retry: Retry | None
-    """`lp.Retry`."""
+    """`lp.Retry`: how often, and how long, what failed is tried again."""
 
     chunk_size: int | None
     """Rows per saved part and checkpoint, 1000 if not set."""

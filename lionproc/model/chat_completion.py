@@ -46,7 +46,7 @@ def classify(
         if learned.retry_after_s is None and refused.retry_after_s is not None:
             learned = replace(learned, retry_after_s=refused.retry_after_s)  # said in words
         # Some gateways answer 201, and what was paid for counts.
-        may_be_one = status < 300 or (status == 400 and b'"failed_generation"' in body)
+        may_be_one = 200 <= status < 300 or (status == 400 and b'"failed_generation"' in body)
         if not may_be_one:
             return Reply(refused, raw=body, signals=learned)
     data: Any = None

@@ -159,7 +159,7 @@ def _meant(
     kind, way_on = _KINDS.get(status), ""
     if kind is None:
         kind = Kind.SERVER_ERROR if status >= 500 else Kind.BAD_REQUEST
-        kind = Kind.BAD_REPLY if status < 300 else kind
+        kind = Kind.BAD_REPLY if 200 <= status < 300 else kind  # a success that brings nothing
     if 300 <= status < 400:
         kind = Kind.REDIRECT
         way_on = "Redirects are not followed, they would hand the row to another address."

@@ -55,7 +55,9 @@ def test_what_no_bucket_would_do_is_waited_out_to_the_end_of_a_window():
     ten, minute = refused_again(reopening, spell, times=2)
     assert ten == pytest.approx(10.1)
     assert minute == pytest.approx(60.1)
-    assert reopening.opened(60.1, spell, 10.1) == pytest.approx(60.0)  # when it opened
+    assert reopening.opened(60.1, spell, 10.1, limited=True) == pytest.approx(
+        60.0
+    )  # when it opened
     assert reopening.window_s == 60.0
     assert reopening.was_window
 
@@ -65,7 +67,7 @@ def test_of_windows_that_end_at_once_the_longest_is_meant():
     reopening.refused(refusal(55.0), spell, 54.95, None)
     assert refused_again(reopening, spell)[-1] == pytest.approx(56.1)  # of a second
     assert refused_again(reopening, spell)[-1] == pytest.approx(60.1)
-    reopening.opened(60.1, spell, 56.1)
+    reopening.opened(60.1, spell, 56.1, limited=True)
     assert reopening.window_s == 60.0
 
 
@@ -82,7 +84,7 @@ def test_a_server_that_never_admitted_anything_is_asked_ever_later():
         now = reopening.hold_until
         reopening.refused(refusal(now), spell, now, None)
         waits.append(reopening.hold_until - now)
-        reopening.opened(reopening.hold_until, spell, now)
+        reopening.opened(reopening.hold_until, spell, now, limited=False)
     assert waits == sorted(waits)
     assert waits[0] == pytest.approx(0.37)
     assert waits[-1] > 1.5 * waits[0]

@@ -15,9 +15,7 @@ def test_the_limit_is_what_was_admitted_over_the_time_between_two_openings():
     assert spell.bounds(29.0, 31.0) == Bounds(22 / 22, 22 / 19)
 
 
-def test_bounds_that_agree_are_narrowed_and_others_are_not():
-    assert Bounds(1.0, 3.0).meet(Bounds(2.0, 4.0)) == Bounds(2.0, 3.0)
-    assert Bounds(1.0, 2.0).meet(Bounds(3.0, 4.0)) is None
+def test_the_middle_of_bounds_is_as_many_times_the_one_as_the_other_is_of_it():
     assert Bounds(1.0, 4.0).middle == 2.0
 
 

@@ -586,7 +586,7 @@ def test_an_answer_can_be_sent_to_another_process():
     [
         (None, "None is no answer"),
         (Any, "'Any'"),
-        (object, "'Any'"),
+        (object, "'object'"),
         (list, "write list[str]"),
         (dict, "write dict[str, int]"),
         (["good", "bad"], "Literal['good', 'bad']"),

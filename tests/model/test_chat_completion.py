@@ -120,7 +120,7 @@ def test_bytes_of_any_kind_are_never_paid_for(body, status):
         (529, Kind.OVERLOADED),
         (599, Kind.SERVER_ERROR),
         (302, Kind.REDIRECT),
-        (204, Kind.BAD_REQUEST),
+        (204, Kind.BAD_REPLY),
         (101, Kind.BAD_REQUEST),
     ],
 )
