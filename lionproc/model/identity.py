@@ -22,7 +22,6 @@ _OF_THE_MESSAGE = {
     "connection",
     "content-length",
     "content-type",
-    "host",
     "idempotency-key",
     "traceparent",
     "tracestate",
@@ -31,6 +30,8 @@ _OF_THE_MESSAGE = {
     "x-correlation-id",
     "x-request-id",
 }
+# What httpx's logins hold: of Basic, of Digest, of a file with logins.
+_OF_A_LOGIN = ("_auth_header", "_username", "_password", "_netrc_info")
 
 
 def sent_headers(client: Any) -> dict[str, str]:
@@ -86,7 +87,8 @@ def _carried(client: Any) -> Iterator[tuple[str, str]]:
     for cookie in http.cookies.jar:
         yield f"cookie {cookie.domain}{cookie.path} {cookie.name}", cookie.value or ""
     if http.auth is not None:
-        yield "auth", f"{type(http.auth).__name__} {getattr(http.auth, '_auth_header', '')}"
+        login = (getattr(http.auth, name, "") for name in _OF_A_LOGIN)
+        yield "auth", f"{type(http.auth).__name__} {' '.join(filter(None, map(str, login)))}"
 
 
 def _headers(headers: Mapping[str, str], plain: set[tuple[str, str]]) -> Iterator[tuple[str, str]]:

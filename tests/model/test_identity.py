@@ -63,6 +63,9 @@ OTHERS = {
     "cookie of http": lambda: identity(**http(cookies={"tenant": "a"})),
     "login of http": lambda: identity(**http(auth=("user", "a"))),
     "another login of http": lambda: identity(**http(auth=("user", "b"))),
+    "digest of http": lambda: identity(**http(auth=httpx2.DigestAuth("user", "a"))),
+    "another digest of http": lambda: identity(**http(auth=httpx2.DigestAuth("other", "a"))),
+    "another host behind the address": lambda: identity(default_headers={"Host": "a.example"}),
     "scope": lambda: identity(scope="tenant a"),
     "another scope": lambda: identity(scope="tenant b"),
     "scope of a model": lambda: (
