@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from lionproc.engine.paths import local_path, shown
+from lionproc.engine.paths import shown
 from lionproc.errors import ColumnError, ConfigurationError, SaveError, did_you_mean
 from lionproc.evaluation.by_hand import TEXT, Allowed, allowed_in, number_of
 from lionproc.evaluation.columns import one_column
@@ -23,6 +23,7 @@ from lionproc.frame import results
 from lionproc.frame.asked import Asked
 from lionproc.frame.assemble import column_names
 from lionproc.frame.cell import is_missing
+from lionproc.frame.place import Remote, place_of
 from lionproc.frame.spreadsheet import to_csv, to_excel
 from lionproc.model.as_json import to_json
 
@@ -148,19 +149,33 @@ def _unsure(part: pd.DataFrame, into: Hashable) -> Numbers:
 
 
 def _must_lose_nothing(path: str | os.PathLike[str]) -> None:
-    """Refuse to put an empty sheet in the place of one that somebody has filled in."""
-    place = local_path(path) if "://" not in str(path) else None
-    if place is None or not Path(place).exists():
-        return
+    """Refuse to put a new sheet in the place of anything but one that nobody has filled in."""
+    place = place_of(path)
     try:
-        labelled = len(read_review(path))
-    except (ConfigurationError, OSError, ValueError):
-        labelled = 0  # it is something else
-    if labelled:
-        raise SaveError(
-            f"{shown(path)} has labels in {labelled:,} rows, which would be lost. Write another "
-            "file, or say overwrite=True."
-        )
+        if not place.exists() or (isinstance(place, Path) and not place.stat().st_size):
+            return
+    except Exception as error:  # noqa: BLE001  (every store has errors of its own)
+        name = type(error).__name__
+        raise SaveError(f"{shown(path)} cannot be looked at ({name}).") from None
+    why = _kept(place)
+    if why:
+        raise SaveError(f"{shown(path)} {why}. Write another file, or say overwrite=True.")
+
+
+def _kept(place: Path | Remote) -> str:
+    """Why a file is not replaced; empty for a sheet without labels."""
+    if isinstance(place, Remote):
+        return "is there already, and may have labels, which would be lost"
+    try:
+        sheet, _ = read_sheet(place)
+    except (ConfigurationError, OSError):
+        return "is there already, and is no sheet to label, so what is in it would be lost"
+    # A label that is not allowed is one, too.
+    gold = [n for n, name in enumerate(sheet.columns) if str(name).strip().casefold() == GOLD]
+    if not gold:
+        return "is there already, and has no column 'gold', so what is in it would be lost"
+    labelled = int((sheet.iloc[:, gold].map(str.strip) != "").any(axis=1).sum())
+    return f"has labels in {labelled:,} rows, which would be lost" if labelled else ""
 
 
 # -- in ---------------------------------------------------------------------------------------

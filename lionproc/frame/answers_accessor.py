@@ -153,7 +153,7 @@ class AnswersAccessor(Verbs):
             into: The column of the answers; None for the only one of the run.
             columns: What a person sees; None for the columns of the prompt.
             seed: The same one draws the same rows.
-            overwrite: Replace a file in which somebody has labelled rows.
+            overwrite: Replace whatever file is there; else only a sheet without labels is replaced.
 
         Rows that the model is less sure of come in up to ten times as often, where there is a
         column `{into}_confidence`.

@@ -169,6 +169,32 @@ def test_a_sheet_that_somebody_has_filled_in_is_not_written_over(out, tmp_path):
     assert written(out, path, overwrite=True)["gold"].isna().all()
 
 
+@pytest.mark.parametrize(
+    "there", ["a label that is not allowed", "two columns of gold", "the data"]
+)
+def test_whatever_somebody_has_written_there_is_not_written_over(out, tmp_path, there):
+    path = tmp_path / "review.csv"
+    sheet = written(out, path)
+    if there == "the data":
+        out.to_csv(path)
+    elif there == "two columns of gold":
+        sheet.assign(Gold="positive").to_csv(path, index=False)
+    else:
+        sheet.assign(gold=["positive", "good", *[None] * 58]).to_csv(path, index=False)
+    kept = path.read_bytes()
+    for name in (path, path.as_uri()):
+        with pytest.raises(SaveError, match="would be lost"):
+            written(out, name)
+    assert path.read_bytes() == kept
+
+
+def test_what_is_behind_an_address_is_not_written_over(out):
+    out.llm.to_review("memory://review-of-a-test.csv", n=5)
+    with pytest.raises(SaveError, match="is there already, and may have labels"):
+        out.llm.to_review("memory://review-of-a-test.csv", n=5)
+    out.llm.to_review("memory://review-of-a-test.csv", n=5, overwrite=True)
+
+
 def test_no_cell_of_it_is_a_formula(tmp_path):
     frame = pd.DataFrame(
         {"text": ["=HYPERLINK(1)", "+cmd|' /C calc'!A0"], "said": ["@SUM(1)", "a"]}
