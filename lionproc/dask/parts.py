@@ -122,10 +122,11 @@ class Part:
         write_parquet(out, where, self._job._facts())
         if not isinstance(self._folder, Path):
             return
+        mine = part_of(self._number, self._run).removesuffix(".parquet")
         for name in self._names():
-            found = PART.fullmatch(name)
-            if found is not None and int(found[1]) == self._number and name != self._name:
-                (self._folder / name).unlink(missing_ok=True)  # of rows that have changed since
+            # Of rows that have changed since. Another run may have come into the folder meanwhile.
+            if PART.fullmatch(name) and name.startswith(f"{mine}-") and name != self._name:
+                (self._folder / name).unlink(missing_ok=True)
 
     def _names(self) -> list[str]:
         if not self._folder.is_dir():

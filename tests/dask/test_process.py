@@ -187,6 +187,23 @@ def test_a_part_that_is_there_is_read_and_what_has_changed_or_failed_is_asked_ag
             run(FRAME.assign(text="x"), lambda row: "row " + row["text"])
 
 
+def test_parts_of_another_run_that_come_meanwhile_are_left_as_they_are(dd, home, tmp_path):
+    other = tmp_path / "part-00000-0123abcd-4567cdef.parquet"
+
+    def answer(body):
+        other.write_bytes(b"theirs")  # both have found the folder empty
+        return "fine"
+
+    with Server(answer=answer) as server:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+        out = dd.from_pandas(FRAME.head(2), npartitions=1).llm.process(
+            "{text}", "a", model=model, save=tmp_path, progress=False
+        )
+        assert computed(out)["a"].tolist() == ["fine", "fine"]
+    assert other.read_bytes() == b"theirs"
+    assert len(list(tmp_path.glob("part-*"))) == 2
+
+
 def test_one_partition_alone_writes_its_own_part(dd, asked, tmp_path):
     ddf = dd.from_pandas(FRAME, npartitions=4)
     out = ddf.llm.process("Of {text}", into="a", save=tmp_path, **asked)
