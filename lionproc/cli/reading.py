@@ -11,6 +11,8 @@ import csv
 import gzip
 import io
 import itertools
+import json
+import re
 import sys
 import warnings
 from collections import Counter
@@ -37,6 +39,8 @@ ENDINGS: dict[str, Format] = {
 _HEAD = 1 << 16  # bytes that are looked at to learn how a file is written
 _SPARSE_CELLS = 10_000_000  # a table of more, of which nearly all would be empty, is none
 _SPARSE = 50
+_DEEPEST = 200  # lists and objects in a line, one in the other: no deeper ones are written
+_LARGE_NUMBER = re.compile(rb"[0-9]{19}")  # it may be more than 64 bits hold
 _DELIMITERS = (",", ";", "\t", "|")
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -248,6 +252,8 @@ def _json_lines(source: Any, rows: int | None) -> pd.DataFrame:
 def _records(source: Any) -> Iterator[dict[str, Any]]:
     import orjson
 
+    from lionproc.model.validate import is_deeper
+
     for number, line in enumerate(source, 1):
         bare = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
         if not bare.strip():
@@ -258,7 +264,13 @@ def _records(source: Any) -> Iterator[dict[str, Any]]:
             record = None
         if not isinstance(record, dict):
             raise ConfigurationError(f"Line {number:,} is no JSON object, and so no row.")
-        yield record
+        if bare.count(b"[") + bare.count(b"{") > _DEEPEST and is_deeper(record, _DEEPEST):
+            raise ConfigurationError(
+                f"Line {number:,} has more than {_DEEPEST} lists and objects, one in the other, and "
+                "such a row cannot be written. Leave it out, or give that cell as text."
+            )
+        # orjson rounds what 64 bits do not hold
+        yield json.loads(bare) if _LARGE_NUMBER.search(bare) else record
 
 
 def _column(cells: list[Any]) -> Any:

@@ -146,6 +146,24 @@ def test_json_lines_keep_whole_numbers_whole_and_lists_lists(ask):
     ]
 
 
+def test_a_number_that_64_bits_do_not_hold_is_asked_and_written_as_it_is(ask):
+    number = 123456789012345678901234567890
+    table("in.jsonl", f'{{"t": {number}}}\n')
+    assert ask("in.jsonl", "-p", "Say {t}")[0] == 0
+    made = json.loads(Path("in-answered.jsonl").read_text())
+    assert made == {"t": str(number), "answer": f"echo: Say {number}"}
+
+
+def test_a_row_that_could_not_be_written_is_refused_before_any_is_asked(ask, server):
+    before = server.counters.total
+    for deep, code in ((199, 0), (200, 2)):
+        table("in.jsonl", f'{{"t": "a"}}\n{{"t": {"[" * deep}{"]" * deep}}}\n')
+        made = ask("in.jsonl", "-p", "Say {t}")
+        assert made[0] == code, made
+        assert server.counters.total == before + 2
+    assert "Line 2 has more than 200 lists and objects" in made[2]
+
+
 @pytest.mark.parametrize(
     ("given", "wanted"),
     [
