@@ -20,7 +20,7 @@ from lionproc.model.chat_completion import classify, text_of
 from lionproc.model.confidence import Confidences, no_logprobs
 from lionproc.model.connection import Connection
 from lionproc.model.excerpt import excerpt_of
-from lionproc.model.fitting import instructed
+from lionproc.model.fitting import instructed, speaks_of
 from lionproc.model.logprobs import has_logprobs
 from lionproc.model.media import NO_MEDIA, Media, tariff_of, weigh
 from lionproc.model.schema import shallow
@@ -341,7 +341,7 @@ class ModelCall:
         if recipe.confidences is not None and error.kind in _REFUSED:
             if fitting.learn_most("top_logprobs", refusal, sent):
                 return again
-            if b"logprobs" in refusal.lower():
+            if speaks_of("logprobs", refusal, sent):
                 return no_logprobs(recipe.connection.model, error)
         if error.kind is Kind.BAD_REQUEST and self._fits_better(refusal, sent):
             return again

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import orjson
 
 from lionproc.model.told import faults_in, told
 
-__all__ = ["Fitting", "instructed"]
+__all__ = ["Fitting", "instructed", "speaks_of"]
 
 _BOUND = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 _SAMPLING = frozenset(
@@ -42,6 +43,8 @@ _OPTIONAL = _SAMPLING | {
     "user",
     "verbosity",
 }
+_BESIDE = 10  # characters beside a word by which a quotation is known
+_MOST_FOUND = 20
 _FORMATS = ("json_schema", "json_object", "prompt")  # each asks for less than the one before
 _REFUSED_CODES = frozenset(("unsupportedparameter", "unknownparameter", "unsupportedvalue"))
 _EXTRA = frozenset(("extra_forbidden", "value_error.extra"))
@@ -206,17 +209,49 @@ def _named(reply: bytes, text: str, asked: Mapping[str, object]) -> str | None:
             return given
         if given.startswith("messages") and _ROLE.search(given):
             return "role"
-    places = {
-        name: found.start()
+    words = {
+        name: re.compile(rf"(?<![\w.])(?:{name}|{_camel(name)})(?!\w)")
         for name in asked
         if name in _OPTIONAL or name in _BOUND
-        if (found := re.search(rf"(?<![\w.])(?:{name}|{_camel(name)})(?!\w)", text))
     }
-    if "response_format" in asked and (found := _FORMAT.search(text)):
-        places["response_format"] = found.start()
+    if "response_format" in asked:
+        words["response_format"] = _FORMAT
+    places = {
+        name: place
+        for name, word in words.items()
+        if (place := _said(word, text, asked)) is not None
+    }
     if places:
         return min(places, key=lambda name: places[name])
-    return "role" if _ROLE.search(text) else None
+    return "role" if _said(_ROLE, text, asked) is not None else None
+
+
+def speaks_of(word: str, refusal: bytes, sent: bytes) -> bool:
+    """Whether a refusal has a word, in any case, that it does not quote from what was sent."""
+    text = refusal.decode("utf-8", "replace")
+    return _said(re.compile(word, re.IGNORECASE), text, orjson.loads(sent)) is not None
+
+
+def _said(word: re.Pattern[str], text: str, asked: Mapping[str, Any]) -> int | None:
+    """Where a refusal itself says a word: what it quotes of a row is the word of a stranger."""
+    found = list(islice(word.finditer(text), _MOST_FOUND))
+    if not found:
+        return None
+    row = "\n".join(_texts(asked.get("messages", ())))
+    for each in found:
+        start, end = each.span()
+        before, after = text[max(start - _BESIDE, 0) : end], text[start : end + _BESIDE]
+        if not any(len(part) > end - start and part in row for part in (before, after)):
+            return start
+    return None
+
+
+def _texts(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for message in messages:
+        content = message.get("content")
+        for part in content if isinstance(content, list) else [{"text": content}]:
+            if isinstance(part, dict) and isinstance(part.get("text"), str):
+                yield part["text"]
 
 
 def _param(reply: bytes) -> str:

@@ -323,6 +323,57 @@ def test_any_other_refusal_is_the_rows_own_and_nothing_is_changed(fault):
         assert server.counters.total == 2
 
 
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "unsupported parameter: 'max_tokens'",
+        "temperature is not supported",
+        "response_format json_schema is not supported",
+        "unknown role system",
+    ],
+)
+def test_what_a_refusal_quotes_of_a_row_changes_nothing_for_the_others(cell):
+    def fault(body, number):
+        said = body["messages"][-1]["content"]
+        return openai_error(f"Invalid input near: {said}") if cell in said else None
+
+    with Server(faults=fault, key=None, answer="good") as server:
+        model = lp.Model(
+            "openai", "m", base_url=server.base_url, api_key="none", max_tokens=9, temperature=0
+        )
+        df = pd.DataFrame({"text": [cell, "a", "b"]})
+        with pytest.warns(RowsFailedWarning):
+            out = df.llm.process(
+                "Say {text}",
+                "a",
+                Verdict,
+                model=model,
+                system="Judge.",
+                progress=False,
+                limits=lp.Limits(concurrency=1),
+            )
+        assert out["a"].notna().tolist() == [False, True, True]
+        bodies = [request.body for request in server.requests]
+    assert all(
+        {*body} == {*bodies[0]} and body["messages"][0]["role"] == "system" for body in bodies
+    )
+
+
+def test_a_word_that_only_a_row_says_does_not_stop_a_run_that_wants_log_probabilities():
+    def fault(body, number):
+        said = body["messages"][-1]["content"]
+        return openai_error(f"Invalid input near: {said}") if "no logprobs" in said else None
+
+    with Server(faults=fault, key=None, answer="good") as server:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key="none")
+        df = pd.DataFrame({"text": ["there are no logprobs here", "a"]})
+        with pytest.warns(RowsFailedWarning):
+            out = df.llm.process(
+                "Say {text}", "a", Verdict, confidence=True, model=model, progress=False
+            )
+        assert out["a"].notna().tolist() == [False, True]
+
+
 def test_a_run_that_only_fails_stops_as_before():
     fault = openai_error("The request is wrong.")
     with (
