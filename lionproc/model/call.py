@@ -10,6 +10,7 @@ import orjson
 
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.request import Reply
+from lionproc.engine.retry import FATAL
 from lionproc.engine.tokens import Tokens
 from lionproc.engine.usage import Usage
 from lionproc.errors import CallError, Kind
@@ -20,7 +21,7 @@ from lionproc.model.chat_completion import classify, text_of
 from lionproc.model.confidence import Confidences, no_logprobs
 from lionproc.model.connection import Connection
 from lionproc.model.excerpt import excerpt_of
-from lionproc.model.fitting import instructed, speaks_of
+from lionproc.model.fitting import instructed, own_words, speaks_of
 from lionproc.model.logprobs import has_logprobs
 from lionproc.model.media import NO_MEDIA, Media, tariff_of, weigh
 from lionproc.model.schema import shallow
@@ -306,7 +307,11 @@ class ModelCall:
             return Reply(error)
         if changed:
             recipe.changed.update(dict.fromkeys(filter(None, changed)))
-        reply = classify(response.status, response.headers, response.body, proven=endpoint.proven)
+        status, headers, came = response
+        reply = classify(status, headers, came, proven=endpoint.proven)
+        if reply.error is not None and reply.error.kind in FATAL:  # not if a row alone says so
+            came = own_words(came, self._messages)
+            reply = classify(status, headers, came, proven=endpoint.proven)
         if reply.error is None:
             endpoint.proven = True
             if sure:

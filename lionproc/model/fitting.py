@@ -18,9 +18,9 @@ from typing import Any
 
 import orjson
 
-from lionproc.model.told import faults_in, told
+from lionproc.model.told import faults_in, told, unquoted
 
-__all__ = ["Fitting", "instructed", "speaks_of"]
+__all__ = ["Fitting", "instructed", "own_words", "speaks_of"]
 
 _BOUND = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 _SAMPLING = frozenset(
@@ -224,6 +224,12 @@ def _named(reply: bytes, text: str, asked: Mapping[str, object]) -> str | None:
     if places:
         return min(places, key=lambda name: places[name])
     return "role" if _said(_ROLE, text, asked) is not None else None
+
+
+def own_words(refusal: bytes, messages: bytes) -> bytes:
+    """The body of a refusal without what it quotes of the messages that were sent, as JSON."""
+    texts = _texts(orjson.loads(messages))
+    return unquoted(refusal, b"\n".join(orjson.dumps(text)[1:-1] for text in texts))
 
 
 def speaks_of(word: str, refusal: bytes, sent: bytes) -> bool:

@@ -12,11 +12,13 @@ from typing import Any, NamedTuple
 from lionproc.model.body import json_of
 from lionproc.model.excerpt import shown
 
-__all__ = ["Told", "faults_in", "told", "told_in"]
+__all__ = ["Told", "faults_in", "told", "told_in", "unquoted"]
 
 _NESTS = ("error", "detail", "message", "errors")  # where an error is, in whatever holds it
 _DEEPEST = 3
 _MOST_READ = 4000  # characters of a server's words that are looked at
+_QUOTED = 16  # bytes that are in a row too, and so no words of the server
+_MOST_OF_A_ROW = 100_000  # bytes at each of its ends in which they are looked for
 _LETTERS = re.compile(r"[^a-z0-9]+")
 _SECONDS = re.compile(r"(\d{1,6}(?:\.\d{1,9})?)s")
 
@@ -48,6 +50,29 @@ def told(body: bytes) -> Told:
     except ValueError:
         return Told()
     return told_in(_inside(data))
+
+
+def unquoted(body: bytes, row: bytes) -> bytes:
+    """The body of an error without what it quotes of a row, whose words are a stranger's.
+
+    Args:
+        body: The body. As much of it is looked at as is read.
+        row: What was asked, with the escapes of JSON.
+    """
+    if len(row) > 2 * _MOST_OF_A_ROW:
+        row = row[:_MOST_OF_A_ROW] + b"\0" + row[-_MOST_OF_A_ROW:]
+    kept, place, end = bytearray(), 0, min(len(body), 2 * _MOST_READ)
+    while place < end:
+        size = _QUOTED
+        if body[place : place + size] not in row or place + size > end:
+            kept += body[place : place + 1]
+            place += 1
+            continue
+        while place + size < end and body[place : place + size + 1] in row:
+            size += 1
+        kept += b"..."
+        place += size
+    return bytes(kept) + body[end:]
 
 
 def _inside(data: object) -> object:

@@ -359,6 +359,32 @@ def test_what_a_refusal_quotes_of_a_row_changes_nothing_for_the_others(cell):
     )
 
 
+@pytest.mark.parametrize("status", [400, 403])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "Your credit balance is too low, they told me",
+        "I reached my spending limit yesterday",
+        "My API key was reported as leaked",
+        "they say: location is not supported",
+    ],
+)
+def test_what_a_refusal_quotes_of_a_row_ends_no_run(cell, status):
+    def fault(body, number):
+        said = body["messages"][-1]["content"]
+        quoted = error_object(f"Invalid input near: {said}")
+        return no(quoted, status) if cell in said else None
+
+    with Server(faults=fault, key=None, answer="fine") as server:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key="none")
+        df = pd.DataFrame({"text": ["a", cell, "b"]})
+        with pytest.warns(RowsFailedWarning):
+            out = df.llm.process(
+                "{text}", "a", model=model, progress=False, limits=lp.Limits(concurrency=1)
+            )
+        assert out["a"].notna().tolist() == [True, False, True]
+
+
 def test_a_word_that_only_a_row_says_does_not_stop_a_run_that_wants_log_probabilities():
     def fault(body, number):
         said = body["messages"][-1]["content"]
