@@ -305,6 +305,7 @@ class StoppedWarning(LionprocWarning):
     """Somebody stopped the run while a cell waited for it, and the frame is partial."""
 
 
+_SEARCHED, _LONG_NAME = 2000, 200  # names, characters of one
 _MOST_NAMES = 1500  # characters
 
 
@@ -325,7 +326,10 @@ def did_you_mean(word: object, known: Iterable[object]) -> str:
         " Did you mean 'requests_per_minute'?"
     """
     words = [str(k) for k in known]
-    near = get_close_matches(str(word), words, n=3, cutoff=0.6)
+    # Of very many, or very long ones, a search takes long, and a stranger may have chosen them.
+    near = get_close_matches(
+        str(word)[:_LONG_NAME], [w for w in words[:_SEARCHED] if len(w) <= _LONG_NAME], 3, 0.6
+    )
     near = near or [w for w in words if "_" in w and str(word).lower() == _initials(w)]
     if near:
         return f" Did you mean {' or '.join(map(repr, near))}?"

@@ -657,3 +657,14 @@ async def test_a_record_that_somebody_edited_fetches_nothing_and_harms_no_other(
     assert [each["status"] for each in told] == ["success", "error", "success"]
     assert "no draft that is known" in told[1]["error"]
     assert not came.is_set()
+
+
+def test_a_misspelt_name_is_not_held_against_a_million_of_a_strangers(monkeypatch):
+    searched = []
+    monkeypatch.setattr(
+        lp.errors, "get_close_matches", lambda word, names, *_: searched.extend(names) or []
+    )
+    names = [f"name {n}" for n in range(5000)]
+    hint = lp.errors.did_you_mean("nme", [*names, "x" * 1000])
+    assert len(searched) <= 2000
+    assert hint.endswith("(5,001 in all).")
