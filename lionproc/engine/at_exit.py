@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import atexit
-import os
 from typing import Protocol
 
 from lionproc.engine import loop
+from lionproc.engine.forked import in_forked_child
 
 GRACE_S = 0.8  # what is in flight gets then, and when a person interrupts
 
@@ -48,11 +48,8 @@ def _end_all() -> None:
         run.wait(GRACE_S + 1.0)
 
 
+@in_forked_child
 def _forked() -> None:
     for run in _under_way:
         run.stay_behind()
     _under_way.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)

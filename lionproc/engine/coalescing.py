@@ -5,10 +5,11 @@ The equal rows of one run are joined before, in `frame/row_run.py`.
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from typing import TYPE_CHECKING, Protocol
+
+from lionproc.engine.forked import in_forked_child
 
 if TYPE_CHECKING:
     from lionproc.engine.journal import Journal
@@ -162,5 +163,4 @@ class JournalPeers:
 
 
 _known: weakref.WeakKeyDictionary[Journal, JournalPeers] = weakref.WeakKeyDictionary()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_known.clear)  # those who ask stay with the parent
+in_forked_child(_known.clear)  # those who ask stay with the parent

@@ -8,14 +8,25 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Callable
 from typing import Final, Protocol
 
-__all__ = ["STAYED_BEHIND", "leave_behind", "renew_in_child"]
+__all__ = ["STAYED_BEHIND", "in_forked_child", "leave_behind", "renew_in_child"]
 
 STAYED_BEHIND: Final = (
     "This run goes on in the process that started it; this one was forked from it, and here it is "
     "a copy that never ends. Wait for it there. What is asked here is a run of its own."
 )
+
+
+def in_forked_child(function: Callable[[], None]) -> Callable[[], None]:
+    """Call a function first thing in every child that is forked from now on.
+
+    Where processes cannot be forked, as on Windows, it is never called.
+    """
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=function)
+    return function
 
 
 class Renewable(Protocol):
@@ -43,10 +54,7 @@ def leave_behind(thing: object) -> None:
     _of_parents.append(thing)
 
 
+@in_forked_child
 def _forked() -> None:
     for thing in list(_renewable):
         thing.renew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import os
 import threading
 from collections.abc import Iterator
+
+from lionproc.engine.forked import in_forked_child
 
 THRESHOLD = 20_000
 """Objects that may be made, less those that died, before the collector looks for cycles."""
@@ -56,6 +57,7 @@ def _leave() -> None:
             _before = None
 
 
+@in_forked_child
 def _forget() -> None:
     """In a forked child: the runs stayed with the parent."""
     global _users, _lock  # noqa: PLW0603
@@ -63,7 +65,3 @@ def _forget() -> None:
     if _users:
         _users = 1
         _leave()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)

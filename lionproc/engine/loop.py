@@ -10,13 +10,12 @@ import asyncio
 import atexit
 import contextlib
 import functools
-import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, ParamSpec, TypeVar
 
-from lionproc.engine.forked import leave_behind
+from lionproc.engine.forked import in_forked_child, leave_behind
 from lionproc.errors import RunError
 
 T = TypeVar("T")
@@ -146,6 +145,7 @@ def _stop() -> None:
         loop.close()
 
 
+@in_forked_child
 def _forget() -> None:
     """In a forked child: the thread did not come along, so neither does the loop."""
     global _thread, _lock  # noqa: PLW0603
@@ -153,7 +153,3 @@ def _forget() -> None:
         leave_behind(_started)
     _thread = None
     _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from lionproc.engine.executor import RateLimitedAPIExecutor
+from lionproc.engine.forked import in_forked_child
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.limits import Limits
 from lionproc.model.estimate import Estimator
@@ -58,15 +58,12 @@ def endpoint_state(*identity: str, concurrency: int | None = None) -> EndpointSt
         return found
 
 
+@in_forked_child
 def _forget() -> None:
     """In a forked child: the limiters belong to a loop that did not come along."""
     global _lock  # noqa: PLW0603
     _lock = threading.Lock()
     _states.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -27,6 +27,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
+from lionproc.engine.forked import in_forked_child
 from lionproc.errors import ConfigurationError, MissingDependencyError, ModelError
 from lionproc.model.local_environment import environment
 
@@ -333,6 +334,7 @@ def _digest(path: Path, size: int, mtime_ns: int) -> str:  # noqa: ARG001 - for 
     return digest.hexdigest()[:12]
 
 
+@in_forked_child
 def _forget() -> None:
     """In a forked process: the models belong to the parent, which may outlive us or not."""
     global _lock  # noqa: PLW0603 - another thread of the parent may have held the old one
@@ -345,5 +347,3 @@ def _forget() -> None:
 
 
 atexit.register(stop_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import Any
 
+from lionproc.engine.forked import in_forked_child
 from lionproc.engine.request import Event
 from lionproc.engine.tokens import Tokens
 from lionproc.errors import ConfigurationError
@@ -150,15 +150,12 @@ _shared_sessions: weakref.WeakKeyDictionary[Model, Session] = weakref.WeakKeyDic
 _lock = threading.Lock()
 
 
+@in_forked_child
 def _forked() -> None:
     """In a forked child: what is shared there is opened there."""
     global _lock  # noqa: PLW0603
     _lock = threading.Lock()
     _shared_sessions.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
 
 
 def session_of(model: Model) -> Session:

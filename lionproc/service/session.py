@@ -14,7 +14,7 @@ from typing import Any
 
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.executor import RateLimitedAPIExecutor
-from lionproc.engine.forked import leave_behind
+from lionproc.engine.forked import in_forked_child, leave_behind
 from lionproc.engine.journal import Journal
 from lionproc.engine.limiter_chain import LimiterChain
 from lionproc.engine.limits import Limits
@@ -261,6 +261,7 @@ _of_parent: weakref.WeakSet[Session] = weakref.WeakSet()  # of a forked child
 _lock = threading.Lock()
 
 
+@in_forked_child
 def _forked() -> None:
     """In a forked child: what was opened is the parent's, and is neither used nor closed here."""
     global _lock  # noqa: PLW0603
@@ -274,10 +275,6 @@ def _forked() -> None:
     for session in _of_parent:
         _sessions.discard(session)
     _closing.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
 
 
 def session_model(given: Model | str | None = None) -> Model:
