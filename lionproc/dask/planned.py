@@ -14,7 +14,7 @@ from lionproc.dask.job import DaskJob
 from lionproc.dask.partition import answered, checked, failures
 from lionproc.dask.question import Asked, DaskRows, Question, question_of
 from lionproc.errors import ConfigurationError
-from lionproc.notebook.progress import watchers
+from lionproc.notebook.progress import show
 
 __all__ = ["asks_before", "known_length", "lazily", "started", "tasks_of"]
 
@@ -61,16 +61,7 @@ def started(asked_about: DaskRows, asked: Asked) -> DaskJob:
     rows, question, meta, parts = _planned(asked_about, asked, watched=True)
     many = known_length(asked_about)
     job = DaskJob(client, question, parts, meta, rows.divisions, rows=many)
-    shown = watchers(
-        job,
-        progress=question.progress,
-        panel=question.panel,
-        title=job.title,
-        facts=job.facts,
-        latest=job.latest_errors,
-    )
-    for watcher in shown:
-        job.watch(watcher)
+    show(job, progress=question.progress, panel=question.panel, facts=job.facts)
     job.begin()
     return job
 

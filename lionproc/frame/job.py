@@ -506,18 +506,10 @@ def prepare(
     """
     global _last  # noqa: PLW0603  (the last job of the session)
     job = _last = (job_type or Job)(plan, before, beside=beside, waited_for=waited_for)
-    from lionproc.notebook.progress import watchers
+    from lionproc.notebook.progress import show
 
-    shown = watchers(
-        job,
-        progress=plan.options.progress,
-        panel=plan.options.panel,
-        title=job.title,
-        facts=lambda: job.report().facts,
-        latest=job.latest_errors,
-    )
-    for watcher in shown:
-        job.watch(watcher)
+    options = plan.options
+    show(job, progress=options.progress, panel=options.panel, facts=lambda: job.report().facts)
     return job
 
 

@@ -6,7 +6,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 from lionproc.engine.stats import RunStats
 from lionproc.engine.watching import Steered, Watcher
@@ -25,6 +25,20 @@ INHERITED_S = 10.0  # for which a run says at its start that it was given no lim
 # have the others come as fast.
 BAR = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
 LEAST_BAR = 12  # characters of the bar itself, whatever there is to say
+
+
+class Shown(Steered, Protocol):
+    """A job, as far as it is shown."""
+
+    @property
+    def title(self) -> str:
+        """What is done, in plain text."""
+
+    def latest_errors(self, most: int) -> list[FailureRow]:
+        """The latest errors, the newest first."""
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell a watcher how it goes."""
 
 
 def watchers(
@@ -59,6 +73,17 @@ def watchers(
     if where == "notebook":
         return [NotebookBar(run, facts)]
     return [PrintedLine(run, facts)]
+
+
+def show(
+    job: Shown, *, progress: bool, panel: bool | None, facts: Callable[[], Mapping[str, Any]]
+) -> None:
+    """Have a job shown here, by what suits the place; the arguments are those of `watchers`."""
+    shown = watchers(
+        job, progress=progress, panel=panel, title=job.title, facts=facts, latest=job.latest_errors
+    )
+    for watcher in shown:
+        job.watch(watcher)
 
 
 class Stream:
