@@ -43,19 +43,20 @@ FIELDS: dict[str, tuple[str, dict[str, str]]] = {
         dict.fromkeys(("max_attempts", "attempts", "retries", "max_retries"), "max_attempts"),
     ),
 }
-# Other words for an argument of the same call, and how it is written where that is not plain.
-WORDS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "schema": (
+# Other words for an argument of the same call: the argument, how it is written, and the words.
+WORDS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    (
+        "schema",
         'schema=Literal["a", "b"]',
         ("labels", "classes", "categories", "choices", "options"),
     ),
-    "schema ": ("schema=...", ("response_format", "response_model", "output_type", "dtype")),
-    "into": ("into=...", ("output", "output_column", "target", "output_col")),
-    "system": ("system=...", ("system_prompt", "system_message", "instructions")),
-    "save": ("save=...", ("path", "output_path", "save_path", "filename")),
-    "chunk_size": ("chunk_size=...", ("batch_size",)),
-    "gold": ("gold=...", ("truth", "reference", "y_true", "expected")),
-}
+    ("schema", "schema=...", ("response_format", "response_model", "output_type", "dtype")),
+    ("into", "into=...", ("output", "output_column", "target", "output_col")),
+    ("system", "system=...", ("system_prompt", "system_message", "instructions")),
+    ("save", "save=...", ("path", "output_path", "save_path", "filename")),
+    ("chunk_size", "chunk_size=...", ("batch_size",)),
+    ("gold", "gold=...", ("truth", "reference", "y_true", "expected")),
+)
 
 
 def meant(name: str, known: Collection[str]) -> str:
@@ -77,7 +78,7 @@ def meant(name: str, known: Collection[str]) -> str:
     for argument, (written, fields) in FIELDS.items():
         if argument in known and name in fields:
             return f" Write {argument}={written.format(fields[name])}."
-    for argument, (written, words) in WORDS.items():
-        if argument.strip() in known and name in words:
+    for argument, written, words in WORDS:
+        if argument in known and name in words:
             return f" Write {written}."
     return ""

@@ -79,8 +79,8 @@ def test_every_word_out_of_habit_leads_to_an_argument_that_there_is():
         taken |= {"top_p", "seed", "reasoning_effort"} if name == "model" else set()  # of the body
         assert set(fields.values()) <= taken
     arguments = {*inspect.signature(frame().llm.process).parameters, "gold"}
-    assert {name.strip() for name in habits.WORDS} <= arguments
-    assert not arguments & {word for _, words in habits.WORDS.values() for word in words}
+    assert {argument for argument, _, _ in habits.WORDS} <= arguments
+    assert not arguments & {word for _, _, words in habits.WORDS for word in words}
 
 
 def test_more_arguments_without_a_name_than_a_call_takes_are_refused_with_those_that_it_takes():

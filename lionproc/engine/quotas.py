@@ -9,6 +9,8 @@ from operator import add
 
 from lionproc.engine.tokens import QUANTITIES
 
+FORGOTTEN_AFTER = 5  # replies one after the other that say nothing of limits
+
 
 @dataclass(frozen=True, slots=True)
 class Quota:
@@ -40,9 +42,6 @@ class Signals:
             return self.retry_after_s
         resets = [q.reset_s for q in self.quotas.values() if q.remaining == 0 and q.reset_s]
         return max(resets, default=None)
-
-
-FORGOTTEN_AFTER = 5  # replies one after the other that say nothing of limits
 
 
 class ProviderQuotas:

@@ -27,8 +27,9 @@ from lionproc.model.call import ModelCall, RequestBuilder
 from lionproc.model.model import Model
 
 Rendered: TypeAlias = "ModelCall | Missing | CallError"
-_TRIED_ROWS = 5  # before the run, where the first of them fail
 """What a row becomes: a call, or why there is none."""
+
+_TRIED_ROWS = 5  # before the run, where the first of them fail
 
 
 class Plan:

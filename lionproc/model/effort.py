@@ -4,8 +4,8 @@ Four answers of a few kilobytes or megabytes would keep the process busy for hou
 interpreter's lock held, or fill its memory. One has millions of values, each of which is a fault.
 One has thousands of faults where hundreds of choices are possible, all named in each. One is nested
 where a type is a choice that leads back to itself (`Add | Multiply | int`, each with operands of
-the same choice): every kind is tried for every operand, so each level doubles the work. One has a long text where a
-pattern looks ahead, which from each character on goes to the end. None is an
+the same choice): every kind is tried for every operand, so each level doubles the work. One has a
+long text where a pattern looks ahead, which from each character on goes to the end. None is an
 answer that somebody waits for, and all are a wrong shape that the model is told about.
 """
 
