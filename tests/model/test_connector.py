@@ -1,6 +1,7 @@
 """A connection is used again only while nothing came on it that nobody had asked for."""
 
 import asyncio
+import contextlib
 import json
 import socket
 import threading
@@ -30,12 +31,11 @@ class Peer:
         self._serving.start()
 
     def _serve(self):
-        while True:
-            connection, _ = self._listening.accept()
-            if self._listening.fileno() < 0:
-                return
-            self.connections.append(connection)
-            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+        with contextlib.suppress(OSError):  # it is closed
+            while True:
+                connection, _ = self._listening.accept()
+                self.connections.append(connection)
+                threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
 
     @staticmethod
     def _answer(connection):
