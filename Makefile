@@ -22,7 +22,7 @@ _ := $(shell $(RUN) -c "" 2>/dev/null || rm -f $(VENV)/.package-* $(VENV)/.dev-*
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo lab docs test test-all test-lowest lint bench soak clean
+.PHONY: help demo lab docs test test-all test-lowest fuzz lint bench soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -64,6 +64,10 @@ test-lowest: $(DEV) ## the tests on the lowest dependencies that pyproject.toml 
 	@$(RUN) -m uv pip install --quiet --python .venv-lowest/bin/python $(WEIGHTS)
 	@$(RUN) -m uv pip install --quiet --python .venv-lowest/bin/python --group dev
 	@.venv-lowest/bin/python -m pytest $(ARGS)
+
+fuzz: $(DEV) ## the tests that draw their examples, with many others than the suite's
+	@$(RUN) -m pytest -n auto --hypothesis-profile=fuzz -m hypothesis \
+	  $$(grep -rlE '^from hypothesis' tests --include='test_*.py') $(ARGS)
 
 # The notebooks show pictures of docs/, so the checkout is what JupyterLab serves. In a container
 # everybody is root, and JupyterLab wants to be told that this is meant.

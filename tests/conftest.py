@@ -23,8 +23,12 @@ from lionproc.testing import Server
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# How fast a machine draws and runs examples is nothing a test should fail for.
-settings.register_profile("lionproc", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How fast a machine draws and runs examples is nothing a test should fail for. The suite draws the
+# same ones each time, so that what it says is about the change it is run for; `make fuzz` draws
+# others, and more.
+_ANY_PACE = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("lionproc", **_ANY_PACE, derandomize=True)
+settings.register_profile("fuzz", **_ANY_PACE, max_examples=2000, print_blob=True)
 settings.load_profile("lionproc")
 
 # Everything heavy is imported once, and a child is a fork of that: so 50 kills cost seconds. Of as

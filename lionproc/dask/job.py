@@ -18,6 +18,7 @@ import pandas as pd
 from distributed import Client, wait
 from distributed.scheduler import KilledWorker
 
+from lionproc.dask.killed import advice
 from lionproc.dask.progress import Progress
 from lionproc.dask.question import DaskRows, Question, Rows
 from lionproc.dask.refusals import refused
@@ -383,13 +384,7 @@ class DaskJob:
 def _told(number: int, error: BaseException) -> BaseException:
     """The error of a partition, with the way on."""
     if isinstance(error, KilledWorker):
-        return RunError(
-            f"Partition {number} was given to several workers, and each died while it had it. Most "
-            "often that is memory: make partitions smaller (ddf.repartition(partition_size="
-            '"64MB")), give each worker more (lionproc.dask.local(memory_limit="4GB")), or fewer '
-            "threads. client.get_worker_logs() may say more. What was answered is journaled, and "
-            "doing it again goes on from there."
-        )
+        return RunError(advice(number))
     if isinstance(error, LionprocError):
         return error
     made = RunError(

@@ -11,6 +11,7 @@ from dask.delayed import delayed
 from distributed.client import _get_global_client
 
 from lionproc.dask.job import DaskJob
+from lionproc.dask.killed import key_of
 from lionproc.dask.partition import answered, checked, failures
 from lionproc.dask.question import Asked, DaskRows, Question, question_of
 from lionproc.errors import ConfigurationError
@@ -80,7 +81,12 @@ def tasks_of(question: Question, rows: DaskRows, *, raising: bool) -> list[Any]:
     asked = delayed(question, traverse=False)
     ask = delayed(answered, pure=False)
     done = [
-        ask(part, number, asked, dask_key_name=(f"llm-process-{question.token}", number))
+        ask(
+            part,
+            number,
+            asked,
+            dask_key_name=key_of(question.token, number, watched=question.watched),
+        )
         for number, part in enumerate(parts)
     ]
     if not raising:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from distributed import SchedulerPlugin
 
+from lionproc.dask.killed import warn_if_killed
 from lionproc.dask.work import Works, summed
 from lionproc.engine.lease_budget import LeaseBudget
 from lionproc.engine.lease_messages import Ask
@@ -36,6 +37,8 @@ class LionprocPlugin(SchedulerPlugin):
         self._of_question: dict[str, set[str]] = {}
         self._wishes: dict[str, Sequence[float | None]] = {}
         self._works = Works()
+        self._scheduler: Any = None
+        self._warned_of = ""
 
     def __reduce__(self) -> tuple[object, ...]:
         """It goes to the scheduler empty."""
@@ -43,6 +46,7 @@ class LionprocPlugin(SchedulerPlugin):
 
     async def start(self, scheduler: Any) -> None:
         """Offer the handlers, unless somebody was faster."""
+        self._scheduler = scheduler
         scheduler.handlers.setdefault("lionproc_ask", self.ask)
         scheduler.handlers.setdefault("lionproc_set_limits", self.set_limits)
         scheduler.handlers.setdefault("lionproc_budgets", self.budgets)
@@ -50,6 +54,16 @@ class LionprocPlugin(SchedulerPlugin):
         scheduler.handlers.setdefault("lionproc_steer", self.steer)
         scheduler.handlers.setdefault("lionproc_look", self.look)
         scheduler.handlers.setdefault("lionproc_failures", self.failures)
+
+    def transition(
+        self, key: Any, start: str, finish: str, *_: object, stimulus_id: str, **__: object
+    ) -> None:
+        """A task is in another state. If it is a partition that was given up, notebooks hear why."""
+        del start
+        if finish != "erred" or stimulus_id == self._warned_of:
+            return
+        if warn_if_killed(self._scheduler, key):
+            self._warned_of = stimulus_id  # a worker's end may take several partitions with it
 
     def remove_worker(self, scheduler: object, worker: str, **_: object) -> None:
         """A worker is gone, however: what it was lent counts as spent."""

@@ -405,12 +405,32 @@ def test_what_paused_workers_have_done_is_told(client, server, model, ddf):
     assert (job.stats.rows, job.stats.answered) == (60, 60)
 
 
-def test_workers_that_die_again_and_again_end_in_an_error_that_says_what_to_do(client, model, ddf):
-    def deadly(row):
+@pytest.fixture
+def deadly(client):
+    """A prompt of row 33 that ends the worker, and a scheduler that tries a partition once."""
+    client.run_on_scheduler(lambda dask_scheduler: setattr(dask_scheduler, "allowed_failures", 0))
+
+    def prompt(row):
         os._exit(1) if row["n"] == 33 else None
         return f"Die {row['text']}"
 
-    client.run_on_scheduler(lambda dask_scheduler: setattr(dask_scheduler, "allowed_failures", 0))
+    return prompt
+
+
+def test_workers_that_die_again_and_again_end_in_an_error_that_says_what_to_do(model, ddf, deadly):
     job = ddf.llm.start(deadly, "a", model=model, progress=False)
     with pytest.raises(lp.errors.RunError, match="memory"):
         job.result(60)
+
+
+def test_where_dask_raises_its_own_error_for_workers_that_died_a_warning_says_what_to_do(
+    model, ddf, deadly
+):
+    from distributed.scheduler import KilledWorker
+
+    answers = ddf.llm.process(deadly, "a", model=model, progress=False)
+    with (
+        pytest.warns(lp.errors.LionprocWarning, match=r"smaller.*goes on from"),
+        pytest.raises(KilledWorker),
+    ):
+        answers.compute()
