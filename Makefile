@@ -60,7 +60,7 @@ test-all: ## the tests on every Python found from 3.11 to 3.14, and on the lowes
 test-lowest: $(DEV) ## the tests on the lowest dependencies that pyproject.toml allows
 	@$(PIP) install uv
 	@$(PYTHON) -m venv --clear .venv-lowest
-	@$(RUN) -m uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct -e ".[local,remote,dask,plot,evaluate]"
+	@$(RUN) -m uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct -e ".[local,remote,dask,datasets,plot,evaluate]"
 	@$(RUN) -m uv pip install --quiet --python .venv-lowest/bin/python $(WEIGHTS)
 	@$(RUN) -m uv pip install --quiet --python .venv-lowest/bin/python --group dev
 	@.venv-lowest/bin/python -m pytest $(ARGS)

@@ -13,13 +13,14 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from enum import Enum
-from functools import singledispatch
+from functools import lru_cache, singledispatch
 from typing import Any
 
 import numpy as np
 import orjson
-from pydantic import BaseModel
-from pydantic_core import PydanticSerializationError, to_jsonable_python
+from pydantic import BaseModel, TypeAdapter
+from pydantic.errors import PydanticUserError
+from pydantic_core import PydanticSerializationError
 
 __all__ = ["plain", "to_json"]
 
@@ -124,9 +125,17 @@ def _part(value: Any) -> object:
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if not isinstance(made, (complex, Iterator)):
         # Whatever else pydantic reads from JSON it can write: addresses, patterns, fractions.
-        with contextlib.suppress(PydanticSerializationError):
-            return to_jsonable_python(value)
+        with contextlib.suppress(PydanticSerializationError, PydanticUserError):
+            adapter = _adapter(kind)  # type: ignore[arg-type]  # mypy takes no type for hashable
+            written = adapter.dump_python(value, mode="json")
+            if written is not value:
+                return written
     raise TypeError(f"not JSON serializable: {kind.__name__}")
+
+
+@lru_cache(64)
+def _adapter(kind: type) -> TypeAdapter[object]:
+    return TypeAdapter(kind)
 
 
 @_part.register(dt.date)  # datetime and Timestamp are dates too, and so is what pandas has for none

@@ -29,6 +29,8 @@ SCHEMAS = [
     dt.datetime, {"type": "object", "properties": {"x": {"type": "integer"}}},
 ]  # fmt: skip
 FRAME = pd.DataFrame({"text": list("abcdefgh"), "n": range(8)})
+# pandas before 3 reads text in a storage of its own, whatever was written.
+KEEPS_STORAGE = pd.StringDtype() == pd.StringDtype("pyarrow")
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +132,9 @@ def test_partitions_that_are_empty_or_all_missing_keep_the_types(dd, asked, tmp_
     out = ddf.llm.process("Of {text}", **how)
     out.to_parquet(tmp_path / "all", compute_kwargs={"scheduler": "sync"})
     back = lp.dask.read_parquet(tmp_path / "all")
-    assert (back.dtypes == out.dtypes).all()
+    for found, kept in zip(back.dtypes, out.dtypes, strict=True):
+        both_texts = isinstance(found, pd.StringDtype) and isinstance(kept, pd.StringDtype)
+        assert found == kept or (both_texts and not KEEPS_STORAGE)
     assert computed(back)["r_topics"].isna().tolist() == [True, True, False, False]
     assert computed(back)["r_error"].isna().all()
 
@@ -170,7 +174,8 @@ def test_a_part_that_is_there_is_read_and_what_has_changed_or_failed_is_asked_ag
         def run(frame, prompt="row {text}"):
             before = server.counters.total
             out = computed(dd.from_pandas(frame, npartitions=4).llm.process(prompt, **how))
-            assert_frame_equal(lp.read_parquet(tmp_path / "out"), out)
+            back = lp.read_parquet(tmp_path / "out")
+            assert_frame_equal(back, out, check_dtype=KEEPS_STORAGE)
             assert_frame_equal(computed(lp.dask.read_parquet(tmp_path / "out")), out)
             return server.counters.total - before
 

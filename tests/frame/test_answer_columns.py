@@ -156,6 +156,14 @@ def test_a_frame_has_its_texts_in_common_with_what_is_kept_and_cannot_change_it(
     same(kept.between(0, 500), columns(answer, cells, None))
 
 
+@pytest.fixture
+def text_in_arrow():
+    """Before version 3 pandas itself keeps text as objects, unless it is told otherwise."""
+    with pd.option_context("mode.string_storage", "pyarrow"):
+        yield
+
+
+@pytest.mark.usefixtures("text_in_arrow")
 def test_wide_answers_take_hardly_more_than_their_columns_in_arrow():
     kinds = (str, int, float, bool)
     fields = {f"f{place}": (kinds[place % 4], ...) for place in range(60)}
