@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from lionproc.engine.journal import Kept
     from lionproc.engine.request import Event, Reply
 
-FULL = 0.75  # of what may wait: from then on there is no time to gather more
-
 
 class AwaitingDisk:
     """Holds replies until they are on disk. Lives on the engine's loop.
@@ -22,7 +20,7 @@ class AwaitingDisk:
     Args:
         most: How many may wait now.
         on_disk: Called with each of them, and why it is not on disk if it is not.
-        hurry: Called when soon no more may wait: what waits is to come to the disk at once.
+        hurry: Called when no more may wait: what waits is to come to the disk at once.
     """
 
     def __init__(
@@ -36,6 +34,7 @@ class AwaitingDisk:
         self._on_disk = on_disk
         self._waiting: dict[asyncio.Future[None], list[tuple[Event, Reply]]] = {}
         self._count = 0
+        self._is_hurried = False
 
     def __len__(self) -> int:
         return self._count
@@ -61,12 +60,15 @@ class AwaitingDisk:
             durable.add_done_callback(self._settle)
         together.append((event, reply))
         self._count += 1
-        if self._count >= FULL * most:
+        if self._count == most and not self._is_hurried:
+            # Not before, and once: more haste makes small groups, and each costs as much as rows.
+            self._is_hurried = True
             self._hurry()
         return True
 
     def _settle(self, durable: asyncio.Future[None]) -> None:
         error = durable.exception()
+        self._is_hurried = False
         for event, reply in self._waiting.pop(durable):
             self._count -= 1
             self._on_disk(event, reply, error)

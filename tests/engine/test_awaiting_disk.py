@@ -54,14 +54,25 @@ async def test_no_more_wait_than_may_and_a_place_is_free_when_one_is_on_disk():
     assert not disk.takes(4, second)
 
 
-async def test_the_disk_is_asked_to_hurry_before_no_more_may_wait():
+async def test_the_disk_is_asked_to_hurry_when_no_more_may_wait_and_once_until_it_has_some():
     disk = Disk(most=8)
-    group = disk.group()
-    for tag in range(5):
-        disk.takes(tag, group)
+    first, second = disk.group(), disk.group()
+    for tag in range(3):
+        disk.takes(tag, first)
+    for tag in range(3, 7):
+        disk.takes(tag, second)
     assert disk.hurried == 0
-    disk.takes(5, group)
+    disk.takes(7, second)
     assert disk.hurried == 1
+    assert not disk.takes(8, second)
+    disk.most = 9
+    assert disk.takes(8, second)  # what is hurried already is not hurried again
+    assert disk.hurried == 1
+    first.durable.set_result(None)
+    await asyncio.sleep(0)
+    for tag in range(9, 12):
+        disk.takes(tag, second)
+    assert disk.hurried == 2
 
 
 async def test_how_many_may_wait_is_asked_each_time():
