@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from lionproc.engine.journal import Entry
 from lionproc.engine.replay import Replay
@@ -17,8 +17,7 @@ from lionproc.model.steps import Found, Outcome
 __all__ = ["Recalled", "asked_too", "recall"]
 
 
-@dataclass(frozen=True, slots=True)
-class Recalled:
+class Recalled(NamedTuple):
     """Where a row begins.
 
     Attributes:

@@ -48,9 +48,10 @@ def canonical(value: object, *, ordered: bool = False) -> Any:
 
 def canonical_messages(messages: Sequence[Mapping[str, object]]) -> Sequence[Mapping[str, Any]]:
     """Messages written in one way, role and content first as everybody has them."""
-    if all(_is_usual(message) for message in messages):
-        return messages
-    return [message if _is_usual(message) else _role_first(message) for message in messages]
+    for message in messages:
+        if not _is_usual(message):
+            return [each if _is_usual(each) else _role_first(each) for each in messages]
+    return messages
 
 
 def _is_usual(message: object) -> bool:

@@ -76,24 +76,22 @@ class Estimator:
         expected at most; where replies do take that much, the next ones say so too.
         """
         expected = self.tokens(sent_bytes, None, charges_max=False, media=media)
-        used = Tokens(
-            min(used.input, MOST_TIMES * max(expected.input, FEW)),
-            min(used.output, MOST_TIMES * max(expected.output, FEW)),
-        )
+        read = min(used.input, MOST_TIMES * max(expected.input, FEW))
+        written = min(used.output, MOST_TIMES * max(expected.output, FEW))
         self._seen = self._seen * MEMORY + 1
-        self._out = self._out * MEMORY + used.output
+        self._out = self._out * MEMORY + written
         self.output = self._out / self._seen
         if media:
-            rest = max(used.input - self.intercept - self.slope * sent_bytes, 0.0)
+            rest = max(read - self.intercept - self.slope * sent_bytes, 0.0)
             self._media = self._media * MEMORY + rest
             self._media_expected = self._media_expected * MEMORY + media
             self.media = min(max(self._media / self._media_expected, 0.02), 50.0)
             return
         self._n = self._n * MEMORY + 1
         self._x = self._x * MEMORY + sent_bytes
-        self._y = self._y * MEMORY + used.input
+        self._y = self._y * MEMORY + read
         self._xx = self._xx * MEMORY + sent_bytes * sent_bytes
-        self._xy = self._xy * MEMORY + sent_bytes * used.input
+        self._xy = self._xy * MEMORY + sent_bytes * read
         mean_x, mean_y = self._x / self._n, self._y / self._n
         spread = self._xx / self._n - mean_x * mean_x
         if spread > 1.0:
