@@ -27,6 +27,7 @@ from lionproc.service.records import now
 from lionproc.service.request_record import result_of, schema_as_json, schema_finder
 
 log = logging.getLogger("lionproc.service")
+PER_PLACE = 4  # items under way, for each that is asked at the same time
 OnResult: TypeAlias = Callable[[int, RequestResult], None]
 
 
@@ -142,8 +143,9 @@ class BatchProcessor:
         try:
             await service.session.revive()
             positions = range(len(items))
-            # As many again as are asked may have their records written meanwhile.
-            most = 2 * self.batch_size
+            # Those that are asked, and others whose records wait or are written: a group of them
+            # costs the disk, and the interpreter, hardly more than one.
+            most = PER_PLACE * self.batch_size
             await for_each(positions, most, process, lambda: not service.stopped)
             return await self._finish(record, self._complete(batch_id, results))
         except LionprocError as error:

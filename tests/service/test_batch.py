@@ -72,14 +72,14 @@ async def test_an_item_leaves_its_place_to_the_next_one_while_its_record_is_writ
         return write(folder, contents)
 
     monkeypatch.setattr(records, "replace_all", slow)
-    task = asyncio.create_task(processor.process_batch(items(24)))
-    await asyncio.to_thread(server.wait_for, lambda counters: counters.total >= 16, timeout_s=10)
-    assert server.counters.total == 16
+    task = asyncio.create_task(processor.process_batch(items(48)))
+    await asyncio.to_thread(server.wait_for, lambda counters: counters.total >= 32, timeout_s=10)
+    assert server.counters.total == 32  # and no more than four for each place are under way
     assert server.counters.peak_in_flight <= 8
     assert processor.service._store.records.statuses() == {}
     disk.set()
     assert (await task)["failed"] == 0
-    assert processor.service.status_counts() == {"completed": 24}
+    assert processor.service.status_counts() == {"completed": 48}
 
 
 async def test_the_records_of_a_frame_are_items(server, processor):
