@@ -39,7 +39,7 @@ from lionproc.errors import (
 )
 from lionproc.frame.plan import Plan
 from lionproc.model import local
-from lionproc.model.credentials import Secret, _spelling, redact, secrets_in
+from lionproc.model.credentials import Secret, _spelling, hidden, redact, secrets_in
 from lionproc.model.wire import way_to
 from lionproc.testing import Server
 
@@ -623,8 +623,31 @@ def test_credentials_are_told_from_other_headers():
     assert set(found) == {"sk-12345678", "azure-12345678", "12345678", "a/b/c/d/e"}
 
 
-def test_words_that_stand_for_no_key_are_left_in_answers():
-    for word in ("none", "lm-studio", "not-needed"):
-        with Server(answer=f"I like {word} best.", key=None) as server:
-            out, _ = ask(lp.Model("openai/m", base_url=server.base_url, api_key=word), rows=1)
-        assert out["a"].tolist() == [f"I like {word} best."]
+@pytest.mark.parametrize("way", ["direct", "client"])
+def test_words_that_stand_for_no_key_are_left_in_answers(way):
+    """Whoever has a server without keys writes any word there, and the model may say it too."""
+    words = ("none", "lm-studio", "not-needed", "anything", "your_api_key", "localhost", "Password")
+    said = [f"I like {word} best." for word in words]
+    with Server(key=None) as server:
+        for word, answer in zip(words, said, strict=True):
+            server.configure(answer=answer)
+            model = lp.Model("openai/m", base_url=server.base_url, api_key=word)
+            if way == "client":
+                client = openai.AsyncOpenAI(base_url=server.base_url, api_key=word)
+                model = lp.Model("openai/m", client=client, scope=word)
+            out, _ = ask(model, rows=1, resume=False)
+            assert out["a"].tolist() == [answer]
+
+
+def test_a_word_is_taken_out_of_errors_and_what_is_no_word_out_of_answers_too():
+    assert hidden(401, b"Wrong key: not-needed", ["not-needed"]) == b"Wrong key: [key]"
+    keys = (
+        "token-abc123",
+        "aBcDeFgHiJkL",
+        "abcdefghijklmnopqrstuvwxyz",
+        "correct-horse-battery-staple",
+    )
+    for key in keys:
+        assert hidden(200, f"It is {key}.".encode(), [key]) == b"It is [key]."
+    failed = b'{"error":{"failed_generation":"anything"}}'
+    assert hidden(400, failed, ["anything"]) == failed

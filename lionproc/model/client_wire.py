@@ -10,7 +10,7 @@ import openai
 import orjson
 
 from lionproc.errors import CallError
-from lionproc.model.credentials import Secret, redact, secrets_in, secrets_of_proxy
+from lionproc.model.credentials import Secret, hidden, secrets_in, secrets_of_proxy
 from lionproc.model.environment import proxy_for
 from lionproc.model.patience import Patience
 from lionproc.model.twin import twin_of
@@ -65,7 +65,7 @@ class ClientWire:
             raise broken(error, self._way) from None
         # Keys that are renewed are known only here.
         sent = secrets_in(reply.request.headers, str(reply.request.url))
-        body = redact(reply.content, (*sent, *self._of_proxies.reveal()))
+        body = hidden(reply.status_code, reply.content, (*sent, *self._of_proxies.reveal()))
         return Response(reply.status_code, reply.headers, body)
 
     async def _send(self, client: openai.AsyncOpenAI, body: bytes) -> Any:

@@ -16,6 +16,7 @@ from lionproc.errors import LionprocError
 __all__ = [
     "REDACTED",
     "Secret",
+    "hidden",
     "looks_like_key",
     "redact",
     "sealed",
@@ -28,15 +29,10 @@ P = ParamSpec("P")
 
 REDACTED = b"[key]"
 SHORTEST_SECRET = 8
-# What people give to servers that want no key; in an answer these are words.
-_NO_SECRETS = {
-    "none",
-    "lm-studio",
-    "not-needed",
-    "not-required",
-    "no-key-required",
-    "sk-no-key-required",
-}
+LONGEST_WORDS = 24  # characters; passphrases of several words are longer
+# What people give to servers that want no key (`not-needed`, `anything`): words, as answers say them.
+_WORD = r"(?:[A-Z]?[a-z]+|[A-Z]+)"
+_WORDS = re.compile(rf"{_WORD}(?:[-_. ]{_WORD})*")
 _SECRET_NAME = re.compile(
     r"auth|key|token|secret|cookie|credential|passw|pwd|session|sig\b|signature|^code$",
     re.IGNORECASE,
@@ -167,7 +163,7 @@ def secrets_in(headers: Mapping[str, object], url: str = "") -> tuple[str, ...]:
         secret
         for name, value in named
         for secret in _parts(name.lower(), value)
-        if len(secret) >= SHORTEST_SECRET and secret.lower() not in _NO_SECRETS
+        if len(secret) >= SHORTEST_SECRET
     ]
     # The longest first: one may be a part of another.
     return tuple(sorted(dict.fromkeys(found), key=len, reverse=True))
@@ -222,6 +218,26 @@ def _mixed(text: str) -> bool:
     return any(
         any(map(str.isdigit, run)) and any(map(str.isalpha, run)) for run in _RUN.findall(text)
     )
+
+
+def hidden(status: int, body: bytes, secrets: Iterable[str]) -> bytes:
+    """A reply without the secrets that its request carried.
+
+    A placeholder such as `anything`, `your-api-key` or `localhost` is a word, and answers say it
+    too. There it stays: an answer with a hole in it would be taken for what the model said.
+
+    Args:
+        status: Of the reply.
+        body: What came back.
+        secrets: From `secrets_in`.
+    """
+    if 200 <= status < 300 or b'"failed_generation"' in body:  # an answer, as far as is known here
+        secrets = [secret for secret in secrets if not _is_of_words(secret)]
+    return redact(body, secrets)
+
+
+def _is_of_words(secret: str) -> bool:
+    return len(secret) <= LONGEST_WORDS and _WORDS.fullmatch(secret) is not None
 
 
 def redact(body: bytes, secrets: Iterable[str]) -> bytes:

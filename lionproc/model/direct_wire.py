@@ -10,7 +10,7 @@ from aiohttp.http import HttpProcessingError
 
 from lionproc.errors import CallError, Kind
 from lionproc.model.connector import QuietConnector
-from lionproc.model.credentials import Secret, redact, secrets_in, secrets_of_proxy
+from lionproc.model.credentials import Secret, hidden, secrets_in, secrets_of_proxy
 from lionproc.model.environment import certificates, proxy_for
 from lionproc.model.exchange import Exchange, all_of, is_known
 from lionproc.model.patience import Patience
@@ -99,7 +99,7 @@ class DirectWire:
                     status, headers, came = await self._post(session, body)
                 else:
                     status, headers, came = await self._exchange.post(body, _whole)
-                return Response(status, headers, redact(came, self._secrets.reveal()))
+                return Response(status, headers, hidden(status, came, self._secrets.reveal()))
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
             raise broken(error, self._way, arrived=False) from None
         except TimeoutError:
