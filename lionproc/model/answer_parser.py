@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 from lionproc.errors import CallError, Kind, pass_on_interrupt
@@ -176,11 +177,20 @@ class Form:
                 isinstance(shape, Choice) and int(value) in shape.members
             )
         if isinstance(shape, Choice) and isinstance(value, str):
-            same = [m for m in shape.members if _alike(m, value)]
-            if len(same) == 1 and same[0] != value:
-                holder[key] = same[0]
+            meant = self._meant[id(shape)].get(_folded(value))
+            if meant is not None and meant != value:
+                holder[key] = meant
                 return True
         return False
+
+    @cached_property
+    def _meant(self) -> Mapping[int, Mapping[str, str | None]]:
+        """Of each choice in the shape, what a text without case and outer whitespace means.
+
+        A text is looked up and not held against each member: there may be thousands, and it may
+        have millions of characters.
+        """
+        return {id(part): _readings(part) for part in walk(self._shape) if isinstance(part, Choice)}
 
     def _reason(self, faults: Sequence[tuple[Path, str]]) -> str:
         """Where and what was expected, without the text of the reply."""
@@ -280,5 +290,15 @@ def _inside(shape: Shape | None, step: str | int) -> Shape | None:
             return None
 
 
-def _alike(member: object, text: str) -> bool:
-    return isinstance(member, str) and member.strip().casefold() == text.strip().casefold()
+def _readings(choice: Choice) -> dict[str, str | None]:
+    """The member that each folded text means; None where it could be two."""
+    made: dict[str, str | None] = {}
+    for member in choice.members:
+        if isinstance(member, str):
+            folded = _folded(member)
+            made[folded] = None if folded in made else member
+    return made
+
+
+def _folded(text: str) -> str:
+    return text.strip().casefold()

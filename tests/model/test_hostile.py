@@ -284,6 +284,20 @@ def test_no_reply_takes_long_to_read(schema):
                 read(without_thoughts(said))
 
 
+def test_a_long_text_is_not_held_against_each_of_a_thousand_choices():
+    """16 MiB beside 5,000 choices took five minutes, and Ctrl-C with them."""
+    labels = tuple(f"Label {n}" for n in range(1000))
+    for schema in (Literal[labels], list[Literal[labels]], {"enum": list(labels)}):
+        answer = Answer.of(schema)
+        for said in ("\u0661" * 500_000, "A\xdf" * 250_000):
+            for text in (said, f'{{"answer":"{said}"}}', f'{{"answer":["{said}"]}}'):
+                with reading_once(), pytest.raises(CallError):
+                    answer.read(text)
+        inner = [" label 7 "] if "list" in str(schema) else " label 7 "
+        right = ["Label 7"] if "list" in str(schema) else "Label 7"
+        assert answer.read(json.dumps({"answer": inner})) == right
+
+
 def looks_at(body, read):
     """How often a text is gone over: calls of its methods and of functions that are given it."""
     looks = []
