@@ -258,7 +258,8 @@ SENT_BY_HTTP = {
 
 
 @pytest.mark.parametrize("way", [*SENT, *SENT_BY_HTTP])
-def test_all_that_a_client_sends_is_taken_out_of_what_comes_back(way, tmp_path):
+def test_all_that_a_client_sends_is_taken_out_of_what_comes_back(way, tmp_path, caplog):
+    caplog.set_level(logging.DEBUG)
     settings = dict(SENT.get(way, {}))
     if way in SENT_BY_HTTP:
         settings["http_client"] = httpx2.AsyncClient(**SENT_BY_HTTP[way])
@@ -270,6 +271,8 @@ def test_all_that_a_client_sends_is_taken_out_of_what_comes_back(way, tmp_path):
         out, _ = ask(lp.Model("openai/m", client=client), rows=1)
     assert out["a"].tolist() == ["[key] [key] [key]"]
     assert not any(map(spelt, files(tmp_path).values()))
+    logged = [caplog.text, *(str(record.__dict__) for record in caplog.records)]
+    assert not any(CANARY[-12:] in text for text in logged)  # httpx tells addresses, escaped
 
 
 @pytest.mark.parametrize("way", ["direct", "environment", "client"])

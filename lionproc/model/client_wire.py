@@ -10,6 +10,7 @@ import openai
 import orjson
 
 from lionproc.errors import CallError
+from lionproc.model.client_logs import without_parameters
 from lionproc.model.credentials import Secret, hidden, secrets_in, secrets_of_proxy
 from lionproc.model.environment import proxy_for
 from lionproc.model.patience import Patience
@@ -47,7 +48,7 @@ class ClientWire:
         if self._twin is None:
             self._twin = twin_of(self._client)
         try:
-            with self._patience.attempt():
+            with self._patience.attempt(), without_parameters():
                 reply = await self._send(self._twin, body)
         except (TimeoutError, openai.APITimeoutError):
             raise timed_out(self.timeout_s) from None

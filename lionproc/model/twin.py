@@ -117,7 +117,7 @@ def _http_twin(http: Any) -> Any:
         raise _uncopied(http)
     made._headers = http.headers.copy()
     made._headers["Accept-Encoding"] = ACCEPT_ENCODING
-    made._cookies = module.Cookies(http.cookies)
+    made._cookies = _given_cookies(module)(http.cookies)
     fresh = _Fresh(module)
     made._transport = _bounded_transport(module)(fresh.of(http._transport))
     made._mounts = {
@@ -144,6 +144,21 @@ def _awaited(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
         hook(message)
 
     return call
+
+
+@cache
+def _given_cookies(module: ModuleType) -> Any:
+    """Cookies that are the user's, and stay so.
+
+    A row is asked alone: what a server sets with one reply would make the next rows another
+    session, and their requests longer and longer.
+    """
+
+    class Given(module.Cookies):  # type: ignore[misc,name-defined]
+        def extract_cookies(self, response: object) -> None:
+            """Take none."""
+
+    return Given
 
 
 @cache

@@ -5,6 +5,7 @@ import contextlib
 import os
 import threading
 import warnings
+from os import urandom
 from urllib.parse import urlsplit
 
 import httpx2
@@ -150,6 +151,25 @@ def test_a_header_with_a_line_break_is_refused_by_name_before_anything_is_sent(h
         with pytest.raises(ModelError, match=r"The header 'X-Team.* has a line break"):
             ask(client, 1)
         assert server.counters.total == 0
+
+
+class Setting(httpx2.AsyncHTTPTransport):
+    """Brings replies that set a cookie more each time."""
+
+    async def handle_async_request(self, request):
+        reply = await super().handle_async_request(request)
+        name = urandom(4).hex()
+        reply.headers["Set-Cookie"] = f"of-{name}=session; Path=/"
+        return reply
+
+
+def test_a_reply_sets_no_cookie_for_the_next_rows():
+    with Server(answer="fine") as server:
+        http = httpx2.AsyncClient(transport=Setting(), cookies={"crumb": "oat"})
+        client = openai.AsyncOpenAI(base_url=server.base_url, api_key=server.key, http_client=http)
+        ask(client, 6, limits={"concurrency": 1})
+        assert {sent.headers["cookie"] for sent in server.requests} == {"crumb=oat"}
+        assert dict(http.cookies) == {"crumb": "oat"}
 
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
