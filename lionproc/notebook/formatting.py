@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
+_MATHEMATICS = re.compile(r"[$\\]")
 # Control characters say nothing, and those that turn the direction of text can make a row of an
 # error table read as something else.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
@@ -166,18 +167,21 @@ def plain(text: object, most: int = 200) -> str:
 
 
 def safe(text: object, most: int = 200) -> str:
-    """`plain`, escaped for HTML, quotes too."""
-    return html.escape(plain(text, most), quote=True)
+    """`plain`, escaped for HTML; for what stands between tags, not in an attribute."""
+    return escaped(plain(text, most))
 
 
 def escaped(text: str) -> str:
-    """A text escaped for HTML that a notebook shows, where two dollar signs would be mathematics.
+    r"""A text escaped for HTML that a notebook shows, where some signs would begin mathematics.
+
+    MathJax looks for dollars, `\(`, `\[`, `\begin` and `\ref` in texts without a tag within, and
+    what it finds may be a link that runs code (`\href{javascript:...}`).
 
     Example:
         >>> escaped("$1 < $2")
         '<span>$</span>1 &lt; <span>$</span>2'
     """
-    return html.escape(text).replace("$", "<span>$</span>")
+    return _MATHEMATICS.sub(r"<span>\g<0></span>", html.escape(text))
 
 
 def place(path: object) -> str:

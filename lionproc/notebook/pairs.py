@@ -6,7 +6,6 @@ take everything else away.
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Sequence
 
 from lionproc.notebook import formatting
@@ -30,7 +29,7 @@ def as_table(pairs: Iterable[tuple[str, str]]) -> str:
     rows = "".join(
         "<tr style='background:none'>"
         f"<th scope='row' style='{CELL};font-weight:normal;white-space:nowrap;{QUIET}'>"
-        f"{html.escape(name)}</th><td style='{CELL}'>{formatting.escaped(text)}</td></tr>"
+        f"{formatting.escaped(name)}</th><td style='{CELL}'>{formatting.escaped(text)}</td></tr>"
         for name, text in pairs
     )
     return f"<table style='border:0;margin:0;font-variant-numeric:tabular-nums'>{rows}</table>"

@@ -106,7 +106,7 @@ def page(
 
 
 def _safe(text: object, most: int = 400) -> str:
-    return formatting.safe(text, most)
+    return html.escape(formatting.plain(text, most))
 
 
 def _columns(facts: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+_TEXT = "class='mathjax_ignore tex2jax_ignore'"  # what is shown is no mathematics
 GOOD, BAD, REST = "#2e9e5b", "#d64545", "rgba(128,128,128,.3)"
 _QUIET = "opacity:.65"
 _CELL = "text-align:left;vertical-align:top;padding:2px 16px 2px 0;border:0;background:none"
@@ -47,7 +48,7 @@ def as_html(name: str, boxes: Sequence[Box]) -> str:
     arrow = f"<div style='padding:0 10px;align-self:center;{_QUIET}'>&rarr;</div>"
     diagram = arrow.join(_box(box) for box in boxes)
     return (
-        f"<div style='margin:4px 0'><strong>{html.escape(name)}</strong>"
+        f"<div {_TEXT} style='margin:4px 0'><strong>{html.escape(name)}</strong>"
         "<div style='display:flex;flex-wrap:wrap;row-gap:8px;margin-top:6px'>"
         f"{diagram or 'no stages yet'}</div></div>"
     )
@@ -97,7 +98,7 @@ def card(name: str, state: str, lines: Iterable[tuple[str, str]], *, good: bool)
         for label, text in lines
     )
     return (
-        f"<div style='max-width:760px;margin:4px 0'><strong>{html.escape(name)}: "
+        f"<div {_TEXT} style='max-width:760px;margin:4px 0'><strong>{html.escape(name)}: "
         f"<span style='color:{GOOD if good else BAD}'>{html.escape(state)}</span></strong>"
         "<table style='border:0;margin:4px 0 0;font-variant-numeric:tabular-nums'>"
         f"{rows}</table></div>"

@@ -4,8 +4,11 @@ import dataclasses
 from datetime import datetime
 from html.parser import HTMLParser
 
+import pytest
+
 from lionproc.engine.stats import RunStats
-from lionproc.notebook import card
+from lionproc.notebook import card, formatting
+from lionproc.notebook.errors_html import errors_html
 
 STATS = RunStats(
     state="done",
@@ -173,3 +176,18 @@ def test_dollars_in_a_notebook_are_money_and_no_mathematics():
     stats = RunStats(rows=3, answered=3, cached=2, usd=0.25, usd_of_answers=0.5, prompt_tokens=9)
     shown = card.as_html(stats, {"prompt": "Is $5 more than $4?"})
     assert shown.count("$") == shown.count("<span>$</span>") == 4
+
+
+@pytest.mark.parametrize("sign", [r"\(", r"\[", r"\begin{align}", r"\ref{a}", "$$"])
+def test_no_text_in_a_notebook_begins_a_formula_which_may_be_a_link_that_runs_code(sign):
+    said = rf"{sign}\href{{javascript:alert(1)}}{{more}}"
+    row = {"index": said, "kind": said, "message": said, "hint": said, "reply": said}
+    for shown in (
+        card.as_html(RunStats(note=said, state="failed"), dict.fromkeys(FACTS, said)),
+        errors_html([(1, [row])]),
+        formatting.safe(said),
+    ):
+        bare = shown.replace(r"<span>\</span>", "").replace("<span>$</span>", "")
+        assert "href{javascript" in bare
+        assert "\\" not in bare
+        assert "$" not in bare

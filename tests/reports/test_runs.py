@@ -55,6 +55,17 @@ def test_each_run_is_remembered_with_what_it_was_asked_and_what_it_did(df, model
     assert lp.runs()["started"].notna().all()
 
 
+def test_what_a_run_is_called_moves_nothing_in_a_notebook_and_is_no_formula(df, model):
+    name = "\x1b]0;a\x07\u202eb \\(c\\) <i>"
+    df.llm.process("Say {text}", into="a", model=model, name=name)
+    table = lp.runs()
+    shown = table._repr_html_()
+    assert "]0;a b \\(c\\) &lt;i&gt;" in shown
+    assert "mathjax_ignore" in shown or "tex2jax_ignore" in shown
+    assert table["name"].tolist() == [name]
+    assert type(table.head()) is pd.DataFrame
+
+
 def test_where_there_is_no_journal_there_are_no_runs_and_none_is_made(tmp_path):
     assert list(lp.runs().columns)[:4] == ["run", "name", "started", "state"]
     assert not len(lp.runs())
