@@ -247,6 +247,26 @@ def test_a_program_with_another_separator_finds_no_formula_in_any_column(tmp_pat
 
 
 @pytest.mark.parametrize(
+    "options",
+    [
+        {"sep": ";"},
+        {"sep": "\t"},
+        {"quotechar": "'"},
+        {"quoting": csv.QUOTE_NONE, "escapechar": "\\"},
+        {"doublequote": False, "escapechar": "\\"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("bad", ["=1+1", "@SUM(1)", "-2+3+cmd|' /C calc'!A0"])
+def test_where_commas_do_not_separate_none_in_a_text_begins_a_formula(tmp_path, options, bad):
+    df = pd.DataFrame({"n": [1, 2], "one": [f"a,{bad}", f'"b",{bad}'], "two": f"{bad},{bad}"})
+    path = df.llm.to_csv(tmp_path / "out.csv", index=False, **options)
+    for separator in (",", ";", "\t"):
+        for row in read_csv(path, delimiter=separator):
+            assert not any(is_formula(cell) for cell in row), (separator, row)
+
+
+@pytest.mark.parametrize(
     "text", ["Two things:\n- one\n- two", "a; b = c", "5;-5;+3.1%", "yes;\n\nno", "x\t- y"]
 )
 def test_lists_and_numbers_within_a_text_stay_as_they_are_in_a_csv(tmp_path, text):

@@ -6,7 +6,7 @@ import csv
 import gzip
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
@@ -96,14 +96,16 @@ class Target:
 
     def _write(self, frame: pd.DataFrame, answers: Sequence[str], sink: BinaryIO) -> None:
         from lionproc.frame.json_lines import named_levels, write_records
+        from lionproc.frame.spreadsheet import csv_cleaner
 
         if self.format == "jsonl":
             write_records(frame, sink.write)
             return
         levels = [name for name, _ in named_levels(frame)]
         frame = frame.reset_index(levels) if levels else frame
+        clean = None if self.as_is else csv_cleaner(self.like.delimiter)
         shown = {
-            name: _for_csv(frame[name], harmless=name in answers and not self.as_is)
+            name: _for_csv(frame[name], clean if name in answers else None)
             for name in frame.columns
         }
         made: Any = frame.assign(**{str(k): v for k, v in shown.items() if v is not None})
@@ -126,26 +128,25 @@ class Target:
         )
 
 
-def _for_csv(column: pd.Series[Any], *, harmless: bool) -> Any:
+def _for_csv(column: pd.Series[Any], clean: Callable[[Any, Any], Any] | None) -> Any:
     """A column as CSV can have it; None where it is so already. Lists and records become JSON."""
     import numpy as np
     import pandas as pd
 
     from lionproc.frame.dtypes import cells_of
-    from lionproc.frame.spreadsheet import harmless as defused
     from lionproc.model.as_json import to_json
 
     dtype = column.dtype
     is_arrow = isinstance(dtype, pd.ArrowDtype)
     is_text = isinstance(dtype, pd.StringDtype)
-    if (dtype.kind in "biufcmM" and not is_arrow) or (is_text and not harmless):
+    if (dtype.kind in "biufcmM" and not is_arrow) or (is_text and clean is None):
         return None
     cells = [
         to_json(cell).decode() if isinstance(cell, list | tuple | dict | np.ndarray) else cell
         for cell in cells_of(column)
     ]
-    if harmless:
-        cells = [defused(cell) for cell in cells]
+    if clean is not None:
+        cells = [clean(cell, column.name) for cell in cells]
     return pd.Series(cells, index=column.index, dtype=object)
 
 

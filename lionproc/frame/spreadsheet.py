@@ -34,7 +34,7 @@ from lionproc.frame.dtypes import cells_of
 from lionproc.frame.place import AnyPath, Remote, place_of, saving
 from lionproc.model.as_json import to_json
 
-__all__ = ["flat_cells", "harmless", "to_csv", "to_excel"]
+__all__ = ["csv_cleaner", "flat_cells", "harmless", "to_csv", "to_excel"]
 
 _SIGNS = frozenset("=+-@")
 _LOOK_ALIKE = frozenset("\u2212\u2010")  # a minus and a hyphen that NFKC leaves as they are
@@ -52,6 +52,7 @@ _NUMBERS = (bool, int, float, complex, decimal.Decimal, Fraction)
 _TIMES = (dt.date, dt.datetime, dt.time, dt.timedelta, pd.Timestamp, pd.Timedelta)
 _CALLS = frozenset("(|!")  # of a function, of a program, of another sheet
 _SEPARATORS = re.compile(r"([;\t\r\n])")
+_SEPARATORS_AND_COMMA = re.compile(r"([,;\t\r\n])")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")  # what Excel shows as that character
@@ -64,6 +65,15 @@ _COMPRESSIONS = {
     "xz": "xz",
     "zst": "zstd",
     "tar": "tar",
+}
+# What writes, and what it has to be told so that text stays text: xlsxwriter makes formulas of
+# `{=...}`, and links of addresses.
+_ENGINES: dict[str, dict[str, bool]] = {
+    "openpyxl": {},
+    "xlsxwriter": dict.fromkeys(
+        ("strings_to_formulas", "strings_to_urls", "strings_to_numbers"), False
+    ),
+    "odf": {},
 }
 _Clean = Callable[[Any, Any], Any]
 
@@ -153,7 +163,7 @@ def to_csv(frame: pd.DataFrame, path: AnyPath, **options: Any) -> Path | str:
     if options.get("compression", "infer") == "infer":
         options["compression"] = _compression(place.name)
     with _written(path, place, mode, storage) as file:
-        made = _defused(frame, options, _clean)
+        made = _defused(frame, options, csv_cleaner(**options))
         made.to_csv(file, mode="a" if mode[:1] == "a" else "w", **options)
     return shown(path) if is_url(path) else local_path(path)
 
@@ -168,7 +178,7 @@ def to_excel(frame: pd.DataFrame, path: AnyPath, **options: Any) -> Path | str:
         frame: Any frame.
         path: The file, ending in .xlsx, or its address; replaced, whole or not at all. Missing
             folders are made.
-        **options: Those of `DataFrame.to_excel`.
+        **options: Those of `DataFrame.to_excel`. The engine is openpyxl unless it is named.
 
     Returns:
         The path.
@@ -177,16 +187,30 @@ def to_excel(frame: pd.DataFrame, path: AnyPath, **options: Any) -> Path | str:
         MissingDependencyError: openpyxl is not installed.
         ColumnError: A text is longer than a cell of Excel holds.
         SaveError: It could not be written; an older file is untouched.
-        ConfigurationError: It is no path.
+        ConfigurationError: It is no path, or an engine of which it is not known that it leaves
+            text alone.
     """
     if importlib.util.find_spec("openpyxl") is None:
         raise MissingDependencyError("Excel files need openpyxl. Run: pip install openpyxl")
-    options.setdefault("engine", "openpyxl")  # others make links of text
+    _choose_engine(options)
     storage = options.pop("storage_options", None)
     made = _defused(frame, options, _fit_for_excel)
     with saving(path, storage) as file, file.open("wb") as sink:
         made.to_excel(sink, **options)
     return shown(path) if is_url(path) else local_path(path)
+
+
+def _choose_engine(options: dict[str, Any]) -> None:
+    """Name the engine, and have it take no text for anything else."""
+    engine = options["engine"] = options.get("engine") or "openpyxl"
+    if engine not in _ENGINES:
+        raise ConfigurationError(
+            f"engine is one of {', '.join(map(repr, _ENGINES))}, not {engine!r}: what others make "
+            "of text is not known."
+        )
+    if told := _ENGINES[engine]:
+        given = dict(options.get("engine_kwargs") or {})
+        options["engine_kwargs"] = {**given, "options": {**given.get("options", {}), **told}}
 
 
 def _compression(name: str) -> object:
@@ -249,7 +273,7 @@ def _is_plain(values: Any, clean: _Clean) -> bool:
     """Whether nothing in a column or an index can need a change, by its dtype."""
     kinds, dtype = pd.api.types, values.dtype
     if kinds.is_datetime64_any_dtype(dtype):
-        if clean is _clean or not len(values):
+        if clean is not _fit_for_excel or not len(values):
             return True
         return isinstance(dtype, np.dtype) and not values.min() < pd.Timestamp(_EXCEL_FIRST)
     return isinstance(dtype, np.dtype | pd.api.extensions.ExtensionDtype) and (
@@ -273,17 +297,42 @@ def _labels(labels: pd.Index[Any], clean: _Clean) -> pd.Index[Any]:
     return labels.set_names(names) if same else pd.Index(made, dtype=object, name=names[0])
 
 
-def _clean(value: Any, column: object) -> object:
-    """A cell for CSV. Half a character, which UTF-8 does not have, becomes U+FFFD."""
-    del column
-    made = harmless(value)
-    if type(made) is not str:
-        return made
-    first, *others = _SEPARATORS.split(_SURROGATE.sub("\ufffd", made))
-    for place in range(1, len(others), 2):
-        if _acts_where_it_is_split(others[place]):
-            others[place] = "'" + others[place]
-    return "".join((first, *others)) if others else first
+def csv_cleaner(
+    sep: str = ",",
+    quotechar: str = '"',
+    quoting: int = csv.QUOTE_MINIMAL,
+    *,
+    doublequote: bool = True,
+    **_: object,
+) -> _Clean:
+    """What makes cells safe for a CSV that is written in this way.
+
+    Args:
+        sep: As these are for `DataFrame.to_csv`, where there are others too.
+        quotechar: The same.
+        quoting: The same.
+        doublequote: The same.
+
+    Returns:
+        A function of a value and its column. Half a character, which UTF-8 does not have, becomes
+        U+FFFD in what it returns.
+    """
+    # A program that expects commas is kept from splitting a text by its quotation marks alone.
+    is_usual = sep == "," and quotechar == '"' and quoting != csv.QUOTE_NONE and doublequote
+    separators = _SEPARATORS if is_usual else _SEPARATORS_AND_COMMA
+
+    def clean(value: Any, column: object) -> object:
+        del column
+        made = harmless(value)
+        if type(made) is not str:
+            return made
+        first, *others = separators.split(_SURROGATE.sub("\ufffd", made))
+        for place in range(1, len(others), 2):
+            if _acts_where_it_is_split(others[place]):
+                others[place] = "'" + others[place]
+        return "".join((first, *others)) if others else first
+
+    return clean
 
 
 def _fit_for_excel(value: Any, column: object) -> object:

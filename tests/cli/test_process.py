@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -229,6 +230,18 @@ def test_an_answer_that_begins_like_a_formula_acts_in_no_spreadsheet_unless_told
     ask("in.csv", "-p", "Say {text}", "--as-is")
     assert pd.read_csv("in-answered.csv")["answer"].str.startswith("=HYPER").all()
     assert json.loads(Path("o.jsonl").read_text().splitlines()[0])["answer"].startswith("=HYPER")
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+def test_a_program_with_another_separator_finds_no_formula_in_an_answer(ask, server, ending):
+    formula = '=HYPERLINK("http://x")'
+    server.configure(answer=f"Fine;{formula}\n{formula}\t{formula},{formula}")
+    Path(f"in.{ending}").write_text("text\nrow\n")
+    ask(f"in.{ending}", "-p", "Say {text}")
+    written = Path(f"in-answered.{ending}").read_text()
+    for separators in (";\n", "\t\n", *([",\n"] if ending == "tsv" else [])):
+        parts = re.split(f"[{separators}]", written.replace('"', ""))
+        assert not any(part.startswith("=") for part in parts)
 
 
 # ---- what is asked

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from lionproc.errors import ColumnError
+from lionproc.errors import ColumnError, ConfigurationError
 from lionproc.frame.spreadsheet import harmless
 
 HIDDEN = {
@@ -101,6 +101,20 @@ def test_options_that_are_texts_are_looked_at_too(export):
     assert {"'=a", "'=NA()"} <= set(cells)
     cells = export(frame.set_index(["a", "b"]).assign(c=1), index_label=["=one", "=two"])
     assert {"'=one", "'=two"} <= set(cells)
+
+
+def test_no_engine_makes_formulas_or_links_of_text(tmp_path):
+    """xlsxwriter takes `{=...}` for a formula, and addresses for links."""
+    texts = ["{=HYPERLINK(A1)}", "http://a.example", "mailto:a@b", "internal:S!A1", "007", "=1"]
+    frame = pd.DataFrame({"{=1+1}": texts})
+    links = {"strings_to_urls": True, "constant_memory": False}
+    for options in ({}, {"engine_kwargs": {"options": links}}):
+        path = frame.llm.to_excel(
+            tmp_path / "out.xlsx", index=False, engine="xlsxwriter", **options
+        )
+        assert written(path) == ["{=1+1}", *texts[:-1], "'=1"]
+    with pytest.raises(ConfigurationError, match="'openpyxl', 'xlsxwriter'"):
+        frame.llm.to_excel(tmp_path / "out.xlsx", engine="pyexcelerate")
 
 
 def test_columns_are_chosen_by_the_names_that_the_frame_has(export):
