@@ -293,7 +293,7 @@ def test_a_cell_may_be_a_whole_document(tmp_path):
 
 def test_a_workbook_that_claims_more_than_it_has_fills_no_memory(tmp_path):
     path = tmp_path / "review.xlsx"
-    with pd.ExcelWriter(path) as writer:
+    with pd.ExcelWriter(path, engine="openpyxl") as writer:
         pd.DataFrame({"id": ["r1"], "gold": ["a"], "allowed": ["a | b"]}).to_excel(
             writer, index=False
         )
