@@ -141,7 +141,9 @@ class Found:
 
 def _joined(values: pa.ChunkedArray) -> pa.Array:
     # Of a single one it would be a copy.
-    return values.chunk(0) if values.num_chunks == 1 else values.combine_chunks(POOL)
+    if values.num_chunks == 1:
+        return values.chunk(0)
+    return pa.concat_arrays(values.chunks, memory_pool=POOL)
 
 
 def _block_of(starts: Sequence[int] | Numbers, numbers: Numbers) -> Numbers:

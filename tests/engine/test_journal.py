@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import itertools
 import multiprocessing
 import os
 import resource
@@ -14,6 +15,7 @@ import textwrap
 import threading
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -541,6 +543,27 @@ def test_damage_never_makes_a_wrong_reply(path, kind, end):
     assert all(str(path.parent) in text and "journal=" in text for text in messages)
     assert refused < 70
     assert complete < 70
+
+
+def test_groups_of_any_size_are_kept_whole_by_few_statements_for_each_is_remembered_with_its_rows(
+    path, monkeypatch
+):
+    asked = set()
+
+    class Noting(sqlite3.Connection):
+        def execute(self, statement, *values):
+            asked.add(statement)
+            return super().execute(statement, *values)
+
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Noting))
+    file = journal_file.JournalFile(str(path))
+    entries = [an_entry(key_of(number)) for number in range(67 * 33)]
+    rest = iter(entries)
+    for size in range(1, 67):
+        file.write([(*to_row(entry), 0) for entry in itertools.islice(rest, size)])
+    assert [from_row(row[1:-1]) for row in file.all()] == entries
+    file.close()
+    assert len([statement for statement in asked if "INSERT INTO record" in statement]) == 8
 
 
 def test_a_giant_that_somebody_put_there_is_not_read(path):

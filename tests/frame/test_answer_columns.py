@@ -186,3 +186,16 @@ def test_wide_answers_take_hardly_more_than_their_columns_in_arrow():
     in_arrow = sum(pa.array(values).nbytes for values in found.values())
     assert taken < 2 * in_arrow
     assert taken_with_a_frame < 2 * in_arrow
+
+
+def test_what_is_kept_is_in_memory_that_goes_back_to_the_system_when_it_is_dropped(monkeypatch):
+    monkeypatch.setattr(answer_columns, "BLOCK_CELLS", 200)  # small blocks, which are joined
+    answer = Answer.of(create_model("Row", text=(str, ...), number=(int, ...), yes=(bool, ...)))
+    kept = AnswerColumns(answer, None, 6000)
+    elsewhere, there = pa.total_allocated_bytes(), POOL.bytes_allocated()
+    for row in (*range(3000), *range(5999, 2999, -1)):
+        kept.put(row, {"text": f"row {row}", "number": row, "yes": True})
+    for _ in kept.settle():
+        pass
+    assert pa.total_allocated_bytes() - elsewhere < 1000  # in the pool that keeps what it had
+    assert POOL.bytes_allocated() - there > 6000 * (8 + 8 + 8)
