@@ -149,7 +149,7 @@ def _probe(folder: Path) -> None:
 
 
 def _refuse_loss(target: Path | Remote, rows: int, columns: set[str]) -> None:
-    """Refuse to replace a parquet file that holds what would not be in the new one.
+    """Refuse to replace a file that holds what would not be in the new one.
 
     Running a cell again, with more rows or for other answers, replaces its file: the answers that
     were in it are in the journal. Rows and columns of the input are nowhere else.
@@ -159,7 +159,12 @@ def _refuse_loss(target: Path | Remote, rows: int, columns: set[str]) -> None:
             file = pq.ParquetFile(source)
             there, schema = file.metadata.num_rows, file.schema_arrow
     except pa.ArrowInvalid:
-        return  # no parquet file
+        if _is_empty(target):  # made to have the name, as by `tempfile`
+            return
+        raise ConfigurationError(
+            f"The file {target.name!r} is there and is no parquet file, so it is none of a run. "
+            "Save to another path with save=, or say overwrite=True to replace the file."
+        ) from None
     except OSError:
         raise
     except Exception as error:  # noqa: BLE001  (a stranger may have written it)
@@ -180,6 +185,11 @@ def _refuse_loss(target: Path | Remote, rows: int, columns: set[str]) -> None:
         f"The file {target.name!r} {loses}. Save to another path with save=, or say "
         "overwrite=True to replace the file."
     )
+
+
+def _is_empty(target: Path | Remote) -> bool:
+    with target.open("rb") as source:
+        return not source.read(1)
 
 
 def refuse_other_parts(folder: Path | Remote, run: str | None) -> None:

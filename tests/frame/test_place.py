@@ -203,6 +203,24 @@ def test_a_file_with_columns_that_this_run_does_not_have_is_not_replaced_unless_
     assert list(lp.read_parquet("out.parquet")) == ["text", "a"]
 
 
+@pytest.mark.parametrize("there", ["out.parquet", "memory://odd/out.parquet"])
+def test_a_file_that_is_no_parquet_is_not_replaced_unless_told(ask, server, there):
+    """It may be somebody's notes under a name of habit; an empty one is only a name."""
+    with fsspec.open(there, "wb") as file:
+        file.write(b"my notes")
+    with pytest.raises(ConfigurationError, match=r"is no parquet file.*overwrite=True"):
+        ask(texts(2), save=there)
+    assert server.counters.total == 0
+    with fsspec.open(there, "rb") as file:
+        assert file.read() == b"my notes"
+    ask(texts(2), save=there, overwrite=True)
+    assert len(lp.read_parquet(there)) == 2
+    with fsspec.open(there, "wb"):
+        pass
+    ask(texts(2), save=there)
+    assert len(lp.read_parquet(there)) == 2
+
+
 def test_running_a_cell_again_replaces_its_file(ask):
     ask(texts(3), save="out.parquet")
     ask(texts(3), save="out.parquet")
