@@ -150,9 +150,16 @@ def check_names(frame: pd.DataFrame, names: Sequence[Hashable], *, overwrite: bo
         overwrite: Whether columns that are there may be replaced.
 
     Raises:
-        ColumnError: A name is no whole text, occurs twice among the new ones, is taken, or is the name of
-            several columns, so that it is not clear which to replace.
+        ColumnError: A name is no whole text (pandas 3 joins no column to such a one either), occurs
+            twice among the new ones, is taken, or is the name of several columns, so that it is not
+            clear which to replace.
     """
+    for there in frame.columns:
+        if isinstance(there, str) and not is_whole(there):
+            raise ColumnError(
+                f"The column {there!r} has half a character (a lone surrogate) in its name, and no "
+                "other can be joined to it. Rename it first."
+            )
     for place, name in enumerate(names):
         parts = name if isinstance(name, tuple) else (name,)
         if not all(is_whole(part) for part in parts if isinstance(part, str)):

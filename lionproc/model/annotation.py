@@ -8,6 +8,7 @@ import typing
 from enum import Enum
 from typing import Any, Literal, TypeVar
 
+import pydantic_core
 from pydantic import BaseModel, ImportString, RootModel, TypeAdapter
 from pydantic.errors import PydanticUserError
 
@@ -124,6 +125,10 @@ def type_adapter(schema: Any, label: str) -> TypeAdapter[Any]:
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(schema)
         adapter.json_schema()
+    except pydantic_core.SchemaError as error:  # says where, and in its last line why
+        raise SchemaError(
+            f"{label} cannot be asked for: {str(error).splitlines()[-1].strip()}. {ASK_FOR}"
+        ) from error
     except (PydanticUserError, TypeError, ValueError, NameError, AttributeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SchemaError(f"{label} cannot be asked for: {reason} {ASK_FOR}") from error

@@ -342,6 +342,13 @@ def test_an_overwritten_column_keeps_its_place_and_new_ones_come_last():
     assert made["label"].isna().all()
 
 
+def test_a_column_that_no_other_can_be_joined_to_is_named_before_anything_is_sent():
+    frame = pd.DataFrame({"a": [1]})
+    frame.columns = pd.Index(["a\ud800"], dtype=object)
+    with pytest.raises(ColumnError, match=r"column 'a\\ud800' has half a character"):
+        check_names(frame, ["b"], overwrite=False)
+
+
 def test_columns_that_are_there_are_refused_before_anything_is_sent():
     frame = pd.DataFrame({"a": [1], "label": [2]})
     with pytest.raises(ColumnError, match="overwrite=True"):

@@ -7,7 +7,7 @@ import math
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -323,6 +323,7 @@ def test_a_schema_that_cannot_work_is_refused_or_works(server, model, frame, sch
         ({"prompt": async_prompt}, "async"),
         ({"into": "text"}, "'text' already"),
         ({"into": "a\ud800"}, "half a character"),
+        ({"schema": Literal["a", "b\ud800"]}, r"cannot be asked for.*b.*Ask for"),
         ({"into": None}, "into="),
         ({"columns": "text"}, "columns="),
         ({"columns": []}, "columns="),

@@ -66,6 +66,15 @@ def test_what_a_run_is_called_moves_nothing_in_a_notebook_and_is_no_formula(df, 
     assert type(table.head()) is pd.DataFrame
 
 
+def test_half_a_character_in_what_was_asked_hides_no_run(df, model):
+    df.llm.process("\U0001f600 {text}", into="a", model=model)
+    df.llm.process("\U0001f600 \ud83d {text}", into="a", model=model, system="b\udcff")
+    whole, half = lp.runs()["run"]
+    assert lp.runs()["prompt"].tolist() == ["\U0001f600 {text}", "\U0001f600 \ufffd {text}"]
+    assert lp.run(half).frame(df)["a"].notna().all()
+    assert "+\U0001f600 \ufffd {text}" in lp.run(whole).diff(lp.run(half)).prompt
+
+
 def test_where_there_is_no_journal_there_are_no_runs_and_none_is_made(tmp_path):
     assert list(lp.runs().columns)[:4] == ["run", "name", "started", "state"]
     assert not len(lp.runs())
