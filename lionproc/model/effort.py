@@ -57,7 +57,8 @@ class Weighed:
         self._check = check
         self.looks_at_raw = getattr(check, "looks_at_raw", True)
         self._schema = schema
-        self._trials = _Trials(schema, tagged=tagged)
+        once = tagged and not getattr(check, "may_look_around", False)
+        self._trials = _Trials(schema, tagged=tagged, once=once)
         self._circle = bool(circular(schema))
         # pydantic tells a fault with all choices by name, and each of them apart. JSON Schema's
         # checker names a few.
@@ -193,12 +194,14 @@ class _Trials:
     Args:
         schema: The schema, vetted.
         tagged: As for `Weighed`.
+        once: Whether patterns are run by pydantic's own engine, which goes over each text once.
     """
 
-    def __init__(self, schema: Mapping[str, Any], *, tagged: bool) -> None:
+    def __init__(self, schema: Mapping[str, Any], *, tagged: bool, once: bool) -> None:
         self._root = schema
         self._references = References(schema)
         self._tagged = tagged
+        self._once = once
         self._parts: dict[int, Any] = {}
         self._known: dict[int, _Applied] = {}
 
@@ -235,7 +238,7 @@ class _Trials:
     @cached_property
     def look_around(self) -> bool:
         """Whether there are patterns for which a text is gone over again and again."""
-        if self._tagged:  # pydantic's own engine never does
+        if self._once:
             return False
         parts = parts_of(self._root, with_shared=True)
         return any(map(_looks_around, (name for part in parts for name in _patterns_in(part))))

@@ -16,6 +16,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from lionproc.errors import CallError, Kind, RunError, pass_on_interrupt
+from lionproc.model.python_patterns import validator_of
 from lionproc.model.references import parts_of
 
 __all__ = [
@@ -190,7 +191,9 @@ class TypeCheck:
     looks_at_raw = False
 
     def __init__(self, adapter: TypeAdapter[Any]) -> None:
-        self._validate = adapter.validator.validate_json
+        validator = validator_of(adapter.core_schema, adapter.validator)
+        self.may_look_around = validator is not adapter.validator
+        self._validate = validator.validate_json
 
     def __call__(self, text: str, raw: Any = NOT_PARSED) -> Any:
         """The value, or what pydantic says."""

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import pydantic
 import pytest
 
-from lionproc.errors import CallError, Kind
+from lionproc.errors import CallError, Kind, SchemaError
 from lionproc.model.answer import Answer
 from lionproc.model.chat_completion import classify, text_of
 from lionproc.model.effort import MOST_VALUES, Weighed
@@ -326,3 +326,53 @@ def test_the_word_with_which_an_answer_ends_is_shown_as_far_as_a_word_goes(word)
     assert word in error.message
     assert len(error.message) < 200
     assert "\x1b" not in error.message
+
+
+class Engine(pydantic.BaseModel):
+    """Whose patterns pydantic leaves to Python."""
+
+    model_config = pydantic.ConfigDict(regex_engine="python-re")
+    code: str = pydantic.Field(default="a", pattern=r"^(a+)+$")
+    ahead: str = pydantic.Field(default="1a", pattern=r"^(?=\d)([0-9a]+)+$")
+    word: str = pydantic.Field(default="e", pattern=r"^(\w+\s?)+\Z")
+    keys: dict[Annotated[str, pydantic.Field(pattern=r"^(k+)+$")], int] = {}
+
+
+class Compiled(pydantic.BaseModel):
+    kids: list[Compiled] = []
+    code: Annotated[
+        str,
+        pydantic.StringConstraints(
+            strip_whitespace=True, pattern=re.compile(r"(a+)+ $ # x", re.VERBOSE | re.IGNORECASE)
+        ),
+    ]
+
+
+CODES = list[Annotated[str, pydantic.Field(pattern=re.compile("^(a+)+$"))]]
+
+
+@pytest.mark.parametrize(
+    ("schema", "right", "wrong"),
+    [
+        (Engine, '{"code":"%s"}', "code"),
+        (Engine, '{"word":"Jos\u00e9 %s"}', "word"),
+        (Engine, '{"ahead":"1%s"}', "ahead"),
+        (Compiled, '{"code":"a","kids":[{"code":" A%s ","kids":[]}]}', "kids.0.code"),
+        (CODES, '["%s"]', "0"),
+    ],
+)
+def test_a_pattern_that_is_left_to_python_holds_nothing_up(schema, right, wrong):
+    """`re` takes hours for sixty characters, and holds the interpreter's lock."""
+    answer = Answer.of(schema)
+    answer.read(right % ("a" * 60))
+    with pytest.raises(CallError, match=f"^{wrong}: String should match pattern"):
+        answer.read(right % ("a" * 60 + "!"))
+
+
+def test_keys_with_a_pattern_hold_nothing_up_and_one_for_python_alone_is_refused():
+    with pytest.raises(CallError, match="should match pattern"):
+        Answer.of(Engine).read('{"keys":{"%s!":1}}' % ("k" * 60))
+    assert Answer.of(Engine).read('{"keys":{"kk":1}}').keys == {"kk": 1}
+    odd = Annotated[str, pydantic.Field(pattern=re.compile(r"(a)?(?(1)b|c)+"))]
+    with pytest.raises(SchemaError, match=r"run by Python's re.*another way"):
+        Answer.of(list[odd])

@@ -1,0 +1,110 @@
+"""Patterns of pydantic types that Python's `re` would run, run by engines that have an end.
+
+pydantic's own engine goes over a text once. With `regex_engine="python-re"`, or where `pattern=` is
+a compiled one, it asks `re` instead: forty characters then hold `^(a+)+$` up for hours, and nothing
+else in the process runs meanwhile, Ctrl-C included.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from pydantic_core import PydanticCustomError, SchemaError, SchemaValidator, core_schema
+
+from lionproc.errors import SchemaError as AskingError
+
+__all__ = ["validator_of"]
+
+# What is no part of the schema, though it may look like one.
+_NO_PARTS: Final = frozenset(("metadata", "default", "expected", "config", "serialization", "cls"))
+_FLAGS: Final = ((re.IGNORECASE, "i"), (re.MULTILINE, "m"), (re.DOTALL, "s"), (re.VERBOSE, "x"))
+_END: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\Z")  # `\z` to everybody but Python
+
+
+def validator_of(schema: Any, built: Any) -> Any:
+    """The validator of a type, in which Python's `re` runs no pattern.
+
+    Args:
+        schema: The type's core schema.
+        built: The validator that pydantic has made of it.
+
+    Returns:
+        That one, or another where there are such patterns. What looks around (`(?=...)`), which
+        pydantic's own engine cannot, is run as in JSON Schema, where letters and digits (`w`, `d`) are ASCII.
+
+    Raises:
+        SchemaError: No engine but Python's can run one of them.
+    """
+    if not isinstance(schema, dict):
+        return built
+    safe = _safe(schema, python=False)
+    if safe is schema:
+        return built
+    try:  # what pydantic has made of the models within would be taken as it is
+        return SchemaValidator(safe, _use_prebuilt=False)
+    except TypeError:  # an older one, which takes nothing
+        return SchemaValidator(safe)
+
+
+def _safe(node: Any, *, python: bool) -> Any:
+    """The same node where it has no such pattern, else a copy without."""
+    if isinstance(node, (list, tuple)):
+        parts = [_safe(part, python=python) for part in node]
+        same = all(new is old for new, old in zip(parts, node, strict=True))
+        return node if same else type(node)(parts)
+    if not isinstance(node, dict):
+        return node
+    engine = node.get("regex_engine") or (node.get("config") or {}).get("regex_engine")
+    python = engine == "python-re" if engine else python
+    pattern = node.get("pattern")
+    if node.get("type") == "str" and pattern is not None:
+        return node if isinstance(pattern, str) and not python else _checked(node)
+    made = {
+        key: value if key in _NO_PARTS else _safe(value, python=python)
+        for key, value in node.items()
+    }
+    return node if all(made[key] is node[key] for key in node) else made
+
+
+def _checked(node: Mapping[str, Any]) -> Any:
+    """A text that is held against its pattern by us."""
+    given = node["pattern"]
+    pattern, flags = (given, 0) if isinstance(given, str) else (given.pattern, given.flags)
+    matches = _matcher(pattern, flags)
+
+    def check(text: str) -> str:
+        if not matches(text):
+            raise PydanticCustomError(
+                "string_pattern_mismatch",  # pydantic's own word and sentence
+                "String should match pattern '{pattern}'",
+                {"pattern": pattern},
+            )
+        return text
+
+    inner: Any = {key: node[key] for key in node.keys() - {"pattern", "regex_engine", "ref"}}
+    made = core_schema.no_info_after_validator_function(check, inner)
+    return {**made, "ref": node["ref"]} if "ref" in node else made
+
+
+def _matcher(pattern: str, given: int) -> Callable[[str], bool]:
+    flags = "".join(letter for flag, letter in _FLAGS if given & flag)
+    inner = _END.sub(r"\1\\z", pattern)
+    end = "\n" if "x" in flags else ""  # of a comment
+    if not given & re.ASCII:
+        own: Any = core_schema.str_schema(pattern=f"(?{flags}:{inner}{end})")
+        try:
+            return SchemaValidator(own, {"regex_engine": "rust-regex"}).isinstance_python
+        except SchemaError:
+            pass
+    import jsonschema_rs
+
+    try:
+        checker = jsonschema_rs.validator_for({"pattern": f"(?{flags}:{inner}{end})"})
+    except ValueError:
+        raise AskingError(
+            f"The pattern {pattern[:200]!r} can only be run by Python's re, which one "
+            "answer can hold up for hours. Write it another way."
+        ) from None
+    return checker.is_valid
