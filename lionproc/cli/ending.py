@@ -114,7 +114,7 @@ def ended(command: Callable[[], int], *, debug: bool) -> int:
 def tell(text: str) -> None:
     """Say something to a person, who may not listen any more."""
     with contextlib.suppress(OSError, ValueError):
-        print(text, file=sys.stderr, flush=True)
+        print(_harmless(text), file=sys.stderr, flush=True)
 
 
 def show(text: str) -> None:
@@ -124,7 +124,12 @@ def show(text: str) -> None:
         BrokenPipeError: Nobody reads it any more.
     """
     encoding = sys.stdout.encoding or "utf-8"
-    print(text.encode(encoding, "replace").decode(encoding), flush=True)
+    print(_harmless(text).encode(encoding, "replace").decode(encoding), flush=True)
+
+
+def _harmless(text: str) -> str:
+    """Without what commands a terminal: a name that is quoted may be from a stranger's file."""
+    return "".join(sign if sign.isprintable() or sign in "\n\t" else " " for sign in text)
 
 
 def show_json(value: object, *, beside: bool = False) -> None:

@@ -79,12 +79,6 @@ def compare(
     if usual is not None and models is not None:
         raise ConfigurationError("model= and models= were both given; models= has them all.")
     variants = variants_of(prompts, models, usual)
-    for variant in variants:
-        if variant.name in frame.columns:
-            raise ColumnError(
-                f"{variant.name!r} is the name of a variant and of a column of the frame; give "
-                "the prompt another name."
-            )
     label = options.pop("name", None)
     progress, panel = options.pop("progress", None), options.pop("panel", None)
     details = options.get("details", False)
@@ -98,6 +92,7 @@ def compare(
     # Each is checked on no rows: what is wrong with one is said before a row is drawn.
     blank = frame.iloc[:0]
     checked = [planned(blank, variant) for variant in variants]
+    _check_columns(frame, variants, checked, details=details)
     measure = None if gold is None else _measure(frame, gold, checked[0], variants[0])
     rows = _rows(frame, checked, variants, n=n, sample=sample, gold=gold, seed=seed)
     chosen = frame.iloc[rows]
@@ -159,9 +154,8 @@ def _collected(
         (output, *_) = plan.outputs
         names = dict(zip(detail_names(output.into), _details(), strict=True))
         took = told[list(names)].rename(columns=names)
-        for name in plan.names:
-            if details or name not in names:
-                made[_called(name, output.into, variant)] = told[name].array
+        for name, called in _columns(variant, plan, details=details).items():
+            made[called] = told[name].array
         own = [_called(name, output.into, variant) for name in plan.answer_names]
         answers.append(Answers(variant.name, own, took[list(_TOOK)]))
         tallies.append(Tally.of(job, took, error))
@@ -177,6 +171,36 @@ def _shows(
     """Whether a display is wanted: as given, or as the session has it."""
     more = {"overwrite": True, "progress": progress, "model": variant.model}
     return asks(blank, variant.prompt, into, more).options.progress
+
+
+def _columns(variant: Variant, plan: Plan, *, details: bool) -> dict[Hashable, Hashable]:
+    """The columns of a run that are kept, and what they are called beside those of the others."""
+    (output, *_) = plan.outputs
+    left_out = () if details else detail_names(output.into)
+    return {
+        name: _called(name, output.into, variant) for name in plan.names if name not in left_out
+    }
+
+
+def _check_columns(
+    frame: pd.DataFrame, variants: Sequence[Variant], checked: Sequence[Plan], *, details: bool
+) -> None:
+    """Refuse, before anything is sent, a column that would take the place of another.
+
+    Raises:
+        ColumnError: The frame has one that a variant makes (it may be the gold), or two variants
+            make the same.
+    """
+    taken: dict[Hashable, str] = dict.fromkeys(frame.columns, "the frame")
+    for variant, plan in zip(variants, checked, strict=True):
+        own = {variant.name, *_columns(variant, plan, details=details).values()}
+        for name in own & taken.keys():
+            what = "a variant" if name == variant.name else f"a column of {variant.name!r}"
+            raise ColumnError(
+                f"{name!r} is the name of {what} and of a column of {taken[name]}; give the "
+                "prompt or the model another name."
+            )
+        taken |= dict.fromkeys(own, repr(variant.name))
 
 
 def _called(name: Hashable, into: Hashable | None, variant: Variant) -> Hashable:

@@ -187,6 +187,8 @@ def _probability(steps: Sequence[_Step], answer: int) -> float | None:
 
 def _mixed(step: _Step, after: Mapping[int, float]) -> dict[int, float] | None:
     """The answers' probabilities before a token, from those behind the one that came."""
+    if step.came not in step.likely:  # nothing says how likely what came was: that is not zero
+        return None
     known: dict[int, float] = dict.fromkeys(step.before, 0.0)
     open_: list[tuple[Possible, float]] = []
     for left, probability in step.likely.items():

@@ -23,6 +23,15 @@ def test_arguments_of_python_are_options_here(there, here):
     assert said(there) == here
 
 
+def test_a_name_of_a_stranger_commands_no_terminal(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.csv").write_text("t\x1b]52;c;eA==\x07\x9b\u202e\nx\n")
+    assert main(["process", "in.csv", "-p", "the same", "-m", "openai/m", "--delimiter", ","]) == 2
+    told = capsys.readouterr().err
+    assert "names no column" in told
+    assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(told)
+
+
 def test_a_shell_completes_commands_and_options(monkeypatch, capsys):
     monkeypatch.setenv("_LIONPROC_COMPLETE", "complete_bash")
     monkeypatch.setenv("COMP_CWORD", "2")

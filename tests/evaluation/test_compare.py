@@ -28,6 +28,12 @@ SHORT, STRICT = "Mood? {text}", "Think, then say the mood.\n{text}"
 PROMPTS = {"short": SHORT, "strict": STRICT}
 
 
+class Note(pydantic.BaseModel):
+    """An answer with a field."""
+
+    mood: Literal["good", "fair", "bad"]
+
+
 def said_of(body):
     """The label that is in the text, wrong more often without thinking, and of the small model."""
     text, model = body["messages"][-1]["content"], body["model"]
@@ -325,6 +331,19 @@ def test_what_cannot_work_is_said_before_anything_is_paid(server, common):
     for prompts, more, error, said in (
         ({"label": SHORT}, {}, ColumnError, "name of a variant and of a column"),
         ({"a": SHORT, "b": SHORT}, {}, ConfigurationError, "'a' and 'b' are the same"),
+        (
+            {"a": SHORT, "a with b": STRICT},
+            {"model": None, "models": ["openai/b", "openai/b with b"]},
+            ColumnError,
+            "'a with b with b' is the name of a variant and of",
+        ),
+        ({"gold": SHORT}, {"schema": Note}, ColumnError, "'gold_mood' is the name of a column of"),
+        (
+            {"a": SHORT, "a_mood": STRICT},
+            {"schema": Note},
+            ColumnError,
+            "'a_mood' is the name of a",
+        ),
         ({"a": {"promt": SHORT}}, {}, ConfigurationError, "Did you mean 'prompt'"),
         ({"a": "Mood? {txt}"}, {}, ConfigurationError, "txt"),
         ({"a": "{text} {label}"}, {"gold": "label"}, ConfigurationError, "which is the gold"),
@@ -339,7 +358,7 @@ def test_what_cannot_work_is_said_before_anything_is_paid(server, common):
         ([], {}, ConfigurationError, "nothing to compare"),
     ):
         with pytest.raises(error, match=said):
-            FRAME.llm.compare(prompts, **{**asked, **more})
+            FRAME.assign(gold_mood="good").llm.compare(prompts, **{**asked, **more})
     with pytest.raises(ConfigurationError, match="no row to compare on"):
         FRAME.iloc[:0].llm.compare(SHORT, **asked)
     assert server.counters.total == sent

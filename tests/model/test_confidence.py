@@ -248,6 +248,14 @@ def test_tokens_that_are_none_or_of_another_text_are_unknown_and_never_a_number_
         assert known is None
 
 
+@pytest.mark.parametrize("told", [None, "-0.1", True, {}])
+@pytest.mark.parametrize("others", [None, [], [entry("negative", 0.2)]])
+def test_an_answer_of_which_no_probability_is_told_is_unknown_and_not_surely_wrong(told, others):
+    data = reply('{"answer":"', [("positive", 0.6)], '"}')
+    data["choices"][0]["logprobs"]["content"][1] |= {"logprob": told, "top_logprobs": others}
+    assert confidence_of(data, MOOD) is None
+
+
 def test_a_number_that_no_float_holds_is_no_probability_and_no_fault():
     data = reply('{"answer":"', [("positive", 0.6), ("negative", 0.2)], '"}')
     listed = data["choices"][0]["logprobs"]["content"][1]["top_logprobs"]
