@@ -34,6 +34,9 @@ __all__ = [
 
 # An OSError too: where nothing but memory is written, it is Arrow that cannot close its file.
 _UNFIT = (pa.ArrowException, TypeError, ValueError, OverflowError, OSError)
+_DEEP = (
+    40  # lists and records in one another; parquet's readers take a hundred levels, lists are two
+)
 
 register()
 
@@ -80,8 +83,11 @@ def table_of(frame: pd.DataFrame, like: pa.Schema | None = None) -> pa.Table:
 
 def _fitting_table(frame: pd.DataFrame, like: pa.Schema | None = None) -> pa.Table:
     table = to_table(_with_text_names(frame), like)
-    # Some types only parquet refuses; a file of one row shows them before any row is bought.
-    pq.write_table(table.slice(0, 1), pa.BufferOutputStream())
+    # Some types only parquet refuses, and lists in more than forty lists are written and then not
+    # read: a file of one row shows it before any row is bought.
+    file = pa.BufferOutputStream()
+    pq.write_table(table.slice(0, 1), file)
+    pq.read_schema(pa.BufferReader(file.getvalue()))
     return table
 
 
@@ -94,9 +100,12 @@ def _blame(frame: pd.DataFrame) -> str:
         except _UNFIT:
             values = column.iloc[:, 0]
             kinds = sorted({type(value).__name__ for value in values.dropna()})[:4]
+            dtype = str(values.dtype)
+            is_deep = dtype.count("<") > _DEEP
+            why = "is nested too deeply" if is_deep else f"holds {' and '.join(kinds)}"
             return (
-                f"Column {name!r} ({values.dtype}) cannot be saved as parquet: it holds "
-                f"{' and '.join(kinds)}. To save the result, {way_on}"
+                f"Column {name!r} ({dtype[:80]}) cannot be saved as parquet: it {why}. "
+                f"To save the result, {way_on}"
             )
     return f"The frame's index cannot be saved as parquet. Use .reset_index(), or {way_on}"
 

@@ -388,6 +388,19 @@ def test_a_column_that_parquet_cannot_hold_is_named_without_its_cells(tmp_path, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_lists_that_parquet_writes_and_nobody_can_read_are_refused_before(tmp_path):
+    kind = pa.string()
+    for _ in range(45):
+        kind = pa.list_(kind)
+    fine = pd.DataFrame({"a": pd.Series([None], dtype=pd.ArrowDtype(kind))})
+    assert read_parquet(write_parquet(fine, tmp_path / "fine.parquet", {}))["a"].isna().all()
+    for _ in range(10):
+        kind = pa.list_(kind)
+    deep = pd.DataFrame({"a": pd.Series([None], dtype=pd.ArrowDtype(kind))})
+    with pytest.raises(ColumnError, match=r"'a' .{80,120}cannot be saved.*nested too deeply"):
+        check_frame_can_be_saved(deep)
+
+
 def test_an_index_that_parquet_cannot_hold_is_named():
     frame = pd.DataFrame({"a": [1, 2]}, index=pd.Index([1, "x"], dtype=object))
     with pytest.raises(ColumnError, match="index"):
