@@ -30,6 +30,7 @@ __all__ = [
 SHARED_FILE = 0o664  # less the umask; never writable by everybody, whatever the umask is
 SHARED_FOLDER = 0o775
 PRIVATE_FILE = 0o600
+_DATABASE = b"SQLite format 3\0"  # how such a file begins (sqlite.org, "Database File Format")
 MOST_LINKS = 40  # in one path, as Linux has it
 
 
@@ -38,7 +39,8 @@ def replace_whole(path: str | os.PathLike[str], *, private: bool = False) -> Ite
     """A file to write to, which takes the place of `path` when the block ends well.
 
     A symbolic link stays one: the file it points to is replaced. Rights and owner of a file that
-    is replaced are kept. What is no regular file (a pipe, a device, a folder) is never replaced.
+    is replaced are kept. What is no regular file (a pipe, a device, a folder) is never replaced, and
+    neither is a database: it may be a journal, with all that was paid for.
 
     Args:
         path: The target; `~` is the home folder. Folders that are missing are made.
@@ -125,12 +127,23 @@ def refuse_odd_file(target: Path) -> None:
     """Refuse what a rename would replace and must not.
 
     Raises:
-        OSError: It is a folder, or a pipe, device or socket.
+        OSError: It is a folder, a pipe, device or socket, or a database of SQLite.
     """
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, "it is a folder")
     if target.exists() and not target.is_file():
         raise OSError(errno.EINVAL, "it is a device, pipe or socket and no file")
+    if target.exists() and _is_database(target):
+        raise FileExistsError(errno.EEXIST, "it is a database, such as a journal")
+
+
+def _is_database(target: Path) -> bool:
+    # One that is in use is never opened: closing it would drop the locks that this process has.
+    if any(Path(f"{target}{end}").exists() for end in ("-wal", "-shm")):
+        return True
+    with contextlib.suppress(OSError), target.open("rb") as file:
+        return file.read(len(_DATABASE)) == _DATABASE
+    return False
 
 
 def refuse_planted_link(path: Path) -> None:

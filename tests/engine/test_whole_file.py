@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lionproc.engine.journal import Journal
 from lionproc.engine.paths import is_url, local_path, shown
 from lionproc.engine.whole_file import make_folders, replace_whole
 from lionproc.errors import ConfigurationError
@@ -86,6 +87,20 @@ def test_a_pipe_a_folder_and_a_device_are_never_replaced(tmp_path):
             put(path)
     assert (tmp_path / "pipe").is_fifo()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "link", "pipe"]
+
+
+def test_a_journal_is_never_replaced_by_what_is_saved_whatever_leads_to_it(tmp_path):
+    path, link = tmp_path / "journal.sqlite", tmp_path / "out.jsonl"
+    link.symlink_to(path)
+    with Journal.open(path):
+        for there in (path, link):  # in use: it is not even opened, which would drop its locks
+            with pytest.raises(FileExistsError, match="a database, such as a journal"):
+                put(there)
+    for there in (path, link):
+        with pytest.raises(FileExistsError, match="a database, such as a journal"):
+            put(there)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["journal.sqlite", "out.jsonl"]
+    Journal.open(path).close()
 
 
 def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(tmp_path):
