@@ -275,6 +275,30 @@ def test_all_that_a_client_sends_is_taken_out_of_what_comes_back(way, tmp_path, 
     assert not any(CANARY[-12:] in text for text in logged)  # httpx tells addresses, escaped
 
 
+@pytest.mark.parametrize("made", ["pool", "fallback", "pool in a fallback"])
+@pytest.mark.parametrize("way", ["direct", "client"])
+def test_what_another_member_is_sent_is_taken_out_too(made, way, tmp_path):
+    """Where they are keys of one gateway, that knows them all."""
+    said = f"Not for {CANARY}, nor for {CANARY}-2."
+    body = {"choices": [{"message": {"content": said}, "finish_reason": "stop"}]}
+    with Said(json.dumps(body).encode()) as server:
+        at = {"base_url": server.base_url}
+        client = openai.AsyncOpenAI(api_key=CANARY, http_client=httpx2.AsyncClient(), **at)
+        key = {"api_key": CANARY, **at} if way == "direct" else {"client": client}
+        models = [
+            lp.Model("openai/m", api_key="mine-4f9a81c27be0", **at),
+            lp.Model("openai/m", **key),
+        ]
+        other = lp.Model("openai/m", api_key=f"{CANARY}-2", **at)
+        if made == "pool in a fallback":
+            model = lp.Fallback([models[0], lp.Pool([models[1], other])])
+        else:
+            model = (lp.Pool if made == "pool" else lp.Fallback)([*models, other])
+        out, _ = ask(model, rows=2)
+    assert set(out["a"]) == {"Not for [key], nor for [key]."}
+    assert not any(map(spelt, files(tmp_path).values()))
+
+
 @pytest.mark.parametrize("way", ["direct", "environment", "client"])
 def test_what_a_proxy_is_sent_is_taken_out_of_what_comes_back(way, tmp_path, monkeypatch):
     sent = base64.b64encode(f"me:{CANARY}".encode()).decode()

@@ -41,6 +41,7 @@ from lionproc.model.call import ModelCall, RequestBuilder
 from lionproc.model.cascade import Cascade
 from lionproc.model.connection import Connection
 from lionproc.model.steps import Cascaded, Found, Outcome
+from lionproc.model.wire import mask_together
 
 LOOK_S = 0.2  # whether a run has stopped in which a threshold is waited for
 
@@ -71,6 +72,7 @@ class RowRun(Run):
         self._legs = legs_of(plan.stages)
         models = {id(leg.model): leg.model for leg in self._legs}
         ways = {number: model.connect() for number, model in models.items()}
+        mask_together(way.wire for way in ways.values())
         self._connections = [ways[id(leg.model)] for leg in self._legs]
         self._builders = [
             self._builder(plan.stages[leg.stage], leg.leaf, connection)

@@ -13,6 +13,7 @@ from lionproc.errors import CallError
 from lionproc.model.client_logs import without_parameters
 from lionproc.model.credentials import Secret, hidden, secrets_in, secrets_of_proxy
 from lionproc.model.environment import proxy_for
+from lionproc.model.identity import sent_headers
 from lionproc.model.patience import Patience
 from lionproc.model.twin import twin_of
 from lionproc.model.wire import PATH, Response, broken, timed_out, way_to
@@ -38,6 +39,8 @@ class ClientWire:
         proxy = proxy_for(url)
         self._way = way_to(url, proxy)
         self._of_proxies = Secret((*secrets_of_proxy(proxy), *_of_own_proxies(client)))
+        self.secrets = Secret((*secrets_in(sent_headers(client), url), *self._of_proxies.reveal()))
+        self.others: Secret[tuple[str, ...]] = Secret(())
         # Azure's client builds the path from the model in the body, so it wants the parsed one;
         # at Azure's newer address the path is the one that everybody has.
         azure = isinstance(client, (openai.AsyncAzureOpenAI, openai.AzureOpenAI))
@@ -66,7 +69,11 @@ class ClientWire:
             raise broken(error, self._way) from None
         # Keys that are renewed are known only here.
         sent = secrets_in(reply.request.headers, str(reply.request.url))
-        body = hidden(reply.status_code, reply.content, (*sent, *self._of_proxies.reveal()))
+        body = hidden(
+            reply.status_code,
+            reply.content,
+            (*sent, *self._of_proxies.reveal(), *self.others.reveal()),
+        )
         return Response(reply.status_code, reply.headers, body)
 
     async def _send(self, client: openai.AsyncOpenAI, body: bytes) -> Any:

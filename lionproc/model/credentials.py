@@ -233,7 +233,7 @@ def hidden(status: int, body: bytes, secrets: Iterable[str]) -> bytes:
     """
     if 200 <= status < 300 or b'"failed_generation"' in body:  # an answer, as far as is known here
         secrets = [secret for secret in secrets if not _is_of_words(secret)]
-    return redact(body, secrets)
+    return redact(body, sorted(secrets, key=len, reverse=True))  # one may be a part of another
 
 
 def _is_of_words(secret: str) -> bool:

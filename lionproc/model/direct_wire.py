@@ -66,7 +66,8 @@ class DirectWire:
         proxy = proxy_for(url) if proxies else None
         self._url = Secret(yarl.URL(url))
         self._headers = Secret(headers)
-        self._secrets = Secret((*secrets_in(headers, url), *secrets_of_proxy(proxy)))
+        self.secrets = Secret((*secrets_in(headers, url), *secrets_of_proxy(proxy)))
+        self.others: Secret[tuple[str, ...]] = Secret(())
         self._proxy = Secret(proxy)
         # aiohttp sends a session's headers to a proxy too, and the key is not for the proxy.
         self._each = Secret(headers if proxy else None)
@@ -99,7 +100,8 @@ class DirectWire:
                     status, headers, came = await self._post(session, body)
                 else:
                     status, headers, came = await self._exchange.post(body, _whole)
-                return Response(status, headers, hidden(status, came, self._secrets.reveal()))
+                secrets = Secret((*self.secrets.reveal(), *self.others.reveal()))
+                return Response(status, headers, hidden(status, came, secrets.reveal()))
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
             raise broken(error, self._way, arrived=False) from None
         except TimeoutError:

@@ -10,11 +10,12 @@ same way (`reading`), with a limit after decompression.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from lionproc.errors import CallError, Kind
+from lionproc.model.credentials import Secret
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 PATH = "/chat/completions"
@@ -40,6 +41,18 @@ class Wire(Protocol):
 
     async def close(self) -> None:
         """Close the connections."""
+
+
+def mask_together(wires: Iterable[Wire]) -> None:
+    """Have each take out of its replies what the others send, too.
+
+    Rows of one run go to all of them, and where they are keys of one gateway, that knows them all.
+    """
+    singles: list[Any] = [one for wire in wires for one in getattr(wire, "wires", (wire,))]
+    if len(singles) > 1:
+        every = Secret(tuple({each: None for one in singles for each in one.secrets.reveal()}))
+        for one in singles:
+            one.others = every
 
 
 def timed_out(timeout_s: float) -> CallError:
