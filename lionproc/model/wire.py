@@ -48,7 +48,8 @@ def mask_together(wires: Iterable[Wire]) -> None:
 
     Rows of one run go to all of them, and where they are keys of one gateway, that knows them all.
     """
-    singles: list[Any] = [one for wire in wires for one in getattr(wire, "wires", (wire,))]
+    all_: list[Any] = [one for wire in wires for one in getattr(wire, "wires", (wire,))]
+    singles = [one for one in all_ if hasattr(one, "secrets")]  # what sends nothing has none
     if len(singles) > 1:
         every = Secret(tuple({each: None for one in singles for each in one.secrets.reveal()}))
         for one in singles:
