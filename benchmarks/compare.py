@@ -18,6 +18,7 @@ import asyncio
 import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -160,6 +161,12 @@ def told(title: str, took: Mapping[str, Sequence[tuple[float, float]]]) -> list[
     return lines
 
 
+def commit_of(folder: str) -> str:
+    """The commit that is checked out in a folder."""
+    command = ["git", "-C", folder, "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--before", help="a folder with the older package in it")
@@ -173,7 +180,8 @@ def main() -> None:
         contestant(args.one)
         return
     versions = {"before": str(Path(args.before).resolve()), "now": str(HERE.parent)}
-    lines = [f"{args.rows:,} rows a round, {args.rounds} rounds by turns, {IN_FLIGHT} in flight"]
+    sizes = f"{args.rows:,} rows a round, {args.rounds} rounds by turns, {IN_FLIGHT} in flight"
+    lines = [f"{sizes}; before is commit {commit_of(versions['before'])}"]
     rounds = (
         ("server latency 0 ms", "whole", 0.0, work.ANSWER),
         ("server latency 50 ms", "whole", 0.05, work.ANSWER),

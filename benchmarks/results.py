@@ -44,7 +44,8 @@ def machine() -> str:
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
     return (
         f"{datetime.now(UTC):%Y-%m-%d}, {platform.system()} {platform.machine()}, "
-        f"{os.cpu_count()} cores, Python {platform.python_version()}, {versions}"
+        f"{os.cpu_count()} cores (load of the last 5 minutes, its own included: "
+        f"{os.getloadavg()[1]:.1f}), Python {platform.python_version()}, {versions}"
     )
 
 
