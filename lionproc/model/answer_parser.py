@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from lionproc.errors import CallError, Kind, pass_on_interrupt
 from lionproc.model.coerce import Cell, MisfitError, cell_maker
+from lionproc.model.exact_numbers import has_exact_numbers, with_exact_numbers
 from lionproc.model.fences import unfenced
 from lionproc.model.shape import (
     Boolean,
@@ -31,6 +32,7 @@ from lionproc.model.shape import (
     Record,
     Shape,
     Time,
+    inside,
     walk,
 )
 from lionproc.model.validate import (
@@ -114,6 +116,7 @@ class Form:
             isinstance(part, Choice) and not all(isinstance(m, str) for m in part.members)
             for part in parts
         )
+        self._exact = has_exact_numbers(shape)
         self._temporal = any(isinstance(part, _TEMPORAL) for part in parts)
 
     def read(self, body: str) -> tuple[Any, bool]:
@@ -129,6 +132,8 @@ class Form:
                 for path, reason in _disguised(self._shape, raw, ()):
                     raise wrong_shape(self._reason([(path, reason)]))
         mended = False
+        if self._exact and (exact := with_exact_numbers(body, self._shape)) != body:
+            body, raw = exact, NOT_PARSED
         try:
             value = self._check(body, raw)
         except WrongError as wrong:
@@ -166,7 +171,7 @@ class Form:
                 holder, key = holder[key], step
             except (LookupError, TypeError):
                 return False
-            shape = _inside(shape, step)
+            shape = inside(shape, step)
         try:
             value = holder[key]
         except (LookupError, TypeError):
@@ -273,21 +278,9 @@ def _disguised(shape: Shape | None, raw: object, path: Path) -> Iterator[tuple[P
                 yield from _disguised(shape.item, inner, (*path, place))
         case Record() | Map() if isinstance(raw, dict):
             for key, inner in raw.items():
-                yield from _disguised(_inside(shape, key), inner, (*path, key))
+                yield from _disguised(inside(shape, key), inner, (*path, key))
         case _:
             pass
-
-
-def _inside(shape: Shape | None, step: str | int) -> Shape | None:
-    match shape:
-        case Record(by_name=by_name):
-            return by_name.get(str(step))
-        case List(item=item) if isinstance(step, int):
-            return item
-        case Map(value=value):
-            return value
-        case _:
-            return None
 
 
 def _readings(choice: Choice) -> dict[str, str | None]:

@@ -38,6 +38,7 @@ __all__ = [
     "ShapeSchema",
     "Text",
     "Time",
+    "inside",
     "shape_of",
     "walk",
 ]
@@ -148,6 +149,20 @@ Shape: TypeAlias = (
     | Map
     | Json
 )
+
+
+def inside(shape: Shape | None, step: str | int) -> Shape | None:
+    """The shape of what is under a key or a place; None where it is not known."""
+    match shape:
+        case Record(by_name=by_name):
+            return by_name.get(str(step))
+        case List(item=item) if isinstance(step, int):
+            return item
+        case Map(value=value):
+            return value
+        case _:
+            return None
+
 
 _FORMATS: Mapping[str, Shape] = {
     "date": Date(),

@@ -451,6 +451,54 @@ def objects(node):
             yield from objects(inner)
 
 
+class Bill(BaseModel):
+    """Numbers that are kept to the last digit, and one that is a float."""
+
+    total: Decimal | None = None
+    count: int | None = None
+    rate: float | None = None
+    parts: dict[str, list[Decimal]] = {}
+
+
+LONG = "12345678901234567.25"  # of a float 12345678901234568
+
+
+@pytest.mark.parametrize(
+    ("schema", "text", "value"),
+    [
+        (Decimal, LONG, Decimal(LONG)),
+        (Decimal, f'{{"answer": {LONG}}}', Decimal(LONG)),
+        (int, "9007199254740993.0", 2**53 + 1),
+        ({"type": "integer"}, '{"answer": 9007199254740993.0}', 2**53 + 1),
+        (int, "1e18", 10**18),
+        (Bill, f'{{"total": {LONG}, "rate": {LONG}}}', Bill(total=Decimal(LONG), rate=float(LONG))),
+        (Bill, f'{{"parts": {{"a": [1, {LONG}]}}}}', Bill(parts={"a": [1, Decimal(LONG)]})),
+        (Bill, '{"count": 9007199254740993.00}', Bill(count=2**53 + 1)),
+    ],
+)
+def test_a_number_that_a_float_would_round_is_read_to_its_last_digit(schema, text, value):
+    assert Answer.of(schema).read(text) == value
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        (Decimal, "1e-400"),
+        (Decimal, '{"answer": 0.100000000000000005}'),
+        (Decimal, "1e" + "9" * 30),
+        (Decimal, "0." + "0" * 2000 + "1"),
+        (int, "-1e-400"),
+        (int, "9007199254740992.5"),
+        (int, '{"answer": 3.00000000000000000001}'),
+        (Bill, f'{{"total": {LONG}, "total": {LONG}}}'),
+    ],
+)
+def test_a_number_that_would_have_to_be_rounded_is_a_wrong_shape(schema, text):
+    with pytest.raises(CallError) as caught:
+        Answer.of(schema).read(text)
+    assert caught.value.kind is Kind.WRONG_SHAPE
+
+
 @pytest.mark.parametrize("schema", [Review, list[Review], Review | None, Node, Point, Decimal])
 def test_a_strict_schema_closes_every_object_and_requires_every_property(schema):
     asked = wire(Answer.of(schema))
