@@ -58,6 +58,7 @@ _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")  # what Excel shows as that character
 _EXCEL_CELL = 32_767  # characters; openpyxl cuts off the rest in silence
 _EXCEL_FIRST = dt.date(1900, 3, 1)  # days before it do not exist there, or are off by one
+_EXCEL_DIGITS = 15  # of a number; it puts zeros in place of the others
 _COMPRESSIONS = {
     "gz": "gzip",
     "bz2": "bz2",
@@ -172,7 +173,8 @@ def to_excel(frame: pd.DataFrame, path: AnyPath, **options: Any) -> Path | str:
     """Write a frame as an Excel file in which no text is a formula.
 
     Characters that the format cannot hold are left out. Times with a zone, and days before
-    March 1900, which Excel does not have, are written as text (ISO 8601).
+    March 1900, which Excel does not have, are written as text (ISO 8601), and so are whole and decimal
+    numbers of more than 15 digits, such as the ids of posts, of which Excel would keep 15.
 
     Args:
         frame: Any frame.
@@ -276,11 +278,31 @@ def _is_plain(values: Any, clean: _Clean) -> bool:
         if clean is not _fit_for_excel or not len(values):
             return True
         return isinstance(dtype, np.dtype) and not values.min() < pd.Timestamp(_EXCEL_FIRST)
+    if clean is _fit_for_excel and _may_be_long(values):
+        return False
     return isinstance(dtype, np.dtype | pd.api.extensions.ExtensionDtype) and (
         kinds.is_numeric_dtype(dtype)
         or kinds.is_bool_dtype(dtype)
         or kinds.is_timedelta64_dtype(dtype)
     )
+
+
+def _may_be_long(values: Any) -> bool:
+    """Whether numbers in a column or an index may have more digits than Excel keeps."""
+    dtype = values.dtype
+    if isinstance(dtype, pd.ArrowDtype) and pa.types.is_decimal(dtype.pyarrow_dtype):
+        return True
+    if not pd.api.types.is_integer_dtype(dtype):
+        return False
+    ends = () if values.isna().all() else (values.min(), values.max())
+    return any(_is_long(end) for end in ends)
+
+
+def _is_long(value: Any) -> bool:
+    if isinstance(value, decimal.Decimal):
+        digits = "".join(map(str, value.as_tuple().digits)).strip("0")
+        return len(digits) > _EXCEL_DIGITS
+    return not -(10**_EXCEL_DIGITS) < value < 10**_EXCEL_DIGITS
 
 
 def _labels(labels: pd.Index[Any], clean: _Clean) -> pd.Index[Any]:
@@ -339,6 +361,8 @@ def _fit_for_excel(value: Any, column: object) -> object:
     """A cell for Excel. What it cannot hold goes first, for it may stand before a formula."""
     if isinstance(value, dt.date | dt.time) and value is not pd.NaT:
         return _time_for_excel(value)
+    if isinstance(value, int | np.integer | decimal.Decimal) and _is_long(value):
+        return str(value)
     if not isinstance(value, str):
         value = harmless(value)
     if isinstance(value, str):

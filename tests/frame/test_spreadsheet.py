@@ -4,6 +4,7 @@ import csv
 import datetime as dt
 import enum
 import zipfile
+from decimal import Decimal
 
 import numpy as np
 import openpyxl
@@ -189,6 +190,29 @@ def test_times_with_a_zone_and_days_that_excel_does_not_have_are_written_as_text
     )
     assert rows[2][2:6] == (None,) * 4
     pd.DataFrame({"a": [1]}, index=[instant]).llm.to_excel(tmp_path / "index.xlsx")
+
+
+def test_numbers_of_more_digits_than_excel_keeps_are_written_as_text(tmp_path):
+    amounts = np.array([Decimal("12345678901234567.25"), Decimal("-1.50")], dtype=object)
+    frame = pd.DataFrame(
+        {
+            "nullable": pd.array([2**53 + 1, None], dtype="Int64"),
+            "unsigned": np.array([2**64 - 1, 5], dtype="uint64"),
+            "negative": [-(10**15), 1 - 10**15],
+            "objects": amounts,
+            "arrow": pd.array(amounts, dtype=pd.ArrowDtype(pa.decimal128(38, 2))),
+            "none": pd.array([None, None], dtype="Int64"),
+            "flags": [True, False],
+        },
+        index=[10**17 + 1, 2],
+    )
+    path = frame.llm.to_excel(tmp_path / "out.xlsx")
+    _, first, second = openpyxl.load_workbook(path).active.iter_rows(values_only=True)
+    long = "12345678901234567.25"
+    assert first == (
+        *(f"{10**17 + 1}", f"{2**53 + 1}", f"{2**64 - 1}", f"-{10**15}", long, long, None, True),
+    )
+    assert second == (2, None, 5, 1 - 10**15, -1.5, -1.5, None, False)
 
 
 def test_arrow_columns_of_times_are_written_too(tmp_path):
