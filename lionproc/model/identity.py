@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import Any
 
+from lionproc.errors import ModelError
+
 __all__ = ["identity_of", "sent_headers", "with_scope"]
 
 # What says how a message travels, or which message it is, and nothing about who answers it.
@@ -30,7 +32,8 @@ _OF_THE_MESSAGE = {
     "x-correlation-id",
     "x-request-id",
 }
-# What httpx's logins hold: of Basic, of Digest, of a file with logins.
+# The logins of httpx, and what they hold: of Basic, of Digest, of a file with logins.
+_LOGINS = ("BasicAuth", "DigestAuth", "NetRCAuth")
 _OF_A_LOGIN = ("_auth_header", "_username", "_password", "_netrc_info")
 
 
@@ -60,8 +63,24 @@ def identity_of(base: str, client: object, scope: str | None) -> str:
 
     Returns:
         The address alone, where there is nothing else to it.
+
+    Raises:
+        ModelError: The client signs in by code of its user, and there is no scope: it may do so
+            for one tenant or another, and their answers would be the same.
     """
+    login = getattr(getattr(client, "_client", None), "auth", None)
+    if login is not None and scope is None and not _is_known(login):
+        raise ModelError(
+            f"The http_client of client= signs in with {type(login).__name__}, and from here it "
+            "cannot be seen for whom: the answers kept for one account could be given to another. "
+            'Give the account a name: lp.Model(..., scope="tenant a").'
+        )
     return with_scope(base, scope, *_carried(client))
+
+
+def _is_known(login: object) -> bool:
+    kind = type(login)
+    return kind.__name__ in _LOGINS and kind.__module__.partition(".")[0] in {"httpx", "httpx2"}
 
 
 def with_scope(base: str, scope: str | None, *carried: tuple[str, str]) -> str:

@@ -87,6 +87,21 @@ def test_all_else_that_is_sent_is_another_place():
         assert "mine" not in told
 
 
+class Signed(httpx2.Auth):
+    """A login of a user's own, for one tenant or another."""
+
+    def auth_flow(self, request):
+        yield request
+
+
+@pytest.mark.parametrize("login", [Signed(), lambda request: request])
+def test_a_login_that_cannot_be_looked_into_wants_a_name_for_its_account(login):
+    with pytest.raises(ModelError, match=r"signs in with .*scope="):
+        identity(**http(auth=login))
+    first, second = (identity(**http(auth=login), scope=name) for name in ("a", "b"))
+    assert len({AT, first, second}) == 3
+
+
 def test_the_order_and_the_case_of_headers_are_nothing():
     one = identity(default_headers={"X-A": "1", "X-B": "2"})
     assert one == identity(default_headers={"x-b": "2", "x-a": "1"})
