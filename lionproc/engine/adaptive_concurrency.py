@@ -15,7 +15,7 @@ FEWER, MORE = -1, 1
 class AdaptiveConcurrency:
     """Finds how many requests in flight a server takes well that has no limit."""
 
-    BASELINE = 8  # first requests, whose latency counts as unloaded
+    BASELINE = 32  # first requests, whose latency counts as unloaded
     SUSPECT = 1.5
     EPOCH_S = 2.0
 

@@ -44,6 +44,7 @@ class Reopening:
         self._aim_s: float | None = None  # the window whose end is waited for; 0.0 for an even rate
         self.asked_until = self.said_until = 0.0
         self._until = 0.0
+        self._began_at = 0.0  # a window
 
     @property
     def hold_until(self) -> float:
@@ -85,6 +86,9 @@ class Reopening:
             shut_at: When what it refused last had left.
             limited: Whether there is proof that it has a limit, so that what it said is believed.
         """
+        longer = [window_s for window_s in WINDOWS_S if window_s > shut_at - spell.closed_at]
+        if spell.is_window(shut_at) and len(longer) == 1:
+            self.window_s = longer[0]  # no other lasts so long
         if self._aim_s is not None:  # it opened when it should
             shut_at = now - LATE_S
             if now - spell.closed_at > LONG_S:
@@ -97,12 +101,12 @@ class Reopening:
             fits = [window_s for window_s in WINDOWS_S if abs(seconds - window_s) < SOON_S]
             self.window_s = max(fits, default=self.window_s)
         self.was_window = spell.is_window(shut_at) and shut_at - spell.closed_at > LONG_S
+        self._began_at = now if self._aim_s != self.window_s else self._ends_at(now - 2 * LATE_S)
         self.vain = self.vain + 1 if spell.admitted <= 0 else 0
         return shut_at
 
-    @staticmethod
-    def _first_s(spell: Spell) -> float:
-        if not spell.is_first:
+    def _first_s(self, spell: Spell) -> float:
+        if not (spell.is_first or self.window_s):
             return spell.seconds / spell.admitted
         bucket_s = 1.25 * STORE_S / spell.admitted
         return bucket_s if bucket_s < 4 * SOON_S else SOON_S
@@ -112,11 +116,16 @@ class Reopening:
     ) -> float:
         """The wait, or a wait to the moment when the server should open."""
         best_s = wait_s
+        if self.tries and self.window_s and self._is_used_up(spell, shut_at, now):
+            self._aim_s = self.window_s
+            return max(self._ends_at(now) + LATE_S - now, wait_s)
         if self.tries and spell.is_window(shut_at):
             for window_s in WINDOWS_S:
                 left_s = spell.opened_at + window_s + LATE_S - now
                 if shut_at - spell.closed_at < window_s < spell.seconds and known is None:
                     left_s %= window_s  # it may have been open for several
+                    if window_s == WINDOWS_S[0]:
+                        left_s = spell.closed_at + window_s + LATE_S - now
                 if not 0.05 < left_s < (math.inf if known is None else 2 * wait_s):
                     continue
                 if self._aim_s is None or left_s < best_s + LATE_S:  # of equal ones the longest
@@ -128,3 +137,13 @@ class Reopening:
                 self._aim_s = 0.0
                 return left_s
         return wait_s
+
+    def _ends_at(self, now: float) -> float:
+        """When the window ends that lasts now."""
+        windows = math.floor(max(now - self._began_at, 0.0) / self.window_s) + 1
+        return self._began_at + windows * self.window_s
+
+    def _is_used_up(self, spell: Spell, shut_at: float, now: float) -> bool:
+        """Whether all was admitted in the window that lasts now, or its end is worth the wait."""
+        near = self._ends_at(now) + LATE_S - now < spell.seconds / 4
+        return spell.is_window(shut_at) and (spell.seconds < self.window_s or near)

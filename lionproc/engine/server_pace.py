@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import random
+from collections import deque
+from statistics import median
 from typing import NamedTuple
 
 from lionproc.engine.adaptive_concurrency import AdaptiveConcurrency
@@ -22,7 +24,7 @@ __all__ = ["Learned", "ServerPace", "Wait"]
 
 LATE_S = 0.02  # what an even pace makes up for timers that come late
 SLOWER = 1.6  # than without load: in slow start that is a queue
-FEW = 32  # replies do not tell how long one takes without load
+FEW = 32  # replies do not tell how long one takes
 
 
 class Wait(NamedTuple):
@@ -53,6 +55,7 @@ class ServerPace:
         self.adaptive = AdaptiveConcurrency()
         self.per_s: float | None = None
         self._due_from = -math.inf  # when the last one was due
+        self._lately: deque[float] = deque(maxlen=FEW)
 
     # -- on the way -------------------------------------------------------------------------
 
@@ -125,8 +128,10 @@ class ServerPace:
         """Slow start goes on, until latency shows that the server queues (RFC 9406)."""
         congestion = self.congestion
         congestion.admitted(latency_s, slots)
-        if in_flight > FEW and self.adaptive.slows(congestion.reply_s or 0.0, by=SLOWER):
-            self.adaptive.queues(in_flight, congestion.reply_s or latency_s)
+        self._lately.append(latency_s)
+        # Answers differ in length, and hence in time: few of them tell nothing of a queue.
+        if in_flight > FEW and self.adaptive.slows(median(self._lately), by=SLOWER):
+            self.adaptive.queues(in_flight, median(self._lately))
             congestion.window = None
 
     def throttled(

@@ -94,3 +94,10 @@ def test_who_looks_is_waited_for():
     reopening = Reopening()
     reopening.wait(5.0)
     assert reopening.hold_until == 5.0
+
+
+def test_what_was_admitted_in_less_than_a_known_window_ends_with_it():
+    reopening, spell = Reopening(), Spell(0.0, 0.0, 30.0, 300, 9.0)
+    reopening.window_s = 60.0
+    reopening.refused(refusal(30.0), spell, 29.95, Bounds(10.0, 10.0))
+    assert refused_again(reopening, spell, Bounds(10.0, 10.0)) == [pytest.approx(60.1)]
