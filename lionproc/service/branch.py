@@ -60,7 +60,7 @@ class Branch:
     ) -> None:
         if system is not None and not isinstance(system, str):
             raise ConfigurationError(f"system= is a text, not {type(system).__name__}.")
-        if max_turns is not None and (isinstance(max_turns, bool) or max_turns < 0):
+        if max_turns is not None and (type(max_turns) is not int or max_turns < 0):
             raise ConfigurationError(f"max_turns is a count from 0 up, not {max_turns!r}.")
         self.name = name
         self.system = system
@@ -197,6 +197,11 @@ class Branch:
                 raise ConfigurationError("The content of a message is a text.")
             checked.append({"role": message["role"], "content": message["content"]})
         systems = [message for message in checked if message["role"] == "system"]
+        if len(systems) > 1:  # one of them would be left out in silence
+            raise ConfigurationError(
+                f"A conversation has one system prompt, and these messages have {len(systems)}. "
+                "Put their texts into one."
+            )
         self.system = systems[0]["content"] if systems else None
         self._history = [message for message in checked if message["role"] != "system"]
         self._sent_from = 0

@@ -157,6 +157,23 @@ def test_a_file_that_holds_no_conversation_is_refused(tmp_path, content):
         lp.Branch.load(tmp_path / "talk.json")
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('"max_turns": "x", "messages": []', "count from 0 up"),
+        ('"max_turns": 1.5, "messages": []', "count from 0 up"),
+        (
+            '"messages": [{"role": "system", "content": "a"}, {"role": "system", "content": "b"}]',
+            "one system prompt, and these messages have 2",
+        ),
+    ],
+)
+def test_a_file_that_somebody_edited_loses_no_part_in_silence(tmp_path, content, words):
+    (tmp_path / "talk.json").write_text(f"{{{content}}}")
+    with pytest.raises(ConfigurationError, match=words):
+        lp.Branch.load(tmp_path / "talk.json")
+
+
 async def test_without_a_model_the_error_names_the_ways_to_set_one():
     with pytest.raises(ModelError, match="configure"):
         await lp.Branch().chat("hello")
