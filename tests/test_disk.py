@@ -143,7 +143,8 @@ def test_a_result_that_cannot_be_saved_is_in_hand_and_saved_later(server, model,
 def test_an_error_of_fsync_is_an_error_of_saving_and_leaves_the_old_file(
     server, model, tmp_path, monkeypatch
 ):
-    (tmp_path / "out.parquet").write_bytes(b"old")
+    texts(1).to_parquet(tmp_path / "out.parquet")
+    old = (tmp_path / "out.parquet").read_bytes()
 
     def fsync(handle):
         raise OSError(errno.EIO, "Input/output error")
@@ -152,7 +153,7 @@ def test_an_error_of_fsync_is_an_error_of_saving_and_leaves_the_old_file(
     with pytest.raises(SaveError, match="Input/output error"):
         texts(3).llm.process("Say {text}", into="a", model=model, save="out.parquet", **FAST)
 
-    assert (tmp_path / "out.parquet").read_bytes() == b"old"
+    assert (tmp_path / "out.parquet").read_bytes() == old
     assert lp.last_job().frame()["a"].notna().all()
     assert not list(tmp_path.glob(".*.tmp"))
 

@@ -11,9 +11,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from pydantic_core import PydanticCustomError, SchemaError, SchemaValidator, core_schema
+from pydantic_core import PydanticCustomError, SchemaValidator, core_schema
+from pydantic_core import SchemaError as CoreSchemaError
 
-from lionproc.errors import SchemaError as AskingError
+from lionproc.errors import SchemaError
 
 __all__ = ["validator_of"]
 
@@ -32,7 +33,7 @@ def validator_of(schema: Any, built: Any) -> Any:
 
     Returns:
         That one, or another where there are such patterns. What looks around (`(?=...)`), which
-        pydantic's own engine cannot, is run as in JSON Schema, where letters and digits (`w`, `d`) are ASCII.
+        pydantic's own engine cannot, is run as in JSON Schema, where letters and digits are ASCII.
 
     Raises:
         SchemaError: No engine but Python's can run one of them.
@@ -96,14 +97,14 @@ def _matcher(pattern: str, given: int) -> Callable[[str], bool]:
         own: Any = core_schema.str_schema(pattern=f"(?{flags}:{inner}{end})")
         try:
             return SchemaValidator(own, {"regex_engine": "rust-regex"}).isinstance_python
-        except SchemaError:
+        except CoreSchemaError:
             pass
     import jsonschema_rs
 
     try:
         checker = jsonschema_rs.validator_for({"pattern": f"(?{flags}:{inner}{end})"})
     except ValueError:
-        raise AskingError(
+        raise SchemaError(
             f"The pattern {pattern[:200]!r} can only be run by Python's re, which one "
             "answer can hold up for hours. Write it another way."
         ) from None
