@@ -155,6 +155,9 @@ def test_never_more_leaves_before_the_reset_than_was_left(sizes, remaining, plac
 # How many at once
 
 
+FIRST = AdaptiveConcurrency.BASELINE
+
+
 class Server:
     """Replies in a steady stream: so many in flight, each taking as long, from second to second."""
 
@@ -185,31 +188,31 @@ def test_half_as_much_again_as_the_unloaded_latency_is_suspected_and_less_is_not
     # 13 are ceil(16 * 1.25 * 0.1 / 0.16)
     for seconds, latency_s, found in ((20, 0.14, None), (4, 0.16, 13)):
         server = Server()
-        server.unloaded(*[0.1] * 8)
+        server.unloaded(*[0.1] * FIRST)
         assert server.busy(seconds, full=16, latency_s=latency_s) == found
 
 
-def test_the_latency_without_load_is_the_median_of_the_first_eight():
+def test_the_latency_without_load_is_the_median_of_the_first_ones():
     server = Server()
-    server.unloaded(9.0, *[0.1] * 6, 0.01)
+    server.unloaded(9.0, *[0.1] * (FIRST - 2), 0.01)
     assert server.busy(4, full=16, latency_s=0.21) == 10
 
 
 def test_no_more_than_half_are_given_up_at_once_and_one_is_left():
     server = Server()
-    server.unloaded(*[0.01] * 8)
+    server.unloaded(*[0.01] * FIRST)
     assert server.busy(3, full=16, latency_s=1.0) is None  # too few replies to judge by
     server = Server()
-    server.unloaded(*[0.001] * 8)
+    server.unloaded(*[0.001] * FIRST)
     assert server.busy(2.3, full=16, latency_s=0.1) == 8
     server = Server()
-    server.unloaded(*[0.001] * 8)
+    server.unloaded(*[0.001] * FIRST)
     assert server.busy(60, full=1, latency_s=0.1) is None
 
 
 def test_fewer_at_once_are_taken_back_where_they_cost_throughput_and_not_tried_for_a_minute():
     server = Server()
-    server.unloaded(*[0.1] * 8)
+    server.unloaded(*[0.1] * FIRST)
     assert server.busy(3, full=16, latency_s=0.25) == 8
     # Latency stays: with half as many in flight half as much comes back, so it was no queue.
     assert server.busy(4, full=8, latency_s=0.25) is None
@@ -221,7 +224,7 @@ def test_fewer_at_once_are_taken_back_where_they_cost_throughput_and_not_tried_f
 
 def test_slots_come_back_when_the_latency_is_that_of_a_server_without_load():
     server = Server()
-    server.unloaded(*[0.1] * 8)
+    server.unloaded(*[0.1] * FIRST)
     assert server.busy(3, full=16, latency_s=0.2001) == 10
     server.busy(3, full=10, latency_s=0.1)
     assert server.adaptive.cap > 10
@@ -229,7 +232,7 @@ def test_slots_come_back_when_the_latency_is_that_of_a_server_without_load():
 
 def test_times_when_slots_are_free_say_nothing():
     server = Server()
-    server.unloaded(*[0.1] * 8)
+    server.unloaded(*[0.1] * FIRST)
     for _ in range(2000):
         server.now += 0.01
         server.reply(5.0)
@@ -239,7 +242,7 @@ def test_times_when_slots_are_free_say_nothing():
 def test_the_peak_of_throughput_is_looked_for_on_both_sides():
     """Beyond 48 at once all of them together get less done, as self-hosted models do."""
     server = Server()
-    server.unloaded(*[1.24] * 8)  # the first ones were slow by chance, so latency says too little
+    server.unloaded(*[1.24] * FIRST)  # slow by chance, so latency says too little
     full = 128
     for _ in range(400):
         server.busy(0.5, full=full, latency_s=max(1.0, (full / 48) ** 1.5))
@@ -249,14 +252,14 @@ def test_the_peak_of_throughput_is_looked_for_on_both_sides():
 
 def test_a_queue_in_slow_start_is_cut_to_what_would_be_answered_without_one():
     server = Server()
-    server.unloaded(*[1.0] * 8)
+    server.unloaded(*[1.0] * FIRST)
     server.adaptive.queues(100, latency_s=2.0)
     assert server.adaptive.cap == 63  # 100 * 1.25 / 2
 
 
 def test_a_cut_in_slow_start_that_was_a_mistake_is_taken_back():
     server = Server()
-    server.unloaded(*[0.3] * 8)  # quick by chance, so the usual latency looked like a queue
+    server.unloaded(*[0.3] * FIRST)  # quick by chance, so the usual latency looked like a queue
     server.adaptive.queues(40, latency_s=0.5)
     assert server.adaptive.cap == 30
     server.busy(20, full=30, latency_s=0.5)
