@@ -82,7 +82,10 @@ def report(
     if run is None:
         known = lp.runs(journal)
         if known.empty:
-            raise ConfigurationError("No run is remembered here yet.")
+            raise ConfigurationError(
+                "No run is remembered here yet. Go to the folder where it was made, or name its "
+                "journal with --journal."
+            )
         run = str(known["run"].iloc[-1])
     past = lp.run(run, journal)
     made = past.report()

@@ -203,7 +203,10 @@ class DaskJob:
         """
         done = [future for future in self._futures if future.status == "finished"]
         if not done:
-            raise ConfigurationError("No partition is done yet.")
+            raise ConfigurationError(
+                "No partition is done yet. job.result() waits for all of them, and job.stats "
+                "says how they get on."
+            )
         return dd.from_delayed(done, meta=self._meta, prefix="llm")
 
     @face

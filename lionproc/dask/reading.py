@@ -62,7 +62,10 @@ def _files(path: AnyPath) -> list[Path | Remote]:
         return files_of(path)
     entries: list[Path | Remote] = [each for each in place.iterdir() if each.suffix == ".parquet"]
     if not entries:
-        raise ConfigurationError(f"The folder {str(place)!r} holds no parquet files.")
+        raise ConfigurationError(
+            f"The folder {str(place)!r} holds no parquet files. What save= names has them once the "
+            "answers were computed: out.compute()."
+        )
     if any(PART.fullmatch(each.name) for each in entries):
         return files_of(path)
     return sorted(entries, key=lambda each: natural_sort_key(each.name))

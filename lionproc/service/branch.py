@@ -246,7 +246,9 @@ class Branch:
             reason = getattr(error, "strerror", None) or "it is not JSON"
             raise RecordError(f"{file.name} cannot be read: {reason}.") from None
         if not isinstance(content, dict) or not isinstance(content.get("messages"), list):
-            raise ConfigurationError(f"{file.name} holds no conversation.")
+            raise ConfigurationError(
+                f"{file.name} holds no conversation. branch.save(path) writes one."
+            )
         name = str(content.get("name", "Branch"))
         branch = cls(name, model=model, max_turns=content.get("max_turns"))
         branch.messages = content["messages"]

@@ -188,7 +188,10 @@ class FaultPlan:
             rates = [(as_fault(fault), rate) for fault, rate in faults.items()]
             self.rates = tuple((fault, rate) for fault, rate in rates if fault)
             if any(not 0 <= r <= 1 for _, r in self.rates) or self.total > 1 + 1e-9:
-                raise ConfigurationError("Fault rates are probabilities, and their sum at most 1.")
+                raise ConfigurationError(
+                    "Fault rates are shares of the requests, and their sum is at most 1: "
+                    'faults={"429": 0.02, "reset": 0.01}.'
+                )
         elif isinstance(faults, str):
             raise ConfigurationError(f"Give faults as a list, [{faults!r}], or as rates.")
         elif faults is not None:
