@@ -279,7 +279,9 @@ def test_after_a_cancelled_cell_nothing_is_left_running(server, model):
         assert lp.last_job().wait(5)
     sent = server.counters.total
     settle()
-    assert left_open() == before
+    sockets, *others = left_open()
+    assert sockets <= before[0]  # those of servers that are gone may be closed meanwhile
+    assert others == list(before[1:])
     assert server.counters.total == sent  # nobody goes on spending
 
 
