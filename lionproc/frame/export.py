@@ -34,9 +34,7 @@ __all__ = [
 
 # An OSError too: where nothing but memory is written, it is Arrow that cannot close its file.
 _UNFIT = (pa.ArrowException, TypeError, ValueError, OverflowError, OSError)
-_DEEP = (
-    40  # lists and records in one another; parquet's readers take a hundred levels, lists are two
-)
+_DEEP = 40  # lists and records in one another: each is two of parquet's levels, a hundred are read
 
 register()
 

@@ -15,6 +15,7 @@ import csv
 import datetime as dt
 import decimal
 import importlib.util
+import math
 import re
 import shutil
 import unicodedata
@@ -363,6 +364,8 @@ def _fit_for_excel(value: Any, column: object) -> object:
         return _time_for_excel(value)
     if isinstance(value, int | np.integer | decimal.Decimal) and _is_long(value):
         return str(value)
+    if isinstance(value, decimal.Decimal) and math.isfinite(float(value)):
+        return float(value)  # a number to every version of pandas
     if not isinstance(value, str):
         value = harmless(value)
     if isinstance(value, str):

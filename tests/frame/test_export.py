@@ -397,7 +397,14 @@ def test_lists_that_parquet_writes_and_nobody_can_read_are_refused_before(tmp_pa
     for _ in range(10):
         kind = pa.list_(kind)
     deep = pd.DataFrame({"a": pd.Series([None], dtype=pd.ArrowDtype(kind))})
-    with pytest.raises(ColumnError, match=r"'a' .{80,120}cannot be saved.*nested too deeply"):
+    file = pa.BufferOutputStream()
+    pq.write_table(pa.table({"a": pa.nulls(1, kind)}), file)
+    try:
+        pq.read_schema(pa.BufferReader(file.getvalue()))
+    except OSError:  # as Arrow has it since there is a bound
+        with pytest.raises(ColumnError, match=r"'a' .{80,120}cannot be saved.*nested too deeply"):
+            check_frame_can_be_saved(deep)
+    else:
         check_frame_can_be_saved(deep)
 
 
