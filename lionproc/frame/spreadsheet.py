@@ -302,7 +302,8 @@ def _may_be_long(values: Any) -> bool:
 def _is_long(value: Any) -> bool:
     if isinstance(value, decimal.Decimal):
         digits = "".join(map(str, value.as_tuple().digits)).strip("0")
-        return len(digits) > _EXCEL_DIGITS
+        beyond = math.isinf(float(value)) or (float(value) == 0 and value != 0)
+        return value.is_finite() and (len(digits) > _EXCEL_DIGITS or beyond)
     return not -(10**_EXCEL_DIGITS) < value < 10**_EXCEL_DIGITS
 
 
@@ -364,7 +365,7 @@ def _fit_for_excel(value: Any, column: object) -> object:
         return _time_for_excel(value)
     if isinstance(value, int | np.integer | decimal.Decimal) and _is_long(value):
         return str(value)
-    if isinstance(value, decimal.Decimal) and math.isfinite(float(value)):
+    if isinstance(value, decimal.Decimal) and value.is_finite():
         return float(value)  # a number to every version of pandas
     if not isinstance(value, str):
         value = harmless(value)

@@ -200,6 +200,7 @@ def test_numbers_of_more_digits_than_excel_keeps_are_written_as_text(tmp_path):
             "unsigned": np.array([2**64 - 1, 5], dtype="uint64"),
             "negative": [-(10**15), 1 - 10**15],
             "objects": amounts,
+            "vast": np.array([Decimal("1e400"), Decimal("1e-400")], dtype=object),
             "arrow": pd.array(amounts, dtype=pd.ArrowDtype(pa.decimal128(38, 2))),
             "none": pd.array([None, None], dtype="Int64"),
             "flags": [True, False],
@@ -210,9 +211,19 @@ def test_numbers_of_more_digits_than_excel_keeps_are_written_as_text(tmp_path):
     _, first, second = openpyxl.load_workbook(path).active.iter_rows(values_only=True)
     long = "12345678901234567.25"
     assert first == (
-        *(f"{10**17 + 1}", f"{2**53 + 1}", f"{2**64 - 1}", f"-{10**15}", long, long, None, True),
+        *(
+            f"{10**17 + 1}",
+            f"{2**53 + 1}",
+            f"{2**64 - 1}",
+            f"-{10**15}",
+            long,
+            "1E+400",
+            long,
+            None,
+            True,
+        ),
     )
-    assert second == (2, None, 5, 1 - 10**15, -1.5, -1.5, None, False)
+    assert second == (2, None, 5, 1 - 10**15, -1.5, "1E-400", -1.5, None, False)
 
 
 def test_arrow_columns_of_times_are_written_too(tmp_path):
