@@ -301,9 +301,12 @@ def _may_be_long(values: Any) -> bool:
 
 def _is_long(value: Any) -> bool:
     if isinstance(value, decimal.Decimal):
+        if not value.is_finite():
+            return False
         digits = "".join(map(str, value.as_tuple().digits)).strip("0")
-        beyond = math.isinf(float(value)) or (float(value) == 0 and value != 0)
-        return value.is_finite() and (len(digits) > _EXCEL_DIGITS or beyond)
+        number = float(value)
+        beyond = math.isinf(number) or (number == 0 and value != 0)
+        return len(digits) > _EXCEL_DIGITS or beyond
     return not -(10**_EXCEL_DIGITS) < value < 10**_EXCEL_DIGITS
 
 
