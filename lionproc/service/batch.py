@@ -122,7 +122,6 @@ class BatchProcessor:
     ) -> BatchResult:
         batch_id, items, service = record["id"], record["items"], self.service
         results: list[RequestResult | None] = [None] * len(items)
-        self._store.running[batch_id] = record
         listener = listener or _Listener()
         listener.start(len(items))
         places = asyncio.Semaphore(self.batch_size)
@@ -140,24 +139,23 @@ class BatchProcessor:
             results[position] = result
             listener.add(position, result)
 
-        try:
-            await service.session.revive()
-            positions = range(len(items))
-            # Those that are asked, and others whose records wait or are written: a group of them
-            # costs the disk, and the interpreter, hardly more than one.
-            most = PER_PLACE * self.batch_size
-            await for_each(positions, most, process, lambda: not service.stopped)
-            return await self._finish(record, self._complete(batch_id, results))
-        except LionprocError as error:
-            log.warning("%s stopped: %s", batch_id, type(error).__name__)
-            return {
-                "status": "error",
-                "error": str(error),
-                "batch_id": batch_id,
-                "results": self._complete(batch_id, results),
-            }
-        finally:
-            self._store.running.pop(batch_id, None)
+        with self._store.at_work(batch_id, record):
+            try:
+                await service.session.revive()
+                positions = range(len(items))
+                # Those that are asked, and others whose records wait or are written: a group of them
+                # costs the disk, and the interpreter, hardly more than one.
+                most = PER_PLACE * self.batch_size
+                await for_each(positions, most, process, lambda: not service.stopped)
+                return await self._finish(record, self._complete(batch_id, results))
+            except LionprocError as error:
+                log.warning("%s stopped: %s", batch_id, type(error).__name__)
+                return {
+                    "status": "error",
+                    "error": str(error),
+                    "batch_id": batch_id,
+                    "results": self._complete(batch_id, results),
+                }
 
     def _complete(
         self, batch_id: str, results: Sequence[RequestResult | None]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, cast
 
@@ -68,6 +69,7 @@ class JobStore(Generic[J, T]):
         self, folder: Path, prefix: str, items: Literal["items", "data"], lease: Lease
     ) -> None:
         self.running: dict[str, T] = {}
+        self._tasks: dict[str, asyncio.Task[Any] | None] = {}
         self._records: Records[J] = Records(folder, prefix)
         self._prefix = prefix
         self._items = items
@@ -129,6 +131,28 @@ class JobStore(Generic[J, T]):
         known = self._records.statuses().items()
         return [job_id for job_id, found in known if status is None or found == status]
 
+    @contextlib.contextmanager
+    def at_work(self, job_id: str, known: T) -> Iterator[None]:
+        """Note that this task runs one, for as long as it does.
+
+        Args:
+            job_id: Its id.
+            known: What is known of it meanwhile.
+        """
+        self.running[job_id], self._tasks[job_id] = known, asyncio.current_task()
+        try:
+            yield
+        finally:
+            self.running.pop(job_id, None)
+            self._tasks.pop(job_id, None)
+
+    async def _cancelled_ones_end(self) -> None:
+        """Those that were cancelled a moment ago still put away what they have in hand."""
+        tasks = {task for task in self._tasks.values() if task is not None and task.cancelling()}
+        tasks.discard(asyncio.current_task())
+        if tasks:
+            await asyncio.wait(tasks)
+
     def read_idle(self, job_id: str) -> J | None:
         """A record from the disk; None where it runs in this process or cannot be used."""
         if job_id in self.running:
@@ -155,6 +179,7 @@ class JobStore(Generic[J, T]):
         Returns:
             What `run` returned for each, oldest first; for one that raised, `status` and `error`.
         """
+        await self._cancelled_ones_end()
         results = []
         for record in await asyncio.to_thread(self._take_unfinished):
             try:

@@ -163,23 +163,21 @@ class Pipeline:
     async def _run(self, record: JobRecord, *, retry_failed: bool = False) -> JobResult:
         job_id = record["id"]
         items: dict[int, ItemInProgress] = {}
-        self._store.running[job_id] = (record, items)
         self._taken += len(record["data"])
 
         def finished(item: ItemInProgress) -> None:
             items[item.position] = item
 
-        try:
-            for stage in self._stages:
-                await stage.service.session.revive()
-            job = RunningJob(job_id, retry_failed)
-            await run_stages(job, record["data"], self._stages, finished, self.window)
-            return await self._finish(record, items)
-        except LionprocError as error:
-            log.warning("%s stopped: %s", job_id, type(error).__name__)
-            return {"status": "error", "error": str(error), "job_id": job_id}
-        finally:
-            self._store.running.pop(job_id, None)
+        with self._store.at_work(job_id, (record, items)):
+            try:
+                for stage in self._stages:
+                    await stage.service.session.revive()
+                job = RunningJob(job_id, retry_failed)
+                await run_stages(job, record["data"], self._stages, finished, self.window)
+                return await self._finish(record, items)
+            except LionprocError as error:
+                log.warning("%s stopped: %s", job_id, type(error).__name__)
+                return {"status": "error", "error": str(error), "job_id": job_id}
 
     async def _finish(self, record: JobRecord, items: Mapping[int, ItemInProgress]) -> JobResult:
         job = with_results(record, self._outline(), items)

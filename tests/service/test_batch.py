@@ -264,6 +264,37 @@ async def test_closing_ends_quickly_and_what_is_left_is_resumed_by_the_next(serv
     assert (kept["status"], kept["results"]) == ("completed", resumed["results"])
 
 
+async def test_what_was_cancelled_a_moment_ago_is_resumed_as_soon_as_it_has_ended(
+    processor, server, monkeypatch
+):
+    server.configure(latency_s=0.02)
+    runner, records = processor.service._runner, processor._store._records
+    process_once, statuses = runner.process_once, records.statuses
+    under_way, seen = set(), []
+
+    async def slow_to_end(*args, **options):
+        under_way.add(asyncio.current_task())
+        try:
+            return await process_once(*args, **options)
+        finally:
+            for _ in range(5000):  # passes of the loop, as if there was much to put away
+                await asyncio.sleep(0)
+            under_way.discard(asyncio.current_task())
+
+    monkeypatch.setattr(runner, "process_once", slow_to_end)
+    task = asyncio.create_task(processor.process_batch(items(60), SCHEMA))
+    await asyncio.to_thread(server.wait_for, lambda counters: counters.total >= 5)
+    monkeypatch.setattr(records, "statuses", lambda: seen.append(len(under_way)) or statuses())
+    monkeypatch.setattr(runner, "process_once", process_once)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    (resumed,) = await processor.resume()
+    assert seen == [0]  # it looked for what is unfinished when nothing was under way any more
+    assert (resumed["status"], resumed["failed"], len(resumed["results"])) == ("success", 0, 60)
+    assert server.duplicates() == 0
+
+
 PROGRAM = """
 import asyncio, warnings
 import lionproc as lp
