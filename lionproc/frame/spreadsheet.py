@@ -142,8 +142,9 @@ def _acts_where_it_is_split(text: str) -> bool:
 def to_csv(frame: pd.DataFrame, path: AnyPath, **options: Any) -> Path | str:
     """Write a frame as CSV that is safe to open in a spreadsheet program.
 
-    Text is quoted throughout, and lists and records are JSON. A program that expects semicolons or tabs splits it nevertheless,
-    so what would begin like a formula behind one, or on a line of its own, gets an apostrophe too.
+    Text is quoted throughout, and lists and records are JSON. A program that expects semicolons or
+    tabs splits it nevertheless, so what would begin like a formula behind one, or on a line of its
+    own, gets an apostrophe too.
 
     Args:
         frame: Any frame.
@@ -174,8 +175,8 @@ def to_excel(frame: pd.DataFrame, path: AnyPath, **options: Any) -> Path | str:
     """Write a frame as an Excel file in which no text is a formula.
 
     Characters that the format cannot hold are left out. Times with a zone, and days before
-    March 1900, which Excel does not have, are written as text (ISO 8601), and so are whole and decimal
-    numbers of more than 15 digits, such as the ids of posts, of which Excel would keep 15.
+    March 1900, which Excel does not have, are written as text (ISO 8601), and so are whole and
+    decimal numbers of more than 15 digits, such as the ids of posts, of which Excel would keep 15.
 
     Args:
         frame: Any frame.

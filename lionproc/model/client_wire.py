@@ -38,9 +38,8 @@ class ClientWire:
         url = str(client.base_url)
         proxy = proxy_for(url)
         self._way = way_to(url, proxy)
-        self._of_proxies = Secret((*secrets_of_proxy(proxy), *_of_own_proxies(client)))
-        self.secrets = Secret((*secrets_in(sent_headers(client), url), *self._of_proxies.reveal()))
-        self.others: Secret[tuple[str, ...]] = Secret(())
+        of_proxies = (*secrets_of_proxy(proxy), *_of_own_proxies(client))
+        self.secrets = Secret((*secrets_in(sent_headers(client), url), *of_proxies))
         # Azure's client builds the path from the model in the body, so it wants the parsed one;
         # at Azure's newer address the path is the one that everybody has.
         azure = isinstance(client, (openai.AsyncAzureOpenAI, openai.AzureOpenAI))
@@ -69,11 +68,7 @@ class ClientWire:
             raise broken(error, self._way) from None
         # Keys that are renewed are known only here.
         sent = secrets_in(reply.request.headers, str(reply.request.url))
-        body = hidden(
-            reply.status_code,
-            reply.content,
-            (*sent, *self._of_proxies.reveal(), *self.others.reveal()),
-        )
+        body = hidden(reply.status_code, reply.content, (*sent, *self.secrets.reveal()))
         return Response(reply.status_code, reply.headers, body)
 
     async def _send(self, client: openai.AsyncOpenAI, body: bytes) -> Any:

@@ -67,7 +67,6 @@ class DirectWire:
         self._url = Secret(yarl.URL(url))
         self._headers = Secret(headers)
         self.secrets = Secret((*secrets_in(headers, url), *secrets_of_proxy(proxy)))
-        self.others: Secret[tuple[str, ...]] = Secret(())
         self._proxy = Secret(proxy)
         # aiohttp sends a session's headers to a proxy too, and the key is not for the proxy.
         self._each = Secret(headers if proxy else None)
@@ -100,8 +99,7 @@ class DirectWire:
                     status, headers, came = await self._post(session, body)
                 else:
                     status, headers, came = await self._exchange.post(body, _whole)
-                secrets = Secret((*self.secrets.reveal(), *self.others.reveal()))
-                return Response(status, headers, hidden(status, came, secrets.reveal()))
+                return Response(status, headers, hidden(status, came, self.secrets.reveal()))
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
             raise broken(error, self._way, arrived=False) from None
         except TimeoutError:

@@ -52,7 +52,7 @@ def with_exact_numbers(text: str, shape: Shape) -> str:
 
     def read(written: str) -> float:
         number = float(written)
-        if (len(written) <= _SURELY_EXACT and "e" not in written.lower()) or (_is(number, written)):
+        if (len(written) <= _SURELY_EXACT and "e" not in written.lower()) or _is(number, written):
             return number
         rounded.append(_Rounded(number))
         rounded[-1].written = written

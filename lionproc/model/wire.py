@@ -53,7 +53,7 @@ def mask_together(wires: Iterable[Wire]) -> None:
     if len(singles) > 1:
         every = Secret(tuple({each: None for one in singles for each in one.secrets.reveal()}))
         for one in singles:
-            one.others = every
+            one.secrets = every
 
 
 def timed_out(timeout_s: float) -> CallError:

@@ -1,6 +1,7 @@
 """Dask, imported by the first test that wants it: it takes a second, and every worker of a suite
 reads all files."""
 
+import pandas as pd
 import pytest
 
 
@@ -11,3 +12,9 @@ def dd():
     import lionproc.dask  # noqa: F401
 
     return frames
+
+
+@pytest.fixture(scope="session")
+def keeps_storage():
+    """pandas before 3 reads text in a storage of its own, whatever was written."""
+    return pd.StringDtype() == pd.StringDtype("pyarrow")

@@ -19,8 +19,6 @@ from lionproc.testing import Server
 
 pytestmark = pytest.mark.usefixtures("dd")
 FRAME = pd.DataFrame({"text": [f"row {n}" for n in range(60)], "n": range(60)})
-# pandas before 3 reads text in a storage of its own, whatever was written.
-KEEPS_STORAGE = pd.StringDtype() == pd.StringDtype("pyarrow")
 CONCURRENCY = 4
 PRELOAD = ["distributed", "lionproc.dask", "openai", "lionproc.model.clients"]
 
@@ -147,7 +145,7 @@ ddf.llm.process("Of {text}", "a", model=model, limits=limits, save="answers/").c
 
 @pytest.mark.parametrize("own", [True, False], ids=["a cluster of its own", "one that stays"])
 def test_a_notebook_that_is_killed_repeats_at_most_what_was_in_flight(  # noqa: PLR0917
-    client, dd, zygotes, tmp_path, monkeypatch, own
+    client, dd, zygotes, tmp_path, monkeypatch, keeps_storage, own
 ):
     columns = {"text": FRAME["text"].tolist(), "n": FRAME["n"].tolist()}
     with Server(latency_s=0.05) as server:
@@ -168,7 +166,7 @@ def test_a_notebook_that_is_killed_repeats_at_most_what_was_in_flight(  # noqa: 
         got = out.compute(scheduler="sync") if own else out.compute()
         assert got["a"].tolist() == [f"echo: Of {text}" for text in FRAME["text"]]
         assert server.counters.total <= 60 + 2 * CONCURRENCY
-        assert_frame_equal(lp.read_parquet("answers/"), got, check_dtype=KEEPS_STORAGE)
+        assert_frame_equal(lp.read_parquet("answers/"), got, check_dtype=keeps_storage)
 
 
 @pytest.fixture

@@ -29,8 +29,6 @@ SCHEMAS = [
     dt.datetime, {"type": "object", "properties": {"x": {"type": "integer"}}},
 ]  # fmt: skip
 FRAME = pd.DataFrame({"text": list("abcdefgh"), "n": range(8)})
-# pandas before 3 reads text in a storage of its own, whatever was written.
-KEEPS_STORAGE = pd.StringDtype() == pd.StringDtype("pyarrow")
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +119,9 @@ def test_functions_columns_and_a_system_prompt_go_along(dd, asked):
 
 
 @pytest.mark.filterwarnings("ignore:The inplace keyword")  # of Dask itself
-def test_partitions_that_are_empty_or_all_missing_keep_the_types(dd, asked, tmp_path):
+def test_partitions_that_are_empty_or_all_missing_keep_the_types(
+    dd, asked, tmp_path, keeps_storage
+):
     frame = pd.DataFrame({"text": pd.array([None, None, "a", "b"], dtype="string"), "n": range(4)})
     ddf = dd.from_pandas(frame, npartitions=2)
     how = {"into": "r", "schema": Review, "details": True, **asked}
@@ -134,7 +134,7 @@ def test_partitions_that_are_empty_or_all_missing_keep_the_types(dd, asked, tmp_
     back = lp.dask.read_parquet(tmp_path / "all")
     for found, kept in zip(back.dtypes, out.dtypes, strict=True):
         both_texts = isinstance(found, pd.StringDtype) and isinstance(kept, pd.StringDtype)
-        assert found == kept or (both_texts and not KEEPS_STORAGE)
+        assert found == kept or (both_texts and not keeps_storage)
     assert computed(back)["r_topics"].isna().tolist() == [True, True, False, False]
     assert computed(back)["r_error"].isna().all()
 
@@ -159,7 +159,7 @@ def test_one_bad_row_is_na_and_ends_no_job_and_raises_at_the_end_where_that_is_w
 
 
 def test_a_part_that_is_there_is_read_and_what_has_changed_or_failed_is_asked_again(
-    dd, home, tmp_path
+    dd, home, tmp_path, keeps_storage
 ):
     bad = {"c"}
 
@@ -175,7 +175,7 @@ def test_a_part_that_is_there_is_read_and_what_has_changed_or_failed_is_asked_ag
             before = server.counters.total
             out = computed(dd.from_pandas(frame, npartitions=4).llm.process(prompt, **how))
             back = lp.read_parquet(tmp_path / "out")
-            assert_frame_equal(back, out, check_dtype=KEEPS_STORAGE)
+            assert_frame_equal(back, out, check_dtype=keeps_storage)
             assert_frame_equal(computed(lp.dask.read_parquet(tmp_path / "out")), out)
             return server.counters.total - before
 
