@@ -19,6 +19,9 @@ __all__ = ["has_exact_numbers", "with_exact_numbers"]
 
 # 15 digits and a point always fit; an exponent may be too large or too small.
 _PERHAPS_INEXACT = re.compile(r"[0-9.]{16,}|[0-9][eE]")
+# The same for a text in which all of these digits look alike, told in a tenth of the time.
+_ALIKE = bytes.maketrans(b"123456789.E", b"0000000000e")
+_MANY_DIGITS, _EXPONENT = b"0" * 16, b"0e"
 _MOST = 100_000  # numbers of that kind: no answer has more values, see `effort.py`
 _SURELY_EXACT = 16  # characters of a number without an exponent
 _LONGEST = 1000  # characters of a number that is looked at; no column holds a longer one
@@ -46,7 +49,7 @@ def with_exact_numbers(text: str, shape: Shape) -> str:
     Returns:
         The text itself where a float holds all of its numbers, or where it is no JSON.
     """
-    if not 0 < sum(1 for _ in islice(_PERHAPS_INEXACT.finditer(text), _MOST + 1)) <= _MOST:
+    if not _may_be_inexact(text):
         return text
     rounded: list[_Rounded] = []
 
@@ -63,6 +66,14 @@ def with_exact_numbers(text: str, shape: Shape) -> str:
     except (ValueError, RecursionError):
         return text
     return json.dumps(_exact(shape, value)) if rounded else text
+
+
+def _may_be_inexact(text: str) -> bool:
+    """Whether a number may be in a text that no float holds, and no more than can be looked at."""
+    alike = text.encode().translate(_ALIKE)
+    if _MANY_DIGITS not in alike and _EXPONENT not in alike:
+        return False  # as nearly always
+    return 0 < sum(1 for _ in islice(_PERHAPS_INEXACT.finditer(text), _MOST + 1)) <= _MOST
 
 
 def _is(number: float, written: str) -> bool:

@@ -9,6 +9,7 @@ import pydantic
 import pytest
 
 from lionproc.errors import CallError
+from lionproc.model import exact_numbers
 from lionproc.model.answer import Answer
 from lionproc.model.validate import has_each_key_once, parse
 
@@ -106,3 +107,21 @@ def test_json_with_two_readings_never_passes_at_a_glance(text: str) -> None:
 def test_what_passes_at_a_glance_is_json_with_one_reading(text: str) -> None:
     assert has_each_key_once(text)
     assert parse(text) == json.loads(text)
+
+
+def test_an_ordinary_answer_is_not_searched_for_numbers_that_no_float_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The search takes ten times as long as pydantic takes for the whole answer.
+    monkeypatch.setattr(exact_numbers, "_PERHAPS_INEXACT", None)
+    text = json.dumps({**VALUES, "name": "call me: 555 010 999 e", "share": 0.123456789012345})
+    assert Answer.of(Plain).read(text).count == 7
+
+
+@pytest.mark.parametrize(
+    "number", ["12345678901234567.25", "0.1234567890123456", "7e0", "7.5E-1", "3" * 16, "1" * 400]
+)
+def test_what_a_float_may_round_is_never_passed_over(number: str) -> None:
+    text = f'{{"name": "é", "count": {number}}}'
+    assert exact_numbers._PERHAPS_INEXACT.search(text)
+    assert exact_numbers._may_be_inexact(text)
