@@ -10,7 +10,8 @@ from urllib.parse import quote, urlsplit
 
 from lionproc.errors import MissingDependencyError, ModelError
 from lionproc.model.address import checked_key, checked_url
-from lionproc.model.environment import client_for
+from lionproc.model.environment import certificates, client_for
+from lionproc.model.plain_client import PlainClient, adds_nothing, plain_client
 from lionproc.model.providers import Provider
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ AZURE_VERSION = "2024-10-21"
 
 def own_client(
     provider: Provider, base_url: str | None, api_key: str | None, *, allow_http: bool
-) -> openai.AsyncOpenAI:
+) -> openai.AsyncOpenAI | PlainClient:
     """A client for a provider, or for another address that speaks like it.
 
     Args:
@@ -35,8 +36,6 @@ def own_client(
     Raises:
         ModelError: There is no key, or the environment holds something that cannot be.
     """
-    import openai
-
     at_openai = provider.name == "openai" and base_url is None
     url: str | None = base_url or provider.base_url
     if at_openai:
@@ -52,7 +51,13 @@ def own_client(
                 'Without any key, model="local" runs a small model on this machine.'
             )
     key = key or "none"
+    if adds_nothing():
+        with _environment_named(str(url)):
+            certificates(str(url))  # now, so that a file that cannot be read is told at once
+            return plain_client(str(url), key)
     if at_openai:
+        import openai
+
         with _environment_named(str(url)):
             return openai.AsyncOpenAI(
                 base_url=url, api_key=key, max_retries=0, http_client=client_for(str(url))
@@ -136,12 +141,16 @@ def _bare(url: str, key: str, own: dict[str, str], query: dict[str, str]) -> ope
 
 def is_azure(client: Any) -> bool:
     """True for a client made for Azure, or one that goes there."""
+    host = client.base_url.host
+    if host.endswith(
+        (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
+    ):
+        return True
+    if isinstance(client, PlainClient):
+        return False
     import openai
 
-    host = client.base_url.host
-    return isinstance(client, (openai.AsyncAzureOpenAI, openai.AzureOpenAI)) or host.endswith(
-        (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
-    )
+    return isinstance(client, (openai.AsyncAzureOpenAI, openai.AzureOpenAI))
 
 
 def is_plain(client: Any) -> bool:

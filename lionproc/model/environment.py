@@ -38,6 +38,13 @@ def proxy_for(url: str) -> str | None:
     return proxy if "://" in proxy else f"http://{proxy}"
 
 
+def has_proxies() -> bool:
+    """Whether the environment names any proxy, for whatever address."""
+    from urllib.request import getproxies
+
+    return any(address for name, address in getproxies().items() if name != "no")
+
+
 def _is_named(url: SplitResult, entry: str) -> bool:
     """Whether an entry of NO_PROXY (a name, an address, a network, `*`) means this address."""
     entry = entry.strip().lower()

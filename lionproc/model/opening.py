@@ -13,6 +13,7 @@ from lionproc.model.clients import azure_client, is_azure, is_plain, own_client
 from lionproc.model.connection import Connection, EndpointState, endpoint_state
 from lionproc.model.credentials import sealed
 from lionproc.model.identity import identity_of, sent_headers, with_scope
+from lionproc.model.plain_client import PlainClient
 from lionproc.model.prices import price_of
 from lionproc.model.providers import PROVIDERS, Provider
 
@@ -44,14 +45,14 @@ def opened(model: ModelSettings) -> Connection:
     """
     if model.provider == "local":
         return _local(model)
-    client = model.client
-    if client is None:
-        key = None if model._api_key is None else model._api_key.reveal()
-        if model.provider == "azure":
-            client = azure_client(key, model.base_url, str(model.model))
-        else:
-            client = own_client(model.settings, model.base_url, key, allow_http=model.allow_http)
-    return _through(model, client)
+    return _through(model, _own(model) if model.client is None else model.client)
+
+
+def _own(model: ModelSettings) -> openai.AsyncOpenAI | PlainClient:
+    key = None if model._api_key is None else model._api_key.reveal()
+    if model.provider == "azure":
+        return azure_client(key, model.base_url, str(model.model))
+    return own_client(model.settings, model.base_url, key, allow_http=model.allow_http)
 
 
 def endpoint_of(model: ModelSettings) -> EndpointState:
@@ -82,19 +83,21 @@ _endpoints: weakref.WeakKeyDictionary[ModelSettings, tuple[int, EndpointState]] 
 )
 
 
-def _through(model: ModelSettings, client: openai.AsyncOpenAI | openai.OpenAI) -> Connection:
-    import openai
-
-    from lionproc.model.client_wire import ClientWire
+def _through(
+    model: ModelSettings, client: openai.AsyncOpenAI | openai.OpenAI | PlainClient
+) -> Connection:
     from lionproc.model.direct_wire import DirectWire
     from lionproc.model.environment import proxy_for
     from lionproc.model.wire import PATH
 
-    if not isinstance(client, (openai.AsyncOpenAI, openai.OpenAI)):
-        raise ModelError(
-            "client= takes an openai client (openai.AsyncOpenAI, openai.AsyncAzureOpenAI), "
-            f"not {type(client).__name__}."
-        )
+    if not isinstance(client, PlainClient):
+        import openai
+
+        if not isinstance(client, (openai.AsyncOpenAI, openai.OpenAI)):
+            raise ModelError(
+                "client= takes an openai client (openai.AsyncOpenAI, openai.AsyncAzureOpenAI), "
+                f"not {type(client).__name__}."
+            )
     base = checked_url(str(client.base_url), allow_http=model.allow_http)
     headers = sent_headers(client)
     for name, value in headers.items():
@@ -105,11 +108,15 @@ def _through(model: ModelSettings, client: openai.AsyncOpenAI | openai.OpenAI) -
             )
     wire: Wire
     plain = model.client is None or is_plain(client)
-    if plain and not (proxy_for(base) or "").startswith("socks"):
+    if isinstance(client, PlainClient) or (
+        plain and not (proxy_for(base) or "").startswith("socks")
+    ):
         headers["User-Agent"] = "lionproc"
         url = with_query(base + PATH, client.default_query)
         wire = DirectWire(url, headers, model.timeout)
     else:
+        from lionproc.model.client_wire import ClientWire
+
         wire = ClientWire(client, model.timeout)
     settings = PROVIDERS["azure"] if is_azure(client) else model.settings
     official = settings.name == "azure" or base == settings.base_url

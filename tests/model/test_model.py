@@ -3,6 +3,7 @@
 import copy
 import os
 import pickle
+import sys
 
 import numpy as np
 import openai
@@ -148,6 +149,29 @@ def test_each_provider_takes_the_key_of_its_own_variable(monkeypatch, name):
     connection = lp.Model(name, "m").connect()
     assert str(connection.wire._url.reveal()) == f"{provider.base_url}/chat/completions"
     assert connection.wire._headers.reveal()["Authorization"] == f"Bearer {KEY}"
+
+
+def told(connection):
+    wire = connection.wire
+    return connection.identity, str(wire._url.reveal()), dict(wire._headers.reveal())
+
+
+def test_an_address_and_a_key_need_no_client_of_openai_and_say_the_same(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    models = [lp.Model("openai/m", base_url=f"{AT}{end}", api_key=KEY) for end in ("", "/", "/é b")]
+    models.append(lp.Model("openai/m", base_url="https://bücher.example/v1", scope="mine"))
+    for name, provider in PROVIDERS.items():
+        if name not in {"azure", "local"}:
+            monkeypatch.setenv(provider.key_variable or "NOTHING", KEY)
+            models.append(lp.Model(name, "m"))
+    with monkeypatch.context() as patch:
+        patch.setenv("OPENAI_LOG", "")  # what is not known here is left to a client
+        made = [told(model.connect()) for model in models]
+    monkeypatch.setitem(sys.modules, "openai", None)  # from now on it cannot be imported
+    assert [told(model.connect()) for model in models] == made
+    with Server(answer="fine") as server:
+        model = lp.Model("openai/m", base_url=server.base_url, api_key=server.key)
+        assert ask(model)["a"].tolist() == ["fine"]
 
 
 def sent_with(model):
