@@ -17,7 +17,8 @@ _MOST: Final = 2**30
 """Bytes of the digests of a run that are compared."""
 
 _SAMPLE: Final = 1000
-_AT_ONCE: Final = 16_384  # cells, which become objects for it
+_AT_ONCE: Final = 16_384  # cells
+_OBJECTS: Final = 1024  # cells that are objects at one time: they take many times what cells take
 
 Digests = np.ndarray[Any, np.dtype[np.uint64]]
 """One number for each row; 0 where there is no answer."""
@@ -49,6 +50,11 @@ def _numbers(series: pd.Series[Any], missing: np.ndarray[Any, Any]) -> Digests:
         codes, different = series.factorize()  # -1 is missing, and looked up as the last one
         of_each = pd.util.hash_array(np.asarray(different, dtype=object), categorize=False)
         return np.append(of_each, np.uint64(0)).take(codes)
+    pieces = [slice(start, start + _OBJECTS) for start in range(0, max(len(series), 1), _OBJECTS)]
+    return np.concatenate([_of_objects(series.iloc[some], missing[some]) for some in pieces])
+
+
+def _of_objects(series: pd.Series[Any], missing: np.ndarray[Any, Any]) -> Digests:
     texts = series.to_numpy(dtype=object, copy=True)
     if not isinstance(series.dtype, pd.StringDtype):
         there = np.flatnonzero(~missing)

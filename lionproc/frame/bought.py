@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from copy import copy
+from array import array
+from bisect import bisect_left
 
 from lionproc.engine.usage import plus
 
@@ -23,8 +24,9 @@ class Bought:
         self.usd: float | None = 0.0
         self.by_journal: float | None = 0.0
         self.by_sharing: float | None = 0.0
-        # Half of a key tells questions apart well enough, and takes little room.
-        self._asked: set[int] = set()
+        # Half of a key tells questions apart well enough, and takes 8 bytes where a set takes 100.
+        # By the first byte, so that there is little to move when one comes in between.
+        self._asked = [array("Q") for _ in range(256)]
 
     def add(
         self, key: bytes | None, usd: float | None, *, rows: int = 1, kept: bool = False
@@ -54,12 +56,13 @@ class Bought:
     def _is_first(self, key: bytes | None) -> bool:
         if key is None:
             return True
-        half = int.from_bytes(key[:8], "big")
-        if half in self._asked:
+        asked, half = self._asked[key[0]], int.from_bytes(key[:8], "big")
+        place = bisect_left(asked, half)
+        if place < len(asked) and asked[place] == half:
             return False
-        self._asked.add(half)
+        asked.insert(place, half)
         return True
 
     def take_over(self, before: Bought) -> None:
         """Begin with what an earlier run of the same rows had."""
-        self.usd, self._asked = before.usd, copy(before._asked)
+        self.usd, self._asked = before.usd, [asked[:] for asked in before._asked]

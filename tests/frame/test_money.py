@@ -1,5 +1,7 @@
 """The truth about money: every figure against the bill of a server that prices as a known model."""
 
+import random
+import sys
 import threading
 import warnings
 
@@ -9,6 +11,7 @@ import pytest
 import lionproc as lp
 import lionproc.frame.job as job_module
 from lionproc.errors import BudgetWarning, ConfigurationError
+from lionproc.frame.bought import Bought
 from lionproc.testing import Fault, Server
 
 QUIET = {"progress": False}
@@ -229,3 +232,16 @@ def test_the_bill_of_a_server_in_another_process_can_be_asked_for_too(journal):
         out = run(reviews(5), served(server), journal)
         assert out.llm.report().stats.usd == pytest.approx(float(server.bill.usd))
         assert server.bill.requests == 5
+
+
+def test_each_question_is_counted_once_in_any_order_and_remembered_in_few_bytes():
+    numbers = random.Random(7)
+    keys = [numbers.randbytes(16) for _ in range(20_000)] + [bytes(16), bytes([255]) * 16]
+    bought = Bought()
+    assert all(bought.add(key, 2.0) for key in keys)
+    later = Bought()
+    later.take_over(bought)
+    assert not any(later.add(key, 2.0) for key in numbers.sample(keys, 5000))
+    assert later.add(bytes(15) + b"1", 2.0) is False  # half of a key is what tells them apart
+    assert later.usd == bought.usd == 2.0 * len(keys)
+    assert sum(map(sys.getsizeof, bought._asked)) < 12 * len(keys)  # a set has 100 for each
