@@ -83,9 +83,13 @@ def _told(error: LionprocError | KeyboardInterrupt) -> BaseException:
     return error.with_traceback(None)
 
 
+_ANY_NUMBER = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+
+
 class _Arguments(NamedTuple):
     names: tuple[str, ...] | None  # those that it takes, None where it takes any
     places: tuple[str, ...] | None  # those that may come without a name, None where any number may
+    needed: tuple[str, ...]  # those that have no default
 
 
 def _arguments(function: Callable[..., Any]) -> _Arguments:
@@ -96,11 +100,12 @@ def _arguments(function: Callable[..., Any]) -> _Arguments:
     return _Arguments(
         None if inspect.Parameter.VAR_KEYWORD in kinds else tuple(n for n in names if n != "self"),
         None if inspect.Parameter.VAR_POSITIONAL in kinds else tuple(places),
+        tuple(p.name for p in parameters if p.default is p.empty and p.kind not in _ANY_NUMBER),
     )
 
 
 def _check(function: Any, args: tuple[Any, ...], given: dict[str, Any], takes: _Arguments) -> None:
-    known, places = takes
+    known, places, needed = takes
     if places is not None and len(args) > len(places):
         named = [name for name in places if name != "self"]
         first = " and ".join(", ".join(named).rsplit(", ", 1)) or "nothing"
@@ -108,11 +113,15 @@ def _check(function: Any, args: tuple[Any, ...], given: dict[str, Any], takes: _
             f"{_called(function)}() takes {first} without a name, and what else it takes as "
             f"name=...; {len(args) - (len(places) - len(named))} came without one."
         )
-    if known is None:
-        return
     for name in given:
-        if name not in known:
+        if known is not None and name not in known:
             raise ArgumentError.unknown(_called(function), name, known)
+    if places is not None:
+        absent = [
+            f"{name}=" for name in needed if name not in given and name not in places[: len(args)]
+        ]
+        if absent:
+            raise ArgumentError(f"{_called(function)}() needs {' and '.join(absent)}.")
 
 
 def _called(function: Any) -> str:

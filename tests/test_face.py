@@ -92,12 +92,31 @@ def test_more_arguments_without_a_name_than_a_call_takes_are_refused_with_those_
         frame().llm.process("{review}", "mood", str, "Be brief.")  # type: ignore[misc]
 
 
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: frame().llm.process(into="mood"), "process() needs prompt=."),
+        (lambda: frame().llm.score("mood"), "score() needs gold=."),
+        (lp.Fallback, "Fallback() needs models=."),
+        (lambda: frame().llm.process(promt="{review}"), "process() has no argument 'promt'"),
+    ],
+)
+def test_an_argument_that_is_missing_is_named(call, says):
+    with pytest.raises(ArgumentError) as caught:
+        call()
+    assert str(caught.value).startswith(says)
+
+
 def test_an_accessor_shows_its_verbs_and_names_the_near_one():
     shown = repr(frame().llm)
     assert "every row: process, start, aprocess" in shown
     assert "of a frame that came back: errors, report" in shown
-    with pytest.raises(AttributeError, match=r"no verb 'proces'\. Did you mean 'process'"):
+    with pytest.raises(
+        AttributeError, match=r"no verb 'proces'\. Did you mean 'process'"
+    ) as caught:
         frame()["review"].llm.proces("{value}")  # type: ignore[attr-defined]
+    shown = "".join(traceback.format_exception_only(caught.value))
+    assert shown.count("Did you mean") == 1  # Python would add its own
     assert not hasattr(frame().llm, "_repr_html_")
 
 

@@ -162,7 +162,7 @@ def _table(file: Path | None, encoding: str | None) -> pd.DataFrame:
     frame = read(str(file), encoding=encoding).frame
     frame.columns = frame.columns.map(str)
     if frame.empty:
-        raise ConfigurationError(f"{str(file)!r} has no rows.")
+        raise ConfigurationError(f"{str(file)!r} has no rows to ask about: give another --file.")
     return frame
 
 

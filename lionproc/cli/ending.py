@@ -36,17 +36,21 @@ _OPTION = re.compile(
     r"|overwrite)=(?:True\b|\(?\.\.\.\)?)?(?=(['\"{])?)"
 )
 _PAST_ERRORS = re.compile(r"lp\.run\('([^']+)'\)\.errors\(\)")
+_CELL = re.compile(r"\b(run|running) (?:the same|the) cell again", re.IGNORECASE)
+_FRAME = re.compile(r"lp\.(?:last_job\(\)\.frame\(\)|run\('[^']+'\)\.frame\(df\)) has [\w ]+; ")
 _WORDS = (
     ("Model(..., price=lp.Price(input=..., output=...))", "--price IN,OUT"),
     ("Model(..., api_key=...)", "--key-env NAME"),
     ("Model(..., price=lp.Price(...))", "--price IN,OUT"),
     ("lp.Price(...)", "--price"),
     ("lp.runs()", "`lionproc runs`"),
-    ("running the cell again", "the same command"),
     ("Budget(tokens=...)", "--budget 300000tokens"),
     ("Budget(requests=...)", "--budget 500requests"),
     ("api_key=", "--key-env"),
-    ("Run the cell again", "Run it again"),
+    ("requests_per_minute must", "--rpm must"),
+    ("tokens_per_minute must", "--tpm must"),
+    ("concurrency must", "--concurrency must"),
+    (" (None for no limit)", ""),
 )
 _OURS = (  # the summary says it in other words
     RowsFailedWarning,
@@ -158,6 +162,8 @@ def said(text: str) -> str:
 
     for there, here in _WORDS:
         text = text.replace(there, here)
+    text = _FRAME.sub("", text)  # the output has what was answered
+    text = _CELL.sub(r"\1 the same command again", text)
     text = _PAST_ERRORS.sub(r"`lionproc report \1 --errors FILE`", text)
     return _OPTION.sub(option, text)
 

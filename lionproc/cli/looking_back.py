@@ -12,6 +12,10 @@ from lionproc.errors import ConfigurationError
 __all__ = ["export", "info", "prune", "report", "runs", "verify"]
 
 SHOWN = ("run", "name", "started", "state", "model", "rows", "answered", "failed", "usd", "prompt")
+NONE = (
+    "No run is remembered here yet. Go to the folder where it was made, or name its journal with "
+    "--journal."
+)
 WIDEST = 40  # characters of a cell
 
 
@@ -32,7 +36,7 @@ def runs(journal: Path | None, *, as_json: bool) -> int:
     if as_json:
         show_json(table.to_dict("records"))
     elif table.empty:
-        tell("No run is remembered here yet.")
+        tell(NONE)
     else:
         shown = table[list(SHOWN)].astype(object)
         shown["started"] = table["started"].dt.tz_convert(_here()).dt.strftime("%Y-%m-%d %H:%M")
@@ -82,10 +86,7 @@ def report(
     if run is None:
         known = lp.runs(journal)
         if known.empty:
-            raise ConfigurationError(
-                "No run is remembered here yet. Go to the folder where it was made, or name its "
-                "journal with --journal."
-            )
+            raise ConfigurationError(NONE)
         run = str(known["run"].iloc[-1])
     past = lp.run(run, journal)
     made = past.report()

@@ -11,8 +11,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lionproc.engine.paths import local_path
-from lionproc.errors import ConfigurationError, did_you_mean
+from lionproc.engine.paths import local_path, missing_file
+from lionproc.errors import ConfigurationError, ModelError, did_you_mean
 
 if TYPE_CHECKING:
     from lionproc.model.model import Model
@@ -135,7 +135,7 @@ class Question:
             return _json(self.schema)
         return None if self.type is None else _type(self.type)
 
-    def _model(self) -> Model | str | None:
+    def _model(self) -> Model:
         from lionproc.model.defaults import MODEL_VARIABLE
 
         settings = {
@@ -145,9 +145,7 @@ class Question:
             "price": None if self.price is None else _price(self.price),
         }
         settings = {name: value for name, value in settings.items() if value is not None}
-        name = self.model or os.environ.get(MODEL_VARIABLE)
-        if name is None and not settings and self.base_url is None:
-            return None  # whose error names the ways to set one
+        name = self.model or os.environ.get(MODEL_VARIABLE, "").strip() or None
         return model_of(name, self.base_url, self.key_env, **settings)
 
 
@@ -164,20 +162,23 @@ def model_of(
         **settings: Of the model.
 
     Raises:
-        ConfigurationError: There is no name, or no such variable.
+        ModelError: There is no name.
+        ConfigurationError: There is no such variable.
     """
+    from lionproc.model.defaults import MODEL_VARIABLE
     from lionproc.model.model import Model
 
     if name is None:
-        raise ConfigurationError(
-            "There is no model: --model openai/gpt-5-mini, or, with --base-url, the name that "
-            "its server knows."
+        raise ModelError(
+            "No model is set: give --model openai/gpt-5-mini (with --base-url the name that its "
+            f"server knows), or set the environment variable {MODEL_VARIABLE}. Without a key, "
+            "--model local runs a small model on this machine."
         )
     key = os.environ.get(key_env or KEY_VARIABLE) if key_env or base_url is not None else None
     if key_env and not key:
         raise ConfigurationError(
-            f"--key-env names the environment variable that has the key, and there is no "
-            f"{key_env!r}."
+            f"--key-env names the environment variable that has the key, and {key_env!r} is not "
+            f"set: export {key_env}=..."
         )
     if base_url is not None:
         return Model("openai", name, base_url=base_url, api_key=key, **settings)
@@ -205,11 +206,15 @@ def _text(option: str, text: str | None, file: Path | None) -> str | None:
     return _contents(file, f"--{option}-file").rstrip("\n")
 
 
-def _contents(file: Path, option: str) -> str:
+def _contents(file: Path, option: str, endings: tuple[str, ...] = (".txt", ".md")) -> str:
     try:
         return local_path(file).read_text(encoding="utf-8-sig")
     except UnicodeError:
-        raise ConfigurationError(f"{option}: {str(file)!r} is not written in UTF-8.") from None
+        raise ConfigurationError(
+            f"{option}: {str(file)!r} is not written in UTF-8. Save it as UTF-8."
+        ) from None
+    except FileNotFoundError:
+        raise ConfigurationError(f"{option}: {missing_file(local_path(file), endings)}") from None
     except OSError as error:
         raise ConfigurationError(
             f"{option}: {str(file)!r} cannot be read: {error.strerror}."
@@ -218,11 +223,14 @@ def _contents(file: Path, option: str) -> str:
 
 def _json(file: Path) -> dict[str, Any]:
     try:
-        schema = json.loads(_contents(file, "--schema"))
+        schema = json.loads(_contents(file, "--schema", (".json",)))
     except ValueError as error:
         raise ConfigurationError(f"--schema: {str(file)!r} is no JSON: {error}.") from None
     if not isinstance(schema, dict):
-        raise ConfigurationError(f"--schema: {str(file)!r} is no JSON Schema, which is an object.")
+        raise ConfigurationError(
+            f"--schema: {str(file)!r} is no JSON Schema: that is an object, as "
+            '{"type": "object", "properties": {...}}.'
+        )
     return schema
 
 

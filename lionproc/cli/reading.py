@@ -21,13 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
-from lionproc.engine.paths import local_path
-from lionproc.errors import ConfigurationError, LionprocError, did_you_mean
+from lionproc.engine.paths import local_path, missing_file
+from lionproc.errors import ConfigurationError, LionprocError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["STDIN", "Format", "Table", "format_of", "missing_file", "read"]
+__all__ = ["STDIN", "Format", "Table", "format_of", "missing_table", "read"]
 
 Format: TypeAlias = Literal["csv", "jsonl", "parquet"]
 STDIN = "-"
@@ -122,7 +122,7 @@ def read(
 def _opened(path: str, said: Format | None) -> IO[bytes] | None:
     place = local_path(path)
     if not place.exists():
-        raise missing_file(place)
+        raise missing_table(place)
     if said is None:
         raise ConfigurationError(
             f"{place.name!r} ends in {place.suffix!r}; this command reads .csv, .tsv, .jsonl and "
@@ -135,15 +135,9 @@ def _opened(path: str, said: Format | None) -> IO[bytes] | None:
     return place.open("rb")
 
 
-def missing_file(path: Path) -> ConfigurationError:
-    """The error for a file that is not there; it names what is near."""
-    if not path.parent.is_dir():
-        return ConfigurationError(f"There is no folder {str(path.parent)!r}.")
-    tables = sorted(each.name for each in path.parent.iterdir() if format_of(each.name))
-    return ConfigurationError(
-        f"There is no file {path.name!r} in {str(path.parent.resolve())!r}."
-        + did_you_mean(path.name, tables)
-    )
+def missing_table(path: Path) -> ConfigurationError:
+    """The error for a table that is not there; it names those that are near."""
+    return missing_file(path, (*ENDINGS, *(f"{ending}.gz" for ending in ENDINGS)))
 
 
 def _why(path: str, said: Format | None, error: Exception) -> str:
@@ -166,7 +160,9 @@ def _why(path: str, said: Format | None, error: Exception) -> str:
 
 def _parquet(path: str, rows: int | None) -> pd.DataFrame:
     if path == STDIN:
-        raise ConfigurationError("Parquet is read from a file, not from standard input.")
+        raise ConfigurationError(
+            "Parquet is read from a file, not from standard input: give its path."
+        )
     from lionproc.frame.parquet_reader import read_parquet
 
     frame = read_parquet(path)
@@ -263,7 +259,10 @@ def _records(source: Any) -> Iterator[dict[str, Any]]:
         except ValueError:
             record = None
         if not isinstance(record, dict):
-            raise ConfigurationError(f"Line {number:,} is no JSON object, and so no row.")
+            raise ConfigurationError(
+                f"Line {number:,} is no JSON object, and so no row. Each line is a row, like "
+                '{"review": "..."}'
+            )
         if bare.count(b"[") + bare.count(b"{") > _DEEPEST and is_deeper(record, _DEEPEST):
             raise ConfigurationError(
                 f"Line {number:,} has more than {_DEEPEST} lists and objects, one in the other, and "

@@ -266,6 +266,7 @@ class DaskJob:
             stats,
             failed=stats.errors,
             given_up=0,
+            hint="",  # the errors are with the workers
             budget=reached,
             errors_at="job.errors()",
             unsaved=False,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from lionproc.errors import ConfigurationError
+from lionproc.errors import ConfigurationError, did_you_mean
 
-__all__ = ["absolute", "is_url", "local_path", "shown"]
+__all__ = ["absolute", "is_url", "local_path", "missing_file", "shown"]
 
 # As pandas has it, with two characters at least: "C://x" is a drive.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(?:::[A-Za-z0-9+.-]+)*://")
@@ -68,6 +69,24 @@ def local_path(path: str | os.PathLike[str]) -> Path:
         return Path(text).expanduser()
     except RuntimeError as error:
         raise ConfigurationError(f"{text!r} cannot be the path of a file: {error}") from None
+
+
+def missing_file(path: Path, endings: tuple[str, ...]) -> ConfigurationError:
+    """The error for a file that is not there: where it was looked for, and what is near.
+
+    Args:
+        path: The file.
+        endings: What the names of files end in that it could have been.
+    """
+    if not path.parent.is_dir():
+        return ConfigurationError(f"There is no folder {str(path.parent)!r}.")
+    others: list[str] = []
+    with contextlib.suppress(OSError):  # a folder that may not be looked at
+        others = sorted(f.name for f in path.parent.iterdir() if f.name.lower().endswith(endings))
+    return ConfigurationError(
+        f"There is no file {path.name!r} in {str(path.parent.resolve())!r}."
+        + did_you_mean(path.name, others)
+    )
 
 
 def absolute(path: str | os.PathLike[str]) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lionproc.engine.paths import local_path, shown
+from lionproc.engine.paths import local_path, missing_file, shown
 from lionproc.errors import ConfigurationError, MissingDependencyError
 from lionproc.frame.cell import is_missing
 
@@ -39,7 +39,7 @@ def read_sheet(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, bool]:
     """
     place = Path(local_path(path))
     if not place.is_file():
-        raise ConfigurationError(f"There is no file {shown(path)!r}.")
+        raise missing_file(place, (".csv", ".tsv", ".xlsx"))
     try:
         if place.suffix.lower() in {".xlsx", ".xlsm"}:
             rows, separator = _rows_of_excel(place), ""

@@ -53,6 +53,11 @@ class Failures:
         found = self._all.get(place)
         return None if found is None else found[0]
 
+    def hint(self) -> str:
+        """What to do about them, where it is the same for all; empty where it differs."""
+        hints = {error.hint for _, error in self if error.kind is not Kind.NOT_SENT}
+        return hints.pop() if len(hints) == 1 else ""
+
     def __iter__(self) -> Iterator[tuple[int, CallError]]:
         """Places and errors."""
         return ((place, error) for place, (error, _) in list(self._all.items()))

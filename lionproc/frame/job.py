@@ -262,6 +262,7 @@ class Job(RowRun):
             stats,
             failed=failed_words(self._plan, self._store, stats.errors),
             given_up=self._given_up,
+            hint=self._store.failures.hint(),
             budget=self._budget.reached,
             errors_at=self.errors_at,
             unsaved=options.save is not None and self._parts is None,
@@ -541,7 +542,9 @@ def last_job() -> Job:
         ConfigurationError: There was none.
     """
     if _last is None:
-        raise ConfigurationError("Nothing has been run yet in this session.")
+        raise ConfigurationError(
+            "Nothing has been run yet in this session. lp.runs() lists the runs of earlier ones."
+        )
     return _last
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lionproc.engine.paths import missing_file
 from lionproc.errors import ConfigurationError, LionprocError
 from lionproc.face import face
 from lionproc.frame.arrow_extension import to_frame
@@ -125,7 +126,9 @@ def _no_facts(name: str, schema: pa.Schema) -> str:
     except (KeyError, TypeError, ValueError, RecursionError):
         run = None
     if not isinstance(run, str):
-        return f"{name!r} was not saved by lionproc: it has no facts."
+        return (
+            f"{name!r} was not saved by lionproc, so it has no facts. lp.runs() lists what was run."
+        )
     return (
         f"{name!r} was written by pandas, and so without facts. lp.run({run[:64]!r}) has the report "
         "of its run. save= and job.save(...) write the facts into the file."
@@ -151,7 +154,11 @@ def files_of(path: AnyPath) -> list[Path | Remote]:
     with readable(place):
         if not place.is_dir():
             if not place.exists():
-                raise ConfigurationError(f"There is no file {str(place)!r}.")
+                raise (
+                    missing_file(place, (".parquet",))
+                    if isinstance(place, Path)
+                    else ConfigurationError(f"There is no file {str(place)!r}.")
+                )
             return [place]
         parts = [(match, f) for f in place.iterdir() if (match := PART.fullmatch(f.name))]
     runs = {match[2] for match, _ in parts}

@@ -26,6 +26,7 @@ class Unanswered:
         stats: The run.
         failed: How many rows failed, by what happened: "empty", "empty at 'mood'".
         given_up: Rows that were given up in flight.
+        hint: What to do about the rows that failed, where it is the same for all.
         budget: The bound that stopped the run, in words; empty if none did.
         errors_at: What a person writes to see the errors.
         unsaved: Whether a file was wanted and is not there.
@@ -34,6 +35,7 @@ class Unanswered:
     stats: RunStats
     failed: Mapping[str, int]
     given_up: int
+    hint: str
     budget: str
     errors_at: str
     unsaved: bool
@@ -42,7 +44,7 @@ class Unanswered:
         """For `errors="raise"`."""
         return RowsFailedError(
             f"{self.stats.failed:,} of {self.stats.rows:,} rows failed ({self._failed_words()}). "
-            "The answers are journaled: lp.last_job().frame() has them, "
+            f"{self._advice()}The answers are journaled: lp.last_job().frame() has them, "
             "lp.last_job().errors() says what failed, running again asks only for the rest."
         )
 
@@ -65,11 +67,15 @@ class Unanswered:
         text = f"{why}, so {left}" if why else left
         text = f"{text} ({self._missing_words(missing)}). "
         if stats.failed:
+            text += self._advice() if missing == stats.failed else ""
             text += f"{self.errors_at} lists the errors. "
         text += advice
         if why and self.unsaved:
             text += " Nothing was saved: lp.last_job().save(path) writes what there is."
         return text, category
+
+    def _advice(self) -> str:
+        return f"{self.hint} " if self.hint else ""
 
     def _missing_words(self, missing: int) -> str:
         """Why rows have no answer: 3 truncated, 32 given up in flight, 968 not sent."""

@@ -36,7 +36,8 @@ class Verbs:
 
         def __getattr__(self, name: str) -> NoReturn:
             near = "" if name.startswith("_") else did_you_mean(name, _known(type(self)))
-            raise AttributeError(f".llm has no verb {name!r}.{near}", name=name, obj=self)
+            # Python has a guess of its own from the object, and would say it behind this one.
+            raise AttributeError(f".llm has no verb {name!r}.{near}", name=name, obj=None)
 
 
 def _is_of_answers(name: str) -> bool:

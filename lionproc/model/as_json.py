@@ -22,7 +22,9 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.errors import PydanticUserError
 from pydantic_core import PydanticSerializationError
 
-__all__ = ["plain", "to_json"]
+__all__ = ["WRITABLE", "plain", "to_json"]
+
+WRITABLE = "Give texts, numbers, times, lists and dicts."
 
 _SHORT_FLOATS = (np.float16, np.float32)
 _WHOLE = range(-(2**63), 2**64)  # integers that JSON readers keep as they are

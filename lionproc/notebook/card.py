@@ -211,7 +211,8 @@ def _more(stats: RunStats, facts: Mapping[str, object]) -> str:
         return str(facts["more"])
     kept, parts = facts.get("journal") != IN_MEMORY, []
     if stats.state == "failed":
-        parts.append("lp.last_job().frame() has what was answered")
+        at = formatting.plain(facts.get("frame_at", "lp.last_job().frame()"))
+        parts.append(f"{at} has what was answered")
     if stats.failed:
         parts.append(
             f"{formatting.plain(facts.get('errors_at', 'out.llm.errors()'))} lists the errors"

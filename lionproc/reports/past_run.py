@@ -62,7 +62,8 @@ class PastRun:
     @face
     def report(self) -> Report:
         """What the run did, as `job.report()` says it."""
-        facts = {**self.facts, "errors_at": f"lp.run({self.id!r}).errors()"}
+        run = f"lp.run({self.id!r})"
+        facts = {**self.facts, "errors_at": f"{run}.errors()", "frame_at": f"{run}.frame(df)"}
         return report_again(self.stats, facts, sound_report(self._note.get("report")), self.errors)
 
     @face

@@ -108,7 +108,10 @@ def run(id: str, journal: AnyPath = None) -> PastRun:  # noqa: A002  (what every
     with opened(journal) as kept:
         if kept is None:
             where = real_path(default("journal", journal) or None, make=False)
-            raise ConfigurationError(f"There is no journal {where!r}, so it remembers no run.")
+            raise ConfigurationError(
+                f"There is no journal {where!r}, so no run is remembered there. Go to the folder of "
+                "the notebook that ran, or name its journal with journal=."
+            )
         return PastRun(kept, found_in(kept, id))
 
 
@@ -141,7 +144,8 @@ def _found(wanted: str, known: Sequence[KeptRun]) -> KeptRun | None:
     begun = [each for each in known if wanted and _id(each).startswith(wanted)]
     if len(begun) > 1:
         raise ConfigurationError(
-            f"{len(begun)} runs begin with {wanted!r}: {', '.join(map(_id, begun[-5:]))}."
+            f"{len(begun)} runs begin with {wanted!r}: {', '.join(map(_id, begun[-5:]))}. "
+            "Give more of its id."
         )
     return begun[0] if begun else None
 

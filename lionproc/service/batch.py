@@ -107,7 +107,7 @@ class BatchProcessor:
                 Answer.of(schema)
             record = await self._store.create(items, schema=schema_as_json(schema))
         except LionprocError as error:
-            log.warning("a batch was not taken: %s", type(error).__name__)
+            log.warning("a batch of %r was not taken: %s", self.name, str(error))
             return {"status": "error", "error": str(error)}
         return await self._run(record, schema, listener, is_new=True)
 
@@ -149,7 +149,11 @@ class BatchProcessor:
                 await for_each(positions, most, process, lambda: not service.stopped)
                 return await self._finish(record, self._complete(batch_id, results))
             except LionprocError as error:
-                log.warning("%s stopped: %s", batch_id, type(error).__name__)
+                log.warning(
+                    "%s stopped (%s): 'error' of its result says why, and resume() goes on",
+                    batch_id,
+                    type(error).__name__,
+                )
                 return {
                     "status": "error",
                     "error": str(error),
@@ -305,4 +309,4 @@ class _Listener:
             try:
                 self._on_result(position, result)
             except Exception:  # an error in the caller's function must not stop the batch
-                log.exception("on_result failed")
+                log.exception("on_result failed for item %d; the batch goes on", position)

@@ -160,7 +160,10 @@ class Branch:
         self, text: str, history: list[dict[str, str]], schema: object, deadline_s: float | None
     ) -> Any:
         if not isinstance(text, str) or not text.strip():
-            raise ConfigurationError("What is said to a model is a text, and not an empty one.")
+            said = "an empty text" if isinstance(text, str) else f"a {type(text).__name__}"
+            raise ConfigurationError(
+                f"What a Branch asks is a text that says something, not {said}."
+            )
         system = [{"role": "system", "content": self.system}] if self.system else []
         messages = [*system, *history, {"role": "user", "content": text}]
         session = session_of(session_model(self.model))
@@ -188,13 +191,16 @@ class Branch:
     @messages.setter
     def messages(self, messages: Iterable[Mapping[str, str]]) -> None:
         checked = []
-        for message in messages:
+        for place, message in enumerate(messages):
             if not isinstance(message, Mapping) or message.get("role") not in ROLES:
                 raise ConfigurationError(
-                    f"A message is a dict with a role ({', '.join(ROLES)}) and a content."
+                    f"messages[{place}] is no message: that is a dict with a role "
+                    f"({', '.join(ROLES)}) and a content."
                 )
             if not isinstance(message.get("content"), str):
-                raise ConfigurationError("The content of a message is a text.")
+                raise ConfigurationError(
+                    f"messages[{place}] has a content that is no text, and a Branch keeps texts."
+                )
             checked.append({"role": message["role"], "content": message["content"]})
         systems = [message for message in checked if message["role"] == "system"]
         if len(systems) > 1:  # one of them would be left out in silence

@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal, TypeVar, cast
 
 from lionproc.engine.lease import Lease
 from lionproc.errors import ConfigurationError, RecordError
-from lionproc.model.as_json import plain
+from lionproc.model.as_json import WRITABLE, plain
 from lionproc.service.record_types import BatchRecord, BatchResult, JobRecord, JobResult
 from lionproc.service.records import Records, checked_status, new_id, now
 
@@ -48,7 +48,7 @@ def items_of(given: Any) -> list[Any]:
         return list(given)
     except TypeError:
         raise ConfigurationError(
-            f"The items are a list, and a {type(given).__name__} is none."
+            f"The items are a list, and a {type(given).__name__} is none. Put it into one: [item]."
         ) from None
 
 
@@ -90,7 +90,9 @@ class JobStore(Generic[J, T]):
         try:
             listed = plain(listed, given=True)
         except TypeError as error:
-            raise ConfigurationError(f"The items cannot be written as JSON: {error}.") from None
+            raise ConfigurationError(
+                f"The items cannot be written as JSON, so they cannot be kept: {error}. {WRITABLE}"
+            ) from None
         fields = {
             "id": new_id(self._prefix),
             "status": "processing",

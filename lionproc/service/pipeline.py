@@ -119,7 +119,7 @@ class Pipeline:
                 journal=self._journal,
             )
         except LionprocError as error:
-            log.warning("a stage was not added: %s", type(error).__name__)
+            log.warning("a stage of %r was not added: %s", self.name, str(error))
             return {"status": "error", "error": str(error)}
         stage_id = f"stage_{len(self.stages)}"
         self.stages[stage_id] = stage.model_dump()
@@ -147,7 +147,7 @@ class Pipeline:
                 raise RecordError("The pipeline has no stages yet: await pipeline.add_stage(...).")
             record = await self._store.create(items, stages=self._outline())
         except LionprocError as error:
-            log.warning("a job was not taken: %s", type(error).__name__)
+            log.warning("a job of %r was not taken: %s", self.name, str(error))
             return {"status": "error", "error": str(error)}
         return await self._run(record)
 
@@ -176,7 +176,11 @@ class Pipeline:
                 await run_stages(job, record["data"], self._stages, finished, self.window)
                 return await self._finish(record, items)
             except LionprocError as error:
-                log.warning("%s stopped: %s", job_id, type(error).__name__)
+                log.warning(
+                    "%s stopped (%s): 'error' of its result says why, and resume() goes on",
+                    job_id,
+                    type(error).__name__,
+                )
                 return {"status": "error", "error": str(error), "job_id": job_id}
 
     async def _finish(self, record: JobRecord, items: Mapping[int, ItemInProgress]) -> JobResult:

@@ -71,13 +71,15 @@ class Prompt:
         except BaseException as error:
             pass_on_interrupt(error)
             # The text of a foreign error may hold what is in the data.
-            raise CallError(
-                Kind.PROMPT, f"The prompt cannot be made for this data ({type(error).__name__})."
-            ) from error
+            named = type(error).__name__
+            why = f"The data cannot be written into the prompt ({named})."
+            if callable(self.writer):
+                why = f"The prompt function raised {named} for this data."
+            raise CallError(Kind.PROMPT, why) from error
         if isinstance(made, str):
             made = [{"role": "user", "content": made}]
         if not made or not all(isinstance(m, Mapping) and "role" in m for m in made):
-            raise CallError(Kind.PROMPT, "The prompt function returned neither text nor messages.")
+            raise _no_prompt("a list" if made else "an empty list")
         has_own = any(message.get("role") == "system" for message in made)
         if self.system and not has_own:
             made = [{"role": "system", "content": self.system}, *made]
@@ -88,7 +90,7 @@ class Prompt:
             written = self.writer(data)
             if isinstance(written, (str, list)):
                 return written
-            raise CallError(Kind.PROMPT, "The prompt function returned neither text nor messages.")
+            raise _no_prompt(f"a {type(written).__name__}")
         if self.writer is not None:
             own = data if isinstance(data, Mapping) else {}
             fields = {"data": data, "options": self.options, **context, **own}
@@ -103,6 +105,15 @@ class Prompt:
         return "\n".join([*lines, "", "Data:", _text(data)])
 
 
+def _no_prompt(returned: str) -> CallError:
+    return CallError(
+        Kind.PROMPT,
+        f"The prompt function returned {returned}, and a prompt is a text or a list of messages, "
+        'each like {"role": "user", "content": ...}.',
+        hint="",
+    )
+
+
 def _filled(template: str, fields: Mapping[str, object]) -> str:
     """A template with the values of its names in their places.
 
@@ -114,7 +125,9 @@ def _filled(template: str, fields: Mapping[str, object]) -> str:
     for name, literal in zip(names, literals[1:], strict=True):
         if name not in fields:
             raise CallError(
-                Kind.PROMPT, f"The prompt shows {{{name}}}.{did_you_mean(name, fields)}"
+                Kind.PROMPT,
+                f"The prompt shows {{{name}}}, and this data has no such field."
+                f"{did_you_mean(name, fields)}",
             )
         parts += [_text(fields[name]), literal]
     return "".join(parts)

@@ -211,7 +211,7 @@ class RequestRunner:
         """Count and log a request that could not be taken. Returns its result."""
         kind = str(error.kind if isinstance(error, CallError) else Kind.NOT_SENT)
         self.errors[kind] += 1
-        log.warning("a request was not taken: %s", type(error).__name__, extra={"kind": kind})
+        log.warning("a request was not taken: %s", str(error), extra={"kind": kind})
         return {"status": "error", "error": str(error), "kind": kind}
 
     # -- one request ------------------------------------------------------------------------

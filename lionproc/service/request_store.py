@@ -11,7 +11,7 @@ from lionproc.engine.lease import Lease
 from lionproc.engine.together import Together
 from lionproc.errors import ConfigurationError, RecordError
 from lionproc.model.answer import Answer
-from lionproc.model.as_json import plain
+from lionproc.model.as_json import WRITABLE, plain
 from lionproc.service.record_types import RequestRecord
 from lionproc.service.records import Records, checked_status, new_id, now
 from lionproc.service.request_record import as_type, schema_as_json
@@ -80,8 +80,7 @@ class RequestStore:
             }
         except TypeError as error:
             raise ConfigurationError(
-                f"The data cannot be written as JSON, so it cannot be kept: {error}. "
-                "Give texts, numbers, times, lists and dicts."
+                f"The data cannot be written as JSON, so it cannot be kept: {error}. {WRITABLE}"
             ) from None
         record.update(cast("RequestRecord", fields))
         return record

@@ -59,7 +59,10 @@ def limit(text: str) -> Limit:
     """
     kind, *parts = text.split(":")
     if kind not in LIMITS:
-        raise ConfigurationError(f"There is no limit {kind!r}.{did_you_mean(kind, LIMITS)}")
+        raise ConfigurationError(
+            f"--limit {text}: there is no limit {kind!r}.{did_you_mean(kind, LIMITS)} "
+            "For example: --limit rolling:requests=600"
+        )
     try:
         return LIMITS[kind](**{name: float(n) for name, _, n in (p.partition("=") for p in parts)})
     except (TypeError, ValueError) as error:
@@ -75,9 +78,19 @@ def start_of(arguments: argparse.Namespace) -> dict[str, object]:
     low, dash, high = arguments.latency.partition("-")
     try:
         latency = (float(low), float(high)) if dash else float(low)
-        rates = {name: float(r) for name, _, r in (f.partition("=") for f in arguments.fault)}
     except ValueError:
-        raise ConfigurationError("--latency is 0.05 or 0.05-0.2, --fault is name=0.02.") from None
+        raise ConfigurationError(
+            f"--latency is seconds, 0.05 or 0.05-0.2, not {arguments.latency!r}."
+        ) from None
+    rates = {}
+    for fault in arguments.fault:
+        name, _, rate = fault.partition("=")
+        try:
+            rates[name] = float(rate)
+        except ValueError:
+            raise ConfigurationError(
+                f"--fault is a name and its share of the requests, 429=0.02, not {fault!r}."
+            ) from None
     settings = {
         "latency_s": latency,
         "slow_when_busy": arguments.slow_when_busy,

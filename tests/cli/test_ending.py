@@ -16,6 +16,10 @@ from lionproc.cli.ending import said
         ("Give it as Model(..., price=lp.Price(input=..., output=...)).", "Give it as --price IN,OUT."),
         ("check api_key= or base_url=.", "check --key-env or --base-url."),
         ("lp.run('2026-a').errors() lists the errors", "`lionproc report 2026-a --errors FILE` lists the errors"),
+        ("add credit, then run the same cell again.", "add credit, then run the same command again."),
+        ("Running the cell again asks for the rest.", "Running the same command again asks for the rest."),
+        ("lp.run('2026-a').frame(df) has what was answered; x", "x"),
+        ("requests_per_minute must be above 0 (None for no limit), not 0", "--rpm must be above 0, not 0"),
         ("a=b stays, and savepoint=1 too", "a=b stays, and savepoint=1 too"),
     ],
 )  # fmt: skip

@@ -301,8 +301,12 @@ def test_a_file_of_somebody_else_has_no_facts_but_can_be_read(tmp_path):
     path.write_text("no parquet")
     with pytest.raises(ConfigurationError, match="not saved by lionproc"):
         read_facts(path)
-    with pytest.raises(ConfigurationError, match="There is no file"):
+    (tmp_path / "nine.parquet").touch()
+    here = rf"no file 'none\.parquet' in {str(tmp_path)!r}\. Did you mean 'nine\.parquet'"
+    with pytest.raises(ConfigurationError, match=here):
         read_parquet(tmp_path / "none.parquet")
+    with pytest.raises(ConfigurationError, match="There is no folder"):
+        read_parquet(tmp_path / "nowhere" / "none.parquet")
 
 
 def test_what_pandas_wrote_and_cannot_read_is_read(tmp_path):

@@ -92,6 +92,17 @@ def test_what_is_kept_of_a_row_that_failed_is_short_whatever_the_server_said(ser
         assert len(error.raw) <= RAW_BYTES
 
 
+def test_the_warning_says_what_to_do_where_it_is_the_same_for_all_rows_that_failed(server, model):
+    server.configure(faults=lambda body, n: "length" if said(body)[-1] in "12" else None)
+    with pytest.warns(
+        RowsFailedWarning, match=r"\(2 truncated\)\. Raise max_tokens=, or .* errors"
+    ):
+        texts(4).llm.process("Say {text}", into="a", model=model)
+    server.configure(faults=lambda body, n: {"1": "length", "2": "400"}.get(said(body)[-1]))
+    with pytest.warns(RowsFailedWarning, match=r"\(1 \w+, 1 \w+\)\. out\.llm\.errors\(\) lists"):
+        texts(4).llm.process("Tell {text}", into="a", model=model)
+
+
 def test_an_answer_that_was_cut_off_is_shown_as_far_as_it_came(server, model):
     server.configure(answer="Dear Sir, we are writing to " + "you " * 500, faults=["length"])
     with pytest.warns(RowsFailedWarning):

@@ -466,7 +466,9 @@ def test_one_bad_row_in_300_gives_299_answers_and_one_record_and_the_next_call_i
     server.configure(faults=fails(" 170"))
     frame = texts(300).set_index(pd.Index([f"row {n}" for n in range(300)]))
 
-    with pytest.warns(RowsFailedWarning, match=r"1 of 300 rows have no answer") as caught:
+    with pytest.warns(
+        RowsFailedWarning, match=r"1 of 300 rows have no answer and are NA"
+    ) as caught:
         out = frame.llm.process("Say {text}", into="a", model=model, **QUIET)
 
     assert caught[0].filename == __file__  # at the user's own line

@@ -158,6 +158,10 @@ def test_a_failed_run_names_the_frame():
     assert "could not go on" in text
     assert "The server refuses the key." in text
     assert "lp.last_job().frame()" in text
+    # One of yesterday is not the last one of today.
+    text = card.as_text(stats, {**FACTS, "frame_at": "lp.run('a').frame(df)"})
+    assert "lp.run('a').frame(df) has what was answered" in text
+    assert "last_job" not in text
 
 
 def test_what_could_not_be_saved_is_said():

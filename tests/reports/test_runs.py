@@ -185,6 +185,7 @@ def test_the_rows_that_failed_and_the_report_are_there_tomorrow(df, server, mode
     (row,) = past.errors().to_dict("records")
     assert (row["position"], row["index"], row["kind"]) == (3, "d", "bad_request")
     assert "7 of 8 answered" in repr(past.report())
+    assert f"lp.run('{past.id}').errors() lists" in repr(past.report())
     assert lp.runs()["failed"].tolist() == [1]
 
 

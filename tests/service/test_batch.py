@@ -228,9 +228,12 @@ async def test_nothing_is_a_batch_too(processor):
 
 
 @pytest.mark.parametrize(("given", "schema"), [([object()], None), ([1], {"type": "nonsense"})])
-async def test_what_cannot_be_a_batch_is_refused_with_a_dict(server, processor, given, schema):
+async def test_what_cannot_be_a_batch_is_refused_with_a_dict_and_a_log_that_says_why(
+    server, processor, given, schema, caplog
+):
     told = await processor.process_batch(given, schema)
     assert told["status"] == "error"
+    assert f"a batch of 'B' was not taken: {told['error']}" in caplog.text
     assert server.counters.total == 0
 
 
