@@ -83,14 +83,14 @@ class Plan:
         ]
         if options.details:
             names += [n for output in self.outputs for n in detail_names(output.into)]
-        check_names(frame, [*names, *more_names], overwrite=options.overwrite)
+        names += more_names
+        check_names(frame, names, overwrite=options.overwrite)
         self.names = names
         self.saved_as: pa.Schema | None = None
         if options.save is not None:
-            made = [*names, *more_names]
             blank = pd.array([None] * self.rows, dtype="string")
-            whole = assemble(frame, dict.fromkeys(made, blank), overwrite=True)
-            self.saved_as = check_frame_can_be_saved(whole, made)
+            whole = assemble(frame, dict.fromkeys(names, blank), overwrite=True)
+            self.saved_as = check_frame_can_be_saved(whole, names)
         self._try_first_rows()
 
     @property

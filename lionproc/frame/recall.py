@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from lionproc.engine.journal import Entry
@@ -39,25 +40,27 @@ def recall(
     find: Callable[[list[bytes]], Mapping[bytes, Entry]],
     replay: Replay,
     what_became: Callable[[Leg, Event], Outcome],
-    begins: Callable[[int, Found], tuple[int, bool]],
+    begins: Callable[[Sequence[int], Sequence[Found]], Sequence[tuple[int, bool]]],
+    row_of: Callable[[int], int],
 ) -> list[Recalled]:
     """Look rows up at all legs that they may begin at. Any thread.
 
     Args:
-        fresh: Places, and what they ask at the first of the legs.
+        fresh: Places, and what they ask at the first of the legs; votes on a row follow each other.
         legs: Where they may begin.
         builders: What makes the questions of each leg.
         find: Looks keys up in the journal.
         replay: Reads what is kept.
         what_became: How an answered event counts for the steps.
-        begins: Where a row begins, by its place and what is kept of it.
+        begins: Where the votes on a row begin, by their places and what is kept of them.
+        row_of: The row that a vote is on, by their places.
     """
     asked: list[tuple[int, list[tuple[ModelCall, list[bytes]]]]] = []
     for place, call in fresh:
         calls = [call, *(b.ask_too(call) for b in builders[1:])] if len(builders) > 1 else [call]
         asked.append((place, [(each, each.keys_by_way) for each in calls]))
     kept = find(list({key for _, keyed in asked for _, keys in keyed for key in keys}))
-    made = []
+    looked: list[tuple[int, list[Event], dict[int, Outcome]]] = []
     for place, keyed in asked:
         events = [Event(call, tag=place) for call, _ in keyed]
         answered: dict[int, Outcome] = {}
@@ -66,10 +69,16 @@ def recall(
             entry = next((kept[key] for key in own if key in kept), None)
             if entry is not None and replay.answer(event, entry):
                 answered[number] = what_became(legs[number], event)
-        if len(legs) == 1:
-            number, stands = 0, 0 in answered
-        else:
-            number, stands = begins(place, answered.get)
+        looked.append((place, events, answered))
+    ways: list[tuple[int, bool]] = []
+    if len(legs) == 1:
+        ways = [(0, 0 in answered) for _, _, answered in looked]
+    else:
+        for _, votes in groupby(looked, lambda each: row_of(each[0])):
+            places, founds = zip(*((place, found.get) for place, _, found in votes), strict=True)
+            ways += begins(places, founds)
+    made = []
+    for (_, events, answered), (number, stands) in zip(looked, ways, strict=True):
         if stands:
             events[number].finish()
         before = [events[other] for other in answered if other < number]

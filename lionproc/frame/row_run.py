@@ -363,12 +363,15 @@ class RowRun(Run):
         became = self._what_became
         calibration = self._calibrations.get(leg.stage)
 
-        voted = self._plan.stages[leg.stage].votes > 1
+        votes = self._plan.stages[leg.stage].votes
 
-        def begins(place: int, found: Found) -> tuple[int, bool]:
+        def begins(places: Sequence[int], founds: Sequence[Found]) -> Sequence[tuple[int, bool]]:
             if calibration is not None:
-                return calibration.begins(place, found)
-            return leg.steps.kept(found, only_first=voted)
+                return [calibration.begins(*each) for each in zip(places, founds, strict=True)]
+            if votes == 1:
+                return [leg.steps.kept(found) for found in founds]
+            joined = [_not_known] * (votes - len(founds))  # they share those of an equal row
+            return leg.steps.kept_votes([*founds, *joined])[: len(founds)]
 
         found = recall(
             fresh,
@@ -378,6 +381,7 @@ class RowRun(Run):
             replay=replay,
             what_became=became,
             begins=begins,
+            row_of=self._ballots.place_of,
         )
         for each in found:
             if each.event.done:
@@ -546,3 +550,9 @@ class RowRun(Run):
     def _settled(self, place: int) -> None:
         if self._parts is not None:
             self._parts.settled(place % self._plan.rows)
+
+
+def _not_known(leaf: int) -> Outcome | None:
+    """What is known of a vote that is not looked up."""
+    del leaf
+    return None

@@ -78,17 +78,26 @@ class Steps(ABC):
         """
 
     @abstractmethod
-    def kept(self, found: Found, *, only_first: bool = False) -> tuple[int, bool]:
+    def kept(self, found: Found) -> tuple[int, bool]:
         """Where a row begins, by what the journal has: an answer goes before a request.
 
         Args:
             found: Looks a leaf up.
-            only_first: Whether a cascade begins at its smallest model in any case, as for votes,
-                which say together how sure they are.
 
         Returns:
             A leaf, and whether its answer is there and stands; else it is to be asked.
         """
+
+    def kept_votes(self, founds: Sequence[Found]) -> list[tuple[int, bool]]:
+        """Where all votes on a row begin, as `kept`. They say together how sure they are.
+
+        Args:
+            founds: Looks a leaf up, for each vote.
+
+        Returns:
+            For each vote what `kept` returns.
+        """
+        return [self.kept(found) for found in founds]
 
     @abstractmethod
     def elsewhere(self, leaf: int) -> frozenset[Kind]:
@@ -110,8 +119,7 @@ class _One(Steps):
         del leaf, outcome
         return None
 
-    def kept(self, found: Found, *, only_first: bool = False) -> tuple[int, bool]:
-        del only_first
+    def kept(self, found: Found) -> tuple[int, bool]:
         return 0, found(0) is not None
 
     def elsewhere(self, leaf: int) -> frozenset[Kind]:
@@ -162,13 +170,17 @@ class _Several(Steps):
     def _goes_on(self, outcome: Outcome) -> bool:
         """Whether the next member is asked after this."""
 
-    def _kept(self, number: int, found: Found, *, only_first: bool) -> tuple[int, Outcome | None]:
+    def _kept(self, number: int, found: Found) -> tuple[int, Outcome | None]:
         """Where a row would begin at a member, and the answer that is there."""
         start = self.starts[number]
-        leaf, answered = self.children[number].kept(
-            lambda place: found(start + place), only_first=only_first
-        )
+        leaf, answered = self.children[number].kept(_from(start, found))
         return start + leaf, found(start + leaf) if answered else None
+
+    def _kept_votes(self, number: int, founds: Sequence[Found]) -> list[tuple[int, bool]]:
+        """Where the votes on a row would begin at a member, and whether they are there."""
+        start = self.starts[number]
+        kept = self.children[number].kept_votes([_from(start, found) for found in founds])
+        return [(start + leaf, stands) for leaf, stands in kept]
 
     def elsewhere(self, leaf: int) -> frozenset[Kind]:
         """See `Steps.elsewhere`."""
@@ -184,6 +196,11 @@ class _Several(Steps):
         return self.children[number].unsure(leaf - self.starts[number])
 
 
+def _from(start: int, found: Found) -> Found:
+    """Looks the leaves of a member up, whose numbers begin anew in it."""
+    return lambda leaf: found(start + leaf)
+
+
 class InTurn(_Several):
     """The next one answers what the one before cannot."""
 
@@ -192,13 +209,20 @@ class InTurn(_Several):
     def _goes_on(self, outcome: Outcome) -> bool:
         return outcome.error in CANNOT
 
-    def kept(self, found: Found, *, only_first: bool = False) -> tuple[int, bool]:
+    def kept(self, found: Found) -> tuple[int, bool]:
         """See `Steps.kept`; of several answers the first one's is taken."""
         for number in range(len(self.children)):
-            leaf, outcome = self._kept(number, found, only_first=only_first)
+            leaf, outcome = self._kept(number, found)
             if outcome is not None:
                 return leaf, True
-        return self._kept(0, found, only_first=only_first)[0], False
+        return self._kept(0, found)[0], False
+
+    def kept_votes(self, founds: Sequence[Found]) -> list[tuple[int, bool]]:
+        """See `Steps.kept_votes`; of several answers to a vote the first one's is taken."""
+        members = [self._kept_votes(number, founds) for number in range(len(self.children))]
+        return [
+            next((way for way in ways if way[1]), ways[0]) for ways in zip(*members, strict=True)
+        ]
 
     def noted(self) -> object:
         """See `Steps.noted`."""
@@ -235,17 +259,25 @@ class Cascaded(_Several):
         """See `Steps.unsure`."""
         return not self.is_last(leaf) or super().unsure(leaf)
 
-    def kept(self, found: Found, *, only_first: bool = False) -> tuple[int, bool]:
+    def kept(self, found: Found) -> tuple[int, bool]:
         """See `Steps.kept`; of several answers the largest one's is taken."""
         last = len(self.children) - 1
-        for number in range(0 if only_first else last, -1, -1):
-            leaf, outcome = self._kept(number, found, only_first=only_first)
+        for number in range(last, -1, -1):
+            leaf, outcome = self._kept(number, found)
             if outcome is None:
                 continue
             if number == last or not self._goes_on(outcome):
                 return leaf, True
-            return self._kept(number + 1, found, only_first=only_first)[0], False
-        return self._kept(0, found, only_first=only_first)[0], False
+            return self._kept(number + 1, found)[0], False
+        return self._kept(0, found)[0], False
+
+    def kept_votes(self, founds: Sequence[Found]) -> list[tuple[int, bool]]:
+        """See `Steps.kept_votes`; the largest model is taken that has answered all of them."""
+        for number in range(len(self.children) - 1, 0, -1):
+            kept = self._kept_votes(number, founds)
+            if all(stands for _, stands in kept):
+                return kept
+        return self._kept_votes(0, founds)
 
     def noted(self) -> object:
         """See `Steps.noted`."""
