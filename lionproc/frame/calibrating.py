@@ -66,9 +66,11 @@ class Calibration:
     Args:
         model: The cascade.
         steps: Its steps in this run, which get the threshold.
-        places: The places of the stage.
+        places: The places of the stage that have no answer yet.
         gold: The right answers, by place, where people have given some; then these rows are the
             sample, and the large model is not asked for it.
+        before: That of an earlier run of these rows, which did not find the threshold: what its
+            sample has said counts.
 
     Attributes:
         is_open: Whether the threshold is still to be found.
@@ -81,16 +83,21 @@ class Calibration:
         self,
         model: Cascade,
         steps: Cascaded,
-        places: range,
+        places: Sequence[int],
         gold: Mapping[int, bytes] | None = None,
+        before: Calibration | None = None,
     ) -> None:
         self.model, self._steps, self._gold = model, steps, gold
-        able: Sequence[int] = places if gold is None else list(gold)
-        count = min(model.sample, len(able))
-        drawn = np.random.default_rng(_SEED).choice(len(able), size=count, replace=False)
-        self._unseen = {able[int(number)] for number in drawn}
+        if before is None:
+            able = [place for place in places if gold is None or place in gold]
+            count = min(model.sample, len(able))
+            drawn = np.random.default_rng(_SEED).choice(len(able), size=count, replace=False)
+            self._sample = frozenset(able[int(number)] for number in drawn)
+            self._pairs: dict[int, tuple[float | None, bool]] = {}
+        else:
+            self._sample, self._pairs = before._sample, dict(before._pairs)
+        self._unseen = set(self._sample - self._pairs.keys())
         self._asked: dict[int, tuple[bytes | None, float | None]] = {}  # of the small one
-        self._pairs: list[tuple[float | None, bool]] = []
         self._small_is_over = False
         self.is_open = True
         self.settled = asyncio.Event()
@@ -112,7 +119,7 @@ class Calibration:
             if self._gold is None:
                 self._asked[place] = (said, sure)
             else:
-                self._pairs.append((sure, said == self._gold[place]))
+                self._pairs[place] = (sure, said == self._gold[place])
 
     def came(
         self,
@@ -166,7 +173,7 @@ class Calibration:
         said, sure = small
         # What the large one cannot answer is no reason to believe the small one.
         same = event.error is None and said is not None and said == answer_of(event)
-        self._pairs.append((sure, same))
+        self._pairs[place] = (sure, same)
 
     def small_is_over(self) -> None:
         """The small model has nothing more to answer: what was not asked had a cell missing."""
@@ -189,12 +196,21 @@ class Calibration:
         """
         self.is_open = False
         self.settled.set()
-        model, pairs = self.model, self._pairs
+        model, pairs = self.model, list(self._pairs.values())
         assert model.target is not None  # noqa: S101  (else there is nothing to find)
         found = found_threshold(pairs, target=model.target, certainty=model.certainty)
         if found is None and not self.held:
             self._steps.below = _NONE_STANDS  # the sample was all there is
             return
+        fewest = fewest_rows(model.target, model.certainty)
+        if found is None and len(pairs) < fewest:
+            raise TargetError(
+                f"The sample cannot show that any threshold keeps the target of {model.target:g}: "
+                f"both models are known of {len(pairs):,} of its rows, and that takes {fewest:,}. The "
+                "others failed, have a cell missing, or were answered before. Nothing more was "
+                "sent, and what was answered is kept. Take the large model alone, raise sample=, "
+                "or lower target=."
+            )
         if found is None:
             differ = sum(not same for _, same in pairs)
             says = "the large one says" if self._gold is None else "the gold says"

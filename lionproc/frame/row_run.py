@@ -98,7 +98,7 @@ class RowRun(Run):
                 journal=journal,
                 retry=options.retry,
                 budget=options.budget,
-                since=0 if options.resume else journal.mark(),
+                since=_since(journal, before, resume=options.resume),
                 limits=options.limits,
                 before=before,
                 beside=beside,
@@ -150,7 +150,9 @@ class RowRun(Run):
             else:
                 places = self._plan.places_of(leg.stage)
                 gold = gold_of(model, self._plan.frame, places)
-                made[leg.stage] = Calibration(model, leg.steps, places, gold)
+                open_ = [p for p in places if before is None or before._store.is_open(p)]
+                going_on = known if known is not None and known.model is model else None
+                made[leg.stage] = Calibration(model, leg.steps, open_, gold, going_on)
         return made
 
     def _legs_at(self, stage: int) -> list[Leg]:
@@ -550,6 +552,13 @@ class RowRun(Run):
     def _settled(self, place: int) -> None:
         if self._parts is not None:
             self._parts.settled(place % self._plan.rows)
+
+
+def _since(journal: Journal, before: RowRun | None, *, resume: bool) -> int:
+    """From which mark on the journal answers rows: what an earlier part of a run bought is its own."""
+    if before is not None:
+        return before._since
+    return 0 if resume else journal.mark()
 
 
 def _not_known(leaf: int) -> Outcome | None:

@@ -100,6 +100,10 @@ class RowStore:
         """WAITING, ANSWERED, CACHED, SKIPPED or FAILED."""
         return self._status[place]
 
+    def is_open(self, place: int) -> bool:
+        """Whether a run that goes on with these rows asks for it."""
+        return self._status[place] in {WAITING, FAILED}
+
     def count(self, status: int, start: int, stop: int) -> int:
         """How many places from `start` to `stop` have this status."""
         return self._status.count(status, start, stop)

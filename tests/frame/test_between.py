@@ -20,7 +20,7 @@ def shared():
 
 @pytest.fixture
 def server(shared):
-    shared.configure(faults=None, answer=None)
+    shared.configure(faults=None, answer=None, confidence=0.9)
     return shared
 
 
@@ -58,3 +58,47 @@ def test_a_pipeline_that_saves_is_run_again_with_its_details_or_without(server, 
     out = frame.llm.pipeline(stages, model=model, save=save, details=details)
     assert server.counters.total == sent
     assert list(lp.read_parquet(save).columns) == list(out.columns)
+
+
+def test_a_cascade_that_its_budget_stopped_in_its_sample_goes_on_with_all_of_the_sample(server):
+    def sure(body):
+        return 0.5 + int(body["messages"][-1]["content"]) % 50 / 100
+
+    server.configure(answer={"answer": "a"}, confidence=sure)
+    models = [member(server, "small"), member(server, "large")]
+    frame = pd.DataFrame({"text": [str(n) for n in range(1000, 1090)]})
+    first = frame.llm.start(
+        "{text}",
+        into="x",
+        schema=AB,
+        model=lp.Cascade(models, target=0.9, sample=40),
+        budget=lp.Budget(requests=60),
+        limits=lp.Limits(concurrency=4),
+    )
+    first.wait()
+    assert first.frame()["x"].notna().sum() < 40
+    first.budget.requests = 1000
+    out = first.retry_failed().result()
+    assert out["x"].tolist() == ["a"] * 90
+    assert "40 rows" in out.llm.report().facts["promise"]
+    other = first.retry_failed(model=lp.Cascade(models[::-1], target=0.9, sample=30)).result()
+    assert other["x"].notna().all()  # its sample is of the rows that are still to be asked
+
+
+def test_what_a_run_that_asks_anew_has_paid_is_not_asked_again_when_its_failures_are(server):
+    on = [True]
+
+    def refused(body, n):
+        del n
+        return "400" if on[0] and body["model"] == "large" and "bad" in str(body) else None
+
+    server.configure(answer={"answer": "a"}, confidence=0.6, faults=refused)
+    cascade = lp.Cascade([member(server, "small"), member(server, "large")], below=0.8)
+    frame = pd.DataFrame({"text": ["resumed good", "resumed bad"]})
+    job = frame.llm.start("{text}", into="x", schema=AB, model=cascade, resume=False, details=True)
+    with pytest.warns(lp.errors.RowsFailedWarning):
+        job.result()
+    sent, on[0] = server.counters.total, False
+    out = job.retry_failed().result()
+    assert out["x"].tolist() == ["a", "a"]
+    assert server.counters.total == sent + 1
