@@ -51,11 +51,7 @@ def own_client(
                 'Without any key, model="local" runs a small model on this machine.'
             )
     key = key or "none"
-    if adds_nothing():
-        with _environment_named(str(url)):
-            certificates(str(url))  # now, so that a file that cannot be read is told at once
-            return plain_client(str(url), key)
-    if at_openai:
+    if at_openai and not adds_nothing():
         import openai
 
         with _environment_named(str(url)):
@@ -65,7 +61,9 @@ def own_client(
     return _bare(str(url), key, {"authorization": f"Bearer {key}"}, {})
 
 
-def azure_client(api_key: str | None, base_url: str | None, deployment: str) -> openai.AsyncOpenAI:
+def azure_client(
+    api_key: str | None, base_url: str | None, deployment: str
+) -> openai.AsyncOpenAI | PlainClient:
     """A client for Azure; the environment's key goes to the environment's endpoint alone.
 
     It is no `AsyncAzureOpenAI`: versions of that before 3.4 send AZURE_OPENAI_AD_TOKEN wherever
@@ -105,7 +103,9 @@ def _azure_address(endpoint: str, deployment: str) -> tuple[str, dict[str, str]]
     return f"{url}/openai/deployments/{quote(deployment, safe='')}", query
 
 
-def _bare(url: str, key: str, own: dict[str, str], query: dict[str, str]) -> openai.AsyncOpenAI:
+def _bare(
+    url: str, key: str, own: dict[str, str], query: dict[str, str]
+) -> openai.AsyncOpenAI | PlainClient:
     """A client that sends its key and nothing that the environment says.
 
     Args:
@@ -114,6 +114,10 @@ def _bare(url: str, key: str, own: dict[str, str], query: dict[str, str]) -> ope
         own: The header with the key, in lower case.
         query: Parameters of the address.
     """
+    if adds_nothing():
+        with _environment_named(url):
+            certificates(url)  # now, so that a file that cannot be read is told at once
+            return plain_client(url, key, own, query)
     import openai
 
     # What the environment adds (OPENAI_CUSTOM_HEADERS) is taken back by its own name.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PlainClient", "adds_nothing", "plain_client"]
 
-_READ_HERE = frozenset(("OPENAI_API_KEY", "OPENAI_BASE_URL"))  # by `clients.own_client`
+_READ_HERE = frozenset(("OPENAI_API_KEY", "OPENAI_API_VERSION", "OPENAI_BASE_URL"))  # by `clients`
 _HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
 
 
@@ -30,13 +30,13 @@ class PlainClient:
     Attributes:
         base_url: The address.
         auth_headers: The header with the key.
-        default_headers: The others.
+        default_headers: The others; None for one that is not sent.
         default_query: The parameters of the address.
     """
 
     base_url: httpx2.URL
     auth_headers: Mapping[str, str] = field(repr=False)
-    default_headers: Mapping[str, Any]
+    default_headers: Mapping[str, Any] = field(repr=False)
     default_query: Mapping[str, object]
 
 
@@ -46,13 +46,19 @@ def adds_nothing() -> bool:
     return next(others, None) is None and not has_proxies()
 
 
-def plain_client(url: str, key: str) -> PlainClient:
+def plain_client(
+    url: str, key: str, own: Mapping[str, str], query: Mapping[str, object]
+) -> PlainClient:
     """What an openai client for an address and a key would say.
 
     Args:
         url: The address, a valid one.
         key: The key.
+        own: The header with the key, in lower case.
+        query: Parameters of the address.
     """
     import httpx2
 
-    return PlainClient(httpx2.URL(url), {"Authorization": f"Bearer {key}"}, _HEADERS, {})
+    others = {} if "authorization" in own else {"Authorization": None, **own}
+    authorization = {"Authorization": f"Bearer {key}"}
+    return PlainClient(httpx2.URL(url), authorization, {**_HEADERS, **others}, query)

@@ -160,6 +160,8 @@ def test_an_address_and_a_key_need_no_client_of_openai_and_say_the_same(monkeypa
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     models = [lp.Model("openai/m", base_url=f"{AT}{end}", api_key=KEY) for end in ("", "/", "/é b")]
     models.append(lp.Model("openai/m", base_url="https://bücher.example/v1", scope="mine"))
+    at_azure = ("https://x.openai.azure.com", "https://x.openai.azure.com/openai/v1", AT)
+    models += [lp.Model("azure", "d", base_url=url, api_key=KEY) for url in at_azure]
     for name, provider in PROVIDERS.items():
         if name not in {"azure", "local"}:
             monkeypatch.setenv(provider.key_variable or "NOTHING", KEY)
