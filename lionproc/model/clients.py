@@ -79,13 +79,21 @@ def azure_client(
     """
     named = os.environ.get("AZURE_OPENAI_ENDPOINT", "").strip()
     endpoint = base_url or named
+    of_environment = os.environ.get("AZURE_OPENAI_API_KEY", "").strip()
     key = api_key or ""
     if not key and urlsplit(endpoint)[:2] == urlsplit(named)[:2]:  # the key of no other address
-        key = checked_key(os.environ.get("AZURE_OPENAI_API_KEY", ""), "AZURE_OPENAI_API_KEY")
+        key = checked_key(of_environment, "AZURE_OPENAI_API_KEY")
+    if endpoint and not key and of_environment:
+        raise ModelError(
+            "The key in AZURE_OPENAI_API_KEY goes to the address in AZURE_OPENAI_ENDPOINT alone, "
+            f"{'and base_url= is another one' if named else 'which is not set'}: set it to the "
+            "address of your resource, or give api_key=."
+        )
     if not endpoint or not key:
         raise ModelError(
             "Azure needs its endpoint and key: set AZURE_OPENAI_ENDPOINT and "
-            "AZURE_OPENAI_API_KEY, or give Model('azure', ..., client=AsyncAzureOpenAI(...))."
+            "AZURE_OPENAI_API_KEY, or give Model('azure', ..., base_url=..., api_key=...) or "
+            "Model('azure', ..., client=AsyncAzureOpenAI(...))."
         )
     address, query = _azure_address(endpoint, deployment)
     return _bare(address, key, {"api-key": key}, query)

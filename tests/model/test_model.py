@@ -246,6 +246,20 @@ def test_azure_takes_its_key_and_address_from_its_variables(monkeypatch):
     assert path == "/openai/deployments/dep/chat/completions?api-version=2024-10-21"
 
 
+def test_a_key_for_azure_in_the_environment_goes_to_its_endpoint_alone_and_it_is_said(monkeypatch):
+    elsewhere = lp.Model("azure", "dep", base_url=f"{AT}/openai/v1")
+    with pytest.raises(ModelError, match=r"needs its endpoint and key.*base_url=\.\.\., api_key="):
+        elsewhere.connect()
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", KEY)
+    with pytest.raises(
+        ModelError, match=r"AZURE_OPENAI_ENDPOINT alone, which is not set: .* api_key="
+    ):
+        elsewhere.connect()
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", "https://mine.example")
+    with pytest.raises(ModelError, match="alone, and base_url= is another one"):
+        elsewhere.connect()
+
+
 def test_a_key_of_a_function_is_renewed_for_every_request():
     with Server(answer="fine") as server:
 
