@@ -47,8 +47,8 @@ class DaskFrameAccessor:
             schema: As for `df.llm.process`.
             save: A folder, into which every partition is written when it is done; what is there
                 whole is read back in place of being asked.
-            budget: That of all partitions together. Those that run at the same time can pass it
-                by what they send in half a second.
+            budget: That of all partitions together. On a cluster those that run at the same time can
+                pass it by what they send in half a second.
             **options: The other arguments of `df.llm.process`. `progress` and `panel` are those
                 of `start`.
 

@@ -126,7 +126,7 @@ class Attendant:
             self._heed_now(answer.result())
 
     def _heed_now(self, wanted: Mapping[str, Any]) -> None:
-        if wanted["left"]:  # of the budget of all, for this run
+        if wanted["left"] and self._worker is not None:  # of the budget of all, for this run
             self._run.budget = Budget(**wanted["left"])
         concurrency = wanted["concurrency"]
         if concurrency is not None and concurrency != self._concurrency:

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 from distributed import Reschedule
 
-from lionproc.dask.attendant import Attendant
+from lionproc.dask.attendant import WORKS, Attendant
 from lionproc.dask.parts import Part
 from lionproc.dask.question import Question, Rows
 from lionproc.dask.sharing import shared_budget, this_worker
@@ -36,6 +36,10 @@ class PartitionJob(Job):
 
     number = 0
     watched = False
+
+    async def _close(self) -> None:
+        await super()._close()
+        self._routes.group.leave(self._routes)
 
     def _tell(self) -> None:
         stats, level = self.stats, logging.INFO if self.watched else logging.WARNING
@@ -67,7 +71,8 @@ def answered(part: Rows, number: int, question: Question) -> Rows:
     worker = this_worker()
     with shared_budget(question, worker) as limits:
         plan = question.plan(part, limits=limits)
-        job = prepare(plan, job_type=PartitionJob)
+        group = None if worker is not None else WORKS.begin(question.token, number)
+        job = prepare(plan, job_type=PartitionJob, group=group)
         assert isinstance(job, PartitionJob)  # noqa: S101  (for the type checker)
         job.number, job.watched = number, question.watched
         try:
@@ -80,6 +85,7 @@ def answered(part: Rows, number: int, question: Question) -> Rows:
         finally:
             if job.stats.began_at is None:  # and never will: nobody else closes it then
                 job._journal.close()
+                job._routes.group.leave(job._routes)
         failed = job.stats.errors
     made = question.shaped(part, out, plan)
     made.attrs = {FAILED: dict(failed)} if failed else {}

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from lionproc.engine.budget import Budget
+from lionproc.engine.budget_group import BudgetGroup
 
 __all__ = ["Work", "Works"]
 
@@ -36,6 +37,7 @@ class Work:
         runs: Of each partition, its runs and the stats of each; the last one is that which counts,
             the others were on workers that have gone.
         failures: Of each partition, the first rows that failed.
+        group: What the runs of this process share where there is no cluster: the budget of all.
     """
 
     paused: bool = False
@@ -44,6 +46,20 @@ class Work:
     concurrency: int | None = None
     runs: dict[int, dict[str, Mapping[str, Any]]] = field(default_factory=dict)
     failures: dict[int, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    group: BudgetGroup = field(default_factory=BudgetGroup)
+
+    def begin(self, number: int) -> BudgetGroup:
+        """A partition is to be asked, which may be for the second time: then all begins anew.
+
+        Args:
+            number: Which partition.
+        """
+        if self.runs.get(number) and not self._under_way():
+            self.runs.clear()
+            self.failures.clear()
+            self.stopped, self.reached = False, ""
+            self.group = BudgetGroup()
+        return self.group
 
     def hear(
         self,
@@ -66,11 +82,8 @@ class Work:
             "paused", "stopped", "concurrency", and "left": what this run may spend by each bound,
             from its start.
         """
-        mine = self.runs.get(number, {})
-        if run not in mine and mine and not self._under_way():
-            self.runs.clear()  # it is all computed once more
-            self.failures.clear()
-            self.stopped, self.reached = False, ""
+        if run not in self.runs.get(number, {}):
+            self.begin(number)
         self.runs.setdefault(number, {})[run] = stats
         if failures:
             self.failures[number] = failures
@@ -113,6 +126,12 @@ class Works:
             if question not in self._all and len(self._all) >= MOST_QUESTIONS:
                 del self._all[next(iter(self._all))]
             return self._all.setdefault(question, Work())
+
+    def begin(self, question: str, number: int) -> BudgetGroup:
+        """See `Work.begin`."""
+        work = self.of(question)
+        with self._lock:
+            return work.begin(number)
 
     def hear(self, question: str, **said: Any) -> dict[str, Any]:
         """See `Work.hear`."""

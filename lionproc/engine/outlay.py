@@ -127,6 +127,15 @@ class Outlay:
         left = self.pledged_usd - self._usd_expected(estimate)
         self.pledged_usd = max(left, 0.0) if self._in_flight else 0.0
 
+    def add(self, other: Outlay) -> None:
+        """What another one has spent counts here too; nothing of it is under way any more."""
+        self._spent_input += other._spent_input
+        self._spent_output += other._spent_output
+        self.spent_usd += other.spent_usd
+        self.unpriced += other.unpriced
+        self.lost = _sum(self.lost, other.lost)
+        self.lost_usd += other.lost_usd
+
     async def wait(self) -> None:
         """Wait until something is back."""
         self.news.clear()

@@ -10,6 +10,7 @@ from functools import partial
 
 from lionproc.engine import last_pace
 from lionproc.engine.budget import Budget
+from lionproc.engine.budget_group import BudgetGroup
 from lionproc.engine.counters import Counters, WayUse
 from lionproc.engine.dispatcher import Dispatcher
 from lionproc.engine.executor import RateLimitedAPIExecutor
@@ -71,6 +72,7 @@ class Routes:
     Attributes:
         limiters: The limiters of the endpoints, each once.
         executors: One for each route, once they are open.
+        group: The runs that share a budget with this one.
     """
 
     def __init__(self, routes: Sequence[Route]) -> None:
@@ -80,18 +82,18 @@ class Routes:
         self.executors: list[RateLimitedAPIExecutor] = []
         self._outlays_before: list[Outlay] = []
         self._sent_before = 0
-        self._beside = [self]  # the routes of all runs that share a budget
-        self._news = asyncio.Event()
+        self.group = BudgetGroup()
+        self.group.routes.append(self)
 
     def go_on_from(self, before: Routes) -> None:
         """Let a budget count what an earlier run of the same rows has sent and spent, too."""
         self._outlays_before = before.outlays
         self._sent_before = before.sent_in_all
 
-    def go_beside(self, other: Routes) -> None:
-        """Let one budget count what this run and another one send and spend at the same time."""
-        self._beside, self._news = other._beside, other._news
-        self._beside.append(self)
+    def enter(self, group: BudgetGroup) -> None:
+        """Let one budget count what the runs of a group send and spend together."""
+        self.group = group
+        group.routes.append(self)
 
     @property
     def dispatchers(self) -> list[Dispatcher]:
@@ -138,7 +140,7 @@ class Routes:
             replay.has_answered, replay.until = known, until
             outlay = dispatcher.counters.outlay
             outlay.usd = route.usd
-            outlay.news = self._news  # what is back anywhere leaves room for all
+            outlay.news = self.group.news  # what is back anywhere leaves room for all
             dispatcher.on_stop = self._stop_all
             self.executors.append(executor)
         for route, dispatcher in zip(self.routes, self.dispatchers, strict=True):
@@ -224,7 +226,7 @@ class Routes:
     @property
     def unpriced(self) -> bool:
         """Whether what a request costs is not known on one of them."""
-        all_routes = [route for routes in self._beside for route in routes.routes]
+        all_routes = [route for routes in self.group.routes for route in routes.routes]
         return any(route.usd(Tokens(1, 1)) is None for route in all_routes)
 
     @property
@@ -240,16 +242,15 @@ class Routes:
     @property
     def outlays(self) -> list[Outlay]:
         """What was spent on each route, and behind them beside this run and before it."""
-        others = [
-            each for routes in self._beside if routes is not self for each in routes.executors
-        ]
-        executors = [*self.executors, *others]
-        return [*(executor.outlay for executor in executors), *self._outlays_before]
+        first = sorted(self.group.routes, key=lambda routes: routes is not self)
+        beside = [executor.outlay for routes in first for executor in routes.executors]
+        return [*beside, self.group.over, *self._outlays_before]
 
     @property
     def sent_in_all(self) -> int:
         """The requests that were sent on all routes, beside this run and before it."""
-        return sum(routes.sent() for routes in self._beside) + self._sent_before
+        beside = sum(routes.sent() for routes in self.group.routes)
+        return beside + self.group.sent_before + self._sent_before
 
     # -- what a person sees -----------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from lionproc.engine import at_exit, gc_threshold
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.budget import Budget
+from lionproc.engine.budget_group import BudgetGroup
 from lionproc.engine.dispatcher import Dispatcher
 from lionproc.engine.forked import STAYED_BEHIND
 from lionproc.engine.journal import Journal
@@ -53,7 +54,7 @@ class Run(ABC):
             they have.
         before: An earlier run of the same rows: its budget as it is now is that of this run,
             and what it has spent counts.
-        beside: A run at the same time, whose budget is that of both.
+        group: The runs that share its budget; None for it alone.
     """
 
     def __init__(
@@ -67,16 +68,14 @@ class Run(ABC):
         since: int,
         limits: Limits | None = None,
         before: Run | None = None,
-        beside: Run | None = None,
+        group: BudgetGroup | None = None,
     ) -> None:
         self._rows = rows
         self._routes = Routes(routes)
         if before is not None:
             self._routes.go_on_from(before._routes)
             budget = before.budget
-        self._budget: RunBudget = RunBudget(
-            self._routes, budget, None if beside is None else beside._budget
-        )
+        self._budget: RunBudget = RunBudget(self._routes, budget, group)
         limiters = self._routes.limiters
         if limits is not None:
             for limiter in limiters:

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 from lionproc.engine.budget import WARN_AT, Budget
+from lionproc.engine.budget_group import BudgetGroup
 from lionproc.engine.outlay import Verdict, gone
 from lionproc.engine.routes import Routes
 from lionproc.engine.tokens import Tokens
@@ -18,8 +19,7 @@ class RunBudget:
     Args:
         routes: Where the requests go; they know what was spent.
         bounds: What may be spent; None for all there is.
-        beside: The budget of a run at the same time, which becomes that of both; `bounds` are no
-            matter then.
+        group: The runs whose budget it is too; `bounds` are no matter where there are some.
 
     Attributes:
         reached: The bound that stopped the run, in words; empty while none did.
@@ -29,21 +29,20 @@ class RunBudget:
     """
 
     def __init__(
-        self, routes: Routes, bounds: Budget | None, beside: RunBudget | None = None
+        self, routes: Routes, bounds: Budget | None, group: BudgetGroup | None = None
     ) -> None:
         self.reached = ""
         self._routes = routes
-        self._shared: list[Budget] = [Budget()]
-        if beside is not None:
-            routes.go_beside(beside._routes)
-            self._shared, bounds = beside._shared, beside.bounds
+        if group is not None:
+            bounds = bounds if group.is_new else group.bounds
+            routes.enter(group)
         self.set(Budget() if bounds is None else bounds)
         self._heeded = replace(self.bounds)
 
     @property
     def bounds(self) -> Budget:
         """What may be spent."""
-        return self._shared[0]
+        return self._routes.group.bounds
 
     def set(self, bounds: Budget) -> None:
         """Put others in place of the bounds.
@@ -61,7 +60,7 @@ class RunBudget:
                 "Give it as Model(..., price=lp.Price(input=..., output=...)) in dollars per "
                 "million tokens, or use Budget(tokens=...) or Budget(requests=...)."
             )
-        self._shared[0] = replace(bounds)  # no other's; its fields can be assigned to
+        self._routes.group.bounds = replace(bounds)  # no other's; its fields can be assigned to
 
     def heed(self) -> None:
         """Let those who wait for the budget ask again, if it was changed."""

@@ -17,6 +17,7 @@ import pandas as pd
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.at_exit import GRACE_S
 from lionproc.engine.budget import WARN_AT
+from lionproc.engine.budget_group import BudgetGroup
 from lionproc.engine.paths import shown
 from lionproc.engine.stats import RunStats
 from lionproc.errors import (
@@ -85,11 +86,11 @@ class Job(RowRun):
         plan: Plan,
         before: Job | None = None,
         *,
-        beside: Job | None = None,
+        group: BudgetGroup | None = None,
         waited_for: bool = False,
     ) -> None:
         self.run_id = new_run_id()
-        super().__init__(plan, before, beside)
+        super().__init__(plan, before, group)
         self._waited_for = waited_for  # by the cell that started it, whose output has the card
         # Through stages a row is asked what others have said of it: there is no one question.
         # Nor is there where some rows were asked in other words.
@@ -494,7 +495,7 @@ def prepare(
     *,
     waited_for: bool = True,
     job_type: type[Job] | None = None,
-    beside: Job | None = None,
+    group: BudgetGroup | None = None,
 ) -> Job:
     """A run that has not begun, remembered as the last one.
 
@@ -503,10 +504,10 @@ def prepare(
         before: Another run of this plan, whose answers it begins with.
         waited_for: Whether the cell waits for the frame. Else it gets the job.
         job_type: A class of job that looks at more; a job by default.
-        beside: A run at the same time, whose budget is that of both.
+        group: The runs that share its budget; None for it alone.
     """
     global _last  # noqa: PLW0603  (the last job of the session)
-    job = _last = (job_type or Job)(plan, before, beside=beside, waited_for=waited_for)
+    job = _last = (job_type or Job)(plan, before, group=group, waited_for=waited_for)
     from lionproc.notebook.progress import show
 
     options = plan.options

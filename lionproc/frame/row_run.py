@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from lionproc.engine.budget_group import BudgetGroup
 from lionproc.engine.dispatcher import Dispatcher
 from lionproc.engine.journal import Entry, Journal
 from lionproc.engine.replay import Replay
@@ -55,7 +56,7 @@ class RowRun(Run):
     Args:
         plan: The run.
         before: Another run of this plan, whose answers it begins with.
-        beside: A run at the same time, whose budget is that of both.
+        group: The runs that share its budget; None for it alone.
 
     Attributes:
         run_id: What the run is called, where it has a name.
@@ -65,7 +66,7 @@ class RowRun(Run):
     run_id: str = ""
 
     def __init__(
-        self, plan: Plan, before: RowRun | None = None, beside: RowRun | None = None
+        self, plan: Plan, before: RowRun | None = None, group: BudgetGroup | None = None
     ) -> None:
         self._plan = plan
         options = plan.options
@@ -101,7 +102,7 @@ class RowRun(Run):
                 since=_since(journal, before, resume=options.resume),
                 limits=options.limits,
                 before=before,
-                beside=beside,
+                group=group,
             )
         except BaseException:
             journal.close()

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from lionproc.engine.at_exit import GRACE_S
+from lionproc.engine.budget_group import BudgetGroup
 from lionproc.engine.limits import Limits
 from lionproc.engine.routes import Routes
 from lionproc.engine.stats import RunStats, State
@@ -48,10 +49,10 @@ class SideBySide:
         self.jobs: dict[str, Job] = {}
         self._title = title
         self._display: list[Watcher] = []
+        group = BudgetGroup()
         try:
             for name, plan in plans.items():
-                first = next(iter(self.jobs.values()), None)
-                self.jobs[name] = prepare(plan, beside=first)
+                self.jobs[name] = prepare(plan, group=group)
         except BaseException:
             for job in self.jobs.values():
                 job.give_up()
