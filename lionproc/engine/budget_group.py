@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Protocol
 
 from lionproc.engine.budget import Budget
 from lionproc.engine.outlay import Outlay
 
-if TYPE_CHECKING:
-    from lionproc.engine.routes import Routes
+__all__ = ["BudgetGroup", "Spender"]
 
-__all__ = ["BudgetGroup"]
+
+class Spender(Protocol):
+    """The routes of a run, as its budget sees them."""
+
+    @property
+    def own_outlays(self) -> Sequence[Outlay]:
+        """What was spent on each of them."""
+
+    @property
+    def own_unpriced(self) -> bool:
+        """Whether what a request costs is not known on one of them."""
+
+    def sent(self) -> int:
+        """The requests that were sent on all of them."""
 
 
 class BudgetGroup:
@@ -19,7 +32,7 @@ class BudgetGroup:
 
     Attributes:
         bounds: What they may spend together.
-        routes: Those of the runs that are in it.
+        spenders: The routes of the runs that are in it.
         over: What those have spent that have left it.
         sent_before: And the requests that they have sent.
         news: Set when something is back anywhere, which leaves room for all.
@@ -27,7 +40,7 @@ class BudgetGroup:
 
     def __init__(self) -> None:
         self.bounds = Budget()
-        self.routes: list[Routes] = []
+        self.spenders: list[Spender] = []
         self.over = Outlay()
         self.sent_before = 0
         self.news = asyncio.Event()
@@ -35,12 +48,12 @@ class BudgetGroup:
     @property
     def is_new(self) -> bool:
         """Whether no run has come into it."""
-        return not (self.routes or self.sent_before)
+        return not (self.spenders or self.sent_before)
 
-    def leave(self, routes: Routes) -> None:
+    def leave(self, spender: Spender) -> None:
         """A run is over, and need not be kept in memory: what it has spent still counts."""
-        if routes in self.routes:
-            for executor in routes.executors:
-                self.over.add(executor.outlay)
-            self.sent_before += routes.sent()
-            self.routes.remove(routes)
+        if spender in self.spenders:
+            for outlay in spender.own_outlays:
+                self.over.add(outlay)
+            self.sent_before += spender.sent()
+            self.spenders.remove(spender)

@@ -83,7 +83,7 @@ class Routes:
         self._outlays_before: list[Outlay] = []
         self._sent_before = 0
         self.group = BudgetGroup()
-        self.group.routes.append(self)
+        self.group.spenders.append(self)
 
     def go_on_from(self, before: Routes) -> None:
         """Let a budget count what an earlier run of the same rows has sent and spent, too."""
@@ -93,7 +93,7 @@ class Routes:
     def enter(self, group: BudgetGroup) -> None:
         """Let one budget count what the runs of a group send and spend together."""
         self.group = group
-        group.routes.append(self)
+        group.spenders.append(self)
 
     @property
     def dispatchers(self) -> list[Dispatcher]:
@@ -226,8 +226,12 @@ class Routes:
     @property
     def unpriced(self) -> bool:
         """Whether what a request costs is not known on one of them."""
-        all_routes = [route for routes in self.group.routes for route in routes.routes]
-        return any(route.usd(Tokens(1, 1)) is None for route in all_routes)
+        return any(each.own_unpriced for each in self.group.spenders)
+
+    @property
+    def own_unpriced(self) -> bool:
+        """The same, without those beside this run."""
+        return any(route.usd(Tokens(1, 1)) is None for route in self.routes)
 
     @property
     def waits_for_budget(self) -> bool:
@@ -242,14 +246,19 @@ class Routes:
     @property
     def outlays(self) -> list[Outlay]:
         """What was spent on each route, and behind them beside this run and before it."""
-        first = sorted(self.group.routes, key=lambda routes: routes is not self)
-        beside = [executor.outlay for routes in first for executor in routes.executors]
+        first = sorted(self.group.spenders, key=lambda spender: spender is not self)
+        beside = [outlay for spender in first for outlay in spender.own_outlays]
         return [*beside, self.group.over, *self._outlays_before]
+
+    @property
+    def own_outlays(self) -> list[Outlay]:
+        """What was spent on each route of this run."""
+        return [executor.outlay for executor in self.executors]
 
     @property
     def sent_in_all(self) -> int:
         """The requests that were sent on all routes, beside this run and before it."""
-        beside = sum(routes.sent() for routes in self.group.routes)
+        beside = sum(spender.sent() for spender in self.group.spenders)
         return beside + self.group.sent_before + self._sent_before
 
     # -- what a person sees -----------------------------------------------------------------
