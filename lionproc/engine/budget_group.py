@@ -20,7 +20,7 @@ class Spender(Protocol):
         """What was spent on each of them."""
 
     @property
-    def own_unpriced(self) -> bool:
+    def unpriced(self) -> bool:
         """Whether what a request costs is not known on one of them."""
 
     def sent(self) -> int:

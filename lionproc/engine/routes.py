@@ -83,17 +83,11 @@ class Routes:
         self._outlays_before: list[Outlay] = []
         self._sent_before = 0
         self.group = BudgetGroup()
-        self.group.spenders.append(self)
 
     def go_on_from(self, before: Routes) -> None:
         """Let a budget count what an earlier run of the same rows has sent and spent, too."""
         self._outlays_before = before.outlays
         self._sent_before = before.sent_in_all
-
-    def enter(self, group: BudgetGroup) -> None:
-        """Let one budget count what the runs of a group send and spend together."""
-        self.group = group
-        group.spenders.append(self)
 
     @property
     def dispatchers(self) -> list[Dispatcher]:
@@ -226,11 +220,6 @@ class Routes:
     @property
     def unpriced(self) -> bool:
         """Whether what a request costs is not known on one of them."""
-        return any(each.own_unpriced for each in self.group.spenders)
-
-    @property
-    def own_unpriced(self) -> bool:
-        """The same, without those beside this run."""
         return any(route.usd(Tokens(1, 1)) is None for route in self.routes)
 
     @property

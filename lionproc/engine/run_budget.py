@@ -35,7 +35,8 @@ class RunBudget:
         self._routes = routes
         if group is not None:
             bounds = bounds if group.is_new else group.bounds
-            routes.enter(group)
+            routes.group = group
+        routes.group.spenders.append(routes)
         self.set(Budget() if bounds is None else bounds)
         self._heeded = replace(self.bounds)
 
@@ -54,7 +55,7 @@ class RunBudget:
             raise ConfigurationError(
                 f"budget takes lp.Budget(usd=..., ...), not {type(bounds).__name__}."
             )
-        if bounds.usd is not None and self._routes.unpriced:
+        if bounds.usd is not None and any(each.unpriced for each in self._routes.group.spenders):
             raise ConfigurationError(
                 "The price of this model is not known, so a budget in dollars cannot be kept. "
                 "Give it as Model(..., price=lp.Price(input=..., output=...)) in dollars per "
