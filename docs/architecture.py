@@ -63,7 +63,8 @@ QUESTIONS: Lines = (
     ("FailurePolicy", "What does a failed attempt mean for the row, and for the run?"),
     ("Breaker", "When does a run stop sending to a server that is down?"),
     ("QuantityLimit", "What keeps the requests of a minute under the limit, and even?"),
-    ("Congestion", "What does a 429 change for everybody?"),
+    ("Congestion", "What does a 429 change for everybody, and how is an unknown limit found?"),
+    ("Reopening", "How long is a server left alone that said `Retry-After`, or nothing?"),
     ("Replay", "Where does a second run find what the first one was answered?"),
     ("JournalFile", "Where is a reply written to disk before it counts?"),
     ("bring_up", "Where are the tables of the journal, and what an older file lacks?"),
@@ -119,9 +120,10 @@ QUESTIONS: Lines = (
     ("harmless", "Where is a formula kept out of a spreadsheet?"),
     ("escaped", "Where is text escaped for the card and the panel?"),
     ("watchers", "What decides whether a panel, a bar or a line is shown?"),
+    ("Run", "Who tells the panel and the bar how it stands, and how often (`_tick`)?"),
     ("Panel", "Who draws the live panel?"),
     ("Records", "How are the requests of a service kept on disk?"),
-    ("redact", "How is the key kept out of the journal and of messages?"),
+    ("model:hidden", "How is the key kept out of the journal and of messages?"),
 )
 PROVIDER: Lines = (
     ("PROVIDERS", "Add an entry. A server that is like OpenAI's needs nothing more."),
@@ -132,7 +134,9 @@ PROVIDER: Lines = (
 ANSWER: Lines = (
     ("shape_of", "Add a class for the shape, and the JSON Schema it is told by."),
     ("answer_tokens", "How long such an answer is, for an estimate before anything is seen."),
+    ("read_either", "How the text of a reply becomes such a value; only if JSON does not say it."),
     ("cell_maker", "How a value becomes a cell, without losing anything."),
+    ("arrow_of", "How cells become an Arrow array, and that one a column."),
     ("write_json", "How a cell becomes the text of a reply again, to train a model on."),
     ("dtype_of", "Which dtype a column of such cells has, the same for 0 rows."),
     ("read_parquet", "How it comes back from a file; only if Arrow has no such type."),

@@ -72,7 +72,7 @@ class FrameAccessor(AnswersAccessor):
         r"""Ask the model about every row and get the frame back with the answers.
 
         Blocks until it is done; interrupting keeps everything that was answered. What is in
-        the journal is not asked again, so running a cell twice costs nothing.
+        the journal is not asked again, so running a cell twice pays for nothing but what failed.
 
         Args:
             prompt: A template with `{column}` placeholders (`{{` is a brace), or a function
@@ -80,18 +80,22 @@ class FrameAccessor(AnswersAccessor):
                 skip it.
             into: The new column. For a pydantic model or an object the prefix of its columns,
                 None for the bare field names. With `columns=`, a name with `{column}` in it.
-            schema: The answer's type: str, int, float, bool, Literal, Enum, list[...], a
-                pydantic model, or a JSON Schema as a dict.
+            schema: The answer's type: str, int, float, bool, Literal, Enum, dates, times,
+                Decimal, list[...], dict[str, ...], a pydantic model, or a JSON Schema as a dict.
             system: A system prompt: a text, or a function of the row.
             model: "provider/model", or an `lp.Model`. None for that of `lp.configure`.
             limits: `lp.Limits(requests_per_minute=500)`, which become the live limits of
-                everything that goes to this endpoint, key and model. None leaves them as they are.
-            budget: `lp.Budget(usd=5)`; reaching it stops the run and returns what there is.
-            retry: `lp.Retry`: how often, and how long, what failed is tried again.
+                everything that goes to this endpoint, key and model, runs that are under way
+                included. None leaves them as they are.
+            budget: `lp.Budget(usd=5)`; reaching it stops the run and returns what there is. None
+                for no bound.
+            retry: `lp.Retry`: how often, and how long, what failed is tried again. None for its
+                defaults.
             columns: Ask the same about each of these columns; the prompt shows the cell as
                 `{value}`.
             chunk_size: Rows per saved part and checkpoint, 1000 if not set.
-            save: "out.parquet" for a file, "folder/" for a part per chunk as they are whole.
+            save: "out.parquet" for a file, "folder/" for a file per chunk, each as soon as its last
+                row is there; or the address of either, such as "s3://...".
             journal: Where replies are kept: a path, None for `.lionproc/journal.sqlite`,
                 False for nowhere on disk.
             resume: False asks again even what the journal has.
@@ -104,7 +108,8 @@ class FrameAccessor(AnswersAccessor):
                 pairs like `({"review": "Fine."}, "positive")`. `score` leaves such rows out.
             errors: "coerce" makes failed rows NA and warns once; "raise" raises after all
                 others are done and kept.
-            overwrite: Replace columns that are there.
+            overwrite: Replace columns that are there, and a file at `save=` that would lose rows
+                or columns or is no parquet.
             details: Add columns with each row's status, error, attempts, tokens (all, input, cached
                 and output), dollars, seconds, the model that answered, as its reply says, the run,
                 and a note where an answer was asked again for its shape or repaired. What is not
@@ -119,8 +124,9 @@ class FrameAccessor(AnswersAccessor):
                 buys two more.
             tie: Where several answers have the most votes: "na" leaves the row without one, "first"
                 takes the one that was given first.
-            progress: False shows nothing.
-            panel: True shows the live panel, False never; None where the frontend can drive it.
+            progress: False shows neither bar nor panel nor card.
+            panel: True shows the live panel, False a bar; None the panel in a notebook that a
+                person looks at, else the bar.
 
         Returns:
             A new frame: the input's rows, order and index, the new columns at the end with

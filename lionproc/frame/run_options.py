@@ -32,20 +32,22 @@ class PipelineOptions(TypedDict, total=False):
 
     limits: Limits | Mapping[str, Any] | None
     """`lp.Limits(requests_per_minute=500)`, which become the live limits of everything that goes to
-    this endpoint, key and model. None leaves them as they are.
+    this endpoint, key and model, runs that are under way included. None leaves them as they are.
     """
 
     budget: Budget | None
-    """`lp.Budget(usd=5)`; reaching it stops the run and returns what there is."""
+    """`lp.Budget(usd=5)`; reaching it stops the run and returns what there is. None for no bound."""
 
     retry: Retry | None
-    """`lp.Retry`: how often, and how long, what failed is tried again."""
+    """`lp.Retry`: how often, and how long, what failed is tried again. None for its defaults."""
 
     chunk_size: int | None
     """Rows per saved part and checkpoint, 1000 if not set."""
 
     save: Any
-    """"out.parquet" for a file, "folder/" for a part per chunk as they are whole."""
+    """"out.parquet" for a file, "folder/" for a file per chunk, each as soon as its last row is
+    there; or the address of either, such as "s3://...".
+    """
 
     journal: Any
     """Where replies are kept: a path, None for `.lionproc/journal.sqlite`, False for nowhere on
@@ -72,7 +74,9 @@ class PipelineOptions(TypedDict, total=False):
     """
 
     overwrite: bool
-    """Replace columns that are there."""
+    """Replace columns that are there, and a file at `save=` that would lose rows or columns or is
+    no parquet.
+    """
 
     details: bool
     """Add columns with each row's status, error, attempts, tokens (all, input, cached and output),
@@ -82,10 +86,12 @@ class PipelineOptions(TypedDict, total=False):
     """
 
     progress: bool | None
-    """False shows nothing."""
+    """False shows neither bar nor panel nor card."""
 
     panel: bool | None
-    """True shows the live panel, False never; None where the frontend can drive it."""
+    """True shows the live panel, False a bar; None the panel in a notebook that a person looks at,
+    else the bar.
+    """
 
 
 class SeriesOptions(PipelineOptions, total=False):
