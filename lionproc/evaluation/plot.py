@@ -54,7 +54,7 @@ def figure(score: Scored) -> Figure:
     else:
         more = score.reliability is not None
         made = blank(
-            title, 13.0 if more else 9.0, max(3.2, 1.4 + 0.42 * len(places)), called="score.plot()"
+            title, 10.5 if more else 8.0, max(3.2, 1.4 + 0.42 * len(places)), called="score.plot()"
         )
         confusion, shares, *further = made.subplots(1, 2 + more)
         _confusion(confusion, score.confusion.iloc[places, places])
