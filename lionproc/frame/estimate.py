@@ -165,7 +165,7 @@ def estimate(
         requests += round(going * (1.0 if passed.share is None else passed.share))
     made = Estimate(
         rows=round(plan.total * times),
-        requests=round(requests * (1 if len(leaves) == 1 else stage.votes) * times),
+        requests=round(requests * times),
         answered=round(passed.answered * times),
         skipped=round(passed.skipped * times),
         sample=sample,

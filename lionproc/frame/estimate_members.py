@@ -8,10 +8,12 @@ of them, all are counted, so that the estimate is rather too high.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lionproc.engine.replay import Replay
 from lionproc.engine.request import Event
+from lionproc.frame.votes import Cast, ballots_of, counted
 from lionproc.model.became import what_became
 from lionproc.model.call import ModelCall
 from lionproc.model.composed import steps_of
@@ -55,39 +57,79 @@ class MemberLooks:
         plan, looks = self._plan, self._looks
         replay = Replay(journal, 0, plan.options.retry.max_corrections)
         for made in plan.first_calls(looks[0].builder):
-            asked = []
+            asked: list[list[list[ModelCall]]] = []  # of rows, of votes, of members
             for _, call in made:
                 if isinstance(call, ModelCall):
-                    asked.append([call, *(look.builder.ask_too(call) for look in looks[1:])])
+                    ballots = ballots_of(call, plan.stages[0].votes)
+                    asked.append(
+                        [[b, *(each.builder.ask_too(b) for each in looks[1:])] for b in ballots]
+                    )
                 else:
                     self.skipped += 1
-            kept = journal.find([key for row in asked for call in row for key in call.keys_by_way])
-            for calls in asked:
-                self._row(calls, kept, replay)
+            keys = (
+                key for row in asked for vote in row for call in vote for key in call.keys_by_way
+            )
+            kept = journal.find(list(keys))
+            for votes in asked:
+                self._row(votes, kept, replay)
         plan.forget_occurrences()
 
-    def _row(self, calls: Sequence[ModelCall], kept: Mapping[bytes, Any], replay: Replay) -> None:
+    def _row(
+        self, votes: Sequence[Sequence[ModelCall]], kept: Mapping[bytes, Any], replay: Replay
+    ) -> None:
         steps, looks = self._steps, self._looks
-        found: dict[int, Outcome] = {}
+        found = [self._found(calls, kept, replay) for calls in votes]
+        small = self._outcome(0, found)
+        if isinstance(steps, Cascaded) and steps.below is not None and small is not None:
+            self._kept_by_small += 1
+            self._unsure += steps.after(0, small) is not None
+        if not self._plan.options.resume:
+            found = [{} for _ in votes]
+        founds = [_outcomes(each).get for each in found]
+        ways = steps.kept_votes(founds) if len(votes) > 1 else [steps.kept(founds[0])]
+        leaf = ways[-1][0]
+        if all(stands for _, stands in ways):
+            said = self._outcome(leaf, found) if len(votes) > 1 else None
+            following = None if said is None else steps.after(leaf, said)
+            if following is None:
+                self.answered += 1
+                return
+            leaf = following
+            ways = [(leaf, leaf in each) for each in found]
+        for calls, (place, stands) in zip(votes, ways, strict=True):
+            if not stands:
+                looks[place].ask(calls[place])
+        if isinstance(steps, Cascaded):
+            for start in steps.starts:
+                for calls in votes if start > leaf else ():
+                    self._perhaps[start].ask(calls[start])
+
+    def _found(
+        self, calls: Sequence[ModelCall], kept: Mapping[bytes, Any], replay: Replay
+    ) -> dict[int, tuple[Event, Outcome]]:
+        """What is kept of a question, by member."""
+        found = {}
         for number, call in enumerate(calls):
             entry = next((kept[key] for key in call.keys_by_way if key in kept), None)
             if entry is not None:
-                looks[number].kept.add(call, entry)
+                self._looks[number].kept.add(call, entry)
                 event = Event(call)
                 if replay.answer(event, entry):
-                    found[number] = what_became(event, sure=steps.unsure(number))
-        if isinstance(steps, Cascaded) and steps.below is not None and 0 in found:
-            self._kept_by_small += 1
-            self._unsure += steps.after(0, found[0]) is not None
-        leaf, stands = steps.kept(found.get) if self._plan.options.resume else (0, False)
-        if stands:
-            self.answered += 1
-            return
-        looks[leaf].ask(calls[leaf])
-        if isinstance(steps, Cascaded):
-            for start in steps.starts:
-                if start > leaf:
-                    self._perhaps[start].ask(calls[start])
+                    became = what_became(event, sure=self._steps.unsure(number))
+                    of_vote = self._plan.stages[0].votes > 1
+                    found[number] = (event, replace(became, of_vote=of_vote))
+        return found
+
+    def _outcome(
+        self, leaf: int, votes: Sequence[Mapping[int, tuple[Event, Outcome]]]
+    ) -> Outcome | None:
+        """What a member has said of a row; None where not all of it is known."""
+        if not all(leaf in found for found in votes):
+            return None
+        if len(votes) == 1:
+            return votes[0][leaf][1]
+        cast = [Cast(found[leaf][0], bears=False) for found in votes]
+        return counted(cast, first_of_equals=self._plan.stages[0].tie == "first").outcome
 
     @property
     def share(self) -> float | None:
@@ -145,3 +187,7 @@ def _sum(weighed: Sequence[tuple[Mapping[str, Any], float]], name: str) -> float
 
 def _whole(amount: float | None) -> int | None:
     return None if amount is None else round(amount)
+
+
+def _outcomes(found: Mapping[int, tuple[Event, Outcome]]) -> dict[int, Outcome]:
+    return {number: outcome for number, (_, outcome) in found.items()}

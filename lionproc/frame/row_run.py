@@ -498,9 +498,7 @@ class RowRun(Run):
             What they say; None where another model is asked.
         """
         leg, place = self._leg_of(tag), self._ballots.place_of(tag)
-        error = None if said.error is None else said.error.kind
-        sure = 0.0 if said.tied else next(iter(said.confidences), None)
-        leaf = leg.steps.after(leg.leaf, Outcome(error, sure))
+        leaf = leg.steps.after(leg.leaf, said.outcome)
         asked: Any = last.first
         if leaf is None or asked.asked is None:
             return said

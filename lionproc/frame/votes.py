@@ -20,8 +20,9 @@ from lionproc.frame.assemble import Missing
 from lionproc.frame.stage import Stage
 from lionproc.model.as_json import plain
 from lionproc.model.call import ModelCall
+from lionproc.model.steps import Outcome
 
-__all__ = ["Ballots", "Cast", "Verdict", "answer_of", "ballots_of"]
+__all__ = ["Ballots", "Cast", "Verdict", "answer_of", "ballots_of", "counted"]
 
 Rendered: TypeAlias = ModelCall | Missing | CallError
 _STILL_TO_ASK = frozenset({Kind.NOT_SENT, Kind.CANCELLED})
@@ -75,6 +76,12 @@ class Verdict:
     seconds: float = 0.0
     corrections: int = 0
     model: str = ""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What became of the row, for the steps of a model that is made of several."""
+        error = None if self.error is None else self.error.kind
+        return Outcome(error, 0.0 if self.tied else next(iter(self.confidences), None))
 
     @property
     def call(self) -> Verdict:
@@ -159,7 +166,7 @@ class Ballots:
         if len(votes) < stage.votes:
             return None
         del self._cast[place]
-        verdict = _counted(votes, first_of_equals=stage.tie == "first")
+        verdict = counted(votes, first_of_equals=stage.tie == "first")
         self.ties += verdict.tied
         return verdict
 
@@ -167,7 +174,7 @@ class Ballots:
         return self._stages[self._stage_of[place // self._rows]]
 
 
-def _counted(votes: Sequence[Cast | CallError], *, first_of_equals: bool) -> Verdict:
+def counted(votes: Sequence[Cast | CallError], *, first_of_equals: bool) -> Verdict:
     """What votes say; in the order in which they were asked, whatever came first."""
     verdict = Verdict(cached=True)
     heaps: dict[bytes, list[Any]] = {}

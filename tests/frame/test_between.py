@@ -102,3 +102,25 @@ def test_what_a_run_that_asks_anew_has_paid_is_not_asked_again_when_its_failures
     out = job.retry_failed().result()
     assert out["x"].tolist() == ["a", "a"]
     assert server.counters.total == sent + 1
+
+
+def test_votes_on_models_made_of_models_are_foreseen_as_they_are_sent_and_paid(server):
+    server.configure(answer={"answer": "a"})
+    price = lp.Price(input=1000.0, output=0.0)
+    single, large = (
+        lp.Model("openai", n, base_url=server.base_url, api_key=server.key, price=price)
+        for n in ("small", "large")
+    )
+    frame = pd.DataFrame({"text": [f"foreseen {n}" for n in range(25)]})
+    ask = {"into": "x", "schema": AB, "votes": 3}
+    alone = frame.llm.estimate("{text}", model=single, **ask)
+    models = (lp.Fallback([single, large]), lp.Cascade([single, large], below=0.8))
+    either, both = (frame.llm.estimate("{text}", model=model, **ask) for model in models)
+    assert (alone.requests, either.requests, both.requests) == (75, 75, 150)
+    assert (either.usd, both.usd) == (pytest.approx(alone.usd), pytest.approx(2 * alone.usd))
+    frame.head(22).llm.process("{text}", model=models[1], **ask)
+    known = frame.llm.estimate("{text}", model=models[1], **ask)
+    assert (known.answered, known.requests) == (22, 9)  # their votes agree, so few will go on
+    frame.llm.process("{text}", model=models[1], **ask)
+    again = frame.llm.estimate("{text}", model=models[1], **ask)
+    assert (again.answered, again.requests, again.usd) == (25, 0, 0.0)
