@@ -2,7 +2,7 @@
 
 LionprocError
 ├── ConfigurationError (also ValueError)   wrong arguments, found before anything is sent
-│   ├── ArgumentError (also TypeError)     an argument that does not exist
+│   ├── ArgumentError (also TypeError)     an argument that does not exist or is missing
 │   ├── PromptError                        a template or a callable that cannot work
 │   ├── SchemaError                        an answer type that cannot be asked for
 │   ├── LimitsError                        a limit that is no limit
@@ -121,7 +121,7 @@ class ConfigurationError(LionprocError, ValueError):
 
 
 class ArgumentError(ConfigurationError, TypeError):
-    """An argument that does not exist; the message names the near one."""
+    """An argument that does not exist (the message names the near one) or is missing."""
 
     @classmethod
     def unknown(cls, called: str, name: object, known: Iterable[object]) -> ArgumentError:
@@ -170,18 +170,18 @@ HINTS = {
     Kind.TIMEOUT: "Raise timeout= of the model, or run the cell again later.",
     Kind.CONNECTION: "Check the network, the proxy and base_url=.",
     Kind.BAD_REPLY: "Check that base_url= is an OpenAI-compatible address.",
-    Kind.BAD_REQUEST: "Change what the server refuses: a parameter of the model, or this row.",
-    Kind.CONTEXT_LENGTH: "Shorten the prompt for this row, or name a model that reads more.",
+    Kind.BAD_REQUEST: "Change what the server refuses: a parameter of the model, or the prompt.",
+    Kind.CONTEXT_LENGTH: "Shorten the prompt, or name a model that reads more.",
     Kind.REDIRECT: "Write the address that it leads to as base_url=.",
-    Kind.TOO_LARGE: "Shorten the prompt for this row, lower max_tokens=, or raise the limit.",
-    Kind.UNREADABLE: "Run the cell again with resume=False; if it stays so, leave the row out.",
+    Kind.TOO_LARGE: "Shorten the prompt, lower max_tokens=, or raise the limit.",
+    Kind.UNREADABLE: "Run the cell again with resume=False; leave out what stays so.",
     Kind.TRUNCATED: "Raise max_tokens=, or ask for a shorter answer.",
-    Kind.FILTERED: "Reword the prompt, or leave this row out.",
+    Kind.FILTERED: "Reword the prompt, or leave out what the filter stops.",
     Kind.REFUSED: "Reword the prompt, or name another model.",
     Kind.EMPTY: "Run the cell again; if it stays empty, raise max_tokens= or reword the prompt.",
     Kind.TOOL_CALL: "Take tools out of the model's parameters, or say that text is wanted.",
     Kind.WRONG_SHAPE: "Name the allowed answers in the prompt, widen schema=, or name another model.",
-    Kind.PROMPT: "Mend the prompt for this row.",
+    Kind.PROMPT: "Mend the prompt, or the function that makes it.",
     Kind.CANCELLED: "Run the cell again; it may be billed twice.",
 }
 

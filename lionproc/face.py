@@ -83,24 +83,23 @@ def _told(error: LionprocError | KeyboardInterrupt) -> BaseException:
     return error.with_traceback(None)
 
 
-_ANY_NUMBER = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
-
-
 class _Arguments(NamedTuple):
     names: tuple[str, ...] | None  # those that it takes, None where it takes any
     places: tuple[str, ...] | None  # those that may come without a name, None where any number may
-    needed: tuple[str, ...]  # those that have no default
+    needed: tuple[str, ...]  # those without a default, where it can be told what came
 
 
 def _arguments(function: Callable[..., Any]) -> _Arguments:
     parameters = inspect.signature(function).parameters.values()
     kinds = {parameter.kind for parameter in parameters}
     names = (p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY)
+    any_place = inspect.Parameter.VAR_POSITIONAL in kinds
     places = (p.name for p in parameters if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD})
+    needed = (p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD)
     return _Arguments(
         None if inspect.Parameter.VAR_KEYWORD in kinds else tuple(n for n in names if n != "self"),
-        None if inspect.Parameter.VAR_POSITIONAL in kinds else tuple(places),
-        tuple(p.name for p in parameters if p.default is p.empty and p.kind not in _ANY_NUMBER),
+        None if any_place else tuple(places),
+        () if any_place else tuple(needed),
     )
 
 
@@ -116,12 +115,10 @@ def _check(function: Any, args: tuple[Any, ...], given: dict[str, Any], takes: _
     for name in given:
         if known is not None and name not in known:
             raise ArgumentError.unknown(_called(function), name, known)
-    if places is not None:
-        absent = [
-            f"{name}=" for name in needed if name not in given and name not in places[: len(args)]
-        ]
-        if absent:
-            raise ArgumentError(f"{_called(function)}() needs {' and '.join(absent)}.")
+    came = {*given, *(places or ())[: len(args)]}
+    absent = [f"{name}=" for name in needed if name not in came]
+    if absent:
+        raise ArgumentError(f"{_called(function)}() needs {' and '.join(absent)}.")
 
 
 def _called(function: Any) -> str:

@@ -49,8 +49,7 @@ def to_jsonl(frame: pd.DataFrame, path: AnyPath, format: Format = "records") -> 
                 sink.write(line + b"\n")
     if left_out:
         warn(
-            f"{left_out:,} of {len(frame):,} rows have no answer, and are not in {name!r}. "
-            "out.llm.errors() says why.",
+            f"{left_out:,} of {len(frame):,} rows have no answer, and are not in {name!r}.",
             RowsFailedWarning,
         )
     return shown(path) if is_url(path) else local_path(path)

@@ -154,11 +154,9 @@ def files_of(path: AnyPath) -> list[Path | Remote]:
     with readable(place):
         if not place.is_dir():
             if not place.exists():
-                raise (
-                    missing_file(place, (".parquet",))
-                    if isinstance(place, Path)
-                    else ConfigurationError(f"There is no file {str(place)!r}.")
-                )
+                if isinstance(place, Path):
+                    raise missing_file(place, (".parquet",))
+                raise ConfigurationError(f"There is no file {str(place)!r}.")
             return [place]
         parts = [(match, f) for f in place.iterdir() if (match := PART.fullmatch(f.name))]
     runs = {match[2] for match, _ in parts}

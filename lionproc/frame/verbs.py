@@ -36,7 +36,7 @@ class Verbs:
 
         def __getattr__(self, name: str) -> NoReturn:
             near = "" if name.startswith("_") else did_you_mean(name, _known(type(self)))
-            # Python has a guess of its own from the object, and would say it behind this one.
+            # With the object, Python would add a guess of its own behind this one.
             raise AttributeError(f".llm has no verb {name!r}.{near}", name=name, obj=None)
 
 

@@ -149,11 +149,7 @@ class BatchProcessor:
                 await for_each(positions, most, process, lambda: not service.stopped)
                 return await self._finish(record, self._complete(batch_id, results))
             except LionprocError as error:
-                log.warning(
-                    "%s stopped (%s): 'error' of its result says why, and resume() goes on",
-                    batch_id,
-                    type(error).__name__,
-                )
+                log.warning("%s stopped: %s", batch_id, type(error).__name__)
                 return {
                     "status": "error",
                     "error": str(error),

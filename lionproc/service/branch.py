@@ -161,9 +161,7 @@ class Branch:
     ) -> Any:
         if not isinstance(text, str) or not text.strip():
             said = "an empty text" if isinstance(text, str) else f"a {type(text).__name__}"
-            raise ConfigurationError(
-                f"What a Branch asks is a text that says something, not {said}."
-            )
+            raise ConfigurationError(f"chat() asks with a text, not with {said}.")
         system = [{"role": "system", "content": self.system}] if self.system else []
         messages = [*system, *history, {"role": "user", "content": text}]
         session = session_of(session_model(self.model))
@@ -198,9 +196,7 @@ class Branch:
                     f"({', '.join(ROLES)}) and a content."
                 )
             if not isinstance(message.get("content"), str):
-                raise ConfigurationError(
-                    f"messages[{place}] has a content that is no text, and a Branch keeps texts."
-                )
+                raise ConfigurationError(f"The content of messages[{place}] is no text.")
             checked.append({"role": message["role"], "content": message["content"]})
         systems = [message for message in checked if message["role"] == "system"]
         if len(systems) > 1:  # one of them would be left out in silence

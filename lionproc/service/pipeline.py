@@ -176,11 +176,7 @@ class Pipeline:
                 await run_stages(job, record["data"], self._stages, finished, self.window)
                 return await self._finish(record, items)
             except LionprocError as error:
-                log.warning(
-                    "%s stopped (%s): 'error' of its result says why, and resume() goes on",
-                    job_id,
-                    type(error).__name__,
-                )
+                log.warning("%s stopped: %s", job_id, type(error).__name__)
                 return {"status": "error", "error": str(error), "job_id": job_id}
 
     async def _finish(self, record: JobRecord, items: Mapping[int, ItemInProgress]) -> JobResult:

@@ -71,15 +71,15 @@ class Prompt:
         except BaseException as error:
             pass_on_interrupt(error)
             # The text of a foreign error may hold what is in the data.
-            named = type(error).__name__
-            why = f"The data cannot be written into the prompt ({named})."
+            name = type(error).__name__
+            why = f"The data cannot be written into the prompt ({name})."
             if callable(self.writer):
-                why = f"The prompt function raised {named} for this data."
+                why = f"The prompt function raised {name} for this data."
             raise CallError(Kind.PROMPT, why) from error
         if isinstance(made, str):
             made = [{"role": "user", "content": made}]
         if not made or not all(isinstance(m, Mapping) and "role" in m for m in made):
-            raise _no_prompt("a list" if made else "an empty list")
+            raise _no_prompt("a list of something else" if made else "an empty list")
         has_own = any(message.get("role") == "system" for message in made)
         if self.system and not has_own:
             made = [{"role": "system", "content": self.system}, *made]
@@ -108,8 +108,8 @@ class Prompt:
 def _no_prompt(returned: str) -> CallError:
     return CallError(
         Kind.PROMPT,
-        f"The prompt function returned {returned}, and a prompt is a text or a list of messages, "
-        'each like {"role": "user", "content": ...}.',
+        f"The prompt function returned {returned}. A prompt is a text or a list of messages, each "
+        'like {"role": "user", "content": ...}.',
         hint="",
     )
 

@@ -14,6 +14,7 @@ import pytest
 import lionproc as lp
 from lionproc.engine.replay import RAW_BYTES
 from lionproc.errors import (
+    HINTS,
     BudgetWarning,
     CallError,
     ConfigurationError,
@@ -362,3 +363,7 @@ def test_the_card_names_what_the_person_has_in_hand(server, model):
     with pytest.warns(RowsFailedWarning):
         out = texts(4).llm.process("Say {text}", into="a", model=model)
     assert "out.llm.errors() lists the errors" in repr(out.llm.report())
+
+
+def test_advice_fits_one_row_and_a_thousand():
+    assert not [hint for hint in HINTS.values() if "this row" in hint or "the row" in hint]
