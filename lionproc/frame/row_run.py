@@ -120,10 +120,10 @@ class RowRun(Run):
         self._followers: dict[int, list[int]] = {}  # rows that share the answer of an earlier one
         self._given_up = 0  # stopped while they were in flight
         self._parts = self._part_writer()
-        self._bought = Bought()
+        self._bought = Bought(by_row=options.details)
         self._slowest, self._dearest = Extremes(), Extremes()
         if before is not None:
-            self._bought.take_over(before._bought)
+            self._bought.take_over(before._bought, before._store.is_open)
             for place in self._store.take_over(before._store):
                 self._had(place)
 
@@ -420,10 +420,13 @@ class RowRun(Run):
 
     def _paid_before(self, places: Sequence[int], event: Event) -> None:
         """What rows that share a question have taken at a leg whose answer they do not keep."""
+        first = self._ballots.place_of(places[0])
+        bears = event.error is not None or self._bought.add(
+            event.first.key, event.usd, first, kept=event.cached
+        )
         for number, place in enumerate(places):
-            self._store.add(self._ballots.place_of(place), event, bears=number == 0)
-        if event.error is None:
-            self._bought.add(event.first.key, event.usd, kept=event.cached)
+            row = self._ballots.place_of(place)
+            self._store.add(row, event, bears=bears and number == 0)
 
     def _took(self, event: Event) -> None:
         self._passes(event, self._followers.pop(event.tag, ()))
@@ -453,8 +456,9 @@ class RowRun(Run):
 
     def _keep(self, event: Event, sharing: Sequence[int]) -> None:
         """What came is what these rows have."""
+        first = self._ballots.place_of(event.tag)
         bears = event.error is not None or self._bought.add(
-            event.first.key, event.usd, rows=1 + len(sharing), kept=event.cached
+            event.first.key, event.usd, first, rows=1 + len(sharing), kept=event.cached
         )
         if event.attempts and not event.cached:
             self._slowest.add(event.seconds, event)

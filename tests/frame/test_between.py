@@ -124,3 +124,29 @@ def test_votes_on_models_made_of_models_are_foreseen_as_they_are_sent_and_paid(s
     frame.llm.process("{text}", model=models[1], **ask)
     again = frame.llm.estimate("{text}", model=models[1], **ask)
     assert (again.answered, again.requests, again.usd) == (25, 0, 0.0)
+
+
+@pytest.mark.parametrize("votes", [1, 2])
+@pytest.mark.parametrize("requests", [4, 9])
+def test_the_dollars_of_rows_add_up_over_a_stop_equal_rows_and_a_rerun(server, votes, requests):
+    server.configure(answer={"answer": "a"}, confidence=0.6)
+    price = lp.Price(input=1000.0, output=0.0)
+    models = [
+        lp.Model("openai", n, base_url=server.base_url, api_key=server.key, price=price)
+        for n in ("small", "large")
+    ]
+    frame = pd.DataFrame({"text": [f"{votes} {requests} dollars {n // 2}" for n in range(8)]})
+    ask = {"into": "x", "schema": AB, "details": True, "votes": votes}
+    ask["model"] = lp.Cascade(models, below=1.0 if votes == 1 else 0.4)
+    job = frame.llm.start(
+        "{text}", budget=lp.Budget(requests=requests), limits=lp.Limits(concurrency=1), **ask
+    )
+    job.wait()
+    assert job.frame()["x_usd"].sum() == pytest.approx(job.report().usd)
+    job.budget.requests = None
+    again = job.retry_failed()
+    out = again.result()
+    paid = job.report().usd + again.report().usd
+    assert out["x_usd"].sum() == pytest.approx(paid)
+    rerun = frame.llm.process("{text}", **ask)
+    assert rerun["x_usd"].sum() == pytest.approx(paid)
