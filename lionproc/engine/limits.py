@@ -19,6 +19,8 @@ _RATES = (
     "output_tokens_per_minute",
 )
 _FIELDS = (*_RATES, "concurrency", "burst_seconds", "adapt", "shared")
+LEAST_RATE = 1e-6  # one in two years: what is computed with less is no number any more
+MOST = 1e12  # more than anybody sends, and all that the account of a shared budget takes
 
 
 @faced
@@ -44,7 +46,8 @@ class Limits:
             assignment counts for all, and a 429 slows all. `concurrency` stays each one's own.
 
     Raises:
-        LimitsError: A value is not a number, not above zero, or not a field.
+        LimitsError: A value is not a number, not above zero, beyond what can be kept (a limit of
+            less than 0.000001 a minute, or more than 1e12), or not a field.
 
     Example:
         >>> limits = Limits(requests_per_minute=600, tokens_per_minute=120_000)
@@ -163,7 +166,14 @@ class Limits:
 
 def _checked(name: str, value: object) -> Any:
     if name in _RATES:
-        return None if value is None else _above_zero(name, value, "None for no limit")
+        if value is None:
+            return None
+        number = _above_zero(name, value, "None for no limit")
+        if number < LEAST_RATE:
+            raise LimitsError(
+                f"{name} is at least {LEAST_RATE:g}, not {value!r}. pause() stops a run."
+            )
+        return number
     if name == "concurrency":
         number = _above_zero(name, value, "1 sends one request after the other")
         if number != int(number):
@@ -190,4 +200,6 @@ def _above_zero(name: str, value: object, otherwise: str) -> float:
             number = float(value)
     if not math.isfinite(number) or number <= 0:
         raise LimitsError(f"{name} must be a number above 0 ({otherwise}), not {value!r}.")
+    if number > MOST:
+        raise LimitsError(f"{name} is at most {MOST:g} ({otherwise}), not {number:g}.")
     return int(number) if number == int(number) else number

@@ -92,4 +92,7 @@ def read(text: str) -> float | None:
     found = _NUMBER.fullmatch(word)
     if found is None:
         raise ValueError(text)
-    return float(found[1]) * _FACTORS[found[2]]
+    number = float(found[1]) * _FACTORS[found[2]]
+    if math.isinf(number):  # of very many digits
+        raise ValueError(text)
+    return number

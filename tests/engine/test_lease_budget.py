@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lionproc.engine.lease_budget import LeaseBudget
 from lionproc.engine.lease_messages import LEASE_S, Ask
 from lionproc.engine.limiter import Limiter
-from lionproc.engine.limits import Limits
+from lionproc.engine.limits import MOST, Limits
 from lionproc.engine.quotas import Signals
 from lionproc.engine.shared_file import SharedFile
 from lionproc.engine.tokens import Tokens
@@ -166,6 +166,15 @@ def test_a_budget_that_begins_anew_adds_no_burst():
     times = run_virtual(main())
     assert worst(times) <= 600
     assert len(times) >= 0.95 * 600 * 130 / 60
+
+
+def test_the_largest_limit_that_can_be_set_is_one_that_can_be_shared():
+    async def main():
+        cluster = Cluster(MOST, 1, tokens_per_minute=MOST)
+        await cluster.run(1)
+        return cluster.times
+
+    assert run_virtual(main())
 
 
 def test_an_office_that_cannot_be_reached_lets_nothing_leave_and_loses_nothing():

@@ -372,7 +372,7 @@ FIELDS = (
     "requests_per_minute", "tokens_per_minute", "input_tokens_per_minute",
     "output_tokens_per_minute", "concurrency", "burst_seconds",
 )  # fmt: skip
-NO_LIMITS = [0, -1, math.nan, math.inf, -math.inf, "600", "", b"6", [600], True, 10**400]
+NO_LIMITS = [0, -1, math.nan, math.inf, -math.inf, "600", "", b"6", [600], True, 10**400, 1e13]
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -388,6 +388,14 @@ def test_a_limit_that_is_no_number_above_zero_is_refused_by_name(model, frame, n
     with pytest.raises(LimitsError, match=name):
         setattr(limits, name, value)
     assert limits == lp.Limits()
+
+
+@pytest.mark.parametrize("value", [5e-324, 1e-306, 9e-7])
+def test_a_limit_that_is_hardly_above_zero_is_refused_and_ends_no_run(value):
+    limits = lp.Limits(requests_per_minute=60)
+    with pytest.raises(LimitsError, match="requests_per_minute is at least 1e-06"):
+        limits.requests_per_minute = value
+    assert limits.requests_per_minute == 60
 
 
 @settings(max_examples=200)

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lionproc.engine.limits import LEAST_RATE, MOST
 from lionproc.notebook.scale import Scale, read, shown
 
 limits = st.one_of(
@@ -61,6 +62,17 @@ def test_what_counts_requests_has_whole_positions():
 def test_what_is_no_number_is_refused(text):
     with pytest.raises(ValueError, match=text):
         read(text)
+
+
+@pytest.mark.parametrize("text", ["9" * 400, "9" * 305 + "g"])
+def test_more_digits_than_a_number_has_are_no_number(text):
+    with pytest.raises(ValueError, match="999"):
+        read(text)
+
+
+@given(st.floats(LEAST_RATE, MOST))
+def test_every_limit_that_can_be_set_can_be_shown(limit):
+    assert around(limit).position(limit) is not None
 
 
 def test_numbers_are_read_as_people_write_them():
