@@ -11,7 +11,7 @@ import pytest
 
 import lionproc as lp
 from lionproc.model.providers import PROVIDERS
-from lionproc.testing import Server
+from lionproc.testing import Fault, Server
 from lionproc.testing.answers import prompt_text
 
 RECIPES = Path(__file__).parents[1] / "docs" / "recipes"
@@ -153,6 +153,64 @@ def test_a_recipe_shows_what_it_says(page, notebook, server, capsys):
         said = capsys.readouterr().out
         if shown:
             assert said.rstrip() == shown.rstrip()
+
+
+BUSY = Fault(  # Azure gives a wait in three ways, and -1 for limits that it does not tell
+    "other",
+    status=429,
+    body='{"error": {"code": "429", "message": "Your requests have exceeded the token rate limit. '
+    'Please retry after 45 seconds."}}',
+    headers=(
+        ("retry-after-ms", "20"),
+        ("retry-after", "45"),
+        ("x-ratelimit-reset-tokens", "45"),
+        ("x-ratelimit-limit-tokens", "-1"),
+        ("x-ratelimit-remaining-tokens", "-1"),
+    ),
+)
+FILTERED = Fault(
+    "other",
+    body='{"error": {"message": "The response was filtered.", "type": null, "param": "prompt", '
+    '"code": "content_filter", "status": 400, "innererror": {"code": "ResponsibleAIPolicyViolation"'
+    ', "content_filter_result": {"violence": {"filtered": true, "severity": "medium"}}}}}',
+)
+UNTOLD = Fault(
+    "headers",
+    headers=(
+        *(("x-ms-region", "West Europe"), ("x-ratelimit-limit-requests", "-1")),
+        *(("x-ratelimit-remaining-requests", "-1"), ("x-ratelimit-reset-requests", "0")),
+        *(("x-ratelimit-limit-tokens", "-1"), ("x-ratelimit-remaining-tokens", "-1")),
+    ),
+)
+MORE = """
+more = pd.DataFrame({"review": ["A joy.", "Broke.", "Violent words.", "Violent answers."]})
+out = more.llm.process("Is this good? {review}", into="good", schema=bool, model=model)
+(*out["good"].isna(),), *out.llm.errors()["kind"]
+"""
+
+
+def test_the_azure_recipe_holds_where_azure_is_busy_filters_and_tells_no_limits(
+    notebook, server, capsys
+):
+    said = {"Violent words": FILTERED, "Violent answers": Fault("content_filter")}
+
+    def fault(body, n):
+        found = (fault for words, fault in said.items() if words in prompt_text(body))
+        return BUSY if n == 0 else next(found, UNTOLD)
+
+    server.configure(faults=fault, answer=lambda body: {"answer": "joy" in prompt_text(body)})
+    ((source, shown),) = BLOCK.findall((RECIPES / "azure.md").read_text())
+    notebook(source)
+    assert capsys.readouterr().out == shown
+    assert server.counters.by_status == {429: 1, 200: 2}  # it came again when it was told to
+    with pytest.warns(lp.errors.RowsFailedWarning, match=r"\(2 filtered\)\. Reword the prompt"):
+        notebook(MORE)
+    shown = capsys.readouterr().out
+    assert shown == "((False, False, True, True), 'filtered', 'filtered')\n"
+    assert server.counters.by_status == {429: 1, 200: 5, 400: 1}  # what is filtered is asked once
+    address = "/openai/deployments/my-deployment/chat/completions?api-version=2024-10-21"
+    assert {sent.path for sent in server.requests} == {address}
+    assert {sent.headers["api-key"] for sent in server.requests} == {"..."}
 
 
 def test_a_recipe_fits_on_a_screen():
