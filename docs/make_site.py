@@ -2,8 +2,8 @@
 """Build the documentation: `make docs`, or `python docs/make_site.py`.
 
 Zensical makes pages of Markdown, and mkdocstrings the reference of the docstrings, both without a
-network. This puts together what they are made of, in build/, and then checks every link and anchor
-of what came out. A warning of theirs is an error.
+network. This puts together what they are made of, in build/, and then checks every link, anchor and
+result of the search in what came out. A warning of theirs is an error.
 
 Pages read well where they lie, so their links go to files of the repository. Here a link to
 another page stays one, and one to a file that is no page becomes its name.
@@ -11,6 +11,7 @@ another page stays one, and one to a file that is no page becomes its name.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -34,6 +35,8 @@ ELSEWHERE = {
     ROOT / "README.md": "index.md",
 }
 LINK = re.compile(r"(?<!!)\[([^\]\n]+)\]\(([^)\s]+)\)")
+# What a person looks for in the first week.
+SEARCHED = ("rate limit", "resume", "budget", "price", "azure", "429")
 FENCE = re.compile(r"(^ *```.*?^ *```\n?)", re.MULTILINE | re.DOTALL)
 
 
@@ -126,6 +129,20 @@ def faults() -> Iterator[str]:
                 yield f"{path.name} links to {address}, which has no such anchor"
 
 
+def lost() -> Iterator[str]:
+    """What is wrong with the search: results that lead nowhere, and words that it must know."""
+    found = json.loads((SITE / "search.json").read_text())["items"]
+    texts = [f"{item['title']} {item['text']}".lower() for item in found]
+    for words in SEARCHED:
+        if not any(words in text for text in texts):
+            yield f"the search does not know {words!r}"
+    anchors = {path: Page(path.read_text()).anchors for path in SITE.rglob("*.html")}
+    for item in found:
+        address, _, anchor = item["location"].partition("#")
+        if unquote(anchor) not in anchors.get(SITE / unquote(address), ()):
+            yield f"the search leads to {item['location']}, which is not there"
+
+
 def main() -> int:
     """Build and check; 0 if all is well."""
     gather()
@@ -135,7 +152,7 @@ def main() -> int:
         command, cwd=BUILD, env=place, capture_output=True, text=True, check=False
     )
     said = done.stdout + done.stderr
-    wrong = [*faults()] if done.returncode == 0 else []
+    wrong = [*faults(), *lost()] if done.returncode == 0 else []
     if done.returncode != 0 or wrong or re.search(r"warning|griffe", said, re.IGNORECASE):
         print(said, *wrong, sep="\n")
         return 1

@@ -1,6 +1,7 @@
 """The documentation is whole: `make docs` builds it, and this finds in a moment what would fail."""
 
 import importlib.util
+import json
 import re
 import sys
 import tomllib
@@ -104,6 +105,20 @@ def test_what_a_page_fetches_from_elsewhere_is_found(site, tmp_path, monkeypatch
         "a.html fetches https://cdn.example/x.js",
         "a.html links to b.html#gone, which has no such anchor",
         "a.html links to c.html, which is not there",
+    ]
+
+
+def test_a_result_of_the_search_that_leads_nowhere_is_found(site, tmp_path, monkeypatch):
+    monkeypatch.setattr(site, "SITE", tmp_path)
+    monkeypatch.setattr(site, "SEARCHED", ("rate limit", "resume"))
+    (tmp_path / "a.html").write_text('<h2 id="there">a</h2>')
+    places = ("a.html", "a.html#there", "a.html#gone", "b.html")
+    items = [{"location": place, "title": "Rate limit", "text": ""} for place in places]
+    (tmp_path / "search.json").write_text(json.dumps({"items": items}))
+    assert list(site.lost()) == [
+        "the search does not know 'resume'",
+        "the search leads to a.html#gone, which is not there",
+        "the search leads to b.html, which is not there",
     ]
 
 
