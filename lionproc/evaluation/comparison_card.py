@@ -25,7 +25,7 @@ from lionproc.evaluation.tables import (
 from lionproc.evaluation.variants import difference
 from lionproc.frame.cell import is_missing
 from lionproc.notebook.formatting import dollars, duration, escaped, plain, plural, short_duration
-from lionproc.notebook.pairs import BOX, CELL, QUIET, as_lines, as_table
+from lionproc.notebook.pairs import BOX, CELL, NOTE, QUIET, as_lines, as_table
 
 __all__ = ["as_html", "as_text", "headline", "pairs", "ranked"]
 
@@ -195,7 +195,7 @@ def as_html(made: Compared) -> str:
         _sentences("Without an answer", _failures(made)),
         _rows(made),
         _prompts(made),
-        f"<div style='margin-top:8px;{QUIET}'>{escaped(_more(made))}</div></div>",
+        f"<div style='margin-top:8px;{NOTE}'>{escaped(_more(made))}</div></div>",
     ]
     return "".join(parts)
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["figure"]
 
 MOST = 20  # labels in the picture
+RIGHT = "#2e9e5b"
+INK = "#1d2127"  # what is read on a tint, which is a light one whatever the page behind it is
 
 
 def figure(score: Scored) -> Figure:
@@ -82,14 +84,14 @@ def _confusion(axis: Axes, table: pd.DataFrame) -> None:
     for gold in range(size):
         for said in range(size):
             part = counts[gold, said] / (of_row[gold] or 1)
-            color = "#2e9e5b" if gold == said else BAD
+            color = _tint(RIGHT if gold == said else BAD, 0.15 + 0.6 * part) if part else TEXT
             axis.add_patch(
                 Rectangle((said - 0.47, gold - 0.47), 0.94, 0.94, linewidth=0,
-                          facecolor=color if part else TEXT, alpha=0.08 + 0.77 * part if part else 0.1)
+                          facecolor=color, alpha=1 if part else 0.1)
             )  # fmt: skip
             axis.text(
                 said, gold, f"{counts[gold, said]:,}", ha="center", va="center",
-                fontsize=9 if size <= 10 else 6, color="white" if part > 0.6 else TEXT,
+                fontsize=9 if size <= 10 else 6, color=INK if part else TEXT,
             )  # fmt: skip
     axis.set_xlim(-0.5, size - 0.5)
     axis.set_ylim(size - 0.5, -0.5)
@@ -199,3 +201,10 @@ def _legend(axis: Axes) -> None:
         loc="lower left", fontsize=8, frameon=False, labelcolor=TEXT, ncols=4,
         bbox_to_anchor=(-0.02, 0.99), handlelength=1.4, columnspacing=1.2, borderaxespad=0.2,
     )  # fmt: skip
+
+
+def _tint(color: str, share: float) -> tuple[float, ...]:
+    """A color in white."""
+    from matplotlib.colors import to_rgb
+
+    return tuple(1 - share * (1 - part) for part in to_rgb(color))

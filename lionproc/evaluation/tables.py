@@ -11,7 +11,7 @@ from typing import TypeAlias
 import pandas as pd
 
 from lionproc.notebook.formatting import escaped
-from lionproc.notebook.pairs import QUIET
+from lionproc.notebook.pairs import NOTE, QUIET
 
 __all__ = [
     "GREEN",
@@ -128,5 +128,5 @@ def table_html(
         "<div style='overflow-x:auto'>"
         "<table style='border:0;margin:10px 0 0;font-variant-numeric:tabular-nums'>"
         f"<thead><tr style='background:none'>{head}</tr></thead><tbody>{body}</tbody></table>"
-        "</div>" + "".join(f"<div style='{QUIET}'>{escaped(text)}</div>" for text in below)
+        "</div>" + "".join(f"<div style='{NOTE}'>{escaped(text)}</div>" for text in below)
     )

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Sequence
 
 from lionproc.notebook import formatting
 
-__all__ = ["BOX", "CELL", "QUIET", "as_lines", "as_table"]
+__all__ = ["BOX", "CELL", "NOTE", "QUIET", "as_lines", "as_table"]
 
 # A cell's text is no mathematics, whatever signs are in it.
 BOX = "<div class='mathjax_ignore tex2jax_ignore' style='max-width:760px;margin:4px 0'>"
 QUIET = "opacity:.65"
+NOTE = f"{QUIET};font-size:.93em"  # below a table, whose text JupyterLab makes smaller
 CELL = "text-align:left;vertical-align:top;padding:2px 16px 2px 0;border:0;background:none"
 
 

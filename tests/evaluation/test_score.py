@@ -245,6 +245,24 @@ def test_an_interval_is_shown_where_something_is_estimated_and_only_there():
         assert float(text.get_text().removesuffix(" %")) == pytest.approx(100 * place)
 
 
+def test_the_numbers_of_the_picture_are_read_on_light_pages_and_dark_ones():
+    said, gold = ["a"] * 9 + ["b"] * 9, ["a"] * 8 + ["b"] * 5 + ["a"] * 5
+    axis = pd.DataFrame({"said": said, "gold": gold}).llm.score("said", gold="gold").plot().axes[0]
+    assert len(axis.patches) == len(axis.texts) == 4
+    for patch, text in zip(axis.patches, axis.texts, strict=True):
+        assert patch.get_facecolor()[3] == 1  # no page shows through
+        dark, light = sorted((luminance(text.get_color()), luminance(patch.get_facecolor())))
+        assert (light + 0.05) / (dark + 0.05) > 4.5  # as WCAG asks of text
+
+
+def luminance(color):
+    """As WCAG 2 defines it."""
+    from matplotlib.colors import to_rgb
+
+    parts = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
+    return float(np.dot(parts, [0.2126, 0.7152, 0.0722]))
+
+
 @pytest.mark.parametrize("labels", [2, 12, 600])
 def test_pictures_are_drawn_of_few_labels_and_of_many(labels):
     said = [f"label {n} $" for n in range(labels)]
