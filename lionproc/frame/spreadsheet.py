@@ -57,17 +57,11 @@ _SEPARATORS_AND_COMMA = re.compile(r"([,;\t\r\n])")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")  # what Excel shows as that character
+_RETURN = re.compile("\r\n?")
 _EXCEL_CELL = 32_767  # characters; openpyxl cuts off the rest in silence
 _EXCEL_FIRST = dt.date(1900, 3, 1)  # days before it do not exist there, or are off by one
 _EXCEL_DIGITS = 15  # of a number; it puts zeros in place of the others
-_COMPRESSIONS = {
-    "gz": "gzip",
-    "bz2": "bz2",
-    "zip": "zip",
-    "xz": "xz",
-    "zst": "zstd",
-    "tar": "tar",
-}
+_COMPRESSIONS = {"gz": "gzip", "bz2": "bz2", "zip": "zip", "xz": "xz", "zst": "zstd", "tar": "tar"}
 # What writes, and what it has to be told so that text stays text: xlsxwriter makes formulas of
 # `{=...}`, and links of addresses.
 _ENGINES: dict[str, dict[str, bool]] = {
@@ -77,6 +71,7 @@ _ENGINES: dict[str, dict[str, bool]] = {
     ),
     "odf": {},
 }
+_PACKAGES = {"odf": "odfpy"}  # where one is not called like its engine
 _Clean = Callable[[Any, Any], Any]
 
 
@@ -188,17 +183,16 @@ def to_excel(frame: pd.DataFrame, path: AnyPath, **options: Any) -> Path | str:
         The path.
 
     Raises:
-        MissingDependencyError: openpyxl is not installed.
+        MissingDependencyError: What writes the file (openpyxl, or the engine that is named) is not
+            installed.
         ColumnError: A text is longer than a cell of Excel holds.
         SaveError: It could not be written; an older file is untouched.
         ConfigurationError: It is no path, or an engine of which it is not known that it leaves
             text alone.
     """
-    if importlib.util.find_spec("openpyxl") is None:
-        raise MissingDependencyError("Excel files need openpyxl. Run: pip install openpyxl")
     _choose_engine(options)
     storage = options.pop("storage_options", None)
-    made = _defused(frame, options, _fit_for_excel)
+    made = _defused(frame, options, _SHEETS[options["engine"]])
     with saving(path, storage) as file, file.open("wb") as sink:
         made.to_excel(sink, **options)
     return shown(path) if is_url(path) else local_path(path)
@@ -212,6 +206,9 @@ def _choose_engine(options: dict[str, Any]) -> None:
             f"engine is one of {', '.join(map(repr, _ENGINES))}, not {engine!r}: what others make "
             "of text is not known."
         )
+    if importlib.util.find_spec(engine) is None:
+        package = _PACKAGES.get(engine, engine)
+        raise MissingDependencyError(f"This file needs {package}. Run: pip install {package}")
     if told := _ENGINES[engine]:
         given = dict(options.get("engine_kwargs") or {})
         options["engine_kwargs"] = {**given, "options": {**given.get("options", {}), **told}}
@@ -277,10 +274,10 @@ def _is_plain(values: Any, clean: _Clean) -> bool:
     """Whether nothing in a column or an index can need a change, by its dtype."""
     kinds, dtype = pd.api.types, values.dtype
     if kinds.is_datetime64_any_dtype(dtype):
-        if clean is not _fit_for_excel or not len(values):
+        if clean not in _SHEETS.values() or not len(values):
             return True
         return isinstance(dtype, np.dtype) and not values.min() < pd.Timestamp(_EXCEL_FIRST)
-    if clean is _fit_for_excel and _may_be_long(values):
+    if clean in _SHEETS.values() and _may_be_long(values):
         return False
     return isinstance(dtype, np.dtype | pd.api.extensions.ExtensionDtype) and (
         kinds.is_numeric_dtype(dtype)
@@ -386,7 +383,16 @@ def _fit_for_excel(value: Any, column: object) -> object:
     return value
 
 
+def _fit_for_odf(value: Any, column: object) -> object:
+    """A cell for odfpy, which writes a carriage return so that nobody can read the file."""
+    made = _fit_for_excel(value, column)
+    return _RETURN.sub("\n", made) if isinstance(made, str) else made
+
+
 def _time_for_excel(value: Any) -> object:
     day = value.date() if isinstance(value, dt.datetime) else value
     early = isinstance(day, dt.date) and day < _EXCEL_FIRST
     return value.isoformat() if early or getattr(value, "tzinfo", None) is not None else value
+
+
+_SHEETS: dict[str, _Clean] = dict.fromkeys(_ENGINES, _fit_for_excel) | {"odf": _fit_for_odf}

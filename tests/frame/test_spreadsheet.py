@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from lionproc.errors import ColumnError, ConfigurationError
+from lionproc.errors import ColumnError, ConfigurationError, MissingDependencyError
 from lionproc.frame.spreadsheet import harmless
 
 HIDDEN = {
@@ -116,6 +116,26 @@ def test_no_engine_makes_formulas_or_links_of_text(tmp_path):
         assert written(path) == ["{=1+1}", *texts[:-1], "'=1"]
     with pytest.raises(ConfigurationError, match="'openpyxl', 'xlsxwriter'"):
         frame.llm.to_excel(tmp_path / "out.xlsx", engine="pyexcelerate")
+
+
+def test_a_file_of_open_document_can_be_read_whatever_line_ends_are_in_it(tmp_path):
+    """odfpy makes a character of a carriage return that no XML may have."""
+    frame = pd.DataFrame(
+        {"a\rb": ["x\r\ny", "\r=1", "=2\r", "z"], "when": pd.Timestamp(2026, 1, 1)}
+    )
+    path = frame.llm.to_excel(tmp_path / "out.ods", index=False, engine="odf")
+    found = pd.read_excel(path)
+    assert list(found) == ["a\nb", "when"]
+    assert list(found["a\nb"]) == ["x\ny", "'\n=1", "'=2\n", "z"]
+    assert list(found["when"]) == [pd.Timestamp(2026, 1, 1)] * 4
+
+
+def test_an_engine_that_is_not_installed_is_named_with_the_line_that_installs_it(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingDependencyError, match="pip install odfpy"):
+        pd.DataFrame({"a": ["x"]}).llm.to_excel(tmp_path / "out.ods", engine="odf")
 
 
 def test_columns_are_chosen_by_the_names_that_the_frame_has(export):
