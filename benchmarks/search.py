@@ -19,9 +19,17 @@ Who does not know the limit cannot do that. What it must pay at the least, in re
   doubles in them, is told by one request whether it has, and is refused each time it has not.
 
 Where that is more than the goal of 1 % allows, as at 60 a minute, where that is three, nobody can
-reach it: the least is shown beside ours ("of 7") and is the goal there. Not counted is what leaves
-while the first refusal is on its way: who starts at one a second has none, but misses the first
-minute of a faster server.
+reach it: the least is shown beside ours ("of 7") and is the goal there. It leaves out:
+
+- What leaves while the first refusal is on its way. Who starts at one a second has none of that,
+  but misses the first minute of a faster server.
+- An overrun: each look is one request, as if a bucket told at once that it holds no more.
+- What kind of limit it is, which `Searcher` knows and we have to find out.
+- Looks that are wanted for more than a doubling at any moment, as for a tenth more.
+
+So it is no more than a bound: who is above it need not have been wasteful, and who is below it may
+look more seldom than it does. When a limit changes depends on nothing that we do, but how much that
+costs depends on when the last look was: a figure of these kinds is one of many possible ones.
 """
 
 from __future__ import annotations

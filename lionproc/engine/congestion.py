@@ -6,8 +6,10 @@
 3. Each opening ends a spell. What was admitted in it, over its time, is the limit (TCP Westwood,
    BBR); without a store for later what was not asked for is lost, so the pace that was refused is
    the upper bound (`spell`). Bounds are narrowed by each spell, or replaced if it contradicts them.
-4. The pace rises from the lower bound to the upper one, the more slowly the closer they are, then
-   doubles until the next refusal: limits grow, neighbours leave (RFC 9438). If it fell, half.
+4. The pace is held below a limit that is known, or rises between bounds that are not; then it
+   doubles until the next refusal: limits grow, neighbours leave (RFC 9438). It looks for more when
+   its refusals are paid for, by 150 requests each, or after half a minute. If a limit fell, half;
+   if it rose, what was measured across that is a lower bound, and so is all that was forgotten.
 5. The first refusal is believed, and undone if the server is open (RFC 4015); a limit is proved
    by a burst alone. Others at a pace that the server took are stray until a test says otherwise
    (`stray`): a stray refusal costs its own row a retry.
@@ -26,8 +28,9 @@ WINDOW = 10  # requests in flight before the first reply
 START_PER_S = 20.0  # until the first reply says how long one takes
 QUICK_S = 0.35  # with quicker replies the window would outrun the refusals
 HEADROOM = 0.979  # of the measured rate
-PATIENCE_S = 26.0  # before more is looked for, which shuts the server for half a second
-WORTH = 150  # requests for that, so that looking is refused two times in three hundred requests
+WORTH = 150  # requests that pay for a refusal
+PATIENCE_S = 20.0  # before more is looked for, once all are paid for
+LONG_S = 30.0  # while they are not, or as long as one more takes to be paid for
 DOUBLING_S = 3.0  # beyond the bounds, as BBR's Startup but slow enough for refusals to come back
 SEARCH_S = 0.7  # the same, after the first refusal
 FORGOTTEN = 16  # times the rate without a refusal: it is no bound any more
@@ -88,6 +91,7 @@ class Congestion:
         self._gap_s = 0.0  # for which the others wait for what becomes of it
         self._departures = 0
         self._refused = 0  # of those that left since the opening
+        self._refusals = 0  # in all
         self._left_at = -math.inf
 
     @property
@@ -163,6 +167,8 @@ class Congestion:
             return None
         pace = self._curve.at(now)
         if pace is None and not self._is_shut:  # nothing was refused at many times the rate
+            if self._spell is not None and self.bounds is not None:
+                self._spell.shut_at = -math.inf  # since when it takes so many is not known
             self._curve = self.bounds = None
             self.stray.unproved()
             self.stray.proved = False
@@ -173,6 +179,7 @@ class Congestion:
     def refused(self, refusal: Refusal) -> bool:
         """A 429 came; returns True if it is congestion, False if it is stray or no news."""
         self.look(refusal.now)
+        self._refusals += 1
         left_at, reopening = refusal.now - refusal.took_s, self.reopening
         spell = self._spell = self._spell or Spell(-math.inf, left_at)
         congested = self.stray.is_congestion(refusal.number, above=self._is_above(refusal.per_s))
@@ -230,7 +237,7 @@ class Congestion:
         if reopening.tries:
             self.stray.confirmed()
         if spell.is_first:
-            self._first = spell
+            self._first = self._first or spell
             if not spell.is_window(shut_at):
                 # What the server had in store is in the count: it is no more than a bound.
                 pace = max(spell.admitted / USUAL_STORE_S, spell.per_s / 8)
@@ -273,12 +280,14 @@ class Congestion:
 
     def _learn(self, spell: Spell, known: Bounds | None, found: Bounds, now: float) -> None:
         """A spell was measured: narrow or replace the bounds, and set the pace by them."""
-        above, fell = self._is_above(spell.per_s), False
+        above, pace, fell = self._is_above(spell.per_s), None, False
         if known is not None:
             fell = not above and found.high < known.low
             if fell:  # what was measured before and after that together is neither
-                found = Bounds(known.low / 2, known.low)
-            elif found.low <= known.high:
+                pace, found = known.low / 2, Bounds(known.low / 2, known.low)
+            elif HEADROOM * found.low > known.high:  # it rose
+                pace, found = found.low, Bounds(known.high, 2 * found.low)
+            else:
                 low = max(known.low, found.low)
                 found = Bounds(low, max(low, min(known.high, found.high)))
             if (above or self.reopening.tries) and not fell:
@@ -286,14 +295,16 @@ class Congestion:
             else:
                 self.stray.unproved()
         self.bounds, held_s = found, now - spell.closed_at
-        low = found.low if fell or self.reopening.tries else found.middle
-        doubling_s = max(DOUBLING_S, min(16 / low, 16.0))
+        pace = pace or (found.low if self.reopening.tries else found.middle)
+        doubling_s = max(DOUBLING_S, min(16 / pace, 16.0))
+        low = HEADROOM * pace
+        top = max(low, found.low) if self._stores(found.high) else found.high / HEADROOM
         most = max(FORGOTTEN * found.high, 2 * spell.per_s)
-        patience_s = self._patience_s(found, held_s)
-        top = found.high if self._stores(found.high) else found.high / HEADROOM
-        self._curve = Curve(HEADROOM * low, top, most, patience_s, doubling_s, now)
+        self._curve = Curve(low, top, most, self._patience_s(found, held_s), doubling_s, now)
 
     def _patience_s(self, bounds: Bounds, held_s: float) -> float:
-        """Before more is looked for: as a look is worth, and as well as the limit is known."""
-        known_s = max(PATIENCE_S, WORTH / bounds.middle) * (bounds.low / bounds.high) ** 2
+        """Before more is looked for: as refusals are paid for, and as well as the limit is known."""
+        owed_s = (WORTH * (1 + self._refusals) - self._departures) / bounds.middle
+        paid_s = min(max(owed_s, PATIENCE_S), max(LONG_S, WORTH / bounds.middle))
+        known_s = paid_s * (bounds.low / bounds.high) ** 2
         return max(known_s + self.reopening.window_s, 4 * held_s)

@@ -11,7 +11,14 @@ import random
 
 import pytest
 
-from lionproc.engine.congestion import HEADROOM, PATIENCE_S, START_PER_S, WORTH, Congestion
+from lionproc.engine.congestion import (
+    HEADROOM,
+    PATIENCE_S,
+    START_PER_S,
+    WORTH,
+    Congestion,
+    Curve,
+)
 from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.last_pace import Pace
 from lionproc.engine.limiter import Limiter
@@ -378,11 +385,45 @@ def test_a_limit_that_fell_is_halved():
     assert congestion.pace(10.2) == pytest.approx(HEADROOM * 5.0)
 
 
-def test_more_than_the_bounds_allow_is_another_limit():
+def test_a_limit_that_rose_is_looked_for_from_what_was_measured_across_its_rise():
     congestion = known(Bounds(9.5, 10.0))
     spell = Spell(0.0, 0.0, closed_at=100.0, admitted=1070, per_s=12.0)
     congestion._learn(spell, congestion.bounds, Bounds(10.6, 10.8), 100.2)
-    assert congestion.bounds == Bounds(10.6, 10.8)
+    # Some of it was admitted before: it is no measure of the new limit.
+    assert congestion.bounds == Bounds(10.0, 21.2)
+    assert congestion.pace(100.2) == pytest.approx(HEADROOM * 10.6)
+
+
+def test_what_was_admitted_while_a_limit_was_forgotten_is_no_lower_bound():
+    congestion, asked_at = closed(admitted=100)
+    congestion.look(congestion.hold_until)
+    congestion.bounds = Bounds(10.0, 10.0)
+    congestion._curve = Curve(10.0, 10.0, 160.0, since=asked_at)
+    assert congestion.pace(asked_at + 60) is None
+    for number in range(101, 3000):
+        congestion.departed(asked_at + number / 50)
+    refusal = Refusal(asked_at + 60, congestion.epoch, 2999, 0.01, 50.0, None, 0.5, is_spent=True)
+    assert congestion.refused(refusal)
+    congestion.departed(congestion.hold_until)
+    congestion.look(congestion.hold_until)
+    assert congestion.bounds is None
+
+
+def test_up_to_a_limit_that_was_measured_nothing_is_refused_until_it_is_time_to_look():
+    congestion = known(Bounds(9.6, 10.0))
+    congestion._first = Spell(-math.inf, 0.0, closed_at=0.5, admitted=110, per_s=20.0)
+    spell = Spell(0.0, 0.0, closed_at=10.0, admitted=98, per_s=12.0)
+    congestion._learn(spell, congestion.bounds, Bounds(9.6, 10.0), 10.2)
+    assert HEADROOM * 9.6 < congestion.pace(10.2) <= congestion.pace(27.0) <= 9.6
+    assert congestion.pace(40.0) > 10.0
+
+
+def test_who_was_refused_often_looks_later_than_who_has_paid_for_it():
+    congestion, limit = known(None), Bounds(100.0, 100.0)
+    congestion._refusals = 15
+    assert congestion._patience_s(limit, 0.1) == pytest.approx(WORTH * 16 / 100)
+    congestion._departures = 10**4
+    assert congestion._patience_s(limit, 0.1) == PATIENCE_S
 
 
 def test_less_than_a_window_proves_nothing_and_goes_on_being_measured():
@@ -464,3 +505,12 @@ def test_another_limit_is_found_within_half_a_minute(factor, refusals):
     run.until(120)
     assert run.rate(90, 120) == pytest.approx(10 * factor, rel=0.05)
     assert run.refusals(60, 120) <= refusals
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_a_limit_that_changed_is_looked_for_and_then_held_with_few_refusals(factor):
+    run = Run(TokenBucket(requests=600)).until(60)
+    run.set(TokenBucket(requests=600 * factor))
+    run.until(300)
+    assert run.rate(60, 300) >= 0.95 * 10 * factor
+    assert run.refusals(60, 300) <= 15
