@@ -69,7 +69,9 @@ NOTES = """
 first: rows done in the first minute over what a client that knows everything got done; later: the
 same of minutes 2 to 5 together; refused: the share of all requests that got a 429. Of {seeds} seeds
 each, the median and the worst. Goal: 0.80 in the first minute, 0.90 from the second on, at most 1 %
-refused, or as many as are printed after "of": who does not know the limit needs as many.
+refused, or as many as are printed after "of": who does not know the limit needs as many. At 60 a
+minute 1 % of five minutes is 3 refusals. One shows that there is a limit, one says how much it is,
+and one more comes of each look at whether it has doubled: with 3 nobody can meet all three goals.
 Where requests are refused at random, 1.15 times the time. Where headers state the limit, who knows
 everything keeps it too, and leaves alone what the server has in store beyond it. The first requests
 that are refused whatever is asked cost even that client a round trip each."""
