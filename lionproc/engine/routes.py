@@ -83,6 +83,7 @@ class Routes:
         self._outlays_before: list[Outlay] = []
         self._sent_before = 0
         self.group = BudgetGroup()
+        self.group.spenders.append(self)
 
     def go_on_from(self, before: Routes) -> None:
         """Let a budget count what an earlier run of the same rows has sent and spent, too."""

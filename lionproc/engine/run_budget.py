@@ -36,7 +36,7 @@ class RunBudget:
         if group is not None:
             bounds = bounds if group.is_new else group.bounds
             routes.group = group
-        routes.group.spenders.append(routes)
+            group.spenders.append(routes)
         self.set(Budget() if bounds is None else bounds)
         self._heeded = replace(self.bounds)
 

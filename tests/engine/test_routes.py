@@ -91,7 +91,7 @@ def test_what_is_not_known_of_one_is_not_known_of_all(virtual, desk):
 def test_a_reply_whose_price_is_not_known_makes_the_dollars_of_its_route_unknown(virtual):
     async def main():
         routes = opened(Route(limiter_of(), Dollar()), Route(limiter_of(), None))
-        first, second = routes.outlays
+        first, second = routes.own_outlays
         first.took(ONE, ONE, 2.0)
         assert (routes.usd(0), routes.usd(1)) == (2.0, None)
         second.took(ONE, ONE, 3.0)  # the reply told what the table does not know
@@ -131,7 +131,7 @@ def test_what_stops_one_stops_all_and_says_why(virtual, desk, number):
 def test_what_is_back_on_one_route_wakes_whoever_waits_for_the_budget_on_another(virtual):
     async def main():
         routes = opened(Route(limiter_of(), Dollar()), Route(limiter_of(), Dollar()))
-        first, second = routes.outlays
+        first, second = routes.own_outlays
         first.leaves(Tokens(0, 60))
         asked = (Budget(usd=100), 1, Tokens(0, 50))
         assert routes.verdict(*asked) == ("wait", "")
