@@ -238,6 +238,10 @@ class Cascaded(_Several):
             known; see `Outcome`. None while that is still to be found out: then answers stand.
     """
 
+    # Many rows that the small model may not or cannot answer say nothing against going on; many
+    # answers of a wrong shape do, or a mistake would be paid for at the large model's price.
+    _made_up_for = CANNOT & NO_ANSWER
+
     def __init__(self, children: Sequence[Steps], below: float | None) -> None:
         super().__init__(children)
         self.below = below

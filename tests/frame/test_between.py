@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 import lionproc as lp
+from lionproc.errors import FirstRowsFailedError
 from lionproc.testing import Server
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -46,6 +47,24 @@ def test_votes_that_the_small_model_refused_and_the_large_one_cast_are_not_asked
         pd.testing.assert_frame_equal(out, again)
         seen = lp.run(out.llm.report().facts["run"]).frame(frame)
         assert seen["x"].tolist() == ["s", "l", "l"]
+
+
+def test_first_rows_that_the_small_model_may_not_answer_go_on_and_those_it_answers_badly_stop(
+    server,
+):
+    fault = "content_filter"
+    server.configure(
+        answer=lambda body: {"answer": body["model"][0]},
+        faults=lambda body, n: fault if body["model"] == "small" else None,
+    )
+    frame = pd.DataFrame({"text": [f"row {n}" for n in range(40)]})
+    model = lp.Cascade([member(server, "small"), member(server, "large")], below=0.8)
+    ask = {"into": "x", "schema": Literal["s", "l"], "votes": 3, "model": model}
+    ask["limits"] = lp.Limits(concurrency=4)
+    assert frame.llm.process("Of {text}", **ask)["x"].tolist() == ["l"] * 40
+    fault = "wrong_shape"
+    with pytest.raises(FirstRowsFailedError):
+        frame.llm.process("And {text}", **ask)
 
 
 @pytest.mark.parametrize("details", [True, False])
