@@ -33,12 +33,13 @@ DEBUG = "LIONPROC_DEBUG"
 # Options of Python as an error names them, and what they are called here.
 _OPTION = re.compile(
     r"\b(into|save|model|base_url|budget|schema|system|journal|name|max_tokens|timeout"
-    r"|overwrite)=(?:True\b|\(?\.\.\.\)?)?(?=(['\"{])?)"
+    r"|overwrite)=(?:True\b|\(\.\.\.\)|\.\.\.)?(?=(['\"{])?)"
 )
 _PAST_ERRORS = re.compile(r"lp\.run\('([^']+)'\)\.errors\(\)")
 _CELL = re.compile(r"\b(run|running) (?:the same|the) cell again", re.IGNORECASE)
 _FRAME = re.compile(r"lp\.(?:last_job\(\)\.frame\(\)|run\('[^']+'\)\.frame\(df\)) has [\w ]+; ")
 _WORDS = (
+    ('Model("openai", model=..., base_url=...)', "--base-url URL --model NAME"),
     ("Model(..., price=lp.Price(input=..., output=...))", "--price IN,OUT"),
     ("Model(..., api_key=...)", "--key-env NAME"),
     ("Model(..., price=lp.Price(...))", "--price IN,OUT"),

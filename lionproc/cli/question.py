@@ -222,8 +222,9 @@ def _contents(file: Path, option: str, endings: tuple[str, ...] = (".txt", ".md"
 
 
 def _json(file: Path) -> dict[str, Any]:
+    text = _contents(file, "--schema", (".json",))
     try:
-        schema = json.loads(_contents(file, "--schema", (".json",)))
+        schema = json.loads(text)
     except ValueError as error:
         raise ConfigurationError(f"--schema: {str(file)!r} is no JSON: {error}.") from None
     if not isinstance(schema, dict):

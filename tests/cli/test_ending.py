@@ -14,6 +14,8 @@ from lionproc.cli.ending import said
         ("Choose another name with into=, or say overwrite=True.", "Choose another name with --into, or say --overwrite."),
         ("into='x' is the start", "--into 'x' is the start"),
         ("Give it as Model(..., price=lp.Price(input=..., output=...)).", "Give it as --price IN,OUT."),
+        ('works with Model("openai", model=..., base_url=...).', "works with --base-url URL --model NAME."),
+        ("(as save=...), or schema=(...)", "(as --save), or --schema"),
         ("check api_key= or base_url=.", "check --key-env or --base-url."),
         ("lp.run('2026-a').errors() lists the errors", "`lionproc report 2026-a --errors FILE` lists the errors"),
         ("add credit, then run the same cell again.", "add credit, then run the same command again."),

@@ -334,6 +334,10 @@ REFUSED = {
     "two types": (["-p", "{text}", "--type", "int", "--labels", "a,b"], "--labels and --type both"),
     "no type": (["-p", "{text}", "--type", "integer"], "There is no type 'integer'"),
     "no schema": (["-p", "{text}", "--schema", "in.csv"], "'in.csv' is no JSON"),
+    "no schema's file": (
+        ["-p", "{text}", "--schema", "no.json"],
+        "lionproc: --schema: There is no file 'no.json'",
+    ),
     "a column": (["-p", "{text}", "--into", "id"], "Choose another name with --into"),
     "the input": (["-p", "{text}", "--save", "./in.csv"], "is never overwritten"),
     "the answers as errors": (["-p", "{text}", "--save", "o.csv", "--errors", "./o.csv"], "go to"),
