@@ -205,6 +205,13 @@ def no_slow_start(home):
     lp.configure(limits=None)
 
 
+@pytest.fixture(scope="module")
+def shared():
+    """A server for all tests of a file, each of which tells it how it answers."""
+    with Server() as made:
+        yield made
+
+
 @pytest.fixture
 def server():
     """A server that answers at once and well, unless a test tells it otherwise."""

@@ -7,16 +7,9 @@ import pytest
 
 import lionproc as lp
 from lionproc.errors import FirstRowsFailedError
-from lionproc.testing import Server
 
 pytestmark = pytest.mark.usefixtures("home")
 AB = Literal["a", "b", "c"]
-
-
-@pytest.fixture(scope="module")
-def shared():
-    with Server() as made:
-        yield made
 
 
 @pytest.fixture

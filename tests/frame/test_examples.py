@@ -13,7 +13,6 @@ from pydantic import BaseModel, Field
 
 import lionproc as lp
 from lionproc.errors import ColumnError, ConfigurationError, PromptError
-from lionproc.testing import Server
 
 pytestmark = pytest.mark.usefixtures("home")
 MOOD = Literal["positive", "negative"]
@@ -31,21 +30,10 @@ TURNS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def shared():
-    with Server() as made:
-        yield made
-
-
 @pytest.fixture
 def server(shared):
     shared.configure(faults=None, answer=None)
     return shared
-
-
-@pytest.fixture
-def model(server):
-    return lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
 
 
 def ask(model, frame=DF, prompt=ASKED, **more):

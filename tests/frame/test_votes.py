@@ -10,7 +10,6 @@ from pydantic import BaseModel
 
 import lionproc as lp
 from lionproc.errors import BudgetWarning, ConfidenceWarning, ConfigurationError, RowsFailedWarning
-from lionproc.testing import Server
 
 pytestmark = pytest.mark.usefixtures("home")
 AB = Literal["a", "b", "c"]
@@ -31,21 +30,10 @@ class Votes:
         return {"answer": said}
 
 
-@pytest.fixture(scope="module")
-def shared():
-    with Server() as made:
-        yield made
-
-
 @pytest.fixture
 def server(shared):
     shared.configure(faults=None, answer=None)
     return shared
-
-
-@pytest.fixture
-def model(server):
-    return lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
 
 
 def ask(model, rows, **more):
