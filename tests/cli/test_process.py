@@ -16,15 +16,8 @@ import lionproc as lp
 from lionproc.cli import main
 from lionproc.cli.reading import read
 from lionproc.frame.export import write_parquet
-from lionproc.testing import Server
 
 ROOT = Path(lp.__file__).parents[1]
-
-
-@pytest.fixture(scope="module")
-def shared():
-    with Server() as made:
-        yield made
 
 
 @pytest.fixture
