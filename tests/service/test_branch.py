@@ -75,7 +75,7 @@ async def test_several_branches_share_one_model_and_its_executors_limit(server):
     )
     branches = [lp.Branch(str(number), model=model) for number in range(15)]
     await asyncio.gather(*(branch.chat(branch.name) for branch in branches))
-    assert server.worst_window(0.75) <= 10  # of a second's; a busy machine delivers late
+    assert server.worst_window(0.95) <= 10
     assert executor.status_counts()["completed"] == 15
 
 

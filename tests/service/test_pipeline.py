@@ -184,7 +184,7 @@ async def test_stages_on_one_key_keep_its_limit_together(server, pipeline, model
     told = await pipeline.process_data([{"n": number} for number in range(30)])
     assert told["results"]["failed"] == 0
     assert server.counters.total == 60
-    assert server.worst_window(0.75) <= 20  # of a second's; a busy machine delivers late
+    assert server.worst_window(0.95) <= 20
 
 
 async def test_stages_whose_models_share_an_executor_share_its_limit(server, pipeline):
@@ -198,7 +198,7 @@ async def test_stages_whose_models_share_an_executor_share_its_limit(server, pip
     told = await pipeline.process_data([{"n": number} for number in range(25)])
     assert told["results"]["failed"] == 0
     assert server.counters.total == 50
-    assert server.worst_window(0.75) <= 20  # of a second's; a busy machine delivers late
+    assert server.worst_window(0.95) <= 20
 
 
 async def test_three_stages_work_at_the_same_time(server, pipeline):
@@ -218,7 +218,7 @@ async def test_three_stages_work_at_the_same_time(server, pipeline):
 async def test_a_stage_keeps_its_own_limit(server, pipeline):
     await filled(pipeline, stage("A", "a", rate_limit=600))
     await pipeline.process_data([{"n": number} for number in range(20)])
-    assert server.worst_window(0.75) <= 10  # of a second's; a busy machine delivers late
+    assert server.worst_window(0.95) <= 10
 
 
 async def test_a_stopped_job_resumes_at_the_item_and_the_stage(server, model, pipeline):

@@ -303,7 +303,7 @@ async def test_the_limit_of_requests_is_kept_and_can_be_changed_live(server, mod
         for number in range(50):
             await paced.submit({"n": number})
         await paced.drain()
-        assert server.worst_window(0.75) <= 20  # of a second's; a busy machine delivers late
+        assert server.worst_window(0.95) <= 20
         paced.executor.update_limits(limit_requests=60_000)
         assert paced.limits.requests_per_minute == 60_000
 
@@ -315,7 +315,7 @@ async def test_a_shared_executor_is_a_shared_limit(server, model):
     ]
     works = [each.process_data({each.name: n}) for each in services for n in range(20)]
     assert all(told["status"] == "success" for told in await asyncio.gather(*works))
-    assert server.worst_window(0.75) <= 20  # of a second's; a busy machine delivers late
+    assert server.worst_window(0.95) <= 20
     assert executor.status_counts()["completed"] == 40
     for each in services:
         await each.close()
