@@ -94,8 +94,10 @@ class Calibration:
             drawn = np.random.default_rng(_SEED).choice(len(able), size=count, replace=False)
             self._sample = frozenset(able[int(number)] for number in drawn)
             self._pairs: dict[int, tuple[float | None, bool]] = {}
+            self._of_both: set[bytes] = set()  # the questions that both models are asked
         else:
             self._sample, self._pairs = before._sample, dict(before._pairs)
+            self._of_both = set(before._of_both)
         self._unseen = set(self._sample - self._pairs.keys())
         self._asked: dict[int, tuple[bytes | None, float | None]] = {}  # of the small one
         self._small_is_over = False
@@ -152,10 +154,16 @@ class Calibration:
         self, places: Sequence[int], event: Event, outcome: Outcome, following: int | None
     ) -> tuple[int | None, bool]:
         large, waits = self._steps.starts[1], False
+        if not self.is_open:
+            # Who came before or after an equal row of the sample has that one's answer.
+            equal = event.error is None and event.first.key in self._of_both
+            return (large if equal else following), False
         sampled = [place for place in places if place in self._unseen]
         if event.error is None and following is None:
             if sampled and self._gold is None:
                 following = large
+                if event.first.key is not None:
+                    self._of_both.add(event.first.key)
             else:
                 waits = True
                 self.held.append((event, places[1:]))

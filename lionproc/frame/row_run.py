@@ -441,7 +441,7 @@ class RowRun(Run):
         following = leg.steps.after(leg.leaf, outcome)
         calibration = self._calibrations.get(leg.stage)
         waits = False
-        if calibration is not None and calibration.is_open:
+        if calibration is not None:
             following, waits = calibration.came(leg.leaf, places, event, outcome, following)
         if following is not None:
             self._paid_before(places, event)

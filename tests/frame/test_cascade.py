@@ -184,6 +184,20 @@ def test_rows_that_are_equal_or_have_no_cell_are_no_trouble_to_a_sample(small, l
     assert sent(small) == [100]
 
 
+def test_a_row_has_the_answer_of_an_equal_one_of_the_sample_whichever_comes_first(small, large):
+    texts = names(1_200)  # more than may wait: when a text comes again it has been answered
+    cascade = lp.Cascade(
+        [at(small, "s", concurrency=4), at(large, "l", concurrency=300)], target=0.8, sample=600
+    )
+    out = ask(cascade, texts * 2)
+    answers = out["a"].tolist()
+    assert answers[:1_200] == answers[1_200:]
+    assert sent(small) == [1_200]
+    before = sent(large)
+    assert ask(cascade, texts * 2)["a"].tolist() == answers
+    assert sent(small, large) == [1_200, *before]
+
+
 def test_a_target_that_the_sample_cannot_show_ends_the_run_and_keeps_what_was_paid(small, large):
     wrong = {"good": "bad", "bad": "good"}
     small.configure(answer=lambda body: {"answer": wrong[true_mood(text_of(body))]})
