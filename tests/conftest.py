@@ -10,13 +10,17 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from array import array
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 import lionproc as lp
+from lionproc.model.call import ModelCall
 from lionproc.testing import Server
+from lionproc.testing.recorder import worst_window
 
 # Kept, whatever the shell says: a suite, and the hundreds of processes that it starts, compile what
 # they import once and not each time.
@@ -223,6 +227,35 @@ def server():
 def model(server):
     """A model at that server."""
     return lp.Model("openai", "test-model", base_url=server.base_url, api_key=server.key)
+
+
+class Departures:
+    """When requests were handed to the wire, one after the other."""
+
+    def __init__(self):
+        self._times = array("d")
+
+    def note(self):
+        self._times.append(time.monotonic())
+
+    def worst_window(self, window_s):
+        """The most in any window. A server that has little of a busy machine's time sees more:
+        it is late for some, and takes them together with the next."""
+        assert self._times, "Nothing left this process."
+        return worst_window(self._times, [1] * len(self._times), window_s)
+
+
+@pytest.fixture
+def departures(monkeypatch):
+    """When the requests of this process leave."""
+    seen, send = Departures(), ModelCall.send
+
+    async def noted(call):
+        seen.note()
+        return await send(call)
+
+    monkeypatch.setattr(ModelCall, "send", noted)
+    return seen
 
 
 @pytest.fixture(scope="session")

@@ -68,14 +68,14 @@ async def test_several_turns_at_once_each_go_on_from_what_was_said(server, model
         assert answer["content"] == f"echo: {question['content']}"
 
 
-async def test_several_branches_share_one_model_and_its_executors_limit(server):
+async def test_several_branches_share_one_model_and_its_executors_limit(server, departures):
     executor = lp.RateLimitedAPIExecutor(limit_requests=10, interval=1)
     model = lp.Model(
         "openai", model="m", base_url=server.base_url, api_key=server.key, executor=executor
     )
     branches = [lp.Branch(str(number), model=model) for number in range(15)]
     await asyncio.gather(*(branch.chat(branch.name) for branch in branches))
-    assert server.worst_window(0.95) <= 10
+    assert departures.worst_window(0.95) <= 10
     assert executor.status_counts()["completed"] == 15
 
 

@@ -177,17 +177,17 @@ async def test_two_stages_cannot_have_one_name_and_a_pipeline_needs_a_stage(pipe
     assert "'a'" in (await pipeline.add_stage(stage("a", "a")))["error"]
 
 
-async def test_stages_on_one_key_keep_its_limit_together(server, pipeline, model):
+async def test_stages_on_one_key_keep_its_limit_together(server, pipeline, model, departures):
     server.configure(answer=lambda body: {"a": number_in(body), "b": "fine"})
     model.limiter.limits.requests_per_minute = 1200
     await filled(pipeline, stage("A", "a", rate_limit=900), stage("B", "b", rate_limit=900))
     told = await pipeline.process_data([{"n": number} for number in range(30)])
     assert told["results"]["failed"] == 0
     assert server.counters.total == 60
-    assert server.worst_window(0.95) <= 20
+    assert departures.worst_window(0.95) <= 20
 
 
-async def test_stages_whose_models_share_an_executor_share_its_limit(server, pipeline):
+async def test_stages_whose_models_share_an_executor_share_its_limit(server, pipeline, departures):
     server.configure(answer=lambda body: {"a": number_in(body), "b": "fine"})
     executor = lp.RateLimitedAPIExecutor(limit_requests=20, interval=1)
     one, other = (
@@ -198,7 +198,7 @@ async def test_stages_whose_models_share_an_executor_share_its_limit(server, pip
     told = await pipeline.process_data([{"n": number} for number in range(25)])
     assert told["results"]["failed"] == 0
     assert server.counters.total == 50
-    assert server.worst_window(0.95) <= 20
+    assert departures.worst_window(0.95) <= 20
 
 
 async def test_three_stages_work_at_the_same_time(server, pipeline):
@@ -215,10 +215,10 @@ async def test_three_stages_work_at_the_same_time(server, pipeline):
     assert before_the_last.count("C") >= 30
 
 
-async def test_a_stage_keeps_its_own_limit(server, pipeline):
+async def test_a_stage_keeps_its_own_limit(server, pipeline, departures):
     await filled(pipeline, stage("A", "a", rate_limit=600))
     await pipeline.process_data([{"n": number} for number in range(20)])
-    assert server.worst_window(0.95) <= 10
+    assert departures.worst_window(0.95) <= 10
 
 
 async def test_a_stopped_job_resumes_at_the_item_and_the_stage(server, model, pipeline):

@@ -298,24 +298,24 @@ async def test_submit_waits_for_room_when_the_queue_is_full(server, model):
     await service.close()
 
 
-async def test_the_limit_of_requests_is_kept_and_can_be_changed_live(server, model):
+async def test_the_limit_of_requests_is_kept_and_can_be_changed_live(server, model, departures):
     async with lp.ProcessingService("Paced", "requests", 1200, None, model=model) as paced:
         for number in range(50):
             await paced.submit({"n": number})
         await paced.drain()
-        assert server.worst_window(0.95) <= 20
+        assert departures.worst_window(0.95) <= 20
         paced.executor.update_limits(limit_requests=60_000)
         assert paced.limits.requests_per_minute == 60_000
 
 
-async def test_a_shared_executor_is_a_shared_limit(server, model):
+async def test_a_shared_executor_is_a_shared_limit(server, model, departures):
     executor = lp.RateLimitedAPIExecutor(limit_requests=20, interval=1)
     services = [
         lp.ProcessingService(name, name, executor=executor, model=model) for name in ("a", "b")
     ]
     works = [each.process_data({each.name: n}) for each in services for n in range(20)]
     assert all(told["status"] == "success" for told in await asyncio.gather(*works))
-    assert server.worst_window(0.95) <= 20
+    assert departures.worst_window(0.95) <= 20
     assert executor.status_counts()["completed"] == 40
     for each in services:
         await each.close()
