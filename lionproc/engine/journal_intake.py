@@ -209,22 +209,38 @@ def _packed(row: Row) -> bytes:
 
 
 def _rows(file: int) -> Iterator[Row]:
-    """The records of a log, up to the first that is torn or damaged."""
+    """The records of a log. What is torn or damaged is passed over: what follows was paid for too."""
     with os.fdopen(os.dup(file), "rb") as log:
         content = log.read()
     place = 0
-    while len(content) - place >= _HEAD.size:
-        mark, key, *numbers, total, run = _HEAD.unpack_from(content, place)
-        sizes, numbers = numbers[:4], numbers[4:]
-        place += _HEAD.size
-        if mark != _MARK or len(content) - place < sum(sizes):
-            return
-        parts = []
-        for size in sizes:
-            parts.append(content[place : place + size])
-            place += size
-        kind, reply, model, used = parts
-        start = int.from_bytes(key[:8], "big", signed=True)
-        if from_row((start, key, kind, reply, model, *numbers, total, used)) is None:
-            return
-        yield (start, key, kind.decode(), reply, model.decode(), *numbers, total, used, run)
+    while place >= 0:
+        row, end = _row_at(content, place)
+        if row is not None:
+            yield row
+        if row is not None or content.startswith(_MARK, end):
+            place = end  # no record is looked for inside of another, whose text is a stranger's
+        else:
+            place = content.find(_MARK, place + 1)
+
+
+def _row_at(content: bytes, place: int) -> tuple[Row | None, int]:
+    """The record that begins at a place, None if it is damaged; and where it says that it ends."""
+    if len(content) - place < _HEAD.size:
+        return None, len(content)
+    mark, key, *numbers, total, run = _HEAD.unpack_from(content, place)
+    sizes, numbers = numbers[:4], numbers[4:]
+    place += _HEAD.size
+    if mark != _MARK or len(content) - place < sum(sizes):
+        return None, len(content)
+    parts = []
+    for size in sizes:
+        parts.append(content[place : place + size])
+        place += size
+    kind, reply, model, used = parts
+    start = int.from_bytes(key[:8], "big", signed=True)
+    if from_row((start, key, kind, reply, model, *numbers, total, used)) is None:
+        return None, place
+    try:
+        return (start, key, kind.decode(), reply, model.decode(), *numbers, total, used, run), place
+    except UnicodeDecodeError:  # of a failure, whose model nobody reads
+        return None, place

@@ -68,7 +68,8 @@ def check_found(path: str) -> None:
     """Refuse a journal that nobody named, and that was not made here by lionproc.
 
     What is beside it is looked at too, whether the file itself is there or not: pages of its WAL go
-    before those of the file, and what a log has is put into the journal when it is opened.
+    before those of the file, and what a log has is put into the journal when it is opened. A
+    repository may hold a link in the place of the folder, so what it leads to is looked at as well.
 
     Args:
         path: The file, found in the working folder.
@@ -82,9 +83,11 @@ def check_found(path: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         if file.stat().st_size == 0:
             file.chmod(0o600)  # nothing is in it, and what comes is for its owner
-    for part in (file, *(Path(path + end) for end in BESIDE), *logs_beside(file)):
-        with contextlib.suppress(FileNotFoundError):
-            _check_made_here(path, part)
+    for place in dict.fromkeys((path, os.path.realpath(path))):
+        beside = (Path(place + end) for end in ("", *BESIDE))
+        for part in (*beside, *logs_beside(Path(place))):
+            with contextlib.suppress(FileNotFoundError):
+                _check_made_here(path, part)
 
 
 def _check_made_here(path: str, part: Path) -> None:

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from lionproc.engine import journal_intake, journal_record
-from lionproc.engine.journal import Entry, Journal
+from lionproc.engine.journal import Entry, Failure, Journal
 from lionproc.engine.journal_file import JournalFile
 from lionproc.engine.journal_intake import MOST, Intake
 from lionproc.engine.journal_record import to_row
@@ -91,6 +91,31 @@ def test_of_a_log_that_is_cut_or_damaged_all_before_that_is_kept(path):
         with Journal.open(path) as journal:
             assert found_in(journal, *entries) == entries[:2]
         path.unlink()
+
+
+@pytest.mark.parametrize("what", ["a reply", "a size", "a head", "a name of a model"])
+def test_what_follows_a_damaged_record_of_a_log_is_kept_and_nothing_inside_of_it(path, what):
+    planted = journal_intake._packed((*to_row(an_entry(7)), 3))
+    entries = [an_entry(1), an_entry(2, b"a reply with " + planted), an_entry(3), an_entry(4)]
+    log = killed_with(path, *entries)
+    whole = bytearray(log.read_bytes())
+    first = len(journal_intake._packed((*to_row(entries[0]), 3)))
+    place = {"a reply": whole.index(b"with"), "a size": first + 24, "a head": first}
+    if what == "a name of a model":
+        failure = Failure(bytes(16), "timeout", "", 1, 1.8e9)
+        start, key, kind, reply, _, *rest = (*to_row(failure), 3)
+        rest[5] = journal_record._checksum(key, kind.encode(), reply, b"\xff", rest[:5], b"")
+        row = bytearray(journal_intake._packed((start, key, kind, reply, "m", *rest)))
+        row[-1] = 0xFF  # no text, with the right checksum
+        whole[first:first] = row
+    else:
+        whole[place[what]] ^= 0x40
+    log.write_bytes(whole)
+    sound = entries if what == "a name of a model" else [entries[0], *entries[2:]]
+    with Journal.open(path) as journal:
+        assert found_in(journal, *entries) == sound
+        if what in {"a reply", "a name of a model"}:  # it is known where the record ends
+            assert found_in(journal, an_entry(7)) == []
 
 
 @pytest.mark.parametrize("what", ["mode", "link", "folder"])

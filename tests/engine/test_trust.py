@@ -231,6 +231,18 @@ def test_a_journal_that_git_tracks_is_found_in_whatever_way_git_keeps_it(work, t
     keep_one(file)  # naming it is a word
 
 
+def test_a_link_of_a_repository_leads_to_no_journal_that_came_with_it(work):
+    git("init", "-q", ".")
+    keep_one()
+    Path(".lionproc").rename("data")
+    Path(".lionproc").symlink_to("data")
+    git("add", "-f", ".lionproc", "data/journal.sqlite")
+    with pytest.raises(JournalError, match="data/journal.sqlite.*part of the git repository"):
+        Journal.open()
+    git("rm", "-q", "-f", "--cached", "data/journal.sqlite")
+    keep_one()
+
+
 def test_the_folders_that_are_named_are_trusted_and_no_others(work, tmp_path, monkeypatch):
     path = keep_one()
     path.chmod(0o666)
