@@ -237,7 +237,7 @@ def test_a_link_of_a_repository_leads_to_no_journal_that_came_with_it(work):
     Path(".lionproc").rename("data")
     Path(".lionproc").symlink_to("data")
     git("add", "-f", ".lionproc", "data/journal.sqlite")
-    with pytest.raises(JournalError, match="data/journal.sqlite.*part of the git repository"):
+    with pytest.raises(JournalError, match=r"data/journal\.sqlite.*part of the git repository"):
         Journal.open()
     git("rm", "-q", "-f", "--cached", "data/journal.sqlite")
     keep_one()
