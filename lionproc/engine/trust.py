@@ -21,7 +21,7 @@ from pathlib import Path
 from lionproc.engine.journal_intake import logs_beside
 from lionproc.errors import JournalError
 
-__all__ = ["check_found", "check_journal"]
+__all__ = ["check_found", "check_journal", "others_of"]
 
 VARIABLE = "LIONPROC_TRUST"
 BESIDE = ("-wal", "-shm", "-journal")  # what SQLite reads and writes beside the file
@@ -88,6 +88,22 @@ def check_found(path: str) -> None:
         for part in (*beside, *logs_beside(Path(place))):
             with contextlib.suppress(FileNotFoundError):
                 _check_made_here(path, part)
+
+
+def others_of(found: os.stat_result, folder: Path) -> str:
+    """Who else owns or can write a file, in the words of an error.
+
+    Args:
+        found: What the system says of the file.
+        folder: Where it is.
+
+    Returns:
+        "" where nobody else does, or where those who do are trusted.
+    """
+    if os.name != "posix":
+        return ""
+    who = _owned_by_others(found, {os.geteuid(), 0}) or _writable_by_others(found)
+    return "" if not who or _is_trusted(Path(os.path.realpath(folder))) else who
 
 
 def _check_made_here(path: str, part: Path) -> None:

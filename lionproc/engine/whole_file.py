@@ -11,7 +11,7 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lionproc.engine.paths import local_path
@@ -97,16 +97,23 @@ def make_folders(folder: Path, mode: int = SHARED_FOLDER) -> None:
         missing.mkdir(mode, exist_ok=True)
 
 
-def read_regular(path: Path, largest: int, *, follow: bool = False) -> bytes:
+def read_regular(
+    path: Path,
+    largest: int,
+    *,
+    follow: bool = False,
+    flaw: Callable[[os.stat_result], str] | None = None,
+) -> bytes:
     """All of a file that somebody else may have put there: never a pipe, a device or a giant.
 
     Args:
         path: The file.
         largest: Bytes that it may have.
         follow: Whether it may be a symbolic link.
+        flaw: What else is wrong with it, "" for nothing.
 
     Raises:
-        OSError: It cannot be read, is no regular file, or is larger.
+        OSError: It cannot be read, is no regular file, is larger, or has a flaw.
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     if not follow:
@@ -117,6 +124,8 @@ def read_regular(path: Path, largest: int, *, follow: bool = False) -> bytes:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "it is a device, pipe or socket and no file")
+        if flaw is not None and (what := flaw(found)):
+            raise PermissionError(errno.EPERM, what)
         content = file.read(largest + 1)
     if len(content) > largest:
         raise OSError(errno.EFBIG, f"it is larger than {largest // 2**20:,} MiB")

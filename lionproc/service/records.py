@@ -18,7 +18,7 @@ import orjson
 
 from lionproc.engine.home import make_private
 from lionproc.engine.paths import local_path
-from lionproc.engine.trust import check_found
+from lionproc.engine.trust import check_found, others_of
 from lionproc.engine.whole_file import read_regular, replace_whole
 from lionproc.engine.whole_files import replace_all
 from lionproc.errors import ConfigurationError, RecordError, did_you_mean
@@ -218,13 +218,13 @@ class Records(Generic[R]):
         Fields of a wrong type are left out: somebody may have edited the file.
 
         Raises:
-            RecordError: There is a file, and it is damaged.
+            RecordError: There is a file, and it is damaged, or somebody else can write it.
         """
         if not isinstance(record_id, str) or not _ID.fullmatch(record_id):
             return None
         path = self._path(record_id)
         try:
-            content = read_regular(path, LARGEST)
+            content = read_regular(path, LARGEST, flaw=self._not_ours)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -269,6 +269,10 @@ class Records(Generic[R]):
             log.warning("%s cannot be used: %s", name, reason)
         self.damaged[name] = reason
         return RecordError(f"{name} cannot be used: {reason}. Mend or remove the file.")
+
+    def _not_ours(self, found: os.stat_result) -> str:
+        who = others_of(found, self.folder)
+        return who and f"it {who}, who would have it asked and believed"
 
     def _files(self) -> Iterator[tuple[str, int, int]]:
         start = f"{self.prefix}_"

@@ -96,6 +96,28 @@ async def test_a_record_that_cannot_be_used_is_reported(service, edit, caplog):
     assert "req_1.json" in caplog.text
 
 
+@pytest.mark.skipif(os.name != "posix", reason="there are no such rights")
+@pytest.mark.parametrize("how", ["of another user", "written by everybody"])
+async def test_a_record_of_somebody_else_is_neither_asked_nor_believed(
+    server, service, monkeypatch, how
+):
+    Path("requests").chmod(0o1777)  # everybody may add, as in /tmp
+    put("requests", id="req_1")
+    put("requests", id="req_2")
+    theirs = Path("requests") / "req_1.json"
+    if how == "written by everybody":
+        theirs.chmod(0o646)
+    elif os.geteuid() == 0:
+        os.chown(theirs, 54321, 54321)
+    else:
+        pytest.skip("only root may give files away")
+    assert [each["request_id"] for each in await service.resume()] == ["req_2"]
+    assert server.counters.total == 1
+    assert "who would have it asked" in service.get_request("req_1")["error"]
+    monkeypatch.setenv("LIONPROC_TRUST", "requests")
+    assert [each["request_id"] for each in await service.resume()] == ["req_1"]
+
+
 async def test_a_record_without_its_data_is_reported(service, caplog):
     (Path("requests") / "req_1.json").write_text('{"id": "req_1", "status": "received"}')
     assert await service.resume() == []
