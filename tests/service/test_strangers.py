@@ -96,21 +96,24 @@ async def test_a_record_that_cannot_be_used_is_reported(service, edit, caplog):
     assert "req_1.json" in caplog.text
 
 
+def give_away(folder, name, how):
+    folder.chmod(0o1777)  # everybody may add, as in /tmp
+    if how == "written by everybody":
+        (folder / name).chmod(0o646)
+    elif os.geteuid() == 0:
+        os.chown(folder / name, 54321, 54321)
+    else:
+        pytest.skip("only root may give files away")
+
+
 @pytest.mark.skipif(os.name != "posix", reason="there are no such rights")
 @pytest.mark.parametrize("how", ["of another user", "written by everybody"])
 async def test_a_record_of_somebody_else_is_neither_asked_nor_believed(
     server, service, monkeypatch, how
 ):
-    Path("requests").chmod(0o1777)  # everybody may add, as in /tmp
     put("requests", id="req_1")
     put("requests", id="req_2")
-    theirs = Path("requests") / "req_1.json"
-    if how == "written by everybody":
-        theirs.chmod(0o646)
-    elif os.geteuid() == 0:
-        os.chown(theirs, 54321, 54321)
-    else:
-        pytest.skip("only root may give files away")
+    give_away(Path("requests"), "req_1.json", how)
     assert [each["request_id"] for each in await service.resume()] == ["req_2"]
     assert server.counters.total == 1
     assert "who would have it asked" in service.get_request("req_1")["error"]
