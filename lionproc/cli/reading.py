@@ -44,6 +44,8 @@ _LARGE_NUMBER = re.compile(rb"[0-9]{19}")  # it may be more than 64 bits hold
 _DELIMITERS = (",", ";", "\t", "|")
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # it begins as that of UTF-16 does
+    (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
@@ -180,7 +182,7 @@ def _csv(
 
     head = source.read(_HEAD)
     source.seek(0)
-    marks = [name for mark, name in _MARKS if head.startswith(mark)]
+    marks = [name for mark, name in _MARKS if head.startswith(mark)][:1]
     encoding = encoding or (marks or ["utf-8"])[0]
     is_tsv = path.lower().removesuffix(".gz").endswith(".tsv")
     names, found = _header(source, head, encoding, delimiter or ("\t" if is_tsv else None))

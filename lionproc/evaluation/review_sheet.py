@@ -5,13 +5,14 @@ Anybody may have written it, so what it unpacks to is bounded before it is unpac
 
 from __future__ import annotations
 
+import codecs
 import csv
 import importlib
 import importlib.util
 import io
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,11 @@ __all__ = ["read_sheet"]
 
 SPARE_CELLS = 1_000_000  # cells that a table may have beyond those that are written in the file
 LARGEST = 2**30  # bytes that a workbook may unpack to
+MOST_TAGS = 10_000_000  # in it; a cell takes about eight, and a row of <c/> fills memory
+MOST_ROWS = 2**20  # of a sheet of Excel
+LOOSE_CELLS = 20_000_000  # empty ones before others: a format may reach over whole rows
+SPARSE = 50  # empty ones for each that is not
+_LAST = "the end of what was read"
 
 
 def read_sheet(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, bool]:
@@ -72,7 +78,11 @@ def _rows_of_text(text: str) -> tuple[list[list[str]], str]:
     head = text.partition("\n")[0]
     separator = separator or max(";,\t", key=head.count)
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a cell may be a document
-    return list(csv.reader(io.StringIO(text, newline=""), delimiter=separator)), separator
+    text += _LAST if text.endswith(("\n", "\r")) else f"\n{_LAST}"
+    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
+    if separator.join(rows.pop()) != _LAST:  # a cell has swallowed it, and with it the rows before
+        raise ValueError("a quotation mark is opened and never closed")
+    return rows, separator
 
 
 def _rows_of_excel(place: Path) -> list[list[str]]:
@@ -81,17 +91,39 @@ def _rows_of_excel(place: Path) -> list[list[str]]:
         raise MissingDependencyError("Excel files need openpyxl. Run: pip install openpyxl")
     openpyxl: Any = importlib.import_module("openpyxl")
     with zipfile.ZipFile(place) as packed:
-        if sum(part.file_size for part in packed.infolist()) > LARGEST:
-            raise ValueError(f"it unpacks to more than {LARGEST // 2**30} GiB")
+        _check_size(packed)
     book = openpyxl.load_workbook(place, read_only=True, data_only=True)
     try:
         sheet: Any = book.worksheets[0]
         sheet.reset_dimensions()
-        return [
-            _without_end([_text(cell) for cell in row]) for row in sheet.iter_rows(values_only=True)
-        ]
+        return list(_bounded(sheet.iter_rows(values_only=True)))
     finally:
         book.close()
+
+
+def _check_size(packed: zipfile.ZipFile) -> None:
+    parts = packed.infolist()
+    if sum(part.file_size for part in parts) > LARGEST:
+        raise ValueError(f"it unpacks to more than {LARGEST // 2**30} GiB")
+    tags = 0
+    for part in parts:
+        with packed.open(part) as opened:
+            while chunk := opened.read(2**20):
+                tags += chunk.count(b"<")
+    if tags > MOST_TAGS:
+        raise ValueError(f"it has more than {MOST_TAGS:,} tags")
+
+
+def _bounded(rows: Iterable[Sequence[object]]) -> Iterator[list[str]]:
+    """The rows as texts; a cell far away stands for all before it, and they are counted."""
+    places = filled = 0
+    for number, row in enumerate(rows, 1):
+        texts = [_text(cell) for cell in row]
+        places += len(texts)
+        filled += len(texts) - texts.count("")
+        if number > MOST_ROWS or places > LOOSE_CELLS + SPARSE * filled:
+            raise ValueError("it has more rows or empty cells than a table has")
+        yield _without_end(texts)
 
 
 def _without_end(row: Sequence[str]) -> list[str]:
@@ -114,7 +146,11 @@ def _bare(name: str) -> str:
 
 
 def _decoded(raw: bytes) -> str:
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if raw.startswith(
+        (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
+    ):  # the first begins as UTF-16 does
+        return raw.decode("utf-32")
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return raw.decode("utf-16")
     try:
         return raw.decode("utf-8-sig")

@@ -406,7 +406,10 @@ def test_other_encodings_are_read_when_they_are_named_or_marked(ask):
     Path("a.csv").write_bytes("text\ncafé\n".encode("cp1252"))
     Path("b.csv").write_bytes("text;n\ncafé;1\n".encode("utf-16"))
     assert ask("a.csv", "-p", "{text}", "--encoding", "cp1252")[0] == 0
+    Path("c.csv").write_bytes("text,n\ncafé,1\n".encode("utf-32"))
     assert ask("b.csv", "-p", "{text}")[0] == 0
+    assert ask("c.csv", "-p", "{text}")[0] == 0
+    assert Path("c-answered.csv").read_text("utf-8-sig") == "text,n,answer\ncafé,1,echo: café\n"
     assert Path("a-answered.csv").read_text("utf-8") == "text,answer\ncafé,echo: café\n"
     assert Path("b-answered.csv").read_text("utf-8-sig") == "text;n;answer\ncafé;1;echo: café\n"
 

@@ -1,5 +1,6 @@
 """A sample that a person labels in a spreadsheet program, and what its labels say of the frame."""
 
+import zipfile
 from typing import Literal
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 import lionproc as lp
 from lionproc.errors import ConfigurationError, SaveError
+from lionproc.evaluation import review_sheet
 from lionproc.evaluation.draw import drawn
 from lionproc.evaluation.intervals import weighted
 from lionproc.evaluation.row_ids import ids_of
@@ -83,6 +85,8 @@ def as_excel_saves(sheet, path, way):
         sheet.to_csv(path, index=False, encoding="cp1252", lineterminator="\r\n")
     elif way == "unicode text":
         sheet.to_csv(path, sep="\t", index=False, encoding="utf-16")
+    elif way == "utf-32":
+        sheet.to_csv(path, index=False, encoding=way)
     elif way == "sep=":
         path.write_text("sep=;\n" + sheet.to_csv(sep=";", index=False), encoding="utf-8")
     else:
@@ -91,7 +95,7 @@ def as_excel_saves(sheet, path, way):
     return path
 
 
-@pytest.mark.parametrize("way", ["semicolons", "cp1252", "unicode text", "sep=", "xlsx"])
+@pytest.mark.parametrize("way", ["semicolons", "cp1252", "unicode text", "utf-32", "sep=", "xlsx"])
 def test_a_file_that_a_spreadsheet_program_has_saved_is_read_as_it_was_meant(out, tmp_path, way):
     sheet = written(out, tmp_path / "review.csv")
     sheet["gold"] = [mood.upper() + " " for mood in sheet["mood"]]
@@ -276,6 +280,7 @@ A_LIST = '"a list, as [""a"", ""b""]"'
         ("id,gold,allowed,Allowed\nr1,a,b,c\n", "2 columns 'allowed'"),
         (b"\xff\xfe" + HEAD.encode("utf-16le") + b"x", "cannot be read as a table"),
         (f"id,gold{',' * 2000}\n" + "r1,a\n" * 2000, "2,001 rows that are shorter"),
+        (f'{HEAD}r1,"x,a,a | b,1\nr2,x,b,a | b,1\n', "a quotation mark is opened and never closed"),
     ],
 )
 def test_what_a_stranger_made_of_the_file_is_an_error_of_ours(tmp_path, raw, says):
@@ -301,4 +306,27 @@ def test_a_workbook_that_claims_more_than_it_has_fills_no_memory(tmp_path):
     assert lp.read_review(path)["gold"].tolist() == ["a"]
     path.write_bytes(b"PK")
     with pytest.raises(ConfigurationError, match="cannot be read as a table"):
+        lp.read_review(path)
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ('<row r="1100000"/>', "more rows or empty cells"),
+        ('<row><c r="XFD2" t="str"><v>x</v></c></row>' * 8, "more rows or empty cells"),
+        (f"<row>{'<c/>' * 1000}</row>", "more than 1,000 tags"),
+    ],
+)
+def test_a_workbook_of_a_few_bytes_fills_no_memory(tmp_path, monkeypatch, rows, says):
+    monkeypatch.setattr(review_sheet, "MOST_TAGS", 1000)
+    monkeypatch.setattr(review_sheet, "LOOSE_CELLS", 100_000)
+    made, path = tmp_path / "made.xlsx", tmp_path / "review.xlsx"
+    pd.DataFrame({"id": ["r1"], "gold": ["a"]}).to_excel(made, index=False)
+    with zipfile.ZipFile(made) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            new.writestr(
+                name, old.read(name).replace(b"</sheetData>", f"{rows}</sheetData>".encode())
+            )
+    assert lp.read_review(made)["gold"].tolist() == ["a"]
+    with pytest.raises(ConfigurationError, match=says):
         lp.read_review(path)
