@@ -18,6 +18,7 @@ same machine, without TLS. A shared, noisy machine: trust ratios and medians, no
 ORDER = (
     "Limits: how much is used, how often they are broken",
     "A limit that nobody told",
+    "Failures that come anyway",
     "A limit dropped and raised mid-run",
     "CPU per row",
     "CPU per row, before and after",

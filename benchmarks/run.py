@@ -45,6 +45,7 @@ class Section(NamedTuple):
 (
     LIMITS,
     SEARCH,
+    STRAYS,
     LIVE,
     CPU,
     _,
@@ -77,6 +78,7 @@ SECTIONS = (
     Section(OUT_OF_CORE, "out_of_core.py", ("--rows", "5000"), arguments=("--rows", "40000")),
     Section(JOURNAL, "journal_size.py", ("--records", "20000")),
     Section(SEARCH, "search.py", ("--only", "bucket of 10 s")),
+    Section(STRAYS, "strays.py", ("--rounds", "1")),
     Section(LIMITS, "adherence.py", ("--seconds", "10")),
     Section(SLOTS, "slots.py", ("--rows", "200"), beside=True),
     Section(LIVE, "live.py", ("--short",), beside=True),

@@ -409,9 +409,10 @@ class Dispatcher:
         assert error is not None  # noqa: S101  (else it did not fail)
         another_takes = self._limiter.another_takes(reservation, error, event.attempts)
         self.counters.failed(reservation.tokens, error, reply, event, reservation.way)
+        stray = False
         if error.kind is Kind.RATE_LIMITED:
             signals = reply.signals or Signals(retry_after_s=error.retry_after_s)
-            self._limiter.throttled(reservation, signals)
+            stray = self._limiter.throttled(reservation, signals)
         else:
             # Where a tier has no room, nobody else has to wait: this one does so by itself.
             own = error.kind is Kind.NO_CAPACITY
@@ -420,7 +421,7 @@ class Dispatcher:
         decision = (
             self.policy.goes_another_way(event)
             if another_takes
-            else self.policy.failed(event, error, now, probe=probe, took_s=took_s)
+            else self.policy.failed(event, error, now, probe=probe, took_s=took_s, stray=stray)
         )
         if isinstance(decision, Wait):
             event.state = "pending"

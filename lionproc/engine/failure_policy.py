@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from lionproc.engine.first_failures import FirstOutcomes
 from lionproc.engine.retry import FATAL, Breaker, Fail, Retry, RetryBudget, Stop, Wait, decide
+from lionproc.engine.retry import Decision as Decided
 from lionproc.errors import (
     AccessError,
     CallError,
@@ -176,7 +177,14 @@ class FailurePolicy:
         return Wait(0.0)
 
     def failed(
-        self, event: Event, error: CallError, now: float, *, probe: bool, took_s: float = 0.0
+        self,
+        event: Event,
+        error: CallError,
+        now: float,
+        *,
+        probe: bool,
+        took_s: float = 0.0,
+        stray: bool = False,
     ) -> Decision:
         """An attempt failed.
 
@@ -186,18 +194,19 @@ class FailurePolicy:
             now: The time of the loop's clock.
             probe: What `came_back` said.
             took_s: Seconds from when it was sent to its failure.
+            stray: What `Limiter.throttled` said of a refusal.
 
         Returns:
             `Wait`: send the event again after that time. `Fail`: give the event up. `StopRun`:
             give up the event and the run.
         """
+        decision = decide(error, event.attempts, self._retry, self._uniform, took_s, stray=stray)
         if error.kind in self.elsewhere:
-            return self._failed_here(event, error, now, probe=probe, took_s=took_s)
+            return self._failed_here(event, error, now, decision, probe=probe)
         if error.kind in BREAKING:
             self._breaker.failed(now, probe=probe)
         elif error.kind is not Kind.RATE_LIMITED:
             self._breaker.succeeded()  # it answers, though not what we hoped
-        decision = decide(error, event.attempts, self._retry, self._uniform, took_s)
         if isinstance(decision, Stop):
             return _stopped(error)
         if isinstance(decision, Fail):
@@ -216,7 +225,7 @@ class FailurePolicy:
         return decision
 
     def _failed_here(
-        self, event: Event, error: CallError, now: float, *, probe: bool, took_s: float
+        self, event: Event, error: CallError, now: float, decision: Decided, *, probe: bool
     ) -> Decision:
         """As `failed`, where somebody else makes up for it: nothing of it stops the run."""
         if error.kind in FATAL:
@@ -228,7 +237,6 @@ class FailurePolicy:
         if self._breaker.is_open:
             self._opened_by = error
             return Fail(error)
-        decision = decide(error, event.attempts, self._retry, self._uniform, took_s)
         if not isinstance(decision, Wait):
             return Fail(error)
         self._first.put_off(event)

@@ -348,8 +348,12 @@ class Limiter:
                 if not signals.quotas and self.in_force.silent():
                     self._news.tell()
 
-    def throttled(self, reservation: Reservation, signals: Signals) -> None:
-        """A 429 came back: everybody waits, and the pace is cut once per storm."""
+    def throttled(self, reservation: Reservation, signals: Signals) -> bool:
+        """A 429 came back: everybody waits, and the pace is cut once per storm.
+
+        Returns:
+            True if it is stray: nobody has to wait, as the server takes the others.
+        """
         self._free(reservation)
         loop = self._loop or asyncio.get_running_loop()
         now = loop.time()
@@ -358,6 +362,7 @@ class Limiter:
             self._checked_at = -math.inf
             self._news.tell()
             self.borrowing.refused(self.holding_s())
+        return self.pace.holding_s(now) <= 0
 
     def failed(self, reservation: Reservation, retry_after_s: float | None = None) -> None:
         """It failed in another way. A failed request counts against the limit all the same."""

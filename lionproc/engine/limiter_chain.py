@@ -128,18 +128,16 @@ class LimiterChain(Limiter):
         for limiter, passed, last in further:
             limiter.settle(passed, used, signals if last else None, seconds)
 
-    def throttled(self, reservation: Reservation, signals: Signals) -> None:
+    def throttled(self, reservation: Reservation, signals: Signals) -> bool:
         """See `Limiter.throttled`; the last limiter slows down, and with it all before it."""
         further = self._further(reservation)
         if not further:
-            super().throttled(reservation, signals)
-            return
+            return super().throttled(reservation, signals)
         super().failed(reservation)
-        for limiter, passed, last in further:
-            if last:
-                limiter.throttled(passed, signals)
-            else:
-                limiter.failed(passed)
+        *before, (last, held, _) = further
+        for limiter, passed, _ in before:
+            limiter.failed(passed)
+        return last.throttled(held, signals)
 
     def failed(self, reservation: Reservation, retry_after_s: float | None = None) -> None:
         """See `Limiter.failed`."""

@@ -215,9 +215,9 @@ class LimiterPool(Limiter):
         way.succeeded()
         way.limiter.settle(reservation, used, signals, seconds)
 
-    def throttled(self, reservation: Reservation, signals: Signals) -> None:
+    def throttled(self, reservation: Reservation, signals: Signals) -> bool:
         """See `Limiter.throttled`."""
-        self._of(reservation).limiter.throttled(reservation, signals)
+        return self._of(reservation).limiter.throttled(reservation, signals)
 
     def failed(self, reservation: Reservation, retry_after_s: float | None = None) -> None:
         """See `Limiter.failed`."""

@@ -23,6 +23,7 @@ TRANSIENT = frozenset(
 # A cheaper tier waits for room that others leave, which takes minutes: waits are so many times as
 # long there, and there are twice as many of them.
 PATIENCE = 8
+STRAY = 1 / 8  # of the first wait after a refusal that stops nobody else
 FATAL = frozenset({Kind.ACCESS, Kind.NOT_FOUND, Kind.QUOTA, Kind.NO_LOGPROBS})
 
 
@@ -35,7 +36,9 @@ class Retry:
     after a random time of up to `base_s * 2**(attempt - 1)` seconds, at most `cap_s` ("full
     jitter", M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015), and
     never before the server's `Retry-After`. The time counts from when the attempt was sent: what
-    took long to fail has waited already.
+    took long to fail has waited already. After a 429 for which nobody else waits, since the server
+    takes the others, the first wait is at most an eighth of `base_s`: a longer one would spare the
+    server nothing, as other rows are sent meanwhile.
 
     Args:
         max_attempts: Requests for one row, the first included, at least 1.
@@ -113,6 +116,8 @@ def decide(
     retry: Retry,
     uniform: Callable[[float, float], float],
     took_s: float = 0.0,
+    *,
+    stray: bool = False,
 ) -> Decision:
     """What to do after a failed attempt.
 
@@ -122,6 +127,7 @@ def decide(
         retry: The run's patience.
         uniform: `random.uniform`, or something tests can foresee.
         took_s: Seconds from when it was sent to its failure.
+        stray: Whether it was refused, and nobody else has to wait for that.
 
     Returns:
         Wait, Fail or Stop.
@@ -139,7 +145,7 @@ def decide(
     if error.kind not in TRANSIENT or attempt >= retry.max_attempts * (2 if patient else 1):
         return Fail(error)
     bound = min(retry.cap_s, retry.base_s * 2 ** min(attempt - 1, 30))
-    bound *= PATIENCE if patient else 1
+    bound *= PATIENCE if patient else STRAY if stray and attempt == 1 else 1
     return Wait(max(uniform(0.0, bound) - took_s, error.retry_after_s or 0.0))
 
 

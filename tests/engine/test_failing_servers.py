@@ -1,6 +1,7 @@
 """Failures on the way through an executor: waits, the breaker's probes and the retry budget."""
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
@@ -26,6 +27,39 @@ def test_a_call_is_sent_again_when_the_server_says_and_not_before(virtual, desk)
         assert event.attempts == 3
         assert executor.counters.retried == 2
         assert executor.counters.throttled == 1
+
+    virtual(main())
+
+
+@pytest.mark.parametrize(("refused", "waits"), [(1, [10.0]), (2, [10.0, 160.0])])
+def test_a_refusal_that_stops_nobody_else_has_a_short_first_wait(virtual, desk, refused, waits):
+    async def main():
+        desk.errors = [None] * 20 + [failed(Kind.RATE_LIMITED)] * refused
+        executor = RateLimitedAPIExecutor(
+            concurrency_limit=1, limit_requests=6000, retry=Retry(base_s=80, cap_s=1000)
+        )
+        executor.dispatcher.policy._uniform = lambda low, high: high
+        for number in range(21):
+            await executor.append(desk.call(number))
+        await executor.forward()
+        again = desk.times[20:]
+        assert [late - early for early, late in pairwise(again)] == pytest.approx(waits)
+
+    virtual(main())
+
+
+def test_a_refused_row_waits_as_long_as_its_patience_says_where_all_are_refused(virtual, desk):
+    async def main():
+        desk.errors = [failed(Kind.RATE_LIMITED)] * 4
+        executor = RateLimitedAPIExecutor(
+            concurrency_limit=4, limit_requests=6000, retry=Retry(base_s=80, cap_s=1000)
+        )
+        executor.dispatcher.policy._uniform = lambda low, high: high
+        events = [await executor.append(desk.call(number)) for number in range(4)]
+        await executor.forward()
+        assert {event.state for event in events} == {"completed"}
+        # Two may be stray; of three in a row it is known that they are not.
+        assert desk.times[4:] == pytest.approx([10.0, 10.0, 80.0, 80.0], abs=0.1)
 
     virtual(main())
 

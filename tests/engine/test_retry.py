@@ -87,6 +87,14 @@ def test_what_took_long_to_fail_has_waited_already(took_s, left_s):
     assert decide(asked, 1, retry, high, took_s) == Wait(7.0)
 
 
+def test_a_refusal_that_stops_nobody_else_waits_an_eighth_and_then_as_always():
+    retry = Retry(base_s=0.8)
+    stray = [decide(failed(Kind.RATE_LIMITED), n, retry, high, stray=True) for n in (1, 2, 3)]
+    assert stray == [Wait(pytest.approx(0.1)), Wait(1.6), Wait(3.2)]
+    asked = failed(Kind.RATE_LIMITED, retry_after_s=7.0)  # the server knows better
+    assert decide(asked, 1, retry, high, stray=True) == Wait(7.0)
+
+
 def test_the_wait_of_a_very_late_attempt_is_a_number():
     retry = Retry(max_attempts=10**6, base_s=1.0, cap_s=math.inf)
     assert decide(failed(), 999_999, retry, high) == Wait(2.0**30)
