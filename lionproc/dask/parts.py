@@ -19,6 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lionproc.dask.question import Question
+from lionproc.engine.trust import others_of
+from lionproc.engine.whole_file import refuse_planted_link
 from lionproc.errors import ConfigurationError, LionprocError
 from lionproc.frame.assemble import assemble
 from lionproc.frame.export import table_of, write_parquet
@@ -86,7 +88,8 @@ class Part:
         """The rows with their answers, where they are all there already.
 
         Raises:
-            ConfigurationError: The folder holds parts of another run.
+            ConfigurationError: The folder holds parts of another run, or this part is of another
+                user, who would answer in the model's place.
         """
         mine = PART.fullmatch(self._name)
         assert mine is not None  # noqa: S101  (we made it)
@@ -99,7 +102,10 @@ class Part:
                     "would mix them with this run's. Choose an empty folder, or move them away."
                 )
         file = self._folder / self._name
-        if not file.exists() or not _is_whole(file):
+        if not file.exists():
+            return None
+        self._check_whose(file)
+        if not _is_whole(file):
             return None
         plan = self._job._plan
         try:
@@ -110,6 +116,21 @@ class Part:
         except (LionprocError, KeyError):
             return None
         return assemble(plan.frame, columns, overwrite=plan.options.overwrite)
+
+    def _check_whose(self, file: Path | Remote) -> None:
+        if not isinstance(file, Path):
+            return
+        try:
+            refuse_planted_link(file)
+            who = others_of(file.stat(), file.parent, group=False)
+        except OSError as error:
+            who = f"cannot be used: {error.strerror}"
+        if who:
+            raise ConfigurationError(
+                f"{str(file)!r} {who}. What is in it would be taken for answers, so nothing was "
+                "sent for this partition. Choose another folder with save=; or, if you trust all "
+                f"who can write there: LIONPROC_TRUST={file.parent}"
+            )
 
     def write(self, out: pd.DataFrame) -> None:
         """Write the rows with their answers, and remove what was there for this partition before.

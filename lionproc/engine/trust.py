@@ -90,19 +90,20 @@ def check_found(path: str) -> None:
                 _check_made_here(path, part)
 
 
-def others_of(found: os.stat_result, folder: Path) -> str:
+def others_of(found: os.stat_result, folder: Path, *, group: bool = True) -> str:
     """Who else owns or can write a file, in the words of an error.
 
     Args:
         found: What the system says of the file.
         folder: Where it is.
+        group: Whether a group counts: our results are written as the umask says.
 
     Returns:
         "" where nobody else does, or where those who do are trusted.
     """
     if os.name != "posix":
         return ""
-    who = _owned_by_others(found, {os.geteuid(), 0}) or _writable_by_others(found)
+    who = _owned_by_others(found, {os.geteuid(), 0}) or _writable_by_others(found, group=group)
     return "" if not who or _is_trusted(Path(os.path.realpath(folder))) else who
 
 
@@ -148,10 +149,10 @@ def _owned_by_others(found: os.stat_result, trusted: set[int]) -> str:
     return "" if found.st_uid in trusted else f"belongs to another user ({_user(found.st_uid)})"
 
 
-def _writable_by_others(found: os.stat_result) -> str:
+def _writable_by_others(found: os.stat_result, *, group: bool = True) -> str:
     if found.st_mode & 0o002:
         return "can be written by everybody"
-    if found.st_mode & 0o020 and not _is_own_group(found.st_gid):
+    if group and found.st_mode & 0o020 and not _is_own_group(found.st_gid):
         return f"can be written by a group ({_group(found.st_gid)})"
     return ""
 

@@ -1,6 +1,7 @@
 """`ddf.llm`: the same frame as with pandas, asked partition by partition when it is computed."""
 
 import datetime as dt
+import os
 from decimal import Decimal
 from typing import Literal
 
@@ -190,6 +191,36 @@ def test_a_part_that_is_there_is_read_and_what_has_changed_or_failed_is_asked_ag
             run(FRAME, "other row {text}")
         with pytest.raises(lp.errors.ConfigurationError, match="another run"):
             run(FRAME.assign(text="x"), lambda row: "row " + row["text"])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no such rights")
+@pytest.mark.parametrize("how", ["owner", "mode", "link"])
+def test_a_part_that_somebody_else_can_write_is_no_answer(  # noqa: PLR0917
+    dd, asked, shared, tmp_path, monkeypatch, how
+):
+    def run():
+        frame = dd.from_pandas(FRAME.head(2), npartitions=1)
+        return computed(frame.llm.process("whose {text}", "a", save=tmp_path / "out", **asked))
+
+    out = run()
+    (part,) = (tmp_path / "out").glob("part-*")
+    (tmp_path / "out").chmod(0o1777)  # everybody may add, as in /tmp
+    if how == "mode":
+        part.chmod(0o666)
+    elif os.geteuid() != 0:
+        pytest.skip("only root may give files away")
+    elif how == "owner":
+        os.chown(part, 54321, 54321)
+    else:
+        part.symlink_to(part.rename(tmp_path / "of another run.parquet"))
+        os.chown(part, 54321, 54321, follow_symlinks=False)
+    sent = shared.counters.total
+    with pytest.raises(lp.errors.ConfigurationError, match=r"taken for answers.*LIONPROC_TRUST"):
+        run()
+    assert shared.counters.total == sent
+    if how != "link":
+        monkeypatch.setenv("LIONPROC_TRUST", str(tmp_path))
+        assert_frame_equal(run(), out)
 
 
 def test_parts_of_another_run_that_come_meanwhile_are_left_as_they_are(dd, home, tmp_path):
