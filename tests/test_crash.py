@@ -332,3 +332,25 @@ else:
         second = zygotes[0].run(code, tmp_path, wait=True, **names)
         assert second.status == 0, second.output
         assert server.counters.total == 300  # what was in flight had time to come back
+
+
+def test_a_run_in_a_thread_goes_on_when_the_main_thread_has_ended(tmp_path, zygotes):
+    code = """
+import asyncio, threading
+import pandas as pd, lionproc as lp
+model = lp.Model("openai", "m", base_url=base_url, api_key=key)
+
+def work():
+    threading.main_thread().join()
+    frame = pd.DataFrame({"text": [f"text {n}" for n in range(30)]})
+    how = {"model": model, "journal": "j.sqlite", "progress": False, "chunk_size": 10}
+    out = frame.llm.process("Say {text}", into="a", save="parts/", **how)
+    batch = asyncio.run(lp.BatchProcessor(model=model).process_batch(["x"] * 20, schema=str))
+    print(out["a"].notna().sum(), batch["status"])
+
+threading.Thread(target=work).start()
+threading._shutdown()  # what Python calls there
+"""
+    with Server() as server:
+        child = zygotes[0].run(code, tmp_path, base_url=server.base_url, key=server.key)
+    assert child.output.split() == ["30", "success"]

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, ParamSpec, TypeVar
 
+from lionproc.engine.blocking_work import Threads
 from lionproc.engine.forked import in_forked_child, leave_behind
 from lionproc.errors import RunError
 
@@ -52,6 +53,7 @@ def _run(started: Future[asyncio.AbstractEventLoop]) -> None:
         started.set_exception(error)
         return
     asyncio.set_event_loop(loop)
+    loop.set_default_executor(Threads(thread_name_prefix="asyncio"))
     loop.call_soon(started.set_result, loop)
     loop.run_forever()
 

@@ -10,10 +10,10 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
+from lionproc.engine.blocking_work import Threads
 from lionproc.engine.whole_file import (
     PRIVATE_FILE,
     keep_rights,
@@ -135,5 +135,5 @@ def _flush(files: list[_File], errors: dict[str, OSError]) -> None:
     if len(parts) < 2:
         some(left)
         return
-    with ThreadPoolExecutor(len(parts)) as pool:
+    with Threads(len(parts)) as pool:
         list(pool.map(some, parts))
