@@ -44,6 +44,9 @@ from lionproc.errors import (
 
 log = logging.getLogger("lionproc.engine")
 AHEAD = 63  # events that are looked up together with the one whose turn it is
+WAITING_A_SLOT = 4
+"""Replies that may wait for the disk for each slot, so that one which takes 0.2 s to flush keeps no
+slot of 100 ms from sending."""
 
 
 class Dispatcher:
@@ -100,7 +103,7 @@ class Dispatcher:
             self._call_worker,
         )
         self.awaiting_disk = AwaitingDisk(
-            lambda: limiter.limits.concurrency, self._on_disk, self.replay.hurry
+            lambda: WAITING_A_SLOT * limiter.limits.concurrency, self._on_disk, self.replay.hurry
         )
         limiter.on_change(self._call_worker)
         self.fatal: RunError | None = None
