@@ -20,7 +20,7 @@ from lionproc.engine.limiter import Limiter
 from lionproc.engine.limiter_chain import LimiterChain
 from lionproc.engine.limits import Limits
 from lionproc.engine.outlay import Verdict
-from lionproc.engine.request import Call, Event
+from lionproc.engine.request import Call, Event, keys_of
 from lionproc.engine.retry import Retry
 from lionproc.engine.together import Together
 from lionproc.engine.tokens import Tokens
@@ -275,7 +275,7 @@ class RateLimitedAPIExecutor:
         """Answer an event from the journal, or queue it."""
         dispatcher, replay = self.dispatcher, self.dispatcher.replay
         try:
-            entry = await self._find(event.first.key)
+            entry = await self._find(keys_of(event.first))
             if event.done:
                 return
             if entry is not None and replay.answer(event, entry):

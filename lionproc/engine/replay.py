@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from lionproc.engine.journal import Entry, Failure
+from lionproc.engine.request import keys_of
 from lionproc.engine.tokens import Tokens
 from lionproc.errors import JournalError, Kind
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from lionproc.engine.journal import Journal, Kept
-    from lionproc.engine.request import Event, Reply
+    from lionproc.engine.request import Call, Event, Reply
 
 RAW_BYTES = 64 * 1024  # of a reply that is no answer; all of it is in the journal
 STALE_S = 2.0  # what was looked up longer ago is looked up again, just before it is sent
@@ -50,20 +51,24 @@ class Replay:
     # -- reading ----------------------------------------------------------------------------
 
     def find(self, key: bytes | None) -> Entry | None:
-        """The kept reply to a call, if there is one. Any thread.
+        """The reply that is kept under a key, if there is one. Any thread.
 
         Raises:
             JournalError: The journal cannot be read.
         """
-        return self.find_all([key])[0]
+        return self.find_all([() if key is None else (key,)])[0]
 
-    def find_all(self, keys: Sequence[bytes | None]) -> list[Entry | None]:
-        """As `find`, for many."""
-        known = [key for key in keys if key is not None]
+    def find_all(self, keys: Sequence[Sequence[bytes]]) -> list[Entry | None]:
+        """As `find`, for many.
+
+        Args:
+            keys: Of each call all that its reply may be kept under; the first one goes first.
+        """
+        known = [key for own in keys for key in own]
         if not known or self.journal is None:
             return [None] * len(keys)
         found = self.journal.find(known, self._since, self.until)
-        return [None if key is None else found.get(key) for key in keys]
+        return [next((found[key] for key in own if key in found), None) for own in keys]
 
     def answer(self, event: Event, entry: Entry) -> bool:
         """Answer an event from the journal, if what is kept there is an answer.
@@ -96,7 +101,7 @@ class Replay:
             if event.error is not None:
                 event.error.raw = reply.raw[:RAW_BYTES]
             return True
-        return self._recall(event, self.find(event.call.key))
+        return self._recall(event, self._find_for(event.call))
 
     def is_stale(self, event: Event, *, shared: bool) -> bool:
         """Whether to look an event up once more before it is sent.
@@ -126,11 +131,16 @@ class Replay:
         for other in next_ones:
             if other.attempts == 0 and other.first.key is not None:
                 keys.setdefault(other.first.key, other)
-        found = dict(zip(keys, self.find_all(list(keys)), strict=True))
+        found = dict(
+            zip(keys, self.find_all([keys_of(each.first) for each in keys.values()]), strict=True)
+        )
         now = time.time()
         for key, asked in keys.items():
             asked.looked_up = now if found[key] is None else 0.0
         return found[event.first.key]
+
+    def _find_for(self, call: Call) -> Entry | None:
+        return self.find_all([keys_of(call)])[0]
 
     def _recall(self, event: Event, entry: Entry | None) -> bool:
         """Take an event through the kept replies. True if they settle it."""
@@ -143,7 +153,7 @@ class Replay:
             if event.advance_kept(entry.reply, self._max_corrections):
                 self.has_answered = self.has_answered or event.error is None
                 return True
-            entry = self.find(event.call.key)
+            entry = self._find_for(event.call)
         return False
 
     # -- keeping ----------------------------------------------------------------------------

@@ -56,7 +56,8 @@ class Call(Protocol):
 
     A call may have a `limiter`, that of where it goes. An executor with limits of its own
     lets it pass that one too. Where that is a `LimiterPool`, the call has `through(way)`: the same
-    call, sent that way. And it may have a `size`, the bytes that it takes while it waits.
+    call, sent that way. It may have a `size`, the bytes that it takes while it waits, and
+    `keys_by_way`: all keys under which an answer to it may be kept, its own first.
     """
 
     @property
@@ -78,6 +79,16 @@ class Call(Protocol):
 
     def correction(self, data: object, error: CallError) -> Call | None:
         """The call that asks again with the reason, or None."""
+
+
+def keys_of(call: Call) -> list[bytes]:
+    """The keys under which an answer to a call may be kept, its own first.
+
+    Args:
+        call: Which.
+    """
+    own = [] if call.key is None else [call.key]
+    return getattr(call, "keys_by_way", own)
 
 
 class Event:

@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 import pandas as pd
 
-from lionproc.engine.request import Event
+from lionproc.engine.request import Event, keys_of
 from lionproc.engine.usage import plus
 from lionproc.errors import CallError, ConfigurationError, JournalError, pass_on_interrupt
 from lionproc.frame.assemble import Missing
@@ -184,7 +184,9 @@ class _Trial(Job):
 
     def _read_replies(self) -> None:
         """As they were kept, before a journal in memory is closed."""
-        keys = [key for event in self._events.values() for key in event.keys]
+        keys = [
+            key for event in self._events.values() for key in (*keys_of(event.first), *event.keys)
+        ]
         try:
             self._journal.flush()
             self._raw = {key: entry.reply for key, entry in self._journal.find(keys).items()}
@@ -239,7 +241,7 @@ class _Trial(Job):
 
     def _reply(self, event: Event) -> str | None:
         """What the model wrote last."""
-        for key in reversed(event.keys):
+        for key in (*reversed(event.keys), *keys_of(event.first)):
             if key in self._raw:
                 return _written(self._raw[key])
         return event.error.reply or None if event.error is not None else None

@@ -165,6 +165,7 @@ def _way(builder: RequestBuilder) -> dict[str, object]:
     connection = builder.connection
     return {
         "identity": connection.identity,
+        "former_identity": connection.former_identity,
         "model": connection.model,
         "provider": connection.provider.name,
         "endings": sorted(connection.endings, key=str),

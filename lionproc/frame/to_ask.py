@@ -59,7 +59,14 @@ class ToAsk:
                     rows.append([(each.key, each) for each in ballots if each.key is not None])
                 else:
                     self.skipped += 1
-            kept = journal.find([key for calls in rows for key, _ in calls])
+            asked = [call for calls in rows for _, call in calls]
+            found = journal.find([key for call in asked for key in call.keys_by_way])
+            kept = {
+                call.keys_by_way[0]: found[key]
+                for call in asked
+                for key in reversed(call.keys_by_way)
+                if key in found
+            }
             self.answered += sum(resumes and all(key in kept for key, _ in row) for row in rows)
             for key, call in itertools.chain.from_iterable(rows):
                 if key in kept:

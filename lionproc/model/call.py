@@ -55,6 +55,7 @@ class RequestBuilder:
         told: What the messages say of the answer's shape; empty where a field says it.
         for_others: Whether another model may be asked the same, so that calls keep what was asked.
         ways: The builders of all ways to the model, where there are several; see `Connection`.
+        others: What gives its calls the other keys that their answers may be kept under.
         rest: Bytes of a body behind its messages.
     """
 
@@ -110,6 +111,11 @@ class RequestBuilder:
         )
         for way in self.ways:
             way.changed = self.changed
+        former = connection.former
+        self.others: tuple[RequestBuilder, ...] = ()
+        if former is not None:
+            self.others = (RequestBuilder(former, params, answer, told, confidence=confidence),)
+        self.others += tuple(each for way in self.ways for each in (way, *way.others))
         self.charges_max = provider.charges_max_tokens
         self._tariff = tariff_of(connection.model)
 
@@ -271,12 +277,16 @@ class ModelCall:
 
     @property
     def keys_by_way(self) -> list[bytes]:
-        """The keys that a plain run of each way would give it, its own first."""
-        if not self._named_by.ways:
+        """The keys that a plain run of each way would give it, its own first.
+
+        Those that it had in journals of before are among them.
+        """
+        others = self._named_by.others
+        if not others:
             return [] if self.key is None else [self.key]
         keys = [
-            way.call(self._messages, self.occurrence, self._media, self.vote).key
-            for way in self._named_by.ways
+            each.call(self._messages, self.occurrence, self._media, self.vote).key
+            for each in others
         ]
         return list(dict.fromkeys(key for key in (self.key, *keys) if key is not None))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lionproc.engine.executor import RateLimitedAPIExecutor
@@ -72,6 +72,7 @@ class Connection:
 
     Attributes:
         identity: The endpoint as far as it shapes answers; no key, no passing port.
+        former_identity: The one that it had in journals of before, where that is another one.
         model: The model's name on the wire.
         provider: What is special about its provider.
         structured: How typed answers are asked for.
@@ -104,8 +105,16 @@ class Connection:
     price: Price | TablePrice
     takes_cache_key: bool = False
     endings: frozenset[str | None] = frozenset()
+    former_identity: str = ""
     top_logprobs: int = 20  # as many as OpenAI gives, and vLLM unless it is told otherwise
     ways: tuple[Connection, ...] = ()
+
+    @property
+    def former(self) -> Connection | None:
+        """The same way as journals of before name it, None where the name is the same."""
+        if self.former_identity in {"", self.identity}:
+            return None
+        return replace(self, identity=self.former_identity, former_identity="", ways=())
 
     @property
     def limiter(self) -> Limiter:

@@ -3,6 +3,9 @@
 An answer is kept under its question and this identity. Left out is the plain key, so that the
 same account with a new key still finds what it paid for. Everything else that a request carries
 may lead it somewhere else (a tenant, a route, an organization), so it is a part of the identity.
+
+Older journals have a key that is sent as `api-key` in it. What was kept under such an identity is
+found too, as long as the key is the same.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from typing import Any
 
 from lionproc.errors import ModelError
 
-__all__ = ["identity_of", "sent_headers", "with_scope"]
+__all__ = ["former_identity_of", "identity_of", "sent_headers", "with_scope"]
 
 # What says how a message travels, or which message it is, and nothing about who answers it.
 _OF_THE_MESSAGE = {
@@ -32,6 +35,8 @@ _OF_THE_MESSAGE = {
     "x-correlation-id",
     "x-request-id",
 }
+# Where the plain key goes besides `Authorization`: at Azure, and at gateways that do as it does.
+_KEY_NAMES = ("api-key", "x-api-key")
 # The logins of httpx, and what they hold: of Basic, of Digest, of a file with logins.
 _LOGINS = ("BasicAuth", "DigestAuth", "NetRCAuth")
 _OF_A_LOGIN = ("_auth_header", "_username", "_password", "_netrc_info")
@@ -75,7 +80,26 @@ def identity_of(base: str, client: object, scope: str | None) -> str:
             "cannot be seen for whom: the answers kept for one account could be given to another. "
             'Give the account a name: lp.Model(..., scope="tenant a").'
         )
-    return with_scope(base, scope, *_carried(client))
+    return with_scope(base, scope, *_carried(client, _plain(client)))
+
+
+def former_identity_of(base: str, client: Any, scope: str | None) -> str:
+    """The identity that a place had in journals of before; the same one for most.
+
+    Args:
+        base: As for `identity_of`.
+        client: As for `identity_of`.
+        scope: As for `identity_of`.
+    """
+    plain = {(name.lower(), value) for name, value in client.auth_headers.items()}
+    return with_scope(base, scope, *_carried(client, plain))
+
+
+def _plain(client: Any) -> set[tuple[str, str]]:
+    """The headers that only open the place: the client's key, under each name it may have."""
+    plain = {(name.lower(), value) for name, value in client.auth_headers.items()}
+    keys = [value.removeprefix("Bearer ") for _, value in plain]
+    return {*plain, *((name, key) for name in _KEY_NAMES for key in keys)}
 
 
 def _is_known(login: object) -> bool:
@@ -91,8 +115,7 @@ def with_scope(base: str, scope: str | None, *carried: tuple[str, str]) -> str:
     return f"{base} {blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()}"
 
 
-def _carried(client: Any) -> Iterator[tuple[str, str]]:
-    plain = {(name.lower(), value) for name, value in client.auth_headers.items()}
+def _carried(client: Any, plain: set[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     yield from _headers(sent_headers(client), plain)
     for name, value in client.default_query.items():
         if name != "api-version":

@@ -12,7 +12,7 @@ from lionproc.model.address import checked_url, with_query
 from lionproc.model.clients import azure_client, is_azure, is_plain, own_client
 from lionproc.model.connection import Connection, EndpointState, endpoint_state
 from lionproc.model.credentials import sealed
-from lionproc.model.identity import identity_of, sent_headers, with_scope
+from lionproc.model.identity import former_identity_of, identity_of, sent_headers, with_scope
 from lionproc.model.plain_client import PlainClient
 from lionproc.model.prices import price_of
 from lionproc.model.providers import PROVIDERS, Provider
@@ -126,6 +126,7 @@ def _through(
         shared.fitting.know_no_role("developer", "system")
     return Connection(
         identity=identity_of(base, client, model.scope),
+        former_identity=former_identity_of(base, client, model.scope),
         model=str(model.model),
         provider=settings,
         structured=model.structured or settings.structured,

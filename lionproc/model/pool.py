@@ -103,6 +103,7 @@ class Pool(Composed):
             way.structured = first.structured  # one shape of question, whoever is asked
         return Connection(
             identity=first.identity,
+            former_identity=first.former_identity,
             model=first.model,
             provider=first.provider,
             structured=first.structured,

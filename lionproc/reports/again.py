@@ -170,6 +170,7 @@ class _Model:
         self.body_params: Mapping[str, Any] = dict(way["fields"])
         self.told = str(way["told"])
         self._identity, self._name = str(way["identity"]), str(way["model"])
+        self._former = str(way.get("former_identity", ""))
         self._provider = PROVIDERS.get(str(way["provider"]), PROVIDERS["openai"])
         self._endings = frozenset(way["endings"])
 
@@ -177,6 +178,7 @@ class _Model:
         """A way to nobody."""
         return Connection(
             identity=self._identity,
+            former_identity=self._former,
             model=self._name,
             provider=self._provider,
             structured="json_schema",

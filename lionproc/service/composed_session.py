@@ -114,9 +114,9 @@ class ComposedSession(Session):
     ) -> tuple[int, Event | None, list[Event]]:
         """Where a request begins by what the journal has: a leaf, its answer, and those before."""
         replay = self.executor.dispatcher.replay
-        keys = [call.key for call in calls]
+        keys = [call.keys_by_way for call in calls]
         if previous_key is not None:
-            keys.append(previous_key)
+            keys.append([previous_key])
         events = [Event(call) for call in calls]
         answered: dict[int, Outcome] = {}
         for number, entry in enumerate(replay.find_all(keys)):

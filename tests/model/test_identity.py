@@ -44,6 +44,7 @@ PLAIN = {
     "a name of its own": lambda: identity(default_headers={"User-Agent": "me/1"}),
     "a trace": lambda: identity(default_headers={"X-Request-Id": "1", "traceparent": "00-1"}),
     "the plain key once more": lambda: identity(default_headers={"authorization": f"Bearer {KEY}"}),
+    "the plain key as Azure reads it": lambda: identity(default_headers={"api-key": KEY}),
     "a model": lambda: lp.Model("openai/m", base_url=AT, api_key=KEY).connect().identity,
 }
 OTHERS = {
@@ -57,6 +58,7 @@ OTHERS = {
     "another authorization": lambda: identity(
         default_headers={"Authorization": "Bearer of-mine-2"}
     ),
+    "another key beside it": lambda: identity(default_headers={"api-key": "of-mine-1"}),
     "query": lambda: identity(default_query={"tenant": "a"}),
     "header of http": lambda: identity(**http(headers={"X-Tenant": "c"})),
     "params of http": lambda: identity(**http(params={"tenant": "c"})),
@@ -149,3 +151,47 @@ def test_the_embedded_model_has_scopes_too(monkeypatch):
     monkeypatch.setattr(local, "start", lambda model: endpoint)
     assert lp.Model("local").connect().identity == "local weights-1"
     assert lp.Model("local", scope="a").connect().identity != "local weights-1"
+
+
+def azure(server, key):
+    address = server.base_url.removesuffix("/v1")
+    return lp.Model("azure", model="m", base_url=f"{address}/openai/deployments/m", api_key=key)
+
+
+@pytest.mark.parametrize("environment", ["quiet", "with headers of its own"])
+def test_a_renewed_key_for_azure_pays_for_nothing_again(environment, monkeypatch):
+    if environment != "quiet":  # then a client of openai is made, which says the same in its way
+        monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Team: a")
+    first, second = (
+        lp.Model("azure", model="m", base_url="https://one.example", api_key=key)
+        for key in (KEY, KEY + "2")
+    )
+    at = "https://one.example/openai/deployments/m"
+    assert first.connect().identity == second.connect().identity == at
+
+
+def test_what_older_journals_have_of_azure_is_found_and_not_paid_for_again(monkeypatch):
+    from lionproc.model import opening
+
+    df = pd.DataFrame({"text": ["one", "two"]})
+    with Server(answer=lambda body: "fine", key=None) as server:
+        model = azure(server, KEY)
+
+        def ask(**more):
+            df.llm.process("{text}", "a", model=model, progress=False, **more)
+            return server.counters.total
+
+        with monkeypatch.context() as before:
+            before.setattr(opening, "identity_of", opening.former_identity_of)
+            assert ask() == 2
+        assert df.llm.estimate("{text}", "a", model=model).answered == 2
+        assert ask() == 2
+        pool = lp.Pool([model, azure(server, KEY + "2")])
+        df.llm.process("{text}", "a", model=pool, progress=False)
+        assert server.counters.total == 2
+        runs = lp.runs()
+        assert [lp.run(run).frame(df)["a"].tolist() for run in runs["run"]] == [["fine"] * 2] * 3
+        model = azure(server, KEY + "2")
+        assert ask() == 4  # of another key nothing was known then
+        model = azure(server, KEY + "3")
+        assert ask() == 4
