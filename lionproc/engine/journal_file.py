@@ -64,7 +64,11 @@ _NEWEST: Final = (
     f"SELECT id, {_BOUNDED} FROM record WHERE id IN (SELECT max(id) FROM record WHERE prefix IN"  # noqa: S608  (constants)
     " (SELECT value FROM json_each(?)) AND id > ? AND id <= ? GROUP BY prefix)"
 )
-_SAME: Final = "SELECT id FROM record WHERE prefix = ? AND key = ? AND checksum = ?"
+# Itself; or, where it is a failure, what another process was answered later: it would hide that.
+_SAME: Final = (
+    "SELECT id FROM record WHERE prefix = ? AND key = ?"
+    " AND (checksum = ? OR (? <> '' AND kind = '' AND at >= ?)) LIMIT 1"
+)
 _LATEST: Final = f"SELECT id, {_BOUNDED} FROM record ORDER BY id DESC LIMIT ?"  # noqa: S608  (constants)
 _OF_RUN: Final = f"SELECT id, {_BOUNDED} FROM record WHERE run = ? AND id > ? ORDER BY id LIMIT ?"  # noqa: S608  (constants)
 _SOME: Final = 1000
@@ -136,7 +140,8 @@ class JournalFile:
                     self.flush()
 
     def _has(self, row: Row) -> bool:
-        return bool(self.read(_SAME, (row[0], row[1], row[10])))
+        start, key, kind, *_, at, checksum, _, _ = row
+        return bool(self.read(_SAME, (start, key, checksum, kind, at)))
 
     def write(self, rows: Sequence[Row]) -> None:
         """Keep rows, all or none; no end of this process loses them when this returns."""

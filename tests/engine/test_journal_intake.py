@@ -83,6 +83,20 @@ def test_what_it_had_put_into_the_file_is_not_put_there_twice(path):
         assert found_in(journal, *entries) == entries
 
 
+def test_a_failure_that_was_left_behind_hides_no_answer_that_came_later(path):
+    entry = an_entry(1)
+    with Journal.open(path) as journal:
+
+        async def keep():
+            await journal.append(entry)
+
+        asyncio.run(keep())
+        for sooner in (1.0, -1.0):
+            killed_with(path, Failure(entry.key, "timeout", "late", 1, entry.at - sooner))
+            with Journal.open(path):
+                assert found_in(journal, entry) == ([entry] if sooner > 0 else [])
+
+
 def test_of_a_log_that_is_cut_or_damaged_all_before_that_is_kept(path):
     entries = [an_entry(number, b"a reply") for number in range(3)]
     for damage in (lambda whole: whole[:-3], lambda whole: whole[:-3] + b"???"):
