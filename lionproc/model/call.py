@@ -24,7 +24,7 @@ from lionproc.model.excerpt import excerpt_of
 from lionproc.model.fitting import instructed, own_words, speaks_of
 from lionproc.model.logprobs import has_logprobs
 from lionproc.model.media import NO_MEDIA, Media, tariff_of, weigh
-from lionproc.model.schema import shallow
+from lionproc.model.schema import with_an_end
 from lionproc.model.turns import say
 from lionproc.model.usage import guess, tier_of
 from lionproc.model.validate import whole_characters
@@ -86,7 +86,9 @@ class RequestBuilder:
         self.changed: dict[str, None] = {}  # what was not sent as it was asked, in sentences
         if told is None and not answer.plain and "response_format" not in fields:
             if connection.structured == "json_schema":
-                fields["response_format"] = _format(answer, connection.free_levels)
+                fields["response_format"] = with_an_end(
+                    answer.response_format(), connection.free_levels
+                )
             else:
                 self.told = answer.instruction
                 if connection.structured == "json_object":
@@ -111,11 +113,10 @@ class RequestBuilder:
         )
         for way in self.ways:
             way.changed = self.changed
-        former = connection.former
-        self.others: tuple[RequestBuilder, ...] = ()
-        if former is not None:
-            self.others = (RequestBuilder(former, params, answer, told, confidence=confidence),)
-        self.others += tuple(each for way in self.ways for each in (way, *way.others))
+        self.others: tuple[RequestBuilder, ...] = tuple(
+            RequestBuilder(before, params, answer, told, confidence=confidence)
+            for before in connection.before
+        ) + tuple(each for way in self.ways for each in (way, *way.others))
         self.charges_max = provider.charges_max_tokens
         self._tariff = tariff_of(connection.model)
 
@@ -174,15 +175,6 @@ def _tail(fields: Mapping[str, object]) -> bytes:
     """The end of a body, behind the messages."""
     made = canonical(fields)
     return b"," + orjson.dumps(made)[1:] if made else b"}"
-
-
-def _format(answer: Answer, free_levels: int | None) -> dict[str, Any] | None:
-    """How a typed answer is asked for: as the answer says, with an end to what is open."""
-    asked = answer.response_format()
-    if asked is None or free_levels is None:
-        return asked
-    inner = asked["json_schema"]
-    return {**asked, "json_schema": {**inner, "schema": shallow(inner["schema"], free_levels)}}
 
 
 class ModelCall:
@@ -281,13 +273,8 @@ class ModelCall:
 
         Those that it had in journals of before are among them.
         """
-        others = self._named_by.others
-        if not others:
-            return [] if self.key is None else [self.key]
-        keys = [
-            each.call(self._messages, self.occurrence, self._media, self.vote).key
-            for each in others
-        ]
+        others, asks = self._named_by.others, (self._messages, self.occurrence, self._media)
+        keys = [each.call(*asks, self.vote).key for each in others]
         return list(dict.fromkeys(key for key in (self.key, *keys) if key is not None))
 
     @property

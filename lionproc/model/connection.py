@@ -110,11 +110,11 @@ class Connection:
     ways: tuple[Connection, ...] = ()
 
     @property
-    def former(self) -> Connection | None:
-        """The same way as journals of before name it, None where the name is the same."""
+    def before(self) -> tuple[Connection, ...]:
+        """The same way as journals of before name it, where that is another name."""
         if self.former_identity in {"", self.identity}:
-            return None
-        return replace(self, identity=self.former_identity, former_identity="", ways=())
+            return ()
+        return (replace(self, identity=self.former_identity, former_identity="", ways=()),)
 
     @property
     def limiter(self) -> Limiter:

@@ -11,7 +11,15 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["compact", "is_strict", "property_name", "schema_name", "shallow", "strict"]
+__all__ = [
+    "compact",
+    "is_strict",
+    "property_name",
+    "schema_name",
+    "shallow",
+    "strict",
+    "with_an_end",
+]
 
 OPEN_ITEMS = 16
 _IMPOSSIBLE = ("allOf", "not", "if", "then", "else", "patternProperties", "prefixItems")
@@ -127,6 +135,19 @@ def shallow(schema: Mapping[str, object], levels: int) -> dict[str, Any]:
     """
     made: dict[str, Any] = _shallow(schema, levels)
     return made
+
+
+def with_an_end(format_: Mapping[str, Any] | None, levels: int | None) -> dict[str, Any] | None:
+    """A `response_format` whose schema is `shallow`.
+
+    Args:
+        format_: As an answer type asks for it; None for none.
+        levels: As for `shallow`; None leaves it as it is.
+    """
+    if format_ is None or levels is None:
+        return None if format_ is None else dict(format_)
+    inner = format_["json_schema"]
+    return {**format_, "json_schema": {**inner, "schema": shallow(inner["schema"], levels)}}
 
 
 def _shallow(node: object, levels: int) -> Any:
