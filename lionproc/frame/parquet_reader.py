@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +58,21 @@ def _read_file(file: Path | Remote) -> pd.DataFrame:
         frame = to_frame(table)
         labels = (schema.metadata or {}).get(LABELS)
         if labels is not None:
-            frame.columns = pd.Index(json.loads(labels), dtype=object, name=frame.columns.name)
+            frame.columns = pd.Index(_names(labels), dtype=object, name=frame.columns.name)
         levels = (schema.metadata or {}).get(LEVELS)
         if levels is not None:
-            frame.index = frame.index.set_names(json.loads(levels))
+            frame.index = frame.index.set_names(_names(levels))
         facts = facts_of(schema)
         if facts is not None and isinstance(facts.get("run"), str):
             remember(frame, SavedRun(facts), str(facts["run"]))
         return frame
+
+
+def _names(kept: bytes) -> list[Hashable]:
+    names: list[Any] = json.loads(kept)
+    for name in names:
+        hash(name)  # pandas takes lists for names, and fails at the first look at them
+    return names
 
 
 @contextlib.contextmanager

@@ -684,7 +684,18 @@ def rewritten(path, **metadata):
     return path
 
 
-HOSTILE = [b"", b"{", b"[]", b"null", b"7", b"\xff", b'"x"', b"[" * 100_000, b'{"columns": 7}']
+HOSTILE = [
+    b"",
+    b"{",
+    b"[]",
+    b"null",
+    b"7",
+    b"\xff",
+    b'"x"',
+    b"[" * 100_000,
+    b'{"columns": 7}',
+    b"[[0], {}]",
+]
 
 
 @pytest.mark.parametrize("content", HOSTILE, ids=range(len(HOSTILE)))
@@ -699,6 +710,7 @@ def test_metadata_of_a_stranger_is_an_error_of_ours_or_does_no_harm(tmp_path, ke
             assert "o.parquet" in str(error)  # noqa: PT017
         else:
             assert isinstance(made, dict) or len(made) == 1
+            assert repr(made)
     check_target(path, rows=1, columns=["0", "b"])  # looking at it does no harm either
 
 

@@ -71,7 +71,9 @@ def test_a_kill_while_the_disk_is_slow_repeats_only_what_was_in_flight(tmp_path,
         assert server.counters.total == ROWS + SLOTS
 
 
-def test_no_more_replies_than_four_a_slot_wait_for_the_disk_beside_those_that_hold_theirs(tmp_path, disk):
+def test_no_more_replies_than_four_a_slot_wait_for_the_disk_beside_those_that_hold_theirs(
+    tmp_path, disk
+):
     most = 5 * SLOTS
     with Server() as server:
         model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
