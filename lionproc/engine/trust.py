@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+import re
 import stat
 from collections.abc import Iterator
 from functools import lru_cache
@@ -21,10 +22,11 @@ from pathlib import Path
 from lionproc.engine.journal_intake import logs_beside
 from lionproc.errors import JournalError
 
-__all__ = ["check_found", "check_journal", "others_of"]
+__all__ = ["check_found", "check_journal", "others_of", "repository_of_records"]
 
 VARIABLE = "LIONPROC_TRUST"
 BESIDE = ("-wal", "-shm", "-journal")  # what SQLite reads and writes beside the file
+_RECORD = rb"(?:\w[\w .-]{0,99}/)?(?:req|batch|job)_[0-9A-Za-z_-]+\.json"  # of a service or a stage
 LARGEST_INDEX = 256 * 2**20  # bytes of a git index that is looked into
 
 
@@ -207,30 +209,64 @@ def _is_own_group(gid: int) -> bool:
     return (own or listed) and {*group.gr_mem, *others} <= {me.pw_name, "root"}
 
 
-def _repository_of(file: Path) -> Path | None:
-    """The git repository that tracks a file, None if none does."""
-    for above in file.parents:
-        place = above / ".git"
-        if not place.exists():
-            continue
-        with contextlib.suppress(OSError, ValueError):
-            if place.is_file():  # a worktree: "gitdir: ..."
-                place = above / place.read_text()[8:].strip()
-            if _holds(place / "index", str(file.relative_to(above)).encode()):
+def repository_of_records(folder: Path) -> Path | None:
+    """The git repository that tracks records of a service, None if none does.
+
+    Args:
+        folder: Where they are.
+
+    Returns:
+        Its folder; None also where whoever can write there is trusted.
+    """
+    real = Path(os.path.realpath(folder))
+    if os.name != "posix" or _is_trusted(real):
+        return None
+    for place in dict.fromkeys((folder, real)):
+        for above in (place, *place.parents):
+            start = str((place / "_").relative_to(above))[:-1].encode()
+            if _tracks(above, re.escape(start) + _RECORD):
                 return above
     return None
 
 
-def _holds(index: Path, name: bytes) -> bool:
-    """Whether a git index lists a file (format: git's documentation, gitformat-index)."""
+def _repository_of(file: Path) -> Path | None:
+    """The git repository that tracks a file, None if none does."""
+    for above in file.parents:
+        if _tracks(above, re.escape(str(file.relative_to(above)).encode())):
+            return above
+    return None
+
+
+def _tracks(folder: Path, pattern: bytes) -> bool:
+    """Whether a folder is a git repository that has a file of such a name."""
+    place = folder / ".git"
+    if place.exists():
+        with contextlib.suppress(OSError, ValueError):
+            if place.is_file():  # a worktree: "gitdir: ..."
+                place = folder / place.read_text()[8:].strip()
+            return _holds(place / "index", pattern)
+    return False
+
+
+def _holds(index: Path, pattern: bytes) -> bool:
+    """Whether a git index lists such a file (format: git's documentation, gitformat-index)."""
     with index.open("rb") as opened:
         size = os.fstat(opened.fileno()).st_size
         if not 0 < size <= LARGEST_INDEX:
             return False
         with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
             if content[4:8] == b"\0\0\0\4":
-                return any(name in _names(content, size) for size in (20, 32))  # SHA-1, SHA-256
-            return content.find(name + b"\0") >= 0
+                names = (name for size in (20, 32) for name in _names(content, size))  # SHA-1, -256
+                return any(re.fullmatch(pattern, name) for name in names)
+            # No match is kept: each would hold the file open.
+            found = [each.span() for each in re.finditer(pattern + rb"(?=\0)", content)]
+            return any(_is_name(content, *span) for span in found)
+
+
+def _is_name(index: mmap.mmap, start: int, end: int) -> bool:
+    """Whether it is a whole name: before it is its length, and in between there may be flags."""
+    lengths = (int.from_bytes(index[start - back : start - back + 2]) & 0xFFF for back in (2, 4))
+    return min(end - start, 0xFFF) in lengths
 
 
 def _names(index: mmap.mmap, hash_size: int) -> Iterator[bytes]:

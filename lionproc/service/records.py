@@ -18,7 +18,7 @@ import orjson
 
 from lionproc.engine.home import make_private
 from lionproc.engine.paths import local_path
-from lionproc.engine.trust import check_found, others_of
+from lionproc.engine.trust import check_found, others_of, repository_of_records
 from lionproc.engine.whole_file import read_regular, replace_whole
 from lionproc.engine.whole_files import replace_all
 from lionproc.errors import ConfigurationError, RecordError, did_you_mean
@@ -121,10 +121,17 @@ def private_folder(path: str | os.PathLike[str]) -> Path:
     """Create a folder that only its owner can read, unless it is there already.
 
     Raises:
-        RecordError: It cannot be created.
+        RecordError: It cannot be created, or records in it came with a repository.
         ConfigurationError: It is not a local path.
     """
     folder = local_path(path).absolute()  # the process may change its folder later
+    repository = repository_of_records(folder)
+    if repository is not None:
+        raise RecordError(
+            f"The records in {str(folder)!r} are part of the git repository {str(repository)!r}: "
+            "whoever can write there has them asked at your cost, and believed. Give save_dir= "
+            f"another folder. If you trust all who can write there: LIONPROC_TRUST={folder}"
+        )
     try:
         if not folder.is_dir():
             make_private(folder)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,37 @@ def test_a_journal_that_came_with_a_repository_does_not_answer_for_a_service(mon
     lp.ProcessingService(save_dir=folder, journal="mine.sqlite")
     monkeypatch.setenv("LIONPROC_TRUST", str(folder))
     lp.Pipeline(save_dir=folder)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no such rights")
+@pytest.mark.parametrize("version", ["2", "4"])
+@pytest.mark.parametrize("what", ["a request", "of a stage", "a link"])
+def test_records_that_came_with_a_repository_are_not_asked_without_a_word(
+    monkeypatch, tmp_path, what, version
+):
+    monkeypatch.chdir(tmp_path)
+
+    def git(*arguments):
+        subprocess.run(["git", *arguments], check=True, capture_output=True)
+
+    git("init", "-q", ".")
+    folder = Path("elsewhere" if what == "a link" else "processing")
+    places = {folder, Path("other/processing"), folder / "Mood" if what == "of a stage" else folder}
+    for place in places:
+        place.mkdir(parents=True, exist_ok=True)
+    put(folder / "Mood" if what == "of a stage" else folder, id="req_1")
+    put("other/processing", id="req_1")
+    if what == "a link":
+        Path("processing").symlink_to("elsewhere")
+    git("add", "other")
+    lp.ProcessingService(save_dir="processing")  # tracked is another one
+    git("add", "-N", "--", str(folder))
+    git("update-index", "--index-version", version)
+    for make in (lp.ProcessingService, lp.BatchProcessor, lp.Pipeline):
+        with pytest.raises(RecordError, match=r"git repository.*at your cost.*LIONPROC_TRUST"):
+            make(save_dir="processing")
+    monkeypatch.setenv("LIONPROC_TRUST", str(tmp_path))
+    lp.Pipeline(save_dir="processing")
 
 
 def test_an_item_does_not_say_what_a_stage_is_told_to_do():
