@@ -61,6 +61,10 @@ class FailurePolicy:
         elsewhere: The kinds of failure that another server makes up for. They never stop the run;
             while the circuit breaker is open for one, what would wait is refused at once, so that
             it can go there.
+
+    Attributes:
+        has_substitute: Whether another server makes up for this one while it is down, and not only
+            for what it says of single rows.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class FailurePolicy:
         elsewhere: frozenset[Kind] = frozenset(),
     ) -> None:
         self.elsewhere = elsewhere
+        self.has_substitute = elsewhere >= BREAKING
         self._retry = retry
         self._first_failures = first_failures
         self._uniform = uniform
@@ -81,7 +86,7 @@ class FailurePolicy:
         """Forget what was; also when an executor is started again."""
         self._first = FirstOutcomes(self._first_failures, self.elsewhere)
         self._budget = RetryBudget(self._retry.budget)
-        self._breaker = Breaker(ENOUGH) if self.elsewhere else Breaker()
+        self._breaker = Breaker(ENOUGH) if self.has_substitute else Breaker()
         self._prober: Event | None = None
         self._opened_by: CallError | None = None
 
@@ -271,7 +276,7 @@ class FailurePolicy:
         Args:
             errors: The kinds of the failures.
         """
-        return None if self.elsewhere else self._first.unreached(errors)
+        return None if self.has_substitute else self._first.unreached(errors)
 
 
 def _stopped(error: CallError) -> StopRun:

@@ -91,7 +91,7 @@ class Permission:
             await self._until_resumed()
             if event.done:
                 return None
-            if policy.is_open and policy.elsewhere:  # somebody else answers meanwhile
+            if policy.is_open and policy.has_substitute:  # somebody else answers meanwhile
                 if (error := policy.refused(event, limiter.now())) is not None:
                     return Refused(error)
             elif policy.is_open and not await policy.probes(event):

@@ -78,10 +78,14 @@ def test_the_seconds_of_an_event_are_those_of_its_attempts_without_the_waits(
     virtual(main())
 
 
-def test_a_server_that_only_fails_is_probed_by_one_call_at_a_time_ever_more_seldom(virtual, desk):
+# A larger model answers the rows that a small one may not, and not those of one that is down.
+@pytest.mark.parametrize("elsewhere", [frozenset(), frozenset({Kind.FILTERED, Kind.REFUSED})])
+def test_a_server_that_only_fails_is_probed_by_one_call_at_a_time_ever_more_seldom(
+    virtual, desk, elsewhere
+):
     async def main():
         desk.errors = [failed(Kind.CONNECTION) for _ in range(1000)]
-        executor = RateLimitedAPIExecutor(concurrency_limit=4, retry=PATIENT)
+        executor = RateLimitedAPIExecutor(concurrency_limit=4, retry=PATIENT, elsewhere=elsewhere)
         for number in range(30):
             await executor.append(desk.call(f"{number}"))
         await executor.forward()
