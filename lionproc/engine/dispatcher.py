@@ -160,7 +160,8 @@ class Dispatcher:
 
     def judge_the_end(self) -> None:
         """Everything is back: if nothing was ever reached, that is what there is to say."""
-        self.fatal = self.fatal or self.policy.unreached(self.counters.errors)
+        known = self.replay.has_answered
+        self.fatal = self.fatal or self.policy.unreached(self.counters.errors, known=known)
 
     # -- in ---------------------------------------------------------------------------------
 

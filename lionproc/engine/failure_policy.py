@@ -270,13 +270,14 @@ class FailurePolicy:
         """The run stops: nobody waits for a verdict any more."""
         self._first.stop()
 
-    def unreached(self, errors: Iterable[str]) -> RunError | None:
+    def unreached(self, errors: Iterable[str], *, known: bool = False) -> RunError | None:
         """What to say when everything is back, if no server was ever reached.
 
         Args:
             errors: The kinds of the failures.
+            known: Whether the journal had an answer to anything.
         """
-        return None if self.has_substitute else self._first.unreached(errors)
+        return None if self.has_substitute else self._first.unreached(errors, known=known)
 
 
 def _stopped(error: CallError) -> StopRun:

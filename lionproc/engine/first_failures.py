@@ -46,6 +46,7 @@ class FirstOutcomes:
         self._not_counted = _OF_THE_SERVER | elsewhere
         self._reached = False
         self._unreached = ""
+        self._connected = False
         self.on_trial = enough is not None
         self._sent = 0
         self._out: dict[Event, int] = {}  # in the order they were sent
@@ -81,6 +82,7 @@ class FirstOutcomes:
             self._reached = True
         elif error.kind is Kind.CONNECTION:
             self._unreached = error.message
+            self._connected = self._connected or error.arrived
 
     def is_over_with(self, event: Event, *, known: bool) -> bool:
         """An event is finished. True if the run is not worth going on with.
@@ -167,14 +169,19 @@ class FirstOutcomes:
         )
         return FirstRowsFailedError(" ".join(part for part in parts if part))
 
-    def unreached(self, errors: Iterable[str]) -> ServiceDownError | None:
+    def unreached(self, errors: Iterable[str], *, known: bool = False) -> ServiceDownError | None:
         """What to say of a run that is at its end and never got through to anybody.
+
+        Where others of its rows had answers before, and connections were made that broke off, it
+        may be the fault of the few that were sent: a prompt that a proxy does not take, a reply
+        that is no HTTP. A run that raised for them would never give its other rows.
 
         Args:
             errors: The kinds of its failures.
+            known: Whether the journal had an answer to anything.
         """
         told = set(errors) - {Kind.NOT_SENT, Kind.CANCELLED}
-        if self._reached or told != {Kind.CONNECTION}:
+        if self._reached or told != {Kind.CONNECTION} or (known and self._connected):
             return None
         return ServiceDownError(
             f"Nothing could be reached. {_sentence(self._unreached)} Check the network, base_url= "

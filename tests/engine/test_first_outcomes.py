@@ -117,6 +117,14 @@ def test_only_a_reply_shows_that_somebody_was_reached():
     assert outcomes.unreached([Kind.CONNECTION]) is None
 
 
+@pytest.mark.parametrize("arrived", [True, False])
+def test_a_row_whose_connection_breaks_is_its_own_fault_where_others_are_known(arrived):
+    outcomes = FirstOutcomes(None)
+    outcomes.back(Reply(CallError(Kind.CONNECTION, "It broke.", arrived=arrived)))
+    assert isinstance(outcomes.unreached([Kind.CONNECTION]), ServiceDownError)
+    assert (outcomes.unreached([Kind.CONNECTION], known=True) is None) == arrived
+
+
 def test_without_a_number_there_is_no_trial():
     outcomes = FirstOutcomes(None)
     assert not outcomes.on_trial

@@ -223,6 +223,15 @@ def test_a_refusal_of_one_row_is_its_own_now_and_at_every_run_after_it(server, s
         connection._states.clear()  # as in a new process: only the journal knows
 
 
+def test_a_row_whose_connection_always_breaks_fails_alone_at_every_run_after_it(server):
+    server.configure(answer="good", faults=no_more("reset"))
+    retry = lp.Retry(max_attempts=2, base_s=0.001)
+    for _ in range(2):
+        with pytest.warns(RowsFailedWarning, match="1 of 40"):
+            ask(server, texts(40), schema=str, retry=retry, limits={"concurrency": 1})
+        assert lp.last_job().errors()["kind"].tolist() == [Kind.CONNECTION]
+
+
 def test_a_key_that_is_refused_half_way_ends_the_run(server):
     server.configure(answer="good", faults=[None] * 40 + ["403"] * 5000)
     with pytest.raises(AccessError, match="403"):
