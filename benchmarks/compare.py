@@ -106,8 +106,7 @@ def contestant(kind: str) -> None:
     else:
 
         def call(texts: Sequence[str]) -> None:
-            with tempfile.TemporaryDirectory() as folder:
-                KINDS[kind](texts, folder)
+            KINDS[kind](texts, tempfile.mkdtemp())  # in one that `play` removes
 
     call(work.messages(work.WARM_UP, "Warm up"))
     print("ready", flush=True)
@@ -124,8 +123,12 @@ def play(
     """What each contestant told in each round: CPU us a row, rows a second. A size is both counts."""
     from lionproc.testing import Server
 
-    with Server(process=True, latency_s=latency_s, record=0, answer=answer) as server:
+    with (
+        Server(process=True, latency_s=latency_s, record=0, answer=answer) as server,
+        tempfile.TemporaryDirectory() as made,
+    ):
         env = {"BENCH_URL": server.base_url, "BENCH_KEY": str(server.key)}
+        env["TMPDIR"] = made  # ext4 makes files slowly for minutes after many were removed
         playing: dict[str, Any] = {}
         if kind in FLOORS:
             playing["floor"] = begin(Path(__file__).name, "--one", FLOORS[kind], **env)

@@ -16,6 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -142,15 +143,15 @@ def small(rows: int) -> Figures:
 
     frame = pd.DataFrame({"x": ["a short row"]})
     starts, worked = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        run(frame, "Say {x}", journal=f"{folder}/j.sqlite", in_flight=IN_FLIGHT).result()
-        for _ in range(rows):
-            began, idle = time.perf_counter(), time.thread_time()
-            job = run(frame, "Say {x}", journal=f"{folder}/j.sqlite", in_flight=IN_FLIGHT)
-            worked.append(time.thread_time() - idle)
-            starts.append(time.perf_counter() - began)
-            job.result()
-        rate = asyncio.run(items_per_s(folder, rows * ITEMS))
+    folder = tempfile.mkdtemp()  # in one of `play`, which is removed when all is over
+    run(frame, "Say {x}", journal=f"{folder}/j.sqlite", in_flight=IN_FLIGHT).result()
+    for _ in range(rows):
+        began, idle = time.perf_counter(), time.thread_time()
+        job = run(frame, "Say {x}", journal=f"{folder}/j.sqlite", in_flight=IN_FLIGHT)
+        worked.append(time.thread_time() - idle)
+        starts.append(time.perf_counter() - began)
+        job.result()
+    rate = asyncio.run(items_per_s(folder, rows * ITEMS))
     start_ms, worked_ms = (1000 * statistics.median(each) for each in (starts, worked))
     return {"start_ms": start_ms, "worked_ms": worked_ms, "items_per_s": rate}
 
@@ -209,16 +210,27 @@ def play(kind: str, rows: int, rounds: int) -> None:
     for count in FIELDS if kind == "wide" else (0,):
         answer = json.dumps(fields(count)) if count else "fine"
         part = max(rows * FIELDS[0] // count, 1) if count else rows
-        found: list[Figures] = []
-        with Server(process=True, latency_s=0.02, record=0, answer=answer) as server:
+        with (
+            Server(process=True, latency_s=0.02, record=0, answer=answer) as server,
+            tempfile.TemporaryDirectory() as folder,
+        ):
             env = {"BENCH_URL": server.base_url, "BENCH_KEY": str(server.key)}
-            for _ in range(rounds):
-                one = ("--one", "--rows", part, "--fields", count)
-                found.append(measured(Path(__file__).name, kind, *one, **env))
+            env["TMPDIR"] = folder  # ext4 makes files slowly for minutes after many were removed
+            one = partial(measured, Path(__file__).name, kind, "--one", "--fields", count, **env)
+            found = [one("--rows", part) for _ in range(rounds)]
+            more = one("--rows", 4 * part) if kind == "wide" else {}
         medians = {name: statistics.median(each[name] for each in found) for name in found[0]}
         if kind == "wide":
             medians["ratio"] = medians["read_us"] / medians["pydantic_us"]
         print(told(kind, count).format(rows=part, **medians), flush=True)
+        if more:
+            mb, arrow_mb = (more[name] - medians[name] for name in ("new_mb", "arrow_mb"))
+            print(
+                f"of {4 * part:,} rows each after the first {part:,} takes "
+                f"{mb / part / 3 * 2**20:.0f} bytes, its Arrow {arrow_mb / part / 3 * 2**20:.0f} "
+                f"({mb / arrow_mb:.2f} times)",
+                flush=True,
+            )
 
 
 def main() -> None:
