@@ -6,6 +6,7 @@ type. None never appears in a shape, because every column can hold a missing val
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -329,6 +330,11 @@ def _choice(members: Sequence[Any]) -> Shape:
             raise SchemaError(
                 f"Two of the choices are equal: {member!r} is there twice "
                 "(True is 1 and False is 0 to Python). Give every choice its own value."
+            )
+        if isinstance(member, float) and not math.isfinite(member):
+            raise SchemaError(
+                f"The choice {member!r} is no number of JSON, so no model can answer it. Give it a "
+                "word, such as 'unknown'."
             )
         seen.add(member)
     return Choice(tuple(known))

@@ -644,6 +644,7 @@ def test_an_answer_can_be_sent_to_another_process():
         (enum.Enum("Empty", []), "has no members"),
         (Literal[None], "has no members"),  # noqa: PYI061
         (Literal[1, True], "equal"),
+        (enum.Enum("Unsure", {"NO": 0.0, "MAYBE": float("nan")}), "no number of JSON"),
         (create_model("Nothing"), "has no fields"),
         (socket.socket, "socket cannot be asked for"),
         (lambda row: row, "is no type"),
