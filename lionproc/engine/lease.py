@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from filelock import FileLock
 
 FOLDER: Final = ".owners"
+CLAIMING: Final = "claiming"  # locked by whoever looks for what is free, and takes it
+CLAIM_S: Final = 20.0  # to wait for the others, who read and write some records meanwhile
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -79,6 +82,24 @@ class Lease:
     def is_held_by_another(self, other: object) -> bool:
         """Whether the lease with this id is held, and is not this one."""
         return other != self.id and self.is_held(other)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Be the only one who looks for what is free here and takes it, as far as files have locks.
+
+        Two who look at the same moment would both find it free.
+        """
+        from filelock import FileLock
+
+        self.claim()  # while it is held nobody removes the folder
+        path = self._folder / CLAIMING
+        with contextlib.ExitStack() as held:
+            with contextlib.suppress(OSError):  # as in `claim`, or the others take too long
+                if self._lock is not None:
+                    lock = FileLock(path, mode=0o600, thread_local=False, fallback_to_soft=False)
+                    lock.acquire(timeout=CLAIM_S, poll_interval=0.005)
+                    held.callback(_release, lock, path)
+            yield
 
     def close(self) -> None:
         """End the lease."""

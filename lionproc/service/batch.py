@@ -215,11 +215,11 @@ class BatchProcessor:
         Returns:
             What `process_batch` returns, for all items.
         """
-        record = await asyncio.to_thread(self._store.read_idle, batch_id)
-        if record is None:
-            return {"status": "error", "error": f"Unknown or running batch: {batch_id}"}
-        schema = schema_finder(schemas)(record.get("schema"))
-        return await self._run(record, schema, retry_failed=True)
+        schema_for = schema_finder(schemas)
+        async with self._store.taken(batch_id, again=True) as record:
+            if record is None:
+                return {"status": "error", "error": f"Unknown or running batch: {batch_id}"}
+            return await self._run(record, schema_for(record.get("schema")), retry_failed=True)
 
     def get_batch(self, batch_id: str) -> BatchRecord:
         """A batch as it is now, also one of an earlier run.

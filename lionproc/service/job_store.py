@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, cast
 
@@ -70,6 +70,7 @@ class JobStore(Generic[J, T]):
     ) -> None:
         self.running: dict[str, T] = {}
         self._tasks: dict[str, asyncio.Task[Any] | None] = {}
+        self._taken: set[str] = set()  # by a task of this process, to be run
         self._records: Records[J] = Records(folder, prefix)
         self._prefix = prefix
         self._items = items
@@ -157,36 +158,72 @@ class JobStore(Generic[J, T]):
 
     def read_idle(self, job_id: str) -> J | None:
         """A record from the disk; None where it runs in this process or cannot be used."""
-        if job_id in self.running:
+        if job_id in self.running or job_id in self._taken:
             return None
         record = self.read(job_id)
         return record if isinstance(record.get(self._items), list) else None
 
-    def _take_unfinished(self) -> list[J]:
-        """The unfinished ones that no living process works on, oldest first, claimed by this one."""
-        found = []
-        for job_id, status in self._records.statuses().items():
-            record = None if status == "completed" else self.read_idle(job_id)
-            if record is not None and not self._lease.is_held_by_another(record.get("owner")):
-                record["owner"] = self._lease.claim()
-                found.append(record)
-        return found
+    @contextlib.asynccontextmanager
+    async def taken(self, job_id: str, *, again: bool = False) -> AsyncIterator[J | None]:
+        """Take one, so that no other process does while this one runs it.
 
-    async def resume(self, run: Callable[[J], Awaitable[S]]) -> list[S]:
+        Args:
+            job_id: Its id.
+            again: Whether one that is completed is run again.
+
+        Yields:
+            Its record; None where it is run already, here or by a living process, or cannot be used.
+        """
+        record = await asyncio.to_thread(self._take, job_id, again=again)
+        try:
+            yield record
+        finally:
+            if record is not None:
+                self._taken.discard(job_id)
+
+    def _take(self, job_id: str, *, again: bool) -> J | None:
+        with self._lease.alone():
+            record = self.read_idle(job_id)
+            if record is None:
+                return None
+            if record.get("status") == "completed":
+                if not again:
+                    return None
+            elif self._lease.is_held_by_another(record.get("owner")):
+                return None
+            record["status"], record["owner"] = "processing", self._lease.claim()
+            with contextlib.suppress(RecordError):  # a full disk: what comes of it shows that
+                self._records.write(record)
+            self._taken.add(job_id)
+            return record
+
+    async def resume(
+        self, run: Callable[[J], Awaitable[S]], refusal: Callable[[J], S | None] = lambda _: None
+    ) -> list[S]:
         """Run every unfinished batch or job; an error in one does not keep the others from running.
 
         Args:
             run: Runs one from its record.
+            refusal: What is told of one that is left as it is; None for one to run.
 
         Returns:
             What `run` returned for each, oldest first; for one that raised, `status` and `error`.
         """
         await self._cancelled_ones_end()
-        results = []
-        for record in await asyncio.to_thread(self._take_unfinished):
-            try:
-                results.append(await run(record))
-            except Exception as fault:  # noqa: BLE001  (its text may hold what is in the record)
-                error = self._records.damage(record["id"], f"a {type(fault).__name__} came of it")
-                results.append(cast("S", {"status": "error", "error": str(error)}))
+        results: list[S] = []
+        known = await asyncio.to_thread(self._records.statuses)
+        for job_id in [job_id for job_id, status in known.items() if status != "completed"]:
+            idle = await asyncio.to_thread(self.read_idle, job_id)
+            told = None if idle is None else refusal(idle)
+            if told is not None:
+                results.append(told)
+                continue
+            async with self.taken(job_id) as record:
+                if record is None:
+                    continue
+                try:
+                    results.append(await run(record))
+                except Exception as fault:  # noqa: BLE001  (its text may hold what is in the record)
+                    error = self._records.damage(job_id, f"a {type(fault).__name__} came of it")
+                    results.append(cast("S", {"status": "error", "error": str(error)}))
         return results

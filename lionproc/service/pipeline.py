@@ -237,7 +237,7 @@ class Pipeline:
         Returns:
             What `process_data` would have returned for each, oldest first.
         """
-        return await self._store.resume(lambda record: self._run_again(record, retry_failed=False))
+        return await self._store.resume(self._run, self._refusal)
 
     @engine_loop.on_engine
     async def retry_failed(self, job_id: str) -> JobResult:
@@ -249,24 +249,27 @@ class Pipeline:
         Returns:
             What `process_data` returns, for all items.
         """
-        record = await asyncio.to_thread(self._store.read_idle, job_id)
-        if record is None:
-            return {"status": "error", "error": f"Unknown or running job: {job_id}"}
-        return await self._run_again(record, retry_failed=True)
+        idle = await asyncio.to_thread(self._store.read_idle, job_id)
+        refusal = None if idle is None else self._refusal(idle)
+        if refusal is not None:
+            return refusal
+        async with self._store.taken(job_id, again=True) as record:
+            if record is None:
+                return {"status": "error", "error": f"Unknown or running job: {job_id}"}
+            return await self._run(record, retry_failed=True)
 
-    async def _run_again(self, record: JobRecord, *, retry_failed: bool) -> JobResult:
+    def _refusal(self, record: JobRecord) -> JobResult | None:
         stages = record.get("stages") or []
         names = [stage.get("stage") for stage in stages if isinstance(stage, Mapping)]
         mine = self._stage_names()
-        if names != mine:
-            return {
-                "status": "error",
-                "job_id": record["id"],
-                "error": f"This job has the stages {names}, the pipeline has {mine}; "
-                "add the same ones first.",
-            }
-        record["owner"] = self._lease.claim()
-        return await self._run(record, retry_failed=retry_failed)
+        if names == mine:
+            return None
+        return {
+            "status": "error",
+            "job_id": record["id"],
+            "error": f"This job has the stages {names}, the pipeline has {mine}; "
+            "add the same ones first.",
+        }
 
     # -- display ----------------------------------------------------------------------------
 

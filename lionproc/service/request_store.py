@@ -36,6 +36,9 @@ class RequestStore:
     def __init__(self, folder: Path) -> None:
         self.records: Records[RequestRecord] = Records(folder, "req")
         self._write: Together[RequestRecord, None] = Together(self.records.write_all)
+        self._take: Together[tuple[str, frozenset[str]], RequestRecord | None] = Together(
+            self._take_all
+        )
         self.lease = Lease(folder)
         self.active: dict[str, RequestRecord] = {}
         self._checked_schema: Any = None
@@ -156,7 +159,7 @@ class RequestStore:
         return [request_id for request_id, status in known.items() if status in statuses]
 
     async def take_over(self, request_id: str, statuses: frozenset[str]) -> RequestRecord | None:
-        """The record of a request that can be worked on now.
+        """Take a request that can be worked on now, so that no other process does.
 
         Args:
             request_id: Its id.
@@ -166,8 +169,20 @@ class RequestStore:
             The record; None where it is damaged, has another status by now, or is in progress
             in a living process.
         """
+        return await self._take((request_id, statuses))
+
+    def _take_all(self, asked: list[tuple[str, frozenset[str]]]) -> list[RequestRecord | None]:
+        with self.lease.alone():
+            found = [self._idle(*each) for each in asked]
+            taken = [record for record in found if record is not None]
+            for record in taken:
+                record["status"], record["owner"] = "received", self.lease.claim()
+            self.records.write_all(taken)  # a full disk shows when they are asked
+        return found
+
+    def _idle(self, request_id: str, statuses: frozenset[str]) -> RequestRecord | None:
         try:
-            record = await self.read(request_id)
+            record = self.records.read(request_id)
         except RecordError:
             return None
         if record is None or record.get("status") not in statuses:

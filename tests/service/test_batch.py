@@ -169,6 +169,37 @@ async def test_a_refused_key_stops_the_batch_and_resume_goes_on(server, processo
     assert server.duplicates() == 0
 
 
+@pytest.mark.parametrize("kind", ["batch", "job"])
+async def test_of_those_who_resume_the_same_at_the_same_moment_or_later_one_runs_it(
+    server, model, kind
+):
+    async def made():
+        if kind == "batch":
+            return lp.BatchProcessor("B", "jobs", model=model, requests_per_minute=None)
+        pipeline = lp.Pipeline("P", "jobs", model=model)
+        await pipeline.add_stage({"name": "Mood"})
+        return pipeline
+
+    first, second, third = [await made() for _ in range(3)]
+    record = {
+        "id": f"{kind}_1",
+        "status": "processing",
+        "schema": None,
+        "stages": [{"stage": "Mood"}],
+    }
+    on_disk = first._store._records.folder / f"{kind}_1.json"
+    on_disk.write_text(json.dumps({**record, "items": items(3), "data": items(3)}))
+    server.hold()
+    at_once = asyncio.gather(first.resume(), second.resume())
+    await asyncio.to_thread(server.wait_for, lambda counters: counters.in_flight == 3)
+    assert await third.resume() == []
+    assert "running" in (await third.retry_failed(f"{kind}_1"))["error"]
+    server.release()
+    assert sorted(map(len, await at_once)) == [0, 1]
+    for each in (first, second, third):
+        await each.close()
+
+
 async def test_a_dict_or_a_text_is_one_item_and_never_one_for_each_letter(server, processor):
     assert len((await processor.process_batch({"text": "one"}))["results"]) == 1
     assert len((await processor.process_batch("words"))["results"]) == 1

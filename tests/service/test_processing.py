@@ -250,6 +250,22 @@ async def test_what_was_not_sent_before_closing_is_resumed(server, model):
     assert server.duplicates() == 0
 
 
+async def test_who_resume_at_the_same_moment_share_the_requests(server, model):
+    server.configure(latency_s=0.05)
+    first = lp.ProcessingService("A", "requests", 600, None, model=model)
+    ids = [await first.submit({"n": number}, SCHEMA) for number in range(20)]
+    await first.close()
+    left = [request_id for request_id in ids if on_disk(request_id)["status"] != "completed"]
+    async with (
+        lp.ProcessingService("B", "requests", 60_000, None, model=model) as second,
+        lp.ProcessingService("C", "requests", 60_000, None, model=model) as third,
+    ):
+        for work in ("resume", "retry_failed"):
+            server.configure(faults={"400": 1.0} if work == "resume" else None)
+            told = await asyncio.gather(getattr(second, work)(), getattr(third, work)())
+            assert sorted(each["request_id"] for part in told for each in part) == left
+
+
 async def test_what_a_living_service_works_on_is_left_to_it(server, model, service):
     server.hold()
     request_id = await service.submit({"n": 1})
