@@ -159,8 +159,9 @@ def left_behind(path: str) -> Iterator[list[Row]]:
                 held.callback(os.close, file)
                 if _is_trusted(file):
                     _lock(file)
-                    rows += _rows(file)
-                    found.append(log)
+                    if os.fstat(file).st_nlink:  # else another one has put it in: its name may be
+                        rows += _rows(file)  # that of a new one by now
+                        found.append(log)
         yield rows
         for log in found:
             with contextlib.suppress(OSError):

@@ -147,6 +147,23 @@ def test_a_log_that_others_can_write_answers_nothing(path, what):
         assert found_in(journal, entry) == []
 
 
+def test_a_new_log_is_not_taken_for_the_one_that_had_its_name(path, monkeypatch):
+    old, new, lock = killed_with(path, an_entry(1)), [], journal_intake._lock
+
+    def late(file):
+        if not new:  # another process takes the old one over first, and begins one of its own
+            new.append(None)
+            old.unlink()
+            new[:] = [Intake(str(path)).take()]
+        lock(file)
+
+    monkeypatch.setattr(journal_intake, "_lock", late)
+    with Journal.open(path):
+        assert new[0]._path == old
+        assert new[0]._is_there()
+    new[0].close()
+
+
 def test_the_log_of_a_living_process_is_left_to_it(path):
     log = Intake(str(path)).take()
     log.add((*to_row(an_entry(1)), 3))

@@ -253,7 +253,7 @@ async def test_what_was_not_sent_before_closing_is_resumed(server, model):
 async def test_who_resume_at_the_same_moment_share_the_requests(server, model):
     server.configure(latency_s=0.05)
     first = lp.ProcessingService("A", "requests", 600, None, model=model)
-    ids = [await first.submit({"n": number}, SCHEMA) for number in range(20)]
+    ids = [await first.submit({"n": number}, SCHEMA) for number in range(8)]
     await first.close()
     left = [request_id for request_id in ids if on_disk(request_id)["status"] != "completed"]
     async with (
