@@ -126,7 +126,7 @@ def _flat(schema: Mapping[str, Any], root: Any, draws: _Draws) -> dict[str, Any]
     flat: dict[str, Any] = dict(schema)
     for _ in range(DEEPEST):
         if "$ref" in flat:
-            flat = {**_referred(flat.pop("$ref"), root), **flat}
+            flat = _merged(flat, dict(_referred(flat.pop("$ref"), root)))
         elif "allOf" in flat:
             for part in flat.pop("allOf"):
                 flat = _merged(flat, _flat(part, root, draws))
@@ -139,7 +139,12 @@ def _flat(schema: Mapping[str, Any], root: Any, draws: _Draws) -> dict[str, Any]
 def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     both = {**other, **one}
     if "properties" in one and "properties" in other:
-        both["properties"] = {**one["properties"], **other["properties"]}
+        known, more = one["properties"], other["properties"]
+        both["properties"] = {**known, **more} | {
+            name: {"allOf": [known[name], more[name]]}
+            for name in known.keys() & more.keys()
+            if isinstance(known[name], Mapping) and isinstance(more[name], Mapping)
+        }
     if "required" in one and "required" in other:
         both["required"] = [*one["required"], *other["required"]]
     return both

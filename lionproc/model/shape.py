@@ -165,6 +165,7 @@ def inside(shape: Shape | None, step: str | int) -> Shape | None:
             return None
 
 
+_ELSEWHERE = ("$ref", "anyOf", "oneOf", "allOf")  # where more of what a part says may stand
 _FORMATS: Mapping[str, Shape] = {
     "date": Date(),
     "date-time": Instant(),
@@ -256,23 +257,28 @@ class _Walk:
             raise _ManyWaysError
         if not isinstance(node, Mapping):
             return Json()
-        if "$ref" in node:
-            ref = str(node["$ref"])
-            if ref in inside or (ref in self._once and not self._once.isdisjoint(inside)):
-                return Json()
-            return self.shape(self._references.target(ref), (*inside, ref))
-        if "enum" in node or "const" in node:
+        if "$ref" not in node and ("enum" in node or "const" in node):
             return _choice(node["enum"] if "enum" in node else [node["const"]])
-        for keyword in ("anyOf", "oneOf", "allOf"):
-            if keyword in node:
-                branches = [b for b in node[keyword] if b != {"type": "null"}]
-                if keyword == "allOf" and len(branches) > 1:
-                    return Json()
-                return self._one_of(branches, inside)
+        said = [self._said(keyword, node, inside) for keyword in _ELSEWHERE if keyword in node]
+        if said:
+            own = [self._object(node, inside)] if node.get("properties") else []
+            return reduce(_both, said + own)
         if isinstance(node.get("type"), list):
             kinds = [{**node, "type": kind} for kind in node["type"] if kind != "null"]
             return self._one_of(kinds, inside)
         return self._typed(node, inside)
+
+    def _said(self, keyword: str, node: Mapping[str, Any], inside: tuple[str, ...]) -> Shape:
+        """What a keyword says that leads to other parts."""
+        if keyword == "$ref":
+            ref = str(node["$ref"])
+            if ref in inside or (ref in self._once and not self._once.isdisjoint(inside)):
+                return Json()
+            return self.shape(self._references.target(ref), (*inside, ref))
+        branches = [b for b in node[keyword] if b != {"type": "null"}]
+        if keyword == "allOf" and len(branches) > 1:
+            return Json()
+        return self._one_of(branches, inside)
 
     def _one_of(self, branches: Sequence[object], inside: tuple[str, ...]) -> Shape:
         shapes = [self.shape(branch, inside) for branch in branches]
@@ -318,6 +324,19 @@ def _either(a: Shape, b: Shape) -> Shape:
     if {type(a), type(b)} == {Integer, Real}:
         return Real()
     return Json()
+
+
+def _both(a: Shape, b: Shape) -> Shape:
+    """One shape for what is "a and b": all fields of both, for the rest `a`, which holds it too."""
+    if isinstance(a, Record) and isinstance(b, Record):
+        fields = dict(a.fields)
+        for name, shape in b.fields:
+            known = fields.get(name, shape)
+            fields[name] = shape if isinstance(known, Json) else _both(known, shape)
+        return Record(tuple(fields.items()))
+    if isinstance(a, List) and isinstance(b, List):
+        return List(_both(a.item, b.item))
+    return Json() if isinstance(a, Map) and isinstance(b, Record) else a
 
 
 def _choice(members: Sequence[Any]) -> Shape:

@@ -666,6 +666,31 @@ def test_what_cannot_be_asked_for_is_refused_with_the_way_on(schema, says):
     assert says in str(caught.value)
 
 
+BASE = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+OWN = {"b": {"type": "string"}}
+
+
+@pytest.mark.parametrize(
+    "extended",
+    [
+        {"allOf": [{"$ref": "#/$defs/base"}], "properties": OWN},
+        {"$ref": "#/$defs/base", "properties": OWN},
+        {"$ref": "#/$defs/base", "allOf": [{"properties": OWN}]},
+        {"type": "object", "properties": OWN, "anyOf": [BASE, {"type": "null"}]},
+        {"$ref": "#/$defs/base", "properties": {"a": {"const": 1}, **OWN}},
+    ],
+    ids=["all of a part", "a part itself", "both", "any of", "narrower"],
+)
+def test_an_object_that_adds_to_another_has_the_fields_of_both(extended):
+    read = Answer.of({**extended, "$defs": {"base": BASE}})
+    assert sorted(field.name for field in read.fields) == ["a", "b"]
+    assert read.answered('{"a": 1, "b": "x"}').cell == {"a": 1, "b": "x"}
+    listed = {"type": "array", "items": extended}
+    several = {"type": "object", "properties": {"all": listed}, "$defs": {"base": BASE}}
+    cell = {"all": [{"a": 1, "b": "x"}]}
+    assert Answer.of(several).answered(json.dumps(cell)).cell == cell
+
+
 def test_a_reference_to_a_server_is_refused_and_never_fetched():
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.2)
