@@ -195,8 +195,7 @@ class Limiter:
         """
         if self.in_force.is_stale or now - self._checked_at > CHECK_S:
             self._refresh(now)
-        amounts = amounts_of(tokens)
-        return max(self._wait_s(amounts, now), self.in_force.sent.due_s(amounts, now))
+        return self._due_s(amounts_of(tokens), now)
 
     def another_takes(self, reservation: Reservation, error: CallError, attempts: int) -> bool:  # noqa: ARG002  (of pools)
         """Whether a request that failed is at once sent another way; only a pool has any.
@@ -253,13 +252,6 @@ class Limiter:
         Raises:
             CallError: Of kind `too_large`, if no waiting would help.
         """
-        return await self._reserve(tokens)
-
-    async def reserve_due(self, tokens: Tokens) -> Reservation:
-        """`reserve`, for a request that `due_in` says may be sent now."""
-        return await self._reserve(tokens, waited=True)
-
-    async def _reserve(self, tokens: Tokens, *, waited: bool = False) -> Reservation:
         loop = self._loop
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
@@ -267,30 +259,28 @@ class Limiter:
                 self.connections = most_connections()
         amounts = amounts_of(tokens)
         async with self._turn:
-            paced = False
             with Loan(amounts) as loan:
                 while True:
                     now = self._looked(loop)
-                    wait = self._wait_s(amounts, now)
+                    wait = self._due_s(amounts, now)
                     if wait > 0:
                         if wait == math.inf:
                             self.refuse(tokens)
                         if not self.in_force.is_stale:
                             await self._news.wait(min(wait, LOOK_S))
-                    elif not paced and not self.in_force.sent.ready(amounts):
-                        paced = await self._news.unless(
-                            self.in_force.sent.pace(amounts, waited=waited)
-                        )
                     elif (lend_s := await loan.wait_s(self.borrowing.lender)) is not None:
                         self.waiting_for = loan.waiting_for
                         await self._news.wait(lend_s)  # meanwhile all else may have changed
                     else:
-                        if not paced:
-                            await self.in_force.sent.pace(amounts, waited=waited)
+                        await self.in_force.sent.pace(amounts)
                         self.waiting_for = ""
                         made = self._grant(tokens, amounts, now)
                         made.lent = loan.use()
                         return made
+
+    def _due_s(self, amounts: Amounts, now: float) -> float:
+        """Seconds until a request may be sent: all waits in one, as each wakes the thread."""
+        return max(self._wait_s(amounts, now), self.in_force.sent.due_s(amounts, now))
 
     def _wait_s(self, amounts: Amounts, now: float) -> float:
         """Seconds to wait before looking again; 0.0 to go."""

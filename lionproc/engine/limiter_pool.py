@@ -181,7 +181,7 @@ class LimiterPool(Limiter):
         reservation = limiter.reserve_at_once(tokens)
         if reservation is not None:
             return reservation
-        task = asyncio.ensure_future(limiter.reserve_due(tokens))
+        task = asyncio.ensure_future(limiter.reserve(tokens))
         try:
             await asyncio.wait((task,), timeout=PATIENCE_S)
             return task.result() if task.done() else None

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
-from collections.abc import Coroutine
-from typing import Any
 
 
 class News:
@@ -33,17 +30,3 @@ class News:
             self._waiter = None
             if timer is not None:
                 timer.cancel()
-
-    async def unless(self, work: Coroutine[Any, Any, None]) -> bool:
-        """Do `work`, but give it up when there are news. True if it was done."""
-        task = asyncio.ensure_future(work)
-        waiter = self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await asyncio.wait((task, waiter), return_when=asyncio.FIRST_COMPLETED)
-            return task.done() and not task.cancelled()
-        finally:
-            self._waiter = None
-            if not task.done():
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task

@@ -41,18 +41,17 @@ class QuantityLimits:
             wait = max(wait, limit.wait_s(now, amounts[limit.place]))
         return wait
 
-    def ready(self, amounts: Amounts) -> bool:
-        """True if `pace` would not wait."""
-        return all(limit.ready(amounts[limit.place]) for limit in self.active)
-
     def due_s(self, amounts: Amounts, now: float) -> float:
-        """Seconds until `pace` would have let these amounts pass."""
-        return max((limit.due_s(now, amounts[limit.place]) for limit in self.active), default=0.0)
-
-    async def pace(self, amounts: Amounts, *, waited: bool = False) -> None:
-        """Wait until these amounts are due at an even pace; `waited` as `QuantityLimit.pace`."""
+        """Seconds until these amounts are due at an even pace: 0.0 now."""
+        wait = 0.0
         for limit in self.active:
-            await limit.pace(amounts[limit.place], waited=waited)
+            wait = max(wait, limit.due_s(now, amounts[limit.place]))
+        return wait
+
+    async def pace(self, amounts: Amounts) -> None:
+        """Let these amounts pass; waits until they are due."""
+        for limit in self.active:
+            await limit.pace(amounts[limit.place])
 
     def sent(self, amounts: Amounts, now: float) -> int:
         """Count these amounts as sent now; returns the bucket, for `correct` and `redate`."""

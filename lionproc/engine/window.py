@@ -172,49 +172,32 @@ class QuantityLimit:
             wait = max(wait, self._short.wait_s(now, 0, amount, self._short_allowed))
         return wait
 
-    def ready(self, amount: float) -> bool:
-        """True if the pacer would let this amount pass at once."""
-        pacer = self._pacer
-        if pacer is None:
-            return True
-        due = max(amount + self._owed, 0.0)
-        return pacer.has_capacity(due)
-
     def due_s(self, now: float, amount: float) -> float:
-        """Seconds until `pace` would have let all of this amount pass."""
+        """Seconds until this amount is due at an even pace: 0.0 now."""
         if self._pacer is None:
             return 0.0
         due = max(amount + self._owed, 0.0)
-        return max(self._drained_at - now + (due - self._pacer.max_rate) / self._per_second, 0.0)
+        wait = self._drained_at - now + (due - self._pacer.max_rate) / self._per_second
+        return wait + DUST if wait > 0 else 0.0  # then the pacer, which counts by itself, agrees
 
-    async def pace(self, amount: float, *, waited: bool = False) -> None:
-        """Wait until this amount is due. More than the bucket holds passes in slices.
+    async def pace(self, amount: float) -> None:
+        """Let this amount pass; waits until it is due.
 
-        Args:
-            amount: How much.
-            waited: Whether the wait for these is over, as `due_s` said.
+        More than the bucket holds passes when all of it is, and fills the bucket.
         """
-        if self._pacer is None:
+        pacer = self._pacer
+        if pacer is None:
             return
-        due = amount + self._owed
-        self._owed = min(due, 0.0)
-        due = max(due, 0.0)
-        if waited and due > self._pacer.max_rate:
-            await self._pacer.acquire(self._pacer.max_rate)
-            self._passed(due, due - self._pacer.max_rate)
-            return
-        while due > self._pacer.max_rate:
-            await self._acquire(self._pacer, self._pacer.max_rate)
-            due -= self._pacer.max_rate
-        await self._acquire(self._pacer, due)
-
-    async def _acquire(self, pacer: AsyncLimiter, amount: float) -> None:
-        await pacer.acquire(amount)
-        self._passed(amount)
-
-    def _passed(self, amount: float, waited_for: float = 0.0) -> None:
-        since = asyncio.get_running_loop().time() - waited_for / self._per_second
-        self._drained_at = max(self._drained_at, since) + amount / self._per_second
+        loop = asyncio.get_running_loop()
+        if (wait := self.due_s(loop.time(), amount)) > 0:
+            await asyncio.sleep(wait)
+        due = max(amount + self._owed, 0.0)
+        self._owed = min(amount + self._owed, 0.0)
+        held = min(due, pacer.max_rate)
+        await pacer.acquire(held)
+        self._drained_at = max(
+            self._drained_at + due / self._per_second, loop.time() + held / self._per_second
+        )
 
     def take(self, now: float, amount: float) -> None:
         """Note that this amount is sent now (the limiter tells the minute's window)."""

@@ -194,6 +194,34 @@ def test_more_concurrency_acts_at_once_and_less_lets_nothing_new_leave():
     run_virtual(main())
 
 
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"requests_per_minute": 600},
+        {"requests_per_minute": 6000},
+        {"tokens_per_minute": 6000},
+        {"requests_per_minute": 600, "tokens_per_minute": 5000, "output_tokens_per_minute": 1300},
+    ],
+)
+def test_a_request_waits_once_for_its_turn_and_that_takes_two_turns_of_the_loop(limits):
+    async def main():
+        loop, turns = asyncio.get_running_loop(), 0
+        limiter, select = Limiter(Limits(**limits)), loop._selector.select
+
+        def counted(timeout=None):
+            nonlocal turns
+            turns += 1
+            return select(timeout)
+
+        loop._selector.select = counted
+        for _ in range(200):
+            limiter.settle(await limiter.reserve(SMALL), SMALL)
+        assert loop.jumps <= 200
+        assert turns == 2 * loop.jumps  # the timer's, and the waiting task's
+
+    run_virtual(main())
+
+
 def test_a_big_request_is_not_overtaken_by_small_ones():
     async def main():
         limiter = Limiter(Limits(tokens_per_minute=60_000, adapt=False))
