@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from enum import IntEnum
 from typing import Any, NoReturn, TextIO
 
+from lionproc.engine.paths import shown
 from lionproc.errors import (
     BudgetWarning,
     ConfigurationError,
@@ -106,6 +107,15 @@ def ended(command: Callable[[], int], *, debug: bool) -> int:
             error, ModelError | MissingDependencyError
         )
         return Exit.USAGE if usage else Exit.FAILED
+    except OSError as error:  # of the system: a full disk behind `>`, a name that is too long
+        if debug:
+            raise
+        where = "" if error.filename is None else f" ({shown(str(error.filename))!r})"
+        tell(
+            f"lionproc: {error.strerror or type(error).__name__}{where}. What was answered is kept: "
+            "the same command goes on from there."
+        )
+        return Exit.FAILED
     except Exception as error:
         if debug:
             raise

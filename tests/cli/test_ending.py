@@ -38,6 +38,16 @@ def test_a_name_of_a_stranger_commands_no_terminal(tmp_path, monkeypatch, capsys
     assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(told)
 
 
+def test_an_error_of_the_system_is_no_fault_of_ours(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    name = f"{'n' * 251}.csv"  # there is room for it, and none for -answered behind it
+    (tmp_path / name).write_text("t\nx\n")
+    assert main(["process", name, "-p", "{t}", "-m", "openai/m"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("lionproc: File name too long")
+    assert "fault" not in told
+
+
 def test_a_shell_completes_commands_and_options(monkeypatch, capsys):
     monkeypatch.setenv("_LIONPROC_COMPLETE", "complete_bash")
     monkeypatch.setenv("COMP_CWORD", "2")
