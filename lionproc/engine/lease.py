@@ -58,6 +58,11 @@ class Lease:
                         path.unlink()
         return self.id
 
+    @property
+    def is_seen(self) -> bool:
+        """Whether others can see that it is held: not where files cannot be locked."""
+        return self._lock is not None
+
     def is_held(self, other: object) -> bool:
         """Whether the lease with this id is held, by this process or by another one.
 

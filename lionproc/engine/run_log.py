@@ -68,7 +68,9 @@ class RunLog:
             JournalError: It could not be noted.
         """
         lease = self._lease()
-        made = _written({**facts, "lease": lease.claim() if lease is not None else None})
+        if lease is not None:
+            lease.claim()
+        made = _written({**facts, "lease": _shown(lease)})
         number = self._file.change("INSERT INTO run (facts, checksum) VALUES (?, ?)", made)
         if lease is not None:
             self._leases[number] = lease
@@ -81,7 +83,7 @@ class RunLog:
             JournalError: It could not be noted.
         """
         lease = self._leases.get(number)
-        made = _written({**facts, "lease": None if lease is None else lease.id})
+        made = _written({**facts, "lease": _shown(lease)})
         self._file.change(_UPDATE, (*made, number))
 
     def end(self, number: int, facts: Mapping[str, object], digests: bytes | None) -> None:
@@ -156,6 +158,11 @@ class RunLog:
 
     def _lease(self) -> Lease | None:
         return None if self._file.path == MEMORY else Lease(Path(self._file.path).parent)
+
+
+def _shown(lease: Lease | None) -> str | None:
+    """What tells others of a lease; None where nobody could see it, and would take it for ended."""
+    return lease.id if lease is not None and lease.is_seen else None
 
 
 def _written(facts: Mapping[str, object]) -> tuple[bytes, int]:
