@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from lionproc.engine.paths import local_path
-from lionproc.engine.trust import check_found, check_journal
+from lionproc.engine.trust import check_found, check_journal, check_link
 from lionproc.engine.whole_file import make_folders
 from lionproc.errors import JournalError
 
@@ -38,6 +38,7 @@ def home(*, make: bool = True) -> Path:
         folder = Path.cwd() / local_path(folder)
         check_journal(str(folder / "journal.sqlite"))
         if not named:
+            check_link(folder)
             check_found(str(folder / "journal.sqlite"))
         if make and (not named or not folder.exists()):
             make_private(folder)

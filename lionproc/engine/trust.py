@@ -22,7 +22,7 @@ from pathlib import Path
 from lionproc.engine.journal_intake import logs_beside
 from lionproc.errors import JournalError
 
-__all__ = ["check_found", "check_journal", "others_of", "repository_of_records"]
+__all__ = ["check_found", "check_journal", "check_link", "others_of", "repository_of_records"]
 
 VARIABLE = "LIONPROC_TRUST"
 BESIDE = ("-wal", "-shm", "-journal")  # what SQLite reads and writes beside the file
@@ -83,13 +83,34 @@ def check_found(path: str) -> None:
     if os.name != "posix" or _is_trusted(Path(os.path.realpath(file.parent))):
         return
     with contextlib.suppress(FileNotFoundError):
-        if file.stat().st_size == 0:
+        if stat.S_ISREG(file.lstat().st_mode) and file.stat().st_size == 0:
             file.chmod(0o600)  # nothing is in it, and what comes is for its owner
     for place in dict.fromkeys((path, os.path.realpath(path))):
         beside = (Path(place + end) for end in ("", *BESIDE))
         for part in (*beside, *logs_beside(Path(place))):
             with contextlib.suppress(FileNotFoundError):
                 _check_made_here(path, part)
+
+
+def check_link(folder: Path) -> None:
+    """Refuse a link in the place of a folder that nobody named, if it came with a repository.
+
+    Args:
+        folder: The folder, found in the working folder.
+
+    Raises:
+        JournalError: What is kept would be where a stranger says.
+    """
+    if os.name != "posix" or not folder.is_symlink():
+        return
+    real = Path(os.path.realpath(folder))
+    repository = None if _is_trusted(real) else _repository_of(folder)
+    if repository is not None:
+        raise JournalError(
+            f"{str(folder)!r} is a link to {str(real)!r} that is part of the git repository "
+            f"{str(repository)!r}: your answers would be kept there, and others could read them or "
+            f"send them along. Remove it; {_else(real)}"
+        )
 
 
 def others_of(found: os.stat_result, folder: Path, *, group: bool = True) -> str:

@@ -236,10 +236,27 @@ def test_a_link_of_a_repository_leads_to_no_journal_that_came_with_it(work):
     keep_one()
     Path(".lionproc").rename("data")
     Path(".lionproc").symlink_to("data")
-    git("add", "-f", ".lionproc", "data/journal.sqlite")
+    git("add", "-f", "data/journal.sqlite")
     with pytest.raises(JournalError, match=r"data/journal\.sqlite.*part of the git repository"):
         Journal.open()
     git("rm", "-q", "-f", "--cached", "data/journal.sqlite")
+    keep_one()
+
+
+def test_a_link_of_a_repository_does_not_say_where_answers_are_kept(work, tmp_path, monkeypatch):
+    git("init", "-q", ".")
+    (tmp_path / "public").mkdir()
+    (tmp_path / "public" / "journal.sqlite").touch(0o644)
+    Path(".lionproc").symlink_to(tmp_path / "public")
+    git("add", "-f", ".lionproc")
+    with pytest.raises(JournalError, match=r"is a link to .*public.*git repository.*LIONPROC_HOME"):
+        Journal.open()
+    assert [file.name for file in (tmp_path / "public").iterdir()] == ["journal.sqlite"]
+    monkeypatch.setenv("LIONPROC_TRUST", str(tmp_path / "public"))
+    keep_one()
+    monkeypatch.delenv("LIONPROC_TRUST")
+    git("rm", "-q", "-f", "--cached", ".lionproc")
+    (tmp_path / "public" / "journal.sqlite").chmod(0o600)
     keep_one()
 
 
