@@ -40,6 +40,7 @@ from lionproc.errors import (
 from lionproc.frame.plan import Plan
 from lionproc.model import local
 from lionproc.model.credentials import Secret, _spelling, hidden, redact, secrets_in
+from lionproc.model.excerpt import shown
 from lionproc.model.wire import way_to
 from lionproc.testing import Server
 
@@ -220,6 +221,32 @@ def net(letter):
 def test_a_secret_is_found_in_whatever_spelling_a_server_has(spelling, secret):
     body = f'{{"content":"It is {SPELT[spelling](secret)}."}}'.encode()
     assert redact(body, [secret]) == b'{"content":"It is [key]."}'
+
+
+NEEDLESS = {
+    "json": lambda secret: "".join(f"\\u{ord(letter):04x}" for letter in secret),
+    "json in json": lambda secret: "".join(f"\\\\u{ord(letter):04X}" for letter in secret),
+    "url": lambda secret: "".join(f"%{ord(letter):02x}" for letter in secret),
+    "html": lambda secret: "".join(f"&#{ord(letter)};" for letter in secret),
+    "html hex": lambda secret: "".join(f"&#x{ord(letter):x};" for letter in secret),
+    "two bytes a letter": lambda secret: json.dumps(secret.encode("utf-16-le").decode())[1:-1],
+    "invisible": "\u200b".join,
+    "invisible in json": lambda secret: json.dumps("\u2060".join(secret))[1:-1],
+}
+
+
+@pytest.mark.parametrize("spelling", NEEDLESS)
+@pytest.mark.parametrize("secret", [CANARY, PHRASE, "4f9a81c20d7e4b6f9a0c1d2e3f405162"])
+def test_a_secret_is_found_in_an_error_where_letters_have_escapes_that_need_none(spelling, secret):
+    body = f'{{"error":"It is {NEEDLESS[spelling](secret)}."}}'.encode()
+    assert hidden(401, body, [secret]) == b'{"error":"It is [key]."}'
+    if spelling.startswith("json"):  # these are the letters themselves, in an answer too
+        assert hidden(200, body, [secret]) == b'{"error":"It is [key]."}'
+    assert hidden(401, body, ["another-one-0123456789"]) == body
+
+
+def test_a_key_with_something_invisible_between_its_letters_is_not_shown():
+    assert shown("It is " + "\u200b".join("sk-abcdefgh1234")) == "It is [key]"
 
 
 def test_what_is_no_secret_stays():

@@ -59,6 +59,14 @@ _PLAIN_NAMES = {
 _PART = re.compile(r"(?:^|[\s,;])(?:[\w.-]+=(?![=\s,;]|$))?\"?([^\s,;\"]+)")
 _RUN = re.compile(r"[A-Za-z0-9]{12,}")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]+")
+_LONGEST_WITH_ESCAPES = 256 * 1024  # bytes of a body in which escapes are looked into
+_ESCAPED_LETTER = re.compile(rb"\\u00[2-7][0-9a-fA-F]")
+# Letters that need no escape and have one, and what is invisible between letters.
+_NEEDLESS = re.compile(
+    rb"\\{1,8}u00(?P<u>[2-7][0-9a-fA-F])|%(?:25){0,3}(?P<p>[2-7][0-9a-fA-F])"
+    rb"|&#0{0,4}(?P<d>[0-9]{2,3});|&#[xX]0{0,4}(?P<x>[2-7][0-9a-fA-F]);"
+    rb"|\\{1,8}u(?:0000|200[b-fB-F]|2060|[fF][eE][fF][fF])|\x00|\xe2\x80[\x8b-\x8f]"
+)
 _KEY_PREFIX = re.compile(
     r"\s*(?:Bearer\s+\S|(?:sk|pk|rk)-[\w-]{4}|(?:gsk|hf|ghp|r8|fw|sk)_\w{8}|xai-\w{8}|AIza\w{8})"
 )
@@ -233,7 +241,22 @@ def hidden(status: int, body: bytes, secrets: Iterable[str]) -> bytes:
     """
     if 200 <= status < 300 or b'"failed_generation"' in body:  # an answer, as far as is known here
         secrets = [secret for secret in secrets if not _is_of_words(secret)]
-    return redact(body, sorted(secrets, key=len, reverse=True))  # one may be a part of another
+    secrets = sorted(secrets, key=len, reverse=True)  # one may be a part of another
+    body = redact(body, secrets)
+    if not secrets or len(body) > _LONGEST_WITH_ESCAPES:
+        return body
+    if not 200 <= status < 300 or _ESCAPED_LETTER.search(body):
+        plainer = _NEEDLESS.sub(_needed, body)
+        if plainer != body and (clean := redact(plainer, secrets)) != plainer:
+            return clean
+    return body
+
+
+def _needed(found: re.Match[bytes]) -> bytes:
+    digits = found["u"] or found["p"] or found["x"]
+    code = int(digits, 16) if digits else int(found["d"] or b"0")
+    letter = chr(code) if code < 0x80 else ""
+    return letter.encode() if _UNRESERVED.fullmatch(letter) else found[0] if code else b""
 
 
 def _is_of_words(secret: str) -> bool:

@@ -26,7 +26,9 @@ def shown(text: str, most: int = _MOST_SHOWN) -> str:
         >>> shown("Wrong key\n sk-abcdefgh1234")
         'Wrong key [key]'
     """
-    words = " ".join(_SECRET.sub("[key]", text[:_MOST_READ]).split())
+    # What is invisible goes first: between the letters of a key it would hide it from the search.
+    words = "".join(each for each in text[:_MOST_READ] if each.isprintable() or each.isspace())
+    words = " ".join(_SECRET.sub("[key]", words).split())
     words = "".join(letter for letter in words if letter.isprintable())
     return words[: most - 3] + "..." if len(words) > most else words
 
