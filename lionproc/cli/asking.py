@@ -60,7 +60,7 @@ def process(
     plan = _plan(frame, question, **options, progress=not quiet, panel=False)
     answers = [str(name) for name in plan.names]
     given = [str(name) for name in (*frame.columns, *frame.index.names) if name is not None]
-    target.check(rows=len(frame), columns=[*given, *answers], overwrite=overwrite)
+    target.check(frame, columns=[*given, *answers], overwrite=overwrite)
     job = prepare(plan)
     out = wait_for(job)
     if target.save is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 from lionproc.cli.reading import STDIN, Format, Table, format_of, read
 from lionproc.engine.paths import is_url, local_path, shown
-from lionproc.errors import ConfigurationError
+from lionproc.errors import ConfigurationError, LionprocError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,18 +45,22 @@ class Target:
         """What `process` itself saves: parquet, which has the facts of the run in it."""
         return self.path if self.format == "parquet" else None
 
-    def check(self, *, rows: int, columns: Sequence[str], overwrite: bool) -> None:
+    def check(self, frame: pd.DataFrame, *, columns: Sequence[str], overwrite: bool) -> None:
         """Refuse, before anything is sent, what cannot be written or would be lost.
 
         Args:
-            rows: How many will be written.
-            columns: Their names.
+            frame: The rows.
+            columns: The names of those that will be written.
             overwrite: Whether a file may be replaced that holds what the new one will not.
 
         Raises:
             ConfigurationError: It cannot be written, or holds more.
         """
-        if self.format == "parquet" or self.path == STDOUT or is_url(self.path):
+        if self.format == "parquet":
+            return
+        if self.like.format == "parquet":  # the others hold nothing but texts and JSON
+            self._check_cells(frame)
+        if self.path == STDOUT or is_url(self.path):
             return
         from lionproc.frame.save_target import check_writable
 
@@ -69,7 +73,26 @@ class Target:
                 "with --save."
             ) from None
         if place.exists() and not overwrite:
-            _refuse_loss(self.path, rows, columns)
+            _refuse_loss(self.path, len(frame), columns)
+
+    def _check_cells(self, frame: pd.DataFrame) -> None:
+        """Write the rows to nowhere: parquet holds bytes, broken texts and times beyond others."""
+        with Path(os.devnull).open("wb") as nowhere:
+            try:
+                self._write(frame, (), nowhere)
+            except (LionprocError, MemoryError):
+                raise
+            except Exception:
+                for name in frame.columns:
+                    try:
+                        self._write(frame[[name]].reset_index(drop=True), (), nowhere)
+                    except Exception as error:  # noqa: BLE001  (as above)
+                        raise ConfigurationError(
+                            f"Column {str(name)!r} ({frame[name].dtype}) has cells that cannot be "
+                            f"written as {self.format} ({type(error).__name__}), so nothing was "
+                            "sent. Save to a .parquet file, or convert the column first."
+                        ) from None
+                raise
 
     def write(self, frame: pd.DataFrame, answers: Sequence[str]) -> None:
         """Write a frame, to a file whole or not at all.

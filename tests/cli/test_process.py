@@ -414,6 +414,20 @@ def test_other_encodings_are_read_when_they_are_named_or_marked(ask):
     assert Path("b-answered.csv").read_text("utf-8-sig") == "text;n;answer\ncafé;1;echo: café\n"
 
 
+@pytest.mark.parametrize("to", ["csv", "jsonl"])
+def test_cells_that_the_output_cannot_have_are_refused_before_anything_is_sent(ask, server, to):
+    frame = pd.DataFrame({"text": ["a", "b"], "raw": [b"fine", b"\xff\x00"]})
+    frame.to_parquet("in.parquet")
+    before = server.counters.total
+    for where in (["--save", f"out.{to}"], ["--save", "-", "--to", to]):
+        code, out, err = ask("in.parquet", "-p", "Say {text}", *where)
+        assert (code, out, server.counters.total) == (2, "", before)
+        assert "Column 'raw'" in err
+    assert ask("in.parquet", "-p", "Say {text}", "--save", "out.parquet")[0] == 0
+    frame.drop(columns="raw").to_parquet("in.parquet")
+    assert ask("in.parquet", "-p", "Say {text}", "--save", f"out.{to}")[0] == 0
+
+
 def test_a_file_with_more_in_it_is_replaced_only_when_told(ask, server):
     table()
     assert ask("in.csv", "-p", "Say {text}")[0] == 0
