@@ -20,6 +20,7 @@ import httpx2
 import openai
 
 from lionproc.errors import CallError, Kind, ModelError
+from lionproc.model.quiet_pool import keep_quiet
 from lionproc.model.reading import ACCEPT_ENCODING, bounded
 
 if TYPE_CHECKING:
@@ -267,6 +268,7 @@ def _fresh_pool(pool: Any) -> object:
     made._optional_thread_lock = like._optional_thread_lock
     if kind is not type(pool):
         made._network_backend = like._network_backend
+    keep_quiet(made)
     return made
 
 

@@ -6,10 +6,12 @@ import json
 import socket
 import threading
 
+import openai
 import pytest
 
 from lionproc.errors import CallError, Kind
 from lionproc.model import exchange
+from lionproc.model.client_wire import ClientWire
 from lionproc.model.connector import QuietConnector
 from lionproc.model.direct_wire import DirectWire
 from lionproc.model.reading import PIECE_BYTES
@@ -39,13 +41,15 @@ class Peer:
 
     @staticmethod
     def _answer(connection):
-        with connection.makefile("rb") as lines:
+        with contextlib.suppress(OSError), connection.makefile("rb") as lines:
             while lines.readline():
                 length = 0
                 while (line := lines.readline().strip()) != b"":
                     name, _, value = line.partition(b":")
                     length = int(value) if name.lower() == b"content-length" else length
-                connection.sendall(reply(lines.read(length).decode()))
+                word = lines.read(length).decode()
+                unasked = reply("of another row") if word.startswith("and another") else b""
+                connection.sendall(reply(word) + unasked)
 
     def close(self):
         for connection in self.connections:
@@ -74,6 +78,44 @@ async def test_a_reply_that_nobody_asked_for_answers_no_row(peer, is_read):
     assert [await asked(wire, word) for word in ("two", "three")] == ["two", "three"]
     # From then on no connection is trusted with a second reply.
     assert len(peer.connections) == 3
+    await wire.close()
+
+
+def wire_of_a_client(library):
+    def made(url):
+        http = pytest.importorskip(library).AsyncClient()
+        return ClientWire(openai.AsyncOpenAI(base_url=url, api_key="k", http_client=http), 5.0)
+
+    return made
+
+
+WIRES = {
+    "direct": lambda url: DirectWire(url, {}, 5.0),
+    "an http_client": wire_of_a_client("httpx2"),
+    "an older http_client": wire_of_a_client("httpx"),
+}
+
+
+@pytest.mark.parametrize("way", WIRES)
+@pytest.mark.parametrize("kind", ["in one piece", "a moment later"])
+async def test_what_comes_with_a_reply_or_after_it_answers_no_row_whatever_the_wire(
+    peer, way, kind
+):
+    wire = WIRES[way](peer.url)
+    first = "and another" if kind == "in one piece" else "one"
+    assert await asked(wire, first) == first
+    if kind == "a moment later":
+        peer.connections[0].sendall(reply("of another row"))
+    assert [await asked(wire, word) for word in ("three", "four")] == ["three", "four"]
+    assert len(peer.connections) >= 2
+    await wire.close()
+
+
+@pytest.mark.parametrize("way", WIRES)
+async def test_a_connection_that_stays_quiet_is_used_again_whatever_the_wire(peer, way):
+    wire = WIRES[way](peer.url)
+    assert [await asked(wire, word) for word in ("one", "two", "three")] == ["one", "two", "three"]
+    assert len(peer.connections) == 1
     await wire.close()
 
 
