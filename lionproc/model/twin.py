@@ -251,6 +251,8 @@ class _Fresh:
         self._made[id(transport)] = made
         for name, value in list(inner.items()):
             inner[name] = self.of(value)
+        if callable(getattr(made, "get_client", None)):
+            _keep_sessions_quiet(made)
         return made
 
 
@@ -270,6 +272,24 @@ def _fresh_pool(pool: Any) -> object:
         made._network_backend = like._network_backend
     keep_quiet(made)
     return made
+
+
+def _keep_sessions_quiet(transport: Any) -> None:
+    """Have the sessions of aiohttp that a transport makes use no connection that has spoken."""
+    make = transport.get_client
+
+    def get_client() -> Any:
+        from aiohttp import TCPConnector
+
+        from lionproc.model.connector import QuietConnector
+
+        session = make()
+        connector = getattr(session, "connector", None)
+        if type(connector) is TCPConnector:
+            connector.__class__ = QuietConnector  # it has the same fields
+        return session
+
+    transport.get_client = get_client
 
 
 def _is_session(thing: Any) -> bool:

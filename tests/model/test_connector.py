@@ -81,9 +81,9 @@ async def test_a_reply_that_nobody_asked_for_answers_no_row(peer, is_read):
     await wire.close()
 
 
-def wire_of_a_client(library):
+def wire_of_a_client(library, kind="AsyncClient"):
     def made(url):
-        http = pytest.importorskip(library).AsyncClient()
+        http = getattr(pytest.importorskip(library), kind)()
         return ClientWire(openai.AsyncOpenAI(base_url=url, api_key="k", http_client=http), 5.0)
 
     return made
@@ -93,6 +93,7 @@ WIRES = {
     "direct": lambda url: DirectWire(url, {}, 5.0),
     "an http_client": wire_of_a_client("httpx2"),
     "an older http_client": wire_of_a_client("httpx"),
+    "aiohttp": wire_of_a_client("openai", "DefaultAioHttpClient"),
 }
 
 
