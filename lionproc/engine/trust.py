@@ -20,6 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from lionproc.engine.journal_intake import logs_beside
+from lionproc.engine.whole_file import read_regular
 from lionproc.errors import JournalError
 
 __all__ = ["check_found", "check_journal", "check_link", "others_of", "repository_of_records"]
@@ -27,6 +28,7 @@ __all__ = ["check_found", "check_journal", "check_link", "others_of", "repositor
 VARIABLE = "LIONPROC_TRUST"
 BESIDE = ("-wal", "-shm", "-journal")  # what SQLite reads and writes beside the file
 _RECORD = rb"(?:\w[\w .-]{0,99}/)?(?:req|batch|job)_[0-9A-Za-z_-]+\.json"  # of a service or a stage
+LONGEST_PATH = 2**16  # bytes
 LARGEST_INDEX = 256 * 2**20  # bytes of a git index that is looked into
 
 
@@ -259,29 +261,30 @@ def _repository_of(file: Path) -> Path | None:
 
 
 def _tracks(folder: Path, pattern: bytes) -> bool:
-    """Whether a folder is a git repository that has a file of such a name."""
+    """Whether a folder is a git repository of this user that has a file of such a name."""
     place = folder / ".git"
-    if place.exists():
-        with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError):
+        if place.lstat().st_uid in {os.geteuid(), 0}:  # others may put one into /tmp
             if place.is_file():  # a worktree: "gitdir: ..."
-                place = folder / place.read_text()[8:].strip()
+                told = read_regular(place, LONGEST_PATH, follow=True).decode()
+                place = folder / told[8:].strip()
             return _holds(place / "index", pattern)
     return False
 
 
 def _holds(index: Path, pattern: bytes) -> bool:
     """Whether a git index lists such a file (format: git's documentation, gitformat-index)."""
-    with index.open("rb") as opened:
-        size = os.fstat(opened.fileno()).st_size
-        if not 0 < size <= LARGEST_INDEX:
+    with os.fdopen(os.open(index, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
+        found = os.fstat(opened.fileno())
+        if not (stat.S_ISREG(found.st_mode) and 0 < found.st_size <= LARGEST_INDEX):
             return False
         with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
             if content[4:8] == b"\0\0\0\4":
                 names = (name for size in (20, 32) for name in _names(content, size))  # SHA-1, -256
                 return any(re.fullmatch(pattern, name) for name in names)
             # No match is kept: each would hold the file open.
-            found = [each.span() for each in re.finditer(pattern + rb"(?=\0)", content)]
-            return any(_is_name(content, *span) for span in found)
+            spans = [each.span() for each in re.finditer(pattern + rb"(?=\0)", content)]
+            return any(_is_name(content, *span) for span in spans)
 
 
 def _is_name(index: mmap.mmap, start: int, end: int) -> bool:

@@ -231,6 +231,28 @@ def test_a_journal_that_git_tracks_is_found_in_whatever_way_git_keeps_it(work, t
     keep_one(file)  # naming it is a word
 
 
+@pytest.mark.parametrize("what", ["a pipe", "a pipe for a worktree", "a giant", "of another user"])
+def test_what_is_in_the_place_of_a_repository_above_holds_nobody_up(work, what):
+    keep_one()
+    place = work.parent / ".git"
+    if what == "of another user":
+        if os.geteuid() != 0:
+            pytest.skip("only root may give files away")
+        git("init", "-q", str(work.parent))
+        git("-C", str(work.parent), "add", "-f", "work/.lionproc/journal.sqlite")
+        os.chown(place, STRANGER, STRANGER)
+    elif what == "a pipe":
+        place.mkdir()
+        os.mkfifo(place / "index")
+    elif what == "a giant":
+        with place.open("wb") as file:
+            file.truncate(2**40)
+    else:
+        os.mkfifo(work / "index")
+        place.write_text(f"gitdir: {work}")
+    keep_one()
+
+
 def test_a_link_of_a_repository_leads_to_no_journal_that_came_with_it(work):
     git("init", "-q", ".")
     keep_one()
