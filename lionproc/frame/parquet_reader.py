@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import re
 from collections.abc import Hashable, Iterator
@@ -95,10 +96,16 @@ def readable(file: Path | Remote) -> Iterator[None]:
 
 @contextlib.contextmanager
 def source_of(file: Path | Remote) -> Iterator[Any]:
-    """What to read a file from."""
+    """What to read a file from.
+
+    Raises:
+        OSError: It is a pipe or a device, at which Arrow would wait for ever.
+    """
     if isinstance(file, Remote):
         with file.open("rb") as opened:
             yield opened
+    elif file.exists() and not file.is_file():
+        raise OSError(errno.EINVAL, "it is a device, pipe or socket and no file")
     else:
         yield file
 

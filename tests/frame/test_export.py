@@ -34,7 +34,7 @@ from lionproc.frame.export import (
     write_part,
 )
 from lionproc.frame.parquet_reader import read_facts, read_parquet
-from lionproc.frame.save_target import check_target, is_folder_target
+from lionproc.frame.save_target import check_target, is_folder_target, part_of
 from lionproc.model.answer import Answer
 from lionproc.model.coerce import cell_maker
 
@@ -712,6 +712,15 @@ def test_metadata_of_a_stranger_is_an_error_of_ours_or_does_no_harm(tmp_path, ke
             assert isinstance(made, dict) or len(made) == 1
             assert repr(made)
     check_target(path, rows=1, columns=["0", "b"])  # looking at it does no harm either
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_a_pipe_among_the_parts_holds_nobody_up(tmp_path):
+    write_part(tmp_path, 0, pd.DataFrame({"a": [1]}), {}, run="r")
+    os.mkfifo(tmp_path / part_of(1, "r"))
+    for read in (read_parquet, lambda path: read_facts(path / part_of(1, "r"))):
+        with pytest.raises(ConfigurationError, match="a device, pipe or socket"):
+            read(tmp_path)
 
 
 def test_categories_of_a_stranger_that_lead_out_of_the_memory_are_refused(tmp_path):
