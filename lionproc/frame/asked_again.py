@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -45,9 +44,7 @@ def asked_again(
     if limits is not None:
         options = replace(options, limits=checked("limits", limits))
     if prompt is None and model is None:
-        same = copy(plan)
-        same.options = options
-        return same
+        return plan.again(options)
     if plan.staged:
         raise ConfigurationError(
             "Stages have a prompt and a model each, so retry_failed() takes limits= alone here. "

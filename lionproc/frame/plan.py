@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from copy import copy
 from hashlib import blake2b
 from typing import Any, TypeAlias
 
@@ -92,6 +93,19 @@ class Plan:
             whole = assemble(frame, dict.fromkeys(names, blank), overwrite=True)
             self.saved_as = check_frame_can_be_saved(whole, names)
         self._try_first_rows()
+
+    def again(self, options: Options) -> Plan:
+        """The same for another run, which may be under way at the same time as this one.
+
+        Args:
+            options: Everything else.
+        """
+        made = copy(self)
+        made.options = options
+        made._occurrences = [{} for _ in self.stages]
+        made._portions = [Portions(stage.columns_of(self.frame)) for stage in self.stages]
+        made._tried = {}
+        return made
 
     @property
     def staged(self) -> bool:

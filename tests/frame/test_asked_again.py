@@ -7,6 +7,8 @@ import pytest
 
 import lionproc as lp
 from lionproc.errors import ConfigurationError, PromptError, RowsFailedWarning
+from lionproc.frame.asked_again import asked_again
+from lionproc.model.call import RequestBuilder
 from lionproc.testing import Fault, Server
 
 QUIET = {"progress": False}
@@ -136,3 +138,22 @@ def test_a_row_that_was_cut_is_found_by_its_status(server, model):
         out = frame().llm.process("{text}", into="a", model=model, details=True, **QUIET,
                                   retry=lp.Retry(first_failures=None))  # fmt: skip
     assert out["a_error"].str.startswith("truncated").all()
+
+
+def test_two_that_go_on_at_the_same_time_ask_what_each_would_ask_alone(model):
+    """Equal rows that are asked one by one are numbered, and each run counts for itself."""
+    df = pd.DataFrame({"text": ["the same"] * 3})
+    plan = df.llm._plan("Say {text}", "a", str, {"model": model, "deduplicate": False})
+    builder = RequestBuilder(plan.model.connect(), plan.model.body_params, plan.answer)
+    alone = [call.key for _, call in plan.calls(builder, 0, 3)]
+    assert len(set(alone)) == 3
+    others = [
+        asked_again(plan, prompt=None, model=None, limits=None).calls(builder, 0, 3)
+        for _ in range(2)
+    ]
+    assert [[call.key for _, call in made] for made in others] == [alone] * 2
+
+
+def test_a_job_can_be_asked_again_twice_at_once(job):
+    first, second = job.retry_failed(), job.retry_failed()
+    assert first.result(10)["a"].tolist() == second.result(10)["a"].tolist()
