@@ -162,10 +162,19 @@ def _ways(builders: Sequence[RequestBuilder], steps: Steps) -> dict[str, object]
 
 def _way(builder: RequestBuilder) -> dict[str, object]:
     """How a model was asked; nothing of it is a secret."""
+    own = _plain_way(builder)
+    if builder.others:  # an answer may be kept under what it was asked as elsewhere
+        own["others"] = [
+            {name: said for name, said in _plain_way(other).items() if said != own[name]}
+            for other in builder.others
+        ]
+    return own
+
+
+def _plain_way(builder: RequestBuilder) -> dict[str, object]:
     connection = builder.connection
     return {
         "identity": connection.identity,
-        "former_identity": connection.former_identity,
         "model": connection.model,
         "provider": connection.provider.name,
         "endings": sorted(connection.endings, key=str),

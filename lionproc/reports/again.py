@@ -170,7 +170,8 @@ class _Model:
         self.body_params: Mapping[str, Any] = dict(way["fields"])
         self.told = str(way["told"])
         self._identity, self._name = str(way["identity"]), str(way["model"])
-        self._former = str(way.get("former_identity", ""))
+        plain = {name: way[name] for name in way if name != "others"}
+        self.others = [_Model({**plain, **each}) for each in way.get("others", ())]
         self._provider = PROVIDERS.get(str(way["provider"]), PROVIDERS["openai"])
         self._endings = frozenset(way["endings"])
 
@@ -178,7 +179,6 @@ class _Model:
         """A way to nobody."""
         return Connection(
             identity=self._identity,
-            former_identity=self._former,
             model=self._name,
             provider=self._provider,
             structured="json_schema",
@@ -226,9 +226,12 @@ class _Again(Job):
     def _builder(self, stage: Stage, leaf: int, connection: Connection) -> RequestBuilder:
         kept: Any = leaves_of(stage.model)[leaf]
         sure = stage.is_asked_for_confidence(leaf)
-        return RequestBuilder(
-            connection, kept.body_params, stage.answer, kept.told, confidence=sure
+        made, *others = (
+            RequestBuilder(way, each.body_params, stage.answer, each.told, confidence=sure)
+            for way, each in [(connection, kept), *((o.connect(), o) for o in kept.others)]
         )
+        made.others = tuple(others)
+        return made
 
     def _to_note(self) -> None:
         """A run that is asked again is no run of its own."""

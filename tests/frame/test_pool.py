@@ -166,3 +166,17 @@ def test_deployments_with_other_names_are_the_same_model_if_you_say_so(one, two)
     assert set(ask(pool, names(12))["a"]) == {"said"}
     assert {request.body["model"] for request in two.requests} <= {"gpt-x", "prod-east"}
     lp.Pool([at(one, "vendor/Gpt-X"), at(two, "gpt-x")])  # the same name, but for who sells it
+
+
+def test_a_run_that_is_over_has_the_answers_that_another_member_had_before(one, two):
+    with Server(answer="of a third") as three:
+        one.configure(answer="of the second")
+        frame = pd.DataFrame({"text": names(3)})
+        ask(at(one), names(3))
+        ask(at(three), names(3))
+        model = lp.Fallback([lp.Pool([at(two), at(one)]), at(three)])
+        out = ask(model, names(3))
+        assert out["a"].tolist() == ["of the second"] * 3
+        assert sent(one, two, three) == [3, 0, 3]
+        run = lp.run(lp.last_job().run_id)
+        assert run.frame(frame)["a"].tolist() == ["of the second"] * 3
