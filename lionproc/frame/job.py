@@ -154,6 +154,7 @@ class Job(RowRun):
             read=read,
             size=plan.options.chunk_size,
             like=like,
+            has_journal=plan.options.journal is not False,
         )
 
     async def _close(self) -> None:

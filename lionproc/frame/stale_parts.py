@@ -27,7 +27,14 @@ log = logging.getLogger("lionproc")
 
 
 def remove_stale_parts(
-    folder: str, run: str, frame: pd.DataFrame, *, read: Sequence[int], size: int, like: pa.Schema
+    folder: str,
+    run: str,
+    frame: pd.DataFrame,
+    *,
+    read: Sequence[int],
+    size: int,
+    like: pa.Schema,
+    has_journal: bool = True,
 ) -> int:
     """Remove the parts of a folder whose rows are not those of the frame any more.
 
@@ -40,9 +47,11 @@ def remove_stale_parts(
         read: The places of its columns that the prompt shows.
         size: Rows in a part.
         like: The types that its columns have in the parts.
+        has_journal: Whether their answers are in a journal. If not they are kept under a name
+            that no reader of the folder looks at, for they are nowhere else.
 
     Returns:
-        How many were removed. Their answers are in the journal.
+        How many were removed.
     """
     home = place_of(folder)
     if not isinstance(home, Path):
@@ -53,9 +62,13 @@ def remove_stale_parts(
         if part.is_file() and not _holds(part, frame.iloc[start : start + size], read, like):
             removed += 1
             with contextlib.suppress(OSError):
-                part.unlink()
+                if has_journal:
+                    part.unlink()
+                else:
+                    part.replace(part.with_name(f"_{part.name}.old"))
     if removed:
-        log.info("%d parts in %r had rows that have changed", removed, shown(folder))
+        kept = "" if has_journal else "; they are kept as _part-*.old, for no journal has them"
+        log.info("%d parts in %r had rows that have changed%s", removed, shown(folder), kept)
     return removed
 
 
