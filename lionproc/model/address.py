@@ -51,7 +51,9 @@ def fault_of_url(url: object, *, allow_http: bool) -> str:
     if host and not _is_name(host):
         host = None
     if not host or parts.scheme not in {"http", "https"}:
-        shown = "something else" if looks_like_key(str(url)) else repr(url)
+        before = str(url).partition("?")[0].partition("#")[0]  # parameters may be passwords
+        has_key = any(map(looks_like_key, (before, *before.split("/"))))
+        shown = "something else" if has_key else repr(before)
         return f"base_url is an address such as https://host/v1, not {shown}."
     if parts.query or parts.fragment:
         return (

@@ -596,6 +596,21 @@ def test_a_part_whose_rows_were_corrected_is_not_read_as_if_it_were_theirs(tmp_p
     pd.testing.assert_frame_equal(lp.read_parquet(tmp_path / "parts"), out)
 
 
+def test_without_a_journal_a_part_whose_rows_were_corrected_is_kept_beside_the_others(
+    tmp_path, server, model
+):
+    df = pd.DataFrame({"text": [f"text {n}" for n in range(20)]})
+    run = {"into": "a", "model": model, "save": tmp_path, "chunk_size": 10, "journal": False}
+    was = df.llm.process("Say {text}", progress=False, **run)
+    corrected = df.assign(text=df["text"].replace("text 12", "better 12"))
+    server.configure(faults={"401": 1.0})
+    with pytest.raises(lp.errors.AccessError):
+        corrected.llm.process("Say {text}", progress=False, **run)
+    assert lp.read_parquet(tmp_path)["text"].tolist() == [f"text {n}" for n in range(10)]
+    (old,) = tmp_path.glob("_part-00001-*.old")
+    pd.testing.assert_frame_equal(lp.read_parquet(old), was.iloc[10:])
+
+
 def test_parts_that_somebody_moves_away_while_a_run_goes_on_are_there_at_its_end(
     tmp_path, server, model
 ):
