@@ -7,9 +7,10 @@
    BBR); without a store for later what was not asked for is lost, so the pace that was refused is
    the upper bound (`spell`). Bounds are narrowed by each spell, or replaced if it contradicts them.
 4. The pace is held below a limit that is known, or rises between bounds that are not; then it
-   doubles until the next refusal: limits grow, neighbours leave (RFC 9438). It looks for more when
-   its refusals are paid for, by 150 requests each, or after half a minute. If a limit fell, half;
-   if it rose, what was measured across that is a lower bound, and so is all that was forgotten.
+   doubles until the next refusal, and rests where the limit was before it fell, as CUBIC does:
+   limits grow, neighbours leave (RFC 9438). It looks for more when its refusals are paid for, by
+   150 requests each, or after half a minute; the longer a limit has stood, the later. If it fell,
+   half; if it rose, what was measured across that is a lower bound, and so is all that was forgotten.
 5. The first refusal is believed, and undone if the server is open (RFC 4015); a limit is proved
    by a burst alone. Others at a pace that the server took are stray until a test says otherwise
    (`stray`): a stray refusal costs its own row a retry.
@@ -31,6 +32,8 @@ HEADROOM = 0.979  # of the measured rate
 WORTH = 150  # requests that pay for a refusal
 PATIENCE_S = 20.0  # before more is looked for, once all are paid for
 LONG_S = 30.0  # while they are not, or as long as one more takes to be paid for
+AGE = 4  # of its parts one is waited before more is looked for: what has stood will stand
+OLD_S = 1200.0  # and no limit is older
 DOUBLING_S = 3.0  # beyond the bounds, as BBR's Startup but slow enough for refusals to come back
 SEARCH_S = 0.7  # the same, after the first refusal
 FORGOTTEN = 16  # times the rate without a refusal: it is no bound any more
@@ -84,6 +87,9 @@ class Congestion:
         self._curve: Curve | None = None
         self._spell: Spell | None = None  # that goes on, or ended while it is shut
         self._first: Spell | None = None
+        self._former = math.inf  # the limit before it fell
+        self._changed_at = math.inf  # when it fell or rose, or was first known
+        self._has_window = False  # whether the server was ever found to count by long windows
         self._is_shut = False
         self._shut_at = -math.inf  # when what was refused last had left
         self._probe = 0  # the number of the request that looks whether it is open
@@ -166,10 +172,12 @@ class Congestion:
         if self._curve is None:
             return None
         pace = self._curve.at(now)
+        if pace is not None and pace > HEADROOM * self._former and not self._is_shut:
+            pace = self._regained(self._curve, now).at(now)
         if pace is None and not self._is_shut:  # nothing was refused at many times the rate
             if self._spell is not None and self.bounds is not None:
                 self._spell.shut_at = -math.inf  # since when it takes so many is not known
-            self._curve = self.bounds = None
+            self._curve, self.bounds, self._former = None, None, math.inf
             self.stray.unproved()
             self.stray.proved = False
         return pace
@@ -228,6 +236,7 @@ class Congestion:
             return
         self._is_shut = False
         shut_at = reopening.opened(now, spell, self._shut_at, limited=self.stray.proved)
+        self._has_window |= reopening.window_s > 0
         self._spell = Spell(now if reopening.was_window else shut_at, now)
         if spell.admitted <= 0:
             self._spell.shut_at = -math.inf
@@ -280,12 +289,13 @@ class Congestion:
 
     def _learn(self, spell: Spell, known: Bounds | None, found: Bounds, now: float) -> None:
         """A spell was measured: narrow or replace the bounds, and set the pace by them."""
-        above, pace, fell = self._is_above(spell.per_s), None, False
+        above, pace, fell, rose = self._is_above(spell.per_s), None, False, known is None
         if known is not None:
             fell = not above and found.high < known.low
             if fell:  # what was measured before and after that together is neither
+                self._former = math.inf if self._has_window else known.high
                 pace, found = known.low / 2, Bounds(known.low / 2, known.low)
-            elif HEADROOM * found.low > known.high:  # it rose
+            elif rose := HEADROOM * found.low > known.high:
                 pace, found = found.low, Bounds(known.high, 2 * found.low)
             else:
                 low = max(known.low, found.low)
@@ -294,17 +304,38 @@ class Congestion:
                 self.stray.confirmed()
             else:
                 self.stray.unproved()
+        if fell or rose or self._changed_at == math.inf:
+            self._changed_at = now
+        if found.low > HEADROOM * self._former:
+            self._former = math.inf
         self.bounds, held_s = found, now - spell.closed_at
         pace = pace or (found.low if self.reopening.tries else found.middle)
         doubling_s = max(DOUBLING_S, min(16 / pace, 16.0))
         low = HEADROOM * pace
-        top = max(low, found.low) if self._stores(found.high) else found.high / HEADROOM
         most = max(FORGOTTEN * found.high, 2 * spell.per_s)
-        self._curve = Curve(low, top, most, self._patience_s(found, held_s), doubling_s, now)
+        top, age_s = found.high / HEADROOM, 0.0
+        if self._stores(found.high):
+            top, age_s = max(low, found.low), now - self._changed_at
+        patience_s = self._patience_s(found, held_s, age_s)
+        self._curve = Curve(low, top, most, patience_s, doubling_s, now)
 
-    def _patience_s(self, bounds: Bounds, held_s: float) -> float:
+    def _regained(self, curve: Curve, now: float) -> Curve:
+        """The pace is what it was before the limit fell: it is held, and outlasts what was stored."""
+        limit = self._former
+        if curve.low < HEADROOM * limit:
+            low, most = HEADROOM * limit, FORGOTTEN * limit
+            curve = Curve(low, limit, most, PATIENCE_S, curve.doubling_s, now)
+            self._curve = curve
+        elif now > curve.since + USUAL_STORE_S:
+            self.bounds, self._former, self._changed_at = Bounds(limit, limit), math.inf, now
+            self._spell = Spell(curve.since, now)
+            self._probe, self._refused = self._departures, 0
+        return curve
+
+    def _patience_s(self, bounds: Bounds, held_s: float, age_s: float = 0.0) -> float:
         """Before more is looked for: as refusals are paid for, and as well as the limit is known."""
         owed_s = (WORTH * (1 + self._refusals) - self._departures) / bounds.middle
         paid_s = min(max(owed_s, PATIENCE_S), max(LONG_S, WORTH / bounds.middle))
-        known_s = paid_s * (bounds.low / bounds.high) ** 2
+        old_s = 0.0 if self._has_window else min(age_s, OLD_S) / AGE
+        known_s = max(paid_s, old_s) * (bounds.low / bounds.high) ** 2
         return max(known_s + self.reopening.window_s, 4 * held_s)

@@ -12,7 +12,9 @@ import random
 import pytest
 
 from lionproc.engine.congestion import (
+    AGE,
     HEADROOM,
+    OLD_S,
     PATIENCE_S,
     START_PER_S,
     WORTH,
@@ -514,3 +516,42 @@ def test_a_limit_that_changed_is_looked_for_and_then_held_with_few_refusals(fact
     run.until(300)
     assert run.rate(60, 300) >= 0.95 * 10 * factor
     assert run.refusals(60, 300) <= 15
+
+
+def test_a_limit_that_comes_back_is_found_where_it_was_and_held_without_a_refusal():
+    run = Run(TokenBucket(requests=600)).until(60)
+    run.set(TokenBucket(requests=300))
+    run.until(120)
+    run.set(TokenBucket(requests=600))
+    run.until(160)
+    assert run.refusals(120, 160) == 0
+    assert run.congestion.bounds == pytest.approx((10, 10), rel=0.02)
+    assert run.rate(140, 160) >= 0.97 * 10
+
+
+def test_what_a_store_lets_through_is_no_limit_that_came_back():
+    run = Run(TokenBucket(requests=600)).until(60)
+    run.set(TokenBucket(requests=400))
+    run.until(180)
+    assert run.congestion.bounds == pytest.approx((400 / 60, 400 / 60), rel=0.02)
+    assert run.refusals(60, 180) <= 10
+
+
+def test_what_a_window_lets_through_is_no_limit_that_came_back():
+    def fallen(*, has_window):
+        congestion = known(Bounds(10.0, 10.1))
+        congestion._has_window = has_window
+        spell = Spell(0.0, 0.0, closed_at=10.0, admitted=80, per_s=9.9)
+        congestion._learn(spell, congestion.bounds, Bounds(7.5, 7.9), 10.2)
+        return congestion._former
+
+    assert fallen(has_window=False) == 10.1
+    assert fallen(has_window=True) == math.inf
+
+
+def test_the_longer_a_limit_has_stood_the_later_more_is_looked_for():
+    run = Run(TokenBucket(requests=600)).until(600)
+    assert run.refusals(300, 600) <= 4
+    congestion, limit = known(None), Bounds(100.0, 100.0)
+    assert congestion._patience_s(limit, 0.1, 400.0) == 400.0 / AGE
+    assert congestion._patience_s(limit, 0.1, 86_400.0) == OLD_S / AGE
