@@ -42,6 +42,7 @@ _SPARSE = 50
 _DEEPEST = 200  # lists and objects in a line, one in the other: no deeper ones are written
 _LARGE_NUMBER = re.compile(rb"[0-9]{19}")  # it may be more than 64 bits hold
 _DELIMITERS = (",", ";", "\t", "|")
+_WORKBOOKS = {".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"}
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # it begins as that of UTF-16 does
@@ -126,9 +127,12 @@ def _opened(path: str, said: Format | None) -> IO[bytes] | None:
     if not place.exists():
         raise missing_table(place)
     if said is None:
+        more = "--from says which of them it is."
+        if place.suffix.lower() in _WORKBOOKS:
+            more = "Save the sheet as CSV, or read it with pandas and use df.llm in a notebook."
         raise ConfigurationError(
             f"{place.name!r} ends in {place.suffix!r}; this command reads .csv, .tsv, .jsonl and "
-            ".parquet. --from says which of them it is."
+            f".parquet. {more}"
         )
     if said == "parquet":
         return None
@@ -182,8 +186,8 @@ def _csv(
 
     head = source.read(_HEAD)
     source.seek(0)
-    marks = [name for mark, name in _MARKS if head.startswith(mark)][:1]
-    encoding = encoding or (marks or ["utf-8"])[0]
+    marked = _marked(head)
+    encoding = encoding or marked or "utf-8"
     is_tsv = path.lower().removesuffix(".gz").endswith(".tsv")
     names, found = _header(source, head, encoding, delimiter or ("\t" if is_tsv else None))
     with warnings.catch_warnings():
@@ -201,7 +205,7 @@ def _csv(
         )
     if len(names) == frame.shape[1]:
         frame.columns = pd.Index(names)  # as they are written: pandas makes "a.1" of a second "a"
-    return Table(frame, "csv", found, bool(marks))
+    return Table(frame, "csv", found, marked is not None)
 
 
 def _header(
@@ -222,6 +226,11 @@ def _header(
     return names, delimiter
 
 
+def _marked(head: bytes) -> str | None:
+    """The encoding that a byte order mark says."""
+    return next((name for mark, name in _MARKS if head.startswith(mark)), None)
+
+
 def _must_differ(names: list[str]) -> None:
     for name, count in Counter(names).items():
         if count > 1:
@@ -233,7 +242,10 @@ def _must_differ(names: list[str]) -> None:
 def _json_lines(source: Any, rows: int | None) -> pd.DataFrame:
     import pandas as pd
 
-    records = list(itertools.islice(_records(source), rows))
+    marked = _marked(source.read(_HEAD))
+    source.seek(0)
+    lines = source if marked in {None, "utf-8-sig"} else _recoded(source, str(marked))
+    records = list(itertools.islice(_records(lines), rows))
     names = dict.fromkeys(name for record in records for name in record)
     cells = len(names) * len(records)
     if cells > _SPARSE_CELLS and cells > _SPARSE * sum(map(len, records)):
@@ -245,6 +257,16 @@ def _json_lines(source: Any, rows: int | None) -> pd.DataFrame:
         {name: _column([record.get(name) for record in records]) for name in names},
         index=range(len(records)),
     )
+
+
+def _recoded(source: Any, encoding: str) -> Iterator[bytes]:
+    """Its lines in UTF-8."""
+    text = io.TextIOWrapper(source, encoding, newline="\n")
+    try:
+        for line in text:
+            yield line.encode()
+    finally:
+        text.detach()  # or the end of this one would close the other
 
 
 def _records(source: Any) -> Iterator[dict[str, Any]]:

@@ -391,7 +391,8 @@ def test_what_cannot_work_is_code_2_in_one_sentence_and_nothing_is_sent(ask, ser
         ("empty.csv", b"", "cannot be read as a table"),
         ("odd.jsonl", b'{"a": 1}\n["secret"]\n', "Line 2 is no JSON object"),
         ("torn.parquet", b"PAR1 secret", "cannot be read"),
-        ("book.xlsx", b"PK", ".csv, .tsv, .jsonl and .parquet"),
+        ("book.xlsx", b"PK", "Save the sheet as CSV"),
+        ("table.dat", b"a", ".csv, .tsv, .jsonl and .parquet. --from says"),
     ],
 )
 def test_a_file_that_is_no_table_is_refused_without_showing_its_content(ask, name, content, words):
@@ -407,6 +408,10 @@ def test_other_encodings_are_read_when_they_are_named_or_marked(ask):
     Path("b.csv").write_bytes("text;n\ncafé;1\n".encode("utf-16"))
     assert ask("a.csv", "-p", "{text}", "--encoding", "cp1252")[0] == 0
     Path("c.csv").write_bytes("text,n\ncafé,1\n".encode("utf-32"))
+    Path("d.jsonl").write_bytes('{"text": "café"}\r\n'.encode("utf-16"))  # as PowerShell's > does
+    assert ask("d.jsonl", "-p", "{text}")[0] == 0
+    answered = pd.read_json("d-answered.jsonl", lines=True)
+    assert answered.to_dict("records") == [{"text": "café", "answer": "echo: café"}]
     assert ask("b.csv", "-p", "{text}")[0] == 0
     assert ask("c.csv", "-p", "{text}")[0] == 0
     assert Path("c-answered.csv").read_text("utf-8-sig") == "text,n,answer\ncafé,1,echo: café\n"
