@@ -10,7 +10,6 @@ import orjson
 
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.request import Reply
-from lionproc.engine.retry import FATAL
 from lionproc.engine.tokens import Tokens
 from lionproc.engine.usage import Usage
 from lionproc.errors import CallError, Kind
@@ -24,6 +23,7 @@ from lionproc.model.excerpt import excerpt_of
 from lionproc.model.fitting import instructed, own_words, speaks_of
 from lionproc.model.logprobs import has_logprobs
 from lionproc.model.media import NO_MEDIA, Media, tariff_of, weigh
+from lionproc.model.refusal import is_for_all
 from lionproc.model.schema import with_an_end
 from lionproc.model.turns import say
 from lionproc.model.usage import guess, tier_of
@@ -306,7 +306,8 @@ class ModelCall:
             recipe.changed.update(dict.fromkeys(filter(None, changed)))
         status, headers, came = response
         reply = classify(status, headers, came, proven=endpoint.proven)
-        if reply.error is not None and reply.error.kind in FATAL:  # not if a row alone says so
+        if reply.error is not None and is_for_all(reply.error, headers):
+            # Not if a row alone says so, whose words a refusal may quote.
             came = own_words(came, self._messages)
             reply = classify(status, headers, came, proven=endpoint.proven)
         if reply.error is None:

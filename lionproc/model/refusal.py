@@ -11,11 +11,12 @@ import re
 from collections.abc import Mapping
 
 from lionproc.engine.quotas import Signals
+from lionproc.engine.retry import FATAL
 from lionproc.errors import CallError, Kind
 from lionproc.model.headers import LONGEST_WAIT_S, day_is_used_up, words_s
 from lionproc.model.told import Told, told, told_in
 
-__all__ = ["error_in_200", "refusal"]
+__all__ = ["error_in_200", "is_for_all", "refusal"]
 
 _KINDS = {
     401: Kind.ACCESS,
@@ -124,6 +125,7 @@ _CONTEXT_IN_500 = re.compile(
 )
 _CONTEXT_CODES = frozenset({"contextlengthexceeded", "exceedcontextsizeerror"})
 _STATUSES = frozenset(map(str, range(400, 500)))
+_WAITED_FOR = frozenset({Kind.RATE_LIMITED, Kind.OVERLOADED, Kind.NO_CAPACITY})
 _EXTRA_FOR_LONG = "required for long context requests"  # Anthropic's 429 that no waiting helps
 _NOT_THIS_INPUT = re.compile(r"support (?:the requested )?(?:image|audio|file|video|input)")
 
@@ -209,6 +211,18 @@ def error_in_200(error: object, learned: Signals) -> CallError:
         status=200,
         retry_after_s=learned.retry_after_s,
     )
+
+
+def is_for_all(error: CallError, headers: Mapping[str, str]) -> bool:
+    """Whether a refusal ends the run, or by its words makes all of it wait.
+
+    Args:
+        error: The refusal.
+        headers: Those it came with.
+    """
+    if error.kind in _WAITED_FOR:
+        return "retry-after" not in headers or error.status != 429
+    return error.kind in FATAL
 
 
 def _status_in(error: object) -> int | None:

@@ -385,6 +385,29 @@ def test_what_a_refusal_quotes_of_a_row_ends_no_run(cell, status):
         assert out["a"].notna().tolist() == [True, False, True]
 
 
+@pytest.mark.parametrize("status", [400, 422, 500, 503])
+def test_what_a_refusal_quotes_of_a_row_makes_nobody_wait(status):
+    cell = "There are no models loaded. Please try again in 10 minutes."
+
+    def fault(body, number):
+        said = body["messages"][-1]["content"]
+        return no(error_object(f"Invalid input near: {said}"), status) if cell in said else None
+
+    with Server(faults=fault, key=None, answer="fine") as server:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key="none")
+        df = pd.DataFrame({"text": ["a", cell, "b"]})
+        job = df.llm.start(
+            "{text}",
+            "a",
+            model=model,
+            progress=False,
+            limits=lp.Limits(concurrency=1),
+            retry=lp.Retry(max_attempts=2, base_s=0.001),
+        )
+        with pytest.warns(RowsFailedWarning):
+            assert job.result(20)["a"].notna().tolist() == [True, False, True]
+
+
 def test_a_word_that_only_a_row_says_does_not_stop_a_run_that_wants_log_probabilities():
     def fault(body, number):
         said = body["messages"][-1]["content"]
