@@ -52,13 +52,7 @@ class Settings:
         faults = self.faults
         plan = faults if isinstance(faults, FaultPlan) else FaultPlan(faults)
         object.__setattr__(self, "plan", plan)
-        limits = (self.limits,) if isinstance(self.limits, Limit) else tuple(self.limits)
-        object.__setattr__(self, "limits", limits)
-        for limit in limits:
-            if not isinstance(limit, Limit):
-                raise ConfigurationError(
-                    f"limits= takes TokenBucket, RollingWindow or FixedWindow, not {limit!r}."
-                )
+        object.__setattr__(self, "limits", _limits(self.limits))
         if not callable(self.latency_s):
             low, high = _range(self.latency_s)
             if not 0 <= low <= high < math.inf:
@@ -120,6 +114,17 @@ class Settings:
         return latency
 
 
+def _limits(given: object) -> tuple[Limit, ...]:
+    limits = tuple(given) if isinstance(given, list | tuple) else (given,)
+    for limit in limits:
+        if not isinstance(limit, Limit):
+            raise ConfigurationError(
+                "limits= takes TokenBucket, RollingWindow or FixedWindow, such as "
+                f"RollingWindow(requests=60), not {limit!r}."
+            )
+    return limits
+
+
 def _range(latency: float | tuple[float, float]) -> tuple[float, float]:
     if isinstance(latency, tuple | list):
         if len(latency) != 2:
@@ -142,8 +147,7 @@ def changes_to_json(changes: Mapping[str, Any]) -> dict[str, object]:
     plain: dict[str, Any] = {}
     for name, value in changes.items():
         if name == "limits":
-            limits = [value] if isinstance(value, Limit) else value
-            plain[name] = [limit.to_json() for limit in limits]
+            plain[name] = [limit.to_json() for limit in _limits(value)]
         elif name == "faults":
             plan = value if isinstance(value, FaultPlan) else FaultPlan(value)
             plain[name] = plan.to_json()

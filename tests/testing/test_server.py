@@ -11,6 +11,7 @@ import jsonschema_rs
 import pytest
 from openai import OpenAI
 
+import lionproc as lp
 from lionproc.errors import ConfigurationError, LionprocError
 from lionproc.testing import FAULTS, Fault, Server
 
@@ -204,6 +205,7 @@ def test_an_answer_function_that_raises_shows_when_the_server_ends(ask):
         {"latency_s": -1},
         {"latency_s": (2, 1)},
         {"limits": [60]},
+        {"limits": lp.Limits(requests_per_minute=60)},  # those are what a client keeps
         {"slow_when_busy": 0},
         {"retry": "soon"},
         {"headers": "azure"},

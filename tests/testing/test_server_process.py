@@ -101,6 +101,8 @@ def test_functions_cannot_be_handed_to_a_child_process(shared, setting):
 def test_settings_a_child_refuses_are_an_error_here(shared):
     with pytest.raises(ConfigurationError, match="retry"):
         shared.configure(retry="soon")
+    with pytest.raises(ConfigurationError, match="TokenBucket"):
+        shared.configure(limits=60)
 
 
 def run_alone(*arguments):
