@@ -246,7 +246,7 @@ def repository_of_records(folder: Path) -> Path | None:
         return None
     for place in dict.fromkeys((folder, real)):
         for above in (place, *place.parents):
-            start = str((place / "_").relative_to(above))[:-1].encode()
+            start = os.fsencode((place / "_").relative_to(above))[:-1]
             if _tracks(above, re.escape(start) + _RECORD):
                 return above
     return None
@@ -255,7 +255,7 @@ def repository_of_records(folder: Path) -> Path | None:
 def _repository_of(file: Path) -> Path | None:
     """The git repository that tracks a file, None if none does."""
     for above in file.parents:
-        if _tracks(above, re.escape(str(file.relative_to(above)).encode())):
+        if _tracks(above, re.escape(os.fsencode(file.relative_to(above)))):
             return above
     return None
 

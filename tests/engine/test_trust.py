@@ -5,11 +5,13 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+import lionproc as lp
 from lionproc.engine import journal_file, trust
 from lionproc.engine.home import home
 from lionproc.engine.journal import Entry, Journal
@@ -229,6 +231,22 @@ def test_a_journal_that_git_tracks_is_found_in_whatever_way_git_keeps_it(work, t
     with pytest.raises(JournalError, match="part of the git repository"):
         Journal.open()
     keep_one(file)  # naming it is a word
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="names are Unicode there")
+def test_a_folder_whose_name_is_no_unicode_may_be_a_repository_or_not(work, monkeypatch):
+    for name in (b"tracked \xff", b"\xfe"):
+        place = work / os.fsdecode(name)
+        place.mkdir()
+        monkeypatch.chdir(place)
+        keep_one()
+        lp.ProcessingService()
+    git("-C", str(work), "init", "-q", ".")
+    git("-C", str(work), "add", "-f", str(work / os.fsdecode(b"tracked \xff") / ".lionproc"))
+    keep_one()
+    monkeypatch.chdir(work / os.fsdecode(b"tracked \xff"))
+    with pytest.raises(JournalError, match="part of the git repository"):
+        Journal.open()
 
 
 @pytest.mark.parametrize("what", ["a pipe", "a pipe for a worktree", "a giant", "of another user"])
