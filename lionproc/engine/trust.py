@@ -27,7 +27,7 @@ __all__ = ["check_found", "check_journal", "check_link", "others_of", "repositor
 
 VARIABLE = "LIONPROC_TRUST"
 BESIDE = ("-wal", "-shm", "-journal")  # what SQLite reads and writes beside the file
-_RECORD = rb"(?:\w[\w .-]{0,99}/)?(?:req|batch|job)_[0-9A-Za-z_-]+\.json"  # of a service or a stage
+_RECORD = rb"(?:[^/\0]{1,400}/)?(?:req|batch|job)_[0-9A-Za-z_-]+\.json"  # of a service or a stage
 LONGEST_PATH = 2**16  # bytes
 LARGEST_INDEX = 256 * 2**20  # bytes of a git index that is looked into
 

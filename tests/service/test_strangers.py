@@ -55,10 +55,14 @@ def test_records_that_came_with_a_repository_are_not_asked_without_a_word(
 
     git("init", "-q", ".")
     folder = Path("elsewhere" if what == "a link" else "processing")
-    places = {folder, Path("other/processing"), folder / "Mood" if what == "of a stage" else folder}
+    places = {
+        folder,
+        Path("other/processing"),
+        folder / "Ärger" if what == "of a stage" else folder,
+    }
     for place in places:
         place.mkdir(parents=True, exist_ok=True)
-    put(folder / "Mood" if what == "of a stage" else folder, id="req_1")
+    put(folder / "Ärger" if what == "of a stage" else folder, id="req_1")
     put("other/processing", id="req_1")
     if what == "a link":
         Path("processing").symlink_to("elsewhere")
