@@ -16,7 +16,7 @@ from lionproc.errors import CallError, Kind
 from lionproc.model.headers import LONGEST_WAIT_S, day_is_used_up, words_s
 from lionproc.model.told import Told, told, told_in
 
-__all__ = ["error_in_200", "is_for_all", "refusal"]
+__all__ = ["error_in_200", "is_for_all", "refusal", "without_sayings"]
 
 _KINDS = {
     401: Kind.ACCESS,
@@ -128,6 +128,34 @@ _STATUSES = frozenset(map(str, range(400, 500)))
 _WAITED_FOR = frozenset({Kind.RATE_LIMITED, Kind.OVERLOADED, Kind.NO_CAPACITY})
 _EXTRA_FOR_LONG = "required for long context requests"  # Anthropic's 429 that no waiting helps
 _NOT_THIS_INPUT = re.compile(r"support (?:the requested )?(?:image|audio|file|video|input)")
+
+
+# What a refusal is judged by that ends a run, or makes all of it wait.
+_SAYINGS = (
+    *(_NO_CREDIT_SAID, _PER_DAY, _NEVER_FREE, _NO_CAPACITY_SAID, _KEY_IS_OVER, _ABROAD, _UNLOADED),
+    re.compile(r"exceeded your current quota"),
+)
+_MOST_LOOKED_AT = 8000  # bytes of a refusal
+
+
+def without_sayings(refusal: bytes, row: bytes) -> bytes:
+    """A refusal without the sayings it is judged by that stand in the row, too.
+
+    A short cell is quoted with nothing beside it by which a quotation is known.
+
+    Args:
+        refusal: The body.
+        row: What was asked, as JSON.
+    """
+    own = row.lower()
+    told = refusal[:_MOST_LOOKED_AT].decode("latin-1")
+
+    def spared(found: re.Match[str]) -> str:
+        return "..." if found[0].lower().encode("latin-1") in own else found[0]
+
+    for saying in _SAYINGS:
+        told = saying.sub(spared, told)
+    return told.encode("latin-1") + refusal[_MOST_LOOKED_AT:]
 
 
 def refusal(

@@ -367,6 +367,8 @@ def test_what_a_refusal_quotes_of_a_row_changes_nothing_for_the_others(cell):
         "I reached my spending limit yesterday",
         "My API key was reported as leaked",
         "they say: location is not supported",
+        "Spend cap",
+        "Model unloaded",
     ],
 )
 def test_what_a_refusal_quotes_of_a_row_ends_no_run(cell, status):
