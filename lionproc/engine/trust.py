@@ -27,7 +27,8 @@ __all__ = ["check_found", "check_journal", "check_link", "others_of", "repositor
 
 VARIABLE = "LIONPROC_TRUST"
 BESIDE = ("-wal", "-shm", "-journal")  # what SQLite reads and writes beside the file
-_RECORD = rb"(?:[^/\0]{1,400}/)?(?:req|batch|job)_[0-9A-Za-z_-]+\.json"  # of a service or a stage
+_RECORD = rb"(?:req|batch|job)_[0-9A-Za-z_-]+\.json"  # of a service
+_STAGE = rb"(?:[^/\0]{1,400}/)?"  # a folder of one, perhaps
 LONGEST_PATH = 2**16  # bytes
 LARGEST_INDEX = 256 * 2**20  # bytes of a git index that is looked into
 
@@ -247,7 +248,8 @@ def repository_of_records(folder: Path) -> Path | None:
     for place in dict.fromkeys((folder, real)):
         for above in (place, *place.parents):
             start = os.fsencode((place / "_").relative_to(above))[:-1]
-            if _tracks(above, re.escape(start) + _RECORD):
+            stage = _STAGE if start else b""  # without a start it would be looked for everywhere
+            if _tracks(above, re.escape(start) + stage + _RECORD):
                 return above
     return None
 
