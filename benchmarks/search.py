@@ -135,6 +135,8 @@ def scenes() -> dict[str, Scene]:
     kind("600 rpm, bucket, Retry-After 10 s too long", bucket, **long)
     double, half = TokenBucket(requests=1200), TokenBucket(requests=300)
     kind("600 rpm, doubles after 60 s", bucket, changes={60.0: double})
+    strict, stricter = (TokenBucket(requests=rpm, burst_s=1) for rpm in (120, 60))
+    kind("120 rpm, bucket of 1 s, halves after 60 s", strict, changes={60.0: stricter})
     kind("600 rpm, halves after 60 s", bucket, changes={60.0: half})
     kind("600 rpm, halves after 60 s, back after 180", bucket, changes={60.0: half, 180.0: bucket})
     kind("600 rpm, rolling, halves after 60 s", minute, changes={60.0: RollingWindow(requests=300)})

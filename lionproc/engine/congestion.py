@@ -89,6 +89,7 @@ class Congestion:
         self._first: Spell | None = None
         self._former = math.inf  # the limit before it fell
         self._changed_at = math.inf  # when it fell or rose, or was first known
+        self._is_doubted = False  # whether a pace that it took was refused, and measured the same
         self._has_window = False  # whether the server was ever found to count by long windows
         self._is_shut = False
         self._shut_at = -math.inf  # when what was refused last had left
@@ -291,7 +292,9 @@ class Congestion:
         """A spell was measured: narrow or replace the bounds, and set the pace by them."""
         above, pace, fell, rose = self._is_above(spell.per_s), None, False, known is None
         if known is not None:
-            fell = not above and found.high < known.low
+            # Of few requests each time one was refused: too many for a limit that measures the same.
+            again = self._is_doubted and spell.admitted < WINDOW
+            fell = not above and (again or found.high < known.low)
             if fell:  # what was measured before and after that together is neither
                 self._former = math.inf if self._has_window else known.high
                 pace, found = known.low / 2, Bounds(known.low / 2, known.low)
@@ -300,6 +303,7 @@ class Congestion:
             else:
                 low = max(known.low, found.low)
                 found = Bounds(low, max(low, min(known.high, found.high)))
+            self._is_doubted = not (above or fell)
             if (above or self.reopening.tries) and not fell:
                 self.stray.confirmed()
             else:

@@ -555,3 +555,13 @@ def test_the_longer_a_limit_has_stood_the_later_more_is_looked_for():
     congestion, limit = known(None), Bounds(100.0, 100.0)
     assert congestion._patience_s(limit, 0.1, 400.0) == 400.0 / AGE
     assert congestion._patience_s(limit, 0.1, 86_400.0) == OLD_S / AGE
+
+
+@pytest.mark.parametrize("left", [0.5, 0.6])
+@pytest.mark.parametrize("rpm", [90, 120, 150, 230])
+def test_a_strict_limit_that_falls_does_not_refuse_every_second_request_from_then_on(rpm, left):
+    strict, stricter = (TokenBucket(requests=rpm * part, burst_s=1) for part in (1.0, left))
+    provider = Provider(strict, changes={80.0: stricter})
+    seconds, _ = ask(provider, int(rpm / 60 * (80 + left * 120)))
+    assert provider.refused <= 30
+    assert seconds <= 200 / 0.9
