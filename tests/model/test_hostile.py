@@ -22,7 +22,7 @@ from pydantic import BaseModel, create_model, field_validator
 import lionproc as lp
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.journal import Entry, Journal
-from lionproc.engine.trust import _RECORD
+from lionproc.engine.trust import _RECORD, _STAGE
 from lionproc.errors import CallError, Kind, RowsFailedWarning, SchemaError
 from lionproc.model import references, shape
 from lionproc.model.answer import Answer
@@ -198,7 +198,7 @@ HARD_TEXTS = {
 
 # An example of each that is made of something else.
 PUT_TOGETHER = {
-    "engine/trust.py": re.compile(re.escape(b"a/b/") + _RECORD + rb"(?=\0)"),
+    "engine/trust.py": re.compile(re.escape(b"a/b/") + _STAGE + _RECORD + rb"(?=\0)"),
     "model/credentials.py": _spelling('sk-a+b/c=d"e&f<g>h i:j'),
     "model/fitting.py": re.compile(r"(?<![\w.])(?:max_tokens|maxTokens)(?!\w)"),
 }
