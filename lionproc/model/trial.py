@@ -34,6 +34,7 @@ _CERTAIN = frozenset(
     (
         *("greater_than", "greater_than_equal", "less_than", "less_than_equal"),
         *("too_short", "too_long", "string_too_short", "string_too_long", "missing"),
+        "not_self",  # ours, for a validator that returns something else
         # and those of JSON Schema
         *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength"),
         *("minItems", "maxItems", "required", "type", "enum", "const"),

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import jiter
 import orjson
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from lionproc.errors import CallError, Kind, RunError, pass_on_interrupt
 from lionproc.model.python_patterns import validator_of
@@ -186,11 +186,14 @@ class TypeCheck:
 
     Args:
         adapter: For the type that is read.
+        schema: That type; what is made of a pydantic model has to have its fields.
     """
 
     looks_at_raw = False
 
-    def __init__(self, adapter: TypeAdapter[Any]) -> None:
+    def __init__(self, adapter: TypeAdapter[Any], schema: object = None) -> None:
+        is_model = isinstance(schema, type) and issubclass(schema, BaseModel)
+        self._fields = tuple(getattr(schema, "model_fields", ())) if is_model else ()
         validator = validator_of(adapter.core_schema, adapter.validator)
         self.may_look_around = validator is not adapter.validator
         self._validate = validator.validate_json
@@ -199,7 +202,7 @@ class TypeCheck:
         """The value, or what pydantic says."""
         del raw  # in its strict mode a text that holds a date is one in JSON only
         try:
-            return self._validate(text, strict=True)
+            value = self._validate(text, strict=True)
         except ValidationError as error:
             found = error.errors(include_url=False, include_input=False)
             raise WrongError(
@@ -212,6 +215,17 @@ class TypeCheck:
             raise WrongError(
                 [((), f"the answer type's own check failed with {type(error).__name__}{why}")]
             ) from None
+        if self._fields and not isinstance(value, BaseModel) and not self._has_all(value):
+            raise WrongError(
+                [((), f"a validator of the type returned {type(value).__name__} and not self")],
+                ["not_self"],
+            )
+        return value
+
+    def _has_all(self, value: object) -> bool:
+        if isinstance(value, Mapping):
+            return all(name in value for name in self._fields)
+        return all(hasattr(value, name) for name in self._fields)
 
 
 def _message(fault: Any) -> str:

@@ -20,6 +20,7 @@ from pydantic import (
     RootModel,
     create_model,
     field_validator,
+    model_validator,
 )
 
 from lionproc.errors import CallError, Kind, SchemaError
@@ -664,6 +665,19 @@ def test_what_cannot_be_asked_for_is_refused_with_the_way_on(schema, says):
     with pytest.raises(SchemaError) as caught:
         Answer.of(schema)
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("returned", [None, {"not": "self"}], ids=["nothing", "something else"])
+def test_a_validator_that_forgets_to_return_the_model_is_told_before_anything_is_paid(returned):
+    class Forgets(BaseModel):
+        x: int
+
+        @model_validator(mode="after")
+        def _check(self):
+            return returned
+
+    with pytest.raises(SchemaError, match=f"returned {type(returned).__name__} and not self"):
+        Answer.of(Forgets)
 
 
 BASE = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
