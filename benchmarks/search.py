@@ -158,6 +158,8 @@ def scenes() -> dict[str, Scene]:
     kind("no limit, 5 % refused, Retry-After 1", stray=0.05, retry="retry-after")
     own = {"scene": {"limits": {"requests_per_minute": 600}}}
     kind("600 rpm set and kept, 2 % refused", bucket, stray=0.02, **own)
+    kind("600 rpm, bucket, 2 % refused at random", bucket, stray=0.02)
+    kind("600 rpm, rolling minute, 2 % refused at random", minute, stray=0.02)
     return made
 
 
