@@ -77,6 +77,19 @@ def refuse_to_wait_here() -> None:
         )
 
 
+def cancellations() -> int:
+    """How often the task was cancelled that runs on this thread; 0 where none does.
+
+    While somebody blocks in it, only a Ctrl-C can add one: of the first, `asyncio.run` makes this
+    and no `KeyboardInterrupt`.
+    """
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no loop runs here
+        return 0
+    return 0 if task is None else task.cancelling()
+
+
 def submit(work: Coroutine[Any, Any, T]) -> Future[T]:
     """Run a coroutine on the engine's loop from any other thread."""
     return asyncio.run_coroutine_threadsafe(work, get())

@@ -328,10 +328,12 @@ class Run(ABC):
 
         Raises:
             RunError: It is waited for where it runs: in a validator of an answer type.
+            KeyboardInterrupt: Ctrl-C, in a coroutine that `asyncio.run` runs too.
         """
         if self._future is None:
             return False
         engine_loop.refuse_to_wait_here()
+        cancelled = engine_loop.cancellations()
         end = None if timeout is None else time.monotonic() + timeout
         while not self._future.done():
             # In slices, so that Ctrl-C gets through on every platform.
@@ -339,6 +341,8 @@ class Run(ABC):
             if left <= 0:
                 return False
             concurrent.futures.wait((self._future,), timeout=left)
+            if engine_loop.cancellations() > cancelled:
+                raise KeyboardInterrupt
             self._while_waiting()
         return True
 
