@@ -37,10 +37,6 @@ class PartitionJob(Job):
     number = 0
     watched = False
 
-    async def _close(self) -> None:
-        await super()._close()
-        self._routes.group.leave(self._routes)
-
     def _tell(self) -> None:
         stats, level = self.stats, logging.INFO if self.watched else logging.WARNING
         of = f"of {stats.rows:,} rows of partition {self.number}"

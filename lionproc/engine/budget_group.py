@@ -30,6 +30,8 @@ class Spender(Protocol):
 class BudgetGroup:
     """One budget, and the routes of all runs that it is for. Most runs are alone in theirs.
 
+    Variants that are compared share one, and so do a run and those that go on from it.
+
     Attributes:
         bounds: What they may spend together.
         spenders: The routes of the runs that are in it.
@@ -53,7 +55,7 @@ class BudgetGroup:
     def leave(self, spender: Spender) -> None:
         """A run is over, and need not be kept in memory: what it has spent still counts."""
         if spender in self.spenders:
+            self.spenders.remove(spender)
             for outlay in spender.own_outlays:
                 self.over.add(outlay)
             self.sent_before += spender.sent()
-            self.spenders.remove(spender)

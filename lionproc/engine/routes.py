@@ -80,15 +80,8 @@ class Routes:
         members = [limiter for route in routes for limiter in route.limiter.members]
         self.limiters = list(dict.fromkeys(members))
         self.executors: list[RateLimitedAPIExecutor] = []
-        self._outlays_before: list[Outlay] = []
-        self._sent_before = 0
         self.group = BudgetGroup()
         self.group.spenders.append(self)
-
-    def go_on_from(self, before: Routes) -> None:
-        """Let a budget count what an earlier run of the same rows has sent and spent, too."""
-        self._outlays_before = before.outlays
-        self._sent_before = before.sent_in_all
 
     @property
     def dispatchers(self) -> list[Dispatcher]:
@@ -184,7 +177,8 @@ class Routes:
         await asyncio.gather(*(each.halt(grace_s) for each in self.dispatchers))
 
     def leave(self) -> None:
-        """The run is over: leave the executors that its work ran in."""
+        """The run is over: leave its budget and the executors that its work ran in."""
+        self.group.leave(self)
         for route, dispatcher in zip(self.routes, self.dispatchers, strict=False):
             if route.executor is not None:
                 route.executor.group.leave(dispatcher)
@@ -235,10 +229,10 @@ class Routes:
 
     @property
     def outlays(self) -> list[Outlay]:
-        """What was spent on each route, and behind them beside this run and before it."""
+        """What was spent on each route, and behind them by the others of its budget."""
         first = sorted(self.group.spenders, key=lambda spender: spender is not self)
         beside = [outlay for spender in first for outlay in spender.own_outlays]
-        return [*beside, self.group.over, *self._outlays_before]
+        return [*beside, self.group.over]
 
     @property
     def own_outlays(self) -> list[Outlay]:
@@ -247,9 +241,8 @@ class Routes:
 
     @property
     def sent_in_all(self) -> int:
-        """The requests that were sent on all routes, beside this run and before it."""
-        beside = sum(spender.sent() for spender in self.group.spenders)
-        return beside + self.group.sent_before + self._sent_before
+        """The requests that were sent on all routes, and by the others of its budget."""
+        return sum(spender.sent() for spender in self.group.spenders) + self.group.sent_before
 
     # -- what a person sees -----------------------------------------------------------------
 

@@ -52,8 +52,7 @@ class Run(ABC):
         since: Only journal records after this mark answer rows.
         limits: Limits this run was given, which become those of its endpoints; None leaves those
             they have.
-        before: An earlier run of the same rows: its budget as it is now is that of this run,
-            and what it has spent counts.
+        before: An earlier run of the same rows, whose budget is that of this run too.
         group: The runs that share its budget; None for it alone.
     """
 
@@ -73,7 +72,7 @@ class Run(ABC):
         self._rows = rows
         self._routes = Routes(routes)
         if before is not None:
-            self._routes.go_on_from(before._routes)
+            group = before._routes.group
             budget = before.budget
         self._budget: RunBudget = RunBudget(self._routes, budget, group)
         limiters = self._routes.limiters

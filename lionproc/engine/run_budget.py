@@ -36,8 +36,9 @@ class RunBudget:
         if group is not None:
             bounds = bounds if group.is_new else group.bounds
             routes.group = group
-            group.spenders.append(routes)
         self.set(Budget() if bounds is None else bounds)
+        if group is not None:
+            group.spenders.append(routes)
         self._heeded = replace(self.bounds)
 
     @property
@@ -55,13 +56,15 @@ class RunBudget:
             raise ConfigurationError(
                 f"budget takes lp.Budget(usd=..., ...), not {type(bounds).__name__}."
             )
-        if bounds.usd is not None and any(each.unpriced for each in self._routes.group.spenders):
+        spenders = [self._routes, *self._routes.group.spenders]
+        if bounds.usd is not None and any(each.unpriced for each in spenders):
             raise ConfigurationError(
                 "The price of this model is not known, so a budget in dollars cannot be kept. "
                 "Give it as Model(..., price=lp.Price(input=..., output=...)) in dollars per "
                 "million tokens, or use Budget(tokens=...) or Budget(requests=...)."
             )
-        self._routes.group.bounds = replace(bounds)  # no other's; its fields can be assigned to
+        if bounds is not self.bounds:
+            self._routes.group.bounds = replace(bounds)  # no other's; its fields can be assigned to
 
     def heed(self) -> None:
         """Let those who wait for the budget ask again, if it was changed."""

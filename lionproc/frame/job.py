@@ -383,8 +383,8 @@ class Job(RowRun):
         They may be asked in other words, or of another model. With `details=True` the columns
         `{into}_model` and `{into}_run` say which model and which run answered each row.
 
-        The budget goes on with them: it is the one that this job has now, and what was spent
-        counts. To go on behind it, raise it first: `job.budget.usd = 5`.
+        The budget goes on with them: it is one for this job and all that ask again for it, and
+        what any of them has spent counts. To go on behind it, raise it first: `job.budget.usd = 5`.
 
         Args:
             prompt: Another prompt, as for `process`; None for the same. Schema, system prompt and

@@ -179,6 +179,27 @@ def test_what_a_budget_stopped_goes_on_when_it_is_raised_and_what_was_spent_coun
     assert out["about"].notna().sum() == 25
 
 
+def test_retries_of_one_run_share_its_budget_one_after_the_other_and_at_once(journal):
+    with Server(prices="openai", answer="wine") as server:
+        job = reviews(30).llm.start(
+            "{review}", into="about", model=served(server), journal=journal,
+            budget=lp.Budget(requests=10), **QUIET,
+        )  # fmt: skip
+        job.wait(30)
+        job.budget.requests = 14
+        assert job.retry_failed().wait(30)
+        with pytest.raises(ConfigurationError, match="14 requests is used up"):
+            job.retry_failed()
+        job.budget.requests = 18
+        server.hold()
+        again = [job.retry_failed(), job.retry_failed()]
+        server.wait_for(lambda seen: seen.total == 18)
+        server.release()
+        assert all(each.wait(30) for each in again)
+        assert server.counters.total == 18
+        assert [each.stats.budget for each in again] == ["18 requests"] * 2
+
+
 def test_four_fifths_of_a_budget_are_said_while_it_runs(journal, monkeypatch):
     monkeypatch.setattr(job_module, "WARN_AFTER_S", 0.0)
     with Server(prices="openai", answer="wine") as server:
