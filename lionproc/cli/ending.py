@@ -69,7 +69,8 @@ class Exit(IntEnum):
     USAGE = 2
     ROWS_FAILED = 3
     BUDGET = 4
-    INTERRUPTED = 130  # 128 and the number of the signal
+    HUNG_UP = 129  # 128 and the number of the signal
+    INTERRUPTED = 130
     PIPE = 141
     TERMINATED = 143
 
@@ -98,7 +99,7 @@ def ended(command: Callable[[], int], *, debug: bool) -> int:
         if debug:
             traceback.print_exc()
         tell("\nStopped. What was answered is kept: the same command goes on from there.")
-        return Exit.TERMINATED if stopped_by else Exit.INTERRUPTED
+        return Exit(128 + stopped_by[0]) if stopped_by else Exit.INTERRUPTED
     except LionprocError as error:
         if debug:
             traceback.print_exc()
@@ -208,19 +209,30 @@ def _show_warning(  # noqa: PLR0917 - the signature of warnings.showwarning
 
 @contextlib.contextmanager
 def _terminated(stopped_by: list[int]) -> Iterator[None]:
-    """SIGTERM, with which schedulers and containers end a process, stops it as Ctrl-C does."""
+    """SIGTERM, with which schedulers and containers end a process, stops it as Ctrl-C does.
+
+    So does SIGHUP, which a closed terminal sends, unless `nohup` has it ignored. The shell may send
+    it once more: that is nobody who asks a second time.
+    """
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
 
     def stop(number: int, frame: object) -> NoReturn:
         del frame
         stopped_by.append(number)
+        if number == hangup:
+            signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
+    before: dict[int, Any] = {}
     try:
-        before: Any = signal.signal(signal.SIGTERM, stop)
+        before[signal.SIGTERM] = signal.signal(signal.SIGTERM, stop)
+        if hangup is not None and signal.getsignal(hangup) is signal.SIG_DFL:
+            before[hangup] = signal.signal(hangup, stop)
     except ValueError:  # not in the main thread
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

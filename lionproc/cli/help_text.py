@@ -66,6 +66,7 @@ Exit codes:
   3    some rows failed; all the others are written
   4    the budget was reached; what there is was written
   130  interrupted (Ctrl-C; 143: terminated); what was answered is kept, the same command goes on
+  129  the terminal was closed; the same holds
   141  whoever read the output has ended (| head)
 """
 )
