@@ -22,6 +22,7 @@ from lionproc.errors import RunError
 T = TypeVar("T")
 P = ParamSpec("P")
 
+SLICE_S = 0.25  # how soon whoever waits here hears of an interrupt
 _lock = threading.Lock()
 _thread: threading.Thread | None = None
 _started: Future[asyncio.AbstractEventLoop] = Future()
@@ -123,7 +124,23 @@ async def bridge(work: Coroutine[Any, Any, T]) -> T:
     """
     if here():
         return await work
-    return await asyncio.wrap_future(submit(work))
+    waiter = asyncio.wrap_future(submit(work))
+    try:
+        await until_done(waiter)
+    except asyncio.CancelledError:
+        waiter.cancel()
+        raise
+    return waiter.result()
+
+
+async def until_done(waiter: asyncio.Future[Any]) -> None:
+    """Wait, in slices, for what happens on the engine's loop; whatever comes of it, raise nothing.
+
+    A notebook's interrupt cancels the task of the cell and does not wake its loop: nothing else may
+    do so before the work is done. Cancelling the await leaves the work alone.
+    """
+    while not waiter.done():
+        await asyncio.wait((waiter,), timeout=SLICE_S)
 
 
 def on_engine(

@@ -22,6 +22,7 @@ from lionproc.engine.dispatcher import Dispatcher
 from lionproc.engine.forked import STAYED_BEHIND
 from lionproc.engine.journal import Journal
 from lionproc.engine.limits import Limits
+from lionproc.engine.loop import SLICE_S
 from lionproc.engine.noted_run import NotedRun
 from lionproc.engine.request import Event
 from lionproc.engine.retry import Retry
@@ -336,7 +337,7 @@ class Run(ABC):
         end = None if timeout is None else time.monotonic() + timeout
         while not self._future.done():
             # In slices, so that Ctrl-C gets through on every platform.
-            left = 0.25 if end is None else min(0.25, end - time.monotonic())
+            left = SLICE_S if end is None else min(SLICE_S, end - time.monotonic())
             if left <= 0:
                 return False
             concurrent.futures.wait((self._future,), timeout=left)

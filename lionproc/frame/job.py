@@ -459,7 +459,8 @@ class Job(RowRun):
         if future is not None:
             waiter = asyncio.wrap_future(future)
             try:
-                await asyncio.shield(waiter)
+                await engine_loop.until_done(waiter)
+                await waiter
             except asyncio.CancelledError:
                 self.stop(GRACE_S)
                 raise

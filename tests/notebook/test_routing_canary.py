@@ -110,6 +110,22 @@ def test_an_interrupted_cell_ends_and_says_how_to_go_on(kernel, server):
     assert server.counters.total == sent, "nothing is sent any more"
 
 
+@pytest.mark.parametrize("kernel", [True], indirect=True)
+def test_an_interrupt_ends_a_cell_that_awaits_its_run_and_nothing_more_is_sent(kernel, server):
+    server.hold()
+    code = RUN.format(url=server.base_url, key=server.key, call="aprocess")
+    code = code.replace("df.llm", "await df.llm")
+    request = kernel.run(code.replace("journal=False", "journal=False, progress=False"))
+    server.wait_for(lambda counters: counters.in_flight == 8)
+    kernel.manager.interrupt_kernel()
+    kernel.until(lambda: kernel.idle(request), "the cell ends")  # though no reply ever comes
+    ended = kernel.run("lp.last_job().wait(20); print(lp.last_job())")
+    kernel.until(lambda: kernel.idle(ended), "the next cell")
+    assert "<Job stopped" in kernel.text()
+    server.release()
+    assert server.counters.total == 8
+
+
 ASYNCIO_RUN = """
 %load_ext lionproc
 import asyncio
