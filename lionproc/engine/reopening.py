@@ -101,7 +101,8 @@ class Reopening:
             fits = [window_s for window_s in WINDOWS_S if abs(seconds - window_s) < SOON_S]
             self.window_s = max(fits, default=self.window_s)
         self.was_window = spell.is_window(shut_at) and shut_at - spell.closed_at > LONG_S
-        self._began_at = now if self._aim_s != self.window_s else self._ends_at(now - 2 * LATE_S)
+        is_end = self.window_s > 0 and self._aim_s == self.window_s
+        self._began_at = self._ends_at(now - 2 * LATE_S) if is_end else now
         self.vain = self.vain + 1 if spell.admitted <= 0 else 0
         return shut_at
 

@@ -78,6 +78,16 @@ def test_a_known_window_is_waited_out_at_once():
     assert reopening.hold_until == pytest.approx(60.1)
 
 
+def test_a_server_that_opens_when_it_should_may_have_no_window_that_is_known():
+    reopening, spell = Reopening(), Spell(0.0, 0.0, 50.0, 60, 2.0)
+    reopening.was_window = True
+    reopening.refused(refusal(50.0), spell, 49.95, Bounds(1.0, 1.0))
+    opened_at = reopening.hold_until
+    assert reopening.opened(opened_at, spell, 49.95, limited=True) == pytest.approx(60.0)
+    assert reopening.was_window
+    assert reopening.window_s == 0.0
+
+
 def test_a_server_that_never_admitted_anything_is_asked_ever_later():
     reopening, spell, waits = Reopening(), first(0), []
     for _ in range(5):
