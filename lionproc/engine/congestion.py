@@ -213,6 +213,7 @@ class Congestion:
                 spell.admitted = 0
         self.epoch += 1
         self._probe, self._refused = self._departures, 0
+        self.stray.answered(self._probe)
         self._shut_at = -math.inf
         self._wait(refusal, spell)
         return True

@@ -5,7 +5,8 @@ against "a few in a hundred are, whatever the pace". How few is counted, from th
 enough to tell; before there is proof of a limit it may be a tenth. Each of them had its chance to
 look like congestion, so the surer it has to be (Bonferroni); for proof by the square of their
 number, so that the chances of a run of any length add up to little. A burst that is enough against
-a tenth is proof, and those before it came of the same limit.
+a tenth is proof, and those before it came of the same limit. What was believed has been answered by
+a lower pace: of its odds no more than was needed stays for those that leave at that pace.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class StrayTest:
         self._settled = 0  # the same of the recent ones
         self._doubted = 0  # refusals that were believed, and are in doubt
         self._believed = 1  # new ones of what was last believed
+        self._answered = 0  # the first to leave at the pace that answered it
 
     def is_congestion(self, number: int, *, above: bool) -> bool:
         """A request was refused.
@@ -64,11 +66,17 @@ class StrayTest:
         recent[-run:] = [(number, False) for number, _ in recent[-run:]]
         return True
 
+    def answered(self, number: int) -> None:
+        """Congestion was believed; requests from this number on leave at a lower pace."""
+        self._answered = number
+
     def _odds(self, few: float) -> tuple[float, int, int]:
         """The logarithm of the odds; how many refusals before do not count, and how many do."""
         odds, settled, last = 0.0, 0, self._recent[0][0]
         run: list[bool] = []
         for number, may_be_stray in self._recent:
+            if last < self._answered <= number:  # those before are answered
+                odds = min(odds, SURE + DOUBT)
             odds += max(number - last - 1, 0) * math.log((1 - MANY) / (1 - few))
             if odds <= 0:  # those before were stray
                 settled += sum(run)

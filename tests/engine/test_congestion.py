@@ -8,6 +8,7 @@ import heapq
 import itertools
 import math
 import random
+from statistics import median
 
 import pytest
 
@@ -377,6 +378,15 @@ def test_strays_from_the_first_second_on_are_no_limit(seed):
     run = Run(None, stray=0.05, seed=seed, in_flight=24).until(20)
     assert run.rate(0, 20) >= 0.75 * 24 / ANSWERED_S * 0.95
     assert run.congestion.bounds is None
+
+
+def test_strays_soon_after_a_limit_was_found_are_not_taken_for_its_fall():
+    rates = []
+    for seed in range(16):
+        run = Run(TokenBucket(requests=600), stray=0.02, seed=seed).until(240)
+        rates.append(run.rate(60, 240) / 10)
+    assert median(rates) >= 0.97
+    assert sorted(rates)[1] >= 0.85  # one of sixteen still takes one for a fall too often
 
 
 def test_a_limit_that_fell_is_halved():

@@ -30,6 +30,14 @@ def test_before_there_is_proof_it_wants_a_burst():
     assert test.proved
 
 
+def test_a_burst_that_was_answered_by_a_lower_pace_says_little_of_those_that_leave_at_it():
+    for soon, later in ((63, 75), (62, 80)):
+        test = proved()
+        refusals(test, range(40, 60), above=True)
+        test.answered(60)
+        assert refusals(test, [soon, later]) == [True, False]
+
+
 def test_of_many_sent_at_once_refusals_come_in_any_order_and_are_no_burst_for_that():
     assert not any(refusals(StrayTest(), [40, 10, 30, 20]))
     assert refusals(StrayTest(), [12, 11, 10]) == [False, False, True]
