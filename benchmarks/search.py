@@ -35,6 +35,15 @@ Tried for 60 a minute, and worse than it was:
 - To wait twice as long for a look that is not paid for: one refusal less, and a bucket of 60 that
   doubles is seen so late that 0.39 to 0.65 are left of 0.74 to 0.83. No kind here would show that.
 
+Tried for a limit together with strays, where single runs still crawl:
+
+- To let a refusal above what was known, which may be a stray, confirm nothing of those before it:
+  600 with a bucket of 10 s and 5 % strays has all of its limit with every seed (0.38 at worst
+  now), but a limit that halves takes 16 refusals to find where 15 are allowed, and "another takes
+  half" has 1.08 % at worst.
+- To forget all that was believed: 60 with a bucket of 10 s takes 10 refusals (7), and a rolling
+  minute with Retry-After gets 0.85 at worst (0.96).
+
 So it is no more than a bound: who is above it need not have been wasteful, and who is below it may
 look more seldom than it does. When a limit changes depends on nothing that we do, but how much that
 costs depends on when the last look was: a figure of these kinds is one of many possible ones.
