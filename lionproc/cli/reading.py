@@ -43,13 +43,6 @@ _DEEPEST = 200  # lists and objects in a line, one in the other: no deeper ones 
 _LARGE_NUMBER = re.compile(rb"[0-9]{19}")  # it may be more than 64 bits hold
 _DELIMITERS = (",", ";", "\t", "|")
 _WORKBOOKS = {".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"}
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # it begins as that of UTF-16 does
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +177,11 @@ def _csv(
 ) -> Table:
     import pandas as pd
 
+    from lionproc.frame.byte_order import marked_encoding
+
     head = source.read(_HEAD)
     source.seek(0)
-    marked = _marked(head)
+    marked = marked_encoding(head)
     encoding = encoding or marked or "utf-8"
     is_tsv = path.lower().removesuffix(".gz").endswith(".tsv")
     names, found = _header(source, head, encoding, delimiter or ("\t" if is_tsv else None))
@@ -226,11 +221,6 @@ def _header(
     return names, delimiter
 
 
-def _marked(head: bytes) -> str | None:
-    """The encoding that a byte order mark says."""
-    return next((name for mark, name in _MARKS if head.startswith(mark)), None)
-
-
 def _must_differ(names: list[str]) -> None:
     for name, count in Counter(names).items():
         if count > 1:
@@ -242,7 +232,9 @@ def _must_differ(names: list[str]) -> None:
 def _json_lines(source: Any, rows: int | None) -> pd.DataFrame:
     import pandas as pd
 
-    marked = _marked(source.read(_HEAD))
+    from lionproc.frame.byte_order import marked_encoding
+
+    marked = marked_encoding(source.read(_HEAD))
     source.seek(0)
     lines = source if marked in {None, "utf-8-sig"} else _recoded(source, str(marked))
     records = list(itertools.islice(_records(lines), rows))

@@ -5,7 +5,6 @@ Anybody may have written it, so what it unpacks to is bounded before it is unpac
 
 from __future__ import annotations
 
-import codecs
 import csv
 import importlib
 import importlib.util
@@ -21,6 +20,7 @@ import pandas as pd
 
 from lionproc.engine.paths import local_path, missing_file, shown
 from lionproc.errors import ConfigurationError, MissingDependencyError
+from lionproc.frame.byte_order import marked_encoding
 from lionproc.frame.cell import is_missing
 
 __all__ = ["read_sheet"]
@@ -146,12 +146,9 @@ def _bare(name: str) -> str:
 
 
 def _decoded(raw: bytes) -> str:
-    if raw.startswith(
-        (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
-    ):  # the first begins as UTF-16 does
-        return raw.decode("utf-32")
-    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return raw.decode("utf-16")
+    marked = marked_encoding(raw)
+    if marked is not None and marked != "utf-8-sig":
+        return raw.decode(marked)
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -59,14 +59,9 @@ class ToAsk:
                     rows.append([(each.key, each) for each in ballots if each.key is not None])
                 else:
                     self.skipped += 1
-            asked = [call for calls in rows for _, call in calls]
-            found = journal.find([key for call in asked for key in call.keys_by_way])
-            kept = {
-                call.keys_by_way[0]: found[key]
-                for call in asked
-                for key in reversed(call.keys_by_way)
-                if key in found
-            }
+            asked = [call.keys_by_way for calls in rows for _, call in calls]
+            found = journal.find([key for own in asked for key in own])
+            kept = {own[0]: found[key] for own in asked for key in reversed(own) if key in found}
             self.answered += sum(resumes and all(key in kept for key, _ in row) for row in rows)
             for key, call in itertools.chain.from_iterable(rows):
                 if key in kept:

@@ -274,6 +274,8 @@ class ModelCall:
         Those that it had in journals of before are among them.
         """
         others, asks = self._named_by.others, (self._messages, self.occurrence, self._media)
+        if not others:  # of most, and it is asked for each row
+            return [] if self.key is None else [self.key]
         keys = [each.call(*asks, self.vote).key for each in others]
         return list(dict.fromkeys(key for key in (self.key, *keys) if key is not None))
 
