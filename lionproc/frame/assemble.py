@@ -17,6 +17,7 @@ from pandas.api.extensions import ExtensionArray
 
 from lionproc.errors import ColumnError
 from lionproc.frame.answer_arrays import array_of, arrow_of
+from lionproc.frame.snapshot import snapshot
 from lionproc.model.answer import Answer
 from lionproc.model.shape import Shape
 from lionproc.model.validate import is_whole
@@ -199,7 +200,7 @@ def assemble(
 
     Returns:
         A frame with the input's index, order, columns and attrs. The input's data is shared,
-        not copied, wherever pandas can (copy-on-write in pandas 3).
+        not copied, where pandas copies on write.
 
     Raises:
         ColumnError: As `check_names`.
@@ -223,8 +224,8 @@ def assemble(
         made = pd.concat([made, extra], axis=1)
         made.columns.names = frame.columns.names
         # What concat drops: attrs, flags, and what a subclass keeps in `_metadata`.
-        made = cast(pd.DataFrame, made.__finalize__(frame))  # type: ignore[operator]
-    return made
+        return cast(pd.DataFrame, made.__finalize__(frame))  # type: ignore[operator]
+    return snapshot(made)  # who writes into it does not write into the input
 
 
 def names_of(frame: pd.DataFrame, new: Sequence[Hashable]) -> list[Hashable]:

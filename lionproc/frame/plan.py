@@ -22,6 +22,7 @@ from lionproc.frame.prompt import Rendered as Messages
 from lionproc.frame.prompt_function import must_be_made
 from lionproc.frame.row_store import detail_names
 from lionproc.frame.save_target import check_target
+from lionproc.frame.snapshot import snapshot
 from lionproc.frame.stage import Answers, Output, Rows, Stage
 from lionproc.model.answer import Answer
 from lionproc.model.call import ModelCall, RequestBuilder
@@ -54,9 +55,9 @@ class Plan:
         options: Options,
         more_names: Sequence[Hashable] = (),
     ) -> None:
-        # What is done to the frame in place while its rows are asked (sorted, cut, relabelled)
-        # must not move answers to other rows: so this is the frame as it is now.
-        self.frame = frame = frame.copy(deep=False)
+        # What is done to the frame in place while its rows are asked (sorted, cut, relabelled,
+        # corrected) must not put answers beside other rows: so this is the frame as it is now.
+        self.frame = frame = snapshot(frame)
         self.stages = tuple(stages)
         self.outputs = tuple(output for stage in stages for output in stage.outputs)
         self._stage_of = [n for n, stage in enumerate(stages) for _ in stage.outputs]

@@ -61,6 +61,59 @@ def test_a_frame_that_is_changed_in_place_while_it_is_asked_moves_no_answer(
     assert "text_a" not in frame
 
 
+def written_by_label(frame):
+    frame.loc[frame["text"] != "", "text"] = "later"
+
+
+def written_by_place(frame):
+    frame.iloc[:, 0] = frame.iloc[::-1, 0].to_numpy()
+
+
+def updated(frame):
+    frame.update(pd.DataFrame({"text": ["later"] * len(frame)}))
+
+
+def written_into_the_array(frame):
+    frame["text"].array[0] = "later"  # where pandas 3 alone would keep no frame from it
+
+
+@pytest.fixture
+def no_copies_on_write(monkeypatch):
+    """pandas 2 has none; here what it would let through goes through the array."""
+    monkeypatch.setattr("lionproc.frame.snapshot._copies_on_write", lambda: False)
+
+
+@pytest.mark.usefixtures("no_copies_on_write")
+@pytest.mark.parametrize(
+    "change", [written_by_label, written_by_place, updated, written_into_the_array]
+)
+def test_cells_that_are_changed_while_their_rows_are_asked_do_not_stand_beside_the_old_answers(
+    server, model, change
+):
+    frame = pd.DataFrame({"text": pd.Series(list("cabd"), dtype=object)})
+    server.hold()
+    job = frame.llm.start("{text}", into="text_a", model=model, save="out.parquet", **QUIET)
+
+    change(frame)
+    server.release()
+    out = job.result()
+
+    assert out["text"].tolist() == list("cabd")
+    assert out["text_a"].tolist() == [f"echo: {text}" for text in "cabd"]
+    assert lp.read_parquet("out.parquet")["text"].tolist() == list("cabd")
+
+
+@pytest.mark.usefixtures("no_copies_on_write")
+def test_who_writes_into_a_frame_that_came_back_changes_no_other_one(server, model):
+    frame = pd.DataFrame({"text": pd.Series(list("ab"), dtype=object), "a": ["", ""]})
+    job = frame.llm.start("{text}", into="a", overwrite=True, model=model, **QUIET)
+
+    job.result()["text"].array[0] = "later"
+
+    assert job.frame()["text"].tolist() == list("ab")
+    assert frame["text"].tolist() == list("ab")
+
+
 @pytest.mark.parametrize("save", ["out.parquet", "parts/", "./deep/er/out.parquet"])
 def test_a_relative_save_is_where_the_run_was_started_wherever_the_process_goes(
     server, model, elsewhere, monkeypatch, save
