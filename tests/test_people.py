@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import re
 import signal
 import threading
@@ -546,3 +547,22 @@ print("fine")
     child = zygotes[0].run(code, tmp_path, base_url=server.base_url, key=server.key)
     assert child.status == 0, child.output
     assert child.output.endswith("fine\n")
+
+
+def test_more_prompt_functions_that_ask_a_model_than_there_are_threads_wait_for_none_of_each_other(
+    server, model
+):
+    many = min(32, (os.cpu_count() or 1) + 4) + 1  # the pool of the engine has one thread less
+    all_in = threading.Barrier(many)
+
+    def asks(row):
+        if row["n"] == 1:  # some of the others are looked at before the run
+            all_in.wait(20)
+            other = pd.DataFrame({"text": [f"{row['name']} {n}" for n in range(2)]})
+            return other.llm.process("Say {text}", into="a", model=model, progress=False)["a"][1]
+        return "First"
+
+    frames = [pd.DataFrame({"n": range(5), "name": f"job {n}"}) for n in range(many)]
+    jobs = [frame.llm.start(asks, into="a", model=model, progress=False) for frame in frames]
+    answers = [job.result(30)["a"][1] for job in jobs]
+    assert answers == [f"echo: echo: Say job {n} 1" for n in range(many)]

@@ -6,15 +6,39 @@ one of them began goes on meanwhile, but `concurrent.futures` takes nothing any 
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import Final, ParamSpec, TypeVar
 
-__all__ = ["Threads"]
+__all__ = ["Threads", "in_own_thread"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
+
+
+class _OwnThreads(Executor):
+    """A thread for each piece of work: none waits for another one to end."""
+
+    def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Do work in a thread of its own; as `Threads.submit`."""
+        future: Future[T] = Future()
+
+        def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(work(*args, **kwargs))
+            except BaseException as error:  # noqa: BLE001  (whoever waits gets it)
+                future.set_exception(error)
+
+        threading.Thread(target=run, name="lionproc's own", daemon=True).start()
+        return future
+
+
+_OWN: Final = _OwnThreads()
 
 
 class Threads(ThreadPoolExecutor):
@@ -37,15 +61,23 @@ class Threads(ThreadPoolExecutor):
         try:
             return super().submit(work, *args, **kwargs)
         except RuntimeError:
-            future: Future[T] = Future()
+            return _OWN.submit(work, *args, **kwargs)
 
-            def run() -> None:
-                if not future.set_running_or_notify_cancel():
-                    return
-                try:
-                    future.set_result(work(*args, **kwargs))
-                except BaseException as error:  # noqa: BLE001  (whoever waits gets it)
-                    future.set_exception(error)
 
-            threading.Thread(target=run, name="lionproc at the end", daemon=True).start()
-            return future
+async def in_own_thread(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a function of a person's beside the loop that this is awaited in.
+
+    It may take its time, and wait for a run of its own, which needs threads of the pool. In one of
+    these a few such functions would have them all, and wait for each other for ever.
+
+    Args:
+        work: What is called.
+        *args: Its arguments.
+        **kwargs: More of them.
+
+    Returns:
+        What it returns.
+    """
+    context = contextvars.copy_context()
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_OWN, lambda: context.run(work, *args, **kwargs))

@@ -157,6 +157,11 @@ class Prompt:
         return replace(self, _system=None, turns=(), _examples=None)
 
     @property
+    def calls_functions(self) -> bool:
+        """Whether the prompt or the system prompt is made by a function."""
+        return self._writer is not None or callable(self._system)
+
+    @property
     def literals(self) -> list[str] | None:
         """The parts of the template that are the same in every row; None for a function."""
         if self._writer is not None:
@@ -213,7 +218,7 @@ class Prompt:
         odd: dict[int, _Text] = {}
         made: list[Any]  # texts, or lists of messages
         subjects: list[Any] = []
-        if self._writer is not None or callable(self._system):
+        if self.calls_functions:
             subjects = self._subjects(cut, values, stop - start)
         if self._writer is None:
             made = self._fill(cut, values, odd, stop - start)

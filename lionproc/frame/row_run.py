@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from lionproc.engine.blocking_work import in_own_thread
 from lionproc.engine.budget_group import BudgetGroup
 from lionproc.engine.dispatcher import Dispatcher
 from lionproc.engine.journal import Entry, Journal
@@ -305,14 +306,15 @@ class RowRun(Run):
             async for handed in self._handed[leg.number].batches():
                 yield await asyncio.to_thread(asked_too, builder, handed)
             return
+        beside = in_own_thread if plan.stages[leg.stage].calls_functions else asyncio.to_thread
         if leg.stage == 0:
             first = plan.first_calls(builder)
-            while (calls := await asyncio.to_thread(next, first, None)) is not None:
+            while (calls := await beside(next, first, None)) is not None:
                 yield calls
             return
         async for rows in self._arrivals[leg.stage].batches():
             further = plan.in_portions(leg.stage, builder, rows, self._answer)
-            while (calls := await asyncio.to_thread(next, further, None)) is not None:
+            while (calls := await beside(next, further, None)) is not None:
                 yield calls
 
     def _answer(self, stage: int, row: int) -> Any:

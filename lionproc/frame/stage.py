@@ -113,6 +113,11 @@ class Stage:
     votes: int = 1
     tie: Literal["na", "first"] = "na"
 
+    @property
+    def calls_functions(self) -> bool:
+        """Whether functions of a person's make its questions."""
+        return any(output.prompt.calls_functions for output in self.outputs)
+
     def with_turns(self, turns: Sequence[Sequence[Message]]) -> Stage:
         """The same with examples that are worded already, for each of its outputs."""
         pairs = zip(self.outputs, turns, strict=True)
