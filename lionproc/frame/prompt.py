@@ -184,7 +184,7 @@ class Prompt:
         if len(cells) != len(self.columns):
             raise TypeError(f"this prompt reads {len(self.columns)} cells, {len(cells)} were given")
         row = {label: [cell] for label, cell in zip(self.columns, cells, strict=True)}
-        (made,) = self.render_slice(row, 0, 1, value=[value])
+        (made,) = self.render_slice(row, 0, 1, value=[value], copied=False)
         if isinstance(made, CallError):
             raise made
         return made
@@ -196,6 +196,7 @@ class Prompt:
         stop: int,
         *,
         value: Sequence[object] | None = None,
+        copied: bool = True,
     ) -> list[Rendered]:
         """The messages for rows `start` to `stop`, fast.
 
@@ -206,6 +207,7 @@ class Prompt:
             start: The first row.
             stop: The row after the last.
             value: The cells for `{value}` over all rows, with `each`.
+            copied: Whether what a function gives back is copied; see `messages_of`.
 
         Returns:
             For each row its messages, `MISSING` to skip it, or a `CallError` of kind "prompt".
@@ -223,7 +225,7 @@ class Prompt:
         if self._writer is None:
             made = self._fill(cut, values, odd, stop - start)
         else:
-            made = self._write(self._writer, subjects, odd)
+            made = self._write(self._writer, subjects, odd, copied=copied)
         systems = self._systems(subjects, odd, len(made))
         rows: list[Rendered] = []
         for text, system in zip(made, systems, strict=True):
@@ -326,7 +328,7 @@ class Prompt:
         ]
 
     def _write(
-        self, writer: Writer, subjects: Sequence[object], odd: dict[int, _Text]
+        self, writer: Writer, subjects: Sequence[object], odd: dict[int, _Text], *, copied: bool
     ) -> list[Any]:
         made: list[Any] = []
         for position, subject in enumerate(subjects):
@@ -340,7 +342,7 @@ class Prompt:
                     pass_on_interrupt(error)
                     odd[position] = failed(raised("prompt", error), error)
             try:
-                result = messages_of(result)
+                result = messages_of(result, copied=copied)
             except PromptError as error:
                 odd[position] = failed(str(error))
                 result = None

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeAlias
 
 from lionproc.errors import CallError, Kind, PromptError
 from lionproc.frame.cell import sound
+from lionproc.model.own_copy import own_copy
 
 Message: TypeAlias = dict[str, Any]
 """One message as the chat API takes it: `{"role": ..., "content": ...}`."""
@@ -45,8 +46,14 @@ def one_argument(function: Writer, role: str) -> Writer:
     return function
 
 
-def messages_of(result: object) -> str | list[Message] | None:
-    """What a function returned, checked; None to skip the row."""
+def messages_of(result: object, *, copied: bool = True) -> str | list[Message] | None:
+    """What a function returned, checked; None to skip the row.
+
+    Args:
+        result: What it returned.
+        copied: Whether the parts of messages are copied too. The function may write into them when
+            it is called for the next row.
+    """
     if result is None:
         return None
     if isinstance(result, str):
@@ -68,9 +75,8 @@ def messages_of(result: object) -> str | list[Message] | None:
         ):
             raise PromptError("a message that the prompt function returned lacks role or content")
         content = message["content"]
-        messages.append(
-            {**message, "content": sound(content)} if isinstance(content, str) else dict(message)
-        )
+        own = own_copy(message) if copied else dict(message)
+        messages.append({**own, "content": sound(content)} if isinstance(content, str) else own)
     return messages
 
 

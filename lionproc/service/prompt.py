@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from lionproc.errors import CallError, Kind, PromptError, did_you_mean, pass_on_interrupt
 from lionproc.model.as_json import to_json
+from lionproc.model.own_copy import own_copy
 from lionproc.template import AnyName, parse
 
 Message: TypeAlias = dict[str, Any]
@@ -87,9 +88,11 @@ class Prompt:
 
     def _made(self, data: object, context: Mapping[str, object]) -> str | list[Message]:
         if callable(self.writer):
-            written = self.writer(data)
+            # It may write into what it is given, which is kept, and into what it gave back before.
+            written = self.writer(own_copy(data))
             if isinstance(written, (str, list)):
-                return written
+                copied: str | list[Message] = own_copy(written)
+                return copied
             raise _no_prompt(f"a {type(written).__name__}")
         if self.writer is not None:
             own = data if isinstance(data, Mapping) else {}

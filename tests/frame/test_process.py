@@ -292,6 +292,23 @@ def raising(error):
     return way
 
 
+def test_a_function_may_fill_the_same_messages_anew_for_each_row(server, model, tmp_path):
+    part = {"type": "text", "text": ""}
+    messages = [{"role": "user", "content": [part]}]
+
+    def ask(row):
+        part["text"] = row["text"]
+        return messages
+
+    server.configure(answer=lambda body: body["messages"][0]["content"][0]["text"])
+    texts = [f"text {n}" for n in range(30)]
+    out = pd.DataFrame({"text": texts}).llm.process(ask, into="a", model=model, **QUIET)
+    assert out["a"].tolist() == texts
+    learned = out.llm.to_jsonl(tmp_path / "learn.jsonl", format="openai").read_text().splitlines()
+    turns = [json.loads(line)["messages"] for line in learned]
+    assert [asked["content"][0]["text"] for asked, _ in turns] == texts
+
+
 @pytest.mark.parametrize(
     "way",
     [

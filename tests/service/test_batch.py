@@ -41,6 +41,24 @@ async def test_a_batch_comes_back_in_order_with_the_chapters_keys(processor):
     assert processor.get_batch("batch_0") == {"error": "Unknown batch: batch_0"}
 
 
+async def test_a_prompt_function_may_fill_the_same_messages_anew_and_use_up_what_it_is_given(
+    server, model
+):
+    messages = [{"role": "user", "content": [{"type": "text", "text": ""}]}]
+
+    def ask(item):
+        messages[0]["content"][0]["text"] = f"Say {item.pop('n')}"
+        return messages
+
+    server.configure(answer=lambda body: body["messages"][-1]["content"][0]["text"])
+    processor = lp.BatchProcessor("B", "b", 8, 60_000, max_tokens=None, model=model, prompt=ask)
+    batch = await processor.process_batch(items(30))
+    assert [each["result"] for each in batch["results"]] == [f"Say {n}" for n in range(30)]
+    kept = [processor.service.get_request(each["request_id"]) for each in batch["results"]]
+    assert [record["data"] for record in kept] == items(30)
+    await processor.close()
+
+
 async def test_an_item_is_written_once_and_the_list_when_it_comes_and_when_it_ends(
     processor, monkeypatch
 ):
