@@ -35,6 +35,7 @@ Errors carry ids, positions and kinds, never the text of a cell and never a key.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from difflib import get_close_matches
 from enum import StrEnum
@@ -349,15 +350,20 @@ def pass_on_interrupt(error: BaseException) -> None:
     """Raise Ctrl-C again. Whatever else code of the user's raises is the failure of one row.
 
     Some of it is no `Exception`: a panic of a library in Rust, the cancelling of a task, a group.
+    Ctrl-C comes to the main thread alone: elsewhere the code itself raised a `KeyboardInterrupt`.
 
     Args:
         error: What was caught.
 
     Raises:
-        KeyboardInterrupt: It is one.
+        KeyboardInterrupt: It is one, and this is the main thread.
     """
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, KeyboardInterrupt) and _is_main_thread():
         raise error
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def let_go(error: BaseException) -> None:

@@ -566,3 +566,23 @@ def test_more_prompt_functions_that_ask_a_model_than_there_are_threads_wait_for_
     jobs = [frame.llm.start(asks, into="a", model=model, progress=False) for frame in frames]
     answers = [job.result(30)["a"][1] for job in jobs]
     assert answers == [f"echo: echo: Say job {n} 1" for n in range(many)]
+
+
+@pytest.mark.parametrize("way", [SystemExit, KeyboardInterrupt])
+def test_code_that_wants_to_end_the_process_on_the_engines_thread_ends_no_other_work_there(way):
+    began = Future()
+
+    async def waits():
+        end = asyncio.get_running_loop().create_future()
+        began.set_result(end)
+        return await end
+
+    async def ends():
+        raise way
+
+    other = engine_loop.submit(waits())
+    end = began.result(10)
+    with pytest.raises(way):
+        engine_loop.submit(ends()).result(10)
+    end.get_loop().call_soon_threadsafe(end.set_result, "done")
+    assert other.result(10) == "done"

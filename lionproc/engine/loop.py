@@ -10,6 +10,7 @@ import asyncio
 import atexit
 import contextlib
 import functools
+import logging
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
@@ -22,6 +23,7 @@ from lionproc.errors import RunError
 T = TypeVar("T")
 P = ParamSpec("P")
 
+log = logging.getLogger("lionproc.engine")
 SLICE_S = 0.25  # how soon whoever waits here hears of an interrupt
 _lock = threading.Lock()
 _thread: threading.Thread | None = None
@@ -56,7 +58,15 @@ def _run(started: Future[asyncio.AbstractEventLoop]) -> None:
     asyncio.set_event_loop(loop)
     loop.set_default_executor(Threads(thread_name_prefix="asyncio"))
     loop.call_soon(started.set_result, loop)
-    loop.run_forever()
+    while True:
+        try:
+            loop.run_forever()
+        except (KeyboardInterrupt, SystemExit):
+            # Code of a person's raised it on this thread. Whoever waits for that work hears of it;
+            # the loop has been left in the middle, and everything else in it goes on.
+            log.debug("the engine's loop goes on", exc_info=True)
+        else:
+            return
 
 
 def here() -> bool:

@@ -14,7 +14,7 @@ from lionproc.face import faced
 from lionproc.model.answer import Answer
 from lionproc.service.concurrency import for_each
 from lionproc.service.health import Health
-from lionproc.service.job_store import JobStore
+from lionproc.service.job_store import JobStore, items_of
 from lionproc.service.processing import ProcessingService, ServiceOptions
 from lionproc.service.record_types import (
     BatchRecord,
@@ -97,19 +97,26 @@ class BatchProcessor:
             "results"}` with the results so far; `resume` continues it. Nothing is raised.
         """
         listener = _Listener(on_result, progress=progress)
-        return await engine_loop.bridge(self._process(items, schema, listener))
+        try:
+            listed = items_of(items)
+        except ConfigurationError as error:
+            return self._not_taken(error)
+        return await engine_loop.bridge(self._process(listed, schema, listener))
 
     async def _process(
-        self, items: Iterable[object], schema: object, listener: _Listener
+        self, items: Sequence[object], schema: object, listener: _Listener
     ) -> BatchResult:
         try:
             if schema is not None:
                 Answer.of(schema)
             record = await self._store.create(items, schema=schema_as_json(schema))
         except LionprocError as error:
-            log.warning("a batch of %r was not taken: %s", self.name, str(error))
-            return {"status": "error", "error": str(error)}
+            return self._not_taken(error)
         return await self._run(record, schema, listener, is_new=True)
+
+    def _not_taken(self, error: LionprocError) -> BatchResult:
+        log.warning("a batch of %r was not taken: %s", self.name, str(error))
+        return {"status": "error", "error": str(error)}
 
     async def _run(
         self,
@@ -304,5 +311,7 @@ class _Listener:
         if self._on_result is not None:
             try:
                 self._on_result(position, result)
-            except Exception:  # an error in the caller's function must not stop the batch
+            except (
+                BaseException
+            ):  # of any class: whatever the caller's function does, the batch goes on
                 log.exception("on_result failed for item %d; the batch goes on", position)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, cast
 
@@ -22,6 +22,8 @@ STATUSES = ("processing", "stopped", "completed")
 
 def items_of(given: Any) -> list[Any]:
     """The items of an argument: a dict or a text is one item, anything else is iterated over.
+
+    For the thread of the caller: a generator may take its time, and ask a model itself.
 
     Raises:
         ConfigurationError: It is a frame, whose items would be the names of its columns, or
@@ -76,20 +78,19 @@ class JobStore(Generic[J, T]):
         self._items = items
         self._lease = lease
 
-    async def create(self, items: object, **fields: object) -> J:
+    async def create(self, items: Sequence[object], **fields: object) -> J:
         """Write the record of a new batch or job.
 
         Args:
-            items: Its items.
+            items: Its items, as `items_of` gives them.
             **fields: Further fields of the record.
 
         Raises:
-            ConfigurationError: These are not items, or they cannot be written as JSON.
+            ConfigurationError: They cannot be written as JSON.
             RecordError: The record cannot be written.
         """
-        listed = items_of(items)
         try:
-            listed = plain(listed, given=True)
+            listed = plain(items, given=True)
         except TypeError as error:
             raise ConfigurationError(
                 f"The items cannot be written as JSON, so they cannot be kept: {error}. {WRITABLE}"

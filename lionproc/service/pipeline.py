@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import unicodedata
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from lionproc.engine import loop as engine_loop
@@ -15,7 +15,7 @@ from lionproc.errors import ConfigurationError, LionprocError, RecordError
 from lionproc.face import faced
 from lionproc.model.model import Model
 from lionproc.service.health import Health
-from lionproc.service.job_store import JobStore
+from lionproc.service.job_store import JobStore, items_of
 from lionproc.service.pipeline_html import Box, as_html, as_text
 from lionproc.service.pipeline_results import outcome_of, with_results
 from lionproc.service.processing import ProcessingService
@@ -139,17 +139,24 @@ class Pipeline:
             it; some of its items may have failed. Where all of them failed, or an error stopped
             the job, `{"status": "error", "stage", "error", "job_id", "results"}`.
         """
-        return await self._watched(engine_loop.bridge(self._process(data)), show=progress)
+        try:
+            items = items_of(data)
+        except ConfigurationError as error:
+            return self._not_taken(error)
+        return await self._watched(engine_loop.bridge(self._process(items)), show=progress)
 
-    async def _process(self, items: Iterable[object]) -> JobResult:
+    async def _process(self, items: Sequence[object]) -> JobResult:
         try:
             if not self._stages:
                 raise RecordError("The pipeline has no stages yet: await pipeline.add_stage(...).")
             record = await self._store.create(items, stages=self._outline())
         except LionprocError as error:
-            log.warning("a job of %r was not taken: %s", self.name, str(error))
-            return {"status": "error", "error": str(error)}
+            return self._not_taken(error)
         return await self._run(record)
+
+    def _not_taken(self, error: LionprocError) -> JobResult:
+        log.warning("a job of %r was not taken: %s", self.name, str(error))
+        return {"status": "error", "error": str(error)}
 
     def _stage_names(self) -> list[str]:
         return [stage.name for stage in self._stages]

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator
 
 import lionproc as lp
 from lionproc.engine import journal_writer
@@ -328,6 +328,31 @@ def test_whatever_a_function_does_with_one_row_the_run_goes_on(server, model, wa
             lambda row: f"{row['n']}" if row["n"] else way(), "a", model=model, **QUIET
         )
     assert out["a"].isna().tolist() == [False, False, True, False]
+
+
+def test_a_function_that_raises_ctrl_c_itself_fails_its_row_and_the_engine_goes_on(server, model):
+    class Checked(BaseModel):
+        x: str
+
+        @field_validator("x")
+        @classmethod
+        def checks(cls, x):
+            if x == "echo: 3":
+                raise KeyboardInterrupt
+            return x
+
+    def asks(row):
+        if row["n"] == 1:  # in the middle of the run, on a thread that Ctrl-C never comes to
+            raise KeyboardInterrupt
+        return f"{row['n']}"
+
+    server.configure(answer=lambda body: {"x": f"echo: {body['messages'][-1]['content']}"})
+    with pytest.warns(RowsFailedWarning, match="2 of 5 rows"):
+        out = pd.DataFrame({"n": range(5)}).llm.process(
+            asks, schema=Checked, model=model, retry=lp.Retry(max_corrections=0), **QUIET
+        )
+    assert out["x"].isna().tolist() == [False, True, False, True, False]
+    assert out.llm.errors()["kind"].tolist() == ["prompt", "wrong_shape"]
 
 
 # Paid once

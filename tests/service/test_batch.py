@@ -163,12 +163,26 @@ async def test_results_can_be_read_while_the_batch_runs(server, processor):
     assert (await task)["batch_id"] == batch_id
 
 
-async def test_a_listener_that_breaks_does_not_break_the_batch(processor, caplog):
+@pytest.mark.parametrize("fault", [ZeroDivisionError, SystemExit, KeyboardInterrupt])
+async def test_a_listener_that_breaks_does_not_break_the_batch(processor, caplog, fault):
     def broken(position, result):
-        raise ZeroDivisionError
+        raise fault
 
     assert (await processor.process_batch(items(3), on_result=broken))["failed"] == 0
     assert "on_result failed" in caplog.text
+
+
+async def test_items_are_made_where_the_caller_is_and_may_ask_a_model_themselves(processor, model):
+    frame = pd.DataFrame({"text": ["one"]})
+
+    def made():
+        asked = frame.llm.process("Say {text}", into="a", model=model, progress=False)
+        yield {"n": asked["a"][0]}
+        yield {"thread": threading.current_thread().name}
+
+    batch = await processor.process_batch(made())
+    record = processor.get_batch(batch["batch_id"])
+    assert record["items"] == [{"n": "echo: Say one"}, {"thread": threading.current_thread().name}]
 
 
 async def test_a_refused_key_stops_the_batch_and_resume_goes_on(server, processor):
