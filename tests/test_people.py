@@ -21,6 +21,7 @@ from lionproc.engine.limiter import Limiter
 from lionproc.engine.limits import Limits
 from lionproc.engine.request import Reply
 from lionproc.engine.tokens import Tokens
+from lionproc.frame import job as job_module
 from lionproc.testing import RollingWindow, run_virtual
 
 FAST = {"progress": False, "limits": {"adapt": False}}
@@ -305,6 +306,46 @@ def left_open():
     journals = sum("sqlite" in f for f in files)
     names = {t.name for t in threading.enumerate() if not t.name.startswith("asyncio_")}
     return sockets, tasks, journals, frozenset(names)
+
+
+class TimeIsOverError(Exception):
+    """As task queues raise it in the task whose time is over: from a signal."""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="signals of Unix")
+@pytest.mark.parametrize("verb", ["process", "preview", "compare"])
+def test_whatever_is_raised_where_a_run_is_waited_for_ends_it_as_ctrl_c_does(
+    server, model, monkeypatch, verb
+):
+    monkeypatch.setattr(job_module, "GRACE_S", 0.02)  # for what is in flight and hangs
+
+    def time_is_over(number, frame):
+        raise TimeIsOverError
+
+    def give_up():
+        server.wait_for(lambda c: c.in_flight == 2)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, time_is_over)
+    limits = {"concurrency": 2, "adapt": False}
+    given = {"model": model, "limits": limits}
+    ask = {
+        "process": lambda llm: llm.process("Say {text}", progress=False, **given),
+        "preview": lambda llm: llm.preview("Say {text}", n=100, **given),
+        "compare": lambda llm: llm.compare(["Say {text}", "{text}!"], progress=False, **given),
+    }[verb]
+    server.hold()
+    thread = threading.Thread(target=give_up)
+    thread.start()
+    try:
+        with pytest.raises(TimeIsOverError):
+            ask(texts(100).llm)
+    finally:
+        thread.join()
+        signal.signal(signal.SIGUSR1, before)
+    assert lp.last_job().done
+    assert lp.last_job().stats.state == "stopped"
+    assert server.counters.total <= 4  # what was in flight
 
 
 # Twice at once

@@ -554,7 +554,9 @@ def last_job() -> Job:
 def wait_for(job: Job) -> pd.DataFrame:
     """Start a job if it is not, and block until it is done.
 
-    Ctrl-C once ends it gracefully, twice at once.
+    Ctrl-C once ends it gracefully, twice at once. So does whatever else is raised here before it is
+    done: by a signal, as task queues do when the time of a task is over, or a warning that is an
+    error. Nobody else has the job in hand, and it would go on spending.
 
     Raises:
         KeyboardInterrupt: A person interrupted; what was paid for is kept.
@@ -569,14 +571,25 @@ def wait_for(job: Job) -> pd.DataFrame:
         job.begin()
         return job.result()
     except KeyboardInterrupt:
-        pass
-    try:
-        job.stop(GRACE_S)
-        job.wait(GRACE_S + 5.0)
-    except KeyboardInterrupt:
-        job.stop(0.0)
+        end_now(job)
+    except BaseException:
+        if not job.done:
+            end_now(job)
+        raise
     stats = job.stats
     raise KeyboardInterrupt(
         f"Stopped after {stats.finished:,} of {stats.rows:,} rows. What was answered is kept: "
         "lp.last_job().frame() has it, and running the cell again goes on from here."
     ) from None
+
+
+def end_now(*jobs: Job) -> None:
+    """Stop jobs, and wait a moment for what is in flight; at a second Ctrl-C not even that."""
+    try:
+        for job in jobs:
+            job.stop(GRACE_S)
+        for job in jobs:
+            job.wait(GRACE_S + 5.0)
+    except KeyboardInterrupt:
+        for job in jobs:
+            job.stop(0.0)

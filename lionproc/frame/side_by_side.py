@@ -8,13 +8,12 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from lionproc.engine.at_exit import GRACE_S
 from lionproc.engine.budget_group import BudgetGroup
 from lionproc.engine.limits import Limits
 from lionproc.engine.routes import Routes
 from lionproc.engine.stats import RunStats, State
 from lionproc.engine.watching import Watcher
-from lionproc.frame.job import Job, prepare
+from lionproc.frame.job import Job, end_now, prepare
 from lionproc.frame.plan import Plan
 
 if TYPE_CHECKING:
@@ -83,15 +82,12 @@ class SideBySide:
             for job in jobs:
                 job.wait()
         except KeyboardInterrupt:
-            pass
+            end_now(*jobs)
+        except BaseException:  # nobody else has them in hand, as in `wait_for`
+            end_now(*jobs)
+            raise
         else:
             return
-        try:
-            self.stop(GRACE_S)
-            for job in jobs:
-                job.wait(GRACE_S + 5.0)
-        except KeyboardInterrupt:
-            self.stop(0.0)
         stats = self.stats
         raise KeyboardInterrupt(
             f"Stopped after {stats.finished:,} of {stats.rows:,} answers. They are kept: running "
