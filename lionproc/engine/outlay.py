@@ -17,8 +17,8 @@ Verdict: TypeAlias = Literal["send", "wait", "stop"]
 Usd: TypeAlias = Callable[[Tokens], "float | None"]
 """What a request with so many tokens costs at most, in dollars; None where that is not known."""
 NOT_KEPT = "it cannot be kept: what a reply cost is not known"
-# A 200 that is no answer, and what a gateway says that waited no longer for the model behind it.
-_PERHAPS = frozenset({200, 408, 504, 524})
+# What is no answer though it succeeded, and what a gateway says that waited no longer for the model.
+_PERHAPS = frozenset({*range(200, 300), 408, 504, 524})
 
 
 def may_be_billed(error: CallError) -> bool:

@@ -122,10 +122,11 @@ class DirectWire:
             proxy=self._proxy.reveal(),
         ) as reply:
             try:
-                return reply.status, reply.headers, await _whole(reply.headers, reply.content)
+                came = await _whole(reply.status, reply.headers, reply.content)
             except CallError:
                 reply.close()  # the rest of it is not wanted
                 raise
+            return reply.status, reply.headers, came
 
     async def close(self) -> None:
         """See `Wire.close`."""
@@ -138,10 +139,10 @@ class DirectWire:
             await session.close()
 
 
-async def _whole(headers: Mapping[str, str], content: aiohttp.StreamReader) -> bytes:
+async def _whole(status: int, headers: Mapping[str, str], content: aiohttp.StreamReader) -> bytes:
     length = headers.get(CONTENT_LENGTH, "")
     encoding = headers.get(CONTENT_ENCODING, "")
     if length and len(length) <= LONGEST_LENGTH and not encoding:
         # Most replies come in one piece.
         return all_of(content) if content.is_eof() else await content.read()
-    return b"".join([piece async for piece in bounded(content.iter_any(), encoding)])
+    return b"".join([piece async for piece in bounded(content.iter_any(), encoding, status)])

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from lionproc.model.connector import IsReadable, QuietConnector
 
-    Reader = Callable[[Mapping[str, str], aiohttp.StreamReader], Awaitable[bytes]]
+    Reader = Callable[[int, Mapping[str, str], aiohttp.StreamReader], Awaitable[bytes]]
 
 __all__ = ["Exchange", "all_of", "is_known"]
 
@@ -93,7 +93,7 @@ class Exchange:
 
         Args:
             body: Of a length that need not be sent in pieces.
-            read: Reads all of the reply's body.
+            read: Reads all of the reply's body, by its status and headers.
 
         Returns:
             The status, the headers and the body of the reply.
@@ -108,7 +108,7 @@ class Exchange:
             message, content = await protocol.read()
             while 100 <= message.code < 200 and message.code != SWITCHING:
                 message, content = await protocol.read()
-            came = await read(message.headers, content)
+            came = await read(message.code, message.headers, content)
         except BaseException:
             connection.close()
             raise

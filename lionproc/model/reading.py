@@ -19,12 +19,13 @@ _GZIP = zlib.MAX_WBITS | 16
 _GZIP_NAMES = ("gzip", "x-gzip")
 
 
-async def bounded(chunks: AsyncIterator[bytes], encoding: str) -> AsyncIterator[bytes]:
+async def bounded(chunks: AsyncIterator[bytes], encoding: str, status: int) -> AsyncIterator[bytes]:
     """A body piece by piece, as long as it is no longer than a reply can sensibly be.
 
     Args:
         chunks: The body as it arrives.
         encoding: Its `Content-Encoding`; empty for none.
+        status: The status that it came with, and that an error has: a 200 may have been billed.
 
     Yields:
         The body decompressed.
@@ -35,21 +36,23 @@ async def bounded(chunks: AsyncIterator[bytes], encoding: str) -> AsyncIterator[
     """
     encoding = encoding.strip().lower()
     if encoding not in {"", "identity", "deflate", *_GZIP_NAMES}:
-        raise CallError(Kind.BAD_REPLY, "The reply is compressed in a way that was not asked for.")
-    packed = _Packed(encoding) if encoding not in {"", "identity"} else None
+        why = "The reply is compressed in a way that was not asked for."
+        raise CallError(Kind.BAD_REPLY, why, status=status)
+    packed = _Packed(encoding, status) if encoding not in {"", "identity"} else None
     size = 0
     async for chunk in chunks:
         for piece in (chunk,) if packed is None else packed.open(chunk):
             size += len(piece)
             if size > MAX_REPLY_BYTES:
-                raise too_long()
+                raise too_long(status)
             yield piece
     if packed is not None and not packed.whole:
-        raise _garbled()
+        raise _garbled(status)
 
 
-def _garbled() -> CallError:
-    return CallError(Kind.BAD_REPLY, "The reply cannot be decompressed, or not to its end.")
+def _garbled(status: int) -> CallError:
+    why = "The reply cannot be decompressed, or not to its end."
+    return CallError(Kind.BAD_REPLY, why, status=status)
 
 
 class _Packed:
@@ -57,9 +60,11 @@ class _Packed:
 
     Args:
         encoding: gzip or deflate.
+        status: As for `bounded`.
     """
 
-    def __init__(self, encoding: str) -> None:
+    def __init__(self, encoding: str, status: int) -> None:
+        self._status = status
         self._bits = _GZIP if encoding in _GZIP_NAMES else 0
         self._open = zlib.decompressobj(self._bits) if self._bits else None
         self._seen = False
@@ -82,12 +87,12 @@ class _Packed:
                     return
                 self._members += 1
                 if self._members > MOST_MEMBERS:
-                    raise _garbled()
+                    raise _garbled(self._status)
                 self._open = zlib.decompressobj(self._bits)  # gzip may have another member
             try:
                 piece = self._open.decompress(chunk, PIECE_BYTES)
             except zlib.error:
-                raise _garbled() from None
+                raise _garbled(self._status) from None
             if piece:
                 yield piece
             chunk = self._open.unused_data if self._open.eof else self._open.unconsumed_tail

@@ -170,9 +170,10 @@ def _bounded_transport(module: ModuleType) -> Any:
         def __init__(self, response: Any) -> None:
             self._inner = response.stream
             self._encoding = response.headers.pop("Content-Encoding", "")
+            self._status: int = response.status_code
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
-            async for piece in bounded(aiter(self._inner), self._encoding):
+            async for piece in bounded(aiter(self._inner), self._encoding, self._status):
                 yield piece
 
         async def aclose(self) -> None:

@@ -61,10 +61,10 @@ def timed_out(timeout_s: float) -> CallError:
     return CallError(Kind.TIMEOUT, f"No whole reply came within {timeout_s:g} s.")
 
 
-def too_long() -> CallError:
+def too_long(status: int) -> CallError:
     """The error for a reply that is no answer by its size."""
-    limit = MAX_REPLY_BYTES // 1024**2
-    return CallError(Kind.BAD_REPLY, f"The reply is longer than {limit} MiB and was not read.")
+    why = f"The reply is longer than {MAX_REPLY_BYTES // 1024**2} MiB and was not read."
+    return CallError(Kind.BAD_REPLY, why, status=status)
 
 
 def way_to(url: str, proxy: str | None = None) -> str:

@@ -12,7 +12,9 @@ from collections import Counter, defaultdict
 from contextlib import redirect_stderr
 from typing import Literal
 
+import httpx2
 import numpy as np
+import openai
 import pandas as pd
 import pytest
 from pydantic import BaseModel, field_validator
@@ -820,6 +822,10 @@ def test_answers_shorter_than_expected_do_not_end_a_run_before_its_budget(server
     assert server.counters.peak_in_flight > 10
 
 
+BROTLI = Fault("headers", headers=(("content-encoding", "br"),))
+ACCEPTED = Fault("other", status=202, body='{"choices":[')
+
+
 @pytest.mark.parametrize(("fault", "limit"), [("hang", 10), ("close", 10), ("half", 10)])
 def test_what_may_have_been_billed_without_an_answer_counts_in_a_budget(server, fault, limit):
     server.configure(faults={fault: 1.0})
@@ -832,6 +838,42 @@ def test_what_may_have_been_billed_without_an_answer_counts_in_a_budget(server, 
         )  # fmt: skip
 
     assert 5 <= lp.last_job().stats.sent < limit  # 258 tokens each
+
+
+@pytest.mark.parametrize("own_client", [False, True])
+@pytest.mark.parametrize("fault", [Fault("huge", size_bytes=17 * 2**20), BROTLI, ACCEPTED])
+def test_a_success_that_cannot_be_read_counts_in_a_budget(server, fault, own_client):
+    server.configure(faults={fault: 1.0})
+    model = model_at(server)
+    if own_client:
+        http = httpx2.AsyncClient()
+        its = openai.AsyncOpenAI(base_url=server.base_url, api_key=server.key, http_client=http)
+        model = lp.Model("openai", "test-model", client=its)
+
+    with pytest.warns(BudgetWarning, match="600 tokens"):
+        texts(200).llm.process(
+            "Say {text}", into="a", model=model, budget=lp.Budget(tokens=600), retry=IMPATIENT,
+            **QUIET,
+        )  # fmt: skip
+
+    assert lp.last_job().stats.sent <= 4  # 258 tokens each
+
+
+def test_what_was_given_up_in_flight_counts_when_the_run_goes_on(server, model):
+    server.hold()
+    job = texts(20).llm.start(
+        "Say {text}", into="a", model=model, budget=lp.Budget(tokens=600), **QUIET
+    )
+    server.wait_for(lambda seen: seen.in_flight == 2)  # 258 tokens each
+    job.stop(grace_s=0)
+    job.wait(30)
+    again = job.retry_failed()
+    server.wait_for(lambda seen: seen.total == 3)
+    again.stop(grace_s=0)
+    again.wait(30)
+    with pytest.raises(ConfigurationError, match="600 tokens is used up"):
+        job.retry_failed()
+    server.release()
 
 
 UNCOUNTED = {
