@@ -250,6 +250,29 @@ print("made:", len(made))
     assert facts(child.output) == {"interrupted": "yes", "runs": "True", "made": "1"}
 
 
+@pytest.mark.parametrize(("fault", "said"), [("ValueError", "a loop"), ("OSError", "OSError")])
+def test_a_policy_that_makes_no_loop_on_another_thread_holds_nobody_up(
+    tmp_path, zygotes, fault, said
+):
+    code = f"""
+import asyncio, threading
+from lionproc.engine import loop
+
+class OnMainThread(asyncio.DefaultEventLoopPolicy):
+    def new_event_loop(self):
+        raise {fault}
+
+asyncio.set_event_loop_policy(OnMainThread())
+try:
+    loop.call(lambda: None)
+    print("it has: a loop")
+except OSError:
+    print("it has: OSError")
+"""
+    child = zygotes[0].run(code, tmp_path)
+    assert facts(child.output) == {"it has": said}
+
+
 def test_a_run_interrupted_before_it_began_has_ended(server, model, monkeypatch):
     def interrupt(run):
         monkeypatch.undo()

@@ -51,11 +51,10 @@ def get() -> asyncio.AbstractEventLoop:
 
 def _run(started: Future[asyncio.AbstractEventLoop]) -> None:
     try:
-        loop = asyncio.new_event_loop()
-    except OSError as error:  # no file descriptor is left
+        loop = _made()
+    except BaseException as error:  # noqa: BLE001  (no file descriptor is left, or no memory)
         started.set_exception(error)
         return
-    asyncio.set_event_loop(loop)
     loop.set_default_executor(Threads(thread_name_prefix="asyncio"))
     loop.call_soon(started.set_result, loop)
     while True:
@@ -67,6 +66,22 @@ def _run(started: Future[asyncio.AbstractEventLoop]) -> None:
             log.debug("the engine's loop goes on", exc_info=True)
         else:
             return
+
+
+def _made() -> asyncio.AbstractEventLoop:
+    """A loop as the policy of the process makes them, or a plain one.
+
+    A policy may be anybody's; that of a graphical interface makes loops on the main thread alone.
+    """
+    try:
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+    except OSError:
+        raise
+    except Exception:
+        log.debug("the policy makes no loop on this thread", exc_info=True)
+        return asyncio.SelectorEventLoop()
+    return loop
 
 
 def here() -> bool:
