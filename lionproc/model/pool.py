@@ -99,8 +99,10 @@ class Pool(Composed):
         """Open a way to each member; see `Model.connect`."""
         ways = [member.connect() for member in self.members]
         first = ways[0]
-        for way in ways[1:]:
+        endings = frozenset[str | None]().union(*(way.endings for way in ways))
+        for way in ways:
             way.structured = first.structured  # one shape of question, whoever is asked
+            way.endings = endings  # and of answer: a rerun does not know who gave it
         return Connection(
             identity=first.identity,
             former_identity=first.former_identity,
@@ -117,7 +119,7 @@ class Pool(Composed):
             usual=first.usual,
             free_levels=first.free_levels,
             price=max(ways, key=_dearness).price,
-            endings=first.endings,
+            endings=endings,
             top_logprobs=first.top_logprobs,
             ways=tuple(ways),
         )

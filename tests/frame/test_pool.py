@@ -8,7 +8,7 @@ import pytest
 
 import lionproc as lp
 from lionproc.errors import AccessError, ModelError
-from lionproc.testing import Server
+from lionproc.testing import Fault, Server
 
 QUIET = {"progress": False, "panel": False}
 pytestmark = pytest.mark.usefixtures("no_slow_start")
@@ -66,6 +66,14 @@ def test_the_key_does_not_depend_on_who_answered(one, two):
     ask(at(two), ["other"])  # a plain run of the second one
     assert ask(lp.Pool([at(one), at(two)]), ["other"])["a_status"].tolist() == ["cached"]
     assert sum(sent(one, two)) == 21
+
+
+def test_an_answer_that_ends_in_the_word_of_one_member_is_found_again(one, two):
+    two.configure(faults={Fault("ending", text="done"): 1.0})
+    pool = lp.Pool([at(one), at(two, endings=["done"])])
+    ask(pool, names(20))
+    assert min(sent(one, two)) > 0
+    assert set(ask(pool, names(20))["a_status"]) == {"cached"}
 
 
 @pytest.mark.parametrize("fault", ["401", "404", "503", "reset"])
