@@ -89,7 +89,10 @@ class SlidingWindow:
     def left_since(self, moment: float, place: int) -> float:
         """How much was sent since then. From any thread."""
         first = moment // self.grain_s
-        return sum(held[place] for bucket, held in list(self._buckets.items()) if bucket >= first)
+        buckets = list(self._buckets.items())
+        if buckets and buckets[0][0] >= first:  # the oldest
+            return self.used[place]
+        return sum(held[place] for bucket, held in buckets if bucket >= first)
 
     def past(self, now: float) -> list[tuple[float, list[float]]]:
         """What was sent: seconds ago at most, and the amounts."""

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache, wraps
 from pathlib import Path
-from typing import Generic, NoReturn, ParamSpec, TypeVar
+from typing import Generic, NoReturn, ParamSpec, TypeAlias, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from lionproc.errors import LionprocError
@@ -18,7 +18,6 @@ __all__ = [
     "Secret",
     "hidden",
     "looks_like_key",
-    "redact",
     "sealed",
     "secrets_in",
     "secrets_of_proxy",
@@ -239,15 +238,15 @@ def hidden(status: int, body: bytes, secrets: Iterable[str]) -> bytes:
         body: What came back.
         secrets: From `secrets_in`.
     """
-    if 200 <= status < 300 or b'"failed_generation"' in body:  # an answer, as far as is known here
-        secrets = [secret for secret in secrets if not _is_of_words(secret)]
-    secrets = sorted(secrets, key=len, reverse=True)  # one may be a part of another
-    body = redact(body, secrets)
-    if not secrets or len(body) > _LONGEST_WITH_ESCAPES:
+    good = 200 <= status < 300
+    answers = good or b'"failed_generation"' in body  # as far as is known here
+    sought = _sought(tuple(secrets), words=not answers)
+    body = _without(body, sought)
+    if not sought or len(body) > _LONGEST_WITH_ESCAPES:
         return body
-    if not 200 <= status < 300 or _ESCAPED_LETTER.search(body):
+    if not good or _ESCAPED_LETTER.search(body):
         plainer = _NEEDLESS.sub(_needed, body)
-        if plainer != body and (clean := redact(plainer, secrets)) != plainer:
+        if plainer != body and (clean := _without(plainer, sought)) != plainer:
             return clean
     return body
 
@@ -263,19 +262,19 @@ def _is_of_words(secret: str) -> bool:
     return len(secret) <= LONGEST_WORDS and _WORDS.fullmatch(secret) is not None
 
 
-def redact(body: bytes, secrets: Iterable[str]) -> bytes:
-    """The body without the secrets, however the server wrote them.
+_Spelling: TypeAlias = bytes | re.Pattern[bytes]
 
-    Args:
-        body: What came back.
-        secrets: From `secrets_in`.
 
-    Returns:
-        The body, `[key]` in place of each: plain, or with the escapes of JSON (one within
-        another too), of URLs and of HTML.
-    """
-    for secret in secrets:
-        spelling = _spelling(secret)
+@lru_cache(maxsize=64)
+def _sought(secrets: tuple[str, ...], *, words: bool) -> tuple[_Spelling, ...]:
+    """How those are written that are to be hidden; the longest first, as one may be in another."""
+    kept = [secret for secret in secrets if words or not _is_of_words(secret)]
+    return tuple(map(_spelling, sorted(kept, key=len, reverse=True)))
+
+
+def _without(body: bytes, sought: Iterable[_Spelling]) -> bytes:
+    """The body with `[key]` in place of each secret: plain, or with escapes; see `_spelling`."""
+    for spelling in sought:
         if isinstance(spelling, bytes):
             if spelling in body:
                 body = body.replace(spelling, REDACTED)
@@ -285,8 +284,11 @@ def redact(body: bytes, secrets: Iterable[str]) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _spelling(secret: str) -> bytes | re.Pattern[bytes]:
-    """How a secret may be written. Every repetition is bounded, so a search is linear."""
+def _spelling(secret: str) -> _Spelling:
+    """How a secret may be written: plain, or escaped for JSON (one within another too), URLs or HTML.
+
+    Every repetition is bounded, so a search is linear.
+    """
     if _UNRESERVED.fullmatch(secret):  # nothing escapes these
         return secret.encode()
     return re.compile(b"".join(map(_letter, secret)))

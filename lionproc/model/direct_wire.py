@@ -12,7 +12,7 @@ from lionproc.errors import CallError, Kind
 from lionproc.model.connector import QuietConnector
 from lionproc.model.credentials import Secret, hidden, secrets_in, secrets_of_proxy
 from lionproc.model.environment import certificates, proxy_for
-from lionproc.model.exchange import Exchange, all_of, is_known
+from lionproc.model.exchange import IS_KNOWN, Exchange, all_of
 from lionproc.model.patience import Patience
 from lionproc.model.reading import ACCEPT_ENCODING, PIECE_BYTES, bounded
 from lionproc.model.wire import MAX_REPLY_BYTES, Response, broken, timed_out, way_to
@@ -86,7 +86,7 @@ class DirectWire:
             # The whole, to the last byte, is bounded in `post`.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
         )
-        if is_known() and self._proxy.reveal() is None:
+        if IS_KNOWN and self._proxy.reveal() is None:
             self._exchange = Exchange(session, connector, self._url.reveal(), headers)
         return session
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import aiohttp
 
@@ -27,22 +27,17 @@ if TYPE_CHECKING:
 
     Reader = Callable[[int, Mapping[str, str], aiohttp.StreamReader], Awaitable[bytes]]
 
-__all__ = ["Exchange", "all_of", "is_known"]
+__all__ = ["IS_KNOWN", "Exchange", "all_of"]
 
-# Versions whose connections are known to work like this. With any other its own post is used.
-_KNOWN = ("3.14.",)
+IS_KNOWN: Final = aiohttp.__version__.startswith("3.14.")
+"""Whether the connections of this aiohttp are known to work like this. Else its own post is used."""
 SWITCHING = 101  # the one status below 200 that no other follows
 KEPT_S = 15.0  # as long as aiohttp keeps a connection that nobody uses
 
 
-def is_known() -> bool:
-    """Whether the connections of this aiohttp are known."""
-    return aiohttp.__version__.startswith(_KNOWN)
-
-
 def all_of(content: aiohttp.StreamReader) -> bytes:
     """The whole of a body that has come."""
-    if type(content) is aiohttp.StreamReader and is_known() and content.exception() is None:
+    if type(content) is aiohttp.StreamReader and IS_KNOWN and content.exception() is None:
         held: deque[bytes] = content._buffer
         # Where it came in one piece, aiohttp has nothing to do but to hand it over.
         if len(held) == 1 and not content._protocol._reading_paused:
