@@ -12,6 +12,7 @@ import asyncio
 import logging
 import select
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["IsReadable", "QuietConnector"]
 
 log = logging.getLogger("lionproc")
-IsReadable: TypeAlias = Callable[[], bool]
+IsReadable: TypeAlias = Callable[[], object]  # something if it is
 
 
 class QuietConnector(aiohttp.TCPConnector):
@@ -79,16 +80,16 @@ class QuietConnector(aiohttp.TCPConnector):
         if protocol.should_close and not transport.is_closing():
             self.is_quiet = False
             log.warning("a server sent a reply that nobody had asked for")
-        return waits or bool(protocol.should_close)
+        return bool(waits or protocol.should_close)
 
 
 def _watch(transport: asyncio.Transport | None) -> IsReadable:
     """What tells whether bytes, or the end, wait in a socket. It never blocks."""
     socket = None if transport is None else transport.get_extra_info("socket")
     if socket is None or socket.fileno() < 0:
-        return lambda: False
+        return lambda: None
     if not hasattr(select, "poll"):  # Windows, where select() has no bound of numbers
-        return lambda: bool(select.select([socket], [], [], 0)[0])
+        return lambda: select.select([socket], [], [], 0)[0]
     poll = select.poll()
     poll.register(socket, select.POLLIN)
-    return lambda: bool(poll.poll(0))
+    return partial(poll.poll, 0)

@@ -75,9 +75,9 @@ class Estimator:
         because one reply says that it took a billion tokens. So each counts for a few times what was
         expected at most; where replies do take that much, the next ones say so too.
         """
-        expected = self.tokens(sent_bytes, None, charges_max=False, media=media)
-        read = min(used.input, MOST_TIMES * max(expected.input, FEW))
-        written = min(used.output, MOST_TIMES * max(expected.output, FEW))
+        expected = int(self.intercept + self.slope * sent_bytes + self.media * media)
+        read = min(used.input, MOST_TIMES * max(expected, FEW))
+        written = min(used.output, MOST_TIMES * max(int(self.output + 0.999), FEW))
         self._seen = self._seen * MEMORY + 1
         self._out = self._out * MEMORY + written
         self.output = self._out / self._seen

@@ -71,10 +71,10 @@ class Attempt:
         self.due = 0.0
 
     def __enter__(self) -> None:
-        task = asyncio.current_task()
+        loop = self._loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
         assert task is not None  # noqa: S101  (a coroutine always runs in a task)
         self._task, self._cancels = task, task.cancelling()
-        loop = self._loop = asyncio.get_running_loop()
         patience = self._patience
         self.due = loop.time() + patience._seconds
         patience._under_way[self] = None

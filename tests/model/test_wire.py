@@ -854,7 +854,7 @@ def test_an_aiohttp_whose_connections_are_not_known_sends_the_same_in_its_own_wa
     sent = []
     with Server(answer="fine") as server:
         for known in (True, False):
-            monkeypatch.setattr("lionproc.model.direct_wire.is_known", lambda known=known: known)
+            monkeypatch.setattr("lionproc.model.direct_wire.IS_KNOWN", known)
             with model_at("direct", server.base_url, server.key) as model:
                 assert ask(model)["a"].tolist() == ["fine"]
             sent.append(server.requests[-1])
