@@ -268,8 +268,11 @@ class BatchProcessor:
         """Its state at this moment; see `ProcessingService.health`."""
         return self.service.health()
 
+    @engine_loop.on_engine
     async def close(self) -> None:
         """Stop sending and close the connection. Unfinished batches can be resumed."""
+        await self.service.stop()
+        await self._store.all_end()
         await self.service.close()
 
     def __repr__(self) -> str:

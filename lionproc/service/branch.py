@@ -167,8 +167,8 @@ class Branch:
         session = session_of(session_model(self.model))
 
         async def answer() -> Any:
-            call = await session.call(messages, schema)
             await session.revive()
+            call = await session.call(messages, schema)
             event = await session.ask(call, deadline_s=deadline_s)
             if event.error is not None:
                 raise event.error

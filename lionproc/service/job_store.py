@@ -157,6 +157,13 @@ class JobStore(Generic[J, T]):
         if tasks:
             await asyncio.wait(tasks)
 
+    async def all_end(self) -> None:
+        """Wait for those that run here, on the engine's loop: nothing more is sent for them."""
+        tasks = {task for task in self._tasks.values() if task is not None}
+        tasks.discard(asyncio.current_task())
+        if tasks:
+            await asyncio.wait(tasks)
+
     def read_idle(self, job_id: str) -> J | None:
         """A record from the disk; None where it runs in this process or cannot be used."""
         if job_id in self.running or job_id in self._taken:

@@ -312,8 +312,12 @@ class Pipeline:
         finally:
             task.cancel()
 
+    @engine_loop.on_engine
     async def close(self) -> None:
         """Stop sending and close the connections. Unfinished jobs can be resumed."""
+        for service in self.processors.values():
+            await service.stop()
+        await self._store.all_end()
         for service in self.processors.values():
             await service.close()
         self._lease.close()

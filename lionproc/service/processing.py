@@ -347,10 +347,14 @@ class ProcessingService:
 
     # -- closing ----------------------------------------------------------------------------
 
+    async def stop(self) -> None:
+        """What `close` does first, on the engine's loop: nothing more is sent."""
+        await self._lazy_session.close()
+
     @engine_loop.on_engine
     async def close(self) -> None:
         """Stop sending and close the connection. Unfinished requests can be resumed."""
-        await self._lazy_session.close()
+        await self.stop()
         await self._runner.wait_for_all()
         self._store.lease.close()
 

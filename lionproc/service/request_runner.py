@@ -42,7 +42,7 @@ class SendOptions:
         deadline_s: Seconds it may wait to be sent, None for no limit.
         priority: Requests with a higher number go first.
         context: Fields for a template besides those of the data.
-        revive: Whether an engine that an error stopped is started again.
+        revive: Whether an engine that was closed, or that an error stopped, is started again.
         is_new_item: Whether it is one of a list that is on disk as a whole, and has no record of
             its own yet. Then its end alone is written: until then the list has all that is
             needed to ask it again, and the journal has its answer.
@@ -244,6 +244,8 @@ class RequestRunner:
     async def _ask(
         self, session: Session, record: RequestRecord, schema: object, options: SendOptions
     ) -> Event:
+        if options.revive:
+            await session.revive()
         messages = self._prompt.messages(record["data"], options.context)
         occurrence = 0 if self._deduplicate else occurrence_of(record["id"])
         call = await session.call(messages, str if schema is None else schema, occurrence)
@@ -254,8 +256,6 @@ class RequestRunner:
         record["key"] = (call.key or b"").hex()
         if not options.is_new_item:
             await self._store.write(record)
-        if options.revive:
-            await session.revive()
         return await session.ask(
             call,
             previous_key=previous_key,

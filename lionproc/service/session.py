@@ -29,6 +29,7 @@ from lionproc.model.defaults import MODEL_VARIABLE, default, default_model
 from lionproc.model.model import Model
 from lionproc.model.wire import Wire
 
+CLOSED = "It was closed meanwhile: resume() goes on."
 MAX_BUILDERS = 256  # answer types whose request builder is remembered
 
 
@@ -88,6 +89,7 @@ class Session:
         self._owns_executor = executor is None
         self._journal_path = journal
         self._opening = asyncio.Lock()
+        self._closed = False  # until somebody asks anew
         self._connection: Connection | None = None
         self._builders: dict[Hashable, RequestBuilder] = {}
         self._by_answer: dict[int, RequestBuilder] = {}  # by the id of the answer type
@@ -160,8 +162,10 @@ class Session:
 
         Raises:
             ConfigurationError: The model or the answer type is invalid.
-            CallError: Of kind `prompt`: the messages cannot be written as JSON.
+            CallError: Of kind `prompt`: the messages cannot be written as JSON. Of kind
+                `not_sent`: it was closed, and nobody has revived it.
         """
+        self._must_be_open()
         connection = await self.open()
         builder = self._builder(connection, schema)
         builder.for_others = self._for_others
@@ -196,10 +200,17 @@ class Session:
     @property
     def stopped(self) -> str:
         """Why nothing can be sent any more (a refused key, a server that is down), or ""."""
+        if self._closed:
+            return CLOSED
         return "" if self.executor.fatal is None else str(self.executor.fatal)
 
+    def _must_be_open(self) -> None:
+        if self._closed:
+            raise CallError(Kind.NOT_SENT, CLOSED)
+
     async def revive(self) -> None:
-        """Start the executor again if an error stopped it: the cause may be gone."""
+        """Begin anew after `close`, or if an error stopped the executor: the cause may be gone."""
+        self._closed = False
         if self.executor.fatal is not None:
             await self.executor.start()
 
@@ -222,6 +233,9 @@ class Session:
 
         Returns:
             The finished event; its `error` says why there is no answer.
+
+        Raises:
+            CallError: Of kind `not_sent`: it was closed, and nobody has revived it.
         """
         executor = self.executor
         if previous_key is not None and previous_key != call.key and executor.journal is not None:
@@ -232,13 +246,15 @@ class Session:
             ):
                 event.finish()
                 return event
+        self._must_be_open()
         event = await executor._append(call, deadline_s, priority)
         with contextlib.suppress(CallError):
             await executor.settled(event)
         return event
 
     async def close(self) -> None:
-        """Stop sending and close the connection, on the engine's loop. `open` may follow."""
+        """Stop sending and close the connection, on the engine's loop. `revive` may follow."""
+        self._closed = True
         async with self._opening:
             if self._owns_executor:
                 await self.executor.dispatcher.halt(10.0)

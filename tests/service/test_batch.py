@@ -185,6 +185,26 @@ async def test_items_are_made_where_the_caller_is_and_may_ask_a_model_themselves
     assert record["items"] == [{"n": "echo: Say one"}, {"thread": threading.current_thread().name}]
 
 
+async def test_a_batch_that_is_closed_while_it_runs_sends_nothing_more_and_is_resumed(
+    server, processor
+):
+    server.hold()
+    running = asyncio.create_task(processor.process_batch(items(20), SCHEMA))
+    await asyncio.to_thread(server.wait_for, lambda c: c.in_flight == 8)
+    closing = asyncio.create_task(processor.close())
+    while not processor.service.stopped:  # noqa: ASYNC110  (on the engine's thread)
+        await asyncio.sleep(0.001)
+    server.release()
+    await closing
+    batch = await running
+    assert (batch["status"], server.counters.total) == ("error", 8)
+    assert "closed" in batch["error"]
+    assert processor.list_batches("stopped") == [batch["batch_id"]]
+    (again,) = await processor.resume()
+    assert (again["status"], again["failed"], len(again["results"])) == ("success", 0, 20)
+    assert (server.counters.total, server.duplicates()) == (20, 0)
+
+
 async def test_a_refused_key_stops_the_batch_and_resume_goes_on(server, processor):
     server.configure(faults=lambda body, n: "401" if n >= 5 else None)
     batch = await processor.process_batch(items(200), SCHEMA)

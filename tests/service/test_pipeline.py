@@ -247,6 +247,25 @@ async def test_a_stopped_job_resumes_at_the_item_and_the_stage(server, model, pi
     await fresh.close()
 
 
+async def test_a_job_that_is_closed_while_it_runs_sends_nothing_more_and_is_resumed(
+    server, pipeline
+):
+    await filled(pipeline, stage("A", "a", concurrency=4))
+    server.hold()
+    running = asyncio.create_task(pipeline.process_data([{"n": n} for n in range(20)]))
+    await asyncio.to_thread(server.wait_for, lambda c: c.in_flight == 4)
+    closing = asyncio.create_task(pipeline.close())
+    while not pipeline.processors["stage_0"].stopped:  # noqa: ASYNC110  (on the engine's thread)
+        await asyncio.sleep(0.001)
+    server.release()
+    await closing
+    job = await running
+    assert (job["status"], server.counters.total) == ("error", 4)
+    (again,) = await pipeline.resume()
+    assert (again["status"], again["results"]["failed"]) == ("success", 0)
+    assert (server.counters.total, server.duplicates()) == (20, 0)
+
+
 async def test_a_resumed_job_asks_nothing_about_finished_stages_and_gives_their_types(
     server, model
 ):
