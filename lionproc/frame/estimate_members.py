@@ -17,7 +17,7 @@ from lionproc.frame.votes import Cast, ballots_of, counted
 from lionproc.model.became import what_became
 from lionproc.model.call import ModelCall
 from lionproc.model.composed import steps_of
-from lionproc.model.steps import Cascaded, Outcome
+from lionproc.model.steps import Cascaded, Outcome, own_keys
 
 if TYPE_CHECKING:
     from lionproc.engine.journal import Journal
@@ -85,7 +85,7 @@ class MemberLooks:
             self._unsure += steps.after(0, small) is not None
         if not self._plan.options.resume:
             found = [{} for _ in votes]
-        founds = [_outcomes(each).get for each in found]
+        founds = [_own(calls, each).get for calls, each in zip(votes, found, strict=True)]
         ways = steps.kept_votes(founds) if len(votes) > 1 else [steps.kept(founds[0])]
         leaf = ways[-1][0]
         if all(stands for _, stands in ways):
@@ -96,8 +96,8 @@ class MemberLooks:
                 return
             leaf = following
             ways = [(leaf, leaf in each) for each in found]
-        for calls, (place, stands) in zip(votes, ways, strict=True):
-            if not stands:
+        for calls, each, (place, stands) in zip(votes, found, ways, strict=True):
+            if not stands and place not in each:
                 looks[place].ask(calls[place])
         if isinstance(steps, Cascaded):
             for start in steps.starts:
@@ -189,5 +189,9 @@ def _whole(amount: float | None) -> int | None:
     return None if amount is None else round(amount)
 
 
-def _outcomes(found: Mapping[int, tuple[Event, Outcome]]) -> dict[int, Outcome]:
-    return {number: outcome for number, (_, outcome) in found.items()}
+def _own(
+    calls: Sequence[ModelCall], found: Mapping[int, tuple[Event, Outcome]]
+) -> dict[int, Outcome]:
+    """What became of a question at the members that have an answer of their own."""
+    keys = own_keys([call.keys_by_way for call in calls])
+    return {leaf: outcome for leaf, (_, outcome) in found.items() if keys[leaf]}

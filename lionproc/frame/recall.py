@@ -13,7 +13,7 @@ from lionproc.errors import CallError
 from lionproc.frame.assemble import Missing
 from lionproc.frame.legs import Leg
 from lionproc.model.call import ModelCall, RequestBuilder
-from lionproc.model.steps import Found, Outcome
+from lionproc.model.steps import Found, Outcome, own_keys
 
 __all__ = ["Recalled", "asked_too", "recall"]
 
@@ -55,10 +55,11 @@ def recall(
         begins: Where the votes on a row begin, by their places and what is kept of them.
         row_of: The row that a vote is on, by their places.
     """
-    asked: list[tuple[int, list[tuple[ModelCall, list[bytes]]]]] = []
+    asked: list[tuple[int, list[tuple[ModelCall, Sequence[bytes]]]]] = []
     for place, call in fresh:
         calls = [call, *(b.ask_too(call) for b in builders[1:])] if len(builders) > 1 else [call]
-        asked.append((place, [(each, each.keys_by_way) for each in calls]))
+        keys = own_keys([each.keys_by_way for each in calls])
+        asked.append((place, list(zip(calls, keys, strict=True))))
     kept = find(list({key for _, keyed in asked for _, keys in keyed for key in keys}))
     looked: list[tuple[int, list[Event], dict[int, Outcome]]] = []
     for place, keyed in asked:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from lionproc.errors import Kind
 
-__all__ = ["CANNOT", "ONE", "Cascaded", "InTurn", "Outcome", "Steps", "steps_noted"]
+__all__ = ["CANNOT", "ONE", "Cascaded", "InTurn", "Outcome", "Steps", "own_keys", "steps_noted"]
 
 # What a model cannot answer: it is down, has no room, refuses the key or the row, or reads less.
 # What it answers badly (a wrong shape, an empty or a cut reply) is not among them, and neither is
@@ -286,6 +286,24 @@ class Cascaded(_Several):
     def noted(self) -> object:
         """See `Steps.noted`."""
         return {"cascade": [child.noted() for child in self.children], "below": self.below}
+
+
+def own_keys(keys: Sequence[Sequence[bytes]]) -> list[Sequence[bytes]]:
+    """The keys under which each leaf may have an answer of its own.
+
+    Where a leaf asks what one before it asks, the answer is that one's, and does not tell that a
+    row came so far: in `Cascade(["small", Fallback(["big", "small"])])` it would let every answer of
+    the small one stand, however unsure. It is found when a row does come there.
+
+    Args:
+        keys: Of each leaf all keys of its question.
+    """
+    asked: set[bytes] = set()
+    made: list[Sequence[bytes]] = []
+    for each in keys:
+        made.append(each if asked.isdisjoint(each) else ())
+        asked.update(each)
+    return made
 
 
 def steps_noted(noted: Any, depth: int = 0) -> Steps:

@@ -18,7 +18,7 @@ from lionproc.model.call import ModelCall
 from lionproc.model.composed import leaves_of, steps_of
 from lionproc.model.connection import Connection
 from lionproc.model.model import Model
-from lionproc.model.steps import Outcome
+from lionproc.model.steps import Outcome, own_keys
 from lionproc.service.session import ModelCopy, Session
 
 __all__ = ["ComposedSession", "made_session", "session_of"]
@@ -114,7 +114,7 @@ class ComposedSession(Session):
     ) -> tuple[int, Event | None, list[Event]]:
         """Where a request begins by what the journal has: a leaf, its answer, and those before."""
         replay = self.executor.dispatcher.replay
-        keys = [call.keys_by_way for call in calls]
+        keys = own_keys([call.keys_by_way for call in calls])
         if previous_key is not None:
             keys.append([previous_key])
         events = [Event(call) for call in calls]

@@ -99,6 +99,21 @@ def test_what_the_small_one_is_less_sure_of_goes_on_and_a_rerun_sends_nothing(sm
     assert remembered["a"].tolist() == out["a"].tolist()
 
 
+def test_an_unsure_answer_does_not_stand_as_that_of_the_same_model_further_on(small, large):
+    on = unsure(names(40), 0.8)
+    cascade = lp.Cascade([at(small, "s"), lp.Fallback([at(large, "l"), at(small, "s")])], below=0.8)
+    ask(at(small, "s"), names(40), confidence=True)
+    frame = pd.DataFrame({"text": names(40)})
+    asked = {"into": "a", "schema": MOOD, "confidence": True, "model": cascade}
+    assert frame.llm.estimate("Say {text}", **asked).requests == sum(on)
+    out = ask(cascade, names(40), confidence=True)
+    assert (out["a_model"] == "l").tolist() == on
+    assert sent(small, large) == [40, sum(on)]
+    large.configure(faults={"context_length": 1.0})  # then the small one's has to do
+    assert ask(cascade, names(60), confidence=True)["a"].notna().all()
+    assert sent(small) == [60]
+
+
 def test_plain_runs_and_cascades_share_what_was_paid_for(small, large):
     ask(at(small, "s"), names(20), confidence=True)
     on = unsure(names(20), 0.8)
