@@ -87,7 +87,7 @@ class MemberLooks:
             found = [{} for _ in votes]
         founds = [_own(calls, each).get for calls, each in zip(votes, found, strict=True)]
         ways = steps.kept_votes(founds) if len(votes) > 1 else [steps.kept(founds[0])]
-        leaf = ways[-1][0]
+        leaf = max(place for place, _ in ways)
         if all(stands for _, stands in ways):
             said = self._outcome(leaf, found) if len(votes) > 1 else None
             following = None if said is None else steps.after(leaf, said)

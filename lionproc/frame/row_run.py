@@ -487,23 +487,25 @@ class RowRun(Run):
             return
         said = self._ballots.cast(tag, came, bears=bears)
         if isinstance(came, Event) and isinstance(said, Verdict):
-            said = self._voted(tag, came, said)
+            said = self._voted(self._ballots.place_of(tag), came, said)
         if said is not None:
             place = self._ballots.place_of(tag)
             self._fill_row(place, said, bears=bears or not isinstance(said, Event))
 
-    def _voted(self, tag: int, last: Event, said: Verdict) -> Verdict | None:
+    def _voted(self, place: int, last: Event, said: Verdict) -> Verdict | None:
         """What all votes say is sure enough, or they are all cast again at the next model.
 
         Args:
-            tag: The place of the vote that came last.
-            last: That vote.
+            place: That of their answer.
+            last: The vote that came last.
             said: What they say together.
 
         Returns:
             What they say; None where another model is asked.
         """
-        leg, place = self._leg_of(tag), self._ballots.place_of(tag)
+        # Some may have been cast further on, where a model could not; whichever came last.
+        tags = self._ballots.tags(place)
+        leg = max((self._leg_of(tag) for tag in tags), key=lambda each: each.leaf)
         leaf = leg.steps.after(leg.leaf, said.outcome)
         asked: Any = last.first
         if leaf is None or asked.asked is None:
@@ -511,7 +513,7 @@ class RowRun(Run):
         self._store.add(place, said)
         self._ballots.ties -= said.tied  # the next model decides
         following = self._legs[leg.number - leg.leaf + leaf]
-        for vote, each in enumerate(self._ballots.tags(place)):
+        for vote, each in enumerate(tags):
             self._hand_on(following, [each], asked.as_vote(vote))
         return None
 

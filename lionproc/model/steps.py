@@ -218,8 +218,14 @@ class InTurn(_Several):
         return self._kept(0, found)[0], False
 
     def kept_votes(self, founds: Sequence[Found]) -> list[tuple[int, bool]]:
-        """See `Steps.kept_votes`; of several answers to a vote the first one's is taken."""
+        """See `Steps.kept_votes`; the first one is taken that has answered all of them.
+
+        Where there is none, the first one that has answered it is taken for each vote.
+        """
         members = [self._kept_votes(number, founds) for number in range(len(self.children))]
+        for kept in members:
+            if all(stands for _, stands in kept):
+                return kept
         return [
             next((way for way in ways if way[1]), ways[0]) for ways in zip(*members, strict=True)
         ]

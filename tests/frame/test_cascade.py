@@ -312,6 +312,21 @@ def test_a_threshold_needs_a_choice_and_a_target_a_frame(small, large):
     assert sent(small, large) == [0, 0]
 
 
+@pytest.mark.parametrize("faults", [[None, "context_length"], ["context_length"]])
+def test_votes_that_a_cascade_has_cast_for_another_model_are_judged_by_it(small, large, faults):
+    """Whichever vote came last; and a rerun takes the model that has answered all of them."""
+    said = iter("xy")
+    small.configure(answer=lambda _: next(said), faults=faults, latency_s=0.02)
+    large.configure(answer=lambda body: "z" if body["model"] == "c" else "x")
+    spare = lp.Cascade([at(large, "b"), at(large, "c")], below=0.8)
+    model = lp.Fallback([at(small, "a"), spare])
+    limits = {"concurrency": 1, "adapt": False}
+    for _ in range(2):
+        out = ask(model, ["t"], schema=str, votes=3, limits=limits)
+        assert (out["a"].tolist(), out["a_confidence"].tolist()) == (["z"], [1.0])
+        assert sent(small, large) == [3, 4]
+
+
 def test_with_votes_the_share_of_the_majority_decides_whatever_the_type(small, large):
     """Row t2 has three of four votes, and t5 a tie: they go on, and all votes of theirs."""
     asked = {}
