@@ -17,7 +17,7 @@ import contextlib
 import os
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
@@ -193,17 +193,23 @@ class Journal:
 
         Returns:
             The newest reply of each key that has one. A key whose newest record is a failure
-            is absent, and so is a record that is damaged.
+            is absent, unless a reply came while that was under way (of another process, then), and
+            so is a record that is damaged.
 
         Raises:
             JournalError: The journal cannot be read.
         """
-        found = self._newest(keys, since, until)
-        return {key: record for key, record in found.items() if type(record) is Entry}
+        until = LAST_ID if until is None else until
+        found: dict[bytes, Entry] = {}
+        for key, record in self._newest(keys, since, until).items():
+            entry = record if type(record) is Entry else self._meanwhile(record, since, until)
+            if entry is not None:
+                found[key] = entry
+        return found
 
     def failures(self, keys: Sequence[bytes], since: int = 0) -> dict[bytes, Failure]:
         """Look up failures: those of the keys whose newest record is one. As `find`."""
-        found = self._newest(keys, since)
+        found = self._newest(keys, since, LAST_ID)
         return {key: record for key, record in found.items() if type(record) is Failure}
 
     def latest(self, most: int) -> list[Entry]:
@@ -284,10 +290,9 @@ class Journal:
     # Inside
 
     def _newest(
-        self, keys: Sequence[bytes], since: int, until: int | None = None
+        self, keys: Sequence[bytes], since: int, until: int
     ) -> dict[bytes, Entry | Failure]:
         found: dict[bytes, Entry | Failure] = {}
-        until = LAST_ID if until is None else until
         wanted = list(dict.fromkeys(keys))
         for start in range(0, len(wanted), _BATCH):
             by_prefix: dict[int, list[bytes]] = {}
@@ -306,11 +311,24 @@ class Journal:
         return found
 
     def _older(self, key: bytes, since: int, until: int) -> Entry | Failure | None:
+        return next(self._of_key(key, since, until), None)
+
+    def _meanwhile(self, record: Entry | Failure, since: int, until: int) -> Entry | None:
+        """The reply that came while a request was under way that failed in the end."""
+        began = record.at - record.seconds
+        if not record.seconds:
+            return None
+        for older in self._of_key(record.key, since, until):
+            if type(older) is Entry:
+                return older if older.at > began else None
+        return None
+
+    def _of_key(self, key: bytes, since: int, until: int) -> Iterator[Entry | Failure]:
+        """The records of a key, the newest first."""
         for row in self._file.history(prefix(key), since, until):
             record = self._read(row)
             if record is not None and record.key == key:
-                return record
-        return None
+                yield record
 
     def _read(self, row: Row) -> Entry | Failure | None:
         record = from_row(row[1:])

@@ -62,6 +62,8 @@ class Failure(NamedTuple):
         message: What happened, without secrets.
         attempts: Requests that were sent for it.
         at: When it was given up, in Unix seconds.
+        seconds: For how long before that nobody has looked whether there is a reply: one that came
+            meanwhile is another process's, and an answer.
     """
 
     key: bytes
@@ -69,6 +71,7 @@ class Failure(NamedTuple):
     message: str
     attempts: int
     at: float
+    seconds: float = 0.0
 
 
 def prefix(key: bytes) -> int:
@@ -95,17 +98,16 @@ def to_row(record: Entry | Failure) -> Row:
     """
     start = prefix(record.key)
     # SQLite knows no -0.0: adding 0.0 keeps the checksum true to what will be read.
-    at = record.at + 0.0
+    at, seconds = record.at + 0.0, record.seconds + 0.0
     if isinstance(record, Entry):
         reply, kind, model = record.reply, "", record.model
         model = model if model.isascii() else _sound(model)
         prompt, completion = record.prompt_tokens, record.completion_tokens
-        seconds = record.seconds + 0.0
         used = to_bytes(record.usage, record.usd)
     else:
         reply, kind, model = record.message.encode("utf-8", "replace"), _sound(record.kind), ""
         prompt = completion = 0
-        seconds, used = 0.0, b""
+        used = b""
         if not kind:
             raise ValueError("a failure needs a kind")
     if not (isfinite(at) and isfinite(seconds)):
@@ -132,7 +134,7 @@ def from_row(row: Row) -> Entry | Failure | None:
         if not (isfinite(seconds) and isfinite(at)):
             return None  # not one of ours, and SQLite takes no NaN
         if kind:
-            return Failure(key, kind.decode(), reply.decode(), attempts, at)
+            return Failure(key, kind.decode(), reply.decode(), attempts, at, seconds)
         usage, usd = from_bytes(kept, Tokens(prompt, completion))
         return Entry(
             key, reply, model.decode(), prompt, completion, attempts, seconds, at, usage, usd

@@ -179,6 +179,7 @@ class Replay:
         read, written = used
         attempts, now = event.attempts, time.time()
         usd, event.unkept_usd = event.unkept_usd, 0.0
+        event.has_reply = True
         return self.journal.keep(
             Entry(
                 key, reply.raw, reply.model, read, written, attempts, seconds, now, reply.usage, usd
@@ -202,8 +203,11 @@ class Replay:
         # Whoever knows what an unknown ending means may use the reply that is kept.
         if self.journal is None or error is None or error.kind is Kind.UNKNOWN_ENDING:
             return
+        now = time.time()
+        # What came meanwhile is another one's reply, unless it is this one's, which will not do.
+        unseen_s = 0.0 if event.has_reply else max(now - event.created, 0.0) + STALE_S
         for key in event.keys:
-            failure = Failure(key, error.kind, error.message, event.attempts, time.time())
+            failure = Failure(key, error.kind, error.message, event.attempts, now, unseen_s)
             with contextlib.suppress(JournalError):
                 self.journal.append_failure(failure, self.run).add_done_callback(_retrieve)
 

@@ -110,6 +110,7 @@ class Event:
         model: Which model answered, in the words of the last reply; empty if it does not say.
         size: Bytes that its call takes while it waits, as far as it says.
         looked_up: When the journal was last asked for its answer, in Unix seconds.
+        has_reply: Whether a reply to it was kept, whatever it is worth.
         tag: Whatever its makers want to find again, such as a row's position.
         priority: Higher goes first; equal ones in the order they came.
         claims: How many wait for it; see `RateLimitedAPIExecutor.submit`.
@@ -131,6 +132,7 @@ class Event:
         "done",
         "error",
         "first",
+        "has_reply",
         "looked_up",
         "model",
         "priority",
@@ -160,6 +162,7 @@ class Event:
         self.priority = priority
         self.claims = 0
         self.created = self.looked_up = time.time()
+        self.has_reply = False
         self._future: asyncio.Future[Any] | None = None
         self.reset()
 

@@ -102,6 +102,26 @@ def test_records_before_the_mark_answer_nothing(journal):
     assert Replay(journal, journal.mark(), 2).find(Question("a").key) is None
 
 
+@pytest.mark.parametrize("came", ["meanwhile", "an hour ago", "to itself"])
+def test_a_failure_hides_what_came_before_it_was_asked_and_nothing_of_another_process_after_that(
+    journal, came
+):
+    replay, event = Replay(journal, 0, 2), Event(Question("a"))
+    event.error = CallError(Kind.TIMEOUT, "no reply in 60 s")
+    at = time.time() - (3600.0 if came == "an hour ago" else 0.0)
+
+    async def meanwhile():
+        if came == "to itself":
+            await replay.keep(event, Reply(raw=b"42", data="42"), Tokens(), 0.1).durable
+        else:
+            await journal.append(Entry(event.first.key, b"42", "m", 10, 2, 1, 0.25, at))
+        replay.keep_failure(event)
+
+    asyncio.run(meanwhile())
+    journal.flush()
+    assert (replay.find(event.first.key) is not None) is (came == "meanwhile")
+
+
 def test_without_a_journal_or_a_key_nothing_is_found_and_nothing_kept(journal):
     event, reply = Event(Question("a")), Reply(raw=b"42", data="42")
     assert Replay(None, 0, 2).find(event.first.key) is None
