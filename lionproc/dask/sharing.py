@@ -13,8 +13,8 @@ import hashlib
 import multiprocessing
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
+from weakref import WeakSet
 
 from distributed import get_worker
 from distributed.protocol.pickle import dumps
@@ -54,8 +54,7 @@ def shared_budget(question: Question, worker: Any) -> Iterator[Limits | None]:
     model = with_keys(question.model, question.keys)
     with contextlib.ExitStack() as borrowing:
         for limiter in {leaf.connect().limiter for leaf in leaves_of(model)}:
-            _enter(limiter, worker, question)
-            borrowing.callback(_leave, limiter)
+            borrowing.callback(_leave, limiter, _enter(limiter, worker, question))
         yield None
 
 
@@ -85,7 +84,7 @@ def _alone(question: Question) -> Limits | None:
 
 # -- the scheduler ---------------------------------------------------------------------------
 
-_with_plugin: set[str] = set()  # schedulers that have it
+_with_plugin = WeakSet[Any]()  # workers whose scheduler has it; the next one may have its address
 
 
 def with_plugin(worker: Any) -> None:
@@ -94,8 +93,7 @@ def with_plugin(worker: Any) -> None:
     Raises:
         ConfigurationError: It does not.
     """
-    address = str(worker.scheduler.address)
-    if address in _with_plugin:
+    if worker in _with_plugin:
         return
 
     async def register() -> None:
@@ -115,7 +113,7 @@ def with_plugin(worker: Any) -> None:
             f"{type(error).__name__}: {error}. lionproc has to be installed where the scheduler "
             "runs, in the same version, and distributed.scheduler.pickle has to be allowed there."
         ) from error
-    _with_plugin.add(address)
+    _with_plugin.add(worker)
 
 
 def on_worker(worker: Any, work: Any) -> Any:
@@ -148,28 +146,45 @@ async def _awaited(work: Any) -> Any:
 # -- the limiters of this process ------------------------------------------------------------
 
 
-@dataclass(slots=True)
 class _Borrowing:
-    lender: Lender
-    scheduler: str
-    runs: int = 0
+    """What the runs for one cluster borrow for a limiter of this process.
+
+    Args:
+        limiter: The limiter.
+        worker: The worker of the cluster that was the first to ask.
+    """
+
+    def __init__(self, limiter: Limiter, worker: Any) -> None:
+        name = hashlib.sha256(limiter.identity.encode()).hexdigest()[:32]
+        self._limiter = limiter
+        self._place = worker.address
+        self._office = SchedulerOffice(worker, name)
+        self.scheduler = str(worker.scheduler.address)
+        self.runs = 0
+        self.lender = self.begin()
+
+    def begin(self) -> Lender:
+        """Have the limiter borrow here, for now."""
+        lender = engine_loop.call(lambda: self._limiter.borrow(self._office, place=self._place))
+        assert lender is not None  # noqa: S101  (there is an office)
+        self.lender = lender
+        return lender
 
 
-_borrowing: dict[Limiter, _Borrowing] = {}
+# The clusters that use a limiter of this process; it borrows from the one that came last.
+_borrowing: dict[Limiter, list[_Borrowing]] = {}
 _heeded: set[tuple[str, str]] = set()  # questions whose limits were told to a budget
 _lock = threading.Lock()
 
 
-def _enter(limiter: Limiter, worker: Any, question: Question) -> None:
+def _enter(limiter: Limiter, worker: Any, question: Question) -> _Borrowing:
     scheduler = str(worker.scheduler.address)
     with _lock:
-        now = _borrowing.get(limiter)
-        if now is None or now.scheduler != scheduler:
-            name = hashlib.sha256(limiter.identity.encode()).hexdigest()[:32]
-            office = SchedulerOffice(worker, name)
-            lender = engine_loop.call(lambda: limiter.borrow(office, place=worker.address))
-            assert lender is not None  # noqa: S101  (there is an office)
-            now = _borrowing[limiter] = _Borrowing(lender, scheduler)
+        of_all = _borrowing.setdefault(limiter, [])
+        now = next((each for each in of_all if each.scheduler == scheduler), None)
+        if now is None:
+            now = _Borrowing(limiter, worker)
+            of_all.append(now)
         now.runs += 1
         wanted = question.limits
         known = (question.token, limiter.identity)
@@ -182,15 +197,21 @@ def _enter(limiter: Limiter, worker: Any, question: Question) -> None:
                 lender.wish(limiter.in_force.own_limits(), question.token)
 
             engine_loop.call(tell)
+        return now
 
 
-def _leave(limiter: Limiter) -> None:
+def _leave(limiter: Limiter, borrowing: _Borrowing) -> None:
     with _lock:
-        now = _borrowing[limiter]
-        now.runs -= 1
-        if now.runs:
+        borrowing.runs -= 1
+        if borrowing.runs:
             return
-        del _borrowing[limiter]
-        engine_loop.call(lambda: limiter.borrow(None))
+        left, of_all = borrowing.lender, _borrowing[limiter]
+        was_in_force = of_all[-1] is borrowing
+        of_all.remove(borrowing)
+        if not of_all:
+            del _borrowing[limiter]
+            engine_loop.call(lambda: limiter.borrow(None))
+        elif was_in_force:
+            of_all[-1].begin()
     with contextlib.suppress(Exception):  # the scheduler may be gone; what is lent ends by itself
-        engine_loop.submit(now.lender.close()).result(5.0)
+        engine_loop.submit(left.close()).result(5.0)

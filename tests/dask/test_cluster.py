@@ -59,6 +59,40 @@ def test_two_local_clusters_go_side_by_side_and_only_this_machine_reaches_them()
     assert {address.ip for address in opened} == {"127.0.0.1"}
 
 
+HERE = {"n_workers": 1, "processes": False, "set_as_default": False}
+
+
+def test_runs_for_two_clusters_in_one_process_end_with_their_answers_side_by_side(dd, home):
+    ddf = dd.from_pandas(FRAME.head(6), npartitions=2)
+    limits = lp.Limits(requests_per_minute=6_000, adapt=False)
+    with Server() as server, lp.dask.local(**HERE) as one, lp.dask.local(**HERE) as other:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+        server.hold()
+        asked = []
+        for number, client in enumerate((one, other)):
+            out = ddf.llm.process(f"{number} {{text}}", into="a", model=model, limits=limits)
+            asked.append(client.compute(out))
+            server.wait_for(lambda c, sent=3 * (number + 1): c.in_flight >= sent)
+        server.release()
+        for number, future in enumerate(asked):
+            answers = future.result(20)["a"].tolist()
+            assert answers == [f"echo: {number} row {n}" for n in range(6)]
+
+
+def test_a_cluster_at_the_address_of_an_earlier_one_lends_to_the_runs_of_its_workers(dd, home):
+    ddf = dd.from_pandas(FRAME.head(4), npartitions=2)
+    port = 0
+    with Server() as server:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+        for time in ("first", "second"):
+            options = {"protocol": "tcp://", "host": "127.0.0.1", "scheduler_port": port}
+            with lp.dask.local(**HERE, **options) as client:
+                port = int(client.scheduler.address.rpartition(":")[2])
+                out = ddf.llm.process(f"The {time} {{text}}", into="a", model=model)
+                answers = client.compute(out).result(20)["a"].tolist()
+            assert answers == [f"echo: The {time} row {n}" for n in range(4)]
+
+
 @pytest.fixture
 def server(client):
     with Server() as made:
