@@ -85,6 +85,7 @@ QUESTIONS: Lines = (
     ("Limiter", "How many requests may be in flight (`.concurrency`)?"),
     ("LimitsInForce", "Which limit binds, mine or the provider's, and what was sent under it?"),
     ("ServerPace", "How long does everybody wait after a 429, and at what pace do they go on?"),
+    ("ConcurrencyLimit", "How many at once does a server take that refuses more?"),
     ("Borrowing", "Where do limits come from that other processes share?"),
     ("endpoint_state", "Which runs share a limiter?"),
     ("Run", "How does a run start, pause, stop and end?"),

@@ -202,6 +202,7 @@ class CallError(LionprocError):
             model's: for tables and panels, and no part of the error as a text.
         arrived: False where it is sure that the server never had the request, so that it was not
             billed.
+        at_once: Whether the server refused it because too many were in flight at once.
     """
 
     def __init__(
@@ -214,6 +215,7 @@ class CallError(LionprocError):
         hint: str | None = None,
         reply: str = "",
         arrived: bool = True,
+        at_once: bool = False,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -224,6 +226,7 @@ class CallError(LionprocError):
         self.reply = reply
         self.raw = b""
         self.arrived = arrived
+        self.at_once = at_once
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()

@@ -1,7 +1,7 @@
 """How many requests in flight a server without a limit takes well. Pure: time is handed in.
 
 Latency above that of an idle server raises the suspicion, throughput judges: fewer in flight are
-kept only if as much comes back as before. One of three bounds: `Limiter.concurrency` is the least.
+kept only if as much comes back as before. One of the bounds of `Limiter.concurrency`.
 """
 
 from __future__ import annotations

@@ -116,9 +116,10 @@ class Limiter:
     def concurrency(self) -> int:
         """How many requests may be in flight now."""
         limits = self.in_force.limits
-        most, known, cap = limits.concurrency, self.connections, self.pace.adaptive.cap
+        most, known = limits.concurrency, self.connections
         if known is not None and known < most:
             most = known
+        cap = self.pace.cap
         return cap if cap is not None and cap < most and limits.adapt else most
 
     def effective(self, quantity: str, limits: Limits | None = None) -> float | None:
@@ -348,6 +349,9 @@ class Limiter:
         loop = self._loop or asyncio.get_running_loop()
         now = loop.time()
         self._learn(signals, reservation, now)
+        if signals.at_once and self.in_flight and self.in_force.limits.adapt:
+            self.pace.at_once.refused(reservation.at, self.in_flight, now)
+            return True
         if self.pace.throttled(reservation, signals, now, self._rate(now)):
             self._checked_at = -math.inf
             self._news.tell()
@@ -458,6 +462,14 @@ class Limiter:
     def hold_note(self) -> str:
         """Why nobody may send for a while, as a sentence; empty where that is not so."""
         return "" if self._loop is None else self.pace.hold_note(self._loop.time())
+
+    def crowded_note(self) -> str:
+        """How many at once the server takes, as a sentence; empty where more are not wanted."""
+        most = self.pace.at_once.cap
+        if most is None or self.concurrency < most:
+            return ""
+        requests = "request" if most == 1 else "requests"
+        return f"The server takes {most:,} {requests} at once and refuses more."
 
     def __repr__(self) -> str:
         return f"<Limiter {self.limits!r}, {self.in_flight} in flight, {self.departures} sent>"

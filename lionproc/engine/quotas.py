@@ -29,11 +29,13 @@ class Signals:
         quotas: Limits by quantity.
         retry_after_s: Seconds that everybody is asked to wait.
         ignored: A header that cannot be meant, with its value, which is not heeded.
+        at_once: Whether a request was refused because too many were in flight at once.
     """
 
     quotas: Mapping[str, Quota] = field(default_factory=dict)
     retry_after_s: float | None = None
     ignored: str = field(default="", repr=False)
+    at_once: bool = False
 
     @property
     def wait_s(self) -> float | None:

@@ -368,17 +368,21 @@ class Routes:
         limiters = [*self.limiters, *own]
         if any(each.executor is not None and each.executor.paused for each in self.routes):
             return "The executor of this model is paused; its resume() lets it go on."
-        for limiter in limiters:
-            if hold := limiter.hold_note():
-                return hold
-        for limiter in limiters:
-            waiting = limiter.waiting_for
-            if waiting and waiting != "a free slot":
-                return f"Waiting for {waiting}."
-        for limiter in limiters:
-            if limiter.in_force.ignored:
-                return f"A header of the server cannot be meant and is ignored ({limiter.in_force.ignored})."
+        for say in (Limiter.hold_note, Limiter.crowded_note, _waiting_note, _ignored_note):
+            for limiter in limiters:
+                if said := say(limiter):
+                    return said
         return f"The server does not count tokens: {GUESSED}." if self.guessed else ""
+
+
+def _waiting_note(limiter: Limiter) -> str:
+    waiting = limiter.waiting_for
+    return f"Waiting for {waiting}." if waiting and waiting != "a free slot" else ""
+
+
+def _ignored_note(limiter: Limiter) -> str:
+    header = limiter.in_force.ignored
+    return f"A header of the server cannot be meant and is ignored ({header})." if header else ""
 
 
 def _told(counted: Sequence[Counters], tokens: str, told: str) -> int | None:

@@ -1,6 +1,6 @@
 """The pace that one server takes, and how many requests in flight: learned from what it answers.
 
-Lives on the engine's loop. What is learned, and how, is in `congestion` and
+Lives on the engine's loop. What is learned, and how, is in `congestion`, `concurrency_limit` and
 `adaptive_concurrency`; here it becomes waiting, and words for a person.
 """
 
@@ -13,6 +13,7 @@ from statistics import median
 from typing import NamedTuple
 
 from lionproc.engine.adaptive_concurrency import AdaptiveConcurrency
+from lionproc.engine.concurrency_limit import ConcurrencyLimit
 from lionproc.engine.congestion import START_PER_S, Congestion
 from lionproc.engine.last_pace import Pace
 from lionproc.engine.quotas import Signals
@@ -47,15 +48,23 @@ class ServerPace:
     Attributes:
         congestion: The search for its rate.
         adaptive: The search for how many requests in flight it takes well.
+        at_once: How many it takes at all, where it refuses more.
         per_s: Requests per second that may leave, None for no bound.
     """
 
     def __init__(self) -> None:
         self.congestion = Congestion()
         self.adaptive = AdaptiveConcurrency()
+        self.at_once = ConcurrencyLimit()
         self.per_s: float | None = None
         self._due_from = -math.inf  # when the last one was due
         self._lately: deque[float] = deque(maxlen=FEW)
+
+    @property
+    def cap(self) -> int | None:
+        """How many requests may be in flight by what was learned; None where nothing was."""
+        well, at_all = self.adaptive.cap, self.at_once.cap
+        return well if at_all is None else at_all if well is None else min(well, at_all)
 
     # -- on the way -------------------------------------------------------------------------
 
@@ -121,8 +130,9 @@ class ServerPace:
         starts = self.congestion.window is not None
         if starts:
             self._start_up(latency_s, slots, in_flight)
-        self.adaptive.replied(reservation.number, latency_s, reservation.at, now, reservation.full)
-        return starts
+        at, full = reservation.at, reservation.full
+        self.adaptive.replied(reservation.number, latency_s, at, now, full)
+        return self.at_once.replied(at, full, now) or starts
 
     def _start_up(self, latency_s: float, slots: int, in_flight: int) -> None:
         """Slow start goes on, until latency shows that the server queues (RFC 9406)."""

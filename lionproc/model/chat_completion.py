@@ -43,7 +43,9 @@ def classify(
     refused = None
     if status != 200:
         refused = refusal(status, headers, body, learned, proven=proven)
-        if learned.retry_after_s is None and refused.retry_after_s is not None:
+        if refused.at_once:  # the time that is named with it is of another limit
+            learned = replace(learned, retry_after_s=None, at_once=True)
+        elif learned.retry_after_s is None and refused.retry_after_s is not None:
             learned = replace(learned, retry_after_s=refused.retry_after_s)  # said in words
         # Some gateways answer 201, and what was paid for counts.
         may_be_one = 200 <= status < 300 or (status == 400 and b'"failed_generation"' in body)

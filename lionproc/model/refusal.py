@@ -96,6 +96,15 @@ _TOO_LARGE = re.compile(r"\brequest too large\b", re.IGNORECASE)
 _NO_CAPACITY = frozenset({"resourceunavailable"})
 _NO_CAPACITY_SAID = re.compile(r"\bresource[ _]unavailable\b", re.IGNORECASE)
 _IN_FLIGHT = "openrouterinflightbudget"  # a 402 that passes when what is under way is paid
+# Too many at once: Moonshot, Zhipu (also in Chinese), Anthropic, Ollama and its cloud, gateways. The
+# last one is LiteLLM's, which counts requests and tokens by the minute in a sentence much like it.
+_AT_ONCE = re.compile(
+    r"\bconcurren(?:cy|t)\b|并发|maximum pending requests|"
+    r"\b(?:simultaneous|in[- ]flight) (?:requests|connections|calls)|"
+    r"limit type: max_parallel_requests",
+    re.IGNORECASE,
+)
+_LIMIT_TYPE = "rate_limit_type"  # LiteLLM's header
 _BAD_KEY = frozenset({"apikeyinvalid", "invalidapikey", "apikeyexpired", "consumersuspended"})
 _KEY_IS_OVER = re.compile(
     r"api key (?:was|is|has been|has) (?:reported as leaked|expired|revoked|disabled|deleted)",
@@ -132,6 +141,7 @@ _NOT_THIS_INPUT = re.compile(r"support (?:the requested )?(?:image|audio|file|vi
 
 # What a refusal is judged by that ends a run, or makes all of it wait.
 _SAYINGS = (
+    _AT_ONCE,
     *(_NO_CREDIT_SAID, _PER_DAY, _NEVER_FREE, _NO_CAPACITY_SAID, _KEY_IS_OVER, _ABROAD, _UNLOADED),
     re.compile(r"exceeded your current quota"),
 )
@@ -201,7 +211,10 @@ def _meant(
         kind, way_on = _closer(kind, status, headers, said, wait_s)
     elif said.words & _CONTEXT_CODES or _CONTEXT_IN_500.search(said.message):
         kind = Kind.CONTEXT_LENGTH
-    if kind in {Kind.RATE_LIMITED, Kind.OVERLOADED} and wait_s is None:
+    at_once = kind in {Kind.RATE_LIMITED, Kind.OVERLOADED} and _is_of_concurrency(headers, said)
+    if at_once:
+        kind, wait_s = Kind.RATE_LIMITED, None
+    elif kind in {Kind.RATE_LIMITED, Kind.OVERLOADED} and wait_s is None:
         said_s = words_s(said.text) if said.wait_s is None else said.wait_s
         wait_s = None if said_s is None else min(said_s, LONGEST_WAIT_S)
     about_all = bool(way_on)  # it says itself that no other row would fare better
@@ -212,8 +225,20 @@ def _meant(
     text = f"HTTP {status}: {said.message}" if said.message else f"HTTP {status}."
     way_on = way_on or WAYS_ON.get(kind, "")
     return CallError(
-        kind, f"{text} {way_on}" if way_on else text, status=status, retry_after_s=wait_s
+        kind,
+        f"{text} {way_on}" if way_on else text,
+        status=status,
+        retry_after_s=wait_s,
+        at_once=at_once,
     )
+
+
+def _is_of_concurrency(headers: Mapping[str, str], said: Told) -> bool:
+    """Whether a refusal is about the requests in flight, and not about those of a minute."""
+    limit_type = headers.get(_LIMIT_TYPE)
+    if limit_type is not None:
+        return limit_type == "max_parallel_requests"
+    return bool(_AT_ONCE.search(said.text))
 
 
 def error_in_200(error: object, learned: Signals) -> CallError:
@@ -248,6 +273,8 @@ def is_for_all(error: CallError, headers: Mapping[str, str]) -> bool:
         error: The refusal.
         headers: Those it came with.
     """
+    if error.at_once:
+        return True
     if error.kind in _WAITED_FOR:
         return "retry-after" not in headers or error.status != 429
     return error.kind in FATAL

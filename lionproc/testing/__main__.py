@@ -34,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--key", default="random", help='"none" accepts everybody')
     made.add_argument("--latency", default="0", metavar="S[-S]", help="seconds, or a range")
     made.add_argument("--slow-when-busy", type=int, metavar="SLOTS")
+    made.add_argument("--at-once", type=int, metavar="REQUESTS")
     made.add_argument(
         "--limit",
         action="append",
@@ -94,6 +95,7 @@ def start_of(arguments: argparse.Namespace) -> dict[str, object]:
     settings = {
         "latency_s": latency,
         "slow_when_busy": arguments.slow_when_busy,
+        "at_once": arguments.at_once,
         "limits": [limit(text) for text in arguments.limit],
         "faults": FaultPlan(rates),
         "seed": arguments.seed,

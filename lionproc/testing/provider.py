@@ -22,6 +22,8 @@ from lionproc.testing.limits import Limit, Meter
 __all__ = ["Provider", "Said"]
 
 Pairs = tuple[tuple[str, str], ...]
+_TOO_MANY = "Rate limit reached for requests."
+_CROWDED = "Too many concurrent requests."
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class Provider:
         stray: The share of requests that are refused at random.
         changes: Limits that take the place of the first, by the second.
         slots: Requests that are worked on at full speed; more at once slow each other down.
+        at_once: Requests that are worked on at all; one more is refused, which asks for a wait of
+            `retry_s(1.0)`.
         seed: Decides what is random.
     """
 
@@ -70,6 +74,7 @@ class Provider:
     stray: float = 0.0
     changes: Mapping[float, Limit] = field(default_factory=dict)
     slots: int | None = None
+    at_once: int | None = None
     seed: int = 0
     asked: int = 0
     refused: int = 0
@@ -79,6 +84,7 @@ class Provider:
     _left: deque[tuple[float, Limit]] = field(default_factory=deque, init=False)
     _taken: deque[float] = field(default_factory=deque, init=False)
     _model: Model | None = field(default=None, init=False)
+    _in_flight: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self._left = deque(sorted(self.changes.items()))
@@ -91,16 +97,21 @@ class Provider:
         self.asked += 1
         await asyncio.sleep(self._between(self.arrival_s, n, 1))
         now = asyncio.get_running_loop().time()
-        wait_s = self.wait_s(now)
+        crowded = self.at_once is not None and self._in_flight >= self.at_once
+        wait_s = 1.0 if crowded else self.wait_s(now)
         if n < self.refuse_first or wait_s > 0 or unit(self.seed, n, stream=2) < self.stray:
             self.refused += 1
-            said = self._no(now, wait_s)
+            said = self._no(now, wait_s, _CROWDED if crowded else _TOO_MANY)
             await asyncio.sleep(self._between(self.refusal_s, n, 3))
             return said
         self.take(now)
         headers = dict(self._state(now))
         work_s = self._between(self.latency_s, n, 4)
-        await (asyncio.sleep(work_s) if self._model is None else self._model.work(work_s))
+        self._in_flight += 1
+        try:
+            await (asyncio.sleep(work_s) if self._model is None else self._model.work(work_s))
+        finally:
+            self._in_flight -= 1
         self.answered_at.append(asyncio.get_running_loop().time())
         return Said(200, headers)
 
@@ -121,9 +132,8 @@ class Provider:
             while self._taken[0] < now - 60:
                 self._taken.popleft()
 
-    def _no(self, now: float, wait_s: float) -> Said:
+    def _no(self, now: float, wait_s: float, message: str) -> Said:
         told_s = self.retry_s(wait_s)
-        message = "Rate limit reached for requests."
         headers = self._state(now)
         if self.retry == "message":
             message += f" Please try again in {told_s:.3f}s."

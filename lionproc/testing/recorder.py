@@ -129,12 +129,14 @@ class Exchange:
         "status",
         "timer",
         "tokens",
+        "under_way",
     )
 
     def __init__(self, request: Request, arrived_s: float, connection: Any) -> None:
         self.request, self.arrived_s, self.connection = request, arrived_s, connection
         self.index = 0  # among the arrivals
         self.admitted, self.open, self.in_slot = False, True, False
+        self.under_way = False  # and counts as one of those `at_once`
         self.status: int | None = None
         self.fault: str | None = None
         self.tokens: tuple[int, int] | None = None

@@ -28,6 +28,7 @@ __all__ = ["Responder"]
 LOG = logging.getLogger(__name__)
 REDIRECTED = "/redirected"
 CHAT = "/chat/completions"
+CROWDED_S = 60.0  # what LiteLLM's proxy names, though the next reply makes room
 
 
 class Responder:
@@ -60,7 +61,7 @@ class Responder:
         self._faults_since = 0  # the value of _asked when the faults were set
         self._held: list[Exchange] | None = None
         self._queue: deque[Exchange] = deque()
-        self._busy = 0
+        self._busy = self._under_way = 0
 
     # --- what the user steers -----------------------------------------------------------------
 
@@ -212,6 +213,9 @@ class Responder:
         if exchange.timer is not None:
             exchange.timer.cancel()
             exchange.timer = None
+        if exchange.under_way:
+            exchange.under_way = False
+            self._under_way -= 1
         self._free(exchange)
 
     # --- what the reply is ----------------------------------------------------------------------
@@ -281,9 +285,11 @@ class Responder:
             made = made_completion()
         charge = _charge(prompt_tokens, max_tokens if by_max else None, made)
         self.recorder.charged(exchange, charge)
-        if refused := self._refused(exchange, charge):
+        if refused := self._crowded() or self._refused(exchange, charge):
             return refused
         self.recorder.admit(exchange)
+        exchange.under_way = True
+        self._under_way += 1
         exchange.latency_s = settings.latency_of(body, n)
         if fault is not None:
             exchange.fault = fault.name
@@ -318,6 +324,19 @@ class Responder:
 
     def _retry(self, wait_s: float) -> tuple[tuple[str, str], ...]:
         return retry_headers(self.settings.retry, wait_s)
+
+    def _crowded(self) -> Reply | None:
+        """429 if as many requests are under way as may be."""
+        most = self.settings.at_once
+        if most is None or self._under_way < most:
+            return None
+        self.recorder.refused += 1
+        message = (
+            f"Your current concurrency is {self._under_way}, which exceeds your concurrency limit "
+            f"of {most}."
+        )
+        headers = retry_headers(self.settings.retry, CROWDED_S)
+        return Reply(429, error_object(message, type_="rate_limit_error"), headers)
 
     def _refused(self, exchange: Exchange, charge: Charge) -> Reply | None:
         """429 if a limit has no room; otherwise every limit counts the request."""

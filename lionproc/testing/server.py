@@ -36,6 +36,8 @@ class Server:
             function of the parsed body.
         slow_when_busy: Slots of a self-hosted model: `latency_s` is the time of service, and what
             comes beyond the slots queues without a 429. None for no such bound.
+        at_once: Requests that may be under way at the same time; one more is refused with a 429
+            that says so, as of providers with a limit of concurrency. None for no such limit.
         limits: Limits to enforce, all at once: `TokenBucket`, `RollingWindow`, `FixedWindow`.
         faults: What goes wrong: rates by name (`{"429": 0.02}`), a script for the first requests
             (`[None, "500"]`), or a function of (parsed body, number of the request since the
@@ -80,6 +82,7 @@ class Server:
         *,
         latency_s: Latency = 0.0,
         slow_when_busy: int | None = None,
+        at_once: int | None = None,
         limits: Sequence[Limit] | Limit = (),
         faults: Faults = None,
         seed: int = 0,
@@ -102,6 +105,7 @@ class Server:
         changes: dict[str, Any] = {
             "latency_s": latency_s,
             "slow_when_busy": slow_when_busy,
+            "at_once": at_once,
             "limits": limits,
             "faults": faults,
             "seed": seed,
@@ -159,9 +163,9 @@ class Server:
         New limits know what was admitted before. A script of faults starts over.
 
         Args:
-            settings: Any of `latency_s`, `slow_when_busy`, `limits`, `faults`, `seed`, `answer`,
-                `usage`, `count_tokens`, `charge`, `count_refused`, `retry`, `headers`, `models`, `prices`,
-                `spelling`.
+            settings: Any of `latency_s`, `slow_when_busy`, `at_once`, `limits`, `faults`, `seed`,
+                `answer`, `usage`, `count_tokens`, `charge`, `count_refused`, `retry`, `headers`,
+                `models`, `prices`, `spelling`.
 
         Raises:
             ConfigurationError: An unknown setting or a value that cannot work; nothing changed.

@@ -32,6 +32,7 @@ class Settings:
 
     latency_s: Latency = 0.0
     slow_when_busy: int | None = None
+    at_once: int | None = None
     limits: Sequence[Limit] = ()
     faults: Faults | FaultPlan = None
     seed: int = 0
@@ -64,8 +65,11 @@ class Settings:
             raise ConfigurationError(
                 "confidence= is a probability from 0 to 1, a function of the body, or None."
             )
-        if self.slow_when_busy is not None and self.slow_when_busy < 1:
-            raise ConfigurationError("slow_when_busy= is a number of slots, at least 1.")
+        for name in ("slow_when_busy", "at_once"):
+            most = getattr(self, name)
+            if most is not None and most < 1:
+                what = "slots" if name == "slow_when_busy" else "requests"
+                raise ConfigurationError(f"{name}= is a number of {what}, at least 1.")
         _one_of("retry", self.retry, RETRIES)
         _one_of("headers", self.headers, HEADERS)
         _one_of("spelling", self.spelling, SPELLINGS)

@@ -410,6 +410,28 @@ def test_what_a_refusal_quotes_of_a_row_makes_nobody_wait(status):
             assert job.result(20)["a"].notna().tolist() == [True, False, True]
 
 
+@pytest.mark.parametrize("headers", [(), (("retry-after", "0"),)])
+def test_what_a_refusal_quotes_of_a_row_changes_the_concurrency_of_nobody(headers):
+    cell = "They allow two concurrent requests."
+    refusals = iter([True])
+
+    def fault(body, number):
+        said = body["messages"][-1]["content"]
+        if cell not in said or not next(refusals, False):
+            return None
+        quoted = error_object(f"Rate limit reached for: {said}")
+        return Fault("other", status=429, body=quoted.decode(), headers=headers)
+
+    with Server(faults=fault, key=None, answer="fine", latency_s=0.05) as server:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key="none")
+        df = pd.DataFrame({"text": [cell, *map(str, range(20))]})
+        limits = {"concurrency": 8, "requests_per_minute": 60_000}
+        job = df.llm.start("{text}", "a", model=model, progress=False, limits=limits)
+        assert job.result(20)["a"].notna().all()
+        assert next(refusals, None) is None
+        assert job.stats.concurrency == 8
+
+
 def test_a_word_that_only_a_row_says_does_not_stop_a_run_that_wants_log_probabilities():
     def fault(body, number):
         said = body["messages"][-1]["content"]

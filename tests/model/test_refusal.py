@@ -210,3 +210,57 @@ def test_a_200_that_says_there_is_no_credit_is_not_asked_again():
 def test_a_huge_error_is_not_looked_through_to_its_end():
     said = {"error": {"message": "No. " * 1_000_000, "details": [[]] * 100_000}}
     assert len(refused(400, said).message) < 250
+
+
+AT_ONCE = {
+    "Moonshot": "Your account org-1 request reached max organization concurrency: 1, please try again after 1 seconds",
+    "Zhipu": "High concurrency usage of this API, please reduce concurrency or contact us.",
+    "Zhipu in Chinese": "您当前使用该API的并发数过高",
+    "Anthropic": "Number of concurrent connections has exceeded your rate limit. Please try again later.",
+    "Ollama's cloud": "timed out waiting for a concurrent request slot",
+    "gateways": "Too many concurrent requests. Limit: 1 concurrent requests",
+    "LiteLLM": (
+        "Rate limit exceeded for api_key: 88dc. Limit type: max_parallel_requests. Current limit: 5, "
+        "Remaining: 0. Limit resets at: 2026-01-01 00:01:00 UTC"
+    ),
+}
+
+
+@pytest.mark.parametrize("headers", [{}, {"retry-after": "60"}])
+@pytest.mark.parametrize("who", AT_ONCE)
+def test_too_many_at_once_is_told_from_too_many_a_minute(who, headers):
+    reply = classify(429, headers, json.dumps({"error": {"message": AT_ONCE[who]}}).encode())
+    assert reply.error.kind is Kind.RATE_LIMITED
+    assert reply.signals.at_once
+    assert reply.error.retry_after_s is None  # it is of another limit: the next reply makes room
+    assert reply.signals.wait_s is None
+
+
+def test_a_server_that_queues_no_more_takes_no_more_at_once():
+    body = {"error": "server busy, please try again.  maximum pending requests exceeded"}
+    reply = classify(503, {}, json.dumps(body).encode())
+    assert reply.error.kind is Kind.RATE_LIMITED
+    assert reply.signals.at_once
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Rate limit reached for requests.",
+        "Crossed TPM / RPM / Max Parallel Request Limit. current rpm: 61, rpm limit: 60",
+        "Rate limit exceeded for api_key: 88dc. Limit type: requests. Current limit: 60",
+    ],
+)
+def test_too_many_a_minute_is_not_taken_for_too_many_at_once(words):
+    reply = classify(429, {"retry-after": "7"}, json.dumps({"error": {"message": words}}).encode())
+    assert not reply.signals.at_once
+    assert reply.signals.wait_s == 7
+
+
+def test_the_header_of_a_proxy_goes_before_its_words():
+    body = json.dumps({"error": {"message": "Too many concurrent requests or tokens."}}).encode()
+    of_tokens = classify(429, {"rate_limit_type": "tokens", "retry-after": "7"}, body)
+    of_requests = classify(429, {"rate_limit_type": "max_parallel_requests"}, b"{}")
+    assert not of_tokens.signals.at_once
+    assert of_tokens.signals.wait_s == 7
+    assert of_requests.signals.at_once

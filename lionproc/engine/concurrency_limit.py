@@ -1,0 +1,74 @@
+"""How many requests in flight a server takes that refuses more of them. Pure: time is handed in.
+
+Some providers limit the requests in flight, besides those of a minute or in their place (Moonshot,
+Zhipu, DeepSeek, Anthropic's connections, LiteLLM's `max_parallel_requests`), and their refusals say
+so. To wait, as for the end of a minute, is of no use then: the next reply makes room. What is in
+flight when one is refused are those that were taken, so there may be as many. Now and then more are
+tried, for others who use the account may be gone: twice as many more after each success, and after
+each refusal later by twice the time.
+"""
+
+from __future__ import annotations
+
+import math
+
+__all__ = ["ConcurrencyLimit"]
+
+FIRST_LOOK_S = 10.0
+LAST_LOOK_S = 120.0
+
+
+class ConcurrencyLimit:
+    """The number of requests in flight that a server takes, by its refusals.
+
+    One of the bounds of `Limiter.concurrency`.
+
+    Attributes:
+        cap: How many may be in flight; None where the server never said that there is a limit.
+    """
+
+    def __init__(self) -> None:
+        self.cap: int | None = None
+        self._cut_at = -math.inf
+        self._looks = False  # more are in flight than were known to be taken
+        self._look_at = math.inf
+        self._look_s = FIRST_LOOK_S
+        self._step = 1
+
+    def refused(self, left_at: float, in_flight: int, now: float) -> None:
+        """A request was refused because too many are in flight.
+
+        Args:
+            left_at: When it left, in seconds of the loop's clock.
+            in_flight: How many others are in flight, 1 at least.
+            now: Seconds of the loop's clock.
+        """
+        # Of a burst, the last one that is refused leaves only those in flight that were taken.
+        self.cap = in_flight if self.cap is None else min(self.cap, in_flight)
+        if left_at <= self._cut_at:
+            return
+        self._look_s = min(2 * self._look_s, LAST_LOOK_S) if self._looks else FIRST_LOOK_S
+        self._cut_at, self._look_at = now, now + self._look_s
+        self._looks, self._step = False, 1
+
+    def replied(self, left_at: float, full: int | None, now: float) -> bool:
+        """A good reply came.
+
+        Args:
+            left_at: When its request left.
+            full: The concurrency, if the request took the last slot, else None.
+            now: Seconds of the loop's clock.
+
+        Returns:
+            True if more may leave because of it.
+        """
+        if self.cap is None or full is None or full < self.cap or left_at <= self._cut_at:
+            return False
+        if self._looks:  # and as many were taken
+            self._looks, self._look_s, self._look_at = False, FIRST_LOOK_S, now
+            self._step *= 2
+        if now < self._look_at:
+            return False
+        self.cap += self._step
+        self._looks = True
+        return True
