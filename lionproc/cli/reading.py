@@ -15,6 +15,7 @@ import json
 import re
 import sys
 import warnings
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -109,7 +110,7 @@ def read(
             if said == "jsonl":
                 return Table(_json_lines(source, rows), "jsonl")
             return _csv(source, path, delimiter, encoding, rows)
-    except (OSError, ValueError, LookupError, csv.Error, EOFError, Warning) as error:
+    except (OSError, ValueError, LookupError, csv.Error, EOFError, zlib.error, Warning) as error:
         if isinstance(error, LionprocError):
             raise
         raise ConfigurationError(_why(path, said, error)) from error
@@ -147,6 +148,8 @@ def _why(path: str, said: Format | None, error: Exception) -> str:
             f"{name} is not written in UTF-8. Say how it is, as in --encoding cp1252 (Excel in "
             "western Europe) or --encoding shift_jis."
         )
+    if isinstance(error, zlib.error | EOFError):
+        return f"{name} cannot be read: it is damaged, or not all of it is there."
     if isinstance(error, LookupError):
         return f"There is no such encoding: {error}."
     if isinstance(error, OSError):

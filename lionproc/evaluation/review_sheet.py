@@ -5,6 +5,7 @@ Anybody may have written it, so what it unpacks to is bounded before it is unpac
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import importlib
 import importlib.util
@@ -19,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from lionproc.engine.paths import local_path, missing_file, shown
-from lionproc.errors import ConfigurationError, MissingDependencyError
+from lionproc.errors import ConfigurationError, LionprocError, MissingDependencyError
 from lionproc.frame.byte_order import marked_encoding
 from lionproc.frame.cell import is_missing
 
@@ -48,7 +49,8 @@ def read_sheet(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, bool]:
         raise missing_file(place, (".csv", ".tsv", ".xlsx"))
     try:
         if place.suffix.lower() in {".xlsx", ".xlsm"}:
-            rows, separator = _rows_of_excel(place), ""
+            with _told_as_damage():
+                rows, separator = _rows_of_excel(place), ""
         else:
             rows, separator = _rows_of_text(_decoded(place.read_bytes()))
     except (csv.Error, zipfile.BadZipFile, LookupError, SyntaxError, ValueError) as error:
@@ -68,6 +70,21 @@ def read_sheet(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, bool]:
     blank = [not any(cell.strip() for cell in row) for row in body]
     sheet = pd.DataFrame(body, columns=[_bare(name) for name in rows[0]], dtype=object)
     return sheet[~np.array(blank, dtype=bool)], separator == ";"
+
+
+@contextlib.contextmanager
+def _told_as_damage() -> Iterator[None]:
+    """What zlib, zipfile and openpyxl stumble over in a workbook may be of any class.
+
+    Raises:
+        ValueError: It is damaged.
+    """
+    try:
+        yield
+    except (LionprocError, MemoryError, PermissionError, ValueError, zipfile.BadZipFile):
+        raise
+    except Exception as error:
+        raise ValueError(f"it is damaged ({type(error).__name__})") from error
 
 
 def _rows_of_text(text: str) -> tuple[list[list[str]], str]:

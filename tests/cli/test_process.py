@@ -1,5 +1,6 @@
 """`lionproc process`: a table in, the table with answers out, and an exit code for a script."""
 
+import gzip
 import io
 import json
 import os
@@ -381,6 +382,9 @@ def test_what_cannot_work_is_code_2_in_one_sentence_and_nothing_is_sent(ask, ser
     assert {each.name for each in Path().iterdir()} <= {"in.csv", ".lionproc"}
 
 
+PACKED = gzip.compress(b"".join(b'{"a": "secret %d"}\n' % (n * n) for n in range(99)), mtime=0)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
@@ -391,6 +395,8 @@ def test_what_cannot_work_is_code_2_in_one_sentence_and_nothing_is_sent(ask, ser
         ("empty.csv", b"", "cannot be read as a table"),
         ("odd.jsonl", b'{"a": 1}\n["secret"]\n', "Line 2 is no JSON object"),
         ("torn.parquet", b"PAR1 secret", "cannot be read"),
+        ("torn.csv.gz", gzip.compress(b"a\nsecret\n")[:-9], "it is damaged, or not all of it"),
+        ("bad.jsonl.gz", PACKED[:20] + b"\xff" * 20 + PACKED[40:], "it is damaged, or not all"),
         ("book.xlsx", b"PK", "Save the sheet as CSV"),
         ("table.dat", b"a", ".csv, .tsv, .jsonl and .parquet. --from says"),
     ],

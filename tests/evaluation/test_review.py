@@ -330,3 +330,22 @@ def test_a_workbook_of_a_few_bytes_fills_no_memory(tmp_path, monkeypatch, rows, 
     assert lp.read_review(made)["gold"].tolist() == ["a"]
     with pytest.raises(ConfigurationError, match=says):
         lp.read_review(path)
+
+
+@pytest.mark.parametrize("part", ["what is compressed", "what it says"])
+def test_a_workbook_that_is_damaged_is_an_error_of_ours(tmp_path, part):
+    made, path = tmp_path / "made.xlsx", tmp_path / "review.xlsx"
+    pd.DataFrame({"id": ["r1"], "gold": ["a"]}).to_excel(made, index=False)
+    if part == "what it says":
+        with zipfile.ZipFile(made) as old, zipfile.ZipFile(path, "w") as new:
+            for name in old.namelist():
+                odd = old.read(name).replace(b"<workbookView ", b'<workbookView odd="1" ')
+                new.writestr(name, odd)
+    else:
+        raw = bytearray(made.read_bytes())
+        with zipfile.ZipFile(made) as old:
+            place = old.getinfo("xl/styles.xml").header_offset + 60
+        raw[place : place + 20] = b"\xff" * 20
+        path.write_bytes(raw)
+    with pytest.raises(ConfigurationError, match="cannot be read as a table"):
+        lp.read_review(path)
