@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 from pydantic_core import to_jsonable_python
@@ -80,9 +81,15 @@ def _told(shape: Shape, on_wire: Shape, cell: Any, *, nulls: bool) -> object:
         case Choice(members=members), _ if cell not in members:
             return _unmixed(cell)
         case DecimalNumber(), _:
-            return format(cell.normalize(), "f")
+            return _digits(cell)
         case _:
             return to_jsonable_python(cell)
+
+
+def _digits(cell: Decimal) -> str:
+    """All digits of a decimal without zeros behind them; `normalize` would round to 28 of them."""
+    written = format(cell, "f")
+    return written.rstrip("0").rstrip(".") if "." in written else written
 
 
 def _unmixed(cell: object) -> object:

@@ -59,6 +59,7 @@ TYPES = {
     "flag": (bool, '{"answer":false}'),
     "choice": (Literal["b", 1], '{"answer":1}'),
     "enum": (Mood, '{"answer":"good"}'),
+    "decimal": (Decimal, '{"answer":"12345678901234567890123456789.123456789"}'),
     "list": (list[str], '{"answer":["x","y"]}'),
     "optional model": (Inner | None, None),
     "model": (Whole, json.dumps(WHOLE, ensure_ascii=False, separators=(",", ":"))),
