@@ -80,6 +80,8 @@ class RequestBuilder:
         self.max_tokens: int | None = fields.pop("max_tokens", None)
         if self.max_tokens is not None:
             fields[connection.max_tokens_name] = self.max_tokens
+        else:  # by its newer name it is the same bound
+            self.max_tokens = fields.get("max_completion_tokens")
         self.told = told or ""
         # What says in words how to answer, where the format in the body is ours to change.
         self.instruction = "" if "response_format" in fields else answer.instruction

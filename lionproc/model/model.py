@@ -141,6 +141,8 @@ class Model(ModelSettings):
         _in_range("temperature", temperature, 0, self._takes(base_url, client).temperature_max)
         _in_range("timeout", timeout, 1e-3, _DAY_S)
         _in_range("max_tokens", max_tokens, 1, math.inf, whole=True)
+        by_newer_name = params.get("max_completion_tokens")
+        _in_range("max_completion_tokens", by_newer_name, 1, math.inf, whole=True)
         if structured is not None and structured not in _STRUCTURED:
             raise ModelError(f"structured is one of {', '.join(_STRUCTURED)}, not {structured!r}.")
         if scope is not None and (not isinstance(scope, str) or not scope):
@@ -364,6 +366,8 @@ def _fault_of_params(params: Mapping[str, object]) -> str:
     """What is no field of a body; the message never has a value, it may be a secret."""
     import json
 
+    import orjson
+
     reserved = sorted(_RESERVED & params.keys())
     if reserved:
         return f"lionproc sets {', '.join(reserved)} itself; leave it out."
@@ -384,6 +388,7 @@ def _fault_of_params(params: Mapping[str, object]) -> str:
             )
         try:
             json.dumps(value, allow_nan=False)
+            orjson.dumps(value)  # which has no other keys than texts, and 64 bits
         except (TypeError, ValueError):
             return (
                 f"Model({name}=...) goes into the request's body, and this "

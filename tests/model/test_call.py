@@ -359,9 +359,11 @@ def test_questions_told_apart_by_occurrence_have_keys_of_their_own_and_equal_bod
     assert len({call.body for call in calls}) == 1
 
 
-async def test_a_reply_teaches_the_estimate_and_says_what_was_charged():
+@pytest.mark.parametrize("bound", ["max_tokens", "max_completion_tokens"])
+async def test_a_reply_teaches_the_estimate_and_says_what_was_charged(bound):
     with Server(answer="four word answer here") as server:
-        model = lp.Model("openai/m", base_url=server.base_url, api_key=server.key, max_tokens=50)
+        at = {"base_url": server.base_url, "api_key": server.key}
+        model = lp.Model("openai/m", **at, **{bound: 50})
         made = RequestBuilder(model.connect(), model.body_params, Answer.of(str))
         call = made.ask(ASK)
         before = call.estimate

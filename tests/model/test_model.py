@@ -418,6 +418,9 @@ def test_only_a_client_of_openai_will_do():
         ({"seed": np.int64(3)}, "seed.*int64"),
         ({"top_p": float("nan")}, "top_p"),
         ({"user": object()}, "user.*object"),
+        ({"logit_bias": {50256: -100}}, "logit_bias.*dict"),
+        ({"seed": 2**70}, "seed.*int"),
+        ({"max_completion_tokens": 0}, "max_completion_tokens"),
         ({"api_key": b"sk-bytes"}, "api_key is a text, not bytes"),
     ],
 )
