@@ -188,6 +188,7 @@ class BatchProcessor:
             outcome["error"] = record["error"] = stopped
             record["status"] = "stopped"
         else:
+            await self.service._store.write_rest(record["id"])
             record["status"] = "completed"
             record["completed"] = now()
         outcome["failed"] = record["failed"] = failed

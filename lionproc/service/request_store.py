@@ -31,6 +31,7 @@ class RequestStore:
         records: The JSON files.
         lease: Shows other processes which requests this one is working on.
         active: The records of the requests in progress, by id.
+        unwritten: Records of batches whose end the disk did not take, by the id of their batch.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -41,6 +42,7 @@ class RequestStore:
         )
         self.lease = Lease(folder)
         self.active: dict[str, RequestRecord] = {}
+        self.unwritten: dict[str, list[RequestRecord]] = {}
         self._checked_schema: Any = None
 
     async def create(
@@ -115,8 +117,19 @@ class RequestStore:
         try:
             await self.write(record)
         except RecordError:
-            request_id = record["id"]
+            request_id, batch = record["id"], record.get("batch")
             log.exception("%s was not written", request_id, extra={"request_id": request_id})
+            if batch is not None:
+                self.unwritten.setdefault(batch, []).append(record)
+
+    async def write_rest(self, batch: str) -> None:
+        """Write what the disk did not take of a batch, which is complete with it.
+
+        Raises:
+            RecordError: It still cannot be written. The journal has the answers.
+        """
+        for record in self.unwritten.pop(batch, []):
+            await self.write(record)
 
     def get(self, request_id: str, schema: Any = None) -> RequestRecord:
         """A request as it is now; a dict with `error` alone where there is no such record.

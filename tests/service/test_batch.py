@@ -100,6 +100,33 @@ async def test_an_item_leaves_its_place_to_the_next_one_while_its_record_is_writ
     assert processor.service.status_counts() == {"completed": 48}
 
 
+@pytest.mark.parametrize("times", [1, 99])
+async def test_a_batch_is_not_complete_before_the_record_of_each_item_is_on_the_disk(
+    server, processor, monkeypatch, times
+):
+    left, write = [times], records.replace_all
+
+    def full(folder, contents):
+        errors = {}
+        for name in [name for name in contents if name.endswith("_000005.json") and left[0]]:
+            left[0] -= 1
+            errors[name] = OSError(28, "No space left on device")
+        kept = {name: each for name, each in contents.items() if name not in errors}
+        return {**write(folder, kept), **errors}
+
+    monkeypatch.setattr(records, "replace_all", full)
+    batch = await processor.process_batch(items(12))
+    assert [each["status"] for each in batch["results"]] == ["success"] * 12
+    left[0] = 0
+    if times > 1:
+        assert "No space left" in batch["error"]
+        assert processor.list_batches("completed") == []
+        (batch,) = await processor.resume()
+    assert batch["status"] == "success"
+    assert processor.get_batch(batch["batch_id"])["results"] == batch["results"]
+    assert server.counters.total == 12  # nothing was paid twice
+
+
 async def test_the_records_of_a_frame_are_items(server, processor):
     frame = pd.DataFrame(
         {"at": pd.to_datetime(["2024-01-02", None], utc=True), "raw": [b"x", None], 0: [1.5, None]}
