@@ -259,10 +259,8 @@ def _beside(source: str) -> str:
 
 
 def _is_same(one: str, other: str) -> bool:
-    first, second = local_path(one), local_path(other)
-    if first.exists() and second.exists():
-        return first.samefile(second)
-    return first.absolute() == second.absolute()
+    first, second = (Path(os.path.realpath(local_path(path))) for path in (one, other))
+    return first == second or (first.exists() and second.exists() and first.samefile(second))
 
 
 def _refuse_loss(path: str, rows: int, columns: Sequence[str]) -> None:

@@ -335,6 +335,10 @@ REFUSED = {
     "a column": (["-p", "{text}", "--into", "id"], "Choose another name with --into"),
     "the input": (["-p", "{text}", "--save", "./in.csv"], "is never overwritten"),
     "the answers as errors": (["-p", "{text}", "--save", "o.csv", "--errors", "./o.csv"], "go to"),
+    "the answers as errors by another way": (
+        ["-p", "{text}", "--save", "o.csv", "--errors", "no/../o.csv"],
+        "The answers go to",
+    ),
     "what is no encoding of text": (["-p", "{text}", "--encoding", "rot13"], "no such encoding"),
     "the input as errors": (["-p", "{text}", "--errors", "in.csv"], "another path with --errors"),
     "an ending": (["-p", "{text}", "--save", "out.xlsx"], "ends in '.xlsx'"),
