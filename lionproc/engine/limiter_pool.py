@@ -182,13 +182,15 @@ class LimiterPool(Limiter):
         if reservation is not None:
             return reservation
         task = asyncio.ensure_future(limiter.reserve(tokens))
+        came = False
         try:
             await asyncio.wait((task,), timeout=PATIENCE_S)
-            return task.result() if task.done() else None
+            came = task.done()
+            return task.result() if came else None
         finally:
-            if not task.done():
+            if not came:  # or it has just come, and whoever waited for it was cancelled
                 task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
+                with contextlib.suppress(asyncio.CancelledError, CallError):
                     limiter.cancel(await task)
 
     def _bound(self, number: int, way: _Way, reservation: Reservation) -> Reservation:

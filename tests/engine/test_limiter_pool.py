@@ -192,3 +192,17 @@ def test_behind_limits_of_a_stage_a_pool_still_says_which_way():
         assert after.way != held[0].way
 
     run_virtual(main())
+
+
+def test_whoever_is_cancelled_just_when_its_turn_has_come_takes_no_slot_along():
+    async def main():
+        pool = LimiterPool([limiter(concurrency=1), limiter(concurrency=1)])
+        waits = asyncio.create_task(pool.reserve(ONE))
+        while not any(each.in_flight for each in pool.members):  # noqa: ASYNC110  (steps of the loop)
+            await asyncio.sleep(0)
+        waits.cancel()
+        await asyncio.gather(waits, return_exceptions=True)
+        assert [each.in_flight for each in pool.members] == [0, 0]
+        assert await pool.reserve(ONE)
+
+    run_virtual(main())
