@@ -55,9 +55,11 @@ def recall(
         begins: Where the votes on a row begin, by their places and what is kept of them.
         row_of: The row that a vote is on, by their places.
     """
+    if len(legs) == 1:
+        return _at_one(fresh, legs[0], find, replay)
     asked: list[tuple[int, list[tuple[ModelCall, Sequence[bytes]]]]] = []
     for place, call in fresh:
-        calls = [call, *(b.ask_too(call) for b in builders[1:])] if len(builders) > 1 else [call]
+        calls = [call, *(builder.ask_too(call) for builder in builders[1:])]
         keys = own_keys([each.keys_by_way for each in calls])
         asked.append((place, list(zip(calls, keys, strict=True))))
     kept = find(list({key for _, keyed in asked for _, keys in keyed for key in keys}))
@@ -72,18 +74,34 @@ def recall(
                 answered[number] = what_became(legs[number], event)
         looked.append((place, events, answered))
     ways: list[tuple[int, bool]] = []
-    if len(legs) == 1:
-        ways = [(0, 0 in answered) for _, _, answered in looked]
-    else:
-        for _, votes in groupby(looked, lambda each: row_of(each[0])):
-            places, founds = zip(*((place, found.get) for place, _, found in votes), strict=True)
-            ways += begins(places, founds)
+    for _, votes in groupby(looked, lambda each: row_of(each[0])):
+        places, founds = zip(*((place, found.get) for place, _, found in votes), strict=True)
+        ways += begins(places, founds)
     made = []
     for (_, events, answered), (number, stands) in zip(looked, ways, strict=True):
         if stands:
             events[number].finish()
         before = [events[other] for other in answered if other < number]
         made.append(Recalled(legs[number], events[number], before))
+    return made
+
+
+def _at_one(
+    fresh: Sequence[tuple[int, ModelCall]],
+    leg: Leg,
+    find: Callable[[list[bytes]], Mapping[bytes, Entry]],
+    replay: Replay,
+) -> list[Recalled]:
+    """As `recall`, where there is one leg: nothing leads to another."""
+    kept = find(list({key for _, call in fresh for key in call.keys_by_way}))
+    made = []
+    for place, call in fresh:
+        event = Event(call, tag=place)
+        if kept:
+            entry = next((kept[key] for key in call.keys_by_way if key in kept), None)
+            if entry is not None and replay.answer(event, entry):
+                event.finish()
+        made.append(Recalled(leg, event))
     return made
 
 
