@@ -180,7 +180,7 @@ class BatchProcessor:
         ]
 
     async def _finish(self, record: BatchRecord, results: list[RequestResult]) -> BatchResult:
-        stopped = self.service.stopped
+        stopped = self.service._why_stopped(record["id"])
         failed = sum(result["status"] != "success" for result in results)
         outcome: BatchResult = {"status": "success", "batch_id": record["id"], "results": results}
         if stopped:

@@ -188,20 +188,21 @@ class Pipeline:
 
     async def _finish(self, record: JobRecord, items: Mapping[int, ItemInProgress]) -> JobResult:
         job = with_results(record, self._outline(), items)
-        stopped = next((stage for stage in self._stages if stage.service.stopped), None)
+        reasons = {stage.name: stage.service._why_stopped(job["id"]) for stage in self._stages}
+        stopped = next((name for name, reason in reasons.items() if reason), None)
         if stopped is None:
             job["status"] = "completed"
             job["completed"] = now()
             outcome = outcome_of(job)
         else:
-            reason = stopped.service.stopped
+            reason = reasons[stopped]
             job["status"] = "stopped"
             job["error"] = reason
             outcome = {
                 "status": "error",
                 "job_id": job["id"],
                 "results": job,
-                "stage": stopped.name,
+                "stage": stopped,
                 "error": reason,
             }
         extra = {"job_id": job["id"], "failed": job["failed"]}

@@ -174,6 +174,11 @@ class ProcessingService:
         """Why nothing can be sent any more (a refused key, a server that is down), or ""."""
         return self._lazy_session.stopped
 
+    def _why_stopped(self, list_id: str) -> str:
+        """Why some of a batch or job could not be asked (its journal is locked, say), or ""."""
+        left = self._runner.left.pop(list_id, "")
+        return self.stopped or left
+
     # -- requests ---------------------------------------------------------------------------
 
     @engine_loop.on_engine

@@ -74,6 +74,7 @@ class RequestRunner:
     Attributes:
         completed: How many requests ended with an answer.
         errors: How many ended without one, by kind.
+        left: Why some of a batch or job could not be asked, by its id: they are to be resumed.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class RequestRunner:
     ) -> None:
         self.completed = 0
         self.errors: Counter[str] = Counter()
+        self.left: dict[str, str] = {}
         self._store = store
         self._prompt = prompt
         self._session = session
@@ -283,6 +285,9 @@ class RequestRunner:
     async def _fail(self, record: RequestRecord, kind: Kind, message: str) -> RequestResult:
         if kind in NOT_ASKED:
             record["status"] = "received"
+            list_id = record.get("batch") or record.get("job")
+            if list_id is not None:
+                self.left[list_id] = message
         else:
             record["status"] = "failed"
             record["error"] = message

@@ -127,6 +127,20 @@ async def test_a_batch_is_not_complete_before_the_record_of_each_item_is_on_the_
     assert server.counters.total == 12  # nothing was paid twice
 
 
+async def test_items_that_could_not_be_asked_leave_their_batch_to_be_resumed(server, processor):
+    in_the_way = processor.service.save_dir / "journal.sqlite"
+    in_the_way.mkdir(0o700)
+    batch = await processor.process_batch(items(12))
+    assert (batch["status"], batch["failed"]) == ("error", 12)
+    assert "is a folder" in batch["error"]
+    assert processor.list_batches("stopped") == [batch["batch_id"]]
+    in_the_way.rmdir()
+    (batch,) = await processor.resume()
+    assert (batch["status"], batch["failed"]) == ("success", 0)
+    assert processor.list_batches("completed") == [batch["batch_id"]]
+    assert server.counters.total == 12
+
+
 async def test_the_records_of_a_frame_are_items(server, processor):
     frame = pd.DataFrame(
         {"at": pd.to_datetime(["2024-01-02", None], utc=True), "raw": [b"x", None], 0: [1.5, None]}

@@ -266,6 +266,20 @@ async def test_a_job_that_is_closed_while_it_runs_sends_nothing_more_and_is_resu
     assert (server.counters.total, server.duplicates()) == (20, 0)
 
 
+async def test_items_that_could_not_be_asked_leave_their_job_to_be_resumed(server, pipeline):
+    await filled(pipeline, stage("Mood", "mood"), stage("Topic", "topic"))
+    in_the_way = pipeline.save_dir / "journal.sqlite"
+    in_the_way.mkdir(0o700)
+    told = await pipeline.process_data([{"n": 0}, {"n": 1}, {"n": 2}])
+    assert (told["status"], told["results"]["status"]) == ("error", "stopped")
+    assert told["stage"] == "Mood"
+    assert "is a folder" in told["error"]
+    in_the_way.rmdir()
+    (told,) = await pipeline.resume()
+    assert (told["status"], told["results"]["failed"]) == ("success", 0)
+    assert server.counters.total == 6
+
+
 async def test_a_resumed_job_asks_nothing_about_finished_stages_and_gives_their_types(
     server, model
 ):
