@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from lionproc.cli import help_text
+from lionproc.cli.ending import open_streams
 from lionproc.cli.options import AsJson, JournalPath, Quiet, Source, asks, debugging, ends
 from lionproc.cli.question import Question
 
@@ -29,6 +30,7 @@ app = typer.Typer(
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Run the command; see `lionproc.cli.main`."""
+    open_streams()
     try:
         app(args=None if argv is None else list(argv), prog_name="lionproc")
     except SystemExit as end:

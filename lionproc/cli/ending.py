@@ -28,7 +28,7 @@ from lionproc.errors import (
     StoppedWarning,
 )
 
-__all__ = ["DEBUG", "Exit", "ended", "said", "show", "show_json", "tell"]
+__all__ = ["DEBUG", "Exit", "ended", "open_streams", "said", "show", "show_json", "tell"]
 
 DEBUG = "LIONPROC_DEBUG"
 # Options of Python as an error names them, and what they are called here.
@@ -125,6 +125,18 @@ def ended(command: Callable[[], int], *, debug: bool) -> int:
             f"--traceback, or {DEBUG}=1 in the environment, shows where it is."
         )
         return Exit.FAILED
+
+
+def open_streams() -> None:
+    """Give a process what it was started without (`2>&-`, some schedulers): nobody reads it.
+
+    A file that is opened later would else get the number of standard error, and what the system
+    writes there would be written into it.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(nowhere, mode, encoding="utf-8"))
 
 
 def tell(text: str) -> None:

@@ -65,7 +65,7 @@ def watchers(
         return []
     where = surface()
     if where == "terminal":
-        return [Bar(run)]
+        return [] if sys.stderr is None else [Bar(run)]  # a program without a window has none
     if panel or (panel is None and where == "notebook"):
         from lionproc.notebook.panel import Panel
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -214,7 +215,8 @@ def _shown(kept: Journal, *, progress: bool) -> Iterator[pd.DataFrame]:
 def _bar(records: Any, total: int, *, shown: bool) -> Any:
     from tqdm.auto import tqdm
 
-    return tqdm(records, total=total, unit=" records", disable=not shown, leave=False)
+    quiet = not shown or sys.stderr is None  # which a program without a window has not
+    return tqdm(records, total=total, unit=" records", disable=quiet, leave=False)
 
 
 _TYPES: Final = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias, Unpack, cast
 
@@ -296,7 +297,7 @@ class _Listener:
     def __init__(self, on_result: OnResult | None = None, *, progress: bool = False) -> None:
         self._on_result = on_result
         self._bar: Any = None
-        if progress:
+        if progress and sys.stderr is not None:
             from tqdm.auto import tqdm
 
             self._bar = tqdm(unit="item", dynamic_ncols=True)

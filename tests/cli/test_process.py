@@ -352,6 +352,21 @@ REFUSED = {
 }
 
 
+def test_a_process_without_standard_streams_works(server, monkeypatch):
+    table()
+    with monkeypatch.context() as without:
+        for name in ("stdin", "stdout", "stderr"):
+            without.setattr(sys, name, None)
+        code = main(
+            ["process", "in.csv", "-p", "Say {text}", "--base-url", server.base_url, "-m", "m"]
+        )
+        opened = [sys.stdin, sys.stdout, sys.stderr]
+    for stream in opened:
+        stream.close()
+    assert code == 0
+    assert "echo: Say two" in Path("in-answered.csv").read_text()
+
+
 def test_answers_go_through_no_link_that_nobody_named(ask, tmp_path):
     table()
     Path("in-answered.csv").symlink_to(tmp_path / "elsewhere.csv")  # it came with the table

@@ -71,6 +71,11 @@ def test_a_terminal_has_a_bar(panel, capsys):
     assert shown(Run(), panel=panel) == [Bar]
 
 
+def test_a_program_without_standard_error_shows_nothing(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    assert shown(Run()) == []
+
+
 @pytest.mark.parametrize("allow_stdin", [True, False])
 def test_nothing_is_shown_where_progress_is_off(monkeypatch, allow_stdin):
     shell = Shell(allow_stdin=allow_stdin)
