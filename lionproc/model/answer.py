@@ -230,10 +230,10 @@ def _of_type(cls: type[Answer], schema: Any, name: object | None) -> Answer:
             Field(n, hints.get(n, Any), inner, key)
             for (n, inner), key in zip(shape.fields, keys, strict=True)
         )
-    try_out(whole, TypeCheck(adapter, schema), label)
+    try_out(whole, TypeCheck(adapter, schema, whole), label)
     is_object = isinstance(shape, Record) and "anyOf" not in whole  # no Optional[Model]
     own_name = getattr(schema, "__name__", None) if is_object else None
-    check = Weighed(TypeCheck(adapter, schema), whole, tagged=True)
+    check = Weighed(TypeCheck(adapter, schema, whole), whole, tagged=True)
     called = wire.property_name(own_name or name)
     if is_object:
         read = read_either(Form(check, on_wire), None, shape)

@@ -45,6 +45,9 @@ DEEPEST = 128  # lists and objects, one in the other; the checks behind end at 2
 TOO_DEEP = f"the JSON is nested deeper than {DEEPEST} levels"
 HALF = "the text holds half a character (a lone surrogate)"
 _CLOSED = (["additionalProperties"], ["unevaluatedProperties"])
+_MORE_NAMES = frozenset(
+    ("additionalProperties", "patternProperties", "anyOf", "oneOf", "allOf", "if", "$ref")
+)  # that an object may have besides its properties
 
 
 class NotParsed(Enum):
@@ -181,17 +184,41 @@ def _no_constant(name: str) -> Any:
     raise wrong_shape(f"{name} is not JSON; give a finite number or null")
 
 
+def _optional(schema: Mapping[str, Any]) -> frozenset[str]:
+    """The names that an object may have, where it need have none of them.
+
+    Such a schema takes `{"review": {"mood": "good"}}` for an object with all of its fields left
+    out, and a type would fill in their defaults, which nobody has said.
+    """
+    more = any(schema.get(keyword) for keyword in _MORE_NAMES)
+    return (
+        frozenset() if more or schema.get("required") else frozenset(schema.get("properties", ()))
+    )
+
+
+def _says_nothing(names: Iterable[str]) -> WrongError:
+    shown = ", ".join(sorted(names))
+    return WrongError([((), f"has none of the fields that were asked for ({shown})")], ["nothing"])
+
+
 class TypeCheck:
     """Validation by pydantic, user's validators included.
 
     Args:
         adapter: For the type that is read.
         schema: That type; what is made of a pydantic model has to have its fields.
+        asked: Its JSON Schema.
     """
 
     looks_at_raw = False
 
-    def __init__(self, adapter: TypeAdapter[Any], schema: object = None) -> None:
+    def __init__(
+        self,
+        adapter: TypeAdapter[Any],
+        schema: object = None,
+        asked: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._optional = _optional(asked or {})
         is_model = isinstance(schema, type) and issubclass(schema, BaseModel)
         self._fields = tuple(getattr(schema, "model_fields", ())) if is_model else ()
         validator = validator_of(adapter.core_schema, adapter.validator)
@@ -220,7 +247,16 @@ class TypeCheck:
                 [((), f"a validator of the type returned {type(value).__name__} and not self")],
                 ["not_self"],
             )
+        if self._optional and self._has_nothing(value, text):
+            raise _says_nothing(self._optional)
         return value
+
+    def _has_nothing(self, value: object, text: str) -> bool:
+        """Whether none of its fields was said, but something else was."""
+        if isinstance(value, BaseModel):  # which knows them by all of their aliases
+            return not value.model_fields_set and text.strip("{} \t\r\n") != ""
+        held = parse(text)
+        return isinstance(held, dict) and held != {} and held.keys().isdisjoint(self._optional)
 
     def _has_all(self, value: object) -> bool:
         if isinstance(value, Mapping):
@@ -253,6 +289,7 @@ class SchemaCheck:
         lists = [names for part in parts for names in _wanted(part)]
         self._wants = len(parts) + sum(len(names) for names in lists if isinstance(names, list))
         self._names = any("propertyNames" in part for part in parts)
+        self._optional = _optional(schema)
         self._validator = jsonschema_rs.validator_for(
             schema, mask="the value", retriever=_fetch_nothing, validate_formats=True
         )
@@ -267,6 +304,8 @@ class SchemaCheck:
         if "\\u" in text and not is_whole(json.dumps(value, ensure_ascii=False)):
             raise WrongError([((), HALF)])
         if self._validator.is_valid(value):
+            if self._optional and isinstance(value, dict) and value:
+                self._look_for_names(value)
             return value
         # Behind one "anyOf" there may be thousands, and three are shown.
         faults = list(islice(self._faults(text, value), MOST_FAULTS))
@@ -274,6 +313,10 @@ class SchemaCheck:
             [(tuple(fault.instance_path), _schema_message(fault)) for fault in faults],
             (str(list(fault.schema_path)[-1:][0]) for fault in faults if fault.schema_path),
         )
+
+    def _look_for_names(self, value: Mapping[str, object]) -> None:
+        if self._optional.isdisjoint(value):
+            raise _says_nothing(self._optional)
 
     def _faults(self, text: str, value: object) -> Iterable[Any]:
         """What is wrong; of a long answer the first fault alone, for all are found at once.

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import (
+    AliasChoices,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -22,6 +23,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from typing_extensions import TypedDict
 
 from lionproc.errors import CallError, Kind, SchemaError
 from lionproc.model.answer import Answer
@@ -374,6 +376,52 @@ def test_aliases_are_the_names_in_the_json_and_field_names_those_of_the_columns(
     assert answer.read('{"the-mood": "GOOD"}').mood == "good"
     assert [field.name for field in answer.fields] == ["mood"]
     assert list(wire(answer)["schema"]["properties"]) == ["the-mood"]
+
+
+class Mild(BaseModel):
+    mood: Literal["good", "bad", "mixed"] = Field(
+        "mixed", validation_alias=AliasChoices("mood", "Mood")
+    )
+    stars: int | None = None
+
+
+class Free(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    stars: int | None = None
+
+
+@dataclasses.dataclass
+class Plain:
+    stars: int = 3
+
+
+class Loose(TypedDict, total=False):
+    stars: int
+
+
+LOOSE = {"type": "object", "properties": {"stars": {"type": "integer"}}}
+
+
+@pytest.mark.parametrize("schema", [Mild, Plain, Loose, LOOSE])
+@pytest.mark.parametrize("text", ['{"answer":{"stars":1}}', '{"error":"I cannot."}', '{"STARS":1}'])
+def test_an_answer_with_other_fields_than_were_asked_for_is_not_all_defaults(schema, text):
+    with pytest.raises(CallError, match=r"none of the fields.*stars") as caught:
+        Answer.of(schema).read(text)
+    assert caught.value.kind is Kind.WRONG_SHAPE
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        *((each, "{ }") for each in (Mild, Plain, Loose, LOOSE)),
+        *((each, '{"stars":1,"why":"so"}') for each in (Mild, Plain, Loose, LOOSE)),
+        (Mild, '{"Mood":"good"}'),
+        (Free, '{"why":"so"}'),
+        ({**LOOSE, "additionalProperties": {"type": "string"}}, '{"why":"so"}'),
+    ],
+)
+def test_fields_that_may_be_left_out_may_all_be_and_others_may_be_added(schema, text):
+    Answer.of(schema).read(text)
 
 
 def test_an_unexpected_extra_key_beside_the_answer_does_no_harm():
