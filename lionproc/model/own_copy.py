@@ -1,11 +1,14 @@
-"""Lists and dicts of one's own, of what somebody may go on writing into."""
+"""Lists, dicts and objects of one's own, of what somebody else may go on writing into."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
-__all__ = ["own_copy"]
+from lionproc.errors import pass_on_interrupt
+
+__all__ = ["own_answer", "own_copy"]
 
 
 def own_copy(value: Any) -> Any:
@@ -26,3 +29,18 @@ def own_copy(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [own_copy(each) for each in value]
     return value
+
+
+def own_answer(value: Any) -> Any:
+    """An answer for one of those who asked the same: what each writes into it is its own.
+
+    Args:
+        value: Of any answer type. One that cannot be copied is shared.
+    """
+    if isinstance(value, (str, int, float, type(None))):
+        return value
+    try:
+        return deepcopy(value)
+    except BaseException as error:  # noqa: BLE001  (of the user's type, of any class)
+        pass_on_interrupt(error)
+        return value

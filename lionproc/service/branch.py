@@ -16,6 +16,7 @@ from lionproc.errors import CallError, ConfigurationError, Kind, RecordError
 from lionproc.face import faced
 from lionproc.model.as_json import to_json
 from lionproc.model.model import Model
+from lionproc.model.own_copy import own_answer
 from lionproc.service.composed_session import session_of
 from lionproc.service.records import LARGEST, write_whole
 from lionproc.service.session import session_model
@@ -172,7 +173,7 @@ class Branch:
             event = await session.ask(call, deadline_s=deadline_s)
             if event.error is not None:
                 raise event.error
-            return event.value
+            return own_answer(event.value)
 
         return await engine_loop.bridge(answer())
 

@@ -14,6 +14,7 @@ from typing import Any
 from lionproc.engine.request import Event
 from lionproc.errors import CallError, Kind, LionprocError, pass_on_interrupt
 from lionproc.model.as_json import plain
+from lionproc.model.own_copy import own_answer
 from lionproc.service.concurrency import for_each
 from lionproc.service.lazy_session import LazySession
 from lionproc.service.prompt import Prompt
@@ -280,7 +281,8 @@ class RequestRunner:
         self.completed += 1
         log.info("%s completed", record["id"], extra={"request_id": record["id"]})
         await self._store.write_end(record)
-        return {"status": "success", "request_id": record["id"], "result": event.value}
+        own = own_answer(event.value)  # equal ones share the event
+        return {"status": "success", "request_id": record["id"], "result": own}
 
     async def _fail(self, record: RequestRecord, kind: Kind, message: str) -> RequestResult:
         if kind in NOT_ASKED:

@@ -100,6 +100,29 @@ async def test_an_item_leaves_its_place_to_the_next_one_while_its_record_is_writ
     assert processor.service.status_counts() == {"completed": 48}
 
 
+class Mood(BaseModel):
+    mood: str
+    words: list[str] = []
+
+
+@pytest.mark.parametrize("schema", [SCHEMA, Mood])
+async def test_equal_items_have_answers_of_their_own_to_write_into(server, processor, schema):
+    batch = await processor.process_batch([{"text": "the same"}] * 4, schema)
+    results = [each["result"] for each in batch["results"]]
+    for number, result in enumerate(results):
+        if schema is SCHEMA:
+            result["mood"] = number
+        else:
+            result.mood = number
+            result.words.append(number)
+    if schema is SCHEMA:
+        assert [result["mood"] for result in results] == [0, 1, 2, 3]
+    else:
+        assert [(each.mood, each.words[-1]) for each in results] == [(n, n) for n in range(4)]
+        assert len({len(each.words) for each in results}) == 1
+    assert server.counters.total == 1
+
+
 @pytest.mark.parametrize("times", [1, 99])
 async def test_a_batch_is_not_complete_before_the_record_of_each_item_is_on_the_disk(
     server, processor, monkeypatch, times
