@@ -110,10 +110,10 @@ class Replay:
             event: Not yet sent, or sent and failed; then what was looked up does not matter.
             shared: Whether others write answers into the same journal.
         """
-        return event.attempts == 0 and (shared or time.time() - event.looked_up > STALE_S)
+        return _is_unsent(event) and (shared or time.time() - event.looked_up > STALE_S)
 
     def find_again(self, event: Event, next_ones: Iterable[Event] = ()) -> Entry | None:
-        """The kept reply to an event that is about to be sent.
+        """The kept reply to what an event is about to ask: its question, or a correction.
 
         Those that follow it are looked up with it, for one look at many keys costs a tenth of one
         for each. What is there for one of them is found when its turn comes.
@@ -125,19 +125,19 @@ class Replay:
         Raises:
             JournalError: The journal cannot be read.
         """
-        if self.journal is None or event.first.key is None:
+        if self.journal is None or event.call.key is None:
             return None
-        keys = {event.first.key: event}
+        keys = {event.call.key: event}
         for other in next_ones:
-            if other.attempts == 0 and other.first.key is not None:
-                keys.setdefault(other.first.key, other)
+            if _is_unsent(other) and other.call.key is not None:
+                keys.setdefault(other.call.key, other)
         found = dict(
-            zip(keys, self.find_all([keys_of(each.first) for each in keys.values()]), strict=True)
+            zip(keys, self.find_all([keys_of(each.call) for each in keys.values()]), strict=True)
         )
         now = time.time()
         for key, asked in keys.items():
             asked.looked_up = now if found[key] is None else 0.0
-        return found[event.first.key]
+        return found[event.call.key]
 
     def _find_for(self, call: Call) -> Entry | None:
         return self.find_all([keys_of(call)])[0]
@@ -210,6 +210,11 @@ class Replay:
             failure = Failure(key, error.kind, error.message, event.attempts, now, unseen_s)
             with contextlib.suppress(JournalError):
                 self.journal.append_failure(failure, self.run).add_done_callback(_retrieve)
+
+
+def _is_unsent(event: Event) -> bool:
+    """Whether nothing was sent for an event, though kept replies may have led it to a correction."""
+    return event.attempts == event.corrections and not event.has_reply
 
 
 def _retrieve(future: asyncio.Future[None]) -> None:

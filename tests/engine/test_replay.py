@@ -152,3 +152,13 @@ def test_what_waited_for_long_is_looked_up_again_and_at_once_where_others_write_
     assert replay.is_stale(event, shared=False)
     event.attempts = 1  # it was sent, so it is not answered elsewhere any more
     assert not replay.is_stale(event, shared=True)
+
+
+def test_a_correction_that_another_asks_just_now_is_looked_up_before_it_is_sent(journal):
+    keep(journal, a="what")
+    replay, event = Replay(journal, 0, 2), Event(Question("a"))
+    assert not answered(replay, event)
+    keep(journal, a_="7")  # what the other one was answered meanwhile
+    assert replay.is_stale(event, shared=True)
+    assert replay.answer(event, replay.find_again(event))
+    assert (event.value, event.attempts, event.cached) == (7, 2, True)
