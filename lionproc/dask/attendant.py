@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from lionproc.dask.computing import current_task, is_given_up
 from lionproc.dask.question import Question
 from lionproc.dask.sharing import on_worker
 from lionproc.dask.work import BOUNDS, Works
@@ -55,7 +56,7 @@ class Attendant:
         self._worker = worker
         self._question = question
         self._number = number
-        self._key = None if worker is None else worker.get_current_task()
+        self._key = current_task() if worker is None else worker.get_current_task()
         self._place = f"{socket.gethostname()}/{os.getpid()}"
         self._told_at = 0.0
         self._paused = False
@@ -87,7 +88,7 @@ class Attendant:
 
     def _is_wanted(self) -> bool:
         if self._worker is None:
-            return True
+            return not is_given_up(self._key)
         if self._worker.status.name not in _AT_WORK:
             return False
         task = self._worker.state.tasks.get(self._key)

@@ -16,6 +16,7 @@ import pandas as pd
 from dask.base import is_dask_collection
 from dask.dataframe.utils import check_meta
 
+from lionproc.dask.computing import look_out
 from lionproc.dask.keys import keep, send, with_keys
 from lionproc.dask.place import Home
 from lionproc.engine.budget import Budget
@@ -177,6 +178,7 @@ def question_of(asked: Asked, rows: DaskRows, *, watched: bool = False) -> tuple
     Raises:
         ConfigurationError: An argument cannot work; nothing was sent.
     """
+    look_out()
     given = {**DEFAULTS, **asked.options}
     if is_dask_collection(given["examples"]):
         raise ConfigurationError(

@@ -2,6 +2,8 @@
 
 import datetime as dt
 import os
+import signal
+import threading
 from decimal import Decimal
 from typing import Literal
 
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal, assert_series_equal
 
 import lionproc as lp
+from lionproc.engine import at_exit
 from lionproc.testing import Server
 
 pytestmark = pytest.mark.usefixtures("dd")
@@ -297,3 +300,33 @@ def test_what_cannot_work_is_refused_when_it_is_called(dd, asked, arguments, wor
         ddf.llm.process("Say {txt}", into="a", **asked)
     with pytest.raises(lp.errors.ConfigurationError, match=r"examples=gold\.head\(8\)"):
         ddf.llm.process("Say {text}", into="a", examples=ddf.assign(a="x"), **asked)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of Unix")
+@pytest.mark.parametrize("scheduler", ["threads", "sync"])
+def test_without_a_cluster_ctrl_c_ends_the_asking_too(dd, asked, shared, monkeypatch, scheduler):
+    def interrupt():
+        shared.wait_for(lambda counters: counters.in_flight == 2)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("lionproc.dask.attendant.GRACE_S", 0.02)
+    frame = pd.DataFrame({"text": [f"{scheduler} {n}" for n in range(200)]})
+    limits = {"concurrency": 2, "adapt": False}
+    ddf = dd.from_pandas(frame, npartitions=2).llm.process("Say {text}", limits=limits, **asked)
+    before = shared.counters.total
+    shared.hold()
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            ddf.compute(scheduler=scheduler, num_workers=2)
+        tick = threading.Event()
+        while at_exit._under_way:  # until the timeout of the test
+            tick.wait(0.005)
+    finally:
+        thread.join()
+        shared.release()
+    assert shared.counters.total - before <= 4  # what was in flight
+    assert ddf.compute(scheduler=scheduler)["answer"].tolist() == [
+        f"echo: Say {text}" for text in frame["text"]
+    ]
