@@ -40,6 +40,11 @@ def ended(run: UnderWay) -> None:
     _under_way.discard(run)
 
 
+def under_way() -> int:
+    """How many runs there are now, 1 at least."""
+    return len(_under_way) or 1
+
+
 def _end_all() -> None:
     runs = list(_under_way)
     for run in runs:

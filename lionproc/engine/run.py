@@ -35,6 +35,7 @@ from lionproc.errors import Kind, RunError
 
 log = logging.getLogger("lionproc.engine")
 TICK_S = 0.2  # how often watchers look
+MANY = 16  # runs at once; where there are more, each is looked at less often
 FAULT_GRACE_S = 10.0  # and when the run fails
 
 
@@ -230,10 +231,14 @@ class Run(ABC):
             self._ended_at = time.monotonic()
 
     async def _tick(self) -> None:
-        before = self.stats
+        before, looks = self.stats, 0.0
         while True:
             await asyncio.sleep(TICK_S)
             self._budget.heed()
+            looks += min(MANY / at_exit.under_way(), 1.0)
+            if looks < 1.0:
+                continue
+            looks -= 1.0
             stats = self.stats
             self._use.add(before, stats)
             self._timeline.add(stats, self._routes.latencies.counts)

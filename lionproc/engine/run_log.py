@@ -23,6 +23,7 @@ __all__ = ["KILLED", "KeptRun", "RunLog"]
 KILLED: Final = "killed"
 QUIET_S: Final = 60.0
 """Seconds after which a run without a lease, where the disk has no locks, is taken for killed."""
+MOST_LEASES: Final = 32  # of one process; each is an open file, and runs may come by the thousand
 _LARGEST: Final = 16 * 2**20  # bytes of what is noted of a run; what is larger we did not put there
 _READ: Final = f"SELECT id, CASE WHEN length(facts) <= {_LARGEST} THEN facts END, checksum FROM run"  # noqa: S608  (constants)
 # Half a character: as JSON writes it (as it does each half of one beyond 16 bits), or its bytes.
@@ -54,6 +55,7 @@ class RunLog:
     def __init__(self, file: JournalFile) -> None:
         self._file = file
         self._leases: dict[int, Lease] = {}
+        self._held: list[Lease] = []  # one for each run that has one, so some of them twice
 
     def begin(self, facts: Mapping[str, object]) -> int:
         """Note that a run begins.
@@ -67,14 +69,25 @@ class RunLog:
         Raises:
             JournalError: It could not be noted.
         """
-        lease = self._lease()
+        lease = self._held[-1] if len(self._held) >= MOST_LEASES else self._lease()
         if lease is not None:
+            self._held.append(lease)
             lease.claim()
         made = _written({**facts, "lease": _shown(lease)})
-        number = self._file.change("INSERT INTO run (facts, checksum) VALUES (?, ?)", made)
+        try:
+            number = self._file.change("INSERT INTO run (facts, checksum) VALUES (?, ?)", made)
+        except BaseException:
+            self._let_go(lease)
+            raise
         if lease is not None:
             self._leases[number] = lease
         return number
+
+    def _let_go(self, lease: Lease | None) -> None:
+        if lease is not None:
+            self._held.remove(lease)
+            if lease not in self._held:
+                lease.close()
 
     def note(self, number: int, facts: Mapping[str, object]) -> None:
         """Note how a run goes.
@@ -105,9 +118,7 @@ class RunLog:
                     (number, digests),
                 )
         finally:
-            lease = self._leases.pop(number, None)
-            if lease is not None:
-                lease.close()
+            self._let_go(self._leases.pop(number, None))
 
     def all(self) -> list[KeptRun]:
         """The runs, oldest first; one that is damaged is left out.

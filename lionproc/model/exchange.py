@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from weakref import WeakSet
 
 import aiohttp
 
@@ -33,6 +34,7 @@ IS_KNOWN: Final = aiohttp.__version__.startswith("3.14.")
 """Whether the connections of this aiohttp are known to work like this. Else its own post is used."""
 SWITCHING = 101  # the one status below 200 that no other follows
 KEPT_S = 15.0  # as long as aiohttp keeps a connection that nobody uses
+MOST_KEEPING = 64  # runs that keep connections; where there are more, the others close theirs
 
 
 def all_of(content: aiohttp.StreamReader) -> bytes:
@@ -137,6 +139,10 @@ class Exchange:
         return connection, connector.watch_of(connection)
 
     def _keep(self, connection: Connection, is_readable: IsReadable) -> None:
+        if len(_keeping) >= MOST_KEEPING and self not in _keeping:
+            connection.close()  # each is an open file, and runs of a row may come by the thousand
+            return
+        _keeping.add(self)
         self._kept.append(_Kept(connection, is_readable, self._loop.time()))
         if self._timer is None:
             self._timer = self._loop.call_later(KEPT_S, self._close_old)
@@ -149,6 +155,8 @@ class Exchange:
             self._kept.popleft().connection.close()
         if self._kept:
             self._timer = self._loop.call_at(self._kept[0].since + KEPT_S, self._close_old)
+        else:
+            _keeping.discard(self)
 
     def lend(self) -> None:
         """Let the session use one of the connections that are kept here."""
@@ -158,11 +166,15 @@ class Exchange:
     def close(self) -> None:
         """Close the connections that are kept, and keep none any more."""
         self._is_closed = True
+        _keeping.discard(self)
         while self._kept:
             self._kept.popleft().connection.close()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+_keeping: Final = WeakSet[Exchange]()
 
 
 def _open(transport: asyncio.Transport | None) -> asyncio.Transport:

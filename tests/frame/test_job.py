@@ -12,6 +12,7 @@ from pydantic import AfterValidator
 
 import lionproc as lp
 from lionproc.engine import loop as engine_loop
+from lionproc.engine import run as run_module
 from lionproc.errors import (
     BudgetWarning,
     ConfigurationError,
@@ -71,6 +72,22 @@ def test_a_job_returns_at_once_and_its_frame_fills(server, model):
     assert out["a"].tolist() == [f"echo: Say text {n}" for n in range(50)]
     assert job.stats.state == "done"
     assert job.stats.finished == 50
+
+
+def test_where_many_jobs_run_at_once_each_is_looked_at_less_often(server, model, monkeypatch):
+    monkeypatch.setattr(run_module, "TICK_S", 0.001)
+    monkeypatch.setattr(run_module, "MANY", 2)
+    server.hold()
+    jobs = [texts(1).llm.start(f"{n} {{text}}", into="a", model=model, **QUIET) for n in range(8)]
+    ticks, looks = [], []
+    for job in jobs:
+        monkeypatch.setattr(job._budget, "heed", lambda: ticks.append(None))
+        monkeypatch.setattr(job._use, "add", lambda *_: looks.append(None))
+    assert wait_until(lambda: len(ticks) >= 400)
+    seen = len(ticks), len(looks)
+    server.release()
+    assert all(job.result(10)["a"].notna().all() for job in jobs)
+    assert 0 < seen[1] < 0.3 * seen[0]
 
 
 def test_a_paused_job_sends_nothing_and_goes_on_when_told(server, model):

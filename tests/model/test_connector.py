@@ -120,6 +120,18 @@ async def test_a_connection_that_stays_quiet_is_used_again_whatever_the_wire(pee
     await wire.close()
 
 
+async def test_where_very_many_keep_connections_the_others_close_theirs(peer, monkeypatch):
+    monkeypatch.setattr(exchange, "MOST_KEEPING", 1)
+    keeps, closes = DirectWire(peer.url, {}, 5.0), DirectWire(peer.url, {}, 5.0)
+    for word in ("one", "two"):
+        assert [await asked(wire, word) for wire in (keeps, closes)] == [word, word]
+    assert len(peer.connections) == 3
+    await keeps.close()
+    assert [await asked(closes, word) for word in ("three", "four")] == ["three", "four"]
+    assert len(peer.connections) == 4
+    await closes.close()
+
+
 async def test_a_connection_that_the_server_closes_is_no_reason_to_open_one_for_each_row(peer):
     wire = DirectWire(peer.url, {}, 5.0)
     assert await asked(wire, "one") == "one"

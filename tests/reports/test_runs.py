@@ -389,3 +389,16 @@ def test_a_run_that_was_stopped_says_so(df, server, model):
         df.llm.process("Say {text}", into="a", model=model, budget=lp.Budget(requests=3))
     assert lp.runs()["state"].tolist() == ["stopped"]
     assert lp.runs()["answered"].tolist() == [3]
+
+
+def test_runs_by_the_thousand_share_the_files_that_show_that_they_go_on(tmp_path):
+    with Journal.open(tmp_path / "j.sqlite") as journal:
+        runs = [journal.runs.begin({"state": "running"}) for _ in range(40)]
+        assert len(list((tmp_path / ".owners").iterdir())) == 32
+        for run in runs[:36]:
+            journal.runs.end(run, {"state": "done"}, None)
+        states = [each.state for each in journal.runs.all()]
+        assert states == ["done"] * 36 + ["running"] * 4
+        for run in runs[36:]:
+            journal.runs.end(run, {"state": "done"}, None)
+        assert not (tmp_path / ".owners").exists()
