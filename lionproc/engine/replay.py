@@ -110,7 +110,8 @@ class Replay:
             event: Not yet sent, or sent and failed; then what was looked up does not matter.
             shared: Whether others write answers into the same journal.
         """
-        return _is_unsent(event) and (shared or time.time() - event.looked_up > STALE_S)
+        ago_s = abs(time.time() - event.looked_up)  # the clock may have been set back
+        return _is_unsent(event) and (shared or ago_s > STALE_S)
 
     def find_again(self, event: Event, next_ones: Iterable[Event] = ()) -> Entry | None:
         """The kept reply to what an event is about to ask: its question, or a correction.
@@ -205,7 +206,7 @@ class Replay:
             return
         now = time.time()
         # What came meanwhile is another one's reply, unless it is this one's, which will not do.
-        unseen_s = 0.0 if event.has_reply else max(now - event.created, 0.0) + STALE_S
+        unseen_s = 0.0 if event.has_reply else abs(now - event.created) + STALE_S
         for key in event.keys:
             failure = Failure(key, error.kind, error.message, event.attempts, now, unseen_s)
             with contextlib.suppress(JournalError):

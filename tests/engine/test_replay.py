@@ -144,6 +144,12 @@ def test_those_that_follow_are_looked_up_together_and_what_is_found_is_looked_up
     assert replay.answer(events[1], replay.find_again(events[1]))
 
 
+def test_what_waited_for_long_is_looked_up_again_though_the_clock_was_set_back():
+    replay, event = Replay(None, 0, 2), Event(Question("a"))
+    event.looked_up = time.time() + 3600  # by an hour
+    assert replay.is_stale(event, shared=False)
+
+
 def test_what_waited_for_long_is_looked_up_again_and_at_once_where_others_write_too(monkeypatch):
     replay, event = Replay(None, 0, 2), Event(Question("a"))
     assert not replay.is_stale(event, shared=False)
