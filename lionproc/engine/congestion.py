@@ -11,9 +11,10 @@
    limits grow, neighbours leave (RFC 9438). It looks for more when its refusals are paid for, by
    150 requests each, or after half a minute; the longer a limit has stood, the later. If it fell,
    half; if it rose, what was measured across that is a lower bound, and so is all that was forgotten.
-5. The first refusal is believed, and undone if the server is open (RFC 4015); a limit is proved
-   by a burst alone. Others at a pace that the server took are stray until a test says otherwise
-   (`stray`): a stray refusal costs its own row a retry.
+5. The first refusal is believed, and undone if the server is open (RFC 4015), or if it took what
+   left after it or refused others by chance: then it may have had more in store. A limit is
+   proved by a burst alone. Others at a pace that the server took are stray until a test says
+   otherwise (`stray`): a stray refusal costs its own row a retry.
 """
 
 from __future__ import annotations
@@ -87,6 +88,8 @@ class Congestion:
         self._curve: Curve | None = None
         self._spell: Spell | None = None  # that goes on, or ended while it is shut
         self._first: Spell | None = None
+        self._is_sure = True  # that the first refusal was not stray
+        self._passed = 0  # of those that left after it
         self._former = math.inf  # the limit before it fell
         self._changed_at = math.inf  # when it fell or rose, or was first known
         self._is_doubted = False  # whether a pace that it took was refused, and measured the same
@@ -191,13 +194,15 @@ class Congestion:
         self._refusals += 1
         left_at, reopening = refusal.now - refusal.took_s, self.reopening
         spell = self._spell = self._spell or Spell(-math.inf, left_at)
-        congested = self.stray.is_congestion(refusal.number, above=self._is_above(refusal.per_s))
+        above = self._is_above(refusal.per_s)
+        congested = self.stray.is_congestion(refusal.number, above=above, per_s=refusal.per_s)
         if refusal.is_spent:
             congested = self.stray.proved = True
         if refusal.epoch != self.epoch:
             if refusal.epoch == self.epoch - 1 and self._is_shut and not reopening.tries:
                 # It had left before the congestion was known, and was counted as admitted.
                 spell.admitted -= 1
+                self._passed -= self._first is None
                 self._wait(refusal, spell)
             return False
         if self._is_shut:
@@ -211,6 +216,8 @@ class Congestion:
             spell.admitted += self._departures - self._probe - self._refused
             if reopening.vain and spell.admitted < WINDOW:
                 spell.admitted = 0
+            if self._first is None:
+                self._passed = self._departures - refusal.number - 1
         self.epoch += 1
         self._probe, self._refused = self._departures, 0
         self.stray.answered(self._probe)
@@ -247,8 +254,14 @@ class Congestion:
         self.window = None
         if reopening.tries:
             self.stray.confirmed()
+        in_doubt = self._passed > 0 or self.stray.seen > 0
+        if not self._is_sure and self.bounds is None and in_doubt:
+            spell.shut_at, self._is_sure = -math.inf, True  # it may not have been shut then
         if spell.is_first:
-            self._first = self._first or spell
+            if self._first is None:
+                confirmed = reopening.tries > 0 or self.stray.proved
+                self._is_sure = confirmed or spell.admitted >= WORTH
+            self._first = spell
             if not spell.is_window(shut_at):
                 # What the server had in store is in the count: it is no more than a bound.
                 pace = max(spell.admitted / USUAL_STORE_S, spell.per_s / 8)

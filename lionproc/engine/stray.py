@@ -5,8 +5,10 @@ against "a few in a hundred are, whatever the pace". How few is counted, from th
 enough to tell; before there is proof of a limit it may be a tenth. Each of them had its chance to
 look like congestion, so the surer it has to be (Bonferroni); for proof by the square of their
 number, so that the chances of a run of any length add up to little. A burst that is enough against
-a tenth is proof, and those before it came of the same limit. What was believed has been answered by
-a lower pace: of its odds no more than was needed stays for those that leave at that pace.
+a tenth is proof. Of those before it the ones at more than half of its pace came of the same limit,
+for at twice the limit every second is refused; the others are stray, and go on counting. What was
+believed has been answered by a lower pace: of its odds no more than was needed stays for those that
+leave at that pace, and nothing where strays were seen.
 """
 
 from __future__ import annotations
@@ -30,41 +32,60 @@ class StrayTest:
 
     def __init__(self) -> None:
         self.proved = False
-        self._recent: list[tuple[int, bool]] = []  # refused numbers, and whether they may be stray
+        self._recent: list[tuple[int, float]] = []  # numbers and paces; inf: no stray
         self._before = 0  # refusals before these that were not enough to tell
         self._settled = 0  # the same of the recent ones
         self._doubted = 0  # refusals that were believed, and are in doubt
         self._believed = 1  # new ones of what was last believed
         self._answered = 0  # the first to leave at the pace that answered it
 
-    def is_congestion(self, number: int, *, above: bool) -> bool:
+    def is_congestion(self, number: int, *, above: bool, per_s: float) -> bool:
         """A request was refused.
 
         Args:
             number: Which of this limiter it was, from 0; they come in any order.
             above: Whether it left at a pace above the limit, as far as is known.
+            per_s: That pace.
 
         Returns:
             True if such refusals are more than those that come anyway.
         """
         recent = self._recent
-        insort(recent, (number, not above))
+        insort(recent, (number, math.inf if above else per_s))
         while recent[0][0] < recent[-1][0] - REACH:
-            self._before += recent.pop(0)[1]
-        (least, most), strays = FEW, self._before + self._settled + self._doubted
-        few = min(max((strays + 0.5) / (number + 100), least), most)
+            self._before += recent.pop(0)[1] < math.inf
+        (least, most), strays = FEW, self._strays
+        few = min(max(strays / (number + 100), least), most)
         if not (above or self.proved):
             few = most
         odds, self._settled, run = self._odds(few)
         sure = SURE + (1 if self.proved else 2) * math.log(1 + strays)
-        if self._odds(most)[0] >= sure + DOUBT:
-            self.proved, self._before, self._settled = True, 0, 0
-            recent[:] = [(number, False) for number, _ in recent]
+        burst, _, burst_run = self._odds(most)
+        if burst >= sure + DOUBT:
+            if not self.proved:
+                recent[:] = [(at, pace if 2 * pace < per_s else math.inf) for at, pace in recent]
+                self.proved, self._settled = True, self.seen - self._before
+            self._believe(burst_run)
         if odds < sure + DOUBT * (not above):
             return False
-        self._believed = max(sum(stray for _, stray in recent[-run:]), 1)
-        recent[-run:] = [(number, False) for number, _ in recent[-run:]]
+        self._believed = max(self._believe(run), 1)
         return True
+
+    @property
+    def seen(self) -> int:
+        """How many were not enough to tell, as far as is known."""
+        return self._before + sum(pace < math.inf for _, pace in self._recent)
+
+    @property
+    def _strays(self) -> int:
+        return self._before + self._settled + self._doubted
+
+    def _believe(self, run: int) -> int:
+        """The last ones are not stray; returns how many of them might have been."""
+        recent = self._recent
+        new = sum(pace < math.inf for _, pace in recent[-run:])
+        recent[-run:] = [(number, math.inf) for number, _ in recent[-run:]]
+        return new
 
     def answered(self, number: int) -> None:
         """Congestion was believed; requests from this number on leave at a lower pace."""
@@ -74,15 +95,15 @@ class StrayTest:
         """The logarithm of the odds; how many refusals before do not count, and how many do."""
         odds, settled, last = 0.0, 0, self._recent[0][0]
         run: list[bool] = []
-        for number, may_be_stray in self._recent:
+        for number, pace in self._recent:
             if last < self._answered <= number:  # those before are answered
-                odds = min(odds, SURE + DOUBT)
+                odds = min(odds, 0.0 if self._strays else SURE + DOUBT)
             odds += max(number - last - 1, 0) * math.log((1 - MANY) / (1 - few))
             if odds <= 0:  # those before were stray
                 settled += sum(run)
                 odds, run = 0.0, []
             odds += math.log(MANY / few)
-            run.append(may_be_stray)
+            run.append(pace < math.inf)
             last = number
         return odds, settled, len(run)
 

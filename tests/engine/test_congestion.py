@@ -389,6 +389,34 @@ def test_strays_soon_after_a_limit_was_found_are_not_taken_for_its_fall():
     assert sorted(rates)[1] >= 0.85  # one of sixteen still takes one for a fall too often
 
 
+@pytest.mark.parametrize("stray", [0.02, 0.05])
+def test_a_limit_is_held_beside_strays_however_many_they_are(stray):
+    rates = []
+    for seed in range(8):
+        run = Run(TokenBucket(requests=6000), stray=stray, seed=seed).until(100)
+        rates.append(run.rate(60, 100) / 100)
+    assert median(rates) >= 0.97
+    assert sorted(rates)[1] >= 0.9
+
+
+@pytest.mark.parametrize("refused", [range(0), range(31, 40)])
+def test_what_passed_the_first_refusal_says_that_it_was_stray_and_more_is_in_store(refused):
+    congestion = Congestion()
+    for _ in range(40):
+        congestion.departed(0.0)
+    assert congestion.refused(Refusal(1.0, 0, 30, 0.01, 10.0, None, 0.5))
+    for number in refused:
+        assert not congestion.refused(Refusal(1.0, 0, number, 0.01, 10.0, None, 0.5))
+    congestion.departed(congestion.hold_until)
+    congestion.look(congestion.hold_until)
+    for _ in range(60):
+        congestion.departed(8.0)
+    assert congestion.refused(Refusal(9.0, 1, 100, 0.01, 20.0, None, 0.5, is_spent=True))
+    congestion.departed(congestion.hold_until)
+    congestion.look(congestion.hold_until)
+    assert (congestion.bounds is None) is not bool(refused)
+
+
 def test_a_limit_that_fell_is_halved():
     congestion = known(Bounds(10.0, 10.1))
     spell = Spell(0.0, 0.0, closed_at=10.0, admitted=80, per_s=9.9)
@@ -491,7 +519,7 @@ def test_a_refusal_at_a_known_pace_that_measured_the_same_again_is_a_doubt(per_s
     spell = Spell(0.0, 0.0, closed_at=10.0, admitted=100, per_s=per_s)
     for _ in range(6):
         congestion._learn(spell, congestion.bounds, Bounds(9.9, 10.1), 10.2)
-    assert congestion.stray.is_congestion(150, above=True) is not doubted
+    assert congestion.stray.is_congestion(150, above=True, per_s=10.0) is not doubted
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from lionproc.engine.stray import StrayTest
 
 
-def refusals(test, numbers, *, above=False):
-    return [test.is_congestion(number, above=above) for number in numbers]
+def refusals(test, numbers, *, above=False, per_s=10.0):
+    return [test.is_congestion(number, above=above, per_s=per_s) for number in numbers]
 
 
 def proved():
@@ -54,6 +56,30 @@ def test_what_was_refused_before_the_proof_came_of_the_limit_too():
     refusals(test, [20, 40, 60])
     assert refusals(test, range(80, 88))[-1]
     assert refusals(test, [400], above=True) == [True]
+
+
+@pytest.mark.parametrize(("per_s", "believed"), [(4.9, False), (5.1, True)])
+def test_what_was_refused_at_less_than_half_of_that_pace_goes_on_counting_as_stray(per_s, believed):
+    test = StrayTest()
+    refusals(test, [20, 40, 60], per_s=per_s)
+    refusals(test, range(80, 90))
+    assert test.seen == (0 if believed else 3)
+    assert refusals(test, [250], above=True) == [believed]
+
+
+def test_strays_of_long_ago_go_on_counting_after_a_burst():
+    test = StrayTest()
+    refusals(test, range(50, 5000, 50))
+    assert refusals(test, range(5000, 5015))[-1]
+    assert refusals(test, [5200, 5300], above=True) == [False, False]
+
+
+def test_where_strays_were_seen_nothing_of_a_burst_that_was_answered_counts_any_more():
+    test = proved()
+    refusals(test, [20, 40])
+    refusals(test, range(60, 80), above=True)
+    test.answered(80)
+    assert refusals(test, [83]) == [False]
 
 
 def test_what_was_believed_and_is_in_doubt_counts_until_it_is_taken_back():
