@@ -192,9 +192,8 @@ class Journal:
             until: Only records that came before this `mark()` count.
 
         Returns:
-            The newest reply of each key that has one. A key whose newest record is a failure
-            is absent, unless a reply came while that was under way (of another process, then), and
-            so is a record that is damaged.
+            The newest reply of each key that has one. A key whose newest record is damaged or a
+            failure is absent, unless another process's reply came while that was under way.
 
         Raises:
             JournalError: The journal cannot be read.
@@ -207,9 +206,11 @@ class Journal:
                 found[key] = entry
         return found
 
-    def failures(self, keys: Sequence[bytes], since: int = 0) -> dict[bytes, Failure]:
+    def failures(
+        self, keys: Sequence[bytes], since: int = 0, until: int | None = None
+    ) -> dict[bytes, Failure]:
         """Look up failures: those of the keys whose newest record is one. As `find`."""
-        found = self._newest(keys, since, LAST_ID)
+        found = self._newest(keys, since, LAST_ID if until is None else until)
         return {key: record for key, record in found.items() if type(record) is Failure}
 
     def latest(self, most: int) -> list[Entry]:

@@ -13,15 +13,19 @@ from typing import Any, cast
 import pandas as pd
 
 from lionproc.engine.dispatcher import Dispatcher
+from lionproc.engine.journal import Failure
+from lionproc.engine.replay import Replay
 from lionproc.engine.request import Event
 from lionproc.errors import CallError, ConfigurationError, Kind, LionprocError
 from lionproc.frame.job import Job
+from lionproc.frame.legs import Leg
 from lionproc.frame.options import Options, options_of
 from lionproc.frame.plan import Plan
 from lionproc.frame.plan_arguments import PromptLike, outputs_of
+from lionproc.frame.recall import Recalled
 from lionproc.frame.stage import Stage
 from lionproc.model.answer import Answer
-from lionproc.model.call import RequestBuilder
+from lionproc.model.call import ModelCall, RequestBuilder
 from lionproc.model.composed import leaves_of
 from lionproc.model.connection import Connection, EndpointState
 from lionproc.model.model import Model
@@ -222,6 +226,19 @@ class _Again(Job):
     def __init__(self, plan: Plan, until: int | None) -> None:
         super().__init__(plan)
         self._until = until
+        self._lost: dict[bytes, Failure] = {}
+
+    def _recall(
+        self, leg: Leg, replay: Replay, fresh: list[tuple[int, ModelCall]]
+    ) -> list[Recalled]:
+        recalled = super()._recall(leg, replay, fresh)
+        if not self._ballots.once:
+            # A vote that failed: the others may have decided without it. One that was never cast
+            # leaves its row open.
+            open_ = (each.event.first.key for each in recalled if not each.event.done)
+            keys = [key for key in open_ if key is not None]
+            self._lost.update(self._journal.failures(keys, self._since, self._until))
+        return recalled
 
     def _builder(self, stage: Stage, leaf: int, connection: Connection) -> RequestBuilder:
         kept: Any = leaves_of(stage.model)[leaf]
@@ -238,7 +255,9 @@ class _Again(Job):
 
     async def _ask(self, dispatcher: Dispatcher, event: Event) -> None:
         del dispatcher
-        self._fail(event.tag, CallError(Kind.NOT_SENT, _NO_ANSWER))
+        lost = self._lost.get(event.first.key or b"")
+        kind = Kind.NOT_SENT if lost is None else Kind.UNEXPECTED
+        self._fail(event.tag, CallError(kind, _NO_ANSWER if lost is None else lost.message))
 
     def _tell(self) -> None:
         """Rows without an answer are no surprise here."""

@@ -56,6 +56,18 @@ def test_the_majority_wins_and_its_share_is_the_confidence(server, model):
     assert (report.rows, report.answered, report.requests) == (4, 3, 15)
 
 
+def test_what_was_decided_without_a_vote_that_failed_is_found_when_the_run_is_looked_at(
+    server, model
+):
+    server.configure(answer=Votes(p="aa", q="bb"), faults=[None, "400", None, None, "400"])
+    frame = pd.DataFrame({"text": ["p", "q", "never asked"]})
+    out = ask(model, ["p", "q"], votes=3)
+    assert out["x"].tolist() == ["a", "b"]
+    seen = lp.run(lp.runs()["run"].iloc[-1]).frame(frame)
+    assert seen["x"].tolist()[:2] == ["a", "b"]
+    assert seen["x"].isna().tolist() == [False, False, True]
+
+
 def test_votes_are_kept_one_by_one_so_that_more_of_them_buy_only_what_is_new(server, model):
     server.configure(answer=Votes(p="abbab"))
     before = server.counters.total
