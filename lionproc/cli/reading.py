@@ -130,6 +130,8 @@ def _opened(path: str, said: Format | None) -> IO[bytes] | None:
         )
     if said == "parquet":
         return None
+    if place.is_fifo():  # `<(zcat a.csv.gz)` of a shell; what is read of it does not come again
+        return io.BytesIO(place.read_bytes())
     if place.suffix.lower() == ".gz":
         return cast("IO[bytes]", gzip.GzipFile(place))
     return place.open("rb")
@@ -187,7 +189,11 @@ def _csv(
     marked = marked_encoding(head)
     encoding = encoding or marked or "utf-8"
     is_tsv = path.lower().removesuffix(".gz").endswith(".tsv")
-    names, found = _header(source, head, encoding, delimiter or ("\t" if is_tsv else None))
+    usual = "\t" if is_tsv else None
+    odd = b"\r" in head.replace(
+        b"\r\n", b""
+    )  # a carriage return alone; pandas counts them in its own way
+    names, found, blank = _header(source, head, encoding, delimiter or usual)
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # cells that would be cut off
         frame = pd.read_csv(
@@ -198,6 +204,7 @@ def _csv(
             keep_default_na=False,
             na_values=[""],
             index_col=False,
+            skiprows=blank if len(names) == 1 and not odd else 0,  # else it does so by itself
             skip_blank_lines=len(names) > 1,  # where there is one column, it is an empty cell
             nrows=rows,
         )
@@ -208,8 +215,8 @@ def _csv(
 
 def _header(
     source: Any, head: bytes, encoding: str, delimiter: str | None
-) -> tuple[list[str], str]:
-    """The names in the first line, however long it is, and what stands between them."""
+) -> tuple[list[str], str, int]:
+    """The names in the first line, however long it is, what is between them, and blank lines before."""
     lines = io.TextIOWrapper(source, encoding, newline="")  # refuses what decodes no text
     if delimiter is None:
         text = codecs.getincrementaldecoder(encoding)().decode(head)
@@ -218,10 +225,11 @@ def _header(
         delimiter = max(_DELIMITERS, key=bare.count)
     if len(delimiter) != 1:
         raise ConfigurationError(f"--delimiter is one character, not {delimiter!r}.")
-    names = next((line for line in csv.reader(lines, delimiter=delimiter) if line), [])
+    reader = csv.reader(lines, delimiter=delimiter)
+    blank, names = next(((n, line) for n, line in enumerate(reader) if line), (0, []))
     lines.detach().seek(0)
     _must_differ(names)
-    return names, delimiter
+    return names, delimiter, blank
 
 
 def _must_differ(names: list[str]) -> None:

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pandas as pd
@@ -430,6 +431,25 @@ def test_a_file_that_is_no_table_is_refused_without_showing_its_content(ask, nam
     assert (code, out) == (2, "")
     assert words in err
     assert "secret" not in err
+
+
+@pytest.mark.parametrize("content", ["\n\ntext\none\n\n", "\r\n\r\ntext,n\r\none,1\r\n"])
+def test_blank_lines_before_the_names_are_passed_over(content):
+    Path("blank.csv").write_bytes(content.encode())
+    frame = read("blank.csv").frame
+    assert frame.columns.tolist() == content.split()[0].split(",")
+    assert frame["text"].dropna().tolist() == ["one"]
+    assert len(frame) == (2 if frame.shape[1] == 1 else 1)  # an empty cell, where one is a line
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of Unix")
+def test_a_pipe_is_read_as_the_shell_gives_it(ask):
+    os.mkfifo("pipe")
+    writer = threading.Thread(target=Path("pipe").write_bytes, args=(b"text\none\n",))
+    writer.start()
+    code, out, _ = ask("pipe", "--from", "csv", "-p", "Say {text}", "--save", "-")
+    writer.join()
+    assert (code, out) == (0, "text,answer\none,echo: Say one\n")
 
 
 def test_other_encodings_are_read_when_they_are_named_or_marked(ask):
