@@ -12,8 +12,8 @@
    150 requests each, or after half a minute; the longer a limit has stood, the later. If it fell,
    half; if it rose, what was measured across that is a lower bound, and so is all that was forgotten.
 5. The first refusal is believed, and undone if the server is open (RFC 4015), or if it took what
-   left after it or refused others by chance: then it may have had more in store. A limit is
-   proved by a burst alone. Others at a pace that the server took are stray until a test says
+   left after it or refused others by chance: then the spell goes on and counts as the first. A
+   limit is proved by a burst alone. Others at a pace that the server took are stray until a test says
    otherwise (`stray`): a stray refusal costs its own row a retry.
 """
 
@@ -255,8 +255,11 @@ class Congestion:
         if reopening.tries:
             self.stray.confirmed()
         in_doubt = self._passed > 0 or self.stray.seen > 0
-        if not self._is_sure and self.bounds is None and in_doubt:
-            spell.shut_at, self._is_sure = -math.inf, True  # it may not have been shut then
+        first = self._first
+        if first is not None and not self._is_sure and self.bounds is None and in_doubt:
+            # It may not have been shut then: the spell is the same.
+            spell.shut_at, spell.opened_at, self._is_sure = -math.inf, first.opened_at, True
+            spell.admitted += first.admitted
         if spell.is_first:
             if self._first is None:
                 confirmed = reopening.tries > 0 or self.stray.proved

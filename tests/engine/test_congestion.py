@@ -415,6 +415,7 @@ def test_what_passed_the_first_refusal_says_that_it_was_stray_and_more_is_in_sto
     congestion.departed(congestion.hold_until)
     congestion.look(congestion.hold_until)
     assert (congestion.bounds is None) is not bool(refused)
+    assert congestion._first.admitted == (30 if refused else 39 + 60)  # one spell, then
 
 
 def test_a_limit_that_fell_is_halved():
