@@ -349,9 +349,10 @@ class RowRun(Run):
             return True
         error = dispatcher.coalescing.failure(call.key)
         if error is not None:
-            following = self._following(place, Outcome(error.kind))
+            stage = self._leg_of(place).stage
+            following = self._following(place, self._of_vote(stage, Outcome(error.kind)))
             if following is None:
-                self._fail(place, error)
+                self._fail(place, error, call)
             else:
                 self._hand_on(following, [place], call)
             return True
@@ -405,8 +406,11 @@ class RowRun(Run):
 
     def _what_became(self, leg: Leg, event: Event) -> Outcome:
         """What became of a row at a leg."""
-        became = what_became(event, sure=leg.steps.unsure(leg.leaf))
-        return replace(became, of_vote=True) if self._plan.stages[leg.stage].votes > 1 else became
+        return self._of_vote(leg.stage, what_became(event, sure=leg.steps.unsure(leg.leaf)))
+
+    def _of_vote(self, stage: int, outcome: Outcome) -> Outcome:
+        """What became of a question, where it may be one of several votes on a row."""
+        return replace(outcome, of_vote=self._plan.stages[stage].votes > 1)
 
     def _following(self, place: int, outcome: Outcome) -> Leg | None:
         """The leg at which a row is asked next, None where the outcome stands."""
@@ -480,24 +484,25 @@ class RowRun(Run):
     def _usd_of_answers(self) -> float | None:
         return self._bought.usd
 
-    def _fill(self, tag: int, came: Event | CallError, *, bears: bool) -> None:
+    def _fill(self, tag: int, came: Event | CallError, *, bears: bool, asked: Any = None) -> None:
         """A row has an answer or cannot have one, or one of the votes on it."""
         if self._ballots.once and isinstance(came, Event):
             self._fill_row(tag, came, bears=bears)
             return
         said = self._ballots.cast(tag, came, bears=bears)
-        if isinstance(came, Event) and isinstance(said, Verdict):
-            said = self._voted(self._ballots.place_of(tag), came, said)
+        asked = came.first if isinstance(came, Event) else asked
+        if asked is not None and isinstance(said, Verdict):
+            said = self._voted(self._ballots.place_of(tag), asked, said)
         if said is not None:
             place = self._ballots.place_of(tag)
             self._fill_row(place, said, bears=bears or not isinstance(said, Event))
 
-    def _voted(self, place: int, last: Event, said: Verdict) -> Verdict | None:
+    def _voted(self, place: int, asked: ModelCall, said: Verdict) -> Verdict | None:
         """What all votes say is sure enough, or they are all cast again at the next model.
 
         Args:
             place: That of their answer.
-            last: The vote that came last.
+            asked: What was asked for one of them.
             said: What they say together.
 
         Returns:
@@ -507,7 +512,6 @@ class RowRun(Run):
         tags = self._ballots.tags(place)
         leg = max((self._leg_of(tag) for tag in tags), key=lambda each: each.leaf)
         leaf = leg.steps.after(leg.leaf, said.outcome)
-        asked: Any = last.first
         if leaf is None or asked.asked is None:
             return said
         self._store.add(place, said)
@@ -546,8 +550,8 @@ class RowRun(Run):
         before = range(place % self._plan.rows, place, self._plan.rows)
         return all(self._store.status(other) == CACHED for other in before)
 
-    def _fail(self, tag: int, error: CallError) -> None:
-        self._fill(tag, error, bears=False)
+    def _fail(self, tag: int, error: CallError, asked: Any = None) -> None:
+        self._fill(tag, error, bears=False, asked=asked)
 
     def _count_failure(self, place: int, error: CallError) -> None:
         if error.kind in {Kind.NOT_SENT, Kind.CANCELLED}:

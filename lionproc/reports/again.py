@@ -256,8 +256,11 @@ class _Again(Job):
     async def _ask(self, dispatcher: Dispatcher, event: Event) -> None:
         del dispatcher
         lost = self._lost.get(event.first.key or b"")
-        kind = Kind.NOT_SENT if lost is None else Kind.UNEXPECTED
-        self._fail(event.tag, CallError(kind, _NO_ANSWER if lost is None else lost.message))
+        error = CallError(Kind.NOT_SENT, _NO_ANSWER)
+        if lost is not None:
+            kind = next((each for each in Kind if each == lost.kind), Kind.UNEXPECTED)
+            error = CallError(kind, lost.message)
+        self._fail(event.tag, error, event.first)
 
     def _tell(self) -> None:
         """Rows without an answer are no surprise here."""

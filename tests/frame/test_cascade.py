@@ -312,6 +312,20 @@ def test_a_threshold_needs_a_choice_and_a_target_a_frame(small, large):
     assert sent(small, large) == [0, 0]
 
 
+def test_an_equal_row_that_comes_later_is_voted_on_by_whoever_decided_the_first_one(small, large):
+    said = iter(['{"answer":1}', "What?"])
+    small.configure(answer=lambda body: next(said) if text_of(body) == "t" else '{"answer":5}')
+    large.configure(answer='{"answer":7}')
+    few = lp.RateLimitedAPIExecutor(queue_capacity=4, concurrency_limit=1)  # so it does come later
+    out = ask(
+        lp.Cascade([at(small, "s", executor=few), at(large, "l")], below=0.4),
+        ["t", *names(12, "n"), "t"],
+        schema=int, votes=2, tie="first", retry=lp.Retry(max_corrections=0),
+    )  # fmt: skip
+    assert out["a"].iloc[[0, -1]].tolist() == [7, 7]
+    assert sent(small, large) == [26, 2]
+
+
 @pytest.mark.parametrize("faults", [[None, "context_length"], ["context_length"]])
 def test_votes_that_a_cascade_has_cast_for_another_model_are_judged_by_it(small, large, faults):
     """Whichever vote came last; and a rerun takes the model that has answered all of them."""
