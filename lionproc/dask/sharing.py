@@ -14,7 +14,7 @@ import multiprocessing
 import threading
 from collections.abc import Iterator
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from distributed import get_worker
 from distributed.protocol.pickle import dumps
@@ -24,7 +24,6 @@ from lionproc.dask.question import Question
 from lionproc.dask.scheduler_plugin import NAME, LionprocPlugin
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.lease_messages import Ask, Grant
-from lionproc.engine.lender import Lender
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.limits import Limits
 from lionproc.errors import ConfigurationError, LionprocError
@@ -130,13 +129,13 @@ class SchedulerOffice:
     """
 
     def __init__(self, worker: Any, budget: str) -> None:
-        self._worker = worker
+        self.worker = worker
         self._budget = budget
 
     async def __call__(self, ask: Ask) -> Grant:
         """Ask the scheduler; on the engine's loop."""
-        answer = self._worker.scheduler.lionproc_ask(budget=self._budget, ask=ask.as_dict())
-        return Grant(**await asyncio.wrap_future(on_worker(self._worker, _awaited(answer))))
+        answer = self.worker.scheduler.lionproc_ask(budget=self._budget, ask=ask.as_dict())
+        return Grant(**await asyncio.wrap_future(on_worker(self.worker, _awaited(answer))))
 
 
 async def _awaited(work: Any) -> Any:
@@ -156,23 +155,32 @@ class _Borrowing:
 
     def __init__(self, limiter: Limiter, worker: Any) -> None:
         name = hashlib.sha256(limiter.identity.encode()).hexdigest()[:32]
-        self._limiter = limiter
-        self._place = worker.address
         self._office = SchedulerOffice(worker, name)
         self.scheduler = str(worker.scheduler.address)
         self.runs = 0
-        self.lender = self.begin()
-
-    def begin(self) -> Lender:
-        """Have the limiter borrow here, for now."""
-        lender = engine_loop.call(lambda: self._limiter.borrow(self._office, place=self._place))
+        lender = engine_loop.call(lambda: limiter.borrow(self._office, place=worker.address))
         assert lender is not None  # noqa: S101  (there is an office)
         self.lender = lender
-        return lender
+        self._departures = -1
+
+    def again(self, limiter: Limiter, worker: Any = None) -> None:
+        """Have the limiter borrow here again: what the budget knows is not told it anew."""
+        self._office.worker = worker or self._office.worker
+        engine_loop.call(lambda: limiter.borrow_again(self.lender, self._departures))
+
+    def end(self, limiter: Limiter) -> None:
+        """Have the limiter borrow here no more, for now."""
+
+        def end() -> None:
+            limiter.borrow(None)
+            self._departures = limiter.departures
+
+        engine_loop.call(end)
 
 
 # The clusters that use a limiter of this process; it borrows from the one that came last.
 _borrowing: dict[Limiter, list[_Borrowing]] = {}
+_ended = WeakKeyDictionary[Limiter, _Borrowing]()  # the last one, for the next partition
 _heeded: set[tuple[str, str]] = set()  # questions whose limits were told to a budget
 _lock = threading.Lock()
 
@@ -183,7 +191,11 @@ def _enter(limiter: Limiter, worker: Any, question: Question) -> _Borrowing:
         of_all = _borrowing.setdefault(limiter, [])
         now = next((each for each in of_all if each.scheduler == scheduler), None)
         if now is None:
-            now = _Borrowing(limiter, worker)
+            now = _ended.pop(limiter, None)
+            if now is not None and now.scheduler == scheduler:
+                now.again(limiter, worker)
+            else:
+                now = _Borrowing(limiter, worker)
             of_all.append(now)
         now.runs += 1
         wanted = question.limits
@@ -208,10 +220,12 @@ def _leave(limiter: Limiter, borrowing: _Borrowing) -> None:
         left, of_all = borrowing.lender, _borrowing[limiter]
         was_in_force = of_all[-1] is borrowing
         of_all.remove(borrowing)
+        if was_in_force:
+            borrowing.end(limiter)
+            _ended[limiter] = borrowing
         if not of_all:
             del _borrowing[limiter]
-            engine_loop.call(lambda: limiter.borrow(None))
         elif was_in_force:
-            of_all[-1].begin()
+            of_all[-1].again(limiter)
     with contextlib.suppress(Exception):  # the scheduler may be gone; what is lent ends by itself
         engine_loop.submit(left.close()).result(5.0)

@@ -38,6 +38,11 @@ class Borrowing:
             self.lender = Lender(self._limits, office, own=own, place=place)
         return self.lender
 
+    def place_again(self, lender: Lender, *, knows_all: bool) -> None:
+        """See `Limiter.borrow_again`."""
+        lender.again(knows_all=knows_all)
+        self._is_placed, self.lender = True, lender
+
     def heed(self, identity: str, *, shared: bool) -> None:
         """Have a lender where the limits are shared, and none where they are not any more.
 

@@ -135,6 +135,17 @@ class Lender:
         if self._settling is None or self._settling.done():
             self._settling = asyncio.get_running_loop().create_task(self._settle())
 
+    def again(self, *, knows_all: bool) -> None:
+        """It is used anew, after it was closed.
+
+        Args:
+            knows_all: Whether the budget was told all that was sent since. Else it hears of the
+                last minute, and counts what it knew twice.
+        """
+        if not knows_all:
+            self._knows = ""
+        self._agreed = self._limiter.own_limits()
+
     async def close(self) -> None:
         """Give everything back."""
         if self._timer is not None:

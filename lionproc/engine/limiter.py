@@ -166,6 +166,16 @@ class Limiter:
         self.in_force.is_stale = True
         return self.borrowing.place(office, place=place, own=own)
 
+    def borrow_again(self, lender: Lender, departures: int) -> None:
+        """Take permissions from a budget as before.
+
+        Args:
+            lender: What `borrow` gave; it was closed since.
+            departures: Those of then.
+        """
+        self.in_force.is_stale = True
+        self.borrowing.place_again(lender, knows_all=departures == self.departures)
+
     # -- reserving --------------------------------------------------------------------------
 
     def refuse(self, tokens: Tokens) -> None:

@@ -82,6 +82,28 @@ def test_all_together_use_the_limit_and_are_never_over_it(holders, per_minute):
     assert sum(at <= times[0] + 150 for at in times) >= 0.97 * 2.5 * per_minute
 
 
+@pytest.mark.parametrize("alone", [False, True], ids=["all of it", "some sent without it"])
+def test_who_borrows_again_from_a_budget_is_not_counted_twice_and_never_over_it(alone):
+    async def main():
+        cluster = Cluster(600, 2)
+        one, other = cluster.limiters
+        for piece in range(30):
+            lender = one.borrowing.lender
+            await cluster.run(2, [one])
+            one.borrow(None)
+            departures = one.departures
+            await lender.close()
+            if alone and piece == 20:
+                await cluster.run(10, [one])
+            one.borrow_again(lender, departures)
+        await cluster.run(30, [one, other])
+        return cluster.times
+
+    times = run_virtual(main())
+    assert worst(times) <= 600
+    assert alone or sum(at <= times[0] + 60 for at in times) >= 550
+
+
 def test_a_limit_that_is_set_at_one_holds_for_all_and_at_once():
     async def main():
         cluster = Cluster(1200, 3)
