@@ -31,6 +31,7 @@ __all__ = ["Attendant"]
 TELL_S = 0.4
 MOST_FAILURES = 50  # of a partition that are told
 FIRST_S = 10.0  # to hear whether a partition is to begin at all
+LAST_S = 2.0  # to hear how it ended
 GRACE_S = 2.0  # for what is in flight when nobody wants the answers, which are kept all the same
 
 # A worker that is out of memory for now ("paused") ends what it has, and begins nothing.
@@ -62,6 +63,7 @@ class Attendant:
         self._paused = False
         self._stopped = False
         self._concurrency: int | None = None  # as it was wanted last
+        self._last: Future[dict[str, Any]] | None = None  # what was told at the end
         self.unwanted = False
 
     def begin(self) -> None:
@@ -84,7 +86,13 @@ class Attendant:
         if self._worker is None or self._worker.status.name in _AT_WORK:
             with contextlib.suppress(Exception):
                 failures = self._run._store.failures.kept(MOST_FAILURES)
-                self._tell(stats, failures)
+                self._last = self._tell(stats, failures)
+
+    def end(self) -> None:
+        """Wait, in the thread of the task, until the end was heard: the job may look at once."""
+        with contextlib.suppress(Exception):
+            if self._last is not None:
+                self._last.result(LAST_S)
 
     def _is_wanted(self) -> bool:
         if self._worker is None:

@@ -93,7 +93,10 @@ def _asked(job: Job, worker: Any, question: Question, number: int) -> pd.DataFra
     job.watch(attendant)
     attendant.begin()
     job.begin()
-    out = job.result()
+    try:
+        out = job.result()
+    finally:
+        attendant.end()
     if attendant.unwanted:  # what there is of it must not be taken for all of it
         raise Reschedule
     return out

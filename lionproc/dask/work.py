@@ -84,7 +84,10 @@ class Work:
         """
         if run not in self.runs.get(number, {}):
             self.begin(number)
-        self.runs.setdefault(number, {})[run] = stats
+        known = self.runs.setdefault(number, {})
+        was = known.get(run)
+        if was is None or was["state"] in UNDER_WAY or stats["state"] not in UNDER_WAY:
+            known[run] = stats  # what was said before its end may come after it
         if failures:
             self.failures[number] = failures
         left = {} if budget is None else self._left(budget, stats)

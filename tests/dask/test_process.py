@@ -4,6 +4,7 @@ import datetime as dt
 import os
 import signal
 import threading
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Literal
 
@@ -16,6 +17,7 @@ from pandas.testing import assert_frame_equal, assert_series_equal
 
 import lionproc as lp
 from lionproc.engine import at_exit
+from lionproc.engine.stats import RunStats
 from lionproc.testing import Server
 
 pytestmark = pytest.mark.usefixtures("dd")
@@ -265,6 +267,17 @@ def test_a_budget_is_one_for_all_partitions(dd, home):
         # Computed once more it counts from the start, and goes on with what was not sent.
         assert computed(out)["a"].notna().sum() == 8
         assert server.counters.total - before == 8
+
+
+def test_what_a_run_said_before_its_end_and_comes_after_it_counts_no_more(dd):
+    from lionproc.dask.work import Work, summed
+
+    work = Work()
+    for state, answered in (("running", 2), ("done", 9), ("running", 5)):
+        stats = asdict(RunStats(state=state, rows=9, answered=answered, sent=answered))
+        work.hear(0, "a run", {**stats, "errors": {}})
+    total = summed(work.runs.values())
+    assert (total["answered"], total["sent"], total["ended"]) == (9, 9, 1)
 
 
 def test_what_a_function_asks_is_part_of_the_name(dd, asked, shared, tmp_path):
