@@ -32,7 +32,7 @@ from lionproc.model.model import Model
 from lionproc.model.prices import Price
 from lionproc.model.providers import PROVIDERS
 from lionproc.model.schema_type import type_of_schema
-from lionproc.model.steps import steps_noted
+from lionproc.model.steps import Outcome, steps_noted
 from lionproc.model.wire import Response
 from lionproc.reports.difference import Note
 
@@ -232,9 +232,9 @@ class _Again(Job):
         self, leg: Leg, replay: Replay, fresh: list[tuple[int, ModelCall]]
     ) -> list[Recalled]:
         recalled = super()._recall(leg, replay, fresh)
-        if not self._ballots.once:
-            # A vote that failed: the others may have decided without it. One that was never cast
-            # leaves its row open.
+        if leg.is_shared or not self._ballots.once:
+            # What failed went to the next model, or the other votes decided without it. What was
+            # never asked leaves its row open.
             open_ = (each.event.first.key for each in recalled if not each.event.done)
             keys = [key for key in open_ if key is not None]
             self._lost.update(self._journal.failures(keys, self._since, self._until))
@@ -260,7 +260,14 @@ class _Again(Job):
         if lost is not None:
             kind = next((each for each in Kind if each == lost.kind), Kind.UNEXPECTED)
             error = CallError(kind, lost.message)
-        self._fail(event.tag, error, event.first)
+        # A model that has no record of it was down and left out, or the run had ended.
+        why = Kind.CONNECTION if lost is None else error.kind
+        became = self._of_vote(self._leg_of(event.tag).stage, Outcome(why))
+        following = self._following(event.tag, became)
+        if following is None:
+            self._fail(event.tag, error, event.first)
+        else:
+            self._hand_on(following, [event.tag], event.first)
 
     def _tell(self) -> None:
         """Rows without an answer are no surprise here."""

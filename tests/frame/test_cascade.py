@@ -110,8 +110,11 @@ def test_an_unsure_answer_does_not_stand_as_that_of_the_same_model_further_on(sm
     assert (out["a_model"] == "l").tolist() == on
     assert sent(small, large) == [40, sum(on)]
     large.configure(faults={"context_length": 1.0})  # then the small one's has to do
-    assert ask(cascade, names(60), confidence=True)["a"].notna().all()
+    out = ask(cascade, names(60), confidence=True)
+    assert out["a"].notna().all()
     assert sent(small) == [60]
+    seen = lp.run(lp.runs()["run"].iloc[-1]).frame(pd.DataFrame({"text": names(60)}))
+    assert seen["a"].tolist() == out["a"].tolist()
 
 
 def test_plain_runs_and_cascades_share_what_was_paid_for(small, large):

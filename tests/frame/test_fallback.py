@@ -57,6 +57,18 @@ def other(status, code, message):
     return Fault("other", status=status, body=json.dumps(body))
 
 
+def test_what_was_voted_on_while_the_first_was_down_is_found_when_the_run_is_looked_at(
+    first, second
+):
+    first.configure(faults={"401": 1.0})
+    second.configure(faults=[None, None, None, None, "400"])
+    one_by_one = {"concurrency": 1, "adapt": False}
+    ask(lp.Fallback([at(first), at(second)]), names(4), votes=3, limits=one_by_one)
+    seen = lp.run(lp.runs()["run"].iloc[-1]).frame(pd.DataFrame({"text": names(5)}))
+    assert seen["a"].tolist()[:4] == ["two"] * 4
+    assert seen["a"].isna().tolist() == [False] * 4 + [True]
+
+
 def test_where_the_first_is_down_rows_go_straight_to_the_next_and_a_rerun_sends_nothing(
     first, second
 ):
