@@ -150,6 +150,7 @@ class BatchProcessor:
         with self._store.at_work(batch_id, record):
             try:
                 await service.session.revive()
+                service._why_stopped(batch_id)  # of a time before is of no account
                 positions = range(len(items))
                 # Those that are asked, and others whose records wait or are written: a group of them
                 # costs the disk, and the interpreter, hardly more than one.

@@ -164,6 +164,24 @@ async def test_items_that_could_not_be_asked_leave_their_batch_to_be_resumed(ser
     assert server.counters.total == 12
 
 
+async def test_why_items_could_not_be_asked_is_forgotten_when_they_are_asked_again(
+    processor, monkeypatch
+):
+    async def cancelled(*_):
+        raise asyncio.CancelledError
+
+    in_the_way = processor.service.save_dir / "journal.sqlite"
+    in_the_way.mkdir(0o700)
+    with monkeypatch.context() as as_it_ends:
+        as_it_ends.setattr(processor, "_finish", cancelled)
+        with pytest.raises(asyncio.CancelledError):
+            await processor.process_batch(items(3))
+    in_the_way.rmdir()
+    (batch,) = await processor.resume()
+    assert (batch["status"], batch["failed"]) == ("success", 0)
+    assert processor.list_batches("completed") == [batch["batch_id"]]
+
+
 async def test_the_records_of_a_frame_are_items(server, processor):
     frame = pd.DataFrame(
         {"at": pd.to_datetime(["2024-01-02", None], utc=True), "raw": [b"x", None], 0: [1.5, None]}
