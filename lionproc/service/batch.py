@@ -151,6 +151,7 @@ class BatchProcessor:
             try:
                 await service.session.revive()
                 service._why_stopped(batch_id)  # of a time before is of no account
+                service._store.unwritten.pop(batch_id, None)
                 positions = range(len(items))
                 # Those that are asked, and others whose records wait or are written: a group of them
                 # costs the disk, and the interpreter, hardly more than one.

@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 import lionproc as lp
+from lionproc.engine import loop as engine_loop
 from lionproc.errors import ConfigurationError
 from lionproc.service import records
 
@@ -180,6 +181,28 @@ async def test_why_items_could_not_be_asked_is_forgotten_when_they_are_asked_aga
     (batch,) = await processor.resume()
     assert (batch["status"], batch["failed"]) == ("success", 0)
     assert processor.list_batches("completed") == [batch["batch_id"]]
+
+
+async def test_a_record_that_the_disk_did_not_take_never_takes_the_place_of_a_later_one(
+    server, processor, monkeypatch
+):
+    async def cancelled(*_):
+        raise asyncio.CancelledError
+
+    def full(folder, contents):
+        return dict.fromkeys(contents, OSError(28, "No space left on device"))
+
+    server.configure(answer="")
+    with monkeypatch.context() as as_it_ends:
+        as_it_ends.setattr(processor, "_finish", cancelled)
+        batch = await processor._store.create(items(2))
+        as_it_ends.setattr(records, "replace_all", full)
+        with pytest.raises(asyncio.CancelledError):
+            await engine_loop.bridge(processor._run(batch, None, is_new=True))
+    server.configure(answer="good")
+    (told,) = await processor.resume()
+    assert [each["result"] for each in told["results"]] == ["good", "good"]
+    assert processor.get_batch(batch["id"])["results"] == told["results"]
 
 
 async def test_the_records_of_a_frame_are_items(server, processor):
