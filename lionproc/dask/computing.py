@@ -19,7 +19,8 @@ _given_up: set[Hashable] = set()
 
 
 def _starts(graph: Mapping[Hashable, object]) -> None:
-    _given_up.difference_update(graph)  # who computes it again wants it
+    # Who computes it again wants it. A graph may have very many tasks, and these are few.
+    _given_up.difference_update([task for task in list(_given_up) if task in graph])
 
 
 def _ends(graph: object, state: Mapping[str, Any], errored: bool) -> None:
