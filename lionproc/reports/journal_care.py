@@ -15,6 +15,7 @@ import pandas as pd
 
 from lionproc.engine.journal import Entry, Failure, Journal
 from lionproc.engine.journal_path import real_path
+from lionproc.engine.streams import Stream
 from lionproc.errors import ConfigurationError, JournalError
 from lionproc.face import face
 from lionproc.frame.place import AnyPath
@@ -215,8 +216,9 @@ def _shown(kept: Journal, *, progress: bool) -> Iterator[pd.DataFrame]:
 def _bar(records: Any, total: int, *, shown: bool) -> Any:
     from tqdm.auto import tqdm
 
-    quiet = not shown or sys.stderr is None  # which a program without a window has not
-    return tqdm(records, total=total, unit=" records", disable=quiet, leave=False)
+    if not shown or sys.stderr is None:  # which a program without a window has not
+        return records
+    return tqdm(records, total=total, unit=" records", leave=False, file=Stream(sys.stderr))
 
 
 _TYPES: Final = {

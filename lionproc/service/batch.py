@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias, Unpack, cast
 
 from lionproc.engine import loop as engine_loop
+from lionproc.engine.streams import Stream
 from lionproc.errors import ConfigurationError, Kind, LionprocError
 from lionproc.face import faced
 from lionproc.model.answer import Answer
@@ -302,7 +303,7 @@ class _Listener:
         if progress and sys.stderr is not None:
             from tqdm.auto import tqdm
 
-            self._bar = tqdm(unit="item", dynamic_ncols=True)
+            self._bar = tqdm(unit="item", dynamic_ncols=True, file=Stream(sys.stderr))
 
     def start(self, items: int) -> None:
         """So many items are coming."""

@@ -1,6 +1,8 @@
 import asyncio
+import io
 import json
 import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -275,6 +277,27 @@ async def test_a_listener_that_breaks_does_not_break_the_batch(processor, caplog
 
     assert (await processor.process_batch(items(3), on_result=broken))["failed"] == 0
     assert "on_result failed" in caplog.text
+
+
+async def test_the_terminal_goes_while_a_batch_shows_its_progress_and_the_batch_goes_on(
+    processor, monkeypatch
+):
+    class Terminal(io.StringIO):
+        is_gone = False
+
+        def write(self, text):
+            if self.is_gone:
+                raise BrokenPipeError
+            return super().write(text)
+
+    def goes(position, result):
+        terminal.is_gone = True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    batch = await processor.process_batch(items(20), progress=True, on_result=goes)
+    assert (batch["status"], batch["failed"]) == ("success", 0)
+    assert "/20" in terminal.getvalue()
 
 
 async def test_items_are_made_where_the_caller_is_and_may_ask_a_model_themselves(processor, model):
