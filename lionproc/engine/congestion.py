@@ -194,8 +194,13 @@ class Congestion:
         self._refusals += 1
         left_at, reopening = refusal.now - refusal.took_s, self.reopening
         spell = self._spell = self._spell or Spell(-math.inf, left_at)
-        above = self._is_above(refusal.per_s)
-        congested = self.stray.is_congestion(refusal.number, above=above, per_s=refusal.per_s)
+        looked = self.bounds is None and not self._is_shut and reopening.tries > 0
+        congested = self.stray.is_congestion(
+            refusal.number,
+            above=self._is_above(refusal.per_s),
+            per_s=refusal.per_s,
+            again=looked and not self.is_stated,
+        )
         if refusal.is_spent:
             congested = self.stray.proved = True
         if refusal.epoch != self.epoch:

@@ -5,10 +5,11 @@ against "a few in a hundred are, whatever the pace". How few is counted, from th
 enough to tell; before there is proof of a limit it may be a tenth. Each of them had its chance to
 look like congestion, so the surer it has to be (Bonferroni); for proof by the square of their
 number, so that the chances of a run of any length add up to little. A burst that is enough against
-a tenth is proof. Of those before it the ones at more than half of its pace came of the same limit,
-for at twice the limit every second is refused; the others are stray, and go on counting. What was
-believed has been answered by a lower pace: of its odds no more than was needed stays for those that
-leave at that pace, and nothing where strays were seen.
+a tenth is proof; a smaller one is, after a first refusal that a look in vain confirmed. Of those
+before it the ones at more than half of its pace came of the same limit, for at twice the limit
+every second is refused; the others are stray, and go on counting. What was believed has been
+answered by a lower pace: of its odds no more than was needed stays for those that leave at that
+pace, and nothing where strays were seen.
 """
 
 from __future__ import annotations
@@ -39,13 +40,14 @@ class StrayTest:
         self._believed = 1  # new ones of what was last believed
         self._answered = 0  # the first to leave at the pace that answered it
 
-    def is_congestion(self, number: int, *, above: bool, per_s: float) -> bool:
+    def is_congestion(self, number: int, *, above: bool, per_s: float, again: bool = False) -> bool:
         """A request was refused.
 
         Args:
             number: Which of this limiter it was, from 0; they come in any order.
             above: Whether it left at a pace above the limit, as far as is known.
             per_s: That pace.
+            again: Whether the server had refused before, and whoever looked whether it is open.
 
         Returns:
             True if such refusals are more than those that come anyway.
@@ -61,12 +63,12 @@ class StrayTest:
         odds, self._settled, run = self._odds(few)
         sure = SURE + (1 if self.proved else 2) * math.log(1 + strays)
         burst, _, burst_run = self._odds(most)
-        if burst >= sure + DOUBT:
+        if burst >= sure + DOUBT * (not again):
             if not self.proved:
                 recent[:] = [(at, pace if 2 * pace < per_s else math.inf) for at, pace in recent]
                 self.proved, self._settled = True, self.seen - self._before
             self._believe(burst_run)
-        if odds < sure + DOUBT * (not above):
+        if odds < sure + DOUBT * (not (above or again)):
             return False
         self._believed = max(self._believe(run), 1)
         return True

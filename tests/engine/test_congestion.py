@@ -539,6 +539,13 @@ def test_a_known_limit_is_used_and_more_is_asked_for_ever_later(limit, share, re
     assert run.refusals(60, 240) <= refusals
 
 
+@pytest.mark.parametrize("burst_s", [1, 10])
+def test_a_slow_limit_that_refused_a_look_as_well_is_found_with_few_refusals(burst_s):
+    run = Run(TokenBucket(requests=60, burst_s=burst_s)).until(300)
+    assert run.refusals(0, 300) <= 7
+    assert run.rate(60, 300) >= 0.94
+
+
 @pytest.mark.parametrize(("factor", "refusals"), [(0.5, 9), (2.0, 9)])
 def test_another_limit_is_found_within_half_a_minute(factor, refusals):
     run = Run(TokenBucket(requests=600)).until(60)

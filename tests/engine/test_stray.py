@@ -32,6 +32,13 @@ def test_before_there_is_proof_it_wants_a_burst():
     assert test.proved
 
 
+def test_after_a_look_in_vain_two_in_a_row_are_proof():
+    test = StrayTest()
+    assert not test.is_congestion(10, above=False, per_s=1.0, again=True)
+    assert test.is_congestion(11, above=False, per_s=1.0, again=True)
+    assert test.proved
+
+
 def test_a_burst_that_was_answered_by_a_lower_pace_says_little_of_those_that_leave_at_it():
     for soon, later in ((63, 75), (62, 80)):
         test = proved()
