@@ -184,7 +184,13 @@ class Job(RowRun):
         report = self.report()
         steps = [leg.steps for leg in self._first_legs]
         return note_of(
-            self._plan, self._builders, report, kept(report), failures=failures, steps=steps
+            self._plan,
+            self._builders,
+            report,
+            kept(report),
+            failures=failures,
+            steps=steps,
+            after=self._since,
         )
 
     def _digests(self) -> bytes | None:

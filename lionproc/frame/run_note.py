@@ -93,6 +93,7 @@ def note_of(
     *,
     failures: Failures | None,
     steps: Sequence[Steps],
+    after: int,
 ) -> dict[str, object]:
     """What is remembered of a run, in JSON's types.
 
@@ -103,6 +104,7 @@ def note_of(
         kept: The same, as far as it is neither stats nor facts.
         failures: Its rows without an answer; None while it goes.
         steps: Where rows went from model to model, stage by stage.
+        after: The mark in the journal from which on its records answered rows.
     """
     stats, facts = report.stats, report.facts
     made = iter(builders)
@@ -122,6 +124,7 @@ def note_of(
             for name in column_names(stage.answer, output.into)
         ],
         "deduplicate": plan.options.deduplicate,
+        "after": after,
         "asked": plan.asked,
         "ways": ways,
         "shapes": [shape_kept(stage.answer) for stage in plan.stages],

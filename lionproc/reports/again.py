@@ -35,6 +35,7 @@ from lionproc.model.schema_type import type_of_schema
 from lionproc.model.steps import Outcome, steps_noted
 from lionproc.model.wire import Response
 from lionproc.reports.difference import Note
+from lionproc.reports.sound import sound_mark
 
 __all__ = ["answers_again"]
 
@@ -82,7 +83,7 @@ def answers_again(
         raise
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         raise ConfigurationError(unknown) from None  # somebody noted what we do not
-    job = _Again(plan, until)
+    job = _Again(plan, sound_mark(note.get("after")) or 0, until)
     job.begin()
     return job.result()
 
@@ -223,9 +224,9 @@ _NO_ANSWER = "The run has no answer to it."
 class _Again(Job):
     """Asks the journal, and nobody else."""
 
-    def __init__(self, plan: Plan, until: int | None) -> None:
+    def __init__(self, plan: Plan, after: int, until: int | None) -> None:
         super().__init__(plan)
-        self._until = until
+        self._since, self._until = after, until
         self._lost: dict[bytes, Failure] = {}
 
     def _recall(

@@ -117,6 +117,18 @@ def test_an_unsure_answer_does_not_stand_as_that_of_the_same_model_further_on(sm
     assert seen["a"].tolist() == out["a"].tolist()
 
 
+def test_a_run_that_asked_anew_has_no_answers_of_before_when_it_is_looked_at(small, large):
+    large.configure(answer='{"answer":"bad"}')
+    ask(at(large, "l"), names(6))
+    small.configure(answer='{"answer":"good"}', confidence=0.99)
+    cascade = lp.Cascade([at(small, "s"), at(large, "l")], below=0.8)
+    assert set(ask(cascade, names(6))["a"]) == {"bad"}  # as the large one had answered
+    assert set(ask(cascade, names(6), resume=False)["a"]) == {"good"}
+    frame = pd.DataFrame({"text": names(6)})
+    for run, said in zip(lp.runs()["run"].iloc[-2:], ("bad", "good"), strict=True):
+        assert set(lp.run(run).frame(frame)["a"]) == {said}
+
+
 def test_plain_runs_and_cascades_share_what_was_paid_for(small, large):
     ask(at(small, "s"), names(20), confidence=True)
     on = unsure(names(20), 0.8)
