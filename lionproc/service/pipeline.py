@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import unicodedata
@@ -305,12 +306,13 @@ class Pipeline:
         if display is None:
             return await work
         task = asyncio.ensure_future(work)
-        handle = display(self, display_id=True)
         try:
-            while not task.done():
-                await asyncio.wait((task,), timeout=0.5)
-                handle.update(self)
-            return task.result()
+            with contextlib.suppress(Exception):  # a display that breaks breaks no job
+                handle = display(self, display_id=True)
+                while not task.done():
+                    await asyncio.wait((task,), timeout=0.5)
+                    handle.update(self)
+            return await task
         finally:
             task.cancel()
 

@@ -247,6 +247,22 @@ async def test_a_stopped_job_resumes_at_the_item_and_the_stage(server, model, pi
     await fresh.close()
 
 
+@pytest.mark.parametrize("breaks", ["at first", "later"])
+async def test_a_diagram_that_cannot_be_shown_breaks_no_job(pipeline, monkeypatch, breaks):
+    class Broken:
+        def __init__(self, *_, **__):
+            if breaks == "at first":
+                raise BrokenPipeError
+
+        def update(self, _):
+            raise BrokenPipeError
+
+    monkeypatch.setattr("lionproc.service.pipeline._display", lambda: Broken)
+    await filled(pipeline, stage("A", "a"))
+    job = await pipeline.process_data([{"n": n} for n in range(3)], progress=True)
+    assert (job["status"], job["results"]["failed"]) == ("success", 0)
+
+
 async def test_a_job_that_is_closed_while_it_runs_sends_nothing_more_and_is_resumed(
     server, pipeline
 ):
