@@ -27,6 +27,10 @@ reach it: the least is shown beside ours ("of 7") and is the goal there. It leav
 - What kind of limit it is, which `Searcher` knows and we have to find out.
 - Looks that are wanted for more than a doubling at any moment, as for a tenth more.
 
+So it is no more than a bound: who is above it need not have been wasteful, and who is below it may
+look more seldom than it does. When a limit changes depends on nothing that we do, but how much that
+costs depends on when the last look was: a figure of these kinds is one of many possible ones.
+
 Tried for 60 a minute, and worse than it was:
 
 - To hold the round limit that is next to what was measured (1, 2, 3, 5, 6 times a power of ten a
@@ -40,7 +44,7 @@ Tried for 60 a minute, and no better:
 - To wait for a second look as long as one took since the server was last known to be shut: as many
   refusals, and a bucket of 1 s gets 0.77 of the first minute (0.83).
 - Of the seven refusals of a minute of 60, three are on their way when the first comes, at 68 a
-  second; at 20 a second it would be one, and every run that nobody knows of begins 1.6 s later.
+  second; at 20 a second it would be one, and every first run would begin 1.6 s later, by reckoning.
 
 Tried for a limit together with strays, where single runs still crawl:
 
@@ -55,10 +59,9 @@ Tried for a limit together with strays, where single runs still crawl:
   0.56 of it (0.95), as each look ends with the first stray.
 - To take the first refusal for stray once the pace was doubled unrefused: the pace that may leave
   is not what leaves, and a bucket of 6,000 is searched for again and again, 2.9 % refused.
-
-So it is no more than a bound: who is above it need not have been wasteful, and who is below it may
-look more seldom than it does. When a limit changes depends on nothing that we do, but how much that
-costs depends on when the last look was: a figure of these kinds is one of many possible ones.
+- To go on measuring, where strays were seen, until the whole window is over: a rolling minute with
+  2 % gets 0.86 (0.93).
+- To take for stray what was refused before a limit rose: no different.
 """
 
 from __future__ import annotations
