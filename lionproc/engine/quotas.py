@@ -35,7 +35,7 @@ class Signals:
     quotas: Mapping[str, Quota] = field(default_factory=dict)
     retry_after_s: float | None = None
     ignored: str = field(default="", repr=False)
-    at_once: bool = False
+    at_once: bool = field(default=False, repr=False)
 
     @property
     def wait_s(self) -> float | None:
