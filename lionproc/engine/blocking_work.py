@@ -67,8 +67,8 @@ class Threads(ThreadPoolExecutor):
 async def in_own_thread(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Call a function of a person's beside the loop that this is awaited in.
 
-    It may take its time, and wait for a run of its own, which needs threads of the pool. In one of
-    these a few such functions would have them all, and wait for each other for ever.
+    It may take its time, never end, or wait for a run of its own, which needs threads of the pool.
+    In one of these a few such functions would have them all, and hold every run up for ever.
 
     Args:
         work: What is called.

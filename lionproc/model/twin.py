@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 import httpx2
 import openai
 
+from lionproc.engine.blocking_work import in_own_thread
 from lionproc.errors import CallError, Kind, ModelError
 from lionproc.model.quiet_pool import keep_quiet
 from lionproc.model.reading import ACCEPT_ENCODING, bounded
@@ -86,7 +87,7 @@ def _renewing(function: Callable[[], Any]) -> Callable[[], Any]:
         try:
             if inspect.iscoroutinefunction(function):
                 return await function()
-            key = await asyncio.to_thread(function)
+            key = await in_own_thread(function)
             return await key if inspect.isawaitable(key) else key
         except Exception as error:  # noqa: BLE001  (the user's own code may raise anything)
             raise CallError(

@@ -289,6 +289,29 @@ def test_a_key_of_a_function_is_renewed_for_each_request_of_either_kind_of_clien
         assert client.api_key == ""
 
 
+def test_a_function_that_never_brings_a_key_holds_up_no_run_of_another_model():
+    asked, brings = threading.Semaphore(0), threading.Event()
+    many = min(32, (os.cpu_count() or 1) + 4)  # threads of the engine's pool
+
+    def hangs():
+        asked.release()
+        brings.wait(60)
+        return KEY
+
+    with Server(answer="fine", key=None) as server:
+        client = openai.OpenAI(base_url=server.base_url, api_key=hangs)
+        rows = pd.DataFrame({"text": [f"text {n}" for n in range(many)]})
+        model = lp.Model("openai", "m", client=client)
+        limits = {"concurrency": many, "adapt": False}
+        job = rows.llm.start("{text}", into="a", model=model, limits=limits, progress=False)
+        assert all(asked.acquire(timeout=20) for _ in range(many))
+        other = lp.Model("openai", "n", base_url=server.base_url, api_key=KEY)
+        rest = rows.llm.start("{text}", into="a", model=other, limits=limits, progress=False)
+        assert rest.result(20)["a"].eq("fine").all()
+        brings.set()
+        assert job.result(20)["a"].eq("fine").all()
+
+
 # --- what cannot be copied ----------------------------------------------------------------------
 
 
