@@ -13,7 +13,11 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Final, ParamSpec, TypeVar
 
-__all__ = ["Threads", "in_own_thread"]
+from lionproc.engine.forked import in_forked_child, leave_behind
+
+__all__ = ["Threads", "in_own_thread", "in_saving_thread"]
+
+SAVERS: Final = 4  # files that are written at once
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -81,3 +85,36 @@ async def in_own_thread(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwar
     context = contextvars.copy_context()
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(_OWN, lambda: context.run(work, *args, **kwargs))
+
+
+async def in_saving_thread(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Write a result beside the loop that this is awaited in.
+
+    It may be far away and never answer. That holds up what else is saved, and no run that asks.
+
+    Args:
+        work: What is called.
+        *args: Its arguments.
+        **kwargs: More of them.
+
+    Returns:
+        What it returns.
+    """
+    context = contextvars.copy_context()
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_saving, lambda: context.run(work, *args, **kwargs))
+
+
+def _savers() -> Threads:
+    return Threads(SAVERS, thread_name_prefix="lionproc saves")
+
+
+_saving = _savers()
+
+
+@in_forked_child
+def _renew() -> None:
+    """In a forked child: the threads did not come along."""
+    global _saving  # noqa: PLW0603  (the one pool of the process)
+    leave_behind(_saving)
+    _saving = _savers()

@@ -16,6 +16,7 @@ import pandas as pd
 
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.at_exit import GRACE_S
+from lionproc.engine.blocking_work import in_saving_thread
 from lionproc.engine.budget import WARN_AT
 from lionproc.engine.budget_group import BudgetGroup
 from lionproc.engine.paths import shown
@@ -139,7 +140,7 @@ class Job(RowRun):
 
     async def _open(self) -> None:
         if self._parts is not None:
-            await asyncio.to_thread(self._remove_stale_parts)
+            await in_saving_thread(self._remove_stale_parts)
 
     def _remove_stale_parts(self) -> None:
         plan = self._plan
@@ -166,7 +167,7 @@ class Job(RowRun):
                 await self._parts.finish()
                 self._save_error = self._parts.error
             elif save is not None and self._state == "done":
-                await asyncio.to_thread(self._save_all, save)
+                await in_saving_thread(self._save_all, save)
         except (LionprocError, OSError) as error:
             self._save_error = as_save_error(error)
         finally:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+from lionproc.engine.blocking_work import in_saving_thread
 from lionproc.errors import LionprocError
 
 __all__ = ["PartWriter", "as_save_error"]
@@ -56,7 +57,7 @@ class PartWriter:
         """
         if self._writing:
             await asyncio.wait(set(self._writing))
-        for chunk in await asyncio.to_thread(self._gone):
+        for chunk in await in_saving_thread(self._gone):
             await self._part(chunk)
         if not self._rows:
             await self._part(0)
@@ -67,7 +68,7 @@ class PartWriter:
         start = chunk * self._size
         stop = min(start + self._size, self._rows)
         try:
-            self._written[chunk] = await asyncio.to_thread(self._write, chunk, start, stop)
+            self._written[chunk] = await in_saving_thread(self._write, chunk, start, stop)
         except (LionprocError, OSError) as error:
             self.error = self.error or as_save_error(error)
 

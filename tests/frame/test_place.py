@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import stat
+import threading
 import traceback
 
 import fsspec
@@ -283,3 +284,26 @@ def test_a_csv_is_compressed_as_its_name_says(ending):
 
         with zipfile.ZipFile(path) as archive:
             assert archive.namelist() == ["out.csv"]
+
+
+def test_a_store_that_does_not_answer_holds_up_its_own_run_and_no_other(
+    server, memory, monkeypatch
+):
+    many = min(32, (os.cpu_count() or 1) + 4)  # threads of the engine's pool
+    began, answers, opened = threading.Event(), threading.Event(), MemoryFileSystem._open
+
+    def hangs(*args, **kwargs):
+        began.set()
+        answers.wait(60)
+        return opened(*args, **kwargs)
+
+    monkeypatch.setattr(MemoryFileSystem, "_open", hangs)
+    model = lp.Model("openai/m", base_url=server.base_url, api_key=server.key)
+    asked = {"into": "a", "model": model, "progress": False}
+    job = texts(many).llm.start("Say {text}", save="memory://far/", chunk_size=1, **asked)
+    assert began.wait(20)
+    assert texts(3).llm.start("Tell {text}", **asked).result(20)["a"].notna().all()
+    assert not job.done
+    answers.set()
+    job.result(20)
+    assert len(memory.ls("memory://far")) == many
