@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lionproc.engine.request import Event
 
 QUEUE_BYTES = 32 * 2**20  # that calls take while they wait, if they say so; the last may be more
-OUT_BYTES = 64 * 2**20  # that the bodies in flight take together; one may always be in flight
+OUT_BYTES = 56 * 2**20  # that the bodies in flight take together; one may always be in flight
 SLACK = 64  # outdated moments that may stay in the heap
 
 
