@@ -5,6 +5,7 @@ import contextlib
 import json
 import socket
 import threading
+from weakref import WeakSet
 
 import openai
 import pytest
@@ -122,6 +123,7 @@ async def test_a_connection_that_stays_quiet_is_used_again_whatever_the_wire(pee
 
 async def test_where_very_many_keep_connections_the_others_close_theirs(peer, monkeypatch):
     monkeypatch.setattr(exchange, "MOST_KEEPING", 1)
+    monkeypatch.setattr(exchange, "_keeping", WeakSet())  # those of other tests may not be over
     keeps, closes = DirectWire(peer.url, {}, 5.0), DirectWire(peer.url, {}, 5.0)
     for word in ("one", "two"):
         assert [await asked(wire, word) for wire in (keeps, closes)] == [word, word]
