@@ -190,9 +190,8 @@ def _csv(
     encoding = encoding or marked or "utf-8"
     is_tsv = path.lower().removesuffix(".gz").endswith(".tsv")
     usual = "\t" if is_tsv else None
-    odd = b"\r" in head.replace(
-        b"\r\n", b""
-    )  # a carriage return alone; pandas counts them in its own way
+    # A carriage return alone, which pandas counts in its own way.
+    odd = b"\r" in head.replace(b"\r\n", b"")
     names, found, blank = _header(source, head, encoding, delimiter or usual)
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # cells that would be cut off

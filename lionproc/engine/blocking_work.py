@@ -11,6 +11,7 @@ import contextvars
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
 from lionproc.engine.forked import in_forked_child, leave_behind
@@ -82,9 +83,7 @@ async def in_own_thread(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwar
     Returns:
         What it returns.
     """
-    context = contextvars.copy_context()
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_OWN, lambda: context.run(work, *args, **kwargs))
+    return await _done_by(_OWN, partial(work, *args, **kwargs))
 
 
 async def in_saving_thread(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -100,9 +99,13 @@ async def in_saving_thread(work: Callable[P, T], /, *args: P.args, **kwargs: P.k
     Returns:
         What it returns.
     """
+    return await _done_by(_saving, partial(work, *args, **kwargs))
+
+
+async def _done_by(executor: Executor, work: Callable[[], T]) -> T:
+    """As `asyncio.to_thread`, by another executor."""
     context = contextvars.copy_context()
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_saving, lambda: context.run(work, *args, **kwargs))
+    return await asyncio.get_running_loop().run_in_executor(executor, context.run, work)
 
 
 def _savers() -> Threads:

@@ -139,13 +139,13 @@ class Exchange:
         return connection, connector.watch_of(connection)
 
     def _keep(self, connection: Connection, is_readable: IsReadable) -> None:
-        if len(_keeping) >= MOST_KEEPING and self not in _keeping:
-            connection.close()  # each is an open file, and runs of a row may come by the thousand
-            return
-        _keeping.add(self)
-        self._kept.append(_Kept(connection, is_readable, self._loop.time()))
-        if self._timer is None:
+        if self._timer is None:  # then it keeps none
+            if len(_keeping) >= MOST_KEEPING:
+                connection.close()  # each is an open file, and runs of a row may come by the thousand
+                return
+            _keeping.add(self)
             self._timer = self._loop.call_later(KEPT_S, self._close_old)
+        self._kept.append(_Kept(connection, is_readable, self._loop.time()))
 
     def _close_old(self) -> None:
         """Close the connections that nobody used for some time."""

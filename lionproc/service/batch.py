@@ -151,8 +151,7 @@ class BatchProcessor:
         with self._store.at_work(batch_id, record):
             try:
                 await service.session.revive()
-                service._why_stopped(batch_id)  # of a time before is of no account
-                service._store.unwritten.pop(batch_id, None)
+                service._begin_list(batch_id)
                 positions = range(len(items))
                 # Those that are asked, and others whose records wait or are written: a group of them
                 # costs the disk, and the interpreter, hardly more than one.
@@ -319,7 +318,5 @@ class _Listener:
         if self._on_result is not None:
             try:
                 self._on_result(position, result)
-            except (
-                BaseException
-            ):  # of any class: whatever the caller's function does, the batch goes on
+            except BaseException:  # whatever the caller's function raises, the batch goes on
                 log.exception("on_result failed for item %d; the batch goes on", position)

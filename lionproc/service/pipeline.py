@@ -180,7 +180,7 @@ class Pipeline:
             try:
                 for stage in self._stages:
                     await stage.service.session.revive()
-                    stage.service._why_stopped(job_id)  # of a time before is of no account
+                    stage.service._begin_list(job_id)
                 job = RunningJob(job_id, retry_failed)
                 await run_stages(job, record["data"], self._stages, finished, self.window)
                 return await self._finish(record, items)

@@ -174,6 +174,11 @@ class ProcessingService:
         """Why nothing can be sent any more (a refused key, a server that is down), or ""."""
         return self._lazy_session.stopped
 
+    def _begin_list(self, list_id: str) -> None:
+        """A batch or job begins, or goes on: what went wrong a time before is of no account."""
+        self._runner.left.pop(list_id, None)
+        self._store.unwritten.pop(list_id, None)
+
     def _why_stopped(self, list_id: str) -> str:
         """Why some of a batch or job could not be asked (its journal is locked, say), or ""."""
         left = self._runner.left.pop(list_id, "")

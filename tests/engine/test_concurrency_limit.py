@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from itertools import pairwise
 
 import pandas as pd
-import pytest
 
 import lionproc as lp
 from lionproc.engine.concurrency_limit import FIRST_LOOK_S, ConcurrencyLimit
-from lionproc.engine.executor import RateLimitedAPIExecutor
-from lionproc.engine.limiter import Limiter
-from lionproc.engine.limits import Limits
-from lionproc.engine.request import Event, Reply
-from lionproc.engine.tokens import Tokens
-from lionproc.model.chat_completion import classify
-from lionproc.testing import Server, run_virtual
-from lionproc.testing.answers import error_object
-from lionproc.testing.provider import Provider
-
-SMALL = Tokens(8, 2)
+from lionproc.testing import Server
 
 
 def burst(limit, sent, taken, at=1.0):
@@ -86,69 +74,6 @@ def test_several_refusals_of_one_attempt_count_once():
     tried = looks(limit, 8, 60.0)  # 6, then 8, and of 12 four are refused
     assert limit.cap == 8
     assert tried[3] - tried[2] >= 2 * FIRST_LOOK_S
-
-
-class Question:
-    """A call that a played provider answers, read as one of a server is."""
-
-    key = None
-    estimate = SMALL
-
-    def __init__(self, provider):
-        self.provider = provider
-
-    async def send(self):
-        said = await self.provider.ask()
-        if said.status == 200:
-            return Reply(data=1, used=SMALL)
-        return classify(said.status, said.headers, error_object(said.message))
-
-    def parse(self, raw):
-        return raw
-
-    def read(self, data):
-        return data
-
-
-def seconds_for(rows, provider, **limits):
-    """Virtual seconds that so many rows take."""
-
-    async def main():
-        random.seed(1)
-        limiter = Limiter(Limits(**{"concurrency": 64, **limits}))
-        executor = RateLimitedAPIExecutor(limiter=limiter, queue_capacity=10**6)
-        for _ in range(rows):
-            await executor.dispatcher.put(Event(Question(provider)))
-        await executor.dispatcher.idle.wait()
-        seconds = limiter.now()
-        await executor.dispatcher.halt(0.0)
-        return seconds
-
-    seconds = run_virtual(main())
-    assert len(provider.answered_at) == rows
-    return seconds
-
-
-@pytest.mark.parametrize("wait", [{}, {"retry": "retry-after", "retry_s": lambda _: 60.0}])
-@pytest.mark.parametrize("most", [1, 5, 20])
-def test_a_server_with_a_limit_of_requests_in_flight_is_kept_busy(most, wait):
-    """LiteLLM's proxy names a minute with such a refusal; the next reply makes room."""
-    rows = 40 * most
-    provider = Provider(at_once=most, latency_s=(1.0, 3.0), **wait)
-    assert seconds_for(rows, provider) <= 1.15 * 2.0 * rows / most
-    assert provider.refused <= 10 + most // 2
-
-
-def test_with_adapt_off_nothing_is_learned_of_it():
-    provider = Provider(at_once=20, latency_s=(1.0, 1.0))
-    seconds_for(40, provider, adapt=False, concurrency=20)
-    assert provider.refused == 0
-
-
-def test_where_others_take_all_places_a_run_waits_and_goes_on():
-    """With nothing of its own in flight there is no reply to wait for."""
-    provider = Provider(at_once=1, latency_s=(1.0, 1.0), refuse_first=3)
-    assert seconds_for(10, provider) < 60
 
 
 def test_a_run_says_how_many_the_server_takes(tmp_path):

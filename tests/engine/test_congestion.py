@@ -31,15 +31,16 @@ from lionproc.engine.reopening import Reopening
 from lionproc.engine.request import Event, Reply
 from lionproc.engine.spell import Bounds, Refusal, Spell
 from lionproc.engine.tokens import Tokens
-from lionproc.errors import CallError, Kind
+from lionproc.model.chat_completion import classify
 from lionproc.testing import FixedWindow, RollingWindow, TokenBucket, run_virtual
+from lionproc.testing.answers import error_object
 from lionproc.testing.provider import Provider
 
 SMALL = Tokens(8, 2)
 
 
 class Question:
-    """A call that a played provider answers."""
+    """A call that a played provider answers, read as one of a server is."""
 
     key = None
     estimate = SMALL
@@ -51,10 +52,7 @@ class Question:
         said = await self.provider.ask()
         if said.status == 200:
             return Reply(data=1, used=SMALL)
-        seconds = said.headers.get("retry-after-ms")
-        wait_s = None if seconds is None else float(seconds) / 1000
-        error = CallError(Kind.RATE_LIMITED, said.message, status=429, retry_after_s=wait_s)
-        return Reply(error, signals=Signals(retry_after_s=wait_s))
+        return classify(said.status, said.headers, error_object(said.message))
 
     def parse(self, raw):
         return raw
@@ -81,6 +79,31 @@ def ask(provider, rows, *, short=False, seen=None, seed=1, **limits):
         return seconds, limiter
 
     return run_virtual(main())
+
+
+@pytest.mark.parametrize("wait", [{}, {"retry": "retry-after", "retry_s": lambda _: 60.0}])
+@pytest.mark.parametrize("most", [1, 5, 20])
+def test_a_server_with_a_limit_of_requests_in_flight_is_kept_busy(most, wait):
+    """LiteLLM's proxy names a minute with such a refusal; the next reply makes room."""
+    rows = 40 * most
+    provider = Provider(at_once=most, latency_s=(1.0, 3.0), **wait)
+    seconds, _ = ask(provider, rows)
+    assert seconds <= 1.15 * 2.0 * rows / most
+    assert provider.refused <= 10 + most // 2
+
+
+def test_with_adapt_off_nothing_is_learned_of_a_limit_of_requests_in_flight():
+    provider = Provider(at_once=5, latency_s=(1.0, 1.0))
+    _, limiter = ask(provider, 20, adapt=False, concurrency=10)
+    assert provider.refused > 0
+    assert limiter.concurrency == 10
+
+
+def test_where_others_take_all_places_a_run_waits_and_goes_on():
+    """With nothing of its own in flight there is no reply to wait for."""
+    provider = Provider(at_once=1, latency_s=(1.0, 1.0), refuse_first=3)
+    seconds, _ = ask(provider, 10)
+    assert seconds < 60
 
 
 @pytest.mark.parametrize("retry", ["retry-after-ms", "none"])
