@@ -185,6 +185,8 @@ def _stop() -> None:
     thread = _thread
     if thread is None or not thread.is_alive():
         return
+    if _started.exception() is not None:  # there was none, and its thread is just ending
+        return
     loop = _started.result()
 
     async def end() -> None:
