@@ -20,10 +20,10 @@ from lionproc.model.chat_completion import classify, text_of
 from lionproc.model.confidence import Confidences, no_logprobs
 from lionproc.model.connection import Connection
 from lionproc.model.excerpt import excerpt_of
-from lionproc.model.fitting import instructed, own_words, speaks_of
+from lionproc.model.fitting import all_of, instructed, speaks_of
 from lionproc.model.logprobs import has_logprobs
 from lionproc.model.media import NO_MEDIA, Media, tariff_of, weigh
-from lionproc.model.refusal import is_for_all, without_sayings
+from lionproc.model.refusal import is_for_all
 from lionproc.model.schema import with_an_end
 from lionproc.model.turns import say
 from lionproc.model.usage import guess, tier_of
@@ -312,8 +312,8 @@ class ModelCall:
         reply = classify(status, headers, came, proven=endpoint.proven)
         if reply.error is not None and is_for_all(reply.error, headers):
             # Not if a row alone says so, whose words a refusal may quote.
-            came = without_sayings(own_words(came, self._messages), self._messages)
-            reply = classify(status, headers, came, proven=endpoint.proven)
+            row = all_of(self._messages)
+            reply = classify(status, headers, came, proven=endpoint.proven, row=row)
         if reply.error is None:
             endpoint.proven = True
             if sure:

@@ -22,7 +22,7 @@ _RAISE = "Raise max_tokens, or let the model reason less (reasoning_effort)."
 
 
 def classify(
-    status: int, headers: Mapping[str, str], body: bytes, *, proven: bool = False
+    status: int, headers: Mapping[str, str], body: bytes, *, proven: bool = False, row: str = ""
 ) -> Reply:
     """Tell an answer that was paid for from everything else.
 
@@ -31,6 +31,7 @@ def classify(
         headers: The headers, looked up without regard to case.
         body: The whole body.
         proven: Whether this key and model have had a good reply; see `refusal`.
+        row: What was asked, if a refusal is not to be judged by what it quotes of that.
 
     Returns:
         A paid reply (parsed, with its usage), or one with its `error`.
@@ -42,7 +43,7 @@ def classify(
     learned = read_signals(headers)
     refused = None
     if status != 200:
-        refused = refusal(status, headers, body, learned, proven=proven)
+        refused = refusal(status, headers, body, learned, proven=proven, row=row)
         if refused.at_once:  # the time that is named with it is of another limit
             learned = replace(learned, retry_after_s=None, at_once=True)
         elif learned.retry_after_s is None and refused.retry_after_s is not None:
@@ -55,7 +56,7 @@ def classify(
     problem: CallError | None
     try:
         data = parsed(body)
-        problem = _no_completion(data, learned)
+        problem = _no_completion(data, learned, row)
     except ValueError:
         problem = _unreadable(body)
     if refused is not None and problem is not None:
@@ -86,12 +87,12 @@ def _unreadable(body: bytes) -> CallError:
     return CallError(Kind.BAD_REPLY, f"The server answered 200 with {kind}.", status=200)
 
 
-def _no_completion(data: object, learned: Signals) -> CallError | None:
+def _no_completion(data: object, learned: Signals, row: str) -> CallError | None:
     """Why JSON is no chat completion, or one that the server did not finish."""
     if not isinstance(data, dict):
         return _bad_reply("The server answered 200 with JSON that is no object.")
     if data.get("error"):
-        return error_in_200(data["error"], learned)
+        return error_in_200(data["error"], learned, row)
     choices = data.get("choices")
     if not isinstance(choices, list):
         return _bad_reply("The server answered 200 without any choices.")
@@ -101,7 +102,7 @@ def _no_completion(data: object, learned: Signals) -> CallError | None:
     if isinstance(first, dict):
         if first.get("error"):
             # A proxy's upstream failed half way (OpenRouter says it like this).
-            return error_in_200(first["error"], learned)
+            return error_in_200(first["error"], learned, row)
         word = broken_off(first)
         if word is not None:
             return _bad_reply(f"The server broke the answer off ({word!r}).")

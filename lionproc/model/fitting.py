@@ -18,9 +18,9 @@ from typing import Any
 
 import orjson
 
-from lionproc.model.told import faults_in, told, unquoted
+from lionproc.model.told import faults_in, told
 
-__all__ = ["Fitting", "instructed", "own_words", "speaks_of"]
+__all__ = ["Fitting", "all_of", "instructed", "speaks_of"]
 
 _BOUND = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 _SAMPLING = frozenset(
@@ -226,10 +226,9 @@ def _named(reply: bytes, text: str, asked: Mapping[str, object]) -> str | None:
     return "role" if _said(_ROLE, text, asked) is not None else None
 
 
-def own_words(refusal: bytes, messages: bytes) -> bytes:
-    """The body of a refusal without what it quotes of the messages that were sent, as JSON."""
-    texts = _texts(orjson.loads(messages))
-    return unquoted(refusal, b"\n".join(orjson.dumps(text)[1:-1] for text in texts))
+def all_of(messages: bytes) -> str:
+    """What the messages of a request say, as it reads and as JSON has it."""
+    return "\n".join([*_texts(orjson.loads(messages)), messages.decode()])
 
 
 def speaks_of(word: str, refusal: bytes, sent: bytes) -> bool:

@@ -39,7 +39,7 @@ _NAMES = tuple(
 _NUMBER = r"\d{1,9}(?:\.\d{1,12})?"
 _UNIT = r"(?:ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?)"
 _SPOKEN = re.compile(rf"({_NUMBER})\s?({_UNIT})", re.IGNORECASE)
-_WORDS = re.compile(
+WAIT_SAID = re.compile(
     r"(?:try again|retry|wait)(?:\s+\w+){0,2}?\s+(?:in|after|for)\s+(?:about\s+)?"
     rf"((?:{_NUMBER}\s?{_UNIT}(?![a-z])[\s,]*){{1,4}})",
     re.IGNORECASE,
@@ -151,7 +151,7 @@ def words_s(words: str) -> float | None:
         >>> words_s("Rate limit reached. Please try again in 1m7.66s."), words_s("Sorry.")
         (67.66, None)
     """
-    found = _WORDS.search(words)
+    found = WAIT_SAID.search(words)
     if found is None:
         return None
     parts = _SPOKEN.findall(found[1])
@@ -160,6 +160,7 @@ def words_s(words: str) -> float | None:
 
 
 def _unit_s(name: str) -> float:
+    name = name.casefold()
     return _UNIT_S["ms" if name.startswith(("ms", "mil")) else name[:1]]
 
 

@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from lionproc.engine.quotas import Signals
 from lionproc.engine.retry import FATAL
 from lionproc.errors import CallError, Kind
-from lionproc.model.headers import LONGEST_WAIT_S, day_is_used_up, words_s
-from lionproc.model.told import Told, told, told_in
+from lionproc.model.headers import LONGEST_WAIT_S, WAIT_SAID, day_is_used_up, words_s
+from lionproc.model.told import Told, told, told_in, unquoted
 
-__all__ = ["error_in_200", "is_for_all", "refusal", "without_sayings"]
+__all__ = ["error_in_200", "is_for_all", "refusal"]
 
 _KINDS = {
     401: Kind.ACCESS,
@@ -144,28 +144,27 @@ _SAYINGS = (
     _AT_ONCE,
     *(_NO_CREDIT_SAID, _PER_DAY, _NEVER_FREE, _NO_CAPACITY_SAID, _KEY_IS_OVER, _ABROAD, _UNLOADED),
     re.compile(r"exceeded your current quota"),
+    WAIT_SAID,
 )
-_MOST_LOOKED_AT = 8000  # bytes of a refusal
+_MOST_LOOKED_AT = 16_000  # characters of what is said
 
 
-def without_sayings(refusal: bytes, row: bytes) -> bytes:
-    """A refusal without the sayings it is judged by that stand in the row, too.
+def _own(said: Told, row: str) -> Told:
+    """What is said, to be judged without what it quotes of a row.
 
-    A short cell is quoted with nothing beside it by which a quotation is known.
-
-    Args:
-        refusal: The body.
-        row: What was asked, as JSON.
+    A short cell is quoted with nothing beside it by which a quotation is known, so the sayings
+    that stand in the row, too, are not heard at all.
     """
-    own = row.lower()
-    told = refusal[:_MOST_LOOKED_AT].decode("latin-1")
+    if not row:
+        return said
+    text, heard = unquoted(said.text[:_MOST_LOOKED_AT], row), row.lower()
 
     def spared(found: re.Match[str]) -> str:
-        return "..." if found[0].lower().encode("latin-1") in own else found[0]
+        return "..." if found[0].lower() in heard else found[0]
 
     for saying in _SAYINGS:
-        told = saying.sub(spared, told)
-    return told.encode("latin-1") + refusal[_MOST_LOOKED_AT:]
+        text = saying.sub(spared, text)
+    return said._replace(text=text)
 
 
 def refusal(
@@ -175,6 +174,7 @@ def refusal(
     learned: Signals,
     *,
     proven: bool = False,
+    row: str = "",
 ) -> CallError:
     """The error of a reply that is no 200.
 
@@ -185,11 +185,12 @@ def refusal(
         learned: What the headers say about limits.
         proven: Whether this key and model have had a good reply. A 403 or 404 is then about
             this row (moderation, a picture for a model that sees none), not about the key.
+        row: What was asked, if it is not to be judged by what it quotes of that.
 
     Returns:
         The error. Its kind says what would help, its message what to do.
     """
-    return _meant(status, headers, told(body), learned, proven=proven)
+    return _meant(status, headers, _own(told(body), row), learned, proven=proven)
 
 
 def _meant(
@@ -241,14 +242,15 @@ def _is_of_concurrency(headers: Mapping[str, str], said: Told) -> bool:
     return bool(_AT_ONCE.search(said.text))
 
 
-def error_in_200(error: object, learned: Signals) -> CallError:
+def error_in_200(error: object, learned: Signals, row: str = "") -> CallError:
     """The error of a reply with status 200 that has an error in it.
 
     Args:
         error: What is said of it.
         learned: What the headers say about limits.
+        row: See `refusal`.
     """
-    said = told_in(error)
+    said = _own(told_in(error), row)
     code = _status_in(error)
     if code is not None:
         # It had taken the request, key included, and passes on what became of it.

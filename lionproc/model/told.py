@@ -17,8 +17,8 @@ __all__ = ["Told", "faults_in", "told", "told_in", "unquoted"]
 _NESTS = ("error", "detail", "message", "errors")  # where an error is, in whatever holds it
 _DEEPEST = 3
 _MOST_READ = 4000  # characters of a server's words that are looked at
-_QUOTED = 16  # bytes that are in a row too, and so no words of the server
-_MOST_OF_A_ROW = 100_000  # bytes at each of its ends in which they are looked for
+_QUOTED = 16  # characters that are in a row too, and so no words of the server
+_MOST_OF_A_ROW = 100_000  # characters at each of its ends in which they are looked for
 _LETTERS = re.compile(r"[^a-z0-9]+")
 _SECONDS = re.compile(r"(\d{1,6}(?:\.\d{1,9})?)s")
 
@@ -52,27 +52,29 @@ def told(body: bytes) -> Told:
     return told_in(_inside(data))
 
 
-def unquoted(body: bytes, row: bytes) -> bytes:
-    """The body of an error without what it quotes of a row, whose words are a stranger's.
+def unquoted(said: str, row: str) -> str:
+    """The words of a server without what they quote of a row, whose words are a stranger's.
 
     Args:
-        body: The body. As much of it is looked at as is read.
-        row: What was asked, with the escapes of JSON.
+        said: The words.
+        row: What was asked.
     """
     if len(row) > 2 * _MOST_OF_A_ROW:
-        row = row[:_MOST_OF_A_ROW] + b"\0" + row[-_MOST_OF_A_ROW:]
-    kept, place, end = bytearray(), 0, min(len(body), 2 * _MOST_READ)
-    while place < end:
-        size = _QUOTED
-        if body[place : place + size] not in row or place + size > end:
-            kept += body[place : place + 1]
-            place += 1
-            continue
-        while place + size < end and body[place : place + size + 1] in row:
-            size += 1
-        kept += b"..."
-        place += size
-    return bytes(kept) + body[end:]
+        row = row[:_MOST_OF_A_ROW] + "\0" + row[-_MOST_OF_A_ROW:]
+    size = _QUOTED
+    parts = [said[place : place + size] for place in range(len(said) - size + 1)]
+    sought = set(parts)
+    # One pass over the row, whatever stands in it: each of these would be looked for in all of it.
+    places = range(len(row) - size + 1) if sought else ()
+    quoted = {part for at in places if (part := row[at : at + size]) in sought}
+    kept: list[str] = []
+    until = 0
+    for place, part in enumerate(parts):
+        if part in quoted:
+            if place >= until:
+                kept += said[until:place], "..."
+            until = place + size
+    return "".join([*kept, said[until:]])
 
 
 def _inside(data: object) -> object:

@@ -368,13 +368,15 @@ def test_what_a_refusal_quotes_of_a_row_changes_nothing_for_the_others(cell):
         "My API key was reported as leaked",
         "they say: location is not supported",
         "Spend cap",
+        "\u017fpend cap",  # an s, to a search that minds no case
+        "\u8bf4" * 3000 + " my spend cap",
         "Model unloaded",
     ],
 )
 def test_what_a_refusal_quotes_of_a_row_ends_no_run(cell, status):
     def fault(body, number):
         said = body["messages"][-1]["content"]
-        quoted = error_object(f"Invalid input near: {said}")
+        quoted = {"error": {"message": f"Invalid input near: {said}"}}  # with escapes
         return no(quoted, status) if cell in said else None
 
     with Server(faults=fault, key=None, answer="fine") as server:
@@ -410,9 +412,9 @@ def test_what_a_refusal_quotes_of_a_row_makes_nobody_wait(status):
             assert job.result(20)["a"].notna().tolist() == [True, False, True]
 
 
+@pytest.mark.parametrize("cell", ["They allow two concurrent requests.", "\u5e76\u53d1"])
 @pytest.mark.parametrize("headers", [(), (("retry-after", "0"),)])
-def test_what_a_refusal_quotes_of_a_row_changes_the_concurrency_of_nobody(headers):
-    cell = "They allow two concurrent requests."
+def test_what_a_refusal_quotes_of_a_row_changes_the_concurrency_of_nobody(headers, cell):
     refusals = iter([True])
 
     def fault(body, number):

@@ -257,6 +257,13 @@ def reading_once(what="It"):
         signal.signal(signal.SIGVTALRM, before)
 
 
+def test_what_a_refusal_quotes_is_looked_for_once_in_a_row():
+    said = json.dumps({"error": {"message": ("a" * 15 + "b") * 250}}).encode()
+    with reading_once():
+        for _ in range(5):
+            classify(503, {}, said, row="a" * 200_000)
+
+
 @pytest.mark.parametrize("text", HARD_TEXTS.values(), ids=HARD_TEXTS)
 def test_no_regular_expression_of_the_package_takes_long_over_any_text(text):
     assert len(patterns()) > 60

@@ -115,6 +115,8 @@ def test_a_limit_by_the_minute_is_waited_for(body):
         ("Rate limit reached for gpt-4. Please try again in 7.66s. Visit the site.", 7.66),
         ("Rate limit reached. Please try again in 20ms.", 0.02),
         ("Please try again in 6m0s.", 360),
+        ("Too many requests. Retry after 5 Seconds.", 5),
+        ("TRY AGAIN IN 2 MINUTES", 120),
         ("Limit 100, used 99. Please try again in 1m7.5s.", 67.5),
         ("Please retry after 3 seconds. Go to the site for more.", 3),
         ("Please retry in 41.820516331s.", 41.820516331),
@@ -210,6 +212,12 @@ def test_a_200_that_says_there_is_no_credit_is_not_asked_again():
 def test_a_huge_error_is_not_looked_through_to_its_end():
     said = {"error": {"message": "No. " * 1_000_000, "details": [[]] * 100_000}}
     assert len(refused(400, said).message) < 250
+
+
+def test_a_time_that_only_a_row_names_is_waited_for_by_nobody():
+    body = json.dumps({"error": {"message": "Too many requests near: retry in 600s"}}).encode()
+    assert classify(429, {}, body).signals.wait_s == 600
+    assert classify(429, {}, body, row="Say: retry in 600s").signals.wait_s is None
 
 
 AT_ONCE = {
