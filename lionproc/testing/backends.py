@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -19,6 +20,8 @@ from lionproc.testing.settings import Settings
 __all__ = ["Backend", "ThreadBackend", "serve"]
 
 T = TypeVar("T")
+MOST_PASSED = 16  # ports; with thousands of servers in one process a new one may not be found
+_GIVEN: set[int] = set()
 START_S = 60.0  # importing the package on a busy machine
 
 
@@ -55,6 +58,27 @@ class Backend(Protocol):
         """End the server."""
 
 
+def _bound(port: int) -> socket.socket:
+    """A socket that is bound to loopback.
+
+    A free port that an earlier server of this process had is passed over: what lionproc learned of
+    a server (its pace, what its model does not take) is remembered by its address, and a new
+    server is another one.
+    """
+    passed: list[socket.socket] = []
+    try:
+        while True:
+            bound = socket.create_server(("127.0.0.1", port), backlog=2048)
+            given = bound.getsockname()[1]
+            if port or given not in _GIVEN or len(passed) == MOST_PASSED:
+                _GIVEN.add(given)
+                return bound
+            passed.append(bound)  # open until another is found, or the same one comes again
+    finally:
+        for other in passed:
+            other.close()
+
+
 async def serve(
     responder: Responder, port: int, stop: asyncio.Future[None], ready: Callable[[int], None]
 ) -> None:
@@ -68,7 +92,7 @@ async def serve(
     """
     loop = asyncio.get_running_loop()
     listening = await loop.create_server(
-        partial(Connection, responder, loop), "127.0.0.1", port, backlog=2048
+        partial(Connection, responder, loop), sock=_bound(port), backlog=2048
     )
     responder.port = listening.sockets[0].getsockname()[1]
     ready(responder.port)

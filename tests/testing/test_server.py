@@ -13,7 +13,7 @@ from openai import OpenAI
 
 import lionproc as lp
 from lionproc.errors import ConfigurationError, LionprocError
-from lionproc.testing import FAULTS, Fault, Server
+from lionproc.testing import FAULTS, Fault, Server, backends
 
 COLOURS = {"enum": ["red", "green", "blue"]}
 FORMAT = {"type": "json_schema", "json_schema": {"name": "c", "schema": COLOURS}}
@@ -360,6 +360,19 @@ def test_closing_cuts_what_is_in_flight_and_ends_the_thread(ask):
     server.close()
     assert server.counters.total == 1  # still readable
     assert not any(t.name == "lionproc-testing-server" for t in threading.enumerate())
+
+
+def test_a_new_server_has_no_address_that_an_earlier_one_of_the_process_had(monkeypatch):
+    """Or what was learned of the earlier one would be believed of it."""
+    earlier = {port for port in range(65_536) if port & 2}
+    monkeypatch.setattr(backends, "_GIVEN", set(earlier))
+    for _ in range(8):
+        with Server() as server:
+            assert urlsplit(server.base_url).port not in earlier
+    assert len(backends._GIVEN - earlier) == 8
+    monkeypatch.setattr(backends, "_GIVEN", set(range(65_536)))
+    with Server() as server, Server(port=0) as other:
+        assert server.base_url != other.base_url  # none is left, and still they begin
 
 
 def test_a_port_that_is_taken_is_an_error():
