@@ -434,9 +434,10 @@ def test_a_file_that_is_no_table_is_refused_without_showing_its_content(ask, nam
 
 
 @pytest.mark.parametrize("content", ["\n\ntext\none\n\n", "\r\n\r\ntext,n\r\none,1\r\n"])
-def test_blank_lines_before_the_names_are_passed_over(content):
-    Path("blank.csv").write_bytes(content.encode())
-    frame = read("blank.csv").frame
+def test_blank_lines_before_the_names_are_passed_over(content, tmp_path):
+    path = tmp_path / "blank.csv"
+    path.write_bytes(content.encode())
+    frame = read(str(path)).frame
     assert frame.columns.tolist() == content.split()[0].split(",")
     assert frame["text"].dropna().tolist() == ["one"]
     assert len(frame) == (2 if frame.shape[1] == 1 else 1)  # an empty cell, where one is a line
