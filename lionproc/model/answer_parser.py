@@ -67,8 +67,9 @@ class Answered(NamedTuple):
 
 Read: TypeAlias = Callable[[str], Answered]
 
-_DIGITS = re.compile(r"[+-]?[0-9.]+")
-_QUOTED_DIGITS = re.compile(r'"\s*[+-]?[0-9.]+\s*"')
+_NUMBER = r"[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?"
+_DIGITS = re.compile(_NUMBER)
+_QUOTED_DIGITS = re.compile(rf'"\s*{_NUMBER}\s*"')
 _TEMPORAL = Date | Instant | Time | Duration
 _REASONS = 3  # as many as a model can act on at once
 _REASON_LENGTH = 200  # characters of each

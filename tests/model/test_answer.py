@@ -204,6 +204,7 @@ def test_a_reply_becomes_the_value(schema, text, value):
         (dt.date, "12"),
         (dt.date, '{"answer": "20240229"}'),
         (dt.datetime, '{"answer": "1700000000"}'),
+        (dt.datetime, '{"answer": "1.7e9"}'),
         (dt.datetime, "0001-01-01T00:00:00+10:00"),
         (NaiveDatetime, "2024-01-01T00:00:00Z"),
         (AwareDatetime, "2024-01-01T00:00:00"),
