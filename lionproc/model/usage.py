@@ -54,6 +54,7 @@ _PARTS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "audio_input": ((_IN, "audio_tokens"), ("input_tokens_details", "audio_tokens")),
     "audio_output": ((_OUT, "audio_tokens"), ("output_tokens_details", "audio_tokens")),
 }
+_NAMES = frozenset(at[0] for places in _PARTS.values() for at in places)
 
 
 def usage_of(data: Mapping[str, object]) -> Usage | None:
@@ -88,7 +89,7 @@ def usage_of(data: Mapping[str, object]) -> Usage | None:
             and read + written == total <= _MOST
         ):
             return Usage(read, written, tier=tier_of(data))
-    told = {part: _told_at(usage, places) for part, places in _told_by(tuple(usage))}
+    told = {part: _told_at(usage, places) for part, places in _told_by(_NAMES.intersection(usage))}
     cached, cache_write = told.get("cached"), told.get("cache_write")
     in_cache = (cached or 0) + (cache_write or 0)
     reasoning = told.get("reasoning")
@@ -112,8 +113,11 @@ def usage_of(data: Mapping[str, object]) -> Usage | None:
 
 
 @lru_cache(maxsize=64)
-def _told_by(names: tuple[str, ...]) -> tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]:
-    """The parts that may be told among these names, and where. A server uses the same ones."""
+def _told_by(names: frozenset[str]) -> tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]:
+    """The parts that may be told among these names, and where. A server uses the same ones.
+
+    The names are ours: those of a reply are kept for nobody, as there may be a million.
+    """
     known = [
         (part, tuple(at for at in places if at[0] in names)) for part, places in _PARTS.items()
     ]

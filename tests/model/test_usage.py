@@ -1,5 +1,7 @@
 """Tokens of replies, from counts that can be and for those that cannot."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -177,3 +179,16 @@ def test_more_tokens_than_any_context_has_are_a_wrong_count(part):
 def test_a_reply_that_costs_more_than_any_did_says_nothing_of_its_price():
     told = {"prompt_tokens": 9, "completion_tokens": 2, "cost": 1e5}
     assert usage_of({"usage": told}).billed is None
+
+
+def test_what_a_server_calls_its_counts_is_not_kept_in_memory():
+    reply = {"usage": {**dict.fromkeys(map(str, range(50_000)), 1), "total_tokens": 3}}
+    usage_of({"usage": {"total_tokens": 3, "other": 1}})  # so that what is kept once is kept
+    tracemalloc.start()
+    try:
+        usage_of(reply)
+        del reply
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 50_000
