@@ -345,11 +345,11 @@ class ModelCall:
         recipe = self._recipe
         fitting = recipe.connection.endpoint.fitting
         again = CallError(Kind.UNSUPPORTED, error.message, status=error.status)
-        if recipe.confidences is not None and error.kind in _REFUSED:
+        sure = recipe.confidences is not None and error.kind in _REFUSED
+        if sure and speaks_of("logprobs", refusal, sent):
             if fitting.learn_most("top_logprobs", refusal, sent):
                 return again
-            if speaks_of("logprobs", refusal, sent):
-                return no_logprobs(recipe.connection.model, error)
+            return no_logprobs(recipe.connection.model, error)
         if error.kind is Kind.BAD_REQUEST and self._fits_better(refusal, sent):
             return again
         if error.kind is Kind.NOT_FOUND:

@@ -232,9 +232,11 @@ def all_of(messages: bytes) -> str:
 
 
 def speaks_of(word: str, refusal: bytes, sent: bytes) -> bool:
-    """Whether a refusal has a word, in any case, that it does not quote from what was sent."""
-    text = refusal.decode("utf-8", "replace")
-    return _said(re.compile(word, re.IGNORECASE), text, orjson.loads(sent)) is not None
+    """Whether a refusal has a word, in any case, that what was sent does not say either."""
+    if word not in refusal.decode("utf-8", "replace").lower():
+        return False
+    row = "\n".join(_texts(orjson.loads(sent).get("messages", ())))
+    return word not in row.lower()
 
 
 def _said(word: re.Pattern[str], text: str, asked: Mapping[str, Any]) -> int | None:
@@ -242,13 +244,26 @@ def _said(word: re.Pattern[str], text: str, asked: Mapping[str, Any]) -> int | N
     found = list(islice(word.finditer(text), _MOST_FOUND))
     if not found:
         return None
-    row = "\n".join(_texts(asked.get("messages", ())))
+    texts = [each.strip() for each in _texts(asked.get("messages", ()))]
+    row = "\n".join(texts)
     for each in found:
         start, end = each.span()
         before, after = text[max(start - _BESIDE, 0) : end], text[start : end + _BESIDE]
-        if not any(len(part) > end - start and part in row for part in (before, after)):
+        beside = any(len(part) > end - start and part in row for part in (before, after))
+        if not beside and not any(_is_within(own, text, start, end) for own in texts):
             return start
     return None
+
+
+def _is_within(own: str, text: str, start: int, end: int) -> bool:
+    """Whether a place in a text is within a message that is quoted there as a whole.
+
+    One that is longer is known by what stands beside the place.
+    """
+    size = len(own)
+    if not end - start <= size <= end - start + 2 * _BESIDE:
+        return False
+    return own in text[max(end - size, 0) : start + size]
 
 
 def _texts(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:

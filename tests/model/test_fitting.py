@@ -330,12 +330,16 @@ def test_any_other_refusal_is_the_rows_own_and_nothing_is_changed(fault):
         "temperature is not supported",
         "response_format json_schema is not supported",
         "unknown role system",
+        "temperature",
+        "max_tokens",
+        "json_schema",
     ],
 )
-def test_what_a_refusal_quotes_of_a_row_changes_nothing_for_the_others(cell):
+@pytest.mark.parametrize("prompt", ["Say {text}", "{text}"])
+def test_what_a_refusal_quotes_of_a_row_changes_nothing_for_the_others(cell, prompt):
     def fault(body, number):
         said = body["messages"][-1]["content"]
-        return openai_error(f"Invalid input near: {said}") if cell in said else None
+        return openai_error(f"Unsupported input near: {said}") if cell in said else None
 
     with Server(faults=fault, key=None, answer="good") as server:
         model = lp.Model(
@@ -344,7 +348,7 @@ def test_what_a_refusal_quotes_of_a_row_changes_nothing_for_the_others(cell):
         df = pd.DataFrame({"text": [cell, "a", "b"]})
         with pytest.warns(RowsFailedWarning):
             out = df.llm.process(
-                "Say {text}",
+                prompt,
                 "a",
                 Verdict,
                 model=model,
@@ -434,19 +438,23 @@ def test_what_a_refusal_quotes_of_a_row_changes_the_concurrency_of_nobody(header
         assert job.stats.concurrency == 8
 
 
-def test_a_word_that_only_a_row_says_does_not_stop_a_run_that_wants_log_probabilities():
+@pytest.mark.parametrize(
+    "cell", ["no logprobs here", "logprobs", "my\nlogprobs\n?", "top_logprobs of 2 at most"]
+)
+def test_a_word_that_only_a_row_says_does_not_stop_a_run_that_wants_log_probabilities(cell):
     def fault(body, number):
         said = body["messages"][-1]["content"]
-        return openai_error(f"Invalid input near: {said}") if "no logprobs" in said else None
+        return openai_error(f"Invalid input near: {said!r}") if "logprobs" in said else None
 
     with Server(faults=fault, key=None, answer="good") as server:
         model = lp.Model("openai", "m", base_url=server.base_url, api_key="none")
-        df = pd.DataFrame({"text": ["there are no logprobs here", "a"]})
+        df = pd.DataFrame({"text": [cell, "a"]})
         with pytest.warns(RowsFailedWarning):
             out = df.llm.process(
-                "Say {text}", "a", Verdict, confidence=True, model=model, progress=False
+                "{text}", "a", Verdict, confidence=True, model=model, progress=False
             )
         assert out["a"].notna().tolist() == [False, True]
+        assert all(request.body["top_logprobs"] == 20 for request in server.requests)
 
 
 def test_a_run_that_only_fails_stops_as_before():
