@@ -43,6 +43,8 @@ _FIELDS: dict[str, tuple[type, ...]] = {
     "kind": (str,),
     "error": (str,),
     "owner": (str,),
+    "batch": (str,),
+    "job": (str,),
     "key": (str,),
     "attempts": (int,),
     "usage": (dict,),
@@ -213,8 +215,11 @@ class Records(Generic[R]):
         for name, record in zip(names, records, strict=True):
             try:
                 contents[name] = _written(record)
-            except Exception as error:  # noqa: BLE001  (of this one alone)
+            except RecordError as error:
                 errors[name] = error
+            except Exception as error:  # noqa: BLE001  (of this one alone)
+                errors[name] = RecordError(f"{name} cannot be written: {error}.")
+                errors[name].__cause__ = error
         for name, why in replace_all(self.folder, contents).items():
             errors[name] = _unwritten(name, why)
         return [errors.get(name) for name in names]

@@ -105,6 +105,26 @@ EDITS = [
 ]
 
 
+NESTED = json.loads("[" * 300 + "]" * 300)
+UNWRITABLE = [
+    {"data": NESTED},
+    {"extra": NESTED},
+    {"schema": {"type": "nonsense"}, "batch": {"a": 1}},
+    {"schema": {"type": "nonsense"}, "job": ["x"]},
+]
+
+
+@pytest.mark.parametrize("edit", UNWRITABLE, ids=range(len(UNWRITABLE)))
+async def test_an_edited_record_that_cannot_be_written_again_keeps_no_other_from_being_asked(
+    server, service, edit
+):
+    put("requests", id="req_1", **edit)
+    put("requests", id="req_2")
+    told = await service.resume()
+    assert [each["status"] for each in told] == ["error", "success"]
+    assert len(server.requests) == 1  # what cannot be kept is not asked
+
+
 @pytest.mark.parametrize("edit", EDITS, ids=range(len(EDITS)))
 async def test_an_edited_record_harms_no_other_and_is_asked_where_it_can_be(server, service, edit):
     put("requests", id="req_1", **edit)
