@@ -339,7 +339,7 @@ class Congestion:
         doubling_s = max(DOUBLING_S, min(16 / pace, 16.0))
         low = HEADROOM * pace
         most = max(FORGOTTEN * found.high, 2 * spell.per_s)
-        top, age_s = found.high / HEADROOM, 0.0
+        top, age_s = found.high, 0.0
         if self._stores(found.high):
             top, age_s = max(low, found.low), now - self._changed_at
         patience_s = self._patience_s(found, held_s, age_s)

@@ -523,6 +523,15 @@ def test_the_closer_the_bounds_the_more_slowly_the_pace_rises():
     assert 3 * congestion._patience_s(wide, 0.1) < congestion._patience_s(close, 0.1)
 
 
+def test_the_pace_that_was_refused_is_reached_when_it_is_time_to_look_and_no_sooner():
+    congestion = known(Bounds(8.0, 12.0))
+    spell = Spell(0.0, 0.0, closed_at=60.0, admitted=540, per_s=10.0)
+    congestion._learn(spell, congestion.bounds, Bounds(9.0, 10.0), 60.2)
+    curve, high = congestion._curve, congestion.bounds.high
+    assert curve.at(60.2 + 0.99 * curve.patience_s) < high
+    assert curve.at(60.2 + curve.patience_s) == pytest.approx(high)
+
+
 def test_a_slow_limit_is_asked_for_more_as_seldom_as_its_requests_are_worth():
     congestion = known(None)
     assert congestion._patience_s(Bounds(1.0, 1.0), 0.1) == WORTH
