@@ -47,7 +47,9 @@ BUSY_S = 20.0
 _T = TypeVar("_T")
 
 
-_INSERT: Final = f"INSERT INTO record ({COLUMNS}, run) SELECT * FROM (VALUES "  # noqa: S608  (ours)
+# All or none, so a statement that fails ends the transaction. Else SQLite keeps what each statement
+# changes, to take it back alone: in a file of the system's temporary folder, with the answers.
+_INSERT: Final = f"INSERT OR ROLLBACK INTO record ({COLUMNS}, run) SELECT * FROM (VALUES "  # noqa: S608  (ours)
 _ROW: Final = f"({','.join('?' * (len(COLUMNS.split(',')) + 1))})"
 _NO_ROW: Final = (None,) * (len(COLUMNS.split(",")) + 1)
 _STEP: Final = 8

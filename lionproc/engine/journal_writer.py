@@ -22,10 +22,11 @@ from lionproc.engine.journal_intake import Intake, Log
 from lionproc.engine.journal_record import Row
 from lionproc.errors import JournalError
 
-GATHER_S = 0.025
+GATHER_S = 0.05
 """Seconds for which a group collects records, unless somebody waits for it or few come.
 
-A group costs as much processor time as a row or two, however many are in it."""
+A group costs as much processor time as a row or two, however many are in it, and each of its keys
+a page of the index, which is written once for all that are on it."""
 IDLE_S = 0.03
 """Seconds after a group in which the next one collects records; who comes later goes at once."""
 RETRY_S = 1.0

@@ -198,6 +198,29 @@ async def test_all_records_of_a_group_share_one_future_and_one_commit(path, monk
         assert journal.stats().largest_group == 51
 
 
+def test_no_answer_is_put_into_the_systems_temporary_files(path, tmp_path, monkeypatch):
+    """They are outside the folder that was chosen, and cost a row as much as the journal."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("SQLITE_TMPDIR", str(folder))
+    os.utime(folder, ns=(0, 0))  # whatever is made in it changes that, and if it is removed at once
+    run_python(
+        """
+        import sys
+        from random import Random
+        from lionproc.engine.journal_file import JournalFile
+        from lionproc.engine.journal_record import Entry, to_row
+        file, key = JournalFile(sys.argv[1]), Random(1).randbytes
+        for _ in range(4):
+            entries = [Entry(key(16), b"{}", "m", 1, 1, 1, 0.0, 1.0) for _ in range(3000)]
+            file.write([(*to_row(entry), 1) for entry in entries])
+        assert file.count() == 12_000
+        """,
+        path,
+    )
+    assert folder.stat().st_mtime_ns == 0
+
+
 async def test_a_reply_that_was_awaited_is_seen_by_another_connection(path):
     with Journal.open(path) as journal:
         await journal.append(an_entry())
@@ -565,7 +588,7 @@ def test_groups_of_any_size_are_kept_whole_by_few_statements_for_each_is_remembe
         file.write([(*to_row(entry), 0) for entry in itertools.islice(rest, size)])
     assert [from_row(row[1:-1]) for row in file.all()] == entries
     file.close()
-    assert len([statement for statement in asked if "INSERT INTO record" in statement]) == 8
+    assert len([statement for statement in asked if " INTO record" in statement]) == 8
 
 
 def test_a_giant_that_somebody_put_there_is_not_read(path):

@@ -769,7 +769,7 @@ def test_a_budget_of_requests_is_exact_when_shapes_are_asked_again(server, model
 
 def test_a_budget_of_tokens_is_passed_by_no_more_than_what_is_in_flight(server, model, monkeypatch):
     # A slow disk: what has come back and is not yet written must not be counted twice.
-    monkeypatch.setattr(journal_writer, "GATHER_S", 0.05)
+    monkeypatch.setattr(journal_writer, "GATHER_S", 0.2)
     server.configure(latency_s=0.002, answer="four tokens fit in")
 
     with pytest.warns(BudgetWarning, match="500 tokens"):
