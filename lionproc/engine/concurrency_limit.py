@@ -5,7 +5,8 @@ Zhipu, DeepSeek, Anthropic's connections, LiteLLM's `max_parallel_requests`), an
 so. To wait, as for the end of a minute, is of no use then: the next reply makes room. What is in
 flight when one is refused are those that were taken, so there may be as many. Now and then more are
 tried, for others who use the account may be gone: twice as many more after each success, and after
-each refusal later by twice the time.
+each refusal later by twice the time. What is in flight may take minutes, so that more are tried does
+not wait for a reply.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ class ConcurrencyLimit:
 
     Attributes:
         cap: How many may be in flight; None where the server never said that there is a limit.
+        look_at: When it is time to try more.
     """
 
     def __init__(self) -> None:
         self.cap: int | None = None
         self._cut_at = -math.inf
         self._looks = False  # more are in flight than were known to be taken
-        self._look_at = math.inf
+        self.look_at = math.inf
         self._look_s = FIRST_LOOK_S
         self._step = 1
 
@@ -48,8 +50,27 @@ class ConcurrencyLimit:
         if left_at <= self._cut_at:
             return
         self._look_s = min(2 * self._look_s, LAST_LOOK_S) if self._looks else FIRST_LOOK_S
-        self._cut_at, self._look_at = now, now + self._look_s
+        self._cut_at, self.look_at = now, now + self._look_s
         self._looks, self._step = False, 1
+
+    def look(self, in_flight: int, now: float) -> bool:
+        """Nothing came for some time; returns True if more may leave, as it is time to try that.
+
+        Args:
+            in_flight: How many are in flight.
+            now: Seconds of the loop's clock.
+        """
+        if self.cap is None or in_flight < self.cap or now < self.look_at:
+            return False
+        if self._looks:  # those that were tried were not refused for so long
+            self._step *= 2
+        self._try_more(now)
+        return True
+
+    def _try_more(self, now: float) -> None:
+        assert self.cap is not None  # noqa: S101  (else there is no limit to be tried)
+        self.cap += self._step
+        self._looks, self.look_at = True, now + self._look_s
 
     def replied(self, left_at: float, full: int | None, now: float) -> bool:
         """A good reply came.
@@ -65,10 +86,9 @@ class ConcurrencyLimit:
         if self.cap is None or full is None or full < self.cap or left_at <= self._cut_at:
             return False
         if self._looks:  # and as many were taken
-            self._looks, self._look_s, self._look_at = False, FIRST_LOOK_S, now
+            self._looks, self._look_s, self.look_at = False, FIRST_LOOK_S, now
             self._step *= 2
-        if now < self._look_at:
+        if now < self.look_at:
             return False
-        self.cap += self._step
-        self._looks = True
+        self._try_more(now)
         return True

@@ -63,6 +63,7 @@ class Limiter:
         self._wants_slot = False
         self._listeners = Listeners()
         self._checked_at = -math.inf
+        self._timer: asyncio.TimerHandle | None = None
         self.in_force = LimitsInForce(limits or Limits())
         self.pace = ServerPace()
         self.in_flight = 0
@@ -312,6 +313,8 @@ class Limiter:
         self.in_flight += 1
         slots = self.concurrency
         full = slots if self.in_flight >= slots else None
+        if full is not None and self.pace.at_once.cap is not None:
+            self._look_later()
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
         number = self.departures
         self.departures += 1
@@ -361,12 +364,25 @@ class Limiter:
         self._learn(signals, reservation, now)
         if signals.at_once and self.in_flight and self.in_force.limits.adapt:
             self.pace.at_once.refused(reservation.at, self.in_flight, now)
+            self._look_later()
             return True
         if self.pace.throttled(reservation, signals, now, self._rate(now)):
             self._checked_at = -math.inf
             self._news.tell()
             self.borrowing.refused(self.holding_s())
         return self.pace.holding_s(now) <= 0
+
+    def _look_later(self) -> None:
+        """See to it that more are tried where the server refused some, whatever comes back."""
+        if self._timer is None and self._loop is not None:
+            self._timer = self._loop.call_at(self.pace.at_once.look_at, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self.pace.at_once.look(self.in_flight, self.now()):
+            self._spread()
+        elif self.in_flight >= self.concurrency:
+            self._look_later()
 
     def failed(self, reservation: Reservation, retry_after_s: float | None = None) -> None:
         """It failed in another way. A failed request counts against the limit all the same."""

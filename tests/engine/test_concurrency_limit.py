@@ -76,6 +76,43 @@ def test_several_refusals_of_one_attempt_count_once():
     assert tried[3] - tried[2] >= 2 * FIRST_LOOK_S
 
 
+def test_where_nothing_comes_back_more_are_tried_as_well():
+    limit = ConcurrencyLimit()
+    burst(limit, 64, 5)
+    seconds = [at for at in range(2, 60) if limit.look(limit.cap, float(at))]
+    assert seconds[0] >= FIRST_LOOK_S
+    assert len(seconds) == 5
+    assert limit.cap == 5 + 1 + 2 + 4 + 8 + 16
+    limit.refused(57.0, 6, 58.0)  # which was taken for granted too soon
+    assert limit.cap == 6
+    assert not limit.look(6, 58.0 + FIRST_LOOK_S)
+    assert limit.look(6, 58.0 + 2 * FIRST_LOOK_S)
+
+
+def test_more_are_not_tried_where_nobody_needs_them():
+    limit = ConcurrencyLimit()
+    burst(limit, 64, 5)
+    assert not limit.look(4, 1000.0)
+
+
+def test_a_reply_that_takes_long_does_not_hold_up_a_run_that_was_refused_once(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setattr("lionproc.engine.concurrency_limit.FIRST_LOOK_S", 0.1)
+    with Server(at_once=1, latency_s=300.0, answer="fine") as server:
+        model = lp.Model("openai", model="m", base_url=server.base_url, api_key=server.key)
+        options = {"into": "a", "model": model, "journal": tmp_path / "j.sqlite"}
+        slow = pd.DataFrame({"text": ["slow"]}).llm.start("{text}", **options)
+        server.wait_for(lambda now: now.in_flight == 1)
+        server.configure(latency_s=0.0)
+        quick = pd.DataFrame({"text": ["a", "b", "c"]}).llm.start("{text}", **options)
+        server.wait_for(lambda now: now.refused > 0)
+        server.configure(at_once=None)
+        assert quick.result(10)["a"].tolist() == ["fine"] * 3
+        assert not slow.done
+        slow.stop(0)
+
+
 def test_a_run_says_how_many_the_server_takes(tmp_path):
     with Server(at_once=3, latency_s=0.2, answer="fine") as server:
         model = lp.Model("openai", model="m", base_url=server.base_url, api_key=server.key)
