@@ -47,8 +47,8 @@ def whole(rows: int, in_flight: int, *, warm: bool = False) -> None:
     model = lp.Model("openai", model=work.MODEL, base_url=url, api_key=key)
     adapt = os.environ.get("BENCH_ADAPT", "1") == "1"
 
-    def run(texts: list[str]) -> pd.DataFrame:
-        out: pd.DataFrame = pd.DataFrame({"message": texts}).llm.process(
+    def run(frame: pd.DataFrame) -> pd.DataFrame:
+        out: pd.DataFrame = frame.llm.process(
             work.TEMPLATE,
             into="label",
             schema=label,
@@ -59,10 +59,10 @@ def whole(rows: int, in_flight: int, *, warm: bool = False) -> None:
         )
         return out
 
-    run(work.messages(work.WARM_UP, "Warm up"))
-    texts = work.messages(rows)
+    run(peers.pandas_frame(work.messages(work.WARM_UP, "Warm up")))
+    frame = peers.pandas_frame(work.messages(rows))
     with work.Meter() as meter:
-        out = run(texts)
+        out = run(frame)
     assert len(out) == rows
     assert out["label"].notna().all()
     assert (lp.last_job().stats.sent == 0) == warm, lp.last_job().stats

@@ -116,14 +116,13 @@ def litellm(url: str, key: str, in_flight: int) -> Column:
 
 
 def silkloom(url: str, key: str, in_flight: int) -> Column:
-    import pandas as pd
     import silkloom_core
 
     folder = tempfile.TemporaryDirectory()
     silkloom_core.configure(key, url, cache_path=Path(folder.name) / "cache.sqlite")
 
-    def column(texts: Sequence[str]) -> Sequence[Any]:
-        found = pd.DataFrame({"message": texts}).llm.extract(
+    def column(frame: Any) -> Sequence[Any]:
+        found = frame.llm.extract(
             TEMPLATE.replace("{message}", "{{ message }}"),
             system_prompt=SYSTEM,
             model=MODEL,
@@ -150,9 +149,9 @@ def polar_llama(url: str, key: str, in_flight: int) -> Column:
 
     before, after = TEMPLATE.split("{message}")
 
-    def column(texts: Sequence[str]) -> Sequence[Any]:
+    def column(frame: Any) -> Sequence[Any]:
         question = pl.lit(before) + pl.col("message") + pl.lit(after)
-        frame = pl.DataFrame({"message": texts}).select(question=question, system=pl.lit(SYSTEM))
+        asking = frame.select(question=question, system=pl.lit(SYSTEM))
         asked = llama.combine_messages(
             llama.string_to_message(pl.col("system"), message_type="system"),
             llama.string_to_message(pl.col("question"), message_type="user"),
@@ -160,10 +159,22 @@ def polar_llama(url: str, key: str, in_flight: int) -> Column:
         answered = llama.inference_messages(
             asked, provider=llama.Provider.OPENAI, model=MODEL, response_model=Label
         )
-        out = frame.select(answer=answered)
+        out = asking.select(answer=answered)
         return out["answer"].struct.field("answer").to_list()
 
     return column
+
+
+def pandas_frame(texts: Sequence[str]) -> Any:
+    import pandas as pd
+
+    return pd.DataFrame({"message": texts})
+
+
+def polars_frame(texts: Sequence[str]) -> Any:
+    import polars as pl
+
+    return pl.DataFrame({"message": texts})
 
 
 # How a line of the table names each, with the version of the first package it needs.
@@ -185,5 +196,6 @@ if __name__ == "__main__":
             "litellm": litellm,
             "silkloom-core": silkloom,
             "polar-llama": polar_llama,
-        }
+        },
+        {"silkloom-core": pandas_frame, "polar-llama": polars_frame},
     )

@@ -13,8 +13,9 @@ import re
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 MARK = "RESULT "
@@ -147,8 +148,16 @@ def ready() -> None:
     sys.stdin.readline()
 
 
-def compete(contestants: dict[str, Contestant]) -> None:
-    """Be one of them: warm up, work, tell the figures. Every row must have its answer."""
+def compete(
+    contestants: dict[str, Contestant],
+    frames: Mapping[str, Callable[[Sequence[str]], Any]] = MappingProxyType({}),
+) -> None:
+    """Be one of them: warm up, work, tell the figures. Every row must have its answer.
+
+    Args:
+        contestants: What each is called, and how it is made.
+        frames: Makes the frame of those who work on one: what is measured begins with it at hand.
+    """
     parser = argparse.ArgumentParser()
     parser.add_argument("name", choices=contestants)
     parser.add_argument("--rows", type=int, required=True)
@@ -156,10 +165,11 @@ def compete(contestants: dict[str, Contestant]) -> None:
     args = parser.parse_args()
     url, key = os.environ["BENCH_URL"], os.environ["BENCH_KEY"]
     answers = contestants[args.name](url, key, args.in_flight)
-    answers(messages(WARM_UP, "Warm up"))
-    texts = messages(args.rows)
+    frame = frames.get(args.name, list)
+    answers(frame(messages(WARM_UP, "Warm up")))
+    rows = frame(messages(args.rows))
     with Meter() as meter:
-        found = answers(texts)
+        found = answers(rows)
     assert len(found) == args.rows
     assert all(LABELS[0] in str(answer) for answer in found)
     tell(meter.result(args.rows))
