@@ -99,11 +99,13 @@ _IN_FLIGHT = "openrouterinflightbudget"  # a 402 that passes when what is under 
 # Too many at once: Moonshot, Zhipu (also in Chinese), Anthropic, Ollama and its cloud, gateways. The
 # last one is LiteLLM's, which counts requests and tokens by the minute in a sentence much like it.
 _AT_ONCE = re.compile(
-    r"\bconcurren(?:cy|t)\b|并发|maximum pending requests|"
-    r"\b(?:simultaneous|in[- ]flight) (?:requests|connections|calls)|"
+    r"(?<![a-z])concurren(?:cy|t)(?![a-z])|并发|maximum pending requests|"
+    r"\b(?:simultaneous|parallel|in[- ]flight) (?:requests|connections|calls)|"
     r"limit type: max_parallel_requests",
     re.IGNORECASE,
 )
+# Whoever names these limits fewer at once as a way to keep to them.
+_PER_TIME = re.compile(r"\bper (?:second|minute|hour|min|sec)\b|\b[RT]P[MS]\b", re.IGNORECASE)
 _LIMIT_TYPE = "rate_limit_type"  # LiteLLM's header
 _BAD_KEY = frozenset({"apikeyinvalid", "invalidapikey", "apikeyexpired", "consumersuspended"})
 _KEY_IS_OVER = re.compile(
@@ -141,7 +143,7 @@ _NOT_THIS_INPUT = re.compile(r"support (?:the requested )?(?:image|audio|file|vi
 
 # What a refusal is judged by that ends a run, or makes all of it wait.
 _SAYINGS = (
-    _AT_ONCE,
+    *(_AT_ONCE, _PER_TIME),
     *(_NO_CREDIT_SAID, _PER_DAY, _NEVER_FREE, _NO_CAPACITY_SAID, _KEY_IS_OVER, _ABROAD, _UNLOADED),
     re.compile(r"exceeded your current quota"),
     WAIT_SAID,
@@ -239,7 +241,7 @@ def _is_of_concurrency(headers: Mapping[str, str], said: Told) -> bool:
     limit_type = headers.get(_LIMIT_TYPE)
     if limit_type is not None:
         return limit_type == "max_parallel_requests"
-    return bool(_AT_ONCE.search(said.text))
+    return bool(_AT_ONCE.search(said.text)) and not _PER_TIME.search(said.text)
 
 
 def error_in_200(error: object, learned: Signals, row: str = "") -> CallError:

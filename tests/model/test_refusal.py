@@ -227,6 +227,8 @@ AT_ONCE = {
     "Anthropic": "Number of concurrent connections has exceeded your rate limit. Please try again later.",
     "Ollama's cloud": "timed out waiting for a concurrent request slot",
     "gateways": "Too many concurrent requests. Limit: 1 concurrent requests",
+    "Vertex": "Quota exceeded for online_prediction_concurrent_requests_per_base_model.",
+    "servers": "Too many parallel requests.",
     "LiteLLM": (
         "Rate limit exceeded for api_key: 88dc. Limit type: max_parallel_requests. Current limit: 5, "
         "Remaining: 0. Limit resets at: 2026-01-01 00:01:00 UTC"
@@ -255,6 +257,8 @@ def test_a_server_that_queues_no_more_takes_no_more_at_once():
     "words",
     [
         "Rate limit reached for requests.",
+        "Over 60 requests per minute. Lower your concurrency or wait.",
+        "Rate limit reached for TPM. Send fewer concurrent requests.",
         "Crossed TPM / RPM / Max Parallel Request Limit. current rpm: 61, rpm limit: 60",
         "Rate limit exceeded for api_key: 88dc. Limit type: requests. Current limit: 60",
     ],
