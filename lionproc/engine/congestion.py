@@ -339,10 +339,13 @@ class Congestion:
         doubling_s = max(DOUBLING_S, min(16 / pace, 16.0))
         low = HEADROOM * pace
         most = max(FORGOTTEN * found.high, 2 * spell.per_s)
-        top, age_s = found.high, 0.0
         if self._stores(found.high):
-            top, age_s = max(low, found.low), now - self._changed_at
-        patience_s = self._patience_s(found, held_s, age_s)
+            top = max(low, found.low)
+            patience_s = self._patience_s(found, held_s, now - self._changed_at)
+        else:  # it comes to what was refused when it is time, and goes on as slowly for a while
+            top = found.high / HEADROOM
+            patience_s = self._patience_s(found, held_s)
+            patience_s *= math.log(top / low) / math.log(found.high / low)
         self._curve = Curve(low, top, most, patience_s, doubling_s, now)
 
     def _regained(self, curve: Curve, now: float) -> Curve:

@@ -528,8 +528,10 @@ def test_the_pace_that_was_refused_is_reached_when_it_is_time_to_look_and_no_soo
     spell = Spell(0.0, 0.0, closed_at=60.0, admitted=540, per_s=10.0)
     congestion._learn(spell, congestion.bounds, Bounds(9.0, 10.0), 60.2)
     curve, high = congestion._curve, congestion.bounds.high
-    assert curve.at(60.2 + 0.99 * curve.patience_s) < high
-    assert curve.at(60.2 + curve.patience_s) == pytest.approx(high)
+    looks_at = 60.2 + congestion._patience_s(congestion.bounds, 0.2)
+    assert curve.at(looks_at - 0.1) < high
+    assert curve.at(looks_at) == pytest.approx(high)
+    assert high < curve.at(looks_at + 1) < 1.01 * high
 
 
 def test_a_slow_limit_is_asked_for_more_as_seldom_as_its_requests_are_worth():
