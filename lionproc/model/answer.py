@@ -30,6 +30,7 @@ from lionproc.model.answer_writer import Write, write_json, write_text
 from lionproc.model.canonical import canonical
 from lionproc.model.effort import Weighed
 from lionproc.model.familiar import remembering
+from lionproc.model.references import FOLLOWED
 from lionproc.model.shape import AskedSchema, Record, Shape, Text, shape_of
 from lionproc.model.trial import try_out
 from lionproc.model.validate import SchemaCheck, TypeCheck
@@ -328,8 +329,14 @@ def _wrapped(schema: Mapping[str, Any], called: str) -> dict[str, object]:
 
 def _references(node: object) -> list[str]:
     if isinstance(node, Mapping):
-        own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
+        refs = [node.get("$ref"), *filter(_is_a_way, map(node.get, FOLLOWED))]
+        own = [ref for ref in refs if isinstance(ref, str)]
         return own + [ref for inner in node.values() for ref in _references(inner)]
     if isinstance(node, list):
         return [ref for inner in node for ref in _references(inner)]
     return []
+
+
+def _is_a_way(ref: object) -> bool:
+    """Whether it says a way from the top, and does not name a part, which is that one anywhere."""
+    return isinstance(ref, str) and (ref == "#" or not ref.startswith("#") or ref[1] == "/")

@@ -628,6 +628,15 @@ def test_definitions_of_a_wrapped_json_schema_stay_reachable():
     assert refusal(answer, '{"answer": ["x"]}')
 
 
+@pytest.mark.parametrize("keyword", ["$ref", "$dynamicRef", "$recursiveRef"])
+def test_a_reference_that_would_lead_elsewhere_in_the_object_around_is_refused(keyword):
+    inside = {"anyOf": [{"type": "array", "items": {keyword: "#"}}, {"type": "integer"}]}
+    with pytest.raises(SchemaError, match=r"Put the part under '\$defs'"):
+        Answer.of(inside)
+    with pytest.raises(SchemaError, match=r"Put the part under '\$defs'"):
+        Answer.of({"type": "array", "items": {keyword: "#/not"}, "not": {"const": 1}})
+
+
 def test_the_format_is_made_once_and_strictness_can_be_left_out():
     answer = Answer.of(Review)
     assert answer.response_format() is answer.response_format()
