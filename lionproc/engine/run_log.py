@@ -12,11 +12,12 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, get_args
 from zlib import crc32
 
 from lionproc.engine.journal_file import MEMORY, JournalFile
 from lionproc.engine.lease import Lease
+from lionproc.engine.stats import State
 
 __all__ = ["KILLED", "KeptRun", "RunLog"]
 
@@ -202,6 +203,8 @@ def _state(facts: Mapping[str, Any], lease: Lease | None) -> str:
     noted = str(facts.get("state", KILLED))
     if noted in {"done", "stopped", "failed"}:
         return noted
+    if noted not in get_args(State):  # somebody noted what we do not
+        return KILLED
     held, seen = facts.get("lease"), facts.get("seen")
     if lease is not None and held is not None:
         return noted if lease.is_held(held) else KILLED

@@ -39,6 +39,8 @@ from lionproc.reports.sound import sound_mark
 
 __all__ = ["answers_again"]
 
+MOST_VOTES = 10_000  # on a row of a run that is over
+
 
 def answers_again(
     frame: pd.DataFrame,
@@ -69,6 +71,8 @@ def answers_again(
     """
     asked, ways, shapes = note.get("asked"), note.get("ways"), note.get("shapes")
     unknown = f"The journal does not say what the run {note.get('run')!r} asked."
+    # Whatever comes of what somebody noted that we do not.
+    odd = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
     if not isinstance(asked, dict) or not ways or not shapes:
         raise ConfigurationError(unknown)
     try:
@@ -81,11 +85,16 @@ def answers_again(
         plan = Plan(frame, stages, _options(journal, note))
     except LionprocError:
         raise
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-        raise ConfigurationError(unknown) from None  # somebody noted what we do not
+    except odd:
+        raise ConfigurationError(unknown) from None
     job = _Again(plan, sound_mark(note.get("after")) or 0, until)
-    job.begin()
-    return job.result()
+    try:
+        job.begin()
+        return job.result()
+    except LionprocError:
+        raise
+    except odd as error:
+        raise ConfigurationError(unknown) from error
 
 
 def _of_rows(
@@ -119,6 +128,8 @@ def _of_rows(
     )
     answer = Answer.of(_type(note["shapes"][0]) if schema is None else schema)
     how = {name: asked[name] for name in ("confidence", "votes", "tie") if name in asked}
+    if type(how.get("votes", 1)) is not int or not 1 <= how.get("votes", 1) <= MOST_VOTES:
+        raise ValueError("nobody asked as often")  # each vote takes a call to look for
     stage = Stage(tuple(outputs), answer, cast("Model", model), **how)
     return stage.with_turns(asked.get("examples") or [()] * len(outputs))
 

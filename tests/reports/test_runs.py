@@ -327,6 +327,31 @@ def test_a_run_whose_note_somebody_else_wrote_hides_no_other(df, model, tmp_path
         past.frame(df)
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        lambda note: note["asked"].update(votes=10**18),
+        lambda note: note["asked"].update(votes=2.5),
+        lambda note: note["asked"].update(examples=["x"]),
+        lambda note: note.update(state="\x1b[2J", lease=None),
+    ],
+    ids=["votes without end", "half a vote", "examples", "state"],
+)
+def test_a_note_with_one_odd_value_is_shown_or_told_as_unknown(df, model, tmp_path, odd):
+    df.llm.process("Say {text}", into="a", model=model, name="odd")
+
+    def change(note):
+        odd(note)
+        return note
+
+    written(tmp_path / "home" / "journal.sqlite", change)
+    past = lp.run("odd")
+    report = past.report()
+    assert "\x1b" not in repr(past) + repr(report) + report._repr_html_()
+    with contextlib.suppress(ConfigurationError):
+        assert past.frame(df)["a"].notna().all()
+
+
 def nested(times, key):
     steps = None
     for _ in range(times):
