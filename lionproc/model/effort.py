@@ -277,6 +277,7 @@ class _Trials:
     def _applied(self, number: int) -> _Applied:
         known = self._known.get(number)
         if known is None:
+            self._known[number] = _Applied()  # for names of properties that are held against it
             known = self._known[number] = self._look(self._parts[number])
         return known
 

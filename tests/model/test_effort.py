@@ -234,6 +234,15 @@ def test_a_long_text_where_a_pattern_looks_around_is_a_wrong_shape(inner, said):
         read(json.dumps([{"a" * 2000: 1} if isinstance(said, dict) else "a" * 2000] * 50))
 
 
+def test_names_that_are_held_against_the_part_they_stand_in_are_weighed_to_an_end():
+    names = {"propertyNames": {"$ref": "#/$defs/n"}, "pattern": "^(?=a)"}
+    answer = Answer.of({"type": "object", "$ref": "#/$defs/n", "$defs": {"n": names}})
+    said = {"a" * 3000: 1}
+    assert answer.read(json.dumps(said)) == said
+    with pytest.raises(CallError):
+        answer.read(json.dumps({"b" * 3000: 1}))
+
+
 def test_beside_a_pattern_that_looks_around_and_under_one_that_does_not_texts_may_be_long():
     schema = {
         "type": "object",
