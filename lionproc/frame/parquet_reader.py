@@ -6,7 +6,8 @@ import contextlib
 import errno
 import json
 import re
-from collections.abc import Hashable, Iterator
+import warnings
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lionproc.engine.paths import missing_file
-from lionproc.errors import ConfigurationError, LionprocError
+from lionproc.errors import ConfigurationError, LionprocError, LionprocWarning
 from lionproc.face import face
 from lionproc.frame.arrow_extension import to_frame
 from lionproc.frame.place import AnyPath, Remote, place_of
@@ -43,15 +44,49 @@ def read_parquet(path: AnyPath) -> pd.DataFrame:
     Returns:
         The frame; the parts of a folder one after the other.
 
+    Warns:
+        LionprocWarning: Parts of the run are not in the folder, so the frame has not all its rows.
+
     Raises:
         ConfigurationError: There is nothing, it cannot be read, or the folder holds parts of
             several runs.
+
+    Example:
+        >>> df.llm.process("Sum up {text}", into="sum", save="sums/")  # doctest: +SKIP
+        >>> lp.read_parquet("sums/")  # doctest: +SKIP
     """
-    frames = [_read_file(file) for file in files_of(path)]
-    return frames[0] if len(frames) == 1 else pd.concat(frames)
+    files = files_of(path)
+    read = [_read_file(file) for file in files]
+    frame = read[0][0] if len(read) == 1 else pd.concat([part for part, _ in read])
+    if place_of(path).is_dir():
+        lacks = _lacks(files, len(frame), [facts for _, facts in read])
+        if lacks:
+            warnings.warn(f"{str(path)!r} {lacks}", LionprocWarning, stacklevel=3)
+    return frame
 
 
-def _read_file(file: Path | Remote) -> pd.DataFrame:
+def _lacks(
+    parts: Sequence[Path | Remote], rows: int, facts: Sequence[Mapping[str, object]]
+) -> str | None:
+    """What a folder lacks of its run, as the names of the parts and the facts of the newest say."""
+    newest = max(facts, key=lambda of: str(of.get("when", "")))
+    whole = newest.get("rows")
+    there = {int(match[1]) for part in parts if (match := PART.fullmatch(part.name))}
+    gap = next((number for number in range(len(there)) if number not in there), None)
+    if gap is not None:
+        what = f"lacks rows of its run: part {gap} is the first that is not there."
+    elif type(whole) is int and rows < whole:
+        what = f"has {rows:,} of the {whole:,} rows of its run."
+    else:
+        return None
+    return (
+        f"{what} So it is while a run goes on, and where one was stopped: the same call writes the "
+        "rest, and asks only for what has no answer."
+    )
+
+
+def _read_file(file: Path | Remote) -> tuple[pd.DataFrame, dict[str, object]]:
+    """The frame and the facts of a file."""
     with readable(file), source_of(file) as source:
         # partitioning=None: a folder called "a=1" in the path must not become a column
         table = pq.read_table(source, partitioning=None)
@@ -66,7 +101,7 @@ def _read_file(file: Path | Remote) -> pd.DataFrame:
         facts = facts_of(schema)
         if facts is not None and isinstance(facts.get("run"), str):
             remember(frame, SavedRun(facts), str(facts["run"]))
-        return frame
+        return frame, facts or {}
 
 
 def _names(kept: bytes) -> list[Hashable]:

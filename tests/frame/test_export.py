@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +24,7 @@ from pydantic import BaseModel
 
 import lionproc as lp
 from lionproc.engine.whole_file import temporary_name
-from lionproc.errors import BudgetWarning, ColumnError, ConfigurationError
+from lionproc.errors import BudgetWarning, ColumnError, ConfigurationError, LionprocWarning
 from lionproc.frame import assemble as assembling
 from lionproc.frame.arrow_extension import SavedDtype, to_table
 from lionproc.frame.assemble import MISSING, assemble
@@ -590,10 +591,22 @@ def test_a_part_whose_rows_were_corrected_is_not_read_as_if_it_were_theirs(tmp_p
     corrected.loc[12:14, "text"] = ["better 12", "better 13", "better 14"]
     with pytest.warns(BudgetWarning):
         corrected.llm.process("Say {text}", budget=lp.Budget(requests=1), **run)
-    kept = lp.read_parquet(tmp_path / "parts")
+    with pytest.warns(LionprocWarning, match="lacks rows of its run: part 1 is"):
+        kept = lp.read_parquet(tmp_path / "parts")
     assert kept["text"].tolist() == [f"text {n}" for n in [*range(10), *range(20, 40)]]
     out = corrected.llm.process("Say {text}", **run)
     pd.testing.assert_frame_equal(lp.read_parquet(tmp_path / "parts"), out)
+
+
+def test_a_folder_and_a_part_that_is_read_by_itself_lack_nothing(tmp_path, server, model):
+    df = pd.DataFrame({"text": [f"text {n}" for n in range(30)]})
+    run = {"into": "a", "model": model, "save": tmp_path, "chunk_size": 10, "progress": False}
+    df.llm.process("Say {text}", **run)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(lp.read_parquet(tmp_path)) == 30
+        for part in tmp_path.glob("part-*.parquet"):
+            assert len(lp.read_parquet(part)) == 10
 
 
 def test_without_a_journal_a_part_whose_rows_were_corrected_is_kept_beside_the_others(
@@ -606,7 +619,9 @@ def test_without_a_journal_a_part_whose_rows_were_corrected_is_kept_beside_the_o
     server.configure(faults={"401": 1.0})
     with pytest.raises(lp.errors.AccessError):
         corrected.llm.process("Say {text}", progress=False, **run)
-    assert lp.read_parquet(tmp_path)["text"].tolist() == [f"text {n}" for n in range(10)]
+    with pytest.warns(LionprocWarning, match="has 10 of the 20 rows of its run"):
+        kept = lp.read_parquet(tmp_path)
+    assert kept["text"].tolist() == [f"text {n}" for n in range(10)]
     (old,) = tmp_path.glob("_part-00001-*.old")
     pd.testing.assert_frame_equal(lp.read_parquet(old), was.iloc[10:])
 
