@@ -87,8 +87,8 @@ def answers_again(
         raise
     except odd:
         raise ConfigurationError(unknown) from None
-    job = _Again(plan, sound_mark(note.get("after")) or 0, until)
     try:
+        job = _Again(plan, sound_mark(note.get("after")) or 0, until)
         job.begin()
         return job.result()
     except LionprocError:
