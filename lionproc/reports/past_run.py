@@ -195,7 +195,8 @@ def _with_records(stats: RunStats, journal: Journal, kept: KeptRun) -> RunStats:
     for reply in replies:
         usd = plus(usd, reply.usd)
     ways = kept.facts.get("ways")  # an answer is a row, unless there are several to a row
-    alone = isinstance(ways, list) and len(ways) == 1 and "members" not in ways[0]
+    way = ways[0] if isinstance(ways, list) and len(ways) == 1 else None
+    alone = isinstance(way, dict) and "members" not in way
     answered = stats.cached + len({reply.key for reply in replies}) if alone else 0
     last = max((record.at for record in records), default=None)
     seconds = stats.elapsed_s

@@ -334,8 +334,9 @@ def test_a_run_whose_note_somebody_else_wrote_hides_no_other(df, model, tmp_path
         lambda note: note["asked"].update(votes=2.5),
         lambda note: note["asked"].update(examples=["x"]),
         lambda note: note.update(state="\x1b[2J", lease=None),
+        lambda note: note.update(state="running", ways=[0.5]),
     ],
-    ids=["votes without end", "half a vote", "examples", "state"],
+    ids=["votes without end", "half a vote", "examples", "state", "way of a killed run"],
 )
 def test_a_note_with_one_odd_value_is_shown_or_told_as_unknown(df, model, tmp_path, odd):
     df.llm.process("Say {text}", into="a", model=model, name="odd")
@@ -345,6 +346,7 @@ def test_a_note_with_one_odd_value_is_shown_or_told_as_unknown(df, model, tmp_pa
         return note
 
     written(tmp_path / "home" / "journal.sqlite", change)
+    assert lp.runs()["name"].tolist() == ["odd"]
     past = lp.run("odd")
     report = past.report()
     assert "\x1b" not in repr(past) + repr(report) + report._repr_html_()
