@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Any
 
 import orjson
 
+from lionproc.model.quotation import Asked, texts_of
 from lionproc.model.told import faults_in, told
 
 __all__ = ["Fitting", "all_of", "instructed", "speaks_of"]
@@ -43,8 +43,7 @@ _OPTIONAL = _SAMPLING | {
     "user",
     "verbosity",
 }
-_BESIDE = 10  # characters beside a word by which a quotation is known
-_MOST_FOUND = 20
+_MOST_LOOKED_AT = 16_000
 _FORMATS = ("json_schema", "json_object", "prompt")  # each asks for less than the one before
 _REFUSED_CODES = frozenset(("unsupportedparameter", "unknownparameter", "unsupportedvalue"))
 _EXTRA = frozenset(("extra_forbidden", "value_error.extra"))
@@ -170,9 +169,11 @@ class Fitting:
         """
         said = told(reply)
         asked = orjson.loads(sent)
-        if not (said.words & _REFUSED_CODES or _SAYS.search(said.text) or _extra(reply)):
+        question = Asked(asked)
+        refused = said.words & _REFUSED_CODES or _extra(reply)
+        if not refused and question.place(_SAYS, said.text) is None:
             return False
-        name = _named(reply, said.text, asked)
+        name = _named(reply, said.text, question)
         if name == "role":
             return self._learn_role(said.text, asked)
         if name == "response_format":
@@ -202,8 +203,9 @@ class Fitting:
         return False
 
 
-def _named(reply: bytes, text: str, asked: Mapping[str, object]) -> str | None:
+def _named(reply: bytes, text: str, question: Asked) -> str | None:
     """Which field of the question a refusal names; the first in its words, if more than one."""
+    asked = question.fields
     for given in (_param(reply), *_extra(reply)):
         if given in asked and given != "messages":
             return given
@@ -219,59 +221,24 @@ def _named(reply: bytes, text: str, asked: Mapping[str, object]) -> str | None:
     places = {
         name: place
         for name, word in words.items()
-        if (place := _said(word, text, asked)) is not None
+        if (place := question.place(word, text)) is not None
     }
     if places:
         return min(places, key=lambda name: places[name])
-    return "role" if _said(_ROLE, text, asked) is not None else None
+    return "role" if question.place(_ROLE, text) is not None else None
 
 
 def all_of(messages: bytes) -> str:
     """What the messages of a request say, as it reads and as JSON has it."""
-    return "\n".join([*_texts(orjson.loads(messages)), messages.decode()])
+    return "\n".join([*texts_of(orjson.loads(messages)), messages.decode()])
 
 
 def speaks_of(word: str, refusal: bytes, sent: bytes) -> bool:
-    """Whether a refusal has a word, in any case, that what was sent does not say either."""
-    if word not in refusal.decode("utf-8", "replace").lower():
+    """Whether a refusal itself has a word, in any case, that no message which was sent has."""
+    said, asked = refusal[:_MOST_LOOKED_AT].decode("utf-8", "replace").lower(), orjson.loads(sent)
+    if word not in said or word in "\n".join(texts_of(asked.get("messages", ()))).lower():
         return False
-    row = "\n".join(_texts(orjson.loads(sent).get("messages", ())))
-    return word not in row.lower()
-
-
-def _said(word: re.Pattern[str], text: str, asked: Mapping[str, Any]) -> int | None:
-    """Where a refusal itself says a word: what it quotes of a row is the word of a stranger."""
-    found = list(islice(word.finditer(text), _MOST_FOUND))
-    if not found:
-        return None
-    texts = [each.strip() for each in _texts(asked.get("messages", ()))]
-    row = "\n".join(texts)
-    for each in found:
-        start, end = each.span()
-        before, after = text[max(start - _BESIDE, 0) : end], text[start : end + _BESIDE]
-        beside = any(len(part) > end - start and part in row for part in (before, after))
-        if not beside and not any(_is_within(own, text, start, end) for own in texts):
-            return start
-    return None
-
-
-def _is_within(own: str, text: str, start: int, end: int) -> bool:
-    """Whether a place in a text is within a message that is quoted there as a whole.
-
-    One that is longer is known by what stands beside the place.
-    """
-    size = len(own)
-    if not end - start <= size <= end - start + 2 * _BESIDE:
-        return False
-    return own in text[max(end - size, 0) : start + size]
-
-
-def _texts(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    for message in messages:
-        content = message.get("content")
-        for part in content if isinstance(content, list) else [{"text": content}]:
-            if isinstance(part, dict) and isinstance(part.get("text"), str):
-                yield part["text"]
+    return Asked(asked).place(re.compile(re.escape(word)), said) is not None
 
 
 def _param(reply: bytes) -> str:

@@ -14,7 +14,7 @@ from lionproc.engine.quotas import Signals
 from lionproc.engine.retry import FATAL
 from lionproc.errors import CallError, Kind
 from lionproc.model.headers import LONGEST_WAIT_S, WAIT_SAID, day_is_used_up, words_s
-from lionproc.model.told import Told, told, told_in, unquoted
+from lionproc.model.told import Told, plainly, told, told_in, unquoted
 
 __all__ = ["error_in_200", "is_for_all", "refusal"]
 
@@ -90,6 +90,7 @@ _NO_CREDIT_SAID = re.compile(
     re.IGNORECASE,
 )
 _PER_DAY = re.compile(r"per[ _-]?day|\b[RT]PD\b|daily (?:limit|quota|request|token)", re.IGNORECASE)
+_ZERO = re.compile(r"\blimit: 0\b", re.IGNORECASE)
 _NEVER_FREE = re.compile(r"quota exceeded for metric:[^\n]{0,200}?\blimit: 0\b", re.IGNORECASE)
 _TOO_LARGE = re.compile(r"\brequest too large\b", re.IGNORECASE)
 # OpenAI's 429 for "flex": the tier has no room now, and the pace is not at fault.
@@ -143,11 +144,12 @@ _NOT_THIS_INPUT = re.compile(r"support (?:the requested )?(?:image|audio|file|vi
 
 # What a refusal is judged by that ends a run, or makes all of it wait.
 _SAYINGS = (
-    *(_AT_ONCE, _PER_TIME),
+    *(_AT_ONCE, _PER_TIME, _ZERO),
     *(_NO_CREDIT_SAID, _PER_DAY, _NEVER_FREE, _NO_CAPACITY_SAID, _KEY_IS_OVER, _ABROAD, _UNLOADED),
     re.compile(r"exceeded your current quota"),
     WAIT_SAID,
 )
+_CODES = _NO_CREDIT | _BAD_KEY | _NO_CAPACITY | {_IN_FLIGHT}  # the same, of codes
 _MOST_LOOKED_AT = 16_000  # characters of what is said
 
 
@@ -155,18 +157,24 @@ def _own(said: Told, row: str) -> Told:
     """What is said, to be judged without what it quotes of a row.
 
     A short cell is quoted with nothing beside it by which a quotation is known, so the sayings
-    that stand in the row, too, are not heard at all.
+    that stand in the row, too, are not heard at all, in whatever way either writes them; and no
+    codes and times, as a row may be an error itself.
     """
     if not row:
         return said
-    text, heard = unquoted(said.text[:_MOST_LOOKED_AT], row), row.lower()
+    text, heard, plain = unquoted(said.text[:_MOST_LOOKED_AT], row), row.lower(), plainly(row)
 
     def spared(found: re.Match[str]) -> str:
-        return "..." if found[0].lower() in heard else found[0]
+        return "..." if found[0].lower() in heard or plainly(found[0]) in plain else found[0]
 
     for saying in _SAYINGS:
         text = saying.sub(spared, text)
-    return said._replace(text=text)
+    letters = plain.replace(" ", "")
+    return said._replace(
+        text=text,
+        words=frozenset(w for w in said.words if w not in _CODES or w not in letters),
+        wait_s=None if "retrydelay" in letters else said.wait_s,
+    )
 
 
 def refusal(

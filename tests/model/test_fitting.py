@@ -1,10 +1,12 @@
 """A model that does not take something is asked without it, and the run says so."""
 
 import dataclasses
+import html
 import json
 import os
 import warnings
 from typing import Literal
+from urllib.parse import quote_plus
 
 import pandas as pd
 import pytest
@@ -16,7 +18,7 @@ from lionproc.errors import (
     ParameterWarning,
     RowsFailedWarning,
 )
-from lionproc.model.fitting import Fitting
+from lionproc.model.fitting import Fitting, speaks_of
 from lionproc.testing import Fault, Server
 from lionproc.testing.answers import error_object
 
@@ -361,6 +363,59 @@ def test_what_a_refusal_quotes_of_a_row_changes_nothing_for_the_others(cell, pro
     assert all(
         {*body} == {*bodies[0]} and body["messages"][0]["role"] == "system" for body in bodies
     )
+
+
+QUOTED = {
+    "JSON": json.dumps,
+    "JSON in JSON": lambda text: json.dumps(json.dumps(text)),
+    "JSON of PHP": lambda text: json.dumps(text).replace("/", "\\/"),
+    "Python": repr,
+    "HTML": html.escape,
+    "an address": quote_plus,
+    "small letters": str.lower,
+    "capitals": str.upper,
+    "one line": lambda text: " ".join(text.split()),
+}
+
+
+@pytest.mark.parametrize("way", QUOTED)
+def test_a_row_is_known_in_whatever_way_a_refusal_quotes_it(way):
+    for name in ("temperature", "max_tokens", "response_format"):
+        for left, right in (
+            ('say "', '" to me'),
+            ("a/", "/b"),
+            ("x\n'", "'\ny"),
+            ("\xe9 ", " <\xe9>"),
+        ):
+            row = f"{left}{name}{right} unsupported"
+            asked = {
+                "messages": [{"role": "user", "content": f"Judge: {row}"}],
+                "temperature": 0,
+                "max_tokens": 9,
+                "response_format": {"type": "json_object"},
+            }
+            sent = json.dumps(asked).encode()
+            for said in (QUOTED[way](row), f"Unsupported input: {QUOTED[way](row)}"):
+                assert not Fitting().learn(error_object(said), sent, own_format=True)
+            said = f"Unsupported parameter: {name!r} of {QUOTED[way](row)}"
+            assert Fitting().learn(error_object(said), sent, own_format=True)
+
+
+@pytest.mark.parametrize("way", [json.dumps, repr])
+def test_a_refusal_that_quotes_the_whole_question_says_nothing_of_its_fields(way):
+    asked = {
+        "model": "m",
+        "messages": [{"role": "system", "content": "Judge."}, {"role": "user", "content": "Hm"}],
+        "logprobs": True,
+        "temperature": 0,
+        "seed": 1,
+        "response_format": {"type": "json_object"},
+    }
+    sent = json.dumps(asked).encode()
+    refusal = error_object(f"Unknown letter in input: {way(asked)}")
+    assert not Fitting().learn(refusal, sent, own_format=True)
+    assert not speaks_of("logprobs", refusal, sent)
+    assert speaks_of("logprobs", error_object("No logprobs."), sent)
 
 
 @pytest.mark.parametrize("status", [400, 403])

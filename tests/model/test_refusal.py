@@ -220,6 +220,30 @@ def test_a_time_that_only_a_row_names_is_waited_for_by_nobody():
     assert classify(429, {}, body, row="Say: retry in 600s").signals.wait_s is None
 
 
+@pytest.mark.parametrize(
+    ("cell", "quoted"),
+    [
+        ("retry in 9h", "for retry in 9h, slow down"),  # what stands behind it is no part of it
+        ("wait\nfor 600s", "for wait for 600s"),
+        ("insufficient\nquota", "Insufficient quota"),
+        ("no models\tloaded", "NO MODELS LOADED"),
+        ("limit: 0", "Quota exceeded for metric: tokens of 'limit: 0', limit: 90"),
+        ('{"error": {"code": "insufficient_quota"}}', '{"error": {"code": "insufficient_quota"}}'),
+        (
+            '{"error": {"details": [{"retryDelay": "599s"}]}}',
+            '{"error": {"message": "a", "details": [{"retryDelay": "599s"}]}}',
+        ),
+    ],
+)
+def test_what_a_row_says_is_nothing_to_others_in_whatever_letters_it_is_quoted(cell, quoted):
+    body = json.dumps({"error": {"message": quoted}}).encode()
+    mine = classify(429, {}, body, proven=True)
+    assert mine.error.kind is not Kind.RATE_LIMITED or mine.signals.wait_s
+    reply = classify(429, {}, body, proven=True, row=f"Say: {cell}")
+    assert reply.error.kind is Kind.RATE_LIMITED
+    assert reply.signals.wait_s is None
+
+
 AT_ONCE = {
     "Moonshot": "Your account org-1 request reached max organization concurrency: 1, please try again after 1 seconds",
     "Zhipu": "High concurrency usage of this API, please reduce concurrency or contact us.",
