@@ -677,6 +677,15 @@ def test_credentials_are_told_from_other_headers():
     assert set(found) == {"sk-12345678", "azure-12345678", "12345678", "a/b/c/d/e"}
 
 
+@pytest.mark.parametrize("secret", ["my secret pass 1234", "p@ss w\"ord'9 4", "a b c d e f g h 1"])
+@pytest.mark.parametrize("name", ["X-Password", "Authorization", "Proxy-Authorization", "api-key"])
+def test_a_passphrase_with_spaces_and_quotes_is_hidden_as_a_whole(name, secret):
+    scheme = "Bearer " if name.endswith("Authorization") else ""
+    found = secrets_in({name: scheme + secret})
+    for echoed in (secret, json.dumps(secret)[1:-1]):
+        assert hidden(401, f"Wrong: {echoed}.".encode(), found) == b"Wrong: [key]."
+
+
 @pytest.mark.parametrize("way", ["direct", "client"])
 def test_words_that_stand_for_no_key_are_left_in_answers(way):
     """Whoever has a server without keys writes any word there, and the model may say it too."""

@@ -261,6 +261,8 @@ def _choice(members: tuple[Any, ...]) -> Cell:
             return None
         if isinstance(value, Enum):
             value = value.value
+            if value is None:  # a member that is None is a gap, as None itself
+                return None
         try:
             member = known[value]
         except (KeyError, TypeError):

@@ -160,7 +160,7 @@ def secrets_in(headers: Mapping[str, object], url: str = "") -> tuple[str, ...]:
         url: The address, with its parameters.
 
     Returns:
-        Each credential without its scheme, passwords of Basic authentication decoded, each
+        Each credential without its scheme, whole and in its parts, passwords of Basic authentication decoded, each
         cookie, parameters such as `key` and `code`, and values of any other header that look
         like a key. Very short ones are left out: replacing them would tear up answers.
     """
@@ -208,8 +208,9 @@ def _parts(name: str, value: str) -> Iterator[str]:
         yield from (crumb.partition("=")[2].strip(' "') for crumb in value.split(";"))
         return
     scheme, _, rest = value.partition(" ")
-    if not rest:
-        yield value
+    if not rest or not name.endswith("authorization"):
+        yield value  # where there is no scheme, all of it, whatever is in it
+    yield rest
     if scheme.lower() == "basic":
         try:
             decoded = base64.b64decode(rest, validate=True).decode()

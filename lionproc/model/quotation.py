@@ -67,7 +67,7 @@ class Asked:
             between = f"{before.rpartition(' ')[2]} {word} {after.partition(' ')[0]}"
             if between in self._row or between in self._whole:
                 return True
-        if before and " ".join([*before.split()[-3:], word]) in self._whole:
+        if before.count(" ") > 1 and " ".join([*before.split()[-3:], word]) in self._whole:
             return True
         near = f"{before} {word} {after}"
         before, after = f"{before} "[-_BESIDE:], f" {after}"[:_BESIDE]

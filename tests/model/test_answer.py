@@ -34,6 +34,11 @@ class Mood(enum.Enum):
     BAD = "bad"
 
 
+class Known(enum.Enum):
+    YES = "yes"
+    NOT = None
+
+
 class Stars(enum.IntEnum):
     ONE = 1
     TWO = 2
@@ -105,6 +110,11 @@ def test_a_reply_without_text_is_empty_and_never_a_value(schema, text):
     with pytest.raises(CallError) as caught:
         Answer.of(schema).read(text)
     assert caught.value.kind is Kind.EMPTY
+
+
+def test_a_member_that_is_none_is_a_gap_in_its_column():
+    answered = Answer.of(Known).answered('{"answer": null}')
+    assert (answered.value, answered.cell) == (Known.NOT, None)
 
 
 def test_a_fence_around_nothing_is_empty():
