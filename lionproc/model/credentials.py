@@ -160,9 +160,10 @@ def secrets_in(headers: Mapping[str, object], url: str = "") -> tuple[str, ...]:
         url: The address, with its parameters.
 
     Returns:
-        Each credential without its scheme, whole and in its parts, passwords of Basic authentication decoded, each
-        cookie, parameters such as `key` and `code`, and values of any other header that look
-        like a key. Very short ones are left out: replacing them would tear up answers.
+        Each credential without its scheme, whole and in its parts, passwords of Basic
+        authentication decoded, each cookie, parameters such as `key` and `code`, and values of
+        any other header that look like a key. Very short ones are left out: replacing them would
+        tear up answers.
     """
     named = [(name, value) for name, value in headers.items() if isinstance(value, str)]
     named += parse_qsl(urlsplit(url).query)

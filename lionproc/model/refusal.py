@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 
 from lionproc.engine.quotas import Signals
 from lionproc.engine.retry import FATAL
@@ -162,19 +163,24 @@ def _own(said: Told, row: str) -> Told:
     """
     if not row:
         return said
-    text, heard, plain = unquoted(said.text[:_MOST_LOOKED_AT], row), row.lower(), plainly(row)
+    text = unquoted(said.text[:_MOST_LOOKED_AT], row)
+    heard, plain = cache(row.lower), cache(lambda: plainly(row))  # a row may be long
+
+    @cache
+    def is_quoted(saying: str) -> bool:
+        return saying in heard() or plainly(saying) in plain()
 
     def spared(found: re.Match[str]) -> str:
-        return "..." if found[0].lower() in heard or plainly(found[0]) in plain else found[0]
+        return "..." if is_quoted(found[0].lower()) else found[0]
 
     for saying in _SAYINGS:
         text = saying.sub(spared, text)
-    letters = plain.replace(" ", "")
-    return said._replace(
-        text=text,
-        words=frozenset(w for w in said.words if w not in _CODES or w not in letters),
-        wait_s=None if "retrydelay" in letters else said.wait_s,
-    )
+    words, wait_s = said.words, said.wait_s
+    if words & _CODES or wait_s is not None:
+        letters = plain().replace(" ", "")
+        words = frozenset(word for word in words if word not in _CODES or word not in letters)
+        wait_s = None if "retrydelay" in letters else wait_s
+    return said._replace(text=text, words=words, wait_s=wait_s)
 
 
 def refusal(

@@ -264,6 +264,14 @@ def test_what_a_refusal_quotes_is_looked_for_once_in_a_row():
             classify(503, {}, said, row="a" * 200_000)
 
 
+def test_what_a_refusal_says_a_hundred_times_is_looked_for_once_in_a_row():
+    said = json.dumps({"error": {"message": "per day, insufficient quota, " * 130}}).encode()
+    row = "a per da " * 1_000_000
+    with reading_once():
+        for _ in range(5):
+            classify(429, {}, said, row=row)
+
+
 @pytest.mark.parametrize("text", HARD_TEXTS.values(), ids=HARD_TEXTS)
 def test_no_regular_expression_of_the_package_takes_long_over_any_text(text):
     assert len(patterns()) > 60
