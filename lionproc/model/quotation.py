@@ -21,6 +21,7 @@ __all__ = ["Asked", "texts_of"]
 _BESIDE = 10  # characters beside a word by which a quotation is known
 _AROUND = 8 * _BESIDE  # and as many of them may be written as escapes
 _MOST_FOUND = 20
+_BEGUN, _REST = re.compile(r"[^\W_]{1,40}\Z"), re.compile(r"[^\W_]{1,40}")
 
 
 class Asked:
@@ -48,10 +49,14 @@ class Asked:
     def place(self, word: re.Pattern[str], text: str) -> int | None:
         """Where a refusal itself says a word; None where it only quotes it, or has it not."""
         for found in islice(word.finditer(text), _MOST_FOUND):
-            start, end = found.span()
-            before, after = text[max(start - _AROUND, 0) : start], text[end : end + _AROUND]
-            if not self._has(plainly(before), plainly(found[0]), plainly(after)):
-                return start
+            before = text[max(found.start() - _AROUND, 0) : found.start()]
+            after = text[found.end() : found.end() + _AROUND]
+            begun, rest = _BEGUN.search(before), _REST.match(after)  # of words that it cuts
+            said = f"{begun[0] if begun else ''}{found[0]}{rest[0] if rest else ''}"
+            before = before[: begun.start()] if begun else before
+            after = after[rest.end() :] if rest else after
+            if not self._has(plainly(before), plainly(said), plainly(after)):
+                return found.start()
         return None
 
     def _has(self, before: str, word: str, after: str) -> bool:
@@ -69,14 +74,19 @@ class Asked:
                 return True
         if before.count(" ") > 1 and " ".join([*before.split()[-3:], word]) in self._whole:
             return True
-        near = f"{before} {word} {after}"
+        ahead, behind = f" {before} ", f" {after} "
         before, after = f"{before} "[-_BESIDE:], f" {after}"[:_BESIDE]
-        for left in range(_BESIDE + 1):
-            part = f"{before[-left:] if left else ''}{word}{after[: _BESIDE - left]}".strip()
+        for size in range(_BESIDE + 1):
+            part = f"{before[-size:] if size else ''}{word}{after[: _BESIDE - size]}".strip()
             if len(part) > len(word) and part in self._row:
                 return True
-        longest = len(word) + 2 * _BESIDE
-        return any(len(own) <= longest and word in own and own in near for own in self._texts)
+        for own in self._texts:
+            left, found, right = own.partition(word)
+            if not found or len(left) + len(right) > 2 * _BESIDE:
+                continue
+            if ahead.endswith(left) and behind.startswith(right):
+                return True
+        return False
 
 
 def texts_of(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -401,6 +401,16 @@ def test_a_row_is_known_in_whatever_way_a_refusal_quotes_it(way):
             assert Fitting().learn(error_object(said), sent, own_format=True)
 
 
+@pytest.mark.parametrize(
+    "row", ["roles of a system unknown", "unknown roles: system", "systems' roles"]
+)
+def test_a_word_that_stands_in_a_longer_one_of_a_row_is_known_as_quoted(row):
+    messages = [{"role": "system", "content": "Judge."}, {"role": "user", "content": row}]
+    sent = json.dumps({"messages": messages}).encode()
+    assert not Fitting().learn(error_object(f"Unsupported: {row}"), sent, own_format=True)
+    assert Fitting().learn(error_object(f"Unsupported role system: {row}"), sent, own_format=True)
+
+
 @pytest.mark.parametrize("way", [json.dumps, repr])
 def test_a_refusal_that_quotes_the_whole_question_says_nothing_of_its_fields(way):
     asked = {
