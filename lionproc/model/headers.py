@@ -39,11 +39,10 @@ _NAMES = tuple(
 _NUMBER = r"\d{1,9}(?:\.\d{1,12})?"
 _UNIT = r"(?:ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?)"
 _SPOKEN = re.compile(rf"({_NUMBER})\s?({_UNIT})", re.IGNORECASE)
-WAIT_SAID = re.compile(
-    r"(?:try again|retry|wait)(?:\s+\w+){0,2}?\s+(?:in|after|for)\s+(?:about\s+)?"
-    rf"((?:{_NUMBER}\s?{_UNIT}(?![a-z])[\s,]*){{1,4}})",
-    re.IGNORECASE,
-)
+_ASKS = r"(?:try again|retry|wait)(?:\s+\w+){0,2}?\s+(?:in|after|for)\s+(?:about\s+)?"
+_SPAN = rf"{_NUMBER}\s?{_UNIT}(?![a-z])"
+_WAIT_SAID = re.compile(rf"{_ASKS}((?:{_SPAN}[\s,]*){{1,4}})", re.IGNORECASE)
+WAIT_BEGUN = re.compile(rf"{_ASKS}{_SPAN}", re.IGNORECASE)  # its first unit alone
 # A reset further away belongs to a limit by the day, which is not planned with by the minute.
 _MINUTE_RESET_S = 75.0
 # Who asks for a longer wait is asked again after this time; beyond a day it is no answer at all.
@@ -151,7 +150,7 @@ def words_s(words: str) -> float | None:
         >>> words_s("Rate limit reached. Please try again in 1m7.66s."), words_s("Sorry.")
         (67.66, None)
     """
-    found = WAIT_SAID.search(words)
+    found = _WAIT_SAID.search(words)
     if found is None:
         return None
     parts = _SPOKEN.findall(found[1])

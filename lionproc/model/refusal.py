@@ -14,7 +14,7 @@ from functools import cache
 from lionproc.engine.quotas import Signals
 from lionproc.engine.retry import FATAL
 from lionproc.errors import CallError, Kind
-from lionproc.model.headers import LONGEST_WAIT_S, WAIT_SAID, day_is_used_up, words_s
+from lionproc.model.headers import LONGEST_WAIT_S, WAIT_BEGUN, day_is_used_up, words_s
 from lionproc.model.told import Told, plainly, told, told_in, unquoted
 
 __all__ = ["error_in_200", "is_for_all", "refusal"]
@@ -148,7 +148,7 @@ _SAYINGS = (
     *(_AT_ONCE, _PER_TIME, _ZERO),
     *(_NO_CREDIT_SAID, _PER_DAY, _NEVER_FREE, _NO_CAPACITY_SAID, _KEY_IS_OVER, _ABROAD, _UNLOADED),
     re.compile(r"exceeded your current quota"),
-    WAIT_SAID,
+    WAIT_BEGUN,
 )
 _CODES = _NO_CREDIT | _BAD_KEY | _NO_CAPACITY | {_IN_FLIGHT}  # the same, of codes
 _MOST_LOOKED_AT = 16_000  # characters of what is said

@@ -225,6 +225,7 @@ def test_a_time_that_only_a_row_names_is_waited_for_by_nobody():
     [
         ("retry in 9h", "for retry in 9h, slow down"),  # what stands behind it is no part of it
         ("wait\nfor 600s", "for wait for 600s"),
+        ("wait for 9h", "for wait for 9h, 30 s after the last one"),
         ("insufficient\nquota", "Insufficient quota"),
         ("no models\tloaded", "NO MODELS LOADED"),
         ("limit: 0", "Quota exceeded for metric: tokens of 'limit: 0', limit: 90"),
