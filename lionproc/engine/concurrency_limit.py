@@ -53,6 +53,10 @@ class ConcurrencyLimit:
         self._cut_at, self.look_at = now, now + self._look_s
         self._looks, self._step = False, 1
 
+    def is_reached(self, in_flight: int) -> bool:
+        """Whether as many are in flight as are known to be taken. A person may allow fewer."""
+        return self.cap is not None and in_flight >= self.cap
+
     def look(self, in_flight: int, now: float) -> bool:
         """Nothing came for some time; returns True if more may leave, as it is time to try that.
 
@@ -60,7 +64,7 @@ class ConcurrencyLimit:
             in_flight: How many are in flight.
             now: Seconds of the loop's clock.
         """
-        if self.cap is None or in_flight < self.cap or now < self.look_at:
+        if not self.is_reached(in_flight) or now < self.look_at:
             return False
         if self._looks:  # those that were tried were not refused for so long
             self._step *= 2

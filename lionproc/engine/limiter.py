@@ -313,8 +313,7 @@ class Limiter:
         self.in_flight += 1
         slots = self.concurrency
         full = slots if self.in_flight >= slots else None
-        if full is not None and self.pace.at_once.cap is not None:
-            self._look_later()
+        self._look_later()
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
         number = self.departures
         self.departures += 1
@@ -373,15 +372,16 @@ class Limiter:
         return self.pace.holding_s(now) <= 0
 
     def _look_later(self) -> None:
-        """See to it that more are tried where the server refused some, whatever comes back."""
-        if self._timer is None and self._loop is not None:
-            self._timer = self._loop.call_at(self.pace.at_once.look_at, self._look)
+        """See to it that more are tried where as many are in flight as the server takes."""
+        at_once = self.pace.at_once
+        if self._timer is None and self._loop is not None and at_once.is_reached(self.in_flight):
+            self._timer = self._loop.call_at(at_once.look_at, self._look)
 
     def _look(self) -> None:
         self._timer = None
         if self.pace.at_once.look(self.in_flight, self.now()):
             self._spread()
-        elif self.in_flight >= self.concurrency:
+        else:
             self._look_later()
 
     def failed(self, reservation: Reservation, retry_after_s: float | None = None) -> None:

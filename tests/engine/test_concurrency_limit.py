@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import pairwise
 
 import pandas as pd
 
 import lionproc as lp
 from lionproc.engine.concurrency_limit import FIRST_LOOK_S, ConcurrencyLimit
-from lionproc.testing import Server
+from lionproc.engine.limiter import Limiter
+from lionproc.engine.limits import Limits
+from lionproc.engine.quotas import Signals
+from lionproc.engine.tokens import Tokens
+from lionproc.testing import Server, run_virtual
 
 
 def burst(limit, sent, taken, at=1.0):
@@ -93,6 +98,34 @@ def test_more_are_not_tried_where_nobody_needs_them():
     limit = ConcurrencyLimit()
     burst(limit, 64, 5)
     assert not limit.look(4, 1000.0)
+
+
+def test_nobody_looks_while_fewer_are_allowed_than_the_server_takes(monkeypatch):
+    looks, look = [], ConcurrencyLimit.look
+
+    def counted(limit, in_flight, now):
+        looks.append(in_flight)
+        assert len(looks) < 10  # of one that comes again at once there is no end
+        return look(limit, in_flight, now)
+
+    async def main():
+        limiter = Limiter(Limits(concurrency=8))
+        taken = [await limiter.reserve(Tokens(1, 1)) for _ in range(6)]
+        limiter.throttled(taken.pop(), Signals(at_once=True))
+        limiter.limits.concurrency = 2
+        for reservation in taken[:4]:
+            limiter.settle(reservation)
+        await limiter.reserve(Tokens(1, 1))
+        await asyncio.sleep(1000)
+        limiter.limits.concurrency = 8
+        for _ in range(3):
+            await limiter.reserve(Tokens(1, 1))
+        await asyncio.sleep(1000)
+        assert limiter.concurrency > 5  # and then somebody does
+
+    monkeypatch.setattr(ConcurrencyLimit, "look", counted)
+    run_virtual(main())
+    assert looks.count(2) <= 1
 
 
 def test_a_reply_that_takes_long_does_not_hold_up_a_run_that_was_refused_once(
