@@ -20,9 +20,10 @@ from lionproc.model.chat_completion import classify, text_of
 from lionproc.model.confidence import Confidences, no_logprobs
 from lionproc.model.connection import Connection
 from lionproc.model.excerpt import excerpt_of
-from lionproc.model.fitting import all_of, instructed, speaks_of
+from lionproc.model.fitting import instructed, speaks_of
 from lionproc.model.logprobs import has_logprobs
 from lionproc.model.media import NO_MEDIA, Media, tariff_of, weigh
+from lionproc.model.quotation import all_of
 from lionproc.model.refusal import is_for_all
 from lionproc.model.schema import with_an_end
 from lionproc.model.turns import say

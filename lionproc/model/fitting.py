@@ -20,7 +20,7 @@ import orjson
 from lionproc.model.quotation import Asked, texts_of
 from lionproc.model.told import faults_in, told
 
-__all__ = ["Fitting", "all_of", "instructed", "speaks_of"]
+__all__ = ["Fitting", "instructed", "speaks_of"]
 
 _BOUND = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 _SAMPLING = frozenset(
@@ -226,11 +226,6 @@ def _named(reply: bytes, text: str, question: Asked) -> str | None:
     if places:
         return min(places, key=lambda name: places[name])
     return "role" if question.place(_ROLE, text) is not None else None
-
-
-def all_of(messages: bytes) -> str:
-    """What the messages of a request say, as it reads and as JSON has it."""
-    return "\n".join([*texts_of(orjson.loads(messages)), messages.decode()])
 
 
 def speaks_of(word: str, refusal: bytes, sent: bytes) -> bool:

@@ -6,21 +6,26 @@ question. What such a quotation says steers nothing.
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 
-from lionproc.model.told import plainly
+__all__ = ["Asked", "all_of", "plainly", "texts_of", "unquoted"]
 
-__all__ = ["Asked", "texts_of"]
+_QUOTED = 16  # characters that are in a row too, and so no words of the server
+_MOST_OF_A_ROW = 100_000  # characters at each of its ends in which they are looked for
 
 _BESIDE = 10  # characters beside a word by which a quotation is known
 _AROUND = 8 * _BESIDE  # and as many of them may be written as escapes
 _MOST_FOUND = 20
+_ESCAPE = re.compile(r"\\{1,8}(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|[nrtbfv])")
+_RUN = re.compile(r"[^\W_]+")
 _BEGUN, _REST = re.compile(r"[^\W_]{1,40}\Z"), re.compile(r"[^\W_]{1,40}")
 
 
@@ -96,3 +101,58 @@ def texts_of(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         for part in content if isinstance(content, list) else [{"text": content}]:
             if isinstance(part, dict) and isinstance(part.get("text"), str):
                 yield part["text"]
+
+
+def all_of(messages: bytes) -> str:
+    """What the messages of a request say, as it reads and as JSON has it."""
+    return "\n".join([*texts_of(orjson.loads(messages)), messages.decode()])
+
+
+def unquoted(said: str, row: str) -> str:
+    """The words of a server without what they quote of a row, whose words are a stranger's.
+
+    Args:
+        said: The words.
+        row: What was asked.
+    """
+    row, size = _ends_of(row), _QUOTED
+    parts = [said[place : place + size] for place in range(len(said) - size + 1)]
+    sought = set(parts)
+    # One pass over the row, whatever stands in it: each of these would be looked for in all of it.
+    places = range(len(row) - size + 1) if sought else ()
+    quoted = {part for at in places if (part := row[at : at + size]) in sought}
+    kept: list[str] = []
+    until = 0
+    for place, part in enumerate(parts):
+        if part in quoted:
+            if place >= until:
+                kept += said[until:place], "..."
+            until = place + size
+    return "".join([*kept, said[until:]])
+
+
+def plainly(text: str) -> str:
+    r"""The letters and digits of a text, the same in whatever way somebody quotes it.
+
+    Case, spaces and marks are nothing, and escapes of JSON, Python, HTML and addresses are read.
+
+    Args:
+        text: As it is written. Of a very long one both ends are taken.
+
+    Example:
+        >>> plainly('No\tCREDIT &quot;left&quot;'), plainly('"no%20credit", left')
+        ('no credit left', 'no credit left')
+    """
+    read = unquote(html.unescape(_ESCAPE.sub(_letter, _ends_of(text))))
+    return " ".join(_RUN.findall(read.casefold()))
+
+
+def _letter(escape: re.Match[str]) -> str:
+    digits = escape[1] or escape[2]
+    return chr(int(digits, 16)) if digits else " "
+
+
+def _ends_of(row: str) -> str:
+    if len(row) <= 2 * _MOST_OF_A_ROW:
+        return row
+    return row[:_MOST_OF_A_ROW] + "\0" + row[-_MOST_OF_A_ROW:]

@@ -15,7 +15,8 @@ from lionproc.engine.quotas import Signals
 from lionproc.engine.retry import FATAL
 from lionproc.errors import CallError, Kind
 from lionproc.model.headers import LONGEST_WAIT_S, WAIT_BEGUN, day_is_used_up, words_s
-from lionproc.model.told import Told, plainly, told, told_in, unquoted
+from lionproc.model.quotation import plainly, unquoted
+from lionproc.model.told import Told, told, told_in
 
 __all__ = ["error_in_200", "is_for_all", "refusal"]
 

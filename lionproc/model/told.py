@@ -6,25 +6,19 @@ Cloudflare), or any of these inside another: under `message`, or as a text in a 
 
 from __future__ import annotations
 
-import html
 import re
 from typing import Any, NamedTuple
-from urllib.parse import unquote
 
 from lionproc.model.body import json_of
 from lionproc.model.excerpt import shown
 
-__all__ = ["Told", "faults_in", "plainly", "told", "told_in", "unquoted"]
+__all__ = ["Told", "faults_in", "told", "told_in"]
 
 _NESTS = ("error", "detail", "message", "errors")  # where an error is, in whatever holds it
 _DEEPEST = 3
 _MOST_READ = 4000  # characters of a server's words that are looked at
-_QUOTED = 16  # characters that are in a row too, and so no words of the server
-_MOST_OF_A_ROW = 100_000  # characters at each of its ends in which they are looked for
 _LETTERS = re.compile(r"[^a-z0-9]+")
 _SECONDS = re.compile(r"(\d{1,6}(?:\.\d{1,9})?)s")
-_ESCAPE = re.compile(r"\\{1,8}(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|[nrtbfv])")
-_RUN = re.compile(r"[^\W_]+")
 
 
 class Told(NamedTuple):
@@ -54,56 +48,6 @@ def told(body: bytes) -> Told:
     except ValueError:
         return Told()
     return told_in(_inside(data))
-
-
-def unquoted(said: str, row: str) -> str:
-    """The words of a server without what they quote of a row, whose words are a stranger's.
-
-    Args:
-        said: The words.
-        row: What was asked.
-    """
-    row, size = _ends_of(row), _QUOTED
-    parts = [said[place : place + size] for place in range(len(said) - size + 1)]
-    sought = set(parts)
-    # One pass over the row, whatever stands in it: each of these would be looked for in all of it.
-    places = range(len(row) - size + 1) if sought else ()
-    quoted = {part for at in places if (part := row[at : at + size]) in sought}
-    kept: list[str] = []
-    until = 0
-    for place, part in enumerate(parts):
-        if part in quoted:
-            if place >= until:
-                kept += said[until:place], "..."
-            until = place + size
-    return "".join([*kept, said[until:]])
-
-
-def plainly(text: str) -> str:
-    r"""The letters and digits of a text, the same in whatever way somebody quotes it.
-
-    Case, spaces and marks are nothing, and escapes of JSON, Python, HTML and addresses are read.
-
-    Args:
-        text: As it is written. Of a very long one both ends are taken.
-
-    Example:
-        >>> plainly('No\tCREDIT &quot;left&quot;'), plainly('"no%20credit", left')
-        ('no credit left', 'no credit left')
-    """
-    read = unquote(html.unescape(_ESCAPE.sub(_letter, _ends_of(text))))
-    return " ".join(_RUN.findall(read.casefold()))
-
-
-def _letter(escape: re.Match[str]) -> str:
-    digits = escape[1] or escape[2]
-    return chr(int(digits, 16)) if digits else " "
-
-
-def _ends_of(row: str) -> str:
-    if len(row) <= 2 * _MOST_OF_A_ROW:
-        return row
-    return row[:_MOST_OF_A_ROW] + "\0" + row[-_MOST_OF_A_ROW:]
 
 
 def _inside(data: object) -> object:
