@@ -58,7 +58,7 @@ def read_parquet(path: AnyPath) -> pd.DataFrame:
     files = files_of(path)
     read = [_read_file(file) for file in files]
     frame = read[0][0] if len(read) == 1 else pd.concat([part for part, _ in read])
-    if place_of(path).is_dir():
+    if files != [place_of(path)]:  # the parts of a folder
         lacks = _lacks(files, len(frame), [facts for _, facts in read])
         if lacks:
             warnings.warn(f"{str(path)!r} {lacks}", LionprocWarning, stacklevel=3)

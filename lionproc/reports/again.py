@@ -71,8 +71,6 @@ def answers_again(
     """
     asked, ways, shapes = note.get("asked"), note.get("ways"), note.get("shapes")
     unknown = f"The journal does not say what the run {note.get('run')!r} asked."
-    # Whatever comes of what somebody noted that we do not.
-    odd = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
     if not isinstance(asked, dict) or not ways or not shapes:
         raise ConfigurationError(unknown)
     try:
@@ -83,18 +81,13 @@ def answers_again(
             given = {"prompt": prompt, "system": system}
             stages = [_of_rows(frame, note, given, schema, models[0])]
         plan = Plan(frame, stages, _options(journal, note))
-    except LionprocError:
-        raise
-    except odd:
-        raise ConfigurationError(unknown) from None
-    try:
         job = _Again(plan, sound_mark(note.get("after")) or 0, until)
         job.begin()
         return job.result()
     except LionprocError:
         raise
-    except odd as error:
-        raise ConfigurationError(unknown) from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ConfigurationError(unknown) from error  # somebody noted what we do not
 
 
 def _of_rows(
