@@ -343,8 +343,7 @@ class ModelCall:
 
     def _refused(self, error: CallError, refusal: bytes, sent: bytes) -> CallError:
         """What a failed attempt means, by what the server says in its body."""
-        recipe = self._recipe
-        fitting = recipe.connection.endpoint.fitting
+        recipe, fitting = self._recipe, self._recipe.connection.endpoint.fitting
         again = CallError(Kind.UNSUPPORTED, error.message, status=error.status)
         sure = recipe.confidences is not None and error.kind in _REFUSED
         if sure and speaks_of("logprobs", refusal, sent):
