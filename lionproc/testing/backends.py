@@ -22,6 +22,7 @@ __all__ = ["Backend", "ThreadBackend", "serve"]
 T = TypeVar("T")
 MOST_PASSED = 16  # ports; with thousands of servers in one process a new one may not be found
 _GIVEN: set[int] = set()
+CLOSING_TURNS = 4  # one just taken in is a connection two turns later, and is closed two later
 START_S = 60.0  # importing the package on a busy machine
 
 
@@ -99,11 +100,13 @@ async def serve(
     try:
         await stop
     finally:
+        # Nobody more is taken in. `close` comes last: asyncio forgets who was just taken in by then.
+        loop.remove_reader(listening.sockets[0])
+        for _ in range(CLOSING_TURNS):
+            for connection in list(responder.connections):
+                connection.transport.abort()
+            await asyncio.sleep(0)
         listening.close()
-        for connection in list(responder.connections):
-            connection.transport.abort()
-        await asyncio.sleep(0)  # transports close in the next round of the loop
-        await asyncio.sleep(0)
 
 
 class ThreadBackend:

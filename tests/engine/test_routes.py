@@ -178,7 +178,8 @@ def test_the_longest_wait_is_shown_and_a_full_house_is_no_reason_to_be_slow(virt
         slow.waiting_for = "room"
         assert routes.note == "Waiting for room."
         slow.throttled(await slow.reserve(ONE), Signals(retry_after_s=30.0))
-        assert stats(routes).holding_s == pytest.approx(30.0, abs=1.5)
+        # the server's 30 s, up to a twentieth more so that clients do not wake together, and 20 ms
+        assert 30.0 <= stats(routes).holding_s <= 30.0 * 1.05 + 0.02
         assert "asked everybody to wait" in routes.note
         await routes.halt(0)
 

@@ -1,3 +1,6 @@
+import asyncio
+import contextlib
+import gc
 import gzip
 import http.client
 import json
@@ -14,6 +17,8 @@ from openai import OpenAI
 import lionproc as lp
 from lionproc.errors import ConfigurationError, LionprocError
 from lionproc.testing import FAULTS, Fault, Server, backends
+from lionproc.testing.responder import Responder
+from lionproc.testing.settings import Settings
 
 COLOURS = {"enum": ["red", "green", "blue"]}
 FORMAT = {"type": "json_schema", "json_schema": {"name": "c", "schema": COLOURS}}
@@ -269,6 +274,27 @@ def test_connection_close_is_heeded(chat):
         stream = sock.makefile("rb")
         assert stream.read().endswith(b"}")  # reads until the end of the connection
         stream.close()
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_a_connection_that_is_just_being_made_is_closed_with_the_server(turns):
+    async def main():
+        loop = asyncio.get_running_loop()
+        responder = Responder(Settings(), None, 0, loop)
+        stop, ready = loop.create_future(), loop.create_future()
+        serving = loop.create_task(backends.serve(responder, 0, stop, ready.set_result))
+        sock = socket.create_connection(("127.0.0.1", await ready))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        stop.set_result(None)
+        await serving
+        sock.settimeout(30)
+        with sock, contextlib.suppress(ConnectionResetError):
+            assert sock.recv(1) == b""
+        assert responder.connections == set()
+
+    asyncio.run(main())
+    gc.collect()  # a transport that is still open would complain here
 
 
 # --- latency, queueing, holding ----------------------------------------------------------------
