@@ -95,3 +95,33 @@ print("fine")
     assert child.status == 0, child.output
     assert child.output.endswith("fine\n")
     assert server.counters.total == 40
+
+
+def test_a_fork_waits_for_what_another_thread_is_in_the_middle_of_importing(tmp_path, zygotes):
+    """As runs do on their own threads: in the child that module would stay half made for ever."""
+    (tmp_path / "gates.py").write_text(
+        "import threading\nbegun = threading.Event()\ngo_on = threading.Event()\n"
+    )
+    (tmp_path / "half_made.py").write_text(
+        "import gates\ngates.begun.set()\ngates.go_on.wait()\nwhole = sum(range(3_000_000)) > 0\n"
+    )
+    code = f"""
+import importlib, signal, sys, threading
+sys.path.insert(0, "")
+import gates
+{START}
+threading.Thread(target=importlib.import_module, args=["half_made"]).start()
+gates.begun.wait()
+os.register_at_fork(before=gates.go_on.set)
+
+async def child():
+    signal.alarm(10)
+    import half_made
+    assert half_made.whole
+
+assert forked(child) == 0
+print("fine")
+"""
+    child = zygotes[0].run(code, tmp_path, base_url="http://127.0.0.1:9/v1", key="none")
+    assert child.status == 0, child.output
+    assert child.output.endswith("fine\n")

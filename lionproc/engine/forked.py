@@ -11,6 +11,8 @@ import weakref
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from lionproc.engine.half_imported import wait_for_imports
+
 __all__ = ["STAYED_BEHIND", "in_forked_child", "leave_behind", "renew_in_child"]
 
 STAYED_BEHIND: Final = (
@@ -58,3 +60,7 @@ def leave_behind(thing: object) -> None:
 def _forked() -> None:
     for thing in list(_renewable):
         thing.renew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=wait_for_imports)

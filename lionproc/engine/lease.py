@@ -16,10 +16,11 @@ import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from filelock import FileLock
+# Here, as it has part in every fork from now on: where it came in the middle of one, it would have
+# half a part.
+from filelock import FileLock, Timeout
 
 FOLDER: Final = ".owners"
 CLAIMING: Final = "claiming"  # locked by whoever looks for what is free, and takes it
@@ -94,8 +95,6 @@ class Lease:
 
         Two who look at the same moment would both find it free.
         """
-        from filelock import FileLock
-
         self.claim()  # while it is held nobody removes the folder
         path = self._folder / CLAIMING
         with contextlib.ExitStack() as held:
@@ -121,8 +120,6 @@ def _locked(path: Path) -> FileLock | None:
     Raises:
         OSError: The file cannot be opened, or the file system has no locks.
     """
-    from filelock import FileLock, Timeout
-
     # Claimed on one thread and closed on another, so the lock belongs to no thread.
     lock = FileLock(path, mode=0o600, thread_local=False, fallback_to_soft=False)
     try:
