@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 import pytest
@@ -154,6 +154,17 @@ class Person(BaseModel):
         (float, [{"answer": 1}, {"answer": 1.0}, {"answer": 0.5}], 1.0),
         (bool, [{"answer": True}, {"answer": False}, {"answer": True}], True),
         (list[str], [{"answer": ["a"]}, {"answer": ["b"]}, {"answer": ["a"]}], ["a"]),
+        (list[float], [{"answer": [0.0]}, {"answer": [1]}, {"answer": [-0.0]}], [0.0]),
+        (
+            dict[str, int],
+            [{"answer": {"a": 1, "b": 2}}, {"answer": {"b": 2, "a": 1}}, {"answer": {"a": 1}}],
+            [("a", 1), ("b", 2)],
+        ),
+        (
+            dict[str, Any],
+            [{"answer": {"a": 1, "b": []}}, {"answer": {}}, {"answer": {"b": [], "a": 1.0}}],
+            '{"a":1,"b":[]}',
+        ),
     ],
     ids=lambda value: str(value)[:12],
 )
