@@ -15,13 +15,17 @@
    left after it or refused others by chance: then the spell goes on and counts as the first. A
    limit is proved by a burst alone. Others at a pace that the server took are stray until a test says
    otherwise (`stray`): a stray refusal costs its own row a retry.
+6. A limit that few refusals told is proved at once: twice as much is asked for, of which a limit
+   refuses every second one and chance does not. It is proved again after two strays at its pace,
+   and after four: who takes strays for a limit crawls for seconds.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from lionproc.engine.curve import DOUBLING_S, Curve, twice
 from lionproc.engine.reopening import Reopening
 from lionproc.engine.spell import Bounds, Refusal, Spell
 from lionproc.engine.stray import StrayTest
@@ -35,32 +39,12 @@ PATIENCE_S = 20.0  # before more is looked for, once all are paid for
 LONG_S = 30.0  # while they are not, or as long as one more takes to be paid for
 AGE = 4  # of its parts one is waited before more is looked for: what has stood will stand
 OLD_S = 1200.0  # and no limit is older
-DOUBLING_S = 3.0  # beyond the bounds, as BBR's Startup but slow enough for refusals to come back
 SEARCH_S = 0.7  # the same, after the first refusal
 FORGOTTEN = 16  # times the rate without a refusal: it is no bound any more
 STORED_S = 2.0  # seconds of its rate that tell a store from requests that came late
 USUAL_STORE_S = 10.0  # seconds of its rate that a bucket holds
+PROVED = 3  # times: no strays make a limit doubtful any more
 GAP_S = 3.0  # for what becomes of a probe, at most
-
-
-@dataclass(slots=True)
-class Curve:
-    """A pace over time: from `low` to `top`, then doubling; no bound any more beyond `most`."""
-
-    low: float
-    top: float
-    most: float
-    patience_s: float = 0.0
-    doubling_s: float = DOUBLING_S
-    since: float = math.inf  # the first request
-
-    def at(self, now: float) -> float | None:
-        """Requests per second; None for no bound."""
-        seconds = max(now - self.since, 0.0)
-        if seconds < self.patience_s:
-            return self.low * math.pow(self.top / self.low, seconds / self.patience_s)
-        pace = self.top * 2.0 ** min((seconds - self.patience_s) / self.doubling_s, 99.0)
-        return None if pace > self.most else pace
 
 
 class Congestion:
@@ -92,6 +76,9 @@ class Congestion:
         self._passed = 0  # of those that left after it
         self._former = math.inf  # the limit before it fell
         self._changed_at = math.inf  # when it fell or rose, or was first known
+        self._is_unproved = False  # whether the limit is yet to refuse a burst at twice its pace
+        self._proofs = 1  # times that it did; once for a burst that first told it
+        self._doubts = 0  # strays since then, at a pace that it allows
         self._is_doubted = False  # whether a pace that it took was refused, and measured the same
         self._has_window = False  # whether the server was ever found to count by long windows
         self._is_shut = False
@@ -183,7 +170,7 @@ class Congestion:
                 self._spell.shut_at = -math.inf  # since when it takes so many is not known
             self._curve, self.bounds, self._former = None, None, math.inf
             self.stray.unproved()
-            self.stray.proved = False
+            self.stray.proved = self.stray.is_sure = False
         return pace
 
     # -- refusals ---------------------------------------------------------------------------
@@ -199,10 +186,11 @@ class Congestion:
             refusal.number,
             above=self._is_above(refusal.per_s),
             per_s=refusal.per_s,
+            is_unproved=self._is_unproved and self.bounds is not None,
             again=looked and not self.is_stated,
         )
         if refusal.is_spent:
-            congested = self.stray.proved = True
+            congested = self.stray.proved = self.stray.is_sure = True
         if refusal.epoch != self.epoch:
             if refusal.epoch == self.epoch - 1 and self._is_shut and not reopening.tries:
                 # It had left before the congestion was known, and was counted as admitted.
@@ -215,8 +203,9 @@ class Congestion:
         else:
             self._refused += 1
             if not (congested or reopening.vain):
+                self._doubt(refusal.now)
                 return False
-            self._is_shut, reopening.tries = True, 0
+            self._is_shut, reopening.tries, self._doubts = True, 0, 0
             spell.closed_at, spell.per_s = refusal.now, refusal.per_s
             spell.admitted += self._departures - self._probe - self._refused
             if reopening.vain and spell.admitted < WINDOW:
@@ -236,6 +225,16 @@ class Congestion:
             return HEADROOM * per_s > self.bounds.low
         return self.stray.proved or not (self.epoch or self.is_stated)
 
+    def _doubt(self, now: float) -> None:
+        """A stray refusal: a limit that it may have seemed to confirm is proved again."""
+        bounds, curve = self.bounds, self._curve
+        if bounds is None or curve is None or (curve.at(now) or math.inf) > bounds.low:
+            return
+        self._doubts += 1
+        if self._doubts >= 2**self._proofs and self._proofs < PROVED:
+            self._doubts, self._is_unproved = 0, True
+            self._curve = twice(bounds, curve.most, DOUBLING_S, now)
+
     def _wait(self, refusal: Refusal, spell: Spell) -> None:
         self._shut_at = max(self._shut_at, refusal.now - refusal.took_s)
         self._gap_s = min(3 * refusal.took_s, GAP_S) if spell.admitted > 0 else 0.0
@@ -254,7 +253,7 @@ class Congestion:
         self._spell = Spell(now if reopening.was_window else shut_at, now)
         if spell.admitted <= 0:
             self._spell.shut_at = -math.inf
-            self.window, self.stray.proved = WINDOW, False
+            self.window, self.stray.proved, self.stray.is_sure = WINDOW, False, False
             return
         self.window = None
         if reopening.tries:
@@ -330,15 +329,26 @@ class Congestion:
                 self.stray.confirmed()
             else:
                 self.stray.unproved()
+        if known is None:
+            self._is_unproved, self._proofs = not self.stray.is_sure, int(self.stray.is_sure)
+        elif self._is_unproved and above and not rose:
+            self._is_unproved, self._proofs = False, self._proofs + 1
         if fell or rose or self._changed_at == math.inf:
             self._changed_at = now
         if found.low > HEADROOM * self._former:
             self._former = math.inf
-        self.bounds, held_s = found, now - spell.closed_at
+        self.bounds = found
         pace = pace or (found.low if self.reopening.tries else found.middle)
+        self._curve = self._curve_by(found, pace, spell, now)
+
+    def _curve_by(self, found: Bounds, pace: float, spell: Spell, now: float) -> Curve:
+        """The pace from now on, by what was found; at first that one."""
+        held_s = now - spell.closed_at
         doubling_s = max(DOUBLING_S, min(16 / pace, 16.0))
         low = HEADROOM * pace
         most = max(FORGOTTEN * found.high, 2 * spell.per_s)
+        if self._is_unproved:
+            return twice(found, most, SEARCH_S, now)
         if self._stores(found.high):
             top = max(low, found.low)
             patience_s = self._patience_s(found, held_s, now - self._changed_at)
@@ -346,7 +356,7 @@ class Congestion:
             top = found.high / HEADROOM
             patience_s = self._patience_s(found, held_s)
             patience_s *= math.log(top / low) / math.log(found.high / low)
-        self._curve = Curve(low, top, most, patience_s, doubling_s, now)
+        return Curve(low, top, most, patience_s, doubling_s, now)
 
     def _regained(self, curve: Curve, now: float) -> Curve:
         """The pace is what it was before the limit fell: it is held, and outlasts what was stored."""

@@ -73,7 +73,7 @@ class Reopening:
         if spell.admitted <= 0:
             wait_s = (VAIN_S if said_s is None else 0.05) * VAIN_GROWTH**self.vain
         else:
-            wait_s = max(self._first_s(spell), LEAST_S) * GROWTH**self._steps
+            wait_s = max(self._first_s(spell, known), LEAST_S) * GROWTH**self._steps
         wait_s = min(wait_s, MOST_S) * (0.9 + 0.2 * refusal.jitter)
         self._until = max(self._until, now + self._aimed(now, wait_s, spell, shut_at, known))
 
@@ -106,9 +106,10 @@ class Reopening:
         self.vain = self.vain + 1 if spell.admitted <= 0 else 0
         return shut_at
 
-    def _first_s(self, spell: Spell) -> float:
+    def _first_s(self, spell: Spell, known: Bounds | None) -> float:
         if not (spell.is_first or self.window_s):
-            return spell.seconds / spell.admitted
+            mean_s = spell.seconds / spell.admitted
+            return mean_s if known is None else max(mean_s, 1 / known.middle)
         bucket_s = 1.25 * STORE_S / spell.admitted
         return bucket_s if bucket_s < 4 * SOON_S else SOON_S
 

@@ -29,10 +29,12 @@ class StrayTest:
 
     Attributes:
         proved: Whether there is proof that the server has a limit.
+        is_sure: Whether a burst alone was proof, without a look in vain.
     """
 
     def __init__(self) -> None:
         self.proved = False
+        self.is_sure = False
         self._recent: list[tuple[int, float]] = []  # numbers and paces; inf: no stray
         self._before = 0  # refusals before these that were not enough to tell
         self._settled = 0  # the same of the recent ones
@@ -40,7 +42,15 @@ class StrayTest:
         self._believed = 1  # new ones of what was last believed
         self._answered = 0  # the first to leave at the pace that answered it
 
-    def is_congestion(self, number: int, *, above: bool, per_s: float, again: bool = False) -> bool:
+    def is_congestion(
+        self,
+        number: int,
+        *,
+        above: bool,
+        per_s: float,
+        again: bool = False,
+        is_unproved: bool = False,
+    ) -> bool:
         """A request was refused.
 
         Args:
@@ -48,6 +58,8 @@ class StrayTest:
             above: Whether it left at a pace above the limit, as far as is known.
             per_s: That pace.
             again: Whether the server had refused before, and whoever looked whether it is open.
+            is_unproved: Whether that limit is asked for twice as much, to prove it: one refusal
+                alone may be stray.
 
         Returns:
             True if such refusals are more than those that come anyway.
@@ -58,11 +70,12 @@ class StrayTest:
             self._before += recent.pop(0)[1] < math.inf
         (least, most), strays = FEW, self._strays
         few = min(max(strays / (number + 100), least), most)
-        if not (above or self.proved):
+        if is_unproved or not (above or self.proved):
             few = most
         odds, self._settled, run = self._odds(few)
         sure = SURE + (1 if self.proved else 2) * math.log(1 + strays)
         burst, _, burst_run = self._odds(most)
+        self.is_sure |= burst >= sure + DOUBT
         if burst >= sure + DOUBT * (not again):
             if not self.proved:
                 recent[:] = [(at, pace if 2 * pace < per_s else math.inf) for at, pace in recent]

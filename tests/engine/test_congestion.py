@@ -17,6 +17,7 @@ from lionproc.engine.congestion import (
     HEADROOM,
     OLD_S,
     PATIENCE_S,
+    PROVED,
     START_PER_S,
     WORTH,
     Congestion,
@@ -401,6 +402,37 @@ def test_strays_from_the_first_second_on_are_no_limit(seed):
     run = Run(None, stray=0.05, seed=seed, in_flight=24).until(20)
     assert run.rate(0, 20) >= 0.75 * 24 / ANSWERED_S * 0.95
     assert run.congestion.bounds is None
+
+
+@pytest.mark.parametrize(("stray", "seed"), [(0.05, 171), (0.1, 1), (0.1, 64)])
+def test_a_few_strays_that_look_like_a_limit_make_a_run_crawl_for_seconds_alone(stray, seed):
+    run = Run(None, stray=stray, seed=seed, in_flight=24).until(40)
+    assert run.rate(30, 40) >= 0.9 * (1 - stray) * 24 / ANSWERED_S
+    assert run.congestion.bounds is None
+
+
+def test_a_limit_that_few_refusals_told_is_proved_with_one_more():
+    run = Run(TokenBucket(requests=60, burst_s=10)).until(40)
+    assert run.rate(20, 40) == pytest.approx(1.0, abs=0.1)
+    assert run.refusals(0, 40) <= 6
+
+
+def test_two_strays_at_the_pace_of_a_limit_have_it_proved_and_once_it_is_they_do_not():
+    def paces(proofs):
+        congestion = Congestion()
+        congestion.begin_with(10.0, limited=True)
+        congestion._proofs = proofs
+        congestion.departed(0.0)
+        for second in (1.0, 2.0):
+            for _ in range(100):
+                congestion.departed(second)
+            assert not congestion.refused(
+                Refusal(second, 0, 100 * int(second), 0.05, 9.8, None, 0.5)
+            )
+            yield congestion.pace(second)
+
+    assert list(paces(1)) == [pytest.approx(9.8, abs=0.05), pytest.approx(20.0)]
+    assert list(paces(PROVED)) == [pytest.approx(9.8, abs=0.05)] * 2
 
 
 def test_strays_soon_after_a_limit_was_found_are_not_taken_for_its_fall():

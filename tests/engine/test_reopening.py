@@ -49,6 +49,12 @@ def test_the_waits_grow_threefold_while_a_bucket_may_be_meant():
     assert refused_again(reopening, spell, Bounds(1.0, 1.0)) == [pytest.approx(11.05 + 3.0)]
 
 
+def test_a_look_that_was_refused_soon_is_repeated_after_the_mean_time_between_two_requests():
+    reopening, spell = Reopening(), Spell(0.0, 0.0, 0.25, 1, 4.0)
+    reopening.refused(refusal(0.25), spell, 0.2, Bounds(1.0, 1.0))
+    assert reopening.hold_until == pytest.approx(1.25)
+
+
 def test_what_no_bucket_would_do_is_waited_out_to_the_end_of_a_window():
     reopening, spell = Reopening(), first(60)
     reopening.refused(refusal(1.0), spell, 0.95, None)

@@ -21,6 +21,13 @@ def test_one_refusal_is_enough_above_a_limit_that_was_measured():
     assert refusals(proved(), [400], above=True) == [True]
 
 
+def test_a_limit_that_is_asked_for_twice_as_much_wants_two_in_a_row():
+    for second, believed in ((401, True), (402, False)):
+        test = proved()
+        assert not test.is_congestion(400, above=True, per_s=10.0, is_unproved=True)
+        assert test.is_congestion(second, above=True, per_s=10.0, is_unproved=True) == believed
+
+
 def test_a_pace_that_the_server_took_wants_a_second_one_soon_after():
     assert refusals(proved(), [400, 402]) == [False, True]
     assert refusals(proved(), [400, 450]) == [False, False]
