@@ -16,7 +16,7 @@ from pathlib import Path
 from lionproc.engine.home import VARIABLE, home, make_private
 from lionproc.errors import JournalError
 
-__all__ = ["Home"]
+__all__ = ["Home", "machine"]
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 

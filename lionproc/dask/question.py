@@ -18,12 +18,13 @@ from dask.dataframe.utils import check_meta
 
 from lionproc.dask.computing import look_out
 from lionproc.dask.keys import keep, send, with_keys
-from lionproc.dask.place import Home
+from lionproc.dask.place import Home, machine
 from lionproc.engine.budget import Budget
 from lionproc.engine.limits import Limits
 from lionproc.engine.paths import is_url, local_path
 from lionproc.errors import ConfigurationError
 from lionproc.frame.accessor import DEFAULTS, FrameAccessor
+from lionproc.frame.asked_since import AskedSince, asked_now
 from lionproc.frame.plan import Plan
 from lionproc.frame.save_target import check_writable, is_folder_target
 from lionproc.frame.series_accessor import SeriesAccessor
@@ -87,6 +88,7 @@ class Question:
         progress: Whether a person sees how it gets on.
         panel: Whether that is the panel.
         watched: Whether a job in the notebook says at its end what went wrong.
+        since: Where the notebook's journal stood, if all is asked anew.
         token: Tells it from every other.
     """
 
@@ -103,6 +105,7 @@ class Question:
     progress: bool
     panel: bool | None
     watched: bool
+    since: AskedSince | None
     token: str = field(default_factory=lambda: hashlib.sha256(os.urandom(32)).hexdigest()[:24])
 
     def check(self, part: Rows, number: int) -> None:
@@ -141,7 +144,10 @@ class Question:
             "progress": False,
             "panel": False,
         }
-        return _plan(self.asked, part, given)
+        made = _plan(self.asked, part, given)
+        if self.since is not None and self.home.machine == machine():
+            made.options = replace(made.options, since=self.since)
+        return made
 
     def shaped(self, part: Rows, out: pd.DataFrame, plan: Plan) -> Rows:
         """What `process` returns for a partition: a frame, or for a series what it gives."""
@@ -204,6 +210,7 @@ def question_of(asked: Asked, rows: DaskRows, *, watched: bool = False) -> tuple
         progress=usual.progress,
         panel=usual.panel,
         watched=watched,
+        since=asked_now(usual.journal, resume=usual.resume),
     )
     return question, question.shaped(rows._meta, columns_before(plan), plan)
 

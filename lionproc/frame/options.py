@@ -11,6 +11,7 @@ from lionproc.engine.limits import Limits
 from lionproc.engine.paths import absolute
 from lionproc.engine.retry import Retry
 from lionproc.errors import ConfigurationError
+from lionproc.frame.asked_since import AskedSince
 from lionproc.frame.cell import sound
 from lionproc.model.defaults import checked, default
 
@@ -19,7 +20,10 @@ __all__ = ["Options", "options_of"]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The arguments of a run that do not shape its answers, checked."""
+    """The arguments of a run that do not shape its answers, checked.
+
+    `since` is no argument: see `asked_since.py`.
+    """
 
     limits: Limits | None
     budget: Budget | None
@@ -35,6 +39,7 @@ class Options:
     progress: bool
     panel: bool | None
     name: str | None
+    since: AskedSince | None = None
 
 
 def options_of(*, own_limits: bool, **given: Any) -> Options:

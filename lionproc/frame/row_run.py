@@ -29,6 +29,7 @@ from lionproc.frame.calibrating import Calibration, gold_of
 from lionproc.frame.extremes import Extremes
 from lionproc.frame.legs import BACKLOG, Leg, legs_of, route_of
 from lionproc.frame.members import Members
+from lionproc.frame.options import Options
 from lionproc.frame.part_writer import PartWriter
 from lionproc.frame.plan import Plan, Rendered
 from lionproc.frame.portions import PORTION_ROWS
@@ -100,7 +101,7 @@ class RowRun(Run):
                 journal=journal,
                 retry=options.retry,
                 budget=options.budget,
-                since=_since(journal, before, resume=options.resume),
+                since=_since(journal, before, options),
                 limits=options.limits,
                 before=before,
                 group=group,
@@ -565,11 +566,13 @@ class RowRun(Run):
             self._parts.settled(place % self._plan.rows)
 
 
-def _since(journal: Journal, before: RowRun | None, *, resume: bool) -> int:
+def _since(journal: Journal, before: RowRun | None, options: Options) -> int:
     """From which mark on the journal answers rows: what an earlier part of a run bought is its own."""
     if before is not None:
         return before._since
-    return 0 if resume else journal.mark()
+    if options.resume:
+        return 0
+    return journal.mark() if options.since is None else options.since.of(journal)
 
 
 def _not_known(leaf: int) -> Outcome | None:

@@ -343,3 +343,18 @@ def test_without_a_cluster_ctrl_c_ends_the_asking_too(dd, asked, shared, monkeyp
     assert ddf.compute(scheduler=scheduler)["answer"].tolist() == [
         f"echo: Say {text}" for text in frame["text"]
     ]
+
+
+def test_what_is_asked_anew_is_paid_once_though_a_partition_is_done_again(dd, home):
+    """As Dask does with what was on a worker that died."""
+    with Server() as server:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+        ask = {"prompt": "Anew {text}", "into": "a", "model": model, "progress": False}
+        FRAME.llm.process(**ask)
+        for times in (2, 3):
+            out = dd.from_pandas(FRAME, npartitions=2).llm.process(**ask, resume=False)
+            computed(out.partitions[0])
+            first = computed(out)
+            assert server.counters.total == times * len(FRAME)
+            assert_frame_equal(computed(out), first)
+            assert server.counters.total == times * len(FRAME)
