@@ -176,6 +176,16 @@ def model_of(
         )
     key = os.environ.get(key_env or KEY_VARIABLE) if key_env or base_url is not None else None
     if key_env and not key:
+        from lionproc.model.credentials import looks_like_key
+
+        is_name = key_env.isupper() and "_" in key_env  # AZURE_KEY_2
+        if (
+            looks_like_key(key_env) and not is_name
+        ):  # it is not quoted: logs of schedulers keep what is said here
+            raise ConfigurationError(
+                "This looks like a key, and --key-env is the name of the environment variable "
+                f"that has it: export {KEY_VARIABLE}=..., and --key-env {KEY_VARIABLE}."
+            )
         raise ConfigurationError(
             f"--key-env names the environment variable that has the key, and {key_env!r} is not "
             f"set: export {key_env}=..."

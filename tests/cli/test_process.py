@@ -353,6 +353,16 @@ REFUSED = {
 }
 
 
+def test_a_key_in_the_place_of_the_name_of_its_variable_is_not_shown(ask, server):
+    table()
+    key = "sk-proj-Abc123Def456Ghi789Jkl012"
+    sent = server.counters.total
+    code, out, err = ask("in.csv", "-p", "{text}", "--key-env", key)
+    assert (code, server.counters.total) == (2, sent)
+    assert "--key-env is the name of the environment variable" in err
+    assert key not in out + err
+
+
 def test_a_process_without_standard_streams_works(server, monkeypatch):
     table()
     with monkeypatch.context() as without:
