@@ -27,7 +27,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -72,9 +72,16 @@ _SAME: Final = (
     " AND (checksum = ? OR (? <> '' AND kind = '' AND at >= ?)) LIMIT 1"
 )
 _LATEST: Final = f"SELECT id, {_BOUNDED} FROM record ORDER BY id DESC LIMIT ?"  # noqa: S608  (constants)
-_OF_RUN: Final = f"SELECT id, {_BOUNDED} FROM record WHERE run = ? AND id > ? ORDER BY id LIMIT ?"  # noqa: S608  (constants)
-_SOME: Final = 1000
-_ALL: Final = f"SELECT id, {_BOUNDED}, run FROM record WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608  (constants)
+_OF_RUN: Final = (
+    f"SELECT id, {_BOUNDED} FROM record WHERE run = ? AND id > ? AND id <= ? ORDER BY id"  # noqa: S608  (constants)
+)
+_ALL: Final = f"SELECT id, {_BOUNDED}, run FROM record WHERE id > ? AND id <= ? ORDER BY id"  # noqa: S608  (constants)
+_SIZES: Final = "SELECT id, coalesce(length(reply), 0) FROM record WHERE id > ? ORDER BY id LIMIT ?"
+_SIZES_OF_RUN: Final = _SIZES.replace("WHERE", "WHERE run = ? AND")
+_SOME: Final = 1000  # rows that are read at a time, unless their replies are large
+SOME_BYTES: Final = 8 * 2**20
+"""Bytes of replies that whoever reads a whole journal has in memory at a time; one that is larger
+comes alone."""
 _HISTORY: Final = (
     f"SELECT id, {_BOUNDED} FROM record WHERE prefix = ? AND id > ? AND id <= ? ORDER BY id DESC"  # noqa: S608  (constants)
 )
@@ -181,16 +188,20 @@ class JournalFile:
 
     def of_run(self, run: int, since: int) -> Iterator[Row]:
         """The rows (id first) of a run with an id above `since`, oldest first, some at a time."""
-        while rows := self.read(_OF_RUN, (run, since, _SOME)):
-            yield from rows
-            since = rows[-1][0]
+        yield from self._some(_SIZES_OF_RUN, _OF_RUN, (run,), since)
 
     def all(self) -> Iterator[Row]:
         """All rows: the id, the columns of a record, and the number of its run; oldest first."""
-        since = 0
-        while rows := self.read(_ALL, (since, _SOME)):
-            yield from rows
-            since = rows[-1][0]
+        yield from self._some(_SIZES, _ALL, (), 0)
+
+    def _some(
+        self, sizes: str, query: str, values: tuple[object, ...], since: int
+    ) -> Iterator[Row]:
+        """The rows of a query, as many at a time as are not too large together."""
+        while found := self.read(sizes, (*values, since, _SOME)):
+            for until in _cuts(found):
+                yield from self.read(query, (*values, since, until))
+                since = until
 
     def prune(self, where: str, values: tuple[object, ...]) -> int:
         """Remove the records of which `where` is true, and give their space back.
@@ -469,6 +480,16 @@ def _insert(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
         f"{_INSERT}{','.join([_ROW] * places)}) WHERE column1 NOT NULL",
         list(chain.from_iterable(filled)),
     )
+
+
+def _cuts(sizes: Sequence[tuple[int, int]]) -> Iterator[int]:
+    """The last id of each group whose replies are not too large together, of ids and sizes."""
+    total = 0
+    for (last, size), (_, following) in pairwise([*sizes, (0, 0)]):
+        total += size
+        if total + following > SOME_BYTES or last == sizes[-1][0]:
+            yield last
+            total = 0
 
 
 def _inode(path: str) -> _Inode:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import pandas as pd
 
 from lionproc.engine.journal import Entry, Failure, Journal
+from lionproc.engine.journal_file import SOME_BYTES
 from lionproc.engine.journal_path import real_path
 from lionproc.engine.streams import Stream
 from lionproc.errors import ConfigurationError, JournalError
@@ -28,7 +29,7 @@ _AGE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])", re.ASCII)
 _SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _GROUP: Final = 2000
-"""Records in one group of a file that is exported."""
+"""Records in one group of a file that is exported, unless their replies are large."""
 _ENDED: Final = frozenset(("done", "stopped", "failed", "killed"))
 
 
@@ -203,13 +204,16 @@ def _shown(kept: Journal, *, progress: bool) -> Iterator[pd.DataFrame]:
     """The records as frames, some at a time."""
     names = {each.number: str(each.facts.get("run", "")) for each in kept.runs.all()}
     group: list[Mapping[str, Any]] = []
+    total = 0
     for record, run in _bar(kept.contents, len(kept), shown=progress):
         if record is None:
             continue
-        group.append(_row(record, names.get(run)))
-        if len(group) == _GROUP:
+        row = _row(record, names.get(run))
+        group.append(row)
+        total += len(row["reply"])
+        if len(group) == _GROUP or total > SOME_BYTES:
             yield _table(group)
-            group = []
+            group, total = [], 0
     yield _table(group)
 
 

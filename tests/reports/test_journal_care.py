@@ -5,6 +5,7 @@ import contextlib
 import errno
 import json
 import sqlite3
+import tracemalloc
 from pathlib import Path
 
 import pandas as pd
@@ -118,6 +119,27 @@ def test_a_record_of_a_day_that_no_calendar_has_is_exported_without_it(tmp_path)
     asyncio.run(keep())
     lp.journal(tmp_path / "j.sqlite").export(tmp_path / "all.parquet", progress=False)
     assert pd.read_parquet(tmp_path / "all.parquet")["at"].isna().all()
+
+
+def test_whoever_reads_a_journal_of_large_replies_has_some_of_them_in_memory(tmp_path):
+    reply = b"x" * 2**22
+
+    async def keep():
+        with Journal.open(tmp_path / "j.sqlite") as journal:
+            for n in range(16):
+                await journal.append(Entry(n.to_bytes(16), reply, "m", 1, 1, 1, 0.1, 1.8e9))
+
+    asyncio.run(keep())
+    kept = lp.journal(tmp_path / "j.sqlite")
+    tracemalloc.start()
+    try:
+        assert kept.verify(progress=False).records == 16
+        kept.export(tmp_path / "all.parquet", progress=False)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(pd.read_parquet(tmp_path / "all.parquet", columns=["key"])) == 16
+    assert most < 12 * len(reply)
 
 
 def test_the_records_are_read_by_other_programs(runs):
