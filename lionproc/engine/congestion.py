@@ -17,7 +17,7 @@
    otherwise (`stray`): a stray refusal costs its own row a retry.
 6. A limit that few refusals told is proved at once: twice as much is asked for, of which a limit
    refuses every second one and chance does not. It is proved again after two strays at its pace,
-   and after four: who takes strays for a limit crawls for seconds.
+   and after four, unless it shut for a long window: who takes strays for a limit crawls for seconds.
 """
 
 from __future__ import annotations
@@ -230,6 +230,8 @@ class Congestion:
         bounds, curve = self.bounds, self._curve
         if bounds is None or curve is None or (curve.at(now) or math.inf) > bounds.low:
             return
+        if self._has_window:
+            return  # strays do not shut a server for so long, and a proof uses up the next window
         self._doubts += 1
         if self._doubts >= 2**self._proofs and self._proofs < PROVED:
             self._doubts, self._is_unproved = 0, True

@@ -417,11 +417,11 @@ def test_a_limit_that_few_refusals_told_is_proved_with_one_more():
     assert run.refusals(0, 40) <= 6
 
 
-def test_two_strays_at_the_pace_of_a_limit_have_it_proved_and_once_it_is_they_do_not():
-    def paces(proofs):
+def test_two_strays_at_the_pace_of_a_limit_have_it_proved_unless_it_is_or_was_waited_for_so_long():
+    def paces(proofs, *, has_window=False):
         congestion = Congestion()
         congestion.begin_with(10.0, limited=True)
-        congestion._proofs = proofs
+        congestion._proofs, congestion._has_window = proofs, has_window
         congestion.departed(0.0)
         for second in (1.0, 2.0):
             for _ in range(100):
@@ -433,6 +433,7 @@ def test_two_strays_at_the_pace_of_a_limit_have_it_proved_and_once_it_is_they_do
 
     assert list(paces(1)) == [pytest.approx(9.8, abs=0.05), pytest.approx(20.0)]
     assert list(paces(PROVED)) == [pytest.approx(9.8, abs=0.05)] * 2
+    assert list(paces(1, has_window=True)) == [pytest.approx(9.8, abs=0.05)] * 2
 
 
 def test_strays_soon_after_a_limit_was_found_are_not_taken_for_its_fall():
