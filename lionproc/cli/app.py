@@ -111,7 +111,12 @@ def process(
     """Ask about every row, and write the table with the answers."""
     from lionproc.cli import asking
     from lionproc.cli.reading import read
-    from lionproc.cli.writing import refuse_the_answers, refuse_the_input, target_of
+    from lionproc.cli.writing import (
+        refuse_the_answers,
+        refuse_the_input,
+        refuse_unwritable,
+        target_of,
+    )
 
     if errors is not None:
         refuse_the_input(str(errors), file, "--errors")
@@ -119,6 +124,7 @@ def process(
     target = target_of(save, file, table, target_format, as_is=as_is)
     if errors is not None:
         refuse_the_answers(str(errors), target)
+        refuse_unwritable(str(errors), "--errors")
     return asking.process(
         table.frame,
         question,

@@ -18,7 +18,14 @@ from lionproc.errors import ConfigurationError, LionprocError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["STDOUT", "Target", "refuse_the_answers", "refuse_the_input", "target_of"]
+__all__ = [
+    "STDOUT",
+    "Target",
+    "refuse_the_answers",
+    "refuse_the_input",
+    "refuse_unwritable",
+    "target_of",
+]
 
 STDOUT = "-"
 _CHUNK_ROWS = 10_000
@@ -60,19 +67,10 @@ class Target:
             return
         if self.like.format == "parquet":  # the others hold nothing but texts and JSON
             self._check_cells(frame)
-        if self.path == STDOUT or is_url(self.path):
+        if self.path == STDOUT:
             return
-        from lionproc.frame.save_target import check_writable
-
-        place = local_path(self.path)
-        try:
-            check_writable(place)
-        except OSError as error:
-            raise ConfigurationError(
-                f"Nothing can be saved at {self.path!r}: {error.strerror}. Choose another path "
-                "with --save."
-            ) from None
-        if place.exists() and not overwrite:
+        refuse_unwritable(self.path, "--save")
+        if not is_url(self.path) and local_path(self.path).exists() and not overwrite:
             _refuse_loss(self.path, len(frame), columns)
 
     def _check_cells(self, frame: pd.DataFrame) -> None:
@@ -216,6 +214,38 @@ def target_of(
     if save.lower().removesuffix(".gz").endswith(".tsv"):
         table = Table(table.frame, table.format, "\t", table.marked)
     return Target(save, said, table, as_is)
+
+
+def refuse_unwritable(path: str, option: str) -> None:
+    """Refuse a file that cannot be written. Of an address only what reading tells is known.
+
+    Args:
+        path: What is written.
+        option: What said so.
+
+    Raises:
+        ConfigurationError: It cannot be written.
+        MissingDependencyError: It is an address, and what it needs is not installed.
+    """
+    from lionproc.frame.place import Remote, place_of
+    from lionproc.frame.save_target import check_writable
+
+    place = place_of(path)
+    try:
+        if isinstance(place, Remote):
+            place.exists()
+        else:
+            check_writable(place)
+    except LionprocError:
+        raise
+    except Exception as error:
+        if not isinstance(error, OSError) and not isinstance(place, Remote):
+            raise
+        raise ConfigurationError(
+            f"Nothing can be saved at {shown(path)!r}: "
+            f"{getattr(error, 'strerror', None) or type(error).__name__}. "
+            f"Choose another path with {option}."
+        ) from None
 
 
 def refuse_the_answers(path: str, target: Target) -> None:

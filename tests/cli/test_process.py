@@ -341,6 +341,8 @@ REFUSED = {
         "The answers go to",
     ),
     "what is no encoding of text": (["-p", "{text}", "--encoding", "rot13"], "no such encoding"),
+    "a folder as errors": (["-p", "{text}", "--errors", "."], "another path with --errors"),
+    "an address that nothing knows": (["-p", "{text}", "--save", "no://x/o.csv"], "cannot be used"),
     "the input as errors": (["-p", "{text}", "--errors", "in.csv"], "another path with --errors"),
     "an ending": (["-p", "{text}", "--save", "out.xlsx"], "ends in '.xlsx'"),
     "a limit": (["-p", "{text}", "--rpm", "0"], "--rpm must be a number above 0, not 0"),
