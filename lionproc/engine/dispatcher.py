@@ -257,8 +257,8 @@ class Dispatcher:
         while workers.needs(worker) and not self.permission.stopping:
             event = queue.take(new=not self.policy.holds_back)
             if event is None:
-                if not workers.sending:
-                    self.replay.hurry()
+                if len(self.awaiting_disk) >= len(workers.sending):
+                    self.replay.hurry()  # nobody sends while they wait
                 await workers.sleep(worker)
                 continue
             try:

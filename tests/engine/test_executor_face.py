@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from lionproc.engine import journal_writer
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.journal import Journal
@@ -412,6 +413,21 @@ async def test_what_the_journal_has_is_not_sent_again(tmp_path):
         assert await event == "answer a"
         assert event.cached
     assert desk.sent == ["a"]
+
+
+async def test_nothing_is_gathered_for_the_disk_while_more_wait_for_it_than_are_under_way(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(journal_writer, "GATHER_S", 3600.0)
+    quick, slow = Desk(), Desk()
+    slow.open.clear()
+    with Journal.open(tmp_path / "journal.sqlite") as journal:
+        executor = RateLimitedAPIExecutor(journal=journal)
+        held = asyncio.ensure_future(executor.submit(slow.call("held")))
+        answers = asyncio.gather(*(executor.submit(quick.call(name)) for name in "abcdefgh"))
+        assert await asyncio.wait_for(answers, 10) == [f"answer {name}" for name in "abcdefgh"]
+        slow.open.set()
+        assert await held == "answer held"
 
 
 async def test_equal_calls_that_meet_while_the_journal_is_asked_are_sent_once(tmp_path):
