@@ -228,24 +228,14 @@ def refuse_unwritable(path: str, option: str) -> None:
         MissingDependencyError: It is an address, and what it needs is not installed.
     """
     from lionproc.frame.place import Remote, place_of
-    from lionproc.frame.save_target import check_writable
+    from lionproc.frame.save_target import check_writable, refused_place
 
     place = place_of(path)
-    try:
+    with refused_place(path, place, option):
         if isinstance(place, Remote):
             place.exists()
         else:
             check_writable(place)
-    except LionprocError:
-        raise
-    except Exception as error:
-        if not isinstance(error, OSError) and not isinstance(place, Remote):
-            raise
-        raise ConfigurationError(
-            f"Nothing can be saved at {shown(path)!r}: "
-            f"{getattr(error, 'strerror', None) or type(error).__name__}. "
-            f"Choose another path with {option}."
-        ) from None
 
 
 def refuse_the_answers(path: str, target: Target) -> None:

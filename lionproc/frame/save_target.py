@@ -10,7 +10,7 @@ import errno
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -34,6 +34,7 @@ __all__ = [
     "is_folder_target",
     "part_of",
     "refuse_other_parts",
+    "refused_place",
 ]
 
 _SUFFIXES = (".parquet", ".pq")
@@ -80,23 +81,39 @@ def check_target(
             folder holds parts of another run or other parquet files, the file holds rows or
             columns that would be lost, or it cannot be written.
     """
-    try:
-        target = place_of(path)
+    target = place_of(path)
+    with refused_place(path, target, "save="):
         if is_folder_target(path):
             _check_folder(target, run)
         else:
             _check_file(target)
             if rows is not None and not overwrite and target.exists():
                 _refuse_loss(target, rows, {str(name) for name in columns})
+
+
+@contextlib.contextmanager
+def refused_place(path: AnyPath, place: Path | Remote, option: str) -> Iterator[None]:
+    """Say what a place refuses as an error of ours, with the way on.
+
+    Args:
+        path: As it was given.
+        place: The place that is meant.
+        option: What said so: "save=" or "--errors".
+
+    Raises:
+        ConfigurationError: It refused something. A fault of our own is raised as it is.
+    """
+    try:
+        yield
     except LionprocError:
         raise
     except Exception as error:
-        if not isinstance(error, OSError) and not isinstance(target, Remote):
+        if not isinstance(error, OSError) and not isinstance(place, Remote):
             raise
         raise ConfigurationError(
             f"Nothing can be saved at {shown(path)!r}: "
             f"{getattr(error, 'strerror', None) or type(error).__name__}. "
-            "Choose another path with save=."
+            f"Choose another path with {option}."
         ) from None
 
 
