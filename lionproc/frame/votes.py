@@ -21,6 +21,7 @@ from lionproc.frame.assemble import Missing
 from lionproc.frame.stage import Stage
 from lionproc.model.as_json import plain
 from lionproc.model.call import ModelCall
+from lionproc.model.canonical import canonical
 from lionproc.model.shape import Json, List, Map, Record, Shape
 from lionproc.model.steps import Outcome
 
@@ -215,34 +216,24 @@ def answer_of(event: Event) -> bytes:
     """Equal for equal answers, however they were written."""
     call: Any = event.call
     try:
-        same = plain(_as_it_is(call.answer.shape, call.cell))
+        same = canonical(plain(_as_json(call.answer.shape, call.cell)))
         return orjson.dumps(same, option=orjson.OPT_SORT_KEYS)
     except Exception:  # noqa: BLE001  (a cell of any type that a column can hold)
         return repr(call.cell).encode("utf-8", "replace")
 
 
-def _as_it_is(shape: Shape | None, cell: Any) -> Any:
-    """A cell without what makes no other answer of it: the order of keys, 1.0 for 1, -0.0 for 0."""
+def _as_json(shape: Shape | None, cell: Any) -> Any:
+    """A cell with the objects of its JSON, of which a column has pairs, or the text."""
     if cell is None:
         return None
     match shape:
         case List(item=item):
-            return [_as_it_is(item, each) for each in cell]
+            return [_as_json(item, each) for each in cell]
         case Record(by_name=shapes):
-            return {name: _as_it_is(shapes.get(name), each) for name, each in cell.items()}
+            return {name: _as_json(shapes.get(name), each) for name, each in cell.items()}
         case Map(value=value):
-            return {name: _as_it_is(value, each) for name, each in cell}
+            return {name: _as_json(value, each) for name, each in cell}
         case Json():
-            return _numbers_alike(json.loads(cell))
+            return json.loads(cell)
         case _:
-            return _numbers_alike(cell)
-
-
-def _numbers_alike(value: Any) -> Any:
-    if isinstance(value, float):
-        return int(value) if value.is_integer() else value
-    if isinstance(value, list):
-        return [_numbers_alike(each) for each in value]
-    if isinstance(value, dict):
-        return {name: _numbers_alike(each) for name, each in value.items()}
-    return value
+            return cell
