@@ -39,7 +39,7 @@ PATIENCE_S = 20.0  # before more is looked for, once all are paid for
 LONG_S = 30.0  # while they are not, or as long as one more takes to be paid for
 AGE = 4  # of its parts one is waited before more is looked for: what has stood will stand
 OLD_S = 1200.0  # and no limit is older
-SEARCH_S = 0.7  # the same, after the first refusal
+SEARCH_S = 0.7  # in which the pace doubles while a limit is told or proved
 FORGOTTEN = 16  # times the rate without a refusal: it is no bound any more
 STORED_S = 2.0  # seconds of its rate that tell a store from requests that came late
 USUAL_STORE_S = 10.0  # seconds of its rate that a bucket holds
@@ -170,7 +170,7 @@ class Congestion:
                 self._spell.shut_at = -math.inf  # since when it takes so many is not known
             self._curve, self.bounds, self._former = None, None, math.inf
             self.stray.unproved()
-            self.stray.proved = self.stray.is_sure = False
+            self.stray.forget_proof()
         return pace
 
     # -- refusals ---------------------------------------------------------------------------
@@ -255,7 +255,8 @@ class Congestion:
         self._spell = Spell(now if reopening.was_window else shut_at, now)
         if spell.admitted <= 0:
             self._spell.shut_at = -math.inf
-            self.window, self.stray.proved, self.stray.is_sure = WINDOW, False, False
+            self.window = WINDOW
+            self.stray.forget_proof()
             return
         self.window = None
         if reopening.tries:

@@ -122,6 +122,10 @@ class StrayTest:
             last = number
         return odds, settled, len(run)
 
+    def forget_proof(self) -> None:
+        """Whether the server has a limit is not known any more."""
+        self.proved = self.is_sure = False
+
     def unproved(self) -> None:
         """Congestion was believed, and there may have been none."""
         self._doubted += self._believed

@@ -48,9 +48,6 @@ def asked_now(journal: Any, *, resume: bool) -> AskedSince | None:
         where = real_path(journal, make=False)
         if not Path(where).exists():
             return AskedSince(where, 0)
-        opened = Journal.open(where)
-        try:
+        with Journal.open(where) as opened:
             return AskedSince(where, opened.mark())
-        finally:
-            opened.close()
     return None
