@@ -82,19 +82,26 @@ def checked_format(connection: sqlite3.Connection, path: str) -> int:
             f"The journal {path!r} was written by a newer lionproc (format {version}, this one "
             f"reads {VERSION}). Upgrade lionproc, {ELSEWHERE}."
         )
-    found = {name.decode("utf-8", "replace"): (kind, sql) for kind, name, sql in tables}
     schema = _SCHEMAS.get(version)
     if schema is None:
         raise sqlite3.DatabaseError("it does not say its format")
     # A trigger or a view could rewrite answers, and an index hide them or refuse new ones, so a
-    # schema that is not ours to the letter is not used. (SQLite itself keeps statistics.)
-    if any((found.get(name) or (b"", b""))[1] != sql.encode() for name, sql in schema.items()):
+    # schema that is not ours to the letter is not used. (SQLite itself keeps statistics.) A name
+    # says nothing: a trigger may have that of a table or an index.
+    ours = {
+        (sql.split()[1].lower().encode(), n.encode(), sql.encode()) for n, sql in schema.items()
+    }
+    if not ours <= set(tables):
         raise sqlite3.DatabaseError("its tables are not those of a journal")
-    for name, (kind, _) in found.items():
-        if name not in schema and not name.startswith("sqlite_stat"):
-            what = f"{kind.decode('utf-8', 'replace')} {name!r}"
-            raise sqlite3.DatabaseError(f"it has a {what} that lionproc did not put there")
+    for more in set(tables) - ours:
+        kind, name, _ = map(_text, more)
+        if kind != "table" or not name.startswith("sqlite_stat"):
+            raise sqlite3.DatabaseError(f"it has a {kind} {name!r} that lionproc did not put there")
     return version
+
+
+def _text(part: object) -> str:
+    return part.decode("utf-8", "replace") if isinstance(part, bytes) else str(part)
 
 
 def _at_one_moment(connection: sqlite3.Connection) -> tuple[list[Row], int, int]:

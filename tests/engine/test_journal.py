@@ -823,6 +823,19 @@ def test_a_journal_with_a_trigger_is_not_trusted(path):
         Journal.open(path)
 
 
+def test_a_trigger_with_the_name_of_something_else_in_a_journal_is_not_trusted(path):
+    with contextlib.closing(sqlite3.connect(path)) as other, other:
+        record, *rest = journal_schema._SCHEMA.values()
+        other.execute(record)
+        other.execute("CREATE TRIGGER by_prefix AFTER INSERT ON record BEGIN DELETE FROM run; END")
+        for statement in rest:
+            other.execute(statement)
+        other.execute(f"PRAGMA application_id = {journal_schema._APPLICATION}")
+        other.execute(f"PRAGMA user_version = {journal_schema.VERSION}")
+    with pytest.raises(JournalError, match=r"trigger 'by_prefix' that lionproc did not put there"):
+        Journal.open(path)
+
+
 @pytest.mark.parametrize(
     "what",
     [
