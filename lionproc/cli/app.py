@@ -96,7 +96,7 @@ def process(
         Path | None, typer.Option(help="A CSV file for the rows that failed, and why.")
     ] = None,
     as_is: Annotated[
-        bool, typer.Option("--as-is", help="In CSV, leave answers that begin like a formula.")
+        bool, typer.Option("--as-is", help="In CSV, leave text that begins like a formula.")
     ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress, and no summary if all is well.")

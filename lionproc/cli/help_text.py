@@ -53,7 +53,8 @@ Examples:
 \b
 In --prompt, {column} is the cell of that column and {{ is a brace; a column that is called {x} is
 { {{x}} }. In CSV that is written, lists and objects are JSON, and an answer that begins like a
-formula gets an apostrophe in front (--as-is leaves it).
+formula gets an apostrophe in front, as does any text that was in no CSV before (--as-is leaves
+them).
 
 """
     + KEYS

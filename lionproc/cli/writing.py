@@ -6,7 +6,7 @@ import csv
 import gzip
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
@@ -39,7 +39,7 @@ class Target:
         path: A file, a folder of parts, an address, or "-" for standard output.
         format: How they are written.
         like: How CSV is written.
-        as_is: Whether answers that begin like a formula are left as they are, in CSV.
+        as_is: Whether text that begins like a formula is left as it is, in CSV.
     """
 
     path: str
@@ -51,6 +51,20 @@ class Target:
     def save(self) -> str | None:
         """What `process` itself saves: parquet, which has the facts of the run in it."""
         return self.path if self.format == "parquet" else None
+
+    @property
+    def _is_new(self) -> bool:
+        """Whether the rows were in no CSV before, where their own text would act already."""
+        return self.like.format != "csv"
+
+    def _labels(self, names: Iterable[str]) -> list[str]:
+        """The names of columns as they are written."""
+        from lionproc.frame.spreadsheet import csv_cleaner
+
+        if self.as_is or self.format != "csv" or not self._is_new:
+            return list(names)
+        clean = csv_cleaner(self.like.delimiter)
+        return [str(clean(name, name)) for name in names]
 
     def check(self, frame: pd.DataFrame, *, columns: Sequence[str], overwrite: bool) -> None:
         """Refuse, before anything is sent, what cannot be written or would be lost.
@@ -71,7 +85,7 @@ class Target:
             return
         refuse_unwritable(self.path, "--save")
         if not is_url(self.path) and local_path(self.path).exists() and not overwrite:
-            _refuse_loss(self.path, len(frame), columns)
+            _refuse_loss(self.path, len(frame), self._labels(columns))
 
     def _check_cells(self, frame: pd.DataFrame) -> None:
         """Write the rows to nowhere: parquet holds bytes, broken texts and times beyond others."""
@@ -126,7 +140,7 @@ class Target:
         frame = frame.reset_index(levels) if levels else frame
         clean = None if self.as_is else csv_cleaner(self.like.delimiter)
         shown = {
-            name: _for_csv(frame[name], clean if name in answers else None)
+            name: _for_csv(frame[name], clean if self._is_new or name in answers else None)
             for name in frame.columns
         }
         made: Any = frame.assign(**{str(k): v for k, v in shown.items() if v is not None})
@@ -138,6 +152,7 @@ class Target:
         )
         if self.like.marked:
             sink.write("\ufeff".encode())
+        made.columns = self._labels(made.columns)
         made.to_csv(
             sink,
             index=False,
@@ -167,7 +182,7 @@ def _for_csv(column: pd.Series[Any], clean: Callable[[Any, Any], Any] | None) ->
         for cell in cells_of(column)
     ]
     if clean is not None:
-        cells = [clean(cell, column.name) for cell in cells]
+        cells = [c if isinstance(c, bytes) else clean(c, column.name) for c in cells]
     return pd.Series(cells, index=column.index, dtype=object)
 
 

@@ -239,6 +239,24 @@ def test_a_program_with_another_separator_finds_no_formula_in_an_answer(ask, ser
         assert not any(part.startswith("=") for part in parts)
 
 
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_what_was_in_no_csv_before_begins_no_formula_in_one(ask, ending):
+    formula, name = '=HYPERLINK("http://x")', "=1+1"
+    rows = pd.DataFrame({"text": [formula, "- milk"], name: ["a", None], "n": [-1, -2]})
+    if ending == "jsonl":
+        rows.to_json("in.jsonl", orient="records", lines=True)
+    else:
+        rows.to_parquet("in.parquet")
+    for _ in range(2):  # and what was written is known again
+        assert ask(f"in.{ending}", "-p", "Say {text}", "--save", "o.csv")[0] == 0
+    written = pd.read_csv("o.csv")
+    assert written.columns.tolist() == ["text", f"'{name}", "n", "answer"]
+    assert written["text"].tolist() == [f"'{formula}", "'- milk"]
+    assert written["n"].tolist() == [-1, -2]
+    ask(f"in.{ending}", "-p", "Say {text}", "--save", "as-is.csv", "--as-is")
+    assert pd.read_csv("as-is.csv")["text"].tolist() == [formula, "- milk"]
+
+
 # ---- what is asked
 
 
