@@ -1,4 +1,4 @@
-"""CPU per row of two versions and of the bare loop, by turns in one run: made for a busy machine.
+"""Two versions, and where it fits the bare loop, by turns in one run: made for a busy machine.
 
     git worktree add FOLDER COMMIT
 
@@ -8,13 +8,13 @@ A version is a folder with the package in it, such as `git worktree add` makes. 
 a process of its own that waits while the others work; each round all do as many rows, one after
 the other, within seconds. So what the neighbours of a machine do to one they do to all, and the
 ratios within a round are worth something where times are not. 0 ms and 50 ms are rows of `cpu.py`,
-"60 fields" those of `shapes.py wide`, at 20 ms, "batch" the items of `shapes.py small`.
+"60 fields" those of `shapes.py wide`, at 20 ms. What follows is measured as `slots.py` and
+`shapes.py` do it: each round a new process of each version.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import statistics
@@ -23,18 +23,20 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import peers
 import results
 import shapes
+import slots
 import work
-from referee import begin
+from referee import begin, measured
 
 HERE = Path(__file__).resolve().parent
 IN_FLIGHT = 64
-TITLE = "CPU per row, before and after"
+TITLE = "Before and after"
 FIELDS = 60
+ROUNDS = 3  # at most, of what takes a new process each
 
 
 def whole(texts: Sequence[str], folder: str) -> None:
@@ -67,12 +69,7 @@ def wide(texts: Sequence[str], folder: str) -> None:
     assert out.iloc[:, -1].notna().all()
 
 
-def batch(texts: Sequence[str], folder: str) -> None:
-    """As many items of a batch, with records and a journal."""
-    asyncio.run(shapes.items_per_s(folder, len(texts)))
-
-
-KINDS = {"whole": whole, "wide": wide, "batch": batch}
+KINDS = {"whole": whole, "wide": wide}
 FLOORS = {"whole": "floor", "wide": "wide floor"}
 
 
@@ -164,6 +161,65 @@ def told(title: str, took: Mapping[str, Sequence[tuple[float, float]]]) -> list[
     return lines
 
 
+class Goal(NamedTuple):
+    """One figure of a version, and what it should be.
+
+    Attributes:
+        kind: What has to be measured for it.
+        name: Of the figure there.
+        label: For the table, with its unit.
+        goal: What it should be, in words.
+        form: How it is printed.
+    """
+
+    kind: str
+    name: str
+    label: str
+    goal: str
+    form: str = ",.0f"
+
+
+GOALS = (
+    Goal("slots", "busy", f"slots busy at 100 ms, {IN_FLIGHT} in flight", "95 % or more", ".1%"),
+    Goal("large", "new_mb", "150 prompts of 5 MB, MB above the frame", "below 250"),
+    Goal("small", "start_ms", "ms in which a run starts", "below 6", ".1f"),
+    Goal("small", "items_per_s", "items of a batch a second", "1,010 or more"),
+)
+
+
+def figures(kind: str, folder: str) -> Mapping[str, float]:
+    """What a version gets of one kind, in a new process."""
+    from lionproc.testing import Server
+
+    if kind == "slots":
+        share, _ = slots.busy(slots.EVEN_ROWS, IN_FLIGHT, 0.1, journal=True, PYTHONPATH=folder)
+        return {"busy": share}
+    with (
+        Server(process=True, latency_s=0.02, record=0, answer="fine") as server,
+        tempfile.TemporaryDirectory() as made,
+    ):
+        env = {"BENCH_URL": server.base_url, "BENCH_KEY": str(server.key), "TMPDIR": made}
+        rows = shapes.ROWS[kind]
+        return measured("shapes.py", kind, "--one", "--rows", rows, **env, PYTHONPATH=folder)
+
+
+def goals(versions: Mapping[str, str], rounds: int) -> list[str]:
+    """Lines of a table: medians of each version's figures, side by side."""
+    lines = [f"{'':<44}" + "".join(f"{head:>12}" for head in versions) + "  goal"]
+    for kind in dict.fromkeys(goal.kind for goal in GOALS):
+        got: dict[str, list[Mapping[str, float]]] = {name: [] for name in versions}
+        for _ in range(rounds):
+            for name, folder in versions.items():
+                got[name].append(figures(kind, folder))
+        for goal in (goal for goal in GOALS if goal.kind == kind):
+            line = f"{goal.label:<44}"
+            for each in got.values():
+                median = statistics.median(one[goal.name] for one in each)
+                line += f"{format(median, goal.form):>12}"
+            lines.append(f"{line}  {goal.goal}")
+    return lines
+
+
 def commit_of(folder: str) -> str:
     """The commit that is checked out in a folder."""
     command = ["git", "-C", folder, "rev-parse", "--short", "HEAD"]
@@ -189,7 +245,6 @@ def main() -> None:
         ("server latency 0 ms", "whole", 0.0, work.ANSWER),
         ("server latency 50 ms", "whole", 0.05, work.ANSWER),
         (f"{FIELDS} fields, 20 ms", "wide", 0.02, json.dumps(shapes.fields(FIELDS))),
-        ("batch, 20 ms", "batch", 0.02, "fine"),
     )
     for title, kind, latency_s, answer in rounds:
         if args.only not in {None, kind}:
@@ -197,6 +252,10 @@ def main() -> None:
         took = play(kind, versions, latency_s, answer, (args.rows, args.rounds))
         lines += told(title, took)
         print("\n".join(lines[-len(took) - 1 :]), flush=True)
+    if args.only is None:
+        more = goals(versions, min(args.rounds, ROUNDS))
+        print("\n".join(more), flush=True)
+        lines += ["", *more]
     if args.write:
         results.write("compare.py", {TITLE: ("compare.py --before FOLDER", "\n".join(lines))})
 

@@ -21,7 +21,7 @@ ORDER = (
     "Failures that come anyway",
     "A limit dropped and raised mid-run",
     "CPU per row",
-    "CPU per row, before and after",
+    "Before and after",
     "Bare wires",
     "Start-up",
     "Slots",
