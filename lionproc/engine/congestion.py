@@ -1,6 +1,7 @@
 """How fast a server takes requests, found as TCP finds the rate of a path. Pure: time is handed in.
 
-1. Slow start: one more in flight for each reply, as TCP's window opens (RFC 5681).
+1. Slow start: one more in flight for each reply, as TCP's window opens (RFC 5681). Slow replies have
+   it wait until a minute of 60 would be used up: hardly one more is on its way when that refuses.
 2. A refusal (429) shuts the server, for as long as it says; else one request looks whether it is
    open, after waits that grow (RFC 6298) or end when a window ends (`reopening`).
 3. Each opening ends a spell. What was admitted in it, over its time, is the limit (TCP Westwood,
@@ -33,6 +34,7 @@ from lionproc.engine.stray import StrayTest
 WINDOW = 10  # requests in flight before the first reply
 START_PER_S = 20.0  # until the first reply says how long one takes
 QUICK_S = 0.35  # with quicker replies the window would outrun the refusals
+SMALL = 64  # a window until which slower replies hold it back: a minute of 60 is used up then
 HEADROOM = 0.979  # of the measured rate
 WORTH = 150  # requests that pay for a refusal
 PATIENCE_S = 20.0  # before more is looked for, once all are paid for
@@ -159,7 +161,10 @@ class Congestion:
     def pace(self, now: float) -> float | None:
         """Requests per second that may leave, None for no bound."""
         if self.window is not None:
-            return max(START_PER_S, self.window / max(self.reply_s or 1.0, QUICK_S))
+            reply_s = self.reply_s or 1.0
+            if reply_s > QUICK_S and self.window < SMALL:
+                return START_PER_S
+            return max(START_PER_S, self.window / max(reply_s, QUICK_S))
         if self._curve is None:
             return None
         pace = self._curve.at(now)

@@ -357,6 +357,24 @@ def test_slow_start_has_one_more_in_flight_for_each_reply_and_ends_at_twice_the_
     assert congestion.pace(0.0) is None
 
 
+def test_what_a_small_limit_holds_is_used_up_with_hardly_one_more_on_its_way():
+    run = Run(FixedWindow(requests=60)).until(4.0)
+    overrun = [at for at in run.refused if at < run.refused[0] + 1.0]
+    assert len(run.admitted) == 60
+    assert len(overrun) <= 2
+
+
+def test_with_quick_replies_the_start_is_quick():
+    def pace_after_30(reply_s):
+        congestion = Congestion()
+        for _ in range(30):
+            congestion.admitted(reply_s, slots=64)
+        return congestion.pace(0.0)
+
+    assert pace_after_30(0.05) > 5 * START_PER_S
+    assert pace_after_30(0.5) == START_PER_S
+
+
 def test_one_request_looks_and_the_others_wait_for_what_becomes_of_it():
     congestion, asked_at = closed(admitted=100)
     assert congestion.is_probing
@@ -438,11 +456,11 @@ def test_two_strays_at_the_pace_of_a_limit_have_it_proved_unless_it_is_or_was_wa
 
 def test_strays_soon_after_a_limit_was_found_are_not_taken_for_its_fall():
     rates = []
-    for seed in range(16):
+    for seed in range(32):
         run = Run(TokenBucket(requests=600), stray=0.02, seed=seed).until(240)
         rates.append(run.rate(60, 240) / 10)
     assert median(rates) >= 0.97
-    assert sorted(rates)[1] >= 0.85  # one of sixteen still takes one for a fall too often
+    assert sorted(rates)[2] >= 0.85  # one of sixteen still takes one for a fall too often
 
 
 @pytest.mark.parametrize("stray", [0.02, 0.05])
