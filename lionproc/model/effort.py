@@ -20,6 +20,7 @@ from math import inf
 from typing import Any
 
 from lionproc.errors import CallError, Kind
+from lionproc.model.hashes import are_of_few_hashes
 from lionproc.model.long_numbers import has_too_many_long_numbers, may_have_long_numbers
 from lionproc.model.references import FOLLOWED, References, circular, for_the_same, parts_of
 from lionproc.model.validate import NOT_PARSED, Check, SchemaCheck, parse, wrong_shape
@@ -56,6 +57,7 @@ class Weighed:
     def __init__(self, check: Check, schema: Mapping[str, Any], *, tagged: bool) -> None:
         self._check = check
         self.looks_at_raw = getattr(check, "looks_at_raw", True)
+        self._hashed = getattr(check, "hashed", ())
         self._schema = schema
         once = tagged and not getattr(check, "may_look_around", False)
         self._trials = _Trials(schema, tagged=tagged, once=once)
@@ -71,7 +73,16 @@ class Weighed:
             raw = _without_long_numbers(text, raw)
         if self._may_be_work(text):
             raw = self._weigh(text, raw)
+        if self._hashed and len(text) > _FEW_LETTERS:
+            raw = self._without_one_hash(text, raw)
         return self._check(text, raw)
+
+    def _without_one_hash(self, text: str, raw: Any) -> Any:
+        """What the text holds, if a set of it is filled in a moment."""
+        value = _held(text, raw)
+        if are_of_few_hashes(value, self._hashed):
+            raise wrong_shape("the answer has very many values of one hash; give fewer")
+        return value
 
     def _may_be_work(self, text: str) -> bool:
         """Whether this might be too much to check, told from its length and its signs alone."""
@@ -100,10 +111,7 @@ class Weighed:
 
     def _weigh(self, text: str, raw: object) -> object:
         """What the text holds, if it is not too much."""
-        try:
-            value = parse(text) if raw is NOT_PARSED else raw
-        except ValueError:
-            return NOT_PARSED  # no JSON: the check will say so
+        value = _held(text, raw)
         if _is_more(value, MOST_VALUES):
             raise wrong_shape(f"the answer has more than {MOST_VALUES:,} values; give fewer")
         if self._told and _is_more(value, MOST_TOLD // self._told):
@@ -120,12 +128,17 @@ class Weighed:
         return value
 
 
+def _held(text: str, raw: Any) -> Any:
+    """What the text holds; of what is no JSON the check will say so."""
+    try:
+        return parse(text) if raw is NOT_PARSED else raw
+    except ValueError:
+        return NOT_PARSED
+
+
 def _without_long_numbers(text: str, raw: Any) -> Any:
     """What the text holds, if it does not hold very many long numbers."""
-    try:
-        value = parse(text) if raw is NOT_PARSED else raw
-    except ValueError:
-        return NOT_PARSED  # no JSON: the check will say so
+    value = _held(text, raw)
     if has_too_many_long_numbers(value):
         raise wrong_shape("the answer has very many numbers of very many digits; give fewer")
     return value

@@ -14,9 +14,16 @@ from decimal import Decimal, InvalidOperation
 
 from lionproc.model.plain_values import LEAST, MOST
 
-__all__ = ["MOST_LONG_NUMBERS", "has_too_many_long_numbers", "may_have_long_numbers"]
+__all__ = [
+    "MOST_COMPARED",
+    "MOST_LONG_NUMBERS",
+    "has_too_many_long_numbers",
+    "may_have_long_numbers",
+    "texts_in",
+]
 
-MOST_LONG_NUMBERS = 1000  # beyond 64 bits, or of one hash; no model writes as many in one answer
+MOST_LONG_NUMBERS = 1000  # beyond 64 bits; no model writes as many in one answer
+MOST_COMPARED = 1_000_000  # pairs of values with one hash, each of which may be compared
 MOST_BITS = 300_000  # of all of them
 _FEW = 10_000  # characters: fewer hold no thousand of them that differ
 _DIGITS = 3000
@@ -39,9 +46,9 @@ def has_too_many_long_numbers(value: object) -> bool:
     bits = [abs(each).bit_length() for each in _long(value)]
     if len(bits) > MOST_LONG_NUMBERS or sum(bits) > MOST_BITS:
         return True
-    hashes = Counter(map(_hash, {text for text in _texts(value) if _begins_a_number(text)}))
+    hashes = Counter(map(_hash, {text for text in texts_in(value) if _begins_a_number(text)}))
     del hashes[None]
-    return max(hashes.values(), default=0) > MOST_LONG_NUMBERS
+    return sum(count**2 for count in hashes.values()) > MOST_COMPARED
 
 
 def _long(value: object) -> Iterator[int]:
@@ -50,7 +57,12 @@ def _long(value: object) -> Iterator[int]:
             yield each
 
 
-def _texts(value: object) -> Iterator[str]:
+def texts_in(value: object) -> Iterator[str]:
+    """The texts of an answer, keys too.
+
+    Args:
+        value: What the text of the answer holds, parsed.
+    """
     for each in _scalars(value):
         if type(each) is str:
             yield each

@@ -16,10 +16,10 @@ from pydantic_core import SchemaError as CoreSchemaError
 
 from lionproc.errors import SchemaError
 
-__all__ = ["validator_of"]
+__all__ = ["NO_PARTS", "validator_of"]
 
 # What is no part of the schema, though it may look like one.
-_NO_PARTS: Final = frozenset(("metadata", "default", "expected", "config", "serialization", "cls"))
+NO_PARTS: Final = frozenset(("metadata", "default", "expected", "config", "serialization", "cls"))
 _FLAGS: Final = ((re.IGNORECASE, "i"), (re.MULTILINE, "m"), (re.DOTALL, "s"), (re.VERBOSE, "x"))
 _END: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\Z")  # `\z` to everybody but Python
 
@@ -63,7 +63,7 @@ def _safe(node: Any, *, python: bool) -> Any:
     if node.get("type") == "str" and pattern is not None:
         return node if isinstance(pattern, str) and not python else _checked(node)
     made = {
-        key: value if key in _NO_PARTS else _safe(value, python=python)
+        key: value if key in NO_PARTS else _safe(value, python=python)
         for key, value in node.items()
     }
     return node if all(made[key] is node[key] for key in node) else made

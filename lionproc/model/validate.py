@@ -16,6 +16,7 @@ import orjson
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from lionproc.errors import CallError, Kind, RunError, pass_on_interrupt
+from lionproc.model.hashes import readers_of
 from lionproc.model.python_patterns import validator_of
 from lionproc.model.references import parts_of
 
@@ -224,6 +225,7 @@ class TypeCheck:
         validator = validator_of(adapter.core_schema, adapter.validator)
         self.may_look_around = validator is not adapter.validator
         self._validate = validator.validate_json
+        self.hashed = readers_of(adapter.core_schema)
 
     def __call__(self, text: str, raw: Any = NOT_PARSED) -> Any:
         """The value, or what pydantic says."""

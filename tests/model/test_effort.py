@@ -6,7 +6,9 @@ import datetime as dt
 import json
 import re
 import sys
+import uuid
 from decimal import Decimal
+from ipaddress import IPv6Address
 from typing import Annotated, Literal
 
 import pydantic
@@ -138,6 +140,45 @@ def test_very_many_numbers_of_one_hash_or_of_very_many_digits_are_a_wrong_shape(
     with pytest.raises(CallError, match="numbers of very many digits") as failed:
         Answer.of(schema).read(json.dumps({"answer": value}))
     assert failed.value.kind is Kind.WRONG_SHAPE
+
+
+class Place(pydantic.BaseModel):
+    address: IPv6Address
+    others: list[Place] = []
+
+
+class Places(pydantic.BaseModel):
+    first: set[IPv6Address]
+    second: list[Place]
+
+
+ADDRESSES = [str(IPv6Address(n * ONE_HASH)) for n in range(1, 1500)]
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        (set[uuid.UUID], [str(uuid.UUID(int=n * ONE_HASH)) for n in range(1, 1500)]),
+        (dict[uuid.UUID, int], {str(uuid.UUID(int=n * ONE_HASH)): n for n in range(1, 1500)}),
+        (set[complex], [f"{-1000003 * n}+{n}j" for n in range(1500)]),
+        (list[frozenset[IPv6Address | None]], [ADDRESSES]),
+        (Places, {"first": ADDRESSES, "second": []}),
+    ],
+    ids=["uuids", "keys", "complex", "addresses", "by reference"],
+)
+def test_very_many_texts_that_a_type_reads_as_things_of_one_hash_are_a_wrong_shape(schema, value):
+    read = Answer.of(schema).read
+    with pytest.raises(CallError, match="very many values of one hash") as failed:
+        read(json.dumps(value if schema is Places else {"answer": value}))
+    assert failed.value.kind is Kind.WRONG_SHAPE
+
+
+def test_many_texts_of_different_hashes_are_read_into_a_set():
+    ids = {uuid.UUID(int=n) for n in range(5000)}
+    assert Answer.of(set[uuid.UUID]).read(json.dumps({"answer": list(map(str, ids))})) == ids
+    lower = Annotated[str, pydantic.AfterValidator(str.lower)]
+    words = Answer.of(set[lower]).read(json.dumps({"answer": [f"Word {n}" for n in range(5000)]}))
+    assert len(words) == 5000
 
 
 def test_many_long_numbers_as_people_have_them_are_read():
