@@ -213,8 +213,8 @@ class Journal:
         found = self._newest(keys, since, LAST_ID if until is None else until)
         return {key: record for key, record in found.items() if type(record) is Failure}
 
-    def latest(self, most: int) -> list[Entry]:
-        """The replies among the records that came last, the newest first.
+    def latest(self, most: int) -> Iterator[Entry]:
+        """The replies among the records that came last, the newest first, one at a time.
 
         Args:
             most: How many records are looked at.
@@ -223,7 +223,7 @@ class Journal:
             JournalError: The journal cannot be read.
         """
         records = map(self._read, self._file.latest(most))
-        return [record for record in records if type(record) is Entry]
+        return (record for record in records if type(record) is Entry)
 
     def mark(self) -> int:
         """A point in the journal, for `since`: what is on disk now comes before it."""

@@ -71,7 +71,7 @@ _SAME: Final = (
     "SELECT id FROM record WHERE prefix = ? AND key = ?"
     " AND (checksum = ? OR (? <> '' AND kind = '' AND at >= ?)) LIMIT 1"
 )
-_LATEST: Final = f"SELECT id, {_BOUNDED} FROM record ORDER BY id DESC LIMIT ?"  # noqa: S608  (constants)
+_BEFORE: Final = f"SELECT id, {_BOUNDED} FROM record WHERE id < ? ORDER BY id DESC LIMIT 1"  # noqa: S608  (constants)
 _OF_RUN: Final = (
     f"SELECT id, {_BOUNDED} FROM record WHERE run = ? AND id > ? AND id <= ? ORDER BY id"  # noqa: S608  (constants)
 )
@@ -182,9 +182,15 @@ class JournalFile:
         """All rows (id first) of one prefix with an id above `since` up to `until`, newest first."""
         return self.read(_HISTORY, (prefix, since, until))
 
-    def latest(self, most: int) -> list[Row]:
-        """The rows (id first) that came last, the newest first."""
-        return self.read(_LATEST, (most,))
+    def latest(self, most: int) -> Iterator[Row]:
+        """The rows (id first) that came last, the newest first, one at a time."""
+        before = LAST_ID
+        for _ in range(most):
+            rows = self.read(_BEFORE, (before,))
+            yield from rows
+            if not rows:
+                break
+            before = rows[0][0]
 
     def of_run(self, run: int, since: int) -> Iterator[Row]:
         """The rows (id first) of a run with an id above `since`, oldest first, some at a time."""

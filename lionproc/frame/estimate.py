@@ -217,7 +217,8 @@ def _replayed(
 ) -> Iterator[tuple[bytes, Sample]]:
     """What rows took that the journal answers, questions asked again included."""
     replay = Replay(journal, 0, max_corrections)
-    for call, entry in kept.kept:
+    for call in kept.kept:
         event = Event(call)
-        if replay.answer(event, entry):
+        (entry,) = replay.find_all([call.keys_by_way])
+        if entry is not None and replay.answer(event, entry):
             yield entry.key, Sample.of(call, event)

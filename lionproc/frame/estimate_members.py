@@ -70,6 +70,7 @@ class MemberLooks:
                 key for row in asked for vote in row for call in vote for key in call.keys_by_way
             )
             kept = journal.find(list(keys))
+            plan.found(0, len(made), kept)
             for votes in asked:
                 self._row(votes, kept, replay)
         plan.forget_occurrences()
@@ -112,7 +113,7 @@ class MemberLooks:
         for number, call in enumerate(calls):
             entry = next((kept[key] for key in call.keys_by_way if key in kept), None)
             if entry is not None:
-                self._looks[number].kept.add(call, entry)
+                self._looks[number].kept.add(call)
                 event = Event(call)
                 if replay.answer(event, entry):
                     became = what_became(event, sure=self._steps.unsure(number))

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 import pyarrow as pa
 
+from lionproc.engine.journal import Entry
 from lionproc.errors import CallError, Kind, PromptError
 from lionproc.frame.assemble import Missing, assemble, check_names, column_names, names_of
 from lionproc.frame.cell import cell_text, is_missing
@@ -201,6 +202,10 @@ class Plan:
             sizes = [call.size for _, call in made if isinstance(call, ModelCall)]
             portions.made(len(part), sum(sizes))
             yield made
+
+    def found(self, stage: int, rows: int, kept: Mapping[bytes, Entry]) -> None:
+        """The journal had these replies to so many rows of a stage: long ones make portions short."""
+        self._portions[stage].found(rows, kept.values())
 
     def calls(
         self, builder: RequestBuilder, start: int, stop: int, *, keep: bool = False

@@ -1,18 +1,21 @@
 """How many rows are rendered at once: many short ones, few long ones.
 
 Rows that are rendered wait in memory as cells, as messages and as requests. So what is rendered at
-once is bounded by bytes, and begins with a single row: the first request leaves when it is made.
+once is bounded by bytes, and begins with a single row: the first request leaves when it is made. The
+same rows are looked up in the journal at once, and what it has of them is in memory together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from lionproc.engine.journal import Entry
 
 __all__ = ["PORTION_BYTES", "PORTION_ROWS", "Portions"]
 
@@ -23,7 +26,7 @@ _R = TypeVar("_R", range, Sequence[int], range | Sequence[int])
 
 
 class Portions:
-    """Cuts rows into portions. What long requests the last rows became shortens the next one.
+    """Cuts rows into portions. Long requests, or long replies in the journal, shorten the next one.
 
     Args:
         columns: The columns that are read.
@@ -45,8 +48,15 @@ class Portions:
 
     def made(self, rows: int, size: int) -> None:
         """So many rows became requests of so many bytes together."""
-        fitting = max(PORTION_BYTES * rows // max(size, 1), 1)
-        self._most = min(self._most * _GROWTH, fitting, PORTION_ROWS)
+        self._most = min(self._most * _GROWTH, PORTION_ROWS)
+        self._fit(rows, size)
+
+    def found(self, rows: int, replies: Iterable[Entry]) -> None:
+        """The journal had these replies to so many rows."""
+        self._fit(rows, sum(len(entry.reply) for entry in replies))
+
+    def _fit(self, rows: int, size: int) -> None:
+        self._most = min(self._most, max(PORTION_BYTES * rows // max(size, 1), 1))
 
 
 def _sizes(cells: pd.Series[Any]) -> Any:

@@ -372,6 +372,11 @@ class RowRun(Run):
 
         votes = self._plan.stages[leg.stage].votes
 
+        def find(keys: list[bytes]) -> dict[bytes, Entry]:
+            kept = self._journal.find(keys, self._since, self._until)
+            self._plan.found(leg.stage, -(-len(fresh) // votes), kept)
+            return kept
+
         def begins(places: Sequence[int], founds: Sequence[Found]) -> Sequence[tuple[int, bool]]:
             if calibration is not None:
                 return [calibration.begins(*each) for each in zip(places, founds, strict=True)]
@@ -384,7 +389,7 @@ class RowRun(Run):
             fresh,
             legs,
             builders,
-            find=self._find,
+            find=find,
             replay=replay,
             what_became=became,
             begins=begins,
@@ -394,9 +399,6 @@ class RowRun(Run):
             if each.event.done:
                 self._connections[each.leg.number].endpoint.proven = True
         return found
-
-    def _find(self, keys: list[bytes]) -> dict[bytes, Entry]:
-        return self._journal.find(keys, self._since, self._until)
 
     # -- out --------------------------------------------------------------------------------
 

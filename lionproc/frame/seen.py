@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
 
-from lionproc.engine.journal import Entry, Journal
+from lionproc.engine.journal import Journal
 from lionproc.engine.request import Event
 from lionproc.engine.usage import Price, Usage
 from lionproc.model.call import ModelCall
@@ -60,21 +60,26 @@ class Sample(NamedTuple):
 
 
 class Reservoir:
-    """So many of what comes, each with the same chance; always the same ones of the same."""
+    """So many of what comes, each with the same chance; always the same ones of the same.
+
+    Attributes:
+        seen: How many came.
+        kept: Those; their replies, which may be long, are in the journal.
+    """
 
     def __init__(self, most: int = MOST_SAMPLES) -> None:
         self._most = most
         self._random = Random(0)
         self.seen = 0
-        self.kept: list[tuple[ModelCall, Entry]] = []
+        self.kept: list[ModelCall] = []
 
-    def add(self, call: ModelCall, entry: Entry) -> None:
+    def add(self, call: ModelCall) -> None:
         """Take it, in place of another where there are enough, or leave it."""
         self.seen += 1
         if len(self.kept) < self._most:
-            self.kept.append((call, entry))
+            self.kept.append(call)
         elif (place := self._random.randrange(self.seen)) < self._most:
-            self.kept[place] = (call, entry)
+            self.kept[place] = call
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +159,7 @@ def of_model(journal: Journal, model: str) -> OfModel:
         model: The name that is asked for. Replies may name a dated version of it.
     """
     found = [
-        entry
+        entry._replace(reply=b"")  # which may be long, and says nothing here
         for entry in journal.latest(LATEST)
         if entry.model == model or entry.model.startswith(f"{model}-2")
     ]

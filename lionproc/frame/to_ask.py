@@ -61,11 +61,12 @@ class ToAsk:
                     self.skipped += 1
             asked = [call.keys_by_way for calls in rows for _, call in calls]
             found = journal.find([key for own in asked for key in own])
-            kept = {own[0]: found[key] for own in asked for key in reversed(own) if key in found}
+            self._plan.found(0, len(made), found)
+            kept = {own[0] for own in asked if any(key in found for key in own)}
             self.answered += sum(resumes and all(key in kept for key, _ in row) for row in rows)
             for key, call in itertools.chain.from_iterable(rows):
                 if key in kept:
-                    self.kept.add(call, kept[key])
+                    self.kept.add(call)
                 if not (key in kept and resumes):
                     self.ask(call)
         self._plan.forget_occurrences()

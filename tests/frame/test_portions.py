@@ -1,6 +1,9 @@
 """Large prompts: what is rendered at once and what waits is bounded by bytes, not by rows alone."""
 
+import json
 import time
+import tracemalloc
+from typing import Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -8,6 +11,7 @@ import pytest
 
 import lionproc as lp
 from lionproc.engine.event_queue import QUEUE_BYTES
+from lionproc.engine.journal import Entry
 from lionproc.frame.portions import PORTION_BYTES, PORTION_ROWS, Portions
 
 MIB = 2**20
@@ -92,3 +96,30 @@ def test_no_more_large_prompts_wait_than_there_is_room_for(server, model):
     job.wait(30)
     most = (QUEUE_BYTES + 2 * PORTION_BYTES) // (2 * MIB) + 2 + 3
     assert len(made) <= most
+
+
+def test_the_longer_the_replies_in_the_journal_the_fewer_rows_are_looked_up_at_once():
+    portions = Portions([])
+    portions_of(portions, range(1000))
+    reply = Entry(bytes(16), b"x" * (PORTION_BYTES // 2), "m", 1, 1, 1, 0.1, 1.8e9)
+    portions.found(5, [reply] * 4)  # one row had none
+    assert portions_of(portions, range(20)) == [2, 8, 10]
+    portions.found(PORTION_ROWS, [])
+    assert len(portions.first(range(1000))) == 128
+
+
+@pytest.mark.parametrize("again", ["process", "estimate"])
+def test_of_long_replies_in_the_journal_some_are_in_memory_at_a_time(server, model, again):
+    server.configure(answer=json.dumps({"answer": "good"}) + " " * (2 * MIB))
+    frame = pd.DataFrame({"x": range(60)})
+    options = {"schema": Literal["good", "bad"], "model": model}
+    frame.llm.process("{x}", into="a", progress=False, **options)
+    show = {"progress": False} if again == "process" else {}
+    tracemalloc.start()
+    try:
+        getattr(frame.llm, again)("{x}", into="a", **options, **show)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert server.counters.total == 60
+    assert most < 20 * 2 * MIB
