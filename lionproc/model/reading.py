@@ -39,13 +39,21 @@ async def bounded(chunks: AsyncIterator[bytes], encoding: str, status: int) -> A
         why = "The reply is compressed in a way that was not asked for."
         raise CallError(Kind.BAD_REPLY, why, status=status)
     packed = _Packed(encoding, status) if encoding not in {"", "identity"} else None
-    size = 0
+    size, small = 0, bytearray()
     async for chunk in chunks:
         for piece in (chunk,) if packed is None else packed.open(chunk):
             size += len(piece)
             if size > MAX_REPLY_BYTES:
                 raise too_long(status)
-            yield piece
+            if not small and len(piece) >= PIECE_BYTES:
+                yield piece
+                continue
+            small += piece  # a million pieces of two bytes would take fifty times as much memory
+            if len(small) >= PIECE_BYTES:
+                yield bytes(small)
+                small.clear()
+    if small:
+        yield bytes(small)
     if packed is not None and not packed.whole:
         raise _garbled(status)
 

@@ -36,6 +36,7 @@ from lionproc.errors import (
 from lionproc.model.client_wire import ClientWire
 from lionproc.model.direct_wire import DirectWire
 from lionproc.model.environment import certificates, proxy_for
+from lionproc.model.reading import PIECE_BYTES, bounded
 from lionproc.model.wire import MAX_REPLY_BYTES
 from lionproc.testing import Fault, Server
 
@@ -756,6 +757,19 @@ def test_a_huge_reply_is_refused_without_being_held(wire, framing, status):
     assert kind_of(out) == Kind.BAD_REPLY
     assert "longer than 16 MiB" in out["a_error"].iloc[0]
     assert peak < 2.5 * MAX_REPLY_BYTES
+
+
+def test_a_body_of_very_many_small_pieces_is_held_in_few_large_ones():
+    async def arriving():
+        for _ in range(PIECE_BYTES + 1):
+            yield b"ab"
+
+    async def held():
+        return [piece async for piece in bounded(arriving(), "", 200)]
+
+    pieces = asyncio.run(held())
+    assert [len(piece) for piece in pieces] == [PIECE_BYTES, PIECE_BYTES, 2]
+    assert b"".join(pieces) == b"ab" * (PIECE_BYTES + 1)
 
 
 def compressed(name, body):
