@@ -7,6 +7,7 @@
 3. Each opening ends a spell. What was admitted in it, over its time, is the limit (TCP Westwood,
    BBR); without a store for later what was not asked for is lost, so the pace that was refused is
    the upper bound (`spell`). Bounds are narrowed by each spell, or replaced if it contradicts them.
+   Time in which nothing was asked is in the lower one alone (BBR's "app-limited").
 4. The pace is held below a limit that is known, or rises between bounds that are not; then it
    doubles until the next refusal, and rests where the limit was before it fell, as CUBIC does:
    limits grow, neighbours leave (RFC 9438). It looks for more when its refusals are paid for, by
@@ -19,6 +20,9 @@
 6. A limit that few refusals told is proved at once: twice as much is asked for, of which a limit
    refuses every second one and chance does not. It is proved again after two strays at its pace,
    and after four, unless it shut for a long window: who takes strays for a limit crawls for seconds.
+
+More than 400 lines because a request, a refusal and an opening change one state; what can be told apart
+from it (spells, strays, waits, curves) has modules of its own.
 """
 
 from __future__ import annotations
@@ -39,9 +43,11 @@ HEADROOM = 0.979  # of the measured rate
 WORTH = 150  # requests that pay for a refusal
 PATIENCE_S = 20.0  # before more is looked for, once all are paid for
 LONG_S = 30.0  # while they are not, or as long as one more takes to be paid for
+HINT_S = 60.0  # for which what an earlier run saw is believed, at most
 AGE = 4  # of its parts one is waited before more is looked for: what has stood will stand
 OLD_S = 1200.0  # and no limit is older
 SEARCH_S = 0.7  # in which the pace doubles while a limit is told or proved
+IDLE_S = 1.0  # without a request, at least, in which the pace allows two
 FORGOTTEN = 16  # times the rate without a refusal: it is no bound any more
 STORED_S = 2.0  # seconds of its rate that tell a store from requests that came late
 USUAL_STORE_S = 10.0  # seconds of its rate that a bucket holds
@@ -92,6 +98,7 @@ class Congestion:
         self._refused = 0  # of those that left since the opening
         self._refusals = 0  # in all
         self._left_at = -math.inf
+        self._late_s = 0.0  # after which the probe left, from when it might have
 
     @property
     def hold_until(self) -> float:
@@ -118,9 +125,8 @@ class Congestion:
         self.window = None
         if limited:
             self.bounds = Bounds(per_s, per_s)
-            self._curve = Curve(
-                HEADROOM * per_s, per_s, FORGOTTEN * per_s, self._patience_s(self.bounds, 0.0)
-            )
+            patience_s = min(self._patience_s(self.bounds, 0.0), HINT_S)
+            self._curve = Curve(HEADROOM * per_s, per_s, FORGOTTEN * per_s, patience_s)
         else:
             self._curve = Curve(per_s, per_s, FORGOTTEN * per_s, QUICK_S, QUICK_S)
 
@@ -128,21 +134,45 @@ class Congestion:
 
     def departed(self, now: float) -> bool:
         """A request leaves; returns True if the others wait for what becomes of it."""
-        number, idle_s, curve = self._departures, now - self._left_at, self._curve
+        number = self._departures
+        self.skip_idle(now)
         self._departures += 1
-        self._left_at = now
+        is_probe = self._spell is not None and self._is_shut and number == self._probe
         if self._spell is None:
             self._spell = Spell(-math.inf, now)
-            if curve is not None:
-                curve.since = now
-        elif self._is_shut:
-            if number == self._probe:
-                self._probed_at = now
-                self.reopening.wait(now + self._gap_s)
-                return True
-        elif idle_s > 1.0 and curve is not None and idle_s * (curve.at(now - idle_s) or 0.0) > 2:
-            curve.since += idle_s  # time in which nothing was asked proves nothing (RFC 7661)
-        return False
+            if self._curve is not None:
+                self._curve.since = now
+        elif is_probe:
+            late_s = now - self.hold_until
+            self._probed_at, self._late_s = now, late_s if self._is_idle(late_s) else 0.0
+            self.reopening.wait(now + self._gap_s)
+        self._left_at = now
+        return is_probe
+
+    def skip_idle(self, now: float) -> None:
+        """Time in which nothing was asked proves nothing (RFC 7661)."""
+        idle_s = now - self._left_at
+        if self._spell is not None and not self._is_shut and self._is_idle(idle_s):
+            self._left_at = now
+            self._spell.idle_s += idle_s
+            if self._curve is not None:
+                self._curve.since += idle_s
+
+    def _is_idle(self, seconds: float) -> bool:
+        """Whether more than one request could have left in that time since the last one."""
+        pace = None if self._curve is None else self._curve.at(self._left_at)
+        return seconds > IDLE_S and (pace is None or seconds * pace > 2)
+
+    def withdrawn(self, number: int, now: float) -> None:
+        """A request that had its turn does not leave: it tells nothing, and another one looks."""
+        is_probe = self._is_shut and number == self._probe
+        if number == self._departures - 1:
+            self._departures = number
+        elif number >= self._probe:
+            self._refused += 1  # at least it was not admitted
+        if is_probe:
+            self._probe = self._departures
+            self.reopening.go_on(now)
 
     def admitted(self, seconds: float, slots: int) -> None:
         """A reply came during slow start; it took so long, and that many slots there are."""
@@ -272,6 +302,7 @@ class Congestion:
             # It may not have been shut then: the spell is the same.
             spell.shut_at, spell.opened_at, self._is_sure = -math.inf, first.opened_at, True
             spell.admitted += first.admitted
+            spell.idle_s += first.idle_s
         if spell.is_first:
             if self._first is None:
                 confirmed = reopening.tries > 0 or self.stray.proved
@@ -346,12 +377,14 @@ class Congestion:
         if found.low > HEADROOM * self._former:
             self._former = math.inf
         self.bounds = found
+        if spell.idle_s or self._late_s:  # as much as it may be: less would take long to tell
+            pace = pace or found.high
         pace = pace or (found.low if self.reopening.tries else found.middle)
         self._curve = self._curve_by(found, pace, spell, now)
 
     def _curve_by(self, found: Bounds, pace: float, spell: Spell, now: float) -> Curve:
         """The pace from now on, by what was found; at first that one."""
-        held_s = now - spell.closed_at
+        held_s = now - spell.closed_at - self._late_s
         doubling_s = max(DOUBLING_S, min(16 / pace, 16.0))
         low = HEADROOM * pace
         most = max(FORGOTTEN * found.high, 2 * spell.per_s)
@@ -384,5 +417,5 @@ class Congestion:
         owed_s = (WORTH * (1 + self._refusals) - self._departures) / bounds.middle
         paid_s = min(max(owed_s, PATIENCE_S), max(LONG_S, WORTH / bounds.middle))
         old_s = 0.0 if self._has_window else min(age_s, OLD_S) / AGE
-        known_s = max(paid_s, old_s) * (bounds.low / bounds.high) ** 2
+        known_s = min(max(paid_s, old_s), OLD_S / AGE) * (bounds.low / bounds.high) ** 2
         return max(known_s + self.reopening.window_s, 4 * held_s)

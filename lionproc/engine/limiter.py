@@ -399,6 +399,9 @@ class Limiter:
         amounts = amounts_of(reservation.tokens)
         self.in_force.sent.correct(reservation.bucket, [-amount for amount in amounts])
         self.borrowing.give_back(reservation)
+        self.pace.withdrawn(reservation.number, self.now())
+        if reservation.number == self.departures - 1:
+            self.departures -= 1
 
     def redate(self, reservation: Reservation) -> None:
         """It is sent only now, for it had to wait at another limiter: count it from here."""

@@ -59,6 +59,10 @@ class Reopening:
         """We wait for what becomes of the request that looks whether it is open."""
         self._until = max(self._until, until)
 
+    def go_on(self, now: float) -> None:
+        """There is no such request: another one may leave."""
+        self._until = min(self._until, now)
+
     def refused(self, refusal: Refusal, spell: Spell, shut_at: float, known: Bounds | None) -> None:
         """It is shut, at least until `shut_at`."""
         now, said_s = refusal.now, refusal.retry_after_s
@@ -108,7 +112,7 @@ class Reopening:
 
     def _first_s(self, spell: Spell, known: Bounds | None) -> float:
         if not (spell.is_first or self.window_s):
-            mean_s = spell.seconds / spell.admitted
+            mean_s = spell.busy_s / spell.admitted
             return mean_s if known is None else max(mean_s, 1 / known.middle)
         bucket_s = 1.25 * STORE_S / spell.admitted
         return bucket_s if bucket_s < 4 * SOON_S else SOON_S

@@ -91,6 +91,7 @@ class ServerPace:
         if limited:
             self.congestion.skip_start()
         self.congestion.is_stated = stated
+        self.congestion.skip_idle(now)
         self.per_s = self.congestion.pace(now)
 
     def wait(self, now: float) -> Wait | None:
@@ -112,6 +113,10 @@ class ServerPace:
             # Evenly spaced: after a 429 the server has nothing in store for a burst.
             self._due_from = max(self._due_from + 1.0 / self.per_s, now)
         return self.congestion.departed(now)
+
+    def withdrawn(self, number: int, now: float) -> None:
+        """A request that had its turn does not leave."""
+        self.congestion.withdrawn(number, now)
 
     # -- what came of it --------------------------------------------------------------------
 

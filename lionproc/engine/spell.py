@@ -58,6 +58,8 @@ class Spell:
         admitted: Requests between.
         per_s: Requests per second that left in the end.
         is_joined: Whether it goes on with what was measured before it closed the last time.
+        idle_s: Seconds of it in which nothing was asked: what a server stores came back, and what
+            was not asked for by the second was lost.
     """
 
     shut_at: float
@@ -66,11 +68,17 @@ class Spell:
     admitted: int = 0
     per_s: float = 0.0
     is_joined: bool = False
+    idle_s: float = 0.0
 
     @property
     def seconds(self) -> float:
         """For how long it was open."""
         return self.closed_at - self.opened_at
+
+    @property
+    def busy_s(self) -> float:
+        """For how long of it something was asked."""
+        return self.seconds - self.idle_s
 
     @property
     def is_first(self) -> bool:
@@ -83,14 +91,15 @@ class Spell:
 
     def bounds(self, shut_at: float, open_at: float) -> Bounds:
         """The limit, where the next opening is between these: what was admitted, over the time."""
-        high = self.admitted / max(shut_at - self.opened_at, SHORTEST_S)
+        high = self.admitted / max(shut_at - self.opened_at - self.idle_s, SHORTEST_S)
         return Bounds(min(self.admitted / max(open_at - self.shut_at, SHORTEST_S), high), high)
 
     def exact(self, shut_at: float) -> Bounds:
         """The same, where the server had nothing in store when it was shut before and then."""
         seconds = max(shut_at - self.shut_at, SHORTEST_S)
-        return Bounds(max(self.admitted - 1, 0.5) / seconds, (self.admitted + 1) / seconds)
+        busy_s = max(seconds - self.idle_s, SHORTEST_S)
+        return Bounds(max(self.admitted - 1, 0.5) / seconds, (self.admitted + 1) / busy_s)
 
     def had_in_store(self, per_s: float, seconds: float) -> bool:
         """Whether more was admitted than the limit and so many seconds of it in store."""
-        return self.admitted >= (self.seconds + seconds) * per_s
+        return self.admitted >= (self.busy_s + seconds) * per_s

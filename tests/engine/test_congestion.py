@@ -201,6 +201,64 @@ def test_nothing_is_looked_for_while_nothing_is_sent():
     assert congestion.pace(1000.0) == pytest.approx(before, rel=0.02)
 
 
+@pytest.mark.parametrize(
+    "limit",
+    [RollingWindow(requests=60), FixedWindow(requests=60), TokenBucket(requests=60, burst_s=1)],
+    ids=["rolling", "fixed", "bucket"],
+)
+def test_an_hour_without_a_request_between_two_runs_is_no_part_of_what_is_measured(limit):
+    provider = Provider(limit)
+
+    async def main():
+        random.seed(1)
+        limiter = Limiter(Limits(concurrency=32))
+        executor = RateLimitedAPIExecutor(limiter=limiter, queue_capacity=1000)
+        took_s = []
+        for _ in range(4):
+            began, refused = asyncio.get_running_loop().time(), provider.refused
+            for _ in range(100):
+                await executor.dispatcher.put(Event(Question(provider)))
+            await executor.dispatcher.idle.wait()
+            took_s.append(asyncio.get_running_loop().time() - began)
+            assert provider.refused - refused <= (9 if len(took_s) == 1 else 2)
+            await asyncio.sleep(3600)
+        await executor.dispatcher.halt(0.0)
+        return took_s
+
+    assert max(run_virtual(main())) <= 120
+
+
+def test_what_an_earlier_run_saw_is_tried_after_a_minute_though_it_was_slow():
+    seconds, _ = ask(Provider(), 300, seen=Pace(0.1, limited=True))
+    assert seconds <= 90
+
+
+def test_however_slow_a_limit_was_measured_more_is_looked_for_within_five_minutes():
+    assert known(None)._patience_s(Bounds(0.01, 0.01), 0.1) == OLD_S / AGE
+
+
+def test_a_pause_while_a_refusal_is_waited_out_sends_no_look_and_lets_nothing_be_measured():
+    """Who waits for its turn meanwhile gets it, and gives it back."""
+
+    async def main():
+        provider = Provider(RollingWindow(requests=20))
+        limiter = Limiter(Limits(concurrency=8))
+        executor = RateLimitedAPIExecutor(limiter=limiter, queue_capacity=1000)
+        for _ in range(40):
+            await executor.dispatcher.put(Event(Question(provider)))
+        await asyncio.sleep(10)
+        assert limiter.holding_s() > 0
+        asked, sent = provider.asked, limiter.departures
+        executor.dispatcher.permission.resumed.clear()
+        await asyncio.sleep(30)
+        assert provider.asked - asked == limiter.departures - sent <= 1
+        assert limiter.pace.congestion.bounds is None
+        await executor.dispatcher.halt(0.0)
+
+    random.seed(1)
+    run_virtual(main())
+
+
 def test_a_reset_is_believed_where_a_refusal_says_nothing_else():
     out = Quota(limit=60.0, remaining=0.0, reset_s=7.0)
     assert Signals({"requests": out}).wait_s == 7.0
@@ -382,6 +440,23 @@ def test_one_request_looks_and_the_others_wait_for_what_becomes_of_it():
     assert congestion.look(congestion.hold_until - 0.001) is None
     assert congestion.look(congestion.hold_until) == asked_at
     assert not congestion.is_probing
+
+
+def test_what_had_its_turn_and_did_not_leave_was_not_admitted_and_another_one_looks():
+    congestion, now = closed(admitted=5)
+    assert congestion.is_probing
+    congestion.withdrawn(6, now)
+    assert not congestion.is_probing
+    assert congestion.hold_until <= now
+    assert congestion.look(now + 60) is None
+    assert congestion.departed(now + 60)
+
+    congestion = known(Bounds(10.0, 10.0))
+    for _ in range(4):
+        congestion.departed(0.0)
+    congestion.withdrawn(1, 0.1)
+    congestion.refused(Refusal(0.2, 0, 3, 0.01, 10.0, None, 0.5, is_spent=True))
+    assert congestion._spell.admitted == 2
 
 
 def test_what_was_refused_late_was_not_admitted():

@@ -15,6 +15,13 @@ def test_the_limit_is_what_was_admitted_over_the_time_between_two_openings():
     assert spell.bounds(29.0, 31.0) == Bounds(22 / 22, 22 / 19)
 
 
+def test_where_nothing_was_asked_for_some_time_the_limit_may_be_what_was_admitted_over_the_rest():
+    spell = Spell(shut_at=0.0, opened_at=0.0, closed_at=60.0, admitted=20, idle_s=50.0)
+    assert spell.bounds(60.0, 60.0) == Bounds(20 / 60, 20 / 10)
+    assert spell.exact(60.0) == Bounds(19 / 60, 21 / 10)
+    assert not spell.had_in_store(2.0, seconds=2.0)
+
+
 def test_the_middle_of_bounds_is_as_many_times_the_one_as_the_other_is_of_it():
     assert Bounds(1.0, 4.0).middle == 2.0
 
