@@ -39,6 +39,7 @@ from lionproc.errors import (
 )
 from lionproc.frame.plan import Plan
 from lionproc.model import local
+from lionproc.model.body import parsed
 from lionproc.model.credentials import Secret, _spelling, hidden, secrets_in
 from lionproc.model.excerpt import shown
 from lionproc.model.wire import way_to
@@ -247,6 +248,26 @@ def test_a_secret_is_found_in_an_error_where_letters_have_escapes_that_need_none
 
 def test_a_key_with_something_invisible_between_its_letters_is_not_shown():
     assert shown("It is " + "\u200b".join("sk-abcdefgh1234")) == "It is [key]"
+
+
+def in_events(pieces):
+    events = [{"choices": [{"delta": {"content": piece}}]} for piece in pieces]
+    return "".join(f"data: {json.dumps(event)}\n\n" for event in events).encode()
+
+
+def in_parts(pieces):
+    parts = [{"type": "text", "text": piece} for piece in pieces]
+    return json.dumps({"choices": [{"message": {"content": parts}}]}).encode()
+
+
+@pytest.mark.parametrize("written", [in_events, in_parts])
+@pytest.mark.parametrize("secret", [CANARY, PHRASE])
+def test_a_secret_that_comes_in_pieces_of_an_answer_is_taken_out_of_the_whole(written, secret):
+    came = hidden(200, written(["It is ", secret[:4], secret[4:11], secret[11:], "."]), [secret])
+    assert parsed(came)["choices"][0]["message"]["content"] == "It is [key]."
+    assert secret[4:11].encode() not in came
+    other = written(["It is ", "fine."])
+    assert hidden(200, other, [secret]) == other
 
 
 def test_what_is_no_secret_stays():

@@ -16,7 +16,7 @@ import orjson
 
 from lionproc.model.validate import DEEPEST, is_deeper
 
-__all__ = ["is_event_stream", "json_of", "parsed"]
+__all__ = ["in_one_piece", "is_event_stream", "joined", "json_of", "parsed"]
 
 _FIELDS = ("data:", "event:", "id:", "retry:", ":")  # how a line of an event stream begins
 _END = "[DONE]"
@@ -70,6 +70,35 @@ def _not_deep(data: object, body: bytes) -> object:
 def is_event_stream(body: bytes) -> bool:
     """Whether a body is, or tries to be, a stream of server-sent events."""
     return body[:64].lstrip().startswith(tuple(field.encode() for field in _FIELDS))
+
+
+def joined(content: object) -> Any:
+    """The text of a message, which some servers send in parts, thoughts among them."""
+    if not isinstance(content, list):
+        return content
+    texts = [
+        part.get("text")
+        for part in content
+        if isinstance(part, dict) and part.get("type", "text") in ("text", "output_text")
+    ]
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def in_one_piece(body: bytes) -> bytes | None:
+    """A reply whose text came in pieces, with its text as one; None where it did not.
+
+    Args:
+        body: The whole body.
+    """
+    if not is_event_stream(body) and body.count(b'"text"') < 2:
+        return None
+    try:
+        data = parsed(body)
+        message = data["choices"][0]["message"]
+        message["content"] = joined(message.get("content"))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
+    return json.dumps(data).encode()
 
 
 def _read(text: str) -> object:

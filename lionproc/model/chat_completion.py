@@ -9,7 +9,7 @@ from typing import Any
 from lionproc.engine.quotas import Signals
 from lionproc.engine.request import Reply
 from lionproc.errors import CallError, Kind
-from lionproc.model.body import is_event_stream, parsed
+from lionproc.model.body import is_event_stream, joined, parsed
 from lionproc.model.endings import WHY_NOT, broken_off, check_ending
 from lionproc.model.headers import signals as read_signals
 from lionproc.model.refusal import error_in_200, refusal
@@ -132,7 +132,7 @@ def text_of(data: object, also_good: Collection[str | None] = ()) -> str:
     message = choice.get("message")
     if not isinstance(message, dict):
         message = {}  # as where a filter held it back; its ending says more
-    content = _content(message)
+    content = joined(message.get("content"))
     answer = without_thoughts(content) if isinstance(content, str) else ""
     has_answer = bool(answer) and not answer.isspace()
     only_thoughts = not has_answer and (
@@ -176,19 +176,6 @@ def _refusing(message: Mapping[str, object]) -> bool:
     if not isinstance(content, list):
         return False
     return any(isinstance(part, dict) and part.get("type") == "refusal" for part in content)
-
-
-def _content(message: Mapping[str, object]) -> Any:
-    content = message.get("content")
-    if not isinstance(content, list):
-        return content
-    # Some servers answer in parts, thoughts among them.
-    texts = [
-        part.get("text")
-        for part in content
-        if isinstance(part, dict) and part.get("type", "text") in ("text", "output_text")
-    ]
-    return "".join(text for text in texts if isinstance(text, str))
 
 
 def _reasoning(message: Mapping[str, object]) -> bool:

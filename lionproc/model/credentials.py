@@ -244,6 +244,8 @@ def hidden(status: int, body: bytes, secrets: Iterable[str]) -> bytes:
     answers = good or b'"failed_generation"' in body  # as far as is known here
     sought = _sought(tuple(secrets), words=not answers)
     body = _without(body, sought)
+    if sought and good:
+        body = _as_one(body, sought)
     if not sought or len(body) > _LONGEST_WITH_ESCAPES:
         return body
     if not good or _ESCAPED_LETTER.search(body):
@@ -251,6 +253,15 @@ def hidden(status: int, body: bytes, secrets: Iterable[str]) -> bytes:
         if plainer != body and (clean := _without(plainer, sought)) != plainer:
             return clean
     return body
+
+
+def _as_one(body: bytes, sought: Iterable[_Spelling]) -> bytes:
+    """The body, in one piece where its pieces have a secret between them."""
+    from lionproc.model.body import in_one_piece
+
+    whole = in_one_piece(body)
+    clean = None if whole is None else _without(whole, sought)
+    return body if clean is None or clean == whole else clean
 
 
 def _needed(found: re.Match[bytes]) -> bytes:
