@@ -15,7 +15,7 @@
    half; if it rose, what was measured across that is a lower bound, and so is all that was forgotten.
 5. The first refusal is believed, and undone if the server is open (RFC 4015), or if it took what
    left after it or refused others by chance: then the spell goes on and counts as the first. A
-   limit is proved by a burst alone. Others at a pace that the server took are stray until a test says
+   limit is proved by a burst alone, or a word of the server. Others at a pace that the server took are stray until a test says
    otherwise (`stray`): a stray refusal costs its own row a retry.
 6. A limit that few refusals told is proved at once: twice as much is asked for, of which a limit
    refuses every second one and chance does not. It is proved again after two strays at its pace,
@@ -224,7 +224,7 @@ class Congestion:
             is_unproved=self._is_unproved and self.bounds is not None,
             again=looked and not self.is_stated,
         )
-        if refusal.is_spent:
+        if refusal.is_spent and self.bounds is None:  # that one fell is as doubtful as of any other
             congested = self.stray.proved = self.stray.is_sure = True
         if refusal.epoch != self.epoch:
             if refusal.epoch == self.epoch - 1 and self._is_shut and not reopening.tries:

@@ -451,7 +451,7 @@ def test_what_had_its_turn_and_did_not_leave_was_not_admitted_and_another_one_lo
     assert congestion.look(now + 60) is None
     assert congestion.departed(now + 60)
 
-    congestion = known(Bounds(10.0, 10.0))
+    congestion = known(None)
     for _ in range(4):
         congestion.departed(0.0)
     congestion.withdrawn(1, 0.1)
@@ -488,6 +488,13 @@ def test_a_refusal_that_says_that_nothing_is_left_of_a_limit_is_believed():
         congestion.departed(0.0)
     assert not congestion.refused(Refusal(1.0, 0, 7, 0.01, 10.0, 30.0, 0.5))
     assert congestion.refused(Refusal(1.0, 0, 8, 0.01, 10.0, 30.0, 0.5, is_spent=True))
+
+
+def test_strays_that_say_that_nothing_is_left_make_no_limit_fall_again_and_again():
+    """As of a gateway with several deployments behind it, of which one is used up."""
+    provider = Provider(stray=0.02, retry="x-ratelimit", retry_s=lambda _: 0.1, seed=1)
+    seconds, _ = ask(provider, 2000)
+    assert seconds <= 100
 
 
 @pytest.mark.parametrize("seed", range(12))
