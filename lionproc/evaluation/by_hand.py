@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,7 @@ def day_of(text: str, *, month_first: bool = False) -> dt.date:
     return dt.date(year, second, first)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Allowed:
     """What gold may be.
 
@@ -121,10 +122,18 @@ class Allowed:
         assert self.labels is not None  # noqa: S101  (for the type checker)
         if text in self.labels:
             return self.labels[text]
-        like = [name for name in self.labels if _folded(name) == _folded(text)]
+        like = self._alike.get(_folded(text), ())
         if len(like) != 1:
             raise ValueError(text)
         return self.labels[like[0]]
+
+    @cached_property
+    def _alike(self) -> Mapping[str, Sequence[str]]:
+        """The labels by what they have in common: a stranger's file may have as many as rows."""
+        made: dict[str, list[str]] = {}
+        for name in self.labels or ():
+            made.setdefault(_folded(name), []).append(name)
+        return made
 
 
 def _folded(text: str) -> str:

@@ -30,6 +30,7 @@ SPARE_CELLS = 1_000_000  # cells that a table may have beyond those that are wri
 LARGEST = 2**30  # bytes that a workbook may unpack to
 MOST_TAGS = 10_000_000  # in it; a cell takes about eight, and a row of <c/> fills memory
 MOST_ROWS = 2**20  # of a sheet of Excel
+MOST_LETTERS = 2**30  # of all cells: a text that is in the file once may be in a million of them
 LOOSE_CELLS = 20_000_000  # empty ones before others: a format may reach over whole rows
 SPARSE = 50  # empty ones for each that is not
 _LAST = "the end of what was read"
@@ -133,11 +134,14 @@ def _check_size(packed: zipfile.ZipFile) -> None:
 
 def _bounded(rows: Iterable[Sequence[object]]) -> Iterator[list[str]]:
     """The rows as texts; a cell far away stands for all before it, and they are counted."""
-    places = filled = 0
+    places = filled = letters = 0
     for number, row in enumerate(rows, 1):
         texts = [_text(cell) for cell in row]
         places += len(texts)
         filled += len(texts) - texts.count("")
+        letters += sum(map(len, texts))
+        if letters > MOST_LETTERS:
+            raise ValueError(f"its cells have more than {MOST_LETTERS:,} characters")
         if number > MOST_ROWS or places > LOOSE_CELLS + SPARSE * filled:
             raise ValueError("it has more rows or empty cells than a table has")
         yield _without_end(texts)

@@ -22,7 +22,14 @@ from typing import Any
 from lionproc.errors import CallError, Kind
 from lionproc.model.hashes import are_of_few_hashes
 from lionproc.model.long_numbers import has_too_many_long_numbers, may_have_long_numbers
-from lionproc.model.references import FOLLOWED, References, circular, for_the_same, parts_of
+from lionproc.model.references import (
+    FOLLOWED,
+    References,
+    circular,
+    for_the_same,
+    parts_of,
+    patterns_in,
+)
 from lionproc.model.validate import NOT_PARSED, Check, SchemaCheck, parse, wrong_shape
 
 __all__ = ["MOST_IN_A_CIRCLE", "MOST_TRIALS", "MOST_VALUES", "Weighed"]
@@ -254,7 +261,7 @@ class _Trials:
         if self._once:
             return False
         parts = parts_of(self._root, with_shared=True)
-        return any(map(_looks_around, (name for part in parts for name in _patterns_in(part))))
+        return any(map(_looks_around, (name for part in parts for name in patterns_in(part))))
 
     @cached_property
     def of_one_value(self) -> float:
@@ -359,11 +366,6 @@ def _looked_around(value: Any, applied: list[tuple[_Applied, int]]) -> int:
 def _check_squares(squares: int) -> None:
     if squares > MOST_LOOKED_AROUND:
         raise wrong_shape("a text is too long for a pattern that looks around, as in (?=...)")
-
-
-def _patterns_in(part: Mapping[str, Any]) -> list[object]:
-    """The patterns that a part of a schema has itself."""
-    return [part.get("pattern"), *(name for name, _ in _mapping(part.get("patternProperties")))]
 
 
 @lru_cache(maxsize=1024)

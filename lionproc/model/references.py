@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from lionproc.errors import SchemaError
 
-__all__ = ["FOLLOWED", "References", "circular", "for_the_same", "parts_of"]
+__all__ = ["FOLLOWED", "References", "circular", "for_the_same", "parts_of", "patterns_in"]
 
 FOLLOWED = ("$ref", "$dynamicRef", "$recursiveRef")
 _NAMED = frozenset(
@@ -61,6 +61,14 @@ def for_the_same(part: Mapping[str, Any]) -> Iterator[Any]:
     for keyword in _SAME_NAMED:
         named = part.get(keyword)
         yield from named.values() if isinstance(named, Mapping) else ()
+
+
+def patterns_in(part: Mapping[str, Any]) -> Iterator[str]:
+    """The regular expressions that a part of a schema has itself, for texts and for names."""
+    named = part.get("patternProperties")
+    for pattern in (part.get("pattern"), *(named if isinstance(named, Mapping) else ())):
+        if isinstance(pattern, str):
+            yield pattern
 
 
 def circular(schema: Mapping[str, object]) -> AbstractSet[str]:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from lionproc.errors import CallError, Kind, RunError, pass_on_interrupt
 from lionproc.model.hashes import readers_of
 from lionproc.model.python_patterns import validator_of
-from lionproc.model.references import parts_of
+from lionproc.model.references import parts_of, patterns_in
 
 __all__ = [
     "HALF",
@@ -42,6 +42,8 @@ Path: TypeAlias = tuple[str | int, ...]
 MOST_FAULTS = 100
 LONG = 100_000  # characters
 MOST_TOLD = 10_000_000  # characters of the objects that faults are told with
+MOST_COMPILED = 256 * 2**20  # bytes of all patterns of a schema, once they are compiled
+LARGEST_PATTERN = 10 * 2**20  # bytes of one of them, as its engine has it
 DEEPEST = 128  # lists and objects, one in the other; the checks behind end at 255
 TOO_DEEP = f"the JSON is nested deeper than {DEEPEST} levels"
 HALF = "the text holds half a character (a lone surrogate)"
@@ -292,8 +294,15 @@ class SchemaCheck:
         self._wants = len(parts) + sum(len(names) for names in lists if isinstance(names, list))
         self._names = any("propertyNames" in part for part in parts)
         self._optional = _optional(schema)
+        patterns = sum(1 for part in parts for _ in patterns_in(part))
         self._validator = jsonschema_rs.validator_for(
-            schema, mask="the value", retriever=_fetch_nothing, validate_formats=True
+            schema,
+            mask="the value",
+            retriever=_fetch_nothing,
+            validate_formats=True,
+            pattern_options=jsonschema_rs.FancyRegexOptions(
+                size_limit=min(LARGEST_PATTERN, MOST_COMPILED // (patterns or 1))
+            ),
         )
 
     def __call__(self, text: str, raw: Any = NOT_PARSED) -> Any:

@@ -9,7 +9,7 @@ import pytest
 
 import lionproc as lp
 from lionproc.errors import ConfigurationError, SaveError
-from lionproc.evaluation import review_sheet
+from lionproc.evaluation import by_hand, review_sheet
 from lionproc.evaluation.draw import drawn
 from lionproc.evaluation.intervals import weighted
 from lionproc.evaluation.row_ids import ids_of
@@ -290,6 +290,16 @@ def test_what_a_stranger_made_of_the_file_is_an_error_of_ours(tmp_path, raw, say
         lp.read_review(path)
 
 
+def test_a_label_is_not_held_against_each_of_a_strangers_labels_in_each_row(tmp_path, monkeypatch):
+    path, looks = tmp_path / "review.csv", []
+    folded = by_hand._folded
+    monkeypatch.setattr(by_hand, "_folded", lambda text: looks.append(text) or folded(text))
+    labels = " | ".join(f"label {n}" for n in range(100))
+    path.write_text(HEAD + "".join(f"r{n},x,LABEL {n},{labels},1\n" for n in range(100)))
+    assert lp.read_review(path)["gold"].tolist() == [f"label {n}" for n in range(100)]
+    assert len(looks) == 200
+
+
 def test_a_cell_may_be_a_whole_document(tmp_path):
     path = tmp_path / "review.csv"
     path.write_text(f"{HEAD}r1,{'x' * 200_000},a,a | b,1\n")
@@ -315,11 +325,13 @@ def test_a_workbook_that_claims_more_than_it_has_fills_no_memory(tmp_path):
         ('<row r="1100000"/>', "more rows or empty cells"),
         ('<row><c r="XFD2" t="str"><v>x</v></c></row>' * 8, "more rows or empty cells"),
         (f"<row>{'<c/>' * 1000}</row>", "more than 1,000 tags"),
+        (f'<row><c t="str"><v>{"word " * 5}</v></c></row>' * 50, "more than 1,000 characters"),
     ],
 )
 def test_a_workbook_of_a_few_bytes_fills_no_memory(tmp_path, monkeypatch, rows, says):
     monkeypatch.setattr(review_sheet, "MOST_TAGS", 1000)
     monkeypatch.setattr(review_sheet, "LOOSE_CELLS", 100_000)
+    monkeypatch.setattr(review_sheet, "MOST_LETTERS", 1000)
     made, path = tmp_path / "made.xlsx", tmp_path / "review.xlsx"
     pd.DataFrame({"id": ["r1"], "gold": ["a"]}).to_excel(made, index=False)
     with zipfile.ZipFile(made) as old, zipfile.ZipFile(path, "w") as new:

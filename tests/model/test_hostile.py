@@ -470,6 +470,17 @@ def test_a_reference_is_read_as_its_validator_reads_it(reference, shared):
         assert Answer.of({"type": "array", **whole}, name="x").read('{"x": [1]}') == [1]
 
 
+def test_all_patterns_of_a_schema_together_have_as_much_memory_as_a_few():
+    def asked(count):
+        large = [f"(?:\\w{{100}}){{50}}{n}" for n in range(count)]  # half a MiB, compiled
+        return {"type": "object", "patternProperties": {each: {} for each in large}}
+
+    said = {"a" * 5001 + "3": "x"}
+    assert Answer.of(asked(10)).read(json.dumps(said)) == said
+    with pytest.raises(SchemaError, match="is not a"):
+        Answer.of(asked(1000))
+
+
 def test_anchors_are_looked_up_once_however_many_there_are():
     looks: list[int] = []
 
