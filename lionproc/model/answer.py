@@ -28,12 +28,12 @@ from lionproc.model.annotation import (
 from lionproc.model.answer_parser import Form, Read, read_either, read_text
 from lionproc.model.answer_writer import Write, write_json, write_text
 from lionproc.model.canonical import canonical
-from lionproc.model.effort import Weighed
+from lionproc.model.effort import Weighed, schema_check
 from lionproc.model.familiar import remembering
 from lionproc.model.references import FOLLOWED
 from lionproc.model.shape import AskedSchema, Record, Shape, Text, shape_of
 from lionproc.model.trial import try_out
-from lionproc.model.validate import SchemaCheck, TypeCheck
+from lionproc.model.validate import TypeCheck
 from lionproc.model.vetting import vet
 
 __all__ = ["Answer", "Field"]
@@ -269,7 +269,7 @@ def _of_json_schema(cls: type[Answer], schema: dict[str, Any], name: object | No
         json.dumps(schema, allow_nan=False)
         jsonschema_rs.meta.validate(schema)
         shape = shape_of(schema, formats=False)
-        check = Weighed(SchemaCheck(schema), schema, tagged=False)
+        check = schema_check(schema)
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
         where = "/".join(map(str, getattr(error, "instance_path", ())))
         raise SchemaError(
@@ -297,7 +297,7 @@ def _of_json_schema(cls: type[Answer], schema: dict[str, Any], name: object | No
         return cls(label, called, shape, fields, read, write, schema, _own=True)
     called = wire.property_name(name)
     asked = _wrapped(schema, called)
-    wrapped = Weighed(SchemaCheck(asked), asked, tagged=False)
+    wrapped = schema_check(asked)
     form = Form(wrapped, Record(((called, shape),)), unwrap=lambda value: value[called])
     read = remembering(read_either(form, Form(check, shape), shape), shape)
     write = write_json(shape, shape, read, called)

@@ -6,7 +6,7 @@ Reasons name what was expected. They never quote the reply, because they appear 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from itertools import islice
 from typing import Any, Final, Literal, Protocol, TypeAlias
@@ -33,6 +33,7 @@ __all__ = [
     "is_deeper",
     "is_whole",
     "parse",
+    "wanted_in",
     "whole_characters",
     "wrong_shape",
 ]
@@ -46,6 +47,7 @@ MOST_COMPILED = 256 * 2**20  # bytes of all patterns of a schema, once they are 
 LARGEST_PATTERN = 10 * 2**20  # bytes of one of them, as its engine has it
 DEEPEST = 128  # lists and objects, one in the other; the checks behind end at 255
 TOO_DEEP = f"the JSON is nested deeper than {DEEPEST} levels"
+TOO_MANY = "what is wrong cannot be told, for it may be too much; give less"
 HALF = "the text holds half a character (a lone surrogate)"
 _CLOSED = (["additionalProperties"], ["unevaluatedProperties"])
 _MORE_NAMES = frozenset(
@@ -281,18 +283,23 @@ class SchemaCheck:
 
     Args:
         schema: A valid JSON Schema.
+        can_be_told: Whether all that may be wrong with a value can be told in memory.
     """
 
     looks_at_raw = True
 
-    def __init__(self, schema: dict[str, Any]) -> None:
+    def __init__(self, schema: dict[str, Any], can_be_told: Callable[[object], bool]) -> None:
         import jsonschema_rs
+
+        self._can_be_told = can_be_told
 
         # An object may have a fault for each part, for each name that it wants, and for each it has.
         parts = list(parts_of(schema, with_shared=True))
-        lists = [names for part in parts for names in _wanted(part)]
+        lists = [names for part in parts for names in wanted_in(part)]
         self._wants = len(parts) + sum(len(names) for names in lists if isinstance(names, list))
         self._names = any("propertyNames" in part for part in parts)
+        # The first fault of a choice has those of all its branches in it.
+        self._choices = any("anyOf" in part or "oneOf" in part for part in parts)
         self._optional = _optional(schema)
         patterns = sum(1 for part in parts for _ in patterns_in(part))
         self._validator = jsonschema_rs.validator_for(
@@ -320,6 +327,8 @@ class SchemaCheck:
             return value
         # Behind one "anyOf" there may be thousands, and three are shown.
         faults = list(islice(self._faults(text, value), MOST_FAULTS))
+        if not faults:
+            raise WrongError([((), TOO_MANY)], ["too many"])
         raise WrongError(
             [(tuple(fault.instance_path), _schema_message(fault)) for fault in faults],
             (str(list(fault.schema_path)[-1:][0]) for fault in faults if fault.schema_path),
@@ -332,13 +341,16 @@ class SchemaCheck:
     def _faults(self, text: str, value: object) -> Iterable[Any]:
         """What is wrong; of a long answer the first fault alone, for all are found at once.
 
-        Each is told with the whole object that it is in.
+        Each is told with the whole object that it is in. None where that would fill the memory.
         """
         import jsonschema_rs
 
         faults = self._wants + (text.count(":") if self._names else 0)
-        if len(text) <= LONG and len(text) * faults <= MOST_TOLD:
+        all_of_them = self._can_be_told(value)
+        if all_of_them and len(text) <= LONG and len(text) * faults <= MOST_TOLD:
             return iter(self._validator.iter_errors(value))
+        if self._choices and not all_of_them:
+            return []
         try:
             self._validator.validate(value)
         except jsonschema_rs.ValidationError as error:
@@ -346,7 +358,7 @@ class SchemaCheck:
         return []
 
 
-def _wanted(part: Mapping[str, Any]) -> Iterator[object]:
+def wanted_in(part: Mapping[str, Any]) -> Iterator[object]:
     """The lists of names that a part of a schema wants an object to have."""
     yield part.get("required")
     for keyword in ("dependentRequired", "dependencies"):

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import re
 import sys
+import tracemalloc
 import uuid
 from decimal import Decimal
 from ipaddress import IPv6Address
@@ -314,6 +315,49 @@ def test_faults_are_not_told_where_all_of_them_with_all_choices_would_fill_the_m
         answer.read(json.dumps({"answer": ["none"]}))
     right = [names[-1]] * 1000
     assert answer.read(json.dumps({"answer": right})) == right
+
+
+LISTS = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "integer"}}}
+
+
+@pytest.mark.parametrize("schema", [dict[str, list[int]], LISTS], ids=["type", "schema"])
+def test_a_long_name_is_not_told_with_each_of_thousands_of_values(schema):
+    def read(said):
+        return Answer.of(schema).read(json.dumps(said if schema is LISTS else {"answer": said}))
+
+    for said in ("x", 1):
+        with pytest.raises(CallError, match="its names are too long for so many values"):
+            read({"k" * 100_000: [said] * 1000})
+    assert len(read({"k" * 100_000: [1] * 100})) == 1
+    assert len(read({f"k{n}": [1] for n in range(20_000)})) == 20_000
+
+
+def test_faults_are_not_told_with_thousands_of_choices_each():
+    labels = {"type": "array", "items": {"enum": [f"label {n}" for n in range(5000)]}}
+    or_none = {"anyOf": [labels, {"type": "null"}]}
+    for inner, few, many in (
+        (labels, "^a.0: the value is not one of .*; a.1: ", "^a.0: the value is not one of [^;]*$"),
+        (or_none, "^a: the value is not valid under any", "may be too much; give less"),
+    ):
+        answer = Answer.of({"type": "object", "properties": {"a": inner}})
+        for count, says in ((20, few), (2000, many)):
+            with pytest.raises(CallError, match=says):
+                answer.read(json.dumps({"a": ["none"] * count}))
+        right = {"a": ["label 4999"] * 2000}
+        assert answer.read(json.dumps(right)) == right
+
+
+def test_names_that_are_held_against_hundreds_of_patterns_are_weighed_in_little_memory():
+    patterns = {f"^x{n}": {"type": "string"} for n in range(300)}
+    answer = Answer.of({"type": "object", "patternProperties": patterns})
+    text = json.dumps({f"k{n}": 1 for n in range(5000)})
+    tracemalloc.start()
+    try:
+        with pytest.raises(CallError, match="too long for a type"):
+            answer.read(text)
+        assert tracemalloc.get_traced_memory()[1] < 20 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_what_is_weighed_is_given_to_the_check_as_it_is():

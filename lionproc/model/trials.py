@@ -1,0 +1,336 @@
+"""Counts how often parts of a JSON Schema are tried with the values of an answer, before they are.
+
+Each trial is work, and may become a fault, which is told with the way to the value, the value
+itself, and the choices that there were: a few kilobytes of an answer can be told with gigabytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from math import inf
+from typing import Any
+
+from lionproc.model.references import FOLLOWED, References, for_the_same, parts_of, patterns_in
+from lionproc.model.validate import wanted_in, wrong_shape
+
+__all__ = ["LONG", "MOST_NAMED", "MOST_TRIALS", "STEP", "Trials"]
+
+MOST_TRIALS = 300_000  # of a part of a schema with a value
+MOST_NAMED = 50_000_000  # characters of the ways to all values, as often as each is tried
+STEP = 10  # characters that a step of such a way counts for besides its name
+MOST_BYTES = (
+    200_000_000  # that the faults of an answer may take to be told by JSON Schema's checker
+)
+# What a fault takes there was measured: itself, and by the characters of what is told with it.
+_FAULT_BYTES, _WAY_BYTES, _HELD_BYTES = 2000, 3, 16
+MOST_UNIQUE = 1000  # lists or objects in a set: their hashes can be made equal
+LONG = 100_000  # characters of one text
+MOST_LOOKED_AROUND = 100_000_000  # squares of the characters of texts, where patterns look around
+_FORMS = ("format", "contentMediaType")
+_MOST_LOOKED_AT = 100_000  # parts and names that are gone through to say what any value may take
+_ITEMS = ("items", "additionalItems", "unevaluatedItems", "contains")
+_OTHERS = ("additionalProperties", "unevaluatedProperties")
+_TOLD = ("enum", "const", "pattern", "not")  # whole, with each fault
+
+
+@dataclass(slots=True)
+class _Applied:
+    """What a part of a schema leads to: for the value itself, and for what is in it.
+
+    Attributes:
+        trials: Parts that are tried with the value.
+        named: Parts that are tried with each property, by its name.
+        others: Those that are tried with every property.
+        items: Those that are tried with every item.
+        unique: Whether items have to differ, so that each may be compared with each.
+        form: Whether a text has to be in a form that takes long to check: an address, a pattern.
+        patterns: How many patterns that look around a text is held against.
+        names: How many of those each name of a property is held against.
+        faults: How many faults the value itself may have, those of its names aside.
+        keyed: Parts that are tried with each name.
+        told: Characters of the schema that its faults are told with.
+    """
+
+    trials: int = 1
+    unique: bool = False
+    form: bool = False
+    patterns: int = 0
+    names: int = 0
+    faults: int = 1
+    keyed: int = 0
+    told: int = 0
+    named: dict[str, Counter[int]] = field(default_factory=dict)
+    others: Counter[int] = field(default_factory=Counter)
+    items: Counter[int] = field(default_factory=Counter)
+
+    def join(self, more: _Applied, *, either: bool) -> None:
+        """Add another part for the same value; `either` if only one of the two is tried."""
+        self.trials += more.trials
+        self.unique = self.unique or more.unique
+        self.form = self.form or more.form
+        self.patterns += more.patterns
+        self.names += more.names
+        self.faults += more.faults
+        self.keyed += more.keyed
+        self.told += more.told
+        for name, parts in more.named.items():
+            known = self.named.get(name)
+            self.named[name] = parts if known is None else _joined(known, parts, either=either)
+        self.others = _joined(self.others, more.others, either=either)
+        self.items = _joined(self.items, more.items, either=either)
+
+
+def _joined(one: Counter[int], other: Counter[int], *, either: bool) -> Counter[int]:
+    return one | other if either else one + other
+
+
+class Trials:
+    """Counts how often parts of a schema are tried with values.
+
+    Args:
+        schema: The schema, vetted.
+        tagged: As for `Weighed`.
+        once: Whether patterns are run by pydantic's own engine, which goes over each text once.
+    """
+
+    def __init__(self, schema: Mapping[str, Any], *, tagged: bool, once: bool) -> None:
+        self._root = schema
+        self._references = References(schema)
+        self._tagged = tagged
+        self._once = once
+        self._parts: dict[int, Any] = {}
+        self._known: dict[int, _Applied] = {}
+
+    def are_more(self, value: object, most: int) -> bool:
+        """Whether a value is more work than this.
+
+        Args:
+            value: What the answer holds.
+            most: Trials.
+
+        Raises:
+            CallError: Of kind `wrong_shape`: for another reason it cannot be checked in a moment.
+        """
+        seen = squares = named = 0
+        for outer, applied, way in self._walk(value):
+            tried = sum(each.trials * times for each, times in applied)
+            seen += tried
+            if seen > most:
+                return True
+            named += tried * way
+            if named > MOST_NAMED:
+                raise wrong_shape("its names are too long for so many values; give shorter ones")
+            _check_particular(outer, [each for each, _ in applied])
+            if self.look_around:
+                squares += _looked_around(outer, applied)
+                _check_squares(squares)
+        return False
+
+    def can_be_told(self, value: object) -> bool:
+        """Whether JSON Schema's checker could tell all that may be wrong with a value, in memory.
+
+        Args:
+            value: What the answer holds; not more than can be checked.
+        """
+        left = MOST_BYTES
+        for outer, applied, way in self._walk(value):
+            keys = len(outer) if isinstance(outer, dict) else 0
+            faults = sum((each.faults + each.keyed * keys) * times for each, times in applied)
+            held = len(outer) if isinstance(outer, str) else len(json.dumps(outer))
+            left -= faults * (_FAULT_BYTES + _WAY_BYTES * way + _HELD_BYTES * held)
+            left -= _HELD_BYTES * sum(each.told * times for each, times in applied)
+            if left < 0:
+                return False
+        return True
+
+    def _walk(self, value: object) -> Iterator[tuple[Any, list[tuple[_Applied, int]], int]]:
+        """Each value with what is tried with it, how often, and the length of the way to it."""
+        waiting = [(value, Counter([self._number(self._root)]), 0)]
+        while waiting:
+            outer, parts, way = waiting.pop()
+            applied = [(self._applied(part), times) for part, times in parts.items()]
+            yield outer, applied, way
+            if isinstance(outer, dict):
+                others = _sum(applied, None, others=True)  # one for all names that nobody knows
+                for name, inner in outer.items():
+                    known = any(name in each.named for each, _ in applied)
+                    tried = _sum(applied, name, others=True) if known else others
+                    if tried:
+                        waiting.append((inner, tried, way + len(name) + STEP))
+            elif isinstance(outer, list):
+                items = _sum(applied, None)
+                if items:
+                    waiting.extend((inner, items, way + STEP) for inner in outer)
+
+    @cached_property
+    def has_particular_places(self) -> bool:
+        """Whether some text has to be in a form, or some items have to differ."""
+        parts = parts_of(self._root, with_shared=True)
+        return any(not part.keys().isdisjoint((*_FORMS, "uniqueItems")) for part in parts)
+
+    @cached_property
+    def look_around(self) -> bool:
+        """Whether there are patterns for which a text is gone over again and again."""
+        if self._once:
+            return False
+        parts = parts_of(self._root, with_shared=True)
+        return any(map(_looks_around, (name for part in parts for name in patterns_in(part))))
+
+    @cached_property
+    def of_one_value(self) -> float:
+        """The most parts that can be tried with any one value; no bound is known of a circle."""
+        return self._reach[0]
+
+    @cached_property
+    def levels(self) -> float:
+        """How many lists and objects, one in the other, are tried; no bound is known of a circle."""
+        return self._reach[1]
+
+    @cached_property
+    def _reach(self) -> tuple[float, float]:
+        layer = {frozenset({self._number(self._root): 1}.items())}
+        known = set(layer)
+        most = looked_at = levels = 0
+        while layer:
+            levels += 1
+            below = set()
+            for parts in layer:
+                applied = [(self._applied(part), times) for part, times in parts]
+                most = max(most, sum(each.trials * times for each, times in applied))
+                names = {name for each, _ in applied for name in each.named}
+                looked_at += 1 + len(names) * len(applied)
+                if most > MOST_TRIALS or looked_at > _MOST_LOOKED_AT:
+                    return inf, inf
+                inner = [_sum(applied, name, others=True) for name in names]
+                inner += [_sum(applied, None, others=True), _sum(applied, None)]
+                below |= {frozenset(each.items()) for each in inner if each}
+            layer = below - known
+            known |= layer
+        return most, levels
+
+    def _number(self, part: Any) -> int:
+        """A number for a part; one that only refers to another has the other's."""
+        for _ in range(100):
+            if not isinstance(part, Mapping) or part.keys() != {"$ref"}:
+                break
+            part = self._references.target(part["$ref"])
+        self._parts[id(part)] = part
+        return id(part)
+
+    def _applied(self, number: int) -> _Applied:
+        known = self._known.get(number)
+        if known is None:
+            self._known[number] = _Applied()  # for names of properties that are held against it
+            known = self._known[number] = self._look(self._parts[number])
+        return known
+
+    def _look(self, part: object) -> _Applied:
+        """What is tried; for the same value no part leads back to itself (see `vetting`)."""
+        made = _Applied()
+        if not isinstance(part, Mapping):
+            return made
+        made.unique = part.get("uniqueItems") is True
+        made.faults += sum(len(names) for names in wanted_in(part) if isinstance(names, list))
+        made.keyed = int("propertyNames" in part)
+        told = [part[keyword] for keyword in _TOLD if keyword in part]
+        made.told = len(json.dumps(told, default=str)) if told else 0
+        made.form = not part.keys().isdisjoint(_FORMS)
+        if self.look_around:
+            made.patterns = _looks_around(part.get("pattern"))
+            made.names = sum(
+                _looks_around(name) for name, _ in _mapping(part.get("patternProperties"))
+            )
+            if isinstance(part.get("propertyNames"), Mapping):
+                made.names += self._applied(self._number(part["propertyNames"])).patterns
+        either = self._tagged and "discriminator" in part
+        choice = _Applied(trials=0, faults=0)
+        for branch in for_the_same(part):
+            choice.join(self._applied(self._number(branch)), either=either)
+        for keyword in FOLLOWED:
+            if isinstance(part.get(keyword), str):
+                target = self._references.target(part[keyword])
+                choice.join(self._applied(self._number(target)), either=False)
+        made.join(choice, either=False)
+        for name, inner in _mapping(part.get("properties")):
+            made.named[name] = made.named.get(name, Counter()) + Counter([self._number(inner)])
+        others = [inner for _, inner in _mapping(part.get("patternProperties"))]
+        others += [part[keyword] for keyword in _OTHERS if isinstance(part.get(keyword), Mapping)]
+        made.others.update(map(self._number, others))
+        items = [part.get(keyword) for keyword in _ITEMS] + _list(part.get("prefixItems"))
+        items += _list(part.get("items"))
+        made.items.update(self._number(inner) for inner in items if isinstance(inner, Mapping))
+        return made
+
+
+def _check_particular(value: Any, applied: list[_Applied]) -> None:
+    """Refuse a long text in a form of its own, and very many lists or objects that have to differ."""
+    if isinstance(value, str):
+        if len(value) > LONG and any(each.form for each in applied):
+            raise wrong_shape(
+                f"a text is longer than {LONG:,} characters where a certain form is asked for"
+            )
+    elif (
+        isinstance(value, list)
+        and len(value) > MOST_UNIQUE
+        and any(each.unique for each in applied)
+        and any(each for each in value if isinstance(each, dict | list))
+    ):
+        raise wrong_shape(
+            f"more than {MOST_UNIQUE:,} lists or objects that have to differ; give fewer"
+        )
+
+
+def _looked_around(value: Any, applied: list[tuple[_Applied, int]]) -> int:
+    """The squares of the characters that patterns which look around go over in a value itself."""
+    if isinstance(value, str):
+        return len(value) ** 2 * sum(each.patterns * times for each, times in applied)
+    if isinstance(value, dict):
+        times = sum(each.names * times for each, times in applied)
+        return times and times * sum(len(name) ** 2 for name in value)
+    return 0
+
+
+def _check_squares(squares: int) -> None:
+    if squares > MOST_LOOKED_AROUND:
+        raise wrong_shape("a text is too long for a pattern that looks around, as in (?=...)")
+
+
+@lru_cache(maxsize=1024)
+def _looks_around(pattern: object) -> bool:
+    """Whether a pattern wants more than the engine that goes over each text once."""
+    import jsonschema_rs
+
+    if not isinstance(pattern, str):
+        return False
+    once = jsonschema_rs.RegexOptions()
+    try:
+        jsonschema_rs.validator_for({"pattern": pattern}, pattern_options=once)
+    except ValueError:
+        return True
+    return False
+
+
+def _sum(
+    applied: list[tuple[_Applied, int]], name: str | None, *, others: bool = False
+) -> Counter[int]:
+    """What is tried with a property of a name, or with others; with an item where neither is meant."""
+    made: Counter[int] = Counter()
+    none: Counter[int] = Counter()
+    for each, times in applied:
+        known = none if name is None else each.named.get(name, none)
+        for found in (each.others, known) if others else (each.items,):
+            for part, count in found.items():
+                made[part] += count * times
+    return made
+
+
+def _mapping(value: object) -> list[tuple[str, object]]:
+    return list(value.items()) if isinstance(value, Mapping) else []
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
