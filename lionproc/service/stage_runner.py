@@ -86,6 +86,8 @@ class Stage:
         except LionprocError as error:
             kind = error.kind if isinstance(error, CallError) else Kind.NOT_SENT
             return {"status": "error", "error": str(error), "kind": str(kind)}
+        except TypeError as error:
+            return _no_json("data", error)
         return await self.service._runner.process_once(
             data,
             self.settings.schema,
@@ -94,6 +96,11 @@ class Stage:
             retry_failed=job.retry_failed,
             job=job.id,
         )
+
+
+def _no_json(what: str, error: TypeError) -> RequestResult:
+    why = f"The {what} cannot be written as JSON: {error}."
+    return {"status": "error", "error": why, "kind": str(Kind.UNREADABLE)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +154,10 @@ async def _run_item(item: ItemInProgress, stages: Sequence[Stage], job: RunningJ
             result = await stage.process(item, shown, context, job)
         finally:
             counts.here -= 1
+        try:
+            data = plain(result.get("result"))
+        except TypeError as odd:  # somebody edited its record
+            result = _no_json("answer", odd)
         if result["status"] != "success":
             counts.failed += 1
             error, kind = result.get("error", ""), result.get("kind", "")
@@ -154,6 +165,5 @@ async def _run_item(item: ItemInProgress, stages: Sequence[Stage], job: RunningJ
             return
         counts.done += 1
         item.answers.append(result["result"])
-        data = plain(result["result"])
         fields = data if isinstance(data, Mapping) else {}
         context = {**context, stage.name: data, **fields}

@@ -267,6 +267,23 @@ async def test_batches_and_jobs_that_were_edited_harm_no_other(server, model, mo
     await pipeline.close()
 
 
+async def test_an_answer_that_was_edited_beyond_what_json_holds_fails_its_item_alone(model):
+    deep = json.loads("[" * 300 + "]" * 300)
+    pipeline = lp.Pipeline("P", "jobs", model=model)
+    await pipeline.add_stage({"name": "Mood"})
+    await pipeline.add_stage({"name": "Sum", "input_schema": str})
+    job = {"id": "job_1", "status": "processing", "data": ["x", "y"], "stages": None}
+    job["stages"] = [{"stage": "Mood"}, {"stage": "Sum"}]
+    (Path("jobs") / "job_1.json").write_text(json.dumps(job))
+    edited = {"id": "req_1_000000", "status": "completed", "data": "x", "result": deep}
+    (Path("jobs") / "Mood" / "req_1_000000.json").write_text(json.dumps(edited))
+    (told,) = await pipeline.resume()
+    assert [each["status"] for each in told["results"]["results"]] == ["error", "success"]
+    told = await pipeline.retry_failed("job_1")
+    assert "more than 200 levels" in told["results"]["results"][0]["error"]
+    await pipeline.close()
+
+
 def test_a_pipe_among_the_owners_hangs_nobody(tmp_path):
     owner = Lease(tmp_path)
     owner.claim()
