@@ -371,7 +371,7 @@ class ModelCall:
         """The typed answer in a paid reply."""
         recipe = self._recipe
         try:
-            said = text_of(data, recipe.connection.endings)
+            said = text_of(data, recipe.connection.endings, self._begins)
             sure = recipe.confidences
             if sure is not None and recipe.connection.endpoint.tells_logprobs is False:
                 raise no_logprobs(recipe.connection.model)

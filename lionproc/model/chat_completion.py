@@ -13,7 +13,7 @@ from lionproc.model.body import is_event_stream, joined, parsed
 from lionproc.model.endings import WHY_NOT, broken_off, check_ending
 from lionproc.model.headers import signals as read_signals
 from lionproc.model.refusal import error_in_200, refusal
-from lionproc.model.thoughts import without_thoughts
+from lionproc.model.thoughts import are_quoted, without_thoughts
 from lionproc.model.usage import counted, usage_of
 from lionproc.model.validate import whole_characters
 
@@ -113,13 +113,14 @@ def _bad_reply(message: str) -> CallError:
     return CallError(Kind.BAD_REPLY, message, status=200)
 
 
-def text_of(data: object, also_good: Collection[str | None] = ()) -> str:
+def text_of(data: object, also_good: Collection[str | None] = (), asked: bytes = b"") -> str:
     """The text of a paid reply, without the thoughts before it.
 
     Args:
         data: The parsed body.
         also_good: Endings that are good at this server, besides those that are known; see
             `endings.check_ending`.
+        asked: The messages as JSON; what a reply quotes of them is no thought.
 
     Returns:
         The message's text, not empty.
@@ -133,11 +134,12 @@ def text_of(data: object, also_good: Collection[str | None] = ()) -> str:
     if not isinstance(message, dict):
         message = {}  # as where a filter held it back; its ending says more
     content = joined(message.get("content"))
-    answer = without_thoughts(content) if isinstance(content, str) else ""
+    text = content if isinstance(content, str) else ""
+    answer = without_thoughts(text)
+    if len(answer) < len(text) and are_quoted(text, answer, asked):
+        answer = text
     has_answer = bool(answer) and not answer.isspace()
-    only_thoughts = not has_answer and (
-        _reasoning(message) or (isinstance(content, str) and bool(content.strip()))
-    )
+    only_thoughts = not has_answer and (_reasoning(message) or bool(text.strip()))
     try:
         check_ending(choice, also_good)
     except CallError as error:

@@ -6,7 +6,9 @@ the closing tag, because the chat's template wrote the opening one. The raw repl
 
 from __future__ import annotations
 
-__all__ = ["without_thoughts"]
+import orjson
+
+__all__ = ["are_quoted", "without_thoughts"]
 
 _NAMES = ("think", "thinking", "thought", "thoughts", "reasoning", "seed:think")
 _TAGS = (
@@ -19,6 +21,8 @@ _TAGS = (
 _CHANNELS = ("<|channel|>", "<|start|>assistant<|channel|>")
 _FINAL, _BEGINS, _ENDS = "<|channel|>final", "<|message|>", ("<|return|>", "<|end|>")
 _BARE = ("analysis", "assistantfinal")
+_BESIDE = 32  # characters before the end of thoughts by which a quotation is known
+_FEWEST = 8  # letters and digits among them
 
 
 def without_thoughts(text: str) -> str:
@@ -60,6 +64,28 @@ def without_thoughts(text: str) -> str:
         else:
             break
     return text[end:] if end else _after_a_closing_tag(text)
+
+
+def are_quoted(text: str, answer: str, asked: bytes) -> bool:
+    """Whether what was taken off is no thought of the model's, but the question that it quotes.
+
+    A row may be a text of a model itself, with its tags, that is to be corrected or cut short.
+
+    Args:
+        text: The content of a reply.
+        answer: What `without_thoughts` left of it.
+        asked: The messages as JSON.
+    """
+    taken = text[: len(text) - len(answer)].rstrip()
+    closing = next((end for _, end in _TAGS if taken.endswith(end)), None)
+    if closing is None or not text.endswith(answer):
+        return False
+    before = taken[: -len(closing)][-_BESIDE:]
+    try:
+        said = orjson.dumps(before + closing)[1:-1]
+    except TypeError:  # half a character, which no question has
+        return False
+    return sum(map(str.isalnum, before)) >= _FEWEST and said in asked
 
 
 def _of_channels(text: str) -> str | None:

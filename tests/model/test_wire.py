@@ -553,6 +553,31 @@ def test_thoughts_before_an_answer_are_taken_off_and_cost_nothing(fault, schema,
         assert server.counters.total == 1
 
 
+@pytest.mark.parametrize("row", [
+    '<think>They want a "joke".\nA café?</think>\nWhy did the lion cross the road?',
+    "It writes all of its thoughts\n</think>\nand then an answer.",
+    "<think>Nothing but thoughts of another model.</think>",
+])  # fmt: skip
+def test_tags_of_thoughts_in_a_row_that_is_quoted_cut_nothing_off_its_answer(row):
+    replies = {"Correct": lambda asked: asked.removeprefix("Correct: "), "Think": lambda _: THOUGHT}
+
+    def answer(body):
+        asked = body["messages"][-1]["content"]
+        return replies[asked.split()[0].strip(":")](asked)
+
+    with Server(answer=answer) as server:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+        df = pd.DataFrame({"text": [row]})
+        corrected = df.llm.process("Correct: {text}", model=model, journal=False, progress=False)
+        assert corrected["answer"].tolist() == [row]
+        prompt = "Think in <think></think>, then answer: {text}"
+        asked = df.llm.process(prompt, model=model, journal=False, progress=False)
+        assert asked["answer"].tolist() == ["fine"]
+
+
+THOUGHT = "<think>It is about a row with tags of thoughts.</think>\nfine"
+
+
 @pytest.mark.parametrize("fault", ["unclosed_thoughts", "all_reasoning"])
 def test_a_reply_that_is_all_reasoning_says_so_and_what_to_raise(kind_of_wire, fault):
     out, _ = asked(kind_of_wire, {fault: 1.0}, retry=lp.Retry(max_corrections=0))
