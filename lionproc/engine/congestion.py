@@ -15,8 +15,8 @@
    half; if it rose, what was measured across that is a lower bound, and so is all that was forgotten.
 5. The first refusal is believed, and undone if the server is open (RFC 4015), or if it took what
    left after it or refused others by chance: then the spell goes on and counts as the first. A
-   limit is proved by a burst alone, or a word of the server. Others at a pace that the server took are stray until a test says
-   otherwise (`stray`): a stray refusal costs its own row a retry.
+   limit is proved by a burst alone, or a word of the server. Others at a pace that the server took
+   are stray until a test says otherwise (`stray`): a stray refusal costs its own row a retry.
 6. A limit that few refusals told is proved at once: twice as much is asked for, of which a limit
    refuses every second one and chance does not. It is proved again after two strays at its pace,
    and after four, unless it shut for a long window: who takes strays for a limit crawls for seconds.
