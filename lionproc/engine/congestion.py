@@ -77,6 +77,7 @@ class Congestion:
         self.reopening = Reopening()
         self.stray = StrayTest()
         self.is_stated = False
+        self._is_hint = False  # whether that limit is what an earlier run saw
         self._curve: Curve | None = None
         self._spell: Spell | None = None  # that goes on, or ended while it is shut
         self._first: Spell | None = None
@@ -124,7 +125,7 @@ class Congestion:
         """Begin with what an earlier run saw of this server."""
         self.window = None
         if limited:
-            self.bounds = Bounds(per_s, per_s)
+            self.bounds, self._is_hint = Bounds(per_s, per_s), True
             patience_s = min(self._patience_s(self.bounds, 0.0), HINT_S)
             self._curve = Curve(HEADROOM * per_s, per_s, FORGOTTEN * per_s, patience_s)
         else:
@@ -317,12 +318,19 @@ class Congestion:
                 return
             spell.shut_at = spell.opened_at
         found = self._found(spell, shut_at, now)
+        self._judge_hint(found)
         if self.bounds is not None and now - spell.opened_at < 0.9 * reopening.window_s:
             if not spell.is_joined:
                 self._join(spell, self.bounds, found, now)
                 return
             reopening.window_s = 0.0
         self._learn(spell, self.bounds, found, now)
+
+    def _judge_hint(self, found: Bounds) -> None:
+        """What an earlier run saw is dropped where less was measured: it is no limit that fell."""
+        if self._is_hint and self.bounds is not None and found.high < self.bounds.low:
+            self.bounds = None
+        self._is_hint = False
 
     def _found(self, spell: Spell, shut_at: float, open_at: float) -> Bounds:
         """The limit, by a spell that ended with an opening between these."""

@@ -228,6 +228,13 @@ def test_an_hour_without_a_request_between_two_runs_is_no_part_of_what_is_measur
     assert max(run_virtual(main())) <= 120
 
 
+def test_what_an_earlier_run_saw_is_dropped_where_the_limit_is_far_lower_now():
+    """To halve it at each refusal, as where a limit falls, gave rows up that were refused too often."""
+    provider = Provider(TokenBucket(requests=20))
+    ask(provider, 40, seen=Pace(100.0, limited=True))
+    assert provider.refused <= 20
+
+
 def test_what_an_earlier_run_saw_is_tried_after_a_minute_though_it_was_slow():
     seconds, _ = ask(Provider(), 300, seen=Pace(0.1, limited=True))
     assert seconds <= 90
