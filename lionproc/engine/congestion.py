@@ -17,9 +17,10 @@
    left after it or refused others by chance: then the spell goes on and counts as the first. A
    limit is proved by a burst alone, or a word of the server. Others at a pace that the server took
    are stray until a test says otherwise (`stray`): a stray refusal costs its own row a retry.
-6. A limit that few refusals told is proved at once: twice as much is asked for, of which a limit
-   refuses every second one and chance does not. It is proved again after two strays at its pace,
-   and after four, unless it shut for a long window: who takes strays for a limit crawls for seconds.
+6. A limit that few refusals told, or that fell soon after it was found, is proved at once: twice as
+   much is asked for, of which a limit refuses every second one and chance does not. It is proved
+   again after two strays at its pace, and after four, unless it shut for a long window: who takes
+   strays for a limit crawls for seconds.
 
 More than 400 lines because a request, a refusal and an opening change one state; what can be told apart
 from it (spells, strays, waits, curves) has modules of its own.
@@ -51,6 +52,7 @@ IDLE_S = 1.0  # without a request, at least, in which the pace allows two
 FORGOTTEN = 16  # times the rate without a refusal: it is no bound any more
 STORED_S = 2.0  # seconds of its rate that tell a store from requests that came late
 USUAL_STORE_S = 10.0  # seconds of its rate that a bucket holds
+YOUNG = 64  # requests: a limit that falls within so many is doubtful
 PROVED = 3  # times: no strays make a limit doubtful any more
 GAP_S = 3.0  # for what becomes of a probe, at most
 
@@ -85,6 +87,7 @@ class Congestion:
         self._passed = 0  # of those that left after it
         self._former = math.inf  # the limit before it fell
         self._changed_at = math.inf  # when it fell or rose, or was first known
+        self._changed = -math.inf  # how many requests had left by then
         self._is_unproved = False  # whether the limit is yet to refuse a burst at twice its pace
         self._proofs = 1  # times that it did; once for a burst that first told it
         self._doubts = 0  # strays since then, at a pace that it allows
@@ -380,8 +383,10 @@ class Congestion:
             self._is_unproved, self._proofs = not self.stray.is_sure, int(self.stray.is_sure)
         elif self._is_unproved and above and not rose:
             self._is_unproved, self._proofs = False, self._proofs + 1
+        if fell and not self._has_window and self._departures < self._changed + YOUNG:
+            self._is_unproved = True  # strays were taken for it, perhaps
         if fell or rose or self._changed_at == math.inf:
-            self._changed_at = now
+            self._changed_at, self._changed = now, self._departures
         if found.low > HEADROOM * self._former:
             self._former = math.inf
         self.bounds = found

@@ -2,14 +2,14 @@
 
 Each refusal and each request between two of them shifts the odds of "every second is refused"
 against "a few in a hundred are, whatever the pace". How few is counted, from those that were not
-enough to tell; before there is proof of a limit it may be a tenth. Each of them had its chance to
-look like congestion, so the surer it has to be (Bonferroni); for proof by the square of their
-number, so that the chances of a run of any length add up to little. A burst that is enough against
-a tenth is proof; a smaller one is, after a first refusal that a look in vain confirmed. Of those
-before it the ones at more than half of its pace came of the same limit, for at twice the limit
-every second is refused; the others are stray, and go on counting. What was believed has been
-answered by a lower pace: of its odds no more than was needed stays for those that leave at that
-pace, and nothing where strays were seen.
+enough to tell; before there is proof of a limit it may be a tenth, or more if more were counted.
+Each of them had its chance to look like congestion, so the surer it has to be (Bonferroni); for
+proof by the square of their number, so that the chances of a run of any length add up to little. A
+burst that is enough against that share is proof; a smaller one is, after a first refusal that a
+look in vain confirmed. Of those before it the ones at more than half of its pace came of the same
+limit, for at twice the limit every second is refused; the others are stray, and go on counting.
+What was believed has been answered by a lower pace: of its odds no more than was needed stays for
+those that leave at that pace, and nothing where strays were seen.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from bisect import insort
 SURE = 3.0  # the logarithm of the odds at which it is believed
 DOUBT = 1.8  # more of it, at a pace that is not above a limit that was measured
 MANY = 0.5  # the share of refusals that come of the pace
-FEW = 0.005, 0.1  # the share of those that come anyway, at least and at most
+FEW = 0.005, 0.1  # the share of those that come anyway, at least: with proof of a limit, without
+MOST = 0.3  # and at most
 REACH = 500  # requests that may overtake each other
 
 
@@ -68,13 +69,14 @@ class StrayTest:
         insort(recent, (number, math.inf if above else per_s))
         while recent[0][0] < recent[-1][0] - REACH:
             self._before += recent.pop(0)[1] < math.inf
-        (least, most), strays = FEW, self._strays
-        few = min(max(strays / (number + 100), least), most)
+        strays = self._strays
+        counted = min(strays / (number + 100), MOST)
+        few, perhaps = (max(counted, least) for least in FEW)
         if is_unproved or not (above or self.proved):
-            few = most
+            few = perhaps
         odds, self._settled, run = self._odds(few)
         sure = SURE + (1 if self.proved else 2) * math.log(1 + strays)
-        burst, _, burst_run = self._odds(most)
+        burst, _, burst_run = self._odds(perhaps)
         self.is_sure |= burst >= sure + DOUBT
         if burst >= sure + DOUBT * (not again):
             if not self.proved:

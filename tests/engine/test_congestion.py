@@ -8,7 +8,7 @@ import heapq
 import itertools
 import math
 import random
-from statistics import median
+from statistics import fmean, median
 
 import pytest
 
@@ -511,7 +511,9 @@ def test_strays_from_the_first_second_on_are_no_limit(seed):
     assert run.congestion.bounds is None
 
 
-@pytest.mark.parametrize(("stray", "seed"), [(0.05, 171), (0.1, 1), (0.1, 64)])
+@pytest.mark.parametrize(
+    ("stray", "seed"), [(0.05, 171), (0.1, 1), (0.1, 64), (0.2, 10), (0.2, 33)]
+)
 def test_a_few_strays_that_look_like_a_limit_make_a_run_crawl_for_seconds_alone(stray, seed):
     run = Run(None, stray=stray, seed=seed, in_flight=24).until(40)
     assert run.rate(30, 40) >= 0.9 * (1 - stray) * 24 / ANSWERED_S
@@ -548,8 +550,8 @@ def test_strays_soon_after_a_limit_was_found_are_not_taken_for_its_fall():
     for seed in range(32):
         run = Run(TokenBucket(requests=600), stray=0.02, seed=seed).until(240)
         rates.append(run.rate(60, 240) / 10)
-    assert median(rates) >= 0.97
-    assert sorted(rates)[2] >= 0.85  # one of sixteen still takes one for a fall too often
+    assert median(rates) >= 0.99
+    assert fmean(rates) >= 0.97  # one of sixteen still takes one for a fall too often
 
 
 @pytest.mark.parametrize("stray", [0.02, 0.05])
@@ -587,6 +589,22 @@ def test_a_limit_that_fell_is_halved():
     congestion._learn(spell, congestion.bounds, Bounds(7.5, 7.9), 10.2)
     assert congestion.bounds == Bounds(5.0, 10.0)
     assert congestion.pace(10.2) == pytest.approx(HEADROOM * 5.0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "has_window", "is_doubtful"),
+    [(63, False, True), (64, False, False), (63, True, False)],
+)
+def test_a_limit_that_falls_soon_after_it_was_found_is_asked_for_twice_as_much(
+    asked, has_window, is_doubtful
+):
+    congestion = known(Bounds(10.0, 10.1))
+    congestion._changed, congestion._departures = 0, asked
+    congestion._has_window = has_window  # strays do not shut a server for so long
+    spell = Spell(0.0, 0.0, closed_at=10.0, admitted=80, per_s=9.9)
+    congestion._learn(spell, congestion.bounds, Bounds(7.5, 7.9), 10.2)
+    twice = 2 * Bounds(5.0, 10.0).middle
+    assert congestion.pace(10.2) == pytest.approx(twice if is_doubtful else HEADROOM * 5.0)
 
 
 def test_a_limit_that_rose_is_looked_for_from_what_was_measured_across_its_rise():

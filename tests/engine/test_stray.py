@@ -39,6 +39,15 @@ def test_before_there_is_proof_it_wants_a_burst():
     assert test.proved
 
 
+@pytest.mark.parametrize(("apart", "is_proof"), [(100, True), (4, False)])
+def test_the_more_are_refused_anyway_the_longer_a_burst_must_be(apart, is_proof):
+    test = StrayTest()
+    refusals(test, range(0, 60 * apart, apart))
+    assert not test.proved
+    refusals(test, range(60 * apart, 60 * apart + 9))
+    assert test.proved == is_proof
+
+
 def test_after_a_look_in_vain_two_in_a_row_are_proof():
     test = StrayTest()
     assert not test.is_congestion(10, above=False, per_s=1.0, again=True)
