@@ -383,9 +383,10 @@ class Congestion:
             self._is_unproved, self._proofs = not self.stray.is_sure, int(self.stray.is_sure)
         elif self._is_unproved and above and not rose:
             self._is_unproved, self._proofs = False, self._proofs + 1
-        if fell and not self._has_window and self._departures < self._changed + YOUNG:
-            self._is_unproved = True  # strays were taken for it, perhaps
         if fell or rose or self._changed_at == math.inf:
+            # If it fell so soon, strays were taken for it, perhaps.
+            is_young = self._departures < self._changed + YOUNG
+            self._is_unproved |= fell and is_young and not self._has_window
             self._changed_at, self._changed = now, self._departures
         if found.low > HEADROOM * self._former:
             self._former = math.inf
