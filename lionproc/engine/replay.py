@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from lionproc.engine.request import Call, Event, Reply
 
 RAW_BYTES = 64 * 1024  # of a reply that is no answer; all of it is in the journal
+# A longer one waits for the disk as it came and is parsed once more: as objects it may take thirty
+# times as much memory, and many wait.
+PARSED_AGAIN_BYTES = 256 * 1024
 STALE_S = 2.0  # what was looked up longer ago is looked up again, just before it is sent
 
 
@@ -97,7 +100,11 @@ class Replay:
             True if the event has an answer or an error now; False if `event.call` is now a
             correction that is to be sent.
         """
-        if event.advance(reply.data, self._max_corrections):
+        if reply.data is None and reply.raw:
+            is_settled = event.advance_kept(reply.raw, self._max_corrections)
+        else:
+            is_settled = event.advance(reply.data, self._max_corrections)
+        if is_settled:
             if event.error is not None:
                 event.error.raw = reply.raw[:RAW_BYTES]
             return True
@@ -181,6 +188,8 @@ class Replay:
         attempts, now = event.attempts, time.time()
         usd, event.unkept_usd = event.unkept_usd, 0.0
         event.has_reply = True
+        if len(reply.raw) > PARSED_AGAIN_BYTES:
+            reply.data = None
         return self.journal.keep(
             Entry(
                 key, reply.raw, reply.model, read, written, attempts, seconds, now, reply.usage, usd

@@ -27,7 +27,7 @@ class Reply:
     Attributes:
         error: Why it is not an answer and was not paid for; None for a reply that was paid.
         raw: The body as it came, kept in the journal.
-        data: The parsed body, handed to `Call.read`.
+        data: The parsed body, handed to `Call.read`; None for one that is to be parsed then.
         model: Which model answered, in the server's words.
         used: Tokens as the server counted them, None where it did not say.
         guessed: True where `used` is an estimate, because the server did not say.

@@ -7,7 +7,7 @@ import pytest
 
 from lionproc.engine import replay as replay_module
 from lionproc.engine.journal import Entry, Journal
-from lionproc.engine.replay import Replay
+from lionproc.engine.replay import PARSED_AGAIN_BYTES, Replay
 from lionproc.engine.request import Event, Reply
 from lionproc.engine.tokens import Tokens
 from lionproc.errors import CallError, Kind
@@ -21,7 +21,7 @@ class Question:
         self.name = name
 
     def parse(self, raw):
-        return raw.decode()
+        return raw.decode().strip()
 
     def read(self, data):
         if not data.isdigit():
@@ -94,6 +94,20 @@ def test_a_paid_reply_settles_its_event_with_the_help_of_kept_corrections(journa
     asked = Event(Question("b"))
     assert not replay.settle(asked, Reply(data="what"))
     assert asked.call.name == "b+"
+
+
+@pytest.mark.parametrize(("size", "is_held"), [(PARSED_AGAIN_BYTES, True), (10**6, False)])
+def test_a_long_reply_that_waits_for_the_disk_is_not_held_as_objects(journal, size, is_held):
+    raw = b"7".rjust(size)
+    replay, event, reply = Replay(journal, 0, 2), Event(Question("a")), Reply(raw=raw, data="7")
+
+    async def wait():
+        await replay.keep(event, reply, Tokens(10, 2), 0.25).durable
+
+    asyncio.run(wait())
+    assert (reply.data is not None) is is_held
+    assert replay.settle(event, reply)
+    assert (event.value, event.error) == (7, None)
 
 
 def test_records_before_the_mark_answer_nothing(journal):
