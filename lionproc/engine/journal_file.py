@@ -96,12 +96,40 @@ _NO_WAL: Final = {
 }
 
 
+# Of SQLite's steps, a row takes some dozens and more than as many bytes. A statement of many times
+# more goes through pages that lead to each other: a few kilobytes of them hold rows without end.
+_SOME_STEPS: Final = 1_000_000
+_MOST_STEPS: Final = 100_000_000
+_STEPS_A_BYTE: Final = 10
+
 _Inode = tuple[int, int] | None
+
+
+class _Steps:
+    """Ends a statement that takes more steps than any of ours can.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._taken = 0
+
+    def begin(self) -> None:
+        """A statement begins."""
+        self._taken = 0
+
+    def __call__(self) -> bool:
+        """Called by SQLite after some; whether it is to stop."""
+        self._taken += _SOME_STEPS
+        return self._taken > _MOST_STEPS + _STEPS_A_BYTE * _size(self._path)
 
 
 @dataclass(slots=True)
 class _Link:
     connection: sqlite3.Connection
+    steps: _Steps
     inode: _Inode  # of the file when it was opened
     wal: _Inode = None  # of its WAL after the first commit
 
@@ -206,6 +234,9 @@ class JournalFile:
         """The rows of a query, as many at a time as are not too large together."""
         while found := self.read(sizes, (*values, since, _SOME)):
             for until in _cuts(found):
+                if until <= since:  # or it would never end
+                    damaged = sqlite3.DatabaseError("its records stand in no order")
+                    raise trouble(self.path, "read", damaged)
                 yield from self.read(query, (*values, since, until))
                 since = until
 
@@ -224,7 +255,8 @@ class JournalFile:
 
     def count(self) -> int:
         """How many records there are."""
-        return int(self.read("SELECT count(*) FROM record", ())[0][0])
+        # With a condition it is counted in steps: nothing bounds what SQLite counts at once.
+        return int(self.read("SELECT count(*) FROM record WHERE id > 0", ())[0][0])
 
     def read(self, query: str, values: tuple[object, ...]) -> list[Row]:
         """What the file answers; texts are bytes."""
@@ -242,11 +274,7 @@ class JournalFile:
 
     def size(self) -> int:
         """Bytes on disk, what is not yet checkpointed included."""
-        total = 0
-        for end in ("", "-wal") if self.path != MEMORY else ():
-            with contextlib.suppress(OSError):
-                total += Path(self.path + end).stat().st_size
-        return total
+        return 0 if self.path == MEMORY else _size(self.path)
 
     # Its life
 
@@ -382,6 +410,7 @@ class JournalFile:
             raise JournalError(f"The journal {self.path!r} is closed. Open it again.")
         if link is not None:
             if link.inode == _inode(self.path):
+                link.steps.begin()
                 return link
             # Somebody removed or replaced the file: what goes into the old one is lost. Closing
             # it would remove the WAL of the new one, which has the same name.
@@ -395,8 +424,8 @@ class JournalFile:
                 if self.path != MEMORY:
                     check_journal(self.path)
                     _make_file(self.path)
-                inode = _inode(self.path)
-                return self._still_ours(_Link(self._prepared(write=write), inode))
+                inode, steps = _inode(self.path), _Steps(self.path)
+                return self._still_ours(_Link(self._prepared(steps, write=write), steps, inode))
             except sqlite3.OperationalError as error:
                 # Changing the mode of a file does not wait for others by itself.
                 if code_of(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
@@ -413,20 +442,22 @@ class JournalFile:
             raise
         return link
 
-    def _prepared(self, *, write: bool) -> sqlite3.Connection:
+    def _prepared(self, steps: _Steps, *, write: bool) -> sqlite3.Connection:
         try:
-            return self._prepare("WAL", write=write)
+            return self._prepare("WAL", steps, write=write)
         except sqlite3.OperationalError as error:
             if self.path == MEMORY or code_of(error) not in _NO_WAL:
                 raise
-            return self._prepare("TRUNCATE", write=write)
+            return self._prepare("TRUNCATE", steps, write=write)
 
-    def _prepare(self, mode: str, *, write: bool) -> sqlite3.Connection:
+    def _prepare(self, mode: str, steps: _Steps, *, write: bool) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
         )
         execute = connection.execute
         try:
+            if self.path != MEMORY:
+                connection.set_progress_handler(steps, _SOME_STEPS)
             connection.text_factory = bytes  # damaged text must not fail before its checksum does
             execute("PRAGMA trusted_schema = OFF")
             execute("PRAGMA cell_size_check = ON")
@@ -496,6 +527,14 @@ def _cuts(sizes: Sequence[tuple[int, int]]) -> Iterator[int]:
         if total + following > SOME_BYTES or last == sizes[-1][0]:
             yield last
             total = 0
+
+
+def _size(path: str) -> int:
+    total = 0
+    for end in ("", "-wal"):
+        with contextlib.suppress(OSError):
+            total += Path(path + end).stat().st_size
+    return total
 
 
 def _inode(path: str) -> _Inode:

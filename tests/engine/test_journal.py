@@ -836,6 +836,53 @@ def test_a_trigger_with_the_name_of_something_else_in_a_journal_is_not_trusted(p
         Journal.open(path)
 
 
+def the_pages(path, count):
+    """The bytes of a journal with some records, where its table begins, and the size of a page."""
+    with Journal.open(path) as journal:
+        keep(journal, *(an_entry(key=bytes([n % 256]) * 16) for n in range(count)))
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        (root,) = other.execute("SELECT rootpage FROM sqlite_master WHERE name='record'").fetchone()
+        (size,) = other.execute("PRAGMA page_size").fetchone()
+    return bytearray(path.read_bytes()), (root - 1) * size, size
+
+
+def test_records_that_stand_in_no_order_are_damage_and_not_read_again_and_again(path):
+    content, place, _ = the_pages(path, 3)
+    content[place + 8 : place + 14] = (
+        content[place + 10 : place + 14] + content[place + 8 : place + 10]
+    )
+    path.write_bytes(content)
+    with Journal.open(path) as journal, pytest.raises(JournalError, match="stand in no order"):
+        list(journal.contents)
+
+
+def test_pages_that_hold_records_without_end_are_damage_and_hold_nobody_up(path, monkeypatch):
+    monkeypatch.setattr(journal_file, "_SOME_STEPS", 1000)
+    monkeypatch.setattr(journal_file, "_MOST_STEPS", 100_000)
+    monkeypatch.setattr(journal_file, "_STEPS_A_BYTE", 1)
+    content, place, size = the_pages(path, 500)
+    pages, kids = len(content) // size, int.from_bytes(content[place + 3 : place + 5])
+    cells = [
+        int.from_bytes(content[place + at : place + at + 2]) for at in range(12, 12 + 2 * kids, 2)
+    ]
+    leaf = content[place + cells[0] : place + cells[0] + 4]
+
+    def leading_to(kid):
+        page = content[place : place + size]
+        for cell in (8, *cells):
+            page[cell : cell + 4] = kid
+        return page
+
+    deeper = [leading_to((pages + level).to_bytes(4)) for level in range(2, 8)]
+    content[place : place + size] = leading_to((pages + 1).to_bytes(4))
+    content[28:32] = (pages + 7).to_bytes(4)  # how many there are
+    path.write_bytes(b"".join((content, *deeper, leading_to(leaf))))
+    with Journal.open(path) as journal:
+        for read in (len, lambda journal: list(journal.contents.of_run(7, 0))):
+            with pytest.raises(JournalError, match="reading it would have no end"):
+                read(journal)
+
+
 @pytest.mark.parametrize(
     "what",
     [
