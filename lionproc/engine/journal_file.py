@@ -73,17 +73,19 @@ _SAME: Final = (
 )
 _BEFORE: Final = f"SELECT id, {_BOUNDED} FROM record WHERE id < ? ORDER BY id DESC LIMIT 1"  # noqa: S608  (constants)
 _OF_RUN: Final = (
-    f"SELECT id, {_BOUNDED} FROM record WHERE run = ? AND id > ? AND id <= ? ORDER BY id"  # noqa: S608  (constants)
+    f"SELECT id, {_BOUNDED} FROM record WHERE run = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?"  # noqa: S608  (constants)
 )
-_ALL: Final = f"SELECT id, {_BOUNDED}, run FROM record WHERE id > ? AND id <= ? ORDER BY id"  # noqa: S608  (constants)
+_ALL: Final = f"SELECT id, {_BOUNDED}, run FROM record WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"  # noqa: S608  (constants)
 _SIZES: Final = "SELECT id, coalesce(length(reply), 0) FROM record WHERE id > ? ORDER BY id LIMIT ?"
 _SIZES_OF_RUN: Final = _SIZES.replace("WHERE", "WHERE run = ? AND")
 _SOME: Final = 1000  # rows that are read at a time, unless their replies are large
+_FEW: Final = 4  # rows of one prefix, of which nearly always the first is looked for
 SOME_BYTES: Final = 8 * 2**20
 """Bytes of replies that whoever reads a whole journal has in memory at a time; one that is larger
 comes alone."""
 _HISTORY: Final = (
     f"SELECT id, {_BOUNDED} FROM record WHERE prefix = ? AND id > ? AND id <= ? ORDER BY id DESC"  # noqa: S608  (constants)
+    " LIMIT ?"
 )
 
 
@@ -206,9 +208,13 @@ class JournalFile:
         """The newest row (its id first) of each prefix, with an id above `since` up to `until`."""
         return self.read(_NEWEST, (json.dumps(list(prefixes)), since, until))
 
-    def history(self, prefix: int, since: int, until: int = LAST_ID) -> list[Row]:
+    def history(self, prefix: int, since: int, until: int = LAST_ID) -> Iterator[Row]:
         """All rows (id first) of one prefix with an id above `since` up to `until`, newest first."""
-        return self.read(_HISTORY, (prefix, since, until))
+        while found := self.read(_HISTORY, (prefix, since, until, _FEW)):
+            yield from found
+            if found[-1][0] > until:
+                raise self._without_order()
+            until = found[-1][0] - 1
 
     def latest(self, most: int) -> Iterator[Row]:
         """The rows (id first) that came last, the newest first, one at a time."""
@@ -233,12 +239,14 @@ class JournalFile:
     ) -> Iterator[Row]:
         """The rows of a query, as many at a time as are not too large together."""
         while found := self.read(sizes, (*values, since, _SOME)):
-            for until in _cuts(found):
+            for until, rows in _cuts(found):
                 if until <= since:  # or it would never end
-                    damaged = sqlite3.DatabaseError("its records stand in no order")
-                    raise trouble(self.path, "read", damaged)
-                yield from self.read(query, (*values, since, until))
+                    raise self._without_order()
+                yield from self.read(query, (*values, since, until, rows))
                 since = until
+
+    def _without_order(self) -> JournalError:
+        return trouble(self.path, "read", sqlite3.DatabaseError("its records stand in no order"))
 
     def prune(self, where: str, values: tuple[object, ...]) -> int:
         """Remove the records of which `where` is true, and give their space back.
@@ -519,14 +527,15 @@ def _insert(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
     )
 
 
-def _cuts(sizes: Sequence[tuple[int, int]]) -> Iterator[int]:
-    """The last id of each group whose replies are not too large together, of ids and sizes."""
-    total = 0
+def _cuts(sizes: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The last id, and the rows, of each group whose replies are not too large together."""
+    total = rows = 0
     for (last, size), (_, following) in pairwise([*sizes, (0, 0)]):
         total += size
+        rows += 1
         if total + following > SOME_BYTES or last == sizes[-1][0]:
-            yield last
-            total = 0
+            yield last, rows
+            total = rows = 0
 
 
 def _size(path: str) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, get_args
 from zlib import crc32
 
-from lionproc.engine.journal_file import MEMORY, JournalFile
+from lionproc.engine.journal_file import LAST_ID, MEMORY, JournalFile
 from lionproc.engine.lease import Lease
 from lionproc.engine.stats import State
 
@@ -26,7 +26,11 @@ QUIET_S: Final = 60.0
 """Seconds after which a run without a lease, where the disk has no locks, is taken for killed."""
 MOST_LEASES: Final = 32  # of one process; each is an open file, and runs may come by the thousand
 _LARGEST: Final = 16 * 2**20  # bytes of what is noted of a run; what is larger we did not put there
-_READ: Final = f"SELECT id, CASE WHEN length(facts) <= {_LARGEST} THEN facts END, checksum FROM run"  # noqa: S608  (constants)
+_SOME: Final = 20  # runs that are read at a time
+_READ: Final = (
+    f"SELECT id, CASE WHEN length(facts) <= {_LARGEST} THEN facts END, checksum"  # noqa: S608  (constants)
+    " FROM run WHERE id > ? ORDER BY id LIMIT ?"
+)
 # Half a character: as JSON writes it (as it does each half of one beyond 16 bits), or its bytes.
 _HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
 _UPDATE: Final = "UPDATE run SET facts = ?, checksum = ? WHERE id = ?"
@@ -163,10 +167,15 @@ class RunLog:
 
     def _noted(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """The numbers and facts of all runs that are not damaged, oldest first."""
-        for number, kept, checksum in self._file.read(f"{_READ} ORDER BY id", ()):
-            facts = _read(kept, checksum)
-            if facts is not None:
-                yield number, facts
+        since = -LAST_ID
+        while found := self._file.read(_READ, (since, _SOME)):
+            for number, kept, checksum in found:
+                if number <= since:
+                    return  # the file is damaged: they stand in no order, and would have no end
+                since = number
+                facts = _read(kept, checksum)
+                if facts is not None:
+                    yield number, facts
 
     def _lease(self) -> Lease | None:
         return None if self._file.path == MEMORY else Lease(Path(self._file.path).parent)

@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from lionproc.engine import journal as journal_module
 from lionproc.engine import journal_file, journal_schema, journal_writer
 from lionproc.engine.journal import Entry, Failure, Journal
+from lionproc.engine.journal_file import JournalFile
 from lionproc.engine.journal_record import from_row, prefix, to_row
 from lionproc.engine.usage import Usage
 from lionproc.errors import JournalError
@@ -836,10 +837,10 @@ def test_a_trigger_with_the_name_of_something_else_in_a_journal_is_not_trusted(p
         Journal.open(path)
 
 
-def the_pages(path, count):
+def the_pages(path, count, **more):
     """The bytes of a journal with some records, where its table begins, and the size of a page."""
     with Journal.open(path) as journal:
-        keep(journal, *(an_entry(key=bytes([n % 256]) * 16) for n in range(count)))
+        keep(journal, *(an_entry(key=bytes([n % 256]) * 16, **more) for n in range(count)))
     with contextlib.closing(sqlite3.connect(path)) as other:
         (root,) = other.execute("SELECT rootpage FROM sqlite_master WHERE name='record'").fetchone()
         (size,) = other.execute("PRAGMA page_size").fetchone()
@@ -854,6 +855,24 @@ def test_records_that_stand_in_no_order_are_damage_and_not_read_again_and_again(
     path.write_bytes(content)
     with Journal.open(path) as journal, pytest.raises(JournalError, match="stand in no order"):
         list(journal.contents)
+
+
+def test_records_of_one_page_that_many_lead_to_are_not_all_in_memory(path, monkeypatch):
+    content, place, _ = the_pages(path, 30, reply=bytes(3000))
+    at = int.from_bytes(content[place + 12 : place + 14])
+    first, kids = content[place + at : place + at + 4], content[place + 3 : place + 5]
+    for cell in range(12, 12 + 2 * int.from_bytes(kids), 2):
+        at = place + int.from_bytes(content[place + cell : place + cell + 2])
+        content[at : at + 4] = first
+    path.write_bytes(content)
+    rows, read = [], JournalFile.read
+    monkeypatch.setattr(
+        JournalFile, "read", lambda *given: rows.append(len(found := read(*given))) or found
+    )
+    monkeypatch.setattr(journal_file, "SOME_BYTES", 3000)
+    with Journal.open(path) as journal, pytest.raises(JournalError, match="stand in no order"):
+        list(journal.contents)
+    assert rows[-1] == 1
 
 
 def test_pages_that_hold_records_without_end_are_damage_and_hold_nobody_up(path, monkeypatch):
