@@ -107,14 +107,13 @@ one, three and 122 do: that of 5 % for half a minute, those of 10 % for one (two
   refused (5).
 
 Where one in five is refused at random, runs of five minutes got 0.41 of what they could on average;
-they get 0.82, and the median 0.99 (0.09), since more than a tenth may be stray and a limit that falls
-within 64 requests is proved. Not where it ever shut
-for a long window, or a rolling minute of 6,000 gets 0.88 at worst (0.92). To have its third fall in a
-row proved there as well: 0.85 on average.
+they get 0.85, and the median 0.99 (0.09), since more than a tenth may be stray and a limit that falls
+within 64 requests is proved. Where a server ever shut for a long window, only the third such fall in
+a row is: else a rolling minute of 6,000 gets 0.88 at worst (0.92).
 
 What is not solved: 60 a minute with a bucket of 10 s takes one refusal more for the proof (7, not 6).
 Where one in five is refused and so are all of the first four, the limit is taken for one of four a
-minute, and is not looked at again for a quarter of an hour; and a pace that is refused by chance
+minute, and is not looked at again for five minutes; and a pace that is refused by chance
 between wide bounds narrows them, as a limit would.
 """
 

@@ -88,6 +88,7 @@ class Congestion:
         self._former = math.inf  # the limit before it fell
         self._changed_at = math.inf  # when it fell or rose, or was first known
         self._changed = -math.inf  # how many requests had left by then
+        self._falls = 0  # in a row, each soon after the one before
         self._is_unproved = False  # whether the limit is yet to refuse a burst at twice its pace
         self._proofs = 1  # times that it did; once for a burst that first told it
         self._doubts = 0  # strays since then, at a pace that it allows
@@ -384,9 +385,10 @@ class Congestion:
         elif self._is_unproved and above and not rose:
             self._is_unproved, self._proofs = False, self._proofs + 1
         if fell or rose or self._changed_at == math.inf:
-            # If it fell so soon, strays were taken for it, perhaps.
             is_young = self._departures < self._changed + YOUNG
-            self._is_unproved |= fell and is_young and not self._has_window
+            self._falls = self._falls + 1 if fell and is_young else 0
+            # Strays were taken for it, perhaps; rarely where a server ever shut for a window.
+            self._is_unproved |= self._falls > (2 if self._has_window else 0)
             self._changed_at, self._changed = now, self._departures
         if found.low > HEADROOM * self._former:
             self._former = math.inf

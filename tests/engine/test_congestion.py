@@ -592,15 +592,15 @@ def test_a_limit_that_fell_is_halved():
 
 
 @pytest.mark.parametrize(
-    ("asked", "has_window", "is_doubtful"),
-    [(63, False, True), (64, False, False), (63, True, False)],
+    ("asked", "has_window", "falls", "is_doubtful"),
+    [(63, False, 0, True), (64, False, 0, False), (63, True, 1, False), (63, True, 2, True)],
 )
 def test_a_limit_that_falls_soon_after_it_was_found_is_asked_for_twice_as_much(
-    asked, has_window, is_doubtful
+    asked, has_window, falls, is_doubtful
 ):
     congestion = known(Bounds(10.0, 10.1))
-    congestion._changed, congestion._departures = 0, asked
-    congestion._has_window = has_window  # strays do not shut a server for so long
+    congestion._changed, congestion._departures, congestion._falls = 0, asked, falls
+    congestion._has_window = has_window  # strays rarely shut a server for so long
     spell = Spell(0.0, 0.0, closed_at=10.0, admitted=80, per_s=9.9)
     congestion._learn(spell, congestion.bounds, Bounds(7.5, 7.9), 10.2)
     twice = 2 * Bounds(5.0, 10.0).middle
