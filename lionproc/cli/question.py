@@ -236,6 +236,8 @@ def _json(file: Path) -> dict[str, Any]:
         schema = json.loads(text)
     except ValueError as error:
         raise ConfigurationError(f"--schema: {str(file)!r} is no JSON: {error}.") from None
+    except RecursionError:
+        raise ConfigurationError(f"--schema: {str(file)!r} is nested too deeply.") from None
     if not isinstance(schema, dict):
         raise ConfigurationError(
             f"--schema: {str(file)!r} is no JSON Schema: that is an object, as "

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from pydantic import create_model
+from pydantic import BaseModel, create_model
 
 from lionproc.errors import SchemaError
 from lionproc.model.answer import Answer
@@ -118,7 +118,8 @@ class _Types:
         required = set(schema.get("required", ()))
         fields: dict[str, Any] = {}
         for name, inner in schema["properties"].items():
-            if not name.isidentifier() or name.startswith("_"):
+            own = name.startswith("model_") and hasattr(BaseModel, name)  # pydantic's
+            if own or not name.isidentifier() or name.startswith("_"):
                 raise LookupError(f"{name!r} is the name of no field")
             kind = self.of(inner, deepest - 1)
             fields[name] = (kind, ...) if name in required else (kind, inner.get("default"))

@@ -432,6 +432,14 @@ def test_what_cannot_work_is_code_2_in_one_sentence_and_nothing_is_sent(ask, ser
     assert {each.name for each in Path().iterdir()} <= {"in.csv", ".lionproc"}
 
 
+def test_a_schema_file_that_is_nested_without_end_is_refused_in_one_sentence(ask, server):
+    Path("deep.json").write_text("[" * 100_000)
+    sent = server.counters.total
+    code, _, err = ask(table(), "-p", "{text}", "--schema", "deep.json")
+    assert (code, server.counters.total) == (2, sent)
+    assert "'deep.json' is nested too deeply" in err
+
+
 PACKED = gzip.compress(b"".join(b'{"a": "secret %d"}\n' % (n * n) for n in range(99)), mtime=0)
 
 

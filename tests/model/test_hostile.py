@@ -543,6 +543,12 @@ def test_no_type_is_made_of_choices_that_are_none_or_very_many(members):
     assert type_of_schema(schema, bare=False, own=False) == schema
 
 
+@pytest.mark.parametrize("name", ["model_config", "model_fields_set"])
+def test_no_type_is_made_whose_fields_are_called_as_what_each_type_has(name):
+    schema = {"type": "object", "properties": {name: {"type": "string"}}, "required": [name]}
+    assert type_of_schema(schema, bare=False, own=False) == schema
+
+
 def test_few_kinds_that_contain_each_other_are_columns_as_far_as_they_differ():
     field = Answer.of(each_contains_all(2)).shape.by_name["x"]
     assert field == shape.Record(
