@@ -203,6 +203,7 @@ class CallError(LionprocError):
         arrived: False where it is sure that the server never had the request, so that it was not
             billed.
         at_once: Whether the server refused it because too many were in flight at once.
+        may_be_of_row: Whether a refusal of all may be one of this row, as nothing was answered yet.
     """
 
     def __init__(
@@ -216,6 +217,7 @@ class CallError(LionprocError):
         reply: str = "",
         arrived: bool = True,
         at_once: bool = False,
+        may_be_of_row: bool = False,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -227,6 +229,7 @@ class CallError(LionprocError):
         self.raw = b""
         self.arrived = arrived
         self.at_once = at_once
+        self.may_be_of_row = may_be_of_row
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()

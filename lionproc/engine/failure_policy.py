@@ -172,6 +172,7 @@ class FailurePolicy:
         """A paid reply came: the server lives, and retries are earned back."""
         self._breaker.succeeded()
         self._budget.refund()
+        self._first.believe_no_refusal()
 
     def goes_another_way(self, event: Event) -> Wait:
         """An attempt failed, and there is another way to the same model: it is sent there at once.
@@ -213,7 +214,7 @@ class FailurePolicy:
         elif error.kind is not Kind.RATE_LIMITED:
             self._breaker.succeeded()  # it answers, though not what we hoped
         if isinstance(decision, Stop):
-            return _stopped(error)
+            return Fail(error) if self._first.doubts(error) else _stopped(error)
         if isinstance(decision, Fail):
             spent = error.kind in COSTLY and not self._budget.spend(error)
             if spent and error.kind is Kind.FORBIDDEN:
@@ -277,6 +278,9 @@ class FailurePolicy:
             errors: The kinds of the failures.
             known: Whether the journal had an answer to anything.
         """
+        refused = None if known else self._first.refused(errors)
+        if refused is not None:
+            return _stopped(refused).error
         return None if self.has_substitute else self._first.unreached(errors, known=known)
 
 

@@ -8,6 +8,9 @@ answers, and a failure counts only when everything that was sent before it is ba
 verdict waits for that, and while enough replies wait to be corrected, nothing new is begun: what one
 slow request holds up must not be paid for by all the others.
 
+A refusal of the key or the model may be one of a row, which a firewall does not let through. While
+nothing was answered it is believed when a second row is refused too.
+
 One answer ends the trial, whether it was bought or is in the journal from an earlier run: then
 failures are their rows' own.
 """
@@ -54,6 +57,7 @@ class FirstOutcomes:
         self._failed: list[tuple[int, Kind]] = []
         self._doubtful: set[Event] = set()  # had a reply that does not fit
         self._near = False  # enough have failed in one way, but not in order
+        self._refused: CallError | None = None  # of the key or the model, and perhaps of a row
         self._news = asyncio.Event()
 
     def sent(self, event: Event) -> None:
@@ -83,6 +87,32 @@ class FirstOutcomes:
         elif error.kind is Kind.CONNECTION:
             self._unreached = error.message
             self._connected = self._connected or error.arrived
+
+    def doubts(self, error: CallError) -> bool:
+        """Whether a refusal may be one of its row alone, so that another row is to be asked.
+
+        Args:
+            error: What all others would get, if it is not.
+        """
+        if not (self.on_trial and error.may_be_of_row) or self._refused is not None:
+            return False
+        self._refused = error
+        return True
+
+    def refused(self, errors: Iterable[str]) -> CallError | None:
+        """The refusal that nothing has spoken against, at the end of a run.
+
+        Args:
+            errors: The kinds of its failures.
+        """
+        others = set(errors) - {Kind.ACCESS, Kind.NOT_FOUND, Kind.NOT_SENT, Kind.CANCELLED}
+        return None if others else self._refused
+
+    def believe_no_refusal(self) -> None:
+        """A paid reply came: the key and the model are good, and what was refused is a row."""
+        if self._refused is not None:
+            self._refused = None
+            self._news.set()
 
     def is_over_with(self, event: Event, *, known: bool) -> bool:
         """An event is finished. True if the run is not worth going on with.
@@ -125,7 +155,8 @@ class FirstOutcomes:
         """True while nothing new is to be asked; what was sent before goes on."""
         if not self.on_trial or self.enough is None:
             return False
-        return len(self._doubtful) >= self.enough or (self._near and bool(self._out))
+        waits = self._near or self._refused is not None
+        return len(self._doubtful) >= self.enough or (waits and bool(self._out))
 
     async def may_correct(self, event: Event) -> None:
         """Wait until this one may be asked again with the reason.

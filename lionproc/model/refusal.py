@@ -236,7 +236,8 @@ def _meant(
         said_s = words_s(said.text) if said.wait_s is None else said.wait_s
         wait_s = None if said_s is None else min(said_s, LONGEST_WAIT_S)
     about_all = bool(way_on)  # it says itself that no other row would fare better
-    if proven and status in {403, 404} and kind in {Kind.ACCESS, Kind.NOT_FOUND} and not about_all:
+    row_s = status in {403, 404} and kind in {Kind.ACCESS, Kind.NOT_FOUND} and not about_all
+    if row_s and proven:
         kind = Kind.FORBIDDEN
     if said.is_page and kind in {Kind.ACCESS, Kind.NOT_FOUND, Kind.FORBIDDEN, Kind.BAD_REQUEST}:
         way_on = _A_PAGE
@@ -248,6 +249,7 @@ def _meant(
         status=status,
         retry_after_s=wait_s,
         at_once=at_once,
+        may_be_of_row=row_s and not proven,
     )
 
 

@@ -244,6 +244,31 @@ def test_a_key_that_is_refused_half_way_ends_the_run(server):
     assert server.counters.total < 300
 
 
+PAGE = Fault("other", status=403, body="<!DOCTYPE html><title>Blocked</title>")
+
+
+@pytest.mark.parametrize("refused", [PAGE, "403", "404"], ids=["firewall", "key", "model"])
+@pytest.mark.parametrize("row", [0, 3])
+def test_a_row_that_is_refused_before_anything_was_answered_fails_alone(server, refused, row):
+    server.configure(answer="good", faults=lambda body, _: refused if number(body) == row else None)
+    with pytest.warns(RowsFailedWarning, match="1 of 20"):
+        out = ask(server, texts(20), limits={"concurrency": 4})
+    assert out["a"].notna().sum() == 19
+    assert server.counters.total == 20
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_a_refusal_of_the_key_or_the_model_is_believed_when_a_second_row_has_it(
+    server, concurrency
+):
+    server.configure(faults={"404": 1.0})
+    with pytest.raises(AccessError, match="404"):
+        ask(server, texts(200), limits={"concurrency": concurrency})
+    assert server.counters.total <= max(2, concurrency)
+    with pytest.raises(AccessError, match="404"):
+        ask(server, texts(1))
+
+
 def test_an_account_that_runs_empty_half_way_ends_the_run_at_once(server):
     empty = other({"error": {"message": "Insufficient credits."}}, 403)
     server.configure(answer="good", faults=[None] * 40 + [empty] * 5000)
