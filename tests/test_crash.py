@@ -70,8 +70,8 @@ JournalFile._commit = _commit
     "inside_a_commit": """
 from lionproc.engine.journal_file import JournalFile
 prepared = JournalFile._prepared
-def _prepared(self, *, write):
-    connection = prepared(self, write=write)
+def _prepared(self, *args, write):
+    connection = prepared(self, *args, write=write)
     if write:
         connection.set_progress_handler(die, 150)
     return connection
