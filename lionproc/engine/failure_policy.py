@@ -235,7 +235,8 @@ class FailurePolicy:
     ) -> Decision:
         """As `failed`, where somebody else makes up for it: nothing of it stops the run."""
         if error.kind in FATAL:
-            self._breaker.refused(now, REFUSING_S)
+            if not self._first.doubts(error):
+                self._breaker.refused(now, REFUSING_S)
         elif error.kind in BREAKING:
             self._breaker.failed(now, probe=probe)
         elif error.kind not in {Kind.RATE_LIMITED, Kind.NO_CAPACITY}:
@@ -279,7 +280,7 @@ class FailurePolicy:
             known: Whether the journal had an answer to anything.
         """
         refused = None if known else self._first.refused(errors)
-        if refused is not None:
+        if refused is not None and refused.kind not in self.elsewhere:
             return _stopped(refused).error
         return None if self.has_substitute else self._first.unreached(errors, known=known)
 

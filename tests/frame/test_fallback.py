@@ -126,6 +126,20 @@ def test_a_row_that_a_filter_refuses_goes_on_alone_and_its_equals_with_it(first,
     assert out["a_usd"][:2].isna().all()
 
 
+@pytest.mark.parametrize("fault", ["403", "404"])
+def test_a_row_that_is_refused_before_anything_was_answered_takes_no_other_with_it(
+    first, second, fault
+):
+    first.configure(faults=only({"t0"}, fault))
+    out = ask(lp.Fallback([at(first), at(second, "b")]), names(30), limits={"concurrency": 4})
+    assert out["a"].tolist() == ["two", *["one"] * 29]
+    first.configure(faults={fault: 1.0})
+    before = first.counters.total
+    refused = ask(lp.Fallback([at(first, "c"), at(second, "b")]), names(30), journal=False)
+    assert refused["a"].tolist() == ["two"] * 30
+    assert first.counters.total - before < 10
+
+
 @pytest.mark.parametrize("fault", ["wrong_shape", "empty", "400", "length"])
 def test_what_the_first_answers_badly_is_never_hidden(first, second, fault):
     first.configure(faults={fault: 1.0})
