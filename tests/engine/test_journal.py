@@ -837,12 +837,13 @@ def test_a_trigger_with_the_name_of_something_else_in_a_journal_is_not_trusted(p
         Journal.open(path)
 
 
-def the_pages(path, count, **more):
-    """The bytes of a journal with some records, where its table begins, and the size of a page."""
+def the_pages(path, count, tree="record", **more):
+    """The bytes of a journal with some records, where a tree begins, and the size of a page."""
     with Journal.open(path) as journal:
         keep(journal, *(an_entry(key=bytes([n % 256]) * 16, **more) for n in range(count)))
     with contextlib.closing(sqlite3.connect(path)) as other:
-        (root,) = other.execute("SELECT rootpage FROM sqlite_master WHERE name='record'").fetchone()
+        query = "SELECT rootpage FROM sqlite_master WHERE name = ?"
+        (root,) = other.execute(query, (tree,)).fetchone()
         (size,) = other.execute("PRAGMA page_size").fetchone()
     return bytearray(path.read_bytes()), (root - 1) * size, size
 
@@ -875,11 +876,17 @@ def test_records_of_one_page_that_many_lead_to_are_not_all_in_memory(path, monke
     assert rows[-1] == 1
 
 
-def test_pages_that_hold_records_without_end_are_damage_and_hold_nobody_up(path, monkeypatch):
+@pytest.mark.parametrize(
+    ("tree", "read"),
+    [("by_prefix", len), ("record", lambda journal: list(journal.contents.of_run(7, 0)))],
+)
+def test_pages_that_hold_records_without_end_are_damage_and_hold_nobody_up(
+    path, monkeypatch, tree, read
+):
     monkeypatch.setattr(journal_file, "_SOME_STEPS", 1000)
     monkeypatch.setattr(journal_file, "_MOST_STEPS", 100_000)
     monkeypatch.setattr(journal_file, "_STEPS_A_BYTE", 1)
-    content, place, size = the_pages(path, 500)
+    content, place, size = the_pages(path, 1500, tree)
     pages, kids = len(content) // size, int.from_bytes(content[place + 3 : place + 5])
     cells = [
         int.from_bytes(content[place + at : place + at + 2]) for at in range(12, 12 + 2 * kids, 2)
@@ -896,10 +903,11 @@ def test_pages_that_hold_records_without_end_are_damage_and_hold_nobody_up(path,
     content[place : place + size] = leading_to((pages + 1).to_bytes(4))
     content[28:32] = (pages + 7).to_bytes(4)  # how many there are
     path.write_bytes(b"".join((content, *deeper, leading_to(leaf))))
-    with Journal.open(path) as journal:
-        for read in (len, lambda journal: list(journal.contents.of_run(7, 0))):
-            with pytest.raises(JournalError, match="reading it would have no end"):
-                read(journal)
+    with (
+        Journal.open(path) as journal,
+        pytest.raises(JournalError, match="reading it would have no end"),
+    ):
+        read(journal)
 
 
 @pytest.mark.parametrize(
