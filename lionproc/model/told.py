@@ -17,6 +17,7 @@ __all__ = ["Told", "faults_in", "told", "told_in"]
 _NESTS = ("error", "detail", "message", "errors")  # where an error is, in whatever holds it
 _DEEPEST = 3
 _MOST_READ = 4000  # characters of a server's words that are looked at
+_LONGEST = 200  # characters of the name of a quota
 _LETTERS = re.compile(r"[^a-z0-9]+")
 _SECONDS = re.compile(r"(\d{1,6}(?:\.\d{1,9})?)s")
 
@@ -92,7 +93,9 @@ def told_in(error: object, depth: int = 0) -> Told:
         code = next((str(name) for name in names[:2] if name), "")
         for detail in _objects(error.get("details")) + _objects(error.get("innererror")):
             names += [detail.get("reason"), detail.get("code")]
-            texts += [str(v.get("quotaId", "")) for v in _objects(detail.get("violations"))]
+            texts += [
+                str(v.get("quotaId", ""))[:_LONGEST] for v in _objects(detail.get("violations"))
+            ]
             found = _SECONDS.fullmatch(str(detail.get("retryDelay", ""))[:20])
             wait_s = float(found[1]) if found else wait_s
         words = {word for name in names if (word := _letters(name))}

@@ -6,6 +6,7 @@ import pytest
 
 from lionproc.errors import Kind
 from lionproc.model.chat_completion import classify
+from lionproc.model.told import told
 
 GOOGLE_QUOTA = (
     "You exceeded your current quota, please check your plan and billing details. For more "
@@ -301,3 +302,11 @@ def test_the_header_of_a_proxy_goes_before_its_words():
     assert not of_tokens.signals.at_once
     assert of_tokens.signals.wait_s == 7
     assert of_requests.signals.at_once
+
+
+@pytest.mark.parametrize("field", ["message", "quotaId", "raw", "msg", "retryDelay"])
+def test_little_of_an_error_is_looked_through_however_long_it_is(field):
+    said = "quota exceeded for metric: " * 10_000
+    error = {"message": "No.", "details": [{field: said, "violations": [{field: said}]}]}
+    for body in ({"error": {**error, "metadata": {field: said}}}, {"detail": [{field: said}]}):
+        assert len(told(json.dumps(body).encode()).text) < 100_000
