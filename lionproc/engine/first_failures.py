@@ -94,7 +94,7 @@ class FirstOutcomes:
         Args:
             error: What all others would get, if it is not.
         """
-        if not (self.on_trial and error.may_be_of_row) or self._refused is not None:
+        if self._refused is not None or not error.may_be_of_row:
             return False
         self._refused = error
         return True

@@ -349,6 +349,15 @@ async def test_a_refused_key_stops_the_batch_and_resume_goes_on(server, processo
     assert server.duplicates() == 0
 
 
+async def test_an_item_that_is_refused_before_anything_was_answered_stops_no_batch(
+    server, processor
+):
+    server.configure(faults=lambda body, n: "403" if n == 0 else None)
+    batch = await processor.process_batch(items(20), SCHEMA)
+    assert (batch["status"], batch["failed"]) == ("success", 1)
+    assert server.counters.total == 20
+
+
 @pytest.mark.parametrize("kind", ["batch", "job"])
 async def test_of_those_who_resume_the_same_at_the_same_moment_or_later_one_runs_it(
     server, model, kind
