@@ -34,10 +34,11 @@ from lionproc.model.references import FOLLOWED
 from lionproc.model.shape import AskedSchema, Record, Shape, Text, shape_of
 from lionproc.model.trial import try_out
 from lionproc.model.validate import TypeCheck
-from lionproc.model.vetting import vet
+from lionproc.model.vetting import check_keywords, vet
 
 __all__ = ["Answer", "Field"]
 
+MOST_QUOTED = 300  # characters of what is wrong with a schema
 _SAYING = frozenset(
     ("type", "properties", "items", "enum", "const", "anyOf", "oneOf", "allOf", "$ref")
 )  # the keywords of JSON Schema that say what a value is; the others only narrow it
@@ -267,14 +268,14 @@ def _of_json_schema(cls: type[Answer], schema: dict[str, Any], name: object | No
     try:
         schema = copy.deepcopy(schema)
         json.dumps(schema, allow_nan=False)
-        jsonschema_rs.meta.validate(schema)
+        check_keywords(schema)
         shape = shape_of(schema, formats=False)
         check = schema_check(schema)
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
-        where = "/".join(map(str, getattr(error, "instance_path", ())))
+        where = "/".join(map(str, getattr(error, "instance_path", ())))[:MOST_QUOTED]
+        why = str(getattr(error, "message", error))[:MOST_QUOTED]
         raise SchemaError(
-            f"This is no valid JSON Schema{f', at {where!r}' if where else ''}: "
-            f"{getattr(error, 'message', error)}. {ASK_FOR}"
+            f"This is no valid JSON Schema{f', at {where!r}' if where else ''}: {why}. {ASK_FOR}"
         ) from None
     except (TypeError, ValueError) as error:
         if isinstance(error, SchemaError):

@@ -7,17 +7,19 @@ million parts, each of which is checked for every reply.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lionproc.errors import SchemaError
 from lionproc.model.references import FOLLOWED, References, for_the_same, parts_of
 
-__all__ = ["MOST_LEVELS", "MOST_PARTS", "MOST_REFERENCES", "vet"]
+__all__ = ["MOST_LEVELS", "MOST_PARTS", "MOST_REFERENCES", "check_keywords", "vet"]
 
 MOST_PARTS = 5000  # of a schema with its references followed; OpenAI takes 5,000 properties
 MOST_LEVELS = 200  # objects and lists in the text of a schema, one in the other
 MOST_REFERENCES = 100  # one leading to the next
+LONGEST_TOLD = 10_000  # characters of a schema of which all is told that is wrong with it
 _DRAFTS = frozenset(
     (
         *(f"json-schema.org/draft-{number}/schema" for number in ("04", "06", "07")),
@@ -57,6 +59,38 @@ def vet(schema: Mapping[str, Any]) -> None:
                 )
     _Size(schema).of(schema, ())
     _check_ends(schema)
+
+
+def check_keywords(schema: dict[str, Any]) -> None:
+    """Refuse what is no JSON Schema: keywords with values that they cannot have.
+
+    A fault is told with all that was tried, and with the way to each: of a long schema gigabytes. So
+    of one the keyword alone is looked for.
+
+    Args:
+        schema: A schema, vetted.
+
+    Raises:
+        jsonschema_rs.ValidationError: A short one is none.
+        SchemaError: A long one is none.
+    """
+    import jsonschema_rs
+
+    if jsonschema_rs.meta.is_valid(schema):
+        return
+    if len(json.dumps(schema)) <= LONGEST_TOLD:
+        jsonschema_rs.meta.validate(schema)
+    draft = {"$schema": schema["$schema"]} if "$schema" in schema else {}
+    for part in parts_of(schema, with_shared=True):
+        for keyword, value in part.items():
+            own: dict[str, Any] = {**draft, keyword: value}
+            has_parts = any(inner is not own for inner in parts_of(own, with_shared=True))
+            if not has_parts and not jsonschema_rs.meta.is_valid(own):
+                raise SchemaError(
+                    f"This is no valid JSON Schema: {keyword[:100]!r} cannot be "
+                    f"{json.dumps(value)[:100]}."
+                )
+    raise SchemaError("This is no valid JSON Schema.")
 
 
 def _check_ends(schema: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ import functools
 import importlib
 import json
 import re
+import resource
 import signal
 import socket
 import sys
@@ -541,6 +542,26 @@ def test_parts_that_contain_each_other_are_not_followed_along_all_ways(make, mon
 def test_no_type_is_made_of_choices_that_are_none_or_very_many(members):
     schema = {"type": "object", "properties": {"x": {"enum": members}}, "required": ["x"]}
     assert type_of_schema(schema, bare=False, own=False) == schema
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"properties": {"k" * 100_000: {"type": [5] * 500}}}, "'type' cannot be \\[5, 5"),
+        ({"properties": {"a": {"type": ["object"] * 50_000}}}, "'type' cannot be"),
+        ({"properties": dict.fromkeys(map(str, range(5000)), 5)}, "'properties' cannot be"),
+        ({"properties": {"a": {"minLength": "x" * 100_000}}}, "'minLength' cannot be \"xx"),
+        ({"properties": {"a": {"type": [5] * 100}}}, "at 'properties/a/type': \\[5,5"),
+    ],
+    ids=["name", "kinds", "parts", "value", "short"],
+)
+def test_what_is_wrong_with_a_schema_is_told_in_a_few_words_and_little_memory(wrong, says):
+    schema = {"type": "object", **wrong}
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(SchemaError, match=says) as raised:
+        Answer.of(schema)
+    assert len(str(raised.value)) < 700
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000  # KiB
 
 
 @pytest.mark.parametrize("name", ["model_config", "model_fields_set"])
