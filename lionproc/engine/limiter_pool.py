@@ -27,6 +27,7 @@ LOOK_S = 0.05  # others may use a way too, and free a slot there that nobody her
 DOUBT_S = 1.0  # after a failure; so long others are taken first
 PATIENCE_S = 0.25  # for a way that had room a moment ago
 ENOUGH = 3  # failures in a row after which a way is left out
+REFUSALS = 10  # in a row: more than where a limit is met, so it refuses everybody
 LONGEST_S = 30.0
 REFUSING_S = 30.0  # at least, for a way that refuses the key, the model or the account
 LONGEST_REFUSING_S = 300.0
@@ -47,6 +48,7 @@ class _Way:
     Attributes:
         limiter: Of the endpoint.
         failures: In a row.
+        refusals: For its limits, in a row.
         failed_at: When it failed last.
         times_out: How often in a row it was left out.
         out_until: When it may be probed, in seconds of the loop's clock.
@@ -55,6 +57,7 @@ class _Way:
 
     limiter: Limiter
     failures: int = 0
+    refusals: int = 0
     failed_at: float = -math.inf
     times_out: int = 0
     out_until: float | None = None
@@ -62,7 +65,7 @@ class _Way:
 
     def succeeded(self) -> None:
         """It answered."""
-        self.failures = self.times_out = 0
+        self.failures = self.refusals = self.times_out = 0
         self.out_until = None
         self.probing = False
 
@@ -244,7 +247,9 @@ class LimiterPool(Limiter):
             if way.probing or way.failures >= ENOUGH:
                 way.leave_out(now, 1.0, LONGEST_S)
         elif error.kind in _BUSY:
-            way.probing = False
+            way.refusals += error.kind is Kind.RATE_LIMITED
+            if way.probing or (way.is_in() and way.refusals >= REFUSALS):
+                way.leave_out(now, 1.0, LONGEST_S)
         else:  # it answers, and this is about the row
             way.succeeded()
             return False

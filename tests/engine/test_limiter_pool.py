@@ -6,8 +6,9 @@ import pytest
 
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.limiter_chain import LimiterChain
-from lionproc.engine.limiter_pool import LimiterPool
+from lionproc.engine.limiter_pool import REFUSALS, LimiterPool
 from lionproc.engine.limits import Limits
+from lionproc.engine.quotas import Signals
 from lionproc.engine.tokens import Tokens
 from lionproc.errors import CallError, Kind
 from lionproc.testing import run_virtual
@@ -164,6 +165,34 @@ def test_a_key_that_is_refused_is_left_out_at_once_and_the_last_one_is_never_lef
         assert second.way != first.way
         assert not fails(pool, second, refused)  # nobody else: that is the run's end
         assert await pool.reserve(ONE)  # all are tried where all are left out
+
+    run_virtual(main())
+
+
+def test_one_that_refuses_everybody_is_left_out_and_comes_back():
+    """Each row would be refused there as often as it may be, while another one has to wait."""
+
+    async def main():
+        pool = LimiterPool([limiter(600), limiter()])
+        no = CallError(Kind.RATE_LIMITED, "Too many.")
+        asked = [0, 0]
+
+        async def ask(*, is_open):
+            reservation = await pool.reserve(ONE)
+            asked[reservation.way] += 1
+            if reservation.way == 0 or is_open:
+                pool.settle(reservation, ONE)
+            else:
+                pool.another_takes(reservation, no, attempts=1)
+                pool.throttled(reservation, Signals())
+
+        for _ in range(600):
+            await ask(is_open=False)
+        assert asked[0] > 500
+        assert asked[1] <= REFUSALS + 6  # and looks after 1, 2, 4, ... 30 s
+        for _ in range(600):
+            await ask(is_open=True)
+        assert asked[1] > 400
 
     run_virtual(main())
 
