@@ -34,7 +34,7 @@ from lionproc.model.references import FOLLOWED
 from lionproc.model.shape import AskedSchema, Record, Shape, Text, shape_of
 from lionproc.model.trial import try_out
 from lionproc.model.validate import TypeCheck
-from lionproc.model.vetting import check_keywords, vet
+from lionproc.model.vetting import check_keywords, too_deep, vet
 
 __all__ = ["Answer", "Field"]
 
@@ -119,7 +119,10 @@ class Answer:
         Raises:
             SchemaError: This cannot be asked for; the message says why, and what can.
         """
-        answer = cls._understood(schema, name)
+        try:
+            answer = cls._understood(schema, name)
+        except RecursionError:
+            raise too_deep() from None
         try:
             orjson.dumps(answer.json_schema)
         except TypeError as error:

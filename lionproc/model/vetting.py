@@ -14,7 +14,7 @@ from typing import Any
 from lionproc.errors import SchemaError
 from lionproc.model.references import FOLLOWED, References, for_the_same, parts_of
 
-__all__ = ["MOST_LEVELS", "MOST_PARTS", "MOST_REFERENCES", "check_keywords", "vet"]
+__all__ = ["MOST_LEVELS", "MOST_PARTS", "MOST_REFERENCES", "check_keywords", "too_deep", "vet"]
 
 MOST_PARTS = 5000  # of a schema with its references followed; OpenAI takes 5,000 properties
 MOST_LEVELS = 200  # objects and lists in the text of a schema, one in the other
@@ -40,6 +40,20 @@ def vet(schema: Mapping[str, Any]) -> None:
             parts that hold one value against themselves without end.
     """
     _check_levels(schema)
+    try:
+        _check_parts(schema)
+    except RecursionError:
+        raise too_deep() from None
+
+
+def too_deep() -> SchemaError:
+    """The error for a schema of which no end is seen, though it may have one."""
+    return SchemaError(
+        "The JSON Schema is nested too deeply with its references followed. Ask for less at once."
+    )
+
+
+def _check_parts(schema: Mapping[str, Any]) -> None:
     parts = list(parts_of(schema, with_shared=True))
     for part in parts:
         draft = part.get("$schema")

@@ -521,6 +521,24 @@ def each_contains_all(kinds, keyword="properties"):
     }
 
 
+@pytest.mark.parametrize("take", [Answer.of, lambda s: type_of_schema(s, bare=False, own=False)])
+@pytest.mark.parametrize("keyword", ["allOf", "properties"])
+def test_a_schema_that_is_deep_by_its_references_is_refused_in_a_sentence(take, keyword):
+    def nested(inner):
+        for _ in range(40):
+            inner = {keyword: [inner] if keyword == "allOf" else {"a": inner}}
+        return inner
+
+    shared = {f"a{n}": nested({"$ref": f"#/$defs/a{n + 1}"}) for n in range(90)}
+    schema = {
+        "type": "object",
+        "properties": {"x": {"$ref": "#/$defs/a0"}},
+        "$defs": {**shared, "a90": {"type": "string"}},
+    }
+    with pytest.raises(SchemaError, match="nested too deeply"):
+        Answer.of(take(schema))
+
+
 @pytest.mark.parametrize(
     "make", [Answer.of, lambda schema: type_of_schema(schema, bare=False, own=True)]
 )
