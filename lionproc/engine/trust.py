@@ -27,6 +27,7 @@ __all__ = ["check_found", "check_journal", "check_link", "others_of", "repositor
 
 VARIABLE = "LIONPROC_TRUST"
 BESIDE = ("-wal", "-shm", "-journal")  # what SQLite reads and writes beside the file
+_SUPER = bytes.fromhex("d9d505f920a163d7")  # ends the record that names a super-journal
 _RECORD = rb"(?:req|batch|job)_[0-9A-Za-z_-]+\.json"  # of a service
 _STAGE = rb"(?:[^/\0]{1,400}/)?"  # a folder of one, perhaps
 LONGEST_PATH = 2**16  # bytes
@@ -41,7 +42,8 @@ def check_journal(path: str) -> None:
 
     Raises:
         JournalError: Somebody else owns or can write it, its folder or one above; the message
-            says who, and the way on. Or a pipe or a device is beside it.
+            says who, and the way on. Or a pipe or a device is beside it, or what would have
+            SQLite remove a file.
     """
     _refuse_odd(path)
     folder = Path(os.path.realpath(Path(path).parent))
@@ -67,6 +69,23 @@ def _refuse_odd(path: str) -> None:
                     f"The journal {path!r} is not used: {path + end!r} beside it is a pipe or a "
                     "device, and SQLite would wait there for ever. Remove it."
                 )
+    if _names_a_file(Path(f"{path}-journal")):
+        raise JournalError(
+            f"The journal {path!r} is not used: {path + '-journal'!r} beside it names another file, "
+            "which SQLite would remove. lionproc leaves none like it: remove it."
+        )
+
+
+def _names_a_file(journal: Path) -> bool:
+    """Whether a rollback journal names a super-journal, a file that SQLite reads and then removes.
+
+    Its record stands at the end (sqlite.org, "Database File Format", 3). A transaction over several
+    databases makes one, and lionproc has none of those.
+    """
+    with contextlib.suppress(OSError), journal.open("rb") as file:
+        file.seek(-len(_SUPER), os.SEEK_END)
+        return file.read() == _SUPER
+    return False
 
 
 def check_found(path: str) -> None:

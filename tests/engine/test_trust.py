@@ -1,9 +1,12 @@
 """A journal that others own, write or send along is not believed without a word of its user."""
 
 import asyncio
+import contextlib
 import os
 import shutil
+import sqlite3
 import stat
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -118,6 +121,28 @@ def test_a_pipe_beside_the_journal_is_refused_and_not_waited_at(work, monkeypatc
         with pytest.raises(JournalError, match=f"sqlite{end}.*Remove it"):
             Journal.open(path)
         beside.unlink()
+    assert keep_one() == path
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_what_lies_beside_a_journal_has_no_file_removed(work, monkeypatch, trusted):
+    if trusted:
+        monkeypatch.setenv("LIONPROC_TRUST", str(work))
+    path, mine = keep_one(), work / "mine"
+    mine.write_text("precious")
+    with contextlib.closing(sqlite3.connect(path)) as plain:  # a WAL goes before what is beside
+        plain.execute("PRAGMA journal_mode = DELETE")
+    mark, name = bytes.fromhex("d9d505f920a163d7"), bytes(mine)
+    pages = path.stat().st_size // 4096
+    head = mark + struct.pack(">5I", 0, 0, pages, 512, 4096) + bytes(484)
+    named = struct.pack(">I", 2**30 // 4096 + 1) + name
+    beside = Path(f"{path}-journal")
+    beside.write_bytes(head + named + struct.pack(">2I", len(name), sum(name)) + mark)
+    beside.chmod(0o600)
+    with pytest.raises(JournalError, match=r"names another file.*remove it"):
+        Journal.open(path)
+    assert mine.read_text() == "precious"
+    beside.unlink()
     assert keep_one() == path
 
 
