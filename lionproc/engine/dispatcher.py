@@ -158,9 +158,13 @@ class Dispatcher:
             self._halting = asyncio.create_task(self.halt())
             self.on_stop()
 
-    def judge_the_end(self) -> None:
-        """Everything is back: if nothing was ever reached, that is what there is to say."""
-        known = self.replay.has_answered
+    def judge_the_end(self, *, answered: bool) -> None:
+        """Everything is back: if nothing was ever reached, that is what there is to say.
+
+        Args:
+            answered: Whether any reply of the run was paid for, from whatever model.
+        """
+        known = answered or self.replay.has_answered
         self.fatal = self.fatal or self.policy.unreached(self.counters.errors, known=known)
 
     # -- in ---------------------------------------------------------------------------------

@@ -65,7 +65,10 @@ class FailurePolicy:
     Attributes:
         has_substitute: Whether another server makes up for this one while it is down, and not only
             for what it says of single rows.
+        was_paid: Whether a paid reply came.
     """
+
+    was_paid = False
 
     def __init__(
         self,
@@ -170,6 +173,7 @@ class FailurePolicy:
 
     def paid(self) -> None:
         """A paid reply came: the server lives, and retries are earned back."""
+        self.was_paid = True
         self._breaker.succeeded()
         self._budget.refund()
         self._first.believe_no_refusal()
@@ -214,7 +218,7 @@ class FailurePolicy:
         elif error.kind is not Kind.RATE_LIMITED:
             self._breaker.succeeded()  # it answers, though not what we hoped
         if isinstance(decision, Stop):
-            return Fail(error) if self._first.doubts(error) else _stopped(error)
+            return Fail(error) if self._first.doubts(event, error) else _stopped(error)
         if isinstance(decision, Fail):
             spent = error.kind in COSTLY and not self._budget.spend(error)
             if spent and error.kind is Kind.FORBIDDEN:
@@ -235,7 +239,7 @@ class FailurePolicy:
     ) -> Decision:
         """As `failed`, where somebody else makes up for it: nothing of it stops the run."""
         if error.kind in FATAL:
-            if not self._first.doubts(error):
+            if not self._first.doubts(event, error):
                 self._breaker.refused(now, REFUSING_S)
         elif error.kind in BREAKING:
             self._breaker.failed(now, probe=probe)

@@ -58,6 +58,7 @@ class FirstOutcomes:
         self._doubtful: set[Event] = set()  # had a reply that does not fit
         self._near = False  # enough have failed in one way, but not in order
         self._refused: CallError | None = None  # of the key or the model, and perhaps of a row
+        self._asked: object = None  # what was refused
         self._news = asyncio.Event()
 
     def sent(self, event: Event) -> None:
@@ -88,16 +89,19 @@ class FirstOutcomes:
             self._unreached = error.message
             self._connected = self._connected or error.arrived
 
-    def doubts(self, error: CallError) -> bool:
+    def doubts(self, event: Event, error: CallError) -> bool:
         """Whether a refusal may be one of its row alone, so that another row is to be asked.
 
         Args:
+            event: What was refused. What asks for another vote on the same is no other row.
             error: What all others would get, if it is not.
         """
-        if self._refused is not None or not error.may_be_of_row:
+        if not error.may_be_of_row:
             return False
-        self._refused = error
-        return True
+        asked = getattr(event.call, "body", event)
+        if self._refused is None:
+            self._refused, self._asked = error, asked
+        return bool(self._asked == asked)
 
     def refused(self, errors: Iterable[str]) -> CallError | None:
         """The refusal that nothing has spoken against, at the end of a run.

@@ -140,6 +140,14 @@ def test_a_row_that_is_refused_before_anything_was_answered_takes_no_other_with_
     assert first.counters.total - before < 10
 
 
+def test_a_row_that_every_model_refuses_before_it_answered_anything_fails_alone(first, second):
+    for server in (first, second):
+        server.configure(faults=only({"t0"}, "403"))
+    with pytest.warns(lp.errors.RowsFailedWarning, match="1 of 30"):
+        out = ask(lp.Fallback([at(first), at(second, "b")]), names(30))
+    assert out["a"].isna().tolist() == [True, *[False] * 29]
+
+
 @pytest.mark.parametrize("fault", ["wrong_shape", "empty", "400", "length"])
 def test_what_the_first_answers_badly_is_never_hidden(first, second, fault):
     first.configure(faults={fault: 1.0})

@@ -257,6 +257,13 @@ def test_a_row_that_is_refused_before_anything_was_answered_fails_alone(server, 
     assert server.counters.total == 20
 
 
+def test_votes_on_one_row_that_is_refused_are_no_second_row(server):
+    server.configure(answer="good", faults=lambda body, _: "403" if number(body) == 0 else None)
+    with pytest.warns(RowsFailedWarning, match="1 of 20"):
+        out = ask(server, texts(20), votes=3)
+    assert out["a"].notna().sum() == 19
+
+
 @pytest.mark.parametrize("concurrency", [1, 4])
 def test_a_refusal_of_the_key_or_the_model_is_believed_when_a_second_row_has_it(
     server, concurrency
