@@ -37,6 +37,10 @@ COSTLY = BREAKING | {Kind.FORBIDDEN}  # final failures that the retry budget pay
 # seconds for which one is that refuses the key, the model or the account.
 ENOUGH = 5
 REFUSING_S = 30.0
+# And the same for one that refuses all for its limits: so many in a row, for longer than the longest
+# of usual windows lasts. What opens sooner is waited for.
+REFUSALS = 10
+REFUSED_S = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,8 @@ class FailurePolicy:
         self._breaker = Breaker(ENOUGH) if self.has_substitute else Breaker()
         self._prober: Event | None = None
         self._opened_by: CallError | None = None
+        self._refusals = 0  # for its limits, in a row
+        self._refused_since = 0.0
 
     # -- before an attempt ------------------------------------------------------------------
 
@@ -176,6 +182,7 @@ class FailurePolicy:
         self.was_paid = True
         self._breaker.succeeded()
         self._budget.refund()
+        self._refusals = 0
         self._first.believe_no_refusal()
 
     def goes_another_way(self, event: Event) -> Wait:
@@ -243,8 +250,11 @@ class FailurePolicy:
                 self._breaker.refused(now, REFUSING_S)
         elif error.kind in BREAKING:
             self._breaker.failed(now, probe=probe)
-        elif error.kind not in {Kind.RATE_LIMITED, Kind.NO_CAPACITY}:
+        elif error.kind is Kind.RATE_LIMITED:
+            self._refused_again(now)
+        elif error.kind is not Kind.NO_CAPACITY:
             self._breaker.succeeded()
+            self._refusals = 0
         if self._breaker.is_open:
             self._opened_by = error
             return Fail(error)
@@ -252,6 +262,14 @@ class FailurePolicy:
             return Fail(error)
         self._first.put_off(event)
         return decision
+
+    def _refused_again(self, now: float) -> None:
+        """A request was refused for a limit: who refuses all for longer than any window is down."""
+        self._refusals += 1
+        if self._refusals == 1:
+            self._refused_since = now
+        elif self._refusals >= REFUSALS and now > self._refused_since + REFUSED_S:
+            self._breaker.refused(now, REFUSING_S)
 
     def finished(self, event: Event, *, known: bool) -> StopRun | None:
         """An event is finished.

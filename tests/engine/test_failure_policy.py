@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from lionproc.engine.failure_policy import FailurePolicy, StopRun
+from lionproc.engine.failure_policy import BREAKING, REFUSING_S, FailurePolicy, StopRun
 from lionproc.engine.request import Event, Reply
 from lionproc.engine.retry import Fail, Retry, Wait
 from lionproc.errors import (
@@ -50,6 +50,27 @@ def ends(policy, error=None, *, known=False):
     policy.came_back(event, Reply(error))
     event.finish(error)
     return policy.finished(event, known=known)
+
+
+# Where somebody else answers meanwhile
+
+
+def test_who_refuses_all_for_longer_than_any_window_is_left_alone_until_a_look_is_answered():
+    policy = FailurePolicy(Retry(), None, high, elsewhere=BREAKING | {Kind.RATE_LIMITED})
+    for second in range(0, 90, 5):
+        assert isinstance(fails(policy, Kind.RATE_LIMITED, now=second), Wait)
+    policy.paid()  # it had a limit by the minute
+    for second in range(90, 181, 5):
+        assert isinstance(fails(policy, Kind.RATE_LIMITED, now=second), Wait)
+    assert isinstance(fails(policy, Kind.RATE_LIMITED, now=185), Fail)
+    assert policy.is_open
+    look, other = Event(Call()), Event(Call())
+    assert policy.refused(look, 184.0 + REFUSING_S) is not None
+    assert policy.refused(look, 185.0 + REFUSING_S) is None
+    assert policy.refused(other, 185.0 + REFUSING_S) is not None
+    assert isinstance(fails(policy, Kind.RATE_LIMITED, event=look, now=186 + REFUSING_S), Fail)
+    policy.paid()
+    assert not policy.is_open
 
 
 # One failure
