@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lionproc.engine.request import Event
 
-QUEUE_BYTES = 32 * 2**20  # that calls take while they wait, if they say so; the last may be more
+QUEUE_BYTES = 24 * 2**20  # that calls take while they wait, if they say so; the last may be more
 OUT_BYTES = 56 * 2**20  # that the bodies in flight take together; one may always be in flight
 SLACK = 64  # outdated moments that may stay in the heap
 
