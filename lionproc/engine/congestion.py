@@ -165,8 +165,10 @@ class Congestion:
 
     def _is_idle(self, seconds: float) -> bool:
         """Whether more than one request could have left in that time since the last one."""
+        if seconds <= IDLE_S:  # as nearly always
+            return False
         pace = None if self._curve is None else self._curve.at(self._left_at)
-        return seconds > IDLE_S and (pace is None or seconds * pace > 2)
+        return pace is None or seconds * pace > 2
 
     def withdrawn(self, number: int, now: float) -> None:
         """A request that had its turn does not leave: it tells nothing, and another one looks."""

@@ -19,6 +19,7 @@ from lionproc.model.validate import DEEPEST, is_deeper
 __all__ = ["in_one_piece", "is_event_stream", "joined", "json_of", "parsed"]
 
 _FIELDS = ("data:", "event:", "id:", "retry:", ":")  # how a line of an event stream begins
+_BEGINNINGS = tuple(field.encode() for field in _FIELDS)
 _END = "[DONE]"
 MOST_LINES = 500_000  # of events; each is looked at, on the loop that everybody shares
 _TOO_DEEP = "It is nested too deeply."
@@ -69,7 +70,7 @@ def _not_deep(data: object, body: bytes) -> object:
 
 def is_event_stream(body: bytes) -> bool:
     """Whether a body is, or tries to be, a stream of server-sent events."""
-    return body[:64].lstrip().startswith(tuple(field.encode() for field in _FIELDS))
+    return body[:64].lstrip().startswith(_BEGINNINGS)
 
 
 def joined(content: object) -> Any:

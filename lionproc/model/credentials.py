@@ -244,7 +244,7 @@ def hidden(status: int, body: bytes, secrets: Iterable[str]) -> bytes:
     answers = good or b'"failed_generation"' in body  # as far as is known here
     sought = _sought(tuple(secrets), words=not answers)
     body = _without(body, sought)
-    if sought and good:
+    if sought and good and (body[:1] != b"{" or body.count(b'"text"') > 1):  # it may be in pieces
         body = _as_one(body, sought)
     if not sought or len(body) > _LONGEST_WITH_ESCAPES:
         return body
