@@ -15,7 +15,7 @@ from lionproc.engine.usage import Usage
 from lionproc.errors import CallError, Kind
 from lionproc.model.answer import Answer
 from lionproc.model.body import parsed
-from lionproc.model.canonical import canonical, canonical_messages
+from lionproc.model.canonical import canonical_messages, tail_of
 from lionproc.model.chat_completion import classify, text_of
 from lionproc.model.confidence import Confidences, no_logprobs
 from lionproc.model.connection import Connection
@@ -36,6 +36,7 @@ KEY_BYTES = 16
 # with one `prompt_cache_key` go where the start of their prompt is cached already.
 SHAPE_NOTHING = frozenset({"prompt_cache_key", "service_tier"})
 _REFUSED = frozenset({Kind.BAD_REQUEST, Kind.ACCESS, Kind.FORBIDDEN, Kind.NOT_FOUND})
+LARGE = 2**18  # bytes of a body that are better not there twice
 REPLY_LENGTH = 500  # characters of a reply that will not do, for whoever looks at the failure
 Message = Mapping[str, Any]
 
@@ -99,7 +100,7 @@ class RequestBuilder:
         self._head = b'{"model":' + orjson.dumps(connection.model) + b',"messages":'
         keyed = {name: fields[name] for name in fields if name not in SHAPE_NOTHING}
         self.fields = keyed
-        self._tail = _tail(keyed)
+        self._tail = tail_of(keyed)
         start = connection.identity.encode() + b"\0" + self._head
         self._hash = blake2b(start, digest_size=KEY_BYTES)
         self.digest = blake2b(
@@ -108,7 +109,7 @@ class RequestBuilder:
         ).digest()
         if connection.takes_cache_key:
             fields.setdefault("prompt_cache_key", f"lionproc-{self.digest.hex()}")
-        self._sent_tail = self._tail if len(keyed) == len(fields) else _tail(fields)
+        self._sent_tail = self._tail if len(keyed) == len(fields) else tail_of(fields)
         self.rest = len(self._sent_tail)
         self.ways = tuple(
             RequestBuilder(way, params, answer, told, confidence=confidence)
@@ -174,12 +175,6 @@ def _key_of_vote(key: bytes, vote: int) -> bytes:
     return blake2b(key + b"\0vote %d" % vote, digest_size=KEY_BYTES).digest() if vote else key
 
 
-def _tail(fields: Mapping[str, object]) -> bytes:
-    """The end of a body, behind the messages."""
-    made = canonical(fields)
-    return b"," + orjson.dumps(made)[1:] if made else b"}"
-
-
 class ModelCall:
     """One question. A `Call` of the engine.
 
@@ -214,7 +209,7 @@ class ModelCall:
         self.asked: Sequence[Message] | None = None
         self.vote = vote
         # Not the schema, which all have; and a copy, for orjson writes into blocks of 4 kilobytes.
-        self._begins = recipe._head + messages
+        self._begins: bytes | memoryview = recipe._head + messages
         self.key: bytes | None = key
         self.cell: Any = None
         self.confidences: tuple[float | None, ...] = ()
@@ -223,7 +218,10 @@ class ModelCall:
     @property
     def body(self) -> bytes:
         """The request, as it is sent."""
-        return self._begins + self._recipe._sent_tail
+        made = b"".join((self._begins, self._recipe._sent_tail))
+        if len(made) > LARGE:  # not to be there twice while it is under way
+            self._begins = memoryview(made)[: len(self._begins)]
+        return made
 
     @property
     def answer(self) -> Answer:
@@ -284,7 +282,7 @@ class ModelCall:
 
     @property
     def _messages(self) -> bytes:
-        return self._begins[len(self._recipe._head) :]
+        return bytes(self._begins[len(self._recipe._head) :])
 
     def as_vote(self, vote: int) -> ModelCall:
         """The same question, for another answer to it."""
@@ -371,7 +369,7 @@ class ModelCall:
         """The typed answer in a paid reply."""
         recipe = self._recipe
         try:
-            said = text_of(data, recipe.connection.endings, self._begins)
+            said = text_of(data, recipe.connection.endings, bytes(self._begins))
             sure = recipe.confidences
             if sure is not None and recipe.connection.endpoint.tells_logprobs is False:
                 raise no_logprobs(recipe.connection.model)

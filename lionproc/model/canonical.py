@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["canonical", "canonical_messages"]
+import orjson
+
+__all__ = ["canonical", "canonical_messages", "tail_of"]
 
 _IN_THEIR_ORDER = frozenset(("properties", "$defs", "definitions", "patternProperties"))
 _EXACT = 2**53  # beyond it a float is no longer a certain whole number
@@ -52,6 +54,12 @@ def canonical_messages(messages: Sequence[Mapping[str, object]]) -> Sequence[Map
         if not _is_usual(message):
             return [each if _is_usual(each) else _role_first(each) for each in messages]
     return messages
+
+
+def tail_of(fields: Mapping[str, object]) -> bytes:
+    """The end of a body, behind the messages, with these fields."""
+    made = canonical(fields)
+    return b"," + orjson.dumps(made)[1:] if made else b"}"
 
 
 def _is_usual(message: object) -> bool:

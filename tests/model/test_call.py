@@ -295,6 +295,25 @@ def test_calls_that_wait_hold_their_messages_and_not_the_shape_that_all_of_them_
         tracemalloc.stop()
 
 
+def test_a_long_prompt_is_in_memory_once_while_its_request_is_under_way():
+    long = [{"role": "user", "content": "word " * 400_000}]
+    builder = recipe(Literal["yes", "no"])
+    tracemalloc.start()
+    try:
+        call = builder.ask(long)
+        before = call.body  # of the first attempt
+        del before
+        sent, size = call.body, call.text_size
+        assert len(sent) == size > 2_000_000
+        assert tracemalloc.get_traced_memory()[0] < 1.1 * size
+    finally:
+        tracemalloc.stop()
+    assert sent == builder.ask(long).body == call.body
+    assert call.as_vote(1).body == sent
+    corrected = call.correction({}, CallError(Kind.EMPTY, "nothing"))
+    assert json.loads(corrected.body)["messages"][0]["content"].startswith(long[0]["content"])
+
+
 def test_parameters_are_fields_of_the_body():
     made = body(ASK, temperature=0, max_tokens=9, seed=3, logit_bias={"50256": -100})
     assert made == {
