@@ -423,9 +423,10 @@ class Dispatcher:
             signals = reply.signals or Signals(retry_after_s=error.retry_after_s)
             stray = self._limiter.throttled(reservation, signals)
         else:
-            # Where a tier has no room, nobody else has to wait: this one does so by itself.
-            own = error.kind is Kind.NO_CAPACITY
-            self._limiter.failed(reservation, None if own else error.retry_after_s)
+            # A server that is overloaded asks everybody to wait. Whatever else it refuses may be
+            # the fault of this one, which waits by itself, as it does where a tier has no room.
+            for_all = error.kind is Kind.OVERLOADED
+            self._limiter.failed(reservation, error.retry_after_s if for_all else None)
         now = self._limiter.now()
         decision = (
             self.policy.goes_another_way(event)

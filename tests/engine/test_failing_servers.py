@@ -64,6 +64,24 @@ def test_a_refused_row_waits_as_long_as_its_patience_says_where_all_are_refused(
     virtual(main())
 
 
+@pytest.mark.parametrize(
+    ("kind", "others_wait"),
+    [(Kind.OVERLOADED, True), (Kind.SERVER_ERROR, False), (Kind.FORBIDDEN, False)],
+)
+def test_a_time_to_wait_is_for_all_where_the_server_is_overloaded_and_else_for_its_row_alone(
+    virtual, desk, kind, others_wait
+):
+    async def main():
+        desk.errors = [None, failed(kind, 600.0)]
+        executor = RateLimitedAPIExecutor(concurrency_limit=1)
+        for number in range(10):
+            await executor.append(desk.call(number))
+        await executor.forward()
+        assert (desk.times[2] - desk.times[1] >= 600) == others_wait
+
+    virtual(main())
+
+
 def test_the_seconds_of_an_event_are_those_of_its_attempts_without_the_waits(
     virtual, desk, monkeypatch
 ):
