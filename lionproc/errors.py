@@ -164,7 +164,7 @@ class MissingDependencyError(ConfigurationError, ImportError):
 
 # What helps, by how it failed: advice that a person can act on.
 HINTS = {
-    Kind.RATE_LIMITED: "Lower limits=, or run the cell again later.",
+    Kind.RATE_LIMITED: "Lower limits=, share them (`Limits(shared=True)`), or run it again later.",
     Kind.OVERLOADED: "Run the cell again later.",
     Kind.NO_CAPACITY: "Run the cell again later, or without service_tier=.",
     Kind.SERVER_ERROR: "Run the cell again later.",

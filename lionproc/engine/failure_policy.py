@@ -217,7 +217,11 @@ class FailurePolicy:
             `Wait`: send the event again after that time. `Fail`: give the event up. `StopRun`:
             give up the event and the run.
         """
-        decision = decide(error, event.attempts, self._retry, self._uniform, took_s, stray=stray)
+        event.refused += error.kind is Kind.RATE_LIMITED
+        retry, refused = self._retry, event.refused
+        decision = decide(
+            error, event.attempts, retry, self._uniform, took_s, stray=stray, refused=refused
+        )
         if error.kind in self.elsewhere:
             return self._failed_here(event, error, now, decision, probe=probe)
         if error.kind in BREAKING:

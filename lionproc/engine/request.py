@@ -100,6 +100,7 @@ class Event:
         value: The answer, once completed.
         error: Why there is none, once failed or cancelled.
         attempts: Requests sent for it so far.
+        refused: How many of them got a 429.
         again_for: What was wrong with the last one, by its kind, if it is sent again.
         usage: Tokens all its attempts used.
         cached_tokens: Of those read, the ones from the provider's prompt cache; None where a
@@ -137,6 +138,7 @@ class Event:
         "model",
         "priority",
         "prompt_tokens",
+        "refused",
         "seconds",
         "size",
         "state",
@@ -174,7 +176,7 @@ class Event:
         self.done = False
         self.value: Any = None
         self.error: CallError | None = None
-        self.attempts = 0
+        self.attempts = self.refused = 0
         self.again_for = ""
         self.corrections = 0
         self.prompt_tokens = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -23,6 +24,7 @@ TRANSIENT = frozenset(
 # A cheaper tier waits for room that others leave, which takes minutes: waits are so many times as
 # long there, and there are twice as many of them.
 PATIENCE = 8
+REFUSED = 0.25  # of an attempt, or a failure, is a 429: it costs the server next to nothing
 STRAY = 1 / 8  # of the first wait after a refusal that stops nobody else
 FATAL = frozenset({Kind.ACCESS, Kind.NOT_FOUND, Kind.QUOTA, Kind.NO_LOGPROBS})
 
@@ -41,7 +43,8 @@ class Retry:
     server nothing, as other rows are sent meanwhile.
 
     Args:
-        max_attempts: Requests for one row, the first included, at least 1.
+        max_attempts: Requests for one row, the first included, at least 1. Up to four 429s count
+            as one: where others use up the limit, a row has to ask more often.
         base_s: Seconds of the first wait's upper bound.
         cap_s: Seconds that no wait of our own exceeds.
         max_corrections: How often an answer of a wrong shape is asked again with the reason.
@@ -118,6 +121,7 @@ def decide(
     took_s: float = 0.0,
     *,
     stray: bool = False,
+    refused: int = 0,
 ) -> Decision:
     """What to do after a failed attempt.
 
@@ -128,6 +132,7 @@ def decide(
         uniform: `random.uniform`, or something tests can foresee.
         took_s: Seconds from when it was sent to its failure.
         stray: Whether it was refused, and nobody else has to wait for that.
+        refused: How many of the attempts got a 429.
 
     Returns:
         Wait, Fail or Stop.
@@ -142,7 +147,8 @@ def decide(
     if error.kind is Kind.UNSUPPORTED:
         return Wait(0.0)  # the next attempt is another one, so it counts for nothing
     patient = error.kind is Kind.NO_CAPACITY
-    if error.kind not in TRANSIENT or attempt >= retry.max_attempts * (2 if patient else 1):
+    counted = attempt - refused + math.ceil(refused * REFUSED)
+    if error.kind not in TRANSIENT or counted >= retry.max_attempts * (2 if patient else 1):
         return Fail(error)
     bound = min(retry.cap_s, retry.base_s * 2 ** min(attempt - 1, 30))
     bound *= PATIENCE if patient else STRAY if stray and attempt == 1 else 1
@@ -162,7 +168,7 @@ class RetryBudget:
 
     def spend(self, error: CallError) -> bool:
         """Pay for a failed attempt. False when the budget is gone."""
-        costs = {Kind.RATE_LIMITED: 0.25, Kind.NO_CAPACITY: 0.25, Kind.UNSUPPORTED: 0.0}
+        costs = {Kind.RATE_LIMITED: REFUSED, Kind.NO_CAPACITY: REFUSED, Kind.UNSUPPORTED: 0.0}
         self.left -= costs.get(error.kind, 1.0)
         return self.left > 0
 

@@ -82,6 +82,21 @@ def test_a_time_to_wait_is_for_all_where_the_server_is_overloaded_and_else_for_i
     virtual(main())
 
 
+@pytest.mark.parametrize(("others", "state"), [([], "completed"), ([Kind.SERVER_ERROR], "failed")])
+def test_four_refusals_for_a_limit_count_as_one_attempt_of_a_row(virtual, desk, others, state):
+    """Where other processes use up what there is, a row is refused again and again."""
+
+    async def main():
+        desk.errors = [failed(kind) for kind in [Kind.RATE_LIMITED] * 20 + others]
+        executor = RateLimitedAPIExecutor(retry=Retry(max_attempts=6))
+        event = await executor.append(desk.call("a"))
+        await executor.forward()
+        assert event.state == state
+        assert event.attempts == 21
+
+    virtual(main())
+
+
 def test_the_seconds_of_an_event_are_those_of_its_attempts_without_the_waits(
     virtual, desk, monkeypatch
 ):
