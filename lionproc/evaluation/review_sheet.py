@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import importlib
 import importlib.util
 import io
 import os
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from lionproc.engine.paths import local_path, missing_file, shown
 from lionproc.errors import ConfigurationError, LionprocError, MissingDependencyError
+from lionproc.evaluation.workbook import first_sheet
 from lionproc.frame.byte_order import marked_encoding
 from lionproc.frame.cell import is_missing
 
@@ -107,16 +106,10 @@ def _rows_of_excel(place: Path) -> list[list[str]]:
     """The rows of the first sheet without the empty cells at their ends: it may claim millions."""
     if importlib.util.find_spec("openpyxl") is None:
         raise MissingDependencyError("Excel files need openpyxl. Run: pip install openpyxl")
-    openpyxl: Any = importlib.import_module("openpyxl")
     with zipfile.ZipFile(place) as packed:
         _check_size(packed)
-    book = openpyxl.load_workbook(place, read_only=True, data_only=True)
-    try:
-        sheet: Any = book.worksheets[0]
-        sheet.reset_dimensions()
-        return list(_bounded(sheet.iter_rows(values_only=True)))
-    finally:
-        book.close()
+    with first_sheet(place) as rows:
+        return list(_bounded(rows))
 
 
 def _check_size(packed: zipfile.ZipFile) -> None:

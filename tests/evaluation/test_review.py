@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import pytest
+from openpyxl.styles import numbers
 
 import lionproc as lp
 from lionproc.errors import ConfigurationError, SaveError
@@ -342,6 +343,62 @@ def test_a_workbook_of_a_few_bytes_fills_no_memory(tmp_path, monkeypatch, rows, 
     assert lp.read_review(made)["gold"].tolist() == ["a"]
     with pytest.raises(ConfigurationError, match=says):
         lp.read_review(path)
+
+
+def edited(path, changes):
+    """A workbook of which parts say something else."""
+    made = path.with_name("made.xlsx")
+    frame = pd.DataFrame({"id": ["r1"], "gold": ["a"]})
+    frame.to_excel(made, index=False, engine="openpyxl")
+    with zipfile.ZipFile(made) as packed, zipfile.ZipFile(path, "w") as odd:
+        for name in packed.namelist():
+            said = packed.read(name).decode()
+            for old, new in changes.get(name, {}).items():
+                assert old in said
+                said = said.replace(old, new)
+            odd.writestr(name, said)
+    return path
+
+
+def test_of_a_workbook_nothing_is_read_but_the_cells_of_its_first_sheet(tmp_path):
+    # Each of these may be long, or be there by the thousand, and takes time for it in openpyxl.
+    names = '<definedName name="_xlnm.Print_Titles" localSheetId="0">\'\'\'</definedName>'
+    link = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    sheet = f'<sheet xmlns:r="{link}" name="2" sheetId="2" r:id="rId2"/>'
+    book = {
+        "<definedNames />": f"<definedNames>{names}</definedNames>",
+        "</sheets>": f"{sheet}</sheets>",
+    }
+    second = f'<Relationship Type="{link}/worksheet" Target="/docProps/app.xml" Id="rId2"/>'
+    path = edited(
+        tmp_path / "review.xlsx",
+        {
+            "xl/workbook.xml": book,
+            "xl/_rels/workbook.xml.rels": {
+                'Id="rId2"': 'Id="rId9"',
+                "<Relationship ": f"{second}<Relationship ",
+            },
+            "docProps/app.xml": {"<Properties": "no XML <"},
+        },
+    )
+    assert lp.read_review(path)["gold"].tolist() == ["a"]
+
+
+def test_a_format_of_a_workbook_is_looked_through_once_for_all_styles(tmp_path, monkeypatch):
+    looks, is_date = [], numbers.is_date_format
+    monkeypatch.setattr(numbers, "is_date_format", lambda code: looks.append(code) or is_date(code))
+    long = '<numFmts><numFmt numFmtId="200" formatCode="yyyy{}"/></numFmts>'.format("[" * 1000)
+    styles = {
+        '<numFmts count="0" />': long,
+        "</cellXfs>": '<xf numFmtId="200"/>' * 50 + "</cellXfs>",
+    }
+    cells = {"</sheetData>": '<row><c><v>1</v></c><c s="40"><v>46387</v></c></row></sheetData>'}
+    path = edited(
+        tmp_path / "review.xlsx", {"xl/styles.xml": styles, "xl/worksheets/sheet1.xml": cells}
+    )
+    assert lp.read_review(path)["gold"].tolist() == ["a", "2026-12-31 00:00:00"]
+    assert looks.count("yyyy" + "[" * 251) == 1
+    assert max(map(len, looks)) == 255
 
 
 @pytest.mark.parametrize("part", ["what is compressed", "what it says"])
