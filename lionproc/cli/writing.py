@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ __all__ = [
 
 STDOUT = "-"
 _CHUNK_ROWS = 10_000
+_SIGNS = ",;\t\r"  # at which a program may split a line, as far as quotation marks do not hold it
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +42,14 @@ class Target:
         format: How they are written.
         like: How CSV is written.
         as_is: Whether text that begins like a formula is left as it is, in CSV.
+        moved: Whether programs split it at other signs than the input: a table with tabs as .csv.
     """
 
     path: str
     format: Format
     like: Table
     as_is: bool = False
+    moved: bool = False
 
     @property
     def save(self) -> str | None:
@@ -55,7 +59,7 @@ class Target:
     @property
     def _is_new(self) -> bool:
         """Whether the rows were in no CSV before, where their own text would act already."""
-        return self.like.format != "csv"
+        return self.moved or self.like.format != "csv"
 
     def _labels(self, names: Iterable[str]) -> list[str]:
         """The names of columns as they are written."""
@@ -144,9 +148,12 @@ class Target:
             for name in frame.columns
         }
         made: Any = frame.assign(**{str(k): v for k, v in shown.items() if v is not None})
-        # A carriage return alone ends a line for some readers, and csv does not quote it.
-        odd = any(
-            made[name].astype("str").str.contains("\r", regex=False).any()
+        # A carriage return alone ends a line for some readers, and csv does not quote it; another
+        # sign separates for programs elsewhere, and a formula may stand behind it.
+        is_csv = self.like.delimiter in ",;" or _is_csv(self.path)
+        split = f"[{_SIGNS.replace(self.like.delimiter, '')}]" if is_csv else "\r"
+        odd = any(re.search(split, name) for name in self._labels(made.columns)) or any(
+            made[name].astype("str").str.contains(split).any()
             for name in made.columns
             if made[name].dtype.kind not in "biufcmM"
         )
@@ -228,7 +235,12 @@ def target_of(
         table = Table(table.frame, table.format)
     if save.lower().removesuffix(".gz").endswith(".tsv"):
         table = Table(table.frame, table.format, "\t", table.marked)
-    return Target(save, said, table, as_is)
+    moved = table.delimiter not in ",;" and _is_csv(save) and not _is_csv(source)
+    return Target(save, said, table, as_is, moved)
+
+
+def _is_csv(path: str) -> bool:
+    return path.lower().removesuffix(".gz").endswith(".csv")
 
 
 def refuse_unwritable(path: str, option: str) -> None:

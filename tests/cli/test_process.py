@@ -257,6 +257,23 @@ def test_what_was_in_no_csv_before_begins_no_formula_in_one(ask, ending):
     assert pd.read_csv("as-is.csv")["text"].tolist() == [formula, "- milk"]
 
 
+def test_what_no_program_took_for_a_formula_in_a_csv_it_takes_for_none_in_the_new_one(ask):
+    # What is quoted at the beginning of a line is held together by every program.
+    table("in.csv", '"text\r=1+1",n\n"one;=1+1",1\n"two\t=1+1",2\n')
+    table("in.tsv", "n\ttext\n1\tone;=1+1,=2+2\n")
+    ask("in.csv", "-p", "Say {n}")
+    assert (
+        Path("in-answered.csv")
+        .read_bytes()
+        .startswith(b'"text\r=1+1","n","answer"\n"one;=1+1","1","echo: Say 1"\n"two\t=1+1","2",')
+    )
+    assert ask("in-answered.csv", "-p", "Say {n}", "--into", "b")[0] == 0
+    ask("in.tsv", "-p", "Say {n}", "--save", "o.csv")
+    assert "\t\"one;'=1+1,'=2+2\"\t" in Path("o.csv").read_text()
+    ask("in.tsv", "-p", "Say {n}", "--save", "o.tsv")
+    assert "\tone;=1+1,=2+2\t" in Path("o.tsv").read_text()
+
+
 # ---- what is asked
 
 
