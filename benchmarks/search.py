@@ -193,6 +193,8 @@ def scenes() -> dict[str, Scene]:
     kind("first 4 refused, silent, then free", refuse_first=4, scene=silent)
     kind("first 20 refused, Retry-After 0.5, then free", refuse_first=20, **half_second)
     kind("first 20 refused, silent, then free", refuse_first=20, scene=silent)
+    strict = TokenBucket(requests=60, burst_s=1)
+    kind("60 rpm, bucket of 1 s, first 4 refused", strict, refuse_first=4)
     for rpm in (60, 600, 6000):
         for burst_s in (1, 10, 60):
             if rpm < 6000 or burst_s == 10:
@@ -434,7 +436,8 @@ def best_of(name: str) -> tuple[list[int], int | None]:
         least = least_at_once()
         return best, least if least > goal else None
     few = provider.limit is not None and goal < FEW / 3
-    return best, Searcher(provider.limit).least() if few else None
+    free = provider.refuse_first  # refused whatever is asked
+    return best, Searcher(provider.limit).least() + free if few else None
 
 
 def measure(task: tuple[str, int | None] | tuple[str, int, bool]) -> Any:

@@ -184,6 +184,10 @@ class Congestion:
     def admitted(self, seconds: float, slots: int) -> None:
         """A reply came during slow start; it took so long, and that many slots there are."""
         if self.window is not None:
+            if self.reopening.vain:  # it takes some, though not all of the few that looked
+                self.reopening.vain = 0
+                if self._is_shut and self._spell is not None:
+                    self._spell.admitted = max(self._spell.admitted, 1)
             self.window = self.window + 1 if self.window < 2 * slots else None
             known_s = self.reply_s or seconds
             self.reply_s = known_s + (seconds - known_s) / 8
@@ -292,13 +296,15 @@ class Congestion:
         if spell is None:
             return
         self._is_shut = False
-        shut_at = reopening.opened(now, spell, self._shut_at, limited=self.stray.proved)
+        is_new, limited = self._first is None, self.stray.proved
+        shut_at = reopening.opened(now, spell, self._shut_at, limited=limited, is_new=is_new)
         self._has_window |= reopening.window_s > 0
         self._spell = Spell(now if reopening.was_window else shut_at, now)
         if spell.admitted <= 0:
             self._spell.shut_at = -math.inf
-            self.window = WINDOW
-            self.stray.forget_proof()
+            if self._first is None:  # slow start goes on, as it never took anything
+                self.window = WINDOW
+                self.stray.forget_proof()
             return
         self.window = None
         if reopening.tries:
@@ -311,9 +317,8 @@ class Congestion:
             spell.admitted += first.admitted
             spell.idle_s += first.idle_s
         if spell.is_first:
-            if self._first is None:
-                confirmed = reopening.tries > 0 or self.stray.proved
-                self._is_sure = confirmed or spell.admitted >= WORTH
+            sure = reopening.tries > 0 or self.stray.proved or spell.admitted >= WORTH
+            self._is_sure = sure if self._first is None else self._is_sure
             self._first = spell
             if not spell.is_window(shut_at):
                 # What the server had in store is in the count: it is no more than a bound.

@@ -28,7 +28,7 @@ class Reopening:
 
     Attributes:
         tries: Times that the server was asked and not open yet.
-        vain: Times in a row that it admitted nothing at all.
+        vain: Times in a row that it admitted nothing at all, before it ever did.
         window_s: The window that it was found to count by, 0.0 for none.
         asked_until: When the server itself asked to come again, unlike our own patience.
         said_until: The same to the word; who comes again is spread a little beyond it.
@@ -81,7 +81,9 @@ class Reopening:
         wait_s = min(wait_s, MOST_S) * (0.9 + 0.2 * refusal.jitter)
         self._until = max(self._until, now + self._aimed(now, wait_s, spell, shut_at, known))
 
-    def opened(self, now: float, spell: Spell, shut_at: float, *, limited: bool) -> float:
+    def opened(
+        self, now: float, spell: Spell, shut_at: float, *, limited: bool, is_new: bool = True
+    ) -> float:
         """It is open; returns until when it was shut.
 
         Args:
@@ -89,6 +91,7 @@ class Reopening:
             spell: What it admitted before it was shut.
             shut_at: When what it refused last had left.
             limited: Whether there is proof that it has a limit, so that what it said is believed.
+            is_new: Whether it never admitted anything before.
         """
         longer = [window_s for window_s in WINDOWS_S if window_s > shut_at - spell.closed_at]
         if spell.is_window(shut_at) and len(longer) == 1:
@@ -107,7 +110,7 @@ class Reopening:
         self.was_window = spell.is_window(shut_at) and shut_at - spell.closed_at > LONG_S
         is_end = self.window_s > 0 and self._aim_s == self.window_s
         self._began_at = self._ends_at(now - 2 * LATE_S) if is_end else now
-        self.vain = self.vain + 1 if spell.admitted <= 0 else 0
+        self.vain = self.vain + 1 if spell.admitted <= 0 and is_new else 0
         return shut_at
 
     def _first_s(self, spell: Spell, known: Bounds | None) -> float:

@@ -116,6 +116,16 @@ def test_a_server_that_refuses_the_first_four_and_is_free_from_then_on_costs_sec
     assert provider.refused == 4
 
 
+@pytest.mark.parametrize("refused", [2, 10])
+@pytest.mark.parametrize("rpm", [60, 300])
+def test_a_limit_by_the_second_is_found_though_the_first_requests_were_refused(rpm, refused):
+    """As where another run has just asked: of the few that look one alone is answered."""
+    provider = Provider(TokenBucket(requests=rpm, burst_s=1), refuse_first=refused)
+    seconds, _ = ask(provider, 200)
+    assert seconds < 1.25 * 200 * 60 / rpm
+    assert provider.refused < 40
+
+
 def test_a_short_run_has_no_slow_start_and_a_long_one_does():
     def provider():
         return Provider(latency_s=(1.0, 1.0), arrival_s=(0.0, 0.0))
