@@ -26,6 +26,7 @@ __all__ = ["SavedDtype", "register", "to_frame", "to_table"]
 
 _NAME = "lionproc.column"
 _NOTE = b"lionproc.dtype"  # in the metadata of a field
+LONGEST_NAME = 500  # characters; of the dtypes that pandas can make from a name none has as many
 Arrow: TypeAlias = Any  # an Arrow array or chunked array: stubs for these differ too much
 _untyped: Any = pa
 
@@ -84,7 +85,7 @@ class _Category:
 
     def __from_arrow__(self, array: Arrow) -> pd.Categorical[Any]:
         if "held" in self._dtype:
-            held = _unpacked(self._dtype["held"])
+            held = _noted(_unpacked(self._dtype["held"]))
             index: pd.Index[Any] = pd.Index(held.to_pandas().iloc[:, 0], tupleize_cols=False)
             place_of = {value: place for place, value in enumerate(_shown(held, index))}
             places = [place_of.get(value, -1) for value in _storage(array).to_pylist()]
@@ -92,6 +93,8 @@ class _Category:
                 places, categories=index.rename(None), ordered=self._dtype["ordered"]
             )
         members = self._dtype["categories"]
+        if not _readable(self._dtype["index"]):
+            raise ValueError("there is no such dtype")
         code = {_stored(member, self._dtype): place for place, member in enumerate(members)}
         codes = [code.get(value, -1) for value in _storage(array).to_pylist()]
         categories: pd.Index[Any] = pd.Index(
@@ -160,6 +163,8 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
     """
     table = _noted(table)
     for place, field in enumerate(table.schema):
+        if len(getattr(field.type, "freq", "")) > LONGEST_NAME:  # of periods
+            raise ValueError("there is no such frequency")
         note = (field.metadata or {}).get(_NOTE)
         if note is not None:
             saved = SavedDtype.__arrow_ext_deserialize__(field.type, note)
@@ -174,10 +179,13 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
 
 def _noted(table: pa.Table) -> pa.Table:
     """The table with a note for each dtype that pandas has named and cannot read."""
-    described = _described(table.schema)
+    described = [*_described(table.schema), *_described(table.schema, "column_indexes")]
     if all(_readable(column["numpy_type"]) for column in described):
         return table
     metadata = json.loads(table.schema.metadata[b"pandas"])
+    for level in metadata.get("column_indexes", []):
+        if not _readable(level["numpy_type"]):
+            level["numpy_type"] = "object"
     for column in metadata["columns"]:
         place = table.schema.get_field_index(column.get("field_name") or column["name"])
         if _readable(column["numpy_type"]):
@@ -225,10 +233,10 @@ def _alike(table: pa.Table, described: list[dict[str, Any]], like: pa.Schema) ->
     return table
 
 
-def _described(schema: pa.Schema) -> list[dict[str, Any]]:
+def _described(schema: pa.Schema, what: str = "columns") -> list[dict[str, Any]]:
     metadata = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
-    columns: list[dict[str, Any]] = metadata.get("columns", [])
-    return columns
+    described: list[dict[str, Any]] = metadata.get(what, [])
+    return described
 
 
 def _kept_arrow(dtype: object, arrow: Arrow) -> _Column | None:
@@ -344,7 +352,12 @@ def _storage(array: Arrow) -> Arrow:
 
 
 def _readable(dtype: str) -> bool:
-    """Whether pandas can make the dtype from its name, as reading a file has to."""
+    """Whether pandas can make the dtype from its name, as reading a file has to.
+
+    A stranger's may be a megabyte long, and pandas takes the square of that to say no.
+    """
+    if len(dtype) > LONGEST_NAME:
+        return False
     try:
         pd.api.types.pandas_dtype(dtype)
     except (TypeError, NotImplementedError, ValueError):

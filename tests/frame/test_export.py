@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pandas.core.arrays.arrow.extension_types import ArrowPeriodType
 from pydantic import BaseModel
 
 import lionproc as lp
@@ -742,6 +743,34 @@ def test_metadata_of_a_stranger_is_an_error_of_ours_or_does_no_harm(tmp_path, ke
             assert isinstance(made, dict) or len(made) == 1
             assert repr(made)
     check_target(path, rows=1, columns=["0", "b"])  # looking at it does no harm either
+
+
+@pytest.mark.parametrize(
+    ("what", "name", "dtype"),
+    [
+        ("columns", ",".join(["i4"] * 300), "int64[pyarrow]"),
+        ("column_indexes", "datetime64[" + ", " * 300, "int64"),
+    ],
+    ids=["of a column", "of their names"],
+)
+def test_a_dtype_of_a_stranger_with_a_long_name_is_not_asked_of_pandas(tmp_path, what, name, dtype):
+    # pandas takes the square of its length, and hours for one of a megabyte.
+    path = write_parquet(pd.DataFrame({"a": [1]}), tmp_path / "o.parquet", {})
+    described = json.loads(pq.read_schema(path).metadata[b"pandas"])
+    described[what][0]["numpy_type"] = name
+    made = read_parquet(rewritten(path, pandas=json.dumps(described).encode()))
+    assert made.to_dict("list") == {"a": [1]}
+    assert made["a"].dtype == dtype
+
+
+def test_a_frequency_of_a_stranger_with_a_long_name_is_not_asked_of_pandas(tmp_path):
+    days = pd.DataFrame({"a": pd.period_range("2026-01-01", periods=2, freq="D")})
+    assert read_parquet(write_parquet(days, tmp_path / "o.parquet", {})).equals(days)
+    long = ArrowPeriodType(f"{'0' * 600}1D")
+    kept = pa.ExtensionArray.from_storage(long, pa.array([1, 2], pa.int64()))
+    pq.write_table(pa.table({"a": kept}), tmp_path / "long.parquet")
+    with pytest.raises(ConfigurationError, match="damaged"):
+        read_parquet(tmp_path / "long.parquet")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
