@@ -28,7 +28,7 @@ __all__ = ["check_found", "check_journal", "check_link", "others_of", "repositor
 VARIABLE = "LIONPROC_TRUST"
 BESIDE = ("-wal", "-shm", "-journal")  # what SQLite reads and writes beside the file
 _SUPER = bytes.fromhex("d9d505f920a163d7")  # ends the record that names a super-journal
-_RECORD = rb"(?:req|batch|job)_[0-9A-Za-z_-]+\.json"  # of a service
+_RECORD = rb"(?:req|batch|job)_[0-9A-Za-z_-]{1,100}\.json"  # of a service
 _STAGE = rb"(?:[^/\0]{1,400}/)?"  # a folder of one, perhaps
 LONGEST_PATH = 2**16  # bytes
 LARGEST_INDEX = 256 * 2**20  # bytes of a git index that is looked into
@@ -303,9 +303,16 @@ def _holds(index: Path, pattern: bytes) -> bool:
             if content[4:8] == b"\0\0\0\4":
                 names = (name for size in (20, 32) for name in _names(content, size))  # SHA-1, -256
                 return any(re.fullmatch(pattern, name) for name in names)
-            # No match is kept: each would hold the file open.
-            spans = [each.span() for each in re.finditer(pattern + rb"(?=\0)", content)]
-            return any(_is_name(content, *span) for span in spans)
+            return _has_name(content, re.compile(pattern + rb"(?=\0)"))
+
+
+def _has_name(index: mmap.mmap, pattern: re.Pattern[bytes]) -> bool:
+    end = 0
+    while found := pattern.search(index, end):
+        start, end = found.span()
+        if _is_name(index, start, end):
+            return True
+    return False
 
 
 def _is_name(index: mmap.mmap, start: int, end: int) -> bool:
@@ -323,13 +330,15 @@ def _names(index: mmap.mmap, hash_size: int) -> Iterator[bytes]:
             place += 4 if index[place] & 0x40 else 2  # flags, and more of them
             byte = index[place]
             cut = byte & 0x7F
-            while byte & 0x80:
+            while byte & 0x80 and cut < LONGEST_PATH:
                 place += 1
                 byte = index[place]
                 cut = (cut + 1 << 7) | byte & 0x7F
             end = index.find(b"\0", place + 1)
             if end < 0:
                 return
+            if max(end - place, len(name), cut) > LONGEST_PATH:
+                return  # git makes none: each that shares with it would be as long
             name = name[: max(len(name) - cut, 0)] + index[place + 1 : end]
             place = end + 1
             yield name

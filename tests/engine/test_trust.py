@@ -296,6 +296,39 @@ def test_what_is_in_the_place_of_a_repository_above_holds_nobody_up(work, what):
     keep_one()
 
 
+ENTRY = bytes(40 + 20 + 2)  # of a file in an index, before its name
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        (ENTRY + b"\0" + b"a" * 1000 + b"\0") * 200,  # each has all of the name before it
+        ENTRY + b"\0" + b"a" * 2**17 + b"\0",
+        ENTRY + b"\xff" * 2**17 + b"\0a\0",  # a number of a million bits
+    ],
+    ids=["names that grow", "a long name", "a long number"],
+)
+def test_names_in_an_index_that_git_has_not_written_take_no_time_without_end(work, entries):
+    keep_one()
+    last = ENTRY + b"\0.lionproc/journal.sqlite\0"
+    index = b"DIRC" + struct.pack(">II", 4, 1000) + entries + last
+    names = list(trust._names(index, 20))
+    assert sum(map(len, names)) <= 200 * trust.LONGEST_PATH
+    assert max(map(len, names), default=0) <= 2 * trust.LONGEST_PATH
+    assert b".lionproc/journal.sqlite" not in names  # nothing is looked for behind it
+    Path(".git").mkdir()
+    Path(".git/index").write_bytes(index)
+    keep_one()
+
+
+def test_no_record_has_a_name_that_is_looked_for_again_in_each_part_of_itself(work):
+    for name, place in ((b"req_" * 20, work), (b"req_" * 1000, None)):
+        named = ENTRY[:-2] + struct.pack(">H", min(len(name) + 5, 0xFFF)) + name + b".json\0"
+        Path(".git").mkdir(exist_ok=True)
+        Path(".git/index").write_bytes(b"DIRC" + struct.pack(">II", 2, 1) + named)
+        assert trust.repository_of_records(work) == place
+
+
 def test_a_link_of_a_repository_leads_to_no_journal_that_came_with_it(work):
     git("init", "-q", ".")
     keep_one()
