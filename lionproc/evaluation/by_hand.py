@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +17,7 @@ import pyarrow as pa
 
 from lionproc.frame.spreadsheet import harmless
 
-__all__ = ["Allowed", "allowed_in", "day_of", "number_of"]
+__all__ = ["Allowed", "allowed_in", "day_of", "digits_of", "number_of"]
 
 _BOOLEANS = {"true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}
 # What Excel writes for them in other languages.
@@ -44,6 +45,19 @@ def number_of(text: str, *, comma: bool) -> float:
     Raises:
         ValueError: It is none.
     """
+    number = float(digits_of(text, comma=comma))
+    if not np.isfinite(number):
+        raise ValueError(text)
+    return number
+
+
+def digits_of(text: str, *, comma: bool) -> str:
+    """A number as Python writes it, with all of its digits.
+
+    Args:
+        text: As people and spreadsheets write it; what is no number becomes something else.
+        comma: As for `number_of`.
+    """
     made = text.strip().replace("\u00a0", "").replace("\u202f", "").replace(" ", "")
     point, last_comma = made.rfind("."), made.rfind(",")
     if last_comma >= 0 and point >= 0:
@@ -52,11 +66,7 @@ def number_of(text: str, *, comma: bool) -> float:
         comma = True
     elif point >= 0 and made.count(".") == 1:
         comma = False
-    made = made.replace(".", "").replace(",", ".") if comma else made.replace(",", "")
-    number = float(made)
-    if not np.isfinite(number):
-        raise ValueError(text)
-    return number
+    return made.replace(".", "").replace(",", ".") if comma else made.replace(",", "")
 
 
 def day_of(text: str, *, month_first: bool = False) -> dt.date:
@@ -143,7 +153,10 @@ def _folded(text: str) -> str:
 
 
 def _whole(text: str, comma: bool, _: bool) -> int:
-    number = number_of(text, comma=comma)
+    near = number_of(text, comma=comma)
+    if not -(2**63) <= near <= 2**63:
+        raise ValueError(text)
+    number = Decimal(digits_of(text, comma=comma))  # a float has 15 digits, and ids have 19
     if number != int(number) or not -(2**63) <= number < 2**63:  # what a column can hold
         raise ValueError(text)
     return int(number)

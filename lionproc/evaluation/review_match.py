@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from lionproc.errors import ConfigurationError
-from lionproc.evaluation.by_hand import allowed_in, day_of, number_of
+from lionproc.evaluation.by_hand import allowed_in, day_of, digits_of
 from lionproc.evaluation.columns import one_column
 from lionproc.evaluation.intervals import Numbers
 from lionproc.evaluation.row_ids import cell_words, ids_of
@@ -180,8 +181,8 @@ def _plain(text: str) -> str:
     made = " ".join(text.replace("'", "").split())
     if _NUMBER.fullmatch(made):
         try:
-            return repr(number_of(made, comma=False))
-        except ValueError:
+            return str(Decimal(digits_of(made, comma=False)).normalize())
+        except ArithmeticError:
             return made
     try:
         return day_of(made).isoformat()

@@ -59,12 +59,17 @@ def test_a_sample_has_every_label_unsure_rows_more_often_and_what_each_stands_fo
     assert sheet.equals(written(out, tmp_path / "again.csv"))  # the same seed, the same rows
 
 
-@pytest.mark.parametrize("into", ["mood", "text", "number", "yes", "items"])
+@pytest.mark.parametrize("into", ["mood", "text", "number", "whole", "yes", "items"])
 def test_what_a_person_writes_comes_back_as_the_answers_are(tmp_path, into):
     answers = {
         "mood": (pd.Categorical(["a", "b"], categories=["a", "b"]), [" B", "a"], ["b", "a"]),
         "text": (["one", "two"], ["three", "two"], ["three", "two"]),
         "number": (pd.array([1.5, 2.0], dtype="Float64"), ["2,5", "1.000,0"], [2.5, 1000.0]),
+        "whole": (
+            pd.array([2**53 + 1, 7], dtype="Int64"),
+            ["9007199254740993", "9.007.199.254.740.995"],  # as ids are, with more than 15 digits
+            [2**53 + 1, 2**53 + 3],
+        ),
         "yes": (pd.array([True, False], dtype="boolean"), ["FALSCH", "yes"], [False, True]),
         "items": ([["a"], []], ['["a", "b"]', "a; c"], [["a", "b"], ["a", "c"]]),
     }
@@ -142,6 +147,13 @@ def test_days_and_numbers_that_a_spreadsheet_has_rewritten_are_still_the_same_ro
     score = frame.llm.score("mood", gold=review)
     assert (score.n, score.accuracy, score.weighted) == (2, 0.5, False)
     assert list(score.wrong["price"]) == [1234.5]
+
+
+def test_rows_whose_ids_differ_in_the_last_of_many_digits_are_not_taken_for_each_other():
+    ids = [2**53, 2**53 + 1]
+    frame = pd.DataFrame({"post": ids, "mood": ["a", "b"]})
+    review = pd.DataFrame({"post": [f"{each:,}" for each in reversed(ids)], "gold": ["b", "a"]})
+    assert frame.llm.score("mood", gold=review).accuracy == 1
 
 
 def test_equal_rows_each_have_their_own_gold_and_two_golds_of_one_row_are_refused():
