@@ -69,10 +69,10 @@ class FailurePolicy:
     Attributes:
         has_substitute: Whether another server makes up for this one while it is down, and not only
             for what it says of single rows.
-        was_paid: Whether a paid reply came.
+        answers: How many paid replies came.
     """
 
-    was_paid = False
+    answers = 0
 
     def __init__(
         self,
@@ -179,7 +179,7 @@ class FailurePolicy:
 
     def paid(self) -> None:
         """A paid reply came: the server lives, and retries are earned back."""
-        self.was_paid = True
+        self.answers += 1
         self._breaker.succeeded()
         self._budget.refund()
         self._refusals = 0
@@ -217,7 +217,8 @@ class FailurePolicy:
             `Wait`: send the event again after that time. `Fail`: give the event up. `StopRun`:
             give up the event and the run.
         """
-        event.refused += error.kind is Kind.RATE_LIMITED
+        if error.kind is Kind.RATE_LIMITED and event.answers_before < self.answers:
+            event.refused, event.answers_before = event.refused + 1, self.answers
         retry, refused = self._retry, event.refused
         decision = decide(
             error, event.attempts, retry, self._uniform, took_s, stray=stray, refused=refused

@@ -100,7 +100,8 @@ class Event:
         value: The answer, once completed.
         error: Why there is none, once failed or cancelled.
         attempts: Requests sent for it so far.
-        refused: How many of them got a 429.
+        refused: How many of them got a 429 while the server answered others.
+        answers_before: How many answers of the run had come by the last of these.
         again_for: What was wrong with the last one, by its kind, if it is sent again.
         usage: Tokens all its attempts used.
         cached_tokens: Of those read, the ones from the provider's prompt cache; None where a
@@ -121,6 +122,7 @@ class Event:
         "_corrected",
         "_future",
         "again_for",
+        "answers_before",
         "attempts",
         "cached",
         "cached_tokens",
@@ -176,7 +178,7 @@ class Event:
         self.done = False
         self.value: Any = None
         self.error: CallError | None = None
-        self.attempts = self.refused = 0
+        self.attempts = self.refused = self.answers_before = 0
         self.again_for = ""
         self.corrections = 0
         self.prompt_tokens = 0

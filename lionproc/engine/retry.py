@@ -43,8 +43,8 @@ class Retry:
     server nothing, as other rows are sent meanwhile.
 
     Args:
-        max_attempts: Requests for one row, the first included, at least 1. Up to four 429s count
-            as one: where others use up the limit, a row has to ask more often.
+        max_attempts: Requests for one row, the first included, at least 1. While the server
+            answers other rows, four 429s count as one: others use up the limit, perhaps.
         base_s: Seconds of the first wait's upper bound.
         cap_s: Seconds that no wait of our own exceeds.
         max_corrections: How often an answer of a wrong shape is asked again with the reason.
@@ -132,7 +132,7 @@ def decide(
         uniform: `random.uniform`, or something tests can foresee.
         took_s: Seconds from when it was sent to its failure.
         stray: Whether it was refused, and nobody else has to wait for that.
-        refused: How many of the attempts got a 429.
+        refused: How many of the attempts got a 429 while others were answered.
 
     Returns:
         Wait, Fail or Stop.

@@ -200,7 +200,7 @@ class Routes:
 
     def judge_the_end(self) -> None:
         """Everything is back: if nothing was ever reached, that is what there is to say."""
-        answered = any(dispatcher.policy.was_paid for dispatcher in self.dispatchers)
+        answered = any(dispatcher.policy.answers for dispatcher in self.dispatchers)
         for dispatcher in self.dispatchers:
             dispatcher.judge_the_end(answered=answered)
 

@@ -21,6 +21,7 @@ import pytest
 from pydantic import BaseModel, create_model, field_validator
 
 import lionproc as lp
+from lionproc.cli.writing import _SIGNS
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.journal import Entry, Journal
 from lionproc.engine.trust import _RECORD, _STAGE
@@ -199,6 +200,7 @@ HARD_TEXTS = {
 
 # An example of each that is made of something else.
 PUT_TOGETHER = {
+    "cli/writing.py": re.compile(f"[{_SIGNS}]"),
     "engine/trust.py": re.compile(re.escape(b"a/b/") + _STAGE + _RECORD + rb"(?=\0)"),
     "model/credentials.py": _spelling('sk-a+b/c=d"e&f<g>h i:j'),
     "model/fitting.py": re.compile(r"(?<![\w.])(?:max_tokens|maxTokens)(?!\w)"),
