@@ -319,7 +319,8 @@ def _refuse_loss(path: str, rows: int, columns: Sequence[str]) -> None:
             f"The file {path!r} is there, and is no table that could be looked at. Choose another "
             "path with --save, or say --overwrite to replace it."
         ) from None
-    gone = [str(name) for name in there.columns if str(name) not in columns]
+    kept = set(columns)
+    gone = [str(name) for name in there.columns if str(name) not in kept]
     if len(there) > rows:
         loses = f"has {len(there):,} rows, and this run has {rows:,}"
     elif gone:

@@ -143,8 +143,8 @@ def _common(
             known = names.get(str(header).removeprefix("row_"))
         if known is not None and known != into:
             made.append((header, known))
-    order: list[Hashable] = list(frame.columns)
-    return sorted(made, key=lambda each: order.index(each[1]))
+    order: dict[Hashable, int] = {name: place for place, name in enumerate(frame.columns)}
+    return sorted(made, key=lambda each: order[each[1]])
 
 
 def _candidates(

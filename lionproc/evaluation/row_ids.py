@@ -44,7 +44,8 @@ def ids_of(frame: pd.DataFrame, columns: Sequence[Hashable]) -> list[str]:
 
     In whatever order the columns are named, they count in that of the frame. An id begins with a letter, so that no spreadsheet program makes a number or a date of it.
     """
-    ordered = [name for name in frame.columns if name in columns]
+    wanted = set(columns)
+    ordered = [name for name in frame.columns if name in wanted]
     texts = np.array(["", *contents(frame, ordered)], dtype=object)  # never empty, always objects
     hashes = pd.util.hash_array(texts, categorize=False)[1:].tolist()
     return list(_numbered(f"r{each:016x}" for each in hashes))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import json
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -109,9 +110,8 @@ def _blame(frame: pd.DataFrame) -> str:
 
 
 def _unique_names(frame: pd.DataFrame) -> None:
-    names = [str(name) for name in frame.columns]
-    for name in names:
-        if names.count(name) > 1:
+    for name, count in Counter(map(str, frame.columns)).items():
+        if count > 1:
             raise ColumnError(
                 f"The frame has more than one column called {name!r}, and parquet needs a "
                 "different name for each. Rename them, or leave out save=."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal, TypeAlias, cast
@@ -74,8 +75,8 @@ def records(frame: pd.DataFrame) -> Iterator[bytes]:
     """
     columns = [*named_levels(frame), *((name, frame.iloc[:, n]) for n, name in enumerate(frame))]
     names = [str(name) for name, _ in columns]
-    for name in names:
-        if names.count(name) > 1:
+    for name, count in Counter(names).items():
+        if count > 1:
             raise ColumnError(
                 f"The frame has more than one column or level of the index called {name!r}, and "
                 "an object of JSON has each name once. Rename them."

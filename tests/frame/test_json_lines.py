@@ -12,6 +12,8 @@ import pytest
 
 import lionproc as lp
 from lionproc.errors import ColumnError, ConfigurationError, RowsFailedWarning, SaveError
+from lionproc.frame.export import write_parquet
+from lionproc.frame.json_lines import to_jsonl
 
 QUIET = {"progress": False}
 
@@ -220,3 +222,35 @@ def test_a_job_that_runs_saves_what_it_has_and_nothing_under_the_name_of_another
     now = lp.read_parquet(tmp_path / "now.parquet")
     assert now["text"].tolist() == ["text 0", "text 1", "text 2"]
     assert now["a"].isna().all()
+
+
+class Compared(str):
+    """A text that counts how often it is compared with another."""
+
+    __slots__ = ()
+    times = 0
+
+    def __eq__(self, other):
+        Compared.times += 1
+        return str.__eq__(self, other)
+
+    __hash__ = str.__hash__
+
+
+class Named:
+    """A label whose text is such a one."""
+
+    def __init__(self, name):
+        self.name = Compared(name)
+
+    def __str__(self):
+        return self.name
+
+
+@pytest.mark.parametrize("write", [to_jsonl, lambda frame, path: write_parquet(frame, path, {})])
+def test_each_name_of_a_column_is_not_held_against_every_other(tmp_path, write):
+    wide = pd.DataFrame([range(500)], columns=[Named(f"c{n}") for n in range(500)])
+    Compared.times = 0
+    write(wide, tmp_path / "wide")
+    assert Compared.times < 20 * 500  # of 250,000
+    assert (tmp_path / "wide").exists()
