@@ -8,6 +8,7 @@ fail in one way. The policy only returns decisions; the dispatcher carries them 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ REFUSING_S = 30.0
 # of usual windows lasts. What opens sooner is waited for.
 REFUSALS = 10
 REFUSED_S = 90.0
+LIVES_S = 60.0  # for which an answer shows that 429s come of a limit, by the minute at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,8 @@ class FailurePolicy:
         self._opened_by: CallError | None = None
         self._refusals = 0  # for its limits, in a row
         self._refused_since = 0.0
+        self._known_answers = self.answers
+        self._lives_until = -math.inf
 
     # -- before an attempt ------------------------------------------------------------------
 
@@ -217,8 +221,7 @@ class FailurePolicy:
             `Wait`: send the event again after that time. `Fail`: give the event up. `StopRun`:
             give up the event and the run.
         """
-        if error.kind is Kind.RATE_LIMITED and event.answers_before < self.answers:
-            event.refused, event.answers_before = event.refused + 1, self.answers
+        event.refused += error.kind is Kind.RATE_LIMITED and self._answers_others(now)
         retry, refused = self._retry, event.refused
         decision = decide(
             error, event.attempts, retry, self._uniform, took_s, stray=stray, refused=refused
@@ -245,6 +248,12 @@ class FailurePolicy:
             )
         self._first.put_off(event)
         return decision
+
+    def _answers_others(self, now: float) -> bool:
+        """Whether the server has answered anything within a minute, as far as was looked."""
+        if self.answers > self._known_answers:
+            self._known_answers, self._lives_until = self.answers, now + LIVES_S
+        return now < self._lives_until
 
     def _failed_here(
         self, event: Event, error: CallError, now: float, decision: Decided, *, probe: bool

@@ -101,7 +101,6 @@ class Event:
         error: Why there is none, once failed or cancelled.
         attempts: Requests sent for it so far.
         refused: How many of them got a 429 while the server answered others.
-        answers_before: How many answers of the run had come by the last of these.
         again_for: What was wrong with the last one, by its kind, if it is sent again.
         usage: Tokens all its attempts used.
         cached_tokens: Of those read, the ones from the provider's prompt cache; None where a
@@ -122,7 +121,6 @@ class Event:
         "_corrected",
         "_future",
         "again_for",
-        "answers_before",
         "attempts",
         "cached",
         "cached_tokens",
@@ -178,7 +176,7 @@ class Event:
         self.done = False
         self.value: Any = None
         self.error: CallError | None = None
-        self.attempts = self.refused = self.answers_before = 0
+        self.attempts = self.refused = 0
         self.again_for = ""
         self.corrections = 0
         self.prompt_tokens = 0

@@ -44,7 +44,7 @@ class Retry:
 
     Args:
         max_attempts: Requests for one row, the first included, at least 1. While the server
-            answers other rows, four 429s count as one: others use up the limit, perhaps.
+            answers other rows, four 429s count as one: others may use up the limit.
         base_s: Seconds of the first wait's upper bound.
         cap_s: Seconds that no wait of our own exceeds.
         max_corrections: How often an answer of a wrong shape is asked again with the reason.

@@ -82,21 +82,35 @@ def test_a_time_to_wait_is_for_all_where_the_server_is_overloaded_and_else_for_i
     virtual(main())
 
 
-@pytest.mark.parametrize(("last", "state"), [([], "completed"), ([Kind.SERVER_ERROR], "failed")])
+@pytest.mark.parametrize(("first", "attempts"), [([None], 21), ([], 6)])
 def test_four_refusals_count_as_one_attempt_while_other_rows_are_answered(
-    virtual, desk, last, state
+    virtual, desk, first, attempts
 ):
     """Other processes use up what there is, and a row is refused again and again."""
 
     async def main():
-        refused = [failed(Kind.RATE_LIMITED)] * 20 + [failed(kind) for kind in last]
-        desk.errors = [error for each in refused for error in (None, each)]
-        executor = RateLimitedAPIExecutor(concurrency_limit=1, retry=Retry(max_attempts=6))
+        desk.errors = [*first, *[failed(Kind.RATE_LIMITED)] * 1000]
+        executor = RateLimitedAPIExecutor(retry=Retry(max_attempts=6))
         executor.dispatcher.policy._uniform = lambda low, high: 0.0
-        events = [await executor.append(desk.call(number)) for number in range(40)]
+        for number in range(len(first) + 1):
+            event = await executor.append(desk.call(number))
         await executor.forward()
-        most = max(events, key=lambda event: event.attempts)
-        assert (most.state, most.attempts) == (state, 21)
+        assert (event.state, event.attempts) == ("failed", attempts)
+
+    virtual(main())
+
+
+@pytest.mark.parametrize(("after_s", "attempts"), [(50.0, 21), (70.0, 6)])
+def test_who_has_answered_nobody_for_a_minute_refuses_not_for_a_limit(
+    virtual, desk, after_s, attempts
+):
+    async def main():
+        desk.errors = [None, failed(Kind.RATE_LIMITED, after_s), *[failed(Kind.RATE_LIMITED)] * 99]
+        executor = RateLimitedAPIExecutor(retry=Retry(max_attempts=6, base_s=0))
+        await executor.append(desk.call("a"))
+        event = await executor.append(desk.call("b"))
+        await executor.forward()
+        assert event.attempts == attempts
 
     virtual(main())
 
