@@ -40,7 +40,7 @@ from lionproc.errors import (
 from lionproc.frame.plan import Plan
 from lionproc.model import local
 from lionproc.model.body import parsed
-from lionproc.model.credentials import Secret, _spelling, hidden, secrets_in
+from lionproc.model.credentials import Secret, _spelling, hidden, sealed, secrets_in
 from lionproc.model.excerpt import shown
 from lionproc.model.wire import way_to
 from lionproc.testing import Server
@@ -492,6 +492,8 @@ BAD = {
     "as address": lambda: lp.Model("openai/m", base_url=CANARY),
     "no certificates": lambda: lp.Model("openai/m", base_url=AT, api_key=CANARY).connect(),
     "wrong client": lambda: lp.Model("openai/m", client=Unlike()).connect(),
+    "half a character": lambda: lp.Model("openai/m", client=half()).connect(),
+    "half a character, further in": lambda: encoded("utf-8"),
 }
 AT = "https://model.example/v1"
 
@@ -502,6 +504,17 @@ class Unlike(openai.AsyncOpenAI):
     def __init__(self):
         super().__init__(api_key=CANARY, base_url=AT)
         self._client = None
+
+
+def half():
+    """A client with a key as the environment gives one that is no UTF-8."""
+    return openai.AsyncOpenAI(api_key=f"{CANARY}\udce9", base_url=AT)
+
+
+@sealed
+def encoded(codec):
+    """Raises an error that keeps the text that it is about."""
+    return f"{CANARY}\udce9".encode(codec)
 
 
 @pytest.mark.parametrize("way", BAD)

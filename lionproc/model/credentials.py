@@ -122,6 +122,8 @@ def sealed(function: Callable[P, T]) -> Callable[P, T]:
             return function(*args, **kwargs)
         except Exception as error:  # noqa: BLE001  (whatever it is, its frames are not shown)
             failed = error
+        if isinstance(failed, UnicodeError):  # it keeps the text that it is about
+            failed = ValueError(str(failed)).with_traceback(failed.__traceback__)
         if not isinstance(failed, LionprocError):
             failed.add_note(f"Raised {_place(failed)}; the frames hold a key and are left out.")
         failed.__cause__ = failed.__context__ = None

@@ -106,6 +106,11 @@ def _through(
                 f"The header {name[:60]!r} of client= has a line break in it, and no header can: "
                 "what follows would be another one. Take it out."
             )
+        if any("\ud800" <= letter <= "\udfff" for letter in name + value):
+            raise ModelError(
+                f"The header {name[:60]!r} of client= has half a character in it, as where a "
+                "variable of the environment is no UTF-8, and cannot be sent. Give it anew, whole."
+            )
     wire: Wire
     plain = model.client is None or is_plain(client)
     if isinstance(client, PlainClient) or (

@@ -153,6 +153,19 @@ def test_a_header_with_a_line_break_is_refused_by_name_before_anything_is_sent(h
         assert server.counters.total == 0
 
 
+@pytest.mark.parametrize(
+    "headers", [{"X-Team": "a\udce9"}, {"Authorization": "Bearer \ud800"}], ids=str
+)
+def test_a_header_with_half_a_character_is_refused_by_name_before_anything_is_sent(headers):
+    with Server(answer="fine", key=None) as server:
+        client = openai.AsyncOpenAI(
+            base_url=server.base_url, api_key="none", default_headers=headers
+        )
+        with pytest.raises(ModelError, match=rf"{next(iter(headers))}' .* has half a character"):
+            ask(client, 1)
+        assert server.counters.total == 0
+
+
 class Setting(httpx2.AsyncHTTPTransport):
     """Brings replies that set a cookie more each time."""
 
