@@ -115,6 +115,7 @@ class Part:
             columns = {name: saved[str(name)].array for name in plan.names}
         except (LionprocError, KeyError):
             return None
+        self._remove_older()  # whoever wrote it may have been killed before
         return assemble(plan.frame, columns, overwrite=plan.options.overwrite)
 
     def _check_whose(self, file: Path | Remote) -> None:
@@ -141,6 +142,10 @@ class Part:
         file = self._folder / self._name
         where = file.url if isinstance(file, Remote) else file
         write_parquet(out, where, self._job._facts())
+        self._remove_older()
+
+    def _remove_older(self) -> None:
+        """Remove what was there for this partition before: both would be read as rows."""
         if not isinstance(self._folder, Path):
             return
         mine = part_of(self._number, self._run).removesuffix(".parquet")

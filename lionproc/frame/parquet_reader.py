@@ -8,6 +8,7 @@ import json
 import re
 import warnings
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +198,7 @@ def files_of(path: AnyPath) -> list[Path | Remote]:
     """The file, or the parts of a folder in their order.
 
     Raises:
-        ConfigurationError: There is none, or there are parts of several runs.
+        ConfigurationError: There is none, there are parts of several runs, or two of the same rows.
     """
     place = place_of(path)
     with readable(place):
@@ -217,4 +218,13 @@ def files_of(path: AnyPath) -> list[Path | Remote]:
             else f"The folder {str(place)!r} holds no parts of a run. One that a Dask frame's "
             "to_parquet wrote is read by lionproc.dask.read_parquet."
         )
-    return [file for _, file in sorted(parts, key=lambda part: int(part[0][1]))]
+    parts.sort(key=lambda part: int(part[0][1]))
+    for (one, first), (other, second) in pairwise(parts):
+        if int(one[1]) == int(other[1]):
+            raise ConfigurationError(
+                f"The folder {str(place)!r} has two parts for the same rows, {first.name} and "
+                f"{second.name}: one is of rows that were changed later, and is left of a process "
+                "that was killed. Compute the Dask frame again, which asks for nothing that is "
+                "there and removes the older one; or remove it yourself."
+            )
+    return [file for _, file in parts]

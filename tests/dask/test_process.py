@@ -198,6 +198,28 @@ def test_a_part_that_is_there_is_read_and_what_has_changed_or_failed_is_asked_ag
             run(FRAME.assign(text="x"), lambda row: "row " + row["text"])
 
 
+def test_an_older_part_that_a_killed_worker_has_left_is_no_rows_and_is_removed(
+    dd, asked, shared, tmp_path
+):
+    def run(frame):
+        asked_about = dd.from_pandas(frame, npartitions=2)
+        return computed(asked_about.llm.process("left {text}", "a", save=tmp_path / "out", **asked))
+
+    run(FRAME.head(4))
+    older = {part: part.read_bytes() for part in (tmp_path / "out").glob("part-*")}
+    changed = FRAME.head(4).assign(text=["a", "changed", "c", "d"])
+    run(changed)
+    for part, content in older.items():  # it was killed when the new one had its name
+        part.write_bytes(content)
+    for read in (lp.read_parquet, lp.read_facts, lp.dask.read_parquet):
+        with pytest.raises(lp.errors.ConfigurationError, match="two parts for the same rows"):
+            read(tmp_path / "out")
+    sent = shared.counters.total
+    out = run(changed)
+    assert shared.counters.total == sent
+    assert lp.read_parquet(tmp_path / "out").to_dict("list") == out.to_dict("list")
+
+
 @pytest.mark.skipif(os.name != "posix", reason="there are no such rights")
 @pytest.mark.parametrize("how", ["owner", "mode", "link"])
 def test_a_part_that_somebody_else_can_write_is_no_answer(  # noqa: PLR0917
