@@ -42,7 +42,7 @@ REFUSING_S = 30.0
 # of usual windows lasts. What opens sooner is waited for.
 REFUSALS = 10
 REFUSED_S = 90.0
-LIVES_S = 60.0  # for which an answer shows that 429s come of a limit, by the minute at most
+LIVES_S = 60.0  # limits by the minute refuse no longer than that
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +221,7 @@ class FailurePolicy:
             `Wait`: send the event again after that time. `Fail`: give the event up. `StopRun`:
             give up the event and the run.
         """
-        event.refused += error.kind is Kind.RATE_LIMITED and self._answers_others(now)
+        event.refused += error.kind is Kind.RATE_LIMITED and self._answers(now)
         retry, refused = self._retry, event.refused
         decision = decide(
             error, event.attempts, retry, self._uniform, took_s, stray=stray, refused=refused
@@ -249,9 +249,9 @@ class FailurePolicy:
         self._first.put_off(event)
         return decision
 
-    def _answers_others(self, now: float) -> bool:
-        """Whether the server has answered anything within a minute, as far as was looked."""
-        if self.answers > self._known_answers:
+    def _answers(self, now: float) -> bool:
+        """Whether the server has answered anything for a minute, or began to refuse in it."""
+        if self.answers > self._known_answers or self._lives_until == -math.inf:
             self._known_answers, self._lives_until = self.answers, now + LIVES_S
         return now < self._lives_until
 

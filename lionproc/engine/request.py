@@ -100,7 +100,7 @@ class Event:
         value: The answer, once completed.
         error: Why there is none, once failed or cancelled.
         attempts: Requests sent for it so far.
-        refused: How many of them got a 429 while the server answered others.
+        refused: How many of them got a 429 from a server that answers.
         again_for: What was wrong with the last one, by its kind, if it is sent again.
         usage: Tokens all its attempts used.
         cached_tokens: Of those read, the ones from the provider's prompt cache; None where a

@@ -25,6 +25,7 @@ TRANSIENT = frozenset(
 # long there, and there are twice as many of them.
 PATIENCE = 8
 REFUSED = 0.25  # of an attempt, or a failure, is a 429: it costs the server next to nothing
+IN_FULL = 3  # 429s of a row count as attempts all the same
 STRAY = 1 / 8  # of the first wait after a refusal that stops nobody else
 FATAL = frozenset({Kind.ACCESS, Kind.NOT_FOUND, Kind.QUOTA, Kind.NO_LOGPROBS})
 
@@ -43,8 +44,9 @@ class Retry:
     server nothing, as other rows are sent meanwhile.
 
     Args:
-        max_attempts: Requests for one row, the first included, at least 1. While the server
-            answers other rows, four 429s count as one: others may use up the limit.
+        max_attempts: Requests for one row, the first included, at least 1. From its fourth 429
+            on, four of them count as one while the server answers, or for a minute before it ever
+            did: others may use up the limit.
         base_s: Seconds of the first wait's upper bound.
         cap_s: Seconds that no wait of our own exceeds.
         max_corrections: How often an answer of a wrong shape is asked again with the reason.
@@ -132,7 +134,7 @@ def decide(
         uniform: `random.uniform`, or something tests can foresee.
         took_s: Seconds from when it was sent to its failure.
         stray: Whether it was refused, and nobody else has to wait for that.
-        refused: How many of the attempts got a 429 while others were answered.
+        refused: How many of the attempts got a 429 from a server that answers.
 
     Returns:
         Wait, Fail or Stop.
@@ -147,7 +149,7 @@ def decide(
     if error.kind is Kind.UNSUPPORTED:
         return Wait(0.0)  # the next attempt is another one, so it counts for nothing
     patient = error.kind is Kind.NO_CAPACITY
-    counted = attempt - refused + math.ceil(refused * REFUSED)
+    counted = attempt - math.floor(max(refused - IN_FULL, 0) * (1 - REFUSED))
     if error.kind not in TRANSIENT or counted >= retry.max_attempts * (2 if patient else 1):
         return Fail(error)
     bound = min(retry.cap_s, retry.base_s * 2 ** min(attempt - 1, 30))

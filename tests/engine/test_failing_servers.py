@@ -82,35 +82,34 @@ def test_a_time_to_wait_is_for_all_where_the_server_is_overloaded_and_else_for_i
     virtual(main())
 
 
-@pytest.mark.parametrize(("first", "attempts"), [([None], 21), ([], 6)])
-def test_four_refusals_count_as_one_attempt_while_other_rows_are_answered(
-    virtual, desk, first, attempts
-):
+def test_from_the_fourth_on_four_refusals_count_as_one_attempt(virtual, desk):
     """Other processes use up what there is, and a row is refused again and again."""
 
     async def main():
-        desk.errors = [*first, *[failed(Kind.RATE_LIMITED)] * 1000]
-        executor = RateLimitedAPIExecutor(retry=Retry(max_attempts=6))
-        executor.dispatcher.policy._uniform = lambda low, high: 0.0
-        for number in range(len(first) + 1):
-            event = await executor.append(desk.call(number))
-        await executor.forward()
-        assert (event.state, event.attempts) == ("failed", attempts)
+        for most, attempts in ((2, 2), (3, 3), (6, 12)):
+            desk.errors = [failed(Kind.RATE_LIMITED, 1.0)] * attempts
+            executor = RateLimitedAPIExecutor(retry=Retry(max_attempts=most, base_s=0))
+            event = await executor.append(desk.call("a"))
+            await executor.forward()
+            assert (event.state, event.attempts) == ("failed", attempts)
 
     virtual(main())
 
 
-@pytest.mark.parametrize(("after_s", "attempts"), [(50.0, 21), (70.0, 6)])
-def test_who_has_answered_nobody_for_a_minute_refuses_not_for_a_limit(
-    virtual, desk, after_s, attempts
+@pytest.mark.parametrize("answered", [True, False])
+@pytest.mark.parametrize(("after_s", "attempts"), [(50.0, 12), (70.0, 6)])
+def test_who_answers_nobody_for_a_minute_refuses_not_for_a_limit(
+    virtual, desk, after_s, attempts, answered
 ):
     async def main():
-        desk.errors = [None, failed(Kind.RATE_LIMITED, after_s), *[failed(Kind.RATE_LIMITED)] * 99]
-        executor = RateLimitedAPIExecutor(retry=Retry(max_attempts=6, base_s=0))
-        await executor.append(desk.call("a"))
-        event = await executor.append(desk.call("b"))
+        refused = failed(Kind.RATE_LIMITED)
+        desk.errors = [*[None] * answered, refused, failed(refused.kind, after_s), *[refused] * 99]
+        executor = RateLimitedAPIExecutor(
+            concurrency_limit=1, retry=Retry(max_attempts=6, base_s=0)
+        )
+        events = [await executor.append(desk.call(number)) for number in range(1 + answered)]
         await executor.forward()
-        assert event.attempts == attempts
+        assert events[-1].attempts == attempts
 
     virtual(main())
 
