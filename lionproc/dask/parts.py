@@ -9,6 +9,7 @@ those. So a folder on a disk that all workers share resumes on any of them, with
 from __future__ import annotations
 
 import hashlib
+import logging
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,8 @@ from lionproc.frame.place import Remote, place_of
 from lionproc.frame.save_target import part_of
 
 __all__ = ["Part"]
+
+log = logging.getLogger("lionproc")
 
 
 class Part:
@@ -67,6 +70,7 @@ class Part:
                     rows.update(getattr(call, "key", None) or b"-")
             plan.forget_occurrences()
         self._name = part_of(number, self._run, rows.hexdigest())
+        self._there: list[str] = []  # before it was asked
         self._check_folder()
 
     def _check_folder(self) -> None:
@@ -93,7 +97,8 @@ class Part:
         """
         mine = PART.fullmatch(self._name)
         assert mine is not None  # noqa: S101  (we made it)
-        for name in self._names():
+        self._there = self._names()
+        for name in self._there:
             found = PART.fullmatch(name)
             if found is None or found[2] != mine[2]:
                 whose = "parts of another run" if found else "other parquet files"
@@ -146,13 +151,15 @@ class Part:
 
     def _remove_older(self) -> None:
         """Remove what was there for this partition before: both would be read as rows."""
-        if not isinstance(self._folder, Path):
-            return
         mine = part_of(self._number, self._run).removesuffix(".parquet")
-        for name in self._names():
-            # Of rows that have changed since. Another run may have come into the folder meanwhile.
-            if PART.fullmatch(name) and name.startswith(f"{mine}-") and name != self._name:
+        for name in self._there:
+            if not name.startswith(f"{mine}-") or name == self._name:
+                continue
+            try:  # of rows that have changed since
                 (self._folder / name).unlink(missing_ok=True)
+            except Exception as error:  # noqa: BLE001  (every store has its own; whoever reads is told)
+                why = type(error).__name__  # its words may have the address
+                log.warning("%s is of rows that have changed, and stays (%s)", name, why)
 
     def _names(self) -> list[str]:
         if not self._folder.is_dir():

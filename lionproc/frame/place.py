@@ -92,6 +92,14 @@ class Remote:
         """A file to read from."""
         return self.system.open(self.path, mode)
 
+    def unlink(self, *, missing_ok: bool = False) -> None:
+        """Remove it."""
+        try:
+            self.system.rm_file(self.path)
+        except FileNotFoundError:
+            if not missing_ok:
+                raise
+
     @contextlib.contextmanager
     def replaced(self) -> Iterator[Path]:
         """A file of this machine to write into, which is sent when the block ends well."""

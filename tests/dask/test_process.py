@@ -220,6 +220,15 @@ def test_an_older_part_that_a_killed_worker_has_left_is_no_rows_and_is_removed(
     assert lp.read_parquet(tmp_path / "out").to_dict("list") == out.to_dict("list")
 
 
+def test_at_an_address_too_the_part_of_rows_that_have_changed_is_replaced(dd, asked, tmp_path):
+    where = f"memory://{tmp_path.name}/changed/"
+    rows = pd.DataFrame({"text": ["a", "b"]}), pd.DataFrame({"text": ["a", "changed"]})
+    for frame in rows:
+        about = dd.from_pandas(frame, npartitions=1)
+        out = computed(about.llm.process("there {text}", "a", save=where, **asked))
+    assert lp.read_parquet(where).to_dict("list") == out.to_dict("list")
+
+
 @pytest.mark.skipif(os.name != "posix", reason="there are no such rights")
 @pytest.mark.parametrize("how", ["owner", "mode", "link"])
 def test_a_part_that_somebody_else_can_write_is_no_answer(  # noqa: PLR0917
