@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from lionproc.engine.paths import is_url, local_path, shown
 from lionproc.engine.whole_file import replace_whole, temporary_name
 from lionproc.errors import ConfigurationError, LionprocError, MissingDependencyError, SaveError
 
-__all__ = ["AnyPath", "Remote", "SaveError", "place_of", "saving"]
+__all__ = ["AnyPath", "Remote", "SaveError", "place_of", "saving", "saving_on"]
 
 AnyPath: TypeAlias = "str | os.PathLike[str]"
 
@@ -186,3 +187,41 @@ def saving(path: AnyPath, options: Mapping[str, Any] | None = None) -> Iterator[
             f"{name!r} could not be saved in {above!r}: {why}. Nothing is lost, the frame "
             "is still in memory: free space or choose another path, and save it again."
         ) from (None if isinstance(place, Remote) else error)
+
+
+@contextlib.contextmanager
+def saving_on(
+    path: AnyPath, mode: str, options: Mapping[str, Any] | None = None, *, is_text: bool
+) -> Iterator[Path]:
+    """As `saving`, in one of pandas' modes: "w", "x" (the file is new) or "a" (it goes on).
+
+    Args:
+        path: Where it is to be, as for `place_of`.
+        mode: The mode.
+        options: As for `place_of`.
+        is_text: Whether it has lines, each of which ends with a line feed.
+
+    Raises:
+        SaveError: It could not be written, or is there already in mode "x".
+        ConfigurationError: As `place_of`, or it is an address that cannot go on.
+    """
+    place = place_of(path, options)
+    if mode[:1] == "x" and place.exists():
+        raise SaveError(f"{place.name!r} is there already, and mode='x' replaces nothing.")
+    if mode[:1] == "a" and isinstance(place, Remote):
+        raise ConfigurationError("mode='a' goes on in a file of this machine, not at an address.")
+    with saving(path, options) as file:
+        if mode[:1] == "a" and isinstance(place, Path) and place.exists():
+            shutil.copyfile(place, file)
+            if is_text:
+                _end_last_line(file)
+        yield file
+
+
+def _end_last_line(file: Path) -> None:
+    """End a line that an editor has left open, or it and the first new row were one."""
+    with file.open("rb+") as opened:
+        if opened.seek(0, os.SEEK_END):
+            opened.seek(-1, os.SEEK_END)
+            if opened.read(1) not in {b"\n", b"\r"}:
+                opened.write(b"\n")

@@ -10,16 +10,14 @@ Parquet keeps every text as it is, and is the better file for everything but spr
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import datetime as dt
 import decimal
 import importlib.util
 import math
 import re
-import shutil
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from numbers import Number
 from pathlib import Path
@@ -30,9 +28,9 @@ import pandas as pd
 import pyarrow as pa
 
 from lionproc.engine.paths import is_url, local_path, shown
-from lionproc.errors import ColumnError, ConfigurationError, MissingDependencyError, SaveError
+from lionproc.errors import ColumnError, ConfigurationError, MissingDependencyError
 from lionproc.frame.dtypes import cells_of
-from lionproc.frame.place import AnyPath, Remote, place_of, saving
+from lionproc.frame.place import AnyPath, place_of, saving, saving_on
 from lionproc.model.as_json import to_json
 
 __all__ = ["csv_cleaner", "flat_cells", "harmless", "to_csv", "to_excel"]
@@ -160,7 +158,9 @@ def to_csv(frame: pd.DataFrame, path: AnyPath, **options: Any) -> Path | str:
     place = place_of(path, storage)
     if options.get("compression", "infer") == "infer":
         options["compression"] = _compression(place.name)
-    with _written(path, place, mode, storage) as file:
+    encoding = options.get("encoding") or "utf-8"
+    is_text = options["compression"] is None and b"\0" not in "\n".encode(encoding)
+    with saving_on(path, mode, storage, is_text=is_text) as file:
         made = _defused(frame, options, csv_cleaner(**options))
         made.to_csv(file, mode="a" if mode[:1] == "a" else "w", **options)
     return shown(path) if is_url(path) else local_path(path)
@@ -221,19 +221,6 @@ def _compression(name: str) -> object:
     if method and stem.lower().endswith(".tar"):
         raise ConfigurationError(f"{name!r}: use .tar alone, or .csv.gz, .csv.zip and the like.")
     return {"method": method, "archive_name": stem} if method in {"zip", "tar"} else method
-
-
-@contextlib.contextmanager
-def _written(path: AnyPath, place: Path | Remote, mode: str, storage: Any) -> Iterator[Path]:
-    """A file to write to in one of pandas' modes: "w", "x" (it is new) or "a" (it goes on)."""
-    if mode[:1] == "x" and place.exists():
-        raise SaveError(f"{place.name!r} is there already, and mode='x' replaces nothing.")
-    if mode[:1] == "a" and isinstance(place, Remote):
-        raise ConfigurationError("mode='a' goes on in a file of this machine, not at an address.")
-    with saving(path, storage) as file:
-        if mode[:1] == "a" and isinstance(place, Path) and place.exists():
-            shutil.copyfile(place, file)
-        yield file
 
 
 def _defused(frame: pd.DataFrame, options: dict[str, Any], clean: _Clean) -> pd.DataFrame:
