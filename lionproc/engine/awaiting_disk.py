@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from lionproc.engine.reply_room import LONG_BYTES, reply_room
+
 if TYPE_CHECKING:
     from lionproc.engine.journal import Kept
     from lionproc.engine.request import Event, Reply
@@ -59,6 +61,8 @@ class AwaitingDisk:
             together = self._waiting[durable] = []
             durable.add_done_callback(self._settle)
         together.append((event, reply))
+        if len(reply.raw) > LONG_BYTES:
+            reply_room().keeps(len(reply.raw))
         self._count += 1
         if self._count == most and not self._is_hurried:
             # Not before, and once: more haste makes small groups, and each costs as much as rows.
@@ -70,6 +74,8 @@ class AwaitingDisk:
         error = durable.exception()
         self._is_hurried = False
         for event, reply in self._waiting.pop(durable):
+            if len(reply.raw) > LONG_BYTES:
+                reply_room().lets_go(len(reply.raw))
             self._count -= 1
             self._on_disk(event, reply, error)
 

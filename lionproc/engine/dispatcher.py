@@ -28,6 +28,7 @@ from lionproc.engine.outlay import Verdict
 from lionproc.engine.permission import Permission, Refused, not_sent
 from lionproc.engine.quotas import Signals
 from lionproc.engine.replay import Replay
+from lionproc.engine.reply_room import reply_room
 from lionproc.engine.request import Event, Reply
 from lionproc.engine.reservation import Reservation
 from lionproc.engine.retry import Retry, Wait
@@ -363,7 +364,8 @@ class Dispatcher:
                 if kept is not None:
                     left = not policy.on_trial and self.awaiting_disk.takes(event, reply, kept)
                     if not left:
-                        await self.replay.hurried(kept)
+                        with reply_room().kept(len(reply.raw)):
+                            await self.replay.hurried(kept)
             except JournalError as error:
                 # This one is in hand and goes into the frame, but nothing more is bought.
                 self.stop_run(error)

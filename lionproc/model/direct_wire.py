@@ -8,6 +8,7 @@ import aiohttp
 import yarl
 from aiohttp.http import HttpProcessingError
 
+from lionproc.engine.reply_room import LONG_BYTES
 from lionproc.errors import CallError, Kind
 from lionproc.model.connector import QuietConnector
 from lionproc.model.credentials import Secret, hidden, secrets_in, secrets_of_proxy
@@ -15,12 +16,12 @@ from lionproc.model.environment import certificates, proxy_for
 from lionproc.model.exchange import IS_KNOWN, Exchange, all_of
 from lionproc.model.patience import Patience
 from lionproc.model.reading import ACCEPT_ENCODING, PIECE_BYTES, bounded
-from lionproc.model.wire import MAX_REPLY_BYTES, Response, broken, timed_out, way_to
+from lionproc.model.wire import Response, broken, timed_out, way_to
 
 CONNECT_TIMEOUT_S = 10.0
 CONTENT_ENCODING = "Content-Encoding"
 CONTENT_LENGTH = "Content-Length"
-LONGEST_LENGTH = len(str(MAX_REPLY_BYTES)) - 1  # digits of a body that is surely not too long
+LONGEST_LENGTH = len(str(LONG_BYTES)) - 1  # digits of a body that is surely not long
 
 
 class _LargeBody(aiohttp.payload.Payload):

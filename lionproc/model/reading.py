@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import AsyncIterator, Iterator
 
+from lionproc.engine.reply_room import LONG_BYTES, Held
 from lionproc.errors import CallError, Kind
 from lionproc.model.wire import MAX_REPLY_BYTES, too_long
 
@@ -21,6 +22,8 @@ _GZIP_NAMES = ("gzip", "x-gzip")
 
 async def bounded(chunks: AsyncIterator[bytes], encoding: str, status: int) -> AsyncIterator[bytes]:
     """A body piece by piece, as long as it is no longer than a reply can sensibly be.
+
+    A long one waits while all of them take too much memory; see `ReplyRoom`.
 
     Args:
         chunks: The body as it arrives.
@@ -40,20 +43,28 @@ async def bounded(chunks: AsyncIterator[bytes], encoding: str, status: int) -> A
         raise CallError(Kind.BAD_REPLY, why, status=status)
     packed = _Packed(encoding, status) if encoding not in {"", "identity"} else None
     size, small = 0, bytearray()
-    async for chunk in chunks:
-        for piece in (chunk,) if packed is None else packed.open(chunk):
-            size += len(piece)
-            if size > MAX_REPLY_BYTES:
-                raise too_long(status)
-            if not small and len(piece) >= PIECE_BYTES:
-                yield piece
-                continue
-            small += piece  # a million pieces of two bytes would take fifty times as much memory
-            if len(small) >= PIECE_BYTES:
-                yield bytes(small)
-                small.clear()
-    if small:
-        yield bytes(small)
+    held = Held()
+    try:
+        async for chunk in chunks:
+            for piece in (chunk,) if packed is None else packed.open(chunk):
+                size += len(piece)
+                if size > MAX_REPLY_BYTES:
+                    raise too_long(status)
+                if size > LONG_BYTES:
+                    await held.more(len(piece))
+                if not small and len(piece) >= PIECE_BYTES:
+                    yield piece
+                    continue
+                small += (
+                    piece  # a million pieces of two bytes would take fifty times as much memory
+                )
+                if len(small) >= PIECE_BYTES:
+                    yield bytes(small)
+                    small.clear()
+        if small:
+            yield bytes(small)
+    finally:
+        held.ends()
     if packed is not None and not packed.whole:
         raise _garbled(status)
 

@@ -25,6 +25,7 @@ import trustme
 
 import lionproc as lp
 from lionproc.engine import loop as engine_loop
+from lionproc.engine.reply_room import ReplyRoom, _rooms
 from lionproc.errors import (
     AccessError,
     CallError,
@@ -36,6 +37,7 @@ from lionproc.errors import (
 from lionproc.model.client_wire import ClientWire
 from lionproc.model.direct_wire import DirectWire
 from lionproc.model.environment import certificates, proxy_for
+from lionproc.model.opening import opened
 from lionproc.model.reading import PIECE_BYTES, bounded
 from lionproc.model.wire import MAX_REPLY_BYTES
 from lionproc.testing import Fault, Server
@@ -782,6 +784,49 @@ def test_a_huge_reply_is_refused_without_being_held(wire, framing, status):
     assert kind_of(out) == Kind.BAD_REPLY
     assert "longer than 16 MiB" in out["a_error"].iloc[0]
     assert peak < 2.5 * MAX_REPLY_BYTES
+
+
+class Asked(ReplyRoom):
+    """Tells when a reply asked for room and there was none."""
+
+    def __init__(self, most):
+        super().__init__(most)
+        self.is_full = asyncio.Event()
+
+    def _has_room(self, held, size):
+        has_room = super()._has_room(held, size)
+        if not has_room:
+            self.is_full.set()
+        return has_room
+
+
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize("framing", ["by length", "gzip"])
+def test_a_long_reply_waits_with_the_server_while_others_fill_the_memory(
+    kind_of_wire, framing, status
+):
+    body = json.dumps({**completion(), "padding": "x" * 2**20}).encode()
+    packed = framing == "gzip"
+    more = "content-encoding: gzip\r\n" if packed else ""
+    reply = http(gzip.compress(body) if packed else body, status, more)
+
+    async def post(server):
+        room = _rooms[asyncio.get_running_loop()] = Asked(2**20)
+        with model_at(kind_of_wire, server.base_url, KEY) as model:
+            wire = opened(model).wire
+            with room.kept(2**20):
+                reply = asyncio.create_task(wire.post(b"{}"))
+                full = asyncio.create_task(room.is_full.wait())
+                await asyncio.wait([reply, full], return_when=asyncio.FIRST_COMPLETED)
+                assert not reply.done()
+            came = await reply
+            await wire.close()
+        assert room.taken == 0
+        return came
+
+    with Raw(reply) as server:
+        came = asyncio.run(post(server))
+    assert (came.status, came.body) == (status, body)
 
 
 def test_a_body_of_very_many_small_pieces_is_held_in_few_large_ones():
