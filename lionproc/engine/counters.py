@@ -108,7 +108,7 @@ class Counters:
             self.estimate_off += abs(off) / (total or 1)
         else:
             self.guessed += 1
-        usd = self._used(used, reply, event, expected if known else None)
+        usd = self._used(used, reply, event, _by_now(expected, event) if known else None)
         if way is not None:
             use = self.ways.setdefault(way, WayUse())
             use.sent += 1
@@ -142,7 +142,7 @@ class Counters:
             if way is not None:
                 self._used_there(self.ways[way], reply.used, usd)
         elif may_be_billed(error):
-            self.outlay.may_have_taken(expected)
+            self.outlay.may_have_taken(_by_now(expected, event))
         if error.kind is Kind.RATE_LIMITED:
             self.throttled += 1
 
@@ -196,3 +196,12 @@ class Counters:
             event.count(tokens, cached, usd)
             event.unkept_usd = plus(event.unkept_usd, usd)
         return usd
+
+
+def _by_now(expected: Tokens, event: Event | None) -> Tokens:
+    """What a request would be expected to take now, when more is known than when it left.
+
+    The next ones are expected to take as much, and are corrected by how far that is off. By what was
+    guessed before the first reply they would be corrected twice: a budget of $1.00 spent $2.79.
+    """
+    return expected if event is None else event.call.estimate

@@ -337,7 +337,7 @@ class Dispatcher:
                 reply = await event.call.send()
             except BaseException as fault:
                 self._limiter.failed(reservation)
-                counters.outlay.may_have_taken(reservation.tokens)  # given up, or lost to a fault
+                counters.outlay.may_have_taken(event.call.estimate)  # given up, or lost to a fault
                 if isinstance(fault, (asyncio.CancelledError, GeneratorExit)):
                     raise
                 pass_on_interrupt(fault)

@@ -150,7 +150,7 @@ class Outlay:
 
         Args:
             used: How many.
-            estimate: What had been expected, where the server counted an answer.
+            estimate: What would be expected now, where the server counted an answer.
             usd: What they cost in dollars, None where that is not known.
         """
         read, written = used

@@ -822,6 +822,24 @@ def test_answers_shorter_than_expected_do_not_end_a_run_before_its_budget(server
     assert server.counters.peak_in_flight > 10
 
 
+@pytest.mark.parametrize("bound", [{"tokens": 700}, {"usd": 0.07}])
+def test_a_budget_holds_where_the_first_replies_show_that_far_less_is_taken(server, bound):
+    server.configure(latency_s=0.1, answer="ten tokens, all of them, " * 2, count_tokens=ten)
+    price = lp.Price(input=100, output=100)
+    priced = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key, price=price)
+    bounds = {"budget": lp.Budget(**bound), "limits": lp.Limits(concurrency=200)}
+
+    with pytest.warns(BudgetWarning, match=r"700 tokens|\$0\.07"):
+        texts(500).llm.process("Say {text}", into="a", model=priced, **bounds, **QUIET)
+
+    assert server.counters.total == 35  # of 20 tokens, where 260 were to be expected
+
+
+def ten(text):
+    """The tokens of any text."""
+    return 10
+
+
 BROTLI = Fault("headers", headers=(("content-encoding", "br"),))
 ACCEPTED = Fault("other", status=202, body='{"choices":[')
 
