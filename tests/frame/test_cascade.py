@@ -440,8 +440,9 @@ def test_models_made_of_models_are_compared_copied_and_sent_to_other_processes(
     alone, cascaded, fallen_back = compared.table["accuracy"]
     right, on = rightly(frame["text"]), unsure(frame["text"], 0.8)
     assert alone == 1.0
-    assert cascaded == pytest.approx(sum(a or b for a, b in zip(right, on, strict=True)) / 30)
-    assert fallen_back >= sum(right) / 30  # some rows have what the large one answered just now
+    # And more, where the large one has answered a row just now: what the journal has goes first.
+    assert cascaded >= sum(a or b for a, b in zip(right, on, strict=True)) / 30
+    assert fallen_back >= sum(right) / 30
     for again in (copy.copy(cascade), pickle.loads(pickle.dumps(cascade))):  # noqa: S301  (ours)
         assert repr(again) == repr(cascade)
         assert small.key not in repr(again)
