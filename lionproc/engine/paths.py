@@ -14,6 +14,7 @@ __all__ = ["absolute", "is_url", "local_path", "missing_file", "shown"]
 
 # As pandas has it, with two characters at least: "C://x" is a drive.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(?:::[A-Za-z0-9+.-]+)*://")
+_COLLAPSED = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")  # what pathlib makes of an address
 _OF_WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 
 
@@ -37,8 +38,8 @@ def local_path(path: str | os.PathLike[str]) -> Path:
         The path. It need not be there.
 
     Raises:
-        ConfigurationError: It is an address, a path of Windows while this is not Windows, or
-            nothing that can be a path.
+        ConfigurationError: It is an address, or was one, a path of Windows while this is not
+            Windows, or nothing that can be a path.
 
     Example:
         >>> local_path("~/x") == Path.home() / "x"
@@ -59,6 +60,12 @@ def local_path(path: str | os.PathLike[str]) -> Path:
     elif _URL.match(text):
         raise ConfigurationError(
             f"{shown(text)!r} is an address, and this has to be a path of this machine."
+        )
+    if _COLLAPSED.match(text) and not Path(text.partition("/")[0]).exists():
+        raise ConfigurationError(
+            f"This address has lost a slash, as in a pathlib.Path, and would become a folder "
+            f"{text.partition('/')[0]!r} here. Give it as text: "
+            f"{_masked(text.replace(':/', '://', 1))!r}."
         )
     if os.name != "nt" and _OF_WINDOWS.match(text):
         raise ConfigurationError(

@@ -174,6 +174,22 @@ def test_a_path_of_windows_is_refused_elsewhere(path):
         local_path(path)
 
 
+@pytest.mark.parametrize("path", [Path("s3://me:secret@bucket/out.parquet"), "memory:/out.parquet"])
+def test_an_address_that_pathlib_has_taken_a_slash_from_becomes_no_folder(
+    tmp_path, monkeypatch, path
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match=r"Give it as text: '\w+://.*out") as caught:
+        local_path(path)
+    assert "secret" not in str(caught.value)
+    with pytest.raises(ConfigurationError, match="Give it as text"), replace_whole(path):
+        pass
+    assert not list(tmp_path.iterdir())
+    folder = tmp_path / os.fspath(path).partition("/")[0]
+    folder.mkdir()  # whoever has such a folder may use it
+    assert local_path(path) == Path(path)
+
+
 @pytest.mark.parametrize("path", ["", "a\0b", b"bytes"])
 def test_what_is_no_path_is_refused(path):
     with pytest.raises(ConfigurationError, match="cannot be the path"):
