@@ -28,7 +28,7 @@ from lionproc.frame.export import table_of, write_parquet
 from lionproc.frame.job import Job
 from lionproc.frame.parquet_reader import PART, facts_of, read_parquet, source_of
 from lionproc.frame.place import Remote, place_of
-from lionproc.frame.save_target import part_of
+from lionproc.frame.save_target import part_of, refuse_link
 
 __all__ = ["Part"]
 
@@ -108,8 +108,10 @@ class Part:
                 )
         file = self._folder / self._name
         if not file.exists():
+            refuse_link(file)
             return None
         self._check_whose(file)
+        refuse_link(file)
         if not _is_whole(file):
             return None
         plan = self._job._plan

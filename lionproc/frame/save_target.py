@@ -33,6 +33,7 @@ __all__ = [
     "check_writable",
     "is_folder_target",
     "part_of",
+    "refuse_link",
     "refuse_other_parts",
     "refused_place",
 ]
@@ -227,6 +228,23 @@ def refuse_other_parts(folder: Path | Remote, run: str | None) -> None:
                 f"The folder {str(folder)!r} holds {whose} ({entry.name}), and reading it "
                 "would mix them with this run's. Choose an empty folder, or move them away."
             )
+        refuse_link(entry)
+
+
+def refuse_link(part: Path | Remote) -> None:
+    """Refuse a link in the place of a part: only the folder was named, and not where it leads.
+
+    A folder that came with a repository or an archive may hold one, and the name of a part is known
+    to whoever asks the same.
+
+    Raises:
+        ConfigurationError: It is one.
+    """
+    if isinstance(part, Path) and part.is_symlink():
+        raise ConfigurationError(
+            f"{str(part)!r} is a link, and what it leads to would be replaced by a part. Remove "
+            "it, or choose another folder with save=."
+        )
 
 
 def part_of(number: int, run: str, rows: str | None = None) -> str:

@@ -220,6 +220,31 @@ def test_an_older_part_that_a_killed_worker_has_left_is_no_rows_and_is_removed(
     assert lp.read_parquet(tmp_path / "out").to_dict("list") == out.to_dict("list")
 
 
+@pytest.mark.parametrize("kind", ["pandas", "dask"])
+@pytest.mark.parametrize("leads", ["to a file", "nowhere"])
+def test_nothing_is_written_through_a_link_in_the_place_of_a_part(  # noqa: PLR0917
+    dd, asked, shared, tmp_path, kind, leads
+):
+    rows = FRAME.head(2) if kind == "pandas" else dd.from_pandas(FRAME.head(2), npartitions=1)
+
+    def run():
+        made = rows.llm.process("linked {text}", "a", save=tmp_path / "out", **asked)
+        return made if kind == "pandas" else computed(made)
+
+    run()
+    (part,) = (tmp_path / "out").glob("part-*")  # its name is known to whoever asks the same
+    mine = tmp_path / "mine"
+    part.unlink()
+    part.symlink_to(mine)
+    if leads == "to a file":
+        mine.write_text("mine")
+    sent = shared.counters.total
+    with pytest.raises(lp.errors.ConfigurationError, match="is a link"):
+        run()
+    assert shared.counters.total == sent
+    assert mine.read_text() == "mine" if leads == "to a file" else not mine.exists()
+
+
 def test_at_an_address_too_the_part_of_rows_that_have_changed_is_replaced(dd, asked, tmp_path):
     where = f"memory://{tmp_path.name}/changed/"
     rows = pd.DataFrame({"text": ["a", "b"]}), pd.DataFrame({"text": ["a", "changed"]})
