@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 
 from lionproc.errors import MissingDependencyError, ModelError
 from lionproc.model.address import checked_key, checked_url
-from lionproc.model.environment import certificates, client_for
+from lionproc.model.environment import NO_PROXY_ADDRESS, certificates, client_for
 from lionproc.model.plain_client import PlainClient, adds_nothing, plain_client
 from lionproc.model.providers import Provider
 
@@ -206,10 +206,7 @@ def _environment_named(url: str) -> Iterator[None]:
             'package. Run: pip install "httpx2[socks]"'
         ) from None
     except (ValueError, httpx2.InvalidURL):  # whose words show what it holds
-        raise ModelError(
-            "The environment names a proxy (HTTP_PROXY, HTTPS_PROXY or ALL_PROXY) with an invalid "
-            "address. Give one such as http://proxy.example:3128."
-        ) from None
+        raise ModelError(NO_PROXY_ADDRESS) from None
     except OSError as error:
         raise ModelError(
             "The trusted certificates cannot be read "

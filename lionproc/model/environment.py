@@ -10,11 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
+from lionproc.errors import ModelError
+
 if TYPE_CHECKING:
     import ssl
 
     import httpx2
 
+NO_PROXY_ADDRESS = (
+    "The environment names a proxy (HTTP_PROXY, HTTPS_PROXY or ALL_PROXY) with an invalid "
+    "address. Give one such as http://proxy.example:3128."
+)
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
@@ -27,6 +33,9 @@ def proxy_for(url: str) -> str | None:
     Returns:
         The address of HTTP_PROXY, HTTPS_PROXY or ALL_PROXY; None where there is none, or
         NO_PROXY names the host. Systems that keep such settings elsewhere are asked too.
+
+    Raises:
+        ModelError: That is no address.
     """
     from urllib.request import getproxies
 
@@ -35,7 +44,12 @@ def proxy_for(url: str) -> str | None:
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     if not proxy or any(_is_named(parts, entry) for entry in proxies.get("no", "").split(",")):
         return None
-    return proxy if "://" in proxy else f"http://{proxy}"
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    try:
+        _ = urlsplit(proxy).port
+    except ValueError:  # whose words show the address, perhaps with a password
+        raise ModelError(NO_PROXY_ADDRESS) from None
+    return proxy
 
 
 def has_proxies() -> bool:

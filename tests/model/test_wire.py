@@ -1136,6 +1136,19 @@ def test_proxies_are_chosen_as_the_openai_client_chooses_them(monkeypatch):
                 assert chosen == expected, (no_proxy, url)
 
 
+@pytest.mark.parametrize(
+    "proxy", ["http://[", "http://:secret@proxy.example:99999", "a:b:c", "ftp://proxy.example"]
+)
+def test_a_proxy_whose_address_cannot_be_is_said_before_anything_is_sent(monkeypatch, proxy):
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    with (
+        model_at("direct", "http://127.0.0.1:9/v1", KEY) as model,
+        pytest.raises(lp.errors.ModelError, match=r"HTTP_PROXY.* invalid") as caught,
+    ):
+        ask(model)
+    assert proxy not in str(caught.value)
+
+
 @pytest.fixture
 def tls(authority):
     """What a server needs to speak TLS with a certificate of our authority."""
