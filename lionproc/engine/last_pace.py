@@ -56,6 +56,8 @@ def write(folder: Path, identity: str, pace: Pace) -> None:
     """Keep what a run saw. What cannot be kept is not kept: it is only a hint."""
     if not identity or not 0.001 < pace.per_s < 1e6:
         return
+    if (folder / NAME).is_symlink():
+        return  # we make none, and what it leads to would be replaced
     entries = _entries(folder)
     entries.pop(_name(identity), None)
     entries[_name(identity)] = round(pace.per_s, 4), pace.limited, time.time()

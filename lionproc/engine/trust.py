@@ -115,10 +115,10 @@ def check_found(path: str) -> None:
 
 
 def check_link(folder: Path) -> None:
-    """Refuse a link in the place of a folder that nobody named, if it came with a repository.
+    """Refuse a link in the place of what nobody named, if it came with a repository.
 
     Args:
-        folder: The folder, found in the working folder.
+        folder: The folder, found in the working folder; or the journal in it.
 
     Raises:
         JournalError: What is kept would be where a stranger says.

@@ -18,7 +18,7 @@ import orjson
 
 from lionproc.engine.home import make_private
 from lionproc.engine.paths import local_path
-from lionproc.engine.trust import check_found, others_of, repository_of_records
+from lionproc.engine.trust import check_found, check_link, others_of, repository_of_records
 from lionproc.engine.whole_file import read_regular, replace_whole
 from lionproc.engine.whole_files import replace_all
 from lionproc.errors import ConfigurationError, RecordError, did_you_mean
@@ -152,6 +152,7 @@ def journal_in(folder: Path) -> Path:
         JournalError: There is one that came with a repository or an archive.
     """
     journal = folder / "journal.sqlite"
+    check_link(journal)
     check_found(str(journal))
     return journal
 

@@ -1,6 +1,7 @@
 """What a run saw of an endpoint's pace is a hint for the next one, and nothing more."""
 
 import json
+import os
 import time
 
 import pytest
@@ -55,3 +56,15 @@ def test_only_the_latest_endpoints_are_kept(tmp_path):
         last_pace.write(tmp_path, f"{number}", Pace(10.0, limited=True))
     assert len(json.loads((tmp_path / NAME).read_text())) == last_pace.MOST_ENDPOINTS
     assert last_pace.read(tmp_path, "0") is None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="making a link takes rights there")
+def test_a_link_in_its_place_is_not_written_through(tmp_path):
+    mine = tmp_path / "mine"
+    for is_there in (True, False):
+        (tmp_path / NAME).unlink(missing_ok=True)
+        (tmp_path / NAME).symlink_to(mine)
+        mine.write_text("mine") if is_there else mine.unlink()
+        last_pace.write(tmp_path, "a", Pace(10.0, limited=True))
+        assert mine.read_text() == "mine" if is_there else not mine.exists()
+        assert last_pace.read(tmp_path, "a") is None

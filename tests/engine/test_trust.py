@@ -358,6 +358,17 @@ def test_a_link_of_a_repository_does_not_say_where_answers_are_kept(work, tmp_pa
     keep_one()
 
 
+@pytest.mark.parametrize("folder", [".lionproc", "processing"])
+def test_a_link_of_a_repository_is_no_journal_wherever_it_leads(work, tmp_path, folder):
+    git("init", "-q", ".")
+    Path(folder).mkdir()
+    Path(folder, "journal.sqlite").symlink_to(tmp_path / "theirs.sqlite")
+    git("add", "-f", f"{folder}/journal.sqlite")
+    with pytest.raises(JournalError, match=r"is a link.*LIONPROC_HOME"):
+        Journal.open() if folder == ".lionproc" else lp.ProcessingService(save_dir=folder)
+    assert not (tmp_path / "theirs.sqlite").exists()
+
+
 def test_the_folders_that_are_named_are_trusted_and_no_others(work, tmp_path, monkeypatch):
     path = keep_one()
     path.chmod(0o666)
