@@ -13,6 +13,8 @@ from lionproc.errors import CallError, Kind
 
 MEMORY = 0.95  # what a reply still counts for after the next one
 MOST_KNOWN = 1000  # estimates whose dollars are remembered
+FIRST = 4  # in flight while no reply has shown what one takes, where a budget might not bear more
+LONG = 16_384  # tokens of an answer of a model that thinks
 Verdict: TypeAlias = Literal["send", "wait", "stop"]
 Usd: TypeAlias = Callable[[Tokens], "float | None"]
 """What a request with so many tokens costs at most, in dollars; None where that is not known."""
@@ -41,6 +43,10 @@ class Outlay:
     corrected in the same way by themselves: what a cache or a cheaper tier saves shows in them
     alone.
 
+    What is expected of answers may be off by a hundred times before the first replies of a run. So
+    where a budget would not bear it if all in flight had long ones, few leave at first, and one
+    more for each that has come back: by then it is known what they take.
+
     Args:
         usd: What a request with so many tokens costs.
 
@@ -56,6 +62,7 @@ class Outlay:
     """
 
     __slots__ = (
+        "_billed",
         "_expected",
         "_in_flight",
         "_pledged_input",
@@ -84,7 +91,7 @@ class Outlay:
         self.spent_usd = self.lost_usd = self.pledged_usd = 0.0
         self.news = asyncio.Event()
         self._expected: dict[Tokens, float] = {}
-        self._in_flight = self.waiting = self.unpriced = 0
+        self._in_flight = self.waiting = self.unpriced = self._billed = 0
         self._replies = self._priced = 0.0
         self._ratios = (0.0, 0.0)
         self._usd_ratio = 0.0
@@ -154,6 +161,7 @@ class Outlay:
             usd: What they cost in dollars, None where that is not known.
         """
         read, written = used
+        self._billed += 1
         self._spent_input += read
         self._spent_output += written
         if usd is None:
@@ -185,6 +193,21 @@ class Outlay:
         """An estimate by what is known now."""
         read, written = ((ratio + 1) / (self._replies + 1) for ratio in self._ratios)
         return Tokens(math.ceil(estimate.input * read), math.ceil(estimate.output * written))
+
+    def might_pass(self, budget: Budget, estimate: Tokens, usd: float, tokens: int) -> bool:
+        """Whether long answers to what is in flight would be too much, and few are known yet.
+
+        Args:
+            budget: The bounds.
+            estimate: What the next one will probably take.
+            usd: Dollars that are spent, of all who share the budget.
+            tokens: Tokens that are.
+        """
+        if self._in_flight < FIRST + self._billed:
+            return False
+        long, count = Tokens(estimate.input, LONG), self._in_flight + 1
+        usd += count * (self.usd(long) or 0.0)
+        return budget.passed(usd=usd, tokens=tokens + count * long.total)
 
     def verdict(
         self,
@@ -233,6 +256,8 @@ def verdict(
         return "stop", f"{dollars(budget.usd)} ({NOT_KEPT})"
     # With nothing in flight one may always try: only replies show what a row really takes.
     if any(outlay._in_flight for outlay in outlays):
+        if outlays[number].might_pass(budget, estimate, usd, tokens):
+            return "wait", ""
         for place, outlay in enumerate(outlays):
             mine = place == number
             coming = _sum(outlay.pledged, estimate) if mine else outlay.pledged

@@ -67,6 +67,26 @@ def test_estimates_are_corrected_by_the_replies_and_less_so_while_there_are_few(
     assert outlay.corrected(Tokens(100, 4096)).output > 7500
 
 
+@pytest.mark.parametrize(
+    ("tight", "ample"),
+    [({"tokens": 9_000}, {"tokens": 90_000}), ({"usd": 9_000}, {"usd": 90_000})],
+)
+def test_few_leave_at_first_where_a_budget_would_not_bear_long_answers(tight, ample):
+    outlay = priced()
+    leave(outlay, (10, 1), 3)
+    assert verdict(outlay, (10, 1), **tight) == ("send", "")
+    leave(outlay, (10, 1))
+    assert verdict(outlay, (10, 1), **tight) == ("wait", "")
+    assert verdict(outlay, (10, 1), **ample) == ("send", "")
+    for _ in range(2):  # one more for each that is back
+        outlay.is_back(Tokens(10, 1))
+        outlay.took(Tokens(10, 1), Tokens(10, 1), 11.0)
+        leave(outlay, (10, 1))
+        assert verdict(outlay, (10, 1), **tight) == ("send", "")
+        leave(outlay, (10, 1))
+        assert verdict(outlay, (10, 1), **tight) == ("wait", "")
+
+
 def test_what_came_to_nothing_and_may_have_been_billed_counts():
     outlay = priced()
     outlay.may_have_taken(Tokens(10, 90))

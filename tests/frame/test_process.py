@@ -835,6 +835,20 @@ def test_a_budget_holds_where_the_first_replies_show_that_far_less_is_taken(serv
     assert server.counters.total == 35  # of 20 tokens, where 260 were to be expected
 
 
+@pytest.mark.parametrize("bound", [{"tokens": 10_000}, {"usd": 1.0}])
+def test_a_budget_holds_where_answers_are_far_longer_than_was_guessed(server, bound):
+    server.configure(latency_s=0.1, answer="word " * 1600)
+    price = lp.Price(input=100, output=100)
+    priced = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key, price=price)
+
+    with pytest.warns(BudgetWarning, match=r"10,000 tokens|\$1\.00"):
+        texts(200).llm.process(
+            "Say {text}", into="a", model=priced, budget=lp.Budget(**bound), **QUIET
+        )
+
+    assert server.counters.total < 9  # of 2,000 tokens, where 258 were to be expected
+
+
 def ten(text):
     """The tokens of any text."""
     return 10
