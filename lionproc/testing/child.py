@@ -62,7 +62,7 @@ class ChildBackend:
         above = str(Path(__file__).parents[2])  # this very package, installed or not
         path = os.pathsep.join(filter(None, [above, os.environ.get("PYTHONPATH")]))
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "lionproc.testing", "--stdin"],
+            [sys.executable, "-P", "-m", "lionproc.testing", "--stdin"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=_without_secrets() | {"PYTHONPATH": path},

@@ -274,6 +274,15 @@ def test_what_no_program_took_for_a_formula_in_a_csv_it_takes_for_none_in_the_ne
     assert "\tone;=1+1,=2+2\t" in Path("o.tsv").read_text()
 
 
+def test_what_lies_in_the_working_folder_is_no_part_of_the_program(tmp_path):
+    for name in ("pandas", "typer", "orjson", "csv", "sqlite3"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('of a stranger')")
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "LIONPROC_HOME": str(tmp_path / "home")}
+    command = [sys.executable, "-m", "lionproc", "runs"]
+    ran = subprocess.run(command, cwd=tmp_path, env=env, check=False, capture_output=True)
+    assert (ran.returncode, b"of a stranger" in ran.stderr) == (0, False)
+
+
 # ---- what is asked
 
 
