@@ -194,21 +194,6 @@ class Outlay:
         read, written = ((ratio + 1) / (self._replies + 1) for ratio in self._ratios)
         return Tokens(math.ceil(estimate.input * read), math.ceil(estimate.output * written))
 
-    def might_pass(self, budget: Budget, estimate: Tokens, usd: float, tokens: int) -> bool:
-        """Whether long answers to what is in flight would be too much, and few are known yet.
-
-        Args:
-            budget: The bounds.
-            estimate: What the next one will probably take.
-            usd: Dollars that are spent, of all who share the budget.
-            tokens: Tokens that are.
-        """
-        if self._in_flight < FIRST + self._billed:
-            return False
-        long, count = Tokens(estimate.input, LONG), self._in_flight + 1
-        usd += count * (self.usd(long) or 0.0)
-        return budget.passed(usd=usd, tokens=tokens + count * long.total)
-
     def verdict(
         self,
         budget: Budget,
@@ -256,7 +241,7 @@ def verdict(
         return "stop", f"{dollars(budget.usd)} ({NOT_KEPT})"
     # With nothing in flight one may always try: only replies show what a row really takes.
     if any(outlay._in_flight for outlay in outlays):
-        if outlays[number].might_pass(budget, estimate, usd, tokens):
+        if _might_pass(budget, outlays, number, estimate):
             return "wait", ""
         for place, outlay in enumerate(outlays):
             mine = place == number
@@ -267,6 +252,22 @@ def verdict(
         if budget.passed(usd=usd, tokens=tokens):
             return "wait", ""
     return "send", ""
+
+
+def _might_pass(budget: Budget, outlays: Sequence[Outlay], number: int, estimate: Tokens) -> bool:
+    """Whether long answers to what is in flight would be too much, and few are known yet."""
+    own = outlays[number]
+    in_flight = [outlay._in_flight for outlay in outlays]
+    known = sum(outlay._billed for outlay in outlays)
+    if own._in_flight < FIRST + own._billed and sum(in_flight) < FIRST + known:
+        return False
+    in_flight[number] += 1
+    long = Tokens(estimate.input, LONG)
+    usd, tokens = gone(outlays)
+    for outlay, count in zip(outlays, in_flight, strict=True):
+        tokens += count * long.total
+        usd += count * (outlay.usd(long) or 0.0) if count else 0.0
+    return budget.passed(usd=usd, tokens=tokens)
 
 
 def gone(outlays: Sequence[Outlay]) -> tuple[float, int]:

@@ -87,6 +87,18 @@ def test_few_leave_at_first_where_a_budget_would_not_bear_long_answers(tight, am
         assert verdict(outlay, (10, 1), **tight) == ("wait", "")
 
 
+def test_those_who_share_a_budget_send_as_few_at_first_as_one_does():
+    first, second = both = priced(), priced()
+    leave(first, (10, 1), 3)
+    asked = (Budget(tokens=9_000), both, 1, Tokens(10, 1), 0)
+    assert shared_verdict(*asked) == ("send", "")
+    leave(second, (10, 1))
+    assert shared_verdict(*asked) == ("wait", "")
+    first.is_back(Tokens(10, 1))
+    first.took(Tokens(10, 1), Tokens(10, 1), 11.0)
+    assert shared_verdict(*asked) == ("send", "")
+
+
 def test_what_came_to_nothing_and_may_have_been_billed_counts():
     outlay = priced()
     outlay.may_have_taken(Tokens(10, 90))
