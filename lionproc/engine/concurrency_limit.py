@@ -7,6 +7,10 @@ flight when one is refused are those that were taken, so there may be as many. N
 tried, for others who use the account may be gone: twice as many more after each success, and after
 each refusal later by twice the time. What is in flight may take minutes, so that more are tried does
 not wait for a reply.
+
+Others refuse with a bare 503 what is too much at once (nginx's `limit_conn`, uvicorn's
+`--limit-concurrency`), as a server does that is overloaded or down. There are as many in flight as
+it takes if most are refused so, and others are answered meanwhile.
 """
 
 from __future__ import annotations
@@ -17,6 +21,9 @@ __all__ = ["ConcurrencyLimit"]
 
 FIRST_LOOK_S = 10.0
 LAST_LOOK_S = 120.0
+MOST = 0.6  # of what came back last was refused with a 503
+NEWS = 1 / 16  # how much one more says of that
+LATELY_S = 30.0  # since a server answered that is not down
 
 
 class ConcurrencyLimit:
@@ -36,6 +43,14 @@ class ConcurrencyLimit:
         self.look_at = math.inf
         self._look_s = FIRST_LOOK_S
         self._step = 1
+        self._busy = 0.0
+        self._replied_at = -math.inf
+
+    def overloaded(self, left_at: float, in_flight: int, now: float) -> None:
+        """A request was refused with a 503 that says no more; see `refused` for the arguments."""
+        self._busy += (1 - self._busy) * NEWS
+        if self._busy > MOST and now - self._replied_at < LATELY_S:
+            self.refused(left_at, in_flight, now)
 
     def refused(self, left_at: float, in_flight: int, now: float) -> None:
         """A request was refused because too many are in flight.
@@ -87,6 +102,8 @@ class ConcurrencyLimit:
         Returns:
             True if more may leave because of it.
         """
+        self._busy -= self._busy * NEWS
+        self._replied_at = now
         if self.cap is None or full is None or full < self.cap or left_at <= self._cut_at:
             return False
         if self._looks:  # and as many were taken

@@ -428,7 +428,7 @@ class Dispatcher:
             # A server that is overloaded asks everybody to wait. Whatever else it refuses may be
             # the fault of this one, which waits by itself, as it does where a tier has no room.
             for_all = error.kind is Kind.OVERLOADED
-            self._limiter.failed(reservation, error.retry_after_s if for_all else None)
+            self._limiter.failed(reservation, (error.retry_after_s or 0.0) if for_all else None)
         now = self._limiter.now()
         decision = (
             self.policy.goes_another_way(event)

@@ -385,8 +385,17 @@ class Limiter:
             self._look_later()
 
     def failed(self, reservation: Reservation, retry_after_s: float | None = None) -> None:
-        """It failed in another way. A failed request counts against the limit all the same."""
+        """It failed in another way. A failed request counts against the limit all the same.
+
+        Args:
+            reservation: Its permission.
+            retry_after_s: Of a server that is overloaded, how long all are to wait; 0 if it says
+                nothing of that.
+        """
         self._free(reservation)
+        if retry_after_s == 0 and self.in_flight and self.in_force.limits.adapt:
+            self.pace.at_once.overloaded(reservation.at, self.in_flight, self.now())
+            self._look_later()
         if retry_after_s:
             loop = self._loop or asyncio.get_running_loop()
             until = loop.time() + min(retry_after_s, 600.0)

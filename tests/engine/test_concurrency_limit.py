@@ -6,13 +6,17 @@ import asyncio
 from itertools import pairwise
 
 import pandas as pd
+import pytest
 
 import lionproc as lp
-from lionproc.engine.concurrency_limit import FIRST_LOOK_S, ConcurrencyLimit
+from lionproc.engine.concurrency_limit import FIRST_LOOK_S, LATELY_S, ConcurrencyLimit
+from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.limits import Limits
 from lionproc.engine.quotas import Signals
+from lionproc.engine.request import Reply
 from lionproc.engine.tokens import Tokens
+from lionproc.errors import CallError, Kind
 from lionproc.testing import Server, run_virtual
 
 
@@ -167,3 +171,55 @@ def test_a_run_says_how_many_the_server_takes(tmp_path):
         stats.note == f"The server takes {stats.concurrency} {requests} at once and refuses more."
     )
     assert out["a"].tolist() == ["fine"] * 40
+
+
+class Door:
+    """Calls to a server that takes so many at once, and refuses more with a bare 503."""
+
+    estimate = Tokens(1, 1)
+    key = None
+
+    def __init__(self, most):
+        self.most = most
+        self.inside = self.refused = 0
+
+    async def send(self):
+        if self.inside >= self.most:
+            self.refused += 1
+            await asyncio.sleep(0.002)
+            return Reply(CallError(Kind.OVERLOADED, "HTTP 503.", status=503))
+        self.inside += 1
+        await asyncio.sleep(0.3)
+        self.inside -= 1
+        return Reply(data="fine", used=Tokens(1, 1))
+
+    def read(self, data):
+        return data
+
+
+@pytest.mark.parametrize("most", [2, 5, 15])
+def test_a_server_that_refuses_with_a_bare_503_what_is_too_much_at_once_is_given_less(
+    virtual, most
+):
+    async def main():
+        door = Door(most)
+        executor = RateLimitedAPIExecutor()
+        events = [await executor.append(door) for _ in range(40 * most)]
+        await executor.forward()
+        assert {event.state for event in events} == {"completed"}
+        assert door.refused < 100
+
+    virtual(main())
+
+
+def test_503s_at_random_or_of_a_server_that_is_down_say_nothing_of_requests_in_flight():
+    limit = ConcurrencyLimit()
+    for number in range(300):
+        if number % 3:
+            limit.replied(0.0, 64, 1.0)
+        else:
+            limit.overloaded(0.0, 60, 1.0)
+    assert limit.cap is None
+    for _ in range(300):
+        limit.overloaded(1.0, 60, 1.0 + LATELY_S)
+    assert limit.cap is None
