@@ -63,6 +63,7 @@ QUESTIONS: Lines = (
     ("FailurePolicy", "What does a failed attempt mean for the row, and for the run?"),
     ("Breaker", "When does a run stop sending to a server that is down?"),
     ("QuantityLimit", "What keeps the requests of a minute under the limit, and even?"),
+    ("ReplyRoom", "How much memory do long replies take together?"),
     ("Congestion", "What does a 429 change for everybody, and how is an unknown limit found?"),
     ("Reopening", "How long is a server left alone that said `Retry-After`, or nothing?"),
     ("Replay", "Where does a second run find what the first one was answered?"),
