@@ -55,7 +55,7 @@ def read_sheet(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, bool]:
             rows, separator = _rows_of_text(_decoded(place.read_bytes()))
     except (csv.Error, zipfile.BadZipFile, LookupError, SyntaxError, ValueError) as error:
         raise ConfigurationError(
-            f"{shown(path)} cannot be read as a table: {error}. Save it as CSV in UTF-8, or as "
+            f"{shown(path)} cannot be read as a table: {str(error)[:300]}. Save it as CSV in UTF-8, or as "
             ".xlsx."
         ) from None
     width = len(rows[0]) if rows else 0

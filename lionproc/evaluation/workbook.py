@@ -14,8 +14,7 @@ import posixpath
 import zipfile
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import IO, Any
 from xml.etree.ElementTree import XMLParser
 
 __all__ = ["first_sheet"]
@@ -40,21 +39,56 @@ def first_sheet(place: Path) -> Iterator[Iterator[Sequence[object]]]:
         ValueError: It has no sheet.
         Exception: It is damaged, or not all of it is there.
     """
-    reading: Any = importlib.import_module("openpyxl.worksheet._read_only")
+    reading: Any = importlib.import_module("openpyxl.worksheet._reader")
     moments: Any = importlib.import_module("openpyxl.utils.datetime")
     with zipfile.ZipFile(place) as archive:
         book = _Book(archive)
         days, spans = _formats_of_times(archive)
-        around = SimpleNamespace(
-            _archive=archive,
-            _date_formats=days,
-            _timedelta_formats=spans,
-            data_only=True,
-            epoch=moments.CALENDAR_MAC_1904 if book.is_of_1904 else moments.WINDOWS_EPOCH,
-        )
-        sheet = reading.ReadOnlyWorksheet(around, "", book.sheet, _strings(archive, book.strings))
-        sheet.reset_dimensions()
-        yield sheet.iter_rows(values_only=True)
+        with archive.open(book.sheet) as part:
+            cells = reading.WorkSheetParser(
+                part,
+                _strings(archive, book.strings),
+                data_only=True,
+                epoch=moments.CALENDAR_MAC_1904 if book.is_of_1904 else moments.WINDOWS_EPOCH,
+                date_formats=days,
+                timedelta_formats=spans,
+            )
+            yield _rows(part, cells)
+
+
+def _rows(part: IO[bytes], cells: Any) -> Iterator[Sequence[object]]:
+    """The rows of a sheet, missing ones too. Nothing of it is kept, and what has no cells not made."""
+    xml: Any = importlib.import_module("openpyxl.xml.functions")
+    within: list[Any] = []
+    inside = 0  # of a row
+    following = 1
+    for event, element in xml.iterparse(part, ("start", "end")):
+        is_row = _bare(element.tag) == "row"
+        if event == "start":
+            within.append(element)
+            inside += is_row
+            continue
+        within.pop()
+        inside -= is_row
+        if is_row and not inside:
+            number, found = cells.parse_row(element)
+            while following < number:
+                following += 1
+                yield ()
+            if following == number:
+                following += 1
+                yield _row(found)
+        if _bare(element.tag) == "sheetData":
+            return  # there are no cells behind it
+        if within and not inside:
+            within[-1].clear()
+
+
+def _row(cells: Sequence[dict[str, Any]]) -> Sequence[object]:
+    row: list[object] = [None] * max((cell["column"] for cell in cells), default=0)
+    for cell in cells:
+        row[cell["column"] - 1] = cell["value"]
+    return row
 
 
 class _Part:

@@ -391,9 +391,20 @@ def test_of_a_workbook_nothing_is_read_but_the_cells_of_its_first_sheet(tmp_path
                 "<Relationship ": f"{second}<Relationship ",
             },
             "docProps/app.xml": {"<Properties": "no XML <"},
+            "xl/worksheets/sheet1.xml": {
+                "<sheetViews>": '<sheetViews odd="1"><sheetView odd="1"/>',
+                "</sheetData>": "</sheetData><extLst><ext/></extLst>",
+            },
         },
     )
     assert lp.read_review(path)["gold"].tolist() == ["a"]
+
+
+def test_what_is_wrong_with_a_workbook_is_told_in_a_few_words(tmp_path):
+    far = {"xl/worksheets/sheet1.xml": {'r="A2"': f'r="{"A" * 10_000}2"'}}
+    with pytest.raises(ConfigurationError, match="cannot be read as a table") as told:
+        lp.read_review(edited(tmp_path / "review.xlsx", far))
+    assert len(str(told.value)) < 1000
 
 
 def test_a_format_of_a_workbook_is_looked_through_once_for_all_styles(tmp_path, monkeypatch):
