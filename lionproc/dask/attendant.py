@@ -67,9 +67,16 @@ class Attendant:
         self.unwanted = False
 
     def begin(self) -> None:
-        """Hear whether the run is to begin, in the thread of the task."""
+        """Hear whether the run is to send anything, in the thread of the task.
+
+        Where it is not, it still has the answers that are kept: Dask does a partition again whose
+        worker has gone, though the budget is used up by then or somebody has stopped the work.
+        """
         with contextlib.suppress(Exception):  # then it is heard later
-            self._heed_now(self._tell(self._run.stats).result(FIRST_S))
+            wanted = self._tell(self._run.stats).result(FIRST_S)
+            if wanted["stopped"] and self._worker is not None:
+                self._run.budget, self._stopped = Budget(requests=0), True
+            self._heed_now(wanted)
 
     def update(self, stats: RunStats) -> None:
         """See `Watcher.update`."""
@@ -122,7 +129,7 @@ class Attendant:
 
         async def tell() -> dict[str, Any]:
             answer: dict[str, Any] = await self._worker.scheduler.lionproc_tell(
-                question=self._question.token, **said
+                question=self._question.token, task=str(self._key), **said
             )
             return answer
 
@@ -135,7 +142,8 @@ class Attendant:
             self._heed_now(answer.result())
 
     def _heed_now(self, wanted: Mapping[str, Any]) -> None:
-        if wanted["left"] and self._worker is not None:  # of the budget of all, for this run
+        of_all = self._worker is not None and not self._stopped  # one group has it elsewhere
+        if wanted["left"] and of_all:  # for this run
             self._run.budget = Budget(**wanted["left"])
         concurrency = wanted["concurrency"]
         if concurrency is not None and concurrency != self._concurrency:

@@ -37,6 +37,7 @@ class LionprocPlugin(SchedulerPlugin):
         self._of_question: dict[str, set[str]] = {}
         self._wishes: dict[str, Sequence[float | None]] = {}
         self._works = Works()
+        self._tasks: set[str] = set()  # that have begun, and that Dask would do again
         self._scheduler: Any = None
         self._warned_of = ""
 
@@ -58,8 +59,13 @@ class LionprocPlugin(SchedulerPlugin):
     def transition(
         self, key: Any, start: str, finish: str, *_: object, stimulus_id: str, **__: object
     ) -> None:
-        """A task is in another state. If it is a partition that was given up, notebooks hear why."""
+        """A task is in another state. If it is a partition that was given up, notebooks hear why.
+
+        One that is forgotten is wanted by nobody any more: who computes it again has a new task.
+        """
         del start
+        if finish == "forgotten" and self._tasks:
+            self._tasks.discard(str(key))
         if finish != "erred" or stimulus_id == self._warned_of:
             return
         if warn_if_killed(self._scheduler, key):
@@ -111,9 +117,11 @@ class LionprocPlugin(SchedulerPlugin):
 
     # -- how it goes ------------------------------------------------------------------------
 
-    async def tell(self, question: str, **said: Any) -> dict[str, Any]:
+    async def tell(self, question: str, task: str, **said: Any) -> dict[str, Any]:
         """A worker says how a partition gets on, and hears whether it is to go on: see `Work.hear`."""
-        return self._works.hear(question, **said)
+        again = task in self._tasks
+        self._tasks.add(task)
+        return self._works.hear(question, again=again, **said)
 
     async def steer(self, question: str, paused: bool, stopped: bool) -> None:
         """Pause, go on or stop, for all partitions of a question."""

@@ -48,13 +48,16 @@ class Work:
     failures: dict[int, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     group: BudgetGroup = field(default_factory=BudgetGroup)
 
-    def begin(self, number: int) -> BudgetGroup:
+    def begin(self, number: int, *, again: bool = False) -> BudgetGroup:
         """A partition is to be asked, which may be for the second time: then all begins anew.
 
         Args:
             number: Which partition.
+            again: Whether nobody but Dask wants it a second time, for a worker has gone that had
+                its answers. Then it is part of what there was: what was spent counts, and what was
+                stopped stays so.
         """
-        if self.runs.get(number) and not self._under_way():
+        if self.runs.get(number) and not again and not self._under_way():
             self.runs.clear()
             self.failures.clear()
             self.stopped, self.reached = False, ""
@@ -68,6 +71,7 @@ class Work:
         stats: Mapping[str, Any],
         failures: Sequence[Mapping[str, Any]] = (),
         budget: Mapping[str, float | None] | None = None,
+        again: bool = False,
     ) -> dict[str, Any]:
         """A partition says how it gets on, and hears whether it is to go on.
 
@@ -77,13 +81,14 @@ class Work:
             stats: A `RunStats`, as a dict.
             failures: The first rows that failed, when it has ended.
             budget: The bounds of all together; None for none.
+            again: As for `begin`.
 
         Returns:
             "paused", "stopped", "concurrency", and "left": what this run may spend by each bound,
             from its start.
         """
         if run not in self.runs.get(number, {}):
-            self.begin(number)
+            self.begin(number, again=again)
         known = self.runs.setdefault(number, {})
         was = known.get(run)
         if was is None or was["state"] in UNDER_WAY or stats["state"] not in UNDER_WAY:
@@ -124,11 +129,13 @@ class Works:
         self._lock = threading.Lock()
 
     def of(self, question: str) -> Work:
-        """The work of a question."""
+        """The work of a question; the one that nobody asked for the longest is forgotten."""
         with self._lock:
-            if question not in self._all and len(self._all) >= MOST_QUESTIONS:
+            work = self._all.pop(question, None) or Work()
+            if len(self._all) >= MOST_QUESTIONS:
                 del self._all[next(iter(self._all))]
-            return self._all.setdefault(question, Work())
+            self._all[question] = work
+            return work
 
     def begin(self, question: str, number: int) -> BudgetGroup:
         """See `Work.begin`."""

@@ -395,6 +395,25 @@ def test_a_budget_stops_all_workers(client, server, model, ddf):
     assert "again with a larger budget= goes on from here" in card_of(job)
 
 
+@pytest.mark.filterwarnings("ignore::lionproc.errors.BudgetWarning")
+@pytest.mark.parametrize("ends", ["by its budget", "by hand"])
+def test_what_has_ended_sends_nothing_more_when_a_worker_dies_that_had_answers(
+    client, server, model, ddf, ends
+):
+    budget = lp.Budget(requests=5) if ends == "by its budget" else None
+    how = {"model": model, "limits": lp.Limits(requests_per_minute=900, adapt=False)}
+    job = ddf.llm.start(f"{ends} {{text}}", "a", budget=budget, progress=False, **how)
+    server.wait_for(lambda counters: counters.total >= 5)
+    if budget is None:
+        job.stop()
+    had = job.result(60)["a"].compute()
+    (holder, *_), *_ = client.who_has(job._futures).values()
+    os.kill(client.run(os.getpid, workers=[holder])[holder], signal.SIGKILL)
+    again = job.result(60)["a"].compute()  # Dask does anew what is lost
+    assert again.equals(had)
+    assert had.count() == server.counters.total < 60
+
+
 def test_a_job_that_is_stopped_gives_what_there_is(client, server, model, ddf):
     limits = lp.Limits(requests_per_minute=600, concurrency=CONCURRENCY, adapt=False)
     job = ddf.llm.start("Halt {text}", "a", model=model, limits=limits, progress=False)

@@ -336,6 +336,20 @@ def test_what_a_run_said_before_its_end_and_comes_after_it_counts_no_more(dd):
     assert (total["answered"], total["sent"], total["ended"]) == (9, 9, 1)
 
 
+def test_a_question_that_is_under_way_keeps_its_budget_however_many_others_there_are(dd):
+    from lionproc.dask.work import MOST_QUESTIONS, Works
+
+    works = Works()
+    stats = {**asdict(RunStats(state="running", rows=9, sent=3)), "errors": {}}
+    said = {"number": 0, "run": "a run", "stats": stats, "budget": {"requests": 5}}
+    for other in range(2 * MOST_QUESTIONS):
+        works.hear("long", **said)
+        works.hear(f"another {other}", **said)
+        works.hear("long", **{**said, "number": 1})
+    assert works.of("long").reached == "5 requests"
+    assert works.hear("long", **{**said, "number": 2, "run": "a late one"})["stopped"]
+
+
 def test_what_a_function_asks_is_part_of_the_name(dd, asked, shared, tmp_path):
     ddf = dd.from_pandas(FRAME, npartitions=1)
     words = "one"
