@@ -71,6 +71,7 @@ class Work:
         stats: Mapping[str, Any],
         failures: Sequence[Mapping[str, Any]] = (),
         budget: Mapping[str, float | None] | None = None,
+        *,
         again: bool = False,
     ) -> dict[str, Any]:
         """A partition says how it gets on, and hears whether it is to go on.
