@@ -55,9 +55,8 @@ async def bounded(chunks: AsyncIterator[bytes], encoding: str, status: int) -> A
                 if not small and len(piece) >= PIECE_BYTES:
                     yield piece
                     continue
-                small += (
-                    piece  # a million pieces of two bytes would take fifty times as much memory
-                )
+                # A million pieces of two bytes would take fifty times as much memory.
+                small += piece
                 if len(small) >= PIECE_BYTES:
                     yield bytes(small)
                     small.clear()
