@@ -33,6 +33,7 @@ from lionproc.engine.request import Event, Reply
 from lionproc.engine.reservation import Reservation
 from lionproc.engine.retry import Retry, Wait
 from lionproc.engine.tokens import Tokens
+from lionproc.engine.turn import turn_of
 from lionproc.engine.workers import Worker, WorkerPool
 from lionproc.errors import (
     CallError,
@@ -387,6 +388,8 @@ class Dispatcher:
         if reservation.way is not None:
             call: Any = event.call
             event.call = call.through(reservation.way)
+        if not getattr(event.call, "leaves_later", False):
+            turn_of(asyncio.get_running_loop()).noted()
         self.counters.sends(event)
         if self.policy.on_trial:
             self.policy.sent(event)

@@ -1,11 +1,11 @@
 """What has come and is not yet in the journal's file: logs beside it, written at once.
 
 To commit to the file takes a tenth of a millisecond and another thread, and a slot would wait for
-both. To append to a plain file takes microseconds. So a record is appended to a log first: from
-then on no end of this process loses it. A moment later the writer puts many of them into the file
-together, and the log is emptied. Each process has logs of its own, and holds a lock on them as
-long as it lives. Whoever opens the journal and finds a log without its lock reads it: its process
-was killed.
+both. To append to a plain file takes microseconds. So a record is appended to a log first, with all
+that came in the same turn of the loop (`turn`): from then on no end of this process loses it. A
+moment later the writer puts many of them into the file together, and the log is emptied. Each process
+has logs of its own, and holds a lock on them as long as it lives. Whoever opens the journal and finds
+a log without its lock reads it: its process was killed.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class Log:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._size = 0
+        self._new: list[bytes] = []  # that is not yet written
         self._file = os.open(
             path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600
         )
@@ -59,16 +60,23 @@ class Log:
             raise
 
     def add(self, row: Row) -> bool:
-        """Append a record. False if it could not be: it is kept by the file alone."""
-        if not self._is_sound:
-            return False
-        record = _packed(row)
-        self._size += len(record)
+        """Take a record, to be written by `flush`. False if it is kept by the file alone."""
+        if self._is_sound:
+            self._new.append(_packed(row))
+        return self._is_sound
+
+    def flush(self) -> None:
+        """Append what was added: from now on no end of this process loses it."""
+        if not self._new:
+            return
+        records = b"".join(self._new)
+        self._new.clear()
+        self._size += len(records)
         try:
-            self._is_sound = os.write(self._file, record) == len(record) and self._size <= LARGEST
+            self._is_sound = os.write(self._file, records) == len(records)
         except OSError:
             self._is_sound = False
-        return self._is_sound
+        self._is_sound &= self._size <= LARGEST
 
     def clear(self) -> None:
         """All of it is on disk elsewhere."""

@@ -1,10 +1,11 @@
-"""The journal's writer: what is appended is safe from a kill at once, and on disk a little later.
+"""The journal's writer: what is appended is safe from a kill soon, and on disk a little later.
 
-A record goes into a log beside the file when it is appended (`journal_intake`): the end of this
-process, however it comes, does not lose it any more. One thread puts all that has come within
-milliseconds into the file and flushes it to the disk: a power cut does not lose that, and only then
-a reply counts. Who sends requests need not wait for that thread, and who counts answers does, so the
-slowest disk keeps no slot from sending.
+A record goes into a log beside the file at the end of the turn of the loop in which it is appended,
+before anything more is sent (`journal_intake`, `turn`): the end of this process, however it comes,
+does not lose it any more. One thread puts all that has come within milliseconds into the file and
+flushes it to the disk: a power cut does not lose that, and only then a reply counts. Who sends
+requests need not wait for that thread, and who counts answers does, so the slowest disk keeps no slot
+from sending.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import math
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from lionproc.engine.journal_file import BUSY_S, JournalFile
 from lionproc.engine.journal_group import Durable, Group, resolve
 from lionproc.engine.journal_intake import Intake, Log
 from lionproc.engine.journal_record import Row
+from lionproc.engine.turn import turn_of
 from lionproc.errors import JournalError
 
 GATHER_S = 0.05
@@ -37,7 +40,8 @@ class Kept(NamedTuple):
     """What becomes of a record.
 
     Attributes:
-        written: Whether it is in a log already, so that a kill of this process does not lose it.
+        written: Whether it is in a log before anything else is sent, so that a kill of this process
+            does not lose it.
         durable: Done when it is on disk: a power cut does not lose it. The record counts. It raises
             `JournalError` when it could not be kept.
     """
@@ -83,6 +87,7 @@ class JournalWriter:
         self._idle_since = math.inf  # nobody knows yet how many come
         self._group: Group | None = None  # to be written next
         self._writing: Group | None = None
+        self._noting: set[asyncio.AbstractEventLoop] = set()  # that do so at the end of their turn
 
     def after_fork_in_child(self) -> None:
         """Go on with a thread and locks of the child's own; what waited stays the parent's."""
@@ -113,7 +118,17 @@ class JournalWriter:
                 self._news.notify()
             group.rows.append(row)
             written = group.log.add(row) if group.log is not None else self._file.mode == "memory"
+            if loop not in self._noting:
+                self._noting.add(loop)
+                turn_of(loop).note(partial(self._note, loop))
             return Kept(written, group.future(loop))
+
+    def _note(self, loop: asyncio.AbstractEventLoop) -> None:
+        """All that came in a turn of the loop goes into the log."""
+        with self.lock:
+            self._noting.discard(loop)
+            if self._group is not None and self._group.log is not None:
+                self._group.log.flush()
 
     def hurry(self) -> None:
         """Somebody waits for what was appended last: do not gather any more."""
@@ -183,6 +198,8 @@ class JournalWriter:
             with self.lock:
                 if not self.closing:
                     self._hurry.clear()
+                if self._group.log is not None:
+                    self._group.log.flush()  # before another thread has it
                 group, self._group, self._writing = self._group, None, self._group
             error = self._kept(group)
             log = _emptied(group, error)  # before the lock: whoever appends need not wait for it

@@ -191,6 +191,7 @@ class ModelCall:
         *("_begins", "_media", "_named_by", "_recipe", "asked", "cell"),
         *("confidences", "key", "mended", "occurrence", "vote"),
     )
+    leaves_later = True  # its wire sees to that
 
     def __init__(
         self,

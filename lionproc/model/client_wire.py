@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ import httpx2
 import openai
 import orjson
 
+from lionproc.engine.turn import turn_of
 from lionproc.errors import CallError
 from lionproc.model.client_logs import without_parameters
 from lionproc.model.credentials import Secret, hidden, secrets_in, secrets_of_proxy
@@ -49,6 +51,7 @@ class ClientWire:
         """See `Wire.post`."""
         if self._twin is None:
             self._twin = twin_of(self._client)
+        turn_of(asyncio.get_running_loop()).noted()
         try:
             with self._patience.attempt(), without_parameters():
                 reply = await self._send(self._twin, body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 import aiohttp
@@ -9,6 +10,7 @@ import yarl
 from aiohttp.http import HttpProcessingError
 
 from lionproc.engine.reply_room import LONG_BYTES
+from lionproc.engine.turn import turn_of
 from lionproc.errors import CallError, Kind
 from lionproc.model.connector import QuietConnector
 from lionproc.model.credentials import Secret, hidden, secrets_in, secrets_of_proxy
@@ -115,6 +117,7 @@ class DirectWire:
     ) -> tuple[int, Mapping[str, str], bytes]:
         if self._exchange is not None:
             self._exchange.lend()
+        turn_of(asyncio.get_running_loop()).noted()
         async with session.post(
             self._url.reveal(),
             data=body if len(body) <= PIECE_BYTES else _LargeBody(body),

@@ -16,6 +16,7 @@ from weakref import WeakSet
 
 import aiohttp
 
+from lionproc.engine.turn import turn_of
 from lionproc.model.credentials import Secret
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Exchange:
         self._timeout = session.timeout
         self._connector = connector
         self._loop = asyncio.get_running_loop()
+        self._turn = turn_of(self._loop)
         self._kept: deque[_Kept] = deque()  # the one that waits for the longest time is the first
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
@@ -101,7 +103,8 @@ class Exchange:
             protocol: Any = connection.protocol
             transport = _open(protocol.transport)
             protocol.set_response_params(read_until_eof=True, auto_decompress=False)
-            transport.write(b"%b%d\r\n\r\n%b" % (self._head.reveal(), len(body), body))
+            request = b"%b%d\r\n\r\n%b" % (self._head.reveal(), len(body), body)
+            self._turn.leave(transport, request)
             message, content = await protocol.read()
             while 100 <= message.code < 200 and message.code != SWITCHING:
                 message, content = await protocol.read()

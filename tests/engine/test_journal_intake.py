@@ -26,6 +26,7 @@ def killed_with(path, *entries):
     """The log of a process that was killed before it could put these into the journal."""
     log = Intake(str(path)).take()
     assert all(log.add((*to_row(entry), 3)) for entry in entries)
+    log.flush()
     log.close(is_ours=False)
     return log._path
 
@@ -167,6 +168,7 @@ def test_a_new_log_is_not_taken_for_the_one_that_had_its_name(path, monkeypatch)
 def test_the_log_of_a_living_process_is_left_to_it(path):
     log = Intake(str(path)).take()
     log.add((*to_row(an_entry(1)), 3))
+    log.flush()
     with Journal.open(path) as journal:
         assert len(journal) == 0
     assert log._path.exists()
