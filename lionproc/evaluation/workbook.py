@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
-from xml.etree.ElementTree import XMLParser
+from xml.etree.ElementTree import XMLParser, iterparse
 
 __all__ = ["first_sheet"]
 
@@ -44,6 +44,7 @@ def first_sheet(place: Path) -> Iterator[Iterator[Sequence[object]]]:
     with zipfile.ZipFile(place) as archive:
         book = _Book(archive)
         days, spans = _formats_of_times(archive)
+        _Beginning().read(archive, book.sheet)
         with archive.open(book.sheet) as part:
             cells = reading.WorkSheetParser(
                 part,
@@ -58,11 +59,10 @@ def first_sheet(place: Path) -> Iterator[Iterator[Sequence[object]]]:
 
 def _rows(part: IO[bytes], cells: Any) -> Iterator[Sequence[object]]:
     """The rows of a sheet, missing ones too. Nothing of it is kept, and what has no cells not made."""
-    xml: Any = importlib.import_module("openpyxl.xml.functions")
     within: list[Any] = []
     inside = 0  # of a row
     following = 1
-    for event, element in xml.iterparse(part, ("start", "end")):
+    for event, element in iterparse(part, ("start", "end")):  # noqa: S314  (see `_Beginning`)
         is_row = _bare(element.tag) == "row"
         if event == "start":
             within.append(element)
@@ -94,6 +94,8 @@ def _row(cells: Sequence[dict[str, Any]]) -> Sequence[object]:
 class _Part:
     """What one part of a file says, tag by tag, of which nothing is kept but what is wanted."""
 
+    is_over = False  # nothing more of it is wanted
+
     def read(self, archive: zipfile.ZipFile, name: str) -> None:
         """Read the part of this name.
 
@@ -104,9 +106,10 @@ class _Part:
         """
         parser = XMLParser(target=self)  # noqa: S314  (see `doctype`)
         with archive.open(name) as part:
-            while piece := part.read(_PIECE):
+            while not self.is_over and (piece := part.read(_PIECE)):
                 parser.feed(piece)
-        parser.close()
+        if not self.is_over:
+            parser.close()
 
     def doctype(self, *_: object) -> None:
         """What may define entities, of which a few bytes become gigabytes."""
@@ -123,6 +126,14 @@ class _Part:
 
     def close(self) -> None:
         """It is read."""
+
+
+class _Beginning(_Part):
+    """What stands before the first tag, the only place of a document type."""
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        del tag, attributes
+        self.is_over = True
 
 
 def _bare(name: str) -> str:

@@ -407,6 +407,17 @@ def test_what_is_wrong_with_a_workbook_is_told_in_a_few_words(tmp_path):
     assert len(str(told.value)) < 1000
 
 
+@pytest.mark.parametrize("part", ["workbook", "styles", "worksheets/sheet1"])
+def test_no_word_of_a_workbook_stands_for_many(tmp_path, part):
+    words = '<!DOCTYPE any [<!ENTITY many "gold">]>'
+    root = {"workbook": "<workbook ", "styles": "<styleSheet ", "worksheets/sheet1": "<worksheet "}
+    path = edited(
+        tmp_path / "review.xlsx", {f"xl/{part}.xml": {root[part]: f"{words}{root[part]}"}}
+    )
+    with pytest.raises(ConfigurationError, match="it has a document type, which no workbook has"):
+        lp.read_review(path)
+
+
 def test_a_format_of_a_workbook_is_looked_through_once_for_all_styles(tmp_path, monkeypatch):
     looks, is_date = [], numbers.is_date_format
     monkeypatch.setattr(numbers, "is_date_format", lambda code: looks.append(code) or is_date(code))
