@@ -26,7 +26,11 @@ PromptLike: TypeAlias = "str | Callable[[Any], Any]"
 
 
 class _FromSchema:
-    """Where no name was given: "answer", or the field names of a model."""
+    """Where no name was given: "answer", or the field names of a model. There is one."""
+
+    def __reduce__(self) -> str:
+        """On its way to another process: there it is the one of that process."""
+        return "FROM_SCHEMA"
 
     def __repr__(self) -> str:
         return "<the fields of a model, else 'answer'>"

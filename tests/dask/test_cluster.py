@@ -138,6 +138,12 @@ def test_workers_answer_as_one_process_does_and_no_key_is_in_what_travels(
     assert server.key.encode() not in written
 
 
+def test_stages_go_to_the_workers_and_give_what_one_process_gives(client, server, model, ddf):
+    stages = [{"name": "x", "prompt": "Is {text}"}, {"name": "y", "prompt": "So {x}"}]
+    out = ddf.llm.pipeline(stages, model=model).compute()
+    assert_frame_equal(out, ddf.compute().llm.pipeline(stages, model=model, journal=False))
+
+
 def test_all_workers_borrow_from_one_budget_and_hear_of_its_limits(client, server, model, ddf):
     limits = lp.Limits(requests_per_minute=6_000, adapt=False)
     ddf.llm.process("One {text}", into="a", model=model, limits=limits).compute()
