@@ -18,13 +18,10 @@ __all__ = ["Turn", "turn_of"]
 class Turn:
     """The end of the turn that one loop is in. All methods are called on that loop.
 
-    Args:
-        loop: The loop.
+    It does not hold the loop, by which it is found: it would be kept as long as the process lives.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        # A loop holds its callbacks, and what is found by a loop must not hold that.
-        self._call_soon = loop.call_soon
+    def __init__(self) -> None:
         self._notes: list[Callable[[], None]] = []
         self._leaving: list[tuple[asyncio.Transport, bytes]] = []
         self._is_due = False
@@ -48,7 +45,7 @@ class Turn:
     def _end_soon(self) -> None:
         if not self._is_due:
             self._is_due = True
-            self._call_soon(self._end)
+            asyncio.get_running_loop().call_soon(self._end)
 
     def _end(self) -> None:
         self._is_due = False
@@ -65,7 +62,7 @@ def turn_of(loop: asyncio.AbstractEventLoop) -> Turn:
     """The end of the turn that a loop is in."""
     turn = _turns.get(loop)
     if turn is None:
-        turn = _turns[loop] = Turn(loop)
+        turn = _turns[loop] = Turn()
     return turn
 
 

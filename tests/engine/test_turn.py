@@ -1,6 +1,8 @@
 """What is done at the end of a turn of the loop, and in which order."""
 
 import asyncio
+import gc
+from weakref import ref
 
 import pytest
 
@@ -44,7 +46,7 @@ def test_what_came_in_a_turn_is_noted_before_anything_of_it_leaves():
 
 def test_what_leaves_at_once_has_all_noted_before_and_a_closed_connection_gets_nothing():
     async def main():
-        turn, done = Turn(asyncio.get_running_loop()), []
+        turn, done = Turn(), []
         wire = Wire(lambda: tuple(done))
         turn.note(lambda: done.append("a"))
         turn.leave(wire, b"late")
@@ -57,9 +59,19 @@ def test_what_leaves_at_once_has_all_noted_before_and_a_closed_connection_gets_n
     asyncio.run(main())
 
 
+def test_a_loop_that_has_ended_is_held_by_nothing():
+    async def main():
+        turn_of(asyncio.get_running_loop()).note(lambda: None)
+        return ref(asyncio.get_running_loop())
+
+    ended = asyncio.run(main())
+    gc.collect()
+    assert ended() is None
+
+
 def test_a_fault_of_who_notes_keeps_nothing_from_leaving():
     async def main():
-        turn, wire = Turn(asyncio.get_running_loop()), Wire(lambda: None)
+        turn, wire = Turn(), Wire(lambda: None)
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
         turn.note(lambda: 1 / 0)
         turn.leave(wire, b"out")
