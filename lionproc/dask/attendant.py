@@ -21,7 +21,7 @@ from lionproc.dask.sharing import on_worker
 from lionproc.dask.work import BOUNDS, Works
 from lionproc.engine.budget import Budget
 from lionproc.engine.stats import RunStats
-from lionproc.model.composed import leaves_of
+from lionproc.model.composed import singles_of
 
 if TYPE_CHECKING:
     from lionproc.frame.job import Job
@@ -148,8 +148,8 @@ class Attendant:
         concurrency = wanted["concurrency"]
         if concurrency is not None and concurrency != self._concurrency:
             self._concurrency = concurrency
-            for leaf in leaves_of(self._question.model):
-                leaf.connect().limiter.limits.update(concurrency=concurrency)
+            for each in singles_of(self._question.model):
+                each.connect().limiter.limits.update(concurrency=concurrency)
         if wanted["stopped"] and not self._stopped:
             self._stopped = True
             self._run.stop()

@@ -19,7 +19,7 @@ from distributed import WorkerPlugin
 from distributed.client import _get_global_client as current_client
 
 from lionproc.errors import ModelError
-from lionproc.model.composed import leaves_of
+from lionproc.model.composed import singles_of
 from lionproc.model.credentials import Secret
 from lionproc.model.model import Model
 
@@ -37,7 +37,7 @@ def keep(model: Model) -> tuple[str | None, ...]:
         For each single model in it the name under which `with_keys` finds its key; None where it
         was given none.
     """
-    names = tuple(map(_keep, leaves_of(model)))
+    names = tuple(map(_keep, singles_of(model)))
     send(names)
     return names
 
@@ -90,9 +90,9 @@ def with_keys(model: Model, names: Sequence[str | None]) -> Model:
     Raises:
         ModelError: It had a key, and that has not come here.
     """
-    for leaf, name in zip(leaves_of(model), names, strict=True):
-        if name is not None and leaf._api_key is None:
-            leaf._api_key = _arrived_key(leaf, name)
+    for each, name in zip(singles_of(model), names, strict=True):
+        if name is not None and each._api_key is None:
+            each._api_key = _arrived_key(each, name)
     return model
 
 

@@ -29,7 +29,7 @@ from lionproc.frame.plan import Plan
 from lionproc.frame.save_target import check_writable, is_folder_target
 from lionproc.frame.series_accessor import SeriesAccessor
 from lionproc.frame.with_answers import columns_before
-from lionproc.model.composed import leaves_of
+from lionproc.model.composed import singles_of
 from lionproc.model.defaults import default_model
 from lionproc.model.model import Model
 
@@ -239,12 +239,12 @@ def _plan(asked: Asked, rows: Rows, options: Mapping[str, Any]) -> Plan:
 
 def _model_of(given: Model | str | None) -> Model:
     model = default_model(given)
-    if any(leaf.executor is not None for leaf in leaves_of(model)):
+    if any(each.executor is not None for each in singles_of(model)):
         raise ConfigurationError(
             "A model with executor= sends through one process, and this is done by many. Leave "
             "executor= out and give limits=, which hold for all of them together."
         )
-    if any(leaf.client is not None for leaf in leaves_of(model)):
+    if any(each.client is not None for each in singles_of(model)):
         raise ConfigurationError(
             "A model with client= cannot travel to other processes: the client holds a key and "
             "open connections. Give base_url= and api_key= in place of it."

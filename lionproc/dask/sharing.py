@@ -27,7 +27,7 @@ from lionproc.engine.lease_messages import Ask, Grant
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.limits import Limits
 from lionproc.errors import ConfigurationError, LionprocError
-from lionproc.model.composed import leaves_of
+from lionproc.model.composed import singles_of
 
 __all__ = ["shared_budget", "this_worker", "with_plugin"]
 
@@ -52,7 +52,7 @@ def shared_budget(question: Question, worker: Any) -> Iterator[Limits | None]:
     with_plugin(worker)
     model = with_keys(question.model, question.keys)
     with contextlib.ExitStack() as borrowing:
-        for limiter in {leaf.connect().limiter for leaf in leaves_of(model)}:
+        for limiter in {each.connect().limiter for each in singles_of(model)}:
             borrowing.callback(_leave, limiter, _enter(limiter, worker, question))
         yield None
 

@@ -16,7 +16,7 @@ from lionproc.face import faced
 from lionproc.model.model import Model
 from lionproc.model.steps import ONE, InTurn, Steps
 
-__all__ = ["Composed", "Fallback", "leaves_of", "steps_of"]
+__all__ = ["Composed", "Fallback", "leaves_of", "singles_of", "steps_of"]
 
 
 class Composed(Model):
@@ -86,6 +86,11 @@ def _restored(made: Any, members: list[Model], named: dict[str, object]) -> Mode
 def leaves_of(model: Model) -> tuple[Model, ...]:
     """The single models that a model is made of, in the order in which they are asked."""
     return getattr(model, "leaves", (model,))
+
+
+def singles_of(model: Model) -> tuple[Model, ...]:
+    """As `leaves_of`, with the members of a Pool one by one: each has a key and limits of its own."""
+    return tuple(one for leaf in leaves_of(model) for one in getattr(leaf, "members", (leaf,)))
 
 
 def steps_of(model: Model) -> Steps:

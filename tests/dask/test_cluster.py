@@ -138,6 +138,21 @@ def test_workers_answer_as_one_process_does_and_no_key_is_in_what_travels(
     assert server.key.encode() not in written
 
 
+def test_the_workers_have_the_key_and_keep_the_limit_of_each_member_of_a_pool(client, server, ddf):
+    with Server() as other:
+        servers, before = (server, other), len(budgets(client))
+        ways = [lp.Model("openai", "m", base_url=s.base_url, api_key=s.key) for s in servers]
+        how = {"model": lp.Pool(ways), "limits": lp.Limits(requests_per_minute=5_400, adapt=False)}
+        out = ddf.llm.process("Each {text}", into="a", **how).compute()
+        assert out["a"].tolist() == [f"echo: Each {text}" for text in FRAME["text"]]
+        for each in servers:
+            sent = {request.headers["authorization"] for request in each.requests}
+            assert sent == {f"Bearer {each.key}"}
+    lent = [each for each in budgets(client)[before:] if each["limits"][0] == 5_400]
+    assert len(lent) == 2
+    assert sum(each["granted"] - each["refunded"] - each["lost"] for each in lent) >= 60
+
+
 def test_stages_go_to_the_workers_and_give_what_one_process_gives(client, server, model, ddf):
     stages = [{"name": "x", "prompt": "Is {text}"}, {"name": "y", "prompt": "So {x}"}]
     out = ddf.llm.pipeline(stages, model=model).compute()
