@@ -198,6 +198,21 @@ def test_a_part_that_is_there_is_read_and_what_has_changed_or_failed_is_asked_ag
             run(FRAME.assign(text="x"), lambda row: "row " + row["text"])
 
 
+def test_a_text_that_has_changed_has_its_own_partition_asked_again_and_no_other(dd, home, tmp_path):
+    with Server(answer="fine") as server:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+        how = {"model": model, "journal": False, "save": tmp_path / "out"}
+
+        def run(texts):
+            before = server.counters.total
+            frame = pd.DataFrame({"text": texts}, dtype="str")
+            computed(dd.from_pandas(frame, npartitions=4).llm.process("row {text}", "a", **how))
+            return server.counters.total - before
+
+        assert run(list("abcdefgh")) == 8
+        assert run([*"abcdefg", "changed"]) == 2
+
+
 def test_an_older_part_that_a_killed_worker_has_left_is_no_rows_and_is_removed(
     dd, asked, shared, tmp_path
 ):
