@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 import numpy as np
@@ -171,6 +171,7 @@ def _keys(frame: pd.DataFrame, names: Sequence[Hashable]) -> list[tuple[str, ...
 
 
 _NUMBER = re.compile(r"[+-]?[\d.,]*\d")
+_EXACT = Context(prec=10**6)  # digits; by itself Decimal keeps 28
 
 
 def _plain(text: str) -> str:
@@ -181,7 +182,7 @@ def _plain(text: str) -> str:
     made = " ".join(text.replace("'", "").split())
     if _NUMBER.fullmatch(made):
         try:
-            return str(Decimal(digits_of(made, comma=False)).normalize())
+            return str(Decimal(digits_of(made, comma=False)).normalize(_EXACT))
         except ArithmeticError:
             return made
     try:
