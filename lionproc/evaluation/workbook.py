@@ -22,6 +22,7 @@ __all__ = ["first_sheet"]
 LONGEST_FORMAT = 255  # characters of a number format, as Excel has it
 MOST_SHEETS = 1000  # that are looked at for the first one with cells
 _PIECE = 2**16
+_SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}worksheet"
 _STYLES = "xl/styles.xml"  # where openpyxl looks for them, too
 
 
@@ -129,10 +130,12 @@ class _Part:
 
 
 class _Beginning(_Part):
-    """What stands before the first tag, the only place of a document type."""
+    """What stands before the first tag of a sheet, the only place of a document type."""
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        del tag, attributes
+        del attributes
+        if not self.is_over and tag != _SHEET:
+            raise ValueError("its sheet is of another kind, such as Strict Open XML")
         self.is_over = True
 
 

@@ -419,6 +419,13 @@ def test_no_word_of_a_workbook_stands_for_many(tmp_path, part):
         lp.read_review(path)
 
 
+def test_a_workbook_of_the_strict_kind_is_not_taken_for_an_empty_one(tmp_path):
+    names = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    strict = {"xl/worksheets/sheet1.xml": {names: "http://purl.oclc.org/ooxml/spreadsheetml/main"}}
+    with pytest.raises(ConfigurationError, match="another kind, such as Strict Open XML"):
+        lp.read_review(edited(tmp_path / "review.xlsx", strict))
+
+
 def test_a_format_of_a_workbook_is_looked_through_once_for_all_styles(tmp_path, monkeypatch):
     looks, is_date = [], numbers.is_date_format
     monkeypatch.setattr(numbers, "is_date_format", lambda code: looks.append(code) or is_date(code))
