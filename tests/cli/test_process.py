@@ -283,6 +283,22 @@ def test_what_lies_in_the_working_folder_is_no_part_of_the_program(tmp_path):
     assert (ran.returncode, b"of a stranger" in ran.stderr) == (0, False)
 
 
+def test_a_bundle_that_starts_the_program_keeps_its_own_folder(tmp_path):
+    start = tmp_path / "bundle" / "start.py"
+    start.parent.mkdir()
+    start.write_text(
+        "import runpy, sys\n"
+        "try:\n"
+        "    runpy.run_module('lionproc', run_name='__main__', alter_sys=True)\n"
+        "finally:\n"
+        "    print(sys.path[0])\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "LIONPROC_HOME": str(tmp_path / "home")}
+    command = [sys.executable, str(start), "runs"]
+    ran = subprocess.run(command, cwd=tmp_path, env=env, check=True, capture_output=True, text=True)
+    assert ran.stdout.splitlines()[-1] == str(start.parent)
+
+
 # ---- what is asked
 
 
