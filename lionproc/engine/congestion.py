@@ -302,7 +302,7 @@ class Congestion:
         self._spell = Spell(now if reopening.was_window else shut_at, now)
         if spell.admitted <= 0:
             self._spell.shut_at = -math.inf
-            if self._first is None:  # slow start goes on, as it never took anything
+            if is_new:  # slow start goes on, as it never took anything
                 self.window = WINDOW
                 self.stray.forget_proof()
             return
@@ -318,7 +318,7 @@ class Congestion:
             spell.idle_s += first.idle_s
         if spell.is_first:
             sure = reopening.tries > 0 or self.stray.proved or spell.admitted >= WORTH
-            self._is_sure = sure if self._first is None else self._is_sure
+            self._is_sure = sure if is_new else self._is_sure
             self._first = spell
             if not spell.is_window(shut_at):
                 # What the server had in store is in the count: it is no more than a bound.

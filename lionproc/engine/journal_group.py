@@ -44,6 +44,11 @@ class Group:
         self.settled = threading.Event()
         self.error: JournalError | None = None
 
+    def to_log(self) -> None:
+        """Write into the log, if there is one, what came since the last time."""
+        if self.log is not None:
+            self.log.flush()
+
     def future(self, loop: asyncio.AbstractEventLoop) -> Durable:
         """What tells those who wait in this loop."""
         future = self.futures.get(loop)

@@ -127,8 +127,8 @@ class JournalWriter:
         """All that came in a turn of the loop goes into the log."""
         with self.lock:
             self._noting.discard(loop)
-            if self._group is not None and self._group.log is not None:
-                self._group.log.flush()
+            if self._group is not None:
+                self._group.to_log()
 
     def hurry(self) -> None:
         """Somebody waits for what was appended last: do not gather any more."""
@@ -198,8 +198,7 @@ class JournalWriter:
             with self.lock:
                 if not self.closing:
                     self._hurry.clear()
-                if self._group.log is not None:
-                    self._group.log.flush()  # before another thread has it
+                self._group.to_log()  # before another thread has it
                 group, self._group, self._writing = self._group, None, self._group
             error = self._kept(group)
             log = _emptied(group, error)  # before the lock: whoever appends need not wait for it
