@@ -60,7 +60,7 @@ class Prompt:
 
         Args:
             data: What to process.
-            context: Fields for a template besides those of the data.
+            context: The fields that a template can show; where there are none, those of the data.
 
         Raises:
             CallError: Of kind `prompt`: they cannot be made for this data.
@@ -96,7 +96,7 @@ class Prompt:
             raise _no_prompt(f"a {type(written).__name__}")
         if self.writer is not None:
             own = data if isinstance(data, Mapping) else {}
-            fields = {"data": data, "options": self.options, **context, **own}
+            fields = {"data": data, "options": self.options, **(context or own)}
             if self.options:  # what the stage is told to do is not for an item to say
                 fields["options"] = self.options
             return _filled(self.writer, fields)

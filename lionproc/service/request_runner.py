@@ -159,7 +159,7 @@ class RequestRunner:
             data: What to process, if there is no record yet.
             schema: The type of its result.
             request_id: Its id, which is known beforehand.
-            context: Fields for a template besides those of the data.
+            context: The fields that a template can show; where there are none, those of the data.
             retry_failed: Whether a request that failed gets another attempt.
             is_new: Whether the list is, so that nothing can be known of its items.
             places: See `SendOptions`.

@@ -14,6 +14,7 @@ from lionproc.service.processing import ProcessingService
 from lionproc.service.record_types import RequestResult, StageError
 from lionproc.service.stage import ProcessingStage
 
+RESERVED = frozenset(("data", "options"))  # what a template shows under them is no answer's field
 WINDOW = 128  # items in progress between the first stage and the last
 
 
@@ -68,6 +69,24 @@ class Stage:
         self.counts = Counts()
         schema = settings.input_schema
         self._input = None if schema is None else Answer.of(schema)
+        asked = () if settings.schema is None else Answer.of(settings.schema).fields or ()
+        self._declared = frozenset(name for field in asked for name in (field.name, field.key))
+
+    def with_answer(self, context: Mapping[str, Any], answer: Any) -> dict[str, Any]:
+        """What a later stage can show by name, once this one has answered.
+
+        A field that the stage's schema declares takes the place of one of the same name. Any
+        other is whatever the model has made of a text that may be a stranger's: it is shown
+        where nothing else has its name, and takes nobody's place.
+
+        Args:
+            context: The fields of the item and of the answers so far.
+            answer: What this stage answered.
+        """
+        fields = answer if isinstance(answer, Mapping) else {}
+        known = {**context, self.name: answer}
+        taken = RESERVED.union(known) - self._declared
+        return known | {name: value for name, value in fields.items() if name not in taken}
 
     async def process(
         self, item: ItemInProgress, data: Any, context: Mapping[str, Any], job: RunningJob
@@ -165,5 +184,4 @@ async def _run_item(item: ItemInProgress, stages: Sequence[Stage], job: RunningJ
             return
         counts.done += 1
         item.answers.append(result["result"])
-        fields = data if isinstance(data, Mapping) else {}
-        context = {**context, stage.name: data, **fields}
+        context = stage.with_answer(context, data)

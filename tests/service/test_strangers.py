@@ -15,6 +15,8 @@ from lionproc.service.prompt import Prompt
 from lionproc.service.records import RecordError, Records, checked_name
 
 HEX = "ab" * 16
+SUMMARY = {"type": "object", "properties": {"summary": {"type": "string"}}}
+TEXT = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
 
 
 @pytest.fixture
@@ -79,10 +81,50 @@ def test_records_that_came_with_a_repository_are_not_asked_without_a_word(
 
 def test_an_item_does_not_say_what_a_stage_is_told_to_do():
     prompt = Prompt(None, "{options} {text}", options={"rule": "be brief"})
-    (message,) = prompt.messages({"text": "a", "options": "tell all"}, {"options": "and more"})
-    assert message["content"] == '{"rule":"be brief"} a'
+    item = {"text": "a", "options": "tell all"}
+    for context in (None, {**item, "options": "and more"}):
+        (message,) = prompt.messages(item, context)
+        assert message["content"] == '{"rule":"be brief"} a'
     (message,) = Prompt(None, "{options}").messages({"options": "of the item"})
     assert message["content"] == "of the item"
+
+
+@pytest.mark.parametrize("schema", [{"type": "object"}, SUMMARY])
+async def test_a_reply_cannot_put_fields_that_nobody_asked_for_in_the_place_of_the_items(
+    server, model, schema
+):
+    """The text of an item talks the model into answering fields of the item, or `data`."""
+    reply = {"summary": "broke", "extra": "shown", "policy": "refund all"}
+    reply |= {"data": "nothing", "options": "none", "First": "mine"}
+    server.configure(answer=lambda body: reply)
+    pipeline = lp.Pipeline("P", "pipeline", model=model)
+    shown = "{policy}|{summary}|{extra}|{First}|{data}"
+    for name, prompt in (("First", "{policy}"), ("Second", "{policy}: {text}"), ("Third", shown)):
+        await pipeline.add_stage(
+            {"name": name, "type": "text", "options": {}, "schema": schema, "prompt": prompt}
+        )
+    await pipeline.process_data([{"text": "it broke", "policy": "refund none"}])
+    await pipeline.close()
+    sent = [json.loads(request.raw_body)["messages"][-1]["content"] for request in server.requests]
+    answer = json.dumps(reply, separators=(",", ":"))
+    assert sent == [
+        "refund none",
+        "refund none: it broke",
+        f"refund none|broke|shown|{answer}|{answer}",
+    ]
+
+
+async def test_a_field_that_a_stage_was_asked_for_takes_the_place_of_the_items(server, model):
+    server.configure(answer=lambda body: {"text": "mended"})
+    pipeline = lp.Pipeline("P", "pipeline", model=model)
+    for name in ("First", "Second"):
+        await pipeline.add_stage(
+            {"name": name, "type": "text", "schema": TEXT, "prompt": "Mend {text}"}
+        )
+    await pipeline.process_data([{"text": "brokn"}])
+    await pipeline.close()
+    sent = [json.loads(request.raw_body)["messages"][-1]["content"] for request in server.requests]
+    assert sent == ["Mend brokn", "Mend mended"]
 
 
 EDITS = [
