@@ -97,6 +97,43 @@ print("fine")
     assert server.counters.total == 40
 
 
+def test_what_the_parent_has_in_hand_is_not_resumed_by_a_child_that_has_the_same_service(
+    tmp_path, zygotes, server
+):
+    code = f"""{START}
+import json
+from pathlib import Path
+
+pipeline = lp.Pipeline("p", "jobs", model=model)
+asyncio.run(pipeline.add_stage({{"name": "Mood"}}))
+services = {{
+    "req": lp.ProcessingService("s", "requests", model=model),
+    "batch": lp.BatchProcessor("b", "batches", model=model),
+    "job": pipeline,
+}}
+leases = {{name: getattr(each._store, "lease", None) or each._store._lease
+          for name, each in services.items()}}
+for name, lease in leases.items():
+    record = {{"id": name + "_1", "status": "processing", "data": ["x"], "items": ["x"],
+              "schema": None, "stages": [{{"stage": "Mood"}}], "owner": lease.claim()}}
+    file = services[name].save_dir if hasattr(services[name], "save_dir") else Path("batches")
+    Path(file, name + "_1.json").write_text(json.dumps(record))
+
+async def child():
+    for each in services.values():
+        assert await each.resume() == []
+        await each.close()  # and what the parent holds stays held
+
+for _ in range(2):
+    assert forked(child) == 0
+print("fine")
+"""
+    child = zygotes[0].run(code, tmp_path, base_url=server.base_url, key=server.key)
+    assert child.status == 0, child.output
+    assert child.output.endswith("fine\n")
+    assert server.counters.total == 0
+
+
 def test_a_fork_waits_for_what_another_thread_is_in_the_middle_of_importing(tmp_path, zygotes):
     """As runs do on their own threads: in the child that module would stay half made for ever."""
     (tmp_path / "gates.py").write_text(

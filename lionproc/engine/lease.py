@@ -22,6 +22,8 @@ from typing import Final
 # half a part.
 from filelock import FileLock, Timeout
 
+from lionproc.engine.forked import leave_behind, renew_in_child
+
 FOLDER: Final = ".owners"
 CLAIMING: Final = "claiming"  # locked by whoever looks for what is free, and takes it
 CLAIM_S: Final = 20.0  # to wait for the others, who read and write some records meanwhile
@@ -30,6 +32,9 @@ _ID = re.compile(r"[0-9a-f]{32}")
 
 class Lease:
     """The lease of one service on the requests that it has taken.
+
+    A forked child has one of its own, with another name: what its parent or another child has
+    taken is not taken by it.
 
     Args:
         folder: The folder of the records.
@@ -42,6 +47,12 @@ class Lease:
         self.id = secrets.token_hex(16)
         self._folder = folder / FOLDER
         self._lock: FileLock | None = None
+        renew_in_child(self)
+
+    def renew(self) -> None:
+        """In a forked child: begin with another name, and leave the parent its lock and its file."""
+        leave_behind(self._lock)
+        self.id, self._lock = secrets.token_hex(16), None
 
     def claim(self) -> str:
         """Hold the lease, from now until `close`. Returns its id."""

@@ -82,6 +82,25 @@ def test_a_forked_child_does_not_keep_the_lease_of_its_parent(tmp_path):
         parent.stdin.close()
 
 
+def test_a_forked_child_has_a_lease_of_its_own_and_ends_not_that_of_its_parent(tmp_path, zygotes):
+    code = """
+import os
+from pathlib import Path
+from lionproc.engine.lease import Lease
+lease = Lease(Path("."))
+ours = lease.claim()
+pid = os.fork()
+if pid == 0:
+    assert lease.claim() != ours and lease.is_held_by_another(ours)
+    lease.close()
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+assert lease.id == ours and Lease(Path(".")).is_held(ours)
+"""
+    child = zygotes[0].run(code, tmp_path)
+    assert child.status == 0, child.output
+
+
 @pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
 def test_where_a_disk_has_no_locks_there_are_no_leases(tmp_path, monkeypatch, code):
     def refuse(handle, operation):
