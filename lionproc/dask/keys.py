@@ -61,7 +61,7 @@ def send(names: Sequence[str | None]) -> None:
     """Hand keys to the workers of the cluster that this process uses, those that come later too.
 
     Called when a question is asked, and again when it leaves for the workers of a cluster that
-    was not there yet. They wait a while for what is on its way.
+    was not there yet, or has come back. They wait a while for what is on its way.
 
     Args:
         names: What `keep` said. What is not known here is left to who knows it.
@@ -69,7 +69,8 @@ def send(names: Sequence[str | None]) -> None:
     client: Any = current_client()
     if client is None or client.status != "running":
         return
-    sent = vars(client).setdefault("_lionproc_keys", set())
+    # Of this connection: a scheduler that was started again knows nothing of what another was told.
+    sent = vars(client.scheduler_comm).setdefault("_lionproc_keys", set())
     for name in names:
         secret = _known.get(name) if name is not None else None
         if name is None or secret is None or name in sent:

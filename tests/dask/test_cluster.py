@@ -1,6 +1,7 @@
 """Two worker processes of a cluster: one budget, no key in a graph, and nothing paid twice."""
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -91,6 +92,26 @@ def test_a_cluster_at_the_address_of_an_earlier_one_lends_to_the_runs_of_its_wor
                 out = ddf.llm.process(f"The {time} {{text}}", into="a", model=model)
                 answers = client.compute(out).result(20)["a"].tolist()
             assert answers == [f"echo: The {time} row {n}" for n in range(4)]
+
+
+def test_a_key_is_handed_to_a_scheduler_that_was_started_again_where_the_last_one_was(dd, home):
+    from distributed import Client
+
+    ddf = dd.from_pandas(FRAME.head(2), npartitions=1)
+    port, known = 0, []
+    with Server() as server, contextlib.ExitStack() as held:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+        for _ in range(2):
+            options = {"protocol": "tcp://", "host": "127.0.0.1", "scheduler_port": port}
+            with lp.dask.local(**HERE, **options) as made:
+                if not port:
+                    client = held.enter_context(Client(made.scheduler.address))
+                port = int(made.scheduler.address.rpartition(":")[2])
+                client.wait_for_workers(1)
+                ddf.llm.process("Say {text}", into="a", model=model).compute()
+                plugins = made.cluster.scheduler.worker_plugins
+                known.append(sum(name.startswith("lionproc-key-") for name in plugins))
+    assert known == [1, 1]
 
 
 @pytest.fixture
