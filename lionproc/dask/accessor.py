@@ -47,8 +47,9 @@ class DaskFrameAccessor:
             schema: As for `df.llm.process`.
             save: A folder, into which every partition is written when it is done; what is there
                 whole is read back in place of being asked.
-            budget: That of all partitions together. On a cluster those that run at the same time can
-                pass it by what they send in half a second.
+            budget: That of all partitions together. On a cluster what is left of dollars and tokens
+                is divided among those that run at the same time, half a second's worth by half a
+                second's; requests can be passed by what they send in that time.
             **options: The other arguments of `df.llm.process`. `progress` and `panel` are those
                 of `start`.
 

@@ -20,6 +20,7 @@ from lionproc.dask.question import Question
 from lionproc.dask.sharing import on_worker
 from lionproc.dask.work import BOUNDS, Works
 from lionproc.engine.budget import Budget
+from lionproc.engine.outlay import Spending
 from lionproc.engine.stats import RunStats
 from lionproc.model.composed import singles_of
 
@@ -118,7 +119,11 @@ class Attendant:
             "number": self._number,
             "run": self._run.run_id,
             "stats": asdict(replace(stats, errors={}))
-            | {"errors": dict(stats.errors), "place": self._place},
+            | {"errors": dict(stats.errors), "place": self._place}
+            | {
+                "worker": getattr(self._worker, "address", ""),
+                "spending": self._run._budget.spending,
+            },
             "failures": failures,
             "budget": None if budget is None else {name: getattr(budget, name) for name in BOUNDS},
         }
@@ -142,9 +147,8 @@ class Attendant:
             self._heed_now(answer.result())
 
     def _heed_now(self, wanted: Mapping[str, Any]) -> None:
-        of_all = self._worker is not None and not self._stopped  # one group has it elsewhere
-        if wanted["left"] and of_all:  # for this run
-            self._run.budget = Budget(**wanted["left"])
+        if self._question.budget is not None and self._worker is not None:  # else one group has it
+            self._run._budget.heard(Spending(*wanted["elsewhere"]))
         concurrency = wanted["concurrency"]
         if concurrency is not None and concurrency != self._concurrency:
             self._concurrency = concurrency

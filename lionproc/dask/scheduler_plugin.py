@@ -72,8 +72,9 @@ class LionprocPlugin(SchedulerPlugin):
             self._warned_of = stimulus_id  # a worker's end may take several partitions with it
 
     def remove_worker(self, scheduler: object, worker: str, **_: object) -> None:
-        """A worker is gone, however: what it was lent counts as spent."""
+        """A worker is gone, however: what it was lent, and has in flight, counts as spent."""
         del scheduler
+        self._works.lose(worker)
         for budget in self._budgets.values():
             budget.drop(worker, time.monotonic())
 

@@ -13,11 +13,13 @@ from typing import Any, Final
 
 from lionproc.engine.budget import Budget
 from lionproc.engine.budget_group import BudgetGroup
+from lionproc.engine.outlay import Spending
 
 __all__ = ["Work", "Works"]
 
 MOST_QUESTIONS: Final = 100  # that are remembered
 UNDER_WAY: Final = frozenset({"running", "paused", "stopping"})
+LOST: Final = "lost"  # the state of a run whose worker has gone
 OF_ROWS: Final = ("rows", "answered", "cached", "skipped", "failed", "in_flight", "queued")
 OF_REQUESTS: Final = (
     *("sent", "retried", "throttled", "prompt_tokens", "completion_tokens", "guessed", "usd"),
@@ -79,14 +81,14 @@ class Work:
         Args:
             number: Which partition.
             run: The id of its run.
-            stats: A `RunStats`, as a dict.
+            stats: A `RunStats`, as a dict; "spending" is its `Spending`, "worker" the address of
+                who does it.
             failures: The first rows that failed, when it has ended.
             budget: The bounds of all together; None for none.
             again: As for `begin`.
 
         Returns:
-            "paused", "stopped", "concurrency", and "left": what this run may spend by each bound,
-            from its start.
+            "paused", "stopped", "concurrency", and "elsewhere": the `Spending` of all other runs.
         """
         if run not in self.runs.get(number, {}):
             self.begin(number, again=again)
@@ -96,30 +98,59 @@ class Work:
             known[run] = stats  # what was said before its end may come after it
         if failures:
             self.failures[number] = failures
-        left = {} if budget is None else self._left(budget, stats)
+        elsewhere = Spending() if budget is None else self._heed(Budget(**budget), number, run)  # type: ignore[arg-type]
         return {
             "paused": self.paused,
             "stopped": self.stopped,
             "concurrency": self.concurrency,
-            "left": left,
+            "elsewhere": elsewhere,
         }
+
+    def lose(self, worker: str) -> None:
+        """A worker is gone: nobody hears how its runs end, and what was in flight may be billed.
+
+        Args:
+            worker: Its address.
+        """
+        for runs in self.runs.values():
+            for run, stats in runs.items():
+                if stats["state"] in UNDER_WAY and stats.get("worker") == worker:
+                    spent = Spending(*stats["spending"]).given_up()
+                    runs[run] = {**stats, "state": LOST, "in_flight": 0, "spending": spent}
 
     def _under_way(self) -> bool:
         lasts = (list(runs.values())[-1] for runs in self.runs.values())
         return any(last["state"] in UNDER_WAY for last in lasts)
 
-    def _left(
-        self, budget: Mapping[str, float | None], stats: Mapping[str, Any]
-    ) -> dict[str, float]:
-        spent, own = spent_of(summed(self.runs.values())), spent_of(stats)
-        reached = Budget(**budget).reached(**spent)  # type: ignore[arg-type]
-        if reached and not self.reached:
-            self.stopped, self.reached = True, reached
-        return {
-            name: max(bound - (spent[name] or 0) + (own[name] or 0), 0)
-            for name, bound in budget.items()
-            if bound is not None
-        }
+    def _heed(self, budget: Budget, number: int, run: str) -> Spending:
+        """Stop all if the budget is reached.
+
+        What is left is divided among those who are under way, until they have told again what they
+        have sent: else each of them would send for all of it at once.
+
+        Args:
+            budget: The bounds of all together.
+            number: The partition of the run that asks.
+            run: Its id.
+
+        Returns:
+            What all others have spent, and what is theirs of the rest.
+        """
+        own = elsewhere = Spending()
+        under_way = 1
+        for partition, runs in self.runs.items():
+            for name, stats in runs.items():
+                spending = Spending(*stats["spending"])
+                if (partition, name) == (number, run):
+                    own = spending
+                else:
+                    elsewhere = elsewhere.plus(spending)
+                    under_way += stats["state"] in UNDER_WAY
+        spent = own.plus(elsewhere)
+        if not self.reached:
+            self.reached = budget.reached(usd=spent.usd, tokens=spent.tokens, requests=spent.sent)
+            self.stopped = self.stopped or bool(self.reached)
+        return elsewhere.plus(spent.share_of_rest(budget, 1 - 1 / under_way))
 
 
 class Works:
@@ -144,17 +175,17 @@ class Works:
         with self._lock:
             return work.begin(number)
 
+    def lose(self, worker: str) -> None:
+        """See `Work.lose`; for all questions."""
+        with self._lock:
+            for work in self._all.values():
+                work.lose(worker)
+
     def hear(self, question: str, **said: Any) -> dict[str, Any]:
         """See `Work.hear`."""
         work = self.of(question)
         with self._lock:
             return work.hear(**said)
-
-
-def spent_of(stats: Mapping[str, Any]) -> dict[str, Any]:
-    """What was spent, by the bounds of a budget."""
-    tokens = stats["prompt_tokens"] + stats["completion_tokens"]
-    return {"usd": stats["usd"], "tokens": tokens, "requests": stats["sent"]}
 
 
 def summed(partitions: Iterable[Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
@@ -186,7 +217,7 @@ def summed(partitions: Iterable[Mapping[str, Mapping[str, Any]]]) -> dict[str, A
                 known = total[name] is not None and amount is not None
                 total[name] = total[name] + amount if known else None
     begun = states.total()
-    ended = begun - sum(states[state] for state in UNDER_WAY)
+    ended = begun - sum(states[state] for state in (*UNDER_WAY, LOST))
     return {
         **total,
         "begun": begun,

@@ -35,7 +35,7 @@ class BudgetGroup:
     Attributes:
         bounds: What they may spend together.
         spenders: The routes of the runs that are in it.
-        over: What those have spent that have left it.
+        over: What those have spent that have left it, or are elsewhere.
         sent_before: And the requests that they have sent.
         news: Set when something is back anywhere, which leaves room for all.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, Self, TypeAlias
 
 from lionproc.engine.budget import Budget, dollars
 from lionproc.engine.tokens import Tokens
@@ -32,6 +32,50 @@ def may_be_billed(error: CallError) -> bool:
     if error.kind is Kind.CONNECTION:
         return error.arrived
     return error.kind is Kind.TIMEOUT or error.status in _PERHAPS
+
+
+class Spending(NamedTuple):
+    """What a run elsewhere has spent and has under way, as it is told between processes.
+
+    Attributes:
+        usd: Dollars that are spent, or may be.
+        tokens: Tokens, likewise.
+        pledged_usd: Dollars that what is in flight will probably cost.
+        pledged_tokens: Tokens, likewise.
+        in_flight: Requests in flight.
+        billed: Replies.
+        sent: Requests sent.
+    """
+
+    usd: float = 0.0
+    tokens: int = 0
+    pledged_usd: float = 0.0
+    pledged_tokens: int = 0
+    in_flight: int = 0
+    billed: int = 0
+    sent: int = 0
+
+    def plus(self, other: Spending) -> Spending:
+        """Both together."""
+        return Spending._make(mine + more for mine, more in zip(self, other, strict=True))
+
+    def share_of_rest(self, budget: Budget, share: float) -> Spending:
+        """So much of what a budget leaves, pledged.
+
+        Args:
+            budget: The bounds.
+            share: From 0 to 1.
+        """
+        usd = (budget.usd or 0.0) - self.usd - self.pledged_usd
+        tokens = (budget.tokens or 0) - self.tokens - self.pledged_tokens
+        return Spending(
+            pledged_usd=max(usd * share, 0.0), pledged_tokens=max(math.floor(tokens * share), 0)
+        )
+
+    def given_up(self) -> Spending:
+        """What it comes to if nobody hears of what is in flight: that may have been billed."""
+        usd, tokens = self.usd + self.pledged_usd, self.tokens + self.pledged_tokens
+        return Spending(usd, tokens, billed=self.billed, sent=self.sent)
 
 
 class Outlay:
@@ -142,6 +186,27 @@ class Outlay:
         self.unpriced += other.unpriced
         self.lost = _sum(self.lost, other.lost)
         self.lost_usd += other.lost_usd
+
+    @classmethod
+    def of(cls, spending: Spending, usd: Usd) -> Self:
+        """One that stands for runs elsewhere.
+
+        Args:
+            spending: What they have told.
+            usd: What a request with so many tokens costs there.
+        """
+        made = cls(usd)
+        made.spent_usd, made._spent_input = spending.usd, spending.tokens
+        made.pledged_usd, made._pledged_input = spending.pledged_usd, spending.pledged_tokens
+        made._in_flight, made._billed = spending.in_flight, spending.billed
+        return made
+
+    @property
+    def spending(self) -> Spending:
+        """What there is to tell of it elsewhere, but for the requests that were sent."""
+        (usd, tokens), pledged = gone([self]), self.corrected(self.pledged).total
+        pledged_usd = self.corrected_usd(self.pledged_usd)
+        return Spending(usd, tokens, pledged_usd, pledged, self._in_flight, self._billed)
 
     async def wait(self) -> None:
         """Wait until something is back."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import reduce
 
 from lionproc.engine.budget import WARN_AT, Budget
 from lionproc.engine.budget_group import BudgetGroup
-from lionproc.engine.outlay import Verdict, gone
+from lionproc.engine.outlay import Outlay, Spending, Verdict, gone
 from lionproc.engine.routes import Routes
 from lionproc.engine.tokens import Tokens
 from lionproc.errors import ConfigurationError
@@ -39,7 +40,7 @@ class RunBudget:
         self.set(Budget() if bounds is None else bounds)
         if group is not None:
             group.spenders.append(routes)
-        self._heeded = replace(self.bounds)
+        self._heeded = self._known()
 
     @property
     def bounds(self) -> Budget:
@@ -67,10 +68,29 @@ class RunBudget:
             self._routes.group.bounds = replace(bounds)  # no other's; its fields can be assigned to
 
     def heed(self) -> None:
-        """Let those who wait for the budget ask again, if it was changed."""
-        if self._heeded != self.bounds:
-            self._heeded = replace(self.bounds)
+        """Let those who wait for the budget ask again, if it was changed or is used elsewhere."""
+        if self._heeded != (known := self._known()):
+            self._heeded = known
             self._routes.look_again()
+
+    def _known(self) -> tuple[Budget, Outlay]:
+        return replace(self.bounds), self._routes.group.over
+
+    @property
+    def spending(self) -> Spending:
+        """What this run has spent and has under way, to be told to other processes."""
+        own = (outlay.spending for outlay in self._routes.own_outlays)
+        return reduce(Spending.plus, own, Spending(sent=self._routes.sent()))
+
+    def heard(self, elsewhere: Spending) -> None:
+        """Other processes have told what they have spent of the same budget; from any thread.
+
+        Args:
+            elsewhere: What all of them have told by now.
+        """
+        group = self._routes.group
+        group.over = Outlay.of(elsewhere, self._routes.routes[0].usd)
+        group.sent_before = elsewhere.sent
 
     def may_send(self, number: int, estimate: Tokens) -> Verdict:
         """Whether one more request may leave.

@@ -17,6 +17,7 @@ from pandas.testing import assert_frame_equal, assert_series_equal
 
 import lionproc as lp
 from lionproc.engine import at_exit
+from lionproc.engine.outlay import Spending
 from lionproc.engine.stats import RunStats
 from lionproc.testing import Server
 
@@ -351,11 +352,51 @@ def test_what_a_run_said_before_its_end_and_comes_after_it_counts_no_more(dd):
     assert (total["answered"], total["sent"], total["ended"]) == (9, 9, 1)
 
 
+def told(number, state="running", **spending):
+    stats = asdict(RunStats(state=state, rows=9)) | {"errors": {}, "worker": f"worker {number}"}
+    spent = Spending(**spending)
+    return {"number": number, "run": f"run {number}", "stats": {**stats, "spending": spent}}
+
+
+def test_runs_of_a_cluster_have_each_a_part_of_what_a_budget_leaves(dd):
+    from lionproc.dask.work import Work
+
+    work, bounds = Work(), {"usd": 10.0, "tokens": 1_000}
+    for number in range(3):
+        work.hear(**told(number, usd=1.0, tokens=100), budget=bounds)
+    elsewhere = work.hear(**told(3, pledged_usd=3.0, pledged_tokens=300), budget=bounds)[
+        "elsewhere"
+    ]
+    assert (elsewhere.usd, elsewhere.tokens) == (3.0, 300)
+    assert (elsewhere.pledged_usd, elsewhere.pledged_tokens) == (3.0, 300)  # 3/4 of 4 dollars
+    for number in range(3):
+        work.hear(**told(number, "done", usd=1.0, tokens=100), budget=bounds)
+    elsewhere = work.hear(**told(3, pledged_usd=3.0), budget=bounds)["elsewhere"]
+    assert elsewhere == Spending(usd=3.0, tokens=300)  # nobody else is under way
+
+
+def test_what_a_worker_had_in_flight_when_it_went_counts_as_spent_and_holds_nobody(dd):
+    from lionproc.dask.work import Works, summed
+
+    works, bounds = Works(), {"usd": 10.0}
+    for number in range(2):
+        works.hear("q", **told(number, usd=1.0, pledged_usd=2.0, in_flight=4), budget=bounds)
+    works.lose("worker 0")
+    assert summed(works.of("q").runs.values())["places"] == [""]
+    elsewhere = works.hear("q", **told(1, usd=1.0), budget=bounds)["elsewhere"]
+    assert elsewhere == Spending(usd=3.0)
+    works.hear("q", **told(1, "done", usd=1.0), budget=bounds)
+    works.hear("q", **told(0), budget=bounds)  # said on its way out
+    assert works.hear("q", **told(1, "done", usd=1.0), budget=bounds)["elsewhere"].usd == 3.0
+    # Computed once more it counts from the start.
+    assert works.hear("q", **{**told(1), "run": "again"}, budget=bounds)["elsewhere"] == Spending()
+
+
 def test_a_question_that_is_under_way_keeps_its_budget_however_many_others_there_are(dd):
     from lionproc.dask.work import MOST_QUESTIONS, Works
 
     works = Works()
-    stats = {**asdict(RunStats(state="running", rows=9, sent=3)), "errors": {}}
+    stats = asdict(RunStats(state="running", rows=9)) | {"errors": {}, "spending": Spending(sent=3)}
     said = {"number": 0, "run": "a run", "stats": stats, "budget": {"requests": 5}}
     for other in range(2 * MOST_QUESTIONS):
         works.hear("long", **said)

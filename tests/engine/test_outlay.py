@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from lionproc.engine.budget import Budget
-from lionproc.engine.outlay import NOT_KEPT, Outlay, gone, may_be_billed
+from lionproc.engine.outlay import NOT_KEPT, Outlay, Spending, gone, may_be_billed
 from lionproc.engine.outlay import verdict as shared_verdict
 from lionproc.engine.tokens import Tokens
 from lionproc.errors import CallError, Kind
@@ -97,6 +97,22 @@ def test_those_who_share_a_budget_send_as_few_at_first_as_one_does():
     first.is_back(Tokens(10, 1))
     first.took(Tokens(10, 1), Tokens(10, 1), 11.0)
     assert shared_verdict(*asked) == ("send", "")
+
+
+def test_what_is_spent_and_in_flight_elsewhere_counts_as_it_was_told():
+    there, here = priced(), priced()
+    there.took(Tokens(10, 90), Tokens(10, 90), 100)
+    leave(there, (10, 90), 2)
+    told = there.spending
+    assert told == Spending(100, 100, 200, 200, in_flight=2, billed=1)
+    both = [here, Outlay.of(told, there.usd)]
+    for name in ("usd", "tokens"):
+        assert shared_verdict(Budget(**{name: 400}), both, 0, Tokens(10, 90), 3)[0] == "send"
+        assert shared_verdict(Budget(**{name: 399}), both, 0, Tokens(10, 90), 3)[0] == "wait"
+        assert shared_verdict(Budget(**{name: 100}), both, 0, Tokens(10, 90), 3)[0] == "stop"
+    assert told.given_up() == Spending(300, 300, billed=1)
+    assert told.share_of_rest(Budget(usd=500), 0.5) == Spending(pledged_usd=100)
+    assert told.share_of_rest(Budget(tokens=200), 0.5) == Spending()
 
 
 def test_what_came_to_nothing_and_may_have_been_billed_counts():
