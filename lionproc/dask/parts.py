@@ -176,7 +176,7 @@ def _is_whole(file: Path | Remote) -> bool:
         with source_of(file) as source:
             facts: Any = facts_of(pq.read_schema(source)) or {}
         return bool(facts["rows"] == facts["answered"] + facts["skipped"])
-    except (pa.ArrowException, OSError, KeyError, TypeError):
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError):  # it is damaged
         return False
 
 

@@ -177,7 +177,7 @@ def write_parquet(
 def _write_down(table: pa.Table, path: Path) -> None:
     try:
         with path.open("wb") as sink:  # Arrow opens no path that is no Unicode
-            pq.write_table(table, sink)
+            pq.write_table(table, sink, write_page_checksum=True)
     except pa.ArrowException as error:
         raise OSError(errno.EIO, type(error).__name__) from error
 

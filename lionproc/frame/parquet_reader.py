@@ -90,7 +90,7 @@ def _read_file(file: Path | Remote) -> tuple[pd.DataFrame, dict[str, object]]:
     """The frame and the facts of a file."""
     with readable(file), source_of(file) as source:
         # partitioning=None: a folder called "a=1" in the path must not become a column
-        table = pq.read_table(source, partitioning=None)
+        table = pq.read_table(source, partitioning=None, page_checksum_verification=True)
         schema = table.schema
         frame = to_frame(table)
         labels = (schema.metadata or {}).get(LABELS)

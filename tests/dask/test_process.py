@@ -199,6 +199,31 @@ def test_a_part_that_is_there_is_read_and_what_has_changed_or_failed_is_asked_ag
             run(FRAME.assign(text="x"), lambda row: "row " + row["text"])
 
 
+@pytest.mark.parametrize("what", ["an answer", "the name of a column", "its end"])
+def test_a_part_that_was_damaged_on_the_disk_is_asked_again(dd, home, tmp_path, what):
+    with Server(answer="mild") as server:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+        how = {"into": "a", "model": model, "journal": False, "save": tmp_path / "out"}
+        ddf = dd.from_pandas(FRAME, npartitions=2)
+
+        def run():
+            before = server.counters.total
+            assert computed(ddf.llm.process("row {text}", **how))["a"].tolist() == ["mild"] * 8
+            return server.counters.total - before
+
+        assert run() == 8
+        part = min((tmp_path / "out").iterdir())
+        content = part.read_bytes()
+        damaged = {
+            "an answer": content.replace(b"mild", b"wild", 1),
+            "the name of a column": content.replace(b"\x04text", b"\x04\xe1ext"),
+            "its end": content[: len(content) // 2],
+        }
+        part.write_bytes(damaged[what])
+        assert run() == 4
+        assert run() == 0
+
+
 def test_a_text_that_has_changed_has_its_own_partition_asked_again_and_no_other(dd, home, tmp_path):
     with Server(answer="fine") as server:
         model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)

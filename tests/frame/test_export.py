@@ -773,6 +773,13 @@ def test_a_frequency_of_a_stranger_with_a_long_name_is_not_asked_of_pandas(tmp_p
         read_parquet(tmp_path / "long.parquet")
 
 
+def test_a_letter_that_has_become_another_one_on_the_disk_is_damage_and_no_answer(tmp_path):
+    path = write_parquet(pd.DataFrame({"a": ["positive", "mild"]}), tmp_path / "o.parquet", {})
+    path.write_bytes(path.read_bytes().replace(b"mild", b"wild", 1))
+    with pytest.raises(ConfigurationError, match="damaged"):
+        read_parquet(path)
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
 def test_a_pipe_among_the_parts_holds_nobody_up(tmp_path):
     write_part(tmp_path, 0, pd.DataFrame({"a": [1]}), {}, run="r")
