@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lionproc.dask.question import Question
-from lionproc.engine.trust import others_of
+from lionproc.engine.trust import others_of, repository_of
 from lionproc.engine.whole_file import refuse_planted_link
 from lionproc.errors import ConfigurationError, LionprocError
 from lionproc.frame.assemble import assemble
@@ -92,8 +92,8 @@ class Part:
         """The rows with their answers, where they are all there already.
 
         Raises:
-            ConfigurationError: The folder holds parts of another run, or this part is of another
-                user, who would answer in the model's place.
+            ConfigurationError: The folder holds parts of another run, or this part came from
+                somebody else, who would answer in the model's place.
         """
         mine = PART.fullmatch(self._name)
         assert mine is not None  # noqa: S101  (we made it)
@@ -131,6 +131,8 @@ class Part:
         try:
             refuse_planted_link(file)
             who = others_of(file.stat(), file.parent, group=False)
+            if not who and (repository := repository_of(file)) is not None:
+                who = f"is part of the git repository {str(repository)!r}"
         except OSError as error:
             who = f"cannot be used: {error.strerror}"
         if who:

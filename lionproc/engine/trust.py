@@ -23,7 +23,14 @@ from lionproc.engine.journal_intake import logs_beside
 from lionproc.engine.whole_file import read_regular
 from lionproc.errors import JournalError
 
-__all__ = ["check_found", "check_journal", "check_link", "others_of", "repository_of_records"]
+__all__ = [
+    "check_found",
+    "check_journal",
+    "check_link",
+    "others_of",
+    "repository_of",
+    "repository_of_records",
+]
 
 VARIABLE = "LIONPROC_TRUST"
 BESIDE = ("-wal", "-shm", "-journal")  # what SQLite reads and writes beside the file
@@ -273,8 +280,23 @@ def repository_of_records(folder: Path) -> Path | None:
     return None
 
 
+def repository_of(file: Path) -> Path | None:
+    """The git repository that tracks a file, None if none does.
+
+    Args:
+        file: Where it is.
+
+    Returns:
+        Its folder; None also where whoever can write there is trusted.
+    """
+    real = Path(os.path.realpath(file))
+    if os.name != "posix" or _is_trusted(real.parent):
+        return None
+    found = (_repository_of(place) for place in dict.fromkeys((file.absolute(), real)))
+    return next((folder for folder in found if folder is not None), None)
+
+
 def _repository_of(file: Path) -> Path | None:
-    """The git repository that tracks a file, None if none does."""
     for above in file.parents:
         if _tracks(above, re.escape(os.fsencode(file.relative_to(above)))):
             return above

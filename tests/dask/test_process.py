@@ -2,7 +2,9 @@
 
 import datetime as dt
 import os
+import shutil
 import signal
+import subprocess
 import threading
 from dataclasses import asdict
 from decimal import Decimal
@@ -296,7 +298,7 @@ def test_at_an_address_too_the_part_of_rows_that_have_changed_is_replaced(dd, as
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there are no such rights")
-@pytest.mark.parametrize("how", ["owner", "mode", "link"])
+@pytest.mark.parametrize("how", ["owner", "mode", "link", "clone"])
 def test_a_part_that_somebody_else_can_write_is_no_answer(  # noqa: PLR0917
     dd, asked, shared, tmp_path, monkeypatch, how
 ):
@@ -309,6 +311,11 @@ def test_a_part_that_somebody_else_can_write_is_no_answer(  # noqa: PLR0917
     (tmp_path / "out").chmod(0o1777)  # everybody may add, as in /tmp
     if how == "mode":
         part.chmod(0o666)
+    elif how == "clone" and shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    elif how == "clone":
+        subprocess.run(["git", "init", "-q", "."], check=True, cwd=tmp_path)
+        subprocess.run(["git", "add", part], check=True, cwd=tmp_path)
     elif os.geteuid() != 0:
         pytest.skip("only root may give files away")
     elif how == "owner":
