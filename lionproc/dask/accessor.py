@@ -47,9 +47,9 @@ class DaskFrameAccessor:
             schema: As for `df.llm.process`.
             save: A folder, into which every partition is written when it is done; what is there
                 whole is read back in place of being asked.
-            budget: That of all partitions together. On a cluster what is left of dollars and tokens
-                is divided among those that run at the same time, half a second's worth by half a
-                second's; requests can be passed by what they send in that time.
+            budget: That of all partitions together. On a cluster what is left is divided among
+                those that run at the same time, anew every half second: dollars and tokens can be
+                passed by a request of each.
             **options: The other arguments of `df.llm.process`. `progress` and `panel` are those
                 of `start`.
 

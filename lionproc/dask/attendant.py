@@ -61,9 +61,11 @@ class Attendant:
         self._key = current_task() if worker is None else worker.get_current_task()
         self._place = f"{socket.gethostname()}/{os.getpid()}"
         self._told_at = 0.0
+        self._shares_budget = question.budget is not None and worker is not None
         self._paused = False
         self._stopped = False
         self._concurrency: int | None = None  # as it was wanted last
+        self._asked: Future[dict[str, Any]] = Future()  # what was told last, and its answer
         self._last: Future[dict[str, Any]] | None = None  # what was told at the end
         self.unwanted = False
 
@@ -86,7 +88,7 @@ class Attendant:
         if not self._is_wanted():
             self.unwanted = True
             self._run.stop(GRACE_S)
-        elif time.monotonic() - self._told_at >= TELL_S:
+        elif time.monotonic() - self._told_at >= (TELL_S if self._asked.done() else FIRST_S):
             self._tell(stats).add_done_callback(self._heed)
 
     def close(self, stats: RunStats) -> None:
@@ -120,17 +122,15 @@ class Attendant:
             "run": self._run.run_id,
             "stats": asdict(replace(stats, errors={}))
             | {"errors": dict(stats.errors), "place": self._place}
-            | {
-                "worker": getattr(self._worker, "address", ""),
-                "spending": self._run._budget.spending,
-            },
+            | {"worker": getattr(self._worker, "address", "")}
+            | {"spending": self._run._budget.tell(shared=self._shares_budget)},
             "failures": failures,
             "budget": None if budget is None else {name: getattr(budget, name) for name in BOUNDS},
         }
         if self._worker is None:
-            here: Future[dict[str, Any]] = Future()
-            here.set_result(WORKS.hear(self._question.token, **said))
-            return here
+            self._asked = Future()
+            self._asked.set_result(WORKS.hear(self._question.token, **said))
+            return self._asked
 
         async def tell() -> dict[str, Any]:
             answer: dict[str, Any] = await self._worker.scheduler.lionproc_tell(
@@ -138,16 +138,17 @@ class Attendant:
             )
             return answer
 
-        going: Future[dict[str, Any]] = on_worker(self._worker, tell())
-        return going
+        self._asked = on_worker(self._worker, tell())
+        return self._asked
 
     def _heed(self, answer: Future[dict[str, Any]]) -> None:
         """Do what is wanted. What cannot be heard is heard the next time."""
         with contextlib.suppress(Exception):
-            self._heed_now(answer.result())
+            if answer is self._asked:
+                self._heed_now(answer.result())
 
     def _heed_now(self, wanted: Mapping[str, Any]) -> None:
-        if self._question.budget is not None and self._worker is not None:  # else one group has it
+        if self._shares_budget:
             self._run._budget.heard(Spending(*wanted["elsewhere"]))
         concurrency = wanted["concurrency"]
         if concurrency is not None and concurrency != self._concurrency:

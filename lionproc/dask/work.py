@@ -20,6 +20,7 @@ __all__ = ["Work", "Works"]
 MOST_QUESTIONS: Final = 100  # that are remembered
 UNDER_WAY: Final = frozenset({"running", "paused", "stopping"})
 LOST: Final = "lost"  # the state of a run whose worker has gone
+MOST_OF_REST: Final = 0.5  # of a budget, that one run has at a time
 OF_ROWS: Final = ("rows", "answered", "cached", "skipped", "failed", "in_flight", "queued")
 OF_REQUESTS: Final = (
     *("sent", "retried", "throttled", "prompt_tokens", "completion_tokens", "guessed", "usd"),
@@ -39,6 +40,7 @@ class Work:
         runs: Of each partition, its runs and the stats of each; the last one is that which counts,
             the others were on workers that have gone.
         failures: Of each partition, the first rows that failed.
+        shares: Of each run, what it may spend of the budget until it tells again.
         group: What the runs of this process share where there is no cluster: the budget of all.
     """
 
@@ -48,6 +50,7 @@ class Work:
     concurrency: int | None = None
     runs: dict[int, dict[str, Mapping[str, Any]]] = field(default_factory=dict)
     failures: dict[int, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    shares: dict[tuple[int, str], Spending] = field(default_factory=dict)
     group: BudgetGroup = field(default_factory=BudgetGroup)
 
     def begin(self, number: int, *, again: bool = False) -> BudgetGroup:
@@ -62,6 +65,7 @@ class Work:
         if self.runs.get(number) and not again and not self._under_way():
             self.runs.clear()
             self.failures.clear()
+            self.shares.clear()
             self.stopped, self.reached = False, ""
             self.group = BudgetGroup()
         return self.group
@@ -123,10 +127,10 @@ class Work:
         return any(last["state"] in UNDER_WAY for last in lasts)
 
     def _heed(self, budget: Budget, number: int, run: str) -> Spending:
-        """Stop all if the budget is reached.
+        """Stop all if the budget is reached, and divide what is left.
 
-        What is left is divided among those who are under way, until they have told again what they
-        have sent: else each of them would send for all of it at once.
+        Each run has its share until it tells the next time, and part of the rest is kept for those
+        that have not told yet: else each of them would send for all of it at once.
 
         Args:
             budget: The bounds of all together.
@@ -136,21 +140,24 @@ class Work:
         Returns:
             What all others have spent, and what is theirs of the rest.
         """
-        own = elsewhere = Spending()
-        under_way = 1
+        own, elsewhere, under_way = Spending(), Spending(), 1
         for partition, runs in self.runs.items():
             for name, stats in runs.items():
                 spending = Spending(*stats["spending"])
                 if (partition, name) == (number, run):
                     own = spending
-                else:
-                    elsewhere = elsewhere.plus(spending)
-                    under_way += stats["state"] in UNDER_WAY
+                    continue
+                elsewhere = elsewhere.plus(spending)
+                if stats["state"] in UNDER_WAY:
+                    under_way += 1
+                    elsewhere = elsewhere.plus(self.shares.get((partition, name), Spending()))
         spent = own.plus(elsewhere)
         if not self.reached:
             self.reached = budget.reached(usd=spent.usd, tokens=spent.tokens, requests=spent.sent)
             self.stopped = self.stopped or bool(self.reached)
-        return elsewhere.plus(spent.share_of_rest(budget, 1 - 1 / under_way))
+        others = spent.share_of_rest(budget, 1 - min(1 / under_way, MOST_OF_REST))
+        self.shares[number, run] = spent.plus(others).share_of_rest(budget, 1.0)
+        return elsewhere.plus(others)
 
 
 class Works:

@@ -45,6 +45,7 @@ class Spending(NamedTuple):
         in_flight: Requests in flight.
         billed: Replies.
         sent: Requests sent.
+        pledged_requests: Requests that are for others to send.
     """
 
     usd: float = 0.0
@@ -54,13 +55,14 @@ class Spending(NamedTuple):
     in_flight: int = 0
     billed: int = 0
     sent: int = 0
+    pledged_requests: int = 0
 
     def plus(self, other: Spending) -> Spending:
         """Both together."""
         return Spending._make(mine + more for mine, more in zip(self, other, strict=True))
 
     def share_of_rest(self, budget: Budget, share: float) -> Spending:
-        """So much of what a budget leaves, pledged.
+        """So much of what a budget leaves, pledged; whole requests are rounded down.
 
         Args:
             budget: The bounds.
@@ -68,8 +70,11 @@ class Spending(NamedTuple):
         """
         usd = (budget.usd or 0.0) - self.usd - self.pledged_usd
         tokens = (budget.tokens or 0) - self.tokens - self.pledged_tokens
+        requests = (budget.requests or 0) - self.sent - self.pledged_requests
         return Spending(
-            pledged_usd=max(usd * share, 0.0), pledged_tokens=max(math.floor(tokens * share), 0)
+            pledged_usd=max(usd * share, 0.0),
+            pledged_tokens=max(math.floor(tokens * share), 0),
+            pledged_requests=max(math.floor(requests * share), 0),
         )
 
     def given_up(self) -> Spending:

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from functools import reduce
 
+from lionproc.engine import loop as engine_loop
 from lionproc.engine.budget import WARN_AT, Budget
 from lionproc.engine.budget_group import BudgetGroup
 from lionproc.engine.outlay import Outlay, Spending, Verdict, gone
@@ -34,13 +35,15 @@ class RunBudget:
     ) -> None:
         self.reached = ""
         self._routes = routes
+        self._is_told = False  # what was spent, to those who divide the rest
+        self._for_others = 0  # of the requests that may be sent, those of other processes
         if group is not None:
             bounds = bounds if group.is_new else group.bounds
             routes.group = group
         self.set(Budget() if bounds is None else bounds)
         if group is not None:
             group.spenders.append(routes)
-        self._heeded = self._known()
+        self._heeded = replace(self.bounds)
 
     @property
     def bounds(self) -> Budget:
@@ -68,17 +71,21 @@ class RunBudget:
             self._routes.group.bounds = replace(bounds)  # no other's; its fields can be assigned to
 
     def heed(self) -> None:
-        """Let those who wait for the budget ask again, if it was changed or is used elsewhere."""
-        if self._heeded != (known := self._known()):
-            self._heeded = known
+        """Let those who wait for the budget ask again, if it was changed."""
+        if self._heeded != self.bounds:
+            self._heeded = replace(self.bounds)
             self._routes.look_again()
 
-    def _known(self) -> tuple[Budget, Outlay]:
-        return replace(self.bounds), self._routes.group.over
+    def tell(self, *, shared: bool) -> Spending:
+        """What this run has spent and has under way, to be told to other processes.
 
-    @property
-    def spending(self) -> Spending:
-        """What this run has spent and has under way, to be told to other processes."""
+        On the engine's loop, or before the run begins.
+
+        Args:
+            shared: Whether nothing more leaves until `heard`, for what others leave of the budget
+                is divided anew meanwhile.
+        """
+        self._is_told = shared
         own = (outlay.spending for outlay in self._routes.own_outlays)
         return reduce(Spending.plus, own, Spending(sent=self._routes.sent()))
 
@@ -86,11 +93,18 @@ class RunBudget:
         """Other processes have told what they have spent of the same budget; from any thread.
 
         Args:
-            elsewhere: What all of them have told by now.
+            elsewhere: What all of them have told by now, and what is theirs of the rest.
         """
-        group = self._routes.group
-        group.over = Outlay.of(elsewhere, self._routes.routes[0].usd)
-        group.sent_before = elsewhere.sent
+
+        def heed() -> None:
+            group = self._routes.group
+            group.over = Outlay.of(elsewhere, self._routes.routes[0].usd)
+            group.sent_before = elsewhere.sent
+            self._for_others = elsewhere.pledged_requests
+            self._is_told = False
+            self._routes.look_again()
+
+        engine_loop.get().call_soon_threadsafe(heed)
 
     def may_send(self, number: int, estimate: Tokens) -> Verdict:
         """Whether one more request may leave.
@@ -104,7 +118,15 @@ class RunBudget:
         if not self.bounds.is_set:
             return "send"
         verdict, self.reached = self._routes.verdict(self.bounds, number, estimate)
+        if verdict == "send" and (self._is_told or self._is_theirs):
+            return "wait"
         return verdict
+
+    @property
+    def _is_theirs(self) -> bool:
+        """Whether the next request is for another process to send."""
+        most, theirs = self.bounds.requests, self._for_others
+        return most is not None and theirs > 0 and self._routes.sent_in_all + theirs >= most
 
     def used(self) -> tuple[str, float | None]:
         """The bound that is used most, in words, and the share of it; None without a bound."""

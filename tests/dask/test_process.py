@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -390,38 +391,53 @@ def told(number, state="running", **spending):
     return {"number": number, "run": f"run {number}", "stats": {**stats, "spending": spent}}
 
 
+def test_runs_of_a_cluster_never_have_more_of_a_budget_together_than_there_is(dd):
+    from lionproc.dask.work import Work
+
+    dice = random.Random(7)
+    for most in (1, 2, 5, 100, 10_000):
+        work, sent, may = Work(), [0] * 8, [0] * 8
+        while not work.reached:
+            number = dice.randrange(8)
+            heard = work.hear(**told(number, sent=sent[number]), budget={"requests": most})
+            elsewhere = heard["elsewhere"]
+            may[number] = most - elsewhere.sent - elsewhere.pledged_requests
+            sent[number] = dice.randint(sent[number], may[number])
+            assert sum(map(max, sent, may)) <= most
+        assert sum(sent) == most
+
+
 def test_runs_of_a_cluster_have_each_a_part_of_what_a_budget_leaves(dd):
     from lionproc.dask.work import Work
 
     work, bounds = Work(), {"usd": 10.0, "tokens": 1_000}
-    for number in range(3):
-        work.hear(**told(number, usd=1.0, tokens=100), budget=bounds)
-    elsewhere = work.hear(**told(3, pledged_usd=3.0, pledged_tokens=300), budget=bounds)[
-        "elsewhere"
-    ]
-    assert (elsewhere.usd, elsewhere.tokens) == (3.0, 300)
-    assert (elsewhere.pledged_usd, elsewhere.pledged_tokens) == (3.0, 300)  # 3/4 of 4 dollars
-    for number in range(3):
-        work.hear(**told(number, "done", usd=1.0, tokens=100), budget=bounds)
-    elsewhere = work.hear(**told(3, pledged_usd=3.0), budget=bounds)["elsewhere"]
-    assert elsewhere == Spending(usd=3.0, tokens=300)  # nobody else is under way
+    first = work.hear(**told(0, usd=1.0, tokens=100, pledged_usd=1.0), budget=bounds)["elsewhere"]
+    assert first == Spending(pledged_usd=4.0, pledged_tokens=450)  # half of the rest is kept
+    second = work.hear(**told(1), budget=bounds)["elsewhere"]
+    assert (second.usd, second.tokens) == (1.0, 100)
+    assert second.pledged_usd == 1.0 + 4.0 + 2.0  # in flight, the first one's, and half of the rest
+    work.hear(**told(0, "done", usd=2.0, tokens=200), budget=bounds)
+    second = work.hear(**told(1), budget=bounds)["elsewhere"]
+    assert second == Spending(2.0, 200, pledged_usd=4.0, pledged_tokens=400)
 
 
 def test_what_a_worker_had_in_flight_when_it_went_counts_as_spent_and_holds_nobody(dd):
     from lionproc.dask.work import Works, summed
 
-    works, bounds = Works(), {"usd": 10.0}
+    works, bounds = Works(), {"requests": 10}
     for number in range(2):
-        works.hear("q", **told(number, usd=1.0, pledged_usd=2.0, in_flight=4), budget=bounds)
+        in_flight = {"sent": 2, "usd": 1.0, "pledged_usd": 2.0, "in_flight": 2}
+        works.hear("q", **told(number, **in_flight), budget=bounds)
     works.lose("worker 0")
     assert summed(works.of("q").runs.values())["places"] == [""]
-    elsewhere = works.hear("q", **told(1, usd=1.0), budget=bounds)["elsewhere"]
-    assert elsewhere == Spending(usd=3.0)
-    works.hear("q", **told(1, "done", usd=1.0), budget=bounds)
-    works.hear("q", **told(0), budget=bounds)  # said on its way out
-    assert works.hear("q", **told(1, "done", usd=1.0), budget=bounds)["elsewhere"].usd == 3.0
+    lost = Spending(usd=3.0, sent=2)
+    for again in (told(1), told(0), told(1)):  # one is said on its way out
+        elsewhere = works.hear("q", **again, budget=bounds)["elsewhere"]
+    assert elsewhere == lost.plus(Spending(pledged_requests=4))
+    works.hear("q", **told(1, "done"), budget=bounds)
     # Computed once more it counts from the start.
-    assert works.hear("q", **{**told(1), "run": "again"}, budget=bounds)["elsewhere"] == Spending()
+    again = works.hear("q", **{**told(1), "run": "again"}, budget=bounds)["elsewhere"]
+    assert again == Spending(pledged_requests=5)
 
 
 def test_a_question_that_is_under_way_keeps_its_budget_however_many_others_there_are(dd):

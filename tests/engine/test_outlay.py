@@ -113,6 +113,7 @@ def test_what_is_spent_and_in_flight_elsewhere_counts_as_it_was_told():
     assert told.given_up() == Spending(300, 300, billed=1)
     assert told.share_of_rest(Budget(usd=500), 0.5) == Spending(pledged_usd=100)
     assert told.share_of_rest(Budget(tokens=200), 0.5) == Spending()
+    assert told.share_of_rest(Budget(requests=5), 0.5) == Spending(pledged_requests=2)
 
 
 def test_what_came_to_nothing_and_may_have_been_billed_counts():
