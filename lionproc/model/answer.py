@@ -31,7 +31,7 @@ from lionproc.model.canonical import canonical
 from lionproc.model.effort import Weighed, schema_check
 from lionproc.model.familiar import remembering
 from lionproc.model.references import FOLLOWED
-from lionproc.model.shape import AskedSchema, Record, Shape, Text, shape_of
+from lionproc.model.shape import AskedSchema, Json, Map, Record, Shape, Text, shape_of, walk
 from lionproc.model.trial import try_out
 from lionproc.model.validate import TypeCheck
 from lionproc.model.vetting import check_keywords, too_deep, vet
@@ -235,10 +235,12 @@ def _of_type(cls: type[Answer], schema: Any, name: object | None) -> Answer:
             Field(n, hints.get(n, Any), inner, key)
             for (n, inner), key in zip(shape.fields, keys, strict=True)
         )
-    try_out(whole, TypeCheck(adapter, schema, whole), label)
+    is_open = any(isinstance(part, Json | Map) for part in walk(shape))
+    typed = TypeCheck(adapter, schema, whole, is_open=is_open)
+    try_out(whole, typed, label)
     is_object = isinstance(shape, Record) and "anyOf" not in whole  # no Optional[Model]
     own_name = getattr(schema, "__name__", None) if is_object else None
-    check = Weighed(TypeCheck(adapter, schema, whole), whole, tagged=True)
+    check = Weighed(typed, whole, tagged=True)
     called = wire.property_name(own_name or name)
     if is_object:
         read = read_either(Form(check, on_wire), None, shape)
@@ -246,7 +248,7 @@ def _of_type(cls: type[Answer], schema: Any, name: object | None) -> Answer:
         return cls(label, called, shape, fields, read, write, whole, _own=False)
     wrapper = TypeAdapter(create_model("Answer", value=(schema, PydanticField(alias=called))))
     asked = wire.compact(wrapper.json_schema(schema_generator=AskedSchema))
-    wrapped = Weighed(TypeCheck(wrapper), asked, tagged=True)
+    wrapped = Weighed(TypeCheck(wrapper, is_open=is_open), asked, tagged=True)
     form = Form(wrapped, Record(((called, on_wire),)), unwrap=attrgetter("value"))
     read = remembering(read_either(form, Form(check, on_wire), shape), shape, schema)
     write = write_json(shape, on_wire, read, called)

@@ -10,15 +10,21 @@ digits where a date belongs. Forgiven is what has one reading only: a single cod
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 from lionproc.errors import CallError, Kind, pass_on_interrupt
 from lionproc.model.coerce import Cell, MisfitError, cell_maker
-from lionproc.model.exact_numbers import has_exact_numbers, with_exact_numbers
+from lionproc.model.exact_numbers import (
+    dumped,
+    has_exact_numbers,
+    loaded,
+    may_be_inexact,
+    with_exact_numbers,
+)
 from lionproc.model.fences import unfenced
+from lionproc.model.one_reading import DIGITS, NOT_AS_NUMBER, may_be_times
 from lionproc.model.shape import (
     Boolean,
     Choice,
@@ -67,9 +73,6 @@ class Answered(NamedTuple):
 
 Read: TypeAlias = Callable[[str], Answered]
 
-_NUMBER = r"[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?"
-_DIGITS = re.compile(_NUMBER)
-_QUOTED_DIGITS = re.compile(rf'"\s*{_NUMBER}\s*"')
 _TEMPORAL = Date | Instant | Time | Duration
 _REASONS = 3  # as many as a model can act on at once
 _REASON_LENGTH = 200  # characters of each
@@ -144,14 +147,15 @@ class Form:
     def _may_be_disguised(self, body: str) -> bool:
         """Whether pydantic alone might read something into this text. Errs on the safe side."""
         return (self._numbers_chosen and ("true" in body or "false" in body)) or (
-            # Digits may be spelt with escapes.
-            self._temporal and ("\\u" in body or _QUOTED_DIGITS.search(body) is not None)
+            self._temporal and may_be_times(body)
         )
 
     def _forgive(self, body: str, wrong: WrongError) -> Any:
         """Mend what has one reading only and validate again, or raise with the reasons."""
         try:
             raw = parse(body)
+            if may_be_inexact(body):
+                raw = loaded(body)
         except ValueError:
             raise wrong_shape(self._reason(wrong.faults)) from None
         holder = [raw]
@@ -159,7 +163,9 @@ class Form:
             if not self._mend(holder, path):
                 raise wrong_shape(self._reason(wrong.faults)) from None
         try:
-            return self._check(json.dumps(holder[0]))
+            return self._check(dumped(holder[0]))
+        except TypeError:
+            raise wrong_shape(HALF) from None
         except WrongError as still_wrong:
             raise wrong_shape(self._reason(still_wrong.faults)) from None
 
@@ -272,8 +278,8 @@ def _disguised(shape: Shape | None, raw: object, path: Path) -> Iterator[tuple[P
             if not any(raw is member for member in members):
                 yield path, f"should be one of {', '.join(map(repr, members))}, not true or false"
         case Date() | Instant() | Time() | Duration() if isinstance(raw, str):
-            if _DIGITS.fullmatch(raw.strip()):  # "12" would be read as twelve seconds after 1970
-                yield path, "should be written as in ISO 8601, not as a number"
+            if DIGITS.fullmatch(raw.strip()):  # "12" would be read as twelve seconds after 1970
+                yield path, NOT_AS_NUMBER
         case List() if isinstance(raw, list):
             for place, inner in enumerate(raw):
                 yield from _disguised(shape.item, inner, (*path, place))

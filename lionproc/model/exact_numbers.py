@@ -9,13 +9,23 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
-from itertools import islice
 from typing import Any
 
+import orjson
+
+from lionproc.model.plain_values import LEAST, MOST
 from lionproc.model.shape import DecimalNumber, Integer, List, Map, Record, Shape, inside, walk
 
-__all__ = ["has_exact_numbers", "with_exact_numbers"]
+__all__ = [
+    "dumped",
+    "has_exact_numbers",
+    "loaded",
+    "may_be_inexact",
+    "with_exact_numbers",
+    "written_in",
+]
 
 # 15 digits and a point always fit; an exponent may be too large or too small.
 _PERHAPS_INEXACT = re.compile(r"[0-9.]{16,}|[0-9][eE]")
@@ -49,38 +59,124 @@ def with_exact_numbers(text: str, shape: Shape) -> str:
     Returns:
         The text itself where a float holds all of its numbers, or where it is no JSON.
     """
-    if not _may_be_inexact(text):
+    if not may_be_inexact(text):
         return text
-    rounded: list[_Rounded] = []
+    try:
+        value, is_rounded = _loaded(text)
+        return dumped(_exact(shape, value)) if is_rounded else text
+    except (ValueError, TypeError, RecursionError):  # no JSON, or none that can be checked
+        return text
+
+
+def loaded(text: str) -> Any:
+    """What JSON text holds; `dumped` writes its numbers with all their digits.
+
+    Raises:
+        ValueError: It is no JSON, or has more numbers than an answer has.
+    """
+    return _loaded(text)[0]
+
+
+def dumped(value: Any) -> str:
+    """The JSON text of what `loaded` made.
+
+    Raises:
+        TypeError: It holds half a character.
+    """
+    return orjson.dumps(_with_digits(value)).decode()
+
+
+def _loaded(text: str) -> tuple[Any, bool]:
+    """What JSON text holds, and whether a number in it is rounded."""
+    is_rounded = False
+
+    def read(written: str) -> float:
+        nonlocal is_rounded
+        number = float(written)
+        if _is(number, written):
+            return number
+        is_rounded = True
+        rounded = _Rounded(number)
+        rounded.written = written
+        return rounded
+
+    return json.loads(text, parse_float=_not_endless(read)), is_rounded
+
+
+def _with_digits(value: Any) -> Any:
+    """The same with the digits of each number that no float, or no 64 bits, hold."""
+    if isinstance(value, _Rounded):
+        return orjson.Fragment(value.written.encode())
+    if type(value) is int and not LEAST <= value <= MOST:
+        return orjson.Fragment(str(value).encode())
+    if isinstance(value, list):
+        return [_with_digits(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _with_digits(each) for key, each in value.items()}
+    return value
+
+
+def written_in(text: str) -> Mapping[float, str | None]:
+    """How the numbers with a point or an exponent are written in JSON text.
+
+    Args:
+        text: As for `with_exact_numbers`.
+
+    Returns:
+        By the float that each is read as; None for one as which different numbers are read. Empty
+        where a float holds all of them.
+    """
+    if not may_be_inexact(text):
+        return {}
+    found: dict[float, str | None] = {}
 
     def read(written: str) -> float:
         number = float(written)
-        if (len(written) <= _SURELY_EXACT and "e" not in written.lower()) or _is(number, written):
-            return number
-        rounded.append(_Rounded(number))
-        rounded[-1].written = written
-        return rounded[-1]
+        before = found.setdefault(number, written)
+        if before is not None and before != written and not _are_equal(before, written):
+            found[number] = None
+        return number
 
     try:
-        value = json.loads(text, parse_float=read)
+        json.loads(text, parse_float=_not_endless(read))
     except (ValueError, RecursionError):
-        return text
-    return json.dumps(_exact(shape, value)) if rounded else text
+        return {}
+    return found
 
 
-def _may_be_inexact(text: str) -> bool:
-    """Whether a number may be in a text that no float holds, and no more than can be looked at."""
+def _not_endless(read: Callable[[str], float]) -> Callable[[str], float]:
+    """The same reader, for no more numbers than an answer has."""
+    left = _MOST
+
+    def reads(written: str) -> float:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise ValueError("These are more numbers than an answer has.")
+        return read(written)
+
+    return reads
+
+
+def may_be_inexact(text: str) -> bool:
+    """Whether a number may be in a text that no float holds. Errs on the safe side."""
     alike = text.encode().translate(_ALIKE)
     if _MANY_DIGITS not in alike and _EXPONENT not in alike:
         return False  # as nearly always
-    return 0 < sum(1 for _ in islice(_PERHAPS_INEXACT.finditer(text), _MOST + 1)) <= _MOST
+    return _PERHAPS_INEXACT.search(text) is not None
 
 
 def _is(number: float, written: str) -> bool:
-    if len(written) > _LONGEST:
+    if len(written) <= _SURELY_EXACT and "e" not in written.lower():
+        return True
+    return _are_equal(written, repr(number))
+
+
+def _are_equal(written: str, other: str) -> bool:
+    if max(len(written), len(other)) > _LONGEST:
         return False
     try:
-        return Decimal(written) == Decimal(repr(number))
+        return Decimal(written) == Decimal(other)
     except InvalidOperation:  # an exponent that nothing holds
         return False
 

@@ -16,7 +16,7 @@ from pydantic_core import SchemaError as CoreSchemaError
 
 from lionproc.errors import SchemaError
 
-__all__ = ["NO_PARTS", "validator_of"]
+__all__ = ["NO_PARTS", "safe_schema", "validator_from", "validator_of"]
 
 # What is no part of the schema, though it may look like one.
 NO_PARTS: Final = frozenset(("metadata", "default", "expected", "config", "serialization", "cls"))
@@ -40,13 +40,25 @@ def validator_of(schema: Any, built: Any) -> Any:
     """
     if not isinstance(schema, dict):
         return built
-    safe = _safe(schema, python=False)
-    if safe is schema:
-        return built
+    safe = safe_schema(schema)
+    return built if safe is schema else validator_from(safe)
+
+
+def safe_schema(schema: Any) -> Any:
+    """The core schema of a type, in which Python's `re` runs no pattern.
+
+    Raises:
+        SchemaError: As for `validator_of`.
+    """
+    return _safe(schema, python=False)
+
+
+def validator_from(schema: Any) -> SchemaValidator:
+    """The validator of a core schema in which parts of a type were changed."""
     try:  # what pydantic has made of the models within would be taken as it is
-        return SchemaValidator(safe, _use_prebuilt=False)
+        return SchemaValidator(schema, _use_prebuilt=False)
     except TypeError:  # an older one, which takes nothing
-        return SchemaValidator(safe)
+        return SchemaValidator(schema)
 
 
 def _safe(node: Any, *, python: bool) -> Any:

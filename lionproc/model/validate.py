@@ -17,6 +17,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from lionproc.errors import CallError, Kind, RunError, pass_on_interrupt
 from lionproc.model.hashes import readers_of
+from lionproc.model.one_reading import OneReading
 from lionproc.model.python_patterns import validator_of
 from lionproc.model.references import parts_of, patterns_in
 
@@ -213,6 +214,7 @@ class TypeCheck:
         adapter: For the type that is read.
         schema: That type; what is made of a pydantic model has to have its fields.
         asked: Its JSON Schema.
+        is_open: Whether there are parts in it of which pydantic alone knows what is read there.
     """
 
     looks_at_raw = False
@@ -222,8 +224,11 @@ class TypeCheck:
         adapter: TypeAdapter[Any],
         schema: object = None,
         asked: Mapping[str, Any] | None = None,
+        *,
+        is_open: bool = False,
     ) -> None:
         self._optional = _optional(asked or {})
+        self._one_reading = OneReading(adapter.core_schema) if is_open else None
         is_model = isinstance(schema, type) and issubclass(schema, BaseModel)
         self._fields = tuple(getattr(schema, "model_fields", ())) if is_model else ()
         validator = validator_of(adapter.core_schema, adapter.validator)
@@ -234,8 +239,12 @@ class TypeCheck:
     def __call__(self, text: str, raw: Any = NOT_PARSED) -> Any:
         """The value, or what pydantic says."""
         del raw  # in its strict mode a text that holds a date is one in JSON only
+        one = self._one_reading
         try:
-            value = self._validate(text, strict=True)
+            if one is not None and one.is_wanted(text):
+                value = one.validate_json(text)
+            else:
+                value = self._validate(text, strict=True)
         except ValidationError as error:
             found = error.errors(include_url=False, include_input=False)
             raise WrongError(

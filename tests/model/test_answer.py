@@ -520,6 +520,26 @@ class Bill(BaseModel):
     parts: dict[str, list[Decimal]] = {}
 
 
+class Account(BaseModel):
+    """A sum, and others of its kind within."""
+
+    of: Literal["mine", "yours"] = "mine"
+    total: Decimal | Literal["open"] = "open"
+    parts: list["Account"] = []
+
+
+class Noted(BaseModel):
+    """A sum beside a text."""
+
+    sum: Decimal
+    note: str = Field("", exclude=True, repr=False)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Noted) and self.sum == other.sum
+
+    __hash__ = None
+
+
 LONG = "12345678901234567.25"  # of a float 12345678901234568
 
 
@@ -534,6 +554,11 @@ LONG = "12345678901234567.25"  # of a float 12345678901234568
         (Bill, f'{{"total": {LONG}, "rate": {LONG}}}', Bill(total=Decimal(LONG), rate=float(LONG))),
         (Bill, f'{{"parts": {{"a": [1, {LONG}]}}}}', Bill(parts={"a": [1, Decimal(LONG)]})),
         (Bill, '{"count": 9007199254740993.00}', Bill(count=2**53 + 1)),
+        (Decimal | Literal["unknown"], LONG, Decimal(LONG)),
+        (tuple[Decimal, float], f"[{LONG}, {LONG}]", (Decimal(LONG), float(LONG))),
+        (Account, f'{{"parts": [{{"total": {LONG}}}]}}', Account(parts=[Account(total=LONG)])),
+        (Account, f'{{"of": "mine ", "total": {LONG}}}', Account(of="mine", total=LONG)),
+        (Noted, f'{{"note": "{"1e" * 100_001}", "sum": {LONG}}}', Noted(sum=LONG)),
     ],
 )
 def test_a_number_that_a_float_would_round_is_read_to_its_last_digit(schema, text, value):
@@ -551,12 +576,73 @@ def test_a_number_that_a_float_would_round_is_read_to_its_last_digit(schema, tex
         (int, "9007199254740992.5"),
         (int, '{"answer": 3.00000000000000000001}'),
         (Bill, f'{{"total": {LONG}, "total": {LONG}}}'),
+        (tuple[Decimal, Decimal], f"[{LONG}, 12345678901234568.0]"),  # one float for both
     ],
 )
 def test_a_number_that_would_have_to_be_rounded_is_a_wrong_shape(schema, text):
     with pytest.raises(CallError) as caught:
         Answer.of(schema).read(text)
     assert caught.value.kind is Kind.WRONG_SHAPE
+
+
+class Reply(BaseModel):
+    """What was said when, and what was said to that."""
+
+    kind: Literal["reply"] = "reply"
+    at: dt.datetime
+    replies: list["Reply"] = []
+
+
+class Remark(BaseModel):
+    """What was said at no time."""
+
+    kind: Literal["remark"]
+
+
+Said = Annotated[Reply | Remark, Field(discriminator="kind")]
+NOON = "2019-01-01T12:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        (dt.datetime | dt.date, "2019"),
+        (dt.datetime | Literal["unknown"], "2019"),
+        (dt.datetime | int, " 2019"),
+        (dt.date | Literal["unknown"], "86400"),
+        (tuple[dt.datetime, dt.datetime], ["2019", "2020"]),
+        (dict[dt.datetime, int], {"2019": 3}),
+        (list[Said], [{"kind": "reply", "at": "2019"}]),
+        (Reply, {"at": NOON, "replies": [{"at": "2019"}]}),
+        (Literal[1, 2] | list[int], True),
+        (tuple[Stars, int], [True, 1]),
+    ],
+    ids=str,
+)
+def test_nothing_is_taken_for_something_else_wherever_in_a_type_it_stands(schema, value):
+    text = json.dumps(value if schema is Reply else {"answer": value})
+    with pytest.raises(CallError) as caught:
+        Answer.of(schema).read(text)
+    assert caught.value.kind is Kind.WRONG_SHAPE
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "is_read_as"),
+    [
+        (dt.datetime | str, "2019", "2019"),
+        (dt.datetime | int, 2019, 2019),
+        (
+            tuple[dt.datetime, str],
+            [NOON, "2019"],
+            (dt.datetime(2019, 1, 1, 12, tzinfo=dt.UTC), "2019"),
+        ),
+        (tuple[Stars, bool], [1, True], (Stars.ONE, True)),
+        (dict[dt.date, str], {"2019-01-01": "12"}, {dt.date(2019, 1, 1): "12"}),
+    ],
+    ids=str,
+)
+def test_what_has_one_reading_is_read_beside_what_looks_like_another(schema, value, is_read_as):
+    assert Answer.of(schema).read(json.dumps({"answer": value})) == is_read_as
 
 
 @pytest.mark.parametrize("schema", [Review, list[Review], Review | None, Node, Point, Decimal])

@@ -124,4 +124,4 @@ def test_an_ordinary_answer_is_not_searched_for_numbers_that_no_float_holds(
 def test_what_a_float_may_round_is_never_passed_over(number: str) -> None:
     text = f'{{"name": "é", "count": {number}}}'
     assert exact_numbers._PERHAPS_INEXACT.search(text)
-    assert exact_numbers._may_be_inexact(text)
+    assert exact_numbers.may_be_inexact(text)

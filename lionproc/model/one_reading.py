@@ -1,0 +1,150 @@
+"""Values that pydantic takes for another one, wherever in a type they may stand.
+
+Of plain fields and lists the shape says what is read there, and `answer_parser` looks. In a union, a
+tuple, a key or a model inside itself pydantic alone knows. It takes "2019" for a moment in 1970, so
+that of `datetime | str` this would be the answer; true for the choice 1; and for a decimal number
+the float that is next to it. Texts in which one of these may be are read by a second validator,
+which takes none of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from enum import Enum
+from functools import cached_property
+from typing import Any, Final
+
+import orjson
+from pydantic_core import PydanticCustomError, SchemaValidator, core_schema
+
+from lionproc.model.exact_numbers import may_be_inexact, written_in
+from lionproc.model.python_patterns import NO_PARTS, safe_schema, validator_from
+
+__all__ = ["DIGITS", "NOT_AS_NUMBER", "OneReading", "may_be_times"]
+
+_NUMBER = r"[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?"
+DIGITS: Final = re.compile(_NUMBER)
+_QUOTED_DIGITS: Final = re.compile(rf'"\s*{_NUMBER}\s*"')
+NOT_AS_NUMBER: Final = "should be written as in ISO 8601, not as a number"
+_TEMPORAL: Final = frozenset(("date", "datetime", "time", "timedelta"))
+_written: ContextVar[Mapping[float, str | None]] = ContextVar("written", default={})  # noqa: B039  (never changed)
+
+
+def may_be_times(text: str) -> bool:
+    """Whether JSON text may hold a text of digits, of which pydantic makes a time."""
+    return "\\u" in text or _QUOTED_DIGITS.search(text) is not None  # digits may be escaped
+
+
+class OneReading:
+    """The validator of a type that takes no value for another one.
+
+    Args:
+        schema: The type's core schema.
+
+    Attributes:
+        has_decimals: Whether there are decimal numbers in the type.
+    """
+
+    def __init__(self, schema: Any) -> None:
+        self._schema = schema
+        kinds = set(_kinds(schema))
+        self.has_decimals = "decimal" in kinds
+        self._has_times = not kinds.isdisjoint(_TEMPORAL)
+        self._has_numbers_to_choose = "choice" in kinds
+
+    def is_wanted(self, text: str) -> bool:
+        """Whether a text may hold what has two readings. Errs on the safe side."""
+        return (
+            (self._has_times and may_be_times(text))
+            or (self.has_decimals and may_be_inexact(text))
+            or (self._has_numbers_to_choose and ("true" in text or "false" in text))
+        )
+
+    def validate_json(self, text: str) -> Any:
+        """The value, or pydantic's ValidationError."""
+        token = _written.set(written_in(text) if self.has_decimals else {})
+        try:
+            return self._validator.validate_json(text, strict=True)
+        finally:
+            _written.reset(token)
+
+    @cached_property
+    def _validator(self) -> Any:
+        return validator_from(_guarded(safe_schema(self._schema)))
+
+
+def _kinds(node: Any) -> Iterator[str]:
+    """The kinds of the parts of a type; "choice" for one with a number in it."""
+    if isinstance(node, (list, tuple)):
+        for part in node:
+            yield from _kinds(part)
+    elif isinstance(node, dict):
+        kind = node.get("type")
+        if isinstance(kind, str):
+            yield "choice" if _chooses_numbers(node) else kind
+        for name, part in node.items():
+            if name not in NO_PARTS:
+                yield from _kinds(part)
+
+
+def _chooses_numbers(node: Mapping[str, Any]) -> bool:
+    if node.get("type") == "literal":
+        members = node["expected"]
+    elif node.get("type") == "enum":
+        members = node["members"]
+    else:
+        return False
+    return any(isinstance(_held(member), (bool, int, float)) for member in members)
+
+
+def _held(member: Any) -> Any:
+    return member.value if isinstance(member, Enum) else member
+
+
+def _guarded(node: Any) -> Any:
+    """The same part of a type, which takes nothing for something else."""
+    if isinstance(node, (list, tuple)):
+        return type(node)([_guarded(part) for part in node])
+    if not isinstance(node, dict):
+        return node
+    kind = node.get("type")
+    read: Any = _READERS.get(kind) if isinstance(kind, str) else None
+    if read is None and _chooses_numbers(node):
+        read = _choice
+    if read is None:
+        return {name: part if name in NO_PARTS else _guarded(part) for name, part in node.items()}
+    inner = SchemaValidator({name: node[name] for name in node.keys() - {"ref"}})
+    # As JSON: of a value of Python it would be no strict reading.
+    made: Any = core_schema.no_info_plain_validator_function(
+        lambda value: read(value, lambda said: inner.validate_json(orjson.dumps(said), strict=True))
+    )
+    return {**made, "ref": node["ref"]} if "ref" in node else made
+
+
+def _time(value: Any, read: Callable[[Any], Any]) -> Any:
+    if isinstance(value, str) and DIGITS.fullmatch(value.strip()):
+        raise PydanticCustomError("time_as_number", NOT_AS_NUMBER)
+    return read(value)
+
+
+def _decimal(value: Any, read: Callable[[Any], Any]) -> Any:
+    if isinstance(value, float):
+        written = _written.get().get(value, repr(value))
+        if written is None:
+            raise PydanticCustomError("decimal_digits", "should be a text, for all of its digits")
+        return read(written)
+    # Of a whole number beyond 64 bits, too, the text has all digits.
+    return read(str(value) if type(value) is int else value)
+
+
+def _choice(value: Any, read: Callable[[Any], Any]) -> Any:
+    member = read(value)
+    held = _held(member)
+    if held == value and isinstance(held, bool) is not isinstance(value, bool):
+        raise PydanticCustomError("choice_as_number", "should be a choice, not another one's equal")
+    return member
+
+
+_READERS: Final = {**dict.fromkeys(_TEMPORAL, _time), "decimal": _decimal}
