@@ -8,10 +8,12 @@ those. So a folder on a disk that all workers share resumes on any of them, with
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
+import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +24,18 @@ import pyarrow.parquet as pq
 from lionproc.dask.question import Question
 from lionproc.engine.trust import others_of, repository_of
 from lionproc.engine.whole_file import refuse_planted_link
-from lionproc.errors import ConfigurationError, LionprocError
+from lionproc.errors import ConfigurationError
 from lionproc.frame.assemble import assemble
 from lionproc.frame.export import table_of, write_parquet
 from lionproc.frame.job import Job
-from lionproc.frame.parquet_reader import PART, facts_of, read_parquet, source_of
+from lionproc.frame.parquet_reader import PART, facts_of, read_source
 from lionproc.frame.place import Remote, place_of
 from lionproc.frame.save_target import part_of, refuse_link
 
 __all__ = ["Part"]
 
 log = logging.getLogger("lionproc")
+DIGEST = "part"  # in the facts: of all that the name says, and more of it
 
 
 class Part:
@@ -70,6 +73,8 @@ class Part:
                     rows.update(getattr(call, "key", None) or b"-")
             plan.forget_occurrences()
         self._name = part_of(number, self._run, rows.hexdigest())
+        whole = f"{number} {self._run} {rows.hexdigest()}"
+        self._digest = hashlib.sha256(whole.encode()).hexdigest()
         self._there: list[str] = []  # before it was asked
         self._check_folder()
 
@@ -110,27 +115,60 @@ class Part:
         if not file.exists():
             refuse_link(file)
             return None
-        self._check_whose(file)
-        refuse_link(file)
-        if not _is_whole(file):
-            return None
-        plan = self._job._plan
         try:
-            saved = read_parquet(file.url if isinstance(file, Remote) else file)
-            if len(saved) != plan.rows:
-                return None
-            columns = {name: saved[str(name)].array for name in plan.names}
-        except (LionprocError, KeyError):
+            with self._opened(file) as source:
+                columns = self._columns(source)
+        except OSError:
+            return None
+        if columns is None:
             return None
         self._remove_older()  # whoever wrote it may have been killed before
+        plan = self._job._plan
         return assemble(plan.frame, columns, overwrite=plan.options.overwrite)
 
-    def _check_whose(self, file: Path | Remote) -> None:
-        if not isinstance(file, Path):
+    @contextlib.contextmanager
+    def _opened(self, file: Path | Remote) -> Iterator[Any]:
+        """The part. Whose it is is looked at again when it is open: no other one takes its place then.
+
+        Raises:
+            ConfigurationError: It is another user's, or a link.
+            OSError: It cannot be opened.
+        """
+        if isinstance(file, Remote):
+            with file.open("rb") as source:
+                yield source
             return
+        self._check_whose(file, file.stat())
+        refuse_link(file)
+        flags = (getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
+        with os.fdopen(os.open(file, os.O_RDONLY | sum(flags)), "rb") as source:
+            self._check_whose(file, os.fstat(source.fileno()))
+            yield source
+
+    def _columns(self, source: Any) -> dict[Hashable, Any] | None:
+        """The answers in a part; None where rows failed, or it is damaged or of other rows.
+
+        Who may write in the folder can give a part the name of another one, without writing in it.
+        """
+        plan = self._job._plan
+        try:
+            facts: Any = facts_of(pq.read_schema(source))
+            is_mine = facts[DIGEST] == self._digest
+            if not is_mine or facts["rows"] != facts["answered"] + facts["skipped"]:
+                return None
+            saved, _ = read_source(source)
+            if len(saved) != plan.rows:
+                return None
+            return {name: saved[str(name)].array for name in plan.names}
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001  (whatever is wrong with it: then it is asked again)
+            return None
+
+    def _check_whose(self, file: Path, found: os.stat_result) -> None:
         try:
             refuse_planted_link(file)
-            who = others_of(file.stat(), file.parent, group=False)
+            who = others_of(found, file.parent, group=False)
             if not who and (repository := repository_of(file)) is not None:
                 who = f"is part of the git repository {str(repository)!r}"
         except OSError as error:
@@ -150,7 +188,7 @@ class Part:
         """
         file = self._folder / self._name
         where = file.url if isinstance(file, Remote) else file
-        write_parquet(out, where, self._job._facts())
+        write_parquet(out, where, {**self._job._facts(), DIGEST: self._digest})
         self._remove_older()
 
     def _remove_older(self) -> None:
@@ -170,16 +208,6 @@ class Part:
             return []
         names = [entry.name for entry in self._folder.iterdir()]
         return sorted(name for name in names if name.lower().endswith((".parquet", ".pq")))
-
-
-def _is_whole(file: Path | Remote) -> bool:
-    """Whether every row that could be asked has its answer."""
-    try:
-        with source_of(file) as source:
-            facts: Any = facts_of(pq.read_schema(source)) or {}
-        return bool(facts["rows"] == facts["answered"] + facts["skipped"])
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError):  # it is damaged
-        return False
 
 
 def _written(frame: pd.DataFrame) -> Iterator[bytes]:

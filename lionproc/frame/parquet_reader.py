@@ -87,22 +87,33 @@ def _lacks(
 
 
 def _read_file(file: Path | Remote) -> tuple[pd.DataFrame, dict[str, object]]:
-    """The frame and the facts of a file."""
     with readable(file), source_of(file) as source:
-        # partitioning=None: a folder called "a=1" in the path must not become a column
-        table = pq.read_table(source, partitioning=None, page_checksum_verification=True)
-        schema = table.schema
-        frame = to_frame(table)
-        labels = (schema.metadata or {}).get(LABELS)
-        if labels is not None:
-            frame.columns = pd.Index(_names(labels), dtype=object, name=frame.columns.name)
-        levels = (schema.metadata or {}).get(LEVELS)
-        if levels is not None:
-            frame.index = frame.index.set_names(_names(levels))
-        facts = facts_of(schema)
-        if facts is not None and isinstance(facts.get("run"), str):
-            remember(frame, SavedRun(facts), str(facts["run"]))
-        return frame, facts or {}
+        return read_source(source)
+
+
+def read_source(source: Any) -> tuple[pd.DataFrame, dict[str, object]]:
+    """The frame and the facts of a file that is open.
+
+    Args:
+        source: What `pyarrow.parquet.read_table` reads.
+
+    Raises:
+        Exception: Whatever is wrong with it, of many classes; `readable` makes one of them.
+    """
+    # partitioning=None: a folder called "a=1" in the path must not become a column
+    table = pq.read_table(source, partitioning=None, page_checksum_verification=True)
+    schema = table.schema
+    frame = to_frame(table)
+    labels = (schema.metadata or {}).get(LABELS)
+    if labels is not None:
+        frame.columns = pd.Index(_names(labels), dtype=object, name=frame.columns.name)
+    levels = (schema.metadata or {}).get(LEVELS)
+    if levels is not None:
+        frame.index = frame.index.set_names(_names(levels))
+    facts = facts_of(schema)
+    if facts is not None and isinstance(facts.get("run"), str):
+        remember(frame, SavedRun(facts), str(facts["run"]))
+    return frame, facts or {}
 
 
 def _names(kept: bytes) -> list[Hashable]:

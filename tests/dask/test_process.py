@@ -22,6 +22,7 @@ import lionproc as lp
 from lionproc.engine import at_exit
 from lionproc.engine.outlay import Spending
 from lionproc.engine.stats import RunStats
+from lionproc.frame.save_target import refuse_link
 from lionproc.testing import Server
 
 pytestmark = pytest.mark.usefixtures("dd")
@@ -331,6 +332,49 @@ def test_a_part_that_somebody_else_can_write_is_no_answer(  # noqa: PLR0917
     if how != "link":
         monkeypatch.setenv("LIONPROC_TRUST", str(tmp_path))
         assert_frame_equal(run(), out)
+
+
+def test_a_part_that_has_the_name_of_another_one_is_no_answer(dd, home, tmp_path):
+    # Who may write in a folder may rename what is in it, without writing in the files.
+    with Server() as server:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+        ddf = dd.from_pandas(FRAME.head(4), npartitions=2)
+
+        def run(word):
+            how = {"model": model, "journal": False, "save": tmp_path / word}
+            out = computed(ddf.llm.process(f"{word} {{text}}", "a", **how))
+            assert out["a"].tolist() == [f"echo: {word} {text}" for text in "abcd"]
+            return sorted((tmp_path / word).iterdir())
+
+        (one, two), (other, _) = run("one"), run("other")
+        one.rename(tmp_path / "aside")
+        two.rename(one)
+        (tmp_path / "aside").rename(two)
+        run("one")
+        assert server.counters.total == 12
+        other.rename(one)
+        run("one")
+        assert server.counters.total == 14
+        run("one")
+        assert server.counters.total == 14
+
+
+def test_a_part_that_is_put_there_between_the_look_and_the_opening_is_no_answer(
+    dd, asked, shared, tmp_path, monkeypatch
+):
+    ddf, save = dd.from_pandas(FRAME.head(2), npartitions=1), tmp_path / "out"
+    how = {"into": "a", "save": save, **asked}
+    computed(ddf.llm.process("between {text}", **how))
+
+    def look(path):
+        refuse_link(path)
+        path.chmod(0o666)  # as if it were another file
+
+    monkeypatch.setattr("lionproc.dask.parts.refuse_link", look)
+    sent = shared.counters.total
+    with pytest.raises(lp.errors.ConfigurationError, match="taken for answers"):
+        computed(ddf.llm.process("between {text}", **how))
+    assert shared.counters.total == sent
 
 
 def test_parts_of_another_run_that_come_meanwhile_are_left_as_they_are(dd, home, tmp_path):
