@@ -10,20 +10,35 @@ not wait for a reply.
 
 Others refuse with a bare 503 what is too much at once (nginx's `limit_conn`, uvicorn's
 `--limit-concurrency`), as a server does that is overloaded or down. There are as many in flight as
-it takes if most are refused so, and others are answered meanwhile.
+it takes if most are refused so, and others are answered meanwhile; or, where no answer has come
+yet, if some have been in flight for so long that they were not refused.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
-__all__ = ["ConcurrencyLimit"]
+__all__ = ["ConcurrencyLimit", "Overload"]
 
 FIRST_LOOK_S = 10.0
 LAST_LOOK_S = 120.0
 MOST = 0.6  # of what came back last was refused with a 503
 NEWS = 1 / 16  # how much one more says of that
 LATELY_S = 30.0  # since a server answered that is not down
+
+
+@dataclass(frozen=True, slots=True)
+class Overload:
+    """What a server says that is overloaded.
+
+    Attributes:
+        wait_s: For how long all are to wait; 0 if it says nothing of that.
+        works: Whether it was seen to work on what is in flight beside.
+    """
+
+    wait_s: float = 0.0
+    works: bool = False
 
 
 class ConcurrencyLimit:
@@ -46,11 +61,26 @@ class ConcurrencyLimit:
         self._busy = 0.0
         self._replied_at = -math.inf
 
-    def overloaded(self, left_at: float, in_flight: int, now: float) -> None:
-        """A request was refused with a 503 that says no more; see `refused` for the arguments."""
+    def overloaded(
+        self, left_at: float, in_flight: int, now: float, *, works: bool = False
+    ) -> bool:
+        """A request was refused with a 503 that says no more.
+
+        Args:
+            left_at: As for `refused`.
+            in_flight: As for `refused`.
+            now: As for `refused`.
+            works: Whether the server was seen to work on what is in flight.
+
+        Returns:
+            Whether it was refused because too many are in flight.
+        """
         self._busy += (1 - self._busy) * NEWS
-        if self._busy > MOST and now - self._replied_at < LATELY_S:
+        most = self._busy > MOST and now - self._replied_at < LATELY_S
+        crowded = works or most or self._looks
+        if crowded:
             self.refused(left_at, in_flight, now)
+        return crowded
 
     def refused(self, left_at: float, in_flight: int, now: float) -> None:
         """A request was refused because too many are in flight.

@@ -19,6 +19,7 @@ from typing import Any
 
 from lionproc.engine.awaiting_disk import AwaitingDisk
 from lionproc.engine.coalescing import PATIENCE_S, Coalescing
+from lionproc.engine.concurrency_limit import Overload
 from lionproc.engine.counters import Counters
 from lionproc.engine.event_queue import EventQueue
 from lionproc.engine.failure_policy import FailurePolicy, StopRun
@@ -423,20 +424,26 @@ class Dispatcher:
         assert error is not None  # noqa: S101  (else it did not fail)
         another_takes = self._limiter.another_takes(reservation, error, event.attempts)
         self.counters.failed(reservation.tokens, error, reply, event, reservation.way)
-        stray = False
+        stray = crowded = False
         if error.kind is Kind.RATE_LIMITED:
             signals = reply.signals or Signals(retry_after_s=error.retry_after_s)
             stray = self._limiter.throttled(reservation, signals)
         else:
             # A server that is overloaded asks everybody to wait. Whatever else it refuses may be
             # the fault of this one, which waits by itself, as it does where a tier has no room.
-            for_all = error.kind is Kind.OVERLOADED
-            self._limiter.failed(reservation, (error.retry_after_s or 0.0) if for_all else None)
+            overload = None
+            if error.kind is Kind.OVERLOADED:
+                # While it is probed nothing else is sent: what is in flight then was taken before.
+                works = probe and len(self.workers.sending) > 1
+                overload = Overload(error.retry_after_s or 0.0, works)
+            crowded = self._limiter.failed(reservation, overload)
         now = self._limiter.now()
         decision = (
             self.policy.goes_another_way(event)
             if another_takes
-            else self.policy.failed(event, error, now, probe=probe, took_s=took_s, stray=stray)
+            else self.policy.failed(
+                event, error, now, probe=probe, took_s=took_s, stray=stray, crowded=crowded
+            )
         )
         if isinstance(decision, Wait):
             event.state = "pending"

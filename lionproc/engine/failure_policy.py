@@ -206,6 +206,7 @@ class FailurePolicy:
         probe: bool,
         took_s: float = 0.0,
         stray: bool = False,
+        crowded: bool = False,
     ) -> Decision:
         """An attempt failed.
 
@@ -216,30 +217,33 @@ class FailurePolicy:
             probe: What `came_back` said.
             took_s: Seconds from when it was sent to its failure.
             stray: What `Limiter.throttled` said of a refusal.
+            crowded: What `Limiter.failed` said of it: too many are in flight.
 
         Returns:
             `Wait`: send the event again after that time. `Fail`: give the event up. `StopRun`:
             give up the event and the run.
         """
         event.refused += error.kind is Kind.RATE_LIMITED and self._answers(now)
+        event.crowded += crowded  # which says nothing of this one: it does not count as an attempt
         retry, refused = self._retry, event.refused
+        attempt = max(event.attempts - event.crowded, 1)
         decision = decide(
-            error, event.attempts, retry, self._uniform, took_s, stray=stray, refused=refused
+            error, attempt, retry, self._uniform, took_s, stray=stray, refused=refused
         )
         if error.kind in self.elsewhere:
             return self._failed_here(event, error, now, decision, probe=probe)
-        if error.kind in BREAKING:
+        if error.kind in BREAKING and not crowded:
             self._breaker.failed(now, probe=probe)
         elif error.kind is not Kind.RATE_LIMITED:
             self._breaker.succeeded()  # it answers, though not what we hoped
         if isinstance(decision, Stop):
             return Fail(error) if self._first.doubts(event, error) else _stopped(error)
         if isinstance(decision, Fail):
-            spent = error.kind in COSTLY and not self._budget.spend(error)
+            spent = error.kind in COSTLY and not self._budget.spend(error, crowded=crowded)
             if spent and error.kind is Kind.FORBIDDEN:
                 return StopRun(AccessError(f"{error.message} So were too many others to go on."))
             return decision
-        if not self._budget.spend(error) or self._breaker.is_down:
+        if not self._budget.spend(error, crowded=crowded) or self._breaker.is_down:
             return StopRun(
                 ServiceDownError(
                     f"The server keeps failing, so the run stopped. The last time: {error} "

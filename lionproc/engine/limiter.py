@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable
 
 from lionproc.engine.borrowing import Borrowing, Loan
+from lionproc.engine.concurrency_limit import Overload
 from lionproc.engine.last_pace import Pace
 from lionproc.engine.lender import Lender, Office
 from lionproc.engine.limits import Limits
@@ -384,23 +385,30 @@ class Limiter:
         else:
             self._look_later()
 
-    def failed(self, reservation: Reservation, retry_after_s: float | None = None) -> None:
+    def failed(self, reservation: Reservation, overload: Overload | None = None) -> bool:
         """It failed in another way. A failed request counts against the limit all the same.
 
         Args:
             reservation: Its permission.
-            retry_after_s: Of a server that is overloaded, how long all are to wait; 0 if it says
-                nothing of that.
+            overload: What a server says that is overloaded, None of any other.
+
+        Returns:
+            Whether it was refused because too many are in flight, and nothing else is wrong.
         """
         self._free(reservation)
-        if retry_after_s == 0 and self.in_flight and self.in_force.limits.adapt:
-            self.pace.at_once.overloaded(reservation.at, self.in_flight, self.now())
+        if overload is None:
+            return False
+        crowded = False
+        if not overload.wait_s and self.in_flight and self.in_force.limits.adapt:
+            at_once, now = self.pace.at_once, self.now()
+            crowded = at_once.overloaded(reservation.at, self.in_flight, now, works=overload.works)
             self._look_later()
-        if retry_after_s:
+        if overload.wait_s:
             loop = self._loop or asyncio.get_running_loop()
-            until = loop.time() + min(retry_after_s, 600.0)
+            until = loop.time() + min(overload.wait_s, 600.0)
             self.pace.congestion.reopening.ask(until)
             self._news.tell()
+        return crowded
 
     def cancel(self, reservation: Reservation) -> None:
         """It was never sent: everything is given back."""

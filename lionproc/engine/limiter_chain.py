@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from lionproc.engine.concurrency_limit import Overload
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.limits import Limits
 from lionproc.engine.quotas import Signals
@@ -139,12 +140,13 @@ class LimiterChain(Limiter):
             limiter.failed(passed)
         return last.throttled(held, signals)
 
-    def failed(self, reservation: Reservation, retry_after_s: float | None = None) -> None:
+    def failed(self, reservation: Reservation, overload: Overload | None = None) -> bool:
         """See `Limiter.failed`."""
         further = self._further(reservation)
-        super().failed(reservation, None if further else retry_after_s)
+        crowded = super().failed(reservation, None if further else overload)
         for limiter, passed, last in further:
-            limiter.failed(passed, retry_after_s if last else None)
+            crowded = limiter.failed(passed, overload if last else None)
+        return crowded
 
     def another_takes(self, reservation: Reservation, error: CallError, attempts: int) -> bool:
         """See `Limiter.another_takes`."""

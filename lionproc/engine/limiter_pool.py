@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lionproc.engine.concurrency_limit import Overload
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.limits import Limits
 from lionproc.engine.news import News
@@ -224,11 +225,11 @@ class LimiterPool(Limiter):
         """See `Limiter.throttled`."""
         return self._of(reservation).limiter.throttled(reservation, signals)
 
-    def failed(self, reservation: Reservation, retry_after_s: float | None = None) -> None:
+    def failed(self, reservation: Reservation, overload: Overload | None = None) -> bool:
         """See `Limiter.failed`."""
         way = self._of(reservation)
         way.probing = False
-        way.limiter.failed(reservation, retry_after_s)
+        return way.limiter.failed(reservation, overload)
 
     def cancel(self, reservation: Reservation) -> None:
         """See `Limiter.cancel`."""

@@ -103,6 +103,7 @@ class Event:
         error: Why there is none, once failed or cancelled.
         attempts: Requests sent for it so far.
         refused: How many of them got a 429 from a server that answers.
+        crowded: How many of them were refused because too many were in flight.
         again_for: What was wrong with the last one, by its kind, if it is sent again.
         usage: Tokens all its attempts used.
         cached_tokens: Of those read, the ones from the provider's prompt cache; None where a
@@ -131,6 +132,7 @@ class Event:
         "completion_tokens",
         "corrections",
         "created",
+        "crowded",
         "deadline_s",
         "done",
         "error",
@@ -178,7 +180,7 @@ class Event:
         self.done = False
         self.value: Any = None
         self.error: CallError | None = None
-        self.attempts = self.refused = 0
+        self.attempts = self.refused = self.crowded = 0
         self.again_for = ""
         self.corrections = 0
         self.prompt_tokens = 0

@@ -46,14 +46,15 @@ class Retry:
     Args:
         max_attempts: Requests for one row, the first included, at least 1. From its fourth 429
             on, four of them count as one while the server answers, or for a minute before it ever
-            did: others may use up the limit.
+            did: others may use up the limit. A 503 for too many at once is no attempt.
         base_s: Seconds of the first wait's upper bound.
         cap_s: Seconds that no wait of our own exceeds.
         max_corrections: How often an answer of a wrong shape is asked again with the reason.
         budget: How many failed attempts a run affords beyond its successes. A failure costs 1,
-            a 429 a quarter, a success gives 1 back up to the start; at zero the run stops. So
-            a server that fails half of the time is lived with, a dead one is not hammered.
-            (A token bucket for retries as the AWS SDKs have in their standard retry mode.)
+            a 429 a quarter, as does a 503 for too many at once, and a success gives 1 back up to
+            the start; at zero the run stops. So a server that fails half of the time is lived
+            with, a dead one is not hammered. (A token bucket for retries as the AWS SDKs have in
+            their standard retry mode.)
         first_failures: How many first requests that all fail in one way, with no answer among
             them, stop a run (a schema that is never kept to, a parameter that the model does
             not take). None goes on whatever comes.
@@ -168,10 +169,15 @@ class RetryBudget:
         self.size = size
         self.left = size
 
-    def spend(self, error: CallError) -> bool:
-        """Pay for a failed attempt. False when the budget is gone."""
+    def spend(self, error: CallError, *, crowded: bool = False) -> bool:
+        """Pay for a failed attempt. False when the budget is gone.
+
+        Args:
+            error: How it failed.
+            crowded: Whether it was refused because too many are in flight.
+        """
         costs = {Kind.RATE_LIMITED: REFUSED, Kind.NO_CAPACITY: REFUSED, Kind.UNSUPPORTED: 0.0}
-        self.left -= costs.get(error.kind, 1.0)
+        self.left -= REFUSED if crowded else costs.get(error.kind, 1.0)
         return self.left > 0
 
     def refund(self) -> None:

@@ -9,7 +9,12 @@ import pandas as pd
 import pytest
 
 import lionproc as lp
-from lionproc.engine.concurrency_limit import FIRST_LOOK_S, LATELY_S, ConcurrencyLimit
+from lionproc.engine.concurrency_limit import (
+    FIRST_LOOK_S,
+    LAST_LOOK_S,
+    LATELY_S,
+    ConcurrencyLimit,
+)
 from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.limits import Limits
@@ -179,8 +184,8 @@ class Door:
     estimate = Tokens(1, 1)
     key = None
 
-    def __init__(self, most):
-        self.most = most
+    def __init__(self, most, seconds):
+        self.most, self.seconds = most, seconds
         self.inside = self.refused = 0
 
     async def send(self):
@@ -189,7 +194,7 @@ class Door:
             await asyncio.sleep(0.002)
             return Reply(CallError(Kind.OVERLOADED, "HTTP 503.", status=503))
         self.inside += 1
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(self.seconds)
         self.inside -= 1
         return Reply(data="fine", used=Tokens(1, 1))
 
@@ -197,17 +202,18 @@ class Door:
         return data
 
 
-@pytest.mark.parametrize("most", [2, 5, 15])
+@pytest.mark.parametrize("seconds", [0.3, 90.0, 400.0])
+@pytest.mark.parametrize("most", [1, 2, 5, 15])
 def test_a_server_that_refuses_with_a_bare_503_what_is_too_much_at_once_is_given_less(
-    virtual, most
+    virtual, most, seconds
 ):
     async def main():
-        door = Door(most)
+        door = Door(most, seconds)
         executor = RateLimitedAPIExecutor()
         events = [await executor.append(door) for _ in range(40 * most)]
         await executor.forward()
         assert {event.state for event in events} == {"completed"}
-        assert door.refused < 100
+        assert door.refused < 100 + 40 * seconds / LAST_LOOK_S
 
     virtual(main())
 

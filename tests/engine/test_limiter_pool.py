@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from lionproc.engine.concurrency_limit import Overload
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.limiter_chain import LimiterChain
 from lionproc.engine.limiter_pool import REFUSALS, LimiterPool
@@ -83,7 +84,7 @@ def test_one_that_the_server_holds_holds_nobody_else():
     async def main():
         pool = LimiterPool([limiter(600, adapt=True), limiter(600, adapt=True)])
         first = await pool.reserve(ONE)
-        pool.failed(first, 60.0)
+        pool.failed(first, Overload(60.0))
         sent = await crowd(pool, 50)
         assert not sent[first.way]
         assert len(sent[1 - first.way]) >= 0.95 * 500
