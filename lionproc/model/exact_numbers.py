@@ -16,7 +16,17 @@ from typing import Any
 import orjson
 
 from lionproc.model.plain_values import LEAST, MOST
-from lionproc.model.shape import DecimalNumber, Integer, List, Map, Record, Shape, inside, walk
+from lionproc.model.shape import (
+    Choice,
+    DecimalNumber,
+    Integer,
+    List,
+    Map,
+    Record,
+    Shape,
+    inside,
+    walk,
+)
 
 __all__ = [
     "dumped",
@@ -46,7 +56,11 @@ class _Rounded(float):
 
 def has_exact_numbers(shape: Shape) -> bool:
     """Whether there are numbers in a shape that are kept to the last digit."""
-    return any(isinstance(part, DecimalNumber | Integer) for part in walk(shape))
+    return any(
+        isinstance(part, DecimalNumber | Integer)
+        or (isinstance(part, Choice) and not all(isinstance(each, str) for each in part.members))
+        for part in walk(shape)
+    )
 
 
 def with_exact_numbers(text: str, shape: Shape) -> str:
@@ -185,7 +199,7 @@ def _exact(shape: Shape | None, value: Any) -> Any:
     match shape:
         case DecimalNumber() if isinstance(value, _Rounded):
             return value.written
-        case Integer() if isinstance(value, _Rounded):
+        case Integer() | Choice() if isinstance(value, _Rounded):
             return _whole(value)
         case List() if isinstance(value, list):
             return [_exact(shape.item, each) for each in value]

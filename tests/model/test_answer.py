@@ -551,6 +551,7 @@ LONG = "12345678901234567.25"  # of a float 12345678901234568
         (int, "9007199254740993.0", 2**53 + 1),
         ({"type": "integer"}, '{"answer": 9007199254740993.0}', 2**53 + 1),
         (int, "1e18", 10**18),
+        (Literal[9007199254740992, 9007199254740993], "9007199254740993.0", 2**53 + 1),
         (Bill, f'{{"total": {LONG}, "rate": {LONG}}}', Bill(total=Decimal(LONG), rate=float(LONG))),
         (Bill, f'{{"parts": {{"a": [1, {LONG}]}}}}', Bill(parts={"a": [1, Decimal(LONG)]})),
         (Bill, '{"count": 9007199254740993.00}', Bill(count=2**53 + 1)),
@@ -575,6 +576,8 @@ def test_a_number_that_a_float_would_round_is_read_to_its_last_digit(schema, tex
         (int, "-1e-400"),
         (int, "9007199254740992.5"),
         (int, '{"answer": 3.00000000000000000001}'),
+        (Literal[2, 3], '{"answer": 3.00000000000000000001}'),
+        ({"enum": [2, 3]}, '{"answer": 3.00000000000000000001}'),
         (Bill, f'{{"total": {LONG}, "total": {LONG}}}'),
         (tuple[Decimal, Decimal], f"[{LONG}, 12345678901234568.0]"),  # one float for both
     ],
