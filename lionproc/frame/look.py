@@ -240,6 +240,7 @@ def bounds_of(answer: Answer) -> Mapping[str, Bounds]:
     made: dict[str, Bounds] = {}
     for name, node in cast("Mapping[str, Any]", schema.get("properties", {})).items():
         ways = [node, *node.get("anyOf", ())] if isinstance(node, Mapping) else []
+        ways = [each for each in ways if isinstance(each, Mapping)]  # true is a schema, too
         low = next((each["minimum"] for each in ways if "minimum" in each), None)
         high = next((each["maximum"] for each in ways if "maximum" in each), None)
         made[name] = (low, high)

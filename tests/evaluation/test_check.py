@@ -10,7 +10,8 @@ import pytest
 
 import lionproc as lp
 from lionproc.errors import ColumnError, ConfigurationError
-from lionproc.frame.look import looked_at
+from lionproc.frame.look import bounds_of, looked_at
+from lionproc.model.answer import Answer
 from lionproc.testing import Server
 
 Mood = Literal["good", "bad", "odd"]
@@ -106,6 +107,11 @@ def test_numbers_are_looked_at_against_the_bounds_of_the_schema():
     assert [f.says for f in looked_at(pd.Series([5.0] * 60), (1, 5))] == [
         "100 % of the answers are the same number"
     ]
+
+
+def test_the_bounds_of_a_schema_are_found_beside_one_that_takes_everything():
+    ways = [True, {"type": "number", "minimum": 1, "maximum": 5}]
+    assert bounds_of(Answer.of({"anyOf": ways})) == {"answer": (1, 5)}
 
 
 def test_lists_that_are_nearly_all_empty_are_named():
