@@ -28,6 +28,7 @@ _NUMBER = r"[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?"
 DIGITS: Final = re.compile(_NUMBER)
 _QUOTED_DIGITS: Final = re.compile(rf'"\s*{_NUMBER}\s*"')
 NOT_AS_NUMBER: Final = "should be written as in ISO 8601, not as a number"
+_OF_JSON: Final = (str, int, float, list, dict, type(None))  # true and false are numbers, too
 _TEMPORAL: Final = frozenset(("date", "datetime", "time", "timedelta"))
 _written: ContextVar[Mapping[float, str | None]] = ContextVar("written", default={})  # noqa: B039  (never changed)
 
@@ -116,10 +117,16 @@ def _guarded(node: Any) -> Any:
     if read is None:
         return {name: part if name in NO_PARTS else _guarded(part) for name, part in node.items()}
     inner = SchemaValidator({name: node[name] for name in node.keys() - {"ref"}})
-    # As JSON: of a value of Python it would be no strict reading.
-    made: Any = core_schema.no_info_plain_validator_function(
-        lambda value: read(value, lambda said: inner.validate_json(orjson.dumps(said), strict=True))
-    )
+
+    def as_json(said: Any) -> Any:  # of a value of Python it would be no strict reading
+        return inner.validate_json(orjson.dumps(said), strict=True)
+
+    def reads(value: Any) -> Any:
+        if isinstance(value, _OF_JSON) and not isinstance(value, Enum):
+            return read(value, as_json)
+        return inner.validate_python(value, strict=True)  # a validator before it has made it
+
+    made: Any = core_schema.no_info_plain_validator_function(reads)
     return {**made, "ref": node["ref"]} if "ref" in node else made
 
 

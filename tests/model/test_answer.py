@@ -603,6 +603,7 @@ class Remark(BaseModel):
 
 
 Said = Annotated[Reply | Remark, Field(discriminator="kind")]
+Minutes = Annotated[dt.timedelta, BeforeValidator(lambda said: dt.timedelta(minutes=int(said)))]
 NOON = "2019-01-01T12:00:00Z"
 
 
@@ -640,6 +641,7 @@ def test_nothing_is_taken_for_something_else_wherever_in_a_type_it_stands(schema
             (dt.datetime(2019, 1, 1, 12, tzinfo=dt.UTC), "2019"),
         ),
         (tuple[Stars, bool], [1, True], (Stars.ONE, True)),
+        (Minutes | Literal["unknown"], "90", dt.timedelta(minutes=90)),
         (dict[dt.date, str], {"2019-01-01": "12"}, {dt.date(2019, 1, 1): "12"}),
     ],
     ids=str,
