@@ -2,8 +2,9 @@
 
 openpyxl reads all of a workbook before its first cell, and a stranger may have made it: the names of
 ranges take the square of their length, formats are looked through once for each style, and a part
-once for each sheet that is said to be in it. So a few kilobytes took hours. Here each part is read
-once, from its beginning to its end, and of openpyxl is what makes a cell of its text.
+once for each sheet that is said to be in it. So a few kilobytes took hours. Here each part is looked
+through and then read once, from its beginning to its end, and of openpyxl is what makes a cell of its
+text.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 from xml.etree.ElementTree import XMLParser, iterparse
+
+from lionproc.evaluation.markup import check_markup
 
 __all__ = ["first_sheet"]
 
@@ -63,7 +66,7 @@ def _rows(part: IO[bytes], cells: Any) -> Iterator[Sequence[object]]:
     within: list[Any] = []
     inside = 0  # of a row
     following = 1
-    for event, element in iterparse(part, ("start", "end")):  # noqa: S314  (see `_Beginning`)
+    for event, element in iterparse(part, ("start", "end")):  # noqa: S314  (`_Beginning` has)
         is_row = _bare(element.tag) == "row"
         if event == "start":
             within.append(element)
@@ -103,18 +106,16 @@ class _Part:
         Raises:
             KeyError: There is none.
             SyntaxError: It is no XML.
-            ValueError: It could say that a word stands for many.
+            ValueError: It unfolds to far more than it is.
         """
-        parser = XMLParser(target=self)  # noqa: S314  (see `doctype`)
+        with archive.open(name) as part:
+            check_markup(part)
+        parser = XMLParser(target=self)  # noqa: S314  (it was checked)
         with archive.open(name) as part:
             while not self.is_over and (piece := part.read(_PIECE)):
                 parser.feed(piece)
         if not self.is_over:
             parser.close()
-
-    def doctype(self, *_: object) -> None:
-        """What may define entities, of which a few bytes become gigabytes."""
-        raise ValueError("it has a document type, which no workbook has")
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         """A tag begins."""
@@ -130,7 +131,7 @@ class _Part:
 
 
 class _Beginning(_Part):
-    """What stands before the first tag of a sheet, the only place of a document type."""
+    """The first tag of a sheet; all of it is looked through before."""
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         del attributes

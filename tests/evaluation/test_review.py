@@ -419,6 +419,27 @@ def test_no_word_of_a_workbook_stands_for_many(tmp_path, part):
         lp.read_review(path)
 
 
+@pytest.mark.parametrize(
+    ("unfolds", "says"),
+    [
+        (f'<x xmlns:a="{"n" * 1001}"/>', "a namespace that is longer"),
+        (f"<!--{'>' * 500_000}-->", "a tag or a remark that is longer"),
+        (f'<x a="{">" * 500_000}"/>', "a tag or a remark that is longer"),
+        ("<x>" * 1001 + "</x>" * 1001, "tags are deeper"),
+        ("".join(f"<x{n}/>" for n in range(10_001)), "more names"),
+        ("<x {}/>".format(" ".join(f'a{n}="1"' for n in range(1001))), "more names"),
+    ],
+    ids=["namespace", "remark", "tag", "depth", "names", "attributes"],
+)
+@pytest.mark.parametrize("part", ["xl/styles.xml", "xl/worksheets/sheet1.xml"])
+def test_xml_of_a_workbook_that_unfolds_is_refused_before_it_is_read(tmp_path, part, unfolds, says):
+    # With names written out, or looked at again and again, each is hours or gigabytes of kilobytes.
+    last = {"xl/styles.xml": "</styleSheet>", "xl/worksheets/sheet1.xml": "</worksheet>"}[part]
+    path = edited(tmp_path / "review.xlsx", {part: {last: f"{unfolds}{last}"}})
+    with pytest.raises(ConfigurationError, match=says):
+        lp.read_review(path)
+
+
 def test_a_workbook_of_the_strict_kind_is_not_taken_for_an_empty_one(tmp_path):
     names = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
     strict = {"xl/worksheets/sheet1.xml": {names: "http://purl.oclc.org/ooxml/spreadsheetml/main"}}
