@@ -248,7 +248,7 @@ def _of_type(cls: type[Answer], schema: Any, name: object | None) -> Answer:
         return cls(label, called, shape, fields, read, write, whole, _own=False)
     wrapper = TypeAdapter(create_model("Answer", value=(schema, PydanticField(alias=called))))
     asked = wire.compact(wrapper.json_schema(schema_generator=AskedSchema))
-    wrapped = Weighed(TypeCheck(wrapper, is_open=is_open), asked, tagged=True)
+    wrapped = Weighed(TypeCheck(wrapper, None, asked, is_open=is_open), asked, tagged=True)
     form = Form(wrapped, Record(((called, on_wire),)), unwrap=attrgetter("value"))
     read = remembering(read_either(form, Form(check, on_wire), shape), shape, schema)
     write = write_json(shape, on_wire, read, called)

@@ -22,7 +22,7 @@ from pydantic_core import PydanticCustomError, SchemaValidator, core_schema
 from lionproc.model.exact_numbers import may_be_inexact, written_in
 from lionproc.model.python_patterns import NO_PARTS, safe_schema, validator_from
 
-__all__ = ["DIGITS", "NOT_AS_NUMBER", "OneReading", "may_be_times"]
+__all__ = ["DIGITS", "NOT_AS_NUMBER", "OneReading", "makes_values", "may_be_times"]
 
 _NUMBER = r"[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?"
 DIGITS: Final = re.compile(_NUMBER)
@@ -48,7 +48,7 @@ class OneReading:
         has_decimals: Whether there are decimal numbers in the type.
     """
 
-    def __init__(self, schema: Any) -> None:
+    def __init__(self, schema: object) -> None:
         self._schema = schema
         kinds = set(_kinds(schema))
         self.has_decimals = "decimal" in kinds
@@ -76,7 +76,12 @@ class OneReading:
         return validator_from(_guarded(safe_schema(self._schema)))
 
 
-def _kinds(node: Any) -> Iterator[str]:
+def makes_values(schema: object) -> bool:
+    """Whether a function in a type may make values of what a reply does not say."""
+    return any(kind.startswith("function-") and kind != "function-after" for kind in _kinds(schema))
+
+
+def _kinds(node: object) -> Iterator[str]:
     """The kinds of the parts of a type; "choice" for one with a number in it."""
     if isinstance(node, (list, tuple)):
         for part in node:
@@ -100,7 +105,7 @@ def _chooses_numbers(node: Mapping[str, Any]) -> bool:
     return any(isinstance(_held(member), (bool, int, float)) for member in members)
 
 
-def _held(member: Any) -> Any:
+def _held(member: object) -> object:
     return member.value if isinstance(member, Enum) else member
 
 

@@ -17,7 +17,13 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from lionproc.errors import CallError, Kind, RunError, pass_on_interrupt
 from lionproc.model.hashes import readers_of
-from lionproc.model.one_reading import OneReading
+from lionproc.model.nothing_said import (
+    NothingSaid,
+    count_of_empty,
+    names_left_out,
+    optional_names,
+)
+from lionproc.model.one_reading import OneReading, makes_values
 from lionproc.model.python_patterns import validator_of
 from lionproc.model.references import parts_of, patterns_in
 
@@ -51,9 +57,6 @@ TOO_DEEP = f"the JSON is nested deeper than {DEEPEST} levels"
 TOO_MANY = "what is wrong cannot be told, for it may be too much; give less"
 HALF = "the text holds half a character (a lone surrogate)"
 _CLOSED = (["additionalProperties"], ["unevaluatedProperties"])
-_MORE_NAMES = frozenset(
-    ("additionalProperties", "patternProperties", "anyOf", "oneOf", "allOf", "if", "$ref")
-)  # that an object may have besides its properties
 
 
 class NotParsed(Enum):
@@ -190,21 +193,10 @@ def _no_constant(name: str) -> Any:
     raise wrong_shape(f"{name} is not JSON; give a finite number or null")
 
 
-def _optional(schema: Mapping[str, Any]) -> frozenset[str]:
-    """The names that an object may have, where it need have none of them.
-
-    Such a schema takes `{"review": {"mood": "good"}}` for an object with all of its fields left
-    out, and a type would fill in their defaults, which nobody has said.
-    """
-    more = any(schema.get(keyword) for keyword in _MORE_NAMES)
-    return (
-        frozenset() if more or schema.get("required") else frozenset(schema.get("properties", ()))
-    )
-
-
-def _says_nothing(names: Iterable[str]) -> WrongError:
+def _says_nothing(names: Iterable[str], path: Path = (), what: str = "") -> WrongError:
     shown = ", ".join(sorted(names))
-    return WrongError([((), f"has none of the fields that were asked for ({shown})")], ["nothing"])
+    said = f"{what}has none of the fields that were asked for ({shown})"
+    return WrongError([(path, said)], ["nothing"])
 
 
 class TypeCheck:
@@ -227,7 +219,9 @@ class TypeCheck:
         *,
         is_open: bool = False,
     ) -> None:
-        self._optional = _optional(asked or {})
+        self._optional = optional_names(asked or {})
+        made_up = makes_values(adapter.core_schema)
+        self._optional_within = frozenset() if made_up else names_left_out(asked or {})
         self._one_reading = OneReading(adapter.core_schema) if is_open else None
         is_model = isinstance(schema, type) and issubclass(schema, BaseModel)
         self._fields = tuple(getattr(schema, "model_fields", ())) if is_model else ()
@@ -264,6 +258,10 @@ class TypeCheck:
             )
         if self._optional and self._has_nothing(value, text):
             raise _says_nothing(self._optional)
+        if self._optional_within:
+            empty = count_of_empty(value)
+            if empty and empty > count_of_empty(parse(text)):
+                raise _says_nothing(self._optional_within, what="an object in it ")
         return value
 
     def _has_nothing(self, value: object, text: str) -> bool:
@@ -309,7 +307,8 @@ class SchemaCheck:
         self._names = any("propertyNames" in part for part in parts)
         # The first fault of a choice has those of all its branches in it.
         self._choices = any("anyOf" in part or "oneOf" in part for part in parts)
-        self._optional = _optional(schema)
+        self._optional = optional_names(schema)
+        self._nothing_said = NothingSaid(schema)
         patterns = sum(1 for part in parts for _ in patterns_in(part))
         self._validator = jsonschema_rs.validator_for(
             schema,
@@ -333,6 +332,9 @@ class SchemaCheck:
         if self._validator.is_valid(value):
             if self._optional and isinstance(value, dict) and value:
                 self._look_for_names(value)
+            if self._nothing_said.is_possible and (found := self._nothing_said.first(value)):
+                path, names = found
+                raise _says_nothing(names, path)
             return value
         # Behind one "anyOf" there may be thousands, and three are shown.
         faults = list(islice(self._faults(text, value), MOST_FAULTS))

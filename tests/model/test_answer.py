@@ -421,6 +421,54 @@ def test_an_answer_with_other_fields_than_were_asked_for_is_not_all_defaults(sch
     assert caught.value.kind is Kind.WRONG_SHAPE
 
 
+class Around(BaseModel):
+    mild: Mild = Mild(stars=2)
+    free: Free = Free()
+    milds: list[Mild] = []
+    stars: int = 0
+
+
+LOOSE_ONES = {"type": "object", "properties": {"x": {"$ref": "#/$defs/o"}}, "$defs": {"o": LOOSE}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        (list[Mild], '{"answer": [{"stars": 1}, {"STARS": 1}]}'),
+        (Mild | None, '{"answer": {"STARS": 1}}'),
+        (dict[str, Loose], '{"answer": {"a": {"STARS": 1}}}'),
+        (Around, '{"mild": {"STARS": 1}}'),
+        (Around, '{"free": {}, "milds": [{"STARS": 1}]}'),
+        ({"type": "array", "items": LOOSE}, '{"answer": [{"stars": 1}, {"STARS": 1}]}'),
+        (LOOSE_ONES, '{"x": {"STARS": 1}}'),
+    ],
+    ids=str,
+)
+def test_an_object_within_that_has_other_fields_than_were_asked_for_is_not_all_defaults(
+    schema, text
+):
+    with pytest.raises(CallError, match=r"none of the fields.*stars") as caught:
+        Answer.of(schema).read(text)
+    assert caught.value.kind is Kind.WRONG_SHAPE
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        (list[Mild], '{"answer": [{}, {"stars": 1, "STARS": 1}, {"Mood": "good"}]}'),
+        (Mild | None, '{"answer": null}'),
+        (dict[str, Loose], '{"answer": {"a": {}, "b": {"stars": 1}}}'),
+        (Around, '{"stars": 3}'),
+        (Around, '{"mild": {}, "free": {"why": "so"}, "milds": []}'),
+        ({"type": "array", "items": LOOSE}, '{"answer": [{}, {"stars": 1, "why": "so"}]}'),
+        (LOOSE_ONES, '{"x": {}}'),
+    ],
+    ids=str,
+)
+def test_within_an_object_too_all_fields_that_may_be_left_out_may_be(schema, text):
+    Answer.of(schema).read(text)
+
+
 @pytest.mark.parametrize(
     ("schema", "text"),
     [
