@@ -163,8 +163,6 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
     """
     table = _noted(table)
     for place, field in enumerate(table.schema):
-        if len(getattr(field.type, "freq", "")) > LONGEST_NAME:  # of periods
-            raise ValueError("there is no such frequency")
         note = (field.metadata or {}).get(_NOTE)
         if note is not None:
             saved = SavedDtype.__arrow_ext_deserialize__(field.type, note)
@@ -178,7 +176,13 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
 
 
 def _noted(table: pa.Table) -> pa.Table:
-    """The table with a note for each dtype that pandas has named and cannot read."""
+    """The table with a note for each dtype that pandas has named and cannot read.
+
+    Raises:
+        ValueError: Periods have a frequency that is too long for any; pandas takes the square of it.
+    """
+    if any(len(getattr(field.type, "freq", "")) > LONGEST_NAME for field in table.schema):
+        raise ValueError("there is no such frequency")
     described = [*_described(table.schema), *_described(table.schema, "column_indexes")]
     if all(_readable(column["numpy_type"]) for column in described):
         return table

@@ -27,7 +27,7 @@ import lionproc as lp
 from lionproc.engine.whole_file import temporary_name
 from lionproc.errors import BudgetWarning, ColumnError, ConfigurationError, LionprocWarning
 from lionproc.frame import assemble as assembling
-from lionproc.frame.arrow_extension import SavedDtype, to_table
+from lionproc.frame.arrow_extension import SavedDtype, _packed, to_table
 from lionproc.frame.assemble import MISSING, assemble
 from lionproc.frame.export import (
     SaveError,
@@ -771,6 +771,12 @@ def test_a_frequency_of_a_stranger_with_a_long_name_is_not_asked_of_pandas(tmp_p
     pq.write_table(pa.table({"a": kept}), tmp_path / "long.parquet")
     with pytest.raises(ConfigurationError, match="damaged"):
         read_parquet(tmp_path / "long.parquet")
+    category = {"kind": "category", "held": _packed(pa.table({"a": kept})), "ordered": False}
+    note = {b"lionproc.dtype": json.dumps(category).encode()}
+    schema = pa.schema([pa.field("a", pa.string(), metadata=note)])
+    pq.write_table(pa.table([["1970-01-02"]], schema=schema), tmp_path / "held.parquet")
+    with pytest.raises(ConfigurationError, match="damaged"):
+        read_parquet(tmp_path / "held.parquet")
 
 
 def test_a_letter_that_has_become_another_one_on_the_disk_is_damage_and_no_answer(tmp_path):
