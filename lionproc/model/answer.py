@@ -27,6 +27,7 @@ from lionproc.model.annotation import (
 )
 from lionproc.model.answer_parser import Form, Read, read_either, read_text
 from lionproc.model.answer_writer import Write, write_json, write_text
+from lionproc.model.as_json import to_json
 from lionproc.model.canonical import canonical
 from lionproc.model.effort import Weighed, schema_check
 from lionproc.model.familiar import remembering
@@ -95,6 +96,7 @@ class Answer:
     written: Write = dataclasses.field(repr=False)
     _schema: Mapping[str, Any] | None = dataclasses.field(repr=False)
     _own: bool = dataclasses.field(repr=False)
+    _is_wrapped: bool = dataclasses.field(default=False, repr=False, kw_only=True)
     _source: tuple[Any, object | None] = dataclasses.field(
         default=(str, None), repr=False, init=False
     )
@@ -150,6 +152,17 @@ class Answer:
             CallError: See `answered`.
         """
         return self.answered(text).value
+
+    def read_json(self, value: object) -> Any:
+        """The value that has been kept as JSON, as `as_json.plain` makes it.
+
+        Args:
+            value: What was kept, without the object that a bare value is asked for in.
+
+        Raises:
+            CallError: See `answered`.
+        """
+        return self.read(to_json({self.name: value} if self._is_wrapped else value).decode())
 
     def __reduce__(self) -> tuple[object, ...]:
         return _again, self._source  # the reader is made of closures; make it anew
@@ -252,7 +265,7 @@ def _of_type(cls: type[Answer], schema: Any, name: object | None) -> Answer:
     form = Form(wrapped, Record(((called, on_wire),)), unwrap=attrgetter("value"))
     read = remembering(read_either(form, Form(check, on_wire), shape), shape, schema)
     write = write_json(shape, on_wire, read, called)
-    return cls(label, called, shape, fields, read, write, asked, _own=False)
+    return cls(label, called, shape, fields, read, write, asked, _own=False, _is_wrapped=True)
 
 
 def _of_json_schema(cls: type[Answer], schema: dict[str, Any], name: object | None) -> Answer:
@@ -307,7 +320,7 @@ def _of_json_schema(cls: type[Answer], schema: dict[str, Any], name: object | No
     form = Form(wrapped, Record(((called, shape),)), unwrap=lambda value: value[called])
     read = remembering(read_either(form, Form(check, shape), shape), shape)
     write = write_json(shape, shape, read, called)
-    return cls(label, called, shape, None, read, write, asked, _own=True)
+    return cls(label, called, shape, None, read, write, asked, _own=True, _is_wrapped=True)
 
 
 def _wrapped(schema: Mapping[str, Any], called: str) -> dict[str, object]:

@@ -10,7 +10,7 @@ from lionproc.engine.request import Event
 from lionproc.engine.retry import FATAL
 from lionproc.errors import CallError
 from lionproc.model.answer import Answer
-from lionproc.model.as_json import plain, to_json
+from lionproc.model.as_json import plain
 from lionproc.service.record_types import RequestRecord, RequestResult
 
 
@@ -83,7 +83,7 @@ def as_type(result: object, schema: object) -> object:
         return result
     answer = Answer.of(schema)
     with contextlib.suppress(CallError):
-        return answer.read(to_json(result).decode())
+        return answer.read_json(result)
     return result
 
 

@@ -2,9 +2,9 @@ import asyncio
 import json
 import logging
 import stat
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from pydantic import BaseModel
@@ -117,6 +117,25 @@ async def test_where_the_type_is_given_again_a_later_run_gives_instances(server,
         }
         with pytest.raises(SchemaError):
             await later.resume(object())
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        (Review | None, {"mood": "good"}),
+        (dict[date, int], {"2024-01-02": 1}),
+        (dict[str, Any], {"answer": {"mood": "good"}}),
+        (list[Review], [{"mood": "good"}]),
+    ],
+    ids=str,
+)
+async def test_a_result_that_is_read_again_is_what_was_returned_whatever_its_type(
+    server, service, schema, said
+):
+    server.configure(answer={"answer": said})
+    told = await service.process_data("fine", schema)
+    again = service.get_request(told["request_id"], schema)["result"]
+    assert (again, type(again)) == (told["result"], type(told["result"]))
 
 
 async def test_resuming_asks_nothing_about_what_is_finished(server, model):
