@@ -80,7 +80,10 @@ class StageOutput(Output):
             return data
         if self.wants is not None:
             try:
-                self.wants.read(data if isinstance(data, str) else to_json(data).decode())
+                if isinstance(data, str):
+                    self.wants.read(data)
+                else:
+                    self.wants.read_json(data)
             except CallError as error:
                 return error
             except TypeError as error:

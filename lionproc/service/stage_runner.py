@@ -8,7 +8,7 @@ from typing import Any
 
 from lionproc.errors import CallError, Kind, LionprocError
 from lionproc.model.answer import Answer
-from lionproc.model.as_json import plain, to_json
+from lionproc.model.as_json import plain
 from lionproc.service.concurrency import for_each
 from lionproc.service.processing import ProcessingService
 from lionproc.service.record_types import RequestResult, StageError
@@ -101,7 +101,10 @@ class Stage:
         """
         try:
             if self._input is not None:
-                self._input.read(data if isinstance(data, str) else to_json(data).decode())
+                if isinstance(data, str):
+                    self._input.read(data)
+                else:
+                    self._input.read_json(data)
         except LionprocError as error:
             kind = error.kind if isinstance(error, CallError) else Kind.NOT_SENT
             return {"status": "error", "error": str(error), "kind": str(kind)}

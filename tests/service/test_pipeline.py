@@ -144,6 +144,14 @@ async def test_input_and_output_are_typed(server, pipeline):
     assert server.counters.total == 1
 
 
+@pytest.mark.parametrize("wanted", [dict[str, str], Mood | None, Mood | dict[str, int]], ids=str)
+async def test_a_stage_takes_data_of_any_type_that_it_wants(server, pipeline, wanted):
+    await filled(pipeline, stage("A", "a", input_schema=wanted))
+    told = await pipeline.process_data([{"mood": "good"}, {"mood": ["good"]}])
+    kinds = [each.get("kind") for each in told["results"]["results"]]
+    assert kinds == [None, "wrong_shape"]
+
+
 async def test_stages_may_have_models_of_their_own(server, pipeline):
     other = lp.Model("openai", model="other", base_url=server.base_url, api_key=server.key)
     await filled(pipeline, stage("A", "a"), stage("B", "b", model=other))
