@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 import typing
 from enum import Enum
@@ -82,7 +83,8 @@ def refuse_hidden(schema: object, label: str) -> None:
         label: What to call it in a message.
 
     Raises:
-        SchemaError: A `SecretStr` or the like is in it, at any depth.
+        SchemaError: A `SecretStr` or the like is in it, at any depth, or something that would be
+            run.
     """
     seen: list[Any] = []
 
@@ -102,6 +104,11 @@ def refuse_hidden(schema: object, label: str) -> None:
             raise SchemaError(
                 f"{label} has an ImportString: what the model answers would be imported, and so "
                 "run. Ask for str, or for Literal[...] of the names that are allowed."
+            )
+        if kind is re.Pattern:
+            raise SchemaError(
+                f"{label} has a re.Pattern: to compile what the model answers may take minutes, and "
+                "so may a search for it. Ask for str."
             )
         for inner in (*typing.get_args(part), *field_types(part).values()):
             look(inner)

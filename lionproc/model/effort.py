@@ -19,7 +19,11 @@ from typing import Any
 
 from lionproc.errors import CallError, Kind
 from lionproc.model.hashes import are_of_few_hashes
-from lionproc.model.long_numbers import has_too_many_long_numbers, may_have_long_numbers
+from lionproc.model.long_numbers import (
+    are_long_fractions,
+    has_too_many_long_numbers,
+    may_have_long_numbers,
+)
 from lionproc.model.references import circular
 from lionproc.model.trials import LONG, MOST_NAMED, MOST_TRIALS, STEP, Trials
 from lionproc.model.validate import DEEPEST, NOT_PARSED, Check, SchemaCheck, parse, wrong_shape
@@ -32,6 +36,7 @@ MOST_IN_A_CIRCLE = (
     50_000  # where the schema contains itself: each that fails there is told at length
 )
 MOST_TOLD = 100_000_000  # characters that all faults of an answer may be told with
+LONG_NUMBERS = "the answer has very many numbers of very many digits; give fewer"
 _FEW_LETTERS = 1000  # of an answer, in which no pattern is work
 _FEW = 2000  # values that are surely no work
 _SHALLOW = 8  # lists and objects that are none where the schema contains itself
@@ -56,11 +61,17 @@ class Weighed:
         self._circle = bool(circular(schema))
         # pydantic tells a fault with all choices by name, and each of them apart. JSON Schema's
         # checker names a few.
-        self._told = len(json.dumps(schema, default=str)) if tagged else 0
+        written = json.dumps(schema, default=str)
+        self._told = len(written) if tagged else 0
+        self._has_fractions = tagged and '"format": "fraction"' in written
         self._few = min(_FEW, MOST_TOLD // (self._told or 1))
 
     def __call__(self, text: str, raw: Any = NOT_PARSED) -> Any:
         """As `Check`."""
+        if self._has_fractions and len(text) > _FEW_LETTERS:
+            raw = _held(text, raw)
+            if are_long_fractions(raw):
+                raise wrong_shape(LONG_NUMBERS)
         if may_have_long_numbers(text):
             raw = _without_long_numbers(text, raw)
         if self._may_be_work(text):
@@ -140,7 +151,7 @@ def _without_long_numbers(text: str, raw: Any) -> Any:
     """What the text holds, if it does not hold very many long numbers."""
     value = _held(text, raw)
     if has_too_many_long_numbers(value):
-        raise wrong_shape("the answer has very many numbers of very many digits; give fewer")
+        raise wrong_shape(LONG_NUMBERS)
     return value
 
 

@@ -8,6 +8,7 @@ bits, or written with very many digits or an exponent, and very many of them.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
@@ -17,6 +18,7 @@ from lionproc.model.plain_values import LEAST, MOST
 __all__ = [
     "MOST_COMPARED",
     "MOST_LONG_NUMBERS",
+    "are_long_fractions",
     "has_too_many_long_numbers",
     "may_have_long_numbers",
     "texts_in",
@@ -25,6 +27,8 @@ __all__ = [
 MOST_LONG_NUMBERS = 1000  # beyond 64 bits; no model writes as many in one answer
 MOST_COMPARED = 1_000_000  # pairs of values with one hash, each of which may be compared
 MOST_BITS = 300_000  # of all of them
+_BITS_OF_A_DIGIT = math.log2(10)
+_EXPONENT = 4  # digits; no fraction has a longer one
 _FEW = 10_000  # characters: fewer hold no thousand of them that differ
 _DIGITS = 3000
 _LONGEST = 1000  # characters of one that is a text
@@ -49,6 +53,21 @@ def has_too_many_long_numbers(value: object) -> bool:
     hashes = Counter(map(_hash, {text for text in texts_in(value) if _begins_a_number(text)}))
     del hashes[None]
     return sum(count**2 for count in hashes.values()) > MOST_COMPARED
+
+
+def are_long_fractions(value: object) -> bool:
+    """Whether numbers that are read as fractions are too long together: 1e4299 has 4,300 digits.
+
+    Args:
+        value: What the text of the answer holds, parsed.
+    """
+    bits = 0.0
+    for text in texts_in(value):
+        _, e, exponent = text.lower().rpartition("e")
+        digits = exponent.replace("_", "").strip().lstrip("+-0") if e else ""
+        if digits.isdecimal() and len(digits) <= _EXPONENT:
+            bits += int(digits) * _BITS_OF_A_DIGIT
+    return bits > MOST_BITS
 
 
 def _long(value: object) -> Iterator[int]:

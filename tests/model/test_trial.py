@@ -2,6 +2,8 @@
 
 import datetime as dt
 import json
+import re
+import typing
 import uuid
 from decimal import Decimal
 from typing import Annotated, Literal
@@ -242,6 +244,14 @@ def test_a_type_that_hides_its_value_is_refused(schema, name):
 @pytest.mark.parametrize("schema", [ImportString, list[ImportString[int]]], ids=["bare", "inside"])
 def test_a_type_that_imports_what_is_answered_is_refused(schema):
     with pytest.raises(SchemaError, match="would be imported, and so run"):
+        Answer.of(schema)
+
+
+@pytest.mark.parametrize(
+    "schema", [re.Pattern, list[re.Pattern[str]], dict[str, typing.Pattern | None]]
+)
+def test_a_type_that_compiles_what_is_answered_is_refused(schema):
+    with pytest.raises(SchemaError, match=r"re\.Pattern.*Ask for str"):
         Answer.of(schema)
 
 
