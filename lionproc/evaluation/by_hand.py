@@ -156,7 +156,10 @@ def _whole(text: str, comma: bool, _: bool) -> int:
     near = number_of(text, comma=comma)
     if not -(2**63) <= near <= 2**63:
         raise ValueError(text)
-    number = Decimal(digits_of(text, comma=comma))  # a float has 15 digits, and ids have 19
+    try:
+        number = Decimal(digits_of(text, comma=comma))  # a float has 15 digits, and ids have 19
+    except ArithmeticError:  # so near to zero that it has no such number
+        raise ValueError(text) from None
     if number != int(number) or not -(2**63) <= number < 2**63:  # what a column can hold
         raise ValueError(text)
     return int(number)

@@ -295,6 +295,7 @@ A_LIST = '"a list, as [""a"", ""b""]"'
         (b"\xff\xfe" + HEAD.encode("utf-16le") + b"x", "cannot be read as a table"),
         (f"id,gold{',' * 2000}\n" + "r1,a\n" * 2000, "2,001 rows that are shorter"),
         (f'{HEAD}r1,"x,a,a | b,1\nr2,x,b,a | b,1\n', "a quotation mark is opened and never closed"),
+        (f"{HEAD}r1,x,1e-{'9' * 20},a whole number,1\n", "row 2: '1e-9.*allowed: a whole number"),
     ],
 )
 def test_what_a_stranger_made_of_the_file_is_an_error_of_ours(tmp_path, raw, says):
