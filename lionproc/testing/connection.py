@@ -1,13 +1,11 @@
-"""HTTP/1.1 as the test server speaks it: requests off the wire, replies onto it.
+"""HTTP/1.1 as the test server speaks it: connections, and replies onto the wire.
 
-Only what clients of an API need: keep-alive, bodies by length or in chunks, and every way of
-delivering a reply badly. One request at a time per connection; what is pipelined waits its turn.
+Only what clients of an API need: keep-alive, and every way of delivering a reply badly. One request at a time per connection; what is pipelined waits its turn.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 import struct
 from collections.abc import Callable
@@ -15,50 +13,16 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any, Protocol, cast
 
-__all__ = ["Connection", "MalformedError", "Reply", "Request", "parse"]
+from lionproc.testing.request_parser import LARGEST_HEAD, Chunks, MalformedError, Request, parse
 
-_LOOPBACK = re.compile(r"127(\.[0-9]{1,3}){3}|\[::ffff:127(\.[0-9]{1,3}){3}\]")
-LARGEST_HEAD = 64 * 1024
-LARGEST_BODY = 64 * 2**20
+__all__ = ["Connection", "Reply"]
+
 PIECE = b"x" * 65536
 REASONS = {status.value: status.phrase for status in HTTPStatus} | {529: "Overloaded"}
 JSON_HEAD = {
     status: f"HTTP/1.1 {status} {reason}\r\ncontent-type: application/json\r\n".encode()
     for status, reason in REASONS.items()
 }
-
-
-class MalformedError(Exception):
-    """Bytes that are no HTTP request; carries the status to refuse them with."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class Request:
-    """One request off the wire; headers are looked up, not parsed, until somebody asks.
-
-    Attributes:
-        method: "POST".
-        path: The target, with its query.
-        head: Everything before the body, as sent.
-        body: The body, chunks joined.
-    """
-
-    __slots__ = ("_lower", "body", "head", "method", "path")
-
-    def __init__(self, method: str, path: str, head: bytes, lower: bytes, body: bytes) -> None:
-        self.method, self.path, self.head, self.body = method, path, head, body
-        self._lower = lower
-
-    def header(self, name: bytes) -> str:
-        """The value of a header, "" if it is absent.
-
-        Args:
-            name: In lower case.
-        """
-        return _header(self.head, self._lower, name)
 
 
 class Reply:
@@ -105,99 +69,6 @@ class Reply:
         return start + f"{lines}{framing}\r\n\r\n".encode()
 
 
-def _header(head: bytes, lower: bytes, name: bytes) -> str:
-    at = lower.find(b"\r\n" + name + b":")
-    if at < 0:
-        return ""
-    at += len(name) + 3
-    return head[at : head.find(b"\r\n", at)].strip().decode("latin-1")
-
-
-def headers_of(head: bytes) -> dict[str, str]:
-    """All headers of a request, names in lower case, repeated ones joined by commas."""
-    found: dict[str, str] = {}
-    for line in head.decode("latin-1").split("\r\n")[1:]:
-        name, colon, value = line.partition(":")
-        if colon:
-            name, value = name.strip().lower(), value.strip()
-            found[name] = f"{found[name]}, {value}" if name in found else value
-    return found
-
-
-def parse(data: bytes) -> tuple[Request | None, int]:
-    """The first request in a buffer.
-
-    Args:
-        data: What has come in and was not used yet.
-
-    Returns:
-        The request and how many bytes it used; or None and how many bytes must be there before
-        it is worth another try.
-
-    Raises:
-        MalformedError: These bytes will never be a request.
-    """
-    end = data.find(b"\r\n\r\n")
-    if end < 0:
-        if len(data) > LARGEST_HEAD:
-            raise MalformedError(431, "The head of the request is too large.")
-        return None, len(data) + 1
-    head = data[: end + 2]
-    lower = head.lower()
-    line = head[: head.index(b"\r\n")].decode("latin-1").split(" ")
-    if len(line) != 3 or not line[2].startswith("HTTP/1."):
-        raise MalformedError(400, "This is not an HTTP/1.1 request.")
-    if not _is_here(_header(head, lower, b"host")):
-        # A page of the internet whose name was made to mean this machine (DNS rebinding)
-        raise MalformedError(421, "This server answers to names of this machine alone.")
-    start = end + 4
-    if "chunked" in _header(head, lower, b"transfer-encoding").lower():
-        body, used = _chunks(data, start)
-        if body is None:
-            return None, used
-    else:
-        length = _header(head, lower, b"content-length") or "0"
-        if not length.isdecimal():
-            raise MalformedError(400, "The content-length is not a number.")
-        used = start + int(length)
-        if used - start > LARGEST_BODY:
-            raise MalformedError(413, "The body is too large.")
-        if len(data) < used:
-            return None, used
-        body = data[start:used]
-    return Request(line[0], line[1], head, lower, body), used
-
-
-def _is_here(host: str) -> bool:
-    """Whether a Host is a name of this machine: loopback, or a name without a dot."""
-    name = host.rpartition(":")[0] if re.search(r":[0-9]*$", host) else host
-    name = name.rstrip(".").lower()
-    return "." not in name or name.endswith(".localhost") or bool(_LOOPBACK.fullmatch(name))
-
-
-def _chunks(data: bytes, at: int) -> tuple[bytes | None, int]:
-    parts: list[bytes] = []
-    while True:
-        end = data.find(b"\r\n", at)
-        if end < 0:
-            return None, len(data) + 1
-        try:
-            size = int(data[at:end].split(b";")[0], 16)
-        except ValueError:
-            raise MalformedError(400, "A chunk has no size.") from None
-        if not 0 <= size <= LARGEST_BODY or at > LARGEST_BODY:
-            raise MalformedError(413, "The body is too large.")
-        at = end + 2 + size + 2
-        if size == 0:  # trailers, if any, end in an empty line
-            if data[end + 2 : end + 4] == b"\r\n":
-                return b"".join(parts), end + 4
-            last = data.find(b"\r\n\r\n", end)
-            return (None, len(data) + 1) if last < 0 else (b"".join(parts), last + 4)
-        if len(data) < at:
-            return None, at
-        parts.append(data[end + 2 : at - 2])
-
-
 class Application(Protocol):
     """Who answers the requests of all connections."""
 
@@ -228,6 +99,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_application",
         "_buffer",
+        "_chunks",
         "_continued",
         "_exchange",
         "_last",
@@ -241,7 +113,8 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, application: Application, loop: asyncio.AbstractEventLoop) -> None:
         self._application, self._loop = application, loop
-        self._buffer, self._needed = b"", 0
+        self._buffer, self._needed = bytearray(), 0
+        self._chunks = Chunks()
         self._exchange: Any | None = None
         self._continued = self._last = False
         self.private = False  # the control connection is not counted
@@ -264,7 +137,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""
-        self._buffer = self._buffer + data if self._buffer else data
+        self._buffer += data
         if self._exchange is None:
             self._next()
 
@@ -277,7 +150,7 @@ class Connection(asyncio.Protocol):
         if len(self._buffer) < self._needed:
             return
         try:
-            request, used = parse(self._buffer)
+            request, used = parse(self._buffer, self._chunks)
         except MalformedError as error:
             reply = Reply(error.status, f'{{"error":{{"message":"{error}"}}}}'.encode())
             self.transport.write(reply.head(len(reply.body)) + reply.body)
@@ -289,7 +162,8 @@ class Connection(asyncio.Protocol):
                 self._continued = True
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             return
-        self._buffer, self._needed, self._continued = self._buffer[used:], 0, False
+        del self._buffer[:used]
+        self._chunks, self._needed, self._continued = Chunks(), 0, False
         self._last = request.header(b"connection").lower() == "close"
         self._exchange = self._application.begin(self, request)
         self._application.answer(self._exchange)

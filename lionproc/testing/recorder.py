@@ -14,9 +14,10 @@ from typing import Any, Literal
 import orjson
 
 from lionproc.errors import ConfigurationError
-from lionproc.testing.connection import Reply, Request, headers_of
+from lionproc.testing.connection import Reply
 from lionproc.testing.faults import HARMLESS
 from lionproc.testing.limits import Charge
+from lionproc.testing.request_parser import Request, headers_of
 
 __all__ = ["Counters", "Exchange", "Recorded", "Recorder", "Which", "worst_window"]
 

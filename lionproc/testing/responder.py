@@ -15,12 +15,13 @@ from lionproc.errors import SchemaError
 from lionproc.testing import faults
 from lionproc.testing.answers import Completion, answer_to, completion, error_object, prompt_text
 from lionproc.testing.billing import Cashier
-from lionproc.testing.connection import Connection, Reply, Request
+from lionproc.testing.connection import Connection, Reply
 from lionproc.testing.faults import Fault
 from lionproc.testing.headers import limit_headers, retry_headers
 from lionproc.testing.limits import Charge
 from lionproc.testing.logprobs import MOST, logprobs_of
 from lionproc.testing.recorder import Exchange, Recorder
+from lionproc.testing.request_parser import Request
 from lionproc.testing.settings import Settings
 
 __all__ = ["Responder"]

@@ -17,6 +17,7 @@ from openai import OpenAI
 import lionproc as lp
 from lionproc.errors import ConfigurationError, LionprocError
 from lionproc.testing import FAULTS, Fault, Server, backends
+from lionproc.testing.request_parser import Chunks, MalformedError, parse
 from lionproc.testing.responder import Responder
 from lionproc.testing.settings import Settings
 
@@ -265,6 +266,34 @@ def test_chunked_bodies_and_expect_continue_are_understood(chat):
             assert sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
             sock.sendall(data)
             assert b"echo: in chunks" in read_reply(sock)[1]
+
+
+def test_each_chunk_of_a_body_is_looked_at_once_however_it_comes_in():
+    class Buffer(bytearray):
+        looks = 0
+
+        def find(self, *about):
+            self.looks += 1
+            return super().find(*about)
+
+    head = b"POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
+    data, chunks, pieces = Buffer(head), Chunks(), 0
+    for _ in range(50):
+        data += b"1\r\nx\r\n" * 100
+        assert parse(data, chunks)[0] is None
+        pieces += 1
+    data += b"0\r\nname: value\r\n\r\n"
+    request, used = parse(data, chunks)
+    assert (request.body, used) == (b"x" * 5000, len(data))
+    assert data.looks < 5000 + 10 * pieces
+
+
+@pytest.mark.parametrize("end", [b"", b"0\r\nname: value"], ids=["a size", "trailers"])
+def test_what_comes_in_without_end_is_refused(end):
+    head = b"POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
+    for start in (b"", head + end):
+        with pytest.raises(MalformedError, match="too large"):
+            parse(bytearray(start + b"1" * 70_000), Chunks())
 
 
 def test_connection_close_is_heeded(chat):
