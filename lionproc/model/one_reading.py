@@ -22,13 +22,21 @@ from pydantic_core import PydanticCustomError, SchemaValidator, core_schema
 from lionproc.model.exact_numbers import may_be_inexact, written_in
 from lionproc.model.python_patterns import NO_PARTS, safe_schema, validator_from
 
-__all__ = ["DIGITS", "NOT_AS_NUMBER", "OneReading", "makes_values", "may_be_times"]
+__all__ = [
+    "DIGITS",
+    "NOT_AS_NUMBER",
+    "OneReading",
+    "has_dataclasses",
+    "makes_values",
+    "may_be_times",
+]
 
 _NUMBER = r"[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?"
 DIGITS: Final = re.compile(_NUMBER)
 _QUOTED_DIGITS: Final = re.compile(rf'"\s*{_NUMBER}\s*"')
 NOT_AS_NUMBER: Final = "should be written as in ISO 8601, not as a number"
 _OF_JSON: Final = (str, int, float, list, dict, type(None))  # true and false are numbers, too
+_BY_NAME: Final = ("validate_by_name", "populate_by_name")
 _TEMPORAL: Final = frozenset(("date", "datetime", "time", "timedelta"))
 _written: ContextVar[Mapping[float, str | None]] = ContextVar("written", default={})  # noqa: B039  (never changed)
 
@@ -81,6 +89,15 @@ def makes_values(schema: object) -> bool:
     return any(kind.startswith("function-") and kind != "function-after" for kind in _kinds(schema))
 
 
+def has_dataclasses(schema: object) -> bool:
+    """Whether there are dataclasses in a type whose fields have one name each.
+
+    They do not tell which of their fields were said, as models do.
+    """
+    kinds = set(_kinds(schema))
+    return "dataclass" in kinds and "field of several names" not in kinds
+
+
 def _kinds(node: object) -> Iterator[str]:
     """The kinds of the parts of a type; "choice" for one with a number in it."""
     if isinstance(node, (list, tuple)):
@@ -90,9 +107,17 @@ def _kinds(node: object) -> Iterator[str]:
         kind = node.get("type")
         if isinstance(kind, str):
             yield "choice" if _chooses_numbers(node) else kind
+        if _has_several_names(node):
+            yield "field of several names"
         for name, part in node.items():
             if name not in NO_PARTS:
                 yield from _kinds(part)
+
+
+def _has_several_names(node: Mapping[str, Any]) -> bool:
+    config = node.get("config")
+    by_name = isinstance(config, dict) and any(config.get(word) for word in _BY_NAME)
+    return by_name or isinstance(node.get("validation_alias"), list)
 
 
 def _chooses_numbers(node: Mapping[str, Any]) -> bool:

@@ -23,7 +23,7 @@ from lionproc.model.nothing_said import (
     names_left_out,
     optional_names,
 )
-from lionproc.model.one_reading import OneReading, makes_values
+from lionproc.model.one_reading import OneReading, has_dataclasses, makes_values
 from lionproc.model.python_patterns import validator_of
 from lionproc.model.references import parts_of, patterns_in
 
@@ -222,6 +222,8 @@ class TypeCheck:
         self._optional = optional_names(asked or {})
         made_up = makes_values(adapter.core_schema)
         self._optional_within = frozenset() if made_up else names_left_out(asked or {})
+        by_names = bool(self._optional_within) and has_dataclasses(adapter.core_schema)
+        self._nothing_said = NothingSaid(asked or {}) if by_names else None
         self._one_reading = OneReading(adapter.core_schema) if is_open else None
         is_model = isinstance(schema, type) and issubclass(schema, BaseModel)
         self._fields = tuple(getattr(schema, "model_fields", ())) if is_model else ()
@@ -262,6 +264,9 @@ class TypeCheck:
             empty = count_of_empty(value)
             if empty and empty > count_of_empty(parse(text)):
                 raise _says_nothing(self._optional_within, what="an object in it ")
+        if self._nothing_said is not None and (lost := self._nothing_said.first(parse(text))):
+            path, names = lost
+            raise _says_nothing(names, path)
         return value
 
     def _has_nothing(self, value: object, text: str) -> bool:

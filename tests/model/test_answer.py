@@ -437,6 +437,7 @@ LOOSE_ONES = {"type": "object", "properties": {"x": {"$ref": "#/$defs/o"}}, "$de
         (list[Mild], '{"answer": [{"stars": 1}, {"STARS": 1}]}'),
         (Mild | None, '{"answer": {"STARS": 1}}'),
         (dict[str, Loose], '{"answer": {"a": {"STARS": 1}}}'),
+        (list[Plain], '{"answer": [{"stars": 1}, {"STARS": 1}]}'),
         (Around, '{"mild": {"STARS": 1}}'),
         (Around, '{"free": {}, "milds": [{"STARS": 1}]}'),
         ({"type": "array", "items": LOOSE}, '{"answer": [{"stars": 1}, {"STARS": 1}]}'),
@@ -457,6 +458,8 @@ def test_an_object_within_that_has_other_fields_than_were_asked_for_is_not_all_d
     [
         (list[Mild], '{"answer": [{}, {"stars": 1, "STARS": 1}, {"Mood": "good"}]}'),
         (Mild | None, '{"answer": null}'),
+        (list[Plain], '{"answer": [{}, {"stars": 1, "STARS": 1}]}'),
+        (tuple[Plain, Mild], '{"answer": [{}, {"Mood": "good"}]}'),
         (dict[str, Loose], '{"answer": {"a": {}, "b": {"stars": 1}}}'),
         (Around, '{"stars": 3}'),
         (Around, '{"mild": {}, "free": {"why": "so"}, "milds": []}'),
