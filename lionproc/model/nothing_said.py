@@ -6,8 +6,9 @@ type fills in their defaults, which nobody has said. So does it with each of the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any, TypeAlias
 
 from pydantic import BaseModel
 
@@ -18,7 +19,9 @@ __all__ = ["NothingSaid", "count_of_empty", "names_left_out", "optional_names"]
 _MORE_NAMES = frozenset(
     ("additionalProperties", "patternProperties", "anyOf", "oneOf", "allOf", "if", "$ref")
 )  # that an object may have besides its properties
+Path: TypeAlias = tuple[str | int, ...]
 _MOST_STEPS = 32  # from one reference to the next
+_SINGLE = frozenset((str, int, float, bool, type(None), Decimal))  # nothing is in these
 _NULL = {"type": "null"}
 
 
@@ -46,14 +49,18 @@ def count_of_empty(value: object) -> int:
     while waiting:
         held = waiting.pop()
         if isinstance(held, BaseModel):
-            said = held.model_fields_set
-            count += not said and bool(type(held).model_fields)
-            waiting += [getattr(held, name, None) for name in said]
+            said, kept = held.model_fields_set, held.__dict__
+            if not said and type(held).model_fields:
+                count += 1
+            inner: Iterable[object] = [kept[name] for name in said if name in kept]
         elif isinstance(held, Mapping):
             count += not held
-            waiting += held.values()
+            inner = held.values()
         elif isinstance(held, (list, tuple, set, frozenset)):
-            waiting += held
+            inner = held
+        else:
+            continue
+        waiting += [each for each in inner if type(each) not in _SINGLE]
     return count
 
 
@@ -70,28 +77,42 @@ class NothingSaid:
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._schema = schema
         self._references = References(schema)
+        # By where a part is: the schema is kept, so nothing else comes to be there.
+        self._known: dict[int, tuple[Mapping[str, Any] | None, frozenset[str]]] = {}
         self.is_possible = bool(names_left_out(schema))
 
-    def first(self, value: object) -> tuple[tuple[str | int, ...], frozenset[str]] | None:
+    def first(self, value: object) -> tuple[Path, frozenset[str]] | None:
         """The way to the first one within a valid value, and the names that were asked for."""
-        waiting: list[tuple[Any, Any, tuple[str | int, ...]]] = [(self._schema, value, ())]
+        waiting: list[tuple[Any, Any, Path]] = [(self._schema, value, ())]
         while waiting:
-            node, held, path = waiting.pop()
-            node = self._plain(node)
+            given, held, path = waiting.pop()
+            node, names = self._known.get(id(given)) or self._look_at(given)
             if node is None:
                 continue
             if isinstance(held, dict):
-                names = optional_names(node)
                 if names and held and names.isdisjoint(held):
                     return path, names
                 parts, others = node.get("properties", {}), node.get("additionalProperties")
                 waiting += [
-                    (parts.get(name, others), inner, (*path, name)) for name, inner in held.items()
+                    (parts.get(name, others), inner, (*path, name))
+                    for name, inner in held.items()
+                    if type(inner) not in _SINGLE
                 ]
             elif isinstance(held, list) and "prefixItems" not in node:
                 items = node.get("items")
-                waiting += [(items, inner, (*path, place)) for place, inner in enumerate(held)]
+                waiting += [
+                    (items, inner, (*path, place))
+                    for place, inner in enumerate(held)
+                    if type(inner) not in _SINGLE
+                ]
         return None
+
+    def _look_at(self, given: object) -> tuple[Mapping[str, Any] | None, frozenset[str]]:
+        """What a part of the schema says a value is, and the names that all may be left out."""
+        node = self._plain(given)
+        names: frozenset[str] = frozenset() if node is None else optional_names(node)
+        self._known[id(given)] = node, names
+        return node, names
 
     def _plain(self, node: object) -> Mapping[str, Any] | None:
         """The part that says what a value is; None where it may be several things."""
