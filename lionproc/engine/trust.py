@@ -125,7 +125,8 @@ def check_link(folder: Path) -> None:
     """Refuse a link in the place of what nobody named, if it came with a repository.
 
     Args:
-        folder: The folder, found in the working folder; or the journal in it.
+        folder: The folder, found in the working folder; the journal in it; or a folder of records
+            or above it.
 
     Raises:
         JournalError: What is kept would be where a stranger says.

@@ -247,7 +247,7 @@ def read_review(path: str | os.PathLike[str]) -> Review:
             f"{did_you_mean(GOLD, list(sheet.columns))} It has {', '.join(map(repr, sheet.columns))}."
         )
     sheet = sheet.rename(columns={names[own]: own for own in OWN if own in names})
-    filled = (sheet[GOLD].str.strip() != "").to_numpy(dtype=bool)
+    filled = np.array([bool(text) and not text.isspace() for text in sheet[GOLD]], dtype=bool)
     made = Review(sheet[filled])
     made[GOLD] = _gold(made, comma=comma, path=path)
     if WEIGHT in made:
@@ -262,11 +262,12 @@ def _gold(sheet: pd.DataFrame, *, comma: bool, path: object) -> pd.Series[Any]:
     said = sheet[ALLOWED] if ALLOWED in sheet else pd.Series(TEXT, index=sheet.index)
     kinds = {words: _allowed(words or TEXT) for words in set(said)}
     american = _month_first(sheet[GOLD])
+    stripped = {text: text.strip() for text in sheet[GOLD]}  # of a text of many cells one copy
     values: dict[int, object] = {}
     wrong: list[str] = []
     for row, (text, words) in enumerate(zip(sheet[GOLD], said, strict=True)):
         try:
-            values[row] = kinds[words].read(text.strip(), comma=comma, month_first=american)
+            values[row] = kinds[words].read(stripped[text], comma=comma, month_first=american)
         except (ValueError, OverflowError):
             wrong.append(f"row {int(sheet.index[row]) + 2}: {text[:60]!r}, allowed: {words[:300]}")
     if wrong:

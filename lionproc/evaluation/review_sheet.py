@@ -29,7 +29,9 @@ SPARE_CELLS = 1_000_000  # cells that a table may have beyond those that are wri
 LARGEST = 2**30  # bytes that a workbook may unpack to
 MOST_TAGS = 10_000_000  # in it; a cell takes about eight, and a row of <c/> fills memory
 MOST_ROWS = 2**20  # of a sheet of Excel
-MOST_LETTERS = 2**30  # of all cells: a text that is in the file once may be in a million of them
+MOST_LETTERS = 2**28  # of all cells: a text that is in the file once may be in a million of them
+FREE_LETTERS = 2**25  # of them, whatever the size of the file
+OFTEN = 8  # times that each character of the file may be in a cell, beside those
 LOOSE_CELLS = 20_000_000  # empty ones before others: a format may reach over whole rows
 SPARSE = 50  # empty ones for each that is not
 _LAST = "the end of what was read"
@@ -67,7 +69,7 @@ def read_sheet(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, bool]:
             "Delete the empty columns."
         )
     body = [[*row, *[""] * (width - len(row))][:width] for row in rows[1:]]
-    blank = [not any(cell.strip() for cell in row) for row in body]
+    blank = [not any(cell and not cell.isspace() for cell in row) for row in body]
     sheet = pd.DataFrame(body, columns=[_bare(name) for name in rows[0]], dtype=object)
     return sheet[~np.array(blank, dtype=bool)], separator == ";"
 
@@ -107,14 +109,20 @@ def _rows_of_excel(place: Path) -> list[list[str]]:
     if importlib.util.find_spec("openpyxl") is None:
         raise MissingDependencyError("Excel files need openpyxl. Run: pip install openpyxl")
     with zipfile.ZipFile(place) as packed:
-        _check_size(packed)
+        size = _checked_size(packed)
     with first_sheet(place) as rows:
-        return list(_bounded(rows))
+        return list(_bounded(rows, min(FREE_LETTERS + OFTEN * size, MOST_LETTERS)))
 
 
-def _check_size(packed: zipfile.ZipFile) -> None:
+def _checked_size(packed: zipfile.ZipFile) -> int:
+    """The bytes that it unpacks to.
+
+    Raises:
+        ValueError: They are too many, or have too many tags.
+    """
     parts = packed.infolist()
-    if sum(part.file_size for part in parts) > LARGEST:
+    size = sum(part.file_size for part in parts)
+    if size > LARGEST:
         raise ValueError(f"it unpacks to more than {LARGEST // 2**30} GiB")
     tags = 0
     for part in parts:
@@ -123,18 +131,24 @@ def _check_size(packed: zipfile.ZipFile) -> None:
                 tags += chunk.count(b"<")
     if tags > MOST_TAGS:
         raise ValueError(f"it has more than {MOST_TAGS:,} tags")
+    return size
 
 
-def _bounded(rows: Iterable[Sequence[object]]) -> Iterator[list[str]]:
-    """The rows as texts; a cell far away stands for all before it, and they are counted."""
+def _bounded(rows: Iterable[Sequence[object]], most: int) -> Iterator[list[str]]:
+    """The rows as texts; a cell far away stands for all before it, and they are counted.
+
+    Args:
+        rows: The cells.
+        most: Characters of all of them.
+    """
     places = filled = letters = 0
     for number, row in enumerate(rows, 1):
         texts = [_text(cell) for cell in row]
         places += len(texts)
         filled += len(texts) - texts.count("")
         letters += sum(map(len, texts))
-        if letters > MOST_LETTERS:
-            raise ValueError(f"its cells have more than {MOST_LETTERS:,} characters")
+        if letters > most:
+            raise ValueError(f"its cells have more than {most:,} characters")
         if number > MOST_ROWS or places > LOOSE_CELLS + SPARSE * filled:
             raise ValueError("it has more rows or empty cells than a table has")
         yield _without_end(texts)

@@ -124,9 +124,12 @@ def private_folder(path: str | os.PathLike[str]) -> Path:
 
     Raises:
         RecordError: It cannot be created, or records in it came with a repository.
+        JournalError: It is behind a link that came with one.
         ConfigurationError: It is not a local path.
     """
     folder = local_path(path).absolute()  # the process may change its folder later
+    for place in (folder, *folder.parents):
+        check_link(place)
     repository = repository_of_records(folder)
     if repository is not None:
         raise RecordError(

@@ -358,6 +358,23 @@ def test_a_link_of_a_repository_does_not_say_where_answers_are_kept(work, tmp_pa
     keep_one()
 
 
+@pytest.mark.parametrize("link", ["processing", "work"])
+def test_a_link_of_a_repository_does_not_say_where_records_are_kept(
+    work, tmp_path, monkeypatch, link
+):
+    git("init", "-q", ".")
+    (tmp_path / "public").mkdir()
+    Path(link).symlink_to(tmp_path / "public")
+    git("add", "-f", link)
+    folder = "processing" if link == "processing" else "work/of mine"
+    for make in (lp.ProcessingService, lp.BatchProcessor, lp.Pipeline):
+        with pytest.raises(JournalError, match=r"is a link to .*public.*git repository"):
+            make(save_dir=folder)
+    assert not list((tmp_path / "public").iterdir())
+    monkeypatch.setenv("LIONPROC_TRUST", str(tmp_path / "public"))
+    lp.ProcessingService(save_dir=folder)
+
+
 @pytest.mark.parametrize("folder", [".lionproc", "processing"])
 def test_a_link_of_a_repository_is_no_journal_wherever_it_leads(work, tmp_path, folder):
     git("init", "-q", ".")

@@ -374,6 +374,25 @@ def edited(path, changes):
     return path
 
 
+def test_a_long_text_that_is_in_a_workbook_once_stands_in_no_thousand_cells(tmp_path, monkeypatch):
+    kinds = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    strings = f'<Relationship Type="{kinds}/sharedStrings" Target="strings.xml" Id="rId9"/>'
+    row = '<row><c t="s"><v>0</v></c></row>'
+    path = edited(
+        tmp_path / "review.xlsx",
+        {
+            "xl/_rels/workbook.xml.rels": {"</Relationships>": f"{strings}</Relationships>"},
+            "xl/worksheets/sheet1.xml": {"</sheetData>": f"{row * 1000}</sheetData>"},
+        },
+    )
+    with zipfile.ZipFile(path, "a") as packed:
+        packed.writestr("xl/strings.xml", f"<sst><si><t>{'a' * 10_000}</t></si></sst>")
+    assert len(lp.read_review(path)) == 1
+    monkeypatch.setattr(review_sheet, "FREE_LETTERS", 1000)
+    with pytest.raises(ConfigurationError, match=r"its cells have more than [0-9,]+ characters"):
+        lp.read_review(path)
+
+
 def test_of_a_workbook_nothing_is_read_but_the_cells_of_its_first_sheet(tmp_path):
     # Each of these may be long, or be there by the thousand, and takes time for it in openpyxl.
     names = '<definedName name="_xlnm.Print_Titles" localSheetId="0">\'\'\'</definedName>'
