@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import sqlite3
 import stat
@@ -40,6 +41,7 @@ from lionproc.errors import JournalError
 
 __all__ = ["BUSY_S", "LAST_ID", "MEMORY", "JournalFile"]
 
+log = logging.getLogger("lionproc")
 MEMORY: Final = ":memory:"
 BUSY_S = 20.0
 """Seconds to wait for another process that is writing."""
@@ -65,6 +67,12 @@ _BOUNDED: Final = COLUMNS.replace(
 _NEWEST: Final = (
     f"SELECT id, {_BOUNDED} FROM record WHERE id IN (SELECT max(id) FROM record WHERE prefix IN"  # noqa: S608  (constants)
     " (SELECT value FROM json_each(?)) AND id > ? AND id <= ? GROUP BY prefix)"
+)
+# Whether the index leads past records: a bit that has flipped there puts it out of order, or names a
+# record that is not there. What is not found is asked again, and paid for.
+_ASTRAY: Final = (
+    "SELECT 1 FROM (SELECT id, prefix, lag(prefix) OVER (ORDER BY prefix) AS before FROM record)"
+    " WHERE prefix < before OR id > (SELECT max(id) FROM record) LIMIT 1"
 )
 # Itself; or, where it is a failure, what another process was answered later: it would hide that.
 _SAME: Final = (
@@ -159,6 +167,7 @@ class JournalFile:
         self._usable = True
         self._paused = False
         self._doubtful = False  # what is in the WAL may never come to the disk
+        self._is_ordered = False  # its index, as far as that was looked at
         self._writer: _Link | None = None
         self._reader: _Link | None = None
         self._make_locks()
@@ -206,7 +215,20 @@ class JournalFile:
 
     def newest(self, prefixes: Sequence[int], since: int, until: int = LAST_ID) -> list[Row]:
         """The newest row (its id first) of each prefix, with an id above `since` up to `until`."""
-        return self.read(_NEWEST, (json.dumps(list(prefixes)), since, until))
+        values = (json.dumps(list(prefixes)), since, until)
+        found = self.read(_NEWEST, values)
+        if len(found) < len(prefixes) and not self._is_ordered and self._put_in_order():
+            return self.read(_NEWEST, values)
+        return found
+
+    def _put_in_order(self) -> bool:
+        """Look, once, whether the index leads past records, and make it anew if it does."""
+        self._is_ordered = True
+        if not self.read(_ASTRAY, ()):
+            return False
+        log.warning("%r had a damaged index, which is made anew from its records", self.path)
+        self.change("REINDEX by_prefix", ())
+        return True
 
     def history(self, prefix: int, since: int, until: int = LAST_ID) -> Iterator[Row]:
         """All rows (id first) of one prefix with an id above `since` up to `until`, newest first."""

@@ -858,6 +858,23 @@ def test_records_that_stand_in_no_order_are_damage_and_not_read_again_and_again(
         list(journal.contents)
 
 
+@pytest.mark.parametrize("damage", ["an order that is none", "a record that is not there"])
+def test_a_damaged_index_leads_past_no_record_that_was_paid_for(path, caplog, damage):
+    content, place, size = the_pages(path, 20, "by_prefix")
+    if damage == "an order that is none":
+        middle = slice(place + 26, place + 28)  # which of the cells is looked at first
+        content[middle] = content[place + 8 : place + 10]
+    else:
+        entry = content.index(bytes([1] * 8 + [2]), place, place + size)
+        content[entry + 8] = 127
+    path.write_bytes(content)
+    keys = [bytes([n]) * 16 for n in range(20)]
+    for _ in range(2):
+        with Journal.open(path) as journal:
+            assert len(journal.find(keys)) == 20
+    assert caplog.text.count("had a damaged index") == 1
+
+
 def test_records_of_one_page_that_many_lead_to_are_not_all_in_memory(path, monkeypatch):
     content, place, _ = the_pages(path, 30, reply=bytes(3000))
     at = int.from_bytes(content[place + 12 : place + 14])
