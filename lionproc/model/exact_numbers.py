@@ -131,14 +131,13 @@ def _with_digits(value: Any) -> Any:
 
 
 def written_in(text: str) -> Mapping[float, str | None]:
-    """How the numbers with a point or an exponent are written in JSON text.
+    """How the numbers are written in JSON text that no float holds.
 
     Args:
         text: As for `with_exact_numbers`.
 
     Returns:
-        By the float that each is read as; None for one as which different numbers are read. Empty
-        where a float holds all of them.
+        By the float that each is read as; None for one as which another number is read, too.
     """
     if not may_be_inexact(text):
         return {}
@@ -155,7 +154,11 @@ def written_in(text: str) -> Mapping[float, str | None]:
         json.loads(text, parse_float=_not_endless(read))
     except (ValueError, RecursionError):
         return {}
-    return found
+    return {
+        number: written
+        for number, written in found.items()
+        if written is None or not _is(number, written)
+    }
 
 
 def _not_endless(read: Callable[[str], float]) -> Callable[[str], float]:

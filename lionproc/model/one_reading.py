@@ -9,6 +9,7 @@ which takes none of them.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
@@ -16,7 +17,6 @@ from enum import Enum
 from functools import cached_property
 from typing import Any, Final
 
-import orjson
 from pydantic_core import PydanticCustomError, SchemaValidator, core_schema
 
 from lionproc.model.exact_numbers import may_be_inexact, written_in
@@ -149,7 +149,7 @@ def _guarded(node: Any) -> Any:
     inner = SchemaValidator({name: node[name] for name in node.keys() - {"ref"}})
 
     def as_json(said: Any) -> Any:  # of a value of Python it would be no strict reading
-        return inner.validate_json(orjson.dumps(said), strict=True)
+        return inner.validate_json(json.dumps(said, allow_nan=False), strict=True)
 
     def reads(value: Any) -> Any:
         if isinstance(value, _OF_JSON) and not isinstance(value, Enum):
@@ -168,12 +168,11 @@ def _time(value: Any, read: Callable[[Any], Any]) -> Any:
 
 def _decimal(value: Any, read: Callable[[Any], Any]) -> Any:
     if isinstance(value, float):
-        written = _written.get().get(value, repr(value))
+        written = _written.get().get(value, value)
         if written is None:
             raise PydanticCustomError("decimal_digits", "should be a text, for all of its digits")
         return read(written)
-    # Of a whole number beyond 64 bits, too, the text has all digits.
-    return read(str(value) if type(value) is int else value)
+    return read(value)
 
 
 def _choice(value: Any, read: Callable[[Any], Any]) -> Any:

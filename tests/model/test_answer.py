@@ -608,6 +608,7 @@ LONG = "12345678901234567.25"  # of a float 12345678901234568
         (Bill, '{"count": 9007199254740993.00}', Bill(count=2**53 + 1)),
         (Decimal | Literal["unknown"], LONG, Decimal(LONG)),
         (tuple[Decimal, float], f"[{LONG}, {LONG}]", (Decimal(LONG), float(LONG))),
+        (tuple[Decimal, Decimal], f"[{LONG}, {10**30}]", (Decimal(LONG), Decimal(10**30))),
         (Account, f'{{"parts": [{{"total": {LONG}}}]}}', Account(parts=[Account(total=LONG)])),
         (Account, f'{{"of": "mine ", "total": {LONG}}}', Account(of="mine", total=LONG)),
         (Noted, f'{{"note": "{"1e" * 100_001}", "sum": {LONG}}}', Noted(sum=LONG)),
