@@ -11,8 +11,10 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from lionproc.errors import ColumnError, ConfigurationError, did_you_mean
+from lionproc.evaluation.one_hash import has_one_hash
 from lionproc.frame.dtypes import cells_of
 
 __all__ = ["Column", "Measure", "check_labels", "column", "measure_of", "one_column", "ordered"]
@@ -68,7 +70,8 @@ def one_column(frame: pd.DataFrame, name: Hashable, argument: str) -> pd.Series[
         argument: Where it was given, for the message.
 
     Raises:
-        ColumnError: There is none, or there are several.
+        ColumnError: There is none, or there are several; or its cells cannot be told apart in a
+            moment.
     """
     if not isinstance(name, Hashable):
         raise ColumnError(
@@ -85,7 +88,15 @@ def one_column(frame: pd.DataFrame, name: Hashable, argument: str) -> pd.Series[
             f"{argument}: {len(places)} columns are called {name!r}, so it is not known which is "
             "meant. Rename one of them."
         )
-    return frame.iloc[:, places[0]]
+    found = frame.iloc[:, places[0]]
+    dtype = found.dtype
+    decimals = isinstance(dtype, pd.ArrowDtype) and pa.types.is_decimal(dtype.pyarrow_dtype)
+    if (pd.api.types.is_object_dtype(dtype) or decimals) and has_one_hash(cells_of(found)):
+        raise ColumnError(
+            f"{argument}: very many numbers in {name!r} have one hash, so that to tell them apart "
+            f'takes hours. As texts it takes a moment: df[{name!r}].astype("string").'
+        )
+    return found
 
 
 def column(frame: pd.DataFrame, name: Hashable, argument: str) -> Column:

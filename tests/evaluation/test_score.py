@@ -2,6 +2,7 @@
 
 import json
 import sys
+from decimal import Decimal
 from enum import Enum
 from typing import Literal
 
@@ -283,3 +284,23 @@ def test_what_an_extra_brings_is_told_where_it_is_missing(monkeypatch):
         frame.llm.score("said", gold="gold")
     numbers = pd.DataFrame({"said": [1, 2], "gold": [1, 3]})
     assert numbers.llm.score("said", gold="gold").mae == 0.5
+
+
+@pytest.mark.parametrize("kind", ["numbers", "decimals", "of Arrow"])
+def test_a_column_of_very_many_different_numbers_of_one_hash_is_refused(tmp_path, kind):
+    same = [(2**61 - 1) * number for number in range(1, 1101)]
+    cells = {"numbers": same, "decimals": list(map(Decimal, same))}.get(kind)
+    if cells is None:
+        cells = pd.array(same, dtype=pd.ArrowDtype(pa.decimal128(38, 0)))
+    frame = pd.DataFrame({"a": "yes", "gold": "yes", "price": cells})
+    for look in (
+        lambda: frame.llm.score("a", gold="gold", by="price"),
+        lambda: frame.llm.score("price", gold="gold"),
+        lambda: frame.llm.to_review(tmp_path / "review.csv", into="a", by="price"),
+    ):
+        with pytest.raises(ColumnError, match=r"'price' have one hash.*astype"):
+            look()
+    few = frame.assign(price=[cells[row % 900] for row in range(len(frame))])
+    assert len(few.llm.score("a", gold="gold", by="price").slices) == 900
+    texts = frame.assign(price=frame["price"].astype("string"))
+    assert len(texts.llm.score("a", gold="gold", by="price").slices) == 1100
