@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +19,7 @@ MOST_VALUES = 20_000  # from half of them on the smallest choice is taken
 LONGEST = 100_000  # characters of a text
 LETTERS = 100  # of a text, and
 ENTRIES = 20  # of an object's schema that is joined with another, take as long as a value
+COMPARED = 10_000  # letters that are compared with others take as long as a value
 DEEPEST = 60  # a schema that gets here requires itself for ever
 
 # JSON Schema's formats "time" and "date-time" want an offset; these two have none.
@@ -221,6 +223,8 @@ def _array(schema: dict[str, Any], draws: _Draws, root: Any, depth: int) -> list
         if len(value) >= length:
             return value
         item = _value(items, draws, root, depth + 1)
+        if unique and isinstance(item, (list, dict, str)):  # each letter may be compared with each
+            draws.work(len(value) * len(json.dumps(item)) // COMPARED)
         if not (unique and item in value):
             value.append(item)
     if len(value) < least:

@@ -14,8 +14,8 @@ import pandas as pd
 import pyarrow as pa
 
 from lionproc.errors import ColumnError, ConfigurationError, did_you_mean
-from lionproc.evaluation.one_hash import has_one_hash
 from lionproc.frame.dtypes import cells_of
+from lionproc.model.one_hash import has_one_hash
 
 __all__ = ["Column", "Measure", "check_labels", "column", "measure_of", "one_column", "ordered"]
 

@@ -128,6 +128,9 @@ def _carried(client: Any, plain: set[tuple[str, str]]) -> Iterator[tuple[str, st
         yield f"?{name}", value
     for cookie in http.cookies.jar:
         yield f"cookie {cookie.domain}{cookie.path} {cookie.name}", cookie.value or ""
+    pool = getattr(getattr(http, "_transport", None), "_pool", None)
+    if socket := getattr(pool, "_uds", None):  # the address is only a name then
+        yield "socket", str(socket)
     if http.auth is not None:
         login = (getattr(http.auth, name, "") for name in _OF_A_LOGIN)
         yield "auth", f"{type(http.auth).__name__} {' '.join(filter(None, map(str, login)))}"

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lionproc.errors import SchemaError
+from lionproc.model.one_hash import has_one_hash
 from lionproc.model.references import FOLLOWED, References, for_the_same, parts_of
 
 __all__ = ["MOST_LEVELS", "MOST_PARTS", "MOST_REFERENCES", "check_keywords", "too_deep", "vet"]
@@ -56,6 +57,12 @@ def too_deep() -> SchemaError:
 def _check_parts(schema: Mapping[str, Any]) -> None:
     parts = list(parts_of(schema, with_shared=True))
     for part in parts:
+        choices = part.get("enum")
+        if isinstance(choices, list) and has_one_hash(choices):
+            raise SchemaError(
+                "An enum of the JSON Schema has very many numbers of one hash, so that to tell them "
+                "apart takes hours. Ask for a number."
+            )
         draft = part.get("$schema")
         if draft is not None and not _is_known(draft):
             raise SchemaError(

@@ -67,6 +67,12 @@ OTHERS = {
     "another login of http": lambda: identity(**http(auth=("user", "b"))),
     "digest of http": lambda: identity(**http(auth=httpx2.DigestAuth("user", "a"))),
     "another digest of http": lambda: identity(**http(auth=httpx2.DigestAuth("other", "a"))),
+    "socket of http": lambda: identity(
+        **http(transport=httpx2.AsyncHTTPTransport(uds="/run/a.sock"))
+    ),
+    "another socket of http": lambda: identity(
+        **http(transport=httpx2.AsyncHTTPTransport(uds="/run/b.sock"))
+    ),
     "another host behind the address": lambda: identity(default_headers={"Host": "a.example"}),
     "scope": lambda: identity(scope="tenant a"),
     "another scope": lambda: identity(scope="tenant b"),

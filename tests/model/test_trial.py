@@ -247,6 +247,14 @@ def test_a_type_that_imports_what_is_answered_is_refused(schema):
         Answer.of(schema)
 
 
+def test_a_choice_of_very_many_numbers_of_one_hash_is_refused():
+    same = [(2**61 - 1) * number for number in range(1, 1101)]
+    for schema in ({"enum": same}, {"type": "object", "properties": {"n": {"enum": same}}}):
+        with pytest.raises(SchemaError, match="numbers of one hash"):
+            Answer.of(schema)
+    assert Answer.of({"enum": list(range(2000))})
+
+
 @pytest.mark.parametrize(
     "schema", [re.Pattern, list[re.Pattern[str]], dict[str, typing.Pattern | None]]
 )

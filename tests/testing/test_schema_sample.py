@@ -118,3 +118,11 @@ def test_draws_are_even_and_independent_of_each_other():
         assert 850 <= sum(tenth <= number * 10 < tenth + 1 for number in numbers) <= 1150
     assert sum(a < 0.5 for n, a in enumerate(numbers) if unit(7, n, stream=1) < 0.5) < 2700
     assert {SeededRandom(1).below(1), SeededRandom(2).below(1)} == {0}
+
+
+def test_long_values_that_have_to_differ_are_not_held_against_each_other_without_end():
+    alike = [[*range(2000), number] for number in range(50)]
+    schema = {"type": "array", "items": {"enum": alike}, "uniqueItems": True, "minItems": 900}
+    with pytest.raises(OverflowError, match="more than is made up"):
+        instance(schema, 0)
+    assert len(instance({**schema, "minItems": 3}, 0)) >= 3

@@ -1,8 +1,8 @@
-"""Cells that cannot be told apart in a moment, for they differ and have one hash.
+"""Values that cannot be told apart in a moment, for they differ and have one hash.
 
 The hash of a text is another one in each process. That of a number is the number itself, modulo
 2**61 - 1: a stranger's file of 400 KB can have 40,000 decimals of one hash, and to sort those into
-strata compares each with each while nothing else in the process runs.
+strata, or choices into a set, compares each with each while nothing else in the process runs.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Final
 
 __all__ = ["has_one_hash"]
 
-MOST_COMPARED: Final = 1_000_000  # pairs of cells
+MOST_COMPARED: Final = 1_000_000  # pairs of values
 _TOLD_APART: Final = frozenset((str, bytes, float, bool, type(None)))
 
 
-def has_one_hash(cells: Iterable[object]) -> bool:
-    """Whether so many different cells have one hash that telling them apart takes long.
+def has_one_hash(values: Iterable[object]) -> bool:
+    """Whether so many different values have one hash that telling them apart takes long.
 
     Args:
-        cells: As plain Python values; what has no hash is left out.
+        values: As plain Python has them; what has no hash is left out.
 
     Example:
         >>> has_one_hash([(2**61 - 1) * n for n in range(2000)]), has_one_hash(range(2000))
@@ -29,15 +29,15 @@ def has_one_hash(cells: Iterable[object]) -> bool:
     """
     seen: set[tuple[int, str]] = set()
     of_each = Counter[int]()
-    for cell in cells:
-        if type(cell) in _TOLD_APART:
+    for value in values:
+        if type(value) in _TOLD_APART:
             continue
         try:
-            number = hash(cell)
+            number = hash(value)
         except TypeError:
             continue
         # Python writes no whole number of more than 4,300 digits in tens.
-        known = (number, hex(cell) if isinstance(cell, int) else repr(cell))
+        known = (number, hex(value) if isinstance(value, int) else repr(value))
         if known not in seen:
             seen.add(known)
             of_each[number] += 1
