@@ -38,6 +38,8 @@ ENDINGS: dict[str, Format] = {
     **dict.fromkeys((".parquet", ".pq"), "parquet"),
 }
 _HEAD = 1 << 16  # bytes that are looked at to learn how a file is written
+_FREE = 2**25  # bytes that a packed file may unpack to, however small it is
+_MOST_TIMES = 100  # of its size, beyond those; text of people unpacks to 3 to 20 times
 _SPARSE_CELLS = 10_000_000  # a table of more, of which nearly all would be empty, is none
 _SPARSE = 50
 _DEEPEST = 200  # lists and objects in a line, one in the other: no deeper ones are written
@@ -133,8 +135,43 @@ def _opened(path: str, said: Format | None) -> IO[bytes] | None:
     if place.is_fifo():  # `<(zcat a.csv.gz)` of a shell; what is read of it does not come again
         return io.BytesIO(place.read_bytes())
     if place.suffix.lower() == ".gz":
-        return cast("IO[bytes]", gzip.GzipFile(place))
+        return cast("IO[bytes]", io.BufferedReader(_Unpacked(place), _HEAD))
     return place.open("rb")
+
+
+class _Unpacked(io.RawIOBase):
+    """A file of gzip, as far as it is no bomb.
+
+    Args:
+        place: Where it is.
+    """
+
+    def __init__(self, place: Path) -> None:
+        self._name = place.name
+        self._file = gzip.GzipFile(place)
+        self._most = max(_FREE, _MOST_TIMES * place.stat().st_size)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def readinto(self, into: Any) -> int:
+        read = self._file.readinto(into)
+        if self._file.tell() > self._most:
+            raise ConfigurationError(
+                f"{self._name!r} unpacks to more than {_MOST_TIMES} times its size, so it is not read. "
+                "If that is meant, unpack it first: gunzip --keep."
+            )
+        return read
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def missing_table(path: Path) -> ConfigurationError:

@@ -15,8 +15,9 @@ import pandas as pd
 import pytest
 
 import lionproc as lp
-from lionproc.cli import main
+from lionproc.cli import main, reading
 from lionproc.cli.reading import read
+from lionproc.errors import ConfigurationError
 from lionproc.frame.export import write_parquet
 
 ROOT = Path(lp.__file__).parents[1]
@@ -511,6 +512,19 @@ def test_a_file_that_is_no_table_is_refused_without_showing_its_content(ask, nam
     assert (code, out) == (2, "")
     assert words in err
     assert "secret" not in err
+
+
+@pytest.mark.parametrize(("ending", "line"), [("csv", b"0\n"), ("jsonl", b'{"a": 0}\n')])
+def test_a_packed_table_that_unpacks_to_far_more_than_it_is_is_not_read(
+    tmp_path, monkeypatch, ending, line
+):
+    monkeypatch.setattr(reading, "_FREE", 100_000)
+    path = tmp_path / f"a.{ending}.gz"
+    path.write_bytes(gzip.compress(line * 300_000))
+    with pytest.raises(ConfigurationError, match=r"unpacks to more than 100 times.*gunzip"):
+        read(str(path))
+    monkeypatch.setattr(reading, "_FREE", 10_000_000)
+    assert len(read(str(path)).frame) == (300_000 if ending == "jsonl" else 299_999)
 
 
 @pytest.mark.parametrize("content", ["\n\ntext\none\n\n", "\r\n\r\ntext,n\r\none,1\r\n"])
