@@ -135,13 +135,14 @@ def to_table(frame: pd.DataFrame, like: pa.Schema | None = None) -> pa.Table:
             # Arrow cannot even convert categories that mix text and numbers: stand in for them
             bare.isetitem(place, np.zeros(len(bare), dtype="int8"))
     table = pa.Table.from_pandas(bare)
-    for place in range(frame.shape[1]):
-        nested = _kept_arrow(bare.dtypes.iloc[place], table.column(place))
+    for place, dtype in enumerate(bare.dtypes):
+        nested = _kept_arrow(dtype, table.column(place))
         if nested is not None:
             kept[place] = nested
     metadata = json.loads(table.schema.metadata[b"pandas"])
+    names = table.schema.names
+    table = _replaced(table, {at: (c.field(names[at]), c.arrow) for at, c in kept.items()})
     for place, column in kept.items():
-        table = table.set_column(place, column.field(table.schema.field(place).name), column.arrow)
         metadata["columns"][place].update(column.described)
     if like is not None:
         table = _alike(table, metadata["columns"], like)
@@ -162,13 +163,16 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
         Exception: Of any kind, where the metadata is made up.
     """
     table = _noted(table)
+    typed: dict[int, tuple[pa.Field, Arrow]] = {}
     for place, field in enumerate(table.schema):
         note = (field.metadata or {}).get(_NOTE)
         if note is not None:
             saved = SavedDtype.__arrow_ext_deserialize__(field.type, note)
             chunks = table.column(place).chunks
             chunks = [pa.ExtensionArray.from_storage(saved, chunk) for chunk in chunks]
-            table = table.set_column(place, field.name, _untyped.chunked_array(chunks, type=saved))
+            made = _untyped.chunked_array(chunks, type=saved)
+            typed[place] = pa.field(field.name, saved), made
+    table = _replaced(table, typed)
     # What pd.read_parquet does. pandas 3 makes more of a table than pyarrow alone.
     convert: Any = getattr(pd.DataFrame, "from_arrow", pa.Table.to_pandas)
     frame: pd.DataFrame = convert(table)
@@ -190,17 +194,32 @@ def _noted(table: pa.Table) -> pa.Table:
     for level in metadata.get("column_indexes", []):
         if not _readable(level["numpy_type"]):
             level["numpy_type"] = "object"
+    schema = table.schema
+    noted: dict[int, tuple[pa.Field, Arrow]] = {}
     for column in metadata["columns"]:
-        place = table.schema.get_field_index(column.get("field_name") or column["name"])
+        place = schema.get_field_index(column.get("field_name") or column["name"])
         if _readable(column["numpy_type"]):
             continue
         column["numpy_type"] = "object"
-        field = table.schema.field(place)
+        field = schema.field(place)
         if not pa.types.is_dictionary(field.type):
-            noted = field.with_metadata({_NOTE: _note({"kind": "arrow"})})
-            table = table.set_column(place, noted, table.column(place))
-    kept = {**table.schema.metadata, b"pandas": json.dumps(metadata).encode()}
-    return table.replace_schema_metadata(kept)
+            noted[place] = (
+                field.with_metadata({_NOTE: _note({"kind": "arrow"})}),
+                table.column(place),
+            )
+    kept = {**schema.metadata, b"pandas": json.dumps(metadata).encode()}
+    return _replaced(table, noted).replace_schema_metadata(kept)
+
+
+def _replaced(table: pa.Table, columns: Mapping[int, tuple[pa.Field, Arrow]]) -> pa.Table:
+    """The table with other columns in some places. Made at once: one by one takes their square."""
+    if not columns:
+        return table
+    fields, arrays = list(table.schema), list(table.columns)
+    for place, (field, array) in columns.items():
+        fields[place], arrays[place] = field, array
+    schema = pa.schema(fields, metadata=table.schema.metadata)
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 class _Column(NamedTuple):
@@ -228,13 +247,13 @@ def _note(dtype: Mapping[str, object]) -> bytes:
 def _alike(table: pa.Table, described: list[dict[str, Any]], like: pa.Schema) -> pa.Table:
     """The table with the types of another one, where a column is in both and its type is not."""
     there = {column["field_name"]: column for column in _described(like)}
+    alike: dict[int, tuple[pa.Field, Arrow]] = {}
     for place, field in enumerate(table.schema):
         whole = like.get_field_index(field.name)
         if whole >= 0 and like.field(whole).type != field.type:
-            column = table.column(place).cast(like.field(whole).type)
-            table = table.set_column(place, like.field(whole), column)
+            alike[place] = like.field(whole), table.column(place).cast(like.field(whole).type)
             described[place] = there[field.name]
-    return table
+    return _replaced(table, alike)
 
 
 def _described(schema: pa.Schema, what: str = "columns") -> list[dict[str, Any]]:

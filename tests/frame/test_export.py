@@ -26,6 +26,7 @@ from pydantic import BaseModel
 import lionproc as lp
 from lionproc.engine.whole_file import temporary_name
 from lionproc.errors import BudgetWarning, ColumnError, ConfigurationError, LionprocWarning
+from lionproc.frame import arrow_extension
 from lionproc.frame import assemble as assembling
 from lionproc.frame.arrow_extension import SavedDtype, _packed, to_table
 from lionproc.frame.assemble import MISSING, assemble
@@ -761,6 +762,22 @@ def test_a_dtype_of_a_stranger_with_a_long_name_is_not_asked_of_pandas(tmp_path,
     made = read_parquet(rewritten(path, pandas=json.dumps(described).encode()))
     assert made.to_dict("list") == {"a": [1]}
     assert made["a"].dtype == dtype
+
+
+def test_a_table_is_not_made_anew_for_each_of_its_columns(tmp_path, monkeypatch):
+    # That takes their square: a file of 4 MB with 8,000 columns took 13 seconds.
+    sizes, replaced = [], arrow_extension._replaced
+    monkeypatch.setattr(
+        arrow_extension,
+        "_replaced",
+        lambda table, new: sizes.append(len(new)) or replaced(table, new),
+    )
+    lists = pd.array([[1], None], dtype=pd.ArrowDtype(pa.list_(pa.int64())))
+    frame = pd.DataFrame({f"c{n}": lists for n in range(30)})
+    frame.to_parquet(tmp_path / "pandas.parquet")  # it cannot read it itself
+    assert read_parquet(tmp_path / "pandas.parquet").equals(frame)
+    assert read_parquet(write_parquet(frame, tmp_path / "o.parquet", {})).equals(frame)
+    assert sizes == [30, 30, 30, 30]
 
 
 def test_a_frequency_of_a_stranger_with_a_long_name_is_not_asked_of_pandas(tmp_path):
