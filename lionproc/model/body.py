@@ -22,6 +22,7 @@ _FIELDS = ("data:", "event:", "id:", "retry:", ":")  # how a line of an event st
 _BEGINNINGS = tuple(field.encode() for field in _FIELDS)
 _END = "[DONE]"
 MOST_LINES = 500_000  # of events; each is looked at, on the loop that everybody shares
+MOST_PARTS = 2_000_000  # lists and objects; each takes many times its bytes in memory
 _TOO_DEEP = "It is nested too deeply."
 _DECODER = json.JSONDecoder()
 
@@ -42,6 +43,7 @@ def parsed(body: bytes) -> Any:
         >>> parsed(b': still working\n\n{"choices":[]}')
         {'choices': []}
     """
+    parts = _parts_of(body)
     try:
         data = orjson.loads(body)
     except ValueError:
@@ -49,7 +51,7 @@ def parsed(body: bytes) -> Any:
             data = _read(body.decode("utf-8-sig").lstrip())
         except RecursionError:
             raise ValueError(_TOO_DEEP) from None
-    data = _not_deep(data, body)
+    data = _not_deep(data, parts)
     return _generated(data) if isinstance(data, dict) and "error" in data else data
 
 
@@ -57,13 +59,22 @@ def json_of(text: bytes | str) -> object:
     """What JSON of a server holds, if it is no deeper than anything a server has to say.
 
     Raises:
-        ValueError: It is no JSON, or too deep: whatever writes or shows it would stumble.
+        ValueError: It is no JSON, too much of it, or too deep: whatever writes or shows it would stumble.
     """
-    return _not_deep(orjson.loads(text), text.encode() if isinstance(text, str) else text)
+    parts = _parts_of(text.encode() if isinstance(text, str) else text)
+    return _not_deep(orjson.loads(text), parts)
 
 
-def _not_deep(data: object, body: bytes) -> object:
-    if body.count(b"[") + body.count(b"{") > DEEPEST and is_deeper(data, DEEPEST):
+def _parts_of(body: bytes) -> int:
+    """Lists and objects in a body, and perhaps more: those within texts count too."""
+    parts = body.count(b"[") + body.count(b"{")
+    if parts > MOST_PARTS:
+        raise ValueError("It has more lists and objects than an answer has.")
+    return parts
+
+
+def _not_deep(data: object, parts: int) -> object:
+    if parts > DEEPEST and is_deeper(data, DEEPEST):
         raise ValueError(_TOO_DEEP)
     return data
 

@@ -380,6 +380,15 @@ def test_a_stream_of_more_events_than_an_answer_has_tokens_is_not_looked_through
         assert error.kind is Kind.UNREADABLE
 
 
+@pytest.mark.parametrize("status", [200, 400])
+def test_a_reply_of_millions_of_objects_is_not_made_into_them(monkeypatch, status):
+    monkeypatch.setattr("lionproc.model.body.orjson.loads", None)  # whoever calls it fails
+    text = "a" if status == 200 else "b"
+    body = b'{"choices":[{"message":{"content":"%s"}}],"x":[' % text.encode()
+    error = classify(status, {}, body + b"{}," * 2_000_001 + b"0]}").error
+    assert error.kind is (Kind.BAD_REPLY if status == 200 else Kind.BAD_REQUEST)
+
+
 def test_the_body_of_an_error_is_looked_at_as_far_as_it_is_shown():
     body = json.dumps(
         {"error": {"message": "Bearer " + " " * (12 * 2**20) + "sk-abcdefgh12345678"}}
