@@ -23,6 +23,7 @@ from lionproc.evaluation.markup import check_markup
 __all__ = ["first_sheet"]
 
 LONGEST_FORMAT = 255  # characters of a number format, as Excel has it
+MOST_TAGS_OF_A_ROW = 10 * 16_384  # as many cells as a row of Excel has, with what is in them
 MOST_SHEETS = 1000  # that are looked at for the first one with cells
 _PIECE = 2**16
 _SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}worksheet"
@@ -62,19 +63,27 @@ def first_sheet(place: Path) -> Iterator[Iterator[Sequence[object]]]:
 
 
 def _rows(part: IO[bytes], cells: Any) -> Iterator[Sequence[object]]:
-    """The rows of a sheet, missing ones too. Nothing of it is kept, and what has no cells not made."""
+    """The rows of a sheet, missing ones too. Nothing of it is kept, and what has no cells not made.
+
+    Raises:
+        ValueError: A row has more cells than Excel has columns.
+    """
     within: list[Any] = []
-    inside = 0  # of a row
+    inside = tags = 0  # of a row
     following = 1
     for event, element in iterparse(part, ("start", "end")):  # noqa: S314  (`_Beginning` has)
         is_row = _bare(element.tag) == "row"
         if event == "start":
             within.append(element)
             inside += is_row
+            tags = tags + 1 if inside else 0
+            if tags > MOST_TAGS_OF_A_ROW:
+                raise ValueError("a row has more cells than a row of Excel")
             continue
         within.pop()
         inside -= is_row
         if is_row and not inside:
+            tags = 0
             number, found = cells.parse_row(element)
             while following < number:
                 following += 1

@@ -1,6 +1,7 @@
 """A sample that a person labels in a spreadsheet program, and what its labels say of the frame."""
 
 import zipfile
+from contextlib import nullcontext
 from typing import Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ from openpyxl.styles import numbers
 
 import lionproc as lp
 from lionproc.errors import ConfigurationError, SaveError
-from lionproc.evaluation import by_hand, review_sheet
+from lionproc.evaluation import by_hand, review_sheet, workbook
 from lionproc.evaluation.draw import drawn
 from lionproc.evaluation.intervals import weighted
 from lionproc.evaluation.row_ids import ids_of
@@ -391,6 +392,16 @@ def test_a_long_text_that_is_in_a_workbook_once_stands_in_no_thousand_cells(tmp_
     monkeypatch.setattr(review_sheet, "FREE_LETTERS", 1000)
     with pytest.raises(ConfigurationError, match=r"its cells have more than [0-9,]+ characters"):
         lp.read_review(path)
+
+
+def test_a_row_of_more_cells_than_excel_has_columns_is_not_held(tmp_path, monkeypatch):
+    monkeypatch.setattr(workbook, "MOST_TAGS_OF_A_ROW", 100)
+    rows = ["<row>" + "<c/>" * cells + "</row>" for cells in (98, 98, 100)]
+    for some, refused in ((rows[:2], False), (rows, True)):
+        changes = {"xl/worksheets/sheet1.xml": {"</sheetData>": f"{''.join(some)}</sheetData>"}}
+        path = edited(tmp_path / "review.xlsx", changes)
+        with pytest.raises(ConfigurationError, match="more cells") if refused else nullcontext():
+            assert len(lp.read_review(path)) == 1
 
 
 def test_of_a_workbook_nothing_is_read_but_the_cells_of_its_first_sheet(tmp_path):
