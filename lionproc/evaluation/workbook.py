@@ -23,7 +23,7 @@ from lionproc.evaluation.markup import check_markup
 __all__ = ["first_sheet"]
 
 LONGEST_FORMAT = 255  # characters of a number format, as Excel has it
-MOST_TAGS_OF_A_ROW = 10 * 16_384  # as many cells as a row of Excel has, with what is in them
+MOST_TAGS_OF_A_ROW = 10 * 16_384  # and attributes: as many cells as Excel has columns
 MOST_SHEETS = 1000  # that are looked at for the first one with cells
 _PIECE = 2**16
 _SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}worksheet"
@@ -76,7 +76,7 @@ def _rows(part: IO[bytes], cells: Any) -> Iterator[Sequence[object]]:
         if event == "start":
             within.append(element)
             inside += is_row
-            tags = tags + 1 if inside else 0
+            tags = tags + 1 + len(element.attrib) if inside else 0
             if tags > MOST_TAGS_OF_A_ROW:
                 raise ValueError("a row has more cells than a row of Excel")
             continue
