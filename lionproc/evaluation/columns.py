@@ -78,7 +78,7 @@ def one_column(frame: pd.DataFrame, name: Hashable, argument: str) -> pd.Series[
             f"{argument} takes the name of a column, not a {type(name).__name__}. Put it into the "
             "frame first: df.assign(label=...)."
         )
-    places = [place for place, each in enumerate(frame.columns) if bool(each == name)]
+    places = _places_of(name, frame.columns)
     if not places:
         raise ColumnError(
             f"{argument}: the frame has no column {name!r}.{did_you_mean(name, frame.columns)}"
@@ -97,6 +97,14 @@ def one_column(frame: pd.DataFrame, name: Hashable, argument: str) -> pd.Series[
             f'takes hours. As texts it takes a moment: df[{name!r}].astype("string").'
         )
     return found
+
+
+def _places_of(name: Hashable, columns: pd.Index[Any]) -> list[int]:
+    """Where a name is. Texts are looked up, for all columns of a wide frame may be looked for."""
+    if isinstance(name, str) and columns.inferred_type == "string" and columns.is_unique:
+        found: Any = columns.get_loc(name) if name in columns else None
+        return [] if found is None else [int(found)]
+    return [place for place, each in enumerate(columns) if bool(each == name)]
 
 
 def column(frame: pd.DataFrame, name: Hashable, argument: str) -> Column:

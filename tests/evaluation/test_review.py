@@ -158,6 +158,15 @@ def test_rows_whose_ids_differ_in_the_last_of_many_digits_are_not_taken_for_each
     assert frame.llm.score("mood", gold=review).accuracy == 1
 
 
+def test_each_of_many_columns_is_not_looked_for_among_all_of_them(tmp_path, monkeypatch):
+    # 8,000 columns took a minute.
+    walks, walk = [], pd.Index.__iter__
+    monkeypatch.setattr(pd.Index, "__iter__", lambda index: walks.append(index) or walk(index))
+    wide = pd.DataFrame([["x"] * 201], columns=["a", *(f"c{n}" for n in range(200))])
+    wide.llm.to_review(tmp_path / "review.csv", n=1, into="a")
+    assert sum(len(index) > 200 for index in walks) < 100
+
+
 def test_equal_rows_each_have_their_own_gold_and_two_golds_of_one_row_are_refused():
     frame = pd.DataFrame({"text": ["x", "x", "y"], "mood": ["a", "b", "a"]})
     review = pd.DataFrame({"text": ["x", "x"], "gold": ["a", "a"]})
