@@ -109,7 +109,8 @@ class FirstOutcomes:
         Args:
             errors: The kinds of its failures.
         """
-        others = set(errors) - {Kind.ACCESS, Kind.NOT_FOUND, Kind.NOT_SENT, Kind.CANCELLED}
+        refusals = {Kind.ACCESS, Kind.NOT_FOUND, Kind.NO_LOGPROBS}
+        others = set(errors) - refusals - {Kind.NOT_SENT, Kind.CANCELLED}
         return None if others else self._refused
 
     def believe_no_refusal(self) -> None:

@@ -348,7 +348,8 @@ class ModelCall:
         if sure and speaks_of("logprobs", refusal, sent):
             if fitting.learn_most("top_logprobs", refusal, sent):
                 return again
-            return no_logprobs(recipe.connection.model, error)
+            if not recipe.connection.endpoint.tells_logprobs:  # else it is of this row
+                return no_logprobs(recipe.connection.model, error)
         if error.kind is Kind.BAD_REQUEST and self._fits_better(refusal, sent):
             return again
         if error.kind is Kind.NOT_FOUND:

@@ -345,4 +345,6 @@ def no_logprobs(model: str, refused: CallError | None = None) -> CallError:
         "fewer of them than were asked for: lp.Model(..., top_logprobs=5).",
         status=None if refused is None else refused.status,
         hint="",
+        # What a guardrail says of a row may show the request, and with it this word.
+        may_be_of_row=refused is not None and "logprob" not in refused.message.lower(),
     )

@@ -203,6 +203,23 @@ def test_a_model_that_refuses_them_is_not_asked_without(server, model, body, sta
     assert out["mood"].notna().sum() == 3
 
 
+@pytest.mark.parametrize("evil", ["Great.", "Bad."])
+def test_a_row_that_a_guardrail_blocks_ends_no_run_by_showing_what_was_asked_for(server, evil):
+    def blocks(asked, number):
+        if text_of(asked) != evil:
+            return None
+        shown = {name: asked[name] for name in sorted(asked) if name != "messages"}
+        said = {"message": "Blocked by guardrail.", "request": shown}
+        return Fault("other", status=403, body=json.dumps({"error": said}))
+
+    server.configure(answer=mood, confidence=sure, faults=blocks)
+    fresh = lp.Model("openai", f"not {evil}", base_url=server.base_url, api_key=server.key)
+    for _ in range(2):
+        with pytest.warns(RowsFailedWarning):
+            out = ask(fresh, limits=lp.Limits(concurrency=1))
+        assert out["mood"].notna().tolist() == DF["review"].isin({*SURE} - {evil}).tolist()
+
+
 @pytest.mark.parametrize(
     ("said", "most"),
     [
