@@ -8,6 +8,7 @@ import os
 from lionproc.engine.home import home
 from lionproc.engine.journal_file import MEMORY
 from lionproc.engine.paths import absolute, local_path
+from lionproc.engine.trust import check_way
 from lionproc.errors import ConfigurationError, JournalError
 
 
@@ -35,12 +36,14 @@ def real_path(path: str | os.PathLike[str] | None, *, make: bool = True) -> str:
         make: Whether the folder of the usual one is made.
 
     Raises:
-        JournalError: It is the path of no file.
+        JournalError: It is the path of no file, or behind a link of somebody else.
     """
     if path is None:
         return os.path.realpath(home(make=make) / "journal.sqlite")
     try:
         # A whole path is never taken for a URI, whatever characters it has.
-        return os.path.realpath(local_path(path))
+        place = local_path(path)
     except ConfigurationError as error:
         raise JournalError(f"{error} Give a file with journal=.") from None
+    check_way(str(place))
+    return os.path.realpath(place)

@@ -11,22 +11,22 @@ others are trusted, `LIONPROC_TRUST` names the folders.
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
 import re
 import stat
-from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
+from lionproc.engine.git_index import tracks
 from lionproc.engine.journal_intake import logs_beside
-from lionproc.engine.whole_file import read_regular
+from lionproc.engine.whole_file import refuse_planted_link
 from lionproc.errors import JournalError
 
 __all__ = [
     "check_found",
     "check_journal",
     "check_link",
+    "check_way",
     "others_of",
     "repository_of",
     "repository_of_records",
@@ -37,8 +37,6 @@ BESIDE = ("-wal", "-shm", "-journal")  # what SQLite reads and writes beside the
 _SUPER = bytes.fromhex("d9d505f920a163d7")  # ends the record that names a super-journal
 _RECORD = rb"(?:req|batch|job)_[0-9A-Za-z_-]{1,100}\.json"  # of a service
 _STAGE = rb"(?:[^/\0]{1,400}/)?"  # a folder of one, perhaps
-LONGEST_PATH = 2**16  # bytes
-LARGEST_INDEX = 256 * 2**20  # bytes of a git index that is looked into
 
 
 def check_journal(path: str) -> None:
@@ -49,13 +47,14 @@ def check_journal(path: str) -> None:
 
     Raises:
         JournalError: Somebody else owns or can write it, its folder or one above; the message
-            says who, and the way on. Or a pipe or a device is beside it, or what would have
-            SQLite remove a file.
+            says who, and the way on. Or it is behind a link of somebody else, a pipe or a device
+            is beside it, or what would have SQLite remove a file.
     """
     _refuse_odd(path)
     folder = Path(os.path.realpath(Path(path).parent))
     if os.name != "posix" or _is_trusted(folder):
         return
+    check_way(path)
     if folder.exists():
         _check_folder(folder, path, above=False)
     for above in folder.parents:
@@ -64,6 +63,27 @@ def check_journal(path: str) -> None:
     for end in ("", *BESIDE):
         with contextlib.suppress(FileNotFoundError):
             _check_file(path, path + end)
+
+
+def check_way(path: str) -> None:
+    """Refuse a journal behind a link that somebody else left in a shared folder.
+
+    Args:
+        path: Its file as it was given, whether it is there or not.
+
+    Raises:
+        JournalError: There is such a link.
+    """
+    real = Path(os.path.realpath(path))
+    if os.name != "posix" or _is_trusted(real.parent):
+        return
+    try:
+        refuse_planted_link(Path(path))
+    except OSError as error:
+        raise JournalError(
+            f"The journal {path!r} is not used: {error.strerror}, and it would be made where that "
+            f"leads. Remove it, or {_else(real.parent)}"
+        ) from None
 
 
 def _refuse_odd(path: str) -> None:
@@ -276,7 +296,7 @@ def repository_of_records(folder: Path) -> Path | None:
         for above in (place, *place.parents):
             start = os.fsencode((place / "_").relative_to(above))[:-1]
             stage = _STAGE if start else b""  # without a start it would be looked for everywhere
-            if _tracks(above, re.escape(start) + stage + _RECORD):
+            if tracks(above, re.escape(start) + stage + _RECORD):
                 return above
     return None
 
@@ -299,72 +319,9 @@ def repository_of(file: Path) -> Path | None:
 
 def _repository_of(file: Path) -> Path | None:
     for above in file.parents:
-        if _tracks(above, re.escape(os.fsencode(file.relative_to(above)))):
+        if tracks(above, re.escape(os.fsencode(file.relative_to(above)))):
             return above
     return None
-
-
-def _tracks(folder: Path, pattern: bytes) -> bool:
-    """Whether a folder is a git repository of this user that has a file of such a name."""
-    place = folder / ".git"
-    with contextlib.suppress(OSError, ValueError):
-        if place.lstat().st_uid in {os.geteuid(), 0}:  # others may put one into /tmp
-            if place.is_file():  # a worktree: "gitdir: ..."
-                told = read_regular(place, LONGEST_PATH, follow=True).decode()
-                place = folder / told[8:].strip()
-            return _holds(place / "index", pattern)
-    return False
-
-
-def _holds(index: Path, pattern: bytes) -> bool:
-    """Whether a git index lists such a file (format: git's documentation, gitformat-index)."""
-    with os.fdopen(os.open(index, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
-        found = os.fstat(opened.fileno())
-        if not (stat.S_ISREG(found.st_mode) and 0 < found.st_size <= LARGEST_INDEX):
-            return False
-        with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            if content[4:8] == b"\0\0\0\4":
-                names = (name for size in (20, 32) for name in _names(content, size))  # SHA-1, -256
-                return any(re.fullmatch(pattern, name) for name in names)
-            return _has_name(content, re.compile(pattern + rb"(?=\0)"))
-
-
-def _has_name(index: mmap.mmap, pattern: re.Pattern[bytes]) -> bool:
-    end = 0
-    while found := pattern.search(index, end):
-        start, end = found.span()
-        if _is_name(index, start, end):
-            return True
-    return False
-
-
-def _is_name(index: mmap.mmap, start: int, end: int) -> bool:
-    """Whether it is a whole name: before it is its length, and in between there may be flags."""
-    lengths = (int.from_bytes(index[start - back : start - back + 2]) & 0xFFF for back in (2, 4))
-    return min(end - start, 0xFFF) in lengths
-
-
-def _names(index: mmap.mmap, hash_size: int) -> Iterator[bytes]:
-    """The names in a git index of version 4, each kept without what it shares with the last."""
-    place, name = 12, b""
-    with contextlib.suppress(IndexError):  # hashes of another size
-        for _ in range(int.from_bytes(index[8:12])):
-            place += 40 + hash_size
-            place += 4 if index[place] & 0x40 else 2  # flags, and more of them
-            byte = index[place]
-            cut = byte & 0x7F
-            while byte & 0x80 and cut < LONGEST_PATH:
-                place += 1
-                byte = index[place]
-                cut = (cut + 1 << 7) | byte & 0x7F
-            end = index.find(b"\0", place + 1)
-            if end < 0:
-                return
-            if max(end - place, len(name), cut) > LONGEST_PATH:
-                return  # git makes none: each that shares with it would be as long
-            name = name[: max(len(name) - cut, 0)] + index[place + 1 : end]
-            place = end + 1
-            yield name
 
 
 def _user(uid: int) -> str:

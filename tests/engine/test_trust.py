@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 import lionproc as lp
-from lionproc.engine import journal_file, trust
+from lionproc.engine import git_index, journal_file, trust
 from lionproc.engine.home import home
 from lionproc.engine.journal import Entry, Journal
 from lionproc.engine.journal_intake import Intake
@@ -96,6 +96,23 @@ def test_a_file_beside_the_journal_that_another_user_put_there_is_not_used(work)
         with pytest.raises(JournalError, match=f"sqlite{end}.*another user"):
             Journal.open()
         planted.unlink()
+
+
+@as_root
+@pytest.mark.parametrize("link", [".lionproc", "of mine.sqlite"])
+def test_a_link_of_another_user_in_a_shared_folder_does_not_say_where_answers_are_kept(
+    work, tmp_path, link
+):
+    work.chmod(0o1777)
+    (tmp_path / "mine").mkdir(0o700)
+    Path(link).symlink_to(tmp_path / "mine" / ("" if link == ".lionproc" else "j.sqlite"))
+    os.chown(link, STRANGER, STRANGER, follow_symlinks=False)
+    with pytest.raises(JournalError, match=r"a link that somebody else left.*Remove it"):
+        Journal.open(None if link == ".lionproc" else link)
+    assert not list((tmp_path / "mine").iterdir())
+    os.chown(link, 0, 0, follow_symlinks=False)
+    if link == ".lionproc":
+        keep_one()
 
 
 def test_a_link_beside_the_journal_is_not_followed(work):
@@ -312,9 +329,9 @@ def test_names_in_an_index_that_git_has_not_written_take_no_time_without_end(wor
     keep_one()
     last = ENTRY + b"\x7f.lionproc/journal.sqlite\0"  # of the name before it, nothing
     index = b"DIRC" + struct.pack(">II", 4, 1000) + entries + last
-    names = list(trust._names(index, 20))
-    assert sum(map(len, names)) <= 200 * trust.LONGEST_PATH
-    assert max(map(len, names), default=0) <= 2 * trust.LONGEST_PATH
+    names = list(git_index._names(index, 20))
+    assert sum(map(len, names)) <= 200 * git_index.LONGEST_PATH
+    assert max(map(len, names), default=0) <= 2 * git_index.LONGEST_PATH
     assert b".lionproc/journal.sqlite" not in names  # nothing is looked for behind it
     Path(".git").mkdir()
     Path(".git/index").write_bytes(index)

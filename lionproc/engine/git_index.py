@@ -1,0 +1,86 @@
+"""What a git repository tracks, by its index: whether a file came with it. No git is run."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from lionproc.engine.whole_file import read_regular
+
+__all__ = ["tracks"]
+
+LONGEST_PATH = 2**16  # bytes
+LARGEST_INDEX = 256 * 2**20  # bytes of a git index that is looked into
+
+
+def tracks(folder: Path, pattern: bytes) -> bool:
+    """Whether a folder is a git repository of this user that has a file of such a name.
+
+    Args:
+        folder: Where `.git` would be.
+        pattern: A regular expression for the whole name, as it is seen from there.
+    """
+    place = folder / ".git"
+    with contextlib.suppress(OSError, ValueError):
+        if place.lstat().st_uid in {os.geteuid(), 0}:  # others may put one into /tmp
+            if place.is_file():  # a worktree: "gitdir: ..."
+                told = read_regular(place, LONGEST_PATH, follow=True).decode()
+                place = folder / told[8:].strip()
+            return _holds(place / "index", pattern)
+    return False
+
+
+def _holds(index: Path, pattern: bytes) -> bool:
+    """Whether a git index lists such a file (format: git's documentation, gitformat-index)."""
+    with os.fdopen(os.open(index, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
+        found = os.fstat(opened.fileno())
+        if not (stat.S_ISREG(found.st_mode) and 0 < found.st_size <= LARGEST_INDEX):
+            return False
+        with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            if content[4:8] == b"\0\0\0\4":
+                names = (name for size in (20, 32) for name in _names(content, size))  # SHA-1, -256
+                return any(re.fullmatch(pattern, name) for name in names)
+            return _has_name(content, re.compile(pattern + rb"(?=\0)"))
+
+
+def _has_name(index: mmap.mmap, pattern: re.Pattern[bytes]) -> bool:
+    end = 0
+    while found := pattern.search(index, end):
+        start, end = found.span()
+        if _is_name(index, start, end):
+            return True
+    return False
+
+
+def _is_name(index: mmap.mmap, start: int, end: int) -> bool:
+    """Whether it is a whole name: before it is its length, and in between there may be flags."""
+    lengths = (int.from_bytes(index[start - back : start - back + 2]) & 0xFFF for back in (2, 4))
+    return min(end - start, 0xFFF) in lengths
+
+
+def _names(index: mmap.mmap, hash_size: int) -> Iterator[bytes]:
+    """The names in a git index of version 4, each kept without what it shares with the last."""
+    place, name = 12, b""
+    with contextlib.suppress(IndexError):  # hashes of another size
+        for _ in range(int.from_bytes(index[8:12])):
+            place += 40 + hash_size
+            place += 4 if index[place] & 0x40 else 2  # flags, and more of them
+            byte = index[place]
+            cut = byte & 0x7F
+            while byte & 0x80 and cut < LONGEST_PATH:
+                place += 1
+                byte = index[place]
+                cut = (cut + 1 << 7) | byte & 0x7F
+            end = index.find(b"\0", place + 1)
+            if end < 0:
+                return
+            if max(end - place, len(name), cut) > LONGEST_PATH:
+                return  # git makes none: each that shares with it would be as long
+            name = name[: max(len(name) - cut, 0)] + index[place + 1 : end]
+            place = end + 1
+            yield name
