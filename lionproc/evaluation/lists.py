@@ -10,9 +10,11 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
+from lionproc.errors import ColumnError
 from lionproc.evaluation.columns import Column
 from lionproc.evaluation.intervals import Numbers
 from lionproc.evaluation.part import Mask, Part, Places, of_right
+from lionproc.model.one_hash import has_one_hash
 
 __all__ = ["Lists"]
 
@@ -24,6 +26,9 @@ class Lists:
         answers: The answers.
         gold: The gold. An empty list is gold that says that there is nothing.
         weights: How many rows each stands for, where those with gold were not drawn alike.
+
+    Raises:
+        ColumnError: The items of a column cannot be told apart in a moment.
     """
 
     def __init__(self, answers: Column, gold: Column, weights: Numbers | None = None) -> None:
@@ -31,6 +36,14 @@ class Lists:
         self._name = str(gold.name)
         self._weights = weights
         rows = np.flatnonzero(self.scored).tolist()
+        for column in (answers, gold):
+            if has_one_hash(
+                item for row in rows for item in cast("list[object]", column.cells[row])
+            ):
+                raise ColumnError(
+                    f"Very many numbers in the lists of {column.name!r} have one hash, so that to "
+                    "tell them apart takes hours. Make texts of them."
+                )
         self._answers = {row: _items(answers.cells[row]) for row in rows}
         self._gold = {row: _items(gold.cells[row]) for row in rows}
 

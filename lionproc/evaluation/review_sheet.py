@@ -28,7 +28,7 @@ __all__ = ["read_sheet"]
 SPARE_CELLS = 1_000_000  # cells that a table may have beyond those that are written in the file
 LARGEST = 2**30  # bytes that a workbook may unpack to
 MOST_TAGS = 10_000_000  # in it; a cell takes about eight, and a row of <c/> fills memory
-MOST_ROWS = 2**20  # of a sheet of Excel
+MOST_ROWS, MOST_COLUMNS = 2**20, 2**14  # of a sheet of Excel
 MOST_LETTERS = 2**28  # of all cells: a text that is in the file once may be in a million of them
 FREE_LETTERS = 2**25  # of them, whatever the size of the file
 OFTEN = 8  # times that each character of the file may be in a cell, beside those
@@ -63,6 +63,11 @@ def read_sheet(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, bool]:
     width = len(rows[0]) if rows else 0
     if not width:
         raise ConfigurationError(f"{shown(path)} is empty.")
+    if width > MOST_COLUMNS:
+        raise ConfigurationError(
+            f"{shown(path)} has {width:,} columns; a spreadsheet has {MOST_COLUMNS:,} at most. "
+            "Delete the ones that are not needed."
+        )
     if width * len(rows) > SPARE_CELLS + 2 * sum(map(len, rows)):
         raise ConfigurationError(
             f"{shown(path)} has {len(rows):,} rows that are shorter than its {width:,} columns. "

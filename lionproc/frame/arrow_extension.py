@@ -15,12 +15,14 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+
+from lionproc.model.one_hash import has_one_hash
 
 __all__ = ["SavedDtype", "register", "to_frame", "to_table"]
 
@@ -86,7 +88,9 @@ class _Category:
     def __from_arrow__(self, array: Arrow) -> pd.Categorical[Any]:
         if "held" in self._dtype:
             held = _noted(_unpacked(self._dtype["held"]))
-            index: pd.Index[Any] = pd.Index(held.to_pandas().iloc[:, 0], tupleize_cols=False)
+            values = held.to_pandas().iloc[:, 0]
+            _refuse_one_hash(values)
+            index: pd.Index[Any] = pd.Index(values, tupleize_cols=False)
             place_of = {value: place for place, value in enumerate(_shown(held, index))}
             places = [place_of.get(value, -1) for value in _storage(array).to_pylist()]
             return pd.Categorical.from_codes(
@@ -95,6 +99,7 @@ class _Category:
         members = self._dtype["categories"]
         if not _readable(self._dtype["index"]):
             raise ValueError("there is no such dtype")
+        _refuse_one_hash(members)
         code = {_stored(member, self._dtype): place for place, member in enumerate(members)}
         codes = [code.get(value, -1) for value in _storage(array).to_pylist()]
         categories: pd.Index[Any] = pd.Index(
@@ -103,6 +108,12 @@ class _Category:
         return pd.Categorical.from_codes(
             codes, categories=categories, ordered=self._dtype["ordered"]
         )
+
+
+def _refuse_one_hash(categories: Iterable[object]) -> None:
+    """Raise a ValueError for what takes hours to tell apart; a stranger may have written it."""
+    if has_one_hash(categories):
+        raise ValueError("very many categories have one hash")
 
 
 def register() -> None:

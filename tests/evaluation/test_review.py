@@ -403,6 +403,14 @@ def test_a_long_text_that_is_in_a_workbook_once_stands_in_no_thousand_cells(tmp_
         lp.read_review(path)
 
 
+def test_a_line_of_more_names_than_a_spreadsheet_has_columns_is_refused(tmp_path):
+    path = tmp_path / "review.csv"
+    for columns, says in ((16_385, "16,385 columns; a spreadsheet has 16,384"), (9, "'gold'")):
+        path.write_text("," * (columns - 1) + "\n")
+        with pytest.raises(ConfigurationError, match=says):
+            lp.read_review(path)
+
+
 def test_a_row_of_more_cells_than_excel_has_columns_is_not_held(tmp_path, monkeypatch):
     monkeypatch.setattr(workbook, "MOST_TAGS_OF_A_ROW", 100)
     rows = ["<row>" + "<c/>" * cells + "</row>" for cells in (98, 98, 100)]

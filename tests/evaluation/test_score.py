@@ -304,3 +304,11 @@ def test_a_column_of_very_many_different_numbers_of_one_hash_is_refused(tmp_path
     assert len(few.llm.score("a", gold="gold", by="price").slices) == 900
     texts = frame.assign(price=frame["price"].astype("string"))
     assert len(texts.llm.score("a", gold="gold", by="price").slices) == 1100
+
+
+def test_lists_of_very_many_different_numbers_of_one_hash_are_refused():
+    same = [(2**61 - 1) * number for number in range(1, 1101)]
+    frame = pd.DataFrame({"a": [[1], [2]], "gold": [same, [2]]})
+    with pytest.raises(ColumnError, match=r"lists of 'gold' have one hash"):
+        frame.llm.score("a", gold="gold")
+    assert frame.assign(gold=[same[:900], [2]]).llm.score("a", gold="gold").n == 2

@@ -796,6 +796,17 @@ def test_a_frequency_of_a_stranger_with_a_long_name_is_not_asked_of_pandas(tmp_p
         read_parquet(tmp_path / "held.parquet")
 
 
+def test_categories_of_one_hash_in_the_note_of_a_strangers_file_are_not_told_apart(tmp_path):
+    same = [(2**61 - 1) * number for number in range(1, 1101)]
+    held = pa.table({"a": pa.array(map(Decimal, same), pa.decimal128(38, 0))})
+    for note in ({"categories": same, "index": "float64"}, {"held": _packed(held)}):
+        kept = json.dumps({"kind": "category", "ordered": False, **note}).encode()
+        field = pa.field("a", pa.float64(), metadata={b"lionproc.dtype": kept})
+        pq.write_table(pa.table([[1.0]], schema=pa.schema([field])), tmp_path / "a.parquet")
+        with pytest.raises(ConfigurationError, match="damaged"):
+            read_parquet(tmp_path / "a.parquet")
+
+
 def test_a_letter_that_has_become_another_one_on_the_disk_is_damage_and_no_answer(tmp_path):
     path = write_parquet(pd.DataFrame({"a": ["positive", "mild"]}), tmp_path / "o.parquet", {})
     path.write_bytes(path.read_bytes().replace(b"mild", b"wild", 1))
