@@ -696,7 +696,6 @@ def test_nothing_is_taken_for_something_else_wherever_in_a_type_it_stands(schema
         (Minutes | Literal["unknown"], "90", dt.timedelta(minutes=90)),
         (dict[dt.date, str], {"2019-01-01": "12"}, {dt.date(2019, 1, 1): "12"}),
     ],
-    ids=str,
 )
 def test_what_has_one_reading_is_read_beside_what_looks_like_another(schema, value, is_read_as):
     assert Answer.of(schema).read(json.dumps({"answer": value})) == is_read_as
