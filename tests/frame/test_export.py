@@ -631,11 +631,11 @@ def test_without_a_journal_a_part_whose_rows_were_corrected_is_kept_beside_the_o
 def test_parts_that_somebody_moves_away_while_a_run_goes_on_are_there_at_its_end(
     tmp_path, server, model
 ):
-    df = pd.DataFrame({"text": [f"text {n}" for n in range(30)]})
+    df = pd.DataFrame({"text": [f"moved {n}" for n in range(30)]})
     parts, away = tmp_path / "parts", tmp_path / "away"
 
     def answer(body):
-        if body["messages"][-1]["content"] == "text 29":
+        if body["messages"][-1]["content"] == "moved 29":
             for part in parts.glob("part-000[01]?-*.parquet"):
                 part.rename(away / part.name)
         return "yes"
