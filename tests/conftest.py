@@ -193,6 +193,14 @@ def few_authorities(authority):
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def home_of_the_module(tmp_path_factory):
+    """Answers of other tests, or of an earlier day, are none of a server with the same port."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIONPROC_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     """Where lionproc keeps its files, beside a working folder that is new and empty."""
