@@ -120,6 +120,7 @@ def refused_place(path: AnyPath, place: Path | Remote, option: str) -> Iterator[
 
 def _check_folder(target: Path | Remote, run: str | None) -> None:
     if isinstance(target, Path):
+        refuse_planted_link(target)
         make_folders(target)
         _probe(target)
     refuse_other_parts(target, run)

@@ -628,6 +628,26 @@ def test_without_a_journal_a_part_whose_rows_were_corrected_is_kept_beside_the_o
     pd.testing.assert_frame_equal(lp.read_parquet(old), was.iloc[10:])
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="root gives links away")
+@pytest.mark.parametrize("save", ["out/", "out/a.parquet", "a.parquet"])
+def test_a_link_that_somebody_left_in_a_shared_folder_is_refused_before_anything_is_sent(
+    tmp_path, server, model, save
+):
+    shared, mine = tmp_path / "shared", tmp_path / "mine"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    mine.mkdir()
+    link = shared / save.partition("/")[0]
+    link.symlink_to(mine / "" if "/" in save else mine / "theirs.parquet")
+    os.chown(link, 54321, 54321, follow_symlinks=False)
+    with pytest.raises(ConfigurationError, match="a link that somebody else left"):
+        pd.DataFrame({"text": ["of mine"]}).llm.process(
+            "{text}", into="a", model=model, save=f"{shared}/{save}"
+        )
+    assert server.counters.total == 0
+    assert not list(mine.iterdir())
+
+
 def test_parts_that_somebody_moves_away_while_a_run_goes_on_are_there_at_its_end(
     tmp_path, server, model
 ):
