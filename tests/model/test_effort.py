@@ -21,6 +21,7 @@ from lionproc.model.answer import Answer
 from lionproc.model.chat_completion import classify, text_of
 from lionproc.model.effort import MOST_VALUES, Weighed
 from lionproc.model.excerpt import excerpt_of
+from lionproc.model.long_numbers import are_long_fractions
 from lionproc.model.usage import guess
 from lionproc.model.validate import Check
 
@@ -229,8 +230,7 @@ def test_fractions_of_very_many_digits_are_a_wrong_shape_before_they_are_made(nu
 
     with pytest.raises(CallError, match="very many digits"):
         Answer.of(Ratios).read(json.dumps({"ratios": [number] * 1000}))
-    few = Answer.of(Ratios).read(json.dumps({"ratios": ["1e-30", "2/3", "0.1"] * 400}))
-    assert few.ratios[1] == Fraction(2, 3)
+    assert not are_long_fractions({"ratios": ["1e-30", "2/3", "0.1"] * 400})
 
 
 def test_beside_a_form_a_text_may_be_long():
