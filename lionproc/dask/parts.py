@@ -138,11 +138,11 @@ class Part:
             with file.open("rb") as source:
                 yield source
             return
-        self._check_whose(file, file.stat())
+        self._check_whose(file, file.stat(), repository_of(file))
         refuse_link(file)
         flags = (getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
         with os.fdopen(os.open(file, os.O_RDONLY | sum(flags)), "rb") as source:
-            self._check_whose(file, os.fstat(source.fileno()))
+            self._check_whose(file, os.fstat(source.fileno()), None)
             yield source
 
     def _columns(self, source: Any) -> dict[Hashable, Any] | None:
@@ -165,11 +165,11 @@ class Part:
         except Exception:  # noqa: BLE001  (whatever is wrong with it: then it is asked again)
             return None
 
-    def _check_whose(self, file: Path, found: os.stat_result) -> None:
+    def _check_whose(self, file: Path, found: os.stat_result, repository: Path | None) -> None:
         try:
             refuse_planted_link(file)
             who = others_of(found, file.parent, group=False)
-            if not who and (repository := repository_of(file)) is not None:
+            if not who and repository is not None:
                 who = f"is part of the git repository {str(repository)!r}"
         except OSError as error:
             who = f"cannot be used: {error.strerror}"

@@ -300,8 +300,12 @@ class FailurePolicy:
             `StopRun` if the first requests all failed in one way.
         """
         error = event.error
-        told = error is not None and event.state == "failed" and error.kind is Kind.NO_LOGPROBS
-        if error is not None and told and not self._first.doubts(event, error):
+        if (
+            error is not None
+            and event.state == "failed"
+            and error.kind is Kind.NO_LOGPROBS
+            and not self._first.doubts(event, error)
+        ):
             return _stopped(error)  # a reply that was paid for, as all others would be
         if self._first.on_trial and self._first.is_over_with(event, known=known):
             return StopRun(self._first.verdict(event))

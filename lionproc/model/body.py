@@ -59,7 +59,8 @@ def json_of(text: bytes | str) -> object:
     """What JSON of a server holds, if it is no deeper than anything a server has to say.
 
     Raises:
-        ValueError: It is no JSON, too much of it, or too deep: whatever writes or shows it would stumble.
+        ValueError: It is no JSON, too much of it, or too deep: whatever writes or shows it would
+            stumble.
     """
     parts = _parts_of(text.encode() if isinstance(text, str) else text)
     return _not_deep(orjson.loads(text), parts)

@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
+from lionproc.model.long_numbers import MOST_COMPARED
+
 __all__ = ["has_one_hash"]
 
-MOST_COMPARED: Final = 1_000_000  # pairs of values
 _TOLD_APART: Final = frozenset((str, bytes, float, bool, type(None)))
 
 
