@@ -372,11 +372,11 @@ class ModelCall:
         recipe = self._recipe
         try:
             said = text_of(data, recipe.connection.endings, bytes(self._begins))
-            sure = recipe.confidences
-            if sure is not None and recipe.connection.endpoint.tells_logprobs is False:
-                raise no_logprobs(recipe.connection.model)
             value, self.cell, self.mended = recipe.answer.answered(said)
-            if sure is not None:  # of a good answer, whose size and depth are bounded
+            sure = recipe.confidences
+            if sure is not None:  # of a good answer: what fits no type may be a guardrail's
+                if recipe.connection.endpoint.tells_logprobs is False and not has_logprobs(data):
+                    raise no_logprobs(recipe.connection.model)
                 self.confidences = sure.read(data, said)
         except CallError as error:
             error.reply = excerpt_of(data, REPLY_LENGTH)

@@ -220,6 +220,21 @@ def test_a_row_that_a_guardrail_blocks_ends_no_run_by_showing_what_was_asked_for
         assert out["mood"].notna().tolist() == DF["review"].isin({*SURE} - {evil}).tolist()
 
 
+def test_a_guardrail_that_answers_for_the_model_ends_no_run_at_its_first_row(server):
+    blocked = "I cannot help with that."  # as a reply of a proxy, which has no log-probabilities
+    canned = json.dumps({"choices": [{"message": {"content": blocked}, "finish_reason": "stop"}]})
+    said = Fault("other", status=200, body=canned)
+    evil = DF["review"].iloc[0]
+    blocks = lambda asked, number: said if evil in json.dumps(asked) else None  # noqa: E731
+    server.configure(answer=mood, confidence=sure, faults=blocks)
+    fresh = lp.Model("openai", "behind a guardrail", base_url=server.base_url, api_key=server.key)
+    for _ in range(2):  # and not either where the reply is kept
+        with pytest.warns(RowsFailedWarning):
+            out = ask(fresh, limits=lp.Limits(concurrency=1))
+        assert out["mood"].notna().tolist() == DF["review"].isin({*SURE} - {evil}).tolist()
+        assert out["mood_confidence"].notna().tolist() == out["mood"].notna().tolist()
+
+
 @pytest.mark.parametrize(
     ("said", "most"),
     [
