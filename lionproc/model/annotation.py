@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import types
 import typing
 from enum import Enum
 from typing import Any, Literal, TypeVar
 
 import pydantic_core
-from pydantic import BaseModel, ImportString, RootModel, TypeAdapter
+from pydantic import BaseModel, RootModel, TypeAdapter
 from pydantic.errors import PydanticUserError
 
 from lionproc.errors import SchemaError
-from lionproc.model.coerce import SECRETS
 from lionproc.model.shape import Shape, ShapeSchema, shape_of
 from lionproc.model.vetting import vet
 
@@ -23,7 +21,6 @@ __all__ = [
     "field_types",
     "label_of",
     "refuse",
-    "refuse_hidden",
     "shapes_of_type",
     "type_adapter",
 ]
@@ -32,7 +29,6 @@ ASK_FOR = (
     "Ask for str, int, float, bool, Literal['a', 'b'], an Enum, list[...], "
     "a pydantic model, or a JSON Schema as a dict."
 )
-_IMPORTED: Any = ImportString  # to a type checker it is what was imported
 
 
 def refuse(schema: object) -> None:
@@ -73,47 +69,6 @@ def refuse(schema: object) -> None:
         raise SchemaError("This Literal has no members to choose from.")
     if isinstance(schema, TypeVar) or (callable(schema) and isinstance(schema, types.FunctionType)):
         raise SchemaError(f"{label_of(schema)} is no type. {ASK_FOR}")
-
-
-def refuse_hidden(schema: object, label: str) -> None:
-    """Refuse types whose value is not what they show: they would be kept as asterisks.
-
-    Args:
-        schema: The type.
-        label: What to call it in a message.
-
-    Raises:
-        SchemaError: A `SecretStr` or the like is in it, at any depth, or something that would be
-            run.
-    """
-    seen: list[Any] = []
-
-    def look(part: object) -> None:
-        if any(part is other for other in seen):
-            return
-        seen.append(part)
-        kind = typing.get_origin(part) or part
-        if isinstance(kind, type) and issubclass(kind, SECRETS):
-            name = kind.__name__
-            where = f"{name} does" if kind is schema else f"{label} has a {name}, which does"
-            raise SchemaError(
-                f"{where} not show its value, so the column would hold '**********'. Ask for str, "
-                "and keep the column where others do not see it."
-            )
-        if kind is _IMPORTED or isinstance(part, _IMPORTED):
-            raise SchemaError(
-                f"{label} has an ImportString: what the model answers would be imported, and so "
-                "run. Ask for str, or for Literal[...] of the names that are allowed."
-            )
-        if kind is re.Pattern:
-            raise SchemaError(
-                f"{label} has a re.Pattern: to compile what the model answers may take minutes, and "
-                "so may a search for it. Ask for str."
-            )
-        for inner in (*typing.get_args(part), *field_types(part).values()):
-            look(inner)
-
-    look(schema)
 
 
 def type_adapter(schema: Any, label: str) -> TypeAdapter[Any]:

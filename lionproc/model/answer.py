@@ -21,7 +21,6 @@ from lionproc.model.annotation import (
     field_types,
     label_of,
     refuse,
-    refuse_hidden,
     shapes_of_type,
     type_adapter,
 )
@@ -32,6 +31,7 @@ from lionproc.model.canonical import canonical
 from lionproc.model.effort import Weighed, schema_check
 from lionproc.model.familiar import remembering
 from lionproc.model.references import FOLLOWED
+from lionproc.model.refused_parts import refuse_parts
 from lionproc.model.shape import AskedSchema, Json, Map, Record, Shape, Text, shape_of, walk
 from lionproc.model.trial import try_out
 from lionproc.model.validate import TypeCheck
@@ -237,7 +237,7 @@ def _again(schema: object, name: object | None) -> Answer:
 def _of_type(cls: type[Answer], schema: Any, name: object | None) -> Answer:
     label = label_of(schema)
     adapter = type_adapter(schema, label)
-    refuse_hidden(schema, label)
+    refuse_parts(adapter.core_schema, label)
     shape, on_wire = shapes_of_type(adapter, label)
     whole = wire.compact(adapter.json_schema(schema_generator=AskedSchema))
     fields = None

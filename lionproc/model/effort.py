@@ -18,6 +18,7 @@ from functools import cached_property
 from typing import Any
 
 from lionproc.errors import CallError, Kind
+from lionproc.model.exact_numbers import written_in
 from lionproc.model.hashes import are_of_few_hashes
 from lionproc.model.long_numbers import (
     are_long_fractions,
@@ -55,6 +56,7 @@ class Weighed:
         self._check = check
         self.looks_at_raw = getattr(check, "looks_at_raw", True)
         self._hashed = getattr(check, "hashed", ())
+        self._reads_digits = getattr(check, "reads_digits", False)
         self._schema = schema
         once = tagged and not getattr(check, "may_look_around", False)
         self._trials = Trials(schema, tagged=tagged, once=once)
@@ -73,12 +75,20 @@ class Weighed:
             if are_long_fractions(raw):
                 raise wrong_shape(LONG_NUMBERS)
         if may_have_long_numbers(text):
-            raw = _without_long_numbers(text, raw)
+            raw = self._without_long_numbers(text, raw)
         if self._may_be_work(text):
             raw = self._weigh(text, raw)
         if self._hashed and len(text) > _FEW_LETTERS:
             raw = self._without_one_hash(text, raw)
         return self._check(text, raw)
+
+    def _without_long_numbers(self, text: str, raw: Any) -> Any:
+        """What the text holds, if it does not hold very many long numbers."""
+        value = _held(text, raw)
+        written = written_in(text).values() if self._reads_digits else ()
+        if has_too_many_long_numbers(value, filter(None, written)):
+            raise wrong_shape(LONG_NUMBERS)
+        return value
 
     def _without_one_hash(self, text: str, raw: Any) -> Any:
         """What the text holds, if a set of it is filled in a moment."""
@@ -145,14 +155,6 @@ def _held(text: str, raw: Any) -> Any:
         return parse(text) if raw is NOT_PARSED else raw
     except ValueError:
         return NOT_PARSED
-
-
-def _without_long_numbers(text: str, raw: Any) -> Any:
-    """What the text holds, if it does not hold very many long numbers."""
-    value = _held(text, raw)
-    if has_too_many_long_numbers(value):
-        raise wrong_shape(LONG_NUMBERS)
-    return value
 
 
 def _is_more(value: object, most: int) -> bool:

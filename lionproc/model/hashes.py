@@ -16,8 +16,9 @@ from pydantic_core import SchemaError as CoreSchemaError
 from pydantic_core import SchemaValidator, core_schema
 
 from lionproc.errors import pass_on_interrupt
+from lionproc.model.core_parts import Part, parts_within
 from lionproc.model.long_numbers import MOST_COMPARED, texts_in
-from lionproc.model.python_patterns import NO_PARTS, validator_of
+from lionproc.model.python_patterns import validator_of
 
 __all__ = ["are_of_few_hashes", "readers_of"]
 
@@ -54,23 +55,16 @@ def readers_of(schema: Any) -> tuple[SchemaValidator, ...]:
     return tuple(made)
 
 
-def _hashed(node: Any) -> Iterator[Any]:
+def _hashed(schema: object) -> Iterator[Part]:
     """The parts of a type that go into a set or are keys."""
-    if isinstance(node, (list, tuple)):
-        for part in node:
-            yield from _hashed(part)
-    elif isinstance(node, dict):
-        place = {"set": "items_schema", "frozenset": "items_schema", "dict": "keys_schema"}
-        kind = node.get("type")
-        found = node.get(place.get(kind, "")) if isinstance(kind, str) else None
+    place = {"set": "items_schema", "frozenset": "items_schema", "dict": "keys_schema"}
+    for node in parts_within(schema):
+        found = node.get(place.get(str(node.get("type")), ""))
         if found is not None:
             yield found
-        for name, value in node.items():
-            if name not in NO_PARTS:
-                yield from _hashed(value)
 
 
-def _is_known(part: Mapping[str, Any], named: Mapping[str, Any], inside: tuple[str, ...]) -> bool:
+def _is_known(part: Part, named: Mapping[str, Part], inside: tuple[str, ...]) -> bool:
     kind = part["type"]
     if kind == "definition-ref":
         name = part["schema_ref"]

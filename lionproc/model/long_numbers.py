@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal, InvalidOperation
 
 from lionproc.model.plain_values import LEAST, MOST
@@ -41,16 +41,18 @@ def may_have_long_numbers(text: str) -> bool:
     return not text.isascii() or sum(map(text.count, "0123456789")) > _DIGITS
 
 
-def has_too_many_long_numbers(value: object) -> bool:
+def has_too_many_long_numbers(value: object, written: Iterable[str] = ()) -> bool:
     """Whether an answer has so many long numbers that checking it may take minutes.
 
     Args:
         value: What the text of the answer holds, parsed.
+        written: Numbers in it that are read digit by digit, and not as floats.
     """
     bits = [abs(each).bit_length() for each in _long(value)]
     if len(bits) > MOST_LONG_NUMBERS or sum(bits) > MOST_BITS:
         return True
-    hashes = Counter(map(_hash, {text for text in texts_in(value) if _begins_a_number(text)}))
+    texts = {text for text in texts_in(value) if _begins_a_number(text)}
+    hashes = Counter(map(_hash, texts.union(written)))
     del hashes[None]
     return sum(count**2 for count in hashes.values()) > MOST_COMPARED
 

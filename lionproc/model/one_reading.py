@@ -19,8 +19,9 @@ from typing import Any, Final
 
 from pydantic_core import PydanticCustomError, SchemaValidator, core_schema
 
+from lionproc.model.core_parts import Part, changed, parts_within
 from lionproc.model.exact_numbers import may_be_inexact, written_in
-from lionproc.model.python_patterns import NO_PARTS, safe_schema, validator_from
+from lionproc.model.python_patterns import safe_schema, validator_from
 
 __all__ = [
     "DIGITS",
@@ -98,29 +99,23 @@ def has_dataclasses(schema: object) -> bool:
     return "dataclass" in kinds and "field of several names" not in kinds
 
 
-def _kinds(node: object) -> Iterator[str]:
+def _kinds(schema: object) -> Iterator[str]:
     """The kinds of the parts of a type; "choice" for one with a number in it."""
-    if isinstance(node, (list, tuple)):
-        for part in node:
-            yield from _kinds(part)
-    elif isinstance(node, dict):
+    for node in parts_within(schema):
         kind = node.get("type")
         if isinstance(kind, str):
             yield "choice" if _chooses_numbers(node) else kind
         if _has_several_names(node):
             yield "field of several names"
-        for name, part in node.items():
-            if name not in NO_PARTS:
-                yield from _kinds(part)
 
 
-def _has_several_names(node: Mapping[str, Any]) -> bool:
+def _has_several_names(node: Part) -> bool:
     config = node.get("config")
     by_name = isinstance(config, dict) and any(config.get(word) for word in _BY_NAME)
     return by_name or isinstance(node.get("validation_alias"), list)
 
 
-def _chooses_numbers(node: Mapping[str, Any]) -> bool:
+def _chooses_numbers(node: Part) -> bool:
     if node.get("type") == "literal":
         members = node["expected"]
     elif node.get("type") == "enum":
@@ -136,16 +131,14 @@ def _held(member: object) -> object:
 
 def _guarded(node: Any) -> Any:
     """The same part of a type, which takes nothing for something else."""
-    if isinstance(node, (list, tuple)):
-        return type(node)([_guarded(part) for part in node])
     if not isinstance(node, dict):
-        return node
+        return changed(node, _guarded)
     kind = node.get("type")
     read: Any = _READERS.get(kind) if isinstance(kind, str) else None
     if read is None and _chooses_numbers(node):
         read = _choice
     if read is None:
-        return {name: part if name in NO_PARTS else _guarded(part) for name, part in node.items()}
+        return changed(node, _guarded)
     inner = SchemaValidator({name: node[name] for name in node.keys() - {"ref"}})
 
     def as_json(said: Any) -> Any:  # of a value of Python it would be no strict reading

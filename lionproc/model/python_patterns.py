@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from pydantic_core import PydanticCustomError, SchemaValidator, core_schema
 from pydantic_core import SchemaError as CoreSchemaError
 
 from lionproc.errors import SchemaError
+from lionproc.model.core_parts import changed
 
-__all__ = ["NO_PARTS", "safe_schema", "validator_from", "validator_of"]
+__all__ = ["safe_schema", "validator_from", "validator_of"]
 
-# What is no part of the schema, though it may look like one.
-NO_PARTS: Final = frozenset(("metadata", "default", "expected", "config", "serialization", "cls"))
 _FLAGS: Final = ((re.IGNORECASE, "i"), (re.MULTILINE, "m"), (re.DOTALL, "s"), (re.VERBOSE, "x"))
 _END: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\Z")  # `\z` to everybody but Python
 
@@ -63,22 +63,13 @@ def validator_from(schema: Any) -> SchemaValidator:
 
 def _safe(node: Any, *, python: bool) -> Any:
     """The same node where it has no such pattern, else a copy without."""
-    if isinstance(node, (list, tuple)):
-        parts = [_safe(part, python=python) for part in node]
-        same = all(new is old for new, old in zip(parts, node, strict=True))
-        return node if same else type(node)(parts)
-    if not isinstance(node, dict):
-        return node
-    engine = node.get("regex_engine") or (node.get("config") or {}).get("regex_engine")
-    python = engine == "python-re" if engine else python
-    pattern = node.get("pattern")
-    if node.get("type") == "str" and pattern is not None:
-        return node if isinstance(pattern, str) and not python else _checked(node)
-    made = {
-        key: value if key in NO_PARTS else _safe(value, python=python)
-        for key, value in node.items()
-    }
-    return node if all(made[key] is node[key] for key in node) else made
+    if isinstance(node, dict):
+        engine = node.get("regex_engine") or (node.get("config") or {}).get("regex_engine")
+        python = engine == "python-re" if engine else python
+        pattern = node.get("pattern")
+        if node.get("type") == "str" and pattern is not None:
+            return node if isinstance(pattern, str) and not python else _checked(node)
+    return changed(node, partial(_safe, python=python))
 
 
 def _checked(node: Mapping[str, Any]) -> Any:

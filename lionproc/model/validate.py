@@ -225,6 +225,7 @@ class TypeCheck:
         by_names = bool(self._optional_within) and has_dataclasses(adapter.core_schema)
         self._nothing_said = NothingSaid(asked or {}) if by_names else None
         self._one_reading = OneReading(adapter.core_schema) if is_open else None
+        self.reads_digits = self._one_reading is not None and self._one_reading.has_decimals
         is_model = isinstance(schema, type) and issubclass(schema, BaseModel)
         self._fields = tuple(getattr(schema, "model_fields", ())) if is_model else ()
         validator = validator_of(adapter.core_schema, adapter.validator)

@@ -145,6 +145,13 @@ def test_very_many_numbers_of_one_hash_or_of_very_many_digits_are_a_wrong_shape(
     assert failed.value.kind is Kind.WRONG_SHAPE
 
 
+@pytest.mark.parametrize("schema", [set[Decimal | int], tuple[set[Decimal], str] | str])
+def test_numbers_that_are_read_digit_by_digit_are_of_one_hash_however_they_are_written(schema):
+    numbers = ",".join(f"{n * ONE_HASH}.0" for n in range(1, 20_000))
+    with pytest.raises(CallError, match="numbers of very many digits"):
+        Answer.of(schema).read(f'{{"answer": [{numbers}]}}')
+
+
 class Place(pydantic.BaseModel):
     address: IPv6Address
     others: list[Place] = []
@@ -212,11 +219,10 @@ def test_very_many_lists_or_objects_that_have_to_differ_are_a_wrong_shape(schema
 @pytest.mark.parametrize(
     ("schema", "text"),
     [
-        (pydantic.Json[list[int]], json.dumps([1] * 50_000)),
         ({"type": "string", "format": "regex"}, "(" * 200_000),
         ({"type": "array", "items": {"type": "string", "format": "email"}}, ["ñ" * 200_000]),
     ],
-    ids=["JSON in a text", "regex", "email"],
+    ids=["regex", "email"],
 )
 def test_a_long_text_where_a_form_is_asked_for_is_a_wrong_shape(schema, text):
     with pytest.raises(CallError, match="where a certain form is asked for"):
@@ -441,6 +447,7 @@ class Engine(pydantic.BaseModel):
     ahead: str = pydantic.Field(default="1a", pattern=r"^(?=\d)([0-9a]+)+$")
     word: str = pydantic.Field(default="e", pattern=r"^(\w+\s?)+\Z")
     keys: dict[Annotated[str, pydantic.Field(pattern=r"^(k+)+$")], int] = {}
+    metadata: str = pydantic.Field(default="a", pattern=r"^(a+)+$")  # as pydantic calls its own
 
 
 class Compiled(pydantic.BaseModel):
@@ -460,6 +467,7 @@ CODES = list[Annotated[str, pydantic.Field(pattern=re.compile("^(a+)+$"))]]
     ("schema", "right", "wrong"),
     [
         (Engine, '{"code":"%s"}', "code"),
+        (Engine, '{"metadata":"%s"}', "metadata"),
         (Engine, '{"word":"Jos\u00e9 %s"}', "word"),
         (Engine, '{"ahead":"1%s"}', "ahead"),
         (Compiled, '{"code":"a","kids":[{"code":" A%s ","kids":[]}]}', "kids.0.code"),

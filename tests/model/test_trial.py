@@ -21,13 +21,16 @@ from pydantic import (
     FutureDate,
     HttpUrl,
     ImportString,
+    Json,
     NaiveDatetime,
     PostgresDsn,
+    RootModel,
     Secret,
     SecretBytes,
     SecretStr,
     model_validator,
 )
+from typing_extensions import TypeAliasType
 
 import lionproc as lp
 from lionproc.errors import CallError, Kind, SchemaError
@@ -261,6 +264,36 @@ def test_a_choice_of_very_many_numbers_of_one_hash_is_refused():
 def test_a_type_that_compiles_what_is_answered_is_refused(schema):
     with pytest.raises(SchemaError, match=r"re\.Pattern.*Ask for str"):
         Answer.of(schema)
+
+
+class Written(BaseModel):
+    metadata: Json[list[int]]
+
+
+@pytest.mark.parametrize("schema", [Json, list[Json[int]], Json[list[str]] | None, Written])
+def test_a_type_that_hides_what_it_checks_in_a_text_is_refused(schema):
+    with pytest.raises(SchemaError, match=r"pydantic\.Json.*list\[int\] instead of"):
+        Answer.of(schema)
+
+
+@pytest.mark.parametrize(
+    ("part", "what"),
+    [
+        (SecretStr, "SecretStr"),
+        (ImportString, "would be imported"),
+        (re.Pattern[str], "re.Pattern"),
+        (Json[list[int]], "pydantic.Json"),
+    ],
+    ids=["secret", "imported", "compiled", "JSON"],
+)
+def test_what_is_refused_has_no_other_name_and_no_place_where_it_is_not_seen(part, what):
+    class Tuple(typing.NamedTuple):
+        function: part
+
+    named = typing.NewType("named", part)
+    for schema in (named, list[TypeAliasType("Alias", part)], RootModel[part], Tuple):
+        with pytest.raises(SchemaError, match=what):
+            Answer.of(schema)
 
 
 @pytest.mark.parametrize(

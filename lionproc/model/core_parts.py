@@ -1,0 +1,68 @@
+"""The parts of pydantic's core schema of a type, wherever in it they are.
+
+Names that somebody chose stand there beside pydantic's own: a model may have a field `metadata`, and
+the tag of a choice may be "default". What is under those is a part like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeAlias
+
+__all__ = ["Part", "changed", "parts_within"]
+
+Part: TypeAlias = "dict[str, Any]"
+"""What core schema calls a schema: its `type`, and what this one has."""
+
+# What is no part, though it may look like one.
+_BESIDE: Final = frozenset(("metadata", "default", "expected", "config", "serialization", "cls"))
+_NAMED: Final = frozenset(("fields", "choices"))  # parts by names, where it is a dict
+
+
+def parts_within(schema: object) -> Iterator[Part]:
+    """The schema itself and all parts within it, each before its own.
+
+    Args:
+        schema: A core schema, or a list of them.
+    """
+    waiting = [schema]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (list, tuple)):
+            waiting += reversed(node)
+        elif isinstance(node, dict):
+            yield node
+            for key, held in reversed(node.items()):
+                if key in _NAMED and isinstance(held, dict):
+                    waiting += reversed(held.values())
+                elif key not in _BESIDE:
+                    waiting.append(held)
+
+
+def changed(node: Any, change: Callable[[Any], Any]) -> Any:
+    """A part, or a list of them, with each of its own parts as `change` makes it.
+
+    Args:
+        node: Part of a core schema; anything else is no part and stays.
+        change: Of a part, or a list of them, what stands in its place.
+
+    Returns:
+        `node` itself where all of them stay as they are.
+    """
+    if isinstance(node, (list, tuple)):
+        listed = [change(part) for part in node]
+        return node if all(map(_is, listed, node)) else type(node)(listed)
+    if not isinstance(node, dict):
+        return node
+    made = {}
+    for key, held in node.items():
+        if key in _NAMED and isinstance(held, dict):
+            named = {name: change(part) for name, part in held.items()}
+            made[key] = held if all(map(_is, named.values(), held.values())) else named
+        else:
+            made[key] = held if key in _BESIDE else change(held)
+    return node if all(map(_is, made.values(), node.values())) else made
+
+
+def _is(one: object, other: object) -> bool:
+    return one is other

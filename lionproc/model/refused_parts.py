@@ -1,0 +1,93 @@
+"""Parts of a type that must not be made of what a model answers.
+
+They are looked for in pydantic's core schema, which has all that a type is made of: of a field with
+`Annotated`, an alias or a `NewType` the annotations do not tell it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from typing import Any
+
+from pydantic import ImportString, Secret, SecretBytes, SecretStr, TypeAdapter
+
+from lionproc.errors import SchemaError
+from lionproc.model.core_parts import Part, parts_within
+
+__all__ = ["refuse_parts"]
+
+_HIDDEN = (
+    "{label} has a {name}, which does not show its value, so the column would hold '**********'. "
+    "Ask for str, and keep the column where others do not see it."
+)
+_IMPORTED = (
+    "{label} has an {name}: what the model answers would be imported, and so run. Ask for str, or "
+    "for Literal[...] of the names that are allowed."
+)
+_COMPILED = (
+    "{label} has a {name}: to compile what the model answers may take minutes, and so may a search "
+    "for it. Ask for str."
+)
+_JSON = (
+    "{label} has a pydantic.Json, which is JSON within a text of JSON: its parts cannot be asked for "
+    "one by one, and to check them may take hours. Ask for what is in it: list[int] instead of "
+    "Json[list[int]]."
+)
+_KINDS: tuple[tuple[Any, str, str], ...] = (
+    (ImportString, "ImportString", _IMPORTED),
+    (re.Pattern, "re.Pattern", _COMPILED),
+    (re.Pattern[str], "re.Pattern", _COMPILED),
+    (re.Pattern[bytes], "re.Pattern", _COMPILED),
+    (SecretStr, "SecretStr", _HIDDEN),
+    (SecretBytes, "SecretBytes", _HIDDEN),
+    (Secret[int], "Secret", _HIDDEN),
+)
+
+
+def refuse_parts(schema: object, label: str) -> None:
+    """Refuse a type that has one of them, at any depth.
+
+    Args:
+        schema: The type's core schema.
+        label: What to call the type in a message.
+
+    Raises:
+        SchemaError: It holds what is not shown (a `SecretStr`), would run or compile what is
+            answered, or checks JSON within a text, whose parts nobody sees.
+    """
+    nodes = list(parts_within(schema))
+    if any(node.get("type") == "json" for node in nodes):
+        raise SchemaError(_JSON.format(label=label))
+    # What writes a SecretBytes writes a SecretStr, too; what makes it does not.
+    for functions in (_makers(nodes), _writers(nodes)):
+        for function in functions:
+            for known, name, words in _refused():
+                if function is known:
+                    raise SchemaError(words.format(label=label, name=name))
+
+
+@cache
+def _refused() -> Sequence[tuple[object, str, str]]:
+    """The functions by which pydantic makes such parts or writes them, and what is told of each."""
+    return [
+        (function, name, words)
+        for kind, name, words in _KINDS
+        for nodes in [list(parts_within(TypeAdapter(kind).core_schema))]
+        for function in (*_makers(nodes), *_writers(nodes))
+    ]
+
+
+def _makers(nodes: Iterable[Part]) -> Iterator[object]:
+    for node in nodes:
+        function = node.get("function")
+        if isinstance(function, dict):
+            yield function.get("function")
+
+
+def _writers(nodes: Iterable[Part]) -> Iterator[object]:
+    for node in nodes:
+        written = node.get("serialization")
+        if isinstance(written, dict):
+            yield written.get("function")
