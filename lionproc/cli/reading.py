@@ -16,7 +16,8 @@ import re
 import sys
 import warnings
 import zlib
-from collections import Counter
+from array import array
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,8 +41,7 @@ ENDINGS: dict[str, Format] = {
 _HEAD = 1 << 16  # bytes that are looked at to learn how a file is written
 _FREE = 2**25  # bytes that a packed file may unpack to, however small it is
 _MOST_TIMES = 100  # of its size, beyond those; text of people unpacks to 3 to 20 times
-_SPARSE_CELLS = 10_000_000  # a table of more, of which nearly all would be empty, is none
-_SPARSE = 50
+_LONGEST_CELL = 2**31 - 1  # a cell may be a document
 _DEEPEST = 200  # lists and objects in a line, one in the other: no deeper ones are written
 _LARGE_NUMBER = re.compile(rb"[0-9]{19}")  # it may be more than 64 bits hold
 _DELIMITERS = (",", ";", "\t", "|")
@@ -229,7 +229,7 @@ def _csv(
     usual = "\t" if is_tsv else None
     # A carriage return alone, which pandas counts in its own way.
     odd = b"\r" in head.replace(b"\r\n", b"")
-    names, found, blank = _header(source, head, encoding, delimiter or usual)
+    names, found, blank = _header(source, head, encoding, delimiter or usual, rows)
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # cells that would be cut off
         frame = pd.read_csv(
@@ -250,9 +250,16 @@ def _csv(
 
 
 def _header(
-    source: Any, head: bytes, encoding: str, delimiter: str | None
+    source: Any, head: bytes, encoding: str, delimiter: str | None, rows: int | None
 ) -> tuple[list[str], str, int]:
-    """The names in the first line, however long it is, what is between them, and blank lines before."""
+    """The names in the first line, however long it is, what is between them, and blank lines before.
+
+    Raises:
+        ConfigurationError: Names are there twice, or the rows below would make far more cells than
+            the file has bytes.
+    """
+    from lionproc.frame.table_bounds import LINES
+
     lines = io.TextIOWrapper(source, encoding, newline="")  # refuses what decodes no text
     if delimiter is None:
         text = codecs.getincrementaldecoder(encoding)().decode(head)
@@ -261,10 +268,17 @@ def _header(
         delimiter = max(_DELIMITERS, key=bare.count)
     if len(delimiter) != 1:
         raise ConfigurationError(f"--delimiter is one character, not {delimiter!r}.")
+    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
     reader = csv.reader(lines, delimiter=delimiter)
     blank, names = next(((n, line) for n, line in enumerate(reader) if line), (0, []))
-    lines.detach().seek(0)
+    LINES.check("The table", columns=len(names), rows=1, written=source.tell())
     _must_differ(names)
+    widest, count = len(names), 0
+    for row in itertools.islice(reader, rows):
+        count += bool(row) or widest == 1
+        widest = max(widest, len(row))
+    LINES.check("The table", columns=widest, rows=count, written=source.tell())
+    lines.detach().seek(0)
     return names, delimiter, blank
 
 
@@ -280,22 +294,34 @@ def _json_lines(source: Any, rows: int | None) -> pd.DataFrame:
     import pandas as pd
 
     from lionproc.frame.byte_order import marked_encoding
+    from lionproc.frame.table_bounds import LINES
 
     marked = marked_encoding(source.read(_HEAD))
     source.seek(0)
     lines = source if marked in {None, "utf-8-sig"} else _recoded(source, str(marked))
-    records = list(itertools.islice(_records(lines), rows))
-    names = dict.fromkeys(name for record in records for name in record)
-    cells = len(names) * len(records)
-    if cells > _SPARSE_CELLS and cells > _SPARSE * sum(map(len, records)):
-        raise ConfigurationError(
-            f"The lines have {len(names):,} different keys, and each has a few of them only: as a "
-            f"table that would be {cells:,} cells. Put what varies into one field, as an object."
-        )
+    places: dict[str, array[int]] = defaultdict(lambda: array("q"))  # a row may have few of them
+    cells: dict[str, list[Any]] = defaultdict(list)
+    count = 0
+    for count, record in enumerate(itertools.islice(_records(lines), rows), 1):
+        LINES.check("The table", columns=max(len(record), len(cells)), rows=1, written=0)
+        for name, cell in record.items():
+            places[name].append(count - 1)
+            cells[name].append(cell)
+    LINES.check("The table", columns=len(cells), rows=count, written=source.tell())
     return pd.DataFrame(
-        {name: _column([record.get(name) for record in records]) for name in names},
-        index=range(len(records)),
+        {name: _column(_spread(cells[name], places[name], count)) for name in list(cells)},
+        index=range(count),
     )
+
+
+def _spread(cells: list[Any], places: array[int], count: int) -> list[Any]:
+    """A cell for each row, None where there is none."""
+    if len(cells) == count:
+        return cells
+    made: list[Any] = [None] * count
+    for place, cell in zip(places, cells, strict=True):
+        made[place] = cell
+    return made
 
 
 def _recoded(source: Any, encoding: str) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ import contextlib
 import csv
 import importlib.util
 import io
+import itertools
 import os
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,13 +23,12 @@ from lionproc.errors import ConfigurationError, LionprocError, MissingDependency
 from lionproc.evaluation.workbook import first_sheet
 from lionproc.frame.byte_order import marked_encoding
 from lionproc.frame.cell import is_missing
+from lionproc.frame.table_bounds import SHEET
 
 __all__ = ["read_sheet"]
 
-SPARE_CELLS = 1_000_000  # cells that a table may have beyond those that are written in the file
 LARGEST = 2**30  # bytes that a workbook may unpack to
 MOST_TAGS = 10_000_000  # in it; a cell takes about eight, and a row of <c/> fills memory
-MOST_ROWS, MOST_COLUMNS = 2**20, 2**14  # of a sheet of Excel
 MOST_LETTERS = 2**28  # of all cells: a text that is in the file once may be in a million of them
 FREE_LETTERS = 2**25  # of them, whatever the size of the file
 OFTEN = 8  # times that each character of the file may be in a cell, beside those
@@ -63,16 +63,7 @@ def read_sheet(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, bool]:
     width = len(rows[0]) if rows else 0
     if not width:
         raise ConfigurationError(f"{shown(path)} is empty.")
-    if width > MOST_COLUMNS:
-        raise ConfigurationError(
-            f"{shown(path)} has {width:,} columns; a spreadsheet has {MOST_COLUMNS:,} at most. "
-            "Delete the ones that are not needed."
-        )
-    if width * len(rows) > SPARE_CELLS + 2 * sum(map(len, rows)):
-        raise ConfigurationError(
-            f"{shown(path)} has {len(rows):,} rows that are shorter than its {width:,} columns. "
-            "Delete the empty columns."
-        )
+    SHEET.check(shown(path), columns=width, rows=len(rows), written=sum(map(len, rows)))
     body = [[*row, *[""] * (width - len(row))][:width] for row in rows[1:]]
     blank = [not any(cell and not cell.isspace() for cell in row) for row in body]
     sheet = pd.DataFrame(body, columns=[_bare(name) for name in rows[0]], dtype=object)
@@ -103,7 +94,10 @@ def _rows_of_text(text: str) -> tuple[list[list[str]], str]:
     separator = separator or max(";,\t", key=head.count)
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a cell may be a document
     text += _LAST if text.endswith(("\n", "\r")) else f"\n{_LAST}"
-    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    rows = list(itertools.islice(reader, SHEET.rows + 2))  # one more, and the last
+    if len(rows) > SHEET.rows + 1:
+        return rows, separator  # which are too many
     if separator.join(rows.pop()) != _LAST:  # a cell has swallowed it, and with it the rows before
         raise ValueError("a quotation mark is opened and never closed")
     return rows, separator
@@ -154,7 +148,7 @@ def _bounded(rows: Iterable[Sequence[object]], most: int) -> Iterator[list[str]]
         letters += sum(map(len, texts))
         if letters > most:
             raise ValueError(f"its cells have more than {most:,} characters")
-        if number > MOST_ROWS or places > LOOSE_CELLS + SPARSE * filled:
+        if number > SHEET.rows or places > LOOSE_CELLS + SPARSE * filled:
             raise ValueError("it has more rows or empty cells than a table has")
         yield _without_end(texts)
 

@@ -19,6 +19,7 @@ from lionproc.cli import main, reading
 from lionproc.cli.reading import read
 from lionproc.errors import ConfigurationError
 from lionproc.frame.export import write_parquet
+from lionproc.frame.table_bounds import LINES
 
 ROOT = Path(lp.__file__).parents[1]
 
@@ -460,6 +461,30 @@ def test_a_table_as_wide_as_it_is_long_is_read_or_refused(ask):
     Path("sparse.jsonl").write_text("".join(f'{{"k{n}": 1}}\n' for n in range(4000)))
     code, _, err = ask("sparse.jsonl", "-p", "{k1}")
     assert (code, "16,000,000 cells" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.csv", ",".join(f"c{n}" for n in range(50_001)) + "\n", "50,001 columns"),
+        ("a.csv", "a\n" + "," * 50_000 + "\n", "50,001 columns"),
+        ("a.csv", ",".join(f"c{n}" for n in range(5000)) + "\n" + "1\n" * 3000, "15,000,000 cells"),
+        ("a.jsonl", json.dumps({f"c{n}": 1 for n in range(50_001)}), "50,001 columns"),
+        ("a.jsonl", json.dumps({f"c{n}": 1 for n in range(5000)}) + "\n{}" * 2999, "15,000,000"),
+    ],
+)
+def test_a_table_of_a_few_bytes_that_would_be_far_larger_is_not_made(
+    tmp_path, name, content, words
+):
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(ConfigurationError, match=words):
+        read(str(path))
+
+
+def test_a_full_table_of_any_length_is_within_the_bounds_and_so_is_one_for_all_genes():
+    LINES.check("genes", columns=40_000, rows=100, written=2 * 40_000 * 100)
+    LINES.check("long", columns=1000, rows=10**7, written=1000 * 10**7)
 
 
 @pytest.mark.parametrize("kind", REFUSED)

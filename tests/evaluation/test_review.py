@@ -2,6 +2,7 @@
 
 import zipfile
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -409,6 +410,15 @@ def test_a_line_of_more_names_than_a_spreadsheet_has_columns_is_refused(tmp_path
         path.write_text("," * (columns - 1) + "\n")
         with pytest.raises(ConfigurationError, match=says):
             lp.read_review(path)
+
+
+def test_a_review_of_more_rows_than_a_spreadsheet_has_is_not_held(tmp_path, monkeypatch):
+    monkeypatch.setattr(review_sheet, "SHEET", replace(review_sheet.SHEET, rows=100))
+    path = tmp_path / "review.csv"
+    for rows, refused in ((99, False), (100, True), (1000, True)):  # and the names
+        path.write_text("gold\n" + "x\n" * rows)
+        with pytest.raises(ConfigurationError, match="than 100 rows") if refused else nullcontext():
+            assert len(lp.read_review(path)) == rows
 
 
 def test_a_row_of_more_cells_than_excel_has_columns_is_not_held(tmp_path, monkeypatch):
