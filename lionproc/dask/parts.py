@@ -28,9 +28,9 @@ from lionproc.errors import ConfigurationError
 from lionproc.frame.assemble import assemble
 from lionproc.frame.export import table_of, write_parquet
 from lionproc.frame.job import Job
-from lionproc.frame.parquet_reader import PART, facts_of, read_source
+from lionproc.frame.parquet_reader import PART, PARTS, facts_of, read_source
 from lionproc.frame.place import Remote, place_of
-from lionproc.frame.save_target import part_of, refuse_link
+from lionproc.frame.save_target import mixed_with, part_of, refuse_link
 
 __all__ = ["Part"]
 
@@ -52,6 +52,7 @@ class Part:
 
     def __init__(self, question: Question, number: int, job: Job) -> None:
         assert question.save is not None  # noqa: S101  (else there would be no parts)
+        self._question = question
         self._folder = place_of(question.save)
         self._job = job
         self._number = number
@@ -100,17 +101,10 @@ class Part:
             ConfigurationError: The folder holds parts of another run, or this part came from
                 somebody else, who would answer in the model's place.
         """
-        mine = PART.fullmatch(self._name)
-        assert mine is not None  # noqa: S101  (we made it)
         self._there = self._names()
         for name in self._there:
-            found = PART.fullmatch(name)
-            if found is None or found[2] != mine[2]:
-                whose = "parts of another run" if found else "other parquet files"
-                raise ConfigurationError(
-                    f"The folder {str(self._folder)!r} holds {whose} ({name}), and reading it "
-                    "would mix them with this run's. Choose an empty folder, or move them away."
-                )
+            if whose := self._whose(name):
+                raise mixed_with(self._folder, whose, name)
         file = self._folder / self._name
         if not file.exists():
             refuse_link(file)
@@ -125,6 +119,18 @@ class Part:
         self._remove_older()  # whoever wrote it may have been killed before
         plan = self._job._plan
         return assemble(plan.frame, columns, overwrite=plan.options.overwrite)
+
+    def _whose(self, name: str) -> str:
+        """What a parquet file in the folder is that this run does not write; "" for none."""
+        found = PART.fullmatch(name)
+        if found is None:
+            return "other parquet files"
+        number = int(found[1])
+        mine = part_of(number, self._run).removesuffix(".parquet")
+        if not mine.endswith(f"-{found[2]}"):
+            return "parts of another run"
+        is_mine = name.startswith(f"{mine}-") and number < self._question.partitions
+        return "" if is_mine else "parts that this run does not have"
 
     @contextlib.contextmanager
     def _opened(self, file: Path | Remote) -> Iterator[Any]:
@@ -188,7 +194,8 @@ class Part:
         """
         file = self._folder / self._name
         where = file.url if isinstance(file, Remote) else file
-        write_parquet(out, where, {**self._job._facts(), DIGEST: self._digest})
+        facts = {DIGEST: self._digest, PARTS: self._question.partitions}
+        write_parquet(out, where, {**self._job._facts(), **facts})
         self._remove_older()
 
     def _remove_older(self) -> None:

@@ -26,7 +26,7 @@ from lionproc.errors import ConfigurationError
 from lionproc.frame.accessor import DEFAULTS, FrameAccessor
 from lionproc.frame.asked_since import AskedSince, asked_now
 from lionproc.frame.plan import Plan
-from lionproc.frame.save_target import check_writable, is_folder_target
+from lionproc.frame.save_target import check_writable, is_folder_target, refuse_parts_of_git
 from lionproc.frame.series_accessor import SeriesAccessor
 from lionproc.frame.with_answers import columns_before
 from lionproc.model.composed import singles_of
@@ -274,6 +274,7 @@ def _folder_of(save: str | None) -> str | None:
     if not is_url(save):
         try:
             check_writable(local_path(save) / "part")
+            refuse_parts_of_git(local_path(save))
         except OSError as error:
             raise ConfigurationError(
                 f"Nothing can be saved in {save!r}: {error.strerror}. Choose another folder."

@@ -10,7 +10,7 @@ from dask.utils import natural_sort_key
 from lionproc.dask.question import DaskRows, Rows
 from lionproc.errors import ConfigurationError
 from lionproc.face import face
-from lionproc.frame.parquet_reader import PART, files_of
+from lionproc.frame.parquet_reader import PART, facts_in, files_of, refuse_surplus
 from lionproc.frame.parquet_reader import read_parquet as read_file
 from lionproc.frame.place import AnyPath, Remote, place_of
 
@@ -31,7 +31,8 @@ def read_folder(path: AnyPath) -> DaskRows:
         A Dask frame; divisions are not known.
 
     Raises:
-        ConfigurationError: There is nothing, it cannot be read, or there are parts of several runs.
+        ConfigurationError: There is nothing, it cannot be read, or there are parts of several runs
+            or more than its run has.
 
     Example:
         ```python
@@ -43,7 +44,10 @@ def read_folder(path: AnyPath) -> DaskRows:
         lionproc.dask.read_parquet("answers/")["positive"].mean().compute()
         ```
     """
-    names = [str(each.url if isinstance(each, Remote) else each) for each in _files(path)]
+    files = _files(path)
+    if len(files) > 1:
+        refuse_surplus(path, files, facts_in(files[0]) or {})
+    names = [str(each.url if isinstance(each, Remote) else each) for each in files]
     meta = read_file(names[0]).iloc[:0]
     meta.attrs = {}
     made: DaskRows = dd.from_map(_read, names, meta=meta, label="llm-read")  # type: ignore[no-untyped-call]

@@ -29,6 +29,7 @@ __all__ = [
     "check_way",
     "others_of",
     "repository_of",
+    "repository_of_parts",
     "repository_of_records",
 ]
 
@@ -36,6 +37,7 @@ VARIABLE = "LIONPROC_TRUST"
 BESIDE = ("-wal", "-shm", "-journal")  # what SQLite reads and writes beside the file
 _SUPER = bytes.fromhex("d9d505f920a163d7")  # ends the record that names a super-journal
 _RECORD = rb"(?:req|batch|job)_[0-9A-Za-z_-]{1,100}\.json"  # of a service
+_PART = rb"part-[0-9]{5,}-[0-9a-f]{8}(?:-[0-9a-f]{8})?\.parquet"  # of results
 _STAGE = rb"(?:[^/\0]{1,400}/)?"  # a folder of one, perhaps
 
 
@@ -289,14 +291,30 @@ def repository_of_records(folder: Path) -> Path | None:
     Returns:
         Its folder; None also where whoever can write there is trusted.
     """
+    return _repository_of_any(folder, _RECORD, below=_STAGE)
+
+
+def repository_of_parts(folder: Path) -> Path | None:
+    """The git repository that tracks parts of results in a folder, None if none does.
+
+    Args:
+        folder: Where they are.
+
+    Returns:
+        Its folder; None also where whoever can write there is trusted.
+    """
+    return _repository_of_any(folder.absolute(), _PART)
+
+
+def _repository_of_any(folder: Path, name: bytes, below: bytes = b"") -> Path | None:
     real = Path(os.path.realpath(folder))
     if os.name != "posix" or _is_trusted(real):
         return None
     for place in dict.fromkeys((folder, real)):
         for above in (place, *place.parents):
             start = os.fsencode((place / "_").relative_to(above))[:-1]
-            stage = _STAGE if start else b""  # without a start it would be looked for everywhere
-            if tracks(above, re.escape(start) + stage + _RECORD):
+            between = below if start else b""  # without a start it would be looked for everywhere
+            if tracks(above, re.escape(start) + between + name):
                 return above
     return None
 

@@ -39,6 +39,7 @@ from lionproc.frame.cell import label_text
 from lionproc.frame.export import write_parquet, write_part
 from lionproc.frame.facts import facts_of, failed_words, member_facts, stage_facts, title_of
 from lionproc.frame.failures import Outcome
+from lionproc.frame.parquet_reader import PARTS
 from lionproc.frame.part_writer import PartWriter, as_save_error
 from lionproc.frame.plan import Plan, check_save, warn
 from lionproc.frame.row_run import RowRun
@@ -131,7 +132,7 @@ class Job(RowRun):
             save,
             chunk,
             self._frame(start, stop),
-            self._facts(),
+            {**self._facts(), PARTS: self._plan.parts},
             run=self._saved_as,
             like=self._plan.saved_as,
         )

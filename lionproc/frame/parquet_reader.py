@@ -26,7 +26,8 @@ from lionproc.frame.results import KEY, SavedRun, remember
 FACTS = b"lionproc"
 LABELS = b"lionproc.columns"
 LEVELS = b"lionproc.index"
-PART = re.compile(r"part-(\d{5,})-([0-9a-f]{8})(?:-[0-9a-f]{8})?\.parquet")
+PARTS = "parts"  # in the facts of a part: how many the run has
+PART = re.compile(r"part-(\d{5,})-([0-9a-f]{8})(?:-([0-9a-f]{8}))?\.parquet")
 
 
 @face
@@ -50,7 +51,7 @@ def read_parquet(path: AnyPath) -> pd.DataFrame:
 
     Raises:
         ConfigurationError: There is nothing, it cannot be read, or the folder holds parts of
-            several runs.
+            several runs, or more than its run has.
 
     Example:
         >>> df.llm.process("Sum up {text}", into="sum", save="sums/")  # doctest: +SKIP
@@ -60,10 +61,46 @@ def read_parquet(path: AnyPath) -> pd.DataFrame:
     read = [_read_file(file) for file in files]
     frame = read[0][0] if len(read) == 1 else pd.concat([part for part, _ in read])
     if files != [place_of(path)]:  # the parts of a folder
+        for _, facts in read:
+            refuse_surplus(path, files, facts, rows=len(frame))
         lacks = _lacks(files, len(frame), [facts for _, facts in read])
         if lacks:
             warnings.warn(f"{str(path)!r} {lacks}", LionprocWarning, stacklevel=3)
     return frame
+
+
+def refuse_surplus(
+    folder: AnyPath,
+    parts: Sequence[Path | Remote],
+    facts: Mapping[str, object],
+    *,
+    rows: int = 0,
+) -> None:
+    """Refuse a folder with more than its run has, which somebody else has put there.
+
+    Args:
+        folder: As it was given.
+        parts: Its files, in their order.
+        facts: Those of one of them: each says it of the whole run.
+        rows: How many there are in all of them, as far as that is known.
+
+    Raises:
+        ConfigurationError: It has more parts, or more rows.
+    """
+    last = PART.fullmatch(parts[-1].name)
+    most, whole = facts.get(PARTS), facts.get("rows")
+    if last is None:  # a file that was named, or files of others
+        return
+    if type(most) is int and int(last[1]) >= most:
+        what = f"{last[0]!r}, and its run has {most:,} parts"
+    elif last[3] is None and type(whole) is int and rows > whole:  # those of Dask have their own
+        what = f"{rows:,} rows, and its run has {whole:,}"
+    else:
+        return
+    raise ConfigurationError(
+        f"The folder {str(place_of(folder))!r} has {what}: somebody else has put some there. "
+        "Remove what is not yours, or name the files that are."
+    )
 
 
 def _lacks(
@@ -171,13 +208,26 @@ def read_facts(path: AnyPath) -> dict[str, Any]:
         ConfigurationError: There is no such file, or it was not saved by lionproc.
     """
     file = files_of(path)[0]
-    schema = pa.schema(())
-    with readable(file), source_of(file) as source, contextlib.suppress(pa.ArrowInvalid):
-        schema = pq.read_schema(source)
+    schema = _schema_of(file)
     facts: dict[str, Any] | None = facts_of(schema)
     if facts is None:
         raise ConfigurationError(_no_facts(file.name, schema))
     return facts
+
+
+def facts_in(file: Path | Remote) -> dict[str, object] | None:
+    """The facts in a file; None where there are none.
+
+    Raises:
+        ConfigurationError: It cannot be read.
+    """
+    return facts_of(_schema_of(file))
+
+
+def _schema_of(file: Path | Remote) -> pa.Schema:
+    with readable(file), source_of(file) as source, contextlib.suppress(pa.ArrowInvalid):
+        return pq.read_schema(source)
+    return pa.schema(())
 
 
 def _no_facts(name: str, schema: pa.Schema) -> str:

@@ -175,6 +175,11 @@ class Plan:
         for start in range(0, self.rows, size):
             yield range(start, min(start + size, self.rows))
 
+    @property
+    def parts(self) -> int:
+        """How many parts a folder of the results has. Without rows it has one."""
+        return max(1, -(-self.rows // self.options.chunk_size))
+
     def first_calls(self, builder: RequestBuilder) -> Iterator[list[tuple[int, Rendered]]]:
         """What all rows become at the first stage, as `calls`, some of them at a time."""
         for rows in self.chunks():
@@ -342,6 +347,7 @@ def check_save(plan: Plan, fingerprint: str) -> None:
         check_target(
             plan.options.save,
             run=fingerprint,
+            parts=plan.parts,
             rows=plan.rows,
             columns=[*names_of(plan.frame, plan.names), *plan.frame.index.names],
             overwrite=plan.options.overwrite,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import math
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lionproc.engine.paths import is_url, local_path, shown
+from lionproc.engine.trust import repository_of_parts
 from lionproc.engine.whole_file import (
     make_folders,
     refuse_odd_file,
@@ -32,9 +34,11 @@ __all__ = [
     "check_target",
     "check_writable",
     "is_folder_target",
+    "mixed_with",
     "part_of",
     "refuse_link",
     "refuse_other_parts",
+    "refuse_parts_of_git",
     "refused_place",
 ]
 
@@ -60,6 +64,7 @@ def check_target(
     path: AnyPath,
     *,
     run: str | None = None,
+    parts: int | None = None,
     rows: int | None = None,
     columns: Iterable[object] = (),
     overwrite: bool = False,
@@ -72,6 +77,7 @@ def check_target(
     Args:
         path: "results.parquet" for one file, "results/" for a folder of parts.
         run: The run's fingerprint, for a folder: parts of this run may be there already.
+        parts: How many it has, None where that is not known.
         rows: How many rows will be written, None where that is not known: then no file that is
             there is looked into.
         columns: The columns and index levels that will be written, with `rows`.
@@ -79,13 +85,13 @@ def check_target(
 
     Raises:
         ConfigurationError: The suffix is not parquet's, the path is in the way of itself, the
-            folder holds parts of another run or other parquet files, the file holds rows or
-            columns that would be lost, or it cannot be written.
+            folder holds parts of another run, of a git repository or other parquet files, the
+            file holds rows or columns that would be lost, or it cannot be written.
     """
     target = place_of(path)
     with refused_place(path, target, "save="):
         if is_folder_target(path):
-            _check_folder(target, run)
+            _check_folder(target, run, parts)
         else:
             _check_file(target)
             if rows is not None and not overwrite and target.exists():
@@ -118,12 +124,13 @@ def refused_place(path: AnyPath, place: Path | Remote, option: str) -> Iterator[
         ) from None
 
 
-def _check_folder(target: Path | Remote, run: str | None) -> None:
+def _check_folder(target: Path | Remote, run: str | None, parts: int | None) -> None:
     if isinstance(target, Path):
         refuse_planted_link(target)
         make_folders(target)
         _probe(target)
-    refuse_other_parts(target, run)
+    refuse_other_parts(target, run, parts)
+    refuse_parts_of_git(target)
 
 
 def _check_file(target: Path | Remote) -> None:
@@ -211,8 +218,16 @@ def _is_empty(target: Path | Remote) -> bool:
         return not source.read(1)
 
 
-def refuse_other_parts(folder: Path | Remote, run: str | None) -> None:
-    """Refuse a folder with parquet files that are not this run's.
+def refuse_other_parts(folder: Path | Remote, run: str | None, parts: int | None = None) -> None:
+    """Refuse a folder with parquet files that this run does not write.
+
+    The names of its parts are known to whoever asks the same, so a folder that came from somewhere
+    may hold one more than the run has, or a second one for the same rows.
+
+    Args:
+        folder: Where its parts are.
+        run: Its fingerprint.
+        parts: How many it has, None where that is not known.
 
     Raises:
         ConfigurationError: It has some.
@@ -223,13 +238,53 @@ def refuse_other_parts(folder: Path | Remote, run: str | None) -> None:
         if entry.suffix.lower() not in _SUFFIXES:
             continue  # readers of the folder look at parquet files only
         part = PART.fullmatch(entry.name)
-        if part is None or part[2] != mine:
+        if run is None or part is None or part[2] != mine:
             whose = "parts of another run" if part else "other parquet files"
-            raise ConfigurationError(
-                f"The folder {str(folder)!r} holds {whose} ({entry.name}), and reading it "
-                "would mix them with this run's. Choose an empty folder, or move them away."
-            )
-        refuse_link(entry)
+        elif entry.name != part_of(int(part[1]), run) or int(part[1]) >= (parts or math.inf):
+            whose = "parts that this run does not have"
+        else:
+            refuse_link(entry)
+            continue
+        raise mixed_with(folder, whose, entry.name)
+
+
+def mixed_with(folder: Path | Remote, whose: str, name: str) -> ConfigurationError:
+    """What to say of a folder in which a run finds what is not its own.
+
+    Args:
+        folder: Where it would save.
+        whose: What is there.
+        name: Of the first such file.
+    """
+    return ConfigurationError(
+        f"The folder {str(folder)!r} holds {whose} ({name}), and reading it would mix them with "
+        "this run's. Choose an empty folder, or move them away."
+    )
+
+
+def refuse_parts_of_git(folder: Path | Remote) -> None:
+    """Refuse parts that came with a repository.
+
+    Until a run has written all of its own, and for good where it is stopped before, they would be
+    read as its answers.
+
+    Args:
+        folder: Where parts are.
+
+    Raises:
+        ConfigurationError: There are some.
+    """
+    if not isinstance(folder, Path):
+        return
+    there = sorted(entry.name for entry in folder.iterdir() if PART.fullmatch(entry.name))
+    repository = repository_of_parts(folder) if there else None
+    if repository is not None:
+        raise ConfigurationError(
+            f"The folder {str(folder)!r} holds parts ({there[0]}) that are tracked by the git "
+            f"repository {str(repository)!r}. What is in them would be taken for answers of this "
+            "run, so nothing was sent. Choose another folder with save=; or, if they are yours: "
+            f"git rm --cached, or LIONPROC_TRUST={folder}"
+        )
 
 
 def refuse_link(part: Path | Remote) -> None:

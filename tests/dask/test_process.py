@@ -334,6 +334,45 @@ def test_a_part_that_somebody_else_can_write_is_no_answer(  # noqa: PLR0917
         assert_frame_equal(run(), out)
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_a_part_of_a_repository_is_refused_also_where_its_partition_is_not_computed(
+    dd, asked, shared, tmp_path
+):
+    def asked_about():
+        ddf = dd.from_pandas(FRAME.head(4), npartitions=2)
+        return ddf.llm.process("cloned {text}", "a", save=tmp_path / "out", **asked)
+
+    computed(asked_about())
+    one, two = sorted((tmp_path / "out").glob("part-*"))
+    one.unlink()
+    subprocess.run(["git", "init", "-q", "."], check=True, cwd=tmp_path)
+    subprocess.run(["git", "add", two], check=True, cwd=tmp_path)
+    with pytest.raises(lp.errors.ConfigurationError, match=r"taken for answers.*LIONPROC_TRUST"):
+        asked_about().partitions[0]
+
+
+@pytest.mark.parametrize("name", ["part-00002-{}", "part-000001-{}"])
+def test_a_part_that_a_run_does_not_have_is_refused_and_not_read(dd, asked, shared, tmp_path, name):
+    def run():
+        frame = dd.from_pandas(FRAME.head(4), npartitions=2)
+        return computed(frame.llm.process("beyond {text}", "a", save=tmp_path, **asked))
+
+    run()
+    one, two = sorted(tmp_path.glob("part-*"))
+    planted = tmp_path / f"{name.format(two.stem[11:])}.parquet"
+    planted.write_bytes(two.read_bytes())
+    if "2" in name:
+        for read in (lp.read_parquet, lp.dask.read_parquet):
+            with pytest.raises(lp.errors.ConfigurationError, match="somebody else has put some"):
+                read(tmp_path)
+    one.unlink()
+    two.unlink()
+    sent = shared.counters.total
+    with pytest.raises(lp.errors.ConfigurationError, match="that this run does not have"):
+        run()
+    assert shared.counters.total == sent
+
+
 def test_a_part_that_has_the_name_of_another_one_is_no_answer(dd, home, tmp_path):
     # Who may write in a folder may rename what is in it, without writing in the files.
     with Server() as server:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -609,6 +610,55 @@ def test_a_folder_and_a_part_that_is_read_by_itself_lack_nothing(tmp_path, serve
         assert len(lp.read_parquet(tmp_path)) == 30
         for part in tmp_path.glob("part-*.parquet"):
             assert len(lp.read_parquet(part)) == 10
+
+
+@pytest.mark.parametrize("name", ["part-00003-{}", "part-000001-{}", "part-00001-{}-01234567"])
+def test_a_part_that_a_run_does_not_have_is_refused_before_anything_is_sent(
+    tmp_path, server, model, name
+):
+    df = pd.DataFrame({"text": [f"text {n}" for n in range(30)]})
+    run = {"into": "a", "model": model, "save": tmp_path, "chunk_size": 10, "progress": False}
+    df.llm.process("Say {text}", **run)
+    part = next(tmp_path.glob("part-00001-*.parquet"))
+    digest = part.stem[11:]  # known to whoever asks the same
+    part.rename(part.with_name(f"{name.format(digest)}.parquet"))
+    sent = server.counters.total
+    with pytest.raises(ConfigurationError, match="parts that this run does not have"):
+        df.llm.process("Say {text}", **run, resume=False)
+    assert server.counters.total == sent
+
+
+@pytest.mark.parametrize("of", ["pandas", "earlier"])
+def test_a_folder_with_more_than_its_run_has_is_not_read(tmp_path, server, model, of):
+    if of == "pandas":
+        df = pd.DataFrame({"text": [f"text {n}" for n in range(30)]})
+        run = {"into": "a", "model": model, "save": tmp_path, "chunk_size": 10, "progress": False}
+        df.llm.process("Say {text}", **run)
+    else:
+        for number in range(3):
+            write_part(tmp_path, number, result([FULL]), {"rows": 3}, run="a")
+    part = next(tmp_path.glob("part-00001-*.parquet"))
+    part.with_name(part.name.replace("00001", "00003")).write_bytes(part.read_bytes())
+    with pytest.raises(ConfigurationError, match="somebody else has put some there"):
+        lp.read_parquet(tmp_path)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_parts_that_came_with_a_repository_are_not_taken_for_answers(
+    tmp_path, server, model, monkeypatch
+):
+    df = pd.DataFrame({"text": [f"text {n}" for n in range(30)]})
+    run = {"into": "a", "model": model, "save": tmp_path / "out", "chunk_size": 10}
+    run |= {"progress": False, "resume": False}
+    df.llm.process("Say {text}", **run)
+    subprocess.run(["git", "init", "-q", "."], check=True, cwd=tmp_path)
+    subprocess.run(["git", "add", "out"], check=True, cwd=tmp_path)
+    sent = server.counters.total
+    with pytest.raises(ConfigurationError, match=r"taken for answers.*LIONPROC_TRUST"):
+        df.llm.process("Say {text}", **run)
+    assert server.counters.total == sent
+    monkeypatch.setenv("LIONPROC_TRUST", str(tmp_path))
+    assert len(df.llm.process("Say {text}", **run)) == 30
 
 
 def test_without_a_journal_a_part_whose_rows_were_corrected_is_kept_beside_the_others(
