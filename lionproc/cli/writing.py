@@ -135,7 +135,7 @@ class Target:
 
     def _write(self, frame: pd.DataFrame, answers: Sequence[str], sink: BinaryIO) -> None:
         from lionproc.frame.json_lines import named_levels, write_records
-        from lionproc.frame.spreadsheet import csv_cleaner
+        from lionproc.frame.spreadsheet import csv_cleaner, csv_end_cleaner
 
         if self.format == "jsonl":
             write_records(frame, sink.write)
@@ -143,8 +143,9 @@ class Target:
         levels = [name for name, _ in named_levels(frame)]
         frame = frame.reset_index(levels) if levels else frame
         clean = None if self.as_is else csv_cleaner(self.like.delimiter)
+        only_end = None if self.as_is else csv_end_cleaner(self.like.delimiter)
         shown = {
-            name: _for_csv(frame[name], clean if self._is_new or name in answers else None)
+            name: _for_csv(frame[name], clean if self._is_new or name in answers else only_end)
             for name in frame.columns
         }
         made: Any = frame.assign(**{str(k): v for k, v in shown.items() if v is not None})
@@ -157,6 +158,8 @@ class Target:
             for name in made.columns
             if made[name].dtype.kind not in "biufcmM"
         )
+        first = made.iloc[:, 0] if len(made.columns) else ()
+        odd = odd or _may_go_on([*self._labels(made.columns[:1]), *first], self.like.delimiter)
         if self.like.marked:
             sink.write("\ufeff".encode())
         made.columns = self._labels(made.columns)
@@ -169,6 +172,20 @@ class Target:
             quoting=csv.QUOTE_NONNUMERIC if odd else csv.QUOTE_MINIMAL,
             chunksize=_CHUNK_ROWS,
         )
+
+
+def _may_go_on(first: Iterable[object], delimiter: str) -> bool:
+    """Whether one of the first cells of lines would be a formula with a bare text behind it.
+
+    To a program with another separator the whole line is one cell, and a comma in it may be that
+    of a decimal number.
+    """
+    from lionproc.frame.formulas import NUMBER, sign_of
+
+    return any(
+        sign_of(text) and (delimiter == "," or not NUMBER.fullmatch(text))
+        for text in map(str, first)
+    )
 
 
 def _for_csv(column: pd.Series[Any], clean: Callable[[Any, Any], Any] | None) -> Any:

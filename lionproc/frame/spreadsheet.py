@@ -16,7 +16,6 @@ import decimal
 import importlib.util
 import math
 import re
-import unicodedata
 from collections.abc import Callable
 from fractions import Fraction
 from numbers import Number
@@ -30,18 +29,13 @@ import pyarrow as pa
 from lionproc.engine.paths import is_url, local_path, shown
 from lionproc.errors import ColumnError, ConfigurationError, MissingDependencyError
 from lionproc.frame.dtypes import cells_of
+from lionproc.frame.formulas import NUMBER, Splitting, sign_of
 from lionproc.frame.place import AnyPath, place_of, saving, saving_on
 from lionproc.model.as_json import to_json
 
-__all__ = ["csv_cleaner", "flat_cells", "harmless", "to_csv", "to_excel"]
+__all__ = ["csv_cleaner", "csv_end_cleaner", "flat_cells", "harmless", "to_csv", "to_excel"]
 
-_SIGNS = frozenset("=+-@")
-_LOOK_ALIKE = frozenset("\u2212\u2010")  # a minus and a hyphen that NFKC leaves as they are
 _LINE = ("\t", "\r", "\n")  # a text that begins with one of these may begin in another cell
-# Spaces, controls, formats, marks that stand on nothing, what is not assigned: none can be seen.
-_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp", "Mn", "Me"})
-_UNSEEN_LETTERS = frozenset("\u115f\u1160\u3164\uffa0\u2800\ufffd")  # fillers, and no character
-_NUMBER = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)*%?")
 _ERRORS = re.compile(
     r"#(NULL!|DIV/0!|VALUE!|REF!|NAME\?|NUM!|N/A|SPILL!|CALC!|FIELD!|BLOCKED!|UNKNOWN!|CONNECT!"
     r"|BUSY!|EXTERNAL!|PYTHON!|GETTING_DATA)",
@@ -49,9 +43,6 @@ _ERRORS = re.compile(
 )
 _NUMBERS = (bool, int, float, complex, decimal.Decimal, Fraction)
 _TIMES = (dt.date, dt.datetime, dt.time, dt.timedelta, pd.Timestamp, pd.Timedelta)
-_CALLS = frozenset("(|!")  # of a function, of a program, of another sheet
-_SEPARATORS = re.compile(r"([;\t\r\n])")
-_SEPARATORS_AND_COMMA = re.compile(r"([,;\t\r\n])")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")  # what Excel shows as that character
@@ -96,7 +87,7 @@ def harmless(value: Any) -> object:
     if _acts(text):
         return "'" + text
     # A subclass of a number or a text may print as it likes; a plain one is what was looked at.
-    plain_number = isinstance(value, Number) and _NUMBER.fullmatch(text)
+    plain_number = isinstance(value, Number) and NUMBER.fullmatch(text)
     return value if plain_number or type(value) is str else text
 
 
@@ -106,30 +97,7 @@ def _acts(text: str) -> bool:
         return True
     if _ERRORS.fullmatch(text.strip()):
         return True
-    return bool(_sign_of(text)) and not _NUMBER.fullmatch(text)
-
-
-def _sign_of(text: str) -> str:
-    """The sign of a formula with which a text begins, as far as it can be seen; empty for none."""
-    for character in text:
-        if character in _UNSEEN_LETTERS or unicodedata.category(character) in _UNSEEN:
-            continue
-        begins = unicodedata.normalize("NFKC", character)[:1]
-        return begins if begins in _SIGNS or begins in _LOOK_ALIKE else ""
-    return ""
-
-
-def _acts_where_it_is_split(text: str) -> bool:
-    """Whether it would be a formula behind another separator than the comma.
-
-    Where a semicolon separates (in most of Europe), a quotation mark behind a comma stands within
-    a cell and quotes nothing. A minus there is a bullet or a number, unless something is called.
-    """
-    text = text.lstrip('"')
-    sign = _sign_of(text)
-    if not sign or _NUMBER.fullmatch(text.strip()):
-        return False
-    return sign in "=@" or not _CALLS.isdisjoint(text)
+    return bool(sign_of(text)) and not NUMBER.fullmatch(text)
 
 
 def to_csv(frame: pd.DataFrame, path: AnyPath, **options: Any) -> Path | str:
@@ -152,7 +120,8 @@ def to_csv(frame: pd.DataFrame, path: AnyPath, **options: Any) -> Path | str:
         SaveError: It could not be written; an older file is untouched.
         ConfigurationError: It is no path.
     """
-    options.setdefault("quoting", csv.QUOTE_NONNUMERIC)
+    if options.get("quoting", csv.QUOTE_MINIMAL) == csv.QUOTE_MINIMAL:
+        options["quoting"] = csv.QUOTE_NONNUMERIC  # behind a number a text could go on with it
     mode = str(options.pop("mode", "w"))
     storage = options.pop("storage_options", None)
     place = place_of(path, storage)
@@ -312,7 +281,7 @@ def _labels(labels: pd.Index[Any], clean: _Clean) -> pd.Index[Any]:
 def csv_cleaner(
     sep: str = ",",
     quotechar: str = '"',
-    quoting: int = csv.QUOTE_MINIMAL,
+    quoting: int = csv.QUOTE_NONNUMERIC,
     *,
     doublequote: bool = True,
     **_: object,
@@ -329,22 +298,44 @@ def csv_cleaner(
         A function of a value and its column. Half a character, which UTF-8 does not have, becomes
         U+FFFD in what it returns.
     """
-    # A program that expects commas is kept from splitting a text by its quotation marks alone.
-    is_usual = sep == "," and quotechar == '"' and quoting != csv.QUOTE_NONE and doublequote
-    separators = _SEPARATORS if is_usual else _SEPARATORS_AND_COMMA
+    splitting = _splitting(sep, quotechar, quoting, doublequote=doublequote)
 
     def clean(value: Any, column: object) -> object:
         del column
         made = harmless(value)
         if type(made) is not str:
             return made
-        first, *others = separators.split(_SURROGATE.sub("\ufffd", made))
-        for place in range(1, len(others), 2):
-            if _acts_where_it_is_split(others[place]):
-                others[place] = "'" + others[place]
-        return "".join((first, *others)) if others else first
+        return splitting.defused(_SURROGATE.sub("\ufffd", made))
 
     return clean
+
+
+def csv_end_cleaner(sep: str = ",") -> _Clean:
+    """What makes cells of a CSV safe to have others written behind them, in a new one.
+
+    Args:
+        sep: What separates them.
+
+    Returns:
+        A function of a value and its column, which leaves all that was in the CSV as it is, but
+        for the end of a text that would be a formula together with the next one.
+    """
+    splitting = _splitting(sep)
+
+    def clean(value: Any, column: object) -> object:
+        del column
+        return splitting.defused(value, only_end=True) if type(value) is str else value
+
+    return clean
+
+
+def _splitting(
+    sep: str, quotechar: str = '"', quoting: int = csv.QUOTE_NONNUMERIC, *, doublequote: bool = True
+) -> Splitting:
+    bare = {csv.QUOTE_NONE, csv.QUOTE_MINIMAL}
+    is_quoted = quotechar == '"' and quoting not in bare and doublequote
+    # A program that expects commas is kept from splitting a text by its quotation marks alone.
+    return Splitting(commas=sep != "," or not is_quoted, quoted=is_quoted)
 
 
 def _fit_for_excel(value: Any, column: object) -> object:

@@ -276,6 +276,23 @@ def test_what_no_program_took_for_a_formula_in_a_csv_it_takes_for_none_in_the_ne
     assert "\tone;=1+1,=2+2\t" in Path("o.tsv").read_text()
 
 
+def test_no_answer_goes_on_with_what_was_in_the_csv_as_a_formula(ask, server):
+    # To a program with other separators they can be one cell, and a comma that of a number.
+    server.configure(answer="&cmd|X!A0;fine")
+    table("in.csv", 'n,text\n1,"Great product;-1&"\n2,"a;=1+1"\n')
+    ask("in.csv", "-p", "Say {n}")
+    assert Path("in-answered.csv").read_text().splitlines()[1:] == [
+        '"1","Great product;\'-1&","&cmd|X!A0;fine"', '"2","a;=1+1","&cmd|X!A0;fine"'
+    ]  # fmt: skip
+    server.configure(answer="5+cmd|X!A0")
+    table("in.jsonl", '{"n": 3}\n{"n": -1}\n')
+    ask("in.jsonl", "-p", "Say {n}", "--save", "o.csv")
+    assert Path("o.csv").read_text().splitlines()[2] == '-1,"5+cmd|X!A0"'
+    table("more.csv", "text;n\n=SUM(1;4\n")
+    ask("more.csv", "-p", "Say {n}")
+    assert Path("more-answered.csv").read_text().splitlines()[1] == '"=SUM(1";"4";"5+cmd|X!A0"'
+
+
 def test_what_lies_in_the_working_folder_is_no_part_of_the_program(tmp_path):
     for name in ("pandas", "typer", "orjson", "csv", "sqlite3"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('of a stranger')")

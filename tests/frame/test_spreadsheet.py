@@ -3,6 +3,10 @@
 import csv
 import datetime as dt
 import enum
+import io
+import itertools
+import random
+import re
 import zipfile
 from decimal import Decimal
 
@@ -294,3 +298,76 @@ def test_lists_and_records_are_json_in_a_cell(export):
         None,
         "[]",
     ]
+
+
+# ---- a text that goes on in the next cell, for a program that splits at another separator
+
+TAILS = [*("1&", '1&"', '1&""', '"1&', "'", "'x", "[", "[x", "SUM(", "A1", "x", "5", "", "1 & ")]
+TAILS += ["1,", "x|", "x!", "- two", "don't", '1&" "', "1\t&", "1\r&", "1;&", "a;'b"]
+MIDDLES = ["", 5, "&", '"&"', "&1&", "x"]
+HEADS = ["&cmd|'/c calc'!A0", "5+cmd|'/c calc'!A0", "'!A1", "]S!A1", '"&cmd|X!A0', '&""&cmd|X!A0']
+HEADS += [",5)&cmd|X!A0", "|'/c calc'!A0", "(1)", "1+SUM(1)", "-SUM(1)"]
+PART = re.compile(
+    r"""\s+|(?P<text>"(?:[^"]|"")*")|(?P<operand>'(?:[^']|'')*'|\[[^\]]*\]|[\w.?%#\\]+)|(?P<call>[(|!])|."""
+)
+
+
+def is_live(field):
+    """Whether a program may take it for a formula, and would call something."""
+    if not field.startswith(("=", "+", "-", "@")):
+        return False
+    kinds, last = set(), None
+    for part in PART.finditer(field):
+        if part[0].isspace():
+            continue
+        kind, before = part.lastgroup or part[0], field[part.start() - 1]
+        follows = last in {"text", "operand", ")"} or before == "!"
+        if kind in "\"'[" or (follows and "text" in {kind, last}):
+            return False  # it is not closed, or is no formula
+        if part[0][0] == "'" and before.isalnum():
+            return False
+        kinds.add(kind)
+        last = kind
+    return "call" in kinds
+
+
+def fields(written):
+    """All that programs with each separator find, where a carriage return ends a line or not."""
+    for text, separator in itertools.product((written, re.sub("\r(?!\n)", " ", written)), ",;\t"):
+        for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator):
+            yield from row
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({}, {"sep": ";"}, {"sep": "\t"}, {"sep": "|"}, {"quotechar": "'"}),
+        *({"quoting": csv.QUOTE_MINIMAL}, {"quoting": csv.QUOTE_ALL}),
+        {"quoting": csv.QUOTE_NONE, "escapechar": "\\"},
+    ],
+    ids=str,
+)
+def test_no_text_is_a_formula_together_with_the_next_ones(tmp_path, options):
+    every = list(itertools.product(",;\t\n\r", "-+=@", TAILS, MIDDLES, HEADS, ",;\t\n"))
+    rows = [
+        (f"a{before}{sign}{tail}", middle, f"{head}{behind}b")
+        for before, sign, tail, middle, head, behind in random.Random(5).sample(every, 1500)
+    ]
+    frame = pd.DataFrame(rows, columns=["a;-1&", "&cmd|X!A0;b", "c"], dtype=object)
+    path = frame.llm.to_csv(tmp_path / "out.csv", **options)
+    found = [field for field in fields(path.read_bytes().decode()) if is_live(field)]
+    assert not found
+
+
+def test_a_text_behind_a_number_that_begins_a_line_does_not_go_on_with_it(tmp_path):
+    frame = pd.DataFrame({"n": [-1], "text": ["5+cmd|X!A0"]})  # a decimal comma
+    path = frame.llm.to_csv(tmp_path / "out.csv", index=False, quoting=csv.QUOTE_MINIMAL)
+    assert path.read_text().splitlines()[1] == '-1,"5+cmd|X!A0"'
+
+
+@pytest.mark.parametrize(
+    "text", ["a;-5", "Fine:\n- one.\n- don't", "x\n- [x] done", "x\n+ 'two' of three", "a;- 5 %"]
+)
+def test_the_end_of_a_text_that_nothing_can_follow_stays_as_it_is(tmp_path, text):
+    path = pd.DataFrame({"text": [text]}).llm.to_csv(tmp_path / "out.csv", index=False)
+    assert written(path)[1] == text
