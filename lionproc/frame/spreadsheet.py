@@ -284,6 +284,8 @@ def csv_cleaner(
     quoting: int = csv.QUOTE_NONNUMERIC,
     *,
     doublequote: bool = True,
+    encoding: str | None = None,
+    errors: str = "strict",
     **_: object,
 ) -> _Clean:
     """What makes cells safe for a CSV that is written in this way.
@@ -293,10 +295,12 @@ def csv_cleaner(
         quotechar: The same.
         quoting: The same.
         doublequote: The same.
+        encoding: The same.
+        errors: The same.
 
     Returns:
         A function of a value and its column. Half a character, which UTF-8 does not have, becomes
-        U+FFFD in what it returns.
+        U+FFFD in what it returns; what else the encoding does not have is what `errors` makes of it.
     """
     splitting = _splitting(sep, quotechar, quoting, doublequote=doublequote)
 
@@ -305,7 +309,11 @@ def csv_cleaner(
         made = harmless(value)
         if type(made) is not str:
             return made
-        return splitting.defused(_SURROGATE.sub("\ufffd", made))
+        made = _SURROGATE.sub("\ufffd", made)
+        if errors and errors != "strict":  # what is left out may stand before a formula
+            code = encoding or "utf-8"
+            made = str(harmless(made.encode(code, errors).decode(code, "replace")))
+        return splitting.defused(made)
 
     return clean
 

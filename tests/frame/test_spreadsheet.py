@@ -266,6 +266,20 @@ def test_a_file_of_no_rows_has_its_headers(export):
     assert cells == ["'=a", "at"]
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "ascii"])
+@pytest.mark.parametrize("errors", ["ignore", "replace"])
+def test_what_the_encoding_of_a_csv_leaves_out_hides_no_formula(tmp_path, encoding, errors):
+    texts = ["\u6f22=1+1", "\U0001f44d-cmd|X!A0", "a;\u6f22=1+1", "\ud800@SUM(1)", "\u6f22 fine"]
+    index = pd.Index([f"\u6f22+{text}" for text in texts], dtype=object)
+    frame = pd.DataFrame({"\u6f22=a": texts}, index=index, dtype=object)
+    path = frame.llm.to_csv(tmp_path / "out.csv", encoding=encoding, errors=errors)
+    text = path.read_text(encoding)
+    for separator in ",;":
+        for row in csv.reader(io.StringIO(text), delimiter=separator):
+            assert not any(cell.startswith(("=", "+", "-", "@")) for cell in row)
+    assert "fine" in text
+
+
 def test_what_excel_shows_as_another_character_hides_no_formula(tmp_path):
     frame = pd.DataFrame({"_x003d_a": ["_x003D_1+1", "_x200B__x0040_SUM(A1)", "a_x003D_b"]})
     cells = written(frame.llm.to_excel(tmp_path / "out.xlsx", index=False))
