@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lionproc.dask.question import Question
@@ -30,11 +29,13 @@ from lionproc.frame.export import table_of, write_parquet
 from lionproc.frame.job import Job
 from lionproc.frame.parquet_reader import PART, PARTS, facts_of, read_source
 from lionproc.frame.place import Remote, place_of
+from lionproc.frame.rows_digest import written
 from lionproc.frame.save_target import mixed_with, part_of, refuse_link
 
 __all__ = ["Part"]
 
 log = logging.getLogger("lionproc")
+_PACKED = {"SNAPPY", "UNCOMPRESSED"}  # to a twentieth at most
 DIGEST = "part"  # in the facts: of all that the name says, and more of it
 
 
@@ -64,9 +65,7 @@ class Part:
         asked.update(repr((plan.names, sorted(kept.items()), sorted(plan.about.items()))).encode())
         asked.update(repr(question.partitions).encode())
         self._run = asked.hexdigest()
-        rows = hashlib.sha256()
-        for piece in _written(plan.frame):
-            rows.update(piece)
+        rows = hashlib.sha256(written(table_of(plan.frame)))
         if _calls(question):
             # What a function asks is known when it was asked.
             for calls in plan.first_calls(job._builders[0]):
@@ -162,6 +161,8 @@ class Part:
             is_mine = facts[DIGEST] == self._digest
             if not is_mine or facts["rows"] != facts["answered"] + facts["skipped"]:
                 return None
+            if not _is_as_we_write_it(pq.read_metadata(source), plan.rows):
+                return None
             saved, _ = read_source(source)
             if len(saved) != plan.rows:
                 return None
@@ -217,23 +218,11 @@ class Part:
         return sorted(name for name in names if name.lower().endswith((".parquet", ".pq")))
 
 
-def _written(frame: pd.DataFrame) -> Iterator[bytes]:
-    """The rows as bytes: the same for the same rows, whoever has read them."""
-    table = table_of(frame).replace_schema_metadata(None).combine_chunks()
-    every = pa.array(range(len(table)))
-    alone = [_taken(column, every) for column in table.columns]
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as stream:
-        stream.write_table(pa.Table.from_arrays(alone, schema=table.schema))
-    yield memoryview(sink.getvalue())  # type: ignore[misc]
-
-
-def _taken(column: Any, every: pa.Array[Any]) -> Any:
-    """A column with nothing beside its cells: a piece of a frame holds the texts of all of it."""
-    try:
-        return column.take(every)
-    except pa.ArrowException:  # a type for which Arrow cannot do it
-        return column
+def _is_as_we_write_it(file: pq.FileMetaData, rows: int) -> bool:
+    """Whether a part has so many rows, and is packed as ours are: a few bytes can be gigabytes."""
+    groups = [file.row_group(number) for number in range(file.num_row_groups)]
+    packed = {g.column(number).compression for g in groups for number in range(g.num_columns)}
+    return sum(group.num_rows for group in groups) == rows and packed <= _PACKED
 
 
 def _calls(question: Question) -> bool:

@@ -43,6 +43,7 @@ from lionproc.frame.parquet_reader import PARTS
 from lionproc.frame.part_writer import PartWriter, as_save_error
 from lionproc.frame.plan import Plan, check_save, warn
 from lionproc.frame.row_run import RowRun
+from lionproc.frame.rows_digest import OF, digest_of
 from lionproc.frame.run_note import new_run_id, note_of
 from lionproc.frame.save_target import check_file, is_folder_target
 from lionproc.frame.smells import smells
@@ -98,6 +99,8 @@ class Job(RowRun):
         # Nor is there where some rows were asked in other words.
         several = plan.staged or self.in_other_words
         asked = asked_of(() if several else plan.outputs, plan.answer, list(plan.frame.columns))
+        # Parts are of the rows that were asked about first, whoever answers the rest of them.
+        self._read: list[int] = plan.reads() if before is None else before._read
         named = frozenset(self._facts())
         self._outcome = Outcome(self.report, self._store.failures, named, asked)
         self.watch(self._outcome)
@@ -126,15 +129,18 @@ class Job(RowRun):
         return PartWriter(plan.rows, plan.options.chunk_size, plan.ends, self._write_part)
 
     def _write_part(self, chunk: int, start: int, stop: int) -> Path | str:
-        save = self._plan.options.save
+        plan = self._plan
+        save, like = plan.options.save, plan.saved_as
         assert save is not None  # noqa: S101  (else there would be no parts)
+        assert like is not None  # noqa: S101  (as for `save`)
+        rows = digest_of(plan.frame.iloc[start:stop], self._read, like)
         part = write_part(
             save,
             chunk,
             self._frame(start, stop),
-            {**self._facts(), PARTS: self._plan.parts},
+            {**self._facts(), PARTS: plan.parts, OF: rows},
             run=self._saved_as,
-            like=self._plan.saved_as,
+            like=like,
         )
         self.saved_to = shown(save)
         return part
@@ -148,12 +154,11 @@ class Job(RowRun):
         save, like = plan.options.save, plan.saved_as
         assert save is not None  # noqa: S101  (else there would be no parts)
         assert like is not None  # noqa: S101  (as for `save`)
-        read = sorted(set[int]().union(*(o.reads(plan.frame) for o in plan.outputs)))
         remove_stale_parts(
             save,
             self._fingerprint,
             plan.frame,
-            read=read,
+            read=self._read,
             size=plan.options.chunk_size,
             like=like,
             has_journal=plan.options.journal is not False,

@@ -175,6 +175,10 @@ class Plan:
         for start in range(0, self.rows, size):
             yield range(start, min(start + size, self.rows))
 
+    def reads(self) -> list[int]:
+        """The places of the columns that are asked about."""
+        return sorted(set[int]().union(*(output.reads(self.frame) for output in self.outputs)))
+
     @property
     def parts(self) -> int:
         """How many parts a folder of the results has. Without rows it has one."""

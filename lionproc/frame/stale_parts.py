@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lionproc.engine.paths import shown
-from lionproc.frame.export import table_of
+from lionproc.errors import ConfigurationError
+from lionproc.frame.parquet_reader import facts_in
 from lionproc.frame.place import place_of
+from lionproc.frame.rows_digest import OF, digest_of
 from lionproc.frame.save_target import part_of
 
 __all__ = ["remove_stale_parts"]
@@ -59,7 +60,8 @@ def remove_stale_parts(
     removed = 0
     for number, start in enumerate(range(0, len(frame), size)):
         part = home / part_of(number, run)
-        if part.is_file() and not _holds(part, frame.iloc[start : start + size], read, like):
+        rows = frame.iloc[start : start + size]
+        if part.is_file() and not _is_of(part, digest_of(rows, read, like)):
             removed += 1
             with contextlib.suppress(OSError):
                 if has_journal:
@@ -72,13 +74,9 @@ def remove_stale_parts(
     return removed
 
 
-def _holds(part: Path, rows: pd.DataFrame, read: Sequence[int], like: pa.Schema) -> bool:
-    names = [str(rows.columns[place]) for place in read]
+def _is_of(part: Path, digest: str) -> bool:
     try:
-        then = pq.read_table(part, columns=names, partitioning=None)
-        now = table_of(rows, like).select(names)
-        return then.num_rows == now.num_rows and all(
-            then.column(name).cast(now.column(name).type).equals(now.column(name)) for name in names
-        )
-    except (pa.ArrowException, OSError, KeyError, ValueError):
+        facts = facts_in(part)
+    except ConfigurationError:
         return False
+    return facts is not None and facts.get(OF) == digest

@@ -12,6 +12,8 @@ from decimal import Decimal
 from typing import Literal
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pydantic
 import pytest
 from hypothesis import Phase, given, settings
@@ -332,6 +334,29 @@ def test_a_part_that_somebody_else_can_write_is_no_answer(  # noqa: PLR0917
     if how != "link":
         monkeypatch.setenv("LIONPROC_TRUST", str(tmp_path))
         assert_frame_equal(run(), out)
+
+
+def test_a_part_of_more_rows_is_asked_again_and_not_read(dd, asked, shared, tmp_path, monkeypatch):
+    def run():
+        ddf = dd.from_pandas(FRAME[["text"]].head(2), npartitions=1)
+        return computed(ddf.llm.process("many {text}", "a", save=tmp_path, **asked))
+
+    run()
+    (part,) = tmp_path.glob("part-*")
+    facts = pq.read_schema(part).metadata[b"lionproc"].decode()
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * 100_000, pa.int32()), ["text" * 30])
+    rows = pa.table({"text": texts, "a": texts})
+    with pq.ParquetWriter(part, rows.schema, compression="zstd", store_schema=False) as file:
+        file.add_key_value_metadata({"lionproc": facts})
+        for _ in range(5):
+            file.write_table(rows)
+    sent, read = shared.counters.total, []
+    with monkeypatch.context() as patch:
+        patch.setattr(pq, "read_table", lambda *_, **__: read.append(1))
+        run()
+    assert not read
+    assert shared.counters.total == sent + 2
+    assert len(lp.read_parquet(tmp_path)) == 2
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")

@@ -643,6 +643,28 @@ def test_a_folder_with_more_than_its_run_has_is_not_read(tmp_path, server, model
         lp.read_parquet(tmp_path)
 
 
+def test_a_part_with_more_rows_than_its_file_has_bytes_is_looked_at_without_its_cells(
+    tmp_path, server, model, monkeypatch
+):
+    df = pd.DataFrame({"text": [f"text {n}" for n in range(6)]})
+    run = {"into": "a", "model": model, "save": tmp_path, "progress": False}
+    out = df.llm.process("Say {text}", **run)
+    (part,) = tmp_path.glob("part-*")
+    facts = pq.read_schema(part).metadata[b"lionproc"].decode()
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * 100_000, pa.int32()), ["text 0" * 20])
+    rows = pa.table({"text": texts, "a": texts})
+    with pq.ParquetWriter(part, rows.schema, compression="zstd", store_schema=False) as file:
+        file.add_key_value_metadata({"lionproc": facts})
+        for _ in range(5):
+            file.write_table(rows)
+    assert part.stat().st_size < 50_000
+    with monkeypatch.context() as patch:
+        patch.setattr(pq, "read_table", None)
+        again = df.llm.process("Say {text}", **run)
+    pd.testing.assert_frame_equal(again, out)
+    pd.testing.assert_frame_equal(lp.read_parquet(tmp_path), out)
+
+
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 def test_parts_that_came_with_a_repository_are_not_taken_for_answers(
     tmp_path, server, model, monkeypatch
