@@ -15,6 +15,7 @@ from lionproc.errors import ConfigurationError
 from lionproc.face import face
 from lionproc.frame.answer_digests import Digests, unpacked
 from lionproc.frame.plan_arguments import VALUE, PromptLike
+from lionproc.notebook.text_table import TextTable
 from lionproc.reports.again import answers_again
 from lionproc.reports.difference import Difference, Note, Rows, difference
 from lionproc.reports.kept_report import report_again
@@ -78,7 +79,7 @@ class PastRun:
         rows = [{**row, "into": row["where"]} for row in noted]
         table = pd.DataFrame({name: [row.get(name) for row in rows] for name in _ERRORS})
         counts = dict.fromkeys(("position", "attempts"), "Int64")
-        return table.astype({**dict.fromkeys(_ERRORS, "string"), **counts})
+        return TextTable(table.astype({**dict.fromkeys(_ERRORS, "string"), **counts}))
 
     @face
     def frame(

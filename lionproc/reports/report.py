@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from lionproc.engine.stats import MemberUse, RunStats
+from lionproc.notebook.text_table import TextTable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -246,7 +247,7 @@ class Report:
         columns = [*MemberUse._fields]
         made = pd.DataFrame(list(self.facts.get("members", ())), columns=columns)
         empty = [name for name in ("stage", "confidence") if not made[name].notna().any()]
-        return made.drop(columns=empty)
+        return TextTable(made.drop(columns=empty))
 
     # -- to be looked at --------------------------------------------------------------------
 
@@ -381,11 +382,11 @@ def _reasons(retried_for: Mapping[str, int]) -> str:
     return ", ".join(f"{number:,} {kind(name)}" for name, number in most_first)
 
 
-def _table(rows: Sequence[Row]) -> pd.DataFrame:
+def _table(rows: Sequence[Row]) -> TextTable:
     def texts(values: list[str]) -> Any:
         return pd.array([value or None for value in values], dtype="string")
 
-    return pd.DataFrame(
+    return TextTable(
         {
             "position": pd.array([row.position for row in rows], dtype="int64"),
             "index": pd.Series([row.index for row in rows], dtype=object),

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import pandas as pd
 
@@ -16,12 +16,11 @@ from lionproc.engine.run_log import KILLED, KeptRun
 from lionproc.errors import ConfigurationError, did_you_mean
 from lionproc.face import face
 from lionproc.model.defaults import default
-from lionproc.notebook.formatting import plain
+from lionproc.notebook.text_table import TextTable
 from lionproc.reports.past_run import PastRun
 
 __all__ = ["found_in", "opened", "run", "runs"]
 
-_MOST = 10_000  # characters of a cell
 AnyPath = str | os.PathLike[str] | None
 _TEXTS: Final = ("run", "name", "state", "model", "prompt", "schema", "program")
 _COUNTS: Final = ("rows", "answered", "cached", "failed", "input_tokens", "output_tokens")
@@ -30,22 +29,6 @@ _ORDER: Final = (
     *("rows", "answered", "cached", "failed", "input_tokens", "output_tokens"),
     *("usd", "seconds", "program"),
 )
-
-
-class RunsTable(pd.DataFrame):
-    """The frame of `lp.runs()`; in a notebook a name or a prompt moves nothing and is no formula."""
-
-    @property
-    def _constructor(self) -> object:
-        return pd.DataFrame  # what is made of it is a frame like any other
-
-    def _repr_html_(self) -> str | None:
-        texts = {
-            name: self[name].map(lambda text: plain(text, _MOST), na_action="ignore")
-            for name in _TEXTS
-        }
-        with pd.option_context("display.html.use_mathjax", False):
-            return cast("str | None", pd.DataFrame(self).assign(**texts)._repr_html_())  # type: ignore[operator]  # missing in the stubs
 
 
 @face
@@ -80,7 +63,7 @@ def runs(journal: AnyPath = None) -> pd.DataFrame:
         "usd": "Float64",
         "seconds": "Float64",
     }
-    return RunsTable(table.astype(types))
+    return TextTable(table.astype(types))
 
 
 @face

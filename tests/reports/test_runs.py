@@ -66,6 +66,22 @@ def test_what_a_run_is_called_moves_nothing_in_a_notebook_and_is_no_formula(df, 
     assert type(table.head()) is pd.DataFrame
 
 
+def test_labels_and_messages_of_a_run_are_no_formula_in_a_notebook(df, server, model):
+    said = r"\(\href{javascript:alert(1)}{open}\)"
+    server.configure(faults=["400"])
+    one = pd.DataFrame({"text": ["a", "b"]}, index=[said, f"\x1b[2J{said}"])
+    with pytest.warns(lp.errors.RowsFailedWarning):
+        out = one.llm.process("Say {text}", into="a", model=model, name="one")
+    report = out.llm.report()
+    for table in (lp.run("one").errors(), report.slowest, report.most_expensive, report.members):
+        shown = table._repr_html_()
+        assert "mathjax_ignore" in shown
+        assert "tex2jax_ignore" in shown
+        assert "\x1b" not in shown
+        assert type(table.head()) is pd.DataFrame
+    assert lp.run("one").errors()["index"].tolist() in ([said], [f"\x1b[2J{said}"])
+
+
 def test_half_a_character_in_what_was_asked_hides_no_run(df, model):
     df.llm.process("\U0001f600 {text}", into="a", model=model)
     df.llm.process("\U0001f600 \ud83d {text}", into="a", model=model, system="b\udcff")
