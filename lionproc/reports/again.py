@@ -13,7 +13,7 @@ from typing import Any, cast
 import pandas as pd
 
 from lionproc.engine.dispatcher import Dispatcher
-from lionproc.engine.journal import Failure
+from lionproc.engine.journal import Failure, Journal
 from lionproc.engine.replay import Replay
 from lionproc.engine.request import Event
 from lionproc.errors import CallError, ConfigurationError, Kind, LionprocError
@@ -39,7 +39,7 @@ from lionproc.reports.sound import sound_mark
 
 __all__ = ["answers_again"]
 
-MOST_VOTES = 10_000  # on a row of a run that is over
+FEW_VOTES = 50  # on a row of a run that is over, whatever the journal has of it
 
 
 def answers_again(
@@ -80,6 +80,7 @@ def answers_again(
         else:
             given = {"prompt": prompt, "system": system}
             stages = [_of_rows(frame, note, given, schema, models[0])]
+        _refuse_more_votes_than_were_kept(stages, len(frame), journal)
         plan = Plan(frame, stages, _options(journal, note))
         job = _Again(plan, sound_mark(note.get("after")) or 0, until)
         job.begin()
@@ -121,8 +122,6 @@ def _of_rows(
     )
     answer = Answer.of(_type(note["shapes"][0]) if schema is None else schema)
     how = {name: asked[name] for name in ("confidence", "votes", "tie") if name in asked}
-    if type(how.get("votes", 1)) is not int or not 1 <= how.get("votes", 1) <= MOST_VOTES:
-        raise ValueError("nobody asked as often")  # each vote takes a call to look for
     stage = Stage(tuple(outputs), answer, cast("Model", model), **how)
     return stage.with_turns(asked.get("examples") or [()] * len(outputs))
 
@@ -146,6 +145,18 @@ def _of_pipeline(
         stages.append(given)
     known = cast("list[Model]", list(models))
     return stages_again(frame, stages, known, asked["on_missing"], asked.get("examples") or ())
+
+
+def _refuse_more_votes_than_were_kept(stages: Sequence[Stage], rows: int, path: str) -> None:
+    """Each vote on each row is looked for, and a note says their number in a few bytes."""
+    most = max((stage.votes for stage in stages), default=1)
+    if any(type(stage.votes) is not int or stage.votes < 1 for stage in stages):
+        raise ValueError("no number of votes")
+    if most > FEW_VOTES:
+        with Journal.open(path) as journal:
+            records = len(journal)
+        if rows * most > FEW_VOTES * rows + 10 * records:  # ten times as many rows as were asked
+            raise ValueError("nobody asked as often")
 
 
 def _type(shape: Note) -> object:

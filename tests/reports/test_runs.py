@@ -370,6 +370,26 @@ def test_a_note_with_one_odd_value_is_shown_or_told_as_unknown(df, model, tmp_pa
         assert past.frame(df)["a"].notna().all()
 
 
+@pytest.mark.parametrize("where", ["rows", "stages"])
+def test_votes_of_which_a_journal_has_no_records_are_not_looked_for(df, model, tmp_path, where):
+    if where == "rows":
+        df.llm.process("Say {text}", into="a", model=model, name="odd", votes=60)
+    else:
+        stages = [{"name": "one", "prompt": "Say {text}", "votes": 60}]
+        df.llm.pipeline(stages, model=model, name="odd")
+    assert lp.run("odd").frame(df).iloc[:, -1].notna().all()
+
+    def change(note):
+        asked = note["asked"] if where == "rows" else note["asked"]["stages"][0]
+        assert asked["votes"] == 60
+        asked["votes"] = 2_000
+        return note
+
+    written(tmp_path / "home" / "journal.sqlite", change)
+    with pytest.raises(ConfigurationError, match="does not say what"):
+        lp.run("odd").frame(df)
+
+
 def nested(times, key):
     steps = None
     for _ in range(times):
