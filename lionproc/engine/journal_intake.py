@@ -30,6 +30,10 @@ __all__ = ["Intake", "Log", "left_behind", "logs_beside"]
 ENDING: Final = ".intake"
 MOST: Final = 32  # logs of all processes; whoever finds no place waits for the disk
 LARGEST: Final = 256 * 2**20  # bytes of a log; a writer that is slow has never let one grow so far
+# Bytes of damaged records that are looked through: each may say that it is as long as the log, and
+# only a stranger's has thousands of them.
+_EFFORT: Final = 4  # times those of the log
+_LITTLE: Final = 64 * 2**20
 _HEAD: Final = struct.Struct(">4s16sIIIIqqqddqq")
 _MARK: Final = b"row2"
 _FLAGS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -222,10 +226,13 @@ def _rows(file: int) -> Iterator[Row]:
     with os.fdopen(os.dup(file), "rb") as log:
         content = log.read()
     place = 0
-    while place >= 0:
+    spare = _EFFORT * len(content) + _LITTLE
+    while place >= 0 and spare >= 0:
         row, end = _row_at(content, place)
         if row is not None:
             yield row
+        else:
+            spare -= end - place
         if row is not None or content.startswith(_MARK, end):
             place = end  # no record is looked for inside of another, whose text is a stranger's
         else:

@@ -133,6 +133,21 @@ def test_what_follows_a_damaged_record_of_a_log_is_kept_and_nothing_inside_of_it
             assert found_in(journal, an_entry(7)) == []
 
 
+def test_records_that_each_claim_half_of_a_log_are_not_all_looked_through(path, monkeypatch):
+    looked, real = [], journal_intake.from_row
+    monkeypatch.setattr(journal_intake, "_LITTLE", 0, raising=False)
+    monkeypatch.setattr(
+        journal_intake, "from_row", lambda row: looked.append(len(row[3])) or real(row)
+    )
+    log = killed_with(path, first := an_entry(1))
+    sizes = (0, 50_000, 0, 0)
+    head = journal_intake._HEAD.pack(b"row2", bytes(16), *sizes, 0, 0, 1, 0.0, 0.0, 7, 0)
+    log.write_bytes(log.read_bytes() + head * 500 + bytes(50_000))
+    with Journal.open(path) as journal:
+        assert found_in(journal, first) == [first]
+    assert sum(looked) < 1_000_000
+
+
 @pytest.mark.parametrize("what", ["mode", "link", "folder"])
 def test_a_log_that_others_can_write_answers_nothing(path, what):
     log = killed_with(path, entry := an_entry(1))
