@@ -146,17 +146,18 @@ def parse(template: str, names: Names) -> tuple[list[str], list[Hashable]]:
     """Cut a template into literals and, between them, columns."""
     if not template.strip():
         raise PromptError("The prompt is empty.")
-    literals, fields = [""], list[Hashable]()
+    literals, fields = list[str](), list[Hashable]()
+    pieces: list[str] = []  # of the literal that is not at its end
     at = 0
     while at < len(template):
         found = _BRACE.search(template, at)
         if found is None:
-            literals[-1] += template[at:]
+            pieces.append(template[at:])
             break
         brace = found.start()
-        literals[-1] += template[at:brace]
+        pieces.append(template[at:brace])
         if template[brace : brace + 2] in {"{{", "}}"}:
-            literals[-1] += template[brace]
+            pieces.append(template[brace])
             at = brace + 2
             continue
         if template[brace] == "}":
@@ -166,7 +167,9 @@ def parse(template: str, names: Names) -> tuple[list[str], list[Hashable]]:
             )
         label, at = _field(template, brace, names)
         fields.append(label)
-        literals.append("")
+        literals.append("".join(pieces))
+        pieces.clear()
+    literals.append("".join(pieces))
     if names.each and VALUE not in fields:
         raise PromptError("The prompt does not say where the cell goes. Put {value} there.")
     if names.required and not fields:

@@ -60,10 +60,23 @@ AT_ONCE: Final = 64
 got back only when the engine's thread, busy as it is, lets go of it in its turn."""
 LAST_ID: Final = 2**63 - 1  # SQLite has no larger one
 LARGEST: Final = 64 * 2**20  # bytes of a reply; those that are kept have 16 MiB at most
-# What is larger was put there by somebody else. SQLite knows its length without reading it.
-_BOUNDED: Final = COLUMNS.replace(
-    "reply", f"CASE WHEN length(reply) <= {LARGEST} THEN reply END", 1
-).replace("usage", "CASE WHEN length(usage) <= 4096 THEN usage END")
+# What is larger, or of another type, was put there by somebody else. SQLite knows both without
+# reading a value; of texts its newer versions do.
+_LENGTH: Final = "octet_length" if sqlite3.sqlite_version_info >= (3, 43) else "length"
+_TEXTS: Final = {"kind": 100, "model": 4096}
+_BYTES: Final = {"key": 16, "reply": LARGEST, "usage": 4096}
+
+
+def _bounded(column: str) -> str:
+    is_own = f"typeof({column}) IN ('integer', 'real')"
+    if column in _BYTES:
+        is_own = f"typeof({column}) = 'blob' AND length({column}) <= {_BYTES[column]}"
+    elif column in _TEXTS:
+        is_own = f"typeof({column}) = 'text' AND {_LENGTH}({column}) <= {_TEXTS[column]}"
+    return f"CASE WHEN {is_own} THEN {column} END"
+
+
+_BOUNDED: Final = ", ".join(map(_bounded, COLUMNS.split(", ")))
 _NEWEST: Final = (
     f"SELECT id, {_BOUNDED} FROM record WHERE id IN (SELECT max(id) FROM record WHERE prefix IN"  # noqa: S608  (constants)
     " (SELECT value FROM json_each(?)) AND id > ? AND id <= ? GROUP BY prefix)"
@@ -83,8 +96,8 @@ _BEFORE: Final = f"SELECT id, {_BOUNDED} FROM record WHERE id < ? ORDER BY id DE
 _OF_RUN: Final = (
     f"SELECT id, {_BOUNDED} FROM record WHERE run = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?"  # noqa: S608  (constants)
 )
-_ALL: Final = f"SELECT id, {_BOUNDED}, run FROM record WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"  # noqa: S608  (constants)
-_SIZES: Final = "SELECT id, coalesce(length(reply), 0) FROM record WHERE id > ? ORDER BY id LIMIT ?"
+_ALL: Final = f"SELECT id, {_BOUNDED}, {_bounded('run')} FROM record WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"  # noqa: S608  (constants)
+_SIZES: Final = "SELECT id, CASE typeof(reply) WHEN 'blob' THEN length(reply) ELSE 0 END FROM record WHERE id > ? ORDER BY id LIMIT ?"
 _SIZES_OF_RUN: Final = _SIZES.replace("WHERE", "WHERE run = ? AND")
 _SOME: Final = 1000  # rows that are read at a time, unless their replies are large
 _FEW: Final = 4  # rows of one prefix, of which nearly always the first is looked for

@@ -18,6 +18,7 @@ from zlib import crc32
 from lionproc.engine.journal_file import LAST_ID, MEMORY, JournalFile
 from lionproc.engine.lease import Lease
 from lionproc.engine.stats import State
+from lionproc.engine.unfolding import unfolds
 
 __all__ = ["KILLED", "KeptRun", "RunLog"]
 
@@ -26,6 +27,7 @@ QUIET_S: Final = 60.0
 """Seconds after which a run without a lease, where the disk has no locks, is taken for killed."""
 MOST_LEASES: Final = 32  # of one process; each is an open file, and runs may come by the thousand
 _LARGEST: Final = 16 * 2**20  # bytes of what is noted of a run; what is larger we did not put there
+_PARTS: Final = 100_000  # lists and objects in it that are no matter
 _SOME: Final = 20  # runs that are read at a time
 _READ: Final = (
     f"SELECT id, CASE WHEN length(facts) <= {_LARGEST} THEN facts END, checksum"  # noqa: S608  (constants)
@@ -125,14 +127,17 @@ class RunLog:
         finally:
             self._let_go(self._leases.pop(number, None))
 
-    def all(self) -> list[KeptRun]:
+    def all(self) -> Iterator[KeptRun]:
         """The runs, oldest first; one that is damaged is left out.
+
+        They are read one after the other: what is noted of each may be long.
 
         Raises:
             JournalError: The journal cannot be read.
         """
         lease = self._lease()
-        return [KeptRun(number, facts, _state(facts, lease)) for number, facts in self._noted()]
+        for number, facts in self._noted():
+            yield KeptRun(number, facts, _state(facts, lease))
 
     def forget(self, number: int) -> None:
         """Remember a run no more.
@@ -196,7 +201,7 @@ def _packed(facts: Mapping[str, object]) -> tuple[bytes, int]:
 
 
 def _read(kept: object, checksum: object) -> dict[str, Any] | None:
-    if not isinstance(kept, bytes) or crc32(kept) != checksum:
+    if not isinstance(kept, bytes) or crc32(kept) != checksum or unfolds(kept, _PARTS):
         return None
     try:
         facts = json.loads(kept)

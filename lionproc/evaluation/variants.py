@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from lionproc.errors import ConfigurationError, did_you_mean
+from lionproc.frame.changed_lines import changed_lines
 from lionproc.notebook.formatting import escaped
 
 __all__ = ["Diff", "Variant", "difference", "variants_of"]
@@ -190,9 +190,6 @@ def difference(a: Variant, b: Variant) -> Diff:
     if a.told == b.told:
         lines.append("The prompt is the same.")
         return Diff("\n".join(lines))
-    changes: Sequence[str] = list(
-        difflib.unified_diff(
-            a.told.splitlines(), b.told.splitlines(), a.prompt_name, b.prompt_name, lineterm="", n=2
-        )
-    )
+    names = (a.prompt_name, b.prompt_name)
+    changes = changed_lines(a.told, b.told, around=2, names=names)
     return Diff("\n".join([*lines, *changes]))

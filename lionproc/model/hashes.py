@@ -26,7 +26,7 @@ __all__ = ["are_of_few_hashes", "readers_of"]
 _KNOWN: Final = frozenset(
     (
         *("str", "bytes", "url", "multi-host-url", "enum", "literal", "none", "any"),
-        *("int", "float", "bool", "decimal", "date", "time", "datetime", "timedelta"),
+        *("int", "float", "bool", "date", "time", "datetime", "timedelta"),
         *("list", "tuple", "set", "frozenset", "dict", "typed-dict", "model", "dataclass"),
     )
 )

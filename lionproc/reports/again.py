@@ -40,6 +40,7 @@ from lionproc.reports.sound import sound_mark
 __all__ = ["answers_again"]
 
 FEW_VOTES = 50  # on a row of a run that is over, whatever the journal has of it
+MOST_FIELDS = 100_000  # of all ways to a model together
 
 
 def answers_again(
@@ -187,11 +188,15 @@ class _Model:
     executor = None
 
     def __init__(self, way: Note) -> None:
-        self.body_params: Mapping[str, Any] = dict(way["fields"])
+        self.body_params = cast("Mapping[str, Any]", way["fields"])
+        if not isinstance(self.body_params, dict):
+            raise TypeError("these are no fields of a request")
         self.told = str(way["told"])
         self._identity, self._name = str(way["identity"]), str(way["model"])
-        plain = {name: way[name] for name in way if name != "others"}
-        self.others = [_Model({**plain, **each}) for each in way.get("others", ())]
+        others = way.get("others", ())
+        if len(others) * (1 + len(self.body_params)) > MOST_FIELDS:
+            raise ValueError("nobody asked in as many ways")  # each has all the fields
+        self.others = [_Model({**way, "others": (), **each}) for each in others]
         self._provider = PROVIDERS.get(str(way["provider"]), PROVIDERS["openai"])
         self._endings = frozenset(way["endings"])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
@@ -13,6 +12,7 @@ import pandas as pd
 from lionproc.engine.stats import RunStats
 from lionproc.errors import ConfigurationError
 from lionproc.frame.answer_digests import Digests, digests_of
+from lionproc.frame.changed_lines import changed_lines
 
 __all__ = ["Difference", "Note", "Rows", "difference"]
 
@@ -107,8 +107,7 @@ def difference(one: Remembered, other: Remembered, df: Rows | None) -> Differenc
 
 
 def _lines(then: str, now: str) -> str:
-    made = difflib.unified_diff(then.splitlines(), now.splitlines(), lineterm="", n=1)
-    return "\n".join(line for line in made if not line.startswith(("---", "+++", "@@")))
+    return "\n".join(changed_lines(then, now, around=1))
 
 
 def _asked(past: Remembered) -> dict[str, Any]:

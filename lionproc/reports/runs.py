@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -21,6 +21,7 @@ from lionproc.reports.past_run import PastRun
 
 __all__ = ["found_in", "opened", "run", "runs"]
 
+_LONGEST = 100  # characters of a name that may have been meant
 AnyPath = str | os.PathLike[str] | None
 _TEXTS: Final = ("run", "name", "state", "model", "prompt", "schema", "program")
 _COUNTS: Final = ("rows", "answered", "cached", "failed", "input_tokens", "output_tokens")
@@ -105,40 +106,35 @@ def found_in(journal: Journal, wanted: str) -> KeptRun:
         ConfigurationError: There is none, or there are several.
         JournalError: The journal cannot be read.
     """
-    known = journal.runs.all()
-    found = _found(wanted, known)
-    if found is None:
-        names = dict.fromkeys(_name(each) for each in known if each.facts.get("name"))
+    named: KeptRun | None = None
+    begun: list[str] = []
+    first: KeptRun | None = None
+    names: dict[str, None] = {}
+    for each in journal.runs.all():
+        id_, name = str(each.facts.get("run", "")), each.facts.get("name")
+        if id_ == wanted:
+            return each
+        if name == wanted:
+            named = each
+        if name:
+            names[str(name)[:_LONGEST]] = None
+        if wanted and id_.startswith(wanted):
+            first = first or each
+            begun.append(id_)
+    if named is not None:
+        return named
+    if len(begun) > 1:
+        raise ConfigurationError(
+            f"{len(begun)} runs begin with {wanted!r}: {', '.join(begun[-5:])}. "
+            "Give more of its id."
+        )
+    if first is None:
         near = did_you_mean(wanted, names)
         raise ConfigurationError(
             f"The journal {journal.path!r} remembers no run {wanted!r}.{near} lp.runs() lists "
             "its runs."
         )
-    return found
-
-
-def _found(wanted: str, known: Sequence[KeptRun]) -> KeptRun | None:
-    for each in known:
-        if each.facts.get("run") == wanted:
-            return each
-    named = [each for each in known if each.facts.get("name") == wanted]
-    if named:
-        return named[-1]
-    begun = [each for each in known if wanted and _id(each).startswith(wanted)]
-    if len(begun) > 1:
-        raise ConfigurationError(
-            f"{len(begun)} runs begin with {wanted!r}: {', '.join(map(_id, begun[-5:]))}. "
-            "Give more of its id."
-        )
-    return begun[0] if begun else None
-
-
-def _id(kept: KeptRun) -> str:
-    return str(kept.facts.get("run", ""))
-
-
-def _name(kept: KeptRun) -> str:
-    return str(kept.facts.get("name") or _id(kept))
+    return first
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import orjson
 
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.paths import local_path
+from lionproc.engine.unfolding import unfolds
 from lionproc.engine.whole_file import read_regular
 from lionproc.errors import CallError, ConfigurationError, Kind, RecordError
 from lionproc.face import faced
@@ -18,7 +19,7 @@ from lionproc.model.as_json import to_json
 from lionproc.model.model import Model
 from lionproc.model.own_copy import own_answer
 from lionproc.service.composed_session import session_of
-from lionproc.service.records import LARGEST, write_whole
+from lionproc.service.records import LARGEST, PARTS, write_whole
 from lionproc.service.session import session_model
 
 log = logging.getLogger("lionproc.service")
@@ -244,7 +245,8 @@ class Branch:
         """
         file = local_path(path)
         try:
-            content = orjson.loads(read_regular(file, LARGEST, follow=True))
+            raw = read_regular(file, LARGEST, follow=True)
+            content = None if unfolds(raw, PARTS) else orjson.loads(raw)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "it is not JSON"
             raise RecordError(f"{file.name} cannot be read: {reason}.") from None

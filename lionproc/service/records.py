@@ -19,6 +19,7 @@ import orjson
 from lionproc.engine.home import make_private
 from lionproc.engine.paths import local_path
 from lionproc.engine.trust import check_found, check_link, others_of, repository_of_records
+from lionproc.engine.unfolding import unfolds
 from lionproc.engine.whole_file import read_regular, replace_whole
 from lionproc.engine.whole_files import replace_all
 from lionproc.errors import ConfigurationError, RecordError, did_you_mean
@@ -39,6 +40,7 @@ __all__ = [
 log = logging.getLogger("lionproc.service")
 
 LARGEST = 256 * 2**20  # bytes that one record may have
+PARTS = 2_000_000  # lists and objects in one that are no matter
 _FIELDS: dict[str, tuple[type, ...]] = {
     "kind": (str,),
     "error": (str,),
@@ -245,6 +247,8 @@ class Records(Generic[R]):
             return None
         except OSError as error:
             raise self.damage(record_id, str(error.strerror)) from error
+        if unfolds(content, PARTS):
+            raise self.damage(record_id, "it unfolds to far more than it is")
         try:
             record = orjson.loads(content)
         except ValueError:

@@ -14,6 +14,7 @@ import tempfile
 import textwrap
 import threading
 import time
+import tracemalloc
 import warnings
 from functools import partial
 from pathlib import Path
@@ -1070,3 +1071,19 @@ def fork(child):
 def assert_sound(path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+@pytest.mark.parametrize("column", ["model", "kind", "attempts", "checksum"])
+async def test_a_value_that_is_longer_than_any_of_ours_is_not_read(path, column):
+    entries = [Entry(bytes([n] * 16), BODY, "m", 10, 2, 1, 0.5, 1.8e9) for n in range(8)]
+    with Journal.open(path) as journal:
+        for entry in entries:
+            await journal.append(entry)
+    with contextlib.closing(sqlite3.connect(path)) as other, other:
+        other.execute(f"UPDATE record SET {column} = CAST(hex(zeroblob(1000000)) AS BLOB)")  # noqa: S608
+    with Journal.open(path) as journal:
+        tracemalloc.start()
+        assert journal.find([entry.key for entry in entries]) == {}
+        assert [record for record, _ in journal.contents] == [None] * 8
+        assert tracemalloc.get_traced_memory()[1] < 2**21
+        tracemalloc.stop()

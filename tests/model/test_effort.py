@@ -171,10 +171,11 @@ ADDRESSES = [str(IPv6Address(n * ONE_HASH)) for n in range(1, 1500)]
         (set[uuid.UUID], [str(uuid.UUID(int=n * ONE_HASH)) for n in range(1, 1500)]),
         (dict[uuid.UUID, int], {str(uuid.UUID(int=n * ONE_HASH)): n for n in range(1, 1500)}),
         (set[complex], [f"{-1000003 * n}+{n}j" for n in range(1500)]),
+        (set[Decimal], [f"_{n * ONE_HASH}" for n in range(1, 1500)]),
         (list[frozenset[IPv6Address | None]], [ADDRESSES]),
         (Places, {"first": ADDRESSES, "second": []}),
     ],
-    ids=["uuids", "keys", "complex", "addresses", "by reference"],
+    ids=["uuids", "keys", "complex", "decimals", "addresses", "by reference"],
 )
 def test_very_many_texts_that_a_type_reads_as_things_of_one_hash_are_a_wrong_shape(schema, value):
     read = Answer.of(schema).read

@@ -352,7 +352,14 @@ def test_a_run_whose_note_somebody_else_wrote_hides_no_other(df, model, tmp_path
         lambda note: note.update(state="\x1b[2J", lease=None),
         lambda note: note.update(state="running", ways=[0.5]),
     ],
-    ids=["votes without end", "half a vote", "examples", "state", "way of a killed run"],
+    ids=[
+        "votes without end",
+        "more votes than records",
+        "half a vote",
+        "examples",
+        "state",
+        "way of a killed run",
+    ],
 )
 def test_a_note_with_one_odd_value_is_shown_or_told_as_unknown(df, model, tmp_path, odd):
     df.llm.process("Say {text}", into="a", model=model, name="odd")
@@ -465,3 +472,36 @@ def test_runs_by_the_thousand_share_the_files_that_show_that_they_go_on(tmp_path
         for run in runs[36:]:
             journal.runs.end(run, {"state": "done"}, None)
         assert not (tmp_path / ".owners").exists()
+
+
+def test_a_note_that_unfolds_to_far_more_than_it_is_is_left_out(df, model, tmp_path):
+    df.llm.process("Say {text}", into="a", model=model, name="odd")
+    df.llm.process("Say {text}!", into="a", model=model, name="good")
+    path = tmp_path / "home" / "journal.sqlite"
+    written(path, lambda note: note | {"more": [{}] * 200_000})
+    assert lp.runs()["name"].tolist() == ["good"]
+    assert lp.run("good").frame(df)["a"].notna().all()
+
+
+def test_ways_of_a_model_that_somebody_noted_by_the_thousand_are_not_made(df, model, tmp_path):
+    df.llm.process("Say {text}", into="a", model=model, name="odd")
+    fields = {f"f{n}": n for n in range(1000)}
+    written(
+        tmp_path / "home" / "journal.sqlite",
+        lambda note: (
+            note | {"ways": [{**note["ways"][0], "fields": fields, "others": [{}] * 1000}]}
+        ),
+    )
+    with pytest.raises(ConfigurationError, match="does not say what"):
+        lp.run("odd").frame(df)
+
+
+def test_very_many_lines_that_changed_are_told_without_comparing_each_with_each(df, model):
+    then = [f"{n * 7919 % 1009}" for n in range(3000)]
+    now = [f"{n * 7907 % 1009}" for n in range(3000)]
+    for lines in (then, now):
+        prompt = "\n".join(["Say", *lines, "of {text}"])
+        df.llm.process(prompt, into="a", model=model, name=lines[1])
+    told = lp.run(then[1]).diff(lp.run(now[1])).prompt.splitlines()
+    lost, new = [f"-{line}" for line in then[1:]], [f"+{line}" for line in now[1:]]
+    assert told == [" 0", *lost, *new, " of {text}"]

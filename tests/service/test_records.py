@@ -220,3 +220,12 @@ def test_an_owner_lives_as_long_as_its_process(tmp_path):
     assert not me.is_held(None)
     me.close()
     assert not Lease(tmp_path).is_held(me.id)
+
+
+def test_a_record_that_unfolds_to_far_more_than_it_is_is_damaged(tmp_path):
+    records = Records(tmp_path, "req")
+    many = b'{"id": "req_bad", "status": "completed", "more": [' + b"{}," * 2_500_000 + b"{}]}"
+    (tmp_path / "req_bad.json").write_bytes(many)
+    records.write({"id": "req_good", "data": [{}] * 1000, "status": "completed"})
+    assert records.statuses() == {"req_good": "completed"}
+    assert records.damaged == {"req_bad.json": "it unfolds to far more than it is"}
