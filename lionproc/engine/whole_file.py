@@ -156,11 +156,11 @@ def _is_database(target: Path) -> bool:
 
 
 def refuse_planted_link(path: Path) -> None:
-    """Refuse a link that somebody else left where everybody may add files, as in /tmp.
+    """Refuse a link that somebody else left where everybody or a group may add files, as in /tmp.
 
     It would have its target replaced with the rights of whoever saves. Linux does not follow such
     links either, where fs.protected_symlinks is on, but a link that is resolved step by step never
-    asks it.
+    asks it. In a folder of a group, one may lead to where whoever made it can write anyway.
 
     Raises:
         OSError: There is one in the path.
@@ -180,11 +180,29 @@ def refuse_planted_link(path: Path) -> None:
                 waiting.append(Path(os.path.abspath(step.parent / step.readlink())))  # noqa: PTH100
             except OSError:
                 continue  # what is not there is made
-            if around.st_mode & 0o002 and found.st_uid not in {os.geteuid(), around.st_uid, 0}:
+            if _is_planted(step, found, around):
                 raise OSError(
                     errno.EPERM,
                     f"{str(step)!r} is a link that somebody else left in a shared folder",
                 )
+
+
+def _is_planted(link: Path, found: os.stat_result, around: os.stat_result) -> bool:
+    if found.st_uid in {os.geteuid(), 0}:
+        return False
+    if around.st_mode & 0o002:
+        return found.st_uid != around.st_uid
+    return bool(around.st_mode & 0o020) and not _leads_to_theirs(link, found, around)
+
+
+def _leads_to_theirs(link: Path, found: os.stat_result, around: os.stat_result) -> bool:
+    """Whether a link leads to where its owner can write, as one to a larger disk of the group."""
+    real = Path(os.path.realpath(link))
+    place = next(above for above in (real, *real.parents) if above.is_dir()).stat()
+    if place.st_uid == found.st_uid:
+        return True
+    is_open = place.st_mode & 0o002 or (place.st_mode & 0o020 and place.st_gid == around.st_gid)
+    return bool(is_open) and not place.st_mode & stat.S_ISVTX
 
 
 def temporary_name(name: str) -> str:

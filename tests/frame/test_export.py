@@ -701,13 +701,14 @@ def test_without_a_journal_a_part_whose_rows_were_corrected_is_kept_beside_the_o
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="root gives links away")
+@pytest.mark.parametrize("mode", [0o1777, 0o2775])  # for everybody, and for a group
 @pytest.mark.parametrize("save", ["out/", "out/a.parquet", "a.parquet"])
 def test_a_link_that_somebody_left_in_a_shared_folder_is_refused_before_anything_is_sent(
-    tmp_path, server, model, save
+    tmp_path, server, model, save, mode
 ):
     shared, mine = tmp_path / "shared", tmp_path / "mine"
     shared.mkdir()
-    shared.chmod(0o1777)
+    shared.chmod(mode)
     mine.mkdir()
     link = shared / save.partition("/")[0]
     link.symlink_to(mine / "" if "/" in save else mine / "theirs.parquet")
@@ -718,6 +719,22 @@ def test_a_link_that_somebody_left_in_a_shared_folder_is_refused_before_anything
         )
     assert server.counters.total == 0
     assert not list(mine.iterdir())
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="root gives links away")
+@pytest.mark.parametrize("theirs", ["their own", "of the group"])
+def test_a_link_in_a_folder_of_a_group_may_lead_to_where_its_owner_can_write(tmp_path, theirs):
+    shared, disk = tmp_path / "shared", tmp_path / "disk"
+    for folder in (shared, disk):
+        folder.mkdir()
+        os.chown(folder, 0, 54320)
+        folder.chmod(0o2775)
+    if theirs == "their own":
+        os.chown(disk, 54321, 54321)
+    (shared / "out").symlink_to(disk)
+    os.chown(shared / "out", 54321, 54321, follow_symlinks=False)
+    write_parquet(result([FULL]), shared / "out" / "a.parquet", {})
+    assert (disk / "a.parquet").exists()
 
 
 def test_parts_that_somebody_moves_away_while_a_run_goes_on_are_there_at_its_end(
