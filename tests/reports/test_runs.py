@@ -354,7 +354,6 @@ def test_a_run_whose_note_somebody_else_wrote_hides_no_other(df, model, tmp_path
     ],
     ids=[
         "votes without end",
-        "more votes than records",
         "half a vote",
         "examples",
         "state",
