@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from lionproc.engine.journal_file import JournalFile
@@ -44,6 +44,22 @@ class JournalContents:
             record = self._read(row)
             if record is not None:
                 yield record._replace(reply=b"") if isinstance(record, Entry) else record
+
+    def of_runs(self, since: Mapping[int, int]) -> Iterator[tuple[int, Entry | Failure]]:
+        """What several runs kept, oldest first, each with the number of its run.
+
+        Args:
+            since: The marks at which they began, by their numbers.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        for row in self._file.all():
+            number = row[-1]
+            if number in since and row[0] > since[number]:
+                record = self._read(row[:-1])
+                if record is not None:
+                    yield number, record
 
     def __iter__(self) -> Iterator[tuple[Entry | Failure | None, int]]:
         """All records, oldest first, each with the number of its run; None for a damaged one.

@@ -7,16 +7,16 @@ from typing import Final
 
 import pandas as pd
 
-from lionproc.engine.journal import Entry, Journal
+from lionproc.engine.journal import Journal
 from lionproc.engine.run_log import KILLED, KeptRun
 from lionproc.engine.stats import RunStats
-from lionproc.engine.usage import plus
 from lionproc.errors import ConfigurationError
 from lionproc.face import face
 from lionproc.frame.answer_digests import Digests, unpacked
 from lionproc.frame.plan_arguments import VALUE, PromptLike
 from lionproc.notebook.text_table import TextTable
 from lionproc.reports.again import answers_again
+from lionproc.reports.bought import Bought, began, bought_by
 from lionproc.reports.difference import Difference, Note, Rows, difference
 from lionproc.reports.kept_report import report_again
 from lionproc.reports.report import Report
@@ -46,7 +46,7 @@ class PastRun:
         facts: What its report is made of.
     """
 
-    def __init__(self, journal: Journal, kept: KeptRun) -> None:
+    def __init__(self, journal: Journal, kept: KeptRun, bought: Bought | None = None) -> None:
         self._path = journal.path
         self._number = kept.number
         self._note: Note = kept.facts
@@ -58,7 +58,9 @@ class PastRun:
         self.prompt = str(self.facts.get("prompt", ""))
         self.stats = _stats(kept)
         if kept.state == KILLED:
-            self.stats = _with_records(self.stats, journal, kept)
+            if bought is None:
+                bought = bought_by(journal, {kept.number: began(kept)})[kept.number]
+            self.stats = _with_records(self.stats, kept, bought)
 
     @face
     def report(self) -> Report:
@@ -187,30 +189,21 @@ def _stats(kept: KeptRun) -> RunStats:
     return RunStats(**{**known, "state": "stopped" if kept.state == KILLED else kept.state})
 
 
-def _with_records(stats: RunStats, journal: Journal, kept: KeptRun) -> RunStats:
+def _with_records(stats: RunStats, kept: KeptRun, bought: Bought) -> RunStats:
     """The numbers of a run that could not note its end, from what it bought."""
-    since = sound_mark(kept.facts.get("since")) or 0
-    records = list(journal.contents.of_run(kept.number, since))
-    replies = [record for record in records if isinstance(record, Entry)]
-    usd: float | None = 0.0
-    for reply in replies:
-        usd = plus(usd, reply.usd)
     ways = kept.facts.get("ways")  # an answer is a row, unless there are several to a row
     way = ways[0] if isinstance(ways, list) and len(ways) == 1 else None
     alone = isinstance(way, dict) and "members" not in way
-    answered = stats.cached + len({reply.key for reply in replies}) if alone else 0
-    last = max((record.at for record in records), default=None)
-    seconds = stats.elapsed_s
-    if last is not None and stats.began_at is not None:
-        seconds = max(seconds, last - stats.began_at)
+    answered = stats.cached + len(bought.keys) if alone else 0
+    seconds, usd = stats.elapsed_s, bought.usd
+    if bought.last is not None and stats.began_at is not None:
+        seconds = max(seconds, bought.last - stats.began_at)
     return replace(
         stats,
         answered=max(stats.answered, min(answered, stats.rows)),
-        sent=max(stats.sent, len(replies)),
-        prompt_tokens=max(stats.prompt_tokens, sum(reply.prompt_tokens for reply in replies)),
-        completion_tokens=max(
-            stats.completion_tokens, sum(reply.completion_tokens for reply in replies)
-        ),
+        sent=max(stats.sent, bought.replies),
+        prompt_tokens=max(stats.prompt_tokens, bought.prompt_tokens),
+        completion_tokens=max(stats.completion_tokens, bought.completion_tokens),
         usd=usd if stats.usd is None or usd is None else max(usd, stats.usd),
         elapsed_s=seconds,
     )

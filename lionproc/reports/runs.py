@@ -17,6 +17,7 @@ from lionproc.errors import ConfigurationError, did_you_mean
 from lionproc.face import face
 from lionproc.model.defaults import default
 from lionproc.notebook.text_table import TextTable
+from lionproc.reports.bought import began, bought_by
 from lionproc.reports.past_run import PastRun
 
 __all__ = ["found_in", "opened", "run", "runs"]
@@ -55,7 +56,7 @@ def runs(journal: AnyPath = None) -> pd.DataFrame:
         ```
     """
     with opened(journal) as kept:
-        rows = [] if kept is None else [_row(PastRun(kept, each)) for each in kept.runs.all()]
+        rows = [] if kept is None else [_row(past) for past in _all(kept)]
     table = pd.DataFrame({name: [row[name] for row in rows] for name in _ORDER})
     types: dict[str, Any] = {
         **dict.fromkeys(_TEXTS, "string"),
@@ -65,6 +66,14 @@ def runs(journal: AnyPath = None) -> pd.DataFrame:
         "seconds": "Float64",
     }
     return TextTable(table.astype(types))
+
+
+def _all(journal: Journal) -> Iterator[PastRun]:
+    """All runs; what those bought that were killed is read once for all of them."""
+    killed = {each.number: began(each) for each in journal.runs.all() if each.state == KILLED}
+    bought = bought_by(journal, killed)
+    for each in journal.runs.all():
+        yield PastRun(journal, each, bought.get(each.number))
 
 
 @face

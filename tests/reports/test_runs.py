@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 
 import lionproc as lp
 from lionproc.engine.journal import Journal
+from lionproc.engine.journal_file import JournalFile
 from lionproc.errors import BudgetWarning, ConfigurationError, RowsFailedWarning
 from lionproc.testing import Server
 
@@ -310,12 +311,37 @@ def test_a_record_of_a_run_that_somebody_damaged_is_left_out(df, model, tmp_path
 ODD = [None, -1, 1e300, float("nan"), 10**30, "<script>", [], {}, [1], {"a": [{}]}]
 
 
-def written(path, change):
-    """What the first run noted, changed by somebody."""
+def written(path, change, run=1):
+    """What a run noted, changed by somebody."""
     with contextlib.closing(sqlite3.connect(path)) as other, other:
-        note = json.loads(other.execute("SELECT facts FROM run WHERE id = 1").fetchone()[0])
+        note = json.loads(other.execute("SELECT facts FROM run WHERE id = ?", (run,)).fetchone()[0])
         kept = json.dumps(change(note)).encode()
-        other.execute("UPDATE run SET facts = ?, checksum = ? WHERE id = 1", (kept, crc32(kept)))
+        other.execute(
+            "UPDATE run SET facts = ?, checksum = ? WHERE id = ?", (kept, crc32(kept), run)
+        )
+
+
+def test_the_journal_is_read_once_for_all_runs_that_were_killed(df, model, tmp_path, monkeypatch):
+    for number in range(1, 5):
+        df.head(number).llm.process(f"{number} {{text}}", into="a", model=model, name=f"{number}")
+        if number != 3:
+            written(
+                tmp_path / "home" / "journal.sqlite",
+                lambda note: note | {"state": "killed", "stats": {"rows": 8, "state": "running"}},
+                number,
+            )
+    alone = [lp.run(f"{number}").stats for number in range(1, 5)]
+    read, real = [], JournalFile.read
+    monkeypatch.setattr(
+        JournalFile,
+        "read",
+        lambda self, query, *rest: read.append(query) or real(self, query, *rest),
+    )
+    table = lp.runs()
+    assert sum("FROM record" in query for query in read) == 3  # sizes, records, and the end of them
+    assert table["state"].tolist() == ["killed", "killed", "done", "killed"]
+    assert table["answered"].tolist() == [stats.answered for stats in alone] == [1, 2, 3, 4]
+    assert table["input_tokens"].tolist() == [stats.prompt_tokens for stats in alone]
 
 
 @pytest.mark.parametrize("odd", ODD, ids=repr)
