@@ -38,6 +38,7 @@ ENDINGS: dict[str, Format] = {
     **dict.fromkeys((".jsonl", ".ndjson"), "jsonl"),
     **dict.fromkeys((".parquet", ".pq"), "parquet"),
 }
+_MOST_PARTS = 1_000_000  # lists and objects in a line of which only the names are looked at
 _HEAD = 1 << 16  # bytes that are looked at to learn how a file is written
 _FREE = 2**25  # bytes that a packed file may unpack to, however small it is
 _MOST_TIMES = 100  # of its size, beyond those; text of people unpacks to 3 to 20 times
@@ -78,6 +79,7 @@ def read(
     delimiter: str | None = None,
     encoding: str | None = None,
     rows: int | None = None,
+    cells: bool = True,
 ) -> Table:
     """Read a file once, from its beginning to its end.
 
@@ -87,6 +89,7 @@ def read(
         delimiter: Between the cells of CSV; None for the one that its first line has.
         encoding: Of CSV; None for UTF-8, or what a byte order mark says.
         rows: Read the first ones only.
+        cells: Whether they are wanted. If not, those of JSON Lines are missing in the frame.
 
     Raises:
         ConfigurationError: There is no such file, or it is no such table.
@@ -110,7 +113,7 @@ def read(
             return Table(_parquet(path, rows), "parquet")
         with source:
             if said == "jsonl":
-                return Table(_json_lines(source, rows), "jsonl")
+                return Table(_json_lines(source, rows, keep=cells), "jsonl")
             return _csv(source, path, delimiter, encoding, rows)
     except (OSError, ValueError, LookupError, csv.Error, EOFError, zlib.error, Warning) as error:
         if isinstance(error, LionprocError):
@@ -290,7 +293,7 @@ def _must_differ(names: list[str]) -> None:
             )
 
 
-def _json_lines(source: Any, rows: int | None) -> pd.DataFrame:
+def _json_lines(source: Any, rows: int | None, *, keep: bool) -> pd.DataFrame:
     import pandas as pd
 
     from lionproc.frame.byte_order import marked_encoding
@@ -302,12 +305,17 @@ def _json_lines(source: Any, rows: int | None) -> pd.DataFrame:
     places: dict[str, array[int]] = defaultdict(lambda: array("q"))  # a row may have few of them
     cells: dict[str, list[Any]] = defaultdict(list)
     count = 0
-    for count, record in enumerate(itertools.islice(_records(lines), rows), 1):
+    most = None if keep else _MOST_PARTS
+    for count, record in enumerate(itertools.islice(_records(lines, most), rows), 1):
         LINES.check("The table", columns=max(len(record), len(cells)), rows=1, written=0)
         for name, cell in record.items():
-            places[name].append(count - 1)
-            cells[name].append(cell)
+            column = cells[name]
+            if keep:
+                places[name].append(count - 1)
+                column.append(cell)
     LINES.check("The table", columns=len(cells), rows=count, written=source.tell())
+    if not keep:
+        return pd.DataFrame(index=range(count), columns=list(cells))
     return pd.DataFrame(
         {name: _column(_spread(cells[name], places[name], count)) for name in list(cells)},
         index=range(count),
@@ -334,15 +342,20 @@ def _recoded(source: Any, encoding: str) -> Iterator[bytes]:
         text.detach()  # or the end of this one would close the other
 
 
-def _records(source: Any) -> Iterator[dict[str, Any]]:
+def _records(source: Any, most: int | None) -> Iterator[dict[str, Any]]:
     import orjson
 
+    from lionproc.engine.unfolding import unfolds
     from lionproc.model.validate import is_deeper
 
     for number, line in enumerate(source, 1):
         bare = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
         if not bare.strip():
             continue
+        if most is not None and unfolds(bare, most):
+            raise ConfigurationError(
+                f"Line {number:,} has too many lists and objects for its length."
+            )
         try:
             record = orjson.loads(bare)
         except ValueError:

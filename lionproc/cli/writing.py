@@ -330,7 +330,7 @@ def _is_same(one: str, other: str) -> bool:
 def _refuse_loss(path: str, rows: int, columns: Sequence[str]) -> None:
     """Refuse to replace a file with more rows, or with columns that the new one has not."""
     try:
-        there = read(path).frame
+        there = read(path, cells=False).frame  # nobody asked to read it, and it may be a stranger's
     except ConfigurationError:
         raise ConfigurationError(
             f"The file {path!r} is there, and is no table that could be looked at. Choose another "

@@ -293,6 +293,15 @@ def test_no_answer_goes_on_with_what_was_in_the_csv_as_a_formula(ask, server):
     assert Path("more-answered.csv").read_text().splitlines()[1] == '"=SUM(1";"4";"5+cmd|X!A0"'
 
 
+def test_a_file_that_would_be_replaced_is_not_unpacked_to_many_times_its_length(ask, server):
+    table("in.jsonl", '{"text": "a"}\n')
+    table("in-answered.jsonl", '{"text": [' + ",".join(["{}"] * 1_500_000) + "]}\n")
+    code, _, told = ask("in.jsonl", "-p", "Say {text}")
+    assert code == 2
+    assert "no table that could be looked at" in told
+    assert server.counters.total == 0
+
+
 def test_what_lies_in_the_working_folder_is_no_part_of_the_program(tmp_path):
     for name in ("pandas", "typer", "orjson", "csv", "sqlite3"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('of a stranger')")
