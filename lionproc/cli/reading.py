@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from lionproc.engine.paths import local_path, missing_file
+from lionproc.engine.unfolding import TIMES, room_of
 from lionproc.errors import ConfigurationError, LionprocError
 
 if TYPE_CHECKING:
@@ -38,11 +39,11 @@ ENDINGS: dict[str, Format] = {
     **dict.fromkeys((".jsonl", ".ndjson"), "jsonl"),
     **dict.fromkeys((".parquet", ".pq"), "parquet"),
 }
-_MOST_PARTS = 1_000_000  # lists and objects in a line of which only the names are looked at
 _HEAD = 1 << 16  # bytes that are looked at to learn how a file is written
 _FREE = 2**25  # bytes that a packed file may unpack to, however small it is
 _MOST_TIMES = 100  # of its size, beyond those; text of people unpacks to 3 to 20 times
 _LONGEST_CELL = 2**31 - 1  # a cell may be a document
+_SPARE_BYTES = 2**28  # of memory for lists and objects, beyond those in proportion to the lines
 _DEEPEST = 200  # lists and objects in a line, one in the other: no deeper ones are written
 _LARGE_NUMBER = re.compile(rb"[0-9]{19}")  # it may be more than 64 bits hold
 _DELIMITERS = (",", ";", "\t", "|")
@@ -305,8 +306,7 @@ def _json_lines(source: Any, rows: int | None, *, keep: bool) -> pd.DataFrame:
     places: dict[str, array[int]] = defaultdict(lambda: array("q"))  # a row may have few of them
     cells: dict[str, list[Any]] = defaultdict(list)
     count = 0
-    most = None if keep else _MOST_PARTS
-    for count, record in enumerate(itertools.islice(_records(lines, most), rows), 1):
+    for count, record in enumerate(itertools.islice(_records(lines), rows), 1):
         LINES.check("The table", columns=max(len(record), len(cells)), rows=1, written=0)
         for name, cell in record.items():
             column = cells[name]
@@ -342,19 +342,21 @@ def _recoded(source: Any, encoding: str) -> Iterator[bytes]:
         text.detach()  # or the end of this one would close the other
 
 
-def _records(source: Any, most: int | None) -> Iterator[dict[str, Any]]:
+def _records(source: Any) -> Iterator[dict[str, Any]]:
     import orjson
 
-    from lionproc.engine.unfolding import unfolds
     from lionproc.model.validate import is_deeper
 
+    room = size = 0
     for number, line in enumerate(source, 1):
         bare = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
         if not bare.strip():
             continue
-        if most is not None and unfolds(bare, most):
+        room, size = room + room_of(bare) - room_of(b"{ }"), size + len(bare)
+        if room > _SPARE_BYTES + TIMES * size:
             raise ConfigurationError(
-                f"Line {number:,} has too many lists and objects for its length."
+                f"Line {number:,} and those before have so many empty lists and objects that they take "
+                "far more memory than the file has bytes. Leave those cells out, or give them as text."
             )
         try:
             record = orjson.loads(bare)

@@ -27,7 +27,7 @@ QUIET_S: Final = 60.0
 """Seconds after which a run without a lease, where the disk has no locks, is taken for killed."""
 MOST_LEASES: Final = 32  # of one process; each is an open file, and runs may come by the thousand
 _LARGEST: Final = 16 * 2**20  # bytes of what is noted of a run; what is larger we did not put there
-_PARTS: Final = 100_000  # lists and objects in it that are no matter
+_SPARE: Final = 2**24  # bytes of memory for what is in it, beyond those in proportion to its length
 _SOME: Final = 20  # runs that are read at a time
 _READ: Final = (
     f"SELECT id, CASE WHEN length(facts) <= {_LARGEST} THEN facts END, checksum"  # noqa: S608  (constants)
@@ -201,7 +201,7 @@ def _packed(facts: Mapping[str, object]) -> tuple[bytes, int]:
 
 
 def _read(kept: object, checksum: object) -> dict[str, Any] | None:
-    if not isinstance(kept, bytes) or crc32(kept) != checksum or unfolds(kept, _PARTS):
+    if not isinstance(kept, bytes) or crc32(kept) != checksum or unfolds(kept, _SPARE):
         return None
     try:
         facts = json.loads(kept)

@@ -33,7 +33,7 @@ def changed_lines(
         those of the one text and then those of the other.
 
     Example:
-        >>> changed_lines("a\\nb", "a\\nc", around=1)
+        >>> changed_lines("a\nb", "a\nc", around=1)
         [' a', '-b', '+c']
     """
     before, after = then.splitlines(), now.splitlines()

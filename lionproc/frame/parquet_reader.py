@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lionproc.engine.paths import missing_file
+from lionproc.engine.unfolding import unfolds
 from lionproc.errors import ConfigurationError, LionprocError, LionprocWarning
 from lionproc.face import face
 from lionproc.frame.arrow_extension import to_frame
@@ -25,6 +26,7 @@ from lionproc.frame.results import KEY, SavedRun, remember
 
 FACTS = b"lionproc"
 LABELS = b"lionproc.columns"
+SPARE = 2**26  # bytes of memory for facts, beyond those in proportion to their length
 LEVELS = b"lionproc.index"
 PARTS = "parts"  # in the facts of a part: how many the run has
 PART = re.compile(r"part-(\d{5,})-([0-9a-f]{8})(?:-([0-9a-f]{8}))?\.parquet")
@@ -249,7 +251,8 @@ def _no_facts(name: str, schema: pa.Schema) -> str:
 def facts_of(schema: pa.Schema) -> dict[str, object] | None:
     """The facts in a file's metadata; None where there are none, or they are no facts."""
     try:
-        facts = json.loads((schema.metadata or {})[FACTS])
+        kept = (schema.metadata or {})[FACTS]
+        facts = None if unfolds(kept, SPARE) else json.loads(kept)
     except (KeyError, ValueError, RecursionError):
         return None
     return facts if isinstance(facts, dict) else None

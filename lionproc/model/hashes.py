@@ -7,11 +7,11 @@ that have the same one, and a set of these compares each with each, which takes 
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-import orjson
 from pydantic_core import SchemaError as CoreSchemaError
 from pydantic_core import SchemaValidator, core_schema
 
@@ -84,14 +84,14 @@ def are_of_few_hashes(value: object, readers: Iterable[SchemaValidator]) -> bool
         value: What the text of an answer holds, parsed.
         readers: From `readers_of`.
     """
-    written = [orjson.dumps(text) for text in dict.fromkeys(texts_in(value))]
+    written = [json.dumps(text) for text in dict.fromkeys(texts_in(value))]
     return any(
         sum(count**2 for count in Counter(_hashes(reader, written)).values()) > MOST_COMPARED
         for reader in readers
     )
 
 
-def _hashes(reader: SchemaValidator, written: Iterable[bytes]) -> Iterator[int]:
+def _hashes(reader: SchemaValidator, written: Iterable[str]) -> Iterator[int]:
     for text in written:
         try:
             yield hash(reader.validate_json(text, strict=True))

@@ -27,6 +27,8 @@ MOST_BYTES = (
 )
 # What a fault takes there was measured: itself, and by the characters of what is told with it.
 _FAULT_BYTES, _WAY_BYTES, _HELD_BYTES = 2000, 3, 16
+LAST_EXACT = 2**53  # beyond it a float stands for several whole numbers, which then have one hash
+MOST_LARGE = 10_000  # of those in a set
 MOST_UNIQUE = 1000  # lists or objects in a set: their hashes can be made equal
 LONG = 100_000  # characters of one text
 MOST_LOOKED_AROUND = 100_000_000  # squares of the characters of texts, where patterns look around
@@ -267,21 +269,21 @@ class Trials:
 
 
 def _check_particular(value: Any, applied: list[_Applied]) -> None:
-    """Refuse a long text in a form of its own, and very many lists or objects that have to differ."""
+    """Refuse a long text in a form of its own, and very much that has to differ and has one hash."""
     if isinstance(value, str):
         if len(value) > LONG and any(each.form for each in applied):
             raise wrong_shape(
                 f"a text is longer than {LONG:,} characters where a certain form is asked for"
             )
-    elif (
-        isinstance(value, list)
-        and len(value) > MOST_UNIQUE
-        and any(each.unique for each in applied)
-        and any(each for each in value if isinstance(each, dict | list))
-    ):
-        raise wrong_shape(
-            f"more than {MOST_UNIQUE:,} lists or objects that have to differ; give fewer"
-        )
+    elif isinstance(value, list) and len(value) > MOST_UNIQUE and any(e.unique for e in applied):
+        if any(each for each in value if isinstance(each, dict | list)):
+            raise wrong_shape(
+                f"more than {MOST_UNIQUE:,} lists or objects that have to differ; give fewer"
+            )
+        if sum(type(each) is int and abs(each) > LAST_EXACT for each in value) > MOST_LARGE:
+            raise wrong_shape(
+                f"more than {MOST_LARGE:,} numbers of 16 digits that have to differ; give fewer"
+            )
 
 
 def _looked_around(value: Any, applied: list[tuple[_Applied, int]]) -> int:

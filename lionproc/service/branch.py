@@ -19,7 +19,7 @@ from lionproc.model.as_json import to_json
 from lionproc.model.model import Model
 from lionproc.model.own_copy import own_answer
 from lionproc.service.composed_session import session_of
-from lionproc.service.records import LARGEST, PARTS, write_whole
+from lionproc.service.records import LARGEST, SPARE, write_whole
 from lionproc.service.session import session_model
 
 log = logging.getLogger("lionproc.service")
@@ -246,7 +246,7 @@ class Branch:
         file = local_path(path)
         try:
             raw = read_regular(file, LARGEST, follow=True)
-            content = None if unfolds(raw, PARTS) else orjson.loads(raw)
+            content = None if unfolds(raw, SPARE) else orjson.loads(raw)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "it is not JSON"
             raise RecordError(f"{file.name} cannot be read: {reason}.") from None

@@ -40,7 +40,7 @@ __all__ = [
 log = logging.getLogger("lionproc.service")
 
 LARGEST = 256 * 2**20  # bytes that one record may have
-PARTS = 2_000_000  # lists and objects in one that are no matter
+SPARE = 2**26  # bytes of memory for one, beyond those in proportion to its length
 _FIELDS: dict[str, tuple[type, ...]] = {
     "kind": (str,),
     "error": (str,),
@@ -247,7 +247,7 @@ class Records(Generic[R]):
             return None
         except OSError as error:
             raise self.damage(record_id, str(error.strerror)) from error
-        if unfolds(content, PARTS):
+        if unfolds(content, SPARE):
             raise self.damage(record_id, "it unfolds to far more than it is")
         try:
             record = orjson.loads(content)

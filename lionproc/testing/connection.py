@@ -102,6 +102,7 @@ class Connection(asyncio.Protocol):
         "_chunks",
         "_continued",
         "_exchange",
+        "_is_full",
         "_last",
         "_loop",
         "_needed",
@@ -117,6 +118,7 @@ class Connection(asyncio.Protocol):
         self._chunks = Chunks()
         self._exchange: Any | None = None
         self._continued = self._last = False
+        self._is_full = False  # of replies that the client has not read
         self.private = False  # the control connection is not counted
         self._timer: asyncio.TimerHandle | None = None
         self._writable: Callable[[], None] | None = None
@@ -141,10 +143,19 @@ class Connection(asyncio.Protocol):
         if self._exchange is None:
             self._next()
 
+    def pause_writing(self) -> None:
+        """Called by the loop when the client does not read what was written."""
+        self._is_full = True
+        self.transport.pause_reading()
+
     def resume_writing(self) -> None:
         """Called by the loop when the client has read what was written."""
+        self._is_full = False
+        self.transport.resume_reading()
         if self._writable is not None:
             self._writable()
+        elif self._buffer:
+            self._loop.call_soon(self._resume)
 
     def _next(self) -> None:
         if len(self._buffer) < self._needed:
@@ -218,7 +229,7 @@ class Connection(asyncio.Protocol):
             self._loop.call_soon(self._resume)
 
     def _resume(self) -> None:
-        if self._exchange is None and not self.transport.is_closing():
+        if self._exchange is None and not self._is_full and not self.transport.is_closing():
             self._next()
 
     def _break_off(self) -> None:

@@ -295,7 +295,7 @@ def test_no_answer_goes_on_with_what_was_in_the_csv_as_a_formula(ask, server):
 
 def test_a_file_that_would_be_replaced_is_not_unpacked_to_many_times_its_length(ask, server):
     table("in.jsonl", '{"text": "a"}\n')
-    table("in-answered.jsonl", '{"text": [' + ",".join(["{}"] * 1_500_000) + "]}\n")
+    table("in-answered.jsonl", '{"text": [' + ",".join(["{}"] * 5_000_000) + "]}\n")
     code, _, told = ask("in.jsonl", "-p", "Say {text}")
     assert code == 2
     assert "no table that could be looked at" in told
@@ -750,3 +750,15 @@ def test_its_help_comes_without_pandas(server):
     assert shown.splitlines()[-1] == "[]"
     for said in ("Exit codes:", "130", "Examples:", "--labels", "007"):
         assert said in shown
+
+
+def test_lines_of_empty_lists_and_objects_fill_no_memory(monkeypatch, tmp_path):
+    monkeypatch.setattr(reading, "_SPARE_BYTES", 2**19)
+    path = tmp_path / "in.jsonl"
+    for cell in ("[]", "{}", '{"a":1}'):
+        path.write_text('{"t":["a",{"b":"a text"}]}\n' * 2000)
+        assert len(read(str(path)).frame) == 2000
+        with path.open("a") as file:
+            file.write('{"t":[' + ",".join([cell] * 20_000) + "]}")
+        with pytest.raises(ConfigurationError, match="more memory than the file has bytes"):
+            read(str(path))

@@ -184,6 +184,13 @@ def test_very_many_texts_that_a_type_reads_as_things_of_one_hash_are_a_wrong_sha
     assert failed.value.kind is Kind.WRONG_SHAPE
 
 
+def test_half_a_character_in_a_set_is_a_wrong_shape():
+    text = json.dumps({"answer": [f"\ud800{n}" for n in range(500)]})
+    with pytest.raises(CallError) as failed:
+        Answer.of(set[uuid.UUID]).read(text)
+    assert failed.value.kind is Kind.WRONG_SHAPE
+
+
 def test_many_texts_of_different_hashes_are_read_into_a_set():
     ids = {uuid.UUID(int=n) for n in range(5000)}
     assert Answer.of(set[uuid.UUID]).read(json.dumps({"answer": list(map(str, ids))})) == ids
@@ -215,6 +222,15 @@ def test_very_many_lists_or_objects_that_have_to_differ_are_a_wrong_shape(schema
     with pytest.raises(CallError, match="that have to differ"):
         read(json.dumps({"answer": value}, indent=9))
     assert read(json.dumps({"answer": value[:1000]}))
+
+
+def test_very_many_long_whole_numbers_that_have_to_differ_are_a_wrong_shape():
+    """A thousand have one hash: twenty seconds for what is there twice, in each of the trials."""
+    read = Answer.of({"type": "array", "uniqueItems": True}).read
+    with pytest.raises(CallError, match="numbers of 16 digits that have to differ"):
+        read(json.dumps([2**62 + n for n in range(10_001)]))
+    assert len(read(json.dumps([2**62 + n for n in range(2000)]))) == 2000
+    assert len(read(json.dumps(list(range(50_000))))) == 50_000
 
 
 @pytest.mark.parametrize(

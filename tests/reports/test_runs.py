@@ -503,7 +503,7 @@ def test_a_note_that_unfolds_to_far_more_than_it_is_is_left_out(df, model, tmp_p
     df.llm.process("Say {text}", into="a", model=model, name="odd")
     df.llm.process("Say {text}!", into="a", model=model, name="good")
     path = tmp_path / "home" / "journal.sqlite"
-    written(path, lambda note: note | {"more": [{}] * 200_000})
+    written(path, lambda note: note | {"more": [{}] * 600_000})
     assert lp.runs()["name"].tolist() == ["good"]
     assert lp.run("good").frame(df)["a"].notna().all()
 

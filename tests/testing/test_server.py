@@ -17,6 +17,7 @@ from openai import OpenAI
 import lionproc as lp
 from lionproc.errors import ConfigurationError, LionprocError
 from lionproc.testing import FAULTS, Fault, Server, backends
+from lionproc.testing.connection import Connection, Reply
 from lionproc.testing.request_parser import Chunks, MalformedError, parse
 from lionproc.testing.responder import Responder
 from lionproc.testing.settings import Settings
@@ -230,6 +231,45 @@ def test_settings_that_cannot_work_are_refused_and_change_nothing(ask, wrong):
 
 
 # --- the wire ----------------------------------------------------------------------------------
+
+
+class Talkative:
+    """Who answers each request at once, and at length."""
+
+    def __init__(self):
+        self.connections = []
+
+    def opened(self, connection):
+        self.connections.append(connection)
+
+    def closed(self, connection, exchange):
+        pass
+
+    def begin(self, connection, request):
+        return connection
+
+    def answer(self, exchange):
+        exchange.send(exchange, Reply(200, b"x" * 1000))
+
+    def sent(self, exchange, status):
+        pass
+
+
+async def test_replies_that_nobody_reads_do_not_pile_up_and_are_all_there_for_who_does():
+    loop, application = asyncio.get_running_loop(), Talkative()
+    server = await loop.create_server(lambda: Connection(application, loop), "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    reader, writer = await asyncio.open_connection(host, port, limit=2**10)
+    writer.write(b"GET / HTTP/1.1\r\n\r\n" * 20_000)
+    while not application.connections or application.connections[0].transport.is_reading():  # noqa: ASYNC110  (no event tells it)
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert application.connections[0].transport.get_write_buffer_size() < 2**20
+    for _ in range(20_000):
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(1000)
+    writer.close()
+    server.close()
 
 
 def test_a_connection_is_kept_and_split_or_pipelined_requests_are_understood(chat):
