@@ -30,6 +30,7 @@ _BOOLEANS |= {
     "ja": True,
     "nein": False,
 }
+_LONGEST = 32_767  # characters of the words; a cell of Excel has no more
 _DAY = re.compile(r"(\d{1,4})[./-](\d{1,2})[./-](\d{1,4})(?:[ T].*)?")
 TEXT, WHOLE, NUMBER = "any text", "a whole number", "a number"
 LIST, DAY, BOOLEAN = 'a list, as ["a", "b"]', "a day, as 2026-12-31", "true | false"
@@ -96,7 +97,8 @@ class Allowed:
     """What gold may be.
 
     Attributes:
-        words: The same for the person who writes it, and for whoever reads the file.
+        words: The same for the person who writes it, and for whoever reads the file; of labels that
+            are too many for a cell any text.
         labels: The labels, by their texts, where it is one of some.
     """
 
@@ -228,4 +230,6 @@ def _one_of(labels: Sequence[object]) -> Allowed:
     plain = words.split(" | ") == texts and not words.startswith("[") and words not in _READERS
     if not plain or harmless(words) != words:  # JSON begins like no formula: nothing changes it
         words = json.dumps(texts, ensure_ascii=False)
+    if len(words) > _LONGEST:  # each row of a review would have them, gigabytes in all
+        words = TEXT
     return Allowed(words, dict(zip(texts, labels, strict=True)))

@@ -197,13 +197,15 @@ def _defused(frame: pd.DataFrame, options: dict[str, Any], clean: _Clean) -> pd.
     chosen = options.pop("columns", None)
     if chosen is not None:  # by the names that the frame has
         frame = frame[list(chosen)]
-    made = frame.copy(deep=False)
+    columns: dict[int, pd.Series[Any]] = {}
     for place, name in enumerate(frame.columns):
         column = frame.iloc[:, place]
         if not _is_plain(column, clean):
             cells = [clean(value, name) for value in flat_cells(column)]
-            changed: Any = pd.Series(cells, index=frame.index, dtype=object)
-            made.isetitem(place, changed)
+            column = pd.Series(cells, index=frame.index, dtype=object)
+        columns[place] = column
+    # Made at once: to put them in one by one takes the square of their number.
+    made = pd.DataFrame(columns, index=frame.index, copy=False)
     made.columns = _labels(frame.columns, clean)
     made.index = _labels(frame.index, clean)
     for option in ("header", "index_label"):

@@ -412,6 +412,18 @@ def test_a_line_of_more_names_than_a_spreadsheet_has_columns_is_refused(tmp_path
             lp.read_review(path)
 
 
+def test_labels_that_are_too_many_for_a_cell_are_not_in_each_row_and_are_known_nevertheless(
+    tmp_path,
+):
+    labels = [f"label {n}" for n in range(5000)]
+    frame = pd.DataFrame({"t": ["a", "b"], "mood": pd.Categorical(labels[:2], categories=labels)})
+    path = frame.llm.to_review(tmp_path / "review.csv", into="mood")
+    assert path.stat().st_size < 1000  # of 100,000: as many labels in a thousand rows are gigabytes
+    sheet = pd.read_csv(path, dtype=str)
+    sheet.assign(gold=["Label 0 ", "label 4999"]).to_csv(path, index=False)
+    assert frame.llm.score("mood", gold=lp.read_review(path)).accuracy == 0.5
+
+
 def test_a_review_of_more_rows_than_a_spreadsheet_has_is_not_held(tmp_path, monkeypatch):
     monkeypatch.setattr(review_sheet, "SHEET", replace(review_sheet.SHEET, rows=100))
     path = tmp_path / "review.csv"
