@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from lionproc.errors import ColumnError
 from lionproc.frame.export import table_of
 
 __all__ = ["OF", "digest_of", "written"]
@@ -27,9 +28,16 @@ def digest_of(rows: pd.DataFrame, read: Sequence[int], like: pa.Schema) -> str:
         rows: The rows.
         read: The places of the columns that count.
         like: The types of the whole frame, of which they are a part.
+
+    Returns:
+        The digest; "" where a column that counts has no place in a file, for answers replace it.
     """
     names: list[Hashable] = [str(rows.columns[place]) for place in read]
-    return hashlib.sha256(written(table_of(rows, like).select(names))).hexdigest()
+    try:
+        table = table_of(rows.iloc[:, list(read)], like)
+    except ColumnError:
+        return ""
+    return hashlib.sha256(written(table.select(names))).hexdigest()
 
 
 def written(table: pa.Table) -> memoryview:

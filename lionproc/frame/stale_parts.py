@@ -79,4 +79,4 @@ def _is_of(part: Path, digest: str) -> bool:
         facts = facts_in(part)
     except ConfigurationError:
         return False
-    return facts is not None and facts.get(OF) == digest
+    return facts is not None and digest != "" and facts.get(OF) == digest

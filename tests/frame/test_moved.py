@@ -234,6 +234,15 @@ def test_a_column_that_is_replaced_need_not_fit_the_file(model, save):
     pd.testing.assert_frame_equal(lp.read_parquet(save), out)
 
 
+def test_nor_need_one_that_is_replaced_by_what_was_asked_about_it(model):
+    frame = pd.DataFrame({"note": ["one", 2]})
+    for _ in range(2):
+        out = frame.llm.process(
+            "{note}", into="note", overwrite=True, save="parts/", chunk_size=1, model=model, **QUIET
+        )
+    pd.testing.assert_frame_equal(lp.read_parquet("parts/"), out)
+
+
 @pytest.mark.parametrize("name", ["answer", 3, ("a", "b")])
 @pytest.mark.parametrize("save", ["out.parquet", "parts/"])
 def test_an_index_of_any_name_is_saved_and_comes_back(model, name, save):
