@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Hashable, Sequence
 from decimal import Context, Decimal
 from typing import Any
@@ -118,7 +118,7 @@ def _places(frame: pd.DataFrame, into: Hashable, review: pd.DataFrame) -> np.nda
     if not common:
         return best
     headers, names = [header for header, _ in common], [name for _, name in common]
-    free: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    free: dict[tuple[str, ...], deque[int]] = defaultdict(deque)  # a million rows may be equal
     taken = set(best.tolist())
     for place, key in enumerate(_keys(frame, names)):
         if place not in taken:
@@ -127,7 +127,7 @@ def _places(frame: pd.DataFrame, into: Hashable, review: pd.DataFrame) -> np.nda
     for number in np.flatnonzero(best < 0).tolist():
         there = free.get(keys[number])
         if there:
-            best[number] = there.pop(0)
+            best[number] = there.popleft()
     return best
 
 

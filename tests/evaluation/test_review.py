@@ -1,5 +1,6 @@
 """A sample that a person labels in a spreadsheet program, and what its labels say of the frame."""
 
+import sys
 import zipfile
 from contextlib import nullcontext
 from dataclasses import replace
@@ -222,6 +223,25 @@ def test_what_is_behind_an_address_is_not_written_over(out):
     with pytest.raises(SaveError, match="is there already, and may have labels"):
         out.llm.to_review("memory://review-of-a-test.csv", n=5)
     out.llm.to_review("memory://review-of-a-test.csv", n=5, overwrite=True)
+
+
+def test_equal_rows_are_found_one_after_the_other_and_none_is_moved_for_it():
+    frame = pd.DataFrame({"text": ["same"] * 500, "said": ["x"] * 500})
+    review = pd.DataFrame({"text": ["same"] * 300, "gold": ["x"] * 200 + ["y"] * 100})
+    moved = 0
+
+    def count(_, event, called):
+        nonlocal moved
+        if event == "c_call" and called.__name__ == "pop" and type(called.__self__) is list:
+            moved += len(called.__self__)  # of a million equal rows all, a million times
+
+    sys.setprofile(count)
+    try:
+        score = frame.llm.score("said", gold=review)
+    finally:
+        sys.setprofile(None)
+    assert (score.n, score.accuracy) == (300, pytest.approx(2 / 3))
+    assert moved < 20 * 500
 
 
 def test_no_cell_of_it_is_a_formula(tmp_path):
