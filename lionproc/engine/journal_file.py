@@ -77,6 +77,12 @@ def _bounded(column: str) -> str:
 
 
 _BOUNDED: Final = ", ".join(map(_bounded, COLUMNS.split(", ")))
+_HELD: Final = "total(CASE WHEN typeof({0}) IN ('blob', 'text') THEN length({0}) END)"
+_CLAIMED: Final = (
+    f"SELECT {' + '.join(map(_HELD.format, COLUMNS.split(', ')))} FROM record",  # noqa: S608  (constants)
+    f"SELECT {_HELD.format('facts')} FROM run",  # noqa: S608  (constants)
+    f"SELECT {_HELD.format('digests')} FROM run_answers",  # noqa: S608  (constants)
+)
 _NEWEST: Final = (
     f"SELECT id, {_BOUNDED} FROM record WHERE id IN (SELECT max(id) FROM record WHERE prefix IN"  # noqa: S608  (constants)
     " (SELECT value FROM json_each(?)) AND id > ? AND id <= ? GROUP BY prefix)"
@@ -402,6 +408,9 @@ class JournalFile:
     def _prune(self, where: str, values: tuple[object, ...]) -> int:
         self._writer = self._current(self._writer, write=True)
         execute = self._writer.connection.execute
+        claimed = sum(execute(query).fetchone()[0] for query in _CLAIMED)
+        if claimed > self.size():  # it would be written out
+            raise sqlite3.DatabaseError("its records claim more bytes than it has")
         removed = execute(f"DELETE FROM record WHERE {where}", values).rowcount  # noqa: S608  (ours)
         execute("DELETE FROM run_answers WHERE run NOT IN (SELECT id FROM run)")
         with contextlib.suppress(

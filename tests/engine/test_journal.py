@@ -3,6 +3,7 @@ import contextlib
 import itertools
 import multiprocessing
 import os
+import re
 import resource
 import shutil
 import signal
@@ -1087,3 +1088,28 @@ async def test_a_value_that_is_longer_than_any_of_ours_is_not_read(path, column)
         assert [record for record, _ in journal.contents] == [None] * 8
         assert tracemalloc.get_traced_memory()[1] < 2**21
         tracemalloc.stop()
+
+
+async def test_records_that_claim_more_than_the_file_has_are_not_written_out(path):
+    """Each is as long as it says, on the pages of another: a few kilobytes would be gigabytes."""
+    with Journal.open(path) as journal:
+        for letter in b"ABCD":
+            reply = bytes([letter]) * 1_000_000
+            await journal.append(Entry(bytes([letter] * 16), reply, "m", 1, 1, 1, 0.5, 1.8e9))
+    content = bytearray(path.read_bytes())
+    page = int.from_bytes(content[16:18], "big")
+    first, last = (
+        next(
+            found
+            for found in re.finditer(rb"%c{16}(\0.{3})" % each, content, re.DOTALL)
+            if found.start(1) % page  # else it is where one page of it leads to the next
+        )
+        for each in b"AD"
+    )
+    end = int.from_bytes(last[1], "big")
+    content[last.start(1) : last.end(1)] = first[1]
+    del content[(end - 1) * page :]
+    content[28:32] = (end - 1).to_bytes(4, "big")
+    path.write_bytes(content)
+    with Journal.open(path) as journal, pytest.raises(JournalError, match="more bytes than it has"):
+        journal.contents.prune(before=1.0)
