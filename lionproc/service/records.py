@@ -197,6 +197,7 @@ class Records(Generic[R]):
         self.folder = folder
         self.prefix = prefix
         self.damaged: dict[str, str] = {}
+        self._has_told = False
         self._seen: dict[str, tuple[int, int, str]] = {}  # by id: mtime, size, status
 
     def write(self, record: R) -> None:
@@ -292,7 +293,20 @@ class Records(Generic[R]):
 
     def _not_ours(self, found: os.stat_result) -> str:
         who = others_of(found, self.folder)
+        if not who and os.name == "posix" and found.st_mode & 0o077:
+            self._tell_of_strangers()
         return who and f"it {who}, who would have it asked and believed"
+
+    def _tell_of_strangers(self) -> None:
+        """Say once that there are records which this package has not written as they are."""
+        if not self._has_told:
+            log.warning(
+                "Records in %r can be read by others: they were copied, unpacked or edited. What they "
+                "ask is sent at your cost, and what they answer is believed. Remove what you did not "
+                "put there; chmod go= says that all of them are yours.",
+                str(self.folder),
+            )
+        self._has_told = True
 
     def _files(self) -> Iterator[tuple[str, int, int]]:
         start = f"{self.prefix}_"

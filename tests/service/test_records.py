@@ -138,6 +138,7 @@ def test_files_that_are_of_another_kind_are_no_records(tmp_path, caplog):
 def test_damage_is_said_once_and_forgotten_when_it_is_mended(tmp_path, caplog):
     records = Records(tmp_path, "req")
     path = tmp_path / "req_1.json"
+    path.touch(0o600)  # as this package does
     path.write_text("{")
     assert records.statuses() == records.statuses() == {}
     assert len(caplog.records) == 1

@@ -219,6 +219,24 @@ async def test_a_record_of_somebody_else_is_neither_asked_nor_believed(
     assert [each["request_id"] for each in await service.resume()] == ["req_1"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="there are no such rights")
+async def test_records_that_were_unpacked_or_copied_are_believed_with_a_word(service, caplog):
+    put("requests", id="req_1")
+    put("requests", id="req_2", status="completed", result="an answer")
+    for name in ("req_1.json", "req_2.json"):
+        (Path("requests") / name).chmod(0o644)
+    assert [each["request_id"] for each in await service.resume()] == ["req_1"]
+    assert service.get_request("req_2")["result"] == "an answer"
+    assert caplog.text.count("they were copied, unpacked or edited") == 1
+    caplog.clear()
+    own = lp.ProcessingService("S", "requests", None, None, model=service.session.model)
+    for name in ("req_1.json", "req_2.json"):
+        (Path("requests") / name).chmod(0o600)
+    assert own.get_request("req_1")["status"] == "completed"
+    assert not caplog.text
+    await own.close()
+
+
 async def test_a_record_without_its_data_is_reported(service, caplog):
     (Path("requests") / "req_1.json").write_text('{"id": "req_1", "status": "received"}')
     assert await service.resume() == []
