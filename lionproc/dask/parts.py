@@ -21,8 +21,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from lionproc.dask.question import Question
+from lionproc.engine.planted_links import refuse_planted_link
 from lionproc.engine.trust import others_of, repository_of
-from lionproc.engine.whole_file import refuse_planted_link
 from lionproc.errors import ConfigurationError
 from lionproc.frame.assemble import assemble
 from lionproc.frame.export import table_of, write_parquet

@@ -22,6 +22,7 @@ from lionproc.dask.place import Home, machine
 from lionproc.engine.budget import Budget
 from lionproc.engine.limits import Limits
 from lionproc.engine.paths import is_url, local_path
+from lionproc.engine.planted_links import refuse_planted_link
 from lionproc.errors import ConfigurationError
 from lionproc.frame.accessor import DEFAULTS, FrameAccessor
 from lionproc.frame.asked_since import AskedSince, asked_now
@@ -273,6 +274,7 @@ def _folder_of(save: str | None) -> str | None:
         )
     if not is_url(save):
         try:
+            refuse_planted_link(local_path(save))
             check_writable(local_path(save) / "part")
             refuse_parts_of_git(local_path(save))
         except OSError as error:

@@ -10,9 +10,9 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from lionproc.engine.whole_file import read_regular
+from lionproc.engine.regular_file import read_regular
 
-__all__ = ["tracks"]
+__all__ = ["repository_with", "tracks"]
 
 LONGEST_PATH = 2**16  # bytes
 LARGEST_INDEX = 256 * 2**20  # bytes of a git index that is looked into
@@ -33,6 +33,18 @@ def tracks(folder: Path, pattern: bytes) -> bool:
                 place = folder / told[8:].strip()
             return _holds(place / "index", pattern)
     return False
+
+
+def repository_with(file: Path) -> Path | None:
+    """The folder of the git repository that tracks a file, None if none does.
+
+    Args:
+        file: Its absolute path.
+    """
+    for above in file.parents:
+        if tracks(above, re.escape(os.fsencode(file.relative_to(above)))):
+            return above
+    return None
 
 
 def _holds(index: Path, pattern: bytes) -> bool:

@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from lionproc.engine.whole_file import read_regular, replace_whole
+from lionproc.engine.regular_file import read_regular
+from lionproc.engine.whole_file import replace_whole
 
 NAME = "pace.json"
 USUAL_JOURNAL = "journal.sqlite"

@@ -21,7 +21,8 @@ from typing import Final
 from lionproc.engine.journal_file import MEMORY
 from lionproc.engine.lease_budget import LeaseBudget
 from lionproc.engine.lease_messages import Ask, Grant
-from lionproc.engine.whole_file import make_folders, read_regular, temporary_name
+from lionproc.engine.regular_file import read_regular
+from lionproc.engine.whole_file import make_folders, temporary_name
 
 __all__ = ["SharedFile", "shared_in"]
 

@@ -17,9 +17,10 @@ import stat
 from functools import lru_cache
 from pathlib import Path
 
-from lionproc.engine.git_index import tracks
+from lionproc.engine.git_index import repository_with, tracks
 from lionproc.engine.journal_intake import logs_beside
-from lionproc.engine.whole_file import refuse_planted_link
+from lionproc.engine.planted_links import refuse_planted_link
+from lionproc.engine.trusted import VARIABLE, is_trusted
 from lionproc.errors import JournalError
 
 __all__ = [
@@ -33,7 +34,6 @@ __all__ = [
     "repository_of_records",
 ]
 
-VARIABLE = "LIONPROC_TRUST"
 BESIDE = ("-wal", "-shm", "-journal")  # what SQLite reads and writes beside the file
 _SUPER = bytes.fromhex("d9d505f920a163d7")  # ends the record that names a super-journal
 _RECORD = rb"(?:req|batch|job)_[0-9A-Za-z_-]{1,100}\.json"  # of a service
@@ -54,7 +54,7 @@ def check_journal(path: str) -> None:
     """
     _refuse_odd(path)
     folder = Path(os.path.realpath(Path(path).parent))
-    if os.name != "posix" or _is_trusted(folder):
+    if os.name != "posix" or is_trusted(folder):
         return
     check_way(path)
     if folder.exists():
@@ -77,7 +77,7 @@ def check_way(path: str) -> None:
         JournalError: There is such a link.
     """
     real = Path(os.path.realpath(path))
-    if os.name != "posix" or _is_trusted(real.parent):
+    if os.name != "posix" or is_trusted(real.parent):
         return
     try:
         refuse_planted_link(Path(path))
@@ -131,7 +131,7 @@ def check_found(path: str) -> None:
         JournalError: Others can read a part of it, or it is part of a git repository.
     """
     file = Path(path)
-    if os.name != "posix" or _is_trusted(Path(os.path.realpath(file.parent))):
+    if os.name != "posix" or is_trusted(Path(os.path.realpath(file.parent))):
         return
     with contextlib.suppress(FileNotFoundError):
         if stat.S_ISREG(file.lstat().st_mode) and file.stat().st_size == 0:
@@ -156,7 +156,7 @@ def check_link(folder: Path) -> None:
     if os.name != "posix" or not folder.is_symlink():
         return
     real = Path(os.path.realpath(folder))
-    repository = None if _is_trusted(real) else _repository_of(folder)
+    repository = None if is_trusted(real) else repository_with(folder)
     if repository is not None:
         raise JournalError(
             f"{str(folder)!r} is a link to {str(real)!r} that is part of the git repository "
@@ -179,7 +179,7 @@ def others_of(found: os.stat_result, folder: Path, *, group: bool = True) -> str
     if os.name != "posix":
         return ""
     who = _owned_by_others(found, {os.geteuid(), 0}) or _writable_by_others(found, group=group)
-    return "" if not who or _is_trusted(Path(os.path.realpath(folder))) else who
+    return "" if not who or is_trusted(Path(os.path.realpath(folder))) else who
 
 
 def _check_made_here(path: str, part: Path) -> None:
@@ -192,7 +192,7 @@ def _check_made_here(path: str, part: Path) -> None:
             "alone, so this one was cloned, unpacked or copied. If you trust the answers in it: "
             f"chmod 600; {_else(part.parent)}"
         )
-    repository = _repository_of(part)
+    repository = repository_with(part)
     if repository is not None:
         raise JournalError(
             f"{what} is part of the git repository {str(repository)!r}: whoever "
@@ -255,12 +255,6 @@ def _else(folder: Path) -> str:
     )
 
 
-def _is_trusted(folder: Path) -> bool:
-    named = os.environ.get(VARIABLE, "").split(os.pathsep)
-    trusted = [os.path.realpath(Path(name).expanduser()) for name in named if name.strip()]
-    return any(folder.is_relative_to(root) for root in trusted)
-
-
 @lru_cache(maxsize=64)
 def _is_own_group(gid: int) -> bool:
     """Whether nobody but this user (and root) is in a group, as where each user has their own."""
@@ -308,7 +302,7 @@ def repository_of_parts(folder: Path) -> Path | None:
 
 def _repository_of_any(folder: Path, name: bytes, below: bytes = b"") -> Path | None:
     real = Path(os.path.realpath(folder))
-    if os.name != "posix" or _is_trusted(real):
+    if os.name != "posix" or is_trusted(real):
         return None
     for place in dict.fromkeys((folder, real)):
         for above in (place, *place.parents):
@@ -329,17 +323,10 @@ def repository_of(file: Path) -> Path | None:
         Its folder; None also where whoever can write there is trusted.
     """
     real = Path(os.path.realpath(file))
-    if os.name != "posix" or _is_trusted(real.parent):
+    if os.name != "posix" or is_trusted(real.parent):
         return None
-    found = (_repository_of(place) for place in dict.fromkeys((file.absolute(), real)))
+    found = (repository_with(place) for place in dict.fromkeys((file.absolute(), real)))
     return next((folder for folder in found if folder is not None), None)
-
-
-def _repository_of(file: Path) -> Path | None:
-    for above in file.parents:
-        if tracks(above, re.escape(os.fsencode(file.relative_to(above)))):
-            return above
-    return None
 
 
 def _user(uid: int) -> str:

@@ -11,17 +11,16 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from lionproc.engine.paths import local_path
+from lionproc.engine.planted_links import refuse_planted_link
 
 __all__ = [
     "keep_rights",
     "make_folders",
-    "read_regular",
     "refuse_odd_file",
-    "refuse_planted_link",
     "replace_whole",
     "sync_folder",
     "temporary_name",
@@ -31,7 +30,6 @@ SHARED_FILE = 0o664  # less the umask; never writable by everybody, whatever the
 SHARED_FOLDER = 0o775
 PRIVATE_FILE = 0o600
 _DATABASE = b"SQLite format 3\0"  # how such a file begins (sqlite.org, "Database File Format")
-MOST_LINKS = 40  # in one path, as Linux has it
 
 
 @contextlib.contextmanager
@@ -97,41 +95,6 @@ def make_folders(folder: Path, mode: int = SHARED_FOLDER) -> None:
         missing.mkdir(mode, exist_ok=True)
 
 
-def read_regular(
-    path: Path,
-    largest: int,
-    *,
-    follow: bool = False,
-    flaw: Callable[[os.stat_result], str] | None = None,
-) -> bytes:
-    """All of a file that somebody else may have put there: never a pipe, a device or a giant.
-
-    Args:
-        path: The file.
-        largest: Bytes that it may have.
-        follow: Whether it may be a symbolic link.
-        flaw: What else is wrong with it, "" for nothing.
-
-    Raises:
-        OSError: It cannot be read, is no regular file, is larger, or has a flaw.
-    """
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    if not follow:
-        if path.is_symlink():
-            raise OSError(errno.ELOOP, "it is a link, and links are not followed here")
-        flags |= getattr(os, "O_NOFOLLOW", 0)
-    with os.fdopen(os.open(path, flags), "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "it is a device, pipe or socket and no file")
-        if flaw is not None and (what := flaw(found)):
-            raise PermissionError(errno.EPERM, what)
-        content = file.read(largest + 1)
-    if len(content) > largest:
-        raise OSError(errno.EFBIG, f"it is larger than {largest // 2**20:,} MiB")
-    return content
-
-
 def refuse_odd_file(target: Path) -> None:
     """Refuse what a rename would replace and must not.
 
@@ -153,56 +116,6 @@ def _is_database(target: Path) -> bool:
     with contextlib.suppress(OSError), target.open("rb") as file:
         return file.read(len(_DATABASE)) == _DATABASE
     return False
-
-
-def refuse_planted_link(path: Path) -> None:
-    """Refuse a link that somebody else left where everybody or a group may add files, as in /tmp.
-
-    It would have its target replaced with the rights of whoever saves. Linux does not follow such
-    links either, where fs.protected_symlinks is on, but a link that is resolved step by step never
-    asks it. In a folder of a group, one may lead to where whoever made it can write anyway.
-
-    Raises:
-        OSError: There is one in the path.
-    """
-    if os.name != "posix":
-        return
-    waiting, seen = [Path(os.path.abspath(path))], 0  # noqa: PTH100  (links stay as they are)
-    while waiting and seen < MOST_LINKS:
-        path = waiting.pop()
-        for step in (path, *path.parents):
-            try:
-                found = step.lstat()
-                if not stat.S_ISLNK(found.st_mode):
-                    continue
-                seen += 1
-                around = step.parent.stat()
-                waiting.append(Path(os.path.abspath(step.parent / step.readlink())))  # noqa: PTH100
-            except OSError:
-                continue  # what is not there is made
-            if _is_planted(step, found, around):
-                raise OSError(
-                    errno.EPERM,
-                    f"{str(step)!r} is a link that somebody else left in a shared folder",
-                )
-
-
-def _is_planted(link: Path, found: os.stat_result, around: os.stat_result) -> bool:
-    if found.st_uid in {os.geteuid(), 0}:
-        return False
-    if around.st_mode & 0o002:
-        return found.st_uid != around.st_uid
-    return bool(around.st_mode & 0o020) and not _leads_to_theirs(link, found, around)
-
-
-def _leads_to_theirs(link: Path, found: os.stat_result, around: os.stat_result) -> bool:
-    """Whether a link leads to where its owner can write, as one to a larger disk of the group."""
-    real = Path(os.path.realpath(link))
-    place = next(above for above in (real, *real.parents) if above.is_dir()).stat()
-    if place.st_uid == found.st_uid:
-        return True
-    is_open = place.st_mode & 0o002 or (place.st_mode & 0o020 and place.st_gid == around.st_gid)
-    return bool(is_open) and not place.st_mode & stat.S_ISVTX
 
 
 def temporary_name(name: str) -> str:

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Self
 
 from lionproc.engine.blocking_work import Threads
+from lionproc.engine.planted_links import refuse_planted_link
 from lionproc.engine.whole_file import (
     PRIVATE_FILE,
     keep_rights,
     make_folders,
-    refuse_planted_link,
     replace_whole,
     sync_folder,
     temporary_name,

@@ -18,13 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lionproc.engine.paths import is_url, local_path, shown
+from lionproc.engine.planted_links import refuse_planted_link
 from lionproc.engine.trust import repository_of_parts
-from lionproc.engine.whole_file import (
-    make_folders,
-    refuse_odd_file,
-    refuse_planted_link,
-    temporary_name,
-)
+from lionproc.engine.whole_file import make_folders, refuse_odd_file, temporary_name
 from lionproc.errors import ConfigurationError, LionprocError
 from lionproc.frame.parquet_reader import PART, facts_of, source_of
 from lionproc.frame.place import AnyPath, Remote, place_of

@@ -11,8 +11,8 @@ import orjson
 
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.paths import local_path
+from lionproc.engine.regular_file import read_regular
 from lionproc.engine.unfolding import unfolds
-from lionproc.engine.whole_file import read_regular
 from lionproc.errors import CallError, ConfigurationError, Kind, RecordError
 from lionproc.face import faced
 from lionproc.model.as_json import to_json

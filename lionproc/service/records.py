@@ -18,9 +18,10 @@ import orjson
 
 from lionproc.engine.home import make_private
 from lionproc.engine.paths import local_path
+from lionproc.engine.regular_file import read_regular
 from lionproc.engine.trust import check_found, check_link, others_of, repository_of_records
 from lionproc.engine.unfolding import unfolds
-from lionproc.engine.whole_file import read_regular, replace_whole
+from lionproc.engine.whole_file import replace_whole
 from lionproc.engine.whole_files import replace_all
 from lionproc.errors import ConfigurationError, RecordError, did_you_mean
 from lionproc.model.as_json import to_json

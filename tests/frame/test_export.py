@@ -737,6 +737,34 @@ def test_a_link_in_a_folder_of_a_group_may_lead_to_where_its_owner_can_write(tmp
     assert (disk / "a.parquet").exists()
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+@pytest.mark.parametrize("save", ["parts/", "a.parquet"])
+def test_a_link_of_a_repository_leads_no_save_out_of_it(tmp_path, server, model, save, monkeypatch):
+    df = pd.DataFrame({"text": ["of mine"]})
+    clone, home = tmp_path / "clone", tmp_path / "home"
+    clone.mkdir()
+    home.mkdir()
+    theirs = home / save.strip("/")
+    if save.endswith("/"):
+        theirs.mkdir()
+    (clone / save.strip("/")).symlink_to(theirs)
+    (clone / "b.csv").symlink_to(home / "b.csv")
+    (clone / "latest.csv").symlink_to("run.csv")
+    subprocess.run(["git", "init", "-q", "."], check=True, cwd=clone)
+    subprocess.run(["git", "add", "."], check=True, cwd=clone)
+    with pytest.raises(ConfigurationError, match=r"part of the git repository.*LIONPROC_TRUST"):
+        df.llm.process("{text}", into="a", model=model, save=f"{clone}/{save}")
+    assert server.counters.total == 0
+    with pytest.raises(SaveError, match="part of the git repository"):
+        df.llm.to_csv(clone / "b.csv")
+    assert not list(home.glob("**/*.*"))
+    df.llm.to_csv(clone / "latest.csv")  # within it
+    assert (clone / "run.csv").exists()
+    monkeypatch.setenv("LIONPROC_TRUST", str(home))
+    df.llm.process("{text}", into="a", model=model, save=f"{clone}/{save}")
+    assert list(home.glob("**/*.parquet"))
+
+
 def test_parts_that_somebody_moves_away_while_a_run_goes_on_are_there_at_its_end(
     tmp_path, server, model
 ):
