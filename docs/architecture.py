@@ -107,6 +107,7 @@ QUESTIONS: Lines = (
     ("service:Pipeline", "Where does a pipeline of a service go on after a restart?"),
     ("Arrivals", "How does a row of a pipeline come to its next stage?"),
     ("read_parquet", "Who reads a saved file back?"),
+    ("MemoryBound", "Which parquet file is not read, for the memory that it would take?"),
     ("PartWriter", "When is a part of `save=` written?"),
     ("write_part", "Who writes a part?"),
     ("check_target", "Which `save=` is refused: a wrong ending, a file that would lose rows?"),

@@ -27,6 +27,7 @@ from lionproc.errors import ConfigurationError
 from lionproc.frame.assemble import assemble
 from lionproc.frame.export import table_of, write_parquet
 from lionproc.frame.job import Job
+from lionproc.frame.parquet_memory import MemoryBound
 from lionproc.frame.parquet_reader import PART, PARTS, facts_of, read_source
 from lionproc.frame.place import Remote, place_of
 from lionproc.frame.rows_digest import written
@@ -154,6 +155,9 @@ class Part:
         """The answers in a part; None where rows failed, or it is damaged or of other rows.
 
         Who may write in the folder can give a part the name of another one, without writing in it.
+
+        Raises:
+            ConfigurationError: It would take far more memory than it has bytes, and than there is.
         """
         plan = self._job._plan
         try:
@@ -163,11 +167,12 @@ class Part:
                 return None
             if not _is_as_we_write_it(pq.read_metadata(source), plan.rows):
                 return None
+            MemoryBound().check(source, self._folder / self._name)
             saved, _ = read_source(source)
             if len(saved) != plan.rows:
                 return None
             return {name: saved[str(name)].array for name in plan.names}
-        except MemoryError:
+        except (MemoryError, ConfigurationError):  # nothing is asked again that is there
             raise
         except Exception:  # noqa: BLE001  (whatever is wrong with it: then it is asked again)
             return None

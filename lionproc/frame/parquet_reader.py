@@ -21,6 +21,7 @@ from lionproc.engine.unfolding import unfolds
 from lionproc.errors import ConfigurationError, LionprocError, LionprocWarning
 from lionproc.face import face
 from lionproc.frame.arrow_extension import to_frame
+from lionproc.frame.parquet_memory import MemoryBound
 from lionproc.frame.place import AnyPath, Remote, place_of
 from lionproc.frame.results import KEY, SavedRun, remember
 
@@ -53,14 +54,16 @@ def read_parquet(path: AnyPath) -> pd.DataFrame:
 
     Raises:
         ConfigurationError: There is nothing, it cannot be read, or the folder holds parts of
-            several runs, or more than its run has.
+            several runs, or more than its run has; or it would take more than a hundred times its
+            bytes and a quarter of the memory, and `LIONPROC_TRUST` does not name its folder.
 
     Example:
         >>> df.llm.process("Sum up {text}", into="sum", save="sums/")  # doctest: +SKIP
         >>> lp.read_parquet("sums/")  # doctest: +SKIP
     """
     files = files_of(path)
-    read = [_read_file(file) for file in files]
+    bound = MemoryBound(len(files))
+    read = [_read_file(file, bound) for file in files]
     frame = read[0][0] if len(read) == 1 else pd.concat([part for part, _ in read])
     if files != [place_of(path)]:  # the parts of a folder
         for _, facts in read:
@@ -125,8 +128,9 @@ def _lacks(
     )
 
 
-def _read_file(file: Path | Remote) -> tuple[pd.DataFrame, dict[str, object]]:
+def _read_file(file: Path | Remote, bound: MemoryBound) -> tuple[pd.DataFrame, dict[str, object]]:
     with readable(file), source_of(file) as source:
+        bound.check(source, file)
         return read_source(source)
 
 

@@ -24,6 +24,7 @@ import lionproc as lp
 from lionproc.engine import at_exit
 from lionproc.engine.outlay import Spending
 from lionproc.engine.stats import RunStats
+from lionproc.frame import parquet_memory
 from lionproc.frame.save_target import refuse_link
 from lionproc.testing import Server
 
@@ -357,6 +358,23 @@ def test_a_part_of_more_rows_is_asked_again_and_not_read(dd, asked, shared, tmp_
     assert not read
     assert shared.counters.total == sent + 2
     assert len(lp.read_parquet(tmp_path)) == 2
+
+
+def test_a_part_that_takes_more_than_there_is_is_refused_and_nothing_is_asked_again(
+    dd, asked, shared, tmp_path, monkeypatch
+):
+    def run():
+        ddf = dd.from_pandas(FRAME[["text"]].head(2), npartitions=1)
+        return computed(ddf.llm.process("large {text}", "a", save=tmp_path, **asked))
+
+    out, sent = run(), shared.counters.total
+    with monkeypatch.context() as patch:
+        patch.setattr(parquet_memory, "TIMES", 0)
+        patch.setattr(parquet_memory, "spare_memory", lambda: 10)
+        with pytest.raises(lp.errors.ConfigurationError, match="would take"):
+            run()
+    assert_frame_equal(run(), out)
+    assert shared.counters.total == sent
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")

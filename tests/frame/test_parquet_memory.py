@@ -1,0 +1,121 @@
+"""How much memory a parquet file takes, told before it is read."""
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import lionproc as lp
+from lionproc.cli.reading import read
+from lionproc.errors import ConfigurationError
+from lionproc.frame import parquet_memory
+from lionproc.frame.export import write_parquet
+from lionproc.frame.parquet_memory import _Footer
+from lionproc.frame.save_target import part_of
+
+ROWS = 20_000
+TEXT = "a text of forty letters, in each row.. " * 25
+RECORD = pa.struct([("a", pa.int8())])
+
+
+def folded(text, rows=ROWS):
+    """A column of one text, which stands in a file once."""
+    return pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), [text]).cast(
+        pa.string()
+    )
+
+
+def in_lists(values, of):
+    return pa.FixedSizeListArray.from_arrays(values, of)
+
+
+STRANGE = {
+    "one long text in each row": folded(TEXT),
+    "in lists": in_lists(folded(TEXT), 2),
+    "in records": pa.StructArray.from_arrays([folded(TEXT)], ["a"]),
+    "in maps": pa.MapArray.from_arrays(list(range(0, ROWS + 1, 20)), folded("k"), folded(TEXT)),
+    "behind rows without one": pa.chunked_array([pa.nulls(ROWS, pa.string()), folded(TEXT)]),
+    "of which many begin alike": pa.array([f"{TEXT}{n:05}" for n in range(ROWS)]),
+    "no texts of a fixed length": pa.nulls(ROWS, pa.binary(1000)),
+    "no lists of a fixed length": pa.nulls(ROWS, pa.list_(pa.int64(), 1000)),
+    "lists of them": pa.array([[None] * 1000] * 20, pa.list_(pa.list_(pa.int64(), 1000))),
+    "empty lists": pa.array([[]] * ROWS, pa.list_(pa.int64())),
+    "empty records": pa.array([[{"a": None}] * 1000] * 20, pa.list_(RECORD)),
+}
+
+
+def file_of(column, path):
+    table = pa.table({"t": column})
+    alike = {"use_dictionary": False, "column_encoding": "DELTA_BYTE_ARRAY", "compression": "zstd"}
+    pq.write_table(table, path, **(alike if column is STRANGE["of which many begin alike"] else {}))
+    return table
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_a_file_of_a_few_bytes_that_takes_more_than_there_is_is_refused(
+    tmp_path, monkeypatch, kind
+):
+    monkeypatch.setattr(parquet_memory, "spare_memory", lambda: 2_000_000)
+    path = tmp_path / "of a stranger.parquet"
+    table = file_of(STRANGE[kind], path)
+    assert 100 * path.stat().st_size < 3_500_000
+    with monkeypatch.context() as patch:
+        patch.setattr(pq, "read_table", None)
+        for door in (lp.read_parquet, read):
+            with pytest.raises(ConfigurationError, match=r"would take.*LIONPROC_TRUST"):
+                door(str(path))
+    monkeypatch.setenv("LIONPROC_TRUST", str(tmp_path))
+    assert len(lp.read_parquet(path)) == len(table)
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_what_a_file_is_said_to_take_is_near_what_it_takes(tmp_path, kind):
+    path = tmp_path / "a.parquet"
+    table = file_of(STRANGE[kind], path)
+    with pq.ParquetFile(path) as file:
+        footer = _Footer(file)
+    objects = 200 * len(table) * any(word in kind for word in ("list", "record", "maps"))
+    objects += 200 * 20_000 * (kind in {"lists of them", "empty records"})
+    measured = footer.measured(path, 10**12)
+    assert table.nbytes * 0.9 < measured < 1.1 * table.nbytes + 16 * ROWS + objects
+    assert measured <= 1.1 * footer.most_of_longest(path)
+    assert footer.most_of_longest(path) <= footer.most()
+
+
+def test_what_an_honest_run_has_saved_is_read_however_often_a_prompt_is_there(
+    tmp_path, monkeypatch
+):
+    frame = pd.DataFrame({"prompt": [TEXT] * ROWS, "label": ["positive", "negative"] * (ROWS // 2)})
+    write_parquet(frame, tmp_path / "run.parquet", {})  # of 20 MB, in a few KB
+    pd.testing.assert_frame_equal(lp.read_parquet(tmp_path / "run.parquet"), frame)
+    monkeypatch.setattr(parquet_memory, "spare_memory", lambda: 2_000_000)
+    with pytest.raises(ConfigurationError, match="would take"):
+        lp.read_parquet(tmp_path / "run.parquet")
+    numbers = [f"{n} {hash(str(n))}" for n in range(ROWS)]  # what is in proportion goes anyhow
+    kinds = frame.assign(id=numbers, prompt=frame["prompt"].astype("category"))
+    write_parquet(kinds, tmp_path / "kinds.parquet", {})
+    pd.testing.assert_frame_equal(lp.read_parquet(tmp_path / "kinds.parquet"), kinds)
+
+
+def test_the_parts_of_a_folder_are_refused_for_what_they_take_together(tmp_path, monkeypatch):
+    parts = 10
+    frame = pd.DataFrame({"prompt": [TEXT] * 1000})
+    for number in range(parts):
+        write_parquet(frame, tmp_path / part_of(number, "r"), {})
+    assert len(lp.read_parquet(tmp_path)) == parts * 1000
+    monkeypatch.setattr(parquet_memory, "TIMES", 1)
+    monkeypatch.setattr(parquet_memory, "spare_memory", lambda: 5_000_000)  # each has one
+    with pytest.raises(ConfigurationError, match=r"part-0000[4-6]-.* would take"):
+        lp.read_parquet(tmp_path)
+
+
+def test_a_machine_spares_a_quarter_of_its_memory_or_of_its_containers(tmp_path, monkeypatch):
+    pages = {"SC_PHYS_PAGES": 2**22, "SC_PAGE_SIZE": 4096}
+    monkeypatch.setattr(parquet_memory.os, "sysconf", pages.get, raising=False)
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(parquet_memory, "_LIMITS", (str(limit),))
+    spared = parquet_memory.spare_memory.__wrapped__
+    assert spared() == 2**32
+    for written, spare in (("max\n", 2**32), (f"{2**33}\n", 2**31), (f"{2**20}\n", 2**30)):
+        limit.write_text(written)
+        assert spared() == spare
