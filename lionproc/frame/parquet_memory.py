@@ -34,13 +34,14 @@ _LIMITS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.lim
 _BATCH: Final = 2**24  # texts that are measured together
 _ROOM: Final = 2**28  # bytes of those that are read for it as they are
 _FEW: Final = 64  # of these are read together in any case
-_AS_LONG: Final = {
+_PACKED: Final = 1000  # bytes that one of a packed file may become
+_PLAIN: Final = {
     "PLAIN",
     "RLE",
     "BIT_PACKED",
-    "DELTA_LENGTH_BYTE_ARRAY",
-}  # as what they stand for
-_BY_NUMBER: Final = {"PLAIN_DICTIONARY", "RLE_DICTIONARY"}  # of a text that stands there once
+    "PLAIN_DICTIONARY",
+    "RLE_DICTIONARY",
+}  # ways to write
 _untyped: Any = pc
 
 
@@ -94,8 +95,8 @@ class _Texts(NamedTuple):
         group: Which row group.
         path: Which column.
         values: How many there are.
-        written: Their bytes, once they are unpacked and while equal ones stand there once.
-        is_by_number: Whether what is more than that stands in a list of texts.
+        written: The most bytes that they can be, while equal ones stand there once.
+        is_by_number: Whether Arrow can read them so: as numbers, and a list of texts.
     """
 
     group: int
@@ -130,9 +131,12 @@ class _Footer:
                 if column.physical_type != "BYTE_ARRAY":
                     continue
                 self._fixed += chunk.total_uncompressed_size
-                folded = set(chunk.encodings) - _AS_LONG
-                if folded and not leaf.stays_folded:
-                    counts = chunk.num_values, chunk.total_uncompressed_size, folded <= _BY_NUMBER
+                if not leaf.stays_folded:
+                    # What a stranger says of the packed bytes may be too little.
+                    written = max(
+                        chunk.total_uncompressed_size, _PACKED * chunk.total_compressed_size
+                    )
+                    counts = chunk.num_values, written, set(chunk.encodings) <= _PLAIN
                     self._texts.append(_Texts(group, chunk.path_in_schema, *counts))
 
     def most(self) -> int:

@@ -68,6 +68,21 @@ def test_a_file_of_a_few_bytes_that_takes_more_than_there_is_is_refused(
     assert len(lp.read_parquet(path)) == len(table)
 
 
+def test_a_file_that_says_that_each_of_its_texts_is_written_out_is_not_believed(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(parquet_memory, "spare_memory", lambda: 2_000_000)
+    path = tmp_path / "a.parquet"
+    file_of(STRANGE["one long text in each row"], path)
+    ways = bytes([0x19, 0x35, 0, 6, 16])  # as Thrift writes: a list of plain, RLE, dictionary
+    start, found, end = path.read_bytes().partition(ways)
+    path.write_bytes(start + found[:-1] + bytes([0]) + end)
+    assert set(pq.read_metadata(path).row_group(0).column(0).encodings) == {"PLAIN", "RLE"}
+    assert len(pq.read_table(path)) == ROWS
+    with pytest.raises(ConfigurationError, match="would take"):
+        lp.read_parquet(path)
+
+
 @pytest.mark.parametrize("kind", STRANGE)
 def test_what_a_file_is_said_to_take_is_near_what_it_takes(tmp_path, kind):
     path = tmp_path / "a.parquet"
