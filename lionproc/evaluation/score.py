@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import asdict, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -290,13 +292,16 @@ def _slices(
 ) -> pd.DataFrame:
     codes, values = _codes(by)
     order = np.argsort(codes, kind="stable")
-    ends = np.cumsum(np.bincount(codes, minlength=len(values)))[:-1]
+    ends = np.cumsum(np.bincount(codes, minlength=len(values))).tolist()
     scored = compared.scored
-    made: list[Part] = []
-    for rows in np.split(order, ends):
+    made: dict[str, list[Any]] = defaultdict(list)  # by columns: there may be as many as rows
+    for start, end in pairwise([0, *ends]):
+        rows = order[start:end]
         n = rows[scored[rows]]
         missing = int(has_gold[rows].sum()) - len(n)
-        made.append({"rows": len(rows), "n": len(n), "missing": missing, **compared.part(n)})
+        part: Part = {"rows": len(rows), "n": len(n), "missing": missing, **compared.part(n)}
+        for name, cell in part.items():
+            made[name].append(cell)
     index = pd.Index(values, name=by.name, tupleize_cols=False)
     table = pd.DataFrame(made, index=index)
     whole = {"rows", "n", "missing", "right"}

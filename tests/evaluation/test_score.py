@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tracemalloc
 from decimal import Decimal
 from enum import Enum
 from typing import Literal
@@ -146,6 +147,20 @@ def test_slices_have_their_own_numbers_a_missing_one_too():
     assert slices["missing"].tolist() == [0, 0, 1]
     assert slices["accuracy"].tolist() == [0.5, pd.NA, 1.0]
     assert slices.index.isna().tolist() == [False, False, True]
+
+
+def test_as_many_slices_as_rows_take_no_record_each():
+    rows = 2000
+    frame = pd.DataFrame({"id": [f"r{n}" for n in range(rows)], "said": "x", "gold": "x"})
+    frame.head().llm.score("said", gold="gold", by="id")  # what is loaded for it
+    tracemalloc.start()
+    try:
+        slices = frame.llm.score("said", gold="gold", by="id").slices
+        assert tracemalloc.get_traced_memory()[1] < 430 * rows  # 325 of them; with records 550
+    finally:
+        tracemalloc.stop()
+    assert slices.index.tolist() == sorted(frame["id"])
+    assert (slices["n"] == 1).all()
 
 
 class Mood(Enum):
