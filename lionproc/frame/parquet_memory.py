@@ -34,7 +34,8 @@ _LIMITS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.lim
 _BATCH: Final = 2**24  # texts that are measured together
 _ROOM: Final = 2**28  # bytes of those that are read for it as they are
 _FEW: Final = 64  # of these are read together in any case
-_PACKED: Final = 1000  # bytes that one of a packed file may become
+_PACKED: Final = 1000  # bytes that one of a packed file may become, more or less
+_SNAPPY: Final = 24  # that it may become at the most in this way of packing, which is the usual one
 _PLAIN: Final = {
     "PLAIN",
     "RLE",
@@ -97,6 +98,7 @@ class _Texts(NamedTuple):
         values: How many there are.
         written: The most bytes that they can be, while equal ones stand there once.
         is_by_number: Whether Arrow can read them so: as numbers, and a list of texts.
+        is_bounded: Whether they can be no more, whatever the file says.
     """
 
     group: int
@@ -104,6 +106,16 @@ class _Texts(NamedTuple):
     values: int
     written: int
     is_by_number: bool
+    is_bounded: bool
+
+    @classmethod
+    def of(cls, group: int, chunk: pq.ColumnChunkMetaData) -> _Texts:
+        """Those of a column. A stranger may say that the packed bytes become fewer than they do."""
+        is_bounded = chunk.compression in {"SNAPPY", "UNCOMPRESSED"}
+        times = _SNAPPY if is_bounded else _PACKED
+        written = max(chunk.total_uncompressed_size, times * chunk.total_compressed_size)
+        is_by_number = set(chunk.encodings) <= _PLAIN
+        return cls(group, chunk.path_in_schema, chunk.num_values, written, is_by_number, is_bounded)
 
 
 class _Footer:
@@ -130,25 +142,22 @@ class _Footer:
                 self._fixed += leaf.room(rows.num_rows, chunk, width)
                 if column.physical_type != "BYTE_ARRAY":
                     continue
-                self._fixed += chunk.total_uncompressed_size
-                if not leaf.stays_folded:
-                    # What a stranger says of the packed bytes may be too little.
-                    written = max(
-                        chunk.total_uncompressed_size, _PACKED * chunk.total_compressed_size
-                    )
-                    counts = chunk.num_values, written, set(chunk.encodings) <= _PLAIN
-                    self._texts.append(_Texts(group, chunk.path_in_schema, *counts))
+                if leaf.stays_folded:
+                    self._fixed += chunk.total_uncompressed_size
+                else:
+                    self._texts.append(_Texts.of(group, chunk))
 
     def most(self) -> int:
         """As if each text were as long as all that is written of its column."""
-        return self._fixed + sum(each.values * each.written for each in self._texts)
+        return self._fixed + sum((each.values + 1) * each.written for each in self._texts)
 
     def most_of_longest(self, source: Any) -> int:
         """As if each text were as long as the longest of its column, where that is known."""
         total = self._fixed
         groups: dict[int, list[_Texts]] = {}
         for each in self._texts:
-            if each.is_by_number:
+            total += each.written
+            if each.is_by_number and each.is_bounded:
                 groups.setdefault(each.group, []).append(each)
             else:
                 total += each.values * each.written

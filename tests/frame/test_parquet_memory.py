@@ -83,6 +83,30 @@ def test_a_file_that_says_that_each_of_its_texts_is_written_out_is_not_believed(
         lp.read_parquet(path)
 
 
+def varint(number):
+    """A number as Thrift writes it."""
+    number, made = 2 * number, []
+    while number > 127:
+        made.append(number % 128 + 128)
+        number //= 128
+    return bytes([*made, number])
+
+
+def test_a_file_that_says_that_its_texts_unpack_to_a_few_bytes_is_not_believed(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(parquet_memory, "spare_memory", lambda: 2_000_000)
+    path = tmp_path / "a.parquet"
+    texts = pa.table({"t": pa.array(["short", *[TEXT] * (ROWS - 1)])})
+    pq.write_table(texts, path, use_dictionary=False, compression="zstd", write_statistics=False)
+    said = varint(pq.read_metadata(path).row_group(0).column(0).total_uncompressed_size)
+    path.write_bytes(path.read_bytes().replace(said, b"\x82" + b"\x80" * (len(said) - 2) + b"\0"))
+    assert pq.read_metadata(path).row_group(0).column(0).total_uncompressed_size == 1
+    assert len(pq.read_table(path)) == ROWS
+    with pytest.raises(ConfigurationError, match="would take"):
+        lp.read_parquet(path)
+
+
 @pytest.mark.parametrize("kind", STRANGE)
 def test_what_a_file_is_said_to_take_is_near_what_it_takes(tmp_path, kind):
     path = tmp_path / "a.parquet"
