@@ -82,8 +82,8 @@ class MemoryBound:
         self._measured += footer.measured(source, TIMES * self._bytes + spare)
         if self._measured > max(TIMES * self._bytes, spare):
             raise ConfigurationError(
-                f"{file.name!r} is not read: what stands there in {size / 2**20:,.1f} MB would take "
-                f"more than {spare / 2**30:,.1f} GB of memory, a quarter of what there is. Read only "
+                f"{file.name!r} is not read: it has {size:,} bytes, and would take more memory than "
+                f"this machine can spare for a table, {spare / 1e9:,.1f} GB. Read only "
                 'the columns that you need, with pd.read_parquet(..., columns=["..."]); or, if you '
                 f"trust whoever made it and have the memory: LIONPROC_TRUST={_folder_of(file)}"
             )
