@@ -26,7 +26,15 @@ from lionproc.model.long_numbers import (
     may_have_long_numbers,
 )
 from lionproc.model.references import circular
-from lionproc.model.trials import LONG, MOST_NAMED, MOST_TRIALS, STEP, Trials
+from lionproc.model.trials import (
+    FEW_FIELDS,
+    LONG,
+    MOST_NAMED,
+    MOST_PAIRS,
+    MOST_TRIALS,
+    STEP,
+    Trials,
+)
 from lionproc.model.validate import DEEPEST, NOT_PARSED, Check, SchemaCheck, parse, wrong_shape
 from lionproc.model.vetting import MOST_PARTS
 
@@ -66,7 +74,13 @@ class Weighed:
         written = json.dumps(schema, default=str)
         self._told = len(written) if tagged else 0
         self._has_fractions = tagged and '"format": "fraction"' in written
-        self._few = min(_FEW, MOST_TOLD // (self._told or 1))
+
+    @cached_property
+    def _few(self) -> int:
+        """Characters that surely hold too few values to be any work."""
+        trials = self._trials
+        bounds = MOST_TOLD // (self._told or 1), MOST_PAIRS // (trials.choices or 1)
+        return min(_FEW, *bounds, FEW_FIELDS // (trials.fields or 1))
 
     def __call__(self, text: str, raw: Any = NOT_PARSED) -> Any:
         """As `Check`."""
@@ -108,6 +122,10 @@ class Weighed:
         opened = text.count("[") + text.count("{")
         # Each but one is the first in a list or an object, or stands behind a comma.
         values = 1 + opened + text.count(",")
+        trials = self._trials
+        made = opened * trials.fields
+        if values * trials.choices > MOST_PAIRS or made > FEW_FIELDS + len(text):
+            return True
         if values * self._told > MOST_TOLD or self._may_have_long_ways(text, values):
             return True
         if values <= _FEW and not (self._circle and opened > _SHALLOW):
@@ -135,9 +153,9 @@ class Weighed:
         value = _held(text, raw)
         if _is_more(value, MOST_VALUES):
             raise wrong_shape(f"the answer has more than {MOST_VALUES:,} values; give fewer")
-        if self._told and _is_more(value, MOST_TOLD // self._told):
-            self._first_faults(text, value)
-        if self._trials.are_more(value, MOST_IN_A_CIRCLE if self._circle else MOST_TRIALS):
+        if self._trials.are_more(
+            value, MOST_IN_A_CIRCLE if self._circle else MOST_TRIALS, len(text)
+        ):
             how, less = (
                 ("nested too deeply", "nest it less") if self._circle else ("too long", "give less")
             )
@@ -146,6 +164,8 @@ class Weighed:
                 f"the answer is {how} for a type whose kinds have to be tried one by one; {less}",
                 hint="Give each kind a tag, pydantic.Field(discriminator=...): then one is tried.",
             )
+        if self._told and _is_more(value, MOST_TOLD // self._told):
+            self._first_faults(text, value)
         return value
 
 

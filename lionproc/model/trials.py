@@ -9,17 +9,22 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from math import inf
 from typing import Any
 
+from lionproc.model.applied import Applied, tried_with
 from lionproc.model.references import FOLLOWED, References, for_the_same, parts_of, patterns_in
 from lionproc.model.validate import wanted_in, wrong_shape
 
-__all__ = ["LONG", "MOST_NAMED", "MOST_TRIALS", "STEP", "Trials"]
+__all__ = ["FEW_FIELDS", "LONG", "MOST_NAMED", "MOST_PAIRS", "MOST_TRIALS", "STEP", "Trials"]
 
 MOST_TRIALS = 300_000  # of a part of a schema with a value
+FEW_FIELDS = 30_000  # of all objects in an answer, beyond one for each of its characters
+FAULT = 6  # fields that one counts as that is wanted and not there: it takes more to be told
+CELL = 100  # characters of a default that count as another field
+MOST_FIELDS = 1_000_000  # of one of them, with those of the objects in it
+MOST_PAIRS = 2_000_000  # of a value with a choice, where they are compared one by one
 MOST_NAMED = 50_000_000  # characters of the ways to all values, as often as each is tried
 STEP = 10  # characters that a step of such a way counts for besides its name
 MOST_BYTES = (
@@ -39,57 +44,6 @@ _OTHERS = ("additionalProperties", "unevaluatedProperties")
 _TOLD = ("enum", "const", "pattern", "not")  # whole, with each fault
 
 
-@dataclass(slots=True)
-class _Applied:
-    """What a part of a schema leads to: for the value itself, and for what is in it.
-
-    Attributes:
-        trials: Parts that are tried with the value.
-        named: Parts that are tried with each property, by its name.
-        others: Those that are tried with every property.
-        items: Those that are tried with every item.
-        unique: Whether items have to differ, so that each may be compared with each.
-        form: Whether a text has to be in a form that takes long to check: an address, a pattern.
-        patterns: How many patterns that look around a text is held against.
-        names: How many of those each name of a property is held against.
-        faults: How many faults the value itself may have, those of its names aside.
-        keyed: Parts that are tried with each name.
-        told: Characters of the schema that its faults are told with.
-    """
-
-    trials: int = 1
-    unique: bool = False
-    form: bool = False
-    patterns: int = 0
-    names: int = 0
-    faults: int = 1
-    keyed: int = 0
-    told: int = 0
-    named: dict[str, Counter[int]] = field(default_factory=dict)
-    others: Counter[int] = field(default_factory=Counter)
-    items: Counter[int] = field(default_factory=Counter)
-
-    def join(self, more: _Applied, *, either: bool) -> None:
-        """Add another part for the same value; `either` if only one of the two is tried."""
-        self.trials += more.trials
-        self.unique = self.unique or more.unique
-        self.form = self.form or more.form
-        self.patterns += more.patterns
-        self.names += more.names
-        self.faults += more.faults
-        self.keyed += more.keyed
-        self.told += more.told
-        for name, parts in more.named.items():
-            known = self.named.get(name)
-            self.named[name] = parts if known is None else _joined(known, parts, either=either)
-        self.others = _joined(self.others, more.others, either=either)
-        self.items = _joined(self.items, more.items, either=either)
-
-
-def _joined(one: Counter[int], other: Counter[int], *, either: bool) -> Counter[int]:
-    return one | other if either else one + other
-
-
 class Trials:
     """Counts how often parts of a schema are tried with values.
 
@@ -105,20 +59,23 @@ class Trials:
         self._tagged = tagged
         self._once = once
         self._parts: dict[int, Any] = {}
-        self._known: dict[int, _Applied] = {}
+        self._known: dict[int, Applied] = {}
+        self._sizes: dict[int, int] = {}
 
-    def are_more(self, value: object, most: int) -> bool:
+    def are_more(self, value: object, most: int, size: int) -> bool:
         """Whether a value is more work than this.
 
         Args:
             value: What the answer holds.
             most: Trials.
+            size: Characters that it is written with.
 
         Raises:
             CallError: Of kind `wrong_shape`: for another reason it cannot be checked in a moment.
         """
-        seen = squares = named = 0
-        for outer, applied, way in self._walk(value):
+        seen = squares = named = pairs = 0
+        spare = FEW_FIELDS + size
+        for outer, parts, applied, way in self._walk(value):
             tried = sum(each.trials * times for each, times in applied)
             seen += tried
             if seen > most:
@@ -126,6 +83,16 @@ class Trials:
             named += tried * way
             if named > MOST_NAMED:
                 raise wrong_shape("its names are too long for so many values; give shorter ones")
+            if isinstance(outer, (float, list, dict)):
+                pairs += sum(each.choices * times for each, times in applied)
+                if pairs > MOST_PAIRS:
+                    raise wrong_shape("there are too many values for so many choices; give fewer")
+            if isinstance(outer, dict):
+                spare -= sum(self._fields_of(number) for number in parts)
+                wanted = max((each.wanted for each, _ in applied), default=0)
+                spare -= FAULT * max(wanted - len(outer), 0)
+                if spare < 0:
+                    raise wrong_shape("too many objects leave out most of their fields; give fewer")
             _check_particular(outer, [each for each, _ in applied])
             if self.look_around:
                 squares += _looked_around(outer, applied)
@@ -139,7 +106,7 @@ class Trials:
             value: What the answer holds; not more than can be checked.
         """
         left = MOST_BYTES
-        for outer, applied, way in self._walk(value):
+        for outer, _, applied, way in self._walk(value):
             keys = len(outer) if isinstance(outer, dict) else 0
             faults = sum((each.faults + each.keyed * keys) * times for each, times in applied)
             held = len(outer) if isinstance(outer, str) else len(json.dumps(outer))
@@ -149,22 +116,26 @@ class Trials:
                 return False
         return True
 
-    def _walk(self, value: object) -> Iterator[tuple[Any, list[tuple[_Applied, int]], int]]:
+    def _walk(
+        self, value: object
+    ) -> Iterator[tuple[Any, Counter[int], list[tuple[Applied, int]], int]]:
         """Each value with what is tried with it, how often, and the length of the way to it."""
         waiting = [(value, Counter([self._number(self._root)]), 0)]
         while waiting:
             outer, parts, way = waiting.pop()
             applied = [(self._applied(part), times) for part, times in parts.items()]
-            yield outer, applied, way
+            yield outer, parts, applied, way
             if isinstance(outer, dict):
-                others = _sum(applied, None, others=True)  # one for all names that nobody knows
+                others = tried_with(
+                    applied, None, others=True
+                )  # one for all names that nobody knows
                 for name, inner in outer.items():
                     known = any(name in each.named for each, _ in applied)
-                    tried = _sum(applied, name, others=True) if known else others
+                    tried = tried_with(applied, name, others=True) if known else others
                     if tried:
                         waiting.append((inner, tried, way + len(name) + STEP))
             elif isinstance(outer, list):
-                items = _sum(applied, None)
+                items = tried_with(applied, None)
                 if items:
                     waiting.extend((inner, items, way + STEP) for inner in outer)
 
@@ -173,6 +144,46 @@ class Trials:
         """Whether some text has to be in a form, or some items have to differ."""
         parts = parts_of(self._root, with_shared=True)
         return any(not part.keys().isdisjoint((*_FORMS, "uniqueItems")) for part in parts)
+
+    @cached_property
+    def fields(self) -> int:
+        """How many fields any one object has, with those of the objects that are made in it.
+
+        One that is wanted counts as often as it may be a fault.
+        """
+        numbers = map(self._number, parts_of(self._root, with_shared=True))
+        return max(self._fields_of(n) + FAULT * self._applied(n).wanted for n in numbers)
+
+    def _fields_of(self, number: int) -> int:
+        """The fields of an object, which all are made although a value leaves out nearly all.
+
+        An object in it is made, too, unless it may be null: then it is.
+        """
+        known = self._sizes.get(number)
+        if known is None:
+            self._sizes[number] = 0  # of one that contains itself
+            named, part = self._applied(number).named, self._parts[number]
+            made = len(named)
+            wanted = part.get("required", ()) if isinstance(part, Mapping) else ()
+            for name, parts in named.items():
+                for inner in parts:
+                    made += self._default_of(inner, is_wanted=name in wanted)
+            known = self._sizes[number] = min(made, MOST_FIELDS)
+        return known
+
+    def _default_of(self, number: int, *, is_wanted: bool) -> int:
+        """What a field that is left out counts for besides itself."""
+        part = self._parts[number]
+        if not isinstance(part, Mapping):
+            return 0
+        size = len(json.dumps(part["default"], default=str)) // CELL if "default" in part else 0
+        return size if is_wanted or "anyOf" in part else size + self._fields_of(number)
+
+    @cached_property
+    def choices(self) -> int:
+        """How many choices there are in all."""
+        parts = parts_of(self._root, with_shared=True)
+        return sum(len(_list(part.get("enum"))) for part in parts)
 
     @cached_property
     def look_around(self) -> bool:
@@ -207,8 +218,8 @@ class Trials:
                 looked_at += 1 + len(names) * len(applied)
                 if most > MOST_TRIALS or looked_at > _MOST_LOOKED_AT:
                     return inf, inf
-                inner = [_sum(applied, name, others=True) for name in names]
-                inner += [_sum(applied, None, others=True), _sum(applied, None)]
+                inner = [tried_with(applied, name, others=True) for name in names]
+                inner += [tried_with(applied, None, others=True), tried_with(applied, None)]
                 below |= {frozenset(each.items()) for each in inner if each}
             layer = below - known
             known |= layer
@@ -223,23 +234,25 @@ class Trials:
         self._parts[id(part)] = part
         return id(part)
 
-    def _applied(self, number: int) -> _Applied:
+    def _applied(self, number: int) -> Applied:
         known = self._known.get(number)
         if known is None:
-            self._known[number] = _Applied()  # for names of properties that are held against it
+            self._known[number] = Applied()  # for names of properties that are held against it
             known = self._known[number] = self._look(self._parts[number])
         return known
 
-    def _look(self, part: object) -> _Applied:
+    def _look(self, part: object) -> Applied:
         """What is tried; for the same value no part leads back to itself (see `vetting`)."""
-        made = _Applied()
+        made = Applied()
         if not isinstance(part, Mapping):
             return made
         made.unique = part.get("uniqueItems") is True
         made.faults += sum(len(names) for names in wanted_in(part) if isinstance(names, list))
+        made.wanted = len(_list(part.get("required")))
         made.keyed = int("propertyNames" in part)
         told = [part[keyword] for keyword in _TOLD if keyword in part]
         made.told = len(json.dumps(told, default=str)) if told else 0
+        made.choices = len(_list(part.get("enum")))
         made.form = not part.keys().isdisjoint(_FORMS)
         if self.look_around:
             made.patterns = _looks_around(part.get("pattern"))
@@ -249,7 +262,7 @@ class Trials:
             if isinstance(part.get("propertyNames"), Mapping):
                 made.names += self._applied(self._number(part["propertyNames"])).patterns
         either = self._tagged and "discriminator" in part
-        choice = _Applied(trials=0, faults=0)
+        choice = Applied(trials=0, faults=0)
         for branch in for_the_same(part):
             choice.join(self._applied(self._number(branch)), either=either)
         for keyword in FOLLOWED:
@@ -268,7 +281,7 @@ class Trials:
         return made
 
 
-def _check_particular(value: Any, applied: list[_Applied]) -> None:
+def _check_particular(value: Any, applied: list[Applied]) -> None:
     """Refuse a long text in a form of its own, and very much that has to differ and has one hash."""
     if isinstance(value, str):
         if len(value) > LONG and any(each.form for each in applied):
@@ -286,7 +299,7 @@ def _check_particular(value: Any, applied: list[_Applied]) -> None:
             )
 
 
-def _looked_around(value: Any, applied: list[tuple[_Applied, int]]) -> int:
+def _looked_around(value: Any, applied: list[tuple[Applied, int]]) -> int:
     """The squares of the characters that patterns which look around go over in a value itself."""
     if isinstance(value, str):
         return len(value) ** 2 * sum(each.patterns * times for each, times in applied)
@@ -314,20 +327,6 @@ def _looks_around(pattern: object) -> bool:
     except ValueError:
         return True
     return False
-
-
-def _sum(
-    applied: list[tuple[_Applied, int]], name: str | None, *, others: bool = False
-) -> Counter[int]:
-    """What is tried with a property of a name, or with others; with an item where neither is meant."""
-    made: Counter[int] = Counter()
-    none: Counter[int] = Counter()
-    for each, times in applied:
-        known = none if name is None else each.named.get(name, none)
-        for found in (each.others, known) if others else (each.items,):
-            for part, count in found.items():
-                made[part] += count * times
-    return made
 
 
 def _mapping(value: object) -> list[tuple[str, object]]:

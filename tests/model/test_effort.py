@@ -9,6 +9,7 @@ import sys
 import tracemalloc
 import uuid
 from decimal import Decimal
+from enum import Enum
 from fractions import Fraction
 from ipaddress import IPv6Address
 from typing import Annotated, Literal
@@ -231,6 +232,75 @@ def test_very_many_long_whole_numbers_that_have_to_differ_are_a_wrong_shape():
         read(json.dumps([2**62 + n for n in range(10_001)]))
     assert len(read(json.dumps([2**62 + n for n in range(2000)]))) == 2000
     assert len(read(json.dumps(list(range(50_000))))) == 50_000
+
+
+HALVES = [n + 0.5 for n in range(3000)]
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"enum": list(range(3000))}, 2999.0),
+        ({"enum": HALVES}, 2999.5),
+        ({"enum": [[n] for n in range(3000)]}, [2999]),
+        (Enum("Half", {f"h{n}": half for n, half in enumerate(HALVES)}), 2999.5),
+    ],
+    ids=["whole numbers", "fractions", "lists", "an Enum"],
+)
+def test_values_that_are_held_against_each_of_many_choices_are_a_wrong_shape(schema, value):
+    listed = list[schema] if isinstance(schema, type) else {"type": "array", "items": schema}
+    read = Answer.of(listed).read
+    with pytest.raises(CallError, match="too many values for so many choices"):
+        read(
+            json.dumps(
+                {"answer": [value] * 10_000} if isinstance(schema, type) else [value] * 10_000
+            )
+        )
+    few = [value] * 100
+    assert len(read(json.dumps({"answer": few} if isinstance(schema, type) else few))) == 100
+
+
+class Part(pydantic.BaseModel):
+    a: str = ""
+    b: str | None = None
+
+
+class Line(pydantic.BaseModel):
+    parts: tuple[Part, ...] = ()
+    one: Part = pydantic.Field(default_factory=Part)
+    two: Part = pydantic.Field(default_factory=Part)
+    three: Part | None = None
+    long: str = "a default of two hundred letters, as many words have.. " * 40
+
+
+class Wanted(pydantic.BaseModel):
+    a: str
+    b: str
+    c: str
+
+
+OPEN = {"type": "object", "properties": {f"p{n}": {"type": "string"} for n in range(1000)}}
+
+
+@pytest.mark.parametrize(
+    ("items", "good"),
+    [
+        (Line, [{"one": {"a": "is said"}}] * 500),
+        (Wanted, [{"a": "is", "b": "said", "c": "here"}] * 5000),
+        (OPEN, [{"p1": "is said"}] * 25),
+    ],
+    ids=["defaults", "wanted", "a JSON Schema"],
+)
+def test_objects_that_leave_out_nearly_all_of_their_fields_by_the_thousand_are_a_wrong_shape(
+    items, good
+):
+    """All of their fields are made, or told as faults: 0.3 MB of `{}` took more than a gigabyte."""
+    lines = items if isinstance(items, dict) else None
+    schema = list[items] if lines is None else {"properties": {"answer": {"items": lines}}}
+    read = Answer.of(schema if lines is None else {"type": "object", **schema}).read
+    with pytest.raises(CallError, match="leave out most of their fields"):
+        read(json.dumps({"answer": [{}] * 90_000}))
+    assert read(json.dumps({"answer": good}))
 
 
 @pytest.mark.parametrize(
