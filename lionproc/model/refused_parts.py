@@ -62,7 +62,7 @@ def refuse_parts(schema: object, label: str) -> None:
         raise SchemaError(_JSON.format(label=label))
     # What writes a SecretBytes writes a SecretStr, too; what makes it does not.
     for functions in (_makers(nodes), _writers(nodes)):
-        for function in functions:
+        for function in map(_code_of, functions):
             for known, name, words in _refused():
                 if function is known:
                     raise SchemaError(words.format(label=label, name=name))
@@ -72,7 +72,7 @@ def refuse_parts(schema: object, label: str) -> None:
 def _refused() -> Sequence[tuple[object, str, str]]:
     """The functions by which pydantic makes such parts or writes them, and what is told of each."""
     return [
-        (function, name, words)
+        (_code_of(function), name, words)
         for kind, name, words in _KINDS
         for nodes in [list(parts_within(TypeAdapter(kind).core_schema))]
         for function in (*_makers(nodes), *_writers(nodes))
@@ -91,3 +91,8 @@ def _writers(nodes: Iterable[Part]) -> Iterator[object]:
         written = node.get("serialization")
         if isinstance(written, dict):
             yield written.get("function")
+
+
+def _code_of(function: object) -> object:
+    """What is the same for functions that are made anew for each type."""
+    return getattr(function, "__code__", function)

@@ -30,7 +30,9 @@ class TextTable(pd.DataFrame):
         )
         with pd.option_context("display.html.use_mathjax", False):
             made = pd.DataFrame(self).assign(**shown)
-            return cast("str | None", made._repr_html_())  # type: ignore[operator]  # missing in the stubs
+            html = cast("str | None", made._repr_html_())  # type: ignore[operator]  # missing in the stubs
+        # Older pandas knows one of the two names alone by which a notebook leaves formulas out.
+        return html and f"<div class='mathjax_ignore tex2jax_ignore'>{html}</div>"
 
 
 def _shown(cell: object) -> object:

@@ -65,7 +65,13 @@ def test_a_file_of_a_few_bytes_that_takes_more_than_there_is_is_refused(
             with pytest.raises(ConfigurationError, match=r"would take.*LIONPROC_TRUST"):
                 door(str(path))
     monkeypatch.setenv("LIONPROC_TRUST", str(tmp_path))
-    assert len(lp.read_parquet(path)) == len(table)
+    try:
+        pq.read_table(path)
+    except pa.ArrowInvalid:  # what an older Arrow writes of such lists it does not read itself
+        with pytest.raises(ConfigurationError, match="damaged"):
+            lp.read_parquet(path)
+    else:
+        assert len(lp.read_parquet(path)) == len(table)
 
 
 def test_a_file_that_says_that_each_of_its_texts_is_written_out_is_not_believed(
