@@ -72,8 +72,8 @@ def _is_known(part: Part, named: Mapping[str, Part], inside: tuple[str, ...]) ->
     if kind == "union":
         choices = (each[0] if isinstance(each, tuple) else each for each in part["choices"])
         return all(_is_known(each, named, inside) for each in choices)
-    if kind in _AROUND:
-        return _is_known(part[_AROUND[kind]], named, inside)
+    if kind in _AROUND or part.get("root_model"):  # which is written as what is in it
+        return _is_known(part[_AROUND.get(kind, "schema")], named, inside)
     return kind in _KNOWN
 
 

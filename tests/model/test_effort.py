@@ -153,6 +153,10 @@ def test_numbers_that_are_read_digit_by_digit_are_of_one_hash_however_they_are_w
         Answer.of(schema).read(f'{{"answer": [{numbers}]}}')
 
 
+class Id(pydantic.RootModel[uuid.UUID], frozen=True):
+    """Written as a text."""
+
+
 class Place(pydantic.BaseModel):
     address: IPv6Address
     others: list[Place] = []
@@ -171,12 +175,13 @@ ADDRESSES = [str(IPv6Address(n * ONE_HASH)) for n in range(1, 1500)]
     [
         (set[uuid.UUID], [str(uuid.UUID(int=n * ONE_HASH)) for n in range(1, 1500)]),
         (dict[uuid.UUID, int], {str(uuid.UUID(int=n * ONE_HASH)): n for n in range(1, 1500)}),
+        (set[Id | None], [str(uuid.UUID(int=n * ONE_HASH)) for n in range(1, 1500)]),
         (set[complex], [f"{-1000003 * n}+{n}j" for n in range(1500)]),
         (set[Decimal], [f"_{n * ONE_HASH}" for n in range(1, 1500)]),
         (list[frozenset[IPv6Address | None]], [ADDRESSES]),
         (Places, {"first": ADDRESSES, "second": []}),
     ],
-    ids=["uuids", "keys", "complex", "decimals", "addresses", "by reference"],
+    ids=["uuids", "keys", "root models", "complex", "decimals", "addresses", "by reference"],
 )
 def test_very_many_texts_that_a_type_reads_as_things_of_one_hash_are_a_wrong_shape(schema, value):
     read = Answer.of(schema).read
