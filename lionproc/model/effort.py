@@ -32,6 +32,7 @@ from lionproc.model.trials import (
     MOST_NAMED,
     MOST_PAIRS,
     MOST_TRIALS,
+    SOME_TO_DIFFER,
     STEP,
     Trials,
 )
@@ -118,6 +119,8 @@ class Weighed:
         if len(text) <= self._few and not self._circle:  # a value has a sign or two
             return False
         if len(text) > LONG and self._trials.has_particular_places:
+            return True
+        if len(text) > SOME_TO_DIFFER and self._trials.has_sets:
             return True
         opened = text.count("[") + text.count("{")
         # Each but one is the first in a list or an object, or stands behind a comma.

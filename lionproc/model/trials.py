@@ -17,7 +17,16 @@ from lionproc.model.applied import Applied, tried_with
 from lionproc.model.references import FOLLOWED, References, for_the_same, parts_of, patterns_in
 from lionproc.model.validate import wanted_in, wrong_shape
 
-__all__ = ["FEW_FIELDS", "LONG", "MOST_NAMED", "MOST_PAIRS", "MOST_TRIALS", "STEP", "Trials"]
+__all__ = [
+    "FEW_FIELDS",
+    "LONG",
+    "MOST_NAMED",
+    "MOST_PAIRS",
+    "MOST_TRIALS",
+    "SOME_TO_DIFFER",
+    "STEP",
+    "Trials",
+]
 
 MOST_TRIALS = 300_000  # of a part of a schema with a value
 FEW_FIELDS = 30_000  # of all objects in an answer, beyond one for each of its characters
@@ -34,6 +43,8 @@ MOST_BYTES = (
 _FAULT_BYTES, _WAY_BYTES, _HELD_BYTES = 2000, 3, 16
 LAST_EXACT = 2**53  # beyond it a float stands for several whole numbers, which then have one hash
 MOST_LARGE = 10_000  # of those in a set
+MOST_DIFFERING = 20_000_000  # values of lists or objects in sets, each with all of its set
+SOME_TO_DIFFER = 20_000  # characters that hold too few of them to be any work
 MOST_UNIQUE = 1000  # lists or objects in a set: their hashes can be made equal
 LONG = 100_000  # characters of one text
 MOST_LOOKED_AROUND = 100_000_000  # squares of the characters of texts, where patterns look around
@@ -73,7 +84,7 @@ class Trials:
         Raises:
             CallError: Of kind `wrong_shape`: for another reason it cannot be checked in a moment.
         """
-        seen = squares = named = pairs = 0
+        seen = squares = named = pairs = differing = 0
         spare = FEW_FIELDS + size
         for outer, parts, applied, way in self._walk(value):
             tried = sum(each.trials * times for each, times in applied)
@@ -93,6 +104,8 @@ class Trials:
                 spare -= FAULT * max(wanted - len(outer), 0)
                 if spare < 0:
                     raise wrong_shape("too many objects leave out most of their fields; give fewer")
+            differing += _differing(outer, applied)
+            _check_differing(differing)
             _check_particular(outer, [each for each, _ in applied])
             if self.look_around:
                 squares += _looked_around(outer, applied)
@@ -184,6 +197,11 @@ class Trials:
         """How many choices there are in all."""
         parts = parts_of(self._root, with_shared=True)
         return sum(len(_list(part.get("enum"))) for part in parts)
+
+    @cached_property
+    def has_sets(self) -> bool:
+        """Whether some items have to differ."""
+        return any("uniqueItems" in part for part in parts_of(self._root, with_shared=True))
 
     @cached_property
     def look_around(self) -> bool:
@@ -297,6 +315,32 @@ def _check_particular(value: Any, applied: list[Applied]) -> None:
             raise wrong_shape(
                 f"more than {MOST_LARGE:,} numbers of 16 digits that have to differ; give fewer"
             )
+
+
+def _differing(value: object, applied: list[tuple[Applied, int]]) -> int:
+    """The values of lists or objects in a set, as often as each may be compared with another one."""
+    if not isinstance(value, list) or not any(each.unique for each, _ in applied):
+        return 0
+    listed = [each for each in value if isinstance(each, (list, dict)) and each]
+    return len(listed) * sum(map(_size_of, listed))
+
+
+def _check_differing(differing: int) -> None:
+    if differing > MOST_DIFFERING:
+        raise wrong_shape("too many lists or objects that have to differ; give fewer")
+
+
+def _size_of(value: object) -> int:
+    """How many values there are in one, itself among them."""
+    layer, size = [value], 1
+    while layer:
+        inner: list[object] = []
+        for outer in layer:
+            if isinstance(outer, (list, dict)):
+                inner += outer if isinstance(outer, list) else outer.values()
+        size += len(inner)
+        layer = inner
+    return size
 
 
 def _looked_around(value: Any, applied: list[tuple[Applied, int]]) -> int:

@@ -153,6 +153,42 @@ def test_numbers_that_are_read_digit_by_digit_are_of_one_hash_however_they_are_w
         Answer.of(schema).read(f'{{"answer": [{numbers}]}}')
 
 
+class Edge(pydantic.BaseModel, frozen=True):
+    a: int
+    b: int
+
+
+class Group(pydantic.BaseModel):
+    pairs: set[Edge]
+
+
+class Way(pydantic.BaseModel, frozen=True):
+    before: tuple[Edge, ...]
+    n: int
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        (list[Group], [{"pairs": [{"a": n, "b": 1} for n in range(1000)]}] * 20),
+        (set[Edge], [{"a": n, "b": 1} for n in range(2700)]),
+        (set[Way], [{"before": [{"a": 1, "b": 1}] * 15, "n": n} for n in range(1000)]),
+        (
+            {"type": "array", "items": {"type": "array", "uniqueItems": True}},
+            [[[n, 1] for n in range(1000)]] * 20,
+        ),
+    ],
+    ids=["many sets", "a short text", "long ones", "a JSON Schema"],
+)
+def test_objects_that_have_to_differ_are_counted_in_all_sets_with_what_is_in_them(schema, value):
+    read = Answer.of(schema).read
+    wrapped = json.dumps(value if isinstance(schema, dict) else {"answer": value})
+    with pytest.raises(CallError, match="that have to differ"):
+        read(wrapped)
+    few = value[:2] if schema != set[Way] else value[:200]
+    assert read(json.dumps(few if isinstance(schema, dict) else {"answer": few}))
+
+
 class Id(pydantic.RootModel[uuid.UUID], frozen=True):
     """Written as a text."""
 
