@@ -28,10 +28,10 @@ from lionproc.frame.assemble import assemble
 from lionproc.frame.export import table_of, write_parquet
 from lionproc.frame.job import Job
 from lionproc.frame.parquet_memory import MemoryBound
-from lionproc.frame.parquet_reader import PART, PARTS, facts_of, read_source
+from lionproc.frame.parquet_reader import PARTS, facts_of, read_source
 from lionproc.frame.place import Remote, place_of
 from lionproc.frame.rows_digest import written
-from lionproc.frame.save_target import mixed_with, part_of, refuse_link
+from lionproc.frame.save_target import mixed_with, not_of, part_of, refuse_link
 
 __all__ = ["Part"]
 
@@ -103,7 +103,7 @@ class Part:
         """
         self._there = self._names()
         for name in self._there:
-            if whose := self._whose(name):
+            if whose := not_of(name, self._run, self._question.partitions, by_rows=True):
                 raise mixed_with(self._folder, whose, name)
         file = self._folder / self._name
         if not file.exists():
@@ -119,18 +119,6 @@ class Part:
         self._remove_older()  # whoever wrote it may have been killed before
         plan = self._job._plan
         return assemble(plan.frame, columns, overwrite=plan.options.overwrite)
-
-    def _whose(self, name: str) -> str:
-        """What a parquet file in the folder is that this run does not write; "" for none."""
-        found = PART.fullmatch(name)
-        if found is None:
-            return "other parquet files"
-        number = int(found[1])
-        mine = part_of(number, self._run).removesuffix(".parquet")
-        if not mine.endswith(f"-{found[2]}"):
-            return "parts of another run"
-        is_mine = name.startswith(f"{mine}-") and number < self._question.partitions
-        return "" if is_mine else "parts that this run does not have"
 
     @contextlib.contextmanager
     def _opened(self, file: Path | Remote) -> Iterator[Any]:

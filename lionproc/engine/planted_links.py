@@ -31,8 +31,9 @@ def refuse_planted_link(path: Path) -> None:
     """
     if os.name != "posix":
         return
-    _refuse_link_of_repository(Path(os.path.abspath(path)))  # noqa: PTH100  (links stay as they are)
-    waiting, seen = [Path(os.path.abspath(path))], 0  # noqa: PTH100  (links stay as they are)
+    path = Path(os.path.abspath(path))  # noqa: PTH100  (links stay as they are)
+    _refuse_link_of_repository(path)
+    waiting, seen = [path], 0
     while waiting and seen < MOST_LINKS:
         path = waiting.pop()
         for step in (path, *path.parents):

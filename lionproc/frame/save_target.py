@@ -31,6 +31,7 @@ __all__ = [
     "check_writable",
     "is_folder_target",
     "mixed_with",
+    "not_of",
     "part_of",
     "refuse_link",
     "refuse_other_parts",
@@ -228,20 +229,35 @@ def refuse_other_parts(folder: Path | Remote, run: str | None, parts: int | None
     Raises:
         ConfigurationError: It has some.
     """
-    mine = None if run is None else _digest(run)
     entries: list[Path | Remote] = [*folder.iterdir()]
     for entry in sorted(entries, key=lambda entry: entry.name):
         if entry.suffix.lower() not in _SUFFIXES:
             continue  # readers of the folder look at parquet files only
-        part = PART.fullmatch(entry.name)
-        if run is None or part is None or part[2] != mine:
-            whose = "parts of another run" if part else "other parquet files"
-        elif entry.name != part_of(int(part[1]), run) or int(part[1]) >= (parts or math.inf):
-            whose = "parts that this run does not have"
-        else:
-            refuse_link(entry)
-            continue
-        raise mixed_with(folder, whose, entry.name)
+        if whose := not_of(entry.name, run, parts):
+            raise mixed_with(folder, whose, entry.name)
+        refuse_link(entry)
+
+
+def not_of(name: str, run: str | None, parts: int | None, *, by_rows: bool = False) -> str:
+    """What a parquet file is that a run does not write.
+
+    Args:
+        name: Of the file.
+        run: The run's fingerprint.
+        parts: How many it has, None where that is not known.
+        by_rows: Whether the names of its parts say what is in them, too.
+
+    Returns:
+        In the words of an error; "" for a part of the run.
+    """
+    found = PART.fullmatch(name)
+    if found is None:
+        return "other parquet files"
+    if run is None or found[2] != _digest(run):
+        return "parts of another run"
+    number, mine = int(found[1]), part_of(int(found[1]), run)
+    is_mine = name.startswith(mine.replace(".parquet", "-")) if by_rows else name == mine
+    return "" if is_mine and number < (parts or math.inf) else "parts that this run does not have"
 
 
 def mixed_with(folder: Path | Remote, whose: str, name: str) -> ConfigurationError:

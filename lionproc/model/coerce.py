@@ -38,13 +38,13 @@ from lionproc.model.shape import (
     Time,
 )
 
-__all__ = ["DECIMAL_DIGITS", "DECIMAL_PLACES", "SECRETS", "Cell", "MisfitError", "cell_maker"]
+__all__ = ["DECIMAL_DIGITS", "DECIMAL_PLACES", "Cell", "MisfitError", "cell_maker"]
 
 Cell: TypeAlias = Callable[[Any], Any]
 
 DECIMAL_DIGITS = 38  # what Arrow's decimal128 holds
 DECIMAL_PLACES = 9  # as in SQL's widest money types; leaves 29 digits before the point
-SECRETS = (SecretStr, SecretBytes, Secret)
+_SECRETS = (SecretStr, SecretBytes, Secret)
 _PLACE = Decimal(1).scaleb(-DECIMAL_PLACES)
 # All digits count: other arithmetic, `normalize` too, would round to 28 of them.
 _EXACT = Context(prec=DECIMAL_DIGITS, traps=[Inexact, InvalidOperation])
@@ -229,7 +229,7 @@ def _json(value: object) -> str | None:
 
 
 def _jsonable(value: object) -> object:
-    if isinstance(value, SECRETS):
+    if isinstance(value, _SECRETS):
         raise MisfitError("a value that may be shown")  # it would be kept as asterisks
     try:
         return to_jsonable_python(value, inf_nan_mode="constants")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from math import inf
 from typing import Any
@@ -139,9 +139,8 @@ class Trials:
             applied = [(self._applied(part), times) for part, times in parts.items()]
             yield outer, parts, applied, way
             if isinstance(outer, dict):
-                others = tried_with(
-                    applied, None, others=True
-                )  # one for all names that nobody knows
+                # One for all names that nobody knows.
+                others = tried_with(applied, None, others=True)
                 for name, inner in outer.items():
                     known = any(name in each.named for each, _ in applied)
                     tried = tried_with(applied, name, others=True) if known else others
@@ -153,10 +152,14 @@ class Trials:
                     waiting.extend((inner, items, way + STEP) for inner in outer)
 
     @cached_property
+    def _every(self) -> Sequence[Mapping[str, Any]]:
+        """All parts of the schema."""
+        return list(parts_of(self._root, with_shared=True))
+
+    @cached_property
     def has_particular_places(self) -> bool:
         """Whether some text has to be in a form, or some items have to differ."""
-        parts = parts_of(self._root, with_shared=True)
-        return any(not part.keys().isdisjoint((*_FORMS, "uniqueItems")) for part in parts)
+        return self.has_sets or any(not part.keys().isdisjoint(_FORMS) for part in self._every)
 
     @cached_property
     def fields(self) -> int:
@@ -164,7 +167,7 @@ class Trials:
 
         One that is wanted counts as often as it may be a fault.
         """
-        numbers = map(self._number, parts_of(self._root, with_shared=True))
+        numbers = map(self._number, self._every)
         return max(self._fields_of(n) + FAULT * self._applied(n).wanted for n in numbers)
 
     def _fields_of(self, number: int) -> int:
@@ -195,21 +198,20 @@ class Trials:
     @cached_property
     def choices(self) -> int:
         """How many choices there are in all."""
-        parts = parts_of(self._root, with_shared=True)
-        return sum(len(_list(part.get("enum"))) for part in parts)
+        return sum(len(_list(part.get("enum"))) for part in self._every)
 
     @cached_property
     def has_sets(self) -> bool:
         """Whether some items have to differ."""
-        return any("uniqueItems" in part for part in parts_of(self._root, with_shared=True))
+        return any("uniqueItems" in part for part in self._every)
 
     @cached_property
     def look_around(self) -> bool:
         """Whether there are patterns for which a text is gone over again and again."""
         if self._once:
             return False
-        parts = parts_of(self._root, with_shared=True)
-        return any(map(_looks_around, (name for part in parts for name in patterns_in(part))))
+        names = (name for part in self._every for name in patterns_in(part))
+        return any(map(_looks_around, names))
 
     @cached_property
     def of_one_value(self) -> float:
