@@ -324,7 +324,7 @@ def test_where_moves_cannot_arrive_the_panel_says_so_and_names_start(
         callback(None)
     until(lambda: not row.slider.disabled, what="between cells it can be moved")
     until(lambda: not watched.panel.pause.disabled)
-    assert "start(...)" not in watched.panel._note.value
+    until(lambda: "start(...)" not in watched.panel._note.value)  # the last to be drawn
     watched.job.stop(0.0)
     watched.job.wait(10)
     assert not any(shell.events.callbacks.values()), "nothing listens after the end"
