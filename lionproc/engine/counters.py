@@ -82,7 +82,7 @@ class Counters:
         self.sent += 1
         if event.attempts > 1:
             self.retried += 1
-            self.retries[event.again_for] += 1
+            self.retries["" if event.again_for is None else event.again_for.kind] += 1
 
     def paid(
         self, expected: Tokens, reply: Reply, event: Event | None = None, way: int | None = None

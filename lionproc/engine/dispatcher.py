@@ -41,6 +41,7 @@ from lionproc.errors import (
     JournalError,
     Kind,
     RunError,
+    ServiceDownError,
     pass_on_interrupt,
     words_of,
 )
@@ -73,6 +74,7 @@ class Dispatcher:
         counters: What was done so far.
         idle: Set while every event is finished.
         open_events: How many events are not finished.
+        is_fed: Whether all that there will be was queued, as far as whoever feeds it says.
         history: The latest finished events.
     """
 
@@ -112,6 +114,7 @@ class Dispatcher:
         self.fatal: RunError | None = None
         self.history: deque[Event] = deque(maxlen=history)
         self.open_events = 0
+        self.is_fed = False
         self.idle, self._halted = asyncio.Event(), asyncio.Event()
         self.idle.set()
         self._timer: asyncio.TimerHandle | None = None
@@ -125,6 +128,7 @@ class Dispatcher:
             await self._halted.wait()
             self.permission.stopping = False
             self.fatal = None
+            self.is_fed = False
             self.policy.start()
             self.replay.has_answered = False
             self.coalescing.start()
@@ -262,7 +266,7 @@ class Dispatcher:
         """What a worker does."""
         workers, queue = self.workers, self.queue
         while workers.needs(worker) and not self.permission.stopping:
-            event = queue.take(new=not self.policy.holds_back)
+            event = queue.take(new=not self.policy.holds_back, far=self.policy.looks_far)
             if event is None:
                 if len(self.awaiting_disk) >= len(workers.sending):
                     self.replay.hurry()  # nobody sends while they wait
@@ -447,12 +451,34 @@ class Dispatcher:
         )
         if isinstance(decision, Wait):
             event.state = "pending"
-            event.again_for = error.kind
+            event.again_for = error
             self._delay(event, decision.seconds)
             return
         self.finish(event, error)
-        if isinstance(decision, StopRun):
+        if not isinstance(decision, StopRun):
+            return
+        if isinstance(decision.error, ServiceDownError) and self._is_left_with_failures():
+            self._give_up_the_rest(error)
+        else:
             self.stop_run(decision.error)
+
+    def _is_left_with_failures(self) -> bool:
+        """Whether there are answers, and nothing is left but what failed before."""
+        if not (self.is_fed and (self.policy.answers or self.replay.has_answered)):
+            return False
+        left = self.coalescing.unfinished()
+        try:
+            return len(left) == self.open_events and self.replay.failed_before(left)
+        except JournalError:
+            return False
+
+    def _give_up_the_rest(self, error: CallError) -> None:
+        """What waits to be sent again fails; what is in flight may still come back."""
+        self.queue.clear()
+        why = f"It failed before. It was not sent now, for others failed: {error.message}"
+        for event in self.coalescing.unfinished():
+            if event.state == "pending":
+                self.finish(event, event.again_for or CallError(error.kind, why, hint=error.hint))
 
     def finish(self, event: Event, error: CallError | None = None) -> None:
         """An event has come to its end: tell everybody. Nothing is done if it had before."""

@@ -74,11 +74,12 @@ class EventQueue:
             place = next(i for i, other in enumerate(new) if other.priority < event.priority)
             new.insert(place, event)
 
-    def take(self, *, new: bool = True) -> Event | None:
+    def take(self, *, new: bool = True, far: bool = False) -> Event | None:
         """Take out the event whose turn it is.
 
         Args:
             new: Whether it may be one that was never sent.
+            far: Whether it is to be the last of those instead, the least like what was sent last.
 
         Returns:
             None if nothing is ready, if another event still waits for permission to send, or if
@@ -86,10 +87,13 @@ class EventQueue:
         """
         if self.at_limiter is not None:
             return None
-        if self._again:
+        fresh = new and bool(self._new)
+        if self._again and not (far and fresh):
             return self._leaves(self._again)
-        if not (new and self._new):
+        if not fresh:
             return None
+        if far:
+            self._new.rotate(1)
         event = self._leaves(self._new)
         if event is None:
             return None

@@ -110,6 +110,11 @@ class FailurePolicy:
         """True while the server only fails and is probed: the circuit breaker is open."""
         return self._breaker.is_open
 
+    @property
+    def looks_far(self) -> bool:
+        """True while it is probed whether the server fails for all, or for those sent last alone."""
+        return self._breaker.is_open and not self.has_substitute
+
     def allows(self, event: Event) -> bool:
         """Whether this event may be sent now, as far as the circuit breaker goes."""
         return not self._breaker.is_open or self._prober is event
@@ -184,8 +189,8 @@ class FailurePolicy:
     def paid(self) -> None:
         """A paid reply came: the server lives, and retries are earned back."""
         self.answers += 1
+        self._budget.refund(fully=self._breaker.is_open)
         self._breaker.succeeded()
-        self._budget.refund()
         self._refusals = 0
         self._first.believe_no_refusal()
 
@@ -232,6 +237,8 @@ class FailurePolicy:
         )
         if error.kind in self.elsewhere:
             return self._failed_here(event, error, now, decision, probe=probe)
+        # What was in flight when the breaker opened tells nothing more, so it costs nothing more.
+        counts = probe or error.kind not in BREAKING or not self._breaker.is_open
         if error.kind in BREAKING and not crowded:
             self._breaker.failed(now, probe=probe)
         elif error.kind is not Kind.RATE_LIMITED:
@@ -239,15 +246,18 @@ class FailurePolicy:
         if isinstance(decision, Stop):
             return Fail(error) if self._first.doubts(event, error) else _stopped(error)
         if isinstance(decision, Fail):
-            spent = error.kind in COSTLY and not self._budget.spend(error, crowded=crowded)
+            costs = error.kind in COSTLY and counts
+            spent = costs and not self._budget.spend(error, crowded=crowded)
             if spent and error.kind is Kind.FORBIDDEN:
                 return StopRun(AccessError(f"{error.message} So were too many others to go on."))
             return decision
-        if not self._budget.spend(error, crowded=crowded) or self._breaker.is_down:
+        spent = counts and not self._budget.spend(error, crowded=crowded)
+        if spent or self._breaker.is_down:
             return StopRun(
                 ServiceDownError(
                     f"The server keeps failing, so the run stopped. The last time: {error} "
-                    "What was answered so far is kept; run the same cell again to go on."
+                    "What was answered so far is kept (lp.last_job().frame() has it); run the same "
+                    "cell again to go on."
                 )
             )
         self._first.put_off(event)

@@ -93,6 +93,18 @@ class Replay:
             event.reset()  # it failed with what is kept, so it is asked anew
         return False
 
+    def failed_before(self, events: Sequence[Event]) -> bool:
+        """Whether all of these were asked before, in this run or an earlier one, and failed.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        keys = {event.first.key for event in events if not event.attempts}
+        if not keys or self.journal is None:
+            return not keys
+        known = [key for key in keys if key is not None]
+        return len(self.journal.failures(known, self._since, self.until)) == len(keys)
+
     def settle(self, event: Event, reply: Reply) -> bool:
         """Read a paid reply that has just come.
 

@@ -104,7 +104,7 @@ class Event:
         attempts: Requests sent for it so far.
         refused: How many of them got a 429 from a server that answers.
         crowded: How many of them were refused because too many were in flight.
-        again_for: What was wrong with the last one, by its kind, if it is sent again.
+        again_for: What was wrong with the last one, if it is sent again.
         usage: Tokens all its attempts used.
         cached_tokens: Of those read, the ones from the provider's prompt cache; None where a
             reply does not tell.
@@ -181,7 +181,7 @@ class Event:
         self.value: Any = None
         self.error: CallError | None = None
         self.attempts = self.refused = self.crowded = 0
-        self.again_for = ""
+        self.again_for: CallError | None = None
         self.corrections = 0
         self.prompt_tokens = 0
         self.completion_tokens = 0
@@ -234,7 +234,7 @@ class Event:
                     again = self.call.correction(data, error)
             if again is not None:
                 self.error = None
-                self.again_for = error.kind
+                self.again_for = error
                 self.call = again
                 self.corrections += 1
                 if again.key is not None:

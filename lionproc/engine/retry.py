@@ -180,10 +180,10 @@ class RetryBudget:
         self.left -= REFUSED if crowded else costs.get(error.kind, 1.0)
         return self.left > 0
 
-    def refund(self) -> None:
-        """A success gives a little back."""
+    def refund(self, *, fully: bool = False) -> None:
+        """A success gives a little back, or all: what failed was not the server's fault."""
         if self.left < self.size:
-            self.left = min(self.size, self.left + 1.0)
+            self.left = self.size if fully else min(self.size, self.left + 1.0)
 
 
 class Breaker:

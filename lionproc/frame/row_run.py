@@ -201,6 +201,7 @@ class RowRun(Run):
     async def _feed_leg(self, leg: Leg, dispatcher: Dispatcher) -> None:
         try:
             await self._feed_calls(leg, dispatcher)
+            dispatcher.is_fed = True
         finally:
             self._handed[leg.number].abandon()
         if leg.number + 1 < len(self._legs):

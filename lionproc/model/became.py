@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lionproc.engine.request import Event
+from lionproc.model.confidence import least_sure
 from lionproc.model.steps import Outcome
 
 __all__ = ["what_became"]
@@ -20,5 +21,4 @@ def what_became(event: Event, *, sure: bool) -> Outcome:
     if event.error is not None:
         return Outcome(event.error.kind)
     call: Any = event.call
-    known = [each for each in call.confidences if each is not None] if sure else []
-    return Outcome(confidence=min(known, default=None))
+    return Outcome(confidence=least_sure(call.confidences) if sure else None)

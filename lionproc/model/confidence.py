@@ -35,7 +35,7 @@ from lionproc.model.logprobs import Token, tokens_of, tokens_under
 from lionproc.model.shape import Boolean, Choice, Shape
 from lionproc.model.spelling import Possible, Spelling
 
-__all__ = ["WAY_ON", "Confidences", "confidence_of", "no_logprobs"]
+__all__ = ["WAY_ON", "Confidences", "confidence_of", "least_sure", "no_logprobs"]
 
 WAY_ON = (
     "votes=5 works with every model and type: it asks each row five times, and the confidence is "
@@ -313,17 +313,26 @@ def confidence_of(data: object, answer: Answer) -> float | None:
 
     Returns:
         The probability of the answer among those allowed; of a model with several choices that of
-        the least sure one. None where the reply does not say, or has no answer.
+        the least sure one. None where the reply does not say of one, or has no answer.
 
     Raises:
         SchemaError: Nothing in the answer is a choice.
     """
     confidences = Confidences.of(answer)
     try:
-        known = [each for each in confidences.read(data, text_of(data)) if each is not None]
+        return least_sure(confidences.read(data, text_of(data)))
     except CallError:
         return None
-    return min(known, default=None)
+
+
+def least_sure(confidences: Sequence[float | None]) -> float | None:
+    """How sure an answer of several choices is: as its least sure one.
+
+    Returns:
+        None where one of them is not known, for it may be the least.
+    """
+    known = [each for each in confidences if each is not None]
+    return min(known) if known and len(known) == len(confidences) else None
 
 
 def no_logprobs(model: str, refused: CallError | None = None) -> CallError:

@@ -160,6 +160,56 @@ def test_a_probe_that_succeeds_lets_all_go_on(virtual, desk):
     virtual(main())
 
 
+@pytest.mark.parametrize("at_once", [1, 8, 200])
+def test_calls_that_always_fail_keep_no_others_from_being_answered(virtual, desk, at_once):
+    """As long prompts that come first in a sorted frame, or what failed at the run before."""
+
+    async def main():
+        desk.always = {f"bad {number}": failed(Kind.SERVER_ERROR) for number in range(150)}
+        executor = RateLimitedAPIExecutor(concurrency_limit=at_once, retry=Retry(base_s=0.001))
+        names = [*desk.always, *(f"good {number}" for number in range(150))]
+        events = [await executor.append(desk.call(name)) for name in names]
+        executor.dispatcher.is_fed = True
+        await executor.forward()
+        assert executor.fatal is None
+        assert [event.state for event in events] == ["failed"] * 150 + ["completed"] * 150
+        assert {event.error.kind for event in events[:150]} == {Kind.SERVER_ERROR}
+        assert len(desk.sent) <= 150 * 6 + 150
+
+    virtual(main())
+
+
+def test_where_only_what_failed_before_is_left_it_fails_and_the_run_does_not(virtual, desk):
+    async def main():
+        desk.always = {f"bad {number}": failed(Kind.SERVER_ERROR) for number in range(10)}
+        executor = RateLimitedAPIExecutor(concurrency_limit=4, retry=PATIENT)
+        events = [await executor.append(desk.call(name)) for name in ("good", *desk.always)]
+        executor.dispatcher.is_fed = True
+        await executor.forward()
+        assert executor.fatal is None
+        assert [event.state for event in events] == ["completed"] + ["failed"] * 10
+        assert {event.error.kind for event in events[1:]} == {Kind.SERVER_ERROR}
+        assert len(desk.sent) <= 1 + 16 + 6 + 3  # as of a server that is down
+
+    virtual(main())
+
+
+@pytest.mark.parametrize("is_fed", [True, False])
+def test_what_has_not_been_tried_or_may_still_come_ends_the_run_of_a_server_that_is_down(
+    virtual, desk, is_fed
+):
+    async def main():
+        desk.errors = [None, *[failed(Kind.SERVER_ERROR)] * 1000]
+        executor = RateLimitedAPIExecutor(concurrency_limit=4, retry=PATIENT)
+        events = [await executor.append(desk.call(number)) for number in range(100 if is_fed else 9)]
+        executor.dispatcher.is_fed = is_fed
+        await executor.forward()
+        assert isinstance(executor.fatal, ServiceDownError)
+        assert {event.error.kind for event in events[1:]} == {Kind.SERVER_ERROR, Kind.NOT_SENT}
+
+    virtual(main())
+
+
 def test_what_was_in_flight_when_the_breaker_opened_is_no_probe(virtual, desk):
     """A server that drops all connections at once, as at a restart, is not taken for dead."""
 

@@ -650,6 +650,19 @@ def test_a_server_that_is_down_stops_the_run_and_what_was_answered_stays(server,
     assert server.counters.by_status[200] == 500
 
 
+@pytest.mark.parametrize("votes", [1, 5])
+def test_rows_that_fail_at_each_run_leave_the_others_their_frame(server, model, votes):
+    retry = lp.Retry(base_s=0.001, cap_s=0.01, budget=8)
+    server.configure(faults=lambda body, number: "500" if "bad" in said(body) else None)
+    frame = pd.DataFrame({"text": [*(f"good {row}" for row in range(30)), "bad 1", "bad 2"]})
+    asked = {"into": "a", "model": model, "retry": retry, "votes": votes, **QUIET}
+    for _ in range(3):
+        with pytest.warns(RowsFailedWarning, match="2 of 32"):
+            out = frame.llm.process("Say {text}", **asked)
+        assert out["a"].notna().sum() == 30
+        assert out.llm.errors()["kind"].tolist() == ["server_error"] * 2
+
+
 def test_thousands_of_rows_with_mixed_faults_all_come_back_in_order(server, monkeypatch):
     asked = defaultdict(list)  # what the client made of each attempt
     send = ModelCall.send

@@ -374,3 +374,22 @@ def test_a_field_is_looked_up_among_the_tokens_and_not_walked_to():
     tokens = Watched(Token(text, start, entry) for text, start in zip(said, starts, strict=True))
     assert place.confidence(tokens, starts[-2], '"yes"') == pytest.approx(math.exp(-0.5))
     assert Watched.looks < 100
+
+
+def test_an_answer_of_which_one_choice_has_no_known_probability_is_as_unsure_as_one_can_be():
+    class Review(BaseModel):
+        mood: Literal["good", "bad"]
+        is_urgent: bool
+
+    def told(urgent):
+        pairs = [("good", 0.9), ("bad", 0.1)]
+        return reply('{"mood":"', pairs, '","is_urgent":', urgent, "}")
+
+    answer = Answer.of(Review)
+    known = told([("true", 0.8), ("false", 0.2)])
+    assert confidence_of(known, answer) == pytest.approx(0.8)
+    unknown = told("true")
+    entry = unknown["choices"][0]["logprobs"]["content"][3]
+    entry.update(logprob=None, top_logprobs=[])
+    assert Confidences.of(answer).read(unknown, text_of(unknown)) == (pytest.approx(0.9), None)
+    assert confidence_of(unknown, answer) is None
