@@ -54,7 +54,9 @@ class Retry:
             a 429 a quarter, as does a 503 for too many at once, and a success gives 1 back up to
             the start; at zero the run stops. So a server that fails half of the time is lived
             with, a dead one is not hammered. (A token bucket for retries as the AWS SDKs have in
-            their standard retry mode.)
+            their standard retry mode.) While the circuit breaker is open only its probes cost, and
+            an answer then gives all of it back. Where there are answers, and nothing is left but
+            rows that failed before, those fail and the run does not.
         first_failures: How many first requests that all fail in one way, with no answer among
             them, stop a run (a schema that is never kept to, a parameter that the model does
             not take). None goes on whatever comes.

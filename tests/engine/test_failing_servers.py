@@ -166,6 +166,7 @@ def test_calls_that_always_fail_keep_no_others_from_being_answered(virtual, desk
 
     async def main():
         desk.always = {f"bad {number}": failed(Kind.SERVER_ERROR) for number in range(150)}
+        desk.seconds = 1.0
         executor = RateLimitedAPIExecutor(concurrency_limit=at_once, retry=Retry(base_s=0.001))
         names = [*desk.always, *(f"good {number}" for number in range(150))]
         events = [await executor.append(desk.call(name)) for name in names]
