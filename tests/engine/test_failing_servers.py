@@ -202,7 +202,9 @@ def test_what_has_not_been_tried_or_may_still_come_ends_the_run_of_a_server_that
     async def main():
         desk.errors = [None, *[failed(Kind.SERVER_ERROR)] * 1000]
         executor = RateLimitedAPIExecutor(concurrency_limit=4, retry=PATIENT)
-        events = [await executor.append(desk.call(number)) for number in range(100 if is_fed else 9)]
+        events = [
+            await executor.append(desk.call(number)) for number in range(100 if is_fed else 9)
+        ]
         executor.dispatcher.is_fed = is_fed
         await executor.forward()
         assert isinstance(executor.fatal, ServiceDownError)
