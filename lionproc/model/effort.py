@@ -86,7 +86,7 @@ class Weighed:
     def __call__(self, text: str, raw: Any = NOT_PARSED) -> Any:
         """As `Check`."""
         if self._has_fractions and len(text) > _FEW_LETTERS:
-            raw = _held(text, raw)
+            raw = _few_values(text, raw)
             if are_long_fractions(raw):
                 raise wrong_shape(LONG_NUMBERS)
         if may_have_long_numbers(text):
@@ -99,7 +99,7 @@ class Weighed:
 
     def _without_long_numbers(self, text: str, raw: Any) -> Any:
         """What the text holds, if it does not hold very many long numbers."""
-        value = _held(text, raw)
+        value = _few_values(text, raw)
         written = written_in(text).values() if self._reads_digits else ()
         if has_too_many_long_numbers(value, filter(None, written)):
             raise wrong_shape(LONG_NUMBERS)
@@ -153,9 +153,7 @@ class Weighed:
 
     def _weigh(self, text: str, raw: object) -> object:
         """What the text holds, if it is not too much."""
-        value = _held(text, raw)
-        if _is_more(value, MOST_VALUES):
-            raise wrong_shape(f"the answer has more than {MOST_VALUES:,} values; give fewer")
+        value = _few_values(text, raw)
         if self._trials.are_more(
             value, MOST_IN_A_CIRCLE if self._circle else MOST_TRIALS, len(text)
         ):
@@ -178,6 +176,14 @@ def _held(text: str, raw: Any) -> Any:
         return parse(text) if raw is NOT_PARSED else raw
     except ValueError:
         return NOT_PARSED
+
+
+def _few_values(text: str, raw: Any) -> Any:
+    """What the text holds, if it is not very many values: whatever looks at each would take long."""
+    value = _held(text, raw)
+    if len(text) > MOST_VALUES and _is_more(value, MOST_VALUES):
+        raise wrong_shape(f"the answer has more than {MOST_VALUES:,} values; give fewer")
+    return value
 
 
 def _is_more(value: object, most: int) -> bool:

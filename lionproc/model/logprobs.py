@@ -17,6 +17,7 @@ _SPACES = str.maketrans({"Ġ": " ", "Ċ": "\n", "▁": " "})  # how vocabularies
 
 
 MOST_TOKENS = 250_000  # of a reply; no model writes as many
+ROUNDED = 1e-3  # how far above 0 rounding brings a log-probability; a probability of 1 is at 0
 MOST_LISTED = 100  # alternatives of a token that are read; servers list 20
 
 
@@ -128,11 +129,12 @@ def _text(entry: object) -> bytes | None:
 
 
 def _probability(entry: dict[str, Any]) -> float | None:
+    """That of a token; None where it is not told, or cannot be, as a probability in its place."""
     value = entry.get("logprob")
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
-        return None if math.isnan(value) else math.exp(min(value, 0.0))
+        return math.exp(min(value, 0.0)) if value <= ROUNDED else None
     except OverflowError:  # an integer that no float holds
         return None
 

@@ -393,3 +393,13 @@ def test_an_answer_of_which_one_choice_has_no_known_probability_is_as_unsure_as_
     entry.update(logprob=None, top_logprobs=[])
     assert Confidences.of(answer).read(unknown, text_of(unknown)) == (pytest.approx(0.9), None)
     assert confidence_of(unknown, answer) is None
+
+
+@pytest.mark.parametrize("logprob", [0.62, 5, 1e308, math.inf, math.nan, 10**400])
+def test_a_number_that_is_no_log_probability_says_nothing_and_never_that_a_model_is_sure(logprob):
+    data = reply('{"answer":"', "positive", '"}')
+    entry = data["choices"][0]["logprobs"]["content"][1]
+    entry.update(logprob=logprob, top_logprobs=[])
+    assert confidence_of(data, MOOD) is None
+    entry.update(logprob=1e-7)  # rounded
+    assert confidence_of(data, MOOD) is not None

@@ -617,3 +617,14 @@ def test_keys_with_a_pattern_hold_nothing_up_and_one_for_python_alone_is_refused
     odd = Annotated[str, pydantic.Field(pattern=re.compile(r"(a)?(?(1)b|c)+"))]
     with pytest.raises(SchemaError, match=r"run by Python's re.*another way"):
         Answer.of(list[odd])
+
+
+@pytest.mark.parametrize("item", ["1", '"0"'])
+def test_very_many_values_are_refused_before_each_is_looked_at(monkeypatch, item):
+    def looked_at(*_):
+        raise AssertionError("each of them is looked at")
+
+    monkeypatch.setattr("lionproc.model.effort.has_too_many_long_numbers", looked_at)
+    text = f'{{"answer":[{",".join([item] * 150_000)}]}}'
+    with pytest.raises(CallError, match="more than 100,000 values"):
+        Answer.of(list[int]).read(text)
