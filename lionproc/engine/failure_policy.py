@@ -256,8 +256,7 @@ class FailurePolicy:
             return StopRun(
                 ServiceDownError(
                     f"The server keeps failing, so the run stopped. The last time: {error} "
-                    "What was answered so far is kept (lp.last_job().frame() has it); run the same "
-                    "cell again to go on."
+                    "What was answered so far is kept; run the same cell again to go on."
                 )
             )
         self._first.put_off(event)

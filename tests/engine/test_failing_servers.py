@@ -234,6 +234,22 @@ def test_what_was_in_flight_when_the_breaker_opened_is_no_probe(virtual, desk):
     virtual(main())
 
 
+def test_what_was_in_flight_when_the_breaker_opened_costs_no_retries(virtual, desk):
+    async def main():
+        desk.hold()
+        desk.errors = [failed(Kind.CONNECTION) for _ in range(60)]
+        retry = Retry(max_attempts=1000, budget=30, base_s=0.001)
+        executor = RateLimitedAPIExecutor(concurrency_limit=60, retry=retry)
+        events = [await executor.append(desk.call(number)) for number in range(80)]
+        await desk.has_sent(60)
+        desk.release()
+        await executor.forward()
+        assert executor.fatal is None
+        assert {event.state for event in events} == {"completed"}
+
+    virtual(main())
+
+
 @pytest.mark.parametrize(("kind", "affords"), [(Kind.SERVER_ERROR, 5), (Kind.RATE_LIMITED, 20)])
 def test_a_run_stops_when_its_retry_budget_is_spent(virtual, desk, kind, affords):
     async def main():
