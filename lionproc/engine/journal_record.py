@@ -22,6 +22,8 @@ checksum, usage). `kind` is empty for a reply; a failure has its message in plac
 
 _NUMBERS: Final = struct.Struct(">qqqddII")
 _PREFIX: Final = struct.Struct(">q8x")
+_MOST: Final = 1e11
+"""No count or time of a record is larger; a date of more seconds is in the year 5138."""
 
 
 class Entry(NamedTuple):
@@ -131,8 +133,8 @@ def from_row(row: Row) -> Entry | Failure | None:
         if prefix(key) != start or total != _checksum(key, kind, reply, model, numbers, kept):
             return None
         prompt, completion, attempts, seconds, at = numbers
-        if not (isfinite(seconds) and isfinite(at)):
-            return None  # not one of ours, and SQLite takes no NaN
+        if not all(0 <= number <= _MOST for number in numbers):  # a NaN is none of these
+            return None  # not one of ours
         if kind:
             return Failure(key, kind.decode(), reply.decode(), attempts, at, seconds)
         usage, usd = from_bytes(kept, Tokens(prompt, completion))

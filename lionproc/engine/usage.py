@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from math import isfinite
 from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
@@ -14,7 +12,9 @@ from lionproc.engine.tokens import Tokens
 __all__ = ["Price", "Saved", "Usage", "from_bytes", "plus", "to_bytes"]
 
 _COUNTS: Final = ("cached", "cache_write", "reasoning", "audio_input", "audio_output")
+_OF_OUTPUT: Final = frozenset(("reasoning", "audio_output"))  # the others are of what was read
 _NOTHING_MORE: Final = (*(None,) * len(_COUNTS), "")  # what most servers tell besides the tokens
+_MOST_USD: Final = 1e9  # no reply costs more
 
 
 class Usage(NamedTuple):
@@ -109,6 +109,8 @@ def to_bytes(usage: Usage | None, usd: float | None) -> bytes:
 def from_bytes(kept: bytes, tokens: Tokens) -> tuple[Usage | None, float | None]:
     """What `to_bytes` wrote, and more than that where a later version wrote it.
 
+    A number that cannot be is not known: another process, or a stranger, may have put it there.
+
     Args:
         kept: What it wrote; empty in records of versions before it.
         tokens: The tokens of the reply.
@@ -118,11 +120,17 @@ def from_bytes(kept: bytes, tokens: Tokens) -> tuple[Usage | None, float | None]
     """
     if not kept:
         return None, None
-    data = json.loads(kept)
+    data = orjson.loads(kept)
     if not isinstance(data, Mapping):
         raise ValueError("what is kept of a reply's usage is an object")  # noqa: TRY004
-    counts = {name: count for name in _COUNTS if type(count := data.get(name)) is int}
-    tier, usd = data.get("tier"), data.get("usd")
+    counts = {
+        name: count
+        for name in _COUNTS
+        if type(count := data.get(name)) is int
+        and 0 <= count <= (tokens.output if name in _OF_OUTPUT else tokens.input)
+    }
+    tier = data.get("tier")
+    usd: Any = data.get("usd")
     used = Usage(*tokens, **counts, tier=tier if isinstance(tier, str) else "")
-    told = used if used != Usage(*tokens) else None
-    return told, float(usd) if isinstance(usd, (int, float)) and isfinite(usd) else None
+    is_cost = type(usd) in {int, float} and 0 <= usd <= _MOST_USD
+    return used if used != Usage(*tokens) else None, float(usd) if is_cost else None

@@ -148,11 +148,12 @@ def test_text_that_utf8_cannot_carry_is_kept_with_a_question_mark():
 keys = st.integers(0, 5).map(lambda n: bytes(8) + n.to_bytes(8, "big")) | st.binary(
     min_size=16, max_size=16
 )
-counts = st.integers(-(2**63), 2**63 - 1)
-times = st.floats(allow_nan=False, allow_infinity=False)
+counts = st.integers(0, 10**11)
+times = st.floats(0, 1e11)
+changed = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 entries = st.builds(
     Entry, keys, st.binary(max_size=200), st.text(max_size=9), counts, counts, counts, times, times,
-    usage=st.none(), usd=st.none() | times,
+    usage=st.none(), usd=st.none() | st.floats(0, 1e9),
 )  # fmt: skip
 failed = (keys, st.text(min_size=1, max_size=9), st.text(), counts, times)
 failures = st.builds(Failure, *failed, times)
@@ -179,7 +180,7 @@ def test_no_changed_row_is_ever_believed(record, data):
     row = [item.encode() if isinstance(item, str) else item for item in to_row(record)]
     assert from_row(tuple(row)) == record
     at = data.draw(st.integers(0, len(row) - 1))
-    other = data.draw(st.none() | st.binary(max_size=20) | counts | times)
+    other = data.draw(st.none() | st.binary(max_size=20) | changed)
     if other != row[at] or type(other) is not type(row[at]):
         row[at] = other
         assert from_row(tuple(row)) in {None, record}
@@ -807,6 +808,18 @@ def test_what_is_kept_of_the_usage_is_checked_like_the_rest():
     assert from_row(row).usage.cached == 4
     assert from_row((*row[:-1], row[-1].replace(b"4", b"5"))) is None
     assert from_row((*row[:-1], b"")) is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"prompt_tokens": -1}, {"completion_tokens": 2**62}, {"attempts": -(2**63)},
+     {"seconds": -0.5}, {"seconds": 1e300}, {"at": 1e300}],
+)  # fmt: skip
+def test_a_record_with_a_number_that_cannot_be_is_damaged_whatever_its_checksum_says(wrong):
+    with Journal.open(":memory:") as journal:
+        keep(journal, an_entry()._replace(**wrong), Failure(key_of(1), "k", "m", 2**62, 1.0))
+        assert journal.find([bytes(16)]) == journal.failures([key_of(1)]) == {}
+        assert journal.stats().damaged == 2
 
 
 def test_a_schema_that_is_no_text_is_damage(path):

@@ -103,9 +103,9 @@ def test_sound_tier_and_cost_are_read_where_they_are_told():
 @given(
     st.builds(
         Usage,
-        st.integers(0, 10**9),
-        st.integers(0, 10**9),
-        *[st.none() | st.integers(0, 10**9)] * 5,
+        st.integers(10**6, 10**9),
+        st.integers(10**6, 10**9),
+        *[st.none() | st.integers(0, 10**6)] * 5,
         st.text(max_size=40),
         billed=st.none(),  # it is in the dollars
     ),
@@ -117,6 +117,31 @@ def test_the_journal_keeps_what_is_known_and_no_more(usage, usd):
     for wrong in (b"[]", b"{", b'"x"'):
         with pytest.raises(ValueError):  # noqa: PT011  (of whatever reads JSON)
             from_bytes(wrong, usage.tokens)
+
+
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [
+        (b'{"usd": -1.5}', (None, None)),
+        (b'{"usd": 1e308}', (None, None)),
+        (b'{"usd": true, "cached": true}', (None, None)),
+        (b'{"usd": 0, "cached": -4, "reasoning": 3}', (Usage(9, 5, reasoning=3), 0.0)),
+        (b'{"cached": 10, "cache_write": 9, "reasoning": 6}', (Usage(9, 5, cache_write=9), None)),
+        (b'{"audio_input": 18446744073709551616, "audio_output": 6}', (None, None)),
+    ],
+)
+def test_a_number_in_the_journal_that_cannot_be_is_not_known(kept, told):
+    assert from_bytes(kept, Tokens(9, 5)) == told
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [b'{"usd": 1' + b"0" * 400 + b"}", b'{"cached": ' + b"9" * 4000 + b"}",
+     b'{"usd": ' + b"[" * 20_000 + b"]" * 20_000 + b"}", b'{"tier": "\\ud800"}'],
+)  # fmt: skip
+def test_what_no_number_or_text_can_hold_is_a_damaged_record(kept):
+    with pytest.raises(ValueError):  # noqa: PT011  (of whatever reads JSON)
+        from_bytes(kept, Tokens(9, 5))
 
 
 def said(text, usage=None, **more):
