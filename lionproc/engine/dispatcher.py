@@ -64,7 +64,7 @@ class Dispatcher:
         since: Only journal records after this mark answer anything.
         history: Finished events to remember.
         on_done: Called with every event when it is finished.
-        may_send: Asked before each request, with its estimate; see `Permission`.
+        may_send: Asked before each request; see `Permission`.
         first_failures: How many first requests that fail in one way stop everything.
         elsewhere: The kinds of failure that somebody else makes up for; see `FailurePolicy`.
 
@@ -88,7 +88,7 @@ class Dispatcher:
         since: int,
         history: int,
         on_done: Callable[[Event], None] | None,
-        may_send: Callable[[Tokens], Verdict] | None,
+        may_send: Callable[[Tokens, bool], Verdict] | None,
         first_failures: int | None,
         elsewhere: frozenset[Kind] = frozenset(),
     ) -> None:

@@ -54,8 +54,9 @@ class RateLimitedAPIExecutor:
         since: Only journal records after this mark answer anything.
         history: Finished events to remember for `completed_events` and `failed_events`.
         on_done: Called with every event when it is finished, on the engine's loop.
-        may_send: Asked before each request, with its estimate: whether it may be sent, has to
-            wait for what is in flight, or everything stops (a budget is reached).
+        may_send: Asked before each request, with its estimate and whether it is a correction:
+            whether it may be sent, has to wait for what is in flight, or everything stops (a
+            budget is reached).
         first_failures: So many first requests that fail in one way, with no answer among them,
             stop everything. None never does, as suits whoever serves callers that have nothing
             to do with each other.
@@ -95,7 +96,7 @@ class RateLimitedAPIExecutor:
         since: int = 0,
         history: int = 10_000,
         on_done: Callable[[Event], None] | None = None,
-        may_send: Callable[[Tokens], Verdict] | None = None,
+        may_send: Callable[[Tokens, bool], Verdict] | None = None,
         first_failures: int | None = None,
         elsewhere: frozenset[Kind] = frozenset(),
     ) -> None:

@@ -264,11 +264,17 @@ class Outlay:
         read, written = ((ratio + 1) / (self._replies + 1) for ratio in self._ratios)
         return Tokens(math.ceil(estimate.input * read), math.ceil(estimate.output * written))
 
+    def alone(self, estimate: Tokens) -> tuple[float, int]:
+        """Dollars and tokens of an estimate by what is known now."""
+        return self.corrected_usd(self.usd(estimate) or 0.0), self.corrected(estimate).total
+
     def verdict(
         self,
         budget: Budget,
         estimate: Tokens,
         sent: int,
+        *,
+        corrects: bool = False,
     ) -> tuple[Verdict, str]:
         """Whether one more may leave.
 
@@ -276,12 +282,13 @@ class Outlay:
             budget: The bounds.
             estimate: What the next one will probably take.
             sent: Requests sent so far.
+            corrects: Whether it asks again for an answer that would not do.
 
         Returns:
             `send`; `wait`, as what is in flight may use the budget up; or `stop`, and which
-            bound is reached, in words.
+            bound is reached, in words; a correction that alone takes all that is left reaches it.
         """
-        return verdict(budget, [self], 0, estimate, sent)
+        return verdict(budget, [self], 0, estimate, sent, corrects=corrects)
 
 
 def verdict(
@@ -290,6 +297,8 @@ def verdict(
     number: int,
     estimate: Tokens,
     sent: int,
+    *,
+    corrects: bool = False,
 ) -> tuple[Verdict, str]:
     """Whether one more may leave, where several share a budget.
 
@@ -299,12 +308,15 @@ def verdict(
         number: Which of them wants to send.
         estimate: What that will probably take.
         sent: Requests sent so far, of all together.
+        corrects: Whether it asks again for an answer that would not do.
 
     Returns:
         As `Outlay.verdict`.
     """
     usd, tokens = gone(outlays)
-    reached = budget.reached(usd=usd, tokens=tokens, requests=sent)
+    # Of what is corrected it is known what it takes, so there is nothing to be learned by trying.
+    more, more_tokens = outlays[number].alone(estimate) if corrects else (0.0, 0)
+    reached = budget.reached(usd=usd + more, tokens=tokens + more_tokens, requests=sent)
     if reached:
         return "stop", reached
     if budget.usd is not None and any(outlay.unpriced for outlay in outlays):

@@ -34,8 +34,8 @@ class Permission:
         limiter: Keeps the limits.
         policy: Has the circuit breaker.
         outlay: Tells when something is back, so that a budget may have room again.
-        may_send: Asked before each request, with its estimate: whether the budget allows it,
-            has no room before something is back, or is reached.
+        may_send: Asked before each request, with its estimate and whether it is a correction:
+            whether the budget allows it, has no room before something is back, or is reached.
 
     Attributes:
         resumed: Cleared while nothing may be sent because somebody paused.
@@ -48,7 +48,7 @@ class Permission:
         limiter: Limiter,
         policy: FailurePolicy,
         outlay: Outlay,
-        may_send: Callable[[Tokens], Verdict] | None,
+        may_send: Callable[[Tokens, bool], Verdict] | None,
     ) -> None:
         self._limiter = limiter
         self._is_chain = isinstance(limiter, LimiterChain)
@@ -74,7 +74,7 @@ class Permission:
         if event.done or self.stopping or self.is_paused or self._policy.is_open:
             return None
         estimate = event.call.estimate
-        if self._may_send is not None and self._may_send(estimate) != "send":
+        if self._verdict(event, estimate) != "send":
             return None
         last = self._further_limiter(event) if self._is_chain else None
         return self._limiter.reserve_at_once(estimate, last)
@@ -97,7 +97,7 @@ class Permission:
             elif policy.is_open and not await policy.probes(event):
                 continue
             estimate = event.call.estimate
-            verdict = self._verdict(estimate)
+            verdict = self._verdict(event, estimate)
             if verdict == "wait":
                 await self._outlay.wait()
                 continue
@@ -113,7 +113,7 @@ class Permission:
                 and not self.stopping
                 # While this one waited the breaker may have opened, and others may have been sent.
                 and policy.allows(event)
-                and self._verdict(event.call.estimate) == "send"
+                and self._verdict(event, event.call.estimate) == "send"
             ):
                 return reservation
             limiter.cancel(reservation)
@@ -124,8 +124,8 @@ class Permission:
             await self.resumed.wait()
             await self.outer_resumed.wait()
 
-    def _verdict(self, estimate: Tokens) -> Verdict:
-        return "send" if self._may_send is None else self._may_send(estimate)
+    def _verdict(self, event: Event, estimate: Tokens) -> Verdict:
+        return "send" if self._may_send is None else self._may_send(estimate, event.corrections > 0)
 
     def _further_limiter(self, event: Event) -> Limiter | None:
         """The limiter of the endpoint, where the executor has limits of its own."""

@@ -97,7 +97,7 @@ class Routes:
         until: int | None,
         known: bool,
         on_done: Callable[[Event], None],
-        may_send: Callable[[int, Tokens], Verdict] | None,
+        may_send: Callable[[int, Tokens, bool], Verdict] | None,
     ) -> None:
         """Make the executors, on the engine's loop.
 
@@ -108,7 +108,7 @@ class Routes:
             until: And only those before this one; None for all.
             known: Whether the journal has answered something before.
             on_done: Called with every event when it is finished.
-            may_send: Asked before each request, with the number of its route and its estimate.
+            may_send: See `RunBudget.may_send`.
         """
         for number, route in enumerate(self.routes):
             executor = RateLimitedAPIExecutor(
@@ -209,9 +209,11 @@ class Routes:
         """What no event could get past, if something stopped them all."""
         return next((each.fatal for each in self.executors if each.fatal is not None), None)
 
-    def verdict(self, budget: Budget, number: int, estimate: Tokens) -> tuple[Verdict, str]:
+    def verdict(
+        self, budget: Budget, number: int, estimate: Tokens, *, corrects: bool = False
+    ) -> tuple[Verdict, str]:
         """Whether the budget allows one more request on a route; see `Outlay.verdict`."""
-        return verdict(budget, self.outlays, number, estimate, self.sent_in_all)
+        return verdict(budget, self.outlays, number, estimate, self.sent_in_all, corrects=corrects)
 
     @property
     def unpriced(self) -> bool:

@@ -106,18 +106,21 @@ class RunBudget:
 
         engine_loop.get().call_soon_threadsafe(heed)
 
-    def may_send(self, number: int, estimate: Tokens) -> Verdict:
+    def may_send(self, number: int, estimate: Tokens, corrects: bool) -> Verdict:
         """Whether one more request may leave.
 
         Args:
             number: Of its route.
             estimate: What it will probably take.
+            corrects: Whether it asks again for an answer that would not do.
         """
         if self.reached:
             return "stop"
         if not self.bounds.is_set:
             return "send"
-        verdict, self.reached = self._routes.verdict(self.bounds, number, estimate)
+        verdict, self.reached = self._routes.verdict(
+            self.bounds, number, estimate, corrects=corrects
+        )
         if verdict == "send" and (self._is_told or self._is_theirs):
             return "wait"
         return verdict

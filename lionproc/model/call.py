@@ -26,7 +26,7 @@ from lionproc.model.media import NO_MEDIA, Media, tariff_of, weigh
 from lionproc.model.quotation import all_of
 from lionproc.model.refusal import is_for_all
 from lionproc.model.schema import with_an_end
-from lionproc.model.turns import say
+from lionproc.model.turns import ask_again
 from lionproc.model.usage import guess, tier_of
 from lionproc.model.validate import whole_characters
 
@@ -393,8 +393,6 @@ class ModelCall:
             said = whole_characters(text_of(data, self._recipe.connection.endings))
         except CallError:
             said = ""
-        if said:
-            say(messages, "assistant", said, between="")
         reason = "There was no answer." if error.kind is Kind.EMPTY else error.message
-        say(messages, "user", f"{reason} Answer again, correctly.", between="\n\n")
+        ask_again(messages, said, reason)
         return self._named_by.call(orjson.dumps(messages), self.occurrence, self._media, self.vote)

@@ -1,10 +1,36 @@
-"""What is said next in a conversation: turns of user and assistant alternate."""
+"""What is said next in a conversation: turns of user and assistant alternate. Pure."""
 
 from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["say"]
+__all__ = ["QUOTED", "ask_again", "say"]
+
+QUOTED = 8000  # characters of an answer that will not do; ordinary ones fit
+REASON = 1000  # characters of why it will not do
+_CUT = "Only the beginning of your answer is shown here."
+
+
+def ask_again(messages: list[dict[str, Any]], said: str, reason: str) -> None:
+    """Quote an answer that will not do, say why, and ask again.
+
+    Of a long answer the beginning is quoted: a whole one would be paid for as often as it is sent.
+
+    Args:
+        messages: The conversation, which is changed.
+        said: The answer; empty for none.
+        reason: Why it will not do, as a sentence.
+    """
+    is_long = len(said) > QUOTED
+    if said:
+        quoted = said[:QUOTED] + " [...]" if is_long else said
+        say(messages, "assistant", quoted, between="")
+    words = [_shortened(reason), *([_CUT] if is_long else []), "Answer again, correctly."]
+    say(messages, "user", " ".join(words), between="\n\n")
+
+
+def _shortened(reason: str) -> str:
+    return reason if len(reason) <= REASON else f"{reason[:REASON]}..."
 
 
 def say(messages: list[dict[str, Any]], role: str, text: str, *, between: str) -> None:

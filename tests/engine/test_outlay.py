@@ -11,8 +11,8 @@ from lionproc.engine.tokens import Tokens
 from lionproc.errors import CallError, Kind
 
 
-def verdict(outlay, estimate, *, sent=0, **bounds):
-    return outlay.verdict(Budget(**bounds), Tokens(*estimate), sent)
+def verdict(outlay, estimate, *, sent=0, corrects=False, **bounds):
+    return outlay.verdict(Budget(**bounds), Tokens(*estimate), sent, corrects=corrects)
 
 
 def priced():
@@ -212,3 +212,14 @@ def test_a_budget_in_dollars_ends_with_the_first_reply_whose_price_is_not_known(
 )
 def test_what_may_have_been_billed_is_told_from_what_was_surely_not(error, billed):
     assert may_be_billed(error) is billed
+
+
+def test_a_correction_that_alone_takes_more_than_is_left_reaches_the_budget():
+    outlay = priced()
+    outlay.took(Tokens(10, 90), usd=100.0)
+    for bound, words in (("tokens", "199 tokens"), ("usd", "$199.00")):
+        assert verdict(outlay, (10, 90), **{bound: 199}) == ("send", "")
+        assert verdict(outlay, (10, 90), corrects=True, **{bound: 199}) == ("stop", words)
+        assert verdict(outlay, (10, 90), corrects=True, **{bound: 201}) == ("send", "")
+    outlay.leaves(Tokens(10, 90))  # what is in flight may come to less
+    assert verdict(outlay, (10, 90), corrects=True, tokens=201) == ("wait", "")

@@ -67,7 +67,7 @@ def test_with_nothing_in_the_way_it_is_given_at_once():
 @pytest.mark.parametrize("why", ["done", "paused", "stopping", "breaker", "budget", "slots"])
 def test_at_once_it_is_given_only_if_nothing_speaks_against_it(why):
     async def main():
-        parts = Parts(may_send=lambda _: "wait" if why == "budget" else "send", concurrency=1)
+        parts = Parts(may_send=lambda *_: "wait" if why == "budget" else "send", concurrency=1)
         permission, event = await parts.warm(), Event(Call())
         if why == "done":
             event.finish()
@@ -104,7 +104,7 @@ def test_a_pause_holds_it_and_whoever_is_finished_meanwhile_gets_none():
 def test_what_changes_while_the_limiter_makes_it_wait_counts_and_the_slot_is_given_back(what):
     async def main():
         allowed = ["send"]
-        parts = Parts(may_send=lambda _: allowed[0], concurrency=1)
+        parts = Parts(may_send=lambda *_: allowed[0], concurrency=1)
         permission, limiter, event = parts.permission, parts.limiter, Event(Call())
         taken = await limiter.reserve(Tokens())
         waits = ask(permission, event)
@@ -147,7 +147,7 @@ def test_where_the_budget_has_no_room_it_waits_until_something_is_back():
         verdicts = ["wait", "wait", "send", "send"]
         asked = []
 
-        def may_send(estimate):
+        def may_send(estimate, corrects):
             asked.append(estimate)
             return verdicts.pop(0)
 

@@ -10,7 +10,7 @@ import pytest
 
 import lionproc as lp
 import lionproc.frame.job as job_module
-from lionproc.errors import BudgetWarning, ConfigurationError
+from lionproc.errors import BudgetWarning, ConfigurationError, RowsFailedWarning
 from lionproc.frame.bought import Bought
 from lionproc.testing import Fault, Server
 
@@ -114,6 +114,23 @@ def test_a_budget_of_half_the_bill_stops_within_one_requests_cost_and_says_how_t
     stats = out.llm.report().stats
     assert stats.usd == pytest.approx(spent, abs=1e-9)
     assert stats.budget_used >= 1
+
+
+def test_a_correction_that_takes_more_than_is_left_reaches_the_budget_and_leaves_when_it_is_raised(
+    journal,
+):
+    with Server(prices="openai", answer="not a number") as server:
+        run(reviews(1), served(server), journal)  # shows what one takes
+        one = server.bill.input_tokens + server.bill.output_tokens
+        with pytest.warns(BudgetWarning, match=r"larger budget= goes on from here"):
+            run(
+                reviews(1), served(server), journal, schema=int,
+                budget=lp.Budget(tokens=one * 3 // 2),
+            )  # fmt: skip
+        assert server.bill.requests == 2
+        with pytest.warns(RowsFailedWarning, match="wrong_shape"):
+            run(reviews(1), served(server), journal, schema=int, budget=lp.Budget(tokens=9 * one))
+        assert server.bill.requests == 4  # what would not do was paid once
 
 
 def test_a_budget_is_raised_live_and_a_run_has_its_own(journal):

@@ -16,6 +16,7 @@ import lionproc as lp
 from lionproc.errors import CallError, ConfigurationError, Kind
 from lionproc.model.answer import Answer
 from lionproc.model.call import RequestBuilder
+from lionproc.model.turns import QUOTED
 from lionproc.testing import Server
 
 KEY = "sk-test-of-the-call-0123456789"
@@ -370,6 +371,24 @@ def test_a_correction_holds_what_was_said_and_why_it_will_not_do():
     assert caught.value.message in messages[2]["content"]
     assert again.key != call.key
     assert again.correction(said, caught.value).key not in {again.key, call.key}
+
+
+def test_of_a_long_answer_and_a_long_reason_a_correction_quotes_the_beginning_and_says_so():
+    call = recipe(int).ask(ASK)
+    begins = len(call.body)
+    for _ in range(2):
+        said = {"choices": [{"message": {"content": "z" * 2**22}, "finish_reason": "stop"}]}
+        call = call.correction(said, CallError(Kind.WRONG_SHAPE, "no " * 2**20))
+    messages = json.loads(call.body)["messages"]
+    assert messages[1]["content"] == "z" * QUOTED + " [...]"
+    assert "Only the beginning of your answer is shown here. Answer" in messages[2]["content"]
+    assert len(call.body) < begins + 3 * QUOTED
+    said = {"choices": [{"message": {"content": "z" * QUOTED}, "finish_reason": "stop"}]}
+    messages = json.loads(call.correction(said, CallError(Kind.WRONG_SHAPE, "no")).body)["messages"]
+    assert messages[-2:] == [
+        {"role": "assistant", "content": "z" * QUOTED},
+        {"role": "user", "content": "no Answer again, correctly."},
+    ]
 
 
 def test_questions_told_apart_by_occurrence_have_keys_of_their_own_and_equal_bodies():
