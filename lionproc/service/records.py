@@ -42,6 +42,7 @@ log = logging.getLogger("lionproc.service")
 
 LARGEST = 256 * 2**20  # bytes that one record may have
 SPARE = 2**26  # bytes of memory for one, beyond those in proportion to its length
+SHALLOW = 200  # levels, one in the other, that can be written in any case
 _FIELDS: dict[str, tuple[type, ...]] = {
     "kind": (str,),
     "error": (str,),
@@ -253,8 +254,12 @@ class Records(Generic[R]):
             raise self.damage(record_id, "it unfolds to far more than it is")
         try:
             record = orjson.loads(content)
+            if content.count(b"[") + content.count(b"{") > SHALLOW:
+                to_json(record)  # who cannot write it could note no end of it
         except ValueError:
             raise self.damage(record_id, "it is not JSON") from None
+        except TypeError as error:
+            raise self.damage(record_id, str(error)) from None
         if not isinstance(record, dict) or record.get("id") != record_id:
             raise self.damage(record_id, "it holds no record with this id")
         if not isinstance(record.get("status", ""), str):

@@ -175,6 +175,8 @@ class RequestRunner:
             unknown = record is None
             if record is None:
                 record = self._store.make(data, schema, request_id, **fields)
+            elif "data" not in record:
+                raise self._store.no_data(request_id)
         except LionprocError as error:
             return {**self.refuse(error), "request_id": request_id}
         options = SendOptions(context=context, is_new_item=unknown, places=places)

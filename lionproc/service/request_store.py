@@ -104,6 +104,10 @@ class RequestStore:
         """
         return await asyncio.to_thread(self.records.read, request_id)
 
+    def no_data(self, request_id: str) -> RecordError:
+        """Note and log that a record has nothing to be asked about. Returns the error to raise."""
+        return self.records.damage(request_id, "it has no data")
+
     async def write(self, record: RequestRecord) -> None:
         """Write a record.
 
@@ -201,7 +205,7 @@ class RequestStore:
         if record is None or record.get("status") not in statuses:
             return None
         if "data" not in record:
-            self.records.damage(request_id, "it has no data")
+            self.no_data(request_id)
             return None
         unfinished = record["status"] in UNFINISHED
         if unfinished and self.lease.is_held_by_another(record.get("owner")):

@@ -230,3 +230,15 @@ def test_a_record_that_unfolds_to_far_more_than_it_is_is_damaged(tmp_path):
     records.write({"id": "req_good", "data": [{}] * 1000, "status": "completed"})
     assert records.statuses() == {"req_good": "completed"}
     assert records.damaged == {"req_bad.json": "it unfolds to far more than it is"}
+
+
+def test_a_record_that_nests_deeper_than_can_be_written_is_damaged(tmp_path):
+    records = Records(tmp_path, "req")
+    for name, levels in (("bad", 300), ("good", 150)):
+        nested = "[" * levels + "]" * levels
+        content = f'{{"id": "req_{name}", "status": "received", "schema": {nested}}}'
+        (tmp_path / f"req_{name}.json").write_text(content)
+    assert records.statuses() == {"req_good": "received"}
+    assert list(records.damaged) == ["req_bad.json"]
+    assert "levels, one in the other" in records.damaged["req_bad.json"]
+    records.write({**records.read("req_good"), "status": "failed"})

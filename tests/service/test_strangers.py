@@ -163,7 +163,7 @@ async def test_an_edited_record_that_cannot_be_written_again_keeps_no_other_from
     put("requests", id="req_1", **edit)
     put("requests", id="req_2")
     told = await service.resume()
-    assert [each["status"] for each in told] == ["error", "success"]
+    assert [each["request_id"] for each in told if each["status"] == "success"] == ["req_2"]
     assert len(server.requests) == 1  # what cannot be kept is not asked
 
 
@@ -249,6 +249,32 @@ def edit(folder, pattern, remove):
     record = json.loads(path.read_text())
     del record[remove]
     path.write_text(json.dumps(record))
+
+
+def rewrite(folder, pattern, **fields):
+    (path,) = Path(folder).glob(pattern)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+@pytest.mark.parametrize(
+    ("data", "why"), [(NESTED, "levels, one in the other"), (None, "it has no data")]
+)
+async def test_a_record_that_cannot_be_asked_fails_alone_and_its_batch_is_completed(
+    server, model, data, why
+):
+    first = lp.BatchProcessor("B", "batches", 2, None, model=model)
+    batch = await first.process_batch([1, 2, 3])
+    await first.close()
+    rewrite("batches", "batch_*.json", status="processing")
+    rewrite("batches", "req_*_000001.json", status="processing", data=data)
+    edit("batches", "req_*_000001.json", "result" if data else "data")
+    again = lp.BatchProcessor("B", "batches", 2, None, model=model)
+    (told,) = await again.resume()
+    assert [each["status"] for each in told["results"]] == ["success", "error", "success"]
+    assert why in told["results"][1]["error"]
+    assert again.get_batch(batch["batch_id"])["status"] == "completed"
+    assert (await again.resume(), server.counters.total) == ([], 3)
+    await again.close()
 
 
 async def test_a_completed_record_without_its_result_is_no_answer(server, model):
