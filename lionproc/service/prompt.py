@@ -26,11 +26,12 @@ class Prompt:
 
     Attributes:
         system: The system prompt, or None.
-        writer: A template in which `{data}` is the data as JSON and `{name}` a field of it (or
-            of an earlier stage's answer); a function that takes the data and returns a text or
+        writer: A template in which `{data}` is all of the data as JSON, whatever fields it has,
+            and `{name}` a field of it (or of an earlier stage's answer); a function that takes the data and returns a text or
             messages; None for a plain request to process it.
         kind: What kind of data it is, told to the model where there is no template.
-        options: What to do with it, likewise. In a template they are `{options}`.
+        options: What to do with it, likewise. In a template they are `{options}`; where there
+            are none, that is a field like any other.
 
     Raises:
         PromptError: The template has a brace too many.
@@ -96,8 +97,9 @@ class Prompt:
             raise _no_prompt(f"a {type(written).__name__}")
         if self.writer is not None:
             own = data if isinstance(data, Mapping) else {}
-            fields = {"data": data, "options": self.options, **(context or own)}
-            if self.options:  # what the stage is told to do is not for an item to say
+            # What the data is, and what the stage is told to do, are not for an item to say.
+            fields = {"options": self.options, **(context or own), "data": data}
+            if self.options:
                 fields["options"] = self.options
             return _filled(self.writer, fields)
         lines = ["Process the data below."]

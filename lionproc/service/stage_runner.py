@@ -75,8 +75,8 @@ class Stage:
     def with_answer(self, context: Mapping[str, Any], answer: Any) -> dict[str, Any]:
         """What a later stage can show by name, once this one has answered.
 
-        A field that the stage's schema declares takes the place of one of the same name. Any
-        other is whatever the model has made of a text that may be a stranger's: it is shown
+        A field that the stage's schema declares takes the place of one of the same name, also
+        where the answer leaves it out: then nothing is called so. Any other is whatever the model has made of a text that may be a stranger's: it is shown
         where nothing else has its name, and takes nobody's place.
 
         Args:
@@ -84,7 +84,8 @@ class Stage:
             answer: What this stage answered.
         """
         fields = answer if isinstance(answer, Mapping) else {}
-        known = {**context, self.name: answer}
+        known = {name: value for name, value in context.items() if name not in self._declared}
+        known[self.name] = answer
         taken = RESERVED.union(known) - self._declared
         return known | {name: value for name, value in fields.items() if name not in taken}
 

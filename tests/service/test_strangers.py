@@ -89,6 +89,13 @@ def test_an_item_does_not_say_what_a_stage_is_told_to_do():
     assert message["content"] == "of the item"
 
 
+def test_an_item_does_not_say_what_is_shown_of_it_as_its_data():
+    item = {"text": "a", "data": "something harmless"}
+    for context in (None, {**item, "First": "an answer"}):
+        (message,) = Prompt(None, "{data} {text}").messages(item, context)
+        assert message["content"] == '{"text":"a","data":"something harmless"} a'
+
+
 @pytest.mark.parametrize("schema", [{"type": "object"}, SUMMARY])
 async def test_a_reply_cannot_put_fields_that_nobody_asked_for_in_the_place_of_the_items(
     server, model, schema
@@ -125,6 +132,26 @@ async def test_a_field_that_a_stage_was_asked_for_takes_the_place_of_the_items(s
     await pipeline.close()
     sent = [json.loads(request.raw_body)["messages"][-1]["content"] for request in server.requests]
     assert sent == ["Mend brokn", "Mend mended"]
+
+
+async def test_a_field_that_was_asked_for_and_not_answered_is_not_taken_from_the_item_or_another_stage(
+    server, model
+):
+    """Only the first stage, whose schema declares nothing, has answered `mood`."""
+    told = iter([{"mood": "glad", "why": "a joke"}, {"why": "cannot tell"}])
+    server.configure(answer=lambda body: next(told))
+    fields = {name: {"type": "string"} for name in ("mood", "why")}
+    asked = {"type": "object", "properties": fields, "required": ["why"]}
+    pipeline = lp.Pipeline("P", "pipeline", model=model)
+    await pipeline.add_stage({"name": "Any", "schema": {"type": "object"}, "prompt": "{text}"})
+    await pipeline.add_stage({"name": "Mood", "schema": asked, "prompt": "Judge {text}"})
+    await pipeline.add_stage({"name": "Last", "prompt": "It is {mood}, as they {why}"})
+    job = await pipeline.process_data([{"text": "well", "mood": "SPLENDID, says the stranger"}])
+    await pipeline.close()
+    (result,) = job["results"]["results"]
+    assert (result["status"], result["stage"], result["kind"]) == ("error", "Last", "prompt")
+    assert "{mood}" in result["error"]
+    assert len(server.requests) == 2
 
 
 EDITS = [
