@@ -12,6 +12,7 @@ for nothing, as a server that holds the model to the schema would never let them
 What is not listed is bounded, and the bound is held against the answer: an answer of which no
 token is listed counts with the probability of the least likely token that is, and all of them
 together with no more than the listed ones leave over. So a confidence is rather too low.
+A token of which all that is listed leaves the same answers says nothing of which it is.
 Servers list probabilities before they hold the model to a schema (llama.cpp, vLLM), so that
 others than the allowed ones are among them.
 """
@@ -44,6 +45,7 @@ WAY_ON = (
 _SPACE = b" \t\r\n"
 _ENDS = b",}] \t\r\n"  # what may stand behind a number or a word of JSON
 SPARE = 16  # tokens besides one for each byte of a value: spaces before it, ends behind it
+_MOST_WEIGHED = 1_000_000  # answers that a reply's alternatives leave, all together
 
 
 class _Place:
@@ -72,8 +74,8 @@ class _Place:
             for texts, ends in spellings
         ]
 
-    def confidence(self, tokens: Sequence[Token], start: int, value: str) -> float | None:
-        """The probability of the value that stands in a reply.
+    def path(self, tokens: Sequence[Token], start: int, value: str) -> _Path | None:
+        """How a reply came to the value that stands in it; None where nobody can say.
 
         Args:
             tokens: Those of the reply.
@@ -83,19 +85,20 @@ class _Place:
         whole = value.encode("utf-8", "surrogatepass")
         for spelling in self._spellings:
             answer = spelling.possible(whole, ended=True)
-            if len(answer) == 1:
+            if answer.size == 1:
                 most = len(whole) + SPARE
                 steps = list(islice(_steps(tokens, start, spelling), most + 1))
-                return _probability(steps, *answer) if len(steps) <= most else None
+                telling = [step for step in steps if step.tells]
+                return _Path(answer.first, telling) if len(steps) <= most else None
         return None
 
 
 def _written(member: Any, *, ascii: bool) -> tuple[bytes, ...]:  # noqa: A002  (of JSON)
     """An answer in JSON; a whole number may be written with a point or without."""
-    texts = {json.dumps(member, ensure_ascii=ascii)}
-    if isinstance(member, int | float) and not isinstance(member, bool) and member == int(member):
-        texts |= {str(int(member)), f"{int(member)}.0"}
-    return tuple(sorted(text.encode("utf-8", "surrogatepass") for text in texts))
+    text = json.dumps(member, ensure_ascii=ascii)
+    whole = text.removesuffix(".0")
+    texts = (whole, f"{whole}.0") if whole.lstrip("-").isdecimal() else (text,)
+    return tuple(each.encode("utf-8", "surrogatepass") for each in texts)
 
 
 def _may_be_null(schema: Any) -> bool:
@@ -130,6 +133,13 @@ class _Step:
     least: float
     listed: float
 
+    @property
+    def tells(self) -> bool:
+        """Whether it changes a probability: not where all that leads to an answer leaves them all."""
+        if self.came is not self.before or not self.likely.get(self.came):
+            return True
+        return any(left.size and left is not self.came for left in self.likely)
+
 
 def _steps(tokens: Sequence[Token], start: int, spelling: Spelling) -> Iterator[_Step]:
     said = b""  # of the value, up to the token
@@ -141,7 +151,7 @@ def _steps(tokens: Sequence[Token], start: int, spelling: Spelling) -> Iterator[
         if behind and behind >= len(token.text):
             continue  # before the value
         before = spelling.possible(said)
-        if len(before) < 2:
+        if before.size < 2:
             return
         lead, first = token.text[:behind], not said
         likely: dict[Possible, float] = defaultdict(float)
@@ -174,40 +184,58 @@ def _behind(lead: bytes, text: bytes) -> bytes | None:
     return b"" if lead.startswith(text.rstrip(_SPACE)) else None
 
 
-def _probability(steps: Sequence[_Step], answer: int) -> float | None:
-    """The probability of the answer that was given, None where nothing says."""
-    share = {answer: 1.0}  # of one allowed answer there is no step
-    for step in reversed(steps):
-        mixed = _mixed(step, share)
-        if mixed is None:
-            return None
-        share = mixed
-    return min(max(share.get(answer, 0.0), 0.0), 1.0)
+@dataclass(frozen=True, slots=True)
+class _Path:
+    """How a reply came to an answer.
+
+    Attributes:
+        answer: Its place.
+        steps: The tokens that say which it is.
+    """
+
+    answer: int
+    steps: Sequence[_Step]
+
+    @property
+    def weight(self) -> int:
+        """How many answers are gone through to know its probability."""
+        return sum(step.before.size + sum(left.size for left in step.likely) for step in self.steps)
+
+    def probability(self) -> float | None:
+        """That of the answer that was given, None where nothing says."""
+        share = {self.answer: 1.0}  # of one allowed answer there is no step
+        for step in reversed(self.steps):
+            mixed = _mixed(step, share)
+            if mixed is None:
+                return None
+            share = mixed
+        return min(max(share.get(self.answer, 0.0), 0.0), 1.0)
 
 
 def _mixed(step: _Step, after: Mapping[int, float]) -> dict[int, float] | None:
     """The answers' probabilities before a token, from those behind the one that came."""
     if step.came not in step.likely:  # nothing says how likely what came was: that is not zero
         return None
-    known: dict[int, float] = dict.fromkeys(step.before, 0.0)
+    known: dict[int, float] = dict.fromkeys(step.before.places(), 0.0)
+    unseen = set(known)
     open_: list[tuple[Possible, float]] = []
     for left, probability in step.likely.items():
-        if left == step.came:
+        unseen.difference_update(left.places())
+        if left is step.came:
             for place, share in after.items():
                 known[place] += probability * share
-        elif len(left) == 1:
-            known[next(iter(left))] += probability
-        elif left:
+        elif left.size == 1:
+            known[left.first] += probability
+        elif left.size:
             open_.append((left, probability))
     spread = dict(known)
     for left, probability in open_:  # nobody went on from there: as the others are spread
-        base = sum(known[place] for place in left)
-        for place in left:
-            part = known[place] / base if base else 1 / len(left)
+        base = sum(known[place] for place in left.places())
+        for place in left.places():
+            part = known[place] / base if base else 1 / left.size
             spread[place] += probability * part
-    unseen = step.before.difference(*step.likely)
     beyond = min(len(unseen) * step.least, max(1.0 - step.listed, 0.0))
-    allowed = sum(probability for left, probability in step.likely.items() if left)
+    allowed = sum(probability for left, probability in step.likely.items() if left.size)
     whole = allowed + beyond
     if not whole:
         return None
@@ -266,11 +294,15 @@ class Confidences:
         if not tokens:
             return (None,) * len(self._places)
         spans = _spans(body) if body.startswith("{") else dict.fromkeys(self._keys(), (0, body))
-        made = []
+        made: list[float | None] = []
+        weighed = 0
         for place in self._places.values():
             span = spans.get(place.key)
-            known = None if span is None else place.confidence(tokens, *span)
-            made.append(known)
+            path = None if span is None else place.path(tokens, *span)
+            if path is not None:
+                weighed += path.weight
+            too_much = weighed > _MOST_WEIGHED
+            made.append(None if path is None or too_much else path.probability())
         return tuple(made)
 
     def _keys(self) -> Iterable[str]:

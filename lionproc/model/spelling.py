@@ -1,28 +1,52 @@
 """The answers that are allowed, and which of them what was said so far may still become.
 
 A reply may have as many tokens and alternatives as its server likes, and each is looked up here: so
-it is a search among sorted texts, and no comparison with one answer after the other.
+it is a search among sorted texts, and no comparison with one answer after the other. Texts that
+begin alike stand together there, so what is still possible is a range, however much it holds.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 __all__ = ["Possible", "Spelling"]
 
 _MOST_KEPT = 10_000
-Possible: TypeAlias = frozenset[int]
-"""Places of answers that are still possible."""
+
+
+@dataclass(slots=True, eq=False)
+class Possible:
+    """Answers that are still possible, by their places in the order of their texts.
+
+    A spelling makes one for the same answers, so that two of them are told apart at no cost.
+
+    Attributes:
+        shorter: Places before the range: answers that are there as a whole, though others begin
+            with them.
+        first: Where the range begins.
+        behind: Where it ends; this place is no longer in it.
+        size: How many they are.
+    """
+
+    shorter: tuple[int, ...] = ()
+    first: int = 0
+    behind: int = 0
+    size: int = 0
+
+    def places(self) -> Iterable[int]:
+        """Each of them once."""
+        there = range(self.first, self.behind)
+        return (*self.shorter, *there) if self.shorter else there
 
 
 class Spelling:
     """The allowed answers as they may be written in a reply.
 
     Args:
-        texts: Each answer's spellings.
+        texts: Each answer's spellings; in the order of texts they stand together.
         ends: What may follow one; None where it says itself that it is at its end (a quote).
         change: What a reply goes through before it is compared.
     """
@@ -34,14 +58,37 @@ class Spelling:
         change: Callable[[bytes], bytes] = bytes,
     ) -> None:
         self._ends, self._change = ends, change
-        self._places: dict[bytes, set[int]] = defaultdict(set)
-        for place, spellings in enumerate(texts):
+        answers: dict[bytes, set[int]] = defaultdict(set)
+        for answer, spellings in enumerate(texts):
             for text in spellings:
-                self._places[change(text)].add(place)
-        self._sorted = sorted(self._places)
-        self._sizes = sorted(set(map(len, self._sorted)))
-        self._most = self._sizes[-1] + 1  # bytes that say which it is
+                answers[change(text)].add(answer)
+        self._sorted = sorted(answers)
+        self._most = max(map(len, self._sorted)) + 1  # bytes that say which it is
         self._found: dict[tuple[bytes, bool], Possible] = {}
+        self._nothing = Possible()
+        self._made: dict[tuple[tuple[int, ...], int, int], Possible] = {}
+        self._ranges: list[tuple[int, int]] = []  # each text's own places
+        # Texts that each begins with, itself the last: no more of them than the text has bytes.
+        self._beginnings: list[tuple[int, ...]] = []
+        self._within: list[Possible] = []  # answers that are whole before a text's end
+        self._whole: list[Possible] = []  # and at its end
+        self._arrange(answers)
+
+    def _arrange(self, answers: Mapping[bytes, set[int]]) -> None:
+        beginnings: list[int] = []
+        seen: set[int] = set()
+        for place, text in enumerate(self._sorted):
+            if seen.isdisjoint(answers[text]):
+                self._ranges.append((len(seen), len(seen) + len(answers[text])))
+                seen.update(answers[text])
+            else:  # another spelling of the one before
+                self._ranges.append(self._ranges[-1])
+            while beginnings and not text.startswith(self._sorted[beginnings[-1]]):
+                beginnings.pop()
+            self._within.append(self._in(beginnings[-1], text) if beginnings else self._nothing)
+            self._whole.append(self._and_range(self._within[-1], *self._ranges[-1]))
+            beginnings.append(place)
+            self._beginnings.append(tuple(beginnings))
 
     def possible(self, said: bytes, *, ended: bool = False) -> Possible:
         """The answers that may still become of a beginning, or that a whole value is.
@@ -57,17 +104,38 @@ class Spelling:
         return found
 
     def _looked_up(self, said: bytes, *, ended: bool) -> Possible:
-        found: set[int] = set()
-        for size in self._sizes:  # what it begins with
-            if size > len(said):
-                break
-            text = said[:size]
-            if text in self._places and self._is_end(text, said):
-                found |= self._places[text]
+        found = self._nothing
+        before = bisect_right(self._sorted, said)
+        if before:  # what it begins with, the last text before it begins with too
+            beginnings = self._beginnings[before - 1]
+            last = bisect_left(
+                beginnings, True, key=lambda place: not said.startswith(self._sorted[place])
+            )
+            if last:
+                found = self._in(beginnings[last - 1], said)
         if not ended:  # what begins with it; no text has the byte 255
             first, behind = (bisect_left(self._sorted, each) for each in (said, said + b"\xff"))
-            found.update(*(self._places[text] for text in self._sorted[first:behind]))
-        return frozenset(found)
+            if first < behind:
+                return self._and_range(found, self._ranges[first][0], self._ranges[behind - 1][1])
+        return found
+
+    def _in(self, place: int, said: bytes) -> Possible:
+        """The answers that are whole in what begins with a text."""
+        ended = self._is_end(self._sorted[place], said)
+        return self._whole[place] if ended else self._within[place]
+
+    def _and_range(self, found: Possible, first: int, behind: int) -> Possible:
+        """Them and a range that stands behind them, or takes in their last ones."""
+        shorter = found.shorter
+        if found.size and first <= found.behind:
+            first = min(found.first, first)
+        elif found.size:
+            shorter = tuple(found.places())
+        key = shorter, first, behind
+        made = self._made.get(key)
+        if made is None:
+            made = self._made[key] = Possible(*key, len(shorter) + behind - first)
+        return made
 
     def _is_end(self, text: bytes, said: bytes) -> bool:
         if _ends_itself(text) or self._ends is None or len(said) == len(text):

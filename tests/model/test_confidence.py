@@ -3,6 +3,7 @@
 import enum
 import json
 import math
+import tracemalloc
 from typing import Literal
 
 import pytest
@@ -207,11 +208,48 @@ def test_what_a_token_leaves_possible_is_looked_up_and_not_tried_label_by_label(
 ):
     tried = []
     ends = Spelling._is_end
-    monkeypatch.setattr(Spelling, "_is_end", lambda *a: tried.append(a) or ends(*a))
     answer = Answer.of(Literal[tuple(f"label {number}" for number in range(labels))])
-    tokens = [[("7", 0.6), *((str(n), 0.01) for n in range(20))], '"}']
-    assert 0 < confidence_of(reply('{"answer":"label ', *tokens), answer) <= 1
+    confidences = Confidences.of(answer)
+    monkeypatch.setattr(Spelling, "_is_end", lambda *a: tried.append(a) or ends(*a))
+    data = reply('{"answer":"label ', [("7", 0.6), *((str(n), 0.01) for n in range(20))], '"}')
+    (known,) = confidences.read(data, text_of(data))
+    assert 0 < known <= 1
     assert len(tried) < 100
+
+
+def test_many_labels_of_one_beginning_take_no_room_for_each_way_to_write_it():
+    start = "https://www.wikidata.org/wiki/Q"
+    labels = [f"{start}{number:05d}" for number in range(2_000)]
+    spelling = Spelling([[label.encode()] for label in labels], None, bytes.lower)
+    cased = {
+        "".join(one.upper() if place % step == rest else one for place, one in enumerate(start))
+        for step in range(2, 30)
+        for rest in range(step)
+    }
+    tracemalloc.start()
+    found = {id(spelling.possible(text.encode())) for text in cased}
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(cased) > 150
+    assert len(found) == 1
+    assert peak < 1_000 * len(cased)  # a set of these labels is 130,000 bytes
+
+
+def test_alternatives_that_leave_more_answers_than_can_be_weighed_leave_the_confidence_unknown():
+    class Two(BaseModel):
+        sure: bool
+        long: Literal[tuple("a" * length for length in range(1, 301))]  # type: ignore[valid-type]
+        then: bool
+
+    word = "a" * 300
+    tokens = [
+        [("a", 0.5), *((word[place : place + size], 0.001) for size in range(2, 101))]
+        for place in range(300)
+    ]
+    last = [("true", 0.6), ("false", 0.4)]
+    data = reply('{"sure":', last, ',"long":"', *tokens, '","then":', last, "}")
+    known = Confidences.of(Answer.of(Two)).read(data, text_of(data))
+    assert known == (pytest.approx(0.6), None, None)  # of what comes behind it nothing is read
 
 
 def broken():
@@ -372,7 +410,8 @@ def test_a_field_is_looked_up_among_the_tokens_and_not_walked_to():
         starts.append(starts[-1] + len(text))
     entry = {"logprob": -0.5}
     tokens = Watched(Token(text, start, entry) for text, start in zip(said, starts, strict=True))
-    assert place.confidence(tokens, starts[-2], '"yes"') == pytest.approx(math.exp(-0.5))
+    path = place.path(tokens, starts[-2], '"yes"')
+    assert path.probability() == pytest.approx(math.exp(-0.5))
     assert Watched.looks < 100
 
 
