@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Coroutine, Generator, Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 import dask.dataframe as dd
@@ -25,6 +25,7 @@ from lionproc.dask.refusals import refused
 from lionproc.dask.scheduler_plugin import LionprocPlugin
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.limits import Limits
+from lionproc.engine.promise import Promise
 from lionproc.engine.stats import RunStats, State
 from lionproc.engine.watching import Watcher
 from lionproc.errors import ConfigurationError, LionprocError, RunError
@@ -85,7 +86,7 @@ class DaskJob:
         self._concurrency = self.limits.concurrency
         self._moved = False  # that, by a person: else each worker keeps what it has
         self._watchers: list[Watcher] = []
-        self._looking: Future[None] | None = None
+        self._looking: Promise[None] | None = None
         client.register_plugin(LionprocPlugin())
         self._futures = list(client.compute(list(parts)))  # type: ignore[no-untyped-call]
         self.limits.on_change(self._changed)
@@ -278,16 +279,9 @@ class DaskJob:
         return self._awaited().__await__()
 
     async def _awaited(self) -> DaskRows:
-        loop, ended = asyncio.get_running_loop(), asyncio.Event()
-
-        def tell(_: object) -> None:
-            with contextlib.suppress(RuntimeError):  # that loop has ended, and waits no more
-                loop.call_soon_threadsafe(ended.set)
-
         assert self._looking is not None  # noqa: S101  (it was begun)
-        self._looking.add_done_callback(tell)
         try:
-            await ended.wait()
+            await self._looking.arrival()
         except asyncio.CancelledError:
             self.stop()
             raise

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 import time
 
 from lionproc.engine.journal_intake import Log
 from lionproc.engine.journal_record import Row
+from lionproc.engine.promise import Promise
 from lionproc.errors import JournalError
 
 
@@ -30,19 +30,17 @@ class Group:
     Attributes:
         rows: What is to be written.
         log: Where they are already, if anywhere.
-        settled: Set when it is known what became of them.
-        error: Why they could not be kept.
+        fate: Settled when they are on disk, or with why they could not be kept.
     """
 
-    __slots__ = ("born", "error", "futures", "log", "rows", "settled")
+    __slots__ = ("born", "fate", "futures", "log", "rows")
 
     def __init__(self, log: Log | None) -> None:
         self.rows: list[Row] = []
         self.log = log
         self.futures: dict[asyncio.AbstractEventLoop, Durable] = {}
         self.born = time.monotonic()
-        self.settled = threading.Event()
-        self.error: JournalError | None = None
+        self.fate: Promise[None] = Promise()
 
     def to_log(self) -> None:
         """Write into the log, if there is one, what came since the last time."""
@@ -58,11 +56,10 @@ class Group:
 
     def settle(self, error: JournalError | None) -> None:
         """Tell everybody that it is done, or why not."""
-        self.error = error
         for loop, future in self.futures.items():
             with contextlib.suppress(RuntimeError):  # that loop is closed, nobody waits there
                 loop.call_soon_threadsafe(resolve, future, error)
-        self.settled.set()
+        self.fate.settle(error=error)
 
 
 def resolve(future: Durable, error: JournalError | None) -> None:

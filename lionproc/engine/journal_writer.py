@@ -11,7 +11,9 @@ from sending.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
+import queue
 import threading
 import time
 from dataclasses import dataclass
@@ -82,7 +84,8 @@ class JournalWriter:
     def _renew(self) -> None:
         self.lock = threading.Lock()
         self._news = threading.Condition(self.lock)
-        self._hurry = threading.Event()
+        # Of a kind that takes no lock: who is interrupted in `flush` must not leave one taken.
+        self._hurry: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._idle_since = math.inf  # nobody knows yet how many come
         self._group: Group | None = None  # to be written next
@@ -132,8 +135,8 @@ class JournalWriter:
 
     def hurry(self) -> None:
         """Somebody waits for what was appended last: do not gather any more."""
-        if not self._hurry.is_set():
-            self._hurry.set()
+        if self._hurry.empty():
+            self._hurry.put(None)
 
     def flush(self) -> None:
         """Block until everything appended so far is on disk.
@@ -143,18 +146,17 @@ class JournalWriter:
         """
         with self.lock:
             groups = [group for group in (self._writing, self._group) if group is not None]
-            self._hurry.set()
+            self._hurry.put(None)
         for group in groups:
-            group.settled.wait()
+            group.fate.wait()
         for group in groups:
-            if group.error is not None:
-                raise group.error
+            group.fate.result()
 
     def close(self) -> None:
         """Put everything on disk, and end the thread."""
         with self.lock:
             self.closing = True
-            self._hurry.set()
+            self._hurry.put(None)
             self._news.notify()
             thread = self._thread
         if thread is not None:
@@ -193,11 +195,12 @@ class JournalWriter:
                 wait_s = self._group.born + GATHER_S - time.monotonic()
                 if self._group.born > self._idle_since + IDLE_S:
                     wait_s = 0.0
-            if wait_s > 0:
-                self._hurry.wait(wait_s)
+            if wait_s > 0 and not self.closing:
+                with contextlib.suppress(queue.Empty):
+                    self._hurry.get(timeout=wait_s)
             with self.lock:
-                if not self.closing:
-                    self._hurry.clear()
+                while not self._hurry.empty():
+                    self._hurry.get()
                 self._group.to_log()  # before another thread has it
                 group, self._group, self._writing = self._group, None, self._group
             error = self._kept(group)

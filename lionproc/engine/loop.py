@@ -8,26 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import concurrent.futures
 import contextlib
 import functools
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import Future
 from typing import Any, ParamSpec, TypeVar
 
 from lionproc.engine.blocking_work import Threads
 from lionproc.engine.forked import in_forked_child, leave_behind
+from lionproc.engine.promise import Promise
 from lionproc.errors import RunError
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
 log = logging.getLogger("lionproc.engine")
-SLICE_S = 0.25  # how soon whoever waits here hears of an interrupt
 _lock = threading.Lock()
 _thread: threading.Thread | None = None
-_started: Future[asyncio.AbstractEventLoop] = Future()
+_started: Promise[asyncio.AbstractEventLoop] = Promise()
 
 
 def get() -> asyncio.AbstractEventLoop:
@@ -39,7 +39,7 @@ def get() -> asyncio.AbstractEventLoop:
     global _thread, _started  # noqa: PLW0603  (the one loop of the process)
     with _lock:
         if _thread is None or not _thread.is_alive():
-            _started = Future()
+            _started = Promise()
             _thread = threading.Thread(target=_run, args=(_started,), name="lionproc", daemon=True)
             # Called before what was registered earlier: the loop ends before the journals close.
             atexit.unregister(_stop)
@@ -49,14 +49,14 @@ def get() -> asyncio.AbstractEventLoop:
     return started.result()
 
 
-def _run(started: Future[asyncio.AbstractEventLoop]) -> None:
+def _run(started: Promise[asyncio.AbstractEventLoop]) -> None:
     try:
         loop = _made()
     except BaseException as error:  # noqa: BLE001  (no file descriptor is left, or no memory)
-        started.set_exception(error)
+        started.settle(error=error)
         return
     loop.set_default_executor(Threads(thread_name_prefix="asyncio"))
-    loop.call_soon(started.set_result, loop)
+    loop.call_soon(started.settle, loop)
     while True:
         try:
             loop.run_forever()
@@ -116,9 +116,12 @@ def cancellations() -> int:
     return 0 if task is None else task.cancelling()
 
 
-def submit(work: Coroutine[Any, Any, T]) -> Future[T]:
+def submit(work: Coroutine[Any, Any, T]) -> Promise[T]:
     """Run a coroutine on the engine's loop from any other thread."""
-    return asyncio.run_coroutine_threadsafe(work, get())
+    loop = get()
+    promise: Promise[T] = Promise(loop)
+    loop.call_soon_threadsafe(lambda: promise.follow(loop.create_task(work)))
+    return promise
 
 
 async def in_thread(work: Callable[[], None]) -> None:
@@ -149,23 +152,16 @@ async def bridge(work: Coroutine[Any, Any, T]) -> T:
     """
     if here():
         return await work
-    waiter = asyncio.wrap_future(submit(work))
+    promise = submit(work)
     try:
-        await until_done(waiter)
+        await promise.arrival()
     except asyncio.CancelledError:
-        waiter.cancel()
+        promise.cancel()
         raise
-    return waiter.result()
-
-
-async def until_done(waiter: asyncio.Future[Any]) -> None:
-    """Wait, in slices, for what happens on the engine's loop; whatever comes of it, raise nothing.
-
-    A notebook's interrupt cancels the task of the cell and does not wake its loop: nothing else may
-    do so before the work is done. Cancelling the await leaves the work alone.
-    """
-    while not waiter.done():
-        await asyncio.wait((waiter,), timeout=SLICE_S)
+    try:
+        return promise.result()
+    except concurrent.futures.CancelledError:
+        raise asyncio.CancelledError from None
 
 
 def on_engine(
@@ -185,9 +181,10 @@ def _stop() -> None:
     thread = _thread
     if thread is None or not thread.is_alive():
         return
-    if _started.exception() is not None:  # there was none, and its thread is just ending
+    try:
+        loop = _started.result()
+    except BaseException:  # noqa: BLE001  (there was none, and its thread is just ending)
         return
-    loop = _started.result()
 
     async def end() -> None:
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
@@ -197,7 +194,7 @@ def _stop() -> None:
             await asyncio.wait(tasks, timeout=2.0)
 
     with contextlib.suppress(Exception):
-        asyncio.run_coroutine_threadsafe(end(), loop).result(3.0)
+        submit(end()).result(3.0)
     loop.call_soon_threadsafe(loop.stop)
     thread.join(2.0)
     if not thread.is_alive():

@@ -6,7 +6,6 @@ More than 400 lines because it is a public face: nearly all are what people stee
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import logging
 import threading
 import time
@@ -22,8 +21,8 @@ from lionproc.engine.dispatcher import Dispatcher
 from lionproc.engine.forked import STAYED_BEHIND
 from lionproc.engine.journal import Journal
 from lionproc.engine.limits import Limits
-from lionproc.engine.loop import SLICE_S
 from lionproc.engine.noted_run import NotedRun
+from lionproc.engine.promise import SLICE_S, Promise
 from lionproc.engine.request import Event
 from lionproc.engine.retry import Retry
 from lionproc.engine.routes import Route, Routes
@@ -98,7 +97,7 @@ class Run(ABC):
         self._stop_grace_s: float | None = None
         self._feeding: asyncio.Task[None] | None = None
         self._watchers: list[Watcher] = []
-        self._future: concurrent.futures.Future[None] | None = None
+        self._promise: Promise[None] | None = None
         self._lock = threading.Lock()
         self._late_pause = False
         self._halting: asyncio.Future[None] | None = None
@@ -142,8 +141,8 @@ class Run(ABC):
         self._lock = threading.Lock()
         self._watchers.clear()
         self._ended_at = time.monotonic()
-        self._future = concurrent.futures.Future()
-        self._future.set_exception(RunError(STAYED_BEHIND))
+        self._promise = Promise()
+        self._promise.settle(error=RunError(STAYED_BEHIND))
 
     def watch(self, watcher: Watcher) -> None:
         """Tell a watcher how the run goes."""
@@ -153,10 +152,10 @@ class Run(ABC):
         """Start, and return at once."""
         self._routes.count_connections()
         with self._lock:
-            if self._future is None:
+            if self._promise is None:
                 self._started_at = time.monotonic()
                 at_exit.began(self)
-                self._future = engine_loop.submit(self._run())
+                self._promise = engine_loop.submit(self._run())
 
     async def _run(self) -> None:
         if self._began_at is not None:  # Ctrl-C came before `begin` could note that it had begun
@@ -320,7 +319,7 @@ class Run(ABC):
     @property
     def done(self) -> bool:
         """True once the run has ended, in whatever way."""
-        return self._future is not None and self._future.done()
+        return self._promise is not None and self._promise.done()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until the run has ended.
@@ -335,17 +334,16 @@ class Run(ABC):
             RunError: It is waited for where it runs: in a validator of an answer type.
             KeyboardInterrupt: Ctrl-C, in a coroutine that `asyncio.run` runs too.
         """
-        if self._future is None:
+        if self._promise is None:
             return False
         engine_loop.refuse_to_wait_here()
         cancelled = engine_loop.cancellations()
         end = None if timeout is None else time.monotonic() + timeout
-        while not self._future.done():
-            # In slices, so that Ctrl-C gets through on every platform.
+        while not self._promise.done():
             left = SLICE_S if end is None else min(SLICE_S, end - time.monotonic())
             if left <= 0:
                 return False
-            concurrent.futures.wait((self._future,), timeout=left)
+            self._promise.wait(left)
             if engine_loop.cancellations() > cancelled:
                 raise KeyboardInterrupt
             self._while_waiting()
@@ -356,8 +354,8 @@ class Run(ABC):
 
     def raise_faults(self) -> None:
         """Raise what ended the run before its time."""
-        if self._future is not None and self._future.done():
-            self._future.result()
+        if self._promise is not None and self._promise.done():
+            self._promise.result()
         if self._routes.fatal is not None:
             raise self._routes.fatal
 

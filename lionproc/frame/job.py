@@ -468,17 +468,12 @@ class Job(RowRun):
 
     async def _finished(self) -> pd.DataFrame:
         self.begin()
-        future = self._future
-        if future is not None:
-            waiter = asyncio.wrap_future(future)
+        if self._promise is not None:
             try:
-                await engine_loop.until_done(waiter)
-                await waiter
+                await self._promise.arrival()
             except asyncio.CancelledError:
                 self.stop(GRACE_S)
                 raise
-            except Exception:  # noqa: BLE001, S110  (result() raises it)
-                pass
         return self.result()
 
     def __reduce__(self) -> NoReturn:

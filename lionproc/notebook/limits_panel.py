@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import weakref
 from typing import Any
 
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.limits import Limits
+from lionproc.engine.promise import Promise
 from lionproc.engine.stats import RunStats
 from lionproc.engine.tokens import REQUESTS, TOKENS
 from lionproc.notebook import panel_html
@@ -55,7 +55,7 @@ class LimitsPanel:
         self._title = title
         self._screen = screen
         self._said = ""
-        self._ticking: concurrent.futures.Future[None] | None = None
+        self._ticking: Promise[None] | None = None
         self._shown = False
 
     @property

@@ -386,7 +386,7 @@ def test_a_run_whose_task_is_cancelled_ends_and_gives_everything_back(server, mo
     job = texts(3000).llm.start("Say {text}", into="a", model=model, journal=path, **QUIET)
     server.wait_for(lambda c: c.in_flight == 32)
 
-    job._future.cancel()
+    job._promise.cancel()
 
     assert wait_until(lambda: str(path) not in journal._open, 5)
     server.wait_for(lambda c: c.abandoned == 32)
