@@ -449,6 +449,8 @@ class Dispatcher:
                 event, error, now, probe=probe, took_s=took_s, stray=stray, crowded=crowded
             )
         )
+        if self.policy.is_open and self.policy.has_substitute:
+            self.permission.look_again()
         if isinstance(decision, Wait):
             event.state = "pending"
             event.again_for = error

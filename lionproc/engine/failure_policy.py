@@ -39,7 +39,7 @@ COSTLY = BREAKING | {Kind.FORBIDDEN}  # final failures that the retry budget pay
 ENOUGH = 5
 REFUSING_S = 30.0
 # And the same for one that refuses all for its limits: so many in a row, for longer than the longest
-# of usual windows lasts. What opens sooner is waited for.
+# of usual windows lasts, or fewer that asked to wait for so long. What opens sooner is waited for.
 REFUSALS = 10
 REFUSED_S = 90.0
 LIVES_S = 60.0  # limits by the minute refuse no longer than that
@@ -98,10 +98,15 @@ class FailurePolicy:
         self._breaker = Breaker(ENOUGH) if self.has_substitute else Breaker()
         self._prober: Event | None = None
         self._opened_by: CallError | None = None
-        self._refusals = 0  # for its limits, in a row
+        self._refused_nobody()
         self._refused_since = 0.0
         self._known_answers = self.answers
         self._lives_until = -math.inf
+
+    def _refused_nobody(self) -> None:
+        self._refusals = 0  # for its limits, in a row
+        self._asked_s = 0.0  # to wait, by those
+        self._asked_until = -math.inf
 
     # -- before an attempt ------------------------------------------------------------------
 
@@ -191,7 +196,7 @@ class FailurePolicy:
         self.answers += 1
         self._budget.refund(fully=self._breaker.is_open)
         self._breaker.succeeded()
-        self._refusals = 0
+        self._refused_nobody()
         self._first.believe_no_refusal()
 
     def goes_another_way(self, event: Event) -> Wait:
@@ -277,11 +282,13 @@ class FailurePolicy:
                 self._breaker.refused(now, REFUSING_S)
         elif error.kind in BREAKING:
             self._breaker.failed(now, probe=probe)
+            if error.kind is Kind.OVERLOADED:
+                self._refused_again(now, error.retry_after_s or 0.0)
         elif error.kind is Kind.RATE_LIMITED:
-            self._refused_again(now)
+            self._refused_again(now, error.retry_after_s or 0.0)
         elif error.kind is not Kind.NO_CAPACITY:
             self._breaker.succeeded()
-            self._refusals = 0
+            self._refused_nobody()
         if self._breaker.is_open:
             self._opened_by = error
             return Fail(error)
@@ -290,13 +297,16 @@ class FailurePolicy:
         self._first.put_off(event)
         return decision
 
-    def _refused_again(self, now: float) -> None:
+    def _refused_again(self, now: float, wait_s: float) -> None:
         """A request was refused for a limit: who refuses all for longer than any window is down."""
         self._refusals += 1
         if self._refusals == 1:
             self._refused_since = now
-        elif self._refusals >= REFUSALS and now > self._refused_since + REFUSED_S:
-            self._breaker.refused(now, REFUSING_S)
+        self._asked_s += max(now + wait_s - max(self._asked_until, now), 0.0)
+        self._asked_until = max(self._asked_until, now + wait_s)
+        refused = self._refusals >= REFUSALS and now > self._refused_since + REFUSED_S
+        if refused or self._asked_s > REFUSED_S:
+            self._breaker.refused(now, max(REFUSING_S, self._asked_until - now))
 
     def finished(self, event: Event, *, known: bool) -> StopRun | None:
         """An event is finished.

@@ -55,6 +55,7 @@ class Permission:
         self._policy = policy
         self._outlay = outlay
         self._may_send = may_send
+        self._at_limiter: set[asyncio.Future[Reservation]] = set()
         self.stopping = False
         self.resumed = asyncio.Event()
         self.resumed.set()
@@ -103,21 +104,56 @@ class Permission:
                 continue
             if verdict == "stop":
                 return Refused(CallError(Kind.NOT_SENT, "The budget was reached."), stops_run=True)
-            try:
-                reservation = await limiter.reserve(estimate, self._further_limiter(event))
-            except CallError as error:
-                return Refused(error)
-            if (
-                not self.is_paused
-                and not event.done
-                and not self.stopping
-                # While this one waited the breaker may have opened, and others may have been sent.
-                and policy.allows(event)
-                and self._verdict(event, event.call.estimate) == "send"
-            ):
-                return reservation
-            limiter.cancel(reservation)
+            given = await self._given(event, estimate)
+            if given is not None:
+                return given
         return Refused(not_sent())
+
+    async def _given(self, event: Event, estimate: Tokens) -> Reservation | Refused | None:
+        """What the limiter gives; None if meanwhile something else has changed."""
+        try:
+            reservation = await self._reserved(event, estimate)
+        except CallError as error:
+            return Refused(error)
+        if reservation is None or (
+            not self.is_paused
+            and not event.done
+            and not self.stopping
+            # While this one waited the breaker may have opened, and others may have been sent.
+            and self._policy.allows(event)
+            and self._verdict(event, event.call.estimate) == "send"
+        ):
+            return reservation
+        self._limiter.cancel(reservation)
+        return None
+
+    async def _reserved(self, event: Event, estimate: Tokens) -> Reservation | None:
+        """What the limiter gives; None if it is not to be waited for, as somebody else answers."""
+        waits = self._limiter.reserve(estimate, self._further_limiter(event))
+        if not self._policy.has_substitute:
+            return await waits
+        task = asyncio.ensure_future(waits)
+        self._at_limiter.add(task)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if task.cancelled() and not self._is_cancelled():
+                return None
+            if not (task.cancelled() or task.exception()):  # its turn had come just now
+                self._limiter.cancel(task.result())
+            raise
+        finally:
+            self._at_limiter.discard(task)
+
+    @staticmethod
+    def _is_cancelled() -> bool:
+        me = asyncio.current_task()
+        return me is None or me.cancelling() > 0
+
+    def look_again(self) -> None:
+        """Whoever waits at the limiter asks again, as the breaker has opened."""
+        for task in self._at_limiter:
+            task.cancel()
 
     async def _until_resumed(self) -> None:
         while self.is_paused:

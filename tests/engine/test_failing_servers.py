@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 
 from lionproc.engine.executor import RateLimitedAPIExecutor
+from lionproc.engine.failure_policy import BREAKING
 from lionproc.engine.retry import Retry
 from lionproc.errors import CallError, Kind, ServiceDownError
 
@@ -78,6 +79,23 @@ def test_a_time_to_wait_is_for_all_where_the_server_is_overloaded_and_else_for_i
             await executor.append(desk.call(number))
         await executor.forward()
         assert (desk.times[2] - desk.times[1] >= 600) == others_wait
+
+    virtual(main())
+
+
+def test_where_somebody_else_answers_nobody_waits_for_who_asks_to_wait_for_minutes(virtual, desk):
+    async def main():
+        desk.errors = [None, failed(Kind.RATE_LIMITED, 600.0)]
+        executor = RateLimitedAPIExecutor(
+            concurrency_limit=1, elsewhere=BREAKING | {Kind.RATE_LIMITED}
+        )
+        events = [await executor.append(desk.call(number)) for number in range(20)]
+        await executor.forward()
+        now = asyncio.get_running_loop().time()
+        assert [event.state for event in events] == ["completed", *["failed"] * 19]
+        assert (len(desk.sent), now < 600) == (2, True)
+        await asyncio.sleep(650)
+        assert await (await executor.append(desk.call("later"))) == "answer later"
 
     virtual(main())
 

@@ -73,6 +73,26 @@ def test_who_refuses_all_for_longer_than_any_window_is_left_alone_until_a_look_i
     assert not policy.is_open
 
 
+@pytest.mark.parametrize("kind", [Kind.RATE_LIMITED, Kind.OVERLOADED])
+@pytest.mark.parametrize(("wait_s", "waits"), [(600.0, 0), (91.0, 0), (60.0, 1), (25.0, 3)])
+def test_who_asks_to_wait_for_longer_than_any_window_is_left_alone_for_as_long(kind, wait_s, waits):
+    policy = FailurePolicy(Retry(), None, high, elsewhere=BREAKING | {Kind.RATE_LIMITED})
+    now = 0.0
+    for _ in range(waits):
+        for _ in range(2 if kind is Kind.RATE_LIMITED else 1):  # those in flight ask for the same
+            assert isinstance(fails(policy, kind, now=now, retry_after_s=wait_s), Wait)
+        now += wait_s
+        assert not policy.is_open
+    assert isinstance(fails(policy, kind, now=now, retry_after_s=wait_s), Fail)
+    assert isinstance(fails(policy, kind, now=now + 1), Fail)  # was in flight
+    again = now + max(wait_s, REFUSING_S)
+    assert policy.refused(Event(Call()), again - 0.1) is not None
+    look = Event(Call())
+    assert policy.refused(look, again + 1) is None
+    policy.paid()
+    assert isinstance(fails(policy, kind, now=again + 2, retry_after_s=60.0), Wait)
+
+
 # One failure
 
 

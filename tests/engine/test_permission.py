@@ -13,6 +13,7 @@ from lionproc.engine.permission import Permission, Refused
 from lionproc.engine.request import Event, Reply
 from lionproc.engine.retry import Retry
 from lionproc.errors import CallError, Kind
+from lionproc.model.steps import CANNOT
 from lionproc.testing import run_virtual
 
 
@@ -160,6 +161,25 @@ def test_where_the_budget_has_no_room_it_waits_until_something_is_back():
         parts.outlay.news.set()
         assert (await waits).open
         assert asked == [Tokens(5, 5)] * 4
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_whoever_may_go_elsewhere_and_is_given_up_takes_no_slot_along(late):
+    async def main():
+        parts = Parts(concurrency=1)
+        parts.permission._policy = FailurePolicy(Retry(), None, elsewhere=CANNOT)
+        taken = await parts.limiter.reserve(Tokens())
+        waits = ask(parts.permission)
+        await asyncio.sleep(1)
+        parts.limiter.cancel(taken)
+        for _ in range(9 * late):
+            if not parts.limiter.in_flight:
+                await asyncio.sleep(0)
+        assert waits.cancel()
+        await asyncio.sleep(3600)
+        assert (waits.cancelled(), parts.limiter.in_flight) == (True, 0)
 
     run_virtual(main())
 
