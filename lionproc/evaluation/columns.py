@@ -20,6 +20,7 @@ from lionproc.model.one_hash import has_one_hash
 __all__ = ["Column", "Measure", "check_labels", "column", "measure_of", "one_column", "ordered"]
 
 Measure: TypeAlias = Literal["labels", "numbers", "lists"]
+_DIGITS = 400  # of the longest decimal number that becomes an int; 1E+999999999 is one, too
 _LISTS = (list, tuple, set, frozenset, np.ndarray)
 _KINDS: Sequence[tuple[str, tuple[type, ...]]] = (
     ("text", (str,)),
@@ -141,9 +142,16 @@ def _plain(value: object) -> object:
         value = value.item()
     if isinstance(value, _LISTS):
         return [_plain(each) for each in value]
-    if isinstance(value, (float, Decimal)) and value == value // 1:
-        return int(value)
-    return value
+    return int(value) if isinstance(value, (float, Decimal)) and _is_whole(value) else value
+
+
+def _is_whole(number: float | Decimal) -> bool:
+    if isinstance(number, float):
+        return number.is_integer()
+    # `//` and `%` have an error for more digits than the precision of decimal arithmetic.
+    return (
+        number.is_finite() and number.adjusted() < _DIGITS and number == number.to_integral_value()
+    )
 
 
 def _kinds(cells: Iterable[object]) -> frozenset[str]:

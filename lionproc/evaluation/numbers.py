@@ -14,6 +14,8 @@ from lionproc.evaluation.part import Mask, Part, Places
 
 __all__ = ["Numbers"]
 
+_LARGE = 1e150  # the square of a larger number is infinite, so they are measured in units of it
+
 
 class Numbers:
     """Answers and gold that are numbers.
@@ -41,13 +43,16 @@ class Numbers:
         if not len(rows):
             return dict.fromkeys(("mae", "rmse", "bias", "r"))
         answers, gold = self.answers[rows], self.gold[rows]
+        largest = float(max(np.abs(answers).max(), np.abs(gold).max()))
+        unit = largest if largest > _LARGE else 1.0
+        answers, gold = answers / unit, gold / unit
         weights = None if self._weights is None else self._weights[rows]
         errors = answers - gold
         spread = len(rows) > 1 and np.ptp(answers) > 0 and np.ptp(gold) > 0
         return {
-            "mae": float(np.average(np.abs(errors), weights=weights)),
-            "rmse": float(np.sqrt(np.average(errors**2, weights=weights))),
-            "bias": float(np.average(errors, weights=weights)),
+            "mae": unit * float(np.average(np.abs(errors), weights=weights)),
+            "rmse": unit * float(np.sqrt(np.average(errors**2, weights=weights))),
+            "bias": unit * float(np.average(errors, weights=weights)),
             "r": _correlation(answers, gold, weights) if spread else None,
         }
 

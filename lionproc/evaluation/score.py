@@ -313,11 +313,12 @@ def _codes(by: pd.Series[Any]) -> tuple[Places, pd.Index[Any]]:
     for sort in (True, False):
         try:
             codes, values = pd.factorize(by, sort=sort, use_na_sentinel=False)
-        except TypeError:
+        except (TypeError, NotImplementedError):  # the latter is Arrow's, of lists and records
             continue
         return codes, pd.Index(values, tupleize_cols=False)
     raise ConfigurationError(
-        f"by: {by.name!r} has lists or other values that no slice can be named by."
+        f"by: {by.name!r} has lists or other values that no slice can be named by. Give the name of "
+        f"a column of labels or numbers; as texts: df[{by.name!r}].astype(str)."
     )
 
 

@@ -113,6 +113,35 @@ def test_numbers_have_errors_and_a_correlation():
     assert "0.333 too high on average" in repr(score)
 
 
+def test_one_very_large_number_ends_no_score_and_makes_no_error_infinite():
+    long = Decimal(10**29 - 1)
+    decimals = pd.DataFrame(
+        {"said": pd.array([long, Decimal("9.5"), None], pd.ArrowDtype(pa.decimal128(38, 9))),
+         "gold": [long, Decimal("7.5"), Decimal("1E+99")]}
+    )  # fmt: skip
+    assert decimals.llm.score("said", gold="gold").wrong["said"].tolist() == [Decimal("9.5")]
+    endless = decimals.assign(gold=[long, 7, Decimal("1E+999999999")])
+    with pytest.raises(ConfigurationError, match="too large to compute with"):
+        endless.llm.score("said", gold="gold")
+    floats = pd.DataFrame({"said": [1e308, 2.0, 4.0], "gold": [5e307, 2.0, 3.0]})
+    score = floats.llm.score("said", gold="gold")
+    assert score.mae == score.bias == pytest.approx(5e307 / 3)
+    assert score.rmse == pytest.approx(5e307 / np.sqrt(3))
+    assert score.r == pytest.approx(1.0)
+
+
+def test_lists_and_records_name_no_slices():
+    kinds = {"lists": pa.list_(pa.string()), "records": pa.struct({"a": pa.int64()})}
+    frame = pd.DataFrame({"said": ["x", "y"], "gold": ["x", "x"], "plain": [["a"], ["b"]]})
+    frame["lists"] = pd.array([["a"], ["b"]], pd.ArrowDtype(kinds["lists"]))
+    frame["records"] = pd.array([{"a": 1}, {"a": 2}], pd.ArrowDtype(kinds["records"]))
+    for name in ("plain", "lists", "records"):
+        with pytest.raises(ConfigurationError, match=rf"by: '{name}' has lists.*astype"):
+            frame.llm.score("said", gold="gold", by=name)
+        texts = frame.assign(by=frame[name].astype(str))
+        assert len(texts.llm.score("said", gold="gold", by="by").slices) == 2
+
+
 def test_lists_have_precision_and_recall_over_their_items():
     said = pd.Series([["a", "b"], ["c"], [], ["d", "d"], None])
     frame = pd.DataFrame({"said": said, "gold": [["b", "a"], ["c", "x"], [], ["d"], ["e"]]})
