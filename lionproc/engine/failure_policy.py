@@ -277,6 +277,8 @@ class FailurePolicy:
         self, event: Event, error: CallError, now: float, decision: Decided, *, probe: bool
     ) -> Decision:
         """As `failed`, where somebody else makes up for it: nothing of it stops the run."""
+        if error.kind is Kind.NO_LOGPROBS:  # of what it answers, and the others may do without
+            return Fail(error)
         if error.kind in FATAL:
             if not self._first.doubts(event, error):
                 self._breaker.refused(now, REFUSING_S)
@@ -323,6 +325,7 @@ class FailurePolicy:
             error is not None
             and event.state == "failed"
             and error.kind is Kind.NO_LOGPROBS
+            and error.kind not in self.elsewhere
             and not self._first.doubts(event, error)
         ):
             return _stopped(error)  # a reply that was paid for, as all others would be

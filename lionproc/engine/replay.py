@@ -26,6 +26,9 @@ RAW_BYTES = 64 * 1024  # of a reply that is no answer; all of it is in the journ
 # A longer one waits for the disk as it came and is parsed once more: as objects it may take thirty
 # times as much memory, and many wait.
 PARSED_AGAIN_BYTES = 256 * 1024
+# Whoever knows what an unknown ending means may use the reply that is kept, and an answer of which
+# nobody says how sure it is has been paid for.
+_USABLE = frozenset({Kind.UNKNOWN_ENDING, Kind.NO_LOGPROBS})
 STALE_S = 2.0  # what was looked up longer ago is looked up again, just before it is sent
 
 
@@ -222,8 +225,7 @@ class Replay:
     def keep_failure(self, event: Event) -> None:
         """Keep the failure of an event as a failure, so that the next run tries it again."""
         error = event.error
-        # Whoever knows what an unknown ending means may use the reply that is kept.
-        if self.journal is None or error is None or error.kind is Kind.UNKNOWN_ENDING:
+        if self.journal is None or error is None or error.kind in _USABLE:
             return
         now = time.time()
         # What came meanwhile is another one's reply, unless it is this one's, which will not do.

@@ -21,7 +21,6 @@ from lionproc.model.confidence import Confidences, no_logprobs
 from lionproc.model.connection import Connection
 from lionproc.model.excerpt import excerpt_of
 from lionproc.model.fitting import instructed, speaks_of
-from lionproc.model.logprobs import has_logprobs
 from lionproc.model.media import NO_MEDIA, Media, tariff_of, weigh
 from lionproc.model.quotation import all_of
 from lionproc.model.refusal import is_for_all
@@ -56,12 +55,14 @@ class RequestBuilder:
         fields: The fields of the body that shape the answer, besides model and messages.
         told: What the messages say of the answer's shape; empty where a field says it.
         for_others: Whether another model may be asked the same, so that calls keep what was asked.
+        must_tell: Whether a run ends where none of the replies tells how sure the model is.
         ways: The builders of all ways to the model, where there are several; see `Connection`.
         others: What gives its calls the other keys that their answers may be kept under.
         rest: Bytes of a body behind its messages.
     """
 
     for_others: bool = False
+    must_tell: bool = True
 
     def __init__(
         self,
@@ -188,7 +189,7 @@ class ModelCall:
     """
 
     __slots__ = (
-        *("_begins", "_media", "_named_by", "_recipe", "asked", "cell"),
+        *("_begins", "_media", "_named_by", "_recipe", "_was_sent", "asked", "cell"),
         *("confidences", "key", "mended", "occurrence", "vote"),
     )
     leaves_later = True  # its wire sees to that
@@ -214,7 +215,7 @@ class ModelCall:
         self.key: bytes | None = key
         self.cell: Any = None
         self.confidences: tuple[float | None, ...] = ()
-        self.mended = False
+        self.mended = self._was_sent = False
 
     @property
     def body(self) -> bytes:
@@ -295,6 +296,7 @@ class ModelCall:
 
     async def send(self) -> Reply:
         """Make one attempt."""
+        self._was_sent = True
         recipe = self._recipe
         connection = recipe.connection
         endpoint = connection.endpoint
@@ -316,8 +318,6 @@ class ModelCall:
             reply = classify(status, headers, came, proven=endpoint.proven, row=row)
         if reply.error is None:
             endpoint.proven = True
-            if sure:
-                endpoint.tells_logprobs = has_logprobs(reply.data) or bool(endpoint.tells_logprobs)
         else:
             reply.error = self._refused(reply.error, response.body, body)
             self._price(reply)
@@ -348,7 +348,7 @@ class ModelCall:
         if sure and speaks_of("logprobs", refusal, sent):
             if fitting.learn_most("top_logprobs", refusal, sent):
                 return again
-            if not recipe.connection.endpoint.tells_logprobs:  # else it is of this row
+            if not recipe.connection.endpoint.logprobs.told:  # else it is of this row
                 return no_logprobs(recipe.connection.model, error)
         if error.kind is Kind.BAD_REQUEST and self._fits_better(refusal, sent):
             return again
@@ -375,7 +375,9 @@ class ModelCall:
             value, self.cell, self.mended = recipe.answer.answered(said)
             sure = recipe.confidences
             if sure is not None:  # of a good answer: what fits no type may be a guardrail's
-                if recipe.connection.endpoint.tells_logprobs is False and not has_logprobs(data):
+                seen = recipe.connection.endpoint.logprobs
+                must = self._was_sent and self._named_by.must_tell  # what is kept was paid for
+                if not seen.are_there(data) and must and seen.are_missed(self.key):
                     raise no_logprobs(recipe.connection.model)
                 self.confidences = sure.read(data, said)
         except CallError as error:

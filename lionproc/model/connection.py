@@ -13,6 +13,7 @@ from lionproc.engine.limiter import Limiter
 from lionproc.engine.limits import Limits
 from lionproc.model.estimate import Estimator
 from lionproc.model.fitting import Fitting
+from lionproc.model.logprobs import SeenLogprobs
 from lionproc.model.prices import Price, TablePrice
 from lionproc.model.providers import Provider, Structured
 from lionproc.model.wire import Wire
@@ -26,15 +27,14 @@ class EndpointState:
         limiter: What all requests go through.
         estimator: What is known of its tokens.
         proven: Whether an answer ever came, so that the key and the model's name are right.
-        tells_logprobs: Whether its replies have the log-probabilities that were asked for; None
-            before the first one that was.
+        logprobs: Whether its replies have the log-probabilities that were asked for.
     """
 
     limiter: Limiter = field(default_factory=Limiter)
     estimator: Estimator = field(default_factory=Estimator)
     fitting: Fitting = field(default_factory=Fitting)
     proven: bool = False
-    tells_logprobs: bool | None = None
+    logprobs: SeenLogprobs = field(default_factory=SeenLogprobs)
 
 
 _states: dict[tuple[str, ...], EndpointState] = {}

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Token", "has_logprobs", "tokens_of", "tokens_under"]
+__all__ = ["SeenLogprobs", "Token", "has_logprobs", "tokens_of", "tokens_under"]
 
 _SPACES = str.maketrans({"Ġ": " ", "Ċ": "\n", "▁": " "})  # how vocabularies write them
 
@@ -154,3 +154,32 @@ def _spaced(text: bytes) -> bytes:
         .translate(_SPACES)
         .encode("utf-8", "surrogateescape")
     )
+
+
+class SeenLogprobs:
+    """Whether the replies of an endpoint have log-probabilities.
+
+    One reply without any may be the word of a proxy, or a server's way with one row. Two rows
+    without, and no other that has them, are a model that does not tell.
+
+    Attributes:
+        told: Whether a reply had them.
+    """
+
+    def __init__(self) -> None:
+        self.told = False
+        self._without: set[bytes | None] = set()
+
+    def are_there(self, data: Any) -> bool:
+        """Look at a good reply: whether it has them, or another one had."""
+        self.told = self.told or has_logprobs(data)
+        return self.told
+
+    def are_missed(self, key: bytes | None) -> bool:
+        """A good reply has none, and no other one had. True if it is not the first row's.
+
+        Args:
+            key: Of what was asked.
+        """
+        self._without.add(key)
+        return len(self._without) > 1

@@ -101,7 +101,10 @@ class Steps(ABC):
 
     @abstractmethod
     def elsewhere(self, leaf: int) -> frozenset[Kind]:
-        """The failures of a leaf that somebody else makes up for, whoever's fault they are."""
+        """The failures of a leaf that somebody else makes up for, whoever's fault they are.
+
+        Of kind `no_logprobs` where nobody need do so, as only few of the rows come so far.
+        """
 
     @abstractmethod
     def unsure(self, leaf: int) -> bool:
@@ -186,9 +189,15 @@ class _Several(Steps):
         """See `Steps.elsewhere`."""
         number = self._child(leaf)
         within = self.children[number].elsewhere(leaf - self.starts[number])
-        return within | self._made_up_for if number + 1 < len(self.children) else within
+        if number + 1 < len(self.children):
+            within |= self._made_up_for
+        return within | {Kind.NO_LOGPROBS} if self._need_not_tell(number) else within
 
     _made_up_for: frozenset[Kind] = frozenset()
+
+    @abstractmethod
+    def _need_not_tell(self, number: int) -> bool:
+        """Whether the rows of a member have answers also where it does not say how sure it is."""
 
     def unsure(self, leaf: int) -> bool:
         """See `Steps.unsure`."""
@@ -207,7 +216,10 @@ class InTurn(_Several):
     _made_up_for = CANNOT
 
     def _goes_on(self, outcome: Outcome) -> bool:
-        return outcome.error in CANNOT
+        return outcome.error in CANNOT or outcome.error is Kind.NO_LOGPROBS
+
+    def _need_not_tell(self, number: int) -> bool:
+        return number > 0  # it has only what those before it cannot answer
 
     def kept(self, found: Found) -> tuple[int, bool]:
         """See `Steps.kept`; of several answers the first one's is taken."""
@@ -256,10 +268,13 @@ class Cascaded(_Several):
         if outcome.of_vote:
             return False
         if outcome.error is not None:
-            return outcome.error in NO_ANSWER
+            return outcome.error in NO_ANSWER or outcome.error is Kind.NO_LOGPROBS
         if self.below is None:
             return False
         return outcome.confidence is None or not outcome.confidence >= self.below
+
+    def _need_not_tell(self, number: int) -> bool:
+        return number == len(self.children) - 1  # its answers stand
 
     def is_last(self, leaf: int) -> bool:
         """Whether a leaf belongs to the largest model."""

@@ -78,6 +78,7 @@ class Session:
     ) -> None:
         self.model = model
         self._sure = sure
+        self._must_tell = Kind.NO_LOGPROBS not in elsewhere
         self._for_others = for_others
         shared_limiters = () if model.executor is None else (model.executor.limiter,)
         self.executor = executor or RateLimitedAPIExecutor(
@@ -129,7 +130,10 @@ class Session:
             return self._connection
 
     def _made(self, connection: Connection, answer: Answer) -> RequestBuilder:
-        return RequestBuilder(connection, self.model.body_params, answer, confidence=self._sure)
+        params = self.model.body_params
+        made = RequestBuilder(connection, params, answer, confidence=self._sure)
+        made.must_tell = self._must_tell
+        return made
 
     def _builder(self, connection: Connection, schema: object) -> RequestBuilder:
         """What builds requests for answers of a type.

@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 from enum import Enum
 from typing import Literal
 
@@ -129,18 +130,74 @@ def test_a_model_has_a_column_for_each_choice_and_a_series_a_frame(model, server
     assert list(one.columns) == ["ok", "ok_confidence"]
 
 
-def test_a_server_without_log_probabilities_is_refused_at_its_first_reply_with_the_way_on(
-    server, model
+def test_a_server_without_log_probabilities_is_refused_at_its_second_row_and_no_row_is_paid_twice(
+    server,
 ):
-    server.configure(confidence=None)
+    server.configure(answer="positive", confidence=None, faults=None)
+    frame = pd.DataFrame({"review": [f"No. {n}" for n in range(500)]})
     before = server.counters.total
     fresh = lp.Model("openai", "m0", base_url=server.base_url, api_key=server.key)
-    with pytest.raises(NoLogprobsError, match=r"'m0' have no log-probabilities.*votes=5"):
-        DF.llm.process(
-            ASKED, into="mood", schema=MOOD, confidence=True, model=fresh,
-            limits=lp.Limits(concurrency=1),
+    for _ in range(3):
+        with pytest.raises(NoLogprobsError, match=r"'m0' have no log-probabilities.*votes=5"):
+            frame.llm.process(
+                ASKED, into="mood", schema=MOOD, confidence=True, model=fresh,
+                limits=lp.Limits(concurrency=1),
+            )  # fmt: skip
+    paid = server.counters.total - before
+    assert paid < 100  # few more leave while a reply goes to the disk
+    assert len({text_of(request.body) for request in server.requests[-paid:]}) == paid
+
+
+def test_where_the_first_row_alone_has_none_the_run_goes_on_one_by_one_too(server):
+    server.configure(
+        answer=mood, confidence=lambda body: None if text_of(body) == "Great." else 0.9, faults=None
+    )
+    fresh = lp.Model("openai", "shy at first", base_url=server.base_url, api_key=server.key)
+    with pytest.warns(ConfidenceWarning, match="2 of 3 answers have no confidence"):
+        out = ask(fresh, limits=lp.Limits(concurrency=1))
+    assert out["mood"].notna().tolist() == [True, True, False, True]
+    assert out["mood_confidence"].notna().tolist() == [False, True, False, False]
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+@pytest.mark.parametrize("made_as", ["a fallback", "a cascade", "a fallback in a cascade"])
+def test_rows_that_go_on_to_a_model_without_log_probabilities_end_no_run(server, refuses, made_as):
+    refusal = {"error": {"message": "logprobs are not supported", "param": "logprobs"}}
+    fault = Fault("other", status=400, body=json.dumps(refusal))
+    texts = [f"No. {n}" for n in range(9)]
+    handed_on = {"No. 2", "No. 3", "No. 4"}
+    server.configure(
+        answer="positive",
+        confidence=lambda body: None if body["model"] == "mute" else 0.99,
+        faults=lambda body, number: (
+            (fault if refuses and "logprobs" in body else None)
+            if body["model"] != "clear"
+            else "content_filter"
+            if text_of(body) in handed_on
+            else None
+        ),
+    )
+    clear, mute, large = (
+        lp.Model("openai", name, base_url=server.base_url, api_key=server.key)
+        for name in ("clear", "mute", "large")
+    )
+    within = lp.Fallback([clear, mute])
+    model = {
+        "a fallback": within,
+        "a cascade": lp.Cascade([clear, mute], below=0.9),
+        "a fallback in a cascade": lp.Cascade([within, large], below=0.9),
+    }[made_as]
+    last = made_as == "a fallback in a cascade"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        out = pd.DataFrame({"review": texts}).llm.process(
+            ASKED, into="mood", schema=MOOD, confidence=not last, model=model, details=True,
+            limits=lp.Limits(concurrency=1), progress=False,
         )  # fmt: skip
-    assert server.counters.total == before + 1
+    by = ["large" if last else "mute" if not refuses else None] * 3
+    assert [None if pd.isna(each) else each for each in out["mood_model"]] == [
+        "clear", "clear", *by, *["clear"] * 4,
+    ]  # fmt: skip
 
 
 def test_single_replies_without_them_are_na_and_it_is_said_once(server, model):
