@@ -191,7 +191,7 @@ def shape_kept(answer: Answer) -> dict[str, object]:
     return {
         "label": answer.label,
         "schema": answer.json_schema,
-        "bare": answer.fields is None,
+        "bare": answer.is_wrapped,
         "own": answer.is_json_schema,
     }
 

@@ -78,6 +78,7 @@ class Answer:
         written: From a cell to the text of a reply that has this answer, in the form that is
             asked for; what trains a model. Raises `CallError` of kind wrong_shape for a cell that
             is no answer.
+        is_wrapped: Whether it is a bare value, asked for inside an object with one property.
 
     Example:
         >>> from typing import Literal
@@ -96,7 +97,7 @@ class Answer:
     written: Write = dataclasses.field(repr=False)
     _schema: Mapping[str, Any] | None = dataclasses.field(repr=False)
     _own: bool = dataclasses.field(repr=False)
-    _is_wrapped: bool = dataclasses.field(default=False, repr=False, kw_only=True)
+    is_wrapped: bool = dataclasses.field(default=False, repr=False, kw_only=True)
     _source: tuple[Any, object | None] = dataclasses.field(
         default=(str, None), repr=False, init=False
     )
@@ -162,7 +163,7 @@ class Answer:
         Raises:
             CallError: See `answered`.
         """
-        return self.read(to_json({self.name: value} if self._is_wrapped else value).decode())
+        return self.read(to_json({self.name: value} if self.is_wrapped else value).decode())
 
     def __reduce__(self) -> tuple[object, ...]:
         return _again, self._source  # the reader is made of closures; make it anew
@@ -265,7 +266,7 @@ def _of_type(cls: type[Answer], schema: Any, name: object | None) -> Answer:
     form = Form(wrapped, Record(((called, on_wire),)), unwrap=attrgetter("value"))
     read = remembering(read_either(form, Form(check, on_wire), shape), shape, schema)
     write = write_json(shape, on_wire, read, called)
-    return cls(label, called, shape, fields, read, write, asked, _own=False, _is_wrapped=True)
+    return cls(label, called, shape, fields, read, write, asked, _own=False, is_wrapped=True)
 
 
 def _of_json_schema(cls: type[Answer], schema: dict[str, Any], name: object | None) -> Answer:
@@ -320,7 +321,7 @@ def _of_json_schema(cls: type[Answer], schema: dict[str, Any], name: object | No
     form = Form(wrapped, Record(((called, shape),)), unwrap=lambda value: value[called])
     read = remembering(read_either(form, Form(check, shape), shape), shape)
     write = write_json(shape, shape, read, called)
-    return cls(label, called, shape, None, read, write, asked, _own=True, _is_wrapped=True)
+    return cls(label, called, shape, None, read, write, asked, _own=True, is_wrapped=True)
 
 
 def _wrapped(schema: Mapping[str, Any], called: str) -> dict[str, object]:

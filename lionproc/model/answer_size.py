@@ -78,7 +78,7 @@ def answer_tokens(answer: Answer) -> Span:
     if answer.plain:
         return TEXT
     shape = answer.shape
-    if answer.fields is None:  # a bare value is asked for inside an object
+    if answer.is_wrapped:
         shape = Record(((answer.name, shape),))
     low, usual, high = _characters(shape, 0)
     return Span(-(-low // _SPARSE), -(-usual // _USUAL), -(-high // _DENSE))

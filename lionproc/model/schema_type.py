@@ -46,7 +46,7 @@ def type_of_schema(schema: Mapping[str, Any] | None, *, bare: bool, own: bool) -
         schema, it is the schema itself, and columns of dates are texts.
 
     Raises:
-        SchemaError: This is no schema that answers are asked for with.
+        SchemaError: This is no schema that answers are asked for with, or nothing else reads them.
     """
     if schema is None:
         return str
@@ -65,6 +65,11 @@ def type_of_schema(schema: Mapping[str, Any] | None, *, bare: bool, own: bool) -
                 return found
         except (LookupError, TypeError, ValueError):  # SchemaError is a ValueError
             pass
+        if bare and not Answer.of(inner).is_wrapped:  # it would read other replies
+            raise SchemaError(
+                "The type of the answers, a record or null, cannot be made again from what the journal "
+                "keeps. Run the same call again: what the journal has is not sent."
+            )
     return inner
 
 
@@ -83,7 +88,7 @@ class _Types:
         self._shared = shared
         self._made: dict[str, Any] = {}
 
-    def of(self, schema: Mapping[str, Any], deepest: int) -> Any:
+    def of(self, schema: Mapping[str, Any], deepest: int, name: str = "Answer") -> Any:
         """The type that a part describes; LookupError where there is none."""
         if not deepest:
             raise LookupError("it is nested too deep")
@@ -104,15 +109,15 @@ class _Types:
         if kind == "array":
             return list[self.of(schema["items"], deepest - 1)]  # type: ignore[misc]
         if kind == "object":
-            return self._record(schema, deepest)
+            return self._record(schema, deepest, name)
         return _PLAIN[kind]
 
     def _referred(self, name: str, deepest: int) -> Any:
         if name not in self._made:
-            self._made[name] = self.of(self._shared[name], deepest)
+            self._made[name] = self.of(self._shared[name], deepest, name)
         return self._made[name]
 
-    def _record(self, schema: Mapping[str, Any], deepest: int) -> Any:
+    def _record(self, schema: Mapping[str, Any], deepest: int, called: str) -> Any:
         if "properties" not in schema:
             return dict[str, self.of(schema["additionalProperties"], deepest - 1)]  # type: ignore[misc]
         required = set(schema.get("required", ()))
@@ -123,7 +128,7 @@ class _Types:
                 raise LookupError(f"{name!r} is the name of no field")
             kind = self.of(inner, deepest - 1)
             fields[name] = (kind, ...) if name in required else (kind, inner.get("default"))
-        return create_model("Answer", **fields)
+        return create_model(called, **fields)
 
 
 def _literal(members: tuple[Any, ...]) -> Any:

@@ -134,7 +134,12 @@ def test_fields_come_back_in_the_types_they_had(df, server, model):
     pd.testing.assert_frame_equal(back, out)
 
 
-@pytest.mark.parametrize("schema", [str, int, bool, list[str], MOOD | None, dict[str, int]])
+@pytest.mark.parametrize(
+    "schema",
+    [str, int, bool, list[str], MOOD | None, dict[str, int], Review | None,
+     {"type": "object"}, {"type": "object", "additionalProperties": {"type": "integer"}},
+     {"type": ["object", "null"]}],
+)  # fmt: skip
 def test_answers_of_every_kind_come_back_as_they_were(df, model, schema):
     out = df.llm.process("Say {text}", into="a", schema=schema, model=model, name="kind")
     pd.testing.assert_frame_equal(lp.run("kind").frame(df), out)
@@ -150,6 +155,16 @@ def test_a_shape_given_as_json_schema_and_columns_each_come_back(df, model):
     assert lp.run("series").frame(df["text"]).iloc[:, -1].tolist() == whole.tolist()
     with pytest.raises(ConfigurationError, match="over a series"):
         lp.run("series").frame(df)
+
+
+class Comment(BaseModel):
+    replies: "list[Comment]"
+
+
+def test_answers_that_nothing_kept_can_read_are_told_and_not_missing(df, model):
+    df.llm.process("Say {text}", into="a", schema=Comment | None, model=model, name="odd")
+    with pytest.raises(ConfigurationError, match="Run the same call again"):
+        lp.run("odd").frame(df)
 
 
 def test_a_prompt_that_was_a_function_is_given_again(df, model):
