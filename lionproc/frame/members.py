@@ -31,6 +31,7 @@ class Members:
         self._sure = [[0.0, 0.0] for _ in legs]  # the sum of confidences, and of how many rows
         self._names: dict[int, str] = {}
         self._says: dict[int, str] = {}
+        self._beside: dict[int, list[str]] = {}  # the models of all members, as they are asked for
         for first in legs:
             if first.leaf == 0:
                 numbers = [leg.number for leg in legs if leg.stage == first.stage]
@@ -41,6 +42,7 @@ class Members:
         names = member_names(connections)
         for number, connection, name in zip(numbers, connections, names, strict=True):
             self._names[number] = name
+            self._beside[number] = list(told)
             if told[connection.model] > 1:
                 self._says[number] = name
 
@@ -56,10 +58,12 @@ class Members:
 
         Args:
             leg: Where.
-            told: The model's name as the reply has it, which is taken where no other member of
-                the same model is called so.
+            told: The model's name as the reply has it, which is taken where no other member is
+                called so, or is of the same model.
         """
-        return self._says.get(leg.number, told)
+        own, beside = self._connections[leg.number].model, self._beside[leg.number]
+        meant = max((each for each in beside if told.startswith(each)), key=len, default=own)
+        return self._says.get(leg.number, told if meant == own else self._names[leg.number])
 
     def used(self, routes: Routes, stages: Sequence[Stage]) -> tuple[MemberUse, ...]:
         """What each did so far; nothing for models that are single ones."""

@@ -182,6 +182,22 @@ def test_members_of_one_name_are_told_apart(first, second):
     assert out["a_model"].tolist() == [f"openai/a at {host}" for host in hosts]
 
 
+def test_a_reply_that_names_another_member_is_told_by_the_name_of_the_one_that_gave_it(
+    first, second
+):
+    model = lp.Fallback([at(first, "big-mini"), at(second, "big")])
+    for says, named in [
+        ("big", "openai/big-mini"),
+        ("big-2026-01-01", "openai/big-mini"),
+        ("big-mini-2026-01-01", "big-mini-2026-01-01"),
+        ("other", "other"),
+    ]:
+        first.configure(faults={Fault("other_model", text=says): 1.0})
+        assert ask(model, [f"by {says}"])["a_model"].tolist() == [named]
+        assert ask(model, [f"by {says}"])["a_model"].tolist() == [named]
+    assert second.counters.total == 0
+
+
 def test_where_none_can_answer_the_last_one_says_why(first, second):
     first.configure(faults={"content_filter": 1.0})
     second.configure(faults={"context_length": 1.0})
