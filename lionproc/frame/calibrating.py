@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from enum import Enum
-from typing import Any
 
 import numpy as np
-import orjson
 import pandas as pd
 
 from lionproc.engine.request import Event
 from lionproc.errors import ColumnError, ConfigurationError, Kind, TargetError, did_you_mean
 from lionproc.frame.cell import is_missing
-from lionproc.frame.votes import answer_of
-from lionproc.model.as_json import plain
+from lionproc.frame.votes import answer_of, written
 from lionproc.model.calibration import Threshold, fewest_rows, found_threshold
 from lionproc.model.cascade import Cascade
 from lionproc.model.steps import Cascaded, Found, Outcome
@@ -31,7 +27,7 @@ def gold_of(model: Cascade, frame: pd.DataFrame, places: range) -> dict[int, byt
     """The right answers by place, as `answer_of` writes them; None where the cascade names none.
 
     Raises:
-        ColumnError: There is no such column, or more than one.
+        ColumnError: There is no such column, or more than one; or a cell of it can be no answer.
         ConfigurationError: Too few rows have gold to show the target.
     """
     name = model.gold
@@ -40,11 +36,17 @@ def gold_of(model: Cascade, frame: pd.DataFrame, places: range) -> dict[int, byt
     if list(frame.columns).count(name) != 1:
         raise ColumnError(f"gold: there is no column {name!r}.{did_you_mean(name, frame.columns)}")
     cells = frame[name].tolist()
-    gold = {
-        place: orjson.dumps(_plain(cells[place % len(cells)]), option=orjson.OPT_SORT_KEYS)
-        for place in places
-        if not is_missing(cells[place % len(cells)])
-    }
+    gold: dict[int, bytes] = {}
+    for place in places:
+        row = place % len(cells)
+        if not is_missing(cells[row]):
+            try:
+                gold[place] = written(cells[row])
+            except TypeError as error:
+                raise ColumnError(
+                    f"gold: {name!r} has in row {frame.index[row]!r} what no answer can be "
+                    f"({error}). Mend it, or leave it empty."
+                ) from None
     fewest = fewest_rows(model.target or 0.5, model.certainty)
     if len(gold) < fewest:
         raise ConfigurationError(
@@ -52,12 +54,6 @@ def gold_of(model: Cascade, frame: pd.DataFrame, places: range) -> dict[int, byt
             f"{model.target:g} takes {fewest:,}. Label more, or lower target=."
         )
     return gold
-
-
-def _plain(cell: Any) -> object:
-    cell = cell.value if isinstance(cell, Enum) else cell
-    cell = cell.item() if isinstance(cell, np.generic) else cell
-    return int(cell) if isinstance(cell, float) and cell.is_integer() else plain(cell)
 
 
 class Calibration:

@@ -25,7 +25,7 @@ from lionproc.model.canonical import canonical
 from lionproc.model.shape import Json, List, Map, Record, Shape
 from lionproc.model.steps import Outcome
 
-__all__ = ["Ballots", "Cast", "Verdict", "answer_of", "ballots_of", "counted"]
+__all__ = ["Ballots", "Cast", "Verdict", "answer_of", "ballots_of", "counted", "written"]
 
 Rendered: TypeAlias = ModelCall | Missing | CallError
 _STILL_TO_ASK = frozenset({Kind.NOT_SENT, Kind.CANCELLED})
@@ -216,10 +216,21 @@ def answer_of(event: Event) -> bytes:
     """Equal for equal answers, however they were written."""
     call: Any = event.call
     try:
-        same = canonical(plain(_as_json(call.answer.shape, call.cell)))
-        return orjson.dumps(same, option=orjson.OPT_SORT_KEYS)
+        return written(_as_json(call.answer.shape, call.cell))
     except Exception:  # noqa: BLE001  (a cell of any type that a column can hold)
         return repr(call.cell).encode("utf-8", "replace")
+
+
+def written(value: object) -> bytes:
+    """A value as `answer_of` writes it: equal for 3 and 3.0, whatever type holds it.
+
+    Raises:
+        TypeError: It has no form in JSON, or none that says what it is (infinity is null there).
+    """
+    made = canonical(plain(value))
+    if made is None and value is not None:
+        raise TypeError(f"not JSON serializable: an infinite {type(value).__name__}")
+    return orjson.dumps(made, option=orjson.OPT_SORT_KEYS)
 
 
 def _as_json(shape: Shape | None, cell: Any) -> Any:

@@ -6,6 +6,7 @@ import hashlib
 import pickle
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -475,3 +476,25 @@ def test_gold_finds_the_threshold_without_asking_the_large_one(small, large):
         )
     with pytest.raises(ConfigurationError, match="target="):
         lp.Cascade(models, below=0.5, gold="label")
+
+
+@pytest.mark.parametrize("cell", [b"\xff", object(), 1j, float("inf"), {"a": object()}], ids=type)
+def test_gold_that_can_be_no_answer_is_refused_by_column_and_row_and_nothing_is_sent(
+    small, large, cell
+):
+    labels = pd.Series(["good"] * 77 + [cell] + ["good"] * 42, dtype=object)
+    frame = pd.DataFrame({"text": names(120), "label": labels})
+    cascade = lp.Cascade([at(small, "s"), at(large, "l")], target=0.9, gold="label")
+    with pytest.raises(lp.errors.ColumnError, match=r"'label' has in row 77 .*leave it empty"):
+        frame.llm.process("Say {text}", into="a", schema=MOOD, model=cascade, **QUIET)
+    assert sent(small, large) == [0, 0]
+
+
+def test_gold_that_is_no_possible_answer_differs_from_every_answer(small, large):
+    texts = names(120)
+    frame = pd.DataFrame({"text": texts, "label": [true_mood(text) for text in texts]})
+    frame["label"] = frame["label"].astype(object)
+    frame.loc[:1, "label"] = pd.Series([1e300, np.float32(3e38)], dtype=object)
+    cascade = lp.Cascade([at(small, "s"), at(large, "l")], target=0.8, gold="label")
+    out = frame.llm.process("Say {text}", into="a", schema=MOOD, model=cascade, **QUIET)
+    assert "120 rows" in out.llm.report().facts["promise"]
