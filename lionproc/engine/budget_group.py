@@ -20,8 +20,8 @@ class Spender(Protocol):
         """What was spent on each of them."""
 
     @property
-    def unpriced(self) -> bool:
-        """Whether what a request costs is not known on one of them."""
+    def unpriced(self) -> Sequence[str]:
+        """The models of which it is not known what a request costs."""
 
     def sent(self) -> int:
         """The requests that were sent on all of them."""

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from lionproc.engine.latencies import Latencies
 from lionproc.engine.outlay import Outlay, may_be_billed
+from lionproc.engine.tokens import Tokens
 from lionproc.engine.usage import Saved, plus
 from lionproc.errors import CallError, Kind
 
 if TYPE_CHECKING:
     from lionproc.engine.request import Event, Reply
-    from lionproc.engine.tokens import Tokens
+
+MOST_NAMED = 60  # characters of what a server calls a tier or a model
 
 
 @dataclass(slots=True)
@@ -171,6 +173,13 @@ class Counters:
         use.completion_tokens += tokens.output
         use.usd = plus(use.usd, usd)
 
+    def _priced_by(self, reply: Reply) -> str:
+        """What a reply's price depends on, in words: its tier, where its model has a price."""
+        tier = "" if reply.usage is None else reply.usage.tier
+        if tier and self.outlay.usd(Tokens(1, 1)) is not None:
+            return f"the tier {tier[:MOST_NAMED]!r}"
+        return f"the model {reply.model[:MOST_NAMED]!r}" if reply.model else "this model"
+
     def _used(
         self, tokens: Tokens, reply: Reply, event: Event | None, expected: Tokens | None = None
     ) -> float | None:
@@ -178,7 +187,7 @@ class Counters:
         usage = reply.usage
         # Whoever looked at the usage knows the price, or that it is not known.
         usd = self.outlay.usd(tokens) if usage is None else reply.usd
-        self.outlay.took(tokens, expected, usd)
+        self.outlay.took(tokens, expected, usd, self._priced_by(reply))
         if reply.saved is not None:
             self.saved = self.saved.plus(reply.saved)
         self.prompt_tokens += tokens.input

@@ -18,7 +18,7 @@ LONG = 16_384  # tokens of an answer of a model that thinks
 Verdict: TypeAlias = Literal["send", "wait", "stop"]
 Usd: TypeAlias = Callable[[Tokens], "float | None"]
 """What a request with so many tokens costs at most, in dollars; None where that is not known."""
-NOT_KEPT = "it cannot be kept: what a reply cost is not known"
+NOT_KEPT = "it cannot be kept, as no price is known for"
 # What is no answer though it succeeded, and what a gateway says that waited no longer for the model.
 _PERHAPS = frozenset({*range(200, 300), 408, 504, 524})
 
@@ -103,6 +103,7 @@ class Outlay:
         usd: As given.
         spent_usd: What the tokens cost that were billed, as far as it is known.
         unpriced: Replies of which it is not.
+        unpriced_of: What has no price, in words: the model or the tier of the first of them.
         lost: Tokens of attempts that came to nothing and may have been billed.
         lost_usd: What they would cost.
         pledged_usd: What they would cost.
@@ -128,6 +129,7 @@ class Outlay:
         "pledged_usd",
         "spent_usd",
         "unpriced",
+        "unpriced_of",
         "usd",
         "waiting",
     )
@@ -135,6 +137,7 @@ class Outlay:
     def __init__(self, usd: Usd = lambda _: None) -> None:
         self.usd = usd
         self.lost = Tokens()
+        self.unpriced_of = ""
         self._spent_input = self._spent_output = 0
         self._pledged_input = self._pledged_output = 0
         self.spent_usd = self.lost_usd = self.pledged_usd = 0.0
@@ -189,6 +192,7 @@ class Outlay:
         self._spent_output += other._spent_output
         self.spent_usd += other.spent_usd
         self.unpriced += other.unpriced
+        self.unpriced_of = self.unpriced_of or other.unpriced_of
         self.lost = _sum(self.lost, other.lost)
         self.lost_usd += other.lost_usd
 
@@ -222,13 +226,20 @@ class Outlay:
         finally:
             self.waiting -= 1
 
-    def took(self, used: Tokens, estimate: Tokens | None = None, usd: float | None = None) -> None:
+    def took(
+        self,
+        used: Tokens,
+        estimate: Tokens | None = None,
+        usd: float | None = None,
+        of: str = "this model",
+    ) -> None:
         """Tokens were billed.
 
         Args:
             used: How many.
             estimate: What would be expected now, where the server counted an answer.
             usd: What they cost in dollars, None where that is not known.
+            of: What has no price then, in words.
         """
         read, written = used
         self._billed += 1
@@ -236,6 +247,7 @@ class Outlay:
         self._spent_output += written
         if usd is None:
             self.unpriced += 1
+            self.unpriced_of = self.unpriced_of or of
         else:
             self.spent_usd += usd
             expected = None if estimate is None else self._usd_expected(estimate)
@@ -319,8 +331,8 @@ def verdict(
     reached = budget.reached(usd=usd + more, tokens=tokens + more_tokens, requests=sent)
     if reached:
         return "stop", reached
-    if budget.usd is not None and any(outlay.unpriced for outlay in outlays):
-        return "stop", f"{dollars(budget.usd)} ({NOT_KEPT})"
+    if not_kept := unkept(budget, outlays):
+        return "stop", not_kept
     # With nothing in flight one may always try: only replies show what a row really takes.
     if any(outlay._in_flight for outlay in outlays):
         if _might_pass(budget, outlays, number, estimate):
@@ -334,6 +346,12 @@ def verdict(
         if budget.passed(usd=usd, tokens=tokens):
             return "wait", ""
     return "send", ""
+
+
+def unkept(budget: Budget, outlays: Sequence[Outlay]) -> str:
+    """The bound in dollars that cannot be kept, in words, and why; empty where it can."""
+    of = next((outlay.unpriced_of for outlay in outlays if outlay.unpriced), "")
+    return "" if budget.usd is None or not of else f"{dollars(budget.usd)} ({NOT_KEPT} {of})"
 
 
 def _might_pass(budget: Budget, outlays: Sequence[Outlay], number: int, estimate: Tokens) -> bool:

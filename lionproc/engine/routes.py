@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, reduce
 
 from lionproc.engine import last_pace
 from lionproc.engine.budget import Budget
@@ -42,6 +42,7 @@ class Route:
         own: A limiter that only this stage passes, in front of the other; None for none.
         executor: The one that its work is to run in, None for one of its own.
         elsewhere: The kinds of failure after which another route takes over.
+        name: What people call the model.
     """
 
     limiter: Limiter
@@ -49,6 +50,7 @@ class Route:
     own: Limiter | None = None
     executor: RateLimitedAPIExecutor | None = None
     elsewhere: frozenset[Kind] = frozenset()
+    name: str = ""
 
     @property
     def queue_capacity(self) -> int:
@@ -216,9 +218,9 @@ class Routes:
         return verdict(budget, self.outlays, number, estimate, self.sent_in_all, corrects=corrects)
 
     @property
-    def unpriced(self) -> bool:
-        """Whether what a request costs is not known on one of them."""
-        return any(route.usd(Tokens(1, 1)) is None for route in self.routes)
+    def unpriced(self) -> list[str]:
+        """The models of which it is not known what a request costs."""
+        return [route.name for route in self.routes if route.usd(Tokens(1, 1)) is None]
 
     @property
     def waits_for_budget(self) -> bool:
@@ -314,10 +316,7 @@ class Routes:
         """What the replies would have cost more, None where the price of one is not known."""
         if any(executor.outlay.unpriced for executor in self.executors):
             return None
-        whole = Saved()
-        for executor in self.executors:
-            whole = whole.plus(executor.counters.saved)
-        return whole
+        return reduce(Saved.plus, (each.counters.saved for each in self.executors), Saved())
 
     def stats(self, elapsed_s: float, so_far: RunStats) -> RunStats:
         """A snapshot with what the routes know, all together.
@@ -349,6 +348,7 @@ class Routes:
                 sum(each.estimate_off for each in counted) / estimated if estimated else 0.0
             ),
             usd=summed(costs),
+            unpriced=next((each.unpriced_of for each in self.own_outlays if each.unpriced), ""),
             requests_per_minute=sum(each.per_minute(REQUESTS, window_s) for each in limiters),
             tokens_per_minute=sum(each.per_minute(TOKENS, window_s) for each in limiters),
             requests_limit=summed([each.effective(REQUESTS) for each in limiters]),

@@ -9,7 +9,7 @@ from functools import reduce
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.budget import WARN_AT, Budget
 from lionproc.engine.budget_group import BudgetGroup
-from lionproc.engine.outlay import Outlay, Spending, Verdict, gone
+from lionproc.engine.outlay import Outlay, Spending, Verdict, gone, unkept
 from lionproc.engine.routes import Routes
 from lionproc.engine.tokens import Tokens
 from lionproc.errors import ConfigurationError
@@ -61,10 +61,12 @@ class RunBudget:
                 f"budget takes lp.Budget(usd=..., ...), not {type(bounds).__name__}."
             )
         spenders = [self._routes, *self._routes.group.spenders]
-        if bounds.usd is not None and any(each.unpriced for each in spenders):
+        unpriced = [name for each in spenders for name in each.unpriced]
+        if bounds.usd is not None and unpriced:
+            names = ", ".join(dict.fromkeys(filter(None, unpriced)))
             raise ConfigurationError(
-                "The price of this model is not known, so a budget in dollars cannot be kept. "
-                "Give it as Model(..., price=lp.Price(input=..., output=...)) in dollars per "
+                f"The price of {names or 'this model'} is not known, so a budget in dollars cannot be "
+                "kept. Give it as Model(..., price=lp.Price(input=..., output=...)) in dollars per "
                 "million tokens, or use Budget(tokens=...) or Budget(requests=...)."
             )
         if bounds is not self.bounds:
@@ -141,8 +143,10 @@ class RunBudget:
     @property
     def used_up(self) -> str:
         """The bound that is reached as the bounds are now, in words; empty while none is."""
-        usd, tokens = gone(self._routes.outlays)
-        return self.bounds.reached(usd=usd, tokens=tokens, requests=self._routes.sent_in_all)
+        outlays = self._routes.outlays
+        usd, tokens = gone(outlays)
+        reached = self.bounds.reached(usd=usd, tokens=tokens, requests=self._routes.sent_in_all)
+        return reached or unkept(self.bounds, outlays)
 
     @property
     def note(self) -> str:

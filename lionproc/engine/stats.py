@@ -66,6 +66,7 @@ class RunStats:
             estimate.
         estimate_error: Mean relative error of the token estimates, 0.1 for 10 %.
         usd: What was bought in this run cost, or None where the price is not known.
+        unpriced: What no price is known for, where that is why: "the tier 'fast'".
         usd_of_answers: What the answers cost when they were bought, in this run or an earlier one;
             equal questions count once. None where that is not known.
         budget: The bound that is used most, in words; empty where there is none.
@@ -115,6 +116,7 @@ class RunStats:
     guessed: int = 0
     estimate_error: float = 0.0
     usd: float | None = None
+    unpriced: str = ""
     usd_of_answers: float | None = None
     budget: str = ""
     budget_used: float | None = None

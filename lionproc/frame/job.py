@@ -48,7 +48,7 @@ from lionproc.frame.run_note import new_run_id, note_of
 from lionproc.frame.save_target import check_file, is_folder_target
 from lionproc.frame.smells import smells
 from lionproc.frame.stale_parts import remove_stale_parts
-from lionproc.frame.unanswered import Unanswered
+from lionproc.frame.unanswered import Unanswered, used_up
 from lionproc.frame.unsure import unsure
 from lionproc.frame.with_answers import with_answers
 
@@ -422,11 +422,7 @@ class Job(RowRun):
                 "The run is not finished: wait for it with job.result(), or end it with job.stop()."
             )
         if reached := self._budget.used_up:
-            bound = "usd" if reached.startswith("$") else reached.rpartition(" ")[2]
-            raise ConfigurationError(
-                f"The budget of {reached} is used up, and what was spent counts. Raise it first "
-                f"(job.budget.{bound} = ...), then retry_failed() goes on."
-            )
+            raise ConfigurationError(used_up(reached))
         again = asked_again(self._plan, prompt=prompt, model=model, limits=limits)
         return launch(again, before=self)
 

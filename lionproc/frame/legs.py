@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from lionproc.engine.limiter_chain import LimiterChain
 from lionproc.engine.routes import Route
+from lionproc.engine.usage import Usage
 from lionproc.frame.stage import Stage
 from lionproc.model.composed import leaves_of, steps_of
 from lionproc.model.connection import Connection
@@ -21,6 +22,7 @@ from lionproc.model.steps import Steps
 
 __all__ = ["BACKLOG", "Leg", "legs_of", "member_names", "route_of"]
 
+ONE = Usage(1, 1)
 BACKLOG = 256  # rows that wait for the next model while the one before takes up more
 
 
@@ -63,7 +65,10 @@ def route_of(leg: Leg, stage: Stage, connection: Connection) -> Route:
     limiter = connection.limiter
     own = None if stage.limits is None else LimiterChain(stage.limits, [limiter])
     elsewhere = leg.steps.elsewhere(leg.leaf)
-    return Route(limiter, connection.price, own, connection.executor, elsewhere)
+    ways = connection.ways or (connection,)
+    names = (f"{way.provider.name}/{way.model}" for way in ways if way.price.usd(ONE) is None)
+    name = ", ".join(names)
+    return Route(limiter, connection.price, own, connection.executor, elsewhere, name)
 
 
 def member_names(connections: Sequence[Connection]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lionproc.engine.outlay import NOT_KEPT
 from lionproc.engine.routes import GUESSED
 from lionproc.engine.stats import RunStats
 from lionproc.errors import (
@@ -15,7 +16,32 @@ from lionproc.errors import (
     StoppedWarning,
 )
 
-__all__ = ["Unanswered"]
+__all__ = ["Unanswered", "used_up"]
+
+_UNKEPT = (
+    "Running the cell again goes on from here, up to the next such reply. Model(..., "
+    "price=lp.Price(..., tiers={...})) says what they cost, and a budget of tokens or requests needs "
+    "no price."
+)
+
+
+def used_up(reached: str) -> str:
+    """Why rows are not asked again under a budget, and how they are.
+
+    Args:
+        reached: Its bound, in words.
+    """
+    if NOT_KEPT in reached:
+        return (
+            f"Nothing is sent under the budget of {reached}. Take the bound away first "
+            "(job.budget.usd = None), then retry_failed() goes on. Or run the cell again with "
+            "Model(..., price=lp.Price(..., tiers={...})), which says what such replies cost."
+        )
+    bound = "usd" if reached.startswith("$") else reached.rpartition(" ")[2]
+    return (
+        f"The budget of {reached} is used up, and what was spent counts. Raise it first "
+        f"(job.budget.{bound} = ...), then retry_failed() goes on."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +84,8 @@ class Unanswered:
             why = f"The budget of {self.budget} was reached"
             category = BudgetWarning
             advice = "Running again with a larger budget= goes on from here."
+            if NOT_KEPT in self.budget:
+                advice = _UNKEPT
             if stats.guessed:
                 advice += (
                     f" The server did not count the tokens of {stats.guessed:,} replies; {GUESSED}."

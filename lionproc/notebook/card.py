@@ -138,8 +138,10 @@ def _tokens(stats: RunStats) -> str:
 
 def _cost(stats: RunStats) -> str:
     if stats.usd is None:
+        of = formatting.plain(stats.unpriced or "this model", 200)
+        tiers = "..., tiers=..." if of.startswith("the tier ") else "..."
         return (
-            "unknown: no price is known for this model; Model(..., price=lp.Price(...)) sets one"
+            f"unknown: no price is known for {of}; Model(..., price=lp.Price({tiers})) sets one"
             if stats.tokens
             else ""
         )

@@ -184,10 +184,10 @@ def test_dollars_are_those_of_the_replies_and_what_is_in_flight_costs_as_they_di
 
 def test_a_budget_in_dollars_ends_with_the_first_reply_whose_price_is_not_known():
     outlay = priced()
-    outlay.took(Tokens(10, 1), Tokens(10, 1), None)
+    outlay.took(Tokens(10, 1), Tokens(10, 1), None, "the tier 'fast'")
     assert verdict(outlay, (1, 1), usd=1000) == (
         "stop",
-        f"$1000.00 ({NOT_KEPT})".replace("1000", "1,000"),
+        f"$1,000.00 ({NOT_KEPT} the tier 'fast')",
     )
     assert verdict(outlay, (1, 1), tokens=1000) == ("send", "")
 

@@ -221,7 +221,7 @@ def test_a_budget_in_dollars_counts_what_all_of_them_spend(server, common):
         )  # fmt: skip
     assert float(server.bill.usd - before) < 1.3 * limit
     unknown = lp.Model("openai", "mine", base_url=server.base_url, api_key=server.key)
-    with pytest.raises(ConfigurationError, match="price of this model is not known"):
+    with pytest.raises(ConfigurationError, match=r"price of .* is not known"):
         FRAME.llm.compare(
             SHORT, models=[model_at(server), unknown], budget=lp.Budget(usd=1), **common
         )

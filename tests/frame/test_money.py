@@ -1,5 +1,6 @@
 """The truth about money: every figure against the bill of a server that prices as a known model."""
 
+import json
 import random
 import sys
 import threading
@@ -114,6 +115,43 @@ def test_a_budget_of_half_the_bill_stops_within_one_requests_cost_and_says_how_t
     stats = out.llm.report().stats
     assert stats.usd == pytest.approx(spent, abs=1e-9)
     assert stats.budget_used >= 1
+
+
+def test_a_tier_without_a_price_ends_a_budget_in_dollars_and_the_words_name_it_and_the_way_on(
+    journal,
+):
+    named = "no price is known for the tier 'rapid'"
+    said = {"message": {"content": "wine"}, "finish_reason": "stop"}
+    used = {"prompt_tokens": 9, "completion_tokens": 1}
+    reply = {"choices": [said], "model": "gpt-5-mini", "service_tier": "rapid", "usage": used}
+    fast = Fault("other", status=200, body=json.dumps(reply))
+    with Server(prices="openai", answer="wine", faults=[None, fast]) as server:
+        more = {"limits": lp.Limits(concurrency=1), "budget": lp.Budget(usd=5)}
+        with pytest.warns(BudgetWarning, match=rf"{named}.*Running the cell again.*tiers="):
+            out = run(reviews(6), served(server), journal, **more)
+        assert f"unknown: {named}; Model(..., price=lp.Price(..., tiers=...))" in repr(
+            out.llm.report()
+        )
+        job = lp.last_job()
+        job.budget.usd = 100
+        with pytest.raises(ConfigurationError, match=rf"{named}.*budget\.usd = None"):
+            job.retry_failed()
+        job.budget.usd = None
+        assert job.retry_failed().result()["about"].notna().all()
+        assert server.counters.total == 6
+
+
+def test_the_member_of_a_composition_that_has_no_price_is_named(journal):
+    with Server(answer="wine", faults={"content_filter": 1.0}) as first, Server() as second:
+        unknown = lp.Model("openai/mystery", base_url=second.base_url, api_key=second.key)
+        for model in (
+            lp.Fallback([served(first), unknown]),
+            lp.Pool([served(first), unknown], same=True),
+        ):
+            with pytest.raises(ConfigurationError, match="price of openai/mystery is not known"):
+                run(reviews(1), model, journal, budget=lp.Budget(usd=1))
+        out = run(reviews(1), lp.Fallback([served(first), unknown]), journal)
+        assert "no price is known for the model 'mystery'" in repr(out.llm.report())
 
 
 def test_a_correction_that_takes_more_than_is_left_reaches_the_budget_and_leaves_when_it_is_raised(
