@@ -32,7 +32,7 @@ from lionproc.errors import CallError, Kind, SchemaError
 from lionproc.model.answer import Answer
 from lionproc.model.chat_completion import text_of
 from lionproc.model.fences import unfenced
-from lionproc.model.logprobs import Token, tokens_of, tokens_under
+from lionproc.model.logprobs import NotToldError, Token, tokens_of, tokens_under
 from lionproc.model.shape import Boolean, Choice, Shape
 from lionproc.model.spelling import Possible, Spelling
 
@@ -155,9 +155,11 @@ def _steps(tokens: Sequence[Token], start: int, spelling: Spelling) -> Iterator[
             return
         lead, first = token.text[:behind], not said
         likely: dict[Possible, float] = defaultdict(float)
-        known = list(token.likeliest)
+        try:
+            known, own = list(token.likeliest), token.probability
+        except NotToldError:
+            known, own = [], None
         least = min((probability for _, probability in known), default=1.0)
-        own = token.probability
         if own is not None and all(text != token.text for text, _ in known):
             known.append((token.text, own))  # drawn though it is none of the likeliest
         for text, probability in known:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["SeenLogprobs", "Token", "has_logprobs", "tokens_of", "tokens_under"]
+__all__ = ["NotToldError", "SeenLogprobs", "Token", "has_logprobs", "tokens_of", "tokens_under"]
 
 _SPACES = str.maketrans({"Ġ": " ", "Ċ": "\n", "▁": " "})  # how vocabularies write them
 
@@ -19,6 +19,10 @@ _SPACES = str.maketrans({"Ġ": " ", "Ċ": "\n", "▁": " "})  # how vocabularies
 MOST_TOKENS = 250_000  # of a reply; no model writes as many
 ROUNDED = 1e-3  # how far above 0 rounding brings a log-probability; a probability of 1 is at 0
 MOST_LISTED = 100  # alternatives of a token that are read; servers list 20
+
+
+class NotToldError(ValueError):
+    """What stands in the place of a log-probability is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,10 @@ class Token:
         """The likeliest tokens at its place with their probabilities, as the server lists them.
 
         Each once: two tokens may read the same, but not with the same probability.
+
+        Raises:
+            NotToldError: One of them has what cannot be. Of a server that lists something else (logits,
+                shares), those that could be log-probabilities say nothing either.
         """
         listed = self.entry.get("top_logprobs")
         found: dict[tuple[bytes, float], None] = {}
@@ -54,7 +62,11 @@ class Token:
 
     @property
     def probability(self) -> float | None:
-        """Its own, None where it is not told."""
+        """Its own, None where it is not told.
+
+        Raises:
+            NotToldError: It cannot be.
+        """
         return _probability(self.entry)
 
     def _read(self, entry: object) -> bytes | None:
@@ -129,14 +141,20 @@ def _text(entry: object) -> bytes | None:
 
 
 def _probability(entry: dict[str, Any]) -> float | None:
-    """That of a token; None where it is not told, or cannot be, as a probability in its place."""
+    """That of a token; None where it is not told.
+
+    Raises:
+        NotToldError: What is told cannot be a log-probability, as a probability in its place.
+    """
     value = entry.get("logprob")
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if value is None:
         return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value <= ROUNDED:
+        raise NotToldError
     try:
-        return math.exp(min(value, 0.0)) if value <= ROUNDED else None
+        return math.exp(min(value, 0.0))
     except OverflowError:  # an integer that no float holds
-        return None
+        raise NotToldError from None
 
 
 def _with_spaces(tokens: tuple[Token, ...]) -> Iterator[Token]:

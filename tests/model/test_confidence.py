@@ -298,7 +298,7 @@ def test_a_number_that_no_float_holds_is_no_probability_and_no_fault():
     data = reply('{"answer":"', [("positive", 0.6), ("negative", 0.2)], '"}')
     listed = data["choices"][0]["logprobs"]["content"][1]["top_logprobs"]
     listed[1]["logprob"] = -(10**400)
-    assert confidence_of(data, MOOD) == pytest.approx(0.6 / (0.6 + 0.4))  # as if it were not listed
+    assert confidence_of(data, MOOD) is None
 
 
 def test_a_token_that_hardly_ever_comes_and_nothing_else_is_unknown():
@@ -442,3 +442,18 @@ def test_a_number_that_is_no_log_probability_says_nothing_and_never_that_a_model
     assert confidence_of(data, MOOD) is None
     entry.update(logprob=1e-7)  # rounded
     assert confidence_of(data, MOOD) is not None
+
+
+@pytest.mark.parametrize("logprob", [0.62, 5, math.nan, "-1", True])
+def test_where_one_alternative_is_no_log_probability_the_others_are_none_either(logprob):
+    """Logits, say: -0.2 beside 3.1 is a share of 4 %, and no probability of 0.82."""
+    data = reply("{", '"answer":"', [("positive", 0.82), ("negative", 0.1)], '"}')
+    before, _, choice, after = data["choices"][0]["logprobs"]["content"]
+    assert confidence_of(data, MOOD) == pytest.approx(0.82 / 0.92)
+    for place in (before, after):  # nothing is chosen there
+        place["top_logprobs"].append({**entry("x", 0.1), "logprob": logprob})
+    assert confidence_of(data, MOOD) == pytest.approx(0.82 / 0.92)
+    choice["top_logprobs"][1]["logprob"] = logprob
+    assert confidence_of(data, MOOD) is None
+    choice["top_logprobs"][1]["logprob"] = None  # not told, which says nothing of the others
+    assert 0.8 < confidence_of(data, MOOD) < 0.83
