@@ -6,7 +6,8 @@ what they were made of is given up, so that nothing is in memory twice, while th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from lionproc.frame.answer_arrays import POOL
 
 __all__ = ["Blocks", "Numbers"]
 
+AT_ONCE = 2**29  # bytes of lists, records or maps that are copied into one array
 Numbers = npt.NDArray[np.int64]
 """The number of the answer of each row; negative for none."""
 
@@ -68,6 +70,11 @@ class Blocks:
         self._sizes.append(size)
         self._users.append(users)
         self.end += size
+
+    def bytes_of(self, numbers: Numbers) -> int:
+        """How much the blocks hold in which these answers are."""
+        used = np.unique(_block_of(self._starts, numbers)[numbers >= 0]).tolist()
+        return sum(blocks[place].nbytes for blocks in self._columns for place in used)
 
     def move(self, numbers: Numbers) -> None:
         """Append a block that has the answers of some rows, in the order of the rows.
@@ -125,18 +132,31 @@ class Found:
         places = numbers + behind[block]
         self._size = len(numbers)
         self._first: int | None = None  # where they follow each other
-        self._places: pa.Array | None = None
+        self._places, self._there = places, there
         if self._size and there.all() and (np.diff(places) == 1).all():
             self._first = int(places[0])
-        else:
-            self._places = pa.array(places, mask=~there)
 
     def column(self, place: int) -> pa.ChunkedArray:
         """The answers of a column; without a copy where they are in order already."""
         kept = pa.chunked_array(self._blocks[place], self._types[place])
         if self._first is not None:
             return kept.slice(self._first, self._size)
-        return pc.take(kept, self._places, memory_pool=POOL)
+        if pa.types.is_nested(kept.type) and kept.nbytes > AT_ONCE:
+            return pa.chunked_array(list(self._slices(kept)), kept.type)
+        return pc.take(kept, pa.array(self._places, mask=~self._there), memory_pool=POOL)
+
+    def _slices(self, kept: pa.ChunkedArray) -> Iterator[pa.Array]:
+        """The same without a copy: to take some, Arrow first makes one array of all blocks."""
+        starts = np.cumsum([0, *map(len, kept.chunks)])[:-1]
+        block = np.where(self._there, _block_of(starts, self._places), -1)
+        follows = self._there[1:] & (np.diff(block) == 0) & (np.diff(self._places) == 1)
+        none = pa.nulls(1, kept.type)
+        for first, end in pairwise([0, *(np.flatnonzero(~follows) + 1).tolist(), self._size]):
+            at = block[first]
+            if at < 0:
+                yield none
+            else:
+                yield kept.chunk(at).slice(self._places[first] - starts[at], end - first)
 
 
 def _joined(values: pa.ChunkedArray) -> pa.Array:

@@ -23,7 +23,9 @@ __all__ = ["AnswerColumns"]
 
 BLOCK_CELLS = 16_384  # that become arrays at once: a millisecond or two of the engine's time
 BLOCK_ROWS = (64, 4096)  # the fewest, and the most
+BLOCK_LENGTH = 2**26  # characters of replies: a list of texts in Arrow has room for 2 GiB
 JOINED = 8  # blocks that become one at most: of a small array most is not what it holds
+JOINED_BYTES = 2**29  # that they have together, if each row has what most rows share
 _NONE, _NEVER = -1, -2
 
 
@@ -49,6 +51,7 @@ class AnswerColumns:
         self._number = array("q", [_NONE]) * rows  # of each row: that of its answer
         self._blocks = Blocks([none.type for none in arrow_columns(answer, ())])
         self._open: list[Any] = []  # the latest cells, not yet a block
+        self._length = 0  # characters of the replies they were read from
         self._users = 0  # rows that have one of those
         self._last: Any = MISSING
         self._stretch = min(max(most, self._size), JOINED * self._size)  # rows of a final block
@@ -56,21 +59,23 @@ class AnswerColumns:
         self._complete: list[int] = []  # stretches of which nothing more is to come
         self._lock = threading.Lock()
 
-    def put(self, row: int, cell: object) -> None:
+    def put(self, row: int, cell: object, length: int = 0) -> None:
         """A row has its answer.
 
         Args:
             row: Which.
             cell: As its column holds it. A row that shares the answer of the one before it shares
                 its place.
+            length: How many characters the reply had that it was read from.
         """
         with self._lock:
             if cell is not self._last or not self._open:
                 self._open.append(cell)
                 self._last = cell
+                self._length += length
             self._users += 1
             self._set(row, self._blocks.end + len(self._open) - 1)
-            if len(self._open) >= self._size:
+            if len(self._open) >= self._size or self._length >= BLOCK_LENGTH:
                 self._close()
 
     def never(self, row: int) -> None:
@@ -129,17 +134,20 @@ class AnswerColumns:
             made = arrow_columns(self._answer, self._open)
             self._blocks.add(made, len(self._open), self._users)
             self._open, self._users, self._last = [], 0, MISSING
+            self._length = 0
         for stretch in self._complete:
             self._order(stretch)
         self._complete = []
 
     def _order(self, stretch: int) -> None:
-        """The answers of a stretch of rows become one block."""
+        """The answers of a stretch of rows become one block, where one has room for them."""
         first = stretch * self._stretch
         numbers = np.array(self._number[first : first + self._stretch])
-        answers = numbers[numbers >= 0]
-        if 2 * len(np.unique(answers)) < len(answers):
+        _, rows = np.unique(numbers[numbers >= 0], return_counts=True)
+        if 2 * len(rows) < rows.sum():
             return  # they share them, and would have one each
+        if self._blocks.bytes_of(numbers) * rows.max(initial=0) > JOINED_BYTES:
+            return
         start = self._blocks.end
         self._blocks.move(numbers)
         self._number[first : first + len(numbers)] = array("q", range(start, self._blocks.end))

@@ -129,7 +129,7 @@ class RowStore:
                 self.filled_by.note(place, self._run)
                 self._notes[place] += 2 * call.mended
             output, row = divmod(place, self._rows)
-            self.columns[output].put(row, call.cell)
+            self.columns[output].put(row, call.cell, call.length)
             if self._sure:
                 sure = self.confidences[output]
                 sure.put(row, call.confidences)

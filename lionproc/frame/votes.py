@@ -59,6 +59,7 @@ class Verdict:
         value: The answer of the majority, None where nobody has it.
         cell: The same as its column holds it.
         confidences: The share of the majority.
+        length: How many characters the reply had that it was read from.
         mended: Whether the reply had another form than was asked for.
         cached: Whether all votes came from the journal.
         tied: Whether several answers have as many votes, so that there is none.
@@ -68,6 +69,7 @@ class Verdict:
     value: Any = None
     cell: Any = None
     confidences: tuple[float | None, ...] = ()
+    length: int = 0
     mended: bool = False
     cached: bool = False
     tied: bool = False
@@ -208,7 +210,7 @@ def counted(votes: Sequence[Cast | CallError], *, first_of_equals: bool) -> Verd
         verdict.tied = True
         return verdict
     verdict.value, verdict.cell = event.value, event.call.cell
-    verdict.mended = event.call.mended
+    verdict.length, verdict.mended = event.call.length, event.call.mended
     return verdict
 
 

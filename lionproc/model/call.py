@@ -99,14 +99,12 @@ class RequestBuilder:
                 if connection.structured == "json_object":
                     fields["response_format"] = {"type": "json_object"}
         self._head = b'{"model":' + orjson.dumps(connection.model) + b',"messages":'
-        keyed = {name: fields[name] for name in fields if name not in SHAPE_NOTHING}
-        self.fields = keyed
+        keyed = self.fields = {name: fields[name] for name in fields if name not in SHAPE_NOTHING}
         self._tail = tail_of(keyed)
-        start = connection.identity.encode() + b"\0" + self._head
-        self._hash = blake2b(start, digest_size=KEY_BYTES)
+        identity = connection.identity.encode()
+        self._hash = blake2b(identity + b"\0" + self._head, digest_size=KEY_BYTES)
         self.digest = blake2b(
-            connection.identity.encode() + self._head + self._tail + self.told.encode(),
-            digest_size=KEY_BYTES,
+            identity + self._head + self._tail + self.told.encode(), digest_size=KEY_BYTES
         ).digest()
         if connection.takes_cache_key:
             fields.setdefault("prompt_cache_key", f"lionproc-{self.digest.hex()}")
@@ -183,6 +181,7 @@ class ModelCall:
         asked: The messages as they were given, where another model may be asked them too.
         cell: The answer as its column holds it, once `read` has read one.
         confidences: How sure the model was of each choice in it, where that was asked for.
+        length: How many characters the reply had that the answer was read from.
         mended: Whether the reply had another form than was asked for; see `Answered`.
         occurrence: Tells equal questions apart that shall not share an answer.
         vote: Which of several answers to the question it is for.
@@ -190,7 +189,7 @@ class ModelCall:
 
     __slots__ = (
         *("_begins", "_media", "_named_by", "_recipe", "_was_sent", "asked", "cell"),
-        *("confidences", "key", "mended", "occurrence", "vote"),
+        *("confidences", "key", "length", "mended", "occurrence", "vote"),
     )
     leaves_later = True  # its wire sees to that
 
@@ -215,6 +214,7 @@ class ModelCall:
         self.key: bytes | None = key
         self.cell: Any = None
         self.confidences: tuple[float | None, ...] = ()
+        self.length = 0
         self.mended = self._was_sent = False
 
     @property
@@ -336,9 +336,8 @@ class ModelCall:
 
     def _price(self, reply: Reply) -> None:
         if reply.usage is not None:
-            price = self._recipe.connection.price
-            reply.usd = price.usd(reply.usage, reply.model)
-            reply.saved = price.saved(reply.usage, reply.model)
+            price, used = self._recipe.connection.price, (reply.usage, reply.model)
+            reply.usd, reply.saved = price.usd(*used), price.saved(*used)
 
     def _refused(self, error: CallError, refusal: bytes, sent: bytes) -> CallError:
         """What a failed attempt means, by what the server says in its body."""
@@ -373,6 +372,7 @@ class ModelCall:
         try:
             said = text_of(data, recipe.connection.endings, bytes(self._begins))
             value, self.cell, self.mended = recipe.answer.answered(said)
+            self.length = len(said)
             sure = recipe.confidences
             if sure is not None:  # of a good answer: what fits no type may be a guardrail's
                 seen = recipe.connection.endpoint.logprobs

@@ -9,11 +9,12 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from pandas.testing import assert_extension_array_equal
 from pydantic import AwareDatetime, create_model
 
-from lionproc.frame import answer_columns
+from lionproc.frame import answer_blocks, answer_columns
 from lionproc.frame.answer_arrays import POOL
 from lionproc.frame.answer_columns import AnswerColumns
 from lionproc.frame.assemble import MISSING, columns
@@ -138,6 +139,40 @@ def test_whatever_comes_in_whatever_order_each_row_has_what_came_for_it_last(blo
             later.put(row, had[row])
         same(later.between(0, rows), columns(answer, had, None))
         same(kept.between(0, rows), columns(answer, expected, None))
+
+
+def test_answers_of_much_text_are_never_one_array_of_more_than_it_has_room_for(monkeypatch):
+    """A list of texts in Arrow has room for 2 GiB, here for some hundred."""
+    monkeypatch.setattr(answer_columns, "BLOCK_LENGTH", 400)
+    monkeypatch.setattr(answer_columns, "JOINED_BYTES", 2_000)
+    monkeypatch.setattr(answer_blocks, "AT_ONCE", 2_000)
+    largest = []
+    for name in ("array", "concat_arrays"):
+        made = getattr(pa, name)
+        monkeypatch.setattr(
+            pa, name, lambda *a, made=made, **k: largest.append(made(*a, **k)) or largest[-1]
+        )
+    taken = pc.take
+    monkeypatch.setattr(
+        pc, "take", lambda kept, *a, **k: largest.append(kept) or taken(kept, *a, **k)
+    )
+    answer = Answer.of(list[str])
+    kept, cells = AnswerColumns(answer, "a", 60), [MISSING] * 60
+    for row in random.Random(3).sample(range(60), 50):
+        cells[row] = ["x" * 100, f"{row}"]
+        kept.put(row, cells[row], 104)
+    for row, cell in enumerate(cells):
+        if cell is MISSING and row % 2:
+            kept.never(row)
+    early = kept.between(0, 60)
+    for _ in kept.settle():
+        pass
+    found, part = kept.between(0, 60), kept.between(7, 31)
+    assert max(values.nbytes for values in largest) <= 2_000
+    monkeypatch.undo()
+    same(early, columns(answer, cells, "a"))
+    same(found, columns(answer, cells, "a"))
+    same(part, columns(answer, cells[7:31], "a"))
 
 
 def test_a_frame_has_its_texts_in_common_with_what_is_kept_and_cannot_change_it():

@@ -35,6 +35,7 @@ from lionproc.errors import (
     ServiceDownError,
     StoppedWarning,
 )
+from lionproc.frame import answer_columns
 from lionproc.frame.job import Job
 from lionproc.model.call import ModelCall
 from lionproc.testing import Fault, Server
@@ -1272,3 +1273,24 @@ def test_who_only_waits_for_a_frame_is_told_that_somebody_stopped_the_run(server
         out = texts(400).llm.process("Say {text}", into="y", model=model, limits={"concurrency": 4})
     watcher.join()
     assert 5 <= out["y"].notna().sum() < 400
+
+
+def test_long_replies_are_a_block_of_their_own_long_before_there_are_thousands(
+    server, model, monkeypatch
+):
+    sizes = []
+    made = answer_columns.arrow_columns
+    monkeypatch.setattr(answer_columns, "BLOCK_LENGTH", 25)
+    monkeypatch.setattr(
+        answer_columns, "arrow_columns", lambda *a: sizes.append(len(a[1])) or made(*a)
+    )
+    server.configure(  # 18 characters
+        answer=lambda body: '{"answer": ["%s"]}' % (body["messages"][-1]["content"][-1] * 2)
+    )
+    frame = pd.DataFrame({"t": list("abcdefg")})
+    for votes in (1, 3):
+        out = frame.llm.process(
+            "{t}", into="x", schema=list[str], model=model, votes=votes, journal=False, **QUIET
+        )
+        assert [list(cell) for cell in out["x"]] == [[letter * 2] for letter in frame["t"]]
+    assert max(sizes) == 2
