@@ -92,6 +92,7 @@ class Permission:
             await self._until_resumed()
             if event.done:
                 return None
+            policy.is_held(limiter.holding_s(), limiter.now())
             if policy.is_open and policy.has_substitute:  # somebody else answers meanwhile
                 if (error := policy.refused(event, limiter.now())) is not None:
                     return Refused(error)

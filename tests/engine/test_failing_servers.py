@@ -7,6 +7,7 @@ import pytest
 
 from lionproc.engine.executor import RateLimitedAPIExecutor
 from lionproc.engine.failure_policy import BREAKING
+from lionproc.engine.limiter import Limiter
 from lionproc.engine.retry import Retry
 from lionproc.errors import CallError, Kind, ServiceDownError
 
@@ -96,6 +97,24 @@ def test_where_somebody_else_answers_nobody_waits_for_who_asks_to_wait_for_minut
         assert (len(desk.sent), now < 600) == (2, True)
         await asyncio.sleep(650)
         assert await (await executor.append(desk.call("later"))) == "answer later"
+
+    virtual(main())
+
+
+def test_what_another_run_was_asked_to_wait_keeps_no_row_from_somebody_else(virtual, desk):
+    async def main():
+        limiter, others = Limiter(), BREAKING | {Kind.RATE_LIMITED}
+        desk.errors = [failed(Kind.RATE_LIMITED, 600.0)]
+        before = RateLimitedAPIExecutor(limiter=limiter)
+        await before.append(desk.call("a"))
+        await desk.has_sent(1)
+        await asyncio.sleep(1)
+        executor = RateLimitedAPIExecutor(limiter=limiter, elsewhere=others)
+        event = await executor.append(desk.call("b"))
+        await executor.forward()
+        assert (event.state, event.error.kind) == ("failed", Kind.RATE_LIMITED)
+        assert (desk.sent, asyncio.get_running_loop().time() < 600) == (["a"], True)
+        await before.forward()
 
     virtual(main())
 
