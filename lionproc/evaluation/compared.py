@@ -159,6 +159,26 @@ class Compared:
         )  # fmt: skip
         return pd.DataFrame(rows, columns=list(names))
 
+    @cached_property
+    def ranked(self) -> list[str]:
+        """The variants, the best first; in their order without gold.
+
+        A row without an answer counts as wrong (of numbers it is left out). Of equal ones the
+        cheapest comes first, and those without any answer last.
+        """
+        if self.gold is None:
+            return list(self.asked)
+
+        def order(name: str) -> tuple[bool, float, float]:
+            part, tally = self.sheet.part(name), self._tallies[name]
+            cost = float("inf") if tally.usd_per_1000 is None else tally.usd_per_1000
+            if "mae" in part:
+                off = float("inf") if part["mae"] is None else part["mae"]
+                return not tally.answered, off, cost
+            return not tally.answered, -(part["right"] or 0), cost
+
+        return sorted(self.asked, key=order)
+
     @property
     def best(self) -> str | None:
         """The variant that is right most often (of numbers: off by least); None without gold.
@@ -166,15 +186,5 @@ class Compared:
         A row without an answer counts as wrong. Of equal ones the cheapest. `.test` says
         whether it is better than another, or lucky.
         """
-        if self.gold is None:
-            return None
-        found = [name for name in self.asked if self._tallies[name].answered]
-
-        def order(name: str) -> tuple[float, float]:
-            part, tally = self.sheet.part(name), self._tallies[name]
-            cost = float("inf") if tally.usd_per_1000 is None else tally.usd_per_1000
-            if "mae" in part:
-                return float("inf") if part["mae"] is None else part["mae"], cost
-            return -(part["right"] or 0), cost
-
-        return min(found, key=order, default=None)
+        first = self.ranked[0]
+        return None if self.gold is None or not self._tallies[first].answered else first

@@ -27,7 +27,7 @@ from lionproc.frame.cell import is_missing
 from lionproc.notebook.formatting import dollars, duration, escaped, plain, plural, short_duration
 from lionproc.notebook.pairs import BOX, CELL, NOTE, QUIET, as_lines, as_table
 
-__all__ = ["as_html", "as_text", "headline", "pairs", "ranked"]
+__all__ = ["as_html", "as_text", "headline", "pairs"]
 
 MOST = 12  # variants of the table
 MOST_PAIRS = 4
@@ -67,15 +67,6 @@ def headline(made: Compared) -> str:
     return f"lionproc: {how}, which may be luck"
 
 
-def ranked(made: Compared) -> list[str]:
-    """The variants, the best first; in their order without gold."""
-    table = made.table
-    for name, best_first in (("accuracy", False), ("mae", True)):
-        if name in table:
-            return list(table[name].sort_values(ascending=best_first, kind="stable").index)
-    return made.variants
-
-
 def pairs(made: Compared) -> list[tuple[str, str]]:
     """What is said above the table."""
     stats = made.stats
@@ -99,7 +90,7 @@ def pairs(made: Compared) -> list[tuple[str, str]]:
 
 def _table(made: Compared) -> tuple[Row, Body, list[str], list[str]]:
     """Heads, rows, a bar for each, and what is said below."""
-    order = ranked(made)[:MOST]
+    order = made.ranked[:MOST]
     table = made.table.loc[order]
     heads, columns = ["variant"], [[plain(name, 40) for name in order]]
     bars: list[str] = []
@@ -127,14 +118,17 @@ def _table(made: Compared) -> tuple[Row, Body, list[str], list[str]]:
         [_SHOWN if pd.isna(each) else dollars(each) for each in table["usd_per_1000"]],
     )
     add("per row", [_SHOWN if pd.isna(each) else short_duration(each) for each in table["seconds"]])
-    if (table["answered"] < table["n"]).any():
+    some_missing = (table["answered"] < table["n"]).any()
+    if some_missing:
         add(
             "answered",
             [f"{a:,} of {n:,}" for a, n in zip(table["answered"], table["n"], strict=True)],
         )
     below = [f"{len(made.variants) - MOST:,} more in .table"] if len(made.variants) > MOST else []
-    if "accuracy" in table and (table["answered"] < table["n"]).any():
+    if "accuracy" in table and some_missing:
         below.append("accuracy: of the answers; which is best counts a missing one as wrong")
+    if "mae" in table and some_missing:
+        below.append("off by: of the answers; a missing one is left out")
     return heads, list(zip(*columns, strict=True)), bars, below
 
 
@@ -142,7 +136,7 @@ def _luck(made: Compared) -> list[Pair]:
     """The pairs that are worth a sentence: those of the best one, in the order of the table."""
     best = made.best
     found = [pair for pair in made.pairs if best in {pair.a, pair.b}]
-    order = ranked(made)
+    order = made.ranked
     found.sort(key=lambda pair: order.index(pair.b if pair.a == best else pair.a))
     return found[:MOST_PAIRS]
 
@@ -226,7 +220,7 @@ def _rows(made: Compared) -> str:
     """The rows where they differ most, with what each says: green where it is right."""
     names: list[Any] = [each.columns[0] for each in made.sheet.answers if len(each.columns) == 1]
     there = made.table["answered"].gt(0)
-    names = [name for name in ranked(made) if name in names and there[name]][:6]
+    names = [name for name in made.ranked if name in names and there[name]][:6]
     table = made.disagreements
     if not len(table) or len(names) < 2:
         return ""

@@ -160,6 +160,25 @@ def test_all_variants_stream_at_the_same_time(common):
     assert 3 < sum(asked[:24]) < 21  # one after the other, it would be 0 or 24
 
 
+def test_who_answers_little_and_right_is_not_listed_before_who_answers_all(common):
+    def said(body):
+        asked = next(each["content"] for each in body["messages"] if each["role"] == "user")
+        number = int(asked.split()[-1])
+        if "lazy" in asked and number % 4:
+            return "no idea"
+        return {"answer": "bad" if number % 10 == 1 else "good"}
+
+    frame = pd.DataFrame({"number": range(40), "label": "good"})
+    prompts = {"lazy": "A lazy one: {number}", "good": "A good one: {number}"}
+    with Server(answer=said) as server:
+        made = frame.llm.compare(prompts, model=model_at(server), gold="label", n=40, **common)
+    assert made.table.loc["lazy", ["answered", "accuracy"]].tolist() == [10, 1.0]
+    assert (made.best, made.ranked) == ("good", ["good", "lazy"])
+    shown = repr(made).partition("variant  ")[2]
+    assert shown.index("good ") < shown.index("lazy ")
+    assert "counts a missing one as wrong" in shown
+
+
 def test_one_that_cannot_go_on_harms_no_other_and_is_shown_with_its_error(server, common):
     refused = model_at(server, "mine", api_key="sk-wrong")  # nobody knows its price
     made = FRAME.llm.compare(
