@@ -57,6 +57,7 @@ def asked_again(
     if model is not None:
         stage = replace(stage, model=default_model(model))
     other = Plan(plan.frame, [stage], options)
+    other.attrs = plan.attrs
     other.about.update(plan.about)
     other.asked = plan.asked
     if prompt is not None:

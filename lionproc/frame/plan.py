@@ -59,6 +59,7 @@ class Plan:
         # What is done to the frame in place while its rows are asked (sorted, cut, relabelled,
         # corrected) must not put answers beside other rows: so this is the frame as it is now.
         self.frame = frame = snapshot(frame)
+        self.attrs, frame.attrs = frame.attrs, {}  # pandas copies them with each column it is asked
         self.stages = tuple(stages)
         self.outputs = tuple(output for stage in stages for output in stage.outputs)
         self._stage_of = [n for n, stage in enumerate(stages) for _ in stage.outputs]

@@ -7,6 +7,7 @@ so that they cannot be others than those that come.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from copy import deepcopy
 from typing import Any
 
 import pandas as pd
@@ -69,7 +70,9 @@ def with_answers(
         details[PIPELINE_ERROR] = stopped_at(plan, store, answer, start, stop)
     new.update(details)
     frame = plan.frame.iloc[start:stop] if (start, stop) != (0, plan.rows) else plan.frame
-    return assemble(frame, new, overwrite=plan.options.overwrite)
+    made = assemble(frame, new, overwrite=plan.options.overwrite)
+    made.attrs = deepcopy(plan.attrs)
+    return made
 
 
 def columns_before(plan: Plan) -> pd.DataFrame:

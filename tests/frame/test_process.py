@@ -1294,3 +1294,25 @@ def test_long_replies_are_a_block_of_their_own_long_before_there_are_thousands(
         )
         assert [list(cell) for cell in out["x"]] == [[letter * 2] for letter in frame["t"]]
     assert max(sizes) == 2
+
+
+class CountsItsCopies:
+    copies = 0
+
+    def __deepcopy__(self, _):
+        CountsItsCopies.copies += 1
+        return self
+
+
+def test_what_a_frame_has_in_attrs_is_copied_as_often_for_many_rows_as_for_few(model):
+    counts = []
+    for rows in (5, 300):
+        frame = texts(rows)
+        frame.attrs["large"] = CountsItsCopies()
+        CountsItsCopies.copies = 0
+        job = frame.llm.start("{text}", into="x", model=model, journal=False, **QUIET)
+        out = job.result()
+        counts.append(CountsItsCopies.copies)
+        assert out.attrs["large"] is frame.attrs["large"]
+        assert job.frame().attrs is not job.frame().attrs
+    assert counts[0] == counts[1] < 4
