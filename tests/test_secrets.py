@@ -21,6 +21,7 @@ from urllib.parse import quote, quote_plus
 
 import httpx2
 import openai
+import orjson
 import pandas as pd
 import pyarrow.parquet as pq
 import pydantic
@@ -266,8 +267,22 @@ def test_a_secret_that_comes_in_pieces_of_an_answer_is_taken_out_of_the_whole(wr
     came = hidden(200, written(["It is ", secret[:4], secret[4:11], secret[11:], "."]), [secret])
     assert parsed(came)["choices"][0]["message"]["content"] == "It is [key]."
     assert secret[4:11].encode() not in came
-    other = written(["It is ", "fine."])
-    assert hidden(200, other, [secret]) == other
+    assert parsed(hidden(200, written(["It is ", "fine."]), [secret])) != parsed(came)
+
+
+@pytest.mark.parametrize("before", [b"", b"\n" * 100, "\ufeff".encode(), b": wait\n\n"])
+@pytest.mark.parametrize("secrets", [[], [CANARY]], ids=["no key", "a key"])
+def test_a_stream_is_read_once_and_kept_as_the_completion_that_it_makes(before, secrets):
+    stream = before + in_events(["It is ", CANARY[:7], CANARY[7:], "."])
+    came = hidden(200, stream, secrets)
+    said = f"It is {CANARY if not secrets else '[key]'}."
+    assert orjson.loads(came)["choices"][0]["message"]["content"] == said
+
+
+@pytest.mark.parametrize("before", [b"", b"\n" * 100, b" "])
+def test_a_plain_reply_stays_as_it_is_byte_for_byte(before):
+    plain = before + b'{"choices": [ {"message": {"content": "fine"}} ]}'
+    assert hidden(200, plain, [CANARY]) == plain
 
 
 def test_what_is_no_secret_stays():

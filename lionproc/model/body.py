@@ -21,8 +21,10 @@ __all__ = ["in_one_piece", "is_event_stream", "joined", "json_of", "parsed"]
 _FIELDS = ("data:", "event:", "id:", "retry:", ":")  # how a line of an event stream begins
 _BEGINNINGS = tuple(field.encode() for field in _FIELDS)
 _END = "[DONE]"
-MOST_LINES = 500_000  # of events; each is looked at, on the loop that everybody shares
-MOST_PARTS = 2_000_000  # lists and objects; each takes many times its bytes in memory
+MOST_LINES = 500_000  # of events, comments and empty lines among them
+MOST_EVENTS = 150_000  # no model writes more tokens; each is read on the loop that all share
+MOST_PARTS = 700_000  # lists and objects; 32,000 tokens with 20 alternatives have no more
+MOST_PIECES = 10_000  # of the content of one message
 _TOO_DEEP = "It is nested too deeply."
 _DECODER = json.JSONDecoder()
 
@@ -52,7 +54,13 @@ def parsed(body: bytes) -> Any:
         except RecursionError:
             raise ValueError(_TOO_DEEP) from None
     data = _not_deep(data, parts)
-    return _generated(data) if isinstance(data, dict) and "error" in data else data
+    if not isinstance(data, dict):
+        return data
+    message = _choice(data).get("message")
+    content = message.get("content") if isinstance(message, dict) else None
+    if isinstance(content, list) and len(content) > MOST_PIECES:
+        raise ValueError("Its content has more pieces than an answer has.")
+    return _generated(data) if "error" in data else data
 
 
 def json_of(text: bytes | str) -> object:
@@ -103,7 +111,7 @@ def in_one_piece(body: bytes) -> bytes | None:
     Args:
         body: The whole body.
     """
-    if not is_event_stream(body) and body.count(b'"text"') < 2:
+    if body.lstrip()[:1] == b"{" and body.count(b'"text"') < 2:
         return None
     try:
         data = parsed(body)
@@ -133,6 +141,8 @@ def _read(text: str) -> object:
             _only_an_end_mark(text[stop:])
             return data
         place = end + 1
+    if len(payloads) > MOST_EVENTS:
+        raise ValueError("There are more events than an answer has tokens.")
     return _completion(list(_events(payloads)))
 
 
@@ -148,7 +158,10 @@ def _events(payloads: list[str]) -> Iterator[dict[str, object]]:
             return
         if payload.startswith(":") or not payload:
             continue  # a router's comment that was wrapped once more
-        event = json.loads(payload)
+        try:
+            event = orjson.loads(payload)
+        except ValueError:
+            event = json.loads(payload)  # which takes half a character
         if not isinstance(event, dict):
             raise ValueError("An event is no object.")  # noqa: TRY004  (its value is wrong)
         yield event
@@ -182,7 +195,8 @@ def _joined(chunks: list[dict[str, Any]]) -> dict[str, Any]:
     tokens: list[Any] = []
     for chunk in chunks:
         made["model"] = made["model"] or chunk.get("model") or ""
-        made["usage"] = chunk.get("usage") or made["usage"]
+        for name in ("usage", "service_tier"):
+            made[name] = chunk.get(name) or made.get(name)
         part = _choice(chunk)
         for name in ("finish_reason", "native_finish_reason", "error"):
             if part.get(name) is not None:

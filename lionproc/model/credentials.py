@@ -232,7 +232,7 @@ def _mixed(text: str) -> bool:
 
 
 def hidden(status: int, body: bytes, secrets: Iterable[str]) -> bytes:
-    """A reply without the secrets that its request carried.
+    """A reply without the secrets that its request carried; one in pieces may come in one.
 
     A placeholder such as `anything`, `your-api-key` or `localhost` is a word, and answers say it
     too. There it stays: an answer with a hole in it would be taken for what the model said.
@@ -246,7 +246,7 @@ def hidden(status: int, body: bytes, secrets: Iterable[str]) -> bytes:
     answers = good or b'"failed_generation"' in body  # as far as is known here
     sought = _sought(tuple(secrets), words=not answers)
     body = _without(body, sought)
-    if sought and good and (body[:1] != b"{" or body.count(b'"text"') > 1):  # it may be in pieces
+    if good and (sought or body.lstrip()[:1] != b"{"):
         body = _as_one(body, sought)
     if not sought or len(body) > _LONGEST_WITH_ESCAPES:
         return body
@@ -258,12 +258,17 @@ def hidden(status: int, body: bytes, secrets: Iterable[str]) -> bytes:
 
 
 def _as_one(body: bytes, sought: Iterable[_Spelling]) -> bytes:
-    """The body, in one piece where its pieces have a secret between them."""
+    """The body; in one piece if it is a stream, which is long to read, or has a secret between two.
+
+    What is read again, now or from the journal, is a completion then as any other.
+    """
     from lionproc.model.body import in_one_piece
 
     whole = in_one_piece(body)
-    clean = None if whole is None else _without(whole, sought)
-    return body if clean is None or clean == whole else clean
+    if whole is None:
+        return body
+    clean = _without(whole, sought)
+    return body if clean == whole and body.lstrip()[:1] == b"{" else clean
 
 
 def _needed(found: re.Match[bytes]) -> bytes:

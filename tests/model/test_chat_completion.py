@@ -235,3 +235,17 @@ def test_an_error_inside_a_choice_is_an_error_to_try_again():
 def test_the_models_name_is_kept_short():
     assert reply(200, completion(model="m" * 10_000)).model == "m" * 200
     assert reply(200, completion(model=7)).model == ""
+
+
+def test_a_stream_tells_its_tier_and_usage_wherever_they_are_said():
+    usage = {"prompt_tokens": 5, "completion_tokens": 2}
+    events = [
+        {"service_tier": "priority", "choices": [{"delta": {"content": "fi"}}]},
+        {"choices": [{"delta": {"content": "ne"}, "finish_reason": "stop"}]},
+        {"choices": [], "usage": usage},
+    ]
+    body = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
+    reply = classify(200, {}, body.encode())
+    assert text_of(reply.data) == "fine"
+    assert reply.usage.tier == "priority"
+    assert reply.usage.tokens == (5, 2)

@@ -28,7 +28,7 @@ from lionproc.engine.trust import _RECORD, _STAGE
 from lionproc.errors import CallError, Kind, RowsFailedWarning, SchemaError
 from lionproc.model import references, shape
 from lionproc.model.answer import Answer
-from lionproc.model.body import MOST_LINES, parsed
+from lionproc.model.body import MOST_EVENTS, MOST_LINES, MOST_PIECES, parsed
 from lionproc.model.call import ModelCall, RequestBuilder
 from lionproc.model.chat_completion import classify
 from lionproc.model.credentials import _spelling
@@ -381,12 +381,25 @@ def test_a_stream_of_more_events_than_an_answer_has_tokens_is_not_looked_through
         assert error.kind is Kind.UNREADABLE
 
 
+def test_a_stream_of_more_pieces_than_a_model_writes_tokens_is_not_read(monkeypatch):
+    monkeypatch.setattr("lionproc.model.body.orjson.loads", int)  # whoever calls it fails
+    event = b'data: {"choices":[]}\n'
+    assert classify(200, {}, event * (MOST_EVENTS + 1)).error.kind is Kind.UNREADABLE
+
+
+def test_content_of_more_pieces_than_an_answer_has_is_not_looked_through():
+    for piece in (b"[]", b'{"text":""}'):
+        pieces = b",".join([piece] * (MOST_PIECES + 1))
+        body = b'{"choices":[{"message":{"content":[%s]}}]}' % pieces
+        assert classify(200, {}, body).error.kind is Kind.BAD_REPLY
+
+
 @pytest.mark.parametrize("status", [200, 400])
-def test_a_reply_of_millions_of_objects_is_not_made_into_them(monkeypatch, status):
+def test_a_reply_of_very_many_objects_is_not_made_into_them(monkeypatch, status):
     monkeypatch.setattr("lionproc.model.body.orjson.loads", None)  # whoever calls it fails
     text = "a" if status == 200 else "b"
     body = b'{"choices":[{"message":{"content":"%s"}}],"x":[' % text.encode()
-    error = classify(status, {}, body + b"{}," * 2_000_001 + b"0]}").error
+    error = classify(status, {}, body + b"{}," * 700_001 + b"0]}").error
     assert error.kind is (Kind.BAD_REPLY if status == 200 else Kind.BAD_REQUEST)
 
 
