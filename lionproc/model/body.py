@@ -190,13 +190,14 @@ def _choice(event: dict[str, Any]) -> dict[str, object]:
 def _joined(chunks: list[dict[str, Any]]) -> dict[str, Any]:
     texts: dict[str, list[str]] = {}
     choice: dict[str, Any] = {"index": 0, "finish_reason": None}
-    made: dict[str, Any] = {"object": "chat.completion", "model": "", "usage": None}
+    made: dict[str, Any] = {"object": "chat.completion", "model": ""}
+    made |= {"usage": None, "service_tier": None}
     calls: list[Any] = []
     tokens: list[Any] = []
     for chunk in chunks:
         made["model"] = made["model"] or chunk.get("model") or ""
-        for name in ("usage", "service_tier"):
-            made[name] = chunk.get(name) or made.get(name)
+        made["usage"] = chunk.get("usage") or made["usage"]
+        made["service_tier"] = chunk.get("service_tier") or made["service_tier"]
         part = _choice(chunk)
         for name in ("finish_reason", "native_finish_reason", "error"):
             if part.get(name) is not None:
