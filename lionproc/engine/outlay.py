@@ -31,7 +31,7 @@ def may_be_billed(error: CallError) -> bool:
     """
     if error.kind is Kind.CONNECTION:
         return error.arrived
-    return error.kind is Kind.TIMEOUT or error.status in _PERHAPS
+    return error.kind in {Kind.TIMEOUT, Kind.UNEXPECTED} or error.status in _PERHAPS
 
 
 class Spending(NamedTuple):

@@ -11,13 +11,13 @@ import openai
 import orjson
 
 from lionproc.engine.turn import turn_of
-from lionproc.errors import CallError
+from lionproc.errors import CallError, Kind, pass_on_interrupt
 from lionproc.model.client_logs import without_parameters
-from lionproc.model.credentials import Secret, hidden, secrets_in, secrets_of_proxy
+from lionproc.model.credentials import Secret, hidden, place_of, secrets_in, secrets_of_proxy
 from lionproc.model.environment import proxy_for
 from lionproc.model.identity import sent_headers
 from lionproc.model.patience import Patience
-from lionproc.model.twin import twin_of
+from lionproc.model.twin import module_of, twin_of
 from lionproc.model.wire import PATH, Response, broken, timed_out, way_to
 
 
@@ -52,13 +52,15 @@ class ClientWire:
         if self._twin is None:
             self._twin = twin_of(self._client)
         turn_of(asyncio.get_running_loop()).noted()
+        cancels = _cancels()
         try:
             with self._patience.attempt(), without_parameters():
-                reply = await self._send(self._twin, body)
+                reply = await self._reply(self._twin, body)
+            # Keys that are renewed are known only here.
+            sent = secrets_in(reply.request.headers, str(reply.request.url))
+            status, headers, came = reply.status_code, reply.headers, reply.content
         except (TimeoutError, openai.APITimeoutError):
             raise timed_out(self.timeout_s) from None
-        except openai.APIStatusError as error:
-            reply = error.response
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
             if isinstance(cause, CallError):  # what the reading found; openai 3.0 wraps it
@@ -67,12 +69,23 @@ class ClientWire:
             raise broken(cause, self._way, arrived=arrived) from None
         except CallError as error:
             raise error.with_traceback(None) from None
-        except (openai.OpenAIError, OSError, ValueError) as error:
+        except (openai.OpenAIError, OSError) as error:
             raise broken(error, self._way) from None
-        # Keys that are renewed are known only here.
-        sent = secrets_in(reply.request.headers, str(reply.request.url))
-        body = hidden(reply.status_code, reply.content, (*sent, *self.secrets.reveal()))
-        return Response(reply.status_code, reply.headers, body)
+        except BaseException as error:
+            if isinstance(error, GeneratorExit) or _cancels() > cancels:
+                raise
+            pass_on_interrupt(error)
+            raise _fault(error) from None
+        return Response(status, headers, hidden(status, came, (*sent, *self.secrets.reveal())))
+
+    async def _reply(self, client: openai.AsyncOpenAI, body: bytes) -> Any:
+        """The reply, whatever status it has: a hook may raise for that too, as httpx shows it."""
+        try:
+            return await self._send(client, body)
+        except (openai.APIStatusError, module_of(client._client).HTTPStatusError) as error:
+            if error.response.is_success:
+                raise
+            return error.response
 
     async def _send(self, client: openai.AsyncOpenAI, body: bytes) -> Any:
         options: Any = {"follow_redirects": False}
@@ -89,6 +102,21 @@ class ClientWire:
         self._patience.close()
         if twin is not None:
             await twin.close()
+
+
+def _cancels() -> int:
+    """How often the task that asks was cancelled from outside."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
+def _fault(error: BaseException) -> CallError:
+    """The error of a row on which code of the user's raised. Its words may show anything."""
+    return CallError(
+        Kind.UNEXPECTED,
+        f"The http_client of client= raised {type(error).__name__} ({place_of(error)}): look at "
+        "its hooks, its auth and its transport.",
+    )
 
 
 def _of_own_proxies(client: openai.AsyncOpenAI | openai.OpenAI) -> Iterator[str]:

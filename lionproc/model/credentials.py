@@ -18,6 +18,7 @@ __all__ = [
     "Secret",
     "hidden",
     "looks_like_key",
+    "place_of",
     "sealed",
     "secrets_in",
     "secrets_of_proxy",
@@ -125,14 +126,19 @@ def sealed(function: Callable[P, T]) -> Callable[P, T]:
         if isinstance(failed, UnicodeError):  # it keeps the text that it is about
             failed = ValueError(str(failed)).with_traceback(failed.__traceback__)
         if not isinstance(failed, LionprocError):
-            failed.add_note(f"Raised {_place(failed)}; the frames hold a key and are left out.")
+            failed.add_note(f"Raised {place_of(failed)}; the frames hold a key and are left out.")
         failed.__cause__ = failed.__context__ = None
         raise failed.with_traceback(None)
 
     return outside
 
 
-def _place(error: BaseException) -> str:
+def place_of(error: BaseException) -> str:
+    """Where an error was raised, without anything that its frames hold.
+
+    Args:
+        error: What was caught.
+    """
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -27,7 +27,7 @@ from lionproc.model.reading import ACCEPT_ENCODING, bounded
 if TYPE_CHECKING:
     from aiohttp import ClientSession
 
-__all__ = ["twin_of"]
+__all__ = ["module_of", "twin_of"]
 
 _LOCKS = (asyncio.Lock, asyncio.Event, asyncio.Condition)
 _ASYNC: dict[type, type[openai.AsyncOpenAI]] = {
@@ -99,7 +99,7 @@ def _renewing(function: Callable[[], Any]) -> Callable[[], Any]:
 
 
 def _http_twin(http: Any) -> Any:
-    module = _module_of(http)
+    module = module_of(http)
     if isinstance(http, module.AsyncClient):
         made = copy.copy(http)
         made._event_hooks = {name: list(hooks) for name, hooks in http._event_hooks.items()}
@@ -117,6 +117,8 @@ def _http_twin(http: Any) -> Any:
         )
     else:
         raise _uncopied(http)
+    if made._event_hooks["response"]:  # what they say of a reply is then said of a whole one
+        made._event_hooks["response"].insert(0, _read)
     made._headers = http.headers.copy()
     made._headers["Accept-Encoding"] = ACCEPT_ENCODING
     made._cookies = _given_cookies(module)(http.cookies)
@@ -130,8 +132,12 @@ def _http_twin(http: Any) -> Any:
     return made
 
 
-def _module_of(http: Any) -> ModuleType:
-    """httpx2, or the older httpx if the client is one of that."""
+def module_of(http: Any) -> ModuleType:
+    """httpx2, or the older httpx if the client is one of that.
+
+    Args:
+        http: The client of it that is within an openai client.
+    """
     if isinstance(http, (httpx2.AsyncClient, httpx2.Client)):
         return httpx2
     return sys.modules["httpx"]
@@ -146,6 +152,10 @@ def _awaited(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
         hook(message)
 
     return call
+
+
+async def _read(reply: Any) -> None:
+    await reply.aread()
 
 
 @cache

@@ -15,7 +15,7 @@ import pytest
 
 import lionproc as lp
 from lionproc.errors import LionprocError, ModelError, RowsFailedWarning
-from lionproc.testing import Server
+from lionproc.testing import Fault, Server
 
 KEY = "sk-test-of-the-clients-0123456789"
 CALL = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
@@ -323,6 +323,83 @@ def test_a_function_that_never_brings_a_key_holds_up_no_run_of_another_model():
         assert rest.result(20)["a"].eq("fine").all()
         brings.set()
         assert job.result(20)["a"].eq("fine").all()
+
+
+# --- what its code raises -----------------------------------------------------------------------
+
+CODE = "hunter2secret0123456789"
+
+
+def journaled(client):
+    df = pd.DataFrame({"text": ["row 0", "row 1", "row 2"]})
+    model = lp.Model("openai/m", client=client)
+    with pytest.warns(RowsFailedWarning):
+        return df.llm.process("Say {text}", "a", model=model, progress=False)
+
+
+@pytest.mark.parametrize("kind", ["httpx", "httpx2", "sync"])
+def test_a_hook_that_raises_for_a_status_hides_nothing_of_it_and_shows_no_secret(
+    kind, tmp_path, caplog
+):
+    async def look(reply):
+        reply.raise_for_status()
+
+    httpx = httpx2 if kind != "httpx" else pytest.importorskip("httpx")
+
+    def faults(body, n):
+        refused = Fault("400") if "row 1" in str(body) else None
+        return refused if n else Fault("429", retry_after_s=0.05)
+
+    with Server(answer="fine", faults=faults) as server:
+        at = {"base_url": server.base_url, "api_key": server.key}
+        more = {"params": {"code": CODE}}
+        if kind == "sync":
+            http = httpx.Client(event_hooks={"response": [httpx.Response.raise_for_status]}, **more)
+            client = openai.OpenAI(**at, http_client=http)
+        else:
+            http = httpx.AsyncClient(event_hooks={"response": [look]}, **more)
+            client = openai.AsyncOpenAI(**at, http_client=http)
+        out = journaled(client)
+        assert any(CODE in sent.path for sent in server.requests)
+    assert out["a"].isna().tolist() == [False, True, False]
+    (failed,) = out.llm.errors().to_dict("records")
+    assert (failed["kind"], failed["attempts"]) == ("bad_request", 1)
+    assert failed["message"].startswith("HTTP 400: ")
+    assert CODE not in caplog.text + str(failed) + out.llm.errors()._repr_html_()
+    assert not [
+        path for path in tmp_path.rglob("*") if path.is_file() and CODE in path.read_text("latin")
+    ]
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [RuntimeError, ValueError, SystemExit, KeyboardInterrupt, asyncio.CancelledError],
+    ids=lambda raised: raised.__name__,
+)
+@pytest.mark.parametrize("event", ["request", "response"])
+def test_what_a_hook_raises_is_told_by_its_type_and_place_and_never_in_its_words(
+    raised, event, caplog
+):
+    async def hook(message):
+        if message.headers.get("content-type") == "application/json":
+            raise raised(f"in the words of {CODE}")
+
+    with Server(answer="fine") as server:
+        http = httpx2.AsyncClient(event_hooks={event: [hook]})
+        client = openai.AsyncOpenAI(base_url=server.base_url, api_key=server.key, http_client=http)
+        with pytest.warns(RowsFailedWarning):
+            out = ask(client, 2)
+        errors = out.llm.errors()
+        assert set(errors["kind"]) == {"unexpected"}
+        assert (
+            errors["message"]
+            .str.startswith(
+                f"The http_client of client= raised {raised.__name__} (in test_clients.py, line "
+            )
+            .all()
+        )
+        assert ask(made("plain", server), 1)["a"].tolist() == ["fine"]  # the engine lives
+    assert caplog.text == ""
 
 
 # --- what cannot be copied ----------------------------------------------------------------------
