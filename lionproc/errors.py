@@ -200,8 +200,7 @@ class CallError(LionprocError):
         hint: What to do about it; where none is given, what helps against its kind.
         reply: What the model said, cut and printable, where it said anything. It is the
             model's: for tables and panels, and no part of the error as a text.
-        arrived: False where it is sure that the server never had the request, so that it was not
-            billed.
+        arrived: False where the server surely never had the request, so that it was not billed.
         at_once: Whether the server refused it because too many were in flight at once.
         may_be_of_row: Whether a refusal of all may be one of this row, as nothing was answered yet.
     """
@@ -232,7 +231,8 @@ class CallError(LionprocError):
         self.may_be_of_row = may_be_of_row
 
     def __str__(self) -> str:
-        return f"{self.message} {self.hint}".strip()
+        stop = "." if self.hint and self.message[-1:] not in ".!?…" else ""
+        return f"{self.message}{stop} {self.hint}".strip()
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_call_error, (self.kind, self.message, dict(self.__dict__)))

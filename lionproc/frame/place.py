@@ -9,6 +9,7 @@ grow (FTP, SSH) may show, or be left with, the beginning of one.
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib.util
 import os
 import shutil
@@ -183,9 +184,10 @@ def saving(path: AnyPath, options: Mapping[str, Any] | None = None) -> Iterator[
         name = str(place).rstrip("/").rpartition("/")[2]
         above = str(place).removesuffix(name)
         why = getattr(error, "strerror", None) or type(error).__name__
+        full = getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT}
         raise SaveError(
-            f"{name!r} could not be saved in {above!r}: {why}. Nothing is lost, the frame "
-            "is still in memory: free space or choose another path, and save it again."
+            f"{name!r} could not be saved in {above!r}: {why}. Nothing is lost, the frame is still "
+            f"in memory: {'free space or ' if full else ''}choose another path, and save it again."
         ) from (None if isinstance(place, Remote) else error)
 
 

@@ -18,7 +18,7 @@ from lionproc.model.headers import LONGEST_WAIT_S, WAIT_BEGUN, day_is_used_up, w
 from lionproc.model.quotation import plainly, unquoted
 from lionproc.model.told import Told, told, told_in
 
-__all__ = ["error_in_200", "is_for_all", "refusal"]
+__all__ = ["NO_HTTP", "error_in_200", "is_for_all", "refusal"]
 
 _KINDS = {
     401: Kind.ACCESS,
@@ -138,6 +138,10 @@ _CONTEXT_IN_500 = re.compile(
     r"context size (?:has been exceeded|\()|available context size", re.IGNORECASE
 )
 _CONTEXT_CODES = frozenset({"contextlengthexceeded", "exceedcontextsizeerror"})
+NO_HTTP = (
+    "What came is not a valid HTTP reply to a question. Check the address and the port of base_url=, "
+    "and whether a proxy stands in between."
+)
 _STATUSES = frozenset(map(str, range(400, 500)))
 _WAITED_FOR = frozenset({Kind.RATE_LIMITED, Kind.OVERLOADED, Kind.NO_CAPACITY})
 _EXTRA_FOR_LONG = "required for long context requests"  # Anthropic's 429 that no waiting helps
@@ -207,6 +211,9 @@ def refusal(
     Returns:
         The error. Its kind says what would help, its message what to do.
     """
+    if not 200 <= status < 600 or status == 304:  # a question is no condition, and no upgrade
+        kind = Kind.SERVER_ERROR if status >= 600 else Kind.BAD_REQUEST
+        return CallError(kind, f"HTTP {status}: {NO_HTTP}", status=status, hint="")
     return _meant(status, headers, _own(told(body), row), learned, proven=proven)
 
 

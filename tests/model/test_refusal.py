@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lionproc.errors import Kind
+from lionproc.errors import CallError, Kind
 from lionproc.model.chat_completion import classify
 from lionproc.model.told import told
 
@@ -310,3 +310,17 @@ def test_little_of_an_error_is_looked_through_however_long_it_is(field):
     error = {"message": "No.", "details": [{field: said, "violations": [{field: said}]}]}
     for body in ({"error": {**error, "metadata": {field: said}}}, {"detail": [{field: said}]}):
         assert len(told(json.dumps(body).encode()).text) < 100_000
+
+
+@pytest.mark.parametrize("status", [99, 101, 304, 999])
+def test_a_status_that_no_reply_to_a_question_has_names_the_address_and_the_proxy(status):
+    said = str(classify(status, {}, b"").error)
+    assert "not a valid HTTP reply" in said
+    assert "base_url=" in said
+    assert "Redirects" not in said
+    assert "Change what the server refuses" not in said
+
+
+def test_a_reason_ends_before_what_to_do_about_it_begins():
+    said = str(CallError(Kind.WRONG_SHAPE, "give fewer"))
+    assert said.startswith("give fewer. Name the allowed answers")

@@ -907,6 +907,11 @@ def test_an_endless_head_is_no_reply(wire):
     assert kind_of(out) == Kind.CONNECTION
 
 
+def test_what_is_no_http_names_the_address_and_the_proxy_to_check():
+    out, _ = asked_raw("direct", b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n{}")
+    assert "not a valid HTTP reply" in out.llm.errors()["message"].iloc[0]
+
+
 # --- where a row may go -------------------------------------------------------------------------
 
 
