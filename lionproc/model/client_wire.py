@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +21,8 @@ from lionproc.model.identity import sent_headers
 from lionproc.model.patience import Patience
 from lionproc.model.twin import module_of, twin_of
 from lionproc.model.wire import PATH, Response, broken, timed_out, way_to
+
+_OTHER_LOOP = re.compile(r"different (?:event )?loop|Event loop is closed")
 
 
 class ClientWire:
@@ -75,7 +79,7 @@ class ClientWire:
             if isinstance(error, GeneratorExit) or _cancels() > cancels:
                 raise
             pass_on_interrupt(error)
-            raise _fault(error) from None
+            raise _fault(error, self._client) from None
         return Response(status, headers, hidden(status, came, (*sent, *self.secrets.reveal())))
 
     async def _reply(self, client: openai.AsyncOpenAI, body: bytes) -> Any:
@@ -101,7 +105,8 @@ class ClientWire:
         twin, self._twin = self._twin, None
         self._patience.close()
         if twin is not None:
-            await twin.close()
+            with contextlib.suppress(Exception):  # of the user's own code, when all is done
+                await twin.close()
 
 
 def _cancels() -> int:
@@ -110,12 +115,17 @@ def _cancels() -> int:
     return 0 if task is None else task.cancelling()
 
 
-def _fault(error: BaseException) -> CallError:
+def _fault(error: BaseException, client: openai.AsyncOpenAI | openai.OpenAI) -> CallError:
     """The error of a row on which code of the user's raised. Its words may show anything."""
+    what, way_on = f"raised {type(error).__name__} ({place_of(error)})", ""
+    if isinstance(error, RuntimeError) and _OTHER_LOOP.search(str(error)):
+        what = "holds connections or locks of another event loop, where no copy gets at them"
+        way_on = " Or give lp.Model(client=...) a client of its own, which nothing else uses."
+    transport = type(client._client._transport).__name__
     return CallError(
         Kind.UNEXPECTED,
-        f"The http_client of client= raised {type(error).__name__} ({place_of(error)}): look at "
-        "its hooks, its auth and its transport.",
+        f"The http_client of client= {what}: look at its hooks, its auth and its transport "
+        f"({transport}).{way_on}",
     )
 
 

@@ -11,9 +11,10 @@ import asyncio
 import copy
 import inspect
 import sys
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from functools import cache
-from types import ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx2
@@ -21,6 +22,7 @@ import openai
 
 from lionproc.engine.blocking_work import in_own_thread
 from lionproc.errors import CallError, Kind, ModelError
+from lionproc.model.held_pools import is_pool, is_session, pools_in
 from lionproc.model.quiet_pool import keep_quiet
 from lionproc.model.reading import ACCEPT_ENCODING, bounded
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["module_of", "twin_of"]
 
+_CORES = ("httpcore", "httpcore2")
 _LOCKS = (asyncio.Lock, asyncio.Event, asyncio.Condition)
 _ASYNC: dict[type, type[openai.AsyncOpenAI]] = {
     openai.OpenAI: openai.AsyncOpenAI,
@@ -98,7 +101,13 @@ def _renewing(function: Callable[[], Any]) -> Callable[[], Any]:
     return renewed
 
 
-def _http_twin(http: Any) -> Any:
+def _http_twin(http: Any, outer: _Fresh | None = None) -> Any:
+    """A copy of a client of httpx.
+
+    Args:
+        http: The client.
+        outer: What copies the transport that it is a part of.
+    """
     module = module_of(http)
     if isinstance(http, module.AsyncClient):
         made = copy.copy(http)
@@ -122,14 +131,30 @@ def _http_twin(http: Any) -> Any:
     made._headers = http.headers.copy()
     made._headers["Accept-Encoding"] = ACCEPT_ENCODING
     made._cookies = _given_cookies(module)(http.cookies)
-    fresh = _Fresh(module)
+    fresh = outer or _Fresh(module)
+    fresh.made[id(http)] = made
     made._transport = _bounded_transport(module)(fresh.of(http._transport))
     made._mounts = {
         pattern: transport and _bounded_transport(module)(fresh.of(transport))
         for pattern, transport in http._mounts.items()
     }
+    if outer is None:
+        _refuse_what_is_held(http, made)
     made._state = type(http._state).UNOPENED
     return made
+
+
+def _refuse_what_is_held(http: Any, made: Any) -> None:
+    """A pool that is in the copy too is one that no copy got at."""
+    ours = pools_in([made._transport, *made._mounts.values()]).keys()
+    for transport in (http._transport, *http._mounts.values()):
+        if ours & pools_in(transport).keys():
+            raise ModelError(
+                f"The http_client of client= has a {type(transport).__name__} that keeps "
+                "connections where they cannot be copied for lionproc's own event loop, as in a "
+                "function or an iterator. Keep its inner transports in attributes, lists, tuples "
+                "or dicts, or give base_url= and api_key= instead of client=."
+            )
 
 
 def module_of(http: Any) -> ModuleType:
@@ -211,35 +236,39 @@ class _Fresh:
 
     Args:
         module: httpx2 or httpx.
+
+    Attributes:
+        made: What is copied already, by the id of the original.
     """
 
     def __init__(self, module: ModuleType) -> None:
         self._module = module
-        self._made: dict[int, Any] = {}
+        self.made: dict[int, Any] = {}
 
     def of(self, thing: Any) -> Any:
-        """A copy of a transport, or of a part of one, as deep as there are pools in it."""
-        if id(thing) not in self._made:
-            self._made[id(thing)] = self._new(thing)
-        return self._made[id(thing)]
+        """A copy of a part of a transport, as deep as there are pools in it."""
+        if id(thing) not in self.made:
+            self.made[id(thing)] = self._new(thing)
+        return self.made[id(thing)]
 
     def _new(self, thing: Any) -> object:
         module, kind = self._module, type(thing)
-        if isinstance(thing, dict):
-            return {key: self.of(value) for key, value in thing.items()}
-        if isinstance(thing, list):
-            return [self.of(value) for value in thing]
+        if isinstance(thing, (dict, list, deque)):
+            made = self.made[id(thing)] = copy.copy(thing)
+            for at, value in list(made.items() if isinstance(made, dict) else enumerate(made)):
+                made[at] = self.of(value)
+            return made
         if isinstance(thing, _LOCKS):
             return kind()
         if isinstance(thing, asyncio.Semaphore):
             return kind(thing._value)
-        if _library(thing) in {"httpcore", "httpcore2"} and hasattr(thing, "_requests"):
+        if is_pool(thing) or (_library(thing) in _CORES and hasattr(thing, "_requests")):
             return _fresh_pool(thing)
-        if _is_session(thing):
+        if is_session(thing):
             _refuse_settings_of(thing)
             return None  # the transport makes another like it
         if isinstance(thing, (module.AsyncClient, module.Client)):
-            return _http_twin(thing)
+            return _http_twin(thing, self)
         return self._transport(thing)
 
     def _transport(self, thing: Any) -> Any:
@@ -252,7 +281,17 @@ class _Fresh:
             return self._copied(thing)
         if isinstance(thing, module.BaseTransport):
             raise _uncopied(thing)
-        return thing  # a setting
+        return self._holder(thing) if pools_in(thing) else thing  # a setting
+
+    def _holder(self, thing: Any) -> object:
+        """A copy of something else that holds pools; as it is, if it cannot be copied."""
+        if isinstance(thing, tuple):
+            values = map(self.of, thing)
+            return thing._make(values) if hasattr(thing, "_make") else tuple(values)
+        if isinstance(thing, MethodType):
+            return MethodType(thing.__func__, self.of(thing.__self__))
+        is_object = hasattr(thing, "__dict__") and not isinstance(thing, FunctionType)
+        return self._copied(thing) if is_object else thing
 
     def _copied(self, transport: Any) -> object:
         try:
@@ -260,7 +299,9 @@ class _Fresh:
             inner = vars(made)
         except Exception:  # noqa: BLE001  (the user's own class may refuse in any way)
             raise _uncopied(transport) from None
-        self._made[id(transport)] = made
+        if made is transport:
+            raise _uncopied(transport)
+        self.made[id(transport)] = made
         for name, value in list(inner.items()):
             inner[name] = self.of(value)
         if callable(getattr(made, "get_client", None)):
@@ -270,6 +311,8 @@ class _Fresh:
 
 def _fresh_pool(pool: Any) -> object:
     """A pool of httpcore with the same settings and no connections, for async use."""
+    if _library(pool) not in _CORES:  # a class of the user's own
+        raise _uncopied(pool)
     library = sys.modules[_library(pool)]
     name = type(pool).__name__
     kind = getattr(library, name if name.startswith("Async") else f"Async{name}", None)
@@ -302,11 +345,6 @@ def _keep_sessions_quiet(transport: Any) -> None:
         return session
 
     transport.get_client = get_client
-
-
-def _is_session(thing: Any) -> bool:
-    aiohttp = sys.modules.get("aiohttp")
-    return aiohttp is not None and isinstance(thing, aiohttp.ClientSession)
 
 
 def _refuse_settings_of(session: ClientSession) -> None:

@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import threading
 import warnings
+from collections import deque
+from functools import partial, wraps
 from os import urandom
 from urllib.parse import urlsplit
 
@@ -55,6 +58,44 @@ class Counting(httpx2.AsyncBaseTransport):
         await self.inner["all"][0].aclose()
 
 
+class Sending(httpx2.AsyncBaseTransport):
+    """Hands each request to a function."""
+
+    def __init__(self, send, *inner):
+        self.parts = (send, inner)
+
+    async def handle_async_request(self, request):
+        return await self.parts[0](request)
+
+    async def aclose(self):
+        for each in self.parts[1]:
+            await each.aclose()
+
+
+class InTurn:
+    """Keys or addresses by turns, as people write it."""
+
+    def __init__(self):
+        self.all = deque(httpx2.AsyncHTTPTransport() for _ in range(2))
+
+    def __call__(self, request):
+        self.all.rotate()
+        return self.all[0].handle_async_request(request)
+
+
+def by_method():
+    inner = httpx2.AsyncHTTPTransport()
+    return Sending(inner.handle_async_request, inner)
+
+
+def by_turns():
+    turns = InTurn()
+    return Sending(turns, *turns.all)
+
+
+CUSTOM = {"custom": Counting, "method": by_method, "turns": by_turns}
+
+
 def made(kind, server):
     url, key = server.base_url, server.key
     at = {"base_url": url, "api_key": key}
@@ -69,8 +110,9 @@ def made(kind, server):
             return openai.AsyncOpenAI(**at, http_client=httpx.AsyncClient())
         case "aiohttp":
             return openai.AsyncOpenAI(**at, http_client=openai.DefaultAioHttpClient())
-        case "custom":
-            http = httpx2.AsyncClient(transport=Counting())
+        case "custom" | "method" | "turns":
+            http = httpx2.AsyncClient(transport=CUSTOM[kind]())
+            http._transport.client = http  # as those do that ask for a token first
             return openai.AsyncOpenAI(**at, http_client=http)
         case "azure":
             return openai.AsyncAzureOpenAI(**azure)
@@ -85,7 +127,7 @@ def made(kind, server):
             return openai.AzureOpenAI(**azure)
 
 
-ASYNC = ("plain", "http_client", "httpx", "aiohttp", "custom", "azure")
+ASYNC = ("plain", "http_client", "httpx", "aiohttp", *CUSTOM, "azure")
 SYNC = ("sync", "sync_http_client", "sync_httpx", "sync_azure")
 
 
@@ -424,6 +466,24 @@ class Slotted(httpx2.AsyncBaseTransport):
         raise TypeError
 
 
+def sending(inner):
+    http = httpx2.AsyncClient(transport=Sending(inner))
+    return openai.AsyncOpenAI(api_key=KEY, http_client=http)
+
+
+def in_closure():
+    inner = httpx2.AsyncHTTPTransport()
+
+    async def send(request):
+        return await inner.handle_async_request(request)
+
+    return send
+
+
+def in_iterator():
+    return partial(next, itertools.cycle([httpx2.AsyncHTTPTransport()]))
+
+
 @pytest.mark.parametrize(
     ("client", "words"),
     [
@@ -439,12 +499,55 @@ class Slotted(httpx2.AsyncBaseTransport):
             ),
             "Slotted",
         ),
+        (lambda: sending(in_closure()), "a Sending that keeps connections"),
+        (lambda: sending(in_iterator()), "a Sending that keeps connections"),
+        (lambda: sending(wraps(in_iterator())(lambda _: None)), "a Sending that keeps"),
         (object, "not object"),
     ],
 )
 def test_what_cannot_be_copied_is_refused_by_name_before_anything_is_sent(client, words):
     with pytest.raises(ModelError, match=words):
         ask(client(), 1)
+
+
+def test_a_transport_that_cannot_be_closed_takes_no_answer_away():
+    class Unclosed(httpx2.AsyncHTTPTransport):
+        async def aclose(self):
+            await super().aclose()
+            raise RuntimeError(CODE)
+
+    with Server(answer="fine") as server:
+        http = httpx2.AsyncClient(transport=Unclosed())
+        client = openai.AsyncOpenAI(base_url=server.base_url, api_key=server.key, http_client=http)
+        assert ask(client, 2)["a"].tolist() == ["fine"] * 2
+
+
+def test_what_belongs_to_another_loop_out_of_sight_is_told_with_the_way_on():
+    gate = asyncio.Event()
+
+    class Gated(httpx2.AsyncHTTPTransport):
+        async def handle_async_request(self, request):
+            await gate.wait()
+            return await super().handle_async_request(request)
+
+    async def use():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(gate.wait(), 0)
+        task = asyncio.ensure_future(gate.wait())
+        await asyncio.sleep(0)
+        task.cancel()
+
+    asyncio.run(use())
+    client = openai.AsyncOpenAI(
+        base_url="http://127.0.0.1:9/v1",
+        api_key=KEY,
+        http_client=httpx2.AsyncClient(transport=Gated()),
+    )
+    with pytest.warns(RowsFailedWarning):
+        (message,) = ask(client, 1).llm.errors()["message"]
+    assert "locks of another event loop" in message
+    assert "transport (Gated)" in message
+    assert message.endswith("a client of its own, which nothing else uses.")
 
 
 def test_a_session_of_aiohttp_with_settings_of_its_own_is_refused_with_the_way_on():
