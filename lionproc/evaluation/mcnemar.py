@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
+from lionproc.notebook.formatting import plain
+
 __all__ = ["Pair", "holm", "p_value", "rows_needed"]
 
 LEVEL = 0.05  # what is less probable by luck alone is taken for no luck
@@ -144,7 +146,8 @@ class Pair:
     @property
     def words(self) -> str:
         """What there is to say of the two, in a sentence or two."""
-        best, other, most, least = self.a, self.b, self.only_a, self.only_b
+        best, other = plain(self.a, 60), plain(self.b, 60)
+        most, least = self.only_a, self.only_b
         if least > most:
             best, other, most, least = other, best, least, most
         if not self.rows:

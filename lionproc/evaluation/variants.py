@@ -9,7 +9,7 @@ from typing import Any
 
 from lionproc.errors import ConfigurationError, did_you_mean
 from lionproc.frame.changed_lines import changed_lines
-from lionproc.notebook.formatting import escaped
+from lionproc.notebook.formatting import escaped, printable
 
 __all__ = ["Diff", "Variant", "difference", "variants_of"]
 
@@ -189,7 +189,7 @@ def difference(a: Variant, b: Variant) -> Diff:
         lines += [f"- model: {a.model_name}", f"+ model: {b.model_name}"]
     if a.told == b.told:
         lines.append("The prompt is the same.")
-        return Diff("\n".join(lines))
+        return Diff("\n".join(map(printable, lines)))
     names = (a.prompt_name, b.prompt_name)
     changes = changed_lines(a.told, b.told, around=2, names=names)
-    return Diff("\n".join([*lines, *changes]))
+    return Diff("\n".join(printable(line.expandtabs(4)) for line in [*lines, *changes]))

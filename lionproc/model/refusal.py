@@ -17,6 +17,7 @@ from lionproc.errors import CallError, Kind
 from lionproc.model.headers import LONGEST_WAIT_S, WAIT_BEGUN, day_is_used_up, words_s
 from lionproc.model.quotation import plainly, unquoted
 from lionproc.model.told import Told, told, told_in
+from lionproc.model.wire import PROXY_LOGIN
 
 __all__ = ["NO_HTTP", "error_in_200", "is_for_all", "refusal"]
 
@@ -56,7 +57,6 @@ _NOT_LOADED = (
     "The server cannot load this model: load it there, free memory, or name another model."
 )
 _NOT_HERE = "The provider does not serve the country that this machine connects from."
-_PROXY = "The proxy wants a login: give it in the proxy's address, HTTPS_PROXY=http://user:...@host"
 _A_PAGE = (
     "A page of HTML came instead of an API's reply, as a firewall, a proxy or a login page sends "
     "it: check the network, the proxy variables and base_url=."
@@ -325,7 +325,7 @@ def _closer(
 ) -> tuple[Kind, str]:
     """A 4xx by what is said with it: its kind, and the way on where that is not the usual one."""
     if status == 407:
-        return kind, _PROXY
+        return kind, PROXY_LOGIN
     if _IN_FLIGHT in said.words:
         return Kind.RATE_LIMITED, ""
     if _no_credit(said):

@@ -19,6 +19,9 @@ from lionproc.model.credentials import Secret
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 PATH = "/chat/completions"
+PROXY_LOGIN = (
+    "The proxy wants a login: give it in the proxy's address, HTTPS_PROXY=http://user:...@host"
+)
 
 
 class Response(NamedTuple):
@@ -98,7 +101,10 @@ def broken(error: BaseException, way: str, *, arrived: bool = True) -> CallError
         way: Where the request went; see `way_to`.
         arrived: False where no connection was made, so that nothing was sent.
     """
-    reason, cause = "", error
+    status = _status_of_proxy(error)
+    if status == 407:
+        return CallError(Kind.ACCESS, f"HTTP 407. {PROXY_LOGIN}", status=status, arrived=False)
+    reason, cause = "" if status is None else f": HTTP {status} from the proxy", error
     for _ in range(8):
         distrust = getattr(cause, "verify_message", None)  # of an SSLCertVerificationError
         if distrust:
@@ -121,3 +127,15 @@ def broken(error: BaseException, way: str, *, arrived: bool = True) -> CallError
         f"The connection to {way} failed ({type(error).__name__}{reason}).",
         arrived=arrived,
     )
+
+
+def _status_of_proxy(error: BaseException) -> int | None:
+    """What a proxy answered that was to open a tunnel, as aiohttp and httpx say it."""
+    match type(error).__name__:
+        case "ClientHttpProxyError":
+            status = str(getattr(error, "status", ""))
+        case "ProxyError":
+            status = str(error).partition(" ")[0]
+        case _:
+            return None
+    return int(status) if len(status) == 3 and status.isdecimal() else None

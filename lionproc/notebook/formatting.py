@@ -162,8 +162,13 @@ def kind(name: str) -> str:
 
 def plain(text: object, most: int = 200) -> str:
     """A text on one line, without characters that move others, cut where it is long."""
-    flat = _UNPRINTABLE.sub(" ", str(text)[: 4 * most]).strip()
+    flat = printable(str(text)[: 4 * most]).strip()
     return flat if len(flat) <= most else flat[: most - 1] + "…"
+
+
+def printable(text: str) -> str:
+    """A text on one line, without characters that move others."""
+    return _UNPRINTABLE.sub(" ", text)
 
 
 def safe(text: object, most: int = 200) -> str:

@@ -283,6 +283,21 @@ def test_what_prompts_say_differently_is_shown_line_by_line(compared):
         compared.diff("short with gpt4o", "strict")
 
 
+def test_nothing_that_is_shown_of_a_comparison_commands_a_terminal_or_turns_text_around(
+    server, common
+):
+    odd = "\x1b[2J\u202e"
+    frame = FRAME.iloc[:20].assign(label=lambda rows: rows["label"] + odd)
+    prompts = {f"a{odd}": SHORT, f"b{odd}": f"{SHORT} {odd}\n  Quickly."}
+    made = frame.llm.compare(
+        prompts, model=model_at(server), n=None, gold="label", **{**common, "schema": str}
+    )
+    told = made.diff(1, 2)
+    assert "+  Quickly." in told
+    for shown in (repr(made), made._repr_html_(), told, told._repr_html_(), made.test(1, 2).words):
+        assert not {"\x1b", "\u202e"} & set(shown)
+
+
 def test_all_rows_are_asked_of_one_variant_that_is_named_and_not_of_the_first_like_it(compared):
     with pytest.raises(ConfigurationError, match=r"'short' is in 2 variants.*'short with gpt-4o'"):
         compared.use("short")

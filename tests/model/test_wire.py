@@ -1193,6 +1193,32 @@ def test_tls_goes_through_a_proxy_in_a_tunnel_and_the_key_stays_inside(
         assert b"dXNlcjp3b3Jk" not in head
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_wants_a_login_ends_the_run_and_says_where_to_give_it(
+    monkeypatch, kind_of_wire, scheme
+):
+    refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
+    with Raw(refusal) as proxy:
+        monkeypatch.setenv("ALL_PROXY", f"http://user:hunter2@127.0.0.1:{proxy.port}")
+        url = f"{scheme}://model.example/v1"
+        with (
+            model_at(kind_of_wire, url, KEY, allow_http=True) as model,
+            pytest.raises(AccessError, match="The proxy wants a login") as caught,
+        ):
+            ask(model)
+        assert "hunter2" not in str(caught.value)
+        assert len(proxy.requests) == 1
+
+
+def test_a_proxy_that_opens_no_tunnel_is_named_with_its_status(monkeypatch, kind_of_wire):
+    with Raw(b"HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n") as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        with model_at(kind_of_wire, "https://model.example/v1", KEY) as model:
+            out = ask(model, retry=lp.Retry(max_attempts=1))
+    assert kind_of(out) == Kind.CONNECTION
+    assert "HTTP 502 from the proxy)" in out["a_error"].iloc[0]
+
+
 def test_the_embedded_model_is_never_asked_through_a_proxy(monkeypatch):
     from lionproc.model import local
 
