@@ -27,8 +27,8 @@ class Prompt:
     Attributes:
         system: The system prompt, or None.
         writer: A template in which `{data}` is all of the data as JSON, whatever fields it has,
-            and `{name}` a field of it (or of an earlier stage's answer); a function that takes the data and returns a text or
-            messages; None for a plain request to process it.
+            and `{name}` a field of it (or of an earlier stage's answer); a function that takes
+            the data and returns a text or messages; None for a plain request to process it.
         kind: What kind of data it is, told to the model where there is no template.
         options: What to do with it, likewise. In a template they are `{options}`; where there
             are none, that is a field like any other.

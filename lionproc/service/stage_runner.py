@@ -76,8 +76,9 @@ class Stage:
         """What a later stage can show by name, once this one has answered.
 
         A field that the stage's schema declares takes the place of one of the same name, also
-        where the answer leaves it out: then nothing is called so. Any other is whatever the model has made of a text that may be a stranger's: it is shown
-        where nothing else has its name, and takes nobody's place.
+        where the answer leaves it out: then nothing is called so. Any other is whatever the model
+        has made of a text that may be a stranger's: it is shown where nothing else has its name,
+        and takes nobody's place.
 
         Args:
             context: The fields of the item and of the answers so far.
