@@ -120,7 +120,14 @@ def submit(work: Coroutine[Any, Any, T]) -> Promise[T]:
     """Run a coroutine on the engine's loop from any other thread."""
     loop = get()
     promise: Promise[T] = Promise(loop)
-    loop.call_soon_threadsafe(lambda: promise.follow(loop.create_task(work)))
+
+    def begin() -> None:
+        try:
+            promise.follow(loop.create_task(work))
+        except Exception as error:  # noqa: BLE001  (a task factory may be anybody's)
+            promise.settle(error=error)
+
+    loop.call_soon_threadsafe(begin)
     return promise
 
 

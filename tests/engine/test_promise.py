@@ -155,6 +155,23 @@ def test_work_on_the_engine_gives_back_what_it_returned_or_raised():
         engine_loop.submit(work(LookupError("not here"))).result(5)
 
 
+def test_work_of_which_no_task_can_be_made_is_told_so():
+    async def work():
+        raise AssertionError("it never begins")
+
+    def refuses(loop, coroutine, **_):
+        coroutine.close()
+        raise LookupError("no task today")
+
+    loop = engine_loop.get()
+    try:
+        loop.set_task_factory(refuses)
+        with pytest.raises(LookupError, match="no task today"):
+            engine_loop.submit(work()).result(5)
+    finally:
+        loop.set_task_factory(None)
+
+
 def test_what_is_cancelled_on_the_engine_is_cancelled_for_who_waits():
     async def never():
         await asyncio.get_running_loop().create_future()
