@@ -17,6 +17,7 @@ from weakref import WeakSet
 import aiohttp
 
 from lionproc.engine.turn import turn_of
+from lionproc.errors import CallError, Kind
 from lionproc.model.credentials import Secret
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ __all__ = ["IS_KNOWN", "Exchange", "all_of"]
 IS_KNOWN: Final = aiohttp.__version__.startswith("3.14.")
 """Whether the connections of this aiohttp are known to work like this. Else its own post is used."""
 SWITCHING = 101  # the one status below 200 that no other follows
+MOST_BEFORE = 1000  # with such a status; without an end of them no other row gets its turn
 KEPT_S = 15.0  # as long as aiohttp keeps a connection that nobody uses
 MOST_KEEPING = 64  # runs that keep connections; where there are more, the others close theirs
 
@@ -106,8 +108,8 @@ class Exchange:
             request = b"%b%d\r\n\r\n%b" % (self._head.reveal(), len(body), body)
             self._turn.leave(transport, request)
             message, content = await protocol.read()
-            while 100 <= message.code < 200 and message.code != SWITCHING:
-                message, content = await protocol.read()
+            if _says_to_wait(message.code):
+                message, content = await _waited_for(protocol)
             came = await read(message.code, message.headers, content)
         except BaseException:
             connection.close()
@@ -178,6 +180,20 @@ class Exchange:
 
 
 _keeping: Final = WeakSet[Exchange]()
+
+
+def _says_to_wait(status: int) -> bool:
+    return 100 <= status < 200 and status != SWITCHING
+
+
+async def _waited_for(protocol: Any) -> tuple[Any, aiohttp.StreamReader]:
+    """The reply, after one that said to wait for it."""
+    for _ in range(MOST_BEFORE):
+        message, content = await protocol.read()
+        if not _says_to_wait(message.code):
+            return message, content
+    why = f"{MOST_BEFORE:,} replies came that say to wait (1xx), and not the one to wait for."
+    raise CallError(Kind.BAD_REPLY, why)
 
 
 def _open(transport: asyncio.Transport | None) -> asyncio.Transport:

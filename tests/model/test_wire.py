@@ -933,6 +933,15 @@ def test_a_server_that_changes_the_protocol_gives_no_answer_and_one_that_hesitat
     assert out["a"].notna().all()
 
 
+def test_a_server_that_hesitates_without_an_end_is_not_listened_to_for_long():
+    early = b"HTTP/1.1 102 Processing\r\n\r\n"
+    out, server = asked_raw("direct", early * 1002 + http(completion()))
+    assert kind_of(out) == Kind.BAD_REPLY
+    assert len(server.requests) == 1
+    out, _ = asked_raw("direct", early * 500 + http(completion()))
+    assert out["a"].tolist() == ["fine"]
+
+
 def test_a_redirect_within_the_origin_is_not_followed_either(wire):
     out, counters = asked(wire, ["redirect"])
     assert kind_of(out) == Kind.REDIRECT
