@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
+from lionproc.engine.forking import go_on, hold
 from lionproc.engine.journal_contents import JournalContents
 from lionproc.engine.journal_file import LAST_ID, MEMORY, JournalFile
 from lionproc.engine.journal_path import real_path
@@ -342,12 +343,8 @@ class Journal:
         self._file.close()
 
     def _before_fork(self) -> None:
-        self._writer.lock.acquire()
+        hold(self._writer.lock)
         self._file.before_fork()
-
-    def _after_fork_in_parent(self) -> None:
-        self._file.after_fork_in_parent()
-        self._writer.lock.release()
 
     def _after_fork_in_child(self) -> None:
         self._file.after_fork_in_child()
@@ -358,28 +355,20 @@ class Journal:
 _open: dict[str, Journal] = {}
 _everyone: weakref.WeakSet[Journal] = weakref.WeakSet()
 _registry_lock = threading.Lock()
-_forking: list[Journal] = []
 
 
 def _before_fork() -> None:
-    _registry_lock.acquire()
-    _forking[:] = list(_everyone)
-    for journal in _forking:
+    hold(_registry_lock)
+    for journal in list(_everyone):
         journal._before_fork()
 
 
-def _after_fork_in_parent() -> None:
-    for journal in _forking:
-        journal._after_fork_in_parent()
-    _forking.clear()
-    _registry_lock.release()
-
-
 def _after_fork_in_child() -> None:
-    for journal in _forking:
+    global _registry_lock  # noqa: PLW0603  (a thread that stayed with the parent may have it)
+    _registry_lock = threading.Lock()
+    for journal in list(_everyone):
         journal._after_fork_in_child()
-    _forking.clear()
-    _registry_lock.release()
+    go_on()
 
 
 @atexit.register
@@ -395,6 +384,6 @@ def _close_all() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=_before_fork,
-        after_in_parent=_after_fork_in_parent,
+        after_in_parent=go_on,
         after_in_child=_after_fork_in_child,
     )

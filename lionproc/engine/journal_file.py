@@ -32,6 +32,7 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import Final, TypeVar
 
+from lionproc.engine.forking import hold
 from lionproc.engine.journal_intake import left_behind
 from lionproc.engine.journal_record import Row
 from lionproc.engine.journal_schema import COLUMNS, VERSION, bring_up, checked_format
@@ -184,7 +185,7 @@ class JournalFile:
         self.path = path
         self.mode = "memory" if path == MEMORY else "wal"
         self._usable = True
-        self._paused = False
+        self._is_still = False  # as before a fork, and nothing was begun since
         self._doubtful = False  # what is in the WAL may never come to the disk
         self._is_ordered = False  # its index, as far as that was looked at
         self._writer: _Link | None = None
@@ -341,24 +342,14 @@ class JournalFile:
         Source: https://sqlite.org/howtocorrupt.html, section 2.6.
         """
         # A lock that is not free in time means a disk that hangs; the child then goes without.
-        self._paused = self._write_lock.acquire(timeout=5.0)
-        if self._paused and self.path != MEMORY:
-            self._paused = self._read_lock.acquire(timeout=5.0)
-            if self._paused:
-                self._drop()
-            else:
-                self._write_lock.release()
-
-    def after_fork_in_parent(self) -> None:
-        """Go on."""
-        if self._paused:
-            self._write_lock.release()
+        if hold(self._write_lock, 5.0) and (self.path == MEMORY or hold(self._read_lock, 5.0)):
             if self.path != MEMORY:
-                self._read_lock.release()
+                self._drop()
+            self._is_still = True
 
     def after_fork_in_child(self) -> None:
         """Go on with connections and locks of the child's own."""
-        self._usable = self._usable and self._paused
+        self._usable = self._usable and self._is_still
         self._make_locks()
 
     # Inside
@@ -378,10 +369,11 @@ class JournalFile:
                     yield
 
     def _drop(self) -> None:
-        for link in (self._reader, self._writer):
+        links = self._reader, self._writer
+        self._reader = self._writer = None  # first, or who is interrupted leaves closed ones there
+        for link in links:
             if link is not None:
                 link.close()
-        self._reader = self._writer = None
 
     def _commit(self, rows: Sequence[Row]) -> None:
         self._writer = self._current(self._writer, write=True)
@@ -460,6 +452,7 @@ class JournalFile:
 
     def _current(self, link: _Link | None, *, write: bool = False) -> _Link:
         """The link itself while the file is still where it was, else a new one."""
+        self._is_still = False
         if not self._usable:
             raise JournalError(f"The journal {self.path!r} is closed. Open it again.")
         if link is not None:

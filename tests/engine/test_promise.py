@@ -9,6 +9,8 @@ import threading
 
 import pytest
 
+from lionproc.engine import forking
+from lionproc.engine import journal as journals
 from lionproc.engine import loop as engine_loop
 from lionproc.engine.journal import Entry, Journal
 from lionproc.engine.promise import Promise
@@ -123,6 +125,41 @@ def test_an_interrupt_at_any_step_of_a_flush_leaves_the_journal_writing(tmp_path
             break
     assert step > 5
     journal.close()
+
+
+def test_an_interrupt_at_any_step_of_a_fork_leaves_every_journal_usable(tmp_path, monkeypatch):
+    """Python drops it there and forks all the same; what waits for a lock then waits for ever."""
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
+    in_file, in_memory = Journal.open(tmp_path / "j.sqlite"), Journal.open(":memory:")
+    monkeypatch.setattr(journals, "_everyone", [in_file, in_memory])
+    used = []
+
+    async def keep(journal):
+        await journal.append(Entry(bytes(16), b"{}", "some-model", 10, 2, 1, 0.25, 1.8e9))
+
+    def use():
+        for journal in (in_file, in_memory):
+            asyncio.run(keep(journal))
+            assert journal.find([bytes(16)])
+        Journal.open(tmp_path / "j.sqlite").close()
+        used.append(True)
+
+    def fork():
+        try:
+            journals._before_fork()
+        finally:
+            forking.go_on()
+
+    use()
+    for step in itertools.count():
+        came = is_interrupted(fork, step)
+        assert ends(use), step
+        assert used.pop(), step
+        if not came:
+            break
+    assert step > 20
+    in_file.close()
+    in_memory.close()
 
 
 def test_all_who_wait_hear_of_it():
