@@ -93,7 +93,7 @@ def process(
         typer.Option("--details", help="Add what each answer took: status, tokens, dollars, ..."),
     ] = False,
     errors: Annotated[
-        Path | None, typer.Option(help="A CSV file for the rows that failed, and why.")
+        str | None, typer.Option(help="A CSV file for the rows that failed, and why.")
     ] = None,
     as_is: Annotated[
         bool, typer.Option("--as-is", help="In CSV, leave text that begins like a formula.")
@@ -119,12 +119,12 @@ def process(
     )
 
     if errors is not None:
-        refuse_the_input(str(errors), file, "--errors")
+        refuse_the_input(errors, file, "--errors")
     table = read(file, **reading)
     target = target_of(save, file, table, target_format, as_is=as_is)
     if errors is not None:
-        refuse_the_answers(str(errors), target)
-        refuse_unwritable(str(errors), "--errors")
+        refuse_the_answers(errors, target)
+        refuse_unwritable(errors, "--errors", question.journal)
     return asking.process(
         table.frame,
         question,
@@ -200,7 +200,7 @@ def report(
         bool, typer.Option("--cells", help="The page has texts of rows too: labels, replies.")
     ] = False,
     errors: Annotated[
-        Path | None, typer.Option(help="A CSV file for the rows that failed, and why.")
+        str | None, typer.Option(help="A CSV file for the rows that failed, and why.")
     ] = None,
     journal: JournalPath = None,
     as_json: AsJson = False,

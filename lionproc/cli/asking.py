@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lionproc.cli.ending import Exit, said, show, show_json, tell
 from lionproc.cli.question import Question
-from lionproc.cli.writing import STDOUT, Target
+from lionproc.cli.writing import STDOUT, Target, write_failures
 from lionproc.engine.paths import shown
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ def process(
     *,
     overwrite: bool = False,
     details: bool = False,
-    errors: Path | None = None,
+    errors: str | None = None,
     quiet: bool = False,
     as_json: bool = False,
 ) -> int:
@@ -60,7 +59,8 @@ def process(
     plan = _plan(frame, question, **options, progress=not quiet, panel=False)
     answers = [str(name) for name in plan.names]
     given = [str(name) for name in (*frame.columns, *frame.index.names) if name is not None]
-    target.check(frame, columns=[*given, *answers], overwrite=overwrite)
+    columns = [*given, *answers]
+    target.check(frame, columns=columns, overwrite=overwrite, journal=question.journal)
     job = prepare(plan)
     out = wait_for(job)
     if target.save is None:
@@ -69,7 +69,7 @@ def process(
         job.save(target.save)  # the run itself saves whole frames alone, and in folders whole parts
     listed = errors if errors is not None and job.stats.failed else None
     if listed is not None:
-        job.errors().llm.to_csv(listed, index=False)
+        write_failures(job.errors(), listed)
     seconds, code = time.monotonic() - began, _code(job)
     if as_json:
         facts = {**_facts(job, target, seconds), "exit_code": int(code)}
@@ -159,7 +159,7 @@ def _facts(job: Job, target: Target, seconds: float) -> dict[str, Any]:
     }
 
 
-def _summary(job: Job, target: Target, errors: Path | None, seconds: float) -> str:
+def _summary(job: Job, target: Target, errors: str | None, seconds: float) -> str:
     """What was done, for a person."""
     from lionproc.notebook.formatting import dollars, duration, plural
 
@@ -191,13 +191,13 @@ def _summary(job: Job, target: Target, errors: Path | None, seconds: float) -> s
     return "\n".join(lines)
 
 
-def _failures(job: Job, errors: Path | None) -> list[str]:
+def _failures(job: Job, errors: str | None) -> list[str]:
     """The first rows that failed, and where all of them are."""
     from lionproc.notebook.formatting import plain
 
     table = job.errors()
     lines = [
-        f"  row {position + 1:,}: {plain(said(f'{message} {hint}'), 200)}"
+        f"  row {position:,}: {plain(said(f'{message} {hint}'), 200)}"
         for position, message, hint in zip(
             table["position"].head(MOST_SHOWN),
             table["message"].head(MOST_SHOWN),
@@ -208,7 +208,7 @@ def _failures(job: Job, errors: Path | None) -> list[str]:
     if len(table) > MOST_SHOWN:
         lines.append(f"  and {len(table) - MOST_SHOWN:,} more")
     if errors is not None:
-        lines.append(f"All failed rows are listed in {errors}.")
+        lines.append(f"All failed rows are listed in {shown(errors)}.")
     else:
         lines.append("The same command asks for them again; --errors FILE lists all of them.")
     return lines

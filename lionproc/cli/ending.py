@@ -53,6 +53,8 @@ _WORDS = (
     ("tokens_per_minute must", "--tpm must"),
     ("concurrency must", "--concurrency must"),
     (" (None for no limit)", ""),
+    ("Nothing is lost, the frame is still in memory: ", "What was answered is kept: "),
+    (", and save it again.", ", and run the same command again: the journal answers it."),
 )
 _OURS = (  # the summary says it in other words
     RowsFailedWarning,
@@ -120,11 +122,20 @@ def ended(command: Callable[[], int], *, debug: bool) -> int:
     except Exception as error:
         if debug:
             raise
-        tell(
-            f"lionproc: {type(error).__name__}: {error}\nThis is a fault of lionproc. "
-            f"--traceback, or {DEBUG}=1 in the environment, shows where it is."
-        )
+        tell(f"lionproc: {_unforeseen(error)}")
         return Exit.FAILED
+
+
+def _unforeseen(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return (
+            "There is not enough memory for what is read or was answered. What was answered is "
+            "kept. Give the table in parts."
+        )
+    return (
+        f"{type(error).__name__}: {error}\nThis is a fault of lionproc. "
+        f"--traceback, or {DEBUG}=1 in the environment, shows where it is."
+    )
 
 
 def open_streams() -> None:

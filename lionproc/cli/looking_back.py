@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lionproc.cli.ending import Exit, said, show, show_json, tell
+from lionproc.cli.writing import write_failures
+from lionproc.engine.paths import shown
 from lionproc.errors import ConfigurationError
 
 __all__ = ["export", "info", "prune", "report", "runs", "verify"]
@@ -61,7 +63,7 @@ def report(
     html: Path | None,
     prompt: bool,
     cells: bool,
-    errors: Path | None,
+    errors: str | None,
     as_json: bool,
 ) -> int:
     """Say what a run did.
@@ -91,8 +93,8 @@ def report(
     past = lp.run(run, journal)
     made = past.report()
     if errors is not None:
-        past.errors().llm.to_csv(errors, index=False)
-        tell(f"The rows that failed are listed in {errors}.")
+        write_failures(past.errors(), errors)
+        tell(f"The rows that failed are listed in {shown(errors)}.")
     if html is not None:
         made.to_html(html, prompt=prompt, cells=cells)
         tell(f"Written to {html}.")

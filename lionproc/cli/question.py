@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["KEY_VARIABLE", "Question", "labels_of", "model_of"]
 
 KEY_VARIABLE = "LIONPROC_API_KEY"  # for servers of one's own
+_LONGEST_TEXT = 10_000_000  # characters of a prompt or a schema
 _TYPES: dict[str, Any] = {
     "str": str,
     "int": int,
@@ -217,7 +218,8 @@ def _text(option: str, text: str | None, file: Path | None) -> str | None:
 
 def _contents(file: Path, option: str, endings: tuple[str, ...] = (".txt", ".md")) -> str:
     try:
-        return local_path(file).read_text(encoding="utf-8-sig")
+        with local_path(file).open(encoding="utf-8-sig") as opened:
+            text = opened.read(_LONGEST_TEXT + 1)
     except UnicodeError:
         raise ConfigurationError(
             f"{option}: {str(file)!r} is not written in UTF-8. Save it as UTF-8."
@@ -228,6 +230,12 @@ def _contents(file: Path, option: str, endings: tuple[str, ...] = (".txt", ".md"
         raise ConfigurationError(
             f"{option}: {str(file)!r} cannot be read: {error.strerror}."
         ) from None
+    if len(text) > _LONGEST_TEXT:  # or a device that never ends
+        raise ConfigurationError(
+            f"{option}: {str(file)!r} has more than {_LONGEST_TEXT:,} characters, which no model "
+            "reads. Name another file."
+        )
+    return text
 
 
 def _json(file: Path) -> dict[str, Any]:

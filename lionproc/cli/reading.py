@@ -136,6 +136,10 @@ def _opened(path: str, said: Format | None) -> IO[bytes] | None:
         )
     if said == "parquet":
         return None
+    if not place.is_file() and not place.is_fifo():  # a device may never end
+        raise ConfigurationError(
+            f"{path!r} is neither a file nor a pipe. Give a file, or - for standard input."
+        )
     if place.is_fifo():  # `<(zcat a.csv.gz)` of a shell; what is read of it does not come again
         return io.BytesIO(place.read_bytes())
     if place.suffix.lower() == ".gz":

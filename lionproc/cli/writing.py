@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
+from lionproc.cli.ending import said
 from lionproc.cli.reading import STDIN, Format, Table, format_of, read
 from lionproc.engine.paths import is_url, local_path, shown
 from lionproc.errors import ConfigurationError, LionprocError
@@ -26,6 +27,7 @@ __all__ = [
     "refuse_the_input",
     "refuse_unwritable",
     "target_of",
+    "write_failures",
 ]
 
 STDOUT = "-"
@@ -70,13 +72,16 @@ class Target:
         clean = csv_cleaner(self.like.delimiter)
         return [str(clean(name, name)) for name in names]
 
-    def check(self, frame: pd.DataFrame, *, columns: Sequence[str], overwrite: bool) -> None:
+    def check(
+        self, frame: pd.DataFrame, *, columns: Sequence[str], overwrite: bool, journal: Path | None
+    ) -> None:
         """Refuse, before anything is sent, what cannot be written or would be lost.
 
         Args:
             frame: The rows.
             columns: The names of those that will be written.
             overwrite: Whether a file may be replaced that holds what the new one will not.
+            journal: Where replies are kept, None for the usual place.
 
         Raises:
             ConfigurationError: It cannot be written, or holds more.
@@ -87,7 +92,7 @@ class Target:
             self._check_cells(frame)
         if self.path == STDOUT:
             return
-        refuse_unwritable(self.path, "--save")
+        refuse_unwritable(self.path, "--save", journal)
         if not is_url(self.path) and local_path(self.path).exists() and not overwrite:
             _refuse_loss(self.path, len(frame), self._labels(columns))
 
@@ -260,26 +265,39 @@ def _is_csv(path: str) -> bool:
     return path.lower().removesuffix(".gz").endswith(".csv")
 
 
-def refuse_unwritable(path: str, option: str) -> None:
+def write_failures(failed: pd.DataFrame, path: str) -> None:
+    """List the rows that failed in a CSV file, in the words of the command.
+
+    Args:
+        failed: What `errors()` of a run returns.
+        path: Where it is written.
+
+    Raises:
+        SaveError: It could not be written.
+    """
+    words = {name: failed[name].map(said, na_action="ignore") for name in ("message", "hint")}
+    failed.assign(**words).llm.to_csv(path, index=False)
+
+
+def refuse_unwritable(path: str, option: str, journal: Path | None) -> None:
     """Refuse a file that cannot be written. Of an address only what reading tells is known.
 
     Args:
         path: What is written.
         option: What said so.
+        journal: Where replies are kept, None for the usual place.
 
     Raises:
         ConfigurationError: It cannot be written.
         MissingDependencyError: It is an address, and what it needs is not installed.
     """
-    from lionproc.frame.place import Remote, place_of
-    from lionproc.frame.save_target import check_writable, refused_place
+    from lionproc.frame.place import place_of
+    from lionproc.frame.save_target import check_writable, refuse_journal, refused_place
 
     place = place_of(path)
+    refuse_journal(path, journal, option)
     with refused_place(path, place, option):
-        if isinstance(place, Remote):
-            place.exists()
-        else:
-            check_writable(place)
+        check_writable(place)
 
 
 def refuse_the_answers(path: str, target: Target) -> None:
@@ -292,7 +310,7 @@ def refuse_the_answers(path: str, target: Target) -> None:
     Raises:
         ConfigurationError: It is the same file.
     """
-    if target.path != STDOUT and not is_url(target.path) and _is_same(path, target.path):
+    if target.path != STDOUT and _is_same(path, target.path):
         raise ConfigurationError(
             f"The answers go to {shown(path)!r} too. Choose another path with --errors."
         )
@@ -309,7 +327,7 @@ def refuse_the_input(path: str, source: str, option: str) -> None:
     Raises:
         ConfigurationError: It is the same file.
     """
-    if source != STDIN and not is_url(path) and _is_same(path, source):
+    if source != STDIN and _is_same(path, source):
         raise ConfigurationError(
             f"{shown(path)!r} is the input, and it is never overwritten. Choose another path "
             f"with {option}."
@@ -323,6 +341,8 @@ def _beside(source: str) -> str:
 
 
 def _is_same(one: str, other: str) -> bool:
+    if is_url(one) or is_url(other):
+        return one == other
     first, second = (Path(os.path.realpath(local_path(path))) for path in (one, other))
     return first == second or (first.exists() and second.exists() and first.samefile(second))
 

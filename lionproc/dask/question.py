@@ -21,13 +21,17 @@ from lionproc.dask.keys import keep, send, with_keys
 from lionproc.dask.place import Home, machine
 from lionproc.engine.budget import Budget
 from lionproc.engine.limits import Limits
-from lionproc.engine.paths import is_url, local_path
-from lionproc.engine.planted_links import refuse_planted_link
 from lionproc.errors import ConfigurationError
 from lionproc.frame.accessor import DEFAULTS, FrameAccessor
 from lionproc.frame.asked_since import AskedSince, asked_now
+from lionproc.frame.place import place_of
 from lionproc.frame.plan import Plan
-from lionproc.frame.save_target import check_writable, is_folder_target, refuse_parts_of_git
+from lionproc.frame.save_target import (
+    check_folder,
+    is_folder_target,
+    refuse_parts_of_git,
+    refused_place,
+)
 from lionproc.frame.series_accessor import SeriesAccessor
 from lionproc.frame.with_answers import columns_before
 from lionproc.model.composed import singles_of
@@ -272,13 +276,8 @@ def _folder_of(save: str | None) -> str | None:
             f"A Dask frame is saved in parts, one for each partition: save= is a folder, such as "
             f"{save.rpartition('.')[0] + '/'!r}, not {save!r}."
         )
-    if not is_url(save):
-        try:
-            refuse_planted_link(local_path(save))
-            check_writable(local_path(save) / "part")
-            refuse_parts_of_git(local_path(save))
-        except OSError as error:
-            raise ConfigurationError(
-                f"Nothing can be saved in {save!r}: {error.strerror}. Choose another folder."
-            ) from None
+    target = place_of(save)
+    with refused_place(save, target, "save="):
+        check_folder(target)
+        refuse_parts_of_git(target)
     return save

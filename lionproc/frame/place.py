@@ -182,7 +182,7 @@ def saving(path: AnyPath, options: Mapping[str, Any] | None = None) -> Iterator[
         raise
     except failures as error:
         name = str(place).rstrip("/").rpartition("/")[2]
-        above = str(place).removesuffix(name)
+        above = str(place).removesuffix(name) or "."
         why = getattr(error, "strerror", None) or type(error).__name__
         full = getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT}
         raise SaveError(

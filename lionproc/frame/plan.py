@@ -22,7 +22,7 @@ from lionproc.frame.portions import Portions
 from lionproc.frame.prompt import Rendered as Messages
 from lionproc.frame.prompt_function import must_be_made
 from lionproc.frame.row_store import detail_names
-from lionproc.frame.save_target import check_target
+from lionproc.frame.save_target import check_target, refuse_journal
 from lionproc.frame.snapshot import snapshot
 from lionproc.frame.stage import Answers, Output, Rows, Stage
 from lionproc.model.answer import Answer
@@ -349,6 +349,8 @@ def check_save(plan: Plan, fingerprint: str) -> None:
         ConfigurationError: It cannot; nothing was sent.
     """
     if plan.options.save is not None:
+        if plan.options.journal is not False:
+            refuse_journal(plan.options.save, plan.options.journal, "save=")
         check_target(
             plan.options.save,
             run=fingerprint,

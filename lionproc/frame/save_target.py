@@ -17,6 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lionproc.engine.journal_path import real_path
 from lionproc.engine.paths import is_url, local_path, shown
 from lionproc.engine.planted_links import refuse_planted_link
 from lionproc.engine.trust import repository_of_parts
@@ -27,12 +28,14 @@ from lionproc.frame.place import AnyPath, Remote, place_of
 
 __all__ = [
     "check_file",
+    "check_folder",
     "check_target",
     "check_writable",
     "is_folder_target",
     "mixed_with",
     "not_of",
     "part_of",
+    "refuse_journal",
     "refuse_link",
     "refuse_other_parts",
     "refuse_parts_of_git",
@@ -88,7 +91,9 @@ def check_target(
     target = place_of(path)
     with refused_place(path, target, "save="):
         if is_folder_target(path):
-            _check_folder(target, run, parts)
+            check_folder(target)
+            refuse_other_parts(target, run, parts)
+            refuse_parts_of_git(target)
         else:
             _check_file(target)
             if rows is not None and not overwrite and target.exists():
@@ -121,13 +126,18 @@ def refused_place(path: AnyPath, place: Path | Remote, option: str) -> Iterator[
         ) from None
 
 
-def _check_folder(target: Path | Remote, run: str | None, parts: int | None) -> None:
-    if isinstance(target, Path):
-        refuse_planted_link(target)
-        make_folders(target)
-        _probe(target)
-    refuse_other_parts(target, run, parts)
-    refuse_parts_of_git(target)
+def check_folder(target: Path | Remote) -> None:
+    """Refuse a folder that cannot be written. Missing ones of this machine are made.
+
+    Raises:
+        OSError: It cannot.
+    """
+    if isinstance(target, Remote):
+        _refuse_web(target)
+        return
+    refuse_planted_link(target)
+    make_folders(target)
+    _probe(target)
 
 
 def _check_file(target: Path | Remote) -> None:
@@ -143,22 +153,48 @@ def _check_file(target: Path | Remote) -> None:
             f"{stem + '.parquet'!r}, or a folder ({stem + '/'!r}). "
             "For other formats, use the frame that comes back: out.llm.to_csv(...)."
         )
-    if isinstance(target, Path):
-        check_writable(target)
+    check_writable(target)
 
 
-def check_writable(target: Path) -> None:
-    """Refuse a file of this machine that cannot be written. Missing folders are made.
+def check_writable(target: Path | Remote) -> None:
+    """Refuse a file that cannot be written. Missing folders of this machine are made.
 
     Raises:
         OSError: It cannot.
     """
+    if isinstance(target, Remote):
+        _refuse_web(target)
+        target.exists()  # an address that cannot be read raises what its store says
+        return
+    check_folder(target.parent)
     refuse_planted_link(target)
-    make_folders(target.parent)
-    _probe(target.parent)
     refuse_odd_file(target)
     if target.exists() and not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, "the file is write-protected")
+
+
+def _refuse_web(target: Remote) -> None:
+    scheme = target.url.partition("://")[0].rpartition(":")[2].lower()
+    if scheme in {"http", "https"}:
+        raise OSError(errno.EROFS, "it is an address of the web, and these are only read")
+
+
+def refuse_journal(path: AnyPath, journal: AnyPath | None, option: str) -> None:
+    """Refuse to write where a run keeps its replies, though that file may not be there yet.
+
+    Args:
+        path: What is written.
+        journal: The path of the journal, None for the usual one.
+        option: What said so: "save=" or "--errors".
+
+    Raises:
+        ConfigurationError: It is the same file.
+    """
+    if not is_url(path) and os.path.realpath(local_path(path)) == real_path(journal, make=False):
+        raise ConfigurationError(
+            f"{shown(path)!r} is where this run keeps its replies. Choose another path with "
+            f"{option}."
+        )
 
 
 def _probe(folder: Path) -> None:

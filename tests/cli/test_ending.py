@@ -5,7 +5,7 @@ import typer
 
 from lionproc.cli import main
 from lionproc.cli.app import app
-from lionproc.cli.ending import said
+from lionproc.cli.ending import ended, said
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,7 @@ from lionproc.cli.ending import said
         ("Running the cell again asks for the rest.", "Running the same command again asks for the rest."),
         ("lp.run('2026-a').frame(df) has what was answered; x", "x"),
         ("requests_per_minute must be above 0 (None for no limit), not 0", "--rpm must be above 0, not 0"),
+        ("an error. Nothing is lost, the frame is still in memory: choose another path, and save it again.", "an error. What was answered is kept: choose another path, and run the same command again: the journal answers it."),
         ("a=b stays, and savepoint=1 too", "a=b stays, and savepoint=1 too"),
     ],
 )  # fmt: skip
@@ -45,6 +46,16 @@ def test_an_error_of_the_system_is_no_fault_of_ours(tmp_path, monkeypatch, capsy
     assert main(["process", name, "-p", "{t}", "-m", "openai/m"]) == 1
     told = capsys.readouterr().err
     assert told.startswith("lionproc: File name too long")
+    assert "fault" not in told
+
+
+def test_too_little_memory_is_no_fault_of_ours(capsys):
+    def giant():
+        raise MemoryError
+
+    assert ended(giant, debug=False) == 1
+    told = capsys.readouterr().err
+    assert "There is not enough memory" in told
     assert "fault" not in told
 
 

@@ -1,5 +1,6 @@
 """`lionproc process`: a table in, the table with answers out, and an exit code for a script."""
 
+import errno
 import gzip
 import io
 import json
@@ -383,7 +384,34 @@ def test_rows_that_failed_are_code_3_and_are_listed(ask, server):
     assert pd.read_csv("in-answered.csv")["answer"].isna().tolist() == [False, True]
     code, _, err = ask("in.csv", "-p", "Say {text}", "-q")
     assert code == 3
-    assert "row 2: HTTP 400" in err
+    assert "row 1: HTTP 400" in err
+
+
+def test_a_failed_row_has_one_number_and_one_advice_on_the_terminal_and_in_its_table(ask, server):
+    server.configure(answer=lambda body: "" if "two" in str(body) else "1")
+    table()
+    err = ask("in.csv", "-p", "Say {text}", "--type", "int", "--errors", "e.csv")[2]
+    (row,) = pd.read_csv("e.csv").to_dict("records")
+    assert f"row {row['position']}: {row['message']} {row['hint']}" in err
+    main(["report", "--errors", "again.csv"])
+    (again,) = pd.read_csv("again.csv").to_dict("records")
+    assert again["hint"] == row["hint"]
+    assert "--max-tokens" in row["hint"]
+
+
+def test_a_table_that_could_not_be_written_names_the_way_on_of_a_terminal(ask, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    table()
+    with monkeypatch.context() as disk:
+        disk.setattr("lionproc.frame.place.replace_whole", full)
+        code, _, err = ask("in.csv", "-p", "Say {text}", "--save", "o.csv")
+    assert code == 1
+    assert "could not be saved in '.': No space left on device" in err
+    assert "free space or choose another path, and run the same command again" in err
+    assert "in memory" not in err
+    assert "0 requests" in ask("in.csv", "-p", "Say {text}", "--save", "o.csv")[2]
 
 
 @pytest.mark.parametrize("save", ["o.csv", "o.parquet", "o/"])
@@ -433,6 +461,20 @@ REFUSED = {
     "a folder as errors": (["-p", "{text}", "--errors", "."], "another path with --errors"),
     "an address that nothing knows": (["-p", "{text}", "--save", "no://x/o.csv"], "cannot be used"),
     "the input as errors": (["-p", "{text}", "--errors", "in.csv"], "another path with --errors"),
+    "the journal that is not there yet as errors": (
+        ["-p", "{text}", "--errors", ".lionproc/../.lionproc/journal.sqlite"],
+        "is where this run keeps its replies. Choose another path with --errors",
+    ),
+    "a journal as answers": (["-p", "{text}", "--save", "j.csv", "--journal", "j.csv"], "replies"),
+    "a journal as parquet": (
+        ["-p", "{text}", "--save", "j.parquet", "--journal", "j.parquet"],
+        "is where this run keeps its replies. Choose another path with --save",
+    ),
+    "the web": (["-p", "{text}", "--save", "http://127.0.0.1:9/o.csv"], "are only read"),
+    "the web for parquet": (["-p", "{text}", "--save", "http://127.0.0.1:9/o.pq"], "are only read"),
+    "the web for parts": (["-p", "{text}", "--save", "https://127.0.0.1:9/o/"], "are only read"),
+    "the web for errors": (["-p", "{text}", "--errors", "http://127.0.0.1:9/e.csv"], "only read"),
+    "a file for a folder": (["-p", "{text}", "--errors", "in.csv/e.csv"], "another path with --er"),
     "an ending": (["-p", "{text}", "--save", "out.xlsx"], "ends in '.xlsx'"),
     "a limit": (["-p", "{text}", "--rpm", "0"], "--rpm must be a number above 0, not 0"),
     "a budget": (["-p", "{text}", "--budget", "two"], "--budget is a number"),
@@ -587,6 +629,26 @@ def test_blank_lines_before_the_names_are_passed_over(content, tmp_path):
     assert frame.columns.tolist() == content.split()[0].split(",")
     assert frame["text"].dropna().tolist() == ["one"]
     assert len(frame) == (2 if frame.shape[1] == 1 else 1)  # an empty cell, where one is a line
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="devices of Unix")
+@pytest.mark.parametrize(
+    "options", [["--prompt-file"], ["-p", "{text}", "--schema"], ["-p", "{text}", "--system-file"]]
+)
+def test_a_prompt_that_never_ends_is_refused(ask, monkeypatch, options):
+    monkeypatch.setattr("lionproc.cli.question._LONGEST_TEXT", 1000)
+    table()
+    code, _, err = ask("in.csv", *options, "/dev/zero")
+    assert code == 2
+    assert f"{options[-1]}: '/dev/zero' has more than 1,000 characters" in err
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="devices of Unix")
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_a_device_is_no_table(ask, kind):
+    code, _, err = ask("/dev/zero", "--from", kind, "-p", "{text}")
+    assert code == 2
+    assert "'/dev/zero'" in err
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of Unix")
