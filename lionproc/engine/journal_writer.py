@@ -111,13 +111,12 @@ class JournalWriter:
         with self.lock:
             group = self._group
             if group is None:
-                refusal = self._refusal()
+                refusal = self._refusal() or self._start()
                 if refusal is not None:
                     refused = Durable(loop=loop)
                     resolve(refused, refusal)
                     return Kept(written=False, durable=refused)
                 group = self._group = Group(self._log())
-                self._start()
                 self._news.notify()
             group.rows.append(row)
             written = group.log.add(row) if group.log is not None else self._file.mode == "memory"
@@ -166,12 +165,20 @@ class JournalWriter:
 
     # -- inside -----------------------------------------------------------------------------
 
-    def _start(self) -> None:
-        if self._thread is None:  # by the first record, so that readers need none
-            self._thread = threading.Thread(
-                target=self._write, name="lionproc journal", daemon=True
-            )
-            self._thread.start()
+    def _start(self) -> JournalError | None:
+        """Have a thread, by the first record, so that readers need none; or say why there is none."""
+        if self._thread is None:
+            thread = threading.Thread(target=self._write, name="lionproc journal", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                return JournalError(
+                    f"The journal {self._file.path!r} cannot be written: no thread can be started "
+                    f"for it ({error}). This process or its container has as many as it may: end "
+                    "some, or allow more (ulimit -u, the pids limit), and run it again."
+                )
+            self._thread = thread
+        return None
 
     def _log(self) -> Log | None:
         # Where there is no WAL (network file systems) files cannot be locked or appended to either.

@@ -400,6 +400,24 @@ def test_a_forked_child_and_its_parent_both_go_on(path):
 # Kills, faults and damage
 
 
+async def test_where_no_thread_can_be_started_a_reply_is_refused_and_the_next_one_is_kept(
+    path, monkeypatch
+):
+    """As at the limit of processes of a container; the thread was taken for started for ever."""
+
+    def start(_):
+        raise RuntimeError("can't start new thread")
+
+    with Journal.open(path) as journal:
+        with monkeypatch.context() as full:
+            full.setattr(threading.Thread, "start", start)
+            refused = journal.append(Entry(key_of(1), b"{}", "m", 1, 1, 1, 0.1, 1.0))
+        with pytest.raises(JournalError, match="pids limit"):
+            await refused
+        await journal.append(Entry(key_of(2), b"{}", "m", 1, 1, 1, 0.1, 1.0))
+        assert set(journal.find([key_of(1), key_of(2)])) == {key_of(2)}
+
+
 KILLED = """
     import asyncio, os, sys
     from lionproc.engine.journal import Entry, Journal
