@@ -97,7 +97,10 @@ def _written(member: Any, *, ascii: bool) -> tuple[bytes, ...]:  # noqa: A002  (
     """An answer in JSON; a whole number may be written with a point or without."""
     text = json.dumps(member, ensure_ascii=ascii)
     whole = text.removesuffix(".0")
-    texts = (whole, f"{whole}.0") if whole.lstrip("-").isdecimal() else (text,)
+    if isinstance(member, float) and member.is_integer():
+        whole = str(int(member))  # also of 1e+16
+    is_number = whole.lstrip("-").isdecimal()
+    texts = dict.fromkeys((text, whole, f"{whole}.0")) if is_number else (text,)
     return tuple(each.encode("utf-8", "surrogatepass") for each in texts)
 
 

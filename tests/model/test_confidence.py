@@ -153,6 +153,19 @@ def test_numbers_end_where_something_else_follows_and_null_is_an_answer_where_it
     assert confidence_of(reply('{"answer":"yes"}'), Answer.of(Literal["yes"])) == 1.0
 
 
+class Size(enum.Enum):
+    SMALL = 1.0
+    HUGE = 1e16
+
+
+def test_a_whole_number_is_read_however_many_digits_it_has_and_with_a_point_or_without():
+    answer = Answer.of(Size)
+    for huge in ("10000000000000000", "10000000000000000.0", "1e+16"):
+        pairs = [(f"{huge}}}", 0.6), ("1.0}", 0.1), ("1}", 0.1)]
+        data = reply('{"answer":', pairs)
+        assert confidence_of(data, answer) == pytest.approx(0.75), huge
+
+
 def test_an_answer_in_another_case_is_read_as_the_answer_that_it_was_taken_for():
     data = reply('{"answer":"', [("Positive", 0.6), ("positive", 0.1), ("Negative", 0.2)], '"}')
     assert confidence_of(data, MOOD) == pytest.approx(0.7 / 0.9)
