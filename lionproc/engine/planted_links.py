@@ -16,12 +16,12 @@ MOST_LINKS = 40  # in one path, as Linux has it
 
 
 def refuse_planted_link(path: Path) -> None:
-    """Refuse a link that somebody else left where everybody or a group may add files, as in /tmp.
+    """Refuse a link that somebody else left, in /tmp, in a folder of a group or in their own.
 
-    It would have its target replaced with the rights of whoever saves. Linux does not follow such
-    links either, where fs.protected_symlinks is on, but a link that is resolved step by step never
-    asks it. In a folder of a group, one may lead to where whoever made it can write anyway. A link
-    that came with a git repository, in the place of the target itself, may not lead out of it.
+    It would have its target replaced with the rights of whoever saves. Linux does not follow those
+    in /tmp either, where fs.protected_symlinks is on, but a link that is resolved step by step never
+    asks it. Elsewhere one may lead to where whoever made it can write anyway. A link that came with
+    a git repository, in the place of the target itself, may not lead out of it.
 
     Args:
         path: The target.
@@ -49,16 +49,17 @@ def refuse_planted_link(path: Path) -> None:
             if _is_planted(step, found, around):
                 raise OSError(
                     errno.EPERM,
-                    f"{str(step)!r} is a link that somebody else left in a shared folder",
+                    f"{str(step)!r} is a link that somebody else left there, and it leads to where "
+                    "they cannot write. If that place is meant, save to its own path",
                 )
 
 
 def _is_planted(link: Path, found: os.stat_result, around: os.stat_result) -> bool:
     if found.st_uid in {os.geteuid(), 0}:
         return False
-    if around.st_mode & 0o002:
-        return found.st_uid != around.st_uid
-    return bool(around.st_mode & 0o020) and not _leads_to_theirs(link, found, around)
+    if around.st_mode & 0o002 and found.st_uid != around.st_uid:
+        return True
+    return not _leads_to_theirs(link, found, around)
 
 
 def _leads_to_theirs(link: Path, found: os.stat_result, around: os.stat_result) -> bool:
@@ -67,8 +68,19 @@ def _leads_to_theirs(link: Path, found: os.stat_result, around: os.stat_result) 
     place = next(above for above in (real, *real.parents) if above.is_dir()).stat()
     if place.st_uid == found.st_uid:
         return True
-    is_open = place.st_mode & 0o002 or (place.st_mode & 0o020 and place.st_gid == around.st_gid)
+    theirs = {around.st_gid, *_groups_of(found.st_uid)}
+    is_open = place.st_mode & 0o002 or (place.st_mode & 0o020 and place.st_gid in theirs)
     return bool(is_open) and not place.st_mode & stat.S_ISVTX
+
+
+def _groups_of(user: int) -> list[int]:
+    import pwd
+
+    try:
+        account = pwd.getpwuid(user)
+        return os.getgrouplist(account.pw_name, account.pw_gid)
+    except (KeyError, OSError):
+        return []
 
 
 def _refuse_link_of_repository(path: Path) -> None:

@@ -242,14 +242,35 @@ def test_a_link_that_somebody_else_left_in_a_shared_folder_is_not_followed(tmp_p
 
 @as_root
 @pytest.mark.parametrize("owner", ["me", "whose folder it is"])
-def test_a_link_of_ones_own_or_of_the_owner_of_the_folder_is_followed(tmp_path, shared, owner):
-    real = tmp_path / "real"
+def test_a_link_of_ones_own_or_to_where_the_owner_of_the_folder_can_write_is_followed(
+    tmp_path, shared, owner
+):
+    real = tmp_path / "disk" / "real"
+    real.parent.mkdir()
     (shared / "out").symlink_to(real)
     if owner != "me":
-        os.chown(shared, 54321, 54321)
-        os.chown(shared / "out", 54321, 54321, follow_symlinks=False)
+        for theirs in (shared, shared / "out", real.parent):
+            os.chown(theirs, 54321, 54321, follow_symlinks=False)
     put(shared / "out")
     assert real.read_text() == "new"
+
+
+@as_root
+@pytest.mark.parametrize("mode", [0o755, 0o777, 0o1777])
+def test_a_link_in_somebody_elses_folder_that_leads_to_where_they_cannot_write_is_not_followed(
+    tmp_path, shared, mode
+):
+    """It would have a private file replaced by whoever saves into a colleague's folder."""
+    private = tmp_path / "mine" / "precious"
+    private.parent.mkdir(mode=0o700)
+    private.write_text("precious")
+    shared.chmod(mode)
+    (shared / "out").symlink_to(private)
+    for theirs in (shared, shared / "out"):
+        os.chown(theirs, 54321, 54321, follow_symlinks=False)
+    with pytest.raises(PermissionError, match="save to its own path"):
+        put(shared / "out")
+    assert private.read_text() == "precious"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there are no such links")
