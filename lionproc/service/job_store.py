@@ -73,7 +73,7 @@ class JobStore(Generic[J, T]):
         self.running: dict[str, T] = {}
         self._tasks: dict[str, asyncio.Task[Any] | None] = {}
         self._taken: set[str] = set()  # by a task of this process, to be run
-        self._records: Records[J] = Records(folder, prefix)
+        self._records: Records[J] = Records(folder, prefix, items)
         self._prefix = prefix
         self._items = items
         self._lease = lease

@@ -190,13 +190,15 @@ class Records(Generic[R]):
     Args:
         folder: Where their files are.
         prefix: What their ids start with.
+        items: A field that is a list in each of them; None for no such field.
 
     Attributes:
         damaged: The names of files that are not valid records, and what is wrong with each.
     """
 
-    def __init__(self, folder: Path, prefix: str) -> None:
+    def __init__(self, folder: Path, prefix: str, items: str | None = None) -> None:
         self.folder = folder
+        self._items = items
         self.prefix = prefix
         self.damaged: dict[str, str] = {}
         self._has_told = False
@@ -260,10 +262,8 @@ class Records(Generic[R]):
             raise self.damage(record_id, "it is not JSON") from None
         except TypeError as error:
             raise self.damage(record_id, str(error)) from None
-        if not isinstance(record, dict) or record.get("id") != record_id:
-            raise self.damage(record_id, "it holds no record with this id")
-        if not isinstance(record.get("status", ""), str):
-            raise self.damage(record_id, "its status is no text")
+        if what := self._flaw(record, record_id):
+            raise self.damage(record_id, what)
         self.damaged.pop(path.name, None)
         sound = {name: value for name, value in record.items() if _is_sound(name, value)}
         return cast("R", sound)
@@ -296,6 +296,15 @@ class Records(Generic[R]):
             log.warning("%s cannot be used: %s", name, reason)
         self.damaged[name] = reason
         return RecordError(f"{name} cannot be used: {reason}. Mend or remove the file.")
+
+    def _flaw(self, record: object, record_id: str) -> str:
+        if not isinstance(record, dict) or record.get("id") != record_id:
+            return "it holds no record with this id"
+        if not isinstance(record.get("status", ""), str):
+            return "its status is no text"
+        if self._items is not None and not isinstance(record.get(self._items), list):
+            return f"its {self._items!r} is no list"
+        return ""
 
     def _not_ours(self, found: os.stat_result) -> str:
         who = others_of(found, self.folder)

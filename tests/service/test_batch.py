@@ -231,6 +231,19 @@ async def test_a_damaged_batch_is_told_and_harms_no_other(processor):
     assert await processor.resume() == []
 
 
+@pytest.mark.parametrize("damaged", [{}, {"items": {"n": 1}}, {"items": "text"}, {"items": None}])
+async def test_a_batch_whose_items_are_no_list_is_told_as_other_damaged_ones(
+    server, processor, damaged, caplog
+):
+    record = {"id": "batch_odd", "status": "processing", **damaged}
+    (processor.service.save_dir / "batch_odd.json").write_text(json.dumps(record))
+    assert await processor.resume() == []
+    assert "batch_odd.json cannot be used: its 'items' is no list" in caplog.text
+    assert "Mend or remove the file" in processor.get_batch("batch_odd")["error"]
+    assert processor.list_batches("processing") == []
+    assert server.counters.total == 0
+
+
 async def test_one_bad_item_harms_none(server, processor):
     server.configure(answer=lambda body: "" if '{"n":7}' in str(body) else {"mood": "good"})
     batch = await processor.process_batch(items(20), SCHEMA)
