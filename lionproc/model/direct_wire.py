@@ -18,7 +18,7 @@ from lionproc.model.environment import certificates, proxy_for
 from lionproc.model.exchange import IS_KNOWN, Exchange, all_of
 from lionproc.model.patience import Patience
 from lionproc.model.reading import ACCEPT_ENCODING, PIECE_BYTES, bounded
-from lionproc.model.refusal import NO_HTTP
+from lionproc.model.refusal import CHECK_WAY, NO_HTTP
 from lionproc.model.wire import Response, broken, timed_out, way_to
 
 CONNECT_TIMEOUT_S = 10.0
@@ -114,7 +114,7 @@ class DirectWire:
             if isinstance(error, aiohttp.ClientHttpProxyError):
                 raise broken(error, self._way) from None
             raise CallError(
-                Kind.CONNECTION, f"{type(error).__name__}: {NO_HTTP}", hint=""
+                Kind.CONNECTION, f"{type(error).__name__}: {NO_HTTP}", hint=CHECK_WAY
             ) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise broken(error, self._way) from None

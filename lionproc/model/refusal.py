@@ -19,7 +19,7 @@ from lionproc.model.quotation import plainly, unquoted
 from lionproc.model.told import Told, told, told_in
 from lionproc.model.wire import PROXY_LOGIN
 
-__all__ = ["NO_HTTP", "error_in_200", "is_for_all", "refusal"]
+__all__ = ["CHECK_WAY", "NO_HTTP", "error_in_200", "is_for_all", "refusal"]
 
 _KINDS = {
     401: Kind.ACCESS,
@@ -138,10 +138,8 @@ _CONTEXT_IN_500 = re.compile(
     r"context size (?:has been exceeded|\()|available context size", re.IGNORECASE
 )
 _CONTEXT_CODES = frozenset({"contextlengthexceeded", "exceedcontextsizeerror"})
-NO_HTTP = (
-    "What came is not a valid HTTP reply to a question. Check the address and the port of base_url=, "
-    "and whether a proxy stands in between."
-)
+NO_HTTP = "What came is not a valid HTTP reply to a question."
+CHECK_WAY = "Check the address and the port of base_url=, and whether a proxy stands in between."
 _STATUSES = frozenset(map(str, range(400, 500)))
 _WAITED_FOR = frozenset({Kind.RATE_LIMITED, Kind.OVERLOADED, Kind.NO_CAPACITY})
 _EXTRA_FOR_LONG = "required for long context requests"  # Anthropic's 429 that no waiting helps
@@ -213,7 +211,7 @@ def refusal(
     """
     if not 200 <= status < 600 or status == 304:  # a question is no condition, and no upgrade
         kind = Kind.SERVER_ERROR if status >= 600 else Kind.BAD_REQUEST
-        return CallError(kind, f"HTTP {status}: {NO_HTTP}", status=status, hint="")
+        return CallError(kind, f"HTTP {status}: {NO_HTTP}", status=status, hint=CHECK_WAY)
     return _meant(status, headers, _own(told(body), row), learned, proven=proven)
 
 

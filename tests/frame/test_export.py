@@ -1,5 +1,6 @@
 import base64
 import datetime as dt
+import errno
 import json
 import os
 import re
@@ -26,7 +27,13 @@ from pydantic import BaseModel
 
 import lionproc as lp
 from lionproc.engine.whole_file import temporary_name
-from lionproc.errors import BudgetWarning, ColumnError, ConfigurationError, LionprocWarning
+from lionproc.errors import (
+    BudgetWarning,
+    ColumnError,
+    ConfigurationError,
+    JournalError,
+    LionprocWarning,
+)
 from lionproc.frame import arrow_extension
 from lionproc.frame import assemble as assembling
 from lionproc.frame.arrow_extension import SavedDtype, _packed, to_table
@@ -485,6 +492,35 @@ def test_a_full_disk_leaves_the_old_file_and_says_that_nothing_is_lost(tmp_path,
     assert isinstance(caught.value, OSError)
     assert read_parquet(path)["a"].tolist() == [1]
     assert [p.name for p in tmp_path.iterdir()] == ["out.parquet"]
+
+
+def test_space_is_asked_for_only_where_there_is_none(tmp_path, monkeypatch):
+    def refused(number):
+        monkeypatch.setattr("lionproc.frame.place.replace_whole", raised(OSError(number, "why")))
+        with pytest.raises(SaveError) as caught:
+            write_parquet(pd.DataFrame({"a": [1]}), tmp_path / "out.parquet", {})
+        return "free space or choose another path" in str(caught.value)
+
+    def raised(error):
+        def raises(_):
+            raise error
+
+        return raises
+
+    assert [refused(number) for number in (errno.ENOSPC, errno.EDQUOT)] == [True, True]
+    assert [refused(number) for number in (errno.EPERM, errno.EISDIR)] == [False, False]
+
+
+def test_a_link_that_is_refused_asks_for_another_path_and_for_no_space(tmp_path, monkeypatch):
+    monkeypatch.setattr("lionproc.engine.planted_links._is_planted", lambda *_: True)
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there")
+    with pytest.raises(SaveError, match=r"is a link that .* memory: choose another path") as caught:
+        write_parquet(pd.DataFrame({"a": [1]}), tmp_path / "link" / "out.parquet", {})
+    assert "space" not in str(caught.value)
+    with pytest.raises(JournalError, match="is a link that") as refused:
+        lp.journal(tmp_path / "link" / "journal.sqlite")
+    assert "space" not in str(refused.value)
 
 
 def test_a_folder_in_the_place_of_the_file_is_an_error_and_stays(tmp_path):

@@ -909,7 +909,9 @@ def test_an_endless_head_is_no_reply(wire):
 
 def test_what_is_no_http_names_the_address_and_the_proxy_to_check():
     out, _ = asked_raw("direct", b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n{}")
-    assert "not a valid HTTP reply" in out.llm.errors()["message"].iloc[0]
+    (row,) = out.llm.errors().to_dict("records")
+    assert "not a valid HTTP reply" in row["message"]
+    assert row["hint"].startswith("Check the address and the port of base_url=")
 
 
 # --- where a row may go -------------------------------------------------------------------------
