@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
-from typing import Final, ParamSpec, TypeVar
+from typing import Final, Generic, ParamSpec, TypeVar
 
 from lionproc.engine.forked import in_forked_child, leave_behind
 
@@ -24,23 +24,52 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
+class _Piece(Generic[T]):
+    """A piece of work that is done once, by whichever thread comes to it first.
+
+    Args:
+        work: What is called.
+    """
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._work = work
+        self._taken = threading.Lock()
+        self.future: Future[T] = Future()
+
+    def is_taken(self) -> bool:
+        """Whether a thread had it before. From now on one has."""
+        return not self._taken.acquire(blocking=False)
+
+    def do(self) -> None:
+        """Do it, unless it is done already or nobody waits for it any more."""
+        if self.is_taken() or not self.future.set_running_or_notify_cancel():
+            return
+        try:
+            self.future.set_result(self._work())
+        except BaseException as error:  # noqa: BLE001  (whoever waits gets it)
+            self.future.set_exception(error)
+
+    def do_in_own_thread(self) -> None:
+        """Do it in a thread of its own.
+
+        Raises:
+            RuntimeError: None can be started, and no other thread has it.
+        """
+        try:
+            threading.Thread(target=self.do, name="lionproc's own", daemon=True).start()
+        except RuntimeError:
+            if not self.is_taken():
+                raise
+
+
 class _OwnThreads(Executor):
     """A thread for each piece of work: none waits for another one to end."""
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Do work in a thread of its own; as `Threads.submit`."""
-        future: Future[T] = Future()
-
-        def run() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                future.set_result(work(*args, **kwargs))
-            except BaseException as error:  # noqa: BLE001  (whoever waits gets it)
-                future.set_exception(error)
-
-        threading.Thread(target=run, name="lionproc's own", daemon=True).start()
-        return future
+        piece = _Piece(partial(work, *args, **kwargs))
+        piece.do_in_own_thread()
+        return piece.future
 
 
 _OWN: Final = _OwnThreads()
@@ -61,12 +90,15 @@ class Threads(ThreadPoolExecutor):
             What comes of it.
 
         Raises:
-            RuntimeError: The process is so far at its end that no thread can be started.
+            RuntimeError: No thread can be started, as the process has no room for one or is so far
+                at its end.
         """
+        piece = _Piece(partial(work, *args, **kwargs))
         try:
-            return super().submit(work, *args, **kwargs)
-        except RuntimeError:
-            return _OWN.submit(work, *args, **kwargs)
+            super().submit(piece.do)
+        except RuntimeError:  # it may be in the queue of the pool all the same
+            piece.do_in_own_thread()
+        return piece.future
 
 
 async def in_own_thread(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
