@@ -276,9 +276,10 @@ class Outlay:
         read, written = ((ratio + 1) / (self._replies + 1) for ratio in self._ratios)
         return Tokens(math.ceil(estimate.input * read), math.ceil(estimate.output * written))
 
-    def alone(self, estimate: Tokens) -> tuple[float, int]:
-        """Dollars and tokens of an estimate by what is known now."""
-        return self.corrected_usd(self.usd(estimate) or 0.0), self.corrected(estimate).total
+    def read(self, estimate: Tokens) -> tuple[float, int]:
+        """Dollars and tokens of what a request makes the model read, by what is known now."""
+        read = Tokens(estimate.input, 0)
+        return self.corrected_usd(self.usd(read) or 0.0), self.corrected(read).total
 
     def verdict(
         self,
@@ -298,7 +299,7 @@ class Outlay:
 
         Returns:
             `send`; `wait`, as what is in flight may use the budget up; or `stop`, and which
-            bound is reached, in words; a correction that alone takes all that is left reaches it.
+            bound is reached, in words; a correction of which the reading takes all that is left reaches it.
         """
         return verdict(budget, [self], 0, estimate, sent, corrects=corrects)
 
@@ -326,8 +327,8 @@ def verdict(
         As `Outlay.verdict`.
     """
     usd, tokens = gone(outlays)
-    # Of what is corrected it is known what it takes, so there is nothing to be learned by trying.
-    more, more_tokens = outlays[number].alone(estimate) if corrects else (0.0, 0)
+    # What a correction quotes is known, and nothing is to be learned of it by trying.
+    more, more_tokens = outlays[number].read(estimate) if corrects else (0.0, 0)
     reached = budget.reached(usd=usd + more, tokens=tokens + more_tokens, requests=sent)
     if reached:
         return "stop", reached

@@ -72,9 +72,17 @@ class Blocks:
         self.end += size
 
     def bytes_of(self, numbers: Numbers) -> int:
-        """How much the blocks hold in which these answers are."""
-        used = np.unique(_block_of(self._starts, numbers)[numbers >= 0]).tolist()
-        return sum(blocks[place].nbytes for blocks in self._columns for place in used)
+        """The most that these answers take as one block, in which each has as many as rows."""
+        answers, rows = np.unique(numbers[numbers >= 0], return_counts=True)
+        places = _block_of(self._starts, answers)
+        used = np.unique(places).tolist()
+        size: int = sum(blocks[place].nbytes for blocks in self._columns for place in used)
+        for answer, place, more in zip(answers, places, rows - 1, strict=True):
+            if more:
+                at = int(answer - self._starts[place])
+                own = sum(blocks[place].slice(at, 1).nbytes for blocks in self._columns)
+                size += int(more) * own
+        return size
 
     def move(self, numbers: Numbers) -> None:
         """Append a block that has the answers of some rows, in the order of the rows.

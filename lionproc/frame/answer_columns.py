@@ -146,7 +146,7 @@ class AnswerColumns:
         _, rows = np.unique(numbers[numbers >= 0], return_counts=True)
         if 2 * len(rows) < rows.sum():
             return  # they share them, and would have one each
-        if self._blocks.bytes_of(numbers) * rows.max(initial=0) > JOINED_BYTES:
+        if self._blocks.bytes_of(numbers) > JOINED_BYTES:
             return
         start = self._blocks.end
         self._blocks.move(numbers)

@@ -214,12 +214,12 @@ def test_what_may_have_been_billed_is_told_from_what_was_surely_not(error, bille
     assert may_be_billed(error) is billed
 
 
-def test_a_correction_that_alone_takes_more_than_is_left_reaches_the_budget():
+def test_a_correction_of_which_the_reading_takes_more_than_is_left_reaches_the_budget():
     outlay = priced()
     outlay.took(Tokens(10, 90), usd=100.0)
     for bound, words in (("tokens", "199 tokens"), ("usd", "$199.00")):
         assert verdict(outlay, (10, 90), **{bound: 199}) == ("send", "")
-        assert verdict(outlay, (10, 90), corrects=True, **{bound: 199}) == ("stop", words)
-        assert verdict(outlay, (10, 90), corrects=True, **{bound: 201}) == ("send", "")
+        assert verdict(outlay, (100, 900), corrects=True, **{bound: 199}) == ("stop", words)
+        assert verdict(outlay, (100, 900), corrects=True, **{bound: 201}) == ("send", "")
     outlay.leaves(Tokens(10, 90))  # what is in flight may come to less
-    assert verdict(outlay, (10, 90), corrects=True, tokens=201) == ("wait", "")
+    assert verdict(outlay, (100, 900), corrects=True, tokens=201) == ("wait", "")

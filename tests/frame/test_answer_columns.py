@@ -175,6 +175,23 @@ def test_answers_of_much_text_are_never_one_array_of_more_than_it_has_room_for(m
     same(part, columns(answer, cells[7:31], "a"))
 
 
+def test_answers_that_a_few_rows_share_are_put_in_the_order_of_the_rows_as_others_are(monkeypatch):
+    """Only what the shared ones take besides counts, not all the others as often."""
+    monkeypatch.setattr(answer_columns, "BLOCK_LENGTH", 400)
+    monkeypatch.setattr(answer_columns, "JOINED_BYTES", 10_000)
+    answer = Answer.of(str)
+    kept = AnswerColumns(answer, "a", 60)
+    cells = [f"{row % 55:0100}" for row in range(60)]  # five of them twice
+    for row in random.Random(3).sample(range(55), 55):
+        for place in (row, row + 55)[: 1 + (row < 5)]:
+            kept.put(place, cells[row], 100)
+    for _ in kept.settle():
+        pass
+    found = kept.between(0, 60)
+    assert len(kept._blocks._starts) == 1
+    same(found, columns(answer, cells, "a"))
+
+
 def test_a_frame_has_its_texts_in_common_with_what_is_kept_and_cannot_change_it():
     answer = Answer.of(create_model("Both", text=(str, ...), n=(int, ...), many=(list[int], ...)))
     kept, cells = AnswerColumns(answer, None, 500), []

@@ -5,6 +5,7 @@ import random
 import sys
 import threading
 import warnings
+from typing import Literal
 
 import pandas as pd
 import pytest
@@ -169,6 +170,23 @@ def test_a_correction_that_takes_more_than_is_left_reaches_the_budget_and_leaves
         with pytest.warns(RowsFailedWarning, match="wrong_shape"):
             run(reviews(1), served(server), journal, schema=int, budget=lp.Budget(tokens=9 * one))
         assert server.bill.requests == 4  # what would not do was paid once
+
+
+def test_a_first_answer_that_will_not_do_ends_no_run_under_a_small_budget(journal):
+    """Of how long the corrected one will be only the bound is known, which is no reason to stop."""
+
+    def say(body):
+        said = json.dumps(body["messages"])
+        return "perhaps" if "row 0 " in said and "Answer again" not in said else "yes"
+
+    with Server(answer=say) as server:
+        model = served(server, max_tokens=4096, price=lp.Price(input=2.5, output=10))
+        frame = pd.DataFrame({"review": [f"row {n} of many" for n in range(30)]})
+        out = frame.llm.process(
+            "{review}", into="about", schema=Literal["yes", "no"], model=model, journal=journal,
+            budget=lp.Budget(usd=0.02), limits=lp.Limits(concurrency=1), **QUIET,
+        )  # fmt: skip
+    assert out["about"].notna().all()
 
 
 def test_a_budget_is_raised_live_and_a_run_has_its_own(journal):
