@@ -187,7 +187,7 @@ class Counters:
         usage = reply.usage
         # Whoever looked at the usage knows the price, or that it is not known.
         usd = self.outlay.usd(tokens) if usage is None else reply.usd
-        self.outlay.took(tokens, expected, usd, self._priced_by(reply))
+        self.outlay.took(tokens, expected, usd, "" if usd is not None else self._priced_by(reply))
         if reply.saved is not None:
             self.saved = self.saved.plus(reply.saved)
         self.prompt_tokens += tokens.input

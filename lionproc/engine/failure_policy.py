@@ -124,14 +124,14 @@ class FailurePolicy:
         """Whether this event may be sent now, as far as the circuit breaker goes."""
         return not self._breaker.is_open or self._prober is event
 
-    def is_held(self, wait_s: float, now: float) -> None:
-        """Everybody has to wait, as some run was told: for so long, and somebody else answers.
+    def told_to_wait(self, wait_s: float, now: float) -> None:
+        """Some run was told that everybody has to wait for so long, and somebody else answers.
 
         Args:
             wait_s: Seconds.
             now: The time of the loop's clock.
         """
-        if wait_s > REFUSED_S and self.has_substitute and not self.is_open:
+        if wait_s > REFUSED_S and not self.is_open:
             why = f"The server has asked everybody to wait, for {math.ceil(wait_s)} s more."
             self._opened_by = CallError(Kind.RATE_LIMITED, why)
             self._breaker.refused(now, wait_s)

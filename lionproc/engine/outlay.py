@@ -299,7 +299,8 @@ class Outlay:
 
         Returns:
             `send`; `wait`, as what is in flight may use the budget up; or `stop`, and which
-            bound is reached, in words; a correction of which the reading takes all that is left reaches it.
+            bound is reached, in words; a correction of which the reading takes all that is left
+            reaches it.
         """
         return verdict(budget, [self], 0, estimate, sent, corrects=corrects)
 

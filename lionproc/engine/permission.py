@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lionproc.engine.limiter_chain import LimiterChain
+from lionproc.engine.loop import cancellations
 from lionproc.errors import CallError, Kind
 
 if TYPE_CHECKING:
@@ -92,9 +93,10 @@ class Permission:
             await self._until_resumed()
             if event.done:
                 return None
-            policy.is_held(limiter.holding_s(), limiter.now())
-            if policy.is_open and policy.has_substitute:  # somebody else answers meanwhile
-                if (error := policy.refused(event, limiter.now())) is not None:
+            if policy.has_substitute:  # somebody else answers meanwhile
+                policy.told_to_wait(limiter.holding_s(), limiter.now())
+                error = policy.refused(event, limiter.now()) if policy.is_open else None
+                if error is not None:
                     return Refused(error)
             elif policy.is_open and not await policy.probes(event):
                 continue
@@ -138,18 +140,13 @@ class Permission:
         try:
             return await task
         except asyncio.CancelledError:
-            if task.cancelled() and not self._is_cancelled():
+            if task.cancelled() and not cancellations():
                 return None
             if not (task.cancelled() or task.exception()):  # its turn had come just now
                 self._limiter.cancel(task.result())
             raise
         finally:
             self._at_limiter.discard(task)
-
-    @staticmethod
-    def _is_cancelled() -> bool:
-        me = asyncio.current_task()
-        return me is None or me.cancelling() > 0
 
     def look_again(self) -> None:
         """Whoever waits at the limiter asks again, as the breaker has opened."""

@@ -49,8 +49,8 @@ def refuse_planted_link(path: Path) -> None:
             if _is_planted(step, found, around):
                 raise OSError(
                     errno.EPERM,
-                    f"{str(step)!r} is a link that somebody else left there, and it leads to where "
-                    "they cannot write. If that place is meant, save to its own path",
+                    f"{str(step)!r} is a link that somebody else left there, and may lead anywhere. "
+                    "If the place is meant that it leads to, save to its own path",
                 )
 
 

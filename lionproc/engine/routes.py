@@ -42,7 +42,7 @@ class Route:
         own: A limiter that only this stage passes, in front of the other; None for none.
         executor: The one that its work is to run in, None for one of its own.
         elsewhere: The kinds of failure after which another route takes over.
-        name: What people call the model.
+        name: What people call its models of which no price is known; empty where there are none.
     """
 
     limiter: Limiter

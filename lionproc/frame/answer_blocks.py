@@ -71,17 +71,21 @@ class Blocks:
         self._users.append(users)
         self.end += size
 
-    def bytes_of(self, numbers: Numbers) -> int:
-        """The most that these answers take as one block, in which each has as many as rows."""
-        answers, rows = np.unique(numbers[numbers >= 0], return_counts=True)
+    def bytes_of(self, answers: Numbers, rows: Numbers) -> int:
+        """The most that answers take as one block, in which each stands as often as rows have it.
+
+        Args:
+            answers: Their numbers, each once.
+            rows: How many have each of them.
+        """
         places = _block_of(self._starts, answers)
         used = np.unique(places).tolist()
         size: int = sum(blocks[place].nbytes for blocks in self._columns for place in used)
-        for answer, place, more in zip(answers, places, rows - 1, strict=True):
-            if more:
-                at = int(answer - self._starts[place])
-                own = sum(blocks[place].slice(at, 1).nbytes for blocks in self._columns)
-                size += int(more) * own
+        shared = rows > 1
+        behind = answers - np.array(self._starts)[places]
+        for place, at, count in zip(places[shared], behind[shared], rows[shared], strict=True):
+            own = sum(blocks[place].slice(int(at), 1).nbytes for blocks in self._columns)
+            size += (int(count) - 1) * own
         return size
 
     def move(self, numbers: Numbers) -> None:

@@ -25,7 +25,7 @@ BLOCK_CELLS = 16_384  # that become arrays at once: a millisecond or two of the 
 BLOCK_ROWS = (64, 4096)  # the fewest, and the most
 BLOCK_LENGTH = 2**26  # characters of replies: a list of texts in Arrow has room for 2 GiB
 JOINED = 8  # blocks that become one at most: of a small array most is not what it holds
-JOINED_BYTES = 2**29  # that they have together, if each row has what most rows share
+JOINED_BYTES = 2**29  # that it has, with what rows share once for each of them
 _NONE, _NEVER = -1, -2
 
 
@@ -143,10 +143,10 @@ class AnswerColumns:
         """The answers of a stretch of rows become one block, where one has room for them."""
         first = stretch * self._stretch
         numbers = np.array(self._number[first : first + self._stretch])
-        _, rows = np.unique(numbers[numbers >= 0], return_counts=True)
-        if 2 * len(rows) < rows.sum():
+        answers, rows = np.unique(numbers[numbers >= 0], return_counts=True)
+        if 2 * len(answers) < rows.sum():
             return  # they share them, and would have one each
-        if self._blocks.bytes_of(numbers) > JOINED_BYTES:
+        if self._blocks.bytes_of(answers, rows) > JOINED_BYTES:
             return
         start = self._blocks.end
         self._blocks.move(numbers)

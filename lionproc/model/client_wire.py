@@ -12,6 +12,7 @@ import httpx2
 import openai
 import orjson
 
+from lionproc.engine.loop import cancellations
 from lionproc.engine.turn import turn_of
 from lionproc.errors import CallError, Kind, pass_on_interrupt
 from lionproc.model.client_logs import without_parameters
@@ -56,7 +57,7 @@ class ClientWire:
         if self._twin is None:
             self._twin = twin_of(self._client)
         turn_of(asyncio.get_running_loop()).noted()
-        cancels = _cancels()
+        cancelled = cancellations()
         try:
             with self._patience.attempt(), without_parameters():
                 reply = await self._reply(self._twin, body)
@@ -76,7 +77,7 @@ class ClientWire:
         except (openai.OpenAIError, OSError) as error:
             raise broken(error, self._way) from None
         except BaseException as error:
-            if isinstance(error, GeneratorExit) or _cancels() > cancels:
+            if isinstance(error, GeneratorExit) or cancellations() > cancelled:
                 raise
             pass_on_interrupt(error)
             raise _fault(error, self._client) from None
@@ -107,12 +108,6 @@ class ClientWire:
         if twin is not None:
             with contextlib.suppress(Exception):  # of the user's own code, when all is done
                 await twin.close()
-
-
-def _cancels() -> int:
-    """How often the task that asks was cancelled from outside."""
-    task = asyncio.current_task()
-    return 0 if task is None else task.cancelling()
 
 
 def _fault(error: BaseException, client: openai.AsyncOpenAI | openai.OpenAI) -> CallError:
