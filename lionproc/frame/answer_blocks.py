@@ -71,22 +71,25 @@ class Blocks:
         self._users.append(users)
         self.end += size
 
-    def bytes_of(self, answers: Numbers, rows: Numbers) -> int:
-        """The most that answers take as one block, in which each stands as often as rows have it.
+    def fit(self, answers: Numbers, rows: Numbers, most: int) -> bool:
+        """Whether answers become no more than so many bytes as one block, each for all its rows.
 
         Args:
             answers: Their numbers, each once.
             rows: How many have each of them.
+            most: Bytes.
         """
         places = _block_of(self._starts, answers)
         used = np.unique(places).tolist()
         size: int = sum(blocks[place].nbytes for blocks in self._columns for place in used)
+        if size * int(rows.max(initial=1)) <= most:
+            return True  # whichever of them it is that so many share
         shared = rows > 1
         behind = answers - np.array(self._starts)[places]
         for place, at, count in zip(places[shared], behind[shared], rows[shared], strict=True):
             own = sum(blocks[place].slice(int(at), 1).nbytes for blocks in self._columns)
             size += (int(count) - 1) * own
-        return size
+        return size <= most
 
     def move(self, numbers: Numbers) -> None:
         """Append a block that has the answers of some rows, in the order of the rows.

@@ -146,7 +146,7 @@ class AnswerColumns:
         answers, rows = np.unique(numbers[numbers >= 0], return_counts=True)
         if 2 * len(answers) < rows.sum():
             return  # they share them, and would have one each
-        if self._blocks.bytes_of(answers, rows) > JOINED_BYTES:
+        if not self._blocks.fit(answers, rows, JOINED_BYTES):
             return
         start = self._blocks.end
         self._blocks.move(numbers)

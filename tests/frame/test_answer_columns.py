@@ -192,6 +192,19 @@ def test_answers_that_a_few_rows_share_are_put_in_the_order_of_the_rows_as_other
     same(found, columns(answer, cells, "a"))
 
 
+def test_an_answer_that_many_rows_share_is_not_copied_for_each_where_it_is_long(monkeypatch):
+    monkeypatch.setattr(answer_columns, "JOINED_BYTES", 10_000)
+    answer = Answer.of(str)
+    kept, cells = AnswerColumns(answer, "a", 60), ["long" * 1000] * 5
+    cells += [str(row) for row in range(5, 60)]
+    for row, cell in enumerate(cells):
+        kept.put(row, cell, len(cell))
+    for _ in kept.settle():
+        pass
+    assert kept._blocks.end == 56  # the block as it came, and none in which it stands five times
+    same(kept.between(0, 60), columns(answer, cells, "a"))
+
+
 def test_a_frame_has_its_texts_in_common_with_what_is_kept_and_cannot_change_it():
     answer = Answer.of(create_model("Both", text=(str, ...), n=(int, ...), many=(list[int], ...)))
     kept, cells = AnswerColumns(answer, None, 500), []
