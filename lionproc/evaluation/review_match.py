@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
-from collections import defaultdict, deque
-from collections.abc import Hashable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from decimal import Context, Decimal
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,10 +21,14 @@ from lionproc.evaluation.row_ids import cell_words, ids_of
 from lionproc.frame import results
 from lionproc.frame.cell import is_missing
 from lionproc.frame.dtypes import cells_of
+from lionproc.frame.spreadsheet import csv_cleaner
 
 __all__ = ["matched"]
 
 _OWN = {"id", "gold", "weight", "allowed"}
+_CLEAN = csv_cleaner()
+_Key = tuple[str, ...]
+_Reading = Callable[[object], str]
 
 
 def matched(
@@ -34,11 +40,12 @@ def matched(
         frame: The frame, in any order, with other answers than then if you like.
         into: The column of the answers.
         review: What `read_review` gave, or any frame with a column `gold` and either `id` or the
-            columns that a person saw.
+            columns that a person saw. Rows are then found word for word; what a spreadsheet program
+            has rewritten (7 for 007, another form of a day) is found where it can be one row alone.
 
     Returns:
         The frame with a column of gold; its name; how many rows each stands for, None where all
-        count alike; and how many rows of the review are not in the frame.
+        count alike; and how many rows of the review are not in the frame, or may be any of several.
 
     Raises:
         ConfigurationError: There is no gold in it, none of its rows is in the frame, or it says two
@@ -117,18 +124,56 @@ def _places(frame: pd.DataFrame, into: Hashable, review: pd.DataFrame) -> np.nda
                 return best
     if not common:
         return best
-    headers, names = [header for header, _ in common], [name for _, name in common]
-    free: dict[tuple[str, ...], deque[int]] = defaultdict(deque)  # a million rows may be equal
-    taken = set(best.tolist())
-    for place, key in enumerate(_keys(frame, names)):
-        if place not in taken:
-            free[key].append(place)
-    keys = _keys(review, headers)
-    for number in np.flatnonzero(best < 0).tolist():
-        there = free.get(keys[number])
-        if there:
-            best[number] = there.popleft()
+    _find_by_words(best, frame, review, common)
     return best
+
+
+def _find_by_words(
+    best: np.ndarray[Any, Any],
+    frame: pd.DataFrame,
+    review: pd.DataFrame,
+    common: Sequence[tuple[Hashable, Hashable]],
+) -> None:
+    """Fill in where the rows of the review are that have no place yet.
+
+    What says the same word for word comes first, then what our files make of it, and of what is left
+    what a spreadsheet program may have made of it. Equal rows are found one after the other; what
+    may be one of several that differ is none of them.
+    """
+    headers, names = [header for header, _ in common], [name for _, name in common]
+    said, seen = _keys(frame, names, cell_words), _keys(review, headers, cell_words)
+
+    @cache  # where all rows are found word for word nothing else is read
+    def ours(read: _Reading) -> list[_Key]:
+        return _keys(frame, names, read)
+
+    @cache
+    def resembling() -> dict[_Key, set[_Key]]:
+        made: dict[_Key, set[_Key]] = defaultdict(set)
+        for key, words in zip(ours(_plain), said, strict=True):
+            made[key].add(words)
+        return made
+
+    for read in (cell_words, _written, _plain):
+        left = np.flatnonzero(best < 0).tolist()
+        if not left:
+            return
+        rows, lines = said if read is cell_words else ours(read), seen
+        if read is _plain:  # nothing has rewritten what stands there word for word
+            as_it_is = {*said, *ours(_written)}
+            left = [number for number in left if seen[number] not in as_it_is]
+            lines = _keys(review, headers, read)
+        taken = set(best.tolist())
+        free = _grouped(rows, [place for place in range(len(frame)) if place not in taken])
+        for key, numbers in _grouped(lines, left).items():
+            places = free.get(key, [])
+            differ = {said[place] for place in places}, {seen[number] for number in numbers}
+            # Of two "7" where a "7" and a "007" are, either may have been the "007".
+            unsure = len(numbers) > len(places) > 0 and (
+                len(resembling()[ours(_plain)[places[0]]]) > 1
+            )
+            if max(map(len, differ)) == 1 and not unsure:
+                best[numbers[: len(places)]] = places[: len(numbers)]
 
 
 def _common(
@@ -162,24 +207,37 @@ def _candidates(
     return [each for number, each in enumerate(made) if each and each not in made[:number]]
 
 
-def _keys(frame: pd.DataFrame, names: Sequence[Hashable]) -> list[tuple[str, ...]]:
+def _keys(frame: pd.DataFrame, names: Sequence[Hashable], read: _Reading) -> list[_Key]:
     columns = [
-        [_plain(cell_words(cell)) for cell in cells_of(one_column(frame, name, "columns"))]
-        for name in names
+        [read(cell) for cell in cells_of(one_column(frame, name, "columns"))] for name in names
     ]
     return list(zip(*columns, strict=True))
+
+
+def _grouped(keys: Sequence[_Key], places: Iterable[int]) -> dict[_Key, list[int]]:
+    made: dict[_Key, list[int]] = defaultdict(list)
+    for place in places:
+        made[keys[place]].append(place)
+    return made
+
+
+def _written(cell: object) -> str:
+    """A cell as text, as our files have it."""
+    if isinstance(cell, dt.datetime) and not is_missing(cell):
+        return str(cell)
+    return str(_CLEAN(cell_words(cell), None))
 
 
 _NUMBER = re.compile(r"[+-]?[\d.,]*\d")
 _EXACT = Context(prec=10**6)  # digits; by itself Decimal keeps 28
 
 
-def _plain(text: str) -> str:
+def _plain(cell: object) -> str:
     """A cell as text, whatever a spreadsheet program has made of it.
 
     Apostrophes do not count: `to_csv` puts them before what could be a formula.
     """
-    made = " ".join(text.replace("'", "").split())
+    made = " ".join(cell_words(cell).replace("'", "").split())
     if _NUMBER.fullmatch(made):
         try:
             return str(Decimal(digits_of(made, comma=False)).normalize(_EXACT))

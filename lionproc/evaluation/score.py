@@ -63,7 +63,8 @@ class Score(Scored):
             random, with a 95 % interval (`low`, `high`). Prediction-powered inference; the formula
             and its sources: `lionproc.evaluation.intervals.corrected`.
         slices: With `by=`: a row per value of that column, with its own n, missing and numbers.
-        not_found: Rows of a review that are not in this frame.
+        not_found: Rows of a review that are not in this frame, or that may be any of several rows
+            that differ.
         weighted: True where the rows with gold were not drawn alike (`to_review` takes unsure ones
             more often) and each counts for as many as it stands for. Of the numbers only the counts
             (n, missing, right, support, confusion) are plain then.

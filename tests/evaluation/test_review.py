@@ -160,6 +160,45 @@ def test_rows_whose_ids_differ_in_the_last_of_many_digits_are_not_taken_for_each
     assert frame.llm.score("mood", gold=review).accuracy == 1
 
 
+LOOKALIKES = ["007", "7", "1.10", "1.1", "were", "we're", "a b", "a  b", "1/2/2026", "2026-02-01"]
+
+
+@pytest.mark.parametrize("way", ["cp1252", "xlsx"])
+def test_rows_that_resemble_each_other_each_get_their_own_gold_without_ids(tmp_path, way):
+    frame = pd.DataFrame({"t": [*LOOKALIKES, "=1", "1"], "said": list("abcdefghijkl")})
+    sheet = pd.read_csv(frame.llm.to_review(tmp_path / "review.csv", into="said"), dtype=str)
+    sheet = sheet.assign(gold=sheet["said"]).drop(columns="id")[::-1]
+    path = as_excel_saves(sheet, tmp_path / "review.csv", way)
+    for part in (frame, frame[::-1]):
+        score = part.llm.score("said", gold=lp.read_review(path))
+        assert (score.n, score.accuracy, score.not_found) == (12, 1.0, 0)
+
+
+@pytest.mark.parametrize(
+    ("there", "labelled", "found"),
+    [
+        (["007", "8"], ["7", "8"], ["007", "8"]),  # rewritten, and only one it can be
+        (["007", "07", "8"], ["7", "8"], ["8"]),
+        (["007", "8"], ["7", "7.0", "8"], ["8"]),
+        (["007", "7", "8"], ["7", "7", "8"], ["8"]),  # of which one was 007
+        (["007", "007", "8"], ["7", "7", "8"], ["007", "007", "8"]),
+    ],
+)
+def test_gold_that_may_be_of_several_rows_is_left_out_and_counted(there, labelled, found):
+    frame = pd.DataFrame({"t": there, "said": "x"})
+    score = frame.llm.score("said", gold=pd.DataFrame({"t": labelled, "gold": "y"}))
+    assert list(score.wrong["t"]) == found
+    assert score.not_found == len(labelled) - len(found)
+
+
+def test_times_of_one_day_are_not_taken_for_each_other(tmp_path):
+    when = pd.to_datetime(["2026-01-31 10:00", "2026-01-31 11:00"])
+    frame = pd.DataFrame({"when": when, "said": ["a", "b"]})
+    path = frame.llm.to_review(tmp_path / "review.csv", into="said")
+    sheet = pd.read_csv(path, dtype=str).assign(gold=lambda s: s["said"]).drop(columns="id")
+    assert frame.llm.score("said", gold=sheet[::-1]).accuracy == 1
+
+
 def test_each_of_many_columns_is_not_looked_for_among_all_of_them(tmp_path, monkeypatch):
     # 8,000 columns took a minute.
     walks, walk = [], pd.Index.__iter__
