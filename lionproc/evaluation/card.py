@@ -65,7 +65,9 @@ def pairs(score: Scored) -> list[tuple[str, str]]:
     if score.examples is None:
         rows.append("examples not left out: which rows they are is not known in this session")
     if score.not_found:
-        rows.append(f"{plural(score.not_found, 'row')} of the review not in this frame")
+        rows.append(
+            f"{plural(score.not_found, 'row')} of the review not in this frame, or like several of its rows"
+        )
     made = [
         ("answers", f"{plain(score.into, 80)}, compared with {plain(score.gold, 80)}"),
         ("rows", ", ".join(rows)),
