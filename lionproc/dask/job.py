@@ -27,10 +27,10 @@ from lionproc.engine import loop as engine_loop
 from lionproc.engine.limits import Limits
 from lionproc.engine.promise import Promise
 from lionproc.engine.stats import RunStats, State
+from lionproc.engine.told import warn
 from lionproc.engine.watching import Watcher
 from lionproc.errors import ConfigurationError, LionprocError, RunError
 from lionproc.face import face
-from lionproc.frame.plan import warn
 from lionproc.frame.unanswered import Unanswered
 from lionproc.notebook.card import shown_for
 

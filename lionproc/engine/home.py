@@ -6,6 +6,7 @@ import contextlib
 import os
 from pathlib import Path
 
+from lionproc.engine.made_here import is_made_here, mark
 from lionproc.engine.paths import local_path
 from lionproc.engine.trust import check_found, check_journal, check_link
 from lionproc.engine.whole_file import make_folders
@@ -58,6 +59,8 @@ def make_private(folder: Path) -> None:
         OSError: It cannot be made.
     """
     make_folders(folder, 0o700)
+    if not is_made_here(folder):
+        mark(folder)
     # O_EXCL never follows a link somebody left here, and never overwrites the user's own rules.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     with contextlib.suppress(FileExistsError):

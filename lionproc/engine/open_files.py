@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import sys
-import warnings
 from pathlib import Path
 
+from lionproc.engine.told import warn
 from lionproc.errors import LionprocWarning
 
 SPARE = 16  # files that others in the process may open meanwhile: parts, databases, pipes
@@ -39,14 +38,10 @@ def warn_of_few(concurrency: int, most: int | None) -> None:
     """
     if most is None or concurrency <= most:
         return
-    depth, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("lionproc"):
-        frame, depth = frame.f_back, depth + 1
-    warnings.warn(
+    warn(
         f"concurrency={concurrency} needs as many connections, and this process can open only "
         f"{most} more files: {most} requests are sent at once. Allow it more "
         f"(`ulimit -n {max(4096, 2 * concurrency)}` in the shell before Python starts), or set "
         f"concurrency={most}.",
         LionprocWarning,
-        stacklevel=depth,
     )

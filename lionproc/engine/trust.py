@@ -4,7 +4,8 @@ Checked before a journal is opened, as ssh checks a file of keys: the file, its 
 folders above belong to this user or to root, and nobody else may write there. The journal of a
 `.lionproc` that is merely found in the working folder must also look as lionproc made it: one
 that others can read, or that git tracks, was cloned, unpacked or copied, and answers only when
-its user says so. Where a file system has no owners and rights (Windows, some mounts), or the
+its user says so. One that an archive or a copy kept private is told by the mark of its folder, and
+said once: a backup of one's own looks the same. Where a file system has no owners and rights (Windows, some mounts), or the
 others are trusted, `LIONPROC_TRUST` names the folders.
 """
 
@@ -19,9 +20,11 @@ from pathlib import Path
 
 from lionproc.engine.git_index import repository_with, tracks
 from lionproc.engine.journal_intake import logs_beside
+from lionproc.engine.made_here import is_made_here, mark
 from lionproc.engine.planted_links import refuse_planted_link
+from lionproc.engine.told import warn
 from lionproc.engine.trusted import VARIABLE, is_trusted
-from lionproc.errors import JournalError
+from lionproc.errors import JournalError, LionprocWarning
 
 __all__ = [
     "check_found",
@@ -129,6 +132,9 @@ def check_found(path: str) -> None:
 
     Raises:
         JournalError: Others can read a part of it, or it is part of a git repository.
+
+    Warns:
+        LionprocWarning: Nothing says that it was made here. Said once; then its folder is marked.
     """
     file = Path(path)
     if os.name != "posix" or is_trusted(Path(os.path.realpath(file.parent))):
@@ -136,11 +142,23 @@ def check_found(path: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         if stat.S_ISREG(file.lstat().st_mode) and file.stat().st_size == 0:
             file.chmod(0o600)  # nothing is in it, and what comes is for its owner
+    answers = 0  # their bytes
     for place in dict.fromkeys((path, os.path.realpath(path))):
         beside = (Path(place + end) for end in ("", *BESIDE))
         for part in (*beside, *logs_beside(Path(place))):
             with contextlib.suppress(FileNotFoundError):
                 _check_made_here(path, part)
+                answers += part.stat().st_size
+    if not is_made_here(file.parent):
+        mark(file.parent)
+        if answers:
+            warn(
+                f"The journal {path!r} was not made here: it was copied, restored or unpacked from an "
+                "archive, or is from an older lionproc. Its answers stand for the model's. If they "
+                f"may be somebody else's, remove {str(file.parent)!r} and run again. This is said "
+                "once.",
+                LionprocWarning,
+            )
 
 
 def check_link(folder: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import pandas as pd
 
+from lionproc.engine.told import warn
 from lionproc.errors import (
     BudgetWarning,
     ColumnError,
@@ -34,7 +35,7 @@ from lionproc.frame.assemble import MISSING, column_names, columns
 from lionproc.frame.cell import is_missing
 from lionproc.frame.example_rows import rows_shown
 from lionproc.frame.job import Job
-from lionproc.frame.plan import Plan, warn
+from lionproc.frame.plan import Plan
 from lionproc.frame.row_store import detail_names
 from lionproc.frame.side_by_side import SideBySide
 from lionproc.notebook.formatting import plural

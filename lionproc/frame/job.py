@@ -21,6 +21,7 @@ from lionproc.engine.budget import WARN_AT
 from lionproc.engine.budget_group import BudgetGroup
 from lionproc.engine.paths import shown
 from lionproc.engine.stats import RunStats
+from lionproc.engine.told import warn
 from lionproc.errors import (
     BudgetWarning,
     ConfidenceWarning,
@@ -41,7 +42,7 @@ from lionproc.frame.facts import facts_of, failed_words, member_facts, stage_fac
 from lionproc.frame.failures import Outcome
 from lionproc.frame.parquet_reader import PARTS
 from lionproc.frame.part_writer import PartWriter, as_save_error
-from lionproc.frame.plan import Plan, check_save, warn
+from lionproc.frame.plan import Plan, check_save
 from lionproc.frame.row_run import RowRun
 from lionproc.frame.rows_digest import OF, digest_of
 from lionproc.frame.run_note import new_run_id, note_of

@@ -12,11 +12,11 @@ from typing import IO, Any, Literal, TypeAlias, cast
 import pandas as pd
 
 from lionproc.engine.paths import is_url, local_path, shown
+from lionproc.engine.told import warn
 from lionproc.errors import ColumnError, ConfigurationError, RowsFailedWarning
 from lionproc.frame.conversations import conversations
 from lionproc.frame.dtypes import cells_of
 from lionproc.frame.place import AnyPath, place_of, saving
-from lionproc.frame.plan import warn
 from lionproc.model.as_json import to_json
 
 __all__ = ["Format", "named_levels", "to_jsonl", "write_records"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from copy import copy
 from hashlib import blake2b
@@ -361,14 +360,4 @@ def check_save(plan: Plan, fingerprint: str) -> None:
         )
 
 
-def warn(message: str, category: type[Warning]) -> None:
-    """Warn at the line of the user's own code."""
-    import sys
-
-    frame, depth = sys._getframe(1), 2
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("lionproc"):
-        frame, depth = frame.f_back, depth + 1  # type: ignore[assignment]
-    warnings.warn(message, category, stacklevel=depth)
-
-
-__all__ = ["Options", "Output", "Plan", "check_save", "warn"]
+__all__ = ["Options", "Output", "Plan", "check_save"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from lionproc.engine.told import warn
 from lionproc.errors import ConfidenceWarning, ConfigurationError, ModelError
-from lionproc.frame.plan import warn
 from lionproc.frame.stage import Stage
 from lionproc.model.confidence import WAY_ON, Confidences
 from lionproc.model.model import Model

@@ -9,6 +9,7 @@ import stat
 import struct
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +21,7 @@ from lionproc.engine.home import home
 from lionproc.engine.journal import Entry, Journal
 from lionproc.engine.journal_intake import Intake
 from lionproc.engine.journal_record import to_row
-from lionproc.errors import JournalError
+from lionproc.errors import JournalError, LionprocWarning
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="there are no such rights")
 as_root = pytest.mark.skipif(
@@ -250,6 +251,46 @@ def test_a_journal_that_came_with_a_cloned_repository_is_not_used_without_a_word
     git("rm", "-q", "--cached", "-f", ".lionproc/journal.sqlite")
     Path(".lionproc/journal.sqlite").chmod(0o600)
     keep_one()
+
+
+@pytest.mark.parametrize("way", ["a copy", "an archive"])
+def test_a_journal_that_an_archive_or_a_copy_kept_private_is_told_once(work, tmp_path, way):
+    keep_one()
+    if way == "a copy":
+        shutil.copytree(work, tmp_path / "elsewhere")
+    else:
+        with tarfile.open(tmp_path / "all.tar", "w") as archive:
+            archive.add(work, "elsewhere")
+        subprocess.run(["tar", "-xf", "all.tar"], cwd=tmp_path, check=True)
+    os.chdir(tmp_path / "elsewhere")
+    with pytest.warns(LionprocWarning, match=r"not made here: .* said once"):
+        home()
+    keep_one()  # and nothing is said any more
+    work.rename(tmp_path / "moved")
+    os.chdir(tmp_path / "moved")
+    keep_one()
+
+
+def test_a_log_alone_that_came_with_an_archive_is_told_too(work):
+    folder = home()
+    (folder / ".made-here").unlink()
+    (folder / ".journal.sqlite.0.intake").touch(0o600)
+    home()  # nothing is in it
+    (folder / ".made-here").write_text("1")
+    (folder / ".journal.sqlite.0.intake").write_bytes(b"row2")
+    with pytest.warns(LionprocWarning, match="not made here"):
+        home()
+
+
+def test_a_link_in_the_place_of_the_mark_is_replaced_and_not_followed(work):
+    thesis = work / "thesis.txt"
+    thesis.write_text("all of it")
+    folder = home()
+    (folder / ".made-here").unlink()
+    (folder / ".made-here").symlink_to(thesis)
+    home()
+    assert thesis.read_text() == "all of it"
+    assert not (folder / ".made-here").is_symlink()
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
