@@ -11,8 +11,6 @@ import csv
 import gzip
 import io
 import itertools
-import json
-import re
 import sys
 import warnings
 import zlib
@@ -44,8 +42,6 @@ _FREE = 2**25  # bytes that a packed file may unpack to, however small it is
 _MOST_TIMES = 100  # of its size, beyond those; text of people unpacks to 3 to 20 times
 _LONGEST_CELL = 2**31 - 1  # a cell may be a document
 _SPARE_BYTES = 2**28  # of memory for lists and objects, beyond those in proportion to the lines
-_DEEPEST = 200  # lists and objects in a line, one in the other: no deeper ones are written
-_LARGE_NUMBER = re.compile(rb"[0-9]{19}")  # it may be more than 64 bits hold
 _DELIMITERS = (",", ";", "\t", "|")
 _WORKBOOKS = {".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"}
 
@@ -347,9 +343,7 @@ def _recoded(source: Any, encoding: str) -> Iterator[bytes]:
 
 
 def _records(source: Any) -> Iterator[dict[str, Any]]:
-    import orjson
-
-    from lionproc.model.validate import is_deeper
+    from lionproc.cli.json_row import json_row  # late, for it takes the packages of models along
 
     room = size = 0
     for number, line in enumerate(source, 1):
@@ -362,22 +356,7 @@ def _records(source: Any) -> Iterator[dict[str, Any]]:
                 f"Line {number:,} and those before have so many empty lists and objects that they take "
                 "far more memory than the file has bytes. Leave those cells out, or give them as text."
             )
-        try:
-            record = orjson.loads(bare)
-        except ValueError:
-            record = None
-        if not isinstance(record, dict):
-            raise ConfigurationError(
-                f"Line {number:,} is no JSON object, and so no row. Each line is a row, like "
-                '{"review": "..."}'
-            )
-        if bare.count(b"[") + bare.count(b"{") > _DEEPEST and is_deeper(record, _DEEPEST):
-            raise ConfigurationError(
-                f"Line {number:,} has more than {_DEEPEST} lists and objects, one in the other, and "
-                "such a row cannot be written. Leave it out, or give that cell as text."
-            )
-        # orjson rounds what 64 bits do not hold
-        yield json.loads(bare) if _LARGE_NUMBER.search(bare) else record
+        yield json_row(bare, number)
 
 
 def _column(cells: list[Any]) -> Any:

@@ -1,0 +1,96 @@
+"""A row of JSON Lines: what the fast reader rounds or refuses is read as Python's json reads it."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+import orjson
+
+from lionproc.errors import ConfigurationError
+from lionproc.model.validate import is_deeper, whole_characters
+
+__all__ = ["json_row"]
+
+_DEEPEST = 200  # lists and objects in a line, one in the other: no deeper ones are written
+_LARGE_NUMBER = re.compile(rb"[0-9]{19}")  # it may be more than 64 bits hold
+
+
+def json_row(line: bytes, number: int) -> dict[str, Any]:
+    """The cells of a row.
+
+    A number that nothing holds (1e999, or one of 5,000 digits) is the text that it is written as, and
+    half a character is U+FFFD, as in a prompt.
+
+    Args:
+        line: JSON.
+        number: Of the line, from 1, for the error.
+
+    Raises:
+        ConfigurationError: It is no row, or none that could be written.
+    """
+    try:
+        record = _read(line)
+        is_deep = line.count(b"[") + line.count(b"{") > _DEEPEST and is_deeper(record, _DEEPEST)
+    except RecursionError:
+        record, is_deep = {}, True
+    except UnicodeDecodeError:
+        raise ConfigurationError(
+            f"Line {number:,} is not written in UTF-8, as JSON is. Convert the file first, for "
+            "example with iconv -f cp1252 -t utf-8."
+        ) from None
+    except ValueError:
+        record, is_deep = None, False
+    if not isinstance(record, dict):
+        raise ConfigurationError(
+            f"Line {number:,} is no JSON object, and so no row. Each line is a row, like "
+            '{"review": "..."}'
+        )
+    if is_deep:
+        raise ConfigurationError(
+            f"Line {number:,} has more than {_DEEPEST} lists and objects, one in the other, and "
+            "such a row cannot be written. Leave it out, or give that cell as text."
+        )
+    return record
+
+
+def _read(line: bytes) -> Any:
+    try:
+        held = orjson.loads(line)
+    except ValueError:
+        text = whole_characters(line.decode("utf-8", "surrogatepass"))
+        return _whole(_loads(text))
+    return _loads(line) if _LARGE_NUMBER.search(line) else held
+
+
+def _loads(text: str | bytes) -> Any:
+    return json.loads(text, parse_int=_integer, parse_float=_float, parse_constant=_constant)
+
+
+def _integer(written: str) -> int | str:
+    try:
+        return int(written)
+    except ValueError:  # Python makes none of more than 4,300 digits
+        return written
+
+
+def _float(written: str) -> float | str:
+    number = float(written)
+    return number if math.isfinite(number) else written
+
+
+def _constant(written: str) -> str | None:
+    return None if written == "NaN" else written  # which is a missing cell, as in a frame
+
+
+def _whole(held: Any) -> Any:
+    """The same with U+FFFD for half characters, which no request can carry."""
+    if isinstance(held, str):
+        return whole_characters(held)
+    if isinstance(held, list):
+        return [_whole(each) for each in held]
+    if isinstance(held, dict):
+        return {whole_characters(name): _whole(each) for name, each in held.items()}
+    return held
