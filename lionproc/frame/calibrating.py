@@ -14,17 +14,27 @@ from lionproc.frame.cell import is_missing
 from lionproc.frame.votes import answer_of, written
 from lionproc.model.calibration import Threshold, fewest_rows, found_threshold
 from lionproc.model.cascade import Cascade
+from lionproc.model.shape import Boolean, Choice, Scalar, Shape
 from lionproc.model.steps import Cascaded, Found, Outcome
 
 __all__ = ["Calibration", "gold_of"]
 
+_SHOWN = 60  # characters of a cell that is no choice
 _SEED = 20250917  # any will do, as long as a rerun draws the same rows
 _NONE_STANDS = 2.0
 _NOT_ASKED = frozenset({Kind.NOT_SENT, Kind.CANCELLED})
 
 
-def gold_of(model: Cascade, frame: pd.DataFrame, places: range) -> dict[int, bytes] | None:
+def gold_of(
+    model: Cascade, frame: pd.DataFrame, places: range, shape: Shape
+) -> dict[int, bytes] | None:
     """The right answers by place, as `answer_of` writes them; None where the cascade names none.
+
+    Args:
+        model: The cascade.
+        frame: Where its gold is.
+        places: The places of the stage.
+        shape: What the answers look like.
 
     Raises:
         ColumnError: There is no such column, or more than one; or a cell of it can be no answer.
@@ -36,6 +46,7 @@ def gold_of(model: Cascade, frame: pd.DataFrame, places: range) -> dict[int, byt
     if list(frame.columns).count(name) != 1:
         raise ColumnError(f"gold: there is no column {name!r}.{did_you_mean(name, frame.columns)}")
     cells = frame[name].tolist()
+    able = _able(shape)
     gold: dict[int, bytes] = {}
     for place in places:
         row = place % len(cells)
@@ -47,6 +58,13 @@ def gold_of(model: Cascade, frame: pd.DataFrame, places: range) -> dict[int, byt
                     f"gold: {name!r} has in row {frame.index[row]!r} what no answer can be "
                     f"({error}). Mend it, or leave it empty."
                 ) from None
+            if able is not None and gold[place] not in able:
+                shown = f"{repr(cells[row])[:_SHOWN]}, which is none of the choices of schema="
+                raise ColumnError(
+                    f"gold: {name!r} has in row {frame.index[row]!r} {shown}."
+                    f"{did_you_mean(cells[row], able.values())} Mend it, leave it empty, or add it "
+                    "to schema=."
+                )
     fewest = fewest_rows(model.target or 0.5, model.certainty)
     if len(gold) < fewest:
         raise ConfigurationError(
@@ -54,6 +72,17 @@ def gold_of(model: Cascade, frame: pd.DataFrame, places: range) -> dict[int, byt
             f"{model.target:g} takes {fewest:,}. Label more, or lower target=."
         )
     return gold
+
+
+def _able(shape: Shape) -> dict[bytes, Scalar] | None:
+    """All answers that there can be, as they are written; None where they are not counted."""
+    match shape:
+        case Choice(members=members):
+            return {written(member): member for member in members}
+        case Boolean():
+            return {written(member): member for member in (True, False)}
+        case _:
+            return None
 
 
 class Calibration:

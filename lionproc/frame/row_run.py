@@ -153,7 +153,8 @@ class RowRun(Run):
                 made[leg.stage] = known
             else:
                 places = self._plan.places_of(leg.stage)
-                gold = gold_of(model, self._plan.frame, places)
+                shape = self._plan.stages[leg.stage].answer.shape
+                gold = gold_of(model, self._plan.frame, places, shape)
                 open_ = [p for p in places if before is None or before._store.is_open(p)]
                 going_on = known if known is not None and known.model is model else None
                 made[leg.stage] = Calibration(model, leg.steps, open_, gold, going_on)

@@ -6,7 +6,6 @@ import hashlib
 import pickle
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -490,11 +489,16 @@ def test_gold_that_can_be_no_answer_is_refused_by_column_and_row_and_nothing_is_
     assert sent(small, large) == [0, 0]
 
 
-def test_gold_that_is_no_possible_answer_differs_from_every_answer(small, large):
-    texts = names(120)
-    frame = pd.DataFrame({"text": texts, "label": [true_mood(text) for text in texts]})
-    frame["label"] = frame["label"].astype(object)
-    frame.loc[:1, "label"] = pd.Series([1e300, np.float32(3e38)], dtype=object)
-    cascade = lp.Cascade([at(small, "s"), at(large, "l")], target=0.8, gold="label")
-    out = frame.llm.process("Say {text}", into="a", schema=MOOD, model=cascade, **QUIET)
-    assert "120 rows" in out.llm.report().facts["promise"]
+@pytest.mark.parametrize(
+    ("schema", "cell"), [(MOOD, "GOOD"), (MOOD, 1e300), (MOOD, ["good"]), (bool, "yes"), (bool, 1)]
+)
+def test_gold_that_is_none_of_the_choices_is_refused_by_row_before_anything_is_paid(
+    small, large, schema, cell
+):
+    right = True if schema is bool else "good"
+    labels = pd.Series([None] * 3 + [right] * 74 + [cell] + [right] * 42, dtype=object)
+    frame = pd.DataFrame({"text": names(120), "label": labels})
+    cascade = lp.Cascade([at(small, "s"), at(large, "l")], target=0.9, gold="label")
+    with pytest.raises(lp.errors.ColumnError, match=r"'label' has in row 77 .*none of the choices"):
+        frame.llm.process("Say {text}", into="a", schema=schema, model=cascade, **QUIET)
+    assert sent(small, large) == [0, 0]
