@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from lionproc.errors import ConfigurationError
 from lionproc.frame.spreadsheet import harmless
 
-__all__ = ["Allowed", "allowed_in", "day_of", "digits_of", "number_of"]
+__all__ = ["Allowed", "allowed_in", "check_weight", "day_of", "digits_of", "number_of"]
 
 _BOOLEANS = {"true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}
 # What Excel writes for them in other languages.
@@ -31,6 +32,7 @@ _BOOLEANS |= {
     "nein": False,
 }
 _LONGEST = 32_767  # characters of the words; a cell of Excel has no more
+_MOST_ROWS = 1e12  # that one row stands for
 _DAY = re.compile(r"(\d{1,4})[./-](\d{1,2})[./-](\d{1,4})(?:[ T].*)?")
 TEXT, WHOLE, NUMBER = "any text", "a whole number", "a number"
 LIST, DAY, BOOLEAN = 'a list, as ["a", "b"]', "a day, as 2026-12-31", "true | false"
@@ -50,6 +52,24 @@ def number_of(text: str, *, comma: bool) -> float:
     if not np.isfinite(number):
         raise ValueError(text)
     return number
+
+
+def check_weight(weight: float, written: object, row: str) -> None:
+    """See to it that a weight may be a number of rows: one of 1e308 would be all that counts.
+
+    Args:
+        weight: The number.
+        written: As it was given.
+        row: Whose it is.
+
+    Raises:
+        ConfigurationError: It may not.
+    """
+    if not 1 / _MOST_ROWS <= weight <= _MOST_ROWS:
+        raise ConfigurationError(
+            f"{row} has the weight {repr(written)[:40]}, and it is how many rows this one stands "
+            "for. Take the number that to_review wrote, or delete the column: then all rows count alike."
+        )
 
 
 def digits_of(text: str, *, comma: bool) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from lionproc.engine.paths import shown
 from lionproc.errors import ColumnError, ConfigurationError, SaveError, did_you_mean
-from lionproc.evaluation.by_hand import TEXT, Allowed, allowed_in, number_of
+from lionproc.evaluation.by_hand import TEXT, Allowed, allowed_in, check_weight, number_of
 from lionproc.evaluation.columns import one_column
 from lionproc.evaluation.draw import checked_number, drawn, strata_of
 from lionproc.evaluation.intervals import Numbers
@@ -71,8 +71,10 @@ def to_review(
     ids = ids_of(frame, shown_columns)
     made: dict[str, Any] = {ID: [ids[row] for row in rows]}
     for name in shown_columns:
-        made[_header(name)] = one_column(frame, name, "columns").iloc[rows].array
-    made[str(into)] = [_flat(cell) for cell in answers.iloc[rows]]
+        cells = one_column(frame, name, "columns").iloc[rows]
+        made[_header(name)] = cells.reset_index(drop=True)  # objects stay what they are
+    flat = [_flat(cell) for cell in answers.iloc[rows]]
+    made[_header(into)] = pd.Series(flat, dtype=object)
     made[GOLD] = pd.array([None] * len(rows), dtype="string")
     made[ALLOWED] = allowed_in(answers).words
     made[WEIGHT] = np.round(1 / chance, 4)
@@ -130,7 +132,12 @@ def _shown(
 
 
 def _header(name: Hashable) -> str:
-    return f"row_{name}" if str(name).casefold() in OWN else str(name)
+    return f"row_{name}" if _own_name(name) in OWN else str(name)
+
+
+def _own_name(name: Hashable) -> str:
+    """A header as it is looked for: whatever its case, and the spaces around it."""
+    return str(name).lstrip("\ufeff").strip().casefold()
 
 
 def _flat(cell: Any) -> Any:
@@ -171,7 +178,7 @@ def _kept(place: Path | Remote) -> str:
     except (ConfigurationError, OSError):
         return "is there already, and is no sheet to label, so what is in it would be lost"
     # A label that is not allowed is one, too.
-    gold = [n for n, name in enumerate(sheet.columns) if str(name).strip().casefold() == GOLD]
+    gold = [n for n, name in enumerate(sheet.columns) if _own_name(name) == GOLD]
     if not gold:
         return "is there already, and has no column 'gold', so what is in it would be lost"
     labelled = int((sheet.iloc[:, gold].map(str.strip) != "").any(axis=1).sum())
@@ -233,7 +240,7 @@ def read_review(path: str | os.PathLike[str]) -> Review:
         ```
     """
     sheet, comma = read_sheet(path)
-    found = [str(name).strip().casefold() for name in sheet.columns]
+    found = [_own_name(name) for name in sheet.columns]
     names = dict(zip(found, sheet.columns, strict=True))
     twice = [own for own in (ID, GOLD, ALLOWED, WEIGHT) if found.count(own) > 1]
     if twice:
@@ -305,12 +312,7 @@ def _weights(sheet: pd.DataFrame, *, comma: bool) -> Numbers:
         try:
             weight = number_of(text, comma=comma)
         except ValueError:
-            weight = 0.0
-        if weight <= 0:
-            raise ConfigurationError(
-                f"Row {int(row) + 2} has the weight {text!r}, and it is how many rows this one "
-                "stands for. Take the number that to_review wrote, or delete the column: then "
-                "all rows count alike."
-            )
+            weight = np.nan
+        check_weight(weight, text, f"Row {int(row) + 2}")
         made.append(weight)
     return np.array(made, dtype=np.float64)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from lionproc.errors import ConfigurationError
-from lionproc.evaluation.by_hand import allowed_in, day_of, digits_of
+from lionproc.evaluation.by_hand import allowed_in, check_weight, day_of, digits_of
 from lionproc.evaluation.columns import one_column
 from lionproc.evaluation.intervals import Numbers
 from lionproc.evaluation.row_ids import cell_words, ids_of
@@ -71,7 +71,7 @@ def matched(
         )
     gold: list[Any] = [None] * len(frame)
     weights = np.ones(len(frame))
-    given = review["weight"].to_numpy("float64") if "weight" in review.columns else None
+    given = _weights(review)
     values = _typed(answers, list(review["gold"]))
     for number, (place, value) in enumerate(zip(places.tolist(), values, strict=True)):
         if place < 0:
@@ -92,6 +92,16 @@ def matched(
     found = np.array([each is not None for each in gold])
     alike = np.ptp(weights[found]) <= 1e-9 * weights[found].max()
     return made, name, None if alike else weights, int((places < 0).sum())
+
+
+def _weights(review: pd.DataFrame) -> Numbers | None:
+    if "weight" not in review.columns:
+        return None
+    given = pd.to_numeric(review["weight"], errors="coerce").to_numpy("float64", na_value=np.nan)
+    for number, weight in enumerate(given.tolist()):
+        written = review["weight"].iloc[number]
+        check_weight(weight, written, f"Row {review.index[number]!r} of the review")
+    return given
 
 
 def _typed(answers: pd.Series[Any], gold: list[Any]) -> list[Any]:
@@ -180,7 +190,8 @@ def _common(
     frame: pd.DataFrame, into: Hashable, review: pd.DataFrame
 ) -> list[tuple[Hashable, Hashable]]:
     """The columns that both have: as the review calls them, and as the frame does."""
-    names = {str(name): name for name in frame.columns}
+    names = {str(name).strip(): name for name in frame.columns}  # as a sheet is read
+    names |= {str(name): name for name in frame.columns}
     made: list[tuple[Hashable, Hashable]] = []
     for header in review.columns:
         known = names.get(str(header)) if str(header) not in _OWN else None

@@ -8,9 +8,9 @@ from collections.abc import Hashable, Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from lionproc.errors import PromptError
+from lionproc.errors import PromptError, pass_on_interrupt
 from lionproc.evaluation.columns import one_column
-from lionproc.frame.cell import cell_text, is_missing
+from lionproc.frame.cell import cell_text, is_missing, sound
 from lionproc.frame.dtypes import cells_of
 
 __all__ = ["cell_words", "contents", "ids_of"]
@@ -19,13 +19,21 @@ __all__ = ["cell_words", "contents", "ids_of"]
 def cell_words(cell: object) -> str:
     """A cell as text; empty for a missing one."""
     if type(cell) is str:
-        return cell
+        return sound(cell)  # as our files have it, and as it can be hashed
     if is_missing(cell):
         return ""
     try:
         return cell_text(cell)
     except PromptError:
+        return sound(_shown(cell))
+
+
+def _shown(cell: object) -> str:
+    try:
         return repr(cell)
+    except BaseException as error:  # noqa: BLE001  (of any class)
+        pass_on_interrupt(error)
+        return type(cell).__name__
 
 
 def contents(frame: pd.DataFrame, columns: Sequence[Hashable]) -> list[str]:

@@ -15,10 +15,11 @@ import pandas as pd
 
 from lionproc.errors import PromptError, pass_on_interrupt
 
-__all__ = ["cell_text", "is_missing", "label_text", "sound"]
+__all__ = ["cell_text", "is_huge", "is_missing", "label_text", "printed", "sound"]
 
 
 _PRINTED: Final = frozenset({int, float, bool, complex, Decimal})
+_HUGE: Final = 10**640  # Python prints whole numbers of fewer digits, however it is set
 _CONTAINERS: Final = (list, dict, tuple, set, frozenset, np.ndarray, Mapping)
 _SHORT_FLOATS: Final = (np.float16, np.float32)
 _JSON: Final = orjson.OPT_NON_STR_KEYS  # its numpy makes a day in 1677 of NaT
@@ -93,7 +94,7 @@ def _text(value: object) -> str:
     if isinstance(value, str):
         return value
     if type(value) in _PRINTED:
-        return str(value)
+        return printed(value)
     if isinstance(value, (dt.date, dt.time)):  # datetime and Timestamp are dates
         return value.isoformat()
     if isinstance(value, (np.datetime64, np.timedelta64)):
@@ -105,6 +106,24 @@ def _text(value: object) -> str:
     if _has_no_text(value):
         raise PromptError(f"a {type(value).__name__} has no text; convert the column first")
     return str(value)
+
+
+def printed(value: object) -> str:
+    """What Python prints; of a whole number all digits, for it prints no more than some thousand.
+
+    Args:
+        value: Anything.
+    """
+    return str(Decimal(value) if is_huge(value) else value)  # type: ignore[arg-type]
+
+
+def is_huge(value: object) -> bool:
+    """Whether it is a whole number of so many digits that Python may not print it.
+
+    Args:
+        value: Anything.
+    """
+    return type(value) is int and not -_HUGE < value < _HUGE
 
 
 def sound(text: str) -> str:

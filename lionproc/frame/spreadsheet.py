@@ -27,7 +27,13 @@ import pandas as pd
 import pyarrow as pa
 
 from lionproc.engine.paths import is_url, local_path, shown
-from lionproc.errors import ColumnError, ConfigurationError, MissingDependencyError
+from lionproc.errors import (
+    ColumnError,
+    ConfigurationError,
+    MissingDependencyError,
+    pass_on_interrupt,
+)
+from lionproc.frame.cell import is_huge, printed
 from lionproc.frame.dtypes import cells_of
 from lionproc.frame.formulas import NUMBER, Splitting, sign_of
 from lionproc.frame.place import AnyPath, place_of, saving, saving_on
@@ -82,13 +88,24 @@ def harmless(value: Any) -> object:
     if value is None or value is pd.NA or value is pd.NaT or type(value) in _TIMES:
         return value
     if type(value) in _NUMBERS or isinstance(value, np.number | np.bool_):
-        return value
-    text = str.__str__(value) if isinstance(value, str) else str(value)
+        return printed(value) if is_huge(value) else value
+    text = str.__str__(value) if isinstance(value, str) else _text(value)
     if _acts(text):
         return "'" + text
     # A subclass of a number or a text may print as it likes; a plain one is what was looked at.
     plain_number = isinstance(value, Number) and NUMBER.fullmatch(text)
     return value if plain_number or type(value) is str else text
+
+
+def _text(value: object) -> str:
+    try:
+        return printed(value)
+    except BaseException as error:
+        pass_on_interrupt(error)
+        raise ColumnError(
+            f"A cell is a {type(value).__name__} that has no text ({type(error).__name__}). Make it "
+            "text, or leave its column out."
+        ) from error
 
 
 def _acts(text: str) -> bool:
@@ -353,7 +370,7 @@ def _fit_for_excel(value: Any, column: object) -> object:
     if isinstance(value, dt.date | dt.time) and value is not pd.NaT:
         return _time_for_excel(value)
     if isinstance(value, int | np.integer | decimal.Decimal) and _is_long(value):
-        return str(value)
+        return printed(value)
     if isinstance(value, decimal.Decimal) and value.is_finite():
         return float(value)  # a number to every version of pandas
     if not isinstance(value, str):

@@ -141,6 +141,35 @@ def test_without_ids_rows_are_found_by_what_they_say(out, tmp_path):
         elsewhere.llm.score("mood", gold=gold.assign(gold=None))
 
 
+@pytest.mark.parametrize("ending", ["csv", "xlsx"])
+@pytest.mark.parametrize("cell", ["cut \ud83d", 10**5000], ids=["half a character", "huge number"])
+def test_a_cell_that_cannot_be_encoded_or_printed_keeps_no_other_from_being_reviewed(
+    tmp_path, cell, ending
+):
+    frame = pd.DataFrame({"text": pd.Series(["one", cell, "two"], dtype=object), "a": [*"xyx"]})
+    path = frame.llm.to_review(tmp_path / f"review.{ending}", into="a", columns=["text"])
+    sheet = pd.read_csv(path) if ending == "csv" else pd.read_excel(path)
+    sheet["gold"] = sheet["a"]
+    sheet.to_csv(tmp_path / "labelled.csv", index=False)
+    gold = lp.read_review(tmp_path / "labelled.csv")
+    assert frame.llm.score("a", gold=gold).n == 3
+    assert frame.llm.score("a", gold=gold.drop(columns="id")).n == 3
+
+
+@pytest.mark.parametrize("column", ["Gold", "GOLD ", " weight", "id"])
+@pytest.mark.parametrize("is_answer", [True, False])
+def test_a_column_called_as_one_of_the_sheet_is_no_second_one(tmp_path, column, is_answer):
+    into, seen = (column, "text") if is_answer else ("a", column)
+    frame = pd.DataFrame({seen: ["one", "two", "three"], into: [*"xyx"]})
+    path = frame.llm.to_review(tmp_path / "review.csv", into=into, columns=[seen])
+    sheet = pd.read_csv(path, dtype=str, keep_default_na=False)
+    sheet["gold"] = [*"xyx"]
+    sheet.to_csv(path, index=False)
+    gold = lp.read_review(path)
+    assert frame.llm.score(into, gold=gold).accuracy == 1.0
+    assert frame.llm.score(into, gold=gold.drop(columns="id")).n == 3
+
+
 def test_days_and_numbers_that_a_spreadsheet_has_rewritten_are_still_the_same_rows():
     when = pd.to_datetime(["2026-01-31", "2026-02-28"])
     frame = pd.DataFrame({"when": when, "price": [1234.5, 3.0], "mood": ["a", "b"]})
@@ -333,6 +362,19 @@ def test_a_weighted_score_counts_rows_for_what_they_stand_for():
         "said", gold=review.assign(gold=[1.0, 4.0, 3.0])
     )
     assert (numbers.mae, numbers.bias) == (0.5, -0.5)
+
+
+@pytest.mark.parametrize("weight", [1e308, 0, -1, float("nan"), "many"])
+def test_a_weight_that_is_no_number_of_rows_is_refused(tmp_path, weight):
+    frame = pd.DataFrame({"text": list("abcd"), "said": ["x", "x", "y", "y"]})
+    review = pd.DataFrame({"text": list("abc"), "gold": ["x", "y", "y"], "weight": [1, weight, 5]})
+    with pytest.raises(
+        ConfigurationError, match=r"Row 1 of the review has the weight .* to_review"
+    ):
+        frame.llm.score("said", gold=review)
+    review.to_csv(tmp_path / "review.csv", index=False)
+    with pytest.raises(ConfigurationError, match=r"Row 3 has the weight .* to_review"):
+        lp.read_review(tmp_path / "review.csv")
 
 
 @pytest.mark.parametrize("labels", [["-1", "0", "1"], [-1, 0, 1], ["=a", "+b", "'c"]], ids=str)

@@ -250,6 +250,25 @@ def test_numbers_of_more_digits_than_excel_keeps_are_written_as_text(tmp_path):
     assert second == (2, None, 5, 1 - 10**15, -1.5, "1E-400", -1.5, None, False)
 
 
+class _Unprintable:
+    def __str__(self):
+        raise OSError
+
+
+def test_a_whole_number_of_thousands_of_digits_is_written_with_all_of_them(tmp_path):
+    huge = pd.Series([10**5000, -(10**5000), 2], dtype=object)
+    frame = pd.DataFrame({"n": huge.array, 10**5000: [1, 2, 3]}, index=huge.array)
+    for path in (frame.llm.to_csv(tmp_path / "o.csv"), frame.llm.to_excel(tmp_path / "o.xlsx")):
+        read = pd.read_csv if path.suffix == ".csv" else pd.read_excel
+        again = read(path, dtype=str, index_col=0)
+        wanted = ["1" + "0" * 5000, "-1" + "0" * 5000, "2"]
+        assert list(again["n"]) == [str(label) for label in again.index] == wanted
+        assert again.columns[1] == wanted[0]
+    for cell in ([10**5000], _Unprintable()):
+        with pytest.raises(ColumnError, match="has no text"):
+            pd.DataFrame({"n": [cell]}).llm.to_csv(tmp_path / "o.csv")
+
+
 def test_arrow_columns_of_times_are_written_too(tmp_path):
     import pyarrow as pa
 
