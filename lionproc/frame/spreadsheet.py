@@ -27,12 +27,7 @@ import pandas as pd
 import pyarrow as pa
 
 from lionproc.engine.paths import is_url, local_path, shown
-from lionproc.errors import (
-    ColumnError,
-    ConfigurationError,
-    MissingDependencyError,
-    pass_on_interrupt,
-)
+from lionproc.errors import ColumnError, ConfigurationError, MissingDependencyError
 from lionproc.frame.cell import is_huge, printed
 from lionproc.frame.dtypes import cells_of
 from lionproc.frame.formulas import NUMBER, Splitting, sign_of
@@ -100,8 +95,7 @@ def harmless(value: Any) -> object:
 def _text(value: object) -> str:
     try:
         return printed(value)
-    except BaseException as error:
-        pass_on_interrupt(error)
+    except Exception as error:
         raise ColumnError(
             f"A cell is a {type(value).__name__} that has no text ({type(error).__name__}). Make it "
             "text, or leave its column out."
