@@ -36,7 +36,7 @@ from lionproc.engine.forking import hold
 from lionproc.engine.journal_intake import left_behind
 from lionproc.engine.journal_record import Row
 from lionproc.engine.journal_schema import COLUMNS, VERSION, bring_up, checked_format
-from lionproc.engine.journal_trouble import ELSEWHERE, code_of, trouble
+from lionproc.engine.journal_trouble import ELSEWHERE, code_of, is_busy, trouble
 from lionproc.engine.trust import check_journal
 from lionproc.errors import JournalError
 
@@ -46,6 +46,10 @@ log = logging.getLogger("lionproc")
 MEMORY: Final = ":memory:"
 BUSY_S = 20.0
 """Seconds to wait for another process that is writing."""
+_TURN_S: Final = 0.2  # of these for which SQLite waits at a time; then a fork may have our locks
+_PAUSE_S: Final = 0.02
+FORK_S = 5.0
+"""Seconds for which a fork waits for each of our two locks."""
 
 _T = TypeVar("_T")
 
@@ -186,13 +190,13 @@ class JournalFile:
         self.mode = "memory" if path == MEMORY else "wal"
         self._usable = True
         self._is_still = False  # as before a fork, and nothing was begun since
+        self._is_forked_open = False  # SQLite was in the middle of something
         self._doubtful = False  # what is in the WAL may never come to the disk
         self._is_ordered = False  # its index, as far as that was looked at
         self._writer: _Link | None = None
         self._reader: _Link | None = None
         self._make_locks()
-        with self._write_lock:
-            self._writer = self._guard("opened", lambda: self._current(None, write=True))
+        self._guard("opened", self._open, self._write_lock)
         self.take_over()
 
     # Writing and reading
@@ -213,15 +217,13 @@ class JournalFile:
 
     def write(self, rows: Sequence[Row]) -> None:
         """Keep rows, all or none; no end of this process loses them when this returns."""
-        with self._write_lock:
-            self._guard("written", lambda: self._commit(rows))
+        self._guard("written", lambda: self._commit(rows), self._write_lock)
 
     def flush(self) -> None:
         """Put all that was written on disk; it is there when this returns."""
         if self.mode != "wal":  # each commit has done it
             return
-        with self._write_lock:
-            wal = self._guard("written", self._open_wal)
+        wal = self._guard("written", self._open_wal, self._write_lock)
         if wal is None:
             return
         try:
@@ -296,8 +298,7 @@ class JournalFile:
         Returns:
             How many they were.
         """
-        with self._write_lock:
-            return self._guard("written", lambda: self._prune(where, values))
+        return self._guard("written", lambda: self._prune(where, values), self._write_lock)
 
     def last_id(self) -> int:
         """The id of the newest record, 0 if there is none."""
@@ -312,8 +313,7 @@ class JournalFile:
 
     def read(self, query: str, values: tuple[object, ...]) -> list[Row]:
         """What the file answers; texts are bytes."""
-        with self._read_lock:
-            return self._guard("read", lambda: self._fetch(query, values))
+        return self._guard("read", lambda: self._fetch(query, values), self._read_lock)
 
     def change(self, statement: str, values: tuple[object, ...]) -> int:
         """Change what is kept beside the records; in the file when this returns.
@@ -321,8 +321,7 @@ class JournalFile:
         Returns:
             The id of the row that was inserted last.
         """
-        with self._write_lock:
-            return self._guard("written", lambda: self._change(statement, values))
+        return self._guard("written", lambda: self._change(statement, values), self._write_lock)
 
     def size(self) -> int:
         """Bytes on disk, what is not yet checkpointed included."""
@@ -341,15 +340,20 @@ class JournalFile:
 
         Source: https://sqlite.org/howtocorrupt.html, section 2.6.
         """
-        # A lock that is not free in time means a disk that hangs; the child then goes without.
-        if hold(self._write_lock, 5.0) and (self.path == MEMORY or hold(self._read_lock, 5.0)):
+        # A lock that is not free in time means a disk that hangs; the child then goes without, for
+        # SQLite takes the locks that it remembers for its own, though they stayed with the parent.
+        has_write = hold(self._write_lock, FORK_S)
+        if has_write and (self.path == MEMORY or hold(self._read_lock, FORK_S)):
             if self.path != MEMORY:
                 self._drop()
             self._is_still = True
 
     def after_fork_in_child(self) -> None:
         """Go on with connections and locks of the child's own."""
-        self._usable = self._usable and self._is_still
+        if not self._is_still:
+            self._is_forked_open = True
+            _abandoned.extend(link for link in (self._reader, self._writer) if link is not None)
+            self._reader = self._writer = None
         self._make_locks()
 
     # Inside
@@ -374,6 +378,9 @@ class JournalFile:
         for link in links:
             if link is not None:
                 link.close()
+
+    def _open(self) -> None:
+        self._writer = self._current(None, write=True)
 
     def _commit(self, rows: Sequence[Row]) -> None:
         self._writer = self._current(self._writer, write=True)
@@ -403,8 +410,10 @@ class JournalFile:
         claimed = sum(execute(query).fetchone()[0] for query in _CLAIMED)
         if claimed > self.size():  # it would be written out
             raise sqlite3.DatabaseError("its records claim more bytes than it has")
-        removed = execute(f"DELETE FROM record WHERE {where}", values).rowcount  # noqa: S608  (ours)
-        execute("DELETE FROM run_answers WHERE run NOT IN (SELECT id FROM run)")
+        with self._writer.connection:
+            execute("BEGIN IMMEDIATE")  # where another process may have to be waited for
+            removed = execute(f"DELETE FROM record WHERE {where}", values).rowcount  # noqa: S608  (ours)
+            execute("DELETE FROM run_answers WHERE run NOT IN (SELECT id FROM run)")
         with contextlib.suppress(
             sqlite3.OperationalError
         ):  # others read just now: it is used again
@@ -455,6 +464,12 @@ class JournalFile:
         self._is_still = False
         if not self._usable:
             raise JournalError(f"The journal {self.path!r} is closed. Open it again.")
+        if self._is_forked_open:
+            raise JournalError(
+                f"The journal {self.path!r} was being read or written when this process was forked, for "
+                "longer than a fork waits, and so cannot be used here. Fork again when that is over, "
+                f"start this process in another way (as multiprocessing's 'spawn'), {ELSEWHERE}."
+            )
         if link is not None:
             if link.inode == _inode(self.path):
                 link.steps.begin()
@@ -465,19 +480,11 @@ class JournalFile:
         return self._connect(write=write)
 
     def _connect(self, *, write: bool) -> _Link:
-        deadline = time.monotonic() + BUSY_S
-        while True:
-            try:
-                if self.path != MEMORY:
-                    check_journal(self.path)
-                    _make_file(self.path)
-                inode, steps = _inode(self.path), _Steps(self.path)
-                return self._still_ours(_Link(self._prepared(steps, write=write), steps, inode))
-            except sqlite3.OperationalError as error:
-                # Changing the mode of a file does not wait for others by itself.
-                if code_of(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.02)
+        if self.path != MEMORY:
+            check_journal(self.path)
+            _make_file(self.path)
+        inode, steps = _inode(self.path), _Steps(self.path)
+        return self._still_ours(_Link(self._prepared(steps, write=write), steps, inode))
 
     def _still_ours(self, link: _Link) -> _Link:
         """The link, if what is open now was not put there after it was looked at."""
@@ -499,7 +506,7 @@ class JournalFile:
 
     def _prepare(self, mode: str, steps: _Steps, *, write: bool) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+            self.path, timeout=_TURN_S, isolation_level=None, check_same_thread=False
         )
         execute = connection.execute
         try:
@@ -533,7 +540,22 @@ class JournalFile:
         self.mode = {b"wal": "wal", b"memory": "memory"}.get(kept, "rollback")
         return connection
 
-    def _guard(self, verb: str, work: Callable[[], _T]) -> _T:
+    def _guard(self, verb: str, work: Callable[[], _T], lock: threading.Lock | None = None) -> _T:
+        """Do it with a lock held, all or nothing, which is let go of while another process is waited for.
+
+        A fork takes it meanwhile.
+        """
+        deadline = time.monotonic() + BUSY_S
+        while True:
+            try:
+                with lock or contextlib.nullcontext():
+                    return self._told(verb, work)
+            except JournalError as error:
+                if not is_busy(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(_PAUSE_S)
+
+    def _told(self, verb: str, work: Callable[[], _T]) -> _T:
         try:
             return work()
         except sqlite3.Error as error:

@@ -54,3 +54,9 @@ def trouble(path: str, verb: str, error: sqlite3.Error) -> JournalError:
     else:
         reason, way_on = "SQLite refuses it", f"See the cause in brackets, {ELSEWHERE}."
     return JournalError(f"The journal {path!r} cannot be {verb}: {reason} ({cause}). {way_on}")
+
+
+def is_busy(error: JournalError) -> bool:
+    """Whether another process has it just now."""
+    cause = error.__cause__
+    return isinstance(cause, sqlite3.Error) and code_of(cause) == sqlite3.SQLITE_BUSY

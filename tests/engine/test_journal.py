@@ -397,6 +397,61 @@ def test_a_forked_child_and_its_parent_both_go_on(path):
     assert_sound(path)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_that_is_forked_while_another_process_writes_has_the_journal_too(path, monkeypatch):
+    monkeypatch.setattr(journal_file, "FORK_S", 1.0)
+    with Journal.open(path) as journal:
+        holder = hold(path)
+        kept = threading.Thread(target=keep, args=(journal, an_entry(key_of(1))))
+        kept.start()
+        while not journal._file._write_lock.locked():
+            pass  # the thread that writes has not begun to wait
+
+        def child() -> None:
+            keep(journal, an_entry(key_of(2)))
+            os._exit(0 if key_of(2) in journal.find([key_of(2)]) else 1)
+
+        process = fork(child)
+        holder.kill()
+        holder.communicate()
+        process.join(20)
+        process.kill()  # if it hangs
+        process.join()
+        kept.join(20)
+        assert process.exitcode == 0
+        assert set(journal.find([key_of(1), key_of(2)])) == {key_of(1), key_of(2)}
+    assert_sound(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_that_is_forked_while_the_disk_hangs_is_told_why_it_has_no_journal(
+    path, monkeypatch
+):
+    monkeypatch.setattr(journal_file, "FORK_S", 0.0)
+    with Journal.open(path) as journal:
+
+        def grandchild() -> None:
+            with pytest.raises(
+                JournalError, match=r"when this process was forked.*spawn.*journal="
+            ):
+                journal.find([key_of(1)])
+            os._exit(0)
+
+        def child() -> None:
+            process = fork(grandchild)
+            process.join(20)
+            assert process.exitcode == 0
+            grandchild()
+
+        with journal._file._write_lock:
+            process = fork(child)
+        process.join(20)
+        process.kill()  # if it hangs
+        process.join()
+        assert process.exitcode == 0
+        assert journal.find([key_of(1)]) == {}
+
+
 # Kills, faults and damage
 
 
@@ -498,18 +553,7 @@ def test_a_database_that_is_really_full_says_so(path):
 def test_a_file_that_another_process_keeps_locked_is_an_error_in_time(path, monkeypatch):
     monkeypatch.setattr(journal_file, "BUSY_S", 0.3)
     with Journal.open(path) as journal:
-        holder = start_python(
-            """
-            import sqlite3, sys
-            connection = sqlite3.connect(sys.argv[1], isolation_level=None)
-            connection.execute("BEGIN IMMEDIATE")
-            print("held", flush=True)
-            sys.stdin.read()
-            """,
-            path,
-            stdin=subprocess.PIPE,
-        )
-        assert holder.stdout.readline() == "held\n"
+        holder = hold(path)
         with pytest.raises(JournalError, match="another process keeps it locked"):
             keep(journal, an_entry())
         assert journal.find([bytes(16)]) == {}  # reading does not wait for a writer
@@ -1084,6 +1128,23 @@ def start_python(script: str, *arguments: object, text: bool = True, stdin=None)
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
+
+
+def hold(path: Path) -> subprocess.Popen:
+    """Another process that writes, until its input ends."""
+    holder = start_python(
+        """
+        import sqlite3, sys
+        connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+        connection.execute("BEGIN IMMEDIATE")
+        print("held", flush=True)
+        sys.stdin.read()
+        """,
+        path,
+        stdin=subprocess.PIPE,
+    )
+    assert holder.stdout.readline() == "held\n"
+    return holder
 
 
 def run_python(script: str, *arguments: object) -> None:
