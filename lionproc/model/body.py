@@ -126,14 +126,19 @@ def _read(text: str) -> object:
     if text.count("\n") > MOST_LINES:
         raise ValueError("There are more events than an answer has tokens.")
     place = 0
-    payloads: list[str] = []
+    event = ""
+    payloads: list[tuple[str, str]] = []
     while place < len(text):
         end = text.find("\n", place)
         end = len(text) if end < 0 else end
         line = text[place:end].rstrip("\r")
         if line.startswith("data:"):
-            payloads.append(line[5:].strip())
-        elif line and not line.startswith(_FIELDS):
+            payloads.append((event, line[5:].strip()))
+        elif not line:
+            event = ""
+        elif line.startswith("event:"):
+            event = line[6:].strip()
+        elif not line.startswith(_FIELDS):
             if payloads:
                 raise ValueError("There is something between the events.")
             # Comments end here, and JSON begins, on one line or on many.
@@ -152,19 +157,23 @@ def _only_an_end_mark(rest: str) -> None:
             raise ValueError("There is something behind the JSON.")
 
 
-def _events(payloads: list[str]) -> Iterator[dict[str, object]]:
-    for payload in payloads:
+def _events(payloads: list[tuple[str, str]]) -> Iterator[dict[str, object]]:
+    is_over = False
+    for name, payload in payloads:
         if payload == _END:
-            return
+            is_over = True
+            continue
         if payload.startswith(":") or not payload:
             continue  # a router's comment that was wrapped once more
+        if is_over:
+            raise ValueError("There are events behind the end.")
         try:
             event = orjson.loads(payload)
         except ValueError:
             event = json.loads(payload)  # which takes half a character
         if not isinstance(event, dict):
             raise ValueError("An event is no object.")  # noqa: TRY004  (its value is wrong)
-        yield event
+        yield {"error": event} if name == "error" and not event.get("error") else event
 
 
 def _completion(events: list[dict[str, Any]]) -> dict[str, object]:
@@ -172,6 +181,9 @@ def _completion(events: list[dict[str, Any]]) -> dict[str, object]:
     for event in events:
         if event.get("error"):
             return event
+    for name in ("id", "model"):  # a proxy that began anew elsewhere goes on in the same stream
+        if len({repr(event[name]) for event in events if event.get(name)}) > 1:
+            raise ValueError(f"The events are of more than one completion: their {name} differs.")
     whole = [event for event in events if _choice(event).get("message") is not None]
     if len(whole) == 1 and len(events) == 1:
         return whole[0]
@@ -183,41 +195,59 @@ def _completion(events: list[dict[str, Any]]) -> dict[str, object]:
 def _choice(event: dict[str, Any]) -> dict[str, object]:
     """The first choice of an event; only one is ever asked for."""
     choices = event.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    return choice if isinstance(choice, dict) and not choice.get("index") else {}
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, dict) and not choice.get("index"):
+            return choice
+    return {}
 
 
 def _joined(chunks: list[dict[str, Any]]) -> dict[str, Any]:
-    texts: dict[str, list[str]] = {}
     choice: dict[str, Any] = {"index": 0, "finish_reason": None}
-    made: dict[str, Any] = {"object": "chat.completion", "model": ""}
-    made |= {"usage": None, "service_tier": None}
-    calls: list[Any] = []
-    tokens: list[Any] = []
+    deltas: list[dict[str, Any]] = []
+    tokens: list[object] = []
     for chunk in chunks:
-        made["model"] = made["model"] or chunk.get("model") or ""
-        made["usage"] = chunk.get("usage") or made["usage"]
-        made["service_tier"] = chunk.get("service_tier") or made["service_tier"]
         part = _choice(chunk)
+        delta = part.get("delta")
+        deltas.append(delta if isinstance(delta, dict) else {})
+        if choice["finish_reason"] is not None:
+            _check_behind(choice["finish_reason"], part, deltas[-1])
         for name in ("finish_reason", "native_finish_reason", "error"):
             if part.get(name) is not None:
                 choice[name] = part[name]
         tokens += _tokens(part)
-        delta = part.get("delta")
-        for name, value in delta.items() if isinstance(delta, dict) else ():
+    choice["message"] = _message(deltas)
+    if tokens:
+        choice["logprobs"] = {"content": tokens}
+    made: dict[str, Any] = {"object": "chat.completion", "model": "", "choices": [choice]}
+    for name in ("model", "usage", "service_tier"):
+        said = [chunk[name] for chunk in chunks if chunk.get(name)]
+        made |= {name: said[-1]} if said else {}
+    return made
+
+
+def _message(deltas: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the pieces of a message make together."""
+    texts: dict[str, list[str]] = {}
+    calls: list[object] = []
+    for delta in deltas:
+        for name, value in delta.items():
             if isinstance(value, str):
                 texts.setdefault(name, []).append(value)
             elif name == "content" and value is not None:
                 raise ValueError("A piece of the content is no text.")
             elif name == "tool_calls" and value:
                 calls.append(value)
-    message: dict[str, Any] = {name: "".join(pieces) for name, pieces in texts.items()}
-    message["role"] = "assistant"
-    if calls:
-        message["tool_calls"] = calls
-    if tokens:
-        choice["logprobs"] = {"content": tokens}
-    return {**made, "choices": [{**choice, "message": message}]}
+    made: dict[str, Any] = {name: "".join(pieces) for name, pieces in texts.items()}
+    made["role"] = "assistant"
+    return made | ({"tool_calls": calls} if calls else {})
+
+
+def _check_behind(end: object, part: dict[str, Any], delta: dict[str, Any]) -> None:
+    """Nothing of a message comes behind its end, and it has one."""
+    if part.get("finish_reason") not in (None, end):
+        raise ValueError("The events end in two ways.")
+    if any(value for name, value in delta.items() if name != "role"):
+        raise ValueError("There is something behind the end of the message.")
 
 
 def _tokens(part: dict[str, object]) -> list[object]:

@@ -525,6 +525,45 @@ def test_a_200_that_cannot_be_read_truthfully_is_no_value(kind_of_wire, form, ki
         assert lp.last_job().stats.prompt_tokens > 0
 
 
+def chunk(text=None, finish=None, number="A", **more):
+    delta = {} if text is None else {"content": text}
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    return {"id": number, "model": "m", "choices": [choice], **more}
+
+
+def stream(*events):
+    lines = (each if isinstance(each, str) else f"data: {json.dumps(each)}" for each in events)
+    return "".join(f"{line}\n\n" for line in lines).encode()
+
+
+OTHER = {"index": 1, "delta": {"content": "another"}, "finish_reason": None}
+
+
+@pytest.mark.parametrize("events", [
+    [chunk("fi"), chunk("ne", "stop"), chunk(None, "stop"), "data: [DONE]"],
+    [chunk("", number="", model=""), chunk("fine"), chunk(None, "stop"), "event: done\ndata: [DONE]"],
+    [chunk("fine", "stop"), {"choices": [], "usage": {"total_tokens": 3}}, "data: [DONE]", ": bye"],
+    [chunk("fi", choices=[OTHER, *chunk("fi")["choices"]]), chunk("ne", "stop")],
+])  # fmt: skip
+def test_the_chunks_of_one_completion_are_its_text(kind_of_wire, events):
+    out, _ = asked_raw(kind_of_wire, http(stream(*events)))
+    assert out["a"].tolist() == ["fine"]
+
+
+@pytest.mark.parametrize("events", [
+    [chunk("The total is 1"), chunk("The total is ", number="B"), chunk("25", "stop", number="B")],
+    [chunk("The total is 1"), chunk("The total is 25", "stop", model="another")],
+    [chunk("cut", "length"), chunk(None, "stop")],
+    [chunk("taken out", "content_filter"), chunk("", "stop")],
+    [chunk("fine", "stop"), chunk(" and more")],
+    [chunk("fine", "stop"), "data: [DONE]", chunk("another", "stop")],
+    [chunk("half"), 'event: error\ndata: {"message": "overloaded"}', chunk(None, "stop")],
+], ids=range(7))  # fmt: skip
+def test_what_is_more_or_less_than_one_completion_is_no_answer(kind_of_wire, events):
+    out, _ = asked_raw(kind_of_wire, http(stream(*events)))
+    assert out["a"].isna().all()
+
+
 def test_a_kept_reply_of_another_form_is_read_again_as_it_was(tmp_path):
     df = pd.DataFrame({"text": ["row"]})
     with Server(faults={"stream": 1.0}, answer="fine") as server:
