@@ -25,6 +25,7 @@ from typing import Final, Self
 from lionproc.engine.forking import go_on, hold
 from lionproc.engine.journal_contents import JournalContents
 from lionproc.engine.journal_file import LAST_ID, MEMORY, JournalFile
+from lionproc.engine.journal_owed import forget, owing
 from lionproc.engine.journal_path import real_path
 from lionproc.engine.journal_record import Entry, Failure, Row, from_row, prefix, to_row
 from lionproc.engine.journal_writer import JournalWriter, Kept
@@ -366,6 +367,7 @@ def _before_fork() -> None:
 def _after_fork_in_child() -> None:
     global _registry_lock  # noqa: PLW0603  (a thread that stayed with the parent may have it)
     _registry_lock = threading.Lock()
+    forget()
     for journal in list(_everyone):
         journal._after_fork_in_child()
     go_on()
@@ -379,6 +381,9 @@ def _close_all() -> None:
     for journal in journals:
         with contextlib.suppress(JournalError):
             journal._shut()
+    for path in owing():
+        with contextlib.suppress(JournalError):
+            Journal.open(path)._shut()  # which puts it in, if there is room by now
 
 
 if hasattr(os, "register_at_fork"):

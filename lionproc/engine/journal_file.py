@@ -34,6 +34,7 @@ from typing import Final, TypeVar
 
 from lionproc.engine.forking import hold
 from lionproc.engine.journal_intake import left_behind
+from lionproc.engine.journal_owed import owed
 from lionproc.engine.journal_record import Row
 from lionproc.engine.journal_schema import COLUMNS, VERSION, bring_up, checked_format
 from lionproc.engine.journal_trouble import ELSEWHERE, code_of, is_busy, trouble
@@ -202,14 +203,16 @@ class JournalFile:
     # Writing and reading
 
     def take_over(self) -> None:
-        """Put in what processes that were killed had not put in any more."""
-        if self.mode == "wal":
-            with left_behind(self.path) as rows:
-                missing = [row for row in dict.fromkeys(rows) if not self._has(row)]
-                if missing:
-                    self.write(missing)
-                if rows:
-                    self.flush()
+        """Put in what processes that were killed had not put in any more, and what this one could not."""
+        with contextlib.ExitStack() as held:
+            rows = held.enter_context(owed(self.path))
+            if self.mode == "wal":
+                rows = [*held.enter_context(left_behind(self.path)), *rows]
+            missing = [row for row in dict.fromkeys(rows) if not self._has(row)]
+            if missing:
+                self.write(missing)
+            if rows:
+                self.flush()
 
     def _has(self, row: Row) -> bool:
         start, key, kind, *_, at, checksum, _, _ = row

@@ -60,3 +60,8 @@ def is_busy(error: JournalError) -> bool:
     """Whether another process has it just now."""
     cause = error.__cause__
     return isinstance(cause, sqlite3.Error) and code_of(cause) == sqlite3.SQLITE_BUSY
+
+
+def may_pass(error: JournalError) -> bool:
+    """Whether it is the disk, the rights or another process, and not the file or what goes into it."""
+    return isinstance(error.__cause__, sqlite3.OperationalError | OSError)

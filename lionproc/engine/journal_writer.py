@@ -23,7 +23,9 @@ from typing import NamedTuple
 from lionproc.engine.journal_file import BUSY_S, JournalFile
 from lionproc.engine.journal_group import Durable, Group, resolve
 from lionproc.engine.journal_intake import Intake, Log
+from lionproc.engine.journal_owed import owe
 from lionproc.engine.journal_record import Row
+from lionproc.engine.journal_trouble import may_pass
 from lionproc.engine.turn import turn_of
 from lionproc.errors import JournalError
 
@@ -113,6 +115,7 @@ class JournalWriter:
             if group is None:
                 refusal = self._refusal() or self._start()
                 if refusal is not None:
+                    self._owe(refusal, [row])
                     refused = Durable(loop=loop)
                     resolve(refused, refusal)
                     return Kept(written=False, durable=refused)
@@ -191,6 +194,11 @@ class JournalWriter:
             return self.trouble
         return None
 
+    def _owe(self, error: JournalError, rows: list[Row]) -> None:
+        """What was paid for and could not be kept is put in when the trouble is over."""
+        if may_pass(error):
+            owe(self._file.path, rows)
+
     def _write(self) -> None:
         while True:
             with self.lock:
@@ -231,6 +239,7 @@ class JournalWriter:
             self._file.write(group.rows)
             self._file.flush()
         except JournalError as error:
+            self._owe(error, group.rows)
             return error
         except Exception as error:  # noqa: BLE001  (whoever waits must hear of it, whatever it is)
             trouble = JournalError(
@@ -239,6 +248,9 @@ class JournalWriter:
             )
             trouble.__cause__ = error
             return trouble
+        if self.trouble is not None:  # it is over
+            with contextlib.suppress(Exception):  # it stays where it is, for the next time
+                self._file.take_over()
         return None
 
 

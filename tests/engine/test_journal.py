@@ -352,6 +352,29 @@ def test_what_was_appended_is_written_at_exit_without_a_close(path):
         assert journal.find([bytes(16)])[bytes(16)].reply == b"kept"
 
 
+def test_what_a_full_disk_refused_is_written_at_exit_if_there_is_room_again(path):
+    run_python(
+        """
+        import asyncio, resource, signal, sys
+        from lionproc.engine.journal import Entry, Journal
+        async def main(journal):
+            for number in range(2):
+                await asyncio.wait([
+                    journal.append(Entry(bytes([number] * 16), bytes(90_000), "m", 1, 1, 1, 0.1, 1.0))
+                ])
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        with Journal.open(sys.argv[1]) as journal:
+            soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, hard))
+            asyncio.run(main(journal))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        """,
+        path,
+    )
+    with Journal.open(path) as journal:
+        assert len(journal.find([bytes(16), bytes([1] * 16)])) == len(journal) == 2
+
+
 def test_two_processes_write_the_same_file_at_once(path):
     script = """
         import asyncio, sys
@@ -508,7 +531,7 @@ def test_no_acknowledged_reply_is_lost_when_the_process_is_killed(path):
     assert len(acknowledged) > 200
 
 
-def test_a_full_disk_is_told_to_all_who_wait_and_writing_goes_on_when_there_is_room(
+def test_a_full_disk_is_told_to_all_who_wait_and_what_it_refused_is_kept_when_there_is_room(
     path, monkeypatch
 ):
     monkeypatch.setattr(journal_writer, "RETRY_S", 3600.0)
@@ -539,7 +562,8 @@ def test_a_full_disk_is_told_to_all_who_wait_and_writing_goes_on_when_there_is_r
 
         asyncio.run(asyncio.wait_for(main(), 20))
         assert journal.stats().trouble is None
-        assert set(journal.find([key_of(n) for n in range(6)])) == {key_of(1), key_of(5)}
+        assert set(journal.find([key_of(n) for n in range(6)])) == {key_of(n) for n in range(1, 6)}
+        assert len(journal) == 5
     assert_sound(path)
 
 
