@@ -19,7 +19,7 @@ from lionproc.model.client_logs import without_parameters
 from lionproc.model.credentials import Secret, hidden, place_of, secrets_in, secrets_of_proxy
 from lionproc.model.environment import proxy_for
 from lionproc.model.identity import sent_headers
-from lionproc.model.patience import Patience
+from lionproc.model.patience import OutOfTimeError, Patience
 from lionproc.model.twin import module_of, twin_of
 from lionproc.model.wire import PATH, Response, broken, timed_out, way_to
 
@@ -64,8 +64,10 @@ class ClientWire:
             # Keys that are renewed are known only here.
             sent = secrets_in(reply.request.headers, str(reply.request.url))
             status, headers, came = reply.status_code, reply.headers, reply.content
-        except (TimeoutError, openai.APITimeoutError):
+        except (OutOfTimeError, openai.APITimeoutError):
             raise timed_out(self.timeout_s) from None
+        except TimeoutError as error:
+            raise _fault(error, self._client, Kind.TIMEOUT) from None
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
             if isinstance(cause, CallError):  # what the reading found; openai 3.0 wraps it
@@ -110,7 +112,11 @@ class ClientWire:
                 await twin.close()
 
 
-def _fault(error: BaseException, client: openai.AsyncOpenAI | openai.OpenAI) -> CallError:
+def _fault(
+    error: BaseException,
+    client: openai.AsyncOpenAI | openai.OpenAI,
+    kind: Kind = Kind.UNEXPECTED,
+) -> CallError:
     """The error of a row on which code of the user's raised. Its words may show anything."""
     what, way_on = f"raised {type(error).__name__} ({place_of(error)})", ""
     if isinstance(error, RuntimeError) and _OTHER_LOOP.search(str(error)):
@@ -118,9 +124,10 @@ def _fault(error: BaseException, client: openai.AsyncOpenAI | openai.OpenAI) -> 
         way_on = " Or give lp.Model(client=...) a client of its own, which nothing else uses."
     transport = type(client._client._transport).__name__
     return CallError(
-        Kind.UNEXPECTED,
+        kind,
         f"The http_client of client= {what}: look at its hooks, its auth and its transport "
         f"({transport}).{way_on}",
+        hint="",
     )
 
 

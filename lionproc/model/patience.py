@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 from types import TracebackType
 
-__all__ = ["Attempt", "Patience"]
+__all__ = ["Attempt", "OutOfTimeError", "Patience"]
 
 STOOD_STILL_S = 0.05  # a loop with much to do is late by less
 
 
+class OutOfTimeError(TimeoutError):
+    """An attempt took too long. Other `TimeoutError`s come from code of the user's."""
+
+
 class Patience:
-    """Raises `TimeoutError` in attempts that take longer: `with patience.attempt(): ...`.
+    """Raises `OutOfTimeError` in attempts that take longer: `with patience.attempt(): ...`.
 
     A loop that stood still (a cell that held the interpreter, a machine that swapped) finds its
     timers due before it has read what came meanwhile, and a reply that lies there is paid for.
@@ -110,4 +114,4 @@ class Attempt:
         if self._is_over:
             others = self._task.uncancel() > self._cancels
             if kind is asyncio.CancelledError and not others:
-                raise TimeoutError from error
+                raise OutOfTimeError from error

@@ -444,6 +444,23 @@ def test_what_a_hook_raises_is_told_by_its_type_and_place_and_never_in_its_words
     assert caplog.text == ""
 
 
+@pytest.mark.parametrize("event", ["request", "response"])
+def test_a_hook_that_runs_out_of_time_is_named_and_not_the_timeout_of_the_model(event):
+    async def hook(message):
+        raise TimeoutError
+
+    with Server(answer="fine") as server:
+        http = httpx2.AsyncClient(event_hooks={event: [hook]})
+        client = openai.AsyncOpenAI(base_url=server.base_url, api_key=server.key, http_client=http)
+        with pytest.warns(RowsFailedWarning):
+            out = ask(client, 1)
+    error = out.llm.errors().iloc[0]
+    assert error["kind"] == "timeout"  # and so it is asked again, where that is allowed
+    assert error["message"].startswith("The http_client of client= raised TimeoutError (in test_")
+    assert "60 s" not in error["message"]
+    assert pd.isna(error["hint"])
+
+
 # --- what cannot be copied ----------------------------------------------------------------------
 
 
