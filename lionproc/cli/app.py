@@ -13,7 +13,16 @@ import typer
 
 from lionproc.cli import help_text
 from lionproc.cli.ending import open_streams
-from lionproc.cli.options import AsJson, JournalPath, Quiet, Source, asks, debugging, ends
+from lionproc.cli.options import (
+    AsJson,
+    FileFormat,
+    JournalPath,
+    Quiet,
+    Source,
+    asks,
+    debugging,
+    ends,
+)
 from lionproc.cli.question import Question
 
 __all__ = ["app", "run"]
@@ -295,6 +304,7 @@ def demo(
         str | None, typer.Option(help="The new column. [default: sentiment, or answer]")
     ] = None,
     rows: Annotated[int | None, typer.Option(help="Only the first ROWS rows.")] = None,
+    source_format: FileFormat = None,
     encoding: Annotated[
         str | None, typer.Option(help="Of CSV, such as cp1252. [default: UTF-8]")
     ] = None,
@@ -318,6 +328,7 @@ def demo(
             labels=labels,
             into=into,
             rows=rows,
+            format=source_format,
             encoding=encoding,
             model=model,
             base_url=base_url,

@@ -64,7 +64,7 @@ def process(
     job = prepare(plan)
     out = wait_for(job)
     if target.save is None:
-        target.write(out, answers)
+        target.write(_told(out, plan) if details else out, answers)
     elif job.stats.state != "done" and not is_folder_target(target.save):
         job.save(target.save)  # the run itself saves whole frames alone, and in folders whole parts
     listed = errors if errors is not None and job.stats.failed else None
@@ -129,6 +129,14 @@ def preview(
     else:
         show(said(repr(tried)))
     return Exit.ROWS_FAILED if tried.rows["error"].notna().any() else Exit.ANSWERED
+
+
+def _told(out: pd.DataFrame, plan: Plan) -> pd.DataFrame:
+    """The frame with its errors in the words of the command."""
+    from lionproc.frame.row_store import DETAILS, detail_names
+
+    names = [detail_names(output.into)[DETAILS.index("error")] for output in plan.outputs]
+    return out.assign(**{name: out[name].map(said, na_action="ignore") for name in names})
 
 
 def _plan(frame: pd.DataFrame, question: Question, **more: object) -> Plan:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lionproc.cli.help_text import TINY
 from lionproc.cli.question import labels_of, model_of
-from lionproc.cli.reading import read
+from lionproc.cli.reading import Format, read
 from lionproc.cli.table import sample_reviews, show, text_column
 from lionproc.engine.trust import check_found
 from lionproc.errors import ConfigurationError
@@ -64,6 +64,7 @@ class Demo:
         labels: The allowed answers, by commas.
         into: The column for the answers.
         rows: Only the first rows.
+        format: What the file is, where its name does not say so.
         encoding: Of CSV.
         model: "provider/model", or "local".
         base_url: The address of a server.
@@ -76,6 +77,7 @@ class Demo:
     labels: str | None = None
     into: str | None = None
     rows: int | None = None
+    format: Format | None = None
     encoding: str | None = None
     model: str = "local"
     base_url: str | None = None
@@ -94,7 +96,7 @@ def demo(args: Demo) -> int:
     import lionproc as lp
 
     sample = args.file is None
-    frame = _table(args.file, args.encoding)
+    frame = _table(args)
     column = text_column(frame, args.column)
     if args.rows is not None:
         if args.rows < 1:
@@ -156,13 +158,15 @@ def demo(args: Demo) -> int:
     return 0
 
 
-def _table(file: Path | None, encoding: str | None) -> pd.DataFrame:
-    if file is None:
+def _table(args: Demo) -> pd.DataFrame:
+    if args.file is None:
         return sample_reviews()
-    frame = read(str(file), encoding=encoding).frame
+    frame = read(str(args.file), format=args.format, encoding=args.encoding).frame
     frame.columns = frame.columns.map(str)
     if frame.empty:
-        raise ConfigurationError(f"{str(file)!r} has no rows to ask about: give another --file.")
+        raise ConfigurationError(
+            f"{str(args.file)!r} has no rows to ask about: give another --file."
+        )
     return frame
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lionproc.cli.ending import Exit, said, show, show_json, tell
-from lionproc.cli.writing import write_failures
+from lionproc.cli.writing import refuse_another, write_failures
 from lionproc.engine.paths import shown
 from lionproc.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["export", "info", "prune", "report", "runs", "verify"]
 
@@ -18,6 +21,7 @@ NONE = (
     "No run is remembered here yet. Go to the folder where it was made, or name its journal with "
     "--journal."
 )
+_PAGE, _FAILURES = b"<!doctype html", b'"position",'  # how what is written here begins
 WIDEST = 40  # characters of a cell
 
 
@@ -41,7 +45,7 @@ def runs(journal: Path | None, *, as_json: bool) -> int:
         tell(NONE)
     else:
         shown = table[list(SHOWN)].astype(object)
-        shown["started"] = table["started"].dt.tz_convert(_here()).dt.strftime("%Y-%m-%d %H:%M")
+        shown["started"] = table["started"].map(_started, na_action="ignore")
         shown["usd"] = table["usd"].map(dollars, na_action="ignore").astype(object)
         for name in SHOWN:
             cells = shown[name].where(shown[name].notna(), "")
@@ -50,10 +54,10 @@ def runs(journal: Path | None, *, as_json: bool) -> int:
     return Exit.ANSWERED
 
 
-def _here() -> Any:
-    from datetime import datetime
+def _started(at: pd.Timestamp) -> str:
+    from lionproc.notebook.formatting import on_the_wall
 
-    return datetime.now().astimezone().tzinfo
+    return f"{on_the_wall(at.timestamp()):%Y-%m-%d %H:%M}"
 
 
 def report(
@@ -81,10 +85,14 @@ def report(
         The exit code.
 
     Raises:
-        ConfigurationError: There is no such run.
+        ConfigurationError: There is no such run, or another file would be replaced.
     """
     import lionproc as lp
 
+    if html is not None:
+        refuse_another(str(html), "--html", _PAGE, "a page of a report")
+    if errors is not None:
+        refuse_another(errors, "--errors", _FAILURES, "a list of rows that failed")
     if run is None:
         known = lp.runs(journal)
         if known.empty:

@@ -10,16 +10,15 @@ import functools
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
 import typer
 
 from lionproc.cli.ending import ended
 from lionproc.cli.question import Question
 
-__all__ = ["AsJson", "JournalPath", "Quiet", "Source", "asks", "debugging", "ends"]
+__all__ = ["AsJson", "FileFormat", "JournalPath", "Quiet", "Source", "asks", "debugging", "ends"]
 
-FormatName: TypeAlias = Literal["csv", "jsonl", "parquet"]
 debugging: list[bool] = []  # whether --traceback was given
 
 Source = Annotated[
@@ -33,6 +32,10 @@ Source = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 JournalPath = Annotated[
     Path | None, typer.Option(help="The journal. [default: .lionproc/journal.sqlite]")
+]
+FileFormat = Annotated[
+    Literal["csv", "jsonl", "parquet"] | None,
+    typer.Option("--from", help="What FILE is, where its name does not say so."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
 
@@ -119,10 +122,7 @@ def _question(
     no_resume: Annotated[
         bool, typer.Option("--no-resume", help="Ask again what is answered already.")
     ] = False,
-    source_format: Annotated[
-        FormatName | None,
-        typer.Option("--from", help="What FILE is, where its name does not say so."),
-    ] = None,
+    source_format: FileFormat = None,
     delimiter: Annotated[
         str | None, typer.Option(help="Between the cells of CSV. [default: as its first line has]")
     ] = None,

@@ -218,6 +218,7 @@ def _text(option: str, text: str | None, file: Path | None) -> str | None:
 
 def _contents(file: Path, option: str, endings: tuple[str, ...] = (".txt", ".md")) -> str:
     try:
+        _refuse_named_pipe(file, option)
         with local_path(file).open(encoding="utf-8-sig") as opened:
             text = opened.read(_LONGEST_TEXT + 1)
     except UnicodeError:
@@ -236,6 +237,20 @@ def _contents(file: Path, option: str, endings: tuple[str, ...] = (".txt", ".md"
             "reads. Name another file."
         )
     return text
+
+
+def _refuse_named_pipe(file: Path, option: str) -> None:
+    """A pipe that lies among files may be anybody's, and nobody may ever write into it.
+
+    Raises:
+        ConfigurationError: It is one, and none that a shell makes, as for `<(...)`.
+    """
+    place = local_path(file)
+    if place.is_fifo() and not place.is_relative_to("/dev") and not place.is_relative_to("/proc"):
+        raise ConfigurationError(
+            f"{option}: {str(file)!r} is a pipe and no file. Give a file, or /dev/stdin for what "
+            "another command writes."
+        )
 
 
 def _json(file: Path) -> dict[str, Any]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "STDOUT",
     "Target",
+    "refuse_another",
     "refuse_the_answers",
     "refuse_the_input",
     "refuse_unwritable",
@@ -298,6 +299,30 @@ def refuse_unwritable(path: str, option: str, journal: Path | None) -> None:
     refuse_journal(path, journal, option)
     with refused_place(path, place, option):
         check_writable(place)
+
+
+def refuse_another(path: str, option: str, beginning: bytes, what: str) -> None:
+    """Refuse to replace a file that the command has not written itself: the input, perhaps.
+
+    Args:
+        path: What is written.
+        option: What said so.
+        beginning: How a file begins that may be replaced.
+        what: What such a file is.
+
+    Raises:
+        ConfigurationError: There is another one.
+    """
+    place = local_path(path)
+    if is_url(path) or not place.is_file():
+        return
+    with place.open("rb") as file:
+        begins = file.read(len(beginning))
+    if begins and begins != beginning:
+        raise ConfigurationError(
+            f"{shown(path)!r} is there, and is not {what}, so what is in it would be lost. Choose "
+            f"another path with {option}, or delete it first."
+        )
 
 
 def refuse_the_answers(path: str, target: Target) -> None:

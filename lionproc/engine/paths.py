@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -46,8 +47,8 @@ def local_path(path: str | os.PathLike[str]) -> Path:
         True
     """
     text = os.fspath(path)
-    if not isinstance(text, str) or not text or "\0" in text:
-        raise ConfigurationError(f"{text!r} cannot be the path of a file: {_flaw(text)}.")
+    if flaw := _flaw(text):
+        raise ConfigurationError(f"{text!r} cannot be the path of a file: {flaw}.")
     if _is_file(text):
         parts = urlsplit(text)
         if parts.netloc not in {"", "localhost"}:
@@ -139,4 +140,11 @@ def _is_file(text: str) -> bool:
 def _flaw(text: object) -> str:
     if not isinstance(text, str):
         return "give a text or a pathlib.Path"
-    return "it has a NUL character in it" if text else "it is empty"
+    if not text or "\0" in text:
+        return "it has a NUL character in it" if text else "it is empty"
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError as error:
+        odd, code = text[error.start], sys.getfilesystemencoding()
+        return f"names of files are written as {code} here, which does not have {odd!a}"
+    return ""

@@ -6,7 +6,7 @@ import html
 import math
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 _MATHEMATICS = re.compile(r"[$\\]")
@@ -134,12 +134,24 @@ def moment(seconds: float, until: float | None = None) -> str:
         seconds: Since 1970, UTC.
         until: The end, None for a moment.
     """
-    began = datetime.fromtimestamp(seconds).astimezone()
+    began = on_the_wall(seconds)
     first, zone = f"{began:%Y-%m-%d %H:%M}", began.tzname() or ""
-    ended = datetime.fromtimestamp(seconds if until is None else until).astimezone()
+    ended = on_the_wall(seconds if until is None else until)
     last = f"{ended:%H:%M}" if ended.date() == began.date() else f"{ended:%Y-%m-%d %H:%M}"
     span = first if first.endswith(last) else f"{first} to {last}"
     return f"{span} {zone}".rstrip()
+
+
+def on_the_wall(seconds: float) -> datetime:
+    """A moment by the clock of this machine; in UTC where `TZ` is no zone that there can be.
+
+    Args:
+        seconds: Since 1970, UTC.
+    """
+    try:
+        return datetime.fromtimestamp(seconds).astimezone()
+    except ValueError:  # a day and more from UTC
+        return datetime.fromtimestamp(seconds, UTC)
 
 
 def plural(number: int, noun: str) -> str:

@@ -89,6 +89,10 @@ def test_an_ending_that_is_not_read_is_refused_with_those_that_are(capsys, tmp_p
     path = tmp_path / "book.xlsx"
     path.write_bytes(b"PK")
     assert ".csv, .tsv, .jsonl and .parquet" in refused(capsys, "--file", path)
+    other = tmp_path / "table.dump"
+    other.write_text("n\n1\n")
+    assert "--from says which" in refused(capsys, "--file", other)
+    assert "No column holds text" in refused(capsys, "--file", other, "--from", "csv")
 
 
 def test_a_table_without_rows_is_refused(capsys, tmp_path):

@@ -420,6 +420,15 @@ def test_a_failed_row_has_one_number_and_one_advice_on_the_terminal_and_in_its_t
     assert "--max-tokens" in row["hint"]
 
 
+def test_the_errors_beside_the_answers_are_in_the_words_of_the_command(ask, server):
+    server.configure(answer="none of them")
+    table()
+    assert ask("in.csv", "-p", "Say {text}", "--labels", "a,b", "--details")[0] == 3
+    error = pd.read_csv("in-answered.csv")["answer_error"][0]
+    assert "--schema" in error
+    assert "schema=" not in error
+
+
 def test_a_table_that_could_not_be_written_names_the_way_on_of_a_terminal(ask, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -671,6 +680,23 @@ def test_a_device_is_no_table(ask, kind):
     code, _, err = ask("/dev/zero", "--from", kind, "-p", "{text}")
     assert code == 2
     assert "'/dev/zero'" in err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of Unix")
+@pytest.mark.parametrize("option", ["--schema", "--prompt-file", "--system-file"])
+def test_a_pipe_that_lies_among_files_is_not_waited_for_as_a_question(ask, server, option):
+    os.mkfifo("pipe.json")
+    table()
+    more = () if option == "--prompt-file" else ("-p", "Say {text}")
+    before = server.counters.total
+    code, _, err = ask("in.csv", option, "pipe.json", *more)
+    assert (code, server.counters.total) == (2, before)
+    assert f"{option}: 'pipe.json' is a pipe and no file" in err
+    ours, theirs = os.pipe()  # as `<(...)` of a shell gives one
+    os.write(theirs, b"Say {text}")
+    os.close(theirs)
+    assert ask("in.csv", "--prompt-file", f"/dev/fd/{ours}")[0] == 0
+    os.close(ours)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of Unix")

@@ -785,7 +785,7 @@ def test_paths_that_cannot_be_journals_are_refused_with_the_way_on(tmp_path):
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(JournalError, match="not a regular file"):
         Journal.open(tmp_path / "fifo")
-    for name in ("", "a\0b"):
+    for name in ("", "a\0b", "half \ud83d"):
         with pytest.raises(JournalError, match="cannot be the path"):
             Journal.open(name)
 

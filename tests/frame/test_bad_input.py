@@ -490,6 +490,17 @@ def locked():
         folder.chmod(0o755)
 
 
+@pytest.mark.parametrize("more", [{"save": "\ud83d.parquet"}, {"save": "\ud83d/"}])
+def test_a_path_with_half_a_character_is_refused_before_anything_is_sent(
+    server, model, frame, more
+):
+    before = server.counters.total
+    for options in (more, {"journal": "\ud83d.sqlite"}):
+        with pytest.raises(LionprocError, match=r"cannot be the path of a file: .* \'\\ud83d\'"):
+            frame.llm.process("{text}", "a", model=model, **{**QUIET, **options})
+    assert server.counters.total == before
+
+
 def test_a_path_without_rights_is_refused_before_anything_is_sent(
     tmp_path, zygotes, server, locked
 ):

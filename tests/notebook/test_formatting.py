@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import time
+
+import pytest
+
 from lionproc.notebook import formatting
 
 
@@ -23,3 +27,15 @@ def test_paths_below_the_working_directory_are_told_from_there(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     assert formatting.place(tmp_path / "data" / "out.parquet") == "data/out.parquet"
     assert formatting.place("/elsewhere/out.parquet") == "/elsewhere/out.parquet"
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="TZ of Unix")
+@pytest.mark.parametrize("zone", ["ABC99", "ABC-24:30", "UTC0"])
+def test_a_zone_of_more_than_a_day_is_none_and_times_are_in_utc(monkeypatch, zone):
+    try:
+        with monkeypatch.context() as patch:
+            patch.setenv("TZ", zone)
+            time.tzset()
+            assert formatting.moment(0.0, 7200.0) == "1970-01-01 00:00 to 02:00 UTC"
+    finally:
+        time.tzset()
