@@ -8,6 +8,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from lionproc.engine.regular_file import read_regular
@@ -15,6 +16,7 @@ from lionproc.engine.regular_file import read_regular
 __all__ = ["repository_with", "tracks"]
 
 LONGEST_PATH = 2**16  # bytes
+MOST_SHARED = 100  # git removes those of more than two weeks ago
 LARGEST_INDEX = 256 * 2**20  # bytes of a git index that is looked into
 
 
@@ -31,7 +33,7 @@ def tracks(folder: Path, pattern: bytes) -> bool:
             if place.is_file():  # a worktree: "gitdir: ..."
                 told = read_regular(place, LONGEST_PATH, follow=True).decode()
                 place = folder / told[8:].strip()
-            return _holds(place / "index", pattern)
+            return any(_holds(index, pattern) for index in _indexes(place))
     return False
 
 
@@ -45,6 +47,12 @@ def repository_with(file: Path) -> Path | None:
         if tracks(above, re.escape(os.fsencode(file.relative_to(above)))):
             return above
     return None
+
+
+def _indexes(place: Path) -> Iterator[Path]:
+    """The index of a repository, and those that it shares (`core.splitIndex`), which may be older."""
+    yield place / "index"
+    yield from islice(place.glob("sharedindex.*"), MOST_SHARED)
 
 
 def _holds(index: Path, pattern: bytes) -> bool:

@@ -320,6 +320,14 @@ def _fresh_pool(pool: Any) -> object:
         raise _uncopied(pool)
     made = object.__new__(kind)
     vars(made).update(vars(pool))
+    # A reply that is given up would fill the window of a connection that HTTP/2 shares with others.
+    if made._http2 and not made._http1:
+        raise ModelError(
+            "The http_client of client= speaks HTTP/2 alone (http1=False), where one reply that is "
+            "given up holds up all others of its connection. Leave http1=False out: lionproc asks "
+            "over HTTP/1.1."
+        )
+    made._http2 = False
     like = library.AsyncConnectionPool()
     made._connections, made._requests = [], []
     made._optional_thread_lock = like._optional_thread_lock

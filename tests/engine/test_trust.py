@@ -294,7 +294,9 @@ def test_a_link_in_the_place_of_the_mark_is_replaced_and_not_followed(work):
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
-@pytest.mark.parametrize("how", ["a worktree", "short names in the index", "a repository in it"])
+@pytest.mark.parametrize(
+    "how", ["a worktree", "short names in the index", "a shared index", "a repository in it"]
+)
 def test_a_journal_that_git_tracks_is_found_in_whatever_way_git_keeps_it(work, tmp_path, how):
     place = work / "deep"
     place.mkdir()
@@ -309,6 +311,9 @@ def test_a_journal_that_git_tracks_is_found_in_whatever_way_git_keeps_it(work, t
     git("add", "-f", ".lionproc/journal", ".lionproc/journal.sqlite")
     if how == "short names in the index":
         git("update-index", "--index-version", "4")
+    if how == "a shared index":
+        git("update-index", "--split-index")
+        assert b"journal.sqlite" not in (work / ".git/index").read_bytes()
     if how == "a repository in it":
         git("init", "-q", ".")
     with pytest.raises(JournalError, match="part of the git repository"):

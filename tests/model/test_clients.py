@@ -72,6 +72,12 @@ class Sending(httpx2.AsyncBaseTransport):
             await each.aclose()
 
 
+def of_http_2(*, alone):
+    http = httpx2.AsyncClient()
+    http._transport._pool._http1, http._transport._pool._http2 = not alone, True
+    return openai.AsyncOpenAI(base_url="http://127.0.0.1:9/v1", api_key=KEY, http_client=http)
+
+
 class InTurn:
     """Keys or addresses by turns, as people write it."""
 
@@ -519,6 +525,7 @@ def in_iterator():
         (lambda: sending(in_closure()), "a Sending that keeps connections"),
         (lambda: sending(in_iterator()), "a Sending that keeps connections"),
         (lambda: sending(wraps(in_iterator())(lambda _: None)), "a Sending that keeps"),
+        (lambda: of_http_2(alone=True), "HTTP/2 alone"),
         (object, "not object"),
     ],
 )

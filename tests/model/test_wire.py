@@ -1226,6 +1226,15 @@ def test_a_certificate_of_nobody_is_refused_before_anything_is_sent(monkeypatch,
     assert "SSL_CERT_FILE" in out["a_error"].iloc[0]
 
 
+def test_a_client_that_prefers_http_2_is_used_over_http_1_where_no_reply_holds_up_others(tls):
+    tls.set_alpn_protocols(["h2", "http/1.1"])
+    http_client = httpx2.AsyncClient()
+    http_client._transport._pool._http2 = True  # as http2=True has it, where h2 is installed
+    with Raw(http(completion()), tls=tls) as server:
+        client = openai.AsyncOpenAI(base_url=server.base_url, api_key=KEY, http_client=http_client)
+        assert ask(lp.Model("openai", "m", client=client))["a"].tolist() == ["fine"]
+
+
 @pytest.mark.parametrize("user", ["", "user:word@"])
 def test_tls_goes_through_a_proxy_in_a_tunnel_and_the_key_stays_inside(
     monkeypatch, wire, tls, user
