@@ -11,6 +11,7 @@ a log without its lock reads it: its process was killed.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import stat
 import struct
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from lionproc.engine.journal_record import Row, from_row
+from lionproc.engine.trusted import VARIABLE, is_trusted
 
 try:
     import fcntl
@@ -27,6 +29,7 @@ except ImportError:  # Windows
 
 __all__ = ["Intake", "Log", "left_behind", "logs_beside"]
 
+told = logging.getLogger("lionproc")
 ENDING: Final = ".intake"
 MOST: Final = 32  # logs of all processes; whoever finds no place waits for the disk
 LARGEST: Final = 256 * 2**20  # bytes of a log; a writer that is slow has never let one grow so far
@@ -110,6 +113,11 @@ class Log:
         return os.fstat(self._file).st_nlink > 0
 
     @property
+    def is_believed(self) -> bool:
+        """Whether it is taken for ours, should this process be killed."""
+        return _is_trusted(self._file, self._path)
+
+    @property
     def is_sound(self) -> bool:
         """Whether it takes records."""
         return self._is_sound
@@ -125,6 +133,7 @@ class Intake:
     def __init__(self, path: str) -> None:
         self._journal = Path(path)
         self._free: list[Log] = []
+        self._in_vain = False
 
     def take(self) -> Log | None:
         """An empty log; None where none can be made."""
@@ -133,13 +142,23 @@ class Intake:
             if log.is_sound:
                 return log
             log.close()
-        for path in logs_beside(self._journal):
+        for path in () if self._in_vain else logs_beside(self._journal):
             try:
-                return Log(path)
+                log = Log(path)
             except FileExistsError:
                 continue  # another one's
             except OSError:
                 break
+            if log.is_believed:
+                return log
+            log.close()
+            self._in_vain = True
+            told.info(
+                "files in %r cannot be for their owner alone, as on vfat and CIFS, so slots wait for "
+                "the disk there; if you trust all who can write there: %s=%s",
+                *(str(self._journal.parent), VARIABLE, self._journal.parent),
+            )
+            break
         return None
 
     def give_back(self, log: Log) -> None:
@@ -169,7 +188,7 @@ def left_behind(path: str) -> Iterator[list[Row]]:
             with contextlib.suppress(OSError):
                 file = os.open(log, os.O_RDWR | _FLAGS)  # where locks are those of NFS they want it
                 held.callback(os.close, file)
-                if _is_trusted(file):
+                if _is_trusted(file, log):
                     _lock(file)
                     if os.fstat(file).st_nlink:  # else another one has put it in: its name may be
                         rows += _rows(file)  # that of a new one by now
@@ -190,18 +209,16 @@ def logs_beside(journal: Path) -> Iterator[Path]:
         yield journal.with_name(f".{journal.name}.{number}{ENDING}")
 
 
-def _is_trusted(file: int) -> bool:
+def _is_trusted(file: int, path: Path) -> bool:
     """Whether lionproc made it for this user: what is in it would be answers.
 
     A log is made for its owner alone. One that others can read was cloned, unpacked or copied.
     """
     found = os.fstat(file)
-    return (
-        stat.S_ISREG(found.st_mode)
-        and found.st_uid == os.geteuid()
-        and not found.st_mode & 0o077
-        and found.st_size <= LARGEST + 64 * 2**20
-    )
+    if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST + 64 * 2**20:
+        return False
+    is_private = found.st_uid == os.geteuid() and not found.st_mode & 0o077
+    return is_private or is_trusted(Path(os.path.realpath(path.parent)))
 
 
 def _lock(file: int) -> None:

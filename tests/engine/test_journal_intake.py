@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import os
 import stat
 import threading
 
@@ -161,6 +162,30 @@ def test_a_log_that_others_can_write_answers_nothing(path, what):
         log.mkdir()
     with Journal.open(path) as journal:
         assert found_in(journal, entry) == []
+
+
+@pytest.mark.parametrize("is_trusted", [False, True])
+def test_where_no_file_can_be_private_a_slot_waits_for_the_disk_unless_its_folder_is_trusted(
+    path, monkeypatch, is_trusted
+):
+    """As on vfat and CIFS, where each file has the same rights: such a log is not believed."""
+    if is_trusted:
+        monkeypatch.setenv("LIONPROC_TRUST", str(path.parent))
+    opened = os.open
+    monkeypatch.setattr(os, "open", lambda name, flags, *_: opened(name, flags, 0o755))
+    with Journal.open(path) as journal:
+
+        async def is_written():
+            kept = journal.keep(an_entry(1))
+            await kept.durable
+            return kept.written
+
+        assert asyncio.run(is_written()) is asyncio.run(is_written()) is is_trusted
+        assert len(list(path.parent.glob(".*.intake"))) == is_trusted
+        if is_trusted:
+            killed_with(path, left := an_entry(2))
+            with Journal.open(path):
+                assert found_in(journal, left) == [left]
 
 
 def test_a_new_log_is_not_taken_for_the_one_that_had_its_name(path, monkeypatch):
