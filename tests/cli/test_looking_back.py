@@ -89,6 +89,16 @@ def test_the_journal_is_looked_at_exported_and_verified(told, tmp_path):
     assert told("journal", "verify", "-q")[:2] == (0, f"{facts['records']} records, 0 damaged\n")
 
 
+@pytest.mark.parametrize("option", ["--html", "--errors"])
+def test_a_report_replaces_what_it_has_written_and_no_other_file(told, home, option):
+    before = (home / "in.csv").read_bytes()
+    code, _, err = told("report", option, "in.csv")
+    assert (code, (home / "in.csv").read_bytes()) == (2, before)
+    assert option in err
+    own = f"own{option}"
+    assert [told("report", "first try", option, own)[0] for _ in range(2)] == [0, 0]
+
+
 def test_what_is_removed_has_to_be_said(told):
     code, _, err = told("journal", "prune")
     assert code == 2
@@ -105,13 +115,3 @@ def test_where_there_is_no_journal_none_is_made(told, tmp_path, monkeypatch):
     assert told("report")[0] == 2
     assert told("journal", "info")[0] == 0
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("option", ["--html", "--errors"])
-def test_a_report_replaces_what_it_has_written_and_no_other_file(told, home, option):
-    before = (home / "in.csv").read_bytes()
-    code, _, err = told("report", option, "in.csv")
-    assert (code, (home / "in.csv").read_bytes()) == (2, before)
-    assert option in err
-    own = f"own{option}"
-    assert [told("report", "first try", option, own)[0] for _ in range(2)] == [0, 0]
