@@ -68,7 +68,7 @@ class Compared:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """A row for each variant.
+        """A row for each variant, in the order in which they are numbered; see `.ranked`.
 
         Columns: prompt, model, n (rows), answered; with gold the numbers of `score`: accuracy of
         the answers with the ends of its 95 % interval (low, high; Wilson), or of numbers mae, rmse,
@@ -163,19 +163,19 @@ class Compared:
     def ranked(self) -> list[str]:
         """The variants, the best first; in their order without gold.
 
-        A row without an answer counts as wrong (of numbers it is left out). Of equal ones the
-        cheapest comes first, and those without any answer last.
+        A row without an answer counts as wrong; of numbers it counts as far off as the median of
+        the gold is, and no less than the other rows. Of equal ones the cheapest comes first, and
+        those without any answer last. `c.table.loc[c.ranked]` is the table in this order.
         """
         if self.gold is None:
             return list(self.asked)
 
         def order(name: str) -> tuple[bool, float, float]:
-            part, tally = self.sheet.part(name), self._tallies[name]
+            off, tally = self.sheet.off_by(name), self._tallies[name]
             cost = float("inf") if tally.usd_per_1000 is None else tally.usd_per_1000
-            if "mae" in part:
-                off = float("inf") if part["mae"] is None else part["mae"]
-                return not tally.answered, off, cost
-            return not tally.answered, -(part["right"] or 0), cost
+            if off is None:
+                off = -(self.sheet.part(name)["right"] or 0)
+            return not tally.answered, off, cost
 
         return sorted(self.asked, key=order)
 
@@ -183,7 +183,7 @@ class Compared:
     def best(self) -> str | None:
         """The variant that is right most often (of numbers: off by least); None without gold.
 
-        A row without an answer counts as wrong. Of equal ones the cheapest. `.test` says
+        A row without an answer counts as in `.ranked`. Of equal ones the cheapest. `.test` says
         whether it is better than another, or lucky.
         """
         first = self.ranked[0]

@@ -56,6 +56,20 @@ class Numbers:
             "r": _correlation(answers, gold, weights) if spread else None,
         }
 
+    def off_by(self) -> float:
+        """The mean error, with rows without an answer, so that none wins by answering few.
+
+        Such a row is off as far as the median of the gold, and no less than the answers are.
+        """
+        off = self.part(np.flatnonzero(self.scored))["mae"]
+        if off is None:
+            return np.inf
+        missing = np.isnan(self.answers) & ~np.isnan(self.gold)
+        with np.errstate(over="ignore"):
+            wide = np.abs(self.gold - np.nanmedian(self.gold))[missing]
+            errors = np.append(np.full(int(self.scored.sum()), off), np.maximum(wide, off))
+            return float(errors.mean())
+
     def wrong(self) -> Places:
         """The rows with another number than the gold, the largest error first."""
         errors = np.where(self.scored, np.abs(self.answers - self.gold), 0.0)

@@ -104,6 +104,11 @@ class Sheet:
         compared = self._with_gold[name]
         return compared.part(np.flatnonzero(compared.scored))
 
+    def off_by(self, name: str) -> float | None:
+        """How far off the numbers of a variant are, with its gaps; None of anything else."""
+        compared = self._with_gold[name]
+        return compared.off_by() if isinstance(compared, Numbers) else None
+
     def right(self, name: str) -> Mask:
         """Where a variant is right; of lists, where it has exactly the items."""
         compared = self._with_gold[name]

@@ -303,6 +303,26 @@ def test_all_rows_are_asked_of_one_variant_that_is_named_and_not_of_the_first_li
         compared.use("short")
 
 
+def test_a_variant_that_answers_few_rows_with_numbers_is_not_the_best_for_it():
+    frame = pd.DataFrame({"text": [f"#{n}" for n in range(60)], "stars": [*range(60)]})
+
+    def stars(body):
+        number = int(re.search(r"#(\d+)", str(body))[1])
+        if "Think" in str(body):
+            return str(number) if number < 17 else "no idea"
+        return str(number + 1)
+
+    with Server(answer=stars) as server:
+        made = frame.llm.compare(
+            PROMPTS, into="s", schema=int, gold="stars", n=None, model=model_at(server),
+            journal=False, progress=False,
+        )  # fmt: skip
+    assert made.table.loc["strict", ["answered", "mae"]].tolist() == [17, 0]
+    assert made.ranked == ["short", "strict"]
+    assert made.best == "short"
+    assert made.table.index.tolist() == made.variants  # as they are numbered, for .test and .use
+
+
 def test_numbers_are_compared_by_their_errors(tmp_path):
     frame = pd.DataFrame(
         {"text": [f"#{n}" for n in range(40)], "stars": [n % 5 + 1 for n in range(40)]}
