@@ -128,7 +128,9 @@ def _table(made: Compared) -> tuple[Row, Body, list[str], list[str]]:
     if "accuracy" in table and some_missing:
         below.append("accuracy: of the answers; which is best counts a missing one as wrong")
     if "mae" in table and some_missing:
-        below.append("off by: of the answers; which is best counts a missing one as the median of the gold")
+        below.append(
+            "off by: of the answers; which is best counts a missing one as the median of the gold"
+        )
     return heads, list(zip(*columns, strict=True)), bars, below
 
 

@@ -75,7 +75,7 @@ class RequestBuilder:
     ) -> None:
         self.connection = connection
         self.answer = answer
-        self.confidences = Confidences.of(answer) if confidence else None
+        self.confidences = Confidences.of(answer).prepared() if confidence else None
         provider = connection.provider
         fields: dict[str, Any] = {**connection.usual, **params}
         if confidence:

@@ -24,6 +24,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from operator import attrgetter
 from typing import Any
@@ -34,7 +35,7 @@ from lionproc.model.chat_completion import text_of
 from lionproc.model.fences import unfenced
 from lionproc.model.logprobs import NotToldError, Token, tokens_of, tokens_under
 from lionproc.model.shape import Boolean, Choice, Shape
-from lionproc.model.spelling import Possible, Spelling
+from lionproc.model.spelling import SPACE, Possible, Spelling, spellings_of
 
 __all__ = ["WAY_ON", "Confidences", "confidence_of", "least_sure", "no_logprobs"]
 
@@ -42,8 +43,6 @@ WAY_ON = (
     "votes=5 works with every model and type: it asks each row five times, and the confidence is "
     "the share of the majority."
 )
-_SPACE = b" \t\r\n"
-_ENDS = b",}] \t\r\n"  # what may stand behind a number or a word of JSON
 SPARE = 16  # tokens besides one for each byte of a value: spaces before it, ends behind it
 _MOST_WEIGHED = 1_000_000  # answers that a reply's alternatives leave, all together
 
@@ -62,17 +61,12 @@ class _Place:
         members: list[Any] = list(shape.members) if isinstance(shape, Choice) else [True, False]
         if _may_be_null(schema):
             members.append(None)
-        words = [member if isinstance(member, str) else json.dumps(member) for member in members]
-        spellings: tuple[tuple[Sequence[Iterable[bytes]], bytes], ...] = (
-            ([_written(member, ascii=False) for member in members], _ENDS),
-            ([_written(member, ascii=True) for member in members], _ENDS),
-            ([(word.encode("utf-8", "replace"),) for word in words], _SPACE),
-        )
-        self._spellings = [
-            Spelling(texts, ends, change)
-            for change in (bytes, bytes.lower)
-            for texts, ends in spellings
-        ]
+        self._members = members
+
+    @cached_property
+    def spellings(self) -> Sequence[Spelling]:
+        """How the answers may be written; of very many it takes some time."""
+        return spellings_of(self._members)
 
     def path(self, tokens: Sequence[Token], start: int, value: str) -> _Path | None:
         """How a reply came to the value that stands in it; None where nobody can say.
@@ -83,7 +77,7 @@ class _Place:
             value: The value as it stands there.
         """
         whole = value.encode("utf-8", "surrogatepass")
-        for spelling in self._spellings:
+        for spelling in self.spellings:
             answer = spelling.possible(whole, ended=True)
             if answer.size == 1:
                 most = len(whole) + SPARE
@@ -91,17 +85,6 @@ class _Place:
                 telling = [step for step in steps if step.tells]
                 return _Path(answer.first, telling) if len(steps) <= most else None
         return None
-
-
-def _written(member: Any, *, ascii: bool) -> tuple[bytes, ...]:  # noqa: A002  (of JSON)
-    """An answer in JSON; a whole number may be written with a point or without."""
-    text = json.dumps(member, ensure_ascii=ascii)
-    whole = text.removesuffix(".0")
-    if isinstance(member, float) and member.is_integer():
-        whole = str(int(member))  # also of 1e+16
-    is_number = whole.lstrip("-").isdecimal()
-    texts = dict.fromkeys((text, whole, f"{whole}.0")) if is_number else (text,)
-    return tuple(each.encode("utf-8", "surrogatepass") for each in texts)
 
 
 def _may_be_null(schema: Any) -> bool:
@@ -168,11 +151,11 @@ def _steps(tokens: Sequence[Token], start: int, spelling: Spelling) -> Iterator[
         for text, probability in known:
             inside = _behind(lead, text) if text else None  # no text is the end of the reply
             if inside is not None:
-                inside = inside.lstrip(_SPACE) if first else inside
+                inside = inside.lstrip(SPACE) if first else inside
                 likely[spelling.possible(said + inside)] += probability
         listed = sum(probability for _, probability in known)
         came = token.text[behind:]
-        said += came.lstrip(_SPACE) if first else came
+        said += came.lstrip(SPACE) if first else came
         yield _Step(before, spelling.possible(said), likely, least, listed)
 
 
@@ -183,10 +166,10 @@ def _behind(lead: bytes, text: bytes) -> bytes | None:
     """
     if text.startswith(lead):
         return text[len(lead) :]
-    text, lead = text.lstrip(_SPACE), lead.strip(_SPACE)
+    text, lead = text.lstrip(SPACE), lead.strip(SPACE)
     if text.startswith(lead):
         return text[len(lead) :]
-    return b"" if lead.startswith(text.rstrip(_SPACE)) else None
+    return b"" if lead.startswith(text.rstrip(SPACE)) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +269,12 @@ class Confidences:
                 f"schema=Literal[...], an Enum or bool, and {answer.label[:60]} {what}. {WAY_ON}"
             )
         return cls(places)
+
+    def prepared(self) -> Confidences:
+        """The same, with what the first reply would wait for, and with it all others, made now."""
+        for place in self._places.values():
+            _ = place.spellings
+        return self
 
     def read(self, data: object, said: str) -> tuple[float | None, ...]:
         """The probability of each choice, in the order of `names`; None where it is not known.

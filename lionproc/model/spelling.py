@@ -7,13 +7,17 @@ begin alike stand together there, so what is still possible is a range, however 
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["Possible", "Spelling"]
+__all__ = ["SPACE", "Possible", "Spelling", "spellings_of"]
 
+SPACE = b" \t\r\n"
+_ENDS = b",}] \t\r\n"  # what may stand behind a number or a word of JSON
 _MOST_KEPT = 10_000
 
 
@@ -145,3 +149,32 @@ class Spelling:
 
 def _ends_itself(text: bytes) -> bool:
     return len(text) > 1 and text.endswith(b'"')
+
+
+def spellings_of(members: Sequence[Any]) -> list[Spelling]:
+    """How answers may be written in a reply, the likeliest way first; of very many it takes time.
+
+    Args:
+        members: The answers: texts, numbers, true and false, None.
+    """
+    plain = [_written(member, ascii=False) for member in members]
+    escaped = [_written(member, ascii=True) for member in members]
+    words = [member if isinstance(member, str) else json.dumps(member) for member in members]
+    found: list[tuple[Sequence[Iterable[bytes]], bytes]] = [(plain, _ENDS)]
+    if escaped != plain:
+        found.append((escaped, _ENDS))
+    found.append(([(word.encode("utf-8", "replace"),) for word in words], SPACE))
+    return [
+        Spelling(texts, ends, change) for change in (bytes, bytes.lower) for texts, ends in found
+    ]
+
+
+def _written(member: Any, *, ascii: bool) -> tuple[bytes, ...]:  # noqa: A002  (of JSON)
+    """An answer in JSON; a whole number may be written with a point or without."""
+    text = json.dumps(member, ensure_ascii=ascii)
+    whole = text.removesuffix(".0")
+    if isinstance(member, float) and member.is_integer():
+        whole = str(int(member))  # also of 1e+16
+    is_number = whole.lstrip("-").isdecimal()
+    texts = dict.fromkeys((text, whole, f"{whole}.0")) if is_number else (text,)
+    return tuple(each.encode("utf-8", "surrogatepass") for each in texts)

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias, Unpack, cast
 
 from lionproc.engine import loop as engine_loop
@@ -269,8 +270,9 @@ class BatchProcessor:
         return self._store.ids(status)
 
     def health(self) -> Health:
-        """Its state at this moment; see `ProcessingService.health`."""
-        return self.service.health()
+        """Its state at this moment; see `ProcessingService.health`. Damaged batches count too."""
+        health = self.service.health()
+        return replace(health, damaged=health.damaged + self._store.damaged)
 
     @engine_loop.on_engine
     async def close(self) -> None:

@@ -115,6 +115,11 @@ class JobStore(Generic[J, T]):
         """
         await asyncio.to_thread(self._records.write, record)
 
+    @property
+    def damaged(self) -> int:
+        """How many files in the folder were found to be no valid records."""
+        return len(self._records.damaged)
+
     def read(self, job_id: str) -> J:
         """A record from the disk; a dict with `error` alone where there is none or a damaged one."""
         try:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import threading
 import warnings
 from enum import Enum
 from typing import Literal
@@ -23,6 +24,7 @@ from lionproc.errors import (
 from lionproc.model.answer import Answer
 from lionproc.model.body import parsed
 from lionproc.model.confidence import Confidences, confidence_of
+from lionproc.model.spelling import Spelling
 from lionproc.testing import Fault, Server
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -55,6 +57,19 @@ def server():
 def model(server):
     server.configure(answer=mood, confidence=sure, faults=None)
     return lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+
+
+def test_how_labels_are_written_is_made_once_a_run_and_no_reply_waits_for_it(model, monkeypatch):
+    made = []
+    make = Spelling.__init__
+
+    def counted(*given):
+        made.append(threading.current_thread())
+        make(*given)
+
+    monkeypatch.setattr(Spelling, "__init__", counted)
+    ask(model)
+    assert made == [threading.current_thread()] * 4  # in JSON and bare, each in any case too
 
 
 def ask(model, **more):

@@ -222,7 +222,7 @@ def test_what_a_token_leaves_possible_is_looked_up_and_not_tried_label_by_label(
     tried = []
     ends = Spelling._is_end
     answer = Answer.of(Literal[tuple(f"label {number}" for number in range(labels))])
-    confidences = Confidences.of(answer)
+    confidences = Confidences.of(answer).prepared()
     monkeypatch.setattr(Spelling, "_is_end", lambda *a: tried.append(a) or ends(*a))
     data = reply('{"answer":"label ', [("7", 0.6), *((str(n), 0.01) for n in range(20))], '"}')
     (known,) = confidences.read(data, text_of(data))

@@ -229,6 +229,9 @@ async def test_a_damaged_batch_is_told_and_harms_no_other(processor):
     assert (await processor.retry_failed("batch_torn"))["status"] == "error"
     assert processor.list_batches() == [batch["batch_id"]]
     assert await processor.resume() == []
+    (processor.service.save_dir / "req_torn.json").write_text('{"id": "req_to')
+    assert processor.service.list_requests()
+    assert processor.health().damaged == 2
 
 
 @pytest.mark.parametrize("damaged", [{}, {"items": {"n": 1}}, {"items": "text"}, {"items": None}])
