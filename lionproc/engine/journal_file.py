@@ -46,7 +46,7 @@ __all__ = ["BUSY_S", "LAST_ID", "MEMORY", "JournalFile"]
 log = logging.getLogger("lionproc")
 MEMORY: Final = ":memory:"
 BUSY_S = 20.0
-"""Seconds to wait for another process that is writing."""
+"""Seconds to wait for another process that is writing, or for others that have all files open."""
 _TURN_S: Final = 0.2  # of these for which SQLite waits at a time; then a fork may have our locks
 _PAUSE_S: Final = 0.02
 FORK_S = 5.0
@@ -503,7 +503,7 @@ class JournalFile:
         try:
             return self._prepare("WAL", steps, write=write)
         except sqlite3.OperationalError as error:
-            if self.path == MEMORY or code_of(error) not in _NO_WAL:
+            if self.path == MEMORY or code_of(error) not in _NO_WAL or is_busy(error):
                 raise
             return self._prepare("TRUNCATE", steps, write=write)
 
@@ -544,7 +544,7 @@ class JournalFile:
         return connection
 
     def _guard(self, verb: str, work: Callable[[], _T], lock: threading.Lock | None = None) -> _T:
-        """Do it with a lock held, all or nothing, which is let go of while another process is waited for.
+        """Do it with a lock held, all or nothing, which is let go of while others are waited for.
 
         A fork takes it meanwhile.
         """
@@ -554,23 +554,18 @@ class JournalFile:
                 with lock or contextlib.nullcontext():
                     return self._told(verb, work)
             except JournalError as error:
-                if not is_busy(error) or time.monotonic() > deadline:
+                if not is_busy(error.__cause__) or time.monotonic() > deadline:
                     raise
             time.sleep(_PAUSE_S)
 
     def _told(self, verb: str, work: Callable[[], _T]) -> _T:
         try:
             return work()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise trouble(self.path, verb, error) from error
         except UnicodeDecodeError as error:  # in a message that quotes a schema that is damaged
             damaged = sqlite3.DatabaseError("its schema is no text")
             raise trouble(self.path, verb, damaged) from error
-        except OSError as error:
-            raise JournalError(
-                f"The journal {self.path!r} cannot be {verb}: {error.strerror or error}. "
-                f"Check the folder and its rights, {ELSEWHERE}."
-            ) from error
 
 
 _abandoned: list[_Link] = []

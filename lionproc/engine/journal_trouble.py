@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from typing import Final
 
 from lionproc.errors import JournalError
 
+_TOO_MANY: Final = (errno.EMFILE, errno.ENFILE)
 ELSEWHERE: Final = "or give another file with journal="
 _REASONS: Final = {
     sqlite3.SQLITE_FULL: ("the disk is full", f"Free some space {ELSEWHERE}."),
@@ -44,22 +47,43 @@ def code_of(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
 
 
-def trouble(path: str, verb: str, error: sqlite3.Error) -> JournalError:
+def trouble(path: str, verb: str, error: sqlite3.Error | OSError) -> JournalError:
     """The error that names the file, the cause and the way on."""
-    cause = str(error)
-    if type(error) is sqlite3.DatabaseError and not hasattr(error, "sqlite_errorcode"):
+    if _has_no_file_left(error):
+        reason = "no more files can be opened, for this process or the machine has too many"
+        way_on = f"Close some, or allow more (ulimit -n), {ELSEWHERE}."
+    elif isinstance(error, OSError):
+        why = error.strerror or error
+        return JournalError(
+            f"The journal {path!r} cannot be {verb}: {why}. Check the folder and its rights, "
+            f"{ELSEWHERE}."
+        )
+    elif type(error) is sqlite3.DatabaseError and not hasattr(error, "sqlite_errorcode"):
         reason, way_on = _REASONS[sqlite3.SQLITE_CORRUPT]
     elif code_of(error) in _REASONS:
         reason, way_on = _REASONS[code_of(error)]
     else:
         reason, way_on = "SQLite refuses it", f"See the cause in brackets, {ELSEWHERE}."
-    return JournalError(f"The journal {path!r} cannot be {verb}: {reason} ({cause}). {way_on}")
+    return JournalError(f"The journal {path!r} cannot be {verb}: {reason} ({error}). {way_on}")
 
 
-def is_busy(error: JournalError) -> bool:
-    """Whether another process has it just now."""
-    cause = error.__cause__
-    return isinstance(cause, sqlite3.Error) and code_of(cause) == sqlite3.SQLITE_BUSY
+def is_busy(error: BaseException | None) -> bool:
+    """Whether another process has it just now, or others have all files that can be open."""
+    if isinstance(error, sqlite3.Error) and code_of(error) == sqlite3.SQLITE_BUSY:
+        return True
+    return _has_no_file_left(error)
+
+
+def _has_no_file_left(error: BaseException | None) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _TOO_MANY
+    if not isinstance(error, sqlite3.Error) or code_of(error) != sqlite3.SQLITE_CANTOPEN:
+        return False
+    try:  # SQLite says no more than that it cannot open it
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as why:
+        return why.errno in _TOO_MANY
+    return False
 
 
 def may_pass(error: JournalError) -> bool:

@@ -20,6 +20,7 @@ import warnings
 from functools import partial
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -582,6 +583,42 @@ def test_a_file_that_another_process_keeps_locked_is_an_error_in_time(path, monk
             keep(journal, an_entry())
         assert journal.find([bytes(16)]) == {}  # reading does not wait for a writer
         holder.communicate("")
+
+
+@pytest.mark.parametrize("wait_s", [20.0, 0.0])
+@pytest.mark.parametrize("is_open", [True, False])
+def test_while_others_have_all_files_open_that_can_be_a_journal_waits_and_then_says_so(
+    path, monkeypatch, is_open, wait_s
+):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    monkeypatch.setattr(journal_file, "BUSY_S", wait_s)
+
+    def pause(_: float) -> None:
+        if wait_s:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    monkeypatch.setattr(
+        journal_file, "time", SimpleNamespace(monotonic=time.monotonic, sleep=pause)
+    )
+    with Journal.open(path) as journal:
+
+        async def main() -> None:
+            if not is_open:
+                journal._file._drop()  # SQLite opens its files, and not only lionproc the WAL
+            resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+            try:
+                await journal.append(an_entry())
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+        if wait_s:
+            asyncio.run(main())
+        else:
+            with pytest.raises(JournalError, match=r"no more files can be opened.*ulimit -n"):
+                asyncio.run(main())
+            Journal.open(path).close()  # which puts it in
+        assert journal.find([bytes(16)]) == {bytes(16): an_entry()}
+        assert journal.stats().mode == "wal"
 
 
 def test_an_unexpected_fault_reaches_those_who_wait(path, monkeypatch):
