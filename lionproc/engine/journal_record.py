@@ -13,6 +13,7 @@ from zlib import crc32
 
 from lionproc.engine.tokens import Tokens
 from lionproc.engine.usage import Usage, from_bytes, to_bytes
+from lionproc.errors import CallError, Kind
 
 __all__ = ["Entry", "Failure", "Row", "from_row", "prefix", "to_row"]
 
@@ -74,6 +75,11 @@ class Failure(NamedTuple):
     attempts: int
     at: float
     seconds: float = 0.0
+
+    @property
+    def error(self) -> CallError:
+        """What failed then."""
+        return CallError(next((k for k in Kind if k == self.kind), Kind.UNEXPECTED), self.message)
 
 
 def prefix(key: bytes) -> int:

@@ -108,6 +108,28 @@ class Replay:
         known = [key for key in keys if key is not None]
         return len(self.journal.failures(known, self._since, self.until)) == len(keys)
 
+    def fail_again(self, events: Sequence[Event]) -> None:
+        """Give those that failed when they were asked before that failure. Any thread.
+
+        Args:
+            events: Not yet sent, and not answered by the journal.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        unasked = [each for each in events if not each.attempts and each.first.key is not None]
+        if not unasked or self.journal is None:
+            return
+        keys = [event.first.key or b"" for event in unasked]
+        lost = self.journal.failures(keys, self._since, self.until)
+        kept = self.find_all([() if key in lost else (key,) for key in keys])
+        for event, key, entry in zip(unasked, keys, kept, strict=True):
+            if key in lost:
+                event.error, event.attempts = lost[key].error, lost[key].attempts
+                event.cached = True
+            elif not self._recall(event, entry) or event.error is None:
+                event.reset()
+
     def settle(self, event: Event, reply: Reply) -> bool:
         """Read a paid reply that has just come.
 

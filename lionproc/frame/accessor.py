@@ -121,7 +121,7 @@ class FrameAccessor(AnswersAccessor):
                 them: `votes=`.
             votes: Ask each row so many times; the answer is that of the majority and
                 `{into}_confidence` its share. Each vote is a request; `votes=5` after `votes=3`
-                buys two more.
+                buys two more. One that failed is asked again only if its row has no answer.
             tie: Where several answers have the most votes: "na" leaves the row without one, "first"
                 takes the one that was given first.
             progress: False shows neither bar nor panel nor card.

@@ -15,7 +15,7 @@ from lionproc.frame.legs import Leg
 from lionproc.model.call import ModelCall, RequestBuilder
 from lionproc.model.steps import Found, Outcome, own_keys
 
-__all__ = ["Recalled", "asked_too", "recall"]
+__all__ = ["Recalled", "asked_too", "recall", "recall_at_one"]
 
 
 class Recalled(NamedTuple):
@@ -56,7 +56,7 @@ def recall(
         row_of: The row that a vote is on, by their places.
     """
     if len(legs) == 1:
-        return _at_one(fresh, legs[0], find, replay)
+        return recall_at_one(fresh, legs[0], find, replay)
     asked: list[tuple[int, list[tuple[ModelCall, Sequence[bytes]]]]] = []
     for place, call in fresh:
         calls = [call, *(builder.ask_too(call) for builder in builders[1:])]
@@ -86,7 +86,7 @@ def recall(
     return made
 
 
-def _at_one(
+def recall_at_one(
     fresh: Sequence[tuple[int, ModelCall]],
     leg: Leg,
     find: Callable[[list[bytes]], Mapping[bytes, Entry]],

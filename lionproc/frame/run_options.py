@@ -114,7 +114,8 @@ class SeriesOptions(PipelineOptions, total=False):
 
     votes: int
     """Ask each row so many times; the answer is that of the majority and `{into}_confidence` its
-    share. Each vote is a request; `votes=5` after `votes=3` buys two more.
+    share. Each vote is a request; `votes=5` after `votes=3` buys two more. One that failed is asked
+    again only if its row has no answer.
     """
 
     tie: Literal["na", "first"]

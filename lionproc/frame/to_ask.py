@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 
-from lionproc.engine.journal import Journal
+from lionproc.engine.journal import Entry, Journal
+from lionproc.engine.replay import Replay
 from lionproc.frame.cacheable import MOST_SAMPLES, FixedPart, fixed_part
+from lionproc.frame.failed_votes import with_failed_votes
+from lionproc.frame.legs import legs_of
 from lionproc.frame.plan import Plan
+from lionproc.frame.recall import recall_at_one
 from lionproc.frame.seen import Reservoir
 from lionproc.frame.votes import ballots_of
 from lionproc.model.call import ModelCall, RequestBuilder
@@ -50,12 +55,12 @@ class ToAsk:
 
     def through(self, journal: Journal) -> None:
         """Look at every row."""
-        resumes = self._plan.options.resume
+        resumes, stage = self._plan.options.resume, self._plan.stages[0]
         for made in self._plan.first_calls(self.builder):
             rows: list[list[tuple[bytes, ModelCall]]] = []
             for _, call in made:
                 if isinstance(call, ModelCall):
-                    ballots = ballots_of(call, self._plan.stages[0].votes)
+                    ballots = ballots_of(call, stage.votes)
                     rows.append([(each.key, each) for each in ballots if each.key is not None])
                 else:
                     self.skipped += 1
@@ -63,6 +68,8 @@ class ToAsk:
             found = journal.find([key for own in asked for key in own])
             self._plan.found(0, len(made), found)
             kept = {own[0] for own in asked if any(key in found for key in own)}
+            if resumes and stage.votes > 1:
+                kept |= self._failed_and_decided(rows, kept, found, journal)
             self.answered += sum(resumes and all(key in kept for key, _ in row) for row in rows)
             for key, call in itertools.chain.from_iterable(rows):
                 if key in kept:
@@ -70,6 +77,30 @@ class ToAsk:
                 if not (key in kept and resumes):
                     self.ask(call)
         self._plan.forget_occurrences()
+
+    def _failed_and_decided(
+        self,
+        rows: Sequence[Sequence[tuple[bytes, ModelCall]]],
+        kept: Collection[bytes],
+        found: Mapping[bytes, Entry],
+        journal: Journal,
+    ) -> set[bytes]:
+        """The keys of votes that failed and are not asked again, for the others decide."""
+        stage, (leg,) = self._plan.stages[0], legs_of(self._plan.stages)
+        replay = Replay(journal, 0, self._plan.options.retry.max_corrections)
+        some = (row for row in rows if 0 < sum(key in kept for key, _ in row) < stage.votes)
+        votes = list(enumerate(call for row in some for _, call in row))
+        recalled = recall_at_one(votes, leg, lambda _: found, replay)
+        settled = with_failed_votes(
+            recalled,
+            stage,
+            legs=[leg],
+            builders=[self.builder],
+            replay=replay,
+            row_of=lambda place: place // stage.votes,
+        )
+        failed = (vote.event for vote in settled if vote.event.error is not None)
+        return {event.first.key for event in failed if event.first.key is not None}
 
     def fixed(self) -> FixedPart | None:
         """What is the same in all questions."""

@@ -13,7 +13,7 @@ from typing import Any, cast
 import pandas as pd
 
 from lionproc.engine.dispatcher import Dispatcher
-from lionproc.engine.journal import Failure, Journal
+from lionproc.engine.journal import Journal
 from lionproc.engine.replay import Replay
 from lionproc.engine.request import Event
 from lionproc.errors import CallError, ConfigurationError, Kind, LionprocError
@@ -247,7 +247,6 @@ class _Again(Job):
     def __init__(self, plan: Plan, after: int, until: int | None) -> None:
         super().__init__(plan)
         self._since, self._until = after, until
-        self._lost: dict[bytes, Failure] = {}
 
     def _recall(
         self, leg: Leg, replay: Replay, fresh: list[tuple[int, ModelCall]]
@@ -256,9 +255,7 @@ class _Again(Job):
         if leg.is_shared or not self._ballots.once:
             # What failed went to the next model, or the other votes decided without it. What was
             # never asked leaves its row open.
-            open_ = (each.event.first.key for each in recalled if not each.event.done)
-            keys = [key for key in open_ if key is not None]
-            self._lost.update(self._journal.failures(keys, self._since, self._until))
+            replay.fail_again([each.event for each in recalled if not each.event.done])
         return recalled
 
     def _builder(self, stage: Stage, leaf: int, connection: Connection) -> RequestBuilder:
@@ -276,13 +273,9 @@ class _Again(Job):
 
     async def _ask(self, dispatcher: Dispatcher, event: Event) -> None:
         del dispatcher
-        lost = self._lost.get(event.first.key or b"")
-        error = CallError(Kind.NOT_SENT, _NO_ANSWER)
-        if lost is not None:
-            kind = next((each for each in Kind if each == lost.kind), Kind.UNEXPECTED)
-            error = CallError(kind, lost.message)
+        error = event.error or CallError(Kind.NOT_SENT, _NO_ANSWER)
         # A model that has no record of it was down and left out, or the run had ended.
-        why = Kind.CONNECTION if lost is None else error.kind
+        why = Kind.CONNECTION if event.error is None else error.kind
         became = self._of_vote(self._leg_of(event.tag).stage, Outcome(why))
         following = self._following(event.tag, became)
         if following is None:

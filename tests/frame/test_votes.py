@@ -137,8 +137,52 @@ def test_a_vote_that_failed_counts_only_where_it_could_change_who_wins(server, m
     server.configure(faults=None, answer=lambda body: {"answer": "b"})
     before = server.counters.total
     again = ask(model, ["p", "q"], votes=5)
-    assert server.counters.total == before + 2  # only what failed is asked again
+    assert server.counters.total == before + 1  # only the row that failed is asked again
     assert again["x"].tolist() == ["a", "b"]
+    assert again["x_confidence"].tolist() == [0.6, 0.6]
+
+
+@pytest.mark.parametrize("fault", ["length", "400", "no_ending"])
+def test_a_row_that_has_its_answer_asks_no_vote_again_that_failed(server, model, fault):
+    server.configure(
+        answer=Votes(p="aaaaa", q="abbbb"), faults=lambda body, n: fault if n in {0, 7} else None
+    )
+    frame = pd.DataFrame({"text": ["p", "q"]})
+    how = {"into": "x", "schema": AB, "model": model, "votes": 5, "limits": ONE_BY_ONE}
+    job = frame.llm.start("{text}", details=True, **how)
+    out = job.result(10)
+    assert out["x"].tolist() == ["a", "b"]
+    assert out["x_confidence"].tolist() == [0.8, 0.6]
+    before = server.counters.total
+    foreseen = frame.llm.estimate("{text}", schema=AB, model=model, votes=5)
+    assert (foreseen.requests, foreseen.answered) == (0, 2)
+    again = frame.llm.process("{text}", details=True, **how)
+    assert again["x_confidence"].tolist() == [0.8, 0.6]
+    assert again["x_attempts"].tolist() == [5, 5]
+    assert again.llm.report().cached == 2
+    assert job.retry_failed().result(10)["x"].tolist() == ["a", "b"]
+    assert server.counters.total == before
+    server.configure(faults=None, answer=lambda body: {"answer": "a"})
+    more = frame.llm.process("{text}", **{**how, "votes": 7})  # then those that failed count, too
+    assert server.counters.total == before + 6
+    assert more["x_confidence"].tolist() == [1.0, pytest.approx(4 / 7)]
+
+
+def test_a_vote_that_no_member_could_cast_is_not_asked_again_where_the_others_decide(server, model):
+    refused = Counter()
+
+    def faults(body, n):
+        refused[body["model"]] += 1
+        return "refusal" if refused[body["model"]] == 1 else None
+
+    server.configure(answer=lambda body: {"answer": "a"}, faults=faults)
+    other = lp.Model("openai", "other", base_url=server.base_url, api_key=server.key)
+    both = lp.Fallback([model, other])
+    out = ask(both, ["p"], votes=3)
+    assert refused == {"test-model": 3, "other": 1}
+    before = server.counters.total
+    pd.testing.assert_frame_equal(ask(both, ["p"], votes=3), out)
+    assert (out["x"].tolist(), server.counters.total) == (["a"], before)
 
 
 class Person(BaseModel):
