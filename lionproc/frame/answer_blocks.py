@@ -18,7 +18,9 @@ from lionproc.frame.answer_arrays import POOL
 
 __all__ = ["Blocks", "Numbers"]
 
-AT_ONCE = 2**29  # bytes of lists, records or maps that are copied into one array
+AT_ONCE = (
+    2**29
+)  # bytes of lists, records or maps, or of shared texts, that are copied into one array
 Numbers = npt.NDArray[np.int64]
 """The number of the answer of each row; negative for none."""
 
@@ -158,7 +160,12 @@ class Found:
             return kept.slice(self._first, self._size)
         if pa.types.is_nested(kept.type) and kept.nbytes > AT_ONCE:
             return pa.chunked_array(list(self._slices(kept)), kept.type)
-        return pc.take(kept, pa.array(self._places, mask=~self._there), memory_pool=POOL)
+        taken = pa.array(self._places, mask=~self._there)
+        if pa.types.is_large_string(kept.type):
+            lengths = pc.fill_null(pc.take(pc.binary_length(kept), taken), 0).to_numpy()
+            if lengths.sum() > max(AT_ONCE, 2 * kept.nbytes):
+                return pa.chunked_array(list(_shared(kept, taken, lengths)), kept.type)
+        return pc.take(kept, taken, memory_pool=POOL)
 
     def _slices(self, kept: pa.ChunkedArray) -> Iterator[pa.Array]:
         """The same without a copy: to take some, Arrow first makes one array of all blocks."""
@@ -172,6 +179,24 @@ class Found:
                 yield none
             else:
                 yield kept.chunk(at).slice(self._places[first] - starts[at], end - first)
+
+
+def _shared(kept: pa.ChunkedArray, places: pa.Array, lengths: Numbers) -> Iterator[pa.Array]:
+    """Texts that rows share, which would take far more as a copy for each: the long ones have none.
+
+    Args:
+        kept: The texts.
+        places: Of the rows.
+        lengths: Of their texts, in bytes.
+    """
+    kept = kept.combine_chunks() if kept.num_chunks > 1 else kept.chunk(0)
+    is_long = lengths > AT_ONCE // len(lengths)
+    ends = np.flatnonzero(is_long[1:] | is_long[:-1]) + 1
+    for first, end in pairwise([0, *ends.tolist(), len(lengths)]):
+        if is_long[first]:
+            yield kept.slice(places[first].as_py(), 1)
+        else:
+            yield pc.take(kept, places[first:end], memory_pool=POOL)
 
 
 def _joined(values: pa.ChunkedArray) -> pa.Array:

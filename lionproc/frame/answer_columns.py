@@ -26,6 +26,8 @@ BLOCK_ROWS = (64, 4096)  # the fewest, and the most
 BLOCK_LENGTH = 2**26  # characters of replies: a list of texts in Arrow has room for 2 GiB
 JOINED = 8  # blocks that become one at most: of a small array most is not what it holds
 JOINED_BYTES = 2**29  # that it has, with what rows share once for each of them
+LONG = 2**12  # characters of a text that is looked for among the latest ones
+_END = 64  # characters
 _NONE, _NEVER = -1, -2
 
 
@@ -54,6 +56,9 @@ class AnswerColumns:
         self._length = 0  # characters of the replies they were read from
         self._users = 0  # rows that have one of those
         self._last: Any = MISSING
+        self._long: dict[
+            tuple[str, str], int
+        ] = {}  # of those the places, by how they begin and end
         self._stretch = min(max(most, self._size), JOINED * self._size)  # rows of a final block
         self._left = [min(self._stretch, rows - n) for n in range(0, rows, self._stretch)]
         self._complete: list[int] = []  # stretches of which nothing more is to come
@@ -65,18 +70,28 @@ class AnswerColumns:
         Args:
             row: Which.
             cell: As its column holds it. A row that shares the answer of the one before it shares
-                its place.
+                its place, and a long text the place of an equal one.
             length: How many characters the reply had that it was read from.
         """
         with self._lock:
-            if cell is not self._last or not self._open:
-                self._open.append(cell)
-                self._last = cell
-                self._length += length
+            self._set(row, self._blocks.end + self._opened(cell, length))
             self._users += 1
-            self._set(row, self._blocks.end + len(self._open) - 1)
             if len(self._open) >= self._size or self._length >= BLOCK_LENGTH:
                 self._close()
+
+    def _opened(self, cell: Any, length: int) -> int:
+        """The place of a cell among the latest ones."""
+        if cell is self._last and self._open:
+            return len(self._open) - 1
+        if length >= LONG and type(cell) is str:
+            ends = cell[:_END], cell[-_END:]
+            place = self._long.setdefault(ends, len(self._open))
+            if place < len(self._open) and self._open[place] == cell:
+                return place  # of an equal row that was read from the journal
+        self._open.append(cell)
+        self._last = cell
+        self._length += length
+        return len(self._open) - 1
 
     def never(self, row: int) -> None:
         """A row will have no answer."""
@@ -134,7 +149,7 @@ class AnswerColumns:
             made = arrow_columns(self._answer, self._open)
             self._blocks.add(made, len(self._open), self._users)
             self._open, self._users, self._last = [], 0, MISSING
-            self._length = 0
+            self._length, self._long = 0, {}
         for stretch in self._complete:
             self._order(stretch)
         self._complete = []

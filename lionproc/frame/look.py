@@ -186,7 +186,9 @@ def _of_lists(part: pd.Series[Any]) -> Iterator[Finding]:
 
 
 def _of_texts(part: pd.Series[Any]) -> Iterator[Finding]:
-    texts = pa.array(part, type=pa.large_string(), from_pandas=True)
+    # Of a column of texts its own chunks, in which rows may share a text: nothing is copied.
+    is_text = isinstance(part.dtype, pd.StringDtype)
+    texts = pa.array(part.array if is_text else part, type=pa.large_string(), from_pandas=True)
     beginning = pc.utf8_slice_codeunits(texts, 0, BEGINNING)
     beginning = pc.replace_substring(beginning, "\u2019", "'")
     for kind, pattern in PHRASES.items():
@@ -200,7 +202,7 @@ def _of_texts(part: pd.Series[Any]) -> Iterator[Finding]:
     # Whatever nearly all of them are is what most of a few are that stand far from each other.
     # Each is taken once and compared by its hash: one answer may be megabytes long.
     places = np.unique(np.linspace(0, len(texts) - 1, FEW).astype(int))
-    few = Counter(texts.take(pa.array(places)).to_pylist())
+    few = Counter(texts[place].as_py() for place in places.tolist())
     yield from _most(
         pc.equal(texts, max(few, key=few.__getitem__)).to_numpy(zero_copy_only=False),
         "text",

@@ -1,6 +1,6 @@
 """What smells in the answers of a run that has ended, in one line for its card.
 
-Looks at 20,000 rows at most, of wide answers at fewer, from everywhere, so that it takes a fraction
+Looks at 20,000 rows at most, of wide or long answers at fewer, from everywhere, so that it takes a fraction
 of a second whatever the run took. `out.llm.check()` looks at all.
 """
 
@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from lionproc.frame.look import Finding, bounds_of, in_one_line, looked_at
 from lionproc.frame.plan import Plan
@@ -22,6 +24,7 @@ __all__ = ["smells"]
 log = logging.getLogger("lionproc")
 MOST_ROWS, FEWEST_ROWS = 20_000, 1000
 MOST_CELLS = 60_000
+MOST_BYTES = 2**28  # of the texts of a column
 PART_ROWS, FEWEST_PARTS = 1000, 5
 
 
@@ -51,5 +54,12 @@ def _columns(plan: Plan, store: RowStore, number: int) -> Iterator[pd.Series[Any
     size = min(PART_ROWS, rows // FEWEST_PARTS)
     starts = np.arange(0, plan.rows, max(size, plan.rows * size // rows))
     places = (starts[:, None] + np.arange(size)).ravel()
-    for name, cells in answers.each(places[places < plan.rows]):
-        yield pd.Series(cells, name=name)
+    places = places[places < plan.rows]
+    for name, cells in answers.each(places):
+        column = pd.Series(cells, name=name)
+        if isinstance(column.dtype, pd.StringDtype):
+            length = pc.sum(pc.binary_length(pa.array(column.array))).as_py() or 0
+            if length > MOST_BYTES:
+                fewer = places[:: length // MOST_BYTES + 1]
+                column = pd.Series(dict(answers.each(fewer))[name], name=name)
+        yield column

@@ -18,6 +18,7 @@ from lionproc.frame import answer_blocks, answer_columns
 from lionproc.frame.answer_arrays import POOL
 from lionproc.frame.answer_columns import AnswerColumns
 from lionproc.frame.assemble import MISSING, columns
+from lionproc.frame.look import looked_at
 from lionproc.model.answer import Answer
 
 MADE = (  # cells of each kind of column, made of a number
@@ -203,6 +204,32 @@ def test_an_answer_that_many_rows_share_is_not_copied_for_each_where_it_is_long(
         pass
     assert kept._blocks.end == 56  # the block as it came, and none in which it stands five times
     same(kept.between(0, 60), columns(answer, cells, "a"))
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_a_long_text_that_rows_share_is_in_a_frame_once_though_each_was_read_anew(
+    monkeypatch, every
+):
+    monkeypatch.setattr(answer_blocks, "AT_ONCE", 20_000)
+    monkeypatch.setattr(answer_columns, "JOINED_BYTES", 20_000)
+    answer = Answer.of(str)
+    kept = AnswerColumns(answer, "a", 60)
+    cells = [
+        "".join(["long", " and long" * 500 * (n % every == 0), f"{n % every}"]) for n in range(60)
+    ]
+    cells[7] = None
+    for row, cell in enumerate(cells):
+        kept.put(row, cell, len(cell or ""))
+    early = kept.between(0, 60)
+    for _ in kept.settle():
+        pass
+    for found in (early, kept.between(0, 60)):
+        same(found, columns(answer, cells, "a"))
+        texts = pa.array(found["a"])
+        assert texts.nbytes > 80_000
+        assert texts.get_total_buffer_size() < 25_000
+    says = [finding.says for finding in looked_at(pd.Series(found["a"]))]
+    assert any("the same text" in each for each in says) == (every == 1)
 
 
 def test_a_frame_has_its_texts_in_common_with_what_is_kept_and_cannot_change_it():
