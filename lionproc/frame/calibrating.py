@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 
 from lionproc.engine.request import Event
@@ -20,7 +19,6 @@ from lionproc.model.steps import Cascaded, Found, Outcome
 __all__ = ["Calibration", "gold_of"]
 
 _SHOWN = 60  # characters of a cell that is no choice
-_SEED = 20250917  # any will do, as long as a rerun draws the same rows
 _NONE_STANDS = 2.0
 _NOT_ASKED = frozenset({Kind.NOT_SENT, Kind.CANCELLED})
 
@@ -91,13 +89,14 @@ class Calibration:
     Args:
         model: The cascade.
         steps: Its steps in this run, which get the threshold.
-        places: The places of the stage that have no answer yet.
-        gold: The right answers, by place, where people have given some; then these rows are the
-            sample, and the large model is not asked for it.
+        sample: The places of its sample.
+        gold: The right answers, by place, where people have given some; then the sample is of these
+            rows, and the large model is not asked for it.
         before: That of an earlier run of these rows, which did not find the threshold: what its
             sample has said counts.
 
     Attributes:
+        sample: The places of its sample.
         is_open: Whether the threshold is still to be found.
         settled: Set when it is found, or never will be.
         held: Answers of the small model, with the places that share each, that wait for it.
@@ -108,22 +107,18 @@ class Calibration:
         self,
         model: Cascade,
         steps: Cascaded,
-        places: Sequence[int],
+        sample: frozenset[int],
         gold: Mapping[int, bytes] | None = None,
         before: Calibration | None = None,
     ) -> None:
         self.model, self._steps, self._gold = model, steps, gold
-        if before is None:
-            able = [place for place in places if gold is None or place in gold]
-            count = min(model.sample, len(able))
-            drawn = np.random.default_rng(_SEED).choice(len(able), size=count, replace=False)
-            self._sample = frozenset(able[int(number)] for number in drawn)
-            self._pairs: dict[int, tuple[float | None, bool]] = {}
-            self._of_both: set[bytes] = set()  # the questions that both models are asked
-        else:
-            self._sample, self._pairs = before._sample, dict(before._pairs)
-            self._of_both = set(before._of_both)
-        self._unseen = set(self._sample - self._pairs.keys())
+        self.sample = sample
+        self._pairs: dict[int, tuple[float | None, bool]] = {}
+        self._of_both: set[bytes] = set()  # the questions that both models are asked
+        if before is not None:
+            self._pairs.update(before._pairs)
+            self._of_both.update(before._of_both)
+        self._unseen = set(sample - self._pairs.keys())
         self._asked: dict[int, tuple[bytes | None, float | None]] = {}  # of the small one
         self._small_is_over = False
         self.is_open = True

@@ -36,6 +36,7 @@ from lionproc.frame.plan import Plan, Rendered
 from lionproc.frame.portions import PORTION_ROWS
 from lionproc.frame.recall import Recalled, asked_too, recall
 from lionproc.frame.row_store import CACHED, SKIPPED, WAITING
+from lionproc.frame.sample import sample_of
 from lionproc.frame.stage import Stage
 from lionproc.frame.votes import Ballots, Verdict
 from lionproc.frame.with_answers import store_of
@@ -156,9 +157,14 @@ class RowRun(Run):
                 places = self._plan.places_of(leg.stage)
                 shape = self._plan.stages[leg.stage].answer.shape
                 gold = gold_of(model, self._plan.frame, places, shape)
-                open_ = [p for p in places if before is None or before._store.is_open(p)]
                 going_on = known if known is not None and known.model is model else None
-                made[leg.stage] = Calibration(model, leg.steps, open_, gold, going_on)
+                if going_on is not None:
+                    sample = going_on.sample
+                else:
+                    open_ = (p for p in places if before is None or before._store.is_open(p))
+                    able = [place for place in open_ if gold is None or place in gold]
+                    sample = sample_of(self._plan, able, model.sample)
+                made[leg.stage] = Calibration(model, leg.steps, sample, gold, going_on)
         return made
 
     def _legs_at(self, stage: int) -> list[Leg]:

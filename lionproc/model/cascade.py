@@ -29,9 +29,10 @@ class Cascade(Composed):
     model's with `confidence=True`. Where a larger model's answer is in the journal already, it is
     taken.
 
-    **With `target=`** the threshold is found in the run. Of `sample` rows, drawn by chance but the
-    same in a rerun, the large model answers all, and the lowest threshold is taken that they show
-    to be good enough; all other rows wait for it at the small model.
+    **With `target=`** the threshold is found in the run. Of `sample` rows the large model answers
+    all, and the lowest threshold is taken that they show to be good enough; all other rows wait for
+    it at the small model. They are drawn by chance, by a hash of what the rows say: the same ones
+    in a rerun, also where the rows come in another order.
 
     What is proven: with probability `certainty` the answers of the frame are those of the large
     model in at least `target` of the rows, whatever the two models are like and however badly the

@@ -6,12 +6,14 @@ import hashlib
 import pickle
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import lionproc as lp
 from lionproc.errors import ConfigurationError, ModelError, SchemaError, TargetError
 from lionproc.frame.arrivals import Arrivals
+from lionproc.frame.sample import drawn
 from lionproc.testing import Server
 
 QUIET = {"progress": False, "panel": False}
@@ -211,6 +213,33 @@ def test_the_target_is_kept_with_a_threshold_that_the_sample_shows(small, large)
     assert again["a_model"].tolist() == out["a_model"].tolist()
     remembered = lp.run(lp.runs()["run"].iloc[-1]).frame(pd.DataFrame({"text": texts}))
     assert remembered["a"].tolist() == out["a"].tolist()
+
+
+def test_the_sample_is_of_the_same_rows_in_whatever_order_they_come(small, large):
+    cascade = lp.Cascade([at(small, "s"), at(large, "l")], target=0.9, sample=80)
+    texts = names(100) * 2 + names(100, "u") + [None] * 10
+    out = ask(cascade, texts)
+    asked = sent(small, large)
+    assert asked[1] < 200
+    mixed = np.random.default_rng(1).permutation(len(texts))
+    again = ask(cascade, [texts[place] for place in mixed])
+    assert sent(small, large) == asked
+    pd.testing.assert_series_equal(again["a"], out["a"].iloc[mixed].reset_index(drop=True))
+    facts = [each.llm.report().facts["threshold"] for each in (out, again)]
+    assert facts[0] == facts[1]
+
+
+def test_every_row_is_as_likely_in_a_sample_as_any_other_whatever_it_equals():
+    times = np.zeros(40)
+    of_equal = set()
+    for frame in range(2_000):
+        rows = [b"%d %d" % (frame, max(row, 20)) for row in range(40)]  # the first 21 are equal
+        sample = drawn(rows, 10)
+        assert len(set(sample)) == 10
+        times[sample] += 1
+        of_equal.add(sum(row <= 20 for row in sample))
+    assert times == pytest.approx(500, abs=5 * np.sqrt(2_000 * 0.25 * 0.75))
+    assert of_equal >= set(range(2, 9))  # drawn one by one, and not all or none
 
 
 def test_rows_that_are_equal_or_have_no_cell_are_no_trouble_to_a_sample(small, large):
