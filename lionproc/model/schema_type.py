@@ -53,7 +53,9 @@ def type_of_schema(schema: Mapping[str, Any] | None, *, bare: bool, own: bool) -
     vet(schema)  # whoever keeps it may have edited it: types are made of all that it unfolds to
     inner: dict[str, Any] = dict(schema)
     if bare:
-        properties = schema.get("properties")
+        properties = schema.get("properties", {})
+        if own and not properties:
+            return inner  # of an object without fields older journals say that it is bare
         if not isinstance(properties, Mapping) or len(properties) != 1:
             raise SchemaError("The schema of a bare value has one property.")
         shared = {key: schema[key] for key in ("$defs", "definitions") if key in schema}

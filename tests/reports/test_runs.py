@@ -17,6 +17,7 @@ import lionproc as lp
 from lionproc.engine.journal import Journal
 from lionproc.engine.journal_file import JournalFile
 from lionproc.errors import BudgetWarning, ConfigurationError, RowsFailedWarning
+from lionproc.frame import run_note
 from lionproc.testing import Server
 
 MOOD = Literal["pos", "neg"]
@@ -155,6 +156,20 @@ def test_a_shape_given_as_json_schema_and_columns_each_come_back(df, model):
     assert lp.run("series").frame(df["text"]).iloc[:, -1].tolist() == whole.tolist()
     with pytest.raises(ConfigurationError, match="over a series"):
         lp.run("series").frame(df)
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"properties": {}}, {"additionalProperties": {"type": "integer"}}]
+)
+def test_an_object_without_properties_comes_back_from_an_older_journal(
+    df, model, monkeypatch, more
+):
+    """They say of it that it is bare, as it is one column."""
+    note = run_note.shape_kept
+    monkeypatch.setattr(run_note, "shape_kept", lambda answer: {**note(answer), "bare": True})
+    schema = {"type": "object", **more}
+    out = df.llm.process("Say {text}", into="a", schema=schema, model=model, name="older")
+    pd.testing.assert_frame_equal(lp.run("older").frame(df), out)
 
 
 class Comment(BaseModel):
