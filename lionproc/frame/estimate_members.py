@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from lionproc.engine.replay import Replay
 from lionproc.engine.request import Event
+from lionproc.frame.failed_votes import FailedVotes
+from lionproc.frame.legs import legs_of
+from lionproc.frame.recall import Recalled
 from lionproc.frame.votes import Cast, ballots_of, counted
 from lionproc.model.became import what_became
 from lionproc.model.call import ModelCall
@@ -49,6 +52,7 @@ class MemberLooks:
     def __init__(self, plan: Plan, looks: Sequence[ToAsk], perhaps: Sequence[ToAsk]) -> None:
         self._plan, self._looks, self._perhaps = plan, looks, perhaps
         self._steps = steps_of(plan.model)
+        self._legs = legs_of(plan.stages)
         self._unsure = self._kept_by_small = 0
         self.answered = self.skipped = 0
 
@@ -78,7 +82,7 @@ class MemberLooks:
     def _row(
         self, votes: Sequence[Sequence[ModelCall]], kept: Mapping[bytes, Any], replay: Replay
     ) -> None:
-        steps, looks = self._steps, self._looks
+        steps = self._steps
         found = [self._found(calls, kept, replay) for calls in votes]
         small = self._outcome(0, found)
         if isinstance(steps, Cascaded) and steps.below is not None and small is not None:
@@ -97,13 +101,47 @@ class MemberLooks:
                 return
             leaf = following
             ways = [(leaf, leaf in each) for each in found]
+        if self._is_decided(votes, found, ways, replay):
+            self.answered += 1
+        else:
+            self._ask(votes, found, ways, leaf)
+
+    def _ask(
+        self,
+        votes: Sequence[Sequence[ModelCall]],
+        found: Sequence[Mapping[int, tuple[Event, Outcome]]],
+        ways: Sequence[tuple[int, bool]],
+        leaf: int,
+    ) -> None:
+        """A row is to be asked, where its votes are not kept and, perhaps, beyond."""
         for calls, each, (place, stands) in zip(votes, found, ways, strict=True):
             if not stands and place not in each:
-                looks[place].ask(calls[place])
-        if isinstance(steps, Cascaded):
-            for start in steps.starts:
+                self._looks[place].ask(calls[place])
+        if isinstance(self._steps, Cascaded):
+            for start in self._steps.starts:
                 for calls in votes if start > leaf else ():
                     self._perhaps[start].ask(calls[start])
+
+    def _is_decided(
+        self,
+        votes: Sequence[Sequence[ModelCall]],
+        found: Sequence[Mapping[int, tuple[Event, Outcome]]],
+        ways: Sequence[tuple[int, bool]],
+        replay: Replay,
+    ) -> bool:
+        """Whether a row has its answer without votes that failed, which are not asked again."""
+        if not any(stands for _, stands in ways) or len(votes) == 1:
+            return False
+        row = []
+        for number, (place, stands) in enumerate(ways):
+            event = found[number][place][0] if stands else Event(votes[number][place], tag=number)
+            if stands:
+                event.tag = number
+                event.finish()
+            row.append(Recalled(self._legs[place], event))
+        builders = [look.builder for look in self._looks]
+        failed = FailedVotes(self._plan.stages[0], self._legs, builders, replay, lambda _: 0)
+        return failed.has_answer(row)
 
     def _found(
         self, calls: Sequence[ModelCall], kept: Mapping[bytes, Any], replay: Replay

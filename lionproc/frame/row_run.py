@@ -27,7 +27,7 @@ from lionproc.frame.assemble import Missing
 from lionproc.frame.bought import Bought
 from lionproc.frame.calibrating import Calibration, gold_of
 from lionproc.frame.extremes import Extremes
-from lionproc.frame.failed_votes import with_failed_votes
+from lionproc.frame.failed_votes import FailedVotes
 from lionproc.frame.legs import BACKLOG, Leg, legs_of, route_of
 from lionproc.frame.members import Members
 from lionproc.frame.options import Options
@@ -406,14 +406,9 @@ class RowRun(Run):
             row_of=self._ballots.place_of,
         )
         if votes > 1:
-            found = with_failed_votes(
-                found,
-                self._plan.stages[leg.stage],
-                legs=self._legs,
-                builders=self._builders,
-                replay=replay,
-                row_of=self._ballots.place_of,
-            )
+            row_of, stage = self._ballots.place_of, self._plan.stages[leg.stage]
+            votes_before = FailedVotes(stage, self._legs, self._builders, replay, row_of)
+            found = votes_before.kept_in(found)
         for each in found:
             if each.event.done and each.event.error is None:
                 self._connections[each.leg.number].endpoint.proven = True

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from lionproc.engine.journal import Entry, Journal
 from lionproc.engine.replay import Replay
 from lionproc.frame.cacheable import MOST_SAMPLES, FixedPart, fixed_part
-from lionproc.frame.failed_votes import with_failed_votes
+from lionproc.frame.failed_votes import FailedVotes
 from lionproc.frame.legs import legs_of
 from lionproc.frame.plan import Plan
 from lionproc.frame.recall import recall_at_one
@@ -91,14 +91,8 @@ class ToAsk:
         some = (row for row in rows if 0 < sum(key in kept for key, _ in row) < stage.votes)
         votes = list(enumerate(call for row in some for _, call in row))
         recalled = recall_at_one(votes, leg, lambda _: found, replay)
-        settled = with_failed_votes(
-            recalled,
-            stage,
-            legs=[leg],
-            builders=[self.builder],
-            replay=replay,
-            row_of=lambda place: place // stage.votes,
-        )
+        row_of = lambda place: place // stage.votes  # noqa: E731
+        settled = FailedVotes(stage, [leg], [self.builder], replay, row_of).kept_in(recalled)
         failed = (vote.event for vote in settled if vote.event.error is not None)
         return {event.first.key for event in failed if event.first.key is not None}
 

@@ -185,6 +185,37 @@ def test_a_vote_that_no_member_could_cast_is_not_asked_again_where_the_others_de
     assert (out["x"].tolist(), server.counters.total) == (["a"], before)
 
 
+@pytest.mark.parametrize(
+    ("small", "large", "share"),
+    [
+        ("aaaa!", "aaaaa", 0.8),  # the small one decides
+        ("aaabb", "!aaaa", 0.8),  # it is not sure enough, and the large one decides
+        ("aaab!", "a!aaa", 0.8),
+        ("aabb!", "!aaaa", 0.8),  # the small one cannot decide
+    ],
+)
+def test_votes_that_failed_at_any_model_of_a_cascade_are_not_asked_again(
+    server, model, small, large, share
+):
+    said = {"small": iter(small), "large": iter(large)}
+    now = {}
+
+    def faults(body, n):
+        now["answer"] = next(said[body["model"]])
+        return "length" if now["answer"] == "!" else None
+
+    server.configure(answer=lambda body: {"answer": now["answer"].replace("!", "a")}, faults=faults)
+    models = [lp.Model("openai", n, base_url=server.base_url, api_key=server.key) for n in said]
+    cascade = lp.Cascade(models, below=0.8)
+    out = ask(cascade, ["p"], votes=5)
+    assert (out["x"].tolist(), out["x_confidence"].tolist()) == (["a"], [share])
+    before = server.counters.total
+    foreseen = out[["text"]].llm.estimate("{text}", schema=AB, model=cascade, votes=5)
+    assert (foreseen.requests, foreseen.answered) == (0, 1)
+    pd.testing.assert_frame_equal(ask(cascade, ["p"], votes=5), out)
+    assert server.counters.total == before
+
+
 class Person(BaseModel):
     name: str
     tags: list[str]
