@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from types import NoneType
+from typing import Any, TypeGuard
 
 import orjson
 
 from lionproc.model.validate import DEEPEST, is_deeper
 
-__all__ = ["in_one_piece", "is_event_stream", "joined", "json_of", "parsed"]
+__all__ = ["in_one_piece", "is_event_stream", "is_known", "joined", "json_of", "parsed"]
 
 _FIELDS = ("data:", "event:", "id:", "retry:", ":")  # how a line of an event stream begins
 _BEGINNINGS = tuple(field.encode() for field in _FIELDS)
@@ -25,6 +26,8 @@ MOST_LINES = 500_000  # of events, comments and empty lines among them
 MOST_EVENTS = 150_000  # no model writes more tokens; each is read on the loop that all share
 MOST_PARTS = 700_000  # lists and objects; 32,000 tokens with 20 alternatives have no more
 MOST_PIECES = 10_000  # of the content of one message
+# Thoughts, where the words come from (Mistral), and a refusal, which is told as one.
+_NO_TEXTS = ("thinking", "redacted_thinking", "reasoning", "reference", "refusal")
 _TOO_DEEP = "It is nested too deeply."
 _DECODER = json.JSONDecoder()
 
@@ -56,6 +59,9 @@ def parsed(body: bytes) -> Any:
     data = _not_deep(data, parts)
     if not isinstance(data, dict):
         return data
+    choices = data.get("choices")
+    if isinstance(choices, list) and len(choices) > 1:  # only one is ever asked for: the first
+        choices.sort(key=lambda choice: isinstance(choice, dict) and bool(choice.get("index")))
     message = _choice(data).get("message")
     content = message.get("content") if isinstance(message, dict) else None
     if isinstance(content, list) and len(content) > MOST_PIECES:
@@ -98,11 +104,26 @@ def joined(content: object) -> Any:
     if not isinstance(content, list):
         return content
     texts = [
-        part.get("text")
+        part.get("text") if _is_text(part) else part
         for part in content
-        if isinstance(part, dict) and part.get("type", "text") in ("text", "output_text")
+        if isinstance(part, str) or _is_text(part)
     ]
     return "".join(text for text in texts if isinstance(text, str))
+
+
+def is_known(part: object) -> bool:
+    """Whether a piece of the content is a text, or is surely none of the answer.
+
+    Args:
+        part: One of the list.
+    """
+    if _is_text(part):
+        return isinstance(part.get("text"), str | NoneType)
+    return isinstance(part, str) or (isinstance(part, dict) and part.get("type") in _NO_TEXTS)
+
+
+def _is_text(part: object) -> TypeGuard[dict[str, object]]:
+    return isinstance(part, dict) and part.get("type", "text") in ("text", "output_text")
 
 
 def in_one_piece(body: bytes) -> bytes | None:

@@ -9,7 +9,7 @@ from typing import Any
 from lionproc.engine.quotas import Signals
 from lionproc.engine.request import Reply
 from lionproc.errors import CallError, Kind
-from lionproc.model.body import is_event_stream, joined, parsed
+from lionproc.model.body import is_event_stream, is_known, joined, parsed
 from lionproc.model.endings import WHY_NOT, broken_off, check_ending
 from lionproc.model.headers import signals as read_signals
 from lionproc.model.refusal import error_in_200, refusal
@@ -148,8 +148,7 @@ def text_of(data: object, also_good: Collection[str | None] = (), asked: bytes =
             raise CallError(Kind.TRUNCATED, reason, hint=_RAISE) from None
         if has_answer or error.kind is not Kind.UNKNOWN_ENDING:
             raise
-    if message.get("refusal") or _refusing(message):
-        raise CallError(Kind.REFUSED, WHY_NOT[Kind.REFUSED])
+    _check_pieces(message)
     if has_answer:
         return answer
     if message.get("tool_calls"):
@@ -172,12 +171,16 @@ def _choice(data: Any) -> dict[str, Any]:
     raise CallError(Kind.EMPTY, "The reply has no choice in it.")
 
 
-def _refusing(message: Mapping[str, object]) -> bool:
-    """Whether a part of the message is a refusal, as the Responses API names it."""
+def _check_pieces(message: Mapping[str, object]) -> None:
+    """Raise where the message, or a piece of it, is a refusal or cannot be read."""
     content = message.get("content")
-    if not isinstance(content, list):
-        return False
-    return any(isinstance(part, dict) and part.get("type") == "refusal" for part in content)
+    pieces = content if isinstance(content, list) else []
+    # The Responses API names a refusal like this.
+    refuses = any(isinstance(part, dict) and part.get("type") == "refusal" for part in pieces)
+    if refuses or message.get("refusal"):
+        raise CallError(Kind.REFUSED, WHY_NOT[Kind.REFUSED])
+    if not all(map(is_known, pieces)):
+        raise CallError(Kind.UNREADABLE, "A piece of the answer is neither a text nor a thought.")
 
 
 def _reasoning(message: Mapping[str, object]) -> bool:

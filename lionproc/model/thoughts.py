@@ -21,6 +21,7 @@ _TAGS = (
 _CHANNELS = ("<|channel|>", "<|start|>assistant<|channel|>")
 _FINAL, _BEGINS, _ENDS = "<|channel|>final", "<|message|>", ("<|return|>", "<|end|>")
 _BARE = ("analysis", "assistantfinal")
+_CLOSINGS = (*(closing for _, closing in _TAGS), _BEGINS, _BARE[1])
 _BESIDE = 32  # characters before the end of thoughts by which a quotation is known
 _FEWEST = 8  # letters and digits among them
 
@@ -76,9 +77,13 @@ def are_quoted(text: str, answer: str, asked: bytes) -> bool:
         answer: What `without_thoughts` left of it.
         asked: The messages as JSON.
     """
+    for end in _ENDS if not text.endswith(answer) else ():
+        text = text.rstrip().removesuffix(end)
+    if not text.endswith(answer):
+        return False
     taken = text[: len(text) - len(answer)].rstrip()
-    closing = next((end for _, end in _TAGS if taken.endswith(end)), None)
-    if closing is None or not text.endswith(answer):
+    closing = next((end for end in _CLOSINGS if taken.endswith(end)), None)
+    if closing is None:
         return False
     before = taken[: -len(closing)][-_BESIDE:]
     try:

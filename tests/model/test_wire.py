@@ -598,6 +598,8 @@ def test_thoughts_before_an_answer_are_taken_off_and_cost_nothing(fault, schema,
     '<think>They want a "joke".\nA café?</think>\nWhy did the lion cross the road?',
     "It writes all of its thoughts\n</think>\nand then an answer.",
     "<think>Nothing but thoughts of another model.</think>",
+    "analysis of the log: the token assistantfinal appears twice",
+    "<|channel|>analysis<|message|>They greet.<|end|><|start|>assistant<|channel|>final<|message|>Hi<|return|>",
 ])  # fmt: skip
 def test_tags_of_thoughts_in_a_row_that_is_quoted_cut_nothing_off_its_answer(row):
     replies = {"Correct": lambda asked: asked.removeprefix("Correct: "), "Think": lambda _: THOUGHT}

@@ -11,6 +11,7 @@ import pytest
 
 import lionproc as lp
 from lionproc.errors import AccessError, CallError, Kind, ParameterWarning
+from lionproc.model.body import parsed
 from lionproc.model.chat_completion import classify, text_of
 from lionproc.model.thoughts import without_thoughts
 from lionproc.testing import Fault, Server
@@ -264,3 +265,39 @@ def test_a_bound_on_the_answer_that_is_refused_deep_in_a_body_is_renamed(ask):
             out = ask(server, max_completion_tokens=50)
         assert out["a"].notna().all()
         assert server.requests[-1].body["max_tokens"] == 50
+
+
+def said(*pieces):
+    text = {"type": "text", "text": "fine"}
+    message = {"content": [*pieces, text]}
+    return text_of({"choices": [{"index": 0, "finish_reason": "stop", "message": message}]})
+
+
+def test_pieces_of_an_answer_are_its_text_and_thoughts_among_them_are_none():
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
+    source = {"type": "reference", "reference_ids": [1]}
+    assert said(thought, source, "so ", {"text": "very "}) == "so very fine"
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        {"type": "Text", "text": "not "},
+        {"type": "text", "text": {"value": "not "}},
+        {"type": "text", "text": 42},
+        {"type": "output_json", "json": {}},
+        [{"type": "text", "text": "not "}],
+        None,
+    ],
+)
+def test_an_answer_of_which_a_piece_cannot_be_read_is_none(piece):
+    with pytest.raises(CallError) as caught:
+        said(piece)
+    assert caught.value.kind is Kind.UNREADABLE
+
+
+def test_of_several_choices_the_first_is_the_one_that_says_so():
+    choices = [
+        {"index": n, "finish_reason": "stop", "message": {"content": str(n)}} for n in (1, 0, 2)
+    ]
+    assert text_of(parsed(json.dumps({"choices": choices}).encode())) == "0"
