@@ -53,6 +53,7 @@ _DAY_OVER = (
     "The quota of the day is used up, and waiting a minute does not bring it back: run the same "
     "cell again when it is reset, or raise the quota."
 )
+_AFFORD = "can only afford"  # OpenRouter, where the credit would do for a shorter answer
 _NOT_LOADED = (
     "The server cannot load this model: load it there, free memory, or name another model."
 )
@@ -203,7 +204,8 @@ def refusal(
         body: The body.
         learned: What the headers say about limits.
         proven: Whether this key and model have had a good reply. A 403 or 404 is then about
-            this row (moderation, a picture for a model that sees none), not about the key.
+            this row (moderation, a picture for a model that sees none), not about the key, and a
+            401 may be.
         row: What was asked, if it is not to be judged by what it quotes of that.
 
     Returns:
@@ -254,8 +256,13 @@ def _meant(
         status=status,
         retry_after_s=wait_s,
         at_once=at_once,
-        may_be_of_row=row_s and not proven,
+        may_be_of_row=(row_s and not proven) or _may_be_of_row(status, text, proven=proven),
     )
+
+
+def _may_be_of_row(status: int, text: str, *, proven: bool) -> bool:
+    """Whether credit may do for another row, or another way to the model has a key that is good."""
+    return status in {401, 402} and (proven or _AFFORD in text)
 
 
 def _is_of_concurrency(headers: Mapping[str, str], said: Told) -> bool:
@@ -289,6 +296,7 @@ def error_in_200(error: object, learned: Signals, row: str = "") -> CallError:
         f"{text} {WAYS_ON[kind]}" if kind in WAYS_ON else text,
         status=200,
         retry_after_s=learned.retry_after_s,
+        may_be_of_row=True,  # whoever answers 200 has let the key and the model pass
     )
 
 

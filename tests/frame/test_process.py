@@ -636,6 +636,36 @@ def test_a_refused_key_or_model_stops_the_run_at_once(server, model, status, wor
     assert out["a"].notna().all()
 
 
+AFFORD = "requires fewer max_tokens: you can only afford 41000."
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "row"),
+    [
+        (401, {"error": {"message": "Upstream provider: invalid credentials", "code": 401}}, 7),
+        (402, {"error": {"message": AFFORD, "code": 402}}, 7),
+        (402, {"error": {"message": AFFORD, "code": 402}}, 0),
+        (200, {"error": {"message": "Upstream provider: invalid credentials", "code": 401}}, 0),
+    ],
+)
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_one_row_that_is_refused_as_a_key_would_be_ends_no_run_and_no_other_after_it(  # noqa: PLR0917
+    server, model, status, said, row, concurrency
+):
+    fault = Fault("other", status=status, body=json.dumps(said))
+    refused = f"Say text {row}"
+    server.configure(
+        faults=lambda body, _: fault if body["messages"][-1]["content"] == refused else None
+    )
+    limits = {"concurrency": concurrency}
+    for rows in (20, 20, 40):
+        with pytest.warns(RowsFailedWarning):
+            out = texts(rows).llm.process(
+                "Say {text}", into="a", model=model, limits=limits, **QUIET
+            )
+        assert out.index[out["a"].isna()].tolist() == [row]
+
+
 def test_a_server_that_is_down_stops_the_run_and_what_was_answered_stays(server, model):
     server.configure(faults=[None] * 40 + ["500"] * 3000)
     retry = lp.Retry(base_s=0.001, cap_s=0.01, budget=12)
