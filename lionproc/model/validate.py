@@ -17,6 +17,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from lionproc.errors import CallError, Kind, RunError, pass_on_interrupt
 from lionproc.model.hashes import readers_of
+from lionproc.model.keys import Keys
 from lionproc.model.nothing_said import (
     NothingSaid,
     count_of_empty,
@@ -232,6 +233,7 @@ class TypeCheck:
         self.may_look_around = validator is not adapter.validator
         self._validate = validator.validate_json
         self.hashed = readers_of(adapter.core_schema)
+        self._keys = Keys(adapter.core_schema)
 
     def __call__(self, text: str, raw: Any = NOT_PARSED) -> Any:
         """The value, or what pydantic says."""
@@ -259,6 +261,8 @@ class TypeCheck:
                 [((), f"a validator of the type returned {type(value).__name__} and not self")],
                 ["not_self"],
             )
+        if self._keys.may_meet and self._keys.meet(parse(text)):
+            raise WrongError([((), "two keys in an object mean the same; give each key once")])
         if self._optional and self._has_nothing(value, text):
             raise _says_nothing(self._optional)
         if self._optional_within:

@@ -936,3 +936,32 @@ def test_a_model_inside_itself_can_be_asked_for():
 
 def test_nan_in_the_reply_is_called_what_it_is():
     assert "NaN is not JSON" in refusal(Answer.of({"type": "number"}), "NaN")
+
+
+class Trimmed(BaseModel):
+    model_config = ConfigDict(str_strip_whitespace=True, str_to_lower=True)
+    seen: dict[str, int]
+
+
+@pytest.mark.parametrize(
+    ("schema", "apart", "alike"),
+    [
+        (dict[int, str], '{"1": "x", "2": "y"}', '{"1": "x", "01": "y"}'),
+        (dict[float, int], '{"1": 1, "1.5": 2}', '{"1": 1, "1.0": 2}'),
+        (dict[bool, int], '{"true": 1, "false": 2}', '{"true": 1, "1": 2}'),
+        (dict[Decimal, int], '{"1.0": 1, "1.01": 2}', '{"1.0": 1, "1.00": 2}'),
+        (dict[dt.timedelta, int], '{"PT60S": 1, "PT2M": 2}', '{"PT60S": 1, "PT1M": 2}'),
+        (dict[Mood, int], '{"good": 1, "bad": 2}', None),
+        (dict[str, int], '{"a": 1, " A": 2}', None),
+        (list[dict[str, dict[int, str]]], '[{"a": {"1": "x"}}]', '[{"a": {"1": "x", "01": "y"}}]'),
+        (Trimmed, '{"seen": {"a": 1, "b": 2}}', '{"seen": {"a": 1, " A": 2}}'),
+    ],
+)
+def test_keys_that_a_type_reads_as_one_lose_no_value_in_silence(schema, apart, alike):
+    answer = Answer.of(schema, name="a")
+    wrapped = "{}" if schema is Trimmed else '{{"a": {}}}'
+    assert answer.answered(wrapped.format(apart)).value
+    if alike is not None:
+        with pytest.raises(CallError, match="mean the same") as caught:
+            answer.answered(wrapped.format(alike))
+        assert caught.value.kind is Kind.WRONG_SHAPE

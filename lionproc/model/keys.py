@@ -1,0 +1,107 @@
+"""Keys of a reply that a type reads as one and the same, so that a value would be lost.
+
+JSON has texts as keys. Where a type has numbers, times or trimmed texts there, "1" and "01" are one
+key, and of their values the last one would be left, in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import Any, Final
+
+import orjson
+from pydantic_core import SchemaError, SchemaValidator, core_schema
+
+from lionproc.errors import pass_on_interrupt
+from lionproc.model.core_parts import Part, parts_within
+from lionproc.model.python_patterns import safe_schema
+
+__all__ = ["Keys"]
+
+_CHANGES: Final = ("strip_whitespace", "to_lower", "to_upper")  # a text becomes another
+
+
+class Keys:
+    """What a type makes of keys.
+
+    Args:
+        schema: The type's core schema.
+
+    Attributes:
+        may_meet: Whether two texts may be one key of it.
+    """
+
+    def __init__(self, schema: object) -> None:
+        parts = list(parts_within(schema))
+        config = next(
+            (held for part in parts if _changes(held := part.get("config"), "str_")), None
+        )
+        self._readers = [
+            _reader(part["keys_schema"], schema, config)
+            for part in parts
+            if part.get("type") == "dict" and not _is_as_written(part.get("keys_schema"), config)
+        ]
+        self.may_meet = bool(self._readers)
+
+    def meet(self, value: object) -> bool:
+        """Whether keys of an object meet in one.
+
+        Args:
+            value: All that a reply holds, of plain JSON types.
+        """
+        return any(
+            _fewer(reader, keys)
+            for keys in _objects(value)
+            if len(keys) > 1
+            for reader in self._readers
+        )
+
+
+def _changes(held: object, prefix: str = "") -> bool:
+    return isinstance(held, dict) and any(held.get(f"{prefix}{word}") for word in _CHANGES)
+
+
+def _is_as_written(keys: Part | None, config: object) -> bool:
+    """Whether a key of this kind is the text itself, or one of some texts."""
+    if keys is None or keys.get("type") in {"any", "literal"}:
+        return True
+    if keys.get("type") == "enum":
+        members = [each.value if isinstance(each, Enum) else each for each in keys["members"]]
+        return all(isinstance(member, str) for member in members)
+    return keys.get("type") == "str" and config is None and not _changes(keys)
+
+
+def _reader(keys: Part, schema: object, config: Any) -> SchemaValidator | None:
+    """What reads an object with such keys, whatever its values are; None where nothing can."""
+    made: Any = core_schema.dict_schema(keys, core_schema.any_schema())
+    if isinstance(schema, dict) and schema.get("type") == "definitions":
+        made = core_schema.definitions_schema(made, schema["definitions"])
+    try:
+        return SchemaValidator(safe_schema(made), config)
+    except SchemaError:
+        return None
+
+
+def _fewer(reader: SchemaValidator | None, names: dict[str, Any]) -> bool:
+    """Whether an object has fewer keys once they are read."""
+    if reader is None:
+        return False
+    text = orjson.dumps(dict.fromkeys(names))
+    try:
+        read = reader.validate_json(text, strict=True)
+    except BaseException as error:  # noqa: BLE001 - a user's validator may raise anything
+        pass_on_interrupt(error)
+        return False  # no object of this kind
+    return len(read) < len(names)
+
+
+def _objects(value: object) -> Iterator[dict[str, Any]]:
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict):
+            yield each
+            waiting += each.values()
+        elif isinstance(each, list):
+            waiting += each
