@@ -24,10 +24,11 @@ from lionproc.service.record_types import (
     BatchResult,
     JobStatus,
     PendingResult,
+    RequestRecord,
     RequestResult,
 )
 from lionproc.service.records import now
-from lionproc.service.request_record import result_of, schema_as_json, schema_finder
+from lionproc.service.request_record import is_about, result_of, schema_as_json, schema_finder
 
 log = logging.getLogger("lionproc.service")
 PER_PLACE = 4  # items under way, for each that is asked at the same time
@@ -137,13 +138,14 @@ class BatchProcessor:
         places = asyncio.Semaphore(self.batch_size)
 
         async def process(position: int) -> None:
-            result = await service._runner.process_once(
+            result, _ = await service._runner.process_once(
                 items[position],
                 schema,
                 _request_id(batch_id, position),
                 retry_failed=retry_failed,
                 is_new=is_new,
                 places=places,
+                asked=_asked(record),
                 batch=batch_id,
             )
             results[position] = result
@@ -205,6 +207,8 @@ class BatchProcessor:
     async def resume(self, *schemas: Any) -> list[BatchResult]:
         """Finish the batches that a crash or a stop left unfinished.
 
+        Where items were edited on disk, those are asked that the records do not answer.
+
         Args:
             *schemas: As for `ProcessingService.resume`.
 
@@ -242,6 +246,7 @@ class BatchProcessor:
         Returns:
             Its `id`, `status`, `items`, `schema`, `timestamp`, `completed`, and the `results`
             so far in the order of the items; an unfinished one has its `status` and `request_id`.
+            An item of a completed one whose record asks something else has an error.
             For an unknown id a dict with `error` alone.
         """
         record = self._store.running.get(batch_id) or self._store.read(batch_id)
@@ -249,16 +254,23 @@ class BatchProcessor:
             return record
         batch = record.copy()
         batch["results"] = [
-            self._result(_request_id(batch_id, position))
-            for position in range(len(record["items"]))
+            self._result(record, position, item) for position, item in enumerate(record["items"])
         ]
         return batch
 
-    def _result(self, request_id: str) -> RequestResult | PendingResult:
+    def _result(
+        self, record: BatchRecord, position: int, item: object
+    ) -> RequestResult | PendingResult:
+        request_id = _request_id(record["id"], position)
         request = self.service.get_request(request_id)
         status = request.get("status", "waiting")
         if status in {"completed", "failed"}:
-            return result_of(request)
+            if is_about(request, {**_asked(record), "data": item}):
+                return result_of(request)
+            status = "waiting"
+            if record.get("status") == "completed":
+                error = self.service._store.other_item(request_id)
+                return {"status": "error", "error": str(error), "request_id": request_id}
         return cast("PendingResult", {"status": status, "request_id": request_id})
 
     def list_batches(self, status: JobStatus | None = None) -> list[str]:
@@ -288,6 +300,11 @@ class BatchProcessor:
 def _request_id(batch_id: str, position: int) -> str:
     """The id of an item's request: known beforehand, so that no item is sent twice."""
     return f"req_{batch_id.partition('_')[2]}_{position:06d}"
+
+
+def _asked(record: BatchRecord) -> RequestRecord:
+    """What the record of a batch says of how its items are asked."""
+    return {"schema": record["schema"]} if "schema" in record else {}
 
 
 class _Listener:

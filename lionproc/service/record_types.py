@@ -25,6 +25,7 @@ class RequestRecord(TypedDict, total=False):
 
     For an unknown id, `error` is the only key. `result` is there once it is completed, `error`
     and `kind` once it has failed. Times are ISO 8601 in UTC, `seconds` is what the last run took.
+    `context` is a digest of what a later stage's template can show besides `data`.
     """
 
     id: str
@@ -34,6 +35,7 @@ class RequestRecord(TypedDict, total=False):
     completed: str
     data: Any
     schema: Any
+    context: str
     owner: str
     key: str
     attempts: int

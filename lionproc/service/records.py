@@ -49,6 +49,7 @@ _FIELDS: dict[str, tuple[type, ...]] = {
     "owner": (str,),
     "batch": (str,),
     "job": (str,),
+    "context": (str,),
     "key": (str,),
     "attempts": (int,),
     "usage": (dict,),

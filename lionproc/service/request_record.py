@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
 from typing import Any
+
+import orjson
 
 from lionproc.engine.request import Event
 from lionproc.engine.retry import FATAL
@@ -46,6 +49,22 @@ def is_settled(record: RequestRecord, *, retry_failed: bool) -> bool:
         return not retry_failed and record.get("kind") not in FATAL
     # A completed one without its result was edited: sent again, it is read from the journal.
     return record.get("status") == "completed" and "result" in record
+
+
+def is_about(record: RequestRecord, item: RequestRecord) -> bool:
+    """Whether a request is about an item, as far as its record says.
+
+    Args:
+        record: Its record.
+        item: What the record of a request about the item has (`data`, say), as JSON.
+    """
+    return all(record.get(name, value) == value for name, value in item.items())
+
+
+def digest_of(context: Mapping[str, object]) -> str:
+    """What a record says of the fields that a template could show besides the data."""
+    written = orjson.dumps(context, option=orjson.OPT_SORT_KEYS)
+    return blake2b(written, digest_size=16).hexdigest()
 
 
 def schema_as_json(schema: Any) -> object:

@@ -9,7 +9,7 @@ import traceback
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from lionproc.engine.request import Event
 from lionproc.errors import CallError, Kind, LionprocError, pass_on_interrupt
@@ -22,6 +22,8 @@ from lionproc.service.record_types import RequestRecord, RequestResult
 from lionproc.service.records import now
 from lionproc.service.request_record import (
     add_usage,
+    digest_of,
+    is_about,
     is_settled,
     occurrence_of,
     result_of,
@@ -149,38 +151,55 @@ class RequestRunner:
         retry_failed: bool = False,
         is_new: bool = False,
         places: asyncio.Semaphore | None = None,
+        asked: RequestRecord | None = None,
         **fields: str,
-    ) -> RequestResult:
+    ) -> tuple[RequestResult, object]:
         """Process an item of a list that is on disk, at most once.
 
         A request with its id that is finished is not sent again, one in progress is waited for.
+        One that is about something else (somebody edited the list) is none of this item.
 
         Args:
-            data: What to process, if there is no record yet.
+            data: What to process.
             schema: The type of its result.
             request_id: Its id, which is known beforehand.
             context: The fields that a template can show; where there are none, those of the data.
             retry_failed: Whether a request that failed gets another attempt.
             is_new: Whether the list is, so that nothing can be known of its items.
             places: See `SendOptions`.
-            **fields: Further fields of a new record.
+            asked: What the list says besides of how its items are asked.
+            **fields: Further fields of the record.
+
+        Returns:
+            What came of it, and the answer as its record has it.
         """
+        about: RequestRecord = {**(asked or {}), "data": data}
+        if context and context != data:
+            about["context"] = fields["context"] = digest_of(context)
         running = self._tasks.get(request_id)
         if running is not None:
-            return await asyncio.shield(running)
+            known = self._store.active[request_id]
+            result = await asyncio.shield(running)
+            if is_about(known, about):
+                return result, known.get("result")
         try:
             record = None if is_new else await self._store.read(request_id)
+            if record is not None and not is_about(record, about):
+                log.info("%s is about another item than it was; that one is asked", request_id)
+                record = None
             if record is not None and is_settled(record, retry_failed=retry_failed):
-                return result_of(record, schema)
+                return result_of(record, schema), record.get("result")
             unknown = record is None
             if record is None:
-                record = self._store.make(data, schema, request_id, **fields)
+                record = self._store.make(data, schema, request_id)
             elif "data" not in record:
                 raise self._store.no_data(request_id)
         except LionprocError as error:
-            return {**self.refuse(error), "request_id": request_id}
+            return {**self.refuse(error), "request_id": request_id}, None
+        record.update(cast("RequestRecord", fields))  # also where it is of an edited or older list
         options = SendOptions(context=context, is_new_item=unknown, places=places)
-        return await self.start(record, schema, options)
+        result = await self.start(record, schema, options)
+        return result, record.get("result")
 
     async def run_again(
         self, statuses: frozenset[str], schemas: Sequence[object]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from lionproc.engine.lease import Lease
 from lionproc.engine.together import Together
@@ -45,36 +45,31 @@ class RequestStore:
         self.unwritten: dict[str, list[RequestRecord]] = {}
         self._checked_schema: Any = None
 
-    async def create(
-        self, data: object, schema: object, request_id: str | None = None, **fields: str
-    ) -> RequestRecord:
+    async def create(self, data: object, schema: object) -> RequestRecord:
         """Write the record of a new request; the arguments are those of `make`.
 
         Raises:
             LionprocError: The data or the schema is invalid, or the record cannot be written.
         """
-        record = self.make(data, schema, request_id, **fields)
+        record = self.make(data, schema)
         await self.write(record)
         self.active[record["id"]] = record
         return record
 
-    def make(
-        self, data: Any, schema: Any, request_id: str | None = None, **fields: str
-    ) -> RequestRecord:
+    def make(self, data: Any, schema: Any, request_id: str | None = None) -> RequestRecord:
         """The record of a new request. Nothing is written.
 
         Args:
             data: What to process.
             schema: The type of its result, None for text.
             request_id: Its id, None for a new one.
-            **fields: Further fields of the record: the `batch` or the `job` it is part of.
 
         Raises:
             LionprocError: The data or the schema is invalid.
         """
         self._check(schema)
         try:
-            record: RequestRecord = {
+            return {
                 "id": request_id or new_id("req"),
                 "status": "received",
                 "timestamp": now(),
@@ -87,8 +82,6 @@ class RequestStore:
             raise ConfigurationError(
                 f"The data cannot be written as JSON, so it cannot be kept: {error}. {WRITABLE}"
             ) from None
-        record.update(cast("RequestRecord", fields))
-        return record
 
     def _check(self, schema: Any) -> None:
         """Refuse an invalid schema. The last valid one is not checked again."""
@@ -107,6 +100,11 @@ class RequestStore:
     def no_data(self, request_id: str) -> RecordError:
         """Note and log that a record has nothing to be asked about. Returns the error to raise."""
         return self.records.damage(request_id, "it has no data")
+
+    def other_item(self, request_id: str) -> RecordError:
+        """Note and log that a record is not about its item. Returns the error to raise."""
+        why = "it asks something else than its item says; retry_failed() asks that"
+        return self.records.damage(request_id, why)
 
     async def write(self, record: RequestRecord) -> None:
         """Write a record.

@@ -92,7 +92,7 @@ class Stage:
 
     async def process(
         self, item: ItemInProgress, data: Any, context: Mapping[str, Any], job: RunningJob
-    ) -> RequestResult:
+    ) -> tuple[RequestResult, object]:
         """Process an item under an id that a later run of the job finds again.
 
         Args:
@@ -100,6 +100,9 @@ class Stage:
             data: What this stage is to process of it.
             context: The fields of the item and of the answers so far, for a template.
             job: The job that the item is part of.
+
+        Returns:
+            What came of it, and the answer as JSON.
         """
         try:
             if self._input is not None:
@@ -109,9 +112,10 @@ class Stage:
                     self._input.read_json(data)
         except LionprocError as error:
             kind = error.kind if isinstance(error, CallError) else Kind.NOT_SENT
-            return {"status": "error", "error": str(error), "kind": str(kind)}
+            return {"status": "error", "error": str(error), "kind": str(kind)}, None
         except TypeError as error:
-            return _no_json("data", error)
+            why = f"The data cannot be written as JSON: {error}."
+            return {"status": "error", "error": why, "kind": str(Kind.UNREADABLE)}, None
         return await self.service._runner.process_once(
             data,
             self.settings.schema,
@@ -120,11 +124,6 @@ class Stage:
             retry_failed=job.retry_failed,
             job=job.id,
         )
-
-
-def _no_json(what: str, error: TypeError) -> RequestResult:
-    why = f"The {what} cannot be written as JSON: {error}."
-    return {"status": "error", "error": why, "kind": str(Kind.UNREADABLE)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,13 +174,9 @@ async def _run_item(item: ItemInProgress, stages: Sequence[Stage], job: RunningJ
         counts.here += 1
         shown = context if stage.settings.input == "all" and context else data
         try:
-            result = await stage.process(item, shown, context, job)
+            result, kept = await stage.process(item, shown, context, job)
         finally:
             counts.here -= 1
-        try:
-            data = plain(result.get("result"))
-        except TypeError as odd:  # somebody edited its record
-            result = _no_json("answer", odd)
         if result["status"] != "success":
             counts.failed += 1
             error, kind = result.get("error", ""), result.get("kind", "")
@@ -189,4 +184,5 @@ async def _run_item(item: ItemInProgress, stages: Sequence[Stage], job: RunningJ
             return
         counts.done += 1
         item.answers.append(result["result"])
+        data = plain(kept)  # a set, say, is in another order in each process
         context = stage.with_answer(context, data)

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 import lionproc as lp
 from lionproc.engine.lease import Lease
@@ -377,6 +378,85 @@ async def test_batches_and_jobs_that_were_edited_harm_no_other(server, model, mo
         (Path("jobs") / f"job_{number}.json").write_text(json.dumps(record))
     told = await pipeline.resume()
     assert [each["status"] for each in told] == ["error"] * 4 + ["success"]
+    await pipeline.close()
+
+
+async def test_an_item_has_no_answer_of_another_one_that_had_its_place(server, model):
+    server.configure(answer=lambda body: body["messages"][-1]["content"])
+    options = {"model": model, "prompt": "About {data}"}
+    processor = lp.BatchProcessor("B", "batches", 2, None, **options)
+    batch = await processor.process_batch(["x", "y", 1.0])
+    rewrite("batches", "req_*_000002.json", batch="batch_of_another", data=1)
+    rewrite("batches", "batch_*.json", items=["new", "x", 1])
+    told = processor.get_batch(batch["batch_id"])["results"]
+    assert [each["status"] for each in told] == ["error", "error", "success"]
+    assert "something else" in told[0]["error"]
+    assert processor.health().damaged == 2
+    rewrite("batches", "batch_*.json", status="stopped")
+    told = processor.get_batch(batch["batch_id"])["results"]
+    assert [each["status"] for each in told] == ["waiting", "waiting", "success"]
+    (resumed,) = await processor.resume()
+    answers = [each["result"] for each in resumed["results"]]
+    assert answers == ["About new", "About x", "About 1.0"]
+    assert processor.get_batch(batch["batch_id"])["results"] == resumed["results"]
+    assert processor.health().damaged == 0
+    assert server.counters.total == 4  # x was paid for
+    rewrite("batches", "batch_*.json", status="stopped", schema={"type": "array"})
+    (resumed,) = await processor.resume()
+    assert resumed["failed"] == 3  # texts are no arrays
+    await processor.close()
+
+
+class Tags(BaseModel):
+    tags: set[str]
+
+
+async def test_an_item_of_a_job_has_no_answer_of_another_one_at_any_stage(server, model):
+    def answer(body):
+        prompt = body["messages"][-1]["content"]
+        return prompt if prompt.startswith("About") else {"tags": ["a", "b"]}
+
+    async def made():
+        pipeline = lp.Pipeline("P", "jobs", model=model)
+        await pipeline.add_stage({"name": "Tags", "schema": Tags, "prompt": "Tag {name}"})
+        await pipeline.add_stage({"name": "Text", "prompt": "About {name}"})
+        return pipeline
+
+    async def resumed():
+        rewrite("jobs", "job_*.json", status="stopped")
+        pipeline = await made()
+        (job,) = await pipeline.resume()
+        await pipeline.close()
+        return [each["result"] for each in job["results"]["results"]]
+
+    server.configure(answer=answer)
+    pipeline = await made()
+    await pipeline.process_data([{"name": name} for name in "xy"])
+    await pipeline.close()
+    rewrite("jobs", "job_*.json", data=[{"name": name} for name in ("y", "x", "new")])
+    assert await resumed() == ["About y", "About x", "About new"]
+    assert server.counters.total == 6  # x and y were paid for
+    for place in range(3):
+        rewrite("jobs", f"Text/req_*_00000{place}.json", result=f"Kept {place}")
+    assert await resumed() == ["Kept 0", "Kept 1", "Kept 2"]
+    rewrite("jobs", "Tags/req_*_000000.json", result={"tags": ["c"]})
+    assert await resumed() == ["About y", "Kept 1", "Kept 2"]
+
+
+@pytest.mark.parametrize("tags", [["a", "b"], ["b", "a"]])
+async def test_an_answer_that_is_a_set_has_the_order_of_its_record_for_the_next_stage(
+    server, model, tags
+):
+    server.configure(answer=lambda body: {"tags": tags} if "Tag" in str(body) else "fine")
+    pipeline = lp.Pipeline("P", "jobs", model=model)
+    await pipeline.add_stage({"name": "One", "schema": Tags, "prompt": "Tag {data}"})
+    await pipeline.add_stage({"name": "Two", "prompt": "Text of {data}"})
+    job = await pipeline.process_data(["x"])
+    rewrite("jobs", "One/req_*.json", result={"tags": tags})  # as in a process that orders it so
+    rewrite("jobs", "Two/req_*.json", data={"tags": tags}, result="so far")
+    edit("jobs", "Two/req_*.json", "context")
+    again = await pipeline.retry_failed(job["job_id"])
+    assert again["results"]["results"][0]["result"] == "so far"
     await pipeline.close()
 
 
