@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit
 from lionproc.errors import MissingDependencyError, ModelError
 from lionproc.model.address import checked_key, checked_url
 from lionproc.model.environment import NO_PROXY_ADDRESS, certificates, client_for
+from lionproc.model.own_code import own_code_in
 from lionproc.model.plain_client import PlainClient, adds_nothing, plain_client
 from lionproc.model.providers import Provider
 
@@ -178,6 +179,7 @@ def is_plain(client: Any) -> bool:
         and client.custom_auth is None
         and type(getattr(client, "_client", None)).__name__
         in {"AsyncHttpxClientWrapper", "SyncHttpxClientWrapper"}
+        and not own_code_in(client)
     )
 
 

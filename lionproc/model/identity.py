@@ -16,6 +16,7 @@ from hashlib import blake2b
 from typing import Any
 
 from lionproc.errors import ModelError
+from lionproc.model.own_code import own_code_in
 
 __all__ = ["former_identity_of", "identity_of", "sent_headers", "with_scope"]
 
@@ -37,8 +38,7 @@ _OF_THE_MESSAGE = {
 }
 # Where the plain key goes besides `Authorization`: at Azure, and at gateways that do as it does.
 _KEY_NAMES = ("api-key", "x-api-key")
-# The logins of httpx, and what they hold: of Basic, of Digest, of a file with logins.
-_LOGINS = ("BasicAuth", "DigestAuth", "NetRCAuth")
+# What the logins of httpx hold: of Basic, of Digest, of a file with logins.
 _OF_A_LOGIN = ("_auth_header", "_username", "_password", "_netrc_info")
 
 
@@ -70,15 +70,13 @@ def identity_of(base: str, client: object, scope: str | None) -> str:
         The address alone, where there is nothing else to it.
 
     Raises:
-        ModelError: The client signs in by code of its user, and there is no scope: it may do so
-            for one tenant or another, and their answers would be the same.
+        ModelError: The client signs in or shapes its requests by code of its user, and there is
+            no scope: it may do so for one tenant or another, and their answers would be the same.
     """
-    login = getattr(getattr(client, "_client", None), "auth", None)
-    if login is not None and scope is None and not _is_known(login):
+    if scope is None and (code := own_code_in(client)):
         raise ModelError(
-            f"The http_client of client= signs in with {type(login).__name__}, and from here it "
-            "cannot be seen for whom: the answers kept for one account could be given to another. "
-            'Give the account a name: lp.Model(..., scope="tenant a").'
+            f"{code}, and from here it cannot be seen for whom: the answers kept for one account "
+            'could be given to another. Give the account a name: lp.Model(..., scope="tenant a").'
         )
     return with_scope(base, scope, *_carried(client, _plain(client)))
 
@@ -100,11 +98,6 @@ def _plain(client: Any) -> set[tuple[str, str]]:
     plain = {(name.lower(), value) for name, value in client.auth_headers.items()}
     keys = [value.removeprefix("Bearer ") for _, value in plain]
     return {*plain, *((name, key) for name in _KEY_NAMES for key in keys)}
-
-
-def _is_known(login: object) -> bool:
-    kind = type(login)
-    return kind.__name__ in _LOGINS and kind.__module__.partition(".")[0] in {"httpx", "httpx2"}
 
 
 def with_scope(base: str, scope: str | None, *carried: tuple[str, str]) -> str:

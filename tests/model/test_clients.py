@@ -256,7 +256,7 @@ def test_the_settings_of_an_http_client_are_sent(kind):
             client = openai.AsyncOpenAI(**at, http_client=httpx2.AsyncClient(**settings))
         else:
             client = openai.OpenAI(**at, http_client=httpx2.Client(**settings))
-        ask(client, 1)
+        ask(lp.Model("openai/m", client=client, scope="lions"), 1)
         (sent,) = server.requests
     assert sent.headers["x-team"] == "lions"
     assert sent.headers["cookie"] == "crumb=oat"
@@ -436,7 +436,7 @@ def test_what_a_hook_raises_is_told_by_its_type_and_place_and_never_in_its_words
         http = httpx2.AsyncClient(event_hooks={event: [hook]})
         client = openai.AsyncOpenAI(base_url=server.base_url, api_key=server.key, http_client=http)
         with pytest.warns(RowsFailedWarning):
-            out = ask(client, 2)
+            out = ask(lp.Model("openai/m", client=client, scope="lions"), 2)
         errors = out.llm.errors()
         assert set(errors["kind"]) == {"unexpected"}
         assert (
@@ -459,7 +459,7 @@ def test_a_hook_that_runs_out_of_time_is_named_and_not_the_timeout_of_the_model(
         http = httpx2.AsyncClient(event_hooks={event: [hook]})
         client = openai.AsyncOpenAI(base_url=server.base_url, api_key=server.key, http_client=http)
         with pytest.warns(RowsFailedWarning):
-            out = ask(client, 1)
+            out = ask(lp.Model("openai/m", client=client, scope="lions"), 1)
     error = out.llm.errors().iloc[0]
     assert error["kind"] == "timeout"  # and so it is asked again, where that is allowed
     assert error["message"].startswith("The http_client of client= raised TimeoutError (in test_")

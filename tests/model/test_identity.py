@@ -110,6 +110,108 @@ def test_a_login_that_cannot_be_looked_into_wants_a_name_for_its_account(login):
     assert len({AT, first, second}) == 3
 
 
+async def hooked(request):
+    """A hook of a user's own, for one tenant or another."""
+
+
+def subclass(of, name):
+    """A class of a user's own that has its own of one method."""
+    return type("Own", (of,), {name: getattr(of, name), "__module__": __name__})
+
+
+def patched():
+    client = openai.AsyncOpenAI(base_url=AT, api_key=KEY)
+    client._prepare_request = hooked
+    return client
+
+
+def hooked_later():
+    client = openai.AsyncOpenAI(base_url=AT, api_key=KEY)
+    client._client.event_hooks["request"].append(hooked)
+    return client
+
+
+def of_http(kind):
+    return openai.AsyncOpenAI(base_url=AT, api_key=KEY, http_client=kind())
+
+
+SHAPING = {
+    "a hook": (lambda: of_http(lambda: httpx2.AsyncClient(event_hooks={"request": [hooked]}))),
+    "a hook beside those of Azure": (
+        lambda: openai.AsyncAzureOpenAI(
+            **AZURE, api_key=KEY, **http(event_hooks={"request": [hooked]})
+        )
+    ),
+    "a hook of later": hooked_later,
+    "a method of one client": patched,
+    "an http_client": lambda: of_http(subclass(httpx2.AsyncClient, "build_request")),
+    "another http_client": lambda: of_http(subclass(openai.DefaultAsyncHttpxClient, "send")),
+} | {
+    name: (lambda name=name: subclass(openai.AsyncOpenAI, name)(base_url=AT, api_key=KEY))
+    for name in (
+        *("_prepare_request", "_prepare_options", "_prepare_url", "_build_request"),
+        *("_build_headers", "_validate_headers", "auth_headers", "default_headers"),
+        *("default_query", "post", "request"),
+    )
+}
+
+
+@pytest.mark.parametrize("way", SHAPING)
+def test_a_client_that_shapes_requests_with_code_of_its_own_wants_a_name_for_its_account(way):
+    def known(scope=None):
+        return lp.Model("openai/m", client=SHAPING[way](), scope=scope).connect().identity
+
+    with pytest.raises(ModelError, match=r"shapes its requests with .*scope="):
+        known()
+    assert len({AT, known("a"), known("b")}) == 3
+
+
+def test_a_hook_that_names_the_tenant_gives_no_answer_of_another_and_is_sent_by_each():
+    df = pd.DataFrame({"text": ["one"]})
+    with Server(answer="fine") as server:
+
+        def ask(tenant, **more):
+            async def name(request):
+                request.headers["X-Tenant"] = tenant
+
+            client = openai.AsyncOpenAI(base_url=server.base_url, api_key=server.key)
+            client._client.event_hooks["request"].append(name)
+            model = lp.Model("openai/m", client=client, **more)
+            df.llm.process("{text}", "a", model=model, progress=False)
+            return server.counters.total
+
+        with pytest.raises(ModelError, match="scope="):
+            ask("a")
+        assert [ask(tenant, scope=tenant) for tenant in "abab"] == [1, 2, 2, 2]
+        assert [sent.headers["x-tenant"] for sent in server.requests] == ["a", "b"]
+
+
+class Traced(openai.AsyncOpenAI):
+    """What tracing makes of a client: it looks at calls, and at replies."""
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.request = self.request
+
+    def copy(self, **settings):
+        """As a class does that takes more settings."""
+        return super().copy(**settings)
+
+
+def test_what_only_looks_at_requests_and_replies_wants_no_name(monkeypatch):
+    prepare = openai.AsyncOpenAI._prepare_request
+
+    def traced(client, request):
+        return prepare(client, request)
+
+    monkeypatch.setattr(openai.AsyncOpenAI, "_prepare_request", traced)
+    assert identity(kind=Traced) == identity(**http(event_hooks={"response": [hooked]})) == AT
+    assert identity(http_client=openai.DefaultAioHttpClient()) == AT
+    assert identity(kind=openai.AsyncAzureOpenAI, **AZURE, **http()) == identity(
+        kind=openai.AzureOpenAI, **AZURE
+    )
+
+
 def test_the_order_and_the_case_of_headers_are_nothing():
     one = identity(default_headers={"X-A": "1", "X-B": "2"})
     assert one == identity(default_headers={"x-b": "2", "x-a": "1"})
