@@ -22,6 +22,7 @@ __all__ = ["in_one_piece", "is_event_stream", "is_known", "joined", "json_of", "
 _FIELDS = ("data:", "event:", "id:", "retry:", ":")  # how a line of an event stream begins
 _BEGINNINGS = tuple(field.encode() for field in _FIELDS)
 _END = "[DONE]"
+_NO_END = (None, "", "null")  # before the end
 MOST_LINES = 500_000  # of events, comments and empty lines among them
 MOST_EVENTS = 150_000  # no model writes more tokens; each is read on the loop that all share
 MOST_PARTS = 700_000  # lists and objects; 32,000 tokens with 20 alternatives have no more
@@ -186,14 +187,14 @@ def _events(payloads: list[tuple[str, str]]) -> Iterator[dict[str, object]]:
             continue
         if payload.startswith(":") or not payload:
             continue  # a router's comment that was wrapped once more
-        if is_over:
-            raise ValueError("There are events behind the end.")
         try:
             event = orjson.loads(payload)
         except ValueError:
             event = json.loads(payload)  # which takes half a character
         if not isinstance(event, dict):
             raise ValueError("An event is no object.")  # noqa: TRY004  (its value is wrong)
+        if is_over and _choice(event):  # some count the tokens there
+            raise ValueError("There are events behind the end.")
         yield {"error": event} if name == "error" and not event.get("error") else event
 
 
@@ -202,15 +203,25 @@ def _completion(events: list[dict[str, Any]]) -> dict[str, object]:
     for event in events:
         if event.get("error"):
             return event
-    for name in ("id", "model"):  # a proxy that began anew elsewhere goes on in the same stream
-        if len({repr(event[name]) for event in events if event.get(name)}) > 1:
-            raise ValueError(f"The events are of more than one completion: their {name} differs.")
+    _check_one(events)
     whole = [event for event in events if _choice(event).get("message") is not None]
     if len(whole) == 1 and len(events) == 1:
         return whole[0]
     if whole or not any("choices" in event for event in events):
         raise ValueError("The events are neither one completion nor the chunks of one.")
     return _joined(events)
+
+
+def _check_one(events: list[dict[str, Any]]) -> None:
+    """A proxy that began anew elsewhere goes on in the same stream, with chunks of another id.
+
+    Some servers give each chunk an id of its own, and some call the model by several names.
+    """
+    chunks = [event for event in events if _choice(event)]
+    ids = [repr(chunk["id"]) for chunk in chunks if chunk.get("id")]
+    models = {repr(chunk["model"]) for chunk in chunks if chunk.get("model")}
+    if 1 < len(set(ids)) < len(ids) or (not ids and len(models) > 1):
+        raise ValueError("The events are of more than one completion.")
 
 
 def _choice(event: dict[str, Any]) -> dict[str, object]:
@@ -230,9 +241,12 @@ def _joined(chunks: list[dict[str, Any]]) -> dict[str, Any]:
         part = _choice(chunk)
         delta = part.get("delta")
         deltas.append(delta if isinstance(delta, dict) else {})
-        if choice["finish_reason"] is not None:
-            _check_behind(choice["finish_reason"], part, deltas[-1])
-        for name in ("finish_reason", "native_finish_reason", "error"):
+        end, word = choice["finish_reason"], part.get("finish_reason")
+        if end is not None and word != end and _says_more(deltas[-1]):  # some say it in each chunk
+            raise ValueError("There is something behind the end of the message.")
+        if word not in _NO_END and end in (None, "stop"):  # that it was cut or filtered counts
+            choice["finish_reason"] = word
+        for name in ("native_finish_reason", "error"):
             if part.get(name) is not None:
                 choice[name] = part[name]
         tokens += _tokens(part)
@@ -263,12 +277,11 @@ def _message(deltas: list[dict[str, Any]]) -> dict[str, Any]:
     return made | ({"tool_calls": calls} if calls else {})
 
 
-def _check_behind(end: object, part: dict[str, Any], delta: dict[str, Any]) -> None:
-    """Nothing of a message comes behind its end, and it has one."""
-    if part.get("finish_reason") not in (None, end):
-        raise ValueError("The events end in two ways.")
-    if any(value for name, value in delta.items() if name != "role"):
-        raise ValueError("There is something behind the end of the message.")
+def _says_more(delta: dict[str, Any]) -> bool:
+    """Whether a piece says something of the answer."""
+    content = delta.get("content")
+    text = content.strip() if isinstance(content, str) else content
+    return bool(text or delta.get("tool_calls") or delta.get("refusal"))
 
 
 def _tokens(part: dict[str, object]) -> list[object]:

@@ -544,6 +544,12 @@ OTHER = {"index": 1, "delta": {"content": "another"}, "finish_reason": None}
     [chunk("", number="", model=""), chunk("fine"), chunk(None, "stop"), "event: done\ndata: [DONE]"],
     [chunk("fine", "stop"), {"choices": [], "usage": {"total_tokens": 3}}, "data: [DONE]", ": bye"],
     [chunk("fi", choices=[OTHER, *chunk("fi")["choices"]]), chunk("ne", "stop")],
+    [chunk("fi", ""), chunk("ne", "null"), chunk("", "stop")],
+    [chunk("fi", "stop"), chunk("ne", "stop")],
+    [chunk("fi"), chunk("ne", number="B"), chunk("", "stop", number="C")],
+    [chunk("fi", model="a/m"), chunk("ne", model="m"), chunk("", "stop"), chunk("\n")],
+    [chunk("fine", "stop"), {"id": "B", "choices": [], "usage": {"total_tokens": 3}}],
+    [chunk("fine", "stop"), "data: [DONE]", {"choices": [], "usage": {"total_tokens": 3}}],
 ])  # fmt: skip
 def test_the_chunks_of_one_completion_are_its_text(kind_of_wire, events):
     out, _ = asked_raw(kind_of_wire, http(stream(*events)))
@@ -552,16 +558,20 @@ def test_the_chunks_of_one_completion_are_its_text(kind_of_wire, events):
 
 @pytest.mark.parametrize("events", [
     [chunk("The total is 1"), chunk("The total is ", number="B"), chunk("25", "stop", number="B")],
-    [chunk("The total is 1"), chunk("The total is 25", "stop", model="another")],
-    [chunk("cut", "length"), chunk(None, "stop")],
-    [chunk("taken out", "content_filter"), chunk("", "stop")],
+    [chunk("1", number=""), chunk("25", "stop", number="", model="another")],
     [chunk("fine", "stop"), chunk(" and more")],
     [chunk("fine", "stop"), "data: [DONE]", chunk("another", "stop")],
     [chunk("half"), 'event: error\ndata: {"message": "overloaded"}', chunk(None, "stop")],
-], ids=range(7))  # fmt: skip
+], ids=range(6))  # fmt: skip
 def test_what_is_more_or_less_than_one_completion_is_no_answer(kind_of_wire, events):
     out, _ = asked_raw(kind_of_wire, http(stream(*events)))
     assert out["a"].isna().all()
+
+
+@pytest.mark.parametrize("ends", [["length", "stop"], ["stop", "length"], ["stop", "", "length"]])
+def test_a_bad_ending_of_a_stream_counts_wherever_it_stands(kind_of_wire, ends):
+    out, _ = asked_raw(kind_of_wire, http(stream(chunk("cut"), *(chunk(None, e) for e in ends))))
+    assert kind_of(out) == Kind.TRUNCATED
 
 
 def test_a_kept_reply_of_another_form_is_read_again_as_it_was(tmp_path):
