@@ -247,6 +247,20 @@ def test_a_secret_is_found_in_an_error_where_letters_have_escapes_that_need_none
     assert hidden(401, body, ["another-one-0123456789"]) == body
 
 
+@pytest.mark.parametrize("form", ["a text", "JSON", "JSON in a fence"])
+def test_a_secret_with_escapes_is_found_in_a_long_answer_too(form):
+    content = CANARY + "x" * 300_000
+    if form != "a text":
+        content = json.dumps({"said": content}).replace(CANARY[0], f"\\u{ord(CANARY[0]):04x}", 1)
+        content = f"```json\n{content}\n```" if "fence" in form else content
+    body = json.dumps({"choices": [{"message": {"content": content}}]})
+    body = body.replace(CANARY, f"\\u{ord(CANARY[0]):04x}{CANARY[1:]}").encode()
+    assert CANARY.encode() not in body
+    came = parsed(hidden(200, body, [CANARY]))["choices"][0]["message"]["content"]
+    assert "[key]xxx" in came
+    assert CANARY[1:] not in came
+
+
 def test_a_key_with_something_invisible_between_its_letters_is_not_shown():
     assert shown("It is " + "\u200b".join("sk-abcdefgh1234")) == "It is [key]"
 

@@ -27,8 +27,8 @@ MOST_LINES = 500_000  # of events, comments and empty lines among them
 MOST_EVENTS = 150_000  # no model writes more tokens; each is read on the loop that all share
 MOST_PARTS = 700_000  # lists and objects; 32,000 tokens with 20 alternatives have no more
 MOST_PIECES = 10_000  # of the content of one message
-# Thoughts, where the words come from (Mistral), and a refusal, which is told as one.
-_NO_TEXTS = ("thinking", "redacted_thinking", "reasoning", "reference", "refusal")
+# Thoughts that have their words under the name of a text.
+_THOUGHTS = ("thinking", "thought", "reasoning", "reasoning_content", "summary_text")
 _TOO_DEEP = "It is nested too deeply."
 _DECODER = json.JSONDecoder()
 
@@ -120,7 +120,9 @@ def is_known(part: object) -> bool:
     """
     if _is_text(part):
         return isinstance(part.get("text"), str | NoneType)
-    return isinstance(part, str) or (isinstance(part, dict) and part.get("type") in _NO_TEXTS)
+    if isinstance(part, dict):  # sources, searches, refusals and what else comes beside a text
+        return part.get("type") in _THOUGHTS or not (part.get("text") or part.get("json"))
+    return isinstance(part, str | NoneType)
 
 
 def _is_text(part: object) -> TypeGuard[dict[str, object]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache, wraps
@@ -11,7 +12,10 @@ from pathlib import Path
 from typing import Generic, NoReturn, ParamSpec, TypeAlias, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+import orjson
+
 from lionproc.errors import LionprocError
+from lionproc.model.fences import unfenced
 
 __all__ = [
     "REDACTED",
@@ -254,10 +258,9 @@ def hidden(status: int, body: bytes, secrets: Iterable[str]) -> bytes:
     body = _without(body, sought)
     if good and (sought or body.lstrip()[:1] != b"{"):
         body = _as_one(body, sought)
-    if not sought or len(body) > _LONGEST_WITH_ESCAPES:
-        return body
-    if not good or _ESCAPED_LETTER.search(body):
-        plainer = _NEEDLESS.sub(_needed, body)
+    if sought and (not good or _ESCAPED_LETTER.search(body)):
+        is_long = len(body) > _LONGEST_WITH_ESCAPES
+        plainer = _written_anew(body) if is_long else _NEEDLESS.sub(_needed, body)
         if plainer != body and (clean := _without(plainer, sought)) != plainer:
             return clean
     return body
@@ -275,6 +278,21 @@ def _as_one(body: bytes, sought: Iterable[_Spelling]) -> bytes:
         return body
     clean = _without(whole, sought)
     return body if clean == whole and body.lstrip()[:1] == b"{" else clean
+
+
+def _written_anew(body: bytes) -> bytes:
+    """A long reply with no escape that JSON does not need, in its answer too; else as it is."""
+    try:
+        data = orjson.loads(body)
+        for choice in data["choices"]:
+            message = choice["message"]
+            if isinstance(message.get("content"), str) and "\\u00" in message["content"]:
+                with contextlib.suppress(ValueError):  # no JSON is read no further than this either
+                    inner = orjson.loads(unfenced(message["content"]))
+                    message["content"] = orjson.dumps(inner).decode()
+        return orjson.dumps(data)
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return body
 
 
 def _needed(found: re.Match[bytes]) -> bytes:

@@ -276,7 +276,10 @@ def said(*pieces):
 def test_pieces_of_an_answer_are_its_text_and_thoughts_among_them_are_none():
     thought = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
     source = {"type": "reference", "reference_ids": [1]}
-    assert said(thought, source, "so ", {"text": "very "}) == "so very fine"
+    search = {"type": "web_search_tool_result", "content": []}
+    idea = {"type": "thought", "text": "Hm."}
+    pieces = [thought, source, None, search, idea, "so ", {"text": "very "}]
+    assert said(*pieces) == "so very fine"
 
 
 @pytest.mark.parametrize(
@@ -285,9 +288,8 @@ def test_pieces_of_an_answer_are_its_text_and_thoughts_among_them_are_none():
         {"type": "Text", "text": "not "},
         {"type": "text", "text": {"value": "not "}},
         {"type": "text", "text": 42},
-        {"type": "output_json", "json": {}},
+        {"type": "output_json", "json": {"a": 1}},
         [{"type": "text", "text": "not "}],
-        None,
     ],
 )
 def test_an_answer_of_which_a_piece_cannot_be_read_is_none(piece):
