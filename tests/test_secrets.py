@@ -247,6 +247,16 @@ def test_a_secret_is_found_in_an_error_where_letters_have_escapes_that_need_none
     assert hidden(401, body, ["another-one-0123456789"]) == body
 
 
+@pytest.mark.parametrize("before", [{}, {"more": ["x" * 100] * 10_000}])
+def test_a_secret_with_escapes_is_found_in_a_long_error_too(before):
+    said = {**before, "error": {"message": f"It is {CANARY}.", "more": "x" * 300_000}}
+    body = json.dumps(said).replace(CANARY, f"\\u{ord(CANARY[0]):04x}{CANARY[1:]}").encode()
+    came = hidden(401, body, [CANARY])
+    assert CANARY[1:].encode() not in came
+    if not before:
+        assert json.loads(came)["error"]["message"] == "It is [key]."
+
+
 @pytest.mark.parametrize("form", ["a text", "JSON", "JSON in a fence"])
 def test_a_secret_with_escapes_is_found_in_a_long_answer_too(form):
     content = CANARY + "x" * 300_000

@@ -36,13 +36,23 @@ def drawn(said: Iterable[bytes], most: int) -> list[int]:
 
     Each gets a hash of what it says, and the lowest are taken. Of equal ones each has another hash,
     so that they are drawn one by one, too: which of them does not matter, for they say the same.
+    The hashes are mixed with all of them together: whoever writes some of the rows cannot try words
+    until these are drawn, without knowing all others.
 
     Args:
         said: What each of them says.
         most: How many; all, where there are no more.
     """
     hashes = _apart(np.fromiter(map(_hashed, said), dtype=np.uint64))
-    return [int(number) for number in np.argsort(hashes, kind="stable")[:most]]
+    seed = np.uint64(_hashed(hashes.sum(dtype=np.uint64).tobytes()))
+    return [int(number) for number in np.argsort(_mixed(hashes + seed), kind="stable")[:most]]
+
+
+def _mixed(numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Other numbers, as many; the last step of SplitMix64 (Steele, Lea and Flood, 2014)."""
+    numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return numbers ^ (numbers >> np.uint64(31))
 
 
 def _cells(plan: Plan, places: Sequence[int]) -> Iterator[bytes]:

@@ -64,6 +64,8 @@ _PART = re.compile(r"(?:^|[\s,;])(?:[\w.-]+=(?![=\s,;]|$))?\"?([^\s,;\"]+)")
 _RUN = re.compile(r"[A-Za-z0-9]{12,}")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]+")
 _LONGEST_WITH_ESCAPES = 256 * 1024  # bytes of a body in which escapes are looked into
+_LONGEST_WORDS = 8_000  # characters of an error's text that are looked at; fewer are shown
+_ROOM, _DEEPEST = 60_000, 20  # characters of a long error that are looked at, and levels
 _ESCAPED_LETTER = re.compile(rb"\\u00[2-7][0-9a-fA-F]")
 # Letters that need no escape and have one, and what is invisible between letters.
 _NEEDLESS = re.compile(
@@ -258,12 +260,17 @@ def hidden(status: int, body: bytes, secrets: Iterable[str]) -> bytes:
     body = _without(body, sought)
     if good and (sought or body.lstrip()[:1] != b"{"):
         body = _as_one(body, sought)
-    if sought and (not good or _ESCAPED_LETTER.search(body)):
-        is_long = len(body) > _LONGEST_WITH_ESCAPES
-        plainer = _written_anew(body) if is_long else _NEEDLESS.sub(_needed, body)
-        if plainer != body and (clean := _without(plainer, sought)) != plainer:
-            return clean
-    return body
+    has_escapes = _ESCAPED_LETTER.search(body) is not None
+    if not sought or (good and not has_escapes):
+        return body
+    is_long = len(body) > _LONGEST_WITH_ESCAPES
+    if is_long and good:
+        plainer = _written_anew(body)
+    else:
+        plainer = _NEEDLESS.sub(_needed, _words_of(body) if is_long else body)
+    clean = _without(plainer, sought)
+    # Of a long error nothing is shown that was not looked at.
+    return clean if clean != plainer or (is_long and not good and has_escapes) else body
 
 
 def _as_one(body: bytes, sought: Iterable[_Spelling]) -> bytes:
@@ -278,6 +285,31 @@ def _as_one(body: bytes, sought: Iterable[_Spelling]) -> bytes:
         return body
     clean = _without(whole, sought)
     return body if clean == whole and body.lstrip()[:1] == b"{" else clean
+
+
+def _words_of(body: bytes) -> bytes:
+    """What a long body of an error says, as far as anybody is shown it: shorter, and JSON if it was."""
+    try:
+        said = orjson.dumps(_beginning(orjson.loads(body), [_ROOM], _DEEPEST))
+    except (ValueError, TypeError):
+        said = body
+    return said[:_LONGEST_WITH_ESCAPES]
+
+
+def _beginning(value: object, left: list[int], levels: int) -> object:
+    """The beginning of each text, as long as there is room; nothing of what is very deep."""
+    if isinstance(value, str):
+        value = value[: min(_LONGEST_WORDS, max(left[0], 0))]
+        left[0] -= len(value)
+    left[0] -= 10  # for what is around it
+    if isinstance(value, (list, dict)) and (levels <= 0 or left[0] <= 0):
+        return None
+    if isinstance(value, list):
+        return [_beginning(each, left, levels - 1) for each in value if left[0] > 0]
+    if isinstance(value, dict):
+        parts = ((name[:100], each) for name, each in value.items() if left[0] > 0)
+        return {name: _beginning(each, left, levels - 1) for name, each in parts}
+    return value
 
 
 def _written_anew(body: bytes) -> bytes:

@@ -6,7 +6,8 @@ key, and of their values the last one would be left, in silence.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any, Final
 
@@ -44,18 +45,23 @@ class Keys:
         ]
         self.may_meet = bool(self._readers)
 
-    def meet(self, value: object) -> bool:
-        """Whether keys of an object meet in one.
+    def lose(self, said: object, value: object) -> bool:
+        """Whether keys of an object met in one, and what one of them said is gone.
 
         Args:
-            value: All that a reply holds, of plain JSON types.
+            said: All that a reply holds, of plain JSON types.
+            value: What the type made of it.
         """
-        return any(
-            _fewer(reader, keys)
-            for keys in _objects(value)
-            if len(keys) > 1
-            for reader in self._readers
-        )
+        met: set[frozenset[object]] = set()
+        whole: Counter[frozenset[object]] = Counter()  # of objects that lost nothing
+        for names in _objects(said):
+            read = {keys for reader in self._readers if (keys := _read(reader, names)) is not None}
+            met |= {keys for keys in read if len(keys) < len(names)}
+            whole.update(keys for keys in read if len(keys) == len(names))
+        if not met:
+            return False
+        made = Counter(frozenset(each) for each in _maps(value))
+        return any(made[keys] > whole[keys] for keys in met)
 
 
 def _changes(held: object, prefix: str = "") -> bool:
@@ -83,17 +89,15 @@ def _reader(keys: Part, schema: object, config: Any) -> SchemaValidator | None:
         return None
 
 
-def _fewer(reader: SchemaValidator | None, names: dict[str, Any]) -> bool:
-    """Whether an object has fewer keys once they are read."""
-    if reader is None:
-        return False
-    text = orjson.dumps(dict.fromkeys(names))
+def _read(reader: SchemaValidator | None, names: dict[str, Any]) -> frozenset[object] | None:
+    """The keys of an object once they are read; None where they are none of this kind."""
+    if reader is None or not names:
+        return None
     try:
-        read = reader.validate_json(text, strict=True)
+        return frozenset(reader.validate_json(orjson.dumps(dict.fromkeys(names)), strict=True))
     except BaseException as error:  # noqa: BLE001 - a user's validator may raise anything
         pass_on_interrupt(error)
-        return False  # no object of this kind
-    return len(read) < len(names)
+        return None
 
 
 def _objects(value: object) -> Iterator[dict[str, Any]]:
@@ -105,3 +109,20 @@ def _objects(value: object) -> Iterator[dict[str, Any]]:
             waiting += each.values()
         elif isinstance(each, list):
             waiting += each
+
+
+def _maps(value: object) -> Iterator[Mapping[Any, object]]:
+    """The maps in a value, wherever in its models, dataclasses and lists they are."""
+    waiting, seen = [value], set[int]()
+    while waiting:
+        each = waiting.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        if isinstance(each, Mapping):
+            yield each
+            waiting += each.values()
+        elif isinstance(each, (list, tuple, set, frozenset)):
+            waiting += each
+        elif hasattr(each, "__dict__") and not isinstance(each, (type, Enum)):
+            waiting += vars(each).values()

@@ -6,6 +6,8 @@ the closing tag, because the chat's template wrote the opening one. The raw repl
 
 from __future__ import annotations
 
+import re
+
 import orjson
 
 __all__ = ["are_quoted", "without_thoughts"]
@@ -21,6 +23,8 @@ _TAGS = (
 _CHANNELS = ("<|channel|>", "<|start|>assistant<|channel|>")
 _FINAL, _BEGINS, _ENDS = "<|channel|>final", "<|message|>", ("<|return|>", "<|end|>")
 _BARE = ("analysis", "assistantfinal")
+_SPACES = re.compile(r"\s*")
+MOST = 1000  # thoughts, one behind the other; what follows is taken for the answer
 _CLOSINGS = (*(closing for _, closing in _TAGS), _BEGINS, _BARE[1])
 _BESIDE = 32  # characters before the end of thoughts by which a quotation is known
 _FEWEST = 8  # letters and digits among them
@@ -53,7 +57,7 @@ def without_thoughts(text: str) -> str:
     if channels is not None:
         return channels
     place, end = 0, 0
-    while True:
+    for _ in range(MOST):
         place = _past_spaces(text, place)
         for opening, closing in _TAGS:
             if text.startswith(opening, place):
@@ -123,6 +127,5 @@ def _after_a_closing_tag(text: str) -> str:
 
 
 def _past_spaces(text: str, place: int) -> int:
-    while place < len(text) and text[place].isspace():
-        place += 1
-    return place
+    found = _SPACES.match(text, place)
+    return place if found is None else found.end()

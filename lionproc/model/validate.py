@@ -261,7 +261,7 @@ class TypeCheck:
                 [((), f"a validator of the type returned {type(value).__name__} and not self")],
                 ["not_self"],
             )
-        if self._keys.may_meet and self._keys.meet(parse(text)):
+        if self._keys.may_meet and self._keys.lose(parse(text), value):
             raise WrongError([((), "two keys in an object mean the same; give each key once")])
         if self._optional and self._has_nothing(value, text):
             raise _says_nothing(self._optional)

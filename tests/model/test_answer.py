@@ -943,6 +943,11 @@ class Trimmed(BaseModel):
     seen: dict[str, int]
 
 
+class Coded(BaseModel):
+    codes: dict[str, int]
+    stars: dict[int, str]
+
+
 @pytest.mark.parametrize(
     ("schema", "apart", "alike"),
     [
@@ -955,11 +960,16 @@ class Trimmed(BaseModel):
         (dict[str, int], '{"a": 1, " A": 2}', None),
         (list[dict[str, dict[int, str]]], '[{"a": {"1": "x"}}]', '[{"a": {"1": "x", "01": "y"}}]'),
         (Trimmed, '{"seen": {"a": 1, "b": 2}}', '{"seen": {"a": 1, " A": 2}}'),
+        (
+            Coded,
+            '{"codes": {"7": 1, "007": 2}, "stars": {"1": "x"}}',
+            '{"codes": {"7": 1, "007": 2}, "stars": {"7": "x", "007": "y"}}',
+        ),
     ],
 )
 def test_keys_that_a_type_reads_as_one_lose_no_value_in_silence(schema, apart, alike):
     answer = Answer.of(schema, name="a")
-    wrapped = "{}" if schema is Trimmed else '{{"a": {}}}'
+    wrapped = "{}" if schema in {Trimmed, Coded} else '{{"a": {}}}'
     assert answer.answered(wrapped.format(apart)).value
     if alike is not None:
         with pytest.raises(CallError, match="mean the same") as caught:

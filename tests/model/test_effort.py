@@ -551,10 +551,12 @@ def test_a_reply_that_is_nested_as_deep_as_is_read_can_be_counted_and_shown():
     assert sys.getrecursionlimit() > 240
 
 
-def test_parts_of_an_answer_that_have_no_name_are_left_out():
+def test_a_part_of_an_answer_whose_name_is_no_text_cannot_be_read():
     parts = [{"type": ["text"], "text": "no"}, {"type": "text", "text": "yes"}]
     reply = {"choices": [{"finish_reason": "stop", "message": {"content": parts}}]}
-    assert text_of(reply) == "yes"
+    with pytest.raises(CallError) as caught:
+        text_of(reply)
+    assert caught.value.kind is Kind.UNREADABLE
 
 
 @pytest.mark.parametrize("word", ["error", "network_error"])

@@ -193,6 +193,7 @@ HARD_TEXTS = {
     "quotas": "quota exceeded for metric: limit: " * (LONG // 34),
     "thoughts": "<think></think>" * (LONG // 15),
     "thoughts without an end": "<think>" * (LONG // 7),
+    "spaces before thoughts": " " * LONG + "<think>",
     "ends of thoughts": "</think>" * (LONG // 8),
     "parts": "part-" + "1" * LONG + "-",
 }
