@@ -285,7 +285,23 @@ def in_parts(pieces):
     return json.dumps({"choices": [{"message": {"content": parts}}]}).encode()
 
 
-@pytest.mark.parametrize("written", [in_events, in_parts])
+def in_texts(pieces):
+    return json.dumps({"choices": [{"message": {"content": pieces}}]}).encode()
+
+
+def in_texts_and_parts(pieces):
+    content = [{"type": "text", "text": pieces[0]}, *pieces[1:-1], {"text": pieces[-1]}]
+    return json.dumps({"choices": [{"message": {"content": content}}]}).encode()
+
+
+def in_a_part_and_texts(pieces):
+    content = [{"type": "text", "text": pieces[0]}, *pieces[1:]]
+    return json.dumps({"choices": [{"message": {"content": content}}]}).encode()
+
+
+@pytest.mark.parametrize(
+    "written", [in_events, in_parts, in_texts, in_texts_and_parts, in_a_part_and_texts]
+)
 @pytest.mark.parametrize("secret", [CANARY, PHRASE])
 def test_a_secret_that_comes_in_pieces_of_an_answer_is_taken_out_of_the_whole(written, secret):
     came = hidden(200, written(["It is ", secret[:4], secret[4:11], secret[11:], "."]), [secret])

@@ -109,7 +109,7 @@ class FirstOutcomes:
         Args:
             errors: The kinds of its failures.
         """
-        refusals = {Kind.ACCESS, Kind.NOT_FOUND, Kind.NO_LOGPROBS}
+        refusals = {Kind.ACCESS, Kind.NOT_FOUND, Kind.QUOTA, Kind.NO_LOGPROBS}
         others = set(errors) - refusals - {Kind.NOT_SENT, Kind.CANCELLED}
         return None if others else self._refused
 

@@ -16,7 +16,8 @@ from lionproc.engine.regular_file import read_regular
 __all__ = ["repository_with", "tracks"]
 
 LONGEST_PATH = 2**16  # bytes
-MOST_SHARED = 100  # git removes those of more than two weeks ago
+MOST_LINKS = 10_000  # that are looked at; git writes one
+_HASHES = (20, 32)  # bytes of SHA-1 and SHA-256
 LARGEST_INDEX = 256 * 2**20  # bytes of a git index that is looked into
 
 
@@ -33,7 +34,7 @@ def tracks(folder: Path, pattern: bytes) -> bool:
             if place.is_file():  # a worktree: "gitdir: ..."
                 told = read_regular(place, LONGEST_PATH, follow=True).decode()
                 place = folder / told[8:].strip()
-            return any(_holds(index, pattern) for index in _indexes(place))
+            return _holds(place / "index", pattern)
     return False
 
 
@@ -49,23 +50,34 @@ def repository_with(file: Path) -> Path | None:
     return None
 
 
-def _indexes(place: Path) -> Iterator[Path]:
-    """The index of a repository, and those that it shares (`core.splitIndex`), which may be older."""
-    yield place / "index"
-    yield from islice(place.glob("sharedindex.*"), MOST_SHARED)
+def _holds(index: Path, pattern: bytes, *, is_shared: bool = False) -> bool:
+    """Whether a git index lists such a file (format: git's documentation, gitformat-index).
 
-
-def _holds(index: Path, pattern: bytes) -> bool:
-    """Whether a git index lists such a file (format: git's documentation, gitformat-index)."""
+    One that is split (`core.splitIndex`) has most names in another, which it shares.
+    """
     with os.fdopen(os.open(index, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
         found = os.fstat(opened.fileno())
         if not (stat.S_ISREG(found.st_mode) and 0 < found.st_size <= LARGEST_INDEX):
             return False
         with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
             if content[4:8] == b"\0\0\0\4":
-                names = (name for size in (20, 32) for name in _names(content, size))  # SHA-1, -256
-                return any(re.fullmatch(pattern, name) for name in names)
-            return _has_name(content, re.compile(pattern + rb"(?=\0)"))
+                names = (name for size in _HASHES for name in _names(content, size))
+                found_here = any(re.fullmatch(pattern, name) for name in names)
+            else:
+                found_here = _has_name(content, re.compile(pattern + rb"(?=\0)"))
+            shared = None if found_here or is_shared else _shared_by(index, content)
+    return found_here or (shared is not None and _holds(shared, pattern, is_shared=True))
+
+
+def _shared_by(index: Path, content: mmap.mmap) -> Path | None:
+    """The other index that one is split from, by its extension `link`."""
+    for found in islice(re.finditer(rb"link\0", content), MOST_LINKS):
+        start = found.end() + 3  # behind its length, which is below 2**24
+        for size in _HASHES:
+            name = f"sharedindex.{content[start : start + size].hex()}"
+            if index.with_name(name).is_file():
+                return index.with_name(name)
+    return None
 
 
 def _has_name(index: mmap.mmap, pattern: re.Pattern[bytes]) -> bool:

@@ -12,7 +12,6 @@ have one, for that moment. Files of version 0.1 have it inside; they are read as
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 from collections.abc import Hashable, Iterable, Mapping
@@ -22,6 +21,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from lionproc.frame.arrow_stream import packed, unpacked
 from lionproc.model.one_hash import has_one_hash
 
 __all__ = ["SavedDtype", "register", "to_frame", "to_table"]
@@ -87,7 +87,7 @@ class _Category:
 
     def __from_arrow__(self, array: Arrow) -> pd.Categorical[Any]:
         if "held" in self._dtype:
-            held = _noted(_unpacked(self._dtype["held"]))
+            held = _noted(unpacked(self._dtype["held"]))
             values = held.to_pandas().iloc[:, 0]
             _refuse_one_hash(values)
             index: pd.Index[Any] = pd.Index(values, tupleize_cols=False)
@@ -337,7 +337,7 @@ def _held_category(column: pd.Series[Any]) -> _Column | None:
     if len(set(stored)) != len(stored):
         return None
     type_ = held.schema.field(0).type if _is_plain(held) else pa.string()
-    how = {"kind": "category", "held": _packed(held), "ordered": bool(column.cat.ordered)}
+    how = {"kind": "category", "held": packed(held), "ordered": bool(column.cat.ordered)}
     values = _untyped.array([[*stored, None][code] for code in column.cat.codes], type=type_)
     described = {"pandas_type": "object", "numpy_type": "object", "metadata": None}
     return _Column(_untyped.chunked_array([values]), how, described)
@@ -352,20 +352,6 @@ def _shown(held: pa.Table, categories: pd.Index[Any]) -> list[Any]:
     if _is_plain(held):
         return list(held.column(0).to_pylist())
     return [str(member) for member in categories.tolist()]
-
-
-def _packed(held: pa.Table) -> str:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, held.schema) as stream:
-        stream.write_table(held)
-    return base64.b64encode(sink.getvalue().to_pybytes()).decode()
-
-
-def _unpacked(packed: str) -> pa.Table:
-    with pa.ipc.open_stream(base64.b64decode(packed)) as stream:
-        held = stream.read_all()
-    held.validate(full=True)  # a stranger's offsets would be followed out of the memory
-    return held
 
 
 def _stored(member: Hashable, how: Mapping[str, Any]) -> Any:

@@ -9,6 +9,7 @@ an error. What is read here is read the same way from the wire and from the jour
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from types import NoneType
 from typing import Any, TypeGuard
@@ -29,6 +30,8 @@ MOST_PARTS = 700_000  # lists and objects; 32,000 tokens with 20 alternatives ha
 MOST_PIECES = 10_000  # of the content of one message
 # Thoughts that have their words under the name of a text.
 _THOUGHTS = ("thinking", "thought", "reasoning", "reasoning_content", "summary_text")
+# A text that is one of a list: at its beginning, before an object in it, or at its end.
+_LISTED = re.compile(rb'\[\s{0,9}"|[^\\]"\s{0,9}(?:\]|,\s{0,9}\{)')
 _TOO_DEEP = "It is nested too deeply."
 _DECODER = json.JSONDecoder()
 
@@ -135,11 +138,14 @@ def in_one_piece(body: bytes) -> bytes | None:
     Args:
         body: The whole body.
     """
-    if body.lstrip()[:1] == b"{" and body.count(b'"text"') < 2:
+    is_plain = body.lstrip()[:1] == b"{"
+    if is_plain and body.count(b'"text"') < 2 and _LISTED.search(body) is None:
         return None
     try:
         data = parsed(body)
         message = data["choices"][0]["message"]
+        if is_plain and not isinstance(message.get("content"), list):
+            return None
         message["content"] = joined(message.get("content"))
     except (ValueError, LookupError, TypeError, AttributeError):
         return None

@@ -36,7 +36,8 @@ from lionproc.errors import (
 )
 from lionproc.frame import arrow_extension
 from lionproc.frame import assemble as assembling
-from lionproc.frame.arrow_extension import SavedDtype, _packed, to_table
+from lionproc.frame.arrow_extension import SavedDtype, to_table
+from lionproc.frame.arrow_stream import packed
 from lionproc.frame.assemble import MISSING, assemble
 from lionproc.frame.export import (
     SaveError,
@@ -961,7 +962,7 @@ def test_a_frequency_of_a_stranger_with_a_long_name_is_not_asked_of_pandas(tmp_p
     pq.write_table(pa.table({"a": kept}), tmp_path / "long.parquet")
     with pytest.raises(ConfigurationError, match="damaged"):
         read_parquet(tmp_path / "long.parquet")
-    category = {"kind": "category", "held": _packed(pa.table({"a": kept})), "ordered": False}
+    category = {"kind": "category", "held": packed(pa.table({"a": kept})), "ordered": False}
     note = {b"lionproc.dtype": json.dumps(category).encode()}
     schema = pa.schema([pa.field("a", pa.string(), metadata=note)])
     pq.write_table(pa.table([["1970-01-02"]], schema=schema), tmp_path / "held.parquet")
@@ -972,7 +973,7 @@ def test_a_frequency_of_a_stranger_with_a_long_name_is_not_asked_of_pandas(tmp_p
 def test_categories_of_one_hash_in_the_note_of_a_strangers_file_are_not_told_apart(tmp_path):
     same = [(2**61 - 1) * number for number in range(1, 1101)]
     held = pa.table({"a": pa.array(map(Decimal, same), pa.decimal128(38, 0))})
-    for note in ({"categories": same, "index": "float64"}, {"held": _packed(held)}):
+    for note in ({"categories": same, "index": "float64"}, {"held": packed(held)}):
         kept = json.dumps({"kind": "category", "ordered": False, **note}).encode()
         field = pa.field("a", pa.float64(), metadata={b"lionproc.dtype": kept})
         pq.write_table(pa.table([[1.0]], schema=pa.schema([field])), tmp_path / "a.parquet")
@@ -1013,6 +1014,38 @@ def test_categories_of_a_stranger_that_lead_out_of_the_memory_are_refused(tmp_pa
     read = subprocess.run(command, check=False, capture_output=True, text=True)
     assert read.returncode == 1  # and not killed by a signal
     assert "ConfigurationError" in read.stderr
+
+
+def unfolding():
+    """Tables of few bytes that are large once they are read; in a stream of Arrow a process takes."""
+    some = 50_000_000
+    plain = {
+        "nulls": pa.nulls(some),
+        "in lists": pa.FixedSizeListArray.from_arrays(pa.nulls(some), some),
+    }
+    zeros = pa.array(np.zeros(some, "int8"))
+    folded = pa.RunEndEncodedArray.from_arrays(pa.array([some], pa.int64()), pa.array([1]))
+    views = pa.array(["x" * 10_000] * 100, pa.string_view())
+    for name, array in (plain | {"run": folded, "views": views}).items():
+        yield pytest.param(array, None, id=name)
+    yield pytest.param(zeros, "zstd", id="compressed")
+
+
+@pytest.mark.parametrize(("array", "compression"), [*unfolding()])
+def test_categories_of_a_stranger_that_unfold_from_a_few_bytes_are_not_read(
+    tmp_path, array, compression
+):
+    held = pa.table({"a": array})
+    sink = pa.BufferOutputStream()
+    how = pa.ipc.IpcWriteOptions(compression=compression)
+    with pa.ipc.new_stream(sink, held.schema, options=how) as stream:
+        stream.write_table(held)
+    note = {"held": base64.b64encode(sink.getvalue()).decode(), "kind": "category"}
+    kept = json.dumps({**note, "ordered": False}).encode()
+    field = pa.field("a", pa.string(), metadata={b"lionproc.dtype": kept})
+    pq.write_table(pa.table([["x"]], schema=pa.schema([field])), tmp_path / "a.parquet")
+    with pytest.raises(ConfigurationError, match=r"damaged \(ValueError"):
+        read_parquet(tmp_path / "a.parquet")
 
 
 DTYPES = [
