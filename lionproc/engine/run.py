@@ -305,7 +305,7 @@ class Run(ABC):
         """
 
         def act() -> None:
-            if self._ended_at is not None:
+            if self._state in {"done", "stopped", "failed"}:  # what it had is being put away
                 return
             self._stop_grace_s = grace_s
             self._state = "stopping"

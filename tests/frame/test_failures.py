@@ -354,6 +354,22 @@ async def test_whoever_awaits_a_frame_is_told_that_it_was_stopped(server, model)
         await task
 
 
+def test_a_stop_that_comes_while_a_run_ends_changes_nothing_of_how_it_ended(server, model):
+    server.hold()
+    job = texts(3).llm.start("Say {text}", into="a", model=model)
+    end = job._noted.end
+
+    async def stopped_meanwhile():
+        job.stop()
+        await asyncio.sleep(0)
+        await end()
+
+    job._noted.end = stopped_meanwhile
+    server.release()
+    assert job.result()["a"].notna().all()
+    assert job.stats.state == "done"
+
+
 def test_the_card_names_what_the_person_has_in_hand(server, model):
     server.configure(faults=fails(" 1"))
     job = texts(4).llm.start("Say {text}", into="a", model=model)
