@@ -257,14 +257,18 @@ def test_a_secret_with_escapes_is_found_in_a_long_error_too(before):
         assert json.loads(came)["error"]["message"] == "It is [key]."
 
 
-@pytest.mark.parametrize("form", ["a text", "JSON", "JSON in a fence"])
-def test_a_secret_with_escapes_is_found_in_a_long_answer_too(form):
+@pytest.mark.parametrize("form", ["a text", "JSON", "JSON in a fence", "JSON behind thoughts"])
+@pytest.mark.parametrize("beside", ["", "NaN", r'"\ud800"'])
+def test_a_secret_with_escapes_is_found_in_a_long_answer_too(form, beside):
     content = CANARY + "x" * 300_000
     if form != "a text":
         content = json.dumps({"said": content}).replace(CANARY[0], f"\\u{ord(CANARY[0]):04x}", 1)
         content = f"```json\n{content}\n```" if "fence" in form else content
+        content = f"<think>Hm.</think>{content}" if "thoughts" in form else content
     body = json.dumps({"choices": [{"message": {"content": content}}]})
     body = body.replace(CANARY, f"\\u{ord(CANARY[0]):04x}{CANARY[1:]}").encode()
+    if beside:
+        body = b'{"more":' + beside.encode() + b"," + body[1:]
     assert CANARY.encode() not in body
     came = parsed(hidden(200, body, [CANARY]))["choices"][0]["message"]["content"]
     assert "[key]xxx" in came

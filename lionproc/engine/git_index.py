@@ -16,7 +16,8 @@ from lionproc.engine.regular_file import read_regular
 __all__ = ["repository_with", "tracks"]
 
 LONGEST_PATH = 2**16  # bytes
-MOST_LINKS = 10_000  # that are looked at; git writes one
+MOST_LINKS = 1_000_000  # names in which the word is looked at
+MOST_EXTENSIONS = 20
 _HASHES = (20, 32)  # bytes of SHA-1 and SHA-256
 LARGEST_INDEX = 256 * 2**20  # bytes of a git index that is looked into
 
@@ -72,12 +73,21 @@ def _holds(index: Path, pattern: bytes, *, is_shared: bool = False) -> bool:
 def _shared_by(index: Path, content: mmap.mmap) -> Path | None:
     """The other index that one is split from, by its extension `link`."""
     for found in islice(re.finditer(rb"link\0", content), MOST_LINKS):
-        start = found.end() + 3  # behind its length, which is below 2**24
         for size in _HASHES:
-            name = f"sharedindex.{content[start : start + size].hex()}"
-            if index.with_name(name).is_file():
-                return index.with_name(name)
+            if _ends_well(content, found.start(), len(content) - size):
+                start = found.end() + 3
+                shared = index.with_name(f"sharedindex.{content[start : start + size].hex()}")
+                return shared if shared.is_file() else None
     return None
+
+
+def _ends_well(content: mmap.mmap, place: int, end: int) -> bool:
+    """Whether extensions begin at a place: each says how long it is, and a hash follows the last."""
+    for _ in range(MOST_EXTENSIONS):
+        if place + 8 > end:
+            break
+        place += 8 + int.from_bytes(content[place + 4 : place + 8])
+    return place == end
 
 
 def _has_name(index: mmap.mmap, pattern: re.Pattern[bytes]) -> bool:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache, wraps
 from pathlib import Path
-from typing import Generic, NoReturn, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Generic, NoReturn, ParamSpec, TypeAlias, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import orjson
 
 from lionproc.errors import LionprocError
-from lionproc.model.fences import unfenced
 
 __all__ = [
     "REDACTED",
@@ -67,6 +66,7 @@ _LONGEST_WITH_ESCAPES = 256 * 1024  # bytes of a body in which escapes are looke
 _LONGEST_WORDS = 8_000  # characters of an error's text that are looked at; fewer are shown
 _ROOM, _DEEPEST = 60_000, 20  # characters of a long error that are looked at, and levels
 _ESCAPED_LETTER = re.compile(rb"\\u00[2-7][0-9a-fA-F]")
+_INNER = re.compile(r"\\u00([2-7][0-9a-fA-F])")  # the same in a text, which may be JSON itself
 # Letters that need no escape and have one, and what is invisible between letters.
 _NEEDLESS = re.compile(
     rb"\\{1,8}u00(?P<u>[2-7][0-9a-fA-F])|%(?:25){0,3}(?P<p>[2-7][0-9a-fA-F])"
@@ -313,18 +313,29 @@ def _beginning(value: object, left: list[int], levels: int) -> object:
 
 
 def _written_anew(body: bytes) -> bytes:
-    """A long reply with no escape that JSON does not need, in its answer too; else as it is."""
+    """A long reply with no escape that its letters do not need, those in its texts too; or as it is."""
     try:
-        data = orjson.loads(body)
-        for choice in data["choices"]:
-            message = choice["message"]
-            if isinstance(message.get("content"), str) and "\\u00" in message["content"]:
-                with contextlib.suppress(ValueError):  # no JSON is read no further than this either
-                    inner = orjson.loads(unfenced(message["content"]))
-                    message["content"] = orjson.dumps(inner).decode()
-        return orjson.dumps(data)
-    except (ValueError, TypeError, LookupError, AttributeError):
-        return body
+        try:
+            return orjson.dumps(_without_escapes(orjson.loads(body)))
+        except (ValueError, TypeError):  # half a character, a number that JSON does not have
+            return json.dumps(_without_escapes(json.loads(body))).encode()
+    except (ValueError, RecursionError):
+        return body  # which nobody can read
+
+
+def _without_escapes(value: Any) -> Any:
+    if isinstance(value, str):
+        return _INNER.sub(_plain_letter, value) if "\\u00" in value else value
+    if isinstance(value, list):
+        return [_without_escapes(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _without_escapes(each) for name, each in value.items()}
+    return value
+
+
+def _plain_letter(found: re.Match[str]) -> str:
+    letter = chr(int(found[1], 16))
+    return letter if _UNRESERVED.fullmatch(letter) else found[0]
 
 
 def _needed(found: re.Match[bytes]) -> bytes:

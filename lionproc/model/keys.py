@@ -6,8 +6,9 @@ key, and of their values the last one would be left, in silence.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any, Final
 
@@ -41,7 +42,7 @@ class Keys:
         self._readers = [
             _reader(part["keys_schema"], schema, config)
             for part in parts
-            if part.get("type") == "dict" and not _is_as_written(part.get("keys_schema"), config)
+            if "keys_schema" in part and not _is_as_written(part["keys_schema"], config)
         ]
         self.may_meet = bool(self._readers)
 
@@ -74,7 +75,9 @@ def _is_as_written(keys: Part | None, config: object) -> bool:
         return True
     if keys.get("type") == "enum":
         members = [each.value if isinstance(each, Enum) else each for each in keys["members"]]
-        return all(isinstance(member, str) for member in members)
+        bases = [base for base in keys["cls"].__mro__ if base.__module__ != "enum"]
+        takes_more = any("_missing_" in vars(base) for base in bases)
+        return not takes_more and all(isinstance(member, str) for member in members)
     return keys.get("type") == "str" and config is None and not _changes(keys)
 
 
@@ -122,7 +125,9 @@ def _maps(value: object) -> Iterator[Mapping[Any, object]]:
         if isinstance(each, Mapping):
             yield each
             waiting += each.values()
-        elif isinstance(each, (list, tuple, set, frozenset)):
+        elif isinstance(each, (list, tuple, set, frozenset, deque)):
             waiting += each
+        elif is_dataclass(each) and not isinstance(each, type):  # which may have slots
+            waiting += [getattr(each, field.name, None) for field in fields(each)]
         elif hasattr(each, "__dict__") and not isinstance(each, (type, Enum)):
             waiting += vars(each).values()

@@ -281,8 +281,13 @@ class _Walk:
         return self._one_of(branches, inside)
 
     def _one_of(self, branches: Sequence[object], inside: tuple[str, ...]) -> Shape:
-        shapes = [self.shape(branch, inside) for branch in branches]
-        return reduce(_either, shapes) if shapes else Json()
+        shapes = list(dict.fromkeys(self.shape(branch, inside) for branch in branches))
+        choices = [shape for shape in shapes if isinstance(shape, Choice)]
+        if len(shapes) == 1 or not shapes:
+            return shapes[0] if shapes else Json()
+        if len(choices) == len(shapes):  # at once, for there may be thousands of thousands
+            return _choice([member for choice in choices for member in choice.members])
+        return Json() if choices else reduce(_either, shapes)
 
     def _typed(self, node: Mapping[str, Any], inside: tuple[str, ...]) -> Shape:
         match node.get("type"):
@@ -319,8 +324,6 @@ def _either(a: Shape, b: Shape) -> Shape:
     """One shape for "a or b"."""
     if a == b:
         return a
-    if isinstance(a, Choice) and isinstance(b, Choice):
-        return _choice([*a.members, *b.members])
     if {type(a), type(b)} == {Integer, Real}:
         return Real()
     return Json()

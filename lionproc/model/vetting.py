@@ -17,6 +17,7 @@ from lionproc.model.references import FOLLOWED, References, for_the_same, parts_
 
 __all__ = ["MOST_LEVELS", "MOST_PARTS", "MOST_REFERENCES", "check_keywords", "too_deep", "vet"]
 
+LABELS = 200  # of an enumeration that count as a part
 MOST_PARTS = 5000  # of a schema with its references followed; OpenAI takes 5,000 properties
 MOST_LEVELS = 200  # objects and lists in the text of a schema, one in the other
 MOST_REFERENCES = 100  # one leading to the next
@@ -198,7 +199,8 @@ class _Size:
     def of(self, node: Mapping[str, Any], inside: tuple[str, ...]) -> int:
         size = 0
         for part in parts_of(node, with_shared=False):
-            size += 1
+            labels = part.get("enum")
+            size += 1 + (len(labels) // LABELS if isinstance(labels, list) else 0)
             for keyword in FOLLOWED:
                 reference = part.get(keyword)
                 if isinstance(reference, str):

@@ -313,6 +313,10 @@ def test_a_journal_that_git_tracks_is_found_in_whatever_way_git_keeps_it(work, t
         git("update-index", "--index-version", "4")
     if how == "a shared index":
         git("update-index", "--split-index")
+        decoys = [Path(f"{n:05}link") for n in range(30)]
+        for decoy in decoys:
+            decoy.touch()
+        git("add", "-f", *map(str, decoys))
         assert b"journal.sqlite" not in (work / ".git/index").read_bytes()
     if how == "a repository in it":
         git("init", "-q", ".")

@@ -4,6 +4,7 @@ import enum
 import json
 import pickle
 import socket
+from collections import Counter, OrderedDict
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -943,6 +944,20 @@ class Trimmed(BaseModel):
     seen: dict[str, int]
 
 
+class Tone(enum.Enum):
+    GOOD = "good"
+    BAD = "bad"
+
+    @classmethod
+    def _missing_(cls, value):
+        return cls(value.lower()) if value != value.lower() else None
+
+
+@dataclasses.dataclass(slots=True)
+class Slotted:
+    stars: dict[int, str]
+
+
 class Coded(BaseModel):
     codes: dict[str, int]
     stars: dict[int, str]
@@ -958,6 +973,10 @@ class Coded(BaseModel):
         (dict[dt.timedelta, int], '{"PT60S": 1, "PT2M": 2}', '{"PT60S": 1, "PT1M": 2}'),
         (dict[Mood, int], '{"good": 1, "bad": 2}', None),
         (dict[str, int], '{"a": 1, " A": 2}', None),
+        (dict[Tone, int], '{"good": 1, "bad": 2}', '{"good": 1, "Good": 2}'),
+        (Counter[int], '{"1": 1, "2": 2}', '{"1": 1, "01": 2}'),
+        (OrderedDict[int, str], '{"1": "x", "2": "y"}', '{"1": "x", "01": "y"}'),
+        (list[Slotted], '[{"stars": {"1": "x"}}]', '[{"stars": {"1": "x", "01": "y"}}]'),
         (list[dict[str, dict[int, str]]], '[{"a": {"1": "x"}}]', '[{"a": {"1": "x", "01": "y"}}]'),
         (Trimmed, '{"seen": {"a": 1, "b": 2}}', '{"seen": {"a": 1, " A": 2}}'),
         (

@@ -457,6 +457,23 @@ def test_a_schema_that_unfolds_to_millions_of_parts_is_refused(keyword, levels):
         Answer.of(unfolding(levels, keyword))
 
 
+LABELS = [f"c{n}" for n in range(20_000)]
+
+
+def test_labels_that_are_referred_to_again_and_again_are_parts_of_a_schema_too():
+    fields = {f"p{n}": {"$ref": "#/$defs/e"} for n in range(100)}
+    with pytest.raises(SchemaError, match=f"{MOST_PARTS:,} parts"):
+        Answer.of({"$defs": {"e": {"enum": LABELS}}, "type": "object", "properties": fields})
+
+
+def test_many_labels_beside_many_others_are_put_together_once():
+    others = [{"const": f"k{n}"} for n in range(2000)]
+    either = {"anyOf": [{"enum": LABELS}, *others]}
+    with reading_once():
+        answer = Answer.of({"type": "object", "properties": {"v": either}, "required": ["v"]})
+    assert answer.read('{"v": "K1999"}') == {"v": "k1999"}
+
+
 def with_two_meanings(way):
     """A schema that unfolds where its validator looks, and not where another reader does."""
     bomb = unfolding(20, "allOf")["$defs"]
