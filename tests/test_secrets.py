@@ -298,13 +298,37 @@ def in_texts_and_parts(pieces):
     return json.dumps({"choices": [{"message": {"content": content}}]}).encode()
 
 
+def in_texts_far_apart(pieces):
+    return in_texts(pieces).replace(b"[", b"[" + b" " * 12).replace(b",", b" " * 12 + b",")
+
+
+def in_parts_of_another_spelling(pieces):
+    return in_parts(pieces).replace(b'"text"', b'"te\\u0078t"')
+
+
+def in_texts_with_escapes(pieces):
+    return in_texts([pieces[0][:1] + pieces[0][1:], *pieces[1:]]).replace(
+        pieces[0].encode(), f"\\u{ord(pieces[0][0]):04x}{pieces[0][1:]}".encode()
+    )
+
+
 def in_a_part_and_texts(pieces):
     content = [{"type": "text", "text": pieces[0]}, *pieces[1:]]
     return json.dumps({"choices": [{"message": {"content": content}}]}).encode()
 
 
 @pytest.mark.parametrize(
-    "written", [in_events, in_parts, in_texts, in_texts_and_parts, in_a_part_and_texts]
+    "written",
+    [
+        in_events,
+        in_parts,
+        in_texts,
+        in_texts_and_parts,
+        in_a_part_and_texts,
+        in_texts_far_apart,
+        in_parts_of_another_spelling,
+        in_texts_with_escapes,
+    ],
 )
 @pytest.mark.parametrize("secret", [CANARY, PHRASE])
 def test_a_secret_that_comes_in_pieces_of_an_answer_is_taken_out_of_the_whole(written, secret):

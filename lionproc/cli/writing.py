@@ -7,7 +7,7 @@ import gzip
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
@@ -64,14 +64,14 @@ class Target:
         """Whether the rows were in no CSV before, where their own text would act already."""
         return self.moved or self.like.format != "csv"
 
-    def _labels(self, names: Iterable[str]) -> list[str]:
-        """The names of columns as they are written."""
+    def _labels(self, names: Iterable[str], answers: Collection[str]) -> list[str]:
+        """The names of columns as they are written; those of answers are of a schema."""
         from lionproc.frame.spreadsheet import csv_cleaner
 
-        if self.as_is or self.format != "csv" or not self._is_new:
+        if self.as_is or self.format != "csv":
             return list(names)
         clean = csv_cleaner(self.like.delimiter)
-        return [str(clean(name, name)) for name in names]
+        return [str(clean(n, n)) if self._is_new or n in answers else n for n in names]
 
     def check(
         self, frame: pd.DataFrame, *, columns: Sequence[str], overwrite: bool, journal: Path | None
@@ -95,7 +95,8 @@ class Target:
             return
         refuse_unwritable(self.path, "--save", journal)
         if not is_url(self.path) and local_path(self.path).exists() and not overwrite:
-            _refuse_loss(self.path, len(frame), self._labels(columns))
+            new = {*columns} - {*frame.columns}
+            _refuse_loss(self.path, len(frame), self._labels(columns, new))
 
     def _check_cells(self, frame: pd.DataFrame) -> None:
         """Write the rows to nowhere: parquet holds bytes, broken texts and times beyond others."""
@@ -159,16 +160,17 @@ class Target:
         # sign separates for programs elsewhere, and a formula may stand behind it.
         is_csv = self.like.delimiter in ",;" or _is_csv(self.path)
         split = f"[{_SIGNS.replace(self.like.delimiter, '')}]" if is_csv else "\r"
-        odd = any(re.search(split, name) for name in self._labels(made.columns)) or any(
+        odd = any(re.search(split, name) for name in self._labels(made.columns, answers)) or any(
             made[name].astype("str").str.contains(split).any()
             for name in made.columns
             if made[name].dtype.kind not in "biufcmM"
         )
         first = made.iloc[:, 0] if len(made.columns) else ()
-        odd = odd or _may_go_on([*self._labels(made.columns[:1]), *first], self.like.delimiter)
+        begins = self._labels(made.columns[:1], answers)
+        odd = odd or _may_go_on([*begins, *first], self.like.delimiter)
         if self.like.marked:
             sink.write("\ufeff".encode())
-        made.columns = self._labels(made.columns)
+        made.columns = self._labels(made.columns, answers)
         made.to_csv(
             sink,
             index=False,

@@ -33,6 +33,11 @@ _OF_THE_SERVER = frozenset(
 )
 
 
+MOST_ROWS = 8
+"""Rows that are refused as a key would be that has had answers, and none answered between, until it is
+believed: where they are all that is left, the other answers are still to be had."""
+
+
 class FirstOutcomes:
     """What became of the first requests of a run. Lives on the engine's loop.
 
@@ -58,7 +63,7 @@ class FirstOutcomes:
         self._doubtful: set[Event] = set()  # had a reply that does not fit
         self._near = False  # enough have failed in one way, but not in order
         self._refused: CallError | None = None  # of the key or the model, and perhaps of a row
-        self._asked: object = None  # what was refused
+        self._asked: list[object] = []  # what was refused
         self._news = asyncio.Event()
 
     def sent(self, event: Event) -> None:
@@ -99,9 +104,10 @@ class FirstOutcomes:
         if not error.may_be_of_row:
             return False
         asked = getattr(event.call, "body", event)
-        if self._refused is None:
-            self._refused, self._asked = error, asked
-        return bool(self._asked == asked)
+        self._refused = self._refused or error
+        if asked not in self._asked:
+            self._asked.append(asked)
+        return len(self._asked) <= (MOST_ROWS if error.status in {401, 402} else 1)
 
     def refused(self, errors: Iterable[str]) -> CallError | None:
         """The refusal that nothing has spoken against, at the end of a run.
@@ -117,6 +123,7 @@ class FirstOutcomes:
         """A paid reply came: the key and the model are good, and what was refused is a row."""
         if self._refused is not None:
             self._refused = None
+            self._asked.clear()
             self._news.set()
 
     def is_over_with(self, event: Event, *, known: bool) -> bool:

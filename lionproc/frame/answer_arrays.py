@@ -7,7 +7,7 @@ are there: a frame and the run that made it have them in common, and neither can
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,8 +41,9 @@ def arrow_of(shape: Shape, cells: Sequence[Any]) -> pa.Array:
     kind = arrow_type(shape)
     if pa.types.is_string(kind):
         kind = pa.large_string()  # as pandas has it
-    elif pa.types.is_nested(kind) and any(map(_becomes_text, walk(shape))):
-        cells = [_with_text(shape, cell) for cell in cells]
+    elif pa.types.is_nested(kind):
+        mixed = {id(part) for part in walk(shape) if _becomes_text(part)}
+        cells = [_with_text(shape, cell, mixed) for cell in cells] if mixed else cells
     return pa.array(cells, kind, memory_pool=POOL)
 
 
@@ -94,18 +95,18 @@ def _becomes_text(shape: Shape) -> bool:
     )
 
 
-def _with_text(shape: Shape, cell: Any) -> Any:
-    """The same cell with 1 as "1" where a choice inside it mixes text and numbers."""
+def _with_text(shape: Shape, cell: Any, mixed: Container[int]) -> Any:
+    """The same cell with 1 as "1" where a choice inside it, of these ids, mixes text and numbers."""
     if cell is None:
         return None
     match shape:
-        case Choice() if _becomes_text(shape):
+        case Choice() if id(shape) in mixed:
             return cell if isinstance(cell, str) else json.dumps(cell)
         case List(item=item):
-            return cell and [_with_text(item, inner) for inner in cell]
+            return cell and [_with_text(item, inner, mixed) for inner in cell]
         case Map(value=value):
-            return [(key, _with_text(value, inner)) for key, inner in cell]
+            return [(key, _with_text(value, inner, mixed)) for key, inner in cell]
         case Record(fields=fields):
-            return {name: _with_text(inner, cell[name]) for name, inner in fields}
+            return {name: _with_text(inner, cell[name], mixed) for name, inner in fields}
         case _:
             return cell

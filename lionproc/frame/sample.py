@@ -17,6 +17,7 @@ from lionproc.frame.stage import taken
 __all__ = ["drawn", "sample_of"]
 
 _AT_ONCE = 4096  # rows whose cells are in memory
+_SOME = 32  # at most, of which the hashes are mixed with all others
 _OF = b"lionproc sample"
 
 
@@ -36,15 +37,16 @@ def drawn(said: Iterable[bytes], most: int) -> list[int]:
 
     Each gets a hash of what it says, and the lowest are taken. Of equal ones each has another hash,
     so that they are drawn one by one, too: which of them does not matter, for they say the same.
-    The hashes are mixed with all of them together: whoever writes some of the rows cannot try words
-    until these are drawn, without knowing all others.
+    The hashes are mixed with those of a few rows: whoever writes some rows cannot try words until
+    they are drawn without knowing all others, and rows that are added later rarely change the rest.
 
     Args:
         said: What each of them says.
         most: How many; all, where there are no more.
     """
     hashes = _apart(np.fromiter(map(_hashed, said), dtype=np.uint64))
-    seed = np.uint64(_hashed(hashes.sum(dtype=np.uint64).tobytes()))
+    some = hashes[hashes < np.uint64(min(_SOME * 2**64 >> len(hashes).bit_length(), 2**64 - 1))]
+    seed = np.uint64(_hashed(some.sum(dtype=np.uint64).tobytes()))
     return [int(number) for number in np.argsort(_mixed(hashes + seed), kind="stable")[:most]]
 
 

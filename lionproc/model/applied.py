@@ -27,6 +27,7 @@ class Applied:
         wanted: Fields that have to be there; of several kinds of objects those of the largest.
         choices: How many there are (`enum`). Texts and whole numbers are looked up among them, and
             each other value is held against all.
+        mixed: How many are in enumerations of several kinds, where each value is held against all.
     """
 
     trials: int = 1
@@ -38,6 +39,7 @@ class Applied:
     keyed: int = 0
     told: int = 0
     choices: int = 0
+    mixed: int = 0
     wanted: int = 0
     named: dict[str, Counter[int]] = field(default_factory=dict)
     others: Counter[int] = field(default_factory=Counter)
@@ -54,6 +56,7 @@ class Applied:
         self.keyed += more.keyed
         self.told += more.told
         self.choices += more.choices
+        self.mixed += more.mixed
         self.wanted = max(self.wanted, more.wanted)
         for name, parts in more.named.items():
             known = self.named.get(name)

@@ -16,6 +16,7 @@ from typing import Any, TypeGuard
 
 import orjson
 
+from lionproc.model.escapes import has_escapes
 from lionproc.model.validate import DEEPEST, is_deeper
 
 __all__ = ["in_one_piece", "is_event_stream", "is_known", "joined", "json_of", "parsed"]
@@ -31,7 +32,7 @@ MOST_PIECES = 10_000  # of the content of one message
 # Thoughts that have their words under the name of a text.
 _THOUGHTS = ("thinking", "thought", "reasoning", "reasoning_content", "summary_text")
 # A text that is one of a list: at its beginning, before an object in it, or at its end.
-_LISTED = re.compile(rb'\[\s{0,9}"|[^\\]"\s{0,9}(?:\]|,\s{0,9}\{)')
+_LISTED = re.compile(rb'\[\s*"|[^\\]"\s*(?:\]|,\s*\{)')
 _TOO_DEEP = "It is nested too deeply."
 _DECODER = json.JSONDecoder()
 
@@ -139,7 +140,8 @@ def in_one_piece(body: bytes) -> bytes | None:
         body: The whole body.
     """
     is_plain = body.lstrip()[:1] == b"{"
-    if is_plain and body.count(b'"text"') < 2 and _LISTED.search(body) is None:
+    in_pieces = body.count(b'"text"') > 1 or has_escapes(body) or _LISTED.search(body)
+    if is_plain and not in_pieces:
         return None
     try:
         data = parsed(body)
@@ -228,7 +230,10 @@ def _check_one(events: list[dict[str, Any]]) -> None:
     chunks = [event for event in events if _choice(event)]
     ids = [repr(chunk["id"]) for chunk in chunks if chunk.get("id")]
     models = {repr(chunk["model"]) for chunk in chunks if chunk.get("model")}
-    if 1 < len(set(ids)) < len(ids) or (not ids and len(models) > 1):
+    is_new = 1 < len(set(ids)) < len(ids)
+    if len(set(ids)) == len(ids):  # no id says that they are of one
+        is_new = len(models) > 1 or (len(ids) > 1 and sum(map(_is_whole, chunks)) > 1)
+    if is_new:
         raise ValueError("The events are of more than one completion.")
 
 
@@ -283,6 +288,14 @@ def _message(deltas: list[dict[str, Any]]) -> dict[str, Any]:
     made: dict[str, Any] = {name: "".join(pieces) for name, pieces in texts.items()}
     made["role"] = "assistant"
     return made | ({"tool_calls": calls} if calls else {})
+
+
+def _is_whole(chunk: dict[str, Any]) -> bool:
+    """Whether a chunk has a text and its ending."""
+    part = _choice(chunk)
+    delta = part.get("delta")
+    ends = part.get("finish_reason") not in _NO_END
+    return ends and isinstance(delta, dict) and _says_more(delta)
 
 
 def _says_more(delta: dict[str, Any]) -> bool:

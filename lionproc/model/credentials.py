@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache, wraps
 from pathlib import Path
-from typing import Any, Generic, NoReturn, ParamSpec, TypeAlias, TypeVar
+from typing import Generic, NoReturn, ParamSpec, TypeAlias, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-import orjson
-
 from lionproc.errors import LionprocError
+from lionproc.model.escapes import LONG, UNRESERVED, has_escapes, without_escapes
 
 __all__ = [
     "REDACTED",
@@ -61,18 +59,6 @@ _PLAIN_NAMES = {
 }
 _PART = re.compile(r"(?:^|[\s,;])(?:[\w.-]+=(?![=\s,;]|$))?\"?([^\s,;\"]+)")
 _RUN = re.compile(r"[A-Za-z0-9]{12,}")
-_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]+")
-_LONGEST_WITH_ESCAPES = 256 * 1024  # bytes of a body in which escapes are looked into
-_LONGEST_WORDS = 8_000  # characters of an error's text that are looked at; fewer are shown
-_ROOM, _DEEPEST = 60_000, 20  # characters of a long error that are looked at, and levels
-_ESCAPED_LETTER = re.compile(rb"\\u00[2-7][0-9a-fA-F]")
-_INNER = re.compile(r"\\u00([2-7][0-9a-fA-F])")  # the same in a text, which may be JSON itself
-# Letters that need no escape and have one, and what is invisible between letters.
-_NEEDLESS = re.compile(
-    rb"\\{1,8}u00(?P<u>[2-7][0-9a-fA-F])|%(?:25){0,3}(?P<p>[2-7][0-9a-fA-F])"
-    rb"|&#0{0,4}(?P<d>[0-9]{2,3});|&#[xX]0{0,4}(?P<x>[2-7][0-9a-fA-F]);"
-    rb"|\\{1,8}u(?:0000|200[b-fB-F]|2060|[fF][eE][fF][fF])|\x00|\xe2\x80[\x8b-\x8f]"
-)
 _KEY_PREFIX = re.compile(
     r"\s*(?:Bearer\s+\S|(?:sk|pk|rk)-[\w-]{4}|(?:gsk|hf|ghp|r8|fw|sk)_\w{8}|xai-\w{8}|AIza\w{8})"
 )
@@ -258,91 +244,27 @@ def hidden(status: int, body: bytes, secrets: Iterable[str]) -> bytes:
     answers = good or b'"failed_generation"' in body  # as far as is known here
     sought = _sought(tuple(secrets), words=not answers)
     body = _without(body, sought)
+    whole = body
     if good and (sought or body.lstrip()[:1] != b"{"):
-        body = _as_one(body, sought)
-    has_escapes = _ESCAPED_LETTER.search(body) is not None
-    if not sought or (good and not has_escapes):
-        return body
-    is_long = len(body) > _LONGEST_WITH_ESCAPES
-    if is_long and good:
-        plainer = _written_anew(body)
-    else:
-        plainer = _NEEDLESS.sub(_needed, _words_of(body) if is_long else body)
-    clean = _without(plainer, sought)
-    # Of a long error nothing is shown that was not looked at.
-    return clean if clean != plainer or (is_long and not good and has_escapes) else body
+        whole = _as_one(body)
+    found = whole if whole is body else _without(whole, sought)
+    if found == whole and sought and (not good or has_escapes(whole)):
+        plainer = without_escapes(whole, answers=answers)
+        found = _without(plainer, sought)
+        # Of a long error nothing is shown that was not looked at.
+        unseen = not answers and len(whole) > LONG and has_escapes(whole)
+        found = found if found != plainer or unseen else whole
+    return body if found == whole and body.lstrip()[:1] == b"{" else found
 
 
-def _as_one(body: bytes, sought: Iterable[_Spelling]) -> bytes:
-    """The body; in one piece if it is a stream, which is long to read, or has a secret between two.
+def _as_one(body: bytes) -> bytes:
+    """The body; in one piece if it is a stream, which is long to read, or has its text in pieces.
 
     What is read again, now or from the journal, is a completion then as any other.
     """
     from lionproc.model.body import in_one_piece
 
-    whole = in_one_piece(body)
-    if whole is None:
-        return body
-    clean = _without(whole, sought)
-    return body if clean == whole and body.lstrip()[:1] == b"{" else clean
-
-
-def _words_of(body: bytes) -> bytes:
-    """What a long body of an error says, as far as anybody is shown it: shorter, and JSON if it was."""
-    try:
-        said = orjson.dumps(_beginning(orjson.loads(body), [_ROOM], _DEEPEST))
-    except (ValueError, TypeError):
-        said = body
-    return said[:_LONGEST_WITH_ESCAPES]
-
-
-def _beginning(value: object, left: list[int], levels: int) -> object:
-    """The beginning of each text, as long as there is room; nothing of what is very deep."""
-    if isinstance(value, str):
-        value = value[: min(_LONGEST_WORDS, max(left[0], 0))]
-        left[0] -= len(value)
-    left[0] -= 10  # for what is around it
-    if isinstance(value, (list, dict)) and (levels <= 0 or left[0] <= 0):
-        return None
-    if isinstance(value, list):
-        return [_beginning(each, left, levels - 1) for each in value if left[0] > 0]
-    if isinstance(value, dict):
-        parts = ((name[:100], each) for name, each in value.items() if left[0] > 0)
-        return {name: _beginning(each, left, levels - 1) for name, each in parts}
-    return value
-
-
-def _written_anew(body: bytes) -> bytes:
-    """A long reply with no escape that its letters do not need, those in its texts too; or as it is."""
-    try:
-        try:
-            return orjson.dumps(_without_escapes(orjson.loads(body)))
-        except (ValueError, TypeError):  # half a character, a number that JSON does not have
-            return json.dumps(_without_escapes(json.loads(body))).encode()
-    except (ValueError, RecursionError):
-        return body  # which nobody can read
-
-
-def _without_escapes(value: Any) -> Any:
-    if isinstance(value, str):
-        return _INNER.sub(_plain_letter, value) if "\\u00" in value else value
-    if isinstance(value, list):
-        return [_without_escapes(each) for each in value]
-    if isinstance(value, dict):
-        return {name: _without_escapes(each) for name, each in value.items()}
-    return value
-
-
-def _plain_letter(found: re.Match[str]) -> str:
-    letter = chr(int(found[1], 16))
-    return letter if _UNRESERVED.fullmatch(letter) else found[0]
-
-
-def _needed(found: re.Match[bytes]) -> bytes:
-    digits = found["u"] or found["p"] or found["x"]
-    code = int(digits, 16) if digits else int(found["d"] or b"0")
-    letter = chr(code) if code < 0x80 else ""
-    return letter.encode() if _UNRESERVED.fullmatch(letter) else found[0] if code else b""
+    return in_one_piece(body) or body
 
 
 def _is_of_words(secret: str) -> bool:
@@ -376,14 +298,14 @@ def _spelling(secret: str) -> _Spelling:
 
     Every repetition is bounded, so a search is linear.
     """
-    if _UNRESERVED.fullmatch(secret):  # nothing escapes these
+    if UNRESERVED.fullmatch(secret):  # nothing escapes these
         return secret.encode()
     return re.compile(b"".join(map(_letter, secret)))
 
 
 def _letter(letter: str) -> bytes:
     plain = re.escape(letter.encode())
-    if _UNRESERVED.fullmatch(letter):
+    if UNRESERVED.fullmatch(letter):
         return plain
     code = ord(letter)
     percent = b"".join(b"%%(?:25){0,3}%s" % _hex(f"{byte:02x}") for byte in letter.encode())

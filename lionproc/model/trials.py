@@ -94,10 +94,12 @@ class Trials:
             named += tried * way
             if named > MOST_NAMED:
                 raise wrong_shape("its names are too long for so many values; give shorter ones")
-            if isinstance(outer, (float, list, dict)):
-                pairs += sum(each.choices * times for each, times in applied)
-                if pairs > MOST_PAIRS:
-                    raise wrong_shape("there are too many values for so many choices; give fewer")
+            one_by_one = isinstance(outer, (float, list, dict))
+            pairs += sum(
+                (each.choices if one_by_one else each.mixed) * times for each, times in applied
+            )
+            if pairs > MOST_PAIRS:
+                raise wrong_shape("there are too many values for so many choices; give fewer")
             if isinstance(outer, dict):
                 spare -= sum(self._fields_of(number) for number in parts)
                 wanted = max((each.wanted for each, _ in applied), default=0)
@@ -272,7 +274,9 @@ class Trials:
         made.keyed = int("propertyNames" in part)
         told = [part[keyword] for keyword in _TOLD if keyword in part]
         made.told = len(json.dumps(told, default=str)) if told else 0
-        made.choices = len(_list(part.get("enum")))
+        choices = _list(part.get("enum"))
+        made.choices = len(choices)
+        made.mixed = len(choices) if len({*map(type, choices)} - {type(None)}) > 1 else 0
         made.form = not part.keys().isdisjoint(_FORMS)
         if self.look_around:
             made.patterns = _looks_around(part.get("pattern"))

@@ -251,6 +251,19 @@ def test_an_answer_that_begins_like_a_formula_acts_in_no_spreadsheet_unless_told
     assert json.loads(Path("o.jsonl").read_text().splitlines()[0])["answer"].startswith("=HYPER")
 
 
+def test_a_name_in_a_schema_that_begins_like_a_formula_acts_in_no_header_of_a_csv(ask, server):
+    names = ['=HYPERLINK("http://x")', "+A1", "fine;=1+1"]
+    server.configure(answer=json.dumps(dict.fromkeys(names, "yes")))
+    fields = {name: {"type": "string"} for name in names}
+    schema = {"type": "object", "properties": fields, "required": names}
+    Path("s.json").write_text(json.dumps(schema))
+    table(text="=text,id\none,1\n")
+    for _ in range(2):  # it is also what a file of an earlier run is held against
+        assert ask("in.csv", "-p", "Say {=text}", "--schema", "s.json")[0] == 0
+        header = list(pd.read_csv("in-answered.csv"))
+        assert header == ["=text", "id", '\'=HYPERLINK("http://x")', "'+A1", "fine;'=1+1"]
+
+
 @pytest.mark.parametrize("ending", ["csv", "tsv"])
 def test_a_program_with_another_separator_finds_no_formula_in_an_answer(ask, server, ending):
     formula = '=HYPERLINK("http://x")'

@@ -666,6 +666,15 @@ def test_one_row_that_is_refused_as_a_key_would_be_ends_no_run_and_no_other_afte
         assert out.index[out["a"].isna()].tolist() == [row]
 
 
+def test_some_rows_that_are_refused_so_keep_no_others_from_being_had(server, model):
+    fault = Fault("other", status=402, body=json.dumps({"error": {"message": AFFORD, "code": 402}}))
+    server.configure(faults=fails(*(f" {n}" for n in range(3)), fault=fault))
+    for _ in range(3):
+        with pytest.warns(RowsFailedWarning):
+            out = texts(9).llm.process("Say {text}", into="a", model=model, **QUIET)
+        assert out.index[out["a"].isna()].tolist() == [0, 1, 2]
+
+
 def test_a_server_that_is_down_stops_the_run_and_what_was_answered_stays(server, model):
     server.configure(faults=[None] * 40 + ["500"] * 3000)
     retry = lp.Retry(base_s=0.001, cap_s=0.01, budget=12)

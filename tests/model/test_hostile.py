@@ -466,6 +466,14 @@ def test_labels_that_are_referred_to_again_and_again_are_parts_of_a_schema_too()
         Answer.of({"$defs": {"e": {"enum": LABELS}}, "type": "object", "properties": fields})
 
 
+@pytest.mark.parametrize("other", ["unknown", 0.5, True])
+def test_many_values_are_not_held_against_many_choices_of_several_kinds(other):
+    answer = Answer.of({"type": "array", "items": {"enum": [other, *range(2, 2000)]}})
+    with pytest.raises(CallError, match="so many choices"):
+        answer.read(json.dumps({"answer": [1999] * 50_000}))
+    assert answer.read(json.dumps({"answer": [1999] * 500})) == [1999] * 500
+
+
 def test_many_labels_beside_many_others_are_put_together_once():
     others = [{"const": f"k{n}"} for n in range(2000)]
     either = {"anyOf": [{"enum": LABELS}, *others]}

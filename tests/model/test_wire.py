@@ -559,10 +559,12 @@ def test_the_chunks_of_one_completion_are_its_text(kind_of_wire, events):
 @pytest.mark.parametrize("events", [
     [chunk("The total is 1"), chunk("The total is ", number="B"), chunk("25", "stop", number="B")],
     [chunk("1", number=""), chunk("25", "stop", number="", model="another")],
+    [chunk("neg"), chunk("pos", "stop", number="B", model="another")],
+    [chunk("neg", "stop"), chunk("pos", "stop", number="B")],
     [chunk("fine", "stop"), chunk(" and more")],
     [chunk("fine", "stop"), "data: [DONE]", chunk("another", "stop")],
     [chunk("half"), 'event: error\ndata: {"message": "overloaded"}', chunk(None, "stop")],
-], ids=range(5))  # fmt: skip
+], ids=range(7))  # fmt: skip
 def test_what_is_more_or_less_than_one_completion_is_no_answer(kind_of_wire, events):
     out, _ = asked_raw(kind_of_wire, http(stream(*events)))
     assert out["a"].isna().all()
