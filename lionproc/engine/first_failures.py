@@ -34,8 +34,8 @@ _OF_THE_SERVER = frozenset(
 
 
 MOST_ROWS = 8
-"""Rows that are refused as a key would be that has had answers, and none answered between, until it is
-believed: where they are all that is left, the other answers are still to be had."""
+"""Rows that a run may begin with that are refused as a key would be that has had answers before, until
+it is believed: they come first in a rerun, and the other answers are still to be had."""
 
 
 class FirstOutcomes:
@@ -64,6 +64,7 @@ class FirstOutcomes:
         self._near = False  # enough have failed in one way, but not in order
         self._refused: CallError | None = None  # of the key or the model, and perhaps of a row
         self._asked: list[object] = []  # what was refused
+        self._has_paid = False
         self._news = asyncio.Event()
 
     def sent(self, event: Event) -> None:
@@ -107,7 +108,8 @@ class FirstOutcomes:
         self._refused = self._refused or error
         if asked not in self._asked:
             self._asked.append(asked)
-        return len(self._asked) <= (MOST_ROWS if error.status in {401, 402} else 1)
+        many = error.status in {401, 402} and not self._has_paid
+        return len(self._asked) <= (MOST_ROWS if many else 1)
 
     def refused(self, errors: Iterable[str]) -> CallError | None:
         """The refusal that nothing has spoken against, at the end of a run.
@@ -121,6 +123,7 @@ class FirstOutcomes:
 
     def believe_no_refusal(self) -> None:
         """A paid reply came: the key and the model are good, and what was refused is a row."""
+        self._has_paid = True
         if self._refused is not None:
             self._refused = None
             self._asked.clear()

@@ -118,13 +118,12 @@ def test_an_interrupt_at_any_step_of_a_flush_leaves_the_journal_writing(tmp_path
     async def keep():
         journal.append(Entry(bytes(16), b"{}", "some-model", 10, 2, 1, 0.25, 1.8e9))
 
-    for step in itertools.count():
+    interrupted = 0
+    for step in range(40):  # it has fewer where all is on disk already
         asyncio.run(keep())
-        came = is_interrupted(journal.flush, step)
+        interrupted += is_interrupted(journal.flush, step)
         assert ends(journal.flush), step
-        if not came:
-            break
-    assert step > 5
+    assert interrupted > 3
     journal.close()
 
 

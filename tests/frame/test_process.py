@@ -669,9 +669,10 @@ def test_one_row_that_is_refused_as_a_key_would_be_ends_no_run_and_no_other_afte
 def test_some_rows_that_are_refused_so_keep_no_others_from_being_had(server, model):
     fault = Fault("other", status=402, body=json.dumps({"error": {"message": AFFORD, "code": 402}}))
     server.configure(faults=fails(*(f" {n}" for n in range(3)), fault=fault))
+    limits = {"concurrency": 1}
     for _ in range(3):
         with pytest.warns(RowsFailedWarning):
-            out = texts(9).llm.process("Say {text}", into="a", model=model, **QUIET)
+            out = texts(9).llm.process("Say {text}", into="a", model=model, limits=limits, **QUIET)
         assert out.index[out["a"].isna()].tolist() == [0, 1, 2]
 
 
