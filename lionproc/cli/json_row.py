@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from lionproc.errors import ConfigurationError
+from lionproc.model.as_json import each_text
 from lionproc.model.validate import is_deeper, whole_characters
 
 __all__ = ["json_row"]
@@ -61,7 +62,7 @@ def _read(line: bytes) -> Any:
         held = orjson.loads(line)
     except ValueError:
         text = whole_characters(line.decode("utf-8", "surrogatepass"))
-        return _whole(_loads(text))
+        return each_text(_loads(text), whole_characters)  # which a request can carry
     return _loads(line) if _LARGE_NUMBER.search(line) else held
 
 
@@ -83,14 +84,3 @@ def _float(written: str) -> float | str:
 
 def _constant(written: str) -> str | None:
     return None if written == "NaN" else written  # which is a missing cell, as in a frame
-
-
-def _whole(held: Any) -> Any:
-    """The same with U+FFFD for half characters, which no request can carry."""
-    if isinstance(held, str):
-        return whole_characters(held)
-    if isinstance(held, list):
-        return [_whole(each) for each in held]
-    if isinstance(held, dict):
-        return {whole_characters(name): _whole(each) for name, each in held.items()}
-    return held

@@ -9,7 +9,8 @@ verdict waits for that, and while enough replies wait to be corrected, nothing n
 slow request holds up must not be paid for by all the others.
 
 A refusal of the key or the model may be one of a row, which a firewall does not let through. While
-nothing was answered it is believed when a second row is refused too.
+nothing was answered it is believed when a second row is refused too; of a key that has had answers
+before, when `MOST_ROWS` were, with which a rerun may begin.
 
 One answer ends the trial, whether it was bought or is in the journal from an earlier run: then
 failures are their rows' own.
@@ -34,8 +35,8 @@ _OF_THE_SERVER = frozenset(
 
 
 MOST_ROWS = 8
-"""Rows that a run may begin with that are refused as a key would be that has had answers before, until
-it is believed: they come first in a rerun, and the other answers are still to be had."""
+"""Rows that a run may begin with, of a key that has had answers, and that are refused as a bad one
+would be: in a rerun they come first, and the other answers are still to be had."""
 
 
 class FirstOutcomes:

@@ -18,9 +18,7 @@ from lionproc.frame.answer_arrays import POOL
 
 __all__ = ["Blocks", "Numbers"]
 
-AT_ONCE = (
-    2**29
-)  # bytes of lists, records or maps, or of shared texts, that are copied into one array
+AT_ONCE = 2**29  # bytes of lists, records, maps or shared texts that are copied into one array
 Numbers = npt.NDArray[np.int64]
 """The number of the answer of each row; negative for none."""
 

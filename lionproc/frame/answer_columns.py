@@ -56,9 +56,8 @@ class AnswerColumns:
         self._length = 0  # characters of the replies they were read from
         self._users = 0  # rows that have one of those
         self._last: Any = MISSING
-        self._long: dict[
-            tuple[str, str], int
-        ] = {}  # of those the places, by how they begin and end
+        # Of the long texts among those the places, by how they begin and end.
+        self._long: dict[tuple[str, str], int] = {}
         self._stretch = min(max(most, self._size), JOINED * self._size)  # rows of a final block
         self._left = [min(self._stretch, rows - n) for n in range(0, rows, self._stretch)]
         self._complete: list[int] = []  # stretches of which nothing more is to come

@@ -230,9 +230,11 @@ def _check_one(events: list[dict[str, Any]]) -> None:
     chunks = [event for event in events if _choice(event)]
     ids = [repr(chunk["id"]) for chunk in chunks if chunk.get("id")]
     models = {repr(chunk["model"]) for chunk in chunks if chunk.get("model")}
-    is_new = 1 < len(set(ids)) < len(ids)
-    if len(set(ids)) == len(ids):  # no id says that they are of one
-        is_new = len(models) > 1 or (len(ids) > 1 and sum(map(_is_whole, chunks)) > 1)
+    different = len(set(ids))
+    if different == len(ids):  # no id says that they are of one
+        is_new = len(models) > 1 or (different > 1 and sum(map(_is_whole, chunks)) > 1)
+    else:
+        is_new = different > 1
     if is_new:
         raise ValueError("The events are of more than one completion.")
 

@@ -244,17 +244,16 @@ def hidden(status: int, body: bytes, secrets: Iterable[str]) -> bytes:
     answers = good or b'"failed_generation"' in body  # as far as is known here
     sought = _sought(tuple(secrets), words=not answers)
     body = _without(body, sought)
-    whole = body
-    if good and (sought or body.lstrip()[:1] != b"{"):
-        whole = _as_one(body)
+    is_plain = body.lstrip()[:1] == b"{"
+    whole = _as_one(body) if good and (sought or not is_plain) else body
     found = whole if whole is body else _without(whole, sought)
-    if found == whole and sought and (not good or has_escapes(whole)):
+    if found == whole and sought and ((escaped := has_escapes(whole)) or not good):
         plainer = without_escapes(whole, answers=answers)
-        found = _without(plainer, sought)
+        clean = _without(plainer, sought)
         # Of a long error nothing is shown that was not looked at.
-        unseen = not answers and len(whole) > LONG and has_escapes(whole)
-        found = found if found != plainer or unseen else whole
-    return body if found == whole and body.lstrip()[:1] == b"{" else found
+        is_unseen = escaped and not answers and len(whole) > LONG
+        found = clean if clean != plainer or is_unseen else whole
+    return body if found == whole and is_plain else found
 
 
 def _as_one(body: bytes) -> bytes:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
 import orjson
+
+from lionproc.model.as_json import each_text
 
 __all__ = ["LONG", "UNRESERVED", "has_escapes", "without_escapes"]
 
@@ -73,21 +74,15 @@ def _written_anew(body: bytes) -> bytes:
     """A long reply with no escape that its letters do not need, those in its texts too; or as it is."""
     try:
         try:
-            return orjson.dumps(_unescaped(orjson.loads(body)))
+            return orjson.dumps(each_text(orjson.loads(body), _unescaped))
         except (ValueError, TypeError):  # half a character, a number that JSON does not have
-            return json.dumps(_unescaped(json.loads(body))).encode()
+            return json.dumps(each_text(json.loads(body), _unescaped)).encode()
     except (ValueError, RecursionError):
         return body  # which nobody can read
 
 
-def _unescaped(value: Any) -> Any:
-    if isinstance(value, str):
-        return _INNER.sub(_plain_letter, value) if "\\u00" in value else value
-    if isinstance(value, list):
-        return [_unescaped(each) for each in value]
-    if isinstance(value, dict):
-        return {name: _unescaped(each) for name, each in value.items()}
-    return value
+def _unescaped(text: str) -> str:
+    return _INNER.sub(_plain_letter, text) if "\\u00" in text else text
 
 
 def _plain_letter(found: re.Match[str]) -> str:
