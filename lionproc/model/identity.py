@@ -64,7 +64,7 @@ def identity_of(base: str, client: object, scope: str | None) -> str:
     Args:
         base: The address.
         client: An openai client for it.
-        scope: What the user says of it.
+        scope: What the user says of it; "" that nothing that cannot be seen decides who answers.
 
     Returns:
         The address alone, where there is nothing else to it.
@@ -76,7 +76,9 @@ def identity_of(base: str, client: object, scope: str | None) -> str:
     if scope is None and (code := own_code_in(client)):
         raise ModelError(
             f"{code}, and from here it cannot be seen for whom: the answers kept for one account "
-            'could be given to another. Give the account a name: lp.Model(..., scope="tenant a").'
+            "could be given to another. If this code chooses the account, give it a name: "
+            'lp.Model(..., scope="tenant a"). If it only looks on, as for a log, say so: '
+            'lp.Model(..., scope="").'
         )
     return with_scope(base, scope, *_carried(client, _plain(client)))
 

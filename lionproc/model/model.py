@@ -35,7 +35,7 @@ class SecretText(Protocol):
 # body, where most servers ignore what they do not know, and a key there would be in the open.
 _OURS = (
     *("provider", "model", "base_url", "api_key", "client", "executor", "temperature"),
-    *("max_tokens", "timeout", "structured", "allow_http", "price", "service_tier"),
+    *("max_tokens", "timeout", "structured", "allow_http", "scope", "price", "service_tier"),
 )
 _BODY = (
     *("top_p", "top_k", "min_p", "seed", "stop", "logit_bias", "reasoning_effort", "verbosity"),
@@ -84,6 +84,8 @@ class Model(ModelSettings):
         allow_http: True sends key and rows unencrypted to a host that is not this machine.
         scope: A name for whatever else decides who answers and cannot be seen from here (a
             tenant behind a gateway, a version of the weights): another scope shares no answers.
+            `""` says that nothing does, where code of your own in client= only looks on, as for
+            a log: answers are kept as if it were not there.
         price: What the model costs, where it is not in the table of prices or you pay another
             price: `lp.Price(...)` in dollars per million tokens.
         service_tier: The provider's tier, such as "flex" for half the price and slow replies. What
@@ -145,7 +147,7 @@ class Model(ModelSettings):
         _in_range("max_completion_tokens", by_newer_name, 1, math.inf, whole=True)
         if structured is not None and structured not in _STRUCTURED:
             raise ModelError(f"structured is one of {', '.join(_STRUCTURED)}, not {structured!r}.")
-        if scope is not None and (not isinstance(scope, str) or not scope):
+        if scope is not None and not isinstance(scope, str):
             raise ModelError(f"scope is a name such as 'tenant a', not {scope!r}.")
         if price is not None and not isinstance(price, Price):
             raise ConfigurationError(

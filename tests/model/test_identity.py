@@ -186,6 +186,33 @@ def test_a_hook_that_names_the_tenant_gives_no_answer_of_another_and_is_sent_by_
         assert [sent.headers["x-tenant"] for sent in server.requests] == ["a", "b"]
 
 
+def test_a_log_of_requests_that_is_said_to_be_one_finds_what_was_paid_for_without_it():
+    df = pd.DataFrame({"text": ["one"]})
+    logged = []
+    with Server(answer="fine") as server:
+
+        async def log(request):
+            logged.append(request.headers["content-type"])
+
+        def ask(client=None, text="{text}", **more):
+            where = {"client": client} if client else {"base_url": server.base_url}
+            key = {} if client else {"api_key": server.key}
+            model = lp.Model("openai/m", **where, **key, **more)
+            df.llm.process(text, "a", model=model, progress=False)
+            return server.counters.total
+
+        client = openai.AsyncOpenAI(
+            base_url=server.base_url, api_key=server.key, **http(event_hooks={"request": [log]})
+        )
+        assert ask() == 1
+        with pytest.raises(ModelError, match=r'only looks on.*scope=""'):
+            ask(client)
+        assert ask(client, scope="") == 1
+        assert ask(client, "and {text}", scope="") == 2
+        assert ask(text="and {text}") == 2
+    assert logged == ["application/json"]
+
+
 class Traced(openai.AsyncOpenAI):
     """What tracing makes of a client: it looks at calls, and at replies."""
 
@@ -247,9 +274,12 @@ def test_a_scope_is_a_part_of_the_model_and_travels_with_it():
     assert repr(model) == f"Model('openai', 'm', base_url='{AT}', scope='tenant a')"
     assert pickle.loads(pickle.dumps(model)).scope == "tenant a"  # noqa: S301  (made just here)
     assert copy.copy(model).scope == copy.deepcopy(model).scope == "tenant a"
-    for scope in ("", 7):
-        with pytest.raises(ModelError, match="scope"):
-            lp.Model("openai/m", scope=scope)
+    seen = lp.Model("openai/m", base_url=AT, scope="")
+    for made in (pickle.loads(pickle.dumps(seen)), copy.copy(seen), copy.deepcopy(seen)):  # noqa: S301
+        assert made.scope == ""  # not None, which says nothing
+    assert repr(seen).endswith("scope='')")
+    with pytest.raises(ModelError, match="scope"):
+        lp.Model("openai/m", scope=7)
 
 
 def test_the_embedded_model_has_scopes_too(monkeypatch):
