@@ -17,6 +17,7 @@ from typing import Any
 
 from lionproc.errors import ModelError
 from lionproc.model.own_code import own_code_in
+from lionproc.model.unwrapping import unwrapped
 
 __all__ = ["former_identity_of", "identity_of", "sent_headers", "with_scope"]
 
@@ -115,7 +116,7 @@ def _carried(client: Any, plain: set[tuple[str, str]]) -> Iterator[tuple[str, st
     for name, value in client.default_query.items():
         if name != "api-version":
             yield f"?{name}", str(value)
-    http = getattr(client, "_client", None)
+    http = unwrapped(getattr(client, "_client", None))
     if http is None:
         return
     yield from _headers(http.headers, plain)

@@ -16,6 +16,7 @@ from lionproc.model.identity import former_identity_of, identity_of, sent_header
 from lionproc.model.plain_client import PlainClient
 from lionproc.model.prices import price_of
 from lionproc.model.providers import PROVIDERS, Provider
+from lionproc.model.unwrapping import unwrapped
 
 if TYPE_CHECKING:
     import openai
@@ -93,7 +94,8 @@ def _through(
     if not isinstance(client, PlainClient):
         import openai
 
-        if not isinstance(client, (openai.AsyncOpenAI, openai.OpenAI)):
+        client = unwrapped(client)
+        if not issubclass(type(client), (openai.AsyncOpenAI, openai.OpenAI)):
             raise ModelError(
                 "client= takes an openai client (openai.AsyncOpenAI, openai.AsyncAzureOpenAI), "
                 f"not {type(client).__name__}."

@@ -25,6 +25,7 @@ from lionproc.errors import CallError, Kind, ModelError
 from lionproc.model.held_pools import is_pool, is_session, pools_in
 from lionproc.model.quiet_pool import keep_quiet
 from lionproc.model.reading import ACCEPT_ENCODING, bounded
+from lionproc.model.unwrapping import unwrapped
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -60,7 +61,7 @@ def twin_of(client: openai.AsyncOpenAI | openai.OpenAI) -> openai.AsyncOpenAI:
         made.organization, made.project = client.organization, client.project
     else:
         # Not made anew from its arguments: that would read the environment once more.
-        made = copy.copy(client) if isinstance(client, openai.AsyncOpenAI) else _made_async(client)
+        made = _like(client, _async_kind(client))
         made._client = http
     made.max_retries, made.timeout = 0, None  # the wire bounds the whole attempt
     for name in ("_api_key_provider", "_azure_ad_token_provider"):
@@ -70,16 +71,23 @@ def twin_of(client: openai.AsyncOpenAI | openai.OpenAI) -> openai.AsyncOpenAI:
     return cast("openai.AsyncOpenAI", made)
 
 
-def _made_async(client: openai.OpenAI) -> openai.AsyncOpenAI:
-    """The async client of the same settings."""
+def _async_kind(client: openai.AsyncOpenAI | openai.OpenAI) -> type[openai.AsyncOpenAI]:
+    """The class of the async client of the same settings."""
+    if isinstance(client, openai.AsyncOpenAI):
+        return type(client)
     kind = _ASYNC.get(type(client))
     if kind is None:
         raise ModelError(
             f"client= is a {type(client).__name__}, which works in threads only. Give the async "
             "client of the same kind."
         )
-    made: openai.AsyncOpenAI = object.__new__(kind)
-    vars(made).update(vars(client))
+    return kind
+
+
+def _like(thing: Any, kind: Any) -> Any:
+    """Another object with the same settings, whatever its class does where it is made or copied."""
+    made = object.__new__(kind)
+    vars(made).update(vars(thing))
     return made
 
 
@@ -108,9 +116,10 @@ def _http_twin(http: Any, outer: _Fresh | None = None) -> Any:
         http: The client.
         outer: What copies the transport that it is a part of.
     """
+    http = unwrapped(http)
     module = module_of(http)
-    if isinstance(http, module.AsyncClient):
-        made = copy.copy(http)
+    if issubclass(type(http), module.AsyncClient):
+        made = _like(http, type(http))
         made._event_hooks = {name: list(hooks) for name, hooks in http._event_hooks.items()}
     elif _library(http) in {"httpx", "httpx2", "openai"}:
         made = module.AsyncClient(
@@ -318,8 +327,7 @@ def _fresh_pool(pool: Any) -> object:
     kind = getattr(library, name if name.startswith("Async") else f"Async{name}", None)
     if kind is None:
         raise _uncopied(pool)
-    made = object.__new__(kind)
-    vars(made).update(vars(pool))
+    made = _like(pool, kind)
     # A reply that is given up would fill the window of a connection that HTTP/2 shares with others.
     if made._http2 and not made._http1:
         raise ModelError(

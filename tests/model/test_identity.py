@@ -1,6 +1,7 @@
 """Which answers are shared: those of the same place, whatever key opens it, and no others."""
 
 import os
+from unittest.mock import Mock
 
 import httpx2
 import openai
@@ -116,7 +117,13 @@ async def hooked(request):
 
 def subclass(of, name):
     """A class of a user's own that has its own of one method."""
-    return type("Own", (of,), {name: getattr(of, name), "__module__": __name__})
+    return type("Own", (of,), {name: getattr(of, name, None), "__module__": __name__})
+
+
+class Dated:
+    """What a user's class may have beside a library's."""
+
+    organization = property(lambda self: None, lambda self, name: None)
 
 
 def patched():
@@ -145,13 +152,17 @@ SHAPING = {
     "a hook of later": hooked_later,
     "a method of one client": patched,
     "an http_client": lambda: of_http(subclass(httpx2.AsyncClient, "build_request")),
+    "a property of a class beside": lambda: type("Own", (Dated, openai.AsyncOpenAI), {})(
+        base_url=AT, api_key=KEY
+    ),
     "another http_client": lambda: of_http(subclass(openai.DefaultAsyncHttpxClient, "send")),
 } | {
     name: (lambda name=name: subclass(openai.AsyncOpenAI, name)(base_url=AT, api_key=KEY))
     for name in (
         *("_prepare_request", "_prepare_options", "_prepare_url", "_build_request"),
         *("_build_headers", "_validate_headers", "auth_headers", "default_headers"),
-        *("default_query", "post", "request"),
+        *("default_query", "post", "request", "_idempotency_key", "_maybe_override_cast_to"),
+        *("_should_stream_response_body", "_refresh_api_key", "__getattribute__"),
     )
 }
 
@@ -219,10 +230,46 @@ class Traced(openai.AsyncOpenAI):
     def __init__(self, **settings):
         super().__init__(**settings)
         self.request = self.request
+        self.chat = Mock()
+        self._tracer = Mock()
+
+    @property
+    def responses(self):
+        """As tools do that look at what is asked."""
+        return Mock()
 
     def copy(self, **settings):
         """As a class does that takes more settings."""
         return super().copy(**settings)
+
+    async def _process_response(self, **reply):
+        return await super()._process_response(**reply)
+
+
+class TracedHttp(httpx2.AsyncClient):
+    """A client of httpx with transports of its own, as for a cache, and ways that none asks here."""
+
+    def _init_transport(self, **settings):
+        return super()._init_transport(**settings)
+
+    async def request(self, *given, **settings):
+        """As for a log."""
+        return await super().request(*given, **settings)
+
+
+class Proxy:
+    """What stands for another object and says that it is one of its class, as those of wrapt do."""
+
+    def __init__(self, wrapped):
+        object.__setattr__(self, "__wrapped__", wrapped)
+
+    def __getattr__(self, name):
+        return getattr(self.__wrapped__, name)
+
+    __class__ = property(lambda self: self.__wrapped__.__class__)
+
+    def __copy__(self):
+        raise NotImplementedError("object proxy must define __copy__()")
 
 
 def test_what_only_looks_at_requests_and_replies_wants_no_name(monkeypatch):
@@ -234,9 +281,43 @@ def test_what_only_looks_at_requests_and_replies_wants_no_name(monkeypatch):
     monkeypatch.setattr(openai.AsyncOpenAI, "_prepare_request", traced)
     assert identity(kind=Traced) == identity(**http(event_hooks={"response": [hooked]})) == AT
     assert identity(http_client=openai.DefaultAioHttpClient()) == AT
+    assert identity(http_client=TracedHttp()) == AT
     assert identity(kind=openai.AsyncAzureOpenAI, **AZURE, **http()) == identity(
         kind=openai.AzureOpenAI, **AZURE
     )
+
+
+@pytest.mark.parametrize("kind", [openai.AsyncOpenAI, openai.OpenAI])
+def test_a_client_within_the_proxies_of_a_tool_is_asked_and_found_as_itself(kind):
+    df = pd.DataFrame({"text": ["one"]})
+    pool = httpx2.AsyncClient if kind is openai.AsyncOpenAI else httpx2.Client
+    with Server(answer="fine") as server:
+        client = kind(base_url=server.base_url, api_key=server.key, http_client=Proxy(pool()))
+        for given in (Proxy(Proxy(client)), client):
+            out = df.llm.process(
+                "{text}", "a", model=lp.Model("openai/m", client=given), progress=False
+            )
+            assert out["a"].tolist() == ["fine"]
+        assert server.counters.total == 1
+    with pytest.raises(ModelError, match="takes an openai client"):
+        lp.Model("openai/m", client=Mock(spec=kind)).connect()
+
+
+class Single(openai.AsyncOpenAI):
+    """A client that is there once in a process."""
+
+    only = None
+
+    def __new__(cls, **settings):
+        cls.only = cls.only or super().__new__(cls)
+        return cls.only
+
+
+def test_a_client_that_is_there_once_stays_as_it_is():
+    client = Single(base_url=AT, api_key=KEY, timeout=7)
+    before = dict(vars(client))
+    assert lp.Model("openai/m", client=client).connect().identity == AT
+    assert vars(client) == before
 
 
 def test_the_order_and_the_case_of_headers_are_nothing():
