@@ -9,13 +9,15 @@ digits where a date belongs. Forgiven is what has one reading only: a single cod
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
+import orjson
+
 from lionproc.errors import CallError, Kind, pass_on_interrupt
 from lionproc.model.coerce import Cell, MisfitError, cell_maker
+from lionproc.model.effort import refuse_very_many
 from lionproc.model.exact_numbers import (
     dumped,
     has_exact_numbers,
@@ -125,6 +127,7 @@ class Form:
 
     def read(self, body: str) -> tuple[Any, bool]:
         """The value of JSON text, and whether it was mended; or a `CallError` of kind wrong_shape."""
+        refuse_very_many(body)
         raw: Any = NOT_PARSED
         disguised = self._may_be_disguised(body)
         if disguised or self._looks_at_raw or not has_each_key_once(body):
@@ -133,7 +136,7 @@ class Form:
             except ValueError:
                 disguised = False  # no JSON: the check will say so
             if disguised:
-                for path, reason in _disguised(self._shape, raw, ()):
+                for path, reason in self._disguised(self._shape, raw, ()):
                     raise wrong_shape(self._reason([(path, reason)]))
         mended = False
         if self._exact and (exact := with_exact_numbers(body, self._shape)) != body:
@@ -149,6 +152,38 @@ class Form:
         return (self._numbers_chosen and ("true" in body or "false" in body)) or (
             self._temporal and may_be_times(body)
         )
+
+    def _disguised(
+        self, shape: Shape | None, raw: object, path: Path
+    ) -> Iterator[tuple[Path, str]]:
+        """Where pydantic's strict mode takes one thing for another."""
+        match shape:
+            case Choice(members=members) if isinstance(raw, bool):
+                if raw not in self._flags[id(shape)]:
+                    yield (
+                        path,
+                        f"should be one of {', '.join(map(repr, members))}, not true or false",
+                    )
+            case Date() | Instant() | Time() | Duration() if isinstance(raw, str):
+                if DIGITS.fullmatch(raw.strip()):  # "12" would be read as twelve seconds after 1970
+                    yield path, NOT_AS_NUMBER
+            case List() if isinstance(raw, list):
+                for place, inner in enumerate(raw):
+                    yield from self._disguised(shape.item, inner, (*path, place))
+            case Record() | Map() if isinstance(raw, dict):
+                for key, inner in raw.items():
+                    yield from self._disguised(inside(shape, key), inner, (*path, key))
+            case _:
+                pass
+
+    @cached_property
+    def _flags(self) -> Mapping[int, frozenset[bool]]:
+        """Of each choice in the shape, which of true and false are members: not the 1 that equals one."""
+        return {
+            id(part): frozenset(each for each in part.members if isinstance(each, bool))
+            for part in walk(self._shape)
+            if isinstance(part, Choice)
+        }
 
     def _forgive(self, body: str, wrong: WrongError) -> Any:
         """Mend what has one reading only and validate again, or raise with the reasons."""
@@ -254,7 +289,7 @@ def read_either(wrapped: Form, bare: Form | None, shape: Shape) -> Read:
         except CallError:
             if not words or body.startswith(('"', "[")):
                 raise
-        return form.read(json.dumps(body))[0]
+        return form.read(orjson.dumps(body).decode())[0]
 
     return read
 
@@ -269,25 +304,6 @@ def _fit(cell: Cell, value: object) -> Any:
     except BaseException as error:  # noqa: BLE001 - a property of the user's model may raise anything
         pass_on_interrupt(error)
         raise wrong_shape(f"the answer cannot be kept ({type(error).__name__})") from None
-
-
-def _disguised(shape: Shape | None, raw: object, path: Path) -> Iterator[tuple[Path, str]]:
-    """Where pydantic's strict mode takes one thing for another."""
-    match shape:
-        case Choice(members=members) if isinstance(raw, bool):
-            if not any(raw is member for member in members):
-                yield path, f"should be one of {', '.join(map(repr, members))}, not true or false"
-        case Date() | Instant() | Time() | Duration() if isinstance(raw, str):
-            if DIGITS.fullmatch(raw.strip()):  # "12" would be read as twelve seconds after 1970
-                yield path, NOT_AS_NUMBER
-        case List() if isinstance(raw, list):
-            for place, inner in enumerate(raw):
-                yield from _disguised(shape.item, inner, (*path, place))
-        case Record() | Map() if isinstance(raw, dict):
-            for key, inner in raw.items():
-                yield from _disguised(inside(shape, key), inner, (*path, key))
-        case _:
-            pass
 
 
 def _readings(choice: Choice) -> dict[str, str | None]:

@@ -39,9 +39,10 @@ from lionproc.model.trials import (
 from lionproc.model.validate import DEEPEST, NOT_PARSED, Check, SchemaCheck, parse, wrong_shape
 from lionproc.model.vetting import MOST_PARTS
 
-__all__ = ["MOST_IN_A_CIRCLE", "MOST_VALUES", "Weighed", "schema_check"]
+__all__ = ["MOST_IN_A_CIRCLE", "MOST_VALUES", "Weighed", "refuse_very_many", "schema_check"]
 
 MOST_VALUES = 100_000  # texts, numbers, lists and objects; no model writes as many in one answer
+VERY_MANY = f"the answer has more than {MOST_VALUES:,} values; give fewer"
 MOST_IN_A_CIRCLE = (
     50_000  # where the schema contains itself: each that fails there is told at length
 )
@@ -182,8 +183,23 @@ def _few_values(text: str, raw: Any) -> Any:
     """What the text holds, if it is not very many values: whatever looks at each would take long."""
     value = _held(text, raw)
     if len(text) > MOST_VALUES and _is_more(value, MOST_VALUES):
-        raise wrong_shape(f"the answer has more than {MOST_VALUES:,} values; give fewer")
+        raise wrong_shape(VERY_MANY)
     return value
+
+
+def refuse_very_many(text: str) -> None:
+    """Refuse the JSON of an answer that surely has too many values, before anything reads it.
+
+    To make millions of values takes seconds, and so does all that looks at each. A comma that is
+    in no text stands between two of them.
+
+    Raises:
+        CallError: Of kind `wrong_shape`.
+    """
+    if text.count(",") > MOST_VALUES:
+        without_escapes = text.replace("\\\\", "").replace('\\"', "")
+        if "".join(without_escapes.split('"')[::2]).count(",") > MOST_VALUES:
+            raise wrong_shape(VERY_MANY)
 
 
 def _is_more(value: object, most: int) -> bool:

@@ -621,12 +621,42 @@ def test_keys_with_a_pattern_hold_nothing_up_and_one_for_python_alone_is_refused
         Answer.of(list[odd])
 
 
-@pytest.mark.parametrize("item", ["1", '"0"'])
-def test_very_many_values_are_refused_before_each_is_looked_at(monkeypatch, item):
-    def looked_at(*_):
-        raise AssertionError("each of them is looked at")
+@pytest.mark.parametrize(
+    ("schema", "item"),
+    [
+        (list[int], "1"),
+        (list[int], '"0"'),
+        (list[Literal["yes", "no", True]], "true"),
+        (list[dt.date], '"12"'),
+        (list[str], r'"\",\\"'),
+        ({"type": "array", "items": {"enum": ["a", True]}}, "true"),
+    ],
+    ids=str,
+)
+def test_very_many_values_are_refused_before_any_is_looked_at(monkeypatch, schema, item):
+    answer = Answer.of(schema)
 
-    monkeypatch.setattr("lionproc.model.effort.has_too_many_long_numbers", looked_at)
-    text = f'{{"answer":[{",".join([item] * 150_000)}]}}'
-    with pytest.raises(CallError, match="more than 100,000 values"):
-        Answer.of(list[int]).read(text)
+    def read(*_):
+        raise AssertionError("they are read")
+
+    for name in ("answer_parser.parse", "answer_parser.has_each_key_once", "effort.parse"):
+        monkeypatch.setattr(f"lionproc.model.{name}", read)
+    for broken in ("", ",", ',{"a":1,"a":2}', ',"\\ud800"', ",NaN"):
+        with pytest.raises(CallError, match="more than 100,000 values"):
+            answer.read(f'{{"answer":[{",".join([item] * 150_000)}{broken}]}}')
+
+
+def test_true_is_not_held_against_each_of_many_choices():
+    answer = Answer.of(list[Literal[(*(f"c{n}" for n in range(300)), True)]])
+    calls = 0
+
+    def count(*_):
+        nonlocal calls
+        calls += 1
+
+    sys.setprofile(count)
+    try:
+        answer.read(json.dumps([True] * 1000))
+    finally:
+        sys.setprofile(None)
+    assert calls < 100_000
