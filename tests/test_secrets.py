@@ -41,6 +41,7 @@ from lionproc.errors import (
 from lionproc.frame.plan import Plan
 from lionproc.model import local
 from lionproc.model.body import parsed
+from lionproc.model.chat_completion import classify
 from lionproc.model.credentials import Secret, _spelling, hidden, sealed, secrets_in
 from lionproc.model.excerpt import shown
 from lionproc.model.wire import way_to
@@ -255,6 +256,35 @@ def test_a_secret_with_escapes_is_found_in_a_long_error_too(before):
     assert CANARY[1:].encode() not in came
     if not before:
         assert json.loads(came)["error"]["message"] == "It is [key]."
+
+
+def handed_on(error):
+    return {"error": {"message": "Provider returned error", "metadata": {"raw": json.dumps(error)}}}
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "kind"),
+    [
+        (400, {"message": "maximum context length"}, Kind.CONTEXT_LENGTH),
+        (400, {"message": "no", "code": "invalid_api_key"}, Kind.ACCESS),
+        (429, {"message": "no", "type": "insufficient_quota"}, Kind.QUOTA),
+    ],
+)
+@pytest.mark.parametrize("place", ["behind texts", "behind a text within", "handed on", "a fault"])
+def test_a_long_error_with_escapes_is_what_it_says_however_much_it_quotes_before(
+    status, said, kind, place
+):
+    quoted = ["<b>" + "x" * 7000] * 60
+    error = {
+        "behind texts": {"request": quoted, "error": said},
+        "behind a text within": {"error": {"input": {"text": quoted}, **said}},
+        "handed on": handed_on({"request": quoted, "error": said}),
+        "a fault": {"detail": {"input": quoted, **said}},
+    }[place]
+    body = json.dumps(error).replace("<", "\\u003c").encode()
+    came = hidden(status, body, [CANARY])
+    assert len(came) < len(body) / 10
+    assert classify(status, {}, came).error.kind is kind
 
 
 @pytest.mark.parametrize("form", ["a text", "JSON", "JSON in a fence", "JSON behind thoughts"])
