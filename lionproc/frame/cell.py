@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from enum import Enum
+from types import WrapperDescriptorType
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +23,8 @@ __all__ = ["cell_text", "is_huge", "is_missing", "label_text", "printed", "sound
 _PRINTED: Final = frozenset({int, float, bool, complex, Decimal})
 _HUGE: Final = 10**640  # Python prints whole numbers of fewer digits, however it is set
 _CONTAINERS: Final = (list, dict, tuple, set, frozenset, np.ndarray, Mapping)
+_ADDRESS: Final = " at 0x"
+_QUOTED: Final = re.compile(r"""'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+\"""", re.DOTALL)
 _SHORT_FLOATS: Final = (np.float16, np.float32)
 _JSON: Final = orjson.OPT_NON_STR_KEYS  # its numpy makes a day in 1677 of NaT
 
@@ -103,9 +107,10 @@ def _text(value: object) -> str:
         return _decoded(bytes(value))
     if isinstance(value, _CONTAINERS):
         return _as_json(value)
-    if _has_no_text(value):
+    text = str(value)
+    if _is_no_text(value, text):
         raise PromptError(f"a {type(value).__name__} has no text; convert the column first")
-    return str(value)
+    return text
 
 
 def printed(value: object) -> str:
@@ -152,9 +157,19 @@ def _decoded(data: bytes) -> str:
         raise PromptError("bytes that are not UTF-8; decode the column first") from None
 
 
-def _has_no_text(value: object) -> bool:
-    kind = type(value)  # the address that object prints is no text, and different in every run
-    return kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__
+def _is_no_text(value: object, text: str) -> bool:
+    """Whether it is only what Python shows of an object, with an address of this run, say.
+
+    Where no class says another text, Python's own kinds show in angle brackets what cannot be
+    written: functions, files, locks. Words that an object quotes are its own, and no address.
+    """
+    kind = type(value)
+    if kind.__str__ is not object.__str__:
+        return False
+    is_pythons = isinstance(kind.__repr__, WrapperDescriptorType)
+    if is_pythons and text.startswith("<"):
+        return True
+    return _ADDRESS in text and _ADDRESS in _QUOTED.sub("", text)
 
 
 def _as_json(value: object) -> str:

@@ -1,9 +1,15 @@
 import asyncio
+import dataclasses
 import datetime as dt
 import decimal
 import enum
+import functools
+import io
 import re
+import threading
 import uuid
+import weakref
+from collections import deque
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -440,6 +446,38 @@ def test_a_cell_without_text_fails_its_row_alone_and_is_not_shown():
         assert "secret" not in str(error)
     assert "not UTF-8" in str(bad)
     assert "Thing has no text" in str(thing)
+
+
+@dataclasses.dataclass
+class Noted:
+    what: object
+
+
+class Invoice:
+    def __repr__(self):
+        return "<Invoice 17>"
+
+
+NO_TEXTS = [
+    *(len, lambda: 1, (each for each in ()), [].append, re, Noted, re.match("a", "a")),
+    *(threading.Lock(), threading.Event(), weakref.ref(Noted), io.TextIOWrapper(io.BytesIO())),
+    *(functools.partial(lambda: 1), deque([lambda: 1]), Noted(lambda: 1), {(lambda: 1): 1}.keys()),
+]
+
+
+@pytest.mark.parametrize("thing", NO_TEXTS, ids=[type(thing).__name__ for thing in NO_TEXTS])
+def test_what_python_shows_of_an_object_is_no_text(thing):
+    for cell in (thing, [thing], {"a": (thing,)}, np.array([thing], dtype=object)):
+        with pytest.raises(PromptError, match=r"a .+ has no text; convert the column first"):
+            cell_text(cell)
+
+
+def test_words_that_speak_of_an_address_are_a_text():
+    said = "see <f at 0x7f00> isn't"
+    assert cell_text(said) == cell_text(RuntimeError(said)) == said
+    assert cell_text(Noted(said)) == f"Noted(what={said!r})"
+    assert cell_text(deque([said, 'a "'])) == f"deque([{said!r}, 'a \"'])"
+    assert cell_text(Invoice()) == "<Invoice 17>"
 
 
 def test_an_empty_prompt_fails_its_row():
