@@ -10,13 +10,20 @@ from typing import Any
 import orjson
 
 from lionproc.errors import ConfigurationError
-from lionproc.model.as_json import each_text
 from lionproc.model.validate import is_deeper, whole_characters
 
 __all__ = ["json_row"]
 
 _DEEPEST = 200  # lists and objects in a line, one in the other: no deeper ones are written
 _LARGE_NUMBER = re.compile(rb"[0-9]{19}")  # it may be more than 64 bits hold
+
+
+class _KeysMeetError(Exception):
+    """Two keys of an object are one text."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
 
 
 def json_row(line: bytes, number: int) -> dict[str, Any]:
@@ -37,6 +44,11 @@ def json_row(line: bytes, number: int) -> dict[str, Any]:
         is_deep = line.count(b"[") + line.count(b"{") > _DEEPEST and is_deeper(record, _DEEPEST)
     except RecursionError:
         record, is_deep = {}, True
+    except _KeysMeetError as met:
+        raise ConfigurationError(
+            f"Line {number:,} has several keys that are all {met.key!r} once half characters are "
+            "U+FFFD, and a cell would be lost. Rename them."
+        ) from None
     except UnicodeDecodeError:
         raise ConfigurationError(
             f"Line {number:,} is not written in UTF-8, as JSON is. Convert the file first, for "
@@ -61,9 +73,29 @@ def _read(line: bytes) -> Any:
     try:
         held = orjson.loads(line)
     except ValueError:
-        text = whole_characters(line.decode("utf-8", "surrogatepass"))
-        return each_text(_loads(text), whole_characters)  # which a request can carry
+        return _whole(_loads(line.decode("utf-8", "surrogatepass")))  # which a request can carry
     return _loads(line) if _LARGE_NUMBER.search(line) else held
+
+
+def _whole(value: Any) -> Any:
+    """The same with U+FFFD for half characters.
+
+    Raises:
+        _KeysMeetError: Two keys of an object are one then.
+    """
+    if isinstance(value, str):
+        return whole_characters(value)
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    made: dict[str, Any] = {}
+    for name, each in value.items():
+        key = whole_characters(name)
+        if key in made:
+            raise _KeysMeetError(key)
+        made[key] = _whole(each)
+    return made
 
 
 def _loads(text: str | bytes) -> Any:

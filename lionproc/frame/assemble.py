@@ -170,7 +170,9 @@ def check_names(frame: pd.DataFrame, names: Sequence[Hashable], *, overwrite: bo
             )
         if name in names[:place]:
             raise ColumnError(
-                f"Two output columns would be called {name!r}. Give them different names with into="
+                f"Two output columns would be called {name!r}. Give them different names with "
+                "into=; where one is a field of the schema, and the other is of details=, votes= or "
+                "confidence=, rename the field, or leave that argument out."
             )
     taken = [name for name in names if name in frame.columns]
     if taken and not overwrite:

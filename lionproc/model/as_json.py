@@ -22,7 +22,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.errors import PydanticUserError
 from pydantic_core import PydanticSerializationError
 
-__all__ = ["WRITABLE", "each_text", "plain", "to_json"]
+__all__ = ["WRITABLE", "plain", "to_json"]
 
 WRITABLE = "Give texts, numbers, times, lists and dicts."
 
@@ -46,26 +46,6 @@ def plain(value: Any, *, given: bool = False) -> Any:
         {'day': '2024-01-02', '7': None, 'raw': 'text'}
     """
     return orjson.loads(_written(value, 0, _whole if given else _sound))
-
-
-def each_text(value: Any, change: Callable[[str], str]) -> Any:
-    """The same JSON, with each of its texts and names as a function makes it.
-
-    Args:
-        value: What a reader of JSON has made.
-        change: Makes another text of one.
-
-    Example:
-        >>> each_text({"a": ["b", 1]}, str.upper)
-        {'A': ['B', 1]}
-    """
-    if isinstance(value, str):
-        return change(value)
-    if isinstance(value, list):
-        return [each_text(each, change) for each in value]
-    if isinstance(value, dict):
-        return {change(name): each_text(each, change) for name, each in value.items()}
-    return value
 
 
 def to_json(value: Any, *, indent: bool = False) -> bytes:

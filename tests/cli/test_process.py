@@ -632,6 +632,8 @@ PACKED = gzip.compress(b"".join(b'{"a": "secret %d"}\n' % (n * n) for n in range
         ("twice.csv", b"a,a\n1,2\n", "Two columns are called 'a'"),
         ("empty.csv", b"", "cannot be read as a table"),
         ("odd.jsonl", b'{"a": 1}\n["secret"]\n', "Line 2 is no JSON object"),
+        ("met.jsonl", b'{"a": 1}\n{"\\ud800": 1, "\\ufffd": 2}\n', "Line 2 has several keys"),
+        ("raw.jsonl", b'{"a": {"\xed\xa0\x80": 1, "\\ufffd": 2}}\n', "Line 1 has several keys"),
         ("latin.jsonl", b'{"a": 1}\n{"secret": "caf\xe9"}\n', "Line 2 is not written in UTF-8"),
         ("torn.parquet", b"PAR1 secret", "cannot be read"),
         (

@@ -18,6 +18,7 @@ from lionproc.frame import assemble as assembling
 from lionproc.frame.assemble import MISSING, assemble, check_names, column_names
 from lionproc.model.answer import Answer
 from lionproc.model.coerce import cell_maker
+from lionproc.model.model import Model
 
 
 class Mood(enum.Enum):
@@ -361,6 +362,14 @@ def test_columns_that_are_there_are_refused_before_anything_is_sent():
 def test_two_outputs_of_one_name_are_refused():
     with pytest.raises(ColumnError, match="Two output columns"):
         check_names(pd.DataFrame({"a": [1]}), ["x", "x"], overwrite=True)
+
+
+@pytest.mark.parametrize("asked", [{"details": True}, {"confidence": True}])
+def test_a_field_that_has_the_name_of_a_column_beside_it_is_to_be_renamed(asked):
+    schema = create_model("R", error=bool, error_confidence=float)
+    frame, model = pd.DataFrame({"a": ["x"]}), Model("openai/x", api_key="k")
+    with pytest.raises(ColumnError, match=r"details=, votes= or confidence=, rename the field"):
+        frame.llm.estimate("{a}", into="r", schema=schema, model=model, **asked)
 
 
 def test_duplicate_columns_of_the_input_stay_but_cannot_be_overwritten():
