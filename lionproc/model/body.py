@@ -28,7 +28,7 @@ _NO_END = (None, "", "null")  # before the end
 MOST_LINES = 500_000  # of events, comments and empty lines among them
 MOST_EVENTS = 150_000  # no model writes more tokens; each is read on the loop that all share
 MOST_PARTS = 700_000  # lists and objects; 32,000 tokens with 20 alternatives have no more
-MOST_PIECES = 10_000  # of the content of one message
+MOST_PIECES = 10_000  # of the content of one message, and choices of a reply
 # Thoughts that have their words under the name of a text.
 _THOUGHTS = ("thinking", "thought", "reasoning", "reasoning_content", "summary_text")
 # A text that is one of a list: at its beginning, before an object in it, or at its end.
@@ -66,6 +66,8 @@ def parsed(body: bytes) -> Any:
         return data
     choices = data.get("choices")
     if isinstance(choices, list) and len(choices) > 1:  # only one is ever asked for: the first
+        if len(choices) > MOST_PIECES:
+            raise ValueError("It has more choices than an answer has.")
         choices.sort(key=lambda choice: isinstance(choice, dict) and bool(choice.get("index")))
     message = _choice(data).get("message")
     content = message.get("content") if isinstance(message, dict) else None

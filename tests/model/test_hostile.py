@@ -388,6 +388,12 @@ def test_a_stream_of_more_pieces_than_a_model_writes_tokens_is_not_read(monkeypa
     assert classify(200, {}, event * (MOST_EVENTS + 1)).error.kind is Kind.UNREADABLE
 
 
+def test_a_reply_of_more_choices_than_an_answer_has_is_not_sorted():
+    body = b'{"choices":[%s]}' % b",".join([b"1"] * (MOST_PIECES + 1))
+    with pytest.raises(ValueError, match="more choices"):
+        parsed(body)
+
+
 def test_content_of_more_pieces_than_an_answer_has_is_not_looked_through():
     for piece in (b"[]", b'{"text":""}'):
         pieces = b",".join([piece] * (MOST_PIECES + 1))
