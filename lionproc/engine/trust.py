@@ -12,6 +12,7 @@ said once: a backup of one's own looks the same. Where a file system has no owne
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import stat
@@ -85,9 +86,11 @@ def check_way(path: str) -> None:
     try:
         refuse_planted_link(Path(path))
     except OSError as error:
+        way = ", and it would be made where that leads. Remove it, or "
+        if error.errno == errno.EACCES:  # nobody may look
+            way = ". If it is another user's, "
         raise JournalError(
-            f"The journal {path!r} is not used: {error.strerror}, and it would be made where that "
-            f"leads. Remove it, or {_else(real.parent)}"
+            f"The journal {path!r} is not used: {error.strerror}{way}{_else(real.parent)}"
         ) from None
 
 
@@ -139,6 +142,7 @@ def check_found(path: str) -> None:
     file = Path(path)
     if os.name != "posix" or is_trusted(Path(os.path.realpath(file.parent))):
         return
+    check_way(path)
     with contextlib.suppress(FileNotFoundError):
         if stat.S_ISREG(file.lstat().st_mode) and file.stat().st_size == 0:
             file.chmod(0o600)  # nothing is in it, and what comes is for its owner

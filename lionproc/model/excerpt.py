@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 __all__ = ["excerpt_of", "shown"]
@@ -13,6 +14,7 @@ _SECRET = re.compile(
 )
 _MOST_READ = 4000  # characters that are looked at
 _MOST_SHOWN = 200
+_WRITER = json.JSONEncoder(default=str, ensure_ascii=False)
 
 
 def shown(text: str, most: int = _MOST_SHOWN) -> str:
@@ -46,5 +48,15 @@ def excerpt_of(data: Any, most: int = _MOST_SHOWN) -> str:
     except (TypeError, LookupError, AttributeError):
         message, said = data, None
     if not isinstance(said, str) or not said.strip():
-        said = json.dumps(message, default=str, ensure_ascii=False)
+        said = "".join(_beginning(_WRITER.iterencode(message)))
     return shown(said, most)
+
+
+def _beginning(pieces: Iterable[str]) -> Iterator[str]:
+    """As many as are looked at: a reply may have millions of them."""
+    length = 0
+    for piece in pieces:
+        yield piece
+        length += len(piece)
+        if length > _MOST_READ:
+            return

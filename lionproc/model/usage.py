@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+import orjson
+
 from lionproc.engine.tokens import Tokens
 from lionproc.engine.usage import Usage
 from lionproc.model.validate import whole_characters
@@ -192,8 +194,13 @@ def _told(usage: object) -> tuple[int | None, int | None, int | None]:
     """Read, written and total, each None where it is not told or cannot be."""
     if not isinstance(usage, dict):
         return None, None, None
-    read = _number(usage.get("prompt_tokens", usage.get("input_tokens")))
-    written = _number(usage.get("completion_tokens", usage.get("output_tokens")))
+    read, written = (
+        _number(usage[name] if usage.get(name) is not None else usage.get(other))
+        for name, other in (
+            ("prompt_tokens", "input_tokens"),
+            ("completion_tokens", "output_tokens"),
+        )
+    )
     return read, written, _number(usage.get("total_tokens"))
 
 
@@ -273,4 +280,7 @@ def _size(data: object) -> int:
 
 
 def _size_of(value: object) -> int:
-    return len(json.dumps(value, default=str))
+    try:
+        return len(orjson.dumps(value))
+    except TypeError:  # half characters, large numbers
+        return len(json.dumps(value, default=str))

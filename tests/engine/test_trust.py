@@ -116,6 +116,19 @@ def test_a_link_of_another_user_in_a_shared_folder_does_not_say_where_answers_ar
         keep_one()
 
 
+@as_root
+def test_nothing_is_written_where_a_link_of_another_user_in_the_place_of_records_leads(
+    work, tmp_path, model
+):
+    work.chmod(0o1777)
+    (tmp_path / "mine").mkdir(0o700)
+    Path("service").symlink_to(tmp_path / "mine")
+    os.chown("service", STRANGER, STRANGER, follow_symlinks=False)
+    with pytest.raises(JournalError, match=r"a link that somebody else left.*Remove it"):
+        lp.ProcessingService("service", "service", model=model)
+    assert not list((tmp_path / "mine").iterdir())
+
+
 def test_a_link_beside_the_journal_is_not_followed(work):
     path = keep_one()
     (work / "mine").write_text("precious")

@@ -32,6 +32,7 @@ from lionproc.model.body import MOST_EVENTS, MOST_LINES, MOST_PIECES, parsed
 from lionproc.model.call import ModelCall, RequestBuilder
 from lionproc.model.chat_completion import classify
 from lionproc.model.credentials import _spelling
+from lionproc.model.excerpt import excerpt_of
 from lionproc.model.schema_type import type_of_schema
 from lionproc.model.thoughts import without_thoughts
 from lionproc.model.vetting import MOST_PARTS, MOST_REFERENCES
@@ -418,6 +419,15 @@ def test_the_body_of_an_error_is_looked_at_as_far_as_it_is_shown():
     assert error.kind is Kind.BAD_REQUEST
     assert len(error.message) < 300
     assert "abcdefgh" not in error.message
+
+
+def test_of_a_reply_without_a_text_as_much_is_written_as_is_shown():
+    class Long(list):
+        def __iter__(self):
+            yield from (1e-9 for _ in range(10_000))
+            raise AssertionError
+
+    assert excerpt_of({"choices": [{"message": {"x": Long([0])}}]}, 40).startswith('{"x": [1e-09, ')
 
 
 # --- schemas -------------------------------------------------------------------------------------

@@ -157,6 +157,7 @@ def said(text, usage=None, **more):
         (said("a" * 300, {"prompt_tokens": 7}), Tokens(7, 100)),
         (said("a" * 300, {"prompt_tokens": 0, "completion_tokens": 0}), Tokens(50, 100)),
         (said("a" * 300, {"total_tokens": 90}), Tokens(50, 40)),
+        (said("a" * 300, {"prompt_tokens": None, "input_tokens": 9}), Tokens(9, 100)),
         (said("a" * 300, {"total_tokens": 30}), Tokens(30, 0)),
         (said("", reasoning_content="a" * 300), Tokens(50, 100)),
         (said(None, {"prompt_tokens": 7, "completion_tokens": 0}), Tokens(7, 0)),
