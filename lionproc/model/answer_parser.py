@@ -2,13 +2,14 @@
 
 The rule is that nothing wrong looks right. pydantic reads in its strict JSON mode, so "7" and
 true are no integers and 1 is no boolean. On top of it are refused, because a parser would pick
-one reading in silence: keys that occur twice, NaN and Infinity, true for the choice 1, and
-digits where a date belongs. Forgiven is what has one reading only: a single code fence,
-3.0 for an integer, and a choice that differs in case or outer whitespace.
+one reading in silence: keys that occur twice, NaN and Infinity, true for the choice 1 and 1 for
+the choice true, and digits where a date belongs. Forgiven is what has one reading only: a single
+code fence, 3.0 for an integer, and a choice that differs in case or outer whitespace.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
@@ -26,7 +27,14 @@ from lionproc.model.exact_numbers import (
     with_exact_numbers,
 )
 from lionproc.model.fences import unfenced
-from lionproc.model.one_reading import DIGITS, NOT_AS_NUMBER, may_be_times
+from lionproc.model.one_reading import (
+    DIGITS,
+    NOT_AS_NUMBER,
+    kinds_of_number,
+    may_be_flags,
+    may_be_numbers,
+    may_be_times,
+)
 from lionproc.model.shape import (
     Boolean,
     Choice,
@@ -118,9 +126,8 @@ class Form:
         self._shape = shape
         self._unwrap = unwrap
         self._names = frozenset(names)
-        self._numbers_chosen = any(
-            isinstance(part, Choice) and not all(isinstance(m, str) for m in part.members)
-            for part in parts
+        self._kinds = kinds_of_number(
+            member for part in parts if isinstance(part, Choice) for member in part.members
         )
         self._exact = has_exact_numbers(shape)
         self._temporal = any(isinstance(part, _TEMPORAL) for part in parts)
@@ -149,8 +156,10 @@ class Form:
 
     def _may_be_disguised(self, body: str) -> bool:
         """Whether pydantic alone might read something into this text. Errs on the safe side."""
-        return (self._numbers_chosen and ("true" in body or "false" in body)) or (
-            self._temporal and may_be_times(body)
+        return (
+            may_be_flags(self._kinds, body)
+            or may_be_numbers(self._kinds, body)
+            or (self._temporal and may_be_times(body))
         )
 
     def _disguised(
@@ -158,12 +167,12 @@ class Form:
     ) -> Iterator[tuple[Path, str]]:
         """Where pydantic's strict mode takes one thing for another."""
         match shape:
-            case Choice(members=members) if isinstance(raw, bool):
-                if raw not in self._flags[id(shape)]:
-                    yield (
-                        path,
-                        f"should be one of {', '.join(map(repr, members))}, not true or false",
-                    )
+            case Choice(members=members) if isinstance(raw, (int, float)):
+                is_flag = isinstance(raw, bool)
+                if is_flag is not (raw in self._flags[id(shape)]):
+                    one_of = ", ".join(json.dumps(each, ensure_ascii=False) for each in members)
+                    what = "true or false" if is_flag else "a number"
+                    yield path, f"should be one of {one_of}, not {what}"
             case Date() | Instant() | Time() | Duration() if isinstance(raw, str):
                 if DIGITS.fullmatch(raw.strip()):  # "12" would be read as twelve seconds after 1970
                     yield path, NOT_AS_NUMBER

@@ -2,19 +2,20 @@
 
 Of plain fields and lists the shape says what is read there, and `answer_parser` looks. In a union, a
 tuple, a key or a model inside itself pydantic alone knows. It takes "2019" for a moment in 1970, so
-that of `datetime | str` this would be the answer; true for the choice 1; and for a decimal number
-the float that is next to it. Texts in which one of these may be are read by a second validator,
-which takes none of them.
+that of `datetime | str` this would be the answer; true for the choice 1, and 1 for the choice true;
+and for a decimal number the float that is next to it. Texts in which one of these may be are read
+by a second validator, which takes none of them.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextvars import ContextVar
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final
 
 from pydantic_core import PydanticCustomError, SchemaValidator, core_schema
@@ -28,14 +29,19 @@ __all__ = [
     "NOT_AS_NUMBER",
     "OneReading",
     "has_dataclasses",
+    "kinds_of_number",
     "makes_values",
+    "may_be_flags",
+    "may_be_numbers",
     "may_be_times",
 ]
 
 _NUMBER = r"[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?"
 DIGITS: Final = re.compile(_NUMBER)
+_DIGIT: Final = re.compile(r"[0-9]")
 _QUOTED_DIGITS: Final = re.compile(rf'"\s*{_NUMBER}\s*"')
 NOT_AS_NUMBER: Final = "should be written as in ISO 8601, not as a number"
+_EQUAL: Final = "should be one of the choices; true is not 1 here, and false is not 0"
 _OF_JSON: Final = (str, int, float, list, dict, type(None))  # true and false are numbers, too
 _BY_NAME: Final = ("validate_by_name", "populate_by_name")
 _TEMPORAL: Final = frozenset(("date", "datetime", "time", "timedelta"))
@@ -45,6 +51,28 @@ _written: ContextVar[Mapping[float, str | None]] = ContextVar("written", default
 def may_be_times(text: str) -> bool:
     """Whether JSON text may hold a text of digits, of which pydantic makes a time."""
     return "\\u" in text or _QUOTED_DIGITS.search(text) is not None  # digits may be escaped
+
+
+def kinds_of_number(choices: Iterable[object]) -> frozenset[type]:
+    """Which of bool, int and float are among choices; one of bool is one of int, as in Python."""
+    return frozenset(
+        kind for choice in choices for kind in (bool, int, float) if isinstance(choice, kind)
+    )
+
+
+def may_be_flags(kinds: AbstractSet[type], text: str) -> bool:
+    """Whether JSON text may hold true where 1 is to be chosen: to Python, they are equal.
+
+    Args:
+        kinds: The kinds of numbers that are to be chosen from; see `kinds_of_number`.
+        text: The text.
+    """
+    return bool(kinds) and ("true" in text or "false" in text)
+
+
+def may_be_numbers(kinds: AbstractSet[type], text: str) -> bool:
+    """Whether JSON text may hold 1 where true is to be chosen; see `may_be_flags`."""
+    return bool in kinds and _DIGIT.search(text) is not None
 
 
 class OneReading:
@@ -62,27 +90,38 @@ class OneReading:
         kinds = set(_kinds(schema))
         self.has_decimals = "decimal" in kinds
         self._has_times = not kinds.isdisjoint(_TEMPORAL)
-        self._has_numbers_to_choose = "choice" in kinds
+        self._kinds = kinds_of_number(
+            each for node in parts_within(schema) for each in _chosen(node)
+        )
 
     def is_wanted(self, text: str) -> bool:
         """Whether a text may hold what has two readings. Errs on the safe side."""
+        return may_be_numbers(self._kinds, text) or self._may_be_more(text)
+
+    def _may_be_more(self, text: str) -> bool:
         return (
             (self._has_times and may_be_times(text))
             or (self.has_decimals and may_be_inexact(text))
-            or (self._has_numbers_to_choose and ("true" in text or "false" in text))
+            or may_be_flags(self._kinds, text)
         )
 
     def validate_json(self, text: str) -> Any:
         """The value, or pydantic's ValidationError."""
+        validator = self._of_all if self._may_be_more(text) else self._of_flags
         token = _written.set(written_in(text) if self.has_decimals else {})
         try:
-            return self._validator.validate_json(text, strict=True)
+            return validator.validate_json(text, strict=True)
         finally:
             _written.reset(token)
 
     @cached_property
-    def _validator(self) -> Any:
+    def _of_all(self) -> Any:
         return validator_from(_guarded(safe_schema(self._schema)))
+
+    @cached_property
+    def _of_flags(self) -> Any:
+        """Looks at choices of true or false alone: a choice by a function is another one in a union."""
+        return validator_from(_guarded(safe_schema(self._schema), flags_only=True))
 
 
 def makes_values(schema: object) -> bool:
@@ -100,11 +139,11 @@ def has_dataclasses(schema: object) -> bool:
 
 
 def _kinds(schema: object) -> Iterator[str]:
-    """The kinds of the parts of a type; "choice" for one with a number in it."""
+    """The kinds of the parts of a type."""
     for node in parts_within(schema):
         kind = node.get("type")
         if isinstance(kind, str):
-            yield "choice" if _chooses_numbers(node) else kind
+            yield kind
         if _has_several_names(node):
             yield "field of several names"
 
@@ -115,30 +154,21 @@ def _has_several_names(node: Part) -> bool:
     return by_name or isinstance(node.get("validation_alias"), list)
 
 
-def _chooses_numbers(node: Part) -> bool:
-    if node.get("type") == "literal":
-        members = node["expected"]
-    elif node.get("type") == "enum":
-        members = node["members"]
-    else:
-        return False
-    return any(isinstance(_held(member), (bool, int, float)) for member in members)
+def _chosen(node: Part) -> Iterator[object]:
+    """What this part lets choose from."""
+    if node.get("type") in ("literal", "enum"):
+        yield from map(_held, node["expected" if node["type"] == "literal" else "members"])
 
 
 def _held(member: object) -> object:
     return member.value if isinstance(member, Enum) else member
 
 
-def _guarded(node: Any) -> Any:
+def _guarded(node: Any, *, flags_only: bool = False) -> Any:
     """The same part of a type, which takes nothing for something else."""
-    if not isinstance(node, dict):
-        return changed(node, _guarded)
-    kind = node.get("type")
-    read: Any = _READERS.get(kind) if isinstance(kind, str) else None
-    if read is None and _chooses_numbers(node):
-        read = _choice
+    read = _reader(node, flags_only=flags_only) if isinstance(node, dict) else None
     if read is None:
-        return changed(node, _guarded)
+        return changed(node, partial(_guarded, flags_only=flags_only))
     inner = SchemaValidator({name: node[name] for name in node.keys() - {"ref"}})
 
     def as_json(said: Any) -> Any:  # of a value of Python it would be no strict reading
@@ -151,6 +181,15 @@ def _guarded(node: Any) -> Any:
 
     made: Any = core_schema.no_info_plain_validator_function(reads)
     return {**made, "ref": node["ref"]} if "ref" in node else made
+
+
+def _reader(node: Part, *, flags_only: bool) -> Any:
+    """What reads a part in place of pydantic; None where pydantic does it well."""
+    kinds = kinds_of_number(_chosen(node))
+    if bool in kinds or (kinds and not flags_only):
+        return _choice
+    kind = node.get("type")
+    return None if flags_only or not isinstance(kind, str) else _READERS.get(kind)
 
 
 def _time(value: Any, read: Callable[[Any], Any]) -> Any:
@@ -172,7 +211,7 @@ def _choice(value: Any, read: Callable[[Any], Any]) -> Any:
     member = read(value)
     held = _held(member)
     if held == value and isinstance(held, bool) is not isinstance(value, bool):
-        raise PydanticCustomError("choice_as_number", "should be a choice, not another one's equal")
+        raise PydanticCustomError("choice_as_number", _EQUAL)
     return member
 
 

@@ -40,6 +40,12 @@ class Known(enum.Enum):
     NOT = None
 
 
+class Sure(enum.Enum):
+    YES = True
+    NO = False
+    UNCLEAR = "unclear"
+
+
 class Stars(enum.IntEnum):
     ONE = 1
     TWO = 2
@@ -673,6 +679,12 @@ NOON = "2019-01-01T12:00:00Z"
         (Reply, {"at": NOON, "replies": [{"at": "2019"}]}),
         (Literal[1, 2] | list[int], True),
         (tuple[Stars, int], [True, 1]),
+        (Literal[True, False, "unclear"], 1),
+        (list[Sure], [True, 0.0]),
+        (int | Literal[True, "unknown"], 1.0),
+        (tuple[Sure, int], [1, 1]),
+        (dict[Sure, int], {"1": 1}),
+        ({"enum": [True, "unclear"]}, 1),
     ],
     ids=str,
 )
@@ -694,6 +706,8 @@ def test_nothing_is_taken_for_something_else_wherever_in_a_type_it_stands(schema
             (dt.datetime(2019, 1, 1, 12, tzinfo=dt.UTC), "2019"),
         ),
         (tuple[Stars, bool], [1, True], (Stars.ONE, True)),
+        (tuple[Sure, int], [True, 1], (Sure.YES, 1)),
+        (int | Literal[True, "unknown"], 1, 1),
         (Minutes | Literal["unknown"], "90", dt.timedelta(minutes=90)),
         (dict[dt.date, str], {"2019-01-01": "12"}, {dt.date(2019, 1, 1): "12"}),
     ],
