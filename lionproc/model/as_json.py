@@ -22,8 +22,6 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.errors import PydanticUserError
 from pydantic_core import PydanticSerializationError
 
-from lionproc.model.set_order import in_order, stable_repr
-
 __all__ = ["WRITABLE", "plain", "to_json"]
 
 WRITABLE = "Give texts, numbers, times, lists and dicts."
@@ -161,7 +159,7 @@ def _bytes(value: bytes | bytearray | memoryview) -> object:
 @_part.register(set)
 @_part.register(frozenset)
 def _set(value: set[object] | frozenset[object]) -> object:
-    return sorted(value, key=stable_repr)
+    return sorted(value, key=repr)  # the same in every process
 
 
 @_part.register(np.datetime64)
@@ -182,11 +180,7 @@ def _array(value: Any) -> Any:
     return [_part(each) for each in value] if value.dtype.kind in "mM" else value.tolist()
 
 
-@_part.register(BaseModel)
-def _model(value: BaseModel) -> object:
-    return in_order(value, value.model_dump(mode="json", by_alias=True))
-
-
+_part.register(BaseModel, lambda value: value.model_dump(mode="json", by_alias=True))
 _part.register(Mapping, dict)
 _part.register(tuple, list)
 for _kind in (Decimal, os.PathLike, dt.timedelta):
