@@ -8,7 +8,9 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from enum import Enum
-from types import WrapperDescriptorType
+from inspect import isroutine
+from io import IOBase
+from types import ModuleType, WrapperDescriptorType
 from typing import Any, Final
 
 import numpy as np
@@ -23,6 +25,7 @@ __all__ = ["cell_text", "is_huge", "is_missing", "label_text", "printed", "sound
 _PRINTED: Final = frozenset({int, float, bool, complex, Decimal})
 _HUGE: Final = 10**640  # Python prints whole numbers of fewer digits, however it is set
 _CONTAINERS: Final = (list, dict, tuple, set, frozenset, np.ndarray, Mapping)
+_NO_TEXT: Final = (ModuleType, IOBase)
 _ADDRESS: Final = " at 0x"
 _QUOTED: Final = re.compile(r"""'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+\"""", re.DOTALL)
 _SHORT_FLOATS: Final = (np.float16, np.float32)
@@ -160,14 +163,14 @@ def _decoded(data: bytes) -> str:
 def _is_no_text(value: object, text: str) -> bool:
     """Whether it is only what Python shows of an object, with an address of this run, say.
 
-    Where no class says another text, Python's own kinds show in angle brackets what cannot be
-    written: functions, files, locks. Words that an object quotes are its own, and no address.
+    Where no class says another text, that is so of functions, modules and files too. Words that an
+    object quotes are its own, and no address.
     """
     kind = type(value)
     if kind.__str__ is not object.__str__:
         return False
     is_pythons = isinstance(kind.__repr__, WrapperDescriptorType)
-    if is_pythons and text.startswith("<"):
+    if is_pythons and (isroutine(value) or isinstance(value, _NO_TEXT)):
         return True
     return _ADDRESS in text and _ADDRESS in _QUOTED.sub("", text)
 

@@ -459,7 +459,7 @@ class Invoice:
 
 
 NO_TEXTS = [
-    *(len, lambda: 1, (each for each in ()), [].append, re, Noted, re.match("a", "a")),
+    *(len, lambda: 1, (each for each in ()), [].append, [].sort, re, list.append),
     *(threading.Lock(), threading.Event(), weakref.ref(Noted), io.TextIOWrapper(io.BytesIO())),
     *(functools.partial(lambda: 1), deque([lambda: 1]), Noted(lambda: 1), {(lambda: 1): 1}.keys()),
 ]
@@ -478,6 +478,15 @@ def test_words_that_speak_of_an_address_are_a_text():
     assert cell_text(Noted(said)) == f"Noted(what={said!r})"
     assert cell_text(deque([said, 'a "'])) == f"deque([{said!r}, 'a \"'])"
     assert cell_text(Invoice()) == "<Invoice 17>"
+
+
+def test_what_python_shows_in_angle_brackets_is_a_text_where_no_address_is_in_it():
+    months = pd.Series(pd.period_range("2020-01", periods=1, freq="M"))
+    (between,) = months - pd.Period("2019-10", freq="M")
+    assert cell_text(between) == "<3 * MonthEnds>"
+    assert cell_text([between, pd.offsets.Day()]) == '["<3 * MonthEnds>","<Day>"]'
+    assert cell_text(int) == "<class 'int'>"
+    assert cell_text(re.match("a", "a")) == "<re.Match object; span=(0, 1), match='a'>"
 
 
 def test_an_empty_prompt_fails_its_row():
