@@ -22,13 +22,13 @@ import pandas as pd
 import pyarrow as pa
 
 from lionproc.frame.arrow_stream import packed, unpacked
+from lionproc.frame.dtype_names import LONGEST_NAME, is_level, is_readable
 from lionproc.model.one_hash import has_one_hash
 
 __all__ = ["SavedDtype", "register", "to_frame", "to_table"]
 
 _NAME = "lionproc.column"
 _NOTE = b"lionproc.dtype"  # in the metadata of a field
-LONGEST_NAME = 500  # characters; of the dtypes that pandas can make from a name none has as many
 Arrow: TypeAlias = Any  # an Arrow array or chunked array: stubs for these differ too much
 _untyped: Any = pa
 
@@ -97,7 +97,7 @@ class _Category:
                 places, categories=index.rename(None), ordered=self._dtype["ordered"]
             )
         members = self._dtype["categories"]
-        if not _readable(self._dtype["index"]):
+        if not is_readable(self._dtype["index"]):
             raise ValueError("there is no such dtype")
         _refuse_one_hash(members)
         code = {_stored(member, self._dtype): place for place, member in enumerate(members)}
@@ -158,7 +158,7 @@ def to_table(frame: pd.DataFrame, like: pa.Schema | None = None) -> pa.Table:
     if like is not None:
         table = _alike(table, metadata["columns"], like)
     for column in metadata["columns"]:
-        if not _readable(column["numpy_type"]):
+        if not is_readable(column["numpy_type"]):
             column["numpy_type"] = "object"
     return table.replace_schema_metadata({b"pandas": json.dumps(metadata).encode()})
 
@@ -195,21 +195,25 @@ def _noted(table: pa.Table) -> pa.Table:
 
     Raises:
         ValueError: Periods have a frequency that is too long for any; pandas takes the square of it.
+            Or the names of the columns have a dtype that says how wide each of them is.
     """
     if any(len(getattr(field.type, "freq", "")) > LONGEST_NAME for field in table.schema):
         raise ValueError("there is no such frequency")
-    described = [*_described(table.schema), *_described(table.schema, "column_indexes")]
-    if all(_readable(column["numpy_type"]) for column in described):
+    levels = _described(table.schema, "column_indexes")
+    if not all(is_level(level["pandas_type"]) for level in levels):
+        raise ValueError("there is no such dtype")
+    described = [*_described(table.schema), *levels]
+    if all(is_readable(column["numpy_type"]) for column in described):
         return table
     metadata = json.loads(table.schema.metadata[b"pandas"])
     for level in metadata.get("column_indexes", []):
-        if not _readable(level["numpy_type"]):
+        if not is_readable(level["numpy_type"]):
             level["numpy_type"] = "object"
     schema = table.schema
     noted: dict[int, tuple[pa.Field, Arrow]] = {}
     for column in metadata["columns"]:
         place = schema.get_field_index(column.get("field_name") or column["name"])
-        if _readable(column["numpy_type"]):
+        if is_readable(column["numpy_type"]):
             continue
         column["numpy_type"] = "object"
         field = schema.field(place)
@@ -276,7 +280,7 @@ def _described(schema: pa.Schema, what: str = "columns") -> list[dict[str, Any]]
 def _kept_arrow(dtype: object, arrow: Arrow) -> _Column | None:
     if not isinstance(dtype, pd.ArrowDtype) or pa.types.is_dictionary(dtype.pyarrow_dtype):
         return None
-    if _readable(str(dtype)):
+    if is_readable(str(dtype)):
         return None
     return _Column(arrow, {"kind": "arrow"}, {"pandas_type": "object", "numpy_type": "object"})
 
@@ -369,17 +373,3 @@ def _storage(array: Arrow) -> Arrow:
             [chunk.storage for chunk in array.chunks], type=array.type.storage_type
         )
     return array.storage
-
-
-def _readable(dtype: str) -> bool:
-    """Whether pandas can make the dtype from its name, as reading a file has to.
-
-    A stranger's may be a megabyte long, and pandas takes the square of that to say no.
-    """
-    if len(dtype) > LONGEST_NAME:
-        return False
-    try:
-        pd.api.types.pandas_dtype(dtype)
-    except (TypeError, NotImplementedError, ValueError):
-        return False
-    return True

@@ -1,4 +1,5 @@
 import base64
+import contextlib
 import datetime as dt
 import errno
 import json
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import tracemalloc
 import warnings
 from decimal import Decimal
 from pathlib import Path
@@ -936,6 +938,45 @@ def test_a_dtype_of_a_stranger_with_a_long_name_is_not_asked_of_pandas(tmp_path,
     made = read_parquet(rewritten(path, pandas=json.dumps(described).encode()))
     assert made.to_dict("list") == {"a": [1]}
     assert made["a"].dtype == dtype
+
+
+WIDE = "V30000000"  # a value of that dtype takes 30 MB
+LEVEL = {"name": None, "field_name": None, "pandas_type": "bytes", "numpy_type": "object"}
+WIDE_FILES = {
+    "of columns": {"column_indexes": [{**LEVEL, "numpy_type": WIDE}]},
+    "of columns, as Arrow says": {"column_indexes": [{**LEVEL, "pandas_type": "S30000000"}]},
+    "of columns, as none says": {"column_indexes": [{**LEVEL, "pandas_type": "str"}]},
+    "of an interval": {"numpy_type": f"interval[{WIDE}, right]"},
+}
+
+
+def described(table, numpy_type="object", column_indexes=()):
+    """The table, with metadata of pandas."""
+    column = {"name": "a", "field_name": "a", "pandas_type": "object", "numpy_type": numpy_type}
+    kept = {"index_columns": [], "columns": [column], "column_indexes": list(column_indexes)}
+    return table.replace_schema_metadata({b"pandas": json.dumps(kept)})
+
+
+@pytest.mark.parametrize("where", ["of categories", *WIDE_FILES])
+@pytest.mark.parametrize("held", [False, True], ids=["in the file", "in a note"])
+def test_no_dtype_of_a_stranger_says_how_much_memory_a_value_takes(tmp_path, where, held):
+    ends = pa.array([{"left": 1, "right": 2}])
+    table = pa.table({"a": ends, "b" * 10_000: [1]} | {f"c{n}": [1] for n in range(1000)})
+    category = {"kind": "category", "ordered": False, "categories": [1, 2], "index": f"3{WIDE}"}
+    if where in WIDE_FILES:
+        table = described(table, **WIDE_FILES[where])
+        category = {**category, "held": packed(table)}
+    if held or where == "of categories":
+        note = {b"lionproc.dtype": json.dumps(category)}
+        table = pa.table([[1]], schema=pa.schema([pa.field("a", pa.int64(), metadata=note)]))
+    pq.write_table(table, tmp_path / "o.parquet")
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(ConfigurationError):
+            read_parquet(tmp_path / "o.parquet")
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_table_is_not_made_anew_for_each_of_its_columns(tmp_path, monkeypatch):
