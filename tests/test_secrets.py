@@ -342,6 +342,10 @@ def in_texts_with_escapes(pieces):
     )
 
 
+def in_texts_under_a_name_with_escapes(pieces):
+    return in_texts(pieces).replace(b'"content"', b'"c\\u006Fntent"')
+
+
 def in_a_part_and_texts(pieces):
     content = [{"type": "text", "text": pieces[0]}, *pieces[1:]]
     return json.dumps({"choices": [{"message": {"content": content}}]}).encode()
@@ -358,6 +362,7 @@ def in_a_part_and_texts(pieces):
         in_texts_far_apart,
         in_parts_of_another_spelling,
         in_texts_with_escapes,
+        in_texts_under_a_name_with_escapes,
     ],
 )
 @pytest.mark.parametrize("secret", [CANARY, PHRASE])
@@ -366,6 +371,20 @@ def test_a_secret_that_comes_in_pieces_of_an_answer_is_taken_out_of_the_whole(wr
     assert parsed(came)["choices"][0]["message"]["content"] == "It is [key]."
     assert secret[4:11].encode() not in came
     assert parsed(hidden(200, written(["It is ", "fine."]), [secret])) != parsed(came)
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+def test_a_reply_whose_text_is_one_is_not_read_to_look_for_its_pieces(monkeypatch, separators):
+    """It would be read twice for nothing, on the loop that all share."""
+    token = {"token": "It", "bytes": [73, 116], "top_logprobs": [{"token": "\\n"}, {"token": '"'}]}
+    choice = {
+        "message": {"content": 'It is <b>: {"content": ["a", {"text": "b"}]}', "said": ["a", {}]},
+        "logprobs": {"content": [token, token]},
+    }
+    body = json.dumps({"choices": [choice], "sources": ["a", "b"]}, separators=separators)
+    as_some_write_it = body.replace("<", "\\u003c").encode()
+    monkeypatch.setattr("lionproc.model.body.parsed", pytest.fail)
+    assert hidden(200, as_some_write_it, [CANARY]) == as_some_write_it
 
 
 @pytest.mark.parametrize("before", [b"", b"\n" * 100, "\ufeff".encode(), b": wait\n\n"])

@@ -16,7 +16,7 @@ from typing import Any, TypeGuard
 
 import orjson
 
-from lionproc.model.escapes import has_escapes
+from lionproc.model.escapes import has_needless_escapes
 from lionproc.model.validate import DEEPEST, is_deeper
 
 __all__ = ["in_one_piece", "is_event_stream", "is_known", "joined", "json_of", "parsed"]
@@ -31,8 +31,8 @@ MOST_PARTS = 700_000  # lists and objects; 32,000 tokens with 20 alternatives ha
 MOST_PIECES = 10_000  # of the content of one message, and choices of a reply
 # Thoughts that have their words under the name of a text.
 _THOUGHTS = ("thinking", "thought", "reasoning", "reasoning_content", "summary_text")
-# A text that is one of a list: at its beginning, before an object in it, or at its end.
-_LISTED = re.compile(rb'\[\s*"|[^\\]"\s*(?:\]|,\s*\{)')
+# A list under the name of a message's text; log-probabilities have one of that name, too.
+_LISTED = re.compile(rb'"content"(?<!"logprobs":\{"content")(?<!"logprobs": \{"content")\s*:\s*\[')
 _TOO_DEEP = "It is nested too deeply."
 _DECODER = json.JSONDecoder()
 
@@ -142,8 +142,7 @@ def in_one_piece(body: bytes) -> bytes | None:
         body: The whole body.
     """
     is_plain = body.lstrip()[:1] == b"{"
-    in_pieces = body.count(b'"text"') > 1 or has_escapes(body) or _LISTED.search(body)
-    if is_plain and not in_pieces:
+    if is_plain and not has_needless_escapes(body) and not _LISTED.search(body):
         return None
     try:
         data = parsed(body)

@@ -7,7 +7,7 @@ from itertools import chain
 
 import orjson
 
-__all__ = ["LONG", "UNRESERVED", "has_escapes", "without_escapes"]
+__all__ = ["LONG", "UNRESERVED", "has_escapes", "has_needless_escapes", "without_escapes"]
 
 UNRESERVED = re.compile(r"[A-Za-z0-9._~-]+")
 LONG = 256 * 1024  # bytes of a body in which escapes are looked into
@@ -21,27 +21,29 @@ _SAYINGS = dict.fromkeys(
         *("param", "details", "innererror", "metadata", "raw"),
     )
 )
-_ESCAPED_LETTER = re.compile(rb"\\u00[2-7][0-9a-fA-F]")
-_LETTER = re.compile(
-    rb"\\{1,8}u00([2-7][0-9a-fA-F])"
-)  # the same in a text, which may be JSON itself
-_PLAIN = {
-    digits.encode(): chr(code).encode()
-    for code in range(0x20, 0x80)
-    for digits in (f"{code:02x}", f"{code:02X}")
-    if UNRESERVED.fullmatch(chr(code))
-}
+_HEX = rb"(?:2[dDeE]|3[0-9]|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aAeE])"  # of letters
+_DECIMAL = rb"(?:4[56]|4[89]|5[0-7]|6[5-9]|[78][0-9]|90|95|9[7-9]|1[01][0-9]|12[0-26])"
+_ESCAPED = re.compile(rb"\\u00[2-7][0-9a-fA-F]")
+_ESCAPED_LETTER = re.compile(rb"\\u00" + _HEX)
+# The same in a text, which may be JSON itself.
+_LETTER = re.compile(rb"\\{1,8}u00(%s)" % _HEX)
 # Letters that need no escape and have one, and what is invisible between letters.
 _NEEDLESS = re.compile(
-    rb"\\{1,8}u00(?P<u>[2-7][0-9a-fA-F])|%(?:25){0,3}(?P<p>[2-7][0-9a-fA-F])"
-    rb"|&#0{0,4}(?P<d>[0-9]{2,3});|&#[xX]0{0,4}(?P<x>[2-7][0-9a-fA-F]);"
+    rb"\\{1,8}u00(?P<u>%(hex)s)|%%(?:25){0,3}(?P<p>%(hex)s)"
+    rb"|&#0{0,5}(?P<d>%(decimal)s);|&#[xX]0{0,4}(?P<x>%(hex)s);|&#0{2,7};"
     rb"|\\{1,8}u(?:0000|200[b-fB-F]|2060|[fF][eE][fF][fF])|\x00|\xe2\x80[\x8b-\x8f]"
+    % {b"hex": _HEX, b"decimal": _DECIMAL}
 )
 
 
 def has_escapes(body: bytes) -> bool:
-    """Whether JSON has an escape that its letter does not need."""
-    return _ESCAPED_LETTER.search(body) is not None
+    """Whether JSON has an escape that it need not have, of a letter or of a sign such as `<`."""
+    return b"\\u00" in body and _ESCAPED.search(body) is not None
+
+
+def has_needless_escapes(body: bytes) -> bool:
+    """Whether JSON has an escape of a letter that needs none anywhere: not of `<`, as some write it."""
+    return b"\\u00" in body and _ESCAPED_LETTER.search(body) is not None
 
 
 def without_escapes(body: bytes, *, answers: bool) -> bytes:
@@ -54,7 +56,7 @@ def without_escapes(body: bytes, *, answers: bool) -> bytes:
     """
     if len(body) > LONG:
         if answers:
-            return _LETTER.sub(lambda found: _PLAIN.get(found[1], found[0]), body)
+            return _LETTER.sub(lambda found: bytes((int(found[1], 16),)), body)
         body = _words_of(body)
     return _NEEDLESS.sub(_needed, body)
 
@@ -105,5 +107,4 @@ def _text(text: str, left: list[int], levels: int, *, says: bool) -> str:
 def _needed(found: re.Match[bytes]) -> bytes:
     digits = found["u"] or found["p"] or found["x"]
     code = int(digits, 16) if digits else int(found["d"] or b"0")
-    letter = chr(code) if code < 0x80 else ""
-    return letter.encode() if UNRESERVED.fullmatch(letter) else found[0] if code else b""
+    return bytes((code,)) if code else b""
