@@ -20,7 +20,6 @@ from lionproc.frame.options import options_of
 from lionproc.frame.pipeline_names import Known, OfPrompt, StageNames
 from lionproc.frame.plan import Plan
 from lionproc.frame.prompt import Prompt
-from lionproc.frame.run_note import shape_kept
 from lionproc.frame.stage import Stage
 from lionproc.frame.stage_check import check_stage
 from lionproc.frame.stage_output import StageOutput
@@ -28,6 +27,7 @@ from lionproc.frame.stopped_at import PIPELINE_ERROR
 from lionproc.model.answer import Answer
 from lionproc.model.defaults import default_model
 from lionproc.model.model import Model
+from lionproc.model.schema_type import shape_kept
 from lionproc.service.stage import ProcessingStage
 
 __all__ = ["are_stages", "pipeline_plan", "stages_again", "stages_of"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from copy import copy
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any, TypeAlias
 
@@ -27,6 +28,7 @@ from lionproc.frame.stage import Answers, Output, Rows, Stage
 from lionproc.model.answer import Answer
 from lionproc.model.call import ModelCall, RequestBuilder
 from lionproc.model.model import Model
+from lionproc.model.schema_type import shape_kept
 
 Rendered: TypeAlias = "ModelCall | Missing | CallError"
 """What a row becomes: a call, or why there is none."""
@@ -95,6 +97,11 @@ class Plan:
             whole = assemble(frame, dict.fromkeys(names, blank), overwrite=True)
             self.saved_as = check_frame_can_be_saved(whole, names)
         self._try_first_rows()
+
+    @cached_property
+    def shapes(self) -> list[dict[str, object]]:
+        """The shapes of the answers, stage by stage, as the journal remembers them."""
+        return [shape_kept(stage.answer) for stage in self.stages]
 
     def again(self, options: Options) -> Plan:
         """The same for another run, which may be under way at the same time as this one.

@@ -20,14 +20,13 @@ from lionproc.engine.stats import RunStats
 from lionproc.frame.assemble import column_names
 from lionproc.frame.failures import Failures
 from lionproc.frame.plan import Plan
-from lionproc.model.answer import Answer
 from lionproc.model.call import RequestBuilder
 from lionproc.model.composed import leaves_of
 from lionproc.model.steps import Steps
 
 if TYPE_CHECKING:
     from lionproc.reports.report import Report
-__all__ = ["arguments_of", "new_run_id", "note_of", "program_name", "shape_kept", "with_prompt"]
+__all__ = ["arguments_of", "new_run_id", "note_of", "program_name", "with_prompt"]
 
 MOST_ERRORS: Final = 1000
 """Rows without an answer that are listed; the kinds of all are counted."""
@@ -127,7 +126,7 @@ def note_of(
         "after": after,
         "asked": plan.asked,
         "ways": ways,
-        "shapes": [shape_kept(stage.answer) for stage in plan.stages],
+        "shapes": plan.shapes,
         "stats": {**asdict(_plain(stats)), "errors": dict(stats.errors)},
         "facts": dict(facts),
         "report": dict(kept),
@@ -183,16 +182,6 @@ def _plain_way(builder: RequestBuilder) -> dict[str, object]:
         "endings": sorted(connection.endings, key=str),
         "fields": builder.fields,
         "told": builder.told,
-    }
-
-
-def shape_kept(answer: Answer) -> dict[str, object]:
-    """The shape of answers, in JSON's types."""
-    return {
-        "label": answer.label,
-        "schema": answer.json_schema,
-        "bare": answer.is_wrapped,
-        "own": answer.is_json_schema,
     }
 
 

@@ -179,6 +179,11 @@ class Answer:
         return self._own
 
     @property
+    def source(self) -> Any:
+        """What it was made of: a type, or a JSON Schema."""
+        return self._source[0]
+
+    @property
     def json_schema(self) -> Mapping[str, Any] | None:
         """The JSON Schema a reply has to match, None for plain text."""
         return self._schema

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import pandas as pd
 
@@ -121,7 +121,9 @@ def _of_rows(
         on_missing=asked["on_missing"],
         each=asked["each"],
     )
-    answer = Answer.of(_type(note["shapes"][0]) if schema is None else schema)
+    if schema is None:
+        schema = _type(note["shapes"][0], f"Give it: lp.run({run!r}).frame(df, schema=...).")
+    answer = Answer.of(schema)
     how = {name: asked[name] for name in ("confidence", "votes", "tie") if name in asked}
     stage = Stage(tuple(outputs), answer, cast("Model", model), **how)
     return stage.with_turns(asked.get("examples") or [()] * len(outputs))
@@ -140,9 +142,9 @@ def _of_pipeline(
         )
     stages: list[Mapping[str, object]] = []
     for fields, shape in zip(asked["stages"], note["shapes"], strict=True):
-        given = {**fields, "schema": _type(shape)}
+        given = {**fields, "schema": _type(shape, _RUN_AGAIN)}
         if "input_schema" in fields:
-            given["input_schema"] = _type(fields["input_schema"])
+            given["input_schema"] = _type(fields["input_schema"], _RUN_AGAIN)
         stages.append(given)
     known = cast("list[Model]", list(models))
     return stages_again(frame, stages, known, asked["on_missing"], asked.get("examples") or ())
@@ -160,8 +162,21 @@ def _refuse_more_votes_than_were_kept(stages: Sequence[Stage], rows: int, path: 
             raise ValueError("nobody asked as often")
 
 
-def _type(shape: Note) -> object:
-    return type_of_schema(shape["schema"], bare=shape["bare"], own=shape["own"])
+def _type(shape: Note, way_on: str) -> object:
+    alike = shape.get("read_alike")
+    if alike is False:
+        label = str(shape.get("label"))[:100]
+        raise ConfigurationError(
+            f"The answers were read by a type of yours ({label}), of which a journal keeps the JSON "
+            "Schema alone. That does not say all that the type does (a validator, an alias, ...), so "
+            f"answers could be shown that it refused or changed. {way_on}"
+        )
+    return type_of_schema(
+        shape["schema"], bare=shape["bare"], own=shape["own"], alike=alike is True
+    )
+
+
+_RUN_AGAIN: Final = "Run df.llm.pipeline(...) again: what the journal has is not sent."
 
 
 def _options(journal: str, note: Note) -> Options:

@@ -101,16 +101,16 @@ class PastRun:
             df: A frame with the columns that the prompt shows; the series, for a run over one.
             prompt: The prompt, where it was a function: a journal cannot keep those.
             system: The same for the system prompt.
-            schema: The type of the answers, to have them as that type has them. None for what the
-                journal remembers, which makes the same columns for all types that a JSON Schema
-                can say.
+            schema: The type of the answers. None for one like it, made of the JSON Schema that the
+                journal remembers; where the type did more than that says (a validator, an alias), it
+                has to be given.
 
         Returns:
             A new frame with the columns of the run.
 
         Raises:
             ConfigurationError: The frame lacks a column that the prompt shows, or the prompt was a
-                function and is not given.
+                function and is not given, or only the type itself can read the answers and is not.
 
         Example:
             ```python

@@ -27,8 +27,9 @@ from lionproc.service.record_types import (
     RequestRecord,
     RequestResult,
 )
+from lionproc.service.recorded_type import recorded
 from lionproc.service.records import now
-from lionproc.service.request_record import is_about, result_of, schema_as_json, schema_finder
+from lionproc.service.request_record import is_about, result_of, schema_finder
 
 log = logging.getLogger("lionproc.service")
 PER_PLACE = 4  # items under way, for each that is asked at the same time
@@ -113,7 +114,7 @@ class BatchProcessor:
         try:
             if schema is not None:
                 Answer.of(schema)
-            record = await self._store.create(items, schema=schema_as_json(schema))
+            record = await self._store.create(items, **recorded(schema))
         except LionprocError as error:
             return self._not_taken(error)
         return await self._run(record, schema, listener, is_new=True)
@@ -216,9 +217,7 @@ class BatchProcessor:
             What `process_batch` would have returned for each, oldest first.
         """
         schema_for = schema_finder(schemas)
-        return await self._store.resume(
-            lambda record: self._run(record, schema_for(record.get("schema")))
-        )
+        return await self._store.resume(lambda record: self._run(record, schema_for(record)))
 
     @engine_loop.on_engine
     async def retry_failed(self, batch_id: str, *schemas: object) -> BatchResult:
@@ -235,7 +234,7 @@ class BatchProcessor:
         async with self._store.taken(batch_id, again=True) as record:
             if record is None:
                 return {"status": "error", "error": f"Unknown or running batch: {batch_id}"}
-            return await self._run(record, schema_for(record.get("schema")), retry_failed=True)
+            return await self._run(record, schema_for(record), retry_failed=True)
 
     def get_batch(self, batch_id: str) -> BatchRecord:
         """A batch as it is now, also one of an earlier run.

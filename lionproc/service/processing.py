@@ -330,7 +330,8 @@ class ProcessingService:
 
         Args:
             *schemas: The types that the requests were made with, to get results of these types. A
-                record holds only the JSON Schema of its type, so without them results are JSON.
+                record holds only the JSON Schema of its type, so without them results are JSON, and
+                where a type does more than its schema says (a validator, an alias), nothing is sent.
 
         Returns:
             What `process_data` would have returned for each, oldest first.

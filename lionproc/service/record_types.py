@@ -35,6 +35,7 @@ class RequestRecord(TypedDict, total=False):
     completed: str
     data: Any
     schema: Any
+    type: dict[str, Any]
     context: str
     owner: str
     key: str
@@ -81,6 +82,7 @@ class BatchRecord(TypedDict, total=False):
     completed: str
     items: list[Any]
     schema: Any
+    type: dict[str, Any]
     owner: str
     failed: int
     error: str

@@ -53,6 +53,7 @@ _FIELDS: dict[str, tuple[type, ...]] = {
     "key": (str,),
     "attempts": (int,),
     "usage": (dict,),
+    "type": (dict,),
     "seconds": (int, float),
     "cached": (bool,),
     "failed": (int,),

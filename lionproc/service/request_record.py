@@ -13,8 +13,8 @@ from lionproc.engine.request import Event
 from lionproc.engine.retry import FATAL
 from lionproc.errors import CallError
 from lionproc.model.answer import Answer
-from lionproc.model.as_json import plain
 from lionproc.service.record_types import RequestRecord, RequestResult
+from lionproc.service.recorded_type import RecordedType, recorded
 
 
 def result_of(record: RequestRecord, schema: object = None) -> RequestResult:
@@ -67,22 +67,11 @@ def digest_of(context: Mapping[str, object]) -> str:
     return blake2b(written, digest_size=16).hexdigest()
 
 
-def schema_as_json(schema: Any) -> object:
-    """A schema as a record has it: as given if it is JSON, or the JSON Schema of a type."""
-    if schema is None or schema is str:
-        return None
-    if isinstance(schema, Mapping):
-        return plain(schema)
-    from pydantic import TypeAdapter
-
-    return plain(TypeAdapter(schema).json_schema())
-
-
-def schema_finder(schemas: Sequence[object]) -> Callable[[Any], Any]:
-    """A function from the schema in a record to the type it was written for.
+def schema_finder(schemas: Sequence[object]) -> Callable[[Mapping[str, Any]], Any]:
+    """A function from a record to the type that it was written for.
 
     Args:
-        schemas: The types to choose from. Where none fits, the recorded schema is used.
+        schemas: The types to choose from. Where none fits, what the record says is used.
 
     Raises:
         SchemaError: One of them is not an answer type.
@@ -90,15 +79,16 @@ def schema_finder(schemas: Sequence[object]) -> Callable[[Any], Any]:
     known = []
     for schema in schemas:
         Answer.of(schema)
-        known.append((schema_as_json(schema), schema))
-    return lambda recorded: next(
-        (schema for written, schema in known if written == recorded), recorded
+        known.append((recorded(schema)["schema"], schema))
+    return lambda record: next(
+        (schema for written, schema in known if written == record.get("schema")),
+        RecordedType.of(record),
     )
 
 
 def as_type(result: object, schema: object) -> object:
     """A result from a record as an instance of its type; as it is where it does not fit."""
-    if schema is None or schema is str or isinstance(schema, Mapping):
+    if schema is None or schema is str or isinstance(schema, (Mapping, RecordedType)):
         return result
     answer = Answer.of(schema)
     with contextlib.suppress(CallError):

@@ -19,6 +19,7 @@ from lionproc.service.concurrency import for_each
 from lionproc.service.lazy_session import LazySession
 from lionproc.service.prompt import Prompt
 from lionproc.service.record_types import RequestRecord, RequestResult
+from lionproc.service.recorded_type import RecordedType
 from lionproc.service.records import now
 from lionproc.service.request_record import (
     add_usage,
@@ -225,7 +226,7 @@ class RequestRunner:
             if request_id not in self._tasks:
                 record = await self._store.take_over(request_id, statuses)
                 if record is not None:
-                    schema = schema_for(record.get("schema"))
+                    schema = schema_for(record)
                     results[request_id] = await self.start(record, schema)
 
         await for_each(ids, RESUMED_AT_ONCE, run, lambda: not self._session.stopped)
@@ -259,7 +260,7 @@ class RequestRunner:
             return await self._fail(record, Kind.UNEXPECTED, what)
         add_usage(record, event)
         if event.error is None:
-            return await self._complete(record, event)
+            return await self._complete(record, event, as_json=isinstance(schema, RecordedType))
         message = str(event.error)
         if session.stopped and event.error.kind in NOT_ASKED:
             message = f"{message} {session.stopped}"
@@ -272,6 +273,8 @@ class RequestRunner:
             await session.revive()
         messages = self._prompt.messages(record["data"], options.context)
         occurrence = 0 if self._deduplicate else occurrence_of(record["id"])
+        if isinstance(schema, RecordedType):
+            schema = schema.asked()
         call = await session.call(messages, str if schema is None else schema, occurrence)
         previous_key = bytes.fromhex(record.get("key") or "") or None
         record["status"] = "processing"
@@ -287,7 +290,9 @@ class RequestRunner:
             priority=options.priority,
         )
 
-    async def _complete(self, record: RequestRecord, event: Event) -> RequestResult:
+    async def _complete(
+        self, record: RequestRecord, event: Event, *, as_json: bool
+    ) -> RequestResult:
         try:
             result = plain(event.value)
         except BaseException as error:  # noqa: BLE001  (of the user's type, of any class)
@@ -302,7 +307,7 @@ class RequestRunner:
         self.completed += 1
         log.info("%s completed", record["id"], extra={"request_id": record["id"]})
         await self._store.write_end(record)
-        own = own_answer(event.value)  # equal ones share the event
+        own = result if as_json else own_answer(event.value)  # equal ones share the event
         return {"status": "success", "request_id": record["id"], "result": own}
 
     async def _fail(self, record: RequestRecord, kind: Kind, message: str) -> RequestResult:

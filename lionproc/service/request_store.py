@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lionproc.engine.lease import Lease
 from lionproc.engine.together import Together
@@ -13,8 +14,9 @@ from lionproc.errors import ConfigurationError, RecordError
 from lionproc.model.answer import Answer
 from lionproc.model.as_json import WRITABLE, plain
 from lionproc.service.record_types import RequestRecord
+from lionproc.service.recorded_type import RecordedType, recorded
 from lionproc.service.records import Records, checked_status, new_id, now
-from lionproc.service.request_record import as_type, schema_as_json
+from lionproc.service.request_record import as_type
 
 log = logging.getLogger("lionproc.service")
 STATUSES = ("received", "processing", "completed", "failed")
@@ -43,7 +45,7 @@ class RequestStore:
         self.lease = Lease(folder)
         self.active: dict[str, RequestRecord] = {}
         self.unwritten: dict[str, list[RequestRecord]] = {}
-        self._checked_schema: Any = None
+        self._known: tuple[Any, dict[str, Any]] = (None, {})
 
     async def create(self, data: object, schema: object) -> RequestRecord:
         """Write the record of a new request; the arguments are those of `make`.
@@ -67,27 +69,31 @@ class RequestStore:
         Raises:
             LionprocError: The data or the schema is invalid.
         """
-        self._check(schema)
         try:
-            return {
+            made: dict[str, Any] = {
                 "id": request_id or new_id("req"),
                 "status": "received",
                 "timestamp": now(),
                 "data": plain(data, given=True),
-                "schema": schema_as_json(schema),
+                **self._recorded(schema),
                 "owner": self.lease.claim(),
                 "attempts": 0,
             }
+            return cast("RequestRecord", made)
         except TypeError as error:
             raise ConfigurationError(
                 f"The data cannot be written as JSON, so it cannot be kept: {error}. {WRITABLE}"
             ) from None
 
-    def _check(self, schema: Any) -> None:
-        """Refuse an invalid schema. The last valid one is not checked again."""
-        if schema is not None and schema is not self._checked_schema:
-            Answer.of(schema)
-            self._checked_schema = schema
+    def _recorded(self, schema: Any) -> dict[str, Any]:
+        """What a record says of a schema, which has to be valid. That of a type is made once."""
+        if schema is None or schema is not self._known[0]:
+            if not (schema is None or isinstance(schema, RecordedType)):
+                Answer.of(schema)
+            self._known = (schema, recorded(schema))
+        elif isinstance(schema, Mapping):
+            return recorded(schema)  # it may be another one by now
+        return self._known[1]
 
     async def read(self, request_id: str) -> RequestRecord | None:
         """A record from the disk, None if there is none with this id.

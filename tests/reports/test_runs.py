@@ -6,18 +6,20 @@ import json
 import sqlite3
 import tracemalloc
 import zlib
-from typing import Literal
+from enum import StrEnum
+from typing import Annotated, Literal, NewType
 from zlib import crc32
 
 import pandas as pd
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 import lionproc as lp
 from lionproc.engine.journal import Journal
 from lionproc.engine.journal_file import JournalFile
 from lionproc.errors import BudgetWarning, ConfigurationError, RowsFailedWarning
-from lionproc.frame import run_note
+from lionproc.frame import plan
+from lionproc.model.schema_type import shape_kept
 from lionproc.testing import Server
 
 MOOD = Literal["pos", "neg"]
@@ -30,6 +32,28 @@ class Review(BaseModel):
     stars: int | None = Field(default=None, description="1 to 5")
     tags: list[str]
     day: dt.date
+
+
+class Grade(StrEnum):
+    GOOD = "good"
+    BAD = "bad"
+
+
+class Stay(BaseModel):
+    """Whose times no schema of its own would read as they are."""
+
+    start: dt.time
+    stars: int = Field(ge=1, le=5)
+    seen: set[str]
+    notes: list[str] = Field(default_factory=list)
+
+
+class Strict(BaseModel):
+    """That takes no other fields."""
+
+    model_config = ConfigDict(extra="forbid")
+    count: int = 3
+    stays: list[Stay]
 
 
 pytestmark = pytest.mark.usefixtures("quiet_home")
@@ -139,11 +163,41 @@ def test_fields_come_back_in_the_types_they_had(df, server, model):
     "schema",
     [str, int, bool, list[str], MOOD | None, dict[str, int], Review | None,
      {"type": "object"}, {"type": "object", "additionalProperties": {"type": "integer"}},
-     {"type": ["object", "null"]}],
+     {"type": ["object", "null"]}, dt.time, set[str], int | str, tuple[int, str], Grade,
+     NewType("Name", str), Annotated[int, Field(ge=1, le=5)], Stay, Strict, dict[str, Stay]],
 )  # fmt: skip
 def test_answers_of_every_kind_come_back_as_they_were(df, model, schema):
     out = df.llm.process("Say {text}", into="a", schema=schema, model=model, name="kind")
     pd.testing.assert_frame_equal(lp.run("kind").frame(df), out)
+
+
+class Year(BaseModel):
+    year: int
+
+    @field_validator("year")
+    @classmethod
+    def after_christ(cls, year):
+        if year < 0:
+            raise ValueError("no year of ours")
+        return year
+
+
+@pytest.mark.parametrize("schema", [Year, Annotated[int, AfterValidator(abs)], dict[int, str]])
+def test_answers_that_only_their_type_can_read_are_not_shown_without_it(df, server, model, schema):
+    """A validator refused the first reply, and what is kept of the type would take it."""
+    again = {"year": 1871, "answer": {"1": "a"} if schema == dict[int, str] else 1871}
+    first = {"year": -753, "answer": {"1": "a", "01": "b"} if schema == dict[int, str] else -753}
+    server.configure(answer=lambda body: json.dumps(first if len(body["messages"]) < 3 else again))
+    out = df.llm.process("Say {text}", into="a", schema=schema, model=model, name="typed")
+    sent = server.counters.total
+    with pytest.raises(ConfigurationError, match=r"of which a journal keeps the JSON.*Give it"):
+        lp.run("typed").frame(df)
+    pd.testing.assert_frame_equal(lp.run("typed").frame(df, schema=schema), out)
+    assert server.counters.total == sent
+    stage = {"name": "mood", "prompt": "Mood of {text}?", "schema": schema}
+    df.llm.pipeline([stage], model=model, name="stages")
+    with pytest.raises(ConfigurationError, match=r"of which a journal.*Run df\.llm\.pipeline"):
+        lp.run("stages").frame(df)
 
 
 def test_a_shape_given_as_json_schema_and_columns_each_come_back(df, model):
@@ -165,8 +219,12 @@ def test_an_object_without_properties_comes_back_from_an_older_journal(
     df, model, monkeypatch, more
 ):
     """They say of it that it is bare, as it is one column."""
-    note = run_note.shape_kept
-    monkeypatch.setattr(run_note, "shape_kept", lambda answer: {**note(answer), "bare": True})
+    kept = ("label", "schema", "own")
+    monkeypatch.setattr(
+        plan,
+        "shape_kept",
+        lambda answer: {name: shape_kept(answer)[name] for name in kept} | {"bare": True},
+    )
     schema = {"type": "object", **more}
     out = df.llm.process("Say {text}", into="a", schema=schema, model=model, name="older")
     pd.testing.assert_frame_equal(lp.run("older").frame(df), out)
@@ -178,7 +236,7 @@ class Comment(BaseModel):
 
 def test_answers_that_nothing_kept_can_read_are_told_and_not_missing(df, model):
     df.llm.process("Say {text}", into="a", schema=Comment | None, model=model, name="odd")
-    with pytest.raises(ConfigurationError, match="Run the same call again"):
+    with pytest.raises(ConfigurationError, match="a journal keeps the JSON Schema alone"):
         lp.run("odd").frame(df)
 
 

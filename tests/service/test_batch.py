@@ -1,4 +1,5 @@
 import asyncio
+import datetime as dt
 import io
 import json
 import signal
@@ -9,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, field_validator
 
 import lionproc as lp
 from lionproc.engine import loop as engine_loop
@@ -362,6 +363,59 @@ async def test_a_refused_key_stops_the_batch_and_resume_goes_on(server, processo
     assert (resumed["status"], resumed["failed"]) == ("success", 0)
     assert processor.list_batches(status="completed") == [batch["batch_id"]]
     assert await processor.resume() == []
+    assert server.duplicates() == 0
+
+
+class Opening(BaseModel):
+    """Whose JSON Schema refuses the times that it reads."""
+
+    start: dt.time
+    stars: int = Field(ge=1, le=5)
+
+
+async def test_a_batch_is_resumed_without_its_type_where_one_like_it_can_be_made(server, processor):
+    server.configure(
+        faults=lambda body, n: "401" if n >= 3 else None,
+        answer=lambda body: '{"start": "10:06", "stars": 3}',
+    )
+    await processor.process_batch(items(30), Opening)
+    server.configure(faults=None)
+    (resumed,) = await processor.resume()
+    assert (resumed["status"], resumed["failed"]) == ("success", 0)
+    assert [each["result"] for each in resumed["results"]] == [
+        {"start": "10:06:00", "stars": 3}
+    ] * 30
+    assert server.duplicates() == 0
+    kept = processor.get_batch(resumed["batch_id"])["results"]
+    assert [each["result"] for each in kept] == [each["result"] for each in resumed["results"]]
+
+
+class Year(BaseModel):
+    year: int
+
+    @field_validator("year")
+    @classmethod
+    def after_christ(cls, year):
+        if year < 0:
+            raise ValueError("no year of ours")
+        return year
+
+
+async def test_what_only_its_type_can_read_is_not_asked_without_it(server, processor):
+    server.configure(
+        faults=lambda body, n: "401" if n >= 3 else None, answer=lambda body: '{"year": 1871}'
+    )
+    await processor.process_batch(items(30), Year)
+    server.configure(faults=None)
+    sent = server.counters.total
+    (told,) = await processor.resume()
+    assert told["status"] == "error"
+    assert "JSON Schema of Year, which does not say all" in told["error"]
+    assert "resume(...)" in told["error"]
+    assert server.counters.total == sent
+    (resumed,) = await processor.resume(Year)
+    assert (resumed["status"], resumed["failed"]) == ("success", 0)
+    assert [each["result"] for each in resumed["results"]] == [Year(year=1871)] * 30
     assert server.duplicates() == 0
 
 

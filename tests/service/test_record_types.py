@@ -26,7 +26,7 @@ async def test_requests_and_their_results_have_no_other_keys(model, refusing):
     assert set().union(*results) == keys(types.RequestResult)
     records = service.list_requests()
     assert [record["status"] for record in records] == ["failed", "completed"]
-    assert set().union(*records) == keys(types.RequestRecord) - {"batch", "job", "context"}
+    assert set().union(*records) == keys(types.RequestRecord) - {"batch", "job", "context", "type"}
     assert set(records[1]["usage"]) == keys(types.Usage)
 
 
@@ -35,8 +35,10 @@ async def test_batches_and_their_results_have_no_other_keys(server, model):
     result = await processor.process_batch([{"n": 1}])
     assert set(result) == keys(types.BatchResult) - {"error"}
     batch = processor.get_batch(result["batch_id"])
-    assert set(batch) == keys(types.BatchRecord) - {"error"}
-    (record,) = processor.service.list_requests()
+    assert set(batch) == keys(types.BatchRecord) - {"error", "type"}
+    typed = await processor.process_batch([{"n": 1}], schema=bool)
+    assert processor.get_batch(typed["batch_id"])["type"] == {"label": "bool", "read_alike": True}
+    record = processor.service.list_requests()[0]
     assert record["batch"] == result["batch_id"]
     server.hold()
     task = asyncio.create_task(processor.process_batch([{"n": 2}]))

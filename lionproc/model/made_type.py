@@ -1,0 +1,186 @@
+"""A Python type made of the JSON Schema that pydantic has made of one."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import field, make_dataclass
+from decimal import Decimal
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field as PydanticField
+from pydantic import TypeAdapter
+from pydantic.errors import PydanticUserError
+
+from lionproc.errors import SchemaError
+from lionproc.model.answer import Answer
+from lionproc.model.same_reading import read_alike
+from lionproc.model.vetting import vet
+from lionproc.schema_sample import CLOCK
+
+__all__ = ["NOT_MADE", "made_of", "reads_like"]
+
+_PLAIN: Final[Mapping[str, type]] = {
+    "string": str,
+    "integer": int,
+    "number": float,
+    "boolean": bool,
+    "null": type(None),
+}
+_FORMATS: Final[Mapping[str, type]] = {
+    "date": dt.date,
+    "date-time": dt.datetime,
+    "time": dt.time,
+    "duration": dt.timedelta,
+    "uuid": uuid.UUID,
+}
+_BOUNDS: Final[Mapping[str, str]] = {
+    "minimum": "ge",
+    "maximum": "le",
+    "exclusiveMinimum": "gt",
+    "exclusiveMaximum": "lt",
+    "multipleOf": "multiple_of",
+    "minLength": "min_length",
+    "maxLength": "max_length",
+    "minItems": "min_length",
+    "maxItems": "max_length",
+    "minProperties": "min_length",
+    "maxProperties": "max_length",
+    "pattern": "pattern",
+}
+_EMPTY: Final[Mapping[str, type]] = {"array": list, "object": dict}
+_DEEPEST: Final = 50
+_MOST_MEMBERS: Final = 5000
+NOT_MADE: Final = (
+    "The type of the answers, a record or null, cannot be made again from what the journal keeps. "
+    "Run the same call again: what the journal has is not sent."
+)
+
+
+def reads_like(source: Any, schema: Mapping[str, Any]) -> bool:
+    """Whether the type that is made of the JSON Schema of a type reads all replies as it does.
+
+    Args:
+        source: The type.
+        schema: Its schema.
+    """
+    try:
+        made: Any = made_of(schema)
+        cores: Any = [TypeAdapter(each).core_schema for each in (source, made)]
+        return read_alike(*cores)
+    except (PydanticUserError, RecursionError, LookupError, TypeError, ValueError):
+        return False  # SchemaError is a ValueError
+
+
+def made_of(schema: Mapping[str, Any]) -> object:
+    """A type that makes a JSON Schema.
+
+    Args:
+        schema: It, as pydantic makes it.
+
+    Raises:
+        SchemaError: It is no such schema, or no type can be made of it.
+    """
+    vet(schema)  # whoever keeps it may have edited it: types are made of all that it unfolds to
+    try:
+        made: object = _Types(schema.get("$defs", {})).of(schema, _DEEPEST)
+        if made is str:
+            made = Annotated[str, "asked for as JSON, as each type is that has a schema"]
+        Answer.of(made)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise SchemaError(NOT_MADE) from error
+    return made
+
+
+class _Types:
+    """The types of the parts of a schema; what is shared is made once.
+
+    Args:
+        shared: The parts that references lead to, by name.
+    """
+
+    def __init__(self, shared: Mapping[str, Any]) -> None:
+        self._shared = shared
+        self._made: dict[str, Any] = {}
+
+    def of(self, schema: Mapping[str, Any], deepest: int, name: str = "Answer") -> Any:
+        """The type that a part describes; LookupError where there is none."""
+        if not deepest:
+            raise LookupError("it is nested too deep")
+        if "$ref" in schema:
+            return self._referred(str(schema["$ref"]).rpartition("/")[2], deepest - 1)
+        if "enum" in schema or "const" in schema:
+            return _literal(tuple(schema.get("enum", (schema.get("const"),))))
+        if "anyOf" in schema:
+            return self._one_of(schema["anyOf"], deepest)
+        if schema["type"] == "string" and ("format" in schema or schema.get("pattern") == CLOCK):
+            return _FORMATS[schema.get("format", "time")]
+        return self._bounded(schema, deepest, name)
+
+    def _bounded(self, schema: Mapping[str, Any], deepest: int, name: str) -> Any:
+        kind = schema["type"]
+        bounds = {word: schema[name] for name, word in _BOUNDS.items() if name in schema}
+        if kind == "array" and "prefixItems" in schema:
+            items: Any = tuple(self.of(part, deepest - 1) for part in schema["prefixItems"])
+            return tuple[items]
+        if kind == "array":
+            several = set if schema.get("uniqueItems") else list
+            return _bound(several[self.of(schema["items"], deepest - 1)], bounds)
+        if kind == "object" and "properties" in schema:
+            return self._record(schema, deepest, name)
+        if kind == "object":
+            inner: Any = self.of(schema["additionalProperties"], deepest - 1)
+            return _bound(dict[str, inner], bounds)
+        return _bound(_PLAIN[kind], bounds)
+
+    def _one_of(self, parts: Sequence[Mapping[str, Any]], deepest: int) -> Any:
+        if [part.get("type") for part in parts] == ["number", "string"]:
+            return Decimal  # which is asked for so
+        made = self.of(parts[0], deepest - 1)
+        for part in parts[1:]:
+            made |= self.of(part, deepest - 1)
+        return made
+
+    def _referred(self, name: str, deepest: int) -> Any:
+        if name not in self._made:
+            self._made[name] = self.of(self._shared[name], deepest, name)
+        return self._made[name]
+
+    def _record(self, schema: Mapping[str, Any], deepest: int, called: str) -> Any:
+        if any(name.startswith("_") for name in schema["properties"]):
+            raise LookupError("a name that a class may have a use for")
+        required = set(schema.get("required", ()))
+        fields = [
+            (
+                name,
+                self.of(inner, deepest - 1),
+                field(**({} if name in required else _default(inner))),
+            )
+            for name, inner in schema["properties"].items()
+        ]
+        made = make_dataclass(called, fields, kw_only=True)  # whose fields may have any name
+        extra = {"False": "forbid", "True": "allow"}.get(str(schema.get("additionalProperties")))
+        config = {"extra": extra or "ignore"}  # said in any case: else it has that of who holds it
+        setattr(made, "__pydantic_config__", config)  # noqa: B010  (a class has no such name)
+        return made
+
+
+def _default(inner: Mapping[str, Any]) -> dict[str, Any]:
+    empty = _EMPTY.get(inner.get("type", ""))
+    if empty is not None and "default" not in inner:
+        return {"default_factory": empty}  # which no schema has
+    value = inner.get("default")
+    if isinstance(value, (list, dict)):
+        raise LookupError("a list or an object is there from the start")  # noqa: TRY004
+    return {"default": value}
+
+
+def _bound(kind: Any, bounds: Mapping[str, Any]) -> Any:
+    return Annotated[kind, PydanticField(**bounds)] if bounds else kind
+
+
+def _literal(members: tuple[Any, ...]) -> Any:
+    if not 0 < len(members) <= _MOST_MEMBERS:
+        raise LookupError("there are none to choose from, or so many that their type takes long")
+    return Literal[members]
