@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from copy import copy
-from functools import cached_property
 from hashlib import blake2b
 from typing import Any, TypeAlias
 
@@ -28,7 +27,6 @@ from lionproc.frame.stage import Answers, Output, Rows, Stage
 from lionproc.model.answer import Answer
 from lionproc.model.call import ModelCall, RequestBuilder
 from lionproc.model.model import Model
-from lionproc.model.schema_type import shape_kept
 
 Rendered: TypeAlias = "ModelCall | Missing | CallError"
 """What a row becomes: a call, or why there is none."""
@@ -70,6 +68,7 @@ class Plan:
         self.total = self.rows * self.ends
         self.about: dict[str, str] = {}  # what the files say of the prompt
         self.asked: dict[str, object] | None = None  # what the journal remembers of the questions
+        self.shapes: list[dict[str, object]] = []  # and of the answers, made with its first note
         self._occurrences: list[dict[bytes, int]] = [{} for _ in stages]
         self._portions = [Portions(stage.columns_of(frame)) for stage in self.stages]
         self._tried: dict[tuple[int, int], Messages] = {}  # rendered before the run, used up in it
@@ -97,11 +96,6 @@ class Plan:
             whole = assemble(frame, dict.fromkeys(names, blank), overwrite=True)
             self.saved_as = check_frame_can_be_saved(whole, names)
         self._try_first_rows()
-
-    @cached_property
-    def shapes(self) -> list[dict[str, object]]:
-        """The shapes of the answers, stage by stage, as the journal remembers them."""
-        return [shape_kept(stage.answer) for stage in self.stages]
 
     def again(self, options: Options) -> Plan:
         """The same for another run, which may be under way at the same time as this one.

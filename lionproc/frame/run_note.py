@@ -22,6 +22,7 @@ from lionproc.frame.failures import Failures
 from lionproc.frame.plan import Plan
 from lionproc.model.call import RequestBuilder
 from lionproc.model.composed import leaves_of
+from lionproc.model.schema_type import shape_kept
 from lionproc.model.steps import Steps
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ def note_of(
         _ways([next(made) for _ in leaves_of(stage.model)], its)
         for stage, its in zip(plan.stages, steps, strict=True)
     ]
+    plan.shapes = plan.shapes or [shape_kept(stage.answer) for stage in plan.stages]
     note: dict[str, object] = {
         "run": facts["run"],
         "name": plan.options.name,

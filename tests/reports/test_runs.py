@@ -221,7 +221,7 @@ def test_an_object_without_properties_comes_back_from_an_older_journal(
     """They say of it that it is bare, as it is one column."""
     kept = ("label", "schema", "own")
     monkeypatch.setattr(
-        plan,
+        run_note,
         "shape_kept",
         lambda answer: {name: shape_kept(answer)[name] for name in kept} | {"bare": True},
     )
