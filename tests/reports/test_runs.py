@@ -18,7 +18,7 @@ import lionproc as lp
 from lionproc.engine.journal import Journal
 from lionproc.engine.journal_file import JournalFile
 from lionproc.errors import BudgetWarning, ConfigurationError, RowsFailedWarning
-from lionproc.frame import plan
+from lionproc.frame import run_note
 from lionproc.model.schema_type import shape_kept
 from lionproc.testing import Server
 
