@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import field, make_dataclass
 from decimal import Decimal
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import Field as PydanticField
 from pydantic import TypeAdapter
@@ -21,6 +21,7 @@ from lionproc.schema_sample import CLOCK
 
 __all__ = ["NOT_MADE", "made_of", "reads_like"]
 
+_Schema: TypeAlias = "Mapping[str, Any]"
 _PLAIN: Final[Mapping[str, type]] = {
     "string": str,
     "integer": int,
@@ -58,7 +59,7 @@ NOT_MADE: Final = (
 )
 
 
-def reads_like(source: Any, schema: Mapping[str, Any]) -> bool:
+def reads_like(source: Any, schema: _Schema) -> bool:
     """Whether the type that is made of the JSON Schema of a type reads all replies as it does.
 
     Args:
@@ -73,7 +74,7 @@ def reads_like(source: Any, schema: Mapping[str, Any]) -> bool:
         return False  # SchemaError is a ValueError
 
 
-def made_of(schema: Mapping[str, Any]) -> object:
+def made_of(schema: _Schema) -> object:
     """A type that makes a JSON Schema.
 
     Args:
@@ -100,11 +101,11 @@ class _Types:
         shared: The parts that references lead to, by name.
     """
 
-    def __init__(self, shared: Mapping[str, Any]) -> None:
+    def __init__(self, shared: _Schema) -> None:
         self._shared = shared
         self._made: dict[str, Any] = {}
 
-    def of(self, schema: Mapping[str, Any], deepest: int, name: str = "Answer") -> Any:
+    def of(self, schema: _Schema, deepest: int, name: str = "Answer") -> Any:
         """The type that a part describes; LookupError where there is none."""
         if not deepest:
             raise LookupError("it is nested too deep")
@@ -118,7 +119,7 @@ class _Types:
             return _FORMATS[schema.get("format", "time")]
         return self._bounded(schema, deepest, name)
 
-    def _bounded(self, schema: Mapping[str, Any], deepest: int, name: str) -> Any:
+    def _bounded(self, schema: _Schema, deepest: int, name: str) -> Any:
         kind = schema["type"]
         bounds = {word: schema[name] for name, word in _BOUNDS.items() if name in schema}
         if kind == "array" and "prefixItems" in schema:
@@ -134,7 +135,7 @@ class _Types:
             return _bound(dict[str, inner], bounds)
         return _bound(_PLAIN[kind], bounds)
 
-    def _one_of(self, parts: Sequence[Mapping[str, Any]], deepest: int) -> Any:
+    def _one_of(self, parts: Sequence[_Schema], deepest: int) -> Any:
         if [part.get("type") for part in parts] == ["number", "string"]:
             return Decimal  # which is asked for so
         made = self.of(parts[0], deepest - 1)
@@ -147,7 +148,7 @@ class _Types:
             self._made[name] = self.of(self._shared[name], deepest, name)
         return self._made[name]
 
-    def _record(self, schema: Mapping[str, Any], deepest: int, called: str) -> Any:
+    def _record(self, schema: _Schema, deepest: int, called: str) -> Any:
         if any(name.startswith("_") for name in schema["properties"]):
             raise LookupError("a name that a class may have a use for")
         required = set(schema.get("required", ()))
@@ -166,7 +167,7 @@ class _Types:
         return made
 
 
-def _default(inner: Mapping[str, Any]) -> dict[str, Any]:
+def _default(inner: _Schema) -> dict[str, Any]:
     empty = _EMPTY.get(inner.get("type", ""))
     if empty is not None and "default" not in inner:
         return {"default_factory": empty}  # which no schema has
@@ -176,7 +177,7 @@ def _default(inner: Mapping[str, Any]) -> dict[str, Any]:
     return {"default": value}
 
 
-def _bound(kind: Any, bounds: Mapping[str, Any]) -> Any:
+def _bound(kind: Any, bounds: _Schema) -> Any:
     return Annotated[kind, PydanticField(**bounds)] if bounds else kind
 
 

@@ -87,7 +87,7 @@ def _fields(part: Part, inner: _Inner) -> object:
     return made, {key: inner(held) for key, held in rest.items() if held not in (False, None, {})}
 
 
-def _config(part: Part) -> dict[str, Any]:
+def _config(part: Part) -> Part:
     config = _without(part.get("config") or {}, _NAMES)
     if config.get("extra_fields_behavior") == "ignore":  # as where nothing is said
         del config["extra_fields_behavior"]
@@ -101,5 +101,5 @@ _OF_KIND: Final[Mapping[str, Callable[[Part, _Inner], object]]] = {
 }
 
 
-def _without(part: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
+def _without(part: Part, names: frozenset[str]) -> Part:
     return {name: held for name, held in part.items() if name not in names}
