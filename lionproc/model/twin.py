@@ -87,7 +87,11 @@ def _async_kind(client: openai.AsyncOpenAI | openai.OpenAI) -> type[openai.Async
 def _like(thing: Any, kind: Any) -> Any:
     """Another object with the same settings, whatever its class does where it is made or copied."""
     made = object.__new__(kind)
-    vars(made).update(vars(thing))
+    state = object.__getstate__(thing)
+    fields, slots = state if isinstance(state, tuple) else (state, {})
+    vars(made).update(fields)
+    for name, value in slots.items():
+        object.__setattr__(made, name, value)
     return made
 
 

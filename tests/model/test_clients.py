@@ -281,6 +281,38 @@ def test_a_proxy_of_an_http_client_is_gone_through(kind):
         assert proxy.counters.connections == 1
 
 
+class OfTenant(openai.AsyncOpenAI):
+    __slots__ = ("__tenant",)
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.__tenant = "acme"
+
+    async def _prepare_options(self, options):
+        options.headers = {**options.headers, "X-Tenant": self.__tenant}
+        return options
+
+
+class HttpOfTenant(httpx2.AsyncClient):
+    __slots__ = ("team",)
+
+    async def send(self, request, **options):
+        request.headers["X-Team"] = self.team
+        return await super().send(request, **options)
+
+
+def test_what_classes_of_the_user_keep_in_slots_is_sent():
+    http = HttpOfTenant()
+    http.team = "blue"
+    with Server(answer="fine") as server:
+        client = OfTenant(base_url=server.base_url, api_key=server.key, http_client=http)
+        out = ask(lp.Model("openai/m", client=client, scope="acme"), rows=1)
+        assert out["a"].tolist() == ["fine"]
+        (asked,) = server.requests
+    sent = {name.lower(): value for name, value in asked.headers.items()}
+    assert (sent["x-tenant"], sent["x-team"]) == ("acme", "blue")
+
+
 def test_a_transport_that_makes_its_answers_itself_is_asked():
     def answer(request):
         reply = {"choices": [{"message": {"content": "made up"}, "finish_reason": "stop"}]}
