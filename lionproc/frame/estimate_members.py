@@ -84,24 +84,22 @@ class MemberLooks:
     ) -> None:
         steps = self._steps
         found = [self._found(calls, kept, replay) for calls in votes]
-        small = self._outcome(0, found)
-        if isinstance(steps, Cascaded) and steps.below is not None and small is not None:
+        if (
+            isinstance(steps, Cascaded)
+            and steps.below is not None
+            and all(0 in each for each in found)
+        ):
             self._kept_by_small += 1
-            self._unsure += steps.after(0, small) is not None
+            self._unsure += steps.after(0, self._said(found, [0] * len(found))) is not None
         if not self._plan.options.resume:
             found = [{} for _ in votes]
         founds = [_own(calls, each).get for calls, each in zip(votes, found, strict=True)]
         ways = steps.kept_votes(founds) if len(votes) > 1 else [steps.kept(founds[0])]
-        leaf = max(place for place, _ in ways)
-        if all(stands for _, stands in ways):
-            said = self._outcome(leaf, found) if len(votes) > 1 else None
-            following = None if said is None else steps.after(leaf, said)
-            if following is None:
-                self.answered += 1
-                return
-            leaf = following
-            ways = [(leaf, leaf in each) for each in found]
-        if self._is_decided(votes, found, ways, replay):
+        leaf: int | None = max(place for place, _ in ways)
+        while leaf is not None and all(stands for _, stands in ways):
+            leaf = steps.after(leaf, self._said(found, [place for place, _ in ways]))
+            ways = [] if leaf is None else [(leaf, leaf in each) for each in found]
+        if leaf is None or self._is_decided(votes, found, ways, replay):
             self.answered += 1
         else:
             self._ask(votes, found, ways, leaf)
@@ -130,7 +128,7 @@ class MemberLooks:
         replay: Replay,
     ) -> bool:
         """Whether a row has its answer without votes that failed, which are not asked again."""
-        if not any(stands for _, stands in ways) or len(votes) == 1:
+        if not any(found) or len(votes) == 1:
             return False
         row = []
         for number, (place, stands) in enumerate(ways):
@@ -159,15 +157,13 @@ class MemberLooks:
                     found[number] = (event, replace(became, of_vote=of_vote))
         return found
 
-    def _outcome(
-        self, leaf: int, votes: Sequence[Mapping[int, tuple[Event, Outcome]]]
-    ) -> Outcome | None:
-        """What a member has said of a row; None where not all of it is known."""
-        if not all(leaf in found for found in votes):
-            return None
-        if len(votes) == 1:
-            return votes[0][leaf][1]
-        cast = [Cast(found[leaf][0], bears=False) for found in votes]
+    def _said(
+        self, found: Sequence[Mapping[int, tuple[Event, Outcome]]], leaves: Sequence[int]
+    ) -> Outcome:
+        """What is said of a row by its votes, each of them kept at a member."""
+        if len(found) == 1:
+            return found[0][leaves[0]][1]
+        cast = [Cast(each[leaf][0], bears=False) for each, leaf in zip(found, leaves, strict=True)]
         return counted(cast, first_of_equals=self._plan.stages[0].tie == "first").outcome
 
     @property

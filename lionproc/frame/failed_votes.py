@@ -45,10 +45,8 @@ class FailedVotes:
             recalled: As the journal answers them; those on a row follow each other.
         """
         rows = [list(row) for _, row in groupby(recalled, lambda vote: self.row_of(vote.event.tag))]
-        some = (row for row in rows if len(row) == self.stage.votes)
-        failed = self._failed(
-            [vote for row in some if any(map(_is_done, row)) for vote in row if not _is_done(vote)]
-        )
+        some = (row for row in rows if len(row) == self.stage.votes and _may_have_answer(row))
+        failed = self._failed([vote for row in some for vote in row if not _is_done(vote)])
         made: list[Recalled] = []
         for row in rows:
             votes = [failed.get(vote.event.tag, vote) for vote in row]
@@ -135,6 +133,11 @@ class FailedVotes:
 
 def _is_done(vote: Recalled) -> bool:
     return vote.event.done
+
+
+def _may_have_answer(row: Sequence[Recalled]) -> bool:
+    """Whether a row may have one by what is kept: here, or at a model that is asked next."""
+    return any(_is_done(vote) or vote.leg.is_shared for vote in row)
 
 
 def _call(vote: Recalled) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -106,7 +106,7 @@ def recall_at_one(
 
 
 def asked_too(
-    builder: RequestBuilder, handed: Sequence[tuple[int, ModelCall]]
+    builder: RequestBuilder, handed: Iterable[Sequence[tuple[int, ModelCall]]]
 ) -> list[tuple[int, ModelCall | Missing | CallError]]:
     """What rows become at a model, by what was asked of another one."""
-    return [(place, builder.ask_too(call)) for place, call in handed]
+    return [(place, builder.ask_too(call)) for votes in handed for place, call in votes]

@@ -117,7 +117,7 @@ class RowRun(Run):
         self._staged = plan.staged
         # The first one's is not used.
         self._arrivals = [Arrivals[int](PORTION_ROWS) for _ in plan.stages]
-        self._handed = [Arrivals[tuple[int, ModelCall]](PORTION_ROWS) for _ in self._legs]
+        self._handed = [Arrivals[Sequence[tuple[int, ModelCall]]](PORTION_ROWS) for _ in self._legs]
         self._at: dict[int, Leg] = {}  # of rows that are not at the first leg of their stage
         self._first_legs = [leg for leg in self._legs if leg.leaf == 0]
         self._members = Members(self._legs, self._connections)
@@ -288,7 +288,7 @@ class RowRun(Run):
                 self._at[event.tag] = leg
             self._took(event)
         else:
-            self._hand_on(leg, [event.tag], event.first)
+            self._hand_on(leg, (event.tag, event.first))
 
     async def _ask(self, dispatcher: Dispatcher, event: Event) -> None:
         """Send what the journal could not answer, unless an equal row asks it already."""
@@ -365,7 +365,7 @@ class RowRun(Run):
             if following is None:
                 self._fail(place, error, call)
             else:
-                self._hand_on(following, [place], call)
+                self._hand_on(following, (place, call))
             return True
         return False
 
@@ -435,11 +435,11 @@ class RowRun(Run):
         leaf = leg.steps.after(leg.leaf, outcome)
         return None if leaf is None else self._legs[leg.number - leg.leaf + leaf]
 
-    def _hand_on(self, leg: Leg, places: Sequence[int], call: Any) -> None:
-        """Rows that share a question are asked at another leg."""
-        for place in places:
-            self._at[place] = leg
-            self._handed[leg.number].add((place, call))
+    def _hand_on(self, leg: Leg, *votes: tuple[int, Any]) -> None:
+        """A row is asked at another leg; votes on it stay together, for together they may decide."""
+        for tag, _ in votes:
+            self._at[tag] = leg
+        self._handed[leg.number].add(votes)
 
     def _paid_before(self, places: Sequence[int], event: Event) -> None:
         """What rows that share a question have taken at a leg whose answer they do not keep."""
@@ -468,7 +468,8 @@ class RowRun(Run):
             following, waits = calibration.came(leg.leaf, places, event, outcome, following)
         if following is not None:
             self._paid_before(places, event)
-            self._hand_on(self._legs[leg.number - leg.leaf + following], places, event.first)
+            for place in places:
+                self._hand_on(self._legs[leg.number - leg.leaf + following], (place, event.first))
         elif not waits:
             if event.error is None:
                 self._members.count(leg, 1 + len(sharing), outcome.confidence)
@@ -534,8 +535,7 @@ class RowRun(Run):
         self._store.add(place, said)
         self._ballots.ties -= said.tied  # the next model decides
         following = self._legs[leg.number - leg.leaf + leaf]
-        for vote, each in enumerate(tags):
-            self._hand_on(following, [each], asked.as_vote(vote))
+        self._hand_on(following, *((tag, asked.as_vote(vote)) for vote, tag in enumerate(tags)))
         return None
 
     def _fill_row(self, place: int, event: Event | Verdict, *, bears: bool) -> None:

@@ -296,7 +296,7 @@ class _Again(Job):
         if following is None:
             self._fail(event.tag, error, event.first)
         else:
-            self._hand_on(following, [event.tag], event.first)
+            self._hand_on(following, (event.tag, event.first))
 
     def _tell(self) -> None:
         """Rows without an answer are no surprise here."""

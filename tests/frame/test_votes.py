@@ -216,6 +216,85 @@ def test_votes_that_failed_at_any_model_of_a_cascade_are_not_asked_again(
     assert server.counters.total == before
 
 
+class Refusals:
+    """Answers by model and row, in the order in which a row is asked; refuses where `!` stands."""
+
+    def __init__(self, server, **by_model):
+        self.by_model, self.asked, self.now = by_model, Counter(), {}
+        server.configure(answer=lambda body: {"answer": self.now[_row(body)]}, faults=self)
+
+    def __call__(self, body, n):
+        asked = body["model"], _row(body)
+        said = self.by_model[body["model"]][self.asked[asked]]
+        self.asked[asked] += 1
+        self.now[asked[1]] = said
+        return "refusal" if said == "!" else None
+
+
+def _row(body):
+    return body["messages"][-1]["content"]
+
+
+@pytest.mark.parametrize(
+    ("made_of", "middle"),
+    [
+        (lambda small, middle, large: [small, large], ""),
+        (lambda small, middle, large: [small, middle, large], "!!!"),
+        (lambda small, middle, large: [lp.Fallback([small, middle]), large], "!!!"),
+        (lambda small, middle, large: [middle, small, large], "abc"),
+    ],
+)
+def test_a_row_that_one_model_decides_asks_no_vote_again_of_those_that_all_failed_at_another(
+    server, made_of, middle
+):
+    Refusals(server, small="!!!", middle=middle, large="a!a")
+    names = ("small", "middle", "large")
+    models = [lp.Model("openai", n, base_url=server.base_url, api_key=server.key) for n in names]
+    cascade = lp.Cascade(made_of(*models), below=0.5)
+    out = ask(cascade, ["p"], votes=3)
+    assert (out["x"].tolist(), out["x_confidence"].tolist()) == (["a"], [pytest.approx(2 / 3)])
+    before = server.counters.total
+    server.configure(answer=lambda body: {"answer": "b"}, faults=None)
+    foreseen = out[["text"]].llm.estimate("{text}", schema=AB, model=cascade, votes=3)
+    assert (foreseen.requests, foreseen.answered) == (0, 1)
+    pd.testing.assert_frame_equal(ask(cascade, ["p"], votes=3), out)
+    assert server.counters.total == before
+
+
+def test_votes_on_many_rows_stay_together_on_their_way_to_the_next_model(server, monkeypatch):
+    monkeypatch.setattr("lionproc.frame.row_run.PORTION_ROWS", 4)
+    rows = [f"row {number}" for number in range(30)]  # more votes than are taken up at once
+    Refusals(server, small="!!!", large="a!a")
+    models = [
+        lp.Model("openai", name, base_url=server.base_url, api_key=server.key)
+        for name in ("small", "large")
+    ]
+    how = {"votes": 3, "limits": lp.Limits(concurrency=8)}
+    out = ask(lp.Cascade(models, below=0.5), rows, **how)
+    assert out["x"].tolist() == ["a"] * 30
+    before = server.counters.total
+    server.configure(answer=lambda body: {"answer": "b"}, faults=None)
+    pd.testing.assert_frame_equal(ask(lp.Cascade(models, below=0.5), rows, **how), out)
+    assert server.counters.total == before
+
+
+def test_votes_on_a_row_without_an_answer_are_foreseen_at_the_model_they_have_led_to(server):
+    Refusals(server, first="aabb!", small="a", large="!a!ba")
+    first, small, large = (
+        lp.Model("openai", name, base_url=server.base_url, api_key=server.key)
+        for name in ("first", "small", "large")
+    )
+    model = lp.Fallback([first, lp.Cascade([small, large], below=0.9)])
+    with pytest.warns(RowsFailedWarning):
+        out = ask(model, ["p"], votes=5)
+    foreseen = out[["text"]].llm.estimate("{text}", schema=AB, model=model, votes=5)
+    assert (foreseen.requests, foreseen.answered) == (2, 0)
+    before = server.counters.total
+    server.configure(answer=lambda body: {"answer": "a"}, faults=None)
+    assert ask(model, ["p"], votes=5)["x"].tolist() == ["a"]
+    assert server.counters.total == before + 2
+
+
 class Person(BaseModel):
     name: str
     tags: list[str]
