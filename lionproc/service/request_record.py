@@ -58,7 +58,21 @@ def is_about(record: RequestRecord, item: RequestRecord) -> bool:
         record: Its record.
         item: What the record of a request about the item has (`data`, say), as JSON.
     """
-    return all(record.get(name, value) == value for name, value in item.items())
+    return all(_is_same(record.get(name, value), value) for name, value in item.items())
+
+
+def _is_same(one: object, other: object) -> bool:
+    """Whether two values are one in JSON, where true is not 1 and 2 is not 2.0: nor in a prompt."""
+    pairs: list[tuple[Any, Any]] = [(one, other)]  # as deep as a file may be
+    while pairs:
+        one, other = pairs.pop()
+        if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+            pairs += [(value, other[name]) for name, value in one.items()]
+        elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+            pairs += zip(one, other, strict=True)
+        elif repr(one) != repr(other):
+            return False
+    return True
 
 
 def digest_of(context: Mapping[str, object]) -> str:

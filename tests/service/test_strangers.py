@@ -407,6 +407,22 @@ async def test_an_item_has_no_answer_of_another_one_that_had_its_place(server, m
     await processor.close()
 
 
+async def test_an_item_that_json_tells_from_the_one_in_its_place_has_no_answer_of_it(server, model):
+    server.configure(answer=lambda body: body["messages"][-1]["content"])
+    processor = lp.BatchProcessor("B", "batches", 2, None, model=model, prompt="About {data}")
+    asked = [1, 0, 2, 0.0, {"x": [1]}, {"x": 1, "y": [None]}]
+    batch = await processor.process_batch(asked)
+    edited = [True, False, 2.0, -0.0, {"x": [1.0]}, {"y": [None], "x": 1}]
+    rewrite("batches", "batch_*.json", items=edited, status="stopped")
+    told = processor.get_batch(batch["batch_id"])["results"]
+    assert [each["status"] for each in told] == ["waiting"] * 5 + ["success"]
+    (resumed,) = await processor.resume()
+    answers = [each["result"] for each in resumed["results"]]
+    ways = ["true", "false", "2.0", "-0.0", '{"x":[1.0]}', '{"x":1,"y":[null]}']
+    assert answers == [f"About {way}" for way in ways]
+    await processor.close()
+
+
 class Tags(BaseModel):
     tags: set[str]
 
