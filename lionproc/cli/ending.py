@@ -6,6 +6,7 @@ What a run says by its exit code (all answered, rows failed, a budget reached) i
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -172,7 +173,7 @@ def _harmless(text: str) -> str:
 
 
 def show_json(value: object, *, beside: bool = False) -> None:
-    """Write JSON, which is UTF-8 whatever a terminal shows.
+    """Write JSON, which is UTF-8 whatever a terminal shows; what commands one is escaped.
 
     Args:
         value: What `to_json` takes.
@@ -184,8 +185,10 @@ def show_json(value: object, *, beside: bool = False) -> None:
     from lionproc.model.as_json import to_json
 
     stream = sys.stderr if beside else sys.stdout
+    written = to_json(value).decode()
+    text = "".join(sign if sign.isprintable() else json.dumps(sign)[1:-1] for sign in written)
     stream.flush()
-    stream.buffer.write(to_json(value) + b"\n")
+    stream.buffer.write(f"{text}\n".encode())
     stream.flush()
 
 

@@ -1,11 +1,13 @@
 """What is said at the end is said in the words of the command."""
 
+import json
+
 import pytest
 import typer
 
 from lionproc.cli import main
 from lionproc.cli.app import app
-from lionproc.cli.ending import ended, said
+from lionproc.cli.ending import ended, said, show_json
 
 
 @pytest.mark.parametrize(
@@ -37,6 +39,16 @@ def test_a_name_of_a_stranger_commands_no_terminal(tmp_path, monkeypatch, capsys
     told = capsys.readouterr().err
     assert "names no column" in told
     assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(told)
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_json_commands_no_terminal_and_letters_of_any_language_are_readable(capfdbinary, beside):
+    name = "\x1b\x7f\x9b\u202e\u2028\ufeff\U000e0001 naïve 日本語 עברית 🦁"
+    show_json({"name": name}, beside=beside)
+    told = capfdbinary.readouterr()[beside].decode()
+    assert json.loads(told) == {"name": name}
+    assert told.endswith('\\udc01 naïve 日本語 עברית 🦁"}\n')
+    assert told[:-1].isprintable()
 
 
 def test_an_error_of_the_system_is_no_fault_of_ours(tmp_path, monkeypatch, capsys):
