@@ -6,7 +6,7 @@ key, and of their values the last one would be left, in silence.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -54,15 +54,28 @@ class Keys:
             value: What the type made of it.
         """
         met: set[frozenset[object]] = set()
-        whole: Counter[frozenset[object]] = Counter()  # of objects that lost nothing
+        whole: defaultdict[frozenset[object], list[dict[str, Any]]] = defaultdict(list)
         for names in _objects(said):
             read = {keys for reader in self._readers if (keys := _read(reader, names)) is not None}
-            met |= {keys for keys in read if len(keys) < len(names)}
-            whole.update(keys for keys in read if len(keys) == len(names))
+            for keys in read:
+                if len(keys) < len(names):
+                    met.add(keys)
+                else:
+                    whole[keys].append(names)
         if not met:
             return False
         made = Counter(frozenset(each) for each in _maps(value))
-        return any(made[keys] > whole[keys] for keys in met)
+        return any(made[keys] > _count(keys, whole[keys], made) for keys in met)
+
+
+def _count(
+    keys: frozenset[object], whole: list[dict[str, Any]], made: Mapping[frozenset[object], int]
+) -> int:
+    """How many objects became maps with these keys and lost nothing: not those that kept their texts."""
+    said = Counter[frozenset[object]](map(frozenset, whole))
+    return sum(
+        count if names == keys else max(count - made[names], 0) for names, count in said.items()
+    )
 
 
 def _changes(held: object, prefix: str = "") -> bool:

@@ -998,6 +998,11 @@ class Coded(BaseModel):
             '{"codes": {"7": 1, "007": 2}, "stars": {"1": "x"}}',
             '{"codes": {"7": 1, "007": 2}, "stars": {"7": "x", "007": "y"}}',
         ),
+        (
+            Coded,
+            '{"codes": {"7": 1}, "stars": {"7": "x"}}',
+            '{"codes": {"7": 1}, "stars": {"7": "x", "007": "y"}}',
+        ),
     ],
 )
 def test_keys_that_a_type_reads_as_one_lose_no_value_in_silence(schema, apart, alike):
