@@ -13,10 +13,10 @@ from lionproc.model.clients import azure_client, is_azure, is_plain, own_client
 from lionproc.model.connection import Connection, EndpointState, endpoint_state
 from lionproc.model.credentials import sealed
 from lionproc.model.identity import former_identity_of, identity_of, sent_headers, with_scope
+from lionproc.model.own_code import CLIENT, within_proxies
 from lionproc.model.plain_client import PlainClient
 from lionproc.model.prices import price_of
 from lionproc.model.providers import PROVIDERS, Provider
-from lionproc.model.unwrapping import unwrapped
 
 if TYPE_CHECKING:
     import openai
@@ -94,7 +94,7 @@ def _through(
     if not isinstance(client, PlainClient):
         import openai
 
-        client = unwrapped(client)
+        client = within_proxies(CLIENT, client)
         if not issubclass(type(client), (openai.AsyncOpenAI, openai.OpenAI)):
             raise ModelError(
                 "client= takes an openai client (openai.AsyncOpenAI, openai.AsyncAzureOpenAI), "

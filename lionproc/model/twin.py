@@ -23,9 +23,9 @@ import openai
 from lionproc.engine.blocking_work import in_own_thread
 from lionproc.errors import CallError, Kind, ModelError
 from lionproc.model.held_pools import is_pool, is_session, pools_in
+from lionproc.model.own_code import HTTP_CLIENT, within_proxies
 from lionproc.model.quiet_pool import keep_quiet
 from lionproc.model.reading import ACCEPT_ENCODING, bounded
-from lionproc.model.unwrapping import unwrapped
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -120,7 +120,7 @@ def _http_twin(http: Any, outer: _Fresh | None = None) -> Any:
         http: The client.
         outer: What copies the transport that it is a part of.
     """
-    http = unwrapped(http)
+    http = within_proxies(HTTP_CLIENT, http)
     module = module_of(http)
     if issubclass(type(http), module.AsyncClient):
         made = _like(http, type(http))

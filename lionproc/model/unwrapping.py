@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["unwrapped"]
+__all__ = ["layers", "unwrapped"]
+
+_WITHIN = ("__wrapped__", "_wrapped")  # of wrapt and others, of Django
 
 
 def unwrapped(thing: Any) -> Any:
@@ -13,9 +16,20 @@ def unwrapped(thing: Any) -> Any:
     Args:
         thing: An openai client, or one of httpx.
     """
+    *_, inner = layers(thing)
+    return inner
+
+
+def layers(thing: Any) -> Iterator[Any]:
+    """The proxies from the outermost on, and at last what they stand for.
+
+    Args:
+        thing: As for `unwrapped`.
+    """
+    yield thing
     while type(thing) is not thing.__class__:
-        inner = getattr(thing, "__wrapped__", None)
-        if inner is None:
-            break
-        thing = inner
-    return thing
+        found = (getattr(thing, name, None) for name in _WITHIN)
+        thing = next((inner for inner in found if inner is not None), None)
+        if thing is None:
+            return
+        yield thing

@@ -303,6 +303,63 @@ def test_a_client_within_the_proxies_of_a_tool_is_asked_and_found_as_itself(kind
         lp.Model("openai/m", client=Mock(spec=kind)).connect()
 
 
+class Lazy:
+    """The same as Django makes it, which makes the object when it is looked at."""
+
+    def __init__(self, make):
+        self.make = make
+
+    def __getattr__(self, name):
+        if name == "_wrapped":
+            self._wrapped = self.make()
+            return self._wrapped
+        return getattr(self._wrapped, name)
+
+    __class__ = property(lambda self: self._wrapped.__class__)
+
+
+def test_a_client_that_a_proxy_makes_when_it_is_needed_is_found_as_itself():
+    lazy = Lazy(lambda: openai.AsyncOpenAI(base_url=AT, api_key=KEY))
+    assert lp.Model("openai/m", client=lazy).connect().identity == AT
+
+
+def adding(name):
+    return type("Adding", (Proxy,), {name: property(lambda self: getattr(self.__wrapped__, name))})
+
+
+@pytest.mark.parametrize("scope", [None, "", "acme"])
+@pytest.mark.parametrize("name", ["default_headers", "_prepare_options", "post", "api_key", "send"])
+def test_a_proxy_that_shapes_requests_is_refused_and_not_left_out(name, scope):
+    pool = httpx2.AsyncClient()
+    http = adding(name)(pool) if name == "send" else pool
+    client = openai.AsyncOpenAI(base_url=AT, api_key=KEY, http_client=http)
+    given = client if name == "send" else Proxy(adding(name)(client))
+    with pytest.raises(ModelError, match=rf"Adding.*own {name} would not be run.*event_hooks="):
+        lp.Model("openai/m", client=given, scope=scope).connect()
+
+
+def test_a_proxy_that_shows_parts_of_a_client_in_its_own_way_wants_no_name():
+    client = openai.AsyncOpenAI(base_url=AT, api_key=KEY)
+    assert lp.Model("openai/m", client=adding("chat")(client)).connect().identity == AT
+
+
+BESIDE = {
+    openai.AsyncAzureOpenAI: ("_configure_realtime", "_websocket_query_params"),
+    openai.AsyncOpenAI: ("_serialize_multipartform", "copy"),
+    httpx2.AsyncClient: ("_redirect_headers", "_set_timeout", "aclose"),
+}
+
+
+@pytest.mark.parametrize("kind", BESIDE)
+def test_what_no_question_comes_by_wants_no_name(kind):
+    own = type("Own", (kind,), {name: getattr(kind, name) for name in BESIDE[kind]})
+    if kind is httpx2.AsyncClient:
+        assert identity(http_client=own()) == AT
+    else:
+        more = AZURE if kind is openai.AsyncAzureOpenAI else {}
+        assert identity(kind=own, **more) == identity(kind=kind, **more)
+
+
 class Single(openai.AsyncOpenAI):
     """A client that is there once in a process."""
 
