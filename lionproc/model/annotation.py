@@ -91,6 +91,11 @@ def type_adapter(schema: Any, label: str) -> TypeAdapter[Any]:
         raise SchemaError(
             f"{label} cannot be asked for: {str(error).splitlines()[-1].strip()}. {ASK_FOR}"
         ) from error
+    except ImportError as error:  # as of EmailStr: pydantic does without it as long as it can
+        raise SchemaError(
+            f"{label} cannot be asked for: a package that it needs is missing ({error}). Install it, "
+            "or ask for str instead."
+        ) from error
     except (PydanticUserError, TypeError, ValueError, NameError, AttributeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SchemaError(f"{label} cannot be asked for: {reason} {ASK_FOR}") from error

@@ -4,6 +4,7 @@ import enum
 import json
 import pickle
 import socket
+import sys
 from collections import Counter, OrderedDict
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -17,6 +18,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    EmailStr,
     Field,
     NaiveDatetime,
     RootModel,
@@ -890,6 +892,12 @@ def test_what_cannot_be_asked_for_is_refused_with_the_way_on(schema, says):
     with pytest.raises(SchemaError) as caught:
         Answer.of(schema)
     assert says in str(caught.value)
+
+
+def test_a_type_whose_package_is_missing_is_refused_with_the_name_of_the_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "email_validator", None)
+    with pytest.raises(SchemaError, match=r"is missing \(email-validator is not installed"):
+        Answer.of(list[EmailStr])
 
 
 @pytest.mark.parametrize("returned", [None, {"not": "self"}], ids=["nothing", "something else"])
