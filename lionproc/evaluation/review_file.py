@@ -53,12 +53,13 @@ def to_review(
     asked = _asked(frame)
     into = _answers(frame, asked, into, by)
     answers = one_column(frame, into, "into")
+    shown_columns = _shown(frame, asked, into, columns)
+    headers = _headers(frame, [*shown_columns, into])
     there = np.flatnonzero(~answers.map(is_missing).to_numpy(dtype=bool))
     if not len(there):
         raise ConfigurationError(f"{into!r} has no answer in any row, so there is none to review.")
     if not overwrite:
         _must_lose_nothing(path)
-    shown_columns = _shown(frame, asked, into, columns)
     part = frame.iloc[there]
     stratum = None if by is None else strata_of(one_column(part, by, "by"))
     sizes = _unsure(part, into)
@@ -72,9 +73,9 @@ def to_review(
     made: dict[str, Any] = {ID: [ids[row] for row in rows]}
     for name in shown_columns:
         cells = one_column(frame, name, "columns").iloc[rows]
-        made[_header(name)] = cells.reset_index(drop=True)  # objects stay what they are
+        made[headers[name]] = cells.reset_index(drop=True)  # objects stay what they are
     flat = [_flat(cell) for cell in answers.iloc[rows]]
-    made[_header(into)] = pd.Series(flat, dtype=object)
+    made[headers[into]] = pd.Series(flat, dtype=object)
     made[GOLD] = pd.array([None] * len(rows), dtype="string")
     made[ALLOWED] = allowed_in(answers).words
     made[WEIGHT] = np.round(1 / chance, 4)
@@ -131,8 +132,20 @@ def _shown(
     return rest
 
 
-def _header(name: Hashable) -> str:
-    return f"row_{name}" if _own_name(name) in OWN else str(name)
+def _headers(frame: pd.DataFrame, names: Sequence[Hashable]) -> dict[Hashable, str]:
+    """What columns are called in the sheet, which has columns of its own; the frame is found by it."""
+    made = {name: f"row_{name}" if _own_name(name) in OWN else str(name) for name in names}
+    called: dict[str, list[Hashable]] = {}
+    for label in frame.columns:
+        called.setdefault(str(label), []).append(label)
+    for name, header in made.items():
+        for other in called.get(header, ()):
+            if name is not other and name != other:
+                raise ColumnError(
+                    f"The column {name!r} would be called {header!r} in the sheet, and {other!r} is "
+                    "another column. Rename one of them."
+                )
+    return made
 
 
 def _own_name(name: Hashable) -> str:

@@ -163,7 +163,7 @@ class AnswersAccessor(Verbs):
 
         Raises:
             ConfigurationError: It is not clear which column is meant, or no row has an answer.
-            ColumnError: A column is not there.
+            ColumnError: A column is not there, or would be called in the sheet as another one is.
             SaveError: It could not be written, or somebody has labelled rows in it.
 
         Example:

@@ -12,7 +12,7 @@ import pytest
 from openpyxl.styles import numbers
 
 import lionproc as lp
-from lionproc.errors import ConfigurationError, SaveError
+from lionproc.errors import ColumnError, ConfigurationError, SaveError
 from lionproc.evaluation import by_hand, review_sheet, workbook
 from lionproc.evaluation.draw import drawn
 from lionproc.evaluation.intervals import weighted
@@ -168,6 +168,25 @@ def test_a_column_called_as_one_of_the_sheet_is_no_second_one(tmp_path, column, 
     gold = lp.read_review(path)
     assert frame.llm.score(into, gold=gold).accuracy == 1.0
     assert frame.llm.score(into, gold=gold.drop(columns="id")).n == 3
+
+
+@pytest.mark.parametrize(
+    ("columns", "into", "more"),
+    [
+        (["id", "row_id"], "a", "text"),
+        ([1, "1"], "a", "text"),
+        (["row_gold"], "gold", "text"),
+        (["id"], "a", "row_id"),  # which would be taken for it where the labels are looked up
+    ],
+)
+def test_no_column_of_a_sheet_takes_the_place_of_another_one(tmp_path, columns, into, more):
+    frame = pd.DataFrame({name: ["one", "two"] for name in [*columns, more]} | {into: [*"xy"]})
+    with pytest.raises(ColumnError, match="another column"):
+        frame.llm.to_review(tmp_path / "review.csv", into=into, columns=columns)
+    assert not list(tmp_path.iterdir())
+    renamed = frame.set_axis(["first", *frame.columns[1:]], axis=1)
+    path = renamed.llm.to_review(tmp_path / "review.csv", into=into, columns=["first", more] * 2)
+    assert list(pd.read_csv(path)["first"]) == ["one", "two"]
 
 
 def test_days_and_numbers_that_a_spreadsheet_has_rewritten_are_still_the_same_rows():
