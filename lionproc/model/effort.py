@@ -191,12 +191,12 @@ def refuse_very_many(text: str) -> None:
     """Refuse the JSON of an answer that surely has too many values, before anything reads it.
 
     To make millions of values takes seconds, and so does all that looks at each. A comma that is
-    in no text stands between two of them.
+    in no text stands between two of them; in prose, which is no JSON from its start, it says nothing.
 
     Raises:
         CallError: Of kind `wrong_shape`.
     """
-    if text.count(",") > MOST_VALUES:
+    if text.count(",") > MOST_VALUES and text.lstrip()[:1] in ("[", "{"):
         without_escapes = text.replace("\\\\", "").replace('\\"', "")
         if "".join(without_escapes.split('"')[::2]).count(",") > MOST_VALUES:
             raise wrong_shape(VERY_MANY)

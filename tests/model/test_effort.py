@@ -646,6 +646,14 @@ def test_very_many_values_are_refused_before_any_is_looked_at(monkeypatch, schem
             answer.read(f'{{"answer":[{",".join([item] * 150_000)}{broken}]}}')
 
 
+@pytest.mark.parametrize(
+    "prose", ["Well, " * 150_000, 'She said "hi", ' * 150_000 + '{"answer":"a"}']
+)
+def test_prose_of_very_many_commas_is_no_json_and_not_very_many_values(prose):
+    with pytest.raises(CallError, match="not valid JSON"):
+        Answer.of(list[str]).read(prose)
+
+
 def test_true_is_not_held_against_each_of_many_choices():
     answer = Answer.of(list[Literal[(*(f"c{n}" for n in range(300)), True)]])
     calls = 0
