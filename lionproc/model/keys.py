@@ -1,7 +1,7 @@
 """Keys of a reply that a type reads as one and the same, so that a value would be lost.
 
 JSON has texts as keys. Where a type has numbers, times or trimmed texts there, "1" and "01" are one
-key, and of their values the last one would be left, in silence.
+key, and of their values the last one would be left, in silence. So it is with two names of a field.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pydantic_core import SchemaError, SchemaValidator, core_schema
 
 from lionproc.errors import pass_on_interrupt
 from lionproc.model.core_parts import Part, parts_within
+from lionproc.model.names import Names
 from lionproc.model.python_patterns import safe_schema
 
 __all__ = ["Keys"]
@@ -44,7 +45,8 @@ class Keys:
             for part in parts
             if "keys_schema" in part and not _is_as_written(part["keys_schema"], config)
         ]
-        self.may_meet = bool(self._readers)
+        self._names = Names(schema)
+        self.may_meet = bool(self._readers) or self._names.are_several
 
     def lose(self, said: object, value: object) -> bool:
         """Whether keys of an object met in one, and what one of them said is gone.
@@ -53,6 +55,8 @@ class Keys:
             said: All that a reply holds, of plain JSON types.
             value: What the type made of it.
         """
+        if self._names.are_several and self._names.meet(said):
+            return True
         met: set[frozenset[object]] = set()
         whole: defaultdict[frozenset[object], list[dict[str, Any]]] = defaultdict(list)
         for names in _objects(said):

@@ -22,6 +22,7 @@ from pydantic_core import PydanticCustomError, SchemaValidator, core_schema
 
 from lionproc.model.core_parts import Part, changed, parts_within
 from lionproc.model.exact_numbers import may_be_inexact, written_in
+from lionproc.model.names import has_several_names
 from lionproc.model.python_patterns import safe_schema, validator_from
 
 __all__ = [
@@ -43,7 +44,6 @@ _QUOTED_DIGITS: Final = re.compile(rf'"\s*{_NUMBER}\s*"')
 NOT_AS_NUMBER: Final = "should be written as in ISO 8601, not as a number"
 _EQUAL: Final = "should be one of the choices; true is not 1 here, and false is not 0"
 _OF_JSON: Final = (str, int, float, list, dict, type(None))  # true and false are numbers, too
-_BY_NAME: Final = ("validate_by_name", "populate_by_name")
 _TEMPORAL: Final = frozenset(("date", "datetime", "time", "timedelta"))
 _written: ContextVar[Mapping[float, str | None]] = ContextVar("written", default={})  # noqa: B039  (never changed)
 
@@ -144,14 +144,8 @@ def _kinds(schema: object) -> Iterator[str]:
         kind = node.get("type")
         if isinstance(kind, str):
             yield kind
-        if _has_several_names(node):
+        if has_several_names(node):
             yield "field of several names"
-
-
-def _has_several_names(node: Part) -> bool:
-    config = node.get("config")
-    by_name = isinstance(config, dict) and any(config.get(word) for word in _BY_NAME)
-    return by_name or isinstance(node.get("validation_alias"), list)
 
 
 def _chosen(node: Part) -> Iterator[object]:

@@ -985,9 +985,19 @@ class Coded(BaseModel):
     stars: dict[int, str]
 
 
+class Named(BaseModel):
+    model_config = ConfigDict(populate_by_name=True)
+    mood: str = Field(alias="Mood")
+    inner: list["Named"] = []
+
+
 @pytest.mark.parametrize(
     ("schema", "apart", "alike"),
     [
+        (Mild, '{"Mood": "good"}', '{"Mood": "good", "mood": "bad"}'),
+        (Named, '{"mood": "x", "inner": [{"Mood": "y"}]}', '{"mood": "x", "Mood": "x"}'),
+        (Named, '{"mood": "x"}', '{"mood": "x", "inner": [{"Mood": "y", "mood": "z"}]}'),
+        (dict[str, Named | None], '{"mood": {"mood": "x"}, "Mood": null}', None),
         (dict[int, str], '{"1": "x", "2": "y"}', '{"1": "x", "01": "y"}'),
         (dict[float, int], '{"1": 1, "1.5": 2}', '{"1": 1, "1.0": 2}'),
         (dict[bool, int], '{"true": 1, "false": 2}', '{"true": 1, "1": 2}'),
@@ -1015,7 +1025,7 @@ class Coded(BaseModel):
 )
 def test_keys_that_a_type_reads_as_one_lose_no_value_in_silence(schema, apart, alike):
     answer = Answer.of(schema, name="a")
-    wrapped = "{}" if schema in {Trimmed, Coded} else '{{"a": {}}}'
+    wrapped = "{}" if schema in {Trimmed, Coded, Mild, Named} else '{{"a": {}}}'
     assert answer.answered(wrapped.format(apart)).value
     if alike is not None:
         with pytest.raises(CallError, match="mean the same") as caught:
