@@ -13,6 +13,7 @@ __all__ = ["Names", "has_several_names"]
 _HOLDERS: Final = frozenset(
     ("model", "dataclass", "nullable", "default", "definitions", "function-after")
 )
+_OF_FIELDS: Final = frozenset(("model-fields", "dataclass-args", "typed-dict"))
 _BY_NAME: Final = ("validate_by_name", "populate_by_name")
 _Place: TypeAlias = tuple[Any, Mapping[str, Any], Any]  # a part, its config, what stands for it
 _NONE: Final[Mapping[str, Any]] = {}
@@ -50,7 +51,7 @@ class Names:
             if not isinstance(part, dict) or not isinstance(held, (dict, list)):
                 continue
             config = part.get("config") or config
-            if "fields" not in part or not isinstance(held, dict):
+            if part.get("type") not in _OF_FIELDS or not isinstance(held, dict):
                 waiting += self._within(part, config, held)
                 continue
             if id(part) not in self._known:

@@ -991,9 +991,22 @@ class Named(BaseModel):
     inner: list["Named"] = []
 
 
+@dataclasses.dataclass
+class Either:
+    mood: Annotated[str, Field(validation_alias=AliasChoices("mood", "feeling"))]
+
+
+class Swapped(BaseModel):
+    model_config = ConfigDict(populate_by_name=True)
+    a: str = Field(alias="b")
+    b: str = Field(alias="a")
+
+
 @pytest.mark.parametrize(
     ("schema", "apart", "alike"),
     [
+        (list[Either], '[{"feeling": "x"}]', '[{"mood": "x", "feeling": "y"}]'),
+        (list[Swapped], '[{"a": "x", "b": "y"}]', None),
         (Mild, '{"Mood": "good"}', '{"Mood": "good", "mood": "bad"}'),
         (Named, '{"mood": "x", "inner": [{"Mood": "y"}]}', '{"mood": "x", "Mood": "x"}'),
         (Named, '{"mood": "x"}', '{"mood": "x", "inner": [{"Mood": "y", "mood": "z"}]}'),
