@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -202,8 +202,11 @@ def _noted(table: pa.Table) -> pa.Table:
     levels = _described(table.schema, "column_indexes")
     if not all(is_level(level["pandas_type"]) for level in levels):
         raise ValueError("there is no such dtype")
-    described = [*_described(table.schema), *levels]
-    if all(is_readable(column["numpy_type"]) for column in described):
+    numbers = {field.name for field in table.schema if _is_number(field.type)}
+    if all(is_readable(level["numpy_type"]) for level in levels) and all(
+        is_readable(column["numpy_type"], is_text=_is_text(column, numbers))
+        for column in _described(table.schema)
+    ):
         return table
     metadata = json.loads(table.schema.metadata[b"pandas"])
     for level in metadata.get("column_indexes", []):
@@ -213,7 +216,7 @@ def _noted(table: pa.Table) -> pa.Table:
     noted: dict[int, tuple[pa.Field, Arrow]] = {}
     for column in metadata["columns"]:
         place = schema.get_field_index(column.get("field_name") or column["name"])
-        if is_readable(column["numpy_type"]):
+        if is_readable(column["numpy_type"], is_text=_is_text(column, numbers)):
             continue
         column["numpy_type"] = "object"
         field = schema.field(place)
@@ -224,6 +227,21 @@ def _noted(table: pa.Table) -> pa.Table:
             )
     kept = {**schema.metadata, b"pandas": json.dumps(metadata).encode()}
     return _replaced(table, noted).replace_schema_metadata(kept)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    """Whether each value takes the same few bytes."""
+    types: Any = pa.types
+    made: bool = (
+        types.is_primitive(kind) or types.is_decimal(kind) or types.is_fixed_size_binary(kind)
+    )
+    return made
+
+
+def _is_text(column: Mapping[str, object], numbers: Collection[object]) -> bool:
+    """Whether a column that pandas has described may be one of texts."""
+    name = column["field_name"] if "field_name" in column else column["name"]  # as pyarrow does
+    return name not in numbers
 
 
 def _replaced(table: pa.Table, columns: Mapping[int, tuple[pa.Field, Arrow]]) -> pa.Table:

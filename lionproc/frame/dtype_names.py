@@ -13,11 +13,15 @@ LONGEST_NAME: Final = 500  # characters; of those that pandas makes a dtype of n
 _KINDS: Final = "biufcmMO"  # of numpy's dtypes, those of which every value takes the same few bytes
 
 
-def is_readable(dtype: str) -> bool:
+def is_readable(dtype: str, *, is_text: bool = True) -> bool:
     """Whether pandas can make the dtype from its name, as reading a file has to.
 
     A stranger's may be a megabyte long, and pandas takes the square of that to say no. Or it says how
     wide each value is, as "S1000000000" does, and pandas makes room for so much.
+
+    Args:
+        dtype: The name.
+        is_text: Whether it may be one of texts: as such, numbers take ten times the room.
     """
     if len(dtype) > LONGEST_NAME:
         return False
@@ -25,6 +29,8 @@ def is_readable(dtype: str) -> bool:
         made = pd.api.types.pandas_dtype(dtype)
     except (TypeError, NotImplementedError, ValueError):
         return False
+    if isinstance(made, pd.StringDtype):
+        return is_text
     return dtype == "str" or not _is_wide(made)
 
 

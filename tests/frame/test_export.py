@@ -979,6 +979,18 @@ def test_no_dtype_of_a_stranger_says_how_much_memory_a_value_takes(tmp_path, whe
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("name", ["string", "string[python]", "string[pyarrow]"])
+def test_no_dtype_of_a_stranger_makes_texts_of_numbers_that_take_many_times_their_room(
+    tmp_path, name
+):
+    table = pa.table({"a": [1, 2], "b": ["x", None]})
+    pq.write_table(described(table, name), tmp_path / "o.parquet")
+    assert read_parquet(tmp_path / "o.parquet")["a"].dtype == "int64[pyarrow]"
+    texts = pd.DataFrame({"a": pd.array(["x", None], dtype=name)})
+    texts.to_parquet(tmp_path / "texts.parquet")
+    assert isinstance(read_parquet(tmp_path / "texts.parquet")["a"].dtype, pd.StringDtype)
+
+
 def test_a_table_is_not_made_anew_for_each_of_its_columns(tmp_path, monkeypatch):
     # That takes their square: a file of 4 MB with 8,000 columns took 13 seconds.
     sizes, replaced = [], arrow_extension._replaced
