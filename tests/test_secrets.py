@@ -287,6 +287,28 @@ def test_a_long_error_with_escapes_is_what_it_says_however_much_it_quotes_before
     assert classify(status, {}, came).error.kind is kind
 
 
+CUT = {
+    "half a character": r'"so it \ud83d"',
+    "a whole one behind a backslash": r'"\\\ud83d\ude00 \ude00"',
+    "NaN": "[NaN, -Infinity]",
+    "a long number": "9" * 400,
+    "a byte that was cut": '"\udce2"',
+}
+
+
+@pytest.mark.parametrize("odd", CUT)
+@pytest.mark.parametrize("filler", ["", "x" * 300_000])
+def test_an_error_is_what_it_says_whatever_a_gateway_cut_from_what_it_quotes(odd, filler):
+    body = (
+        rf'{{"input": "\u003cb {filler}", "odd": {CUT[odd]}, '
+        rf'"error": {{"message": "maximum c\u006fntext of {CANARY}"}}}}'
+    )
+    came = hidden(400, body.encode(errors="surrogateescape"), [CANARY])
+    error = classify(400, {}, came).error
+    assert error.kind is Kind.CONTEXT_LENGTH
+    assert "maximum context of [key]" in error.message
+
+
 @pytest.mark.parametrize("form", ["a text", "JSON", "JSON in a fence", "JSON behind thoughts"])
 @pytest.mark.parametrize("beside", ["", "NaN", r'"\ud800"'])
 def test_a_secret_with_escapes_is_found_in_a_long_answer_too(form, beside):

@@ -17,6 +17,7 @@ from typing import Any, TypeGuard
 import orjson
 
 from lionproc.model.escapes import has_needless_escapes
+from lionproc.model.lenient import leniently_read
 from lionproc.model.validate import DEEPEST, is_deeper
 
 __all__ = ["in_one_piece", "is_event_stream", "is_known", "joined", "json_of", "parsed"]
@@ -77,14 +78,14 @@ def parsed(body: bytes) -> Any:
 
 
 def json_of(text: bytes | str) -> object:
-    """What JSON of a server holds, if it is no deeper than anything a server has to say.
+    """What JSON of an error holds, if it is no deeper than anything a server has to say.
 
     Raises:
         ValueError: It is no JSON, too much of it, or too deep: whatever writes or shows it would
             stumble.
     """
     parts = _parts_of(text.encode() if isinstance(text, str) else text)
-    return _not_deep(orjson.loads(text), parts)
+    return _not_deep(leniently_read(text), parts)
 
 
 def _parts_of(body: bytes) -> int:

@@ -7,6 +7,8 @@ from itertools import chain
 
 import orjson
 
+from lionproc.model.lenient import leniently_read
+
 __all__ = ["LONG", "UNRESERVED", "has_escapes", "has_needless_escapes", "without_escapes"]
 
 UNRESERVED = re.compile(r"[A-Za-z0-9._~-]+")
@@ -64,7 +66,7 @@ def without_escapes(body: bytes, *, answers: bool) -> bytes:
 def _words_of(body: bytes) -> bytes:
     """What a long body of an error says, as far as anybody is shown it: shorter, and JSON if it was."""
     try:
-        said = orjson.dumps(_beginning(orjson.loads(body), [_ROOM], _DEEPEST))
+        said = orjson.dumps(_beginning(leniently_read(body), [_ROOM], _DEEPEST))
     except (ValueError, TypeError):
         said = body
     return said[:LONG]
@@ -96,7 +98,7 @@ def _beginning(value: object, left: list[int], levels: int, *, says: bool = True
 def _text(text: str, left: list[int], levels: int, *, says: bool) -> str:
     if says and len(text) > _LONGEST_WORDS and text.lstrip()[:1] in ("{", "["):
         try:  # it may be an error that is handed on
-            return orjson.dumps(_beginning(orjson.loads(text), left, levels - 1)).decode()
+            return orjson.dumps(_beginning(leniently_read(text), left, levels - 1)).decode()
         except (ValueError, TypeError):
             pass
     text = text[: min(_LONGEST_WORDS if says else _LONGEST_BESIDE, max(left[0], 0))]

@@ -1,0 +1,51 @@
+"""JSON of a server that says why it failed, which nobody has checked."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import orjson
+
+__all__ = ["leniently_read"]
+
+# An escape that is half a character, as where somebody has cut a text; a backslash and a whole
+# character are looked at only to find where the next escape begins.
+_HALVES = re.compile(
+    r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    r"|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+_LONG = 19  # digits that 64 bits may not hold
+
+
+def leniently_read(text: bytes | str) -> Any:
+    r"""What JSON holds, with half a character as U+FFFD, NaN as None and any number.
+
+    Args:
+        text: The JSON of an error.
+
+    Raises:
+        ValueError: It is no JSON.
+
+    Example:
+        >>> leniently_read(rb'{"message": "too long", "input": "so \ud83d", "score": NaN}')
+        {'message': 'too long', 'input': 'so �', 'score': None}
+    """
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        whole = text if isinstance(text, str) else text.decode("utf-8-sig", "replace")
+    whole = _HALVES.sub(lambda found: r"\ufffd" if found["half"] else found[0], whole)
+    try:
+        return json.loads(whole, parse_int=_number, parse_constant=_nothing)
+    except RecursionError:
+        raise ValueError("It is nested too deeply.") from None
+
+
+def _number(digits: str) -> int | float:
+    return int(digits) if len(digits) < _LONG else float(digits)
+
+
+def _nothing(_: str) -> None:
+    """NaN and Infinity."""
