@@ -7,9 +7,10 @@ the tag of a choice may be "default". What is under those is a part like any oth
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from enum import Enum
 from typing import Any, Final, TypeAlias
 
-__all__ = ["Part", "changed", "parts_within"]
+__all__ = ["Part", "changed", "parts_within", "takes_more"]
 
 Part: TypeAlias = "dict[str, Any]"
 """What core schema calls a schema: its `type`, and what this one has."""
@@ -37,6 +38,11 @@ def parts_within(schema: object) -> Iterator[Part]:
                     waiting += reversed(held.values())
                 elif key not in _BESIDE:
                     waiting.append(held)
+
+
+def takes_more(kind: type[Enum]) -> bool:
+    """Whether an enum has code of its own for values that are none of its members."""
+    return any("_missing_" in vars(base) for base in kind.__mro__ if base.__module__ != "enum")
 
 
 def changed(node: Any, change: Callable[[Any], Any]) -> Any:

@@ -16,7 +16,7 @@ import orjson
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 
 from lionproc.errors import pass_on_interrupt
-from lionproc.model.core_parts import Part, parts_within
+from lionproc.model.core_parts import Part, parts_within, takes_more
 from lionproc.model.names import Names
 from lionproc.model.python_patterns import safe_schema
 
@@ -92,9 +92,7 @@ def _is_as_written(keys: Part | None, config: object) -> bool:
         return True
     if keys.get("type") == "enum":
         members = [each.value if isinstance(each, Enum) else each for each in keys["members"]]
-        bases = [base for base in keys["cls"].__mro__ if base.__module__ != "enum"]
-        takes_more = any("_missing_" in vars(base) for base in bases)
-        return not takes_more and all(isinstance(member, str) for member in members)
+        return not takes_more(keys["cls"]) and all(isinstance(member, str) for member in members)
     return keys.get("type") == "str" and config is None and not _changes(keys)
 
 

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, make_dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
+from pydantic import BaseModel, ConfigDict, TypeAdapter, create_model
 from pydantic import Field as PydanticField
-from pydantic import TypeAdapter
 from pydantic.errors import PydanticUserError
 
 from lionproc.errors import SchemaError
 from lionproc.model.answer import Answer
+from lionproc.model.any_field_name import AnyFieldName
 from lionproc.model.same_reading import read_alike
 from lionproc.model.vetting import vet
 from lionproc.schema_sample import CLOCK
 
-__all__ = ["NOT_MADE", "made_of", "reads_like"]
+__all__ = ["NOT_MADE", "made_like", "made_of"]
 
 _Schema: TypeAlias = "Mapping[str, Any]"
+_Fields: TypeAlias = "dict[str, tuple[Any, dict[str, Any]]]"
+"""Of each field its type, and how it is made where a reply has none; nothing where it must."""
+_Make: TypeAlias = "Callable[[str, _Fields, str], Any]"
 _PLAIN: Final[Mapping[str, type]] = {
     "string": str,
     "integer": int,
@@ -59,39 +63,84 @@ NOT_MADE: Final = (
 )
 
 
-def reads_like(source: Any, schema: _Schema) -> bool:
-    """Whether the type that is made of the JSON Schema of a type reads all replies as it does.
+def made_like(source: Any, schema: _Schema) -> str:
+    """Which type made of the JSON Schema of a type reads and writes all answers as it does.
 
     Args:
         source: The type.
         schema: Its schema.
+
+    Returns:
+        "model" or "dataclass", for what the records in it are; empty where none does.
     """
-    try:
-        made: Any = made_of(schema)
-        cores: Any = [TypeAdapter(each).core_schema for each in (source, made)]
-        return read_alike(*cores)
-    except (PydanticUserError, RecursionError, LookupError, TypeError, ValueError):
-        return False  # SchemaError is a ValueError
+    for records in _RECORDS:
+        try:
+            made: Any = made_of(schema, records)
+            cores: list[Any] = [TypeAdapter(source).core_schema, TypeAdapter(made).core_schema]
+            if read_alike(*cores):
+                return records
+        except (PydanticUserError, RecursionError, LookupError, TypeError, ValueError):
+            pass  # SchemaError is a ValueError
+    return ""
 
 
-def made_of(schema: _Schema) -> object:
+def made_of(schema: _Schema, records: str = "model") -> object:
     """A type that makes a JSON Schema.
 
     Args:
         schema: It, as pydantic makes it.
+        records: What the records in it are: "model" or "dataclass".
 
     Raises:
         SchemaError: It is no such schema, or no type can be made of it.
     """
     vet(schema)  # whoever keeps it may have edited it: types are made of all that it unfolds to
     try:
-        made: object = _Types(schema.get("$defs", {})).of(schema, _DEEPEST)
+        make = _RECORDS[records]
+        made: object = _Types(schema.get("$defs", {}), make).of(schema, _DEEPEST)
         if made is str:
             made = Annotated[str, "asked for as JSON, as each type is that has a schema"]
         Answer.of(made)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except (
+        *(ArithmeticError, AttributeError, LookupError, PydanticUserError, TypeError, ValueError),
+    ) as error:
         raise SchemaError(NOT_MADE) from error
     return made
+
+
+class _Open(BaseModel, metaclass=AnyFieldName):
+    """Whose fields may have any name."""
+
+
+class _Closed(_Open):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Keeping(_Open):
+    model_config = ConfigDict(extra="allow")
+
+
+def _model(called: str, fields: _Fields, extra: str) -> Any:
+    if any(name.startswith("model_") and hasattr(BaseModel, name) for name in fields):
+        raise LookupError("pydantic has a use for the name")
+    base = {"forbid": _Closed, "allow": _Keeping}.get(extra, _Open)
+    given = {
+        name: (kind, PydanticField(**how) if how else ...) for name, (kind, how) in fields.items()
+    }
+    return create_model(called, __base__=base, **given)  # type: ignore[call-overload]
+
+
+def _dataclass(called: str, fields: _Fields, extra: str) -> Any:
+    if extra == "allow":
+        raise LookupError("a dataclass does not keep more than its fields")
+    given = [(name, kind, field(**how)) for name, (kind, how) in fields.items()]
+    made = make_dataclass(called, given, kw_only=True)
+    # Said in any case: else it has that of who holds it.
+    setattr(made, "__pydantic_config__", {"extra": extra})  # noqa: B010  (a class has no such name)
+    return made
+
+
+_RECORDS: Final[Mapping[str, _Make]] = {"model": _model, "dataclass": _dataclass}
 
 
 class _Types:
@@ -99,10 +148,12 @@ class _Types:
 
     Args:
         shared: The parts that references lead to, by name.
+        make: Makes a class of the fields of a record.
     """
 
-    def __init__(self, shared: _Schema) -> None:
+    def __init__(self, shared: _Schema, make: _Make) -> None:
         self._shared = shared
+        self._make = make
         self._made: dict[str, Any] = {}
 
     def of(self, schema: _Schema, deepest: int, name: str = "Answer") -> Any:
@@ -126,12 +177,16 @@ class _Types:
             items: Any = tuple(self.of(part, deepest - 1) for part in schema["prefixItems"])
             return tuple[items]
         if kind == "array":
-            several = set if schema.get("uniqueItems") else list
-            return _bound(several[self.of(schema["items"], deepest - 1)], bounds)
+            inner: Any = self.of(schema["items"], deepest - 1)
+            if not schema.get("uniqueItems"):
+                return _bound(list[inner], bounds)
+            if isinstance(inner, type) and inner.__hash__ is None:
+                raise LookupError("records that are made here are in no set")
+            return _bound(set[inner], bounds)
         if kind == "object" and "properties" in schema:
             return self._record(schema, deepest, name)
         if kind == "object":
-            inner: Any = self.of(schema["additionalProperties"], deepest - 1)
+            inner = self.of(schema["additionalProperties"], deepest - 1)
             return _bound(dict[str, inner], bounds)
         return _bound(_PLAIN[kind], bounds)
 
@@ -149,32 +204,22 @@ class _Types:
         return self._made[name]
 
     def _record(self, schema: _Schema, deepest: int, called: str) -> Any:
-        if any(name.startswith("_") for name in schema["properties"]):
-            raise LookupError("a name that a class may have a use for")
         required = set(schema.get("required", ()))
-        fields = [
-            (
-                name,
-                self.of(inner, deepest - 1),
-                field(**({} if name in required else _default(inner))),
-            )
+        fields = {
+            name: (self.of(inner, deepest - 1), {} if name in required else _default(inner))
             for name, inner in schema["properties"].items()
-        ]
-        made = make_dataclass(called, fields, kw_only=True)  # whose fields may have any name
+        }
+        if any(name.startswith("_") or not name.isidentifier() for name in fields):
+            raise LookupError("this is the name of no field")
         extra = {"False": "forbid", "True": "allow"}.get(str(schema.get("additionalProperties")))
-        config = {"extra": extra or "ignore"}  # said in any case: else it has that of who holds it
-        setattr(made, "__pydantic_config__", config)  # noqa: B010  (a class has no such name)
-        return made
+        return self._make(called, fields, extra or "ignore")
 
 
 def _default(inner: _Schema) -> dict[str, Any]:
     empty = _EMPTY.get(inner.get("type", ""))
     if empty is not None and "default" not in inner:
         return {"default_factory": empty}  # which no schema has
-    value = inner.get("default")
-    if isinstance(value, (list, dict)):
-        raise LookupError("a list or an object is there from the start")  # noqa: TRY004
-    return {"default": value}
+    return {"default": inner.get("default")}
 
 
 def _bound(kind: Any, bounds: _Schema) -> Any:

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from enum import Enum
+from enum import Enum, Flag
 from typing import Any, Final, TypeAlias
 
-from lionproc.model.core_parts import Part
+from lionproc.model.core_parts import Part, takes_more
 
 __all__ = ["read_alike"]
 
-_BESIDE: Final = frozenset(
-    ("ref", "metadata", "serialization", "cls", "cls_name", "generic_origin")
-)
+_BESIDE: Final = frozenset(("ref", "metadata", "cls", "cls_name", "generic_origin"))
 # What a class has beside its fields and changes no reading of a reply.
 _NAMES: Final = frozenset(("title", "description", "frozen", "from_attributes", "slots", "total"))
+_NOTHING: Final = (False, None, {}, [])
 _PLAIN: Final = (list, dict, set)  # what makes an empty default
-_FIELD_WORDS: Final = frozenset(("type", "name", "required", "init", "kw_only", "init_only"))
+_FIELD_WORDS: Final = frozenset(("type", "name", "required", "kw_only"))
 _Inner: TypeAlias = "Callable[[Any], object]"
 
 
 def read_alike(one: Part, other: Part) -> bool:
     """Whether they take the same replies and make the same values of them.
 
-    Classes with the same fields are alike, and an enum of texts or whole numbers is like the choice
-    of its values. Validators are like nothing else.
+    Models with the same fields are alike, and so are dataclasses and typed dicts; an enum of texts
+    or whole numbers is like the choice of its values. Code is like nothing else: what validates, and
+    what writes a value.
 
     Args:
         one: The core schema of a type.
@@ -58,15 +58,30 @@ def _essence(part: Any, shared: Mapping[str, Part], within: tuple[str, ...]) -> 
 def _class(part: Part, inner: _Inner) -> object:
     # The names of a dataclass's fields, which its schema has too, are no part.
     rest = _without(part, _BESIDE | _NAMES | {"type", "fields"})
+    rest["is_model"] = part["type"] == "model"
     rest["config"] = _config(part)
     made = {name: inner(held) for name, held in rest.items()}
-    return {name: held for name, held in made.items() if held not in (False, None, {})}
+    return {name: held for name, held in made.items() if held not in _NOTHING}
+
+
+def _typed_dict(part: Part, inner: _Inner) -> object:
+    fields = {"type": "dataclass-args", "fields": part["fields"]}
+    return _class({"type": "dataclass", "config": part.get("config"), "schema": fields}, inner)
 
 
 def _choice(part: Part, inner: _Inner) -> object:
     values = [each.value if isinstance(each, Enum) else each for each in part["members"]]
-    if part.get("missing") is None and {type(value) for value in values} in ({str}, {int}):
+    is_plain = {type(value) for value in values} in ({str}, {int})
+    if is_plain and not takes_more(part["cls"]) and not issubclass(part["cls"], Flag):
         return {"type": "literal", "expected": values}
+    return _other(part, inner)
+
+
+def _of_several(part: Part, inner: _Inner) -> object:
+    """A union decides by what its kinds are, and a set is written in an order of its own."""
+    kinds = [each[0] if isinstance(each, tuple) else each for each in part.get("choices", ())]
+    if any(each.get("type") == "enum" for each in (*kinds, part.get("items_schema", {}))):
+        return object()
     return _other(part, inner)
 
 
@@ -82,9 +97,11 @@ def _fields(part: Part, inner: _Inner) -> object:
     made = []
     for name, field in named:
         of_it = _without(field, _BESIDE | _NAMES | _FIELD_WORDS)
+        if of_it.get("init") is True:
+            del of_it["init"]
         optional = field.get("required") is False and field["type"] == "typed-dict-field"
         made.append((name, optional, {key: inner(held) for key, held in of_it.items()}))
-    return made, {key: inner(held) for key, held in rest.items() if held not in (False, None, {})}
+    return made, {key: inner(held) for key, held in rest.items() if held not in _NOTHING}
 
 
 def _config(part: Part) -> Part:
@@ -96,7 +113,9 @@ def _config(part: Part) -> Part:
 
 _OF_KIND: Final[Mapping[str, Callable[[Part, _Inner], object]]] = {
     **dict.fromkeys(("model", "dataclass"), _class),
-    **dict.fromkeys(("model-fields", "typed-dict", "dataclass-args"), _fields),
+    **dict.fromkeys(("model-fields", "dataclass-args"), _fields),
+    "typed-dict": _typed_dict,
+    **dict.fromkeys(("union", "set", "frozenset"), _of_several),
     "enum": _choice,
 }
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from lionproc.errors import SchemaError
 from lionproc.model.answer import Answer
-from lionproc.model.made_type import NOT_MADE, made_of, reads_like
+from lionproc.model.made_type import NOT_MADE, made_like, made_of
 from lionproc.model.vetting import vet
 
 __all__ = ["shape_kept", "type_of_schema"]
@@ -23,24 +23,27 @@ def shape_kept(answer: Answer) -> dict[str, object]:
 
     Returns:
         Its `label`, its `schema`, whether it is `bare`, whether it was the user's `own` schema, and
-        `read_alike`: whether the type that is made of it reads all replies as the answer's own does.
+        `read_alike`: which type made of it reads all replies as the answer's own does ("model",
+        "dataclass"; empty for none).
     """
     return {
         "label": answer.label,
         "schema": answer.json_schema,
         "bare": answer.is_wrapped,
         "own": answer.is_json_schema,
-        "read_alike": answer.plain or answer.is_json_schema or _is_made_again(answer),
+        "read_alike": _made_like(answer),
     }
 
 
-def _is_made_again(answer: Answer) -> bool:
+def _made_like(answer: Answer) -> str:
+    if answer.plain or answer.is_json_schema:
+        return "model"
     schema = answer.json_schema or {}
-    return reads_like(answer.source, _inner(schema) if answer.is_wrapped else schema)
+    return made_like(answer.source, _inner(schema) if answer.is_wrapped else schema)
 
 
 def type_of_schema(
-    schema: Mapping[str, Any] | None, *, bare: bool, own: bool, alike: bool | None = None
+    schema: Mapping[str, Any] | None, *, bare: bool, own: bool, alike: str | None = None
 ) -> object:
     """The type of the answers that were asked for with a JSON Schema, as `Answer.of` takes it.
 
@@ -48,8 +51,8 @@ def type_of_schema(
         schema: What `Answer.json_schema` was.
         bare: Whether the answer is one value, which the schema has as its one property.
         own: Whether the user gave the schema.
-        alike: Whether the type that is made of it is known to read all replies as the one that was
-            asked for; None where nobody has looked, as in older journals.
+        alike: Which type made of it is known to read all replies as the one that was asked for;
+            None where nobody has looked, as in older journals.
 
     Returns:
         A type that reads the same replies into columns of the same types. Where it is not known
@@ -69,7 +72,7 @@ def type_of_schema(
     if own:
         return inner
     if alike:
-        return made_of(inner)
+        return made_of(inner, alike)
     try:
         found = made_of(inner)
         if _bones(Answer.of(found).json_schema) == _bones(schema) or _is_simple(inner):

@@ -164,16 +164,14 @@ def _refuse_more_votes_than_were_kept(stages: Sequence[Stage], rows: int, path: 
 
 def _type(shape: Note, way_on: str) -> object:
     alike = shape.get("read_alike")
-    if alike is False:
+    if alike == "":
         label = str(shape.get("label"))[:100]
         raise ConfigurationError(
             f"The answers were read by a type of yours ({label}), of which a journal keeps the JSON "
             "Schema alone. That does not say all that the type does (a validator, an alias, ...), so "
             f"answers could be shown that it refused or changed. {way_on}"
         )
-    return type_of_schema(
-        shape["schema"], bare=shape["bare"], own=shape["own"], alike=alike is True
-    )
+    return type_of_schema(shape["schema"], bare=shape["bare"], own=shape["own"], alike=alike)
 
 
 _RUN_AGAIN: Final = "Run df.llm.pipeline(...) again: what the journal has is not sent."

@@ -197,6 +197,7 @@ class BatchProcessor:
         else:
             await self.service._store.write_rest(record["id"])
             record["status"] = "completed"
+            record.pop("error", None)
             record["completed"] = now()
         outcome["failed"] = record["failed"] = failed
         extra = {"batch_id": record["id"], "failed": failed}

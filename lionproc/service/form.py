@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
-from typing import TYPE_CHECKING, Any
-
 from pydantic import BaseModel, Field, ValidationError
 
-if TYPE_CHECKING:
-    from pydantic._internal._model_construction import ModelMetaclass
-else:
-    ModelMetaclass = type(BaseModel)  # pydantic gives it no public name
+from lionproc.model.any_field_name import AnyFieldName
 
 __all__ = ["Field", "Form", "what_is_wrong"]
 
 
-class _AnyFieldName(ModelMetaclass):
-    """Allows fields like `schema`, a name that an older method of pydantic's models has."""
-
-    def __new__(mcs, name: str, bases: tuple[type, ...], space: dict[str, Any], **more: Any) -> Any:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*shadows an attribute in parent", UserWarning)
-            return super().__new__(mcs, name, bases, space, **more)
-
-
-class Form(BaseModel, metaclass=_AnyFieldName):
+class Form(BaseModel, metaclass=AnyFieldName):
     """A pydantic model whose fields may have any name.
 
     Example:

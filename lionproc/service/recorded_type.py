@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from lionproc.errors import CallError, Kind, SchemaError
 from lionproc.model.annotation import label_of
 from lionproc.model.as_json import plain
-from lionproc.model.made_type import made_of, reads_like
+from lionproc.model.made_type import made_like, made_of
 
 __all__ = ["RecordedType", "recorded"]
 
@@ -20,12 +21,12 @@ class RecordedType:
 
     Attributes:
         schema: Its JSON Schema.
-        label: What to call it.
+        kind: What the record says of it.
         made: A type made of the schema that reads all replies alike; None where there is none.
     """
 
     schema: object
-    label: str
+    kind: Mapping[str, Any]
     made: object
 
     @classmethod
@@ -41,13 +42,11 @@ class RecordedType:
         schema, kind = record.get("schema"), record.get("type")
         if not isinstance(kind, Mapping) or not isinstance(schema, Mapping):
             return schema
-        made = None
-        if kind.get("read_alike") is True:
-            try:
-                made = made_of(schema)
-            except SchemaError:
-                made = None  # somebody edited it
-        return cls(schema, str(kind.get("label", ""))[:100], made)
+        alike, made = str(kind.get("read_alike", "")), None
+        if alike:
+            with contextlib.suppress(SchemaError):  # somebody edited it
+                made = made_of(schema, alike)
+        return cls(schema, kind, made)
 
     def asked(self) -> object:
         """What is asked for.
@@ -58,9 +57,9 @@ class RecordedType:
         if self.made is None:
             raise CallError(
                 Kind.NOT_SENT,
-                f"Nothing was sent: a record keeps the JSON Schema of {self.label}, which does not "
+                f"Nothing was sent: a record keeps the JSON Schema of {str(self.kind.get('label'))[:100]}, which does not "
                 "say all that the type does (a validator, an alias, ...). Give the type: "
-                "resume(...) and retry_failed(...) take it.",
+                "resume(...) takes it, also for what had failed.",
             )
         return self.made
 
@@ -77,12 +76,11 @@ def recorded(schema: Any) -> dict[str, object]:
     if schema is None or schema is str:
         return {"schema": None}
     if isinstance(schema, RecordedType):
-        kind = {"label": schema.label, "read_alike": schema.made is not None}
-        return {"schema": schema.schema, "type": kind}
+        return {"schema": schema.schema, "type": dict(schema.kind)}
     if isinstance(schema, Mapping):
         return {"schema": plain(schema)}
     from pydantic import TypeAdapter
 
     written = plain(TypeAdapter(schema).json_schema())
-    kind = {"label": label_of(schema), "read_alike": reads_like(schema, written)}
+    kind = {"label": label_of(schema), "read_alike": made_like(schema, written)}
     return {"schema": written, "type": kind}

@@ -37,7 +37,10 @@ async def test_batches_and_their_results_have_no_other_keys(server, model):
     batch = processor.get_batch(result["batch_id"])
     assert set(batch) == keys(types.BatchRecord) - {"error", "type"}
     typed = await processor.process_batch([{"n": 1}], schema=bool)
-    assert processor.get_batch(typed["batch_id"])["type"] == {"label": "bool", "read_alike": True}
+    assert processor.get_batch(typed["batch_id"])["type"] == {
+        "label": "bool",
+        "read_alike": "model",
+    }
     record = processor.service.list_requests()[0]
     assert record["batch"] == result["batch_id"]
     server.hold()
