@@ -56,6 +56,10 @@ _BOUNDS: Final[Mapping[str, str]] = {
 }
 _EMPTY: Final[Mapping[str, type]] = {"array": list, "object": dict}
 _DEEPEST: Final = 50
+# What is raised where no type can be made; a SchemaError is a ValueError.
+_FAULTS: Final = (
+    *(ArithmeticError, AttributeError, LookupError, PydanticUserError, TypeError, ValueError),
+)
 _MOST_MEMBERS: Final = 5000
 NOT_MADE: Final = (
     "The type of the answers, a record or null, cannot be made again from what the journal keeps. "
@@ -75,12 +79,12 @@ def made_like(source: Any, schema: _Schema) -> str:
     """
     for records in _RECORDS:
         try:
-            made: Any = made_of(schema, records)
-            cores: list[Any] = [TypeAdapter(source).core_schema, TypeAdapter(made).core_schema]
+            kinds = (source, _made(schema, records))
+            cores: list[Any] = [TypeAdapter(each).core_schema for each in kinds]
             if read_alike(*cores):
                 return records
-        except (PydanticUserError, RecursionError, LookupError, TypeError, ValueError):
-            pass  # SchemaError is a ValueError
+        except (*_FAULTS, RecursionError):
+            pass
     return ""
 
 
@@ -96,15 +100,17 @@ def made_of(schema: _Schema, records: str = "model") -> object:
     """
     vet(schema)  # whoever keeps it may have edited it: types are made of all that it unfolds to
     try:
-        make = _RECORDS[records]
-        made: object = _Types(schema.get("$defs", {}), make).of(schema, _DEEPEST)
-        if made is str:
-            made = Annotated[str, "asked for as JSON, as each type is that has a schema"]
+        made = _made(schema, records)
         Answer.of(made)
-    except (
-        *(ArithmeticError, AttributeError, LookupError, PydanticUserError, TypeError, ValueError),
-    ) as error:
+    except _FAULTS as error:
         raise SchemaError(NOT_MADE) from error
+    return made
+
+
+def _made(schema: _Schema, records: str) -> Any:
+    made = _Types(schema.get("$defs", {}), _RECORDS[records]).of(schema, _DEEPEST)
+    if made is str:
+        return Annotated[str, "asked for as JSON, as each type is that has a schema"]
     return made
 
 

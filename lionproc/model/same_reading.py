@@ -13,7 +13,7 @@ __all__ = ["read_alike"]
 _BESIDE: Final = frozenset(("ref", "metadata", "cls", "cls_name", "generic_origin"))
 # What a class has beside its fields and changes no reading of a reply.
 _NAMES: Final = frozenset(("title", "description", "frozen", "from_attributes", "slots", "total"))
-_NOTHING: Final = (False, None, {}, [])
+_NOTHING: Final[tuple[object, ...]] = (False, None, {}, [])
 _PLAIN: Final = (list, dict, set)  # what makes an empty default
 _FIELD_WORDS: Final = frozenset(("type", "name", "required", "kw_only"))
 _Inner: TypeAlias = "Callable[[Any], object]"

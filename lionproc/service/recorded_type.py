@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from lionproc.errors import CallError, Kind, SchemaError
 from lionproc.model.annotation import label_of
@@ -79,8 +82,15 @@ def recorded(schema: Any) -> dict[str, object]:
         return {"schema": schema.schema, "type": dict(schema.kind)}
     if isinstance(schema, Mapping):
         return {"schema": plain(schema)}
-    from pydantic import TypeAdapter
+    try:
+        return _recorded_type(schema)
+    except TypeError:  # it cannot be looked up
+        return _recorded_type.__wrapped__(schema)
 
+
+@lru_cache(maxsize=64)
+def _recorded_type(schema: Any) -> dict[str, object]:
+    """For types that are written anew with each request, as `list[Review]` is."""
     written = plain(TypeAdapter(schema).json_schema())
     kind = {"label": label_of(schema), "read_alike": made_like(schema, written)}
     return {"schema": written, "type": kind}

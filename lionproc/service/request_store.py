@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -45,7 +44,7 @@ class RequestStore:
         self.lease = Lease(folder)
         self.active: dict[str, RequestRecord] = {}
         self.unwritten: dict[str, list[RequestRecord]] = {}
-        self._known: tuple[Any, dict[str, Any]] = (None, {})
+        self._checked_schema: Any = None
 
     async def create(self, data: object, schema: object) -> RequestRecord:
         """Write the record of a new request; the arguments are those of `make`.
@@ -69,13 +68,14 @@ class RequestStore:
         Raises:
             LionprocError: The data or the schema is invalid.
         """
+        self._check(schema)
         try:
             made: dict[str, Any] = {
                 "id": request_id or new_id("req"),
                 "status": "received",
                 "timestamp": now(),
                 "data": plain(data, given=True),
-                **self._recorded(schema),
+                **recorded(schema),
                 "owner": self.lease.claim(),
                 "attempts": 0,
             }
@@ -85,15 +85,12 @@ class RequestStore:
                 f"The data cannot be written as JSON, so it cannot be kept: {error}. {WRITABLE}"
             ) from None
 
-    def _recorded(self, schema: Any) -> dict[str, Any]:
-        """What a record says of a schema, which has to be valid. That of a type is made once."""
-        if schema is None or schema is not self._known[0]:
-            if not (schema is None or isinstance(schema, RecordedType)):
-                Answer.of(schema)
-            self._known = (schema, recorded(schema))
-        elif isinstance(schema, Mapping):
-            return recorded(schema)  # it may be another one by now
-        return self._known[1]
+    def _check(self, schema: Any) -> None:
+        """Refuse an invalid schema. The last valid one is not checked again."""
+        if schema is None or schema is self._checked_schema or isinstance(schema, RecordedType):
+            return
+        Answer.of(schema)
+        self._checked_schema = schema
 
     async def read(self, request_id: str) -> RequestRecord | None:
         """A record from the disk, None if there is none with this id.
