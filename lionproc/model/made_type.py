@@ -23,9 +23,9 @@ from lionproc.schema_sample import CLOCK
 __all__ = ["NOT_MADE", "made_like", "made_of"]
 
 _Schema: TypeAlias = "Mapping[str, Any]"
-_Fields: TypeAlias = "dict[str, tuple[Any, dict[str, Any]]]"
+_Fields: TypeAlias = "dict[str, tuple[Any, Mapping[str, Any]]]"
 """Of each field its type, and how it is made where a reply has none; nothing where it must."""
-_Make: TypeAlias = "Callable[[str, _Fields, str], Any]"
+_Make: TypeAlias = "Callable[[str, _Fields, str], type]"
 _PLAIN: Final[Mapping[str, type]] = {
     "string": str,
     "integer": int,
@@ -126,17 +126,17 @@ class _Keeping(_Open):
     model_config = ConfigDict(extra="allow")
 
 
-def _model(called: str, fields: _Fields, extra: str) -> Any:
+def _model(called: str, fields: _Fields, extra: str) -> type:
     if any(name.startswith("model_") and hasattr(BaseModel, name) for name in fields):
         raise LookupError("pydantic has a use for the name")
     base = {"forbid": _Closed, "allow": _Keeping}.get(extra, _Open)
-    given = {
+    given: dict[str, Any] = {
         name: (kind, PydanticField(**how) if how else ...) for name, (kind, how) in fields.items()
     }
-    return create_model(called, __base__=base, **given)  # type: ignore[call-overload]
+    return create_model(called, __base__=base, **given)
 
 
-def _dataclass(called: str, fields: _Fields, extra: str) -> Any:
+def _dataclass(called: str, fields: _Fields, extra: str) -> type:
     if extra == "allow":
         raise LookupError("a dataclass does not keep more than its fields")
     given = [(name, kind, field(**how)) for name, (kind, how) in fields.items()]
@@ -209,7 +209,7 @@ class _Types:
             self._made[name] = self.of(self._shared[name], deepest, name)
         return self._made[name]
 
-    def _record(self, schema: _Schema, deepest: int, called: str) -> Any:
+    def _record(self, schema: _Schema, deepest: int, called: str) -> type:
         required = set(schema.get("required", ()))
         fields = {
             name: (self.of(inner, deepest - 1), {} if name in required else _default(inner))
@@ -221,7 +221,7 @@ class _Types:
         return self._make(called, fields, extra or "ignore")
 
 
-def _default(inner: _Schema) -> dict[str, Any]:
+def _default(inner: _Schema) -> _Schema:
     empty = _EMPTY.get(inner.get("type", ""))
     if empty is not None and "default" not in inner:
         return {"default_factory": empty}  # which no schema has
