@@ -61,6 +61,7 @@ _FAULTS: Final = (
     *(ArithmeticError, AttributeError, LookupError, PydanticUserError, TypeError, ValueError),
 )
 _MOST_MEMBERS: Final = 5000
+_MOST_KINDS: Final = 50
 NOT_MADE: Final = (
     "The type of the answers, a record or null, cannot be made again from what the journal keeps. "
     "Run the same call again: what the journal has is not sent."
@@ -199,6 +200,8 @@ class _Types:
     def _one_of(self, parts: Sequence[_Schema], deepest: int) -> Any:
         if [part.get("type") for part in parts] == ["number", "string"]:
             return Decimal  # which is asked for so
+        if len(parts) > _MOST_KINDS:  # each is held against all others
+            raise LookupError("it is one of very many kinds")
         made = self.of(parts[0], deepest - 1)
         for part in parts[1:]:
             made |= self.of(part, deepest - 1)

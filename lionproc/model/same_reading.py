@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from enum import Enum, Flag
 from typing import Any, Final, TypeAlias
 
+from pydantic import BaseModel
+
 from lionproc.model.core_parts import Part, takes_more
 
 __all__ = ["read_alike"]
@@ -14,6 +16,7 @@ _BESIDE: Final = frozenset(("ref", "metadata", "cls", "cls_name", "generic_origi
 # What a class has beside its fields and changes no reading of a reply.
 _NAMES: Final = frozenset(("title", "description", "frozen", "from_attributes", "slots", "total"))
 _NOTHING: Final[tuple[object, ...]] = (False, None, {}, [])
+_WRITES: Final = BaseModel.model_dump
 _PLAIN: Final = (list, dict, set)  # what makes an empty default
 _FIELD_WORDS: Final = frozenset(("type", "name", "required", "kw_only"))
 _Inner: TypeAlias = "Callable[[Any], object]"
@@ -56,6 +59,8 @@ def _essence(part: Any, shared: Mapping[str, Part], within: tuple[str, ...]) -> 
 
 
 def _class(part: Part, inner: _Inner) -> object:
+    if getattr(part.get("cls"), "model_dump", _WRITES) is not _WRITES:
+        return object()
     # The names of a dataclass's fields, which its schema has too, are no part.
     rest = _without(part, _BESIDE | _NAMES | {"type", "fields"})
     rest["is_model"] = part["type"] == "model"

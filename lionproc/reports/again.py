@@ -28,6 +28,7 @@ from lionproc.model.answer import Answer
 from lionproc.model.call import ModelCall, RequestBuilder
 from lionproc.model.composed import leaves_of
 from lionproc.model.connection import Connection, EndpointState
+from lionproc.model.excerpt import shown
 from lionproc.model.model import Model
 from lionproc.model.prices import Price
 from lionproc.model.providers import PROVIDERS
@@ -165,7 +166,7 @@ def _refuse_more_votes_than_were_kept(stages: Sequence[Stage], rows: int, path: 
 def _type(shape: Note, way_on: str) -> object:
     alike = shape.get("read_alike")
     if alike == "":
-        label = str(shape.get("label"))[:100]
+        label = shown(str(shape.get("label")), 100)
         raise ConfigurationError(
             f"The answers were read by a type of yours ({label}), of which a journal keeps the JSON "
             "Schema alone. That does not say all that the type does (a validator, an alias, ...), so "

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from lionproc.errors import CallError, Kind, SchemaError
 from lionproc.model.annotation import label_of
 from lionproc.model.as_json import plain
+from lionproc.model.excerpt import shown
 from lionproc.model.made_type import made_like, made_of
 
 __all__ = ["RecordedType", "recorded"]
@@ -60,7 +61,7 @@ class RecordedType:
         if self.made is None:
             raise CallError(
                 Kind.NOT_SENT,
-                f"Nothing was sent: a record keeps the JSON Schema of {str(self.kind.get('label'))[:100]}, which does not "
+                f"Nothing was sent: a record keeps the JSON Schema of {shown(str(self.kind.get('label')), 100)}, which does not "
                 "say all that the type does (a validator, an alias, ...). Give the type: "
                 "resume(...) takes it, also for what had failed.",
             )

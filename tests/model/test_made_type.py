@@ -21,6 +21,7 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
+from lionproc.errors import SchemaError
 from lionproc.model.answer import Answer
 from lionproc.model.made_type import made_of
 from lionproc.model.schema_type import shape_kept, type_of_schema
@@ -69,6 +70,13 @@ class Written(BaseModel):
     @field_serializer("x")
     def in_cents(self, x):
         return 100 * x
+
+
+class Dumped(BaseModel):
+    x: int
+
+    def model_dump(self, **how):
+        return {"x": str(self.x)}
 
 
 class Open(BaseModel):
@@ -128,8 +136,8 @@ def test_a_type_of_which_the_schema_says_all_is_made_again(kind):
 
 @pytest.mark.parametrize(
     "kind",
-    [Mood, list[Mood], set[Point], set[Grade], Stars | float, Named, Checked, Written, Tree, Late,
-     Used, dict[int, str], NaiveDatetime, RootModel[str], Annotated[int, AfterValidator(abs)],
+    [Mood, list[Mood], set[Point], set[Grade], Stars | float, Named, Checked, Written, Dumped, Tree, Late,
+     Used, dict[int, str], NaiveDatetime, list[Dumped], RootModel[str], Annotated[int, AfterValidator(abs)],
      Annotated[int, PlainSerializer(str)], list[Checked], dict[str, Written | None], bytes,
      Point | Pair],
 )  # fmt: skip
@@ -152,3 +160,9 @@ def test_what_is_made_again_reads_and_writes_as_the_type_did():
         for each in (adapter, made):
             with pytest.raises(ValueError, match=r"Closed|Answer"):
                 each.validate_json(wrong)
+
+
+def test_no_type_is_made_of_very_many_kinds_that_would_each_be_held_against_all():
+    parts = [{"const": f"label {n}"} for n in range(2000)]
+    with pytest.raises(SchemaError, match="cannot be made again"):
+        made_of({"anyOf": parts})
