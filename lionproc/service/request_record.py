@@ -13,6 +13,7 @@ from lionproc.engine.request import Event
 from lionproc.engine.retry import FATAL
 from lionproc.errors import CallError
 from lionproc.model.answer import Answer
+from lionproc.model.as_json import plain
 from lionproc.service.record_types import RequestRecord, RequestResult
 from lionproc.service.recorded_type import RecordedType, recorded
 
@@ -101,12 +102,19 @@ def schema_finder(schemas: Sequence[object]) -> Callable[[Mapping[str, Any]], An
 
 
 def as_type(result: object, schema: object) -> object:
-    """A result from a record as an instance of its type; as it is where it does not fit."""
+    """A result from a record as an instance of its type.
+
+    It stays JSON where it does not fit, or where a validator of the type, which has changed it
+    before, would make another value of it at each reading.
+    """
     if schema is None or schema is str or isinstance(schema, (Mapping, RecordedType)):
         return result
     answer = Answer.of(schema)
-    with contextlib.suppress(CallError):
-        return answer.read_json(result)
+    with contextlib.suppress(CallError, TypeError):
+        value = answer.read_json(result)
+        written = plain(value)
+        if written == result or answer.read_json(written) == value:  # sets have no order
+            return value
     return result
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator
 
 import lionproc as lp
 from lionproc.errors import SchemaError
@@ -136,6 +136,29 @@ async def test_a_result_that_is_read_again_is_what_was_returned_whatever_its_typ
     told = await service.process_data("fine", schema)
     again = service.get_request(told["request_id"], schema)["result"]
     assert (again, type(again)) == (told["result"], type(told["result"]))
+
+
+class Share(BaseModel):
+    percent: float
+    seen: set[str] = set()
+
+    @field_validator("percent")
+    @classmethod
+    def of_one(cls, percent):
+        return percent / 100
+
+
+async def test_a_validator_that_changed_a_value_changes_it_once_and_not_at_each_reading(
+    server, service
+):
+    server.configure(answer={"percent": 50, "seen": ["b", "a", "c"]})
+    told = await service.process_data("half", Share)
+    assert told["result"] == Share(percent=50, seen={"a", "b", "c"})
+    again = service.get_request(told["request_id"], Share)["result"]
+    assert again["percent"] == told["result"].percent == 0.5
+    server.configure(answer={"percent": 0, "seen": ["b", "a", "c"]})
+    none = await service.process_data("nothing", Share)
+    assert service.get_request(none["request_id"], Share)["result"] == none["result"]
 
 
 async def test_resuming_asks_nothing_about_what_is_finished(server, model):
