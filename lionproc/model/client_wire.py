@@ -70,8 +70,6 @@ class ClientWire:
             raise _fault(error, self._client, Kind.TIMEOUT) from None
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
-            if isinstance(cause, CallError):  # what the reading found; openai 3.0 wraps it
-                raise cause.with_traceback(None) from None
             arrived = not isinstance(cause, httpx2.ConnectError)
             raise broken(cause, self._way, arrived=arrived) from None
         except CallError as error:
@@ -88,11 +86,21 @@ class ClientWire:
     async def _reply(self, client: openai.AsyncOpenAI, body: bytes) -> Any:
         """The reply, whatever status it has: a hook may raise for that too, as httpx shows it."""
         try:
-            return await self._send(client, body)
+            return await self._sent(client, body)
         except (openai.APIStatusError, module_of(client._client).HTTPStatusError) as error:
             if error.response.is_success:
                 raise
             return error.response
+
+    async def _sent(self, client: openai.AsyncOpenAI, body: bytes) -> Any:
+        """The reply; openai 3.0 says of all that is raised on the way that the connection broke."""
+        try:
+            return await self._send(client, body)
+        except openai.APIConnectionError as error:
+            cause = error.__cause__
+            if cause is None or isinstance(cause, module_of(client._client).RequestError):
+                raise
+            raise cause from None
 
     async def _send(self, client: openai.AsyncOpenAI, body: bytes) -> Any:
         options: Any = {"follow_redirects": False}

@@ -352,7 +352,7 @@ BESIDE = {
 
 @pytest.mark.parametrize("kind", BESIDE)
 def test_what_no_question_comes_by_wants_no_name(kind):
-    own = type("Own", (kind,), {name: getattr(kind, name) for name in BESIDE[kind]})
+    own = type("Own", (kind,), {name: getattr(kind, name, None) for name in BESIDE[kind]})
     if kind is httpx2.AsyncClient:
         assert identity(http_client=own()) == AT
     else:
