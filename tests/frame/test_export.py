@@ -974,7 +974,7 @@ def test_no_dtype_of_a_stranger_says_how_much_memory_a_value_takes(tmp_path, whe
     try:
         with contextlib.suppress(ConfigurationError):
             read_parquet(tmp_path / "o.parquet")
-        assert tracemalloc.get_traced_memory()[1] < 2**24
+        assert tracemalloc.get_traced_memory()[1] < 2**25  # for pandas 2.2 takes 20 MB for names
     finally:
         tracemalloc.stop()
 

