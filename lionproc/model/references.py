@@ -14,7 +14,15 @@ from urllib.parse import unquote
 
 from lionproc.errors import SchemaError
 
-__all__ = ["FOLLOWED", "References", "circular", "for_the_same", "parts_of", "patterns_in"]
+__all__ = [
+    "FOLLOWED",
+    "References",
+    "children_of",
+    "circular",
+    "for_the_same",
+    "parts_of",
+    "patterns_in",
+]
 
 FOLLOWED = ("$ref", "$dynamicRef", "$recursiveRef")
 _NAMED = frozenset(
@@ -35,11 +43,12 @@ _PLACES = ("$id", "id")  # before 2019 an anchor was written "$id": "#name", in 
 def parts_of(node: Mapping[str, object], *, with_shared: bool) -> Iterator[Mapping[str, Any]]:
     """The schemas inside a schema, itself first; what is data and no schema is left out."""
     yield node
-    for child in _children(node, with_shared=with_shared):
+    for child in children_of(node, with_shared=with_shared):
         yield from parts_of(child, with_shared=with_shared)
 
 
-def _children(node: Mapping[str, object], *, with_shared: bool) -> Iterator[Mapping[str, object]]:
+def children_of(node: Mapping[str, Any], *, with_shared: bool) -> Iterator[Mapping[str, Any]]:
+    """The schemas that stand in a schema itself, and not deeper."""
     for keyword, value in node.items():
         if keyword in _DATA or (keyword in _SHARED and not with_shared):
             continue

@@ -13,15 +13,19 @@ from typing import Any
 
 from lionproc.errors import SchemaError
 from lionproc.model.one_hash import has_one_hash
-from lionproc.model.references import FOLLOWED, References, for_the_same, parts_of
+from lionproc.model.references import FOLLOWED, References, children_of, for_the_same, parts_of
 
 __all__ = ["MOST_LEVELS", "MOST_PARTS", "MOST_REFERENCES", "check_keywords", "too_deep", "vet"]
 
 LABELS = 200  # of an enumeration that count as a part
+# To know what other parts have left, a validator holds the value against them again: measured,
+# three times the work, and that at each of such parts that are one in the other.
+CHECKED_AGAIN = 4
 MOST_PARTS = 5000  # of a schema with its references followed; OpenAI takes 5,000 properties
 MOST_LEVELS = 200  # objects and lists in the text of a schema, one in the other
 MOST_REFERENCES = 100  # one leading to the next
 LONGEST_TOLD = 10_000  # characters of a schema of which all is told that is wrong with it
+_UNEVALUATED = frozenset(("unevaluatedItems", "unevaluatedProperties"))
 _DRAFTS = frozenset(
     (
         *(f"json-schema.org/draft-{number}/schema" for number in ("04", "06", "07")),
@@ -197,18 +201,21 @@ class _Size:
         self._known: dict[str, int] = {}
 
     def of(self, node: Mapping[str, Any], inside: tuple[str, ...]) -> int:
-        size = 0
-        for part in parts_of(node, with_shared=False):
-            labels = part.get("enum")
-            size += 1 + (len(labels) // LABELS if isinstance(labels, list) else 0)
-            for keyword in FOLLOWED:
-                reference = part.get(keyword)
-                if isinstance(reference, str):
-                    size += self._referred(reference, inside)
+        labels = node.get("enum")
+        size = 1 + (len(labels) // LABELS if isinstance(labels, list) else 0)
+        times = 1 if _UNEVALUATED.isdisjoint(node) else CHECKED_AGAIN
+        again = {id(part) for part in (*for_the_same(node), node.get("contains"))}
+        for part in children_of(node, with_shared=False):
+            size += self.of(part, inside) * (times if id(part) in again else 1)
+        for keyword in FOLLOWED:
+            reference = node.get(keyword)
+            if isinstance(reference, str):
+                size += self._referred(reference, inside) * times
         if size > MOST_PARTS:
             raise SchemaError(
                 f"The JSON Schema has more than {MOST_PARTS:,} parts once its references are "
-                "followed, each of which is checked for every answer. Ask for less at once."
+                "followed, each of which is checked for every answer; parts that 'unevaluated' "
+                f"keywords look at again count {CHECKED_AGAIN} times. Ask for less at once."
             )
         return size
 

@@ -35,7 +35,7 @@ from lionproc.model.credentials import _spelling
 from lionproc.model.excerpt import excerpt_of
 from lionproc.model.schema_type import type_of_schema
 from lionproc.model.thoughts import without_thoughts
-from lionproc.model.vetting import MOST_PARTS, MOST_REFERENCES
+from lionproc.model.vetting import MOST_PARTS, MOST_REFERENCES, vet
 from lionproc.testing import Server
 
 OPEN = {"type": "object", "properties": {"x": {}}, "required": ["x"]}
@@ -480,6 +480,36 @@ def test_labels_that_are_referred_to_again_and_again_are_parts_of_a_schema_too()
     fields = {f"p{n}": {"$ref": "#/$defs/e"} for n in range(100)}
     with pytest.raises(SchemaError, match=f"{MOST_PARTS:,} parts"):
         Answer.of({"$defs": {"e": {"enum": LABELS}}, "type": "object", "properties": fields})
+
+
+WITHIN = {
+    "allOf": lambda part: {"allOf": [part]},
+    "anyOf": lambda part: {"anyOf": [part]},
+    "oneOf": lambda part: {"oneOf": [part]},
+    "if": lambda part: {"if": part, "else": False},
+    "dependentSchemas": lambda part: {"dependentSchemas": {"x": part}},
+    "items": lambda part: {"anyOf": [{"items": part}]},
+    "contains": lambda part: {"contains": part},
+}
+
+
+@pytest.mark.parametrize("keyword", ["unevaluatedItems", "unevaluatedProperties"])
+@pytest.mark.parametrize("within", WITHIN)
+def test_parts_that_are_looked_at_again_at_each_level_are_counted_as_often(keyword, within):
+    def levels(count, *, referred):
+        part, shared = {}, {}
+        for number in range(count):
+            if referred:
+                shared[f"p{number}"] = part
+                part = {"$ref": f"#/$defs/p{number}"}
+            part = {keyword: False, **WITHIN[within](part)}
+        return {"type": "object", "properties": {"x": part}, "$defs": shared}
+
+    for referred in (False, True):
+        vet(levels(3, referred=referred))
+        with pytest.raises(SchemaError, match="look at again"):
+            vet(levels(25, referred=referred))  # it took hours for each answer
+    vet(nested(25) | {keyword: False})  # of what stands beside the keyword only names are read
 
 
 @pytest.mark.parametrize("other", ["unknown", 0.5, True])
