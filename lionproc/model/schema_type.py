@@ -87,10 +87,11 @@ def type_of_schema(
 def _inner(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     """The schema of a bare value, out of the one that has it as its one property."""
     properties = schema.get("properties", {})
-    if not isinstance(properties, Mapping) or len(properties) != 1:
+    values = list(properties.values()) if isinstance(properties, Mapping) else []
+    if len(values) != 1 or not isinstance(values[0], Mapping):
         raise SchemaError("The schema of a bare value has one property.")
     shared = {key: schema[key] for key in ("$defs", "definitions") if key in schema}
-    return {**shared, **dict(*properties.values())}
+    return {**shared, **values[0]}
 
 
 def _is_simple(inner: Mapping[str, object]) -> bool:

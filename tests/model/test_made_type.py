@@ -16,6 +16,7 @@ from pydantic import (
     PlainSerializer,
     RootModel,
     TypeAdapter,
+    WithJsonSchema,
     field_serializer,
     field_validator,
 )
@@ -94,6 +95,11 @@ class Closed(BaseModel):
     by: dict[str, Point | None] = {}
 
 
+class Ahead(BaseModel):
+    model_config = ConfigDict(regex_engine="python-re")
+    word: str = Field(pattern="^(?!no)[a-z]+$")
+
+
 class Tree(BaseModel):
     leaves: "list[Tree]"
 
@@ -139,7 +145,8 @@ def test_a_type_of_which_the_schema_says_all_is_made_again(kind):
     [Mood, list[Mood], set[Point], set[Grade], Stars | float, Named, Checked, Written, Dumped, Tree, Late,
      Used, dict[int, str], NaiveDatetime, list[Dumped], RootModel[str], Annotated[int, AfterValidator(abs)],
      Annotated[int, PlainSerializer(str)], list[Checked], dict[str, Written | None], bytes,
-     Point | Pair],
+     Point | Pair, Ahead, list[Ahead],
+     Annotated[int, WithJsonSchema({"type": "integer", "minimum": 1e308})]],
 )  # fmt: skip
 def test_a_type_that_does_more_than_its_schema_says_is_not_made_again(kind):
     assert shape_kept(Answer.of(kind))["read_alike"] == ""
@@ -166,3 +173,18 @@ def test_no_type_is_made_of_very_many_kinds_that_would_each_be_held_against_all(
     parts = [{"const": f"label {n}"} for n in range(2000)]
     with pytest.raises(SchemaError, match="cannot be made again"):
         made_of({"anyOf": parts})
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [{"type": "integer", "minimum": 1e308}, {"type": "integer", "multipleOf": 2**200},
+     {"type": "string", "pattern": "(?=a)b"}, {"type": "string", "maxLength": "x"},
+     {"type": "array", "items": {"type": "string"}, "minItems": -1}],
+)  # fmt: skip
+def test_a_bound_that_no_type_takes_is_no_fault_of_ours(schema):
+    record = {"type": "object", "properties": {"a": schema}, "required": ["a"]}
+    for part in (schema, record):
+        with pytest.raises(SchemaError):
+            made_of(part)
+    with pytest.raises(SchemaError):
+        type_of_schema({"properties": {"answer": 5}}, bare=True, own=False)

@@ -155,6 +155,10 @@ async def test_a_field_that_was_asked_for_and_not_answered_is_not_taken_from_the
     assert len(server.requests) == 2
 
 
+def of_one(**field):
+    return {"type": "object", "properties": {"a": field}, "required": ["a"]}
+
+
 EDITS = [
     {"usage": []},
     {"usage": {"prompt_tokens": "x", "completion_tokens": -5}},
@@ -172,6 +176,9 @@ EDITS = [
     {"schema": "text"},
     {"schema": {"type": "nonsense"}},
     {"schema": [1]},
+    {"schema": of_one(type="integer", minimum=1e308), "type": {"read_alike": "model"}},
+    {"schema": of_one(type="string", pattern="(?=a)"), "type": {"read_alike": "dataclass"}},
+    {"schema": {"enum": [[1]]}, "type": {"label": [], "read_alike": ["model"]}},
 ]
 
 
