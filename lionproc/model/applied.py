@@ -19,8 +19,8 @@ class Applied:
         items: Those that are tried with every item.
         unique: Whether items have to differ, so that each may be compared with each.
         form: Whether a text has to be in a form that takes long to check: an address, a pattern.
-        patterns: How many patterns that look around a text is held against.
-        names: How many of those each name of a property is held against.
+        patterns: Steps that patterns may take with each character of a text.
+        names: Those that they may take with each character of the name of a property.
         faults: How many faults the value itself may have, those of its names aside.
         keyed: Parts that are tried with each name.
         told: Characters of the schema that its faults are told with.

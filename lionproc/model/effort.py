@@ -4,8 +4,8 @@ Five answers of a few kilobytes or megabytes would keep the process busy for hou
 interpreter's lock held, or fill its memory. One has millions of values, each of which is a fault.
 One has thousands of faults where hundreds of choices are possible, all named in each. One is nested
 where a type is a choice that leads back to itself (`Add | Multiply | int`, each with operands of
-the same choice): every kind is tried for every operand, so each level doubles the work. One has a
-long text where a pattern looks ahead, which from each character on goes to the end. One has a long
+the same choice): every kind is tried for every operand, so each level doubles the work. One has
+long texts, or many, where a pattern is much work for each character. One has a long
 name for thousands of values, each of which is a fault that is told with its way. None is an
 answer that somebody waits for, and all are a wrong shape that the model is told about.
 """
@@ -25,6 +25,7 @@ from lionproc.model.long_numbers import (
     has_too_many_long_numbers,
     may_have_long_numbers,
 )
+from lionproc.model.pattern_work import MOST_STEPS, looks_around
 from lionproc.model.references import circular
 from lionproc.model.trials import (
     FEW_FIELDS,
@@ -68,8 +69,8 @@ class Weighed:
         self._hashed = getattr(check, "hashed", ())
         self._reads_digits = getattr(check, "reads_digits", False)
         self._schema = schema
-        once = tagged and not getattr(check, "may_look_around", False)
-        self._trials = Trials(schema, tagged=tagged, once=once)
+        around = getattr(check, "way_by_way", frozenset()).__contains__ if tagged else looks_around
+        self._trials = Trials(schema, tagged=tagged, around=around)
         self._circle = bool(circular(schema))
         # pydantic tells a fault with all choices by name, and each of them apart. JSON Schema's
         # checker names a few.
@@ -115,7 +116,7 @@ class Weighed:
 
     def _may_be_work(self, text: str) -> bool:
         """Whether this might be too much to check, told from its length and its signs alone."""
-        if len(text) > _FEW_LETTERS and self._trials.look_around:
+        if len(text) * self._trials.steps > MOST_STEPS:
             return True
         if len(text) <= self._few and not self._circle:  # a value has a sign or two
             return False
@@ -223,5 +224,5 @@ def schema_check(schema: dict[str, Any]) -> Weighed:
     Args:
         schema: A valid one, vetted.
     """
-    can_be_told = Trials(schema, tagged=False, once=False).can_be_told
+    can_be_told = Trials(schema, tagged=False).can_be_told
     return Weighed(SchemaCheck(schema, can_be_told), schema, tagged=False)

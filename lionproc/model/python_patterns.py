@@ -1,6 +1,6 @@
 """Patterns of pydantic types that Python's `re` would run, run by engines that have an end.
 
-pydantic's own engine goes over a text once. With `regex_engine="python-re"`, or where `pattern=` is
+pydantic's own engine goes over a text once (see `pattern_work`). With `regex_engine="python-re"`, or where `pattern=` is
 a compiled one, it asks `re` instead: forty characters then hold `^(a+)+$` up for hours, and nothing
 else in the process runs meanwhile, Ctrl-C included.
 """
@@ -16,9 +16,10 @@ from pydantic_core import PydanticCustomError, SchemaValidator, core_schema
 from pydantic_core import SchemaError as CoreSchemaError
 
 from lionproc.errors import SchemaError
-from lionproc.model.core_parts import changed
+from lionproc.model.core_parts import changed, parts_within
+from lionproc.model.pattern_work import engine_of
 
-__all__ = ["safe_schema", "validator_from", "validator_of"]
+__all__ = ["safe_schema", "validator_from", "validator_of", "way_by_way"]
 
 _FLAGS: Final = ((re.IGNORECASE, "i"), (re.MULTILINE, "m"), (re.DOTALL, "s"), (re.VERBOSE, "x"))
 _END: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\Z")  # `\z` to everybody but Python
@@ -74,8 +75,7 @@ def _safe(node: Any, *, python: bool) -> Any:
 
 def _checked(node: Mapping[str, Any]) -> Any:
     """A text that is held against its pattern by us."""
-    given = node["pattern"]
-    pattern, flags = (given, 0) if isinstance(given, str) else (given.pattern, given.flags)
+    pattern, flags = _given(node["pattern"])
     matches = _matcher(pattern, flags)
 
     def check(text: str) -> str:
@@ -92,23 +92,53 @@ def _checked(node: Mapping[str, Any]) -> Any:
     return {**made, "ref": node["ref"]} if "ref" in node else made
 
 
-def _matcher(pattern: str, given: int) -> Callable[[str], bool]:
-    flags = "".join(letter for flag, letter in _FLAGS if given & flag)
-    inner = _END.sub(r"\1\\z", pattern)
-    end = "\n" if "x" in flags else ""  # of a comment
-    if not given & re.ASCII:
-        own: Any = core_schema.str_schema(pattern=f"(?{flags}:{inner}{end})")
-        try:
-            return SchemaValidator(own, {"regex_engine": "rust-regex"}).isinstance_python
-        except CoreSchemaError:
-            pass
+def way_by_way(schema: object) -> frozenset[str]:
+    """The patterns of a type that only an engine runs which tries them way by way.
+
+    Args:
+        schema: A core schema that `safe_schema` has taken.
+    """
+    texts = (part for part in parts_within(schema) if part.get("type") == "str")
+    given = (_given(part["pattern"]) for part in texts if part.get("pattern") is not None)
+    return frozenset(pattern for pattern, flags in given if not _own_engine(pattern, flags))
+
+
+def _given(pattern: Any) -> tuple[str, int]:
+    """A pattern and its flags, which a compiled one has."""
+    return (pattern, 0) if isinstance(pattern, str) else (pattern.pattern, pattern.flags)
+
+
+def _matcher(pattern: str, flags: int) -> Callable[[str], bool]:
+    own = _own_engine(pattern, flags)
+    if own is not None:
+        return own.isinstance_python
     import jsonschema_rs
 
     try:
-        checker = jsonschema_rs.validator_for({"pattern": f"(?{flags}:{inner}{end})"})
+        checker = jsonschema_rs.validator_for(
+            {"pattern": _with_flags(pattern, flags)}, pattern_options=engine_of(1)
+        )
     except ValueError:
         raise SchemaError(
             f"The pattern {pattern[:200]!r} can only be run by Python's re, which one "
             "answer can hold up for hours. Write it another way."
         ) from None
     return checker.is_valid
+
+
+def _own_engine(pattern: str, flags: int) -> SchemaValidator | None:
+    """The engine that pydantic has itself, with a pattern; None where it does not run it as Python would."""
+    if flags & re.ASCII:
+        return None
+    own: Any = core_schema.str_schema(pattern=_with_flags(pattern, flags))
+    try:
+        return SchemaValidator(own, {"regex_engine": "rust-regex"})
+    except CoreSchemaError:
+        return None
+
+
+def _with_flags(pattern: str, given: int) -> str:
+    flags = "".join(letter for flag, letter in _FLAGS if given & flag)
+    end = "\n" if "x" in flags else ""  # of a comment
+    inner = _END.sub(r"\1\\z", pattern)
+    return f"(?{flags}:{inner}{end})"

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property, lru_cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from math import inf
 from typing import Any
 
 from lionproc.model.applied import Applied, tried_with
+from lionproc.model.pattern_work import AROUND, MOST_STEPS, looks_around, places_in
 from lionproc.model.references import FOLLOWED, References, for_the_same, parts_of, patterns_in
 from lionproc.model.validate import wanted_in, wrong_shape
 
@@ -47,7 +48,6 @@ MOST_DIFFERING = 20_000_000  # values of lists or objects in sets, each with all
 SOME_TO_DIFFER = 20_000  # characters that hold too few of them to be any work
 MOST_UNIQUE = 1000  # lists or objects in a set: their hashes can be made equal
 LONG = 100_000  # characters of one text
-MOST_LOOKED_AROUND = 100_000_000  # squares of the characters of texts, where patterns look around
 _FORMS = ("format", "contentMediaType")
 _MOST_LOOKED_AT = 100_000  # parts and names that are gone through to say what any value may take
 _ITEMS = ("items", "additionalItems", "unevaluatedItems", "contains")
@@ -61,14 +61,20 @@ class Trials:
     Args:
         schema: The schema, vetted.
         tagged: As for `Weighed`.
-        once: Whether patterns are run by pydantic's own engine, which goes over each text once.
+        around: Which of its patterns are run by an engine that tries them way by way.
     """
 
-    def __init__(self, schema: Mapping[str, Any], *, tagged: bool, once: bool) -> None:
+    def __init__(
+        self,
+        schema: Mapping[str, Any],
+        *,
+        tagged: bool,
+        around: Callable[[str], bool] = looks_around,
+    ) -> None:
         self._root = schema
         self._references = References(schema)
         self._tagged = tagged
-        self._once = once
+        self._around = around
         self._parts: dict[int, Any] = {}
         self._known: dict[int, Applied] = {}
         self._sizes: dict[int, int] = {}
@@ -84,7 +90,7 @@ class Trials:
         Raises:
             CallError: Of kind `wrong_shape`: for another reason it cannot be checked in a moment.
         """
-        seen = squares = named = pairs = differing = 0
+        seen = steps = named = pairs = differing = 0
         spare = FEW_FIELDS + size
         for outer, parts, applied, way in self._walk(value):
             tried = sum(each.trials * times for each, times in applied)
@@ -109,9 +115,8 @@ class Trials:
             differing += _differing(outer, applied)
             _check_differing(differing)
             _check_particular(outer, [each for each, _ in applied])
-            if self.look_around:
-                squares += _looked_around(outer, applied)
-                _check_squares(squares)
+            steps += _steps(outer, applied)
+            _check_steps(steps)
         return False
 
     def can_be_told(self, value: object) -> bool:
@@ -208,12 +213,16 @@ class Trials:
         return any("uniqueItems" in part for part in self._every)
 
     @cached_property
-    def look_around(self) -> bool:
-        """Whether there are patterns for which a text is gone over again and again."""
-        if self._once:
-            return False
-        names = (name for part in self._every for name in patterns_in(part))
-        return any(map(_looks_around, names))
+    def steps(self) -> float:
+        """The most steps that patterns may take with any one character; inf as `of_one_value`."""
+        patterns = (pattern for part in self._every for pattern in patterns_in(part))
+        most = max(map(self._steps_of, patterns), default=0)
+        return most and most * self.of_one_value
+
+    def _steps_of(self, pattern: object) -> int:
+        if not isinstance(pattern, str):
+            return 0
+        return AROUND if self._around(pattern) else places_in(pattern)
 
     @cached_property
     def of_one_value(self) -> float:
@@ -278,13 +287,12 @@ class Trials:
         made.choices = len(choices)
         made.mixed = len(choices) if len({*map(type, choices)} - {type(None)}) > 1 else 0
         made.form = not part.keys().isdisjoint(_FORMS)
-        if self.look_around:
-            made.patterns = _looks_around(part.get("pattern"))
-            made.names = sum(
-                _looks_around(name) for name, _ in _mapping(part.get("patternProperties"))
-            )
-            if isinstance(part.get("propertyNames"), Mapping):
-                made.names += self._applied(self._number(part["propertyNames"])).patterns
+        made.patterns = self._steps_of(part.get("pattern"))
+        made.names = sum(
+            self._steps_of(name) for name, _ in _mapping(part.get("patternProperties"))
+        )
+        if isinstance(part.get("propertyNames"), Mapping):
+            made.names += self._applied(self._number(part["propertyNames"])).patterns
         either = self._tagged and "discriminator" in part
         choice = Applied(trials=0, faults=0)
         for branch in for_the_same(part):
@@ -349,34 +357,21 @@ def _size_of(value: object) -> int:
     return size
 
 
-def _looked_around(value: Any, applied: list[tuple[Applied, int]]) -> int:
-    """The squares of the characters that patterns which look around go over in a value itself."""
+def _steps(value: Any, applied: list[tuple[Applied, int]]) -> int:
+    """The steps that patterns may take with a value itself."""
     if isinstance(value, str):
-        return len(value) ** 2 * sum(each.patterns * times for each, times in applied)
+        return len(value) * sum(each.patterns * times for each, times in applied)
     if isinstance(value, dict):
-        times = sum(each.names * times for each, times in applied)
-        return times and times * sum(len(name) ** 2 for name in value)
+        each_character = sum(each.names * times for each, times in applied)
+        return each_character and each_character * sum(map(len, value))
     return 0
 
 
-def _check_squares(squares: int) -> None:
-    if squares > MOST_LOOKED_AROUND:
-        raise wrong_shape("a text is too long for a pattern that looks around, as in (?=...)")
-
-
-@lru_cache(maxsize=1024)
-def _looks_around(pattern: object) -> bool:
-    """Whether a pattern wants more than the engine that goes over each text once."""
-    import jsonschema_rs
-
-    if not isinstance(pattern, str):
-        return False
-    once = jsonschema_rs.RegexOptions()
-    try:
-        jsonschema_rs.validator_for({"pattern": pattern}, pattern_options=once)
-    except ValueError:
-        return True
-    return False
+def _check_steps(steps: int) -> None:
+    if steps > MOST_STEPS:
+        raise wrong_shape(
+            "its texts are too long, or too many, for the patterns that they have to match"
+        )
 
 
 def _mapping(value: object) -> list[tuple[str, object]]:

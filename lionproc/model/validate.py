@@ -25,7 +25,8 @@ from lionproc.model.nothing_said import (
     optional_names,
 )
 from lionproc.model.one_reading import OneReading, has_dataclasses, makes_values
-from lionproc.model.python_patterns import validator_of
+from lionproc.model.pattern_work import engine_of
+from lionproc.model.python_patterns import validator_of, way_by_way
 from lionproc.model.references import parts_of, patterns_in
 
 __all__ = [
@@ -51,8 +52,6 @@ Path: TypeAlias = tuple[str | int, ...]
 MOST_FAULTS = 100
 LONG = 100_000  # characters
 MOST_TOLD = 10_000_000  # characters of the objects that faults are told with
-MOST_COMPILED = 256 * 2**20  # bytes of all patterns of a schema, once they are compiled
-LARGEST_PATTERN = 10 * 2**20  # bytes of one of them, as its engine has it
 DEEPEST = 128  # lists and objects, one in the other; the checks behind end at 255
 TOO_DEEP = f"the JSON is nested deeper than {DEEPEST} levels"
 TOO_MANY = "what is wrong cannot be told, for it may be too much; give less"
@@ -230,7 +229,8 @@ class TypeCheck:
         is_model = isinstance(schema, type) and issubclass(schema, BaseModel)
         self._fields = tuple(getattr(schema, "model_fields", ())) if is_model else ()
         validator = validator_of(adapter.core_schema, adapter.validator)
-        self.may_look_around = validator is not adapter.validator
+        changed = validator is not adapter.validator
+        self.way_by_way = way_by_way(adapter.core_schema) if changed else frozenset()
         self._validate = validator.validate_json
         self.hashed = readers_of(adapter.core_schema)
         self._keys = Keys(adapter.core_schema)
@@ -325,9 +325,7 @@ class SchemaCheck:
             mask="the value",
             retriever=_fetch_nothing,
             validate_formats=True,
-            pattern_options=jsonschema_rs.FancyRegexOptions(
-                size_limit=min(LARGEST_PATTERN, MOST_COMPILED // (patterns or 1))
-            ),
+            pattern_options=engine_of(patterns),
         )
 
     def __call__(self, text: str, raw: Any = NOT_PARSED) -> Any:
@@ -391,6 +389,8 @@ def _schema_message(fault: Any) -> str:
     path = list(fault.schema_path)
     if path[-1:] in _CLOSED or "propertyNames" in path:  # these sentences quote the reply's keys
         return "has a key that the schema does not allow"
+    if "acktrack" in type(fault.kind).__name__:
+        return "is too much work for its pattern, which looks around"
     return str(fault.message)
 
 

@@ -415,10 +415,84 @@ def in_each(inner):
 )
 def test_a_long_text_where_a_pattern_looks_around_is_a_wrong_shape(inner, said):
     read = Answer.of(in_each(inner)).read
-    with pytest.raises(CallError, match="too long for a pattern that looks around"):
+    with pytest.raises(CallError, match="too long, or too many, for the patterns"):
         read(json.dumps([said]))
-    with pytest.raises(CallError, match="too long for a pattern that looks around"):
+    with pytest.raises(CallError, match="too long, or too many, for the patterns"):
         read(json.dumps([{"a" * 2000: 1} if isinstance(said, dict) else "a" * 2000] * 50))
+
+
+SLUG = r"^([a-z0-9]+-?)+(?<!-)$"  # words joined by hyphens: a repetition that is repeated
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        in_each({"anyOf": [{"type": "string", "pattern": SLUG}, {"type": "string"}]}),
+        list[Annotated[str, pydantic.Field(pattern=re.compile(SLUG))]],
+    ],
+    ids=["schema", "type"],
+)
+def test_of_short_texts_for_a_pattern_that_looks_around_there_are_hundreds_and_not_thousands(
+    schema,
+):
+    read = Answer.of(schema).read
+    slugs = [f"machine-learning-{n}" for n in range(400)]
+    assert read(json.dumps(slugs)) == slugs
+    with pytest.raises(CallError, match="too long, or too many, for the patterns"):
+        read(json.dumps(["a" * 40 + f"!{n}" for n in range(300)]))
+
+
+WAYS = r"^(?:(a|aa)+(?<!b)c|a+!)$"  # of the first kind there are 200,000 for 25 letters
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [{"type": "string", "pattern": WAYS}, Annotated[str, pydantic.Field(pattern=re.compile(WAYS))]],
+    ids=["schema", "type"],
+)
+def test_a_pattern_that_looks_around_is_given_up_after_very_many_ways(schema):
+    read = Answer.of(schema).read
+    assert read('{"answer":"aaaaa!"}') == "aaaaa!"
+    with pytest.raises(CallError, match=r"too much work|should match pattern"):
+        read(json.dumps({"answer": "a" * 25 + "!"}))
+
+
+SENTENCE = r"(\w+ ){5,100}\w+\.$"  # six words or more, and at its end a full stop
+SENTENCES = {
+    "schema": in_each({"type": "string", "pattern": SENTENCE}),
+    "type": list[Annotated[str, pydantic.Field(pattern=SENTENCE)]],
+    "names": dict[Annotated[str, pydantic.Field(pattern=SENTENCE)], int],
+}
+
+
+@pytest.mark.parametrize("kind", SENTENCES)
+def test_texts_are_as_long_as_a_pattern_with_counted_repetitions_is_checked_in_a_moment(kind):
+    """Each character may be at any of the places that the pattern has once it is written out."""
+
+    def read(*texts):
+        said = dict.fromkeys(texts, 1) if kind == "names" else list(texts)
+        return Answer.of(SENTENCES[kind]).read(json.dumps({"answer": said}))
+
+    read(*("a " * 500 + f"word{n}." for n in range(100)))
+    with pytest.raises(CallError, match="too long, or too many, for the patterns"):
+        read("a " * 100_000 + "word.")
+    with pytest.raises(CallError, match="too long, or too many, for the patterns"):
+        read(*("a " * 1000 + f"word{n}." for n in range(100)))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"^[a-z ]+$",
+        r"^.{1,500000}$",
+        r"^(?:[a-z]{1,9} ?)+$",
+        r"^[^\]{}(]{3,}$",
+        r"^(?P<a>[a-z ]{2}){9,}",
+    ],
+)
+def test_a_text_for_an_ordinary_pattern_may_be_as_long_as_an_answer_is(pattern):
+    text = "ab " * 100_000
+    assert Answer.of({"type": "string", "pattern": pattern}).read(json.dumps(text)) == text
 
 
 def test_names_that_are_held_against_the_part_they_stand_in_are_weighed_to_an_end():
