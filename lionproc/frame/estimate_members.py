@@ -8,15 +8,12 @@ of them, all are counted, so that the estimate is rather too high.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lionproc.engine.replay import Replay
 from lionproc.engine.request import Event
-from lionproc.frame.failed_votes import FailedVotes
-from lionproc.frame.legs import legs_of
-from lionproc.frame.recall import Recalled
-from lionproc.frame.votes import Cast, ballots_of, counted
+from lionproc.frame.kept_votes import KeptVotes, Standing, Vote, asked_of_all
+from lionproc.frame.votes import ballots_of
 from lionproc.model.became import what_became
 from lionproc.model.call import ModelCall
 from lionproc.model.composed import steps_of
@@ -52,99 +49,88 @@ class MemberLooks:
     def __init__(self, plan: Plan, looks: Sequence[ToAsk], perhaps: Sequence[ToAsk]) -> None:
         self._plan, self._looks, self._perhaps = plan, looks, perhaps
         self._steps = steps_of(plan.model)
-        self._legs = legs_of(plan.stages)
         self._unsure = self._kept_by_small = 0
         self.answered = self.skipped = 0
 
     def through(self, journal: Journal) -> None:
         """Look at every row."""
         plan, looks = self._plan, self._looks
-        replay = Replay(journal, 0, plan.options.retry.max_corrections)
+        stage, replay = plan.stages[0], Replay(journal, 0, plan.options.retry.max_corrections)
+        builders = [look.builder for look in looks]
+        votes_of = KeptVotes(stage, self._steps, replay)
         for made in plan.first_calls(looks[0].builder):
-            asked: list[list[list[ModelCall]]] = []  # of rows, of votes, of members
+            asked: list[list[tuple[int, Sequence[ModelCall]]]] = []  # of rows, of votes
             for _, call in made:
                 if isinstance(call, ModelCall):
-                    ballots = ballots_of(call, plan.stages[0].votes)
+                    ballots = enumerate(ballots_of(call, stage.votes))
                     asked.append(
-                        [[b, *(each.builder.ask_too(b) for each in looks[1:])] for b in ballots]
+                        [(vote, asked_of_all(each, 0, builders)) for vote, each in ballots]
                     )
                 else:
                     self.skipped += 1
-            keys = (
-                key for row in asked for vote in row for call in vote for key in call.keys_by_way
-            )
-            kept = journal.find(list(keys))
+            calls = (call for row in asked for _, of_vote in row for call in of_vote)
+            kept = journal.find([key for call in calls for key in call.keys_by_way])
             plan.found(0, len(made), kept)
-            for votes in asked:
-                self._row(votes, kept, replay)
+            if stage.votes > 1:
+                for votes in votes_of.looked_up(asked, kept):
+                    self._votes(votes, votes_of)
+            else:
+                for ((_, of_row),) in asked:
+                    self._row(of_row, kept, replay)
         plan.forget_occurrences()
 
-    def _row(
-        self, votes: Sequence[Sequence[ModelCall]], kept: Mapping[bytes, Any], replay: Replay
-    ) -> None:
-        steps = self._steps
-        found = [self._found(calls, kept, replay) for calls in votes]
-        if (
-            isinstance(steps, Cascaded)
-            and steps.below is not None
-            and all(0 in each for each in found)
-        ):
-            self._kept_by_small += 1
-            self._unsure += steps.after(0, self._said(found, [0] * len(found))) is not None
-        if not self._plan.options.resume:
-            found = [{} for _ in votes]
-        founds = [_own(calls, each).get for calls, each in zip(votes, found, strict=True)]
-        ways = steps.kept_votes(founds) if len(votes) > 1 else [steps.kept(founds[0])]
-        leaf: int | None = max(place for place, _ in ways)
-        while leaf is not None and all(stands for _, stands in ways):
-            leaf = steps.after(leaf, self._said(found, [place for place, _ in ways]))
-            ways = [] if leaf is None else [(leaf, leaf in each) for each in found]
-        if leaf is None or self._is_decided(votes, found, ways, replay):
+    def _row(self, calls: Sequence[ModelCall], kept: Mapping[bytes, Any], replay: Replay) -> None:
+        """A row that is asked once."""
+        found = self._found(calls, kept, replay)
+        if 0 in found:
+            self._small_says(self._steps.after(0, found[0]))
+        own = own_keys([call.keys_by_way for call in calls])
+        known = {leaf: outcome for leaf, outcome in found.items() if own[leaf]}
+        leaf, stands = self._steps.kept(known.get) if self._plan.options.resume else (0, False)
+        while stands:
+            following = self._steps.after(leaf, found[leaf])
+            if following is None:
+                self.answered += 1
+                return
+            leaf, stands = following, following in found
+        self._ask([calls], [Standing(leaf, None)])
+
+    def _votes(self, votes: Sequence[Vote], votes_of: KeptVotes) -> None:
+        """A row that is voted on."""
+        for vote in votes:
+            for look, event in zip(self._looks, vote.events, strict=True):
+                if event.cached:
+                    call: Any = event.first
+                    look.kept.add(call)
+        if all(vote.events[0].cached for vote in votes):
+            small = [Standing(0, vote.events[0]) for vote in votes]
+            self._small_says(votes_of.following(small)[0])
+        resumes = self._plan.options.resume
+        ways = votes_of.begin(votes) if resumes else [Standing(0, None) for _ in votes]
+        leaf, said = votes_of.following(ways)
+        while leaf is not None:
+            ways = votes_of.begin(votes, leaf)
+            leaf, said = votes_of.following(ways)
+        if said is not None:
             self.answered += 1
-        else:
-            self._ask(votes, found, ways, leaf)
+            return
+        self._ask([[event.first for event in vote.events] for vote in votes], ways)
 
-    def _ask(
-        self,
-        votes: Sequence[Sequence[ModelCall]],
-        found: Sequence[Mapping[int, tuple[Event, Outcome]]],
-        ways: Sequence[tuple[int, bool]],
-        leaf: int,
-    ) -> None:
+    def _ask(self, votes: Sequence[Sequence[Any]], ways: Sequence[Standing]) -> None:
         """A row is to be asked, where its votes are not kept and, perhaps, beyond."""
-        for calls, each, (place, stands) in zip(votes, found, ways, strict=True):
-            if not stands and place not in each:
-                self._looks[place].ask(calls[place])
+        for calls, (leaf, event) in zip(votes, ways, strict=True):
+            if event is None:
+                self._looks[leaf].ask(calls[leaf])
         if isinstance(self._steps, Cascaded):
+            last = max(leaf for leaf, _ in ways)
             for start in self._steps.starts:
-                for calls in votes if start > leaf else ():
+                for calls in votes if start > last else ():
                     self._perhaps[start].ask(calls[start])
-
-    def _is_decided(
-        self,
-        votes: Sequence[Sequence[ModelCall]],
-        found: Sequence[Mapping[int, tuple[Event, Outcome]]],
-        ways: Sequence[tuple[int, bool]],
-        replay: Replay,
-    ) -> bool:
-        """Whether a row has its answer without votes that failed, which are not asked again."""
-        if not any(found) or len(votes) == 1:
-            return False
-        row = []
-        for number, (place, stands) in enumerate(ways):
-            event = found[number][place][0] if stands else Event(votes[number][place], tag=number)
-            if stands:
-                event.tag = number
-                event.finish()
-            row.append(Recalled(self._legs[place], event))
-        builders = [look.builder for look in self._looks]
-        failed = FailedVotes(self._plan.stages[0], self._legs, builders, replay, lambda _: 0)
-        return failed.has_answer(row)
 
     def _found(
         self, calls: Sequence[ModelCall], kept: Mapping[bytes, Any], replay: Replay
-    ) -> dict[int, tuple[Event, Outcome]]:
-        """What is kept of a question, by member."""
+    ) -> dict[int, Outcome]:
+        """What became of a question at each member, as far as that is kept."""
         found = {}
         for number, call in enumerate(calls):
             entry = next((kept[key] for key in call.keys_by_way if key in kept), None)
@@ -152,19 +138,14 @@ class MemberLooks:
                 self._looks[number].kept.add(call)
                 event = Event(call)
                 if replay.answer(event, entry):
-                    became = what_became(event, sure=self._steps.unsure(number))
-                    of_vote = self._plan.stages[0].votes > 1
-                    found[number] = (event, replace(became, of_vote=of_vote))
+                    found[number] = what_became(event, sure=self._steps.unsure(number))
         return found
 
-    def _said(
-        self, found: Sequence[Mapping[int, tuple[Event, Outcome]]], leaves: Sequence[int]
-    ) -> Outcome:
-        """What is said of a row by its votes, each of them kept at a member."""
-        if len(found) == 1:
-            return found[0][leaves[0]][1]
-        cast = [Cast(each[leaf][0], bears=False) for each, leaf in zip(found, leaves, strict=True)]
-        return counted(cast, first_of_equals=self._plan.stages[0].tie == "first").outcome
+    def _small_says(self, following: int | None) -> None:
+        """The journal has what the small model of a cascade says of a row, and who is asked then."""
+        if isinstance(self._steps, Cascaded) and self._steps.below is not None:
+            self._kept_by_small += 1
+            self._unsure += following is not None
 
     @property
     def share(self) -> float | None:
@@ -222,11 +203,3 @@ def _sum(weighed: Sequence[tuple[Mapping[str, Any], float]], name: str) -> float
 
 def _whole(amount: float | None) -> int | None:
     return None if amount is None else round(amount)
-
-
-def _own(
-    calls: Sequence[ModelCall], found: Mapping[int, tuple[Event, Outcome]]
-) -> dict[int, Outcome]:
-    """What became of a question at the members that have an answer of their own."""
-    keys = own_keys([call.keys_by_way for call in calls])
-    return {leaf: outcome for leaf, (_, outcome) in found.items() if keys[leaf]}

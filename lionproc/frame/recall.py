@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import groupby
 from typing import NamedTuple
 
 from lionproc.engine.journal import Entry
@@ -40,20 +39,18 @@ def recall(
     find: Callable[[list[bytes]], Mapping[bytes, Entry]],
     replay: Replay,
     what_became: Callable[[Leg, Event], Outcome],
-    begins: Callable[[Sequence[int], Sequence[Found]], Sequence[tuple[int, bool]]],
-    row_of: Callable[[int], int],
+    begins: Callable[[int, Found], tuple[int, bool]],
 ) -> list[Recalled]:
     """Look rows up at all legs that they may begin at. Any thread.
 
     Args:
-        fresh: Places, and what they ask at the first of the legs; votes on a row follow each other.
+        fresh: Places, and what they ask at the first of the legs.
         legs: Where they may begin.
         builders: What makes the questions of each leg.
         find: Looks keys up in the journal.
         replay: Reads what is kept.
         what_became: How an answered event counts for the steps.
-        begins: Where the votes on a row begin, by their places and what is kept of them.
-        row_of: The row that a vote is on, by their places.
+        begins: Where a row begins, by its place and what is kept of it.
     """
     if len(legs) == 1:
         return recall_at_one(fresh, legs[0], find, replay)
@@ -63,7 +60,7 @@ def recall(
         keys = own_keys([each.keys_by_way for each in calls])
         asked.append((place, list(zip(calls, keys, strict=True))))
     kept = find(list({key for _, keyed in asked for _, keys in keyed for key in keys}))
-    looked: list[tuple[int, list[Event], dict[int, Outcome]]] = []
+    made = []
     for place, keyed in asked:
         events = [Event(call, tag=place) for call, _ in keyed]
         answered: dict[int, Outcome] = {}
@@ -72,13 +69,7 @@ def recall(
             entry = next((kept[key] for key in own if key in kept), None)
             if entry is not None and replay.answer(event, entry):
                 answered[number] = what_became(legs[number], event)
-        looked.append((place, events, answered))
-    ways: list[tuple[int, bool]] = []
-    for _, votes in groupby(looked, lambda each: row_of(each[0])):
-        places, founds = zip(*((place, found.get) for place, _, found in votes), strict=True)
-        ways += begins(places, founds)
-    made = []
-    for (_, events, answered), (number, stands) in zip(looked, ways, strict=True):
+        number, stands = begins(place, answered.get)
         if stands:
             events[number].finish()
         before = [events[other] for other in answered if other < number]

@@ -27,7 +27,7 @@ from lionproc.frame.assemble import Missing
 from lionproc.frame.bought import Bought
 from lionproc.frame.calibrating import Calibration, gold_of
 from lionproc.frame.extremes import Extremes
-from lionproc.frame.failed_votes import FailedVotes
+from lionproc.frame.kept_votes import KeptVotes
 from lionproc.frame.legs import BACKLOG, Leg, legs_of, route_of
 from lionproc.frame.members import Members
 from lionproc.frame.options import Options
@@ -375,40 +375,39 @@ class RowRun(Run):
         """Where calls begin; who was handed on to a leg begins there."""
         if not fresh:
             return []
-        legs = [leg] if leg.leaf else self._legs_at(leg.stage)
-        builders = [self._builders[each.number] for each in legs]
-        became = self._what_became
-        calibration = self._calibrations.get(leg.stage)
-
-        votes = self._plan.stages[leg.stage].votes
+        stage, calibration = self._plan.stages[leg.stage], self._calibrations.get(leg.stage)
 
         def find(keys: list[bytes]) -> dict[bytes, Entry]:
             kept = self._journal.find(keys, self._since, self._until)
-            self._plan.found(leg.stage, -(-len(fresh) // votes), kept)
+            self._plan.found(leg.stage, -(-len(fresh) // stage.votes), kept)
             return kept
 
-        def begins(places: Sequence[int], founds: Sequence[Found]) -> Sequence[tuple[int, bool]]:
+        def begins(place: int, found: Found) -> tuple[int, bool]:
             if calibration is not None:
-                return [calibration.begins(*each) for each in zip(places, founds, strict=True)]
-            if votes == 1:
-                return [leg.steps.kept(found) for found in founds]
-            joined = [_not_known] * (votes - len(founds))  # they share those of an equal row
-            return leg.steps.kept_votes([*founds, *joined])[: len(founds)]
+                return calibration.begins(place, found)
+            return leg.steps.kept(found)
 
-        found = recall(
-            fresh,
-            legs,
-            builders,
-            find=find,
-            replay=replay,
-            what_became=became,
-            begins=begins,
-            row_of=self._ballots.place_of,
-        )
-        if votes > 1:
-            row_of, stage = self._ballots.place_of, self._plan.stages[leg.stage]
-            votes_before = FailedVotes(stage, self._legs, self._builders, replay, row_of)
-            found = votes_before.kept_in(found)
+        if stage.votes > 1:
+            legs = self._legs_at(leg.stage)
+            found = KeptVotes(stage, leg.steps, replay).recall(
+                fresh,
+                leg,
+                legs,
+                [self._builders[each.number] for each in legs],
+                find=find,
+                row_of=self._ballots.place_of,
+            )
+        else:
+            legs = [leg] if leg.leaf else self._legs_at(leg.stage)
+            found = recall(
+                fresh,
+                legs,
+                [self._builders[each.number] for each in legs],
+                find=find,
+                replay=replay,
+                what_became=self._what_became,
+                begins=begins,
+            )
         for each in found:
             if each.event.done and each.event.error is None:
                 self._connections[each.leg.number].endpoint.proven = True
@@ -589,9 +588,3 @@ def _since(journal: Journal, before: RowRun | None, options: Options) -> int:
     if options.resume:
         return 0
     return journal.mark() if options.since is None else options.since.of(journal)
-
-
-def _not_known(leaf: int) -> Outcome | None:
-    """What is known of a vote that is not looked up."""
-    del leaf
-    return None

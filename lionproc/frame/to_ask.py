@@ -9,10 +9,9 @@ from collections.abc import Collection, Mapping, Sequence
 from lionproc.engine.journal import Entry, Journal
 from lionproc.engine.replay import Replay
 from lionproc.frame.cacheable import MOST_SAMPLES, FixedPart, fixed_part
-from lionproc.frame.failed_votes import FailedVotes
+from lionproc.frame.kept_votes import KeptVotes
 from lionproc.frame.legs import legs_of
 from lionproc.frame.plan import Plan
-from lionproc.frame.recall import recall_at_one
 from lionproc.frame.seen import Reservoir
 from lionproc.frame.votes import ballots_of
 from lionproc.model.call import ModelCall, RequestBuilder
@@ -89,11 +88,12 @@ class ToAsk:
         stage, (leg,) = self._plan.stages[0], legs_of(self._plan.stages)
         replay = Replay(journal, 0, self._plan.options.retry.max_corrections)
         some = (row for row in rows if 0 < sum(key in kept for key, _ in row) < stage.votes)
-        votes = list(enumerate(call for row in some for _, call in row))
-        recalled = recall_at_one(votes, leg, lambda _: found, replay)
-        row_of = lambda place: place // stage.votes  # noqa: E731
-        settled = FailedVotes(stage, [leg], [self.builder], replay, row_of).kept_in(recalled)
-        failed = (vote.event for vote in settled if vote.event.error is not None)
+        asked = [[(vote, [call]) for vote, (_, call) in enumerate(row)] for row in some]
+        votes = KeptVotes(stage, leg.steps, replay)
+        ways = (way for row in votes.looked_up(asked, found) for way in votes.begin(row))
+        failed = (
+            way.event for way in ways if way.event is not None and way.event.error is not None
+        )
         return {event.first.key for event in failed if event.first.key is not None}
 
     def fixed(self) -> FixedPart | None:

@@ -88,16 +88,9 @@ class Steps(ABC):
             A leaf, and whether its answer is there and stands; else it is to be asked.
         """
 
-    def kept_votes(self, founds: Sequence[Found]) -> list[tuple[int, bool]]:
-        """Where all votes on a row begin, as `kept`. They say together how sure they are.
-
-        Args:
-            founds: Looks a leaf up, for each vote.
-
-        Returns:
-            For each vote what `kept` returns.
-        """
-        return [self.kept(found) for found in founds]
+    @abstractmethod
+    def starts_of_votes(self) -> Sequence[int]:
+        """The leaves at which all votes on a row may begin, those first whose answers go first."""
 
     @abstractmethod
     def elsewhere(self, leaf: int) -> frozenset[Kind]:
@@ -124,6 +117,9 @@ class _One(Steps):
 
     def kept(self, found: Found) -> tuple[int, bool]:
         return 0, found(0) is not None
+
+    def starts_of_votes(self) -> Sequence[int]:
+        return (0,)
 
     def elsewhere(self, leaf: int) -> frozenset[Kind]:
         del leaf
@@ -179,11 +175,10 @@ class _Several(Steps):
         leaf, answered = self.children[number].kept(_from(start, found))
         return start + leaf, found(start + leaf) if answered else None
 
-    def _kept_votes(self, number: int, founds: Sequence[Found]) -> list[tuple[int, bool]]:
-        """Where the votes on a row would begin at a member, and whether they are there."""
-        start = self.starts[number]
-        kept = self.children[number].kept_votes([_from(start, found) for found in founds])
-        return [(start + leaf, stands) for leaf, stands in kept]
+    def starts_of_votes(self) -> Sequence[int]:
+        """See `Steps.starts_of_votes`; those of the first member go first."""
+        members = zip(self.starts, self.children, strict=True)
+        return [start + leaf for start, child in members for leaf in child.starts_of_votes()]
 
     def elsewhere(self, leaf: int) -> frozenset[Kind]:
         """See `Steps.elsewhere`."""
@@ -228,19 +223,6 @@ class InTurn(_Several):
             if outcome is not None:
                 return leaf, True
         return self._kept(0, found)[0], False
-
-    def kept_votes(self, founds: Sequence[Found]) -> list[tuple[int, bool]]:
-        """See `Steps.kept_votes`; the first one is taken that has answered all of them.
-
-        Where there is none, the first one that has answered it is taken for each vote.
-        """
-        members = [self._kept_votes(number, founds) for number in range(len(self.children))]
-        for kept in members:
-            if all(stands for _, stands in kept):
-                return kept
-        return [
-            next((way for way in ways if way[1]), ways[0]) for ways in zip(*members, strict=True)
-        ]
 
     def noted(self) -> object:
         """See `Steps.noted`."""
@@ -296,13 +278,11 @@ class Cascaded(_Several):
             return self._kept(number + 1, found)[0], False
         return self._kept(0, found)[0], False
 
-    def kept_votes(self, founds: Sequence[Found]) -> list[tuple[int, bool]]:
-        """See `Steps.kept_votes`; the largest model is taken that has answered all of them."""
-        for number in range(len(self.children) - 1, 0, -1):
-            kept = self._kept_votes(number, founds)
-            if all(stands for _, stands in kept):
-                return kept
-        return self._kept_votes(0, founds)
+    def starts_of_votes(self) -> Sequence[int]:
+        """See `Steps.starts_of_votes`; those of the largest model go first."""
+        within = [child.starts_of_votes() for child in self.children]
+        members = zip(reversed(self.starts), reversed(within), strict=True)
+        return [start + leaf for start, leaves in members for leaf in leaves]
 
     def noted(self) -> object:
         """See `Steps.noted`."""

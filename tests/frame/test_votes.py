@@ -1,7 +1,9 @@
 """`votes=`: rows asked several times, the majority, its share, ties, and what votes cost."""
 
 import json
+import warnings
 from collections import Counter
+from random import Random
 from typing import Any, Literal
 
 import pandas as pd
@@ -217,7 +219,7 @@ def test_votes_that_failed_at_any_model_of_a_cascade_are_not_asked_again(
 
 
 class Refusals:
-    """Answers by model and row, in the order in which a row is asked; refuses where `!` stands."""
+    """Answers by model and row, in the order in which a row is asked; refuses at `!`, is cut off at `?`."""
 
     def __init__(self, server, **by_model):
         self.by_model, self.asked, self.now = by_model, Counter(), {}
@@ -225,10 +227,11 @@ class Refusals:
 
     def __call__(self, body, n):
         asked = body["model"], _row(body)
-        said = self.by_model[body["model"]][self.asked[asked]]
+        votes = self.by_model[body["model"]]
+        said = (votes if isinstance(votes, str) else votes[asked[1]])[self.asked[asked]]
         self.asked[asked] += 1
         self.now[asked[1]] = said
-        return "refusal" if said == "!" else None
+        return {"!": "refusal", "?": "length"}.get(said)
 
 
 def _row(body):
@@ -259,6 +262,99 @@ def test_a_row_that_one_model_decides_asks_no_vote_again_of_those_that_all_faile
     assert (foreseen.requests, foreseen.answered) == (0, 1)
     pd.testing.assert_frame_equal(ask(cascade, ["p"], votes=3), out)
     assert server.counters.total == before
+
+
+@pytest.mark.parametrize(
+    ("made_of", "votes", "share"),
+    [
+        # The cascade is unsure at "a"; "b" has no third vote, and "c" has.
+        (
+            lambda a, b, c: lp.Fallback([lp.Cascade([a, b], below=0.9), c]),
+            {"a": "aab", "b": "aa!", "c": "a"},
+            1.0,
+        ),
+        # It has none at all there.
+        (
+            lambda a, b, c: lp.Fallback([lp.Cascade([a, b], below=0.9), c]),
+            {"a": "aab", "b": "!!!", "c": "aaa"},
+            1.0,
+        ),
+        # "b" has no second and third one, and "c" has the second.
+        (
+            lambda a, b, c: lp.Cascade([a, lp.Fallback([b, c])], below=0.9),
+            {"a": "abc", "b": "a!!", "c": "a!"},
+            2 / 3,
+        ),
+        # The one that "c" has is not of the two at "a", though it would make them whole.
+        (
+            lambda a, b, c: lp.Fallback([lp.Cascade([a, b], below=0.9), c]),
+            {"a": "ab?", "b": "cc!", "c": "c"},
+            1.0,
+        ),
+    ],
+)
+def test_votes_that_failed_are_not_asked_again_where_they_led_to_the_answer_through_models_of_models(
+    server, made_of, votes, share
+):
+    Refusals(server, **votes)
+    models = (lp.Model("openai", n, base_url=server.base_url, api_key=server.key) for n in "abc")
+    model = made_of(*models)
+    frame = pd.DataFrame({"text": ["p"]})
+    how = {"into": "x", "schema": AB, "model": model, "votes": 3, "limits": ONE_BY_ONE}
+    job = frame.llm.start("{text}", details=True, retry=lp.Retry(max_corrections=0), **how)
+    out = job.result(10)
+    assert out["x_confidence"].tolist() == [pytest.approx(share)]
+    before = server.counters.total
+    server.configure(answer=lambda body: {"answer": "b"}, faults=None)
+    foreseen = frame.llm.estimate("{text}", **how)
+    assert (foreseen.requests, foreseen.answered) == (0, 1)
+    again = frame.llm.process("{text}", details=True, retry=lp.Retry(max_corrections=0), **how)
+    said = ["x", "x_confidence", "x_model"]
+    pd.testing.assert_frame_equal(again[said], out[said])
+    looked_at = lp.run(job.run_id).frame(frame)
+    pd.testing.assert_frame_equal(looked_at[said[:2]], out[said[:2]])
+    assert server.counters.total == before
+
+
+def _made_of(random, models):
+    """One of these, or a model made of all of them, at random."""
+    if len(models) == 1:
+        return models[0]
+    cut = random.randrange(1, len(models))
+    members = [_made_of(random, models[:cut]), _made_of(random, models[cut:])]
+    if random.random() < 0.5:
+        return lp.Fallback(members)
+    return lp.Cascade(members, below=random.choice([0.6, 0.9]))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_a_model_is_made_of_a_row_with_an_answer_keeps_it_and_is_not_asked_again(
+    server, seed
+):
+    random = Random(seed)
+    names = "abcd"
+    models = [lp.Model("openai", n, base_url=server.base_url, api_key=server.key) for n in names]
+    model = _made_of(random, models)
+    rows = [f"row {number}" for number in range(20)]
+    said = {n: {row: random.choices("aaab!?", k=20) for row in rows} for n in names}
+    Refusals(server, **said)
+    votes = {"votes": random.choice([2, 3, 5]), "tie": "first"}
+    how = {**votes, "retry": lp.Retry(max_corrections=0)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RowsFailedWarning)
+        out = ask(model, rows, **how)
+    failed = out.llm.errors()["position"]
+    has = out.drop(index=failed).reset_index(drop=True)
+    assert len(has) > 5
+    before = server.counters.total
+    server.configure(answer=lambda body: {"answer": "c"}, faults=None)
+    foreseen = has[["text"]].llm.estimate("{text}", schema=AB, model=model, **votes)
+    assert (foreseen.requests, foreseen.answered) == (0, len(has))
+    pd.testing.assert_frame_equal(ask(model, has["text"].tolist(), **how), has)
+    assert server.counters.total == before
+    whole = ask(model, rows, **how)  # and who has none gets one
+    assert whole.llm.report().cached == len(has)
+    assert whole.llm.report().failed == 0
 
 
 def test_votes_on_many_rows_stay_together_on_their_way_to_the_next_model(server, monkeypatch):

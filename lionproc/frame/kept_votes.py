@@ -1,0 +1,253 @@
+"""Where the votes on a row begin, by what is kept of them: their answers, and how they failed.
+
+One rule, whatever a model is made of. The votes go once more the way they went: each from model to
+model as it was answered or failed there, and then all of them as they have said together. Where that
+ends in an answer, the row has it, and nothing is asked: a vote that failed on the way stays failed.
+Where it does not, those are asked that failed, and those that nobody has asked yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from lionproc.engine.journal import Entry
+from lionproc.engine.replay import Replay
+from lionproc.engine.request import Event
+from lionproc.errors import Kind
+from lionproc.frame.legs import Leg
+from lionproc.frame.recall import Recalled
+from lionproc.frame.stage import Stage
+from lionproc.frame.votes import Cast, Verdict, counted
+from lionproc.model.call import ModelCall, RequestBuilder
+from lionproc.model.steps import Outcome, Steps, own_keys
+
+__all__ = ["KeptVotes", "Standing", "Vote", "asked_of_all"]
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """What is kept of a vote.
+
+    Attributes:
+        events: Its event at each model; cached where the journal has the answer.
+        own: Whether that would be an answer, or a failure, of this model alone; see `own_keys`.
+        failed: Where it failed before: that event, which is another one than may be sent after all.
+    """
+
+    events: Sequence[Event]
+    own: Sequence[bool]
+    failed: dict[int, Event] = field(default_factory=dict)
+
+    def answered(self) -> list[int]:
+        """The models that have answered it."""
+        return [leaf for leaf, each in enumerate(self.events) if each.cached and self.own[leaf]]
+
+
+class Standing(NamedTuple):
+    """Where a vote stands.
+
+    Attributes:
+        leaf: At which model.
+        event: What became of it there; None where it is to be asked.
+    """
+
+    leaf: int
+    event: Event | None
+
+
+class KeptVotes:
+    """Finds out where the votes on rows begin. Any thread.
+
+    Args:
+        stage: What they are votes on.
+        steps: The way through its models.
+        replay: Reads what is kept.
+    """
+
+    def __init__(self, stage: Stage, steps: Steps, replay: Replay) -> None:
+        self._stage, self._steps, self._replay = stage, steps, replay
+        self._starts = steps.starts_of_votes()
+
+    def recall(
+        self,
+        fresh: Sequence[tuple[int, ModelCall]],
+        leg: Leg,
+        legs: Sequence[Leg],
+        builders: Sequence[RequestBuilder],
+        *,
+        find: Callable[[list[bytes]], Mapping[bytes, Entry]],
+        row_of: Callable[[int], int],
+    ) -> list[Recalled]:
+        """Look votes up at the models that they may begin at.
+
+        Args:
+            fresh: Places, and what they ask at a leg; those on a row follow each other.
+            leg: That leg.
+            legs: All legs of the stage.
+            builders: What makes the questions of each.
+            find: Looks keys up in the journal.
+            row_of: The row that a vote is on, by their places.
+        """
+        rows = []
+        for _, row in groupby(fresh, lambda vote: row_of(vote[0])):
+            rows.append([(tag, asked_of_all(call, leg.leaf, builders)) for tag, call in row])
+        calls = (call for row in rows for _, asked in row for call in asked[leg.leaf :])
+        kept = find(list({key for call in calls for key in call.keys_by_way}))
+        made = []
+        for votes in self.looked_up(rows, kept, leg.leaf):
+            for vote, (leaf, event) in zip(votes, self.begin(votes, leg.leaf), strict=True):
+                if event is not None:
+                    event.finish()
+                before = [
+                    vote.failed.get(other, vote.events[other])
+                    for other in range(leg.leaf, leaf)
+                    if other in vote.failed or (vote.events[other].cached and vote.own[other])
+                ]
+                made.append(Recalled(legs[leaf], event or vote.events[leaf], before))
+        return made
+
+    def looked_up(
+        self,
+        rows: Iterable[Sequence[tuple[int, Sequence[ModelCall]]]],
+        kept: Mapping[bytes, Entry],
+        start: int = 0,
+    ) -> list[list[Vote]]:
+        """What is kept of the votes on rows.
+
+        Args:
+            rows: Of each row its votes: their places, and what they ask each of the models.
+            kept: What the journal has.
+            start: The first model that matters.
+        """
+        made = [[self._vote(tag, calls, kept, start) for tag, calls in row] for row in rows]
+        unclear = [vote for votes in made if _is_unclear(votes) for vote in votes]
+        tried = [
+            (vote, leaf, Event(event.first, tag=event.tag))
+            for vote in unclear
+            for leaf, event in enumerate(vote.events)
+            if leaf >= start and not event.cached
+        ]
+        self._replay.fail_again([event for _, _, event in tried])
+        for vote, leaf, event in tried:
+            if event.error is not None:
+                vote.failed[leaf] = event
+        return made
+
+    def _vote(
+        self, tag: int, calls: Sequence[ModelCall], kept: Mapping[bytes, Entry], start: int
+    ) -> Vote:
+        events = [Event(call, tag=tag) for call in calls]
+        for event in events[start:] if kept else ():
+            entry = next((kept[key] for key in _keys(event) if key in kept), None)
+            if entry is not None:
+                self._replay.answer(event, entry)
+        return Vote(events, [bool(keys) for keys in own_keys([_keys(each) for each in events])])
+
+    def begin(self, votes: Sequence[Vote], leaf: int = 0) -> Sequence[Standing]:
+        """Where the votes on a row begin.
+
+        Args:
+            votes: All of them; or some, if the others share those of an equal row.
+            leaf: The model that they were handed on to; 0 where they were not.
+        """
+        starts = (leaf,) if leaf else self._starts
+        is_kept = any(vote.answered() for vote in votes)
+        if is_kept and len(votes) == self._stage.votes:
+            for passes_over in (False, True):
+                for start in starts:
+                    ways = self._stand(votes, start, passes_over=passes_over, came=start == leaf)
+                    if self._have_answer(votes, ways, passes_over=passes_over):
+                        return ways
+            for start in starts:
+                ways = self._stand(votes, start, again=True, came=start == leaf)
+                if all(event is not None for _, event in ways):
+                    return ways
+        return self._stand(votes, leaf, again=True, came=True)
+
+    def following(self, ways: Sequence[Standing]) -> tuple[int | None, Verdict | None]:
+        """Who is asked next by what votes say together, if somebody is, and what they say.
+
+        Args:
+            ways: Where they stand. Nothing is said while some are to be asked.
+        """
+        cast = [Cast(event, bears=False) for _, event in ways if event is not None]
+        if len(cast) < len(ways):
+            return None, None
+        verdict = counted(cast, first_of_equals=self._stage.tie == "first")
+        return self._steps.after(max(leaf for leaf, _ in ways), verdict.outcome), verdict
+
+    def _have_answer(
+        self, votes: Sequence[Vote], ways: Sequence[Standing], *, passes_over: bool
+    ) -> bool:
+        """Whether a row has its answer by what is kept, where its votes begin like this."""
+        leaf, verdict = self.following(ways)
+        while leaf is not None:
+            ways = self._stand(votes, leaf, passes_over=passes_over, came=True)
+            leaf, verdict = self.following(ways)
+        return verdict is not None and verdict.error is None
+
+    def _stand(
+        self,
+        votes: Sequence[Vote],
+        leaf: int,
+        *,
+        passes_over: bool = True,
+        again: bool = False,
+        came: bool,
+    ) -> list[Standing]:
+        """Where votes stand that begin at a model.
+
+        Args:
+            votes: Which.
+            leaf: The model.
+            passes_over: Whether a model that was not asked counts as one that was down, where
+                another one was asked that takes over then.
+            again: Whether those that failed are asked again.
+            came: Whether it is known that they came there, and did not just ask the same elsewhere.
+        """
+
+        def stands(vote: Vote, leaf: int, came: bool) -> Standing:
+            event = vote.events[leaf]
+            known = event if event.cached else vote.failed.get(leaf)
+            if not (came or vote.own[leaf]):
+                known = None
+            following = None
+            if known is not None and known.error is None:
+                return Standing(leaf, known)
+            if known is not None or passes_over:
+                kind = Kind.CONNECTION if known is None or known.error is None else known.error.kind
+                following = self._steps.after(leaf, Outcome(kind, of_vote=True))
+            if following is not None:
+                further = stands(vote, following, known is not None)
+                if further.event is not None:
+                    return further
+            return Standing(leaf, None if again or following is not None else known)
+
+        return [stands(vote, leaf, came) for vote in votes]
+
+
+def asked_of_all(
+    call: ModelCall, leaf: int, builders: Sequence[RequestBuilder]
+) -> Sequence[ModelCall]:
+    """What is asked of each model, by what is asked of one of them."""
+    return [
+        call if number == leaf else builder.ask_too(call) for number, builder in enumerate(builders)
+    ]
+
+
+def _keys(event: Event) -> Sequence[bytes]:
+    call: Any = event.first
+    keys: Sequence[bytes] = call.keys_by_way
+    return keys
+
+
+def _is_unclear(votes: Sequence[Vote]) -> bool:
+    """Whether it matters how those failed that are not answered.
+
+    It does not where nothing is kept, and where one model has answered all, and no other any.
+    """
+    answered = [vote.answered() for vote in votes]
+    return any(answered) and not all(len(each) == 1 and each == answered[0] for each in answered)
