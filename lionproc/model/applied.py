@@ -21,6 +21,8 @@ class Applied:
         form: Whether a text has to be in a form that takes long to check: an address, a pattern.
         patterns: Steps that patterns may take with each character of a text.
         names: Those that they may take with each character of the name of a property.
+        addresses: How often a text is held against pydantic's pattern of an e-mail address.
+        names_as_addresses: How often each name of a property is.
         faults: How many faults the value itself may have, those of its names aside.
         keyed: Parts that are tried with each name.
         told: Characters of the schema that its faults are told with.
@@ -35,6 +37,8 @@ class Applied:
     form: bool = False
     patterns: int = 0
     names: int = 0
+    addresses: int = 0
+    names_as_addresses: int = 0
     faults: int = 1
     keyed: int = 0
     told: int = 0
@@ -52,6 +56,8 @@ class Applied:
         self.form = self.form or more.form
         self.patterns += more.patterns
         self.names += more.names
+        self.addresses += more.addresses
+        self.names_as_addresses += more.names_as_addresses
         self.faults += more.faults
         self.keyed += more.keyed
         self.told += more.told

@@ -9,19 +9,31 @@ engine gives up after some, and what it gave up does not match.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from jsonschema_rs import FancyRegexOptions
 
-__all__ = ["AROUND", "MOST_STEPS", "engine_of", "looks_around", "places_in"]
+__all__ = [
+    "AROUND",
+    "LONGEST_ADDRESS",
+    "MOST_STEPS",
+    "engine_of",
+    "looks_around",
+    "places_in",
+    "steps_with",
+]
 
 MOST_COMPILED: Final = 256 * 2**20  # bytes of all patterns of a schema, once they are compiled
 LARGEST_PATTERN: Final = 10 * 2**20  # bytes of one of them, as its engine has it
 MOST_BACKTRACKS: Final = 10_000  # of a pattern that looks around, with one text
 MOST_STEPS: Final = 40_000_000  # about a second
 AROUND: Final = 4000  # steps for each character, where a pattern looks around
+LONGEST_ADDRESS: Final = (
+    2048  # an e-mail address; pydantic holds no longer text against its pattern
+)
 # Each goes on to the end of the pattern where it is not closed, so that none is gone over again.
 _ATOM: Final = r"\\[pPxu]\{[^}]*\}?|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]?"  # an escape, a class
 _TIMES: Final = (
@@ -68,6 +80,22 @@ def places_in(pattern: str) -> int:
             added = last = 1
         sizes[-1] += added
     return max(sum(sizes), 1)
+
+
+def steps_with(texts: Iterable[str], each_character: int, addresses: int) -> int:
+    """The steps that patterns may take with texts.
+
+    Args:
+        texts: Held against the patterns.
+        each_character: Steps with each of their characters.
+        addresses: How often each is held against pydantic's pattern of an e-mail address, which goes
+            from each space to the end.
+    """
+    if not each_character and not addresses:
+        return 0
+    lengths = [len(text) for text in texts]
+    squares = sum(min(length, LONGEST_ADDRESS) ** 2 for length in lengths) if addresses else 0
+    return each_character * sum(lengths) + addresses * squares // 2
 
 
 @lru_cache(maxsize=1024)

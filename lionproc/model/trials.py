@@ -14,7 +14,14 @@ from math import inf
 from typing import Any
 
 from lionproc.model.applied import Applied, tried_with
-from lionproc.model.pattern_work import AROUND, MOST_STEPS, looks_around, places_in
+from lionproc.model.pattern_work import (
+    AROUND,
+    LONGEST_ADDRESS,
+    MOST_STEPS,
+    looks_around,
+    places_in,
+    steps_with,
+)
 from lionproc.model.references import FOLLOWED, References, for_the_same, parts_of, patterns_in
 from lionproc.model.validate import wanted_in, wrong_shape
 
@@ -217,7 +224,12 @@ class Trials:
         """The most steps that patterns may take with any one character; inf as `of_one_value`."""
         patterns = (pattern for part in self._every for pattern in patterns_in(part))
         most = max(map(self._steps_of, patterns), default=0)
+        if any(map(self._is_address, self._every)):
+            most = max(most, LONGEST_ADDRESS)
         return most and most * self.of_one_value
+
+    def _is_address(self, part: Mapping[str, Any]) -> bool:
+        return self._tagged and part.get("format") in ("email", "name-email")
 
     def _steps_of(self, pattern: object) -> int:
         if not isinstance(pattern, str):
@@ -287,12 +299,15 @@ class Trials:
         made.choices = len(choices)
         made.mixed = len(choices) if len({*map(type, choices)} - {type(None)}) > 1 else 0
         made.form = not part.keys().isdisjoint(_FORMS)
+        made.addresses = int(self._is_address(part))
         made.patterns = self._steps_of(part.get("pattern"))
         made.names = sum(
             self._steps_of(name) for name, _ in _mapping(part.get("patternProperties"))
         )
         if isinstance(part.get("propertyNames"), Mapping):
-            made.names += self._applied(self._number(part["propertyNames"])).patterns
+            names = self._applied(self._number(part["propertyNames"]))
+            made.names += names.patterns
+            made.names_as_addresses = names.addresses
         either = self._tagged and "discriminator" in part
         choice = Applied(trials=0, faults=0)
         for branch in for_the_same(part):
@@ -360,10 +375,11 @@ def _size_of(value: object) -> int:
 def _steps(value: Any, applied: list[tuple[Applied, int]]) -> int:
     """The steps that patterns may take with a value itself."""
     if isinstance(value, str):
-        return len(value) * sum(each.patterns * times for each, times in applied)
+        steps = sum(e.patterns * times for e, times in applied)
+        return steps_with((value,), steps, sum(e.addresses * times for e, times in applied))
     if isinstance(value, dict):
-        each_character = sum(each.names * times for each, times in applied)
-        return each_character and each_character * sum(map(len, value))
+        steps = sum(e.names * times for e, times in applied)
+        return steps_with(value, steps, sum(e.names_as_addresses * times for e, times in applied))
     return 0
 
 

@@ -457,6 +457,21 @@ def test_a_pattern_that_looks_around_is_given_up_after_very_many_ways(schema):
         read(json.dumps({"answer": "a" * 25 + "!"}))
 
 
+@pytest.mark.parametrize("kind", [list, dict])
+def test_of_texts_of_spaces_for_an_e_mail_address_there_are_few(kind):
+    """The pattern that pydantic has for `Name <address>` goes from each of them to the end."""
+    address = Annotated[str, pydantic.WithJsonSchema({"type": "string", "format": "email"})]
+    read = Answer.of(list[address] if kind is list else dict[address, int]).read
+
+    def said(texts):
+        return list(texts) if kind is list else dict.fromkeys(texts, 1)
+
+    addresses = said(f"somebody.{n}@mail.example" for n in range(20_000))
+    assert read(json.dumps({"answer": addresses})) == addresses
+    with pytest.raises(CallError, match="too long, or too many, for the patterns"):
+        read(json.dumps({"answer": said(" " * 2000 + f"{n}" for n in range(30))}))
+
+
 SENTENCE = r"(\w+ ){5,100}\w+\.$"  # six words or more, and at its end a full stop
 SENTENCES = {
     "schema": in_each({"type": "string", "pattern": SENTENCE}),
