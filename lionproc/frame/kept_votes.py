@@ -43,7 +43,7 @@ class Vote:
 
     def answered(self) -> list[int]:
         """The models that have answered it."""
-        return [leaf for leaf, each in enumerate(self.events) if each.cached and self.own[leaf]]
+        return [leaf for leaf, each in enumerate(self.events) if each.cached]
 
 
 class Standing(NamedTuple):

@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections import Counter
+from copy import copy
 from random import Random
 from typing import Any, Literal
 
@@ -290,6 +291,12 @@ def test_a_row_that_one_model_decides_asks_no_vote_again_of_those_that_all_faile
             lambda a, b, c: lp.Fallback([lp.Cascade([a, b], below=0.9), c]),
             {"a": "ab?", "b": "cc!", "c": "c"},
             1.0,
+        ),
+        # "b" is asked twice, and has no third vote either time.
+        (
+            lambda a, b, c: lp.Cascade([a, b, c, copy(b)], below=0.9),
+            {"a": "abc", "b": "aa!!", "c": "bc!"},
+            2 / 3,
         ),
     ],
 )
