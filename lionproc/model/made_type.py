@@ -16,6 +16,7 @@ from pydantic import Field as PydanticField
 from lionproc.errors import SchemaError
 from lionproc.model.answer import Answer
 from lionproc.model.any_field_name import AnyFieldName
+from lionproc.model.pattern_work import cost_of
 from lionproc.model.same_reading import read_alike
 from lionproc.model.vetting import vet
 from lionproc.schema_sample import CLOCK
@@ -58,6 +59,7 @@ _EMPTY: Final[Mapping[str, type]] = {"array": list, "object": dict}
 _DEEPEST: Final = 50
 _MOST_MEMBERS: Final = 5000
 _MOST_KINDS: Final = 50
+_MOST_COMPILED: Final = 20_000  # what all patterns may cost together: about a second
 NOT_MADE: Final = (
     "The type of the answers, a record or null, cannot be made again from what the journal keeps. "
     "Run the same call again: what the journal has is not sent."
@@ -156,6 +158,8 @@ class _Types:
         self._shared = shared
         self._make = make
         self._made: dict[str, Any] = {}
+        self._cost: dict[str, int] = {}
+        self._left = _MOST_COMPILED
 
     def of(self, schema: _Schema, deepest: int, name: str = "Answer") -> Any:
         """The type that a part describes; LookupError where there is none."""
@@ -174,6 +178,8 @@ class _Types:
     def _bounded(self, schema: _Schema, deepest: int, name: str) -> Any:
         kind = schema["type"]
         bounds = {word: schema[name] for name, word in _BOUNDS.items() if name in schema}
+        if isinstance(pattern := bounds.get("pattern"), str):
+            self._take(cost_of(pattern))
         if kind == "array" and "prefixItems" in schema:
             items: Any = tuple(self.of(part, deepest - 1) for part in schema["prefixItems"])
             return tuple[items]
@@ -202,9 +208,19 @@ class _Types:
         return made
 
     def _referred(self, name: str, deepest: int) -> Any:
-        if name not in self._made:
+        if name in self._made:
+            self._take(self._cost[name])
+        else:
+            before = self._left
             self._made[name] = self.of(self._shared[name], deepest, name)
+            self._cost[name] = before - self._left
         return self._made[name]
+
+    def _take(self, cost: int) -> None:
+        """Let a pattern be compiled, which pydantic does several times wherever it stands."""
+        self._left -= cost
+        if self._left < 0:
+            raise LookupError("its patterns are too large")
 
     def _record(self, schema: _Schema, deepest: int, called: str) -> type:
         required = set(schema.get("required", ()))

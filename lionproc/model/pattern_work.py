@@ -41,6 +41,7 @@ _TIMES: Final = (
 )
 # From the start of a text on there is one way to be at one place of `.{1,500}`.
 _AT_START: Final = re.compile(rf"\A\^(?:{_ATOM}|[^\\\[(]){_TIMES}", re.DOTALL)
+_ALL_LETTERS: Final = re.compile(r"\\[pPwWdD]")
 _TOKEN: Final = re.compile(
     rf"{_ATOM}|(?P<beside>[*+?^$|]|\(\?[a-zA-Z-]{{1,9}}\))"
     rf"|(?P<opened>\((?:\?(?:[a-zA-Z-]{{0,9}}:|<?[=!]|P?<\w{{1,99}}>|>))?)|(?P<closed>\))|{_TIMES}|.",
@@ -61,8 +62,15 @@ def engine_of(patterns: int) -> FancyRegexOptions:
 @lru_cache(maxsize=1024)
 def places_in(pattern: str) -> int:
     """At how many places of a pattern an engine may be at once: repetitions are written out."""
-    if "|" not in pattern:
-        pattern = _AT_START.sub("^.", pattern, count=1)
+    return _written_out(pattern if "|" in pattern else _AT_START.sub("^.", pattern, count=1))
+
+
+def cost_of(pattern: str) -> int:
+    """What it costs to compile a pattern: letters of all languages at a place cost as twenty."""
+    return _written_out(pattern) * (20 if _ALL_LETTERS.search(pattern) else 1)
+
+
+def _written_out(pattern: str) -> int:
     sizes, last = [0], 0
     for token in _TOKEN.finditer(pattern):
         if token["beside"]:

@@ -175,6 +175,26 @@ def test_no_type_is_made_of_very_many_kinds_that_would_each_be_held_against_all(
         made_of({"anyOf": parts})
 
 
+def test_no_type_is_made_of_patterns_that_pydantic_would_compile_for_long():
+    def asked(count, part, **more):
+        names = [f"p{n}" for n in range(count)]
+        return {
+            "type": "object",
+            "properties": dict.fromkeys(names, part),
+            "required": names,
+            **more,
+        }
+
+    def text(places):
+        return {"type": "string", "pattern": rf"^\w{{{places}}}$"}
+
+    assert made_of(asked(20, text(20)))
+    shared = {"W": text(100)}
+    for many in (asked(20, text(100)), asked(20, {"$ref": "#/$defs/W"}, **{"$defs": shared})):
+        with pytest.raises(SchemaError, match="cannot be made again"):
+            made_of(many)
+
+
 @pytest.mark.parametrize(
     "schema",
     [{"type": "integer", "minimum": 1e308}, {"type": "integer", "multipleOf": 2**200},
