@@ -84,15 +84,17 @@ class MemberLooks:
         found = self._found(calls, kept, replay)
         if 0 in found:
             self._small_says(self._steps.after(0, found[0]))
+        if not self._plan.options.resume:
+            found = {}
         own = own_keys([call.keys_by_way for call in calls])
         known = {leaf: outcome for leaf, outcome in found.items() if own[leaf]}
-        leaf, stands = self._steps.kept(known.get) if self._plan.options.resume else (0, False)
-        while stands:
+        leaf, _ = self._steps.kept(known.get)
+        while leaf in found:
             following = self._steps.after(leaf, found[leaf])
             if following is None:
                 self.answered += 1
                 return
-            leaf, stands = following, following in found
+            leaf = following
         self._ask([calls], [Standing(leaf, None)])
 
     def _votes(self, votes: Sequence[Vote], votes_of: KeptVotes) -> None:

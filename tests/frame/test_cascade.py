@@ -126,6 +126,18 @@ def test_an_unsure_answer_does_not_stand_as_that_of_the_same_model_further_on(sm
     assert seen["a"].tolist() == out["a"].tolist()
 
 
+def test_what_a_model_answered_when_it_was_asked_again_further_on_is_foreseen(small, large):
+    small.configure(faults=["refusal"])
+    large.configure(confidence=0.6)
+    cascade = lp.Cascade([at(small, "s"), at(large, "l"), at(small, "s")], below=0.8)
+    for _ in range(2):
+        assert ask(cascade, names(1), confidence=True)["a"].notna().all()
+        assert sent(small, large) == [2, 1]
+    asked = {"into": "a", "schema": MOOD, "confidence": True, "model": cascade}
+    foreseen = pd.DataFrame({"text": names(1)}).llm.estimate("Say {text}", **asked)
+    assert (foreseen.requests, foreseen.answered) == (0, 1)
+
+
 def test_a_run_that_asked_anew_has_no_answers_of_before_when_it_is_looked_at(small, large):
     large.configure(answer='{"answer":"bad"}')
     ask(at(large, "l"), names(6))
