@@ -35,6 +35,7 @@ from lionproc.errors import (
     CallError,
     Kind,
     LionprocError,
+    ModelError,
     RowsFailedError,
     RowsFailedWarning,
 )
@@ -480,7 +481,7 @@ def test_all_that_a_client_sends_is_taken_out_of_what_comes_back(way, tmp_path, 
 
 
 @pytest.mark.parametrize("made", ["pool", "fallback", "pool in a fallback"])
-@pytest.mark.parametrize("way", ["direct", "client"])
+@pytest.mark.parametrize("way", ["direct", "client", "body"])
 def test_what_another_member_is_sent_is_taken_out_too(made, way, tmp_path):
     """Where they are keys of one gateway, that knows them all."""
     said = f"Not for {CANARY}, nor for {CANARY}-2."
@@ -488,12 +489,17 @@ def test_what_another_member_is_sent_is_taken_out_too(made, way, tmp_path):
     with Said(json.dumps(body).encode()) as server:
         at = {"base_url": server.base_url}
         client = openai.AsyncOpenAI(api_key=CANARY, http_client=httpx2.AsyncClient(), **at)
-        key = {"api_key": CANARY, **at} if way == "direct" else {"client": client}
+        key = {
+            "direct": {"api_key": CANARY, **at},
+            "client": {"client": client},
+            "body": {"api_key": "ours-4f9a81c27be0", "metadata": {"key": CANARY}, **at},
+        }[way]
+        like = {"metadata": {"key": "theirs-4f9a81c27be0"}} if way == "body" else {}
         models = [
-            lp.Model("openai/m", api_key="mine-4f9a81c27be0", **at),
+            lp.Model("openai/m", api_key="mine-4f9a81c27be0", **{**like, **at}),
             lp.Model("openai/m", **key),
         ]
-        other = lp.Model("openai/m", api_key=f"{CANARY}-2", **at)
+        other = lp.Model("openai/m", api_key=f"{CANARY}-2", **{**like, **at})
         if made == "pool in a fallback":
             model = lp.Fallback([models[0], lp.Pool([models[1], other])])
         else:
@@ -632,12 +638,133 @@ def test_the_locals_of_a_run_that_failed_have_no_key(server):
     assert not spelt("".join(shown.format()))
 
 
+WITHIN = {
+    "a search": {
+        "data_sources": [
+            {
+                "type": "azure_search",
+                "parameters": {
+                    "index_name": "reviews",
+                    "authentication": {"type": "api_key", "key": CANARY},
+                },
+            }
+        ]
+    },
+    "a tool": {
+        "tools": [
+            {
+                "type": "mcp",
+                "server_url": "https://tool.example/mcp",
+                "headers": {"Authorization": f"Bearer {CANARY}"},
+            }
+        ]
+    },
+    "an address": {
+        "tools": [{"server_url": f"https://tool.example/mcp?key={quote(CANARY, safe='')}"}]
+    },
+    "a login": {"store": {"place": f"mongodb://me:{quote(CANARY, safe='')}@store.example/reviews"}},
+    "a text of settings": {"store": {"place": f"AccountName=me;AccountKey={CANARY};"}},
+    "what a stranger may read": {"metadata": {"apiKey": CANARY, "password": "hunter2"}},
+}
+
+
+@pytest.mark.parametrize("over", ["direct", "client"])
+@pytest.mark.parametrize("way", WITHIN)
+def test_a_key_within_a_field_of_the_body_goes_to_its_server_and_nowhere_else(
+    way, over, tmp_path, caplog
+):
+    caplog.set_level(logging.DEBUG)
+    with Server(answer=f"Your key is {CANARY}.") as server:
+        at = {"base_url": server.base_url, "api_key": server.key}
+        if over == "client":
+            at = {"client": openai.AsyncOpenAI(http_client=httpx2.AsyncClient(), **at)}
+        model = lp.Model("openai/m", **at, **WITHIN[way])
+        out, said = ask(model, rows=2, save="out.parquet", name="one")
+        sent = [json.loads(request.raw_body) for request in server.requests]
+        ask(copy.copy(model), rows=3)
+        assert len(server.requests) == 3  # the same place
+        server.configure(answer="Yours is another.")
+        other = lp.Model(
+            "openai/m", **at, **json.loads(json.dumps(WITHIN[way]).replace("4f", "5e"))
+        )
+        ask(other, rows=3, name="two")
+        assert len(server.requests) == 6  # as with another header
+        server.configure(faults=lambda body, n: "401")
+        error = raised(model, RowsFailedError, rows=4, errors="raise")
+    assert [{name: body[name] for name in WITHIN[way]} for body in sent] == [WITHIN[way]] * 2
+    assert set(out["a"]) == {"Your key is [key]."}
+    run = lp.run("one")
+    df = pd.DataFrame({"text": ["row 1", "row 0"]})
+    assert run.frame(df)["a"].tolist() == ["Your key is [key]."] * 2  # found, by what is noted
+    trace = traceback.TracebackException.from_exception(error, capture_locals=True)
+    shown = [
+        *(repr(model), repr(vars(model)), model.params, repr(model.connect()), *said, caplog.text),
+        *(repr(run.diff(lp.run("two"))), repr(run.note), "".join(trace.format())),
+    ]
+    assert not any(map(spelt, shown))
+    assert "hunter2" not in str(shown)
+    assert "'[key]'" in repr(model)
+    for content in files(tmp_path).values():
+        assert not spelt(content)
+        assert b"hunter2" not in content
+
+
+def test_a_key_within_a_field_of_the_body_travels_in_no_pickle():
+    made = lp.Model("openai/m", base_url=AT, api_key="none", **WITHIN["a search"])
+    pickled = pickle.dumps(made)
+    assert not spelt(pickled)
+    travelled = pickle.loads(pickle.dumps(pickle.loads(pickled)))  # noqa: S301  (made just here)
+    with pytest.raises(ModelError, match=r"data_sources.*where it is used"):
+        travelled.connect()
+
+
+def test_what_only_looks_like_a_key_in_a_field_is_sent_and_noted_as_it_is():
+    fields = {
+        "tools": [
+            {
+                "type": "function",
+                "function": {
+                    "name": "sign_in",
+                    "parameters": {
+                        "properties": {"password": {"type": "string", "title": "Of yours2"}},
+                        "required": ["password", "api_key"],
+                    },
+                },
+            },
+            {"type": "file_search", "vector_store_ids": ["vs_68a1b2c3d4e5f6a7b8c9d0e1f2a3b4c5"]},
+            {"filters": {"type": "eq", "key": "year_of_2024", "value": "2024"}},
+        ],
+        "metadata": {"author": "George Orwell, 1949", "keywords": "covid-19", "key": "a word"},
+        "stop_tokens": ["<|im_end|>", "</s>"],
+        "prediction": {"type": "content", "content": "Bearer of bad news, 12 of them"},
+    }
+    assert lp.Model("openai/m", base_url=AT, **fields).params == fields
+
+
+IDS = {
+    "prompt_cache_key": "reviews-v1",
+    "safety_identifier": "5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8",
+    "user": "user-5e884898da28047151d0e56f8dc62927",
+    "session_id": "7f9c24e8-3b1f-4ef2-9f0a-1234567890ab",
+    "cached_content": "cachedContents/0n4f7k2p9x3q8r5t1v6w2y4z",
+}
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_an_id_in_a_documented_field_is_no_key_and_a_key_in_its_place_is_refused(name):
+    assert lp.Model("openai/m", base_url=AT, **{name: IDS[name]}).params == {name: IDS[name]}
+    with pytest.raises(ModelError, match="this is a key") as caught:
+        lp.Model("openai/m", base_url=AT, **{name: CANARY})
+    assert not spelt(str(caught.value))
+
+
 BAD = {
     "provider": lambda: lp.Model("opnai/m", api_key=CANARY),
     "temperature": lambda: lp.Model("openai/m", api_key=CANARY, temperature=9),
     "line break": lambda: lp.Model("openai/m", api_key=CANARY + "\n2"),
     "masked": lambda: lp.Model("openai/m", api_key=pydantic.SecretStr(CANARY), timeout=0),
     "parameter": lambda: lp.Model("openai/m", api_key=CANARY, seed={1}),
+    "within a field": lambda: lp.Model("openai/m", temperature=9, **WITHIN["a search"]),
     "misspelt": lambda: lp.Model("openai/m", apikey="sk-canary-DO-NOT-leak-4f9a81c27be0"),
     "headers": lambda: lp.Model("openai/m", extra_headers={"X-Key": CANARY}),
     "client": lambda: lp.Model("openai/m", api_key=CANARY, client=object()),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -19,8 +20,9 @@ from distributed import WorkerPlugin
 from distributed.client import _get_global_client as current_client
 
 from lionproc.errors import ModelError
+from lionproc.model.body_secrets import BodySecrets
 from lionproc.model.composed import singles_of
-from lionproc.model.credentials import Secret
+from lionproc.model.credentials import Secret, sealed
 from lionproc.model.model import Model
 
 __all__ = ["keep", "with_keys"]
@@ -43,10 +45,11 @@ def keep(model: Model) -> tuple[str | None, ...]:
 
 
 def _keep(model: Model) -> str | None:
-    secret = model._api_key
-    if secret is None:
+    key, fields = model._api_key, model.body_secrets
+    if key is None and not fields.sent:
         return None
-    name = hashlib.sha256(b"lionproc key\0" + secret.reveal().encode()).hexdigest()[:24]
+    secret = Secret((key and key.reveal(), fields.given.reveal()))
+    name = hashlib.sha256(b"lionproc key\0" + json.dumps(secret.reveal()).encode()).hexdigest()[:24]
     _take(name, secret)
     return name
 
@@ -92,9 +95,16 @@ def with_keys(model: Model, names: Sequence[str | None]) -> Model:
         ModelError: It had a key, and that has not come here.
     """
     for each, name in zip(singles_of(model), names, strict=True):
-        if name is not None and each._api_key is None:
-            each._api_key = _arrived_key(each, name)
+        if name is not None and (each._api_key is None or each.body_secrets.lost):
+            _give(each, _arrived_key(each, name))
     return model
+
+
+@sealed
+def _give(model: Model, secret: Secret[Any]) -> None:
+    key, fields = secret.reveal()
+    model._api_key = None if key is None else Secret(key)
+    model.body_secrets = BodySecrets(Secret({**model.params, **fields}))
 
 
 def _arrived_key(model: Model, name: str) -> Secret[Any]:

@@ -15,7 +15,7 @@ from lionproc.engine.usage import Usage
 from lionproc.errors import CallError, Kind
 from lionproc.model.answer import Answer
 from lionproc.model.body import parsed
-from lionproc.model.canonical import canonical_messages, tail_of
+from lionproc.model.canonical import SHAPE_NOTHING, canonical_messages, tail_of
 from lionproc.model.chat_completion import classify, text_of
 from lionproc.model.confidence import Confidences, no_logprobs
 from lionproc.model.connection import Connection
@@ -30,10 +30,6 @@ from lionproc.model.usage import guess, tier_of
 from lionproc.model.validate import whole_characters
 
 KEY_BYTES = 16
-# Fields that decide when and for how much a request is answered, and not what the answer is. They
-# are sent and are no part of the key, so that what is answered is not asked again for them. Requests
-# with one `prompt_cache_key` go where the start of their prompt is cached already.
-SHAPE_NOTHING = frozenset({"prompt_cache_key", "service_tier"})
 _REFUSED = frozenset({Kind.BAD_REQUEST, Kind.ACCESS, Kind.FORBIDDEN, Kind.NOT_FOUND})
 LARGE = 2**18  # bytes of a body that are better not there twice
 REPLY_LENGTH = 500  # characters of a reply that will not do, for whoever looks at the failure
@@ -108,7 +104,8 @@ class RequestBuilder:
         ).digest()
         if connection.takes_cache_key:
             fields.setdefault("prompt_cache_key", f"lionproc-{self.digest.hex()}")
-        self._sent_tail = self._tail if len(keyed) == len(fields) else tail_of(fields)
+        sent = connection.marked_in(fields)
+        self._sent_tail = self._tail if sent == keyed else tail_of(sent)
         self.rest = len(self._sent_tail)
         self.ways = tuple(
             RequestBuilder(way, params, answer, told, confidence=confidence)

@@ -14,8 +14,12 @@ from typing import Any
 
 import orjson
 
-__all__ = ["canonical", "canonical_messages", "tail_of"]
+__all__ = ["SHAPE_NOTHING", "canonical", "canonical_messages", "tail_of"]
 
+# Fields that decide when and for how much a request is answered, and not what the answer is. They
+# are sent and are no part of the key, so that what is answered is not asked again for them. Requests
+# with one `prompt_cache_key` go where the start of their prompt is cached already.
+SHAPE_NOTHING = frozenset({"prompt_cache_key", "service_tier"})
 _IN_THEIR_ORDER = frozenset(("properties", "$defs", "definitions", "patternProperties"))
 _EXACT = 2**53  # beyond it a float is no longer a certain whole number
 _FIRST = ("role", "content")

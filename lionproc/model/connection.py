@@ -90,6 +90,7 @@ class Connection:
         top_logprobs: How many of the likeliest tokens it is asked for, where they are wanted.
         ways: Where it stands for several ways to one model: all of them, in the order of the ways of
             its limiter, which is a `LimiterPool`.
+        marked: Fields with a key in them, as its wire is given them; see `BodySecrets`.
     """
 
     identity: str
@@ -108,6 +109,11 @@ class Connection:
     former_identity: str = ""
     top_logprobs: int = 20  # as many as OpenAI gives, and vLLM unless it is told otherwise
     ways: tuple[Connection, ...] = ()
+    marked: Mapping[str, object] = field(default_factory=dict, repr=False)
+
+    def marked_in(self, fields: Mapping[str, object]) -> Mapping[str, object]:
+        """Fields of a body as its wire is given them."""
+        return {**fields, **{name: self.marked[name] for name in self.marked if name in fields}}
 
     @property
     def before(self) -> tuple[Connection, ...]:

@@ -16,8 +16,11 @@ from lionproc.model.escapes import LONG, UNRESERVED, has_escapes, without_escape
 
 __all__ = [
     "REDACTED",
+    "WORDS",
     "Secret",
+    "has_prefix_of_key",
     "hidden",
+    "is_of_words",
     "looks_like_key",
     "place_of",
     "sealed",
@@ -33,7 +36,7 @@ SHORTEST_SECRET = 8
 LONGEST_WORDS = 24  # characters; passphrases of several words are longer
 # What people give to servers that want no key (`not-needed`, `anything`): words, as answers say them.
 _WORD = r"(?:[A-Z]?[a-z]+|[A-Z]+)"
-_WORDS = re.compile(rf"{_WORD}(?:[-_. ]{_WORD})*")
+WORDS = re.compile(rf"{_WORD}(?:[-_. ]{_WORD})*")
 _SECRET_NAME = re.compile(
     r"auth|key|token|secret|cookie|credential|passw|pwd|session|sig\b|signature|^code$",
     re.IGNORECASE,
@@ -146,10 +149,15 @@ def looks_like_key(text: str) -> bool:
         >>> looks_like_key("sk-proj-0123456789"), looks_like_key("gpt-4o-mini")
         (True, False)
     """
-    if _KEY_PREFIX.match(text):
+    if has_prefix_of_key(text):
         return True
     text = text.strip()
     return bool(_BARE_KEY.fullmatch(text)) and _mixed(text.replace("-", "").replace("_", ""))
+
+
+def has_prefix_of_key(text: str) -> bool:
+    """Whether a text begins as the keys of a provider do, as no name, hash or id does."""
+    return _KEY_PREFIX.match(text) is not None
 
 
 def secrets_in(headers: Mapping[str, object], url: str = "") -> tuple[str, ...]:
@@ -266,8 +274,9 @@ def _as_one(body: bytes) -> bytes:
     return in_one_piece(body) or body
 
 
-def _is_of_words(secret: str) -> bool:
-    return len(secret) <= LONGEST_WORDS and _WORDS.fullmatch(secret) is not None
+def is_of_words(secret: str) -> bool:
+    """Whether it is nothing but a word or a few, as answers say them."""
+    return len(secret) <= LONGEST_WORDS and WORDS.fullmatch(secret) is not None
 
 
 _Spelling: TypeAlias = bytes | re.Pattern[bytes]
@@ -276,7 +285,7 @@ _Spelling: TypeAlias = bytes | re.Pattern[bytes]
 @lru_cache(maxsize=64)
 def _sought(secrets: tuple[str, ...], *, words: bool) -> tuple[_Spelling, ...]:
     """How those are written that are to be hidden; the longest first, as one may be in another."""
-    kept = [secret for secret in secrets if words or not _is_of_words(secret)]
+    kept = [secret for secret in secrets if words or not is_of_words(secret)]
     return tuple(map(_spelling, sorted(kept, key=len, reverse=True)))
 
 

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from lionproc.errors import ConfigurationError, ModelError
 from lionproc.model.address import checked_url, fault_of_key, fault_of_url, key_text
+from lionproc.model.body_fields import fault_of_fields
+from lionproc.model.body_secrets import BodySecrets
 from lionproc.model.connection import Connection
-from lionproc.model.credentials import Secret, looks_like_key, secrets_in
+from lionproc.model.credentials import Secret, looks_like_key
 from lionproc.model.model_settings import ModelSettings
 from lionproc.model.opening import endpoint_of, opened
 from lionproc.model.prices import Price
@@ -31,27 +33,8 @@ class SecretText(Protocol):
         """The text."""
 
 
-# What is meant where something very near is written: a misspelt name would go into the request's
-# body, where most servers ignore what they do not know, and a key there would be in the open.
-_OURS = (
-    *("provider", "model", "base_url", "api_key", "client", "executor", "temperature"),
-    *("max_tokens", "timeout", "structured", "allow_http", "scope", "price", "service_tier"),
-)
-_BODY = (
-    *("top_p", "top_k", "min_p", "seed", "stop", "logit_bias", "reasoning_effort", "verbosity"),
-    *("frequency_penalty", "presence_penalty", "repetition_penalty"),
-    *("max_completion_tokens", "max_new_tokens", "min_tokens", "parallel_tool_calls"),
-)
 _TIMEOUT_S = 60.0
 _FLEX_TIMEOUT_S = 900.0  # its replies may take many minutes, and what is given up is billed
-_RESERVED = {"messages", "stream", "n", "stream_options"}
-_OF_THE_CLIENT = {
-    **dict.fromkeys(("extra_headers", "default_headers", "headers"), "default_headers"),
-    **dict.fromkeys(("extra_query", "default_query", "query"), "default_query"),
-    "http_client": "http_client",
-    "organization": "organization",
-    "project": "project",
-}
 _DAY_S = 86_400.0
 _STRUCTURED = ("json_schema", "json_object", "prompt")
 
@@ -91,7 +74,8 @@ class Model(ModelSettings):
         service_tier: The provider's tier, such as "flex" for half the price and slow replies. What
             a reply costs goes by the tier that the reply names. It shapes no answer: what was
             answered by another tier is not asked again.
-        **params: Anything else for the request's body (`top_p`, `seed`, `reasoning_effort`).
+        **params: Anything else for the request's body (`top_p`, `seed`, `reasoning_effort`). A key
+            within a field, as of a search in `data_sources`, goes to the server and nowhere else.
 
     Raises:
         ModelError: An unknown provider, no model name, no key, or an invalid address.
@@ -126,18 +110,21 @@ class Model(ModelSettings):
     ) -> None:
         # From here on no traceback that shows local variables shows the key.
         key = None if api_key is None else Secret.of(api_key)
-        api_key = None
+        fields: Secret[dict[str, object]] = Secret(params)
+        api_key, params = None, {}
         if _is_key(provider, model, base_url):
             provider = model = base_url = ""
             raise ModelError(
                 "This looks like a key where the name of a model or an address belongs. Keys go "
                 'into api_key=: Model("openai/gpt-4o-mini", api_key=...).'
             )
-        if fault := _fault_of_params(params) or (
+        if fault := fault_of_fields(fields) or (
             base_url and fault_of_url(base_url, allow_http=allow_http)
         ):
-            params, base_url = {}, None  # they may hold a key
+            base_url = None  # it may hold a key
             raise ModelError(fault)
+        self.body_secrets = BodySecrets(fields)
+        params = self.params = self.body_secrets.shown
         provider, model = _named(provider, model)
         self.settings = provider_named(provider)
         _in_range("temperature", temperature, 0, self._takes(base_url, client).temperature_max)
@@ -188,7 +175,6 @@ class Model(ModelSettings):
         self.endings = _checked_endings(endings)
         self.allow_http = allow_http
         self.scope = scope
-        self.params = params
         self._api_key = None if key is None else _checked(key)
 
     def _takes(self, base_url: str | None, client: object) -> Provider:
@@ -262,13 +248,17 @@ class Model(ModelSettings):
     def __copy__(self) -> Model:
         kept: dict[str, Any] = {**self._arguments(), "api_key": self._api_key}
         kept |= {"client": self.client, "executor": self.executor}
-        return Model(self.provider, self.model, **kept)
+        made = Model(self.provider, self.model, **kept)
+        made.body_secrets = self.body_secrets
+        return made
 
     def __deepcopy__(self, memo: Mapping[int, object]) -> Model:
         return copy.copy(self)  # in this process, so with its key
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickles carry no key: it is taken from the environment where the pickle is opened.
+
+        One within a field of the body is in no environment: what has lost it connects to nothing.
 
         Raises:
             TypeError: It has a client, which cannot travel, and without which the rows would
@@ -284,7 +274,8 @@ class Model(ModelSettings):
                 "A Model with client= cannot be pickled: the client holds a key and open "
                 "connections. Make the Model where it is used, or give base_url= instead."
             )
-        return (_restored, (self.provider, self.model, self._arguments()))
+        left = self.body_secrets.lost or tuple(self.body_secrets.sent)
+        return (_restored, (self.provider, self.model, self._arguments(), left))
 
     def __repr__(self) -> str:
         if "_api_key" not in vars(self):
@@ -332,8 +323,12 @@ def _named(provider: object, model: str | None) -> tuple[str, str | None]:
     return provider, model
 
 
-def _restored(provider: str, model: str | None, arguments: dict[str, Any]) -> Model:
-    return Model(provider, model, **arguments)
+def _restored(
+    provider: str, model: str | None, arguments: dict[str, Any], left: tuple[str, ...] = ()
+) -> Model:
+    made = Model(provider, model, **arguments)
+    made.body_secrets.lost = left
+    return made
 
 
 def _wants_logprobs(params: Mapping[str, object]) -> bool:
@@ -362,38 +357,3 @@ def _checked(key: Secret[Any]) -> Secret[str]:
     if fault:
         raise ModelError(fault)
     return Secret(key_text(key.reveal()))
-
-
-def _fault_of_params(params: Mapping[str, object]) -> str:
-    """What is no field of a body; the message never has a value, it may be a secret."""
-    import json
-
-    import orjson
-
-    reserved = sorted(_RESERVED & params.keys())
-    if reserved:
-        return f"lionproc sets {', '.join(reserved)} itself; leave it out."
-    for name, value in params.items():
-        if name in _OF_THE_CLIENT:
-            return (
-                f"{name} is no field of a request's body. Give it to a client: Model(..., "
-                f"client=openai.AsyncOpenAI({_OF_THE_CLIENT[name]}=...))."
-            )
-        near = [] if name in _BODY else get_close_matches(name, (*_OURS, *_BODY), n=1, cutoff=0.85)
-        if near:
-            return f"Model() has no argument {name!r}, and no server takes it. Did you mean {near[0]!r}?"
-        if name == "extra_body":
-            return "Give the fields of extra_body to Model(...) directly, by their names."
-        if isinstance(value, str) and (looks_like_key(value) or secrets_in({name: value})):
-            return (
-                f"Model({name}=...) goes into the request's body, and this is a key: use api_key=."
-            )
-        try:
-            json.dumps(value, allow_nan=False)
-            orjson.dumps(value)  # which has no other keys than texts, and 64 bits
-        except (TypeError, ValueError):
-            return (
-                f"Model({name}=...) goes into the request's body, and this "
-                f"{type(value).__name__} cannot be written as JSON."
-            )
-    return ""

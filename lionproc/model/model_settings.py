@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import openai
 
     from lionproc.engine.executor import RateLimitedAPIExecutor
+    from lionproc.model.body_secrets import BodySecrets
     from lionproc.model.credentials import Secret
     from lionproc.model.prices import Price
     from lionproc.model.providers import Provider, Structured
@@ -21,6 +22,7 @@ class ModelSettings:
     Attributes:
         settings: What is known of the provider.
         timeout: Seconds for one attempt.
+        body_secrets: The keys within the other fields of a body.
     """
 
     settings: Provider
@@ -38,4 +40,5 @@ class ModelSettings:
     scope: str | None
     price: Price | None
     service_tier: str | None
+    body_secrets: BodySecrets
     _api_key: Secret[str] | None

@@ -45,8 +45,9 @@ def opened(model: ModelSettings) -> Connection:
         MissingDependencyError: The embedded model is not installed.
     """
     if model.provider == "local":
-        return _local(model)
-    return _through(model, _own(model) if model.client is None else model.client)
+        return model.body_secrets.through(_local(model))
+    made = _through(model, _own(model) if model.client is None else model.client)
+    return model.body_secrets.through(made)
 
 
 def _own(model: ModelSettings) -> openai.AsyncOpenAI | PlainClient:

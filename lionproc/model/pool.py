@@ -15,7 +15,7 @@ from lionproc.engine.limiter_pool import LimiterPool
 from lionproc.engine.usage import Usage
 from lionproc.errors import ModelError
 from lionproc.face import faced
-from lionproc.model.call import SHAPE_NOTHING
+from lionproc.model.canonical import SHAPE_NOTHING
 from lionproc.model.composed import Composed, leaves_of
 from lionproc.model.connection import Connection, EndpointState
 from lionproc.model.model import Model

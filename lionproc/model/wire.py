@@ -10,7 +10,7 @@ same way (`reading`), with a limit after decompression.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
@@ -51,12 +51,16 @@ def mask_together(wires: Iterable[Wire]) -> None:
 
     Rows of one run go to all of them, and where they are keys of one gateway, that knows them all.
     """
-    all_: list[Any] = [one for wire in wires for one in getattr(wire, "wires", (wire,))]
-    singles = [one for one in all_ if hasattr(one, "secrets")]  # what sends nothing has none
+    singles = [one for one in _within(wires) if hasattr(one, "secrets")]  # else it sends nothing
     if len(singles) > 1:
         every = Secret(tuple({each: None for one in singles for each in one.secrets.reveal()}))
         for one in singles:
             one.secrets = every
+
+
+def _within(wires: Iterable[object]) -> Iterator[Any]:
+    for wire in wires:
+        yield from _within(wire.wires) if hasattr(wire, "wires") else (wire,)
 
 
 def timed_out(timeout_s: float) -> CallError:

@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 from pathlib import Path
 
+import orjson
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
@@ -112,6 +114,18 @@ def test_a_key_is_handed_to_a_scheduler_that_was_started_again_where_the_last_on
                 plugins = made.cluster.scheduler.worker_plugins
                 known.append(sum(name.startswith("lionproc-key-") for name in plugins))
     assert known == [1, 1]
+
+
+def test_a_key_within_a_field_of_the_body_is_handed_to_the_workers_and_is_in_no_graph(client, dd):
+    fields = {"data_sources": [{"authentication": {"key": "of-a-search-4f9a81c27be0"}}]}
+    ddf = dd.from_pandas(FRAME.head(4), npartitions=2)
+    with Server() as server:
+        at = {"base_url": server.base_url, "api_key": server.key}
+        out = ddf.llm.process("Find {text}", into="a", model=lp.Model("openai/m", **at, **fields))
+        assert b"4f9a81c27be0" not in pickle.dumps(out)
+        assert out.compute()["a"].tolist() == [f"echo: Find row {n}" for n in range(4)]
+        sent = [orjson.loads(request.raw_body) for request in server.requests]
+    assert [body["data_sources"] for body in sent] == [fields["data_sources"]] * 4
 
 
 @pytest.fixture

@@ -1,0 +1,226 @@
+"""Keys within the fields of a request's body: of a search, a tool or a service that it names.
+
+They go to the model's server and nowhere else. What is shown, noted and hashed has `[key]` in their
+place; what is built has a mark that nobody can guess, and only the wire puts the key there. As a
+header does, each tells one place from another, as a digest in the identity.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+import orjson
+
+from lionproc.errors import LionprocError, ModelError
+from lionproc.model.canonical import SHAPE_NOTHING
+from lionproc.model.credentials import (
+    REDACTED,
+    WORDS,
+    Secret,
+    has_prefix_of_key,
+    is_of_words,
+    looks_like_key,
+    place_of,
+    sealed,
+    secrets_in,
+    secrets_of_proxy,
+)
+from lionproc.model.identity import with_scope
+
+if TYPE_CHECKING:
+    from lionproc.model.connection import Connection
+    from lionproc.model.wire import Response, Wire
+
+__all__ = ["BodySecrets"]
+
+_ALWAYS = re.compile(r"passw|passphrase|pwd|secret|credential|authorization|cookie", re.IGNORECASE)
+# As a word of a name: not in `keywords`, `author` or `tokenizer`.
+_MAYBE = re.compile(
+    r"(?:^|[^a-z])(?:(?:api|access|account|auth)?(?:key|token)|auth|authentication|session|jwt|sas|sig|"
+    r"signature)(?:[^a-z]|$)"
+)
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_LIKE_A_KEY = re.compile(r"(?:[A-Za-z]+ )?[\w.~+/=:-]{8,}")  # perhaps with a scheme
+_SCHEMA = frozenset(("properties", "$defs", "definitions", "patternProperties"))
+
+
+class BodySecrets:
+    """The fields of a body, and the keys that were found in them.
+
+    Attributes:
+        shown: The fields with `[key]` in the place of each.
+        sent: The fields that have one, with a mark in its place.
+        given: Those fields as they were given.
+        lost: Names of fields that had one before they travelled.
+
+    Args:
+        given: All fields, by name.
+        lost: Names of fields whose keys did not come along.
+    """
+
+    __slots__ = ("_found", "given", "lost", "sent", "shown")
+
+    @sealed
+    def __init__(self, given: Secret[dict[str, object]], *, lost: Sequence[str] = ()) -> None:
+        found: dict[str, tuple[str, object]] = {}
+        marked = {name: _marked(value, (name,), found) for name, value in given.reveal().items()}
+        with_keys = {path.partition("/")[0] for path, _ in found.values()}
+        self.sent = {name: marked[name] for name in given.reveal() if name in with_keys}
+        self.shown: dict[str, Any] = {
+            **given.reveal(),
+            **{name: _shown(value, found) for name, value in self.sent.items()},
+        }
+        self._found = Secret(found)
+        self.given = Secret({name: given.reveal()[name] for name in self.sent})
+        self.lost = tuple(lost)
+
+    @sealed
+    def through(self, connection: Connection) -> Connection:
+        """The way that sends them.
+
+        Args:
+            connection: A way that is open and knows nothing of them.
+
+        Raises:
+            ModelError: They were left behind where the model was pickled.
+        """
+        if self.lost:
+            raise ModelError(
+                f"Pickles carry no key, and so none of what is in {', '.join(self.lost)}. Make the "
+                "Model where it is used."
+            )
+        if not self.sent:
+            return connection
+        carried = [
+            (f"body {path}", orjson.dumps(value).decode())
+            for path, value in self._found.reveal().values()
+            if path.partition("/")[0] not in SHAPE_NOTHING
+        ]
+        former = connection.former_identity
+        return replace(
+            connection,
+            identity=with_scope(connection.identity, None, *carried),
+            former_identity=with_scope(former, None, *carried) if former else "",
+            wire=_KeyWire(connection.wire, self._found),
+            marked=self.sent,
+        )
+
+
+class _KeyWire:
+    """A wire that puts the keys into each body."""
+
+    def __init__(self, wire: Any, found: Secret[dict[str, tuple[str, object]]]) -> None:
+        self._wire: Wire = wire
+        self.wires = (wire,)  # those that know what to take out of replies; see `mask_together`
+        self._found = found
+        own = (echo for _, value in found.reveal().values() for echo in _echoes(value))
+        wire.secrets = Secret(tuple(dict.fromkeys((*wire.secrets.reveal(), *own))))
+
+    async def post(self, body: bytes) -> Response:
+        """See `Wire.post`."""
+        try:
+            return await self._wire.post(self._filled(body))
+        except Exception as error:  # noqa: BLE001  (whatever it is, its frames are not shown)
+            if not isinstance(error, LionprocError):
+                error.add_note(f"Raised {place_of(error)}.")
+            raise error.with_traceback(None) from None
+
+    def _filled(self, body: bytes) -> bytes:
+        for mark, (_, value) in self._found.reveal().items():
+            body = body.replace(orjson.dumps(mark), orjson.dumps(value))
+        return body
+
+    async def close(self) -> None:
+        """See `Wire.close`."""
+        await self._wire.close()
+
+
+def _marked(value: object, path: tuple[str, ...], found: dict[str, tuple[str, object]]) -> object:
+    """The same with a mark in the place of each key."""
+    if isinstance(value, Mapping):
+        return {
+            name: _marked(inner, (*path, _called(name, value, path)), found)
+            for name, inner in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [_marked(inner, path, found) for inner in value]
+    if not _is_secret(value, path):
+        return value
+    mark = f"[key {secrets.token_hex(16)}]"
+    found[mark] = "/".join(path), value
+    return mark
+
+
+def _called(name: str, beside: Mapping[str, object], path: tuple[str, ...]) -> str:
+    """What a value is called, by its name or by what stands beside it."""
+    if path[-1] in _SCHEMA or (name == "key" and "value" in beside):
+        return ""  # of what is described, or of the field that a filter looks at
+    other = beside.get("name")
+    return other if name == "value" and isinstance(other, str) else name
+
+
+def _shown(value: object, marks: Mapping[str, object]) -> object:
+    if isinstance(value, Mapping):
+        return {name: _shown(inner, marks) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_shown(inner, marks) for inner in value]
+    return REDACTED.decode() if isinstance(value, str) and value in marks else value
+
+
+def _is_secret(value: object, path: tuple[str, ...]) -> bool:
+    name = "" if len(path) == 1 else path[-1]  # a field's own was looked at before
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or not value:
+        return False
+    if _ALWAYS.search(name):
+        return True
+    if not isinstance(value, str):
+        return False
+    if "://" in value:
+        return any(_of_address(value))
+    if any(_of_pairs(value)):
+        return True
+    if not _LIKE_A_KEY.fullmatch(value):
+        return False
+    if "headers" in path[-2:-1] and secrets_in({name: value}):
+        return True
+    within = any(map(_is_called_so, path[:-1])) and not WORDS.fullmatch(value)
+    return within or has_prefix_of_key(value) or (_is_called_so(name) and not is_of_words(value))
+
+
+def _is_called_so(name: str) -> bool:
+    """Whether a name is one of keys."""
+    spelt = _HUMP.sub("_", name).lower()
+    return bool(_ALWAYS.search(spelt) or _MAYBE.search(spelt))
+
+
+def _of_address(value: str) -> Iterator[str]:
+    """What in an address lets somebody in: a login, a parameter, a part of the path that is a key."""
+    try:
+        parts = urlsplit(value)
+        yield from secrets_of_proxy(value)
+        for name, given in parse_qsl(parts.query):
+            if name == "code" or _is_called_so(name):
+                yield given
+        yield from filter(looks_like_key, parts.path.split("/"))
+    except ValueError:  # it is none
+        yield value
+
+
+def _of_pairs(value: str) -> Iterator[str]:
+    for pair in value.split(";") if ";" in value else ():
+        name, _, given = pair.partition("=")
+        if given and _is_called_so(name.strip()):
+            yield given.strip()
+
+
+def _echoes(value: object) -> Iterator[str]:
+    """What a server may say of a key that it was sent."""
+    text = str(value)
+    inner = tuple(_of_address(text) if "://" in text else _of_pairs(text))
+    for each in inner or (text,):
+        yield from secrets_in({"token": each})
