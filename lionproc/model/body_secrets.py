@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -60,13 +60,12 @@ class BodySecrets:
 
     Args:
         given: All fields, by name.
-        lost: Names of fields whose keys did not come along.
     """
 
     __slots__ = ("_found", "given", "lost", "sent", "shown")
 
     @sealed
-    def __init__(self, given: Secret[dict[str, object]], *, lost: Sequence[str] = ()) -> None:
+    def __init__(self, given: Secret[dict[str, object]]) -> None:
         found: dict[str, tuple[str, object]] = {}
         marked = {name: _marked(value, (name,), found) for name, value in given.reveal().items()}
         with_keys = {path.partition("/")[0] for path, _ in found.values()}
@@ -77,7 +76,7 @@ class BodySecrets:
         }
         self._found = Secret(found)
         self.given = Secret({name: given.reveal()[name] for name in self.sent})
-        self.lost = tuple(lost)
+        self.lost: tuple[str, ...] = ()
 
     @sealed
     def through(self, connection: Connection) -> Connection:

@@ -177,6 +177,7 @@ def is_plain(client: Any) -> bool:
         and getattr(client, "_api_key_provider", None) is None
         and getattr(client, "workload_identity", None) is None
         and client.custom_auth is None
+        and all(type(value) in {str, int, float} for value in client.default_query.values())
         and type(getattr(client, "_client", None)).__name__
         in {"AsyncHttpxClientWrapper", "SyncHttpxClientWrapper"}
         and not own_code_in(client)

@@ -9,7 +9,7 @@ import warnings
 from collections import deque
 from functools import partial, wraps
 from os import urandom
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httpx2
 import openai
@@ -657,3 +657,23 @@ def test_a_client_for_azure_at_the_newer_address_asks_at_the_path_that_is_there(
         (sent,) = server.requests
     assert sent.path == "/openai/v1/chat/completions?api-version=preview"
     assert sent.body["max_completion_tokens"] == 9
+
+
+QUERIES = {
+    "a list": ({"t": ["1", "2"]}, "t[]=1&t[]=2"),
+    "a record": ({"f": {"a": "1"}}, "f[a]=1"),
+    "yes": ({"t": True}, "t=true"),
+    "text": ({"t": "1"}, "t=1"),
+}
+
+
+@pytest.mark.parametrize("way", QUERIES)
+def test_parameters_of_the_address_are_written_as_the_client_itself_writes_them(way):
+    query, written = QUERIES[way]
+    with Server() as server:
+        at = {"base_url": server.base_url, "api_key": server.key}
+        client = openai.AsyncOpenAI(default_query=query, **at)
+        model = lp.Model("openai/m", client=client)
+        pd.DataFrame({"t": ["1"]}).llm.process("{t}", into="a", model=model, progress=False)
+        (request,) = server.requests
+    assert f"?{written} HTTP" in unquote(request.raw_head.split(b"\r\n")[0].decode())
