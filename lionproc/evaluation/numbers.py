@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from typing import Any
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -12,9 +14,28 @@ from lionproc.evaluation.columns import Column
 from lionproc.evaluation.intervals import Numbers as Floats
 from lionproc.evaluation.part import Mask, Part, Places
 
-__all__ = ["Numbers"]
+__all__ = ["Numbers", "apart"]
+
+Number: TypeAlias = int | float | Decimal
 
 _LARGE = 1e150  # the square of a larger number is infinite, so they are measured in units of it
+_LEAST = math.ulp(0.0)
+_EXACT = 2**53  # from there on a float stands for several whole numbers
+_MANY_DIGITS = Context(prec=800, Emax=MAX_EMAX, Emin=MIN_EMIN)  # what differs is off by something
+
+
+def apart(one: Number, other: Number) -> Number:
+    """The one minus the other, of whole numbers and decimals with all of their digits.
+
+    Example:
+        >>> apart(2**53 + 1, 2**53), apart(Decimal("0.1"), 0.1)
+        (1, 0.0)
+    """
+    if isinstance(one, int) and isinstance(other, int):
+        return one - other
+    if isinstance(one, float) or isinstance(other, float):  # which has no more digits than it has
+        return float(one) - float(other)
+    return _MANY_DIGITS.subtract(Decimal(one), Decimal(other))
 
 
 class Numbers:
@@ -32,6 +53,20 @@ class Numbers:
     def __init__(self, answers: Column, gold: Column, weights: Floats | None = None) -> None:
         self.answers, self.gold = _floats(answers), _floats(gold)
         self._weights = weights
+        with np.errstate(over="ignore"):
+            self._off = self.answers - self.gold
+        self._exactly: dict[int, Number] = {}
+        cells: tuple[Any, Any] = (answers.cells, gold.cells)
+        for row in np.flatnonzero(self._is_rounded(answers, gold)).tolist():
+            self._exactly[row] = off = apart(cells[0][row], cells[1][row])
+            self._off[row] = float(off) or (math.copysign(_LEAST, off) if off else 0.0)
+
+    def _is_rounded(self, answers: Column, gold: Column) -> Mask:
+        """Where floats may have less digits than the answer, the gold or their difference."""
+        sizes = (np.abs(self.answers), np.abs(self.gold), np.abs(self._off))
+        large: Mask = np.logical_or.reduce([size >= _EXACT for size in sizes])
+        large |= _decimals(answers) | _decimals(gold)
+        return large & (np.abs(self._off) < _LARGE)
 
     @property
     def scored(self) -> Mask:
@@ -47,7 +82,8 @@ class Numbers:
         unit = largest if largest > _LARGE else 1.0
         answers, gold = answers / unit, gold / unit
         weights = None if self._weights is None else self._weights[rows]
-        errors = answers - gold
+        off = self._off[rows]
+        errors = np.where(np.isfinite(off), off / unit, answers - gold)
         spread = len(rows) > 1 and np.ptp(answers) > 0 and np.ptp(gold) > 0
         return {
             "mae": unit * float(np.average(np.abs(errors), weights=weights)),
@@ -72,9 +108,19 @@ class Numbers:
 
     def wrong(self) -> Places:
         """The rows with another number than the gold, the largest error first."""
-        errors = np.where(self.scored, np.abs(self.answers - self.gold), 0.0)
+        errors = np.where(self.scored, np.abs(self._off), 0.0)
         order = np.argsort(-errors, kind="stable")
         return order[errors[order] > 0]
+
+    def nearer(self, others: Numbers, rows: Mask) -> int:
+        """In how many of these rows the answers are nearer to the gold than others to it."""
+        ours, theirs = np.abs(self._off), np.abs(others._off)
+        one, other = self._exactly, others._exactly
+        alike = np.flatnonzero(rows & (ours == theirs)).tolist()
+        both: list[tuple[Any, Any]] = [(one[r], other[r]) for r in alike if r in one and r in other]
+        # The one is nearer by less than a float shows.
+        closer = sum(1 for off, their in both if abs(off) < abs(their))
+        return int((ours < theirs)[rows].sum()) + closer
 
 
 def _correlation(answers: Floats, gold: Floats, weights: Floats | None) -> float:
@@ -82,6 +128,11 @@ def _correlation(answers: Floats, gold: Floats, weights: Floats | None) -> float
         return float(np.corrcoef(answers, gold)[0, 1])
     (first, both), (_, second) = np.cov(answers, gold, aweights=weights)
     return float(both / np.sqrt(first * second))
+
+
+def _decimals(column: Column) -> Mask:
+    decimals = (isinstance(cell, Decimal) for cell in column.cells)
+    return np.fromiter(decimals, np.bool_, len(column.cells))
 
 
 def _floats(column: Column) -> Floats:

@@ -16,7 +16,7 @@ from lionproc.evaluation.columns import Column, Measure, column
 from lionproc.evaluation.labels import Labels
 from lionproc.evaluation.lists import Lists
 from lionproc.evaluation.mcnemar import Pair, holm, p_value
-from lionproc.evaluation.numbers import Numbers
+from lionproc.evaluation.numbers import Numbers, apart
 from lionproc.evaluation.part import Comparison, Mask, Part, Places
 
 __all__ = ["Answers", "Sheet"]
@@ -139,8 +139,7 @@ class Sheet:
         """Rows where only the one is right, or nearer, and where only the other is."""
         first, second = self._with_gold[a], self._with_gold[b]
         if isinstance(first, Numbers) and isinstance(second, Numbers):
-            one, other = (np.abs(each.answers - each.gold)[both] for each in (first, second))
-            return int((one < other).sum()), int((other < one).sum())
+            return first.nearer(second, both), second.nearer(first, both)
         one, other = self.right(a)[both], self.right(b)[both]
         return int((one & ~other).sum()), int((other & ~one).sum())
 
@@ -166,18 +165,15 @@ class Sheet:
             same = ((self._codes == codes) & (codes >= 0)).sum(axis=0)
             largest = np.maximum(largest, same)
         split = np.where(answers > 0, 1 - largest / np.maximum(answers, 1), 0.0)
-        if self.is_number:
-            split = np.where(split > 0, self._spread(), 0.0)
         rows = np.flatnonzero(largest < answers)
-        return rows[np.argsort(-split[rows], kind="stable")]
+        order = self._spread(rows) if self.is_number else split[rows]
+        return rows[np.argsort(-order, kind="stable")]
 
-    def _spread(self) -> npt.NDArray[np.float64]:
-        """How far the numbers of a row lie apart."""
+    def _spread(self, rows: Places) -> npt.NDArray[np.float64]:
+        """How far the numbers of some rows lie apart."""
         numbers: list[Any] = [[*cells[0].cells] for cells in self._columns.values()]
-        values = np.array(numbers, dtype=np.float64)  # None is NaN then
-        low = np.where(np.isnan(values), np.inf, values).min(axis=0)
-        high = np.where(np.isnan(values), -np.inf, values).max(axis=0)
-        return np.where(high >= low, high - low, 0.0)
+        there = ([cells[row] for cells in numbers if cells[row] is not None] for row in rows)
+        return np.array([float(apart(max(each), min(each))) for each in there], dtype=np.float64)
 
 
 def _key(cell: object) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from typing import Any, Final
 from zlib import compressobj, decompressobj, error
 
@@ -19,7 +20,13 @@ _MOST: Final = 2**30
 _SAMPLE: Final = 1000
 _AT_ONCE: Final = 16_384  # cells
 _OBJECTS: Final = 1024  # cells that are objects at one time: they take many times what cells take
+_EXACT: Final = 2**53  # from there on a float stands for several whole numbers
+_DIGITS: Final = 400  # of the longest whole number that is written with all of its zeros
+_ALL_DIGITS: Final = Context(prec=10**6, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
+_NUMBER: Final = "number "  # stands before one that no float is
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
 Digests = np.ndarray[Any, np.dtype[np.uint64]]
 """One number for each row; 0 where there is no answer."""
 
@@ -44,8 +51,12 @@ def _numbers(series: pd.Series[Any], missing: np.ndarray[Any, Any]) -> Digests:
         codes = series.cat.codes.to_numpy()
         return np.zeros(len(series), np.uint64) if of_each is None else of_each.take(codes)
     if pd.api.types.is_numeric_dtype(series.dtype) and not isinstance(series.dtype, pd.ArrowDtype):
-        whole = series.to_numpy(dtype="float64", na_value=0.0)  # 3 and 3.0 are one answer
-        return pd.util.hash_array(whole)
+        floats = series.to_numpy(dtype="float64", na_value=0.0)  # 3 and 3.0 are one answer
+        made = pd.util.hash_array(floats)
+        if series.dtype.kind in "iu":
+            large = np.flatnonzero(np.abs(floats) >= _EXACT)
+            made[large] = _large(series.iloc[large], floats[large], made[large])
+        return made
     if isinstance(series.dtype, pd.StringDtype) and _repeats(series):
         codes, different = series.factorize()  # -1 is missing, and looked up as the last one
         of_each = pd.util.hash_array(np.asarray(different, dtype=object), categorize=False)
@@ -54,13 +65,29 @@ def _numbers(series: pd.Series[Any], missing: np.ndarray[Any, Any]) -> Digests:
     return np.concatenate([_of_objects(series.iloc[some], missing[some]) for some in pieces])
 
 
+def _large(series: pd.Series[Any], floats: Floats, made: Digests) -> Digests:
+    """The digests of whole numbers: those of their floats, unless a float is not exactly as large."""
+    kind = "uint64" if series.dtype.kind == "u" else "int64"
+    whole = series.to_numpy(dtype=kind)
+    within = floats < float(np.iinfo(kind).max)  # which is one more than there can be
+    other = ~within
+    other[within] = floats[within].astype(kind) != whole[within]
+    texts = _NUMBER + whole[other].astype(str).astype(object)
+    made[other] = pd.util.hash_array(texts, categorize=False)
+    return made
+
+
 def _of_objects(series: pd.Series[Any], missing: np.ndarray[Any, Any]) -> Digests:
     texts = series.to_numpy(dtype=object, copy=True)
-    if not isinstance(series.dtype, pd.StringDtype):
-        there = np.flatnonzero(~missing)
-        texts[there] = [_text(texts[place]) for place in there]
     texts[missing] = ""
-    return pd.util.hash_array(texts, categorize=False)
+    if isinstance(series.dtype, pd.StringDtype):
+        return pd.util.hash_array(texts, categorize=False)
+    read = [_read(cell) for cell in texts]
+    number = np.array([isinstance(each, float) for each in read], dtype=bool)
+    made = pd.util.hash_array(np.array([str(each) for each in read], object), categorize=False)
+    floats = np.array([each for each in read if isinstance(each, float)], dtype=np.float64)
+    made[number] = pd.util.hash_array(floats)
+    return made
 
 
 def _repeats(series: pd.Series[Any]) -> bool:
@@ -94,16 +121,29 @@ def unpacked(kept: bytes, columns: int, rows: int) -> list[Digests] | None:
     return [numbers[n * rows : (n + 1) * rows] for n in range(columns)]
 
 
-def _text(cell: Any) -> str:
+def _read(cell: Any) -> float | str:
+    """A number as the float that is exactly as large, anything else as a text."""
     if isinstance(cell, str):
         return cell
     if isinstance(cell, bool | np.bool_):
         return str(bool(cell))
-    if isinstance(cell, int | float | np.number):
-        return repr(float(cell))
+    if isinstance(cell, int | float | Decimal | np.number):
+        return _number(cell)
     if isinstance(cell, np.ndarray):
         cell = cell.tolist()
     try:
         return to_json(cell).decode()
     except (TypeError, ValueError):
         return str(cell)
+
+
+def _number(cell: Any) -> float | str:
+    number = cell.item() if isinstance(cell, np.number) else cell
+    try:
+        near = float(number)
+    except OverflowError:  # a whole number of more than 308 digits
+        near = np.inf
+    if number == near or (not near.is_integer() and number == Decimal(repr(near))):
+        return near
+    made = Decimal(number).normalize(_ALL_DIGITS)
+    return _NUMBER + (f"{made:f}" if 0 <= made.adjusted() < _DIGITS else str(made))

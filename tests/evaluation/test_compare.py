@@ -348,6 +348,25 @@ def test_numbers_are_compared_by_their_errors(tmp_path):
     assert made.plot() is not None
 
 
+def test_whole_numbers_as_long_as_ids_are_compared_with_all_of_their_digits(tmp_path):
+    first = 1734567890123456789
+    frame = pd.DataFrame({"text": [f"#{n}" for n in range(8)], "id": [first + n for n in range(8)]})
+
+    def said(body):
+        number = int(re.search(r"#(\d+)", str(body))[1])
+        off = -(10**18) + 1 if number == 7 else number % 3
+        return str(first + number + off - ("Think" in str(body)) * (number % 3 > 0))
+
+    with Server(answer=said) as server:
+        made = frame.llm.compare(
+            PROMPTS, into="s", schema=int, gold="id", n=None, model=model_at(server),
+            journal=str(tmp_path / "j"), progress=False,
+        )  # fmt: skip
+    pair = made.test("short", "strict")  # both are wrong in row 7, the former less by one
+    assert (pair.only_a, pair.only_b) == (1, 4)
+    assert sorted(made.disagreements.index) == [1, 2, 4, 5, 7]
+
+
 def test_lists_and_records_are_compared_as_wholes(tmp_path):
     class Facts(pydantic.BaseModel):
         mood: Mood

@@ -130,6 +130,38 @@ def test_one_very_large_number_ends_no_score_and_makes_no_error_infinite():
     assert score.r == pytest.approx(1.0)
 
 
+IDS = [1734567890123456789, 1734567890123456790, 2**53 + 1, 5, 6]
+NEAR = [1734567890123456788, 1734567890123456790, 2**53, 5, 7]  # 0, 2 and 4 are off by 1
+BEYOND = [10**20 + each for each in (1, 2, 3, 4, 5)], [10**20 + each for each in (0, 2, 2, 4, 6)]
+HALVES = [Decimal(2**53) + Decimal(n) / 2 for n in (3, 4, 5, 6, 7)]
+OFF_HALVES = [Decimal(2**53) + Decimal(n) / 2 for n in (1, 4, 3, 6, 9)]
+
+
+@pytest.mark.parametrize(
+    ("said", "gold"),
+    [
+        (pd.array(NEAR, dtype="Int64"), pd.array(IDS, dtype="Int64")),
+        (NEAR, pd.array(IDS, dtype=pd.ArrowDtype(pa.uint64()))),
+        (np.array(NEAR, np.uint64), [Decimal(each) for each in IDS]),
+        (pd.Series(BEYOND[1], dtype=object), pd.Series(BEYOND[0], dtype=object)),
+        (pd.array(OFF_HALVES, pd.ArrowDtype(pa.decimal128(38, 9))), HALVES),
+        ([2.0**53, 1.0, 2.0**54, 3.0, 4.0], [2**53 + 1, 1, 2**54 + 1, 3, 5]),
+    ],
+)
+def test_whole_numbers_and_decimals_are_scored_with_all_of_their_digits(said, gold):
+    frame = pd.DataFrame({"said": said, "gold": gold})
+    score = frame.llm.score("said", gold="gold")
+    assert score.wrong.index.tolist() == [0, 2, 4]
+    assert score.mae == pytest.approx(3 / 5)
+    assert score.rmse == pytest.approx(np.sqrt(3 / 5))
+
+
+def test_decimals_beside_gold_of_floats_are_compared_with_the_digits_of_floats():
+    said = [Decimal("0.1"), Decimal("0.3333333333333333333333333333"), Decimal("0.25")]
+    frame = pd.DataFrame({"said": said, "gold": [0.1, 1 / 3, 0.75]})
+    assert frame.llm.score("said", gold="gold").wrong.index.tolist() == [2]
+
+
 def test_lists_and_records_name_no_slices():
     kinds = {"lists": pa.list_(pa.string()), "records": pa.struct({"a": pa.int64()})}
     frame = pd.DataFrame({"said": ["x", "y"], "gold": ["x", "x"], "plain": [["a"], ["b"]]})

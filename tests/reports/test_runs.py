@@ -354,6 +354,18 @@ def test_what_changed_between_two_runs(df, server, model):
     assert "asked the same" in repr(same)
 
 
+@pytest.mark.parametrize("schema", [int, Literal[2**53, 2**53 + 1]])
+def test_answers_as_long_as_ids_that_differ_in_their_last_digit_have_changed(
+    df, server, model, schema
+):
+    server.configure(answer=lambda body: str(2**53 + said(body).endswith(("1", "2", "3"))))
+    df.llm.process("Which? {text}", into="a", schema=schema, model=model, name="one")
+    server.configure(answer=str(2**53))
+    df.llm.process("Which one? {text}", into="a", schema=schema, model=model, name="two")
+    one, two = lp.run("one"), lp.run("two")
+    assert (one.diff(two).changed, one.diff(two, df).changed) == (3, 3)
+
+
 def test_answers_of_runs_over_other_orders_are_compared_on_a_frame(df, server, model):
     server.configure(answer="the same")
     df.llm.process("Say {text}", into="a", model=model, name="one")
