@@ -12,14 +12,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
-import orjson
-
 from lionproc.engine.request import Event
 from lionproc.engine.usage import plus
 from lionproc.errors import CallError, Kind
 from lionproc.frame.assemble import Missing
 from lionproc.frame.stage import Stage
-from lionproc.model.as_json import plain
+from lionproc.model.as_json import exact
 from lionproc.model.call import ModelCall
 from lionproc.model.canonical import canonical
 from lionproc.model.shape import Json, List, Map, Record, Shape
@@ -229,10 +227,10 @@ def written(value: object) -> bytes:
     Raises:
         TypeError: It has no form in JSON, or none that says what it is (infinity is null there).
     """
-    made = canonical(plain(value))
+    made = canonical(exact(value))
     if made is None and value is not None:
         raise TypeError(f"not JSON serializable: an infinite {type(value).__name__}")
-    return orjson.dumps(made, option=orjson.OPT_SORT_KEYS)
+    return json.dumps(made, sort_keys=True).encode()  # orjson has whole numbers of 64 bits only
 
 
 def _as_json(shape: Shape | None, cell: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
@@ -22,7 +23,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.errors import PydanticUserError
 from pydantic_core import PydanticSerializationError
 
-__all__ = ["WRITABLE", "plain", "to_json"]
+__all__ = ["WRITABLE", "exact", "plain", "to_json"]
 
 WRITABLE = "Give texts, numbers, times, lists and dicts."
 
@@ -46,6 +47,26 @@ def plain(value: Any, *, given: bool = False) -> Any:
         {'day': '2024-01-02', '7': None, 'raw': 'text'}
     """
     return orjson.loads(_written(value, 0, _whole if given else _sound))
+
+
+def exact(value: Any) -> Any:
+    """A value as `plain` has it, but with whole numbers of any size as numbers.
+
+    Args:
+        value: As for `plain`.
+
+    Raises:
+        TypeError: It cannot be JSON.
+
+    Example:
+        >>> exact(10**20), plain(10**20)
+        (100000000000000000000, '100000000000000000000')
+    """
+    try:
+        return orjson.loads(orjson.dumps(value, default=_part))
+    except TypeError:
+        made = json.dumps(_tree(value, "", _sound, whole=int))
+        return json.loads(made, parse_constant=lambda _: None)
 
 
 def to_json(value: Any, *, indent: bool = False) -> bytes:
@@ -72,7 +93,17 @@ def _written(value: Any, options: int, text: Callable[[str], str]) -> bytes:
         return orjson.dumps(_tree(value, "", text), option=options)
 
 
-def _tree(value: object, at: str, text: Callable[[str], str], depth: int = 0) -> object:
+def _readable(number: int) -> int | str:
+    return number if number in _WHOLE else str(number)
+
+
+def _tree(
+    value: object,
+    at: str,
+    text: Callable[[str], str],
+    whole: Callable[[int], int | str] = _readable,
+    depth: int = 0,
+) -> object:
     """A value of plain dicts, lists, texts, numbers and None."""
     if depth > _DEEPEST:
         raise TypeError(f"more than {_DEEPEST} levels, one in the other, are not JSON")
@@ -81,27 +112,31 @@ def _tree(value: object, at: str, text: Callable[[str], str], depth: int = 0) ->
     if value is None or isinstance(value, (bool, float)):
         return value
     if isinstance(value, int):
-        return int(value) if int(value) in _WHOLE else str(int(value))
+        return whole(int(value))
     if isinstance(value, Mapping):
-        return _dict(value, at, text, depth)
+        return _dict(value, at, text, whole, depth)
     if isinstance(value, (list, tuple)):
-        return [_tree(part, f"{at}[{n}]", text, depth + 1) for n, part in enumerate(value)]
+        return [_tree(part, f"{at}[{n}]", text, whole, depth + 1) for n, part in enumerate(value)]
     try:
         part = text(str.__str__(value)) if isinstance(value, str) else _part(value)
     except TypeError as error:
         raise TypeError(f"{error} (at {at})" if at else str(error)) from None
-    return part if isinstance(value, str) else _tree(part, at, text, depth + 1)
+    return part if isinstance(value, str) else _tree(part, at, text, whole, depth + 1)
 
 
 def _dict(
-    value: Mapping[object, object], at: str, text: Callable[[str], str], depth: int
+    value: Mapping[object, object],
+    at: str,
+    text: Callable[[str], str],
+    whole: Callable[[int], int | str],
+    depth: int,
 ) -> dict[str, object]:
     made: dict[str, Any] = {}
     for key, inner in value.items():
         name = text(_key(key))
         if name in made:
             raise TypeError(f"two keys{at and ' at '}{at} are {name!r} as text; rename one")
-        made[name] = _tree(inner, f"{at}[{name!r}]", text, depth + 1)
+        made[name] = _tree(inner, f"{at}[{name!r}]", text, whole, depth + 1)
     return made
 
 

@@ -422,6 +422,11 @@ class Person(BaseModel):
             [{"answer": {"a": 1, "b": []}}, {"answer": {}}, {"answer": {"b": [], "a": 1.0}}],
             '{"a":1,"b":[]}',
         ),
+        (
+            dict[str, Any],
+            [f'{{"answer": {{"a": {a}}}}}' for a in (10**20, f'"{10**20}"', 10**20)],
+            '{"a":100000000000000000000}',
+        ),
     ],
     ids=lambda value: str(value)[:12],
 )
