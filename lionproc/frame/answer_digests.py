@@ -121,24 +121,23 @@ def unpacked(kept: bytes, columns: int, rows: int) -> list[Digests] | None:
     return [numbers[n * rows : (n + 1) * rows] for n in range(columns)]
 
 
-def _read(cell: Any) -> float | str:
+def _read(cell: object) -> float | str:
     """A number as the float that is exactly as large, anything else as a text."""
     if isinstance(cell, str):
         return cell
     if isinstance(cell, bool | np.bool_):
         return str(bool(cell))
-    if isinstance(cell, int | float | Decimal | np.number):
-        return _number(cell)
-    if isinstance(cell, np.ndarray):
+    if isinstance(cell, np.number | np.ndarray):
         cell = cell.tolist()
+    if isinstance(cell, int | float | Decimal):
+        return _number(cell)
     try:
         return to_json(cell).decode()
     except (TypeError, ValueError):
         return str(cell)
 
 
-def _number(cell: Any) -> float | str:
-    number = cell.item() if isinstance(cell, np.number) else cell
+def _number(number: float | Decimal) -> float | str:
     try:
         near = float(number)
     except OverflowError:  # a whole number of more than 308 digits

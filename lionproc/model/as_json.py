@@ -49,7 +49,7 @@ def plain(value: Any, *, given: bool = False) -> Any:
     return orjson.loads(_written(value, 0, _whole if given else _sound))
 
 
-def exact(value: Any) -> Any:
+def exact(value: object) -> object:
     """A value as `plain` has it, but with whole numbers of any size as numbers.
 
     Args:
