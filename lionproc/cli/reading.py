@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from lionproc.engine.paths import local_path, missing_file
+from lionproc.engine.regular_file import bytes_of
 from lionproc.engine.unfolding import TIMES, room_of
 from lionproc.errors import ConfigurationError, LionprocError
 
@@ -153,7 +154,7 @@ class _Unpacked(io.RawIOBase):
     def __init__(self, place: Path) -> None:
         self._name = place.name
         self._file = gzip.GzipFile(place)
-        self._most = max(_FREE, _MOST_TIMES * place.stat().st_size)
+        self._most = max(_FREE, _MOST_TIMES * bytes_of(place.stat()))
 
     def readable(self) -> bool:
         return True

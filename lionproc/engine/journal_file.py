@@ -38,6 +38,7 @@ from lionproc.engine.journal_owed import owed
 from lionproc.engine.journal_record import Row
 from lionproc.engine.journal_schema import COLUMNS, VERSION, bring_up, checked_format
 from lionproc.engine.journal_trouble import ELSEWHERE, code_of, is_busy, trouble
+from lionproc.engine.regular_file import bytes_of
 from lionproc.engine.trust import check_journal
 from lionproc.errors import JournalError
 
@@ -601,7 +602,7 @@ def _size(path: str) -> int:
     total = 0
     for end in ("", "-wal"):
         with contextlib.suppress(OSError):
-            total += Path(path + end).stat().st_size
+            total += bytes_of(Path(path + end).stat())
     return total
 
 

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from lionproc.engine.regular_file import bytes_of
 from lionproc.engine.trusted import is_trusted
 from lionproc.errors import ConfigurationError
 from lionproc.frame.place import Remote
@@ -283,7 +284,7 @@ def _length(texts: Any) -> Any:
 
 def _size_of(source: Any) -> int:
     if isinstance(source, str | os.PathLike):
-        return Path(source).stat().st_size
+        return bytes_of(Path(source).stat())
     size: int = source.seek(0, os.SEEK_END)
     source.seek(0)
     return size

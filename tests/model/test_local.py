@@ -443,6 +443,24 @@ def test_weights_are_named_by_their_content_wherever_they_are(tmp_path):
     assert len({first, *others}) == 4
 
 
+def test_weights_of_another_tokenizer_or_template_have_another_name(tmp_path):
+    path = tmp_path / "m.gguf"
+    content = b"GGUF" + os.urandom(local.HEAD_BYTES + 5_000_000)
+    names = set()
+    for place in range(100_000, local.HEAD_BYTES, 3_000_000):  # what stands there is changed
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        os.utime(path, ns=(place, place))
+        names.add(local.find_weights(path).identity)
+    assert len(names) == len(range(100_000, local.HEAD_BYTES, 3_000_000))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of Unix")
+def test_a_pipe_is_no_file_of_weights(tmp_path):
+    os.mkfifo(tmp_path / "m.gguf")
+    with pytest.raises(ModelError, match="not a GGUF file"):
+        local.find_weights(tmp_path / "m.gguf")
+
+
 def test_weights_replaced_at_the_same_path_get_another_name(tmp_path):
     path = tmp_path / "m.gguf"
     path.write_bytes(b"GGUF one")
