@@ -319,7 +319,7 @@ def _codes(by: pd.Series[Any]) -> tuple[Places, pd.Index[Any]]:
         return codes, pd.Index(values, tupleize_cols=False)
     raise ConfigurationError(
         f"by: {by.name!r} has lists or other values that no slice can be named by. Give the name of "
-        f"a column of labels or numbers; as texts: df[{by.name!r}].astype(str)."
+        f"a column of labels or numbers; as texts: df[{by.name!r}].map(str)."
     )
 
 

@@ -168,9 +168,9 @@ def test_lists_and_records_name_no_slices():
     frame["lists"] = pd.array([["a"], ["b"]], pd.ArrowDtype(kinds["lists"]))
     frame["records"] = pd.array([{"a": 1}, {"a": 2}], pd.ArrowDtype(kinds["records"]))
     for name in ("plain", "lists", "records"):
-        with pytest.raises(ConfigurationError, match=rf"by: '{name}' has lists.*astype"):
+        with pytest.raises(ConfigurationError, match=rf"by: '{name}' has lists.*map"):
             frame.llm.score("said", gold="gold", by=name)
-        texts = frame.assign(by=frame[name].astype(str))
+        texts = frame.assign(by=frame[name].map(str))
         assert len(texts.llm.score("said", gold="gold", by="by").slices) == 2
 
 

@@ -366,7 +366,7 @@ def test_two_outputs_of_one_name_are_refused():
 
 @pytest.mark.parametrize("asked", [{"details": True}, {"confidence": True}])
 def test_a_field_that_has_the_name_of_a_column_beside_it_is_to_be_renamed(asked):
-    schema = create_model("R", error=bool, error_confidence=float)
+    schema = create_model("R", error=(bool, ...), error_confidence=(float, ...))
     frame, model = pd.DataFrame({"a": ["x"]}), Model("openai/x", api_key="k")
     with pytest.raises(ColumnError, match=r"details=, votes= or confidence=, rename the field"):
         frame.llm.estimate("{a}", into="r", schema=schema, model=model, **asked)

@@ -257,7 +257,7 @@ class _Unprintable:
 
 def test_a_whole_number_of_thousands_of_digits_is_written_with_all_of_them(tmp_path):
     huge = pd.Series([10**5000, -(10**5000), 2], dtype=object)
-    frame = pd.DataFrame({"n": huge.array, 10**5000: [1, 2, 3]}, index=huge.array)
+    frame = pd.DataFrame({"n": huge, 10**5000: [1, 2, 3]}).set_axis(pd.Index(huge, dtype=object))
     for path in (frame.llm.to_csv(tmp_path / "o.csv"), frame.llm.to_excel(tmp_path / "o.xlsx")):
         read = pd.read_csv if path.suffix == ".csv" else pd.read_excel
         again = read(path, dtype=str, index_col=0)
