@@ -187,6 +187,16 @@ def _whole(text: str, comma: bool, _: bool) -> int:
     return int(number)
 
 
+def _number(text: str, comma: bool, _: bool) -> float | Decimal:
+    """A number, with all of its digits where a float has less."""
+    near = number_of(text, comma=comma)
+    try:
+        number = Decimal(digits_of(text, comma=comma))
+    except ArithmeticError:  # so near to zero that it has no such number
+        return near
+    return near if number == Decimal(repr(near)) else number
+
+
 def _boolean(text: str, *_: object) -> bool:
     try:
         return _BOOLEANS[text.strip().removesuffix(".0").casefold()]
@@ -216,7 +226,7 @@ def _as_meant(text: str) -> str:
 _READERS: Mapping[str, Callable[[str, bool, bool], object]] = {
     TEXT: lambda text, *_: text,
     WHOLE: _whole,
-    NUMBER: lambda text, comma, _: number_of(text, comma=comma),
+    NUMBER: _number,
     LIST: _list,
     DAY: lambda text, _, month_first: day_of(text, month_first=month_first),
     BOOLEAN: _boolean,

@@ -147,9 +147,13 @@ def _of_labels(codes: npt.NDArray[Any], able: int, *, known: bool = True) -> Ite
 
 
 def _of_numbers(part: pd.Series[Any], bounds: Bounds) -> Iterator[Finding]:
-    exact = part.to_numpy(
-        dtype="int64" if pd.api.types.is_signed_integer_dtype(part.dtype) else "float64"
-    )
+    exact: npt.NDArray[Any]
+    if pd.api.types.is_integer_dtype(part.dtype):
+        exact = part.to_numpy(dtype="int64" if part.dtype.kind == "i" else "uint64")
+    elif isinstance(part.dtype, pd.ArrowDtype):  # decimals, of which a float has not all digits
+        exact = part.factorize()[0]
+    else:
+        exact = part.to_numpy(dtype="float64")
     # Whatever more than half of them are is in the middle of them.
     middle = np.partition(exact, len(exact) // 2)[len(exact) // 2]
     same = list(
@@ -157,7 +161,7 @@ def _of_numbers(part: pd.Series[Any], bounds: Bounds) -> Iterator[Finding]:
     )
     yield from same
     low, high = bounds
-    values = exact.astype("float64")
+    values = part.to_numpy(dtype="float64")
     at = np.zeros(len(values), dtype=bool)
     for bound in (low, high):
         at |= values == bound if bound is not None else False

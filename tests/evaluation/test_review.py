@@ -4,10 +4,12 @@ import sys
 import zipfile
 from contextlib import nullcontext
 from dataclasses import replace
+from decimal import Decimal
 from typing import Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from openpyxl.styles import numbers
 
@@ -85,6 +87,20 @@ def test_what_a_person_writes_comes_back_as_the_answers_are(tmp_path, into):
     gold = lp.read_review(path)
     assert list(gold["gold"]) == meant
     assert frame.llm.score(into, gold=gold).n == 2
+
+
+def test_gold_of_more_digits_than_a_float_has_is_read_with_all_of_them(tmp_path):
+    texts = ["9007199254740993.1", "9007199254740993.1", "2.5"]
+    frame = pd.DataFrame({"text": ["a", "b", "c"], "said": [Decimal(each) for each in texts]})
+    frame["said"] = frame["said"].astype(pd.ArrowDtype(pa.decimal128(38, 9)))
+    path = tmp_path / "review.csv"
+    frame.llm.to_review(path, into="said", columns=["text"])
+    typed = ["9007199254740993.1", "9,007,199,254,740,993.2", "2.5"]
+    pd.read_csv(path).assign(gold=typed).to_csv(path, index=False)
+    gold = lp.read_review(path)
+    assert gold["gold"].tolist() == [Decimal(each.replace(",", "")) for each in typed]
+    assert type(gold["gold"][2]) is float
+    assert frame.llm.score("said", gold=gold).wrong.index.tolist() == [1]
 
 
 def as_excel_saves(sheet, path, way):

@@ -1,9 +1,11 @@
 """What smells is looked for in so many rows as take a moment, from everywhere in the frame."""
 
 import tracemalloc
+from decimal import Decimal
 from types import SimpleNamespace
 
 import pandas as pd
+import pyarrow as pa
 import pydantic
 import pytest
 
@@ -32,6 +34,14 @@ def test_of_wide_answers_fewer_rows_are_looked_at_and_from_everywhere(fields, ro
     assert len(looked_at) == seen <= max(MOST_CELLS // fields, 1000)
     assert looked_at == sorted(set(looked_at))
     assert looked_at[-1] >= rows * 0.8
+
+
+@pytest.mark.parametrize("dtype", ["Int64", "UInt64", pd.ArrowDtype(pa.decimal128(38, 9))])
+def test_ids_that_differ_in_their_last_digits_are_not_the_same_number(dtype):
+    kind = int if isinstance(dtype, str) else Decimal
+    ids = [kind(2**62 + row) for row in range(100)]
+    assert not list(looked_at(pd.Series(ids, dtype=dtype)))
+    assert list(looked_at(pd.Series([*ids[:2], *ids[:1] * 98], dtype=dtype)))
 
 
 def test_a_run_without_rows_has_nothing_to_look_at():
