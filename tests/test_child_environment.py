@@ -2,8 +2,8 @@ import os
 
 import pytest
 
+from lionproc.child_environment import environment
 from lionproc.model import local
-from lionproc.model.local_environment import environment
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the embedded model's process is told of our environment: what it needs, and no keys.
+"""What a process that we start is told of our environment: what it needs, and no keys.
 
 Environments hold the keys of providers, and every process of this user can read those of its
 children. So this is a list of what passes, and not of what does not.
