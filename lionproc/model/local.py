@@ -202,9 +202,9 @@ def find_weights(model: str | os.PathLike[str] | None = None) -> Weights:
             "only that format: look for a file that ends in .gguf among the model's downloads."
         )
     named = [path.stem, str(facts.st_size)]
-    for file in (path, *_other_parts(path)):
-        of = file.stat()
-        named.append(_digest(file, of.st_size, of.st_mtime_ns))
+    for part in (path, *_other_parts(path)):
+        of = part.stat()
+        named.append(_digest(part, of.st_size, of.st_mtime_ns))
     return Weights(path, path.stem, "-".join(named))
 
 
