@@ -10,12 +10,13 @@ import orjson
 
 __all__ = ["leniently_read"]
 
-# An escape that is half a character, as where somebody has cut a text; a backslash and a whole
-# character are looked at only to find where the next escape begins.
+# An escape that is half a character, as where somebody has cut a text: no other half beside it.
 _HALVES = re.compile(
-    r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-    r"|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    r"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 )
+# What stands for a backslash that is escaped, and begins no escape: no JSON has it in a text.
+_NONE_BEGINS = "\x1f"
 _LONG = 19  # digits that 64 bits may not hold
 
 
@@ -36,7 +37,10 @@ def leniently_read(text: bytes | str) -> Any:
         return orjson.loads(text)
     except ValueError:
         whole = text if isinstance(text, str) else text.decode("utf-8-sig", "replace")
-    whole = _HALVES.sub(lambda found: r"\ufffd" if found["half"] else found[0], whole)
+    if _NONE_BEGINS in whole:
+        raise ValueError("A control character stands in it.")
+    whole = _HALVES.sub(r"\\ufffd", whole.replace(r"\\", _NONE_BEGINS))
+    whole = whole.replace(_NONE_BEGINS, r"\\")
     try:
         return json.loads(whole, parse_int=_number, parse_constant=_nothing)
     except RecursionError:
