@@ -20,7 +20,15 @@ from lionproc.model.escapes import has_needless_escapes
 from lionproc.model.lenient import leniently_read
 from lionproc.model.validate import DEEPEST, is_deeper
 
-__all__ = ["in_one_piece", "is_event_stream", "is_known", "joined", "json_of", "parsed"]
+__all__ = [
+    "in_one_piece",
+    "is_event_stream",
+    "is_known",
+    "is_thought",
+    "joined",
+    "json_of",
+    "parsed",
+]
 
 _FIELDS = ("data:", "event:", "id:", "retry:", ":")  # how a line of an event stream begins
 _BEGINNINGS = tuple(field.encode() for field in _FIELDS)
@@ -128,12 +136,19 @@ def is_known(part: object) -> bool:
     if _is_text(part):
         return isinstance(part.get("text"), str | NoneType)
     if isinstance(part, dict):  # sources, searches, refusals and what else comes beside a text
-        return part.get("type") in _THOUGHTS or not (part.get("text") or part.get("json"))
+        return is_thought(part) or not (part.get("text") or part.get("json"))
     return isinstance(part, str | NoneType)
 
 
+def is_thought(part: dict[str, object]) -> bool:
+    """Whether a piece of the content is a thought, by its kind or by a mark on a text."""
+    return part.get("thought") is True or part.get("type") in _THOUGHTS
+
+
 def _is_text(part: object) -> TypeGuard[dict[str, object]]:
-    return isinstance(part, dict) and part.get("type", "text") in ("text", "output_text")
+    if not isinstance(part, dict) or part.get("thought") is True:
+        return False
+    return part.get("type", "text") in ("text", "output_text")
 
 
 def in_one_piece(body: bytes) -> bytes | None:

@@ -9,7 +9,7 @@ from typing import Any
 from lionproc.engine.quotas import Signals
 from lionproc.engine.request import Reply
 from lionproc.errors import CallError, Kind
-from lionproc.model.body import is_event_stream, is_known, joined, parsed
+from lionproc.model.body import is_event_stream, is_known, is_thought, joined, parsed
 from lionproc.model.endings import WHY_NOT, broken_off, check_ending
 from lionproc.model.headers import signals as read_signals
 from lionproc.model.refusal import error_in_200, refusal
@@ -188,5 +188,5 @@ def _reasoning(message: Mapping[str, object]) -> bool:
     content = message.get("content")
     parts = content if isinstance(content, list) else []
     return any(message.get(name) for name in _REASONING) or any(
-        isinstance(part, dict) and part.get("type") in ("thinking", "reasoning") for part in parts
+        isinstance(part, dict) and is_thought(part) for part in parts
     )

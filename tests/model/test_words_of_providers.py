@@ -278,7 +278,8 @@ def test_pieces_of_an_answer_are_its_text_and_thoughts_among_them_are_none():
     source = {"type": "reference", "reference_ids": [1]}
     search = {"type": "web_search_tool_result", "content": []}
     idea = {"type": "thought", "text": "Hm."}
-    pieces = [thought, source, None, search, idea, "so ", {"text": "very "}]
+    marked = [{"type": "text", "text": "Hm.", "thought": True}, {"text": "Hm.", "thought": True}]
+    pieces = [thought, source, None, search, idea, *marked, "so ", {"text": "very "}]
     assert said(*pieces) == "so very fine"
 
 
