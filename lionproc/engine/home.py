@@ -60,7 +60,7 @@ def make_private(folder: Path) -> None:
     """
     make_folders(folder, 0o700)
     if not is_made_here(folder):
-        mark(folder)
+        mark(folder, with_secret=True)
     # O_EXCL never follows a link somebody left here, and never overwrites the user's own rules.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     with contextlib.suppress(FileExistsError):

@@ -34,10 +34,12 @@ from typing import Final, TypeVar
 
 from lionproc.engine.forking import hold
 from lionproc.engine.journal_intake import left_behind
+from lionproc.engine.journal_mark import GIVE, check_mark
 from lionproc.engine.journal_owed import owed
 from lionproc.engine.journal_record import Row
 from lionproc.engine.journal_schema import COLUMNS, VERSION, bring_up, checked_format
 from lionproc.engine.journal_trouble import ELSEWHERE, code_of, is_busy, trouble
+from lionproc.engine.made_here import USUAL_JOURNAL, make_secret
 from lionproc.engine.regular_file import bytes_of
 from lionproc.engine.trust import check_journal
 from lionproc.errors import JournalError
@@ -200,6 +202,9 @@ class JournalFile:
         self._make_locks()
         self._guard("opened", self._open, self._write_lock)
         self.take_over()
+        if Path(path).name == USUAL_JOURNAL:
+            with contextlib.suppress(JournalError):  # on a full disk: when it is opened next
+                make_secret(Path(path).parent, lambda secret: self.change(GIVE, (secret,)))
 
     # Writing and reading
 
@@ -495,6 +500,7 @@ class JournalFile:
         try:
             if self.path != MEMORY:
                 check_journal(self.path)
+                check_mark(link.connection, self.path)
         except BaseException:
             link.close()
             raise

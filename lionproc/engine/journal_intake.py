@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from lionproc.engine.journal_record import Row, from_row
+from lionproc.engine.made_here import say_it_was_not, secret_of
 from lionproc.engine.trusted import VARIABLE, is_trusted
 
 try:
@@ -47,13 +48,15 @@ class Log:
 
     Args:
         path: A file that is not there.
+        head: What it begins with.
 
     Raises:
         OSError: It cannot be made, or cannot be locked here.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, head: bytes) -> None:
         self._path = path
+        self._head = head
         self._size = 0
         self._new: list[bytes] = []  # that is not yet written
         self._file = os.open(
@@ -76,7 +79,7 @@ class Log:
         """Append what was added: from now on no end of this process loses it."""
         if not self._new:
             return
-        records = b"".join(self._new)
+        records = b"".join(self._new if self._size else [self._head, *self._new])
         self._new.clear()
         self._size += len(records)
         try:
@@ -144,7 +147,7 @@ class Intake:
             log.close()
         for path in () if self._in_vain else logs_beside(self._journal):
             try:
-                log = Log(path)
+                log = Log(path, _head(str(self._journal)))
             except FileExistsError:
                 continue  # another one's
             except OSError:
@@ -180,9 +183,14 @@ def left_behind(path: str) -> Iterator[list[Row]]:
 
     Yields:
         The records, in the order they came in each. When the block ends well they are removed.
+
+    Warns:
+        LionprocWarning: Nothing says that they came here. Said once, when the block ends well.
     """
     with contextlib.ExitStack() as held:
         rows: list[Row] = []
+        head = _head(path)
+        is_foreign = False
         found: list[Path] = []
         for log in logs_beside(Path(path)):
             with contextlib.suppress(OSError):
@@ -191,12 +199,17 @@ def left_behind(path: str) -> Iterator[list[Row]]:
                 if _is_trusted(file, log):
                     _lock(file)
                     if os.fstat(file).st_nlink:  # else another one has put it in: its name may be
-                        rows += _rows(file)  # that of a new one by now
+                        content = _content(file)  # that of a new one by now
+                        came = list(_rows(content))
+                        is_foreign |= bool(came) and not content.startswith(head)
+                        rows += came
                         found.append(log)
         yield rows
         for log in found:
             with contextlib.suppress(OSError):
                 log.unlink()
+        if is_foreign:
+            say_it_was_not(path)
 
 
 def logs_beside(journal: Path) -> Iterator[Path]:
@@ -238,10 +251,19 @@ def _packed(row: Row) -> bytes:
     return b"".join((head, kind, reply, model, used))
 
 
-def _rows(file: int) -> Iterator[Row]:
-    """The records of a log. What is torn or damaged is passed over: what follows was paid for too."""
+def _head(journal: str) -> bytes:
+    """How the logs of a journal begin: with the secret of its folder, if it has one."""
+    secret = secret_of(journal)
+    return b"made here: " + secret + b"\n" if secret else b""
+
+
+def _content(file: int) -> bytes:
     with os.fdopen(os.dup(file), "rb") as log:
-        content = log.read()
+        return log.read()
+
+
+def _rows(content: bytes) -> Iterator[Row]:
+    """The records of a log. What is torn or damaged is passed over: what follows was paid for too."""
     place = 0
     spare = _EFFORT * len(content) + _LITTLE
     while place >= 0 and spare >= 0:

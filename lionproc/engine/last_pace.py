@@ -14,11 +14,11 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from lionproc.engine.made_here import USUAL_JOURNAL
 from lionproc.engine.regular_file import read_regular
 from lionproc.engine.whole_file import replace_whole
 
 NAME = "pace.json"
-USUAL_JOURNAL = "journal.sqlite"
 DAY_S = 86_400.0  # after which it is forgotten
 MOST_ENDPOINTS = 100
 MOST_BYTES = 100_000

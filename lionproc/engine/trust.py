@@ -5,7 +5,8 @@ folders above belong to this user or to root, and nobody else may write there. T
 `.lionproc` that is merely found in the working folder must also look as lionproc made it: one
 that others can read, or that git tracks, was cloned, unpacked or copied, and answers only when
 its user says so. One that an archive or a copy kept private is told by the mark of its folder, and
-said once: a backup of one's own looks the same. Where a file system has no owners and rights
+said once: a backup of one's own looks the same.
+What is unpacked over a journal that was made here is told when that is opened (`journal_mark`). Where a file system has no owners and rights
 (Windows, some mounts), or the others are trusted, `LIONPROC_TRUST` names the folders.
 """
 
@@ -21,11 +22,10 @@ from pathlib import Path
 
 from lionproc.engine.git_index import repository_with, tracks
 from lionproc.engine.journal_intake import logs_beside
-from lionproc.engine.made_here import is_made_here, mark
+from lionproc.engine.made_here import is_made_here, mark, say_it_was_not
 from lionproc.engine.planted_links import refuse_planted_link
-from lionproc.engine.told import warn
 from lionproc.engine.trusted import VARIABLE, is_trusted
-from lionproc.errors import JournalError, LionprocWarning
+from lionproc.errors import JournalError
 
 __all__ = [
     "check_found",
@@ -154,15 +154,9 @@ def check_found(path: str) -> None:
                 _check_made_here(path, part)
                 answers += part.stat().st_size
     if not is_made_here(file.parent):
-        mark(file.parent)
+        mark(file.parent, with_secret=not answers)
         if answers:
-            warn(
-                f"The journal {path!r} was not made here: it was copied, restored or unpacked from an "
-                "archive, or is from an older lionproc. Its answers stand for the model's. If they "
-                f"may be somebody else's, remove {str(file.parent)!r} and run again. This is said "
-                "once.",
-                LionprocWarning,
-            )
+            say_it_was_not(path)
 
 
 def check_link(folder: Path) -> None:

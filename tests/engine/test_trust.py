@@ -21,6 +21,7 @@ from lionproc.engine.home import home
 from lionproc.engine.journal import Entry, Journal
 from lionproc.engine.journal_intake import Intake
 from lionproc.engine.journal_record import to_row
+from lionproc.engine.made_here import mark
 from lionproc.errors import JournalError, LionprocWarning
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="there are no such rights")
@@ -295,6 +296,106 @@ def test_a_log_alone_that_came_with_an_archive_is_told_too(work):
         home()
 
 
+def a_stranger_sends(tmp_path, monkeypatch):
+    """A folder with a journal in which an answer was planted."""
+    (tmp_path / "theirs").mkdir()
+    with monkeypatch.context() as there:
+        there.chdir(tmp_path / "theirs")
+        return keep_one().parent
+
+
+def keep_another():
+    async def keep(journal):
+        await journal.append(Entry(bytes(15) + b"1", b"mine", "m", 1, 1, 1, 0.1, 1.8e9))
+
+    with Journal.open() as journal:
+        asyncio.run(keep(journal))
+
+
+@pytest.mark.parametrize("way", ["tar", "zip in place", "unpack_archive", "cp"])
+def test_an_archive_that_is_unpacked_over_a_journal_made_here_is_told_once(
+    work, tmp_path, monkeypatch, way
+):
+    theirs = a_stranger_sends(tmp_path, monkeypatch)
+    keep_another()
+    kind = "zip" if way == "zip in place" else "tar"
+    packed = shutil.make_archive(
+        str(tmp_path / "p"), kind, theirs.parent, ".lionproc/journal.sqlite"
+    )
+    commands = {
+        "tar": ["tar", "-xf", packed],
+        "zip in place": [sys.executable, "-m", "zipfile", "-e", packed, "."],
+        "cp": ["cp", "-r", f"{theirs}/journal.sqlite", ".lionproc"],
+    }
+    if way == "unpack_archive":
+        how = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        shutil.unpack_archive(packed, work, **how)
+    else:
+        subprocess.run(commands[way], check=True)
+    with pytest.warns(LionprocWarning, match=r"not made here: .* said once"):
+        keep_one()
+    keep_one()
+
+
+def test_an_archive_that_is_unpacked_while_the_journal_is_open_is_told_too(
+    work, tmp_path, monkeypatch
+):
+    theirs = a_stranger_sends(tmp_path, monkeypatch)
+    keep_another()
+    with Journal.open() as journal:
+        (theirs / "journal.sqlite").replace(journal.path)
+        with pytest.warns(LionprocWarning, match="not made here"):
+            assert bytes(16) in journal.find([bytes(16)])
+
+
+def test_a_log_that_is_unpacked_beside_a_journal_made_here_is_told_once(
+    work, tmp_path, monkeypatch
+):
+    theirs = a_stranger_sends(tmp_path, monkeypatch)
+    monkeypatch.chdir(theirs.parent)
+    planted(".journal.sqlite.0.intake")
+    monkeypatch.chdir(work)
+    keep_another()
+    keep_another()  # nothing of its own is told
+    shutil.copy2(theirs / ".journal.sqlite.0.intake", ".lionproc")
+    with pytest.warns(LionprocWarning, match=r"not made here: .* said once"):
+        keep_another()
+    keep_another()
+
+
+def test_what_was_made_here_is_never_told(work):
+    keep_one()
+    planted(".journal.sqlite.0.intake")  # by a process of its own that was killed
+    with Journal.open() as journal:
+        assert journal.find([bytes(16)])[bytes(16)].reply == b"theirs"
+        journal.contents.prune(before=2e9)  # all of it, and the file is written anew
+    keep_one()
+    path = keep_one()
+    mark(path.parent, with_secret=True)  # by a process that saw no mark yet
+    keep_one()
+    for beside in ("", "-wal", "-shm"):
+        Path(f"{path}{beside}").unlink(missing_ok=True)
+    keep_one()
+    keep_one()
+
+
+def test_a_folder_of_an_older_version_is_given_its_secret_without_a_word(work, monkeypatch):
+    path = keep_one()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as plain:
+        plain.execute("DELETE FROM run")
+    made_here = path.parent / ".made-here"
+    made_here.write_bytes(made_here.read_bytes().splitlines(keepends=True)[0])
+    planted(".journal.sqlite.0.intake")
+    assert (path.parent / ".journal.sqlite.0.intake").read_bytes().startswith(b"row2")
+    with monkeypatch.context() as killed:  # before the journal has it
+        killed.setattr(journal_file, "make_secret", lambda *_: None)
+        keep_one()
+    planted(".journal.sqlite.0.intake")
+    keep_one()
+    assert len(made_here.read_bytes().splitlines()) == 2
+    keep_one()
+
+
 def test_a_link_in_the_place_of_the_mark_is_replaced_and_not_followed(work):
     thesis = work / "thesis.txt"
     thesis.write_text("all of it")
@@ -503,6 +604,7 @@ def planted(part):
     if part.endswith(".intake"):
         log = Intake(str(Path(".lionproc/journal.sqlite").resolve())).take()
         log.add((*to_row(Entry(bytes(16), b"theirs", "m", 1, 1, 1, 0.1, 1.8e9)), 0))
+        log.flush()
         log.close(is_ours=False)
     else:
         Path(".lionproc", part).write_bytes(b"theirs")
