@@ -16,7 +16,8 @@ _BESIDE: Final = frozenset(("ref", "metadata", "cls", "cls_name", "generic_origi
 # What a class has beside its fields and changes no reading of a reply.
 _NAMES: Final = frozenset(("title", "description", "frozen", "from_attributes", "slots", "total"))
 _NOTHING: Final[tuple[object, ...]] = (False, None, {}, [])
-_WRITES: Final = BaseModel.model_dump
+# Where code of a class says what a value has, how it is written, or which are equal.
+_OWN: Final = ("model_dump", "__getattribute__", "__getattr__", "__iter__", "__eq__")
 _PLAIN: Final = (list, dict, set)  # what makes an empty default
 _FIELD_WORDS: Final = frozenset(("type", "name", "required", "kw_only"))
 _Inner: TypeAlias = "Callable[[Any], object]"
@@ -59,7 +60,11 @@ def _essence(part: Any, shared: Mapping[str, Part], within: tuple[str, ...]) -> 
 
 
 def _class(part: Part, inner: _Inner) -> object:
-    if getattr(part.get("cls"), "model_dump", _WRITES) is not _WRITES:
+    plain = BaseModel if part["type"] == "model" else object
+    kind = part.get("cls", plain)
+    # A dataclass is given its `__eq__`.
+    own = _OWN if plain is BaseModel else _OWN[:-1]
+    if any(getattr(kind, name, None) is not getattr(plain, name, None) for name in own):
         return object()
     # The names of a dataclass's fields, which its schema has too, are no part.
     rest = _without(part, _BESIDE | _NAMES | {"type", "fields"})

@@ -80,6 +80,30 @@ class Dumped(BaseModel):
         return {"x": str(self.x)}
 
 
+class Read(BaseModel):
+    x: int
+
+    def __getattribute__(self, name):
+        return 55 if name == "x" else super().__getattribute__(name)
+
+
+class Equal(BaseModel):
+    x: int
+
+    def __eq__(self, other):
+        return True
+
+    __hash__ = None
+
+
+@dataclasses.dataclass
+class ReadOfData:
+    x: int
+
+    def __getattribute__(self, name):
+        return 55 if name == "x" else super().__getattribute__(name)
+
+
 class Open(BaseModel):
     model_config = ConfigDict(extra="allow")
     x: int
@@ -143,6 +167,7 @@ def test_a_type_of_which_the_schema_says_all_is_made_again(kind):
 @pytest.mark.parametrize(
     "kind",
     [Mood, list[Mood], set[Point], set[Grade], Stars | float, Named, Checked, Written, Dumped, Tree, Late,
+     Read, Equal, ReadOfData, list[Read],
      Used, dict[int, str], NaiveDatetime, list[Dumped], RootModel[str], Annotated[int, AfterValidator(abs)],
      Annotated[int, PlainSerializer(str)], list[Checked], dict[str, Written | None], bytes,
      Point | Pair, Ahead, list[Ahead],
