@@ -734,9 +734,28 @@ def test_what_only_looks_like_a_key_in_a_field_is_sent_and_noted_as_it_is():
             {"type": "file_search", "vector_store_ids": ["vs_68a1b2c3d4e5f6a7b8c9d0e1f2a3b4c5"]},
             {"filters": {"type": "eq", "key": "year_of_2024", "value": "2024"}},
         ],
-        "metadata": {"author": "George Orwell, 1949", "keywords": "covid-19", "key": "a word"},
+        "metadata": {
+            "author": "George Orwell, 1949",
+            "keywords": "covid-19",
+            "key": "release-2024",
+            "session": "2026-11-29",
+            "password": 20261129,
+        },
         "stop_tokens": ["<|im_end|>", "</s>"],
         "prediction": {"type": "content", "content": "Bearer of bad news, 12 of them"},
+        "documents": [
+            {
+                "text": "Members get 20 % off at https://shop.example/?code=SUMMER25ABCDEFGHIJKLMNOP now."
+            },
+            {"text": "https://docs.example/d/1A2b3C4d5E6f7G8h9I0jKlMnOpQrStUvWxYz012345/edit"},
+        ],
+        "guided_choice": ["sk-10001", "sk-proj-0123456789abcdef"],
+        "stop": ["</s>", "key=value0001;"],
+        "search_parameters": {"sources": [{"links": ["https://news.example/feed?code=de-2024x"]}]},
+        "data_sources": [
+            {"parameters": {"authentication": {"managed_identity_resource_id": "product-0042"}}}
+        ],
+        "store": {"place": "Server=db1;Session Timeout=30seconds1;Pooling=true"},
     }
     assert lp.Model("openai/m", base_url=AT, **fields).params == fields
 

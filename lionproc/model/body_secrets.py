@@ -23,7 +23,6 @@ from lionproc.model.credentials import (
     WORDS,
     Secret,
     has_prefix_of_key,
-    is_of_words,
     looks_like_key,
     place_of,
     sealed,
@@ -38,14 +37,27 @@ if TYPE_CHECKING:
 
 __all__ = ["BodySecrets"]
 
-_ALWAYS = re.compile(r"passw|passphrase|pwd|secret|credential|authorization|cookie", re.IGNORECASE)
-# As a word of a name: not in `keywords`, `author` or `tokenizer`.
-_MAYBE = re.compile(
-    r"(?:^|[^a-z])(?:(?:api|access|account|auth)?(?:key|token)|auth|authentication|session|jwt|sas|sig|"
-    r"signature)(?:[^a-z]|$)"
+# What the model is shown, or says: documents, choices, grammars. No key is in it that anybody gave.
+_SAID = frozenset(
+    (
+        *("bad_words", "chat_template", "chat_template_kwargs", "documents", "examples"),
+        *("guided_choice", "guided_grammar", "guided_json", "guided_regex", "input"),
+        *("instructions", "logit_bias", "messages", "prediction", "prompt", "response_format"),
+        *("stop", "stop_sequences", "stop_tokens", "structured_outputs"),
+    )
 )
+# Whose addresses may have a key as a part of their path.
+_SERVICES = frozenset(("data_sources", "mcp_servers", "plugins", "tools"))
+# Names of what is a key, whatever it looks like, if it is no word.
+_ALWAYS = re.compile(
+    r"passw|passphrase|pwd|secret|credential|authorization|cookie|"
+    r"(?:api|access|account|auth|bearer)_?(?:key|token)"
+)
+# Names of what is one where it looks like one: not of `keywords`, `author` or `tokenizer`.
+_MAYBE = re.compile(r"(?:^|[^a-z])(?:key|token|code|jwt|sas|sig|signature)(?:[^a-z]|$)")
+_AUTH = re.compile(r"(?:^|[^a-z])(?:auth|authentication)(?:[^a-z]|$)")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_LIKE_A_KEY = re.compile(r"(?:[A-Za-z]+ )?[\w.~+/=:-]{8,}")  # perhaps with a scheme
+_SHORTEST = 16  # characters of what looks like a key: `sk-10001` is the number of a product
 _SCHEMA = frozenset(("properties", "$defs", "definitions", "patternProperties"))
 
 
@@ -172,54 +184,58 @@ def _shown(value: object, marks: Mapping[str, object]) -> object:
 
 
 def _is_secret(value: object, path: tuple[str, ...]) -> bool:
-    name = "" if len(path) == 1 else path[-1]  # a field's own was looked at before
-    if isinstance(value, bool) or not isinstance(value, str | int | float) or not value:
+    if not isinstance(value, str) or len(value.split()) not in {1, 2} or path[0] in _SAID:
         return False
-    if _ALWAYS.search(name):
-        return True
-    if not isinstance(value, str):
-        return False
+    *above, name = ("", *path[1:])  # a field's own name was looked at before
     if "://" in value:
-        return any(_of_address(value))
+        return any(_of_address(value, with_path=path[0] in _SERVICES))
     if any(_of_pairs(value)):
         return True
-    if not _LIKE_A_KEY.fullmatch(value):
-        return False
-    if "headers" in path[-2:-1] and secrets_in({name: value}):
+    if "headers" in above[-1:] and secrets_in({name: value}):
         return True
-    within = any(map(_is_called_so, path[:-1])) and not WORDS.fullmatch(value)
-    return within or has_prefix_of_key(value) or (_is_called_so(name) and not is_of_words(value))
+    spelt = _spelt(name)
+    is_of_auth = any(_AUTH.search(_spelt(each)) for each in above) and _MAYBE.search(spelt)
+    if _ALWAYS.search(spelt) or is_of_auth:
+        return not WORDS.fullmatch(value)
+    if _MAYBE.search(spelt):
+        return _is_like_a_key(value)
+    return len(value) >= _SHORTEST and has_prefix_of_key(value)
 
 
-def _is_called_so(name: str) -> bool:
-    """Whether a name is one of keys."""
-    spelt = _HUMP.sub("_", name).lower()
-    return bool(_ALWAYS.search(spelt) or _MAYBE.search(spelt))
+def _spelt(name: str) -> str:
+    return _HUMP.sub("_", name).lower()
 
 
-def _of_address(value: str) -> Iterator[str]:
+def _is_like_a_key(value: str) -> bool:
+    return len(value.strip()) >= _SHORTEST and looks_like_key(value)
+
+
+def _of_address(value: str, *, with_path: bool) -> Iterator[str]:
     """What in an address lets somebody in: a login, a parameter, a part of the path that is a key."""
     try:
         parts = urlsplit(value)
         yield from secrets_of_proxy(value)
         for name, given in parse_qsl(parts.query):
-            if name == "code" or _is_called_so(name):
+            spelt = _spelt(name)
+            if (_ALWAYS.search(spelt) or _MAYBE.search(spelt)) and _is_like_a_key(given):
                 yield given
-        yield from filter(looks_like_key, parts.path.split("/"))
+        yield from filter(_is_like_a_key, parts.path.split("/") if with_path else ())
     except ValueError:  # it is none
         yield value
 
 
 def _of_pairs(value: str) -> Iterator[str]:
-    for pair in value.split(";") if ";" in value else ():
-        name, _, given = pair.partition("=")
-        if given and _is_called_so(name.strip()):
-            yield given.strip()
+    """The keys of a text of settings, as `AccountName=me;AccountKey=...`."""
+    pairs = [pair.partition("=") for pair in value.strip("; ").split(";")]
+    if len(pairs) > 1 and all(equals for _, equals, _ in pairs):
+        for name, _, given in pairs:
+            if given and _ALWAYS.search(_spelt(name.strip())):
+                yield given.strip()
 
 
 def _echoes(value: object) -> Iterator[str]:
     """What a server may say of a key that it was sent."""
     text = str(value)
-    inner = tuple(_of_address(text) if "://" in text else _of_pairs(text))
+    inner = tuple(_of_address(text, with_path=True) if "://" in text else _of_pairs(text))
     for each in inner or (text,):
         yield from secrets_in({"token": each})

@@ -29,8 +29,8 @@ __all__ = [
 MOST_COMPILED: Final = 256 * 2**20  # bytes of all patterns of a schema, once they are compiled
 LARGEST_PATTERN: Final = 10 * 2**20  # bytes of one of them, as its engine has it
 MOST_BACKTRACKS: Final = 10_000  # of a pattern that looks around, with one text
-MOST_STEPS: Final = 40_000_000  # about a second
-AROUND: Final = 4000  # steps for each character, where a pattern looks around
+MOST_STEPS: Final = 100_000_000  # some two seconds at the worst
+AROUND: Final = 2500  # steps for each character, where a pattern looks around
 LONGEST_ADDRESS: Final = (
     2048  # an e-mail address; pydantic holds no longer text against its pattern
 )
