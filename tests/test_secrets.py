@@ -492,9 +492,9 @@ def test_what_another_member_is_sent_is_taken_out_too(made, way, tmp_path):
         key = {
             "direct": {"api_key": CANARY, **at},
             "client": {"client": client},
-            "body": {"api_key": "ours-4f9a81c27be0", "metadata": {"key": CANARY}, **at},
+            "body": {"api_key": "ours-4f9a81c27be0", "metadata": {"api_key": CANARY}, **at},
         }[way]
-        like = {"metadata": {"key": "theirs-4f9a81c27be0"}} if way == "body" else {}
+        like = {"metadata": {"api_key": "theirs-4f9a81c27be0"}} if way == "body" else {}
         models = [
             lp.Model("openai/m", api_key="mine-4f9a81c27be0", **{**like, **at}),
             lp.Model("openai/m", **key),
