@@ -390,6 +390,15 @@ def test_what_is_moved_in_the_panel_reaches_all_workers(client, server, model, d
     panel = Panel(job, title=job.title, facts=job.facts, latest=job.latest_errors, screen=screen)
     job.watch(panel)
     assert "0 of 60 rows" in panel._head.value  # which are known before any answer
+
+    def in_force():
+        from lionproc.dask.sharing import _borrowing
+        from lionproc.engine.tokens import REQUESTS
+
+        return [(limiter.concurrency, limiter.effective(REQUESTS)) for limiter in _borrowing]
+
+    while not all(client.run(in_force).values()):
+        pass  # a worker that begins later, when all is paused, never would
     server.release()
     server.wait_for(lambda counters: counters.total >= 5)
 
@@ -409,12 +418,6 @@ def test_what_is_moved_in_the_panel_reaches_all_workers(client, server, model, d
     move("requests_per_minute", "6,000")
     assert client.run_on_scheduler(wanted) is None  # each worker keeps what it has
     move("concurrency", "9")
-
-    def in_force():
-        from lionproc.dask.sharing import _borrowing
-        from lionproc.engine.tokens import REQUESTS
-
-        return [(limiter.concurrency, limiter.effective(REQUESTS)) for limiter in _borrowing]
 
     while any(found != [(9, 6_000)] for found in client.run(in_force).values()):
         assert not job.done
