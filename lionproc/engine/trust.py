@@ -5,9 +5,9 @@ folders above belong to this user or to root, and nobody else may write there. T
 `.lionproc` that is merely found in the working folder must also look as lionproc made it: one
 that others can read, or that git tracks, was cloned, unpacked or copied, and answers only when
 its user says so. One that an archive or a copy kept private is told by the mark of its folder, and
-said once: a backup of one's own looks the same.
-What is unpacked over a journal that was made here is told when that is opened (`journal_mark`). Where a file system has no owners and rights
-(Windows, some mounts), or the others are trusted, `LIONPROC_TRUST` names the folders.
+said once: a backup of one's own looks the same. What is unpacked over a journal that was made here
+is told when that is opened (`journal_mark`). Where a file system has no owners and rights (Windows,
+some mounts), or the others are trusted, `LIONPROC_TRUST` names the folders.
 """
 
 from __future__ import annotations

@@ -38,11 +38,8 @@ _OF_THE_CLIENT = {
 }
 # Documented fields whose values are names, hashes and ids, and look like keys or are called so.
 _IDS = {
-    *(
-        "prompt_cache_key",
-        "safety_identifier",
-        "user",
-    ),  # platform.openai.com, "Create chat completion"
+    # platform.openai.com, "Create chat completion"
+    *("prompt_cache_key", "safety_identifier", "user"),
     "session_id",  # openrouter.ai/docs, "API Reference", "Parameters"
     "cached_content",  # ai.google.dev, "OpenAI compatibility"
     "prompt_cache_isolation_key",  # docs.fireworks.ai, "Create Chat Completion"

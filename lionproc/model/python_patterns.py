@@ -1,8 +1,8 @@
 """Patterns of pydantic types that Python's `re` would run, run by engines that have an end.
 
-pydantic's own engine goes over a text once (see `pattern_work`). With `regex_engine="python-re"`, or where `pattern=` is
-a compiled one, it asks `re` instead: forty characters then hold `^(a+)+$` up for hours, and nothing
-else in the process runs meanwhile, Ctrl-C included.
+pydantic's own engine goes over a text once (see `pattern_work`). With `regex_engine="python-re"`,
+or where `pattern=` is a compiled one, it asks `re` instead: forty characters then hold `^(a+)+$` up
+for hours, and nothing else in the process runs meanwhile, Ctrl-C included.
 """
 
 from __future__ import annotations

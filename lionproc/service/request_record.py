@@ -95,10 +95,14 @@ def schema_finder(schemas: Sequence[object]) -> Callable[[Mapping[str, Any]], An
     for schema in schemas:
         Answer.of(schema)
         known.append((recorded(schema)["schema"], schema))
-    return lambda record: next(
-        (schema for written, schema in known if written == record.get("schema")),
-        RecordedType.of(record),
-    )
+
+    def schema_for(record: Mapping[str, Any]) -> Any:
+        for written, schema in known:
+            if written == record.get("schema"):
+                return schema
+        return RecordedType.of(record)  # which makes a type: only where none is given
+
+    return schema_for
 
 
 def as_type(result: object, schema: object) -> object:
