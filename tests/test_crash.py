@@ -131,7 +131,7 @@ class Shop:
         return f"echo: {text}"
 
     def total(self, name):
-        return sum(count for text, count in list(self.bought.items()) if f" {name} " in text)
+        return sum(count for text, count in dict(self.bought).items() if f" {name} " in text)
 
     def start(self, name, before="", *, nth=0, save="parts/"):
         home = self.folder / name

@@ -89,7 +89,7 @@ class SlidingWindow:
     def left_since(self, moment: float, place: int) -> float:
         """How much was sent since then. From any thread."""
         first = moment // self.grain_s
-        buckets = list(self._buckets.items())
+        buckets = list(self._buckets.copy().items())  # in one step, whatever other threads do
         if buckets and buckets[0][0] >= first:  # the oldest
             return self.used[place]
         return sum(held[place] for bucket, held in buckets if bucket >= first)

@@ -60,7 +60,7 @@ class Failures:
 
     def __iter__(self) -> Iterator[tuple[int, CallError]]:
         """Places and errors."""
-        return ((place, error) for place, (error, _) in list(self._all.items()))
+        return ((place, error) for place, (error, _) in self._so_far().items())
 
     def latest(self, most: int) -> Iterator[tuple[int, CallError]]:
         """Places and errors, the newest first."""
@@ -84,11 +84,16 @@ class Failures:
                 "hint": error.hint,
                 "attempts": attempts,
             }
-            for place, (error, attempts) in sorted(self._all.items(), key=lambda item: item[0])[
-                :most
-            ]
+            for place, (error, attempts) in sorted(
+                self._so_far().items(), key=lambda item: item[0]
+            )[:most]
             if error.kind is not Kind.NOT_SENT
         ]
+
+    def _so_far(self) -> dict[int, tuple[CallError, int]]:
+        # `list(self._all.items())` makes a tuple of each: CPython 3.11 may collect garbage at any
+        # of them, and with it another thread gets its turn and adds to what is gone through.
+        return self._all.copy()
 
     def table(self, stats: RunStats) -> ErrorsTable:
         """What `errors()` gives. Rows that were never sent are no errors: the report counts them.
@@ -99,7 +104,7 @@ class Failures:
         rows = len(self._index)
         failures = [
             Failure(place % rows, self._outputs[place // rows], error, attempts)
-            for place, (error, attempts) in sorted(self._all.items(), key=lambda item: item[0])
+            for place, (error, attempts) in sorted(self._so_far().items(), key=lambda item: item[0])
             if error.kind is not Kind.NOT_SENT
         ]
         return errors_table(self._index, self._where, failures, stats)

@@ -22,6 +22,7 @@ from lionproc.errors import (
     RowsFailedWarning,
     StoppedWarning,
 )
+from lionproc.frame.failures import Failures
 from lionproc.notebook import card
 
 MOOD = Literal["pos", "neg"]
@@ -383,3 +384,22 @@ def test_the_card_names_what_the_person_has_in_hand(server, model):
 
 def test_advice_fits_one_row_and_a_thousand():
     assert not [hint for hint in HINTS.values() if "this row" in hint or "the row" in hint]
+
+
+def test_failures_are_gone_through_while_others_are_added():
+    """On CPython 3.11 garbage is collected while a dict is copied pair by pair."""
+    failures = Failures(pd.RangeIndex(100_000), ["out"])
+    error = CallError(Kind.EMPTY, "no answer")
+    places = iter(range(100_000))
+
+    def another_fails(phase, info):
+        failures.add(next(places), error, 1)
+
+    for _ in range(5_000):
+        failures.add(next(places), error, 1)
+    gc.callbacks.append(another_fails)
+    try:
+        assert len(list(failures)) >= 5_000
+        assert len(failures.kept(10)) == 10
+    finally:
+        gc.callbacks.remove(another_fails)
