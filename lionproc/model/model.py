@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -336,7 +336,8 @@ def _wants_logprobs(params: Mapping[str, object]) -> bool:
 
 
 def _checked_endings(endings: Any) -> tuple[str | None, ...]:
-    if isinstance(endings, str) or not all(isinstance(e, str | None) for e in endings):
+    is_list = isinstance(endings, Iterable) and not isinstance(endings, str | bytes)
+    if not is_list or not all(isinstance(word, str | None) for word in endings):
         raise ModelError(f'endings is a list of words, like ["done"], not {endings!r}.')
     return tuple(endings)
 

@@ -292,6 +292,12 @@ def test_a_key_from_a_file_may_end_in_a_line_break():
 # --- addresses ----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("endings", [5, "done", b"done", [1], None])
+def test_endings_that_are_no_list_of_words_are_refused_in_a_sentence(endings):
+    with pytest.raises(ModelError, match="endings is a list of words"):
+        lp.Model("openai/m", api_key=KEY, endings=endings)
+
+
 @pytest.mark.parametrize(
     "url",
     [
