@@ -709,6 +709,15 @@ def test_a_key_within_a_field_of_the_body_goes_to_its_server_and_nowhere_else(
         assert b"hunter2" not in content
 
 
+def test_keys_that_change_places_within_a_field_of_the_body_are_another_place(server):
+    df, one, two = pd.DataFrame({"text": ["row"]}), CANARY, CANARY[::-1]
+    for first, second in [(one, two), (two, one), (one, one), (two, two), (one, two)]:
+        tools = [{"headers": {"Authorization": key}} for key in (first, second)]
+        model = lp.Model("openai/m", base_url=server.base_url, api_key=server.key, tools=tools)
+        df.llm.process("Say {text}", into="a", model=model, progress=False)
+    assert server.counters.total == 4  # and the last one is the first
+
+
 def test_a_key_within_a_field_of_the_body_travels_in_no_pickle():
     made = lp.Model("openai/m", base_url=AT, api_key="none", **WITHIN["a search"])
     pickled = pickle.dumps(made)

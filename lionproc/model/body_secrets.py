@@ -29,7 +29,7 @@ from lionproc.model.credentials import (
     secrets_in,
     secrets_of_proxy,
 )
-from lionproc.model.identity import with_scope
+from lionproc.model.identity import in_order, with_scope
 
 if TYPE_CHECKING:
     from lionproc.model.connection import Connection
@@ -107,11 +107,14 @@ class BodySecrets:
             )
         if not self.sent:
             return connection
-        carried = [
-            (f"body {path}", orjson.dumps(value).decode())
-            for path, value in self._found.reveal().values()
-            if path.partition("/")[0] not in SHAPE_NOTHING
-        ]
+        # A path does not tell the entries of a list apart, and their keys may change places.
+        carried = tuple(
+            in_order(
+                (f"body {path}", orjson.dumps(value).decode())
+                for path, value in self._found.reveal().values()
+                if path.partition("/")[0] not in SHAPE_NOTHING
+            )
+        )
         former = connection.former_identity
         return replace(
             connection,

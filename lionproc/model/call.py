@@ -82,6 +82,7 @@ class RequestBuilder:
         else:  # by its newer name it is the same bound
             self.max_tokens = fields.get("max_completion_tokens")
         self.told = told or ""
+        given = tuple(fields)
         # What says in words how to answer, where the format in the body is ours to change.
         self.instruction = "" if "response_format" in fields else answer.instruction
         self.changed: dict[str, None] = {}  # what was not sent as it was asked, in sentences
@@ -99,6 +100,7 @@ class RequestBuilder:
         self._tail = tail_of(keyed)
         identity = connection.identity.encode()
         self._hash = blake2b(identity + b"\0" + self._head, digest_size=KEY_BYTES)
+        self._tail_of_given = tail_of({name: keyed[name] for name in given if name in keyed})
         self.digest = blake2b(
             identity + self._head + self._tail + self.told.encode(), digest_size=KEY_BYTES
         ).digest()
@@ -134,6 +136,21 @@ class RequestBuilder:
         call = self.call(written, occurrence, weigh(messages, self._tariff))
         call.asked = asked
         return call
+
+    def question(self, messages: Sequence[Message], occurrence: int = 0) -> bytes:
+        """What is asked of whom, whatever the answer's shape and how that is asked for.
+
+        Args:
+            messages: As for `ask`.
+            occurrence: As for `ask`.
+
+        Returns:
+            A digest of 16 bytes.
+        """
+        digest = self._hash.copy()
+        digest.update(b"question" + orjson.dumps(canonical_messages(messages)))
+        digest.update(self._tail_of_given + b"\0%d" % occurrence)
+        return digest.digest()
 
     def ask_too(self, call: ModelCall) -> ModelCall:
         """The call that asks this model what another one was asked.

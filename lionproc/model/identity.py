@@ -11,7 +11,8 @@ found too, as long as the key is the same.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -19,7 +20,7 @@ from lionproc.errors import ModelError
 from lionproc.model.own_code import own_code_in
 from lionproc.model.unwrapping import unwrapped
 
-__all__ = ["former_identity_of", "identity_of", "sent_headers", "with_scope"]
+__all__ = ["former_identity_of", "identity_of", "in_order", "sent_headers", "with_scope"]
 
 # What says how a message travels, or which message it is, and nothing about who answers it.
 _OF_THE_MESSAGE = {
@@ -111,6 +112,22 @@ def with_scope(base: str, scope: str | None, *carried: tuple[str, str]) -> str:
     return f"{base} {blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()}"
 
 
+def in_order(carried: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """The same, where of those with one name each may count by its place.
+
+    Args:
+        carried: Names and values in their order.
+
+    Yields:
+        A value as it is where its name is there once, else all of that name together.
+    """
+    by_name: defaultdict[str, list[str]] = defaultdict(list)
+    for name, value in carried:
+        by_name[name].append(value)
+    for name, values in by_name.items():
+        yield name, values[0] if len(values) == 1 else json.dumps(values)
+
+
 def _carried(client: Any, plain: set[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     yield from _headers(sent_headers(client), plain)
     for name, value in client.default_query.items():
@@ -120,8 +137,7 @@ def _carried(client: Any, plain: set[tuple[str, str]]) -> Iterator[tuple[str, st
     if http is None:
         return
     yield from _headers(http.headers, plain)
-    for name, value in http.params.multi_items():
-        yield f"?{name}", value
+    yield from in_order((f"?{name}", value) for name, value in http.params.multi_items())
     for cookie in http.cookies.jar:
         yield f"cookie {cookie.domain}{cookie.path} {cookie.name}", cookie.value or ""
     pool = getattr(getattr(http, "_transport", None), "_pool", None)

@@ -75,6 +75,12 @@ class ComposedSession(Session):
             await session.open()
         return await self.sessions[0].call(messages, schema, occurrence)
 
+    async def question(
+        self, messages: Sequence[Mapping[str, Any]], schema: Any = str, occurrence: int = 0
+    ) -> bytes:
+        """What the first model is asked; see `Session.question`."""
+        return await self.sessions[0].question(messages, schema, occurrence)
+
     @property
     def stopped(self) -> str:
         """Why nothing can be sent any more, or ""."""

@@ -25,7 +25,8 @@ class RequestRecord(TypedDict, total=False):
 
     For an unknown id, `error` is the only key. `result` is there once it is completed, `error`
     and `kind` once it has failed. Times are ISO 8601 in UTC, `seconds` is what the last run took.
-    `context` is a digest of what a later stage's template can show besides `data`.
+    `context` is a digest of what a later stage's template can show besides `data`, `question` one
+    of what was asked and of whom, and `key` what the journal has its reply under.
     """
 
     id: str
@@ -39,6 +40,7 @@ class RequestRecord(TypedDict, total=False):
     context: str
     owner: str
     key: str
+    question: str
     attempts: int
     usage: Usage
     seconds: float

@@ -47,6 +47,7 @@ _FIELDS: dict[str, tuple[type, ...]] = {
     "kind": (str,),
     "error": (str,),
     "owner": (str,),
+    "question": (str,),
     "batch": (str,),
     "job": (str,),
     "context": (str,),

@@ -76,9 +76,9 @@ def _is_same(one: object, other: object) -> bool:
     return True
 
 
-def digest_of(context: Mapping[str, object]) -> str:
-    """What a record says of the fields that a template could show besides the data."""
-    written = orjson.dumps(context, option=orjson.OPT_SORT_KEYS)
+def digest_of(content: Mapping[str, object]) -> str:
+    """A digest for a record, as of the fields that a template could show besides the data."""
+    written = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
     return blake2b(written, digest_size=16).hexdigest()
 
 

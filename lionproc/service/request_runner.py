@@ -275,12 +275,18 @@ class RequestRunner:
         occurrence = 0 if self._deduplicate else occurrence_of(record["id"])
         if isinstance(schema, RecordedType):
             schema = schema.asked()
-        call = await session.call(messages, str if schema is None else schema, occurrence)
-        previous_key = bytes.fromhex(record.get("key") or "") or None
+        asks = (messages, str if schema is None else schema, occurrence)
+        call = await session.call(*asks)
+        question = digest_of(
+            {"asked": (await session.question(*asks)).hex(), "type": record.get("schema")}
+        )
+        # The reply to something else, of another model or for another tenant, is none to this.
+        is_same = record.get("question") == question
+        previous_key = (bytes.fromhex(record.get("key") or "") or None) if is_same else None
         record["status"] = "processing"
         record["started"] = now()
         record["owner"] = self._store.lease.claim()
-        record["key"] = (call.key or b"").hex()
+        record["key"], record["question"] = (call.key or b"").hex(), question
         if not options.is_new_item:
             await self._store.write(record)
         return await session.ask(

@@ -180,6 +180,18 @@ class Session:
                 Kind.PROMPT, f"The messages cannot be written as JSON ({type(error).__name__})."
             ) from error
 
+    async def question(
+        self, messages: Sequence[Mapping[str, Any]], schema: Any = str, occurrence: int = 0
+    ) -> bytes:
+        """A digest of what `call` asks and of whom, but for how the answer's type is asked for.
+
+        Args:
+            messages: Such that `call` has taken them.
+            schema: As for `call`.
+            occurrence: As for `call`.
+        """
+        return self._builder(await self.open(), schema).question(messages, occurrence)
+
     def asks_too(self, call: ModelCall) -> ModelCall:
         """The call that asks this session's model what another one was asked; it is open.
 
@@ -230,8 +242,8 @@ class Session:
 
         Args:
             call: What to send.
-            previous_key: The key of this request in an earlier run, where its reply may be found
-                if the call's own key differs from it.
+            previous_key: The key of this very question in an earlier run, where its reply may be
+                found if the call's own key differs from it, as its type was made anew.
             deadline_s: Seconds it may wait in the queue.
             priority: Requests with a higher number go first.
 

@@ -291,6 +291,59 @@ def rewrite(folder, pattern, **fields):
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
 
 
+class Mood(BaseModel):
+    mood: str
+
+
+@pytest.mark.parametrize("made", ["of one model", "of several"])
+async def test_an_answer_that_came_before_a_kill_is_that_of_the_request_whose_type_is_made_again(
+    server, model, made
+):
+    server.configure(answer='{"mood": "good"}')
+    last = lp.Model("openai/last", base_url=server.base_url, api_key=server.key)
+    asked = model if made == "of one model" else lp.Fallback([model, last])
+    async with lp.ProcessingService("S", "requests", None, None, model=asked) as service:
+        await service.process_data("a text", Mood)
+    rewrite("requests", "req_*.json", status="processing")
+    edit("requests", "req_*.json", "result")
+    async with lp.ProcessingService("S", "requests", None, None, model=asked) as service:
+        (told,) = await service.resume()
+    assert (told["result"], server.counters.total) == ({"mood": "good"}, 1)
+
+
+OTHERWISE = {  # what is another of the model, and of the record
+    "other data": ({}, {"data": "another text"}),
+    "another model": ({"model": "openai/other"}, {}),
+    "another tenant": ({"scope": "b"}, {}),
+    "another field of the body": ({"seed": 7}, {}),
+    "another schema": ({}, {"schema": TEXT}),
+}
+
+
+@pytest.mark.parametrize("made", ["of one model", "of several"])
+@pytest.mark.parametrize("way", OTHERWISE)
+async def test_an_answer_that_came_before_a_kill_is_none_to_what_is_asked_otherwise(
+    server, way, made
+):
+    server.configure(answer='{"text": "t", "summary": "s"}')
+    plain = {"model": "openai/m", "base_url": server.base_url, "api_key": server.key}
+
+    def service(**fields):
+        model = lp.Model(**{**plain, **fields})
+        if made == "of several":
+            model = lp.Fallback([model, lp.Model(**{**plain, "model": "openai/last"})])
+        return lp.ProcessingService("S", "requests", None, None, model=model)
+
+    async with service() as first:
+        await first.process_data("a text", SUMMARY)
+    of_the_model, of_the_record = OTHERWISE[way]
+    rewrite("requests", "req_*.json", status="processing", **of_the_record)
+    edit("requests", "req_*.json", "result")
+    async with service(**of_the_model) as second:
+        (told,) = await second.resume()
+    assert (told["status"], server.counters.total) == ("success", 2)
+
+
 @pytest.mark.parametrize(
     ("data", "why"), [(NESTED, "levels, one in the other"), (None, "it has no data")]
 )
