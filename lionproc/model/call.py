@@ -1,4 +1,7 @@
-"""A question to a model as the engine sends it, and the recipe that all of a run share."""
+"""A question to a model as the engine sends it, and the recipe that all of a run share.
+
+More than 400 lines because each of the two makes the other.
+"""
 
 from __future__ import annotations
 
