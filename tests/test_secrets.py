@@ -1022,6 +1022,57 @@ def test_credentials_are_told_from_other_headers():
     assert set(found) == {"sk-12345678", "azure-12345678", "12345678", "a/b/c/d/e"}
 
 
+NO_SECRETS = {
+    "the config of a gateway": {
+        "x-portkey-config": '{"targets": [{"override_params": {"model": "gpt-4o-mini"}}]}'
+    },
+    "its facts": {"x-portkey-metadata": '{"_user":"user-123","env":"prod-2024"}'},
+    "its trace": {"x-portkey-trace-id": "reviews-2024-11"},
+    "the name of a session": {"Helicone-Session-Name": "Reviews of 2024"},
+    "its path": {"Helicone-Session-Path": "/reviews/of/germany/2024"},
+    "an author": {"X-Author": "J.Smith2"},
+    "tokens": {"X-Tokenizer": "cl100k_base", "X-Max-Tokens-Model": "gpt-4o-mini"},
+}
+
+
+@pytest.mark.parametrize("what", NO_SECRETS)
+def test_what_is_only_called_a_little_like_a_key_is_none(what):
+    assert not secrets_in(NO_SECRETS[what])
+
+
+def test_parameters_of_an_address_are_keys_by_their_names_and_their_length():
+    base = "https://host.example/v1?"
+    for innocent in ("keyspace=reviews_2024", "code=en_GB_2024", "author=J.Smith2"):
+        assert not secrets_in({}, base + innocent)
+    for key in (
+        "key=of-mine-1",
+        "code=4f9a81c27be04f9a81c2/a==",
+        "sig=ab%2Fcd/ef-1",
+        "apiKey=of-mine-1",
+    ):
+        (found,) = {secret for secret in secrets_in({}, base + key) if len(secret) > 8}
+        assert len(found) >= 9
+
+
+def test_keys_within_the_config_of_a_gateway_are_found():
+    config = {"targets": [{"provider": "a", "api_key": "of-the-first-1"}, {"authKey": "of-two-22"}]}
+    found = secrets_in({"x-portkey-config": json.dumps(config)})
+    assert set(found) == {"of-the-first-1", "of-two-22"}
+    assert secrets_in({"x-portkey-config": '{"api_key": "of-the-fir'}) == ()  # no JSON
+
+
+@pytest.mark.parametrize("way", ["direct", "client"])
+def test_a_number_that_stands_for_no_key_is_left_in_answers(way):
+    with Server(key=None, answer="Call 1234567890.") as server:
+        model = lp.Model("openai/m", base_url=server.base_url, api_key="1234567890")
+        if way == "client":
+            client = openai.AsyncOpenAI(base_url=server.base_url, api_key="1234567890")
+            model = lp.Model("openai/m", client=client)
+        out, _ = ask(model, rows=1)
+    assert out["a"].tolist() == ["Call 1234567890."]
+    assert hidden(401, b"Wrong key: 1234567890", ["1234567890"]) == b"Wrong key: [key]"
+
+
 @pytest.mark.parametrize("secret", ["my secret pass 1234", "p@ss w\"ord'9 4", "a b c d e f g h 1"])
 @pytest.mark.parametrize("name", ["X-Password", "Authorization", "Proxy-Authorization", "api-key"])
 def test_a_passphrase_with_spaces_and_quotes_is_hidden_as_a_whole(name, secret):

@@ -7,7 +7,6 @@ header does, each tells one place from another, as a digest in the identity.
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -30,6 +29,7 @@ from lionproc.model.credentials import (
     secrets_of_proxy,
 )
 from lionproc.model.identity import in_order, with_scope
+from lionproc.model.secret_names import IS_SECRET, MAY_BE_SECRET, OF_AUTHENTICATION, spelt
 
 if TYPE_CHECKING:
     from lionproc.model.connection import Connection
@@ -48,15 +48,6 @@ _SAID = frozenset(
 )
 # Whose addresses may have a key as a part of their path.
 _SERVICES = frozenset(("data_sources", "mcp_servers", "plugins", "tools"))
-# Names of what is a key, whatever it looks like, if it is no word.
-_ALWAYS = re.compile(
-    r"passw|passphrase|pwd|secret|credential|authorization|cookie|"
-    r"(?:api|access|account|auth|bearer)_?(?:key|token)"
-)
-# Names of what is one where it looks like one: not of `keywords`, `author` or `tokenizer`.
-_MAYBE = re.compile(r"(?:^|[^a-z])(?:key|token|code|jwt|sas|sig|signature)(?:[^a-z]|$)")
-_AUTH = re.compile(r"(?:^|[^a-z])(?:auth|authentication)(?:[^a-z]|$)")
-_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _SHORTEST = 16  # characters of what looks like a key: `sk-10001` is the number of a product
 _SCHEMA = frozenset(("properties", "$defs", "definitions", "patternProperties"))
 
@@ -196,17 +187,13 @@ def _is_secret(value: object, path: tuple[str, ...]) -> bool:
         return True
     if "headers" in above[-1:] and secrets_in({name: value}):
         return True
-    spelt = _spelt(name)
-    is_of_auth = any(_AUTH.search(_spelt(each)) for each in above) and _MAYBE.search(spelt)
-    if _ALWAYS.search(spelt) or is_of_auth:
+    called = spelt(name)
+    is_of_auth = any(OF_AUTHENTICATION.search(spelt(each)) for each in above)
+    if IS_SECRET.search(called) or (is_of_auth and MAY_BE_SECRET.search(called)):
         return not WORDS.fullmatch(value)
-    if _MAYBE.search(spelt):
+    if MAY_BE_SECRET.search(called):
         return _is_like_a_key(value)
     return len(value) >= _SHORTEST and has_prefix_of_key(value)
-
-
-def _spelt(name: str) -> str:
-    return _HUMP.sub("_", name).lower()
 
 
 def _is_like_a_key(value: str) -> bool:
@@ -219,8 +206,8 @@ def _of_address(value: str, *, with_path: bool) -> Iterator[str]:
         parts = urlsplit(value)
         yield from secrets_of_proxy(value)
         for name, given in parse_qsl(parts.query):
-            spelt = _spelt(name)
-            if (_ALWAYS.search(spelt) or _MAYBE.search(spelt)) and _is_like_a_key(given):
+            called = spelt(name)
+            if (IS_SECRET.search(called) or MAY_BE_SECRET.search(called)) and _is_like_a_key(given):
                 yield given
         yield from filter(_is_like_a_key, parts.path.split("/") if with_path else ())
     except ValueError:  # it is none
@@ -232,7 +219,7 @@ def _of_pairs(value: str) -> Iterator[str]:
     pairs = [pair.partition("=") for pair in value.strip("; ").split(";")]
     if len(pairs) > 1 and all(equals for _, equals, _ in pairs):
         for name, _, given in pairs:
-            if given and _ALWAYS.search(_spelt(name.strip())):
+            if given and IS_SECRET.search(spelt(name.strip())):
                 yield given.strip()
 
 

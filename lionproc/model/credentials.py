@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Generic, NoReturn, ParamSpec, TypeAlias, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+import orjson
+
 from lionproc.errors import LionprocError
 from lionproc.model.escapes import LONG, UNRESERVED, has_escapes, without_escapes
+from lionproc.model.secret_names import is_of_id, is_of_secret
 
 __all__ = [
     "REDACTED",
@@ -34,13 +37,11 @@ P = ParamSpec("P")
 REDACTED = b"[key]"
 SHORTEST_SECRET = 8
 LONGEST_WORDS = 24  # characters; passphrases of several words are longer
+LONGEST_NUMBER = 12  # digits of what is no key, as `1234567890` is none; answers have such numbers
+_LONG_ID = 20  # characters of a code or of a session's id that lets somebody in
 # What people give to servers that want no key (`not-needed`, `anything`): words, as answers say them.
 _WORD = r"(?:[A-Z]?[a-z]+|[A-Z]+)"
 WORDS = re.compile(rf"{_WORD}(?:[-_. ]{_WORD})*")
-_SECRET_NAME = re.compile(
-    r"auth|key|token|secret|cookie|credential|passw|pwd|session|sig\b|signature|^code$",
-    re.IGNORECASE,
-)
 # Names of headers and parameters whose values are words, versions and addresses.
 _PLAIN_NAMES = {
     "accept",
@@ -178,7 +179,7 @@ def secrets_in(headers: Mapping[str, object], url: str = "") -> tuple[str, ...]:
     found = [
         secret
         for name, value in named
-        for secret in _parts(name.lower(), value)
+        for secret in _parts(name, value)
         if len(secret) >= SHORTEST_SECRET
     ]
     # The longest first: one may be a part of another.
@@ -207,17 +208,22 @@ def secrets_of_proxy(proxy: str | None) -> tuple[str, ...]:
 
 
 def _parts(name: str, value: str) -> Iterator[str]:
-    if name in _PLAIN_NAMES or name.startswith("x-stainless-"):
+    lower = name.lower()
+    if lower in _PLAIN_NAMES or lower.startswith("x-stainless-"):
         return
-    if not _SECRET_NAME.search(name):
-        if len(value) <= 200 and "://" not in value and " " not in value and _mixed(value):
+    within = _fields_of(value)
+    for field in within:
+        yield from _parts(*field)
+    if not (is_of_secret(name) or (is_of_id(name) and len(value) >= _LONG_ID)):
+        is_text = len(value) <= 200 and "://" not in value and " " not in value
+        if is_text and not within and _mixed(value):
             yield value
         return
-    if name == "cookie":
+    if lower == "cookie":
         yield from (crumb.partition("=")[2].strip(' "') for crumb in value.split(";"))
         return
     scheme, _, rest = value.partition(" ")
-    if not rest or not name.endswith("authorization"):
+    if not rest or not lower.endswith("authorization"):
         yield value  # where there is no scheme, all of it, whatever is in it
     yield rest
     if scheme.lower() == "basic":
@@ -228,6 +234,26 @@ def _parts(name: str, value: str) -> Iterator[str]:
         yield decoded
         yield decoded.partition(":")[2]
     yield from _PART.findall(rest or value)
+
+
+def _fields_of(value: str) -> list[tuple[str, str]]:
+    """The names and texts within a header that is JSON, as settings of a gateway are."""
+    if not value.lstrip().startswith(("{", "[")):
+        return []
+    try:
+        waiting = [("", orjson.loads(value))]
+    except ValueError:
+        return []
+    found = []
+    while waiting:
+        name, held = waiting.pop()
+        if isinstance(held, dict):
+            waiting += held.items()
+        elif isinstance(held, list):
+            waiting += ((name, each) for each in held)
+        elif isinstance(held, str):
+            found.append((name, held))
+    return found
 
 
 def _mixed(text: str) -> bool:
@@ -275,7 +301,9 @@ def _as_one(body: bytes) -> bytes:
 
 
 def is_of_words(secret: str) -> bool:
-    """Whether it is nothing but a word or a few, as answers say them."""
+    """Whether it is nothing but a word or a few, or a number, as answers say them."""
+    if secret.isdecimal():
+        return len(secret) <= LONGEST_NUMBER
     return len(secret) <= LONGEST_WORDS and WORDS.fullmatch(secret) is not None
 
 

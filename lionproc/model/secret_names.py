@@ -1,0 +1,52 @@
+"""Names of headers, parameters and fields whose values are keys.
+
+They are read word by word: `x-portkey-config`, `keyspace` and `author` name none.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+__all__ = ["IS_SECRET", "MAY_BE_SECRET", "OF_AUTHENTICATION", "is_of_id", "is_of_secret", "spelt"]
+
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+# What is a key, whatever it looks like, if it is no word.
+IS_SECRET: Final = re.compile(
+    r"passw|passphrase|pwd|secret|credential|authorization|cookie|"
+    r"(?:access|account|api|auth|bearer|private|session|subscription)[-_ ]?(?:key|token)"
+)
+# What is one where it looks like one: not of `keywords`, `author` or `tokenizer`.
+MAY_BE_SECRET: Final = re.compile(
+    r"(?:^|[^a-z])(?:key|token|code|jwt|sas|sig|signature)(?:[^a-z]|$)"
+)
+OF_AUTHENTICATION: Final = re.compile(r"(?:^|[^a-z])(?:auth|authentication)(?:[^a-z]|$)")
+# Of headers and parameters: a code of a place or a session that somebody named is none.
+_IS_ID = re.compile(r"^code$|(?:^|[^a-z])session(?:[-_]?id)?$")
+
+
+def spelt(name: str) -> str:
+    """A name in small letters, with its words apart.
+
+    Example:
+        >>> spelt("apiKey"), spelt("X-API-Key")
+        ('api_key', 'x-api-key')
+    """
+    return _HUMP.sub("_", name).lower()
+
+
+def is_of_secret(name: str) -> bool:
+    """Whether the value of a header or a parameter of this name is a secret, whatever it looks like.
+
+    Example:
+        >>> is_of_secret("X-Gateway-Key"), is_of_secret("x-portkey-config")
+        (True, False)
+    """
+    called = spelt(name)
+    may_be = MAY_BE_SECRET.search(called) and called != "code"
+    return bool(IS_SECRET.search(called) or may_be or OF_AUTHENTICATION.search(called))
+
+
+def is_of_id(name: str) -> bool:
+    """Whether it is one if it is long: a code, or the id of a session."""
+    return _IS_ID.search(spelt(name)) is not None
