@@ -24,7 +24,7 @@ class EndpointState:
     """What runs with the same endpoint, key and model share as long as the process lives.
 
     Attributes:
-        limiter: What all requests go through.
+        limiter: What all requests go through, whoever answers them.
         estimator: What is known of its tokens.
         proven: Whether an answer ever came, so that the key and the model's name are right.
         logprobs: Whether its replies have the log-probabilities that were asked for.
@@ -37,25 +37,30 @@ class EndpointState:
     logprobs: SeenLogprobs = field(default_factory=SeenLogprobs)
 
 
+_limiters: dict[tuple[str, ...], Limiter] = {}
 _states: dict[tuple[str, ...], EndpointState] = {}
 _lock = threading.Lock()
 
 
-def endpoint_state(*identity: str, concurrency: int | None = None) -> EndpointState:
+def endpoint_state(
+    *account: str, identity: str = "", concurrency: int | None = None
+) -> EndpointState:
     """What is shared for an endpoint, key and model; made on first use.
 
     Args:
-        *identity: What tells it from others.
+        *account: What tells its limits from those of others.
+        identity: What else decides who answers, as a header that routes: what one refuses, another
+            may take. They have the limiter alone in common.
         concurrency: How many requests at once suit this endpoint, if that is known. Limits
             that a person sets later go before it.
     """
     with _lock:
-        found = _states.get(identity)
-        if found is None:
+        limiter = _limiters.get(account)
+        if limiter is None:
             limits = Limits() if concurrency is None else Limits(concurrency=concurrency)
-            found = _states[identity] = EndpointState(Limiter(limits))
-            found.limiter.identity = "\n".join(identity)
-        return found
+            limiter = _limiters[account] = Limiter(limits)
+            limiter.identity = "\n".join(account)
+        return _states.setdefault((*account, identity), EndpointState(limiter))
 
 
 @in_forked_child
@@ -63,6 +68,7 @@ def _forget() -> None:
     """In a forked child: the limiters belong to a loop that did not come along."""
     global _lock  # noqa: PLW0603
     _lock = threading.Lock()
+    _limiters.clear()
     _states.clear()
 
 

@@ -129,11 +129,14 @@ def _through(
     settings = PROVIDERS["azure"] if is_azure(client) else model.settings
     official = settings.name == "azure" or base == settings.base_url
     keys = "\n".join(value for name, value in headers.items() if name.lower() in _CREDENTIALS)
-    shared = endpoint_state(base, hashlib.sha256(keys.encode()).hexdigest(), str(model.model))
+    identity = identity_of(base, client, model.scope)
+    shared = endpoint_state(
+        base, hashlib.sha256(keys.encode()).hexdigest(), str(model.model), identity=identity
+    )
     if base == settings.base_url and not settings.developer_role:
         shared.fitting.know_no_role("developer", "system")
     return Connection(
-        identity=identity_of(base, client, model.scope),
+        identity=identity,
         former_identity=former_identity_of(base, client, model.scope),
         model=str(model.model),
         provider=settings,

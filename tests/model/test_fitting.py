@@ -8,6 +8,7 @@ import warnings
 from typing import Literal
 from urllib.parse import quote_plus
 
+import openai
 import pandas as pd
 import pytest
 
@@ -147,6 +148,32 @@ def test_what_was_learned_is_known_to_the_next_run_which_says_it_too_and_buys_no
         assert len(said) == 1
         _, said, _ = ask(server, 4, params={"temperature": 0})
         assert (server.counters.total, said) == (5, [])
+
+
+def test_what_one_tenant_refuses_is_asked_of_another_at_the_same_address_and_key():
+    refused = REFUSALS["openai"]
+    with Server(answer="fine") as server:
+
+        def asked_by(tenant):
+            at = {"base_url": server.base_url, "api_key": server.key}
+            client = openai.AsyncOpenAI(**at, default_headers={"x-portkey-config": tenant})
+            model = lp.Model("openai/m", client=client, temperature=0)
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                pd.DataFrame({"text": ["a"]}).llm.process(
+                    "Say {text}", "a", model=model, progress=False
+                )
+            limiter = model.connect().endpoint.limiter
+            return [str(warning.message) for warning in said], limiter
+
+        server.configure(faults=lambda body, n: refused if "temperature" in body else None)
+        of_one, first = asked_by("pc-one")
+        server.configure(faults=None)
+        of_other, second = asked_by("pc-other")
+        sent = [json.loads(request.raw_body).get("temperature") for request in server.requests]
+    assert (len(of_one), of_other) == (1, [])
+    assert sent == [0, None, 0]
+    assert first is second  # the account is one
 
 
 def test_neither_the_number_of_attempts_nor_the_first_failures_count_it():
