@@ -664,6 +664,10 @@ WITHIN = {
     },
     "a login": {"store": {"place": f"mongodb://me:{quote(CANARY, safe='')}@store.example/reviews"}},
     "a text of settings": {"store": {"place": f"AccountName=me;AccountKey={CANARY};"}},
+    "cookies": {"tools": [{"headers": {"Cookie": f"theme=dark; sid={CANARY}; lang=en"}}]},
+    "settings with spaces": {
+        "store": {"place": f"Driver={{ODBC Driver 18}};Server=db;Uid=me;Pwd={CANARY};"}
+    },
     "what a stranger may read": {"metadata": {"apiKey": CANARY, "password": "hunter2"}},
 }
 
@@ -727,6 +731,43 @@ def test_a_key_within_a_field_of_the_body_travels_in_no_pickle():
         travelled.connect()
 
 
+JWT = ".".join(
+    ["eyJhbGciOiJIUzI1NiJ9", "eyJzdWIiOiIxMjM0NTY3ODkwIn0", "dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"]
+)
+BASE64 = "q83vEjRWeJCrze/x1+Zt0k2b3/9yZs8A1bC2dE3fG4h="
+SAS = "sv=2022-11-02&sp=r&sig=abcDEF123%2Bxyz%2F456ghiJKL789mnoPQR012stuVWX%3D"
+PEM = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0B\n-----END PRIVATE KEY-----\n"
+WRITTEN = {
+    "a JWT": {"token": JWT},
+    "base64": {"key": BASE64},
+    "a signature in an address": {"url": f"https://store.example/file?{SAS}"},
+    "a signature": {"sas_token": SAS},
+    "a short one in an address": {"server_url": "https://tool.example/?api_key=k3Y9aa81bc2d"},
+    "a password in an address": {"server_url": "https://tool.example/?password=Tr0ub4dor"},
+    "a token behind an address": {"url": f"https://tool.example/#access_token={JWT}"},
+    "a bot": {"url": "https://tool.example/bot123456789:AAF0abcdefghijklmnopqrstuvwx012345/"},
+    "several words": {"password": "correct horse battery staple 9"},
+    "settings of postgres": {"dsn": "host=h user=u password=S3cret99xx dbname=d"},
+    "a key in a file": {"place": PEM},
+    "a login": {"auth": ["user", "p4ssw0rd99"]},
+    "a scheme of its own": {
+        "headers": {"Authorization": 'Token token="4f9a81c27be0", email="m@e"'}
+    },
+    "headers in lines": {"headers": ["Accept: text/html", "Authorization: Bearer of-mine-1"]},
+    "other headers": {"http_headers": {"X-Auth": "a1b2c3d4e5f6"}},
+    "JSON in a text": {"config": '{"api_key": "of-mine-1234"}'},
+}
+
+
+@pytest.mark.parametrize("way", WRITTEN)
+def test_a_key_in_a_field_is_known_however_it_is_written(way):
+    model = lp.Model("openai/m", base_url=AT, tools=[WRITTEN[way]])
+    assert "[key]" in repr(model.params["tools"])
+    (name,) = WRITTEN[way]
+    other = lp.Model("openai/m", base_url=AT, tools=[{name: "another"}])
+    assert model.connect().identity != other.connect().identity
+
+
 def test_what_only_looks_like_a_key_in_a_field_is_sent_and_noted_as_it_is():
     fields = {
         "tools": [
@@ -742,10 +783,17 @@ def test_what_only_looks_like_a_key_in_a_field_is_sent_and_noted_as_it_is():
             },
             {"type": "file_search", "vector_store_ids": ["vs_68a1b2c3d4e5f6a7b8c9d0e1f2a3b4c5"]},
             {"filters": {"type": "eq", "key": "year_of_2024", "value": "2024"}},
+            {"schema_url": "https://x.example/schemas/2026-01-customer-order-v1a.json"},
+            {
+                "search_prompt": "see https://x.example/commit/a94a8fe5ccb19ba61c4c0873d391e987982fbbd3"
+            },
         ],
         "metadata": {
             "author": "George Orwell, 1949",
             "keywords": "covid-19",
+            "authorization": "n/a",
+            "pairs": "a=1 b=2",
+            "of_json": '{"colour": "blue-20261129-abcdefgh"}',
             "key": "release-2024",
             "session": "2026-11-29",
             "password": 20261129,

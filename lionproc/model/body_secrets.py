@@ -7,8 +7,9 @@ header does, each tells one place from another, as a digest in the identity.
 
 from __future__ import annotations
 
+import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -19,7 +20,6 @@ from lionproc.errors import LionprocError, ModelError
 from lionproc.model.canonical import SHAPE_NOTHING
 from lionproc.model.credentials import (
     REDACTED,
-    WORDS,
     Secret,
     has_prefix_of_key,
     looks_like_key,
@@ -48,6 +48,13 @@ _SAID = frozenset(
 )
 # Whose addresses may have a key as a part of their path.
 _SERVICES = frozenset(("data_sources", "mcp_servers", "plugins", "tools"))
+_ADDRESS = re.compile(r"\s*[a-zA-Z][a-zA-Z0-9+.-]*://\S*\s*$")
+_HEADERS = re.compile(r"(?:^|[^a-z])headers?$")
+_PRIVATE = re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY")
+_OF_A_KEY = re.compile(r"[A-Za-z0-9_+/=.~:-]{24,}")
+_MARKS = re.compile(r"[+/=.~:-]")
+# What is no key, whatever it is called: words, and what has no digit and no odd mark in it.
+_SAYING = re.compile(r"[A-Za-z ,.'/_-]*")
 _SHORTEST = 16  # characters of what looks like a key: `sk-10001` is the number of a product
 _SCHEMA = frozenset(("properties", "$defs", "definitions", "patternProperties"))
 
@@ -123,7 +130,8 @@ class _KeyWire:
         self._wire: Wire = wire
         self.wires = (wire,)  # those that know what to take out of replies; see `mask_together`
         self._found = found
-        own = (echo for _, value in found.reveal().values() for echo in _echoes(value))
+        keys = ((path, value) for path, value in found.reveal().values())
+        own = (echo for path, value in keys for echo in _echoes(str(value), tuple(path.split("/"))))
         wire.secrets = Secret(tuple(dict.fromkeys((*wire.secrets.reveal(), *own))))
 
     async def post(self, body: bytes) -> Response:
@@ -154,7 +162,7 @@ def _marked(value: object, path: tuple[str, ...], found: dict[str, tuple[str, ob
         }
     if isinstance(value, (list, tuple)):
         return [_marked(inner, path, found) for inner in value]
-    if not _is_secret(value, path):
+    if not any(_keys_in(value, path)):
         return value
     mark = f"[key {secrets.token_hex(16)}]"
     found[mark] = "/".join(path), value
@@ -177,27 +185,41 @@ def _shown(value: object, marks: Mapping[str, object]) -> object:
     return REDACTED.decode() if isinstance(value, str) and value in marks else value
 
 
-def _is_secret(value: object, path: tuple[str, ...]) -> bool:
-    if not isinstance(value, str) or len(value.split()) not in {1, 2} or path[0] in _SAID:
-        return False
+def _keys_in(value: object, path: tuple[str, ...]) -> Iterator[str]:
+    """What in a value lets somebody in: all of it, a part of it, or nothing."""
+    if not isinstance(value, str) or path[0] in _SAID:
+        return
     *above, name = ("", *path[1:])  # a field's own name was looked at before
-    if "://" in value:
-        return any(_of_address(value, with_path=path[0] in _SERVICES))
-    if any(_of_pairs(value)):
-        return True
-    if "headers" in above[-1:] and secrets_in({name: value}):
+    if _ADDRESS.match(value):
+        yield from _of_address(value, with_path=path[0] in _SERVICES)
+        return
+    found = False
+    for each in (*_of_pairs(value), *_of_headers(name, value), *_of_json(value)):
+        found = True
+        yield each
+    if not found and (_PRIVATE.search(value) or _is_key(value, name, above)):
+        yield value
+
+
+def _is_key(value: str, name: str, above: Sequence[str]) -> bool:
+    if _HEADERS.search(spelt(above[-1] if above else "")) and secrets_in({name: value}):
         return True
     called = spelt(name)
     is_of_auth = any(OF_AUTHENTICATION.search(spelt(each)) for each in above)
-    if IS_SECRET.search(called) or (is_of_auth and MAY_BE_SECRET.search(called)):
-        return not WORDS.fullmatch(value)
+    is_named = IS_SECRET.search(called) or OF_AUTHENTICATION.search(called)
+    if is_named or (is_of_auth and MAY_BE_SECRET.search(called)):
+        return not _SAYING.fullmatch(value)
     if MAY_BE_SECRET.search(called):
         return _is_like_a_key(value)
-    return len(value) >= _SHORTEST and has_prefix_of_key(value)
+    return len(value) >= _SHORTEST and len(value.split()) <= 2 and has_prefix_of_key(value)
 
 
 def _is_like_a_key(value: str) -> bool:
-    return len(value.strip()) >= _SHORTEST and looks_like_key(value)
+    value = value.strip()
+    return len(value) >= _SHORTEST and (
+        looks_like_key(value)
+        or (_OF_A_KEY.fullmatch(value) is not None and looks_like_key(_MARKS.sub("", value)))
+    )
 
 
 def _of_address(value: str, *, with_path: bool) -> Iterator[str]:
@@ -205,27 +227,55 @@ def _of_address(value: str, *, with_path: bool) -> Iterator[str]:
     try:
         parts = urlsplit(value)
         yield from secrets_of_proxy(value)
-        for name, given in parse_qsl(parts.query):
-            called = spelt(name)
-            if (IS_SECRET.search(called) or MAY_BE_SECRET.search(called)) and _is_like_a_key(given):
-                yield given
-        yield from filter(_is_like_a_key, parts.path.split("/") if with_path else ())
+        for text in (parts.query, parts.fragment):
+            yield from _of_parameters(text)
+        steps = parts.path.split("/") if with_path else ()
+        yield from (each for each in steps if looks_like_key(each.replace(":", "")))  # not a file
     except ValueError:  # it is none
         yield value
 
 
+def _of_parameters(text: str) -> Iterator[str]:
+    for name, given in parse_qsl(text):
+        called = spelt(name)
+        is_key = IS_SECRET.search(called) and not _SAYING.fullmatch(given)
+        if is_key or (MAY_BE_SECRET.search(called) and _is_like_a_key(given)):
+            yield given
+
+
 def _of_pairs(value: str) -> Iterator[str]:
-    """The keys of a text of settings, as `AccountName=me;AccountKey=...`."""
-    pairs = [pair.partition("=") for pair in value.strip("; ").split(";")]
-    if len(pairs) > 1 and all(equals for _, equals, _ in pairs):
-        for name, _, given in pairs:
-            if given and IS_SECRET.search(spelt(name.strip())):
-                yield given.strip()
+    """The keys of a text of settings: `AccountName=me;AccountKey=...`, `user=me password=...`."""
+    for between in (";", "&", None):
+        pairs = [pair.partition("=") for pair in value.strip("; ").split(between)]
+        if len(pairs) > 1 and all(equals for _, equals, _ in pairs):
+            if between == "&":
+                yield from _of_parameters(value)
+                return
+            for name, _, given in pairs:
+                if given and IS_SECRET.search(spelt(name.strip())):
+                    yield given.strip(" '\"")
 
 
-def _echoes(value: object) -> Iterator[str]:
+def _of_headers(name: str, value: str) -> Iterator[str]:
+    """Those of headers that are written as lines."""
+    if _HEADERS.search(spelt(name)):
+        for line in value.splitlines():
+            header, colon, given = line.partition(":")
+            if colon:
+                yield from secrets_in({header.strip(): given.strip()})
+
+
+def _of_json(value: str) -> Iterator[str]:
+    if value.lstrip().startswith(("{", "[")):
+        yield from secrets_in({"": value})
+
+
+def _echoes(value: str, path: tuple[str, ...]) -> Iterator[str]:
     """What a server may say of a key that it was sent."""
-    text = str(value)
-    inner = tuple(_of_address(text, with_path=True) if "://" in text else _of_pairs(text))
-    for each in inner or (text,):
-        yield from secrets_in({"token": each})
+    for key in _keys_in(value, path):
+        if len(key.split()) <= 2:
+            yield from secrets_in({"token": key})
+        elif _HEADERS.search(spelt("".join(path[-2:-1]))):
+            yield from secrets_in({path[-1]: key})
+        else:  # its words are nobody's
+            yield key
