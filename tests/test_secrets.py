@@ -731,9 +731,7 @@ def test_a_key_within_a_field_of_the_body_travels_in_no_pickle():
         travelled.connect()
 
 
-JWT = ".".join(
-    ["eyJhbGciOiJIUzI1NiJ9", "eyJzdWIiOiIxMjM0NTY3ODkwIn0", "dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"]
-)
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"
 BASE64 = "q83vEjRWeJCrze/x1+Zt0k2b3/9yZs8A1bC2dE3fG4h="
 SAS = "sv=2022-11-02&sp=r&sig=abcDEF123%2Bxyz%2F456ghiJKL789mnoPQR012stuVWX%3D"
 PEM = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0B\n-----END PRIVATE KEY-----\n"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from lionproc.engine.regular_file import read_regular
+from lionproc.engine.regular_file import first_hole, read_regular
 
 __all__ = ["repository_with", "tracks"]
 
@@ -59,6 +59,8 @@ def _holds(index: Path, pattern: bytes, *, is_shared: bool = False) -> bool:
     with os.fdopen(os.open(index, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
         found = os.fstat(opened.fileno())
         if not (stat.S_ISREG(found.st_mode) and 0 < found.st_size <= LARGEST_INDEX):
+            return False
+        if first_hole(opened.fileno()) < found.st_size:  # git leaves none
             return False
         with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
             if content[4:8] == b"\0\0\0\4":

@@ -33,10 +33,10 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from lionproc.engine.forking import hold
-from lionproc.engine.journal_intake import left_behind
+from lionproc.engine.journal_intake import take_in
 from lionproc.engine.journal_mark import GIVE, check_mark
 from lionproc.engine.journal_owed import owed
-from lionproc.engine.journal_record import Row
+from lionproc.engine.journal_record import LARGEST_REPLY, Row
 from lionproc.engine.journal_schema import COLUMNS, VERSION, bring_up, checked_format
 from lionproc.engine.journal_trouble import ELSEWHERE, code_of, is_busy, trouble
 from lionproc.engine.made_here import USUAL_JOURNAL, make_secret
@@ -68,12 +68,11 @@ AT_ONCE: Final = 64
 """Rows in one statement, and one transaction. Python's lock is let go of once for each statement, and
 got back only when the engine's thread, busy as it is, lets go of it in its turn."""
 LAST_ID: Final = 2**63 - 1  # SQLite has no larger one
-LARGEST: Final = 64 * 2**20  # bytes of a reply; those that are kept have 16 MiB at most
 # What is larger, or of another type, was put there by somebody else. SQLite knows both without
 # reading a value; of texts its newer versions do.
 _LENGTH: Final = "octet_length" if sqlite3.sqlite_version_info >= (3, 43) else "length"
 _TEXTS: Final = {"kind": 100, "model": 4096}
-_BYTES: Final = {"key": 16, "reply": LARGEST, "usage": 4096}
+_BYTES: Final = {"key": 16, "reply": LARGEST_REPLY, "usage": 4096}
 
 
 def _bounded(column: str) -> str:
@@ -210,15 +209,17 @@ class JournalFile:
 
     def take_over(self) -> None:
         """Put in what processes that were killed had not put in any more, and what this one could not."""
-        with contextlib.ExitStack() as held:
-            rows = held.enter_context(owed(self.path))
-            if self.mode == "wal":
-                rows = [*held.enter_context(left_behind(self.path)), *rows]
-            missing = [row for row in dict.fromkeys(rows) if not self._has(row)]
-            if missing:
-                self.write(missing)
+        if self.mode == "wal":
+            take_in(self.path, self._put_in)
+        with owed(self.path) as rows:
             if rows:
-                self.flush()
+                self._put_in(rows)
+
+    def _put_in(self, rows: Sequence[Row]) -> None:
+        missing = [row for row in dict.fromkeys(rows) if not self._has(row)]
+        if missing:
+            self.write(missing)
+        self.flush()
 
     def _has(self, row: Row) -> bool:
         start, key, kind, *_, at, checksum, _, _ = row

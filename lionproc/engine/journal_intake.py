@@ -15,12 +15,13 @@ import logging
 import os
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from lionproc.engine.journal_record import Row, from_row
+from lionproc.engine.journal_record import LARGEST_REPLY, Row, from_row
 from lionproc.engine.made_here import say_it_was_not, secret_of
+from lionproc.engine.regular_file import first_hole
 from lionproc.engine.trusted import VARIABLE, is_trusted
 
 try:
@@ -28,7 +29,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Intake", "Log", "left_behind", "logs_beside"]
+__all__ = ["Intake", "Log", "logs_beside", "take_in"]
 
 told = logging.getLogger("lionproc")
 ENDING: Final = ".intake"
@@ -38,6 +39,9 @@ LARGEST: Final = 256 * 2**20  # bytes of a log; a writer that is slow has never 
 # only a stranger's has thousands of them.
 _EFFORT: Final = 4  # times those of the log
 _LITTLE: Final = 64 * 2**20
+_TOGETHER: Final = 16 * 2**20  # bytes of replies that are put in together
+_MOST_TOGETHER: Final = 10_000  # records
+_REPLY: Final = 3  # its place in a row
 _HEAD: Final = struct.Struct(">4s16sIIIIqqqddqq")
 _MARK: Final = b"row2"
 _FLAGS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -174,42 +178,68 @@ class Intake:
             self._free.pop().close(is_ours=is_ours)
 
 
-@contextlib.contextmanager
-def left_behind(path: str) -> Iterator[list[Row]]:
-    """What processes that were killed had not yet put into the journal.
+def take_in(path: str, put_in: Callable[[Sequence[Row]], object]) -> None:
+    """Put in what processes that were killed had not yet put into the journal; then it is removed.
 
     Args:
         path: The journal's file.
+        put_in: Called with some records at a time, in the order they came in each log. They are on
+            disk when it returns.
 
-    Yields:
-        The records, in the order they came in each. When the block ends well they are removed.
+    Raises:
+        Exception: What `put_in` raises; then that log and those behind it are left.
 
     Warns:
-        LionprocWarning: Nothing says that they came here. Said once, when the block ends well.
+        LionprocWarning: Nothing says that they came here. Said once for all.
     """
-    with contextlib.ExitStack() as held:
-        rows: list[Row] = []
-        head = _head(path)
-        is_foreign = False
-        found: list[Path] = []
+    head = _head(path)
+    is_foreign = False
+    try:
         for log in logs_beside(Path(path)):
-            with contextlib.suppress(OSError):
-                file = os.open(log, os.O_RDWR | _FLAGS)  # where locks are those of NFS they want it
-                held.callback(os.close, file)
-                if _is_trusted(file, log):
-                    _lock(file)
-                    if os.fstat(file).st_nlink:  # else another one has put it in: its name may be
-                        content = _content(file)  # that of a new one by now
-                        came = list(_rows(content))
-                        is_foreign |= bool(came) and not content.startswith(head)
-                        rows += came
-                        found.append(log)
-        yield rows
-        for log in found:
-            with contextlib.suppress(OSError):
-                log.unlink()
+            with _left_behind(log) as file:
+                if file is None:
+                    continue
+                content = _content(file)
+                came = False
+                for some in _some(_rows(content)):
+                    put_in(some)
+                    came = True
+                is_foreign |= came and not content.startswith(head)
+                content = b""  # before the next one
+                with contextlib.suppress(OSError):
+                    log.unlink()
+    finally:
         if is_foreign:
             say_it_was_not(path)
+
+
+@contextlib.contextmanager
+def _left_behind(log: Path) -> Iterator[int | None]:
+    """The file of a log whose process was killed, locked; None where it is none."""
+    with contextlib.ExitStack() as held:
+        left = None
+        with contextlib.suppress(OSError):
+            file = os.open(log, os.O_RDWR | _FLAGS)  # where locks are those of NFS they want it
+            held.callback(os.close, file)
+            if _is_trusted(file, log):
+                _lock(file)
+                # Else another one has put it in: its name may be that of a new one by now.
+                left = file if os.fstat(file).st_nlink else None
+        yield left
+
+
+def _some(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    """Records, as many at a time as are held in memory together."""
+    held: list[Row] = []
+    size = 0
+    for row in rows:
+        held.append(row)
+        size += len(row[_REPLY])
+        if size >= _TOGETHER or len(held) >= _MOST_TOGETHER:
+            yield held
+            held, size = [], 0
+    if held:
+        yield held
 
 
 def logs_beside(journal: Path) -> Iterator[Path]:
@@ -258,8 +288,9 @@ def _head(journal: str) -> bytes:
 
 
 def _content(file: int) -> bytes:
+    """What is in a log, as far as it was written: behind a hole nothing of ours is."""
     with os.fdopen(os.dup(file), "rb") as log:
-        return log.read()
+        return log.read(first_hole(file))
 
 
 def _rows(content: bytes) -> Iterator[Row]:
@@ -285,7 +316,7 @@ def _row_at(content: bytes, place: int) -> tuple[Row | None, int]:
     mark, key, *numbers, total, run = _HEAD.unpack_from(content, place)
     sizes, numbers = numbers[:4], numbers[4:]
     place += _HEAD.size
-    if mark != _MARK or len(content) - place < sum(sizes):
+    if mark != _MARK or len(content) - place < sum(sizes) or sizes[1] > LARGEST_REPLY:
         return None, len(content)
     parts = []
     for size in sizes:

@@ -15,12 +15,13 @@ from lionproc.engine.tokens import Tokens
 from lionproc.engine.usage import Usage, from_bytes, to_bytes
 from lionproc.errors import CallError, Kind
 
-__all__ = ["Entry", "Failure", "Row", "from_row", "prefix", "to_row"]
+__all__ = ["LARGEST_REPLY", "Entry", "Failure", "Row", "from_row", "prefix", "to_row"]
 
 Row = tuple[Any, ...]
 """(prefix, key, kind, reply, model, prompt_tokens, completion_tokens, attempts, seconds, at,
 checksum, usage). `kind` is empty for a reply; a failure has its message in place of the reply."""
 
+LARGEST_REPLY: Final = 64 * 2**20  # bytes; those that are kept have 16 MiB at most
 _NUMBERS: Final = struct.Struct(">qqqddII")
 _PREFIX: Final = struct.Struct(">q8x")
 _MOST: Final = 1e11

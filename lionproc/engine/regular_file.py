@@ -1,4 +1,4 @@
-"""Files that somebody else may have put there, read: no pipe, no device and no giant."""
+"""Files that somebody else may have put there, read: no pipe, no device, no giant and no hole."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["bytes_of", "read_regular"]
+__all__ = ["bytes_of", "first_hole", "read_regular"]
 
 
 def read_regular(
@@ -20,6 +20,8 @@ def read_regular(
 ) -> bytes:
     """All of a file that somebody else may have put there: never a pipe, a device or a giant.
 
+    Nor one with holes, which is short on the disk and long to read: lionproc leaves none.
+
     Args:
         path: The file.
         largest: Bytes that it may have.
@@ -27,7 +29,7 @@ def read_regular(
         flaw: What else is wrong with it, "" for nothing.
 
     Raises:
-        OSError: It cannot be read, is no regular file, is larger, or has a flaw.
+        OSError: It cannot be read, is no regular file, is larger, has holes, or a flaw.
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     if not follow:
@@ -40,10 +42,27 @@ def read_regular(
             raise OSError(errno.EINVAL, "it is a device, pipe or socket and no file")
         if flaw is not None and (what := flaw(found)):
             raise PermissionError(errno.EPERM, what)
+        if first_hole(file.fileno()) < found.st_size <= largest:
+            raise OSError(errno.EINVAL, "it has holes, and no file that is written whole has any")
         content = file.read(largest + 1)
     if len(content) > largest:
         raise OSError(errno.EFBIG, f"it is larger than {largest // 2**20:,} MiB")
     return content
+
+
+def first_hole(file: int) -> int:
+    """Where the first hole of a file begins; its length where it has none, or nobody can tell.
+
+    Args:
+        file: Open, at its beginning; it stays there.
+    """
+    length = os.fstat(file).st_size
+    try:
+        found = os.lseek(file, 0, os.SEEK_HOLE)
+    except (AttributeError, OSError):  # Windows, or a file system that does not know
+        return length
+    os.lseek(file, 0, os.SEEK_SET)
+    return min(found, length)
 
 
 def bytes_of(found: os.stat_result) -> int:

@@ -30,7 +30,7 @@ from lionproc.engine import journal as journal_module
 from lionproc.engine import journal_file, journal_schema, journal_writer
 from lionproc.engine.journal import Entry, Failure, Journal
 from lionproc.engine.journal_file import JournalFile
-from lionproc.engine.journal_record import from_row, prefix, to_row
+from lionproc.engine.journal_record import LARGEST_REPLY, from_row, prefix, to_row
 from lionproc.engine.usage import Usage
 from lionproc.errors import JournalError
 
@@ -727,7 +727,7 @@ def test_a_giant_that_somebody_put_there_is_not_read(path):
         link.execute(
             "INSERT INTO record (prefix, key, kind, reply, model, prompt_tokens, completion_tokens,"
             " attempts, seconds, at, checksum) VALUES (?, ?, '', zeroblob(?), '', 0, 0, 1, 0, 0, 0)",
-            (prefix(key), key, journal_file.LARGEST + 1),
+            (prefix(key), key, LARGEST_REPLY + 1),
         )
     link.close()
     file = journal_file.JournalFile(str(path))

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from lionproc.engine import journal_intake, journal_record
+from lionproc.engine import journal_intake, journal_record, regular_file
 from lionproc.engine.journal import Entry, Failure, Journal
 from lionproc.engine.journal_file import JournalFile
 from lionproc.engine.journal_intake import MOST, Intake
@@ -68,6 +68,48 @@ def test_a_record_that_the_file_cannot_take_keeps_nobody_out_of_the_journal(path
         assert found_in(journal, first) == [first]
         assert len(journal) == 1
     assert not log.exists()
+
+
+def with_a_hole(path, length):
+    """A file that goes on for so many bytes and has none of them on the disk."""
+    with path.open("r+b") as file:
+        file.truncate(length)
+    with path.open("rb") as file:
+        if regular_file.first_hole(file.fileno()) == length:
+            pytest.skip("this file system tells of no holes")
+
+
+def test_a_log_is_read_as_far_as_it_was_written_however_long_it_says_that_it_is(path, monkeypatch):
+    log = killed_with(path, first := an_entry(1))
+    size = log.stat().st_size
+    read, content = [], journal_intake._content
+    monkeypatch.setattr(
+        journal_intake, "_content", lambda file: read.append(content(file)) or read[-1]
+    )
+    with_a_hole(log, 300 * 2**20)
+    with Journal.open(path) as journal:
+        assert found_in(journal, first) == [first]
+    assert (not log.exists(), size <= len(read[0]) <= size + 2**16) == (True, True)
+
+
+def test_what_many_logs_have_is_put_in_a_little_at_a_time(path, monkeypatch):
+    entries = [an_entry(number, bytes([number]) * 2**20) for number in range(1, 41)]
+    for few in (entries[:20], entries[20:]):
+        killed_with(path, *few)
+    written, write = [], JournalFile.write
+    monkeypatch.setattr(
+        JournalFile, "write", lambda self, rows: written.append(rows) or write(self, rows)
+    )
+    with Journal.open(path) as journal:
+        assert found_in(journal, *entries) == entries
+    assert [len(rows) for rows in written] == [16, 4, 16, 4]
+
+
+def test_a_record_of_a_log_that_is_larger_than_any_reply_is_passed_over(path, monkeypatch):
+    monkeypatch.setattr(journal_intake, "LARGEST_REPLY", 1000)
+    killed_with(path, first := an_entry(1), large := an_entry(2, bytes(1001)), last := an_entry(3))
+    with Journal.open(path) as journal:
+        assert found_in(journal, first, large, last) == [first, last]
 
 
 def test_what_it_had_put_into_the_file_is_not_put_there_twice(path):

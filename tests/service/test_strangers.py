@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 import lionproc as lp
 from lionproc.engine.lease import Lease
+from lionproc.engine.regular_file import first_hole
 from lionproc.errors import JournalError, LionprocError
 from lionproc.service import records as records_module
 from lionproc.service.prompt import Prompt
@@ -227,6 +228,17 @@ async def test_a_record_that_cannot_be_used_is_reported(service, edit, caplog):
     assert "req_1.json cannot be used" in service.get_request("req_1")["error"]
     assert service.health().damaged == 1
     assert "req_1.json" in caplog.text
+
+
+async def test_a_record_that_is_short_on_the_disk_and_long_to_read_is_not_read(service):
+    put("requests", id="req_1")
+    with (Path("requests") / "req_1.json").open("r+b") as file:
+        file.truncate(255 * 2**20)
+        if first_hole(file.fileno()) == 255 * 2**20:
+            pytest.skip("this file system tells of no holes")
+    put("requests", id="req_2")
+    assert [each["request_id"] for each in await service.resume()] == ["req_2"]
+    assert "it has holes" in service.get_request("req_1")["error"]
 
 
 def give_away(folder, name, how):
