@@ -1,6 +1,7 @@
 """A key goes to its server and nowhere else, also when the server sends it back."""
 
 import ast
+import asyncio
 import base64
 import contextlib
 import copy
@@ -480,9 +481,15 @@ def test_all_that_a_client_sends_is_taken_out_of_what_comes_back(way, tmp_path, 
     assert not any(CANARY[-12:] in text for text in logged)  # httpx tells addresses, escaped
 
 
+async def asked_of_a_service(model):
+    async with lp.ProcessingService("S", "requests", None, None, model=model) as service:
+        return await service.process_data("a text")
+
+
+@pytest.mark.parametrize("face", ["frame", "service"])
 @pytest.mark.parametrize("made", ["pool", "fallback", "pool in a fallback"])
 @pytest.mark.parametrize("way", ["direct", "client", "body"])
-def test_what_another_member_is_sent_is_taken_out_too(made, way, tmp_path):
+def test_what_another_member_is_sent_is_taken_out_too(made, way, face, tmp_path):
     """Where they are keys of one gateway, that knows them all."""
     said = f"Not for {CANARY}, nor for {CANARY}-2."
     body = {"choices": [{"message": {"content": said}, "finish_reason": "stop"}]}
@@ -504,8 +511,11 @@ def test_what_another_member_is_sent_is_taken_out_too(made, way, tmp_path):
             model = lp.Fallback([models[0], lp.Pool([models[1], other])])
         else:
             model = (lp.Pool if made == "pool" else lp.Fallback)([*models, other])
-        out, _ = ask(model, rows=2)
-    assert set(out["a"]) == {"Not for [key], nor for [key]."}
+        if face == "frame":
+            answers = ask(model, rows=2)[0]["a"].tolist()
+        else:
+            answers = [asyncio.run(asked_of_a_service(model))["result"]]
+    assert set(answers) == {"Not for [key], nor for [key]."}
     assert not any(map(spelt, files(tmp_path).values()))
 
 

@@ -83,6 +83,8 @@ class RunLog:
         made = _written({**facts, "lease": _shown(lease)})
         try:
             number = self._file.change("INSERT INTO run (facts, checksum) VALUES (?, ?)", made)
+            # One that was forgotten may have had this number.
+            self._file.change("DELETE FROM run_answers WHERE run = ?", (number,))
         except BaseException:
             self._let_go(lease)
             raise

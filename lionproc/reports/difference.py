@@ -54,7 +54,8 @@ class Difference:
         prompt: The difference of the prompts, line by line (as `diff -u`); empty where they are
             equal.
         system: The same of the system prompts.
-        settings: Model, schema, provider and parameters that differ: name -> (then, now).
+        settings: Model, schema, provider, endpoint (its address, and a digest of what else decides
+            who answers there) and parameters that differ: name -> (then, now).
         compared: How many rows have an answer in at least one of the runs; None where the answers
             could not be compared without the frame.
         changed: How many of these have another answer, or one in one run alone.
@@ -111,10 +112,12 @@ def _lines(then: str, now: str) -> str:
 
 
 def _asked(past: Remembered) -> dict[str, Any]:
-    """Model, schema and parameters, by name."""
+    """Model, schema, endpoint (with a digest of the headers and keys that route) and parameters."""
     facts = past.facts
     asked = {name: facts.get(name) for name in ("provider", "model", "schema")}
-    fields = _first(past.note.get("ways")).get("fields")
+    way = _first(past.note.get("ways"))
+    asked["endpoint"] = way.get("identity")
+    fields = way.get("fields")
     if isinstance(fields, dict):
         asked |= {n: value for n, value in fields.items() if n != "response_format"}  # the schema
     given = past.note.get("asked")

@@ -19,6 +19,7 @@ from lionproc.model.composed import leaves_of, steps_of
 from lionproc.model.connection import Connection
 from lionproc.model.model import Model
 from lionproc.model.steps import Outcome, own_keys
+from lionproc.model.wire import mask_together
 from lionproc.service.session import ModelCopy, Session
 
 __all__ = ["ComposedSession", "made_session", "session_of"]
@@ -71,8 +72,7 @@ class ComposedSession(Session):
         self, messages: Sequence[Mapping[str, Any]], schema: Any = str, occurrence: int = 0
     ) -> ModelCall:
         """Build the call that sends these messages to the first model; see `Session.call`."""
-        for session in self.sessions[1:]:
-            await session.open()
+        mask_together([(await session.open()).wire for session in self.sessions])
         return await self.sessions[0].call(messages, schema, occurrence)
 
     async def question(

@@ -27,7 +27,7 @@ from lionproc.model.call import ModelCall, RequestBuilder
 from lionproc.model.connection import Connection
 from lionproc.model.defaults import MODEL_VARIABLE, default, default_model
 from lionproc.model.model import Model
-from lionproc.model.wire import Wire
+from lionproc.model.wire import Wire, mask_together
 
 CLOSED = "It was closed meanwhile: resume() goes on."
 MAX_BUILDERS = 256  # answer types whose request builder is remembered
@@ -113,6 +113,7 @@ class Session:
         async with self._opening:
             if self._connection is None:
                 connection = await asyncio.to_thread(self.model.connect)
+                mask_together([connection.wire])  # of a Pool there are several within
                 self._resources.wire = connection.wire
                 limits = default("limits", None)
                 if limits is not None:

@@ -60,6 +60,13 @@ def test_a_run_of_which_something_is_left_keeps_its_number(runs, model, tmp_path
     assert [line["run"] for line in lines] == [lp.run(n).id for n in ["old"] * 4 + ["new"] * 4]
 
 
+def test_a_run_that_gets_the_number_of_one_that_is_gone_has_none_of_its_digests(runs, model):
+    assert lp.journal().prune(run="new") == 4
+    with Journal.open(lp.journal().path) as journal:
+        number = journal.runs.begin({})
+        assert (number, journal.runs.digests(number)) == (2, None)
+
+
 def test_what_is_old_goes_and_gives_its_space_back(runs):
     journal = lp.journal()
     with contextlib.closing(sqlite3.connect(journal.path)) as other, other:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Annotated, Literal, NewType
 from zlib import crc32
 
+import openai
 import pandas as pd
 import pytest
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
@@ -352,6 +353,20 @@ def test_what_changed_between_two_runs(df, server, model):
     same = lp.run("one").diff(lp.run("one"))
     assert (same.prompt, same.settings, same.changed) == ("", {}, 0)
     assert "asked the same" in repr(same)
+
+
+def test_runs_that_were_answered_in_two_places_did_not_ask_the_same(df, server):
+    for tenant in ("a", "b"):
+        at = {"base_url": server.base_url, "api_key": server.key}
+        client = openai.AsyncOpenAI(**at, default_headers={"X-Tenant": tenant})
+        df.llm.process(
+            "Say {text}", into="a", model=lp.Model("openai/m", client=client), name=tenant
+        )
+    changed = lp.run("a").diff(lp.run("b"))
+    assert list(changed.settings) == ["endpoint"]
+    then, now = changed.settings["endpoint"]
+    assert then != now
+    assert then.split()[0] == now.split()[0] == server.base_url
 
 
 @pytest.mark.parametrize("schema", [int, Literal[2**53, 2**53 + 1]])
