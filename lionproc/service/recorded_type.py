@@ -84,14 +84,17 @@ def recorded(schema: Any) -> dict[str, object]:
     if isinstance(schema, Mapping):
         return {"schema": plain(schema)}
     try:
-        return _recorded_type(schema)
+        return _recorded_type(schema, repr(schema))
     except TypeError:  # it cannot be looked up
-        return _recorded_type.__wrapped__(schema)
+        return _recorded_type.__wrapped__(schema, "")
 
 
 @lru_cache(maxsize=64)
-def _recorded_type(schema: Any) -> dict[str, object]:
-    """For types that are written anew with each request, as `list[Review]` is."""
+def _recorded_type(schema: Any, spelt: str) -> dict[str, object]:  # noqa: ARG001 - for the cache
+    """For types that are written anew with each request, as `list[Review]` is.
+
+    By their spelling too: for Python `Literal["a", "b"]` is `Literal["b", "a"]`, for a model not.
+    """
     written = plain(TypeAdapter(schema).json_schema())
     kind = {"label": label_of(schema), "read_alike": made_like(schema, written)}
     return {"schema": written, "type": kind}

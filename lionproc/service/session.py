@@ -142,7 +142,8 @@ class Session:
         Raises:
             SchemaError: It is not an answer type.
         """
-        key: Hashable = to_json(schema) if isinstance(schema, Mapping) else schema
+        # For Python types are equal in which the order of choices is another.
+        key: Hashable = to_json(schema) if isinstance(schema, Mapping) else (schema, repr(schema))
         try:
             known = self._builders.get(key)
         except TypeError:  # a type without a hash cannot be remembered

@@ -96,6 +96,15 @@ async def test_types_give_typed_results_and_records_that_can_be_resumed(service)
     assert record["schema"]["properties"]["mood"]["enum"] == ["good", "bad"]
 
 
+async def test_the_order_of_choices_is_asked_for_and_recorded_as_it_is_given(server, service):
+    server.configure(answer='{"answer": "a"}')
+    orders = (Literal["a", "b"], Literal["b", "a"])  # one type for Python
+    ids = [(await service.process_data({"n": 1}, order))["request_id"] for order in orders]
+    assert [on_disk(each)["schema"]["enum"] for each in ids] == [["a", "b"], ["b", "a"]]
+    asked = [request.raw_body for request in server.requests]
+    assert [b'["a","b"]' in each for each in asked] == [True, False]
+
+
 async def test_where_the_type_is_given_again_a_later_run_gives_instances(server, model):
     server.configure(faults=["content_filter", "content_filter"])
     async with lp.ProcessingService("A", "requests", 60_000, model=model) as first:
