@@ -82,7 +82,7 @@ def _fault(name: str, value: object) -> str:
     try:
         json.dumps(value, allow_nan=False)
         orjson.dumps(value)  # which has no other keys than texts, and 64 bits
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return (
             f"Model({name}=...) goes into the request's body, and this "
             f"{type(value).__name__} cannot be written as JSON."

@@ -292,6 +292,15 @@ def test_a_key_from_a_file_may_end_in_a_line_break():
 # --- addresses ----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("levels", [300, 5000])
+def test_a_field_that_nests_deeper_than_can_be_written_is_refused_in_a_sentence(levels):
+    nested = []
+    for _ in range(levels):
+        nested = [nested]
+    with pytest.raises(ModelError, match="cannot be written as JSON"):
+        lp.Model("openai/m", base_url=AT, api_key=KEY, data_sources=nested)
+
+
 @pytest.mark.parametrize("endings", [5, "done", b"done", [1], None])
 def test_endings_that_are_no_list_of_words_are_refused_in_a_sentence(endings):
     with pytest.raises(ModelError, match="endings is a list of words"):
