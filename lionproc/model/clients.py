@@ -14,6 +14,7 @@ from lionproc.model.environment import NO_PROXY_ADDRESS, certificates, client_fo
 from lionproc.model.own_code import own_code_in
 from lionproc.model.plain_client import PlainClient, adds_nothing, plain_client
 from lionproc.model.providers import Provider
+from lionproc.model.unwrapping import is_made_by_openai
 
 if TYPE_CHECKING:
     import openai
@@ -178,8 +179,7 @@ def is_plain(client: Any) -> bool:
         and getattr(client, "workload_identity", None) is None
         and client.custom_auth is None
         and all(type(value) in {str, int, float} for value in client.default_query.values())
-        and type(getattr(client, "_client", None)).__name__
-        in {"AsyncHttpxClientWrapper", "SyncHttpxClientWrapper"}
+        and is_made_by_openai(getattr(client, "_client", None))
         and not own_code_in(client)
     )
 

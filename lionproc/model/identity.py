@@ -11,6 +11,7 @@ found too, as long as the key is the same.
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
@@ -18,7 +19,7 @@ from typing import Any
 
 from lionproc.errors import ModelError
 from lionproc.model.own_code import own_code_in
-from lionproc.model.unwrapping import unwrapped
+from lionproc.model.unwrapping import is_made_by_openai, unwrapped
 
 __all__ = ["former_identity_of", "identity_of", "in_order", "sent_headers", "with_scope"]
 
@@ -40,6 +41,13 @@ _OF_THE_MESSAGE = {
 }
 # Where the plain key goes besides `Authorization`: at Azure, and at gateways that do as it does.
 _KEY_NAMES = ("api-key", "x-api-key")
+# Cookies that servers set with any reply, so that the next request takes the same way, by the
+# documentation of Cloudflare ("Cloudflare cookies"), of load balancers of AWS, Azure and Google, and
+# of F5: each call that the user makes with a client of their own may bring another one.
+_OF_A_BALANCER = re.compile(
+    r"(?:__cf(?:_bm|lb|ruid|seq|waitingroom)|_cfuvid|cf_clearance|cf_ob_info|cf_use_ob"
+    r"|AWSALB(?:APP-\d|CORS|TG|TGCORS)?|AWSELB(?:CORS)?|ARRAffinity(?:SameSite)?|GCLB|BIGipServer.*)$"
+)
 # What the logins of httpx hold: of Basic, of Digest, of a file with logins.
 _OF_A_LOGIN = ("_auth_header", "_username", "_password", "_netrc_info")
 
@@ -138,7 +146,9 @@ def _carried(client: Any, plain: set[tuple[str, str]]) -> Iterator[tuple[str, st
         return
     yield from _headers(http.headers, plain)
     yield from in_order((f"?{name}", value) for name, value in http.params.multi_items())
-    for cookie in http.cookies.jar:
+    for cookie in () if is_made_by_openai(http) else http.cookies.jar:  # it has only servers' own
+        if _OF_A_BALANCER.match(cookie.name):
+            continue
         yield f"cookie {cookie.domain}{cookie.path} {cookie.name}", cookie.value or ""
     pool = getattr(getattr(http, "_transport", None), "_pool", None)
     if socket := getattr(pool, "_uds", None):  # the address is only a name then

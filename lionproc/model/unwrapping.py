@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["layers", "unwrapped"]
+__all__ = ["is_made_by_openai", "layers", "unwrapped"]
 
 _WITHIN = ("__wrapped__", "_wrapped")  # of wrapt and others, of Django
+
+
+def is_made_by_openai(http: object) -> bool:
+    """Whether an openai client made its HTTP client itself, as where its user gave none.
+
+    Args:
+        http: What is within the openai client.
+    """
+    return type(http).__name__ in {"AsyncHttpxClientWrapper", "SyncHttpxClientWrapper"}
 
 
 def unwrapped(thing: Any) -> Any:

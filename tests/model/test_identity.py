@@ -91,6 +91,20 @@ def test_what_only_opens_or_carries_shares_the_answers(way):
     assert PLAIN[way]() == AT
 
 
+@pytest.mark.parametrize("made", [openai.OpenAI, openai.AsyncOpenAI])
+def test_a_cookie_that_a_server_set_in_a_client_of_the_users_is_no_other_place(made):
+    client = made(base_url=AT, api_key=KEY)
+    before = lp.Model("openai/m", client=client).connect().identity
+    client._client.cookies.set("session", "of-a-call-1", domain="model.example")
+    assert lp.Model("openai/m", client=client).connect().identity == before
+
+
+@pytest.mark.parametrize("name", ["__cf_bm", "_cfuvid", "AWSALBTGCORS", "ARRAffinitySameSite"])
+def test_the_cookie_of_a_load_balancer_is_no_other_place(name):
+    assert identity(**http(cookies={name: "4f9a81"})) == AT
+    assert identity(**http(cookies={f"{name}_of_mine": "4f9a81"})) != AT
+
+
 def test_all_else_that_is_sent_is_another_place():
     found = {way: make() for way, make in OTHERS.items()}
     assert len({AT, *found.values()}) == len(found) + 1
