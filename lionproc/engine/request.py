@@ -83,6 +83,14 @@ class Call(Protocol):
         """The call that asks again with the reason, or None."""
 
 
+# What an event has once it is answered.
+_OF_WHAT_CAME = (
+    *("_corrected", "again_for", "attempts", "cached", "cached_tokens", "call"),
+    *("completion_tokens", "corrections", "crowded", "has_reply", "model", "prompt_tokens"),
+    *("refused", "seconds", "unkept_usd", "usd", "value"),
+)
+
+
 def keys_of(call: Call) -> list[bytes]:
     """The keys under which an answer to a call may be kept, its own first.
 
@@ -191,6 +199,15 @@ class Event:
         self.seconds = 0.0
         self.cached = False
         self.model = ""
+
+    def have(self, other: Event) -> None:
+        """Have what came of an equal question, that of the same call.
+
+        Args:
+            other: It is answered, and not by a request.
+        """
+        for name in _OF_WHAT_CAME:
+            setattr(self, name, getattr(other, name))
 
     @property
     def keys(self) -> tuple[bytes, ...]:

@@ -11,6 +11,7 @@ from lionproc.engine.request import Event
 from lionproc.errors import CallError
 from lionproc.frame.assemble import Missing
 from lionproc.frame.legs import Leg
+from lionproc.frame.read_once import ReadOnce
 from lionproc.model.call import ModelCall, RequestBuilder
 from lionproc.model.steps import Found, Outcome, own_keys
 
@@ -38,6 +39,7 @@ def recall(
     *,
     find: Callable[[list[bytes]], Mapping[bytes, Entry]],
     replay: Replay,
+    read: Mapping[int, ReadOnce],
     what_became: Callable[[Leg, Event], Outcome],
     begins: Callable[[int, Found], tuple[int, bool]],
 ) -> list[Recalled]:
@@ -49,25 +51,32 @@ def recall(
         builders: What makes the questions of each leg.
         find: Looks keys up in the journal.
         replay: Reads what is kept.
+        read: What was read, by the numbers of the legs.
         what_became: How an answered event counts for the steps.
         begins: Where a row begins, by its place and what is kept of it.
     """
     if len(legs) == 1:
-        return recall_at_one(fresh, legs[0], find, replay)
+        return recall_at_one(fresh, legs[0], find, replay, read[legs[0].number])
     asked: list[tuple[int, list[tuple[ModelCall, Sequence[bytes]]]]] = []
     for place, call in fresh:
         calls = [call, *(builder.ask_too(call) for builder in builders[1:])]
         keys = own_keys([each.keys_by_way for each in calls])
         asked.append((place, list(zip(calls, keys, strict=True))))
-    kept = find(list({key for _, keyed in asked for _, keys in keyed for key in keys}))
+    once = [read[leg.number] for leg in legs]
+    unknown = {
+        key
+        for _, keyed in asked
+        for (call, keys), known in zip(keyed, once, strict=True)
+        if not known.knows(call)
+        for key in keys
+    }
+    kept = find(list(unknown))
     made = []
     for place, keyed in asked:
         events = [Event(call, tag=place) for call, _ in keyed]
         answered: dict[int, Outcome] = {}
-        for number, event in enumerate(events if kept else ()):
-            own = keyed[number][1]
-            entry = next((kept[key] for key in own if key in kept), None)
-            if entry is not None and replay.answer(event, entry):
+        for number, event in enumerate(events):
+            if once[number].answer(event, keyed[number][1], kept, replay):
                 answered[number] = what_became(legs[number], event)
         number, stands = begins(place, answered.get)
         if stands:
@@ -82,16 +91,16 @@ def recall_at_one(
     leg: Leg,
     find: Callable[[list[bytes]], Mapping[bytes, Entry]],
     replay: Replay,
+    once: ReadOnce,
 ) -> list[Recalled]:
     """As `recall`, where there is one leg: nothing leads to another."""
-    kept = find(list({key for _, call in fresh for key in call.keys_by_way}))
+    unknown = {key for _, call in fresh if not once.knows(call) for key in call.keys_by_way}
+    kept = find(list(unknown))
     made = []
     for place, call in fresh:
         event = Event(call, tag=place)
-        if kept:
-            entry = next((kept[key] for key in call.keys_by_way if key in kept), None)
-            if entry is not None and replay.answer(event, entry):
-                event.finish()
+        if once.answer(event, call.keys_by_way, kept, replay):
+            event.finish()
         made.append(Recalled(leg, event))
     return made
 

@@ -34,6 +34,7 @@ from lionproc.frame.options import Options
 from lionproc.frame.part_writer import PartWriter
 from lionproc.frame.plan import Plan, Rendered
 from lionproc.frame.portions import PORTION_ROWS
+from lionproc.frame.read_once import ReadOnce
 from lionproc.frame.recall import Recalled, asked_too, recall
 from lionproc.frame.row_store import CACHED, SKIPPED, WAITING
 from lionproc.frame.sample import sample_of
@@ -83,6 +84,7 @@ class RowRun(Run):
             self._builder(plan.stages[leg.stage], leg.leaf, connection)
             for leg, connection in zip(self._legs, self._connections, strict=True)
         ]
+        self._read_once = {leg.number: ReadOnce() for leg in self._legs}
         for leg, builder in zip(self._legs, self._builders, strict=True):
             builder.for_others = leg.is_shared
             builder.must_tell = Kind.NO_LOGPROBS not in leg.steps.elsewhere(leg.leaf)
@@ -405,6 +407,7 @@ class RowRun(Run):
                 [self._builders[each.number] for each in legs],
                 find=find,
                 replay=replay,
+                read=self._read_once,
                 what_became=self._what_became,
                 begins=begins,
             )

@@ -82,6 +82,11 @@ def model_at(server, **more):
     return lp.Model("openai", "test-model", base_url=server.base_url, api_key=server.key, **more)
 
 
+class Mooded(BaseModel):
+    mood: str
+    why: str
+
+
 def texts(count, start=0):
     return pd.DataFrame({"text": [f"text {n}" for n in range(start, start + count)]})
 
@@ -460,6 +465,28 @@ def test_a_failing_prompt_is_not_asked_for_every_row_that_has_it(server, model):
     assert len(asked) == len(set(asked))
     assert len(out.llm.errors()) == 300
     assert out["a"].notna().sum() == 600
+
+
+@pytest.mark.parametrize("made", ["of one model", "of several"])
+def test_a_kept_reply_is_read_once_for_all_rows_that_ask_the_same(server, model, monkeypatch, made):
+    server.configure(answer='{"mood": "good", "why": "long"}')
+    last = lp.Model("openai/last", base_url=server.base_url, api_key=server.key)
+    asked = model if made == "of one model" else lp.Fallback([model, last])
+    df = pd.DataFrame({"text": ["same", "other"] * 400})
+
+    def ask():
+        return df.llm.process(
+            "Say {text}", into="a", schema=Mooded, model=asked, details=True, progress=False
+        )
+
+    first = ask()
+    read, parse = [], ModelCall.parse
+    monkeypatch.setattr(ModelCall, "parse", lambda call, raw: read.append(raw) or parse(call, raw))
+    again = ask()
+    assert (len(read), server.counters.total) == (2, 2)
+    columns = ["a_mood", "a_why", "a_model"]
+    assert again[columns].equals(first[columns])
+    assert set(again["a_status"]) == {"cached"}
 
 
 def test_rows_are_asked_one_by_one_without_deduplicate_and_each_is_kept(server, model):
