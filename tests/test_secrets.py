@@ -791,6 +791,8 @@ def test_what_only_looks_like_a_key_in_a_field_is_sent_and_noted_as_it_is():
             },
             {"type": "file_search", "vector_store_ids": ["vs_68a1b2c3d4e5f6a7b8c9d0e1f2a3b4c5"]},
             {"filters": {"type": "eq", "key": "year_of_2024", "value": "2024"}},
+            {"server_url": "https://x.example/acme/forecasting-benchmark-2026-results"},
+            {"parameters": {"dependentRequired": {"password": ["user_id2"]}}},
             {"schema_url": "https://x.example/schemas/2026-01-customer-order-v1a.json"},
             {
                 "search_prompt": "see https://x.example/commit/a94a8fe5ccb19ba61c4c0873d391e987982fbbd3"
@@ -800,6 +802,10 @@ def test_what_only_looks_like_a_key_in_a_field_is_sent_and_noted_as_it_is():
             "author": "George Orwell, 1949",
             "keywords": "covid-19",
             "authorization": "n/a",
+            "code": "a94a8fe5ccb19ba61c4c0873d391e987982fbbd3",
+            "secret_project": "Apollo-11",
+            "cookie_policy": "v2-2026",
+            "order": '{"order":"ORD20240501A77"}',
             "pairs": "a=1 b=2",
             "of_json": '{"colour": "blue-20261129-abcdefgh"}',
             "key": "release-2024",
@@ -832,6 +838,14 @@ IDS = {
     "session_id": "7f9c24e8-3b1f-4ef2-9f0a-1234567890ab",
     "cached_content": "cachedContents/0n4f7k2p9x3q8r5t1v6w2y4z",
 }
+
+
+@pytest.mark.parametrize("name", ["conversation", "trace_id", "deployment_id", "grammar"])
+def test_an_id_or_a_text_in_any_other_field_is_no_key_either(name):
+    for value in ("conv_68f1a0b2c3d4e5f60718293a4b5c6d7e", '["SKU12345678AB"]'):
+        assert lp.Model("openai/m", base_url=AT, **{name: value}).params == {name: value}
+    with pytest.raises(ModelError, match="this is a key"):
+        lp.Model("openai/m", base_url=AT, **{name: CANARY})
 
 
 @pytest.mark.parametrize("name", IDS)
@@ -1087,6 +1101,12 @@ NO_SECRETS = {
     "the name of a session": {"Helicone-Session-Name": "Reviews of 2024"},
     "its path": {"Helicone-Session-Path": "/reviews/of/germany/2024"},
     "an author": {"X-Author": "J.Smith2"},
+    "a tenant": {"X-Tenant": "3f2504e0-4f89-11d3-9a0c-0305e82c3301"},
+    "a user": {"Helicone-User-Id": "user123456789"},
+    "an organization": {"X-Org": "Acme-2024Q3report"},
+    "a user among facts": {"x-portkey-metadata": '{"_user":"user123456789","day":"2024-05-01"}'},
+    "a commit": {"X-Commit": "a94a8fe5ccb19ba61c4c0873d391e987982fbbd3"},
+    "a project": {"X-Secret-Project": "Apollo-11"},
     "tokens": {"X-Tokenizer": "cl100k_base", "X-Max-Tokens-Model": "gpt-4o-mini"},
 }
 
@@ -1108,6 +1128,11 @@ def test_parameters_of_an_address_are_keys_by_their_names_and_their_length():
     ):
         (found,) = {secret for secret in secrets_in({}, base + key) if len(secret) > 8}
         assert len(found) >= 9
+
+
+def test_a_header_of_any_name_that_is_surely_a_key_is_found():
+    for key in ("sk-canary-4f9a81c2", "q83vEjRWeJCrze9x1Zt0k2b3y", "xoxb-123456789012-abc"):
+        assert secrets_in({"X-Whatever": key}) == (key,)
 
 
 def test_keys_within_the_config_of_a_gateway_are_found():

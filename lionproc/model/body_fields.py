@@ -10,7 +10,6 @@ import orjson
 from lionproc.model.credentials import (
     Secret,
     has_prefix_of_key,
-    looks_like_key,
     sealed,
     secrets_in,
 )
@@ -93,4 +92,4 @@ def _fault(name: str, value: object) -> str:
 def _is_key(name: str, value: str) -> bool:
     if name in _IDS:
         return has_prefix_of_key(value)
-    return looks_like_key(value) or bool(secrets_in({name: value}))
+    return bool(secrets_in({name: value}))

@@ -21,8 +21,9 @@ from lionproc.model.canonical import SHAPE_NOTHING
 from lionproc.model.credentials import (
     REDACTED,
     Secret,
+    has_long_run,
     has_prefix_of_key,
-    looks_like_key,
+    is_surely_key,
     place_of,
     sealed,
     secrets_in,
@@ -51,12 +52,12 @@ _SERVICES = frozenset(("data_sources", "mcp_servers", "plugins", "tools"))
 _ADDRESS = re.compile(r"\s*[a-zA-Z][a-zA-Z0-9+.-]*://\S*\s*$")
 _HEADERS = re.compile(r"(?:^|[^a-z])headers?$")
 _PRIVATE = re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY")
-_OF_A_KEY = re.compile(r"[A-Za-z0-9_+/=.~:-]{24,}")
-_MARKS = re.compile(r"[+/=.~:-]")
 # What is no key, whatever it is called: words, and what has no digit and no odd mark in it.
 _SAYING = re.compile(r"[A-Za-z ,.'/_-]*")
 _SHORTEST = 16  # characters of what looks like a key: `sk-10001` is the number of a product
-_SCHEMA = frozenset(("properties", "$defs", "definitions", "patternProperties"))
+_SCHEMA = frozenset(
+    ("properties", "$defs", "definitions", "patternProperties", "dependentRequired")
+)
 
 
 class BodySecrets:
@@ -209,17 +210,13 @@ def _is_key(value: str, name: str, above: Sequence[str]) -> bool:
     is_named = IS_SECRET.search(called) or OF_AUTHENTICATION.search(called)
     if is_named or (is_of_auth and MAY_BE_SECRET.search(called)):
         return not _SAYING.fullmatch(value)
-    if MAY_BE_SECRET.search(called):
+    if MAY_BE_SECRET.search(called) and called != "code":
         return _is_like_a_key(value)
     return len(value) >= _SHORTEST and len(value.split()) <= 2 and has_prefix_of_key(value)
 
 
 def _is_like_a_key(value: str) -> bool:
-    value = value.strip()
-    return len(value) >= _SHORTEST and (
-        looks_like_key(value)
-        or (_OF_A_KEY.fullmatch(value) is not None and looks_like_key(_MARKS.sub("", value)))
-    )
+    return len(value) >= _SHORTEST and (has_prefix_of_key(value) or has_long_run(value))
 
 
 def _of_address(value: str, *, with_path: bool) -> Iterator[str]:
@@ -230,7 +227,7 @@ def _of_address(value: str, *, with_path: bool) -> Iterator[str]:
         for text in (parts.query, parts.fragment):
             yield from _of_parameters(text)
         steps = parts.path.split("/") if with_path else ()
-        yield from (each for each in steps if looks_like_key(each.replace(":", "")))  # not a file
+        yield from filter(is_surely_key, steps)
     except ValueError:  # it is none
         yield value
 

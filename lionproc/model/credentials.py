@@ -21,9 +21,11 @@ __all__ = [
     "REDACTED",
     "WORDS",
     "Secret",
+    "has_long_run",
     "has_prefix_of_key",
     "hidden",
     "is_of_words",
+    "is_surely_key",
     "looks_like_key",
     "place_of",
     "sealed",
@@ -63,8 +65,10 @@ _PLAIN_NAMES = {
 }
 _PART = re.compile(r"(?:^|[\s,;])(?:[\w.-]+=(?![=\s,;]|$))?\"?([^\s,;\"]+)")
 _RUN = re.compile(r"[A-Za-z0-9]{12,}")
+_LONG_RUN = re.compile(r"[A-Za-z0-9]{24,}")
+_HEXADECIMAL = re.compile(r"[0-9a-fA-F]*")
 _KEY_PREFIX = re.compile(
-    r"\s*(?:Bearer\s+\S|(?:sk|pk|rk)-[\w-]{4}|(?:gsk|hf|ghp|r8|fw|sk)_\w{8}|xai-\w{8}|AIza\w{8})"
+    r"\s*(?:Bearer\s+\S|xox[abeprs]-\w{8}|(?:sk|pk|rk)-[\w-]{4}|(?:gsk|hf|ghp|r8|fw|sk)_\w{8}|xai-\w{8}|AIza\w{8})"
 )
 _BARE_KEY = re.compile(r"[A-Za-z0-9_+=-]{24,}")
 
@@ -153,7 +157,21 @@ def looks_like_key(text: str) -> bool:
     if has_prefix_of_key(text):
         return True
     text = text.strip()
-    return bool(_BARE_KEY.fullmatch(text)) and _mixed(text.replace("-", "").replace("_", ""))
+    return bool(_BARE_KEY.fullmatch(text)) and has_long_run(text.replace("-", "").replace("_", ""))
+
+
+def is_surely_key(text: str) -> bool:
+    """Whether a text is a key by its look alone: no name, number, hash or id of anything is like it.
+
+    Example:
+        >>> is_surely_key("q83vEjRWeJCrze9x1Zt0k2b3"), is_surely_key("order-20240501a7")
+        (True, False)
+    """
+    kinds = (str.isdigit, str.islower, str.isupper)
+    return has_prefix_of_key(text) or any(
+        all(any(map(kind, run)) for kind in kinds) and not _HEXADECIMAL.fullmatch(run)
+        for run in _LONG_RUN.findall(text)
+    )
 
 
 def has_prefix_of_key(text: str) -> bool:
@@ -216,7 +234,7 @@ def _parts(name: str, value: str) -> Iterator[str]:
         yield from _parts(*field)
     if not (is_of_secret(name) or (is_of_id(name) and len(value) >= _LONG_ID)):
         is_text = len(value) <= 200 and "://" not in value and " " not in value
-        if is_text and not within and _mixed(value):
+        if is_text and not within and is_surely_key(value):
             yield value
         return
     if lower == "cookie":
@@ -256,7 +274,7 @@ def _fields_of(value: str) -> list[tuple[str, str]]:
     return found
 
 
-def _mixed(text: str) -> bool:
+def has_long_run(text: str) -> bool:
     """Whether there is a long run of letters and digits together, as in keys and ids."""
     return any(
         any(map(str.isdigit, run)) and any(map(str.isalpha, run)) for run in _RUN.findall(text)

@@ -11,10 +11,11 @@ from typing import Final
 __all__ = ["IS_SECRET", "MAY_BE_SECRET", "OF_AUTHENTICATION", "is_of_id", "is_of_secret", "spelt"]
 
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-# What is a key, whatever it looks like, if it is no word.
+# What is a key, whatever it looks like, if it is no word: not of `secret_project`, `cookie_policy`.
 IS_SECRET: Final = re.compile(
-    r"passw|passphrase|pwd|secret|credential|authorization|cookie|"
-    r"(?:access|account|api|auth|bearer|private|session|subscription)[-_ ]?(?:key|token)"
+    r"(?:passw[a-z]*|passphrase|pwd|secret|credentials?|authorization|cookies?|"
+    r"(?:access|account|api|auth|bearer|private|secret|session|subscription)[-_ ]?(?:key|token))"
+    r"(?:[-_ ]?(?:base64|string|text|value))?[-_ ]?[0-9]*$"
 )
 # What is one where it looks like one: not of `keywords`, `author` or `tokenizer`.
 MAY_BE_SECRET: Final = re.compile(
