@@ -190,7 +190,8 @@ HINTS = {
 class CallError(LionprocError):
     """One call failed.
 
-    Where a reply was paid for and is no answer, `raw` has the beginning of it as it came.
+    Where a reply was paid for and is no answer, `raw` has the beginning of it as it came
+    (of many rows of a run, of the first ones).
 
     Args:
         kind: How it failed.
