@@ -190,8 +190,7 @@ HINTS = {
 class CallError(LionprocError):
     """One call failed.
 
-    Where a reply was paid for and is no answer, `raw` has the beginning of it as it came
-    (of many rows of a run, of the first ones).
+    Where a reply is no answer, `raw` has its beginning as it came, of the first rows of very many.
 
     Args:
         kind: How it failed.

@@ -389,14 +389,14 @@ def test_advice_fits_one_row_and_a_thousand():
 def test_of_very_many_failures_the_replies_take_a_bounded_room():
     failures = Failures(pd.RangeIndex(10_000), ["out"])
     kept = []
-    for place in range(0, 3000, 3):
+    for place in range(0, 3300, 3):
         kept.append(CallError(Kind.WRONG_SHAPE, "no number"))
         kept[-1].raw = bytes(RAW_BYTES)
         for equal in range(3):
             failures.add(place + equal, kept[-1], 1)
     most = RAW_OF_ALL // RAW_BYTES
-    assert [len(error.raw) for error in kept] == [RAW_BYTES] * most + [0] * (1000 - most)
-    assert len(list(failures)) == 3000
+    assert [len(error.raw) for error in kept] == [RAW_BYTES] * most + [0] * (1100 - most)
+    assert len(list(failures)) == 3300
 
 
 def test_failures_are_gone_through_while_others_are_added():
