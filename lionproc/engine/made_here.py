@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -32,6 +33,8 @@ __all__ = ["USUAL_JOURNAL", "is_made_here", "make_secret", "mark", "say_it_was_n
 USUAL_JOURNAL: Final = "journal.sqlite"  # of a folder that lionproc makes
 NAME: Final = ".made-here"
 _LARGEST: Final = 128  # bytes of it
+_TRIES: Final = 100
+_PAUSE_S: Final = 0.02
 
 
 def mark(folder: Path, *, with_secret: bool) -> None:
@@ -144,14 +147,23 @@ def _write(folder: Path, secret: bytes) -> None:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """One process at a time, where the file system has such locks."""
+    """One process at a time, where the file system has such locks; nobody is waited for without end.
+
+    What is done takes a moment. Who holds it longer is stopped, or has the folder for a lock of its own.
+    """
     if fcntl is None:
         yield
         return
     place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(place, fcntl.LOCK_EX)
+        for _ in range(_TRIES):
+            try:
+                fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(_PAUSE_S)
+            except OSError:  # there are no locks
+                break
         yield
     finally:
         with contextlib.suppress(OSError):

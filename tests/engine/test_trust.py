@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 import lionproc as lp
-from lionproc.engine import git_index, journal_file, trust
+from lionproc.engine import git_index, journal_file, made_here, trust
 from lionproc.engine.home import home
 from lionproc.engine.journal import Entry, Journal
 from lionproc.engine.journal_intake import Intake
@@ -637,3 +637,17 @@ def test_a_log_that_others_can_read_answers_nothing_beside_a_journal_that_is_nam
     Path(".lionproc/.journal.sqlite.0.intake").chmod(0o644)
     with Journal.open(".lionproc/journal.sqlite") as journal:
         assert len(journal) == 0
+
+
+def test_who_holds_the_folder_for_a_lock_of_their_own_keeps_nobody_waiting(work, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setattr(made_here, "_PAUSE_S", 0)
+    folder = work / ".lionproc"
+    folder.mkdir(mode=0o700)
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX)  # as `flock .lionproc python run.py` does
+        keep_one()
+    finally:
+        os.close(place)
+    assert made_here.is_made_here(folder)
