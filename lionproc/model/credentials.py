@@ -188,9 +188,9 @@ def secrets_in(headers: Mapping[str, object], url: str = "") -> tuple[str, ...]:
 
     Returns:
         Each credential without its scheme, whole and in its parts, passwords of Basic
-        authentication decoded, each cookie, parameters such as `key` and `code`, and values of
-        any other header that look like a key. Very short ones are left out: replacing them would
-        tear up answers.
+        authentication decoded, each cookie, parameters such as `key`, and values of any other
+        header that are keys by their look (see `is_surely_key`): what may be an id is in answers
+        too. Very short ones are left out: replacing them would tear up answers.
     """
     named = [(name, value) for name, value in headers.items() if isinstance(value, str)]
     named += parse_qsl(urlsplit(url).query)
