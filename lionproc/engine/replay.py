@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 RAW_BYTES = 64 * 1024  # of a reply that is no answer; all of it is in the journal
 # A longer one waits for the disk as it came and is parsed once more: as objects it may take thirty
 # times as much memory, and many wait.
+RAW_OF_ALL = 64 * 2**20  # of all of them, which stay with the failures for as long as those
 PARSED_AGAIN_BYTES = 256 * 1024
 # Whoever knows what an unknown ending means may use the reply that is kept, and an answer of which
 # nobody says how sure it is has been paid for.
@@ -53,6 +54,7 @@ class Replay:
         self.until: int | None = None
         self._since = since
         self._max_corrections = max_corrections
+        self._raw_room = RAW_OF_ALL
 
     # -- reading ----------------------------------------------------------------------------
 
@@ -143,7 +145,8 @@ class Replay:
             is_settled = event.advance(reply.data, self._max_corrections)
         if is_settled:
             if event.error is not None:
-                event.error.raw = reply.raw[:RAW_BYTES]
+                event.error.raw = reply.raw[: min(RAW_BYTES, self._raw_room)]
+                self._raw_room -= len(event.error.raw)
             return True
         return self._recall(event, self._find_for(event.call))
 

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from lionproc.reports.report import Report
 
 
-RAW_OF_ALL = 64 * 2**20  # bytes of replies that are no answers; all of them are in the journal
-
-
 class Failure(NamedTuple):
     """A row without an answer: where it is, where it failed, why, and after how many requests."""
 
@@ -45,18 +42,10 @@ class Failures:
         self._where = where
         self._outputs = tuple(outputs)
         self._all: dict[int, tuple[CallError, int]] = {}
-        self._room = RAW_OF_ALL
-        self._with_raw: set[CallError] = set()
 
     def add(self, place: int, error: CallError, attempts: int) -> None:
         """Note that the answer at a place failed."""
         let_go(error)
-        if error.raw and error not in self._with_raw:  # equal rows have one
-            self._room -= len(error.raw)
-            if self._room >= 0:
-                self._with_raw.add(error)
-            else:
-                error.raw = b""
         self._all[place] = (error, attempts)
 
     def at(self, place: int) -> CallError | None:

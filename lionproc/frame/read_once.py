@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from lionproc.engine.journal import Entry
@@ -12,7 +12,7 @@ from lionproc.model.call import ModelCall
 
 __all__ = ["ReadOnce"]
 
-MOST_BYTES: Final = 32 * 2**20  # of replies whose answers are remembered
+MOST_BYTES: Final = 32 * 2**20  # of replies whose answers are remembered, and a few more
 MOST: Final = 1000  # of them
 
 
@@ -26,9 +26,16 @@ class ReadOnce:
         self._came: dict[bytes, Event] = {}
         self._size = 0
 
-    def knows(self, call: ModelCall) -> bool:
-        """Whether it need not be looked up."""
-        return call.key in self._came
+    def unknown(self, calls: Iterable[ModelCall]) -> list[ModelCall]:
+        """Those of the next calls that are to be looked up; then all of them are to be answered.
+
+        Args:
+            calls: What rows ask.
+        """
+        if len(self._came) >= MOST or self._size >= MOST_BYTES:
+            self._came.clear()  # not later: what is known now is not looked up
+            self._size = 0
+        return [call for call in calls if call.key not in self._came]
 
     def answer(
         self, event: Event, own: Sequence[bytes], kept: Mapping[bytes, Entry], replay: Replay
@@ -48,13 +55,6 @@ class ReadOnce:
         entry = next((kept[each] for each in own if each in kept), None)
         if entry is None or not replay.answer(event, entry):
             return False  # what is asked meanwhile may be there the next time
-        self._remember(key, event, len(entry.reply))
+        self._came[key] = event
+        self._size += len(entry.reply)
         return True
-
-    def _remember(self, key: bytes, event: Event, size: int) -> None:
-        if len(self._came) >= MOST or self._size + size > MOST_BYTES:
-            self._came.clear()
-            self._size = 0
-        if size <= MOST_BYTES:
-            self._came[key] = event
-            self._size += size

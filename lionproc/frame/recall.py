@@ -63,13 +63,10 @@ def recall(
         keys = own_keys([each.keys_by_way for each in calls])
         asked.append((place, list(zip(calls, keys, strict=True))))
     once = [read[leg.number] for leg in legs]
-    unknown = {
-        key
-        for _, keyed in asked
-        for (call, keys), known in zip(keyed, once, strict=True)
-        if not known.knows(call)
-        for key in keys
-    }
+    unknown: set[bytes] = set()
+    for number, known in enumerate(once):
+        keys_of = {call: keys for _, keyed in asked for call, keys in keyed[number : number + 1]}
+        unknown.update(key for call in known.unknown(keys_of) for key in keys_of[call])
     kept = find(list(unknown))
     made = []
     for place, keyed in asked:
@@ -94,8 +91,8 @@ def recall_at_one(
     once: ReadOnce,
 ) -> list[Recalled]:
     """As `recall`, where there is one leg: nothing leads to another."""
-    unknown = {key for _, call in fresh if not once.knows(call) for key in call.keys_by_way}
-    kept = find(list(unknown))
+    unknown = once.unknown(call for _, call in fresh)
+    kept = find(list({key for call in unknown for key in call.keys_by_way}))
     made = []
     for place, call in fresh:
         event = Event(call, tag=place)

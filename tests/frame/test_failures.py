@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import lionproc as lp
+from lionproc.engine import replay
 from lionproc.engine.replay import RAW_BYTES
 from lionproc.errors import (
     HINTS,
@@ -22,7 +23,7 @@ from lionproc.errors import (
     RowsFailedWarning,
     StoppedWarning,
 )
-from lionproc.frame.failures import RAW_OF_ALL, Failures
+from lionproc.frame.failures import Failures
 from lionproc.notebook import card
 
 MOOD = Literal["pos", "neg"]
@@ -386,17 +387,14 @@ def test_advice_fits_one_row_and_a_thousand():
     assert not [hint for hint in HINTS.values() if "this row" in hint or "the row" in hint]
 
 
-def test_of_very_many_failures_the_replies_take_a_bounded_room():
-    failures = Failures(pd.RangeIndex(10_000), ["out"])
-    kept = []
-    for place in range(0, 3300, 3):
-        kept.append(CallError(Kind.WRONG_SHAPE, "no number"))
-        kept[-1].raw = bytes(RAW_BYTES)
-        for equal in range(3):
-            failures.add(place + equal, kept[-1], 1)
-    most = RAW_OF_ALL // RAW_BYTES
-    assert [len(error.raw) for error in kept] == [RAW_BYTES] * most + [0] * (1100 - most)
-    assert len(list(failures)) == 3300
+def test_of_very_many_failures_the_replies_take_a_bounded_room(server, model, monkeypatch):
+    monkeypatch.setattr(replay, "RAW_OF_ALL", 10_000)
+    server.configure(answer="x" * 3000)
+    with pytest.warns(RowsFailedWarning):
+        out = texts(12).llm.process("Say {text}", into="a", schema=int, model=model)
+    kept = [len(raw) for raw in out.llm.errors()["raw"].fillna("")]
+    assert (sum(kept), len(kept)) == (10_000, 12)
+    assert max(kept) > 3000
 
 
 def test_failures_are_gone_through_while_others_are_added():

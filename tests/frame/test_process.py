@@ -35,7 +35,7 @@ from lionproc.errors import (
     ServiceDownError,
     StoppedWarning,
 )
-from lionproc.frame import answer_columns
+from lionproc.frame import answer_columns, read_once
 from lionproc.frame.job import Job
 from lionproc.model.call import ModelCall
 from lionproc.testing import Fault, Server
@@ -487,6 +487,23 @@ def test_a_kept_reply_is_read_once_for_all_rows_that_ask_the_same(server, model,
     columns = ["a_mood", "a_why", "a_model"]
     assert again[columns].equals(first[columns])
     assert set(again["a_status"]) == {"cached"}
+
+
+@pytest.mark.parametrize("made", ["of one model", "of several"])
+def test_kept_replies_are_found_for_more_equal_rows_than_are_remembered(
+    server, model, monkeypatch, made
+):
+    monkeypatch.setattr(read_once, "MOST", 3)
+    last = lp.Model("openai/last", base_url=server.base_url, api_key=server.key)
+    asked = model if made == "of one model" else lp.Fallback([model, last])
+    frame = pd.DataFrame({"text": [f"text {n * n % 50}" for n in range(700)]})
+    once = {"into": "a", "model": asked, **QUIET}
+
+    first = frame.llm.process("Say {text}", **once)
+    sent = server.counters.total
+    assert sent == frame["text"].nunique()
+    assert frame.llm.process("Say {text}", **once).equals(first)
+    assert server.counters.total == sent
 
 
 def test_rows_are_asked_one_by_one_without_deduplicate_and_each_is_kept(server, model):
