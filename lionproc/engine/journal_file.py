@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from lionproc.engine.forking import hold
-from lionproc.engine.journal_intake import take_in
+from lionproc.engine.journal_intake import MOST_ALIKE, take_in
 from lionproc.engine.journal_mark import GIVE, check_mark
 from lionproc.engine.journal_owed import owed
 from lionproc.engine.journal_record import LARGEST_REPLY, Row
@@ -103,7 +103,8 @@ _ASTRAY: Final = (
 )
 # Itself; or, where it is a failure, what another process was answered later: it would hide that.
 _SAME: Final = (
-    "SELECT id FROM record WHERE prefix = ? AND key = ?"
+    "SELECT id FROM (SELECT id, key, checksum, kind, at FROM record WHERE prefix = ?"  # noqa: S608  (a constant)
+    f" ORDER BY id DESC LIMIT {MOST_ALIKE}) WHERE key = ?"
     " AND (checksum = ? OR (? <> '' AND kind = '' AND at >= ?)) LIMIT 1"
 )
 _BEFORE: Final = f"SELECT id, {_BOUNDED} FROM record WHERE id < ? ORDER BY id DESC LIMIT 1"  # noqa: S608  (constants)

@@ -15,6 +15,7 @@ import logging
 import os
 import stat
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -29,7 +30,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Intake", "Log", "logs_beside", "take_in"]
+__all__ = ["MOST_ALIKE", "Intake", "Log", "logs_beside", "take_in"]
 
 told = logging.getLogger("lionproc")
 ENDING: Final = ".intake"
@@ -39,6 +40,9 @@ LARGEST: Final = 256 * 2**20  # bytes of a log; a writer that is slow has never 
 # only a stranger's has thousands of them.
 _EFFORT: Final = 4  # times those of the log
 _LITTLE: Final = 64 * 2**20
+MOST_ALIKE: Final = 100
+"""Records with one prefix that are taken of a log, and looked at in the journal: a hash of eight bytes
+is that of one question, and only a stranger's file has it more often."""
 _TOGETHER: Final = 16 * 2**20  # bytes of replies that are put in together
 _MOST_TOGETHER: Final = 10_000  # records
 _REPLY: Final = 3  # its place in a row
@@ -232,7 +236,11 @@ def _some(rows: Iterator[Row]) -> Iterator[list[Row]]:
     """Records, as many at a time as are held in memory together."""
     held: list[Row] = []
     size = 0
+    alike = Counter[int]()
     for row in rows:
+        alike[row[0]] += 1
+        if alike[row[0]] > MOST_ALIKE:
+            continue
         held.append(row)
         size += len(row[_REPLY])
         if size >= _TOGETHER or len(held) >= _MOST_TOGETHER:

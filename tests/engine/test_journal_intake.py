@@ -11,7 +11,7 @@ import pytest
 from lionproc.engine import journal_intake, journal_record, regular_file
 from lionproc.engine.journal import Entry, Failure, Journal
 from lionproc.engine.journal_file import JournalFile
-from lionproc.engine.journal_intake import MOST, Intake
+from lionproc.engine.journal_intake import MOST, MOST_ALIKE, Intake
 from lionproc.engine.journal_record import to_row
 from lionproc.errors import JournalError
 
@@ -110,6 +110,16 @@ def test_a_record_of_a_log_that_is_larger_than_any_reply_is_passed_over(path, mo
     killed_with(path, first := an_entry(1), large := an_entry(2, bytes(1001)), last := an_entry(3))
     with Journal.open(path) as journal:
         assert found_in(journal, first, large, last) == [first, last]
+
+
+def test_of_very_many_records_that_begin_alike_some_are_taken(path):
+    entries = [
+        Entry(bytes(8) + n.to_bytes(8, "big"), BODY, "m", 1, 1, 1, 0.1, 1.8e9) for n in range(300)
+    ]
+    killed_with(path, *entries, last := an_entry(2**64))
+    with Journal.open(path) as journal:
+        assert len(journal) == MOST_ALIKE + 1
+        assert found_in(journal, entries[0], entries[MOST_ALIKE - 1], last) != []
 
 
 def test_what_it_had_put_into_the_file_is_not_put_there_twice(path):
