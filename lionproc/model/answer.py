@@ -256,10 +256,10 @@ def _of_type(cls: type[Answer], schema: Any, name: object | None) -> Answer:
         )
     is_open = any(isinstance(part, Json | Map) for part in walk(shape))
     typed = TypeCheck(adapter, schema, whole, is_open=is_open)
-    try_out(whole, typed, label)
+    check = Weighed(typed, whole, tagged=True)
+    try_out(whole, check, label)
     is_object = isinstance(shape, Record) and "anyOf" not in whole  # no Optional[Model]
     own_name = getattr(schema, "__name__", None) if is_object else None
-    check = Weighed(typed, whole, tagged=True)
     called = wire.property_name(own_name or name)
     if is_object:
         read = read_either(Form(check, on_wire), None, shape)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from lionproc.model.pattern_work import RunPattern
+
 __all__ = ["Applied", "tried_with"]
 
 
@@ -19,8 +21,8 @@ class Applied:
         items: Those that are tried with every item.
         unique: Whether items have to differ, so that each may be compared with each.
         form: Whether a text has to be in a form that takes long to check: an address, a pattern.
-        patterns: Steps that patterns may take with each character of a text.
-        names: Those that they may take with each character of the name of a property.
+        patterns: Against which a text is held, and how often.
+        names: Those that each name of a property is held against.
         addresses: How often a text is held against pydantic's pattern of an e-mail address.
         names_as_addresses: How often each name of a property is.
         faults: How many faults the value itself may have, those of its names aside.
@@ -35,8 +37,8 @@ class Applied:
     trials: int = 1
     unique: bool = False
     form: bool = False
-    patterns: int = 0
-    names: int = 0
+    patterns: Counter[RunPattern] = field(default_factory=Counter)
+    names: Counter[RunPattern] = field(default_factory=Counter)
     addresses: int = 0
     names_as_addresses: int = 0
     faults: int = 1
@@ -54,8 +56,8 @@ class Applied:
         self.trials += more.trials
         self.unique = self.unique or more.unique
         self.form = self.form or more.form
-        self.patterns += more.patterns
-        self.names += more.names
+        self.patterns = self.patterns + more.patterns
+        self.names = self.names + more.names
         self.addresses += more.addresses
         self.names_as_addresses += more.names_as_addresses
         self.faults += more.faults

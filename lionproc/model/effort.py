@@ -25,11 +25,13 @@ from lionproc.model.long_numbers import (
     has_too_many_long_numbers,
     may_have_long_numbers,
 )
-from lionproc.model.pattern_work import MOST_STEPS, looks_around
+from lionproc.model.matching import refuse_long_matching
+from lionproc.model.particular import LONG
+from lionproc.model.pattern_work import MOST_STEPS, size_of
 from lionproc.model.references import circular
 from lionproc.model.trials import (
     FEW_FIELDS,
-    LONG,
+    MOST_ADDRESSED,
     MOST_NAMED,
     MOST_PAIRS,
     MOST_TRIALS,
@@ -69,8 +71,8 @@ class Weighed:
         self._hashed = getattr(check, "hashed", ())
         self._reads_digits = getattr(check, "reads_digits", False)
         self._schema = schema
-        around = getattr(check, "way_by_way", frozenset()).__contains__ if tagged else looks_around
-        self._trials = Trials(schema, tagged=tagged, around=around)
+        runs = getattr(check, "runs", None) if tagged else None
+        self._trials = Trials(schema, tagged=tagged, runs=runs)
         self._circle = bool(circular(schema))
         # pydantic tells a fault with all choices by name, and each of them apart. JSON Schema's
         # checker names a few.
@@ -116,7 +118,9 @@ class Weighed:
 
     def _may_be_work(self, text: str) -> bool:
         """Whether this might be too much to check, told from its length and its signs alone."""
-        if len(text) * self._trials.steps > MOST_STEPS:
+        if self._may_be_matched_for_long(text):
+            return True
+        if self._trials.most_addressed(len(text)) > MOST_ADDRESSED:
             return True
         if len(text) <= self._few and not self._circle:  # a value has a sign or two
             return False
@@ -137,6 +141,10 @@ class Weighed:
             return False
         return values > MOST_VALUES or values * self._trials.of_one_value > MOST_TRIALS
 
+    def _may_be_matched_for_long(self, text: str) -> bool:
+        trials = self._trials
+        return trials.patterns.are_any and trials.most_steps(size_of(text)) > MOST_STEPS
+
     def _may_have_long_ways(self, text: str, values: int) -> bool:
         """Whether the names that lead to the values may be long, as often as each is tried."""
         most = MOST_NAMED / (values * min(self._trials.of_one_value, MOST_PARTS))
@@ -149,9 +157,16 @@ class Weighed:
     def _first_faults(self) -> Check:
         """Finds faults without telling all of them: gigabytes, where many have many choices."""
         try:
-            return SchemaCheck(dict(self._schema), self._trials.can_be_told)
+            check = SchemaCheck(dict(self._schema), self._trials.can_be_told)
         except ValueError:  # its patterns are for pydantic alone
             return self._check
+        trials = Trials(self._schema, tagged=False)
+
+        def first(text: str, raw: Any = NOT_PARSED) -> Any:
+            refuse_long_matching(trials, raw)
+            return check(text, raw)
+
+        return first
 
     def _weigh(self, text: str, raw: object) -> object:
         """What the text holds, if it is not too much."""
@@ -167,6 +182,8 @@ class Weighed:
                 f"the answer is {how} for a type whose kinds have to be tried one by one; {less}",
                 hint="Give each kind a tag, pydantic.Field(discriminator=...): then one is tried.",
             )
+        if self._may_be_matched_for_long(text):
+            refuse_long_matching(self._trials, value)
         if self._told and _is_more(value, MOST_TOLD // self._told):
             self._first_faults(text, value)
         return value

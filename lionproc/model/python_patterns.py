@@ -17,9 +17,9 @@ from pydantic_core import SchemaError as CoreSchemaError
 
 from lionproc.errors import SchemaError
 from lionproc.model.core_parts import changed, parts_within
-from lionproc.model.pattern_work import engine_of
+from lionproc.model.pattern_work import LARGEST_PATTERN, RunPattern, engine_of
 
-__all__ = ["safe_schema", "validator_from", "validator_of", "way_by_way"]
+__all__ = ["runs_of", "safe_schema", "validator_from", "validator_of"]
 
 _FLAGS: Final = ((re.IGNORECASE, "i"), (re.MULTILINE, "m"), (re.DOTALL, "s"), (re.VERBOSE, "x"))
 _END: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\Z")  # `\z` to everybody but Python
@@ -92,15 +92,21 @@ def _checked(node: Mapping[str, Any]) -> Any:
     return {**made, "ref": node["ref"]} if "ref" in node else made
 
 
-def way_by_way(schema: object) -> frozenset[str]:
-    """The patterns of a type that only an engine runs which tries them way by way.
+def runs_of(schema: object, *, are_own: bool) -> dict[str, set[RunPattern]]:
+    """How the patterns of a type are run, by what its JSON Schema says.
 
     Args:
         schema: A core schema that `safe_schema` has taken.
+        are_own: Whether all of them are left to pydantic's own engine.
     """
-    texts = (part for part in parts_within(schema) if part.get("type") == "str")
-    given = (_given(part["pattern"]) for part in texts if part.get("pattern") is not None)
-    return frozenset(pattern for pattern, flags in given if not _own_engine(pattern, flags))
+    made: dict[str, set[RunPattern]] = {}
+    for part in parts_within(schema):
+        if part.get("type") == "str" and part.get("pattern") is not None:
+            pattern, flags = _given(part["pattern"])
+            spelled = pattern if are_own else _with_flags(pattern, flags)
+            by_pydantic = are_own or _own_engine(pattern, flags) is not None
+            made.setdefault(pattern, set()).add(RunPattern(spelled, by_pydantic))
+    return made
 
 
 def _given(pattern: Any) -> tuple[str, int]:
@@ -116,7 +122,7 @@ def _matcher(pattern: str, flags: int) -> Callable[[str], bool]:
 
     try:
         checker = jsonschema_rs.validator_for(
-            {"pattern": _with_flags(pattern, flags)}, pattern_options=engine_of(1)
+            {"pattern": _with_flags(pattern, flags)}, pattern_options=engine_of(LARGEST_PATTERN)
         )
     except ValueError:
         raise SchemaError(

@@ -8,31 +8,27 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from math import inf
 from typing import Any
 
 from lionproc.model.applied import Applied, tried_with
-from lionproc.model.pattern_work import (
-    AROUND,
-    LONGEST_ADDRESS,
-    MOST_STEPS,
-    looks_around,
-    places_in,
-    steps_with,
-)
-from lionproc.model.references import FOLLOWED, References, for_the_same, parts_of, patterns_in
+from lionproc.model.particular import check_differing, check_particular, differing_in
+from lionproc.model.pattern_work import RunPattern, steps_of
+from lionproc.model.references import FOLLOWED, References, for_the_same, parts_of
+from lionproc.model.schema_patterns import SchemaPatterns
 from lionproc.model.validate import wanted_in, wrong_shape
 
 __all__ = [
     "FEW_FIELDS",
-    "LONG",
+    "MOST_ADDRESSED",
     "MOST_NAMED",
     "MOST_PAIRS",
     "MOST_TRIALS",
     "SOME_TO_DIFFER",
     "STEP",
+    "TOO_LONG",
     "Trials",
 ]
 
@@ -49,12 +45,11 @@ MOST_BYTES = (
 )
 # What a fault takes there was measured: itself, and by the characters of what is told with it.
 _FAULT_BYTES, _WAY_BYTES, _HELD_BYTES = 2000, 3, 16
-LAST_EXACT = 2**53  # beyond it a float stands for several whole numbers, which then have one hash
-MOST_LARGE = 10_000  # of those in a set
-MOST_DIFFERING = 20_000_000  # values of lists or objects in sets, each with all of its set
 SOME_TO_DIFFER = 20_000  # characters that hold too few of them to be any work
-MOST_UNIQUE = 1000  # lists or objects in a set: their hashes can be made equal
-LONG = 100_000  # characters of one text
+# pydantic's pattern of an e-mail address goes from each space to the end, and takes no longer text.
+LONGEST_ADDRESS = 2048
+MOST_ADDRESSED = 100_000_000  # characters gone over: some two seconds at the worst
+TOO_LONG = "its texts are too long, or too many, for the patterns that they have to match"
 _FORMS = ("format", "contentMediaType")
 _MOST_LOOKED_AT = 100_000  # parts and names that are gone through to say what any value may take
 _ITEMS = ("items", "additionalItems", "unevaluatedItems", "contains")
@@ -68,7 +63,7 @@ class Trials:
     Args:
         schema: The schema, vetted.
         tagged: As for `Weighed`.
-        around: Which of its patterns are run by an engine that tries them way by way.
+        runs: How its patterns are run for a type; as those of a JSON Schema where nothing is given.
     """
 
     def __init__(
@@ -76,12 +71,13 @@ class Trials:
         schema: Mapping[str, Any],
         *,
         tagged: bool,
-        around: Callable[[str], bool] = looks_around,
+        runs: Mapping[str, Collection[RunPattern]] | None = None,
     ) -> None:
         self._root = schema
         self._references = References(schema)
         self._tagged = tagged
-        self._around = around
+        self._runs = runs
+        self._steps: dict[int, float] = {}
         self._parts: dict[int, Any] = {}
         self._known: dict[int, Applied] = {}
         self._sizes: dict[int, int] = {}
@@ -97,7 +93,7 @@ class Trials:
         Raises:
             CallError: Of kind `wrong_shape`: for another reason it cannot be checked in a moment.
         """
-        seen = steps = named = pairs = differing = 0
+        seen = addressed = named = pairs = differing = 0
         spare = FEW_FIELDS + size
         for outer, parts, applied, way in self._walk(value):
             tried = sum(each.trials * times for each, times in applied)
@@ -119,11 +115,12 @@ class Trials:
                 spare -= FAULT * max(wanted - len(outer), 0)
                 if spare < 0:
                     raise wrong_shape("too many objects leave out most of their fields; give fewer")
-            differing += _differing(outer, applied)
-            _check_differing(differing)
-            _check_particular(outer, [each for each, _ in applied])
-            steps += _steps(outer, applied)
-            _check_steps(steps)
+            parts_of_it = [each for each, _ in applied]
+            differing += differing_in(outer, parts_of_it)
+            check_differing(differing)
+            check_particular(outer, parts_of_it)
+            addressed += _addressed(outer, applied)
+            _check_addressed(addressed)
         return False
 
     def can_be_told(self, value: object) -> bool:
@@ -220,21 +217,44 @@ class Trials:
         return any("uniqueItems" in part for part in self._every)
 
     @cached_property
-    def steps(self) -> float:
-        """The most steps that patterns may take with any one character; inf as `of_one_value`."""
-        patterns = (pattern for part in self._every for pattern in patterns_in(part))
-        most = max(map(self._steps_of, patterns), default=0)
-        if any(map(self._is_address, self._every)):
-            most = max(most, LONGEST_ADDRESS)
-        return most and most * self.of_one_value
+    def patterns(self) -> SchemaPatterns:
+        """Those of the schema, as they are run."""
+        return SchemaPatterns(self._every, self._runs)
+
+    def most_steps(self, size: int) -> float:
+        """The most steps that patterns may take with texts of so many bytes; inf as `of_one_value`."""
+        bits = size.bit_length()
+        known = self._steps.get(bits)
+        if known is None:
+            parts = [self._applied(self._number(part)) for part in self._every]
+            each = [applied.patterns + applied.names for applied in parts]
+            most = max((_steps(runs, bits) for runs in each if runs), default=0)
+            known = most and most * self.of_one_value
+            known = self._steps[bits] = known + _steps(self.patterns.hidden, bits)
+        return known
+
+    def most_addressed(self, size: int) -> float:
+        """Likewise the characters that are gone over where addresses are looked for."""
+        return self.of_one_value * LONGEST_ADDRESS * size if self._addresses else 0
+
+    @cached_property
+    def _addresses(self) -> bool:
+        return any(map(self._is_address, self._every))
 
     def _is_address(self, part: Mapping[str, Any]) -> bool:
         return self._tagged and part.get("format") in ("email", "name-email")
 
-    def _steps_of(self, pattern: object) -> int:
-        if not isinstance(pattern, str):
-            return 0
-        return AROUND if self._around(pattern) else places_in(pattern)
+    def matched(self, value: object) -> Iterator[tuple[Collection[str], Counter[RunPattern]]]:
+        """The texts in a value that are held against patterns, with those."""
+        for outer, _, applied, _ in self._walk(value):
+            if not isinstance(outer, (str, dict)):
+                continue
+            runs = Counter(self.patterns.hidden)
+            for each, times in applied:
+                for run, count in (each.patterns if isinstance(outer, str) else each.names).items():
+                    runs[run] += count * times
+            if runs:
+                yield (outer,) if isinstance(outer, str) else outer, runs
 
     @cached_property
     def of_one_value(self) -> float:
@@ -300,13 +320,12 @@ class Trials:
         made.mixed = len(choices) if len({*map(type, choices)} - {type(None)}) > 1 else 0
         made.form = not part.keys().isdisjoint(_FORMS)
         made.addresses = int(self._is_address(part))
-        made.patterns = self._steps_of(part.get("pattern"))
-        made.names = sum(
-            self._steps_of(name) for name, _ in _mapping(part.get("patternProperties"))
-        )
+        made.patterns = self.patterns.run_as(part.get("pattern"))
+        for name, _ in _mapping(part.get("patternProperties")):
+            made.names.update(self.patterns.run_as(name))
         if isinstance(part.get("propertyNames"), Mapping):
             names = self._applied(self._number(part["propertyNames"]))
-            made.names += names.patterns
+            made.names.update(names.patterns)
             made.names_as_addresses = names.addresses
         either = self._tagged and "discriminator" in part
         choice = Applied(trials=0, faults=0)
@@ -328,66 +347,26 @@ class Trials:
         return made
 
 
-def _check_particular(value: Any, applied: list[Applied]) -> None:
-    """Refuse a long text in a form of its own, and very much that has to differ and has one hash."""
+def _steps(runs: Mapping[RunPattern, int], bits: int) -> int:
+    return sum(steps_of(run, bits) * times for run, times in runs.items())
+
+
+def _addressed(value: object, applied: list[tuple[Applied, int]]) -> int:
+    """The characters that are gone over where a text, or names, are looked at as addresses."""
     if isinstance(value, str):
-        if len(value) > LONG and any(each.form for each in applied):
-            raise wrong_shape(
-                f"a text is longer than {LONG:,} characters where a certain form is asked for"
-            )
-    elif isinstance(value, list) and len(value) > MOST_UNIQUE and any(e.unique for e in applied):
-        if any(each for each in value if isinstance(each, dict | list)):
-            raise wrong_shape(
-                f"more than {MOST_UNIQUE:,} lists or objects that have to differ; give fewer"
-            )
-        if sum(type(each) is int and abs(each) > LAST_EXACT for each in value) > MOST_LARGE:
-            raise wrong_shape(
-                f"more than {MOST_LARGE:,} numbers of 16 digits that have to differ; give fewer"
-            )
-
-
-def _differing(value: object, applied: list[tuple[Applied, int]]) -> int:
-    """The values of lists or objects in a set, as often as each may be compared with another one."""
-    if not isinstance(value, list) or not any(each.unique for each, _ in applied):
+        texts: Collection[str] = (value,)
+        times = sum(each.addresses * count for each, count in applied)
+    elif isinstance(value, dict):
+        texts = value
+        times = sum(each.names_as_addresses * count for each, count in applied)
+    else:
         return 0
-    listed = [each for each in value if isinstance(each, (list, dict)) and each]
-    return len(listed) * sum(map(_size_of, listed))
+    return times and times * sum(min(len(text), LONGEST_ADDRESS) ** 2 for text in texts) // 2
 
 
-def _check_differing(differing: int) -> None:
-    if differing > MOST_DIFFERING:
-        raise wrong_shape("too many lists or objects that have to differ; give fewer")
-
-
-def _size_of(value: object) -> int:
-    """How many values there are in one, itself among them."""
-    layer, size = [value], 1
-    while layer:
-        inner: list[object] = []
-        for outer in layer:
-            if isinstance(outer, (list, dict)):
-                inner += outer if isinstance(outer, list) else outer.values()
-        size += len(inner)
-        layer = inner
-    return size
-
-
-def _steps(value: Any, applied: list[tuple[Applied, int]]) -> int:
-    """The steps that patterns may take with a value itself."""
-    if isinstance(value, str):
-        steps = sum(e.patterns * times for e, times in applied)
-        return steps_with((value,), steps, sum(e.addresses * times for e, times in applied))
-    if isinstance(value, dict):
-        steps = sum(e.names * times for e, times in applied)
-        return steps_with(value, steps, sum(e.names_as_addresses * times for e, times in applied))
-    return 0
-
-
-def _check_steps(steps: int) -> None:
-    if steps > MOST_STEPS:
-        raise wrong_shape(
-            "its texts are too long, or too many, for the patterns that they have to match"
-        )
+def _check_addressed(addressed: int) -> None:
+    if addressed > MOST_ADDRESSED:
+        raise wrong_shape(TOO_LONG)
 
 
 def _mapping(value: object) -> list[tuple[str, object]]:

@@ -25,8 +25,8 @@ from lionproc.model.nothing_said import (
     optional_names,
 )
 from lionproc.model.one_reading import OneReading, has_dataclasses, makes_values
-from lionproc.model.pattern_work import engine_of
-from lionproc.model.python_patterns import validator_of, way_by_way
+from lionproc.model.pattern_work import engine_of, room_of
+from lionproc.model.python_patterns import runs_of, validator_of
 from lionproc.model.references import parts_of, patterns_in
 
 __all__ = [
@@ -230,7 +230,7 @@ class TypeCheck:
         self._fields = tuple(getattr(schema, "model_fields", ())) if is_model else ()
         validator = validator_of(adapter.core_schema, adapter.validator)
         changed = validator is not adapter.validator
-        self.way_by_way = way_by_way(adapter.core_schema) if changed else frozenset()
+        self.runs = runs_of(adapter.core_schema, are_own=not changed)
         self._validate = validator.validate_json
         self.hashed = readers_of(adapter.core_schema)
         self._keys = Keys(adapter.core_schema)
@@ -325,7 +325,7 @@ class SchemaCheck:
             mask="the value",
             retriever=_fetch_nothing,
             validate_formats=True,
-            pattern_options=engine_of(patterns),
+            pattern_options=engine_of(room_of(patterns)),
         )
 
     def __call__(self, text: str, raw: Any = NOT_PARSED) -> Any:

@@ -1,0 +1,46 @@
+"""Refuses answers whose texts are too much work for the patterns that they have to match.
+
+How much work they are at the most is told from the patterns and the lengths of the texts. Of most
+answers that is little. The others are held against their patterns in a process of its own first, for
+what is much by this measure may be done in a moment: most patterns are far from their worst.
+"""
+
+from __future__ import annotations
+
+from lionproc.errors import CallError, Kind
+from lionproc.model.match_process import NotStartedError, takes_a_moment
+from lionproc.model.pattern_work import MOST_STEPS, RunPattern, steps_with
+from lionproc.model.trials import TOO_LONG, Trials
+from lionproc.model.validate import is_whole
+
+__all__ = ["refuse_long_matching"]
+
+
+def refuse_long_matching(trials: Trials, value: object) -> None:
+    """Refuse an answer that would be held against patterns for longer than a moment.
+
+    Args:
+        trials: Those of its schema.
+        value: What the answer holds; not more than can be checked, patterns aside.
+
+    Raises:
+        CallError: Of kind `wrong_shape`.
+    """
+    steps = sum(steps_with(texts, runs) for texts, runs in trials.matched(value))
+    if steps <= MOST_STEPS:
+        return
+    held: dict[tuple[tuple[RunPattern, int], ...], list[str]] = {}
+    for texts, runs in trials.matched(value):
+        whole = filter(is_whole, texts)  # others are refused by whatever checks them
+        held.setdefault(tuple(runs.items()), []).extend(whole)
+    try:
+        if takes_a_moment(held):
+            return
+    except NotStartedError as error:
+        raise CallError(
+            Kind.WRONG_SHAPE,
+            f"{TOO_LONG}, as far as is known without a try",
+            hint="Such answers are tried in a process of their own, and none could be started: "
+            f"{error}.",
+        ) from None
+    raise CallError(Kind.WRONG_SHAPE, TOO_LONG)
