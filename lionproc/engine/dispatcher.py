@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +22,7 @@ from lionproc.engine.concurrency_limit import Overload
 from lionproc.engine.counters import Counters
 from lionproc.engine.event_queue import EventQueue
 from lionproc.engine.failure_policy import FailurePolicy, StopRun
+from lionproc.engine.history import History
 from lionproc.engine.journal import Journal
 from lionproc.engine.limiter import Limiter
 from lionproc.engine.outlay import Verdict
@@ -112,7 +112,7 @@ class Dispatcher:
         )
         limiter.on_change(self._call_worker)
         self.fatal: RunError | None = None
-        self.history: deque[Event] = deque(maxlen=history)
+        self.history = History(history)
         self.open_events = 0
         self.is_fed = False
         self.idle, self._halted = asyncio.Event(), asyncio.Event()

@@ -56,8 +56,8 @@ class Call(Protocol):
 
     A call may have a `limiter`, that of where it goes. An executor with limits of its own
     lets it pass that one too. Where that is a `LimiterPool`, the call has `through(way)`: the same
-    call, sent that way. It may have a `size`, the bytes that it takes while it waits, and
-    `keys_by_way`: all keys under which an answer to it may be kept, its own first; and
+    call, sent that way. It may have a `size`, the bytes that it takes while it waits, a
+    `length`, the characters of the reply that it was answered by, and `keys_by_way`: all keys under which an answer to it may be kept, its own first; and
     `leaves_later`, true where it sees to it itself that it leaves when all that came is noted, see
     `Turn`.
     """
