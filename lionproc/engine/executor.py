@@ -52,8 +52,7 @@ class RateLimitedAPIExecutor:
         journal: Where replies are kept. None keeps none, and shares only requests in flight.
         retry: How patient to be.
         since: Only journal records after this mark answer anything.
-        history: Finished events to remember for `completed_events` and `failed_events`; fewer where
-            their replies are long, see `History`.
+        history: Finished events to remember for `completed_events` and `failed_events`; see `History`.
         on_done: Called with every event when it is finished, on the engine's loop.
         may_send: Asked before each request, with its estimate and whether it is a correction:
             whether it may be sent, has to wait for what is in flight, or everything stops (a
