@@ -21,8 +21,8 @@ from lionproc.template import Names, could_be_a_name
 
 __all__ = ["Answered", "AnsweredByAny", "Known", "OfPrompt", "StageNames"]
 
-Answers: TypeAlias = Callable[[int], Any]
-"""What each stage answered for a row, as JSON has it, by the number of the stage."""
+Answers: TypeAlias = Callable[[int, str | None], Any]
+"""What each stage answered for a row, as JSON has it: by the number of the stage, one field or all."""
 _WITH_ANY_FIELDS = (Json, Map)
 
 
@@ -43,7 +43,7 @@ class Answered:
     Attributes:
         name: The name.
         stage: The number of the stage.
-        field: Which field of its answer; None for all of it.
+        field: Which field of its answer, by its name in Python; None for all of it.
     """
 
     name: str
@@ -52,10 +52,7 @@ class Answered:
 
     def value(self, answers: Answers) -> Any:
         """What it is for a row."""
-        answer = answers(self.stage)
-        if self.field is None:
-            return answer
-        return answer.get(self.field) if isinstance(answer, Mapping) else None
+        return answers(self.stage, self.field)
 
     def __repr__(self) -> str:
         return repr(self.name)
@@ -77,7 +74,7 @@ class AnsweredByAny:
         """What it is for a row, or why nothing is."""
         found = []
         for number, stage in self.stages:
-            answer = answers(number)
+            answer = answers(number, None)
             if isinstance(answer, Mapping) and self.name in answer:
                 found.append((stage, answer[self.name]))
         if len(found) == 1:

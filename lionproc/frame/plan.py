@@ -199,7 +199,7 @@ class Plan:
             stage: The number of the stage.
             builder: Makes calls of messages.
             rows: Which rows; at the first stage they follow each other.
-            answers: What earlier stages answered, by their number and the row.
+            answers: What earlier stages answered.
         """
         portions = self._portions[stage]
         while rows:
@@ -243,7 +243,7 @@ class Plan:
             stage: The number of the stage.
             builder: Makes calls of messages.
             rows: Which rows.
-            answers: What earlier stages answered, by their number and the row.
+            answers: What earlier stages answered.
         """
         (output,) = self.stages[stage].outputs
         rendered = output.render(self.frame, rows, answers)
@@ -330,7 +330,7 @@ class Plan:
         return digest.hexdigest()
 
 
-def _none_yet(stage: int, row: int) -> object:
+def _none_yet(stage: int, row: int, _field: str | None = None) -> object:
     """Answers of earlier stages, for the first one."""
     raise LookupError(f"stage {stage} has not answered row {row}")
 

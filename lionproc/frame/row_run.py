@@ -41,7 +41,7 @@ from lionproc.frame.sample import sample_of
 from lionproc.frame.stage import Stage
 from lionproc.frame.votes import Ballots, Verdict
 from lionproc.frame.with_answers import store_of
-from lionproc.model.as_json import plain
+from lionproc.model.as_json import plain, plain_field
 from lionproc.model.became import what_became
 from lionproc.model.call import ModelCall, RequestBuilder
 from lionproc.model.cascade import Cascade
@@ -330,14 +330,11 @@ class RowRun(Run):
             while (calls := await beside(next, further, None)) is not None:
                 yield calls
 
-    def _answer(self, stage: int, row: int) -> Any:
-        """What a stage answered for a row, as JSON has it.
-
-        Raises:
-            CallError: It has no form in JSON; that row cannot go on.
-        """
+    def _answer(self, stage: int, row: int, field: str | None = None) -> Any:
+        """What a stage answered for a row; see `Answers`."""
         try:
-            return plain(self._store.value(self._plan.first_place(stage) + row))
+            value = self._store.value(self._plan.first_place(stage) + row)
+            return plain(value) if field is None else plain_field(value, field)
         except BaseException as error:
             pass_on_interrupt(error)  # a property of the user's model may raise anything
             name = self._plan.stages[stage].name

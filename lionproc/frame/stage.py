@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import pandas as pd
 
@@ -21,8 +21,23 @@ from lionproc.model.model import Model
 __all__ = ["Answers", "Cells", "Output", "Rows", "Stage", "taken"]
 
 Rows: TypeAlias = "range | Sequence[int]"
-Answers: TypeAlias = "Callable[[int, int], Any]"
 Cells: TypeAlias = "tuple[dict[Hashable, list[Any]], list[Any] | None]"
+
+
+class Answers(Protocol):
+    """What earlier stages answered, as JSON has it."""
+
+    def __call__(self, stage: int, row: int, field: str | None = None, /) -> object:
+        """What a stage answered for a row.
+
+        Args:
+            stage: The number of the stage.
+            row: The row.
+            field: Which field of the answer, by its name in Python; None for all of it.
+
+        Raises:
+            CallError: It has no form in JSON; that row cannot go on.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +60,7 @@ class Output:
         Args:
             frame: The input.
             rows: Which rows.
-            answers: What earlier stages answered, by their number and the row.
+            answers: What earlier stages answered.
         """
         del answers
         cells = {label: taken(frame[label], rows) for label in self.prompt.columns}

@@ -124,7 +124,7 @@ def _of(answers: Answers, row: int, stage: int) -> Any:
 
 def _shown(name: Answered | AnsweredByAny, answers: Answers, row: int) -> Any:
     try:
-        return _text(name.value(lambda stage: answers(stage, row)))
+        return _text(name.value(lambda stage, field: answers(stage, row, field)))
     except CallError as error:
         return error
 

@@ -28,7 +28,7 @@ def stopped_at(
     Args:
         plan: The run.
         store: Its answers.
-        answers: What stages answered, by their number and the row.
+        answers: What stages answered.
         start: The first row.
         stop: The row after the last.
     """

@@ -6,7 +6,7 @@ so that they cannot be others than those that come.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from copy import deepcopy
 from typing import Any
 
@@ -16,6 +16,7 @@ from lionproc.frame.assemble import assemble
 from lionproc.frame.confidence_columns import confidence_names
 from lionproc.frame.plan import Plan
 from lionproc.frame.row_store import RowStore
+from lionproc.frame.stage import Answers
 from lionproc.frame.stopped_at import PIPELINE_ERROR, stopped_at
 
 __all__ = ["columns_before", "store_of", "with_answers"]
@@ -47,7 +48,7 @@ def store_of(plan: Plan, run: str = "") -> RowStore:
 
 
 def with_answers(
-    plan: Plan, store: RowStore, start: int, stop: int, answer: Callable[[int, int], Any]
+    plan: Plan, store: RowStore, start: int, stop: int, answer: Answers
 ) -> pd.DataFrame:
     """Rows of the input with what is in the store for them; NA where nothing is.
 
@@ -56,7 +57,7 @@ def with_answers(
         store: Its answers.
         start: The first row.
         stop: The row after the last.
-        answer: What a stage answered for a row.
+        answer: What stages answered.
     """
     new: dict[Hashable, Any] = {}
     details: dict[Hashable, Any] = {}
@@ -82,7 +83,7 @@ def columns_before(plan: Plan) -> pd.DataFrame:
         plan: The run, over a frame without rows.
     """
 
-    def nothing(stage: int, row: int) -> None:
+    def nothing(stage: int, row: int, _field: str | None = None) -> None:
         raise LookupError(f"there is no row {row} at stage {stage}")
 
     return with_answers(plan, store_of(plan), 0, 0, nothing)

@@ -23,6 +23,7 @@ __all__ = [
     "refuse",
     "shapes_of_type",
     "type_adapter",
+    "without_none",
 ]
 
 ASK_FOR = (
@@ -125,13 +126,13 @@ def shapes_of_type(adapter: TypeAdapter[Any], label: str) -> tuple[Shape, Shape]
         and not generated["properties"]
     ):
         raise SchemaError(f"{label} has no fields, so there is nothing to ask for.")
-    on_wire = adapter.json_schema(by_alias=True, schema_generator=ShapeSchema)
+    on_wire = adapter.json_schema(schema_generator=ShapeSchema)  # by the names that are read
     return shape_of(generated, formats=True), shape_of(on_wire, formats=True)
 
 
 def field_types(schema: object) -> dict[str, Any]:
     """The types of a model's, dataclass's or TypedDict's fields by name, as far as known."""
-    model = _without_none(schema)
+    model = without_none(schema)
     is_model = isinstance(model, type) and issubclass(model, BaseModel)
     if is_model and not issubclass(model, RootModel):
         return {name: field.annotation for name, field in model.model_fields.items()}
@@ -141,7 +142,8 @@ def field_types(schema: object) -> dict[str, Any]:
         return {}
 
 
-def _without_none(schema: object) -> Any:
+def without_none(schema: object) -> Any:
+    """What a type is besides None, where that is one type; else the type itself."""
     if typing.get_origin(schema) in (typing.Union, types.UnionType):
         rest = [a for a in typing.get_args(schema) if a is not type(None)]
         return rest[0] if len(rest) == 1 else schema

@@ -245,6 +245,8 @@ def _of_type(cls: type[Answer], schema: Any, name: object | None) -> Answer:
     adapter = type_adapter(schema, label)
     refuse_parts(adapter.core_schema, label)
     shape, on_wire = shapes_of_type(adapter, label)
+    if isinstance(shape, Record) and not isinstance(on_wire, Record):
+        shape = on_wire  # of models that only their names in the JSON tell apart
     whole = wire.compact(adapter.json_schema(schema_generator=AskedSchema))
     fields = None
     if isinstance(shape, Record):

@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 import orjson
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, RootModel, TypeAdapter
 from pydantic.errors import PydanticUserError
 from pydantic_core import PydanticSerializationError
 
-__all__ = ["WRITABLE", "exact", "plain", "to_json"]
+__all__ = ["WRITABLE", "exact", "plain", "plain_field", "to_json", "written_name"]
 
 WRITABLE = "Give texts, numbers, times, lists and dicts."
 
@@ -47,6 +47,40 @@ def plain(value: Any, *, given: bool = False) -> Any:
         {'day': '2024-01-02', '7': None, 'raw': 'text'}
     """
     return orjson.loads(_written(value, 0, _whole if given else _sound))
+
+
+def plain_field(value: object, name: str) -> object:
+    """A field of an answer, as `plain` has it there.
+
+    Args:
+        value: A model, a dataclass or a dict; None for no answer.
+        name: The field's name in Python, whatever it is written under. One that is left out where
+            the answer is written (`exclude=True`) is written by itself.
+
+    Raises:
+        TypeError: It cannot be JSON.
+    """
+    while isinstance(value, RootModel):
+        value = value.root
+    written, key = plain(value), written_name(type(value), name)
+    if isinstance(written, Mapping) and key in written:
+        return written[key]
+    if value is None or isinstance(value, Mapping):
+        return plain((value or {}).get(name))
+    return plain(getattr(value, name))
+
+
+def written_name(kind: object, name: str) -> str:
+    """What a field of a type is called where `plain` writes it.
+
+    Args:
+        kind: The type, or a JSON Schema.
+        name: The field's name in Python.
+    """
+    if not isinstance(kind, type) or not issubclass(kind, BaseModel):
+        return name
+    field = kind.model_fields.get(name)
+    return name if field is None else field.serialization_alias or name
 
 
 def exact(value: object) -> object:

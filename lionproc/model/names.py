@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from lionproc.model.core_parts import Part, parts_within
 
-__all__ = ["Names", "has_several_names"]
+__all__ = ["Names", "has_several_names", "is_read_by_name", "is_read_by_path"]
 
 _HOLDERS: Final = frozenset(
     ("model", "dataclass", "nullable", "default", "definitions", "function-after")
@@ -81,8 +81,23 @@ class Names:
 
 def has_several_names(part: Part) -> bool:
     """Whether a field that is this part, or is in it, may have more than one name."""
-    by_name = any((part.get("config") or _NONE).get(word) for word in _BY_NAME)
-    return by_name or isinstance(part.get("validation_alias"), list)
+    return is_read_by_name(part) or isinstance(part.get("validation_alias"), list)
+
+
+def is_read_by_name(part: Part) -> bool:
+    """Whether the fields of this part are read by their names in Python, whatever else they have."""
+    return any((part.get("config") or _NONE).get(word) for word in _BY_NAME)
+
+
+def is_read_by_path(part: Part) -> bool:
+    """Whether this part is a field that is read out of another one alone (`AliasPath`).
+
+    It is asked for by its name in Python, as pydantic's JSON Schema knows no paths.
+    """
+    alias = part.get("validation_alias")
+    return isinstance(alias, list) and not any(
+        isinstance(path, list) and len(path) == 1 for path in alias
+    )
 
 
 def _fields(part: Part, config: Mapping[str, Any]) -> list[tuple[Part, list[str]]]:

@@ -1,4 +1,4 @@
-"""Parts of a type that must not be made of what a model answers.
+"""Parts of a type that must not be made of what a model answers, or cannot.
 
 They are looked for in pydantic's core schema, which has all that a type is made of: of a field with
 `Annotated`, an alias or a `NewType` the annotations do not tell it.
@@ -15,6 +15,7 @@ from pydantic import ImportString, Secret, SecretBytes, SecretStr, TypeAdapter
 
 from lionproc.errors import SchemaError
 from lionproc.model.core_parts import Part, parts_within
+from lionproc.model.names import is_read_by_name, is_read_by_path
 
 __all__ = ["refuse_parts"]
 
@@ -34,6 +35,11 @@ _JSON = (
     "{label} has a pydantic.Json, which is JSON within a text of JSON: its parts cannot be asked for "
     "one by one, and to check them may take hours. Ask for what is in it: list[int] instead of "
     "Json[list[int]]."
+)
+_BY_PATH = (
+    "{label} has a field that is read out of another one (AliasPath) and asked for by its own name, so "
+    "what is answered under it would be lost. Ask for a model that has the other field, or let the "
+    "name do as well: AliasChoices('name', AliasPath(...))."
 )
 _KINDS: tuple[tuple[Any, str, str], ...] = (
     (ImportString, "ImportString", _IMPORTED),
@@ -55,11 +61,14 @@ def refuse_parts(schema: object, label: str) -> None:
 
     Raises:
         SchemaError: It holds what is not shown (a `SecretStr`), would run or compile what is
-            answered, or checks JSON within a text, whose parts nobody sees.
+            answered, checks JSON within a text, whose parts nobody sees, or is read where it is not
+            asked for.
     """
     nodes = list(parts_within(schema))
     if any(node.get("type") == "json" for node in nodes):
         raise SchemaError(_JSON.format(label=label))
+    if any(map(is_read_by_path, nodes)) and not any(map(is_read_by_name, nodes)):
+        raise SchemaError(_BY_PATH.format(label=label))
     # What writes a SecretBytes writes a SecretStr, too; what makes it does not.
     for functions in (_makers(nodes), _writers(nodes)):
         for function in map(_code_of, functions):

@@ -276,7 +276,8 @@ class ProcessingService:
         Args:
             request_id: Its id.
             schema: The type it was made with, a pydantic model for example: then `result` is an
-                instance of it, where it fits. A record is JSON, and so is `result` without it.
+                instance of it, the very value that was answered. A record is JSON, and so is
+                `result` without it, and where it cannot be known whether JSON has all of the value.
 
         Returns:
             The record: `id`, `status` (received, processing, completed or failed), `data`,

@@ -26,7 +26,9 @@ class RequestRecord(TypedDict, total=False):
     For an unknown id, `error` is the only key. `result` is there once it is completed, `error`
     and `kind` once it has failed. Times are ISO 8601 in UTC, `seconds` is what the last run took.
     `context` is a digest of what a later stage's template can show besides `data`, `question` one
-    of what was asked and of whom, and `key` what the journal has its reply under.
+    of what was asked and of whom, and `key` what the journal has its reply under. `reads_back` is
+    there for a result of a type: whether that reads the record as the value that was answered; if
+    so, of `reply` where that is there (`result` has not all of it, or under other names).
     """
 
     id: str
@@ -46,6 +48,8 @@ class RequestRecord(TypedDict, total=False):
     seconds: float
     cached: bool
     result: Any
+    reads_back: bool
+    reply: str
     error: str
     kind: str
     batch: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
@@ -11,11 +10,10 @@ import orjson
 
 from lionproc.engine.request import Event
 from lionproc.engine.retry import FATAL
-from lionproc.errors import CallError
 from lionproc.model.answer import Answer
-from lionproc.model.as_json import plain
 from lionproc.service.record_types import RequestRecord, RequestResult
 from lionproc.service.recorded_type import RecordedType, recorded
+from lionproc.service.typed_result import typed_result
 
 
 def result_of(record: RequestRecord, schema: object = None) -> RequestResult:
@@ -27,7 +25,7 @@ def result_of(record: RequestRecord, schema: object = None) -> RequestResult:
     """
     request_id, status = record.get("id"), record.get("status")
     if status == "completed" and "result" in record:
-        value = as_type(record.get("result"), schema)
+        value = typed_result(record, schema)
         return {"status": "success", "request_id": str(request_id), "result": value}
     error = record.get("error") or f"It is {status}, not completed."
     result: RequestResult = {"status": "error", "error": error}
@@ -103,23 +101,6 @@ def schema_finder(schemas: Sequence[object]) -> Callable[[Mapping[str, Any]], An
         return RecordedType.of(record)  # which makes a type: only where none is given
 
     return schema_for
-
-
-def as_type(result: object, schema: object) -> object:
-    """A result from a record as an instance of its type.
-
-    It stays JSON where it does not fit, or where a validator of the type, which has changed it
-    before, would make another value of it at each reading.
-    """
-    if schema is None or schema is str or isinstance(schema, (Mapping, RecordedType)):
-        return result
-    answer = Answer.of(schema)
-    with contextlib.suppress(CallError, TypeError):
-        value = answer.read_json(result)
-        written = plain(value)
-        if written == result or answer.read_json(written) == value:  # sets have no order
-            return value
-    return result
 
 
 def occurrence_of(request_id: str) -> int:

@@ -32,6 +32,7 @@ from lionproc.service.request_record import (
 )
 from lionproc.service.request_store import RequestStore
 from lionproc.service.session import Session
+from lionproc.service.typed_result import note_reading
 
 log = logging.getLogger("lionproc.service")
 NOT_ASKED = frozenset({Kind.NOT_SENT, Kind.CANCELLED})  # neither answered nor failed: resumable
@@ -309,6 +310,7 @@ class RequestRunner:
         record.pop("kind", None)
         record["status"] = "completed"
         record["result"] = result
+        note_reading(record, event)
         record["completed"] = now()
         self.completed += 1
         log.info("%s completed", record["id"], extra={"request_id": record["id"]})

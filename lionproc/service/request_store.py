@@ -15,7 +15,7 @@ from lionproc.model.as_json import WRITABLE, plain
 from lionproc.service.record_types import RequestRecord
 from lionproc.service.recorded_type import RecordedType, recorded
 from lionproc.service.records import Records, checked_status, new_id, now
-from lionproc.service.request_record import as_type
+from lionproc.service.typed_result import typed_result
 
 log = logging.getLogger("lionproc.service")
 STATUSES = ("received", "processing", "completed", "failed")
@@ -143,17 +143,15 @@ class RequestStore:
             request_id: Its id.
             schema: The type it was made with, None to leave the result as JSON.
         """
-        active = self.active.get(request_id)
-        if active is not None:
-            return active.copy()
         try:
-            record = self.records.read(request_id)
+            active = self.active.get(request_id)
+            record = self.records.read(request_id) if active is None else active.copy()
         except RecordError as error:
             return {"error": str(error)}
         if record is None:
             return {"error": f"Unknown request: {request_id}"}
         if record.get("status") == "completed" and "result" in record:
-            record["result"] = as_type(record["result"], schema)
+            record["result"] = typed_result(record, schema)
         return record
 
     def find(self, status: str | None = None) -> list[RequestRecord]:

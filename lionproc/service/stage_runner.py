@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lionproc.errors import CallError, Kind, LionprocError
+from lionproc.model.annotation import without_none
 from lionproc.model.answer import Answer
-from lionproc.model.as_json import plain
+from lionproc.model.as_json import plain, written_name
 from lionproc.service.concurrency import for_each
 from lionproc.service.processing import ProcessingService
 from lionproc.service.record_types import RequestResult, StageError
@@ -70,7 +71,12 @@ class Stage:
         schema = settings.input_schema
         self._input = None if schema is None else Answer.of(schema)
         asked = () if settings.schema is None else Answer.of(settings.schema).fields or ()
-        self._declared = frozenset(name for field in asked for name in (field.name, field.key))
+        kind = without_none(settings.schema)
+        self._declared = frozenset(
+            name
+            for field in asked
+            for name in (field.name, field.key, written_name(kind, field.name))
+        )
 
     def with_answer(self, context: Mapping[str, Any], answer: Any) -> dict[str, Any]:
         """What a later stage can show by name, once this one has answered.

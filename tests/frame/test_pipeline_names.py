@@ -4,7 +4,7 @@ import json
 
 import pandas as pd
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, RootModel
 
 import lionproc as lp
 from lionproc.errors import ColumnError, PromptError, RowsFailedWarning
@@ -70,6 +70,51 @@ def test_keys_of_an_answer_without_known_fields_hide_no_column(server, run):
         {"name": "b", "prompt": "B {text} {mood}"},
     )
     assert asked(server)[-1] == "B OWN good"
+
+
+class Named(BaseModel):
+    mood: str = Field(alias="Mood")
+    why: str = Field(serialization_alias="reasonGiven")
+    score: int = Field(exclude=True)
+
+
+@pytest.mark.parametrize("schema", [Named, Named | None, RootModel[Named]], ids=str)
+def test_a_field_is_shown_whatever_it_is_called_where_the_answer_is_written(server, run, schema):
+    said = {"Mood": "good", "why": "it shines", "score": 5}
+    server.configure(
+        answer=lambda body: (
+            "fine" if "Check" in str(body) else {"answer": said} if schema == Named | None else said
+        )
+    )
+    guess = {**AI, "schema": schema}
+    check = {"name": "check", "prompt": "Check {mood}, {why}, {ai_score}"}
+    made = run(pd.DataFrame({"text": ["t"]}), guess, check, {"name": "c", "prompt": "Check {ai}"})
+    assert asked(server)[1:] == [
+        "Check good, it shines, 5",
+        'Check {"Mood":"good","reasonGiven":"it shines"}',
+    ]
+    assert made[["ai_mood", "ai_why", "ai_score"]].iloc[0].tolist() == ["good", "it shines", 5]
+
+
+class Crossed(BaseModel):
+    mood: str = Field(alias="why")
+    why: str = Field(alias="mood")
+
+
+def test_a_field_is_not_the_one_that_is_written_under_its_name(server, run):
+    said = {"why": "good", "mood": "it shines"}
+    server.configure(answer=lambda body: "fine" if "Check" in str(body) else said)
+    check = {"name": "check", "prompt": "Check {mood}, {why}"}
+    run(pd.DataFrame({"text": ["t"]}), {**AI, "schema": Crossed}, check)
+    assert asked(server)[1:] == ["Check good, it shines"]
+
+
+def test_a_field_of_no_answer_is_missing(server, run):
+    server.configure(answer={"answer": None})
+    ai = {**AI, "schema": Named | None}
+    made = run(pd.DataFrame({"text": ["t"]}), ai, {"name": "check", "prompt": "Check {score}"})
+    assert made["check"].isna().all()
+    assert len(asked(server)) == 1
 
 
 def test_a_field_that_two_answers_have_is_named_by_its_column(server, run, guesses):

@@ -399,6 +399,28 @@ def test_aliases_are_the_names_in_the_json_and_field_names_those_of_the_columns(
     assert list(wire(answer)["schema"]["properties"]) == ["the-mood"]
 
 
+def test_the_key_of_a_field_is_the_name_that_is_asked_for():
+    class ByName(BaseModel):
+        model_config = ConfigDict(validate_by_name=True, validate_by_alias=False)
+        mood: str = Field("", validation_alias="the-mood")
+
+    answer = Answer.of(ByName)
+    assert [field.key for field in answer.fields] == list(wire(answer)["schema"]["properties"])
+    assert answer.read(answer.written({"mood": "good"})).mood == "good"
+
+
+def test_models_that_only_their_names_in_the_json_tell_apart_are_asked_for():
+    class One(BaseModel):
+        mood: str
+
+    class Other(BaseModel):
+        mood: str = Field(alias="feeling")
+
+    answer = Answer.of(One | Other)
+    assert answer.fields is None
+    assert answer.read('{"answer": {"feeling": "good"}}') == Other(feeling="good")
+
+
 class Mild(BaseModel):
     mood: Literal["good", "bad", "mixed"] = Field(
         "mixed", validation_alias=AliasChoices("mood", "Mood")

@@ -65,7 +65,6 @@ def bounded(low, high, **more):
     [
         (Impossible, "stars"),
         (Deep, "reviews"),
-        (ByPath, "review.stars: Field required"),
         (Annotated[str, Field(min_length=5, max_length=2)], "at least 5 characters"),
         (Annotated[int, Field(gt=5, lt=6)], "less than 6"),
         (Annotated[list[int], Field(min_length=3, max_length=1)], "at most 1"),
@@ -242,6 +241,39 @@ class Bank(BaseModel):
 def test_a_type_that_hides_its_value_is_refused(schema, name):
     with pytest.raises(SchemaError, match=rf"{name}\b.*\*\*\*.*Ask for str"):
         Answer.of(schema)
+
+
+class Wanderer(BaseModel):
+    mood: str
+    stars: int | None = Field(None, validation_alias=AliasPath("review", "stars"))
+
+
+class ByTwoPaths(BaseModel):
+    stars: int = Field(0, validation_alias=AliasChoices(AliasPath("a", 0), AliasPath("b", 0)))
+
+
+class ByPathOfOne(BaseModel):
+    stars: int = Field(0, validation_alias=AliasPath("review"))
+
+
+@pytest.mark.parametrize(
+    "schema", [ByPath, Wanderer, list[Wanderer], ByTwoPaths, ByPathOfOne], ids=str
+)
+def test_a_field_that_is_not_read_where_it_is_asked_for_is_refused(schema):
+    with pytest.raises(SchemaError, match=r"AliasPath.*would be lost"):
+        Answer.of(schema)
+
+
+def test_a_field_that_is_read_by_a_path_and_where_it_is_asked_for_is_fine():
+    class ByEither(BaseModel):
+        stars: int = Field(0, validation_alias=AliasChoices("stars", AliasPath("review", "stars")))
+
+    class ByName(BaseModel):
+        model_config = ConfigDict(populate_by_name=True)
+        stars: int = Field(0, validation_alias=AliasPath("review", "stars"))
+
+    for schema in (ByEither, ByName):
+        assert Answer.of(schema).read('{"stars": 5}').stars == 5
 
 
 @pytest.mark.parametrize("schema", [ImportString, list[ImportString[int]]], ids=["bare", "inside"])

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 import lionproc as lp
 from lionproc.engine.lease import Lease
@@ -134,6 +134,21 @@ async def test_a_field_that_a_stage_was_asked_for_takes_the_place_of_the_items(s
     await pipeline.close()
     sent = [json.loads(request.raw_body)["messages"][-1]["content"] for request in server.requests]
     assert sent == ["Mend brokn", "Mend mended"]
+
+
+class Reasoned(BaseModel):
+    reason: str = Field(serialization_alias="theReason")
+
+
+async def test_a_field_that_is_written_otherwise_takes_the_place_of_the_items(server, model):
+    server.configure(answer=lambda body: {"reason": "it broke"})
+    pipeline = lp.Pipeline("P", "pipeline", model=model)
+    await pipeline.add_stage({"name": "First", "schema": Reasoned, "prompt": "Why {theReason}"})
+    await pipeline.add_stage({"name": "Second", "prompt": "As {theReason}"})
+    await pipeline.process_data([{"theReason": "refund all"}])
+    await pipeline.close()
+    sent = [json.loads(request.raw_body)["messages"][-1]["content"] for request in server.requests]
+    assert sent == ["Why refund all", "As it broke"]
 
 
 async def test_a_field_that_was_asked_for_and_not_answered_is_not_taken_from_the_item_or_another_stage(
