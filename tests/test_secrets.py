@@ -763,6 +763,8 @@ WRITTEN = {
     },
     "headers in lines": {"headers": ["Accept: text/html", "Authorization: Bearer of-mine-1"]},
     "other headers": {"http_headers": {"X-Auth": "a1b2c3d4e5f6"}},
+    "an address in a text": {"note": "see https://tool.example/x?api_key=of-mine-1 now"},
+    "a login in a text": {"proxy": "http://user:of-mine-1@proxy.example/ x"},
     "JSON in a text": {"config": '{"api_key": "of-mine-1234"}'},
 }
 
@@ -1128,6 +1130,24 @@ def test_parameters_of_an_address_are_keys_by_their_names_and_their_length():
     ):
         (found,) = {secret for secret in secrets_in({}, base + key) if len(secret) > 8}
         assert len(found) >= 9
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "X-Appkey",
+        "licensekey",
+        "masterkey",
+        "idtoken",
+        "X-CSRFToken",
+        "X-Tokens",
+        "authcode",
+        "oauth",
+    ],
+)
+def test_names_that_are_written_as_one_word_are_known(name):
+    assert secrets_in({name: "blue-Horse_77!q"}) == ("blue-Horse_77!q",)
+    assert secrets_in({}, f"https://host.example/v1?{name}=blue-Horse_77") == ("blue-Horse_77",)
 
 
 def test_a_header_of_any_name_that_is_surely_a_key_is_found():

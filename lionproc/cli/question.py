@@ -180,7 +180,7 @@ def model_of(
         from lionproc.model.credentials import looks_like_key
 
         is_name = key_env.isupper() and "_" in key_env  # AZURE_KEY_2
-        if looks_like_key(key_env) and not is_name:
+        if any(map(looks_like_key, key_env.split())) and not is_name:
             # It is not quoted: logs of schedulers keep what is said here.
             raise ConfigurationError(
                 "This looks like a key, and --key-env is the name of the environment variable "

@@ -22,7 +22,7 @@ from typing import Final
 
 from lionproc.engine.journal_record import LARGEST_REPLY, Row, from_row
 from lionproc.engine.made_here import say_it_was_not, secret_of
-from lionproc.engine.regular_file import first_hole
+from lionproc.engine.regular_file import written_part
 from lionproc.engine.trusted import VARIABLE, is_trusted
 
 try:
@@ -203,7 +203,7 @@ def take_in(path: str, put_in: Callable[[Sequence[Row]], object]) -> None:
             with _left_behind(log) as file:
                 if file is None:
                     continue
-                content = _content(file)
+                content = written_part(file)
                 came = False
                 for some in _some(_rows(content)):
                     put_in(some)
@@ -293,12 +293,6 @@ def _head(journal: str) -> bytes:
     """How the logs of a journal begin: with the secret of its folder, if it has one."""
     secret = secret_of(journal)
     return b"made here: " + secret + b"\n" if secret else b""
-
-
-def _content(file: int) -> bytes:
-    """What is in a log, as far as it was written: behind a hole nothing of ours is."""
-    with os.fdopen(os.dup(file), "rb") as log:
-        return log.read(first_hole(file))
 
 
 def _rows(content: bytes) -> Iterator[Row]:

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["bytes_of", "first_hole", "read_regular"]
+__all__ = ["bytes_of", "first_hole", "read_regular", "written_part"]
 
 
 def read_regular(
@@ -63,6 +63,37 @@ def first_hole(file: int) -> int:
         return length
     os.lseek(file, 0, os.SEEK_SET)
     return min(found, length)
+
+
+def written_part(file: int) -> bytes:
+    """What is in a file, without its holes.
+
+    Args:
+        file: Open, at its beginning.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    parts: list[bytes] = []
+    place, is_whole = 0, first_hole(file) >= (found := os.fstat(file)).st_size
+    # Some file systems tell of holes in what was written a moment ago (openzfs issue 15526).
+    if is_whole or bytes_of(found) >= found.st_size:
+        return _read(file, 0, found.st_size)
+    while place < found.st_size:
+        try:
+            place = os.lseek(file, place, os.SEEK_DATA)
+            end = os.lseek(file, place, os.SEEK_HOLE)
+        except OSError:  # there is no more
+            break
+        parts.append(_read(file, place, end - place))
+        place = end
+    return b"".join(parts)
+
+
+def _read(file: int, start: int, size: int) -> bytes:
+    os.lseek(file, start, os.SEEK_SET)
+    with os.fdopen(os.dup(file), "rb") as opened:
+        return opened.read(size)
 
 
 def bytes_of(found: os.stat_result) -> int:

@@ -195,7 +195,9 @@ def _keys_in(value: object, path: tuple[str, ...]) -> Iterator[str]:
         yield from _of_address(value, with_path=path[0] in _SERVICES)
         return
     found = False
-    for each in (*_of_pairs(value), *_of_headers(name, value), *_of_json(value)):
+    addresses = (word for word in value.split() if "://" in word) if "://" in value else ()
+    within = (each for word in addresses for each in _of_address(word, with_path=False))
+    for each in (*within, *_of_pairs(value), *_of_headers(name, value), *_of_json(value)):
         found = True
         yield each
     if not found and (_PRIVATE.search(value) or _is_key(value, name, above)):

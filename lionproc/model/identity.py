@@ -42,11 +42,13 @@ _OF_THE_MESSAGE = {
 # Where the plain key goes besides `Authorization`: at Azure, and at gateways that do as it does.
 _KEY_NAMES = ("api-key", "x-api-key")
 # Cookies that servers set with any reply, so that the next request takes the same way, by the
-# documentation of Cloudflare ("Cloudflare cookies"), of load balancers of AWS, Azure and Google, and
-# of F5: each call that the user makes with a client of their own may bring another one.
+# documentation of Cloudflare ("Cloudflare cookies"), of load balancers of AWS, Azure and Google, of F5,
+# nginx ingress, HAProxy and Imperva: each call that the user makes with a client of their own may bring another one.
 _OF_A_BALANCER = re.compile(
     r"(?:__cf(?:_bm|lb|ruid|seq|waitingroom)|_cfuvid|cf_clearance|cf_ob_info|cf_use_ob"
-    r"|AWSALB(?:APP-\d|CORS|TG|TGCORS)?|AWSELB(?:CORS)?|ARRAffinity(?:SameSite)?|GCLB|BIGipServer.*)$"
+    r"|AWSALB(?:APP-\d|CORS|TG|TGCORS)?|AWSELB(?:CORS)?"
+    r"|(?:ARRAffinity|ApplicationGatewayAffinity|ASLBSA)(?:SameSite|CORS)?|GCLB"
+    r"|BIGipServer.*|TS01[0-9a-f]{6,}|INGRESSCOOKIE|SERVERID|(?:incap_ses|visid_incap|nlbi)_\w+)$"
 )
 # What the logins of httpx hold: of Basic, of Digest, of a file with logins.
 _OF_A_LOGIN = ("_auth_header", "_username", "_password", "_netrc_info")
@@ -133,7 +135,10 @@ def in_order(carried: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     for name, value in carried:
         by_name[name].append(value)
     for name, values in by_name.items():
-        yield name, values[0] if len(values) == 1 else json.dumps(values)
+        if len(values) == 1:
+            yield name, values[0]
+        else:
+            yield f"{name}\0all", json.dumps(values)  # a name that no single value has
 
 
 def _carried(client: Any, plain: set[tuple[str, str]]) -> Iterator[tuple[str, str]]:

@@ -14,14 +14,17 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 # What is a key, whatever it looks like, if it is no word: not of `secret_project`, `cookie_policy`.
 IS_SECRET: Final = re.compile(
     r"(?:passw[a-z]*|passphrase|pwd|secret|credentials?|authorization|cookies?|"
-    r"(?:access|account|api|auth|bearer|private|secret|session|subscription)[-_ ]?(?:key|token))"
+    r"(?:access|account|api|app|auth|bearer|client|csrf|id|license|master|private|refresh|secret"
+    r"|session|subscription|user|xsrf)[-_ ]?(?:key|token)s?)"
     r"(?:[-_ ]?(?:base64|string|text|value))?[-_ ]?[0-9]*$"
 )
 # What is one where it looks like one: not of `keywords`, `author` or `tokenizer`.
 MAY_BE_SECRET: Final = re.compile(
-    r"(?:^|[^a-z])(?:key|token|code|jwt|sas|sig|signature)(?:[^a-z]|$)"
+    r"(?:^|[^a-z])(?:(?:key|token|code|jwt|sas|sig|signature)(?:[^a-z]|$)|(?:keys|tokens)$)"
 )
-OF_AUTHENTICATION: Final = re.compile(r"(?:^|[^a-z])(?:auth|authentication)(?:[^a-z]|$)")
+OF_AUTHENTICATION: Final = re.compile(
+    r"(?:^|[^a-z])(?:[ox]?auth2?|auth[-_]?code|authentication)(?:[^a-z]|$)"
+)
 # Of headers and parameters: a code of a place or a session that somebody named is none.
 _IS_ID = re.compile(r"^code$|(?:^|[^a-z])session(?:[-_]?id)?$")
 

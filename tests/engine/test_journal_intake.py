@@ -82,14 +82,34 @@ def with_a_hole(path, length):
 def test_a_log_is_read_as_far_as_it_was_written_however_long_it_says_that_it_is(path, monkeypatch):
     log = killed_with(path, first := an_entry(1))
     size = log.stat().st_size
-    read, content = [], journal_intake._content
+    read, content = [], journal_intake.written_part
     monkeypatch.setattr(
-        journal_intake, "_content", lambda file: read.append(content(file)) or read[-1]
+        journal_intake, "written_part", lambda file: read.append(content(file)) or read[-1]
     )
     with_a_hole(log, 300 * 2**20)
     with Journal.open(path) as journal:
         assert found_in(journal, first) == [first]
     assert (not log.exists(), size <= len(read[0]) <= size + 2**16) == (True, True)
+
+
+def test_what_stands_behind_a_hole_of_a_log_was_written_and_is_put_in(path):
+    log = killed_with(path, first := an_entry(1))
+    with_a_hole(log, 2**20)
+    other = killed_with(path, last := an_entry(2))
+    with log.open("ab") as file:
+        file.write(other.read_bytes())
+    other.unlink()
+    with Journal.open(path) as journal:
+        assert found_in(journal, first, last) == [first, last]
+
+
+def test_a_log_is_read_where_its_file_system_tells_of_holes_that_are_none(path, monkeypatch):
+    entries = [an_entry(number, bytes(5000)) for number in range(20)]
+    log = killed_with(path, *entries)
+    monkeypatch.setattr(regular_file, "first_hole", lambda file: 0)
+    monkeypatch.setattr(regular_file, "bytes_of", lambda found: log.stat().st_size)
+    with Journal.open(path) as journal:
+        assert found_in(journal, *entries) == entries
 
 
 def test_what_many_logs_have_is_put_in_a_little_at_a_time(path, monkeypatch):

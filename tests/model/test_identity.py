@@ -66,6 +66,7 @@ OTHERS = {
     "params of http in an order": lambda: identity(**http(params={"tenant": ["a", "b"]})),
     "params of http in another order": lambda: identity(**http(params={"tenant": ["b", "a"]})),
     "a param of http twice": lambda: identity(**http(params={"tenant": ["b", "a", "a"]})),
+    "a param of http like several": lambda: identity(**http(params={"tenant": '["a", "b"]'})),
     "cookie of http": lambda: identity(**http(cookies={"tenant": "a"})),
     "login of http": lambda: identity(**http(auth=("user", "a"))),
     "another login of http": lambda: identity(**http(auth=("user", "b"))),
@@ -99,7 +100,18 @@ def test_a_cookie_that_a_server_set_in_a_client_of_the_users_is_no_other_place(m
     assert lp.Model("openai/m", client=client).connect().identity == before
 
 
-@pytest.mark.parametrize("name", ["__cf_bm", "_cfuvid", "AWSALBTGCORS", "ARRAffinitySameSite"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "__cf_bm",
+        "_cfuvid",
+        "AWSALBTGCORS",
+        "ARRAffinitySameSite",
+        "ASLBSA",
+        "INGRESSCOOKIE",
+        "TS01a4c2f8",
+    ],
+)
 def test_the_cookie_of_a_load_balancer_is_no_other_place(name):
     assert identity(**http(cookies={name: "4f9a81"})) == AT
     assert identity(**http(cookies={f"{name}_of_mine": "4f9a81"})) != AT
