@@ -47,6 +47,7 @@ MOST_STEPS: Final = 35_000_000  # of ten nanoseconds, which is the most that was
 _OF_A_BYTE: Final = 3  # steps, at each place
 _OF_ALL_WAYS: Final = MOST_BACKTRACKS // 20  # likewise, where a pattern looks around
 _TO_LOOK: Final = 30  # bytes that it takes as long to go over as to begin to look around
+_BEYOND_ASCII: Final = 3  # what each byte counts for where the fastest engines give up
 _MOST_LEVELS: Final = 9
 # Each goes on to the end of the pattern where it is not closed, so that none is gone over again.
 _ATOM: Final = r"\\[pPxu]\{[^}]*\}?|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]?"  # an escape, a class
@@ -204,8 +205,10 @@ def steps_with(texts: Iterable[str], runs: Mapping[RunPattern, int]) -> int:
 
 
 def size_of(text: str) -> int:
-    """The bytes of a text, which engines go over one by one."""
-    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
+    """The bytes of a text, which engines go over one by one; in JSON an escape may be a letter."""
+    if text.isascii() and "\\u" not in text:
+        return len(text)
+    return _BEYOND_ASCII * len(text.encode(errors="surrogatepass"))
 
 
 @lru_cache(maxsize=1024)

@@ -17,7 +17,7 @@ import pytest
 from lionproc.errors import CallError
 from lionproc.model import match_process
 from lionproc.model.answer import Answer
-from lionproc.model.pattern_work import RunPattern, steps_of
+from lionproc.model.pattern_work import RunPattern, size_of, steps_of
 
 posix = pytest.mark.skipif(os.name != "posix", reason="kills and forks of POSIX")
 ROOT = Path(match_process.__file__).parents[2]
@@ -192,6 +192,11 @@ def test_of_what_may_be_empty_all_copies_count(inner):
 )
 def test_a_choice_that_is_repeated_is_more_work_than_one_that_is_not(less, more):
     assert 8 * steps_of(RunPattern(less), 4) < steps_of(RunPattern(more), 4)
+
+
+def test_a_letter_beyond_ascii_is_more_work_than_its_bytes_however_it_is_written():
+    assert size_of("é") == size_of(r"\u00e9") / 3 == 3 * size_of("ee")
+    assert size_of("é" + "e" * 98) == 3 * size_of("e" * 100)
 
 
 def test_a_text_of_twice_the_length_is_more_than_twice_the_work_where_a_pattern_looks_around_again():
