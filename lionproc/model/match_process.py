@@ -51,11 +51,12 @@ class _Child:
     """A process that tries what it is told, once it has begun."""
 
     def __init__(self) -> None:
-        if not sys.executable or getattr(sys, "frozen", False):
+        interpreter = _interpreter()
+        if interpreter is None:
             raise NotStartedError("this program has no interpreter of its own")
         try:
             self.process = subprocess.Popen(  # noqa: S603 - our own file, by its path
-                [sys.executable, "-I", "-S", str(SERVER)],
+                [interpreter, "-I", "-S", str(SERVER)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -164,6 +165,19 @@ def takes_a_moment(held: Held) -> bool:
             if _child.is_over:
                 return False
     return False
+
+
+def _interpreter() -> str | None:
+    """A Python of this version; a program that has one within it (uWSGI, QGIS) is none itself."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    given = (sys.executable, getattr(sys, "_base_executable", None))
+    folders = dict.fromkeys((sys.exec_prefix, sys.base_exec_prefix))
+    names = (f"bin/python{version}", "bin/python3", "python.exe", "Scripts/python.exe")
+    beside = (Path(folder, name) for folder in folders for name in names)
+    for each in (*map(Path, filter(None, given)), *beside):
+        if each.name.lower().startswith("python") and each.is_file():
+            return str(each)
+    return None
 
 
 def _folders() -> Iterable[str]:

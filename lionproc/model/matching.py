@@ -24,7 +24,7 @@ def refuse_long_matching(trials: Trials, value: object) -> None:
         value: What the answer holds; not more than can be checked, patterns aside.
 
     Raises:
-        CallError: Of kind `wrong_shape`.
+        CallError: Of kind `wrong_shape`; `unreadable` where it could not be tried.
     """
     steps = sum(steps_with(texts, runs) for texts, runs in trials.matched(value))
     if steps <= MOST_STEPS:
@@ -37,8 +37,8 @@ def refuse_long_matching(trials: Trials, value: object) -> None:
         if takes_a_moment(held):
             return
     except NotStartedError as error:
-        raise CallError(
-            Kind.WRONG_SHAPE,
+        raise CallError(  # not the model's fault: to ask it again would not help
+            Kind.UNREADABLE,
             f"{TOO_LONG}, as far as is known without a try",
             hint="Such answers are tried in a process of their own, and none could be started: "
             f"{error}.",

@@ -14,7 +14,7 @@ from typing import Annotated
 import pydantic
 import pytest
 
-from lionproc.errors import CallError
+from lionproc.errors import CallError, Kind
 from lionproc.model import match_process
 from lionproc.model.answer import Answer
 from lionproc.model.pattern_work import RunPattern, size_of, steps_of
@@ -275,11 +275,18 @@ def test_an_interrupt_in_the_middle_of_an_answer_is_passed_on_and_the_next_is_re
     assert read(of_schema(NOT_BLANK), PARAGRAPHS) == PARAGRAPHS
 
 
-@pytest.mark.parametrize("interpreter", ["", None, "/nowhere/python"])
-def test_where_no_process_can_be_started_such_an_answer_is_a_wrong_shape(monkeypatch, interpreter):
-    monkeypatch.setattr(sys, "executable", interpreter)
+@pytest.mark.parametrize("program", ["", None, "/nowhere/python", "/usr/bin/uwsgi"])
+def test_a_program_that_has_a_python_within_it_finds_one_of_its_own(monkeypatch, program):
+    monkeypatch.setattr(sys, "executable", program)
+    monkeypatch.setattr(sys, "_base_executable", program, raising=False)
+    assert read(of_schema(NOT_BLANK), PARAGRAPHS) == PARAGRAPHS
+
+
+def test_where_no_process_can_be_started_the_model_is_not_told_that_it_is_wrong(monkeypatch):
+    monkeypatch.setattr(match_process, "_interpreter", lambda: None)
     with pytest.raises(CallError, match=TOO_LONG) as caught:
         read(of_schema(NOT_BLANK), PARAGRAPHS)
+    assert caught.value.kind == Kind.UNREADABLE  # which is not asked again with the reason
     assert "none could be started" in caught.value.hint
     assert read(of_schema(NOT_BLANK), PARAGRAPHS[:3]) == PARAGRAPHS[:3]
 
