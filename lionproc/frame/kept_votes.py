@@ -123,7 +123,7 @@ class KeptVotes:
             start: The first model that matters.
         """
         made = [[self._vote(tag, calls, kept, start) for tag, calls in row] for row in rows]
-        unclear = [vote for votes in made if _is_unclear(votes) for vote in votes]
+        unclear = [vote for votes in made if _is_unclear(votes, start) for vote in votes]
         tried = [
             (vote, leaf, Event(event.first, tag=event.tag))
             for vote in unclear
@@ -244,10 +244,13 @@ def _keys(event: Event) -> Sequence[bytes]:
     return keys
 
 
-def _is_unclear(votes: Sequence[Vote]) -> bool:
+def _is_unclear(votes: Sequence[Vote], start: int) -> bool:
     """Whether it matters how those failed that are not answered.
 
-    It does not where nothing is kept, and where one model has answered all, and no other any.
+    It does not where nothing is kept, and where one model has answered all, and no other any: but
+    where they were handed on, it is that model which may have failed.
     """
     answered = [vote.answered() for vote in votes]
+    if start:
+        return any(answered)
     return any(answered) and not all(len(each) == 1 and each == answered[0] for each in answered)

@@ -1,5 +1,6 @@
 """`votes=`: rows asked several times, the majority, its share, ties, and what votes cost."""
 
+import itertools
 import json
 import warnings
 from collections import Counter
@@ -362,6 +363,27 @@ def test_whatever_a_model_is_made_of_a_row_with_an_answer_keeps_it_and_is_not_as
     whole = ask(model, rows, **how)  # and who has none gets one
     assert whole.llm.report().cached == len(has)
     assert whole.llm.report().failed == 0
+
+
+def test_votes_that_were_handed_on_are_not_asked_again_where_they_had_failed(server):
+    """The first model is down, the second unsure, the third has no label; the fourth answers."""
+    turns = itertools.cycle("ABC")
+    said = {"m1": lambda: next(turns), "m2": lambda: "no label at all", "m3": lambda: "A"}
+    server.configure(
+        answer=lambda body: said[body["model"]](),
+        faults=lambda body, n: "500" if body["model"] == "m0" else None,
+    )
+    at = {"base_url": server.base_url, "api_key": server.key}
+    m0, *others = (lp.Model("openai", f"m{n}", **at) for n in range(4))
+    once = {"into": "x", "schema": Literal["A", "B", "C"], "votes": 3, "progress": False,
+            "model": lp.Fallback([m0, lp.Cascade(others, below=0.7)]),
+            "retry": lp.Retry(max_attempts=1, max_corrections=0)}  # fmt: skip
+    rows = pd.DataFrame({"text": ["one"]})
+    first = rows.llm.process("Label {text}", **once)
+    sent = server.counters.total
+    said["m2"] = lambda: "B"
+    assert rows.llm.process("Label {text}", **once).equals(first)
+    assert (first["x"].tolist(), server.counters.total) == (["A"], sent)
 
 
 def test_votes_on_many_rows_stay_together_on_their_way_to_the_next_model(server, monkeypatch):
