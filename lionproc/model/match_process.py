@@ -135,11 +135,12 @@ class _Child:
                 pipe.close()
 
 
-def takes_a_moment(held: Held) -> bool:
+def takes_a_moment(held: Held, seconds: float) -> bool:
     """Whether texts are held against patterns within the time that there is for it.
 
     Args:
         held: What is held against what.
+        seconds: Of the processor, that there are.
 
     Raises:
         NotStartedError: That cannot be tried.
@@ -151,7 +152,7 @@ def takes_a_moment(held: Held) -> bool:
         for runs, texts in held.items()
     ]
     runs = [(*run, MOST_BACKTRACKS) for run in numbers]
-    message = {"runs": runs, "seconds": MOST_SECONDS, "held": groups}
+    message = {"runs": runs, "seconds": seconds, "held": groups}
     with _lock:
         for _ in range(_TRIES):
             if _child is not None and _child.process.poll() is not None:

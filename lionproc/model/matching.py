@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from lionproc.errors import CallError, Kind
 from lionproc.model.match_process import NotStartedError, takes_a_moment
-from lionproc.model.pattern_work import MOST_STEPS, RunPattern, steps_with
+from lionproc.model.pattern_work import MOST_SECONDS, MOST_STEPS, RunPattern, steps_with
 from lionproc.model.trials import TOO_LONG, Trials
 from lionproc.model.validate import is_whole
 
@@ -27,14 +27,14 @@ def refuse_long_matching(trials: Trials, value: object) -> None:
         CallError: Of kind `wrong_shape`; `unreadable` where it could not be tried.
     """
     steps = sum(steps_with(texts, runs) for texts, runs in trials.matched(value))
-    if steps <= MOST_STEPS:
+    if trials.rounds * steps <= MOST_STEPS:
         return
     held: dict[tuple[tuple[RunPattern, int], ...], list[str]] = {}
     for texts, runs in trials.matched(value):
         whole = filter(is_whole, texts)  # others are refused by whatever checks them
         held.setdefault(tuple(runs.items()), []).extend(whole)
     try:
-        if takes_a_moment(held):
+        if takes_a_moment(held, MOST_SECONDS / trials.rounds):
             return
     except NotStartedError as error:
         raise CallError(  # not the model's fault: to ask it again would not help

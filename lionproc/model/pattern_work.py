@@ -27,6 +27,7 @@ __all__ = [
     "MOST_BACKTRACKS",
     "MOST_SECONDS",
     "MOST_STEPS",
+    "USUAL_ROUNDS",
     "RunPattern",
     "cost_of",
     "engine_of",
@@ -41,7 +42,9 @@ MOST_COMPILED: Final = 256 * 2**20  # bytes of all patterns of a schema, once th
 LARGEST_PATTERN: Final = 10 * 2**20  # bytes of one of them, as its engine has it
 MOST_BACKTRACKS: Final = 10_000  # of a pattern that looks around, with one text
 # A check goes over a text up to six times: whether it is right, why not, and once more when it was
-# mended. So that this is two seconds at the worst, one time takes a third of a second.
+# mended; and once more for each choice that it stands in, see `choice_levels`. So that this is two
+# seconds at the worst, one time takes a third of a second.
+USUAL_ROUNDS: Final = 6
 MOST_SECONDS: Final = 0.35
 MOST_STEPS: Final = 35_000_000  # of ten nanoseconds, which is the most that was measured
 _OF_A_BYTE: Final = 3  # steps, at each place

@@ -14,8 +14,9 @@ from math import inf
 from typing import Any
 
 from lionproc.model.applied import Applied, tried_with
+from lionproc.model.choice_levels import levels_of_choices
 from lionproc.model.particular import check_differing, check_particular, differing_in
-from lionproc.model.pattern_work import RunPattern, steps_of
+from lionproc.model.pattern_work import USUAL_ROUNDS, RunPattern, steps_of
 from lionproc.model.references import FOLLOWED, References, for_the_same, parts_of
 from lionproc.model.schema_patterns import SchemaPatterns
 from lionproc.model.validate import wanted_in, wrong_shape
@@ -221,6 +222,11 @@ class Trials:
         """Those of the schema, as they are run."""
         return SchemaPatterns(self._every, self._runs)
 
+    @cached_property
+    def rounds(self) -> float:
+        """How often a text is gone over until it is known what is wrong, by what is usual."""
+        return 1 + levels_of_choices(self._root, self._references) / USUAL_ROUNDS
+
     def most_steps(self, size: int) -> float:
         """The most steps that patterns may take with texts of so many bytes; inf as `of_one_value`."""
         bits = size.bit_length()
@@ -230,7 +236,7 @@ class Trials:
             each = [applied.patterns + applied.names for applied in parts]
             most = max((_steps(runs, bits) for runs in each if runs), default=0)
             known = most and most * self.of_one_value
-            known = self._steps[bits] = known + _steps(self.patterns.hidden, bits)
+            known = self._steps[bits] = self.rounds * (known + _steps(self.patterns.hidden, bits))
         return known
 
     def most_addressed(self, size: int) -> float:
