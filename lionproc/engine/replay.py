@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from lionproc.engine.journal import Entry, Failure
+from lionproc.engine.kept_reading import IS_KEPT
 from lionproc.engine.request import keys_of
 from lionproc.engine.tokens import Tokens
 from lionproc.errors import JournalError, Kind
@@ -140,7 +141,7 @@ class Replay:
             correction that is to be sent.
         """
         if reply.data is None and reply.raw:
-            is_settled = event.advance_kept(reply.raw, self._max_corrections)
+            is_settled = event.advance_raw(reply.raw, self._max_corrections)
         else:
             is_settled = event.advance(reply.data, self._max_corrections)
         if is_settled:
@@ -198,7 +199,12 @@ class Replay:
             event.seconds += entry.seconds
             usage, bought = entry.usage, Tokens(entry.prompt_tokens, entry.completion_tokens)
             event.count(bought, None if usage is None else usage.cached, entry.usd)
-            if event.advance_kept(entry.reply, self._max_corrections):
+            before = IS_KEPT.set(True)
+            try:
+                is_settled = event.advance_raw(entry.reply, self._max_corrections)
+            finally:
+                IS_KEPT.reset(before)
+            if is_settled:
                 self.has_answered = self.has_answered or event.error is None
                 return True
             entry = self._find_for(event.call)

@@ -261,8 +261,8 @@ class Event:
             self.error = _unreadable(fault)
         return True
 
-    def advance_kept(self, raw: bytes, max_corrections: int) -> bool:
-        """`advance` with a body that was kept, which may be damaged or from another version."""
+    def advance_raw(self, raw: bytes, max_corrections: int) -> bool:
+        """`advance` with a body, which may be damaged or from another version where it was kept."""
         try:
             data = self.call.parse(raw)
         except BaseException as fault:  # noqa: BLE001  (as above)

@@ -7,6 +7,9 @@ what is much by this measure may be done in a moment: most patterns are far from
 
 from __future__ import annotations
 
+from typing import Final
+
+from lionproc.engine.kept_reading import IS_KEPT
 from lionproc.errors import CallError, Kind
 from lionproc.model.match_process import NotStartedError, takes_a_moment
 from lionproc.model.pattern_work import MOST_SECONDS, MOST_STEPS, RunPattern, steps_with
@@ -14,6 +17,8 @@ from lionproc.model.trials import TOO_LONG, Trials
 from lionproc.model.validate import is_whole
 
 __all__ = ["refuse_long_matching"]
+
+_MORE_IF_KEPT: Final = 2  # time for what was an answer before, so that it is one again
 
 
 def refuse_long_matching(trials: Trials, value: object) -> None:
@@ -34,7 +39,8 @@ def refuse_long_matching(trials: Trials, value: object) -> None:
         whole = filter(is_whole, texts)  # others are refused by whatever checks them
         held.setdefault(tuple(runs.items()), []).extend(whole)
     try:
-        if takes_a_moment(held, MOST_SECONDS / trials.rounds):
+        seconds = MOST_SECONDS * (_MORE_IF_KEPT if IS_KEPT.get() else 1)
+        if takes_a_moment(held, seconds / trials.rounds):
             return
     except NotStartedError as error:
         raise CallError(  # not the model's fault: to ask it again would not help

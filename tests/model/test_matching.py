@@ -11,11 +11,13 @@ import time
 from pathlib import Path
 from typing import Annotated
 
+import pandas as pd
 import pydantic
 import pytest
 
+import lionproc as lp
 from lionproc.errors import CallError, Kind
-from lionproc.model import match_process
+from lionproc.model import match_process, matching
 from lionproc.model.answer import Answer
 from lionproc.model.pattern_work import RunPattern, size_of, steps_of
 
@@ -305,7 +307,7 @@ def test_it_is_told_no_key(monkeypatch, tmp_path):
 SCRIPT = f"""
 import json, os, sys
 sys.path[:0] = {[str(ROOT), *sys.path]!r}
-from lionproc.model import match_process
+from lionproc.model import match_process, matching
 from lionproc.model.answer import Answer
 answer = Answer.of({of_schema(NOT_BLANK)!r})
 said = json.dumps({{"answer": {PARAGRAPHS[:1]!r} * 2000}})
@@ -391,3 +393,22 @@ os.wait()
     until_gone(mine)
     assert is_alive(forked)
     parent.communicate()
+
+
+def test_what_was_an_answer_before_has_more_time_to_be_one_again(server, monkeypatch):
+    given, try_them = [], matching.takes_a_moment
+    monkeypatch.setattr(
+        matching,
+        "takes_a_moment",
+        lambda held, seconds: given.append(seconds) or try_them(held, seconds),
+    )
+    server.configure(answer=json.dumps({"answer": PARAGRAPHS}))
+    model = lp.Model("openai/m", base_url=server.base_url, api_key=server.key)
+    for _ in range(2):
+        out = pd.DataFrame({"text": ["a"]}).llm.process(
+            "Split {text}", into="a", schema=of_schema(NOT_BLANK), model=model, progress=False
+        )
+        assert out.notna().all(axis=None)
+    fresh, kept = set(given[: len(given) // 2]), set(given[len(given) // 2 :])
+    assert {2 * seconds for seconds in fresh} == kept
+    assert server.counters.total == 1
