@@ -10,11 +10,13 @@ from __future__ import annotations
 import atexit
 import importlib.util
 import json
+import math
 import select
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -30,7 +32,8 @@ Held = Mapping[tuple[tuple[RunPattern, int], ...], Collection[str]]
 """Texts by the patterns that they are held against, and how often they are."""
 
 SERVER: Final = Path(__file__).with_name("match_server.py")
-START_S: Final = 60.0  # a machine that is busy
+START_S: Final = 30.0  # a machine that is busy
+QUIET_S: Final = 60.0  # in which no other is started where one could not be
 # By the clock; where the system counts no time of the processor, that is all there is.
 WAIT_S: Final = 30.0 if hasattr(signal, "setitimer") else 3 * MOST_SECONDS
 _PACKAGES: Final = ("jsonschema_rs", "pydantic_core", "typing_extensions")  # what it imports
@@ -41,6 +44,7 @@ _TRIES: Final = 2  # of a process that somebody else ended
 
 _lock = threading.Lock()
 _child: _Child | None = None
+_in_vain = -math.inf  # when one was started that did not begin
 
 
 class NotStartedError(Exception):
@@ -145,7 +149,7 @@ def takes_a_moment(held: Held, seconds: float) -> bool:
     Raises:
         NotStartedError: That cannot be tried.
     """
-    global _child  # noqa: PLW0603
+    global _child, _in_vain  # noqa: PLW0603
     numbers: dict[RunPattern, int] = {}
     groups = [
         ([(numbers.setdefault(run, len(numbers)), times) for run, times in runs], list(texts))
@@ -159,8 +163,12 @@ def takes_a_moment(held: Held, seconds: float) -> bool:
                 _child.end()
                 _child = None
             if _child is None:
+                if time.monotonic() < _in_vain + QUIET_S:
+                    raise NotStartedError("the last one could not, a moment ago")
+                _in_vain = time.monotonic()
                 _child = _Child()
                 _child.begin()
+                _in_vain = -math.inf
             if _child.tells(message, WAIT_S):
                 return True
             if _child.is_over:
@@ -203,7 +211,8 @@ def _forget() -> None:
 @atexit.register
 def stop() -> None:
     """End the process, if there is one. Happens by itself when this one ends."""
-    global _child  # noqa: PLW0603
+    global _child, _in_vain  # noqa: PLW0603
+    _in_vain = -math.inf
     if _child is not None:
         _child.process.kill()
         _child.end()

@@ -14,7 +14,7 @@ from math import inf
 from typing import Any
 
 from lionproc.model.applied import Applied, tried_with
-from lionproc.model.choice_levels import levels_of_choices
+from lionproc.model.choice_levels import levels_of_choices, levels_of_unevaluated
 from lionproc.model.particular import check_differing, check_particular, differing_in
 from lionproc.model.pattern_work import USUAL_ROUNDS, RunPattern, steps_of
 from lionproc.model.references import FOLLOWED, References, for_the_same, parts_of
@@ -225,7 +225,9 @@ class Trials:
     @cached_property
     def rounds(self) -> float:
         """How often a text is gone over until it is known what is wrong, by what is usual."""
-        return 1 + levels_of_choices(self._root, self._references) / USUAL_ROUNDS
+        told = 1 + levels_of_choices(self._root, self._references) / USUAL_ROUNDS
+        levels = levels_of_unevaluated(self._root, self._references)
+        return told * float(2**levels)
 
     def most_steps(self, size: int) -> float:
         """The most steps that patterns may take with texts of so many bytes; inf as `of_one_value`."""

@@ -6,7 +6,7 @@ import pytest
 
 from lionproc.errors import CallError
 from lionproc.model.answer import Answer
-from lionproc.model.choice_levels import levels_of_choices
+from lionproc.model.choice_levels import levels_of_choices, levels_of_unevaluated
 from lionproc.model.references import References
 
 TEXT = {"type": "string"}
@@ -39,6 +39,14 @@ def test_they_count_through_properties_items_and_references_and_a_circle_has_an_
     tree = {"type": "array", "items": {"anyOf": [TEXT, {"$ref": "#"}]}}
     assert levels(tree) == 1
     assert levels({"properties": {"anyOf": TEXT, "oneOf": within(1)}}) == 1  # names of fields
+
+
+def test_what_is_left_over_counts_at_each_level_that_it_is_spoken_of():
+    assert levels_of_unevaluated(within(3), References({})) == 0
+    part = TEXT
+    for _ in range(4):
+        part = {"properties": {"a": part}, "unevaluatedProperties": False}
+    assert levels_of_unevaluated(part, References(part)) == 4
 
 
 def test_texts_within_many_choices_are_gone_over_as_often_and_have_less_time():

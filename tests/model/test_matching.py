@@ -16,7 +16,7 @@ import pydantic
 import pytest
 
 import lionproc as lp
-from lionproc.errors import CallError, Kind
+from lionproc.errors import CallError, Kind, RowsFailedWarning
 from lionproc.model import match_process, matching
 from lionproc.model.answer import Answer
 from lionproc.model.pattern_work import RunPattern, size_of, steps_of
@@ -412,3 +412,31 @@ def test_what_was_an_answer_before_has_more_time_to_be_one_again(server, monkeyp
     fresh, kept = set(given[: len(given) // 2]), set(given[len(given) // 2 :])
     assert {2 * seconds for seconds in fresh} == kept
     assert server.counters.total == 1
+
+
+def test_what_could_not_be_tried_is_an_answer_where_it_can_be(server, monkeypatch):
+    server.configure(answer=json.dumps({"answer": PARAGRAPHS}))
+    model = lp.Model("openai/m", base_url=server.base_url, api_key=server.key)
+
+    def ask():
+        df = pd.DataFrame({"text": ["a"]})
+        return df.llm.process(
+            "Split {text}", into="a", schema=of_schema(NOT_BLANK), model=model, progress=False
+        )
+
+    with monkeypatch.context() as without:
+        without.setattr(match_process, "_interpreter", lambda: None)
+        with pytest.warns(RowsFailedWarning, match="1 unreadable"):
+            ask()
+    match_process.stop()
+    assert ask()["a"].notna().all()
+    assert server.counters.total == 1
+
+
+def test_where_one_could_not_be_started_no_other_is_waited_for_at_once(monkeypatch):
+    tried = []
+    monkeypatch.setattr(match_process, "_interpreter", lambda: tried.append(1))
+    for _ in range(5):
+        with pytest.raises(CallError, match=TOO_LONG):
+            read(of_schema(NOT_BLANK), PARAGRAPHS)
+    assert len(tried) == 1
