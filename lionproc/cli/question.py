@@ -199,9 +199,11 @@ def labels_of(text: str) -> tuple[str, ...]:
     """The allowed answers: by commas; one with a comma in it is quoted, as in CSV.
 
     Raises:
-        ConfigurationError: They are fewer than two.
+        ConfigurationError: They are fewer than two, or more than one line.
     """
-    (parts,) = csv.reader([text], skipinitialspace=True) if text else [[]]
+    if len(text.splitlines()) > 1:
+        raise ConfigurationError('--labels is one line of answers: --labels "yes,no".')
+    (parts,) = csv.reader([text.strip()], skipinitialspace=True) if text.strip() else [[]]
     labels = tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
     if len(labels) < 2:
         raise ConfigurationError('--labels needs at least two answers: --labels "yes,no".')

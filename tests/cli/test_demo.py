@@ -109,6 +109,8 @@ def test_a_table_without_text_asks_for_a_column(capsys, tmp_path):
 
 def test_one_label_is_no_choice(capsys):
     assert "at least two" in refused(capsys, "--labels", "yes, ,yes")
+    assert "at least two" in refused(capsys, "--labels", "\r\n")
+    assert "one line" in refused(capsys, "--labels", "yes,n\ro")
 
 
 def test_rows_must_be_one_or_more(capsys):
