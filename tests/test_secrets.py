@@ -1109,6 +1109,11 @@ NO_SECRETS = {
     "a user among facts": {"x-portkey-metadata": '{"_user":"user123456789","day":"2024-05-01"}'},
     "a commit": {"X-Commit": "a94a8fe5ccb19ba61c4c0873d391e987982fbbd3"},
     "a project": {"X-Secret-Project": "Apollo-11"},
+    "the key of a cache": {"cf-aig-cache-key": "responseA", "x-bt-cache-key": "movies-2024"},
+    "that of a request": {"Idempotency-Key": "invoice-20240501"},
+    "that of a part": {"X-Partition-Key": "customer-12345678"},
+    "a version": {"X-Signature-Version": "2024-01-01"},
+    "a proxy's user": {"X-Auth-Request-Email": "jane@corp.example", "X-Auth-Tenant": "contoso-1"},
     "tokens": {"X-Tokenizer": "cl100k_base", "X-Max-Tokens-Model": "gpt-4o-mini"},
 }
 

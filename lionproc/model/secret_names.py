@@ -25,7 +25,14 @@ MAY_BE_SECRET: Final = re.compile(
 OF_AUTHENTICATION: Final = re.compile(
     r"(?:^|[^a-z])(?:[ox]?auth2?|auth[-_]?code|authentication)(?:[^a-z]|$)"
 )
-# Of headers and parameters: a code of a place or a session that somebody named is none.
+# Of headers and parameters, by their last word: not of `X-Signature-Version`, `X-Auth-Email`.
+_ENDS_AS_ONE = re.compile(
+    r"(?:^|[^a-z])(?:keys?|tokens?|code|jwt|sas|sig|signature|[ox]?auth|auth[-_]?code|authentication)"
+    r"[-_ ]?[0-9]*$"
+)
+# Keys that open nothing: of a cache, of a part of a table, of a request.
+_NO_SECRET = re.compile(r"(?:cache|dedup|group|idempotency|partition|routing|sort)[-_]?key$")
+# A code of a place or a session that somebody named is none.
 _IS_ID = re.compile(r"^code$|(?:^|[^a-z])session(?:[-_]?id)?$")
 
 
@@ -47,8 +54,9 @@ def is_of_secret(name: str) -> bool:
         (True, False)
     """
     called = spelt(name)
-    may_be = MAY_BE_SECRET.search(called) and called != "code"
-    return bool(IS_SECRET.search(called) or may_be or OF_AUTHENTICATION.search(called))
+    if called == "code" or _NO_SECRET.search(called):
+        return False
+    return bool(IS_SECRET.search(called) or _ENDS_AS_ONE.search(called))
 
 
 def is_of_id(name: str) -> bool:
