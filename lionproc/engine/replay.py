@@ -29,8 +29,8 @@ RAW_BYTES = 64 * 1024  # of a reply that is no answer; all of it is in the journ
 RAW_OF_ALL = 64 * 2**20  # of all of them, which stay with the failures for as long as those
 PARSED_AGAIN_BYTES = 256 * 1024
 # Whoever knows what an unknown ending means may use the reply that is kept, and an answer of which
-# nobody says how sure it is has been paid for. What cannot be read here may be read elsewhere.
-_USABLE = frozenset({Kind.UNKNOWN_ENDING, Kind.NO_LOGPROBS, Kind.UNREADABLE})
+# nobody says how sure it is has been paid for.
+_USABLE = frozenset({Kind.UNKNOWN_ENDING, Kind.NO_LOGPROBS})
 STALE_S = 2.0  # what was looked up longer ago is looked up again, just before it is sent
 
 

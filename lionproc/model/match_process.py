@@ -33,7 +33,7 @@ Held = Mapping[tuple[tuple[RunPattern, int], ...], Collection[str]]
 
 SERVER: Final = Path(__file__).with_name("match_server.py")
 START_S: Final = 30.0  # a machine that is busy
-QUIET_S: Final = 60.0  # in which no other is started where one could not be
+QUIET_S: Final = 60.0  # in which no other is waited for where one did not begin
 # By the clock; where the system counts no time of the processor, that is all there is.
 WAIT_S: Final = 30.0 if hasattr(signal, "setitimer") else 3 * MOST_SECONDS
 _PACKAGES: Final = ("jsonschema_rs", "pydantic_core", "typing_extensions")  # what it imports
@@ -44,7 +44,7 @@ _TRIES: Final = 2  # of a process that somebody else ended
 
 _lock = threading.Lock()
 _child: _Child | None = None
-_in_vain = -math.inf  # when one was started that did not begin
+_in_vain = -math.inf  # when one was waited for that did not begin
 
 
 class NotStartedError(Exception):
@@ -164,11 +164,11 @@ def takes_a_moment(held: Held, seconds: float) -> bool:
                 _child = None
             if _child is None:
                 if time.monotonic() < _in_vain + QUIET_S:
-                    raise NotStartedError("the last one could not, a moment ago")
+                    raise NotStartedError("the last one did not begin, a moment ago")
+                made = _Child()  # which takes no time where it fails, and may not the next time
                 _in_vain = time.monotonic()
-                _child = _Child()
-                _child.begin()
-                _in_vain = -math.inf
+                made.begin()
+                _child, _in_vain = made, -math.inf
             if _child.tells(message, WAIT_S):
                 return True
             if _child.is_over:

@@ -43,6 +43,8 @@ def refuse_long_matching(trials: Trials, value: object) -> None:
         if takes_a_moment(held, seconds / trials.rounds):
             return
     except NotStartedError as error:
+        if IS_KEPT.get():  # it was tried then, and what failed is not read again
+            return
         raise CallError(  # not the model's fault: to ask it again would not help
             Kind.UNREADABLE,
             f"{TOO_LONG}, as far as is known without a try",

@@ -16,7 +16,7 @@ import pydantic
 import pytest
 
 import lionproc as lp
-from lionproc.errors import CallError, Kind, RowsFailedWarning
+from lionproc.errors import CallError, Kind
 from lionproc.model import match_process, matching
 from lionproc.model.answer import Answer
 from lionproc.model.pattern_work import RunPattern, size_of, steps_of
@@ -414,29 +414,40 @@ def test_what_was_an_answer_before_has_more_time_to_be_one_again(server, monkeyp
     assert server.counters.total == 1
 
 
-def test_what_could_not_be_tried_is_an_answer_where_it_can_be(server, monkeypatch):
+def test_a_kept_answer_is_one_where_it_cannot_be_tried_again(server, monkeypatch):
     server.configure(answer=json.dumps({"answer": PARAGRAPHS}))
     model = lp.Model("openai/m", base_url=server.base_url, api_key=server.key)
 
     def ask():
-        df = pd.DataFrame({"text": ["a"]})
+        df = pd.DataFrame({"text": ["a", "b"]})
         return df.llm.process(
             "Split {text}", into="a", schema=of_schema(NOT_BLANK), model=model, progress=False
         )
 
-    with monkeypatch.context() as without:
-        without.setattr(match_process, "_interpreter", lambda: None)
-        with pytest.warns(RowsFailedWarning, match="1 unreadable"):
-            ask()
-    match_process.stop()
     assert ask()["a"].notna().all()
-    assert server.counters.total == 1
+    match_process.stop()
+    monkeypatch.setattr(match_process, "_interpreter", lambda: None)
+    assert ask()["a"].notna().all()
+    assert server.counters.total == 2
 
 
-def test_where_one_could_not_be_started_no_other_is_waited_for_at_once(monkeypatch):
+def test_one_that_cannot_be_made_for_a_moment_is_tried_for_each_answer(monkeypatch):
     tried = []
-    monkeypatch.setattr(match_process, "_interpreter", lambda: tried.append(1))
-    for _ in range(5):
+    with monkeypatch.context() as full:
+        full.setattr(match_process, "_interpreter", lambda: tried.append(1))
+        for _ in range(3):
+            with pytest.raises(CallError, match=TOO_LONG):
+                read(of_schema(NOT_BLANK), PARAGRAPHS)
+    assert len(tried) == 3
+    assert read(of_schema(NOT_BLANK), PARAGRAPHS) == PARAGRAPHS
+
+
+def test_one_that_did_not_begin_is_not_waited_for_again_at_once(monkeypatch, tmp_path):
+    begun = tmp_path / "begun"
+    file = tmp_path / "server.py"
+    file.write_text(f"open({str(begun)!r}, 'a').write('x')")  # and ends
+    monkeypatch.setattr(match_process, "SERVER", file)
+    for _ in range(3):
         with pytest.raises(CallError, match=TOO_LONG):
             read(of_schema(NOT_BLANK), PARAGRAPHS)
-    assert len(tried) == 1
+    assert begun.read_text() == "x"
