@@ -1112,6 +1112,9 @@ NO_SECRETS = {
     "the key of a cache": {"cf-aig-cache-key": "responseA", "x-bt-cache-key": "movies-2024"},
     "that of a request": {"Idempotency-Key": "invoice-20240501"},
     "that of a part": {"X-Partition-Key": "customer-12345678"},
+    "an organization's own": {"OpenAI-Organization": "org-AbC12dEf34GhI56jKl78MnO90"},
+    "a country": {"X-Country-Code": "DE-Bavaria"},
+    "a gateway": {"x-portkey": "something-2024"},
     "a version": {"X-Signature-Version": "2024-01-01"},
     "a proxy's user": {"X-Auth-Request-Email": "jane@corp.example", "X-Auth-Tenant": "contoso-1"},
     "tokens": {"X-Tokenizer": "cl100k_base", "X-Max-Tokens-Model": "gpt-4o-mini"},
@@ -1140,6 +1143,11 @@ def test_parameters_of_an_address_are_keys_by_their_names_and_their_length():
 @pytest.mark.parametrize(
     "name",
     [
+        "OpenAIKey",
+        "X-LLMKey",
+        "JWTToken",
+        "OPENAIKEY",
+        "gatewaykey",
         "X-Appkey",
         "licensekey",
         "masterkey",
@@ -1153,6 +1161,11 @@ def test_parameters_of_an_address_are_keys_by_their_names_and_their_length():
 def test_names_that_are_written_as_one_word_are_known(name):
     assert secrets_in({name: "blue-Horse_77!q"}) == ("blue-Horse_77!q",)
     assert secrets_in({}, f"https://host.example/v1?{name}=blue-Horse_77") == ("blue-Horse_77",)
+
+
+@pytest.mark.parametrize("name", ["Authorization-Backend", "X-Authorization-Upstream"])
+def test_what_authorizes_somewhere_behind_is_known(name):
+    assert secrets_in({name: "blue-Horse_77!q"}) == ("blue-Horse_77!q",)
 
 
 def test_a_header_of_any_name_that_is_surely_a_key_is_found():

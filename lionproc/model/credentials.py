@@ -57,6 +57,8 @@ _PLAIN_NAMES = {
     "content-type",
     "host",
     "http-referer",
+    "openai-organization",
+    "openai-project",
     "referer",
     "traceparent",
     "tracestate",

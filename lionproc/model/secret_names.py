@@ -10,7 +10,7 @@ from typing import Final
 
 __all__ = ["IS_SECRET", "MAY_BE_SECRET", "OF_AUTHENTICATION", "is_of_id", "is_of_secret", "spelt"]
 
-_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 # What is a key, whatever it looks like, if it is no word: not of `secret_project`, `cookie_policy`.
 IS_SECRET: Final = re.compile(
     r"(?:passw[a-z]*|passphrase|pwd|secret|credentials?|authorization|cookies?|"
@@ -27,7 +27,8 @@ OF_AUTHENTICATION: Final = re.compile(
 )
 # Of headers and parameters, by their last word: not of `X-Signature-Version`, `X-Auth-Email`.
 _ENDS_AS_ONE = re.compile(
-    r"(?:^|[^a-z])(?:keys?|tokens?|code|jwt|sas|sig|signature|[ox]?auth|auth[-_]?code|authentication)"
+    r"authorization|(?:^|[^a-z])(?:keys?|tokens?|jwt|sas|sig|signature|[ox]?auth|authentication"
+    r"|(?:access|auth|function|pass)[-_]?code|(?!(?:port|mon|tur|don)key)[a-z]+(?:key|token)s?)"
     r"[-_ ]?[0-9]*$"
 )
 # Keys that open nothing: of a cache, of a part of a table, of a request.
@@ -40,8 +41,8 @@ def spelt(name: str) -> str:
     """A name in small letters, with its words apart.
 
     Example:
-        >>> spelt("apiKey"), spelt("X-API-Key")
-        ('api_key', 'x-api-key')
+        >>> spelt("OpenAIKey"), spelt("X-API-Key")
+        ('open_ai_key', 'x-api-key')
     """
     return _HUMP.sub("_", name).lower()
 
@@ -54,7 +55,7 @@ def is_of_secret(name: str) -> bool:
         (True, False)
     """
     called = spelt(name)
-    if called == "code" or _NO_SECRET.search(called):
+    if _NO_SECRET.search(called):
         return False
     return bool(IS_SECRET.search(called) or _ENDS_AS_ONE.search(called))
 
