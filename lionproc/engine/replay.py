@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lionproc.engine.journal import Entry, Failure
-from lionproc.engine.kept_reading import IS_KEPT
+from lionproc.engine.kept_reading import KEPT
 from lionproc.engine.request import keys_of
 from lionproc.engine.tokens import Tokens
-from lionproc.errors import JournalError, Kind
+from lionproc.errors import CallError, JournalError, Kind
 
 if TYPE_CHECKING:
     import asyncio
@@ -199,16 +200,25 @@ class Replay:
             event.seconds += entry.seconds
             usage, bought = entry.usage, Tokens(entry.prompt_tokens, entry.completion_tokens)
             event.count(bought, None if usage is None else usage.cached, entry.usd)
-            before = IS_KEPT.set(True)
+            before = KEPT.set(partial(self._was_refused, event, entry))
             try:
                 is_settled = event.advance_raw(entry.reply, self._max_corrections)
             finally:
-                IS_KEPT.reset(before)
+                KEPT.reset(before)
             if is_settled:
                 self.has_answered = self.has_answered or event.error is None
                 return True
             entry = self._find_for(event.call)
         return False
+
+    def _was_refused(self, event: Event, entry: Entry, error: CallError) -> bool:
+        """Whether a reply to the question that was asked again with this error is kept."""
+        if event.corrections >= self._max_corrections:
+            return False
+        again = None
+        with contextlib.suppress(Exception):  # as when it was refused
+            again = event.call.correction(event.call.parse(entry.reply), error)
+        return again is not None and self._find_for(again) is not None
 
     # -- keeping ----------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lionproc.engine.kept_reading import IS_KEPT
+from lionproc.engine.kept_reading import KEPT
 from lionproc.errors import CallError, Kind
 from lionproc.model.match_process import NotStartedError, takes_a_moment
 from lionproc.model.pattern_work import MOST_SECONDS, MOST_STEPS, RunPattern, steps_with
@@ -34,16 +34,19 @@ def refuse_long_matching(trials: Trials, value: object) -> None:
     steps = sum(steps_with(texts, runs) for texts, runs in trials.matched(value))
     if trials.rounds * steps <= MOST_STEPS:
         return
+    too_long, was_refused = CallError(Kind.WRONG_SHAPE, TOO_LONG), KEPT.get()
+    if was_refused is not None and was_refused(too_long):
+        raise too_long
     held: dict[tuple[tuple[RunPattern, int], ...], list[str]] = {}
     for texts, runs in trials.matched(value):
         whole = filter(is_whole, texts)  # others are refused by whatever checks them
         held.setdefault(tuple(runs.items()), []).extend(whole)
     try:
-        seconds = MOST_SECONDS * (_MORE_IF_KEPT if IS_KEPT.get() else 1)
+        seconds = MOST_SECONDS * (1 if was_refused is None else _MORE_IF_KEPT)
         if takes_a_moment(held, seconds / trials.rounds):
             return
     except NotStartedError as error:
-        if IS_KEPT.get():  # it was tried then, and what failed is not read again
+        if was_refused is not None:  # it was an answer, for what failed is not read again
             return
         raise CallError(  # not the model's fault: to ask it again would not help
             Kind.UNREADABLE,
@@ -51,4 +54,4 @@ def refuse_long_matching(trials: Trials, value: object) -> None:
             hint="Such answers are tried in a process of their own, and none could be started: "
             f"{error}.",
         ) from None
-    raise CallError(Kind.WRONG_SHAPE, TOO_LONG)
+    raise too_long

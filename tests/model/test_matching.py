@@ -431,6 +431,28 @@ def test_a_kept_answer_is_one_where_it_cannot_be_tried_again(server, monkeypatch
     assert server.counters.total == 2
 
 
+@pytest.mark.parametrize("again", ["with more time", "without a process"])
+def test_a_kept_answer_that_was_refused_is_refused_again(server, monkeypatch, again):
+    said = iter([PARAGRAPHS, ["short"]])
+    server.configure(answer=lambda body: json.dumps({"answer": next(said)}))
+    model = lp.Model("openai/m", base_url=server.base_url, api_key=server.key)
+
+    def ask():
+        return pd.DataFrame({"text": ["a"]}).llm.process(
+            "Split {text}", into="a", schema=of_schema(NOT_BLANK), model=model, progress=False
+        )
+
+    with monkeypatch.context() as slow:
+        slow.setattr(matching, "takes_a_moment", lambda held, seconds: False)
+        first = ask()
+    assert first["a"].tolist() == [["short"]]
+    match_process.stop()
+    if again == "without a process":
+        monkeypatch.setattr(match_process, "_interpreter", lambda: None)
+    assert ask().equals(first)
+    assert server.counters.total == 2
+
+
 def test_one_that_cannot_be_made_for_a_moment_is_tried_for_each_answer(monkeypatch):
     tried = []
     with monkeypatch.context() as full:
