@@ -214,11 +214,24 @@ def size_of(text: str) -> int:
     return _BEYOND_ASCII * len(text.encode(errors="surrogatepass"))
 
 
+def _keeps(pattern: str) -> bool:
+    """Whether a repetition keeps all that it took (`a*+`), which the other engine reads as two."""
+    repeated = False
+    for token in _TOKEN.finditer(pattern):
+        if repeated and token["some"] == "+":
+            return True
+        if not token[0].isspace():  # which says nothing in `(?x)`
+            repeated = bool(token["some"]) or (token[0][0] == "{" and len(token[0]) > 1)
+    return "#" in pattern and "+" in pattern and _TAKES_NOTHING.search(pattern) is not None
+
+
 @lru_cache(maxsize=1024)
 def looks_around(pattern: str) -> bool:
     """Whether a pattern of a JSON Schema wants more than the engine that goes over a text once."""
     import jsonschema_rs
 
+    if _keeps(pattern):
+        return True
     once = jsonschema_rs.RegexOptions()
     try:
         jsonschema_rs.validator_for({"pattern": pattern}, pattern_options=once)

@@ -24,6 +24,7 @@ from lionproc.model.chat_completion import classify, text_of
 from lionproc.model.effort import MOST_VALUES, Weighed
 from lionproc.model.excerpt import excerpt_of
 from lionproc.model.long_numbers import are_long_fractions
+from lionproc.model.pattern_work import looks_around
 from lionproc.model.usage import guess
 from lionproc.model.validate import Check
 
@@ -455,6 +456,30 @@ def test_a_pattern_that_looks_around_is_given_up_after_very_many_ways(schema):
     assert read('{"answer":"aaaaa!"}') == "aaaaa!"
     with pytest.raises(CallError, match=r"too much work|should match pattern"):
         read(json.dumps({"answer": "a" * 25 + "!"}))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"[ab]*+zb",
+        r"[ab]++zb",
+        r"(?:[ab]?)++zb",
+        r"[ab]{3,}+zb",
+        "(?x) [ab]* \n+ zb",
+        "(?x)[ab]* # all\n+zb",
+    ],
+)
+def test_a_long_text_where_a_repetition_keeps_what_it_took_is_a_wrong_shape(pattern):
+    read = Answer.of({"type": "string", "pattern": pattern}).read
+    text = "".join(random.Random(1).choices("ab", k=100_000))
+    with pytest.raises(CallError, match="too long, or too many, for the patterns"):
+        read(json.dumps({"answer": text + "zc"}))
+    assert read(json.dumps({"answer": "a!" + text[:100] + "zb"})).endswith("zb")
+
+
+@pytest.mark.parametrize("pattern", [r"a\*+", "[*?+]+", "[]*+]+", r"a{2}\+", "(a*)+b"])
+def test_a_repetition_of_a_sign_is_none_that_keeps_what_it_took(pattern):
+    assert not looks_around(pattern)
 
 
 @pytest.mark.parametrize("kind", [list, dict])
