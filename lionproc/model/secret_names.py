@@ -10,13 +10,16 @@ from typing import Final
 
 __all__ = ["IS_SECRET", "MAY_BE_SECRET", "OF_AUTHENTICATION", "is_of_id", "is_of_secret", "spelt"]
 
+_BEHIND: Final = (
+    r"(?:[-_ ]?(?:base64|primary|secondary|string|text|value|v(?=[0-9])))?[-_ ]?[0-9]*$"
+)
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 # What is a key, whatever it looks like, if it is no word: not of `secret_project`, `cookie_policy`.
 IS_SECRET: Final = re.compile(
-    r"(?:passw[a-z]*|passphrase|pwd|secret|credentials?|authorization|cookies?|"
+    r"(?:passw[a-z]*|passphrase|pwd|secret|credentials?|authorization|cookies?"
+    r"|client[-_ ]assertion|saml[-_ ]?response|"
     r"(?:access|account|api|app|auth|bearer|client|csrf|id|license|master|private|refresh|secret"
-    r"|session|subscription|user|xsrf)[-_ ]?(?:key|token)s?)"
-    r"(?:[-_ ]?(?:base64|string|text|value))?[-_ ]?[0-9]*$"
+    r"|session|subscription|user|xsrf)[-_ ]?(?:key|token)s?)" + _BEHIND
 )
 # What is one where it looks like one: not of `keywords`, `author` or `tokenizer`.
 MAY_BE_SECRET: Final = re.compile(
@@ -28,11 +31,14 @@ OF_AUTHENTICATION: Final = re.compile(
 # Of headers and parameters, by their last word: not of `X-Signature-Version`, `X-Auth-Email`.
 _ENDS_AS_ONE = re.compile(
     r"authorization|(?:^|[^a-z])(?:keys?|tokens?|jwt|sas|sig|signature|[ox]?auth|authentication"
-    r"|(?:access|auth|function|pass)[-_]?code|(?!(?:port|mon|tur|don)key)[a-z]+(?:key|token)s?)"
-    r"[-_ ]?[0-9]*$"
+    r"|bearer|hmac|(?:access|auth|function|pass)[-_]?code"
+    r"|(?!(?:port|mon|tur|don|whis|hoc|joc)key)[a-z]+(?:key|token)s?)" + _BEHIND
 )
-# Keys that open nothing: of a cache, of a part of a table, of a request.
-_NO_SECRET = re.compile(r"(?:cache|dedup|group|idempotency|partition|routing|sort)[-_]?key$")
+# Keys that open nothing: of a cache, of a part of a table, of a request. And numbers of tokens.
+_NO_SECRET = re.compile(
+    r"(?:cache|dedup|feature|foreign|group|idempotency|issue|language|lookup|metric|partition|public"
+    r"|routing|row|shard|sharding|sort|translation)[-_]?key$|(?:max|num|stop|total)[-_]?tokens$"
+)
 # A code of a place or a session that somebody named is none.
 _IS_ID = re.compile(r"^code$|(?:^|[^a-z])session(?:[-_]?id)?$")
 
