@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeVar
+from hashlib import blake2b
+from typing import Any, Final, NamedTuple, TypeVar
 
 from lionproc.engine.request import Event
 from lionproc.errors import pass_on_interrupt
@@ -23,6 +24,8 @@ from lionproc.service.recorded_type import RecordedType
 __all__ = ["note_reading", "typed_result"]
 
 T = TypeVar("T")
+_PARTED: Final = frozenset((dict, list))
+_LONG: Final = 1000  # characters of a value
 
 
 def note_reading(record: RequestRecord, event: Event) -> None:
@@ -98,12 +101,19 @@ def _is_same(one: object, other: object) -> bool:
     return one == other or _in_order(one) == _in_order(other)
 
 
-def _in_order(value: object) -> object:
+def _in_order(value: object) -> str:
+    """A text that is the same for the same values, in whatever order lists have them."""
     if isinstance(value, dict):
-        return {name: _in_order(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return sorted(map(_in_order, value), key=repr)
-    return value
+        text = (
+            f"{{{','.join(sorted(f'{name!r}:{_in_order(each)}' for name, each in value.items()))}}}"
+        )
+    elif isinstance(value, list):
+        nested = not _PARTED.isdisjoint(map(type, value))
+        text = f"[{','.join(sorted(map(_in_order if nested else repr, value)))}]"
+    else:
+        return repr(value)
+    # What stands within others is not gone over again with each of them.
+    return text if len(text) <= _LONG else blake2b(text.encode(errors="surrogatepass")).hexdigest()
 
 
 class _Known(NamedTuple):

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 from pydantic import (
@@ -22,6 +22,7 @@ from typing_extensions import TypedDict
 
 import lionproc as lp
 from lionproc.model.same_value import same_value
+from lionproc.service import typed_result
 
 SAID = {"mood": "good", "reason_given": "it broke"}
 
@@ -275,6 +276,28 @@ async def test_a_set_is_one_in_whatever_order_a_process_has_written_it(server, m
         told = await service.process_data("x", Tagged)
         edit("requests/req_*.json", without=noted, result={"tags": order})
         assert service.get_request(told["request_id"], Tagged)["result"] == told["result"]
+
+
+class Anything(BaseModel):
+    within: Any
+
+
+def test_a_result_of_many_levels_is_not_gone_over_again_at_each_of_them(monkeypatch):
+    gone_over, digest = [], typed_result.blake2b
+    monkeypatch.setattr(
+        typed_result, "blake2b", lambda text: gone_over.append(len(text)) or digest(text)
+    )
+    within = [f"a long text, the {n}th" for n in range(1000)]
+    for _ in range(100):
+        within = [within, {"more": "of it"}]
+    record = {"status": "completed", "result": {"within": within}, "reads_back": True}
+    read = typed_result.typed_result({**record, "reply": '{"within": 1}'}, Anything)
+    assert read == record["result"]
+    assert 0 < sum(gone_over) < 2 * len(str(within))
+    same = typed_result.typed_result(
+        {**record, "reply": json.dumps({"within": within[::-1]})}, Anything
+    )
+    assert same == Anything(within=within[::-1])
 
 
 async def test_what_was_edited_is_not_what_was_answered(server, model):
