@@ -18,7 +18,6 @@ import os
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
@@ -27,41 +26,24 @@ from lionproc.engine.journal_contents import JournalContents
 from lionproc.engine.journal_file import LAST_ID, MEMORY, JournalFile
 from lionproc.engine.journal_owed import forget, owing
 from lionproc.engine.journal_path import real_path
-from lionproc.engine.journal_record import Entry, Failure, Row, from_row, prefix, to_row
+from lionproc.engine.journal_record import (
+    Entry,
+    Failure,
+    Record,
+    Row,
+    Voted,
+    from_row,
+    prefix,
+    to_row,
+)
+from lionproc.engine.journal_stats import JournalStats
 from lionproc.engine.journal_writer import JournalWriter, Kept
 from lionproc.engine.run_log import RunLog
 from lionproc.errors import JournalError
 
-__all__ = ["Entry", "Failure", "Journal", "JournalStats", "Kept"]
+__all__ = ["Entry", "Failure", "Journal", "JournalStats", "Kept", "Record", "Voted"]
 
 _BATCH: Final = 512  # keys in one query
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JournalStats:
-    """The journal at one moment.
-
-    Attributes:
-        path: Its file, or `":memory:"`.
-        mode: `"wal"`, `"rollback"` where the file system cannot do WAL, or `"memory"`.
-        bytes: Size on disk.
-        pending: Records appended and not yet on disk.
-        written: Records that this process has put on disk.
-        commits: Groups in which it did so.
-        largest_group: Records in the largest of them.
-        damaged: Records whose checksum is wrong; they are never returned.
-        trouble: Why nothing can be written just now, or None.
-    """
-
-    path: str
-    mode: str
-    bytes: int
-    pending: int
-    written: int
-    commits: int
-    largest_group: int
-    damaged: int
-    trouble: str | None
 
 
 class Journal:
@@ -142,11 +124,11 @@ class Journal:
         """
         return self.keep(entry).durable
 
-    def keep(self, entry: Entry, run: int = 0) -> Kept:
+    def keep(self, entry: Entry | Voted, run: int = 0) -> Kept:
         """Keep a reply, and tell whether a kill would lose it and when it is on disk.
 
         Args:
-            entry: The reply.
+            entry: The reply; or how the votes on a row stood.
             run: The number of the run that bought it, 0 for none that is remembered.
 
         Raises:
@@ -214,6 +196,13 @@ class Journal:
         """Look up failures: those of the keys whose newest record is one. As `find`."""
         found = self._newest(keys, since, LAST_ID if until is None else until)
         return {key: record for key, record in found.items() if type(record) is Failure}
+
+    def voted(
+        self, keys: Sequence[bytes], since: int = 0, until: int | None = None
+    ) -> dict[bytes, Voted]:
+        """Look up how votes stood. As `find`."""
+        found = self._newest(keys, since, LAST_ID if until is None else until)
+        return {key: record for key, record in found.items() if type(record) is Voted}
 
     def latest(self, most: int) -> Iterator[Entry]:
         """The replies among the records that came last, the newest first, one at a time.
@@ -292,10 +281,8 @@ class Journal:
 
     # Inside
 
-    def _newest(
-        self, keys: Sequence[bytes], since: int, until: int
-    ) -> dict[bytes, Entry | Failure]:
-        found: dict[bytes, Entry | Failure] = {}
+    def _newest(self, keys: Sequence[bytes], since: int, until: int) -> dict[bytes, Record]:
+        found: dict[bytes, Record] = {}
         wanted = list(dict.fromkeys(keys))
         for start in range(0, len(wanted), _BATCH):
             by_prefix: dict[int, list[bytes]] = {}
@@ -313,27 +300,27 @@ class Journal:
                         found[key] = record
         return found
 
-    def _older(self, key: bytes, since: int, until: int) -> Entry | Failure | None:
+    def _older(self, key: bytes, since: int, until: int) -> Record | None:
         return next(self._of_key(key, since, until), None)
 
-    def _meanwhile(self, record: Entry | Failure, since: int, until: int) -> Entry | None:
+    def _meanwhile(self, record: Record, since: int, until: int) -> Entry | None:
         """The reply that came while a request was under way that failed in the end."""
-        began = record.at - record.seconds
-        if not record.seconds:
+        if type(record) is not Failure or not record.seconds:
             return None
+        began = record.at - record.seconds
         for older in self._of_key(record.key, since, until):
             if type(older) is Entry:
                 return older if older.at > began else None
         return None
 
-    def _of_key(self, key: bytes, since: int, until: int) -> Iterator[Entry | Failure]:
+    def _of_key(self, key: bytes, since: int, until: int) -> Iterator[Record]:
         """The records of a key, the newest first."""
         for row in self._file.history(prefix(key), since, until):
             record = self._read(row)
             if record is not None and record.key == key:
                 yield record
 
-    def _read(self, row: Row) -> Entry | Failure | None:
+    def _read(self, row: Row) -> Record | None:
         record = from_row(row[1:])
         if record is None:
             self._damaged.add(row[0])

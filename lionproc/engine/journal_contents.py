@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from lionproc.engine.journal_file import JournalFile
-from lionproc.engine.journal_record import Entry, Failure, Row
+from lionproc.engine.journal_record import Entry, Record, Row
 from lionproc.engine.run_log import RunLog
 
 __all__ = ["JournalContents"]
@@ -24,13 +24,13 @@ class JournalContents:
     """
 
     def __init__(
-        self, file: JournalFile, runs: RunLog, read: Callable[[Row], Entry | Failure | None]
+        self, file: JournalFile, runs: RunLog, read: Callable[[Row], Record | None]
     ) -> None:
         self._file = file
         self._runs = runs
         self._read = read
 
-    def of_run(self, run: int, since: int) -> Iterator[Entry | Failure]:
+    def of_run(self, run: int, since: int) -> Iterator[Record]:
         """What a run kept, oldest first, without the replies.
 
         Args:
@@ -45,7 +45,7 @@ class JournalContents:
             if record is not None:
                 yield record._replace(reply=b"") if isinstance(record, Entry) else record
 
-    def of_runs(self, since: Mapping[int, int]) -> Iterator[tuple[int, Entry | Failure]]:
+    def of_runs(self, since: Mapping[int, int]) -> Iterator[tuple[int, Record]]:
         """What several runs kept, oldest first, each with the number of its run.
 
         Args:
@@ -61,7 +61,7 @@ class JournalContents:
                 if record is not None:
                     yield number, record
 
-    def __iter__(self) -> Iterator[tuple[Entry | Failure | None, int]]:
+    def __iter__(self) -> Iterator[tuple[Record | None, int]]:
         """All records, oldest first, each with the number of its run; None for a damaged one.
 
         Raises:

@@ -8,22 +8,33 @@ from __future__ import annotations
 
 import struct
 from math import isfinite
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 from zlib import crc32
 
 from lionproc.engine.tokens import Tokens
 from lionproc.engine.usage import Usage, from_bytes, to_bytes
 from lionproc.errors import CallError, Kind
 
-__all__ = ["LARGEST_REPLY", "Entry", "Failure", "Row", "from_row", "prefix", "to_row"]
+__all__ = [
+    "LARGEST_REPLY",
+    "Entry",
+    "Failure",
+    "Record",
+    "Row",
+    "Voted",
+    "from_row",
+    "prefix",
+    "to_row",
+]
 
 Row = tuple[Any, ...]
 """(prefix, key, kind, reply, model, prompt_tokens, completion_tokens, attempts, seconds, at,
-checksum, usage). `kind` is empty for a reply; a failure has its message in place of the reply."""
+checksum, usage). `kind` is empty for a reply; what is none has its words in place of the reply."""
 
 LARGEST_REPLY: Final = 64 * 2**20  # bytes; those that are kept have 16 MiB at most
 _NUMBERS: Final = struct.Struct(">qqqddII")
 _PREFIX: Final = struct.Struct(">q8x")
+_VOTED: Final = "voted"  # the kind of a record that tells of no request
 _MOST: Final = 1e11
 """No count or time of a record is larger; a date of more seconds is in the year 5138."""
 
@@ -83,6 +94,23 @@ class Failure(NamedTuple):
         return CallError(next((k for k in Kind if k == self.kind), Kind.UNEXPECTED), self.message)
 
 
+class Voted(NamedTuple):
+    """How the votes on a row stood when they gave it its answer.
+
+    Attributes:
+        key: 16 bytes, a hash of what was asked of whom.
+        stood: Where each of them did, in words of whoever counts them.
+        at: When they were counted, in Unix seconds.
+    """
+
+    key: bytes
+    stood: str
+    at: float
+
+
+Record: TypeAlias = Entry | Failure | Voted
+
+
 def prefix(key: bytes) -> int:
     """The first half of a key as a signed integer, which makes the smallest and fastest index.
 
@@ -98,13 +126,15 @@ def prefix(key: bytes) -> int:
         raise ValueError(f"a key has 16 bytes, this one {len(key)}") from None
 
 
-def to_row(record: Entry | Failure) -> Row:
+def to_row(record: Record) -> Row:
     """The row that keeps a record.
 
     Raises:
         ValueError: The key is not 16 bytes, a number does not fit 64 bits or is not finite, or
             a failure has no kind.
     """
+    if isinstance(record, Voted):
+        record = Failure(record.key, _VOTED, record.stood, 0, record.at)
     start = prefix(record.key)
     # SQLite knows no -0.0: adding 0.0 keeps the checksum true to what will be read.
     at, seconds = record.at + 0.0, record.seconds + 0.0
@@ -129,7 +159,7 @@ def to_row(record: Entry | Failure) -> Row:
     return (start, record.key, kind, reply, model, *numbers, total, used)
 
 
-def from_row(row: Row) -> Entry | Failure | None:
+def from_row(row: Row) -> Record | None:
     """The record that a row keeps, or None if anything about the row is wrong.
 
     Args:
@@ -142,6 +172,8 @@ def from_row(row: Row) -> Entry | Failure | None:
         prompt, completion, attempts, seconds, at = numbers
         if not all(0 <= number <= _MOST for number in numbers):  # a NaN is none of these
             return None  # not one of ours
+        if kind == _VOTED.encode():
+            return Voted(key, reply.decode(), at)
         if kind:
             return Failure(key, kind.decode(), reply.decode(), attempts, at, seconds)
         usage, usd = from_bytes(kept, Tokens(prompt, completion))

@@ -11,7 +11,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from lionproc.engine.journal import Entry, Failure
+from lionproc.engine.journal import Entry, Failure, Voted
 from lionproc.engine.kept_reading import KEPT
 from lionproc.engine.request import keys_of
 from lionproc.engine.tokens import Tokens
@@ -133,6 +133,20 @@ class Replay:
                 event.cached = True
             elif not self._recall(event, entry) or event.error is None:
                 event.reset()
+
+    def voted(self, keys: Sequence[bytes]) -> dict[bytes, str]:
+        """How the votes on rows stood when they gave them their answers. Any thread.
+
+        Args:
+            keys: Under which that is kept.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        if not keys or self.journal is None:
+            return {}
+        found = self.journal.voted(keys, self._since, self.until)
+        return {key: record.stood for key, record in found.items()}
 
     def settle(self, event: Event, reply: Reply) -> bool:
         """Read a paid reply that has just come.
@@ -275,6 +289,18 @@ class Replay:
             failure = Failure(key, error.kind, error.message, event.attempts, now, unseen_s)
             with contextlib.suppress(JournalError):
                 self.journal.append_failure(failure, self.run).add_done_callback(_retrieve)
+
+    def keep_voted(self, key: bytes, stood: str) -> None:
+        """Keep how the votes on a row stood.
+
+        Args:
+            key: Under which it is looked up.
+            stood: Where each of them did.
+        """
+        if self.journal is not None:
+            with contextlib.suppress(JournalError):
+                kept = self.journal.keep(Voted(key, stood, time.time()), self.run)
+                kept.durable.add_done_callback(_retrieve)
 
 
 def _is_unsent(event: Event) -> bool:

@@ -141,35 +141,25 @@ def estimate(
     builders = [stage.builder(leaf.connect(), number) for number, leaf in enumerate(leaves)]
     for builder in builders:
         builder.for_others = len(leaves) > 1
-    looks, perhaps = ([ToAsk(plan, builder) for builder in builders] for _ in range(2))
+    passed = MemberLooks(plan, builders)
     with _kept(plan.options.journal) as journal:
-        passed: ToAsk | MemberLooks = looks[0]
-        if len(leaves) > 1:
-            passed = MemberLooks(plan, looks, perhaps)
         passed.through(journal)
-        certain = [
-            _foreseen(plan, look, leaf, journal, tried or {}, times=times)
-            for look, leaf in zip(looks, leaves, strict=True)
-            if look.sizes or look is looks[0]
-        ]
-        more = [
-            _foreseen(plan, look.with_kept(there.kept), leaf, journal, tried or {}, times=times)
-            for look, there, leaf in zip(perhaps, looks, leaves, strict=True)
-            if look.sizes
-        ]
-    requests = sum(look.sizes.total() for look in looks)
-    fields = certain[0]
-    if isinstance(passed, MemberLooks):
-        fields = added_up(certain, more, passed.share)
-        going = sum(look.sizes.total() for look in perhaps)
-        requests += round(going * (1.0 if passed.share is None else passed.share))
+        certain, perhaps, further = (
+            [
+                _foreseen(plan, look.with_kept(there.kept), leaf, journal, tried or {}, times=times)
+                for look, there, leaf in zip(looks, passed.certain, leaves, strict=True)
+                if look.sizes or look is passed.certain[0]
+            ]
+            for looks in (passed.certain, passed.perhaps, passed.further)
+        )
+    several = len(leaves) > 1
     made = Estimate(
         rows=round(plan.total * times),
-        requests=round(requests * times),
+        requests=round(passed.requests * times),
         answered=round(passed.answered * times),
         skipped=round(passed.skipped * times),
         sample=sample,
-        **fields,
+        **(added_up(certain, perhaps, further, passed.share) if several else certain[0]),
     )
     known = made.usd_range or (None if made.usd is None else (made.usd, made.usd))
     remember(plan.fingerprint(builders), known)

@@ -1,32 +1,35 @@
-"""What a run would cost whose model is made of several: each member foreseen by itself, and added up.
+"""What is to be asked of whom: each member of the model foreseen by itself, and added up.
 
-Of a `Fallback` the first member is foreseen, as if it could answer all. Of a `Cascade` each level is:
-how many rows go on is taken from the small model's answers that the journal has; where it has too few
-of them, all are counted, so that the estimate is rather too high.
+A single model is its own one member. Of a `Fallback` the first member is foreseen, as if it could
+answer all. Of a `Cascade` each level is, wherever it stands: how many rows go on is taken from the
+small model's answers that the journal has; where it has too few of them, all are counted, and so are
+the rows that have left the small model behind, so that the estimate is rather too high.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lionproc.engine.replay import Replay
 from lionproc.engine.request import Event
-from lionproc.frame.kept_votes import KeptVotes, Standing, Vote, asked_of_all
+from lionproc.errors import Kind
+from lionproc.frame.kept_votes import KeptVotes, Standing, Vote
+from lionproc.frame.to_ask import ToAsk
 from lionproc.frame.votes import ballots_of
 from lionproc.model.became import what_became
-from lionproc.model.call import ModelCall
+from lionproc.model.call import ModelCall, RequestBuilder
 from lionproc.model.composed import steps_of
-from lionproc.model.steps import Cascaded, Outcome, own_keys
+from lionproc.model.steps import Outcome, own_keys
 
 if TYPE_CHECKING:
     from lionproc.engine.journal import Journal
     from lionproc.frame.plan import Plan
-    from lionproc.frame.to_ask import ToAsk
 
 __all__ = ["MemberLooks", "added_up"]
 
 FEW = 20  # answers of the small model that say too little of how many rows go on
+_UNSURE = Outcome(Kind.WRONG_SHAPE)  # as unsure as one can be, for whatever threshold
 _UNKNOWN = (
     "How many rows go on to the larger model is not known before the small one has answered some: all "
     "are counted. preview(n=50) asks both and shows it."
@@ -38,34 +41,36 @@ class MemberLooks:
 
     Args:
         plan: The run.
-        looks: What is to be asked of each member for sure; filled.
-        perhaps: What is asked of each if a smaller one is not sure; filled.
+        builders: What makes the questions to each member.
 
     Attributes:
+        certain: What is to be asked of each member for sure.
+        perhaps: What is asked of each where the first one is not sure.
+        further: What is asked of each where another one is not.
         answered: Rows that the journal answers.
         skipped: Rows that are not asked.
     """
 
-    def __init__(self, plan: Plan, looks: Sequence[ToAsk], perhaps: Sequence[ToAsk]) -> None:
-        self._plan, self._looks, self._perhaps = plan, looks, perhaps
+    def __init__(self, plan: Plan, builders: Sequence[RequestBuilder]) -> None:
+        self._plan = plan
         self._steps = steps_of(plan.model)
+        self.certain, self.perhaps, self.further = (
+            [ToAsk(plan, builder) for builder in builders] for _ in range(3)
+        )
         self._unsure = self._kept_by_small = 0
         self.answered = self.skipped = 0
 
     def through(self, journal: Journal) -> None:
         """Look at every row."""
-        plan, looks = self._plan, self._looks
+        plan, builders = self._plan, [look.builder for look in self.certain]
         stage, replay = plan.stages[0], Replay(journal, 0, plan.options.retry.max_corrections)
-        builders = [look.builder for look in looks]
-        votes_of = KeptVotes(stage, self._steps, replay)
-        for made in plan.first_calls(looks[0].builder):
+        votes_of = KeptVotes(stage, self._steps, builders, replay)
+        for made in plan.first_calls(builders[0]):
             asked: list[list[tuple[int, Sequence[ModelCall]]]] = []  # of rows, of votes
             for _, call in made:
                 if isinstance(call, ModelCall):
                     ballots = enumerate(ballots_of(call, stage.votes))
-                    asked.append(
-                        [(vote, asked_of_all(each, 0, builders)) for vote, each in ballots]
-                    )
+                    asked.append([(vote, votes_of.asked_of_all(each)) for vote, each in ballots])
                 else:
                     self.skipped += 1
             calls = (call for row in asked for _, of_vote in row for call in of_vote)
@@ -82,92 +87,129 @@ class MemberLooks:
     def _row(self, calls: Sequence[ModelCall], kept: Mapping[bytes, Any], replay: Replay) -> None:
         """A row that is asked once."""
         found = self._found(calls, kept, replay)
+        became = {leaf: self._became(leaf, event) for leaf, event in found.items()}
         if 0 in found:
-            self._small_says(self._steps.after(0, found[0]))
+            self._small_says(self._steps.after(0, became[0]))
         if not self._plan.options.resume:
             found = {}
         own = own_keys([call.keys_by_way for call in calls])
-        known = {leaf: outcome for leaf, outcome in found.items() if own[leaf]}
-        leaf, _ = self._steps.kept(known.get)
-        while leaf in found:
-            following = self._steps.after(leaf, found[leaf])
-            if following is None:
-                self.answered += 1
-                return
-            leaf = following
-        self._ask([calls], [Standing(leaf, None)])
+        leaf, _ = self._steps.kept({leaf: became[leaf] for leaf in found if own[leaf]}.get)
+
+        self._go(
+            [calls],
+            leaf,
+            begin=lambda leaf: [Standing(leaf, found.get(leaf))],
+            following=lambda ways: self._steps.after(ways[0].leaf, became[ways[0].leaf]),
+        )
+
+    def _became(self, leaf: int, event: Event) -> Outcome:
+        return what_became(event, sure=self._steps.unsure(leaf))
 
     def _votes(self, votes: Sequence[Vote], votes_of: KeptVotes) -> None:
         """A row that is voted on."""
         for vote in votes:
-            for look, event in zip(self._looks, vote.events, strict=True):
+            for look, event in zip(self.certain, vote.events, strict=True):
                 if event.cached:
                     call: Any = event.first
                     look.kept.add(call)
         if all(vote.events[0].cached for vote in votes):
             small = [Standing(0, vote.events[0]) for vote in votes]
             self._small_says(votes_of.following(small)[0])
-        resumes = self._plan.options.resume
-        ways = votes_of.begin(votes) if resumes else [Standing(0, None) for _ in votes]
-        leaf, said = votes_of.following(ways)
-        while leaf is not None:
-            ways = votes_of.begin(votes, leaf)
-            leaf, said = votes_of.following(ways)
-        if said is not None:
-            self.answered += 1
-            return
-        self._ask([[event.first for event in vote.events] for vote in votes], ways)
 
-    def _ask(self, votes: Sequence[Sequence[Any]], ways: Sequence[Standing]) -> None:
-        """A row is to be asked, where its votes are not kept and, perhaps, beyond."""
-        for calls, (leaf, event) in zip(votes, ways, strict=True):
-            if event is None:
-                self._looks[leaf].ask(calls[leaf])
-        if isinstance(self._steps, Cascaded):
-            last = max(leaf for leaf, _ in ways)
-            for start in self._steps.starts:
-                for calls in votes if start > last else ():
-                    self._perhaps[start].ask(calls[start])
+        resumes = self._plan.options.resume
+        self._go(
+            [[event.first for event in vote.events] for vote in votes],
+            0,
+            begin=lambda leaf: (
+                votes_of.begin(votes, leaf) if resumes else [Standing(leaf, None) for _ in votes]
+            ),
+            following=lambda ways: votes_of.following(ways)[0],
+        )
+
+    def _go(
+        self,
+        votes: Sequence[Sequence[Any]],
+        leaf: int | None,
+        *,
+        begin: Callable[[int], Sequence[Standing]],
+        following: Callable[[Sequence[Standing]], int | None],
+    ) -> None:
+        """A row goes its way, as far as that is known, and then as far as it may lead.
+
+        Args:
+            votes: What each vote on it asks the members.
+            leaf: The member that it begins at.
+            begin: Where the votes stand that come to a member.
+            following: The member that is asked next, where all is known of where they stand.
+        """
+        looks, asked = self.certain, set[bytes]()
+        while leaf is not None:
+            ways, last = begin(leaf), leaf
+            for calls, (at, event) in zip(votes, ways, strict=True):
+                if calls[leaf].key in asked:
+                    continue  # a member that is the same has answered by then
+                last = max(last, at)
+                if event is None:
+                    asked.add(calls[at].key)
+                    looks[at].ask(calls[at])
+            if asked and looks is self.certain:
+                looks = self.further if last else self.perhaps
+            leaf = self._steps.after(last, _UNSURE) if asked else following(ways)
+        self.answered += not asked
 
     def _found(
         self, calls: Sequence[ModelCall], kept: Mapping[bytes, Any], replay: Replay
-    ) -> dict[int, Outcome]:
-        """What became of a question at each member, as far as that is kept."""
+    ) -> dict[int, Event]:
+        """The answers to a question that are kept, by member."""
         found = {}
         for number, call in enumerate(calls):
             entry = next((kept[key] for key in call.keys_by_way if key in kept), None)
             if entry is not None:
-                self._looks[number].kept.add(call)
+                self.certain[number].kept.add(call)
                 event = Event(call)
                 if replay.answer(event, entry):
-                    found[number] = what_became(event, sure=self._steps.unsure(number))
+                    found[number] = event
         return found
 
     def _small_says(self, following: int | None) -> None:
-        """The journal has what the small model of a cascade says of a row, and who is asked then."""
-        if isinstance(self._steps, Cascaded) and self._steps.below is not None:
+        """The journal has what the first member says of a row, and who is asked then."""
+        if self._steps.after(0, Outcome(confidence=0.0)) is not None:
             self._kept_by_small += 1
             self._unsure += following is not None
 
     @property
+    def requests(self) -> int:
+        """How many there are, as far as that is known."""
+        certain, perhaps, further = (
+            sum(look.sizes.total() for look in looks)
+            for looks in (self.certain, self.perhaps, self.further)
+        )
+        return certain + round(perhaps * (1.0 if self.share is None else self.share)) + further
+
+    @property
     def share(self) -> float | None:
-        """The share of rows that go on to the next level; None where that is not known."""
+        """The share of rows that go on from the first member; None where that is not known."""
         return self._unsure / self._kept_by_small if self._kept_by_small >= FEW else None
 
 
 def added_up(
-    certain: Sequence[Mapping[str, Any]], perhaps: Sequence[Mapping[str, Any]], share: float | None
+    certain: Sequence[Mapping[str, Any]],
+    perhaps: Sequence[Mapping[str, Any]],
+    further: Sequence[Mapping[str, Any]],
+    share: float | None,
 ) -> dict[str, Any]:
     """The fields of an estimate of all members.
 
     Args:
         certain: The fields of each member that is asked for sure, the first one's first.
-        perhaps: Those of each that may be asked.
-        share: How many of these rows are, as far as that is known.
+        perhaps: Those of each that is asked where the first one is not sure.
+        further: Those of each that is asked where another one is not.
+        share: Of how many rows the first one is not sure, as far as that is known.
     """
     part = 1.0 if share is None else share
-    weighed = [(each, 1.0) for each in certain] + [(each, part) for each in perhaps]
-    low = [(each, 1.0) for each in certain] + [(each, share or 0.0) for each in perhaps]
+    of_each = [(certain, 1.0, 1.0), (perhaps, part, share or 0.0), (further, 1.0, 0.0)]
+    weighed = [(each, most) for fields, most, _ in of_each for each in fields]
+    low = [(each, least) for fields, _, least in of_each for each in fields]
     first = dict(certain[0])
     slowest, weight = max(weighed, key=lambda each: (each[0]["minutes"] or 0.0) * each[1])
     ranges = [each["usd_range"] for each, _ in weighed]

@@ -1,14 +1,17 @@
 """Where the votes on a row begin, by what is kept of them: their answers, and how they failed.
 
-One rule, whatever a model is made of. The votes go once more the way they went: each from model to
-model as it was answered or failed there, and then all of them as they have said together. Where that
-ends in an answer, the row has it, and nothing is asked: a vote that failed on the way stays failed.
-Where it does not, those are asked that failed, and those that nobody has asked yet.
+One rule, whatever a model is made of: a row that has its answer keeps it, and nothing is asked. How
+its votes stood then is kept with them (`stood.py`), and so they stand again.
+
+Where that is not kept, they go once more the way they went: each from model to model as it was
+answered or failed there, and then all of them as they have said together. Where that ends in an
+answer, the row has it: a vote that failed on the way stays failed. Where it does not, those are asked
+that failed, and those that nobody has asked yet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -16,18 +19,21 @@ from typing import Any, NamedTuple
 from lionproc.engine.journal import Entry
 from lionproc.engine.replay import Replay
 from lionproc.engine.request import Event
-from lionproc.errors import Kind
+from lionproc.errors import CallError, Kind
 from lionproc.frame.legs import Leg
 from lionproc.frame.recall import Recalled
 from lionproc.frame.stage import Stage
+from lionproc.frame.stood import Stood, StoodKeys, read
 from lionproc.frame.votes import Cast, Verdict, counted
 from lionproc.model.call import ModelCall, RequestBuilder
 from lionproc.model.steps import Outcome, Steps, own_keys
 
-__all__ = ["KeptVotes", "Standing", "Vote", "asked_of_all"]
+__all__ = ["KeptVotes", "Standing", "Vote"]
+
+_FAILED_THEN = "It failed when the others gave its row the answer."
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Vote:
     """What is kept of a vote.
 
@@ -35,15 +41,29 @@ class Vote:
         events: Its event at each model; cached where the journal has the answer.
         own: Whether that would be an answer, or a failure, of this model alone; see `own_keys`.
         failed: Where it failed before: that event, which is another one than may be sent after all.
+        stood: Where it stood when its row had its answer, as far as that is kept.
     """
 
     events: Sequence[Event]
     own: Sequence[bool]
     failed: dict[int, Event] = field(default_factory=dict)
+    stood: Standing | None = None
 
     def answered(self) -> list[int]:
         """The models that have answered it."""
         return [leaf for leaf, each in enumerate(self.events) if each.cached]
+
+    def as_it_stood(self, stood: Stood) -> Standing | None:
+        """Where it stands again; None where its answer is not kept."""
+        leaf, error = stood
+        event = self.events[leaf]
+        if error is None:
+            return Standing(leaf, event) if event.cached else None
+        known = self.failed.get(leaf)
+        if known is None or known.error is None or known.error.kind is not error:
+            known = Event(event.first, tag=event.tag)  # somebody has asked it again since
+            known.error, known.cached = CallError(error, _FAILED_THEN), True
+        return Standing(leaf, known)
 
 
 class Standing(NamedTuple):
@@ -64,11 +84,15 @@ class KeptVotes:
     Args:
         stage: What they are votes on.
         steps: The way through its models.
+        builders: What makes the questions of each.
         replay: Reads what is kept.
     """
 
-    def __init__(self, stage: Stage, steps: Steps, replay: Replay) -> None:
-        self._stage, self._steps, self._replay = stage, steps, replay
+    def __init__(
+        self, stage: Stage, steps: Steps, builders: Sequence[RequestBuilder], replay: Replay
+    ) -> None:
+        self._stage, self._steps, self._builders, self._replay = stage, steps, builders, replay
+        self._keys = StoodKeys(stage, steps, builders)
         self._starts = steps.starts_of_votes()
 
     def recall(
@@ -76,7 +100,6 @@ class KeptVotes:
         fresh: Sequence[tuple[int, ModelCall]],
         leg: Leg,
         legs: Sequence[Leg],
-        builders: Sequence[RequestBuilder],
         *,
         find: Callable[[list[bytes]], Mapping[bytes, Entry]],
         row_of: Callable[[int], int],
@@ -87,18 +110,18 @@ class KeptVotes:
             fresh: Places, and what they ask at a leg; those on a row follow each other.
             leg: That leg.
             legs: All legs of the stage.
-            builders: What makes the questions of each.
             find: Looks keys up in the journal.
             row_of: The row that a vote is on, by their places.
         """
         rows = []
         for _, row in groupby(fresh, lambda vote: row_of(vote[0])):
-            rows.append([(tag, asked_of_all(call, leg.leaf, builders)) for tag, call in row])
+            rows.append([(tag, self.asked_of_all(call, leg.leaf)) for tag, call in row])
         calls = (call for row in rows for _, asked in row for call in asked[leg.leaf :])
         kept = find(list({key for call in calls for key in call.keys_by_way}))
         made = []
         for votes in self.looked_up(rows, kept, leg.leaf):
-            for vote, (leaf, event) in zip(votes, self.begin(votes, leg.leaf), strict=True):
+            for vote, way in zip(votes, self.begin(votes, leg.leaf), strict=True):
+                leaf, event = way
                 if event is not None:
                     event.finish()
                 before = [
@@ -106,8 +129,16 @@ class KeptVotes:
                     for other in range(leg.leaf, leaf)
                     if other in vote.failed or (vote.events[other].cached and vote.own[other])
                 ]
-                made.append(Recalled(legs[leaf], event or vote.events[leaf], before))
+                stands = way is vote.stood
+                made.append(Recalled(legs[leaf], event or vote.events[leaf], before, stands))
         return made
+
+    def asked_of_all(self, call: ModelCall, leaf: int = 0) -> Sequence[ModelCall]:
+        """What is asked of each model, by what is asked of one of them."""
+        return [
+            call if number == leaf else builder.ask_too(call)
+            for number, builder in enumerate(self._builders)
+        ]
 
     def looked_up(
         self,
@@ -123,10 +154,11 @@ class KeptVotes:
             start: The first model that matters.
         """
         made = [[self._vote(tag, calls, kept, start) for tag, calls in row] for row in rows]
-        unclear = [vote for votes in made if _is_unclear(votes, start) for vote in votes]
+        unclear = [votes for votes in made if _is_unclear(votes)]
         tried = [
             (vote, leaf, Event(event.first, tag=event.tag))
-            for vote in unclear
+            for votes in unclear
+            for vote in votes
             for leaf, event in enumerate(vote.events)
             if leaf >= start and not event.cached
         ]
@@ -134,7 +166,23 @@ class KeptVotes:
         for vote, leaf, event in tried:
             if event.error is not None:
                 vote.failed[leaf] = event
+        if not start and self._steps.count > 1:
+            self._stood([votes for votes in made if self._may_stand(votes)])
         return made
+
+    def _may_stand(self, votes: Sequence[Vote]) -> bool:
+        """Whether these are all votes on a row, and some of them are kept."""
+        return len(votes) == self._stage.votes and any(vote.answered() for vote in votes)
+
+    def _stood(self, rows: Sequence[Sequence[Vote]]) -> None:
+        """Find out where the votes on rows stood that have an answer."""
+        calls: Any = [votes[0].events[0].first for votes in rows]
+        keys = list(map(self._keys.of, calls))
+        kept = self._replay.voted(keys)
+        for votes, key in zip(rows, keys, strict=True):
+            stood = read(kept.get(key, ""), votes=len(votes), leaves=self._steps.count)
+            for vote, each in zip(votes, stood, strict=False):
+                vote.stood = vote.as_it_stood(each)
 
     def _vote(
         self, tag: int, calls: Sequence[ModelCall], kept: Mapping[bytes, Entry], start: int
@@ -153,19 +201,36 @@ class KeptVotes:
             votes: All of them; or some, if the others share those of an equal row.
             leaf: The model that they were handed on to; 0 where they were not.
         """
-        starts = (leaf,) if leaf else self._starts
-        is_kept = any(vote.answered() for vote in votes)
-        if is_kept and len(votes) == self._stage.votes:
-            for passes_over in (False, True):
-                for start in starts:
-                    ways = self._stand(votes, start, passes_over=passes_over, came=start == leaf)
-                    if self._have_answer(votes, ways, passes_over=passes_over):
-                        return ways
-            for start in starts:
+        if self._may_stand(votes):
+            for ways, passes_over in self._ways(votes, leaf):
+                if self._have_answer(votes, ways, passes_over=passes_over):
+                    return ways
+            for start in self._starts_at(leaf):
                 ways = self._stand(votes, start, again=True, came=start == leaf)
                 if all(event is not None for _, event in ways):
                     return ways
         return self._stand(votes, leaf, again=True, came=True)
+
+    def _ways(self, votes: Sequence[Vote], leaf: int) -> Iterator[tuple[Sequence[Standing], bool]]:
+        """The ways that the votes on a row may have gone, the likeliest first.
+
+        Yields:
+            Where they stand, and whether what was not asked was passed over.
+        """
+        stood = [vote.stood for vote in votes if vote.stood is not None]
+        if not leaf and len(stood) == len(votes):
+            yield stood, False
+        for start in self._starts_at(leaf):
+            ways = self._stand(votes, start, passes_over=False, came=start == leaf)
+            if all(event is not None and event.error is None for _, event in ways):
+                yield ways, False
+        for passes_over in (False, True):
+            yield self._stand(votes, leaf, passes_over=passes_over, came=True), passes_over
+        for start in self._starts_at(leaf):
+            yield self._stand(votes, start, passes_over=False, came=start == leaf), False
+
+    def _starts_at(self, leaf: int) -> Sequence[int]:
+        return (leaf,) if leaf else self._starts
 
     def following(self, ways: Sequence[Standing]) -> tuple[int | None, Verdict | None]:
         """Who is asked next by what votes say together, if somebody is, and what they say.
@@ -229,28 +294,16 @@ class KeptVotes:
         return [stands(vote, leaf, came) for vote in votes]
 
 
-def asked_of_all(
-    call: ModelCall, leaf: int, builders: Sequence[RequestBuilder]
-) -> Sequence[ModelCall]:
-    """What is asked of each model, by what is asked of one of them."""
-    return [
-        call if number == leaf else builder.ask_too(call) for number, builder in enumerate(builders)
-    ]
-
-
 def _keys(event: Event) -> Sequence[bytes]:
     call: Any = event.first
     keys: Sequence[bytes] = call.keys_by_way
     return keys
 
 
-def _is_unclear(votes: Sequence[Vote], start: int) -> bool:
+def _is_unclear(votes: Sequence[Vote]) -> bool:
     """Whether it matters how those failed that are not answered.
 
-    It does not where nothing is kept, and where one model has answered all, and no other any: but
-    where they were handed on, it is that model which may have failed.
+    It does not where nothing is kept, and where the first model has answered all, and no other any.
     """
     answered = [vote.answered() for vote in votes]
-    if start:
-        return any(answered)
-    return any(answered) and not all(len(each) == 1 and each == answered[0] for each in answered)
+    return any(answered) and any(each != [0] for each in answered)

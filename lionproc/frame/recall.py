@@ -25,11 +25,13 @@ class Recalled(NamedTuple):
         leg: Its leg.
         event: Its event there, settled where the journal has the answer.
         before: Kept answers of smaller models, which led there.
+        stands: Whether it is a vote that stands as it did when its row had its answer.
     """
 
     leg: Leg
     event: Event
     before: Sequence[Event] = ()
+    stands: bool = False
 
 
 def recall(

@@ -39,6 +39,7 @@ from lionproc.frame.recall import Recalled, asked_too, recall
 from lionproc.frame.row_store import CACHED, SKIPPED, WAITING
 from lionproc.frame.sample import sample_of
 from lionproc.frame.stage import Stage
+from lionproc.frame.stood import Stood, StoodKeys, written
 from lionproc.frame.votes import Ballots, Verdict
 from lionproc.frame.with_answers import store_of
 from lionproc.model.as_json import plain, plain_field
@@ -125,6 +126,8 @@ class RowRun(Run):
         self._members = Members(self._legs, self._connections)
         self._calibrations = self._to_calibrate(before)
         self._followers: dict[int, list[int]] = {}  # rows that share the answer of an earlier one
+        self._stand_again = set[int]()  # rows whose votes stand as it is kept
+        self._last_voted = b""
         self._given_up = 0  # stopped while they were in flight
         self._parts = self._part_writer()
         self._bought = Bought(by_row=options.details)
@@ -172,6 +175,10 @@ class RowRun(Run):
     def _legs_at(self, stage: int) -> list[Leg]:
         """The legs of a stage, one for each of its models."""
         return [leg for leg in self._legs if leg.stage == stage]
+
+    def _builders_at(self, stage: int) -> list[RequestBuilder]:
+        """What makes the questions of a stage, for each of its models."""
+        return [self._builders[leg.number] for leg in self._legs_at(stage)]
 
     def _check(self) -> None:
         """Refuse what cannot work, before anything is opened."""
@@ -234,6 +241,8 @@ class RowRun(Run):
             # Whoever was under way a moment ago and is not any more has been journaled since.
             recalled = await asyncio.to_thread(self._recall, leg, dispatcher.replay, fresh)
             for row in recalled:
+                if row.stands:
+                    self._stand_again.add(self._ballots.place_of(row.event.tag))
                 for other in row.before:
                     self._answered_before(leg.stage, other)
                 if row.leg is leg and not row.event.done:
@@ -388,13 +397,9 @@ class RowRun(Run):
 
         if stage.votes > 1:
             legs = self._legs_at(leg.stage)
-            found = KeptVotes(stage, leg.steps, replay).recall(
-                fresh,
-                leg,
-                legs,
-                [self._builders[each.number] for each in legs],
-                find=find,
-                row_of=self._ballots.place_of,
+            builders = self._builders_at(leg.stage)
+            found = KeptVotes(stage, leg.steps, builders, replay).recall(
+                fresh, leg, legs, find=find, row_of=self._ballots.place_of
             )
         else:
             legs = [leg] if leg.leaf else self._legs_at(leg.stage)
@@ -530,12 +535,30 @@ class RowRun(Run):
         leg = max((self._leg_of(tag) for tag in tags), key=lambda each: each.leaf)
         leaf = leg.steps.after(leg.leaf, said.outcome)
         if leaf is None or asked.asked is None:
+            if leg.is_shared and said.error is None:
+                self._keep_voted(place, asked, said)
             return said
         self._store.add(place, said)
         self._ballots.ties -= said.tied  # the next model decides
         following = self._legs[leg.number - leg.leaf + leaf]
         self._hand_on(following, *((tag, asked.as_vote(vote)) for vote, tag in enumerate(tags)))
         return None
+
+    def _keep_voted(self, place: int, asked: ModelCall, said: Verdict) -> None:
+        """Keep how the votes on a row stood that have given it its answer."""
+        if place in self._stand_again:
+            self._stand_again.remove(place)
+            return
+        legs = [self._leg_of(tag) for tag in self._ballots.tags(place)]
+        votes = [Stood(leg.leaf, error) for leg, error in zip(legs, said.failed, strict=True)]
+        if said.cached and votes == [Stood(0)] * len(votes):
+            return  # what else the journal has of it was asked by others
+        leg, builders = legs[0], self._builders_at(legs[0].stage)
+        keys = StoodKeys(self._plan.stages[leg.stage], leg.steps, builders)
+        key = keys.of(builders[0].ask(asked.asked or (), asked.occurrence))
+        if key != self._last_voted:  # else it is an equal row
+            self._last_voted = key
+            self._routes.dispatchers[leg.number].replay.keep_voted(key, written(votes))
 
     def _fill_row(self, place: int, event: Event | Verdict, *, bears: bool) -> None:
         self._store.put(place, event, bears=bears)

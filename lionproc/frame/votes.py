@@ -61,6 +61,7 @@ class Verdict:
         mended: Whether the reply had another form than was asked for.
         cached: Whether all votes came from the journal.
         tied: Whether several answers have as many votes, so that there is none.
+        failed: How each vote failed; None for those that were answered.
     """
 
     error: CallError | None = None
@@ -71,6 +72,7 @@ class Verdict:
     mended: bool = False
     cached: bool = False
     tied: bool = False
+    failed: tuple[Kind | None, ...] = ()
     attempts: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -179,7 +181,7 @@ class Ballots:
 
 def counted(votes: Sequence[Cast | CallError], *, first_of_equals: bool) -> Verdict:
     """What votes say; in the order in which they were asked, whatever came first."""
-    verdict = Verdict(cached=True)
+    verdict = Verdict(cached=True, failed=tuple(map(_failed, votes)))
     heaps: dict[bytes, list[Any]] = {}
     errors: list[CallError] = []
     for vote in votes:
@@ -210,6 +212,11 @@ def counted(votes: Sequence[Cast | CallError], *, first_of_equals: bool) -> Verd
     verdict.value, verdict.cell = event.value, event.call.cell
     verdict.length, verdict.mended = event.call.length, event.call.mended
     return verdict
+
+
+def _failed(vote: Cast | CallError) -> Kind | None:
+    error = vote if isinstance(vote, CallError) else vote.event.error
+    return None if error is None else error.kind
 
 
 def answer_of(event: Event) -> bytes:

@@ -24,6 +24,7 @@ from lionproc.frame.plan import Plan
 from lionproc.frame.plan_arguments import PromptLike, outputs_of
 from lionproc.frame.recall import Recalled
 from lionproc.frame.stage import Stage
+from lionproc.frame.votes import Verdict
 from lionproc.model.answer import Answer
 from lionproc.model.call import ModelCall, RequestBuilder
 from lionproc.model.composed import leaves_of
@@ -296,6 +297,9 @@ class _Again(Job):
             self._fail(event.tag, error, event.first)
         else:
             self._hand_on(following, (event.tag, event.first))
+
+    def _keep_voted(self, place: int, asked: ModelCall, said: Verdict) -> None:
+        """Nothing is kept of a run that is over."""
 
     def _tell(self) -> None:
         """Rows without an answer are no surprise here."""

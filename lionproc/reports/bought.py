@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lionproc.engine.journal import Entry, Failure, Journal
+from lionproc.engine.journal import Entry, Journal, Record
 from lionproc.engine.run_log import KeptRun
 from lionproc.engine.usage import plus
 from lionproc.reports.sound import sound_mark
@@ -33,7 +33,7 @@ class Bought:
     usd: float | None = 0.0
     last: float | None = None
 
-    def add(self, record: Entry | Failure) -> None:
+    def add(self, record: Record) -> None:
         """Count a record of the run."""
         self.last = record.at if self.last is None else max(self.last, record.at)
         if isinstance(record, Entry):

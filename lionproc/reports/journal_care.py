@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from lionproc.engine.journal import Entry, Failure, Journal
+from lionproc.engine.journal import Failure, Journal, Record, Voted
 from lionproc.engine.journal_file import SOME_BYTES
 from lionproc.engine.journal_path import real_path
 from lionproc.engine.streams import Stream
@@ -150,8 +150,8 @@ class JournalCare:
 
         Returns:
             The path. Each record has its run, when it came, key, kind (empty for a reply, else how
-            the request failed), reply (or the failure's message), model, tokens, dollars, attempts
-            and seconds.
+            the request failed; "voted" for how the votes on a row stood), reply (or the failure's
+            message), model, tokens, dollars, attempts and seconds.
 
         Raises:
             ConfigurationError: The path has another ending, or there is no journal.
@@ -240,13 +240,15 @@ _TYPES: Final = {
 }
 
 
-def _row(record: Entry | Failure, run: object) -> Mapping[str, Any]:
-    common = {
+def _row(record: Record, run: object) -> Mapping[str, Any]:
+    common: dict[str, Any] = {
         "run": run,
         "at": _date(record.at),
         "key": record.key.hex(),
-        "attempts": record.attempts,
     }
+    if isinstance(record, Voted):
+        return {**common, "kind": "voted", "reply": record.stood}
+    common["attempts"] = record.attempts
     if isinstance(record, Failure):
         return {**common, "kind": record.kind, "reply": record.message}
     return {

@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 
 from lionproc.engine import journal as journal_module
 from lionproc.engine import journal_file, journal_schema, journal_writer
-from lionproc.engine.journal import Entry, Failure, Journal
+from lionproc.engine.journal import Entry, Failure, Journal, Record, Voted
 from lionproc.engine.journal_file import JournalFile
 from lionproc.engine.journal_record import LARGEST_REPLY, from_row, prefix, to_row
 from lionproc.engine.usage import Usage
@@ -45,13 +45,13 @@ def an_entry(key: bytes = bytes(16), reply: bytes = BODY, **changes) -> Entry:
     return Entry(key, reply, "some-model", 10, 2, 1, 0.25, 1.8e9)._replace(**changes)
 
 
-def keep(journal: Journal, *records: Entry | Failure) -> None:
+def keep(journal: Journal, *records: Record) -> None:
     async def main() -> None:
         for record in records:
-            if isinstance(record, Entry):
-                waiting = journal.append(record)
-            else:
+            if isinstance(record, Failure):
                 waiting = journal.append_failure(record)
+            else:
+                waiting = journal.keep(record).durable
         await waiting
 
     asyncio.run(main())
@@ -90,6 +90,17 @@ def test_a_failure_hides_the_reply_before_it_and_a_reply_the_failure(path):
         keep(journal, an_entry(reply=b"later"))
         assert journal.find([bytes(16)])[bytes(16)].reply == b"later"
         assert journal.failures([bytes(16)]) == {}
+
+
+def test_how_votes_stood_is_found_again_and_is_neither_reply_nor_failure(path):
+    voted = Voted(bytes(16), "0 1:refused", 1.8e9)
+    with Journal.open(path) as journal:
+        keep(journal, voted)
+    with Journal.open(path) as journal:
+        assert journal.voted([bytes(16), key_of(1)]) == {bytes(16): voted}
+        assert journal.find([bytes(16)]) == journal.failures([bytes(16)]) == {}
+        assert [record for record, _ in journal.contents] == [voted]
+        assert journal.voted([bytes(16)], since=journal.mark()) == {}
 
 
 def test_a_run_that_does_not_resume_sees_only_what_came_after_its_mark(path):

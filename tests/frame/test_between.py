@@ -1,12 +1,13 @@
 """Where two or three features meet: each works alone, and together they keep the same promises."""
 
+import itertools
 from typing import Literal
 
 import pandas as pd
 import pytest
 
 import lionproc as lp
-from lionproc.errors import FirstRowsFailedError
+from lionproc.errors import ConfidenceWarning, FirstRowsFailedError, RowsFailedWarning
 
 pytestmark = pytest.mark.usefixtures("home")
 AB = Literal["a", "b", "c"]
@@ -136,6 +137,41 @@ def test_votes_on_models_made_of_models_are_foreseen_as_they_are_sent_and_paid(s
     frame.llm.process("{text}", model=models[1], **ask)
     again = frame.llm.estimate("{text}", model=models[1], **ask)
     assert (again.answered, again.requests, again.usd) == (25, 0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("made_of", "requests"),
+    [
+        (lambda a, b, c: lp.Fallback([lp.Cascade([a, b], below=0.8), c]), (4, 2)),
+        (lambda a, b, c: lp.Cascade([a, lp.Cascade([b, c], below=0.8)], below=0.8), (6, 4)),
+        (lambda a, b, c: lp.Cascade([lp.Cascade([a, b], below=0.8), c], below=0.8), (6, 4)),
+    ],
+)
+def test_every_level_of_a_cascade_is_foreseen_wherever_it_stands(server, made_of, requests):
+    """The votes of all models differ, so that all of them are asked; the second one fails at first."""
+    turns, faults = itertools.cycle("ab"), {"second": "400"}
+    server.configure(
+        answer=lambda body: {"answer": next(turns)},
+        faults=lambda body, n: faults.get(body["model"]),
+    )
+    model = made_of(*(member(server, name) for name in ("first", "second", "third")))
+    frame = pd.DataFrame({"text": ["one"]})
+    ask = {
+        "into": "x",
+        "schema": AB,
+        "votes": 2,
+        "model": model,
+        "limits": lp.Limits(concurrency=1),
+    }
+    assert frame.llm.estimate("{text}", **ask).requests == requests[0]
+    with pytest.warns(RowsFailedWarning):
+        frame.llm.process("{text}", **ask)
+    faults.clear()
+    assert frame.llm.estimate("{text}", **ask).requests == requests[1]
+    sent = server.counters.total
+    with pytest.warns(ConfidenceWarning):
+        frame.llm.process("{text}", **ask)
+    assert server.counters.total == sent + requests[1]
 
 
 @pytest.mark.parametrize("votes", [1, 2])

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import lionproc as lp
+from lionproc.errors import RowsFailedWarning
 from lionproc.testing import Server
 
 
@@ -48,6 +49,20 @@ def test_what_the_journal_has_costs_nothing(server, model, tmp_path):
     assert (foreseen.answered, foreseen.requests) == (1, 2)
     assert foreseen.basis == "seen"
     assert foreseen.source == "1 reply to this prompt"
+
+
+@pytest.mark.parametrize("votes", [1, 2])
+def test_a_kept_reply_that_is_no_answer_is_foreseen_to_be_asked_again(
+    server, model, tmp_path, votes
+):
+    server.configure(faults=[None, "no_ending"])
+    ask = {"into": "a", "model": model, "journal": str(tmp_path / "j.sqlite"), "votes": votes}
+    with pytest.warns(RowsFailedWarning):
+        FRAME.llm.process("Say {text}", limits=lp.Limits(concurrency=1), progress=False, **ask)
+    foreseen, sent = FRAME.llm.estimate("Say {text}", **ask), server.counters.total
+    FRAME.llm.process("Say {text}", progress=False, **ask)
+    assert foreseen.requests == 1
+    assert server.counters.total == sent + 1
 
 
 def test_limits_say_how_long_it_takes_at_least(model, tmp_path):

@@ -40,6 +40,13 @@ def server(shared):
     return shared
 
 
+@pytest.fixture(params=["with", "without"])
+def how_votes_stood(request, monkeypatch):
+    """A journal in which it is kept how votes stood, and one in which it is not, as once it was."""
+    if request.param == "without":
+        monkeypatch.setattr("lionproc.engine.replay.Replay.keep_voted", lambda *_: None)
+
+
 def ask(model, rows, **more):
     frame = pd.DataFrame({"text": rows})
     given = {"into": "x", "schema": AB, "model": model, "limits": ONE_BY_ONE, **more}
@@ -266,6 +273,7 @@ def test_a_row_that_one_model_decides_asks_no_vote_again_of_those_that_all_faile
     assert server.counters.total == before
 
 
+@pytest.mark.usefixtures("how_votes_stood")
 @pytest.mark.parametrize(
     ("made_of", "votes", "share"),
     [
@@ -335,6 +343,7 @@ def _made_of(random, models):
     return lp.Cascade(members, below=random.choice([0.6, 0.9]))
 
 
+@pytest.mark.usefixtures("how_votes_stood")
 @pytest.mark.parametrize("seed", range(6))
 def test_whatever_a_model_is_made_of_a_row_with_an_answer_keeps_it_and_is_not_asked_again(
     server, seed
@@ -365,6 +374,7 @@ def test_whatever_a_model_is_made_of_a_row_with_an_answer_keeps_it_and_is_not_as
     assert whole.llm.report().failed == 0
 
 
+@pytest.mark.usefixtures("how_votes_stood")
 def test_votes_that_were_handed_on_are_not_asked_again_where_they_had_failed(server):
     """The first model is down, the second unsure, the third has no label; the fourth answers."""
     turns = itertools.cycle("ABC")
@@ -384,6 +394,104 @@ def test_votes_that_were_handed_on_are_not_asked_again_where_they_had_failed(ser
     said["m2"] = lambda: "B"
     assert rows.llm.process("Label {text}", **once).equals(first)
     assert (first["x"].tolist(), server.counters.total) == (["A"], sent)
+
+
+@pytest.mark.parametrize("seed", [4, 13, 24, 35])
+def test_over_runs_in_which_models_fail_and_heal_a_row_with_an_answer_keeps_it(server, seed):
+    """Also where a model is asked twice on a row's way, and answers at the second time."""
+    random = Random(seed)
+    names = random.choices("abc", k=5)
+    models = [lp.Model("openai", n, base_url=server.base_url, api_key=server.key) for n in names]
+    model = _made_of(random, models)
+    rows = [f"row {number}" for number in range(12)]
+    how = {"votes": random.choice([2, 3]), "tie": "first"}
+    had = {}
+    for ways_to_fail in ("!!??", "!?", ""):
+        answers = "aab" + ways_to_fail
+        said = {n: {row: random.choices(answers, k=40) for row in rows} for n in "abc"}
+        came = Refusals(server, **said)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RowsFailedWarning)
+            out = ask(model, rows, **how, retry=lp.Retry(max_corrections=0, first_failures=None))
+        failed, asked = set(out.llm.errors()["position"]), {row for _, row in came.asked}
+        has = dict(zip(rows, zip(out["x"], out["x_confidence"], strict=True), strict=True))
+        assert {row: has[row] for row in had} == had
+        assert asked.isdisjoint(had)
+        had |= {row: has[row] for place, row in enumerate(rows) if place not in failed}
+    assert len(had) == len(rows)
+
+
+def test_a_vote_that_was_cast_while_the_first_model_was_down_stands_though_it_failed_there_before(
+    server,
+):
+    first, second = (
+        lp.Model("openai", name, base_url=server.base_url, api_key=server.key)
+        for name in ("first", "second")
+    )
+    model, rows = lp.Fallback([first, second]), [f"row {number}" for number in range(8)]
+    how = {"votes": 3, "retry": lp.Retry(max_attempts=1, max_corrections=0)}
+    Refusals(server, first="?ab")
+    with pytest.warns(RowsFailedWarning):
+        ask(model, rows, **how)
+    server.configure(
+        answer=lambda body: {"answer": "a"},
+        faults=lambda body, n: "500" if body["model"] == "first" else None,
+    )
+    before = server.counters.total
+    out = ask(model, rows, **how)  # the last ones go straight to the second
+    assert server.counters.total < before + 2 * len(rows)
+    assert out["x"].tolist() == ["a"] * len(rows)
+    server.configure(answer=lambda body: {"answer": "c"}, faults=None)
+    before = server.counters.total
+    assert out[["text"]].llm.estimate("{text}", schema=AB, model=model, votes=3).requests == 0
+    pd.testing.assert_frame_equal(ask(model, rows, **how), out)
+    assert server.counters.total == before
+
+
+@pytest.mark.usefixtures("how_votes_stood")
+def test_votes_go_the_way_again_on_which_a_model_was_left_out_before_one_that_begins_further_on(
+    server,
+):
+    first, second = (
+        lp.Model("openai", name, base_url=server.base_url, api_key=server.key)
+        for name in ("first", "second")
+    )
+    model, rows = lp.Fallback([first, second]), [f"row {number}" for number in range(8)]
+    how = {"votes": 3, "retry": lp.Retry(max_attempts=1, max_corrections=0)}
+    came = Refusals(server, second="?a?")
+    server.configure(faults=lambda body, n: "500" if body["model"] == "first" else came(body, n))
+    with pytest.warns(RowsFailedWarning):
+        ask(model, rows, **how)
+    Refusals(server, first="a!", second="a")
+    out = ask(model, rows, **how)
+    assert out["x_confidence"].tolist() == [1.0] * len(rows)
+    before = server.counters.total
+    pd.testing.assert_frame_equal(ask(model, rows, **how), out)
+    assert server.counters.total == before
+
+
+def test_what_another_run_buys_changes_no_row_that_has_an_answer(server):
+    Refusals(server, a="!aa", b="!")
+    a, b = (lp.Model("openai", n, base_url=server.base_url, api_key=server.key) for n in "ab")
+    out = ask(lp.Fallback([a, b]), ["p"], votes=3)
+    assert out["x_confidence"].tolist() == [pytest.approx(2 / 3)]
+    server.configure(answer=lambda body: {"answer": "a"}, faults=None)
+    assert ask(a, ["p"], votes=5)["x_confidence"].tolist() == [1.0]
+    before = server.counters.total
+    pd.testing.assert_frame_equal(ask(lp.Fallback([a, b]), ["p"], votes=3), out)
+    assert server.counters.total == before
+
+
+def test_a_rerun_tells_the_attempts_at_a_model_that_was_down(server, model):
+    server.configure(
+        answer=lambda body: {"answer": "a"},
+        faults=lambda body, n: "500" if body["model"] == "down" else None,
+    )
+    down = lp.Model("openai", "down", base_url=server.base_url, api_key=server.key)
+    how = {"votes": 3, "details": True, "retry": lp.Retry(max_attempts=1)}
+    out = ask(lp.Fallback([down, model]), ["p"], **how)
+    again = ask(lp.Fallback([down, model]), ["p"], **how)
+    assert (out["x_attempts"].tolist(), again["x_attempts"].tolist()) == ([6], [6])
 
 
 def test_votes_on_many_rows_stay_together_on_their_way_to_the_next_model(server, monkeypatch):

@@ -6,6 +6,7 @@ import errno
 import json
 import sqlite3
 import tracemalloc
+from copy import copy
 from pathlib import Path
 
 import pandas as pd
@@ -58,6 +59,15 @@ def test_a_run_of_which_something_is_left_keeps_its_number(runs, model, tmp_path
     lp.journal().export(tmp_path / "all.jsonl", progress=False)
     lines = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
     assert [line["run"] for line in lines] == [lp.run(n).id for n in ["old"] * 4 + ["new"] * 4]
+
+
+def test_how_votes_stood_is_exported_as_what_it_is(server, model, tmp_path):
+    rows, either = pd.DataFrame({"text": ["z"]}), lp.Fallback([model, copy(model)])
+    rows.llm.process("Say {text}", into="a", model=either, votes=2)
+    lp.journal().export(tmp_path / "all.jsonl", progress=False)
+    lines = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
+    assert [line["kind"] for line in lines] == ["", "", "voted"]
+    assert (lines[-1]["reply"], lines[-1]["attempts"]) == ("0 0", None)
 
 
 def test_a_run_that_gets_the_number_of_one_that_is_gone_has_none_of_its_digests(runs, model):
