@@ -207,7 +207,7 @@ def _replayed(
 ) -> Iterator[tuple[bytes, Sample]]:
     """What rows took that the journal answers, questions asked again included."""
     replay = Replay(journal, 0, max_corrections)
-    for call in kept.kept:
+    for call in {call.key: call for call in kept.kept}.values():  # each once
         event = Event(call)
         (entry,) = replay.find_all([call.keys_by_way])
         if entry is not None and replay.answer(event, entry):

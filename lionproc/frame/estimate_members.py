@@ -15,15 +15,16 @@ from lionproc.engine.replay import Replay
 from lionproc.engine.request import Event
 from lionproc.errors import Kind
 from lionproc.frame.kept_votes import KeptVotes, Standing, Vote
+from lionproc.frame.read_once import read_once
 from lionproc.frame.to_ask import ToAsk
 from lionproc.frame.votes import ballots_of
 from lionproc.model.became import what_became
 from lionproc.model.call import ModelCall, RequestBuilder
 from lionproc.model.composed import steps_of
-from lionproc.model.steps import Outcome, own_keys
+from lionproc.model.steps import Outcome
 
 if TYPE_CHECKING:
-    from lionproc.engine.journal import Journal
+    from lionproc.engine.journal import Entry, Journal
     from lionproc.frame.plan import Plan
 
 __all__ = ["MemberLooks", "added_up"]
@@ -64,7 +65,14 @@ class MemberLooks:
         """Look at every row."""
         plan, builders = self._plan, [look.builder for look in self.certain]
         stage, replay = plan.stages[0], Replay(journal, 0, plan.options.retry.max_corrections)
-        votes_of = KeptVotes(stage, self._steps, builders, replay)
+        once = read_once(self._steps.count)
+        votes_of = KeptVotes(stage, self._steps, builders, replay, once)
+
+        def find(keys: list[bytes]) -> dict[bytes, Entry]:
+            kept = journal.find(keys)
+            plan.found(0, len(made), kept)
+            return kept
+
         for made in plan.first_calls(builders[0]):
             asked: list[list[tuple[int, Sequence[ModelCall]]]] = []  # of rows, of votes
             for _, call in made:
@@ -73,30 +81,28 @@ class MemberLooks:
                     asked.append([(vote, votes_of.asked_of_all(each)) for vote, each in ballots])
                 else:
                     self.skipped += 1
-            calls = (call for row in asked for _, of_vote in row for call in of_vote)
-            kept = journal.find([key for call in calls for key in call.keys_by_way])
-            plan.found(0, len(made), kept)
             if stage.votes > 1:
-                for votes in votes_of.looked_up(asked, kept):
+                for votes in votes_of.looked_up(asked, find):
                     self._votes(votes, votes_of)
             else:
-                for ((_, of_row),) in asked:
-                    self._row(of_row, kept, replay)
+                for (vote,) in votes_of.answered(asked, find):
+                    self._row(vote)
         plan.forget_occurrences()
 
-    def _row(self, calls: Sequence[ModelCall], kept: Mapping[bytes, Any], replay: Replay) -> None:
+    def _row(self, vote: Vote) -> None:
         """A row that is asked once."""
-        found = self._found(calls, kept, replay)
+        self._kept(vote)
+        found = {leaf: vote.events[leaf] for leaf in vote.answered()}
         became = {leaf: self._became(leaf, event) for leaf, event in found.items()}
         if 0 in found:
             self._small_says(self._steps.after(0, became[0]))
         if not self._plan.options.resume:
             found = {}
-        own = own_keys([call.keys_by_way for call in calls])
-        leaf, _ = self._steps.kept({leaf: became[leaf] for leaf in found if own[leaf]}.get)
+        own = {leaf: became[leaf] for leaf in found if vote.own[leaf]}
+        leaf, _ = self._steps.kept(own.get)
 
         self._go(
-            [calls],
+            [[event.first for event in vote.events]],
             leaf,
             begin=lambda leaf: [Standing(leaf, found.get(leaf))],
             following=lambda ways: self._steps.after(ways[0].leaf, became[ways[0].leaf]),
@@ -108,10 +114,7 @@ class MemberLooks:
     def _votes(self, votes: Sequence[Vote], votes_of: KeptVotes) -> None:
         """A row that is voted on."""
         for vote in votes:
-            for look, event in zip(self.certain, vote.events, strict=True):
-                if event.cached:
-                    call: Any = event.first
-                    look.kept.add(call)
+            self._kept(vote)
         if all(vote.events[0].cached for vote in votes):
             small = [Standing(0, vote.events[0]) for vote in votes]
             self._small_says(votes_of.following(small)[0])
@@ -157,19 +160,11 @@ class MemberLooks:
             leaf = self._steps.after(last, _UNSURE) if asked else following(ways)
         self.answered += not asked
 
-    def _found(
-        self, calls: Sequence[ModelCall], kept: Mapping[bytes, Any], replay: Replay
-    ) -> dict[int, Event]:
-        """The answers to a question that are kept, by member."""
-        found = {}
-        for number, call in enumerate(calls):
-            entry = next((kept[key] for key in call.keys_by_way if key in kept), None)
-            if entry is not None:
-                self.certain[number].kept.add(call)
-                event = Event(call)
-                if replay.answer(event, entry):
-                    found[number] = event
-        return found
+    def _kept(self, vote: Vote) -> None:
+        """What the journal has of it are examples."""
+        for leaf in vote.answered():
+            call: Any = vote.events[leaf].first
+            self.certain[leaf].kept.add(call)
 
     def _small_says(self, following: int | None) -> None:
         """The journal has what the first member says of a row, and who is asked then."""

@@ -11,7 +11,7 @@ that failed, and those that nobody has asked yet.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from lionproc.engine.replay import Replay
 from lionproc.engine.request import Event
 from lionproc.errors import CallError, Kind
 from lionproc.frame.legs import Leg
+from lionproc.frame.read_once import ReadOnce
 from lionproc.frame.recall import Recalled
 from lionproc.frame.stage import Stage
 from lionproc.frame.stood import Stood, StoodKeys, read
@@ -86,12 +87,19 @@ class KeptVotes:
         steps: The way through its models.
         builders: What makes the questions of each.
         replay: Reads what is kept.
+        once: What was read of each model.
     """
 
     def __init__(
-        self, stage: Stage, steps: Steps, builders: Sequence[RequestBuilder], replay: Replay
+        self,
+        stage: Stage,
+        steps: Steps,
+        builders: Sequence[RequestBuilder],
+        replay: Replay,
+        once: Sequence[ReadOnce],
     ) -> None:
         self._stage, self._steps, self._builders, self._replay = stage, steps, builders, replay
+        self._once = once
         self._keys = StoodKeys(stage, steps, builders)
         self._starts = steps.starts_of_votes()
 
@@ -116,10 +124,8 @@ class KeptVotes:
         rows = []
         for _, row in groupby(fresh, lambda vote: row_of(vote[0])):
             rows.append([(tag, self.asked_of_all(call, leg.leaf)) for tag, call in row])
-        calls = (call for row in rows for _, asked in row for call in asked[leg.leaf :])
-        kept = find(list({key for call in calls for key in call.keys_by_way}))
         made = []
-        for votes in self.looked_up(rows, kept, leg.leaf):
+        for votes in self.looked_up(rows, find, leg.leaf):
             for vote, way in zip(votes, self.begin(votes, leg.leaf), strict=True):
                 leaf, event = way
                 if event is not None:
@@ -142,18 +148,18 @@ class KeptVotes:
 
     def looked_up(
         self,
-        rows: Iterable[Sequence[tuple[int, Sequence[ModelCall]]]],
-        kept: Mapping[bytes, Entry],
+        rows: Sequence[Sequence[tuple[int, Sequence[ModelCall]]]],
+        find: Callable[[list[bytes]], Mapping[bytes, Entry]],
         start: int = 0,
     ) -> list[list[Vote]]:
-        """What is kept of the votes on rows.
+        """What is kept of the votes on rows: their answers, how they failed, where they stood.
 
         Args:
             rows: Of each row its votes: their places, and what they ask each of the models.
-            kept: What the journal has.
+            find: Looks keys up in the journal.
             start: The first model that matters.
         """
-        made = [[self._vote(tag, calls, kept, start) for tag, calls in row] for row in rows]
+        made = self.answered(rows, find, start)
         unclear = [votes for votes in made if _is_unclear(votes)]
         tried = [
             (vote, leaf, Event(event.first, tag=event.tag))
@@ -169,6 +175,20 @@ class KeptVotes:
         if not start and self._steps.count > 1:
             self._stood([votes for votes in made if self._may_stand(votes)])
         return made
+
+    def answered(
+        self,
+        rows: Sequence[Sequence[tuple[int, Sequence[ModelCall]]]],
+        find: Callable[[list[bytes]], Mapping[bytes, Entry]],
+        start: int = 0,
+    ) -> list[list[Vote]]:
+        """The answers that are kept of the votes on rows. Takes what `looked_up` does."""
+        unknown = set[bytes]()
+        for leaf, once in enumerate(self._once[start:], start):
+            calls = (asked[leaf] for row in rows for _, asked in row)
+            unknown.update(key for call in once.unknown(calls) for key in call.keys_by_way)
+        kept = find(list(unknown))
+        return [[self._vote(tag, calls, kept, start) for tag, calls in row] for row in rows]
 
     def _may_stand(self, votes: Sequence[Vote]) -> bool:
         """Whether these are all votes on a row, and some of them are kept."""
@@ -188,10 +208,8 @@ class KeptVotes:
         self, tag: int, calls: Sequence[ModelCall], kept: Mapping[bytes, Entry], start: int
     ) -> Vote:
         events = [Event(call, tag=tag) for call in calls]
-        for event in events[start:] if kept else ():
-            entry = next((kept[key] for key in _keys(event) if key in kept), None)
-            if entry is not None:
-                self._replay.answer(event, entry)
+        for event, once in zip(events[start:], self._once[start:], strict=True):
+            once.answer(event, _keys(event), kept, self._replay)
         return Vote(events, [bool(keys) for keys in own_keys([_keys(each) for each in events])])
 
     def begin(self, votes: Sequence[Vote], leaf: int = 0) -> Sequence[Standing]:

@@ -10,10 +10,15 @@ from lionproc.engine.replay import Replay
 from lionproc.engine.request import Event
 from lionproc.model.call import ModelCall
 
-__all__ = ["ReadOnce"]
+__all__ = ["ReadOnce", "read_once"]
 
 MOST_BYTES: Final = 32 * 2**20  # of replies whose answers are remembered, and a few more
 MOST: Final = 1000  # of them
+
+
+def read_once(leaves: int) -> list[ReadOnce]:
+    """For one thread that reads replies of several models: one for each."""
+    return [ReadOnce() for _ in range(leaves)]
 
 
 class ReadOnce:

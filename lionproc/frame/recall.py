@@ -41,7 +41,7 @@ def recall(
     *,
     find: Callable[[list[bytes]], Mapping[bytes, Entry]],
     replay: Replay,
-    read: Mapping[int, ReadOnce],
+    read: Sequence[ReadOnce],
     what_became: Callable[[Leg, Event], Outcome],
     begins: Callable[[int, Found], tuple[int, bool]],
 ) -> list[Recalled]:
@@ -53,18 +53,18 @@ def recall(
         builders: What makes the questions of each leg.
         find: Looks keys up in the journal.
         replay: Reads what is kept.
-        read: What was read, by the numbers of the legs.
+        read: What was read, by leaf.
         what_became: How an answered event counts for the steps.
         begins: Where a row begins, by its place and what is kept of it.
     """
     if len(legs) == 1:
-        return recall_at_one(fresh, legs[0], find, replay, read[legs[0].number])
+        return recall_at_one(fresh, legs[0], find, replay, read[legs[0].leaf])
     asked: list[tuple[int, list[tuple[ModelCall, Sequence[bytes]]]]] = []
     for place, call in fresh:
         calls = [call, *(builder.ask_too(call) for builder in builders[1:])]
         keys = own_keys([each.keys_by_way for each in calls])
         asked.append((place, list(zip(calls, keys, strict=True))))
-    once = [read[leg.number] for leg in legs]
+    once = [read[leg.leaf] for leg in legs]
     unknown: set[bytes] = set()
     for number, known in enumerate(once):
         keys_of = {call: keys for _, keyed in asked for call, keys in keyed[number : number + 1]}

@@ -34,7 +34,7 @@ from lionproc.frame.options import Options
 from lionproc.frame.part_writer import PartWriter
 from lionproc.frame.plan import Plan, Rendered
 from lionproc.frame.portions import PORTION_ROWS
-from lionproc.frame.read_once import ReadOnce
+from lionproc.frame.read_once import read_once
 from lionproc.frame.recall import Recalled, asked_too, recall
 from lionproc.frame.row_store import CACHED, SKIPPED, WAITING
 from lionproc.frame.sample import sample_of
@@ -85,7 +85,8 @@ class RowRun(Run):
             self._builder(plan.stages[leg.stage], leg.leaf, connection)
             for leg, connection in zip(self._legs, self._connections, strict=True)
         ]
-        self._read_once = {leg.number: ReadOnce() for leg in self._legs}
+        # Each leg looks for answers on a thread of its own, at itself and at those after it.
+        self._read_once = {leg.number: read_once(leg.steps.count) for leg in self._legs}
         for leg, builder in zip(self._legs, self._builders, strict=True):
             builder.for_others = leg.is_shared
             builder.must_tell = Kind.NO_LOGPROBS not in leg.steps.elsewhere(leg.leaf)
@@ -398,9 +399,8 @@ class RowRun(Run):
         if stage.votes > 1:
             legs = self._legs_at(leg.stage)
             builders = self._builders_at(leg.stage)
-            found = KeptVotes(stage, leg.steps, builders, replay).recall(
-                fresh, leg, legs, find=find, row_of=self._ballots.place_of
-            )
+            votes = KeptVotes(stage, leg.steps, builders, replay, self._read_once[leg.number])
+            found = votes.recall(fresh, leg, legs, find=find, row_of=self._ballots.place_of)
         else:
             legs = [leg] if leg.leaf else self._legs_at(leg.stage)
             found = recall(
@@ -409,7 +409,7 @@ class RowRun(Run):
                 [self._builders[each.number] for each in legs],
                 find=find,
                 replay=replay,
-                read=self._read_once,
+                read=self._read_once[leg.number],
                 what_became=self._what_became,
                 begins=begins,
             )

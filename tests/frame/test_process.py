@@ -37,6 +37,8 @@ from lionproc.errors import (
 )
 from lionproc.frame import answer_columns, read_once
 from lionproc.frame.job import Job
+from lionproc.frame.read_once import ReadOnce
+from lionproc.frame.row_run import RowRun
 from lionproc.model.call import ModelCall
 from lionproc.testing import Fault, Server
 
@@ -467,23 +469,29 @@ def test_a_failing_prompt_is_not_asked_for_every_row_that_has_it(server, model):
     assert out["a"].notna().sum() == 600
 
 
+@pytest.mark.parametrize("votes", [1, 3])
 @pytest.mark.parametrize("made", ["of one model", "of several"])
-def test_a_kept_reply_is_read_once_for_all_rows_that_ask_the_same(server, model, monkeypatch, made):
+def test_a_kept_reply_is_read_once_for_all_rows_that_ask_the_same(
+    server, model, monkeypatch, made, votes
+):
     server.configure(answer='{"mood": "good", "why": "long"}')
     last = lp.Model("openai/last", base_url=server.base_url, api_key=server.key)
     asked = model if made == "of one model" else lp.Fallback([model, last])
     df = pd.DataFrame({"text": ["same", "other"] * 400})
 
+    how = {"into": "a", "schema": Mooded, "model": asked, "votes": votes, "details": True}
+
     def ask():
-        return df.llm.process(
-            "Say {text}", into="a", schema=Mooded, model=asked, details=True, progress=False
-        )
+        return df.llm.process("Say {text}", **how, progress=False)
 
     first = ask()
     read, parse = [], ModelCall.parse
     monkeypatch.setattr(ModelCall, "parse", lambda call, raw: read.append(raw) or parse(call, raw))
     again = ask()
-    assert (len(read), server.counters.total) == (2, 2)
+    assert (len(read), server.counters.total) == (2 * votes, 2 * votes)
+    read.clear()
+    assert df.llm.estimate("Say {text}", **how).requests == 0
+    assert len(read) == 2 * 2 * votes  # for the answer, and for what it took
     columns = ["a_mood", "a_why", "a_model"]
     assert again[columns].equals(first[columns])
     assert set(again["a_status"]) == {"cached"}
@@ -504,6 +512,33 @@ def test_kept_replies_are_found_for_more_equal_rows_than_are_remembered(
     assert sent == frame["text"].nunique()
     assert frame.llm.process("Say {text}", **once).equals(first)
     assert server.counters.total == sent
+
+
+@pytest.mark.parametrize("votes", [1, 3])
+def test_what_is_known_of_kept_replies_is_not_shared_by_threads(server, model, monkeypatch, votes):
+    by, answer = defaultdict(set), ReadOnce.answer
+    looking = threading.local()
+
+    def recall(run, leg, replay, fresh, _recall=RowRun._recall):
+        looking.leg = leg.number
+        return _recall(run, leg, replay, fresh)
+
+    def answered(once, *args):
+        by[id(once)].add(looking.leg)
+        return answer(once, *args)
+
+    monkeypatch.setattr(RowRun, "_recall", recall)
+    monkeypatch.setattr(ReadOnce, "answer", answered)
+    last = lp.Model("openai/last", base_url=server.base_url, api_key=server.key)
+    asked = lp.Fallback([model, last])
+    bad = fails("bad", fault="content_filter")
+    server.configure(faults=lambda body, n: None if body["model"] == "last" else bad(body, n))
+    df = pd.DataFrame({"text": ["bad", "good"]})
+
+    df.llm.process("Say {text}", into="a", model=asked, votes=votes, **QUIET)
+
+    assert set().union(*by.values()) == {0, 1}
+    assert all(len(legs) == 1 for legs in by.values())
 
 
 def test_rows_are_asked_one_by_one_without_deduplicate_and_each_is_kept(server, model):
