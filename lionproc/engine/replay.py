@@ -130,11 +130,11 @@ class Replay:
         for event, key, entry in zip(unasked, keys, kept, strict=True):
             if key in lost:
                 event.error, event.attempts = lost[key].error, lost[key].attempts
-                event.cached = True
+                event.cached, event.kept_at = True, lost[key].at
             elif not self._recall(event, entry) or event.error is None:
                 event.reset()
 
-    def voted(self, keys: Sequence[bytes]) -> dict[bytes, str]:
+    def voted(self, keys: Sequence[bytes]) -> dict[bytes, Voted]:
         """How the votes on rows stood when they gave them their answers. Any thread.
 
         Args:
@@ -145,8 +145,7 @@ class Replay:
         """
         if not keys or self.journal is None:
             return {}
-        found = self.journal.voted(keys, self._since, self.until)
-        return {key: record.stood for key, record in found.items()}
+        return self.journal.voted(keys, self._since, self.until)
 
     def settle(self, event: Event, reply: Reply) -> bool:
         """Read a paid reply that has just come.
@@ -212,6 +211,7 @@ class Replay:
             event.attempts += 1
             event.model = entry.model
             event.seconds += entry.seconds
+            event.kept_at = entry.at
             usage, bought = entry.usage, Tokens(entry.prompt_tokens, entry.completion_tokens)
             event.count(bought, None if usage is None else usage.cached, entry.usd)
             before = KEPT.set(partial(self._was_refused, event, entry))
@@ -257,7 +257,7 @@ class Replay:
         read, written = used
         attempts, now = event.attempts, time.time()
         usd, event.unkept_usd = event.unkept_usd, 0.0
-        event.has_reply = True
+        event.has_reply, event.kept_at = True, now
         if len(reply.raw) > PARSED_AGAIN_BYTES:
             reply.data = None
         return self.journal.keep(

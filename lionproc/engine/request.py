@@ -86,8 +86,8 @@ class Call(Protocol):
 # What an event has once it is answered.
 _OF_WHAT_CAME = (
     *("_corrected", "again_for", "attempts", "cached", "cached_tokens", "call"),
-    *("completion_tokens", "corrections", "crowded", "has_reply", "model", "prompt_tokens"),
-    *("refused", "seconds", "unkept_usd", "usd", "value"),
+    *("completion_tokens", "corrections", "crowded", "has_reply", "kept_at", "model"),
+    *("prompt_tokens", "refused", "seconds", "unkept_usd", "usd", "value"),
 )
 
 
@@ -123,6 +123,7 @@ class Event:
         size: Bytes that its call takes while it waits, as far as it says.
         looked_up: When the journal was last asked for its answer, in Unix seconds.
         has_reply: Whether a reply to it was kept, whatever it is worth.
+        kept_at: When the last one came that was kept, in Unix seconds; 0.0 where there is none.
         tag: Whatever its makers want to find again, such as a row's position.
         priority: Higher goes first; equal ones in the order they came.
         claims: How many wait for it; see `RateLimitedAPIExecutor.submit`.
@@ -146,6 +147,7 @@ class Event:
         "error",
         "first",
         "has_reply",
+        "kept_at",
         "looked_up",
         "model",
         "priority",
@@ -196,7 +198,7 @@ class Event:
         self.cached_tokens: int | None = 0
         self.usd: float | None = 0.0
         self.unkept_usd: float | None = 0.0  # of it, what no record of the journal tells yet
-        self.seconds = 0.0
+        self.seconds = self.kept_at = 0.0
         self.cached = False
         self.model = ""
 

@@ -43,27 +43,37 @@ class Vote:
         own: Whether that would be an answer, or a failure, of this model alone; see `own_keys`.
         failed: Where it failed before: that event, which is another one than may be sent after all.
         stood: Where it stood when its row had its answer, as far as that is kept.
+        counted_at: When that was, in Unix seconds.
     """
 
     events: Sequence[Event]
     own: Sequence[bool]
     failed: dict[int, Event] = field(default_factory=dict)
     stood: Standing | None = None
+    counted_at: float = 0.0
 
     def answered(self) -> list[int]:
         """The models that have answered it."""
         return [leaf for leaf, each in enumerate(self.events) if each.cached]
 
+    def before(self, start: int, leaf: int) -> list[Event]:
+        """What became of it at the models before one, as far as that is kept."""
+        return [
+            self.failed.get(other, self.events[other])
+            for other in range(start, leaf)
+            if other in self.failed or (self.events[other].cached and self.own[other])
+        ]
+
     def as_it_stood(self, stood: Stood) -> Standing | None:
-        """Where it stands again; None where its answer is not kept."""
-        leaf, error = stood
+        """Where it stands again; None where its answer is not kept, or is another one by now."""
+        leaf, came = stood
         event = self.events[leaf]
-        if error is None:
-            return Standing(leaf, event) if event.cached else None
+        if not isinstance(came, Kind):
+            return Standing(leaf, event) if event.cached and event.kept_at == came else None
         known = self.failed.get(leaf)
-        if known is None or known.error is None or known.error.kind is not error:
+        if known is None or known.error is None or known.error.kind is not came:
             known = Event(event.first, tag=event.tag)  # somebody has asked it again since
-            known.error, known.cached = CallError(error, _FAILED_THEN), True
+            known.error, known.cached = CallError(came, _FAILED_THEN), True
         return Standing(leaf, known)
 
 
@@ -130,12 +140,12 @@ class KeptVotes:
                 leaf, event = way
                 if event is not None:
                     event.finish()
-                before = [
-                    vote.failed.get(other, vote.events[other])
-                    for other in range(leg.leaf, leaf)
-                    if other in vote.failed or (vote.events[other].cached and vote.own[other])
-                ]
                 stands = way is vote.stood
+                before = [
+                    other
+                    for other in vote.before(leg.leaf, leaf)
+                    if not stands or other.kept_at <= vote.counted_at  # others asked it later
+                ]
                 made.append(Recalled(legs[leaf], event or vote.events[leaf], before, stands))
         return made
 
@@ -200,9 +210,11 @@ class KeptVotes:
         keys = list(map(self._keys.of, calls))
         kept = self._replay.voted(keys)
         for votes, key in zip(rows, keys, strict=True):
-            stood = read(kept.get(key, ""), votes=len(votes), leaves=self._steps.count)
+            if (record := kept.get(key)) is None:
+                continue
+            stood = read(record.stood, votes=len(votes), leaves=self._steps.count)
             for vote, each in zip(votes, stood, strict=False):
-                vote.stood = vote.as_it_stood(each)
+                vote.stood, vote.counted_at = vote.as_it_stood(each), record.at
 
     def _vote(
         self, tag: int, calls: Sequence[ModelCall], kept: Mapping[bytes, Entry], start: int

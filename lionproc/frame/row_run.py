@@ -550,8 +550,8 @@ class RowRun(Run):
             self._stand_again.remove(place)
             return
         legs = [self._leg_of(tag) for tag in self._ballots.tags(place)]
-        votes = [Stood(leg.leaf, error) for leg, error in zip(legs, said.failed, strict=True)]
-        if said.cached and votes == [Stood(0)] * len(votes):
+        votes = [Stood(leg.leaf, came) for leg, came in zip(legs, said.came, strict=True)]
+        if said.cached and all(vote.leaf == 0 and vote.answered for vote in votes):
             return  # what else the journal has of it was asked by others
         leg, builders = legs[0], self._builders_at(legs[0].stage)
         keys = StoodKeys(self._plan.stages[leg.stage], leg.steps, builders)

@@ -2,7 +2,8 @@
 
 What they were answered and how they failed does not always tell. A model that was down is left out
 and has no record; of one that is asked twice on a row's way the later reply hides the earlier
-failure; and a vote that failed may be answered in another run.
+failure; and a vote that failed may be answered in another run. What it says holds for as long as the
+replies are kept that it speaks of; others that came since are the answer of another run.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from lionproc.errors import Kind
 from lionproc.frame.stage import Stage
@@ -19,17 +20,24 @@ from lionproc.model.steps import Steps
 
 __all__ = ["Stood", "StoodKeys", "read", "written"]
 
+_KINDS: Final = frozenset(Kind)
+
 
 class Stood(NamedTuple):
     """How a vote stood.
 
     Attributes:
         leaf: At which model.
-        error: How it failed there; None where it was answered.
+        came: When its answer came, in Unix seconds; or how it failed there.
     """
 
     leaf: int
-    error: Kind | None = None
+    came: float | Kind
+
+    @property
+    def answered(self) -> bool:
+        """Whether it was."""
+        return not isinstance(self.came, Kind)
 
 
 class StoodKeys:
@@ -62,11 +70,11 @@ def written(votes: Sequence[Stood]) -> str:
     """The words in which it is kept.
 
     Example:
-        >>> written([Stood(0), Stood(2, Kind.REFUSED)])
-        '0 2:refused'
+        >>> written([Stood(0, 1764453600.25), Stood(2, Kind.REFUSED)])
+        '0:1764453600.25 2:refused'
     """
     return " ".join(
-        f"{leaf}" if error is None else f"{leaf}:{error.value}" for leaf, error in votes
+        f"{leaf}:{came.value if isinstance(came, Kind) else repr(came)}" for leaf, came in votes
     )
 
 
@@ -79,12 +87,15 @@ def read(words: str, *, votes: int, leaves: int) -> list[Stood]:
         leaves: How many models.
 
     Example:
-        >>> read("0 2:refused", votes=2, leaves=3)
-        [Stood(leaf=0, error=None), Stood(leaf=2, error=<Kind.REFUSED: 'refused'>)]
+        >>> read("0:1764453600.25 2:refused", votes=2, leaves=3)
+        [Stood(leaf=0, came=1764453600.25), Stood(leaf=2, came=<Kind.REFUSED: 'refused'>)]
     """
     parts = [word.partition(":") for word in words.split(" ", votes)]
     try:
-        made = [Stood(int(leaf), Kind(kind) if failed else None) for leaf, failed, kind in parts]
+        made = [
+            Stood(int(leaf), Kind(came) if came in _KINDS else float(came))
+            for leaf, _, came in parts
+        ]
     except ValueError:
         return []
     fits = len(made) == votes and all(0 <= each.leaf < leaves for each in made)

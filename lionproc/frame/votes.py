@@ -61,7 +61,7 @@ class Verdict:
         mended: Whether the reply had another form than was asked for.
         cached: Whether all votes came from the journal.
         tied: Whether several answers have as many votes, so that there is none.
-        failed: How each vote failed; None for those that were answered.
+        came: How each vote failed, or when its answer came, in Unix seconds.
     """
 
     error: CallError | None = None
@@ -72,7 +72,7 @@ class Verdict:
     mended: bool = False
     cached: bool = False
     tied: bool = False
-    failed: tuple[Kind | None, ...] = ()
+    came: tuple[Kind | float, ...] = ()
     attempts: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -181,7 +181,7 @@ class Ballots:
 
 def counted(votes: Sequence[Cast | CallError], *, first_of_equals: bool) -> Verdict:
     """What votes say; in the order in which they were asked, whatever came first."""
-    verdict = Verdict(cached=True, failed=tuple(map(_failed, votes)))
+    verdict = Verdict(cached=True, came=tuple(map(_came, votes)))
     heaps: dict[bytes, list[Any]] = {}
     errors: list[CallError] = []
     for vote in votes:
@@ -214,9 +214,10 @@ def counted(votes: Sequence[Cast | CallError], *, first_of_equals: bool) -> Verd
     return verdict
 
 
-def _failed(vote: Cast | CallError) -> Kind | None:
-    error = vote if isinstance(vote, CallError) else vote.event.error
-    return None if error is None else error.kind
+def _came(vote: Cast | CallError) -> Kind | float:
+    if isinstance(vote, CallError):
+        return vote.kind
+    return vote.event.kept_at if vote.event.error is None else vote.event.error.kind
 
 
 def answer_of(event: Event) -> bytes:

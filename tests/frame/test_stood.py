@@ -8,7 +8,7 @@ from lionproc.frame.stood import Stood, read, written
 
 @pytest.mark.parametrize("kind", list(Kind))
 def test_what_was_written_is_read(kind):
-    stood = [Stood(0), Stood(11, kind), Stood(2)]
+    stood = [Stood(0, 1764453600.1234567), Stood(11, kind), Stood(2, 0.1 + 0.2)]
     assert read(written(stood), votes=3, leaves=12) == stood
 
 
@@ -17,15 +17,18 @@ def test_what_was_written_is_read(kind):
     [
         "",
         "0",
-        "0 0 0",
-        "0 0 0 " * 100_000,
-        "0 2",
-        "0 -1",
-        "0 x",
-        "0 1:",
-        "0 1:what",
-        "0 1.0",
-        "0 " + "9" * 9000,
+        "0 0",
+        "0:1",
+        "0:1 0:1 0:1",
+        "0:1 0:1 0:1 " * 100_000,
+        "0:1 2:1",
+        "0:1 -1:1",
+        "0:1 x:1",
+        "0:1 1:",
+        "0:1 1:what",
+        "0:1 1.0:1",
+        "0:1 " + "9" * 9000 + ":1",
+        "0:1 1:" + "1_" * 9000,
     ],
 )
 def test_words_that_are_not_ours_say_nothing(words):

@@ -482,6 +482,35 @@ def test_what_another_run_buys_changes_no_row_that_has_an_answer(server):
     assert server.counters.total == before
 
 
+def test_what_a_run_without_resuming_bought_takes_the_place_of_the_answer_of_before(server):
+    a, b = (lp.Model("openai", n, base_url=server.base_url, api_key=server.key) for n in "ab")
+    model, how = lp.Fallback([a, b]), {"votes": 3, "retry": lp.Retry(max_corrections=0)}
+    Refusals(server, a="a!!", b="aa")
+    assert ask(model, ["p"], **how)["x_confidence"].tolist() == [1.0]
+    Refusals(server, a="b??")
+    with pytest.warns(RowsFailedWarning):
+        ask(model, ["p"], **how, resume=False)  # only one vote is there
+    came = Refusals(server, a="bb")
+    out = ask(model, ["p"], **how)
+    assert (out["x"].tolist(), out["x_confidence"].tolist()) == (["b"], [1.0])
+    assert came.asked == {("a", "p"): 2}
+
+
+def test_a_row_bears_nothing_that_others_asked_after_it_had_its_answer(server):
+    a, b = (lp.Model("openai", n, base_url=server.base_url, api_key=server.key) for n in "ab")
+    server.configure(
+        answer=lambda body: {"answer": "a"},
+        faults=lambda body, n: "500" if body["model"] == "a" else None,
+    )
+    how = {"votes": 3, "details": True, "retry": lp.Retry(max_attempts=1)}
+    out = ask(lp.Fallback([a, b]), ["p"], **how)
+    server.configure(answer=lambda body: {"answer": "a"}, faults=None)
+    ask(a, ["p"], **how)
+    again = ask(lp.Fallback([a, b]), ["p"], **how)
+    told = ["x", "x_confidence", "x_tokens", "x_usd", "x_model"]
+    pd.testing.assert_frame_equal(again[told], out[told])
+
+
 def test_a_rerun_tells_the_attempts_at_a_model_that_was_down(server, model):
     server.configure(
         answer=lambda body: {"answer": "a"},
