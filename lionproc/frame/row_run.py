@@ -51,6 +51,7 @@ from lionproc.model.steps import Cascaded, Found, Outcome
 from lionproc.model.wire import mask_together
 
 LOOK_S = 0.2  # whether a run has stopped in which a threshold is waited for
+VOTED_KEYS = 10_000  # of rows that are remembered, so that those that are equal keep the same once
 
 
 class RowRun(Run):
@@ -128,7 +129,7 @@ class RowRun(Run):
         self._calibrations = self._to_calibrate(before)
         self._followers: dict[int, list[int]] = {}  # rows that share the answer of an earlier one
         self._stand_again = set[int]()  # rows whose votes stand as it is kept
-        self._last_voted = b""
+        self._voted_keys = set[bytes]()  # of rows lately, for equal ones keep the same
         self._given_up = 0  # stopped while they were in flight
         self._parts = self._part_writer()
         self._bought = Bought(by_row=options.details)
@@ -556,8 +557,10 @@ class RowRun(Run):
         leg, builders = legs[0], self._builders_at(legs[0].stage)
         keys = StoodKeys(self._plan.stages[leg.stage], leg.steps, builders)
         key = keys.of(builders[0].ask(asked.asked or (), asked.occurrence))
-        if key != self._last_voted:  # else it is an equal row
-            self._last_voted = key
+        if key not in self._voted_keys:
+            if len(self._voted_keys) >= VOTED_KEYS:
+                self._voted_keys.clear()
+            self._voted_keys.add(key)
             self._routes.dispatchers[leg.number].replay.keep_voted(key, written(votes))
 
     def _fill_row(self, place: int, event: Event | Verdict, *, bears: bool) -> None:

@@ -105,7 +105,8 @@ class Cascade(Composed):
             )
         self.below, self.target = below, target
         self.sample, self.certainty, self.gold = sample, certainty, gold
-        self.steps = Cascaded([steps_of(member) for member in self.members], below)
+        threshold = None if below is None else float(below)  # as it is read from what is noted
+        self.steps = Cascaded([steps_of(member) for member in self.members], threshold)
 
     def _named(self) -> dict[str, object]:
         if self.target is None:

@@ -496,6 +496,32 @@ def test_what_a_run_without_resuming_bought_takes_the_place_of_the_answer_of_bef
     assert came.asked == {("a", "p"): 2}
 
 
+def test_a_threshold_of_1_is_one_of_1_0_and_a_run_of_before_has_what_it_had(server):
+    a, b, c = (lp.Model("openai", n, base_url=server.base_url, api_key=server.key) for n in "abc")
+    how = {"votes": 3, "retry": lp.Retry(max_attempts=1)}
+    server.configure(
+        answer=lambda body: {"answer": "a"},
+        faults=lambda body, n: "500" if body["model"] == "a" else None,
+    )
+    out = ask(lp.Cascade([lp.Fallback([a, b]), c], below=1), ["p"], **how)
+    server.configure(answer=lambda body: {"answer": "b"}, faults=None)
+    ask(a, ["p"], **how)
+    again = ask(lp.Cascade([lp.Fallback([a, b]), c], below=1.0), ["p"], **how)
+    seen = lp.run(again.llm.facts()["run"]).frame(out[["text"]])
+    assert [each["x"].tolist() for each in (out, again, seen)] == [["a"]] * 3
+
+
+def test_how_votes_stood_is_kept_once_for_equal_rows(server, tmp_path):
+    a, b = (lp.Model("openai", n, base_url=server.base_url, api_key=server.key) for n in "ab")
+    server.configure(
+        answer=lambda body: {"answer": "a"},
+        faults=lambda body, n: "500" if body["model"] == "a" else None,
+    )
+    ask(lp.Fallback([a, b]), ["p", "q"] * 20, votes=3, retry=lp.Retry(max_attempts=1))
+    kept = pd.read_parquet(lp.journal().export(tmp_path / "kept.parquet"))
+    assert (kept["kind"] == "voted").sum() == 2
+
+
 def test_a_row_bears_nothing_that_others_asked_after_it_had_its_answer(server):
     a, b = (lp.Model("openai", n, base_url=server.base_url, api_key=server.key) for n in "ab")
     server.configure(
