@@ -92,7 +92,7 @@ class JournalCare:
 
     @property
     def records(self) -> int:
-        """How many records there are: replies and failures, those that were superseded included."""
+        """How many records there are: replies, failures and how votes stood, superseded ones included."""
         with opened(self.path) as kept:
             return 0 if kept is None else len(kept)
 
