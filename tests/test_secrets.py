@@ -1114,6 +1114,7 @@ NO_SECRETS = {
     "that of a part": {"X-Partition-Key": "customer-12345678"},
     "an organization's own": {"OpenAI-Organization": "org-AbC12dEf34GhI56jKl78MnO90"},
     "that of a language": {"X-Language-Key": "en-us-2024"},
+    "that of a project": {"X-Project-Key": "PROJ-2024-7", "X-Tenant-Key": "acme-eu-1"},
     "that of a measure": {"X-Metric-Key": "latency-p99"},
     "numbers of tokens": {"X-Max-Tokens": "4096-to-8192", "X-Stop-Tokens": "<|endoftext2|>"},
     "a drink": {"X-Whiskey": "islay-1985"},
@@ -1128,6 +1129,13 @@ NO_SECRETS = {
 @pytest.mark.parametrize("what", NO_SECRETS)
 def test_what_is_only_called_a_little_like_a_key_is_none(what):
     assert not secrets_in(NO_SECRETS[what])
+
+
+@pytest.mark.parametrize("name", ["X-Project-Key", "tenant_key", "X-Customer-Key"])
+def test_the_long_key_of_a_thing_is_one(name):
+    assert "0f5e9a81c27be04f9a81c2aa41d0b7e3" in secrets_in(
+        {name: "0f5e9a81c27be04f9a81c2aa41d0b7e3"}
+    )
 
 
 def test_parameters_of_an_address_are_keys_by_their_names_and_their_length():

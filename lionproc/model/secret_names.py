@@ -39,8 +39,11 @@ _NO_SECRET = re.compile(
     r"(?:cache|dedup|feature|foreign|group|idempotency|issue|language|lookup|metric|partition|public"
     r"|routing|row|shard|sharding|sort|translation)[-_]?key$|(?:max|num|stop|total)[-_]?tokens$"
 )
-# A code of a place or a session that somebody named is none.
-_IS_ID = re.compile(r"^code$|(?:^|[^a-z])session(?:[-_]?id)?$")
+# What somebody named himself is none: a code of a place, a session, the key of a project (`ACME-1`).
+_OF_A_THING = (
+    r"(?:config|customer|dataset|experiment|map|object|project|registry|tenant|trace)[-_]?key$"
+)
+_IS_ID = re.compile(rf"^code$|(?:^|[^a-z])(?:session(?:[-_]?id)?$|{_OF_A_THING})")
 
 
 def spelt(name: str) -> str:
@@ -61,11 +64,11 @@ def is_of_secret(name: str) -> bool:
         (True, False)
     """
     called = spelt(name)
-    if _NO_SECRET.search(called):
+    if _NO_SECRET.search(called) or _IS_ID.search(called):
         return False
     return bool(IS_SECRET.search(called) or _ENDS_AS_ONE.search(called))
 
 
 def is_of_id(name: str) -> bool:
-    """Whether it is one if it is long: a code, or the id of a session."""
+    """Whether it is one if it is long: a code, the id of a session, the key of a project."""
     return _IS_ID.search(spelt(name)) is not None
