@@ -169,9 +169,10 @@ def takes_a_moment(held: Held, seconds: float) -> bool:
                 _in_vain = time.monotonic()
                 made.begin()
                 _child, _in_vain = made, -math.inf
-            if _child.tells(message, WAIT_S):
+            child = _child  # which `stop` may take away meanwhile
+            if child.tells(message, WAIT_S):
                 return True
-            if _child.is_over:
+            if child.is_over:
                 return False
     return False
 

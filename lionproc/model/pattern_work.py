@@ -31,6 +31,7 @@ __all__ = [
     "RunPattern",
     "cost_of",
     "engine_of",
+    "is_possessive",
     "looks_around",
     "room_of",
     "size_of",
@@ -214,15 +215,23 @@ def size_of(text: str) -> int:
     return _BEYOND_ASCII * len(text.encode(errors="surrogatepass"))
 
 
-def _keeps(pattern: str) -> bool:
-    """Whether a repetition keeps all that it took (`a*+`), which the other engine reads as two."""
-    repeated = False
-    for token in _TOKEN.finditer(pattern):
-        if repeated and token["some"] == "+":
+def is_possessive(pattern: str, *, verbose: bool) -> bool:
+    """Whether a repetition keeps all that it took (`a*+`), which the other engine reads as two.
+
+    Args:
+        pattern: As its engine has it.
+        verbose: Whether it may have comments.
+    """
+    repeated, place = False, 0
+    while token := _TOKEN.match(pattern, place):
+        place = token.end()
+        if verbose and token[0] == "#":
+            place = pattern.find("\n", place) + 1 or len(pattern)
+        elif repeated and token["some"] == "+":
             return True
-        if not token[0].isspace():  # which says nothing in `(?x)`
+        elif not token[0].isspace():  # which says nothing where it is verbose
             repeated = bool(token["some"]) or (token[0][0] == "{" and len(token[0]) > 1)
-    return "#" in pattern and "+" in pattern and _TAKES_NOTHING.search(pattern) is not None
+    return False
 
 
 @lru_cache(maxsize=1024)
@@ -230,7 +239,7 @@ def looks_around(pattern: str) -> bool:
     """Whether a pattern of a JSON Schema wants more than the engine that goes over a text once."""
     import jsonschema_rs
 
-    if _keeps(pattern):
+    if is_possessive(pattern, verbose=True) or is_possessive(pattern, verbose=False):
         return True
     once = jsonschema_rs.RegexOptions()
     try:

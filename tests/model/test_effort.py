@@ -727,6 +727,22 @@ def test_a_pattern_that_is_left_to_python_holds_nothing_up(schema, right, wrong)
         answer.read(right % ("a" * 60 + "!"))
 
 
+@pytest.mark.parametrize("pattern", [r"^a++ab$", r"^[a-z]*+z$", "(?x)^[a-z]* # all\n+z$"])
+def test_a_repetition_that_keeps_what_it_took_does_so_where_python_would(pattern):
+    kept = Answer.of(Annotated[str, pydantic.Field(pattern=re.compile(pattern))])
+    for text in ("aaab", "abz", "z", "ab"):
+        if re.search(pattern, text):
+            assert kept.read(json.dumps({"answer": text})) == text
+        else:
+            with pytest.raises(CallError):
+                kept.read(json.dumps({"answer": text}))
+
+
+def test_letters_of_all_languages_match_beside_a_comment_with_signs():
+    words = Annotated[str, pydantic.Field(pattern=re.compile("(?x)^\\w+ $  # as in C++"))]
+    assert Answer.of(words).read(json.dumps({"answer": "größe"})) == "größe"
+
+
 def test_keys_with_a_pattern_hold_nothing_up_and_one_for_python_alone_is_refused():
     with pytest.raises(CallError, match="should match pattern"):
         Answer.of(Engine).read('{"keys":{"%s!":1}}' % ("k" * 60))
