@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import os
 import re
 import sys
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
-from lionproc.cli.ending import said
+from lionproc.cli.ending import said, show
 from lionproc.cli.reading import STDIN, Format, Table, format_of, read
 from lionproc.engine.paths import is_url, local_path, shown
 from lionproc.errors import ConfigurationError, LionprocError
@@ -129,6 +130,11 @@ class Target:
             BrokenPipeError: Nobody reads standard output any more.
         """
         if self.path == STDOUT:
+            if sys.stdout.isatty():  # it obeys what is written to it, and a person reads
+                made = io.BytesIO()
+                self._write(frame, answers, made)
+                show(made.getvalue().decode().removesuffix("\n"))
+                return
             self._write(frame, answers, sys.stdout.buffer)
             sys.stdout.buffer.flush()
             return

@@ -89,6 +89,20 @@ def test_cells_of_a_csv_are_texts_as_they_stand_there_and_it_is_written_as_it_wa
     )
 
 
+@pytest.mark.parametrize("to", ["csv", "jsonl"])
+def test_answers_that_command_a_terminal_are_shown_to_it_as_text(ask, server, monkeypatch, to):
+    table(text="text\nthe one\n")
+    server.configure(answer="\x1b]52;c;cm0gLXJm\x07 \x9b2J Zoë\u202egnp")
+    how = ("in.csv", "-p", "Say {text}", "--save", "-", "--to", to)
+    piped = ask(*how)[1]
+    assert "\x9b2J" in piped or r"\u009b2J" in piped
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    shown = ask(*how)[1]
+    assert shown.endswith("\n")
+    assert "Zoë" in shown
+    assert all(sign.isprintable() or sign == "\n" for sign in shown)
+
+
 def test_an_empty_cell_is_a_missing_one_whose_row_is_not_asked_unless_told(ask, server):
     table(text="id,text\n1,\n2,NA\n")
     code, _, err = ask("in.csv", "-p", "Say {text}")
