@@ -120,20 +120,24 @@ def process(
     """Ask about every row, and write the table with the answers."""
     from lionproc.cli import asking
     from lionproc.cli.reading import read
-    from lionproc.cli.writing import (
+    from lionproc.cli.refusing import (
+        LIST_OF_FAILURES,
+        refuse_another,
         refuse_the_answers,
         refuse_the_input,
         refuse_unwritable,
-        target_of,
     )
+    from lionproc.cli.writing import target_of
 
     if errors is not None:
         refuse_the_input(errors, file, "--errors")
     table = read(file, **reading)
     target = target_of(save, file, table, target_format, as_is=as_is)
     if errors is not None:
-        refuse_the_answers(errors, target)
+        refuse_the_answers(errors, target.path)
         refuse_unwritable(errors, "--errors", question.journal)
+        if not overwrite:
+            refuse_another(errors, "--errors", *LIST_OF_FAILURES)
     return asking.process(
         table.frame,
         question,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from lionproc.cli.ending import Exit, said, show, show_json, tell
 from lionproc.cli.question import Question
-from lionproc.cli.writing import STDOUT, Target, write_failures
+from lionproc.cli.refusing import STDOUT
+from lionproc.cli.writing import Target, write_failures
 from lionproc.engine.paths import shown
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lionproc.cli.ending import Exit, said, show, show_json, tell
-from lionproc.cli.writing import refuse_another, write_failures
+from lionproc.cli.refusing import LIST_OF_FAILURES, refuse_another
+from lionproc.cli.writing import write_failures
 from lionproc.engine.paths import shown
 from lionproc.errors import ConfigurationError
 
@@ -21,7 +22,7 @@ NONE = (
     "No run is remembered here yet. Go to the folder where it was made, or name its journal with "
     "--journal."
 )
-_PAGE, _FAILURES = b"<!doctype html", b'"position",'  # how what is written here begins
+_PAGE = b"<!doctype html"  # how what is written here begins
 WIDEST = 40  # characters of a cell
 
 
@@ -92,7 +93,7 @@ def report(
     if html is not None:
         refuse_another(str(html), "--html", _PAGE, "a page of a report")
     if errors is not None:
-        refuse_another(errors, "--errors", _FAILURES, "a list of rows that failed")
+        refuse_another(errors, "--errors", *LIST_OF_FAILURES)
     if run is None:
         known = lp.runs(journal)
         if known.empty:

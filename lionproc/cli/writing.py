@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 from lionproc.cli.ending import said, show
-from lionproc.cli.reading import STDIN, Format, Table, format_of, read
+from lionproc.cli.reading import STDIN, Format, Table, format_of
+from lionproc.cli.refusing import STDOUT, refuse_loss, refuse_the_input, refuse_unwritable
 from lionproc.engine.paths import is_url, local_path, shown
 from lionproc.errors import ConfigurationError, LionprocError
 
@@ -22,17 +23,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "STDOUT",
     "Target",
-    "refuse_another",
-    "refuse_the_answers",
-    "refuse_the_input",
-    "refuse_unwritable",
     "target_of",
     "write_failures",
 ]
 
-STDOUT = "-"
 _CHUNK_ROWS = 10_000
 _SIGNS = ",;\t\r"  # at which a program may split a line, as far as quotation marks do not hold it
 
@@ -97,7 +92,7 @@ class Target:
         refuse_unwritable(self.path, "--save", journal)
         if not is_url(self.path) and local_path(self.path).exists() and not overwrite:
             new = {*columns} - {*frame.columns}
-            _refuse_loss(self.path, len(frame), self._labels(columns, new))
+            refuse_loss(self.path, len(frame), self._labels(columns, new))
 
     def _check_cells(self, frame: pd.DataFrame) -> None:
         """Write the rows to nowhere: parquet holds bytes, broken texts and times beyond others."""
@@ -288,116 +283,7 @@ def write_failures(failed: pd.DataFrame, path: str) -> None:
     failed.assign(**words).llm.to_csv(path, index=False)
 
 
-def refuse_unwritable(path: str, option: str, journal: Path | None) -> None:
-    """Refuse a file that cannot be written. Of an address only what reading tells is known.
-
-    Args:
-        path: What is written.
-        option: What said so.
-        journal: Where replies are kept, None for the usual place.
-
-    Raises:
-        ConfigurationError: It cannot be written.
-        MissingDependencyError: It is an address, and what it needs is not installed.
-    """
-    from lionproc.frame.place import place_of
-    from lionproc.frame.save_target import check_writable, refuse_journal, refused_place
-
-    place = place_of(path)
-    refuse_journal(path, journal, option)
-    with refused_place(path, place, option):
-        check_writable(place)
-
-
-def refuse_another(path: str, option: str, beginning: bytes, what: str) -> None:
-    """Refuse to replace a file that the command has not written itself: the input, perhaps.
-
-    Args:
-        path: What is written.
-        option: What said so.
-        beginning: How a file begins that may be replaced.
-        what: What such a file is.
-
-    Raises:
-        ConfigurationError: There is another one.
-    """
-    place = local_path(path)
-    if is_url(path) or not place.is_file():
-        return
-    with place.open("rb") as file:
-        begins = file.read(len(beginning))
-    if begins and begins != beginning:
-        raise ConfigurationError(
-            f"{shown(path)!r} is there, and is not {what}, so what is in it would be lost. Choose "
-            f"another path with {option}, or delete it first."
-        )
-
-
-def refuse_the_answers(path: str, target: Target) -> None:
-    """Refuse to list the rows that failed where the answers go.
-
-    Args:
-        path: Where they are listed.
-        target: Where the answers go.
-
-    Raises:
-        ConfigurationError: It is the same file.
-    """
-    if target.path != STDOUT and _is_same(path, target.path):
-        raise ConfigurationError(
-            f"The answers go to {shown(path)!r} too. Choose another path with --errors."
-        )
-
-
-def refuse_the_input(path: str, source: str, option: str) -> None:
-    """Refuse to write where the input is.
-
-    Args:
-        path: What is written.
-        source: The input.
-        option: What said so.
-
-    Raises:
-        ConfigurationError: It is the same file.
-    """
-    if source != STDIN and _is_same(path, source):
-        raise ConfigurationError(
-            f"{shown(path)!r} is the input, and it is never overwritten. Choose another path "
-            f"with {option}."
-        )
-
-
 def _beside(source: str) -> str:
     path = Path(source)
     name = path.name.removesuffix(".gz")
     return str(path.with_name(f"{Path(name).stem}-answered{Path(name).suffix}"))
-
-
-def _is_same(one: str, other: str) -> bool:
-    if is_url(one) or is_url(other):
-        return one == other
-    first, second = (Path(os.path.realpath(local_path(path))) for path in (one, other))
-    return first == second or (first.exists() and second.exists() and first.samefile(second))
-
-
-def _refuse_loss(path: str, rows: int, columns: Sequence[str]) -> None:
-    """Refuse to replace a file with more rows, or with columns that the new one has not."""
-    try:
-        there = read(path, cells=False).frame  # nobody asked to read it, and it may be a stranger's
-    except ConfigurationError:
-        raise ConfigurationError(
-            f"The file {path!r} is there, and is no table that could be looked at. Choose another "
-            "path with --save, or say --overwrite to replace it."
-        ) from None
-    kept = set(columns)
-    gone = [str(name) for name in there.columns if str(name) not in kept]
-    if len(there) > rows:
-        loses = f"has {len(there):,} rows, and this run has {rows:,}"
-    elif gone:
-        loses = f"has a column {gone[0]!r}, which the result of this run does not have"
-    else:
-        return
-    raise ConfigurationError(
-        f"The file {path!r} {loses}. Choose another path with --save, or say --overwrite to "
-        "replace it."
-    )
