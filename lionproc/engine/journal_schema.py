@@ -42,6 +42,11 @@ _SCHEMAS: Final = {
     2: _SECOND,
     3: _SCHEMA,
 }
+# What ANALYZE makes, and nothing that is reckoned where it is read.
+_STATISTICS: Final = {
+    (b"table", b"sqlite_stat1", b"CREATE TABLE sqlite_stat1(tbl,idx,stat)"),
+    (b"table", b"sqlite_stat4", b"CREATE TABLE sqlite_stat4(tbl,idx,neq,nlt,ndlt,sample)"),
+}
 _ADDED: Final = {
     2: (f"ALTER TABLE record ADD COLUMN {_USAGE}",),
     3: (f"ALTER TABLE record ADD COLUMN {_RUN}", _SCHEMA["run"], _SCHEMA["run_answers"]),
@@ -70,13 +75,15 @@ def bring_up(connection: sqlite3.Connection, found: int) -> None:
 def checked_format(connection: sqlite3.Connection, path: str) -> int:
     """The format of the file, 0 if it is empty; refuses one that is no journal, or a newer one."""
     tables, application, version = _at_one_moment(connection)
-    if not tables and application == version == 0:
+    if tables == [] and application == version == 0:
         return 0
     if application != _APPLICATION:
         raise JournalError(
             f"{path!r} is a database of another program, not a journal. "
             "Give the path of a new file with journal=."
         )
+    if isinstance(tables, sqlite3.DatabaseError):
+        raise tables
     if version > VERSION:
         raise JournalError(
             f"The journal {path!r} was written by a newer lionproc (format {version}, this one "
@@ -86,17 +93,16 @@ def checked_format(connection: sqlite3.Connection, path: str) -> int:
     if schema is None:
         raise sqlite3.DatabaseError("it does not say its format")
     # A trigger or a view could rewrite answers, and an index hide them or refuse new ones, so a
-    # schema that is not ours to the letter is not used. (SQLite itself keeps statistics.) A name
-    # says nothing: a trigger may have that of a table or an index.
+    # schema that is not ours to the letter is not used. A name says nothing: a trigger may have
+    # that of a table or an index.
     ours = {
         (sql.split()[1].lower().encode(), n.encode(), sql.encode()) for n, sql in schema.items()
     }
     if not ours <= set(tables):
         raise sqlite3.DatabaseError("its tables are not those of a journal")
-    for more in set(tables) - ours:
+    for more in set(tables) - ours - _STATISTICS:
         kind, name, _ = map(_text, more)
-        if kind != "table" or not name.startswith("sqlite_stat"):
-            raise sqlite3.DatabaseError(f"it has a {kind} {name!r} that lionproc did not put there")
+        raise sqlite3.DatabaseError(f"it has a {kind} {name!r} that lionproc did not put there")
     return version
 
 
@@ -104,15 +110,29 @@ def _text(part: object) -> str:
     return part.decode("utf-8", "replace") if isinstance(part, bytes) else str(part)
 
 
-def _at_one_moment(connection: sqlite3.Connection) -> tuple[list[Row], int, int]:
+def _at_one_moment(
+    connection: sqlite3.Connection,
+) -> tuple[list[Row] | sqlite3.DatabaseError, int, int]:
     """What a file says it is, in one transaction: another process may just be making it."""
     execute = connection.execute
     alone = not connection.in_transaction
-    if alone:
-        execute("BEGIN")
-    tables = execute("SELECT type, name, sql FROM sqlite_master").fetchall()
-    (application,) = execute("PRAGMA application_id").fetchone()
-    (version,) = execute("PRAGMA user_version").fetchone()
-    if alone:
-        execute("COMMIT")
+    # SQLite reads statistics before anybody can see in what kind of table they are: one that
+    # somebody has made may be reckoned without an end. Nothing is reckoned in a schema of ours.
+    depth = connection.setlimit(sqlite3.SQLITE_LIMIT_EXPR_DEPTH, 1)
+    try:
+        if alone:
+            execute("BEGIN")
+        (application,) = execute("PRAGMA application_id").fetchone()
+        (version,) = execute("PRAGMA user_version").fetchone()
+        tables: list[Row] | sqlite3.DatabaseError
+        try:
+            tables = execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:  # it is none that is read here
+            tables = error
+        if alone:
+            execute("COMMIT")
+    finally:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_EXPR_DEPTH, depth)
     return tables, application, version

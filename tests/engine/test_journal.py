@@ -986,6 +986,33 @@ def test_a_trigger_with_the_name_of_something_else_in_a_journal_is_not_trusted(p
         Journal.open(path)
 
 
+@pytest.mark.parametrize("reckoned", ["hex(zeroblob(9))", "tbl || idx", "tbl AS (idx), stat"])
+def test_statistics_that_somebody_has_made_are_not_reckoned(path, monkeypatch, reckoned):
+    with Journal.open(path) as journal:
+        keep(journal, an_entry())
+    made = f"CREATE TABLE sqlite_stat1(tbl, idx, stat AS ({reckoned}))"
+    if " AS " in reckoned:
+        made = "CREATE TABLE sqlite_stat1(idx, tbl AS (idx), stat)"
+    with contextlib.closing(sqlite3.connect(path)) as other, other:
+        other.execute("ANALYZE")
+        other.execute("PRAGMA writable_schema = ON")
+        other.execute("UPDATE sqlite_master SET sql = ? WHERE name = 'sqlite_stat1'", [made])
+        other.execute("PRAGMA schema_version = 99")
+    ran, connect = [], sqlite3.connect
+
+    def traced(*args, **kwargs):
+        connection = connect(*args, **kwargs)
+        connection.set_trace_callback(ran.append)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", traced)
+    with pytest.raises(JournalError, match="damaged"):
+        Journal.open(path)
+    assert any("application_id" in statement for statement in ran)
+    if " AS " not in reckoned:
+        assert not any("sqlite_stat1" in statement for statement in ran)
+
+
 def the_pages(path, count, tree="record", **more):
     """The bytes of a journal with some records, where a tree begins, and the size of a page."""
     with Journal.open(path) as journal:
@@ -1112,6 +1139,9 @@ class Racing:
         self.other = sqlite3.connect(path, isolation_level=None, timeout=0)
         self.in_transaction = False
         self.reads = 0
+
+    def setlimit(self, *limit):
+        return self.connection.setlimit(*limit)
 
     def execute(self, query):
         self.reads += query not in {"BEGIN", "COMMIT"}

@@ -41,6 +41,16 @@ def test_a_journal_says_how_much_is_in_it_and_whether_it_is_whole(runs):
     assert (found.records, found.damaged, bool(found)) == (8, 1, False)
 
 
+def test_a_journal_of_which_sqlite_has_statistics_is_served_and_pruned(runs, server, model):
+    with contextlib.closing(sqlite3.connect(lp.journal().path)) as other, other:
+        other.execute("ANALYZE")
+    sent = server.counters.total
+    runs.llm.process("new {text}", into="a", model=model)
+    assert server.counters.total == sent
+    assert lp.journal().prune(run="old") == 4
+    assert lp.journal().verify(progress=False)
+
+
 def test_what_a_run_bought_is_taken_out_and_nothing_else(runs, server, model):
     assert lp.journal().prune(run="old") == 4
     assert lp.runs()["name"].tolist() == ["new"]
