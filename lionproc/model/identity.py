@@ -155,12 +155,23 @@ def _carried(client: Any, plain: set[tuple[str, str]]) -> Iterator[tuple[str, st
         if _OF_A_BALANCER.match(cookie.name):
             continue
         yield f"cookie {cookie.domain}{cookie.path} {cookie.name}", cookie.value or ""
-    pool = getattr(getattr(http, "_transport", None), "_pool", None)
-    if socket := getattr(pool, "_uds", None):  # the address is only a name then
-        yield "socket", str(socket)
+    yield from _of_transport("", http._transport)
+    for pattern, transport in http._mounts.items():
+        yield from _of_transport(f" {pattern.pattern}", transport)
     if http.auth is not None:
         login = (getattr(http.auth, name, "") for name in _OF_A_LOGIN)
         yield "auth", f"{type(http.auth).__name__} {' '.join(filter(None, map(str, login)))}"
+
+
+def _of_transport(where: str, transport: object) -> Iterator[tuple[str, str]]:
+    """Where it connects, besides the address; not as whom at a proxy: passwords there change."""
+    pool = getattr(transport, "_pool", None)
+    if socket := getattr(pool, "_uds", None):  # the address is only a name then
+        yield f"socket{where}", str(socket)
+    for raw, value in getattr(pool, "_proxy_headers", ()):
+        name = raw.decode("latin-1").lower()
+        if name not in _OF_THE_MESSAGE and name != "proxy-authorization":
+            yield f"proxy{where} {name}", value.decode("latin-1")
 
 
 def _headers(headers: Mapping[str, str], plain: set[tuple[str, str]]) -> Iterator[tuple[str, str]]:

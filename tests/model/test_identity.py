@@ -36,6 +36,9 @@ def http(**settings):
 
 
 PLAIN = {
+    "a proxy of http and its login": lambda: identity(
+        **http(proxy="http://user:of-mine@proxy.example")
+    ),
     "a client": identity,
     "another key": lambda: identity(api_key=KEY + "2"),
     "a sync client": lambda: identity(kind=openai.OpenAI),
@@ -77,6 +80,18 @@ OTHERS = {
     ),
     "another socket of http": lambda: identity(
         **http(transport=httpx2.AsyncHTTPTransport(uds="/run/b.sock"))
+    ),
+    "socket of a mount of http": lambda: identity(
+        **http(mounts={"https://": httpx2.AsyncHTTPTransport(uds="/run/a.sock")})
+    ),
+    "another socket of a mount": lambda: identity(
+        **http(mounts={"https://": httpx2.AsyncHTTPTransport(uds="/run/b.sock")})
+    ),
+    "header for a proxy of http": lambda: identity(
+        **http(proxy=httpx2.Proxy("http://proxy.example", headers={"X-Tenant": "a"}))
+    ),
+    "another header for a proxy": lambda: identity(
+        **http(proxy=httpx2.Proxy("http://proxy.example", headers={"X-Tenant": "b"}))
     ),
     "another host behind the address": lambda: identity(default_headers={"Host": "a.example"}),
     "scope": lambda: identity(scope="tenant a"),
