@@ -182,7 +182,7 @@ class KeptVotes:
         for vote, leaf, event in tried:
             if event.error is not None:
                 vote.failed[leaf] = event
-        if not start and self._steps.count > 1:
+        if not start:
             self._stood([votes for votes in made if self._may_stand(votes)])
         return made
 

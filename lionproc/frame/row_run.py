@@ -537,7 +537,8 @@ class RowRun(Run):
         leg = max((self._leg_of(tag) for tag in tags), key=lambda each: each.leaf)
         leaf = leg.steps.after(leg.leaf, said.outcome)
         if leaf is None or asked.asked is None:
-            if leg.is_shared and said.error is None:
+            some_failed = any(isinstance(came, Kind) for came in said.came)
+            if said.error is None and (leg.is_shared or some_failed):
                 self._keep_voted(place, asked, said)
             return said
         self._store.add(place, said)
@@ -560,7 +561,10 @@ class RowRun(Run):
         self._voted_on = asked
         leg, builders = legs[0], self._builders_at(legs[0].stage)
         keys = StoodKeys(self._plan.stages[leg.stage], leg.steps, builders)
-        key = keys.of(builders[0].ask(asked.asked or (), asked.occurrence))
+        first = asked.as_first_vote()
+        if leg.is_shared:
+            first = builders[0].ask(asked.asked or (), asked.occurrence)
+        key = keys.of(first)
         if key not in self._voted_keys:
             if len(self._voted_keys) >= VOTED_KEYS:
                 self._voted_keys.clear()

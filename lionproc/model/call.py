@@ -311,6 +311,10 @@ class ModelCall:
         made.asked = self.asked
         return made
 
+    def as_first_vote(self) -> ModelCall:
+        """The same question asked once."""
+        return self._named_by.call(self._messages, self.occurrence, self._media)
+
     async def send(self) -> Reply:
         """Make one attempt."""
         self._was_sent = True

@@ -470,15 +470,18 @@ def test_votes_go_the_way_again_on_which_a_model_was_left_out_before_one_that_be
     assert server.counters.total == before
 
 
-def test_what_another_run_buys_changes_no_row_that_has_an_answer(server):
+@pytest.mark.parametrize(
+    "made", [lambda a, b: lp.Fallback([a, b]), lambda a, _: a, lambda a, _: lp.Pool([a, copy(a)])]
+)
+def test_what_another_run_buys_changes_no_row_that_has_an_answer(server, made):
     Refusals(server, a="!aa", b="!")
     a, b = (lp.Model("openai", n, base_url=server.base_url, api_key=server.key) for n in "ab")
-    out = ask(lp.Fallback([a, b]), ["p"], votes=3)
+    out = ask(made(a, b), ["p"], votes=3)
     assert out["x_confidence"].tolist() == [pytest.approx(2 / 3)]
     server.configure(answer=lambda body: {"answer": "a"}, faults=None)
     assert ask(a, ["p"], votes=5)["x_confidence"].tolist() == [1.0]
     before = server.counters.total
-    pd.testing.assert_frame_equal(ask(lp.Fallback([a, b]), ["p"], votes=3), out)
+    pd.testing.assert_frame_equal(ask(made(a, b), ["p"], votes=3), out)
     assert server.counters.total == before
 
 

@@ -424,6 +424,14 @@ def test_a_long_text_where_a_pattern_looks_around_is_a_wrong_shape(inner, said):
     assert read(json.dumps(many)) == many
 
 
+def test_numbers_that_have_to_be_multiples_are_fewer_than_others():
+    read = Answer.of(in_each({"type": "number", "multipleOf": 0.01})).read
+    prices = [round(n / 100, 2) for n in range(20_000)]
+    assert read(json.dumps(prices)) == prices
+    with pytest.raises(CallError, match="tried one by one"):
+        read("[" + ",".join(["1.7976931348623157e308"] * 30_000) + "]")
+
+
 SLUG = r"^([a-z0-9]+-?)+(?<!-)$"  # words joined by hyphens: a repetition that is repeated
 
 
