@@ -25,6 +25,7 @@ class Applied:
         names: Those that each name of a property is held against.
         addresses: How often a text is held against pydantic's pattern of an e-mail address.
         names_as_addresses: How often each name of a property is.
+        urls: How often a text is read as an address of the web.
         faults: How many faults the value itself may have, those of its names aside.
         keyed: Parts that are tried with each name.
         told: Characters of the schema that its faults are told with.
@@ -41,6 +42,7 @@ class Applied:
     names: Counter[RunPattern] = field(default_factory=Counter)
     addresses: int = 0
     names_as_addresses: int = 0
+    urls: int = 0
     faults: int = 1
     keyed: int = 0
     told: int = 0
@@ -60,6 +62,7 @@ class Applied:
         self.names = self.names + more.names
         self.addresses += more.addresses
         self.names_as_addresses += more.names_as_addresses
+        self.urls += more.urls
         self.faults += more.faults
         self.keyed += more.keyed
         self.told += more.told

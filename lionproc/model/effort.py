@@ -18,6 +18,7 @@ from functools import cached_property
 from typing import Any
 
 from lionproc.errors import CallError, Kind
+from lionproc.model.addressed import MOST_ADDRESSED
 from lionproc.model.exact_numbers import written_in
 from lionproc.model.hashes import are_of_few_hashes
 from lionproc.model.long_numbers import (
@@ -31,7 +32,6 @@ from lionproc.model.pattern_work import MOST_STEPS, size_of
 from lionproc.model.references import circular
 from lionproc.model.trials import (
     FEW_FIELDS,
-    MOST_ADDRESSED,
     MOST_NAMED,
     MOST_PAIRS,
     MOST_TRIALS,

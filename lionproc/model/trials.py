@@ -13,6 +13,7 @@ from functools import cached_property
 from math import inf
 from typing import Any
 
+from lionproc.model.addressed import LONGEST_ADDRESS, MOST_ADDRESSED, addressed, is_email, is_url
 from lionproc.model.applied import Applied, tried_with
 from lionproc.model.choice_levels import levels_of_choices, levels_of_unevaluated
 from lionproc.model.particular import check_differing, check_particular, differing_in
@@ -23,7 +24,6 @@ from lionproc.model.validate import wanted_in, wrong_shape
 
 __all__ = [
     "FEW_FIELDS",
-    "MOST_ADDRESSED",
     "MOST_NAMED",
     "MOST_PAIRS",
     "MOST_TRIALS",
@@ -50,9 +50,6 @@ MOST_BYTES = (
 # What a fault takes there was measured: itself, and by the characters of what is told with it.
 _FAULT_BYTES, _WAY_BYTES, _HELD_BYTES = 2000, 3, 16
 SOME_TO_DIFFER = 20_000  # characters that hold too few of them to be any work
-# pydantic's pattern of an e-mail address goes from each space to the end, and takes no longer text.
-LONGEST_ADDRESS = 2048
-MOST_ADDRESSED = 100_000_000  # characters gone over: some two seconds at the worst
 TOO_LONG = "its texts are too long, or too many, for the patterns that they have to match"
 _FORMS = ("format", "contentMediaType")
 _MOST_LOOKED_AT = 100_000  # parts and names that are gone through to say what any value may take
@@ -97,7 +94,7 @@ class Trials:
         Raises:
             CallError: Of kind `wrong_shape`: for another reason it cannot be checked in a moment.
         """
-        seen = addressed = named = pairs = differing = 0
+        seen = gone_over = named = pairs = differing = 0
         spare = FEW_FIELDS + size
         for outer, parts, applied, way in self._walk(value):
             tried = sum(each.trials * times for each, times in applied)
@@ -123,8 +120,9 @@ class Trials:
             differing += differing_in(outer, parts_of_it)
             check_differing(differing)
             check_particular(outer, parts_of_it)
-            addressed += _addressed(outer, applied)
-            _check_addressed(addressed)
+            gone_over += addressed(outer, applied)
+            if gone_over > MOST_ADDRESSED:
+                raise wrong_shape(TOO_LONG)
         return False
 
     def can_be_told(self, value: object) -> bool:
@@ -250,10 +248,7 @@ class Trials:
 
     @cached_property
     def _addresses(self) -> bool:
-        return any(map(self._is_address, self._every))
-
-    def _is_address(self, part: Mapping[str, Any]) -> bool:
-        return self._tagged and part.get("format") in ("email", "name-email")
+        return any(is_email(part) or is_url(part) for part in self._every if self._tagged)
 
     def matched(self, value: object) -> Iterator[tuple[Collection[str], Counter[RunPattern]]]:
         """The texts in a value that are held against patterns, with those."""
@@ -331,14 +326,15 @@ class Trials:
         made.choices = len(choices)
         made.mixed = len(choices) if len({*map(type, choices)} - {type(None)}) > 1 else 0
         made.form = not part.keys().isdisjoint(_FORMS)
-        made.addresses = int(self._is_address(part))
+        made.addresses = int(self._tagged and is_email(part))
+        made.urls = int(self._tagged and is_url(part))
         made.patterns = self.patterns.run_as(part.get("pattern"))
         for name, _ in _mapping(part.get("patternProperties")):
             made.names.update(self.patterns.run_as(name))
         if isinstance(part.get("propertyNames"), Mapping):
             names = self._applied(self._number(part["propertyNames"]))
             made.names.update(names.patterns)
-            made.names_as_addresses = names.addresses
+            made.names_as_addresses = names.addresses + names.urls
         either = self._tagged and "discriminator" in part
         choice = Applied(trials=0, faults=0)
         for branch in for_the_same(part):
@@ -361,24 +357,6 @@ class Trials:
 
 def _steps(runs: Mapping[RunPattern, int], bits: int) -> int:
     return sum(steps_of(run, bits) * times for run, times in runs.items())
-
-
-def _addressed(value: object, applied: list[tuple[Applied, int]]) -> int:
-    """The characters that are gone over where a text, or names, are looked at as addresses."""
-    if isinstance(value, str):
-        texts: Collection[str] = (value,)
-        times = sum(each.addresses * count for each, count in applied)
-    elif isinstance(value, dict):
-        texts = value
-        times = sum(each.names_as_addresses * count for each, count in applied)
-    else:
-        return 0
-    return times and times * sum(min(len(text), LONGEST_ADDRESS) ** 2 for text in texts) // 2
-
-
-def _check_addressed(addressed: int) -> None:
-    if addressed > MOST_ADDRESSED:
-        raise wrong_shape(TOO_LONG)
 
 
 def _mapping(value: object) -> list[tuple[str, object]]:

@@ -432,6 +432,33 @@ def test_numbers_that_have_to_be_multiples_are_fewer_than_others():
         read("[" + ",".join(["1.7976931348623157e308"] * 30_000) + "]")
 
 
+@pytest.mark.parametrize("kind", [pydantic.AnyHttpUrl, pydantic.HttpUrl, pydantic.PostgresDsn])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "{scheme}://{name}/",
+        "{scheme}:{name}",
+        "{scheme}:\\\\{name}",
+        "{scheme}:{name}?://a.example",
+        "{scheme}://{name}.com/a",
+    ],
+)
+def test_addresses_whose_hosts_have_very_long_names_of_their_own_letters_are_few(kind, address):
+    read = Answer.of(list[kind]).read
+    scheme = "postgres" if kind is pydantic.PostgresDsn else "http"
+    name = "".join(chr(0x4E00 + n) for n in random.Random(1).choices(range(5000), k=600))
+    urls = [address.format(scheme=scheme, name=name)] * 5000
+    with pytest.raises(CallError, match="too long, or too many"):
+        read(json.dumps({"answer": urls}))
+
+
+def test_web_addresses_as_people_have_them_may_be_many():
+    wiki = "http://de.wikipedia.org/wiki/Größe?" + "ж" * 300
+    urls = [f"{host}{n}" for n in range(2000) for host in (wiki, "http://bücher.example/")]
+    read = Answer.of(list[pydantic.HttpUrl]).read(json.dumps({"answer": urls}))
+    assert len(read) == 4000
+
+
 SLUG = r"^([a-z0-9]+-?)+(?<!-)$"  # words joined by hyphens: a repetition that is repeated
 
 
