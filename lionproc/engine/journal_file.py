@@ -137,6 +137,7 @@ _NO_WAL: Final = {
 # Of SQLite's steps, a row takes some dozens and more than as many bytes. A statement of many times
 # more goes through pages that lead to each other: a few kilobytes of them hold rows without end.
 _SOME_STEPS: Final = 1_000_000
+_OF_A_SCHEMA: Final = 100_000  # steps; it has four tables
 _MOST_STEPS: Final = 100_000_000
 _STEPS_A_BYTE: Final = 10
 
@@ -522,28 +523,25 @@ class JournalFile:
         )
         execute = connection.execute
         try:
-            if self.path != MEMORY:
-                connection.set_progress_handler(steps, _SOME_STEPS)
             connection.text_factory = bytes  # damaged text must not fail before its checksum does
             execute("PRAGMA trusted_schema = OFF")
             execute("PRAGMA cell_size_check = ON")
             if mode == "WAL":
-                checked_format(
-                    connection, self.path
-                )  # before anything in a stranger's file changes
+                # Before anything in a stranger's file changes.
+                self._checked(connection, steps)
                 (kept,) = execute("PRAGMA journal_mode = WAL").fetchone()
                 execute("PRAGMA wal_autocheckpoint = 4000")
             else:
                 # A file left in WAL mode opens without shared memory only in exclusive mode.
                 execute("PRAGMA locking_mode = EXCLUSIVE")
-                checked_format(connection, self.path)
+                self._checked(connection, steps)
                 (kept,) = execute("PRAGMA journal_mode = TRUNCATE").fetchone()
                 execute("PRAGMA locking_mode = NORMAL")
                 execute("SELECT count(*) FROM sqlite_master").fetchone()  # lets go of the lock
             execute(f"PRAGMA synchronous = {'NORMAL' if kept == b'wal' else 'FULL'}")
-            if write or checked_format(connection, self.path) != VERSION:
+            if write or self._checked(connection, steps) != VERSION:
                 execute("BEGIN IMMEDIATE")
-                bring_up(connection, checked_format(connection, self.path))
+                bring_up(connection, self._checked(connection, steps))
                 execute("DELETE FROM record WHERE id < 0")  # shows that the file can be written
                 execute("COMMIT")
         except BaseException:
@@ -551,6 +549,16 @@ class JournalFile:
             raise
         self.mode = {b"wal": "wal", b"memory": "memory"}.get(kept, "rollback")
         return connection
+
+    def _checked(self, connection: sqlite3.Connection, steps: _Steps) -> int:
+        """The format of the file, which is read in few steps."""
+        if self.path == MEMORY:
+            return checked_format(connection, self.path)
+        connection.set_progress_handler(lambda: True, _OF_A_SCHEMA)
+        try:
+            return checked_format(connection, self.path)
+        finally:
+            connection.set_progress_handler(steps, _SOME_STEPS)
 
     def _guard(self, verb: str, work: Callable[[], _T], lock: threading.Lock | None = None) -> _T:
         """Do it with a lock held, all or nothing, which is let go of while others are waited for.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from typing import Final
 
@@ -46,6 +47,11 @@ _SCHEMAS: Final = {
 _STATISTICS: Final = {
     (b"table", b"sqlite_stat1", b"CREATE TABLE sqlite_stat1(tbl,idx,stat)"),
     (b"table", b"sqlite_stat4", b"CREATE TABLE sqlite_stat4(tbl,idx,neq,nlt,ndlt,sample)"),
+}
+_MOST_TABLES: Final = len(_SCHEMA) + len(_STATISTICS) + 1  # and indexes, that are looked at
+_OF_A_SCHEMA: Final = {
+    sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 1,
+    sqlite3.SQLITE_LIMIT_LENGTH: 10_000,  # bytes of a row
 }
 _ADDED: Final = {
     2: (f"ALTER TABLE record ADD COLUMN {_USAGE}",),
@@ -107,7 +113,7 @@ def checked_format(connection: sqlite3.Connection, path: str) -> int:
 
 
 def _text(part: object) -> str:
-    return part.decode("utf-8", "replace") if isinstance(part, bytes) else str(part)
+    return part[:100].decode("utf-8", "replace") if isinstance(part, bytes) else str(part)
 
 
 def _at_one_moment(
@@ -117,8 +123,9 @@ def _at_one_moment(
     execute = connection.execute
     alone = not connection.in_transaction
     # SQLite reads statistics before anybody can see in what kind of table they are: one that
-    # somebody has made may be reckoned without an end. Nothing is reckoned in a schema of ours.
-    depth = connection.setlimit(sqlite3.SQLITE_LIMIT_EXPR_DEPTH, 1)
+    # somebody has made may be reckoned without an end. Nothing is reckoned in a schema of ours, and
+    # all of it is short.
+    before = {limit: connection.setlimit(limit, few) for limit, few in _OF_A_SCHEMA.items()}
     try:
         if alone:
             execute("BEGIN")
@@ -126,7 +133,8 @@ def _at_one_moment(
         (version,) = execute("PRAGMA user_version").fetchone()
         tables: list[Row] | sqlite3.DatabaseError
         try:
-            tables = execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+            with contextlib.closing(execute("SELECT type, name, sql FROM sqlite_master")) as found:
+                tables = found.fetchmany(_MOST_TABLES)
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError as error:  # it is none that is read here
@@ -134,5 +142,6 @@ def _at_one_moment(
         if alone:
             execute("COMMIT")
     finally:
-        connection.setlimit(sqlite3.SQLITE_LIMIT_EXPR_DEPTH, depth)
+        for limit, usual in before.items():
+            connection.setlimit(limit, usual)
     return tables, application, version

@@ -31,6 +31,10 @@ _REASONS: Final = {
         "it is damaged",
         f"Move it and its -wal and -shm files aside to start a new one, {ELSEWHERE}.",
     ),
+    sqlite3.SQLITE_TOOBIG: (
+        "it is damaged",
+        f"Move it and its -wal and -shm files aside to start a new one, {ELSEWHERE}.",
+    ),
     sqlite3.SQLITE_INTERRUPT: (
         "it is damaged, and reading it would have no end",
         f"Move it and its -wal and -shm files aside to start a new one, {ELSEWHERE}.",

@@ -1013,6 +1013,29 @@ def test_statistics_that_somebody_has_made_are_not_reckoned(path, monkeypatch, r
         assert not any("sqlite_stat1" in statement for statement in ran)
 
 
+@pytest.mark.parametrize(("length", "count"), [(20_000, 2), (9_000, 60_000)])
+def test_a_schema_without_an_end_is_not_read_to_its_end(path, length, count):
+    Journal.open(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as other, other:
+        (root,) = other.execute(
+            "SELECT rootpage FROM sqlite_master WHERE type = 'index'"
+        ).fetchone()
+        other.execute("PRAGMA writable_schema = ON")
+        rows = [("x" * (length if n < 2 else 9), "by_prefix", "record", root) for n in range(count)]
+        other.executemany("INSERT INTO sqlite_master VALUES (?, ?, ?, ?, NULL)", rows)
+    with pytest.raises(JournalError, match="damaged") as raised:
+        Journal.open(path)
+    assert len(str(raised.value)) < 1000
+
+
+def test_a_database_of_somebody_else_with_a_long_schema_is_told_as_one(path):
+    with contextlib.closing(sqlite3.connect(path)) as other, other:
+        columns = ", ".join(f"a_long_name_of_a_column_{n}" for n in range(900))
+        other.execute(f"CREATE TABLE mine ({columns})")
+    with pytest.raises(JournalError, match="another program"):
+        Journal.open(path)
+
+
 def the_pages(path, count, tree="record", **more):
     """The bytes of a journal with some records, where a tree begins, and the size of a page."""
     with Journal.open(path) as journal:
