@@ -26,7 +26,7 @@ import sqlite3
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from pathlib import Path
@@ -37,7 +37,7 @@ from lionproc.engine.journal_intake import MOST_ALIKE, take_in
 from lionproc.engine.journal_mark import GIVE, check_mark
 from lionproc.engine.journal_owed import owed
 from lionproc.engine.journal_record import LARGEST_REPLY, Row
-from lionproc.engine.journal_schema import COLUMNS, VERSION, bring_up, checked_format
+from lionproc.engine.journal_schema import COLUMNS, VERSION, bring_up, check_numbers, checked_format
 from lionproc.engine.journal_trouble import ELSEWHERE, code_of, is_busy, trouble
 from lionproc.engine.made_here import USUAL_JOURNAL, make_secret
 from lionproc.engine.regular_file import bytes_of
@@ -136,6 +136,7 @@ _NO_WAL: Final = {
 
 # Of SQLite's steps, a row takes some dozens and more than as many bytes. A statement of many times
 # more goes through pages that lead to each other: a few kilobytes of them hold rows without end.
+_MORE_THAN_IT_HAS: Final = "its records claim more bytes than it has"
 _SOME_STEPS: Final = 1_000_000
 _OF_A_SCHEMA: Final = 100_000  # steps; it has four tables
 _MOST_STEPS: Final = 100_000_000
@@ -421,7 +422,7 @@ class JournalFile:
         execute = self._writer.connection.execute
         claimed = sum(execute(query).fetchone()[0] for query in _CLAIMED)
         if claimed > self.size():  # it would be written out
-            raise sqlite3.DatabaseError("its records claim more bytes than it has")
+            raise sqlite3.DatabaseError(_MORE_THAN_IT_HAS)
         with self._writer.connection:
             execute("BEGIN IMMEDIATE")  # where another process may have to be waited for
             removed = execute(f"DELETE FROM record WHERE {where}", values).rowcount  # noqa: S608  (ours)
@@ -464,12 +465,23 @@ class JournalFile:
         else:
             self._reader = link = self._current(self._reader)
         try:
-            return link.connection.execute(query, values).fetchall()
+            return list(self._whole(link.connection.execute(query, values)))
         except sqlite3.Error:
             if self.path != MEMORY:
                 link.close()
                 self._reader = None
             raise
+
+    def _whole(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """The same, if there is room for them in the file: pages may lead to one page again and again."""
+        held, room = 0, SOME_BYTES
+        for row in rows:
+            held += sum(len(cell) for cell in row if type(cell) is bytes)
+            if held > room and self.path != MEMORY:
+                room = max(room, self.size())
+                if held > room:
+                    raise sqlite3.DatabaseError(_MORE_THAN_IT_HAS)
+            yield row
 
     def _current(self, link: _Link | None, *, write: bool = False) -> _Link:
         """The link itself while the file is still where it was, else a new one."""
@@ -544,6 +556,7 @@ class JournalFile:
                 bring_up(connection, self._checked(connection, steps))
                 execute("DELETE FROM record WHERE id < 0")  # shows that the file can be written
                 execute("COMMIT")
+            check_numbers(connection)
         except BaseException:
             connection.close()
             raise

@@ -53,6 +53,7 @@ _OF_A_SCHEMA: Final = {
     sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 1,
     sqlite3.SQLITE_LIMIT_LENGTH: 10_000,  # bytes of a row
 }
+_MOST_IDS: Final = 2**62  # once the last one is taken, SQLite gives others in no order
 _ADDED: Final = {
     2: (f"ALTER TABLE record ADD COLUMN {_USAGE}",),
     3: (f"ALTER TABLE record ADD COLUMN {_RUN}", _SCHEMA["run"], _SCHEMA["run_answers"]),
@@ -110,6 +111,14 @@ def checked_format(connection: sqlite3.Connection, path: str) -> int:
         kind, name, _ = map(_text, more)
         raise sqlite3.DatabaseError(f"it has a {kind} {name!r} that lionproc did not put there")
     return version
+
+
+def check_numbers(connection: sqlite3.Connection) -> None:
+    """Refuse a journal in which records or runs could not be told by their order any more."""
+    for table in ("record", "run"):
+        (last,) = connection.execute(f"SELECT max(id) FROM {table}").fetchone()  # noqa: S608  (ours)
+        if (last or 0) > _MOST_IDS:
+            raise sqlite3.DatabaseError("it counts further than any journal")
 
 
 def _text(part: object) -> str:

@@ -129,7 +129,7 @@ class RowRun(Run):
         self._calibrations = self._to_calibrate(before)
         self._followers: dict[int, list[int]] = {}  # rows that share the answer of an earlier one
         self._stand_again = set[int]()  # rows whose votes stand as it is kept
-        self._voted_on: ModelCall | None = None  # what the last of them asked
+        self._voted_on: bytes | None = None  # the question that was the last one to be voted on
         self._voted_keys = set[bytes]()  # of rows lately, for equal ones keep the same
         self._given_up = 0  # stopped while they were in flight
         self._parts = self._part_writer()
@@ -556,9 +556,9 @@ class RowRun(Run):
         votes = [Stood(leg.leaf, came) for leg, came in zip(legs, said.came, strict=True)]
         if said.cached and all(vote.leaf == 0 and vote.answered for vote in votes):
             return  # what else the journal has of it was asked by others
-        if asked is self._voted_on:
+        if asked.key == self._voted_on:
             return  # one of those that share its request
-        self._voted_on = asked
+        self._voted_on = asked.key
         leg, builders = legs[0], self._builders_at(legs[0].stage)
         keys = StoodKeys(self._plan.stages[leg.stage], leg.steps, builders)
         first = asked.as_first_vote()

@@ -1013,6 +1013,30 @@ def test_statistics_that_somebody_has_made_are_not_reckoned(path, monkeypatch, r
         assert not any("sqlite_stat1" in statement for statement in ran)
 
 
+@pytest.mark.parametrize("table", ["record", "run"])
+def test_a_journal_that_has_the_last_number_of_all_is_refused(path, table):
+    with Journal.open(path) as journal:
+        keep(journal, an_entry())
+        journal.runs.begin({})
+    with contextlib.closing(sqlite3.connect(path)) as other, other:
+        other.execute(f"UPDATE {table} SET id = {2**63 - 1}")  # noqa: S608
+    with pytest.raises(JournalError, match="counts further than any journal"):
+        Journal.open(path)
+
+
+def test_replies_of_which_there_are_more_than_the_file_has_are_not_held(path):
+    """As where one page of it leads to itself, or to the next one's."""
+    with Journal.open(path) as journal:
+        rows = [an_entry(bytes([n]) * 16, b"x" * 2**20) for n in range(40)]
+        keep(journal, *rows)
+        keys = [row.key for row in rows]
+        assert len(journal.find(keys)) == 40
+        journal._file.size = lambda: 12 * 2**20
+        with pytest.raises(JournalError, match="claim more bytes than it has"):
+            journal.find(keys)
+        assert len(journal.find(keys[:8])) == 8
+
+
 @pytest.mark.parametrize(("length", "count"), [(20_000, 2), (9_000, 60_000)])
 def test_a_schema_without_an_end_is_not_read_to_its_end(path, length, count):
     Journal.open(path).close()
