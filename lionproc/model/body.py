@@ -168,7 +168,9 @@ def in_one_piece(body: bytes) -> bytes | None:
         message["content"] = joined(message.get("content"))
     except (ValueError, LookupError, TypeError, AttributeError):
         return None
-    return json.dumps(data).encode()
+    return json.dumps(data, ensure_ascii=False).encode(
+        errors="backslashreplace"
+    )  # half a character
 
 
 def _read(text: str) -> object:

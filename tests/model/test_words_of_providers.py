@@ -11,7 +11,7 @@ import pytest
 
 import lionproc as lp
 from lionproc.errors import AccessError, CallError, Kind, ParameterWarning
-from lionproc.model.body import parsed
+from lionproc.model.body import in_one_piece, parsed
 from lionproc.model.chat_completion import classify, text_of
 from lionproc.model.thoughts import without_thoughts
 from lionproc.testing import Fault, Server
@@ -304,3 +304,13 @@ def test_of_several_choices_the_first_is_the_one_that_says_so():
         {"index": n, "finish_reason": "stop", "message": {"content": str(n)}} for n in (1, 0, 2)
     ]
     assert text_of(parsed(json.dumps({"choices": choices}).encode())) == "0"
+
+
+def test_pieces_that_become_one_text_are_not_longer_than_they_were():
+    said = "\x7f" * 1000 + "é" * 1000
+    pieces = [{"type": "text", "text": said}, {"type": "text", "text": "\ud800"}]
+    body = json.dumps({"choices": [{"message": {"content": pieces}}]}, ensure_ascii=False)
+    body = body.encode(errors="backslashreplace")
+    whole = in_one_piece(body)
+    assert len(whole) <= len(body)
+    assert json.loads(whole)["choices"][0]["message"]["content"] == said + "\ud800"
