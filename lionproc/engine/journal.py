@@ -23,7 +23,7 @@ from typing import Final, Self
 
 from lionproc.engine.forking import go_on, hold
 from lionproc.engine.journal_contents import JournalContents
-from lionproc.engine.journal_file import LAST_ID, MEMORY, JournalFile
+from lionproc.engine.journal_file import LAST_ID, MEMORY, JournalFile, MuchKeptError
 from lionproc.engine.journal_owed import forget, owing
 from lionproc.engine.journal_path import real_path
 from lionproc.engine.journal_record import (
@@ -41,7 +41,16 @@ from lionproc.engine.journal_writer import JournalWriter, Kept
 from lionproc.engine.run_log import RunLog
 from lionproc.errors import JournalError
 
-__all__ = ["Entry", "Failure", "Journal", "JournalStats", "Kept", "Record", "Voted"]
+__all__ = [
+    "Entry",
+    "Failure",
+    "Journal",
+    "JournalStats",
+    "Kept",
+    "MuchKeptError",
+    "Record",
+    "Voted",
+]
 
 _BATCH: Final = 512  # keys in one query
 
@@ -166,7 +175,11 @@ class Journal:
     # Reading
 
     def find(
-        self, keys: Sequence[bytes], since: int = 0, until: int | None = None
+        self,
+        keys: Sequence[bytes],
+        since: int = 0,
+        until: int | None = None,
+        most: int | None = None,
     ) -> dict[bytes, Entry]:
         """Look up replies.
 
@@ -174,6 +187,7 @@ class Journal:
             keys: Keys of 16 bytes each, any number, repeats allowed.
             since: Only records that came after this `mark()` count.
             until: Only records that came before this `mark()` count.
+            most: Bytes that 512 of them may have together; None for any.
 
         Returns:
             The newest reply of each key that has one. A key whose newest record is damaged or a
@@ -181,10 +195,11 @@ class Journal:
 
         Raises:
             JournalError: The journal cannot be read.
+            MuchKeptError: They have more than `most`.
         """
         until = LAST_ID if until is None else until
         found: dict[bytes, Entry] = {}
-        for key, record in self._newest(keys, since, until).items():
+        for key, record in self._newest(keys, since, until, most).items():
             entry = record if type(record) is Entry else self._meanwhile(record, since, until)
             if entry is not None:
                 found[key] = entry
@@ -281,14 +296,16 @@ class Journal:
 
     # Inside
 
-    def _newest(self, keys: Sequence[bytes], since: int, until: int) -> dict[bytes, Record]:
+    def _newest(
+        self, keys: Sequence[bytes], since: int, until: int, most: int | None = None
+    ) -> dict[bytes, Record]:
         found: dict[bytes, Record] = {}
         wanted = list(dict.fromkeys(keys))
         for start in range(0, len(wanted), _BATCH):
             by_prefix: dict[int, list[bytes]] = {}
             for key in wanted[start : start + _BATCH]:
                 by_prefix.setdefault(prefix(key), []).append(key)
-            for row in self._file.newest(list(by_prefix), since, until):
+            for row in self._file.newest(list(by_prefix), since, until, most):
                 record = self._read(row)
                 for key in by_prefix.get(row[1], ()):
                     if record is None or record.key != key:

@@ -145,6 +145,10 @@ _STEPS_A_BYTE: Final = 10
 _Inode = tuple[int, int] | None
 
 
+class MuchKeptError(Exception):
+    """There is more than was to be read at once."""
+
+
 class _Steps:
     """Ends a statement that takes more steps than any of ours can.
 
@@ -248,12 +252,18 @@ class JournalFile:
         finally:
             os.close(wal)
 
-    def newest(self, prefixes: Sequence[int], since: int, until: int = LAST_ID) -> list[Row]:
-        """The newest row (its id first) of each prefix, with an id above `since` up to `until`."""
+    def newest(
+        self, prefixes: Sequence[int], since: int, until: int = LAST_ID, most: int | None = None
+    ) -> list[Row]:
+        """The newest row (its id first) of each prefix, with an id above `since` up to `until`.
+
+        Raises:
+            MuchKeptError: They have more bytes than `most`.
+        """
         values = (json.dumps(list(prefixes)), since, until)
-        found = self.read(_NEWEST, values)
+        found = self.read(_NEWEST, values, most)
         if len(found) < len(prefixes) and not self._is_ordered and self._put_in_order():
-            return self.read(_NEWEST, values)
+            return self.read(_NEWEST, values, most)
         return found
 
     def _put_in_order(self) -> bool:
@@ -324,9 +334,13 @@ class JournalFile:
         query = "SELECT count(*) FROM record WHERE prefix >= -9223372036854775808"
         return int(self.read(query, ())[0][0])
 
-    def read(self, query: str, values: tuple[object, ...]) -> list[Row]:
-        """What the file answers; texts are bytes."""
-        return self._guard("read", lambda: self._fetch(query, values), self._read_lock)
+    def read(self, query: str, values: tuple[object, ...], most: int | None = None) -> list[Row]:
+        """What the file answers; texts are bytes.
+
+        Raises:
+            MuchKeptError: It is more than so many bytes.
+        """
+        return self._guard("read", lambda: self._fetch(query, values, most), self._read_lock)
 
     def change(self, statement: str, values: tuple[object, ...]) -> int:
         """Change what is kept beside the records; in the file when this returns.
@@ -459,24 +473,26 @@ class JournalFile:
         self._writer = self._current(self._writer, write=True)
         return int(self._writer.connection.execute(statement, values).lastrowid or 0)
 
-    def _fetch(self, query: str, values: tuple[object, ...]) -> list[Row]:
+    def _fetch(self, query: str, values: tuple[object, ...], most: int | None) -> list[Row]:
         if self.path == MEMORY:
             self._writer = link = self._current(self._writer, write=True)
         else:
             self._reader = link = self._current(self._reader)
         try:
-            return list(self._whole(link.connection.execute(query, values)))
+            return list(self._whole(link.connection.execute(query, values), most))
         except sqlite3.Error:
             if self.path != MEMORY:
                 link.close()
                 self._reader = None
             raise
 
-    def _whole(self, rows: Iterable[Row]) -> Iterator[Row]:
+    def _whole(self, rows: Iterable[Row], most: int | None) -> Iterator[Row]:
         """The same, if there is room for them in the file: pages may lead to one page again and again."""
         held, room = 0, SOME_BYTES
         for row in rows:
             held += sum(len(cell) for cell in row if type(cell) is bytes)
+            if most is not None and held > most:
+                raise MuchKeptError
             if held > room and self.path != MEMORY:
                 room = max(room, self.size())
                 if held > room:

@@ -9,11 +9,12 @@ the rows that have left the small model behind, so that the estimate is rather t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lionproc.engine.replay import Replay
 from lionproc.engine.request import Event
 from lionproc.errors import Kind
+from lionproc.frame.in_parts import in_parts
 from lionproc.frame.kept_votes import KeptVotes, Standing, Vote
 from lionproc.frame.read_once import read_once
 from lionproc.frame.to_ask import ToAsk
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MemberLooks", "added_up"]
 
+_Asked: TypeAlias = tuple[int, Sequence[ModelCall]]  # a vote: its place, what it asks the members
 FEW = 20  # answers of the small model that say too little of how many rows go on
 _UNSURE = Outcome(Kind.WRONG_SHAPE)  # as unsure as one can be, for whatever threshold
 _UNKNOWN = (
@@ -68,25 +70,28 @@ class MemberLooks:
         once = read_once(self._steps.count)
         votes_of = KeptVotes(stage, self._steps, builders, replay, once)
 
-        def find(keys: list[bytes]) -> dict[bytes, Entry]:
-            kept = journal.find(keys)
-            plan.found(0, len(made), kept)
-            return kept
+        def look_up(rows: Sequence[Sequence[_Asked]], most: int | None) -> list[list[Vote]]:
+            def find(keys: list[bytes]) -> dict[bytes, Entry]:
+                kept = journal.find(keys, most=most)
+                plan.found(0, len(rows), kept)
+                return kept
+
+            several = stage.votes > 1
+            return (votes_of.looked_up if several else votes_of.answered)(rows, find)
 
         for made in plan.first_calls(builders[0]):
-            asked: list[list[tuple[int, Sequence[ModelCall]]]] = []  # of rows, of votes
+            asked: list[list[_Asked]] = []  # of rows, of votes
             for _, call in made:
                 if isinstance(call, ModelCall):
                     ballots = enumerate(ballots_of(call, stage.votes))
                     asked.append([(vote, votes_of.asked_of_all(each)) for vote, each in ballots])
                 else:
                     self.skipped += 1
-            if stage.votes > 1:
-                for votes in votes_of.looked_up(asked, find):
+            for votes in in_parts(asked, look_up):
+                if stage.votes > 1:
                     self._votes(votes, votes_of)
-            else:
-                for (vote,) in votes_of.answered(asked, find):
-                    self._row(vote)
+                else:
+                    self._row(*votes)
         plan.forget_occurrences()
 
     def _row(self, vote: Vote) -> None:

@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+from itertools import groupby
 from typing import Any
 
 from lionproc.engine.blocking_work import in_own_thread
@@ -27,6 +29,7 @@ from lionproc.frame.assemble import Missing
 from lionproc.frame.bought import Bought
 from lionproc.frame.calibrating import Calibration, gold_of
 from lionproc.frame.extremes import Extremes
+from lionproc.frame.in_parts import in_parts
 from lionproc.frame.kept_votes import KeptVotes
 from lionproc.frame.legs import BACKLOG, Leg, legs_of, route_of
 from lionproc.frame.members import Members
@@ -384,12 +387,30 @@ class RowRun(Run):
         self, leg: Leg, replay: Replay, fresh: list[tuple[int, ModelCall]]
     ) -> list[Recalled]:
         """Where calls begin; who was handed on to a leg begins there."""
+        rows = [list(votes) for _, votes in groupby(fresh, self._row_of)]
+        found = in_parts(rows, partial(self._recall_some, leg, replay))
+        for each in found:
+            if each.event.done and each.event.error is None:
+                self._connections[each.leg.number].endpoint.proven = True
+        return found
+
+    def _row_of(self, vote: tuple[int, ModelCall]) -> int:
+        return self._ballots.place_of(vote[0])
+
+    def _recall_some(
+        self,
+        leg: Leg,
+        replay: Replay,
+        rows: Sequence[Sequence[tuple[int, ModelCall]]],
+        most: int | None,
+    ) -> list[Recalled]:
+        fresh = [vote for votes in rows for vote in votes]
         if not fresh:
             return []
         stage, calibration = self._plan.stages[leg.stage], self._calibrations.get(leg.stage)
 
         def find(keys: list[bytes]) -> dict[bytes, Entry]:
-            kept = self._journal.find(keys, self._since, self._until)
+            kept = self._journal.find(keys, self._since, self._until, most)
             self._plan.found(leg.stage, -(-len(fresh) // stage.votes), kept)
             return kept
 
@@ -402,23 +423,18 @@ class RowRun(Run):
             legs = self._legs_at(leg.stage)
             builders = self._builders_at(leg.stage)
             votes = KeptVotes(stage, leg.steps, builders, replay, self._read_once[leg.number])
-            found = votes.recall(fresh, leg, legs, find=find, row_of=self._ballots.place_of)
-        else:
-            legs = [leg] if leg.leaf else self._legs_at(leg.stage)
-            found = recall(
-                fresh,
-                legs,
-                [self._builders[each.number] for each in legs],
-                find=find,
-                replay=replay,
-                read=self._read_once[leg.number],
-                what_became=self._what_became,
-                begins=begins,
-            )
-        for each in found:
-            if each.event.done and each.event.error is None:
-                self._connections[each.leg.number].endpoint.proven = True
-        return found
+            return votes.recall(fresh, leg, legs, find=find, row_of=self._ballots.place_of)
+        legs = [leg] if leg.leaf else self._legs_at(leg.stage)
+        return recall(
+            fresh,
+            legs,
+            [self._builders[each.number] for each in legs],
+            find=find,
+            replay=replay,
+            read=self._read_once[leg.number],
+            what_became=self._what_became,
+            begins=begins,
+        )
 
     # -- out --------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from pydantic import BaseModel, field_validator
 
 import lionproc as lp
 from lionproc.engine import journal_writer
+from lionproc.engine.journal import Journal
 from lionproc.errors import (
     AccessError,
     BudgetWarning,
@@ -35,7 +36,7 @@ from lionproc.errors import (
     ServiceDownError,
     StoppedWarning,
 )
-from lionproc.frame import answer_columns, read_once
+from lionproc.frame import answer_columns, in_parts, read_once
 from lionproc.frame.job import Job
 from lionproc.frame.read_once import ReadOnce
 from lionproc.frame.row_run import RowRun
@@ -512,6 +513,30 @@ def test_kept_replies_are_found_for_more_equal_rows_than_are_remembered(
     assert sent == frame["text"].nunique()
     assert frame.llm.process("Say {text}", **once).equals(first)
     assert server.counters.total == sent
+
+
+@pytest.mark.parametrize("votes", [1, 3])
+def test_long_kept_replies_are_looked_up_a_few_at_a_time(server, model, monkeypatch, votes):
+    """As where a gateway pads some of them, after many that were short."""
+    texts = [f"text {n}" for n in range(400)]
+    server.configure(answer=lambda body: "a" * (30_000 if said(body) > "Say text 3" else 1))
+    how = {"into": "a", "model": model, "votes": votes, "details": True}
+    df = pd.DataFrame({"text": texts})
+    first = df.llm.process("Say {text}", **how, progress=False)
+    sent, held, find = server.counters.total, [], Journal.find
+
+    def found(*args, **kwargs):
+        kept = find(*args, **kwargs)
+        held.append(sum(len(entry.reply) for entry in kept.values()))
+        return kept
+
+    monkeypatch.setattr(in_parts, "MOST_AT_ONCE", 200_000)
+    monkeypatch.setattr(Journal, "find", found)
+    again = df.llm.process("Say {text}", **how, progress=False)
+    assert again["a"].equals(first["a"])
+    assert df.llm.estimate("Say {text}", **how).requests == 0
+    assert server.counters.total == sent
+    assert 100_000 < max(held) <= 200_000
 
 
 @pytest.mark.parametrize("votes", [1, 3])
