@@ -142,15 +142,19 @@ def in_order(carried: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
 
 
 def _carried(client: Any, plain: set[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    yield from _headers(sent_headers(client), plain)
+    sent = sent_headers(client)
+    yield from _headers(sent, plain)
     for name, value in client.default_query.items():
         if name != "api-version":
             yield f"?{name}", str(value)
     http = unwrapped(getattr(client, "_client", None))
     if http is None:
         return
-    yield from _headers(http.headers, plain)
-    yield from in_order((f"?{name}", value) for name, value in http.params.multi_items())
+    # What the client itself sends goes before what its http client has under the same name.
+    ours = {name.lower() for name in sent}
+    yield from _headers({n: v for n, v in http.headers.items() if n.lower() not in ours}, plain)
+    params = http.params.multi_items()
+    yield from in_order((f"?{n}", v) for n, v in params if n not in client.default_query)
     for cookie in () if is_made_by_openai(http) else http.cookies.jar:  # it has only servers' own
         if _OF_A_BALANCER.match(cookie.name):
             continue

@@ -140,6 +140,23 @@ def test_all_else_that_is_sent_is_another_place():
         assert "mine" not in told
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (lambda t: {"default_headers": {"X-Tenant": t}}, lambda t: {"headers": {"x-tenant": t}}),
+        (lambda t: {"default_query": {"tenant": t}}, lambda t: {"params": {"tenant": t}}),
+        (
+            lambda t: {"default_headers": {"Authorization": f"Bearer of-{t}"}},
+            lambda t: {"headers": {"Authorization": f"Bearer of-{t}"}},
+        ),
+    ],
+    ids=["header", "parameter", "authorization"],
+)
+def test_what_a_client_sends_counts_and_not_what_its_http_client_would_have_sent(ours, theirs):
+    assert identity(**ours("a"), **http(**theirs("b"))) == identity(**ours("a"))
+    assert identity(**ours("b"), **http(**theirs("a"))) == identity(**ours("b"))
+
+
 class Signed(httpx2.Auth):
     """A login of a user's own, for one tenant or another."""
 
