@@ -351,7 +351,9 @@ def _records(source: Any) -> Iterator[dict[str, Any]]:
         bare = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
         if not bare.strip():
             continue
-        room, size = room + room_of(bare) - room_of(b"{ }"), size + len(bare)
+        own = room_of(b"{ }")
+        room += room_of(bare, own + TIMES * len(bare)) - own
+        size += len(bare)
         if room > _SPARE_BYTES + TIMES * size:
             raise ConfigurationError(
                 f"Line {number:,} and those before have so many empty lists and objects that they take "

@@ -8,6 +8,7 @@ and whose lease is free was killed; what it noted last is what is known of it.
 from __future__ import annotations
 
 import json
+import logging
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -19,8 +20,11 @@ from lionproc.engine.journal_file import LAST_ID, MEMORY, JournalFile
 from lionproc.engine.lease import Lease
 from lionproc.engine.stats import State
 from lionproc.engine.unfolding import unfolds
+from lionproc.errors import JournalError
 
 __all__ = ["KILLED", "KeptRun", "RunLog"]
+
+log = logging.getLogger("lionproc.engine")
 
 KILLED: Final = "killed"
 QUIET_S: Final = 60.0
@@ -80,8 +84,8 @@ class RunLog:
         if lease is not None:
             self._held.append(lease)
             lease.claim()
-        made = _written({**facts, "lease": _shown(lease)})
         try:
+            made = _written({**facts, "lease": _shown(lease)})
             number = self._file.change("INSERT INTO run (facts, checksum) VALUES (?, ?)", made)
             # One that was forgotten may have had this number.
             self._file.change("DELETE FROM run_answers WHERE run = ?", (number,))
@@ -194,7 +198,16 @@ def _shown(lease: Lease | None) -> str | None:
 
 
 def _written(facts: Mapping[str, object]) -> tuple[bytes, int]:
-    return _packed({**facts, "seen": time.time()})
+    kept, checksum = _packed({**facts, "seen": time.time()})
+    if not _is_ours(kept):
+        said = (
+            f"What would be remembered of a run ({len(kept):,} bytes) is more than is read again, so "
+            "lp.runs() does not show how it went. A shorter prompt or shorter names of columns take "
+            "less."
+        )
+        log.warning("%s", said)
+        raise JournalError(said)
+    return kept, checksum
 
 
 def _packed(facts: Mapping[str, object]) -> tuple[bytes, int]:
@@ -202,8 +215,13 @@ def _packed(facts: Mapping[str, object]) -> tuple[bytes, int]:
     return kept, crc32(kept)
 
 
+def _is_ours(kept: bytes) -> bool:
+    """Whether it may be what we noted of a run, by what it takes."""
+    return len(kept) <= _LARGEST and not unfolds(kept, _SPARE)
+
+
 def _read(kept: object, checksum: object) -> dict[str, Any] | None:
-    if not isinstance(kept, bytes) or crc32(kept) != checksum or unfolds(kept, _SPARE):
+    if not isinstance(kept, bytes) or crc32(kept) != checksum or not _is_ours(kept):
         return None
     try:
         facts = json.loads(kept)

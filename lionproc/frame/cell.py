@@ -28,6 +28,7 @@ _CONTAINERS: Final = (list, dict, tuple, set, frozenset, np.ndarray, Mapping)
 _NO_TEXT: Final = (ModuleType, IOBase)
 _ADDRESS: Final = " at 0x"
 _QUOTED: Final = re.compile(r"""'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+\"""", re.DOTALL)
+_LONGEST_LABEL: Final = 200  # characters
 _SHORT_FLOATS: Final = (np.float16, np.float32)
 _JSON: Final = orjson.OPT_NON_STR_KEYS  # its numpy makes a day in 1677 of NaT
 
@@ -203,8 +204,13 @@ def _part(value: object) -> Any:
 
 
 def label_text(label: object) -> str:
-    """A label of the index as text. It is anybody's, and shown when all is paid: it ends nothing."""
+    """A label of the index as text, cut where it is long.
+
+    It is anybody's, and shown when all is paid, so it ends nothing. Journals keep those of a thousand
+    rows, and where whole texts are the labels, these would be all of the texts.
+    """
     try:
-        return str(label)
+        text = str(label)
+        return text if len(text) <= _LONGEST_LABEL else f"{text[: _LONGEST_LABEL - 1]}…"
     except Exception as error:  # noqa: BLE001  (it is anybody's code)
         return f"({type(label).__name__}, whose text raises {type(error).__name__})"

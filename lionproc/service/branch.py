@@ -19,7 +19,7 @@ from lionproc.model.as_json import to_json
 from lionproc.model.model import Model
 from lionproc.model.own_copy import own_answer
 from lionproc.service.composed_session import session_of
-from lionproc.service.records import LARGEST, SPARE, write_whole
+from lionproc.service.records import LARGEST, SPARE, write_whole, written
 from lionproc.service.session import session_model
 
 log = logging.getLogger("lionproc.service")
@@ -226,10 +226,10 @@ class Branch:
         """Write the conversation to a JSON file, whole or not at all.
 
         Raises:
-            RecordError: It cannot be written.
+            RecordError: It cannot be written, or is larger than what `load` reads.
         """
         content = {"name": self.name, "max_turns": self.max_turns, "messages": self.messages}
-        write_whole(path, to_json(content, indent=True) + b"\n")
+        write_whole(path, written(content, "branch.clear() begins another conversation."))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, model: Model | str | None = None) -> Branch:

@@ -36,6 +36,7 @@ __all__ = [
     "now",
     "private_folder",
     "write_whole",
+    "written",
 ]
 
 log = logging.getLogger("lionproc.service")
@@ -228,7 +229,7 @@ class Records(Generic[R]):
         names = [self._path(record["id"]).name for record in records]
         for name, record in zip(names, records, strict=True):
             try:
-                contents[name] = _written(record)
+                contents[name] = written(record)
             except RecordError as error:
                 errors[name] = error
             except Exception as error:  # noqa: BLE001  (of this one alone)
@@ -339,12 +340,28 @@ class Records(Generic[R]):
         return self.folder / f"{record_id}.json"
 
 
-def _written(record: Mapping[str, object]) -> bytes:
+def written(
+    record: Mapping[str, object], hint: str = "Give the items in several batches."
+) -> bytes:
+    """A record as its file has it.
+
+    Args:
+        record: What is in it, in JSON's types.
+        hint: What to do where it is too large.
+
+    Raises:
+        RecordError: It is larger than what is read again.
+    """
     content = to_json(record, indent=True) + b"\n"
     if len(content) > LARGEST:
         raise RecordError(
             f"A record may have {LARGEST // 2**20} MiB, and this one would have "
-            f"{len(content) // 2**20:,}. Give the items in several batches."
+            f"{len(content) // 2**20:,}. {hint}"
+        )
+    if unfolds(content, SPARE):
+        raise RecordError(
+            "This record has so many empty lists and objects that it takes far more memory than it "
+            f"has bytes, and would not be read again. {hint}"
         )
     return content
 

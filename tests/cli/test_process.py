@@ -906,3 +906,11 @@ def test_lines_of_empty_lists_and_objects_fill_no_memory(monkeypatch, tmp_path):
             file.write('{"t":[' + ",".join([cell] * 20_000) + "]}")
         with pytest.raises(ConfigurationError, match="more memory than the file has bytes"):
             read(str(path))
+
+
+def test_cells_of_many_brackets_are_read_as_any_text(monkeypatch, tmp_path):
+    monkeypatch.setattr(reading, "_SPARE_BYTES", 2**19)
+    path = tmp_path / "in.jsonl"
+    texts = ["{" * 10_000, "[" * 10_000, '"{' * 10_000, "short"]
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    assert read(str(path)).frame["text"].tolist() == texts

@@ -16,6 +16,7 @@ import pytest
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 import lionproc as lp
+from lionproc.engine import run_log
 from lionproc.engine.journal import Journal
 from lionproc.engine.journal_file import JournalFile
 from lionproc.errors import BudgetWarning, ConfigurationError, RowsFailedWarning
@@ -116,6 +117,38 @@ def test_half_a_character_in_what_was_asked_hides_no_run(df, model):
     assert lp.runs()["prompt"].tolist() == ["\U0001f600 {text}", "\U0001f600 \ufffd {text}"]
     assert lp.run(half).frame(df)["a"].notna().all()
     assert "+\U0001f600 \ufffd {text}" in lp.run(whole).diff(lp.run(half)).prompt
+
+
+@pytest.mark.parametrize(("rows", "length"), [(200, 20_000), (1, 4_000_000)])
+def test_rows_that_failed_with_whole_texts_as_labels_hide_no_run(server, model, rows, length):
+    server.configure(faults=lambda *_: "400")
+    labels = [f"{n} {'é' * length}" for n in range(rows)]
+    long = pd.DataFrame({"text": [f"text {n}" for n in range(rows)]}, index=labels)
+    retry = lp.Retry(first_failures=None)
+    with pytest.warns(RowsFailedWarning):
+        long.llm.process("Say {text}", into="a", model=model, name="long", retry=retry)
+    errors = lp.run("long").errors()
+    assert errors["index"].tolist() == [f"{label[:199]}…" for label in labels]
+    assert errors["position"].tolist() == [*range(rows)]
+    assert lp.runs()["name"].tolist() == ["long"]
+
+
+def test_a_prompt_with_very_many_brackets_hides_no_run(df, model):
+    df.llm.process("Say {text}" + "[" * 400_000, into="a", model=model, name="odd")
+    assert lp.runs()["name"].tolist() == ["odd"]
+    assert lp.run("odd").frame(df)["a"].notna().all()
+
+
+def test_a_run_that_cannot_be_remembered_as_it_is_too_long_says_so(
+    df, model, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(run_log, "_LARGEST", 20_000)
+    out = df.llm.process("Say {text}" + "." * 20_000, into="a", model=model, name="long")
+    assert out["a"].notna().all()
+    assert "lp.runs() does not show how it went" in caplog.text
+    df.llm.process("Say {text}", into="a", model=model, name="short")
+    assert lp.runs()["name"].tolist() == ["short"]
+    assert not list((tmp_path / "home").glob(".owners/*"))
 
 
 def test_where_there_is_no_journal_there_are_no_runs_and_none_is_made(tmp_path):

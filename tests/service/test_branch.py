@@ -6,6 +6,7 @@ import pytest
 
 import lionproc as lp
 from lionproc.errors import CallError, ConfigurationError, Kind, ModelError
+from lionproc.service import records
 from lionproc.service.records import RecordError
 
 
@@ -148,6 +149,25 @@ async def test_a_conversation_is_saved_restored_copied_and_cleared(server, model
     assert len(other.messages) == 5
     other.clear()
     assert other.messages == [{"role": "system", "content": "You edit."}]
+
+
+async def test_a_conversation_about_very_many_brackets_is_restored(model, tmp_path):
+    branch = lp.Branch(model=model)
+    await branch.chat("{" * 400_000)
+    branch.save(tmp_path / "talk.json")
+    assert lp.Branch.load(tmp_path / "talk.json").messages == branch.messages
+
+
+async def test_a_conversation_that_would_not_be_read_again_is_not_saved(
+    model, tmp_path, monkeypatch
+):
+    branch = lp.Branch(model=model)
+    branch.save(tmp_path / "talk.json")
+    await branch.chat("a" * 2000)
+    monkeypatch.setattr(records, "LARGEST", 1000)
+    with pytest.raises(RecordError, match=r"branch\.clear\(\) begins another"):
+        branch.save(tmp_path / "talk.json")
+    assert lp.Branch.load(tmp_path / "talk.json").messages == []
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"messages": [{"role": "king", "content": "x"}]}'])

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from lionproc.engine.lease import Lease
 from lionproc.errors import ConfigurationError
 from lionproc.model.as_json import plain, to_json
+from lionproc.service import records as records_module
 from lionproc.service.records import (
     RecordError,
     Records,
@@ -230,6 +231,28 @@ def test_a_record_that_unfolds_to_far_more_than_it_is_is_damaged(tmp_path):
     records.write({"id": "req_good", "data": [{}] * 1000, "status": "completed"})
     assert records.statuses() == {"req_good": "completed"}
     assert records.damaged == {"req_bad.json": "it unfolds to far more than it is"}
+
+
+@pytest.mark.parametrize("text", ["{" * 400_000, "[" * 1_000_000, 'a "\\{' * 400_000])
+def test_a_record_with_a_text_of_many_brackets_is_read_as_it_was_written(tmp_path, text):
+    records = Records(tmp_path, "req")
+    record = {"id": "req_1", "status": "received", "data": {"text": text}, "result": text}
+    records.write(record)
+    assert records.read("req_1") == record
+    assert records.damaged == {}
+
+
+def test_a_record_that_would_not_be_read_again_is_not_written(tmp_path, monkeypatch):
+    records = Records(tmp_path, "req")
+    record = {"id": "req_1", "status": "received", "data": [[]] * 1000}
+    records.write(record)
+    monkeypatch.setattr(records_module, "SPARE", 1000)
+    with pytest.raises(RecordError, match="it unfolds"):
+        records.read("req_1")
+    for data in ([[]] * 1000, [[]] * 2000):
+        with pytest.raises(RecordError, match="would not be read again"):
+            records.write({**record, "data": data})
+    assert json.loads((tmp_path / "req_1.json").read_text()) == record
 
 
 def test_a_record_that_nests_deeper_than_can_be_written_is_damaged(tmp_path):
