@@ -29,7 +29,7 @@ from lionproc.service.record_types import (
 )
 from lionproc.service.recorded_type import recorded
 from lionproc.service.records import now
-from lionproc.service.request_record import is_about, result_of, schema_finder
+from lionproc.service.request_record import is_about, request_id_of, result_of, schema_finder
 
 log = logging.getLogger("lionproc.service")
 PER_PLACE = 4  # items under way, for each that is asked at the same time
@@ -142,7 +142,7 @@ class BatchProcessor:
             result, _ = await service._runner.process_once(
                 items[position],
                 schema,
-                _request_id(batch_id, position),
+                request_id_of(batch_id, position),
                 retry_failed=retry_failed,
                 is_new=is_new,
                 places=places,
@@ -181,7 +181,7 @@ class BatchProcessor:
                 "status": "error",
                 "error": "It was not sent yet; resume() goes on.",
                 "kind": str(Kind.NOT_SENT),
-                "request_id": _request_id(batch_id, position),
+                "request_id": request_id_of(batch_id, position),
             }
             for position, result in enumerate(results)
         ]
@@ -261,7 +261,7 @@ class BatchProcessor:
     def _result(
         self, record: BatchRecord, position: int, item: object
     ) -> RequestResult | PendingResult:
-        request_id = _request_id(record["id"], position)
+        request_id = request_id_of(record["id"], position)
         request = self.service.get_request(request_id)
         status = request.get("status", "waiting")
         if status in {"completed", "failed"}:
@@ -295,11 +295,6 @@ class BatchProcessor:
 
     def __repr__(self) -> str:
         return f"<BatchProcessor {self.name!r}, {self.batch_size} at once, {self.service!r}>"
-
-
-def _request_id(batch_id: str, position: int) -> str:
-    """The id of an item's request: known beforehand, so that no item is sent twice."""
-    return f"req_{batch_id.partition('_')[2]}_{position:06d}"
 
 
 def _asked(record: BatchRecord) -> RequestRecord:

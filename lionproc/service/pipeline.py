@@ -16,6 +16,7 @@ from lionproc.errors import ConfigurationError, LionprocError, RecordError
 from lionproc.face import faced
 from lionproc.model.model import Model
 from lionproc.service.health import Health
+from lionproc.service.job_record import with_answers, without_answers
 from lionproc.service.job_store import JobStore, items_of
 from lionproc.service.pipeline_html import Box, as_html, as_text
 from lionproc.service.pipeline_results import outcome_of, with_results
@@ -186,14 +187,22 @@ class Pipeline:
                 return await self._finish(record, items)
             except LionprocError as error:
                 log.warning("%s stopped: %s", job_id, type(error).__name__)
-                return {"status": "error", "error": str(error), "job_id": job_id}
+                return {
+                    "status": "error",
+                    "error": str(error),
+                    "job_id": job_id,
+                    "results": with_results(record, self._outline(), items),
+                }
 
     async def _finish(self, record: JobRecord, items: Mapping[int, ItemInProgress]) -> JobResult:
         job = with_results(record, self._outline(), items)
         reasons = {stage.name: stage.service._why_stopped(job["id"]) for stage in self._stages}
         stopped = next((name for name, reason in reasons.items() if reason), None)
         if stopped is None:
+            for stage in self._stages:
+                await stage.service._store.write_rest(job["id"])
             job["status"] = "completed"
+            job.pop("error", None)
             job["completed"] = now()
             outcome = outcome_of(job)
         else:
@@ -209,7 +218,7 @@ class Pipeline:
             }
         extra = {"job_id": job["id"], "failed": job["failed"]}
         log.info("%s %s, %d failed", job["id"], job["status"], job["failed"], extra=extra)
-        await self._store.write(job)
+        await self._store.write(without_answers(job))
         return outcome
 
     def get_results(self, job_id: str) -> JobRecord:
@@ -222,13 +231,17 @@ class Pipeline:
             Its `id`, `status`, `data`, `timestamp`, `completed`; `stages`, each with the
             answers of all items, None where there is none; `results`, for each item its last
             answer, or the stage that stopped it, the error and its kind; and how many `failed`.
+            An item whose request was removed, or asks something else, has an error.
             For an unknown id a dict with `error` alone.
         """
         running = self._store.running.get(job_id)
         if running is not None:
             record, items = running
             return with_results(record, self._outline(), items.copy())
-        return self._store.read(job_id)
+        try:
+            return with_answers(self._store.read(job_id), self.save_dir)
+        except RecordError as error:
+            return {"error": str(error)}
 
     def list_jobs(self, status: JobStatus | None = None) -> list[str]:
         """The ids of the jobs in the folder, oldest first.

@@ -36,7 +36,9 @@ def with_results(
         )
     results = [_item_result(items.get(position), len(stages)) for position in positions]
     failed = sum(result["status"] == "error" for result in results)
-    return {**record, "stages": answered, "results": results, "failed": failed}
+    job: JobRecord = {**record, "stages": answered, "results": results, "failed": failed}
+    job.pop("failures", None)
+    return job
 
 
 def outcome_of(job: JobRecord) -> JobResult:

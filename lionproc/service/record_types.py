@@ -117,6 +117,12 @@ class StageError(TypedDict):
     kind: str
 
 
+class FailedItem(StageError):  # noqa: N818  (no exception)
+    """An item that a stage stopped, in the file of its job: its place among the items, from 0."""
+
+    position: int
+
+
 class JobItem(TypedDict, total=False):
     """An item of a pipeline's job: its last answer as `result`, or the stage that stopped it."""
 
@@ -146,7 +152,8 @@ class StageRecord(TypedDict, total=False):
 class JobRecord(TypedDict, total=False):
     """A job of a pipeline: its JSON file, and what `get_results` returns.
 
-    For an unknown id, `error` is the only key; else it says what stopped the job.
+    For an unknown id, `error` is the only key; else it says what stopped the job. The file has
+    `failures` in place of the results: the answers are in the files of the stages' requests.
     """
 
     id: str
@@ -156,6 +163,7 @@ class JobRecord(TypedDict, total=False):
     data: list[Any]
     stages: list[StageRecord]
     results: list[JobItem]
+    failures: list[FailedItem]
     failed: int
     owner: str
     error: str

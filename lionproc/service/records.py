@@ -42,6 +42,7 @@ __all__ = [
 log = logging.getLogger("lionproc.service")
 
 LARGEST = 256 * 2**20  # bytes that one record may have
+READABLE = 2**20  # bytes of one that is indented, which may be a hundred times as long
 SPARE = 2**26  # bytes of memory for one, beyond those in proportion to its length
 SHALLOW = 200  # levels, one in the other, that can be written in any case
 _FIELDS: dict[str, tuple[type, ...]] = {
@@ -61,6 +62,7 @@ _FIELDS: dict[str, tuple[type, ...]] = {
     "failed": (int,),
     "stages": (list,),
     "results": (list,),
+    "failures": (list,),
 }
 _KEY = re.compile(r"(?:[0-9a-f]{32})?")
 _ID = re.compile(r"[a-z]{1,12}_[0-9A-Za-z][0-9A-Za-z_-]{0,99}")
@@ -352,7 +354,10 @@ def written(
     Raises:
         RecordError: It is larger than what is read again.
     """
-    content = to_json(record, indent=True) + b"\n"
+    content = to_json(record)
+    if len(content) <= READABLE:
+        content = to_json(record, indent=True)
+    content += b"\n"
     if len(content) > LARGEST:
         raise RecordError(
             f"A record may have {LARGEST // 2**20} MiB, and this one would have "

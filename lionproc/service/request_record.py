@@ -103,6 +103,16 @@ def schema_finder(schemas: Sequence[object]) -> Callable[[Mapping[str, Any]], An
     return schema_for
 
 
+def request_id_of(list_id: str, position: int) -> str:
+    """The id of an item's request: known beforehand, so that no item is sent twice.
+
+    Args:
+        list_id: The id of its batch or job.
+        position: Its place among the items, from 0.
+    """
+    return f"req_{list_id.partition('_')[2]}_{position:06d}"
+
+
 def occurrence_of(request_id: str) -> int:
     """A number that belongs to this request alone, so that equal data is asked about again."""
     return int.from_bytes(request_id.encode(), "big")

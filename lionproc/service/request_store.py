@@ -32,7 +32,7 @@ class RequestStore:
         records: The JSON files.
         lease: Shows other processes which requests this one is working on.
         active: The records of the requests in progress, by id.
-        unwritten: Records of batches whose end the disk did not take, by the id of their batch.
+        unwritten: Records whose end the disk did not take, by the id of their batch or job.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -122,18 +122,18 @@ class RequestStore:
         try:
             await self.write(record)
         except RecordError:
-            request_id, batch = record["id"], record.get("batch")
+            request_id, list_id = record["id"], record.get("batch") or record.get("job")
             log.exception("%s was not written", request_id, extra={"request_id": request_id})
-            if batch is not None:
-                self.unwritten.setdefault(batch, []).append(record)
+            if list_id is not None:
+                self.unwritten.setdefault(list_id, []).append(record)
 
-    async def write_rest(self, batch: str) -> None:
-        """Write what the disk did not take of a batch, which is complete with it.
+    async def write_rest(self, list_id: str) -> None:
+        """Write what the disk did not take of a batch or job, which is complete with it.
 
         Raises:
             RecordError: It still cannot be written. The journal has the answers.
         """
-        for record in self.unwritten.pop(batch, []):
+        for record in self.unwritten.pop(list_id, []):
             await self.write(record)
 
     def get(self, request_id: str, schema: Any = None) -> RequestRecord:

@@ -13,6 +13,7 @@ from lionproc.model.as_json import plain, written_name
 from lionproc.service.concurrency import for_each
 from lionproc.service.processing import ProcessingService
 from lionproc.service.record_types import RequestResult, StageError
+from lionproc.service.request_record import request_id_of
 from lionproc.service.stage import ProcessingStage
 
 RESERVED = frozenset(("data", "options"))  # what a template shows under them is no answer's field
@@ -125,7 +126,7 @@ class Stage:
         return await self.service._runner.process_once(
             data,
             self.settings.schema,
-            f"req_{job.id.partition('_')[2]}_{item.position:06d}",
+            request_id_of(job.id, item.position),
             context,
             retry_failed=job.retry_failed,
             job=job.id,
