@@ -112,6 +112,7 @@ class Routes:
             on_done: Called with every event when it is finished.
             may_send: See `RunBudget.may_send`.
         """
+        made = []
         for number, route in enumerate(self.routes):
             executor = RateLimitedAPIExecutor(
                 route.queue_capacity,
@@ -126,13 +127,12 @@ class Routes:
                 elsewhere=route.elsewhere,
             )
             dispatcher = executor.dispatcher
-            replay = dispatcher.replay
-            replay.has_answered, replay.until = known, until
+            dispatcher.replay.has_answered, dispatcher.replay.until = known, until
             outlay = dispatcher.counters.outlay
-            outlay.usd = route.usd
-            outlay.news = self.group.news  # what is back anywhere leaves room for all
+            outlay.usd, outlay.news = route.usd, self.group.news  # what is back leaves room for all
             dispatcher.on_stop = self._stop_all
-            self.executors.append(executor)
+            made.append(executor)
+        self.executors = made  # all at once, for other threads look at them
         for route, dispatcher in zip(self.routes, self.dispatchers, strict=True):
             if route.executor is not None:
                 route.executor.group.enter(dispatcher)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
@@ -9,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 from lionproc.errors import CallError, PromptError, pass_on_interrupt
 from lionproc.frame.assemble import MISSING, Missing
 from lionproc.frame.cell import cell_text, is_missing, sound
+from lionproc.frame.filling import Odd, filled
 from lionproc.frame.prompt_function import (
     Message,
     Shown,
@@ -28,9 +30,6 @@ __all__ = ["MISSING", "Message", "Missing", "Prompt", "cell_text", "is_missing",
 
 Rendered: TypeAlias = list[Message] | Missing | CallError
 """What a row becomes: its messages, or why it has none."""
-
-
-_Text: TypeAlias = str | Missing | CallError
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +167,17 @@ class Prompt:
             return None
         return (self._format % (("\0",) * len(self._fields))).split("\0")
 
+    @property
+    def shown(self) -> Counter[Hashable]:
+        """How often the template shows each column, or `{value}`."""
+        return Counter(self._fields)
+
+    @property
+    def fixed(self) -> int:
+        """About how many characters are the same in every row."""
+        system = self._system["content"] if isinstance(self._system, dict) else ""
+        return len(self._format) + len(system) + sum(len(str(turn)) for turn in self.turns)
+
     def render(self, *cells: object, value: object = None) -> list[Message] | Missing:
         """The messages for one row.
 
@@ -217,7 +227,7 @@ class Prompt:
         stop = max(start, stop)
         cut = {label: cells[label][start:stop] for label in self.columns}
         values = None if value is None else value[start:stop]
-        odd: dict[int, _Text] = {}
+        odd: Odd = {}
         made: list[Any]  # texts, or lists of messages
         subjects: list[Any] = []
         if self.calls_functions:
@@ -266,49 +276,17 @@ class Prompt:
         self,
         cut: Mapping[Hashable, Sequence[Any]],
         values: Sequence[Any] | None,
-        odd: dict[int, _Text],
+        odd: Odd,
         count: int,
     ) -> list[str]:
-        columns = [
-            self._texts(field, cut[field] if field is not VALUE else values or (), odd)
-            for field in self._fields
-        ]
-        pattern = self._format
-        cells = zip(*columns, strict=True) if columns else [()] * count
-        made = [pattern % row for row in cells]
-        for position, text in enumerate(made):
-            if not text.isascii():
-                made[position] = sound(text)
+        cells = {**cut, VALUE: values or ()}
+        skip = self.on_missing == "skip"
+        made = filled(self._format, self._fields, cells, odd, count, skip=skip)
         if self._may_be_empty:
             for position, text in enumerate(made):
                 if not text or text.isspace():
                     odd.setdefault(position, failed("the prompt is empty for this row"))
         return made
-
-    def _texts(
-        self, field: Hashable, column: Sequence[Any], odd: dict[int, _Text]
-    ) -> Sequence[str]:
-        texts: list[str] = []
-        add = texts.append
-        for position, cell in enumerate(column):
-            if type(cell) is str:
-                add(cell)
-                continue
-            text = ""
-            if issubclass(type(cell), CallError):  # isinstance() asks the cell
-                odd[position] = cell
-            elif is_missing(cell):
-                if self.on_missing == "skip":
-                    odd.setdefault(position, MISSING)
-            else:
-                try:
-                    text = cell_text(cell)
-                except PromptError as error:
-                    odd[position] = failed(
-                        f"the cell of {field!r} cannot be written as text ({error})"
-                    )
-            add(text)
-        return texts
 
     def _subjects(
         self,
@@ -328,7 +306,7 @@ class Prompt:
         ]
 
     def _write(
-        self, writer: Writer, subjects: Sequence[object], odd: dict[int, _Text], *, copied: bool
+        self, writer: Writer, subjects: Sequence[object], odd: Odd, *, copied: bool
     ) -> list[Any]:
         made: list[Any] = []
         for position, subject in enumerate(subjects):
@@ -355,9 +333,7 @@ class Prompt:
             made.append("" if result is None else result)
         return made
 
-    def _systems(
-        self, subjects: Sequence[object], odd: dict[int, _Text], count: int
-    ) -> list[Message | None]:
+    def _systems(self, subjects: Sequence[object], odd: Odd, count: int) -> list[Message | None]:
         system = self._system
         if not callable(system):
             return [system] * count

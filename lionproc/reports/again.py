@@ -37,12 +37,12 @@ from lionproc.model.schema_type import type_of_schema
 from lionproc.model.steps import Outcome, steps_noted
 from lionproc.model.wire import Response
 from lionproc.reports.difference import Note
+from lionproc.reports.proportion import refuse_too_many, refuse_too_much
 from lionproc.reports.sound import sound_mark
 
 __all__ = ["answers_again"]
 
 FEW_VOTES = 50  # on a row of a run that is over, whatever the journal has of it
-MOST_FIELDS = 100_000  # of all ways to a model together
 
 
 def answers_again(
@@ -77,6 +77,7 @@ def answers_again(
     if not isinstance(asked, dict) or not ways or not shapes:
         raise ConfigurationError(unknown)
     try:
+        refuse_too_many(note)
         models = [_model(way) for way in ways]
         if "stages" in asked:
             stages = _of_pipeline(frame, note, models)
@@ -84,6 +85,7 @@ def answers_again(
             given = {"prompt": prompt, "system": system}
             stages = [_of_rows(frame, note, given, schema, models[0])]
         _refuse_more_votes_than_were_kept(stages, len(frame), journal)
+        refuse_too_much(frame, stages, note)
         plan = Plan(frame, stages, _options(journal, note))
         job = _Again(plan, sound_mark(note.get("after")) or 0, until)
         job.begin()
@@ -208,10 +210,7 @@ class _Model:
             raise TypeError("these are no fields of a request")
         self.told = str(way["told"])
         self._identity, self._name = str(way["identity"]), str(way["model"])
-        others = way.get("others", ())
-        if len(others) * (1 + len(self.body_params)) > MOST_FIELDS:
-            raise ValueError("nobody asked in as many ways")  # each has all the fields
-        self.others = [_Model({**way, "others": (), **each}) for each in others]
+        self.others = [_Model({**way, "others": (), **each}) for each in way.get("others", ())]
         self._provider = PROVIDERS.get(str(way["provider"]), PROVIDERS["openai"])
         self._endings = frozenset(way["endings"])
 

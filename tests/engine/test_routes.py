@@ -32,7 +32,12 @@ def limiter_of(**limits):
 
 def opened(*routes, known=False, retry=None):
     made = Routes(routes)
-    made.open(
+    open_all(made, known=known, retry=retry)
+    return made
+
+
+def open_all(routes, *, known=False, retry=None):
+    routes.open(
         journal=None,
         retry=retry or Retry(),
         since=0,
@@ -41,7 +46,6 @@ def opened(*routes, known=False, retry=None):
         on_done=lambda event: None,
         may_send=None,
     )
-    return made
 
 
 def stats(routes, elapsed_s=60.0):
@@ -205,5 +209,25 @@ def test_a_run_is_in_the_executor_of_its_model_as_long_as_it_lasts(virtual):
         routes.leave()
         assert routes.dispatchers[0] not in given.group.all
         await routes.halt(0)
+
+    virtual(main())
+
+
+def test_routes_that_are_being_opened_are_looked_at_when_all_are(virtual, monkeypatch):
+    seen = []
+
+    class Executor(RateLimitedAPIExecutor):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            seen.append((len(made.executors), made.usd(1), made.used(1)))
+
+    monkeypatch.setattr("lionproc.engine.routes.RateLimitedAPIExecutor", Executor)
+    made = Routes([Route(limiter_of(), Dollar()), Route(limiter_of(), Dollar())])
+
+    async def main():
+        open_all(made)
+        assert seen == [(0, 0.0, Tokens())] * 2
+        assert len(made.executors) == 2
+        await made.halt(0)
 
     virtual(main())

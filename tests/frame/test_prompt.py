@@ -625,3 +625,22 @@ def test_a_template_of_very_many_braces_is_read_once():
     frame = pd.DataFrame({"a": ["x"]})
     literals, fields = parse("{{" * 100_000 + "{a}", Names(list(frame), each=False))
     assert (len(literals[0]), fields) == (100_000, ["a"])
+
+
+def test_a_prompt_that_would_fill_the_memory_fails_its_row_alone():
+    prompt = Prompt.of("{a}" * 300, ["a"])
+    first, second = prompt.render_slice({"a": ["x" * 2**19, "y"]}, 0, 2)
+    assert "would have 157,286,400 characters" in str(first)
+    assert second == [{"role": "user", "content": "y" * 300}]
+
+
+def test_a_cell_that_a_template_shows_again_is_written_once():
+    written = []
+
+    class Cell:
+        def __str__(self):
+            written.append(self)
+            return "cell"
+
+    assert ask("{a} {a} {a}", ["a"], Cell()) == "cell cell cell"
+    assert len(written) == 1

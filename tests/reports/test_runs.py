@@ -665,7 +665,7 @@ def test_ways_of_a_model_that_somebody_noted_by_the_thousand_are_not_made(df, mo
             note | {"ways": [{**note["ways"][0], "fields": fields, "others": [{}] * 1000}]}
         ),
     )
-    with pytest.raises(ConfigurationError, match="does not say what"):
+    with pytest.raises(ConfigurationError, match="1,001 ways to models"):
         lp.run("odd").frame(df)
 
 
