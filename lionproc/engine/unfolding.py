@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["TIMES", "room_of", "unfolds"]
+__all__ = ["TIMES", "room_of", "unfolds", "without_texts"]
 
 _EMPTY: Final = 90  # bytes of a list, or of an object with nothing in it, and of its place
 _OBJECT: Final = 220  # of one with something in it
@@ -33,7 +33,7 @@ def room_of(content: bytes, bound: int = 0) -> int:
     # Bytes of 0 are no UTF-8 of JSON, but in all of its UTF-16, where other signs have quotes in them.
     if most <= bound or b"\0" in content:
         return most
-    return sum(map(_signs, _without_texts(content)))
+    return sum(map(_signs, without_texts(content)))
 
 
 def unfolds(content: bytes, spare: int) -> bool:
@@ -58,8 +58,8 @@ def _signs(content: bytes) -> int:
     return _EMPTY * (content.count(b"[") + empty) + _OBJECT * (content.count(b"{") - empty)
 
 
-def _without_texts(content: bytes) -> Iterator[bytes]:
-    """What is not within quotes, piece by piece."""
+def without_texts(content: bytes) -> Iterator[bytes]:
+    """What is not within quotes, piece by piece, as far as it is JSON."""
     within = 0
     rest = b""
     for start in range(0, len(content), _PIECE):

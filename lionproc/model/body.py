@@ -16,6 +16,7 @@ from typing import Any, TypeGuard
 
 import orjson
 
+from lionproc.engine.unfolding import without_texts
 from lionproc.model.escapes import has_needless_escapes
 from lionproc.model.lenient import leniently_read
 from lionproc.model.validate import DEEPEST, is_deeper
@@ -62,10 +63,14 @@ def parsed(body: bytes) -> Any:
         >>> parsed(b': still working\n\n{"choices":[]}')
         {'choices': []}
     """
-    parts = _parts_of(body)
+    parts = _signs(body)
+    if is_much := parts > MOST_PARTS:  # unless they are within texts, as far as it is JSON
+        parts = sum(map(_signs, without_texts(body)))
+    _check(parts)
     try:
         data = orjson.loads(body)
     except ValueError:
+        _check(MOST_PARTS + is_much)
         try:
             data = _read(body.decode("utf-8-sig").lstrip())
         except RecursionError:
@@ -92,16 +97,19 @@ def json_of(text: bytes | str) -> object:
         ValueError: It is no JSON, too much of it, or too deep: whatever writes or shows it would
             stumble.
     """
-    parts = _parts_of(text.encode() if isinstance(text, str) else text)
+    parts = _signs(text.encode() if isinstance(text, str) else text)
+    _check(parts)
     return _not_deep(leniently_read(text), parts)
 
 
-def _parts_of(body: bytes) -> int:
+def _signs(body: bytes) -> int:
     """Lists and objects in a body, and perhaps more: those within texts count too."""
-    parts = body.count(b"[") + body.count(b"{")
+    return body.count(b"[") + body.count(b"{")
+
+
+def _check(parts: int) -> None:
     if parts > MOST_PARTS:
         raise ValueError("It has more lists and objects than an answer has.")
-    return parts
 
 
 def _not_deep(data: object, parts: int) -> object:

@@ -13,7 +13,14 @@ from typing import Any
 
 from lionproc.errors import SchemaError
 from lionproc.model.one_hash import has_one_hash
-from lionproc.model.references import FOLLOWED, References, children_of, for_the_same, parts_of
+from lionproc.model.references import (
+    FOLLOWED,
+    References,
+    children_of,
+    for_the_same,
+    parts_of,
+    patterns_in,
+)
 
 __all__ = ["MOST_LEVELS", "MOST_PARTS", "MOST_REFERENCES", "check_keywords", "too_deep", "vet"]
 
@@ -24,6 +31,9 @@ CHECKED_AGAIN = 4
 MOST_PARTS = 5000  # of a schema with its references followed; OpenAI takes 5,000 properties
 MOST_LEVELS = 200  # objects and lists in the text of a schema, one in the other
 MOST_REFERENCES = 100  # one leading to the next
+LONGEST_PATTERN = (
+    50_000  # characters, which may take two seconds to be compiled: their square counts
+)
 LONGEST_TOLD = 10_000  # characters of a schema of which all is told that is wrong with it
 _UNEVALUATED = frozenset(("unevaluatedItems", "unevaluatedProperties"))
 _DRAFTS = frozenset(
@@ -61,6 +71,11 @@ def too_deep() -> SchemaError:
 
 def _check_parts(schema: Mapping[str, Any]) -> None:
     parts = list(parts_of(schema, with_shared=True))
+    if sum(len(each) ** 2 for part in parts for each in patterns_in(part)) > LONGEST_PATTERN**2:
+        raise SchemaError(
+            f"The patterns of the JSON Schema have more than {LONGEST_PATTERN:,} characters, and to "
+            "compile them would take very long. List words in an enum, or give shorter ones."
+        )
     for part in parts:
         choices = part.get("enum")
         if isinstance(choices, list) and has_one_hash(choices):

@@ -466,6 +466,19 @@ def inside_itself():
     return made
 
 
+@pytest.mark.parametrize("keyword", ["pattern", "patternProperties"])
+def test_patterns_that_would_take_minutes_to_be_compiled_are_refused(keyword):
+    """They take the square of their length; two megabytes of them were not done after ten minutes."""
+
+    def schema(pattern):
+        return {"type": "object", keyword: {pattern: {}} if keyword != "pattern" else pattern}
+
+    with pytest.raises(SchemaError, match="enum"):
+        vet(schema("a*" * 100_000))
+    words = "|".join(f"word-{n}" for n in range(4000))
+    assert Answer.of(schema(words))
+
+
 @pytest.mark.parametrize("keyword", ["properties", "anyOf", "oneOf", "allOf"])
 @pytest.mark.parametrize("levels", [20, 500])
 def test_a_schema_that_unfolds_to_millions_of_parts_is_refused(keyword, levels):

@@ -314,3 +314,13 @@ def test_pieces_that_become_one_text_are_not_longer_than_they_were():
     whole = in_one_piece(body)
     assert len(whole) <= len(body)
     assert json.loads(whole)["choices"][0]["message"]["content"] == said + "\ud800"
+
+
+def test_brackets_within_the_text_of_a_reply_are_no_lists():
+    said = "[" * 800_000 + '"' + "\\"
+    body = json.dumps({"choices": [{"message": {"content": said}}]}).encode()
+    assert parsed(body)["choices"][0]["message"]["content"] == said
+    with pytest.raises(ValueError, match="more lists and objects"):
+        parsed(body[:-1] + b"," + b'"x":[' + b"[]," * 800_000 + b"1]}")
+    with pytest.raises(ValueError, match="more lists and objects"):
+        parsed(b'{} "' + body)
