@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 from pydantic import ImportString, Secret, SecretBytes, SecretStr, TypeAdapter
+from pydantic.types import PathType
 
 from lionproc.errors import SchemaError
 from lionproc.model.core_parts import Part, parts_within
@@ -30,6 +31,10 @@ _IMPORTED = (
 _COMPILED = (
     "{label} has a {name}: to compile what the model answers may take minutes, and so may a search "
     "for it. Ask for str."
+)
+_LOOKED_FOR = (
+    "{label} has a FilePath, a DirectoryPath or the like: what the model answers would be looked for "
+    "among your files. Ask for str, or for pathlib.Path."
 )
 _JSON = (
     "{label} has a pydantic.Json, which is JSON within a text of JSON: its parts cannot be asked for "
@@ -61,14 +66,16 @@ def refuse_parts(schema: object, label: str) -> None:
 
     Raises:
         SchemaError: It holds what is not shown (a `SecretStr`), would run or compile what is
-            answered, checks JSON within a text, whose parts nobody sees, or is read where it is not
-            asked for.
+            answered, looks for a file of that name, checks JSON within a text, whose parts nobody
+            sees, or is read where it is not asked for.
     """
     nodes = list(parts_within(schema))
     if any(node.get("type") == "json" for node in nodes):
         raise SchemaError(_JSON.format(label=label))
     if any(map(is_read_by_path, nodes)) and not any(map(is_read_by_name, nodes)):
         raise SchemaError(_BY_PATH.format(label=label))
+    if any(_looks_for_files(function) for function in _makers(nodes)):
+        raise SchemaError(_LOOKED_FOR.format(label=label))
     # What writes a SecretBytes writes a SecretStr, too; what makes it does not.
     for functions in (_makers(nodes), _writers(nodes)):
         for function in map(_code_of, functions):
@@ -86,6 +93,11 @@ def _refused() -> Sequence[tuple[object, str, str]]:
         for nodes in [list(parts_within(TypeAdapter(kind).core_schema))]
         for function in (*_makers(nodes), *_writers(nodes))
     ]
+
+
+def _looks_for_files(function: object) -> bool:
+    owner, _, name = getattr(function, "__qualname__", "").partition(".")
+    return owner == PathType.__name__ and name.startswith("validate_")
 
 
 def _makers(nodes: Iterable[Part]) -> Iterator[object]:

@@ -6,6 +6,7 @@ import re
 import typing
 import uuid
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Literal
 
 import pandas as pd
@@ -17,12 +18,15 @@ from pydantic import (
     AwareDatetime,
     BaseModel,
     ConfigDict,
+    DirectoryPath,
     Field,
+    FilePath,
     FutureDate,
     HttpUrl,
     ImportString,
     Json,
     NaiveDatetime,
+    NewPath,
     PostgresDsn,
     RootModel,
     Secret,
@@ -274,6 +278,13 @@ def test_a_field_that_is_read_by_a_path_and_where_it_is_asked_for_is_fine():
 
     for schema in (ByEither, ByName):
         assert Answer.of(schema).read('{"stars": 5}').stars == 5
+
+
+@pytest.mark.parametrize("kind", [FilePath, DirectoryPath, NewPath])
+def test_a_type_that_looks_for_what_is_answered_among_files_is_refused(kind):
+    with pytest.raises(SchemaError, match="looked for among your files"):
+        Answer.of(list[kind])
+    assert Answer.of(list[Path]).read('{"answer":["a/b"]}') == [Path("a/b")]
 
 
 @pytest.mark.parametrize("schema", [ImportString, list[ImportString[int]]], ids=["bare", "inside"])
