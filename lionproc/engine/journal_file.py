@@ -136,6 +136,7 @@ _NO_WAL: Final = {
 
 # Of SQLite's steps, a row takes some dozens and more than as many bytes. A statement of many times
 # more goes through pages that lead to each other: a few kilobytes of them hold rows without end.
+_PACKED: Final = 50  # times that replies, which are JSON, are packed by a file system at the most
 _MORE_THAN_IT_HAS: Final = "its records claim more bytes than it has"
 _SOME_STEPS: Final = 1_000_000
 _OF_A_SCHEMA: Final = 100_000  # steps; it has four tables
@@ -435,7 +436,7 @@ class JournalFile:
         self._writer = self._current(self._writer, write=True)
         execute = self._writer.connection.execute
         claimed = sum(execute(query).fetchone()[0] for query in _CLAIMED)
-        if claimed > self.size():  # it would be written out
+        if claimed > _size(self.path, _PACKED):  # it would be written out
             raise sqlite3.DatabaseError(_MORE_THAN_IT_HAS)
         with self._writer.connection:
             execute("BEGIN IMMEDIATE")  # where another process may have to be waited for
@@ -494,7 +495,7 @@ class JournalFile:
             if most is not None and held > most:
                 raise MuchKeptError
             if held > room and self.path != MEMORY:
-                room = max(room, self.size())
+                room = max(room, _size(self.path, _PACKED))
                 if held > room:
                     raise sqlite3.DatabaseError(_MORE_THAN_IT_HAS)
             yield row
@@ -643,11 +644,11 @@ def _cuts(sizes: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
             total = rows = 0
 
 
-def _size(path: str) -> int:
+def _size(path: str, packed: int = 1) -> int:
     total = 0
     for end in ("", "-wal"):
         with contextlib.suppress(OSError):
-            total += bytes_of(Path(path + end).stat())
+            total += bytes_of(Path(path + end).stat(), packed)
     return total
 
 
