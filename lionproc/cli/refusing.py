@@ -22,6 +22,7 @@ __all__ = [
 ]
 
 STDOUT = "-"
+_PACKED: Final = (".gz", ".bz2", ".xz", ".zip", ".zst")  # of which the beginning says nothing
 # How it begins, see `write_failures`, and what it is.
 LIST_OF_FAILURES: Final = (b'"position",', "a list of rows that failed")
 
@@ -60,7 +61,7 @@ def refuse_another(path: str, option: str, beginning: bytes, what: str) -> None:
         ConfigurationError: There is another one.
     """
     place = local_path(path)
-    if is_url(path) or not place.is_file():
+    if is_url(path) or not place.is_file() or place.suffix in _PACKED:
         return
     with place.open("rb") as file:
         begins = file.read(len(beginning))

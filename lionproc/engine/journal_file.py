@@ -136,7 +136,6 @@ _NO_WAL: Final = {
 
 # Of SQLite's steps, a row takes some dozens and more than as many bytes. A statement of many times
 # more goes through pages that lead to each other: a few kilobytes of them hold rows without end.
-_PACKED: Final = 50  # times that replies, which are JSON, are packed by a file system at the most
 _MORE_THAN_IT_HAS: Final = "its records claim more bytes than it has"
 _SOME_STEPS: Final = 1_000_000
 _OF_A_SCHEMA: Final = 100_000  # steps; it has four tables
@@ -436,7 +435,7 @@ class JournalFile:
         self._writer = self._current(self._writer, write=True)
         execute = self._writer.connection.execute
         claimed = sum(execute(query).fetchone()[0] for query in _CLAIMED)
-        if claimed > _size(self.path, _PACKED):  # it would be written out
+        if claimed > _length(self.path):  # it would be written out
             raise sqlite3.DatabaseError(_MORE_THAN_IT_HAS)
         with self._writer.connection:
             execute("BEGIN IMMEDIATE")  # where another process may have to be waited for
@@ -480,7 +479,9 @@ class JournalFile:
         else:
             self._reader = link = self._current(self._reader)
         try:
-            return list(self._whole(link.connection.execute(query, values), most))
+            # Closed before an error goes on: it would keep to what the file had by then.
+            with contextlib.closing(link.connection.execute(query, values)) as rows:
+                return list(self._whole(rows, most))
         except sqlite3.Error:
             if self.path != MEMORY:
                 link.close()
@@ -495,7 +496,7 @@ class JournalFile:
             if most is not None and held > most:
                 raise MuchKeptError
             if held > room and self.path != MEMORY:
-                room = max(room, _size(self.path, _PACKED))
+                room = max(room, _length(self.path))
                 if held > room:
                     raise sqlite3.DatabaseError(_MORE_THAN_IT_HAS)
             yield row
@@ -644,12 +645,19 @@ def _cuts(sizes: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
             total = rows = 0
 
 
-def _size(path: str, packed: int = 1) -> int:
-    total = 0
+def _size(path: str) -> int:
+    return sum(map(bytes_of, _files(path)))
+
+
+def _length(path: str) -> int:
+    """The bytes that are in it; on the disk they may be fewer (Btrfs, ZFS), or none as yet."""
+    return sum(found.st_size for found in _files(path))
+
+
+def _files(path: str) -> Iterator[os.stat_result]:
     for end in ("", "-wal"):
         with contextlib.suppress(OSError):
-            total += bytes_of(Path(path + end).stat(), packed)
-    return total
+            yield Path(path + end).stat()
 
 
 def _inode(path: str) -> _Inode:

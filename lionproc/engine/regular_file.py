@@ -96,13 +96,12 @@ def _read(file: int, start: int, size: int) -> bytes:
         return opened.read(size)
 
 
-def bytes_of(found: os.stat_result, packed: int = 1) -> int:
+def bytes_of(found: os.stat_result) -> int:
     """The bytes that a file has, holes left out: an archive of some hundred makes one of terabytes.
 
     Args:
         found: What is known of it. Where its file system does not tell what it takes on the disk,
             or says nothing yet of a new file, its length counts.
-        packed: How many times its file system may have packed what was written (as Btrfs and ZFS do).
     """
     taken = 512 * getattr(found, "st_blocks", 0)  # POSIX leaves the unit open; all use 512
-    return min(found.st_size, packed * taken) or found.st_size
+    return min(found.st_size, taken) or found.st_size
