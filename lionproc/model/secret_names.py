@@ -36,12 +36,13 @@ _ENDS_AS_ONE = re.compile(
 )
 # Keys that open nothing: of a cache, of a part of a table, of a request. And numbers of tokens.
 _NO_SECRET = re.compile(
-    r"(?:cache|dedup|feature|foreign|group|idempotency|issue|language|lookup|metric|partition|public"
-    r"|routing|row|shard|sharding|sort|translation)[-_]?key$|(?:max|num|stop|total)[-_]?tokens$"
+    r"(?:(?:cache|dedup|foreign|group|idempotency|partition|public|routing|row|shard|sharding|sort)"
+    r"[-_]?key|(?:max|num|stop|total)[-_]?tokens)" + _BEHIND
 )
 # What somebody named himself is none: a code of a place, a session, the key of a project (`ACME-1`).
 _OF_A_THING = (
-    r"(?:config|customer|dataset|experiment|map|object|project|registry|tenant|trace)[-_]?key$"
+    r"(?:config|customer|dataset|experiment|feature|issue|language|lookup|map|metric|object|project"
+    r"|registry|tenant|trace|translation)[-_]?key$"
 )
 _IS_ID = re.compile(rf"^code$|(?:^|[^a-z])(?:session(?:[-_]?id)?$|{_OF_A_THING})")
 

@@ -32,7 +32,7 @@ MOST_PARTS = 5000  # of a schema with its references followed; OpenAI takes 5,00
 MOST_LEVELS = 200  # objects and lists in the text of a schema, one in the other
 MOST_REFERENCES = 100  # one leading to the next
 LONGEST_PATTERN = (
-    50_000  # characters, which may take two seconds to be compiled: their square counts
+    70_000  # characters, which may take three seconds to be compiled: their square counts
 )
 LONGEST_TOLD = 10_000  # characters of a schema of which all is told that is wrong with it
 _UNEVALUATED = frozenset(("unevaluatedItems", "unevaluatedProperties"))
@@ -73,8 +73,8 @@ def _check_parts(schema: Mapping[str, Any]) -> None:
     parts = list(parts_of(schema, with_shared=True))
     if sum(len(each) ** 2 for part in parts for each in patterns_in(part)) > LONGEST_PATTERN**2:
         raise SchemaError(
-            f"The patterns of the JSON Schema have more than {LONGEST_PATTERN:,} characters, and to "
-            "compile them would take very long. List words in an enum, or give shorter ones."
+            "The patterns of the JSON Schema are so long that to compile them may take very long, as one "
+            f"of {LONGEST_PATTERN:,} characters does. List words in an enum, or give shorter ones."
         )
     for part in parts:
         choices = part.get("enum")

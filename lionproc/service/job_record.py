@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from lionproc.errors import RecordError
 from lionproc.service.pipeline_results import with_results
@@ -16,6 +16,8 @@ from lionproc.service.record_types import FailedItem, JobRecord, RequestRecord, 
 from lionproc.service.records import Records, checked_name, private_folder
 from lionproc.service.request_record import is_about, request_id_of, result_of
 from lionproc.service.stage_runner import ItemInProgress
+
+MOST_ANSWERS: Final = 10_000_000  # of all stages together
 
 
 def without_answers(job: JobRecord) -> JobRecord:
@@ -49,7 +51,7 @@ def with_answers(record: JobRecord, folder: Path) -> JobRecord:
 
     Args:
         record: As it is on the disk. One that has its results, as older ones do, or that cannot
-            be read for them, is given back as it is.
+            be read for them, or has more stages and items than any, is given back as it is.
         folder: The folder of the jobs.
 
     Raises:
@@ -57,7 +59,10 @@ def with_answers(record: JobRecord, folder: Path) -> JobRecord:
     """
     stages_known = record.get("stages") or []
     outline = [_outline(stage) for stage in stages_known if isinstance(stage, Mapping)]
-    if "results" in record or not isinstance(record.get("data"), list) or not outline:
+    data, names = record.get("data"), {stage["stage"] for stage in outline}
+    if "results" in record or not isinstance(data, list) or not outline:
+        return record
+    if len(names) < len(outline) or len(outline) * len(data) > MOST_ANSWERS:
         return record
     stages: list[tuple[str, Records[RequestRecord]]] = []
     for stage in outline:
@@ -65,8 +70,8 @@ def with_answers(record: JobRecord, folder: Path) -> JobRecord:
         stages.append((name, Records(private_folder(folder / name), "req")))
     errors = dict(_failed(record))
     items: dict[int, ItemInProgress] = {}
-    for position, data in enumerate(record["data"]):
-        item = ItemInProgress(position, data, error=errors.get(position))
+    for position, each in enumerate(data):
+        item = ItemInProgress(position, each, error=errors.get(position))
         _read_answers(item, record, stages)
         if item.error is not None or len(item.answers) == len(stages):
             items[position] = item

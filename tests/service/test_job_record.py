@@ -229,3 +229,17 @@ async def test_an_answer_that_is_all_indentation_is_written_without(
     assert kept == results
     assert await processor.resume() == []
     await processor.close()
+
+
+@pytest.mark.parametrize(
+    "names", [["A"] * 5000, [f"stage {n}" for n in range(5000)]], ids=["one", "many"]
+)
+async def test_a_record_that_somebody_gave_far_too_many_stages_is_not_unfolded(model, names):
+    pipeline = await made(model, "A")
+    job = (await pipeline.process_data(["x"]))["job_id"]
+    (path,) = Path("jobs").glob(f"**/{job}.json")  # noqa: ASYNC240
+    record = json.loads(path.read_text())
+    stages = [{"stage_id": str(n), "stage": name} for n, name in enumerate(names)]
+    path.write_text(json.dumps({**record, "stages": stages, "data": [0] * 60_000}))
+    assert len(pipeline.get_results(job)["stages"]) == 5000
+    assert "results" not in pipeline.get_results(job)
