@@ -99,7 +99,7 @@ QUESTIONS: Lines = (
     ("page", "What is on the page that a report is handed on as, and what never?"),
     ("asked_again", "How does what failed get another prompt or model?"),
     ("wait_for", "What happens on Ctrl-C? (`Run.stop` ends the sending.)"),
-    ("frame:Prompt", "Where are the cells put into a template, and rows without one skipped?"),
+    ("filled", "Where are the cells put into a template, and rows without one skipped?"),
     ("RequestBuilder", "Is an answer type asked for by `response_format` or by an instruction?"),
     ("ModelCall", "What is said to a model whose answer did not fit?"),
     ("Fitting", "What if a model does not take a parameter?"),
@@ -114,6 +114,9 @@ QUESTIONS: Lines = (
     ("RowStore", "Where do the columns of `details=True` come from?"),
     ("RunLog", "What does a journal remember of its runs, and when is one killed?"),
     ("answers_again", "How are yesterday's answers put onto today's frame?"),
+    ("KeptVotes", "Where do the votes on a row stand when it is asked about again?"),
+    ("in_parts", "How many rows are looked up in the journal at once?"),
+    ("refuse_too_much", "What of a strange journal's questions is too much to be made?"),
     ("Unanswered", "What is said of rows without an answer?"),
     ("HINTS", "Where do the hints in the table of errors come from?"),
     ("cli:_code", "Which exit code do rows that failed, or a budget that is reached, give?"),
@@ -126,6 +129,7 @@ QUESTIONS: Lines = (
     ("Run", "Who tells the panel and the bar how it stands, and how often (`_tick`)?"),
     ("Panel", "Who draws the live panel?"),
     ("Records", "How are the requests of a service kept on disk?"),
+    ("with_answers", "Where are the answers of a pipeline's job on the disk?"),
     ("model:hidden", "How is the key kept out of the journal and of messages?"),
 )
 PROVIDER: Lines = (

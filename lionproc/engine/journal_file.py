@@ -496,7 +496,7 @@ class JournalFile:
             if most is not None and held > most:
                 raise MuchKeptError
             if held > room and self.path != MEMORY:
-                room = max(room, _length(self.path))
+                room = max(room, _length(self.path) or held)  # or it was taken away meanwhile
                 if held > room:
                     raise sqlite3.DatabaseError(_MORE_THAN_IT_HAS)
             yield row

@@ -48,6 +48,7 @@ _STATISTICS: Final = {
     (b"table", b"sqlite_stat1", b"CREATE TABLE sqlite_stat1(tbl,idx,stat)"),
     (b"table", b"sqlite_stat4", b"CREATE TABLE sqlite_stat4(tbl,idx,neq,nlt,ndlt,sample)"),
 }
+_MOST_STATISTICS: Final = 1000  # rows; of each table and index there are some two dozen at the most
 _MOST_TABLES: Final = len(_SCHEMA) + len(_STATISTICS) + 1  # and indexes, that are looked at
 _OF_A_SCHEMA: Final = {
     sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 1,
@@ -110,6 +111,10 @@ def checked_format(connection: sqlite3.Connection, path: str) -> int:
     for more in set(tables) - ours - _STATISTICS:
         kind, name, _ = map(_text, more)
         raise sqlite3.DatabaseError(f"it has a {kind} {name!r} that lionproc did not put there")
+    for _, table, _ in _STATISTICS & set(tables):
+        some = f"SELECT 1 FROM {_text(table)} LIMIT {_MOST_STATISTICS + 1}"  # noqa: S608  (SQLite's)
+        if len(connection.execute(some).fetchall()) > _MOST_STATISTICS:  # they would be written out
+            raise sqlite3.DatabaseError("its statistics are more than it has to tell of")
     return version
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final, TypeVar
 
 from lionproc.engine.journal import MuchKeptError
@@ -28,10 +29,9 @@ def in_parts(
     Returns:
         What that returns, of all rows in their order.
     """
-    if len(rows) > 1:
-        try:
-            return list(look_up(rows, MOST_AT_ONCE))
-        except MuchKeptError:
-            half = len(rows) // 2
-            return in_parts(rows[:half], look_up) + in_parts(rows[half:], look_up)
-    return list(look_up(rows, None))
+    if len(rows) <= 1:
+        return list(look_up(rows, None))
+    with suppress(MuchKeptError):
+        return list(look_up(rows, MOST_AT_ONCE))
+    half = len(rows) // 2
+    return in_parts(rows[:half], look_up) + in_parts(rows[half:], look_up)

@@ -33,6 +33,7 @@ __all__ = [
     "engine_of",
     "is_possessive",
     "looks_around",
+    "may_be_verbose",
     "room_of",
     "size_of",
     "steps_of",
@@ -63,6 +64,7 @@ _TOKEN: Final = re.compile(
 )
 _LOOKING: Final = ("=", "!", "?>")  # the ends of what opens a group that is left by one way alone
 _TAKES: Final = re.compile(r"\\(?:[dDwWsSpPxunrtfv]|[^\w<>])|[^\\^$]", re.DOTALL)  # a character
+_VERBOSE: Final = re.compile(r"\(\?[a-zA-Z]{0,20}x")
 _ALL_LETTERS: Final = re.compile(r"\\[pPwWdD]")
 # What looks like a character and may be none: in `(?x)` a space, a comment, `\b{start}`.
 _TAKES_NOTHING: Final = re.compile(r"\(\?(?:[a-zA-Z-]{0,20}x|#|P?<\w{99})|\\[bB]\{")
@@ -215,12 +217,17 @@ def size_of(text: str) -> int:
     return _BEYOND_ASCII * len(text.encode(errors="surrogatepass"))
 
 
+def may_be_verbose(pattern: str) -> bool:
+    """Whether spaces and comments say nothing in a pattern, or in parts of it: `(?x)`."""
+    return _VERBOSE.search(pattern) is not None
+
+
 def is_possessive(pattern: str, *, verbose: bool) -> bool:
     """Whether a repetition keeps all that it took (`a*+`), which the other engine reads as two.
 
     Args:
         pattern: As its engine has it.
-        verbose: Whether it may have comments.
+        verbose: Whether spaces and comments in it say nothing.
     """
     repeated, place = False, 0
     while token := _TOKEN.match(pattern, place):
@@ -229,7 +236,7 @@ def is_possessive(pattern: str, *, verbose: bool) -> bool:
             place = pattern.find("\n", place) + 1 or len(pattern)
         elif repeated and token["some"] == "+":
             return True
-        elif not token[0].isspace():  # which says nothing where it is verbose
+        elif not (verbose and token[0].isspace()):
             repeated = bool(token["some"]) or (token[0][0] == "{" and len(token[0]) > 1)
     return False
 
@@ -239,7 +246,7 @@ def looks_around(pattern: str) -> bool:
     """Whether a pattern of a JSON Schema wants more than the engine that goes over a text once."""
     import jsonschema_rs
 
-    if is_possessive(pattern, verbose=True) or is_possessive(pattern, verbose=False):
+    if any(is_possessive(pattern, verbose=way) for way in {False, may_be_verbose(pattern)}):
         return True
     once = jsonschema_rs.RegexOptions()
     try:

@@ -17,12 +17,18 @@ from pydantic_core import SchemaError as CoreSchemaError
 
 from lionproc.errors import SchemaError
 from lionproc.model.core_parts import changed, parts_within
-from lionproc.model.pattern_work import LARGEST_PATTERN, RunPattern, engine_of, is_possessive
+from lionproc.model.pattern_work import (
+    LARGEST_PATTERN,
+    RunPattern,
+    engine_of,
+    is_possessive,
+    may_be_verbose,
+)
 
 __all__ = ["runs_of", "safe_schema", "validator_from", "validator_of"]
 
 _FLAGS: Final = ((re.IGNORECASE, "i"), (re.MULTILINE, "m"), (re.DOTALL, "s"), (re.VERBOSE, "x"))
-_VERBOSE: Final = re.compile(r"\(\?[a-zA-Z]{0,20}x")
+
 _END: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\Z")  # `\z` to everybody but Python
 
 
@@ -136,8 +142,7 @@ def _matcher(pattern: str, flags: int) -> Callable[[str], bool]:
 def _own_engine(pattern: str, flags: int) -> SchemaValidator | None:
     """The engine that pydantic has itself, with a pattern; None where it does not run it as Python would."""
     spelled = _with_flags(pattern, flags)
-    verbose = flags & re.VERBOSE or _VERBOSE.search(pattern) is not None
-    if flags & re.ASCII or is_possessive(spelled, verbose=bool(verbose)):
+    if flags & re.ASCII or is_possessive(spelled, verbose=may_be_verbose(spelled)):
         return None
     own: Any = core_schema.str_schema(pattern=spelled)
     try:

@@ -1072,6 +1072,18 @@ def test_a_database_of_somebody_else_with_a_long_schema_is_told_as_one(path):
         Journal.open(path)
 
 
+def test_statistics_of_which_there_are_more_than_there_is_to_tell_of_are_refused(path):
+    """They would be written out where a journal is pruned."""
+    Journal.open(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as other, other:
+        other.execute("ANALYZE")
+        other.executemany(
+            "INSERT INTO sqlite_stat1 VALUES ('record', ?, '1')", [("x" * 99,)] * 2000
+        )
+    with pytest.raises(JournalError, match="statistics are more than it has"):
+        Journal.open(path)
+
+
 def the_pages(path, count, tree="record", **more):
     """The bytes of a journal with some records, where a tree begins, and the size of a page."""
     with Journal.open(path) as journal:

@@ -512,7 +512,7 @@ def test_a_long_text_where_a_repetition_keeps_what_it_took_is_a_wrong_shape(patt
     assert read(json.dumps({"answer": "a!" + text[:100] + "zb"})).endswith("zb")
 
 
-@pytest.mark.parametrize("pattern", [r"a\*+", "[*?+]+", "[]*+]+", r"a{2}\+", "(a*)+b"])
+@pytest.mark.parametrize("pattern", [r"a\*+", "[*?+]+", "[]*+]+", r"a{2}\+", "(a*)+b", r"\w+ +\w"])
 def test_a_repetition_of_a_sign_is_none_that_keeps_what_it_took(pattern):
     assert not looks_around(pattern)
 

@@ -61,8 +61,10 @@ def pid():
 
 
 @pytest.fixture(autouse=True)
-def none_yet():
+def none_yet_and_none_left():
     match_process.stop()
+    yield
+    match_process.stop()  # and nothing is known of one that did not begin
 
 
 @BOTH
