@@ -44,7 +44,10 @@ _THOUGHTS = ("thinking", "thought", "reasoning", "reasoning_content", "summary_t
 # A list under the name of a message's text; log-probabilities have one of that name, too.
 _LISTED = re.compile(rb'"content"(?<!"logprobs":\{"content")(?<!"logprobs": \{"content")\s*:\s*\[')
 _TOO_DEEP = "It is nested too deeply."
-_DECODER = json.JSONDecoder()
+LONGEST_NUMBER = 1000  # digits; Python reads none of 4,301
+_DECODER = json.JSONDecoder(
+    parse_int=lambda text: None if len(text) > LONGEST_NUMBER else int(text)
+)
 
 
 def parsed(body: bytes) -> Any:

@@ -67,7 +67,8 @@ def with_answers(record: JobRecord, folder: Path) -> JobRecord:
     stages: list[tuple[str, Records[RequestRecord]]] = []
     for stage in outline:
         name = checked_name(stage["stage"])
-        stages.append((name, Records(private_folder(folder / name), "req")))
+        place = folder / name  # none is made to be looked into
+        stages.append((name, Records(private_folder(place) if place.is_dir() else place, "req")))
     errors = dict(_failed(record))
     items: dict[int, ItemInProgress] = {}
     for position, each in enumerate(data):

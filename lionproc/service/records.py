@@ -42,7 +42,8 @@ __all__ = [
 log = logging.getLogger("lionproc.service")
 
 LARGEST = 256 * 2**20  # bytes that one record may have
-READABLE = 2**20  # bytes of one that is indented, which may be a hundred times as long
+READABLE = 2**20  # bytes of one that is indented
+MOST_INDENTED = 16  # times as long as it would be else; one that is nested deep is a hundred times
 SPARE = 2**26  # bytes of memory for one, beyond those in proportion to its length
 SHALLOW = 200  # levels, one in the other, that can be written in any case
 _FIELDS: dict[str, tuple[type, ...]] = {
@@ -356,7 +357,8 @@ def written(
     """
     content = to_json(record)
     if len(content) <= READABLE:
-        content = to_json(record, indent=True)
+        indented = to_json(record, indent=True)
+        content = indented if len(indented) <= MOST_INDENTED * len(content) else content
     content += b"\n"
     if len(content) > LARGEST:
         raise RecordError(

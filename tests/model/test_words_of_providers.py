@@ -324,3 +324,8 @@ def test_brackets_within_the_text_of_a_reply_are_no_lists():
         parsed(body[:-1] + b"," + b'"x":[' + b"[]," * 800_000 + b"1]}")
     with pytest.raises(ValueError, match="more lists and objects"):
         parsed(b'{} "' + body)
+
+
+def test_a_number_of_very_many_digits_beside_an_answer_is_not_known():
+    body = b'{"choices":[{"message":{"content":"fine"}}],"usage":{"total_tokens":%s,"n":7}}'
+    assert parsed(body % (b"9" * 5000))["usage"] == {"total_tokens": None, "n": 7}

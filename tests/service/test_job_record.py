@@ -243,3 +243,6 @@ async def test_a_record_that_somebody_gave_far_too_many_stages_is_not_unfolded(m
     path.write_text(json.dumps({**record, "stages": stages, "data": [0] * 60_000}))
     assert len(pipeline.get_results(job)["stages"]) == 5000
     assert "results" not in pipeline.get_results(job)
+    path.write_text(json.dumps({**record, "stages": [*record["stages"], {"stage": "unknown"}]}))
+    pipeline.get_results(job)
+    assert not Path("jobs", "unknown").exists()  # noqa: ASYNC240

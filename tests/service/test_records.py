@@ -265,3 +265,12 @@ def test_a_record_that_nests_deeper_than_can_be_written_is_damaged(tmp_path):
     assert list(records.damaged) == ["req_bad.json"]
     assert "levels, one in the other" in records.damaged["req_bad.json"]
     records.write({**records.read("req_good"), "status": "failed"})
+
+
+def test_a_record_that_is_nested_deep_is_not_indented_to_a_hundred_times_its_length():
+    result = 1
+    for _ in range(100):
+        result = [result, 1]
+    record = {"id": "req_1", "status": "completed", "result": [result] * 50}
+    assert len(records_module.written(record, "")) < 2 * len(json.dumps(record))
+    assert b'\n  "status"' in records_module.written({**record, "result": "short"}, "")
