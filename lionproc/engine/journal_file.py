@@ -133,10 +133,9 @@ _NO_WAL: Final = {
     sqlite3.SQLITE_READONLY,
 }
 
-
+_MORE_THAN_IT_HAS: Final = "its records claim more bytes than it has"
 # Of SQLite's steps, a row takes some dozens and more than as many bytes. A statement of many times
 # more goes through pages that lead to each other: a few kilobytes of them hold rows without end.
-_MORE_THAN_IT_HAS: Final = "its records claim more bytes than it has"
 _SOME_STEPS: Final = 1_000_000
 _OF_A_SCHEMA: Final = 100_000  # steps; it has four tables
 _MOST_STEPS: Final = 100_000_000

@@ -66,14 +66,14 @@ def parsed(body: bytes) -> Any:
         >>> parsed(b': still working\n\n{"choices":[]}')
         {'choices': []}
     """
-    parts = _signs(body)
-    if is_much := parts > MOST_PARTS:  # unless they are within texts, as far as it is JSON
+    signs = parts = _signs(body)
+    if signs > MOST_PARTS:  # they may be within texts, which is known as far as it is JSON
         parts = sum(map(_signs, without_texts(body)))
-    _check(parts)
+        _check(parts)
     try:
         data = orjson.loads(body)
     except ValueError:
-        _check(MOST_PARTS + is_much)
+        _check(signs)
         try:
             data = _read(body.decode("utf-8-sig").lstrip())
         except RecursionError:
@@ -179,9 +179,8 @@ def in_one_piece(body: bytes) -> bytes | None:
         message["content"] = joined(message.get("content"))
     except (ValueError, LookupError, TypeError, AttributeError):
         return None
-    return json.dumps(data, ensure_ascii=False).encode(
-        errors="backslashreplace"
-    )  # half a character
+    text = json.dumps(data, ensure_ascii=False)
+    return text.encode(errors="backslashreplace")  # as JSON escapes half a character
 
 
 def _read(text: str) -> object:

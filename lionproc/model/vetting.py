@@ -31,9 +31,8 @@ CHECKED_AGAIN = 4
 MOST_PARTS = 5000  # of a schema with its references followed; OpenAI takes 5,000 properties
 MOST_LEVELS = 200  # objects and lists in the text of a schema, one in the other
 MOST_REFERENCES = 100  # one leading to the next
-LONGEST_PATTERN = (
-    70_000  # characters, which may take three seconds to be compiled: their square counts
-)
+# Characters, which may take three seconds to be compiled: of each pattern the square counts.
+LONGEST_PATTERN = 70_000
 LONGEST_TOLD = 10_000  # characters of a schema of which all is told that is wrong with it
 _UNEVALUATED = frozenset(("unevaluatedItems", "unevaluatedProperties"))
 _DRAFTS = frozenset(

@@ -47,6 +47,12 @@ def how_votes_stood(request, monkeypatch):
         monkeypatch.setattr("lionproc.engine.replay.Replay.keep_voted", lambda *_: None)
 
 
+def members(server, names):
+    return [
+        lp.Model("openai", name, base_url=server.base_url, api_key=server.key) for name in names
+    ]
+
+
 def ask(model, rows, **more):
     frame = pd.DataFrame({"text": rows})
     given = {"into": "x", "schema": AB, "model": model, "limits": ONE_BY_ONE, **more}
@@ -216,7 +222,7 @@ def test_votes_that_failed_at_any_model_of_a_cascade_are_not_asked_again(
         return "length" if now["answer"] == "!" else None
 
     server.configure(answer=lambda body: {"answer": now["answer"].replace("!", "a")}, faults=faults)
-    models = [lp.Model("openai", n, base_url=server.base_url, api_key=server.key) for n in said]
+    models = members(server, said)
     cascade = lp.Cascade(models, below=0.8)
     out = ask(cascade, ["p"], votes=5)
     assert (out["x"].tolist(), out["x_confidence"].tolist()) == (["a"], [share])
@@ -261,7 +267,7 @@ def test_a_row_that_one_model_decides_asks_no_vote_again_of_those_that_all_faile
 ):
     Refusals(server, small="!!!", middle=middle, large="a!a")
     names = ("small", "middle", "large")
-    models = [lp.Model("openai", n, base_url=server.base_url, api_key=server.key) for n in names]
+    models = members(server, names)
     cascade = lp.Cascade(made_of(*models), below=0.5)
     out = ask(cascade, ["p"], votes=3)
     assert (out["x"].tolist(), out["x_confidence"].tolist()) == (["a"], [pytest.approx(2 / 3)])
@@ -313,7 +319,7 @@ def test_votes_that_failed_are_not_asked_again_where_they_led_to_the_answer_thro
     server, made_of, votes, share
 ):
     Refusals(server, **votes)
-    models = (lp.Model("openai", n, base_url=server.base_url, api_key=server.key) for n in "abc")
+    models = members(server, "abc")
     model = made_of(*models)
     frame = pd.DataFrame({"text": ["p"]})
     how = {"into": "x", "schema": AB, "model": model, "votes": 3, "limits": ONE_BY_ONE}
@@ -350,7 +356,7 @@ def test_whatever_a_model_is_made_of_a_row_with_an_answer_keeps_it_and_is_not_as
 ):
     random = Random(seed)
     names = "abcd"
-    models = [lp.Model("openai", n, base_url=server.base_url, api_key=server.key) for n in names]
+    models = members(server, names)
     model = _made_of(random, models)
     rows = [f"row {number}" for number in range(20)]
     said = {n: {row: random.choices("aaab!?", k=20) for row in rows} for n in names}
@@ -401,7 +407,7 @@ def test_over_runs_in_which_models_fail_and_heal_a_row_with_an_answer_keeps_it(s
     """Also where a model is asked twice on a row's way, and answers at the second time."""
     random = Random(seed)
     names = random.choices("abc", k=5)
-    models = [lp.Model("openai", n, base_url=server.base_url, api_key=server.key) for n in names]
+    models = members(server, names)
     model = _made_of(random, models)
     rows = [f"row {number}" for number in range(12)]
     how = {"votes": random.choice([2, 3]), "tie": "first"}
@@ -424,10 +430,7 @@ def test_over_runs_in_which_models_fail_and_heal_a_row_with_an_answer_keeps_it(s
 def test_a_vote_that_was_cast_while_the_first_model_was_down_stands_though_it_failed_there_before(
     server,
 ):
-    first, second = (
-        lp.Model("openai", name, base_url=server.base_url, api_key=server.key)
-        for name in ("first", "second")
-    )
+    first, second = members(server, ("first", "second"))
     model, rows = lp.Fallback([first, second]), [f"row {number}" for number in range(8)]
     how = {"votes": 3, "retry": lp.Retry(max_attempts=1, max_corrections=0)}
     Refusals(server, first="?ab")
@@ -452,10 +455,7 @@ def test_a_vote_that_was_cast_while_the_first_model_was_down_stands_though_it_fa
 def test_votes_go_the_way_again_on_which_a_model_was_left_out_before_one_that_begins_further_on(
     server,
 ):
-    first, second = (
-        lp.Model("openai", name, base_url=server.base_url, api_key=server.key)
-        for name in ("first", "second")
-    )
+    first, second = members(server, ("first", "second"))
     model, rows = lp.Fallback([first, second]), [f"row {number}" for number in range(8)]
     how = {"votes": 3, "retry": lp.Retry(max_attempts=1, max_corrections=0)}
     came = Refusals(server, second="?a?")
@@ -475,7 +475,7 @@ def test_votes_go_the_way_again_on_which_a_model_was_left_out_before_one_that_be
 )
 def test_what_another_run_buys_changes_no_row_that_has_an_answer(server, made):
     Refusals(server, a="!aa", b="!")
-    a, b = (lp.Model("openai", n, base_url=server.base_url, api_key=server.key) for n in "ab")
+    a, b = members(server, "ab")
     out = ask(made(a, b), ["p"], votes=3)
     assert out["x_confidence"].tolist() == [pytest.approx(2 / 3)]
     server.configure(answer=lambda body: {"answer": "a"}, faults=None)
@@ -486,7 +486,7 @@ def test_what_another_run_buys_changes_no_row_that_has_an_answer(server, made):
 
 
 def test_what_a_run_without_resuming_bought_takes_the_place_of_the_answer_of_before(server):
-    a, b = (lp.Model("openai", n, base_url=server.base_url, api_key=server.key) for n in "ab")
+    a, b = members(server, "ab")
     model, how = lp.Fallback([a, b]), {"votes": 3, "retry": lp.Retry(max_corrections=0)}
     Refusals(server, a="a!!", b="aa")
     assert ask(model, ["p"], **how)["x_confidence"].tolist() == [1.0]
@@ -500,7 +500,7 @@ def test_what_a_run_without_resuming_bought_takes_the_place_of_the_answer_of_bef
 
 
 def test_a_threshold_of_1_is_one_of_1_0_and_a_run_of_before_has_what_it_had(server):
-    a, b, c = (lp.Model("openai", n, base_url=server.base_url, api_key=server.key) for n in "abc")
+    a, b, c = members(server, "abc")
     how = {"votes": 3, "retry": lp.Retry(max_attempts=1)}
     server.configure(
         answer=lambda body: {"answer": "a"},
@@ -515,7 +515,7 @@ def test_a_threshold_of_1_is_one_of_1_0_and_a_run_of_before_has_what_it_had(serv
 
 
 def test_how_votes_stood_is_kept_once_for_equal_rows(server, tmp_path):
-    a, b = (lp.Model("openai", n, base_url=server.base_url, api_key=server.key) for n in "ab")
+    a, b = members(server, "ab")
     server.configure(
         answer=lambda body: {"answer": "a"},
         faults=lambda body, n: "500" if body["model"] == "a" else None,
@@ -526,7 +526,7 @@ def test_how_votes_stood_is_kept_once_for_equal_rows(server, tmp_path):
 
 
 def test_a_row_bears_nothing_that_others_asked_after_it_had_its_answer(server):
-    a, b = (lp.Model("openai", n, base_url=server.base_url, api_key=server.key) for n in "ab")
+    a, b = members(server, "ab")
     server.configure(
         answer=lambda body: {"answer": "a"},
         faults=lambda body, n: "500" if body["model"] == "a" else None,
@@ -556,10 +556,7 @@ def test_votes_on_many_rows_stay_together_on_their_way_to_the_next_model(server,
     monkeypatch.setattr("lionproc.frame.row_run.PORTION_ROWS", 4)
     rows = [f"row {number}" for number in range(30)]  # more votes than are taken up at once
     Refusals(server, small="!!!", large="a!a")
-    models = [
-        lp.Model("openai", name, base_url=server.base_url, api_key=server.key)
-        for name in ("small", "large")
-    ]
+    models = members(server, ("small", "large"))
     how = {"votes": 3, "limits": lp.Limits(concurrency=8)}
     out = ask(lp.Cascade(models, below=0.5), rows, **how)
     assert out["x"].tolist() == ["a"] * 30
@@ -571,10 +568,7 @@ def test_votes_on_many_rows_stay_together_on_their_way_to_the_next_model(server,
 
 def test_votes_on_a_row_without_an_answer_are_foreseen_at_the_model_they_have_led_to(server):
     Refusals(server, first="aabb!", small="a", large="!a!ba")
-    first, small, large = (
-        lp.Model("openai", name, base_url=server.base_url, api_key=server.key)
-        for name in ("first", "small", "large")
-    )
+    first, small, large = members(server, ("first", "small", "large"))
     model = lp.Fallback([first, lp.Cascade([small, large], below=0.9)])
     with pytest.warns(RowsFailedWarning):
         out = ask(model, ["p"], votes=5)
