@@ -69,6 +69,7 @@ QUESTIONS: Lines = (
     ("Replay", "Where does a second run find what the first one was answered?"),
     ("JournalFile", "Where is a reply written to disk before it counts?"),
     ("bring_up", "Where are the tables of the journal, and what an older file lacks?"),
+    ("look_through", "What is looked at before a journal from elsewhere is believed?"),
     ("LimitControls", "How does the panel change a limit?"),
     ("ExecutorGroup", "What does an executor do for the runs of a model it was given to?"),
     ("Budget", "When is a budget reached (`.reached`)?"),

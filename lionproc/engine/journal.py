@@ -19,7 +19,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from lionproc.engine.forking import go_on, hold
 from lionproc.engine.journal_contents import JournalContents
@@ -53,6 +53,8 @@ __all__ = [
 ]
 
 _BATCH: Final = 512  # keys in one query
+
+_R = TypeVar("_R", Failure, Voted)
 
 
 class Journal:
@@ -205,19 +207,15 @@ class Journal:
                 found[key] = entry
         return found
 
-    def failures(
-        self, keys: Sequence[bytes], since: int = 0, until: int | None = None
-    ) -> dict[bytes, Failure]:
-        """Look up failures: those of the keys whose newest record is one. As `find`."""
-        found = self._newest(keys, since, LAST_ID if until is None else until)
-        return {key: record for key, record in found.items() if type(record) is Failure}
+    def newest(
+        self, keys: Sequence[bytes], kind: type[_R], since: int = 0, until: int | None = None
+    ) -> dict[bytes, _R]:
+        """Look up failures (`kind=Failure`), or how votes stood (`Voted`).
 
-    def voted(
-        self, keys: Sequence[bytes], since: int = 0, until: int | None = None
-    ) -> dict[bytes, Voted]:
-        """Look up how votes stood. As `find`."""
+        As `find`; of the keys whose newest record is one.
+        """
         found = self._newest(keys, since, LAST_ID if until is None else until)
-        return {key: record for key, record in found.items() if type(record) is Voted}
+        return {key: record for key, record in found.items() if type(record) is kind}
 
     def latest(self, most: int) -> Iterator[Entry]:
         """The replies among the records that came last, the newest first, one at a time.

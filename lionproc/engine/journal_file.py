@@ -34,10 +34,18 @@ from typing import Final, TypeVar
 
 from lionproc.engine.forking import hold
 from lionproc.engine.journal_intake import MOST_ALIKE, take_in
-from lionproc.engine.journal_mark import GIVE, check_mark
+from lionproc.engine.journal_mark import GIVE, bears_mark, check_mark
 from lionproc.engine.journal_owed import owed
+from lionproc.engine.journal_pages import look_through
 from lionproc.engine.journal_record import LARGEST_REPLY, Row
-from lionproc.engine.journal_schema import COLUMNS, VERSION, bring_up, check_numbers, checked_format
+from lionproc.engine.journal_schema import (
+    COLUMNS,
+    VERSION,
+    bring_up,
+    check_numbers,
+    checked_format,
+    names_of,
+)
 from lionproc.engine.journal_trouble import ELSEWHERE, code_of, is_busy, trouble
 from lionproc.engine.made_here import USUAL_JOURNAL, make_secret
 from lionproc.engine.regular_file import bytes_of
@@ -202,6 +210,7 @@ class JournalFile:
         self._is_forked_open = False  # SQLite was in the middle of something
         self._doubtful = False  # what is in the WAL may never come to the disk
         self._is_ordered = False  # its index, as far as that was looked at
+        self._looked_through: _Inode = None  # the file whose pages were looked at
         self._writer: _Link | None = None
         self._reader: _Link | None = None
         self._make_locks()
@@ -557,13 +566,13 @@ class JournalFile:
             execute("PRAGMA cell_size_check = ON")
             if mode == "WAL":
                 # Before anything in a stranger's file changes.
-                self._checked(connection, steps)
+                self._look(connection, steps)
                 (kept,) = execute("PRAGMA journal_mode = WAL").fetchone()
                 execute("PRAGMA wal_autocheckpoint = 4000")
             else:
                 # A file left in WAL mode opens without shared memory only in exclusive mode.
                 execute("PRAGMA locking_mode = EXCLUSIVE")
-                self._checked(connection, steps)
+                self._look(connection, steps)
                 (kept,) = execute("PRAGMA journal_mode = TRUNCATE").fetchone()
                 execute("PRAGMA locking_mode = NORMAL")
                 execute("SELECT count(*) FROM sqlite_master").fetchone()  # lets go of the lock
@@ -579,6 +588,22 @@ class JournalFile:
             raise
         self.mode = {b"wal": "wal", b"memory": "memory"}.get(kept, "rollback")
         return connection
+
+    def _look(self, connection: sqlite3.Connection, steps: _Steps) -> None:
+        """Look at what the file is, and through all of it unless it is known."""
+        version = self._checked(connection, steps)
+        inode = _inode(self.path)
+        if (
+            self.path == MEMORY
+            or inode == self._looked_through
+            or bears_mark(connection, self.path)
+        ):
+            return
+        # Some file systems tell of one block for seconds after a write, whatever is in it.
+        size = max(_size(self.path), min(_length(self.path), _MOST_STEPS))
+        look_through(connection, self.path, size, names_of(version))
+        connection.set_progress_handler(steps, _SOME_STEPS)
+        self._looked_through = inode
 
     def _checked(self, connection: sqlite3.Connection, steps: _Steps) -> int:
         """The format of the file, which is read in few steps."""

@@ -1,26 +1,42 @@
-"""The secret of a folder in its journal: what an archive put in the journal's place bears none.
+"""What a journal bears where it was made, or looked through: what an archive put there bears none.
 
-It is kept as a run with the number 0 and a wrong checksum, which nobody lists and no format forbids.
+In a folder that lionproc made it is the secret of that (`made_here`), elsewhere the number that the
+file system gave the file, which a copy has not and nobody who writes an archive knows. It is kept as a
+run with the number 0 and a wrong checksum, which nobody lists and no format forbids.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
+from pathlib import Path
 from typing import Final
 
 from lionproc.engine.journal_trouble import is_busy
 from lionproc.engine.made_here import say_it_was_not, secret_of
 
-__all__ = ["GIVE", "check_mark"]
+__all__ = ["GIVE", "bears_mark", "check_mark"]
 
 GIVE: Final = "INSERT OR REPLACE INTO run (id, facts, checksum) VALUES (0, ?, -1)"
-_HAS: Final = "SELECT 1 FROM run WHERE id = 0 AND facts = ?"
+_HAS: Final = (
+    "SELECT 1 FROM run WHERE id = 0"
+    " AND CASE WHEN typeof(facts) = 'blob' AND length(facts) <= 100 THEN facts END = ?"
+)
 _HOLDS: Final = "SELECT EXISTS (SELECT 1 FROM record) OR EXISTS (SELECT 1 FROM run WHERE id <> 0)"
 
 
+def bears_mark(connection: sqlite3.Connection, path: str) -> bool:
+    """Whether a journal was made here, or was looked through before.
+
+    Args:
+        connection: To a file with the tables of a journal, or with none.
+        path: The file, by its real path.
+    """
+    return _bears(connection, _mark_of(path))
+
+
 def check_mark(connection: sqlite3.Connection, path: str) -> None:
-    """Give a journal the secret of its folder, and say so if it should have had it already.
+    """Give a journal its mark, and say so if it should have had that already.
 
     Args:
         connection: Not in a transaction.
@@ -30,23 +46,40 @@ def check_mark(connection: sqlite3.Connection, path: str) -> None:
         sqlite3.Error: Another process writes just now.
 
     Warns:
-        LionprocWarning: There is something in it. Said once, or each time where it cannot be written.
+        LionprocWarning: There is something in it, and its folder was made here. Said once, or each
+            time where it cannot be written.
     """
-    secret = secret_of(path)
-    if secret and _is_foreign(connection, secret):
+    mark = _mark_of(path)
+    if mark and _is_foreign(connection, mark) and secret_of(path):
         say_it_was_not(path)
 
 
-def _is_foreign(connection: sqlite3.Connection, secret: bytes) -> bool:
+def _mark_of(path: str) -> bytes:
+    """Empty where there is none: some file systems give files no number."""
+    try:
+        number = Path(path).stat().st_ino
+    except OSError:
+        number = 0
+    return secret_of(path) or (b"%d" % number if number else b"")
+
+
+def _bears(connection: sqlite3.Connection, mark: bytes) -> bool:
+    try:
+        return bool(mark) and connection.execute(_HAS, (mark,)).fetchone() is not None
+    except sqlite3.Error:  # it has no runs as yet, or is damaged: nothing speaks for it
+        return False
+
+
+def _is_foreign(connection: sqlite3.Connection, mark: bytes) -> bool:
+    if _bears(connection, mark):
+        return False
     execute = connection.execute
     try:
-        if execute(_HAS, (secret,)).fetchone():
-            return False
         execute("BEGIN IMMEDIATE")
         holds = False
-        if not execute(_HAS, (secret,)).fetchone():  # else another process was quicker
+        if not _bears(connection, mark):  # else another process was quicker
             (holds,) = execute(_HOLDS).fetchone()
-            execute(GIVE, (secret,))
+            execute(GIVE, (mark,))
         execute("COMMIT")
     except sqlite3.Error as error:  # full or damaged: nothing speaks for it
         with contextlib.suppress(sqlite3.Error):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections.abc import Iterable
 from typing import Final
 
 from lionproc.engine.journal_record import Row
@@ -114,8 +115,15 @@ def checked_format(connection: sqlite3.Connection, path: str) -> int:
     for _, table, _ in _STATISTICS & set(tables):
         some = f"SELECT 1 FROM {_text(table)} LIMIT {_MOST_STATISTICS + 1}"  # noqa: S608  (SQLite's)
         if len(connection.execute(some).fetchall()) > _MOST_STATISTICS:  # they would be written out
-            raise sqlite3.DatabaseError("its statistics are more than it has to tell of")
+            raise sqlite3.DatabaseError(
+                f"it has more than {_MOST_STATISTICS:,} rows of statistics, and SQLite writes two dozen"
+            )
     return version
+
+
+def names_of(version: int) -> Iterable[str]:
+    """The tables and indexes of a journal of this format, none if that is 0."""
+    return _SCHEMAS.get(version, {})
 
 
 def check_numbers(connection: sqlite3.Connection) -> None:

@@ -110,7 +110,7 @@ class Replay:
         if not keys or self.journal is None:
             return not keys
         known = [key for key in keys if key is not None]
-        return len(self.journal.failures(known, self._since, self.until)) == len(keys)
+        return len(self.journal.newest(known, Failure, self._since, self.until)) == len(keys)
 
     def fail_again(self, events: Sequence[Event]) -> None:
         """Give those that failed when they were asked before that failure. Any thread.
@@ -125,7 +125,7 @@ class Replay:
         if not unasked or self.journal is None:
             return
         keys = [event.first.key or b"" for event in unasked]
-        lost = self.journal.failures(keys, self._since, self.until)
+        lost = self.journal.newest(keys, Failure, self._since, self.until)
         kept = self.find_all([() if key in lost else (key,) for key in keys])
         for event, key, entry in zip(unasked, keys, kept, strict=True):
             if key in lost:
@@ -145,7 +145,7 @@ class Replay:
         """
         if not keys or self.journal is None:
             return {}
-        return self.journal.voted(keys, self._since, self.until)
+        return self.journal.newest(keys, Voted, self._since, self.until)
 
     def settle(self, event: Event, reply: Reply) -> bool:
         """Read a paid reply that has just come.
