@@ -63,10 +63,8 @@ def safe_schema(schema: Any) -> Any:
 
 def validator_from(schema: Any) -> SchemaValidator:
     """The validator of a core schema in which parts of a type were changed."""
-    try:  # what pydantic has made of the models within would be taken as it is
-        return SchemaValidator(schema, _use_prebuilt=False)
-    except TypeError:  # an older one, which takes nothing
-        return SchemaValidator(schema)
+    # What pydantic has made of the models within would be taken as it is.
+    return SchemaValidator(schema, _use_prebuilt=False)
 
 
 def _safe(node: Any, *, python: bool) -> Any:
