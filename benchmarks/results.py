@@ -28,6 +28,7 @@ ORDER = (
     "Memory",
     "Many rows",
     "Wide answers",
+    "Hard answers",
     "Large prompts",
     "Many small runs",
     "A large journal",

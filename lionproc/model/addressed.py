@@ -7,10 +7,10 @@ Its pattern of an e-mail address goes from each space to the end, and takes no l
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
-from lionproc.model.applied import Applied
+from lionproc.model.applied import Tried
 
 __all__ = ["LONGEST_ADDRESS", "MOST_ADDRESSED", "addressed", "is_email", "is_url"]
 
@@ -28,23 +28,20 @@ def is_url(part: Mapping[str, Any]) -> bool:
     return part.get("format") in ("uri", "multi-host-uri")
 
 
-def addressed(value: object, applied: Sequence[tuple[Applied, int]]) -> int:
+def addressed(value: object, tried: Tried) -> int:
     """The characters that are gone over where a text, or names, are looked at as addresses.
 
     Args:
         value: What the answer holds at one place.
-        applied: What is tried with it, and how often.
+        tried: What is tried with it.
     """
     if isinstance(value, str):
-        made = 0
-        if emails := sum(each.addresses * times for each, times in applied):
-            made += emails * _of_emails((value,))
-        if urls := sum(each.urls * times for each, times in applied):
-            made += urls * sum(len(name) ** 2 for name in _names_of_host(value)) // 10
+        made = tried.addresses and tried.addresses * _of_emails((value,))
+        if tried.urls:
+            made += tried.urls * sum(len(name) ** 2 for name in _names_of_host(value)) // 10
         return made
     if isinstance(value, dict):
-        times = sum(each.names_as_addresses * times for each, times in applied)
-        return times and times * _of_emails(value)
+        return tried.names_as_addresses and tried.names_as_addresses * _of_emails(value)
     return 0
 
 

@@ -29,6 +29,7 @@ from lionproc.model.quotation import all_of
 from lionproc.model.refusal import is_for_all
 from lionproc.model.schema import with_an_end
 from lionproc.model.turns import ask_again
+from lionproc.model.typed_length import refuse_very_long
 from lionproc.model.usage import guess, tier_of
 from lionproc.model.validate import whole_characters
 
@@ -392,6 +393,8 @@ class ModelCall:
         recipe = self._recipe
         try:
             said = text_of(data, recipe.connection.endings, bytes(self._begins))
+            if not recipe.answer.plain:
+                refuse_very_long(said)
             value, self.cell, self.mended = recipe.answer.answered(said)
             self.length = len(said)
             sure = recipe.confidences

@@ -15,6 +15,7 @@ from decimal import Context, Decimal, Inexact, InvalidOperation
 from enum import Enum
 from math import isfinite
 from operator import attrgetter
+from pathlib import PurePath
 from typing import Any, TypeAlias
 
 from pydantic import BaseModel, RootModel, Secret, SecretBytes, SecretStr
@@ -232,9 +233,16 @@ def _jsonable(value: object) -> object:
     if isinstance(value, _SECRETS):
         raise MisfitError("a value that may be shown")  # it would be kept as asterisks
     try:
-        return to_jsonable_python(value, inf_nan_mode="constants")
+        return to_jsonable_python(value, inf_nan_mode="constants", fallback=_path)
     except (PydanticSerializationError, ValueError, RecursionError):
         raise MisfitError("a value that JSON can hold") from None
+
+
+def _path(value: object) -> str:
+    """A path that is none of this machine, which is written as one that is."""
+    if isinstance(value, PurePath):
+        return str(value)
+    raise MisfitError("a value that JSON can hold")
 
 
 _SIMPLE: Mapping[type, Cell] = {

@@ -20,7 +20,7 @@ from typing import Any
 from lionproc.errors import CallError, Kind
 from lionproc.model.addressed import MOST_ADDRESSED
 from lionproc.model.exact_numbers import written_in
-from lionproc.model.hashes import are_of_few_hashes
+from lionproc.model.hashes import are_of_few_hashes, has_much_to_hash
 from lionproc.model.long_numbers import (
     are_long_fractions,
     has_too_many_long_numbers,
@@ -112,6 +112,8 @@ class Weighed:
     def _without_one_hash(self, text: str, raw: Any) -> Any:
         """What the text holds, if a set of it is filled in a moment."""
         value = _held(text, raw)
+        if has_much_to_hash(value):
+            raise wrong_shape("the answer has very many values for a set or a map; give fewer")
         if are_of_few_hashes(value, self._hashed):
             raise wrong_shape("the answer has very many values of one hash; give fewer")
         return value

@@ -20,8 +20,9 @@ from lionproc.model.core_parts import Part, parts_within
 from lionproc.model.long_numbers import MOST_COMPARED, texts_in
 from lionproc.model.python_patterns import validator_of
 
-__all__ = ["are_of_few_hashes", "readers_of"]
+__all__ = ["are_of_few_hashes", "has_much_to_hash", "readers_of"]
 
+MOST_HASHED: Final = 60_000  # texts: each is read three times, in some 30 us
 # What is hashed with a secret of the process, or is looked at as a number, a list or an object.
 _KNOWN: Final = frozenset(
     (
@@ -75,6 +76,15 @@ def _is_known(part: Part, named: Mapping[str, Part], inside: tuple[str, ...]) ->
     if kind in _AROUND or part.get("root_model"):  # which is written as what is in it
         return _is_known(part[_AROUND.get(kind, "schema")], named, inside)
     return kind in _KNOWN
+
+
+def has_much_to_hash(value: object) -> bool:
+    """Whether an answer has so many texts that to read and compare them takes more than a moment.
+
+    Args:
+        value: What the text of an answer holds, parsed.
+    """
+    return len(set(texts_in(value))) > MOST_HASHED
 
 
 def are_of_few_hashes(value: object, readers: Iterable[SchemaValidator]) -> bool:

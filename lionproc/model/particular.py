@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lionproc.model.applied import Applied
+from lionproc.model.applied import Tried
 from lionproc.model.validate import wrong_shape
 
 __all__ = ["LONG", "check_differing", "check_particular", "differing_in"]
@@ -16,14 +16,14 @@ MOST_UNIQUE = 1000  # lists or objects in a set: their hashes can be made equal
 LONG = 100_000  # characters of one text
 
 
-def check_particular(value: Any, applied: list[Applied]) -> None:
+def check_particular(value: Any, tried: Tried) -> None:
     """Refuse a long text in a form of its own, and very much that has to differ and has one hash."""
     if isinstance(value, str):
-        if len(value) > LONG and any(each.form for each in applied):
+        if len(value) > LONG and tried.form:
             raise wrong_shape(
                 f"a text is longer than {LONG:,} characters where a certain form is asked for"
             )
-    elif isinstance(value, list) and len(value) > MOST_UNIQUE and any(e.unique for e in applied):
+    elif isinstance(value, list) and len(value) > MOST_UNIQUE and tried.unique:
         if any(each for each in value if isinstance(each, dict | list)):
             raise wrong_shape(
                 f"more than {MOST_UNIQUE:,} lists or objects that have to differ; give fewer"
@@ -34,9 +34,9 @@ def check_particular(value: Any, applied: list[Applied]) -> None:
             )
 
 
-def differing_in(value: object, applied: list[Applied]) -> int:
+def differing_in(value: object, tried: Tried) -> int:
     """The values of lists or objects in a set, as often as each may be compared with another one."""
-    if not isinstance(value, list) or not any(each.unique for each in applied):
+    if not isinstance(value, list) or not tried.unique:
         return 0
     listed = [each for each in value if isinstance(each, (list, dict)) and each]
     return len(listed) * sum(map(_size_of, listed))

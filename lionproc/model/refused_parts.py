@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from pydantic import ImportString, Secret, SecretBytes, SecretStr, TypeAdapter
 from pydantic.types import PathType
@@ -35,6 +36,10 @@ _COMPILED = (
 _LOOKED_FOR = (
     "{label} has a FilePath, a DirectoryPath or the like: what the model answers would be looked for "
     "among your files. Ask for str, or for pathlib.Path."
+)
+_ZONE = (
+    "{label} has a ZoneInfo, which no column holds: what the model answers would be looked for among "
+    "the time zones of this machine. Ask for str, or for Literal[...] of the zones that there are."
 )
 _JSON = (
     "{label} has a pydantic.Json, which is JSON within a text of JSON: its parts cannot be asked for "
@@ -66,8 +71,8 @@ def refuse_parts(schema: object, label: str) -> None:
 
     Raises:
         SchemaError: It holds what is not shown (a `SecretStr`), would run or compile what is
-            answered, looks for a file of that name, checks JSON within a text, whose parts nobody
-            sees, or is read where it is not asked for.
+            answered, looks for a file of that name or for a time zone, checks JSON within a text,
+            whose parts nobody sees, or is read where it is not asked for.
     """
     nodes = list(parts_within(schema))
     if any(node.get("type") == "json" for node in nodes):
@@ -76,6 +81,8 @@ def refuse_parts(schema: object, label: str) -> None:
         raise SchemaError(_BY_PATH.format(label=label))
     if any(_looks_for_files(function) for function in _makers(nodes)):
         raise SchemaError(_LOOKED_FOR.format(label=label))
+    if not _of_zones().isdisjoint(map(_code_of, _makers(nodes))):
+        raise SchemaError(_ZONE.format(label=label))
     # What writes a SecretBytes writes a SecretStr, too; what makes it does not.
     for functions in (_makers(nodes), _writers(nodes)):
         for function in map(_code_of, functions):
@@ -93,6 +100,13 @@ def _refused() -> Sequence[tuple[object, str, str]]:
         for nodes in [list(parts_within(TypeAdapter(kind).core_schema))]
         for function in (*_makers(nodes), *_writers(nodes))
     ]
+
+
+@cache
+def _of_zones() -> frozenset[object]:
+    """What makes a time zone; what writes one writes much else."""
+    nodes = list(parts_within(TypeAdapter(ZoneInfo).core_schema))
+    return frozenset(map(_code_of, _makers(nodes)))
 
 
 def _looks_for_files(function: object) -> bool:

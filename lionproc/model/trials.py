@@ -14,7 +14,7 @@ from math import inf
 from typing import Any
 
 from lionproc.model.addressed import LONGEST_ADDRESS, MOST_ADDRESSED, addressed, is_email, is_url
-from lionproc.model.applied import Applied, tried_with
+from lionproc.model.applied import Applied, Tried
 from lionproc.model.choice_levels import levels_of_choices, levels_of_unevaluated
 from lionproc.model.particular import check_differing, check_particular, differing_in
 from lionproc.model.pattern_work import USUAL_ROUNDS, RunPattern, steps_of
@@ -37,6 +37,15 @@ MOST_TRIALS = 300_000  # of a part of a schema with a value
 # What the checker takes for it with the largest and smallest numbers was measured: 20 us, where each
 # other part takes 2 at the most.
 OF_A_MULTIPLE = 12  # trials
+# Likewise what Python reads for pydantic: 30 us for each line, however often it is read.
+OF_A_LINE = 5
+LINE = 40  # characters
+_READ_BY_PYTHON = frozenset(
+    (
+        *("ipv4", "ipv4network", "ipv4interface", "ipv6", "ipv6network", "ipv6interface"),
+        *("ipvanyaddress", "ipvanynetwork", "ipvanyinterface", "fraction", "path"),
+    )
+)
 FEW_FIELDS = 30_000  # of all objects in an answer, beyond one for each of its characters
 FAULT = 6  # fields that one counts as that is wanted and not there: it takes more to be told
 CELL = 100  # characters of a default that count as another field
@@ -94,33 +103,32 @@ class Trials:
         Raises:
             CallError: Of kind `wrong_shape`: for another reason it cannot be checked in a moment.
         """
-        seen = gone_over = named = pairs = differing = 0
+        seen = slow = gone_over = named = pairs = differing = 0
         spare = FEW_FIELDS + size
-        for outer, parts, applied, way in self._walk(value):
-            tried = sum(each.trials * times for each, times in applied)
-            seen += tried
+        for outer, tried, way in self._walk(value):
+            seen += tried.trials
             if seen > most:
                 return True
-            named += tried * way
+            slow += _read_slowly(outer, tried)
+            if slow > MOST_TRIALS:
+                raise wrong_shape("it has very many addresses, paths or fractions; give fewer")
+            named += tried.trials * way
             if named > MOST_NAMED:
                 raise wrong_shape("its names are too long for so many values; give shorter ones")
-            one_by_one = isinstance(outer, (float, list, dict))
-            pairs += sum(
-                (each.choices if one_by_one else each.mixed) * times for each, times in applied
-            )
-            if pairs > MOST_PAIRS:
-                raise wrong_shape("there are too many values for so many choices; give fewer")
+            if tried.choices:
+                one_by_one = isinstance(outer, (float, list, dict))
+                pairs += tried.choices if one_by_one else tried.mixed
+                if pairs > MOST_PAIRS:
+                    raise wrong_shape("there are too many values for so many choices; give fewer")
             if isinstance(outer, dict):
-                spare -= sum(self._fields_of(number) for number in parts)
-                wanted = max((each.wanted for each, _ in applied), default=0)
-                spare -= FAULT * max(wanted - len(outer), 0)
+                spare -= sum(map(self._fields_of, tried.parts))
+                spare -= FAULT * max(tried.wanted - len(outer), 0)
                 if spare < 0:
                     raise wrong_shape("too many objects leave out most of their fields; give fewer")
-            parts_of_it = [each for each, _ in applied]
-            differing += differing_in(outer, parts_of_it)
+            differing += differing_in(outer, tried)
             check_differing(differing)
-            check_particular(outer, parts_of_it)
-            gone_over += addressed(outer, applied)
+            check_particular(outer, tried)
+            gone_over += addressed(outer, tried)
             if gone_over > MOST_ADDRESSED:
                 raise wrong_shape(TOO_LONG)
         return False
@@ -132,37 +140,27 @@ class Trials:
             value: What the answer holds; not more than can be checked.
         """
         left = MOST_BYTES
-        for outer, _, applied, way in self._walk(value):
-            keys = len(outer) if isinstance(outer, dict) else 0
-            faults = sum((each.faults + each.keyed * keys) * times for each, times in applied)
+        for outer, tried, way in self._walk(value):
+            faults = tried.faults + tried.keyed * (len(outer) if isinstance(outer, dict) else 0)
             held = len(outer) if isinstance(outer, str) else len(json.dumps(outer))
             left -= faults * (_FAULT_BYTES + _WAY_BYTES * way + _HELD_BYTES * held)
-            left -= _HELD_BYTES * sum(each.told * times for each, times in applied)
+            left -= _HELD_BYTES * tried.told
             if left < 0:
                 return False
         return True
 
-    def _walk(
-        self, value: object
-    ) -> Iterator[tuple[Any, Counter[int], list[tuple[Applied, int]], int]]:
-        """Each value with what is tried with it, how often, and the length of the way to it."""
-        waiting = [(value, Counter([self._number(self._root)]), 0)]
+    def _walk(self, value: object) -> Iterator[tuple[Any, Tried, int]]:
+        """Each value with what is tried with it, and the length of the way to it."""
+        waiting = [(value, Tried(Counter([self._number(self._root)]), self._applied), 0)]
         while waiting:
-            outer, parts, way = waiting.pop()
-            applied = [(self._applied(part), times) for part, times in parts.items()]
-            yield outer, parts, applied, way
+            outer, tried, way = waiting.pop()
+            yield outer, tried, way
             if isinstance(outer, dict):
-                # One for all names that nobody knows.
-                others = tried_with(applied, None, others=True)
                 for name, inner in outer.items():
-                    known = any(name in each.named for each, _ in applied)
-                    tried = tried_with(applied, name, others=True) if known else others
-                    if tried:
-                        waiting.append((inner, tried, way + len(name) + STEP))
-            elif isinstance(outer, list):
-                items = tried_with(applied, None)
-                if items:
-                    waiting.extend((inner, items, way + STEP) for inner in outer)
+                    if (of_it := tried.property(name)) is not None:
+                        waiting.append((inner, of_it, way + len(name) + STEP))
+            elif isinstance(outer, list) and (items := tried.items) is not None:
+                waiting.extend((inner, items, way + STEP) for inner in outer)
 
     @cached_property
     def _every(self) -> Sequence[Mapping[str, Any]]:
@@ -252,15 +250,13 @@ class Trials:
 
     def matched(self, value: object) -> Iterator[tuple[Collection[str], Counter[RunPattern]]]:
         """The texts in a value that are held against patterns, with those."""
-        for outer, _, applied, _ in self._walk(value):
-            if not isinstance(outer, (str, dict)):
-                continue
-            runs = Counter(self.patterns.hidden)
-            for each, times in applied:
-                for run, count in (each.patterns if isinstance(outer, str) else each.names).items():
-                    runs[run] += count * times
-            if runs:
-                yield (outer,) if isinstance(outer, str) else outer, runs
+        hidden = self.patterns.hidden
+        for outer, tried, _ in self._walk(value):
+            if isinstance(outer, str):
+                if hidden or tried.patterns:
+                    yield (outer,), tried.patterns + hidden if hidden else tried.patterns
+            elif isinstance(outer, dict) and (hidden or tried.of_names):
+                yield outer, tried.of_names + hidden
 
     @cached_property
     def of_one_value(self) -> float:
@@ -281,15 +277,13 @@ class Trials:
             levels += 1
             below = set()
             for parts in layer:
-                applied = [(self._applied(part), times) for part, times in parts]
-                most = max(most, sum(each.trials * times for each, times in applied))
-                names = {name for each, _ in applied for name in each.named}
-                looked_at += 1 + len(names) * len(applied)
+                tried = Tried(Counter(dict(parts)), self._applied)
+                most = max(most, tried.trials)
+                looked_at += 1 + len(tried.names) * len(parts)
                 if most > MOST_TRIALS or looked_at > _MOST_LOOKED_AT:
                     return inf, inf
-                inner = [tried_with(applied, name, others=True) for name in names]
-                inner += [tried_with(applied, None, others=True), tried_with(applied, None)]
-                below |= {frozenset(each.items()) for each in inner if each}
+                inner = [*map(tried.property, tried.names), tried.others, tried.items]
+                below |= {frozenset(each.parts.items()) for each in inner if each is not None}
             layer = below - known
             known |= layer
         return most, levels
@@ -326,6 +320,7 @@ class Trials:
         made.choices = len(choices)
         made.mixed = len(choices) if len({*map(type, choices)} - {type(None)}) > 1 else 0
         made.form = not part.keys().isdisjoint(_FORMS)
+        made.read_slowly = OF_A_LINE * (self._tagged and part.get("format") in _READ_BY_PYTHON)
         made.addresses = int(self._tagged and is_email(part))
         made.urls = int(self._tagged and is_url(part))
         made.patterns = self.patterns.run_as(part.get("pattern"))
@@ -334,6 +329,7 @@ class Trials:
         if isinstance(part.get("propertyNames"), Mapping):
             names = self._applied(self._number(part["propertyNames"]))
             made.names.update(names.patterns)
+            made.names_read_slowly = names.read_slowly
             made.names_as_addresses = names.addresses + names.urls
         either = self._tagged and "discriminator" in part
         choice = Applied(trials=0, faults=0)
@@ -353,6 +349,19 @@ class Trials:
         items += _list(part.get("items"))
         made.items.update(self._number(inner) for inner in items if isinstance(inner, Mapping))
         return made
+
+
+def _read_slowly(value: object, tried: Tried) -> int:
+    """What lines count for that Python reads."""
+    if tried.read_slowly and isinstance(value, str):
+        return tried.read_slowly * _lines((value,))
+    if tried.names_read_slowly and isinstance(value, dict):
+        return tried.names_read_slowly * _lines(value)
+    return 0
+
+
+def _lines(texts: Collection[str]) -> int:
+    return len(texts) + sum(map(len, texts)) // LINE
 
 
 def _steps(runs: Mapping[RunPattern, int], bits: int) -> int:

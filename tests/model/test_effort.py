@@ -12,7 +12,8 @@ import uuid
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
-from ipaddress import IPv6Address
+from ipaddress import IPv4Network, IPv6Address
+from pathlib import Path
 from typing import Annotated, Literal
 
 import pydantic
@@ -430,6 +431,59 @@ def test_numbers_that_have_to_be_multiples_are_fewer_than_others():
     assert read(json.dumps(prices)) == prices
     with pytest.raises(CallError, match="tried one by one"):
         read("[" + ",".join(["1.7976931348623157e308"] * 30_000) + "]")
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (IPv4Network, "10.0.0.0/8"),
+        (IPv6Address, "::1"),
+        (pydantic.IPvAnyInterface, "::1/64"),
+        (Fraction, "1/3"),
+        (Path, "a/b"),
+    ],
+    ids=str,
+)
+def test_of_what_python_reads_for_a_type_there_is_less_than_of_texts(kind, text):
+    for asked, said in (
+        (list[kind], lambda count: [text] * count),
+        (list[kind | None], lambda count: [text] * count),
+        (dict[kind, int], lambda count: {f"{n:0>5}{text}": n for n in range(count)}),
+    ):
+        read = Answer.of(asked).read
+        assert _refusal_of(read, said(5000)) is None
+        assert "very many" in _refusal_of(read, said(70_000))
+
+
+@pytest.mark.parametrize("kind", [uuid.UUID, Fraction, Decimal, pydantic.ByteSize], ids=str)
+def test_what_is_made_of_texts_and_is_a_key_or_in_a_set_is_less_than_of_texts_alone(kind):
+    def said(count):
+        return [str(uuid.UUID(int=n) if kind is uuid.UUID else n) for n in range(count)]
+
+    for asked, of_it in ((set[kind], list), (dict[kind, int], dict.fromkeys)):
+        read = Answer.of(asked).read
+        assert _refusal_of(read, of_it(said(5000))) is None
+        assert "very many" in _refusal_of(read, of_it(said(61_000)))
+
+
+def test_a_long_path_counts_for_more_than_a_short_one():
+    read = Answer.of(list[Path]).read
+    assert len(read(json.dumps({"answer": ["a/" * 1000] * 100}))) == 100
+    assert "very many" in _refusal_of(read, ["a/" * 1000] * 1300)
+
+
+def test_in_a_json_schema_addresses_are_as_many_as_texts():
+    many = ["10.0.0.1"] * 70_000
+    read = Answer.of({"type": "array", "items": {"type": "string", "format": "ipv4"}}).read
+    assert read(json.dumps({"answer": many})) == many
+
+
+def _refusal_of(read, value):
+    """Why an answer is too much; None where it is read, or is wrong for another reason."""
+    try:
+        read(json.dumps({"answer": value}))
+    except CallError as error:
+        return error.message if "very many" in error.message else None
 
 
 @pytest.mark.parametrize("kind", [pydantic.AnyHttpUrl, pydantic.HttpUrl, pydantic.PostgresDsn])

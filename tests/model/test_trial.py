@@ -6,8 +6,9 @@ import re
 import typing
 import uuid
 from decimal import Decimal
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pytest
@@ -278,6 +279,18 @@ def test_a_field_that_is_read_by_a_path_and_where_it_is_asked_for_is_fine():
 
     for schema in (ByEither, ByName):
         assert Answer.of(schema).read('{"stars": 5}').stars == 5
+
+
+@pytest.mark.parametrize("kind", [Path, PurePath, PurePosixPath, PureWindowsPath])
+def test_a_path_is_kept_as_its_text_whatever_machine_it_is_of(kind):
+    said = Answer.of(list[kind]).answered('{"answer":["a/b"]}')
+    assert (said.value, said.cell) == ([kind("a/b")], [str(kind("a/b"))])
+
+
+@pytest.mark.parametrize("kind", [ZoneInfo, list[ZoneInfo], ZoneInfo | None], ids=str)
+def test_a_time_zone_is_refused_for_no_column_holds_one(kind):
+    with pytest.raises(SchemaError, match="which no column holds"):
+        Answer.of(kind)
 
 
 @pytest.mark.parametrize("kind", [FilePath, DirectoryPath, NewPath])
