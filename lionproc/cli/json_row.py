@@ -10,11 +10,11 @@ from typing import Any
 import orjson
 
 from lionproc.errors import ConfigurationError
+from lionproc.model.as_json import DEEPEST
 from lionproc.model.validate import is_deeper, whole_characters
 
 __all__ = ["json_row"]
 
-_DEEPEST = 200  # lists and objects in a line, one in the other: no deeper ones are written
 _LARGE_NUMBER = re.compile(rb"[0-9]{19}")  # it may be more than 64 bits hold
 
 
@@ -41,7 +41,7 @@ def json_row(line: bytes, number: int) -> dict[str, Any]:
     """
     try:
         record = _read(line)
-        is_deep = line.count(b"[") + line.count(b"{") > _DEEPEST and is_deeper(record, _DEEPEST)
+        is_deep = line.count(b"[") + line.count(b"{") > DEEPEST and is_deeper(record, DEEPEST)
     except RecursionError:
         record, is_deep = {}, True
     except _KeysMeetError as met:
@@ -63,7 +63,7 @@ def json_row(line: bytes, number: int) -> dict[str, Any]:
         )
     if is_deep:
         raise ConfigurationError(
-            f"Line {number:,} has more than {_DEEPEST} lists and objects, one in the other, and "
+            f"Line {number:,} has more than {DEEPEST} lists and objects, one in the other, and "
             "such a row cannot be written. Leave it out, or give that cell as text."
         )
     return record

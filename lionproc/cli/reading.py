@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
+from lionproc.engine.packed import TIMES as PACKED_TIMES
+from lionproc.engine.packed import most_unpacked
 from lionproc.engine.paths import local_path, missing_file
 from lionproc.engine.regular_file import bytes_of
 from lionproc.engine.unfolding import TIMES, room_of
@@ -39,11 +41,8 @@ ENDINGS: dict[str, Format] = {
     **dict.fromkeys((".parquet", ".pq"), "parquet"),
 }
 _HEAD = 1 << 16  # bytes that are looked at to learn how a file is written
-_FREE = 2**25  # bytes that a packed file may unpack to, however small it is
-_MOST_TIMES = 100  # of its size, beyond those; text of people unpacks to 3 to 20 times
 _LONGEST_CELL = 2**31 - 1  # a cell may be a document
 _SPARE_BYTES = 2**28  # of memory for lists and objects, beyond those in proportion to the lines
-_DELIMITERS = (",", ";", "\t", "|")
 _WORKBOOKS = {".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"}
 
 
@@ -154,7 +153,7 @@ class _Unpacked(io.RawIOBase):
     def __init__(self, place: Path) -> None:
         self._name = place.name
         self._file = gzip.GzipFile(place)
-        self._most = max(_FREE, _MOST_TIMES * bytes_of(place.stat()))
+        self._most = most_unpacked(bytes_of(place.stat()))
 
     def readable(self) -> bool:
         return True
@@ -169,7 +168,7 @@ class _Unpacked(io.RawIOBase):
         read = self._file.readinto(into)
         if self._file.tell() > self._most:
             raise ConfigurationError(
-                f"{self._name!r} unpacks to more than {_MOST_TIMES} times its size, so it is not read. "
+                f"{self._name!r} unpacks to more than {PACKED_TIMES} times its size, so it is not read. "
                 "If that is meant, unpack it first: gunzip --keep."
             )
         return read
@@ -263,14 +262,12 @@ def _header(
         ConfigurationError: Names are there twice, or the rows below would make far more cells than
             the file has bytes.
     """
+    from lionproc.frame.separator import separator_of
     from lionproc.frame.table_bounds import LINES
 
     lines = io.TextIOWrapper(source, encoding, newline="")  # refuses what decodes no text
     if delimiter is None:
-        text = codecs.getincrementaldecoder(encoding)().decode(head)
-        quoted = text.splitlines()[:1] or [""]
-        bare = "".join(itertools.islice(quoted[0].split('"'), 0, None, 2))  # not within quotes
-        delimiter = max(_DELIMITERS, key=bare.count)
+        delimiter = separator_of(codecs.getincrementaldecoder(encoding)().decode(head))
     if len(delimiter) != 1:
         raise ConfigurationError(f"--delimiter is one character, not {delimiter!r}.")
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import os
 import re
@@ -11,11 +10,12 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from lionproc.cli.ending import said, show
 from lionproc.cli.reading import STDIN, Format, Table, format_of
 from lionproc.cli.refusing import STDOUT, refuse_loss, refuse_the_input, refuse_unwritable
+from lionproc.engine.packed import write_packed
 from lionproc.engine.paths import is_url, local_path, shown
 from lionproc.errors import ConfigurationError, LionprocError
 
@@ -135,14 +135,16 @@ class Target:
             return
         from lionproc.frame.place import saving
 
-        packed = self.path.lower().endswith(".gz")
         with saving(self.path) as file:
-            opened = gzip.GzipFile(file, "wb", mtime=0) if packed else file.open("wb")
-            with cast("BinaryIO", opened) as sink:
+            if self.path.lower().endswith(".gz"):
+                write_packed(file, lambda sink: self._write(frame, answers, sink))
+                return
+            with file.open("wb") as sink:
                 self._write(frame, answers, sink)
 
-    def _write(self, frame: pd.DataFrame, answers: Sequence[str], sink: BinaryIO) -> None:
+    def _write(self, frame: pd.DataFrame, answers: Sequence[str], sink: IO[bytes]) -> None:
         from lionproc.frame.json_lines import named_levels, write_records
+        from lionproc.frame.separator import SEPARATORS
         from lionproc.frame.spreadsheet import csv_cleaner, csv_end_cleaner
 
         if self.format == "jsonl":
@@ -161,17 +163,19 @@ class Target:
         # sign separates for programs elsewhere, and a formula may stand behind it.
         is_csv = self.like.delimiter in ",;" or _is_csv(self.path)
         split = f"[{_SIGNS.replace(self.like.delimiter, '')}]" if is_csv else "\r"
-        odd = any(re.search(split, name) for name in self._labels(made.columns, answers)) or any(
+        labels = self._labels(made.columns, answers)
+        # The first line tells what separates the others, unless a mark stands before it.
+        told = f"[{SEPARATORS.replace(self.like.delimiter, '')}\r\ufeff]"
+        odd = any(re.search(told, name) for name in labels) or any(
             made[name].astype("str").str.contains(split).any()
             for name in made.columns
             if made[name].dtype.kind not in "biufcmM"
         )
         first = made.iloc[:, 0] if len(made.columns) else ()
-        begins = self._labels(made.columns[:1], answers)
-        odd = odd or _may_go_on([*begins, *first], self.like.delimiter)
+        odd = odd or _may_go_on([*labels[:1], *first], self.like.delimiter)
         if self.like.marked:
             sink.write("\ufeff".encode())
-        made.columns = self._labels(made.columns, answers)
+        made.columns = labels
         made.to_csv(
             sink,
             index=False,

@@ -37,7 +37,7 @@ from lionproc.engine.journal_intake import MOST_ALIKE, take_in
 from lionproc.engine.journal_mark import GIVE, bears_mark, check_mark
 from lionproc.engine.journal_owed import owed
 from lionproc.engine.journal_pages import look_through
-from lionproc.engine.journal_record import LARGEST_REPLY, Row
+from lionproc.engine.journal_record import LARGEST, Row
 from lionproc.engine.journal_schema import (
     COLUMNS,
     VERSION,
@@ -79,16 +79,15 @@ LAST_ID: Final = 2**63 - 1  # SQLite has no larger one
 # What is larger, or of another type, was put there by somebody else. SQLite knows both without
 # reading a value; of texts its newer versions do.
 _LENGTH: Final = "octet_length" if sqlite3.sqlite_version_info >= (3, 43) else "length"
-_TEXTS: Final = {"kind": 100, "model": 4096}
-_BYTES: Final = {"key": 16, "reply": LARGEST_REPLY, "usage": 4096}
+_TEXTS: Final = ("kind", "model")
 
 
 def _bounded(column: str) -> str:
     is_own = f"typeof({column}) IN ('integer', 'real')"
-    if column in _BYTES:
-        is_own = f"typeof({column}) = 'blob' AND length({column}) <= {_BYTES[column]}"
-    elif column in _TEXTS:
-        is_own = f"typeof({column}) = 'text' AND {_LENGTH}({column}) <= {_TEXTS[column]}"
+    if column in _TEXTS:
+        is_own = f"typeof({column}) = 'text' AND {_LENGTH}({column}) <= {LARGEST[column]}"
+    elif column in LARGEST:
+        is_own = f"typeof({column}) = 'blob' AND length({column}) <= {LARGEST[column]}"
     return f"CASE WHEN {is_own} THEN {column} END"
 
 

@@ -7,7 +7,6 @@ never a wrong one.
 from __future__ import annotations
 
 import struct
-from math import isfinite
 from typing import Any, Final, NamedTuple, TypeAlias
 from zlib import crc32
 
@@ -16,6 +15,7 @@ from lionproc.engine.usage import Usage, from_bytes, to_bytes
 from lionproc.errors import CallError, Kind
 
 __all__ = [
+    "LARGEST",
     "LARGEST_REPLY",
     "Entry",
     "Failure",
@@ -32,6 +32,10 @@ Row = tuple[Any, ...]
 checksum, usage). `kind` is empty for a reply; what is none has its words in place of the reply."""
 
 LARGEST_REPLY: Final = 64 * 2**20  # bytes; those that are kept have 16 MiB at most
+LARGEST: Final = {"key": 16, "kind": 100, "reply": LARGEST_REPLY, "model": 4096, "usage": 4096}
+"""Bytes of what a record has. What is larger is not written, and where it stands all the same somebody
+else has put it there."""
+_PARTS: Final = ("kind", "reply", "model", "usage")
 _NUMBERS: Final = struct.Struct(">qqqddII")
 _PREFIX: Final = struct.Struct(">q8x")
 _VOTED: Final = "voted"  # the kind of a record that tells of no request
@@ -130,8 +134,8 @@ def to_row(record: Record) -> Row:
     """The row that keeps a record.
 
     Raises:
-        ValueError: The key is not 16 bytes, a number does not fit 64 bits or is not finite, or
-            a failure has no kind.
+        ValueError: It would not be read again: the key is not 16 bytes, a number or a text is
+            beyond what a record has, or a failure has no kind.
     """
     if isinstance(record, Voted):
         record = Failure(record.key, _VOTED, record.stood, 0, record.at)
@@ -149,13 +153,16 @@ def to_row(record: Record) -> Row:
         used = b""
         if not kind:
             raise ValueError("a failure needs a kind")
-    if not (isfinite(at) and isfinite(seconds)):
-        raise ValueError("the times of a record must be finite")
     numbers = (prompt, completion, record.attempts, seconds, at)
-    try:
-        total = _checksum(record.key, kind.encode(), reply, model.encode(), numbers, used)
-    except struct.error as error:
-        raise ValueError(f"a number of this record cannot be kept: {error}") from None
+    if not _may_be(*numbers):
+        raise ValueError(
+            "a number of this record cannot be kept: it is below zero, or far too large"
+        )
+    kind_bytes, model_bytes = kind.encode(), model.encode()
+    for name, value in zip(_PARTS, (kind_bytes, reply, model_bytes, used), strict=True):
+        if len(value) > LARGEST[name]:
+            raise ValueError(f"a {name} of {len(value):,} bytes cannot be kept")
+    total = _checksum(record.key, kind_bytes, reply, model_bytes, numbers, used)
     return (start, record.key, kind, reply, model, *numbers, total, used)
 
 
@@ -170,7 +177,7 @@ def from_row(row: Row) -> Record | None:
         if prefix(key) != start or total != _checksum(key, kind, reply, model, numbers, kept):
             return None
         prompt, completion, attempts, seconds, at = numbers
-        if not all(0 <= number <= _MOST for number in numbers):  # a NaN is none of these
+        if not _may_be(*numbers):
             return None  # not one of ours
         if kind == _VOTED.encode():
             return Voted(key, reply.decode(), at)
@@ -182,6 +189,16 @@ def from_row(row: Row) -> Record | None:
         )
     except (TypeError, ValueError, struct.error):
         return None  # not even of the right types
+
+
+def _may_be(prompt: float, completion: float, attempts: float, seconds: float, at: float) -> bool:
+    return (  # a NaN is not
+        0 <= prompt <= _MOST
+        and 0 <= completion <= _MOST
+        and 0 <= attempts <= _MOST
+        and 0 <= seconds <= _MOST
+        and 0 <= at <= _MOST
+    )
 
 
 def _sound(text: str) -> str:

@@ -31,6 +31,7 @@ QUIET_S: Final = 60.0
 """Seconds after which a run without a lease, where the disk has no locks, is taken for killed."""
 MOST_LEASES: Final = 32  # of one process; each is an open file, and runs may come by the thousand
 _LARGEST: Final = 16 * 2**20  # bytes of what is noted of a run; what is larger we did not put there
+_MOST_DIGESTS: Final = 2**28  # bytes of those of a run's answers, packed: of 30 million answers
 _SPARE: Final = 2**24  # bytes of memory for what is in it, beyond those in proportion to its length
 _SOME: Final = 20  # runs that are read at a time
 _READ: Final = (
@@ -118,14 +119,15 @@ class RunLog:
         Args:
             number: The run's.
             facts: What is known of it.
-            digests: Of its answers, by which runs are compared; None where there are none.
+            digests: Of its answers, by which runs are compared; None where there are none. More
+                than are read again are not kept.
 
         Raises:
             JournalError: It could not be noted. The run counts as ended all the same.
         """
         try:
             self.note(number, facts)
-            if digests is not None:
+            if digests is not None and len(digests) <= _MOST_DIGESTS:
                 self._file.change(
                     "INSERT OR REPLACE INTO run_answers (run, digests) VALUES (?, ?)",
                     (number, digests),
@@ -173,7 +175,7 @@ class RunLog:
             JournalError: The journal cannot be read.
         """
         query = "SELECT digests FROM run_answers WHERE run = ? AND length(digests) <= ?"
-        found = self._file.read(query, (number, _LARGEST))
+        found = self._file.read(query, (number, _MOST_DIGESTS))
         return found[0][0] if found and isinstance(found[0][0], bytes) else None
 
     def _noted(self) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -198,16 +200,22 @@ def _shown(lease: Lease | None) -> str | None:
 
 
 def _written(facts: Mapping[str, object]) -> tuple[bytes, int]:
-    kept, checksum = _packed({**facts, "seen": time.time()})
+    try:
+        kept, checksum = _packed({**facts, "seen": time.time()})
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _unkept(f"cannot be written ({type(error).__name__})") from error
     if not _is_ours(kept):
-        said = (
-            f"What would be remembered of a run ({len(kept):,} bytes) is more than is read again, so "
-            "lp.runs() does not show how it went. A shorter prompt or shorter names of columns take "
-            "less."
-        )
-        log.warning("%s", said)
-        raise JournalError(said)
+        way_on = "A shorter prompt or shorter names of columns take less."
+        raise _unkept(f"({len(kept):,} bytes) is more than is read again", way_on)
     return kept, checksum
+
+
+def _unkept(why: str, way_on: str = "") -> JournalError:
+    said = (
+        f"What would be remembered of a run {why}, so lp.runs() does not show how it went. {way_on}"
+    )
+    log.warning("%s", said.rstrip())
+    return JournalError(said.rstrip())
 
 
 def _packed(facts: Mapping[str, object]) -> tuple[bytes, int]:

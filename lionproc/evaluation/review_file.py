@@ -16,7 +16,7 @@ from lionproc.evaluation.by_hand import TEXT, Allowed, allowed_in, check_weight,
 from lionproc.evaluation.columns import one_column
 from lionproc.evaluation.draw import checked_number, drawn, strata_of
 from lionproc.evaluation.intervals import Numbers
-from lionproc.evaluation.review_sheet import read_sheet
+from lionproc.evaluation.review_sheet import check_workbook, read_sheet
 from lionproc.evaluation.row_ids import ids_of
 from lionproc.face import face
 from lionproc.frame import results
@@ -81,6 +81,7 @@ def to_review(
     made[WEIGHT] = np.round(1 / chance, 4)
     sheet = pd.DataFrame(made)
     if str(path).lower().endswith(".xlsx"):
+        check_workbook(sheet)
         return to_excel(sheet, path, index=False)
     return to_csv(sheet, path, index=False, encoding="utf-8-sig")  # else Excel takes it for cp1252
 

@@ -23,18 +23,44 @@ from lionproc.errors import ConfigurationError, LionprocError, MissingDependency
 from lionproc.evaluation.workbook import first_sheet
 from lionproc.frame.byte_order import marked_encoding
 from lionproc.frame.cell import is_missing
+from lionproc.frame.separator import separator_of
 from lionproc.frame.table_bounds import SHEET
 
-__all__ = ["read_sheet"]
+__all__ = ["check_workbook", "read_sheet"]
 
 LARGEST = 2**30  # bytes that a workbook may unpack to
-MOST_TAGS = 10_000_000  # in it; a cell takes about eight, and a row of <c/> fills memory
+MOST_TAGS = 10_000_000  # in it; a row of <c/> fills memory
+TAGS = 8  # of a cell with a text of its own
 MOST_LETTERS = 2**28  # of all cells: a text that is in the file once may be in a million of them
 FREE_LETTERS = 2**25  # of them, whatever the size of the file
 OFTEN = 8  # times that each character of the file may be in a cell, beside those
 LOOSE_CELLS = 20_000_000  # empty ones before others: a format may reach over whole rows
 SPARSE = 50  # empty ones for each that is not
 _LAST = "the end of what was read"
+
+
+def check_workbook(sheet: pd.DataFrame) -> None:
+    """Refuse a sheet that would not be read again from the workbook that it is written to.
+
+    Args:
+        sheet: Its cells.
+
+    Raises:
+        ConfigurationError: It has too many cells, or characters.
+    """
+    texts = [cell for name in sheet.columns for cell in sheet[name] if isinstance(cell, str)]
+    letters = sum(map(len, texts))
+    is_long = letters > _most_letters(sum(map(len, set(texts))))  # one text is in the file once
+    if is_long or TAGS * sheet.size > MOST_TAGS:
+        what = f"{letters:,} characters" if is_long else f"{sheet.size:,} cells"
+        raise ConfigurationError(
+            f"This sheet has {what}, and a workbook with as many would not be read again. Write it as "
+            ".csv, or give a smaller n="
+        )
+
+
+def _most_letters(size: int) -> int:
+    return min(FREE_LETTERS + OFTEN * size, MOST_LETTERS)
 
 
 def read_sheet(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, bool]:
@@ -90,8 +116,7 @@ def _rows_of_text(text: str) -> tuple[list[list[str]], str]:
     separator = ""
     if first.strip().lower().startswith("sep="):
         separator, text = first.strip()[4:5], rest
-    head = text.partition("\n")[0]
-    separator = separator or max(";,\t", key=head.count)
+    separator = separator or separator_of(text, ";,\t")
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a cell may be a document
     text += _LAST if text.endswith(("\n", "\r")) else f"\n{_LAST}"
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
@@ -110,7 +135,7 @@ def _rows_of_excel(place: Path) -> list[list[str]]:
     with zipfile.ZipFile(place) as packed:
         size = _checked_size(packed)
     with first_sheet(place) as rows:
-        return list(_bounded(rows, min(FREE_LETTERS + OFTEN * size, MOST_LETTERS)))
+        return list(_bounded(rows, _most_letters(size)))
 
 
 def _checked_size(packed: zipfile.ZipFile) -> int:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import gzip
 import itertools
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Literal, TypeAlias, cast
+from typing import IO, Any, Literal, TypeAlias
 
+import orjson
 import pandas as pd
 
+from lionproc.engine.packed import write_packed
 from lionproc.engine.paths import is_url, local_path, shown
 from lionproc.engine.told import warn
 from lionproc.errors import ColumnError, ConfigurationError, RowsFailedWarning
 from lionproc.frame.conversations import conversations
 from lionproc.frame.dtypes import cells_of
 from lionproc.frame.place import AnyPath, place_of, saving
-from lionproc.model.as_json import to_json
+from lionproc.model.as_json import DEEPEST, to_json
+from lionproc.model.validate import is_deeper
 
 __all__ = ["Format", "named_levels", "to_jsonl", "write_records"]
 
@@ -39,26 +41,29 @@ def to_jsonl(frame: pd.DataFrame, path: AnyPath, format: Format = "records") -> 
     ending = Path(name).suffix.lower()
     if ending in _PACKED:
         raise ConfigurationError(f"{name!r}: of packed files, .gz is written. Use .jsonl.gz.")
-    lines: Iterable[bytes | None]
-    lines = records(frame) if format == "records" else conversations(frame)
     left_out = 0
-    with saving(path) as file, _opened(file, packed=ending == ".gz") as sink:
-        for line in lines:
+
+    def write(sink: IO[bytes]) -> None:
+        nonlocal left_out
+        left_out = 0
+        for line in records(frame) if format == "records" else conversations(frame):
             if line is None:
                 left_out += 1
             else:
                 sink.write(line + b"\n")
+
+    with saving(path) as file:
+        if ending == ".gz":
+            write_packed(file, write)
+        else:
+            with file.open("wb") as opened:
+                write(opened)
     if left_out:
         warn(
             f"{left_out:,} of {len(frame):,} rows have no answer, and are not in {name!r}.",
             RowsFailedWarning,
         )
     return shown(path) if is_url(path) else local_path(path)
-
-
-def _opened(file: Path, *, packed: bool) -> IO[bytes]:
-    # Without a time in it, so that the same frame makes the same file.
-    return cast("IO[bytes]", gzip.GzipFile(file, "wb", mtime=0) if packed else file.open("wb"))
 
 
 def write_records(frame: pd.DataFrame, write: Callable[[bytes], object]) -> None:
@@ -89,9 +94,17 @@ def records(frame: pd.DataFrame) -> Iterator[bytes]:
         for row in rows:
             record = dict(zip(names, row, strict=True))
             try:
-                yield to_json(record)
+                line = to_json(record)
             except TypeError:
                 raise _odd_cell(record) from None
+            if line.count(b"[") + line.count(b"{") > DEEPEST and is_deeper(
+                orjson.loads(line), DEEPEST
+            ):
+                raise ColumnError(
+                    f"A row has more than {DEEPEST} lists and objects, one in the other, and such a row "
+                    "is not read again. Leave it out, or make that cell text."
+                )
+            yield line
 
 
 def named_levels(frame: pd.DataFrame) -> Iterator[tuple[Hashable, pd.Series[Any]]]:

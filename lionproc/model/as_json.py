@@ -23,13 +23,15 @@ from pydantic import BaseModel, RootModel, TypeAdapter
 from pydantic.errors import PydanticUserError
 from pydantic_core import PydanticSerializationError
 
-__all__ = ["WRITABLE", "exact", "plain", "plain_field", "to_json", "written_name"]
+__all__ = ["DEEPEST", "WRITABLE", "exact", "plain", "plain_field", "to_json", "written_name"]
 
 WRITABLE = "Give texts, numbers, times, lists and dicts."
 
 _SHORT_FLOATS = (np.float16, np.float32)
 _WHOLE = range(-(2**63), 2**64)  # integers that JSON readers keep as they are
-_DEEPEST = 200  # levels; orjson writes 254
+DEEPEST = 200
+"""Lists and objects in one another that can be written, whatever is in them; orjson writes 254 of what
+it knows by itself."""
 
 
 def plain(value: Any, *, given: bool = False) -> Any:
@@ -46,7 +48,7 @@ def plain(value: Any, *, given: bool = False) -> Any:
         >>> plain({"day": dt.date(2024, 1, 2), 7: float("nan"), "raw": b"text"})
         {'day': '2024-01-02', '7': None, 'raw': 'text'}
     """
-    return orjson.loads(_written(value, 0, _whole if given else _sound))
+    return orjson.loads(_written(value, _whole if given else _sound))
 
 
 def plain_field(value: object, name: str) -> object:
@@ -103,7 +105,7 @@ def exact(value: object) -> object:
         return json.loads(made, parse_constant=lambda _: None)
 
 
-def to_json(value: Any, *, indent: bool = False) -> bytes:
+def to_json(value: Any) -> bytes:
     """JSON for a value: pydantic models, enums, times, bytes, numpy and pandas included.
 
     Missing values (None, NaN, NaT, NA) are null. Bytes are read as UTF-8. Integers that most
@@ -111,24 +113,27 @@ def to_json(value: Any, *, indent: bool = False) -> bytes:
 
     Args:
         value: Any of these, and dicts and lists of them.
-        indent: For people to read.
 
     Raises:
         TypeError: It cannot be JSON; the message says which part, by keys and places alone.
     """
-    return _written(value, orjson.OPT_INDENT_2 if indent else 0, _sound)
+    return _written(value, _sound)
 
 
-def _written(value: Any, options: int, text: Callable[[str], str]) -> bytes:
+def _written(value: Any, text: Callable[[str], str]) -> bytes:
     try:
-        return orjson.dumps(value, default=_part, option=options)
+        return orjson.dumps(value, default=_part)
     except TypeError:
         # Odd keys, half characters, large integers, or what cannot be: with its place
-        return orjson.dumps(_tree(value, "", text), option=options)
+        return orjson.dumps(_tree(value, "", text))
 
 
 def _readable(number: int) -> int | str:
-    return number if number in _WHOLE else str(number)
+    return number if number in _WHOLE else _digits(number)
+
+
+def _digits(number: int) -> str:
+    return str(Decimal(number))  # all of them: Python by itself prints no more than some thousand
 
 
 def _tree(
@@ -139,8 +144,8 @@ def _tree(
     depth: int = 0,
 ) -> object:
     """A value of plain dicts, lists, texts, numbers and None."""
-    if depth > _DEEPEST:
-        raise TypeError(f"more than {_DEEPEST} levels, one in the other, are not JSON")
+    if depth > DEEPEST:
+        raise TypeError(f"more than {DEEPEST} levels, one in the other, are not JSON")
     if isinstance(value, Enum):
         value = value.value
     if value is None or isinstance(value, (bool, float)):
@@ -153,7 +158,7 @@ def _tree(
         return [_tree(part, f"{at}[{n}]", text, whole, depth + 1) for n, part in enumerate(value)]
     try:
         part = text(str.__str__(value)) if isinstance(value, str) else _part(value)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:  # Python's own, of the digits of a fraction
         raise TypeError(f"{error} (at {at})" if at else str(error)) from None
     return part if isinstance(value, str) else _tree(part, at, text, whole, depth + 1)
 
@@ -167,7 +172,10 @@ def _dict(
 ) -> dict[str, object]:
     made: dict[str, Any] = {}
     for key, inner in value.items():
-        name = text(_key(key))
+        try:
+            name = text(_key(key))
+        except ValueError as error:  # of the digits in a tuple
+            raise TypeError(f"{error} (in a key{at and ' at '}{at})") from None
         if name in made:
             raise TypeError(f"two keys{at and ' at '}{at} are {name!r} as text; rename one")
         made[name] = _tree(inner, f"{at}[{name!r}]", text, whole, depth + 1)
@@ -261,7 +269,9 @@ def _key(key: object) -> str:
         return str.__str__(key)
     if key is None or isinstance(key, bool):
         return orjson.dumps(key).decode()
-    return str(key if isinstance(key, (int, float, tuple)) else _part(key))
+    if isinstance(key, int):
+        return _digits(key)
+    return str(key if isinstance(key, (float, tuple)) else _part(key))
 
 
 def _sound(text: str) -> str:

@@ -62,7 +62,7 @@ class Branch:
     ) -> None:
         if system is not None and not isinstance(system, str):
             raise ConfigurationError(f"system= is a text, not {type(system).__name__}.")
-        if max_turns is not None and (type(max_turns) is not int or max_turns < 0):
+        if max_turns is not None and (type(max_turns) is not int or not 0 <= max_turns < 2**63):
             raise ConfigurationError(f"max_turns is a count from 0 up, not {max_turns!r}.")
         self.name = name
         self.system = system
@@ -227,8 +227,10 @@ class Branch:
 
         Raises:
             RecordError: It cannot be written, or is larger than what `load` reads.
+            ConfigurationError: Something was assigned to it that `Branch(...)` does not take.
         """
-        content = {"name": self.name, "max_turns": self.max_turns, "messages": self.messages}
+        kept = self.copy()
+        content = {"name": str(kept.name), "max_turns": kept.max_turns, "messages": kept.messages}
         write_whole(path, written(content, "branch.clear() begins another conversation."))
 
     @classmethod

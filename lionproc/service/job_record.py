@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lionproc.errors import RecordError
+from lionproc.model.as_json import to_json
 from lionproc.service.pipeline_results import with_results
 from lionproc.service.record_types import FailedItem, JobRecord, RequestRecord, StageRecord
 from lionproc.service.records import Records, checked_name, private_folder
@@ -18,6 +19,9 @@ from lionproc.service.request_record import is_about, request_id_of, result_of
 from lionproc.service.stage_runner import ItemInProgress
 
 MOST_ANSWERS: Final = 10_000_000  # of all stages together
+MOST_FAILURES: Final = (
+    2**24
+)  # bytes of why items failed; a record has twice as many free for its end
 
 
 def without_answers(job: JobRecord) -> JobRecord:
@@ -27,7 +31,8 @@ def without_answers(job: JobRecord) -> JobRecord:
         job: The job with its results.
 
     Returns:
-        A copy that has `failures` in place of the results.
+        A copy that has `failures` in place of the results. Of very many it has none: why each
+        failed stands in its request.
     """
     failures: list[FailedItem] = [
         {
@@ -42,7 +47,7 @@ def without_answers(job: JobRecord) -> JobRecord:
     written = job.copy()
     del written["results"]
     written["stages"] = [_outline(stage) for stage in job["stages"]]
-    written["failures"] = failures
+    written["failures"] = failures if len(to_json(failures)) <= MOST_FAILURES else []
     return written
 
 
@@ -123,7 +128,7 @@ def _shows(request: RequestRecord, shown: Any, before: str) -> bool:
     """
     if is_about(request, {"data": shown}):
         return True
-    data = request["data"]
+    data = request.get("data")
     if not isinstance(data, Mapping) or before not in data:
         return False
     found: RequestRecord = {"data": data[before]}

@@ -27,10 +27,10 @@ from lionproc.service.health import Health, health_of
 from lionproc.service.lazy_session import LazySession
 from lionproc.service.prompt import SYSTEM, Prompt, Writer
 from lionproc.service.record_types import RequestRecord, RequestResult, RequestStatus
-from lionproc.service.records import journal_in, private_folder
+from lionproc.service.records import UNFINISHED, journal_in, private_folder
 from lionproc.service.request_record import result_of
 from lionproc.service.request_runner import RequestRunner, SendOptions
-from lionproc.service.request_store import UNFINISHED, RequestStore
+from lionproc.service.request_store import RequestStore
 from lionproc.service.session import Session
 
 

@@ -28,6 +28,7 @@ from lionproc.model.as_json import to_json
 from lionproc.service.record_types import R
 
 __all__ = [
+    "UNFINISHED",
     "Records",
     "checked_name",
     "checked_status",
@@ -42,8 +43,7 @@ __all__ = [
 log = logging.getLogger("lionproc.service")
 
 LARGEST = 256 * 2**20  # bytes that one record may have
-READABLE = 2**20  # bytes of one that is indented
-MOST_INDENTED = 16  # times as long as it would be else; one that is nested deep is a hundred times
+FREE = 8  # the part of these that one has free before its end, when it grows
 SPARE = 2**26  # bytes of memory for one, beyond those in proportion to its length
 SHALLOW = 200  # levels, one in the other, that can be written in any case
 _FIELDS: dict[str, tuple[type, ...]] = {
@@ -65,6 +65,7 @@ _FIELDS: dict[str, tuple[type, ...]] = {
     "results": (list,),
     "failures": (list,),
 }
+UNFINISHED = frozenset({"received", "processing"})
 _KEY = re.compile(r"(?:[0-9a-f]{32})?")
 _ID = re.compile(r"[a-z]{1,12}_[0-9A-Za-z][0-9A-Za-z_-]{0,99}")
 _NAME = re.compile(r"[\w][\w .-]{0,99}")
@@ -355,14 +356,13 @@ def written(
     Raises:
         RecordError: It is larger than what is read again.
     """
-    content = to_json(record)
-    if len(content) <= READABLE:
-        indented = to_json(record, indent=True)
-        content = indented if len(indented) <= MOST_INDENTED * len(content) else content
-    content += b"\n"
-    if len(content) > LARGEST:
+    # A field a line, which people can read; each level of its own is a hundred times as long.
+    fields = (to_json({name: value})[1:-1] for name, value in record.items())
+    content = b"{\n  %b\n}\n" % b",\n  ".join(fields)
+    most = LARGEST - (LARGEST // FREE if record.get("status") in UNFINISHED else 0)
+    if len(content) > most:
         raise RecordError(
-            f"A record may have {LARGEST // 2**20} MiB, and this one would have "
+            f"A record may have {most // 2**20} MiB, and this one would have "
             f"{len(content) // 2**20:,}. {hint}"
         )
     if unfolds(content, SPARE):

@@ -55,9 +55,12 @@ def is_about(record: RequestRecord, item: RequestRecord) -> bool:
 
     Args:
         record: Its record.
-        item: What the record of a request about the item has (`data`, say), as JSON.
+        item: What the record of a request about the item has (`data`, say), as JSON. Of what else
+            it does not say (`schema`, which older ones lack) it is believed to be the same.
     """
-    return all(_is_same(record.get(name, value), value) for name, value in item.items())
+    return "data" in record and all(
+        _is_same(record.get(name, value), value) for name, value in item.items()
+    )
 
 
 def _is_same(one: object, other: object) -> bool:

@@ -186,6 +186,8 @@ class RequestRunner:
                 return result, known.get("result")
         try:
             record = None if is_new else await self._store.read(request_id)
+            if record is not None and "data" not in record:
+                raise self._store.no_data(request_id)
             if record is not None and not is_about(record, about):
                 log.info("%s is about another item than it was; that one is asked", request_id)
                 record = None
@@ -194,8 +196,6 @@ class RequestRunner:
             unknown = record is None
             if record is None:
                 record = self._store.make(data, schema, request_id)
-            elif "data" not in record:
-                raise self._store.no_data(request_id)
         except LionprocError as error:
             return {**self.refuse(error), "request_id": request_id}, None
         record.update(cast("RequestRecord", fields))  # also where it is of an edited or older list

@@ -14,12 +14,11 @@ from lionproc.model.answer import Answer
 from lionproc.model.as_json import WRITABLE, plain
 from lionproc.service.record_types import RequestRecord
 from lionproc.service.recorded_type import RecordedType, recorded
-from lionproc.service.records import Records, checked_status, new_id, now
+from lionproc.service.records import UNFINISHED, Records, checked_status, new_id, now
 from lionproc.service.typed_result import typed_result
 
 log = logging.getLogger("lionproc.service")
 STATUSES = ("received", "processing", "completed", "failed")
-UNFINISHED = frozenset({"received", "processing"})
 
 
 class RequestStore:
@@ -131,10 +130,14 @@ class RequestStore:
         """Write what the disk did not take of a batch or job, which is complete with it.
 
         Raises:
-            RecordError: It still cannot be written. The journal has the answers.
+            RecordError: Some of it still cannot be written, the first of which this is about; all
+                the others are. The journal has the answers.
         """
-        for record in self.unwritten.pop(list_id, []):
-            await self.write(record)
+        left = self.unwritten.pop(list_id, [])
+        writing = [self.write(record) for record in left]
+        for error in await asyncio.gather(*writing, return_exceptions=True):
+            if error is not None:
+                raise error
 
     def get(self, request_id: str, schema: Any = None) -> RequestRecord:
         """A request as it is now; a dict with `error` alone where there is no such record.

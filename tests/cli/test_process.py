@@ -18,6 +18,7 @@ import pytest
 import lionproc as lp
 from lionproc.cli import main, reading
 from lionproc.cli.reading import read
+from lionproc.engine import packed as packing
 from lionproc.errors import ConfigurationError
 from lionproc.frame.export import write_parquet
 from lionproc.frame.table_bounds import LINES
@@ -672,7 +673,7 @@ def test_a_file_that_is_no_table_is_refused_without_showing_its_content(ask, nam
 def test_a_packed_table_that_unpacks_to_far_more_than_it_is_is_not_read(
     tmp_path, monkeypatch, ending, line
 ):
-    monkeypatch.setattr(reading, "_FREE", 100_000)
+    monkeypatch.setattr(packing, "_FREE", 100_000)
     path = tmp_path / f"a.{ending}.gz"
     packed = gzip.compress(line * 300_000)
     path.write_bytes(packed)
@@ -681,7 +682,7 @@ def test_a_packed_table_that_unpacks_to_far_more_than_it_is_is_not_read(
     with pytest.raises(ConfigurationError, match=r"unpacks to more than 100 times.*gunzip"):
         read(str(path))
     path.write_bytes(packed)
-    monkeypatch.setattr(reading, "_FREE", 10_000_000)
+    monkeypatch.setattr(packing, "_FREE", 10_000_000)
     assert len(read(str(path)).frame) == (300_000 if ending == "jsonl" else 299_999)
 
 

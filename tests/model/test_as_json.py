@@ -127,6 +127,16 @@ def test_what_has_none_is_named_with_its_place_and_never_shown(value, why):
         plain(value)
 
 
+@pytest.mark.parametrize(
+    "number", [10**5000, -(10**700), 2**64], ids=["long", "below zero", "65 bits"]
+)
+def test_a_number_of_any_length_is_written_with_all_of_its_digits(number):
+    as_text = str(Decimal(number))
+    assert plain([number, {number: 1}]) == [as_text, {as_text: 1}]
+    with pytest.raises(TypeError, match=r"digits.*in a key at \['a'\]"):
+        plain({"a": {(10**5000,): 1}})
+
+
 def test_a_list_that_holds_itself_is_an_error():
     endless = []
     endless.append(endless)

@@ -154,6 +154,27 @@ async def test_a_batch_is_not_complete_before_the_record_of_each_item_is_on_the_
     assert server.counters.total == 12  # nothing was paid twice
 
 
+async def test_one_record_that_the_disk_does_not_take_keeps_no_other_from_it(
+    server, processor, monkeypatch
+):
+    refused, write = {"_000002.json": 2, "_000005.json": 1}, records.replace_all
+
+    def full(folder, contents):
+        errors = {}
+        for name in contents:
+            if refused.get(name[-12:], 0) and b'"result":' in contents[name]:
+                refused[name[-12:]] -= 1
+                errors[name] = OSError(28, "No space left on device")
+        kept = {name: each for name, each in contents.items() if name not in errors}
+        return {**write(folder, kept), **errors}
+
+    monkeypatch.setattr(records, "replace_all", full)
+    batch = await processor.process_batch(items(12))
+    assert "req_" in batch["error"]
+    kept = processor.get_batch(batch["batch_id"])["results"]
+    assert [n for n, each in enumerate(kept) if each["status"] != "success"] == [2]
+
+
 async def test_items_that_could_not_be_asked_leave_their_batch_to_be_resumed(server, processor):
     in_the_way = processor.service.save_dir / "journal.sqlite"
     in_the_way.mkdir(0o700)

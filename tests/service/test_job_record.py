@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import lionproc as lp
-from lionproc.service import records
+from lionproc.service import job_record, records
 
 NESTED = {"type": "object", "properties": {"n": {}}, "required": ["n"]}
 
@@ -146,7 +146,7 @@ async def test_a_job_whose_answers_the_disk_did_not_take_gives_them_and_is_resum
     write = records.replace_all
 
     def full_for_requests_that_ended(folder, contents):
-        ended = {name for name, text in contents.items() if b'"result": ' in text}
+        ended = {name for name, text in contents.items() if b'"result":' in text}
         taken = {name: text for name, text in contents.items() if name not in ended}
         return full(folder, ended) | write(folder, taken)
 
@@ -169,7 +169,7 @@ async def test_a_job_is_completed_once_the_disk_has_taken_what_it_refused(
     left, write = [1, 1], records.replace_all
 
     def full_at_first(folder, contents):
-        if left and any(b'"result": ' in text for text in contents.values()):
+        if left and any(b'"result":' in text for text in contents.values()):
             left.pop()
             return full(folder, contents)
         return write(folder, contents)
@@ -190,6 +190,17 @@ async def test_a_job_that_is_resumed_to_its_end_says_no_more_what_stopped_it(ser
     assert resumed["status"] == "success"
     assert "error" not in resumed["results"]
     assert pipeline.get_results(told["job_id"]) == resumed["results"]
+
+
+async def test_why_very_many_items_failed_is_read_from_their_requests(server, model, monkeypatch):
+    monkeypatch.setattr(job_record, "MOST_FAILURES", 100)
+    server.configure(answer=lambda body: "1" if "x0" in echo(body) else "none")
+    pipeline = await made(model, "A", schema=int)
+    told = await pipeline.process_data([f"x{n}" for n in range(4)])
+    assert told["results"]["failed"] == 3
+    assert json.loads(file("job_*.json").read_text())["failures"] == []
+    assert pipeline.get_results(told["job_id"]) == told["results"]
+    await pipeline.close()
 
 
 async def test_a_job_whose_record_was_edited_reads_no_other_folder(server, pipeline):
@@ -213,7 +224,6 @@ async def test_an_answer_that_is_all_indentation_is_written_without(
         nested = [nested]
     server.configure(answer=json.dumps({"n": nested}))
     monkeypatch.setattr(records, "LARGEST", 20_000)
-    monkeypatch.setattr(records, "READABLE", 2_000)
     if where == "batch":
         processor = lp.BatchProcessor("B", "batches", 2, None, model=model)
         told = await processor.process_batch(["x", "y"], NESTED)

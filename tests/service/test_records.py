@@ -274,3 +274,15 @@ def test_a_record_that_is_nested_deep_is_not_indented_to_a_hundred_times_its_len
     record = {"id": "req_1", "status": "completed", "result": [result] * 50}
     assert len(records_module.written(record, "")) < 2 * len(json.dumps(record))
     assert b'\n  "status"' in records_module.written({**record, "result": "short"}, "")
+
+
+@pytest.mark.parametrize("status", ["received", "processing"])
+def test_a_record_that_has_begun_has_room_for_its_end(tmp_path, monkeypatch, status):
+    monkeypatch.setattr(records_module, "LARGEST", 8000)
+    records = Records(tmp_path, "req")
+    record = {"id": "req_1", "status": status, "data": "x" * 6800}
+    records.write(record)
+    records.write({**record, "status": "completed", "result": "y" * 900})
+    assert records.read("req_1")["result"] == "y" * 900
+    with pytest.raises(RecordError, match="A record may have"):
+        records.write({**record, "data": "x" * 7200})

@@ -392,6 +392,18 @@ async def test_a_record_that_cannot_be_asked_fails_alone_and_its_batch_is_comple
     await again.close()
 
 
+async def test_a_completed_record_without_data_is_about_no_item(server, model):
+    processor = lp.BatchProcessor("B", "batches", 2, None, model=model)
+    batch = await processor.process_batch([1, 2])
+    edit("batches", "req_*_000001.json", "data")
+    kept = processor.get_batch(batch["batch_id"])["results"]
+    assert [each["status"] for each in kept] == ["success", "error"]
+    again = await processor.retry_failed(batch["batch_id"])
+    assert [each["status"] for each in again["results"]] == ["success", "error"]
+    assert "it has no data" in again["results"][1]["error"]
+    await processor.close()
+
+
 async def test_a_completed_record_without_its_result_is_no_answer(server, model):
     processor = lp.BatchProcessor("B", "batches", 2, None, model=model)
     batch = await processor.process_batch([{"n": 1}])
