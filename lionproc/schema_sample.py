@@ -18,7 +18,7 @@ SHALLOW = 5  # from here on the smallest choice is taken, so recursive schemas e
 MOST_VALUES = 20_000  # from half of them on the smallest choice is taken
 LONGEST = 100_000  # characters of a text
 LETTERS = 100  # of a text, and
-ENTRIES = 20  # of an object's schema that is joined with another, take as long as a value
+ENTRIES = 20  # names of an object's schema that is joined with another, take as long as a value
 COMPARED = 10_000  # letters that are compared with others take as long as a value
 DEEPEST = 60  # a schema that gets here requires itself for ever
 
@@ -128,17 +128,17 @@ def _flat(schema: Mapping[str, Any], root: Any, draws: _Draws) -> dict[str, Any]
     flat: dict[str, Any] = dict(schema)
     for _ in range(DEEPEST):
         if "$ref" in flat:
-            flat = _merged(flat, dict(_referred(flat.pop("$ref"), root)))
+            flat = _merged(flat, dict(_referred(flat.pop("$ref"), root)), draws)
         elif "allOf" in flat:
             for part in flat.pop("allOf"):
-                flat = _merged(flat, _flat(part, root, draws))
-                draws.work(1 + len(flat.get("properties", ())) // ENTRIES)
+                flat = _merged(flat, _flat(part, root, draws), draws)
+                draws.work(1)
         else:
             return flat
     raise SchemaError("The schema refers to itself for ever, so it has no finite instance.")
 
 
-def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+def _merged(one: dict[str, Any], other: dict[str, Any], draws: _Draws) -> dict[str, Any]:
     both = {**other, **one}
     if "properties" in one and "properties" in other:
         known, more = one["properties"], other["properties"]
@@ -148,7 +148,8 @@ def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
             if isinstance(known[name], Mapping) and isinstance(more[name], Mapping)
         }
     if "required" in one and "required" in other:
-        both["required"] = [*one["required"], *other["required"]]
+        both["required"] = list(dict.fromkeys((*one["required"], *other["required"])))
+    draws.work(sum(len(both.get(names, ())) for names in ("properties", "required")) // ENTRIES)
     return both
 
 
@@ -169,7 +170,7 @@ def _chosen(schema: dict[str, Any], choice: str, draws: _Draws, depth: int) -> d
     if depth >= SHALLOW:  # null and plain types end a recursion, references continue it
         options = sorted(options, key=_weight)[:1]
     rest = {k: v for k, v in schema.items() if k not in {choice, "default", "title"}}
-    return _merged(rest, dict(draws.choice(options)))
+    return _merged(rest, dict(draws.choice(options)), draws)
 
 
 def _weight(option: object) -> int:
@@ -193,7 +194,7 @@ def _type(schema: Mapping[str, object], draws: _Draws, depth: int) -> str:
 
 def _object(schema: dict[str, Any], draws: _Draws, root: Any, depth: int) -> dict[str, Any]:
     properties = schema.get("properties", {})
-    required = schema.get("required", ())
+    required = dict.fromkeys(schema.get("required", ()))
     names = [name for name in properties if depth < SHALLOW or name in required]
     value = {name: _value(properties[name], draws, root, depth + 1) for name in names}
     extra = schema.get("additionalProperties", True)

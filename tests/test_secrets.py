@@ -44,6 +44,7 @@ from lionproc.frame.plan import Plan
 from lionproc.model import local
 from lionproc.model.body import parsed
 from lionproc.model.chat_completion import classify
+from lionproc.model.connection import EndpointState
 from lionproc.model.credentials import Secret, _spelling, hidden, sealed, secrets_in
 from lionproc.model.excerpt import shown
 from lionproc.model.wire import way_to
@@ -918,6 +919,20 @@ def test_a_traceback_that_shows_locals_shows_no_key_whatever_goes_wrong(monkeypa
     assert "canary" not in str(caught.value)
 
 
+@sealed
+def interrupted():
+    """Somebody presses Ctrl-C where a key is in the clear."""
+    key = CANARY
+    raise KeyboardInterrupt from LookupError(key)
+
+
+def test_a_traceback_of_ctrl_c_while_a_model_is_made_shows_no_key():
+    with pytest.raises(KeyboardInterrupt) as caught:
+        interrupted()
+    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert "canary" not in "".join(shown.format())
+
+
 def test_the_variables_of_a_model_and_its_wire_show_no_key_and_do_not_travel():
     made = lp.Model("openai/m", base_url=AT, api_key=CANARY)
     connection = made.connect()
@@ -933,6 +948,7 @@ def test_the_variables_of_a_model_and_its_wire_show_no_key_and_do_not_travel():
 def test_what_is_only_half_made_has_a_repr():
     for kind in (lp.Model, lp.Job):
         assert "half made" in repr(object.__new__(kind))
+    assert repr(object.__new__(EndpointState))
 
 
 def test_a_masked_key_is_taken_as_it_is(server):

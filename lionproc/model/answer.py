@@ -35,7 +35,7 @@ from lionproc.model.refused_parts import refuse_parts
 from lionproc.model.shape import AskedSchema, Json, Map, Record, Shape, Text, shape_of, walk
 from lionproc.model.trial import try_out
 from lionproc.model.validate import TypeCheck
-from lionproc.model.vetting import check_keywords, too_deep, vet
+from lionproc.model.vetting import check_keywords, check_length, too_deep, vet
 
 __all__ = ["Answer", "Field"]
 
@@ -293,7 +293,7 @@ def _of_json_schema(cls: type[Answer], schema: dict[str, Any], name: object | No
     vet(schema)
     try:
         schema = copy.deepcopy(schema)
-        json.dumps(schema, allow_nan=False)
+        check_length(schema)
         check_keywords(schema)
         shape = shape_of(schema, formats=False)
         check = schema_check(schema)

@@ -19,7 +19,7 @@ from lionproc.model.providers import Provider, Structured
 from lionproc.model.wire import Wire
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)  # a traceback with locals may show one that is half made
 class EndpointState:
     """What runs with the same endpoint, key and model share as long as the process lives.
 

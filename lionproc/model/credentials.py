@@ -123,7 +123,7 @@ def sealed(function: Callable[P, T]) -> Callable[P, T]:
         __tracebackhide__ = True
         try:
             return function(*args, **kwargs)
-        except Exception as error:  # noqa: BLE001  (whatever it is, its frames are not shown)
+        except BaseException as error:  # noqa: BLE001  (its frames are not shown, nor those of Ctrl-C)
             failed = error
         if isinstance(failed, UnicodeError):  # it keeps the text that it is about
             failed = ValueError(str(failed)).with_traceback(failed.__traceback__)

@@ -18,7 +18,7 @@ from lionproc.model.answer import Answer
 from lionproc.model.any_field_name import AnyFieldName
 from lionproc.model.pattern_work import cost_of
 from lionproc.model.same_reading import read_alike
-from lionproc.model.vetting import vet
+from lionproc.model.vetting import check_length, vet
 from lionproc.schema_sample import CLOCK
 
 __all__ = ["NOT_MADE", "made_like", "made_of"]
@@ -96,6 +96,7 @@ def made_of(schema: _Schema, records: str = "model") -> object:
         SchemaError: It is no such schema, or no type can be made of it.
     """
     vet(schema)  # whoever keeps it may have edited it: types are made of all that it unfolds to
+    check_length(schema)
     try:
         made = _made(schema, records)
         Answer.of(made)

@@ -91,6 +91,7 @@ class Trials:
         self._parts: dict[int, Any] = {}
         self._known: dict[int, Applied] = {}
         self._sizes: dict[int, int] = {}
+        self._defaults: dict[int, int] = {}  # what they count for, by the part that has one
 
     def are_more(self, value: object, most: int, size: int) -> bool:
         """Whether a value is more work than this.
@@ -203,7 +204,10 @@ class Trials:
         part = self._parts[number]
         if not isinstance(part, Mapping):
             return 0
-        size = len(json.dumps(part["default"], default=str)) // CELL if "default" in part else 0
+        size = self._defaults.get(number)
+        if size is None:
+            written = json.dumps(part["default"], default=str) if "default" in part else ""
+            size = self._defaults[number] = len(written) // CELL
         return size if is_wanted or "anyOf" in part else size + self._fields_of(number)
 
     @cached_property

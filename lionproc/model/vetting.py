@@ -22,7 +22,20 @@ from lionproc.model.references import (
     patterns_in,
 )
 
-__all__ = ["MOST_LEVELS", "MOST_PARTS", "MOST_REFERENCES", "check_keywords", "too_deep", "vet"]
+__all__ = [
+    "LARGEST_SCHEMA",
+    "MOST_LEVELS",
+    "MOST_PARTS",
+    "MOST_REFERENCES",
+    "check_keywords",
+    "check_length",
+    "too_deep",
+    "vet",
+]
+
+# Characters of JSON, which each request would have with it: as many tokens as most models take at the
+# most. OpenAI takes 120,000 of names and values.
+LARGEST_SCHEMA = 500_000
 
 LABELS = 200  # of an enumeration that count as a part
 # To know what other parts have left, a validator holds the value against them again: measured,
@@ -99,6 +112,25 @@ def _check_parts(schema: Mapping[str, Any]) -> None:
                 )
     _Size(schema).of(schema, ())
     _check_ends(schema)
+
+
+def check_length(schema: Mapping[str, Any]) -> None:
+    """Refuse a schema that is longer than any model could be asked with.
+
+    Args:
+        schema: A schema, vetted.
+
+    Raises:
+        SchemaError: It is.
+        TypeError: It is no JSON.
+        ValueError: It is none: it holds a NaN.
+    """
+    length = len(json.dumps(schema, allow_nan=False, ensure_ascii=False))
+    if length > LARGEST_SCHEMA:
+        raise SchemaError(
+            f"The JSON Schema has {length:,} characters, and would be sent with each request: at "
+            f"most {LARGEST_SCHEMA:,} are taken. Ask for less at once, or name the choices in words."
+        )
 
 
 def check_keywords(schema: dict[str, Any]) -> None:

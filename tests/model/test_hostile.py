@@ -33,9 +33,11 @@ from lionproc.model.call import ModelCall, RequestBuilder
 from lionproc.model.chat_completion import classify
 from lionproc.model.credentials import _spelling
 from lionproc.model.excerpt import excerpt_of
+from lionproc.model.made_type import made_of
 from lionproc.model.schema_type import type_of_schema
 from lionproc.model.thoughts import without_thoughts
-from lionproc.model.vetting import MOST_PARTS, MOST_REFERENCES, vet
+from lionproc.model.trials import Trials
+from lionproc.model.vetting import LARGEST_SCHEMA, MOST_PARTS, MOST_REFERENCES, vet
 from lionproc.testing import Server
 
 OPEN = {"type": "object", "properties": {"x": {}}, "required": ["x"]}
@@ -676,7 +678,7 @@ def test_no_type_is_made_of_choices_that_are_none_or_very_many(members):
     ("wrong", "says"),
     [
         ({"properties": {"k" * 100_000: {"type": [5] * 500}}}, "'type' cannot be \\[5, 5"),
-        ({"properties": {"a": {"type": ["object"] * 50_000}}}, "'type' cannot be"),
+        ({"properties": {"a": {"type": ["object"] * 40_000}}}, "'type' cannot be"),
         ({"properties": dict.fromkeys(map(str, range(5000)), 5)}, "'properties' cannot be"),
         ({"properties": {"a": {"minLength": "x" * 100_000}}}, "'minLength' cannot be \"xx"),
         ({"properties": {"a": {"type": [5] * 100}}}, "at 'properties/a/type': \\[5,5"),
@@ -865,3 +867,27 @@ def test_a_misspelt_name_is_not_held_against_a_million_of_a_strangers(monkeypatc
     hint = lp.errors.did_you_mean("nme", [*names, "x" * 1000])
     assert len(searched) <= 2000
     assert hint.endswith("(5,001 in all).")
+
+
+def test_a_schema_that_is_longer_than_any_model_can_be_asked_with_is_refused():
+    long = {"type": "string", "description": "x" * LARGEST_SCHEMA}
+    with pytest.raises(SchemaError, match="would be sent with each request: at most 500,000"):
+        Answer.of(long)
+    with pytest.raises(SchemaError, match="would be sent with each request"):
+        made_of(long)
+    short = {"type": "string", "description": "é" * (LARGEST_SCHEMA - 100)}
+    assert Answer.of(short).read('"a"') == "a"
+
+
+def test_a_default_that_many_properties_refer_to_is_written_once():
+    class Default:
+        written = 0
+
+        def __str__(self):
+            Default.written += 1
+            return "a"
+
+    named = {f"p{number}": {"$ref": "#/$defs/d"} for number in range(50)}
+    schema = {"type": "object", "properties": named, "$defs": {"d": {"default": Default()}}}
+    assert Trials(schema, tagged=False).fields
+    assert Default.written == 1

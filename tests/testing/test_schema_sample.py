@@ -126,3 +126,15 @@ def test_long_values_that_have_to_differ_are_not_held_against_each_other_without
     with pytest.raises(OverflowError, match="more than is made up"):
         instance(schema, 0)
     assert len(instance({**schema, "minItems": 3}, 0)) >= 3
+
+
+def test_names_that_are_wanted_by_many_parts_are_not_put_together_without_end():
+    wanted = {"required": [f"n{number}" for number in range(20_000)]}
+    many = {"allOf": [{"$ref": "#/$defs/w"}] * 300, "$defs": {"w": wanted}}
+    with pytest.raises(OverflowError, match="more than is made up"):
+        instance(many, 1)
+
+
+def test_names_that_are_wanted_twice_are_there_once():
+    twice = {"allOf": [{"required": ["a", "b"]}, {"required": ["b", "a", "c"]}]}
+    assert list(instance(twice, 1)) == ["a", "b", "c"]
