@@ -12,7 +12,7 @@ import copy
 import inspect
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from functools import cache
 from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, cast
@@ -22,10 +22,11 @@ import openai
 
 from lionproc.engine.blocking_work import in_own_thread
 from lionproc.errors import CallError, Kind, ModelError
+from lionproc.model.bounded_pool import IS_BOUNDED, Body, keep_bounded
 from lionproc.model.held_pools import is_pool, is_session, pools_in
 from lionproc.model.own_code import HTTP_CLIENT, within_proxies
 from lionproc.model.quiet_pool import keep_quiet
-from lionproc.model.reading import ACCEPT_ENCODING, bounded
+from lionproc.model.reading import ACCEPT_ENCODING
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -215,18 +216,8 @@ def _given_cookies(module: ModuleType) -> Any:
 def _bounded_transport(module: ModuleType) -> Any:
     """The transport around all others: it decompresses, and reads no more than a reply can be."""
 
-    class Stream(module.AsyncByteStream):  # type: ignore[misc,name-defined]
-        def __init__(self, response: Any) -> None:
-            self._inner = response.stream
-            self._encoding = response.headers.pop("Content-Encoding", "")
-            self._status: int = response.status_code
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            async for piece in bounded(aiter(self._inner), self._encoding, self._status):
-                yield piece
-
-        async def aclose(self) -> None:
-            await self._inner.aclose()
+    class Stream(Body, module.AsyncByteStream):  # type: ignore[misc,name-defined]
+        pass
 
     class Transport(module.AsyncBaseTransport):  # type: ignore[misc,name-defined]
         def __init__(self, inner: Any) -> None:
@@ -234,8 +225,10 @@ def _bounded_transport(module: ModuleType) -> Any:
 
         async def handle_async_request(self, request: Any) -> object:
             response = await self._inner.handle_async_request(request)
-            response.stream = Stream(response)
-            response.headers.pop("Content-Length", None)
+            if IS_BOUNDED not in response.extensions:
+                encoding = response.headers.pop("Content-Encoding", "")
+                response.stream = Stream(response.stream, encoding, response.status_code)
+                response.headers.pop("Content-Length", None)
             return response
 
         async def aclose(self) -> None:
@@ -346,6 +339,7 @@ def _fresh_pool(pool: Any) -> object:
     if kind is not type(pool):
         made._network_backend = like._network_backend
     keep_quiet(made)
+    keep_bounded(made)
     return made
 
 

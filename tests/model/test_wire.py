@@ -14,7 +14,7 @@ import tracemalloc
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
+from typing import ClassVar, Literal
 from urllib.parse import urlsplit
 
 import httpx2
@@ -835,6 +835,42 @@ def test_a_huge_reply_is_refused_without_being_held(wire, framing, status):
     assert kind_of(out) == Kind.BAD_REPLY
     assert "longer than 16 MiB" in out["a_error"].iloc[0]
     assert peak < 2.5 * MAX_REPLY_BYTES
+
+
+class Reader(httpx2.AsyncHTTPTransport):
+    """Reads each reply to its end before anybody else does, as those that keep a record of them."""
+
+    lengths: ClassVar = []
+
+    async def handle_async_request(self, request):
+        response = await super().handle_async_request(request)
+        self.lengths.append(len(await response.aread()))
+        return response
+
+
+@pytest.mark.parametrize("framing", ["by length", *BOMBS])
+def test_a_huge_reply_is_not_held_by_a_transport_that_reads_it(framing):
+    Reader.lengths.clear()
+    packed = BOMBS.get(framing, b" " * (MAX_REPLY_BYTES + 1))
+    head = f"content-encoding: {framing}\r\n" if framing in BOMBS else ""
+    reply = f"HTTP/1.1 200 OK\r\n{head}content-length: {len(packed)}\r\n\r\n".encode() + packed
+    with Raw(reply) as server:
+        http = httpx2.AsyncClient(transport=Reader())
+        client = openai.AsyncOpenAI(base_url=server.base_url, api_key=KEY, http_client=http)
+        model = lp.Model("openai", "m", client=client, scope="")
+        out = ask(model, retry=lp.Retry(max_attempts=1))
+    assert "longer than 16 MiB" in out["a_error"].iloc[0]
+    assert not Reader.lengths  # no reply was read to an end
+
+
+def test_a_packed_reply_is_an_answer_where_a_transport_reads_it_first():
+    body = zlib.compress(json.dumps(completion()).encode(), wbits=zlib.MAX_WBITS | 16)
+    head = f"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {len(body)}\r\n\r\n"
+    with Raw(head.encode() + body) as server:
+        http = httpx2.AsyncClient(transport=Reader())
+        client = openai.AsyncOpenAI(base_url=server.base_url, api_key=KEY, http_client=http)
+        out = ask(lp.Model("openai", "m", client=client, scope=""))
+    assert out["a"].tolist() == ["fine"]
 
 
 class Asked(ReplyRoom):
