@@ -60,6 +60,7 @@ MOST_BYTES = (
 _FAULT_BYTES, _WAY_BYTES, _HELD_BYTES = 2000, 3, 16
 SOME_TO_DIFFER = 20_000  # characters that hold too few of them to be any work
 TOO_LONG = "its texts are too long, or too many, for the patterns that they have to match"
+_MANY_LEVELS = 100  # after which nothing that is doubled at each can be done in a moment
 _FORMS = ("format", "contentMediaType")
 _MOST_LOOKED_AT = 100_000  # parts and names that are gone through to say what any value may take
 _ITEMS = ("items", "additionalItems", "unevaluatedItems", "contains")
@@ -192,7 +193,7 @@ class Trials:
             self._sizes[number] = 0  # of one that contains itself
             named, part = self._applied(number).named, self._parts[number]
             made = len(named)
-            wanted = part.get("required", ()) if isinstance(part, Mapping) else ()
+            wanted = frozenset(part.get("required", ()) if isinstance(part, Mapping) else ())
             for name, parts in named.items():
                 for inner in parts:
                     made += self._default_of(inner, is_wanted=name in wanted)
@@ -230,7 +231,7 @@ class Trials:
         """How often a text is gone over until it is known what is wrong, by what is usual."""
         told = 1 + levels_of_choices(self._root, self._references) / USUAL_ROUNDS
         levels = levels_of_unevaluated(self._root, self._references)
-        return told * float(2**levels)
+        return told * 2.0 ** min(levels, _MANY_LEVELS)
 
     def most_steps(self, size: int) -> float:
         """The most steps that patterns may take with texts of so many bytes; inf as `of_one_value`."""
@@ -283,7 +284,8 @@ class Trials:
             for parts in layer:
                 tried = Tried(Counter(dict(parts)), self._applied)
                 most = max(most, tried.trials)
-                looked_at += 1 + len(tried.names) * len(parts)
+                for_each = len(parts) + (len(tried.others.parts) if tried.others else 0)
+                looked_at += 1 + len(tried.names) * for_each
                 if most > MOST_TRIALS or looked_at > _MOST_LOOKED_AT:
                     return inf, inf
                 inner = [*map(tried.property, tried.names), tried.others, tried.items]

@@ -38,6 +38,7 @@ __all__ = [
 LARGEST_SCHEMA = 500_000
 
 LABELS = 200  # of an enumeration that count as a part
+LONG_DATA = 5000  # characters of names and values of a part that count as another
 # To know what other parts have left, a validator holds the value against them again: measured,
 # three times the work, and that at each of such parts that are one in the other.
 CHECKED_AGAIN = 4
@@ -47,6 +48,7 @@ MOST_REFERENCES = 100  # one leading to the next
 # Characters, which may take three seconds to be compiled: of each pattern the square counts.
 LONGEST_PATTERN = 70_000
 LONGEST_TOLD = 10_000  # characters of a schema of which all is told that is wrong with it
+_DATA = ("enum", "const", "default", "examples", "required", "dependentRequired")
 _UNEVALUATED = frozenset(("unevaluatedItems", "unevaluatedProperties"))
 _DRAFTS = frozenset(
     (
@@ -249,6 +251,8 @@ class _Size:
     def of(self, node: Mapping[str, Any], inside: tuple[str, ...]) -> int:
         labels = node.get("enum")
         size = 1 + (len(labels) // LABELS if isinstance(labels, list) else 0)
+        data = [node[keyword] for keyword in _DATA if keyword in node]
+        size += len(json.dumps(data, default=str)) // LONG_DATA if data else 0
         times = 1 if _UNEVALUATED.isdisjoint(node) else CHECKED_AGAIN
         again = {id(part) for part in (*for_the_same(node), node.get("contains"))}
         for part in children_of(node, with_shared=False):
@@ -260,8 +264,9 @@ class _Size:
         if size > MOST_PARTS:
             raise SchemaError(
                 f"The JSON Schema has more than {MOST_PARTS:,} parts once its references are "
-                "followed, each of which is checked for every answer; parts that 'unevaluated' "
-                f"keywords look at again count {CHECKED_AGAIN} times. Ask for less at once."
+                "followed, each of which is checked for every answer; long lists of names and values "
+                "count as several, and parts that 'unevaluated' keywords look at again count "
+                f"{CHECKED_AGAIN} times. Ask for less at once."
             )
         return size
 

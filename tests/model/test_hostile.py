@@ -891,3 +891,24 @@ def test_a_default_that_many_properties_refer_to_is_written_once():
     schema = {"type": "object", "properties": named, "$defs": {"d": {"default": Default()}}}
     assert Trials(schema, tagged=False).fields
     assert Default.written == 1
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"required": [f"n{number}" for number in range(20_000)]},
+        {"default": ["é"] * 20_000},
+        {"examples": ["x" * 100_000]},
+        {"dependentRequired": {"a": [f"n{number}" for number in range(20_000)]}},
+        {"const": "x" * 100_000},
+    ],
+    ids=lambda part: next(iter(part)),
+)
+def test_long_data_that_many_parts_refer_to_counts_as_often(part):
+    def asked(times):
+        many = {f"p{number}": {"$ref": "#/$defs/d"} for number in range(times)}
+        return {"type": "object", "properties": many, "$defs": {"d": part}}
+
+    vet(asked(20))
+    with pytest.raises(SchemaError, match="long lists of names and values count as several"):
+        vet(asked(300))
