@@ -30,6 +30,7 @@ from lionproc.model.matching import refuse_long_matching
 from lionproc.model.particular import LONG
 from lionproc.model.pattern_work import MOST_STEPS, size_of
 from lionproc.model.references import circular
+from lionproc.model.schema_check import SchemaCheck
 from lionproc.model.trials import (
     FEW_FIELDS,
     MOST_NAMED,
@@ -39,7 +40,7 @@ from lionproc.model.trials import (
     STEP,
     Trials,
 )
-from lionproc.model.validate import DEEPEST, NOT_PARSED, Check, SchemaCheck, parse, wrong_shape
+from lionproc.model.validate import DEEPEST, NOT_PARSED, Check, parse, wrong_shape
 from lionproc.model.vetting import MOST_PARTS
 
 __all__ = ["MOST_IN_A_CIRCLE", "MOST_VALUES", "Weighed", "refuse_very_many", "schema_check"]

@@ -7,18 +7,28 @@ what is much by this measure may be done in a moment: most patterns are far from
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Collection, Mapping
+from typing import Final, TypeAlias
 
 from lionproc.engine.kept_reading import KEPT
 from lionproc.errors import CallError, Kind
-from lionproc.model.match_process import NotStartedError, takes_a_moment
-from lionproc.model.pattern_work import MOST_SECONDS, MOST_STEPS, RunPattern, steps_with
+from lionproc.model.pattern_work import (
+    MOST_BACKTRACKS,
+    MOST_SECONDS,
+    MOST_STEPS,
+    RunPattern,
+    steps_with,
+)
+from lionproc.model.trial_process import NotStartedError, ask
 from lionproc.model.trials import TOO_LONG, Trials
 from lionproc.model.validate import is_whole
 
-__all__ = ["refuse_long_matching"]
+__all__ = ["MORE_IF_KEPT", "Held", "refuse_long_matching", "takes_a_moment"]
 
-_MORE_IF_KEPT: Final = 2  # time for what was an answer before, so that it is one again
+Held: TypeAlias = Mapping[tuple[tuple[RunPattern, int], ...], Collection[str]]
+"""Texts by the patterns that they are held against, and how often they are."""
+
+MORE_IF_KEPT: Final = 2  # time for what was an answer before, so that it is one again
 
 
 def refuse_long_matching(trials: Trials, value: object) -> None:
@@ -42,7 +52,7 @@ def refuse_long_matching(trials: Trials, value: object) -> None:
         whole = filter(is_whole, texts)  # others are refused by whatever checks them
         held.setdefault(tuple(runs.items()), []).extend(whole)
     try:
-        seconds = MOST_SECONDS * (1 if was_refused is None else _MORE_IF_KEPT)
+        seconds = MOST_SECONDS * (1 if was_refused is None else MORE_IF_KEPT)
         if takes_a_moment(held, seconds / trials.rounds):
             return
     except NotStartedError as error:
@@ -55,3 +65,22 @@ def refuse_long_matching(trials: Trials, value: object) -> None:
             f"{error}.",
         ) from None
     raise too_long
+
+
+def takes_a_moment(held: Held, seconds: float) -> bool:
+    """Whether texts are held against patterns within the time that there is for it.
+
+    Args:
+        held: What is held against what.
+        seconds: Of the processor, that there are.
+
+    Raises:
+        NotStartedError: That cannot be tried.
+    """
+    numbers: dict[RunPattern, int] = {}
+    groups = [
+        ([(numbers.setdefault(run, len(numbers)), times) for run, times in runs], list(texts))
+        for runs, texts in held.items()
+    ]
+    runs = [(*run, MOST_BACKTRACKS) for run in numbers]
+    return ask({"runs": runs, "seconds": seconds, "held": groups}) is not None

@@ -17,10 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple
-
-if TYPE_CHECKING:
-    from jsonschema_rs import FancyRegexOptions
+from typing import Final, NamedTuple
 
 __all__ = [
     "LARGEST_PATTERN",
@@ -30,7 +27,6 @@ __all__ = [
     "USUAL_ROUNDS",
     "RunPattern",
     "cost_of",
-    "engine_of",
     "is_possessive",
     "looks_around",
     "may_be_verbose",
@@ -88,13 +84,6 @@ class RunPattern(NamedTuple):
 def room_of(patterns: int) -> int:
     """The bytes that each of so many patterns of a schema may take."""
     return min(LARGEST_PATTERN, MOST_COMPILED // (patterns or 1))
-
-
-def engine_of(room: int) -> FancyRegexOptions:
-    """The engine of patterns that may take so many bytes each: it has an end with each text."""
-    import jsonschema_rs
-
-    return jsonschema_rs.FancyRegexOptions(size_limit=room, backtrack_limit=MOST_BACKTRACKS)
 
 
 @dataclass(slots=True)

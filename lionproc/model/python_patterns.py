@@ -19,11 +19,12 @@ from lionproc.errors import SchemaError
 from lionproc.model.core_parts import changed, parts_within
 from lionproc.model.pattern_work import (
     LARGEST_PATTERN,
+    MOST_BACKTRACKS,
     RunPattern,
-    engine_of,
     is_possessive,
     may_be_verbose,
 )
+from lionproc.model.trial_server import compiled
 
 __all__ = ["runs_of", "safe_schema", "validator_from", "validator_of"]
 
@@ -123,11 +124,9 @@ def _matcher(pattern: str, flags: int) -> Callable[[str], bool]:
     own = _own_engine(pattern, flags)
     if own is not None:
         return own.isinstance_python
-    import jsonschema_rs
-
     try:
-        checker = jsonschema_rs.validator_for(
-            {"pattern": _with_flags(pattern, flags)}, pattern_options=engine_of(LARGEST_PATTERN)
+        checker = compiled(
+            {"pattern": _with_flags(pattern, flags)}, LARGEST_PATTERN, MOST_BACKTRACKS
         )
     except ValueError:
         raise SchemaError(

@@ -6,9 +6,8 @@ Reasons name what was expected. They never quote the reply, because they appear 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
-from itertools import islice
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import jiter
@@ -25,9 +24,7 @@ from lionproc.model.nothing_said import (
     optional_names,
 )
 from lionproc.model.one_reading import OneReading, has_dataclasses, makes_values
-from lionproc.model.pattern_work import engine_of, room_of
 from lionproc.model.python_patterns import runs_of, validator_of
-from lionproc.model.references import parts_of, patterns_in
 
 __all__ = [
     "HALF",
@@ -35,13 +32,13 @@ __all__ = [
     "Check",
     "NotParsed",
     "Path",
-    "SchemaCheck",
     "TypeCheck",
     "WrongError",
     "has_each_key_once",
     "is_deeper",
     "is_whole",
     "parse",
+    "says_nothing",
     "wanted_in",
     "whole_characters",
     "wrong_shape",
@@ -49,14 +46,9 @@ __all__ = [
 
 Path: TypeAlias = tuple[str | int, ...]
 
-MOST_FAULTS = 100
-LONG = 100_000  # characters
-MOST_TOLD = 10_000_000  # characters of the objects that faults are told with
 DEEPEST = 128  # lists and objects, one in the other; the checks behind end at 255
 TOO_DEEP = f"the JSON is nested deeper than {DEEPEST} levels"
-TOO_MANY = "what is wrong cannot be told, for it may be too much; give less"
 HALF = "the text holds half a character (a lone surrogate)"
-_CLOSED = (["additionalProperties"], ["unevaluatedProperties"])
 
 
 class NotParsed(Enum):
@@ -193,7 +185,14 @@ def _no_constant(name: str) -> Any:
     raise wrong_shape(f"{name} is not JSON; give a finite number or null")
 
 
-def _says_nothing(names: Iterable[str], path: Path = (), what: str = "") -> WrongError:
+def says_nothing(names: Iterable[str], path: Path = (), what: str = "") -> WrongError:
+    """The error for an object that says nothing of what was asked for.
+
+    Args:
+        names: Of what was asked for.
+        path: Where the object is.
+        what: What it is, in front of the sentence.
+    """
     shown = ", ".join(sorted(names))
     said = f"{what}has none of the fields that were asked for ({shown})"
     return WrongError([(path, said)], ["nothing"])
@@ -264,14 +263,14 @@ class TypeCheck:
         if self._keys.may_meet and self._keys.lose(parse(text), value):
             raise WrongError([((), "two keys in an object mean the same; give each key once")])
         if self._optional and self._has_nothing(value, text):
-            raise _says_nothing(self._optional)
+            raise says_nothing(self._optional)
         if self._optional_within:
             empty = count_of_empty(value)
             if empty and empty > count_of_empty(parse(text)):
-                raise _says_nothing(self._optional_within, what="an object in it ")
+                raise says_nothing(self._optional_within, what="an object in it ")
         if self._nothing_said is not None and (lost := self._nothing_said.first(parse(text))):
             path, names = lost
-            raise _says_nothing(names, path)
+            raise says_nothing(names, path)
         return value
 
     def _has_nothing(self, value: object, text: str) -> bool:
@@ -295,104 +294,9 @@ def _message(fault: Any) -> str:
     return str(fault["msg"])
 
 
-class SchemaCheck:
-    """Validation against a user's JSON Schema, compiled once. Nothing is fetched for it.
-
-    Args:
-        schema: A valid JSON Schema.
-        can_be_told: Whether all that may be wrong with a value can be told in memory.
-    """
-
-    looks_at_raw = True
-
-    def __init__(self, schema: dict[str, Any], can_be_told: Callable[[object], bool]) -> None:
-        import jsonschema_rs
-
-        self._can_be_told = can_be_told
-
-        # An object may have a fault for each part, for each name that it wants, and for each it has.
-        parts = list(parts_of(schema, with_shared=True))
-        lists = [names for part in parts for names in wanted_in(part)]
-        self._wants = len(parts) + sum(len(names) for names in lists if isinstance(names, list))
-        self._names = any("propertyNames" in part for part in parts)
-        # The first fault of a choice has those of all its branches in it.
-        self._choices = any("anyOf" in part or "oneOf" in part for part in parts)
-        self._optional = optional_names(schema)
-        self._nothing_said = NothingSaid(schema)
-        patterns = sum(1 for part in parts for _ in patterns_in(part))
-        self._validator = jsonschema_rs.validator_for(
-            schema,
-            mask="the value",
-            retriever=_fetch_nothing,
-            validate_formats=True,
-            pattern_options=engine_of(room_of(patterns)),
-        )
-
-    def __call__(self, text: str, raw: Any = NOT_PARSED) -> Any:
-        """The value, or where it breaks the schema."""
-        try:
-            value = parse(text) if raw is NOT_PARSED else raw
-        except ValueError as error:
-            where = f" ({error.msg})" if isinstance(error, json.JSONDecodeError) else ""
-            raise WrongError([((), f"not valid JSON{where}")]) from None
-        if "\\u" in text and not is_whole(json.dumps(value, ensure_ascii=False)):
-            raise WrongError([((), HALF)])
-        if self._validator.is_valid(value):
-            if self._optional and isinstance(value, dict) and value:
-                self._look_for_names(value)
-            if self._nothing_said.is_possible and (found := self._nothing_said.first(value)):
-                path, names = found
-                raise _says_nothing(names, path)
-            return value
-        # Behind one "anyOf" there may be thousands, and three are shown.
-        faults = list(islice(self._faults(text, value), MOST_FAULTS))
-        if not faults:
-            raise WrongError([((), TOO_MANY)], ["too many"])
-        raise WrongError(
-            [(tuple(fault.instance_path), _schema_message(fault)) for fault in faults],
-            (str(list(fault.schema_path)[-1:][0]) for fault in faults if fault.schema_path),
-        )
-
-    def _look_for_names(self, value: Mapping[str, object]) -> None:
-        if self._optional.isdisjoint(value):
-            raise _says_nothing(self._optional)
-
-    def _faults(self, text: str, value: object) -> Iterable[Any]:
-        """What is wrong; of a long answer the first fault alone, for all are found at once.
-
-        Each is told with the whole object that it is in. None where that would fill the memory.
-        """
-        import jsonschema_rs
-
-        faults = self._wants + (text.count(":") if self._names else 0)
-        all_of_them = self._can_be_told(value)
-        if all_of_them and len(text) <= LONG and len(text) * faults <= MOST_TOLD:
-            return iter(self._validator.iter_errors(value))
-        if self._choices and not all_of_them:
-            return []
-        try:
-            self._validator.validate(value)
-        except jsonschema_rs.ValidationError as error:
-            return [error]
-        return []
-
-
 def wanted_in(part: Mapping[str, Any]) -> Iterator[object]:
     """The lists of names that a part of a schema wants an object to have."""
     yield part.get("required")
     for keyword in ("dependentRequired", "dependencies"):
         named = part.get(keyword)
         yield from named.values() if isinstance(named, Mapping) else ()
-
-
-def _schema_message(fault: Any) -> str:
-    path = list(fault.schema_path)
-    if path[-1:] in _CLOSED or "propertyNames" in path:  # these sentences quote the reply's keys
-        return "has a key that the schema does not allow"
-    if "acktrack" in type(fault.kind).__name__:
-        return "is too much work for its pattern, which looks around"
-    return str(fault.message)
-
-
-def _fetch_nothing(uri: str) -> Any:
-    raise LookupError(f"nothing is fetched for a schema, and it refers to {uri}")

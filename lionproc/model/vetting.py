@@ -85,6 +85,7 @@ def too_deep() -> SchemaError:
 
 def _check_parts(schema: Mapping[str, Any]) -> None:
     parts = list(parts_of(schema, with_shared=True))
+    _check_targets(schema, parts)
     if sum(len(each) ** 2 for part in parts for each in patterns_in(part)) > LONGEST_PATTERN**2:
         raise SchemaError(
             "The patterns of the JSON Schema are so long that to compile them may take very long, as one "
@@ -133,6 +134,21 @@ def check_length(schema: Mapping[str, Any]) -> None:
             f"The JSON Schema has {length:,} characters, and would be sent with each request: at "
             f"most {LARGEST_SCHEMA:,} are taken. Ask for less at once, or name the choices in words."
         )
+
+
+def _check_targets(schema: Mapping[str, Any], parts: Iterable[Mapping[str, Any]]) -> None:
+    """Refuse references to what is no part, but data: nothing there would be seen and bounded."""
+    references = References(schema)
+    known = set(map(id, parts))
+    for part in parts:
+        for reference in map(part.get, FOLLOWED):
+            if isinstance(reference, str):
+                target = references.target(reference)
+                if not isinstance(target, bool) and id(target) not in known:
+                    raise SchemaError(
+                        f"The JSON Schema refers to {reference[:100]!r}, where no schema stands, but "
+                        "data or a list. Put that part under '$defs' and refer to it there."
+                    )
 
 
 def check_keywords(schema: dict[str, Any]) -> None:

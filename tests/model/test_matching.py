@@ -17,12 +17,12 @@ import pytest
 
 import lionproc as lp
 from lionproc.errors import CallError, Kind
-from lionproc.model import match_process, matching
+from lionproc.model import trial_process, matching
 from lionproc.model.answer import Answer
 from lionproc.model.pattern_work import RunPattern, size_of, steps_of
 
 posix = pytest.mark.skipif(os.name != "posix", reason="kills and forks of POSIX")
-ROOT = Path(match_process.__file__).parents[2]
+ROOT = Path(trial_process.__file__).parents[2]
 TOO_LONG = "too long, or too many, for the patterns"
 
 
@@ -57,14 +57,14 @@ def read(schema, said):
 
 
 def pid():
-    return None if match_process._child is None else match_process._child.process.pid
+    return None if trial_process._child is None else trial_process._child.process.pid
 
 
 @pytest.fixture(autouse=True)
 def none_yet_and_none_left():
-    match_process.stop()
+    trial_process.stop()
     yield
-    match_process.stop()  # and nothing is known of one that did not begin
+    trial_process.stop()  # and nothing is known of one that did not begin
 
 
 @BOTH
@@ -119,7 +119,7 @@ def test_half_a_character_is_told_as_such_however_many_texts_there_are():
         Answer.of(of_schema(NOT_BLANK)).read(
             json.dumps({"answer": [*PARAGRAPHS, "x"]}).replace('"x"', r'"\ud800"')
         )
-    assert match_process._child.process.poll() is None
+    assert trial_process._child.process.poll() is None
 
 
 def test_letters_of_four_bytes_count_as_four():
@@ -127,7 +127,7 @@ def test_letters_of_four_bytes_count_as_four():
     letters = random.Random(1).choices([chr(0x10400 + n) for n in range(40)], k=300_000)
     with pytest.raises(CallError, match=TOO_LONG):
         read(of_schema(pattern), ["".join(letters)])
-    match_process.stop()
+    trial_process.stop()
     with pytest.raises(CallError, match="does not match"):
         read(of_schema(pattern), ["a" * 60_000])
     assert pid() is None
@@ -213,7 +213,7 @@ def test_a_text_of_twice_the_length_is_more_than_twice_the_work_where_a_pattern_
 @posix
 def test_a_process_that_was_killed_between_two_answers_is_replaced():
     assert read(of_schema(NOT_BLANK), PARAGRAPHS) == PARAGRAPHS
-    first = match_process._child.process
+    first = trial_process._child.process
     first.send_signal(signal.SIGKILL)
     first.wait()
     assert read(of_schema(NOT_BLANK), PARAGRAPHS) == PARAGRAPHS
@@ -231,7 +231,7 @@ if not mark.exists():
     mark.touch()
     asked = sys.stdin.buffer
     asked.read(int.from_bytes(asked.read(8), "big"))
-    sys.stdout.write("done\\n")
+    sys.stdout.buffer.write((4).to_bytes(8, "big") + b"true")
     sys.stdout.flush()
     asked.read(8)
     {happens}
@@ -245,11 +245,11 @@ def stand_in(tmp_path, monkeypatch):
 
     def put(happens):
         file = tmp_path / "stand_in.py"
-        server = str(match_process.SERVER)
+        server = str(trial_process.SERVER)
         mark = tmp_path / "mark"
         mark.unlink(missing_ok=True)
         file.write_text(STAND_IN.format(mark=str(mark), happens=happens, server=server))
-        monkeypatch.setattr(match_process, "SERVER", file)
+        monkeypatch.setattr(trial_process, "SERVER", file)
 
     return put
 
@@ -263,12 +263,12 @@ def test_one_that_is_killed_in_the_middle_of_an_answer_is_replaced_and_the_answe
 
 @posix
 def test_one_that_says_nothing_is_ended(stand_in, monkeypatch):
-    monkeypatch.setattr(match_process, "WAIT_S", 0.1)
+    monkeypatch.setattr(trial_process, "WAIT_S", 0.1)
     for length in (3000, 100_000):  # what a pipe takes at once, and more
         stand_in("while True: signal.pause()")
         with pytest.raises(CallError, match=TOO_LONG):
             read(of_schema(AHEAD), hard(length))
-        assert match_process._child.process.returncode == -signal.SIGKILL
+        assert trial_process._child.process.returncode == -signal.SIGKILL
 
 
 @posix
@@ -287,7 +287,7 @@ def test_a_program_that_has_a_python_within_it_finds_one_of_its_own(monkeypatch,
 
 
 def test_where_no_process_can_be_started_the_model_is_not_told_that_it_is_wrong(monkeypatch):
-    monkeypatch.setattr(match_process, "_interpreter", lambda: None)
+    monkeypatch.setattr(trial_process, "_interpreter", lambda: None)
     with pytest.raises(CallError, match=TOO_LONG) as caught:
         read(of_schema(NOT_BLANK), PARAGRAPHS)
     assert caught.value.kind == Kind.UNREADABLE  # which is not asked again with the reason
@@ -299,7 +299,7 @@ def test_it_is_told_no_key(monkeypatch, tmp_path):
     told = tmp_path / "told"
     file = tmp_path / "server.py"
     file.write_text(f"import os; open({str(told)!r}, 'w').write(repr(dict(os.environ)))")
-    monkeypatch.setattr(match_process, "SERVER", file)
+    monkeypatch.setattr(trial_process, "SERVER", file)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-SECRET")
     with pytest.raises(CallError, match=TOO_LONG):
         read(of_schema(NOT_BLANK), PARAGRAPHS)
@@ -309,14 +309,14 @@ def test_it_is_told_no_key(monkeypatch, tmp_path):
 SCRIPT = f"""
 import json, os, sys
 sys.path[:0] = {[str(ROOT), *sys.path]!r}
-from lionproc.model import match_process, matching
+from lionproc.model import trial_process, matching
 from lionproc.model.answer import Answer
 answer = Answer.of({of_schema(NOT_BLANK)!r})
 said = json.dumps({{"answer": {PARAGRAPHS[:1]!r} * 2000}})
 
 def pid():
     answer.read(said)
-    return match_process._child.process.pid
+    return trial_process._child.process.pid
 """
 
 
@@ -365,13 +365,13 @@ def test_it_ends_with_its_parent():
 def test_a_forked_process_has_one_of_its_own_and_leaves_its_parents_alone():
     parent = script("""
 mine = pid()
-match_process._lock.acquire()  # as if another thread were in the middle of an answer
+trial_process._lock.acquire()  # as if another thread were in the middle of an answer
 if os.fork() == 0:
     theirs = pid()
     print(mine, theirs, flush=True)
     sys.exit()  # runs atexit, as a fork that ends by itself does
 assert os.wait()[1] == 0
-match_process._lock.release()
+trial_process._lock.release()
 print(pid(), flush=True)
 """)
     mine, theirs, again = map(int, parent.communicate()[0].split())
@@ -427,8 +427,8 @@ def test_a_kept_answer_is_one_where_it_cannot_be_tried_again(server, monkeypatch
         )
 
     assert ask()["a"].notna().all()
-    match_process.stop()
-    monkeypatch.setattr(match_process, "_interpreter", lambda: None)
+    trial_process.stop()
+    monkeypatch.setattr(trial_process, "_interpreter", lambda: None)
     assert ask()["a"].notna().all()
     assert server.counters.total == 2
 
@@ -448,9 +448,9 @@ def test_a_kept_answer_that_was_refused_is_refused_again(server, monkeypatch, ag
         slow.setattr(matching, "takes_a_moment", lambda held, seconds: False)
         first = ask()
     assert first["a"].tolist() == [["short"]]
-    match_process.stop()
+    trial_process.stop()
     if again == "without a process":
-        monkeypatch.setattr(match_process, "_interpreter", lambda: None)
+        monkeypatch.setattr(trial_process, "_interpreter", lambda: None)
     assert ask().equals(first)
     assert server.counters.total == 2
 
@@ -458,7 +458,7 @@ def test_a_kept_answer_that_was_refused_is_refused_again(server, monkeypatch, ag
 def test_one_that_cannot_be_made_for_a_moment_is_tried_for_each_answer(monkeypatch):
     tried = []
     with monkeypatch.context() as full:
-        full.setattr(match_process, "_interpreter", lambda: tried.append(1))
+        full.setattr(trial_process, "_interpreter", lambda: tried.append(1))
         for _ in range(3):
             with pytest.raises(CallError, match=TOO_LONG):
                 read(of_schema(NOT_BLANK), PARAGRAPHS)
@@ -470,7 +470,7 @@ def test_one_that_did_not_begin_is_not_waited_for_again_at_once(monkeypatch, tmp
     begun = tmp_path / "begun"
     file = tmp_path / "server.py"
     file.write_text(f"open({str(begun)!r}, 'a').write('x')")  # and ends
-    monkeypatch.setattr(match_process, "SERVER", file)
+    monkeypatch.setattr(trial_process, "SERVER", file)
     for _ in range(3):
         with pytest.raises(CallError, match=TOO_LONG):
             read(of_schema(NOT_BLANK), PARAGRAPHS)

@@ -1,8 +1,9 @@
-"""Tries in a process of its own how long texts take to be held against patterns.
+"""A process of its own in which is tried what may take long, or end the process that it is done in.
 
 What an engine in the middle of a text does cannot be stopped from outside, and no other thread runs
-meanwhile. A process can be stopped: this one gets some time of the processor for each answer, after
-which the system ends it. It is kept for later answers, and another is started where it has ended.
+meanwhile; one whose stack is full takes all with it. A process can be stopped: this one gets some time
+of the processor for each message, after which the system ends it. It is kept for later messages, and
+another is started where it has ended.
 """
 
 from __future__ import annotations
@@ -17,29 +18,24 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from lionproc.child_environment import environment
 from lionproc.engine.forked import in_forked_child
-from lionproc.model.pattern_work import MOST_BACKTRACKS, MOST_SECONDS, RunPattern
+from lionproc.model.trial_server import LENGTH_BYTES
 
-__all__ = ["Held", "NotStartedError", "stop", "takes_a_moment"]
+__all__ = ["NotStartedError", "ask", "stop"]
 
-Held = Mapping[tuple[tuple[RunPattern, int], ...], Collection[str]]
-"""Texts by the patterns that they are held against, and how often they are."""
-
-SERVER: Final = Path(__file__).with_name("match_server.py")
+SERVER: Final = Path(__file__).with_name("trial_server.py")
 START_S: Final = 30.0  # a machine that is busy
 QUIET_S: Final = 60.0  # in which no other is waited for where one did not begin
-# By the clock; where the system counts no time of the processor, that is all there is.
-WAIT_S: Final = 30.0 if hasattr(signal, "setitimer") else 3 * MOST_SECONDS
+WAIT_S: Final = 30.0  # by the clock
+_BY_THE_CLOCK: Final = 3  # seconds for one, where the system counts no time of the processor
 _PACKAGES: Final = ("jsonschema_rs", "pydantic_core", "typing_extensions")  # what it imports
-_LENGTH_BYTES: Final = 8
 _AT_ONCE: Final = 4096  # bytes that a pipe takes although nobody reads
-_DONE: Final = b"done\n"
 _TRIES: Final = 2  # of a process that somebody else ended
 
 _lock = threading.Lock()
@@ -75,24 +71,25 @@ class _Child:
 
     def begin(self) -> None:
         """Wait until it is ready."""
-        if not self.tells({"folders": _folders(), "runs": [], "seconds": 0, "held": []}, START_S):
+        message = {"folders": _folders(), "runs": [], "seconds": 0, "held": []}
+        if self.answer(message, START_S) is None:
             raise NotStartedError("it ended at once")
 
-    def tells(self, message: Mapping[str, Any], wait_s: float) -> bool:
-        """Whether it does what a message says; where it does not, it has ended."""
+    def answer(self, message: Mapping[str, Any], wait_s: float) -> Any:
+        """What it says to a message; None where it has ended."""
         text = json.dumps(message).encode()
-        data = len(text).to_bytes(_LENGTH_BYTES, "big") + text
-        done = False
+        data = len(text).to_bytes(LENGTH_BYTES, "big") + text
+        said = None
         try:
-            done = self._exchange(data, wait_s) == _DONE
+            said = json.loads(self._exchange(data, wait_s) or "null")
         except OSError:
             pass
         except RuntimeError as error:  # no thread is started any more
             raise NotStartedError(str(error)) from None
         finally:
-            if not done:  # or somebody interrupts: it would answer the next message with this
+            if said is None:  # or somebody interrupts: it would answer the next message with this
                 self.end()
-        return done
+        return said
 
     def _exchange(self, data: bytes, wait_s: float) -> bytes:
         """What it says to a message; nothing once it was ended because that took too long."""
@@ -104,7 +101,7 @@ class _Child:
             said.register(self.process.stdout, select.POLLIN)
             if not said.poll(1000 * wait_s):
                 self._end_it()
-            return self.process.stdout.readline()
+            return self._said()
         clock = threading.Timer(wait_s, self._end_it)
         clock.daemon = True
         clock.start()
@@ -112,9 +109,24 @@ class _Child:
             rest = memoryview(data)
             while rest:
                 rest = rest[self.process.stdin.write(rest) :]
-            return self.process.stdout.readline()
+            return self._said()
         finally:
             clock.cancel()
+
+    def _said(self) -> bytes:
+        length = self._read(LENGTH_BYTES)
+        return self._read(int.from_bytes(length, "big")) if length else b""
+
+    def _read(self, size: int) -> bytes:
+        """So many bytes of what it says; nothing where it ended before."""
+        assert self.process.stdout is not None  # noqa: S101
+        made = bytearray()
+        while len(made) < size:
+            more = self.process.stdout.read(size - len(made))
+            if not more:
+                return b""
+            made += more
+        return bytes(made)
 
     def _end_it(self) -> None:
         self.is_over = True
@@ -139,24 +151,21 @@ class _Child:
                 pipe.close()
 
 
-def takes_a_moment(held: Held, seconds: float) -> bool:
-    """Whether texts are held against patterns within the time that there is for it.
+def ask(message: Mapping[str, Any]) -> Any:
+    """What the process says to a message, see `trial_server`.
 
     Args:
-        held: What is held against what.
-        seconds: Of the processor, that there are.
+        message: With the `seconds` of the processor that there are for it.
+
+    Returns:
+        What it says; None where that took longer, or ended each process that it was asked of.
 
     Raises:
-        NotStartedError: That cannot be tried.
+        NotStartedError: There is no process that could be asked.
     """
     global _child, _in_vain  # noqa: PLW0603
-    numbers: dict[RunPattern, int] = {}
-    groups = [
-        ([(numbers.setdefault(run, len(numbers)), times) for run, times in runs], list(texts))
-        for runs, texts in held.items()
-    ]
-    runs = [(*run, MOST_BACKTRACKS) for run in numbers]
-    message = {"runs": runs, "seconds": seconds, "held": groups}
+    is_counted = hasattr(signal, "setitimer")
+    wait_s = WAIT_S if is_counted else min(WAIT_S, _BY_THE_CLOCK * message["seconds"])
     with _lock:
         for _ in range(_TRIES):
             if _child is not None and _child.process.poll() is not None:
@@ -170,11 +179,10 @@ def takes_a_moment(held: Held, seconds: float) -> bool:
                 made.begin()
                 _child, _in_vain = made, -math.inf
             child = _child  # which `stop` may take away meanwhile
-            if child.tells(message, WAIT_S):
-                return True
-            if child.is_over:
-                return False
-    return False
+            said = child.answer(message, wait_s)
+            if said is not None or child.is_over:
+                return said
+    return None
 
 
 def _interpreter() -> str | None:
