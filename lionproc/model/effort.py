@@ -245,4 +245,6 @@ def schema_check(schema: dict[str, Any]) -> Weighed:
         schema: A valid one, vetted.
     """
     can_be_told = Trials(schema, tagged=False).can_be_told
-    return Weighed(SchemaCheck(schema, can_be_told), schema, tagged=False)
+    made = Weighed(SchemaCheck(schema, can_be_told), schema, tagged=False)
+    _ = made._few  # here a schema may be refused as too deep to be weighed, and not with an answer
+    return made

@@ -14,15 +14,19 @@ from lionproc.model.references import References
 __all__ = ["is_plain"]
 
 MOST_PARTS: Final = 1000
-_NAMED: Final = frozenset(("properties", "$defs", "definitions"))
+_NAMED: Final = frozenset(("properties", "patternProperties", "$defs", "definitions"))
 _PARTS: Final = frozenset(
-    ("items", "prefixItems", "additionalProperties", "anyOf", "oneOf", "allOf")
+    (
+        *("items", "prefixItems", "contains", "additionalProperties"),
+        *("anyOf", "oneOf", "allOf", "not", "if", "then", "else"),
+    )
 )
 _BOUNDS: Final = frozenset(
     (
         *("type", "required", "enum", "const", "format", "pattern", "uniqueItems", "multipleOf"),
         *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength"),
-        *("minItems", "maxItems", "minProperties", "maxProperties"),
+        *("minItems", "maxItems", "minContains", "maxContains"),
+        *("minProperties", "maxProperties", "dependentRequired"),
     )
 )
 # What nobody follows, and so may be anything: "x-..." as well.
@@ -43,12 +47,14 @@ def is_plain(schema: Mapping[str, Any]) -> bool:
     waiting: list[Any] = [schema]
     referred: list[str] = []
     seen: set[int] = set()
+    left = MOST_PARTS  # each as often as it stands there
     while waiting:
         part = waiting.pop()
         if not isinstance(part, Mapping):  # true and false are schemas
             continue
         seen.add(id(part))
-        if len(seen) > MOST_PARTS:
+        left -= 1
+        if left < 0:
             return False
         for keyword, value in part.items():
             if keyword in _NAMED and isinstance(value, Mapping):
