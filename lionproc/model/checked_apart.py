@@ -18,7 +18,7 @@ from lionproc.model.matching import MORE_IF_KEPT
 from lionproc.model.trial_process import ask
 from lionproc.model.validate import wrong_shape
 
-__all__ = ["CheckedApart"]
+__all__ = ["CheckedApart", "refuse_again"]
 
 TO_COMPILE_S: Final = 5.0  # of the processor; the longest patterns that are taken need three
 TO_CHECK_S: Final = 2.0
@@ -76,16 +76,25 @@ class CheckedApart:
         return found
 
     def _ask(self, text: str, tell: str | None) -> Mapping[str, Any]:
-        was_refused, too_much = KEPT.get(), wrong_shape(TOO_MUCH)
-        seconds = TO_CHECK_S * (1 if was_refused is None else MORE_IF_KEPT)
+        seconds = TO_CHECK_S * (1 if KEPT.get() is None else MORE_IF_KEPT)
         message = {"name": self._name, "text": text, "tell": tell, "seconds": seconds}
         said = ask(message)
         if said is not None and not said["known"]:
             self._compile()
             said = ask(message)
         if said is None or not said["known"]:
-            raise too_much
-        is_close = said["seconds"] > TO_CHECK_S / _SURELY
-        if was_refused is not None and is_close and was_refused(too_much):
-            raise too_much
+            raise wrong_shape(TOO_MUCH)
+        if said["seconds"] > TO_CHECK_S / _SURELY:
+            refuse_again()
         return dict(said)
+
+
+def refuse_again() -> None:
+    """Refuse a kept answer that was refused as too much, and the model asked again.
+
+    Raises:
+        CallError: Of kind `wrong_shape`, where that is so of what is read just now.
+    """
+    was_refused, too_much = KEPT.get(), wrong_shape(TOO_MUCH)
+    if was_refused is not None and was_refused(too_much):
+        raise too_much

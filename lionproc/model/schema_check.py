@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from lionproc.errors import CallError, Kind, SchemaError
-from lionproc.model.checked_apart import CheckedApart
+from lionproc.model.checked_apart import CheckedApart, refuse_again
 from lionproc.model.nothing_said import NothingSaid, optional_names
 from lionproc.model.pattern_work import MOST_BACKTRACKS, room_of
 from lionproc.model.plain_schema import is_plain
@@ -151,6 +151,7 @@ class SchemaCheck:
                         hint="Such answers are checked in a process of their own, and none could be "
                         f"started: {error}.",
                     ) from None
+                refuse_again()
         if self._here.is_valid(value):
             return None
         how = self._how_to_tell(text, value)

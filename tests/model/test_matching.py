@@ -17,7 +17,7 @@ import pytest
 
 import lionproc as lp
 from lionproc.errors import CallError, Kind
-from lionproc.model import trial_process, matching
+from lionproc.model import matching, trial_process
 from lionproc.model.answer import Answer
 from lionproc.model.pattern_work import RunPattern, size_of, steps_of
 

@@ -380,7 +380,7 @@ def ask(server, schema):
     return frame.llm.process("Say {text}", into="a", schema=schema, model=model, progress=False)
 
 
-def test_what_was_an_answer_before_has_more_time_to_be_one_again(server, monkeypatch):
+def test_an_answer_that_is_kept_has_more_time(server, monkeypatch):
     given, really = [], trial_process.ask
     monkeypatch.setattr(
         checked_apart, "ask", lambda said: given.append(said["seconds"]) or really(said)
@@ -393,7 +393,8 @@ def test_what_was_an_answer_before_has_more_time_to_be_one_again(server, monkeyp
     assert server.counters.total == 1
 
 
-def test_a_kept_answer_that_was_refused_for_its_time_is_refused_again(server, monkeypatch):
+@pytest.mark.parametrize("again", ["with a little time left", "without a process"])
+def test_a_kept_answer_that_took_too_long_does_so_again(server, monkeypatch, again):
     said = iter(['{"a": "long"}', '{"a": "short"}'])
     server.configure(answer=lambda body: next(said))
     really = trial_process.ask
@@ -405,9 +406,13 @@ def test_a_kept_answer_that_was_refused_for_its_time_is_refused_again(server, mo
         )
         first = ask(server, NAMES)
     assert first.iloc[:, 1].tolist() == ["short"]
-    monkeypatch.setattr(  # now it takes a little less than is too long
-        checked_apart, "ask", lambda told: {**really(told), "seconds": 0.9 * told["seconds"]}
-    )
+    if again == "without a process":
+        trial_process.stop()
+        monkeypatch.setattr(trial_process, "_interpreter", lambda: None)
+    else:
+        monkeypatch.setattr(
+            checked_apart, "ask", lambda told: {**really(told), "seconds": 0.9 * told["seconds"]}
+        )
     assert ask(server, NAMES).equals(first)
     assert server.counters.total == 2
 
