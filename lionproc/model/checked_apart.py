@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from lionproc.engine.kept_reading import KEPT
 from lionproc.errors import SchemaError
 from lionproc.model.matching import MORE_IF_KEPT
 from lionproc.model.trial_process import ask
+from lionproc.model.trial_server import Fault, Message
 from lionproc.model.validate import wrong_shape
 
 __all__ = ["CheckedApart", "refuse_again"]
@@ -38,7 +39,7 @@ class CheckedApart:
         NotStartedError: There is no such process; likewise from each method.
     """
 
-    def __init__(self, schema: Mapping[str, Any], options: tuple[int, int]) -> None:
+    def __init__(self, schema: Mapping[str, object], options: tuple[int, int]) -> None:
         self._message = {"schema": schema, "options": options, "seconds": TO_COMPILE_S}
         self._name = hashlib.sha256(json.dumps(self._message).encode()).hexdigest()
         self._compile()
@@ -66,16 +67,16 @@ class CheckedApart:
         valid: bool = self._ask(text, None)["valid"]
         return valid
 
-    def faults(self, text: str, *, of_all: bool) -> list[Any]:
+    def faults(self, text: str, *, of_all: bool) -> list[Fault]:
         """As `trial_server.faults_in`, of JSON text.
 
         Raises:
             CallError: As `is_valid`.
         """
-        found: list[Any] = self._ask(text, "all" if of_all else "first")["faults"]
+        found: list[Fault] = self._ask(text, "all" if of_all else "first")["faults"]
         return found
 
-    def _ask(self, text: str, tell: str | None) -> Mapping[str, Any]:
+    def _ask(self, text: str, tell: str | None) -> Message:
         seconds = TO_CHECK_S * (1 if KEPT.get() is None else MORE_IF_KEPT)
         message = {"name": self._name, "text": text, "tell": tell, "seconds": seconds}
         said = ask(message)

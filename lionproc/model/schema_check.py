@@ -19,7 +19,7 @@ from lionproc.model.plain_schema import is_plain
 from lionproc.model.references import parts_of, patterns_in
 from lionproc.model.schema_ways import levels_for_one_value, levels_of
 from lionproc.model.trial_process import NotStartedError
-from lionproc.model.trial_server import compiled, faults_in
+from lionproc.model.trial_server import Fault, compiled, faults_in
 from lionproc.model.trials import Trials
 from lionproc.model.validate import (
     DEEPEST,
@@ -134,7 +134,7 @@ class SchemaCheck:
         if self._optional.isdisjoint(value):
             raise says_nothing(self._optional)
 
-    def _faults(self, text: str, value: object) -> list[Any] | None:
+    def _faults(self, text: str, value: object) -> list[Fault] | None:
         """What is wrong, if anything is; see `trial_server.faults_in`."""
         is_shallow = self._is_shallow and not self._is_deep(text, value)
         if not (self._is_plain and is_shallow and self._is_short(text)):

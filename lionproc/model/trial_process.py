@@ -18,14 +18,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from lionproc.child_environment import environment
 from lionproc.engine.forked import in_forked_child
-from lionproc.model.trial_server import LENGTH_BYTES
+from lionproc.model.trial_server import LENGTH_BYTES, Message
 
 __all__ = ["NotStartedError", "ask", "stop"]
 
@@ -75,7 +75,7 @@ class _Child:
         if self.answer(message, START_S) is None:
             raise NotStartedError("it ended at once")
 
-    def answer(self, message: Mapping[str, Any], wait_s: float) -> Any:
+    def answer(self, message: Message, wait_s: float) -> Any:
         """What it says to a message; None where it has ended."""
         text = json.dumps(message).encode()
         data = len(text).to_bytes(LENGTH_BYTES, "big") + text
@@ -151,7 +151,7 @@ class _Child:
                 pipe.close()
 
 
-def ask(message: Mapping[str, Any]) -> Any:
+def ask(message: Message) -> Any:
     """What the process says to a message, see `trial_server`.
 
     Args:

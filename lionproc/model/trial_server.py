@@ -19,9 +19,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias
 if TYPE_CHECKING:
     from jsonschema_rs import ValidationError, Validator
 
-__all__ = ["LENGTH_BYTES", "MOST_FAULTS", "compiled", "faults_in"]
+__all__ = ["LENGTH_BYTES", "MOST_FAULTS", "Fault", "Message", "compiled", "faults_in"]
 
 Matches: TypeAlias = "Callable[[str], bool]"
+Message: TypeAlias = "Mapping[str, Any]"
+Fault: TypeAlias = "tuple[list[str | int], list[str | int], str, str]"
+"""Where it is, in which part of the schema, of what kind, and why."""
+
 LENGTH_BYTES: Final = 8
 MOST_FAULTS: Final = 100
 MOST_KEPT: Final = 16  # schemas
@@ -53,7 +57,7 @@ class _Server:
         self._patterns: dict[tuple[Any, ...], Matches] = {}
         self._schemas: dict[str, Validator] = {}
 
-    def answer(self, message: Mapping[str, Any]) -> Any:
+    def answer(self, message: Message) -> Any:
         """What is said to a message; never None."""
         if "held" in message:  # an engine of a pattern has time of its own
             return self._match(message)
@@ -63,7 +67,7 @@ class _Server:
         finally:
             _limit(0)
 
-    def _match(self, message: Mapping[str, Any]) -> bool:
+    def _match(self, message: Message) -> bool:
         """Hold texts against patterns, as often as it was said."""
         wanted = [tuple(run) for run in message["runs"]]
         known = self._patterns
@@ -74,7 +78,7 @@ class _Server:
         _limit(0)
         return True
 
-    def _compile(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _compile(self, message: Message) -> Message:
         """Keep a schema; or what is wrong with it, and where."""
         try:
             made = compiled(message["schema"], *message["options"])
@@ -86,7 +90,7 @@ class _Server:
         self._schemas[message["name"]] = made
         return {"wrong": None}
 
-    def _check(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _check(self, message: Message) -> Message:
         """Whether JSON text is valid, or the faults that were asked for."""
         validator = self._schemas.pop(message["name"], None)
         if validator is None:
@@ -95,18 +99,18 @@ class _Server:
         begun = time.process_time()
         value, tell = json.loads(message["text"]), message["tell"]
         if tell is None:
-            said: Any = {"valid": validator.is_valid(value)}
+            said: Message = {"valid": validator.is_valid(value)}
         else:
             said = {"faults": faults_in(validator, value, of_all=tell == "all")}
         return {"known": True, "seconds": time.process_time() - begun, **said}
 
 
-def _next(asked: BinaryIO) -> Mapping[str, Any] | None:
+def _next(asked: BinaryIO) -> Message | None:
     length = asked.read(LENGTH_BYTES)
     if len(length) < LENGTH_BYTES:
         return None
     text = asked.read(int.from_bytes(length, "big"))
-    made: Mapping[str, Any] = json.loads(text)
+    made: Message = json.loads(text)
     return made
 
 
@@ -150,7 +154,7 @@ def _hold(matchers: Sequence[Matches], held: Sequence[Any]) -> None:
                     matches(text)
 
 
-def compiled(schema: Mapping[str, Any], room: int, backtracks: int) -> Validator:
+def compiled(schema: Mapping[str, object], room: int, backtracks: int) -> Validator:
     """The checker of a JSON Schema, the same in this process and in the one that starts it.
 
     Args:
@@ -174,8 +178,8 @@ def compiled(schema: Mapping[str, Any], room: int, backtracks: int) -> Validator
     )
 
 
-def faults_in(validator: Validator, value: object, *, of_all: bool) -> list[Any]:
-    """What is wrong with a value: of each fault where, in which part, of what kind, and why.
+def faults_in(validator: Validator, value: object, *, of_all: bool) -> list[Fault]:
+    """What is wrong with a value.
 
     Args:
         validator: Says so.
