@@ -290,8 +290,8 @@ def _of_json_schema(cls: type[Answer], schema: dict[str, Any], name: object | No
             "A dict as schema has to be a JSON Schema, and this one does not say what the answer "
             f"is (no 'type', 'properties', 'enum', ...). {ASK_FOR}"
         )
-    vet(schema)
     try:
+        vet(schema)
         schema = copy.deepcopy(schema)
         check_length(schema)
         check_keywords(schema)

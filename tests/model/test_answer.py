@@ -905,6 +905,8 @@ def test_an_answer_can_be_sent_to_another_process():
         ({"type": "strin"}, "no valid JSON Schema, at 'type'"),
         ({"type": "object", "properties": []}, "'properties'"),
         ({"type": "string", "default": {1, 2}}, "no JSON"),
+        ({"type": "string", "default": {(1, 2): 3}}, "no JSON"),
+        pytest.param({"type": "integer", "enum": [10**5000]}, "no JSON", id="huge number"),
         ({"type": "integer", "maximum": 10**30}, "exceeds 64-bit"),
         (Literal[10**30, 1], "exceeds 64-bit"),
         ({"$ref": "#/$defs/nowhere"}, "which is not in it"),
