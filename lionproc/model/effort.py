@@ -73,7 +73,7 @@ class Weighed:
         self._reads_digits = getattr(check, "reads_digits", False)
         self._schema = schema
         runs = getattr(check, "runs", None) if tagged else None
-        self._trials = Trials(schema, tagged=tagged, runs=runs)
+        self._trials = getattr(check, "trials", None) or Trials(schema, tagged=tagged, runs=runs)
         self._circle = bool(circular(schema))
         # pydantic tells a fault with all choices by name, and each of them apart. JSON Schema's
         # checker names a few.
@@ -163,10 +163,9 @@ class Weighed:
             check = SchemaCheck(dict(self._schema), self._trials.can_be_told)
         except ValueError:  # its patterns are for pydantic alone
             return self._check
-        trials = Trials(self._schema, tagged=False)
 
         def first(text: str, raw: Any = NOT_PARSED) -> Any:
-            refuse_long_matching(trials, raw)
+            refuse_long_matching(check.trials, raw)
             return check(text, raw)
 
         return first
@@ -244,7 +243,6 @@ def schema_check(schema: dict[str, Any]) -> Weighed:
     Args:
         schema: A valid one, vetted.
     """
-    can_be_told = Trials(schema, tagged=False).can_be_told
-    made = Weighed(SchemaCheck(schema, can_be_told), schema, tagged=False)
+    made = Weighed(SchemaCheck(schema), schema, tagged=False)
     _ = made._few  # here a schema may be refused as too deep to be weighed, and not with an answer
     return made

@@ -54,7 +54,11 @@ class SchemaCheck:
 
     Args:
         schema: A valid JSON Schema, vetted.
-        can_be_told: Whether all that may be wrong with a value can be told in memory.
+        can_be_told: Whether all that may be wrong with a value can be told in memory; as its trials
+            say, if not given.
+
+    Attributes:
+        trials: How often its parts are tried.
 
     Raises:
         SchemaError: It takes too long to be compiled, or is too deep for it.
@@ -63,9 +67,12 @@ class SchemaCheck:
 
     looks_at_raw = True
 
-    def __init__(self, schema: dict[str, Any], can_be_told: Callable[[object], bool]) -> None:
+    def __init__(
+        self, schema: dict[str, Any], can_be_told: Callable[[object], bool] | None = None
+    ) -> None:
         self._schema = schema
-        self._can_be_told = can_be_told
+        self.trials = Trials(schema, tagged=False)
+        self._can_be_told = can_be_told or self.trials.can_be_told
         # An object may have a fault for each part, for each name that it wants, and for each it has.
         parts = list(parts_of(schema, with_shared=True))
         lists = [names for part in parts for names in wanted_in(part)]
@@ -101,10 +108,6 @@ class SchemaCheck:
     @cached_property
     def _apart(self) -> CheckedApart:
         return CheckedApart(self._schema, self._options)
-
-    @cached_property
-    def _parts_for_one_value(self) -> float:
-        return Trials(self._schema, tagged=False).of_one_value
 
     def __call__(self, text: str, raw: Any = NOT_PARSED) -> Any:
         """The value, or where it breaks the schema."""
@@ -164,7 +167,7 @@ class SchemaCheck:
         return is_deeper(value, self._deepest)
 
     def _is_short(self, text: str) -> bool:
-        return self._parts_for_one_value * len(text) <= MOST_GONE_OVER
+        return self.trials.of_one_value * len(text) <= MOST_GONE_OVER
 
     def _how_to_tell(self, text: str, value: object) -> bool | None:
         """Whether all faults are told; of a long answer the first alone, for all are found at once.
