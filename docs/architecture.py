@@ -130,6 +130,7 @@ QUESTIONS: Lines = (
     ("Run", "Who tells the panel and the bar how it stands, and how often (`_tick`)?"),
     ("Panel", "Who draws the live panel?"),
     ("Records", "How are the requests of a service kept on disk?"),
+    ("room_for", "How much memory do records of requests that are resumed take together?"),
     ("service:with_answers", "Where are the answers of a pipeline's job on the disk?"),
     ("model:hidden", "How is the key kept out of the journal and of messages?"),
 )

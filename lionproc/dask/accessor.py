@@ -46,7 +46,8 @@ class DaskFrameAccessor:
             into: As for `df.llm.process`.
             schema: As for `df.llm.process`.
             save: A folder, into which every partition is written when it is done; what is there
-                whole is read back in place of being asked.
+                whole is read back in place of being asked, also with `journal=False`. With
+                `resume=False` that is only what this call has written, and the rest is replaced.
             budget: That of all partitions together. On a cluster what is left is divided among
                 those that run at the same time, anew every half second: dollars and tokens can be
                 passed by a request of each.

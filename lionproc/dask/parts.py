@@ -4,6 +4,8 @@
 model, schema, and the columns that come), and one of what was asked about (its rows). A part that
 is there and whole is read back and nothing is asked; one with rows that failed is asked again for
 those. So a folder on a disk that all workers share resumes on any of them, with or without journal.
+Of a question that is asked anew (`resume=False`) only parts that were written for it count: Dask does
+a partition again whose worker died, and another machine's clock does not say which part is older.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ __all__ = ["Part"]
 log = logging.getLogger("lionproc")
 _PACKED = {"SNAPPY", "UNCOMPRESSED"}  # to a twentieth at most
 DIGEST = "part"  # in the facts: of all that the name says, and more of it
+QUESTION = "question"  # in the facts: the token of the one that it was written for
 
 
 class Part:
@@ -97,6 +100,8 @@ class Part:
     def read(self) -> pd.DataFrame | None:
         """The rows with their answers, where they are all there already.
 
+        Of a question that is asked anew what was there before it does not count.
+
         Raises:
             ConfigurationError: The folder holds parts of another run, or this part came from
                 somebody else, who would answer in the model's place.
@@ -140,7 +145,7 @@ class Part:
             yield source
 
     def _columns(self, source: Any) -> dict[Hashable, Any] | None:
-        """The answers in a part; None where rows failed, or it is damaged or of other rows.
+        """The answers in a part; None where rows failed, or it is damaged or of other rows, or old.
 
         Who may write in the folder can give a part the name of another one, without writing in it.
 
@@ -151,7 +156,8 @@ class Part:
         try:
             facts: Any = facts_of(pq.read_schema(source))
             is_mine = facts[DIGEST] == self._digest
-            if not is_mine or facts["rows"] != facts["answered"] + facts["skipped"]:
+            is_old = not plan.options.resume and facts.get(QUESTION) != self._question.token
+            if not is_mine or is_old or facts["rows"] != facts["answered"] + facts["skipped"]:
                 return None
             if not _is_as_we_write_it(pq.read_metadata(source), plan.rows):
                 return None
@@ -188,7 +194,8 @@ class Part:
         """
         file = self._folder / self._name
         where = file.url if isinstance(file, Remote) else file
-        facts = {DIGEST: self._digest, PARTS: self._question.partitions}
+        question = self._question
+        facts = {DIGEST: self._digest, QUESTION: question.token, PARTS: question.partitions}
         write_parquet(out, where, {**self._job._facts(), **facts})
         self._remove_older()
 

@@ -98,7 +98,7 @@ class FrameAccessor(AnswersAccessor):
                 row is there; or the address of either, such as "s3://...".
             journal: Where replies are kept: a path, None for `.lionproc/journal.sqlite`,
                 False for nowhere on disk.
-            resume: False asks again even what the journal has.
+            resume: False asks again even what the journal has, and on Dask what is there at `save=`.
             deduplicate: False asks equal rows one by one.
             name: What `lp.runs()` calls this run.
             on_missing: "skip" leaves rows with a missing cell in the prompt NA without asking,

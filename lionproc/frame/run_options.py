@@ -55,7 +55,7 @@ class PipelineOptions(TypedDict, total=False):
     """
 
     resume: bool
-    """False asks again even what the journal has."""
+    """False asks again even what the journal has, and on Dask what is there at `save=`."""
 
     deduplicate: bool
     """False asks equal rows one by one."""

@@ -293,7 +293,8 @@ class ProcessingService:
             status: "received", "processing", "completed" or "failed"; None for all.
 
         Returns:
-            Their records. Damaged files are left out; `health().damaged` is their number.
+            Their records, with all their data: of a large folder `status_counts()` takes less
+            memory. Damaged files are left out; `health().damaged` is their number.
 
         Raises:
             ConfigurationError: There is no such status.

@@ -18,6 +18,7 @@ from lionproc.model.own_copy import own_answer
 from lionproc.service.concurrency import for_each
 from lionproc.service.lazy_session import LazySession
 from lionproc.service.prompt import Prompt
+from lionproc.service.record_room import room_for
 from lionproc.service.record_types import RequestRecord, RequestResult
 from lionproc.service.recorded_type import RecordedType
 from lionproc.service.records import now
@@ -184,31 +185,35 @@ class RequestRunner:
             result = await asyncio.shield(running)
             if is_about(known, about):
                 return result, known.get("result")
-        try:
-            record = None if is_new else await self._store.read(request_id)
-            if record is not None and "data" not in record:
-                raise self._store.no_data(request_id)
-            if record is not None and not is_about(record, about):
-                log.info("%s is about another item than it was; that one is asked", request_id)
-                record = None
-            if record is not None and is_settled(record, retry_failed=retry_failed):
-                return result_of(record, schema), record.get("result")
-            unknown = record is None
-            if record is None:
-                record = self._store.make(data, schema, request_id)
-        except LionprocError as error:
-            return {**self.refuse(error), "request_id": request_id}, None
-        record.update(cast("RequestRecord", fields))  # also where it is of an edited or older list
-        options = SendOptions(context=context, is_new_item=unknown, places=places)
-        result = await self.start(record, schema, options)
-        return result, record.get("result")
+        async with room_for(0 if is_new else await self._store.size(request_id)):
+            try:
+                record = None if is_new else await self._store.read(request_id)
+                if record is not None and "data" not in record:
+                    raise self._store.no_data(request_id)
+                if record is not None and not is_about(record, about):
+                    log.info("%s is about another item than it was; that one is asked", request_id)
+                    record = None
+                if record is not None and is_settled(record, retry_failed=retry_failed):
+                    return result_of(record, schema), record.get("result")
+                unknown = record is None
+                if record is None:
+                    record = self._store.make(data, schema, request_id)
+            except LionprocError as error:
+                return {**self.refuse(error), "request_id": request_id}, None
+            record.update(
+                cast("RequestRecord", fields)
+            )  # also where it is of an edited or older list
+            options = SendOptions(context=context, is_new_item=unknown, places=places)
+            result = await self.start(record, schema, options)
+            return result, record.get("result")
 
     async def run_again(
         self, statuses: frozenset[str], schemas: Sequence[object]
     ) -> list[RequestResult]:
         """Run the requests on disk that have one of some statuses and that nobody works on.
 
-        Once an error has stopped the executor, no further request is started.
+        Fewer go on at once where their records are long. Once an error has stopped the executor,
+        no further request is started.
 
         Args:
             statuses: Which.
@@ -224,11 +229,12 @@ class RequestRunner:
             await self._session.get().revive()
 
         async def run(request_id: str) -> None:
-            if request_id not in self._tasks:
+            async with room_for(await self._store.size(request_id)):
+                if request_id in self._tasks or self._session.stopped:
+                    return
                 record = await self._store.take_over(request_id, statuses)
                 if record is not None:
-                    schema = schema_for(record)
-                    results[request_id] = await self.start(record, schema)
+                    results[request_id] = await self.start(record, schema_for(record))
 
         await for_each(ids, RESUMED_AT_ONCE, run, lambda: not self._session.stopped)
         return [results[request_id] for request_id in ids if request_id in results]

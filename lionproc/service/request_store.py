@@ -37,6 +37,8 @@ class RequestStore:
     def __init__(self, folder: Path) -> None:
         self.records: Records[RequestRecord] = Records(folder, "req")
         self._write: Together[RequestRecord, None] = Together(self.records.write_all)
+        self._sizes: Together[str, int] = Together(self.records.sizes)
+        self._read: Together[str, RequestRecord | None] = Together(self._read_all)
         self._take: Together[tuple[str, frozenset[str]], RequestRecord | None] = Together(
             self._take_all
         )
@@ -91,13 +93,26 @@ class RequestStore:
         Answer.of(schema)
         self._checked_schema = schema
 
+    async def size(self, request_id: str) -> int:
+        """The bytes of a record on the disk, 0 if there is none with this id."""
+        return await self._sizes(request_id)
+
     async def read(self, request_id: str) -> RequestRecord | None:
         """A record from the disk, None if there is none with this id.
 
         Raises:
             RecordError: The file is damaged.
         """
-        return await asyncio.to_thread(self.records.read, request_id)
+        return await self._read(request_id)
+
+    def _read_all(self, ids: list[str]) -> list[RequestRecord | Exception | None]:
+        found: list[RequestRecord | Exception | None] = []
+        for request_id in ids:
+            try:
+                found.append(self.records.read(request_id))
+            except Exception as error:  # noqa: BLE001  (of this one alone)
+                found.append(error)
+        return found
 
     def no_data(self, request_id: str) -> RecordError:
         """Note and log that a record has nothing to be asked about. Returns the error to raise."""

@@ -658,3 +658,47 @@ def test_what_is_asked_anew_is_paid_once_though_a_partition_is_done_again(dd, ho
             assert server.counters.total == times * len(FRAME)
             assert_frame_equal(computed(out), first)
             assert server.counters.total == times * len(FRAME)
+
+
+@pytest.mark.parametrize("journal", [None, False])
+def test_parts_that_are_there_are_no_answers_to_what_is_asked_anew(dd, home, tmp_path, journal):
+    said = "old"
+    with Server(answer=lambda body: said) as server:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+        how = {"into": "a", "model": model, "journal": journal, "progress": False}
+        how["save"] = tmp_path / "out"
+
+        def asked(**more):
+            """The answers of all rows, and how many requests they took."""
+            before = server.counters.total
+            ddf = dd.from_pandas(FRAME, npartitions=2)
+            (answers,) = {*computed(ddf.llm.process("Say {text}", **how, **more))["a"]}
+            (saved,) = {*lp.read_parquet(tmp_path / "out")["a"]}
+            assert saved == answers
+            return answers, server.counters.total - before
+
+        assert asked() == ("old", 8)
+        said = "new"
+        assert asked() == ("old", 0)
+        assert asked(resume=False) == ("new", 8)
+        said = "newest"
+        assert asked(resume=False) == ("newest", 8)
+        assert asked() == ("newest", 0)
+
+
+@pytest.mark.parametrize("journal", [None, False])
+def test_a_part_of_what_is_asked_anew_is_paid_once_though_its_partition_is_done_again(
+    dd, home, tmp_path, journal
+):
+    """As Dask does with what was on a worker that died: its part is there, its rows are gone."""
+    with Server() as server:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+        how = {"into": "a", "model": model, "journal": journal, "save": tmp_path / "out"}
+        ddf = dd.from_pandas(FRAME, npartitions=2)
+        computed(ddf.llm.process("Say {text}", **how))
+        out = ddf.llm.process("Say {text}", resume=False, **how)
+        computed(out.partitions[0])
+        first = computed(out)
+        assert server.counters.total == 2 * len(FRAME)
+        assert_frame_equal(computed(out), first)
+        assert server.counters.total == 2 * len(FRAME)
