@@ -40,12 +40,10 @@ class CheckedApart:
     """
 
     def __init__(self, schema: Mapping[str, object], options: tuple[int, int]) -> None:
-        self._message = {"schema": schema, "options": options, "seconds": TO_COMPILE_S}
-        self._name = hashlib.sha256(json.dumps(self._message).encode()).hexdigest()
-        self._compile()
-
-    def _compile(self) -> None:
-        said = ask({**self._message, "name": self._name})
+        told = {"schema": schema, "options": options}
+        self._name = hashlib.sha256(json.dumps(told).encode()).hexdigest()
+        self._whole = {**told, "name": self._name, "to_compile": TO_COMPILE_S}
+        said = ask({**self._whole, "seconds": 0})
         if said is None:
             raise SchemaError(
                 "The JSON Schema takes too long to be compiled, or is nested too deeply with its "
@@ -80,9 +78,8 @@ class CheckedApart:
         seconds = TO_CHECK_S * (1 if KEPT.get() is None else MORE_IF_KEPT)
         message = {"name": self._name, "text": text, "tell": tell, "seconds": seconds}
         said = ask(message)
-        if said is not None and not said["known"]:
-            self._compile()
-            said = ask(message)
+        if said is not None and not said["known"]:  # at once: others may have it forget this again
+            said = ask({**self._whole, **message})
         if said is None or not said["known"]:
             raise wrong_shape(TOO_MUCH)
         if said["seconds"] > TO_CHECK_S / _SURELY:

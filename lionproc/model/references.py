@@ -115,6 +115,7 @@ class References:
 
     def __init__(self, root: Mapping[str, Any]) -> None:
         self._root = root
+        self._targets: dict[str, Any] = {}
 
     def target(self, reference: str) -> Any:
         """The part that a reference names.
@@ -122,6 +123,11 @@ class References:
         Raises:
             SchemaError: It is outside the schema, nowhere, or in two places.
         """
+        if reference not in self._targets:
+            self._targets[reference] = self._found(reference)
+        return self._targets[reference]
+
+    def _found(self, reference: str) -> Any:
         if not reference.startswith("#"):
             raise SchemaError(
                 f"The JSON Schema points to {reference[:100]!r}, outside itself. "

@@ -62,6 +62,7 @@ def _longest(starts: Iterable[Part], within: Callable[[Part], Iterator[Part]]) -
     length: dict[int, int] = {}  # of the longest way on from it, of those that are done
     beyond: dict[int, int] = {}  # the longest way out of its circle
     waiting: list[int] = []
+    at: dict[int, int] = {}  # where it waits
     for start in starts:
         way = [(start, within(start))] if id(start) not in found else []
         while way:
@@ -70,6 +71,7 @@ def _longest(starts: Iterable[Part], within: Callable[[Part], Iterator[Part]]) -
             if number not in found:
                 found[number] = lowest[number] = len(found)
                 beyond[number] = 0
+                at[number] = len(waiting)
                 waiting.append(number)
             for each in rest:
                 if id(each) not in found:
@@ -82,8 +84,8 @@ def _longest(starts: Iterable[Part], within: Callable[[Part], Iterator[Part]]) -
             else:
                 way.pop()
                 if lowest[number] == found[number]:
-                    circle = waiting[waiting.index(number) :]
-                    del waiting[-len(circle) :]
+                    circle = waiting[at[number] :]
+                    del waiting[at[number] :]
                     most = len(circle) + max(beyond[each] for each in circle)
                     length.update(dict.fromkeys(circle, most))
                 if way:

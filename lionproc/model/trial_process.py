@@ -155,7 +155,8 @@ def ask(message: Message) -> Any:
     """What the process says to a message, see `trial_server`.
 
     Args:
-        message: With the `seconds` of the processor that there are for it.
+        message: With the `seconds` of the processor that there are for it, and those `to_compile` what
+            is in it.
 
     Returns:
         What it says; None where that took longer, or ended each process that it was asked of.
@@ -165,7 +166,8 @@ def ask(message: Message) -> Any:
     """
     global _child, _in_vain  # noqa: PLW0603
     is_counted = hasattr(signal, "setitimer")
-    wait_s = WAIT_S if is_counted else min(WAIT_S, _BY_THE_CLOCK * message["seconds"])
+    seconds = message["seconds"] + message.get("to_compile", 0)
+    wait_s = WAIT_S if is_counted else min(WAIT_S, _BY_THE_CLOCK * seconds)
     with _lock:
         for _ in range(_TRIES):
             if _child is not None and _child.process.poll() is not None:
@@ -175,9 +177,12 @@ def ask(message: Message) -> Any:
                 if time.monotonic() < _in_vain + QUIET_S:
                     raise NotStartedError("the last one did not begin, a moment ago")
                 made = _Child()  # which takes no time where it fails, and may not the next time
-                _in_vain = time.monotonic()
-                made.begin()
-                _child, _in_vain = made, -math.inf
+                try:
+                    made.begin()
+                except NotStartedError:
+                    _in_vain = time.monotonic()
+                    raise
+                _child = made
             child = _child  # which `stop` may take away meanwhile
             said = child.answer(message, wait_s)
             if said is not None or child.is_over:

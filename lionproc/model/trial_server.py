@@ -61,9 +61,17 @@ class _Server:
         """What is said to a message; never None."""
         if "held" in message:  # an engine of a pattern has time of its own
             return self._match(message)
-        _limit(message["seconds"])
+        said: Message = {}
+        if "schema" in message:
+            said = self._within(message["to_compile"], self._compile, message)
+        if "text" in message:
+            said = self._within(message["seconds"], self._check, message)
+        return said
+
+    def _within(self, seconds: float, work: Callable[[Message], Message], message: Message) -> Any:
+        _limit(seconds)
         try:
-            return self._compile(message) if "schema" in message else self._check(message)
+            return work(message)
         finally:
             _limit(0)
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -342,6 +343,31 @@ def test_more_schemas_than_it_keeps_are_told_again():
     answers = [Answer.of({**NAMES, "propertyNames": {"maxLength": n}}) for n in range(3, 30)]
     for answer in answers * 2:
         assert answer.read('{"a": "b"}') == {"a": "b"}
+
+
+def test_what_others_have_it_forget_meanwhile_is_told_again_with_the_answer():
+    answers = [Answer.of({**NAMES, "propertyNames": {"maxLength": n}}) for n in range(3, 43)]
+
+    def read_often(answer):
+        return [answer.read('{"a": "b"}') for _ in range(20)]
+
+    with ThreadPoolExecutor(len(answers)) as at_once:
+        assert list(at_once.map(read_often, answers)) == [[{"a": "b"}] * 20] * len(answers)
+
+
+def test_after_ctrl_c_while_it_begins_another_begins(monkeypatch):
+    begin = trial_process._Child.begin
+
+    def interrupted(self):
+        monkeypatch.setattr(trial_process._Child, "begin", begin)
+        self.end()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trial_process._Child, "begin", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Answer.of(NAMES)
+    assert read(NAMES, {"a": "b"}) == {"a": "b"}
+    assert has_begun()
 
 
 @pytest.fixture
