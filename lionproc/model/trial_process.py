@@ -82,7 +82,7 @@ class _Child:
         said = None
         try:
             said = json.loads(self._exchange(data, wait_s) or "null")
-        except OSError:
+        except (OSError, ValueError):  # its pipes are closed, on that side or on this
             pass
         except RuntimeError as error:  # no thread is started any more
             raise NotStartedError(str(error)) from None

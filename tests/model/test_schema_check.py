@@ -339,6 +339,14 @@ def test_one_that_was_killed_is_replaced_and_told_the_schema_again():
     assert trial_process._child.process.pid != first.pid
 
 
+def test_one_that_was_ended_half_by_two_interrupts_is_replaced():
+    answer = Answer.of(NAMES)
+    first = trial_process._child
+    first.let_go()  # and somebody interrupts again before it is ended
+    assert answer.read('{"a": "b"}') == {"a": "b"}
+    assert trial_process._child is not first
+
+
 def test_more_schemas_than_it_keeps_are_told_again():
     answers = [Answer.of({**NAMES, "propertyNames": {"maxLength": n}}) for n in range(3, 30)]
     for answer in answers * 2:
