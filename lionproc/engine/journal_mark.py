@@ -17,16 +17,16 @@ from lionproc.engine.made_here import say_it_was_not, secret_of
 
 __all__ = ["GIVE", "bears_mark", "check_mark"]
 
-_LONGEST_NUMBER: Final = 20  # digits; the secret of a folder is longer
 GIVE: Final = "INSERT OR REPLACE INTO run (id, facts, checksum) VALUES (0, ?, -1)"
 _HAS: Final = (
     "SELECT 1 FROM run WHERE id = 0"
     " AND CASE WHEN typeof(facts) = 'blob' AND length(facts) <= 100 THEN facts END = ?"
 )
-# What bears the secret of a folder keeps it, where the file is opened by another name for a while.
+# What bears the secret of a folder, which is longer, keeps it, where the file is opened by another name
+# for a while.
 _GIVE_NUMBER: Final = (
-    "INSERT INTO run (id, facts, checksum) VALUES (0, ?, -1) ON CONFLICT (id) DO UPDATE"
-    f" SET facts = excluded.facts WHERE typeof(facts) <> 'blob' OR length(facts) <= {_LONGEST_NUMBER}"
+    "INSERT INTO run (id, facts, checksum) VALUES (0, ?1, -1) ON CONFLICT (id) DO UPDATE"
+    " SET facts = ?1 WHERE typeof(facts) <> 'blob' OR length(facts) <= 20"
 )
 _HOLDS: Final = "SELECT EXISTS (SELECT 1 FROM record) OR EXISTS (SELECT 1 FROM run WHERE id <> 0)"
 
@@ -85,7 +85,7 @@ def _is_foreign(connection: sqlite3.Connection, mark: bytes) -> bool:
         holds = False
         if not _bears(connection, mark):  # else another process was quicker
             (holds,) = execute(_HOLDS).fetchone()
-            execute(_GIVE_NUMBER if len(mark) <= _LONGEST_NUMBER else GIVE, (mark,))
+            execute(_GIVE_NUMBER if mark.isdigit() and len(mark) <= 20 else GIVE, (mark,))
         execute("COMMIT")
     except sqlite3.Error as error:  # full or damaged: nothing speaks for it
         with contextlib.suppress(sqlite3.Error):

@@ -10,7 +10,7 @@ SEPARATORS = ",;\t|"
 """What may, the most usual first."""
 _BEGINNING = 2**16  # characters that are looked at
 _END = re.compile("[\r\n]")
-_QUOTED = re.compile(rf'(?:^|(?<=[{SEPARATORS}\r\n])) *"(?:[^"]|"")*+(?:"|$)')
+_QUOTED = re.compile(rf'(?:^\ufeff?|(?<=[{SEPARATORS}\r\n])) *"(?:[^"]|"")*+(?:"|$)')
 
 
 def separator_of(text: str, among: str = SEPARATORS) -> str:
