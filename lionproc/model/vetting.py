@@ -33,9 +33,9 @@ __all__ = [
     "vet",
 ]
 
-# Characters of JSON, which each request would have with it: as many tokens as most models take at the
-# most. OpenAI takes 120,000 of names and values.
-LARGEST_SCHEMA = 500_000
+# Characters of JSON, which each request would have with it: those of a million tokens, which is what the
+# largest models take. OpenAI takes 120,000 of names and values.
+LARGEST_SCHEMA = 4_000_000
 
 LABELS = 200  # of an enumeration that count as a part
 LONG_DATA = 5000  # characters of names and values of a part that count as another
@@ -43,6 +43,7 @@ LONG_DATA = 5000  # characters of names and values of a part that count as anoth
 # three times the work, and that at each of such parts that are one in the other.
 CHECKED_AGAIN = 4
 MOST_PARTS = 5000  # of a schema with its references followed; OpenAI takes 5,000 properties
+MOST_WRITTEN = 4 * MOST_PARTS  # that stand in it
 MOST_LEVELS = 200  # objects and lists in the text of a schema, one in the other
 MOST_REFERENCES = 100  # one leading to the next
 # Characters, which may take three seconds to be compiled: of each pattern the square counts.
@@ -85,6 +86,11 @@ def too_deep() -> SchemaError:
 
 def _check_parts(schema: Mapping[str, Any]) -> None:
     parts = list(parts_of(schema, with_shared=True))
+    if len(parts) > MOST_WRITTEN:
+        raise SchemaError(
+            f"The JSON Schema has more than {MOST_WRITTEN:,} parts, with those that nothing refers to. "
+            "Leave out what is not asked for."
+        )
     _check_targets(schema, parts)
     if sum(len(each) ** 2 for part in parts for each in patterns_in(part)) > LONGEST_PATTERN**2:
         raise SchemaError(
@@ -266,9 +272,11 @@ class _Size:
 
     def of(self, node: Mapping[str, Any], inside: tuple[str, ...]) -> int:
         labels = node.get("enum")
-        size = 1 + (len(labels) // LABELS if isinstance(labels, list) else 0)
         data = [node[keyword] for keyword in _DATA if keyword in node]
-        size += len(json.dumps(data, default=str)) // LONG_DATA if data else 0
+        size = 1 + max(
+            len(labels) // LABELS if isinstance(labels, list) else 0,
+            len(json.dumps(data, default=str)) // LONG_DATA if data else 0,
+        )
         times = 1 if _UNEVALUATED.isdisjoint(node) else CHECKED_AGAIN
         again = {id(part) for part in (*for_the_same(node), node.get("contains"))}
         for part in children_of(node, with_shared=False):

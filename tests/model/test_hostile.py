@@ -871,12 +871,18 @@ def test_a_misspelt_name_is_not_held_against_a_million_of_a_strangers(monkeypatc
 
 def test_a_schema_that_is_longer_than_any_model_can_be_asked_with_is_refused():
     long = {"type": "string", "description": "x" * LARGEST_SCHEMA}
-    with pytest.raises(SchemaError, match="would be sent with each request: at most 500,000"):
+    with pytest.raises(SchemaError, match="would be sent with each request: at most 4,000,000"):
         Answer.of(long)
     with pytest.raises(SchemaError, match="would be sent with each request"):
         made_of(long)
     short = {"type": "string", "description": "é" * (LARGEST_SCHEMA - 100)}
     assert Answer.of(short).read('"a"') == "a"
+
+
+def test_parts_that_nothing_refers_to_are_not_without_number():
+    unused = {f"d{number}": {} for number in range(30_000)}
+    with pytest.raises(SchemaError, match="parts, with those that nothing refers to"):
+        vet({"type": "string", "$defs": unused})
 
 
 def test_a_default_that_many_properties_refer_to_is_written_once():
