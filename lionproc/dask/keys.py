@@ -1,10 +1,11 @@
 """API keys on their way to the workers: beside the tasks, never in them.
 
 Pickles of a `Model` carry no key. A worker takes it from its own environment, as it would take it
-anywhere; that is the way to go between hosts. A key that was given in a notebook (`api_key=`) is
-known to that process, and is handed to the workers of its cluster as a plugin: over the connections
-of the cluster, into their memory. So it is in no graph, dashboard, log or file. Whoever can run code
-on the cluster can read it there, as everything else.
+anywhere, for the address that the notebook goes to (see `destination.py`); that is the way to go
+between hosts. A key that was given in a notebook (`api_key=`) is known to that process, and is handed
+to the workers of its cluster as a plugin: over the connections of the cluster, into their memory. So
+it is in no graph, dashboard, log or file. Whoever can run code on the cluster can read it there, as
+everything else.
 """
 
 from __future__ import annotations

@@ -14,7 +14,9 @@ from lionproc.dask.job import DaskJob
 from lionproc.dask.killed import key_of
 from lionproc.dask.partition import answered, checked, failures
 from lionproc.dask.question import Asked, DaskRows, Question, question_of
-from lionproc.errors import ConfigurationError
+from lionproc.engine.told import warn
+from lionproc.errors import ConfigurationError, LionprocWarning
+from lionproc.model.cascade import Cascade
 from lionproc.notebook.progress import show
 
 __all__ = ["asks_before", "known_length", "lazily", "started", "tasks_of"]
@@ -126,9 +128,27 @@ def _planned(
     """The rows, what is asked of them, an empty answer, and the work on each partition."""
     rows = asked_about.optimize()
     question, meta = question_of(asked, rows, watched=watched)
+    _tell_of_small_partitions(question, asked_about)
     return (
         rows,
         question,
         meta,
         tasks_of(question, rows, raising=asked.options.get("errors") == "raise"),
     )
+
+
+def _tell_of_small_partitions(question: Question, rows: DaskRows) -> None:
+    """Each partition is a run, in which a cascade with a target has a sample of its own."""
+    model = question.model
+    if not isinstance(model, Cascade) or model.target is None or model.gold is not None:
+        return
+    many = known_length(rows)
+    if many is not None and many <= model.sample * rows.npartitions:
+        warn(
+            f"A Cascade with target= finds its threshold in each partition, from {model.sample:,} "
+            "rows that the large model answers, and these partitions have no more: it answers all of "
+            "them, and nothing is saved. Make larger ones (ddf.repartition(...)), or give below=, "
+            "such as the threshold that a run over some of the rows has found "
+            '(out.llm.report().facts["threshold"]).',
+            LionprocWarning,
+        )

@@ -17,6 +17,7 @@ from dask.base import is_dask_collection
 from dask.dataframe.utils import check_meta
 
 from lionproc.dask.computing import look_out
+from lionproc.dask.destination import check_destinations, destinations_of
 from lionproc.dask.keys import keep, send, with_keys
 from lionproc.dask.place import Home, machine
 from lionproc.engine.budget import Budget
@@ -48,6 +49,7 @@ DaskRows: TypeAlias = Any
 Kind = Literal["frame", "series"]
 _HERE = ("limits", "budget", "save", "errors", "progress", "panel", "journal")
 """What acts on the whole of the work, and is no argument of a partition's own run."""
+MOST_OCCURRENCES = 2**64  # of a row in a partition
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class Question:
     Attributes:
         asked: Its arguments; of the options those that a partition's run takes as they are.
         model: Who answers.
+        destinations: Where each single model in it is asked, see `destination.py`.
         keys: Where the keys of the model are found, see `keys.py`.
         meta: What is asked about, without its rows.
         limits: Those of all partitions together; None leaves what there is.
@@ -99,6 +102,7 @@ class Question:
 
     asked: Asked
     model: Model
+    destinations: tuple[str, ...]
     keys: tuple[str | None, ...]
     meta: Rows
     limits: Limits | None
@@ -114,7 +118,9 @@ class Question:
     token: str = field(default_factory=lambda: hashlib.sha256(os.urandom(32)).hexdigest()[:24])
 
     def check(self, part: Rows, number: int) -> None:
-        """Refuse a partition that Dask would refuse with its answers: when they are paid for.
+        """Refuse a partition that Dask would refuse with its answers, when they are paid for.
+
+        And one whose rows would go from here to another place than was said.
 
         Args:
             part: Its rows.
@@ -122,7 +128,9 @@ class Question:
 
         Raises:
             ConfigurationError: Its columns are not those that it was said to have.
+            ModelError: This process would ask another address, or for another account.
         """
+        check_destinations(self.model, self.destinations)
         try:
             if type(part) is not type(self.meta) or part.ndim > 1:
                 check_meta(part, self.meta)  # type: ignore[no-untyped-call]
@@ -133,11 +141,12 @@ class Question:
                 "from_delayed or map_partitions a meta= that is true, or make all partitions alike."
             ) from None
 
-    def plan(self, part: Rows, *, limits: Limits | None = None) -> Plan:
+    def plan(self, part: Rows, number: int, *, limits: Limits | None = None) -> Plan:
         """The run over one partition.
 
         Args:
             part: Its rows.
+            number: Which partition it is.
             limits: Those of the run.
         """
         given = {
@@ -150,6 +159,7 @@ class Question:
             "panel": False,
         }
         made = _plan(self.asked, part, given)
+        made.first_occurrence = number * MOST_OCCURRENCES
         if self.since is not None and self.home.machine == machine():
             made.options = replace(made.options, since=self.since)
         return made
@@ -204,6 +214,7 @@ def question_of(asked: Asked, rows: DaskRows, *, watched: bool = False) -> tuple
     question = Question(
         asked=replace(asked, options={**kept, "retry": usual.retry}),
         model=model,
+        destinations=destinations_of(model),
         keys=keep(model),
         meta=rows._meta,
         limits=usual.limits,

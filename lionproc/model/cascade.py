@@ -32,7 +32,8 @@ class Cascade(Composed):
     **With `target=`** the threshold is found in the run. Of `sample` rows the large model answers
     all, and the lowest threshold is taken that they show to be good enough; all other rows wait for
     it at the small model. They are drawn by chance, by a hash of what the rows say: the same ones
-    in a rerun, also where the rows come in another order.
+    in a rerun, also where the rows come in another order. On Dask each partition is a run with a
+    sample of its own: partitions of many times `sample` rows, or `below=`, save more.
 
     What is proven: with probability `certainty` the answers of the frame are those of the large
     model in at least `target` of the rows, whatever the two models are like and however badly the

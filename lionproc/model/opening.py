@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lionproc.model.model_settings import ModelSettings
     from lionproc.model.wire import Wire
 
-__all__ = ["endpoint_of", "opened"]
+__all__ = ["destination_of", "endpoint_of", "opened"]
 
 _CREDENTIALS = ("authorization", "api-key", "x-api-key")
 _LINE_BREAKS = frozenset("\r\n\0")
@@ -46,12 +46,33 @@ def opened(model: ModelSettings) -> Connection:
     """
     if model.provider == "local":
         return model.body_secrets.through(_local(model))
-    made = _through(model, _own(model) if model.client is None else model.client)
+    key = None if model._api_key is None else model._api_key.reveal()
+    made = _through(model, _own(model, key) if model.client is None else model.client)
     return model.body_secrets.through(made)
 
 
-def _own(model: ModelSettings) -> openai.AsyncOpenAI | PlainClient:
-    key = None if model._api_key is None else model._api_key.reveal()
+def destination_of(model: ModelSettings) -> str:
+    """Where this process would send a model's requests, and for which account; not with which key.
+
+    Args:
+        model: A model without `client=`.
+
+    Returns:
+        The address with its parameters, and a digest of what else the environment says of it
+        (`OPENAI_ORG_ID`, headers). The embedded model is wherever it is asked: its name alone.
+
+    Raises:
+        ModelError: The environment names no address, or one that cannot be.
+        MissingDependencyError: What its proxy needs is not installed.
+    """
+    if model.provider == "local":
+        return model.provider
+    client = _own(model, "none")  # it may be that only the workers of a cluster have a key
+    base = checked_url(str(client.base_url), allow_http=model.allow_http)
+    return identity_of(with_query(base, client.default_query), client, model.scope)
+
+
+def _own(model: ModelSettings, key: str | None) -> openai.AsyncOpenAI | PlainClient:
     if model.provider == "azure":
         return azure_client(key, model.base_url, str(model.model))
     return own_client(model.settings, model.base_url, key, allow_http=model.allow_http)

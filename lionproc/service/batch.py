@@ -18,6 +18,7 @@ from lionproc.model.answer import Answer
 from lionproc.service.concurrency import for_each
 from lionproc.service.health import Health
 from lionproc.service.job_store import JobStore, items_of
+from lionproc.service.kept_answers import telling_of_kept
 from lionproc.service.processing import ProcessingService, ServiceOptions
 from lionproc.service.record_types import (
     BatchRecord,
@@ -30,6 +31,7 @@ from lionproc.service.record_types import (
 from lionproc.service.recorded_type import recorded
 from lionproc.service.records import now
 from lionproc.service.request_record import is_about, request_id_of, result_of, schema_finder
+from lionproc.service.request_runner import RequestRunner
 
 log = logging.getLogger("lionproc.service")
 PER_PLACE = 4  # items under way, for each that is asked at the same time
@@ -205,7 +207,7 @@ class BatchProcessor:
         await self._store.write(record)
         return outcome
 
-    @engine_loop.on_engine
+    @telling_of_kept
     async def resume(self, *schemas: Any) -> list[BatchResult]:
         """Finish the batches that a crash or a stop left unfinished.
 
@@ -216,11 +218,15 @@ class BatchProcessor:
 
         Returns:
             What `process_batch` would have returned for each, oldest first.
+
+        Warns:
+            LionprocWarning: Answers were kept that another model, scope or prompt would be asked for
+                now; it counts them.
         """
         schema_for = schema_finder(schemas)
         return await self._store.resume(lambda record: self._run(record, schema_for(record)))
 
-    @engine_loop.on_engine
+    @telling_of_kept
     async def retry_failed(self, batch_id: str, *schemas: object) -> BatchResult:
         """Send the items of a batch again that failed.
 
@@ -230,6 +236,9 @@ class BatchProcessor:
 
         Returns:
             What `process_batch` returns, for all items.
+
+        Warns:
+            LionprocWarning: As for `resume`.
         """
         schema_for = schema_finder(schemas)
         async with self._store.taken(batch_id, again=True) as record:
@@ -272,6 +281,9 @@ class BatchProcessor:
                 error = self.service._store.other_item(request_id)
                 return {"status": "error", "error": str(error), "request_id": request_id}
         return cast("PendingResult", {"status": status, "request_id": request_id})
+
+    def _runners(self) -> list[RequestRunner]:
+        return [self.service._runner]
 
     def list_batches(self, status: JobStatus | None = None) -> list[str]:
         """The ids of the batches in the folder, oldest first.

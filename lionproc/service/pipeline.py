@@ -18,6 +18,7 @@ from lionproc.model.model import Model
 from lionproc.service.health import Health
 from lionproc.service.job_record import with_answers, without_answers
 from lionproc.service.job_store import JobStore, items_of
+from lionproc.service.kept_answers import telling_of_kept
 from lionproc.service.pipeline_html import Box, as_html, as_text
 from lionproc.service.pipeline_results import outcome_of, with_results
 from lionproc.service.processing import ProcessingService
@@ -29,6 +30,7 @@ from lionproc.service.record_types import (
     StageRecord,
 )
 from lionproc.service.records import journal_in, now, private_folder
+from lionproc.service.request_runner import RequestRunner
 from lionproc.service.stage import ProcessingStage
 from lionproc.service.stage_runner import WINDOW, ItemInProgress, RunningJob, Stage, run_stages
 
@@ -160,6 +162,9 @@ class Pipeline:
         log.warning("a job of %r was not taken: %s", self.name, str(error))
         return {"status": "error", "error": str(error)}
 
+    def _runners(self) -> list[RequestRunner]:
+        return [stage.service._runner for stage in self._stages]
+
     def _stage_names(self) -> list[str]:
         return [stage.name for stage in self._stages]
 
@@ -251,18 +256,23 @@ class Pipeline:
         """
         return self._store.ids(status)
 
-    @engine_loop.on_engine
+    @telling_of_kept
     async def resume(self) -> list[JobResult]:
         """Finish the jobs that a crash or a stop left unfinished; add the stages first.
 
-        Each item continues at the stage that it had reached.
+        Each item continues at the stage that it had reached; answers of another schema than the
+        stage has are asked for anew.
 
         Returns:
             What `process_data` would have returned for each, oldest first.
+
+        Warns:
+            LionprocWarning: Answers were kept that another model, scope or prompt would be asked for
+                now; it counts them.
         """
         return await self._store.resume(self._run, self._refusal)
 
-    @engine_loop.on_engine
+    @telling_of_kept
     async def retry_failed(self, job_id: str) -> JobResult:
         """Send the items of a job again that failed, from the stage that stopped them.
 
@@ -271,6 +281,9 @@ class Pipeline:
 
         Returns:
             What `process_data` returns, for all items.
+
+        Warns:
+            LionprocWarning: As for `resume`.
         """
         idle = await asyncio.to_thread(self._store.read_idle, job_id)
         refusal = None if idle is None else self._refusal(idle)

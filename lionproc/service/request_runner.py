@@ -9,7 +9,7 @@ import traceback
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from lionproc.engine.request import Event
 from lionproc.errors import CallError, Kind, LionprocError, pass_on_interrupt
@@ -38,6 +38,9 @@ from lionproc.service.typed_result import note_reading
 log = logging.getLogger("lionproc.service")
 NOT_ASKED = frozenset({Kind.NOT_SENT, Kind.CANCELLED})  # neither answered nor failed: resumable
 RESUMED_AT_ONCE = 64  # requests
+
+
+_Asks: TypeAlias = tuple[Sequence[Mapping[str, Any]], Any, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,8 @@ class RequestRunner:
         completed: How many requests ended with an answer.
         errors: How many ended without one, by kind.
         left: Why some of a batch or job could not be asked, by its id: they are to be resumed.
+        kept_otherwise: How many answers of earlier runs were kept that would be asked for
+            otherwise now: of another model, say.
     """
 
     def __init__(
@@ -95,6 +100,7 @@ class RequestRunner:
         self.completed = 0
         self.errors: Counter[str] = Counter()
         self.left: dict[str, str] = {}
+        self.kept_otherwise = 0
         self._store = store
         self._prompt = prompt
         self._session = session
@@ -194,6 +200,8 @@ class RequestRunner:
                     log.info("%s is about another item than it was; that one is asked", request_id)
                     record = None
                 if record is not None and is_settled(record, retry_failed=retry_failed):
+                    otherwise = await self._was_asked_otherwise(record, schema, context)
+                    self.kept_otherwise += otherwise  # others have been counted meanwhile
                     return result_of(record, schema), record.get("result")
                 unknown = record is None
                 if record is None:
@@ -278,15 +286,9 @@ class RequestRunner:
     ) -> Event:
         if options.revive:
             await session.revive()
-        messages = self._prompt.messages(record["data"], options.context)
-        occurrence = 0 if self._deduplicate else occurrence_of(record["id"])
-        if isinstance(schema, RecordedType):
-            schema = schema.asked()
-        asks = (messages, str if schema is None else schema, occurrence)
+        asks = self._asks(record, schema, options.context)
         call = await session.call(*asks)
-        question = digest_of(
-            {"asked": (await session.question(*asks)).hex(), "type": record.get("schema")}
-        )
+        question = await _question(session, record, asks)
         # The reply to something else, of another model or for another tenant, is none to this.
         is_same = record.get("question") == question
         previous_key = (bytes.fromhex(record.get("key") or "") or None) if is_same else None
@@ -302,6 +304,33 @@ class RequestRunner:
             deadline_s=options.deadline_s,
             priority=options.priority,
         )
+
+    def _asks(self, record: RequestRecord, schema: Any, context: Mapping[str, Any] | None) -> _Asks:
+        """The messages, the type and the occurrence that a session is given.
+
+        Raises:
+            CallError: There are no messages for this data, or it takes the type itself.
+        """
+        messages = self._prompt.messages(record["data"], context)
+        occurrence = 0 if self._deduplicate else occurrence_of(record["id"])
+        if isinstance(schema, RecordedType):
+            schema = schema.asked()
+        return messages, str if schema is None else schema, occurrence
+
+    async def _was_asked_otherwise(
+        self, record: RequestRecord, schema: object, context: Mapping[str, Any] | None
+    ) -> bool:
+        """Whether an answer is known to be one to something else than would be asked now."""
+        known = record.get("question")  # which older records do not have
+        if record.get("status") != "completed" or not isinstance(known, str):
+            return False
+        try:
+            session = self._session.get()
+            if session.stopped:
+                return False
+            return await _question(session, record, self._asks(record, schema, context)) != known
+        except Exception:  # noqa: BLE001  (no model, no key: it has its answer without them)
+            return False
 
     async def _complete(
         self, record: RequestRecord, event: Event, *, as_json: bool
@@ -341,3 +370,9 @@ class RequestRunner:
         log.warning("%s has no answer: %s", request_id, kind, extra=extra)
         await self._store.write_end(record)
         return {"status": "error", "error": message, "kind": str(kind), "request_id": request_id}
+
+
+async def _question(session: Session, record: RequestRecord, asks: _Asks) -> str:
+    """A digest of what is asked, of whom, and the type that the record has."""
+    asked = await session.question(*asks)
+    return digest_of({"asked": asked.hex(), "type": record.get("schema")})

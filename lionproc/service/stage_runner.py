@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from lionproc.errors import CallError, Kind, LionprocError
 from lionproc.model.annotation import without_none
@@ -12,7 +12,8 @@ from lionproc.model.answer import Answer
 from lionproc.model.as_json import plain, written_name
 from lionproc.service.concurrency import for_each
 from lionproc.service.processing import ProcessingService
-from lionproc.service.record_types import RequestResult, StageError
+from lionproc.service.record_types import RequestRecord, RequestResult, StageError
+from lionproc.service.recorded_type import recorded
 from lionproc.service.request_record import request_id_of
 from lionproc.service.stage import ProcessingStage
 
@@ -71,6 +72,7 @@ class Stage:
         self.counts = Counts()
         schema = settings.input_schema
         self._input = None if schema is None else Answer.of(schema)
+        self._asked = cast("RequestRecord", {"schema": recorded(settings.schema)["schema"]})
         asked = () if settings.schema is None else Answer.of(settings.schema).fields or ()
         kind = without_none(settings.schema)
         self._declared = frozenset(
@@ -129,6 +131,7 @@ class Stage:
             request_id_of(job.id, item.position),
             context,
             retry_failed=job.retry_failed,
+            asked=self._asked,
             job=job.id,
         )
 

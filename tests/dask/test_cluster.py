@@ -15,7 +15,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import lionproc as lp
-from lionproc.errors import BudgetWarning, RowsFailedWarning
+from lionproc.errors import BudgetWarning, ModelError, RowsFailedWarning
 from lionproc.notebook.card import as_bundle
 from lionproc.notebook.panel import Panel
 from lionproc.testing import Server
@@ -153,6 +153,16 @@ def test_a_key_follows_a_question_to_a_cluster_that_comes_later(client, server, 
             out = ddf.partitions[:2].llm.process("Late {text}", "a", model=late)
         assert out.compute()["a"].eq("late").all()
         assert other.requests[-1].headers["authorization"] == f"Bearer {key}"
+
+
+@pytest.mark.parametrize("key", ["k" * 24, None])
+def test_workers_ask_nobody_but_whom_the_notebook_would(client, server, ddf, monkeypatch, key):
+    """They were started before its environment named an address, and have none."""
+    monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+    out = ddf.llm.process("Say {text}", "a", model=lp.Model("openai", "m", api_key=key))
+    with pytest.raises(ModelError, match=rf"called for '{server.base_url}', and .*api.openai.com"):
+        out.compute()
+    assert not server.requests
 
 
 def budgets(client):

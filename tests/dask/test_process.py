@@ -1,6 +1,7 @@
 """`ddf.llm`: the same frame as with pandas, asked partition by partition when it is computed."""
 
 import datetime as dt
+import itertools
 import os
 import random
 import shutil
@@ -24,6 +25,7 @@ import lionproc as lp
 from lionproc.engine import at_exit
 from lionproc.engine.outlay import Spending
 from lionproc.engine.stats import RunStats
+from lionproc.errors import LionprocWarning, ModelError
 from lionproc.frame import parquet_memory
 from lionproc.frame.save_target import refuse_link
 from lionproc.testing import Server
@@ -702,3 +704,80 @@ def test_a_part_of_what_is_asked_anew_is_paid_once_though_its_partition_is_done_
         assert server.counters.total == 2 * len(FRAME)
         assert_frame_equal(computed(out), first)
         assert server.counters.total == 2 * len(FRAME)
+
+
+def test_equal_rows_that_are_asked_one_by_one_share_no_answer_in_whatever_partition_they_are(
+    dd, home
+):
+    counted = itertools.count()
+    frame = pd.DataFrame({"text": ["same"] * 6})
+    with Server(answer=lambda _: f"answer {next(counted)}") as server:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+        asked = {"into": "a", "model": model, "deduplicate": False}
+        at_once = frame.head(2).llm.process("Say {text}", progress=False, **asked)
+        assert at_once["a"].nunique() == server.counters.total == 2
+        alone = dd.from_pandas(frame.head(2), npartitions=1).llm.process("Say {text}", **asked)
+        assert set(computed(alone)["a"]) == set(at_once["a"])  # which the journal has
+        out = dd.from_pandas(frame, npartitions=3).llm.process("Say {text}", **asked)
+        there = computed(out)["a"]
+        assert there.nunique() == server.counters.total == 6
+        again = dd.from_pandas(frame, npartitions=3).llm.process("Say {text}", **asked)
+        assert set(computed(again)["a"]) == set(there)
+        assert server.counters.total == 6
+
+
+PLACES = {  # the model, what the notebook's environment says, and what the worker's does
+    "no address": ("openai/m", {}, {"OPENAI_BASE_URL": None}),
+    "another address": ("openai/m", {}, {"OPENAI_BASE_URL": "http://localhost:1/v1"}),
+    "another organization": ("openai/m", {}, {"OPENAI_ORG_ID": "org-b"}),
+    "another project": ("openai/m", {"OPENAI_PROJECT_ID": "a"}, {"OPENAI_PROJECT_ID": "b"}),
+    "another header": ("openai/m", {}, {"OPENAI_CUSTOM_HEADERS": "X-Tenant: b"}),
+    "another endpoint": ("azure/m", {}, {"AZURE_OPENAI_ENDPOINT": "http://localhost:1"}),
+    "another version": ("azure/m", {}, {"OPENAI_API_VERSION": "2025-01-01-preview"}),
+}
+
+
+@pytest.mark.parametrize("key", ["of the environment", "of the notebook"])
+@pytest.mark.parametrize("place", PLACES)
+def test_a_process_that_would_ask_elsewhere_than_the_notebook_refuses_and_sends_nothing(
+    dd, home, place, key
+):
+    name, before, after = PLACES[place]
+    provider, model = name.split("/")
+    with Server(key=None) as server, pytest.MonkeyPatch.context() as patch:
+        usual = {
+            "OPENAI_BASE_URL": server.base_url,
+            "OPENAI_API_KEY": server.key,
+            "AZURE_OPENAI_ENDPOINT": server.base_url,
+            "AZURE_OPENAI_API_KEY": server.key,
+        }
+        for variable, text in {**usual, **before}.items():
+            patch.setenv(variable, str(text))
+        given = {} if key == "of the environment" else {"api_key": "sk-" + "n" * 24}
+        asked = lp.Fallback([lp.Model(provider, model, **given), "local"])
+        ddf = dd.from_pandas(FRAME, npartitions=2)
+        out = ddf.llm.process("Say {text}", into="a", model=asked)
+        for variable, text in after.items():
+            patch.delenv(variable) if text is None else patch.setenv(variable, text)
+        with pytest.raises(ModelError, match=r"(?s)Nothing was sent: .*from their own environment"):
+            computed(out)
+        assert not server.requests
+
+
+def test_a_notebook_without_a_key_can_ask_workers_that_have_one(dd, home, monkeypatch):
+    with Server() as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+        ddf = dd.from_pandas(FRAME, npartitions=2)
+        out = ddf.llm.process("Say {text}", into="a", model="openai/m")
+        monkeypatch.setenv("OPENAI_API_KEY", server.key)
+        assert computed(out)["a"].notna().all()
+
+
+def test_partitions_too_small_for_the_sample_of_a_cascade_are_told(dd, asked):
+    models = [asked["model"], lp.Model("openai", "large", base_url="http://localhost:1/v1")]
+    given = {"into": "a", "schema": bool, "model": lp.Cascade(models, target=0.9, sample=60)}
+    frame = pd.DataFrame({"text": [f"row {n}" for n in range(200)]})
+    with pytest.warns(LionprocWarning, match="threshold in each partition, from 60 rows"):
+        dd.from_pandas(frame, npartitions=4).llm.process("Is it {text}?", **given)
+    dd.from_pandas(frame, npartitions=2).llm.process("Is it {text}?", **given)  # no word

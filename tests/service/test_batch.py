@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, field_validator
 
 import lionproc as lp
 from lionproc.engine import loop as engine_loop
-from lionproc.errors import ConfigurationError
+from lionproc.errors import ConfigurationError, LionprocWarning
 from lionproc.service import records
 
 SCHEMA = {"type": "object", "properties": {"mood": {"type": "string"}}, "required": ["mood"]}
@@ -650,3 +650,62 @@ def test_a_killed_batch_of_500_resumes_to_500_and_pays_no_item_twice_but_those_i
     again = zygotes[0].run(PROGRAM, tmp_path, again=True, **names)
     assert again.output.split() == ["success", "500"]  # and not one warning
     assert server.counters.total - 500 <= max(in_flight, 20)
+
+
+OTHERWISE = {
+    "another model": ({"model": "openai/other"}, {}),
+    "another tenant": ({"scope": "b"}, {}),
+    "another field of the body": ({"seed": 7}, {}),
+    "another prompt": ({}, {"prompt": "Tell of {data}"}),
+    "another system prompt": ({}, {"system": "Be brief."}),
+}
+
+
+def without_question(folder):
+    """Records of requests as older versions wrote them."""
+    for each in Path(folder).glob("req_*.json"):
+        record = json.loads(each.read_text())
+        del record["question"]
+        each.write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize("way", OTHERWISE)
+async def test_answers_of_before_that_would_be_asked_for_otherwise_now_are_kept_and_counted(
+    server, way
+):
+    plain = {"model": "openai/m", "base_url": server.base_url, "api_key": server.key}
+
+    def made(of_the_model, of_the_service):
+        model = lp.Model(**{**plain, **of_the_model})
+        return lp.BatchProcessor("B", "batches", 1, None, model=model, **of_the_service)
+
+    server.configure(faults=[None, None, None, *["401"] * 9])
+    processor = made({}, {})
+    told = await processor.process_batch(items(6))
+    await processor.close()
+    answers = [each["result"] for each in told["results"][:3]]
+    server.configure(faults=None)
+    processor = made(*OTHERWISE[way])
+    with pytest.warns(LionprocWarning, match="3 answers were kept from earlier runs") as warned:
+        (resumed,) = await processor.resume()
+    assert (len(warned), warned[0].filename) == (1, __file__)
+    assert (resumed["failed"], server.counters.total) == (0, len(server.requests))
+    assert [each["result"] for each in resumed["results"][:3]] == answers
+    with pytest.warns(LionprocWarning, match="3 answers were kept from earlier runs"):
+        await processor.retry_failed(told["batch_id"])
+    await processor.close()
+    without_question("batches")
+    processor = made(*OTHERWISE[way])
+    again = await processor.retry_failed(told["batch_id"])
+    assert again["results"] == resumed["results"]
+    await processor.close()
+
+
+async def test_a_finished_batch_needs_no_model_for_its_answers(server, processor):
+    told = await processor.process_batch(items(3))
+    keyless = lp.BatchProcessor("B", "batches", 1, None, model=lp.Model("openai", "m"))
+    again = await keyless.retry_failed(told["batch_id"])
+    assert [each["result"] for each in again["results"]] == [
+        each["result"] for each in told["results"]
+    ]
+    await keyless.close()

@@ -7,6 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 import lionproc as lp
+from lionproc.errors import LionprocWarning
 
 
 def schema(*names):
@@ -376,3 +377,41 @@ def test_a_form_takes_any_field_name_without_a_warning():
     made = Stage(name="A", schema={"a": 1})
     assert made.model_dump() == {"name": "A", "schema": {"a": 1}, "copy": 1}
     assert made.schema == {"a": 1}
+
+
+async def stopped_after_two(server, pipeline, *stages):
+    server.configure(faults=[None, None, *["401"] * 9])
+    await filled(pipeline, *stages)
+    told = await pipeline.process_data([{"n": number} for number in range(5)])
+    assert told["status"] == "error"
+    await pipeline.close()
+    server.configure(faults=None)
+
+
+async def test_a_job_that_goes_on_with_another_model_keeps_its_answers_and_says_so(
+    server, model, pipeline
+):
+    server.configure(answer=lambda body: {"a": body["model"]})
+    await stopped_after_two(server, pipeline, stage("A", "a", concurrency=1))
+    other = lp.Model("openai", model="other", base_url=server.base_url, api_key=server.key)
+    fresh = await filled(lp.Pipeline("Reviews", "pipeline", model=other), stage("A", "a"))
+    with pytest.warns(LionprocWarning, match="2 answers were kept from earlier runs"):
+        (resumed,) = await fresh.resume()
+    results = [each["result"]["a"] for each in resumed["results"]["results"]]
+    assert results == ["m"] * 2 + ["other"] * 3
+    await fresh.close()
+
+
+async def test_an_answer_under_another_schema_than_the_stage_has_is_none_of_its_item(
+    server, model, pipeline
+):
+    server.configure(
+        answer=lambda body: {"a": "x"} if '"a"' in str(body).replace("'", '"') else "good"
+    )
+    await stopped_after_two(server, pipeline, stage("A", "a", concurrency=1))
+    fresh = lp.Pipeline("Reviews", "pipeline", model=model)
+    await filled(fresh, stage("A", schema=Literal["good", "bad"]))
+    (resumed,) = await fresh.resume()
+    assert [each["result"] for each in resumed["results"]["results"]] == ["good"] * 5
+    assert fresh.get_results(resumed["job_id"])["results"] == resumed["results"]["results"]
+    await fresh.close()
