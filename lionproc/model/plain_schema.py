@@ -23,7 +23,7 @@ _PARTS: Final = frozenset(
 )
 _BOUNDS: Final = frozenset(
     (
-        *("type", "required", "enum", "const", "format", "pattern", "uniqueItems", "multipleOf"),
+        *("type", "required", "enum", "const", "format", "pattern", "uniqueItems"),
         *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength"),
         *("minItems", "maxItems", "minContains", "maxContains"),
         *("minProperties", "maxProperties", "dependentRequired"),

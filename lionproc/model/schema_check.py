@@ -13,10 +13,11 @@ from typing import Any, Final
 
 from lionproc.errors import CallError, Kind, SchemaError
 from lionproc.model.checked_apart import CheckedApart, refuse_again
+from lionproc.model.choice_levels import levels_of_choices
 from lionproc.model.nothing_said import NothingSaid, optional_names
 from lionproc.model.pattern_work import MOST_BACKTRACKS, room_of
 from lionproc.model.plain_schema import is_plain
-from lionproc.model.references import parts_of, patterns_in
+from lionproc.model.references import References, parts_of, patterns_in
 from lionproc.model.schema_ways import levels_for_one_value, levels_of
 from lionproc.model.trial_process import NotStartedError
 from lionproc.model.trial_server import Fault, compiled, faults_in
@@ -40,8 +41,9 @@ __all__ = ["SchemaCheck"]
 MOST_LEVELS: Final = 80
 # A part for the same value takes 0.7 KB, when what is wrong is told, for each level of the value.
 MOST_LEVELS_IN_ALL: Final = 400
-# Each of the parts for one value may go over all of a text; of what is plain none takes more than
-# 0.3 us for a character. So that is a second and a half.
+# Each of the parts for one value may go over all of a text, once more for each level of choices when
+# what is wrong is told; of what is plain none takes more than 0.3 us for a character. So that is a second
+# and a half.
 MOST_GONE_OVER: Final = 5_000_000
 LONG: Final = 100_000  # characters
 MOST_TOLD: Final = 10_000_000  # characters of the objects that faults are told with
@@ -109,6 +111,11 @@ class SchemaCheck:
     def _apart(self) -> CheckedApart:
         return CheckedApart(self._schema, self._options)
 
+    @cached_property
+    def _rounds(self) -> int:
+        """How often an answer is gone over until it is known what is wrong."""
+        return 1 + levels_of_choices(self._schema, References(self._schema))
+
     def __call__(self, text: str, raw: Any = NOT_PARSED) -> Any:
         """The value, or where it breaks the schema."""
         try:
@@ -167,7 +174,7 @@ class SchemaCheck:
         return is_deeper(value, self._deepest)
 
     def _is_short(self, text: str) -> bool:
-        return self.trials.of_one_value * len(text) <= MOST_GONE_OVER
+        return self._rounds * self.trials.of_one_value * len(text) <= MOST_GONE_OVER
 
     def _how_to_tell(self, text: str, value: object) -> bool | None:
         """Whether all faults are told; of a long answer the first alone, for all are found at once.

@@ -68,6 +68,7 @@ class _Child:
         except OSError as error:
             raise NotStartedError(str(error)) from None
         self.is_over = False
+        self._number = 0  # of the last message
 
     def begin(self) -> None:
         """Wait until it is ready."""
@@ -77,11 +78,14 @@ class _Child:
 
     def answer(self, message: Message, wait_s: float) -> Any:
         """What it says to a message; None where it has ended."""
-        text = json.dumps(message).encode()
+        self._number += 1
+        text = json.dumps({**message, "number": self._number}).encode()
         data = len(text).to_bytes(LENGTH_BYTES, "big") + text
         said = None
         try:
-            said = json.loads(self._exchange(data, wait_s) or "null")
+            number, said = json.loads(self._exchange(data, wait_s) or "[0, null]")
+            if number != self._number:  # of a message before, at which somebody interrupted twice
+                said = None
         except (OSError, ValueError):  # its pipes are closed, on that side or on this
             pass
         except RuntimeError as error:  # no thread is started any more

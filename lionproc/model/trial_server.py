@@ -45,7 +45,7 @@ def main() -> None:
     asked, said, server = sys.stdin.buffer, sys.stdout.buffer, _Server()
     while (message := _next(asked)) is not None:
         sys.path.extend(message.get("folders", ()))
-        text = json.dumps(server.answer(message)).encode()
+        text = json.dumps([message["number"], server.answer(message)]).encode()
         said.write(len(text).to_bytes(LENGTH_BYTES, "big") + text)
         said.flush()
 

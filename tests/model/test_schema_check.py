@@ -301,6 +301,41 @@ def test_a_long_answer_for_many_parts_is_checked_apart_and_a_short_one_is_not():
     assert has_begun()
 
 
+def test_an_answer_for_many_levels_of_choices_is_checked_apart():
+    def in_choices(levels):
+        inner = {"allOf": [{"uniqueItems": True}] * 200 + [TEXT]}
+        for _ in range(levels):
+            inner = {"anyOf": [inner]}
+        return {"type": "object", "properties": {"a": inner}, "required": ["a"]}
+
+    wrong = {"a": [number / 7 for number in range(500)]}
+    for levels, is_apart in ((0, False), (40, True)):
+        with pytest.raises(CallError):
+            read(in_choices(levels), wrong)
+        assert has_begun() == is_apart
+
+
+def test_what_it_says_to_one_answer_is_never_taken_for_another(monkeypatch):
+    answer = Answer.of(NAMES)
+    child, end = trial_process._child, trial_process._Child.end
+
+    def interrupted(self):  # for the second time, before anything is ended
+        monkeypatch.setattr(trial_process._Child, "end", end)
+        raise KeyboardInterrupt
+
+    def interrupt(*_):
+        monkeypatch.setattr(child, "_said", type(child)._said.__get__(child))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(child, "_said", interrupt, raising=False)
+    monkeypatch.setattr(trial_process._Child, "end", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        answer.read('{"a": "b"}')
+    for _ in range(2):
+        with pytest.raises(CallError, match="does not allow"):
+            answer.read('{"abcd": "b"}')
+
+
 def test_an_answer_of_many_levels_for_parts_of_many_is_checked_apart():
     inner = {"$ref": "#/$defs/n"}
     for _ in range(10):
