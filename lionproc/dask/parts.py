@@ -80,6 +80,7 @@ class Part:
         whole = f"{number} {self._run} {rows.hexdigest()}"
         self._digest = hashlib.sha256(whole.encode()).hexdigest()
         self._there: list[str] = []  # before it was asked
+        self._answered = 0  # rows, in the part that is there, whatever question it was written for
         self._check_folder()
 
     def _check_folder(self) -> None:
@@ -156,6 +157,7 @@ class Part:
         try:
             facts: Any = facts_of(pq.read_schema(source))
             is_mine = facts[DIGEST] == self._digest
+            self._answered = int(facts["answered"]) if is_mine else 0
             is_old = not plan.options.resume and facts.get(QUESTION) != self._question.token
             if not is_mine or is_old or facts["rows"] != facts["answered"] + facts["skipped"]:
                 return None
@@ -189,9 +191,20 @@ class Part:
     def write(self, out: pd.DataFrame) -> None:
         """Write the rows with their answers, and remove what was there for this partition before.
 
+        Where the run was ended before it had asked for all rows, a part that has more answers stays.
+
         Raises:
             SaveError: It could not be written.
         """
+        stats = self._job.stats
+        if stats.left and self._answered > stats.answered:
+            log.warning(
+                "%s has %d answers and stays, for %d of its rows were not sent",
+                self._name,
+                self._answered,
+                stats.left,
+            )
+            return
         file = self._folder / self._name
         where = file.url if isinstance(file, Remote) else file
         question = self._question

@@ -689,6 +689,23 @@ def test_parts_that_are_there_are_no_answers_to_what_is_asked_anew(dd, home, tmp
 
 
 @pytest.mark.parametrize("journal", [None, False])
+def test_a_run_that_ends_before_all_is_asked_anew_takes_no_answers_out_of_parts(
+    dd, home, tmp_path, journal
+):
+    said = "old"
+    with Server(answer=lambda body: said) as server:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+        how = {"into": "a", "model": model, "journal": journal, "save": tmp_path / "out"}
+        ddf = dd.from_pandas(FRAME, npartitions=4)
+        computed(ddf.llm.process("Say {text}", **how))
+        said = "new"
+        few = lp.Budget(requests=3)
+        computed(ddf.llm.process("Say {text}", resume=False, budget=few, **how))
+        saved = lp.read_parquet(tmp_path / "out")["a"]
+        assert saved.value_counts().to_dict() == {"old": 6, "new": 2}  # a part is new as a whole
+
+
+@pytest.mark.parametrize("journal", [None, False])
 def test_a_part_of_what_is_asked_anew_is_paid_once_though_its_partition_is_done_again(
     dd, home, tmp_path, journal
 ):
