@@ -66,7 +66,7 @@ def answered(part: Rows, number: int, question: Question) -> Rows:
     question.check(part, number)
     worker = this_worker()
     with shared_budget(question, worker) as limits:
-        plan = question.plan(part, number, limits=limits)
+        plan = question.plan(part, limits=limits)
         group = None if worker is not None else WORKS.begin(question.token, number)
         job = prepare(plan, job_type=PartitionJob, group=group)
         assert isinstance(job, PartitionJob)  # noqa: S101  (for the type checker)

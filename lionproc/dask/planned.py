@@ -129,6 +129,7 @@ def _planned(
     rows = asked_about.optimize()
     question, meta = question_of(asked, rows, watched=watched)
     _tell_of_small_partitions(question, asked_about)
+    _tell_of_equal_rows(asked, asked_about)
     return (
         rows,
         question,
@@ -150,5 +151,18 @@ def _tell_of_small_partitions(question: Question, rows: DaskRows) -> None:
             "them, and nothing is saved. Make larger ones (ddf.repartition(...)), or give below=, "
             "such as the threshold that a run over some of the rows has found "
             '(out.llm.report().facts["threshold"]).',
+            LionprocWarning,
+        )
+
+
+def _tell_of_equal_rows(asked: Asked, rows: DaskRows) -> None:
+    """Which rows are equal to those of other partitions is known to none of them."""
+    one_by_one = asked.options.get("deduplicate") is False
+    if one_by_one and asked.options.get("journal") is not False and rows.npartitions > 1:
+        warn(
+            "With deduplicate=False equal rows of one partition are asked one by one; those of "
+            "different partitions share an answer, which the journal has. To ask each of them make "
+            "it another question, such as by a number of the row in the prompt, or make one "
+            "partition (ddf.repartition(npartitions=1)).",
             LionprocWarning,
         )

@@ -49,7 +49,6 @@ DaskRows: TypeAlias = Any
 Kind = Literal["frame", "series"]
 _HERE = ("limits", "budget", "save", "errors", "progress", "panel", "journal")
 """What acts on the whole of the work, and is no argument of a partition's own run."""
-MOST_OCCURRENCES = 2**64  # of a row in a partition
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +140,11 @@ class Question:
                 "from_delayed or map_partitions a meta= that is true, or make all partitions alike."
             ) from None
 
-    def plan(self, part: Rows, number: int, *, limits: Limits | None = None) -> Plan:
+    def plan(self, part: Rows, *, limits: Limits | None = None) -> Plan:
         """The run over one partition.
 
         Args:
             part: Its rows.
-            number: Which partition it is.
             limits: Those of the run.
         """
         given = {
@@ -159,7 +157,6 @@ class Question:
             "panel": False,
         }
         made = _plan(self.asked, part, given)
-        made.first_occurrence = number * MOST_OCCURRENCES
         if self.since is not None and self.home.machine == machine():
             made.options = replace(made.options, since=self.since)
         return made

@@ -68,7 +68,6 @@ class Plan:
         self.total = self.rows * self.ends
         self.about: dict[str, str] = {}  # what the files say of the prompt
         self.asked: dict[str, object] | None = None  # what the journal remembers of the questions
-        self.first_occurrence = 0  # of a row, where equal ones are asked one by one
         self.shapes: list[dict[str, object]] = []  # and of the answers, made with its first note
         self._occurrences: list[dict[bytes, int]] = [{} for _ in stages]
         self._portions = [Portions(stage.columns_of(frame)) for stage in self.stages]
@@ -298,7 +297,7 @@ class Plan:
         if self.options.deduplicate or call.key is None:
             return call
         occurrences = self._occurrences[stage]
-        seen = occurrences.get(call.key, self.first_occurrence)
+        seen = occurrences.get(call.key, 0)
         occurrences[call.key] = seen + 1
         return builder.ask(messages, occurrence=seen) if seen else call
 
