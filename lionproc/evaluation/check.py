@@ -14,6 +14,8 @@ from lionproc.evaluation.row_ids import cell_words, contents
 from lionproc.frame import results
 from lionproc.frame.asked import Asked
 from lionproc.frame.assemble import column_names
+from lionproc.frame.cell import is_missing
+from lionproc.frame.distinct import distinct
 from lionproc.frame.foreseen import foreseen
 from lionproc.frame.look import FEWEST, Bounds, Finding, bounds_of, looked_at
 from lionproc.notebook.formatting import dollars, escaped, plain, plural
@@ -161,11 +163,13 @@ def _same_text(
     """One long text for many rows that say different things."""
     if not isinstance(answers.dtype, pd.StringDtype) or len(answers) < FEWEST or not read:
         return
-    counts = answers.value_counts()
-    counts = counts[counts >= max(LEAST_SAME, SAME * len(answers))]
-    texts = [text for text in counts.index if len(text) >= SAME_LENGTH]
-    for text in texts[:1]:
-        rows = np.flatnonzero((answers == text).fillna(value=False).to_numpy(dtype=bool))
+    codes, texts = distinct(answers, ordered=False)
+    counts = np.bincount(codes)
+    most = np.argsort(-counts, kind="stable")
+    for code in most[counts[most] >= max(LEAST_SAME, SAME * len(answers))].tolist():
+        if is_missing(texts[code]) or len(texts[code]) < SAME_LENGTH:
+            continue
+        rows = np.flatnonzero(codes == code)
         different = len(set(contents(frame.iloc[rows], read)))
         if different >= max(LEAST_SAME, SAME * len(answers)):
             yield Finding(
@@ -175,6 +179,7 @@ def _same_text(
                 "Does the prompt show the cell? preview() shows what is sent.",
                 answers.name or "",
             )
+        return
 
 
 def _notes(frame: pd.DataFrame, name: Hashable) -> Iterator[Finding]:

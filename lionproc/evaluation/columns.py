@@ -90,14 +90,19 @@ def one_column(frame: pd.DataFrame, name: Hashable, argument: str) -> pd.Series[
             "meant. Rename one of them."
         )
     found = frame.iloc[:, places[0]]
-    dtype = found.dtype
-    decimals = isinstance(dtype, pd.ArrowDtype) and pa.types.is_decimal(dtype.pyarrow_dtype)
-    if (pd.api.types.is_object_dtype(dtype) or decimals) and has_one_hash(cells_of(found)):
+    if _goes_by_hash(found.dtype) and has_one_hash(cells_of(found)):
         raise ColumnError(
             f"{argument}: very many numbers in {name!r} have one hash, so that to tell them apart "
             f'takes hours. As texts it takes a moment: df[{name!r}].astype("string").'
         )
     return found
+
+
+def _goes_by_hash(dtype: Any) -> bool:
+    """Whether cells are told apart by hashes of Python's that are the same in each process."""
+    if isinstance(dtype, pd.ArrowDtype):
+        return bool(pa.types.is_decimal(dtype.pyarrow_dtype))
+    return isinstance(dtype, pd.IntervalDtype) or pd.api.types.is_object_dtype(dtype)
 
 
 def _places_of(name: Hashable, columns: pd.Index[Any]) -> list[int]:

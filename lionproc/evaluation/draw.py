@@ -11,6 +11,7 @@ from lionproc.errors import ConfigurationError
 from lionproc.evaluation.intervals import Numbers
 from lionproc.evaluation.part import Places
 from lionproc.frame.cell import is_missing
+from lionproc.frame.distinct import distinct
 
 __all__ = ["checked_number", "drawn", "strata_of"]
 
@@ -67,13 +68,11 @@ def strata_of(values: pd.Series[Any]) -> Places:
     """The stratum of each row: equal values have one, in their order where they have one."""
     if any(issubclass(kind, (list, dict, set, np.ndarray)) for kind in set(map(type, values))):
         return np.array([0 if is_missing(v) else len(v) for v in values], dtype=np.intp)
-    for sort in (True, False):
-        try:
-            codes, _ = pd.factorize(values, sort=sort, use_na_sentinel=False)
-        except TypeError:
-            continue
-        return codes
-    return np.zeros(len(values), dtype=np.intp)
+    try:
+        codes, _ = distinct(values)
+    except TypeError:
+        return np.zeros(len(values), dtype=np.intp)
+    return codes
 
 
 def checked_number(name: str, given: object, least: int) -> int:

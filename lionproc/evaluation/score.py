@@ -21,6 +21,7 @@ from lionproc.evaluation.numbers import Numbers
 from lionproc.evaluation.part import Comparison, Mask, Part, Places
 from lionproc.evaluation.review_match import matched
 from lionproc.evaluation.scored import Scored
+from lionproc.frame.distinct import distinct
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -311,16 +312,13 @@ def _slices(
 
 def _codes(by: pd.Series[Any]) -> tuple[Places, pd.Index[Any]]:
     """Which slice each row is in, missing values being one; in order where they have one."""
-    for sort in (True, False):
-        try:
-            codes, values = pd.factorize(by, sort=sort, use_na_sentinel=False)
-        except (TypeError, NotImplementedError):  # the latter is Arrow's, of lists and records
-            continue
-        return codes, pd.Index(values, tupleize_cols=False)
-    raise ConfigurationError(
-        f"by: {by.name!r} has lists or other values that no slice can be named by. Give the name of "
-        f"a column of labels or numbers; as texts: df[{by.name!r}].map(str)."
-    )
+    try:
+        return distinct(by)
+    except (TypeError, NotImplementedError):  # the latter is Arrow's, of lists and records
+        raise ConfigurationError(
+            f"by: {by.name!r} has lists or other values that no slice can be named by. Give the "
+            f"name of a column of labels or numbers; as texts: df[{by.name!r}].map(str)."
+        ) from None
 
 
 def _records(table: pd.DataFrame | None) -> list[dict[str, Any]] | None:

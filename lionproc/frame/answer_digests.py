@@ -10,6 +10,7 @@ from zlib import compressobj, decompressobj, error
 import numpy as np
 import pandas as pd
 
+from lionproc.frame.distinct import distinct
 from lionproc.model.as_json import to_json
 
 __all__ = ["digests_of", "packed", "unpacked"]
@@ -58,9 +59,9 @@ def _numbers(series: pd.Series[Any], missing: np.ndarray[Any, Any]) -> Digests:
             made[large] = _large(series.iloc[large], floats[large], made[large])
         return made
     if isinstance(series.dtype, pd.StringDtype) and _repeats(series):
-        codes, different = series.factorize()  # -1 is missing, and looked up as the last one
-        of_each = pd.util.hash_array(np.asarray(different, dtype=object), categorize=False)
-        return np.append(of_each, np.uint64(0)).take(codes)
+        codes, different = distinct(series, ordered=False)
+        texts = different.fillna("").to_numpy(dtype=object)
+        return pd.util.hash_array(texts, categorize=False).take(codes)
     pieces = [slice(start, start + _OBJECTS) for start in range(0, max(len(series), 1), _OBJECTS)]
     return np.concatenate([_of_objects(series.iloc[some], missing[some]) for some in pieces])
 
@@ -92,7 +93,7 @@ def _of_objects(series: pd.Series[Any], missing: np.ndarray[Any, Any]) -> Digest
 
 def _repeats(series: pd.Series[Any]) -> bool:
     """Whether it has few different texts, by its beginning: it is quicker then to tell them apart."""
-    return 2 * series.head(_SAMPLE).nunique() < min(len(series), _SAMPLE)
+    return 2 * len(set(series.head(_SAMPLE).tolist())) < min(len(series), _SAMPLE)
 
 
 def packed(columns: Iterable[Any]) -> bytes:

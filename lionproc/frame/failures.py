@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -129,10 +130,13 @@ class ErrorsTable(pd.DataFrame):
         from lionproc.notebook.errors_html import MOST_ROWS, errors_html
 
         where = str(self.columns[2])  # `into`, or a pipeline's `stage`
-        several = len(self[where].unique()) > 1
+        several = len(set(self[where])) > 1
+        alike = defaultdict[tuple[object, ...], list[int]](list)
+        for place, way in enumerate(zip(self["kind"], self["message"], strict=True)):
+            alike[way].append(place)
         ways = [
-            (len(rows), rows.head(MOST_ROWS).to_dict("records"))
-            for _, rows in self.groupby(["kind", "message"], dropna=False, sort=False)
+            (len(places), self.iloc[places[:MOST_ROWS]].to_dict("records"))
+            for places in alike.values()
         ]
         return errors_html(ways, where if several else "")
 

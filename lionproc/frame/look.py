@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lionproc.frame.distinct import distinct
 from lionproc.frame.phrases import PHRASES
 from lionproc.model.answer import Answer
 
@@ -151,7 +152,7 @@ def _of_numbers(part: pd.Series[Any], bounds: Bounds) -> Iterator[Finding]:
     if pd.api.types.is_integer_dtype(part.dtype):
         exact = part.to_numpy(dtype="int64" if part.dtype.kind == "i" else "uint64")
     elif isinstance(part.dtype, pd.ArrowDtype):  # decimals, of which a float has not all digits
-        exact = part.factorize()[0]
+        exact = distinct(part)[0]
     else:
         exact = part.to_numpy(dtype="float64")
     # Whatever more than half of them are is in the middle of them.

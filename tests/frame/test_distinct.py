@@ -1,0 +1,167 @@
+"""The values of a column are told apart as pandas does it, by nothing that a file can foresee."""
+
+import datetime as dt
+from decimal import Decimal
+from enum import StrEnum
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lionproc  # noqa: F401  (the accessor)
+from lionproc.frame import distinct as room
+from lionproc.frame.answer_digests import digests_of
+from lionproc.frame.distinct import distinct
+
+TEXTS = ["bb", "Aa", "BB", "", "ä", "\U0001f600", "\uffee", "a" * 16]
+NUMBERS = [3, -1, 0, 2**62, 7, -(2**40), 1, 100]
+FLOATS = [3.5, -0.0, 0.0, np.inf, -np.inf, 1e-300, 2.0, -7.25]
+YEARS = (2024, 1970, 1950, 2000, 1999, 2001, 2002, 1900)
+TIMES = [dt.datetime.fromisoformat(f"{year}-03-01T12:00:00") for year in YEARS]
+DAYS = [time.date() for time in TIMES]
+LENGTHS = [dt.timedelta(seconds=number) for number in (5, -3, 0, 9, 86400, 1, 2, 3)]
+MEMBERS = {
+    "str": TEXTS,
+    "string[pyarrow]": TEXTS,
+    "string[python]": TEXTS,
+    "object": ["\ud800", *TEXTS],
+    "int64": NUMBERS,
+    "Int64": NUMBERS,
+    "uint64": [2**63 + 1, *map(abs, NUMBERS)],
+    "Int8": [3, -1, 0, 127, -128, 1, 2, 7],
+    "float64": FLOATS,
+    "float32": [3.5, 0.0, 1.0, 2.0, -1.0, 4.0, 5.0, 6.0],
+    "Float64": FLOATS,
+    "complex128": [1j, 2, 3 + 1j, 0, -1, 4, 5, 6],
+    "bool": [True, False],
+    "boolean": [True, False],
+    "category": TEXTS,
+    "datetime64[us]": TIMES,
+    "datetime64[ns, Europe/Berlin]": TIMES,
+    "timedelta64[us]": LENGTHS,
+    "period[D]": TIMES,
+    pa.string(): TEXTS,
+    pa.large_string(): TEXTS,
+    pa.binary(): [text.encode() for text in TEXTS],
+    pa.int64(): NUMBERS,
+    pa.uint8(): [3, 255, 0, 1],
+    pa.float64(): FLOATS[2:],  # Arrow takes -0.0 and 0.0 for two values
+    pa.bool_(): [True, False],
+    pa.date32(): DAYS,
+    pa.date64(): DAYS,
+    pa.timestamp("us"): TIMES,
+    pa.timestamp("ms", "UTC"): [time.replace(tzinfo=dt.UTC) for time in TIMES],
+    pa.time32("s"): [dt.time(hour) for hour in (5, 3, 23, 0)],
+    pa.time64("us"): [dt.time(hour) for hour in (5, 3, 23, 0)],
+    pa.duration("us"): LENGTHS,
+    pa.decimal128(20, 2): [Decimal(number) for number in (3, -1, 0, 2**50)],
+}
+NEVER_MISSING = {"int64", "uint64", "bool", "complex128"}
+
+
+def column(kind, cells):
+    dtype = pd.ArrowDtype(kind) if isinstance(kind, pa.DataType) else kind
+    return pd.Series(cells, dtype=dtype, name="x")
+
+
+@pytest.mark.parametrize("kind", MEMBERS, ids=str)
+@settings(max_examples=25)
+@given(data=st.data())
+def test_values_are_told_apart_and_ordered_as_by_pandas(kind, data):
+    cell = st.sampled_from(MEMBERS[kind])
+    cell = cell if kind in NEVER_MISSING else st.none() | cell
+    given_column = column(kind, data.draw(st.lists(cell, max_size=30)))
+    codes, values = distinct(given_column)
+    wanted_codes, wanted = pd.factorize(given_column, sort=True, use_na_sentinel=False)
+    assert codes.tolist() == wanted_codes.tolist()
+    pd.testing.assert_index_equal(values, pd.Index(wanted))
+    codes, values = distinct(given_column, ordered=False)
+    there = given_column.notna().to_numpy()
+    assert (values.take(codes)[there] == given_column[there].to_numpy()).all()
+    assert values.take(codes)[~there].isna().all()
+    assert values.is_unique
+
+
+def test_more_rows_than_go_through_a_table_of_arrows_have_one_numbering():
+    cells = [f"text {number * 7919 % 5000}" for number in range(3 * room._AT_ONCE + 5)]
+    for kind in ("str", "string[python]", pa.string()):
+        codes, values = distinct(column(kind, cells))
+        assert values.tolist() == sorted(set(cells))
+        assert values.take(codes).tolist() == cells
+
+
+def test_a_member_of_an_enum_is_the_text_that_it_is():
+    class Mood(StrEnum):
+        GOOD = "good"
+
+    codes, values = distinct(pd.Series([Mood.GOOD, "good", "bad"], dtype=object))
+    assert codes.tolist() == [1, 1, 0]
+    assert values.tolist() == ["bad", "good"]
+
+
+def test_values_without_an_order_stay_as_they_come_and_lists_have_an_error():
+    codes, values = distinct(pd.Series([2, "a", 2, (1,)], dtype=object))
+    assert codes.tolist() == [0, 1, 0, 2]
+    assert values.tolist() == [2, "a", (1,)]
+    with pytest.raises(TypeError):
+        distinct(pd.Series([[1], [2]], dtype=object))
+    with pytest.raises(NotImplementedError):
+        distinct(pd.Series([[1], [2]], dtype=pd.ArrowDtype(pa.list_(pa.int64()))))
+
+
+@pytest.fixture
+def rows_in_tables(monkeypatch):
+    """How many cells of a column went through a hash table of pandas' or Arrow's at once."""
+    sizes = [0]
+
+    def spied(owner, name, size):
+        inner = getattr(owner, name)
+
+        def spy(*given, **more):
+            sizes.append(size(*given))
+            return inner(*given, **more)
+
+        monkeypatch.setattr(owner, name, spy)
+
+    spied(pd, "factorize", len)
+    for name in ("factorize", "value_counts", "unique", "nunique", "drop_duplicates", "duplicated"):
+        spied(pd.Series, name, len)
+    for name in ("groupby", "drop_duplicates", "duplicated", "merge"):
+        spied(pd.DataFrame, name, len)
+    spied(pc, "dictionary_encode", len)
+    return sizes
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in MEMBERS if kind not in {"category", "complex128"}]
+)
+def test_no_column_of_a_file_goes_through_a_table_whose_places_it_can_foresee(
+    kind, rows_in_tables, tmp_path
+):
+    members = [each for each in MEMBERS[kind] if each != "\ud800"]
+    if members == [True, False]:
+        return  # pandas has them, as there are only two
+    rows = 2 * room._AT_ONCE
+    cells = [members[row % len(members)] for row in range(rows)]
+    frame = pd.DataFrame({"mood": "good", "gold": "good", "t": "text", "by": column(kind, cells)})
+    score = frame.llm.score("mood", gold="gold", by="by")
+    assert int(score.slices["rows"].sum()) == rows
+    frame.llm.to_review(tmp_path / "review.csv", n=10, into="mood", by="by", columns=["t"])
+    frame.llm.check("by")
+    assert len(digests_of(frame["by"])) == rows
+    assert max(rows_in_tables) <= room._AT_ONCE
+
+
+def test_one_long_text_for_different_rows_is_found_by_its_count():
+    same, other = "I am sorry, what text do you mean?", "Here there is nothing to be said."
+    texts = [same if row % 3 else other if row % 2 else f"answer {row}" for row in range(60)]
+    frame = pd.DataFrame({"t": [f"row {row}" for row in range(60)]})
+    for kind in ("string", "str"):
+        found = frame.assign(a=pd.array(texts, dtype=kind)).llm.check("a")
+        said = found[found["finding"].str.startswith("one text is the answer")]
+        assert said["rows"].tolist() == [40]
+        assert "row 1:" in said["example"].iloc[0]
