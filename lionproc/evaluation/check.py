@@ -14,7 +14,6 @@ from lionproc.evaluation.row_ids import cell_words, contents
 from lionproc.frame import results
 from lionproc.frame.asked import Asked
 from lionproc.frame.assemble import column_names
-from lionproc.frame.cell import is_missing
 from lionproc.frame.distinct import distinct
 from lionproc.frame.foreseen import foreseen
 from lionproc.frame.look import FEWEST, Bounds, Finding, bounds_of, looked_at
@@ -163,15 +162,13 @@ def _same_text(
     """One long text for many rows that say different things."""
     if not isinstance(answers.dtype, pd.StringDtype) or len(answers) < FEWEST or not read:
         return
-    codes, texts = distinct(answers, ordered=False)
-    counts = np.bincount(codes)
-    most = np.argsort(-counts, kind="stable")
-    for code in most[counts[most] >= max(LEAST_SAME, SAME * len(answers))].tolist():
-        if is_missing(texts[code]) or len(texts[code]) < SAME_LENGTH:
-            continue
-        rows = np.flatnonzero(codes == code)
+    least = max(LEAST_SAME, SAME * len(answers))
+    places = np.flatnonzero(answers.str.len().fillna(0).to_numpy() >= SAME_LENGTH)
+    codes, _ = distinct(answers.iloc[places], ordered=False)
+    rows = places[codes == np.bincount(codes, minlength=1).argmax()]
+    if len(rows) >= least:
         different = len(set(contents(frame.iloc[rows], read)))
-        if different >= max(LEAST_SAME, SAME * len(answers)):
+        if different >= least:
             yield Finding(
                 f"one text is the answer to {different:,} different rows",
                 len(rows),
@@ -179,7 +176,6 @@ def _same_text(
                 "Does the prompt show the cell? preview() shows what is sent.",
                 answers.name or "",
             )
-        return
 
 
 def _notes(frame: pd.DataFrame, name: Hashable) -> Iterator[Finding]:

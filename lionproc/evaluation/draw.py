@@ -66,13 +66,18 @@ def _probabilities(sizes: Numbers, n: int) -> Numbers:
 
 def strata_of(values: pd.Series[Any]) -> Places:
     """The stratum of each row: equal values have one, in their order where they have one."""
-    if any(issubclass(kind, (list, dict, set, np.ndarray)) for kind in set(map(type, values))):
+    kinds = set(map(type, values)) if _may_hold_lists(values.dtype) else ()
+    if any(issubclass(kind, (list, dict, set, np.ndarray)) for kind in kinds):
         return np.array([0 if is_missing(v) else len(v) for v in values], dtype=np.intp)
     try:
         codes, _ = distinct(values)
     except TypeError:
         return np.zeros(len(values), dtype=np.intp)
     return codes
+
+
+def _may_hold_lists(dtype: Any) -> bool:
+    return isinstance(dtype, pd.ArrowDtype) or pd.api.types.is_object_dtype(dtype)
 
 
 def checked_number(name: str, given: object, least: int) -> int:

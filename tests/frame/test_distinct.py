@@ -17,7 +17,7 @@ from lionproc.frame import distinct as room
 from lionproc.frame.answer_digests import digests_of
 from lionproc.frame.distinct import distinct
 
-TEXTS = ["bb", "Aa", "BB", "", "ä", "\U0001f600", "\uffee", "a" * 16]
+TEXTS = ["bb", "Aa", "BB", "", "ä", "\U0001f600", "\uffee", "a" * 32]
 NUMBERS = [3, -1, 0, 2**62, 7, -(2**40), 1, 100]
 FLOATS = [3.5, -0.0, 0.0, np.inf, -np.inf, 1e-300, 2.0, -7.25]
 YEARS = (2024, 1970, 1950, 2000, 1999, 2001, 2002, 1900)
