@@ -119,8 +119,7 @@ def _of_arrow(array: Any, *, ordered: bool) -> Codes | None:
 
 def _of_texts(texts: Sequence[str], *, ordered: bool) -> Codes:
     place_of = _places()
-    plain = map(str.__str__, texts)  # a member of an Enum has the hash of its name
-    codes = np.fromiter(map(place_of.__getitem__, plain), np.intp, len(texts))
+    codes = np.fromiter(map(place_of.__getitem__, texts), np.intp, len(texts))
     if not ordered:
         return codes
     return _ranks([place_of[text] for text in sorted(place_of)])[codes]
