@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from lionproc.engine.paths import shown
 from lionproc.errors import ConfigurationError
+from lionproc.frame.export import DICTIONARY_BYTES
 from lionproc.frame.place import AnyPath, place_of, saving
 
 __all__ = ["export"]
@@ -43,7 +44,7 @@ def export(groups: Iterator[pd.DataFrame], path: AnyPath) -> str:
 
 def _as_parquet(groups: Iterator[pd.DataFrame], file: Path) -> None:
     first = pa.Table.from_pandas(next(groups), preserve_index=False)
-    with pq.ParquetWriter(file, first.schema) as writer:
+    with pq.ParquetWriter(file, first.schema, dictionary_pagesize_limit=DICTIONARY_BYTES) as writer:
         writer.write_table(first)
         for group in groups:
             writer.write_table(pa.Table.from_pandas(group, schema=first.schema))
