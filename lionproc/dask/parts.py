@@ -191,18 +191,19 @@ class Part:
     def write(self, out: pd.DataFrame) -> None:
         """Write the rows with their answers, and remove what was there for this partition before.
 
-        Where the run was ended before it had asked for all rows, a part that has more answers stays.
+        A part that has more answers stays, if the run was ended before it had asked for all rows, or was
+        not to ask for all of them anew.
 
         Raises:
             SaveError: It could not be written.
         """
-        stats = self._job.stats
-        if stats.left and self._answered > stats.answered:
+        stats, resume = self._job.stats, self._job._plan.options.resume
+        if self._answered > stats.answered and (stats.left or resume):
             log.warning(
-                "%s has %d answers and stays, for %d of its rows were not sent",
+                "%s has %d answers and stays: this run has %d",
                 self._name,
                 self._answered,
-                stats.left,
+                stats.answered,
             )
             return
         file = self._folder / self._name

@@ -2,7 +2,8 @@
 
 In a folder that lionproc made it is the secret of that (`made_here`), elsewhere the number that the
 file system gave the file, which a copy has not and nobody who writes an archive knows. It is kept as a
-run with the number 0 and a wrong checksum, which nobody lists and no format forbids.
+run with the number 0 and a wrong checksum, which nobody lists and no format forbids. A file that is
+opened by another name for a while bears both, a line each.
 """
 
 from __future__ import annotations
@@ -18,16 +19,11 @@ from lionproc.engine.made_here import say_it_was_not, secret_of
 __all__ = ["GIVE", "bears_mark", "check_mark"]
 
 GIVE: Final = "INSERT OR REPLACE INTO run (id, facts, checksum) VALUES (0, ?, -1)"
-_HAS: Final = (
-    "SELECT 1 FROM run WHERE id = 0"
-    " AND CASE WHEN typeof(facts) = 'blob' AND length(facts) <= 100 THEN facts END = ?"
+_GIVEN: Final = (
+    "SELECT CASE WHEN typeof(facts) = 'blob' AND length(facts) <= 100 THEN facts ELSE x'' END"
+    " FROM run WHERE id = 0"
 )
-# What bears the secret of a folder, which is longer, keeps it, where the file is opened by another name
-# for a while.
-_GIVE_NUMBER: Final = (
-    "INSERT INTO run (id, facts, checksum) VALUES (0, ?1, -1) ON CONFLICT (id) DO UPDATE"
-    " SET facts = ?1 WHERE typeof(facts) <> 'blob' OR length(facts) <= 20"
-)
+_MOST_DIGITS: Final = 20  # of a file's number; a secret is longer
 _HOLDS: Final = "SELECT EXISTS (SELECT 1 FROM record) OR EXISTS (SELECT 1 FROM run WHERE id <> 0)"
 
 
@@ -70,10 +66,15 @@ def _mark_of(path: str) -> bytes:
 
 
 def _bears(connection: sqlite3.Connection, mark: bytes) -> bool:
+    return bool(mark) and mark in _given(connection)
+
+
+def _given(connection: sqlite3.Connection) -> list[bytes]:
+    """The marks that a journal bears."""
     try:
-        return bool(mark) and connection.execute(_HAS, (mark,)).fetchone() is not None
+        return bytes(*(connection.execute(_GIVEN).fetchone() or ())).split(b"\n")
     except sqlite3.Error:  # it has no runs as yet, or is damaged: nothing speaks for it
-        return False
+        return []
 
 
 def _is_foreign(connection: sqlite3.Connection, mark: bytes) -> bool:
@@ -85,7 +86,8 @@ def _is_foreign(connection: sqlite3.Connection, mark: bytes) -> bool:
         holds = False
         if not _bears(connection, mark):  # else another process was quicker
             (holds,) = execute(_HOLDS).fetchone()
-            execute(_GIVE_NUMBER if mark.isdigit() and len(mark) <= 20 else GIVE, (mark,))
+            others = [each for each in _given(connection) if _is_number(each) != _is_number(mark)]
+            execute(GIVE, (b"\n".join((mark, *others)),))
         execute("COMMIT")
     except sqlite3.Error as error:  # full or damaged: nothing speaks for it
         with contextlib.suppress(sqlite3.Error):
@@ -94,3 +96,7 @@ def _is_foreign(connection: sqlite3.Connection, mark: bytes) -> bool:
             raise
         return True
     return bool(holds)
+
+
+def _is_number(mark: bytes) -> bool:
+    return mark.isdigit() and len(mark) <= _MOST_DIGITS

@@ -705,6 +705,21 @@ def test_a_run_that_ends_before_all_is_asked_anew_takes_no_answers_out_of_parts(
         assert saved.value_counts().to_dict() == {"old": 6, "new": 2}  # a part is new as a whole
 
 
+def test_a_run_in_which_more_rows_fail_takes_no_answers_out_of_parts(dd, home, tmp_path):
+    with Server(faults=["400"]) as server:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+        how = {"into": "a", "model": model, "journal": False, "save": tmp_path / "out"}
+        ddf = dd.from_pandas(FRAME, npartitions=1)
+        computed(ddf.llm.process("Say {text}", **how))
+        assert lp.read_parquet(tmp_path / "out")["a"].count() == len(FRAME) - 1
+        server.configure(faults=["400"] * 3)
+        computed(ddf.llm.process("Say {text}", **how))
+        assert lp.read_parquet(tmp_path / "out")["a"].count() == len(FRAME) - 1
+        server.configure(faults=None)
+        computed(ddf.llm.process("Say {text}", **how))
+        assert lp.read_parquet(tmp_path / "out")["a"].count() == len(FRAME)
+
+
 @pytest.mark.parametrize("journal", [None, False])
 def test_a_part_of_what_is_asked_anew_is_paid_once_though_its_partition_is_done_again(
     dd, home, tmp_path, journal

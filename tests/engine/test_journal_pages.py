@@ -13,6 +13,7 @@ import pytest
 
 from lionproc.engine import journal_file, journal_pages
 from lionproc.engine.journal import Entry, Journal
+from lionproc.engine.journal_mark import GIVE
 from lionproc.errors import JournalError
 
 PAGE = 4096
@@ -192,6 +193,14 @@ def test_a_journal_is_looked_through_once_and_a_copy_of_it_once_more(path, looke
         with Journal.open(copy) as journal:
             assert len(journal.find([key_of(n) for n in range(600)])) == 600
     assert looked == ["copy.sqlite"]
+
+
+def test_a_copy_that_bears_the_secret_of_another_folder_is_looked_through_once(path, looked):
+    with contextlib.closing(sqlite3.connect(path)) as other, other:
+        other.execute(GIVE, (b"0123456789abcdef" * 2,))
+    for _ in range(3):
+        Journal.open(path).close()
+    assert looked == ["journal.sqlite"]
 
 
 def test_a_journal_that_cannot_be_marked_is_looked_through_once_in_a_process(

@@ -341,8 +341,9 @@ def test_a_journal_made_here_that_was_opened_by_another_name_is_made_here_still(
     keep_one()
     keep_one()
     os.link(".lionproc/journal.sqlite", tmp_path / "another.sqlite")
-    keep_one(tmp_path / "another.sqlite")
-    keep_one()  # with no warning
+    for _ in range(2):
+        keep_one(tmp_path / "another.sqlite")
+        keep_one()  # with no warning
 
 
 def test_an_archive_that_is_unpacked_while_the_journal_is_open_is_told_too(
