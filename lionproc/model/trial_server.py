@@ -59,7 +59,7 @@ class _Server:
 
     def answer(self, message: Message) -> Any:
         """What is said to a message; never None."""
-        if "held" in message:  # an engine of a pattern has time of its own
+        if "held" in message:
             return self._match(message)
         said: Message = {}
         if "schema" in message:
@@ -68,7 +68,7 @@ class _Server:
             said = self._within(message["seconds"], self._check, message)
         return said
 
-    def _within(self, seconds: float, work: Callable[[Message], Message], message: Message) -> Any:
+    def _within(self, seconds: float, work: Callable[[Message], Any], message: Message) -> Any:
         _limit(seconds)
         try:
             return work(message)
@@ -81,9 +81,8 @@ class _Server:
         known = self._patterns
         known = {run: known.get(run) or _matcher(*run) for run in dict.fromkeys(wanted)}
         self._patterns = known
-        _limit(message["seconds"])
-        _hold([known[run] for run in wanted], message["held"])
-        _limit(0)
+        matchers = [known[run] for run in wanted]  # which had time of their own to be made
+        self._within(message["seconds"], lambda asked: _hold(matchers, asked["held"]), message)
         return True
 
     def _compile(self, message: Message) -> Message:

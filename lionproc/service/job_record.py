@@ -19,9 +19,8 @@ from lionproc.service.request_record import is_about, request_id_of, result_of
 from lionproc.service.stage_runner import ItemInProgress
 
 MOST_ANSWERS: Final = 10_000_000  # of all stages together
-MOST_FAILURES: Final = (
-    2**24
-)  # bytes of why items failed; a record has twice as many free for its end
+# Bytes of why items failed; a record has twice as many free for its end.
+MOST_FAILURES: Final = 2**24
 
 
 def without_answers(job: JobRecord) -> JobRecord:

@@ -208,9 +208,8 @@ class RequestRunner:
                     record = self._store.make(data, schema, request_id)
             except LionprocError as error:
                 return {**self.refuse(error), "request_id": request_id}, None
-            record.update(
-                cast("RequestRecord", fields)
-            )  # also where it is of an edited or older list
+            # Also where it is of an edited or older list.
+            record.update(cast("RequestRecord", fields))
             options = SendOptions(context=context, is_new_item=unknown, places=places)
             result = await self.start(record, schema, options)
             return result, record.get("result")
