@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from lionproc.frame.arrow_stream import packed, unpacked
 from lionproc.frame.dtype_names import LONGEST_NAME, is_level, is_readable
+from lionproc.frame.parquet_dictionary import MOST_TEXTS
 from lionproc.model.one_hash import has_one_hash
 
 __all__ = ["SavedDtype", "register", "to_frame", "to_table"]
@@ -318,7 +319,7 @@ def _kept_category(column: pd.Series[Any]) -> _Column | None:
     categories = dtype.categories
     members = categories.tolist()
     text = all(isinstance(member, str) for member in members)
-    if text and len(column) and members:
+    if text and len(column) and members and len(members) <= MOST_TEXTS:
         return None  # a dictionary of text is what parquet keeps by itself, if there is a row
     plain = all(isinstance(member, str | int | float) for member in members)
     index = categories.dtype if isinstance(categories.dtype, np.dtype) else "str"

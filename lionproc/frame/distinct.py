@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import count
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -127,9 +128,7 @@ def _of_texts(texts: Sequence[str], *, ordered: bool) -> Codes:
 
 def _places() -> defaultdict[Any, int]:
     """A dict that numbers what is looked up, in the order in which it comes."""
-    made: defaultdict[Any, int] = defaultdict()
-    made.default_factory = made.__len__
-    return made
+    return defaultdict(count().__next__)  # its own length would be a cycle, and stay in memory
 
 
 def _ranks(order: Sequence[int] | Codes) -> Codes:

@@ -21,6 +21,7 @@ from lionproc.engine.paths import is_url, local_path, shown
 from lionproc.errors import ColumnError, SaveError
 from lionproc.frame.arrow_extension import register, to_table
 from lionproc.frame.assemble import place_in
+from lionproc.frame.parquet_dictionary import DICTIONARY_BYTES, GROUP_ROWS, with_dictionary
 from lionproc.frame.parquet_reader import FACTS, LABELS, LEVELS
 from lionproc.frame.place import AnyPath, Remote, place_of, saving
 from lionproc.frame.save_target import part_of, refuse_other_parts
@@ -35,10 +36,6 @@ __all__ = [
 
 # An OSError too: where nothing but memory is written, it is Arrow that cannot close its file.
 _UNFIT = (pa.ArrowException, TypeError, ValueError, OverflowError, OSError)
-# Of the different values of a column that are written once. Arrow tells them apart in a table whose hash
-# has no seed: of values that were chosen to fall into one place its usual mebibyte takes five seconds,
-# and these a third of one.
-DICTIONARY_BYTES = 2**18
 _DEEP = 40  # lists and records in one another: each is two of parquet's levels, a hundred are read
 
 register()
@@ -89,7 +86,7 @@ def _fitting_table(frame: pd.DataFrame, like: pa.Schema | None = None) -> pa.Tab
     # Some types only parquet refuses, and lists in more than forty lists are written and then not
     # read: a file of one row shows it before any row is bought.
     file = pa.BufferOutputStream()
-    pq.write_table(table.slice(0, 1), file)
+    pq.write_table(table.slice(0, 1), file, use_dictionary=False)
     pq.read_schema(pa.BufferReader(file.getvalue()))
     return table
 
@@ -182,7 +179,12 @@ def _write_down(table: pa.Table, path: Path) -> None:
     try:
         with path.open("wb") as sink:  # Arrow opens no path that is no Unicode
             pq.write_table(
-                table, sink, write_page_checksum=True, dictionary_pagesize_limit=DICTIONARY_BYTES
+                table,
+                sink,
+                row_group_size=GROUP_ROWS,
+                use_dictionary=with_dictionary(table),
+                dictionary_pagesize_limit=DICTIONARY_BYTES,
+                write_page_checksum=True,
             )
     except pa.ArrowException as error:
         raise OSError(errno.EIO, type(error).__name__) from error

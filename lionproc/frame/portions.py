@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lionproc.engine.journal import Entry
+from lionproc.frame.arrow_kinds import is_text, no_view
 
 __all__ = ["PORTION_BYTES", "PORTION_ROWS", "Portions"]
 
@@ -64,24 +65,14 @@ def _sizes(cells: pd.Series[Any]) -> Any:
     dtype = cells.dtype
     if isinstance(dtype, pd.ArrowDtype) or getattr(dtype, "storage", "") == "pyarrow":
         held = pa.array(cells.array)
-        if not _is_text(held.type):
+        if not is_text(held.type):
             return 0
-        return pc.fill_null(pc.binary_length(held), 0).to_numpy()  # they are no objects yet
+        return pc.fill_null(
+            pc.binary_length(no_view(held)), 0
+        ).to_numpy()  # they are no objects yet
     if not (pd.api.types.is_object_dtype(dtype) or isinstance(dtype, pd.StringDtype)):
         return 0
     return [_length(cell) for cell in cells.tolist()]
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return any(
-        test(kind)
-        for test in (
-            pa.types.is_string,
-            pa.types.is_large_string,
-            pa.types.is_binary,
-            pa.types.is_large_binary,
-        )
-    )
 
 
 def _length(cell: object) -> int:

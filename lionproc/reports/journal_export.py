@@ -11,10 +11,12 @@ import pyarrow.parquet as pq
 
 from lionproc.engine.paths import shown
 from lionproc.errors import ConfigurationError
-from lionproc.frame.export import DICTIONARY_BYTES
 from lionproc.frame.place import AnyPath, place_of, saving
 
 __all__ = ["export"]
+
+# Of a column's texts, which are different ones as a rule; see frame/parquet_dictionary.py.
+_DICTIONARY_BYTES = 2**18
 
 
 def export(groups: Iterator[pd.DataFrame], path: AnyPath) -> str:
@@ -44,7 +46,9 @@ def export(groups: Iterator[pd.DataFrame], path: AnyPath) -> str:
 
 def _as_parquet(groups: Iterator[pd.DataFrame], file: Path) -> None:
     first = pa.Table.from_pandas(next(groups), preserve_index=False)
-    with pq.ParquetWriter(file, first.schema, dictionary_pagesize_limit=DICTIONARY_BYTES) as writer:
+    with pq.ParquetWriter(
+        file, first.schema, dictionary_pagesize_limit=_DICTIONARY_BYTES
+    ) as writer:
         writer.write_table(first)
         for group in groups:
             writer.write_table(pa.Table.from_pandas(group, schema=first.schema))

@@ -14,7 +14,6 @@ import threading
 import tracemalloc
 import warnings
 from decimal import Decimal
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal
 
@@ -1209,15 +1208,3 @@ def test_categories_that_cannot_come_back_are_refused_before_anything_is_sent(fi
     frame = pd.DataFrame({"pair": pd.Categorical([first, (3, 4)])})
     with pytest.raises(ColumnError, match=r"'pair'.*tuple"):
         check_frame_can_be_saved(frame)
-
-
-def test_few_values_of_a_column_are_told_apart_where_it_is_written(tmp_path):
-    """Arrow's table of them has no seed: what falls into one place of it takes the square."""
-    texts = [blake2b(b"%d" % number, digest_size=8).hexdigest() for number in range(40_000)]
-    frame = pd.DataFrame({"few": ["a", "b"] * 20_000, "many": texts})
-    write_parquet(frame, tmp_path / "out.parquet", {})
-    written = pq.read_metadata(tmp_path / "out.parquet").row_group(0)
-    assert written.column(0).has_dictionary_page
-    held = written.column(1)
-    assert held.data_page_offset - held.dictionary_page_offset < 300_000
-    assert lp.read_parquet(tmp_path / "out.parquet")["many"].tolist() == texts
