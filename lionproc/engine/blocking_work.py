@@ -10,15 +10,16 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import Final, Generic, ParamSpec, TypeVar
 
 from lionproc.engine.forked import in_forked_child, leave_behind
 
-__all__ = ["Threads", "in_own_thread", "in_saving_thread"]
+__all__ = ["Threads", "heard_meanwhile", "in_own_thread", "in_saving_thread"]
 
 SAVERS: Final = 4  # files that are written at once
+HEARD_S: Final = 0.2  # after which Ctrl-C is heard at the latest
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -99,6 +100,31 @@ class Threads(ThreadPoolExecutor):
         except RuntimeError:  # it may be in the queue of the pool all the same
             piece.do_in_own_thread()
         return piece.future
+
+
+def heard_meanwhile(work: Callable[[], T]) -> T:
+    """Do work that hears nothing, as pyarrow's, so that Ctrl-C ends the wait for it.
+
+    Args:
+        work: What is called, in a thread where this is the main one. After Ctrl-C it goes on to its
+            end, and what it returns is lost.
+
+    Returns:
+        What it returns.
+
+    Example:
+        >>> heard_meanwhile(lambda: 2 + 2)
+        4
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return work()  # no other thread is told of Ctrl-C
+    try:
+        future = _OWN.submit(contextvars.copy_context().run, work)
+    except RuntimeError:  # there is no room for a thread
+        return work()
+    while not wait([future], HEARD_S).done:  # on Windows a wait is heard when it ends
+        pass
+    return future.result()
 
 
 async def in_own_thread(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -23,7 +23,9 @@ import pyarrow as pa
 
 from lionproc.frame.arrow_stream import packed, unpacked
 from lionproc.frame.dtype_names import LONGEST_NAME, is_level, is_readable
-from lionproc.frame.parquet_dictionary import MOST_TEXTS
+from lionproc.frame.index_levels import index_of, levels_of
+from lionproc.frame.pandas_hash import Index, has_one_place
+from lionproc.frame.parquet_dictionary import MOST_CATEGORIES
 from lionproc.model.one_hash import has_one_hash
 
 __all__ = ["SavedDtype", "register", "to_frame", "to_table"]
@@ -90,8 +92,8 @@ class _Category:
         if "held" in self._dtype:
             held = _noted(unpacked(self._dtype["held"]))
             values = held.to_pandas().iloc[:, 0]
-            _refuse_one_hash(values)
-            index: pd.Index[Any] = pd.Index(values, tupleize_cols=False)
+            index: Index = pd.Index(values, tupleize_cols=False)
+            _refuse_one_hash([], index)
             place_of = {value: place for place, value in enumerate(_shown(held, index))}
             places = [place_of.get(value, -1) for value in _storage(array).to_pylist()]
             return pd.Categorical.from_codes(
@@ -100,20 +102,18 @@ class _Category:
         members = self._dtype["categories"]
         if not is_readable(self._dtype["index"]):
             raise ValueError("there is no such dtype")
-        _refuse_one_hash(members)
+        categories: Index = pd.Index(members, dtype=self._dtype["index"], tupleize_cols=False)
+        _refuse_one_hash(members, categories)
         code = {_stored(member, self._dtype): place for place, member in enumerate(members)}
         codes = [code.get(value, -1) for value in _storage(array).to_pylist()]
-        categories: pd.Index[Any] = pd.Index(
-            members, dtype=self._dtype["index"], tupleize_cols=False
-        )
         return pd.Categorical.from_codes(
             codes, categories=categories, ordered=self._dtype["ordered"]
         )
 
 
-def _refuse_one_hash(categories: Iterable[object]) -> None:
+def _refuse_one_hash(members: Iterable[object], categories: Index) -> None:
     """Raise a ValueError for what takes hours to tell apart; a stranger may have written it."""
-    if has_one_hash(categories):
+    if has_one_hash(members) or has_one_place(categories):
         raise ValueError("very many categories have one hash")
 
 
@@ -184,10 +184,12 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
             chunks = [pa.ExtensionArray.from_storage(saved, chunk) for chunk in chunks]
             made = _untyped.chunked_array(chunks, type=saved)
             typed[place] = pa.field(field.name, saved), made
-    table = _replaced(table, typed)
     # What pd.read_parquet does. pandas 3 makes more of a table than pyarrow alone.
     convert: Any = getattr(pd.DataFrame, "from_arrow", pa.Table.to_pandas)
+    table, levels = levels_of(_replaced(table, typed), convert)
     frame: pd.DataFrame = convert(table)
+    if levels:
+        frame.index = index_of(levels)
     return frame
 
 
@@ -319,7 +321,7 @@ def _kept_category(column: pd.Series[Any]) -> _Column | None:
     categories = dtype.categories
     members = categories.tolist()
     text = all(isinstance(member, str) for member in members)
-    if text and len(column) and members and len(members) <= MOST_TEXTS:
+    if text and len(column) and members and len(members) <= MOST_CATEGORIES:
         return None  # a dictionary of text is what parquet keeps by itself, if there is a row
     plain = all(isinstance(member, str | int | float) for member in members)
     index = categories.dtype if isinstance(categories.dtype, np.dtype) else "str"

@@ -1,13 +1,17 @@
 """Which columns of a parquet file have a dictionary: each different value once, and numbers for it.
 
 Arrow tells the values apart in a table whose hash has no seed. Of texts that were chosen to fall into
-one place of it, the mebibyte after which it gives up takes five seconds. So a column whose mebibyte
-would be very many short texts has none; every other is written as Arrow does by itself.
+one place of it, each is held against all that are there: a mebibyte of them, after which Arrow gives
+up, takes five seconds, and fewer of them in a million rows take twenty. So the different texts of a
+column are told apart once by themselves. Where that takes as long as it never does, or where they are
+very many, the column has no dictionary; every other is written as Arrow does by itself.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, Final, TypeAlias
 
 import pyarrow as pa
@@ -16,14 +20,17 @@ import pyarrow.parquet as pq
 
 from lionproc.frame.arrow_kinds import is_text, no_view
 
-__all__ = ["DICTIONARY_BYTES", "GROUP_ROWS", "MOST_TEXTS", "with_dictionary"]
+__all__ = ["DICTIONARY_BYTES", "GROUP_ROWS", "MOST_CATEGORIES", "with_dictionary"]
 
 GROUP_ROWS: Final = 2**20  # of a file that are written together, as Arrow does
 DICTIONARY_BYTES: Final = 2**20  # after which a column goes on without one, as Arrow does
-MOST_TEXTS: Final = 13_000  # in one: chosen badly, to tell them apart takes a third of a second
-_AT_ONCE: Final = (
-    2048  # that go through a table of Arrow's: each is compared with a thousand others
-)
+MOST_CATEGORIES: Final = 4_000  # that are texts: chosen badly, to tell them apart takes 25 ms
+_MOST: Final = 13_000  # texts in one dictionary
+_AT_ONCE: Final = 2048  # that go through a table of Arrow's: each is held against a thousand others
+_TRIES: Final = 3  # of which the quickest counts: the machine may have been busy
+# So many texts are told apart in so many seconds of the processor, in a tenth of it as a rule. Those
+# that were chosen for it take ten and a hundred times as long.
+_LIMITS: Final = ((2_000, 0.001), (_MOST, 0.005))
 _SHORT: Final = 1000  # bytes; of longer ones no dictionary has many
 _PREFIX: Final = 4  # bytes that a text takes in a dictionary, beyond its own
 _untyped: Any = pc
@@ -37,8 +44,8 @@ def with_dictionary(table: pa.Table) -> list[str]:
         table: One that parquet can hold.
 
     Returns:
-        The paths of all columns but those of very many different short texts. A list or a record
-        has columns within it: "tags.list.element".
+        The paths of all columns but those of very many short texts, or of such that take long to
+        tell apart. Lists and records have columns in them: "tags.list.element".
     """
     empty = pa.BufferOutputStream()
     pq.write_table(table.slice(0, 0).replace_schema_metadata(None), empty)
@@ -48,7 +55,7 @@ def with_dictionary(table: pa.Table) -> list[str]:
     for start in range(0, table.num_rows, GROUP_ROWS):
         group = table.slice(start, GROUP_ROWS)
         leaves = [leaf for column in group.columns for leaf in _leaves(column.type, column.chunks)]
-        may = [was and _are_few(leaf) for was, leaf in zip(may, leaves, strict=True)]
+        may = [was and _is_quick(leaf) for was, leaf in zip(may, leaves, strict=True)]
     return [path for path, each in zip(paths, may, strict=True) if each]
 
 
@@ -69,28 +76,46 @@ def _leaves(kind: pa.DataType, chunks: Sequence[_Chunk]) -> Iterator[Sequence[_C
         yield chunks
 
 
-def _are_few(leaf: Sequence[_Chunk]) -> bool:
-    """Whether a dictionary of the values has few short texts, or is full after few of them."""
+def _is_quick(leaf: Sequence[_Chunk]) -> bool:
+    """Whether the short texts of a column are few, and Arrow tells them apart as quickly as others.
+
+    They are looked at until a dictionary would be full.
+    """
     seen: set[bytes] = set()
+    limits = list(_LIMITS)
     room = DICTIONARY_BYTES
+    for texts in _texts_of(leaf):
+        new: set[bytes] = set(texts.cast(pa.large_binary()).to_pylist()) - seen
+        seen |= new
+        room -= sum(map(len, new)) + _PREFIX * len(new)
+        if len(seen) > _MOST or (len(seen) > limits[0][0] and not _are_quick(seen, *limits.pop(0))):
+            return False
+        if room < 0:
+            break
+    return _are_quick(seen, *limits[-1])
+
+
+def _texts_of(leaf: Sequence[_Chunk]) -> Iterator[_Chunk]:
+    """The short texts of a column, part by part."""
     for chunk in leaf:
-        if pa.types.is_dictionary(chunk.type):  # all of it is written, at once
-            if _is_chosen(chunk.type.value_type) and len(chunk.dictionary) > MOST_TEXTS:
-                return False
+        folded = pa.types.is_dictionary(chunk.type)
+        held = chunk.dictionary if folded else chunk
+        if not _is_chosen(held.type) or (folded and len(held) <= MOST_CATEGORIES):
             continue
-        if not _is_chosen(chunk.type):
-            return True
-        for start in range(0, len(chunk), _AT_ONCE):
-            texts = no_view(pc.dictionary_encode(chunk[start : start + _AT_ONCE]).dictionary)
-            texts = texts.filter(_untyped.less_equal(_untyped.binary_length(texts), _SHORT))
-            new: set[bytes] = set(texts.cast(pa.large_binary()).to_pylist()) - seen
-            seen |= new
-            room -= sum(map(len, new)) + _PREFIX * len(new)
-            if len(seen) > MOST_TEXTS:
-                return False
-            if room < 0:
-                return True
-    return True
+        for start in range(0, len(held), _AT_ONCE):
+            texts = no_view(pc.dictionary_encode(held[start : start + _AT_ONCE]).dictionary)
+            yield texts.filter(_untyped.less_equal(_untyped.binary_length(texts), _SHORT))
+
+
+def _are_quick(texts: set[bytes], most: int, limit_s: float) -> bool:
+    some = pa.array(islice(texts, most), pa.binary())  # of a set, which has its own order: any
+    return any(_seconds_of(some) <= limit_s for _ in range(_TRIES))
+
+
+def _seconds_of(texts: _Chunk) -> float:
+    began = time.thread_time()
+    pc.dictionary_encode(texts)
+    return time.thread_time() - began
 
 
 def _is_chosen(kind: pa.DataType) -> bool:

@@ -8,6 +8,7 @@ import json
 import re
 import warnings
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lionproc.engine.blocking_work import heard_meanwhile
 from lionproc.engine.paths import missing_file
 from lionproc.engine.unfolding import unfolds
 from lionproc.errors import ConfigurationError, LionprocError, LionprocWarning
 from lionproc.face import face
 from lionproc.frame.arrow_extension import to_frame
+from lionproc.frame.index_levels import concatenated
 from lionproc.frame.parquet_memory import MemoryBound
 from lionproc.frame.place import AnyPath, Remote, place_of
 from lionproc.frame.results import KEY, SavedRun, remember
@@ -39,7 +42,7 @@ def read_parquet(path: AnyPath) -> pd.DataFrame:
 
     Plain `pd.read_parquet` gives the same values, and the dtypes that it knows how to make again:
     lists come as arrays, structs as dicts, decimals as objects, and categories that are no text, or
-    more than 13,000 texts, as what they are made of.
+    more than 4,000 texts, as what they are made of.
 
     Args:
         path: A parquet file (of anybody's, also one of `out.to_parquet(...)` that pandas wrote
@@ -63,8 +66,9 @@ def read_parquet(path: AnyPath) -> pd.DataFrame:
     """
     files = files_of(path)
     bound = MemoryBound(len(files))
-    read = [_read_file(file, bound) for file in files]
-    frame = read[0][0] if len(read) == 1 else pd.concat([part for part, _ in read])
+    read = [heard_meanwhile(partial(_read_file, file, bound)) for file in files]
+    with readable(place_of(path)):
+        frame = read[0][0] if len(read) == 1 else concatenated([part for part, _ in read])
     if files != [place_of(path)]:  # the parts of a folder
         for _, facts in read:
             refuse_surplus(path, files, facts, rows=len(frame))

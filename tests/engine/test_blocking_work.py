@@ -1,10 +1,11 @@
 """Blocking work beside the engine's loop, where threads are scarce."""
 
+import signal
 import threading
 
 import pytest
 
-from lionproc.engine.blocking_work import Threads
+from lionproc.engine.blocking_work import Threads, heard_meanwhile
 
 
 def no_more_threads(monkeypatch):
@@ -53,3 +54,30 @@ def test_what_work_returns_or_raises_comes_back():
         assert threads.submit(divmod, 7, 2).result(10) == (3, 1)
         with pytest.raises(ZeroDivisionError):
             threads.submit(divmod, 7, 0).result(10)
+
+
+def test_ctrl_c_ends_the_wait_for_work_that_hears_nothing():
+    begun, may_end, ended = (threading.Event() for _ in range(3))
+
+    def works():
+        begun.set()
+        if may_end.wait(30):  # Ctrl-C would end it, if the main thread were in it
+            ended.set()
+
+    def interrupts():
+        begun.wait(30)
+        signal.raise_signal(signal.SIGINT)
+
+    threading.Thread(target=interrupts).start()
+    with pytest.raises(KeyboardInterrupt):
+        heard_meanwhile(works)
+    may_end.set()
+    assert ended.wait(30)
+
+
+def test_work_is_done_where_no_thread_is_to_be_had_and_its_errors_are_its_own(monkeypatch):
+    assert heard_meanwhile(threading.current_thread) is not threading.main_thread()
+    with pytest.raises(ZeroDivisionError):
+        heard_meanwhile(lambda: 1 // 0)
+    no_more_threads(monkeypatch)
+    assert heard_meanwhile(threading.current_thread) is threading.main_thread()

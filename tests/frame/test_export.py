@@ -1023,17 +1023,6 @@ def test_a_frequency_of_a_stranger_with_a_long_name_is_not_asked_of_pandas(tmp_p
         read_parquet(tmp_path / "held.parquet")
 
 
-def test_categories_of_one_hash_in_the_note_of_a_strangers_file_are_not_told_apart(tmp_path):
-    same = [(2**61 - 1) * number for number in range(1, 1101)]
-    held = pa.table({"a": pa.array(map(Decimal, same), pa.decimal128(38, 0))})
-    for note in ({"categories": same, "index": "float64"}, {"held": packed(held)}):
-        kept = json.dumps({"kind": "category", "ordered": False, **note}).encode()
-        field = pa.field("a", pa.float64(), metadata={b"lionproc.dtype": kept})
-        pq.write_table(pa.table([[1.0]], schema=pa.schema([field])), tmp_path / "a.parquet")
-        with pytest.raises(ConfigurationError, match="damaged"):
-            read_parquet(tmp_path / "a.parquet")
-
-
 def test_a_letter_that_has_become_another_one_on_the_disk_is_damage_and_no_answer(tmp_path):
     path = write_parquet(pd.DataFrame({"a": ["positive", "mild"]}), tmp_path / "o.parquet", {})
     path.write_bytes(path.read_bytes().replace(b"mild", b"wild", 1))
@@ -1208,3 +1197,26 @@ def test_categories_that_cannot_come_back_are_refused_before_anything_is_sent(fi
     frame = pd.DataFrame({"pair": pd.Categorical([first, (3, 4)])})
     with pytest.raises(ColumnError, match=r"'pair'.*tuple"):
         check_frame_can_be_saved(frame)
+
+
+def test_ctrl_c_ends_reading_a_file_while_arrow_works(tmp_path, monkeypatch):
+    path = write_parquet(pd.DataFrame({"a": [1]}), tmp_path / "out.parquet", {})
+    begun, may_end = threading.Event(), threading.Event()
+    seen = []
+
+    def works(*given, **more):
+        seen.append(threading.current_thread())
+        begun.set()
+        may_end.wait(30)
+        raise OSError
+
+    def interrupts():
+        begun.wait(30)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(pq, "read_table", works)
+    threading.Thread(target=interrupts).start()
+    with pytest.raises(KeyboardInterrupt):
+        read_parquet(path)
+    may_end.set()
+    assert seen[0] is not threading.main_thread()

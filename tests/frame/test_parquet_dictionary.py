@@ -83,3 +83,27 @@ def test_each_group_of_rows_is_looked_at_for_itself(tmp_path, monkeypatch):
     write_parquet(frame, tmp_path / "out.parquet", {})
     assert pq.read_metadata(tmp_path / "out.parquet").num_row_groups == 2
     assert lp.read_parquet(tmp_path / "out.parquet").equals(frame)
+
+
+def texts_of_one_hash(most):
+    """Texts of 16 bytes, of which Arrow takes a product of each half; the second undoes the first."""
+    first, second, word = 11400714785074694791, 14029467366897019727, 2**64 - 1
+    for number in range(1, most + 1):
+        upper = (number * second & word).to_bytes(8, "little")
+        lower = int.from_bytes(upper, "little") * pow(first, -1, 2**64) & word
+        yield number.to_bytes(8, "little") + lower.to_bytes(8, "little")
+
+
+def test_texts_that_arrow_tells_apart_one_by_one_have_no_dictionary(tmp_path):
+    same = list(texts_of_one_hash(5_000))
+    frame = pd.DataFrame({
+        "same": typed(same, pa.binary()),
+        "within others": typed(same[:2_500] + [t.encode() for t in MANY[:2_500]], pa.binary()),
+        "others": MANY[:5_000],
+        "categories": pd.Categorical(MANY[:2_500] * 2),
+    })  # fmt: skip
+    assert room.with_dictionary(pa.Table.from_pandas(frame)) == ["others", "categories"]
+    folded = frame["same"].array.__arrow_array__().dictionary_encode()
+    assert room.with_dictionary(pa.table({"folded": folded, "o": MANY[:5_000]})) == ["o"]
+    write_parquet(frame, tmp_path / "out.parquet", {})
+    pd.testing.assert_frame_equal(lp.read_parquet(tmp_path / "out.parquet"), frame)

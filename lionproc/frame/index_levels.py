@@ -1,0 +1,118 @@
+"""An index of several levels, told apart by nothing that a file can foresee.
+
+pandas makes the levels of an index of all their values, through tables whose hash has no seed: of
+somebody else's file with 100,000 chosen rows that takes half a minute. So here each level is read as
+an index alone, which pandas leaves as it is, and the levels are made by `distinct`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from lionproc.frame.distinct import distinct
+from lionproc.frame.pandas_hash import Index
+from lionproc.model.one_hash import has_one_hash
+
+__all__ = ["concatenated", "index_of", "levels_of"]
+
+Codes: TypeAlias = np.ndarray[Any, Any]
+_PANDAS = b"pandas"
+
+
+def levels_of(
+    table: pa.Table, convert: Callable[[pa.Table], pd.DataFrame]
+) -> tuple[pa.Table, list[Index]]:
+    """A table without its index, and the levels of that, if it has several.
+
+    Args:
+        table: As pandas has described it in the metadata.
+        convert: Makes a frame of a table.
+
+    Raises:
+        Exception: Of any kind, where the metadata is made up.
+    """
+    metadata = json.loads((table.schema.metadata or {}).get(_PANDAS, b"{}"))
+    named = metadata.get("index_columns", [])
+    if len(named) < 2:
+        return table, []
+    columns = [each for each in named if isinstance(each, str)]
+    levels: list[Index] = [
+        convert(_described(table.select([each]), metadata, [each])).index
+        if isinstance(each, str)
+        else _range_of(each, table.num_rows)
+        for each in named
+    ]
+    return _described(table.drop_columns(columns), metadata, []), levels
+
+
+def index_of(levels: Sequence[Index]) -> pd.MultiIndex:
+    """The index that has these levels, as `pandas.MultiIndex.from_arrays` makes it.
+
+    Args:
+        levels: The values of each level, a value for each row.
+
+    Raises:
+        TypeError: They cannot be told apart.
+        ValueError: Not in a moment.
+    """
+    made: list[tuple[Any, Any]] = [_told_apart(level) for level in levels]
+    return pd.MultiIndex(
+        levels=[values for _, values in made],
+        codes=[codes for codes, _ in made],
+        names=[level.name for level in levels],
+        verify_integrity=False,  # that asks the tables of pandas
+    )
+
+
+def concatenated(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The frames one after the other, as `pandas.concat` has them.
+
+    Raises:
+        TypeError: The values of a level cannot be told apart.
+        ValueError: Not in a moment; or one index has more levels than another one.
+    """
+    count, *others = {frame.index.nlevels for frame in frames}
+    if others:
+        raise ValueError("the indexes have different numbers of levels")
+    if count == 1:
+        return pd.concat(frames)
+    made = pd.concat([frame.reset_index(drop=True) for frame in frames], ignore_index=True)
+    every = [[frame.index.get_level_values(place) for frame in frames] for place in range(count)]
+    made.index = index_of([first.append(more) for first, *more in every])
+    return made
+
+
+def _range_of(said: dict[str, int], rows: int) -> Index:
+    made = pd.RangeIndex(said["start"], said["stop"], said["step"], name=said["name"])
+    if len(made) != rows:
+        raise ValueError("a level of the index has not as many values as there are rows")
+    return made
+
+
+def _described(table: pa.Table, metadata: Mapping[str, object], index: list[str]) -> pa.Table:
+    kept = {**metadata, "index_columns": index}
+    return table.replace_schema_metadata(
+        {**table.schema.metadata, _PANDAS: json.dumps(kept).encode()}
+    )
+
+
+def _told_apart(level: Index) -> tuple[Codes, Index]:
+    if isinstance(level, pd.CategoricalIndex):
+        made: Any = pd.Categorical
+        every = made.from_codes(np.arange(len(level.categories)), dtype=level.dtype)
+        return np.asarray(level.codes), pd.CategoricalIndex(every)
+    cells = pd.Series(level, index=pd.RangeIndex(len(level)))
+    if cells.dtype == object and has_one_hash(cells.tolist()):
+        raise ValueError("very many values of an index have one hash")
+    codes, values = distinct(cells)
+    missing = np.asarray(values.isna())
+    if missing.any():
+        codes = np.where(missing[codes], -1, codes)
+        values = values[~missing]
+    return codes, values
