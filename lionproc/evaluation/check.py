@@ -164,10 +164,11 @@ def _same_text(
         return
     least = max(LEAST_SAME, SAME * len(answers))
     places = np.flatnonzero(answers.str.len().fillna(0).to_numpy() >= SAME_LENGTH)
-    codes, _ = distinct(answers.iloc[places], ordered=False)
+    codes = distinct(answers, ordered=False)[0][places]  # rows may share a text: none is taken out
     rows = places[codes == np.bincount(codes, minlength=1).argmax()]
     if len(rows) >= least:
-        different = len(set(contents(frame.iloc[rows], read)))
+        shown = frame.loc[:, frame.columns.isin(read)].iloc[rows]
+        different = len(set(contents(shown, read)))
         if different >= least:
             yield Finding(
                 f"one text is the answer to {different:,} different rows",

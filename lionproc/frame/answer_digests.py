@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from typing import Any, Final
 from zlib import compressobj, decompressobj, error
@@ -21,6 +21,7 @@ _MOST: Final = 2**30
 _SAMPLE: Final = 1000
 _AT_ONCE: Final = 16_384  # cells
 _OBJECTS: Final = 1024  # cells that are objects at one time: they take many times what cells take
+_OBJECT_BYTES: Final = 2**25
 _EXACT: Final = 2**53  # from there on a float stands for several whole numbers
 _DIGITS: Final = 400  # of the longest whole number that is written with all of its zeros
 _ALL_DIGITS: Final = Context(prec=10**6, Emax=MAX_EMAX, Emin=MIN_EMIN)
@@ -62,8 +63,19 @@ def _numbers(series: pd.Series[Any], missing: np.ndarray[Any, Any]) -> Digests:
         codes, different = distinct(series, ordered=False)
         texts = different.fillna("").to_numpy(dtype=object)
         return pd.util.hash_array(texts, categorize=False).take(codes)
-    pieces = [slice(start, start + _OBJECTS) for start in range(0, max(len(series), 1), _OBJECTS)]
+    pieces = _pieces(series, 0, len(series))
     return np.concatenate([_of_objects(series.iloc[some], missing[some]) for some in pieces])
+
+
+def _pieces(series: pd.Series[Any], start: int, stop: int) -> Iterator[slice]:
+    """Slices of a column that are few enough to become objects: rows may share megabytes in Arrow."""
+    rows = stop - start
+    if rows > _OBJECTS or (rows > 1 and series.iloc[start:stop].nbytes > _OBJECT_BYTES):
+        middle = start + rows // 2
+        yield from _pieces(series, start, middle)
+        yield from _pieces(series, middle, stop)
+    else:
+        yield slice(start, stop)
 
 
 def _large(series: pd.Series[Any], floats: Floats, made: Digests) -> Digests:
@@ -93,7 +105,8 @@ def _of_objects(series: pd.Series[Any], missing: np.ndarray[Any, Any]) -> Digest
 
 def _repeats(series: pd.Series[Any]) -> bool:
     """Whether it has few different texts, by its beginning: it is quicker then to tell them apart."""
-    return 2 * len(set(series.head(_SAMPLE).tolist())) < min(len(series), _SAMPLE)
+    _, different = distinct(series.head(_SAMPLE), ordered=False)
+    return 2 * len(different) < min(len(series), _SAMPLE)
 
 
 def packed(columns: Iterable[Any]) -> bytes:

@@ -4,12 +4,15 @@ The hash tables of pandas and Arrow have no seed. Whoever writes a file can writ
 texts, numbers or times that fall into one place of them, and to tell those apart compares each with
 each while Ctrl-C is dead. Here texts go through a dict of Python, whose hash of a text is another
 one in each process, and numbers and times are sorted; pandas has what is left.
+
+Thousands of rows in Arrow may share one text of megabytes. It is copied for none of them: what a few
+rows have becomes objects once.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Any, Final, TypeAlias
 
@@ -21,12 +24,14 @@ import pyarrow.compute as pc
 __all__ = ["distinct"]
 
 Codes: TypeAlias = np.ndarray[tuple[int], np.dtype[np.intp]]
+Column: TypeAlias = "pd.Series[Any]"
+Values: TypeAlias = "pd.Index[Any]"
 
 _AT_ONCE: Final = 2048
 """Rows that go through a table of Arrow's: at worst each is compared with a thousand others."""
 
 
-def distinct(column: pd.Series[Any], *, ordered: bool = True) -> tuple[Codes, pd.Index[Any]]:
+def distinct(column: Column, *, ordered: bool = True) -> tuple[Codes, Values]:
     """Tell the values of a column apart, as `pandas.factorize(use_na_sentinel=False)` does.
 
     Args:
@@ -45,6 +50,10 @@ def distinct(column: pd.Series[Any], *, ordered: bool = True) -> tuple[Codes, pd
         >>> codes.tolist(), values.dropna().tolist()
         ([1, 0, 2, 1], ['a', 'b'])
     """
+    if _is_of_arrow(column.dtype):
+        array = _chunked(column)
+        if not _is_number(array.type) and not _is_left_to_pandas(array.type):
+            return _of_cells(array, column.dtype, ordered=ordered)
     missing = column.isna().to_numpy(dtype=bool)
     there = column[~missing] if missing.any() else column
     found = _codes(there, ordered=ordered)
@@ -60,7 +69,7 @@ def distinct(column: pd.Series[Any], *, ordered: bool = True) -> tuple[Codes, pd
     return codes, pd.Index(values, tupleize_cols=False).rename(None)
 
 
-def _by_pandas(column: pd.Series[Any]) -> tuple[Codes, pd.Index[Any]]:
+def _by_pandas(column: Column) -> tuple[Codes, Values]:
     try:
         codes, values = pd.factorize(column, sort=True, use_na_sentinel=False)
     except TypeError:  # they have no order
@@ -68,11 +77,11 @@ def _by_pandas(column: pd.Series[Any]) -> tuple[Codes, pd.Index[Any]]:
     return codes, pd.Index(values, tupleize_cols=False)
 
 
-def _codes(there: pd.Series[Any], *, ordered: bool) -> Codes | None:
+def _codes(there: Column, *, ordered: bool) -> Codes | None:
     """The codes of a column without missing values; None where pandas has to find them."""
     dtype: Any = there.dtype
-    if isinstance(dtype, pd.ArrowDtype) or getattr(dtype, "storage", None) == "pyarrow":
-        return _of_arrow(_whole(there), ordered=ordered)
+    if _is_of_arrow(dtype):
+        return _of_numbers(_chunked(there))
     if isinstance(dtype, pd.StringDtype) or (
         pd.api.types.is_object_dtype(dtype) and pd.api.types.infer_dtype(there) == "string"
     ):
@@ -86,36 +95,83 @@ def _codes(there: pd.Series[Any], *, ordered: bool) -> Codes | None:
     return None
 
 
-def _whole(there: pd.Series[Any]) -> Any:
-    array: Any = pa.array(there.array)
-    array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
-    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
-
-
 def _sorted(numbers: np.ndarray[Any, Any]) -> Codes:
     _, codes = np.unique(numbers, return_inverse=True)
     return codes
 
 
-def _of_arrow(array: Any, *, ordered: bool) -> Codes | None:
-    kind = array.type
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        return _sorted(array.to_numpy(zero_copy_only=False))
-    if pa.types.is_temporal(kind) and kind != pa.month_day_nano_interval():
-        return _sorted(array.view(pa.int32() if kind.bit_width == 32 else pa.int64()).to_numpy())
-    if pa.types.is_nested(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind):
+def _is_of_arrow(dtype: object) -> bool:
+    return isinstance(dtype, pd.ArrowDtype) or getattr(dtype, "storage", None) == "pyarrow"
+
+
+def _chunked(column: Column) -> pa.ChunkedArray:
+    array: Any = pa.array(column.array)
+    return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+
+
+def _value_type(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    """Whether it is a number, or a time that is one."""
+    kind = _value_type(kind)
+    of_time = pa.types.is_temporal(kind) and kind != pa.month_day_nano_interval()
+    return bool(of_time or pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def _is_left_to_pandas(kind: pa.DataType) -> bool:
+    kind = _value_type(kind)
+    return bool(pa.types.is_nested(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind))
+
+
+def _of_numbers(array: pa.ChunkedArray) -> Codes | None:
+    kind = _value_type(array.type)
+    if not _is_number(kind):
         return None
+    numbers: Any = array.cast(kind).combine_chunks()
+    if pa.types.is_temporal(kind):
+        numbers = numbers.view(pa.int32() if kind.bit_width == 32 else pa.int64())
+    return _sorted(numbers.to_numpy(zero_copy_only=False))
+
+
+def _of_cells(array: pa.ChunkedArray, dtype: object, *, ordered: bool) -> tuple[Codes, Values]:
     place_of = _places()
     codes = np.empty(len(array), dtype=np.intp)
+    end = 0
     for start in range(0, len(array), _AT_ONCE):
-        part = pc.dictionary_encode(array[start : start + _AT_ONCE])
-        places = [place_of[value] for value in part.dictionary.to_pylist()]
-        codes[start : start + _AT_ONCE] = np.array(places, dtype=np.intp)[part.indices.to_numpy()]
-    if not ordered:
-        return codes
-    first = np.empty(len(place_of), dtype=np.intp)
-    first[codes] = np.arange(len(codes))
-    return _ranks(pc.sort_indices(array.take(pa.array(first))).to_numpy())[codes]
+        for cells, which in _of_few(array.slice(start, _AT_ONCE)):
+            places = [-1 if cell is None else place_of[cell] for cell in cells]
+            begin, end = end, end + len(which)
+            codes[begin:end] = np.array([*places, -1], dtype=np.intp)[which]
+    cells = list(place_of)
+    if codes.min(initial=0) < 0:
+        codes[codes < 0] = len(cells)
+        cells.append(None)
+    kind = _value_type(array.type)
+    values = pa.array(cells, kind)
+    if ordered:
+        try:
+            order = pc.sort_indices(values)  # a missing one is the last
+        except pa.ArrowNotImplementedError:  # they have no order
+            pass
+        else:
+            codes, values = _ranks(order.to_numpy())[codes], values.take(order)
+    made: Any = pd.ArrowDtype(kind) if isinstance(dtype, pd.ArrowDtype) else dtype
+    return codes, pd.Index(made.__from_arrow__(values), tupleize_cols=False)
+
+
+def _of_few(rows: pa.ChunkedArray) -> Iterator[tuple[list[Any], Codes]]:
+    """What a few rows have, each once, and which of it each row has; -1 for none."""
+    if not pa.types.is_dictionary(rows.type):
+        # The rows are looked at where they are, and each array has the same dictionary.
+        made = pc.dictionary_encode(rows).combine_chunks()
+        yield made.dictionary.to_pylist(), made.indices.fill_null(-1).to_numpy()
+        return
+    for chunk in rows.chunks:
+        used = pc.dictionary_encode(chunk.indices)
+        cells = [chunk.dictionary[place].as_py() for place in used.dictionary.to_pylist()]
+        yield cells, used.indices.fill_null(-1).to_numpy()
 
 
 def _of_texts(texts: Sequence[str], *, ordered: bool) -> Codes:

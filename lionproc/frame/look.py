@@ -86,10 +86,13 @@ def looked_at(answers: pd.Series[Any], bounds: Bounds = (None, None)) -> Iterato
     there = np.flatnonzero(~missing)
     if not len(there):
         return
-    part, dtype = answers.iloc[there] if missing.any() else answers, answers.dtype
-    kinds = pd.api.types
+    dtype, kinds = answers.dtype, pd.api.types
+    is_text = isinstance(dtype, pd.StringDtype)
+    part = answers.iloc[there] if missing.any() and not is_text else answers
     found: Iterator[Finding] = iter(())
-    if isinstance(dtype, pd.CategoricalDtype):
+    if is_text:
+        found = _of_texts(answers)
+    elif isinstance(dtype, pd.CategoricalDtype):
         found = _of_labels(part.cat.codes.to_numpy(), len(dtype.categories))
     elif kinds.is_bool_dtype(dtype):
         found = _of_labels(part.to_numpy(dtype="int8"), 2, known=False)
@@ -97,7 +100,7 @@ def looked_at(answers: pd.Series[Any], bounds: Bounds = (None, None)) -> Iterato
         found = _of_numbers(part, bounds)
     elif isinstance(dtype, pd.ArrowDtype):
         found = _of_lists(part) if pa.types.is_list(dtype.pyarrow_dtype) else found
-    elif isinstance(dtype, pd.StringDtype) or kinds.infer_dtype(part.head(1000)) == "string":
+    elif kinds.infer_dtype(part.head(1000)) == "string":
         found = _of_texts(part)
     for each in found:
         place = None if each.place is None else int(there[each.place])
@@ -190,16 +193,16 @@ def _of_lists(part: pd.Series[Any]) -> Iterator[Finding]:
     yield from _long(lengths, 20, "list", "lists")
 
 
-def _of_texts(part: pd.Series[Any]) -> Iterator[Finding]:
+def _of_texts(answers: pd.Series[Any]) -> Iterator[Finding]:
     # Of a column of texts its own chunks, in which rows may share a text: nothing is copied.
-    is_text = isinstance(part.dtype, pd.StringDtype)
-    texts = pa.array(part.array if is_text else part, type=pa.large_string(), from_pandas=True)
+    cells = answers.array if isinstance(answers.dtype, pd.StringDtype) else answers
+    texts = pa.array(cells, type=pa.large_string(), from_pandas=True).drop_null()
     beginning = pc.utf8_slice_codeunits(texts, 0, BEGINNING)
     beginning = pc.replace_substring(beginning, "\u2019", "'")
     for kind, pattern in PHRASES.items():
         mask = pc.match_substring_regex(beginning, pattern).to_numpy(zero_copy_only=False)
         rows = int(mask.sum())
-        least = 1 if kind in {"refusal", "asks back"} else max(2, MANY * len(part))
+        least = 1 if kind in {"refusal", "asks back"} else max(2, MANY * len(texts))
         if rows >= least:
             one, several, advice = _SAYS[kind]
             says = f"1 answer {one}" if rows == 1 else f"{rows:,} answers {several}"

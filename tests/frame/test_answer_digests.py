@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from lionproc.frame import answer_digests
 from lionproc.frame.answer_digests import digests_of
 
 
@@ -32,6 +33,20 @@ def test_of_many_long_texts_few_are_objects_at_one_time():
         tracemalloc.stop()
     assert len(set(digests)) == 8000
     assert peak < 3_000_000  # all of them have 9 MB
+
+
+def test_lists_that_rows_have_in_common_become_objects_a_few_at_a_time(monkeypatch):
+    monkeypatch.setattr(answer_digests, "_OBJECT_BYTES", 2**20)
+    cell = pa.array([["a text " * 2**14]])
+    column = pd.Series(pd.arrays.ArrowExtensionArray(pa.chunked_array([cell] * 200)))
+    tracemalloc.start()
+    try:
+        digests = digests_of(column)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(set(digests)) == 1
+    assert peak < 8_000_000  # all of them have 23 MB
 
 
 DECIMALS = pd.ArrowDtype(pa.decimal128(38, 9))

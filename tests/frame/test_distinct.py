@@ -1,6 +1,7 @@
 """The values of a column are told apart as pandas does it, by nothing that a file can foresee."""
 
 import datetime as dt
+import tracemalloc
 from decimal import Decimal
 
 import numpy as np
@@ -12,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lionproc  # noqa: F401  (the accessor)
+from lionproc.frame import answer_digests
 from lionproc.frame import distinct as room
 from lionproc.frame.answer_digests import digests_of
 from lionproc.frame.distinct import distinct
+from lionproc.frame.look import looked_at
 
 TEXTS = ["bb", "Aa", "BB", "", "ä", "\U0001f600", "\uffee", "a" * 32]
 NUMBERS = [3, -1, 0, 2**62, 7, -(2**40), 1, 100]
@@ -156,3 +159,65 @@ def test_one_long_text_for_different_rows_is_found_by_its_count():
         said = found[found["finding"].str.startswith("one text is the answer")]
         assert said["rows"].tolist() == [40]
         assert "row 1:" in said["example"].iloc[0]
+
+
+LONG = pa.array(["long" * 2**15], pa.large_string())
+FEW = pa.array(["short", None, "another"], pa.large_string())
+OTHERS = pa.array([f"text {row}" for row in range(1000)], pa.large_string())
+IN_COMMON = {
+    "all of them": [LONG] * 1000,
+    "with a missing one": [*[LONG] * 500, FEW, *[LONG] * 500],
+    "after a thousand others": [OTHERS, *[LONG] * 1000],
+}
+LOOKS = {
+    "told apart": lambda frame: distinct(frame["a"]),
+    "digests": lambda frame: digests_of(frame["a"]),
+    "what smells": lambda frame: list(looked_at(frame["a"])),
+    "check": lambda frame: frame.llm.check("a"),
+}
+POOLS = []  # each has to be there as long as anything that is in it
+
+
+@pytest.fixture
+def most_taken():
+    """The most memory that Python and Arrow take at one time while something is done, in bytes."""
+
+    def measured(done):
+        pool, before = pa.proxy_memory_pool(pa.system_memory_pool()), pa.default_memory_pool()
+        POOLS.append(pool)
+        pa.set_memory_pool(pool)
+        tracemalloc.start()
+        try:
+            done()
+            return pool.max_memory() + tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+            pa.set_memory_pool(before)
+
+    return measured
+
+
+@pytest.mark.parametrize("looked", LOOKS)
+@pytest.mark.parametrize("rows", IN_COMMON)
+def test_a_long_text_that_rows_have_in_common_is_copied_for_none_of_them(
+    rows, looked, most_taken, monkeypatch
+):
+    monkeypatch.setattr(answer_digests, "_OBJECT_BYTES", 2**20)
+    texts = pa.chunked_array(IN_COMMON[rows])
+    frame = pd.DataFrame({"a": pd.array(texts, dtype="string[pyarrow]")}, copy=False)
+    frame["t"] = [f"row {row}" for row in range(len(frame))]
+    assert texts.nbytes > 2**26
+    assert most_taken(lambda: LOOKS[looked](frame)) < 2**23
+
+
+def test_a_long_text_of_a_dictionary_is_copied_for_no_row_and_rows_have_what_they_had(most_taken):
+    texts = pa.array(["short", "long" * 2**15, "never", None, "short"], pa.string())
+    places = pa.array([1, 0, None, 1, 3, 4] * 500, pa.int8())
+    rows = pa.DictionaryArray.from_arrays(places, texts)
+    column = pd.Series(pd.arrays.ArrowExtensionArray(pa.chunked_array([rows, rows.slice(3)])))
+    found = []
+    assert most_taken(lambda: found.extend(distinct(column))) < 2**23
+    codes, values = found
+    assert values.tolist() == ["long" * 2**15, "short", pd.NA]
+    of_each = [0, 1, 2, 0, 2, 1] * 500
+    assert codes.tolist() == of_each + of_each[3:]
