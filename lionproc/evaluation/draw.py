@@ -71,7 +71,7 @@ def strata_of(values: pd.Series[Any]) -> Places:
         return np.array([0 if is_missing(v) else len(v) for v in values], dtype=np.intp)
     try:
         codes, _ = distinct(values)
-    except TypeError:
+    except (TypeError, NotImplementedError):  # the latter is Arrow's
         return np.zeros(len(values), dtype=np.intp)
     return codes
 

@@ -21,6 +21,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lionproc.frame.arrow_kinds import no_view
+
 __all__ = ["distinct"]
 
 Codes: TypeAlias = np.ndarray[tuple[int], np.dtype[np.intp]]
@@ -39,8 +41,9 @@ def distinct(column: Column, *, ordered: bool = True) -> tuple[Codes, Values]:
         ordered: Whether texts are put in order, too; otherwise they stay as they come.
 
     Returns:
-        For each row the place of its value, and the values with the dtype of the column. They are
-        in their order where they have one, and missing ones are one value, the last.
+        For each row the place of its value, and the values with the dtype of the column (of a
+        dictionary of Arrow's that of its values). They are in their order where they have one, and
+        missing ones are one value, the last.
 
     Raises:
         TypeError, NotImplementedError: They cannot be told apart, as lists cannot.
@@ -64,6 +67,8 @@ def distinct(column: Column, *, ordered: bool = True) -> tuple[Codes, Values]:
     first = np.empty(codes.max(initial=-1) + 1, dtype=np.intp)
     first[codes[::-1]] = np.arange(len(codes))[::-1]  # of several the last one is kept
     values = column.iloc[first]
+    if values.dtype == np.float16:
+        values = values.astype(np.float32)  # an index has no shorter ones
     if missing.any() and values.dtype == object:
         values.iloc[-1] = np.nan  # whichever was there first
     return codes, pd.Index(values, tupleize_cols=False).rename(None)
@@ -149,7 +154,7 @@ def _of_cells(array: pa.ChunkedArray, dtype: object, *, ordered: bool) -> tuple[
         codes[codes < 0] = len(cells)
         cells.append(None)
     kind = _value_type(array.type)
-    values = pa.array(cells, kind)
+    values = no_view(pa.array(cells, kind))
     if ordered:
         try:
             order = pc.sort_indices(values)  # a missing one is the last

@@ -96,6 +96,39 @@ def test_more_rows_than_go_through_a_table_of_arrows_have_one_numbering():
         assert values.take(codes).tolist() == cells
 
 
+FEW_KNOW = {
+    pa.string_view(): ["b", "a", "a text that is longer than twelve letters"],
+    pa.binary_view(): [b"b", b"a", b"some bytes that are more than twelve"],
+    pa.month_day_nano_interval(): [pa.MonthDayNano([1, 2, 3]), pa.MonthDayNano([0, 5, 0])],
+    pa.float16(): [0.5, 2.0, -1.0],
+    pa.dictionary(pa.int8(), pa.string()): ["b", "a", ""],
+    "float16": [0.5, 2.0, -1.0],
+}
+
+
+@pytest.mark.parametrize("kind", FEW_KNOW, ids=str)
+def test_a_column_of_a_kind_that_few_functions_know_names_slices_and_strata(kind, tmp_path):
+    members = FEW_KNOW[kind]
+    cells = [None if row % 5 == 0 else members[row % len(members)] for row in range(3000)]
+    by = pd.Series(cells, dtype=kind) if isinstance(kind, str) else arrow_column(cells, kind)
+    codes, values = distinct(by)
+    has_order = kind != pa.month_day_nano_interval()
+    told = values.tolist()
+    assert told[:-1] == (sorted(members) if has_order else [members[1], members[0]])
+    assert [pd.isna(cell) for cell in told] == [False] * len(members) + [True]
+    assert [None if code == len(members) else told[code] for code in codes] == cells
+    frame = pd.DataFrame({"mood": "good", "gold": "good", "t": "text", "by": by})
+    if "view" not in str(kind):  # of a frame with views pandas can take no rows
+        slices = frame.llm.score("mood", gold="gold", by="by").slices
+        assert slices["rows"].tolist() == np.bincount(codes).tolist()
+    frame.llm.to_review(tmp_path / "review.csv", n=10, into="mood", by="by", columns=["t"])
+    assert len(pd.read_csv(tmp_path / "review.csv")) == 10
+
+
+def arrow_column(cells, kind):
+    return pd.Series(pd.arrays.ArrowExtensionArray(pa.array(cells, kind)))
+
+
 def test_values_without_an_order_stay_as_they_come_and_lists_have_an_error():
     codes, values = distinct(pd.Series([2, "a", 2, (1,)], dtype=object))
     assert codes.tolist() == [0, 1, 0, 2]
