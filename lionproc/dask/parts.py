@@ -80,7 +80,7 @@ class Part:
         whole = f"{number} {self._run} {rows.hexdigest()}"
         self._digest = hashlib.sha256(whole.encode()).hexdigest()
         self._there: list[str] = []  # before it was asked
-        self._answered = 0  # rows, in the part that is there, whatever question it was written for
+        self._answered = 0  # rows, in the part that is there whole, whatever question it is of
         self._check_folder()
 
     def _check_folder(self) -> None:
@@ -156,10 +156,7 @@ class Part:
         plan = self._job._plan
         try:
             facts: Any = facts_of(pq.read_schema(source))
-            is_mine = facts[DIGEST] == self._digest
-            self._answered = int(facts["answered"]) if is_mine else 0
-            is_old = not plan.options.resume and facts.get(QUESTION) != self._question.token
-            if not is_mine or is_old or facts["rows"] != facts["answered"] + facts["skipped"]:
+            if facts[DIGEST] != self._digest:
                 return None
             if not _is_as_we_write_it(pq.read_metadata(source), plan.rows):
                 return None
@@ -167,11 +164,16 @@ class Part:
             saved, _ = read_source(source)
             if len(saved) != plan.rows:
                 return None
-            return {name: saved[str(name)].array for name in plan.names}
+            columns = {name: saved[str(name)].array for name in plan.names}
+            self._answered = int(facts["answered"])  # now that it was read whole
+            is_old = not plan.options.resume and facts.get(QUESTION) != self._question.token
+            is_complete = facts["rows"] == facts["answered"] + facts["skipped"]
         except (MemoryError, ConfigurationError):  # nothing is asked again that is there
             raise
         except Exception:  # noqa: BLE001  (whatever is wrong with it: then it is asked again)
             return None
+        else:
+            return columns if is_complete and not is_old else None
 
     def _check_whose(self, file: Path, found: os.stat_result, repository: Path | None) -> None:
         try:
@@ -191,8 +193,8 @@ class Part:
     def write(self, out: pd.DataFrame) -> None:
         """Write the rows with their answers, and remove what was there for this partition before.
 
-        A part that has more answers stays, if the run was ended before it had asked for all rows, or was
-        not to ask for all of them anew.
+        A whole part that has more answers stays, if the run was ended before it had asked for all rows,
+        or was not to ask for all of them anew.
 
         Raises:
             SaveError: It could not be written.

@@ -720,6 +720,29 @@ def test_a_run_in_which_more_rows_fail_takes_no_answers_out_of_parts(dd, home, t
         assert lp.read_parquet(tmp_path / "out")["a"].count() == len(FRAME)
 
 
+@pytest.mark.parametrize("what", ["an answer", "its pages", "packed by others"])
+def test_a_damaged_part_makes_way_for_the_answers_of_a_run_in_which_rows_fail(
+    dd, home, tmp_path, what
+):
+    with Server(answer="old") as server:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+        how = {"into": "a", "model": model, "journal": False, "save": tmp_path / "out"}
+        ddf = dd.from_pandas(FRAME, npartitions=1)
+        computed(ddf.llm.process("Say {text}", **how))
+        [part] = (tmp_path / "out").iterdir()
+        content = part.read_bytes()
+        if what == "an answer":
+            part.write_bytes(content.replace(b"old", b"odd", 1))
+        elif what == "its pages":
+            part.write_bytes(content[:4] + bytes(200) + content[204:])
+        else:
+            pq.write_table(pq.read_table(part), part, compression="zstd")
+        server.configure(answer="new", faults=["400"])
+        computed(ddf.llm.process("Say {text}", **how))
+        saved = lp.read_parquet(tmp_path / "out")["a"]
+        assert saved.value_counts().to_dict() == {"new": len(FRAME) - 1}
+
+
 @pytest.mark.parametrize("journal", [None, False])
 def test_a_part_of_what_is_asked_anew_is_paid_once_though_its_partition_is_done_again(
     dd, home, tmp_path, journal
