@@ -42,6 +42,7 @@ LONGEST_HOLD_S = 600.0  # nobody waits longer, whatever the clock did or a file 
 LATEST = 1e12  # seconds since 1970, and more than anybody sends; a number beyond is none of ours
 LEAST_TAUGHT = 1.0  # a minute; no provider has a lower limit
 MOST_NAMES = 1000  # of assignments that are remembered
+NOTHING: PerMinute = (None,) * len(QUANTITIES)
 WINDOW_S = MINUTE_S + MARGIN_CAP_S
 
 
@@ -70,13 +71,14 @@ class LeaseBudget:
     Attributes:
         id: Tells it from one that was there before.
         limits: What a person wants.
-        taught: What the server says; the lower of both is kept.
+        taught: What the server says; the lower of both is kept. It is forgotten when nobody has said
+            it for a minute: its next answer says it anew, if it is still so.
         counts: For whoever looks at it.
     """
 
     id: str = field(default_factory=lambda: secrets.token_hex(8))
-    limits: PerMinute = (None,) * len(QUANTITIES)
-    taught: PerMinute = (None,) * len(QUANTITIES)
+    limits: PerMinute = NOTHING
+    taught: PerMinute = NOTHING
     counts: Counts = field(default_factory=Counts)
     _sent: dict[int, list[float]] = field(default_factory=dict)
     _order: list[int] = field(default_factory=list)  # its keys, the oldest first
@@ -88,6 +90,7 @@ class LeaseBudget:
     _due_at: float | None = None
     _names: list[str] = field(default_factory=list)
     _hold_until: float = -math.inf
+    _taught_at: float = -math.inf
     _cut_at: float = -math.inf
     _share_then: float = 1.0
 
@@ -136,9 +139,10 @@ class LeaseBudget:
     def _hear(self, ask: Ask, now: float) -> None:
         if ask.limits and (ask.assigned or not self._names):
             self.assign(tuple(ask.limits), ask.assigned or self.id)
-        if ask.taught:
+        if any(said is not None for said in ask.taught):
             pairs = zip(ask.taught, self.taught, strict=True)  # who has not heard says nothing
             self.taught = tuple(was if said is None else said for said, was in pairs)
+            self._taught_at = now
         if ask.hold_s > 0:
             self._refused(ask.hold_s, now)
         if ask.past is not None:  # the used and corrected is in it
@@ -241,6 +245,9 @@ class LeaseBudget:
             lease.until = min(lease.until, now + LEASE_S)
             if lease.until <= now:
                 self._lose(number, lease.until)
+        self._taught_at = min(self._taught_at, now)
+        if now - self._taught_at > WINDOW_S:
+            self.taught = NOTHING
         gone = bisect.bisect_left(self._order, math.floor((now - WINDOW_S) / GRAIN_S))
         for bucket in self._order[:gone]:
             del self._sent[bucket]
@@ -313,6 +320,7 @@ class LeaseBudget:
             "due": self._due,
             "due_at": self._due_at,
             "names": self._names,
+            "taught_at": max(self._taught_at, 0.0),
             "hold_until": max(self._hold_until, 0.0),
             "cut_at": max(self._cut_at, 0.0),
             "share_then": self._share_then,
@@ -336,6 +344,7 @@ class LeaseBudget:
                 _due=_numbers(kept["due"], width),
                 _due_at=None if kept["due_at"] is None else _number(kept["due_at"]),
                 _names=[str(name) for name in kept["names"]][-MOST_NAMES:],
+                _taught_at=_number(kept.get("taught_at", 0.0)),  # older versions have none
                 _hold_until=_number(kept["hold_until"]),
                 _cut_at=_number(kept["cut_at"]),
                 _share_then=min(max(_number(kept["share_then"]), LEAST_SHARE), 1.0),

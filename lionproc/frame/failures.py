@@ -127,18 +127,16 @@ class ErrorsTable(pd.DataFrame):
     def _repr_html_(self) -> str:
         if not len(self):
             return f"<p>{self.no_errors}</p>"
-        from lionproc.notebook.errors_html import MOST_ROWS, errors_html
+        from lionproc.notebook.errors_html import MOST_ROWS, MOST_WAYS, errors_html
 
         where = str(self.columns[2])  # `into`, or a pipeline's `stage`
         several = len(set(self[where])) > 1
         alike = defaultdict[tuple[object, ...], list[int]](list)
         for place, way in enumerate(zip(self["kind"], self["message"], strict=True)):
             alike[way].append(place)
-        ways = [
-            (len(places), self.iloc[places[:MOST_ROWS]].to_dict("records"))
-            for places in alike.values()
-        ]
-        return errors_html(ways, where if several else "")
+        most = sorted(alike.values(), key=len, reverse=True)[:MOST_WAYS]
+        ways = [(len(places), self.iloc[places[:MOST_ROWS]].to_dict("records")) for places in most]
+        return errors_html(ways, len(self), where if several else "")
 
 
 def errors_table(

@@ -11,6 +11,8 @@ from typing import Final, TypeVar
 
 import pandas as pd
 
+from lionproc.errors import ConfigurationError
+
 __all__ = ["snapshot"]
 
 _ALWAYS: Final = int(pd.__version__.partition(".")[0]) >= 3
@@ -22,8 +24,17 @@ def snapshot(frame: _Frame) -> _Frame:
 
     Args:
         frame: Any frame. Lists and other objects in its cells are shared in any case.
+
+    Raises:
+        ConfigurationError: pandas cannot copy its `attrs`, as a file may have them.
     """
-    return frame.copy(deep=not _copies_on_write())
+    try:
+        return frame.copy(deep=not _copies_on_write())
+    except RecursionError:
+        raise ConfigurationError(
+            "The frame's attrs have lists or dicts in one another so deep that pandas cannot copy "
+            "them. Take them away: df.attrs = {}."
+        ) from None
 
 
 def _copies_on_write() -> bool:

@@ -14,20 +14,23 @@ MOST_WAYS, MOST_ROWS = 8, 5  # ways to fail, and rows of each
 _RULE = "border-top:1px solid rgba(128,128,128,.35);padding-top:6px;margin-top:8px"
 
 
-def errors_html(ways: Sequence[tuple[int, Sequence[Mapping[Any, Any]]]], where: str = "") -> str:
-    """Failures by kind and message, the most frequent first; everything in it is escaped.
+def errors_html(
+    ways: Sequence[tuple[int, Sequence[Mapping[Any, Any]]]], total: int, where: str = ""
+) -> str:
+    """Failures by kind and message; everything in it is escaped.
 
     Args:
-        ways: How many rows failed in each way, and the first of them: `index`, `kind`, `message`,
-            `hint` and `reply` of each, None for what is not known.
+        ways: The most frequent ways to fail, in their order, as many as are shown: how many rows
+            failed so, and the first of them: `index`, `kind`, `message`, `hint` and `reply` of each,
+            None for what is not known.
+        total: How many rows failed in any way.
         where: The field that says in which column or stage, where they are of several.
     """
-    most = sorted(ways, key=lambda way: -way[0])
-    blocks = "".join(_way(count, rows, where) for count, rows in most[:MOST_WAYS])
-    left = sum(count for count, _ in most[MOST_WAYS:])
+    blocks = "".join(_way(count, rows, where) for count, rows in ways)
+    left = total - sum(count for count, _ in ways)
     if left:
         blocks += f"<div style='{_RULE};{QUIET}'>and {left:,} that failed in other ways</div>"
-    head = f"{formatting.plural(sum(count for count, _ in ways), 'row')} without an answer"
+    head = f"{formatting.plural(total, 'row')} without an answer"
     return f"{BOX}<strong>{head}</strong>{blocks}</div>"
 
 

@@ -344,6 +344,32 @@ def test_a_hold_or_a_lease_that_a_clock_set_far_ahead_ends_when_it_is_right_agai
     assert budget.ask(Ask(**ask, amounts=AMOUNTS), now + 601.0).permissions
 
 
+def test_what_the_server_says_is_forgotten_when_nobody_has_said_it_for_a_minute():
+    budget, ask = limited(6000)
+    taught = (60.0, None, None, None)
+    budget.ask(Ask(**ask, taught=taught), 0.0)
+    for now in (30.0, 60.0, 90.0):  # who has heard it says it each time
+        budget.ask(Ask(**ask, taught=taught), now)
+        budget = LeaseBudget.from_json(json.loads(json.dumps(budget.as_json())))
+        assert budget.effective()[0] == 60.0
+    nobody = (None,) * 4
+    for holder in ("a", "b"):
+        budget.ask(Ask(**{**ask, "holder": holder}, taught=nobody), 140.0)
+        assert budget.effective()[0] == 60.0
+    budget.ask(Ask(**ask, taught=nobody), 153.0)
+    assert budget.effective()[0] == 6000.0
+
+
+def test_what_an_older_version_was_taught_is_learned_anew():
+    budget, ask = limited(6000)
+    budget.ask(Ask(**ask, taught=(60.0, None, None, None)), 1e9)
+    kept = budget.as_json()
+    del kept["taught_at"]
+    budget = LeaseBudget.from_json(json.loads(json.dumps(kept)))
+    budget.ask(Ask(**ask), 1e9 + 1)
+    assert budget.effective()[0] == 6000.0
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -564,3 +564,12 @@ def test_no_model_and_no_key_say_what_to_do(frame, monkeypatch):
         frame.llm.process("Say {text}", into="a", model="openai/gpt-4o-mini", **QUIET)
     with pytest.raises(ModelError, match=r"lp\.configure"):
         frame.llm.process("Say {text}", into="a", **QUIET)
+
+
+def test_attrs_of_a_file_that_pandas_cannot_copy_are_told_with_the_way_on(frame, model):
+    deep: list[Any] = []
+    for _ in range(1000):
+        deep = [deep]
+    frame.attrs = {"deep": deep}
+    with pytest.raises(ConfigurationError, match=r"df\.attrs = \{\}"):
+        frame.llm.process("Say {text}", into="x", model=model, **QUIET)

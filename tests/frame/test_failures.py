@@ -14,6 +14,7 @@ import pytest
 import lionproc as lp
 from lionproc.engine import replay
 from lionproc.engine.replay import RAW_BYTES
+from lionproc.engine.stats import RunStats
 from lionproc.errors import (
     HINTS,
     BudgetWarning,
@@ -23,7 +24,7 @@ from lionproc.errors import (
     RowsFailedWarning,
     StoppedWarning,
 )
-from lionproc.frame.failures import Failures
+from lionproc.frame.failures import Failure, Failures, errors_table
 from lionproc.notebook import card
 
 MOOD = Literal["pos", "neg"]
@@ -170,6 +171,24 @@ def test_a_notebook_shows_what_failed_alike_once_with_what_to_do_and_some_rows_o
     assert "&lt;b&gt;no&lt;/b&gt;" in page
     assert "<b>no</b>" not in page
     assert "chatcmpl" not in page  # the raw reply is in the frame, for those who look for it
+
+
+def test_of_very_many_ways_to_fail_a_notebook_looks_at_those_that_it_shows(monkeypatch):
+    errors = [CallError(Kind.BAD_REQUEST, f"no {max(n - 2, 0)}.") for n in range(2_000)]
+    rows = [Failure(place, "mood", error, 1) for place, error in enumerate(errors)]
+    table = errors_table(pd.RangeIndex(2_000), "into", rows, RunStats())
+    looked_at = []
+    inner = pd.DataFrame.to_dict
+    monkeypatch.setattr(
+        pd.DataFrame,
+        "to_dict",
+        lambda frame, *of: looked_at.append(len(frame)) or inner(frame, *of),
+    )
+    page = table._repr_html_()
+    assert looked_at == [3, *[1] * 7]
+    assert "2,000 rows without an answer" in page
+    assert "and 1,990 that failed in other ways" in page
+    assert page.index("no 0.") < page.index("no 1.")
 
 
 def test_a_part_of_the_table_is_a_frame_like_any_other(one_failed):

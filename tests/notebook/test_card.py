@@ -188,7 +188,7 @@ def test_no_text_in_a_notebook_begins_a_formula_which_may_be_a_link_that_runs_co
     row = {"index": said, "kind": said, "message": said, "hint": said, "reply": said}
     for shown in (
         card.as_html(RunStats(note=said, state="failed"), dict.fromkeys(FACTS, said)),
-        errors_html([(1, [row])]),
+        errors_html([(1, [row])], 1),
         formatting.safe(said),
     ):
         bare = shown.replace(r"<span>\</span>", "").replace("<span>$</span>", "")
