@@ -207,6 +207,7 @@ class Part:
                 self._answered,
                 stats.answered,
             )
+            self._remove_older()  # whoever wrote it may have been killed before
             return
         file = self._folder / self._name
         where = file.url if isinstance(file, Remote) else file

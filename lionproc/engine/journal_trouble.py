@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+from pathlib import Path
 from typing import Final
 
 from lionproc.errors import JournalError
@@ -64,6 +65,9 @@ def trouble(path: str, verb: str, error: sqlite3.Error | OSError) -> JournalErro
         )
     elif type(error) is sqlite3.DatabaseError and not hasattr(error, "sqlite_errorcode"):
         reason, way_on = _REASONS[sqlite3.SQLITE_CORRUPT]
+    elif code_of(error) == sqlite3.SQLITE_IOERR and _is_read_only(path):
+        reason = "its folder can only be read, and SQLite writes beside it also to read it"
+        way_on = f"Copy it with its -wal file to a folder of yours, {ELSEWHERE}."
     elif code_of(error) in _REASONS:
         reason, way_on = _REASONS[code_of(error)]
     else:
@@ -88,6 +92,11 @@ def _has_no_file_left(error: BaseException | None) -> bool:
     except OSError as why:
         return why.errno in _TOO_MANY
     return False
+
+
+def _is_read_only(path: str) -> bool:
+    """Whether the folder is on a disk that is mounted so, whoever asks."""
+    return not os.access(Path(path).parent, os.W_OK)
 
 
 def may_pass(error: JournalError) -> bool:

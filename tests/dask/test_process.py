@@ -270,6 +270,27 @@ def test_an_older_part_that_a_killed_worker_has_left_is_no_rows_and_is_removed(
     assert lp.read_parquet(tmp_path / "out").to_dict("list") == out.to_dict("list")
 
 
+def test_where_a_part_stays_the_older_one_is_removed_all_the_same(dd, tmp_path):
+    with Server() as server:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+
+        def run(last, fails="nothing"):
+            server.configure(faults=lambda body, _: "400" if fails in str(body) else None)
+            rows = dd.from_pandas(pd.DataFrame({"text": ["a", "b", last]}), npartitions=1)
+            how = {"model": model, "progress": False, "journal": False, "save": tmp_path / "out"}
+            computed(rows.llm.process("stays {text}", "a", **how))
+
+        run("old")
+        (older,) = (tmp_path / "out").glob("part-*")
+        content = older.read_bytes()
+        run("new", fails="stays b")
+        older.write_bytes(content)  # whoever wrote the new one was killed before it was removed
+        run("new", fails="stays")
+        (left,) = (tmp_path / "out").glob("part-*")
+    assert pd.read_parquet(left)["text"].tolist() == ["a", "b", "new"]
+    assert pd.read_parquet(left)["a"].notna().tolist() == [True, False, True]
+
+
 @pytest.mark.parametrize("kind", ["pandas", "dask"])
 @pytest.mark.parametrize("leads", ["to a file", "nowhere"])
 def test_nothing_is_written_through_a_link_in_the_place_of_a_part(  # noqa: PLR0917

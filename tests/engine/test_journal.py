@@ -31,6 +31,7 @@ from lionproc.engine import journal_file, journal_record, journal_schema, journa
 from lionproc.engine.journal import Entry, Failure, Journal, Record, Voted
 from lionproc.engine.journal_file import JournalFile
 from lionproc.engine.journal_record import LARGEST_REPLY, from_row, prefix, to_row
+from lionproc.engine.journal_trouble import trouble
 from lionproc.engine.usage import Usage
 from lionproc.errors import JournalError
 
@@ -1386,3 +1387,17 @@ async def test_records_that_claim_more_than_the_file_has_are_not_written_out(pat
     path.write_bytes(content)
     with Journal.open(path) as journal, pytest.raises(JournalError, match="more bytes than it has"):
         journal.contents.prune(before=1.0)
+
+
+def test_a_journal_on_a_disk_that_can_only_be_read_says_so(tmp_path, monkeypatch):
+    """SQLite says "disk I/O error" there. No test can mount such a disk without rights."""
+    with Journal.open(tmp_path / "a.sqlite"):
+        pass
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_WRITE
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    said = str(trouble(str(tmp_path / "a.sqlite"), "opened", error))
+    assert "can only be read" in said
+    assert "Copy it" in said
+    monkeypatch.undo()
+    assert "disk fails" in str(trouble(str(tmp_path / "a.sqlite"), "opened", error))
