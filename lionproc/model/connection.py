@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -72,6 +72,10 @@ def _forget() -> None:
     _states.clear()
 
 
+def _always() -> bool:
+    return True
+
+
 @dataclass(slots=True, kw_only=True)
 class Connection:
     """An open way to one model.
@@ -97,6 +101,8 @@ class Connection:
         ways: Where it stands for several ways to one model: all of them, in the order of the ways of
             its limiter, which is a `LimiterPool`.
         marked: Fields with a key in them, as its wire is given them; see `BodySecrets`.
+        is_as_it_was: Whether a client of the user's own would still be identified so: its headers,
+            parameters and address can be changed while it is in use.
     """
 
     identity: str
@@ -116,6 +122,7 @@ class Connection:
     top_logprobs: int = 20  # as many as OpenAI gives, and vLLM unless it is told otherwise
     ways: tuple[Connection, ...] = ()
     marked: Mapping[str, object] = field(default_factory=dict, repr=False)
+    is_as_it_was: Callable[[], bool] = field(default=_always, repr=False)
 
     def marked_in(self, fields: Mapping[str, object]) -> Mapping[str, object]:
         """Fields of a body as its wire is given them."""

@@ -151,6 +151,11 @@ def _through(
     official = settings.name == "azure" or base == settings.base_url
     keys = "\n".join(value for name, value in headers.items() if name.lower() in _CREDENTIALS)
     identity = identity_of(base, client, model.scope)
+
+    def is_as_it_was() -> bool:
+        base = checked_url(str(client.base_url), allow_http=model.allow_http)
+        return identity_of(base, client, model.scope) == identity
+
     shared = endpoint_state(
         base, hashlib.sha256(keys.encode()).hexdigest(), str(model.model), identity=identity
     )
@@ -171,6 +176,7 @@ def _through(
         ),
         takes_cache_key=settings.takes_cache_key and _is_newest(settings, base),
         endings=frozenset((*settings.endings, *model.endings)),
+        is_as_it_was=is_as_it_was,
     )
 
 

@@ -122,6 +122,7 @@ class Pool(Composed):
             endings=endings,
             top_logprobs=first.top_logprobs,
             ways=tuple(ways),
+            is_as_it_was=lambda: all(way.is_as_it_was() for way in ways),
         )
 
     @property

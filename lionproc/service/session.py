@@ -104,6 +104,8 @@ class Session:
         Raises:
             ModelError: There is no key, or the address is invalid.
             JournalError: The journal cannot be opened.
+            ConfigurationError: A client of the user's own leads elsewhere by now; or it was opened
+                before the process was forked.
         """
         if self in _of_parent:
             raise ConfigurationError(
@@ -124,10 +126,16 @@ class Session:
                 if self._owns_executor:
                     await self.executor.start()
                 self._connection = connection
-                atexit.unregister(_at_exit)  # what is registered last is called first, and the
-                atexit.register(
-                    _at_exit
-                )  # engine's loop, which closes things, ends in its own handler
+                # What is registered last is called first, and the engine's loop, which closes
+                # things, ends in its own handler.
+                atexit.unregister(_at_exit)
+                atexit.register(_at_exit)
+            elif not self._connection.is_as_it_was():
+                raise ConfigurationError(
+                    "The client of this model has other headers, parameters or another address than "
+                    "when the service was opened, so that its answers may be another tenant's. "
+                    "Close the service, and go on: it takes the client as it is then."
+                )
             return self._connection
 
     def _made(self, connection: Connection, answer: Answer) -> RequestBuilder:

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import openai
 import pytest
 from pydantic import BaseModel, field_validator
 
@@ -497,3 +498,26 @@ async def test_limits_follow_what_the_server_says(server, service, model):
     server.configure(limits=[RollingWindow(requests=50, window_s=60)], headers="openai")
     await service.process_data({"n": 1})
     assert service.health().requests_limit == 50
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+async def test_a_client_that_leads_elsewhere_by_now_is_told_before_anything_is_sent(server, pooled):
+    http = openai.DefaultAsyncHttpxClient(headers={"X-Tenant": "a"})
+    client = openai.AsyncOpenAI(base_url=server.base_url, api_key=server.key, http_client=http)
+    model = lp.Model("openai", "m", client=client)
+    other = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+    service = lp.ProcessingService(
+        "S", "s", None, model=lp.Pool([model, other]) if pooled else model
+    )
+    assert (await service.process_data({"text": "fine"}))["status"] == "success"
+    sent = server.counters.total
+    http.headers["X-Tenant"] = "b"
+    told = await service.process_data({"text": "fine"})
+    assert told["kind"] == "not_sent"
+    assert "another tenant" in told["error"]
+    assert server.counters.total == sent
+    await service.close()
+    assert (await service.process_data({"text": "fine"}))["status"] == "success"
+    assert server.counters.total == sent + 1
+    await service.close()
+    await client.close()
