@@ -7,6 +7,7 @@ import mmap
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -27,8 +28,11 @@ def tracks(folder: Path, pattern: bytes) -> bool:
 
     Args:
         folder: Where `.git` would be.
-        pattern: A regular expression for the whole name, as it is seen from there.
+        pattern: A regular expression for the whole name, as it is seen from there. On macOS a
+            file has its name in any case.
     """
+    if sys.platform == "darwin":
+        pattern = b"(?i:%b)" % pattern
     place = folder / ".git"
     with contextlib.suppress(OSError, ValueError):
         if place.lstat().st_uid in {os.geteuid(), 0}:  # others may put one into /tmp

@@ -85,9 +85,13 @@ class JournalContents:
         """
         conditions = {"at < ?": before, "run = ?": run}
         asked = {where: value for where, value in conditions.items() if value is not None}
-        removed = self._file.prune(" AND ".join(asked) or "0", tuple(asked.values()))
+        which, values = " AND ".join(asked) or "0", tuple(asked.values())
+        # SQLite gives the ids of the last records again. So what reaches beyond those that stay is
+        # noted before any goes: whoever is killed in between has lost nothing.
+        last = self._file.last_id()
+        self._runs.end_before(self._file.last_id(f"NOT ({which})", values), last)
+        removed = self._file.prune(which, values)
         # The number of a run that is forgotten is given again, and with it what is left of it.
         if run is not None and not self._file.read(_ANY_LEFT, (run,)):
             self._runs.forget(run)
-        self._runs.end_before(self._file.last_id())
         return removed

@@ -330,9 +330,10 @@ class JournalFile:
         """
         return self._guard("written", lambda: self._prune(where, values), self._write_lock)
 
-    def last_id(self) -> int:
-        """The id of the newest record, 0 if there is none."""
-        return int(self.read("SELECT coalesce(max(id), 0) FROM record", ())[0][0])
+    def last_id(self, where: str = "1", values: tuple[object, ...] = ()) -> int:
+        """The id of the newest record of which `where` is true, 0 if there is none."""
+        query = f"SELECT id FROM record WHERE {where} ORDER BY id DESC LIMIT 1"  # noqa: S608
+        return next((int(number) for (number,) in self.read(query, values)), 0)
 
     def count(self) -> int:
         """How many records there are."""

@@ -155,17 +155,19 @@ class RunLog:
         """
         self._file.change("DELETE FROM run WHERE id = ?", (number,))
 
-    def end_before(self, mark: int) -> None:
-        """No run reaches beyond this mark: what comes after it is of later runs.
+    def end_before(self, mark: int, last: int) -> None:
+        """No run that is over reaches beyond this mark: what comes after it is of later runs.
 
-        SQLite gives the ids of removed records again, if they were the last ones.
+        Args:
+            mark: The id of a record.
+            last: That of the newest one. Runs that reach beyond this are of others, just now.
 
         Raises:
             JournalError: The journal cannot be written.
         """
         for number, facts in self._noted():
             until = facts.get("until")
-            if isinstance(until, int) and until > mark:
+            if isinstance(until, int) and mark < until <= last:
                 self._file.change(_UPDATE, (*_packed({**facts, "until": mark}), number))
 
     def digests(self, number: int) -> bytes | None:

@@ -16,6 +16,7 @@ import pytest
 import lionproc as lp
 from lionproc.engine import journal_record
 from lionproc.engine.journal import Entry, Journal
+from lionproc.engine.journal_file import JournalFile
 from lionproc.errors import ConfigurationError
 
 pytestmark = pytest.mark.usefixtures("quiet_home")
@@ -108,6 +109,44 @@ def test_an_earlier_run_has_nothing_of_what_comes_after_a_prune(runs, server, mo
     runs.llm.process("new {text}", into="a", model=model, name="later")
     assert lp.run("new").frame(runs)["a"].isna().all()
     assert set(lp.run("later").frame(runs)["a"]) == {"bought again"}
+
+
+def test_a_prune_that_is_killed_once_the_records_are_gone_leaves_no_run_with_later_answers(
+    runs, server, model, monkeypatch
+):
+    inner = JournalFile.prune
+
+    def killed(*given):
+        inner(*given)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(JournalFile, "prune", killed)
+        with pytest.raises(KeyboardInterrupt):
+            lp.journal().prune(older_than="0s")
+    server.configure(answer=lambda body: "bought again")
+    runs.llm.process("new {text}", into="a", model=model, name="later")
+    assert lp.run("new").frame(runs)["a"].isna().all()
+    assert set(lp.run("later").frame(runs)["a"]) == {"bought again"}
+
+
+def test_a_run_that_ends_while_others_are_taken_out_keeps_its_answers(
+    runs, server, model, monkeypatch
+):
+    inner = JournalFile.last_id
+    asked = []
+
+    def last_id(*given):
+        found = inner(*given)
+        if not asked:
+            asked.append(found)
+            runs.llm.process("meanwhile {text}", into="a", model=model, name="meanwhile")
+        return found
+
+    monkeypatch.setattr(JournalFile, "last_id", last_id)
+    lp.journal().prune(run="new")
+    assert lp.run("meanwhile").frame(runs)["a"].notna().all()
+    assert lp.run("old").frame(runs)["a"].notna().all()
 
 
 @pytest.mark.parametrize("age", ["30", "a month", 30, "-1d"])
