@@ -312,7 +312,8 @@ class StoppedWarning(LionprocWarning):
     """Somebody stopped the run while a cell waited for it, and the frame is partial."""
 
 
-_SEARCHED, _LONG_NAME = 2000, 200  # names, characters of one
+_LONG_NAME = 200  # characters
+_WORK = 2_000_000  # pairs of characters that are held against each other: 0.4 seconds
 _MOST_NAMES = 1500  # characters
 
 
@@ -334,9 +335,8 @@ def did_you_mean(word: object, known: Iterable[object]) -> str:
     """
     words = [str(k) for k in known]
     # Of very many, or very long ones, a search takes long, and a stranger may have chosen them.
-    near = get_close_matches(
-        str(word)[:_LONG_NAME], [w for w in words[:_SEARCHED] if len(w) <= _LONG_NAME], 3, 0.6
-    )
+    written, short = str(word)[:_LONG_NAME], [w for w in words if len(w) <= _LONG_NAME]
+    near = get_close_matches(written, short[: _WORK // (_LONG_NAME * (len(written) + 1))], 3, 0.6)
     near = near or [w for w in words if "_" in w and str(word).lower() == _initials(w)]
     if near:
         return f" Did you mean {' or '.join(map(repr, near))}?"

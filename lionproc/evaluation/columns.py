@@ -20,6 +20,7 @@ from lionproc.model.one_hash import has_one_hash
 __all__ = ["Column", "Measure", "check_labels", "column", "measure_of", "one_column", "ordered"]
 
 Measure: TypeAlias = Literal["labels", "numbers", "lists"]
+_SHOWN = 100  # characters of a label in a message
 _DIGITS = 400  # of the longest decimal number that becomes an int; 1E+999999999 is one, too
 _LISTS = (list, tuple, set, frozenset, np.ndarray)
 _KINDS: Sequence[tuple[str, tuple[type, ...]]] = (
@@ -213,7 +214,7 @@ def check_labels(answers: Column, gold: Column) -> None:
     strange = Counter(cell for cell in gold.cells if cell is not None and cell not in able)
     if strange:
         named = ", ".join(
-            f"{label!r} ({rows:,} {'row' if rows == 1 else 'rows'})"
+            f"{_cut(label)} ({rows:,} {'row' if rows == 1 else 'rows'})"
             for label, rows in strange.most_common(5)
         )
         more = f" and {len(strange) - 5:,} more" if len(strange) > 5 else ""
@@ -223,6 +224,11 @@ def check_labels(answers: Column, gold: Column) -> None:
             "it empty in those rows, or add the label to schema=. Where it was a possible answer, "
             f'df[{answers.name!r}].astype("string") counts those rows as wrong.'
         )
+
+
+def _cut(label: object) -> str:
+    text = repr(label)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _listed(kinds: Iterable[str]) -> str:

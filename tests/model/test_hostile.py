@@ -865,8 +865,18 @@ def test_a_misspelt_name_is_not_held_against_a_million_of_a_strangers(monkeypatc
     )
     names = [f"name {n}" for n in range(5000)]
     hint = lp.errors.did_you_mean("nme", [*names, "x" * 1000])
-    assert len(searched) <= 2000
+    assert len(searched) <= 4000
     assert hint.endswith("(5,001 in all).")
+    searched.clear()
+    lp.errors.did_you_mean("x" * 199, ["y" * 199] * 2000)
+    assert 0 < len(searched) <= 2_000_000 / 199**2
+
+
+def test_a_label_of_megabytes_is_not_told_whole():
+    frame = pd.DataFrame({"a": pd.Categorical(["x"]), "gold": ["y" * 10**6]})
+    with pytest.raises(lp.errors.ConfigurationError) as refused:
+        frame.llm.score("a", gold="gold")
+    assert len(str(refused.value)) < 1000
 
 
 def test_a_schema_that_is_longer_than_any_model_can_be_asked_with_is_refused():
