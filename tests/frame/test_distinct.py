@@ -106,6 +106,15 @@ FEW_KNOW = {
 }
 
 
+def takes_views():
+    """Whether Arrow takes rows of a column of views, as no version before 20 does."""
+    try:
+        pc.take(pa.array(["a"], pa.string_view()), pa.array([0]))
+    except pa.ArrowNotImplementedError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("kind", FEW_KNOW, ids=str)
 def test_a_column_of_a_kind_that_few_functions_know_names_slices_and_strata(kind, tmp_path):
     members = FEW_KNOW[kind]
@@ -121,11 +130,14 @@ def test_a_column_of_a_kind_that_few_functions_know_names_slices_and_strata(kind
     if "view" not in str(kind):  # of a frame with views pandas can take no rows
         slices = frame.llm.score("mood", gold="gold", by="by").slices
         assert slices["rows"].tolist() == np.bincount(codes).tolist()
-    frame.llm.to_review(tmp_path / "review.csv", n=10, into="mood", by="by", columns=["t"])
-    assert len(pd.read_csv(tmp_path / "review.csv")) == 10
+    if "view" not in str(kind) or takes_views():
+        frame.llm.to_review(tmp_path / "review.csv", n=10, into="mood", by="by", columns=["t"])
+        assert len(pd.read_csv(tmp_path / "review.csv")) == 10
 
 
 def arrow_column(cells, kind):
+    if kind == pa.float16():  # of which older versions of Arrow take only numpy's
+        cells = [None if cell is None else np.float16(cell) for cell in cells]
     return pd.Series(pd.arrays.ArrowExtensionArray(pa.array(cells, kind)))
 
 
