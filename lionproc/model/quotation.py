@@ -25,6 +25,7 @@ _BESIDE = 10  # characters beside a word by which a quotation is known
 _AROUND = 8 * _BESIDE  # and as many of them may be written as escapes
 _MOST_FOUND = 20
 _ESCAPE = re.compile(r"\\{1,8}(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|[nrtbfv])")
+_NO_LETTER = re.compile(r"&#[xX]?[0-9a-fA-F]{8,}")  # of thousands of digits Python reads no number
 _RUN = re.compile(r"[^\W_]+")
 _BEGUN, _REST = re.compile(r"[^\W_]{1,40}\Z"), re.compile(r"[^\W_]{1,40}")
 
@@ -143,7 +144,8 @@ def plainly(text: str) -> str:
         >>> plainly('No\tCREDIT &quot;left&quot;'), plainly('"no%20credit", left')
         ('no credit left', 'no credit left')
     """
-    read = unquote(html.unescape(_ESCAPE.sub(_letter, _ends_of(text))))
+    read = _NO_LETTER.sub(" ", _ESCAPE.sub(_letter, _ends_of(text)))
+    read = unquote(html.unescape(read))
     return " ".join(_RUN.findall(read.casefold()))
 
 

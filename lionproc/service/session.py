@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import logging
 import os
 import threading
 import weakref
@@ -29,6 +30,7 @@ from lionproc.model.defaults import MODEL_VARIABLE, default, default_model
 from lionproc.model.model import Model
 from lionproc.model.wire import Wire, mask_together
 
+log = logging.getLogger("lionproc.service")
 CLOSED = "It was closed meanwhile: resume() goes on."
 MAX_BUILDERS = 256  # answer types whose request builder is remembered
 
@@ -104,8 +106,7 @@ class Session:
         Raises:
             ModelError: There is no key, or the address is invalid.
             JournalError: The journal cannot be opened.
-            ConfigurationError: A client of the user's own leads elsewhere by now; or it was opened
-                before the process was forked.
+            ConfigurationError: It was opened before the process was forked.
         """
         if self in _of_parent:
             raise ConfigurationError(
@@ -131,10 +132,11 @@ class Session:
                 atexit.unregister(_at_exit)
                 atexit.register(_at_exit)
             elif not self._connection.is_as_it_was():
-                raise ConfigurationError(
-                    "The client of this model has other headers, parameters or another address than "
-                    "when the service was opened, so that its answers may be another tenant's. "
-                    "Close the service, and go on: it takes the client as it is then."
+                self._connection.is_as_it_was = lambda: True  # it is said once
+                log.warning(
+                    "the client of %r has other headers, cookies, parameters or another address now "
+                    "than this service goes on with. To have it take them, close it and go on.",
+                    self.model,
                 )
             return self._connection
 

@@ -14,6 +14,7 @@ import pytest
 
 import lionproc as lp
 from lionproc.errors import (
+    AccessError,
     ConfigurationError,
     FirstRowsFailedError,
     ParameterWarning,
@@ -483,6 +484,20 @@ def test_what_a_refusal_quotes_of_a_row_ends_no_run(cell, status):
                 "{text}", "a", model=model, progress=False, limits=lp.Limits(concurrency=1)
             )
         assert out["a"].notna().tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("sign", ["&#{}", "&#{};", "&#x{};", "&#X{}"])
+def test_a_row_with_a_letter_of_thousands_of_digits_is_judged_as_any_other(sign):
+    cell = f"look: {sign.format('1' * 5000)} there"  # Python reads no number of so many
+
+    def fault(body, number):
+        return no({"error": {"message": "insufficient credit"}}, 402) if number < 20 else None
+
+    with Server(faults=fault, key=None, answer="fine") as server:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key="none")
+        df = pd.DataFrame({"text": [cell] * 3})
+        with pytest.raises(AccessError, match="no credit"):
+            df.llm.process("{text}", "a", model=model, progress=False, journal=False)
 
 
 @pytest.mark.parametrize("status", [400, 422, 500, 503])

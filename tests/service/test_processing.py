@@ -501,23 +501,31 @@ async def test_limits_follow_what_the_server_says(server, service, model):
 
 
 @pytest.mark.parametrize("pooled", [False, True])
-async def test_a_client_that_leads_elsewhere_by_now_is_told_before_anything_is_sent(server, pooled):
+async def test_a_service_goes_on_with_the_client_as_it_was_and_says_so_once(server, caplog, pooled):
     http = openai.DefaultAsyncHttpxClient(headers={"X-Tenant": "a"})
     client = openai.AsyncOpenAI(base_url=server.base_url, api_key=server.key, http_client=http)
     model = lp.Model("openai", "m", client=client)
-    other = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
-    service = lp.ProcessingService(
-        "S", "s", None, model=lp.Pool([model, other]) if pooled else model
-    )
-    assert (await service.process_data({"text": "fine"}))["status"] == "success"
-    sent = server.counters.total
+    if pooled:
+        twin = http.__class__(headers={"X-Tenant": "a"})
+        other = openai.AsyncOpenAI(base_url=server.base_url, api_key=server.key, http_client=twin)
+        model = lp.Pool([model, lp.Model("openai", "m", client=other)])
+    service = lp.ProcessingService("S", "s", None, model=model)
+
+    async def asked(text):
+        assert (await service.process_data({"text": text}))["status"] == "success"
+        return server.requests[-1].headers["x-tenant"], server.counters.total
+
+    before = server.counters.total
+    assert await asked("fine") == ("a", before + 1)
     http.headers["X-Tenant"] = "b"
-    told = await service.process_data({"text": "fine"})
-    assert told["kind"] == "not_sent"
-    assert "another tenant" in told["error"]
-    assert server.counters.total == sent
+    assert await asked("fine") == ("a", before + 1)  # kept
+    assert await asked("other") == ("a", before + 2)
+    assert caplog.text.count("the client of") == 1
+    assert "close it and go on" in caplog.text
     await service.close()
-    assert (await service.process_data({"text": "fine"}))["status"] == "success"
-    assert server.counters.total == sent + 1
+    if not pooled:  # whose other member is as it was
+        assert await asked("fine") == ("b", before + 3)
+        assert await asked("other") == ("b", before + 4)
+    assert caplog.text.count("the client of") == 1
     await service.close()
     await client.close()
