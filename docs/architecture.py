@@ -68,6 +68,10 @@ QUESTIONS: Lines = (
     ("Reopening", "How long is a server left alone that said `Retry-After`, or nothing?"),
     ("Replay", "Where does a second run find what the first one was answered?"),
     ("JournalFile", "Where is a reply written to disk before it counts?"),
+    (
+        "is_of_one_machine",
+        "Which disks may other machines have too, so that a journal is kept otherwise?",
+    ),
     ("bring_up", "Where are the tables of the journal, and what an older file lacks?"),
     ("look_through", "What is looked at before a journal from elsewhere is believed?"),
     ("LimitControls", "How does the panel change a limit?"),

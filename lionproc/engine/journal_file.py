@@ -32,9 +32,10 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import Final, TypeVar
 
+from lionproc.engine.file_system import is_of_one_machine
 from lionproc.engine.forking import hold
 from lionproc.engine.journal_intake import MOST_ALIKE, take_in
-from lionproc.engine.journal_mark import GIVE, bears_mark, check_mark
+from lionproc.engine.journal_mark import GIVE, bears_mark, check_mark, is_shared, marks
 from lionproc.engine.journal_owed import owed
 from lionproc.engine.journal_pages import look_through
 from lionproc.engine.journal_record import LARGEST, Row
@@ -132,7 +133,7 @@ _HISTORY: Final = (
 )
 
 
-# What SQLite answers where shared memory or its locks do not work (network file systems).
+# What SQLite answers where shared memory or its locks do not work.
 _NO_WAL: Final = {
     sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_CANTOPEN,
@@ -217,17 +218,20 @@ class JournalFile:
         self.take_over()
         if Path(path).name == USUAL_JOURNAL:
             with contextlib.suppress(JournalError):  # on a full disk: when it is opened next
-                make_secret(Path(path).parent, lambda secret: self.change(GIVE, (secret,)))
+                make_secret(Path(path).parent, self._give)
 
     # Writing and reading
 
     def take_over(self) -> None:
         """Put in what processes that were killed had not put in any more, and what this one could not."""
-        if self.mode == "wal":
+        if self.mode != "memory":  # a log may be of a time when this was in WAL mode
             take_in(self.path, self._put_in)
         with owed(self.path) as rows:
             if rows:
                 self._put_in(rows)
+
+    def _give(self, secret: bytes) -> None:
+        self.change(GIVE, (marks(secret, over_network=self._is_over_network()),))
 
     def _put_in(self, rows: Sequence[Row]) -> None:
         missing = [row for row in dict.fromkeys(rows) if not self._has(row)]
@@ -541,13 +545,18 @@ class JournalFile:
         try:
             if self.path != MEMORY:
                 check_journal(self.path)
-                check_mark(link.connection, self.path)
+                check_mark(link.connection, self.path, over_network=self._is_over_network())
         except BaseException:
             link.close()
             raise
         return link
 
+    def _is_over_network(self) -> bool:
+        return self.path != MEMORY and not is_of_one_machine(self.path)
+
     def _prepared(self, steps: _Steps, *, write: bool) -> sqlite3.Connection:
+        if self._is_over_network():
+            return self._prepare("TRUNCATE", steps, write=write)
         try:
             return self._prepare("WAL", steps, write=write)
         except sqlite3.OperationalError as error:
@@ -567,7 +576,9 @@ class JournalFile:
             if mode == "WAL":
                 # Before anything in a stranger's file changes.
                 self._look(connection, steps)
-                (kept,) = execute("PRAGMA journal_mode = WAL").fetchone()
+                # One that was opened over a network may be open there now, and nothing shows it.
+                mode = "TRUNCATE" if is_shared(connection, self.path) else mode
+                (kept,) = execute(f"PRAGMA journal_mode = {mode}").fetchone()
                 execute("PRAGMA wal_autocheckpoint = 4000")
             else:
                 # A file left in WAL mode opens without shared memory only in exclusive mode.

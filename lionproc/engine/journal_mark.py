@@ -3,7 +3,8 @@
 In a folder that lionproc made it is the secret of that (`made_here`), elsewhere the number that the
 file system gave the file, which a copy has not and nobody who writes an archive knows. It is kept as a
 run with the number 0 and a wrong checksum, which nobody lists and no format forbids. A file that is
-opened by another name for a while bears both, a line each.
+opened by another name for a while bears both, a line each. Another line says that it was opened over
+a network: the machine that has the disk, for which it is a file as any other, keeps to what is safe there.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Final
 from lionproc.engine.journal_trouble import is_busy
 from lionproc.engine.made_here import say_it_was_not, secret_of
 
-__all__ = ["GIVE", "bears_mark", "check_mark"]
+__all__ = ["GIVE", "bears_mark", "check_mark", "is_shared", "marks"]
 
 GIVE: Final = "INSERT OR REPLACE INTO run (id, facts, checksum) VALUES (0, ?, -1)"
 _GIVEN: Final = (
@@ -24,6 +25,7 @@ _GIVEN: Final = (
     " FROM run WHERE id = 0"
 )
 _MOST_DIGITS: Final = 20  # of a file's number; a secret is longer
+_SHARED: Final = b"network"
 _HOLDS: Final = "SELECT EXISTS (SELECT 1 FROM record) OR EXISTS (SELECT 1 FROM run WHERE id <> 0)"
 
 
@@ -37,12 +39,33 @@ def bears_mark(connection: sqlite3.Connection, path: str) -> bool:
     return _bears(connection, _mark_of(path))
 
 
-def check_mark(connection: sqlite3.Connection, path: str) -> None:
+def is_shared(connection: sqlite3.Connection, path: str) -> bool:
+    """Whether a journal was opened over a network since it was made; a copy of it was not.
+
+    Args:
+        connection: As `bears_mark`.
+        path: The file, by its real path.
+    """
+    return _SHARED in _given(connection) and bears_mark(connection, path)
+
+
+def marks(mark: bytes, *, over_network: bool) -> bytes:
+    """What a journal is given that bears nothing else.
+
+    Args:
+        mark: Its mark.
+        over_network: Whether it is opened over a network.
+    """
+    return b"\n".join((mark, _SHARED)) if over_network else mark
+
+
+def check_mark(connection: sqlite3.Connection, path: str, *, over_network: bool) -> None:
     """Give a journal its mark, and say so if it should have had that already.
 
     Args:
         connection: Not in a transaction.
         path: The journal's file, by its real path.
+        over_network: Whether it is opened over a network, which it then tells all who come.
 
     Raises:
         sqlite3.Error: Another process writes just now.
@@ -52,7 +75,7 @@ def check_mark(connection: sqlite3.Connection, path: str) -> None:
             time where it cannot be written.
     """
     mark = _mark_of(path)
-    if mark and _is_foreign(connection, mark) and secret_of(path):
+    if mark and _is_foreign(connection, mark, over_network) and secret_of(path):
         say_it_was_not(path)
 
 
@@ -77,24 +100,29 @@ def _given(connection: sqlite3.Connection) -> list[bytes]:
         return []
 
 
-def _is_foreign(connection: sqlite3.Connection, mark: bytes) -> bool:
-    if _bears(connection, mark):
+def _is_foreign(connection: sqlite3.Connection, mark: bytes, over_network: bool) -> bool:
+    wanted = {mark, _SHARED} if over_network else {mark}
+    if wanted <= set(_given(connection)):
         return False
     execute = connection.execute
     try:
         execute("BEGIN IMMEDIATE")
         holds = False
-        if not _bears(connection, mark):  # else another process was quicker
+        given = _given(connection)
+        if mark not in given:  # else another process was quicker
             (holds,) = execute(_HOLDS).fetchone()
-            others = [each for each in _given(connection) if _is_number(each) != _is_number(mark)]
-            execute(GIVE, (b"\n".join((mark, *others)),))
+            others = (each for each in given if _is_number(each) != _is_number(mark))
+            given = [mark, *(each for each in others if each != _SHARED)]  # a copy is elsewhere
+        if over_network and _SHARED not in given:
+            given.append(_SHARED)
+        execute(GIVE, (b"\n".join(given),))
         execute("COMMIT")
     except sqlite3.Error as error:  # full or damaged: nothing speaks for it
         with contextlib.suppress(sqlite3.Error):
             connection.rollback()
         if is_busy(error):
             raise
-        return True
+        return not _bears(connection, mark)
     return bool(holds)
 
 

@@ -13,7 +13,7 @@ class JournalStats:
 
     Attributes:
         path: Its file, or `":memory:"`.
-        mode: `"wal"`, `"rollback"` where the file system cannot do WAL, or `"memory"`.
+        mode: `"wal"`, `"rollback"` on a network disk or where WAL does not work, or `"memory"`.
         bytes: Size on disk.
         pending: Records appended and not yet on disk.
         written: Records that this process has put on disk.

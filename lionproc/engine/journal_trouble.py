@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
+from lionproc.engine.file_system import file_system_of, is_of_one_machine
 from lionproc.errors import JournalError
 
 _TOO_MANY: Final = (errno.EMFILE, errno.ENFILE)
@@ -68,6 +69,13 @@ def trouble(path: str, verb: str, error: sqlite3.Error | OSError) -> JournalErro
     elif code_of(error) == sqlite3.SQLITE_IOERR and _is_read_only(path):
         reason = "its folder can only be read, and SQLite writes beside it also to read it"
         way_on = f"Copy it with its -wal file to a folder of yours, {ELSEWHERE}."
+    elif code_of(error) == sqlite3.SQLITE_BUSY and not is_of_one_machine(path):
+        reason, _ = _REASONS[sqlite3.SQLITE_BUSY]
+        way_on = (
+            f"It is on a network disk ({file_system_of(path) or 'unknown'}), so that process may be on another machine. One "
+            "of the machine that has the disk for its own, or of an older lionproc, lets nobody in as "
+            f"long as it has the journal open: end it, {ELSEWHERE}."
+        )
     elif code_of(error) in _REASONS:
         reason, way_on = _REASONS[code_of(error)]
     else:

@@ -184,7 +184,7 @@ class JournalWriter:
         return None
 
     def _log(self) -> Log | None:
-        # Where there is no WAL (network file systems) files cannot be locked or appended to either.
+        # Where there is no WAL, as on network disks, files may not be locked or appended to either.
         return self._intake.take() if self._file.mode == "wal" else None
 
     def _refusal(self) -> JournalError | None:
