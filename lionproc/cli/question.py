@@ -11,7 +11,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lionproc.engine.json_depth import shallow
 from lionproc.engine.paths import local_path, missing_file
 from lionproc.errors import ConfigurationError, ModelError, did_you_mean
 
@@ -259,7 +258,7 @@ def _refuse_named_pipe(file: Path, option: str) -> None:
 def _json(file: Path) -> dict[str, Any]:
     text = _contents(file, "--schema", (".json",))
     try:
-        schema = json.loads(shallow(text))
+        schema = json.loads(text)
     except ValueError as error:
         raise ConfigurationError(f"--schema: {str(file)!r} is no JSON: {error}.") from None
     except RecursionError:
