@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from lionproc.engine.json_depth import shallow
+from lionproc.engine.json_bounds import bounded
 from lionproc.errors import ConfigurationError
 from lionproc.model.as_json import DEEPEST
 from lionproc.model.validate import is_deeper, whole_characters
@@ -101,7 +101,7 @@ def _whole(value: Any) -> Any:
 
 def _loads(text: str | bytes) -> Any:
     return json.loads(
-        shallow(text), parse_int=_integer, parse_float=_float, parse_constant=_constant
+        bounded(text), parse_int=_integer, parse_float=_float, parse_constant=_constant
     )
 
 

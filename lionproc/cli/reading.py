@@ -12,7 +12,6 @@ import gzip
 import io
 import itertools
 import sys
-import warnings
 import zlib
 from array import array
 from collections import Counter, defaultdict
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
+from lionproc.cli.csv_rows import csv_frame
 from lionproc.engine.packed import TIMES as PACKED_TIMES
 from lionproc.engine.packed import most_unpacked
 from lionproc.engine.paths import local_path, missing_file
@@ -197,6 +197,8 @@ def _why(path: str, said: Format | None, error: Exception) -> str:
         return f"There is no such encoding: {error}."
     if isinstance(error, OSError):
         return f"{name} cannot be read: {error.strerror or type(error).__name__}."
+    if isinstance(error, csv.Error):
+        return f"{name} cannot be read as a table: {error}."
     return (
         f"{name} cannot be read as a table ({type(error).__name__}). Is it really "
         f"{'CSV with a line of column names' if said == 'csv' else said}?"
@@ -221,8 +223,6 @@ def _parquet(path: str, rows: int | None) -> pd.DataFrame:
 def _csv(
     source: Any, path: str, delimiter: str | None, encoding: str | None, rows: int | None
 ) -> Table:
-    import pandas as pd
-
     from lionproc.frame.byte_order import marked_encoding
 
     head = source.read(_HEAD)
@@ -231,36 +231,22 @@ def _csv(
     encoding = encoding or marked or "utf-8"
     is_tsv = path.lower().removesuffix(".gz").endswith(".tsv")
     usual = "\t" if is_tsv else None
-    # A carriage return alone, which pandas counts in its own way.
-    odd = b"\r" in head.replace(b"\r\n", b"")
-    names, found, blank = _header(source, head, encoding, delimiter or usual, rows)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)  # cells that would be cut off
-        frame = pd.read_csv(
-            source,
-            sep=found,
-            encoding=encoding,
-            dtype=str,
-            keep_default_na=False,
-            na_values=[""],
-            index_col=False,
-            skiprows=blank if len(names) == 1 and not odd else 0,  # else it does so by itself
-            skip_blank_lines=len(names) > 1,  # where there is one column, it is an empty cell
-            nrows=rows,
-        )
-    if len(names) == frame.shape[1]:
-        frame.columns = pd.Index(names)  # as they are written: pandas makes "a.1" of a second "a"
+    names, found = _header(source, head, encoding, delimiter or usual, rows)
+    lines = io.TextIOWrapper(source, encoding, newline="")
+    frame = csv_frame(lines, found, names, rows)
+    lines.detach()
     return Table(frame, "csv", found, marked is not None)
 
 
 def _header(
     source: Any, head: bytes, encoding: str, delimiter: str | None, rows: int | None
-) -> tuple[list[str], str, int]:
-    """The names in the first line, however long it is, what is between them, and blank lines before.
+) -> tuple[list[str], str]:
+    """The names in the first line, however long it is, and what is between them.
 
     Raises:
         ConfigurationError: Names are there twice, or the rows below would make far more cells than
             the file has bytes.
+        csv.Error: There are none.
     """
     from lionproc.frame.separator import separator_of
     from lionproc.frame.table_bounds import LINES
@@ -272,7 +258,9 @@ def _header(
         raise ConfigurationError(f"--delimiter is one character, not {delimiter!r}.")
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
     reader = csv.reader(lines, delimiter=delimiter)
-    blank, names = next(((n, line) for n, line in enumerate(reader) if line), (0, []))
+    names = next(filter(None, reader), [])
+    if not names:
+        raise csv.Error("there is nothing in it")
     LINES.check("The table", columns=len(names), rows=1, written=source.tell())
     _must_differ(names)
     widest, count = len(names), 0
@@ -281,7 +269,7 @@ def _header(
         widest = max(widest, len(row))
     LINES.check("The table", columns=widest, rows=count, written=source.tell())
     lines.detach().seek(0)
-    return names, delimiter, blank
+    return names, delimiter
 
 
 def _must_differ(names: list[str]) -> None:

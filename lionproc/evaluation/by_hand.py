@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from lionproc.engine.json_depth import shallow
+from lionproc.engine.json_bounds import bounded
 from lionproc.errors import ConfigurationError
 from lionproc.frame.spreadsheet import harmless
 
@@ -213,7 +213,7 @@ def _list(text: str, *_: object) -> list[object]:
 
 def _json_list(text: str) -> list[object]:
     try:
-        return list(json.loads(shallow(text)))
+        return list(json.loads(bounded(text)))
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

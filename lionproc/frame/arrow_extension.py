@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Collection, Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -31,6 +31,7 @@ from lionproc.model.one_hash import has_one_hash
 __all__ = ["SavedDtype", "register", "to_frame", "to_table"]
 
 _NAME = "lionproc.column"
+_ONE_HASH = "very many categories have one hash"  # and take hours to tell apart
 _NOTE = b"lionproc.dtype"  # in the metadata of a field
 Arrow: TypeAlias = Any  # an Arrow array or chunked array: stubs for these differ too much
 _untyped: Any = pa
@@ -93,28 +94,27 @@ class _Category:
             held = _noted(unpacked(self._dtype["held"]))
             values = held.to_pandas().iloc[:, 0]
             index: Index = pd.Index(values, tupleize_cols=False)
-            _refuse_one_hash([], index)
+            if has_one_place(index):
+                raise ValueError(_ONE_HASH)
             place_of = {value: place for place, value in enumerate(_shown(held, index))}
             places = [place_of.get(value, -1) for value in _storage(array).to_pylist()]
             return pd.Categorical.from_codes(
                 places, categories=index.rename(None), ordered=self._dtype["ordered"]
             )
         members = self._dtype["categories"]
-        if not is_readable(self._dtype["index"]):
+        kind = self._dtype["index"]
+        if not isinstance(kind, str) or (kind != "str" and np.dtype(kind).kind not in _PLAIN):
             raise ValueError("there is no such dtype")
-        categories: Index = pd.Index(members, dtype=self._dtype["index"], tupleize_cols=False)
-        _refuse_one_hash(members, categories)
+        if has_one_hash(members):
+            raise ValueError(_ONE_HASH)
+        categories: Index = pd.Index(members, dtype=kind, tupleize_cols=False)
+        if has_one_place(categories):
+            raise ValueError(_ONE_HASH)
         code = {_stored(member, self._dtype): place for place, member in enumerate(members)}
         codes = [code.get(value, -1) for value in _storage(array).to_pylist()]
         return pd.Categorical.from_codes(
             codes, categories=categories, ordered=self._dtype["ordered"]
         )
-
-
-def _refuse_one_hash(members: Iterable[object], categories: Index) -> None:
-    """Raise a ValueError for what takes hours to tell apart; a stranger may have written it."""
-    if has_one_hash(members) or has_one_place(categories):
-        raise ValueError("very many categories have one hash")
 
 
 def register() -> None:
@@ -363,7 +363,8 @@ def _held_category(column: pd.Series[Any]) -> _Column | None:
         return None
     type_ = held.schema.field(0).type if _is_plain(held) else pa.string()
     how = {"kind": "category", "held": packed(held), "ordered": bool(column.cat.ordered)}
-    values = _untyped.array([[*stored, None][code] for code in column.cat.codes], type=type_)
+    stored.append(None)  # code -1
+    values = _untyped.array([stored[code] for code in column.cat.codes], type=type_)
     described = {"pandas_type": "object", "numpy_type": "object", "metadata": None}
     return _Column(_untyped.chunked_array([values]), how, described)
 

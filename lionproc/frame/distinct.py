@@ -141,6 +141,9 @@ def _of_numbers(array: pa.ChunkedArray) -> Codes | None:
 
 
 def _of_cells(array: pa.ChunkedArray, dtype: object, *, ordered: bool) -> tuple[Codes, Values]:
+    kind = _value_type(array.type)
+    if pa.types.is_decimal(kind):  # very many may have one hash in Python too, and no texts do
+        array = array.cast(pa.string())
     place_of = _places()
     codes = np.empty(len(array), dtype=np.intp)
     end = 0
@@ -153,8 +156,7 @@ def _of_cells(array: pa.ChunkedArray, dtype: object, *, ordered: bool) -> tuple[
     if codes.min(initial=0) < 0:
         codes[codes < 0] = len(cells)
         cells.append(None)
-    kind = _value_type(array.type)
-    values = no_view(pa.array(cells, kind))
+    values = no_view(pa.array(cells, _value_type(array.type)).cast(kind))
     if ordered:
         try:
             order = pc.sort_indices(values)  # a missing one is the last

@@ -9,7 +9,7 @@ import pandas as pd
 
 __all__ = ["LONGEST_NAME", "is_level", "is_readable"]
 
-LONGEST_NAME: Final = 500  # characters; of those that pandas makes a dtype of none has as many
+LONGEST_NAME: Final = 120  # characters; of those that pandas makes a dtype of none has as many
 _KINDS: Final = "biufcmMO"  # of numpy's dtypes, those of which every value takes the same few bytes
 
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lionproc.engine.blocking_work import heard_meanwhile
-from lionproc.engine.json_depth import shallow
+from lionproc.engine.json_bounds import bounded
 from lionproc.engine.paths import missing_file
 from lionproc.engine.unfolding import unfolds
 from lionproc.errors import ConfigurationError, LionprocError, LionprocWarning
@@ -153,7 +153,7 @@ def read_source(source: Any) -> tuple[pd.DataFrame, dict[str, object]]:
     schema = table.schema
     for field in (schema, *schema):
         for said in (field.metadata or {}).values():
-            shallow(said)
+            bounded(said)
     frame = to_frame(table)
     labels = (schema.metadata or {}).get(LABELS)
     if labels is not None:
@@ -247,7 +247,7 @@ def _schema_of(file: Path | Remote) -> pa.Schema:
 def _no_facts(name: str, schema: pa.Schema) -> str:
     """What to say of a file without facts; pandas keeps the id of the run, which leads to them."""
     try:
-        run = json.loads(shallow((schema.metadata or {})[b"PANDAS_ATTRS"]))[KEY]
+        run = json.loads(bounded((schema.metadata or {})[b"PANDAS_ATTRS"]))[KEY]
     except (KeyError, TypeError, ValueError, RecursionError):
         run = None
     if not isinstance(run, str):
@@ -264,7 +264,7 @@ def facts_of(schema: pa.Schema) -> dict[str, object] | None:
     """The facts in a file's metadata; None where there are none, or they are no facts."""
     try:
         kept = (schema.metadata or {})[FACTS]
-        facts = None if unfolds(kept, SPARE) else json.loads(shallow(kept))
+        facts = None if unfolds(kept, SPARE) else json.loads(bounded(kept))
     except (KeyError, ValueError, RecursionError):
         return None
     return facts if isinstance(facts, dict) else None

@@ -16,7 +16,7 @@ from typing import Any, TypeGuard
 
 import orjson
 
-from lionproc.engine.json_depth import shallow
+from lionproc.engine.json_bounds import bounded
 from lionproc.engine.unfolding import without_texts
 from lionproc.model.escapes import has_needless_escapes
 from lionproc.model.lenient import leniently_read
@@ -204,7 +204,7 @@ def _read(text: str) -> object:
             if payloads:
                 raise ValueError("There is something between the events.")
             # Comments end here, and JSON begins, on one line or on many.
-            data, stop = _DECODER.raw_decode(shallow(text), place)
+            data, stop = _DECODER.raw_decode(bounded(text), place)
             _only_an_end_mark(text[stop:])
             return data
         place = end + 1
@@ -230,7 +230,7 @@ def _events(payloads: list[tuple[str, str]]) -> Iterator[dict[str, object]]:
         try:
             event = orjson.loads(payload)
         except ValueError:
-            event = json.loads(shallow(payload))  # which takes half a character
+            event = json.loads(bounded(payload))  # which takes half a character
         if not isinstance(event, dict):
             raise ValueError("An event is no object.")  # noqa: TRY004  (its value is wrong)
         if is_over and _choice(event):  # some count the tokens there

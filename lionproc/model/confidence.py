@@ -29,7 +29,7 @@ from itertools import islice
 from operator import attrgetter
 from typing import Any
 
-from lionproc.engine.json_depth import shallow
+from lionproc.engine.json_bounds import bounded
 from lionproc.errors import CallError, Kind, SchemaError
 from lionproc.model.answer import Answer
 from lionproc.model.chat_completion import text_of
@@ -310,7 +310,7 @@ def _spans(body: str) -> dict[str, tuple[int, str]]:
     decoder = json.JSONDecoder()
     place, counted, size = 1, 0, 0  # of so many characters so many bytes are known
     try:
-        shallow(body)
+        bounded(body)
         while True:
             place = _over(body, place, ", \t\r\n")
             if body[place] == "}":

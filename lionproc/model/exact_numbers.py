@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from lionproc.engine.json_depth import shallow
+from lionproc.engine.json_bounds import bounded
 from lionproc.model.plain_values import LEAST, MOST
 from lionproc.model.shape import (
     Choice,
@@ -115,7 +115,7 @@ def _loaded(text: str) -> tuple[Any, bool]:
         rounded.written = written
         return rounded
 
-    return json.loads(shallow(text), parse_float=_not_endless(read)), is_rounded
+    return json.loads(bounded(text), parse_float=_not_endless(read)), is_rounded
 
 
 def _with_digits(value: Any) -> Any:
@@ -152,7 +152,7 @@ def written_in(text: str) -> Mapping[float, str | None]:
         return number
 
     try:
-        json.loads(shallow(text), parse_float=_not_endless(read))
+        json.loads(bounded(text), parse_float=_not_endless(read))
     except (ValueError, RecursionError):
         return {}
     return {

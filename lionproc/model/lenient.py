@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from lionproc.engine.json_depth import shallow
+from lionproc.engine.json_bounds import bounded
 
 __all__ = ["leniently_read"]
 
@@ -44,7 +44,7 @@ def leniently_read(text: bytes | str) -> Any:
     whole = _HALVES.sub(r"\\ufffd", whole.replace(r"\\", _NONE_BEGINS))
     whole = whole.replace(_NONE_BEGINS, r"\\")
     try:
-        return json.loads(shallow(whole), parse_int=_number, parse_constant=_nothing)
+        return json.loads(bounded(whole), parse_int=_number, parse_constant=_nothing)
     except RecursionError:
         raise ValueError("It is nested too deeply.") from None
 

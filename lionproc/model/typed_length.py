@@ -9,8 +9,10 @@ from __future__ import annotations
 from math import ceil
 from typing import Final
 
+from lionproc.engine.json_bounds import has_long_number
 from lionproc.engine.kept_reading import KEPT
 from lionproc.errors import CallError, Kind
+from lionproc.model.validate import wrong_shape
 from lionproc.model.wire import MAX_REPLY_BYTES
 
 __all__ = ["LONGEST_TYPED", "refuse_very_long"]
@@ -27,8 +29,11 @@ def refuse_very_long(said: str) -> None:
     One that was read before is read again, as far as a reply could be kept at all.
 
     Raises:
-        CallError: Of kind `unreadable`: to ask for it again would cost the same, and more.
+        CallError: Of kind `unreadable`: to ask for it again would cost the same, and more. Or of kind
+            `wrong_shape`, where Python was told to read numbers of any length.
     """
+    if has_long_number(said.encode("utf-8", "surrogatepass")):
+        raise wrong_shape("a number in it is longer than any that Python reads by itself")
     most = LONGEST_TYPED if KEPT.get() is None else LONGEST_KEPT
     if len(said) * 4 <= most:  # no character has more bytes
         return

@@ -14,7 +14,7 @@ import jiter
 import orjson
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from lionproc.engine.json_depth import shallow
+from lionproc.engine.json_bounds import bounded
 from lionproc.errors import CallError, Kind, RunError, pass_on_interrupt
 from lionproc.model.hashes import readers_of
 from lionproc.model.keys import Keys
@@ -154,7 +154,7 @@ def has_each_key_once(text: str) -> bool:
 def _parse_slowly(text: str) -> Any:
     """What the fast parser does not take: JSON that it knows no limit for, or why it is none."""
     try:
-        return json.loads(shallow(text), object_pairs_hook=_once, parse_constant=_no_constant)
+        return json.loads(bounded(text), object_pairs_hook=_once, parse_constant=_no_constant)
     except RecursionError:
         raise wrong_shape(TOO_DEEP) from None
 

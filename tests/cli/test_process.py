@@ -3,6 +3,7 @@
 import errno
 import gzip
 import io
+import itertools
 import json
 import os
 import re
@@ -684,6 +685,43 @@ def test_a_packed_table_that_unpacks_to_far_more_than_it_is_is_not_read(
     path.write_bytes(packed)
     monkeypatch.setattr(packing, "_FREE", 10_000_000)
     assert len(read(str(path)).frame) == (300_000 if ending == "jsonl" else 299_999)
+
+
+def test_texts_of_a_csv_go_through_no_table_whose_places_they_can_foresee(tmp_path, monkeypatch):
+    """In that of pandas "Aa" and "BB" have one hash, and so have all texts that are made of them."""
+    path = tmp_path / "many.csv"
+    texts = ["".join(parts) for parts in itertools.product(["Aa", "BB"], repeat=14)]
+    path.write_text("\n".join(["text", *texts]))
+    for name in ("read_csv", "factorize", "unique"):
+        monkeypatch.setattr(pd, name, None)
+    assert read(str(path)).frame["text"].tolist() == texts
+    assert read(str(path), rows=12_000).frame["text"].tolist() == texts[:12_000]
+
+
+@pytest.mark.parametrize(
+    ("content", "rows"),
+    [
+        ("a,b\n1,2,\n3,4\n", [["1", "2"], ["3", "4"]]),  # a delimiter at the end of a line
+        ("a,b\n1\n \n\t\n\n3,\n", [["1", None], ["3", None]]),  # lines of nothing are no rows
+        ('a,b\n"1\r\n2","3 ""4"""\n', [["1\r\n2", '3 "4"']]),
+        ('a\n""\n\nNA\n', [[None], [None], ["NA"]]),  # of one column they are empty cells
+        ("a,b\n", []),
+    ],
+)
+def test_cells_of_a_csv_are_texts_as_they_stand_there(content, rows, tmp_path):
+    path = tmp_path / "cells.csv"
+    path.write_bytes(content.encode())
+    frame = read(str(path)).frame
+    cells = [[None if pd.isna(cell) else cell for cell in row] for row in frame.to_numpy().tolist()]
+    assert cells == rows
+
+
+@pytest.mark.parametrize("content", ['a,b\n1,"2\n3,4\n', 'a,"b\n1,2\n', 'a\n"'])
+def test_a_cell_that_has_no_end_is_told(content, tmp_path):
+    path = tmp_path / "open.csv"
+    path.write_text(content)
+    with pytest.raises(ConfigurationError, match="begins with a quote and has no end"):
+        read(str(path))
 
 
 @pytest.mark.parametrize("content", ["\n\ntext\none\n\n", "\r\n\r\ntext,n\r\none,1\r\n"])

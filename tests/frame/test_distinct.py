@@ -195,6 +195,17 @@ def test_no_column_of_a_file_goes_through_a_table_whose_places_it_can_foresee(
     assert rows_in_tables["Arrow"] <= room._AT_ONCE
 
 
+def test_decimals_are_told_apart_by_their_digits_for_very_many_have_one_hash(monkeypatch):
+    keys = []
+    inner = room._places
+    monkeypatch.setattr(room, "_places", lambda: keys.append(inner()) or keys[-1])
+    numbers = [Decimal((2**61 - 1) * (number % 70)) for number in range(5_000)]
+    codes, values = distinct(column(pa.decimal128(38, 2), numbers))
+    assert values.take(codes).tolist() == numbers
+    assert values.tolist() == sorted(set(numbers))
+    assert {type(key) for each in keys for key in each} == {str}
+
+
 def test_one_long_text_for_different_rows_is_found_by_its_count():
     same, other = "I am sorry, what text do you mean?", "Here there is nothing to be said."
     texts = [same if row % 3 else other if row % 2 else f"answer {row}" for row in range(60)]

@@ -86,6 +86,7 @@ def test_values_of_ordinary_columns_have_different_hashes(each):
 @pytest.mark.parametrize(("kind", "categories"), [
     ("float64", SAME), ("int64", WHOLE.tolist()), ("float64", FRACTIONS.tolist()),
     ("object", [n << 32 | n for n in range(1100)]),
+    ("object", [2**70 + (2**61 - 1) * n for n in range(1100)]),
 ])  # fmt: skip
 def test_categories_of_one_hash_in_the_note_of_a_strangers_file_are_not_told_apart(
     kind, categories, tmp_path
@@ -102,10 +103,18 @@ def test_categories_of_one_hash_that_are_held_as_arrow_writes_them_are_not_eithe
     refuses({"held": packed(pa.table({"a": held}))}, tmp_path)
 
 
-def refuses(note, tmp_path):
+@pytest.mark.parametrize("kind", [
+    "category", "datetime64[ns]", "period[D]", "interval", "string[python]", "Int64", "complex128",
+    "S5", "V8", "nothing", 5, None,
+])  # fmt: skip
+def test_categories_in_a_note_have_an_index_that_we_write_or_the_file_is_damaged(kind, tmp_path):
+    refuses({"categories": ["1.1.1"], "index": kind}, tmp_path, why="")
+
+
+def refuses(note, tmp_path, why="very many categories have one hash"):
     kept = json.dumps({"kind": "category", "ordered": False, **note}).encode()
     field = pa.field("a", pa.float64(), metadata={b"lionproc.dtype": kept})
     pq.write_table(pa.table([[1.0]], schema=pa.schema([field])), tmp_path / "a.parquet")
     with pytest.raises(ConfigurationError, match="damaged") as refused:
         read_parquet(tmp_path / "a.parquet")
-    assert str(refused.value.__cause__) == "very many categories have one hash"
+    assert why in str(refused.value.__cause__)

@@ -3,13 +3,17 @@
 import json
 import subprocess
 import sys
+from decimal import Decimal
 from textwrap import dedent
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lionproc.engine.json_depth import MOST_LEVELS, shallow
+import lionproc as lp
+from lionproc.engine.json_bounds import MOST_LEVELS, bounded
+from lionproc.testing import Server
 
 
 def levels_of(value):
@@ -28,9 +32,9 @@ def test_levels_are_counted_as_they_are(value, ascii_only):
     text = json.dumps(value, ensure_ascii=ascii_only)
     more = MOST_LEVELS - levels_of(value)
     for kind in (str, lambda text: text.encode("utf-8", "surrogatepass")):
-        assert shallow(kind("[" * more + text + "]" * more))
+        assert bounded(kind("[" * more + text + "]" * more))
         with pytest.raises(RecursionError):
-            shallow(kind("[" * (more + 1) + text + "]" * (more + 1)))
+            bounded(kind("[" * (more + 1) + text + "]" * (more + 1)))
 
 
 @pytest.mark.parametrize(
@@ -38,12 +42,44 @@ def test_levels_are_counted_as_they_are(value, ascii_only):
 )
 def test_what_never_ends_is_counted_too(text):
     with pytest.raises(RecursionError):
-        shallow(text)
+        bounded(text)
 
 
 def test_many_that_stand_beside_each_other_are_not_deep():
-    assert shallow("[" + "[],{}," * 100_000 + "[]]")
-    assert shallow('["' + "[" * 100_000 + '"]')
+    assert bounded("[" + "[],{}," * 100_000 + "[]]")
+    assert bounded('["' + "[" * 100_000 + '"]')
+
+
+@pytest.fixture
+def numbers_of_any_length():
+    before = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    yield
+    sys.set_int_max_str_digits(before)
+
+
+@pytest.mark.usefixtures("numbers_of_any_length")
+def test_numbers_are_as_long_as_python_reads_them_by_itself_also_where_it_was_told_to_read_any():
+    for kind in (str, str.encode):
+        assert bounded(kind(json.dumps({"n": [int("1" * 4300)], "t": "1" * 9000, "d": -0.5})))
+        with pytest.raises(ValueError, match="4,300 digits"):
+            bounded(kind(json.dumps([int("-" + "1" * 4301)])))
+
+
+@pytest.mark.usefixtures("numbers_of_any_length")
+@pytest.mark.parametrize("schema", [int, list[int], dict[str, float], Decimal, {"type": "object"}])
+def test_an_answer_with_a_longer_number_is_a_wrong_shape(schema):
+    number = "1" * 4301
+    said = {list[int]: f"[{number}]", int: number, Decimal: number}.get(
+        schema if not isinstance(schema, dict) else None, f'{{"x": {number}}}'
+    )
+    with Server(answer=said) as server:
+        model = lp.Model("openai", "m", base_url=server.base_url, api_key=server.key)
+        with pytest.warns(lp.errors.RowsFailedWarning):
+            out = pd.DataFrame({"t": ["a"]}).llm.process(
+                "{t}", "a", schema, model=model, journal=False, progress=False
+            )
+    assert "longer than any that Python reads" in out.llm.errors()["message"].iloc[0]
 
 
 def test_a_deep_reply_ends_no_process_in_which_the_limit_of_recursion_was_raised(tmp_path):

@@ -1,0 +1,73 @@
+"""JSON of strangers that Python must not read: nested too deeply, or with numbers that are too long.
+
+Python's own reader goes a level deeper in C for each list and each object. What stops it is the limit
+of recursion, 1,000 as a rule. Many a notebook raises that to a million, and then the stack of the
+thread is what ends: with it the process does. And what takes the square of a number's digits is stopped
+by a limit of 4,300, which others switch off. So what is beyond these is refused before it is read.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Final, TypeVar
+
+import numpy as np
+
+from lionproc.engine.unfolding import without_texts
+
+__all__ = ["MOST_LEVELS", "bounded", "has_long_number"]
+
+MOST_LEVELS: Final = 1000
+MOST_DIGITS: Final = 4300
+_LONG: Final = re.compile(rb"(?<!\d)\d{4301}")
+_MARKS: Final = b"[]{}"
+_OTHERS: Final = bytes(set(range(256)) - set(_MARKS))
+Text = TypeVar("Text", bound=str | bytes)
+
+
+def bounded(text: Text) -> Text:
+    """The text, if no more than a thousand lists and objects are in one another, and numbers are short.
+
+    Args:
+        text: JSON, or anything else.
+
+    Raises:
+        RecursionError: They are deeper, as Python's own reader says it where nothing was changed.
+        ValueError: A number is longer; as it says that.
+
+    Example:
+        >>> bounded('[{"name": "[[["}]')
+        '[{"name": "[[["}]'
+    """
+    content = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    if has_long_number(content):
+        raise ValueError(f"a number has more than {MOST_DIGITS:,} digits")
+    if content.count(b"[") + content.count(b"{") <= MOST_LEVELS:
+        return text
+    level = 0
+    for piece in without_texts(content):
+        marks = np.frombuffer(piece.translate(None, _OTHERS), dtype=np.uint8)
+        if not len(marks):
+            continue
+        steps = np.where((marks == ord("[")) | (marks == ord("{")), 1, -1)
+        levels = level + np.cumsum(steps)
+        if levels.max() > MOST_LEVELS:
+            raise RecursionError("JSON is nested too deeply")
+        level = int(levels[-1])
+    return text
+
+
+def has_long_number(content: bytes) -> bool:
+    """Whether a number, no text, has more digits than Python reads where nothing was changed.
+
+    Args:
+        content: JSON, or anything else.
+
+    Example:
+        >>> has_long_number(b"[1, 2]")
+        False
+    """
+    if 0 < sys.get_int_max_str_digits() <= MOST_DIGITS or not _LONG.search(content):
+        return False
+    return any(_LONG.search(piece) for piece in without_texts(content))
