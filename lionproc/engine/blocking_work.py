@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
@@ -116,8 +117,8 @@ def heard_meanwhile(work: Callable[[], T]) -> T:
         >>> heard_meanwhile(lambda: 2 + 2)
         4
     """
-    if threading.current_thread() is not threading.main_thread():
-        return work()  # no other thread is told of Ctrl-C
+    if threading.current_thread() is not threading.main_thread() or sys.is_finalizing():
+        return work()  # no other thread is told of Ctrl-C, and at the end of Python none begins
     try:
         future = _OWN.submit(contextvars.copy_context().run, work)
     except RuntimeError:  # there is no room for a thread

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from lionproc.errors import ColumnError, ConfigurationError, did_you_mean
 from lionproc.frame.dtypes import cells_of
+from lionproc.frame.pandas_hash import has_one_place
 from lionproc.model.one_hash import has_one_hash
 
 __all__ = ["Column", "Measure", "check_labels", "column", "measure_of", "one_column", "ordered"]
@@ -91,12 +92,18 @@ def one_column(frame: pd.DataFrame, name: Hashable, argument: str) -> pd.Series[
             "meant. Rename one of them."
         )
     found = frame.iloc[:, places[0]]
-    if _goes_by_hash(found.dtype) and has_one_hash(cells_of(found)):
+    if _goes_by_hash(found.dtype) and _takes_long(cells_of(found)):
         raise ColumnError(
             f"{argument}: very many numbers in {name!r} have one hash, so that to tell them apart "
             f'takes hours. As texts it takes a moment: df[{name!r}].astype("string").'
         )
     return found
+
+
+def _takes_long(cells: list[object]) -> bool:
+    """Whether neither Python nor pandas tells them apart in a moment."""
+    cells_as_objects: Any = pd.Index(cells, dtype=object, tupleize_cols=False)
+    return has_one_hash(cells) or has_one_place(cells_as_objects)
 
 
 def _goes_by_hash(dtype: Any) -> bool:

@@ -25,7 +25,7 @@ from lionproc.frame.arrow_stream import packed, unpacked
 from lionproc.frame.dtype_names import LONGEST_NAME, is_level, is_readable
 from lionproc.frame.index_levels import index_of, levels_of
 from lionproc.frame.pandas_hash import Index, has_one_place
-from lionproc.frame.parquet_dictionary import MOST_CATEGORIES
+from lionproc.frame.parquet_dictionary import are_quick
 from lionproc.model.one_hash import has_one_hash
 
 __all__ = ["SavedDtype", "register", "to_frame", "to_table"]
@@ -321,7 +321,8 @@ def _kept_category(column: pd.Series[Any]) -> _Column | None:
     categories = dtype.categories
     members = categories.tolist()
     text = all(isinstance(member, str) for member in members)
-    if text and len(column) and members and len(members) <= MOST_CATEGORIES:
+    quick = text and are_quick({each.encode(errors="surrogatepass") for each in members})
+    if quick and len(column) and members:
         return None  # a dictionary of text is what parquet keeps by itself, if there is a row
     plain = all(isinstance(member, str | int | float) for member in members)
     index = categories.dtype if isinstance(categories.dtype, np.dtype) else "str"

@@ -79,7 +79,9 @@ def _by_pandas(column: Column) -> tuple[Codes, Values]:
         codes, values = pd.factorize(column, sort=True, use_na_sentinel=False)
     except TypeError:  # they have no order
         codes, values = pd.factorize(column, use_na_sentinel=False)
-    return codes, pd.Index(values, tupleize_cols=False)
+    made = pd.Index(values, tupleize_cols=False)
+    order = np.argsort(made.isna(), kind="stable")  # pandas has a missing one at any place
+    return _ranks(order)[codes], made[order]
 
 
 def _codes(there: Column, *, ordered: bool) -> Codes | None:

@@ -16,13 +16,13 @@ import pandas as pd
 import pyarrow as pa
 
 from lionproc.frame.distinct import distinct
-from lionproc.frame.pandas_hash import Index
-from lionproc.model.one_hash import has_one_hash
+from lionproc.frame.pandas_hash import Index, has_one_place
 
 __all__ = ["concatenated", "index_of", "levels_of"]
 
 Codes: TypeAlias = np.ndarray[Any, Any]
 _PANDAS = b"pandas"
+_MOST_RANGES = 8  # levels that are numbered through, which take no room in the file
 
 
 def levels_of(
@@ -42,13 +42,24 @@ def levels_of(
     if len(named) < 2:
         return table, []
     columns = [each for each in named if isinstance(each, str)]
+    if len(set(columns)) < len(columns) or len(named) - len(columns) > _MOST_RANGES:
+        raise ValueError("levels of the index are there too often")
+    told = {each.get("field_name", each.get("name")): each for each in metadata["columns"]}
     levels: list[Index] = [
-        convert(_described(table.select([each]), metadata, [each])).index
-        if isinstance(each, str)
-        else _range_of(each, table.num_rows)
+        _level(table, each, told, convert) if isinstance(each, str) else _range_of(each, table)
         for each in named
     ]
-    return _described(table.drop_columns(columns), metadata, []), levels
+    return _described(table.drop_columns(columns), {**metadata, "index_columns": []}), levels
+
+
+def _level(
+    table: pa.Table,
+    name: str,
+    told: Mapping[object, object],
+    convert: Callable[[pa.Table], pd.DataFrame],
+) -> Index:
+    alone = {"index_columns": [name], "columns": [told[name]], "column_indexes": []}
+    return convert(_described(table.select([name]), alone)).index
 
 
 def index_of(levels: Sequence[Index]) -> pd.MultiIndex:
@@ -62,6 +73,9 @@ def index_of(levels: Sequence[Index]) -> pd.MultiIndex:
         ValueError: Not in a moment.
     """
     made: list[tuple[Any, Any]] = [_told_apart(level) for level in levels]
+    for codes, values in made:  # beyond these pandas would read other memory
+        if len(codes) != len(made[0][0]) or codes.max(initial=-1) >= len(values):
+            raise ValueError("the levels of an index do not fit together")
     return pd.MultiIndex(
         levels=[values for _, values in made],
         codes=[codes for codes, _ in made],
@@ -88,31 +102,30 @@ def concatenated(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return made
 
 
-def _range_of(said: dict[str, int], rows: int) -> Index:
+def _range_of(said: Mapping[str, int], table: pa.Table) -> Index:
     made = pd.RangeIndex(said["start"], said["stop"], said["step"], name=said["name"])
-    if len(made) != rows:
+    if len(made) != table.num_rows:
         raise ValueError("a level of the index has not as many values as there are rows")
     return made
 
 
-def _described(table: pa.Table, metadata: Mapping[str, object], index: list[str]) -> pa.Table:
-    kept = {**metadata, "index_columns": index}
+def _described(table: pa.Table, metadata: Mapping[str, object]) -> pa.Table:
     return table.replace_schema_metadata(
-        {**table.schema.metadata, _PANDAS: json.dumps(kept).encode()}
+        {**table.schema.metadata, _PANDAS: json.dumps(metadata).encode()}
     )
 
 
 def _told_apart(level: Index) -> tuple[Codes, Index]:
+    if isinstance(level, pd.RangeIndex) and level.step > 0:
+        return np.arange(len(level)), level
     if isinstance(level, pd.CategoricalIndex):
         made: Any = pd.Categorical
         every = made.from_codes(np.arange(len(level.categories)), dtype=level.dtype)
         return np.asarray(level.codes), pd.CategoricalIndex(every)
     cells = pd.Series(level, index=pd.RangeIndex(len(level)))
-    if cells.dtype == object and has_one_hash(cells.tolist()):
+    if cells.dtype == object and has_one_place(level):
         raise ValueError("very many values of an index have one hash")
     codes, values = distinct(cells)
-    missing = np.asarray(values.isna())
-    if missing.any():
-        codes = np.where(missing[codes], -1, codes)
-        values = values[~missing]
-    return codes, values
+    there = ~np.asarray(values.isna())
+    places = np.where(there, np.cumsum(there) - 1, -1)
+    return places[codes], values[there]

@@ -1,24 +1,26 @@
-"""Whether pandas can tell the categories of somebody else's file apart in a moment.
+"""Whether pandas can tell the values of somebody else's file apart in a moment.
 
-pandas has a hash of 32 bits, without a seed, for whole numbers, times and fractions: of 200,000 that
-were chosen for it, all have one hash, and to tell these apart compares each with each, for half a
-minute in which nothing else runs. The hashes: `khash_python.h` and `khash.h` of pandas.
+pandas has a hash of 32 bits, without a seed. Of whole numbers, times and fractions it is made of their
+bits; of other objects it is that of Python, folded, so that numbers which Python tells apart can be
+alike too. 200,000 that were chosen for it all have one, and to tell these apart compares each with each
+for half a minute in which nothing else runs. The hashes: `khash_python.h` and `khash.h` of pandas.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from lionproc.model.long_numbers import MOST_COMPARED
-from lionproc.model.one_hash import has_one_hash
+from lionproc.model.one_hash import hashes_of
 
 __all__ = ["Index", "has_one_place"]
 
 Numbers: TypeAlias = np.ndarray[Any, Any]
 Index: TypeAlias = "pd.Index[Any]"
+_MOST_COMPARED: Final = 50_000_000  # pairs of one hash: half a second
 _WORD: Final = np.uint64(0xFFFFFFFF)
 _FACTOR: Final = np.uint64(0x5BD1E995)  # of MurmurHash2, whose last steps change nothing here
 _SHIFT: Final = np.uint64(24)
@@ -41,10 +43,13 @@ def has_one_place(values: Index) -> bool:
         return has_one_place(values.left) or has_one_place(values.right)
     numbers = _numbers(values)
     if numbers is None:
-        return has_one_hash(values.tolist())
-    hashes = _of_fractions(numbers) if numbers.dtype.kind == "f" else _of_whole(numbers)
+        return _are_many(_of_objects(values.tolist()))
+    return _are_many(_of_fractions(numbers) if numbers.dtype.kind == "f" else _of_whole(numbers))
+
+
+def _are_many(hashes: Numbers) -> bool:
     _, counts = np.unique(hashes, return_counts=True)
-    return int((counts[counts > 1].astype(np.float64) ** 2).sum()) > MOST_COMPARED
+    return bool((counts[counts > 1].astype(np.float64) ** 2).sum() > _MOST_COMPARED)
 
 
 def _numbers(values: Index) -> Numbers | None:
@@ -56,6 +61,11 @@ def _numbers(values: Index) -> Numbers | None:
         wide = {"i": np.int64, "u": np.uint64, "f": np.float64}[dtype.kind]
         return np.asarray(values, dtype=wide)
     return None
+
+
+def _of_objects(cells: Iterable[object]) -> Numbers:
+    hashes = np.array(hashes_of(cells), dtype=np.int64).view(np.uint64)
+    return (hashes ^ hashes >> np.uint64(32)) & _WORD
 
 
 def _of_whole(numbers: Numbers) -> Numbers:

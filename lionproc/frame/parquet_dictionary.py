@@ -3,14 +3,14 @@
 Arrow tells the values apart in a table whose hash has no seed. Of texts that were chosen to fall into
 one place of it, each is held against all that are there: a mebibyte of them, after which Arrow gives
 up, takes five seconds, and fewer of them in a million rows take twenty. So the different texts of a
-column are told apart once by themselves. Where that takes as long as it never does, or where they are
-very many, the column has no dictionary; every other is written as Arrow does by itself.
+column are told apart once by themselves. Where that takes far longer than it ever does, the column has
+no dictionary; every other is written as Arrow does by itself.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final, TypeAlias
 
@@ -20,17 +20,16 @@ import pyarrow.parquet as pq
 
 from lionproc.frame.arrow_kinds import is_text, no_view
 
-__all__ = ["DICTIONARY_BYTES", "GROUP_ROWS", "MOST_CATEGORIES", "with_dictionary"]
+__all__ = ["DICTIONARY_BYTES", "GROUP_ROWS", "are_quick", "with_dictionary"]
 
 GROUP_ROWS: Final = 2**20  # of a file that are written together, as Arrow does
 DICTIONARY_BYTES: Final = 2**20  # after which a column goes on without one, as Arrow does
-MOST_CATEGORIES: Final = 4_000  # that are texts: chosen badly, to tell them apart takes 25 ms
-_MOST: Final = 13_000  # texts in one dictionary
 _AT_ONCE: Final = 2048  # that go through a table of Arrow's: each is held against a thousand others
 _TRIES: Final = 3  # of which the quickest counts: the machine may have been busy
-# So many texts are told apart in so many seconds of the processor, in a tenth of it as a rule. Those
-# that were chosen for it take ten and a hundred times as long.
-_LIMITS: Final = ((2_000, 0.001), (_MOST, 0.005))
+# Seconds of the processor in which texts are told apart take a fifth of this. Those that were chosen
+# for it take three times as many where they are few, and a hundred times where they are many.
+_START_S, _EACH_S = 0.001, 0.5e-6
+_FIRST, _TIMES = 2_000, 4  # texts of the first trial, and how many times as many the next has
 _SHORT: Final = 1000  # bytes; of longer ones no dictionary has many
 _PREFIX: Final = 4  # bytes that a text takes in a dictionary, beyond its own
 _untyped: Any = pc
@@ -44,8 +43,8 @@ def with_dictionary(table: pa.Table) -> list[str]:
         table: One that parquet can hold.
 
     Returns:
-        The paths of all columns but those of very many short texts, or of such that take long to
-        tell apart. Lists and records have columns in them: "tags.list.element".
+        The paths of all columns but those of texts that take long to tell apart. Lists and records
+        have columns in them: "tags.list.element".
     """
     empty = pa.BufferOutputStream()
     pq.write_table(table.slice(0, 0).replace_schema_metadata(None), empty)
@@ -77,39 +76,52 @@ def _leaves(kind: pa.DataType, chunks: Sequence[_Chunk]) -> Iterator[Sequence[_C
 
 
 def _is_quick(leaf: Sequence[_Chunk]) -> bool:
-    """Whether the short texts of a column are few, and Arrow tells them apart as quickly as others.
+    """Whether Arrow tells the short texts of a column apart as quickly as others.
 
     They are looked at until a dictionary would be full.
     """
     seen: set[bytes] = set()
-    limits = list(_LIMITS)
-    room = DICTIONARY_BYTES
+    room, first = DICTIONARY_BYTES, _FIRST
     for texts in _texts_of(leaf):
         new: set[bytes] = set(texts.cast(pa.large_binary()).to_pylist()) - seen
         seen |= new
         room -= sum(map(len, new)) + _PREFIX * len(new)
-        if len(seen) > _MOST or (len(seen) > limits[0][0] and not _are_quick(seen, *limits.pop(0))):
-            return False
+        if len(seen) > first:
+            if not are_quick(seen):
+                return False
+            first = len(seen) + room  # the others together with the last
         if room < 0:
             break
-    return _are_quick(seen, *limits[-1])
+    return are_quick(seen)
+
+
+def are_quick(texts: Collection[bytes]) -> bool:
+    """Whether a table of Arrow's tells texts apart as quickly as others.
+
+    Args:
+        texts: Different ones. Of a set some are tried out before all are: it has its own order in
+            each process, so that nobody knows which.
+    """
+    most = _FIRST
+    while True:
+        some = pa.array(islice(texts, most), pa.large_binary())
+        limit_s = _START_S + _EACH_S * len(some)
+        if all(_seconds_of(some) > limit_s for _ in range(_TRIES)):
+            return False
+        if most >= len(texts):
+            return True
+        most *= _TIMES
 
 
 def _texts_of(leaf: Sequence[_Chunk]) -> Iterator[_Chunk]:
     """The short texts of a column, part by part."""
     for chunk in leaf:
-        folded = pa.types.is_dictionary(chunk.type)
-        held = chunk.dictionary if folded else chunk
-        if not _is_chosen(held.type) or (folded and len(held) <= MOST_CATEGORIES):
+        held = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
+        if not _is_chosen(held.type):
             continue
         for start in range(0, len(held), _AT_ONCE):
             texts = no_view(pc.dictionary_encode(held[start : start + _AT_ONCE]).dictionary)
             yield texts.filter(_untyped.less_equal(_untyped.binary_length(texts), _SHORT))
-
-
-def _are_quick(texts: set[bytes], most: int, limit_s: float) -> bool:
-    some = pa.array(islice(texts, most), pa.binary())  # of a set, which has its own order: any
-    return any(_seconds_of(some) <= limit_s for _ in range(_TRIES))
 
 
 def _seconds_of(texts: _Chunk) -> float:

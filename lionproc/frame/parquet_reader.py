@@ -42,8 +42,8 @@ def read_parquet(path: AnyPath) -> pd.DataFrame:
     """Read back what `save=` wrote: the same columns, index, dtypes and values.
 
     Plain `pd.read_parquet` gives the same values, and the dtypes that it knows how to make again:
-    lists come as arrays, structs as dicts, decimals as objects, and categories that are no text, or
-    more than 4,000 texts, as what they are made of.
+    lists come as arrays, structs as dicts, decimals as objects, and categories that are no text as
+    what they are made of.
 
     Args:
         path: A parquet file (of anybody's, also one of `out.to_parquet(...)` that pandas wrote

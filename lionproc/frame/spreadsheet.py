@@ -279,11 +279,11 @@ def _is_long(value: Any) -> bool:
 
 def _labels(labels: pd.Index[Any], clean: _Clean) -> pd.Index[Any]:
     names = [clean(name, "index") for name in labels.names]
-    if labels.nlevels > 1:
-        rows = [tuple(clean(part, "index") for part in label) for label in labels]
-        if not rows:
-            return labels.set_names(names)
-        return pd.MultiIndex.from_tuples(rows, names=names)
+    if isinstance(labels, pd.MultiIndex):
+        # Each value of a level once, and no level anew: pandas would tell all of them apart for it.
+        levels: list[Any] = [_labels(level, clean) for level in labels.levels]
+        codes: Any = labels.codes
+        return pd.MultiIndex(levels=levels, codes=codes, names=names, verify_integrity=False)
     if _is_plain(labels, clean):
         return labels.set_names(names)
     made = [clean(label, "index") for label in labels]

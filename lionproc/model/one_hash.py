@@ -2,8 +2,7 @@
 
 The hash of a text is another one in each process. That of a number is the number itself, modulo
 2**61 - 1: a stranger's file of 400 KB can have 40,000 decimals of one hash, and to sort those into
-strata, or choices into a set, compares each with each while nothing else in the process runs. pandas
-folds hashes to half of their bits, so there numbers that Python tells apart can be alike as well.
+strata, or choices into a set, compares each with each while nothing else in the process runs.
 """
 
 from __future__ import annotations
@@ -14,10 +13,9 @@ from typing import Final
 
 from lionproc.model.long_numbers import MOST_COMPARED
 
-__all__ = ["has_one_hash"]
+__all__ = ["has_one_hash", "hashes_of"]
 
 _TOLD_APART: Final = frozenset((str, bytes, bool, type(None)))
-_HALF: Final = 32  # bits: pandas takes those of both halves that differ (khash_python.h)
 
 
 def has_one_hash(values: Iterable[object]) -> bool:
@@ -29,11 +27,23 @@ def has_one_hash(values: Iterable[object]) -> bool:
     Example:
         >>> has_one_hash([(2**61 - 1) * n for n in range(2000)]), has_one_hash(range(2000))
         (True, False)
-        >>> has_one_hash((n << 32) + n for n in range(2000))  # told apart by Python, not by pandas
-        True
+    """
+    of_each = Counter(hashes_of(values))
+    return sum(count**2 for count in of_each.values() if count > 1) > MOST_COMPARED
+
+
+def hashes_of(values: Iterable[object]) -> list[int]:
+    """The hashes of values, each different one once, but for texts and what has none.
+
+    Args:
+        values: As plain Python has them.
+
+    Example:
+        >>> hashes_of([2, "a", 2, [], 2.5])
+        [2, 1152921504606846978]
     """
     seen: set[tuple[int, str]] = set()
-    of_each = Counter[int]()
+    made = []
     for value in values:
         if type(value) in _TOLD_APART:
             continue
@@ -45,5 +55,5 @@ def has_one_hash(values: Iterable[object]) -> bool:
         known = (number, hex(value) if isinstance(value, int) else repr(value))
         if known not in seen:
             seen.add(known)
-            of_each[(number ^ (number >> _HALF)) % (1 << _HALF)] += 1
-    return sum(count**2 for count in of_each.values() if count > 1) > MOST_COMPARED
+            made.append(number)
+    return made

@@ -17,15 +17,15 @@ PLACES = (3, 1, 0, 2, 2, 1, 7, 5, 3)
 NUMBERS = pd.Index(list(range(len(PLACES))), name="n")
 
 
-@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("missing", [(), (0, 5), (2,), (8,), tuple(range(9))], ids=str)
 @pytest.mark.parametrize("kind", MEMBERS)
 def test_levels_are_made_as_by_pandas(kind, missing):
     if missing and kind in {"int64", "uint64"}:
         return  # which have no missing values
     members = MEMBERS[kind]
     cells = [members[place % len(members)] for place in PLACES]
-    if missing:
-        cells[2] = cells[5] = None
+    for place in missing:
+        cells[place] = None
     levels = [pd.Index(column(kind, cells)), NUMBERS]
     made, wanted = index_of(levels), pd.MultiIndex.from_arrays(levels)
     pd.testing.assert_index_equal(made, wanted, exact=True)
@@ -45,6 +45,10 @@ FRAMES = {
         [["b", "a", None], pd.to_datetime(["2020", None, "2019"], utc=True)], names=["x", "t"])),
     "a range": pd.DataFrame({"v": range(3)}, index=pd.MultiIndex.from_arrays(
         [["a", "a", "b"], pd.RangeIndex(5, 8)], names=["a", "b"])),
+    "booleans": pd.DataFrame({"v": range(4)}, index=pd.MultiIndex.from_arrays(
+        [pd.array([None, True, False, True], dtype="boolean"), [9, 8, 7, 6]])),
+    "ordered categories of many texts": pd.DataFrame({"v": range(3)}, index=pd.CategoricalIndex(
+        ["9", "0", "15000"], categories=[str(n) for n in range(20_000, -1, -1)], ordered=True)),
     "categories": pd.DataFrame({"v": range(3)}, index=pd.MultiIndex.from_arrays(
         [pd.Categorical(["b", None, "a"], categories=["b", "a", "z"]), [1.5, 2, None]])),
 }  # fmt: skip
@@ -98,7 +102,7 @@ def in_two_levels(cells, tmp_path, levels=("a", "b")):
 
 
 def test_levels_that_take_hours_to_tell_apart_are_refused(tmp_path):
-    whole = [number << 32 | number for number in range(1100)]
+    whole = [number << 32 | number for number in range(7_200)]
     same = pa.array([f"{number}" for number in whole]).cast(pa.decimal128(38, 0))
     path = in_two_levels(same, tmp_path)
     with pytest.raises(ConfigurationError, match="damaged") as refused:
@@ -106,7 +110,16 @@ def test_levels_that_take_hours_to_tell_apart_are_refused(tmp_path):
     assert "have one hash" in str(refused.value.__cause__)
 
 
+def test_levels_that_do_not_fit_together_are_none():
+    with pytest.raises(ValueError, match="do not fit"):
+        index_of([NUMBERS, NUMBERS[:-1]])
+
+
+RANGE = {"kind": "range", "name": None, "start": 0, "stop": 2, "step": 1}
+
+
 @pytest.mark.parametrize("levels", [
+    ["a", "a"], ["a", "b", "a"], [RANGE] * 9, ["a", *[RANGE] * 9],
     ["a", {"kind": "range", "name": None, "start": 0, "stop": 10**15, "step": 1}],
     ["a", "c"], ["a", None], ["a", ["b"]],
 ])  # fmt: skip

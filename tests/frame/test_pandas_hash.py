@@ -9,12 +9,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import lionproc  # noqa: F401  (the accessor)
 from lionproc.errors import ConfigurationError
 from lionproc.frame.arrow_stream import packed
+from lionproc.frame.export import write_parquet
 from lionproc.frame.pandas_hash import has_one_place
 from lionproc.frame.parquet_reader import read_parquet
 from lionproc.model.one_hash import has_one_hash
 
+MOST = 7_200  # of one hash, of which each is compared with all before
 WORD, FACTOR, START = 2**32 - 1, 0x5BD1E995, 0xC70F6907 ^ 4
 
 
@@ -47,9 +50,9 @@ def fractions_of_one_hash(most):
             yield float(value)
 
 
-WHOLE = np.array(list(whole_of_one_hash(1100)), dtype=np.int64)
-FRACTIONS = np.array(list(fractions_of_one_hash(1100)))
-SAME = [(2**61 - 1) * number for number in range(1, 1101)]
+WHOLE = np.array(list(whole_of_one_hash(MOST)), dtype=np.int64)
+FRACTIONS = np.array(list(fractions_of_one_hash(MOST)))
+SAME = [(2**61 - 1) * number for number in range(1, MOST + 1)]
 INDEXES = {
     "int64": pd.Index(WHOLE),
     "uint64": pd.Index(WHOLE.astype("uint64")),
@@ -62,15 +65,15 @@ INDEXES = {
     "periods": pd.PeriodIndex.from_ordinals(WHOLE, freq="ns"),
     "intervals": pd.IntervalIndex.from_arrays(WHOLE, WHOLE + 1),
     "decimals": pd.Index([Decimal(number) for number in SAME]),
-    "whole objects": pd.Index([n << 32 | n for n in range(1100)], dtype=object),
-    "fractions as objects": pd.Index([float(n << 32 | n) for n in range(1100)], dtype=object),
+    "whole objects": pd.Index([n << 32 | n for n in range(MOST)], dtype=object),
+    "fractions as objects": pd.Index([float(n << 32 | n) for n in range(MOST)], dtype=object),
 }
 
 
 @pytest.mark.parametrize("kind", INDEXES)
 def test_values_of_one_hash_are_known_whatever_they_are(kind):
     assert has_one_place(INDEXES[kind])
-    assert not has_one_place(INDEXES[kind][:900])
+    assert not has_one_place(INDEXES[kind][:7_000])
 
 
 @pytest.mark.parametrize("each", [
@@ -83,10 +86,26 @@ def test_values_of_ordinary_columns_have_different_hashes(each):
     assert not has_one_hash(each.tolist())
 
 
+GRID = np.arange(200)
+
+
+@pytest.mark.parametrize("ids", [
+    (GRID[:, None] << 32 | GRID).ravel(), (GRID[:, None] * 2.0**32 + GRID).ravel(),
+    (GRID[:, None] + GRID / 2**29).ravel(),
+], ids=["whole", "large", "small"])  # fmt: skip
+def test_ids_that_are_made_of_two_numbers_are_written_and_read_again(ids, tmp_path):
+    frame = pd.DataFrame({"c": pd.Categorical(ids)})
+    path = write_parquet(frame, tmp_path / "out.parquet", {})
+    pd.testing.assert_frame_equal(read_parquet(path), frame)
+    by = pd.Series([*ids.tolist(), "none"], dtype=object)
+    score = pd.DataFrame({"a": "x", "g": "x", "by": by}).llm.score("a", gold="g", by="by")
+    assert len(score.slices) == 40_001
+
+
 @pytest.mark.parametrize(("kind", "categories"), [
     ("float64", SAME), ("int64", WHOLE.tolist()), ("float64", FRACTIONS.tolist()),
-    ("object", [n << 32 | n for n in range(1100)]),
-    ("object", [2**70 + (2**61 - 1) * n for n in range(1100)]),
+    ("object", [n << 32 | n for n in range(MOST)]),
+    ("object", [2**70 + (2**61 - 1) * n for n in range(MOST)]),
 ])  # fmt: skip
 def test_categories_of_one_hash_in_the_note_of_a_strangers_file_are_not_told_apart(
     kind, categories, tmp_path

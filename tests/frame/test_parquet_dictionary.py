@@ -6,6 +6,7 @@ Arrow's table of different values has no seed, so what falls into one place of i
 import contextlib
 from hashlib import blake2b
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,30 +20,50 @@ from lionproc.frame.export import check_frame_can_be_saved, write_parquet
 MANY = [blake2b(b"%d" % number, digest_size=8).hexdigest() for number in range(20_000)]
 
 
+def texts_of_one_hash(most):
+    """Texts of 16 letters, of which Arrow takes a product of each half; the second undoes the first."""
+    numbers = np.arange(1, 400 * most, dtype=np.uint64)
+    first = sum(
+        (numbers >> np.uint64(7 * n) & np.uint64(127)) << np.uint64(8 * n) for n in range(8)
+    )
+    with np.errstate(over="ignore"):
+        other = (first * np.uint64(14029467366897019727)).byteswap().byteswap()
+        other = other * np.uint64(pow(11400714785074694791, -1, 2**64))
+    both = np.stack([first, other], axis=1)
+    letters = both.view(np.uint8).reshape(-1, 16)
+    kept = letters[(letters < 128).all(axis=1)]
+    return [bytes(each).decode() for each in kept[:most]]
+
+
+SAME = texts_of_one_hash(5_000)
+
+
 def typed(values, kind):
     return pd.Series(values, dtype=pd.ArrowDtype(kind))
 
 
 COLUMNS = {
-    "texts": pd.Series(MANY),
-    "bytes": typed([text.encode() for text in MANY], pa.binary()),
-    "large": typed(MANY, pa.large_string()),
-    "of one length": typed([text.encode() for text in MANY], pa.binary(16)),
-    "categories": pd.Series(pd.Categorical(MANY)),
-    "lists": typed([MANY[:10_000], MANY[10_000:]], pa.list_(pa.string())),
-    "records": typed([{"a": [text], "n": 1} for text in MANY], pa.struct(
+    "texts": pd.Series(SAME),
+    "within others": pd.Series([*SAME[:2_500], *MANY[:7_500]]),
+    "behind others": pd.Series([*MANY[:5_000], *SAME]),
+    "bytes": typed([text.encode() for text in SAME], pa.binary()),
+    "large": typed(SAME, pa.large_string()),
+    "of one length": typed([text.encode() for text in SAME], pa.binary(16)),
+    "categories": pd.Series(pd.Categorical(SAME)),
+    "lists": typed([SAME[:2_500], SAME[2_500:]], pa.list_(pa.string())),
+    "records": typed([{"a": [text], "n": 1} for text in SAME], pa.struct(
         [("a", pa.list_(pa.string())), ("n", pa.int64())]
     )),
-    "maps": typed([[(text, "same")] for text in MANY], pa.map_(pa.string(), pa.string())),
-    "one cell": typed([MANY], pa.list_(pa.string())),
+    "maps": typed([[(text, "same")] for text in SAME], pa.map_(pa.string(), pa.string())),
+    "one cell": typed([SAME], pa.list_(pa.string())),
 }  # fmt: skip
 with contextlib.suppress(pa.ArrowNotImplementedError):  # older versions of Arrow write no views
     pq.write_table(pa.table({"v": pa.array(["a"], pa.string_view())}), pa.BufferOutputStream())
-    COLUMNS["view"] = typed(MANY, pa.string_view())
+    COLUMNS["view"] = typed(SAME, pa.string_view())
 
 
 @pytest.mark.parametrize("which", COLUMNS)
-def test_very_many_different_short_texts_have_no_dictionary(which, tmp_path, monkeypatch):
+def test_texts_that_arrow_tells_apart_one_by_one_have_no_dictionary(which, tmp_path, monkeypatch):
     ways = []
     inner = pq.write_table
 
@@ -77,36 +98,35 @@ def test_texts_that_stand_there_often_are_written_once(different, length, tmp_pa
     assert held.total_uncompressed_size < 2 * 5 * different * length + 100_000
 
 
+@pytest.mark.parametrize("kind", [str, "category", pd.ArrowDtype(pa.list_(pa.string()))], ids=str)
+def test_very_many_other_texts_are_written_as_arrow_does(kind, tmp_path):
+    texts = MANY * 5
+    cells = [[text, text] for text in texts] if isinstance(kind, pd.ArrowDtype) else texts
+    frame = pd.DataFrame({"t": pd.Series(cells, dtype=kind)})
+    write_parquet(frame, tmp_path / "out.parquet", {})
+    pq.write_table(pa.Table.from_pandas(frame), tmp_path / "arrow.parquet")
+    ours, arrow = (
+        pq.read_metadata(tmp_path / f"{name}.parquet").row_group(0).column(0)
+        for name in ("out", "arrow")
+    )
+    assert ours.has_dictionary_page
+    assert ours.total_uncompressed_size < arrow.total_uncompressed_size + 1000  # of checksums
+    assert pq.read_schema(tmp_path / "out.parquet").field("t").type == (
+        pq.read_schema(tmp_path / "arrow.parquet").field("t").type
+    )
+
+
 def test_each_group_of_rows_is_looked_at_for_itself(tmp_path, monkeypatch):
-    monkeypatch.setattr(room, "GROUP_ROWS", 20_000)
-    monkeypatch.setattr(export, "GROUP_ROWS", 20_000)
-    long = ["x" * 900 + text for text in MANY]  # a dictionary of these is full after a thousand
-    frame = pd.DataFrame({"t": [*long, *MANY], "u": [*long, *long]})
+    monkeypatch.setattr(room, "GROUP_ROWS", 5_000)
+    monkeypatch.setattr(export, "GROUP_ROWS", 5_000)
+    frame = pd.DataFrame({"t": [*MANY[:5_000], *SAME], "u": MANY[:10_000]})
     assert room.with_dictionary(pa.Table.from_pandas(frame)) == ["u"]
     write_parquet(frame, tmp_path / "out.parquet", {})
     assert pq.read_metadata(tmp_path / "out.parquet").num_row_groups == 2
     assert lp.read_parquet(tmp_path / "out.parquet").equals(frame)
 
 
-def texts_of_one_hash(most):
-    """Texts of 16 bytes, of which Arrow takes a product of each half; the second undoes the first."""
-    first, second, word = 11400714785074694791, 14029467366897019727, 2**64 - 1
-    for number in range(1, most + 1):
-        upper = (number * second & word).to_bytes(8, "little")
-        lower = int.from_bytes(upper, "little") * pow(first, -1, 2**64) & word
-        yield number.to_bytes(8, "little") + lower.to_bytes(8, "little")
-
-
-def test_texts_that_arrow_tells_apart_one_by_one_have_no_dictionary(tmp_path):
-    same = list(texts_of_one_hash(5_000))
-    frame = pd.DataFrame({
-        "same": typed(same, pa.binary()),
-        "within others": typed(same[:2_500] + [t.encode() for t in MANY[:2_500]], pa.binary()),
-        "others": MANY[:5_000],
-        "categories": pd.Categorical(MANY[:2_500] * 2),
-    })  # fmt: skip
-    assert room.with_dictionary(pa.Table.from_pandas(frame)) == ["others", "categories"]
-    folded = frame["same"].array.__arrow_array__().dictionary_encode()
-    assert room.with_dictionary(pa.table({"folded": folded, "o": MANY[:5_000]})) == ["o"]
-    write_parquet(frame, tmp_path / "out.parquet", {})
-    pd.testing.assert_frame_equal(lp.read_parquet(tmp_path / "out.parquet"), frame)
+def test_values_of_a_dictionary_of_arrow_are_looked_at_too():
+    folded = pa.array(SAME).dictionary_encode()
+    others = pa.array(MANY[:5_000]).dictionary_encode()
+    assert room.with_dictionary(pa.table({"folded": folded, "others": others})) == ["others"]

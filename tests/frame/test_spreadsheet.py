@@ -415,3 +415,21 @@ def test_no_column_is_put_into_a_wide_sheet_by_itself(tmp_path, monkeypatch):
     assert (tmp_path / "out.csv").read_text() == (
         '"","n","n","\'=n"\n3,"\'=1",1,"x"\n3,"",2,"\'-y"\n'
     )
+
+
+def test_an_index_of_several_levels_is_made_safe_without_telling_its_rows_apart(
+    tmp_path, monkeypatch
+):
+    levels = [["=a", "b", None, "=a"], [10**17, 2, 2, 3]]
+    index = pd.MultiIndex.from_arrays(levels, names=["=x", "y"])
+    frame = pd.DataFrame({"v": ["one", "two", "three", "four"]}, index=index)
+    for name in ("from_tuples", "from_arrays", "from_frame"):
+        monkeypatch.setattr(pd.MultiIndex, name, None)
+    frame.llm.to_csv(tmp_path / "out.csv")
+    frame.llm.to_excel(tmp_path / "out.xlsx")
+    monkeypatch.undo()
+    assert (tmp_path / "out.csv").read_text().splitlines()[1].startswith('"\'=a"')
+    read = pd.read_excel(tmp_path / "out.xlsx", dtype=str)
+    assert read.iloc[:, 0].tolist()[0] == "'=a"
+    assert read.iloc[:, 1].tolist() == ["1" + "0" * 17, "2", "2", "3"]
+    assert frame.index.equals(index)
