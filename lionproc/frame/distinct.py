@@ -84,6 +84,26 @@ def _by_pandas(column: Column) -> tuple[Codes, Values]:
     return _ranks(order)[codes], made[order]
 
 
+def _of_objects(cells: Sequence[Any]) -> Codes:
+    """By the hashes of Python. pandas folds them to half their bits, and takes others of tuples."""
+    place_of = _places()
+    codes = np.fromiter(map(place_of.__getitem__, cells), np.intp, len(cells))
+    values = list(place_of)
+    try:
+        order = sorted(range(len(values)), key=values.__getitem__)
+    except TypeError:
+        texts = [place for place, each in enumerate(values) if isinstance(each, str)]
+        others = [place for place, each in enumerate(values) if not isinstance(each, str)]
+        try:  # as pandas has them: numbers before texts
+            order = [
+                *sorted(others, key=values.__getitem__),
+                *sorted(texts, key=values.__getitem__),
+            ]
+        except TypeError:  # they have no order
+            return codes
+    return _ranks(order)[codes]
+
+
 def _codes(there: Column, *, ordered: bool) -> Codes | None:
     """The codes of a column without missing values; None where pandas has to find them."""
     dtype: Any = there.dtype
@@ -93,6 +113,8 @@ def _codes(there: Column, *, ordered: bool) -> Codes | None:
         pd.api.types.is_object_dtype(dtype) and pd.api.types.infer_dtype(there) == "string"
     ):
         return _of_texts(there.tolist(), ordered=ordered)
+    if pd.api.types.is_object_dtype(dtype):
+        return _of_objects(there.tolist())
     if isinstance(dtype, pd.DatetimeTZDtype | pd.PeriodDtype) or dtype.kind in "mM":
         return _sorted(there.astype("int64").to_numpy())
     if isinstance(dtype, np.dtype) and dtype.kind in "iufc":

@@ -206,6 +206,27 @@ def test_decimals_are_told_apart_by_their_digits_for_very_many_have_one_hash(mon
     assert {type(key) for each in keys for key in each} == {str}
 
 
+def test_objects_are_told_apart_by_the_hashes_of_python_and_ordered_as_by_pandas(monkeypatch):
+    """pandas folds those, and has a hash of its own for tuples, of their members."""
+    for cells in (
+        [(2, 1), (1, 2), None, (2, 1)],
+        [3, "a", 2.5, "A", True, 1, 1.0, Decimal(3), None],
+        [dt.date(2020, 1, 1), dt.date(2019, 1, 1)],
+        [b"b", b"a", 1j],  # which have no order
+    ):
+        given_column = pd.Series(cells, dtype=object)
+        try:
+            wanted = pd.factorize(given_column, sort=True)[1]
+        except TypeError:
+            wanted = pd.factorize(given_column)[1]
+        with monkeypatch.context() as patched:
+            patched.setattr(pd, "factorize", None)
+            codes, values = distinct(given_column)
+        assert values.dropna().tolist() == list(wanted)
+        told = [None if pd.isna(values[code]) is True else values[code] for code in codes]
+        assert told == cells
+
+
 def test_one_long_text_for_different_rows_is_found_by_its_count():
     same, other = "I am sorry, what text do you mean?", "Here there is nothing to be said."
     texts = [same if row % 3 else other if row % 2 else f"answer {row}" for row in range(60)]
