@@ -81,4 +81,4 @@ def _rows_below(lines: Iterable[str], delimiter: str, width: int) -> Iterator[li
 
 def _is_blank(row: list[str], width: int) -> bool:
     """Whether it is a line of nothing, and no row. Where there is one column, it is an empty cell."""
-    return width > 1 and (not row or (len(row) == 1 and row[0].isspace()))
+    return width > 1 and (not row or (len(row) == 1 and not row[0].strip(" \t")))

@@ -28,9 +28,9 @@ _AT_ONCE: Final = 2048  # that go through a table of Arrow's: each is held again
 _TRIES: Final = 3  # of which the quickest counts: the machine may have been busy
 # Seconds of the processor in which texts are told apart take a fifth of this. Those that were chosen
 # for it take three times as many where they are few, and a hundred times where they are many.
-_START_S, _EACH_S = 0.001, 0.5e-6
+_START_S, _EACH_S, _BYTE_S = 0.001, 0.5e-6, 2e-9
 _FIRST, _TIMES = 2_000, 4  # texts of the first trial, and how many times as many the next has
-_SHORT: Final = 1000  # bytes; of longer ones no dictionary has many
+_SHORT: Final = 1000  # bytes; of longer ones no file has so many that it would matter
 _PREFIX: Final = 4  # bytes that a text takes in a dictionary, beyond its own
 _untyped: Any = pc
 _Chunk: TypeAlias = Any  # an Arrow array: stubs for these differ too much
@@ -100,12 +100,13 @@ def are_quick(texts: Collection[bytes]) -> bool:
 
     Args:
         texts: Different ones. Of a set some are tried out before all are: it has its own order in
-            each process, so that nobody knows which.
+            each process, so that nobody knows which. Long ones are left out, as they are few.
     """
+    texts = [each for each in texts if len(each) <= _SHORT]
     most = _FIRST
     while True:
         some = pa.array(islice(texts, most), pa.large_binary())
-        limit_s = _START_S + _EACH_S * len(some)
+        limit_s = _START_S + _EACH_S * len(some) + _BYTE_S * some.nbytes
         if all(_seconds_of(some) > limit_s for _ in range(_TRIES)):
             return False
         if most >= len(texts):

@@ -28,6 +28,7 @@ MOST_LONG_NUMBERS = 1000  # beyond 64 bits; no model writes as many in one answe
 MOST_COMPARED = 1_000_000  # pairs of values with one hash, each of which may be compared
 MOST_BITS = 300_000  # of all of them
 _BITS_OF_A_DIGIT = math.log2(10)
+_SIGNS = " 0123456789+-._eE"  # of which numbers are made
 _EXPONENT = 4  # digits; no fraction has a longer one
 _FEW = 10_000  # characters: fewer hold no thousand of them that differ
 _DIGITS = 3000
@@ -112,8 +113,8 @@ def _begins_a_number(text: str) -> bool:
 
 def _hash(text: str) -> int | None:
     """The hash that a text has once it is read as a number; None where it is none."""
-    if len(text) > _LONGEST:
-        return 0  # as good as one hash for all of them: there are no thousand of these
+    if len(text) > _LONGEST:  # as good as one hash for all of them: there are no thousand of these
+        return None if text.isascii() and text.strip(_SIGNS) else 0
     try:
         return hash(Decimal(text))
     except (InvalidOperation, TypeError, ValueError):  # no number, or a signalling NaN

@@ -102,6 +102,13 @@ def test_ids_that_are_made_of_two_numbers_are_written_and_read_again(ids, tmp_pa
     assert len(score.slices) == 40_001
 
 
+def test_intervals_that_share_an_end_are_written_and_read_again(tmp_path):
+    ends = pd.IntervalIndex.from_arrays([0] * 8_000, range(1, 8_001))
+    frame = pd.DataFrame({"c": pd.Categorical(ends)})
+    path = write_parquet(frame, tmp_path / "out.parquet", {})
+    assert read_parquet(path)["c"].tolist() == ends.tolist()
+
+
 @pytest.mark.parametrize(("kind", "categories"), [
     ("float64", SAME), ("int64", WHOLE.tolist()), ("float64", FRACTIONS.tolist()),
     ("object", [n << 32 | n for n in range(MOST)]),

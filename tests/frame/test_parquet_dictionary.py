@@ -116,6 +116,15 @@ def test_very_many_other_texts_are_written_as_arrow_does(kind, tmp_path):
     )
 
 
+@pytest.mark.parametrize(("many", "length"), [(100, 100_000), (12_000, 900)])
+def test_categories_of_long_texts_are_a_dictionary_too(many, length, tmp_path):
+    texts = [text.rjust(length, "x") for text in MANY[:many]]
+    frame = pd.DataFrame({"t": pd.Categorical(texts)})
+    path = write_parquet(frame, tmp_path / "out.parquet", {})
+    assert pa.types.is_dictionary(pq.read_schema(path).field("t").type)
+    assert pd.read_parquet(path).equals(frame)
+
+
 def test_each_group_of_rows_is_looked_at_for_itself(tmp_path, monkeypatch):
     monkeypatch.setattr(room, "GROUP_ROWS", 5_000)
     monkeypatch.setattr(export, "GROUP_ROWS", 5_000)

@@ -244,6 +244,12 @@ def test_many_texts_of_different_hashes_are_read_into_a_set():
     assert len(words) == 5000
 
 
+def test_many_long_texts_that_begin_as_numbers_do_are_texts():
+    texts = [f"- {number}. point: {'more ' * 250}" for number in range(1200)]
+    assert Answer.of(list[str]).read(json.dumps({"answer": texts})) == texts
+    assert len(Answer.of(set[str]).read(json.dumps({"answer": texts}))) == 1200
+
+
 def test_many_long_numbers_as_people_have_them_are_read():
     ids = {f"{10**19 + n}" for n in range(5000)}
     assert Answer.of(set[str]).read(json.dumps({"answer": sorted(ids)})) == ids
