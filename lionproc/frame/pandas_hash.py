@@ -34,9 +34,8 @@ def has_one_place(values: Index) -> bool:
         values: Of any dtype, and different ones. Texts have another hash in each process.
 
     Example:
-        >>> has_one_place(pd.Index([n << 33 | n ^ n << 11 for n in range(8000)])), has_one_place(
-        ...     pd.Index(range(8000))
-        ... )
+        >>> same = [n << 33 | (n ^ n << 11 ^ n << 22) % 2**32 for n in range(8000)]
+        >>> has_one_place(pd.Index(same)), has_one_place(pd.Index(range(8000)))
         (True, False)
     """
     if isinstance(values, pd.IntervalIndex):
