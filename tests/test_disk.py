@@ -1,5 +1,6 @@
 """A disk that is full, read-only or failing: no more is bought, and what is there stays in hand."""
 
+import asyncio
 import contextlib
 import errno
 import os
@@ -84,6 +85,29 @@ def test_a_journal_on_a_disk_that_fills_up_stops_the_buying(server, model, tmp_p
     out = texts(2000).llm.process("Say {text}", into="a", model=model, journal=journal, **FAST)
     assert out["a"].notna().all()
     assert server.counters.total == 2000  # not even what the journal refused is asked again
+
+
+@pytest.mark.parametrize("way", ["resume", "again"])
+async def test_a_service_that_stayed_open_on_a_full_disk_buys_nothing_twice_when_there_is_room(
+    server, model, tmp_path, way
+):
+    server.configure(answer=LONG * 10)
+
+    async with lp.ProcessingService("A", "requests", 60_000, None, model=model) as service:
+
+        async def ask_all():
+            return await asyncio.gather(*[service.process_data({"n": n}) for n in range(300)])
+
+        await service.process_data({"n": "first"})
+        with files_up_to(400_000):
+            told = await ask_all()
+        bought = server.counters.total
+        assert 1 < bought < 301
+        assert any("journal.sqlite" in one.get("error", "") for one in told)
+
+        again = await (service.resume() if way == "resume" else ask_all())
+        assert {one["status"] for one in again} == {"success"}
+        assert server.counters.total == 301  # each of them once
 
 
 def test_a_file_system_that_is_really_full_stops_the_buying(server, model, tiny_disk):

@@ -118,20 +118,23 @@ class Dispatcher:
         self.idle, self._halted = asyncio.Event(), asyncio.Event()
         self.idle.set()
         self._timer: asyncio.TimerHandle | None = None
+        self._starting = asyncio.Lock()  # by one of all who want it
         self._halting: asyncio.Task[None] | None = None  # held, so that it is not collected
 
     # -- life -------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Let requests be sent; also again, after `halt` or after an error that stopped all."""
-        if self.permission.stopping:
-            await self._halted.wait()
-            self.permission.stopping = False
-            self.fatal = None
-            self.is_fed = False
-            self.policy.start()
-            self.replay.has_answered = False
-            self.coalescing.start()
+        async with self._starting:
+            if self.permission.stopping:
+                await self._halted.wait()
+                await self.replay.catch_up()
+                self.permission.stopping = False
+                self.fatal = None
+                self.is_fed = False
+                self.policy.start()
+                self.replay.has_answered = False
+                self.coalescing.start()
         self.permission.resumed.set()
 
     async def halt(self, grace_s: float = 10.0) -> None:

@@ -24,7 +24,7 @@ from typing import Final, Self, TypeVar
 from lionproc.engine.forking import go_on, hold
 from lionproc.engine.journal_contents import JournalContents
 from lionproc.engine.journal_file import LAST_ID, MEMORY, JournalFile, MuchKeptError
-from lionproc.engine.journal_owed import forget, owing
+from lionproc.engine.journal_owed import forget, owed_of, owing
 from lionproc.engine.journal_path import real_path
 from lionproc.engine.journal_record import (
     Entry,
@@ -110,8 +110,8 @@ class Journal:
             if journal is None:
                 journal = _open[where] = cls(JournalFile(where))
             else:
+                journal._writer.take_over()
                 journal._users += 1
-                journal._file.take_over()
         return journal
 
     # Writing
@@ -173,6 +173,10 @@ class Journal:
             JournalError: Some of it could not be kept.
         """
         self._writer.flush()
+
+    def catch_up(self) -> None:
+        """Put in what the file did not take, if it takes it by now; it may wait for others."""
+        self._writer.catch_up()
 
     # Reading
 
@@ -298,6 +302,7 @@ class Journal:
         self, keys: Sequence[bytes], since: int, until: int, most: int | None = None
     ) -> dict[bytes, Record]:
         found: dict[bytes, Record] = {}
+        owed = owed_of(self.path, keys) if until == LAST_ID else []  # else it comes after that
         wanted = list(dict.fromkeys(keys))
         for start in range(0, len(wanted), _BATCH):
             by_prefix: dict[int, list[bytes]] = {}
@@ -308,15 +313,12 @@ class Journal:
                 for key in by_prefix.get(row[1], ()):
                     if record is None or record.key != key:
                         # Damaged, or of a key that begins alike: look further back.
-                        older = self._older(key, since, until)
+                        older = next(self._of_key(key, since, until), None)
                         if older is not None:
                             found[key] = older
                     else:
                         found[key] = record
-        return found
-
-    def _older(self, key: bytes, since: int, until: int) -> Record | None:
-        return next(self._of_key(key, since, until), None)
+        return found | {record.key: record for record in owed}
 
     def _meanwhile(self, record: Record, since: int, until: int) -> Entry | None:
         """The reply that came while a request was under way that failed in the end."""
@@ -330,6 +332,7 @@ class Journal:
 
     def _of_key(self, key: bytes, since: int, until: int) -> Iterator[Record]:
         """The records of a key, the newest first."""
+        yield from reversed(owed_of(self.path, [key]) if until == LAST_ID else [])
         for row in self._file.history(prefix(key), since, until):
             record = self._read(row)
             if record is not None and record.key == key:

@@ -224,11 +224,12 @@ class JournalFile:
 
     def take_over(self) -> None:
         """Put in what processes that were killed had not put in any more, and what this one could not."""
-        if self.mode != "memory":  # a log may be of a time when this was in WAL mode
-            take_in(self.path, self._put_in)
-        with owed(self.path) as rows:
-            if rows:
-                self._put_in(rows)
+        with self._taking_over:  # or two would put in the same
+            if self.mode != "memory":  # a log may be of a time when this was in WAL mode
+                take_in(self.path, self._put_in)
+            with owed(self.path) as rows:
+                if rows:
+                    self._put_in(rows)
 
     def _give(self, secret: bytes) -> None:
         self.change(GIVE, (marks(secret, over_network=self._is_over_network()),))
@@ -398,6 +399,7 @@ class JournalFile:
     # Inside
 
     def _make_locks(self) -> None:
+        self._taking_over = threading.Lock()  # taken before the others
         self._write_lock = threading.Lock()
         # A database in memory is its connection, so writing and reading share one.
         self._read_lock = self._write_lock if self.path == MEMORY else threading.Lock()

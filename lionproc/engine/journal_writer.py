@@ -154,6 +154,21 @@ class JournalWriter:
         for group in groups:
             group.fate.result()
 
+    def take_over(self) -> None:
+        """Put in what is owed and what logs hold; then any trouble is over.
+
+        Raises:
+            JournalError: The file cannot take it.
+        """
+        self._file.take_over()
+        self.trouble = None
+
+    def catch_up(self) -> None:
+        """The same after trouble, if it is over by now."""
+        if self.trouble is not None:
+            with contextlib.suppress(Exception):  # it stays where it is, for the next time
+                self.take_over()
+
     def close(self) -> None:
         """Put everything on disk, and end the thread."""
         with self.lock:
@@ -196,7 +211,7 @@ class JournalWriter:
 
     def _owe(self, error: JournalError, rows: list[Row]) -> None:
         """What was paid for and could not be kept is put in when the trouble is over."""
-        if may_pass(error):
+        if may_pass(error) and self._file.mode != "memory":  # one in memory has no name of its own
             owe(self._file.path, rows)
 
     def _write(self) -> None:
@@ -248,9 +263,7 @@ class JournalWriter:
             )
             trouble.__cause__ = error
             return trouble
-        if self.trouble is not None:  # it is over
-            with contextlib.suppress(Exception):  # it stays where it is, for the next time
-                self._file.take_over()
+        self.catch_up()
         return None
 
 

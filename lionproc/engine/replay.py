@@ -6,6 +6,7 @@ through new ones, corrections included, until it has its answer or the next repl
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from functools import partial
@@ -18,7 +19,6 @@ from lionproc.engine.tokens import Tokens
 from lionproc.errors import CallError, JournalError, Kind
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Iterable, Sequence
 
     from lionproc.engine.journal import Journal, Kept
@@ -59,6 +59,14 @@ class Replay:
         self._raw_room = RAW_OF_ALL
 
     # -- reading ----------------------------------------------------------------------------
+
+    async def catch_up(self) -> None:
+        """Before anything is sent again: what the journal refused when it was in trouble goes into it.
+
+        Where that cannot be done as yet, the next reply that is kept tells why.
+        """
+        if self.journal is not None:
+            await asyncio.to_thread(self.journal.catch_up)
 
     def find(self, key: bytes | None) -> Entry | None:
         """The reply that is kept under a key, if there is one. Any thread.

@@ -27,7 +27,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lionproc.engine import journal as journal_module
-from lionproc.engine import journal_file, journal_record, journal_schema, journal_writer
+from lionproc.engine import (
+    journal_file,
+    journal_owed,
+    journal_record,
+    journal_schema,
+    journal_writer,
+)
 from lionproc.engine.journal import Entry, Failure, Journal, Record, Voted
 from lionproc.engine.journal_file import JournalFile
 from lionproc.engine.journal_record import LARGEST_REPLY, from_row, prefix, to_row
@@ -593,8 +599,62 @@ def test_a_file_that_another_process_keeps_locked_is_an_error_in_time(path, monk
         holder = hold(path)
         with pytest.raises(JournalError, match="another process keeps it locked"):
             keep(journal, an_entry())
-        assert journal.find([bytes(16)]) == {}  # reading does not wait for a writer
+        assert journal.find([key_of(1)]) == {}  # reading does not wait for a writer
         holder.communicate("")
+
+
+def test_what_a_locked_file_did_not_take_is_found_as_what_came_last(path, monkeypatch):
+    monkeypatch.setattr(journal_file, "BUSY_S", 0.0)
+    old, failed, new, meanwhile = (key_of(number) for number in range(4))
+    given_up = Failure(failed, "timeout", "no", 1, 1.9e9)
+    came = an_entry(meanwhile, b"came", at=1.9e9)
+    after = Failure(meanwhile, "timeout", "no", 1, 1.9e9 + 5, seconds=60.0)
+    with Journal.open(path) as journal, Journal.open(":memory:") as other:
+        keep(journal, an_entry(old, b"old"), an_entry(failed))
+        mark = journal.mark()
+        holder = hold(path)
+        with pytest.raises(JournalError, match="another process keeps it locked"):
+            keep(journal, an_entry(old, b"new"), given_up, an_entry(new, b"new"), came, after)
+
+        def is_found() -> bool:
+            found = journal.find([old, failed, new, meanwhile])
+            replies = {key: entry.reply for key, entry in found.items()}
+            assert replies == {old: b"new", new: b"new", meanwhile: b"came"}
+            assert journal.newest([failed, new], Failure) == {failed: given_up}
+            assert journal.find([old, new], until=mark) == {old: an_entry(old, b"old")}
+            assert other.find([new]) == {}
+            return True
+
+        assert is_found()
+        assert len(journal) == 2
+        holder.communicate("")
+        journal.catch_up()
+        assert is_found()
+        assert len(journal) == 7
+
+
+@pytest.mark.parametrize("logs", [True, False])
+def test_what_a_locked_file_did_not_take_is_put_in_as_soon_as_somebody_begins_anew(
+    path, monkeypatch, logs
+):
+    monkeypatch.setattr(journal_file, "BUSY_S", 0.0)
+    monkeypatch.setattr(journal_writer, "RETRY_S", 3600.0)
+    with Journal.open(path) as journal:
+        holder = hold(path)
+        with pytest.raises(JournalError, match="another process keeps it locked"):
+            keep(journal, an_entry(key_of(1)))
+        journal.catch_up()
+        assert "in trouble" in repr(journal)
+        holder.communicate("")
+        if logs:
+            journal_owed.forget()  # as it does with more than it may hold
+        else:
+            for log in path.parent.glob(".*.intake"):
+                log.unlink()
+        journal.catch_up()
+        assert journal.find([key_of(1)], until=journal.mark()) == {key_of(1): an_entry(key_of(1))}
+        keep(journal, an_entry(key_of(2)))  # at once
+        assert len(journal) == 2
 
 
 @pytest.mark.parametrize("wait_s", [20.0, 0.0])

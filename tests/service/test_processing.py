@@ -1,6 +1,8 @@
 import asyncio
+import contextlib
 import json
 import logging
+import sqlite3
 import stat
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from pydantic import BaseModel, field_validator
 
 import lionproc as lp
+from lionproc.engine import journal_file
 from lionproc.errors import SchemaError
 from lionproc.testing import RollingWindow
 
@@ -188,6 +191,26 @@ async def test_resuming_asks_nothing_about_what_is_finished(server, model):
         assert isinstance(resumed["result"], Review)
         assert await second.resume() == []
     assert server.counters.total == asked + 1
+
+
+@pytest.mark.parametrize("way", ["resume", "again"])
+async def test_a_service_whose_journal_was_locked_for_a_while_buys_nothing_twice(
+    server, service, monkeypatch, way
+):
+    async def ask_all():
+        return await asyncio.gather(*[service.process_data({"n": n}) for n in range(300)])
+
+    monkeypatch.setattr(journal_file, "BUSY_S", 0.0)
+    await service.process_data({"n": "first"})
+    with contextlib.closing(sqlite3.connect("requests/journal.sqlite")) as viewer:
+        viewer.execute("BEGIN IMMEDIATE")
+        told = await ask_all()
+    assert any("another process keeps it locked" in one.get("error", "") for one in told)
+    assert 1 < server.counters.total < 301
+
+    again = await (service.resume() if way == "resume" else ask_all())
+    assert {one["status"] for one in again} == {"success"}
+    assert server.counters.total == 301  # each of them once
 
 
 async def test_failures_come_back_as_dicts_and_are_kept_and_logged_without_the_data(
