@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import csv
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["csv_frame"]
 
-_TOGETHER: Final = 10_000  # rows that become a frame at once
+_ROWS, _CELLS = 20_000, 1_000_000  # that are texts of Python together
 
 
 def csv_frame(
@@ -38,28 +39,31 @@ def csv_frame(
         csv.Error: A row has more cells than there are names, or a cell has no end.
     """
     import pandas as pd
+    import pyarrow as pa
 
     below = itertools.islice(_rows_below(lines, delimiter, len(names)), rows)
-    parts = [_part([], len(names))]
-    while part := list(itertools.islice(below, _TOGETHER)):
-        parts.append(_part(part, len(names)))
-    frame = pd.concat(parts, ignore_index=True)
+    together = max(1, min(_ROWS, _CELLS // max(len(names), 1)))
+    pieces: list[list[Any]] = [[] for _ in names]
+    while part := list(itertools.islice(below, together)):
+        columns = itertools.chain(itertools.zip_longest(*part), itertools.repeat(()))
+        for piece, cells in zip(pieces, columns, strict=False):
+            texts = [cell or None for cell in cells] if cells else [None] * len(part)
+            piece.append(pa.array(texts, pa.large_string()))
+    made = [_column(pa.chunked_array(piece, pa.large_string())) for piece in pieces]
+    frame = pd.DataFrame(dict(enumerate(made)))
     frame.columns = pd.Index(names)
     return frame
 
 
-def _part(rows: list[list[str]], width: int) -> pd.DataFrame:
+def _column(texts: Any) -> Any:
+    """Texts of Arrow in the way of this pandas."""
     import pandas as pd
 
-    text: Any = "str" if pd.Series(["a"]).dtype == "str" else object  # in the way of this pandas
-    columns = [*itertools.zip_longest(*rows)]
-    columns += [(None,) * len(rows)] * (width - len(columns))
-    return pd.DataFrame(
-        {
-            place: pd.Series([cell or None for cell in cells], dtype=text)
-            for place, cells in enumerate(columns)
-        },
-        index=range(len(rows)),
+    dtype: Any = pd.Series(["a"]).dtype
+    if dtype == "str":
+        return dtype.__from_arrow__(texts)
+    return pd.Series(
+        [math.nan if cell is None else cell for cell in texts.to_pylist()], dtype=object
     )
 
 

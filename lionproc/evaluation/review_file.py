@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lionproc.engine.paths import shown
+from lionproc.engine.unfolding import room_of
 from lionproc.errors import ColumnError, ConfigurationError, SaveError, did_you_mean
 from lionproc.evaluation.by_hand import TEXT, Allowed, allowed_in, check_weight, number_of
 from lionproc.evaluation.columns import one_column
@@ -28,6 +29,8 @@ from lionproc.frame.spreadsheet import to_csv, to_excel
 from lionproc.model.as_json import to_json
 
 __all__ = ["ALLOWED", "GOLD", "ID", "OWN", "WEIGHT", "Review", "read_review", "to_review"]
+
+MOST_OF_LISTS = 2**29  # bytes of memory of those in the cells of a file
 
 ID, GOLD, ALLOWED, WEIGHT = "id", "gold", "allowed", "weight"
 OWN = frozenset((ID, GOLD, ALLOWED, WEIGHT))
@@ -281,6 +284,12 @@ def read_review(path: str | os.PathLike[str]) -> Review:
 def _gold(sheet: pd.DataFrame, *, comma: bool, path: object) -> pd.Series[Any]:
     """The gold as what is allowed says, by rows as a spreadsheet counts them."""
     said = sheet[ALLOWED] if ALLOWED in sheet else pd.Series(TEXT, index=sheet.index)
+    lists = [text for text in (*set(said), *sheet[GOLD]) if text.lstrip().startswith("[")]
+    if sum(room_of(text.encode("utf-8", "surrogatepass")) for text in lists) > MOST_OF_LISTS:
+        raise ConfigurationError(
+            f"{shown(str(path))} has so many lists in its cells that they take far more memory than "
+            "the file. Leave those cells empty, or write lists as a, b."
+        )
     kinds = {words: _allowed(words or TEXT) for words in set(said)}
     american = _month_first(sheet[GOLD])
     stripped = {text: text.strip() for text in sheet[GOLD]}  # of a text of many cells one copy

@@ -11,6 +11,7 @@ import importlib.util
 import io
 import itertools
 import os
+import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -134,7 +135,8 @@ def _rows_of_excel(place: Path) -> list[list[str]]:
         raise MissingDependencyError("Excel files need openpyxl. Run: pip install openpyxl")
     with zipfile.ZipFile(place) as packed:
         size = _checked_size(packed)
-    with first_sheet(place) as rows:
+    with warnings.catch_warnings(), first_sheet(place) as rows:
+        warnings.simplefilter("ignore")  # openpyxl has one for each cell that is no date
         return list(_bounded(rows, _most_letters(size)))
 
 
@@ -142,9 +144,12 @@ def _checked_size(packed: zipfile.ZipFile) -> int:
     """The bytes that it unpacks to.
 
     Raises:
-        ValueError: They are too many, or have too many tags.
+        ValueError: They are too many, or have too many tags; or they are packed in a way that Python
+            unpacks without a bound, as Excel never does.
     """
     parts = packed.infolist()
+    if not {part.compress_type for part in parts} <= {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        raise ValueError("it is packed in a way that Excel does not know")
     size = sum(part.file_size for part in parts)
     if size > LARGEST:
         raise ValueError(f"it unpacks to more than {LARGEST // 2**30} GiB")

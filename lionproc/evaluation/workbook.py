@@ -24,6 +24,7 @@ __all__ = ["first_sheet"]
 
 LONGEST_FORMAT = 255  # characters of a number format, as Excel has it
 MOST_TAGS_OF_A_ROW = 10 * 16_384  # and attributes: as many cells as Excel has columns
+_LONGEST_NUMBER = 1000  # characters; Excel writes no more than two dozen
 MOST_SHEETS = 1000  # that are looked at for the first one with cells
 _PIECE = 2**16
 _SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}worksheet"
@@ -81,6 +82,7 @@ def _rows(part: IO[bytes], cells: Any) -> Iterator[Sequence[object]]:
                 raise ValueError("a row has more cells than a row of Excel")
             continue
         within.pop()
+        _refuse_long_numbers(element, within)
         inside -= is_row
         if is_row and not inside:
             tags = 0
@@ -95,6 +97,16 @@ def _rows(part: IO[bytes], cells: Any) -> Iterator[Sequence[object]]:
             return  # there are no cells behind it
         if within and not inside:
             within[-1].clear()
+
+
+def _refuse_long_numbers(element: Any, within: Sequence[Any]) -> None:
+    """Raise a ValueError for a number of thousands of digits, which may take Python their square."""
+    is_text = bool(within) and within[-1].get("t") in {"str", "inlineStr"}
+    is_number = _bare(element.tag) == "v" and not is_text
+    if is_number and len(element.text or "") > _LONGEST_NUMBER:
+        raise ValueError("a number in it has thousands of digits")
+    if any(len(said) > _LONGEST_NUMBER for said in element.attrib.values()):
+        raise ValueError("an attribute of a cell is no word and no number")
 
 
 def _row(cells: Sequence[dict[str, Any]]) -> Sequence[object]:

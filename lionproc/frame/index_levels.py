@@ -22,7 +22,7 @@ __all__ = ["concatenated", "index_of", "levels_of"]
 
 Codes: TypeAlias = np.ndarray[Any, Any]
 _PANDAS = b"pandas"
-_MOST_RANGES = 8  # levels that are numbered through, which take no room in the file
+_MOST_RANGES = 32  # levels that are numbered through, which take no room in the file
 
 
 def levels_of(

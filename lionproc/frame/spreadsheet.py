@@ -281,6 +281,7 @@ def _labels(labels: pd.Index[Any], clean: _Clean) -> pd.Index[Any]:
     names = [clean(name, "index") for name in labels.names]
     if isinstance(labels, pd.MultiIndex):
         # Each value of a level once, and no level anew: pandas would tell all of them apart for it.
+        labels = labels.remove_unused_levels()
         levels: list[Any] = [_labels(level, clean) for level in labels.levels]
         codes: Any = labels.codes
         return pd.MultiIndex(levels=levels, codes=codes, names=names, verify_integrity=False)

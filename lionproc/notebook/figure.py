@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lionproc.errors import MissingDependencyError
 
@@ -34,7 +34,9 @@ def blank(title: str, width: float, height: float, *, called: str, without: str 
         MissingDependencyError: matplotlib is not installed.
     """
     try:
+        from matplotlib import rc_context
         from matplotlib.figure import Figure
+        from matplotlib.text import Text
     except ImportError:
         raise MissingDependencyError(
             f"{called} draws with matplotlib, which is not installed: "
@@ -42,7 +44,16 @@ def blank(title: str, width: float, height: float, *, called: str, without: str 
         ) from None
 
     class Drawn(Figure):
-        """A figure that shows itself in a notebook without pyplot, whose state is global."""
+        """A figure that shows itself in a notebook without pyplot, whose state is global.
+
+        Its labels are answers and cells, of strangers: to LaTeX they would be a program.
+        """
+
+        def draw(self, renderer: Any) -> None:
+            with rc_context({"text.usetex": False}):
+                for text in self.findobj(Text):
+                    text.set_usetex(False)
+                super().draw(renderer)
 
         def _repr_png_(self) -> bytes:
             drawn = io.BytesIO()

@@ -14,10 +14,11 @@ import threading
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import lionproc as lp
-from lionproc.cli import main, reading
+from lionproc.cli import csv_rows, main, reading
 from lionproc.cli.reading import read
 from lionproc.engine import packed as packing
 from lionproc.errors import ConfigurationError
@@ -714,6 +715,23 @@ def test_cells_of_a_csv_are_texts_as_they_stand_there(content, rows, tmp_path):
     frame = read(str(path)).frame
     cells = [[None if pd.isna(cell) else cell for cell in row] for row in frame.to_numpy().tolist()]
     assert cells == rows
+
+
+def test_of_a_wide_csv_few_rows_are_texts_of_python_at_a_time(tmp_path, monkeypatch):
+    path = tmp_path / "wide.csv"
+    names = [f"c{number}" for number in range(500)]
+    path.write_text("\n".join([",".join(names), *[",".join(["ab"] * 500)] * 100]))
+    together = []
+    inner = pa.array
+    monkeypatch.setattr(csv_rows, "_CELLS", 2_000)
+
+    def spy(cells, *of, **more):
+        together.extend([len(cells)] if pa.large_string() in of else [])
+        return inner(cells, *of, **more)
+
+    monkeypatch.setattr(pa, "array", spy)
+    assert read(str(path)).frame.shape == (100, 500)
+    assert set(together) == {4}
 
 
 @pytest.mark.parametrize("content", ['a,b\n1,"2\n3,4\n', 'a,"b\n1,2\n', 'a\n"'])

@@ -15,7 +15,7 @@ from openpyxl.styles import numbers
 
 import lionproc as lp
 from lionproc.errors import ColumnError, ConfigurationError, SaveError
-from lionproc.evaluation import by_hand, review_sheet, workbook
+from lionproc.evaluation import by_hand, review_file, review_sheet, workbook
 from lionproc.evaluation.draw import drawn
 from lionproc.evaluation.intervals import weighted
 from lionproc.evaluation.row_ids import ids_of
@@ -504,6 +504,62 @@ def test_a_workbook_of_a_few_bytes_fills_no_memory(tmp_path, monkeypatch, rows, 
     assert lp.read_review(made)["gold"].tolist() == ["a"]
     with pytest.raises(ConfigurationError, match=says):
         lp.read_review(path)
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_workbook_that_is_packed_as_excel_packs_none_is_refused(tmp_path, packing):
+    """Python unpacks a piece of these whole, however little is asked for."""
+    made, path = tmp_path / "made.xlsx", tmp_path / "review.xlsx"
+    pd.DataFrame({"id": ["r1"], "gold": ["a"]}).to_excel(made, index=False)
+    with zipfile.ZipFile(made) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+        new.writestr("xl/media/more.xml", b" " * 10**7, compress_type=packing)
+    with pytest.raises(ConfigurationError, match="packed in a way"):
+        lp.read_review(path)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        f"<row><c><v>{'1' * 1001}</v></c></row>",
+        f'<row><c t="b"><v>{"1" * 1001}</v></c></row>',
+        f'<row r="{"1" * 1001}"/>',
+        f'<row><c r="A{"1" * 1001}"/></row>',
+    ],
+)
+def test_a_number_of_thousands_of_digits_in_a_workbook_is_not_read(tmp_path, rows):
+    path = tmp_path / "review.xlsx"
+    edited(path, {"xl/worksheets/sheet1.xml": {"</sheetData>": f"{rows}</sheetData>"}})
+    with pytest.raises(ConfigurationError, match=r"digits|no word and no number"):
+        lp.read_review(path)
+
+
+def test_dates_that_are_none_in_a_workbook_are_told_in_no_warnings(tmp_path, recwarn):
+    path = tmp_path / "review.xlsx"
+    frame = pd.DataFrame({"id": ["r1"], "gold": ["a"], "at": [pd.Timestamp("2024-01-01")]})
+    frame.to_excel(tmp_path / "made.xlsx", index=False)
+    with zipfile.ZipFile(tmp_path / "made.xlsx") as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name).replace(b"<v>45292</v>", b"<v>1e300</v>"))
+    lp.read_review(path)
+    assert not recwarn.list
+
+
+def test_lists_that_take_far_more_memory_than_their_cells_are_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(review_file, "MOST_OF_LISTS", 100_000)
+    path = tmp_path / "review.csv"
+
+    def read(gold, allowed='a list, as ["a", "b"]'):
+        rows = [{"id": f"r{n}", "allowed": allowed, "gold": gold} for n in range(100)]
+        pd.DataFrame(rows).to_csv(path, index=False)
+        return lp.read_review(path)["gold"].tolist()
+
+    assert read('["a", "b"]') == [["a", "b"]] * 100
+    with pytest.raises(ConfigurationError, match="far more memory"):
+        read("[" + ",".join(["[]"] * 40) + "]")
+    with pytest.raises(ConfigurationError, match="far more memory"):
+        read("a", allowed="[" + ",".join(["[]"] * 2_000) + "]")
 
 
 def edited(path, changes):

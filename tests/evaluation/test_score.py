@@ -7,10 +7,13 @@ from decimal import Decimal
 from enum import Enum
 from typing import Literal
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from matplotlib.texmanager import TexManager
+from matplotlib.text import Text
 
 import lionproc as lp
 from lionproc.errors import ColumnError, ConfigurationError, MissingDependencyError
@@ -338,6 +341,18 @@ def luminance(color):
 
     parts = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
     return float(np.dot(parts, [0.2126, 0.7152, 0.0722]))
+
+
+def test_no_label_is_a_program_of_latex_whatever_the_settings_say(monkeypatch):
+    """`\\input{/etc/passwd}` would put that file into the picture."""
+    monkeypatch.setattr(TexManager, "__new__", None)
+    frame = pd.DataFrame({"a": [r"\input{/etc/passwd}", "b"] * 20, "g": ["b"] * 40})
+    with mpl.rc_context({"text.usetex": True}):
+        picture = frame.llm.score("a", gold="g").plot()
+        assert picture._repr_png_()
+        assert picture.axes
+        picture.canvas.draw()
+    assert not any(text.get_usetex() for text in picture.findobj(Text))
 
 
 @pytest.mark.parametrize("labels", [2, 12, 600])

@@ -121,7 +121,7 @@ RANGE = {"kind": "range", "name": None, "start": 0, "stop": 2, "step": 1}
 
 
 @pytest.mark.parametrize("levels", [
-    ["a", "a"], ["a", "b", "a"], [RANGE] * 9, ["a", *[RANGE] * 9],
+    ["a", "a"], ["a", "b", "a"], [RANGE] * 33, ["a", *[RANGE] * 33],
     ["a", {"kind": "range", "name": None, "start": 0, "stop": 10**15, "step": 1}],
     ["a", "c"], ["a", None], ["a", ["b"]],
 ])  # fmt: skip
