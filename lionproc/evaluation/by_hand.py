@@ -135,6 +135,8 @@ class Allowed:
         """
         if words in {TEXT, WHOLE, NUMBER, LIST, DAY, BOOLEAN}:
             return cls(words)
+        if len(words) > _LONGEST:
+            raise ValueError("longer than any that to_review writes")
         labels = _json_list(words) if words.startswith("[") else words.split(" | ")
         return cls(words, {str(label): str(label) for label in labels})
 

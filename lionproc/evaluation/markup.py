@@ -9,11 +9,12 @@ is written out, and what no workbook has is refused.
 from __future__ import annotations
 
 from typing import IO
-from xml.parsers.expat import ExpatError, ParserCreate
+from xml.parsers.expat import ExpatError, ParserCreate, XMLParserType
 
 __all__ = ["check_markup"]
 
 LONGEST = 2**18  # bytes of a tag, or of a remark between them
+LONGEST_TEXT = 2**20  # bytes between two tags; a cell of Excel has 32,767 characters
 MOST_NAMES = 10_000  # different ones, of tags and their attributes
 MOST_ATTRIBUTES = 1000  # of a tag
 LONGEST_NAMESPACE = 1000  # characters
@@ -30,8 +31,8 @@ def check_markup(part: IO[bytes]) -> None:
     Raises:
         ValueError: It unfolds.
     """
-    look = _Look()
     parser = ParserCreate()
+    look = _Look(parser)
     parser.StartDoctypeDeclHandler = look.doctype
     parser.StartElementHandler = look.start
     parser.EndElementHandler = look.end
@@ -44,18 +45,27 @@ def check_markup(part: IO[bytes]) -> None:
         taken += len(piece)
         if taken - parser.CurrentByteIndex > LONGEST:  # it waits for the end of one
             raise ValueError("it has a tag or a remark that is longer than any of a workbook")
+        look.text()
 
 
 class _Look:
-    def __init__(self) -> None:
+    def __init__(self, parser: XMLParserType) -> None:
+        self._parser = parser
         self._names: set[str] = set()
         self._depth = 0
+        self._since = 0  # where the last tag began
+
+    def text(self) -> None:
+        """Some of the text within one, or the next tag."""
+        if self._parser.CurrentByteIndex - self._since > LONGEST + LONGEST_TEXT:
+            raise ValueError("it has a text that is longer than any of a cell")
 
     def doctype(self, *_: object) -> None:
         """What may define entities, of which a few bytes become gigabytes."""
         raise ValueError("it has a document type, which no workbook has")
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
+        self._pass()
         self._depth += 1
         self._names.add(tag)
         self._names.update(attributes)
@@ -71,4 +81,9 @@ class _Look:
 
     def end(self, tag: str) -> None:
         del tag
+        self._pass()
         self._depth -= 1
+
+    def _pass(self) -> None:
+        self.text()
+        self._since = self._parser.CurrentByteIndex

@@ -25,6 +25,8 @@ __all__ = ["first_sheet"]
 LONGEST_FORMAT = 255  # characters of a number format, as Excel has it
 MOST_TAGS_OF_A_ROW = 10 * 16_384  # and attributes: as many cells as Excel has columns
 _LONGEST_NUMBER = 1000  # characters; Excel writes no more than two dozen
+MOST_FORMATS = 5_000  # of numbers; Excel takes some hundred
+MOST_LETTERS_OF_A_ROW = 2**24
 MOST_SHEETS = 1000  # that are looked at for the first one with cells
 _PIECE = 2**16
 _SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}worksheet"
@@ -70,7 +72,7 @@ def _rows(part: IO[bytes], cells: Any) -> Iterator[Sequence[object]]:
         ValueError: A row has more cells than Excel has columns.
     """
     within: list[Any] = []
-    inside = tags = 0  # of a row
+    inside = tags = letters = 0  # of a row
     following = 1
     for event, element in iterparse(part, ("start", "end")):  # noqa: S314  (`_Beginning` has)
         is_row = _bare(element.tag) == "row"
@@ -83,6 +85,9 @@ def _rows(part: IO[bytes], cells: Any) -> Iterator[Sequence[object]]:
             continue
         within.pop()
         _refuse_long_numbers(element, within)
+        letters = letters + len(element.text or "") if inside else 0
+        if letters > MOST_LETTERS_OF_A_ROW:
+            raise ValueError("a row has more text than a row of Excel")
         inside -= is_row
         if is_row and not inside:
             tags = 0
@@ -241,6 +246,7 @@ class _Strings(_Part):
     def __init__(self) -> None:
         self.found: list[str] = []
         self._parts: list[str] = []
+        self._letters = 0
         self._is_text = False
         self._beside = 0  # how to say it, in Japanese, is no part of it
 
@@ -253,6 +259,9 @@ class _Strings(_Part):
     def data(self, text: str) -> None:
         if self._is_text:
             self._parts.append(text)
+            self._letters += len(text)
+            if self._letters > MOST_LETTERS_OF_A_ROW:
+                raise ValueError("a cell has more text than a row of Excel")
 
     def end(self, tag: str) -> None:
         name = _bare(tag)
@@ -262,6 +271,7 @@ class _Strings(_Part):
             # As openpyxl has it: Excel writes "_x0041_" so, for else it would be read as "A".
             self.found.append("".join(self._parts).replace("x005F_", ""))
             self._parts.clear()
+            self._letters = 0
 
 
 def _strings(archive: zipfile.ZipFile, name: str | None) -> list[str]:
@@ -288,6 +298,8 @@ class _Styles(_Part):
             self.used.append(int(attributes.get("numFmtId", 0)))
         elif name == "numFmt" and self._within == "numFmts":
             self.codes[int(attributes["numFmtId"])] = attributes["formatCode"][:LONGEST_FORMAT]
+            if len(self.codes) > MOST_FORMATS:
+                raise ValueError("it has more number formats than Excel writes")
 
     def end(self, tag: str) -> None:
         if _bare(tag) == self._within:

@@ -10,6 +10,7 @@ import pandas as pd
 __all__ = ["LONGEST_NAME", "is_level", "is_readable"]
 
 LONGEST_NAME: Final = 120  # characters; of those that pandas makes a dtype of none has as many
+_FILE: Final = "dateutil/"  # before the path of a file with a time zone, which pandas would open
 _KINDS: Final = "biufcmMO"  # of numpy's dtypes, those of which every value takes the same few bytes
 
 
@@ -23,7 +24,7 @@ def is_readable(dtype: str, *, is_text: bool = True) -> bool:
         dtype: The name.
         is_text: Whether it may be one of texts: as such, numbers take ten times the room.
     """
-    if len(dtype) > LONGEST_NAME:
+    if len(dtype) > LONGEST_NAME or _FILE in dtype:
         return False
     try:
         made = pd.api.types.pandas_dtype(dtype)
@@ -36,7 +37,7 @@ def is_readable(dtype: str, *, is_text: bool = True) -> bool:
 
 def is_level(kind: str) -> bool:
     """Whether names of columns can be of a kind that Arrow has named, which may be a numpy dtype."""
-    if len(kind) > LONGEST_NAME:
+    if len(kind) > LONGEST_NAME or _FILE in kind:
         return False
     try:
         made = np.dtype(kind)

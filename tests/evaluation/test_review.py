@@ -535,6 +535,39 @@ def test_a_number_of_thousands_of_digits_in_a_workbook_is_not_read(tmp_path, row
         lp.read_review(path)
 
 
+@pytest.mark.parametrize(
+    ("part", "old", "new", "says"),
+    [
+        ("xl/worksheets/sheet1.xml", "</sheetData>",
+         f'<row><c t="inlineStr"><is><t>{"a" * 2**21}</t></is></c></row></sheetData>', "longer than any"),
+        ("xl/worksheets/sheet1.xml", "</sheetData>", "a" * 2**21, "longer than any"),  # and no end
+        ("xl/worksheets/sheet1.xml", "</sheetData>",
+         f'<row><c t="str"><v>{"a" * 2**15}</v></c>{"<c><v>" + "a" * 990 + "</v></c>"}</row></sheetData>',
+         "more text than"),
+        ("xl/styles.xml", "<cellXfs", "<numFmts>" + "".join(
+            f'<numFmt numFmtId="{200 + n}" formatCode="[h]"/>' for n in range(60)
+        ) + "</numFmts><cellXfs", "number formats"),
+    ],
+    ids=["one cell", "no end", "a row", "formats"],
+)  # fmt: skip
+def test_a_workbook_has_no_more_text_and_formats_than_one_of_excel(  # noqa: PLR0917
+    tmp_path, monkeypatch, part, old, new, says
+):
+    monkeypatch.setattr(workbook, "MOST_LETTERS_OF_A_ROW", 2**15 + 500)
+    monkeypatch.setattr(workbook, "MOST_FORMATS", 90)
+    path = tmp_path / "review.xlsx"
+    edited(path, {part: {old: new}})
+    with pytest.raises(ConfigurationError, match=says):
+        lp.read_review(path)
+
+
+def test_what_is_allowed_is_no_longer_than_what_we_write(tmp_path):
+    path = tmp_path / "review.csv"
+    pd.DataFrame({"id": ["r"], "gold": ["a"], "allowed": ["a | " * 10_000]}).to_csv(path)
+    with pytest.raises(ConfigurationError, match="not allowed"):
+        lp.read_review(path)
+
+
 def test_dates_that_are_none_in_a_workbook_are_told_in_no_warnings(tmp_path, recwarn):
     path = tmp_path / "review.xlsx"
     frame = pd.DataFrame({"id": ["r1"], "gold": ["a"], "at": [pd.Timestamp("2024-01-01")]})
@@ -591,6 +624,10 @@ def test_a_long_text_that_is_in_a_workbook_once_stands_in_no_thousand_cells(tmp_
     with zipfile.ZipFile(path, "a") as packed:
         packed.writestr("xl/strings.xml", f"<sst><si><t>{'a' * 10_000}</t></si></sst>")
     assert len(lp.read_review(path)) == 1
+    with monkeypatch.context() as patched:
+        patched.setattr(workbook, "MOST_LETTERS_OF_A_ROW", 9_999)
+        with pytest.raises(ConfigurationError, match="more text than"):
+            lp.read_review(path)
     monkeypatch.setattr(review_sheet, "FREE_LETTERS", 1000)
     with pytest.raises(ConfigurationError, match=r"its cells have more than [0-9,]+ characters"):
         lp.read_review(path)

@@ -1220,3 +1220,23 @@ def test_ctrl_c_ends_reading_a_file_while_arrow_works(tmp_path, monkeypatch):
         read_parquet(path)
     may_end.set()
     assert seen[0] is not threading.main_thread()
+
+
+@pytest.mark.parametrize("where", ["columns", "column_indexes"])
+@pytest.mark.parametrize("dtype", [
+    "datetime64[ns, dateutil/{}]", "interval[datetime64[ns, dateutil/{}], right]",
+])  # fmt: skip
+def test_no_name_of_a_dtype_in_a_file_opens_another_file(tmp_path, where, dtype):
+    """pandas takes what stands behind "dateutil/" for the path of a file with a time zone."""
+    other = tmp_path / "other"
+    other.write_text("TZif")
+    table = pa.Table.from_pandas(pd.DataFrame({"a": ["x"]}))
+    said = json.loads(table.schema.metadata[b"pandas"])
+    said[where][0]["numpy_type"] = dtype.format(other)
+    table = table.replace_schema_metadata({b"pandas": json.dumps(said).encode()})
+    pq.write_table(table, tmp_path / "zone.parquet")
+    opened = []
+    sys.addaudithook(lambda event, of: opened.append(of) if str(other) in str(of) else None)
+    with contextlib.suppress(ConfigurationError):
+        assert read_parquet(tmp_path / "zone.parquet")["a"].tolist() == ["x"]
+    assert not opened
