@@ -72,4 +72,11 @@ def _files(path: AnyPath) -> list[Path | Remote]:
         )
     if any(PART.fullmatch(each.name) for each in entries):
         return files_of(path)
-    return sorted(entries, key=lambda each: natural_sort_key(each.name))
+    return sorted(entries, key=_in_order)
+
+
+def _in_order(entry: Path | Remote) -> list[str | int]:
+    try:
+        return natural_sort_key(entry.name)
+    except ValueError:  # of a digit that is no number, as "²"
+        return [entry.name]

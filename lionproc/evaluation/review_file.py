@@ -268,7 +268,8 @@ def read_review(path: str | os.PathLike[str]) -> Review:
     if GOLD not in names:
         raise ConfigurationError(
             f"{shown(path)} has no column 'gold', where the labels would be."
-            f"{did_you_mean(GOLD, list(sheet.columns))} It has {', '.join(map(repr, sheet.columns))}."
+            f"{did_you_mean(GOLD, list(sheet.columns))} It has "
+            f"{', '.join(map(repr, sheet.columns))[:1000]}."
         )
     sheet = sheet.rename(columns={names[own]: own for own in OWN if own in names})
     filled = np.array([bool(text) and not text.isspace() for text in sheet[GOLD]], dtype=bool)

@@ -152,8 +152,9 @@ def read_source(source: Any) -> tuple[pd.DataFrame, dict[str, object]]:
     table = pq.read_table(source, partitioning=None, page_checksum_verification=True)
     schema = table.schema
     for field in (schema, *schema):
-        for said in (field.metadata or {}).values():
-            bounded(said)
+        for name, said in (field.metadata or {}).items():
+            if unfolds(bounded(said), SPARE) and name != FACTS:
+                raise ValueError("a note takes far more memory than it has bytes")
     frame = to_frame(table)
     labels = (schema.metadata or {}).get(LABELS)
     if labels is not None:

@@ -42,6 +42,7 @@ __all__ = [
 
 log = logging.getLogger("lionproc.service")
 
+_LONGEST_STATUS = 100  # characters; more are nobody's of ours
 LARGEST = 256 * 2**20  # bytes that one record may have
 FREE = 8  # the part of these that one has free before its end, when it grows
 SPARE = 2**26  # bytes of memory for one, beyond those in proportion to its length
@@ -301,7 +302,7 @@ class Records(Generic[R]):
                     continue
                 if record is None:
                     continue
-                seen = (mtime, size, str(record.get("status", "unknown")))
+                seen = (mtime, size, str(record.get("status", "unknown"))[:_LONGEST_STATUS])
             found[record_id] = seen
         self._seen = found
         return {record_id: seen[2] for record_id, seen in found.items()}

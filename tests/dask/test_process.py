@@ -248,6 +248,12 @@ def test_a_text_that_has_changed_has_its_own_partition_asked_again_and_no_other(
         assert run([*"abcdefg", "changed"]) == 2
 
 
+def test_files_of_a_folder_may_have_digits_in_their_names_that_are_no_numbers(dd, tmp_path):
+    for name in ("1\xb22", "10", "2"):
+        pd.DataFrame({"a": [name]}).to_parquet(tmp_path / f"{name}.parquet")
+    assert sorted(computed(lp.dask.read_parquet(tmp_path))["a"]) == ["10", "1\xb22", "2"]
+
+
 def test_an_older_part_that_a_killed_worker_has_left_is_no_rows_and_is_removed(
     dd, asked, shared, tmp_path
 ):

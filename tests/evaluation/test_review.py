@@ -561,6 +561,14 @@ def test_a_workbook_has_no_more_text_and_formats_than_one_of_excel(  # noqa: PLR
         lp.read_review(path)
 
 
+def test_long_names_of_columns_are_not_told_whole(tmp_path):
+    path = tmp_path / "review.csv"
+    path.write_text(",".join(f"{n}{'a' * 100_000}" for n in range(10)) + "\n")
+    with pytest.raises(ConfigurationError, match="no column 'gold'") as refused:
+        lp.read_review(path)
+    assert len(str(refused.value)) < 5_000
+
+
 def test_what_is_allowed_is_no_longer_than_what_we_write(tmp_path):
     path = tmp_path / "review.csv"
     pd.DataFrame({"id": ["r"], "gold": ["a"], "allowed": ["a | " * 10_000]}).to_csv(path)

@@ -36,7 +36,7 @@ from lionproc.errors import (
     JournalError,
     LionprocWarning,
 )
-from lionproc.frame import arrow_extension
+from lionproc.frame import arrow_extension, parquet_reader
 from lionproc.frame import assemble as assembling
 from lionproc.frame.arrow_extension import SavedDtype, to_table
 from lionproc.frame.arrow_stream import packed
@@ -1240,3 +1240,15 @@ def test_no_name_of_a_dtype_in_a_file_opens_another_file(tmp_path, where, dtype)
     with contextlib.suppress(ConfigurationError):
         assert read_parquet(tmp_path / "zone.parquet")["a"].tolist() == ["x"]
     assert not opened
+
+
+@pytest.mark.parametrize("name", ["pandas", "lionproc.columns", "anything"])
+def test_a_note_that_takes_far_more_memory_than_it_has_bytes_is_damage(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(parquet_reader, "SPARE", 10_000)
+    few, many = ("[" + ",".join(["[]"] * count) + "]" for count in (10, 10_000))
+    table = pa.table({"a": [1]})
+    pq.write_table(table.replace_schema_metadata({name: many}), tmp_path / "many.parquet")
+    with pytest.raises(ConfigurationError, match="damaged"):
+        read_parquet(tmp_path / "many.parquet")
+    pq.write_table(table.replace_schema_metadata({"anything": few}), tmp_path / "few.parquet")
+    assert len(read_parquet(tmp_path / "few.parquet")) == 1

@@ -31,6 +31,14 @@ def ids_of_a_process(count):
     return [new_id("req") for _ in range(count)]
 
 
+def test_a_status_of_megabytes_is_not_kept(tmp_path):
+    records = Records(tmp_path, "req")
+    records.write({"id": "req_0", "status": "completed"})
+    file = tmp_path / "req_0.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "status": "x" * 10**6}))
+    assert len(records.statuses()["req_0"]) == 100
+
+
 def test_ids_never_collide_within_and_between_processes_and_sort_by_age():
     mine = ids_of_a_process(2000)
     with multiprocessing.get_context("spawn").Pool(2) as pool:
