@@ -417,3 +417,15 @@ def test_no_test_compares_in_the_message_of_an_assertion():
         for node in all_statements(ast.parse(path.read_text())):
             if isinstance(node, ast.Assert) and isinstance(node.msg, ast.Compare | ast.BoolOp):
                 pytest.fail(f"{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node)}")
+
+
+def test_the_top_of_the_repository_has_what_belongs_there():
+    """What a trial leaves in the working folder is committed with everything else in it."""
+    told = subprocess.run(
+        ["git", "ls-files"], cwd=PACKAGE.parent, capture_output=True, text=True, check=False
+    )
+    files = {name for name in told.stdout.splitlines() if "/" not in name}
+    assert files <= {
+        ".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "RELIABILITY.md",
+        "pyproject.toml",
+    }  # fmt: skip

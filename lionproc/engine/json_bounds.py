@@ -40,9 +40,9 @@ def bounded(text: Text) -> Text:
         >>> bounded('[{"name": "[[["}]')
         '[{"name": "[[["}]'
     """
-    content = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-    if has_long_number(content):
+    if has_long_number(text):
         raise ValueError(f"a number has more than {MOST_DIGITS:,} digits")
+    content = _bytes_of(text)
     if content.count(b"[") + content.count(b"{") <= MOST_LEVELS:
         return text
     level = 0
@@ -58,16 +58,23 @@ def bounded(text: Text) -> Text:
     return text
 
 
-def has_long_number(content: bytes) -> bool:
+def has_long_number(text: str | bytes) -> bool:
     """Whether a number, no text, has more digits than Python reads where nothing was changed.
 
     Args:
-        content: JSON, or anything else.
+        text: JSON, or anything else. It is looked at only where Python reads more digits.
 
     Example:
-        >>> has_long_number(b"[1, 2]")
+        >>> has_long_number("[1, 2]")
         False
     """
-    if 0 < sys.get_int_max_str_digits() <= MOST_DIGITS or not _LONG.search(content):
+    if 0 < sys.get_int_max_str_digits() <= MOST_DIGITS:
         return False
-    return any(_LONG.search(piece) for piece in without_texts(content))
+    content = _bytes_of(text)
+    return _LONG.search(content) is not None and any(
+        _LONG.search(piece) for piece in without_texts(content)
+    )
+
+
+def _bytes_of(text: str | bytes) -> bytes:
+    return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text

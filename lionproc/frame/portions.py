@@ -67,9 +67,8 @@ def _sizes(cells: pd.Series[Any]) -> Any:
         held = pa.array(cells.array)
         if not is_text(held.type):
             return 0
-        return pc.fill_null(
-            pc.binary_length(no_view(held)), 0
-        ).to_numpy()  # they are no objects yet
+        lengths = pc.binary_length(no_view(held))  # they are no objects yet
+        return pc.fill_null(lengths, 0).to_numpy()
     if not (pd.api.types.is_object_dtype(dtype) or isinstance(dtype, pd.StringDtype)):
         return 0
     return [_length(cell) for cell in cells.tolist()]

@@ -32,7 +32,7 @@ def refuse_very_long(said: str) -> None:
         CallError: Of kind `unreadable`: to ask for it again would cost the same, and more. Or of kind
             `wrong_shape`, where Python was told to read numbers of any length.
     """
-    if has_long_number(said.encode("utf-8", "surrogatepass")):
+    if has_long_number(said):
         raise wrong_shape("a number in it is longer than any that Python reads by itself")
     most = LONGEST_TYPED if KEPT.get() is None else LONGEST_KEPT
     if len(said) * 4 <= most:  # no character has more bytes
