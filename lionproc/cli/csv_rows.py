@@ -68,21 +68,29 @@ def _column(texts: Any) -> Any:
 
 
 def _rows_below(lines: Iterable[str], delimiter: str, width: int) -> Iterator[list[str]]:
-    reader = csv.reader(itertools.chain(lines, ["\n"]), delimiter=delimiter)  # a line of no cells
-    next(filter(None, reader), None)  # the names
+    written = ""  # the line that was read last
+
+    def noted() -> Iterator[str]:
+        nonlocal written
+        for written in lines:  # noqa: UP028
+            yield written
+        written = "\n"
+        yield written  # a line of no cells
+
+    def is_blank() -> bool:
+        """Whether it is a line of nothing, and no row. A quoted blank is a cell."""
+        return not row or (len(row) == 1 and written.isspace())
+
+    reader = csv.reader(noted(), delimiter=delimiter)
+    row = next(filter(None, reader), [])  # the names
     last: list[str] | None = None
     for row in reader:
-        if last is not None and not _is_blank(last, width):
+        if last is not None:
             yield last
         if len(row) > width and (len(row) > width + 1 or row[-1]):  # a delimiter may end each line
             raise csv.Error(
                 f"line {reader.line_num:,} has {len(row):,} cells and the first one {width:,} names"
             )
-        last = row[:width]
-    if last != []:
+        last = None if width > 1 and is_blank() else row[:width]
+    if row:
         raise csv.Error("a cell begins with a quote and has no end")
-
-
-def _is_blank(row: list[str], width: int) -> bool:
-    """Whether it is a line of nothing, and no row. Where there is one column, it is an empty cell."""
-    return width > 1 and (not row or (len(row) == 1 and not row[0].strip(" \t")))

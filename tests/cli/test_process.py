@@ -704,6 +704,7 @@ def test_texts_of_a_csv_go_through_no_table_whose_places_they_can_foresee(tmp_pa
     [
         ("a,b\n1,2,\n3,4\n", [["1", "2"], ["3", "4"]]),  # a delimiter at the end of a line
         ("a,b\n1\n \n\t\n\n3,\n", [["1", None], ["3", None]]),  # lines of nothing are no rows
+        ('a,b\n" "\n"\n "\n""\n\n3,4\n', [[" ", None], ["\n ", None], [None, None], ["3", "4"]]),
         ('a,b\n"1\r\n2","3 ""4"""\n', [["1\r\n2", '3 "4"']]),
         ('a\n""\n\nNA\n', [[None], [None], ["NA"]]),  # of one column they are empty cells
         ("a,b\n", []),
