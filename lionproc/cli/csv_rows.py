@@ -72,7 +72,7 @@ def _rows_below(lines: Iterable[str], delimiter: str, width: int) -> Iterator[li
 
     def noted() -> Iterator[str]:
         nonlocal written
-        for written in lines:  # noqa: UP028
+        for written in lines:
             yield written
         written = "\n"
         yield written  # a line of no cells
