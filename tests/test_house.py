@@ -408,6 +408,30 @@ def test_every_promise_has_a_test():
         assert LINK.search(line), f"without a test: {line}"
 
 
+# Where Python's own reader of JSON is used, and not `read_json`, which bounds what a stranger wrote.
+READ_AS_THEY_ARE = {
+    "engine/json_bounds.py": "it is `read_json`",
+    "model/as_json.py": "what was written a moment before",
+    "model/body.py": "bounded, and read up to where the JSON ends",
+    "model/confidence.py": "bounded, and read value by value",
+    "model/local.py": "a line of the child process",
+    "model/local_server.py": "a line of the parent process",
+    "model/trial_process.py": "a line of the child process",
+    "model/trial_server.py": "within a child process, which may end",
+    "testing/logprobs.py": "answers of the test server",
+}
+
+
+def test_json_of_strangers_is_read_within_bounds():
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = ast.unparse(node) if isinstance(node, ast.Attribute) else ""
+            if name in {"json.loads", "json.load", "json.JSONDecoder"}:
+                found.add(path.relative_to(PACKAGE).as_posix())
+    assert found == set(READ_AS_THEY_ARE)
+
+
 # The tests
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from typing import Any
 
 import orjson
 
-from lionproc.engine.json_bounds import bounded
+from lionproc.engine.json_bounds import read_json
 from lionproc.errors import ConfigurationError
 from lionproc.model.as_json import DEEPEST
 from lionproc.model.validate import is_deeper, whole_characters
@@ -100,9 +99,7 @@ def _whole(value: Any) -> Any:
 
 
 def _loads(text: str | bytes) -> Any:
-    return json.loads(
-        bounded(text), parse_int=_integer, parse_float=_float, parse_constant=_constant
-    )
+    return read_json(text, parse_int=_integer, parse_float=_float, parse_constant=_constant)
 
 
 def _integer(written: str) -> int | str:

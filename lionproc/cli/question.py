@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
-import json
 import os
 import re
 from dataclasses import dataclass, fields
@@ -256,9 +255,11 @@ def _refuse_named_pipe(file: Path, option: str) -> None:
 
 
 def _json(file: Path) -> dict[str, Any]:
+    from lionproc.engine.json_bounds import read_json
+
     text = _contents(file, "--schema", (".json",))
     try:
-        schema = json.loads(text)
+        schema = read_json(text)
     except ValueError as error:
         raise ConfigurationError(f"--schema: {str(file)!r} is no JSON: {error}.") from None
     except RecursionError:

@@ -8,15 +8,16 @@ by a limit of 4,300, which others switch off. So what is beyond these is refused
 
 from __future__ import annotations
 
+import json
 import re
 import sys
-from typing import Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 
 from lionproc.engine.unfolding import without_texts
 
-__all__ = ["MOST_LEVELS", "bounded", "has_long_number"]
+__all__ = ["MOST_LEVELS", "bounded", "has_long_number", "read_json"]
 
 MOST_LEVELS: Final = 1000
 MOST_DIGITS: Final = 4300
@@ -24,6 +25,29 @@ _LONG: Final = re.compile(rb"(?<!\d)\d{4301}")
 _MARKS: Final = b"[]{}"
 _OTHERS: Final = bytes(set(range(256)) - set(_MARKS))
 Text = TypeVar("Text", bound=str | bytes)
+Hook: TypeAlias = Any  # a function of what was read
+
+
+def read_json(text: str | bytes, **hooks: Hook) -> Any:
+    """What Python's own reader makes of JSON of a stranger, if it is bounded.
+
+    That reader takes bytes for UTF-16 or UTF-32 where they look like it, and what was looked through as
+    UTF-8 would be another text. So they are UTF-8 here, whatever they look like.
+
+    Args:
+        text: JSON; as bytes in UTF-8.
+        hooks: As `json.loads` has them, such as `parse_float`.
+
+    Raises:
+        RecursionError: It is nested more than a thousand levels deep.
+        ValueError: It is no JSON, or a number is too long.
+
+    Example:
+        >>> read_json(b'{"name": 1}')
+        {'name': 1}
+    """
+    whole = text if isinstance(text, str) else text.decode("utf-8-sig", "surrogatepass")
+    return json.loads(bounded(whole), **hooks)
 
 
 def bounded(text: Text) -> Text:

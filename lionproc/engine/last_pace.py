@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from lionproc.engine.json_bounds import bounded
+from lionproc.engine.json_bounds import read_json
 from lionproc.engine.made_here import USUAL_JOURNAL
 from lionproc.engine.regular_file import read_regular
 from lionproc.engine.whole_file import replace_whole
@@ -74,7 +74,7 @@ def _name(identity: str) -> str:
 
 def _entries(folder: Path) -> dict[str, tuple[float, bool, float]]:
     try:
-        found = json.loads(bounded(read_regular(folder / NAME, MOST_BYTES)))
+        found = read_json(read_regular(folder / NAME, MOST_BYTES))
     except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(found, dict):

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, get_args
 from zlib import crc32
 
 from lionproc.engine.journal_file import LAST_ID, MEMORY, JournalFile
-from lionproc.engine.json_bounds import bounded
+from lionproc.engine.json_bounds import read_json
 from lionproc.engine.lease import Lease
 from lionproc.engine.stats import State
 from lionproc.engine.unfolding import unfolds
@@ -235,10 +235,10 @@ def _read(kept: object, checksum: object) -> dict[str, Any] | None:
     if not isinstance(kept, bytes) or crc32(kept) != checksum or not _is_ours(kept):
         return None
     try:
-        facts = json.loads(bounded(kept))
+        facts = read_json(kept)
         if _HALF.search(kept):  # no column of texts takes it, and one run would hide all others
             text = json.dumps(facts, ensure_ascii=False).encode("utf-16-le", "surrogatepass")
-            facts = json.loads(text.decode("utf-16-le", "replace"))
+            facts = read_json(text.decode("utf-16-le", "replace"))
     except (ValueError, RecursionError):
         return None
     return facts if isinstance(facts, dict) else None

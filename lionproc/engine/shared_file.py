@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from lionproc.engine.journal_file import MEMORY
-from lionproc.engine.json_bounds import bounded
+from lionproc.engine.json_bounds import read_json
 from lionproc.engine.lease_budget import LeaseBudget
 from lionproc.engine.lease_messages import Ask, Grant
 from lionproc.engine.regular_file import read_regular
@@ -74,7 +74,7 @@ class SharedFile:
     def _read(self) -> LeaseBudget:
         """The budget; a new one where there is none, or where somebody wrote something else."""
         try:
-            return LeaseBudget.from_json(json.loads(bounded(read_regular(self._file, MOST_BYTES))))
+            return LeaseBudget.from_json(read_json(read_regular(self._file, MOST_BYTES)))
         except (OSError, ValueError, RecursionError):
             return LeaseBudget()
 

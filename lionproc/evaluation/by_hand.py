@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from lionproc.engine.json_bounds import bounded
+from lionproc.engine.json_bounds import read_json
 from lionproc.errors import ConfigurationError
 from lionproc.frame.spreadsheet import harmless
 
@@ -215,7 +215,7 @@ def _list(text: str, *_: object) -> list[object]:
 
 def _json_list(text: str) -> list[object]:
     try:
-        return list(json.loads(bounded(text)))
+        return list(read_json(text))
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import itertools
 import posixpath
 import zipfile
 from collections.abc import Collection, Iterator, Sequence
@@ -84,19 +85,18 @@ def _rows(part: IO[bytes], cells: Any) -> Iterator[Sequence[object]]:
                 raise ValueError("a row has more cells than a row of Excel")
             continue
         within.pop()
-        _refuse_long_numbers(element, within)
-        letters = letters + len(element.text or "") if inside else 0
+        if inside:  # of what is beside the rows nothing is read
+            _refuse_long_numbers(element, within)
+            letters += len(element.text or "")
         if letters > MOST_LETTERS_OF_A_ROW:
             raise ValueError("a row has more text than a row of Excel")
         inside -= is_row
         if is_row and not inside:
-            tags = 0
+            tags = letters = 0
             number, found = cells.parse_row(element)
-            while following < number:
-                following += 1
-                yield ()
-            if following == number:
-                following += 1
+            if following <= number:
+                yield from itertools.repeat((), number - following)
+                following = number + 1
                 yield _row(found)
         if _bare(element.tag) == "sheetData":
             return  # there are no cells behind it

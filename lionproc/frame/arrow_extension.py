@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from lionproc.engine.json_bounds import read_json
 from lionproc.frame.arrow_stream import packed, unpacked
 from lionproc.frame.dtype_names import LONGEST_NAME, is_level, is_readable
 from lionproc.frame.index_levels import index_of, levels_of
@@ -57,7 +58,7 @@ class SavedDtype(pa.ExtensionType):
 
     @classmethod
     def __arrow_ext_deserialize__(cls, storage: pa.DataType, serialized: bytes) -> SavedDtype:
-        return cls(storage, json.loads(serialized))
+        return cls(storage, read_json(serialized))
 
     def __reduce__(self) -> tuple[object, ...]:
         return SavedDtype, (self.storage_type, self.dtype)
@@ -151,7 +152,7 @@ def to_table(frame: pd.DataFrame, like: pa.Schema | None = None) -> pa.Table:
         nested = _kept_arrow(dtype, table.column(place))
         if nested is not None:
             kept[place] = nested
-    metadata = json.loads(table.schema.metadata[b"pandas"])
+    metadata = read_json(table.schema.metadata[b"pandas"])
     names = table.schema.names
     table = _replaced(table, {at: (c.field(names[at]), c.arrow) for at, c in kept.items()})
     for place, column in kept.items():
@@ -211,7 +212,7 @@ def _noted(table: pa.Table) -> pa.Table:
         for column in _described(table.schema)
     ):
         return table
-    metadata = json.loads(table.schema.metadata[b"pandas"])
+    metadata = read_json(table.schema.metadata[b"pandas"])
     for level in metadata.get("column_indexes", []):
         if not is_readable(level["numpy_type"]):
             level["numpy_type"] = "object"
@@ -293,7 +294,7 @@ def _alike(table: pa.Table, described: list[dict[str, Any]], like: pa.Schema) ->
 
 
 def _described(schema: pa.Schema, what: str = "columns") -> list[dict[str, Any]]:
-    metadata = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
+    metadata = read_json((schema.metadata or {}).get(b"pandas", b"{}"))
     described: list[dict[str, Any]] = metadata.get(what, [])
     return described
 

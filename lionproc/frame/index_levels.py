@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from lionproc.engine.json_bounds import read_json
 from lionproc.frame.distinct import distinct
 from lionproc.frame.pandas_hash import Index, has_one_place
 
@@ -37,7 +38,7 @@ def levels_of(
     Raises:
         Exception: Of any kind, where the metadata is made up.
     """
-    metadata = json.loads((table.schema.metadata or {}).get(_PANDAS, b"{}"))
+    metadata = read_json((table.schema.metadata or {}).get(_PANDAS, b"{}"))
     named = metadata.get("index_columns", [])
     if len(named) < 2:
         return table, []

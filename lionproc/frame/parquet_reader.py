@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import re
 import warnings
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -18,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lionproc.engine.blocking_work import heard_meanwhile
-from lionproc.engine.json_bounds import bounded
+from lionproc.engine.json_bounds import bounded, read_json
 from lionproc.engine.paths import missing_file
 from lionproc.engine.unfolding import unfolds
 from lionproc.errors import ConfigurationError, LionprocError, LionprocWarning
@@ -169,7 +168,7 @@ def read_source(source: Any) -> tuple[pd.DataFrame, dict[str, object]]:
 
 
 def _names(kept: bytes) -> list[Hashable]:
-    names: list[Any] = json.loads(kept)
+    names: list[Any] = read_json(kept)
     for name in names:
         hash(name)  # pandas takes lists for names, and fails at the first look at them
     return names
@@ -248,7 +247,7 @@ def _schema_of(file: Path | Remote) -> pa.Schema:
 def _no_facts(name: str, schema: pa.Schema) -> str:
     """What to say of a file without facts; pandas keeps the id of the run, which leads to them."""
     try:
-        run = json.loads(bounded((schema.metadata or {})[b"PANDAS_ATTRS"]))[KEY]
+        run = read_json((schema.metadata or {})[b"PANDAS_ATTRS"])[KEY]
     except (KeyError, TypeError, ValueError, RecursionError):
         run = None
     if not isinstance(run, str):
@@ -265,7 +264,7 @@ def facts_of(schema: pa.Schema) -> dict[str, object] | None:
     """The facts in a file's metadata; None where there are none, or they are no facts."""
     try:
         kept = (schema.metadata or {})[FACTS]
-        facts = None if unfolds(kept, SPARE) else json.loads(bounded(kept))
+        facts = None if unfolds(kept, SPARE) else read_json(kept)
     except (KeyError, ValueError, RecursionError):
         return None
     return facts if isinstance(facts, dict) else None

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
-from lionproc.engine.json_bounds import bounded
+from lionproc.engine.json_bounds import read_json
 from lionproc.engine.request import Event
 from lionproc.engine.usage import plus
 from lionproc.errors import CallError, Kind
@@ -254,6 +254,6 @@ def _as_json(shape: Shape | None, cell: Any) -> Any:
         case Map(value=value):
             return {name: _as_json(value, each) for name, each in cell}
         case Json():
-            return json.loads(bounded(cell))
+            return read_json(cell)
         case _:
             return cell

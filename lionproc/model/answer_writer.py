@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from pydantic_core import to_jsonable_python
 
-from lionproc.engine.json_bounds import bounded
+from lionproc.engine.json_bounds import read_json
 from lionproc.errors import CallError
 from lionproc.model.answer_parser import Read
 from lionproc.model.shape import Choice, DecimalNumber, Json, List, Map, Record, Shape
@@ -78,7 +78,7 @@ def _told(shape: Shape, on_wire: Shape, cell: Any, *, nulls: bool) -> object:
             pairs = cell.items() if isinstance(cell, Mapping) else cell
             return {key: _told(value, wire, each, nulls=nulls) for key, each in pairs}
         case Json(), _:
-            return json.loads(bounded(cell))
+            return read_json(cell)
         case Choice(members=members), _ if cell not in members:
             return _unmixed(cell)
         case DecimalNumber(), _:
@@ -96,6 +96,6 @@ def _digits(cell: Decimal) -> str:
 def _unmixed(cell: object) -> object:
     """A number that stands as text among texts, as Arrow wants it inside a list or a record."""
     try:
-        return json.loads(bounded(str(cell)))
+        return read_json(str(cell))
     except ValueError:
         return cell  # what reads it says that it is none of the choices

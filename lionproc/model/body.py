@@ -16,7 +16,7 @@ from typing import Any, TypeGuard
 
 import orjson
 
-from lionproc.engine.json_bounds import bounded
+from lionproc.engine.json_bounds import bounded, read_json
 from lionproc.engine.unfolding import without_texts
 from lionproc.model.escapes import has_needless_escapes
 from lionproc.model.lenient import leniently_read
@@ -204,8 +204,9 @@ def _read(text: str) -> object:
             if payloads:
                 raise ValueError("There is something between the events.")
             # Comments end here, and JSON begins, on one line or on many.
-            data, stop = _DECODER.raw_decode(bounded(text), place)
-            _only_an_end_mark(text[stop:])
+            rest = bounded(text[place:])  # a comment may have half a pair of quotation marks
+            data, stop = _DECODER.raw_decode(rest)
+            _only_an_end_mark(rest[stop:])
             return data
         place = end + 1
     if len(payloads) > MOST_EVENTS:
@@ -230,7 +231,7 @@ def _events(payloads: list[tuple[str, str]]) -> Iterator[dict[str, object]]:
         try:
             event = orjson.loads(payload)
         except ValueError:
-            event = json.loads(bounded(payload))  # which takes half a character
+            event = read_json(payload)  # which takes half a character
         if not isinstance(event, dict):
             raise ValueError("An event is no object.")  # noqa: TRY004  (its value is wrong)
         if is_over and _choice(event):  # some count the tokens there

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+from lionproc.model.content_type import plain_type
 from lionproc.model.reading import bounded
 
 __all__ = ["IS_BOUNDED", "Body", "keep_bounded"]
@@ -57,10 +58,16 @@ def keep_bounded(pool: Any) -> None:
             if name.lower() == b"content-encoding"
         ]
         response.headers = [
-            header for header in response.headers if header[0].lower() not in _OF_THE_PACKED
+            (name, _plain(value) if name.lower() == b"content-type" else value)
+            for name, value in response.headers
+            if name.lower() not in _OF_THE_PACKED
         ]
         response.stream = Body(response.stream, ", ".join(encodings), response.status)
         response.extensions[IS_BOUNDED] = True
         return response
 
     pool.handle_async_request = handle_async_request
+
+
+def _plain(content_type: bytes) -> bytes:
+    return plain_type(content_type.decode("latin-1")).encode("latin-1")

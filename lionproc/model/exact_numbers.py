@@ -7,7 +7,6 @@ the model had said it. Such a number is given as text, which pydantic reads digi
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
@@ -15,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from lionproc.engine.json_bounds import bounded
+from lionproc.engine.json_bounds import read_json
 from lionproc.model.plain_values import LEAST, MOST
 from lionproc.model.shape import (
     Choice,
@@ -115,7 +114,7 @@ def _loaded(text: str) -> tuple[Any, bool]:
         rounded.written = written
         return rounded
 
-    return json.loads(bounded(text), parse_float=_not_endless(read)), is_rounded
+    return read_json(text, parse_float=_not_endless(read)), is_rounded
 
 
 def _with_digits(value: Any) -> Any:
@@ -152,7 +151,7 @@ def written_in(text: str) -> Mapping[float, str | None]:
         return number
 
     try:
-        json.loads(bounded(text), parse_float=_not_endless(read))
+        read_json(text, parse_float=_not_endless(read))
     except (ValueError, RecursionError):
         return {}
     return {

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 import orjson
 
-from lionproc.engine.json_bounds import bounded
+from lionproc.engine.json_bounds import read_json
 
 __all__ = ["leniently_read"]
 
@@ -44,7 +43,7 @@ def leniently_read(text: bytes | str) -> Any:
     whole = _HALVES.sub(r"\\ufffd", whole.replace(r"\\", _NONE_BEGINS))
     whole = whole.replace(_NONE_BEGINS, r"\\")
     try:
-        return json.loads(bounded(whole), parse_int=_number, parse_constant=_nothing)
+        return read_json(whole, parse_int=_number, parse_constant=_nothing)
     except RecursionError:
         raise ValueError("It is nested too deeply.") from None
 

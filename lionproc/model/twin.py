@@ -23,6 +23,7 @@ import openai
 from lionproc.engine.blocking_work import in_own_thread
 from lionproc.errors import CallError, Kind, ModelError
 from lionproc.model.bounded_pool import IS_BOUNDED, Body, keep_bounded
+from lionproc.model.content_type import plain_type
 from lionproc.model.held_pools import is_pool, is_session, pools_in
 from lionproc.model.own_code import HTTP_CLIENT, within_proxies
 from lionproc.model.quiet_pool import keep_quiet
@@ -65,11 +66,17 @@ def twin_of(client: openai.AsyncOpenAI | openai.OpenAI) -> openai.AsyncOpenAI:
         made = _like(client, _async_kind(client))
         made._client = http
     made.max_retries, made.timeout = 0, None  # the wire bounds the whole attempt
+    made._make_status_error_from_response = _unread
     for name in ("_api_key_provider", "_azure_ad_token_provider"):
         function = getattr(made, name, None)
         if function is not None:
             setattr(made, name, _renewing(function))
     return cast("openai.AsyncOpenAI", made)
+
+
+def _unread(response: httpx2.Response) -> openai.APIStatusError:
+    """The error of a status without its words, which openai would read whatever they are."""
+    return openai.APIStatusError(f"HTTP {response.status_code}", response=response, body=None)
 
 
 def _async_kind(client: openai.AsyncOpenAI | openai.OpenAI) -> type[openai.AsyncOpenAI]:
@@ -229,6 +236,8 @@ def _bounded_transport(module: ModuleType) -> Any:
                 encoding = response.headers.pop("Content-Encoding", "")
                 response.stream = Stream(response.stream, encoding, response.status_code)
                 response.headers.pop("Content-Length", None)
+                if "Content-Type" in response.headers:
+                    response.headers["Content-Type"] = plain_type(response.headers["Content-Type"])
             return response
 
         async def aclose(self) -> None:

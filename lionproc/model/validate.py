@@ -5,7 +5,6 @@ Reasons name what was expected. They never quote the reply, because they appear 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final, Literal, Protocol, TypeAlias
@@ -14,7 +13,7 @@ import jiter
 import orjson
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from lionproc.engine.json_bounds import bounded
+from lionproc.engine.json_bounds import read_json
 from lionproc.errors import CallError, Kind, RunError, pass_on_interrupt
 from lionproc.model.hashes import readers_of
 from lionproc.model.keys import Keys
@@ -154,7 +153,7 @@ def has_each_key_once(text: str) -> bool:
 def _parse_slowly(text: str) -> Any:
     """What the fast parser does not take: JSON that it knows no limit for, or why it is none."""
     try:
-        return json.loads(bounded(text), object_pairs_hook=_once, parse_constant=_no_constant)
+        return read_json(text, object_pairs_hook=_once, parse_constant=_no_constant)
     except RecursionError:
         raise wrong_shape(TOO_DEEP) from None
 

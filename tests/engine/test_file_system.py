@@ -68,6 +68,12 @@ def test_a_name_with_a_space_is_read_as_it_is():
     assert file_system._read(line * 2) == [("/mnt/my disk\\x", "fuse.sshfs")] * 2
 
 
+def test_the_end_of_a_line_within_a_name_ends_no_line():
+    line = b"36 35 98:0 / /mnt/%b rw - ext4 a rw\n"
+    found = file_system._read(line % b"my\rdisk" + line % b"\x0c\x1c" + line % b"other")
+    assert [place for place, _ in found] == ["/mnt/my\rdisk", "/mnt/\x0c\x1c", "/mnt/other"]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere psutil is what is asked")
 def test_what_linux_says_is_mounted_is_what_psutil_says():
     assert ("/", file_system_of("/")) in file_system.mounts()

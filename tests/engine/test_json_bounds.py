@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lionproc as lp
-from lionproc.engine.json_bounds import MOST_LEVELS, bounded
+from lionproc.engine.json_bounds import MOST_LEVELS, bounded, read_json
 from lionproc.testing import Server
 
 
@@ -56,6 +56,13 @@ def numbers_of_any_length():
     sys.set_int_max_str_digits(0)
     yield
     sys.set_int_max_str_digits(before)
+
+
+def test_bytes_are_utf_8_whatever_they_look_like():
+    assert read_json(b'\xef\xbb\xbf{"a": "\xc3\xa9"}') == {"a": "é"}
+    for encoding in ("utf-16", "utf-16-le", "utf-32"):
+        with pytest.raises(ValueError, match=r"codec|Expecting"):
+            read_json('{"a": 1}'.encode(encoding))
 
 
 @pytest.mark.usefixtures("numbers_of_any_length")
@@ -114,6 +121,17 @@ def test_a_deep_reply_ends_no_process_in_which_the_limit_of_recursion_was_raised
             for read in (lp.read_parquet, lp.read_facts):
                 try:
                     read("deep.parquet")
+                except lp.errors.ConfigurationError:
+                    pass
+        comment = ': "\\n{"choices": ' + deep + "}"  # with half a pair of quotation marks
+        assert asked("x", int, [Fault("other", status=200, body=comment)] * 9)
+        other = ('{"\\u2200": ' + deep + "}").encode("utf-16-le")  # which looks like a text in UTF-8
+        for key in (b"pandas", b"lionproc", b"lionproc.columns", b"PANDAS_ATTRS"):
+            table = pa.table({"a": [1]}).replace_schema_metadata({key: other})
+            pq.write_table(table, "other.parquet")
+            for read in (lp.read_parquet, lp.read_facts):
+                try:
+                    read("other.parquet")
                 except lp.errors.ConfigurationError:
                     pass
         print("lives")

@@ -1,6 +1,7 @@
 """A sample that a person labels in a spreadsheet program, and what its labels say of the frame."""
 
 import sys
+import weakref
 import zipfile
 from contextlib import nullcontext
 from dataclasses import replace
@@ -597,10 +598,42 @@ def test_lists_that_take_far_more_memory_than_their_cells_are_not_read(tmp_path,
         return lp.read_review(path)["gold"].tolist()
 
     assert read('["a", "b"]') == [["a", "b"]] * 100
+    text = "[a link](b) and [[[[[[[[[[[[[[[[{{{{"
+    assert read(text, allowed="any text") == [text] * 100
     with pytest.raises(ConfigurationError, match="far more memory"):
         read("[" + ",".join(["[]"] * 40) + "]")
     with pytest.raises(ConfigurationError, match="far more memory"):
         read("a", allowed="[" + ",".join(["[]"] * 2_000) + "]")
+
+
+def test_what_is_allowed_in_a_row_is_kept_no_longer_than_its_rows_are_read(tmp_path, monkeypatch):
+    known, inner = [], review_file._allowed
+
+    def spy(words):
+        assert sum(each() is not None for each in known) <= 1
+        made = inner(words)
+        known.append(weakref.ref(made))
+        return made
+
+    monkeypatch.setattr(review_file, "_allowed", spy)
+    path = tmp_path / "review.csv"
+    rows = [{"id": f"r{n}", "allowed": f"{n % 3} | a | b", "gold": "ab"[n % 2]} for n in range(9)]
+    pd.DataFrame(rows).to_csv(path, index=False)
+    assert lp.read_review(path)["gold"].tolist() == list("ababababa")
+    rows[4]["gold"] = rows[2]["gold"] = "x"
+    pd.DataFrame(rows).to_csv(path, index=False)
+    with pytest.raises(
+        ConfigurationError, match=r"row 4: 'x', allowed: 2 .*row 6: 'x', allowed: 1 "
+    ):
+        lp.read_review(path)
+
+
+def test_in_a_workbook_very_much_may_be_marked(tmp_path):
+    places = " ".join(f"B{row}" for row in range(2, 2000, 2))
+    marked = f'activeCell="A1" sqref="{places}"'
+    part = "xl/worksheets/sheet1.xml"
+    path = edited(tmp_path / "review.xlsx", {part: {'activeCell="A1" sqref="A1"': marked}})
+    assert lp.read_review(path)["gold"].tolist() == ["a"]
 
 
 def edited(path, changes):

@@ -873,6 +873,47 @@ def test_a_packed_reply_is_an_answer_where_a_transport_reads_it_first():
     assert out["a"].tolist() == ["fine"]
 
 
+class Own(httpx2.AsyncBaseTransport):
+    """A transport that is no pool of connections."""
+
+    def __init__(self, head, body):
+        self.head, self.body = head, body
+
+    async def handle_async_request(self, request):
+        del request
+        return httpx2.Response(400, headers=self.head, stream=httpx2.ByteStream(self.body))
+
+
+@pytest.mark.parametrize("is_own", [False, True])
+@pytest.mark.parametrize("charset", ["punycode", "bz2", 'x"; "' + ";" * 300 + "charset=punycode"])
+def test_no_text_of_an_error_is_decoded_as_its_server_wants_it(charset, is_own):
+    """`punycode` takes the square of its length, and of `bz2` some kilobytes unfold to gigabytes."""
+    body, seen = b"-bbbb is not ascii", []
+    said = f"text/html; charset={charset}"
+
+    async def look(response):
+        await response.aread()
+        seen.append((response.headers["content-type"], response.text))
+
+    reply = f"HTTP/1.1 400 X\r\nContent-Type: {said}\r\ncontent-length: {len(body)}\r\n\r\n"
+    with Raw(reply.encode() + body) as server:
+        transport = Own({"Content-Type": said}, body) if is_own else None
+        http = httpx2.AsyncClient(transport=transport, event_hooks={"response": [look]})
+        client = openai.AsyncOpenAI(base_url=server.base_url, api_key=KEY, http_client=http)
+        out = ask(lp.Model("openai", "m", client=client, scope=""))
+    assert seen == [("text/html", body.decode())]
+    assert "HTTP 400" in out["a_error"].iloc[0]
+
+
+def test_openai_reads_no_error_that_comes_over_a_client_of_the_users_own(monkeypatch):
+    """Its own reading has no bounds: neither of levels nor of digits."""
+    monkeypatch.setattr(httpx2.Response, "text", property(lambda _: pytest.fail("It was read.")))
+    body = b'{"error": {"message": "too odd"}}'
+    reply = b"HTTP/1.1 400 X\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+    out, _ = asked_raw("http_client", reply)
+    assert "HTTP 400: too odd" in out["a_error"].iloc[0]
+
+
 class Asked(ReplyRoom):
     """Tells when a reply asked for room and there was none."""
 
